@@ -1,0 +1,17 @@
+"""The database: the truth about stores, transfers and operations."""
+
+from uploads.models.audit import AuditEntry
+from uploads.models.operation import Operation, OperationItem
+from uploads.models.store import NamedBucket, Store
+from uploads.models.transfer import Part, StoreUpload, Transfer
+
+__all__ = [
+    "AuditEntry",
+    "NamedBucket",
+    "Operation",
+    "OperationItem",
+    "Part",
+    "Store",
+    "StoreUpload",
+    "Transfer",
+]

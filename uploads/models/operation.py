@@ -1,0 +1,69 @@
+"""Operations: an abort or a completion that an operator ordered, of one upload or of many."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+
+from django.conf import settings
+from django.db import models
+
+from uploads.models.store import Store
+from uploads.models.transfer import ErrorFields, LeaseFields
+from uploads.states import ItemState, OperationKind
+
+
+def active_key(store_id: int, bucket: str, key: str, upload_id: str) -> str:
+    """Names an upload in a fixed length, so that at most one active item can exist for it."""
+    return hashlib.sha256("\0".join([str(store_id), bucket, key, upload_id]).encode()).hexdigest()
+
+
+class Operation(models.Model):
+    """An order, and who gave it. Its state is that of its items."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(max_length=10, choices=[(kind.value, kind.value) for kind in OperationKind])
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="operations")
+    store = models.ForeignKey(Store, on_delete=models.PROTECT, related_name="operations")
+    bucket = models.CharField(max_length=255)
+    allow_gaps = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [models.Index(fields=["-created_at"], name="operation_by_age")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
+
+class OperationItem(ErrorFields, LeaseFields):
+    """One upload of an operation, and what became of it.
+
+    `outcome` holds the facts of the end. Of an abort: how often it was repeated, whether the upload was already gone.
+    Of a completion: the object's size, ETag and date, and whether HEAD proved it.
+    """
+
+    operation = models.ForeignKey(Operation, on_delete=models.CASCADE, related_name="items")
+    key = models.CharField(max_length=1024)
+    upload_id = models.CharField(max_length=1024)
+    state = models.CharField(
+        max_length=8, choices=[(state.value, state.value) for state in ItemState], default=ItemState.ORDERED.value
+    )
+    # Set while the item is active, NULL afterwards: a unique column is what makes "ordered twice, done once" hold.
+    active_key = models.CharField(max_length=64, unique=True, null=True, blank=True)
+    queued_at = models.DateTimeField(null=True, blank=True)
+    not_before = models.DateTimeField(null=True, blank=True)
+    tries = models.IntegerField(default=0)
+    outcome = models.JSONField(default=dict, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [
+            models.Index(fields=["operation", "state"], name="item_by_state"),
+            models.Index(fields=["upload_id"], name="item_by_upload_id"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.operation_id} {self.upload_id}"

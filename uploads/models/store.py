@@ -1,0 +1,73 @@
+"""Stores: an endpoint with credentials."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from django.core.validators import RegexValidator
+from django.db import models
+
+from uploads.models.fields import EncryptedTextField
+from uploads.objectstore.types import Addressing, Credentials, PayloadSigning, Signature, StoreConfig
+
+
+class Store(models.Model):
+    """An endpoint with credentials. `name` is what URLs and people call it."""
+
+    name = models.CharField(
+        max_length=63,
+        unique=True,
+        validators=[
+            RegexValidator(r"^[a-z0-9][a-z0-9-]*$", "Lower-case letters, digits and hyphens, beginning with no hyphen.")
+        ],
+    )
+    endpoint_url = models.URLField(max_length=500)
+    region = models.CharField(max_length=64, default="us-east-1")
+    provider = models.CharField(max_length=32, default="generic")
+    addressing = models.CharField(max_length=8, choices=[("path", "path"), ("virtual", "virtual")], default="path")
+    signature = models.CharField(max_length=8, choices=[("sigv4", "SigV4")], default="sigv4")
+    payload_signing = models.CharField(
+        max_length=8,
+        choices=[("auto", "over http only"), ("signed", "always"), ("unsigned", "never")],
+        default="auto",
+    )
+    access_key = models.CharField(max_length=256)
+    secret_key = EncryptedTextField()
+    session_token = EncryptedTextField(blank=True, default="")
+    ca_bundle = models.CharField(max_length=500, blank=True, default="")
+    enabled = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def config(self) -> StoreConfig:
+        """What the object store client needs to reach this store."""
+        return StoreConfig(
+            endpoint_url=self.endpoint_url,
+            region=self.region,
+            credentials=Credentials(self.access_key, self.secret_key, self.session_token or None),
+            provider=self.provider,
+            addressing=cast("Addressing", self.addressing),
+            signature=cast("Signature", self.signature),
+            payload_signing=cast("PayloadSigning", self.payload_signing),
+            ca_bundle=self.ca_bundle or None,
+        )
+
+
+class NamedBucket(models.Model):
+    """A bucket named by an administrator, where ListBuckets is not allowed or not wanted."""
+
+    store = models.ForeignKey(Store, on_delete=models.CASCADE, related_name="named_buckets")
+    name = models.CharField(max_length=255)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["store", "name"], name="one_row_per_named_bucket")]
+
+    def __str__(self) -> str:
+        return self.name

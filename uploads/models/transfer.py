@@ -1,0 +1,158 @@
+"""Transfers: a file on its way from a browser to a store, its parts, and the uploads it owns in the store."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from django.conf import settings
+from django.db import models
+
+from uploads.models.store import Store
+from uploads.planning import Plan
+from uploads.states import PartState, Phase, StoreUploadState, TransferState, Want, shown_state
+
+
+def choices(states: type[Phase] | type[Want] | type[PartState] | type[StoreUploadState]) -> list[tuple[str, str]]:
+    return [(state.value, state.value) for state in states]
+
+
+class ErrorFields(models.Model):
+    """The last error as an operator reads it; empty code: none. `request_id` is the store's."""
+
+    error_code = models.CharField(max_length=100, blank=True, default="")
+    error_message = models.TextField(blank=True, default="")
+    error_request_id = models.CharField(max_length=200, blank=True, default="")
+
+    class Meta:
+        abstract = True
+
+    @property
+    def error(self) -> dict[str, str] | None:
+        if not self.error_code:
+            return None
+        return {"code": self.error_code, "message": self.error_message, "request_id": self.error_request_id}
+
+
+class LeaseFields(models.Model):
+    """Who works on this row now: the holder's fencing token, and when its lease runs out."""
+
+    lease_token = models.UUIDField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        abstract = True
+
+
+class Transfer(ErrorFields, LeaseFields):
+    """A file on its way. What was received, what is wanted and the phase of the store leg are three facts, apart."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="transfers")
+    store = models.ForeignKey(Store, on_delete=models.PROTECT, related_name="transfers")
+    bucket = models.CharField(max_length=255)
+    key = models.CharField(max_length=1024)
+    filename = models.CharField(max_length=1024, blank=True, default="")
+    content_type = models.CharField(max_length=255, blank=True, default="")
+    storage_class = models.CharField(max_length=64, blank=True, default="")
+    metadata = models.JSONField(default=dict, blank=True)
+
+    size = models.BigIntegerField()
+    part_size = models.BigIntegerField()
+    part_count = models.IntegerField()
+
+    node = models.CharField(max_length=255)
+    all_received = models.BooleanField(default=False)
+    wanted = models.CharField(max_length=8, choices=choices(Want), default=Want.RUN.value)
+    phase = models.CharField(max_length=12, choices=choices(Phase), default=Phase.RECEIVING.value)
+
+    etag = models.CharField(max_length=128, blank=True, default="")
+    verified = models.BooleanField(default=False)
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    received_at = models.DateTimeField(null=True, blank=True)
+    sending_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [
+            models.Index(fields=["phase", "wanted"], name="transfer_by_phase"),
+            models.Index(fields=["owner", "-created_at"], name="transfer_by_owner"),
+            models.Index(fields=["-created_at"], name="transfer_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.bucket}/{self.key}"
+
+    @property
+    def plan(self) -> Plan:
+        return Plan(self.size, self.part_size, self.part_count)
+
+    @property
+    def by_put_object(self) -> bool:
+        """Whether the file goes by one PutObject instead of a multipart upload."""
+        return self.part_count == 1
+
+    @property
+    def state(self) -> TransferState:
+        return shown_state(Phase(self.phase), Want(self.wanted))
+
+    @property
+    def folder(self) -> Path:
+        """Where this transfer's bytes are staged."""
+        return Path(settings.STAGING_DIR) / str(self.id)
+
+    @property
+    def queue(self) -> str:
+        """The queue of the node that holds the staged bytes."""
+        return f"node.{self.node}"
+
+
+class StoreUpload(models.Model):
+    """An upload in the store that a transfer began; never forgotten until the store confirmed it complete or gone."""
+
+    transfer = models.ForeignKey(Transfer, on_delete=models.CASCADE, related_name="store_uploads")
+    upload_id = models.CharField(max_length=1024)
+    state = models.CharField(max_length=10, choices=choices(StoreUploadState), default=StoreUploadState.OPEN.value)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["upload_id"], name="store_upload_by_upload_id")]
+
+    def __str__(self) -> str:
+        return self.upload_id
+
+
+class Part(ErrorFields, LeaseFields):
+    """A part of a transfer: a row from before its first byte is staged."""
+
+    transfer = models.ForeignKey(Transfer, on_delete=models.CASCADE, related_name="parts")
+    number = models.IntegerField()
+    size = models.BigIntegerField()
+    state = models.CharField(max_length=8, choices=choices(PartState), default=PartState.WAITING.value)
+    received = models.BigIntegerField(default=0)
+    moved = models.BigIntegerField(default=0)
+    etag = models.CharField(max_length=128, blank=True, default="")
+    store_upload = models.ForeignKey(StoreUpload, on_delete=models.CASCADE, null=True, blank=True, related_name="parts")
+    queued_at = models.DateTimeField(null=True, blank=True)
+    not_before = models.DateTimeField(null=True, blank=True)
+    tries = models.IntegerField(default=0)
+    sent_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [models.UniqueConstraint(fields=["transfer", "number"], name="one_row_per_part")]
+        indexes = [models.Index(fields=["transfer", "state", "number"], name="part_by_state")]
+
+    def __str__(self) -> str:
+        return f"{self.transfer_id} part {self.number}"
+
+    @property
+    def staged_path(self) -> Path:
+        return self.transfer.folder / f"{self.number:05d}"
+
+    @property
+    def partial_path(self) -> Path:
+        return self.transfer.folder / f"{self.number:05d}.partial"

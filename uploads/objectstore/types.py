@@ -1,0 +1,139 @@
+"""What goes into the object store client and what comes out: plain, immutable dataclasses.
+
+Names follow the S3 API (the OSS API uses the same ones). Sizes are bytes, times are aware UTC datetimes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+Addressing = Literal["path", "virtual"]
+Signature = Literal["sigv4", "oss4"]
+PayloadSigning = Literal["auto", "signed", "unsigned"]
+
+MAX_PAGE = 1000
+"""Uploads or parts in one page: the API's default and maximum."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What requests are signed with; the secrets stay out of every repr."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConfig:
+    """How one store is reached. `provider` names a profile in providers.py."""
+
+    endpoint_url: str
+    region: str
+    credentials: Credentials
+    provider: str = "generic"
+    addressing: Addressing = "path"
+    signature: Signature = "sigv4"
+    payload_signing: PayloadSigning = "auto"
+    ca_bundle: str | None = None
+    connect_timeout: float = 5.0
+    stall_timeout: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class FileSlice:
+    """The bytes of a request's body: `size` bytes of the file at `path`, from `offset`."""
+
+    path: Path
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    name: str
+    created: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class MultipartUpload:
+    """One upload in progress, as ListMultipartUploads reports it."""
+
+    key: str
+    upload_id: str
+    initiated: datetime | None
+    initiator: str = ""
+    owner: str = ""
+    storage_class: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadsPage:
+    """One page of ListMultipartUploads; the markers are decoded, empty where the store gave none."""
+
+    uploads: tuple[MultipartUpload, ...]
+    common_prefixes: tuple[str, ...]
+    is_truncated: bool
+    next_key_marker: str
+    next_upload_id_marker: str
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part in the store, as ListParts reports it. `etag` is without quotes."""
+
+    number: int
+    size: int
+    etag: str
+    last_modified: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PartsPage:
+    """One page of ListParts."""
+
+    parts: tuple[Part, ...]
+    is_truncated: bool
+    next_part_number_marker: int
+    initiator: str = ""
+    owner: str = ""
+    storage_class: str = ""
+    abort_date: datetime | None = None
+    abort_rule_id: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CompletedPart:
+    """A part as CompleteMultipartUpload names it."""
+
+    number: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class SentBytes:
+    """The answer to UploadPart, PutObject or CompleteMultipartUpload. `etag` may be empty (Ceph's first Complete)."""
+
+    etag: str
+    request_id: str = ""
+    version_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectFacts:
+    """The answer to HeadObject. Metadata names are lower case, without the x-amz-meta- prefix."""
+
+    size: int
+    etag: str
+    last_modified: datetime | None
+    content_type: str = ""
+    storage_class: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    version_id: str = ""
+    request_id: str = ""

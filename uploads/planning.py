@@ -1,0 +1,116 @@
+"""From a file's size to its parts. Pure; all sizes are bytes.
+
+A plan is three numbers: size, part size, part count. Every part has the part size but the last, which takes the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MIB = 1024**2
+PREFERRED_PART_SIZE = 16 * MIB
+"""Large enough that requests cost little, small enough that a failed part costs little and progress is smooth."""
+
+
+class PlanRefused(ValueError):
+    """The file cannot go to this store in such parts; the message says what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a provider allows (sizes in bytes)."""
+
+    min_part_size: int
+    max_part_size: int
+    max_parts: int
+    max_object_size: int
+    equal_parts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPart:
+    number: int
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a file of `size` bytes is cut. A file of at most one part goes by PutObject."""
+
+    size: int
+    part_size: int
+    part_count: int
+
+    def part(self, number: int) -> PlannedPart:
+        """Part `number` (from 1). IndexError where the plan has no such part."""
+        if not 1 <= number <= self.part_count:
+            raise IndexError(f"part {number} of {self.part_count}")
+        offset = (number - 1) * self.part_size
+        is_last = number == self.part_count
+        return PlannedPart(number, offset, self.size - offset if is_last else self.part_size)
+
+    def parts(self) -> Iterator[PlannedPart]:
+        return (self.part(number) for number in range(1, self.part_count + 1))
+
+
+def plan_parts(size: int, limits: Limits, *, part_size: int | None = None, part_count: int | None = None) -> Plan:
+    """The plan for a file of `size` bytes: chosen, or of the given part size, or of the given number of parts.
+
+    A number of parts cuts as the OSS SDK's SplitFileByPartNum does (the last part takes the remainder too); where the
+    provider wants equal parts the last is the smaller one instead. Raises PlanRefused.
+    """
+    if size < 0:
+        raise PlanRefused("A file's size cannot be negative.")
+    if size > limits.max_object_size:
+        raise PlanRefused(f"The file has {size} bytes; this store takes objects of at most {limits.max_object_size}.")
+    if part_size is not None and part_count is not None:
+        raise PlanRefused("Give a part size or a number of parts, not both.")
+    if part_count is not None:
+        plan = _by_count(size, part_count, limits)
+    else:
+        plan = _by_size(size, part_size if part_size is not None else choose_part_size(size, limits))
+    _check(plan, limits)
+    return plan
+
+
+def choose_part_size(size: int, limits: Limits) -> int:
+    """The preferred part size, doubled until the parts are few enough, within what the store allows."""
+    chosen = min(max(PREFERRED_PART_SIZE, limits.min_part_size), limits.max_part_size)
+    while -(-size // chosen) > limits.max_parts and chosen < limits.max_part_size:
+        chosen = min(chosen * 2, limits.max_part_size)
+    return chosen
+
+
+def _by_size(size: int, part_size: int) -> Plan:
+    if part_size < 1:
+        raise PlanRefused("A part has at least 1 byte.")
+    return Plan(size, part_size, max(1, -(-size // part_size)))
+
+
+def _by_count(size: int, part_count: int, limits: Limits) -> Plan:
+    if not 1 <= part_count <= limits.max_parts:
+        raise PlanRefused(f"The number of parts must be from 1 to {limits.max_parts}.")
+    if part_count > max(1, size):
+        raise PlanRefused(f"A file of {size} bytes cannot be cut into {part_count} parts.")
+    if limits.equal_parts:
+        return _by_size(size, max(1, -(-size // part_count)))
+    return Plan(size, max(1, size // part_count), part_count)
+
+
+def _check(plan: Plan, limits: Limits) -> None:
+    if plan.part_count > limits.max_parts:
+        smallest = -(-plan.size // limits.max_parts)
+        raise PlanRefused(
+            f"Parts of {plan.part_size} bytes would make {plan.part_count} parts; this store takes at most "
+            f"{limits.max_parts}. Choose parts of at least {smallest} bytes."
+        )
+    largest = max(plan.part(1).size, plan.part(plan.part_count).size)
+    if largest > limits.max_part_size:
+        raise PlanRefused(f"A part would have {largest} bytes; this store takes at most {limits.max_part_size}.")
+    if plan.part_count > 1 and plan.part_size < limits.min_part_size:
+        raise PlanRefused(
+            f"Parts of {plan.part_size} bytes are too small: this store wants at least {limits.min_part_size} bytes "
+            "in every part but the last."
+        )
