@@ -1,0 +1,44 @@
+"""The servers behind `make run`, as tests see them too."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from pathlib import Path
+
+import redis
+import requests
+from requests_aws4auth import AWS4Auth
+
+from local import swift as embedded
+from tests.stores import swift
+
+
+def _get(store: swift.SwiftStore, path: str, secret_key: str) -> requests.Response:
+    auth = AWS4Auth(store.access_key, secret_key, store.region, "s3")
+    return requests.get(store.endpoint_url + path, auth=auth, timeout=30)
+
+
+def test_store_verifies_signatures(swift_store: swift.SwiftStore) -> None:
+    bucket = swift_store.new_bucket()
+    assert _get(swift_store, f"/{bucket}", swift_store.secret_key).status_code == HTTPStatus.OK
+    assert _get(swift_store, f"/{bucket}", "wrong").status_code == HTTPStatus.FORBIDDEN
+
+
+def test_store_keeps_its_data_when_started_again(tmp_path: Path) -> None:
+    with swift.running(tmp_path) as first:
+        bucket = first.new_bucket()
+    with swift.running(tmp_path) as second:
+        assert f"<Name>{bucket}</Name>" in _get(second, "/", second.secret_key).text
+
+
+def test_store_conf_is_private(swift_store: swift.SwiftStore) -> None:
+    modes = {path.name: path.stat().st_mode & 0o777 for path in swift_store.folder.glob("*.conf")}
+    assert set(modes) == {"swift.conf", *(f"{name}.conf" for name in embedded.SERVERS)}
+    assert set(modes.values()) == {0o600}
+
+
+def test_redis_asks_for_its_password(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.ping()
+        password = client.connection_pool.connection_kwargs["password"]
+    assert redis_url.startswith(f"redis://:{password}@127.0.0.1:")

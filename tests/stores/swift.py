@@ -1,0 +1,45 @@
+"""A real Swift store for tests, run by the same code as the embedded one of `make run`."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from local import ports, swift
+from tests.stores import processes
+
+
+class SwiftStore:
+    """A running store: where it is, who may ask, and empty buckets on demand."""
+
+    def __init__(self, store: swift.Swift) -> None:
+        self.endpoint_url = store.endpoint_url
+        self.region = store.region
+        self.access_key = store.access_key
+        self.secret_key = store.secret_key
+        self.folder = store.folder
+        self._store = store
+        self._numbers = itertools.count(1)
+
+    def new_bucket(self) -> str:
+        """Make an empty bucket that no other test has."""
+        bucket = f"test-{os.getpid()}-{next(self._numbers)}"
+        if not swift.create_bucket(self._store, bucket):
+            raise swift.StoreError(f"The store did not make the bucket {bucket}.")
+        return bucket
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[SwiftStore]:
+    """Start a store in an empty folder, or again in one that holds its data, and stop it afterwards."""
+    store = swift.prepare(folder, ports.choose(4), secrets.token_urlsafe(16))
+    started = [processes.start(each.argv, folder / f"{each.name}.log", each.env) for each in swift.commands(store)]
+    try:
+        swift.wait_until_ready(store, "ready", lambda: processes.all_running(started))
+        yield SwiftStore(store)
+    finally:
+        processes.stop(started)
