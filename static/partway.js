@@ -1,0 +1,59 @@
+// What makes the pages better where JavaScript runs. Every page works without it; hooks are data attributes.
+(() => {
+  const boxes = (form, name) => [...form.querySelectorAll(`input[type=checkbox][name="${name}"]`)];
+
+  function showSelection(form) {
+    for (const button of form.querySelectorAll("[data-needs-selection]")) {
+      const count = boxes(form, button.dataset.needsSelection).filter((box) => box.checked).length;
+      button.disabled = count === 0;
+      const counter = button.querySelector("[data-count]");
+      if (counter) counter.textContent = count ? ` (${count.toLocaleString("en")})` : "";
+    }
+    for (const all of form.querySelectorAll("[data-select-all]")) {
+      const rows = boxes(form, all.dataset.selectAll);
+      const count = rows.filter((box) => box.checked).length;
+      all.checked = rows.length > 0 && count === rows.length;
+      all.indeterminate = count > 0 && count < rows.length;
+    }
+  }
+
+  function onChange(event) {
+    const form = event.target.form;
+    if (!form) return;
+    const name = event.target.dataset.selectAll;
+    if (name) for (const box of boxes(form, name)) box.checked = event.target.checked;
+    if ("autosubmit" in event.target.dataset) form.requestSubmit();
+    showSelection(form);
+  }
+
+  async function onClick(event) {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    await navigator.clipboard.writeText(decodeURIComponent(button.dataset.copy));
+    button.classList.add("copied");
+    setTimeout(() => button.classList.remove("copied"), 1200);
+  }
+
+  function onOutsideClick(event) {
+    for (const menu of document.querySelectorAll("details.user-menu[open]")) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
+  }
+
+  function enhance(root) {
+    for (const element of root.querySelectorAll("[data-js-only], [data-theme-toggle]")) element.hidden = false;
+    if (navigator.clipboard) for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
+    for (const form of root.querySelectorAll("form")) showSelection(form);
+  }
+
+  document.addEventListener("change", onChange);
+  document.addEventListener("click", onClick);
+  document.addEventListener("click", onOutsideClick);
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") for (const menu of document.querySelectorAll("details.user-menu[open]")) menu.open = false;
+  });
+  // A page taken back from the browser's cache keeps its ticks: the buttons must agree with them.
+  window.addEventListener("pageshow", () => enhance(document));
+  document.addEventListener("htmx:load", (event) => enhance(event.detail.elt));
+  enhance(document);
+})();
