@@ -81,6 +81,8 @@ class UploadsPage:
     next_key_marker: str
     next_upload_id_marker: str
     request_id: str = ""
+    notes: tuple[str, ...] = ()
+    """What the page could not say, such as rows whose key cannot be known exactly."""
 
 
 @dataclass(frozen=True, slots=True)

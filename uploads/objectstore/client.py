@@ -1,0 +1,393 @@
+"""The multipart API of S3: one method an operation, dataclasses out, errors of errors.py.
+
+Every method raises NotSent, OutcomeUnknown (UnreadableAnswer among them) or Refused. Listing, HEAD, UploadPart,
+PutObject and Abort are sent again by themselves after errors that may pass; Create and Complete only where the store
+surely did not act, so after anything else the caller looks (ListMultipartUploads, HEAD) before it acts again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Self, TypeVar
+
+from uploads.objectstore import xml
+from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason
+from uploads.objectstore.keys import (
+    check_bucket,
+    check_header,
+    check_key,
+    check_range,
+    check_text,
+    check_upload_id,
+    check_xml_key,
+    metadata_headers,
+)
+from uploads.objectstore.payload import OnBytes, Payload
+from uploads.objectstore.providers import get_provider
+from uploads.objectstore.refusals import Answer, http_date
+from uploads.objectstore.retry import DEFAULT_RETRIES, RetryPolicy, run
+from uploads.objectstore.signing import signer_for
+from uploads.objectstore.transport import Call, Transport
+from uploads.objectstore.types import (
+    MAX_PAGE,
+    Bucket,
+    CompletedPart,
+    FileSlice,
+    ObjectFacts,
+    Part,
+    PartsPage,
+    SentBytes,
+    StoreConfig,
+    UploadsPage,
+)
+
+T = TypeVar("T")
+
+MAX_PART_NUMBER = 10_000
+
+
+class ObjectStoreClient:
+    """One store. May be shared between threads; close it (or use it as a context manager) to end its connections."""
+
+    def __init__(self, config: StoreConfig, *, retries: RetryPolicy = DEFAULT_RETRIES) -> None:
+        """NotSent with BAD_ARGUMENT for an endpoint URL, provider or signature that does not exist."""
+        self._provider = get_provider(config.provider)
+        self._transport = Transport(config, signer_for(config))
+        self._retries = retries
+        self._asks_encoding = self._provider.url_encoding != "none"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._transport.close()
+
+    # Buckets
+
+    def list_buckets(self) -> tuple[Bucket, ...]:
+        """ListBuckets (OSS: ListBuckets, GetService)."""
+        return self._read(Call("ListBuckets", "GET"), lambda answer: xml.buckets(answer.body))
+
+    def head_bucket(self, bucket: str) -> str:
+        """HeadBucket: the bucket's region, '' where the store names none. Refused says why it may not be used."""
+        check_bucket(bucket)
+        answer = self._call(Call("HeadBucket", "HEAD", bucket))
+        return answer.headers.get("x-amz-bucket-region", "")
+
+    # Uploads in progress
+
+    def list_multipart_uploads(
+        self,
+        bucket: str,
+        *,
+        prefix: str = "",
+        delimiter: str = "",
+        max_uploads: int = MAX_PAGE,
+        key_marker: str = "",
+        upload_id_marker: str = "",
+    ) -> UploadsPage:
+        """ListMultipartUploads: one page, by one request, of 1 to 1,000 uploads after the markers.
+
+        The page is asked for a second time, once in a client's life, where a store seems to encode without saying so.
+        """
+        check_bucket(bucket)
+        check_range("max-uploads", max_uploads, 1, MAX_PAGE)
+        query = _query(
+            prefix=prefix, delimiter=delimiter, key_marker=key_marker, upload_id_marker=key_marker and upload_id_marker
+        )
+        query |= {"uploads": "", "max-uploads": str(max_uploads)}
+        if self._asks_encoding:
+            asked = Call("ListMultipartUploads", "GET", bucket, query=query | {"encoding-type": "url"})
+            if page := self._read(asked, self._page_unless_doubtful):
+                return page
+            self._asks_encoding = False
+        plain = Call("ListMultipartUploads", "GET", bucket, query=query)
+        return self._read(plain, self._uploads_page)
+
+    def iter_multipart_uploads(
+        self,
+        bucket: str,
+        *,
+        prefix: str = "",
+        delimiter: str = "",
+        max_uploads: int = MAX_PAGE,
+        key_marker: str = "",
+        upload_id_marker: str = "",
+    ) -> Iterator[UploadsPage]:
+        """All pages after the markers, one ListMultipartUploads each, without repeats of uploads or prefixes.
+
+        Raises UnreadableAnswer when a truncated page gives no markers, or a pair that was there before.
+        """
+        markers = (key_marker, upload_id_marker)
+        seen_markers, seen_uploads, seen_prefixes = {markers}, set[tuple[str, str]](), set[str]()
+        while True:
+            page = self.list_multipart_uploads(
+                bucket,
+                prefix=prefix,
+                delimiter=delimiter,
+                max_uploads=max_uploads,
+                key_marker=markers[0],
+                upload_id_marker=markers[1],
+            )
+            yield _without_repeats(page, seen_uploads, seen_prefixes)
+            if not page.is_truncated:
+                return
+            markers = (page.next_key_marker, page.next_upload_id_marker)
+            if not markers[0] or markers in seen_markers:
+                raise _loop("ListMultipartUploads", markers)
+            seen_markers.add(markers)
+
+    def list_parts(
+        self, bucket: str, key: str, upload_id: str, *, max_parts: int = MAX_PAGE, part_number_marker: int = 0
+    ) -> PartsPage:
+        """ListParts: one page of 1 to 1,000 parts whose numbers are greater than the marker."""
+        _check_upload(bucket, key, upload_id)
+        check_range("max-parts", max_parts, 1, MAX_PAGE)
+        check_range("part-number-marker", part_number_marker, 0, 2**31 - 1)
+        query = {"uploadId": upload_id, "max-parts": str(max_parts)}
+        if part_number_marker:
+            query["part-number-marker"] = str(part_number_marker)
+        return self._read(Call("ListParts", "GET", bucket, key, query), _parts_page)
+
+    def iter_parts(
+        self, bucket: str, key: str, upload_id: str, *, max_parts: int = MAX_PAGE, part_number_marker: int = 0
+    ) -> Iterator[Part]:
+        """All parts after the marker, each number once, a page of ListParts at a time.
+
+        Raises UnreadableAnswer when a truncated page gives no marker, or one that was there before.
+        """
+        marker, seen_markers, seen = part_number_marker, {part_number_marker}, set[int]()
+        while True:
+            page = self.list_parts(bucket, key, upload_id, max_parts=max_parts, part_number_marker=marker)
+            yield from (part for part in page.parts if _is_new(part.number, seen))
+            if not page.is_truncated:
+                return
+            marker = page.next_part_number_marker
+            if marker <= 0 or marker in seen_markers:
+                raise _loop("ListParts", marker)
+            seen_markers.add(marker)
+
+    # The life of an upload
+
+    def create_multipart_upload(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        content_type: str = "",
+        metadata: Mapping[str, str] | None = None,
+        storage_class: str = "",
+    ) -> str:
+        """CreateMultipartUpload (OSS: InitiateMultipartUpload): the upload id. Not sent again after OutcomeUnknown."""
+        _check_object(bucket, key)
+        if not self._provider.control_characters:
+            check_xml_key(key)
+        headers = _object_headers(content_type, metadata, storage_class)
+        call = Call("CreateMultipartUpload", "POST", bucket, key, {"uploads": ""}, headers)
+        return self._read(call, lambda answer: xml.upload_id(answer.body), repeatable=False)
+
+    def upload_part(
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        number: int,
+        body: FileSlice,
+        *,
+        on_bytes: OnBytes | None = None,
+    ) -> SentBytes:
+        """UploadPart: the bytes of a file as part 1 to 10,000, replacing what that number had.
+
+        `on_bytes` hears how many bytes the socket took, and a negative number when they will be sent again; what it
+        raises ends the request and comes out unchanged. Bytes that arrived as others are sent again, in the end
+        DIGEST_MISMATCH is raised.
+        """
+        _check_upload(bucket, key, upload_id)
+        check_range("The part number", number, 1, MAX_PART_NUMBER)
+        payload = self._file_payload(body, on_bytes)
+        query = {"partNumber": str(number), "uploadId": upload_id}
+        sent = self._send_bytes(Call("UploadPart", "PUT", bucket, key, query, payload=payload), payload)
+        if not sent.etag:
+            raise xml.unreadable("The store took the part and named no ETag for it.")
+        return sent
+
+    def put_object(
+        self,
+        bucket: str,
+        key: str,
+        body: FileSlice | None,
+        *,
+        content_type: str = "",
+        metadata: Mapping[str, str] | None = None,
+        storage_class: str = "",
+        on_bytes: OnBytes | None = None,
+    ) -> SentBytes:
+        """PutObject: the bytes of a file, or none, as the object. `on_bytes` as for upload_part."""
+        _check_object(bucket, key)
+        headers = _object_headers(content_type, metadata, storage_class)
+        payload = Payload(b"") if body is None else self._file_payload(body, on_bytes)
+        return self._send_bytes(Call("PutObject", "PUT", bucket, key, headers=headers, payload=payload), payload)
+
+    def complete_multipart_upload(
+        self, bucket: str, key: str, upload_id: str, parts: Sequence[CompletedPart]
+    ) -> SentBytes:
+        """CompleteMultipartUpload with these parts, numbers ascending.
+
+        Not sent again after OutcomeUnknown or InternalError: HEAD the object first. The ETag may be empty (Ceph).
+        """
+        _check_upload(bucket, key, upload_id)
+        for part in parts:
+            check_range("The part number", part.number, 1, MAX_PART_NUMBER)
+        payload = Payload(xml.complete_body(parts))
+        headers = {"Content-Type": "application/xml"}
+        query = {"uploadId": upload_id}
+        call = Call("CompleteMultipartUpload", "POST", bucket, key, query, headers, payload)
+        return self._read(call, lambda answer: _sent_bytes(answer, xml.completed_etag(answer.body)), repeatable=False)
+
+    def abort_multipart_upload(self, bucket: str, key: str, upload_id: str) -> None:
+        """AbortMultipartUpload. Refused with NO_SUCH_UPLOAD when it is gone, be it by an earlier try of this call."""
+        _check_upload(bucket, key, upload_id)
+        self._call(Call("AbortMultipartUpload", "DELETE", bucket, key, {"uploadId": upload_id}))
+
+    # Objects
+
+    def head_object(self, bucket: str, key: str) -> ObjectFacts:
+        """HeadObject. Refused with NO_SUCH_KEY when there is none (without leave to list: PERMISSION)."""
+        _check_object(bucket, key)
+        return self._read(Call("HeadObject", "HEAD", bucket, key), _object_facts)
+
+    # How calls are made
+
+    def _call(self, call: Call) -> Answer:
+        return self._read(call, lambda answer: answer)
+
+    def _read(self, call: Call, reader: Callable[[Answer], T], *, repeatable: bool = True) -> T:
+        """Send, read, and send again where that may help."""
+
+        def before_repeat(error: ObjectStoreError) -> None:
+            if call.payload is not None:
+                call.payload.take_back()
+                if error.reason is Reason.DIGEST_MISMATCH:
+                    call.payload.read_digests()
+
+        return run(
+            lambda: self._transport.exchange(call, reader),
+            self._retries,
+            repeatable=repeatable,
+            before_repeat=before_repeat,
+        )
+
+    def _file_payload(self, body: FileSlice, on_bytes: OnBytes | None) -> Payload:
+        return Payload(body, sha256=self._transport.signs_payloads, on_bytes=on_bytes)
+
+    def _send_bytes(self, call: Call, payload: Payload) -> SentBytes:
+        def reader(answer: Answer) -> SentBytes:
+            etag = xml.unquoted(answer.headers.get("etag", ""))
+            if etag and self._provider.etag_is_md5 and not _is_encrypted(answer) and etag.lower() != payload.md5.hex():
+                message = (
+                    f"The store has other bytes than were sent: its ETag is {etag}, theirs is {payload.md5.hex()}."
+                )
+                raise OutcomeUnknown(message, reason=Reason.DIGEST_MISMATCH, retryable=True)
+            return _sent_bytes(answer, etag)
+
+        return self._read(call, reader)
+
+    def _uploads_page(self, answer: Answer) -> UploadsPage:
+        markers_encoded = self._provider.url_encoding == "all"
+        return xml.uploads_page(answer.body, markers_encoded=markers_encoded, request_id=answer.request_id)
+
+    def _page_unless_doubtful(self, answer: Answer) -> UploadsPage | None:
+        return None if xml.encoding_is_doubtful(answer.body) else self._uploads_page(answer)
+
+
+def _query(**values: str) -> dict[str, str]:
+    """Parameters that are not empty, under the API's names; each can be sent exactly."""
+    named = {name.replace("_", "-"): text for name, text in values.items() if text}
+    for name, text in named.items():
+        check_text(name, text)
+    return named
+
+
+def _check_object(bucket: str, key: str) -> None:
+    check_bucket(bucket)
+    check_key(key)
+
+
+def _check_upload(bucket: str, key: str, upload_id: str) -> None:
+    _check_object(bucket, key)
+    check_upload_id(upload_id)
+
+
+def _object_headers(content_type: str, metadata: Mapping[str, str] | None, storage_class: str) -> dict[str, str]:
+    given = {"Content-Type": content_type, "x-amz-storage-class": storage_class}
+    headers = {name: value for name, value in given.items() if value}
+    for name, value in headers.items():
+        check_header(name, value)
+    return headers | metadata_headers(metadata)
+
+
+def _without_repeats(page: UploadsPage, uploads: set[tuple[str, str]], prefixes: set[str]) -> UploadsPage:
+    """The page without what the sets hold, which grow by it."""
+    new_uploads = [each for each in page.uploads if _is_new((each.key, each.upload_id), uploads)]
+    new_prefixes = [each for each in page.common_prefixes if _is_new(each, prefixes)]
+    return replace(page, uploads=tuple(new_uploads), common_prefixes=tuple(new_prefixes))
+
+
+def _is_new(item: T, seen: set[T]) -> bool:
+    new = item not in seen
+    seen.add(item)
+    return new
+
+
+def _loop(operation: str, marker: object) -> ObjectStoreError:
+    error = xml.unreadable(f"The store says there is more, but names no new place to go on from: {marker!r}.")
+    error.operation = operation
+    return error
+
+
+def _parts_page(answer: Answer) -> PartsPage:
+    return xml.parts_page(
+        answer.body,
+        abort_date=http_date(answer.headers.get("x-amz-abort-date", "")),
+        abort_rule_id=answer.headers.get("x-amz-abort-rule-id", ""),
+        request_id=answer.request_id,
+    )
+
+
+def _sent_bytes(answer: Answer, etag: str) -> SentBytes:
+    return SentBytes(etag, request_id=answer.request_id, version_id=answer.headers.get("x-amz-version-id", ""))
+
+
+def _is_encrypted(answer: Answer) -> bool:
+    """Under SSE-KMS and SSE-C an ETag is not the MD5 of the bytes, whatever the provider."""
+    kms = answer.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
+    return kms or "x-amz-server-side-encryption-customer-algorithm" in answer.headers
+
+
+def _object_facts(answer: Answer) -> ObjectFacts:
+    headers = answer.headers
+    size = headers.get("content-length", "")
+    if not size.isdigit():
+        raise xml.unreadable("The store's answer to HEAD names no size.")
+    return ObjectFacts(
+        size=int(size),
+        etag=xml.unquoted(headers.get("etag", "")),
+        last_modified=http_date(headers.get("last-modified", "")),
+        content_type=headers.get("content-type", ""),
+        storage_class=headers.get("x-amz-storage-class", ""),
+        metadata=_metadata(headers),
+        version_id=headers.get("x-amz-version-id", ""),
+        request_id=answer.request_id,
+    )
+
+
+def _metadata(headers: Mapping[str, str]) -> dict[str, str]:
+    prefix = "x-amz-meta-"
+    return {name.removeprefix(prefix): text for name, text in headers.items() if name.startswith(prefix)}

@@ -1,0 +1,119 @@
+"""Which names can be sent to a store exactly, and how they are written on the wire. Pure.
+
+S3 does not normalise paths: `a/../b` is a key of its own. A key is therefore percent-encoded once (RFC 3986, as SigV4
+asks: everything but letters, digits, `-._~` and `/`) and never changed again. Dots stay as they are, because `%2E` is
+the same octet to a signer as `.`: what protects them is that nothing here parses the path again, and that the signature
+covers it, so a proxy that normalises it gets a refusal and cannot reach another key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode
+
+from uploads.objectstore.errors import NotSent, Reason
+
+MAX_KEY_BYTES = 1024
+"""The longest key of S3 and OSS, in bytes of UTF-8."""
+
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+_DNS_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_METADATA_NAME = re.compile(r"[A-Za-z0-9!#$&'*.^_`|~-]+")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
+_NOT_XML = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def check_key(key: str) -> None:
+    """Refuse a key that no store can be sent exactly; NotSent with BAD_KEY says what is wrong and what is allowed."""
+    if not key:
+        raise _bad_key("The key is empty: a key has 1 to 1,024 bytes.")
+    if "\0" in key:
+        raise _bad_key("The key holds a NUL character, which stores cannot keep. Every other character is allowed.")
+    if _SURROGATE.search(key):
+        raise _bad_key("The key is not valid Unicode (a lone surrogate): a key is 1 to 1,024 bytes of UTF-8.")
+    size = len(key.encode())
+    if size > MAX_KEY_BYTES:
+        raise _bad_key(f"The key has {size:,} bytes of UTF-8: at most {MAX_KEY_BYTES:,} are allowed.")
+
+
+def check_xml_key(key: str) -> None:
+    """Refuse a key that XML cannot write, for a store that fails on it; NotSent with BAD_KEY."""
+    if found := _NOT_XML.search(key):
+        raise _bad_key(
+            f"The key holds the character U+{ord(found[0]):04X}, which this store cannot name in its answers: an "
+            "upload begun there could not be listed. Every character that XML can write is allowed."
+        )
+
+
+def check_bucket(bucket: str) -> None:
+    """Refuse a bucket name that would change the request's path; NotSent with BAD_ARGUMENT."""
+    if not _BUCKET.fullmatch(bucket):
+        raise bad_argument(
+            f"{bucket!r} is not a bucket name: letters, digits, '.', '-' and '_' are allowed, beginning with a letter "
+            "or digit, 2 to 255 characters."
+        )
+
+
+def check_dns_bucket(bucket: str) -> None:
+    """Refuse a bucket name that cannot be part of a host name, as virtual-hosted addressing needs it."""
+    if not _DNS_BUCKET.fullmatch(bucket) or ".." in bucket:
+        raise bad_argument(
+            f"The bucket {bucket!r} cannot be reached by virtual-hosted addressing: that takes 3 to 63 lower-case "
+            "letters, digits, '.' and '-'. Use path addressing."
+        )
+
+
+def check_upload_id(upload_id: str) -> None:
+    """Refuse an empty or unsendable upload id: without one, an abort would delete the object and a part replace it."""
+    if not upload_id:
+        raise bad_argument("The upload id is empty.")
+    check_text("upload id", upload_id)
+
+
+def check_text(name: str, text: str) -> None:
+    """Refuse a query value that cannot be sent exactly; NotSent with BAD_ARGUMENT."""
+    if "\0" in text or _SURROGATE.search(text):
+        raise bad_argument(f"The {name} holds a NUL character or is not valid Unicode.")
+
+
+def check_range(name: str, number: int, lowest: int, highest: int) -> None:
+    """Refuse a number out of range; NotSent with BAD_ARGUMENT."""
+    if not lowest <= number <= highest:
+        raise bad_argument(f"{name} is {number}: {lowest} to {highest} is allowed.")
+
+
+def check_header(name: str, value: str) -> None:
+    """Refuse a header value that would not arrive as it is; NotSent with BAD_ARGUMENT."""
+    if not _HEADER_VALUE.fullmatch(value) or value != value.strip():
+        raise bad_argument(f"{name}: only printable ASCII is allowed, without space at either end.")
+
+
+def metadata_headers(metadata: Mapping[str, str] | None) -> dict[str, str]:
+    """The x-amz-meta- headers of an object's metadata, each checked."""
+    headers = {}
+    for name, value in (metadata or {}).items():
+        if not _METADATA_NAME.fullmatch(name):
+            raise bad_argument(f"{name!r} is not a metadata name: ASCII letters, digits and '-' are allowed.")
+        check_header(f"metadata {name}", value)
+        headers[f"x-amz-meta-{name.lower()}"] = value
+    return headers
+
+
+def quote_key(key: str) -> str:
+    """A checked key as it stands in the request's path and in the canonical request."""
+    return quote(key, safe="/~")
+
+
+def quote_query(query: Mapping[str, str]) -> str:
+    """The query in canonical order and encoding, so that what is signed is what is sent (a space is %20, never +)."""
+    return urlencode(sorted(query.items()), quote_via=quote, safe="~")
+
+
+def bad_argument(message: str) -> NotSent:
+    return NotSent(message, reason=Reason.BAD_ARGUMENT)
+
+
+def _bad_key(message: str) -> NotSent:
+    return NotSent(message, reason=Reason.BAD_KEY)

@@ -1,0 +1,191 @@
+"""What a store's answer means when it is not the one hoped for: its code and status to a reason an operator acts on.
+
+Whether a refusal may pass by itself is decided by its code; the status decides only where there is no code.
+Codes: S3 API reference, "Error responses"; OSS API reference, "Error codes".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+from uploads.objectstore import xml
+from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason, Refused, UnreadableAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete answer; header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    @property
+    def request_id(self) -> str:
+        names = ("x-amz-request-id", "x-oss-request-id", "x-trans-id", "x-openstack-request-id")
+        return next((self.headers[name] for name in names if self.headers.get(name)), "")
+
+
+def _codes(reason: Reason, codes: str) -> Iterable[tuple[str, Reason]]:
+    return ((code, reason) for code in codes.split())
+
+
+_REASONS: Mapping[str, Reason] = dict(
+    [
+        *_codes(
+            Reason.CREDENTIALS,
+            "InvalidAccessKeyId SignatureDoesNotMatch ExpiredToken InvalidToken TokenRefreshRequired InvalidSecurity "
+            "InvalidSecurityToken SecurityTokenExpired InvalidClientTokenId CredentialsNotSupported",
+        ),
+        *_codes(
+            Reason.PERMISSION, "AccessDenied AllAccessDisabled AccountProblem UserDisable NotSignedUp AccessForbidden"
+        ),
+        *_codes(Reason.CLOCK_SKEW, "RequestTimeTooSkewed"),
+        *_codes(
+            Reason.WRONG_REGION,
+            "PermanentRedirect TemporaryRedirect Redirect IllegalLocationConstraintException IncorrectEndpoint",
+        ),
+        *_codes(Reason.NO_SUCH_BUCKET, "NoSuchBucket"),
+        *_codes(Reason.NO_SUCH_KEY, "NoSuchKey NoSuchObject"),
+        *_codes(Reason.NO_SUCH_UPLOAD, "NoSuchUpload"),
+        *_codes(
+            Reason.DIGEST_MISMATCH,
+            "BadDigest InvalidDigest XAmzContentSHA256Mismatch XAmzContentChecksumMismatch",
+        ),
+        *_codes(
+            Reason.THROTTLED,
+            "SlowDown SlowDownRead SlowDownWrite ServiceUnavailable Busy TooManyRequests RequestLimitExceeded "
+            "Throttling ThrottlingException BandwidthLimitExceeded QpsLimitExceeded TooManyRequestsException",
+        ),
+        *_codes(Reason.TIMEOUT, "RequestTimeout"),
+        *_codes(Reason.STORE_FAULT, "InternalError OperationAborted"),
+        *_codes(Reason.REFUSED, "NotImplemented"),
+    ]
+)
+
+_STATUSES: Mapping[int, Reason] = {
+    301: Reason.WRONG_REGION,
+    401: Reason.CREDENTIALS,
+    403: Reason.PERMISSION,
+    408: Reason.TIMEOUT,
+    429: Reason.THROTTLED,
+    503: Reason.THROTTLED,
+}
+
+_RETRYABLE = frozenset({Reason.DIGEST_MISMATCH, Reason.THROTTLED, Reason.TIMEOUT, Reason.STORE_FAULT})
+
+_SKEW = timedelta(minutes=15)
+"""What S3 allows between its clock and ours."""
+
+
+def error_of(
+    answer: Answer, *, operation: str, region: str, key: str = "", upload_id: str = "", now: datetime | None = None
+) -> ObjectStoreError | None:
+    """The error an answer stands for, or None for a success. `region` is the one the request was signed for."""
+    success = 200 <= answer.status < 300
+    fields = None if success and b"<Error" not in answer.body else xml.error_fields(answer.body)
+    if success and fields is None:
+        return None
+    if fields is None and (doubt := _no_store_spoke(answer, operation)):
+        return doubt
+    fields = fields or {}
+    code = fields.get("Code") or str(answer.status)
+    reason = _reason(answer, fields, region, now or datetime.now(UTC))
+    return Refused(
+        _message(answer, fields, reason),
+        code=code,
+        status=answer.status,
+        reason=_of_what(reason, code, key, upload_id),
+        request_id=fields.get("RequestId") or answer.request_id,
+        host_id=fields.get("HostId") or answer.headers.get("x-amz-id-2", ""),
+        region=_named_region(answer, fields),
+        retry_after=retry_after(answer.headers.get("retry-after", ""), now or datetime.now(UTC)),
+        operation=operation,
+        retryable=reason in _RETRYABLE,
+    )
+
+
+def _no_store_spoke(answer: Answer, operation: str) -> ObjectStoreError | None:
+    """For an error without S3's body: a gateway that gave up leaves the outcome open, a page of HTML is no answer."""
+    if answer.status in (502, 504):
+        message = f"Something before the store answered {answer.status}: it is not known whether the store acted."
+        return OutcomeUnknown(message, reason=Reason.STORE_FAULT, operation=operation, retryable=True)
+    transient = answer.status >= 500 or answer.status in (408, 429)
+    if answer.body.strip() and not transient and not 300 <= answer.status < 400:
+        message = f"The answer with status {answer.status} is not an error of this API. Is this a store's endpoint?"
+        return UnreadableAnswer(message, reason=Reason.NONSENSE, operation=operation)
+    return None
+
+
+def _reason(answer: Answer, fields: Mapping[str, str], region: str, now: datetime) -> Reason:
+    code = fields.get("Code", "")
+    if code in _REASONS:
+        return _REASONS[code]
+    if code in ("AuthorizationHeaderMalformed", "AuthorizationQueryParametersError"):
+        named = fields.get("Region") or "region" in fields.get("Message", "").lower()
+        return Reason.WRONG_REGION if named else Reason.CREDENTIALS
+    named_region = _named_region(answer, fields)
+    if named_region and named_region != region and answer.status in (301, 307, 308, 400, 403):
+        return Reason.WRONG_REGION
+    if not code and answer.status in (400, 403) and _is_skewed(answer, now):
+        return Reason.CLOCK_SKEW
+    if code and answer.status < 500:
+        return Reason.PERMISSION if answer.status == 403 else Reason.REFUSED
+    return _by_status(answer.status)
+
+
+def _by_status(status: int) -> Reason:
+    if status == 404:
+        return Reason.NO_SUCH_KEY
+    if status in _STATUSES:
+        return _STATUSES[status]
+    return Reason.STORE_FAULT if status >= 500 and status not in (501, 505) else Reason.REFUSED
+
+
+def _of_what(reason: Reason, code: str, key: str, upload_id: str) -> Reason:
+    """What is missing, where the store (a HEAD's bare 404, Ceph's NoSuchKey for an upload) does not say it itself."""
+    if reason is not Reason.NO_SUCH_KEY:
+        return reason
+    if upload_id:
+        return Reason.NO_SUCH_UPLOAD
+    return reason if key or code != "404" else Reason.NO_SUCH_BUCKET
+
+
+def _named_region(answer: Answer, fields: Mapping[str, str]) -> str:
+    return fields.get("Region") or answer.headers.get("x-amz-bucket-region", "")
+
+
+def _message(answer: Answer, fields: Mapping[str, str], reason: Reason) -> str:
+    message = fields.get("Message") or f"The store answered {answer.status} without saying why."
+    if region := reason is Reason.WRONG_REGION and _named_region(answer, fields):
+        message += f" The bucket's region is {region}."
+    place = fields.get("Endpoint") or answer.headers.get("location", "")
+    if place and 300 <= answer.status < 400:
+        message += f" It points to {place[:200]}, which is not followed."
+    return message
+
+
+def _is_skewed(answer: Answer, now: datetime) -> bool:
+    """Whether the store's clock is too far from ours: a HEAD is refused for that without a word."""
+    theirs = http_date(answer.headers.get("date", ""))
+    return theirs is not None and abs(theirs - now) > _SKEW
+
+
+def retry_after(text: str, now: datetime) -> float | None:
+    """Seconds of a Retry-After header (a number or a date), never negative; None for none."""
+    if text.strip().isascii() and text.strip().isdigit():
+        return float(text)
+    date = http_date(text)
+    return None if date is None else max(0.0, (date - now).total_seconds())
+
+
+def http_date(text: str) -> datetime | None:
+    """An HTTP date as aware UTC, or None."""
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, TypeError):
+        return None
+    return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)

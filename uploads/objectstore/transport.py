@@ -1,0 +1,237 @@
+"""One request to a store and its complete answer: the exact URL, signed, sent once, redirects never followed.
+
+What goes wrong on the way is translated here, and only here, to NotSent or OutcomeUnknown with its cause chained.
+There is a timeout for connecting and one for a stall (no byte in either direction), none for the whole.
+"""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+
+from uploads.objectstore import refusals, xml
+from uploads.objectstore.connections import NeverConnectedError, PatientAdapter
+from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Reason, Refused
+from uploads.objectstore.keys import bad_argument, check_bucket, check_dns_bucket, check_key, quote_key, quote_query
+from uploads.objectstore.payload import Cut, Payload
+from uploads.objectstore.refusals import Answer
+from uploads.objectstore.signing import UNSIGNED_PAYLOAD, Signer
+from uploads.objectstore.types import StoreConfig
+
+MAX_ANSWER = 16 * 1024 * 1024
+"""Bytes of an answer, after decompression. 1,000 uploads with keys of 1,024 bytes, all encoded, are about 5 MB."""
+
+T = TypeVar("T")
+
+log = logging.getLogger("uploads.objectstore")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One API operation on the wire."""
+
+    operation: str
+    method: str
+    bucket: str = ""
+    key: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    payload: Payload | None = field(default=None, repr=False)
+
+    @property
+    def upload_id(self) -> str:
+        return self.query.get("uploadId", "")
+
+
+class Endpoint:
+    """Where a store is, and the URL of a bucket or key in it. NotSent with BAD_ARGUMENT for a URL that is none."""
+
+    def __init__(self, config: StoreConfig) -> None:
+        try:
+            url = urlsplit(config.endpoint_url)
+            host, port = url.hostname, url.port
+        except ValueError as error:
+            raise bad_argument(f"{config.endpoint_url!r} is not an endpoint URL: {error}.") from error
+        if url.scheme not in ("http", "https") or not host or url.query or url.fragment or "@" in url.netloc:
+            raise bad_argument(f"{config.endpoint_url!r} is not an endpoint URL like https://s3.example.org.")
+        self.scheme = url.scheme
+        self._host = f"[{host}]" if ":" in host else host
+        self._port = "" if port in (None, {"http": 80, "https": 443}[url.scheme]) else f":{port}"
+        self._base = url.path.rstrip("/")
+        self._virtual = config.addressing == "virtual"
+
+    def address(self, bucket: str, key: str) -> tuple[str, str]:
+        """The Host header and the path. Names are checked here, last thing before they become a URL."""
+        if not bucket:
+            return self._host + self._port, f"{self._base}/"
+        check_bucket(bucket)
+        path = ""
+        if key:
+            check_key(key)
+            path = "/" + quote_key(key)
+        if self._is_virtual(bucket):
+            check_dns_bucket(bucket)
+            return f"{bucket}.{self._host}{self._port}", self._base + (path or "/")
+        return self._host + self._port, f"{self._base}/{bucket}{path}"
+
+    def _is_virtual(self, bucket: str) -> bool:
+        # A wildcard certificate covers one label, so over TLS a bucket with dots is reached by its path.
+        return self._virtual and not (self.scheme == "https" and "." in bucket)
+
+
+class Transport:
+    """Sends calls over pooled connections; may be shared between threads."""
+
+    def __init__(self, config: StoreConfig, signer: Signer) -> None:
+        self._config = config
+        self._signer = signer
+        self._endpoint = Endpoint(config)
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, PatientAdapter(config.stall_timeout))
+
+    def close(self) -> None:
+        self._session.close()
+
+    @property
+    def signs_payloads(self) -> bool:
+        """Whether the SHA-256 of a file's bytes is signed: over TLS that costs much and adds little."""
+        wish = self._config.payload_signing
+        return wish == "signed" or (wish == "auto" and self._endpoint.scheme == "http")
+
+    def exchange(self, call: Call, reader: Callable[[Answer], T]) -> T:
+        """Send the call once and read its answer. Raises NotSent, OutcomeUnknown or Refused; logs the attempt."""
+        started = time.monotonic()
+        answer = None
+        try:
+            answer = self._send(self._prepare(call))
+            if error := self._error_of(answer, call):
+                raise error
+            result = reader(answer)
+        except ObjectStoreError as error:
+            error.operation = call.operation
+            _log(call, answer, started, error)
+            raise
+        _log(call, answer, started, None)
+        return result
+
+    def _error_of(self, answer: Answer, call: Call) -> ObjectStoreError | None:
+        return refusals.error_of(
+            answer, operation=call.operation, region=self._config.region, key=call.key, upload_id=call.upload_id
+        )
+
+    def _prepare(self, call: Call) -> requests.PreparedRequest:
+        host, path = self._endpoint.address(call.bucket, call.key)
+        headers = {"Accept-Encoding": "identity", "User-Agent": "partway", "Host": host, **call.headers}
+        if call.payload is not None:
+            headers["Content-MD5"] = call.payload.content_md5
+            headers["x-amz-content-sha256"] = call.payload.sha256 or UNSIGNED_PAYLOAD
+        prepared = requests.Request(call.method, f"{self._endpoint.scheme}://{host}/", headers=headers).prepare()
+        # Set afterwards, because prepare() would take dot segments out of the path and reach another key.
+        query = quote_query(call.query)
+        prepared.url = f"{self._endpoint.scheme}://{host}{path}" + (f"?{query}" if query else "")
+        if call.payload is not None:
+            prepared.headers["Content-Length"] = str(call.payload.size)
+            prepared.body = call.payload if call.payload.size else None  # type: ignore[assignment]
+        return self._signer(prepared)
+
+    def _send(self, prepared: requests.PreparedRequest) -> Answer:
+        try:
+            response = self._session.send(
+                prepared,
+                stream=True,
+                allow_redirects=False,
+                timeout=(self._config.connect_timeout, self._config.stall_timeout),
+                verify=self._config.ca_bundle or True,
+            )
+            with response:
+                return _read(response)
+        except Cut as cut:
+            raise cut.cause from cut.cause.__cause__
+        except NeverConnectedError as error:
+            raise _not_sent(error) from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise _unknown(error) from error
+        except OSError as error:
+            # requests looks for the CA bundle before it connects.
+            raise NotSent(f"TLS could not be set up: {error}", reason=Reason.TLS) from error
+
+
+def _read(response: requests.Response) -> Answer:
+    """The answer with its decompressed body, of which no more than MAX_ANSWER is ever held."""
+    body = bytearray()
+    while block := response.raw.read(64 * 1024, decode_content=True):
+        body += block
+        if len(body) > MAX_ANSWER:
+            raise xml.unreadable(f"The store's answer is larger than {MAX_ANSWER:,} bytes.")
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Answer(response.status_code, headers, bytes(body))
+
+
+def _not_sent(error: NeverConnectedError) -> NotSent:
+    """A connection that never was: retryable unless TLS said no to what it saw."""
+    causes = list(_causes(error))
+    tls = next((each for each in causes if isinstance(each, ssl.SSLError | ssl.CertificateError)), None)
+    if tls is not None and not isinstance(tls, ssl.SSLEOFError):
+        return NotSent(f"TLS with the store failed: {tls}", reason=Reason.TLS)
+    return NotSent(f"The store cannot be reached: {causes[-1]}", reason=Reason.UNREACHABLE, retryable=True)
+
+
+def _unknown(error: Exception) -> ObjectStoreError:
+    causes = list(_causes(error))
+    if any(isinstance(each, requests.exceptions.InvalidHeader | requests.exceptions.InvalidURL) for each in causes):
+        return bad_argument(f"The request cannot be written: {error}")
+    if any(isinstance(each, TimeoutError | urllib3.exceptions.ReadTimeoutError) for each in causes):
+        message = "The connection stalled: no byte moved for as long as is allowed."
+        return OutcomeUnknown(message, reason=Reason.TIMEOUT, retryable=True)
+    if any(_is_nonsense(each) for each in causes):
+        return xml.unreadable(f"The store's answer is not HTTP, or not what it says it is: {causes[-1]}")
+    return OutcomeUnknown(f"The connection was lost: {causes[-1]}", reason=Reason.CONNECTION_LOST, retryable=True)
+
+
+def _is_nonsense(error: BaseException) -> bool:
+    if isinstance(error, urllib3.exceptions.DecodeError):
+        return True
+    lost = http.client.RemoteDisconnected | http.client.IncompleteRead
+    return isinstance(error, http.client.HTTPException) and not isinstance(error, lost)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and all it came from, outermost first: urllib3 keeps some in `reason` and in its arguments."""
+    pending, seen = [error], set[int]()
+    while pending:
+        each = pending.pop(0)
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        inner = (*each.args, getattr(each, "reason", None), each.__cause__, each.__context__)
+        pending += [found for found in inner if isinstance(found, BaseException)]
+
+
+def _log(call: Call, answer: Answer | None, started: float, error: ObjectStoreError | None) -> None:
+    """One line an attempt, with what identifies it and no secret: names, never headers."""
+    facts: dict[str, Any] = {
+        "operation": call.operation,
+        "bucket": call.bucket,
+        "key": call.key,
+        "upload_id": call.upload_id,
+        "status": answer.status if answer else None,
+        "code": error.code if isinstance(error, Refused) else str(error.reason) if error else "",
+        "request_id": answer.request_id if answer else "",
+        "seconds": round(time.monotonic() - started, 4),
+    }
+    text = " ".join(f"{name}={value!r}" for name, value in facts.items() if value not in (None, ""))
+    log.log(logging.WARNING if error else logging.DEBUG, "%s", text, extra=facts)

@@ -1,0 +1,364 @@
+"""The XML of the S3 API to dataclasses and back. Pure; everything read is taken for hostile.
+
+No DTD and so no entities of the sender's own, a bound on depth and on elements, namespaces ignored. XML 1.0 has no way
+to write a control character, yet some stores send them in keys (Ceph: `&#x01;`), which makes a strict parser lose the
+whole page: such a character is carried past the parser under another name, so that the key stays exact.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TypeAlias, cast
+from urllib.parse import unquote_plus
+from xml.parsers import expat
+from xml.sax.saxutils import escape
+
+from uploads.objectstore.errors import Reason, UnreadableAnswer
+from uploads.objectstore.keys import bad_argument
+from uploads.objectstore.types import Bucket, CompletedPart, MultipartUpload, Part, PartsPage, UploadsPage
+
+Fields: TypeAlias = "list[tuple[str, Node]]"
+Node: TypeAlias = "str | Fields"
+
+MAX_DEPTH = 16
+MAX_ELEMENTS = 200_000
+"""A page of 1,000 uploads has about 13,000 elements."""
+
+_DECLARATION = re.compile(r"<!(?!--|\[CDATA\[)")
+_REFERENCE = re.compile(r"&#(?:[xX]([0-9a-fA-F]{1,8})|([0-9]{1,8}));")
+_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_DIRTY = re.compile("[\0\ud800-\udfff]")
+_URL_ENCODED = re.compile(r"(?:[A-Za-z0-9._~*()!'/+-]|%[0-9A-Fa-f]{2})*")
+
+
+class DirtyTextError(ValueError):
+    """A text whose exact characters cannot be known."""
+
+
+# Reading: bytes to a tree
+
+
+def parse(body: bytes, root: str) -> Fields:
+    """The fields of the document's root, which must have the given name; UnreadableAnswer for all that is no answer."""
+    name, node = parse_any(body)
+    if name != root:
+        raise unreadable(f"The store answered <{name[:40]}> where <{root}> is due.")
+    return node if isinstance(node, list) else []
+
+
+def parse_any(body: bytes) -> tuple[str, Node]:
+    """The root's name and content. UnreadableAnswer for what is empty, no XML, cut short, has a DTD or is too deep."""
+    if not body.strip():
+        raise unreadable("The store's answer is empty where XML is due.")
+    text = body.decode("utf-8", "surrogateescape").removeprefix("\ufeff").lstrip()
+    if _DECLARATION.search(text):
+        raise unreadable("The store's answer has a DTD (as HTML has), which this API does not use.")
+    try:
+        return _read(text, str)
+    except (expat.ExpatError, UnicodeEncodeError) as error:
+        mended, restore = _carry_past(text)
+        if mended == text:
+            raise unreadable(f"The store's answer is not XML: {error}.") from error
+    try:
+        return _read(mended, restore)
+    except expat.ExpatError as error:
+        raise unreadable(f"The store's answer is not XML: {error}.") from error
+
+
+def _read(text: str, restore: Callable[[str], str]) -> tuple[str, Node]:
+    reader = _Reader(restore)
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler = reader.start
+    parser.EndElementHandler = reader.end
+    parser.CharacterDataHandler = reader.text.append
+    parser.Parse(text, True)
+    return reader.root[0]
+
+
+class _Reader:
+    """Elements as (name, text) or (name, fields); text between elements is dropped."""
+
+    def __init__(self, restore: Callable[[str], str]) -> None:
+        self.root: Fields = []
+        self.text: list[str] = []
+        self._restore = restore
+        self._stack: list[Fields] = [self.root]
+        self._elements = 0
+
+    def start(self, _name: str, _attributes: object) -> None:
+        self._elements += 1
+        if len(self._stack) > MAX_DEPTH or self._elements > MAX_ELEMENTS:
+            raise unreadable("The store's answer is nested too deeply or has too many elements.")
+        self._stack.append([])
+        self.text.clear()
+
+    def end(self, name: str) -> None:
+        fields = self._stack.pop()
+        node: Node = fields or self._restore("".join(self.text))
+        self.text.clear()
+        self._stack[-1].append((name.rpartition(":")[2], node))
+
+
+def _carry_past(text: str) -> tuple[str, Callable[[str], str]]:
+    """The text with each illegal character as a private one and six hex digits, and what undoes that."""
+    mark = _unused_mark(text)
+
+    def name(match: re.Match[str]) -> str:
+        return f"{mark}{ord(match[0]):06x}"
+
+    def name_reference(match: re.Match[str]) -> str:
+        code = int(match[1], 16) if match[1] else int(match[2])
+        legal = code <= 0x10FFFF and not _ILLEGAL.fullmatch(chr(code))
+        return match[0] if legal else f"{mark}{min(code, 0xFFFFFF):06x}"
+
+    restore = re.compile(mark + "([0-9a-f]{6})")
+    mended = _REFERENCE.sub(name_reference, _ILLEGAL.sub(name, text))
+    return mended, lambda found: restore.sub(lambda match: _character(int(match[1], 16)), found)
+
+
+def _character(code: int) -> str:
+    return chr(code) if code <= 0x10FFFF else "\0"
+
+
+def _unused_mark(text: str) -> str:
+    """A character for private use that the text has neither as itself nor as a reference."""
+    used = {chr(int(a, 16) if a else int(b)) for a, b in _REFERENCE.findall(text) if _small(a, b)}
+    return next(mark for mark in map(chr, range(0xE000, 0xF8FF)) if mark not in text and mark not in used)
+
+
+def _small(hexadecimal: str, decimal: str) -> bool:
+    return (int(hexadecimal, 16) if hexadecimal else int(decimal)) <= 0x10FFFF
+
+
+# Fields
+
+
+def get(fields: Fields, name: str) -> str:
+    """The text of the last field of that name, or ''."""
+    found = ""
+    for each, node in fields:
+        if each == name and isinstance(node, str):
+            found = node
+    return found
+
+
+def _inner(node: Node, *names: str) -> str:
+    """The first non-empty of these fields of a nested element, such as Owner."""
+    if isinstance(node, str):
+        return ""
+    return next(filter(None, (get(node, name) for name in names)), "")
+
+
+def _rows(fields: Fields, name: str) -> Iterator[Fields]:
+    return (node for each, node in fields if each == name and isinstance(node, list))
+
+
+def _texts(fields: Fields, name: str) -> Iterator[str]:
+    return (node for each, node in fields if each == name and isinstance(node, str) and node)
+
+
+def _time(text: str) -> datetime | None:
+    """An ISO 8601 time as aware UTC, or None."""
+    try:
+        parsed = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def _number(fields: Fields, name: str, default: int | None = None) -> int:
+    text = get(fields, name).strip()
+    if not text and default is not None:
+        return default
+    try:
+        return int(text)
+    except ValueError:
+        raise unreadable(f"The store's answer has {text[:40]!r} where <{name}> is a number.") from None
+
+
+def _exact(text: str) -> str:
+    """The text, if it can be a key; DirtyTextError for NUL and for what was not UTF-8."""
+    if not text.isprintable() and _DIRTY.search(text):
+        raise DirtyTextError
+    return text
+
+
+def _is_exact(text: str) -> bool:
+    return not _DIRTY.search(text)
+
+
+# The answers
+
+
+def buckets(body: bytes) -> tuple[Bucket, ...]:
+    """ListBuckets."""
+    fields = parse(body, "ListAllMyBucketsResult")
+    listed = (row for group in _rows(fields, "Buckets") for row in _rows(group, "Bucket"))
+    return tuple(Bucket(get(row, "Name"), _time(get(row, "CreationDate"))) for row in listed)
+
+
+def uploads_page(body: bytes, *, markers_encoded: bool = True, request_id: str = "") -> UploadsPage:
+    """ListMultipartUploads. What the answer says is url-encoded is decoded, once.
+
+    `markers_encoded`: whether this store encodes prefixes and markers too, as S3 does, and not only keys. Rows whose
+    key or upload id cannot be known exactly are left out and counted in `notes`.
+    """
+    fields = parse(body, "ListMultipartUploadsResult")
+    encoded = get(fields, "EncodingType").strip().lower() == "url"
+    uploads, lost = _uploads(_rows(fields, "Upload"), decode if encoded else _as_is)
+    rest = decode if encoded and markers_encoded else _as_is
+    prefixes = [rest(text) for row in _rows(fields, "CommonPrefixes") for text in _texts(row, "Prefix")]
+    lost += sum(not _is_exact(prefix) for prefix in prefixes)
+    return UploadsPage(
+        uploads=uploads,
+        common_prefixes=tuple(filter(_is_exact, prefixes)),
+        is_truncated=_is_truncated(fields),
+        next_key_marker=_marker(get(fields, "NextKeyMarker"), rest, uploads, prefixes),
+        next_upload_id_marker=get(fields, "NextUploadIdMarker"),
+        request_id=request_id,
+        notes=(f"{lost} uploads of this page have names that cannot be read exactly.",) if lost else (),
+    )
+
+
+def _uploads(rows: Iterable[Fields], decoded: Callable[[str], str]) -> tuple[tuple[MultipartUpload, ...], int]:
+    uploads, lost = [], 0
+    for row in rows:
+        try:
+            upload = _upload(row, decoded)
+        except DirtyTextError:
+            lost += 1
+        else:
+            uploads.append(upload)
+    return tuple(uploads), lost
+
+
+def _upload(row: Fields, decoded: Callable[[str], str]) -> MultipartUpload:
+    found = dict(row)
+    key, upload_id = found.get("Key"), found.get("UploadId")
+    if not isinstance(key, str) or not isinstance(upload_id, str) or not key or not upload_id:
+        raise DirtyTextError
+    return MultipartUpload(
+        key=_exact(decoded(key)),
+        upload_id=_exact(upload_id),
+        initiated=_time(cast(str, found.get("Initiated") or "")),
+        initiator=_inner(found.get("Initiator", ""), "DisplayName", "ID"),
+        owner=_inner(found.get("Owner", ""), "DisplayName", "ID"),
+        storage_class=cast(str, found.get("StorageClass") or ""),
+    )
+
+
+def _marker(
+    text: str, decoded: Callable[[str], str], uploads: Sequence[MultipartUpload], prefixes: Sequence[str]
+) -> str:
+    """The next key marker. One that is the page's last item as it stands was not encoded, whatever the answer says."""
+    ends = {*(upload.key for upload in uploads[-1:]), *prefixes[-1:]}
+    marker = text if text in ends else decoded(text)
+    if not _is_exact(marker):
+        raise unreadable("The store's marker for the next page is not valid UTF-8.")
+    return marker
+
+
+def encoding_is_doubtful(body: bytes) -> bool:
+    """Whether a listing asked for encoding-type=url may be encoded without saying so (as Ceph does)."""
+    fields = parse(body, "ListMultipartUploadsResult")
+    keys = [get(row, "Key") for row in _rows(fields, "Upload")]
+    return not get(fields, "EncodingType") and any("%" in key or "+" in key for key in keys)
+
+
+def parts_page(body: bytes, *, abort_date: datetime | None, abort_rule_id: str, request_id: str) -> PartsPage:
+    """ListParts. Where NextPartNumberMarker is missing (SeaweedFS) it is the last part's number."""
+    fields = parse(body, "ListPartsResult")
+    parts = tuple(_part(row) for row in _rows(fields, "Part"))
+    last = parts[-1].number if parts else 0
+    found = dict(fields)
+    return PartsPage(
+        parts=parts,
+        is_truncated=_is_truncated(fields),
+        next_part_number_marker=_number(fields, "NextPartNumberMarker", last),
+        initiator=_inner(found.get("Initiator", ""), "DisplayName", "ID"),
+        owner=_inner(found.get("Owner", ""), "DisplayName", "ID"),
+        storage_class=get(fields, "StorageClass"),
+        abort_date=abort_date,
+        abort_rule_id=abort_rule_id,
+        request_id=request_id,
+    )
+
+
+def _part(row: Fields) -> Part:
+    return Part(
+        number=_number(row, "PartNumber"),
+        size=_number(row, "Size", 0),
+        etag=unquoted(get(row, "ETag")),
+        last_modified=_time(get(row, "LastModified")),
+    )
+
+
+def upload_id(body: bytes) -> str:
+    """CreateMultipartUpload; UnreadableAnswer without an upload id."""
+    found = get(parse(body, "InitiateMultipartUploadResult"), "UploadId")
+    if not found:
+        raise unreadable("The store's answer names no upload id.")
+    return found
+
+
+def completed_etag(body: bytes) -> str:
+    """CompleteMultipartUpload; '' where the store names none."""
+    return unquoted(get(parse(body, "CompleteMultipartUploadResult"), "ETag"))
+
+
+def error_fields(body: bytes) -> dict[str, str] | None:
+    """The fields of an `<Error>`, or None for an answer that is none."""
+    try:
+        name, node = parse_any(body)
+    except UnreadableAnswer:
+        return None
+    if name != "Error" or isinstance(node, str):
+        return None
+    return {each: text for each, text in node if isinstance(text, str)}
+
+
+def _is_truncated(fields: Fields) -> bool:
+    return get(fields, "IsTruncated").strip().lower() == "true"
+
+
+def _as_is(text: str) -> str:
+    return text
+
+
+def decode(text: str) -> str:
+    """A url-encoded field, decoded once. What holds other characters than an encoder leaves is as it was."""
+    if not _URL_ENCODED.fullmatch(text):
+        return text
+    return unquote_plus(text, errors="surrogateescape")
+
+
+def unquoted(etag: str) -> str:
+    return etag.strip().removeprefix("W/").strip('"')
+
+
+def unreadable(message: str) -> UnreadableAnswer:
+    return UnreadableAnswer(message, reason=Reason.NONSENSE)
+
+
+# Writing
+
+
+def complete_body(parts: Sequence[CompletedPart]) -> bytes:
+    """The body of CompleteMultipartUpload; NotSent with BAD_ARGUMENT unless numbers ascend and ETags are there."""
+    numbers = [part.number for part in parts]
+    if not parts or any(not part.etag for part in parts) or _ILLEGAL.search("".join(part.etag for part in parts)):
+        raise bad_argument("Complete needs at least one part, and every part's ETag.")
+    if numbers != sorted(set(numbers)):
+        raise bad_argument("Complete needs the parts in ascending order, each number once.")
+    rows = "".join(
+        f"<Part><PartNumber>{part.number}</PartNumber><ETag>{_quoted(part.etag)}</ETag></Part>" for part in parts
+    )
+    namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
+    return f'<CompleteMultipartUpload xmlns="{namespace}">{rows}</CompleteMultipartUpload>'.encode()
+
+
+def _quoted(etag: str) -> str:
+    return escape(f'"{unquoted(etag)}"', {'"': "&quot;"})
