@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import models
 
 from uploads.models.store import Store
-from uploads.models.transfer import ErrorFields, LeaseFields
+from uploads.models.transfer import ErrorFields, WorkFields
 from uploads.states import ItemState, OperationKind
 
 
@@ -37,7 +37,7 @@ class Operation(models.Model):
         return f"{self.kind} {self.id}"
 
 
-class OperationItem(ErrorFields, LeaseFields):
+class OperationItem(ErrorFields, WorkFields):
     """One upload of an operation, and what became of it.
 
     `outcome` holds the facts of the end. Of an abort: how often it was repeated, whether the upload was already gone.
@@ -52,9 +52,6 @@ class OperationItem(ErrorFields, LeaseFields):
     )
     # Set while the item is active, NULL afterwards: a unique column is what makes "ordered twice, done once" hold.
     active_key = models.CharField(max_length=64, unique=True, null=True, blank=True)
-    queued_at = models.DateTimeField(null=True, blank=True)
-    not_before = models.DateTimeField(null=True, blank=True)
-    tries = models.IntegerField(default=0)
     outcome = models.JSONField(default=dict, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 

@@ -34,17 +34,23 @@ class ErrorFields(models.Model):
         return {"code": self.error_code, "message": self.error_message, "request_id": self.error_request_id}
 
 
-class LeaseFields(models.Model):
-    """Who works on this row now: the holder's fencing token, and when its lease runs out."""
+class WorkFields(models.Model):
+    """Work on this row: who holds it now (a fencing token and a deadline), when it was last enqueued, how often tried.
+
+    `not_before` holds a row back after a failed try.
+    """
 
     lease_token = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
+    queued_at = models.DateTimeField(null=True, blank=True)
+    not_before = models.DateTimeField(null=True, blank=True)
+    tries = models.IntegerField(default=0)
 
     class Meta:
         abstract = True
 
 
-class Transfer(ErrorFields, LeaseFields):
+class Transfer(ErrorFields, WorkFields):
     """A file on its way. What was received, what is wanted and the phase of the store leg are three facts, apart."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -125,7 +131,7 @@ class StoreUpload(models.Model):
         return self.upload_id
 
 
-class Part(ErrorFields, LeaseFields):
+class Part(ErrorFields, WorkFields):
     """A part of a transfer: a row from before its first byte is staged."""
 
     transfer = models.ForeignKey(Transfer, on_delete=models.CASCADE, related_name="parts")
@@ -136,9 +142,6 @@ class Part(ErrorFields, LeaseFields):
     moved = models.BigIntegerField(default=0)
     etag = models.CharField(max_length=128, blank=True, default="")
     store_upload = models.ForeignKey(StoreUpload, on_delete=models.CASCADE, null=True, blank=True, related_name="parts")
-    queued_at = models.DateTimeField(null=True, blank=True)
-    not_before = models.DateTimeField(null=True, blank=True)
-    tries = models.IntegerField(default=0)
     sent_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

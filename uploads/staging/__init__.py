@@ -1,0 +1,1 @@
+"""Staging: bytes here that are not yet in the store."""

@@ -1,0 +1,228 @@
+"""Reading the database for pages: progress, what is under way, what needs attention, the audit log."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any, Literal
+
+from django.db.models import Count, Q, QuerySet, Sum
+from django.utils import timezone
+
+from uploads import access
+from uploads.access import AnyUser
+from uploads.models import AuditEntry, Operation, OperationItem, Part, StoreUpload, Transfer
+from uploads.states import ACTIVE_ITEM_STATES, LIVE_PHASES, ItemState, PartState, Phase, Want
+
+RATE_WINDOW = timedelta(seconds=30)
+"""Rates are averages over what moved in this time."""
+
+ATTENTION_WINDOW = timedelta(days=7)
+"""How long a failed operation is shown as needing attention; a failed transfer is until it is retried or discarded."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferProgress:
+    """How far a transfer is: bytes, parts, bytes a second (None where not known), seconds left."""
+
+    bytes_received: int = 0
+    bytes_sent: int = 0
+    parts_received: int = 0
+    parts_sent: int = 0
+    receive_rate: float | None = None
+    send_rate: float | None = None
+    seconds_left: float | None = None
+    upload_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PartRun:
+    """Consecutive parts of a transfer in one state, both ends included. `absent`: no byte has come."""
+
+    first: int
+    last: int
+    state: Literal["absent", "waiting", "staged", "sending", "sent"]
+
+
+@dataclass(frozen=True, slots=True)
+class OperationProgress:
+    total: int
+    done: int
+    failed: int
+    active: int
+    state: Literal["running", "done", "failed", "partly-failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Something that failed and rests until somebody looks."""
+
+    transfer: Transfer | None = None
+    operation: Operation | None = None
+    failed_items: int = 0
+
+
+def progress_of(transfers: Sequence[Transfer]) -> dict[uuid.UUID, TransferProgress]:
+    """The progress of each transfer of a page: two queries, whatever the page's length."""
+    now = timezone.now()
+    rows: dict[uuid.UUID, Mapping[str, Any]] = {
+        row["transfer_id"]: row for row in _part_sums([transfer.pk for transfer in transfers], now)
+    }
+    uploads = _upload_ids([transfer.pk for transfer in transfers])
+    return {
+        transfer.pk: _progress(transfer, rows.get(transfer.pk), uploads.get(transfer.pk, ""), now)
+        for transfer in transfers
+    }
+
+
+def _part_sums(ids: Sequence[uuid.UUID], now: datetime) -> Iterable[Mapping[str, Any]]:
+    since = now - RATE_WINDOW
+    sent, sending = Q(state=PartState.SENT), Q(state=PartState.SENDING)
+    return (
+        Part.objects.filter(transfer__in=ids)
+        .order_by()
+        .values("transfer_id")
+        .annotate(
+            bytes_received=Sum("received"),
+            bytes_sent=Sum("size", filter=sent),
+            bytes_moved=Sum("moved", filter=sending),
+            parts_received=Count("pk", filter=~Q(state=PartState.WAITING)),
+            parts_sent=Count("pk", filter=sent),
+            sent_lately=Sum("size", filter=sent & Q(sent_at__gte=since)),
+        )
+    )
+
+
+def _upload_ids(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """The newest upload in the store of each transfer."""
+    rows = StoreUpload.objects.filter(transfer__in=ids).order_by("id").values_list("transfer_id", "upload_id")
+    return dict(rows)
+
+
+def _progress(transfer: Transfer, row: Mapping[str, Any] | None, upload_id: str, now: datetime) -> TransferProgress:
+    sums = {name: value or 0 for name, value in (row or {}).items()}
+    received, moved = sums.get("bytes_received", 0), sums.get("bytes_moved", 0)
+    sent = sums.get("bytes_sent", 0) + moved
+    running = transfer.phase in LIVE_PHASES and transfer.wanted == Want.RUN
+    send_rate = _send_rate(transfer, sums.get("sent_lately", 0) + moved, now) if running else None
+    receive_rate = _receive_rate(transfer, received) if running and not transfer.all_received else None
+    return TransferProgress(
+        bytes_received=transfer.size if transfer.all_received else received,
+        bytes_sent=sent,
+        parts_received=sums.get("parts_received", 0),
+        parts_sent=sums.get("parts_sent", 0),
+        receive_rate=receive_rate,
+        send_rate=send_rate,
+        seconds_left=_seconds_left(transfer, received, sent, receive_rate, send_rate),
+        upload_id=upload_id,
+    )
+
+
+def _send_rate(transfer: Transfer, moved_lately: int, now: datetime) -> float | None:
+    if transfer.sending_at is None or not moved_lately:
+        return None
+    return moved_lately / max(1.0, min(now - transfer.sending_at, RATE_WINDOW).total_seconds())
+
+
+def _receive_rate(transfer: Transfer, received: int) -> float | None:
+    if transfer.received_at is None or not received:
+        return None
+    return received / max(0.5, (transfer.received_at - transfer.created_at).total_seconds())
+
+
+def _seconds_left(
+    transfer: Transfer, received: int, sent: int, receive_rate: float | None, send_rate: float | None
+) -> float | None:
+    """The slower leg decides."""
+    legs = []
+    if not transfer.all_received and receive_rate:
+        legs.append((transfer.size - received) / receive_rate)
+    if send_rate:
+        legs.append((transfer.size - sent) / send_rate)
+    return max(legs, default=None)
+
+
+def part_runs(transfer: Transfer) -> tuple[PartRun, ...]:
+    """The picture of a transfer's parts."""
+    states: dict[int, Any] = dict(transfer.parts.values_list("number", "state"))
+    numbered = ((number, states.get(number, "absent")) for number in range(1, transfer.part_count + 1))
+    runs = []
+    for state, group in groupby(numbered, key=lambda each: each[1]):
+        numbers = [number for number, _ in group]
+        runs.append(PartRun(numbers[0], numbers[-1], state))
+    return tuple(runs)
+
+
+def operation_progress(operations: Sequence[Operation]) -> dict[uuid.UUID, OperationProgress]:
+    """How far each operation of a page is: one query."""
+    rows = (
+        OperationItem.objects.filter(operation__in=[operation.pk for operation in operations])
+        .order_by()
+        .values("operation_id")
+        .annotate(
+            total=Count("pk"),
+            done=Count("pk", filter=Q(state=ItemState.DONE)),
+            failed=Count("pk", filter=Q(state=ItemState.FAILED)),
+        )
+    )
+    return {row["operation_id"]: _operation_progress(row["total"], row["done"], row["failed"]) for row in rows}
+
+
+def _operation_progress(total: int, done: int, failed: int) -> OperationProgress:
+    active = total - done - failed
+    state: Literal["running", "done", "failed", "partly-failed"]
+    if active:
+        state = "running"
+    elif failed:
+        state = "partly-failed" if done else "failed"
+    else:
+        state = "done"
+    return OperationProgress(total, done, failed, active, state)
+
+
+def transfers_under_way(user: AnyUser) -> QuerySet[Transfer]:
+    """Live ones, paused ones and those being cancelled."""
+    return access.visible_transfers(user).filter(Q(phase__in=LIVE_PHASES) | Q(phase=Phase.FAILED, wanted=Want.CANCEL))
+
+
+def operations_under_way(user: AnyUser) -> QuerySet[Operation]:
+    return access.visible_operations(user).filter(items__state__in=ACTIVE_ITEM_STATES).distinct()
+
+
+def attention(user: AnyUser, limit: int = 20) -> list[Attention]:
+    """Failed transfers that rest, then operations that failed lately; newest first."""
+    transfers = access.visible_transfers(user).filter(phase=Phase.FAILED).exclude(wanted=Want.CANCEL)[:limit]
+    since = timezone.now() - ATTENTION_WINDOW
+    failed = Count("items", filter=Q(items__state=ItemState.FAILED, items__finished_at__gte=since))
+    operations = access.visible_operations(user).annotate(failed_items=failed).filter(failed_items__gt=0)[:limit]
+    return [
+        *(Attention(transfer=transfer) for transfer in transfers),
+        *(Attention(operation=operation, failed_items=operation.failed_items) for operation in operations),
+    ]
+
+
+def find_audit_entries(
+    user: AnyUser,
+    *,
+    actor: str = "",
+    action: str = "",
+    store: str = "",
+    bucket: str = "",
+    key: str = "",
+    before: int | None = None,
+    limit: int = 100,
+) -> list[AuditEntry]:
+    """Entries that match every given filter, newest first; `before` is the id to go on from. `key` is a prefix."""
+    entries = access.visible_audit_entries(user)
+    exact = {"actor_name": actor, "store": store, "bucket": bucket}
+    entries = entries.filter(**{name: value for name, value in exact.items() if value})
+    if action:
+        entries = entries.filter(action__startswith=action)
+    if key:
+        entries = entries.filter(key__startswith=key)
+    if before is not None:
+        entries = entries.filter(pk__lt=before)
+    return list(entries[:limit])

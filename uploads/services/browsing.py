@@ -1,0 +1,106 @@
+"""Looking into a store: buckets, uploads in progress, their parts. Nothing is changed.
+
+Every function here may raise ObjectStoreError; what a page makes of it is explained by dashboard.explain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from uploads.models import Store
+from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
+from uploads.objectstore.providers import Provider, get_provider
+from uploads.objectstore.types import MAX_PAGE, Bucket, ObjectFacts, PartsPage, UploadsPage
+from uploads.services.clients import client_for
+from uploads.survey import Survey, survey
+
+
+@dataclass(frozen=True, slots=True)
+class UploadsQuery:
+    """What ListMultipartUploads is asked: the guide's parameters."""
+
+    prefix: str = ""
+    delimiter: str = ""
+    max_uploads: int = 100
+    key_marker: str = ""
+    upload_id_marker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BucketList:
+    """The buckets of a store: those it lists and those an administrator named.
+
+    `refusal` is set where the store does not let us list buckets; the named ones are still there.
+    """
+
+    buckets: tuple[Bucket, ...]
+    refusal: ObjectStoreError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingObject:
+    """What HEAD says of a key: the object's facts, or none there, or that we may not look (`refusal`)."""
+
+    facts: ObjectFacts | None
+    refusal: ObjectStoreError | None = None
+
+
+def provider_of(store: Store) -> Provider:
+    return get_provider(store.provider)
+
+
+def list_buckets(store: Store) -> BucketList:
+    """ListBuckets, with the named buckets added. A missing permission degrades to the named ones."""
+    named = {bucket.name: Bucket(bucket.name, None) for bucket in store.named_buckets.all()}
+    try:
+        listed = {bucket.name: bucket for bucket in client_for(store).list_buckets()}
+    except ObjectStoreError as error:
+        return BucketList(tuple(named.values()), error)
+    return BucketList(tuple(sorted({**named, **listed}.values(), key=lambda bucket: bucket.name)))
+
+
+def list_uploads(store: Store, bucket: str, query: UploadsQuery) -> UploadsPage:
+    """One page of ListMultipartUploads: one request."""
+    return client_for(store).list_multipart_uploads(
+        bucket,
+        prefix=query.prefix,
+        delimiter=query.delimiter,
+        max_uploads=query.max_uploads,
+        key_marker=query.key_marker,
+        upload_id_marker=query.upload_id_marker,
+    )
+
+
+def list_parts(
+    store: Store, bucket: str, key: str, upload_id: str, *, max_parts: int = MAX_PAGE, part_number_marker: int = 0
+) -> PartsPage:
+    """One page of ListParts: one request."""
+    return client_for(store).list_parts(
+        bucket, key, upload_id, max_parts=max_parts, part_number_marker=part_number_marker
+    )
+
+
+def survey_upload(store: Store, bucket: str, key: str, upload_id: str) -> Survey:
+    """All parts of an upload, 10,000 at most: one request for each 1,000."""
+    parts = client_for(store).iter_parts(bucket, key, upload_id)
+    return survey(parts, provider_of(store).min_part_size)
+
+
+def head_object(store: Store, bucket: str, key: str) -> ExistingObject:
+    """HEAD; a missing object or permission is an answer, any other error is raised."""
+    try:
+        return ExistingObject(client_for(store).head_object(bucket, key))
+    except Refused as refusal:
+        if refusal.reason is Reason.NO_SUCH_KEY:
+            return ExistingObject(None)
+        if refusal.reason is Reason.PERMISSION:
+            return ExistingObject(None, refusal)
+        raise
+
+
+def is_gone(error: ObjectStoreError) -> bool:
+    """Whether the store says that an upload no longer exists: completed or aborted in the meantime.
+
+    Ceph says NoSuchKey where others say NoSuchUpload.
+    """
+    return error.reason in {Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY}

@@ -1,0 +1,29 @@
+"""Object store clients, one for each store and process, so that connections are reused."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+from uploads.models import Store
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.types import StoreConfig
+
+MAX_CLIENTS = 32
+"""Clients kept open; with more stores than this the one used longest ago is closed."""
+
+_lock = threading.Lock()
+_clients: OrderedDict[StoreConfig, ObjectStoreClient] = OrderedDict()
+
+
+def client_for(store: Store) -> ObjectStoreClient:
+    """The client of a store. An edited store has another configuration, so it gets another client."""
+    config = store.config()
+    with _lock:
+        client = _clients.get(config)
+        if client is None:
+            client = _clients[config] = ObjectStoreClient(config)
+            while len(_clients) > MAX_CLIENTS:
+                _clients.popitem(last=False)
+        _clients.move_to_end(config)
+        return client

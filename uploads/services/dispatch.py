@@ -1,0 +1,71 @@
+"""Deciding what a transfer needs next, and enqueuing it. Safe to call at any time, any number of times."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from uploads.models import Part, Transfer
+from uploads.services import leases
+from uploads.services.queue import enqueue_on_commit
+from uploads.states import PartState, Phase, StoreUploadState, Want
+
+WINDOW = 4
+"""Parts of one transfer that are enqueued or under way at a time, so that no transfer starves the others."""
+
+
+@transaction.atomic
+def dispatch(transfer_id: uuid.UUID) -> None:
+    """Enqueue the next steps of a transfer: parts, the upload in the store, the completion or the cancellation."""
+    transfer = Transfer.objects.select_for_update().filter(pk=transfer_id).first()
+    if transfer is None or transfer.phase in (Phase.DONE, Phase.CANCELLED):
+        return
+    if transfer.wanted == Want.CANCEL:
+        _enqueue_step(transfer, "cancel_transfer")
+    elif transfer.wanted == Want.RUN:
+        _run(transfer)
+
+
+def _run(transfer: Transfer) -> None:
+    if transfer.phase == Phase.RECEIVING and transfer.parts.filter(state=PartState.STAGED).exists():
+        Transfer.objects.filter(pk=transfer.pk, phase=Phase.RECEIVING).update(
+            phase=Phase.SENDING, sending_at=timezone.now()
+        )
+        transfer.phase = Phase.SENDING
+    if transfer.phase == Phase.SENDING:
+        _send(transfer)
+    if transfer.phase == Phase.COMPLETING:
+        _enqueue_step(transfer, "complete_transfer")
+
+
+def _send(transfer: Transfer) -> None:
+    if transfer.all_received and not transfer.parts.exclude(state=PartState.SENT).exists():
+        Transfer.objects.filter(pk=transfer.pk, phase=Phase.SENDING).update(phase=Phase.COMPLETING, tries=0)
+        transfer.phase = Phase.COMPLETING
+    elif not transfer.by_put_object and not transfer.store_uploads.filter(state=StoreUploadState.OPEN).exists():
+        _enqueue_step(transfer, "open_store_upload")
+    else:
+        _fill_window(transfer)
+
+
+def _fill_window(transfer: Transfer) -> None:
+    now = timezone.now()
+    under_way = Q(state=PartState.SENDING) | Q(state=PartState.STAGED, queued_at__isnull=False)
+    room = WINDOW - transfer.parts.filter(under_way).count()
+    if room <= 0:
+        return
+    waiting = transfer.parts.filter(leases.due(now), state=PartState.STAGED, queued_at__isnull=True)
+    ids = list(waiting.order_by("number").values_list("pk", flat=True)[:room])
+    Part.objects.filter(pk__in=ids).update(queued_at=now)
+    enqueue_on_commit("send_part", ids, queue=transfer.queue)
+
+
+def _enqueue_step(transfer: Transfer, task: str) -> None:
+    """A step of the transfer as a whole: not while one is under way, enqueued or held back."""
+    now = timezone.now()
+    waiting = Transfer.objects.filter(leases.free(now), leases.due(now), pk=transfer.pk, queued_at__isnull=True)
+    if waiting.update(queued_at=now):
+        enqueue_on_commit(task, [transfer.pk], queue=transfer.queue)

@@ -1,0 +1,140 @@
+"""Ordering an abort or a completion: rows first, then the queue. Ordered twice, done once."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from uploads import audit
+from uploads.models import Operation, OperationItem, Store
+from uploads.models.operation import active_key
+from uploads.objectstore.errors import ObjectStoreError
+from uploads.services import leases
+from uploads.services.ownership import OwnedByTransfer, owners
+from uploads.services.preflight import UploadName, active_operation
+from uploads.services.queue import enqueue_on_commit
+from uploads.states import ItemState, OperationKind
+
+WINDOW = 8
+"""Uploads of one operation that are enqueued or under way at a time, so that a page of 1,000 starves nobody."""
+
+__all__ = ["OwnedByTransfer", "UploadName", "dispatch_operation", "order_abort", "order_complete"]
+
+
+def order_abort(actor: User, store: Store, bucket: str, uploads: Sequence[UploadName]) -> Operation:
+    """Have uploads aborted by a task. One that is already being worked on yields that operation.
+
+    Raises OwnedByTransfer for a single upload that a transfer owns; among many it becomes an item that failed.
+    """
+    return _order(OperationKind.ABORT, actor, store, bucket, list(dict.fromkeys(uploads)), allow_gaps=False)
+
+
+def order_complete(
+    actor: User, store: Store, bucket: str, upload: UploadName, *, allow_gaps: bool = False
+) -> Operation:
+    """Have an upload completed by a task. Raises OwnedByTransfer."""
+    return _order(OperationKind.COMPLETE, actor, store, bucket, [upload], allow_gaps=allow_gaps)
+
+
+def _order(
+    kind: OperationKind, actor: User, store: Store, bucket: str, uploads: Sequence[UploadName], *, allow_gaps: bool
+) -> Operation:
+    if not uploads:
+        raise ValueError("No upload was named.")
+    with transaction.atomic():
+        owned = owners(store, bucket, [upload.upload_id for upload in uploads])
+        if len(uploads) == 1:
+            (upload,) = uploads
+            if (upload.key, upload.upload_id) in owned:
+                raise OwnedByTransfer(owned[upload.key, upload.upload_id])
+            earlier = active_operation(store, bucket, upload) or _done_operation(kind, store, bucket, upload)
+            if earlier:
+                return earlier
+        operation = Operation.objects.create(kind=kind, actor=actor, store=store, bucket=bucket, allow_gaps=allow_gaps)
+        busy = _busy(store, bucket, uploads)
+        OperationItem.objects.bulk_create(
+            _new_item(operation, upload, owned=(upload.key, upload.upload_id) in owned, busy=busy) for upload in uploads
+        )
+        for item in operation.items.all():
+            audit.record_item(actor, "ordered", operation, item, **({"refused": item.error_code} if item.error else {}))
+    dispatch_operation(operation.pk)
+    return operation
+
+
+def _new_item(operation: Operation, upload: UploadName, *, owned: bool, busy: set[str]) -> OperationItem:
+    name = active_key(operation.store_id, operation.bucket, upload.key, upload.upload_id)
+    item = OperationItem(operation=operation, key=upload.key, upload_id=upload.upload_id)
+    if owned:
+        _refuse(item, "OwnedByTransfer", "A transfer that has not ended owns this upload: cancel the transfer instead.")
+    elif name in busy:
+        _refuse(item, "AlreadyOrdered", "Another operation is already working on this upload.")
+    else:
+        item.active_key = name
+    return item
+
+
+def _refuse(item: OperationItem, code: str, message: str) -> None:
+    item.state = ItemState.FAILED
+    item.error_code, item.error_message, item.finished_at = code, message, timezone.now()
+
+
+def _busy(store: Store, bucket: str, uploads: Iterable[UploadName]) -> set[str]:
+    names = [active_key(store.pk, bucket, upload.key, upload.upload_id) for upload in uploads]
+    return set(OperationItem.objects.filter(active_key__in=names).values_list("active_key", flat=True))  # type: ignore[arg-type]
+
+
+def _done_operation(kind: OperationKind, store: Store, bucket: str, upload: UploadName) -> Operation | None:
+    """An earlier operation that did the same: an upload id is never used again, so it need not be done twice."""
+    return Operation.objects.filter(
+        kind=kind,
+        store=store,
+        bucket=bucket,
+        items__key=upload.key,
+        items__upload_id=upload.upload_id,
+        items__state=ItemState.DONE,
+    ).first()
+
+
+@transaction.atomic
+def dispatch_operation(operation_id: uuid.UUID) -> None:
+    """Enqueue the next uploads of an operation. Safe to call at any time."""
+    now = timezone.now()
+    operation = Operation.objects.select_for_update().get(pk=operation_id)
+    ordered = operation.items.filter(state=ItemState.ORDERED)
+    running = operation.items.filter(state=ItemState.RUNNING).count()
+    room = WINDOW - running - ordered.filter(queued_at__isnull=False).count()
+    if room <= 0:
+        return
+    waiting = ordered.filter(leases.due(now), queued_at__isnull=True)
+    ids = list(waiting.order_by("id").values_list("pk", flat=True)[:room])
+    OperationItem.objects.filter(pk__in=ids).update(queued_at=now)
+    enqueue_on_commit("run_item", ids)
+
+
+def end_item(item: OperationItem, token: uuid.UUID, state: ItemState, **changes: object) -> None:
+    """The holder of the lease writes the end of an item, and the next ones are enqueued."""
+    with transaction.atomic():
+        rows = OperationItem.objects.filter(pk=item.pk, lease_token=token, state=ItemState.RUNNING)
+        ended = {**leases.RELEASED, **changes, "state": state, "active_key": None, "finished_at": timezone.now()}
+        if not rows.update(**ended):
+            return
+        audit.record_item(item.operation.actor, state.value, item.operation, item, **changes)
+    dispatch_operation(item.operation_id)
+
+
+def hold_item_back(item: OperationItem, token: uuid.UUID, error: ObjectStoreError, fields: dict[str, str]) -> bool:
+    """Have an item tried again later. False where it has been tried often enough, or trying again cannot help."""
+    tries = item.tries + 1
+    if not error.retryable or tries >= leases.MAX_TRIES:
+        return False
+    wait = leases.backoff_seconds(tries)
+    OperationItem.objects.filter(pk=item.pk, lease_token=token, state=ItemState.RUNNING).update(
+        state=ItemState.ORDERED, tries=tries, **{**leases.RELEASED, "not_before": leases.in_seconds(wait)}, **fields
+    )
+    with transaction.atomic():
+        enqueue_on_commit("dispatch_operation", [item.operation_id], countdown=wait)
+    return True

@@ -1,0 +1,150 @@
+"""Doing what an operation ordered, one upload at a time."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+from django.utils import timezone
+
+from uploads.models import OperationItem
+from uploads.objectstore.errors import ObjectStoreError
+from uploads.objectstore.types import CompletedPart, ObjectFacts
+from uploads.services import leases
+from uploads.services.aborting import abort_until_gone
+from uploads.services.browsing import ExistingObject, head_object, provider_of
+from uploads.services.clients import client_for
+from uploads.services.completing import may_have_been_done
+from uploads.services.failures import NO_ERROR, error_fields
+from uploads.services.operations import end_item, hold_item_back
+from uploads.services.ownership import owner_of
+from uploads.services.preflight import find_blockers
+from uploads.states import ItemState, OperationKind
+from uploads.survey import survey
+
+log = logging.getLogger(__name__)
+
+
+class ItemRefused(Exception):
+    """This upload cannot be completed as it is; the message says why."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.fields = {"error_code": code, "error_message": message, "error_request_id": ""}
+
+
+def run_item(item_id: int) -> None:
+    """Abort or complete one upload under a lease, and write down what came of it."""
+    token = leases.take(
+        OperationItem.objects.filter(leases.due(), pk=item_id, state=ItemState.ORDERED), state=ItemState.RUNNING
+    )
+    if token is None:
+        return
+    item = OperationItem.objects.select_related("operation__store", "operation__actor").get(pk=item_id)
+    try:
+        outcome = _run(item)
+    except ItemRefused as refusal:
+        end_item(item, token, ItemState.FAILED, **refusal.fields)
+    except ObjectStoreError as error:
+        _failed(item, token, error)
+    else:
+        end_item(item, token, ItemState.DONE, outcome=outcome, **NO_ERROR)
+
+
+def _run(item: OperationItem) -> dict[str, Any]:
+    operation = item.operation
+    if owner_of(operation.store, operation.bucket, item.key, item.upload_id):
+        raise ItemRefused("OwnedByTransfer", "A transfer that has not ended owns this upload: cancel it there.")
+    return _abort(item) if operation.kind == OperationKind.ABORT else _complete(item)
+
+
+def _failed(item: OperationItem, token: uuid.UUID, error: ObjectStoreError) -> None:
+    log.warning("operation %s: %s", item.operation_id, error)
+    fields = error_fields(error)
+    if not hold_item_back(item, token, error, fields):
+        end_item(item, token, ItemState.FAILED, **fields)
+
+
+def _abort(item: OperationItem) -> dict[str, Any]:
+    operation = item.operation
+    done = abort_until_gone(client_for(operation.store), operation.bucket, item.key, item.upload_id)
+    # On a second try our own first one is what removed it.
+    return {"repeats": done.repeats, "already_gone": done.already_gone and item.tries == 0}
+
+
+def _complete(item: OperationItem) -> dict[str, Any]:
+    """Complete what the store holds. What is expected is written down before the act: a rerun can look for it."""
+    try:
+        parts = _parts_to_complete(item)
+        item.outcome.setdefault("ordered_at", timezone.now().isoformat())
+        OperationItem.objects.filter(pk=item.pk).update(outcome=item.outcome)
+        answer = client_for(item.operation.store).complete_multipart_upload(
+            item.operation.bucket, item.key, item.upload_id, parts
+        )
+    except ObjectStoreError as error:
+        return _after_failed_complete(item, error)
+    return _facts(item, _head(item), answer.etag)
+
+
+def _parts_to_complete(item: OperationItem) -> list[CompletedPart]:
+    """All parts in the store; refused where the store would refuse them, or where a gap was not allowed."""
+    operation = item.operation
+    client = client_for(operation.store)
+    parts = list(client.iter_parts(operation.bucket, item.key, item.upload_id))
+    provider = provider_of(operation.store)
+    surveyed = survey(parts, provider.min_part_size)
+    blockers = find_blockers(surveyed, provider)
+    if blockers:
+        raise ItemRefused("PreflightFailed", " ".join(blockers))
+    if surveyed.missing and not operation.allow_gaps:
+        raise ItemRefused("GapNotAllowed", "Part numbers are missing, and completing with a gap was not confirmed.")
+    item.outcome.update(
+        expected_size=surveyed.total_bytes,
+        expected_etag=surveyed.expected_etag if provider.etag_is_md5 else "",
+        parts=surveyed.count,
+    )
+    return [CompletedPart(part.number, part.etag) for part in parts]
+
+
+def _after_failed_complete(item: OperationItem, error: ObjectStoreError) -> dict[str, Any]:
+    """An answer may have been lost, now or in an earlier try: HEAD decides. Raises where it proves nothing."""
+    sent_before = "ordered_at" in item.outcome
+    if not (sent_before and may_have_been_done(error)):
+        raise error
+    existing = _head(item)
+    if not _is_expected(item, existing.facts):
+        raise error
+    return _facts(item, existing, "")
+
+
+def _is_expected(item: OperationItem, facts: ObjectFacts | None) -> bool:
+    expected_etag = item.outcome.get("expected_etag")
+    return (
+        facts is not None
+        and bool(expected_etag)
+        and facts.size == item.outcome.get("expected_size")
+        and facts.etag == expected_etag
+    )
+
+
+def _head(item: OperationItem) -> ExistingObject:
+    """HEAD after Complete. What was completed stays so though HEAD fails: then it is done, unverified."""
+    try:
+        return head_object(item.operation.store, item.operation.bucket, item.key)
+    except ObjectStoreError as error:
+        log.warning("operation %s: HEAD after completion: %s", item.operation_id, error)
+        return ExistingObject(None, error)
+
+
+def _facts(item: OperationItem, existing: ExistingObject, etag: str) -> dict[str, Any]:
+    facts = existing.facts
+    proof: dict[str, Any] = {"verified": facts is not None, "etag": etag}
+    if facts is not None:
+        proof.update(
+            verified=facts.size == item.outcome.get("expected_size", facts.size),
+            etag=facts.etag,
+            size=facts.size,
+            last_modified=facts.last_modified.isoformat() if facts.last_modified else "",
+        )
+    return {**item.outcome, **proof}

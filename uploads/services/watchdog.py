@@ -1,0 +1,67 @@
+"""Finding what has run out and enqueuing it again. Two at once do no harm: every step is a filtered UPDATE."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from uploads.models import Operation, OperationItem, Part, Transfer
+from uploads.services import leases
+from uploads.services.dispatch import dispatch
+from uploads.services.operations import dispatch_operation
+from uploads.services.receiving import abandon
+from uploads.states import FINAL_PHASES, ItemState, PartState, Phase, Want
+
+LOST_MESSAGE = timedelta(seconds=60)
+"""A message this old may be lost; what it asked for is enqueued again, and a duplicate does no harm."""
+
+SILENT_BROWSER = timedelta(minutes=15)
+"""A form upload of which no byte has come for so long has lost its browser or its web server."""
+
+
+def watch() -> None:
+    """One round."""
+    _return_expired_leases()
+    _forget_lost_messages()
+    _abandon_silent_transfers()
+    _dispatch_all()
+
+
+def _return_expired_leases() -> None:
+    now = timezone.now()
+    Part.objects.filter(state=PartState.SENDING, lease_until__lt=now).update(
+        state=PartState.STAGED, moved=0, **leases.RELEASED
+    )
+    OperationItem.objects.filter(state=ItemState.RUNNING, lease_until__lt=now).update(
+        state=ItemState.ORDERED, **leases.RELEASED
+    )
+
+
+def _forget_lost_messages() -> None:
+    old = timezone.now() - LOST_MESSAGE
+    Part.objects.filter(state=PartState.STAGED, queued_at__lt=old).update(queued_at=None)
+    OperationItem.objects.filter(state=ItemState.ORDERED, queued_at__lt=old).update(queued_at=None)
+    Transfer.objects.filter(leases.free(), queued_at__lt=old).exclude(phase__in=FINAL_PHASES).update(queued_at=None)
+
+
+def _abandon_silent_transfers() -> None:
+    old = timezone.now() - SILENT_BROWSER
+    silent = Transfer.objects.filter(
+        node=settings.NODE_NAME, all_received=False, received_at__lt=old, phase__in=(Phase.RECEIVING, Phase.SENDING)
+    ).exclude(wanted=Want.CANCEL)
+    for transfer in silent.select_related("store"):
+        abandon(transfer, "No byte has come from the browser for 15 minutes.")
+
+
+def _dispatch_all() -> None:
+    resting = Transfer.objects.filter(phase=Phase.FAILED).exclude(wanted=Want.CANCEL)
+    live = Transfer.objects.exclude(phase__in=FINAL_PHASES).exclude(wanted=Want.PAUSE).exclude(pk__in=resting)
+    for transfer_id in live.values_list("pk", flat=True):
+        dispatch(transfer_id)
+    waiting = Operation.objects.filter(items__state=ItemState.ORDERED).distinct()
+    for operation_id in waiting.values_list("pk", flat=True):
+        with transaction.atomic():
+            dispatch_operation(operation_id)

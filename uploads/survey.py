@@ -1,0 +1,135 @@
+"""All parts of an upload in the store, seen together: gaps, sizes, last activity, the ETag to expect. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from itertools import pairwise
+
+from uploads.objectstore.types import Part
+
+MD5_ETAG = re.compile(r"[0-9a-f]{32}\Z")
+
+
+class PartKind(StrEnum):
+    """What the picture of an upload shows at a part number."""
+
+    PRESENT = "present"
+    MISSING = "missing"
+    TOO_SMALL = "too-small"
+    ODD_SIZED = "odd-sized"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Consecutive part numbers of one kind, both ends included."""
+
+    first: int
+    last: int
+    kind: PartKind
+
+    @property
+    def count(self) -> int:
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the parts of an upload amount to. Sizes are bytes.
+
+    `usual_size` is the commonest size of the parts before the last. A part is too small when it is below the
+    provider's minimum and not the last, odd-sized when it has another size than usual and is not the last.
+    `expected_etag` is empty where a part's ETag is no MD5.
+    """
+
+    count: int
+    total_bytes: int
+    last_number: int
+    last_activity: datetime | None
+    usual_size: int
+    runs: tuple[Run, ...]
+    expected_etag: str
+
+    def numbers_of(self, kind: PartKind) -> int:
+        return sum(run.count for run in self.runs if run.kind is kind)
+
+    def runs_of(self, kind: PartKind) -> tuple[Run, ...]:
+        return tuple(run for run in self.runs if run.kind is kind)
+
+    @property
+    def missing(self) -> tuple[Run, ...]:
+        return self.runs_of(PartKind.MISSING)
+
+    @property
+    def too_small(self) -> tuple[Run, ...]:
+        return self.runs_of(PartKind.TOO_SMALL)
+
+    @property
+    def odd_sized(self) -> tuple[Run, ...]:
+        return self.runs_of(PartKind.ODD_SIZED)
+
+
+def survey(parts: Iterable[Part], min_part_size: int) -> Survey:
+    """Look at all parts, in any order; `min_part_size` is the provider's, in bytes."""
+    ordered = sorted(parts, key=lambda part: part.number)
+    usual = _usual_size(ordered)
+    dates = [part.last_modified for part in ordered if part.last_modified is not None]
+    return Survey(
+        count=len(ordered),
+        total_bytes=sum(part.size for part in ordered),
+        last_number=ordered[-1].number if ordered else 0,
+        last_activity=max(dates, default=None),
+        usual_size=usual,
+        runs=_runs(ordered, usual, min_part_size),
+        expected_etag=multipart_etag([part.etag for part in ordered]),
+    )
+
+
+def multipart_etag(part_etags: Sequence[str]) -> str:
+    """The ETag S3 gives to an object of these parts: the MD5 of the parts' MD5s, a hyphen, their number."""
+    etags = [etag.strip('"').lower() for etag in part_etags]
+    if not etags or not all(MD5_ETAG.match(etag) for etag in etags):
+        return ""
+    digest = hashlib.md5(bytes.fromhex("".join(etags)), usedforsecurity=False).hexdigest()
+    return f"{digest}-{len(etags)}"
+
+
+def _usual_size(ordered: Sequence[Part]) -> int:
+    sizes = Counter(part.size for part in (ordered[:-1] or ordered))
+    return sizes.most_common(1)[0][0] if sizes else 0
+
+
+def _kind(part: Part, is_last: bool, usual: int, min_part_size: int) -> PartKind:
+    if is_last:
+        return PartKind.PRESENT
+    if part.size < min_part_size:
+        return PartKind.TOO_SMALL
+    return PartKind.PRESENT if part.size == usual else PartKind.ODD_SIZED
+
+
+def _runs(ordered: Sequence[Part], usual: int, min_part_size: int) -> tuple[Run, ...]:
+    single: list[Run] = []
+    previous = 0
+    for index, part in enumerate(ordered):
+        if part.number > previous + 1:
+            single.append(Run(previous + 1, part.number - 1, PartKind.MISSING))
+        is_last = index == len(ordered) - 1
+        single.append(Run(part.number, part.number, _kind(part, is_last, usual, min_part_size)))
+        previous = part.number
+    return _merged(single)
+
+
+def _merged(runs: Sequence[Run]) -> tuple[Run, ...]:
+    """Neighbours of one kind as one run."""
+    starts = [0, *(index + 1 for index, (a, b) in enumerate(pairwise(runs)) if a.kind is not b.kind)]
+    ends = [*starts[1:], len(runs)]
+    return tuple(
+        Run(runs[start].first, runs[end - 1].last, runs[start].kind)
+        for start, end in zip(starts, ends, strict=True)
+        if end > start
+    )

@@ -1,0 +1,53 @@
+"""What the workers do. A task carries an id and calls one service; everything else is in the database.
+
+Every task is short or renews a lease, may run twice or late, and keeps no result.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from celery import shared_task
+
+from uploads.services import cancelling, completing, dispatch, operations, running, sending
+from uploads.services import watchdog as watchdogs
+
+
+@shared_task
+def dispatch_transfer(transfer_id: str) -> None:
+    dispatch.dispatch(uuid.UUID(transfer_id))
+
+
+@shared_task
+def open_store_upload(transfer_id: str) -> None:
+    sending.open_store_upload(uuid.UUID(transfer_id))
+
+
+@shared_task
+def send_part(part_id: str) -> None:
+    sending.send_part(int(part_id))
+
+
+@shared_task
+def complete_transfer(transfer_id: str) -> None:
+    completing.complete_transfer(uuid.UUID(transfer_id))
+
+
+@shared_task
+def cancel_transfer(transfer_id: str) -> None:
+    cancelling.cancel_transfer(uuid.UUID(transfer_id))
+
+
+@shared_task
+def dispatch_operation(operation_id: str) -> None:
+    operations.dispatch_operation(uuid.UUID(operation_id))
+
+
+@shared_task
+def run_item(item_id: str) -> None:
+    running.run_item(int(item_id))
+
+
+@shared_task
+def watchdog() -> None:
+    watchdogs.watch()
