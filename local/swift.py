@@ -210,6 +210,7 @@ location = {REGION}
 s3_acl = false
 check_bucket_owner = false
 min_segment_size = 5242880
+max_upload_part_num = 10000
 [filter:tempauth]
 use = egg:swift#tempauth
 user_{account}_{user} = {store.secret_key} .admin

@@ -1,0 +1,15 @@
+"""`python -m local`: what `make run` runs."""
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - it may well be run by the wrong one
+    sys.exit(
+        f"Partway needs Python 3.11 or newer, not {sys.version.split()[0]}: `make run` finds one, or names the package."
+    )
+
+try:
+    from local.launcher import main
+except ModuleNotFoundError as missing:
+    sys.exit(f"The package {missing.name} is missing in {sys.prefix}. `make run` installs it and starts Partway.")
+
+sys.exit(main())

@@ -1,0 +1,140 @@
+"""One installation of `make run`: its folder, what it keeps from start to start, and the environment of its parts."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from local import ports
+from local.files import write_private
+
+PROJECT = Path(__file__).resolve().parent.parent
+STORE = BUCKET = "demo"
+
+SETTINGS = (
+    "SECRET_KEY",
+    "DEBUG",
+    "ALLOWED_HOSTS",
+    "CSRF_TRUSTED_ORIGINS",
+    "SECURE_COOKIES",
+    "BEHIND_TLS_PROXY",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "STAGING_DIR",
+    "STAGING_QUOTA",
+    "STAGING_FREE_FLOOR",
+    "STATIC_ROOT",
+    "NODE_NAME",
+    "CREDENTIALS_KEYS",
+    "LOG_LEVEL",
+)
+"""What dashboard/settings.py takes from the environment; each that is set overrules what is chosen here."""
+
+
+@dataclass(slots=True)
+class Kept:
+    """What is chosen once and kept as long as the data. The node's name is: parts wait in the queue that bears it."""
+
+    secret_key: str = field(default_factory=lambda: secrets.token_urlsafe(48))
+    credentials_key: str = field(default_factory=lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
+    redis_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    store_secret_key: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    node_name: str = field(default_factory=socket.gethostname)
+    redis_port: int = 0
+    store_ports: list[int] = field(default_factory=list)
+    store_added: bool = False
+    seeded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The folder with everything an installation has: `var/` in the checkout, or PARTWAY_VAR."""
+
+    path: Path
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "log"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "run.lock"
+
+    @property
+    def first_login(self) -> Path:
+        """The password that was made and not shown yet; gone once it was."""
+        return self.path / "first-login"
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "env"
+
+    @property
+    def _kept(self) -> Path:
+        return self.path / "kept.json"
+
+    def make(self) -> None:
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.logs.mkdir(mode=0o700, exist_ok=True)
+
+    def load(self) -> Kept:
+        """What earlier starts kept, with anything they lacked chosen now."""
+        kept = Kept(**json.loads(self._kept.read_text())) if self._kept.exists() else Kept()
+        self.save(kept)
+        return kept
+
+    def save(self, kept: Kept) -> None:
+        write_private(self._kept, json.dumps(asdict(kept), indent=1) + "\n")
+
+
+def folder(environ: Mapping[str, str]) -> Folder:
+    return Folder(Path(environ.get("PARTWAY_VAR") or PROJECT / "var").resolve())
+
+
+def choose_ports(kept: Kept) -> None:
+    """Keep the ports of the last start while they are free: the store's address is in the database, too."""
+    kept.redis_port = ports.choose(1, keep=[kept.redis_port] if kept.redis_port else [])[0]
+    kept.store_ports = ports.choose(4, keep=kept.store_ports)
+
+
+def settings_environment(var: Folder, kept: Kept, redis_url: str, host: str) -> dict[str, str]:
+    """Every setting of the site: what the user's environment says, else what was chosen here."""
+    chosen = {
+        "SECRET_KEY": kept.secret_key,
+        "CREDENTIALS_KEYS": kept.credentials_key,
+        "ALLOWED_HOSTS": ",".join(dict.fromkeys(["localhost", "127.0.0.1", "[::1]", host, socket.gethostname()])),
+        "DATABASE_URL": f"sqlite:///{var.path / 'db.sqlite3'}",
+        "REDIS_URL": redis_url,
+        "STAGING_DIR": str(var.path / "staging"),
+        "STATIC_ROOT": str(var.path / "static"),
+        "NODE_NAME": kept.node_name,
+    }
+    given = {name: os.environ[name] for name in SETTINGS if os.environ.get(name)}
+    return {**chosen, **given}
+
+
+def write_environment(var: Folder, settings: Mapping[str, str]) -> None:
+    """Leave the settings where `manage.py`, run by hand, finds them too."""
+    lines = [f"{name}={_quoted(value)}" for name, value in settings.items()]
+    note = "# Written at each `make run`, read by dashboard/settings.py; the real environment overrules it."
+    write_private(var.environment, "\n".join([note, *lines, ""]))
+
+
+def process_environment(var: Folder, settings: Mapping[str, str]) -> dict[str, str]:
+    """What the parts are started with."""
+    paths = [str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    ours = {"PARTWAY_VAR": str(var.path), "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    secrets_for_us = {"ADMIN_PASSWORD", "STORE_SECRET_KEY", "STORE_SESSION_TOKEN"}
+    inherited = {name: value for name, value in os.environ.items() if name not in secrets_for_us}
+    return {**inherited, **settings, **ours, "DJANGO_SETTINGS_MODULE": "dashboard.settings"}
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

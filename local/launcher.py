@@ -1,0 +1,264 @@
+"""`make run`: one foreground process above supervisord, which runs the parts.
+
+The launcher makes everything ready, says what happens in plain words, holds the folder's lock and stays until all
+parts have ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import FrameType
+from typing import IO
+
+import requests
+
+from local import demo, installation, orphans, preflight, redis, supervision, swift
+from local.installation import BUCKET, Folder, Kept
+from local.preflight import Refusal
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.errors import ObjectStoreError
+from uploads.objectstore.types import Credentials, StoreConfig
+
+START_SECONDS = 120
+"""How long a part may take until it answers; far beyond what it needs, on a machine that is busy."""
+
+
+def main() -> int:
+    os.umask(0o077)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        return _run()
+    except (Refusal, swift.StoreError, redis.RedisError) as error:
+        print(f"\n{error}", file=sys.stderr, flush=True)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def say(text: str) -> None:
+    print(f"partway: {text}", flush=True)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What one run starts."""
+
+    var: Folder
+    kept: Kept
+    host: str
+    port: int
+    store: swift.Swift
+    redis_url: str
+    parts: list[supervision.Part]
+    env: dict[str, str]
+
+    @property
+    def url(self) -> str:
+        return _url(self.host, self.port)
+
+
+def _url(host: str, port: int) -> str:
+    name = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}/"
+
+
+def _run() -> int:
+    var = installation.folder(os.environ)
+    host, port = preflight.read_address(os.environ)
+    preflight.check_tools()
+    preflight.check_folder(var)
+    with preflight.only_run(var, _url(host, port)) as lock:
+        preflight.check_port(host, port)
+        preflight.check_disk(var.path)
+        orphans.adopt()
+        plan = _plan(var, host, port)
+        say("preparing the database and the static files")
+        _make_site_ready(plan)
+        return _Run(plan, lock).until_stopped()
+
+
+def _plan(var: Folder, host: str, port: int) -> _Plan:
+    kept = var.load()
+    installation.choose_ports(kept)
+    var.save(kept)
+    store = swift.prepare(var.path / "store", kept.store_ports, kept.store_secret_key)
+    parts = []
+    redis_url = os.environ.get("REDIS_URL", "")
+    if not redis_url:
+        server = redis.prepare(var.path / "redis", kept.redis_port, kept.redis_password)
+        redis_url = server.url
+        parts.append(supervision.Part("redis", redis.command(server), priority=10))
+    settings = installation.settings_environment(var, kept, redis_url, host)
+    installation.write_environment(var, settings)
+    for each in swift.commands(store):
+        parts.append(supervision.Part(f"store-{each.name}", each.argv, priority=20, group="store"))
+    parts.append(supervision.worker(settings["NODE_NAME"]))
+    parts.append(supervision.beat(var.path / "celerybeat-schedule"))
+    parts.append(supervision.web(host, port))
+    env = installation.process_environment(var, settings)
+    return _Plan(var, kept, host, port, store, redis_url, parts, env)
+
+
+def _make_site_ready(plan: _Plan) -> None:
+    argv = [*supervision.TETHER, sys.executable, "-m", "local.site", plan.store.endpoint_url]
+    env = {**plan.env, "ADMIN_PASSWORD": os.environ.get("ADMIN_PASSWORD", "")}
+    log = plan.var.logs / "site.log"
+    with log.open("wb") as output:
+        # A session of its own: Ctrl-C reaches the launcher alone, which then decides.
+        done = subprocess.run(
+            argv, env=env, cwd=installation.PROJECT, stdout=output, stderr=output, start_new_session=True, check=False
+        )
+    if done.returncode:
+        lines = "\n".join("    " + line for line in supervision.last_lines(log))
+        raise Refusal(f"The database or the static files could not be made ready. The last lines of {log}:\n{lines}")
+    plan.kept.store_added = True
+    plan.var.save(plan.kept)
+
+
+class _Run:
+    """supervisord with its parts, from start to end."""
+
+    def __init__(self, plan: _Plan, lock: IO[str]) -> None:
+        self._plan = plan
+        conf = plan.var.path / "supervisord.conf"
+        supervision.write_conf(conf, plan.parts, plan.var.logs)
+        self._announcer = supervision.Announcer(plan.var.logs, say)
+        # supervisord holds the lock as well: should the launcher be killed, no second run begins while parts stop.
+        self._supervisord = subprocess.Popen(
+            supervision.command(conf),
+            env=plan.env,
+            cwd=installation.PROJECT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=[lock.fileno()],
+            text=True,
+            errors="replace",
+        )
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._keeper = threading.Thread(target=self._end_orphans, daemon=True)
+
+    def until_stopped(self) -> int:
+        self._listener.start()
+        self._keeper.start()
+        try:
+            self._bring_up()
+            self._supervisord.wait()
+        except KeyboardInterrupt:
+            self._stop("stopping; Ctrl-C again ends it at once")
+            return 0
+        except BaseException:
+            self._stop("stopping")
+            raise
+        self._keeper.join()
+        orphans.end_all()
+        raise Refusal("supervisord, which runs the parts, was ended from outside, and so were they: `make run` again.")
+
+    def _bring_up(self) -> None:
+        plan = self._plan
+        say("starting the queue, the store, the workers and the web server")
+        redis.wait_until_ready(plan.redis_url, self._is_running, START_SECONDS)
+        swift.wait_until_ready(plan.store, BUCKET, self._is_running, START_SECONDS)
+        if not plan.kept.seeded:
+            self._seed()
+        self._wait_for_the_page()
+        self._greet()
+
+    def _is_running(self) -> bool:
+        return self._supervisord.poll() is None
+
+    def _seed(self) -> None:
+        plan = self._plan
+        credentials = Credentials(plan.store.access_key, plan.store.secret_key)
+        config = StoreConfig(plan.store.endpoint_url, plan.store.region, credentials, provider="swift")
+        try:
+            demo.seed(ObjectStoreClient(config), BUCKET, plan.var.path / "seed", _Quarters().tell)
+        except (ObjectStoreError, OSError) as error:
+            say(f"the bucket {BUCKET} could not be filled ({error}); the next start goes on with it")
+            return
+        plan.kept.seeded = True
+        plan.var.save(plan.kept)
+
+    def _wait_for_the_page(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not self._page_answers():
+            if not self._is_running() or time.monotonic() > deadline:
+                log = self._plan.var.logs / "web.log"
+                lines = "\n".join("    " + line for line in supervision.last_lines(log))
+                raise Refusal(f"The web server did not answer. The last lines of {log}:\n{lines}")
+            time.sleep(0.1)
+
+    def _page_answers(self) -> bool:
+        with requests.Session() as session:
+            session.trust_env = False
+            try:
+                answer = session.get(self._plan.url + "login/", timeout=10)
+            except requests.RequestException:
+                return False
+        return answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR
+
+    def _greet(self) -> None:
+        note = self._plan.var.first_login
+        lines = ["", f"Partway is ready: {self._plan.url}"]
+        if note.exists():
+            login = json.loads(note.read_text())
+            lines += [f"Log in as {login['username']} with the password {login['password']}"]
+            lines += ["(made now and shown this once)"]
+        lines += [f"Data and logs are in {self._plan.var.path}. Ctrl-C stops everything.", ""]
+        print("\n".join(lines), flush=True)
+        note.unlink(missing_ok=True)
+
+    def _stop(self, words: str) -> None:
+        self._announcer.stopping = True
+        say(words)
+        self._supervisord.terminate()
+        try:
+            self._supervisord.wait()
+        except KeyboardInterrupt:
+            say("ending everything at once")
+        _uninterrupted(orphans.end_all)
+        say("stopped; everything is kept for the next `make run`")
+
+    def _listen(self) -> None:
+        assert self._supervisord.stdout is not None
+        for line in self._supervisord.stdout:
+            self._announcer.hear(line)
+
+    def _end_orphans(self) -> None:
+        while self._is_running():
+            orphans.end(known={self._supervisord.pid})
+            time.sleep(0.5)
+
+
+class _Quarters:
+    """Says four times how far the seeding is."""
+
+    def __init__(self) -> None:
+        self._said = -1
+
+    def tell(self, done: int, total: int) -> None:
+        quarter = 4 * done // total
+        if quarter > self._said:
+            self._said = quarter
+            say(f"filling the bucket {BUCKET} with uploads in progress: {25 * quarter} %")
+
+
+def _uninterrupted(do: Callable[[], None]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    do()

@@ -1,0 +1,108 @@
+"""Makes the site ready in one short process: `python -m local.site ENDPOINT_URL`, everything else from the environment.
+
+The database is brought up to date, static files are collected when one changed, and the first start makes an
+administrator and the store `demo`. Run again, it finds everything done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import django
+from django.conf import settings
+from django.core.management import call_command
+
+from local import installation, swift
+from local.files import write_private
+
+if TYPE_CHECKING:
+    from uploads.services.stores import StoreValues
+
+ADMIN = "admin"
+
+UNUSED = ["tabler-*", "tabler.rtl*"]
+"""Parts of the CSS kit that no page uses; some name pictures that its folder does not hold."""
+
+
+def main() -> None:
+    django.setup()
+    var = installation.folder(os.environ)
+    call_command("migrate", interactive=False, verbosity=0)
+    collect_static_files()
+    make_admin(var, os.environ.get("ADMIN_PASSWORD", ""))
+    add_store(sys.argv[1], var.load())
+
+
+def collect_static_files() -> None:
+    """Collecting hashes and compresses every file, which takes seconds: done only when a file is new or changed."""
+    root = Path(settings.STATIC_ROOT)
+    note = root / ".collected"
+    state = _static_files_state()
+    if note.exists() and note.read_text() == state:
+        return
+    call_command("collectstatic", interactive=False, verbosity=0, ignore_patterns=UNUSED)
+    note.write_text(state)
+
+
+def _static_files_state() -> str:
+    from django.contrib.staticfiles.finders import get_finders
+
+    digest = hashlib.sha256(settings.STORAGES["staticfiles"]["BACKEND"].encode())
+    for finder in get_finders():
+        for path, storage in finder.list([]):
+            facts = Path(storage.path(path)).stat()
+            digest.update(f"{path}\0{facts.st_size}\0{facts.st_mtime_ns}\0".encode())
+    return digest.hexdigest()
+
+
+def make_admin(var: installation.Folder, given_password: str) -> None:
+    """Make the administrator where there is no user yet. A password made here is noted until it has been shown."""
+    from django.contrib.auth.models import User
+
+    if User.objects.exists():
+        return
+    password = given_password or secrets.token_urlsafe(12)
+    if not given_password:
+        # Before the user: a crash in between costs a note that is written anew, never a password nobody has seen.
+        write_private(var.first_login, json.dumps({"username": ADMIN, "password": password}))
+    else:
+        var.first_login.unlink(missing_ok=True)
+    User.objects.create_superuser(ADMIN, password=password)
+
+
+def add_store(endpoint_url: str, kept: installation.Kept) -> None:
+    """Add the embedded store, or follow it to another port. One that an administrator deleted stays deleted."""
+    from uploads.models import Store
+    from uploads.services import stores
+
+    store = Store.objects.filter(name=installation.STORE).first()
+    if store is None:
+        if not kept.store_added:
+            stores.add_store(None, _store_values(endpoint_url, kept, ()))
+    elif (store.endpoint_url, store.secret_key) != (endpoint_url, kept.store_secret_key):
+        buckets = tuple(bucket.name for bucket in store.named_buckets.all())
+        stores.change_store(None, store, _store_values(endpoint_url, kept, buckets))
+
+
+def _store_values(endpoint_url: str, kept: installation.Kept, buckets: tuple[str, ...]) -> StoreValues:
+    from uploads.services.stores import StoreValues
+
+    return StoreValues(
+        name=installation.STORE,
+        endpoint_url=endpoint_url,
+        region=swift.REGION,
+        access_key=swift.ACCESS_KEY,
+        secret_key=kept.store_secret_key,
+        provider="swift",
+        buckets=buckets,
+    )
+
+
+if __name__ == "__main__":
+    main()
