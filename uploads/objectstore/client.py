@@ -300,11 +300,15 @@ class ObjectStoreClient:
         return self._read(call, reader)
 
     def _uploads_page(self, answer: Answer) -> UploadsPage:
-        markers_encoded = self._provider.url_encoding == "all"
-        return xml.uploads_page(answer.body, markers_encoded=markers_encoded, request_id=answer.request_id)
+        return self._understood(xml.uploads_fields(answer.body), answer)
 
     def _page_unless_doubtful(self, answer: Answer) -> UploadsPage | None:
-        return None if xml.encoding_is_doubtful(answer.body) else self._uploads_page(answer)
+        fields = xml.uploads_fields(answer.body)
+        return None if xml.encoding_is_doubtful(fields) else self._understood(fields, answer)
+
+    def _understood(self, fields: xml.Fields, answer: Answer) -> UploadsPage:
+        markers_encoded = self._provider.url_encoding == "all"
+        return xml.uploads_page(fields, markers_encoded=markers_encoded, request_id=answer.request_id)
 
 
 def _query(**values: str) -> dict[str, str]:

@@ -116,7 +116,7 @@ class Transport:
         started = time.monotonic()
         answer = None
         try:
-            answer = self._send(self._prepare(call))
+            answer = self._send(self.prepare(call))
             if error := self._error_of(answer, call):
                 raise error
             result = reader(answer)
@@ -132,7 +132,8 @@ class Transport:
             answer, operation=call.operation, region=self._config.region, key=call.key, upload_id=call.upload_id
         )
 
-    def _prepare(self, call: Call) -> requests.PreparedRequest:
+    def prepare(self, call: Call) -> requests.PreparedRequest:
+        """The signed request exactly as it goes out. NotSent for a name that cannot be sent exactly."""
         host, path = self._endpoint.address(call.bucket, call.key)
         headers = {"Accept-Encoding": "identity", "User-Agent": "partway", "Host": host, **call.headers}
         if call.payload is not None:

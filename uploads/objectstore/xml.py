@@ -68,38 +68,30 @@ def parse_any(body: bytes) -> tuple[str, Node]:
 
 
 def _read(text: str, restore: Callable[[str], str]) -> tuple[str, Node]:
-    reader = _Reader(restore)
+    """Elements as (name, text) or (name, fields); text between elements is dropped. Closures, for speed."""
+    root: Fields = []
+    stack, texts, elements = [root], list[str](), 0
+
+    def start(_name: str, _attributes: object) -> None:
+        nonlocal elements
+        elements += 1
+        if len(stack) > MAX_DEPTH or elements > MAX_ELEMENTS:
+            raise unreadable("The store's answer is nested too deeply or has too many elements.")
+        stack.append([])
+        texts.clear()
+
+    def end(name: str) -> None:
+        node: Node = stack.pop() or restore("".join(texts))
+        texts.clear()
+        stack[-1].append((name.rpartition(":")[2] if ":" in name else name, node))
+
     parser = expat.ParserCreate()
     parser.buffer_text = True
-    parser.StartElementHandler = reader.start
-    parser.EndElementHandler = reader.end
-    parser.CharacterDataHandler = reader.text.append
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = texts.append
     parser.Parse(text, True)
-    return reader.root[0]
-
-
-class _Reader:
-    """Elements as (name, text) or (name, fields); text between elements is dropped."""
-
-    def __init__(self, restore: Callable[[str], str]) -> None:
-        self.root: Fields = []
-        self.text: list[str] = []
-        self._restore = restore
-        self._stack: list[Fields] = [self.root]
-        self._elements = 0
-
-    def start(self, _name: str, _attributes: object) -> None:
-        self._elements += 1
-        if len(self._stack) > MAX_DEPTH or self._elements > MAX_ELEMENTS:
-            raise unreadable("The store's answer is nested too deeply or has too many elements.")
-        self._stack.append([])
-        self.text.clear()
-
-    def end(self, name: str) -> None:
-        fields = self._stack.pop()
-        node: Node = fields or self._restore("".join(self.text))
-        self.text.clear()
-        self._stack[-1].append((name.rpartition(":")[2], node))
+    return root[0]
 
 
 def _carry_past(text: str) -> tuple[str, Callable[[str], str]]:
@@ -200,13 +192,17 @@ def buckets(body: bytes) -> tuple[Bucket, ...]:
     return tuple(Bucket(get(row, "Name"), _time(get(row, "CreationDate"))) for row in listed)
 
 
-def uploads_page(body: bytes, *, markers_encoded: bool = True, request_id: str = "") -> UploadsPage:
+def uploads_fields(body: bytes) -> Fields:
+    """ListMultipartUploads, read but not yet understood."""
+    return parse(body, "ListMultipartUploadsResult")
+
+
+def uploads_page(fields: Fields, *, markers_encoded: bool = True, request_id: str = "") -> UploadsPage:
     """ListMultipartUploads. What the answer says is url-encoded is decoded, once.
 
     `markers_encoded`: whether this store encodes prefixes and markers too, as S3 does, and not only keys. Rows whose
     key or upload id cannot be known exactly are left out and counted in `notes`.
     """
-    fields = parse(body, "ListMultipartUploadsResult")
     encoded = get(fields, "EncodingType").strip().lower() == "url"
     uploads, lost = _uploads(_rows(fields, "Upload"), decode if encoded else _as_is)
     rest = decode if encoded and markers_encoded else _as_is
@@ -261,11 +257,12 @@ def _marker(
     return marker
 
 
-def encoding_is_doubtful(body: bytes) -> bool:
+def encoding_is_doubtful(fields: Fields) -> bool:
     """Whether a listing asked for encoding-type=url may be encoded without saying so (as Ceph does)."""
-    fields = parse(body, "ListMultipartUploadsResult")
-    keys = [get(row, "Key") for row in _rows(fields, "Upload")]
-    return not get(fields, "EncodingType") and any("%" in key or "+" in key for key in keys)
+    if get(fields, "EncodingType"):
+        return False
+    keys = (get(row, "Key") for row in _rows(fields, "Upload"))
+    return any("%" in key or "+" in key for key in keys)
 
 
 def parts_page(body: bytes, *, abort_date: datetime | None, abort_rule_id: str, request_id: str) -> PartsPage:

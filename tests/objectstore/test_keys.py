@@ -1,0 +1,95 @@
+"""What can be sent exactly, and what is refused before anything is."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uploads.objectstore import keys
+from uploads.objectstore.errors import NotSent, Reason
+
+KEYS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=200)
+
+
+@given(KEYS)
+def test_a_key_is_encoded_so_that_decoding_gives_it_back(key: str) -> None:
+    keys.check_key(key)
+    quoted = keys.quote_key(key)
+    assert unquote(quoted, errors="strict") == key
+    assert quoted.isascii()
+    assert not set(quoted) & set(" +?#&;=<>\"'\n\r\t")
+
+
+@pytest.mark.parametrize("key", ["a/../b", "a/./b", "../x", "//x", "/x", "a//b", "a/", ".", "..", "~a-b_c.d"])
+def test_slashes_dots_and_tildes_stay_as_they_are(key: str) -> None:
+    assert keys.quote_key(key) == key
+
+
+@pytest.mark.parametrize("key", ["k" * 1024, "é" * 512, "😀" * 256])
+def test_1024_bytes_are_allowed(key: str) -> None:
+    keys.check_key(key)
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("", "empty"),
+        ("k" * 1025, "1,025 bytes"),
+        ("é" * 513, "1,026 bytes"),
+        ("a\0b", "NUL"),
+        ("a\ud800b", "surrogate"),
+        ("\udcff", "surrogate"),
+    ],
+)
+def test_keys_that_cannot_be_sent_exactly_are_refused_in_words(key: str, says: str) -> None:
+    with pytest.raises(NotSent, match=says) as caught:
+        keys.check_key(key)
+    assert caught.value.reason is Reason.BAD_KEY
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    "bucket", ["", "a", ".", "..", "a/b", "a?b", "a#b", "-a", "a b", "ä", "a\n", "a" * 256, "a%2f"]
+)
+def test_bucket_names_that_would_change_the_path_are_refused(bucket: str) -> None:
+    with pytest.raises(NotSent) as caught:
+        keys.check_bucket(bucket)
+    assert caught.value.reason is Reason.BAD_ARGUMENT
+
+
+@pytest.mark.parametrize("bucket", ["abc", "a.b-c", "Legacy_Bucket", "0" * 63])
+def test_bucket_names_in_use_are_allowed(bucket: str) -> None:
+    keys.check_bucket(bucket)
+
+
+@pytest.mark.parametrize("bucket", ["Abc", "a_b", "a..b", "a-", "ab"])
+def test_bucket_names_that_are_no_host_names_are_refused_for_virtual_addressing(bucket: str) -> None:
+    with pytest.raises(NotSent, match="path addressing"):
+        keys.check_dns_bucket(bucket)
+
+
+@given(st.dictionaries(st.text("abc-", min_size=1), KEYS))
+def test_a_query_is_sorted_and_gives_back_its_values(query: dict[str, str]) -> None:
+    quoted = keys.quote_query(query)
+    assert "+" not in quoted
+    assert parse_qsl(quoted, keep_blank_values=True, errors="strict") == sorted(query.items())
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\r\nX-Evil: 1", "ä", " a", "a ", "\x7f"])
+def test_metadata_that_would_not_arrive_as_it_is_is_refused(value: str) -> None:
+    with pytest.raises(NotSent, match="printable ASCII"):
+        keys.metadata_headers({"name": value})
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:b", "ä", "a\n"])
+def test_metadata_names_that_are_no_header_names_are_refused(name: str) -> None:
+    with pytest.raises(NotSent, match="not a metadata name"):
+        keys.metadata_headers({name: "value"})
+
+
+def test_an_empty_upload_id_is_refused() -> None:
+    with pytest.raises(NotSent, match="upload id is empty"):
+        keys.check_upload_id("")
