@@ -160,9 +160,10 @@ class _Seeding:
 
     def _what_is_there(self) -> dict[str, list[_Begun]]:
         there = defaultdict(list)
-        for found in self._client.iter_multipart_uploads(self._bucket):
-            parts = self._client.iter_parts(self._bucket, found.key, found.upload_id)
-            there[found.key].append(_Begun(found.upload_id, frozenset(part.number for part in parts)))
+        for page in self._client.iter_multipart_uploads(self._bucket):
+            for found in page.uploads:
+                parts = self._client.iter_parts(self._bucket, found.key, found.upload_id)
+                there[found.key].append(_Begun(found.upload_id, frozenset(part.number for part in parts)))
         for begun in there.values():
             begun.sort(key=lambda each: len(each.numbers))
         return there

