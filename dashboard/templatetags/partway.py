@@ -85,6 +85,11 @@ def duration(seconds: float | None) -> str:
 
 
 @register.filter
+def rate(bytes_a_second: float) -> str:
+    return f"{formatting.bytes_text(round(bytes_a_second))}/s"
+
+
+@register.filter
 def key_text(key: str) -> SafeString:
     return formatting.key_html(key)
 

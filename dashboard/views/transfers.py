@@ -1,0 +1,144 @@
+"""Transfers: the list, one of them, and the steps an operator may order."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils.cache import patch_vary_headers
+from django.views.decorators.http import require_GET, require_POST
+
+from dashboard.jsonapi import json_error, wants_json
+from dashboard.transfer_rows import allowed_steps, in_state, row_of, rows_of, transfer_json
+from dashboard.views.errors import refuse
+from uploads.access import get_transfer, operator, visible_transfers
+from uploads.models import Transfer
+from uploads.selectors import part_runs
+from uploads.services.transfers import StepRefused, order_cancel, order_pause, order_resume, order_retry
+from uploads.states import TransferState
+
+PAGE_SIZE = 50
+MAX_PART_ERRORS = 5
+PICTURED = ("sent", "sending", "staged", "waiting", "absent")
+MAX_SINGLE_CELLS = 150
+"""Up to this many parts the picture shows each by itself; beyond, neighbours in one state are one run."""
+
+
+def is_poll(request: HttpRequest) -> bool:
+    return request.headers.get("HX-Request") == "true"
+
+
+def same_address(response: HttpResponse) -> HttpResponse:
+    """A page, its fragment and its JSON share one address: no cache may hand out one for the other."""
+    patch_vary_headers(response, ["Accept", "HX-Request"])
+    return response
+
+
+@require_GET
+def transfers(request: HttpRequest) -> HttpResponse:
+    """The list, newest first; `state` filters by the state shown, `page` pages."""
+    state = request.GET.get("state", "")
+    if state and state not in set(TransferState):
+        allowed = ", ".join(TransferState)
+        return refuse(request, 400, "No such state", f"state may be one of {allowed}.", code="InvalidArgument")
+    found = visible_transfers(request.user).order_by("-created_at", "-pk")
+    if state:
+        found = found.filter(in_state(TransferState(state)))
+    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
+    rows = rows_of(list(page.object_list))
+    if wants_json(request):
+        return same_address(JsonResponse({"transfers": [transfer_json(row) for row in rows]}))
+    context = {
+        "page": page,
+        "rows": rows,
+        "is_live": any(row.is_live for row in rows),
+        "state": state,
+        "states": list(TransferState),
+    }
+    template = "transfers/_list.html" if is_poll(request) else "transfers/list.html"
+    return same_address(render(request, template, context))
+
+
+@require_GET
+def transfer(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
+    """One transfer. A poll says what it has `seen` and `said`, and gets beyond the moving part only what is new."""
+    row = row_of(get_transfer(request.user, transfer_id))
+    if wants_json(request):
+        return same_address(JsonResponse(transfer_json(row)))
+    context = {
+        "row": row,
+        "transfer": row.transfer,
+        "progress": row.progress,
+        "steps": allowed_steps(row.transfer),
+        "picture": picture(row.transfer),
+        "part_errors": row.transfer.parts.exclude(error_code="")[:MAX_PART_ERRORS],
+        "is_new": request.GET.get("seen") != row.seen,
+        "is_unsaid": request.GET.get("said") != row.said,
+    }
+    template = "transfers/_poll.html" if is_poll(request) else "transfers/transfer.html"
+    return same_address(render(request, template, context))
+
+
+def picture(transfer: Transfer) -> dict[str, object]:
+    """The parts as cells of an SVG: x, width and state, and how many parts are in each state."""
+    runs = part_runs(transfer)
+    counts: dict[str, int] = {}
+    for run in runs:
+        counts[run.state] = counts.get(run.state, 0) + run.last - run.first + 1
+    single = transfer.part_count <= MAX_SINGLE_CELLS
+    gap = 0.1 if single and transfer.part_count > 1 else 0
+    cells = []
+    for run in runs:
+        widths = [1] * (run.last - run.first + 1) if single else [run.last - run.first + 1]
+        first = run.first
+        for width in widths:
+            cells.append(
+                {"first": first, "last": first + width - 1, "x": first - 1, "width": width - gap, "state": run.state}
+            )
+            first += width
+    legend = [(state, counts[state]) for state in PICTURED if state in counts]
+    return {"width": transfer.part_count, "cells": cells, "legend": legend}
+
+
+Order = Callable[[User, Transfer], None]
+
+
+def _step(request: HttpRequest, transfer_id: uuid.UUID, order: Order, done: str) -> HttpResponse:
+    """Order a step and show the transfer again; what its state does not allow is said, as JSON with a 409."""
+    transfer = get_transfer(request.user, transfer_id)
+    try:
+        order(operator(request.user), transfer)
+    except StepRefused as refusal:
+        if wants_json(request):
+            return json_error("StepRefused", str(refusal), status=409)
+        messages.error(request, str(refusal))
+        return redirect("transfer", transfer_id=transfer_id)
+    if wants_json(request):
+        return JsonResponse(transfer_json(row_of(get_transfer(request.user, transfer_id))))
+    messages.success(request, done)
+    return redirect("transfer", transfer_id=transfer_id)
+
+
+@require_POST
+def pause(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
+    return _step(request, transfer_id, order_pause, "Paused: no further part is begun.")
+
+
+@require_POST
+def resume(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
+    return _step(request, transfer_id, order_resume, "Resumed.")
+
+
+@require_POST
+def retry(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
+    return _step(request, transfer_id, order_retry, "Tried again from where it stands.")
+
+
+@require_POST
+def cancel(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
+    return _step(request, transfer_id, order_cancel, "Cancellation ordered: the upload in the store is aborted.")
