@@ -5,7 +5,19 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path
 
 from dashboard import routes as routes  # registers the path converters
-from dashboard.views import abort, auth, complete, operations, stores, uploads
+from dashboard.views import (
+    abort,
+    audit,
+    auth,
+    complete,
+    new_transfer,
+    new_transfer_form,
+    operations,
+    overview,
+    stores,
+    transfers,
+    uploads,
+)
 
 bucket_patterns: list[URLPattern | URLResolver] = [
     path("", uploads.listing, name="uploads"),
@@ -16,17 +28,35 @@ bucket_patterns: list[URLPattern | URLResolver] = [
     path("complete/", complete.complete, name="complete"),
 ]
 
+transfer_patterns: list[URLPattern | URLResolver] = [
+    path("", transfers.transfers, name="transfers"),
+    path("new/", new_transfer.new_transfer, name="new-transfer"),
+    path("new/buckets/", new_transfer_form.buckets, name="new-transfer-buckets"),
+    path("new/plan/", new_transfer_form.plan, name="new-transfer-plan"),
+    path("new/existing/", new_transfer_form.existing, name="new-transfer-existing"),
+    path("new/check/", new_transfer_form.check, name="new-transfer-check"),
+    path("<uuid:transfer_id>/", transfers.transfer, name="transfer"),
+    path("<uuid:transfer_id>/pause/", transfers.pause, name="transfer-pause"),
+    path("<uuid:transfer_id>/resume/", transfers.resume, name="transfer-resume"),
+    path("<uuid:transfer_id>/cancel/", transfers.cancel, name="transfer-cancel"),
+    path("<uuid:transfer_id>/retry/", transfers.retry, name="transfer-retry"),
+]
+
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("", overview.overview, name="overview"),
     path("login/", auth.login, name="login"),
     path("logout/", auth.logout, name="logout"),
     path("healthz", auth.healthz, name="healthz"),
     path("stores/", stores.stores, name="stores"),
     path("stores/new/", stores.add_store, name="add-store"),
+    path("stores/<store:store>/state/", overview.store_state, name="store-state"),
     path("stores/<store:store>/", stores.buckets, name="store"),
     path("stores/<store:store>/edit/", stores.edit_store, name="edit-store"),
     path("stores/<store:store>/open/", stores.open_bucket, name="open-bucket"),
     path("stores/<store:store>/<bucket:bucket>/uploads/", include(bucket_patterns)),
     path("operations/<uuid:operation_id>/", operations.detail, name="operation"),
+    path("transfers/", include(transfer_patterns)),
+    path("audit/", audit.audit, name="audit"),
 ]
 
 handler400 = "dashboard.views.errors.bad_request"
