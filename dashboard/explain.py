@@ -43,7 +43,7 @@ WORDS: dict[Reason, Words] = {
     Reason.TLS: Words(
         "No secure connection to the store",
         "The TLS handshake failed, so nothing was sent: the certificate is not trusted, expired or for another name.",
-        "If the store uses a private authority, name its CA bundle in the store's settings; else renew its certificate.",
+        "If its authority is a private one, name the CA bundle in the store's settings; else renew the certificate.",
         "lock-exclamation",
         502,
     ),

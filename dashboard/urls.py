@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import URLPattern, URLResolver, include, path, register_converter
 
-from dashboard import routes as routes  # registers the path converters
+from dashboard.routes import BucketConverter, StoreConverter
 from dashboard.views import (
     abort,
     audit,
@@ -18,6 +18,9 @@ from dashboard.views import (
     transfers,
     uploads,
 )
+
+register_converter(BucketConverter, "bucket")
+register_converter(StoreConverter, "store")
 
 bucket_patterns: list[URLPattern | URLResolver] = [
     path("", uploads.listing, name="uploads"),

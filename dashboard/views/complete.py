@@ -1,0 +1,70 @@
+"""Completing an upload: a preflight that asks, and the order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.views.decorators.http import require_http_methods
+
+from dashboard import jsonapi
+from dashboard.links import BucketLinks
+from dashboard.parameters import BadParameter, read_uploads
+from dashboard.views.common import explains_failures
+from dashboard.views.operations import answer_order
+from dashboard.views.uploads import gone, survey_context, upload_context
+from uploads import access
+from uploads.models import Store
+from uploads.services.operations import order_complete
+from uploads.services.ownership import OwnedByTransfer
+from uploads.services.preflight import CompletePreflight, UploadName, preflight_complete
+
+
+@require_http_methods(["GET", "POST"])
+@explains_failures
+def complete(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
+    """GET asks. POST orders; `allow-gaps` says that missing part numbers are meant."""
+    found = access.get_store(request.user, store)
+    name = _only_one(read_uploads(request))
+    links = BucketLinks(found.name, bucket)
+    if request.method == "GET" or "ask" in request.POST:
+        return _ask(request, found, links, name)
+    allow_gaps = request.POST.get("allow-gaps") in {"1", "on", "true", "yes"}
+    try:
+        operation = order_complete(access.operator(request.user), found, bucket, name, allow_gaps=allow_gaps)
+    except OwnedByTransfer as owned:
+        if jsonapi.wants_json(request):
+            return jsonapi.json_error("OwnedByTransfer", str(owned), status=409)
+        return _ask(request, found, links, name, status=409)
+    return answer_order(request, operation)
+
+
+def _only_one(names: list[UploadName]) -> UploadName:
+    if len(names) > 1:
+        raise BadParameter(f"{len(names):,} uploads are named: they are completed one at a time.")
+    return names[0]
+
+
+def _ask(
+    request: HttpRequest, store: Store, links: BucketLinks, name: UploadName, *, status: int = 200
+) -> HttpResponse:
+    looked = preflight_complete(store, links.bucket, name)
+    if looked.gone:
+        return gone(request, links, name, None)
+    context = upload_context(request.user, store, links, name) | _preflight_context(looked)
+    if looked.survey is not None:
+        context |= survey_context(looked.survey, store)
+    return render(request, "uploads/complete.html", context, status=status)
+
+
+def _preflight_context(looked: CompletePreflight) -> dict[str, Any]:
+    existing = looked.existing
+    return {
+        "looked": looked,
+        "operation": looked.operation,
+        "replaced": existing.facts if existing else None,
+        "cannot_look": existing is not None and existing.refusal is not None,
+        "blocked": bool(looked.blockers) or looked.transfer is not None,
+    }
