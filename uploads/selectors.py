@@ -68,10 +68,9 @@ class Attention:
 def progress_of(transfers: Sequence[Transfer]) -> dict[uuid.UUID, TransferProgress]:
     """The progress of each transfer of a page: two queries, whatever the page's length."""
     now = timezone.now()
-    rows: dict[uuid.UUID, Mapping[str, Any]] = {
-        row["transfer_id"]: row for row in _part_sums([transfer.pk for transfer in transfers], now)
-    }
-    uploads = _upload_ids([transfer.pk for transfer in transfers])
+    ids = [transfer.pk for transfer in transfers]
+    rows = {row["transfer_id"]: row for row in _part_sums(ids, now)}
+    uploads = _upload_ids(ids)
     return {
         transfer.pk: _progress(transfer, rows.get(transfer.pk), uploads.get(transfer.pk, ""), now)
         for transfer in transfers

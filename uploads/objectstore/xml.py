@@ -327,7 +327,7 @@ def _as_is(text: str) -> str:
 
 def decode(text: str) -> str:
     """A url-encoded field, decoded once. What holds other characters than an encoder leaves is as it was."""
-    if not _URL_ENCODED.fullmatch(text):
+    if not ("%" in text or "+" in text) or not _URL_ENCODED.fullmatch(text):
         return text
     return unquote_plus(text, errors="surrogateescape")
 

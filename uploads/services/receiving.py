@@ -13,7 +13,7 @@ from uploads.models import Part, Transfer
 from uploads.planning import PlannedPart
 from uploads.services.dispatch import dispatch
 from uploads.services.transfers import StepRefused, order_cancel
-from uploads.staging.disk import PartialFile
+from uploads.staging.disk import PartialFile, make_folder
 from uploads.states import FINAL_PHASES, PartState, Want
 
 NOTE_SECONDS = 0.5
@@ -110,6 +110,7 @@ class Receiver:
         self._next_number += 1
 
     def __enter__(self) -> Self:
+        make_folder(self._transfer.folder)
         return self
 
     def __exit__(

@@ -59,7 +59,9 @@ def object_metadata(transfer: Transfer) -> dict[str, str]:
 
 def open_store_upload(transfer_id: uuid.UUID) -> None:
     """CreateMultipartUpload, and its id into the database the moment it is known."""
-    rows = Transfer.objects.filter(leases.free(), pk=transfer_id, phase=Phase.SENDING, wanted=Want.RUN)
+    rows = Transfer.objects.filter(
+        leases.free(), pk=transfer_id, phase=Phase.SENDING, wanted=Want.RUN, part_count__gt=1
+    )
     token = leases.take(rows.exclude(store_uploads__state=StoreUploadState.OPEN))
     if token is None:
         return

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Sum
 from django.utils import timezone
 
 from uploads import audit
@@ -21,7 +22,7 @@ from uploads.services import leases
 from uploads.services.browsing import head_object, provider_of
 from uploads.services.dispatch import dispatch
 from uploads.services.failures import NO_ERROR, WORDS
-from uploads.staging.disk import free_bytes, make_folder, remove_folder
+from uploads.staging.disk import free_bytes, remove_folder
 from uploads.states import PartState, Phase, StoreUploadState, Want
 
 
@@ -91,7 +92,6 @@ def begin_transfer(actor: User, new: NewTransfer) -> Transfer:
     with transaction.atomic():
         transfer.save(force_insert=True)
         audit.record_transfer(actor, "begun", transfer, size=new.size, replace=new.replace)
-    make_folder(transfer.folder)
     return transfer
 
 
@@ -131,9 +131,8 @@ def _check_room(new: NewTransfer) -> None:
 def staged_bytes() -> int:
     """Bytes of this node's staging that live transfers may still take: what they have not sent yet."""
     live = Transfer.objects.filter(node=settings.NODE_NAME).exclude(phase__in=(Phase.DONE, Phase.CANCELLED))
-    sizes = dict(live.values_list("pk", "size"))
-    sent = Part.objects.filter(transfer__in=sizes, state=PartState.SENT).values_list("size", flat=True)
-    return sum(sizes.values()) - sum(sent)
+    sent = Part.objects.filter(transfer__in=live, state=PartState.SENT).aggregate(total=Sum("size"))["total"] or 0
+    return (live.aggregate(total=Sum("size"))["total"] or 0) - sent
 
 
 def _check_replacement(new: NewTransfer) -> None:

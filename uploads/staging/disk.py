@@ -1,4 +1,4 @@
-"""The disk under staging. A part is the file `N.partial` while its bytes arrive, and `N` once it is whole and synced."""
+"""The disk under staging: a part is the file `N.partial` while its bytes arrive, `N` once it is whole and synced."""
 
 from __future__ import annotations
 

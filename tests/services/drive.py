@@ -1,0 +1,76 @@
+"""Does by hand what browser and workers do: sends a file in, and works off what the database says is to be done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from uploads.models import OperationItem, Part, Store, Transfer
+from uploads.services.cancelling import cancel_transfer
+from uploads.services.completing import complete_transfer
+from uploads.services.receiving import Receiver
+from uploads.services.running import run_item
+from uploads.services.sending import open_store_upload, send_part
+from uploads.services.transfers import NewTransfer, begin_transfer
+from uploads.states import ItemState, PartState, Phase, Want
+
+MIB = 1024**2
+
+
+class Drive:
+    def __init__(self, user: User, store: Store, bucket: str) -> None:
+        self.user, self.store, self.bucket = user, store, bucket
+
+    def begin(self, size: int, key: str = "a/key", **more: Any) -> Transfer:
+        return begin_transfer(
+            self.user, NewTransfer(store=self.store, bucket=self.bucket, key=key, size=size, filename="f", **more)
+        )
+
+    def receive(self, transfer: Transfer, data: bytes, block: int = 1_000_003) -> None:
+        with Receiver(transfer) as receiver:
+            for start in range(0, len(data), block):
+                receiver.write(data[start : start + block])
+            receiver.finish()
+
+    def upload(self, data: bytes, key: str = "a/key", **more: Any) -> Transfer:
+        transfer = self.begin(len(data), key, **more)
+        self.receive(transfer, data)
+        return transfer
+
+    def send(self, transfer: Transfer, *, parts: int | None = None) -> None:
+        """Open the upload in the store and send at most `parts` parts, in order."""
+        open_store_upload(transfer.pk)
+        staged = Part.objects.filter(transfer=transfer, state=PartState.STAGED).order_by("number")
+        for part_id in list(staged.values_list("pk", flat=True))[:parts]:
+            send_part(part_id)
+
+    def finish(self, transfer: Transfer, rounds: int = 5) -> Transfer:
+        """Until the transfer rests; what a failed try holds back is due at once."""
+        for _ in range(rounds):
+            self.release(transfer)
+            if transfer.wanted == Want.CANCEL:
+                cancel_transfer(transfer.pk)
+            self.send(transfer)
+            complete_transfer(transfer.pk)
+            transfer.refresh_from_db()
+            if transfer.phase in (Phase.DONE, Phase.FAILED, Phase.CANCELLED):
+                return transfer
+        return transfer
+
+    def release(self, transfer: Transfer) -> None:
+        now = timezone.now()
+        Transfer.objects.filter(pk=transfer.pk).update(not_before=now)
+        Part.objects.filter(transfer=transfer).update(not_before=now)
+        transfer.refresh_from_db()
+
+    def work_off(self, rounds: int = 10) -> None:
+        """Run every ordered item until none is left."""
+        for _ in range(rounds):
+            OperationItem.objects.filter(state=ItemState.ORDERED).update(not_before=None)
+            ids = list(OperationItem.objects.filter(state=ItemState.ORDERED).values_list("pk", flat=True))
+            if not ids:
+                return
+            for item_id in ids:
+                run_item(item_id)

@@ -1,0 +1,100 @@
+"""The form's body, cut anywhere: fields and file come out whole, and the file's size is known before its first byte."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uploads.staging.form_body import MAX_FIELDS_BYTES, BadBody, BodyEnded, FormBody
+
+BOUNDARY = "----form-boundary"
+
+
+def encode(fields: dict[str, str], data: bytes, filename: str = "f.bin", after: dict[str, str] | None = None) -> bytes:
+    def text(pairs: dict[str, str]) -> bytes:
+        return b"".join(
+            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+            for name, value in pairs.items()
+        )
+
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n'
+    file = head.encode() + b"Content-Type: application/octet-stream\r\n\r\n" + data + b"\r\n"
+    return text(fields) + file + text(after or {}) + f"--{BOUNDARY}--\r\n".encode()
+
+
+def open_body(raw: bytes, sent: bytes | None = None, at_most: int = 1 << 30) -> FormBody:
+    stream = io.BytesIO(raw if sent is None else sent)
+    return FormBody(
+        lambda size: stream.read(min(size, at_most)), f"multipart/form-data; boundary={BOUNDARY}", len(raw), "file"
+    )
+
+
+words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=40)
+payloads = st.one_of(
+    st.binary(max_size=300),
+    st.sampled_from([b"\r\n", b"\r\n--", f"\r\n--{BOUNDARY[:-1]}\r\n".encode(), BOUNDARY.encode(), b"\r" * 50]),
+)
+
+
+@given(st.dictionaries(st.sampled_from(["key", "store", "metadata"]), words), payloads, st.integers(1, 90))
+def test_any_cut_gives_the_same(fields: dict[str, str], data: bytes, at_most: int) -> None:
+    body = open_body(encode(fields, data), at_most=at_most)
+    assert body.read_fields() == fields
+    assert body.file_size == len(data)
+    assert b"".join(body.blocks()) == data
+
+
+def test_large_file_comes_in_large_blocks() -> None:
+    data = bytes(5 * 1024**2)
+    body = open_body(encode({"key": "k"}, data))
+    body.read_fields()
+    blocks = list(body.blocks())
+    assert b"".join(blocks) == data
+    assert len(blocks) < 10
+
+
+def test_file_name_as_browsers_send_it() -> None:
+    body = open_body(encode({}, b"", filename="été %22quoted%22 100%.txt"))
+    body.read_fields()
+    assert body.filename == 'été "quoted" 100%.txt'
+
+
+@pytest.mark.parametrize("missing", [1, 10, 60, 200])
+def test_a_connection_that_ends_early_is_said(missing: int) -> None:
+    raw = encode({"key": "k"}, bytes(100))
+    body = open_body(raw, raw[:-missing])
+    with pytest.raises(BodyEnded):
+        body.read_fields()
+        list(body.blocks())
+
+
+def test_a_field_after_the_file_is_refused() -> None:
+    body = open_body(encode({}, b"data", after={"key": "late"}))
+    body.read_fields()
+    with pytest.raises(BadBody, match="last field"):
+        list(body.blocks())
+
+
+def test_no_file_is_refused() -> None:
+    raw = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="key"\r\n\r\nk\r\n--{BOUNDARY}--\r\n'.encode()
+    with pytest.raises(BadBody, match="no field 'file'"):
+        open_body(raw).read_fields()
+
+
+def test_endless_fields_are_refused() -> None:
+    with pytest.raises(BadBody, match="fields before the file"):
+        open_body(encode({"key": "k" * MAX_FIELDS_BYTES}, b"")).read_fields()
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "multipart/form-data", "", "application/json"])
+def test_another_kind_of_body_is_refused(content_type: str) -> None:
+    with pytest.raises(BadBody, match="multipart/form-data"):
+        FormBody(lambda _: b"", content_type, 0, "file")
+
+
+def test_garbage_is_refused() -> None:
+    with pytest.raises(BadBody):
+        open_body(b"garbage" * 1000).read_fields()
