@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from uploads.staging.form_body import MAX_FIELDS_BYTES, BadBody, BodyEnded, FormBody
@@ -41,6 +41,8 @@ payloads = st.one_of(
 
 @given(st.dictionaries(st.sampled_from(["key", "store", "metadata"]), words), payloads, st.integers(1, 90))
 def test_any_cut_gives_the_same(fields: dict[str, str], data: bytes, at_most: int) -> None:
+    # Browsers choose a boundary that does not occur in what they send.
+    assume(not any(f"--{BOUNDARY}".encode() in each for each in [data, *(value.encode() for value in fields.values())]))
     body = open_body(encode(fields, data), at_most=at_most)
     assert body.read_fields() == fields
     assert body.file_size == len(data)
