@@ -72,7 +72,7 @@ class NewTransferForm(forms.Form):
         error_messages={"required": "Name a bucket of the store."},
     )
     # Keys are exact: a space at either end belongs to the key.
-    prefix = forms.CharField(
+    prefix = forms.CharField(  # type: ignore[assignment]  # declared fields are taken off the class
         required=False,
         strip=False,
         widget=text_input(spellcheck="false", **{"class": "form-control mono"}),
@@ -99,7 +99,9 @@ class NewTransferForm(forms.Form):
     metadata = forms.CharField(
         required=False,
         strip=False,
-        widget=forms.Textarea(attrs={"class": "form-control mono", "rows": 3, "spellcheck": "false"}),
+        widget=forms.Textarea(
+            attrs={"class": "form-control mono", "rows": 3, "spellcheck": "false", "placeholder": "owner: ops"}
+        ),
         help_text="One a line, name: value.",
     )
     part_size = forms.CharField(
@@ -186,7 +188,7 @@ class NewTransferForm(forms.Form):
 
     def field_errors(self) -> dict[str, str]:
         """What is wrong, by the field's name in the page."""
-        return {self.add_prefix(name): " ".join(errors) for name, errors in self.errors.items()}
+        return {self.add_prefix(name): " ".join(map(str, errors)) for name, errors in self.errors.items()}
 
 
 def base_name(filename: str) -> str:

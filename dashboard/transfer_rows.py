@@ -38,7 +38,7 @@ class TransferRow:
 
     @property
     def is_live(self) -> bool:
-        """Whether something still changes by itself; bytes of a paused transfer may still be arriving from a browser."""
+        """Whether something still changes by itself; bytes of a paused transfer may still be arriving."""
         is_receiving = self.state is TransferState.PAUSED and not self.transfer.all_received
         return self.state in MOVING or is_receiving
 

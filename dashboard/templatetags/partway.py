@@ -90,6 +90,16 @@ def rate(bytes_a_second: float) -> str:
 
 
 @register.filter
+def detail(value: object) -> str:
+    """A value of an audit entry's detail: yes and no, large numbers with commas, lists without brackets."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+@register.filter
 def key_text(key: str) -> SafeString:
     return formatting.key_html(key)
 

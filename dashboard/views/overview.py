@@ -17,6 +17,8 @@ from uploads.services.browsing import list_buckets
 MAX_SHOWN = 20
 """Rows of each kind; the pages of transfers and operations have the rest."""
 
+UNREACHABLE = frozenset({Reason.UNREACHABLE, Reason.TLS, Reason.TIMEOUT, Reason.CONNECTION_LOST})
+
 
 @require_GET
 def overview(request: HttpRequest) -> HttpResponse:
@@ -48,6 +50,7 @@ def store_state(request: HttpRequest, store: str) -> HttpResponse:
         context["may_list"] = not _lacks_permission(buckets.refusal)
         if buckets.refusal is not None and context["may_list"]:
             context["explained"] = explain(buckets.refusal)
+            context["is_unreachable"] = buckets.refusal.reason in UNREACHABLE
     return render(request, "overview/_store_state.html", context)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.models import User
@@ -18,15 +20,17 @@ from dashboard.transfer_rows import allowed_steps, in_state, row_of, rows_of, tr
 from dashboard.views.errors import refuse
 from uploads.access import get_transfer, operator, visible_transfers
 from uploads.models import Transfer
-from uploads.selectors import part_runs
+from uploads.selectors import PartRun, part_runs
 from uploads.services.transfers import StepRefused, order_cancel, order_pause, order_resume, order_retry
-from uploads.states import TransferState
+from uploads.states import PartState, TransferState
 
 PAGE_SIZE = 50
 MAX_PART_ERRORS = 5
 PICTURED = ("sent", "sending", "staged", "waiting", "absent")
 MAX_SINGLE_CELLS = 150
 """Up to this many parts the picture shows each by itself; beyond, neighbours in one state are one run."""
+MIN_CELL = 400
+"""No cell is narrower than this fraction of the picture."""
 
 
 def is_poll(request: HttpRequest) -> bool:
@@ -85,24 +89,27 @@ def transfer(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
 
 
 def picture(transfer: Transfer) -> dict[str, object]:
-    """The parts as cells of an SVG: x, width and state, and how many parts are in each state."""
+    """The parts as cells of an SVG, and how many are in each state."""
     runs = part_runs(transfer)
-    counts: dict[str, int] = {}
+    counts = Counter[str]()
     for run in runs:
-        counts[run.state] = counts.get(run.state, 0) + run.last - run.first + 1
-    single = transfer.part_count <= MAX_SINGLE_CELLS
-    gap = 0.1 if single and transfer.part_count > 1 else 0
-    cells = []
-    for run in runs:
-        widths = [1] * (run.last - run.first + 1) if single else [run.last - run.first + 1]
-        first = run.first
-        for width in widths:
-            cells.append(
-                {"first": first, "last": first + width - 1, "x": first - 1, "width": width - gap, "state": run.state}
-            )
-            first += width
-    legend = [(state, counts[state]) for state in PICTURED if state in counts]
+        counts[run.state] += run.last - run.first + 1
+    cells = [cell for run in runs for cell in _cells(run, transfer.part_count)]
+    # What moves is drawn over its neighbours, so that one part of 10,000 is still seen.
+    cells.sort(key=lambda cell: cell["state"] == PartState.SENDING)
+    legend = [(state, counts[state]) for state in PICTURED if counts[state]]
     return {"width": transfer.part_count, "cells": cells, "legend": legend}
+
+
+def _cells(run: PartRun, part_count: int) -> Iterator[dict[str, Any]]:
+    """Each part by itself, with a gap, where they are few; else the run as one."""
+    if part_count > MAX_SINGLE_CELLS:
+        width = max(run.last - run.first + 1, part_count / MIN_CELL)
+        yield {"first": run.first, "last": run.last, "x": run.first - 1, "width": width, "state": run.state}
+        return
+    width = 0.9 if part_count > 1 else 1
+    for number in range(run.first, run.last + 1):
+        yield {"first": number, "last": number, "x": number - 1, "width": width, "state": run.state}
 
 
 Order = Callable[[User, Transfer], None]
