@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from django import forms
 from django.core.exceptions import ValidationError
 
 from dashboard.routes import BUCKET
 from uploads.models import Store
+from uploads.models.store import validate_endpoint_url
 from uploads.objectstore.providers import PROVIDERS
 from uploads.services.stores import StoreValues
 
@@ -104,15 +104,7 @@ class StoreForm(forms.Form):
 
     def clean_endpoint_url(self) -> str:
         url: str = self.cleaned_data["endpoint_url"].strip()
-        try:
-            parts = urlsplit(url)
-            usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            usable = False
-        if not usable:
-            raise ValidationError("This must be an http or https URL with a host, such as https://s3.example.org:9000.")
-        if parts.username is not None or parts.query or parts.fragment:
-            raise ValidationError("Credentials, a query or a fragment do not belong in the endpoint URL.")
+        validate_endpoint_url(url)
         return url
 
     def clean_buckets(self) -> tuple[str, ...]:

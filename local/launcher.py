@@ -109,6 +109,7 @@ def _plan(var: Folder, host: str, port: int) -> _Plan:
     installation.write_environment(var, settings)
     for each in swift.commands(store):
         parts.append(supervision.Part(f"store-{each.name}", each.argv, priority=20, group="store"))
+    parts.append(supervision.sender(settings["NODE_NAME"]))
     parts.append(supervision.worker(settings["NODE_NAME"]))
     parts.append(supervision.beat(var.path / "celerybeat-schedule"))
     parts.append(supervision.web(host, port))

@@ -43,12 +43,25 @@ def web(host: str, port: int) -> Part:
     return Part("web", argv, priority=50, stop_seconds=20)
 
 
+def sender(node_name: str) -> Part:
+    """Sends parts. Two processes: both cores are busy with digests by then."""
+    return Part("sender", _celery_worker("sender", [f"node.{node_name}"], "prefork", 2), priority=30, stop_seconds=30)
+
+
 def worker(node_name: str) -> Part:
-    """Two processes: both cores are busy with digests by then. They need no other worker's gossip."""
-    argv = [sys.executable, "-m", "celery", "-A", "dashboard", "worker", "--pool", "prefork", "--concurrency", "2"]
-    argv += ["-O", "fair", "--without-gossip", "--without-mingle", "--loglevel", "INFO"]
-    argv += ["-Q", f"partway,node.{node_name}"]
-    return Part("worker", argv, priority=30, stop_seconds=30)
+    """Everything else: operations and the short steps of transfers, which mostly wait for the store.
+
+    Apart from the sender, so that nobody's abort waits behind a large part on a slow line.
+    """
+    queues = ["partway", f"node.{node_name}.steps"]
+    return Part("worker", _celery_worker("worker", queues, "threads", 8), priority=30, stop_seconds=30)
+
+
+def _celery_worker(name: str, queues: Sequence[str], pool: str, concurrency: int) -> list[str]:
+    """One node needs no other worker's gossip."""
+    argv = [sys.executable, "-m", "celery", "-A", "dashboard", "worker", "--hostname", f"{name}@%h"]
+    argv += ["--pool", pool, "--concurrency", str(concurrency), "-O", "fair", "-Q", ",".join(queues)]
+    return [*argv, "--without-gossip", "--without-mingle", "--loglevel", "INFO"]
 
 
 def beat(schedule: Path) -> Part:

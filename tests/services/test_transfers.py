@@ -263,7 +263,8 @@ class TestWatchdog:
         receiver = Receiver(transfer)
         receiver.__enter__()
         receiver.write(bytes(PART + 1))
-        receiver._file.close()  # type: ignore[union-attr] - and then the web server died
+        assert receiver._file is not None
+        receiver._file.close()  # and then the web server died
         drive.send(transfer)
         Transfer.objects.update(received_at=leases.in_seconds(-3600))
         watch()

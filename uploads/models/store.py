@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from typing import cast
+from urllib.parse import urlsplit
 
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
 from uploads.models.fields import EncryptedTextField
+from uploads.objectstore.providers import PROVIDERS
 from uploads.objectstore.types import Addressing, Credentials, PayloadSigning, Signature, StoreConfig
+
+
+def validate_endpoint_url(url: str) -> None:
+    """An http or https URL with a host and nothing that belongs elsewhere; a host without a dot is fine."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValidationError("This must be an http or https URL with a host, such as https://s3.example.org:9000.")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValidationError("Credentials, a query or a fragment do not belong in the endpoint URL.")
+
+
+def validate_provider(name: str) -> None:
+    if name not in PROVIDERS:
+        raise ValidationError(f"There is no provider {name!r}; known are {', '.join(PROVIDERS)}.")
 
 
 class Store(models.Model):
@@ -21,9 +42,9 @@ class Store(models.Model):
             RegexValidator(r"^[a-z0-9][a-z0-9-]*$", "Lower-case letters, digits and hyphens, beginning with no hyphen.")
         ],
     )
-    endpoint_url = models.URLField(max_length=500)
+    endpoint_url = models.CharField(max_length=500, validators=[validate_endpoint_url])
     region = models.CharField(max_length=64, default="us-east-1")
-    provider = models.CharField(max_length=32, default="generic")
+    provider = models.CharField(max_length=32, default="generic", validators=[validate_provider])
     addressing = models.CharField(max_length=8, choices=[("path", "path"), ("virtual", "virtual")], default="path")
     signature = models.CharField(max_length=8, choices=[("sigv4", "SigV4")], default="sigv4")
     payload_signing = models.CharField(

@@ -110,9 +110,14 @@ class Transfer(ErrorFields, WorkFields):
         return Path(settings.STAGING_DIR) / str(self.id)
 
     @property
-    def queue(self) -> str:
-        """The queue of the node that holds the staged bytes."""
+    def parts_queue(self) -> str:
+        """The queue of the node that holds the staged bytes: parts to be sent, each of which may take long."""
         return f"node.{self.node}"
+
+    @property
+    def steps_queue(self) -> str:
+        """The same node's queue of short steps, which never wait behind parts."""
+        return f"node.{self.node}.steps"
 
 
 class StoreUpload(models.Model):

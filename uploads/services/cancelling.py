@@ -54,4 +54,4 @@ def _again_later(transfer: Transfer, token: uuid.UUID, wait: float, error: dict[
     Transfer.objects.filter(pk=transfer.pk, lease_token=token).update(
         **{**leases.RELEASED, "not_before": leases.in_seconds(wait)}, tries=min(tries, leases.MAX_TRIES), **error
     )
-    enqueue_on_commit("dispatch_transfer", [transfer.pk], queue=transfer.queue, countdown=wait)
+    enqueue_on_commit("dispatch_transfer", [transfer.pk], queue=transfer.steps_queue, countdown=wait)

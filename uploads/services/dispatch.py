@@ -60,7 +60,7 @@ def _fill_window(transfer: Transfer) -> None:
     waiting = transfer.parts.filter(leases.due(now), state=PartState.STAGED, queued_at__isnull=True)
     ids = list(waiting.order_by("number").values_list("pk", flat=True)[:room])
     Part.objects.filter(pk__in=ids).update(queued_at=now)
-    enqueue_on_commit("send_part", ids, queue=transfer.queue)
+    enqueue_on_commit("send_part", ids, queue=transfer.parts_queue)
 
 
 def _enqueue_step(transfer: Transfer, task: str) -> None:
@@ -68,4 +68,4 @@ def _enqueue_step(transfer: Transfer, task: str) -> None:
     now = timezone.now()
     waiting = Transfer.objects.filter(leases.free(now), leases.due(now), pk=transfer.pk, queued_at__isnull=True)
     if waiting.update(queued_at=now):
-        enqueue_on_commit(task, [transfer.pk], queue=transfer.queue)
+        enqueue_on_commit(task, [transfer.pk], queue=transfer.steps_queue)

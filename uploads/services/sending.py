@@ -95,7 +95,7 @@ def step_failed(transfer: Transfer, token: uuid.UUID, error: ObjectStoreError) -
     Transfer.objects.filter(pk=transfer.pk, lease_token=token).update(
         tries=tries, **{**leases.RELEASED, "not_before": leases.in_seconds(wait)}, **error_fields(error)
     )
-    enqueue_on_commit("dispatch_transfer", [transfer.pk], queue=transfer.queue, countdown=wait)
+    enqueue_on_commit("dispatch_transfer", [transfer.pk], queue=transfer.steps_queue, countdown=wait)
 
 
 def send_part(part_id: int) -> None:
@@ -179,7 +179,7 @@ def _part_failed(part: Part, store_upload: StoreUpload | None, token: uuid.UUID,
     elif not error.retryable or tries >= leases.MAX_TRIES:
         fail_transfer(part.transfer_id, error_fields(error))
     else:
-        enqueue_on_commit("dispatch_transfer", [part.transfer_id], queue=part.transfer.queue, countdown=wait)
+        enqueue_on_commit("dispatch_transfer", [part.transfer_id], queue=part.transfer.steps_queue, countdown=wait)
 
 
 def _store_upload_vanished(transfer: Transfer, store_upload: StoreUpload, error: ObjectStoreError) -> None:
