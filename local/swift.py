@@ -27,6 +27,7 @@ from local.files import write_private
 SERVERS = ("account", "container", "object", "proxy")
 REGION = "us-east-1"
 ACCESS_KEY = "demo:demo"
+LOOPBACK_URL = f"http://{ports.LOOPBACK}:{{}}"
 DEVICE = "disk"
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -52,7 +53,7 @@ class Swift:
 
     @property
     def endpoint_url(self) -> str:
-        return f"http://{ports.LOOPBACK}:{self.ports[3]}"
+        return LOOPBACK_URL.format(self.ports[3])
 
     @property
     def region(self) -> str:

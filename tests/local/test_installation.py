@@ -1,0 +1,121 @@
+"""What an installation keeps and tells its parts, and what is refused before anything starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+from dotenv import dotenv_values
+
+from local import installation, preflight, swift
+from local.installation import Folder
+from local.memcache_filter import LocalCache
+from local.preflight import Refusal
+
+
+@pytest.fixture
+def var(tmp_path: Path) -> Folder:
+    folder = Folder(tmp_path / "var")
+    folder.make()
+    return folder
+
+
+@pytest.fixture
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in installation.SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_secrets_are_chosen_once(var: Folder) -> None:
+    kept = var.load()
+    assert var.load() == kept
+    Fernet(kept.credentials_key)
+
+
+def test_state_of_an_older_version_gains_what_it_lacks(var: Folder) -> None:
+    (var.path / "kept.json").write_text(json.dumps({"secret_key": "old"}))
+    kept = var.load()
+    assert kept.secret_key == "old"
+    assert kept == var.load()
+
+
+@pytest.mark.usefixtures("no_settings")
+def test_environment_of_the_user_overrules(var: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgres://somewhere/partway")
+    monkeypatch.setenv("STAGING_QUOTA", "1000")
+    settings = installation.settings_environment(var, var.load(), "redis://x", "127.0.0.1")
+    assert settings["DATABASE_URL"] == "postgres://somewhere/partway"
+    assert settings["STAGING_QUOTA"] == "1000"
+    assert settings["STAGING_DIR"] == str(var.path / "staging")
+
+
+def test_environment_file_gives_back_what_was_written(var: Folder) -> None:
+    settings = {"PLAIN": "a,b", "AWKWARD": 'it\'s a \\ # and "more"', "EMPTY": ""}
+    installation.write_environment(var, settings)
+    assert dotenv_values(var.environment) == settings
+    assert var.environment.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.usefixtures("no_settings")
+def test_parts_are_not_told_the_passwords_of_people(var: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADMIN_PASSWORD", "hunter2")
+    assert "ADMIN_PASSWORD" not in installation.process_environment(var, {})
+
+
+@pytest.mark.parametrize("port", ["http", "0", "65536", "-1", "٨"])
+def test_port_that_is_none_is_refused(port: str) -> None:
+    with pytest.raises(Refusal, match="is no port"):
+        preflight.read_address({"PORT": port})
+
+
+def test_address_has_defaults() -> None:
+    assert preflight.read_address({}) == ("127.0.0.1", 8000)
+
+
+def test_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**12, 10**12, 5 * 1024**2))
+    with pytest.raises(Refusal, match="has 5 MiB free"):
+        preflight.check_disk(tmp_path)
+
+
+def test_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Refusal, match="cannot be written: Not a directory"):
+        preflight.check_folder(Folder(tmp_path / "file" / "var"))
+
+
+def test_filesystem_without_attributes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "setxattr", refuse)
+    with pytest.raises(swift.StoreError, match="keeps no user attributes"):
+        swift.prepare(tmp_path, [1, 2, 3, 4], "secret")
+
+
+def test_cache_counts_forgets_and_drops() -> None:
+    cache = LocalCache()
+    cache.set("a", {"b": 1}, time=60)
+    assert cache.get("a") == {"b": 1}
+    assert [cache.incr("n"), cache.incr("n", 4), cache.decr("n", 10)] == [1, 5, 0]
+    cache.set("old", 1, time=40 * 86_400)  # memcached takes more than 30 days for a date, this one in 1970
+    assert cache.get("old") is None
+    cache.delete("a")
+    assert cache.get("a") is None
+    cache.set_multi({"x": 1, "y": 2}, "server")
+    assert cache.get_multi(["x", "y", "z"], "server") == [1, 2, None]
+
+
+def test_cache_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("local.memcache_filter.MAX_ENTRIES", 10)
+    cache = LocalCache()
+    for number in range(100):
+        cache.set(str(number), number)
+    assert cache.get("99") == 99
+    assert sum(cache.get(str(number)) is not None for number in range(100)) <= 10

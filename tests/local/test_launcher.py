@@ -1,0 +1,135 @@
+"""`make run` from end to end, each run in a folder of its own."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from local import demo, ports
+from local.installation import BUCKET, Folder
+from local.swift import ACCESS_KEY, LOOPBACK_URL, REGION
+from tests.local.launching import Launcher, wait_until_gone
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.types import Credentials, StoreConfig
+
+
+@pytest.fixture(scope="module")
+def var(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("installation") / "var"
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    return ports.choose(1)[0]
+
+
+@pytest.fixture(scope="module")
+def first(var: Path, port: int) -> Iterator[Launcher]:
+    """The first run of an installation. The last test that uses it stops it."""
+    launcher = Launcher(var, port)
+    launcher.wait_until_ready()
+    yield launcher
+    launcher.close()
+
+
+@pytest.fixture
+def again(first: Launcher, var: Path, port: int) -> Iterator[Launcher]:
+    """A later run in the same folder."""
+    first.close()
+    launcher = Launcher(var, port)
+    launcher.wait_until_ready()
+    yield launcher
+    launcher.close()
+
+
+def _keys_in_progress(var: Path) -> list[str]:
+    kept = Folder(var).load()
+    credentials = Credentials(ACCESS_KEY, kept.store_secret_key)
+    config = StoreConfig(LOOPBACK_URL.format(kept.store_ports[3]), REGION, credentials, provider="swift")
+    with ObjectStoreClient(config) as client:
+        return sorted(found.key for page in client.iter_multipart_uploads(BUCKET) for found in page.uploads)
+
+
+def _planned_keys() -> list[str]:
+    return sorted(planned.key for planned in demo.planned_uploads())
+
+
+def test_first_run_shows_the_page_and_its_login(first: Launcher) -> None:
+    assert first.wait_for(r"Partway is ready: (\S+)")[1] == first.url
+    password = first.wait_for(r"Log in as admin with the password (\S+)")[1]
+    with requests.Session() as session:
+        session.trust_env = False
+        page = session.get(first.url + "login/", timeout=30)
+        form = {"username": "admin", "password": password, "csrfmiddlewaretoken": session.cookies["csrftoken"]}
+        answer = session.post(page.url, data=form, allow_redirects=False, timeout=30)
+    assert answer.status_code == requests.codes.found
+
+
+def test_secrets_are_for_the_owner_only(first: Launcher, var: Path) -> None:
+    assert var.stat().st_mode & 0o777 == 0o700
+    for name in ("kept.json", "env", "supervisord.conf", "redis/redis.conf", "db.sqlite3"):
+        assert (var / name).stat().st_mode & 0o077 == 0, name
+
+
+def test_demo_bucket_is_filled(first: Launcher, var: Path) -> None:
+    assert _keys_in_progress(var) == _planned_keys()
+
+
+def test_second_run_is_told_of_the_first(first: Launcher, var: Path) -> None:
+    second = Launcher(var, ports.choose(1)[0])
+    assert second.wait() == 1
+    assert f"already running in this folder, as process {first.pid}: {first.url}" in second.output
+
+
+@pytest.mark.parametrize(("name", "words"), [("worker", ["celery", "worker"]), ("web", ["granian"])])
+def test_part_that_is_killed_is_started_again(first: Launcher, name: str, words: list[str]) -> None:
+    part = first.part(*words)
+    family = [part, *part.children(recursive=True)]
+    part.kill()
+    first.wait_for(rf"partway: {name} stopped \(killed by signal 9\); starting it again")
+    first.wait_for(rf"partway: {name} runs again")
+    wait_until_gone(family)
+
+
+def test_web_process_that_is_killed_is_started_again(first: Launcher) -> None:
+    runs_again = first.output.count("web runs again") + 1
+    first.part("granian").children()[0].kill()
+    first.wait_for(r"partway: web stopped \(exit status 1\); starting it again")
+    first.wait_for("web runs again", times=runs_again)
+
+
+def test_interrupt_ends_every_process(first: Launcher) -> None:
+    processes = first.processes()
+    assert first.interrupt() == 0
+    wait_until_gone(processes)
+
+
+def test_later_run_keeps_everything_and_seeds_nothing(again: Launcher, var: Path) -> None:
+    assert "filling the bucket" not in again.output
+    assert "password" not in again.output
+    assert _keys_in_progress(var) == _planned_keys()
+
+
+@pytest.mark.parametrize("victim", ["launcher", "supervisord"])
+def test_nothing_runs_on_alone(again: Launcher, victim: str) -> None:
+    processes = again.processes()
+    killed = processes[0] if victim == "launcher" else again.part("supervisord")
+    killed.send_signal(signal.SIGKILL)
+    again.wait()
+    wait_until_gone(processes)
+
+
+def test_taken_port_is_named_with_its_holder(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        launcher = Launcher(tmp_path / "var", port)
+        assert launcher.wait() == 1
+    me = psutil.Process()
+    assert f"Port {port} is taken by {me.name()} (process {me.pid})" in launcher.output
+    assert "PORT=" in launcher.output
