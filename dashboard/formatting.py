@@ -93,6 +93,19 @@ def time_html(at: datetime | None) -> SafeString:
     )
 
 
+def row_time_html(at: datetime | None) -> SafeString:
+    """As time_html, where the column's heading says UTC."""
+    if at is None:
+        return NOTHING
+    utc = at.astimezone(UTC)
+    return format_html(
+        '<time datetime="{}">{}</time> <span class="age">{}</span>',
+        utc.isoformat(timespec="seconds"),
+        utc.strftime("%Y-%m-%d %H:%M:%S"),
+        age_text(utc),
+    )
+
+
 def age_html(at: datetime | None) -> SafeString:
     """The age alone; the absolute time is its title."""
     if at is None:

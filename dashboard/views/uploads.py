@@ -144,7 +144,7 @@ def _row(upload: MultipartUpload, detail: str, facts: str, index: int, owners: d
         key=formatting.key_html(upload.key),
         upload_id=upload.upload_id,
         short_id=formatting.short_id(upload.upload_id),
-        initiated=formatting.time_html(upload.initiated),
+        initiated=formatting.row_time_html(upload.initiated),
         initiator=upload.initiator,
         storage_class=upload.storage_class,
         detail_url=detail + query,
