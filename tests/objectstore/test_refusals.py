@@ -1,0 +1,187 @@
+"""From a store's code, status and headers to a reason, and to whether it may pass by itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason, Refused, UnreadableAnswer
+from uploads.objectstore.refusals import Answer, error_of, http_date, retry_after
+
+NOW = datetime(2024, 1, 1, 12, tzinfo=UTC)
+
+
+def error(
+    status: int, body: bytes = b"", headers: dict[str, str] | None = None, **more: Any
+) -> ObjectStoreError | None:
+    return error_of(Answer(status, headers or {}, body), operation="Any", region="us-east-1", now=NOW, **more)
+
+
+def xml(code: str, **fields: str) -> bytes:
+    inner = "".join(f"<{name}>{text}</{name}>" for name, text in fields.items())
+    return f"<?xml version='1.0'?><Error><Code>{code}</Code>{inner}</Error>".encode()
+
+
+def refusal(*args: Any, **kwargs: Any) -> Refused:
+    found = error(*args, **kwargs)
+    assert isinstance(found, Refused)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "reason", "retryable"),
+    [
+        (403, "InvalidAccessKeyId", Reason.CREDENTIALS, False),
+        (403, "SignatureDoesNotMatch", Reason.CREDENTIALS, False),
+        (400, "ExpiredToken", Reason.CREDENTIALS, False),
+        (403, "RequestTimeTooSkewed", Reason.CLOCK_SKEW, False),
+        (403, "AccessDenied", Reason.PERMISSION, False),
+        (403, "SomethingNew", Reason.PERMISSION, False),
+        (301, "PermanentRedirect", Reason.WRONG_REGION, False),
+        (307, "TemporaryRedirect", Reason.WRONG_REGION, False),
+        (404, "NoSuchBucket", Reason.NO_SUCH_BUCKET, False),
+        (404, "NoSuchKey", Reason.NO_SUCH_KEY, False),
+        (404, "NoSuchUpload", Reason.NO_SUCH_UPLOAD, False),
+        (400, "BadDigest", Reason.DIGEST_MISMATCH, True),
+        (400, "InvalidDigest", Reason.DIGEST_MISMATCH, True),
+        (400, "XAmzContentSHA256Mismatch", Reason.DIGEST_MISMATCH, True),
+        (503, "SlowDown", Reason.THROTTLED, True),
+        (429, "TooManyRequests", Reason.THROTTLED, True),
+        (400, "RequestTimeout", Reason.TIMEOUT, True),
+        (500, "InternalError", Reason.STORE_FAULT, True),
+        (501, "NotImplemented", Reason.REFUSED, False),
+        (500, "SomethingNew", Reason.STORE_FAULT, True),
+        (400, "InvalidArgument", Reason.REFUSED, False),
+        (400, "EntityTooSmall", Reason.REFUSED, False),
+        (409, "BucketNotEmpty", Reason.REFUSED, False),
+        (200, "InternalError", Reason.STORE_FAULT, True),
+        (200, "AccessDenied", Reason.PERMISSION, False),
+    ],
+)
+def test_codes(status: int, code: str, reason: Reason, retryable: bool) -> None:
+    found = refusal(status, xml(code, Message="why", RequestId="r", HostId="h"), key="k")
+    assert (found.reason, found.retryable, found.code, found.status) == (reason, retryable, code, status)
+    assert (found.message.startswith("why"), found.request_id, found.host_id) == (True, "r", "h")
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "retryable"),
+    [
+        (301, Reason.WRONG_REGION, False),
+        (302, Reason.REFUSED, False),
+        (400, Reason.REFUSED, False),
+        (401, Reason.CREDENTIALS, False),
+        (403, Reason.PERMISSION, False),
+        (404, Reason.NO_SUCH_KEY, False),
+        (405, Reason.REFUSED, False),
+        (412, Reason.REFUSED, False),
+        (429, Reason.THROTTLED, True),
+        (500, Reason.STORE_FAULT, True),
+        (501, Reason.REFUSED, False),
+        (503, Reason.THROTTLED, True),
+    ],
+)
+def test_statuses_without_a_body_as_head_has_them(status: int, reason: Reason, retryable: bool) -> None:
+    found = refusal(status, headers={"x-amz-request-id": "r"}, key="k")
+    assert (found.reason, found.retryable, found.code, found.request_id) == (reason, retryable, str(status), "r")
+
+
+def test_a_bare_404_is_about_what_was_asked_for() -> None:
+    assert refusal(404).reason is Reason.NO_SUCH_BUCKET
+    assert refusal(404, key="k").reason is Reason.NO_SUCH_KEY
+    assert refusal(404, key="k", upload_id="u").reason is Reason.NO_SUCH_UPLOAD
+
+
+def test_ceph_says_no_such_key_for_an_unknown_upload() -> None:
+    assert refusal(404, xml("NoSuchKey"), key="k", upload_id="u").reason is Reason.NO_SUCH_UPLOAD
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers"),
+    [
+        (301, xml("PermanentRedirect"), {"x-amz-bucket-region": "eu-west-1"}),
+        (400, xml("AuthorizationHeaderMalformed", Region="eu-west-1"), {}),
+        (400, xml("IllegalLocationConstraintException"), {"x-amz-bucket-region": "eu-west-1"}),
+        (400, b"", {"x-amz-bucket-region": "eu-west-1"}),
+        (403, b"", {"x-amz-bucket-region": "eu-west-1"}),
+        (307, b"", {"x-amz-bucket-region": "eu-west-1", "location": "http://elsewhere"}),
+    ],
+)
+def test_the_right_region_is_named(status: int, body: bytes, headers: dict[str, str]) -> None:
+    found = refusal(status, body, headers)
+    assert (found.reason, found.region, found.retryable) == (Reason.WRONG_REGION, "eu-west-1", False)
+    assert "eu-west-1" in found.message
+
+
+def test_a_refusal_in_the_right_region_is_about_permission() -> None:
+    assert refusal(403, b"", {"x-amz-bucket-region": "us-east-1"}).reason is Reason.PERMISSION
+
+
+def test_a_malformed_credential_is_not_a_wrong_region() -> None:
+    body = xml("AuthorizationHeaderMalformed", Message="a non-empty Access Key (AKID) must be provided")
+    assert refusal(400, body).reason is Reason.CREDENTIALS
+
+
+def test_a_head_refused_for_the_clock_shows_it_by_the_date() -> None:
+    assert refusal(403, headers={"date": "Mon, 01 Jan 2024 12:20:00 GMT"}).reason is Reason.CLOCK_SKEW
+    assert refusal(403, headers={"date": "Mon, 01 Jan 2024 12:10:00 GMT"}).reason is Reason.PERMISSION
+
+
+def test_where_a_redirect_points_is_said() -> None:
+    assert "http://elsewhere/x" in refusal(302, headers={"location": "http://elsewhere/x"}).message
+
+
+@pytest.mark.parametrize("status", [502, 504])
+def test_a_gateway_that_gave_up_leaves_the_outcome_open(status: int) -> None:
+    found = error(status, b"<html>Bad Gateway</html>")
+    assert isinstance(found, OutcomeUnknown)
+    assert found.retryable
+
+
+def test_a_gateways_status_with_the_stores_own_error_is_a_refusal() -> None:
+    assert refusal(502, xml("InternalError")).code == "InternalError"
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 413])
+def test_a_page_of_html_is_no_answer(status: int) -> None:
+    assert isinstance(error(status, b"<html>nginx</html>"), UnreadableAnswer)
+
+
+def test_a_busy_proxys_page_may_pass() -> None:
+    found = refusal(503, b"<html>busy</html>", {"retry-after": "7"})
+    assert (found.retryable, found.retry_after) == (True, 7.0)
+
+
+@pytest.mark.parametrize("body", [b"", b"<ListPartsResult/>", b"<Result><Key>&lt;Error></Key></Result>", b"<Error"])
+def test_a_success_is_no_error(body: bytes) -> None:
+    assert error(200, body) is None
+
+
+@given(st.text(max_size=30))
+def test_any_retry_after_is_a_time_or_none(text: str) -> None:
+    seconds = retry_after(text, NOW)
+    assert seconds is None or seconds >= 0
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("5", 5.0),
+        ("", None),
+        ("-1", None),
+        ("Mon, 01 Jan 2024 12:00:30 GMT", 30.0),
+        ("Mon, 01 Jan 2023 12:00:30 GMT", 0.0),
+    ],
+)
+def test_retry_after(text: str, seconds: float | None) -> None:
+    assert retry_after(text, NOW) == seconds
+
+
+def test_http_dates_are_utc() -> None:
+    assert http_date("Mon, 01 Jan 2024 12:00:00 GMT") == NOW
+    assert http_date("Mon, 01 Jan 2024 13:00:00 +0100") == NOW
+    assert http_date("soon") is None
