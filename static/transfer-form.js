@@ -130,8 +130,10 @@
 
   function showGeneral(message) {
     const alert = document.createElement("div");
+    const text = document.createElement("div");
     alert.className = "alert alert-danger";
-    alert.textContent = message;
+    text.textContent = message;
+    alert.append(text);
     $("form-errors").replaceChildren(alert);
   }
 

@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from dashboard.explain import explain
-from dashboard.transfer_forms import NewTransferForm, parse_part_count, parse_part_size
+from dashboard.transfer_forms import NewTransferForm, NewTransferValues, parse_part_count, parse_part_size
 from uploads.access import get_store, visible_stores
 from uploads.models import Store
 from uploads.objectstore.errors import ObjectStoreError
@@ -145,18 +145,29 @@ def existing(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def check(request: HttpRequest) -> HttpResponse:
-    """The text fields and the file's size, before a byte is sent: 204, or the errors of the fields.
+    """The text fields and the file's size, before a byte is sent: 204, or the errors by field (empty: the whole form).
 
     An upload that is refused while it is being sent can cost its sender an hour, and browsers often lose the answer.
     """
     form = NewTransferForm(user=request.user, data=request.POST)
     errors = {} if form.is_valid() else form.field_errors()
     if not errors:
-        errors = _plan_errors(form.values().store, request.POST)
+        errors = _plan_errors(form.values().store, request.POST) or _replace_errors(form.values())
     if not errors:
         return HttpResponse(status=204)
     error = {"code": "InvalidForm", "message": "Some fields need another value.", "request_id": ""}
     return JsonResponse({"error": error, "fields": errors}, status=400)
+
+
+def _replace_errors(values: NewTransferValues) -> dict[str, str]:
+    """An object of that key that is not to be replaced, or a store that cannot be asked."""
+    if values.replace or not values.key:
+        return {}
+    try:
+        found = head_object(values.store, values.bucket, values.key)
+    except ObjectStoreError as error:
+        return {"": f"{explain(error).title}. {error.message}"}
+    return {"replace": "Confirm that the object is to be replaced, or choose another key."} if found.facts else {}
 
 
 def _plan_errors(store: Store, fields: Mapping[str, str]) -> dict[str, str]:
