@@ -57,7 +57,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class Plan:
     """What one run starts."""
 
     var: Folder
@@ -88,20 +88,22 @@ def _run() -> int:
         preflight.check_port(host, port)
         preflight.check_disk(var.path)
         orphans.adopt()
-        plan = _plan(var, host, port)
+        plan = make_plan(var, host, port)
         say("preparing the database and the static files")
         _make_site_ready(plan)
         return _Run(plan, lock).until_stopped()
 
 
-def _plan(var: Folder, host: str, port: int) -> _Plan:
+def make_plan(var: Folder, host: str, port: int) -> Plan:
     kept = var.load()
     installation.choose_ports(kept)
     var.save(kept)
     store = swift.prepare(var.path / "store", kept.store_ports, kept.store_secret_key)
     parts = []
     redis_url = os.environ.get("REDIS_URL", "")
-    if not redis_url:
+    if redis_url:
+        redis.check_given(redis_url)
+    else:
         server = redis.prepare(var.path / "redis", kept.redis_port, kept.redis_password)
         redis_url = server.url
         parts.append(supervision.Part("redis", redis.command(server), priority=10))
@@ -114,10 +116,10 @@ def _plan(var: Folder, host: str, port: int) -> _Plan:
     parts.append(supervision.beat(var.path / "celerybeat-schedule"))
     parts.append(supervision.web(host, port))
     env = installation.process_environment(var, settings)
-    return _Plan(var, kept, host, port, store, redis_url, parts, env)
+    return Plan(var, kept, host, port, store, redis_url, parts, env)
 
 
-def _make_site_ready(plan: _Plan) -> None:
+def _make_site_ready(plan: Plan) -> None:
     argv = [*supervision.TETHER, sys.executable, "-m", "local.site", plan.store.endpoint_url]
     env = {**plan.env, "ADMIN_PASSWORD": os.environ.get("ADMIN_PASSWORD", "")}
     log = plan.var.logs / "site.log"
@@ -136,7 +138,7 @@ def _make_site_ready(plan: _Plan) -> None:
 class _Run:
     """supervisord with its parts, from start to end."""
 
-    def __init__(self, plan: _Plan, lock: IO[str]) -> None:
+    def __init__(self, plan: Plan, lock: IO[str]) -> None:
         self._plan = plan
         conf = plan.var.path / "supervisord.conf"
         supervision.write_conf(conf, plan.parts, plan.var.logs)
