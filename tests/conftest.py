@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.stores import redis, swift
+from tests.system import stack as stacks
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +22,10 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an empty Redis or Valkey."""
     with redis.running(tmp_path_factory.mktemp("redis")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stacks.Stack]:
+    """Everything that `make run` runs. A test that kills or freezes a part puts it right again."""
+    with stacks.running(tmp_path_factory.mktemp("stack")) as running:
+        yield running

@@ -1,0 +1,327 @@
+"""A live Partway, for tests and measurements: the parts that `make run` starts, with its own argv, on free ports.
+
+Every part is a real process: database, Redis, the Swift store, web server, workers, beat. A part can be killed,
+stopped, frozen and started again. No supervisor stands above them: what a test kills stays dead until it says so.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+from unittest import mock
+
+import boto3
+import psutil
+import requests
+from botocore.config import Config
+
+from local import installation, launcher, ports, redis, site, swift
+from tests.stores import processes
+from tests.stores.swift import SwiftStore
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.types import Credentials, FileSlice, StoreConfig
+
+T = TypeVar("T")
+
+MIB = 1024**2
+STATIC_FILES = installation.PROJECT / ".pytest_cache" / "static"
+"""Shared by all stacks and kept: collecting takes as long as everything else of a start together."""
+
+PATIENCE = 90
+"""Seconds until a wait is given up; nothing is measured by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    username: str
+    password: str
+
+
+def wait_for(what: str, look: Callable[[], T], seconds: float = PATIENCE) -> T:
+    """Look until something true is seen, and give that."""
+    deadline = time.monotonic() + seconds
+    while not (seen := look()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"never seen: {what}; the last look gave {seen!r}")
+        time.sleep(0.05)
+    return seen
+
+
+class Stack:
+    """The running parts. `store` is the name of the embedded store, as the dashboard knows it."""
+
+    store = installation.STORE
+    admin = Login(site.ADMIN, "the admin's own password")
+
+    def __init__(self, plan: launcher.Plan) -> None:
+        self.url = plan.url.rstrip("/")
+        self.staging = Path(plan.env["STAGING_DIR"])
+        self.swift = SwiftStore(plan.store)
+        self._plan = plan
+        self._parts = {part.name: part for part in plan.parts}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    # --- Parts --------------------------------------------------------------------------------------------------------
+
+    @property
+    def part_names(self) -> list[str]:
+        """In the order in which they are started."""
+        return sorted(self._parts, key=lambda name: self._parts[name].priority)
+
+    def start(self, name: str) -> None:
+        """Start a part; the web server, Redis and the store answer when this returns."""
+        self._launch(name)
+        self._wait_until_up(name)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL to every process of a part, as the kernel does when memory runs out."""
+        self._signal(name, signal.SIGKILL)
+        self._processes.pop(name).wait()
+
+    def stop(self, name: str) -> None:
+        """SIGTERM, and wait until the part has ended by itself."""
+        process = self._processes.pop(name)
+        process.terminate()
+        process.wait(PATIENCE)
+
+    def freeze(self, name: str) -> None:
+        """The part lives and does nothing: whoever asks it waits."""
+        self._signal(name, signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        self._signal(name, signal.SIGCONT)
+
+    def tree(self, name: str) -> list[psutil.Process]:
+        """The process of a part, then those below it."""
+        root = psutil.Process(self._processes[name].pid)
+        return [root, *root.children(recursive=True)]
+
+    def log(self, name: str) -> str:
+        return (self._plan.var.logs / f"{name}.log").read_text(errors="replace")
+
+    def _launch(self, name: str) -> None:
+        log = self._plan.var.logs / f"{name}.log"
+        self._processes[name] = processes.start(self._parts[name].argv, log, self._plan.env)
+
+    def _signal(self, name: str, number: int) -> None:
+        for process in self.tree(name):
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+    def _wait_until_up(self, name: str) -> None:
+        def running() -> bool:
+            return processes.all_running([self._processes[name]])
+
+        if name == "redis":
+            redis.wait_until_ready(self._plan.redis_url, running)
+        elif name.startswith("store-"):
+            swift.wait_until_ready(self._plan.store, installation.BUCKET, running)
+        elif name == "web":
+            wait_for("the web server's answer", self._web_answers)
+
+    def _web_answers(self) -> bool:
+        with suppress(requests.ConnectionError), requests.Session() as session:
+            session.trust_env = False
+            return session.get(f"{self.url}/healthz", timeout=PATIENCE).ok
+        return False
+
+    # --- From nothing to running --------------------------------------------------------------------------------------
+
+    def start_all(self) -> None:
+        """Slow starters first; the database is made ready while the store comes up."""
+        before = [name for name in self.part_names if name == "redis" or name.startswith("store-")]
+        for name in before:
+            self._launch(name)
+        self._make_site_ready()
+        for name in self.part_names:
+            if name not in before:
+                self._launch(name)
+        for name in self.part_names:
+            self._wait_until_up(name)
+
+    def stop_all(self) -> None:
+        for name in list(self._processes):
+            self.thaw(name)
+        processes.stop(self._processes.values())
+
+    def _make_site_ready(self) -> None:
+        env = {**self._plan.env, "ADMIN_PASSWORD": self.admin.password}
+        argv = [sys.executable, "-m", "local.site", self._plan.store.endpoint_url]
+        with STATIC_FILES.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            subprocess.run(argv, env=env, cwd=installation.PROJECT, check=True)
+
+    # --- The store, past Partway --------------------------------------------------------------------------------------
+
+    def new_bucket(self) -> str:
+        return self.swift.new_bucket()
+
+    @cached_property
+    def client(self) -> ObjectStoreClient:
+        """Our own client of the store, signing as Partway does."""
+        credentials = Credentials(self.swift.access_key, self.swift.secret_key)
+        return ObjectStoreClient(StoreConfig(self.swift.endpoint_url, self.swift.region, credentials, provider="swift"))
+
+    @cached_property
+    def s3(self) -> Any:
+        """Another client than ours, to compare with."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.swift.endpoint_url,
+            region_name=self.swift.region,
+            aws_access_key_id=self.swift.access_key,
+            aws_secret_access_key=self.swift.secret_key,
+            config=Config(s3={"addressing_style": "path"}, proxies={}),
+        )
+
+    def object_digest(self, bucket: str, key: str) -> tuple[int, str]:
+        """Size and SHA-256 of an object's bytes, read by boto3 block by block."""
+        digest, size = hashlib.sha256(), 0
+        for block in self.s3.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(MIB):
+            digest.update(block)
+            size += len(block)
+        return size, digest.hexdigest()
+
+    def uploads_in(self, bucket: str) -> list[tuple[str, str]]:
+        """Key and upload id of every upload in progress, as boto3 lists them."""
+        pages = self.s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket)
+        return [(upload["Key"], upload["UploadId"]) for page in pages for upload in page.get("Uploads", [])]
+
+    def begin_upload(self, bucket: str, key: str, parts: dict[int, int], scratch: Path) -> str:
+        """An upload in progress with parts of these sizes by number; its upload id. Their bytes are `part_bytes`."""
+        upload_id = self.client.create_multipart_upload(bucket, key)
+        for number, size in parts.items():
+            scratch.write_bytes(part_bytes(number, size))
+            self.client.upload_part(bucket, key, upload_id, number, FileSlice(scratch, 0, size))
+        return upload_id
+
+    # --- The dashboard and its database -------------------------------------------------------------------------------
+
+    @contextmanager
+    def signed_in(self) -> Iterator[Operator]:
+        """An HTTP session of the administrator."""
+        with requests.Session() as session:
+            session.trust_env = False
+            operator = Operator(self.url, session)
+            operator.sign_in(self.admin)
+            yield operator
+
+    def staged_files(self) -> list[Path]:
+        """Every file under staging, whole or partial."""
+        return [path for path in self.staging.rglob("*") if path.is_file()] if self.staging.exists() else []
+
+    def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """Read the database."""
+        with _reading(self._plan.var.path / "db.sqlite3") as connection:
+            return connection.execute(sql, values).fetchall()
+
+    def run_python(self, code: str) -> str:
+        """Run code in a process of the installation, Django set up; what it prints."""
+        argv = [sys.executable, "-c", f"import django; django.setup()\n{code}"]
+        done = subprocess.run(
+            argv, env=self._plan.env, cwd=installation.PROJECT, check=True, stdout=subprocess.PIPE, text=True
+        )
+        return done.stdout
+
+    def let_time_pass(self, seconds: float) -> None:
+        """Move every deadline that much closer, and have the watchdog look, as beat has it do every ten seconds."""
+        self.run_python(f"from tests.system.time_machine import let_time_pass\nlet_time_pass({seconds})")
+
+
+class Operator:
+    """The dashboard over HTTP, without a browser."""
+
+    def __init__(self, url: str, session: requests.Session) -> None:
+        self.url = url
+        self.session = session
+
+    def sign_in(self, login: Login) -> None:
+        self.session.get(f"{self.url}/login/")
+        form = {"username": login.username, "password": login.password, "csrfmiddlewaretoken": self.csrf_token}
+        answer = self.session.post(f"{self.url}/login/", data=form)
+        assert answer.ok
+        assert answer.url != f"{self.url}/login/", "the login was refused"
+
+    @property
+    def csrf_token(self) -> str:
+        return self.session.cookies["csrftoken"]
+
+    @property
+    def cookies(self) -> str:
+        """The Cookie header."""
+        return "; ".join(f"{name}={value}" for name, value in self.session.cookies.items())
+
+    def get_json(self, path: str) -> Any:
+        answer = self.session.get(self.url + path, headers={"Accept": "application/json"})
+        answer.raise_for_status()
+        return answer.json()
+
+    def post(self, path: str, fields: Any = ()) -> requests.Response:
+        """POST a form, taking JSON."""
+        headers = {"Accept": "application/json", "X-CSRFToken": self.csrf_token, "Referer": self.url}
+        return self.session.post(self.url + path, data=fields, headers=headers)
+
+    def transfers(self, key: str) -> list[dict[str, Any]]:
+        """Every transfer of a key, with JSON's facts."""
+        return [each for each in self.get_json("/transfers/")["transfers"] if each.get("Key", key) == key]
+
+    def transfer(self, transfer_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.get_json(f"/transfers/{transfer_id}/")
+        return found
+
+    def wait_for_state(self, transfer_id: str, *states: str) -> dict[str, Any]:
+        """Wait until a transfer is in one of these states."""
+        return (
+            wait_for(
+                f"transfer {transfer_id} in {states}",
+                lambda: found if (found := self.transfer(transfer_id))["state"] in states else None,
+            )
+            or {}
+        )
+
+
+def part_bytes(number: int, size: int) -> bytes:
+    """The bytes of a part: no two numbers have the same."""
+    pattern = hashlib.sha256(str(number).encode()).digest() * 32
+    return (pattern * (size // len(pattern) + 1))[:size]
+
+
+@contextmanager
+def _reading(database: Path) -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=20)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def running(var: Path) -> Iterator[Stack]:
+    """Everything up, with its data in `var`; ended afterwards."""
+    folder = installation.Folder(var)
+    folder.make()
+    STATIC_FILES.parent.mkdir(parents=True, exist_ok=True)
+    # The test run has settings of its own in the environment, which would overrule those chosen here.
+    with mock.patch.dict(os.environ):
+        for name in installation.SETTINGS:
+            os.environ.pop(name, None)
+        os.environ["STATIC_ROOT"] = str(STATIC_FILES)
+        plan = launcher.make_plan(folder, ports.LOOPBACK, ports.choose(1)[0])
+    stack = Stack(plan)
+    try:
+        stack.start_all()
+        yield stack
+    finally:
+        stack.stop_all()
