@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import redis
 
@@ -86,10 +87,28 @@ def wait_until_ready(url: str, still_running: Callable[[], bool], seconds: float
         time.sleep(0.02)
 
 
+def check_given(url: str) -> None:
+    """Raise RedisError where the server that the user names cannot be used. Its password is not repeated."""
+    parts = urlsplit(url)
+    where = parts.netloc.rpartition("@")[2] or parts.path
+    try:
+        reached = answers(url)
+    except ValueError as error:
+        raise RedisError(f"REDIS_URL is none that Redis knows: {error}") from error
+    except redis.RedisError as error:
+        raise RedisError(f"The Redis that REDIS_URL names, {where}, refuses: {error}") from error
+    if not reached:
+        raise RedisError(
+            f"The Redis that REDIS_URL names, {where}, does not answer. Start it, or unset REDIS_URL to have one here."
+        )
+
+
 def answers(url: str) -> bool:
     client = redis.Redis.from_url(url, socket_timeout=5)
     try:
         client.ping()
+    except redis.AuthenticationError:
+        raise
     except (redis.ConnectionError, redis.TimeoutError):
         # BusyLoadingError, the answer while the file is read, is a ConnectionError.
         return False

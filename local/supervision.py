@@ -45,7 +45,13 @@ def web(host: str, port: int) -> Part:
 
 def sender(node_name: str) -> Part:
     """Sends parts. Two processes: both cores are busy with digests by then."""
-    return Part("sender", _celery_worker("sender", [f"node.{node_name}"], "prefork", 2), priority=30, stop_seconds=30)
+    return Part(
+        "sender",
+        _celery_worker("sender", [f"node.{node_name}"], "prefork", 2),
+        priority=30,
+        stop_seconds=30,
+        group="work",
+    )
 
 
 def worker(node_name: str) -> Part:
@@ -54,7 +60,7 @@ def worker(node_name: str) -> Part:
     Apart from the sender, so that nobody's abort waits behind a large part on a slow line.
     """
     queues = ["partway", f"node.{node_name}.steps"]
-    return Part("worker", _celery_worker("worker", queues, "threads", 8), priority=30, stop_seconds=30)
+    return Part("worker", _celery_worker("worker", queues, "threads", 8), priority=30, stop_seconds=30, group="work")
 
 
 def _celery_worker(name: str, queues: Sequence[str], pool: str, concurrency: int) -> list[str]:
@@ -66,7 +72,7 @@ def _celery_worker(name: str, queues: Sequence[str], pool: str, concurrency: int
 
 def beat(schedule: Path) -> Part:
     argv = [sys.executable, "-m", "celery", "-A", "dashboard", "beat", "--schedule", str(schedule), "--pidfile="]
-    return Part("beat", [*argv, "--loglevel", "INFO"], priority=40)
+    return Part("beat", [*argv, "--loglevel", "INFO"], priority=30, group="work")
 
 
 def write_conf(path: Path, parts: Iterable[Part], logs: Path) -> None:

@@ -87,7 +87,7 @@ def test_second_run_is_told_of_the_first(first: Launcher, var: Path) -> None:
     assert f"already running in this folder, as process {first.pid}: {first.url}" in second.output
 
 
-@pytest.mark.parametrize(("name", "words"), [("worker", ["celery", "worker"]), ("web", ["granian"])])
+@pytest.mark.parametrize(("name", "words"), [("sender", ["sender@%h"]), ("web", ["granian"])])
 def test_part_that_is_killed_is_started_again(first: Launcher, name: str, words: list[str]) -> None:
     part = first.part(*words)
     family = [part, *part.children(recursive=True)]
@@ -123,6 +123,21 @@ def test_nothing_runs_on_alone(again: Launcher, victim: str) -> None:
     killed.send_signal(signal.SIGKILL)
     again.wait()
     wait_until_gone(processes)
+
+
+def test_redis_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:
+    nobody = ports.choose(1)[0]
+    launcher = Launcher(tmp_path / "var", ports.choose(1)[0], REDIS_URL=f"redis://:secret@127.0.0.1:{nobody}/0")
+    assert launcher.wait() == 1
+    assert f"The Redis that REDIS_URL names, 127.0.0.1:{nobody}, does not answer" in launcher.output
+    assert "secret" not in launcher.output
+
+
+def test_database_that_cannot_be_used_is_said(tmp_path: Path) -> None:
+    launcher = Launcher(tmp_path / "var", ports.choose(1)[0], DATABASE_URL=f"sqlite:///{tmp_path}/none/db.sqlite3")
+    assert launcher.wait() == 1
+    assert "could not be made ready" in launcher.output
+    assert "unable to open database file" in launcher.output
 
 
 def test_taken_port_is_named_with_its_holder(tmp_path: Path) -> None:

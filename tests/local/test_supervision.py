@@ -67,7 +67,7 @@ def test_conf_survives_awkward_paths(tmp_path: Path) -> None:
     conf.read(folder / "supervisord.conf")
     assert conf["program:odd"]["command"] == "setpriv --pdeathsig TERM 'a b' %%c"
     assert "100%% of it" in conf["program:web"]["stdout_logfile"]
-    assert "'partway,node.a node'" in conf["program:worker"]["command"]
+    assert "'partway,node.a node.steps'" in conf["program:worker"]["command"]
     assert (folder / "supervisord.conf").stat().st_mode & 0o777 == 0o600
 
 
