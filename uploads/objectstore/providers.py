@@ -41,6 +41,8 @@ class Provider:
     endpoint_hint: str = ""
     notes: tuple[str, ...] = ()
     url_encoding: UrlEncoding = "all"
+    prefixes_ahead: bool = False
+    """Whether a page names the common prefixes of all uploads that follow it, and later pages name them again."""
     control_characters: bool = True
     """Whether an upload can be begun on a key with characters that XML cannot write."""
 
@@ -153,6 +155,7 @@ _ALL = (
         label="OpenStack Swift (s3api)",
         endpoint_hint="https://swift.example.org",
         url_encoding="keys",
+        prefixes_ahead=True,
         control_characters=False,
         notes=("Pages of one upload give no marker to go on from.",),
     ),

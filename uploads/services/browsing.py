@@ -12,6 +12,7 @@ from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
 from uploads.objectstore.providers import Provider, get_provider
 from uploads.objectstore.types import MAX_PAGE, Bucket, ObjectFacts, PartsPage, UploadsPage
 from uploads.services.clients import client_for
+from uploads.services.paging import tidy
 from uploads.survey import Survey, survey
 
 
@@ -60,8 +61,8 @@ def list_buckets(store: Store) -> BucketList:
 
 
 def list_uploads(store: Store, bucket: str, query: UploadsQuery) -> UploadsPage:
-    """One page of ListMultipartUploads: one request."""
-    return client_for(store).list_multipart_uploads(
+    """One page of ListMultipartUploads: one request. What the store repeats or leaves out is put right."""
+    page = client_for(store).list_multipart_uploads(
         bucket,
         prefix=query.prefix,
         delimiter=query.delimiter,
@@ -69,6 +70,8 @@ def list_uploads(store: Store, bucket: str, query: UploadsQuery) -> UploadsPage:
         key_marker=query.key_marker,
         upload_id_marker=query.upload_id_marker,
     )
+    markers = (query.key_marker, query.upload_id_marker)
+    return tidy(page, markers, prefixes_ahead=provider_of(store).prefixes_ahead)
 
 
 def list_parts(
