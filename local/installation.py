@@ -68,7 +68,7 @@ class Folder:
 
     @property
     def first_login(self) -> Path:
-        """The password that was made and not shown yet; gone once it was."""
+        """The login that was made and not shown yet; gone once it was. No password where ADMIN_PASSWORD gave it."""
         return self.path / "first-login"
 
     @property

@@ -223,8 +223,11 @@ class _Run:
         lines = ["", f"Partway is ready: {self._plan.url}"]
         if note.exists():
             login = json.loads(note.read_text())
-            lines += [f"Log in as {login['username']} with the password {login['password']}"]
-            lines += ["(made now and shown this once)"]
+            if login["password"]:
+                lines += [f"Log in as {login['username']} with the password {login['password']}"]
+                lines += ["(made now and shown this once)"]
+            else:
+                lines += [f"Log in as {login['username']} with the password of ADMIN_PASSWORD"]
         lines += [f"Data and logs are in {self._plan.var.path}. Ctrl-C stops everything.", ""]
         print("\n".join(lines), flush=True)
         note.unlink(missing_ok=True)

@@ -35,8 +35,9 @@ def main() -> None:
     var = installation.folder(os.environ)
     call_command("migrate", interactive=False, verbosity=0)
     collect_static_files()
-    make_admin(var, os.environ.get("ADMIN_PASSWORD", ""))
-    add_store(sys.argv[1], var.load())
+    kept = var.load()
+    new_database = make_admin(var, os.environ.get("ADMIN_PASSWORD", ""))
+    add_store(sys.argv[1], kept, first=new_database or not kept.store_added)
 
 
 def collect_static_files() -> None:
@@ -53,7 +54,7 @@ def collect_static_files() -> None:
 def _static_files_state() -> str:
     from django.contrib.staticfiles.finders import get_finders
 
-    digest = hashlib.sha256(settings.STORAGES["staticfiles"]["BACKEND"].encode())
+    digest = hashlib.sha256(repr([settings.STORAGES, UNUSED]).encode())
     for finder in get_finders():
         for path, storage in finder.list([]):
             facts = Path(storage.path(path)).stat()
@@ -61,29 +62,28 @@ def _static_files_state() -> str:
     return digest.hexdigest()
 
 
-def make_admin(var: installation.Folder, given_password: str) -> None:
-    """Make the administrator where there is no user yet. A password made here is noted until it has been shown."""
+def make_admin(var: installation.Folder, given_password: str) -> bool:
+    """Make the administrator where there is no user yet; whether it was. A password made here is noted until shown."""
     from django.contrib.auth.models import User
 
     if User.objects.exists():
-        return
+        return False
     password = given_password or secrets.token_urlsafe(12)
-    if not given_password:
-        # Before the user: a crash in between costs a note that is written anew, never a password nobody has seen.
-        write_private(var.first_login, json.dumps({"username": ADMIN, "password": password}))
-    else:
-        var.first_login.unlink(missing_ok=True)
+    # Before the user: a crash in between costs a note that is written anew, never a password nobody has seen.
+    note = {"username": ADMIN, "password": "" if given_password else password}
+    write_private(var.first_login, json.dumps(note))
     User.objects.create_superuser(ADMIN, password=password)
+    return True
 
 
-def add_store(endpoint_url: str, kept: installation.Kept) -> None:
+def add_store(endpoint_url: str, kept: installation.Kept, *, first: bool) -> None:
     """Add the embedded store, or follow it to another port. One that an administrator deleted stays deleted."""
     from uploads.models import Store
     from uploads.services import stores
 
     store = Store.objects.filter(name=installation.STORE).first()
     if store is None:
-        if not kept.store_added:
+        if first:
             stores.add_store(None, _store_values(endpoint_url, kept, ()))
     elif (store.endpoint_url, store.secret_key) != (endpoint_url, kept.store_secret_key):
         buckets = tuple(bucket.name for bucket in store.named_buckets.all())
