@@ -8,7 +8,8 @@ from django.views.decorators.http import require_GET
 
 from dashboard.explain import explain
 from dashboard.transfer_rows import rows_of
-from dashboard.views.transfers import is_poll, same_address
+from dashboard.views.common import is_fragment
+from dashboard.views.transfers import same_address
 from uploads.access import get_store, is_administrator, visible_stores
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.selectors import attention, operation_progress, operations_under_way, transfers_under_way
@@ -32,7 +33,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "attention": attention(request.user)[:MAX_SHOWN],
         "is_live": bool(operations) or any(row.is_live for row in under_way),
     }
-    if is_poll(request):
+    if is_fragment(request):
         return same_address(render(request, "overview/_live.html", context))
     context["stores"] = visible_stores(request.user)
     context["may_add"] = is_administrator(request.user)

@@ -11,18 +11,22 @@ from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
-from django.utils.cache import patch_vary_headers
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from django.views.decorators.http import require_GET, require_POST
 
 from dashboard.jsonapi import json_error, wants_json
-from dashboard.transfer_rows import allowed_steps, in_state, row_of, rows_of, transfer_json
+from dashboard.links import BucketLinks
+from dashboard.transfer_rows import TransferRow, allowed_steps, in_state, row_of, rows_of, transfer_json
+from dashboard.views.common import is_fragment, see_other
 from dashboard.views.errors import refuse
 from uploads.access import get_transfer, operator, visible_transfers
 from uploads.models import Transfer
 from uploads.selectors import PartRun, part_runs
+from uploads.services.preflight import UploadName
 from uploads.services.transfers import StepRefused, order_cancel, order_pause, order_resume, order_retry
-from uploads.states import PartState, TransferState
+from uploads.states import FINAL_PHASES, PartState, TransferState
 
 PAGE_SIZE = 50
 MAX_PART_ERRORS = 5
@@ -33,13 +37,10 @@ MIN_CELL = 400
 """No cell is narrower than this fraction of the picture."""
 
 
-def is_poll(request: HttpRequest) -> bool:
-    return request.headers.get("HX-Request") == "true"
-
-
 def same_address(response: HttpResponse) -> HttpResponse:
-    """A page, its fragment and its JSON share one address: no cache may hand out one for the other."""
+    """A page, its fragment and its JSON share one address, and each is old after a second."""
     patch_vary_headers(response, ["Accept", "HX-Request"])
+    add_never_cache_headers(response)
     return response
 
 
@@ -64,7 +65,7 @@ def transfers(request: HttpRequest) -> HttpResponse:
         "state": state,
         "states": list(TransferState),
     }
-    template = "transfers/_list.html" if is_poll(request) else "transfers/list.html"
+    template = "transfers/_list.html" if is_fragment(request) else "transfers/list.html"
     return same_address(render(request, template, context))
 
 
@@ -79,13 +80,23 @@ def transfer(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
         "transfer": row.transfer,
         "progress": row.progress,
         "steps": allowed_steps(row.transfer),
+        "upload_url": upload_url(row),
         "picture": picture(row.transfer),
         "part_errors": row.transfer.parts.exclude(error_code="")[:MAX_PART_ERRORS],
         "is_new": request.GET.get("seen") != row.seen,
         "is_unsaid": request.GET.get("said") != row.said,
     }
-    template = "transfers/_poll.html" if is_poll(request) else "transfers/transfer.html"
+    template = "transfers/_poll.html" if is_fragment(request) else "transfers/transfer.html"
     return same_address(render(request, template, context))
+
+
+def upload_url(row: TransferRow) -> str:
+    """The page of the upload in the store while there is one."""
+    transfer = row.transfer
+    if not row.progress.upload_id or transfer.phase in FINAL_PHASES:
+        return ""
+    links = BucketLinks(transfer.store.name, transfer.bucket)
+    return links.detail(UploadName(transfer.key, row.progress.upload_id))
 
 
 def picture(transfer: Transfer) -> dict[str, object]:
@@ -107,7 +118,7 @@ def _cells(run: PartRun, part_count: int) -> Iterator[dict[str, Any]]:
         width = max(run.last - run.first + 1, part_count / MIN_CELL)
         yield {"first": run.first, "last": run.last, "x": run.first - 1, "width": width, "state": run.state}
         return
-    width = 0.9 if part_count > 1 else 1
+    width = 1 - min(0.12, 0.003 * (part_count - 1))
     for number in range(run.first, run.last + 1):
         yield {"first": number, "last": number, "x": number - 1, "width": width, "state": run.state}
 
@@ -124,11 +135,11 @@ def _step(request: HttpRequest, transfer_id: uuid.UUID, order: Order, done: str)
         if wants_json(request):
             return json_error("StepRefused", str(refusal), status=409)
         messages.error(request, str(refusal))
-        return redirect("transfer", transfer_id=transfer_id)
+        return see_other(reverse("transfer", args=[transfer_id]))
     if wants_json(request):
         return JsonResponse(transfer_json(row_of(get_transfer(request.user, transfer_id))))
     messages.success(request, done)
-    return redirect("transfer", transfer_id=transfer_id)
+    return see_other(reverse("transfer", args=[transfer_id]))
 
 
 @require_POST

@@ -1,0 +1,124 @@
+"""The overview: what is under way, what needs attention, and each store's state on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from tests.dashboard.site import Page
+from tests.dashboard.transfers import make_transfer
+from uploads.models import Operation, OperationItem, Store
+from uploads.states import ItemState, Phase, Want
+
+POLL = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def away(db: None) -> Store:
+    return Store.objects.create(name="away", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
+
+
+def make_operation(actor: User, store: Store, states: list[ItemState]) -> Operation:
+    operation = Operation.objects.create(kind="abort", actor=actor, store=store, bucket="photos")
+    for number, state in enumerate(states):
+        is_over = state in {ItemState.DONE, ItemState.FAILED}
+        finished = timezone.now() if is_over else None
+        OperationItem.objects.create(
+            operation=operation, key="k", upload_id=f"u{number}", state=state, finished_at=finished
+        )
+    return operation
+
+
+def test_nothing_there_yet(operator_client: Client, administrator_client: Client) -> None:
+    text = Page(operator_client.get("/")).text
+    assert "An administrator has to add a store" in text
+    assert "hx-trigger" not in text
+    assert 'href="/stores/new/"' in Page(administrator_client.get("/")).text
+
+
+def test_the_page_asks_no_store(operator_client: Client, store: Store, store_requests: list[str]) -> None:
+    text = Page(operator_client.get("/")).text
+    assert store_requests == []
+    assert 'hx-get="/stores/swift/state/"' in text
+    # Without JavaScript the state is a link away.
+    assert '<noscript><a href="/stores/swift/state/">' in text
+
+
+def test_state_of_a_store_costs_one_request(
+    operator_client: Client, store: Store, bucket: str, store_requests: list[str]
+) -> None:
+    text = Page(operator_client.get("/stores/swift/state/")).text
+    assert "reachable" in text
+    assert len(store_requests) == 1
+
+
+def test_state_of_a_store_that_cannot_be_reached(operator_client: Client, make_store: Callable[..., Store]) -> None:
+    make_store(name="nowhere", endpoint_url="http://127.0.0.1:9")
+    text = Page(operator_client.get("/stores/nowhere/state/")).text
+    assert "unreachable" in text
+    assert "firewall" in text
+
+
+def test_state_of_a_store_that_refuses_the_credentials(
+    operator_client: Client, make_store: Callable[..., Store]
+) -> None:
+    make_store(name="wrong", secret_key="not the key")
+    page = Page(operator_client.get("/stores/wrong/state/"))
+    assert page.status == 200
+    assert "SignatureDoesNotMatch" in page.text
+    assert "failed" in page.text
+
+
+def test_a_disabled_store_is_for_administrators_and_not_asked(
+    operator_client: Client,
+    administrator_client: Client,
+    make_store: Callable[..., Store],
+    store_requests: list[str],
+) -> None:
+    make_store(name="off", enabled=False)
+    assert operator_client.get("/stores/off/state/").status_code == 404
+    assert "disabled" in Page(administrator_client.get("/stores/off/state/")).text
+    assert store_requests == []
+
+
+def test_what_is_under_way_is_shown_and_polled(operator_client: Client, operator: User, away: Store) -> None:
+    make_transfer(operator, away, key="moving.bin", sent=3)
+    make_transfer(operator, away, key="finished.bin", phase=Phase.DONE)
+    operation = make_operation(operator, away, [ItemState.DONE, ItemState.RUNNING, ItemState.ORDERED])
+    page = Page(operator_client.get("/"))
+    assert "moving.bin" in page.text
+    assert "finished.bin" not in page.text
+    assert f'href="/operations/{operation.pk}/">Abort of 3 uploads' in page.text
+    assert "1 / 3" in page.text
+    assert 'hx-trigger="every 2s"' in page.text
+    poll = Page(operator_client.get("/", headers=POLL)).text
+    assert "moving.bin" in poll
+    assert "<html" not in poll
+    # A poll does not ask the stores again.
+    assert "/state/" not in poll
+
+
+def test_polling_stops_when_all_rests(operator_client: Client, operator: User, away: Store) -> None:
+    make_transfer(operator, away, wanted=Want.PAUSE, all_received=True)
+    page = Page(operator_client.get("/", headers=POLL))
+    assert "paused" in page.text
+    assert "hx-trigger" not in page.text
+
+
+def test_what_failed_needs_attention_with_its_reason(operator_client: Client, operator: User, away: Store) -> None:
+    make_transfer(
+        operator, away, key="lost.bin", phase=Phase.FAILED, error_code="NoSuchBucket", error_message="It is gone."
+    )
+    make_operation(operator, away, [ItemState.FAILED, ItemState.FAILED, ItemState.DONE])
+    text = Page(operator_client.get("/")).text
+    for part in ("Needs attention", "lost.bin", "NoSuchBucket", "It is gone.", "2 uploads could not be aborted"):
+        assert part in text
+
+
+def test_a_login_is_needed() -> None:
+    for url in ("/", "/stores/any/state/", "/transfers/", "/transfers/new/", "/audit/"):
+        assert Client().get(url).headers["Location"] == f"/login/?next={url}"
