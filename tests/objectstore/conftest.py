@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -51,8 +52,10 @@ def client(server: FaultServer, make_client: MakeClient) -> ObjectStoreClient:
 
 @pytest.fixture
 def make_file(tmp_path: Path) -> MakeFile:
+    numbers = itertools.count(1)
+
     def make(content: bytes) -> FileSlice:
-        path = tmp_path / "body"
+        path = tmp_path / f"body-{next(numbers)}"
         path.write_bytes(content)
         return FileSlice(path, 0, len(content))
 

@@ -13,6 +13,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -171,17 +172,17 @@ def test_a_slow_store_is_not_a_stall_however_long_it_takes(
     def slow(exchange: Exchange) -> None:
         # Longer in all than either timeout, while bytes keep moving in both directions.
         for _ in range(8):
-            time.sleep(0.1)
+            time.sleep(0.15)
             exchange.read(1024 * 1024)
         exchange.read(24 * 1024 * 1024)
         exchange.connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n")
         for _ in range(8):
-            time.sleep(0.1)
+            time.sleep(0.15)
             exchange.connection.sendall(b"x-a: b\r\n")
         exchange.connection.sendall(b'ETag: "e"\r\n\r\n')
 
     server.script(slow)
-    client = make_client(server.url, connect_timeout=0.5, stall_timeout=0.5, provider="generic")
+    client = make_client(server.url, connect_timeout=1.0, stall_timeout=1.0, provider="generic")
     assert client.upload_part("bucket", "k", "u", 1, sparse(tmp_path, 32 * 1024 * 1024)).etag == "e"
     assert len(server.received) == 1
 
@@ -227,7 +228,7 @@ def test_a_refusal_while_the_body_is_still_being_sent_is_heard(
     server.script(refuse_early, answer(200, b"<ListAllMyBucketsResult/>"))
     client = make_client(server.url, stall_timeout=5.0)
     with pytest.raises(Refused, match="not you") as caught:
-        client.upload_part("bucket", "k", "u", 1, sparse(tmp_path, 256 * 1024 * 1024))
+        client.upload_part("bucket", "k", "u", 1, sparse(tmp_path, 64 * 1024 * 1024))
     assert (caught.value.reason, caught.value.status) == (Reason.PERMISSION, 403)
     if then == "reset":
         # The line that holds half a body is not used for the next request.
@@ -548,9 +549,35 @@ def test_a_refusal_while_the_body_is_sent_over_tls_is_heard_or_unknown(
 
 
 def test_a_ca_bundle_that_is_not_there_is_said(make_client: MakeClient, tmp_path: Path) -> None:
-    with pytest.raises(NotSent, match="gone.pem") as caught:
+    with pytest.raises(NotSent, match=r"gone\.pem") as caught:
         make_client("https://127.0.0.1:9", ca_bundle=str(tmp_path / "gone.pem")).list_buckets()
     assert caught.value.reason is Reason.TLS
+
+
+def test_a_ca_bundle_that_is_none_is_said(server: FaultServer, make_client: MakeClient, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text("no certificate")
+    with pytest.raises(NotSent) as caught:
+        make_client(server.url.replace("http:", "https:"), ca_bundle=str(bundle)).list_buckets()
+    assert caught.value.reason is Reason.TLS
+    assert server.received == []
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"credentials": Credentials("AK\n", "S")},
+        {"credentials": Credentials("AK", "S", "token\n")},
+        {"credentials": Credentials("ä", "S")},
+        {"region": "us\r\nX: y"},
+        {"provider": "nobody"},
+        {"signature": "oss4"},
+    ],
+)
+def test_a_store_that_cannot_be_asked_is_refused_in_words(make_client: MakeClient, config: dict[str, Any]) -> None:
+    with pytest.raises(NotSent) as caught:
+        make_client("http://127.0.0.1:9", **config)
+    assert caught.value.reason is Reason.BAD_ARGUMENT
 
 
 def test_tls_with_a_server_that_speaks_none_sends_nothing(server: FaultServer, make_client: MakeClient) -> None:

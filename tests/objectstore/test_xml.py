@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tracemalloc
+from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import quote, quote_plus
 from xml.etree import ElementTree
@@ -99,7 +101,8 @@ def test_a_time_that_is_none_is_none(text: str) -> None:
 
 
 def test_namespaces_and_prefixes_of_names_are_ignored() -> None:
-    body = b'<s:ListMultipartUploadsResult xmlns:s="x"><s:Upload><s:Key>k</s:Key><s:UploadId>i</s:UploadId></s:Upload></s:ListMultipartUploadsResult>'
+    rows = "<s:Upload><s:Key>k</s:Key><s:UploadId>i</s:UploadId></s:Upload>"
+    body = f'<s:ListMultipartUploadsResult xmlns:s="x">{rows}</s:ListMultipartUploadsResult>'.encode()
     assert keys_of(uploads_page(body)) == ["k"]
 
 
@@ -110,7 +113,7 @@ def test_keys_come_back_as_they_were_written(rows: list[tuple[str, str]]) -> Non
 
 
 @given(st.lists(KEYS, min_size=1, max_size=8), KEYS, st.sampled_from([quote, quote_plus]))
-def test_what_is_said_to_be_encoded_is_decoded_once(keys: list[str], folder: str, encode: type[quote]) -> None:
+def test_what_is_said_to_be_encoded_is_decoded_once(keys: list[str], folder: str, encode: Callable[[str], str]) -> None:
     body = listing(
         "".join(row(encode(key)) for key in keys) + prefix(encode(folder)),
         EncodingType="url",
@@ -230,10 +233,8 @@ def test_what_is_no_answer_is_unreadable(body: bytes) -> None:
 
 @given(st.binary(max_size=200) | st.text("<>/!?a&#x;[]\"' ", max_size=200).map(str.encode))
 def test_any_bytes_are_read_or_unreadable(body: bytes) -> None:
-    try:
+    with contextlib.suppress(UnreadableAnswer):
         xml.parse_any(body)
-    except UnreadableAnswer:
-        pass
 
 
 @given(st.integers(0, 400), st.sampled_from(["\x01", "&#x01;", "\udcff", "x"]))

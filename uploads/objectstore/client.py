@@ -18,10 +18,10 @@ from uploads.objectstore.keys import (
     check_bucket,
     check_header,
     check_key,
+    check_listable_key,
     check_range,
     check_text,
     check_upload_id,
-    check_xml_key,
     metadata_headers,
 )
 from uploads.objectstore.payload import OnBytes, Payload
@@ -106,10 +106,10 @@ class ObjectStoreClient:
         if self._asks_encoding:
             asked = Call("ListMultipartUploads", "GET", bucket, query=query | {"encoding-type": "url"})
             if page := self._read(asked, self._page_unless_doubtful):
-                return page
+                return _under(prefix, page)
             self._asks_encoding = False
         plain = Call("ListMultipartUploads", "GET", bucket, query=query)
-        return self._read(plain, self._uploads_page)
+        return _under(prefix, self._read(plain, self._uploads_page))
 
     def iter_multipart_uploads(
         self,
@@ -188,7 +188,7 @@ class ObjectStoreClient:
         """CreateMultipartUpload (OSS: InitiateMultipartUpload): the upload id. Not sent again after OutcomeUnknown."""
         _check_object(bucket, key)
         if not self._provider.control_characters:
-            check_xml_key(key)
+            check_listable_key(key)
         headers = _object_headers(content_type, metadata, storage_class)
         call = Call("CreateMultipartUpload", "POST", bucket, key, {"uploads": ""}, headers)
         return self._read(call, lambda answer: xml.upload_id(answer.body), repeatable=False)
@@ -335,6 +335,13 @@ def _object_headers(content_type: str, metadata: Mapping[str, str] | None, stora
     for name, value in headers.items():
         check_header(name, value)
     return headers | metadata_headers(metadata)
+
+
+def _under(prefix: str, page: UploadsPage) -> UploadsPage:
+    """The page without uploads that do not have the prefix: Swift, asked for `a/`, lists those of the key `a` too."""
+    if all(upload.key.startswith(prefix) for upload in page.uploads):
+        return page
+    return replace(page, uploads=tuple(upload for upload in page.uploads if upload.key.startswith(prefix)))
 
 
 def _without_repeats(page: UploadsPage, uploads: set[tuple[str, str]], prefixes: set[str]) -> UploadsPage:

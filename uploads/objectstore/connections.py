@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import select
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,6 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.response import HTTPResponse
-from urllib3.util.wait import wait_for_read
 
 POOL_SIZE = 16
 """Connections kept for reuse per store; more may be open, they are not kept."""
@@ -51,17 +51,23 @@ class PatientConnection(HTTPConnection):
         self.sock.settimeout(self._stall_timeout)
         left = memoryview(data)
         while left:
-            if isinstance(data, memoryview):
-                self._stop_if_answered()
+            if isinstance(data, memoryview) and self._is_answered():
+                # urllib3 takes a broken pipe for what it often is, a server that answered and closed, and reads on.
+                self._answered_early = True
+                raise BrokenPipeError("the store answered before it had the whole body")
             left = left[self.sock.send(left) :]
 
-    def _stop_if_answered(self) -> None:
-        # With TLS a readable socket may hold no more than a session ticket, so there only a broken line tells.
-        if isinstance(self, HTTPSConnection) or not wait_for_read(self.sock, timeout=0.0):
-            return
-        # urllib3 takes a broken pipe for what it often is, a server that answered and closed, and reads the answer.
-        self._answered_early = True
-        raise BrokenPipeError("the store answered before it had the whole body")
+    def _is_answered(self) -> bool:
+        """Wait until the socket takes bytes or has some to be read, and say whether it has."""
+        if isinstance(self, HTTPSConnection):
+            # A readable socket may hold no more than a session ticket: there only a broken line tells.
+            return False
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN | select.POLLOUT)
+        ready = poll.poll(self._stall_timeout * 1000)
+        if not ready:
+            raise TimeoutError("timed out")
+        return bool(ready[0][1] & select.POLLIN)
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 has it
         response = super().getresponse()

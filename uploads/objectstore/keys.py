@@ -21,7 +21,7 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 _DNS_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _METADATA_NAME = re.compile(r"[A-Za-z0-9!#$&'*.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
-_NOT_XML = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_UNLISTABLE = re.compile("[\x01-\x08\x0a-\x0c\x0e-\x1f\ufffe\uffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -38,12 +38,12 @@ def check_key(key: str) -> None:
         raise _bad_key(f"The key has {size:,} bytes of UTF-8: at most {MAX_KEY_BYTES:,} are allowed.")
 
 
-def check_xml_key(key: str) -> None:
-    """Refuse a key that XML cannot write, for a store that fails on it; NotSent with BAD_KEY."""
-    if found := _NOT_XML.search(key):
+def check_listable_key(key: str) -> None:
+    """Refuse a key with line feeds or characters unknown to XML, for a store whose listings fail on them; BAD_KEY."""
+    if found := _UNLISTABLE.search(key):
         raise _bad_key(
-            f"The key holds the character U+{ord(found[0]):04X}, which this store cannot name in its answers: an "
-            "upload begun there could not be listed. Every character that XML can write is allowed."
+            f"The key holds the character U+{ord(found[0]):04X}, on which this store's listings fail: an upload begun "
+            "there could not be found again. Every character but control characters is allowed."
         )
 
 

@@ -44,7 +44,7 @@ class Provider:
     prefixes_ahead: bool = False
     """Whether a page names the common prefixes of all uploads that follow it, and later pages name them again."""
     control_characters: bool = True
-    """Whether an upload can be begun on a key with characters that XML cannot write."""
+    """Whether listings bear uploads on keys with line feeds and with characters that XML cannot write."""
 
 
 _ALL = (
@@ -92,7 +92,8 @@ _ALL = (
         endpoint_hint="https://minio.example.org:9000",
         notes=("The listing may forget uploads after a restart; their parts can still be listed.",),
     ),
-    # Cloudflare documentation, "R2 multipart objects": equal parts but the last; incomplete uploads end after 7 days.
+    # Cloudflare documentation, "R2 multipart objects": equal parts but the last; incomplete uploads end after 7
+    # days; what its parts' ETags are is not promised.
     Provider(
         name="r2",
         label="Cloudflare R2",
@@ -149,7 +150,8 @@ _ALL = (
     ),
     # s3api of Swift 2.38, tried: keys of uploads are encoded as asked, the markers and common prefixes are not. The
     # least part is s3api's min_segment_size, 5 MiB in the store that Partway brings along. Create on a key with a
-    # control character answers 500, keeps the upload all the same, and listings that end on it are 500 from then on.
+    # control character answers 500, keeps the upload all the same, and listings that end on it are 500 from then on;
+    # with a line feed in its key, an upload's parts are listed as uploads.
     Provider(
         name="swift",
         label="OpenStack Swift (s3api)",

@@ -14,7 +14,7 @@ from requests import PreparedRequest
 from requests_aws4auth import AWS4Auth
 from requests_aws4auth.aws4signingkey import AWS4SigningKey
 
-from uploads.objectstore.keys import bad_argument
+from uploads.objectstore.keys import bad_argument, check_header
 from uploads.objectstore.types import Credentials, StoreConfig
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
@@ -34,7 +34,10 @@ class Signer(Protocol):
 
 
 def signer_for(config: StoreConfig) -> Signer:
-    """The signer a store wants; NotSent with BAD_ARGUMENT for one that is not built."""
+    """The signer a store wants; NotSent with BAD_ARGUMENT for one that is not built or what no header can hold."""
+    check_header("access key", config.credentials.access_key)
+    check_header("session token", config.credentials.session_token or "")
+    check_header("region", config.region)
     if config.signature != "sigv4":
         raise bad_argument(f"The signature {config.signature!r} is not supported; 'sigv4' is.")
     return SigV4(config.credentials, config.region)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -62,7 +63,8 @@ class Endpoint:
             host, port = url.hostname, url.port
         except ValueError as error:
             raise bad_argument(f"{config.endpoint_url!r} is not an endpoint URL: {error}.") from error
-        if url.scheme not in ("http", "https") or not host or url.query or url.fragment or "@" in url.netloc:
+        is_bare = not (url.query or url.fragment or "@" in url.netloc)
+        if url.scheme not in ("http", "https") or not host or not config.endpoint_url.isascii() or not is_bare:
             raise bad_argument(f"{config.endpoint_url!r} is not an endpoint URL like https://s3.example.org.")
         self.scheme = url.scheme
         self._host = f"[{host}]" if ":" in host else host
@@ -139,7 +141,10 @@ class Transport:
         if call.payload is not None:
             headers["Content-MD5"] = call.payload.content_md5
             headers["x-amz-content-sha256"] = call.payload.sha256 or UNSIGNED_PAYLOAD
-        prepared = requests.Request(call.method, f"{self._endpoint.scheme}://{host}/", headers=headers).prepare()
+        try:
+            prepared = requests.Request(call.method, f"{self._endpoint.scheme}://{host}/", headers=headers).prepare()
+        except requests.RequestException as error:
+            raise bad_argument(f"The request cannot be written: {error}") from error
         # Set afterwards, because prepare() would take dot segments out of the path and reach another key.
         query = quote_query(call.query)
         prepared.url = f"{self._endpoint.scheme}://{host}{path}" + (f"?{query}" if query else "")
@@ -148,14 +153,21 @@ class Transport:
             prepared.body = call.payload if call.payload.size else None  # type: ignore[assignment]
         return self._signer(prepared)
 
+    def _verify(self) -> str | bool:
+        bundle = self._config.ca_bundle
+        if bundle and not Path(bundle).is_file():
+            raise NotSent(f"The CA bundle {bundle} is not there.", reason=Reason.TLS)
+        return bundle or True
+
     def _send(self, prepared: requests.PreparedRequest) -> Answer:
+        verify = self._verify()
         try:
             response = self._session.send(
                 prepared,
                 stream=True,
                 allow_redirects=False,
                 timeout=(self._config.connect_timeout, self._config.stall_timeout),
-                verify=self._config.ca_bundle or True,
+                verify=verify,
             )
             with response:
                 return _read(response)
@@ -163,11 +175,8 @@ class Transport:
             raise cut.cause from cut.cause.__cause__
         except NeverConnectedError as error:
             raise _not_sent(error) from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _unknown(error) from error
-        except OSError as error:
-            # requests looks for the CA bundle before it connects.
-            raise NotSent(f"TLS could not be set up: {error}", reason=Reason.TLS) from error
 
 
 def _read(response: requests.Response) -> Answer:
@@ -190,10 +199,8 @@ def _not_sent(error: NeverConnectedError) -> NotSent:
     return NotSent(f"The store cannot be reached: {causes[-1]}", reason=Reason.UNREACHABLE, retryable=True)
 
 
-def _unknown(error: Exception) -> ObjectStoreError:
+def _unknown(error: Exception) -> OutcomeUnknown:
     causes = list(_causes(error))
-    if any(isinstance(each, requests.exceptions.InvalidHeader | requests.exceptions.InvalidURL) for each in causes):
-        return bad_argument(f"The request cannot be written: {error}")
     if any(isinstance(each, TimeoutError | urllib3.exceptions.ReadTimeoutError) for each in causes):
         message = "The connection stalled: no byte moved for as long as is allowed."
         return OutcomeUnknown(message, reason=Reason.TIMEOUT, retryable=True)
