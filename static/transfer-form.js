@@ -285,7 +285,8 @@
   form.addEventListener("submit", onSubmit);
   $("stop").addEventListener("click", () => sending && sending.request.abort());
   // A form that the browser filled in again (back, reload) is in step with what is shown.
-  window.addEventListener("pageshow", () => {
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted && sending) showSending(false);
     onFile();
     showKey();
     askPlan(false);

@@ -52,7 +52,8 @@ def store_state(request: HttpRequest, store: str) -> HttpResponse:
         if buckets.refusal is not None and context["may_list"]:
             context["explained"] = explain(buckets.refusal)
             context["is_unreachable"] = buckets.refusal.reason in UNREACHABLE
-    return render(request, "overview/_store_state.html", context)
+    template = "overview/_store_state.html" if is_fragment(request) else "overview/store_state.html"
+    return same_address(render(request, template, context))
 
 
 def _lacks_permission(error: ObjectStoreError | None) -> bool:

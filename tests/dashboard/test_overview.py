@@ -58,16 +58,21 @@ def test_state_of_a_store_costs_one_request(
 
 def test_state_of_a_store_that_cannot_be_reached(operator_client: Client, make_store: Callable[..., Store]) -> None:
     make_store(name="nowhere", endpoint_url="http://127.0.0.1:9")
-    text = Page(operator_client.get("/stores/nowhere/state/")).text
-    assert "unreachable" in text
-    assert "firewall" in text
+    piece = Page(operator_client.get("/stores/nowhere/state/", headers=POLL)).text
+    assert "unreachable" in piece
+    assert "firewall" in piece
+    assert "<html" not in piece
+    # Followed as a plain link it is a page.
+    page = Page(operator_client.get("/stores/nowhere/state/"))
+    assert "The store cannot be reached" in page.text
+    assert "<html" in page.text
 
 
 def test_state_of_a_store_that_refuses_the_credentials(
     operator_client: Client, make_store: Callable[..., Store]
 ) -> None:
     make_store(name="wrong", secret_key="not the key")
-    page = Page(operator_client.get("/stores/wrong/state/"))
+    page = Page(operator_client.get("/stores/wrong/state/", headers=POLL))
     assert page.status == 200
     assert "SignatureDoesNotMatch" in page.text
     assert "failed" in page.text
