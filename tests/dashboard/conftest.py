@@ -1,0 +1,125 @@
+"""Pages through Django's test client, against the real Swift store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from django.contrib.auth.models import User
+from django.test import Client
+from pytest_django import Settings
+
+from tests.dashboard.site import Site
+from tests.stores.swift import SwiftStore
+from uploads.models import Store
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.types import FileSlice
+from uploads.services.clients import client_for
+from uploads.services.preflight import UploadName
+from uploads.services.stores import StoreValues, add_store
+
+Begin = Callable[..., UploadName]
+
+
+@pytest.fixture(autouse=True)
+def plain_static_files(settings: Settings) -> None:
+    """Static URLs without hashes: nothing was collected here."""
+    settings.STATIC_ROOT.mkdir(exist_ok=True)
+    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
+
+
+@pytest.fixture
+def operator(db: None) -> User:
+    return User.objects.create_user("olga", password="olga's password")
+
+
+@pytest.fixture
+def administrator(db: None) -> User:
+    return User.objects.create_user("ada", password="ada's password", is_staff=True)
+
+
+@pytest.fixture
+def operator_client(operator: User) -> Client:
+    """An operator, signed in; CSRF is checked as it is in earnest."""
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(operator)
+    return client
+
+
+@pytest.fixture
+def administrator_client(administrator: User) -> Client:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(administrator)
+    return client
+
+
+@pytest.fixture
+def store(db: None, swift_store: SwiftStore) -> Store:
+    return add_store(None, values_for(swift_store))
+
+
+def values_for(swift_store: SwiftStore, **changes: Any) -> StoreValues:
+    values = {
+        "name": "swift",
+        "endpoint_url": swift_store.endpoint_url,
+        "region": swift_store.region,
+        "provider": "swift",
+        "access_key": swift_store.access_key,
+        "secret_key": swift_store.secret_key,
+    }
+    return StoreValues(**values | changes)
+
+
+@pytest.fixture
+def make_store(db: None, swift_store: SwiftStore) -> Callable[..., Store]:
+    """Another store row for the same Swift, with other values."""
+    return lambda **changes: add_store(None, values_for(swift_store, **changes))
+
+
+@pytest.fixture
+def bucket(swift_store: SwiftStore) -> str:
+    return swift_store.new_bucket()
+
+
+@pytest.fixture
+def object_store(store: Store) -> ObjectStoreClient:
+    return client_for(store)
+
+
+@pytest.fixture
+def site(operator_client: Client, store: Store, bucket: str) -> Site:
+    """The pages of an empty bucket, as an operator sees them."""
+    return Site(operator_client, store.name, bucket)
+
+
+@pytest.fixture
+def begin(object_store: ObjectStoreClient, bucket: str, tmp_path: Path) -> Begin:
+    """Begin an upload in the bucket, as another program would: `parts` gives the size of each part number."""
+    source = tmp_path / "source"
+    source.write_bytes(bytes(5 * 1024**2))
+
+    def begin_upload(key: str, parts: dict[int, int] | None = None) -> UploadName:
+        upload_id = object_store.create_multipart_upload(bucket, key)
+        for number, size in (parts or {}).items():
+            object_store.upload_part(bucket, key, upload_id, number, FileSlice(source, 0, size))
+        return UploadName(key, upload_id)
+
+    return begin_upload
+
+
+@pytest.fixture
+def store_requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every request that leaves for a store, as it leaves: `METHOD URL`."""
+    sent: list[str] = []
+    send = requests.adapters.HTTPAdapter.send
+
+    def counting(self: Any, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        sent.append(f"{request.method} {request.url}")
+        return send(self, request, *args, **kwargs)
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", counting)
+    return sent

@@ -1,0 +1,149 @@
+"""Every URL needs a login, every change a POST with a token; strangers' failures are told in their own format."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import URLPattern, URLResolver
+
+from dashboard.urls import urlpatterns
+
+PUBLIC = {"login", "healthz", "metrics"}
+"""Names of the URLs that work without a login."""
+
+VALUES = {
+    "store": "swift",
+    "bucket": "a-bucket",
+    "operation_id": str(uuid.UUID(int=1)),
+    "transfer_id": str(uuid.UUID(int=2)),
+}
+"""A value for every argument of a path: nothing of it exists, and nobody without a login may learn that."""
+
+METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
+
+
+def paths(patterns: list[Any], before: str = "/") -> Iterator[tuple[str, str]]:
+    """Every URL of the site with its name, an example value for each argument."""
+    for pattern in patterns:
+        route = before + re.sub(r"<\w+:(\w+)>", lambda match: VALUES[match[1]], str(pattern.pattern))
+        if isinstance(pattern, URLResolver):
+            yield from paths(pattern.url_patterns, route)
+        elif isinstance(pattern, URLPattern):
+            yield pattern.name or route, route
+
+
+EVERY = dict(paths(urlpatterns))
+
+
+def test_the_table_walks_the_whole_site() -> None:
+    assert {"overview", "stores", "uploads", "upload", "abort", "complete", "operation", "transfers", "audit"} <= set(
+        EVERY
+    )
+    assert EVERY["abort"] == "/stores/swift/a-bucket/uploads/abort/"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", sorted(set(EVERY) - PUBLIC))
+def test_needs_a_login(name: str) -> None:
+    client = Client()
+    for method in METHODS:
+        response = getattr(client, method)(EVERY[name])
+        refused = response.status_code in {302, 401, 403, 405}
+        assert refused, (method, response.status_code)
+        if response.status_code == 302:
+            assert response["Location"].startswith("/login/?next=")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", sorted(set(EVERY) - PUBLIC))
+def test_a_post_needs_a_token(name: str, operator: User) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(operator)
+    response = client.post(EVERY[name])
+    # The form with the file reads its own body, and refuses one that is no such form before it looks for the token.
+    assert response.status_code in ({400, 403} if name == "new-transfer" else {403, 405})
+    if response.status_code == 403:
+        assert "not accepted" in response.content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", sorted(set(EVERY) - PUBLIC))
+def test_what_changes_does_not_listen_to_get(name: str, operator: User) -> None:
+    """A URL that takes POST either refuses GET or shows a form; a method that is neither is refused."""
+    client = Client()
+    client.force_login(operator)
+    for method in ("put", "patch", "delete"):
+        assert getattr(client, method)(EVERY[name]).status_code == 405, method
+
+
+def test_healthz_says_ok_and_no_more() -> None:
+    response = Client().get("/healthz")
+    assert (response.status_code, response.content) == (200, b"ok")
+
+
+@pytest.mark.django_db
+def test_signing_in_and_out(operator: User) -> None:
+    client = Client(enforce_csrf_checks=True)
+    page = client.get("/login/?next=/stores/")
+    token = re.search(rb'name="csrfmiddlewaretoken" value="([^"]+)"', page.content)
+    assert token
+    form = {"username": "olga", "next": "/stores/", "csrfmiddlewaretoken": token[1].decode()}
+    wrong = client.post("/login/", form | {"password": "wrong"})
+    assert wrong.status_code == 200
+    assert b"Please enter a correct username" in wrong.content
+    right = client.post("/login/", form | {"password": "olga's password"})
+    assert (right.status_code, right["Location"]) == (302, "/stores/")
+    assert client.get("/stores/").status_code == 200
+    assert client.get("/logout/").status_code == 405
+    page = client.get("/stores/")
+    token = re.search(rb'name="csrfmiddlewaretoken" value="([^"]+)"', page.content)
+    assert token
+    assert client.post("/logout/", {"csrfmiddlewaretoken": token[1].decode()}).status_code == 302
+    assert client.get("/stores/").status_code == 302
+
+
+@pytest.mark.django_db
+def test_a_next_on_another_site_is_not_followed(operator: User) -> None:
+    response = Client().post(
+        "/login/", {"username": "olga", "password": "olga's password", "next": "https://evil.example/"}
+    )
+    assert response["Location"] == "/"
+
+
+@pytest.mark.django_db
+def test_without_a_session_json_and_polls_are_told_so() -> None:
+    client = Client()
+    answer = client.get("/stores/", headers={"Accept": "application/json"}, follow=True)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "NotSignedIn")
+    poll = client.get(EVERY["operation"], headers={"HX-Request": "true"}, follow=True)
+    assert poll["HX-Refresh"] == "true"
+
+
+def test_every_page_carries_a_strict_policy(operator_client: Client) -> None:
+    response = operator_client.get("/stores/")
+    policy = response["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert response["X-Frame-Options"] == "DENY"
+
+
+def test_pages_have_nothing_inline(operator_client: Client) -> None:
+    """What the policy would refuse: scripts or styles inside a page, handlers in attributes."""
+    for url in ("/stores/", "/login/", "/nothing-here"):
+        text = operator_client.get(url).content.decode()
+        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|hx-on", text), url
+
+
+def test_not_found_is_a_page_of_ours(operator_client: Client) -> None:
+    response = operator_client.get("/nothing-here")
+    assert response.status_code == 404
+    assert "There is nothing at this address." in response.content.decode()
+    answer = operator_client.get("/stores/none/", headers={"Accept": "application/json"})
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "NotFound"
