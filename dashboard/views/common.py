@@ -27,7 +27,7 @@ def explains_failures(
     """Answer a bad parameter with 400, and a store's failure with a page that explains it."""
 
     @wraps(view)
-    def explaining(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+    def explaining(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         try:
             response = view(request, *args, **kwargs)
         except BadParameter as error:
