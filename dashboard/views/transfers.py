@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 from django.contrib import messages
 from django.contrib.auth.models import User
@@ -18,23 +16,19 @@ from django.views.decorators.http import require_GET, require_POST
 
 from dashboard.jsonapi import json_error, wants_json
 from dashboard.links import BucketLinks
+from dashboard.transfer_picture import draw
 from dashboard.transfer_rows import TransferRow, allowed_steps, in_state, row_of, rows_of, transfer_json
 from dashboard.views.common import is_fragment, see_other
 from dashboard.views.errors import refuse
 from uploads.access import get_transfer, operator, visible_transfers
 from uploads.models import Transfer
-from uploads.selectors import PartRun, part_runs
+from uploads.selectors import part_runs
 from uploads.services.preflight import UploadName
 from uploads.services.transfers import StepRefused, order_cancel, order_pause, order_resume, order_retry
-from uploads.states import FINAL_PHASES, PartState, TransferState
+from uploads.states import FINAL_PHASES, TransferState
 
 PAGE_SIZE = 50
 MAX_PART_ERRORS = 5
-PICTURED = ("sent", "sending", "staged", "waiting", "absent")
-MAX_SINGLE_CELLS = 150
-"""Up to this many parts the picture shows each by itself; beyond, neighbours in one state are one run."""
-MIN_CELL = 400
-"""No cell is narrower than this fraction of the picture."""
 
 
 def same_address(response: HttpResponse) -> HttpResponse:
@@ -81,7 +75,7 @@ def transfer(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
         "progress": row.progress,
         "steps": allowed_steps(row.transfer),
         "upload_url": upload_url(row),
-        "picture": picture(row.transfer),
+        "picture": draw(part_runs(row.transfer), row.transfer.part_count),
         "part_errors": row.transfer.parts.exclude(error_code="")[:MAX_PART_ERRORS],
         "is_new": request.GET.get("seen") != row.seen,
         "is_unsaid": request.GET.get("said") != row.said,
@@ -97,30 +91,6 @@ def upload_url(row: TransferRow) -> str:
         return ""
     links = BucketLinks(transfer.store.name, transfer.bucket)
     return links.detail(UploadName(transfer.key, row.progress.upload_id))
-
-
-def picture(transfer: Transfer) -> dict[str, object]:
-    """The parts as cells of an SVG, and how many are in each state."""
-    runs = part_runs(transfer)
-    counts = Counter[str]()
-    for run in runs:
-        counts[run.state] += run.last - run.first + 1
-    cells = [cell for run in runs for cell in _cells(run, transfer.part_count)]
-    # What moves is drawn over its neighbours, so that one part of 10,000 is still seen.
-    cells.sort(key=lambda cell: cell["state"] == PartState.SENDING)
-    legend = [(state, counts[state]) for state in PICTURED if counts[state]]
-    return {"width": transfer.part_count, "cells": cells, "legend": legend}
-
-
-def _cells(run: PartRun, part_count: int) -> Iterator[dict[str, Any]]:
-    """Each part by itself, with a gap, where they are few; else the run as one."""
-    if part_count > MAX_SINGLE_CELLS:
-        width = max(run.last - run.first + 1, part_count / MIN_CELL)
-        yield {"first": run.first, "last": run.last, "x": run.first - 1, "width": width, "state": run.state}
-        return
-    width = 1 - min(0.12, 0.003 * (part_count - 1))
-    for number in range(run.first, run.last + 1):
-        yield {"first": number, "last": number, "x": number - 1, "width": width, "state": run.state}
 
 
 Order = Callable[[User, Transfer], None]

@@ -155,6 +155,17 @@ def test_picture_of_ten_thousand_parts_is_drawn_in_runs(operator_client: Client,
     assert page.text.index("part-absent") < page.text.index('"part-sending"')
 
 
+def test_picture_stays_small_whatever_the_order_of_the_parts(
+    operator_client: Client, operator: User, away: Store
+) -> None:
+    transfer = make_transfer(operator, away, staged=3000, size=3000 * MIB, part_count=3000)
+    transfer.parts.filter(number__in=range(1, 3001, 3)).update(state=PartState.SENT)
+    text = page_of(operator_client, transfer).text
+    assert text.count("<rect x=") <= 400
+    assert "1000 sent" in text
+    assert "2000 staged" in text
+
+
 def test_empty_file_is_not_shown_as_sent_before_it_is(operator_client: Client, operator: User, away: Store) -> None:
     facts: dict[str, Any] = {"size": 0, "part_count": 1, "all_received": True}
     assert "<title>0 % · " in page_of(operator_client, make_transfer(operator, away, **facts)).text
