@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from uploads import access
 from uploads.access import AnyUser
-from uploads.models import AuditEntry, Operation, OperationItem, Part, StoreUpload, Transfer
+from uploads.models import AuditEntry, Operation, OperationItem, Part, Store, StoreUpload, Transfer
 from uploads.states import ACTIVE_ITEM_STATES, LIVE_PHASES, ItemState, PartState, Phase, Want
 
 RATE_WINDOW = timedelta(seconds=30)
@@ -189,6 +189,15 @@ def transfers_under_way(user: AnyUser) -> QuerySet[Transfer]:
 
 def operations_under_way(user: AnyUser) -> QuerySet[Operation]:
     return access.visible_operations(user).filter(items__state__in=ACTIVE_ITEM_STATES).distinct()
+
+
+def ending_operation(user: AnyUser, store: Store, bucket: str, key: str, upload_id: str) -> Operation | None:
+    """The operation that aborted or completed this upload. Upload ids are not used again, so it is gone for good.
+
+    The store may not say so: Swift goes on listing the parts of an upload that was completed.
+    """
+    ended = OperationItem.objects.filter(key=key, upload_id=upload_id, state=ItemState.DONE)
+    return access.visible_operations(user).filter(store=store, bucket=bucket, items__in=ended).first()
 
 
 def attention(user: AnyUser, limit: int = 20) -> list[Attention]:

@@ -15,7 +15,7 @@ from dashboard.links import BucketLinks
 from dashboard.parameters import read_uploads, write_upload
 from dashboard.views.common import explains_failures
 from dashboard.views.operations import answer_order
-from dashboard.views.uploads import LANES, gone, survey_context, upload_context
+from dashboard.views.uploads import LANES, ending_operation, gone, survey_context, upload_context
 from uploads import access
 from uploads.models import Store
 from uploads.services.operations import order_abort
@@ -53,9 +53,10 @@ def _ask(request: HttpRequest, store: Store, links: BucketLinks, names: Sequence
 def _ask_one(
     request: HttpRequest, store: Store, links: BucketLinks, name: UploadName, *, status: int = 200
 ) -> HttpResponse:
-    looked = preflight_abort(store, links.bucket, name)
-    if looked.gone:
-        return gone(request, links, name, None)
+    ended = ending_operation(request.user, store, links.bucket, name)
+    looked = None if ended else preflight_abort(store, links.bucket, name)
+    if looked is None or looked.gone:
+        return gone(request, links, name, ended=ended)
     context: dict[str, Any] = upload_context(request.user, store, links, name) | {"operation": looked.operation}
     if looked.survey is not None:
         context |= survey_context(looked.survey, store)

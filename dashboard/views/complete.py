@@ -14,7 +14,7 @@ from dashboard.links import BucketLinks
 from dashboard.parameters import BadParameter, read_uploads
 from dashboard.views.common import explains_failures
 from dashboard.views.operations import answer_order
-from dashboard.views.uploads import gone, survey_context, upload_context
+from dashboard.views.uploads import ending_operation, gone, survey_context, upload_context
 from uploads import access
 from uploads.models import Store
 from uploads.services.operations import order_complete
@@ -50,9 +50,10 @@ def _only_one(names: list[UploadName]) -> UploadName:
 def _ask(
     request: HttpRequest, store: Store, links: BucketLinks, name: UploadName, *, status: int = 200
 ) -> HttpResponse:
-    looked = preflight_complete(store, links.bucket, name)
-    if looked.gone:
-        return gone(request, links, name, None)
+    ended = ending_operation(request.user, store, links.bucket, name)
+    looked = None if ended else preflight_complete(store, links.bucket, name)
+    if looked is None or looked.gone:
+        return gone(request, links, name, ended=ended)
     context = upload_context(request.user, store, links, name) | _preflight_context(looked)
     if looked.survey is not None:
         context |= survey_context(looked.survey, store)

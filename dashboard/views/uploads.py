@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -28,10 +27,10 @@ from dashboard.parameters import (
 )
 from dashboard.picture import draw
 from dashboard.views.common import explains_failures
-from uploads import access
+from uploads import access, selectors
 from uploads.access import AnyUser
-from uploads.models import Store, Transfer
-from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.models import Operation, Store, Transfer
+from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.types import MAX_PAGE, MultipartUpload, PartsPage, UploadsPage
 from uploads.services import browsing, ownership
 from uploads.services.browsing import UploadsQuery
@@ -255,6 +254,8 @@ def detail(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     max_parts = query.number("max-parts", DEFAULT_PAGE, 1, MAX_PAGE)
     marker = query.number("part-number-marker", 0, 0, MAX_PART_NUMBER)
     links = BucketLinks(found.name, bucket)
+    if ended := ending_operation(request.user, found, bucket, name):
+        return gone(request, links, name, ended=ended)
     try:
         page = browsing.list_parts(
             found, bucket, name.key, name.upload_id, max_parts=max_parts, part_number_marker=marker
@@ -262,7 +263,7 @@ def detail(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     except ObjectStoreError as error:
         if not browsing.is_gone(error):
             raise
-        return gone(request, links, name, error)
+        return gone(request, links, name, error=error)
     if jsonapi.wants_json(request):
         return JsonResponse(_detail_json(bucket, name, page, max_parts, marker))
     context = upload_context(request.user, found, links, name) | {
@@ -285,7 +286,7 @@ def survey_fragment(request: HttpRequest, store: str, bucket: str) -> HttpRespon
     context: dict[str, Any] = {"upload": name, "links": BucketLinks(found.name, bucket)}
     try:
         context |= survey_context(browsing.survey_upload(found, bucket, name.key, name.upload_id), found)
-        context |= {"initiated": _initiated(found, bucket, name), "initiated_known": True}
+        context |= _listed_facts(found, bucket, name)
     except ObjectStoreError as error:
         context["explained"] = explain(error)
     return render(request, "uploads/survey.html", context)
@@ -317,8 +318,20 @@ def survey_context(surveyed: Survey, store: Store) -> dict[str, Any]:
     }
 
 
-def gone(request: HttpRequest, links: BucketLinks, name: UploadName, error: ObjectStoreError | None) -> HttpResponse:
-    """Already completed or aborted: said plainly, with the way back to the list."""
+def ending_operation(user: AnyUser, store: Store, bucket: str, name: UploadName) -> Operation | None:
+    """The operation of ours that ended this upload."""
+    return selectors.ending_operation(user, store, bucket, name.key, name.upload_id)
+
+
+def gone(
+    request: HttpRequest,
+    links: BucketLinks,
+    name: UploadName,
+    *,
+    error: ObjectStoreError | None = None,
+    ended: Operation | None = None,
+) -> HttpResponse:
+    """Already completed or aborted: said plainly, with what ended it where we know, and the way back to the list."""
     if jsonapi.wants_json(request):
         if error is not None:
             return jsonapi.store_error(error)
@@ -330,7 +343,7 @@ def gone(request: HttpRequest, links: BucketLinks, name: UploadName, error: Obje
         "links": links,
         "upload": name,
         "explained": explained,
-        "by_other_name": error is not None and error.reason is Reason.NO_SUCH_KEY,
+        "ended": ended,
         "around_url": links.listing(UploadsQuery(prefix=name.key)),
     }
     return render(request, "uploads/gone.html", context, status=404)
@@ -350,14 +363,19 @@ def _summary(
     return summary | survey_context(surveyed, store)
 
 
-def _initiated(store: Store, bucket: str, name: UploadName) -> datetime | None:
-    """ListParts does not say it; the listing at this key does, if its first page holds the upload."""
+def _listed_facts(store: Store, bucket: str, name: UploadName) -> dict[str, Any]:
+    """ListParts does not say when an upload was initiated; the listing at its key does, or that it has no such upload.
+
+    Swift goes on listing the parts of completed uploads, MinIO's listing forgets live ones: `unlisted` tells of both.
+    """
     try:
         page = browsing.list_uploads(store, bucket, UploadsQuery(prefix=name.key, max_uploads=MAX_PAGE))
     except ObjectStoreError:
-        return None
-    matching = (each for each in page.uploads if (each.key, each.upload_id) == (name.key, name.upload_id))
-    return next((each.initiated for each in matching), None)
+        return {}
+    matching = [each for each in page.uploads if (each.key, each.upload_id) == (name.key, name.upload_id)]
+    if matching:
+        return {"initiated": matching[0].initiated, "initiated_known": True}
+    return {"unlisted": not page.is_truncated}
 
 
 def _next_parts(links: BucketLinks, name: UploadName, page: PartsPage, max_parts: int, marker: int) -> str:

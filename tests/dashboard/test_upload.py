@@ -13,6 +13,7 @@ from tests.dashboard.conftest import Begin
 from tests.dashboard.site import Site
 from uploads.models import AuditEntry, Operation, OperationItem, Store, StoreUpload, Transfer
 from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.types import CompletedPart
 from uploads.services.preflight import UploadName
 from uploads.services.running import run_item
 from uploads.states import ItemState
@@ -323,6 +324,31 @@ def test_complete_shows_the_object_and_what_it_replaces(
     done = site.get(ordered.response["Location"])
     assert "the object is there" in done.text
     assert object_store.head_object(site.bucket, "key").size == PART + 100
+
+
+def test_what_was_completed_here_is_gone_though_swift_still_lists_its_parts(
+    site: Site, begin: Begin, object_store: ObjectStoreClient
+) -> None:
+    name = begin("key", {1: 100})
+    operation = site.post(site.links.complete_form, {"upload": write_upload(name)}).response["Location"]
+    work_off()
+    assert object_store.list_parts(site.bucket, name.key, name.upload_id).parts
+    for url in (site.links.detail(name), site.links.abort(name), site.links.complete(name)):
+        page = site.get(url)
+        assert page.status == 404
+        assert page.href("the operation and its outcome") == operation
+        assert site.json(url).json["error"]["code"] == "NoSuchUpload"
+    assert site.listing().rows == []
+
+
+def test_what_another_program_completed_is_said_to_be_unlisted(
+    site: Site, begin: Begin, object_store: ObjectStoreClient
+) -> None:
+    name = begin("key", {1: 100})
+    assert "does not show this upload" not in site.get(site.links.survey(name)).text
+    (part,) = object_store.list_parts(site.bucket, name.key, name.upload_id).parts
+    object_store.complete_multipart_upload(site.bucket, name.key, name.upload_id, [CompletedPart(1, part.etag)])
+    assert "does not show this upload" in site.get(site.links.survey(name)).text
 
 
 def test_complete_blocks_what_the_store_would_refuse(site: Site, begin: Begin) -> None:
