@@ -188,7 +188,9 @@ def _posted(request: HttpRequest, name: str) -> str:
 
 def _upload_name(key: str, upload_id: str) -> UploadName:
     if not key:
-        raise BadParameter("key is missing: the key of an upload, 1 to 1,024 bytes.")
+        raise BadParameter(
+            "key is missing: tick at least one upload, or name one by its key (1 to 1,024 bytes) and id."
+        )
     if not upload_id:
         raise BadParameter("upload-id is missing: the id that the store gave the upload.")
     return UploadName(check_text("key", key), check_text("upload-id", upload_id))
