@@ -69,6 +69,18 @@ def test_abort_of_an_upload_that_is_gone_says_so(drive: Drive, begin: Begin, cli
     assert operation.items.get().outcome["already_gone"] is True
 
 
+def test_abort_of_an_upload_that_somebody_completed_ends(drive: Drive, begin: Begin, client: ObjectStoreClient) -> None:
+    """Swift goes on listing the parts of a completed upload."""
+    upload = begin(parts={1: 3})
+    (part,) = client.iter_parts(drive.bucket, upload.key, upload.upload_id)
+    client.complete_multipart_upload(drive.bucket, upload.key, upload.upload_id, [CompletedPart(1, part.etag)])
+    operation = order_abort(drive.user, drive.store, drive.bucket, [upload])
+    drive.work_off()
+    item = operation.items.get()
+    assert (item.state, item.outcome["already_gone"]) == (ItemState.DONE, True)
+    assert client.head_object(drive.bucket, upload.key).size == 3
+
+
 def test_many_are_aborted_a_window_at_a_time(drive: Drive, begin: Begin, client: ObjectStoreClient) -> None:
     uploads = [begin(f"many/{number}") for number in range(20)]
     operation = order_abort(drive.user, drive.store, drive.bucket, uploads)

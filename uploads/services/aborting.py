@@ -27,12 +27,12 @@ class AbortOutcome:
 
 def abort_until_gone(client: ObjectStoreClient, bucket: str, key: str, upload_id: str) -> AbortOutcome:
     """Abort, and look by ListParts, until the store knows no such upload. Raises ObjectStoreError."""
-    already_gone = False
     for repeat in range(1, MAX_REPEATS + 1):
+        # Where there is nothing to abort nothing more can arrive, though a store may go on listing parts: Swift does
+        # so for uploads that were completed.
         found = _abort(client, bucket, key, upload_id)
-        already_gone = already_gone or (repeat == 1 and not found)
-        if not _exists(client, bucket, key, upload_id):
-            return AbortOutcome(repeat, already_gone)
+        if not found or not _exists(client, bucket, key, upload_id):
+            return AbortOutcome(repeat, already_gone=repeat == 1 and not found)
         time.sleep(PAUSE_SECONDS)
     raise StillThere(
         f"After {MAX_REPEATS} aborts the store still lists parts of this upload: something keeps sending to it.",
