@@ -1,0 +1,102 @@
+"""Chromium at the live stack. Every page a test visits must keep quiet: no console error, no CSP violation."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+
+from tests.browser.site import Site
+from tests.browser.watching import Watcher
+from tests.system.stack import PATIENCE, Stack
+
+# No request of its own leaves the browser.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+OpenSite = Callable[..., Site]
+
+
+def chromium() -> str:
+    """CHROMIUM, else the machine's."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    assert found, "The tests need Chromium: apt-get install chromium, or name one in CHROMIUM."
+    return found
+
+
+@contextmanager
+def launched() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        yield launch(playwright)
+
+
+def launch(playwright: Playwright) -> Browser:
+    return playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    # For a module, not the session: its event loop would stop Django's database calls in later tests of the process.
+    with launched() as browser:
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def signed_in(browser: Browser, stack: Stack) -> Any:
+    """The cookies of the administrator, got once through the login page."""
+    context = browser.new_context(base_url=stack.url)
+    Site(context.new_page(), stack, Watcher(context)).sign_in()
+    state = context.storage_state()
+    context.close()
+    return state
+
+
+@pytest.fixture
+def open_site(browser: Browser, stack: Stack, signed_in: Any) -> Iterator[OpenSite]:
+    """Open the site in a window of its own, signed in; keyword arguments go to Playwright's new_context()."""
+    watchers: list[Watcher] = []
+    with ExitStack() as closing:
+
+        def open_(**options: Any) -> Site:
+            context: BrowserContext = browser.new_context(
+                **{
+                    "base_url": stack.url,
+                    "storage_state": signed_in,
+                    "viewport": {"width": 1280, "height": 900},
+                    **options,
+                }
+            )
+            closing.callback(context.close)
+            context.set_default_timeout(PATIENCE * 1000)
+            watcher = Watcher(context)
+            watchers.append(watcher)
+            return Site(context.new_page(), stack, watcher)
+
+        yield open_
+    for watcher in watchers:
+        watcher.check()
+
+
+@pytest.fixture
+def site(open_site: OpenSite) -> Site:
+    """The site, signed in."""
+    return open_site()
+
+
+@pytest.fixture
+def page(site: Site) -> Page:
+    return site.page

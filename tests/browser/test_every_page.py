@@ -1,0 +1,250 @@
+"""What every page owes its reader: keyboard, narrow screens, light and dark, and no complaint on the console."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import OpenSite
+from tests.browser.site import Site
+from tests.browser.watching import overflow, widest
+from tests.system.stack import Stack
+
+MOST_TABS = 60
+WIDTHS = (390, 768, 1440)
+LONG_KEY = "a-long-folder-name/" * 6 + "and-a-file-name-that-no-line-can-break-" * 4
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A bucket with an upload, and the address of one operation and one transfer."""
+
+    bucket: str
+    upload_id: str
+    operation: str
+    transfer: str
+
+    def pages(self, store: str) -> list[str]:
+        uploads = f"/stores/{store}/{self.bucket}/uploads/"
+        named = f"?key={LONG_KEY}&upload-id={self.upload_id}"
+        return [
+            "/",
+            "/stores/",
+            "/stores/new/",
+            f"/stores/{store}/",
+            f"/stores/{store}/edit/",
+            uploads,
+            f"{uploads}?delimiter=/",
+            f"{uploads}?prefix=none",
+            f"{uploads}detail/{named}",
+            f"{uploads}abort/{named}",
+            f"{uploads}complete/{named}",
+            self.operation,
+            "/transfers/",
+            "/transfers/new/",
+            self.transfer,
+            "/audit/",
+        ]
+
+
+@pytest.fixture(scope="module")
+def place(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    bucket = stack.new_bucket()
+    folder = tmp_path_factory.mktemp("place")
+    upload_id = stack.begin_upload(bucket, LONG_KEY, {1: 2000, 2: 2000, 7: 10}, folder / "part")
+    with stack.signed_in() as operator:
+        doomed = {"key": "doomed", "upload-id": stack.client.create_multipart_upload(bucket, "doomed")}
+        ordered = operator.post(f"/stores/{stack.store}/{bucket}/uploads/abort/", doomed).json()
+        sent = operator.send_file(stack.store, bucket, LONG_KEY, b"some bytes")
+        operator.wait_for_state(sent, "done")
+    return Place(bucket, upload_id, ordered["url"], f"/transfers/{sent}/")
+
+
+def test_no_page_can_be_scrolled_sideways(site: Site, stack: Stack, place: Place) -> None:
+    for path in place.pages(stack.store):
+        site.page.goto(path, wait_until="networkidle")
+        for width in WIDTHS:
+            site.page.set_viewport_size({"width": width, "height": 844})
+            assert overflow(site.page) == 0, (path, width, widest(site.page))
+
+
+def test_login_fits_a_phone(open_site: OpenSite) -> None:
+    site = open_site(viewport={"width": 390, "height": 844}, storage_state=None)
+    site.page.goto("/login/")
+    assert overflow(site.page) == 0
+
+
+def test_pages_have_one_heading_a_title_and_named_controls(site: Site, stack: Stack, place: Place) -> None:
+    for path in place.pages(stack.store):
+        site.page.goto(path)
+        assert site.page.locator("h1").count() == 1, path
+        assert site.page.title().endswith("Partway"), path
+        assert _unnamed_controls(site.page) == [], path
+
+
+def _unnamed_controls(page: Page) -> list[str]:
+    """Links, buttons and fields that a screen reader could only call by their kind."""
+    found: list[str] = page.evaluate(
+        """() => [...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea")]
+            .filter((each) => each.checkVisibility())
+            .filter((each) => !(each.innerText || "").trim() && !each.getAttribute("aria-label")
+                              && !(each.labels && each.labels.length))
+            .map((each) => each.outerHTML.slice(0, 120))"""
+    )
+    return found
+
+
+def test_theme_is_kept(open_site: OpenSite) -> None:
+    site = open_site(color_scheme="light")
+    page, root = site.page, site.page.locator("html")
+    page.goto("/")
+    expect(root).to_have_attribute("data-bs-theme", "light")
+    page.get_by_label("Switch between light and dark").click()
+    expect(root).to_have_attribute("data-bs-theme", "dark")
+    page.goto("/transfers/")
+    expect(root).to_have_attribute("data-bs-theme", "dark")
+    assert _brightness(page) < 60
+    page.get_by_label("Switch between light and dark").click()
+    page.reload()
+    expect(root).to_have_attribute("data-bs-theme", "light")
+    assert _brightness(page) > 200
+
+
+def test_theme_follows_the_system_until_it_is_chosen(open_site: OpenSite) -> None:
+    site = open_site(color_scheme="dark")
+    site.page.goto("/")
+    expect(site.page.locator("html")).to_have_attribute("data-bs-theme", "dark")
+
+
+def _brightness(page: Page) -> float:
+    """Of the page's background, from 0 to 255, however the style writes the colour."""
+    found: float = page.evaluate(
+        """() => {
+          const pencil = document.createElement("canvas").getContext("2d");
+          pencil.fillStyle = getComputedStyle(document.body).backgroundColor;
+          pencil.fillRect(0, 0, 1, 1);
+          return Math.max(...pencil.getImageData(0, 0, 1, 1).data.slice(0, 3));
+        }"""
+    )
+    return found
+
+
+class Keyboard:
+    """Somebody without a mouse."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+
+    def tab_to(self, target: Locator) -> None:
+        """Tab forward until it has the focus; every stop on the way must show that it has it."""
+        for _ in range(MOST_TABS):
+            self._page.keyboard.press("Tab")
+            assert self._focus_is_seen(), self._page.evaluate("document.activeElement.outerHTML")
+            if target.evaluate("(element) => element === document.activeElement"):
+                return
+        raise AssertionError(f"{target} is not reached by the Tab key")
+
+    def press(self, key: str) -> None:
+        self._page.keyboard.press(key)
+
+    def follow(self) -> None:
+        """Enter, and wait for the page it leads to."""
+        with self._page.expect_navigation():
+            self.press("Enter")
+
+    def _focus_is_seen(self) -> bool:
+        """An outline or a shadow that the element has only while it is focused."""
+        seen: bool = self._page.evaluate(
+            """async () => {
+              const element = document.activeElement;
+              if (element === document.body) return true;
+              const settled = () => Promise.all(element.getAnimations().map((each) => each.finished));
+              const look = () => {
+                const style = getComputedStyle(element);
+                const outline = style.outlineStyle === "none" ? "" : `${style.outlineWidth} ${style.outlineColor}`;
+                return `${outline} ${style.boxShadow} ${style.borderColor} ${style.transform}`;
+              };
+              await settled();
+              const focused = look();
+              element.blur();
+              await settled();
+              const blurred = look();
+              element.focus({ focusVisible: true, preventScroll: true });
+              return focused !== blurred;
+            }"""
+        )
+        return seen
+
+
+def test_first_tab_leads_past_the_header(page: Page) -> None:
+    page.goto("/stores/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#content")).to_be_focused()
+
+
+def test_upload_is_aborted_by_keyboard_alone(site: Site, stack: Stack) -> None:
+    bucket = stack.new_bucket()
+    stack.client.create_multipart_upload(bucket, "dir/by-keyboard")
+    page, keyboard = site.page, Keyboard(site.page)
+    site.open_listing(bucket)
+    for name in ("Folders", "dir/", "by-keyboard", "Abort…"):
+        keyboard.tab_to(page.get_by_role("link", name=name))
+        keyboard.follow()
+    keyboard.tab_to(page.get_by_role("button", name="Abort the upload"))
+    keyboard.press("Enter")
+    site.wait_for_operation()
+    assert stack.uploads_in(bucket) == []
+
+
+def test_selection_is_aborted_by_keyboard_alone(site: Site, stack: Stack) -> None:
+    bucket = stack.new_bucket()
+    for key in ("a", "b"):
+        stack.client.create_multipart_upload(bucket, key)
+    page, keyboard = site.page, Keyboard(site.page)
+    site.open_listing(bucket)
+    keyboard.tab_to(page.get_by_label("Select all on this page"))
+    keyboard.press("Space")
+    page.keyboard.press("Shift+Tab")
+    expect(page.get_by_role("button", name="Abort selected")).to_be_focused()
+    keyboard.follow()
+    keyboard.tab_to(page.get_by_role("button", name="Abort 2 uploads"))
+    keyboard.press("Enter")
+    site.wait_for_operation()
+    assert stack.uploads_in(bucket) == []
+
+
+def test_upload_is_completed_by_keyboard_alone(site: Site, stack: Stack, tmp_path: Path) -> None:
+    bucket = stack.new_bucket()
+    upload_id = stack.begin_upload(bucket, "gap", {2: 10}, tmp_path / "part")
+    page, keyboard = site.page, Keyboard(site.page)
+    site.open_upload(bucket, "gap", upload_id)
+    keyboard.tab_to(page.get_by_role("link", name="Complete…"))
+    keyboard.follow()
+    keyboard.tab_to(page.get_by_label("Part numbers are missing"))
+    keyboard.press("Space")
+    keyboard.tab_to(page.get_by_role("button", name="Complete the upload"))
+    keyboard.press("Enter")
+    site.wait_for_operation()
+    assert stack.object_digest(bucket, "gap")[0] == 10
+
+
+def test_file_is_sent_by_keyboard_alone(site: Site, stack: Stack, tmp_path: Path) -> None:
+    bucket = stack.new_bucket()
+    (tmp_path / "typed").write_bytes(b"bytes")
+    page, keyboard = site.page, Keyboard(site.page)
+    page.goto("/")
+    keyboard.tab_to(page.get_by_role("link", name="New transfer"))
+    keyboard.follow()
+    keyboard.tab_to(page.get_by_label("Bucket"))
+    page.keyboard.type(bucket)
+    keyboard.tab_to(page.get_by_label("The file to send"))
+    page.get_by_label("The file to send").set_input_files(tmp_path / "typed")
+    keyboard.tab_to(page.get_by_role("button", name="Send", exact=True))
+    keyboard.press("Enter")
+    site.wait_for_transfer("done")
+    assert stack.object_digest(bucket, "typed")[0] == 5

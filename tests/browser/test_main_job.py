@@ -1,0 +1,260 @@
+"""The main job in Chromium: look through a bucket's uploads, open one, abort some, complete another."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import OpenSite
+from tests.browser.site import Site
+from tests.system.stack import MIB, Login, Stack, part_bytes
+from uploads.objectstore.errors import ObjectStoreError
+
+SMALLEST = 5 * MIB
+
+
+@pytest.fixture
+def bucket(stack: Stack) -> str:
+    return stack.new_bucket()
+
+
+def fill(stack: Stack, bucket: str, keys: list[str]) -> None:
+    for key in keys:
+        stack.client.create_multipart_upload(bucket, key)
+
+
+def test_login_refuses_a_wrong_password_and_leads_to_the_page_that_was_asked_for(open_site: OpenSite) -> None:
+    site = open_site(storage_state=None)
+    site.page.goto("/audit/?actor=admin")
+    site.page.get_by_label("Username").fill("admin")
+    site.page.get_by_label("Password").fill("wrong")
+    site.page.keyboard.press("Enter")
+    expect(site.page.get_by_role("alert")).to_contain_text("correct username and password")
+    site.page.get_by_label("Password").fill(Stack.admin.password)
+    site.page.keyboard.press("Enter")
+    expect(site.page.get_by_role("heading", name="Audit")).to_be_visible()
+    assert "actor=admin" in site.page.url
+
+
+def test_signing_out_ends_the_session(open_site: OpenSite) -> None:
+    site = open_site(storage_state=None)
+    site.sign_in(Login("admin", Stack.admin.password))
+    site.page.get_by_label("Signed in as admin").click()
+    site.page.get_by_role("button", name="Sign out").click()
+    site.page.goto("/transfers/")
+    expect(site.page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_from_the_overview_to_the_uploads_of_a_bucket(site: Site, bucket: str, stack: Stack) -> None:
+    fill(stack, bucket, ["a/one"])
+    site.page.goto("/")
+    expect(site.page.locator(".store-state")).to_contain_text("reachable")
+    site.follow(site.page.get_by_role("link", name="demo", exact=True))
+    site.follow(site.page.get_by_role("link", name=bucket, exact=True))
+    assert site.listed_keys == ["a/one"]
+
+
+def test_listing_is_paged_to_its_end_and_back(site: Site, bucket: str, stack: Stack) -> None:
+    keys = [f"key-{number:02}" for number in range(23)]
+    fill(stack, bucket, [*keys, "key-11", "key-11"])
+    site.open_listing(bucket, max_uploads=6)
+    pages = [site.listed_keys]
+    while (following := site.page.get_by_role("link", name="Next")).count():
+        site.follow(following)
+        pages.append(site.listed_keys)
+    listed = [key for page in pages for key in page]
+    assert listed == sorted([*keys, "key-11", "key-11"])
+    assert [len(page) for page in pages] == [6, 6, 6, 6, 1]
+    for expected in reversed(pages[:-1]):
+        site.follow("Previous")
+        assert site.listed_keys == expected
+    assert site.page.get_by_role("link", name="Previous").count() == 0
+
+
+def test_a_page_can_be_shared_and_leads_to_the_first(open_site: OpenSite, bucket: str, stack: Stack) -> None:
+    fill(stack, bucket, [f"key-{number}" for number in range(6)])
+    site, other = open_site(), open_site()
+    site.open_listing(bucket, max_uploads=2)
+    site.follow("Next")
+    site.follow("Next")
+    other.page.goto(site.page.url)
+    assert other.listed_keys == ["key-4", "key-5"]
+    other.follow("First")
+    assert other.listed_keys == ["key-0", "key-1"]
+
+
+def test_folders_are_walked_into_and_left_by_the_breadcrumb(site: Site, bucket: str, stack: Stack) -> None:
+    fill(stack, bucket, ["logs/2026/a b.gz", "logs/2026/c+d.gz", "logs/top.gz", "photos/Zürich/1.jpg", "root"])
+    site.open_listing(bucket)
+    site.follow("Folders")
+    assert (site.folders, site.listed_keys) == (["logs/", "photos/"], ["root"])
+    site.follow("logs/")
+    assert (site.folders, site.listed_keys) == (["2026/"], ["logs/top.gz"])
+    site.follow("2026/")
+    assert site.listed_keys == ["logs/2026/a b.gz", "logs/2026/c+d.gz"]
+    trail = site.page.get_by_role("navigation", name="Breadcrumb")
+    site.follow(trail.get_by_role("link", name="logs/"))
+    assert site.folders == ["2026/"]
+    site.follow(trail.get_by_role("link", name=bucket))
+    assert site.folders == ["logs/", "photos/"]
+    site.follow("photos/")
+    assert site.folders == ["Zürich/"]
+
+
+def test_rows_learn_their_parts_late(site: Site, bucket: str, stack: Stack, tmp_path: Path) -> None:
+    stack.begin_upload(bucket, "with-parts", {1: 1000, 2: 24}, tmp_path / "part")
+    fill(stack, bucket, ["without-parts"])
+    site.open_listing(bucket)
+    expect(site.row("with-parts")).to_contain_text("1.00 KiB")
+    expect(site.row("without-parts")).to_contain_text("no parts")
+
+
+def test_one_upload_is_opened_and_aborted(site: Site, bucket: str, stack: Stack, tmp_path: Path) -> None:
+    upload_id = stack.begin_upload(bucket, "dir/to abort", {1: 1000, 2: 2000}, tmp_path / "part")
+    other = stack.client.create_multipart_upload(bucket, "dir/to abort")
+    site.open_listing(bucket)
+    page = site.page
+    site.follow(page.locator(f"tr:has([title='{upload_id}'])").get_by_role("link", name="dir/to abort"))
+    parts = page.get_by_role("table", name="Parts of this upload")
+    expect(parts.get_by_role("row")).to_have_count(3)
+    expect(parts).to_contain_text(hashlib.md5(part_bytes(2, 2000)).hexdigest())
+    site.follow("Abort…")
+    expect(page.get_by_role("heading", name="Abort this upload?")).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("A part arrived within the last hour")
+    expect(page.get_by_text("Its 2 parts (2.93 KiB) will be deleted")).to_be_visible()
+    assert ("dir/to abort", upload_id) in stack.uploads_in(bucket)
+    page.get_by_role("button", name="Abort the upload").click()
+    site.wait_for_operation()
+    expect(page.get_by_text("the store lists no part of it any more")).to_be_visible()
+    with pytest.raises(ObjectStoreError, match="upload does not exist"):
+        list(stack.client.iter_parts(bucket, "dir/to abort", upload_id))
+    assert stack.uploads_in(bucket) == [("dir/to abort", other)]
+
+
+def test_an_upload_gone_meanwhile_is_said_to_be_gone(site: Site, bucket: str, stack: Stack) -> None:
+    upload_id = stack.client.create_multipart_upload(bucket, "gone")
+    site.open_listing(bucket)
+    stack.client.abort_multipart_upload(bucket, "gone", upload_id)
+    site.watcher.expect("status of 404")
+    site.follow("gone")
+    expect(site.page.get_by_role("heading", name="Already completed or aborted")).to_be_visible()
+    site.follow("To the list of uploads")
+    expect(site.page.get_by_text("No uploads in progress")).to_be_visible()
+
+
+def test_a_selection_is_aborted_together(site: Site, bucket: str, stack: Stack) -> None:
+    fill(stack, bucket, ["a", "b", "c", "d"])
+    site.open_listing(bucket)
+    page = site.page
+    abort = page.get_by_role("button", name="Abort selected")
+    expect(abort).to_be_disabled()
+    for key in ("b", "d"):
+        site.row(key).get_by_role("checkbox").check()
+    expect(abort).to_have_text(re.compile(r"\(2\)"))
+    abort.click()
+    expect(page.get_by_role("heading", name="Abort 2 uploads?")).to_be_visible()
+    page.get_by_role("button", name="Abort 2 uploads").click()
+    site.wait_for_operation()
+    assert [key for key, _ in stack.uploads_in(bucket)] == ["a", "c"]
+
+
+def test_a_whole_page_is_aborted_together(site: Site, bucket: str, stack: Stack) -> None:
+    fill(stack, bucket, [f"key-{number:02}" for number in range(15)])
+    site.open_listing(bucket, max_uploads=12)
+    page = site.page
+    page.get_by_label("Select all on this page").check()
+    page.get_by_role("button", name="Abort selected").click()
+    page.get_by_role("button", name="Abort 12 uploads").click()
+    site.wait_for_operation()
+    expect(page.locator("#operation")).to_contain_text("12 of 12 ended")
+    assert [key for key, _ in stack.uploads_in(bucket)] == ["key-12", "key-13", "key-14"]
+
+
+def test_complete_with_a_gap_replaces_the_object(site: Site, bucket: str, stack: Stack, tmp_path: Path) -> None:
+    sizes = {1: SMALLEST, 2: SMALLEST, 4: 1234}
+    upload_id = stack.begin_upload(bucket, "dir/gap", sizes, tmp_path / "part")
+    stack.s3.put_object(Bucket=bucket, Key="dir/gap", Body=b"the object before")
+    site.open_upload(bucket, "dir/gap", upload_id)
+    page = site.page
+    expect(page.locator("#survey")).to_contain_text("Missing part numbers: 3")
+    site.follow("Complete…")
+    expect(page.get_by_text("will be replaced")).to_be_visible()
+    expect(page.get_by_text(hashlib.md5(b"the object before").hexdigest())).to_be_visible()
+    expect(page.get_by_text("10.0 MiB").first).to_be_visible()
+    page.get_by_role("button", name="Complete the upload").click()
+    assert page.url.split("?")[0].endswith("/complete/"), "without the tick nothing is ordered"
+    page.get_by_label("Part numbers are missing").check()
+    page.get_by_role("button", name="Complete the upload").click()
+    site.wait_for_operation()
+    expect(page.get_by_text("Completed, and the object is there.")).to_be_visible()
+    expect(page.locator("div:has(> dt:text-is('Proved by HEAD'))")).to_contain_text("yes")
+    expected = b"".join(part_bytes(number, size) for number, size in sizes.items())
+    assert stack.object_digest(bucket, "dir/gap") == (len(expected), hashlib.sha256(expected).hexdigest())
+    assert stack.uploads_in(bucket) == []
+
+
+def test_complete_blocks_what_the_store_would_refuse(site: Site, bucket: str, stack: Stack, tmp_path: Path) -> None:
+    upload_id = stack.begin_upload(bucket, "small", {1: 100, 2: 100}, tmp_path / "part")
+    site.open_upload(bucket, "small", upload_id)
+    site.follow("Complete…")
+    expect(site.page.get_by_role("alert").filter(has_text="The store would refuse this")).to_be_visible()
+    expect(site.page.get_by_role("button", name="Complete the upload")).to_be_disabled()
+
+
+def test_an_upload_is_opened_by_key_and_upload_id(site: Site, bucket: str, stack: Stack, tmp_path: Path) -> None:
+    key = "dir//a+b c%2F/東京 ?#&.bin"
+    upload_id = stack.begin_upload(bucket, key, {1: 321}, tmp_path / "part")
+    page = site.page
+    page.goto(f"/stores/{stack.store}/")
+    page.locator("#upload-bucket").fill(bucket)
+    page.locator("#upload-key").fill(key)
+    page.locator("#upload-id").fill(upload_id)
+    page.get_by_role("button", name="Open the upload").click()
+    expect(page.get_by_role("table", name="Parts of this upload")).to_contain_text("321 bytes")
+    site.open_listing(bucket)
+    page.get_by_text("Open an upload by key and upload id").click()
+    page.get_by_label("Key", exact=True).fill(key)
+    page.get_by_label("Upload id", exact=True).fill(upload_id)
+    page.get_by_role("button", name="Open", exact=True).click()
+    expect(page.get_by_role("table", name="Parts of this upload")).to_contain_text("321 bytes")
+
+
+def test_without_javascript_a_listing_is_walked_and_aborted(
+    open_site: OpenSite, bucket: str, stack: Stack, tmp_path: Path
+) -> None:
+    fill(stack, bucket, ["dir/a", "dir/b", "other/c"])
+    with_parts = stack.begin_upload(bucket, "dir/d", {1: 10}, tmp_path / "part")
+    site = open_site(java_script_enabled=False)
+    page = site.page
+    site.open_listing(bucket, max_uploads=2)
+    site.follow("Next")
+    assert site.listed_keys == ["dir/d", "other/c"]
+    site.follow("Previous")
+    site.follow("Folders")
+    site.follow("dir/")
+    site.follow("Next")
+    site.follow("dir/d")
+    expect(page.locator("#survey")).to_contain_text("10 bytes")
+    site.follow("Abort…")
+    page.get_by_role("button", name="Abort the upload").click()
+    _look_again_until_done(page)
+    assert ("dir/d", with_parts) not in stack.uploads_in(bucket)
+    site.open_listing(bucket)
+    site.follow("Select all on this page")
+    page.get_by_role("button", name="Abort selected").click()
+    page.get_by_role("button", name="Abort 3 uploads").click()
+    _look_again_until_done(page)
+    assert stack.uploads_in(bucket) == []
+
+
+def _look_again_until_done(page: Page) -> None:
+    page.wait_for_url("**/operations/*/")
+    while (again := page.get_by_role("link", name="Look again")).count():
+        page.wait_for_timeout(200)
+        with page.expect_navigation():
+            again.click()
+    expect(page.locator("#operation .state").first).to_have_text("done")

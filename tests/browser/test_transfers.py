@@ -1,0 +1,207 @@
+"""Files on their way through Chromium: sent, followed, cancelled, failed and tried again."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import OpenSite
+from tests.browser.site import Site
+from tests.system.sending import SlowForm
+from tests.system.stack import MIB, Stack, wait_for
+
+PART = 5 * MIB
+TWELVE_MIB = 12 * MIB
+
+
+@pytest.fixture
+def bucket(stack: Stack) -> str:
+    return stack.new_bucket()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file of three parts."""
+    path = tmp_path / "a file.bin"
+    path.write_bytes(hashlib.shake_128(b"twelve").digest(TWELVE_MIB))
+    return path
+
+
+def digest_of(path: Path) -> tuple[int, str]:
+    return path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_file_of_several_parts_is_followed_until_it_is_done(
+    open_site: OpenSite, bucket: str, stack: Stack, file: Path
+) -> None:
+    site = open_site()
+    page = site.page
+    site.choose_file(bucket, file, prefix="inbox/", part_size="5 MiB", metadata="owner: ops")
+    expect(page.locator("#plan")).to_contain_text("12.0 MiB in 3 parts of 5.00 MiB")
+    expect(page.locator("#existing")).to_contain_text("No object has this key yet.")
+    expect(page.locator("#key-preview")).to_have_text(f"{bucket} / inbox/a file.bin")
+    _slow_down(page, bytes_a_second=4 * MIB)
+    site.send()
+    expect(page.locator("#sent-percent")).to_have_text(re.compile(r"^[1-9][0-9]? %$"))
+    expect(page.locator("#sent-rate")).to_contain_text("/s")
+    site.wait_for_transfer("done")
+    expect(page.locator("#transfer-state")).to_contain_text("verified by HEAD")
+    expect(page.locator("#transfer-live")).to_contain_text("3 of 3 parts")
+    assert stack.object_digest(bucket, "inbox/a file.bin") == digest_of(file)
+    assert stack.s3.head_object(Bucket=bucket, Key="inbox/a file.bin")["Metadata"]["owner"] == "ops"
+    assert stack.uploads_in(bucket) == []
+
+
+def test_page_of_a_transfer_stops_asking_when_it_has_ended(site: Site, bucket: str, file: Path) -> None:
+    site.choose_file(bucket, file, part_size="5 MiB")
+    site.send()
+    site.wait_for_transfer("done")
+    asked: list[str] = []
+    site.page.on("request", lambda request: asked.append(request.url))
+    site.page.wait_for_timeout(2500)  # Two and a half times the pause between two polls.
+    assert asked == []
+
+
+def test_existing_object_must_be_confirmed(site: Site, bucket: str, stack: Stack, file: Path) -> None:
+    stack.s3.put_object(Bucket=bucket, Key="taken", Body=b"before")
+    site.watcher.expect("status of 4(00|09)")
+    site.choose_file(bucket, file, key="taken")
+    expect(site.page.locator("#existing")).to_contain_text("An object has this key already: 6 bytes")
+    site.send()
+    expect(site.page.locator("#form-errors")).not_to_be_empty()
+    assert stack.object_digest(bucket, "taken")[0] == 6
+    site.page.get_by_label("Replace it").check()
+    site.send()
+    site.wait_for_transfer("done")
+    assert stack.object_digest(bucket, "taken") == digest_of(file)
+
+
+def test_without_javascript_a_file_is_sent(open_site: OpenSite, bucket: str, stack: Stack, file: Path) -> None:
+    site = open_site(java_script_enabled=False)
+    site.choose_file(bucket, file, part_count="2")
+    site.send()
+    site.page.wait_for_url("**/transfers/*-*/")
+    while site.page.locator("#transfer-state .state").inner_text() != "done":
+        site.page.wait_for_timeout(200)
+        site.page.reload()
+    assert stack.object_digest(bucket, "a file.bin") == digest_of(file)
+
+
+def test_without_javascript_a_refused_form_keeps_what_was_typed(open_site: OpenSite, bucket: str, file: Path) -> None:
+    site = open_site(java_script_enabled=False)
+    site.watcher.expect("status of 400")
+    site.choose_file(bucket, file, key="kept", part_size="1 byte")
+    site.send()
+    expect(site.page.get_by_role("alert").first).to_contain_text("Nothing was sent")
+    expect(site.page.locator("[name=key]")).to_have_value("kept")
+    expect(site.page.locator("#id_part_size_error, .field-error").first).to_be_visible()
+
+
+def test_upload_is_stopped_in_the_form(site: Site, bucket: str, stack: Stack, file: Path) -> None:
+    page = site.page
+    site.choose_file(bucket, file, key="stopped", part_size="5 MiB")
+    _slow_down(page, bytes_a_second=MIB)
+    site.send()
+    expect(page.locator("#sent-percent")).to_have_text(re.compile(r"^[1-9][0-9]? %$"))
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#form-errors")).to_contain_text("Cancelled. What had arrived is removed.")
+    with stack.signed_in() as operator:
+        transfer_id = _id_of(stack, "stopped")
+        operator.wait_for_state(transfer_id, "cancelled")
+    assert not (stack.staging / transfer_id).exists()
+    assert stack.uploads_in(bucket) == []
+
+
+@pytest.fixture
+def arriving(stack: Stack, bucket: str) -> Iterator[SlowForm]:
+    """A file of four parts of which three have come."""
+    with stack.signed_in() as operator:
+        form = SlowForm(operator, {"store": stack.store, "bucket": bucket, "key": "slow", "part-size": PART}, 4 * PART)
+        with form:
+            form.send(3 * PART + MIB)
+            yield form
+
+
+def test_transfer_is_cancelled_while_it_arrives(site: Site, bucket: str, stack: Stack, arriving: SlowForm) -> None:
+    page = site.page
+    transfer_id = wait_for("the transfer", lambda: _id_of(stack, "slow"))
+    page.goto("/transfers/")
+    expect(page.locator("#transfer-list")).to_contain_text("slow")
+    page.locator(f"#to-{transfer_id}").click()
+    expect(page.locator("#transfer-live")).to_contain_text("3 of 4 parts")
+    assert [key for key, _ in stack.uploads_in(bucket)] == ["slow"]
+    page.locator("summary", has_text="Cancel").click()
+    page.get_by_role("button", name="Cancel the transfer").click()
+    assert arriving.finish() == 409
+    site.wait_for_transfer("cancelled")
+    assert stack.uploads_in(bucket) == []
+    assert not (stack.staging / transfer_id).exists()
+
+
+def test_transfer_is_paused_and_resumed(site: Site, bucket: str, stack: Stack, file: Path) -> None:
+    stack.freeze("sender")
+    try:
+        site.choose_file(bucket, file, key="paused", part_size="5 MiB")
+        site.send()
+        site.wait_for_transfer("sending")
+        site.page.get_by_role("button", name="Pause").click()
+        site.wait_for_transfer("paused")
+    finally:
+        stack.thaw("sender")
+    site.page.get_by_role("button", name="Resume").click()
+    site.wait_for_transfer("done")
+    assert stack.object_digest(bucket, "paused") == digest_of(file)
+
+
+def test_failed_transfer_says_why_and_is_retried(site: Site, stack: Stack, bucket: str, file: Path) -> None:
+    page = site.page
+    site.watcher.expect("status of 502.* at .*/stores/moody/")
+    _add_store(page, stack, "moody", secret="not the secret")
+    site.choose_file(bucket, file, key="retried", part_size="5 MiB")
+    page.locator("[name=store]").select_option("moody")
+    site.send()
+    site.wait_for_transfer("failed")
+    expect(page.get_by_role("alert")).to_contain_text("The store does not accept the credentials.")
+    expect(page.get_by_role("alert")).to_contain_text("SignatureDoesNotMatch")
+    failed = page.url
+    page.goto("/")
+    expect(page.locator(".attention")).to_contain_text("retried")
+    page.goto("/stores/moody/edit/")
+    page.get_by_label("Secret key").fill(stack.swift.secret_key)
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_url("**/stores/moody/")
+    page.goto(failed)
+    page.get_by_role("button", name="Retry").click()
+    site.wait_for_transfer("done")
+    assert stack.object_digest(bucket, "retried") == digest_of(file)
+
+
+def _slow_down(page: Page, bytes_a_second: int) -> None:
+    """A slow line, so that there is progress to be seen."""
+    session = page.context.new_cdp_session(page)
+    conditions = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes_a_second}
+    session.send("Network.emulateNetworkConditions", conditions)
+
+
+def _id_of(stack: Stack, key: str) -> str:
+    import uuid
+
+    rows = stack.query("SELECT id FROM uploads_transfer WHERE key = ?", key)
+    return str(uuid.UUID(rows[0][0])) if rows else ""
+
+
+def _add_store(page: Page, stack: Stack, name: str, secret: str) -> None:
+    page.goto("/stores/new/")
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_label("Endpoint").fill(stack.swift.endpoint_url)
+    page.get_by_label("Region").fill(stack.swift.region)
+    page.get_by_label("Provider").select_option("swift")
+    page.get_by_label("Access key").fill(stack.swift.access_key)
+    page.get_by_label("Secret key").fill(secret)
+    page.get_by_role("button", name="Add").click()
+    page.wait_for_url(f"**/stores/{name}/")
