@@ -23,7 +23,7 @@ from uploads.services.browsing import head_object, provider_of
 from uploads.services.dispatch import dispatch
 from uploads.services.failures import NO_ERROR, WORDS
 from uploads.staging.disk import free_bytes, remove_folder
-from uploads.states import PartState, Phase, StoreUploadState, Want
+from uploads.states import LIVE_PHASES, PartState, Phase, StoreUploadState, Want
 
 
 class TransferRefused(ValueError):
@@ -90,6 +90,7 @@ def begin_transfer(actor: User, new: NewTransfer) -> Transfer:
         received_at=timezone.now(),
     )
     with transaction.atomic():
+        _check_twin(new)
         transfer.save(force_insert=True)
         audit.record_transfer(actor, "begun", transfer, size=new.size, replace=new.replace)
     return transfer
@@ -148,6 +149,21 @@ def _check_replacement(new: NewTransfer) -> None:
             f"An object of this key exists ({existing.facts.size} bytes, ETag {existing.facts.etag}). "
             "Confirm that it is to be replaced, or choose another key.",
             "replace",
+            409,
+        )
+
+
+def _check_twin(new: NewTransfer) -> None:
+    """A form sent twice is done once: no second transfer to a key while one is under way.
+
+    Call in the transaction that begins the transfer: the lock keeps two of them from looking at the same moment.
+    """
+    Store.objects.select_for_update().get(pk=new.store.pk)
+    live = Transfer.objects.filter(store=new.store, bucket=new.bucket, key=new.key, phase__in=LIVE_PHASES)
+    if live.exclude(wanted=Want.CANCEL).exists():
+        raise TransferRefused(
+            "A transfer to this key is under way already. Wait until it has ended, cancel it, or choose another key.",
+            "key",
             409,
         )
 
@@ -216,8 +232,9 @@ def can_retry(transfer: Transfer) -> bool:
 def fail_transfer(transfer_id: uuid.UUID, error: dict[str, str]) -> None:
     """Rest, with the reason; staged bytes stay until the transfer is retried or discarded."""
     with transaction.atomic():
-        rows = Transfer.objects.filter(pk=transfer_id, phase__in=(Phase.RECEIVING, Phase.SENDING, Phase.COMPLETING))
-        if rows.update(phase=Phase.FAILED, finished_at=timezone.now(), **leases.RELEASED, **error):
+        rows = Transfer.objects.filter(pk=transfer_id, phase__in=LIVE_PHASES)
+        # One that is being cancelled does not fail: the store misses what our own abort took from it.
+        if rows.exclude(wanted=Want.CANCEL).update(phase=Phase.FAILED, finished_at=timezone.now(), **leases.RELEASED, **error):
             transfer = Transfer.objects.select_related("store").get(pk=transfer_id)
             audit.record_transfer(None, "failed", transfer, **error)
 
