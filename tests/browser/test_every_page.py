@@ -132,6 +132,12 @@ def _brightness(page: Page) -> float:
     return found
 
 
+@pytest.fixture
+def calm_site(open_site: OpenSite) -> Site:
+    """For somebody who asked for less motion: nothing has to be waited for before it is looked at."""
+    return open_site(reduced_motion="reduce")
+
+
 class Keyboard:
     """Somebody without a mouse."""
 
@@ -187,10 +193,10 @@ def test_first_tab_leads_past_the_header(page: Page) -> None:
     expect(page.locator("#content")).to_be_focused()
 
 
-def test_upload_is_aborted_by_keyboard_alone(site: Site, stack: Stack) -> None:
+def test_upload_is_aborted_by_keyboard_alone(calm_site: Site, stack: Stack) -> None:
     bucket = stack.new_bucket()
     stack.client.create_multipart_upload(bucket, "dir/by-keyboard")
-    page, keyboard = site.page, Keyboard(site.page)
+    site, page, keyboard = calm_site, calm_site.page, Keyboard(calm_site.page)
     site.open_listing(bucket)
     for name in ("Folders", "dir/", "by-keyboard", "Abort…"):
         keyboard.tab_to(page.get_by_role("link", name=name))
@@ -201,11 +207,11 @@ def test_upload_is_aborted_by_keyboard_alone(site: Site, stack: Stack) -> None:
     assert stack.uploads_in(bucket) == []
 
 
-def test_selection_is_aborted_by_keyboard_alone(site: Site, stack: Stack) -> None:
+def test_selection_is_aborted_by_keyboard_alone(calm_site: Site, stack: Stack) -> None:
     bucket = stack.new_bucket()
     for key in ("a", "b"):
         stack.client.create_multipart_upload(bucket, key)
-    page, keyboard = site.page, Keyboard(site.page)
+    site, page, keyboard = calm_site, calm_site.page, Keyboard(calm_site.page)
     site.open_listing(bucket)
     keyboard.tab_to(page.get_by_label("Select all on this page"))
     keyboard.press("Space")
@@ -218,10 +224,10 @@ def test_selection_is_aborted_by_keyboard_alone(site: Site, stack: Stack) -> Non
     assert stack.uploads_in(bucket) == []
 
 
-def test_upload_is_completed_by_keyboard_alone(site: Site, stack: Stack, tmp_path: Path) -> None:
+def test_upload_is_completed_by_keyboard_alone(calm_site: Site, stack: Stack, tmp_path: Path) -> None:
     bucket = stack.new_bucket()
     upload_id = stack.begin_upload(bucket, "gap", {2: 10}, tmp_path / "part")
-    page, keyboard = site.page, Keyboard(site.page)
+    site, page, keyboard = calm_site, calm_site.page, Keyboard(calm_site.page)
     site.open_upload(bucket, "gap", upload_id)
     keyboard.tab_to(page.get_by_role("link", name="Complete…"))
     keyboard.follow()
@@ -233,10 +239,10 @@ def test_upload_is_completed_by_keyboard_alone(site: Site, stack: Stack, tmp_pat
     assert stack.object_digest(bucket, "gap")[0] == 10
 
 
-def test_file_is_sent_by_keyboard_alone(site: Site, stack: Stack, tmp_path: Path) -> None:
+def test_file_is_sent_by_keyboard_alone(calm_site: Site, stack: Stack, tmp_path: Path) -> None:
     bucket = stack.new_bucket()
     (tmp_path / "typed").write_bytes(b"bytes")
-    page, keyboard = site.page, Keyboard(site.page)
+    site, page, keyboard = calm_site, calm_site.page, Keyboard(calm_site.page)
     page.goto("/")
     keyboard.tab_to(page.get_by_role("link", name="New transfer"))
     keyboard.follow()

@@ -34,6 +34,7 @@ class SlowForm:
     ) -> None:
         fields = {"csrfmiddlewaretoken": operator.csrf_token, **fields}
         head = form_head(fields, "slow.bin")
+        self.head_size = len(head)
         self.sent = 0
         self._size = size
         self._connection = http.client.HTTPConnection(urlsplit(operator.url).netloc, timeout=PATIENCE)
@@ -57,6 +58,10 @@ class SlowForm:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
         self._connection.close()
 
     def send(self, count: int) -> None:

@@ -92,16 +92,23 @@ class Stack:
 
     def stop(self, name: str) -> None:
         """SIGTERM, and wait until the part has ended by itself."""
-        process = self._processes.pop(name)
-        process.terminate()
-        process.wait(PATIENCE)
+        self.terminate(name)
+        self.wait_for_end(name)
+
+    def terminate(self, name: str) -> None:
+        self._processes[name].terminate()
+
+    def wait_for_end(self, name: str) -> None:
+        self._processes.pop(name).wait(PATIENCE)
 
     def freeze(self, name: str) -> None:
         """The part lives and does nothing: whoever asks it waits."""
         self._signal(name, signal.SIGSTOP)
 
     def thaw(self, name: str) -> None:
-        self._signal(name, signal.SIGCONT)
+        """Go on; a part that was not frozen, or is dead, does not mind."""
+        if name in self._processes:
+            self._signal(name, signal.SIGCONT)
 
     def tree(self, name: str) -> list[psutil.Process]:
         """The process of a part, then those below it."""
