@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import IO, Self
@@ -70,11 +71,14 @@ class SlowForm:
             self._connection.send(block)
             self.sent += len(block)
 
-    def send_file(self, file: IO[bytes]) -> None:
-        """Send a whole file."""
+    def send_file(self, file: IO[bytes]) -> str:
+        """Send this file instead, to its end; the transfer's id."""
         while block := file.read(MIB):
             self._connection.send(block)
-            self.sent += len(block)
+        self._connection.send(FORM_TAIL)
+        answer = json.load(self.answer())
+        assert "id" in answer, answer
+        return str(answer["id"])
 
     def finish(self) -> int:
         """Send what is left, and the closing boundary; the answer's status."""

@@ -49,7 +49,7 @@ class Login:
     password: str
 
 
-def wait_for(what: str, look: Callable[[], T], seconds: float = PATIENCE) -> T:
+def wait_for(what: str, look: Callable[[], T | None], seconds: float = PATIENCE) -> T:
     """Look until something true is seen, and give that."""
     deadline = time.monotonic() + seconds
     while not (seen := look()):
@@ -295,15 +295,14 @@ class Operator:
         found: dict[str, Any] = self.get_json(f"/transfers/{transfer_id}/")
         return found
 
-    def wait_for_state(self, transfer_id: str, *states: str) -> dict[str, Any]:
+    def wait_for_state(self, transfer_id: str, *states: str, seconds: float = PATIENCE) -> dict[str, Any]:
         """Wait until a transfer is in one of these states."""
-        return (
-            wait_for(
-                f"transfer {transfer_id} in {states}",
-                lambda: found if (found := self.transfer(transfer_id))["state"] in states else None,
-            )
-            or {}
-        )
+
+        def look() -> dict[str, Any] | None:
+            found = self.transfer(transfer_id)
+            return found if found["state"] in states else None
+
+        return wait_for(f"transfer {transfer_id} in {states}", look, seconds)
 
 
 def part_bytes(number: int, size: int) -> bytes:

@@ -1,0 +1,73 @@
+"""1 GiB: through the browser's form, staging and the workers until done, compared with boto3 and the AWS CLI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from boto3.s3.transfer import TransferConfig
+
+from benchmarks import rounds
+from tests.system.sending import SlowForm
+from tests.system.stack import MIB, Operator, Stack
+
+SIZE = 1024 * MIB
+ROUNDS = 3
+BOTO3_PART = 8 * MIB
+"""boto3's own default; Partway chooses its part size by itself."""
+
+
+def run(stack: Stack, scratch: Path) -> bool:
+    file = scratch / "file"
+    write_random(file, SIZE)
+    bucket = stack.new_bucket()
+    with stack.signed_in() as operator:
+        parts: set[int] = set()
+
+        def through_partway(number: int) -> None:
+            transfer_id = send(stack, operator, bucket, f"partway-{number}", file)
+            transfer = operator.wait_for_state(transfer_id, "done", "failed", seconds=600)
+            assert transfer["state"] == "done", transfer["error"]
+            parts.add(transfer["parts"]["count"])
+
+        def by_boto3(number: int) -> None:
+            config = TransferConfig(multipart_threshold=BOTO3_PART, multipart_chunksize=BOTO3_PART)
+            stack.s3.upload_file(str(file), bucket, f"boto3-{number}", Config=config)
+
+        def by_aws_cli(number: int) -> None:
+            aws_cli(stack, "s3", "cp", "--quiet", str(file), f"s3://{bucket}/aws-{number}")
+
+        def clean(number: int) -> None:
+            for name in ("partway", "boto3", "aws"):
+                stack.s3.delete_object(Bucket=bucket, Key=f"{name}-{number}")
+
+        ways: dict[str, rounds.Way] = {"boto3 upload_file": by_boto3, "Partway": through_partway}
+        if shutil.which("aws"):
+            ways["aws s3 cp"] = by_aws_cli
+        else:
+            print("The AWS CLI is not on PATH: left out.")
+        seconds = rounds.measure(ways, ROUNDS, after=clean)
+    rounds.show(seconds, "boto3 upload_file", amount=SIZE / MIB, unit="MiB")
+    print(f"Partway sent {parts.pop()} parts. Each byte went over HTTP twice, and to the disk and back in between.")
+    return True
+
+
+def aws_cli(stack: Stack, *arguments: str) -> None:
+    keys = {"AWS_ACCESS_KEY_ID": stack.swift.access_key, "AWS_SECRET_ACCESS_KEY": stack.swift.secret_key}
+    argv = ["aws", "--endpoint-url", stack.swift.endpoint_url, "--region", stack.swift.region, *arguments]
+    subprocess.run(argv, env={**os.environ, **keys}, check=True)
+
+
+def write_random(file: Path, size: int) -> None:
+    with file.open("wb") as out:
+        for _ in range(size // MIB):
+            out.write(os.urandom(MIB))
+
+
+def send(stack: Stack, operator: Operator, bucket: str, key: str, file: Path, **fields: object) -> str:
+    """Send a file through the form as a browser does, never holding more than a block of it; the transfer's id."""
+    form = {"store": stack.store, "bucket": bucket, "key": key, **fields}
+    with SlowForm(operator, form, file.stat().st_size) as sending, file.open("rb") as body:
+        return sending.send_file(body)
