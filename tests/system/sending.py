@@ -31,10 +31,15 @@ class SlowForm:
     """One POST of the form whose file is sent as far as the test says. Leaving the block closes the connection."""
 
     def __init__(
-        self, operator: Operator, fields: Mapping[str, object], size: int, headers: Mapping[str, str] | None = None
+        self,
+        operator: Operator,
+        fields: Mapping[str, object],
+        size: int,
+        headers: Mapping[str, str] | None = None,
+        filename: str = "slow.bin",
     ) -> None:
         fields = {"csrfmiddlewaretoken": operator.csrf_token, **fields}
-        head = form_head(fields, "slow.bin")
+        head = form_head(fields, filename)
         self.head_size = len(head)
         self.sent = 0
         self._size = size

@@ -1,0 +1,142 @@
+"""The pictures of docs/screenshots, taken from the running product: `python -m benchmarks.screenshots [FOLDER]`.
+
+A stack with the demo bucket of a first start, a transfer that is held half way, and Chromium.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from playwright.sync_api import Browser, ViewportSize, expect
+
+from local import demo, installation
+from tests.browser.conftest import launched
+from tests.browser.site import Site
+from tests.browser.watching import Watcher
+from tests.system.sending import SlowForm
+from tests.system.stack import MIB, Operator, Stack, running, wait_for
+
+FOLDER = installation.PROJECT / "docs" / "screenshots"
+BUCKET = installation.BUCKET
+
+PART = 8 * MIB
+PARTS = 48
+LIVE_KEY = "video/masters/trailer-4k.mov"
+FINISHED = ("exports/customers-2026-11.csv", "photos/Zürich/Bahnhof.jpg", "logs/web-1/2026-11-24.log.gz")
+
+DESK = ViewportSize(width=1440, height=900)
+PHONE = ViewportSize(width=390, height=844)
+
+BEFORE_THE_COLOURFUL = "backups/2026-10/db-31.dump"
+"""After this key the listing has several uploads of one key, a double slash and a space."""
+
+
+def main(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="partway-pictures-") as temporary:
+        scratch = Path(temporary)
+        with running(scratch / "var") as stack, stack.signed_in() as operator, launched() as browser:
+            demo.seed(stack.client, BUCKET, scratch / "seed", _quietly)
+            for key in FINISHED:
+                done = operator.send_file(stack.store, BUCKET, key, bytes(300_000))
+                operator.wait_for_state(done, "done")
+            with half_way(stack, operator) as live:
+                Camera(browser, stack, folder, live, scratch).take_all()
+
+
+def _quietly(_done: int, _total: int) -> None:
+    pass
+
+
+@contextmanager
+def half_way(stack: Stack, operator: Operator) -> Iterator[str]:
+    """A transfer whose parts are in every state, and stay so: its id."""
+    fields = {"store": stack.store, "bucket": BUCKET, "key": LIVE_KEY, "part-size": PART}
+    with SlowForm(operator, fields, PARTS * PART, filename="trailer-4k.mov") as form:
+        form.send(2 * PART)
+        rows = wait_for("the transfer", lambda: operator.get_json("/transfers/?state=sending")["transfers"])
+        live = str(rows[0]["id"])
+        form.send(20 * PART)
+        wait_for("half of the parts", lambda: operator.transfer(live)["parts"]["sent"] >= 20)
+        stack.freeze("store-object")
+        form.send(10 * PART)
+        wait_for("staged parts", lambda: operator.transfer(live)["parts"]["received"] >= 31)
+        yield live
+        stack.thaw("store-object")
+
+
+class Camera:
+    def __init__(self, browser: Browser, stack: Stack, folder: Path, live: str, scratch: Path) -> None:
+        self._browser = browser
+        self._stack = stack
+        self._folder = folder
+        self._live = live
+        self._scratch = scratch
+        self._state: Any = None
+
+    def take_all(self) -> None:
+        uploads = f"/stores/{self._stack.store}/{BUCKET}/uploads/"
+        desk = self._open(DESK)
+        self._take(desk, "overview", "/")
+        self._take(desk, "transfer", f"/transfers/{self._live}/")
+        self._new_transfer(desk)
+        phone = self._open(PHONE, color_scheme="dark", device_scale_factor=2)
+        self._take(phone, "transfer-phone", f"/transfers/{self._live}/")
+        # From here on the store is asked for objects.
+        self._stack.thaw("store-object")
+        self._uploads(desk, "uploads")
+        self._uploads(self._open(DESK, color_scheme="dark"), "uploads-dark")
+        self._take(desk, "upload", uploads + self._named("detail", demo.GAP_KEY))
+        self._take(desk, "complete", uploads + self._named("complete", demo.READY_KEY), full_page=True)
+
+    def _open(self, size: ViewportSize, **options: Any) -> Site:
+        context = self._browser.new_context(
+            base_url=self._stack.url, viewport=size, storage_state=self._state, reduced_motion="reduce", **options
+        )
+        site = Site(context.new_page(), self._stack, Watcher(context))
+        if self._state is None:
+            site.sign_in()
+            self._state = context.storage_state()
+        return site
+
+    def _take(self, site: Site, name: str, path: str, *, full_page: bool = False) -> None:
+        site.page.goto(path)
+        self._snap(site, name, full_page=full_page)
+
+    def _snap(self, site: Site, name: str, *, full_page: bool = False) -> None:
+        # What is fetched after the page: rows in view, the picture of all parts, the states of stores.
+        expect(site.page.get_by_text("asking…")).to_have_count(0)
+        site.page.wait_for_timeout(1500)
+        site.page.screenshot(path=self._folder / f"{name}.png", full_page=full_page)
+        site.watcher.check()
+
+    def _uploads(self, site: Site, name: str) -> None:
+        site.open_listing(BUCKET, key_marker=BEFORE_THE_COLOURFUL)
+        for number in (1, 2):
+            site.row("backups/nightly.tar").nth(number).get_by_role("checkbox").check()
+        site.page.mouse.click(2, 400)  # Nothing in the picture has the focus.
+        self._snap(site, name)
+
+    def _new_transfer(self, site: Site) -> None:
+        file = self._scratch / "interview-day-2.mov"
+        with file.open("wb") as empty:
+            empty.truncate(1536 * MIB)
+        fields = {"prefix": "video/raw/", "metadata": "project: harbour\ncamera: B", "storage_class": "STANDARD"}
+        site.choose_file(BUCKET, file, part_size="32 MiB", **fields)
+        expect(site.page.locator("#plan")).to_contain_text("48 parts")
+        self._snap(site, "new-transfer")
+
+    def _named(self, page: str, key: str) -> str:
+        """The query of the newest upload of a key."""
+        found = [upload_id for name, upload_id in self._stack.uploads_in(BUCKET) if name == key]
+        return f"{page}/?key={quote(key, safe='')}&upload-id={found[0]}"
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
