@@ -25,7 +25,7 @@ BROWSER_LIBRARIES := node_modules/.package-lock.json
 # Checks and tests need settings of their own, and no installation.
 CHECK_ENV := PARTWAY_VAR=/nonexistent SECRET_KEY=check CREDENTIALS_KEYS=Kx0MZ1y0Sx5F5jrm2l9vT3m3s0kTn4u6fJm9p7D2ZbE=
 
-.PHONY: help run test check bench clean chromium
+.PHONY: help run test check bench screenshots clean chromium
 
 help:
 	@sed -n 's/^# \?//p; /^$$/q' Makefile
@@ -47,6 +47,10 @@ check: $(DEVELOPMENT) $(BROWSER_LIBRARIES)
 
 bench: $(DEVELOPMENT) $(BROWSER_LIBRARIES)
 	@exec $(PY) -m benchmarks $(BENCH_ARGS)
+
+# The pictures of the README, from the running product.
+screenshots: $(DEVELOPMENT) $(BROWSER_LIBRARIES) chromium
+	@exec $(PY) -m benchmarks.screenshots
 
 clean:
 	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
