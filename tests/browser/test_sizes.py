@@ -46,6 +46,7 @@ def test_object_is_the_file(
     site.choose_file(bucket, path, part_size=part_size)
     site.send()
     transfer_id = site.wait_for_transfer("done")
+    path.unlink()
     assert stack.object_digest(bucket, "file") == (size, expected)
     [(planned,)] = stack.query("SELECT part_count FROM uploads_transfer WHERE id = ?", transfer_id.replace("-", ""))
     assert planned > 1 if parts is None else planned == parts

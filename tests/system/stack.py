@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -338,3 +339,5 @@ def running(var: Path) -> Iterator[Stack]:
         yield stack
     finally:
         stack.stop_all()
+        # Logs and database stay, to be looked at after a failure; the store's gigabytes do not.
+        shutil.rmtree(plan.store.folder / "devices")
