@@ -234,7 +234,9 @@ def fail_transfer(transfer_id: uuid.UUID, error: dict[str, str]) -> None:
     with transaction.atomic():
         rows = Transfer.objects.filter(pk=transfer_id, phase__in=LIVE_PHASES)
         # One that is being cancelled does not fail: the store misses what our own abort took from it.
-        if rows.exclude(wanted=Want.CANCEL).update(phase=Phase.FAILED, finished_at=timezone.now(), **leases.RELEASED, **error):
+        if rows.exclude(wanted=Want.CANCEL).update(
+            phase=Phase.FAILED, finished_at=timezone.now(), **leases.RELEASED, **error
+        ):
             transfer = Transfer.objects.select_related("store").get(pk=transfer_id)
             audit.record_transfer(None, "failed", transfer, **error)
 
