@@ -37,6 +37,14 @@ STAGING_QUOTA: int = env.int("STAGING_QUOTA", 0)
 """Bytes all staged parts together may take on this node; 0: only the free disk limits them."""
 STAGING_FREE_FLOOR: int = env.int("STAGING_FREE_FLOOR", 512 * 1024**2)
 """Bytes of the staging disk that are never used."""
+STAGING_EXPIRY: int = env.int("STAGING_EXPIRY", 24 * 3600)
+"""Seconds after its last byte from the browser until a file that never came whole is cleaned away."""
+RECEIVE_STALL_SECONDS: float = env.float("RECEIVE_STALL_SECONDS", 30)
+"""Seconds without a byte until a body's connection is given up; what came is kept, and another may go on."""
+RECEIVE_LEAST_RATE: int = env.int("RECEIVE_LEAST_RATE", 1024)
+"""Bytes a second, over a stall's length, below which a body counts as stalled."""
+RECEIVE_SLOTS: int = env.int("RECEIVE_SLOTS", 40)
+"""Bodies taken at a time; pages have the rest of the web server's threads to themselves."""
 
 DATABASES = {"default": env.dj_db_url("DATABASE_URL", f"sqlite:///{VAR_DIR / 'db.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
@@ -123,11 +131,13 @@ STATICFILES_DIRS = [
     BASE_DIR / "static",
     ("tabler", NODE_MODULES / "@tabler/core/dist/css"),
     ("htmx", NODE_MODULES / "htmx.org/dist"),
+    ("uppy", NODE_MODULES / "uppy/dist"),
+    ("hash-wasm", NODE_MODULES / "hash-wasm/dist"),
 ]
 ICONS_DIR = NODE_MODULES / "@tabler/icons/icons"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "dashboard.static_files.StaticFiles"},
 }
 WHITENOISE_USE_FINDERS = DEBUG
 # Source maps are fetched by developer tools only, and take longer to compress than everything else together.

@@ -9,17 +9,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
+from django.contrib.auth.models import User
 
 from uploads.access import visible_stores
 from uploads.models import Store
 from uploads.objectstore.errors import NotSent
 from uploads.objectstore.keys import check_bucket, check_key, metadata_headers
+from uploads.services.promises import parse_digest
+from uploads.services.transfers import NewTransfer
 
 if TYPE_CHECKING:
     from uploads.access import AnyUser
 
-MAX_METADATA_BYTES = 2048 - 64
-"""S3 takes 2 KB of names and values; 64 bytes are kept for what Partway itself writes there (the transfer's id)."""
+MAX_METADATA_BYTES = 2048 - 160
+"""S3 takes 2 KB of names and values; 160 bytes are kept for what Partway itself writes there: id and SHA-256."""
 
 RESERVED_METADATA = "partway-"
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
@@ -47,6 +50,31 @@ class NewTransferValues:
     part_count: int | None
     replace: bool
     filename: str
+    verify: str
+    sha256: str
+    fingerprint: str
+
+    def new_transfer(self, owner: User, size: int, *, resumable: bool = False) -> NewTransfer:
+        """What the services begin, for a file of `size` bytes."""
+        return NewTransfer(
+            owner=owner,
+            store=self.store,
+            bucket=self.bucket,
+            key=self.key,
+            size=size,
+            filename=self.filename,
+            content_type=self.content_type,
+            storage_class=self.storage_class,
+            metadata=dict(self.metadata),
+            part_size=self.part_size,
+            part_count=self.part_count,
+            replace=self.replace,
+            resumable=resumable,
+            fingerprint=self.fingerprint if resumable else "",
+            # Only a browser that sends piece by piece can tell a digest at the end.
+            verify_sha256=bool(self.sha256) or (resumable and self.verify == "sha256"),
+            promised_sha256=self.sha256,
+        )
 
 
 def text_input(**attrs: str) -> forms.TextInput:
@@ -121,6 +149,18 @@ class NewTransferForm(forms.Form):
         widget=forms.CheckboxInput(attrs={"class": "form-check-input"}),
     )
     filename = forms.CharField(required=False, strip=False, max_length=1024, widget=forms.HiddenInput())
+    verify = forms.ChoiceField(
+        choices=[("", "No"), ("sha256", "Compute it here while sending")],
+        required=False,
+        widget=forms.Select(attrs={"class": "form-select"}),
+    )
+    sha256 = forms.CharField(
+        required=False,
+        label="SHA-256",
+        widget=text_input(spellcheck="false", placeholder="64 hexadecimal digits", **{"class": "form-control mono"}),
+        help_text="The file's digest, where you know it: a file that arrives with another is not completed.",
+    )
+    fingerprint = forms.CharField(required=False, max_length=128, widget=forms.HiddenInput())
 
     def __init__(
         self, *, user: AnyUser, data: Mapping[str, Any] | None = None, initial: Mapping[str, str] | None = None
@@ -155,6 +195,12 @@ class NewTransferForm(forms.Form):
 
     def clean_metadata(self) -> dict[str, str]:
         return parse_metadata(self.cleaned_data["metadata"])
+
+    def clean_sha256(self) -> str:
+        try:
+            return parse_digest(self.cleaned_data["sha256"])
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
 
     def clean_part_size(self) -> int | None:
         return parse_part_size(self.cleaned_data["part_size"])

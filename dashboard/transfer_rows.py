@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Q
+from django.urls import reverse
 
 from uploads.models import Transfer
-from uploads.selectors import TransferProgress, progress_of
+from uploads.objectstore.checksums import as_store_writes_it
+from uploads.selectors import TransferProgress, progress_of, why_waiting
 from uploads.services.transfers import can_retry
 from uploads.states import Phase, TransferState, Want, shown_state
 
@@ -27,10 +29,21 @@ SPOKEN = {
 }
 
 
+CRC64_NAMES = {"nvme": ("CRC-64/NVME", "base64"), "ecma": ("CRC-64/ECMA", "decimal")}
+
+
 @dataclass(frozen=True, slots=True)
 class TransferRow:
     transfer: Transfer
     progress: TransferProgress
+
+    @property
+    def waiting(self) -> str:
+        return why_waiting(self.transfer)
+
+    @property
+    def crc64(self) -> dict[str, str] | None:
+        return crc64_json(self.transfer)
 
     @property
     def state(self) -> TransferState:
@@ -71,7 +84,15 @@ class TransferRow:
     def seen(self) -> str:
         """Names what changes seldom (state, facts, error): while it stays, a poll brings only the moving part."""
         transfer = self.transfer
-        facts = (self.state, self.progress.upload_id, transfer.etag, transfer.verified, transfer.error)
+        facts = (
+            self.state,
+            self.progress.upload_id,
+            transfer.etag,
+            transfer.verified,
+            transfer.error,
+            self.waiting,
+            transfer.sha256,
+        )
         return f"{zlib.crc32(repr(facts).encode()):08x}"
 
     @property
@@ -133,4 +154,21 @@ def transfer_json(row: TransferRow) -> dict[str, Any]:
         },
         "upload_id": progress.upload_id,
         "error": row.transfer.error,
+        "store": row.transfer.store.name,
+        "bucket": row.transfer.bucket,
+        "key": row.transfer.key,
+        "url": reverse("transfer", args=[row.transfer.pk]),
+        "waiting": row.waiting or None,
+        "crc64": crc64_json(row.transfer),
+        "sha256": row.transfer.sha256 or None,
     }
+
+
+def crc64_json(transfer: Transfer) -> dict[str, str] | None:
+    """The whole object's CRC-64: which one, its hexadecimal digits, and as the store's own tools write it."""
+    algorithm, _, digits = transfer.crc64.partition(":")
+    if not digits:
+        return None
+    name, stores = CRC64_NAMES[algorithm]
+    written = as_store_writes_it("ecma" if algorithm == "ecma" else "nvme", int(digits, 16))
+    return {"algorithm": name, "value": digits, stores: written}

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 
 ADMIN = "admin"
 
-UNUSED = ["tabler-*", "tabler.rtl*", "tabler.css*", "htmx.js", "htmx.[ace]*", "ext", "*.d.ts"]
+UNUSED = [
+    *("tabler-*", "tabler.rtl*", "tabler.css*", "htmx.js", "htmx.[ace]*", "ext", "*.d.ts", "README.md"),
+    *("uppy.css*", "uppy.min.css", "uppy.min.mjs*"),
+    # Of hash-wasm only sha256.umd.min.js is used.
+    *("[!s]*.umd.min.js", "s[!h]*.umd.min.js", "sha[!2]*.umd.min.js", "sha224*", "*.umd.js", "*.esm*.js", "lib"),
+]
 """Parts of the packages that no page uses: some name pictures that are not there, and compressing them takes long."""
 
 

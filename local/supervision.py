@@ -32,14 +32,8 @@ class Part:
 
 
 def web(host: str, port: int) -> Part:
-    """One process with threads: bodies stream to the view with the socket as backpressure, at no limit of size.
-
-    A thread is busy as long as a browser sends, so there are many. A dead worker process ends granian (it is not
-    told to respawn it), so that supervisor starts both again and says so.
-    """
-    argv = [sys.executable, "-m", "granian", "--interface", "wsgi", "--http", "1", "--no-ws", "--workers", "1"]
-    argv += ["--blocking-threads", "64", "--backpressure", "64", "--workers-kill-timeout", "15"]
-    argv += ["--host", host, "--port", str(port), "dashboard.wsgi:application"]
+    """One process with threads: bodies stream to the view with the socket as backpressure, at no limit of size."""
+    argv = [sys.executable, "-m", "dashboard.server", "--host", host, "--port", str(port)]
     return Part("web", argv, priority=50, stop_seconds=20)
 
 

@@ -69,6 +69,11 @@ def get_transfer(user: AnyUser, transfer_id: uuid.UUID) -> Transfer:
     return transfer
 
 
+def own_transfer(user: AnyUser, transfer_id: uuid.UUID) -> Transfer | None:
+    """The bytes of a file are its operator's alone: nobody else sends them, whatever their role."""
+    return Transfer.objects.select_related("store").filter(pk=transfer_id, owner=operator(user)).first()
+
+
 def visible_operations(user: AnyUser) -> QuerySet[Operation]:
     """Operations concern uploads that every operator sees, so every operator sees them."""
     return Operation.objects.filter(store__in=visible_stores(user)).select_related("store", "actor")

@@ -19,13 +19,14 @@ class PlanRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a provider allows (sizes in bytes)."""
+    """What a provider allows, and how far staging bounds it (sizes in bytes)."""
 
     min_part_size: int
     max_part_size: int
     max_parts: int
     max_object_size: int
     equal_parts: bool = False
+    preferred_part_size: int = PREFERRED_PART_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def plan_parts(size: int, limits: Limits, *, part_size: int | None = None, part_
 
 def choose_part_size(size: int, limits: Limits) -> int:
     """The preferred part size, doubled until the parts are few enough, within what the store allows."""
-    chosen = min(max(PREFERRED_PART_SIZE, limits.min_part_size), limits.max_part_size)
+    chosen = min(max(limits.preferred_part_size, limits.min_part_size), limits.max_part_size)
     while -(-size // chosen) > limits.max_parts and chosen < limits.max_part_size:
         chosen = min(chosen * 2, limits.max_part_size)
     return chosen
@@ -108,7 +109,10 @@ def _check(plan: Plan, limits: Limits) -> None:
         )
     largest = max(plan.part(1).size, plan.part(plan.part_count).size)
     if largest > limits.max_part_size:
-        raise PlanRefused(f"A part would have {largest} bytes; this store takes at most {limits.max_part_size}.")
+        raise PlanRefused(
+            f"A part would have {largest} bytes; at most {limits.max_part_size} are possible, by the limits of the "
+            "store and of staging here."
+        )
     if plan.part_count > 1 and plan.part_size < limits.min_part_size:
         raise PlanRefused(
             f"Parts of {plan.part_size} bytes are too small: this store wants at least {limits.min_part_size} bytes "

@@ -20,6 +20,11 @@ from uploads.states import ACTIVE_ITEM_STATES, LIVE_PHASES, ItemState, PartState
 RATE_WINDOW = timedelta(seconds=30)
 """Rates are averages over what moved in this time."""
 
+SILENT_AFTER = timedelta(seconds=20)
+"""A browser that has sent nothing for so long is probably gone."""
+
+ROOM_WANTED_LATELY = timedelta(minutes=1)
+
 ATTENTION_WINDOW = timedelta(days=7)
 """How long a failed operation is shown as needing attention; a failed transfer is until it is retried or discarded."""
 
@@ -75,6 +80,49 @@ def progress_of(transfers: Sequence[Transfer]) -> dict[uuid.UUID, TransferProgre
         transfer.pk: _progress(transfer, rows.get(transfer.pk), uploads.get(transfer.pk, ""), now)
         for transfer in transfers
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A file that a browser has: the key it shall get, its size in bytes, and what names its content."""
+
+    key: str
+    size: int
+    fingerprint: str
+
+
+def find_known(user: AnyUser, store: Store, bucket: str, files: Sequence[Chosen]) -> list[tuple[Transfer, int]]:
+    """The operator's own transfers that these files go on with, and the bytes that each has received."""
+    wanted = {(each.key, each.size, each.fingerprint) for each in files if each.fingerprint}
+    found = unfinished(user).filter(store=store, bucket=bucket, fingerprint__in={each[2] for each in wanted})
+    known = [each for each in found if (each.key, each.size, each.fingerprint) in wanted]
+    progress = progress_of(known)
+    return [(each, progress[each.pk].bytes_received) for each in known]
+
+
+def unfinished(user: AnyUser) -> QuerySet[Transfer]:
+    """One's own transfers that the same file, chosen again, goes on with."""
+    mine = Transfer.objects.filter(owner=access.operator(user), resumable=True)
+    return mine.filter(phase__in=LIVE_PHASES | {Phase.FAILED}).exclude(wanted=Want.CANCEL).select_related("store")
+
+
+def waiting_for_their_file(user: AnyUser, limit: int = 50) -> list[Transfer]:
+    """Those of them whose browser is gone: no byte has come for a while."""
+    silent = timezone.now() - SILENT_AFTER
+    return list(unfinished(user).filter(all_received=False, received_at__lt=silent)[:limit])
+
+
+def why_waiting(transfer: Transfer) -> str:
+    """Why a transfer does not move, in a sentence; '' where it does, or has ended."""
+    now = timezone.now()
+    if transfer.phase not in LIVE_PHASES or transfer.wanted != Want.RUN:
+        return ""
+    if transfer.room_wanted_at and now - transfer.room_wanted_at < ROOM_WANTED_LATELY:
+        return "Staging is full: it goes on by itself when parts have left for the store."
+    arriving = transfer.resumable and not transfer.all_received
+    if arriving and (transfer.received_at or transfer.created_at) < now - SILENT_AFTER:
+        return "No byte comes from the browser: choose the same file again to go on."
+    return ""
 
 
 def _part_sums(ids: Sequence[uuid.UUID], now: datetime) -> Iterable[Mapping[str, Any]]:

@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import NoReturn
 
 from django.contrib.auth.models import User
-from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
-from django.middleware.csrf import CsrfViewMiddleware
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils.datastructures import MultiValueDict
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
+from dashboard.bodies import NoSlot, open_body, receiving_slot
+from dashboard.csrf import check_csrf
 from dashboard.jsonapi import wants_json
 from dashboard.transfer_forms import NewTransferForm
 from dashboard.views.new_transfer_form import render_form, show
 from uploads.access import operator
 from uploads.models import Transfer
-from uploads.services.receiving import Receiver, ReceivingStopped, WrongLength
+from uploads.services.receiving import NoRoom, Receiver, ReceivingStopped, WrongLength
 from uploads.services.transfers import NewTransfer, TransferRefused, begin_transfer
+from uploads.staging.body import BodyEnded
 from uploads.staging.form_body import BadBody, FormBody
 
 log = logging.getLogger(__name__)
 
-DRAIN_BYTES = 32 * 1024**2
-"""Of a refused form this much is still read: a browser shows the answer only once it could send what it was sending."""
+FIRST_PATIENCE_SECONDS = 5.0
+"""How long before the file is read; without room by then the form is refused."""
+ROOM_PATIENCE_SECONDS = 600.0
+"""How long a sender is kept waiting for room in staging, by not reading: a form cannot be resumed."""
 
 
 class FormRefused(Exception):
@@ -40,24 +42,30 @@ class FormRefused(Exception):
         self.code = code
 
 
-@csrf_exempt  # Django would read the whole body to find the token; _check_origin does it once the fields are here.
+@csrf_exempt  # Django would read the whole body to find the token; check_csrf does it once the fields are here.
 @require_http_methods(["GET", "HEAD", "POST"])
 def new_transfer(request: HttpRequest) -> HttpResponse:
     """GET shows the form. POST takes it: 303 to the transfer, or 201 as JSON."""
     if request.method != "POST":
         return show(request)
-    user = operator(request.user)
-    fields: dict[str, str] = {}
-    body = None
     try:
-        body = _open_body(request)
+        with receiving_slot():
+            return _take(request, operator(request.user))
+    except NoSlot as error:
+        return _refused(request, {}, FormRefused({"": str(error)}, 503, "Busy"))
+
+
+def _take(request: HttpRequest, user: User) -> HttpResponse:
+    fields: dict[str, str] = {}
+    try:
+        body = _form_body(request)
         fields = body.read_fields()
-        forbidden = _check_origin(request, fields)
+        forbidden = check_csrf(request, fields)
         if forbidden is not None:
             return forbidden
-        transfer = begin_transfer(user, _checked(user, fields, body))
+        transfer = begin_transfer(_checked(user, fields, body))
         _receive(transfer, body)
-    except BadBody as error:
+    except (BadBody, BodyEnded) as error:
         refusal = FormRefused({"": str(error)}, code="IncompleteBody")
     except TransferRefused as error:
         refusal = FormRefused({error.field: error.message}, error.status)
@@ -65,28 +73,14 @@ def new_transfer(request: HttpRequest) -> HttpResponse:
         refusal = error
     else:
         return _created(request, transfer)
-    if body is not None:
-        body.drain(DRAIN_BYTES)
     return _refused(request, fields, refusal)
 
 
-def _open_body(request: HttpRequest) -> FormBody:
+def _form_body(request: HttpRequest) -> FormBody:
     length = request.headers.get("Content-Length", "")
     if not length.isdigit():
         raise FormRefused({"": "The request must say its length (Content-Length)."}, 411, "MissingContentLength")
-    return FormBody(request.read, request.headers.get("Content-Type", ""), int(length), "file")
-
-
-def _check_origin(request: HttpRequest, fields: Mapping[str, str]) -> HttpResponse | None:
-    """Django's own CSRF check, with the fields that have been read as the request's POST. A response: refused."""
-    posted = QueryDict(mutable=True)
-    posted.update(fields)
-    request._post, request._files = posted, MultiValueDict()  # type: ignore[attr-defined]
-    return CsrfViewMiddleware(_not_called).process_view(request, _not_called, (), {})
-
-
-def _not_called(_: HttpRequest) -> NoReturn:
-    raise AssertionError("the CSRF check calls no view")
+    return FormBody(open_body(request, int(length)), request.headers.get("Content-Type", ""), "file")
 
 
 def _checked(user: User, fields: Mapping[str, str], body: FormBody) -> NewTransfer:
@@ -96,33 +90,24 @@ def _checked(user: User, fields: Mapping[str, str], body: FormBody) -> NewTransf
     form = NewTransferForm(user=user, data={**fields, "filename": body.filename})
     if not form.is_valid():
         raise FormRefused(form.field_errors())
-    values = form.values()
-    return NewTransfer(
-        store=values.store,
-        bucket=values.bucket,
-        key=values.key,
-        size=body.file_size,
-        filename=values.filename,
-        content_type=values.content_type,
-        storage_class=values.storage_class,
-        metadata=dict(values.metadata),
-        part_size=values.part_size,
-        part_count=values.part_count,
-        replace=values.replace,
-    )
+    return form.values().new_transfer(user, body.file_size)
 
 
 def _receive(transfer: Transfer, body: FormBody) -> None:
     """Stage the file. Raises BadBody or FormRefused; the transfer is being cancelled then."""
     try:
-        with Receiver(transfer) as receiver:
+        receiver = Receiver(transfer, room_patience=ROOM_PATIENCE_SECONDS, is_ready=body.is_ready, on_wait=body.pause)
+        with receiver:
+            receiver.expect(transfer.size, FIRST_PATIENCE_SECONDS)
             for block in body.blocks():
                 receiver.write(block)
-            receiver.finish()
+            receiver.end()
     except WrongLength as error:
         raise BadBody(str(error)) from error
     except ReceivingStopped as error:
-        raise FormRefused({"": str(error)}, 409, "Cancelled") from error
+        raise FormRefused({"": str(error)}, 409, error.code) from error
+    except NoRoom as error:
+        raise FormRefused({"file": f"{error} Try again later."}, 507, "NoRoom") from error
     except OSError as error:
         log.warning("transfer %s: %s", transfer.pk, error)
         raise FormRefused({"file": f"The file could not be staged: {error.strerror or error}."}, 507) from error

@@ -11,11 +11,13 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from dashboard.explain import explain
 from dashboard.transfer_forms import NewTransferForm, NewTransferValues, parse_part_count, parse_part_size
+from dashboard.transfer_rows import rows_of
 from uploads.access import get_store, visible_stores
 from uploads.models import Store
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.keys import check_bucket, check_key
 from uploads.planning import Plan, PlanRefused, plan_parts
+from uploads.selectors import waiting_for_their_file
 from uploads.services.browsing import head_object, list_buckets
 from uploads.services.transfers import limits_of
 
@@ -68,6 +70,7 @@ def render_form(
         "has_stores": stores.exists(),
         "buckets": _named_buckets(form["store"].value() or "", list(stores)),
         "storage_classes": STORAGE_CLASSES,
+        "unfinished": rows_of(waiting_for_their_file(request.user)),
     }
     return render(request, "transfers/new.html", context, status=status)
 

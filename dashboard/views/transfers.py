@@ -8,6 +8,7 @@ from collections.abc import Callable
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -28,6 +29,7 @@ from uploads.services.transfers import StepRefused, order_cancel, order_pause, o
 from uploads.states import FINAL_PHASES, TransferState
 
 PAGE_SIZE = 50
+MAX_NAMED = 200
 MAX_PART_ERRORS = 5
 
 
@@ -40,12 +42,14 @@ def same_address(response: HttpResponse) -> HttpResponse:
 
 @require_GET
 def transfers(request: HttpRequest) -> HttpResponse:
-    """The list, newest first; `state` filters by the state shown, `page` pages."""
+    """The list, newest first; `state` filters by the state shown, `page` pages. With `id`s: just those, as JSON."""
     state = request.GET.get("state", "")
     if state and state not in set(TransferState):
         allowed = ", ".join(TransferState)
         return refuse(request, 400, "No such state", f"state may be one of {allowed}.", code="InvalidArgument")
     found = visible_transfers(request.user).order_by("-created_at", "-pk")
+    if "id" in request.GET:
+        return _these(request, found)
     if state:
         found = found.filter(in_state(TransferState(state)))
     page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
@@ -61,6 +65,18 @@ def transfers(request: HttpRequest) -> HttpResponse:
     }
     template = "transfers/_list.html" if is_fragment(request) else "transfers/list.html"
     return same_address(render(request, template, context))
+
+
+def _these(request: HttpRequest, found: QuerySet[Transfer]) -> HttpResponse:
+    """The transfers that are named, for a page that follows many at once; what one may not see is left out."""
+    try:
+        ids = [uuid.UUID(each) for each in request.GET.getlist("id")[: MAX_NAMED + 1]]
+    except ValueError:
+        return json_error("InvalidArgument", "id must be a transfer's id.", status=400)
+    if len(ids) > MAX_NAMED:
+        return json_error("InvalidArgument", f"At most {MAX_NAMED} transfers can be asked for at a time.", status=400)
+    rows = rows_of(list(found.filter(pk__in=ids)))
+    return same_address(JsonResponse({"transfers": [transfer_json(row) for row in rows]}))
 
 
 @require_GET

@@ -78,8 +78,10 @@ def test_what_changes_does_not_listen_to_get(name: str, operator: User) -> None:
     """A URL that takes POST either refuses GET or shows a form; a method that is neither is refused."""
     client = Client()
     client.force_login(operator)
+    # One tus upload is what these methods are for; without the protocol's version nothing is done.
+    refusals = {"patch": 412, "delete": 412} if name == "file" else {}
     for method in ("put", "patch", "delete"):
-        assert getattr(client, method)(EVERY[name]).status_code == 405, method
+        assert getattr(client, method)(EVERY[name]).status_code == refusals.get(method, 405), method
 
 
 def test_healthz_says_ok_and_no_more() -> None:

@@ -252,6 +252,13 @@ def test_json_has_the_fixed_shape(operator_client: Client, operator: User, away:
         "parts": {"count": 10, "received": 5, "sent": 2},
         "upload_id": "u-1",
         "error": None,
+        "store": "away",
+        "bucket": "photos",
+        "key": "cat.jpg",
+        "url": f"/transfers/{transfer.pk}/",
+        "waiting": None,
+        "crc64": None,
+        "sha256": None,
     }
     failed = make_transfer(operator, away, phase=Phase.FAILED, **ERROR)
     expected = {"code": "AccessDenied", "message": "No <b>entry</b>.", "request_id": "tx-42"}

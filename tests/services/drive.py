@@ -24,15 +24,14 @@ class Drive:
         self.user, self.store, self.bucket = user, store, bucket
 
     def begin(self, size: int, key: str = "a/key", **more: Any) -> Transfer:
-        return begin_transfer(
-            self.user, NewTransfer(store=self.store, bucket=self.bucket, key=key, size=size, filename="f", **more)
-        )
+        asked = {"owner": self.user, "store": self.store, "bucket": self.bucket, "filename": "f", **more}
+        return begin_transfer(NewTransfer(key=key, size=size, **asked))
 
     def receive(self, transfer: Transfer, data: bytes, block: int = 1_000_003) -> None:
         with Receiver(transfer) as receiver:
             for start in range(0, len(data), block):
                 receiver.write(data[start : start + block])
-            receiver.finish()
+            receiver.end()
 
     def upload(self, data: bytes, key: str = "a/key", **more: Any) -> Transfer:
         transfer = self.begin(len(data), key, **more)
@@ -74,3 +73,9 @@ class Drive:
                 return
             for item_id in ids:
                 run_item(item_id)
+
+
+def staged_names(transfer: Transfer) -> list[str]:
+    """The files of a transfer's parts, whole and partial."""
+    folder = transfer.folder.path
+    return sorted(path.name for path in folder.iterdir() if path.name[0].isdigit()) if folder.exists() else []

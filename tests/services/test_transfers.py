@@ -10,16 +10,16 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django import Settings
 
-from tests.services.drive import MIB, Drive
+from tests.services.drive import MIB, Drive, staged_names
 from uploads.models import AuditEntry, Part, StoreUpload, Transfer
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.types import CompletedPart
-from uploads.services import leases
+from uploads.services import leases, room
 from uploads.services.browsing import is_gone
 from uploads.services.cancelling import cancel_transfer
 from uploads.services.completing import complete_transfer
-from uploads.services.receiving import Receiver, ReceivingStopped, WrongLength
+from uploads.services.receiving import NoRoom, Receiver, ReceivingStopped, WrongLength
 from uploads.services.sending import open_store_upload, send_part
 from uploads.services.stores import StoreValues, change_store
 from uploads.services.transfers import (
@@ -29,7 +29,6 @@ from uploads.services.transfers import (
     order_pause,
     order_resume,
     order_retry,
-    staged_bytes,
 )
 from uploads.services.watchdog import watch
 from uploads.states import PartState, Phase, StoreUploadState, TransferState
@@ -69,9 +68,9 @@ def test_parts_leave_while_later_ones_arrive_and_their_staged_bytes_go(drive: Dr
         transfer.refresh_from_db()
         assert transfer.phase == Phase.SENDING
         drive.send(transfer, parts=1)
-        assert sorted(path.name for path in transfer.folder.iterdir()) == ["00002"]
+        assert staged_names(transfer) == ["00002"]
         receiver.write(bytes(PART))
-        receiver.finish()
+        receiver.end()
     assert drive.finish(transfer).phase == Phase.DONE
 
 
@@ -197,7 +196,7 @@ def test_a_file_that_ends_early_is_removed(drive: Drive) -> None:
     transfer = drive.begin(2 * PART, part_size=PART)
     with pytest.raises(WrongLength), Receiver(transfer) as receiver:
         receiver.write(bytes(PART + 5))
-        receiver.finish()
+        receiver.end()
     drive.finish(transfer)
     assert (transfer.phase, transfer.error_code) == (Phase.CANCELLED, "IncompleteBody")
     assert not transfer.folder.exists()
@@ -230,10 +229,12 @@ def test_a_key_that_cannot_be_sent_is_refused_before_anything_is_stored(drive: D
 def test_a_full_staging_disk_refuses_before_the_first_byte(drive: Drive, settings: Settings) -> None:
     settings.STAGING_QUOTA = 10
     drive.upload(b"12345678")
-    assert staged_bytes() == 8
-    with pytest.raises(TransferRefused, match="Try again later"):
-        drive.begin(3, "b")
-    with pytest.raises(TransferRefused, match="larger disk or quota"):
+    assert room.held_bytes("test-node") == 8
+    refused = drive.begin(3, "b")
+    with Receiver(refused) as receiver, pytest.raises(NoRoom):
+        receiver.expect(3)
+    assert staged_names(refused) == []
+    with pytest.raises(TransferRefused, match="Staging here may take 10 bytes"):
         drive.begin(11, "b")
 
 
@@ -264,7 +265,9 @@ class TestWatchdog:
         receiver.__enter__()
         receiver.write(bytes(PART + 1))
         assert receiver._file is not None
-        receiver._file.close()  # and then the web server died
+        receiver._settle()
+        receiver._file.close()
+        receiver._exit.close()  # and then the web server died
         drive.send(transfer)
         Transfer.objects.update(received_at=leases.in_seconds(-3600))
         watch()

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from uploads.staging.form_body import MAX_FIELDS_BYTES, BadBody, BodyEnded, FormBody
+from uploads.staging.body import Body, BodyEnded, Patience
+from uploads.staging.form_body import MAX_FIELDS_BYTES, BadBody, FormBody
 
 BOUNDARY = "----form-boundary"
 
@@ -26,10 +27,24 @@ def encode(fields: dict[str, str], data: bytes, filename: str = "f.bin", after: 
 
 
 def open_body(raw: bytes, sent: bytes | None = None, at_most: int = 1 << 30) -> FormBody:
-    stream = io.BytesIO(raw if sent is None else sent)
-    return FormBody(
-        lambda size: stream.read(min(size, at_most)), f"multipart/form-data; boundary={BOUNDARY}", len(raw), "file"
-    )
+    stream = Slowly(raw if sent is None else sent, at_most)
+    return FormBody(body_of(stream, len(raw)), f"multipart/form-data; boundary={BOUNDARY}", "file")
+
+
+def body_of(stream: io.BytesIO, length: int) -> Body:
+    return Body({"wsgi.input": stream}, length, Patience(30, 0))
+
+
+class Slowly(io.BytesIO):
+    """Gives at most so many bytes at a time."""
+
+    def __init__(self, raw: bytes, at_most: int) -> None:
+        super().__init__(raw)
+        self._at_most = at_most
+
+    def read(self, size: int | None = -1) -> bytes:
+        assert size is not None
+        return super().read(min(size, self._at_most))
 
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=40)
@@ -94,7 +109,7 @@ def test_endless_fields_are_refused() -> None:
 @pytest.mark.parametrize("content_type", ["text/plain", "multipart/form-data", "", "application/json"])
 def test_another_kind_of_body_is_refused(content_type: str) -> None:
     with pytest.raises(BadBody, match="multipart/form-data"):
-        FormBody(lambda _: b"", content_type, 0, "file")
+        FormBody(body_of(io.BytesIO(), 0), content_type, "file")
 
 
 def test_garbage_is_refused() -> None:

@@ -3,7 +3,7 @@
 from uploads.models.audit import AuditEntry
 from uploads.models.operation import Operation, OperationItem
 from uploads.models.store import NamedBucket, Store
-from uploads.models.transfer import Part, StoreUpload, Transfer
+from uploads.models.transfer import Part, StagingNode, StoreUpload, Transfer
 
 __all__ = [
     "AuditEntry",
@@ -11,6 +11,7 @@ __all__ = [
     "Operation",
     "OperationItem",
     "Part",
+    "StagingNode",
     "Store",
     "StoreUpload",
     "Transfer",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.conf import settings
@@ -10,6 +11,7 @@ from django.db import models
 
 from uploads.models.store import Store
 from uploads.planning import Plan
+from uploads.staging.disk import StagingFolder
 from uploads.states import PartState, Phase, StoreUploadState, TransferState, Want, shown_state
 
 
@@ -51,7 +53,14 @@ class WorkFields(models.Model):
 
 
 class Transfer(ErrorFields, WorkFields):
-    """A file on its way. What was received, what is wanted and the phase of the store leg are three facts, apart."""
+    """A file on its way. What was received, what is wanted and the phase of the store leg are three facts, apart.
+
+    `resumable`: it came by tus, so a browser may go away and come back. `fingerprint` is the browser's name for the
+    file's content: the same file, key and operator is one transfer. `room_wanted_at`: when staging last had no room for
+    its next part. With `verify_sha256` a SHA-256 was promised, which must be that of what arrived (`sha256`) before the
+    object is completed; `promised_sha256` stays empty until it is known.
+    `crc64` is the whole object's, written `nvme:<16 hex digits>` or `ecma:...`.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="transfers")
@@ -68,12 +77,19 @@ class Transfer(ErrorFields, WorkFields):
     part_count = models.IntegerField()
 
     node = models.CharField(max_length=255)
+    resumable = models.BooleanField(default=False)
+    fingerprint = models.CharField(max_length=128, blank=True, default="")
     all_received = models.BooleanField(default=False)
+    room_wanted_at = models.DateTimeField(null=True, blank=True)
     wanted = models.CharField(max_length=8, choices=choices(Want), default=Want.RUN.value)
     phase = models.CharField(max_length=12, choices=choices(Phase), default=Phase.RECEIVING.value)
 
     etag = models.CharField(max_length=128, blank=True, default="")
     verified = models.BooleanField(default=False)
+    crc64 = models.CharField(max_length=32, blank=True, default="")
+    verify_sha256 = models.BooleanField(default=False)
+    promised_sha256 = models.CharField(max_length=64, blank=True, default="")
+    sha256 = models.CharField(max_length=64, blank=True, default="")
 
     created_at = models.DateTimeField(auto_now_add=True)
     received_at = models.DateTimeField(null=True, blank=True)
@@ -86,6 +102,7 @@ class Transfer(ErrorFields, WorkFields):
             models.Index(fields=["phase", "wanted"], name="transfer_by_phase"),
             models.Index(fields=["owner", "-created_at"], name="transfer_by_owner"),
             models.Index(fields=["-created_at"], name="transfer_by_age"),
+            models.Index(fields=["owner", "fingerprint"], name="transfer_by_fingerprint"),
         ]
 
     def __str__(self) -> str:
@@ -105,9 +122,16 @@ class Transfer(ErrorFields, WorkFields):
         return shown_state(Phase(self.phase), Want(self.wanted))
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> StagingFolder:
         """Where this transfer's bytes are staged."""
-        return Path(settings.STAGING_DIR) / str(self.id)
+        return StagingFolder(Path(settings.STAGING_DIR) / str(self.id))
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When its staging is cleaned unless a byte comes before; None once all bytes are here."""
+        if self.all_received or not self.resumable:
+            return None
+        return (self.received_at or self.created_at) + timedelta(seconds=settings.STAGING_EXPIRY)
 
     @property
     def parts_queue(self) -> str:
@@ -137,7 +161,11 @@ class StoreUpload(models.Model):
 
 
 class Part(ErrorFields, WorkFields):
-    """A part of a transfer: a row from before its first byte is staged."""
+    """A part of a transfer: a row from before its first byte is staged.
+
+    `held` is the room it holds in staging, in bytes: its whole size from before its first byte until its file is gone.
+    `sha256_state` is the state of the whole file's SHA-256 at this part's end, where one was promised.
+    """
 
     transfer = models.ForeignKey(Transfer, on_delete=models.CASCADE, related_name="parts")
     number = models.IntegerField()
@@ -145,6 +173,9 @@ class Part(ErrorFields, WorkFields):
     state = models.CharField(max_length=8, choices=choices(PartState), default=PartState.WAITING.value)
     received = models.BigIntegerField(default=0)
     moved = models.BigIntegerField(default=0)
+    held = models.BigIntegerField(default=0)
+    crc64 = models.CharField(max_length=16, blank=True, default="")
+    sha256_state = models.BinaryField(null=True, blank=True)
     etag = models.CharField(max_length=128, blank=True, default="")
     store_upload = models.ForeignKey(StoreUpload, on_delete=models.CASCADE, null=True, blank=True, related_name="parts")
     sent_at = models.DateTimeField(null=True, blank=True)
@@ -152,15 +183,23 @@ class Part(ErrorFields, WorkFields):
     class Meta:
         ordering = ["number"]
         constraints = [models.UniqueConstraint(fields=["transfer", "number"], name="one_row_per_part")]
-        indexes = [models.Index(fields=["transfer", "state", "number"], name="part_by_state")]
+        indexes = [
+            models.Index(fields=["transfer", "state", "number"], name="part_by_state"),
+            models.Index(fields=["held"], name="part_by_room", condition=models.Q(held__gt=0)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.transfer_id} part {self.number}"
 
     @property
     def staged_path(self) -> Path:
-        return self.transfer.folder / f"{self.number:05d}"
+        return self.transfer.folder.whole(self.number)
 
-    @property
-    def partial_path(self) -> Path:
-        return self.transfer.folder / f"{self.number:05d}.partial"
+
+class StagingNode(models.Model):
+    """A machine with a staging disk. Its row is the lock under which room is given."""
+
+    name = models.CharField(max_length=255, unique=True)
+
+    def __str__(self) -> str:
+        return self.name

@@ -12,7 +12,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeVar
 
-from uploads.objectstore import xml
+from uploads.objectstore import checksums, xml
 from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason
 from uploads.objectstore.keys import (
     check_bucket,
@@ -249,7 +249,7 @@ class ObjectStoreClient:
         headers = {"Content-Type": "application/xml"}
         query = {"uploadId": upload_id}
         call = Call("CompleteMultipartUpload", "POST", bucket, key, query, headers, payload)
-        return self._read(call, lambda answer: _sent_bytes(answer, xml.completed_etag(answer.body)), repeatable=False)
+        return self._read(call, _completed, repeatable=False)
 
     def abort_multipart_upload(self, bucket: str, key: str, upload_id: str) -> None:
         """AbortMultipartUpload. Refused with NO_SUCH_UPLOAD when it is gone, be it by an earlier try of this call."""
@@ -261,7 +261,8 @@ class ObjectStoreClient:
     def head_object(self, bucket: str, key: str) -> ObjectFacts:
         """HeadObject. Refused with NO_SUCH_KEY when there is none (without leave to list: PERMISSION)."""
         _check_object(bucket, key)
-        return self._read(Call("HeadObject", "HEAD", bucket, key), _object_facts)
+        headers = {"x-amz-checksum-mode": "ENABLED"} if self._provider.asks_checksums else {}
+        return self._read(Call("HeadObject", "HEAD", bucket, key, headers=headers), _object_facts)
 
     # How calls are made
 
@@ -285,17 +286,22 @@ class ObjectStoreClient:
         )
 
     def _file_payload(self, body: FileSlice, on_bytes: OnBytes | None) -> Payload:
-        return Payload(body, sha256=self._transport.signs_payloads, on_bytes=on_bytes)
+        sha256, crc64 = self._transport.signs_payloads, self._provider.crc64
+        return Payload(body, sha256=sha256, crc64=crc64, on_bytes=on_bytes)
 
     def _send_bytes(self, call: Call, payload: Payload) -> SentBytes:
         def reader(answer: Answer) -> SentBytes:
             etag = xml.unquoted(answer.headers.get("etag", ""))
+            told = checksums.told(answer.headers)
+            if told is not None and told.algorithm == self._provider.crc64 and told.value != payload.crc64:
+                message = f"The store has other bytes than were sent: its CRC-64 is {checksums.as_hex(told.value)}."
+                raise OutcomeUnknown(message, reason=Reason.DIGEST_MISMATCH, retryable=True)
             if etag and self._provider.etag_is_md5 and not _is_encrypted(answer) and etag.lower() != payload.md5.hex():
                 message = (
                     f"The store has other bytes than were sent: its ETag is {etag}, theirs is {payload.md5.hex()}."
                 )
                 raise OutcomeUnknown(message, reason=Reason.DIGEST_MISMATCH, retryable=True)
-            return _sent_bytes(answer, etag)
+            return replace(_sent_bytes(answer, etag), crc64=payload.crc64)
 
         return self._read(call, reader)
 
@@ -373,7 +379,14 @@ def _parts_page(answer: Answer) -> PartsPage:
 
 
 def _sent_bytes(answer: Answer, etag: str) -> SentBytes:
-    return SentBytes(etag, request_id=answer.request_id, version_id=answer.headers.get("x-amz-version-id", ""))
+    version_id = answer.headers.get("x-amz-version-id", "")
+    return SentBytes(etag, answer.request_id, version_id, told_crc64=checksums.told(answer.headers))
+
+
+def _completed(answer: Answer) -> SentBytes:
+    """Complete names the object's checksum in its body (S3) or in a header (OSS)."""
+    sent = _sent_bytes(answer, xml.completed_etag(answer.body))
+    return replace(sent, told_crc64=sent.told_crc64 or xml.completed_crc64(answer.body))
 
 
 def _is_encrypted(answer: Answer) -> bool:
@@ -396,6 +409,7 @@ def _object_facts(answer: Answer) -> ObjectFacts:
         metadata=_metadata(headers),
         version_id=headers.get("x-amz-version-id", ""),
         request_id=answer.request_id,
+        crc64=checksums.told(headers),
     )
 
 

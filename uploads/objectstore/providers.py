@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from uploads.objectstore.checksums import Algorithm
 from uploads.objectstore.keys import bad_argument
 from uploads.objectstore.types import Addressing
 
@@ -43,6 +44,10 @@ class Provider:
     url_encoding: UrlEncoding = "all"
     prefixes_ahead: bool = False
     """Whether a page names the common prefixes of all uploads that follow it, and later pages name them again."""
+    crc64: Algorithm = "nvme"
+    """The polynomial of the CRC-64 that the store returns, where it returns one."""
+    asks_checksums: bool = False
+    """Whether HEAD has to ask for an object's checksum (S3's x-amz-checksum-mode)."""
     control_characters: bool = True
     """Whether listings bear uploads on keys with line feeds and with characters that XML cannot write."""
 
@@ -52,6 +57,7 @@ _ALL = (
         name="aws",
         label="Amazon S3",
         addressing="virtual",
+        asks_checksums=True,
         endpoint_hint="https://s3.REGION.amazonaws.com",
         notes=(
             "Complete can answer 200 with an error inside.",
@@ -65,6 +71,7 @@ _ALL = (
         name="oss-s3",
         label="Aliyun OSS (S3-compatible endpoint)",
         addressing="virtual",
+        crc64="ecma",
         min_part_size=100 * KIB,
         region_default="cn-hangzhou",
         endpoint_hint="https://s3.oss-REGION.aliyuncs.com",

@@ -11,6 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from uploads.objectstore.checksums import Told
+
 Addressing = Literal["path", "virtual"]
 Signature = Literal["sigv4", "oss4"]
 PayloadSigning = Literal["auto", "signed", "unsigned"]
@@ -120,11 +122,16 @@ class CompletedPart:
 
 @dataclass(frozen=True, slots=True)
 class SentBytes:
-    """The answer to UploadPart, PutObject or CompleteMultipartUpload. `etag` may be empty (Ceph's first Complete)."""
+    """The answer to UploadPart, PutObject or CompleteMultipartUpload. `etag` may be empty (Ceph's first Complete).
+
+    `crc64` is what we made of the bytes that were sent; `told_crc64` what the store made of them, where it says so.
+    """
 
     etag: str
     request_id: str = ""
     version_id: str = ""
+    crc64: int = 0
+    told_crc64: Told | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,3 +146,4 @@ class ObjectFacts:
     metadata: Mapping[str, str] = field(default_factory=dict)
     version_id: str = ""
     request_id: str = ""
+    crc64: Told | None = None

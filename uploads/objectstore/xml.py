@@ -15,6 +15,7 @@ from urllib.parse import unquote_plus
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
+from uploads.objectstore.checksums import Told, told_nvme
 from uploads.objectstore.errors import Reason, UnreadableAnswer
 from uploads.objectstore.keys import bad_argument
 from uploads.objectstore.types import Bucket, CompletedPart, MultipartUpload, Part, PartsPage, UploadsPage
@@ -304,6 +305,11 @@ def upload_id(body: bytes) -> str:
 def completed_etag(body: bytes) -> str:
     """CompleteMultipartUpload; '' where the store names none."""
     return unquoted(get(parse(body, "CompleteMultipartUploadResult"), "ETag"))
+
+
+def completed_crc64(body: bytes) -> Told | None:
+    """CompleteMultipartUpload: the whole object's CRC-64; None where the store names none."""
+    return told_nvme(get(parse(body, "CompleteMultipartUploadResult"), "ChecksumCRC64NVME"))
 
 
 def error_fields(body: bytes) -> dict[str, str] | None:

@@ -13,6 +13,7 @@ from uploads.services.clients import client_for
 from uploads.services.failures import error_fields
 from uploads.services.queue import enqueue_on_commit
 from uploads.services.transfers import finish_transfer
+from uploads.staging.disk import WriterBusy
 from uploads.states import FINAL_PHASES, PartState, Phase, StoreUploadState, Want
 
 log = logging.getLogger(__name__)
@@ -37,8 +38,13 @@ def cancel_transfer(transfer_id: uuid.UUID) -> None:
     # A part in flight could still land in the store or be read here: wait until none is.
     if transfer.parts.filter(state=PartState.SENDING).exclude(leases.free()).exists():
         _again_later(transfer, token, CUT_SECONDS, {})
-    else:
-        finish_transfer(transfer, token, Phase.CANCELLED)
+        return
+    try:
+        # Who still writes has noticed within a second; then nobody makes a file behind our back.
+        with transfer.folder.writer():
+            finish_transfer(transfer, token, Phase.CANCELLED)
+    except WriterBusy:
+        _again_later(transfer, token, CUT_SECONDS, {})
 
 
 def _abort_all(transfer: Transfer) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import uuid
 
 from uploads.models import StoreUpload, Transfer
+from uploads.objectstore.checksums import Told, as_hex, combine
 from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason, Refused
-from uploads.objectstore.types import CompletedPart, ObjectFacts
+from uploads.objectstore.types import CompletedPart, ObjectFacts, SentBytes
 from uploads.services import leases
-from uploads.services.browsing import ExistingObject, head_object
+from uploads.services.browsing import ExistingObject, head_object, provider_of
 from uploads.services.clients import client_for
 from uploads.services.sending import TRANSFER_ID_METADATA, step_failed
 from uploads.services.transfers import finish_transfer
@@ -26,39 +27,66 @@ def complete_transfer(transfer_id: uuid.UUID) -> None:
     if token is None:
         return
     transfer = Transfer.objects.select_related("store").get(pk=transfer_id)
+    crc64 = whole_crc64(transfer)
     try:
-        etag = _complete(transfer)
+        said = _complete(transfer)
         proof = _prove(transfer)
+        facts = proof.facts
+        _compare(crc64, said.told_crc64 or (facts.crc64 if facts else None))
     except ObjectStoreError as error:
         step_failed(transfer, token, error)
         return
-    facts = proof.facts
-    finish_transfer(transfer, token, Phase.DONE, etag=facts.etag if facts else etag, verified=facts is not None)
+    etag = facts.etag if facts else said.etag
+    finish_transfer(
+        transfer,
+        token,
+        Phase.DONE,
+        etag=etag,
+        verified=facts is not None,
+        crc64=f"{crc64.algorithm}:{as_hex(crc64.value)}",
+    )
 
 
-def _complete(transfer: Transfer) -> str:
-    """The object's ETag as the store said it; empty where it said none."""
+def whole_crc64(transfer: Transfer) -> Told:
+    """The CRC-64 of all bytes, combined from those of the parts: nothing is read again, whatever was restarted."""
+    algorithm = provider_of(transfer.store).crc64
+    parts = transfer.parts.order_by("number").values_list("crc64", "size")
+    return Told(algorithm, combine(algorithm, ((int(value or "0", 16), size) for value, size in parts)))
+
+
+def _compare(ours: Told, theirs: Told | None) -> None:
+    """Where the store names a CRC-64 of the same polynomial, it is ours."""
+    if theirs is not None and theirs.algorithm == ours.algorithm and theirs != ours:
+        raise NotOurs(
+            f"The object in the store has the CRC-64 {as_hex(theirs.value)}; the bytes that were sent have "
+            f"{as_hex(ours.value)}. The object is there and must not be trusted: send the file again.",
+            reason=Reason.DIGEST_MISMATCH,
+            operation="CompleteMultipartUpload",
+        )
+
+
+def _complete(transfer: Transfer) -> SentBytes:
+    """What the store said of the object; its ETag is empty where it said none."""
     if transfer.by_put_object:
-        return transfer.parts.values_list("etag", flat=True).get()
+        return SentBytes(transfer.parts.values_list("etag", flat=True).get())
     store_upload = transfer.store_uploads.filter(state=StoreUploadState.OPEN).first()
     if store_upload is None:
-        return ""
+        return SentBytes("")
     sent = transfer.parts.filter(state=PartState.SENT, store_upload=store_upload).order_by("number")
     parts = [CompletedPart(number, etag) for number, etag in sent.values_list("number", "etag")]
     try:
         answer = client_for(transfer.store).complete_multipart_upload(
             transfer.bucket, transfer.key, store_upload.upload_id, parts
         )
-        etag = answer.etag
     except ObjectStoreError as error:
         if not (
             may_have_been_done(error)
             and _is_ours(transfer, head_object(transfer.store, transfer.bucket, transfer.key).facts)
         ):
             raise
-        etag = ""
+        answer = SentBytes("")
     StoreUpload.objects.filter(pk=store_upload.pk).update(state=StoreUploadState.COMPLETED)
-    return etag
+    return answer
 
 
 def may_have_been_done(error: ObjectStoreError) -> bool:

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from uploads.models import Part, Transfer
-from uploads.services import leases
+from uploads.services import leases, promises
 from uploads.services.queue import enqueue_on_commit
 from uploads.states import PartState, Phase, StoreUploadState, Want
 
@@ -43,6 +43,8 @@ def _run(transfer: Transfer) -> None:
 
 def _send(transfer: Transfer) -> None:
     if transfer.all_received and not transfer.parts.exclude(state=PartState.SENT).exists():
+        if promises.broken(transfer, transfer.promised_sha256, transfer.sha256):
+            return  # Failed with those words when its last byte came.
         Transfer.objects.filter(pk=transfer.pk, phase=Phase.SENDING).update(phase=Phase.COMPLETING, tries=0)
         transfer.phase = Phase.COMPLETING
     elif not transfer.by_put_object and not transfer.store_uploads.filter(state=StoreUploadState.OPEN).exists():

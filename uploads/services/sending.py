@@ -10,21 +10,24 @@ from django.db import transaction
 from django.utils import timezone
 
 from uploads.models import Part, StoreUpload, Transfer
+from uploads.objectstore.checksums import as_hex
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import FileSlice, SentBytes
-from uploads.services import leases
+from uploads.services import leases, room
 from uploads.services.clients import client_for
 from uploads.services.dispatch import dispatch
 from uploads.services.failures import NO_ERROR, error_fields
 from uploads.services.queue import enqueue_on_commit
 from uploads.services.transfers import fail_transfer
-from uploads.staging.disk import remove_part
 from uploads.states import PartState, Phase, StoreUploadState, Want
 
 log = logging.getLogger(__name__)
 
 TRANSFER_ID_METADATA = "partway-transfer"
 """Object metadata that says whose an object is: the transfer's id."""
+
+SHA256_METADATA = "partway-sha256"
+"""Object metadata with the SHA-256 of the whole file, where the operator gave it before the first byte."""
 
 HEARTBEAT_SECONDS = 1.0
 """How often a part on its way writes down how far it is, which also renews its lease."""
@@ -54,7 +57,9 @@ class Heartbeat:
 
 
 def object_metadata(transfer: Transfer) -> dict[str, str]:
-    return {**transfer.metadata, TRANSFER_ID_METADATA: str(transfer.pk)}
+    """What the operator wants, whose object it is, and the digest that was promised, where it is known in time."""
+    ours = {TRANSFER_ID_METADATA: str(transfer.pk), SHA256_METADATA: transfer.promised_sha256}
+    return {**transfer.metadata, **{name: value for name, value in ours.items() if value}}
 
 
 def open_store_upload(transfer_id: uuid.UUID) -> None:
@@ -149,6 +154,7 @@ def _part_sent(part: Part, store_upload: StoreUpload | None, token: uuid.UUID, a
     sent = Part.objects.filter(pk=part.pk, lease_token=token, state=PartState.SENDING).update(
         state=PartState.SENT,
         etag=answer.etag,
+        crc64=as_hex(answer.crc64),
         store_upload=store_upload,
         moved=part.size,
         sent_at=timezone.now(),
@@ -156,7 +162,7 @@ def _part_sent(part: Part, store_upload: StoreUpload | None, token: uuid.UUID, a
         **NO_ERROR,
     )
     if sent:
-        remove_part(part.staged_path)
+        room.release(part)
 
 
 def _release(part: Part, token: uuid.UUID) -> None:

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 import uuid
 from dataclasses import dataclass, field
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Sum
 from django.utils import timezone
 
 from uploads import audit
-from uploads.models import Part, Store, Transfer
+from uploads.models import Store, Transfer
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.keys import check_bucket, check_key
-from uploads.planning import Limits, Plan, PlanRefused, plan_parts
-from uploads.services import leases
+from uploads.planning import PREFERRED_PART_SIZE, Limits, Plan, PlanRefused, plan_parts
+from uploads.services import leases, promises, room
 from uploads.services.browsing import head_object, provider_of
 from uploads.services.dispatch import dispatch
 from uploads.services.failures import NO_ERROR, WORDS
-from uploads.staging.disk import free_bytes, remove_folder
 from uploads.states import LIVE_PHASES, PartState, Phase, StoreUploadState, Want
 
 
 class TransferRefused(ValueError):
     """A transfer that cannot begin. `field` is the form field to mend, `status` a fitting HTTP status."""
 
-    def __init__(self, message: str, field: str = "", status: int = 400) -> None:
+    def __init__(self, message: str, field: str = "", status: int = 400, code: str = "InvalidForm") -> None:
         super().__init__(message)
         self.message = message
         self.field = field
         self.status = status
+        self.code = code
 
 
 class StepRefused(ValueError):
@@ -42,8 +39,12 @@ class StepRefused(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTransfer:
-    """What the form says of a file. `size` is bytes; with neither part size nor part count the parts are chosen."""
+    """What a browser says of a file. `size` is bytes; with neither part size nor part count the parts are chosen.
 
+    `fingerprint` names the file's content; `promised_sha256` is hexadecimal, empty while it is still to come.
+    """
+
+    owner: User
     store: Store
     bucket: str
     key: str
@@ -55,27 +56,40 @@ class NewTransfer:
     part_size: int | None = None
     part_count: int | None = None
     replace: bool = False
+    resumable: bool = False
+    fingerprint: str = ""
+    verify_sha256: bool = False
+    promised_sha256: str = ""
 
 
 def limits_of(store: Store) -> Limits:
+    """The provider's limits; parts fit into staging besides, a few at a time where the provider lets them be small."""
     provider = provider_of(store)
+    quota = room.quota()
     return Limits(
         min_part_size=provider.min_part_size,
-        max_part_size=provider.max_part_size,
+        max_part_size=min(provider.max_part_size, quota),
+        preferred_part_size=min(PREFERRED_PART_SIZE, max(1, quota // 4)),
         max_parts=provider.max_parts,
         max_object_size=provider.max_object_size,
         equal_parts=provider.equal_parts,
     )
 
 
-def begin_transfer(actor: User, new: NewTransfer) -> Transfer:
-    """A transfer that is ready to receive its bytes. Raises TransferRefused; nothing is stored then."""
+def begin_transfer(new: NewTransfer) -> Transfer:
+    """A transfer that is ready to receive its bytes: a new one, or the one that this very file goes on with.
+
+    Raises TransferRefused; nothing is stored then.
+    """
     plan = _plan(new)
     _check_names(new)
-    _check_room(new)
+    same = find_same_file(new)
+    if same is not None:
+        return same
+    _check_promise(new)
     _check_replacement(new)
     transfer = Transfer(
-        owner=actor,
+        owner=new.owner,
         store=new.store,
         bucket=new.bucket,
         key=new.key,
@@ -87,18 +101,34 @@ def begin_transfer(actor: User, new: NewTransfer) -> Transfer:
         part_size=plan.part_size,
         part_count=plan.part_count,
         node=settings.NODE_NAME,
+        resumable=new.resumable,
+        fingerprint=new.fingerprint,
+        verify_sha256=new.verify_sha256,
+        promised_sha256=new.promised_sha256,
         received_at=timezone.now(),
     )
     with transaction.atomic():
+        # The lock keeps two of them from looking at the same moment.
+        Store.objects.select_for_update().get(pk=new.store.pk)
+        same = find_same_file(new)
+        if same is not None:
+            return same
         _check_twin(new)
         transfer.save(force_insert=True)
-        audit.record_transfer(actor, "begun", transfer, size=new.size, replace=new.replace)
+        audit.record_transfer(new.owner, "begun", transfer, size=new.size, replace=new.replace)
     return transfer
 
 
 def _plan(new: NewTransfer) -> Plan:
+    limits = limits_of(new.store)
+    if limits.max_part_size < min(limits.min_part_size, new.size):
+        message = (
+            f"Staging here may take {limits.max_part_size} bytes; this store wants parts of at least "
+            f"{limits.min_part_size}. An administrator has to allow more (STAGING_QUOTA)."
+        )
+        raise TransferRefused(message, "file", 507)
     try:
-        return plan_parts(new.size, limits_of(new.store), part_size=new.part_size, part_count=new.part_count)
+        return plan_parts(new.size, limits, part_size=new.part_size, part_count=new.part_count)
     except PlanRefused as refusal:
         field = "part-count" if new.part_count is not None else "part-size" if new.part_size is not None else "file"
         raise TransferRefused(str(refusal), field, 413 if field == "file" else 400) from refusal
@@ -115,27 +145,6 @@ def _check_names(new: NewTransfer) -> None:
         raise TransferRefused(error.message, "key") from error
 
 
-def _check_room(new: NewTransfer) -> None:
-    staging = settings.STAGING_DIR
-    room = free_bytes(staging) - settings.STAGING_FREE_FLOOR
-    if settings.STAGING_QUOTA:
-        room = min(room, settings.STAGING_QUOTA - staged_bytes())
-    if new.size <= room:
-        return
-    most = min(settings.STAGING_QUOTA or sys.maxsize, shutil.disk_usage(staging).total)
-    advice = "It is larger than all of it: use a larger disk or quota." if new.size > most else "Try again later."
-    raise TransferRefused(
-        f"The file has {new.size} bytes; the staging disk has room for {max(0, room)} now. {advice}", "file", 507
-    )
-
-
-def staged_bytes() -> int:
-    """Bytes of this node's staging that live transfers may still take: what they have not sent yet."""
-    live = Transfer.objects.filter(node=settings.NODE_NAME).exclude(phase__in=(Phase.DONE, Phase.CANCELLED))
-    sent = Part.objects.filter(transfer__in=live, state=PartState.SENT).aggregate(total=Sum("size"))["total"] or 0
-    return (live.aggregate(total=Sum("size"))["total"] or 0) - sent
-
-
 def _check_replacement(new: NewTransfer) -> None:
     """An object of that key must be confirmed. Where we may not look, the transfer goes ahead."""
     if new.replace:
@@ -150,22 +159,64 @@ def _check_replacement(new: NewTransfer) -> None:
             "Confirm that it is to be replaced, or choose another key.",
             "replace",
             409,
+            "ObjectExists",
         )
 
 
 def _check_twin(new: NewTransfer) -> None:
-    """A form sent twice is done once: no second transfer to a key while one is under way.
-
-    Call in the transaction that begins the transfer: the lock keeps two of them from looking at the same moment.
-    """
-    Store.objects.select_for_update().get(pk=new.store.pk)
+    """A form sent twice is done once: no second transfer to a key while one is under way."""
     live = Transfer.objects.filter(store=new.store, bucket=new.bucket, key=new.key, phase__in=LIVE_PHASES)
     if live.exclude(wanted=Want.CANCEL).exists():
         raise TransferRefused(
             "A transfer to this key is under way already. Wait until it has ended, cancel it, or choose another key.",
             "key",
             409,
+            "KeyBusy",
         )
+
+
+def find_same_file(new: NewTransfer) -> Transfer | None:
+    """The transfer that this file goes on with: of the same operator, destination, size and content."""
+    if not new.fingerprint:
+        return None
+    return (
+        Transfer.objects.filter(
+            owner=new.owner,
+            store=new.store,
+            bucket=new.bucket,
+            key=new.key,
+            size=new.size,
+            fingerprint=new.fingerprint,
+            resumable=True,
+            phase__in=LIVE_PHASES | {Phase.FAILED},
+        )
+        .exclude(wanted=Want.CANCEL)
+        .select_related("store")
+        .first()
+    )
+
+
+def _check_promise(new: NewTransfer) -> None:
+    if new.verify_sha256 and not promises.can_be_kept():
+        raise TransferRefused("This server cannot check a SHA-256: send the file without one.", "sha256")
+
+
+def offset_of(transfer: Transfer) -> int:
+    """Where the browser goes on, in bytes: what is whole by the database, and after it what the files hold."""
+    if transfer.all_received:
+        return transfer.size
+    whole = transfer.parts.exclude(state=PartState.WAITING).count()
+    return transfer.folder.offset(transfer.plan, whole)
+
+
+def note_promised_digest(transfer: Transfer, digest: str) -> None:
+    """A SHA-256 that was promised for later. Raises StepRefused where none was, or where another came before."""
+    if not transfer.verify_sha256:
+        raise StepRefused("No SHA-256 was promised when this transfer was begun.")
+    rows = Transfer.objects.filter(pk=transfer.pk, all_received=False, promised_sha256__in=("", digest))
+    if not rows.update(promised_sha256=digest):
+        raise StepRefused("Another SHA-256 was promised for this transfer before.")
+    transfer.promised_sha256 = digest
 
 
 def order_pause(actor: User, transfer: Transfer) -> None:
@@ -221,8 +272,10 @@ def order_retry(actor: User, transfer: Transfer) -> None:
 
 
 def can_retry(transfer: Transfer) -> bool:
-    """Whether every byte is in the store's upload or staged here."""
-    if not transfer.all_received:
+    """Whether every byte is in the store's upload, staged here, or can still come from the browser."""
+    if transfer.all_received and promises.broken(transfer, transfer.promised_sha256, transfer.sha256):
+        return False
+    if not transfer.all_received and not transfer.resumable:
         return False
     if transfer.by_put_object or transfer.store_uploads.filter(state=StoreUploadState.OPEN).exists():
         return True
@@ -249,5 +302,5 @@ def finish_transfer(transfer: Transfer, token: uuid.UUID, phase: Phase, **facts:
         if not rows.update(**changes):
             return False
         audit.record_transfer(None, phase.value, transfer, **facts)
-    remove_folder(transfer.folder)
+    room.release_all(transfer)
     return True

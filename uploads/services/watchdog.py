@@ -6,11 +6,13 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from uploads.models import Operation, OperationItem, Part, Transfer
-from uploads.services import leases
+from uploads.services import leases, room
 from uploads.services.dispatch import dispatch
+from uploads.services.hygiene import expire
 from uploads.services.operations import dispatch_operation
 from uploads.services.receiving import abandon
 from uploads.states import FINAL_PHASES, ItemState, PartState, Phase, Want
@@ -26,7 +28,9 @@ def watch() -> None:
     """One round."""
     _return_expired_leases()
     _forget_lost_messages()
-    _abandon_silent_transfers()
+    _abandon_silent_forms()
+    _expire_silent_transfers()
+    _release_sent_parts()
     _dispatch_all()
 
 
@@ -47,13 +51,32 @@ def _forget_lost_messages() -> None:
     Transfer.objects.filter(leases.free(), queued_at__lt=old).exclude(phase__in=FINAL_PHASES).update(queued_at=None)
 
 
-def _abandon_silent_transfers() -> None:
+def _abandon_silent_forms() -> None:
     old = timezone.now() - SILENT_BROWSER
-    silent = Transfer.objects.filter(
-        node=settings.NODE_NAME, all_received=False, received_at__lt=old, phase__in=(Phase.RECEIVING, Phase.SENDING)
-    ).exclude(wanted=Want.CANCEL)
-    for transfer in silent.select_related("store"):
+    for transfer in _arriving().filter(resumable=False, received_at__lt=old):
         abandon(transfer, "No byte has come from the browser for 15 minutes.")
+
+
+def _expire_silent_transfers() -> None:
+    """The browser's leg only: what is all here does not expire while it is being sent."""
+    old = timezone.now() - timedelta(seconds=settings.STAGING_EXPIRY)
+    for transfer in _arriving(Phase.FAILED).filter(resumable=True, received_at__lt=old):
+        expire(transfer)
+
+
+def _arriving(*more: Phase) -> QuerySet[Transfer]:
+    """Transfers whose file has not come whole."""
+    phases = (Phase.RECEIVING, Phase.SENDING, *more)
+    arriving = Transfer.objects.filter(all_received=False, phase__in=phases).exclude(wanted=Want.CANCEL)
+    return arriving.select_related("store")
+
+
+def _release_sent_parts() -> None:
+    """Parts of this node whose sender died between writing down that they are sent and dropping their bytes."""
+    old = timezone.now() - LOST_MESSAGE
+    left = Part.objects.filter(state=PartState.SENT, held__gt=0, sent_at__lt=old, transfer__node=settings.NODE_NAME)
+    for part in left.select_related("transfer"):
+        room.release(part)
 
 
 def _dispatch_all() -> None:

@@ -1,36 +1,154 @@
-"""The disk under staging: a part is the file `N.partial` while its bytes arrive, `N` once it is whole and synced."""
+"""The disk under staging: one folder a transfer, in it a file a part.
+
+A part is `00007.partial` while its bytes arrive and `00007` once it is whole and synced. What is true of a file is read
+from the file: its size is how far it came, so that nothing has to agree with it after a crash. Sizes are bytes.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from uploads.planning import Plan
+
+LOCK = "writer.lock"
+UNVERIFIED = "unverified"
+PARTIAL = ".partial"
+
+
+class WriterBusy(Exception):
+    """Somebody else is writing to this folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class StagingFolder:
+    """The staged bytes of one transfer. Raises OSError as the disk does."""
+
+    path: Path
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def make(self) -> None:
+        """Readable by nobody else, and still there after the power went."""
+        if not self.path.exists():
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            sync_folder(self.path.parent)
+
+    def remove(self) -> None:
+        """All staged bytes of the transfer. A folder that is gone already is fine."""
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.path)
+
+    def whole(self, number: int) -> Path:
+        return self.path / f"{number:05d}"
+
+    def partial(self, number: int) -> Path:
+        return self.path / f"{number:05d}{PARTIAL}"
+
+    @contextmanager
+    def writer(self) -> Iterator[None]:
+        """Be the only writer. The kernel lets go when the process dies, so a crash locks nobody out.
+
+        Raises WriterBusy at once where another is, in this process or any other.
+        """
+        self.make()
+        with (self.path / LOCK).open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise WriterBusy("Another connection is sending this file.") from None
+            yield
+
+    # --- How far the bytes came ---------------------------------------------------------------------------------------
+
+    def arrived(self, number: int) -> int:
+        """Bytes of a part that are here."""
+        for path in (self.partial(number), self.whole(number)):
+            with suppress(FileNotFoundError):
+                return path.stat().st_size
+        return 0
+
+    def offset(self, plan: Plan, whole_parts: int) -> int:
+        """Bytes of the file that have arrived without a gap, the first `whole_parts` parts being whole.
+
+        Several parts may follow that are full and not yet known to be whole. Bytes that wait for their checksum do
+        not count.
+        """
+        offset = min(whole_parts * plan.part_size, plan.size)
+        for number in range(whole_parts + 1, plan.part_count + 1):
+            arrived = self.arrived(number)
+            offset += arrived
+            if arrived < plan.part(number).size:
+                break
+        unverified = self.unverified_from()
+        return offset if unverified is None else min(offset, unverified)
+
+    # --- Bytes that do not count until their checksum was seen --------------------------------------------------------
+
+    def unverified_from(self) -> int | None:
+        """The offset behind which nothing counts; None where everything does."""
+        try:
+            return int((self.path / UNVERIFIED).read_text())
+        except (FileNotFoundError, ValueError):
+            # A note cut short was never finished, so no byte came after it.
+            return None
+
+    def mark_unverified(self, offset: int) -> None:
+        """Before the first such byte. Renamed into place: there is no moment with half a note."""
+        draft = self.path / f"{UNVERIFIED}.new"
+        draft.write_text(str(offset))
+        draft.rename(self.path / UNVERIFIED)
+
+    def mark_verified(self) -> None:
+        (self.path / UNVERIFIED).unlink(missing_ok=True)
+
+    def cut_to(self, plan: Plan, offset: int) -> None:
+        """Drop every byte of partial files behind an offset. Whole parts are left alone."""
+        for path in self.path.glob(f"*{PARTIAL}"):
+            part = plan.part(int(path.name.removesuffix(PARTIAL)))
+            keep = offset - part.offset
+            if keep <= 0:
+                path.unlink()
+            elif path.stat().st_size > keep:
+                os.truncate(path, keep)
+
 
 class PartialFile:
-    """A part whose bytes are arriving. Raises OSError as the disk does."""
+    """A part whose bytes are arriving, from `arrived` on."""
 
-    def __init__(self, partial: Path, final: Path) -> None:
-        self._partial = partial
-        self._final = final
-        self._file: BinaryIO = partial.open("wb", buffering=0)
+    def __init__(self, folder: StagingFolder, number: int) -> None:
+        self._folder = folder
+        self._number = number
+        self._file: BinaryIO = folder.partial(number).open("ab", buffering=0)
+        self.arrived = self._file.tell()
 
     def write(self, block: memoryview) -> None:
         while block:
-            block = block[self._file.write(block) :]
+            count = self._file.write(block)
+            self.arrived += count
+            block = block[count:]
 
     def finish(self) -> None:
         """Make the part last: its bytes on the disk, then its name, then the folder that holds the name."""
-        os.fsync(self._file.fileno())
+        os.fdatasync(self._file.fileno())
         self._file.close()
-        self._partial.rename(self._final)
-        sync_folder(self._final.parent)
+        make_whole(self._folder, self._number)
 
     def close(self) -> None:
         """Leave the bytes as they are."""
         self._file.close()
+
+
+def make_whole(folder: StagingFolder, number: int) -> None:
+    folder.partial(number).rename(folder.whole(number))
+    sync_folder(folder.path)
 
 
 def sync_folder(folder: Path) -> None:
@@ -41,20 +159,8 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def make_folder(folder: Path) -> None:
-    """A transfer's folder, readable by nobody else."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    sync_folder(folder.parent)
-
-
 def remove_part(path: Path) -> None:
     path.unlink(missing_ok=True)
-
-
-def remove_folder(folder: Path) -> None:
-    """All staged bytes of a transfer. A folder that is gone already is fine."""
-    with suppress(FileNotFoundError):
-        shutil.rmtree(folder)
 
 
 def free_bytes(folder: Path) -> int:

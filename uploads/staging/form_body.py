@@ -6,12 +6,11 @@ request announces, less what came before the file and the closing boundary after
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
-BLOCK_SIZE = 1024**2
-"""Bytes asked of the connection at a time: measured best on the WSGI server that is used."""
+from uploads.staging.body import BLOCK_SIZE, Body
 
 MAX_FIELDS_BYTES = 64 * 1024
 MAX_FIELDS = 64
@@ -21,24 +20,18 @@ class BadBody(ValueError):
     """The body is not a form whose last field is the file; the message says what was wrong."""
 
 
-class BodyEnded(BadBody):
-    """The connection ended before the whole body had arrived."""
-
-
 class FormBody:
     """Read `read_fields()` first, then `blocks()`; `filename`, `file_size` (bytes) are known in between."""
 
-    def __init__(self, read: Callable[[int], bytes], content_type: str, content_length: int, file_field: str) -> None:
+    def __init__(self, body: Body, content_type: str, file_field: str) -> None:
         kind, options = parse_options_header(content_type)
         boundary = options.get("boundary", "")
         if kind != "multipart/form-data" or not boundary:
             raise BadBody("The form must be sent as multipart/form-data.")
-        self._read = read
-        self._unread = content_length
-        self._length = content_length
+        self._body = body
         self._file_field = file_field
         self._closing = len(f"\r\n--{boundary}--\r\n".encode())
-        self._parser = PushMultipartParser(boundary, content_length, max_segment_count=MAX_FIELDS)
+        self._parser = PushMultipartParser(boundary, body.length, max_segment_count=MAX_FIELDS)
         self._block, self._position = b"", 0
         self.filename = ""
         self.file_size = 0
@@ -68,7 +61,7 @@ class FormBody:
 
     def _begin_file(self, segment: MultipartSegment, consumed: int) -> None:
         self.filename = segment.filename or ""
-        self.file_size = self._length - consumed - self._closing
+        self.file_size = self._body.length - consumed - self._closing
         if self.file_size < 0:
             raise BadBody("The file must be the last field of the form.")
 
@@ -82,17 +75,21 @@ class FormBody:
                 yield block[start : self._position]
 
     def _next_block(self) -> bytes:
-        block = self._read(min(BLOCK_SIZE, self._unread))
-        if not block and self._unread:
-            raise BodyEnded("The connection ended before the whole form had arrived.")
-        self._unread -= len(block)
-        return block
+        return self._body.read(BLOCK_SIZE)
+
+    def is_ready(self) -> bool:
+        """Whether a read would give bytes at once."""
+        return self._body.is_ready()
+
+    def pause(self) -> None:
+        """We keep the sender waiting: that is no silence of his."""
+        self._body.pause()
 
     def blocks(self) -> Iterator[bytes]:
         """The file's bytes. Raises BodyEnded, or BadBody where something follows the file."""
         try:
             yield from self._file_events(self._block[self._position :])
-            while self._unread:
+            while self._body.left:
                 yield from self._file_events(self._next_block())
             self._parser.close()
         except MultipartError as error:
@@ -106,11 +103,3 @@ class FormBody:
                 raise BadBody("The file must be the last field of the form.")
             if event is not None:
                 yield event
-
-    def drain(self, limit: int) -> None:
-        """Read and drop at most `limit` bytes of what is unread, so that a browser sees the answer to a refusal."""
-        while self._unread and limit > 0:
-            try:
-                limit -= len(self._next_block())
-            except BodyEnded:
-                return

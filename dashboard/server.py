@@ -1,0 +1,178 @@
+"""The web server: `python -m dashboard.server --host 127.0.0.1 --port 8000`.
+
+Cheroot with the site as its WSGI application, one thread a request, and what a site that takes files of any size needs:
+
+* `wsgi.input` can be read straight from the socket into a buffer (`read_into`), with a stall timeout.
+* An answer given before the whole body was read closes the connection, and only after reading on for a while:
+  else the sender is cut off by a reset, and a browser shows a broken network instead of our answer.
+* Header names with underscores are dropped: as environment variables they look like those with hyphens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import select
+import signal
+import socket
+import threading
+import time
+from contextlib import suppress
+from types import FrameType
+from typing import Any, NoReturn
+
+from cheroot import wsgi
+from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest, KnownLengthRFile
+
+THREADS = 64
+BACKLOG = 256
+IDLE_SECONDS = 20
+"""Until a silent connection is closed: between requests, in the middle of a head, or while an answer is not taken."""
+
+LINGER_BYTES = 128 * 1024**2
+LINGER_SECONDS = 30
+"""How much of a body that nobody wants is still read, and for how long, so that its sender sees the answer."""
+
+STOP_SECONDS = 5
+"""How long requests may go on once the server was told to stop. Bytes of files that came until then are kept."""
+
+log = logging.getLogger("dashboard.server")
+
+
+class SocketBody(KnownLengthRFile):
+    """A request's body that can be read without a copy in between."""
+
+    def __init__(self, connection: HTTPConnection, length: int) -> None:
+        super().__init__(connection.rfile, length)
+        self._socket: socket.socket = connection.socket
+
+    def set_timeout(self, seconds: float) -> None:
+        """Silence after which a read raises TimeoutError."""
+        self._socket.settimeout(seconds)
+
+    def is_ready(self) -> bool:
+        """Whether a read would give something at once."""
+        return self.rfile.has_data() or bool(select.select([self._socket], [], [], 0)[0])
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Some bytes of the body into `buffer`; their number, 0 at the end of body or connection."""
+        buffer = buffer[: self.remaining]
+        if not buffer:
+            return 0
+        if self.rfile.has_data():
+            block = self.rfile.read1(len(buffer))
+            buffer[: len(block)] = block
+            count = len(block)
+        else:
+            count = self._socket.recv_into(buffer)
+        self.remaining -= count
+        return count
+
+
+class Gateway(wsgi.Gateway_10):
+    """Hands the application our body, and sees to what it did not read."""
+
+    def get_environ(self) -> dict[str, Any]:  # type: ignore[override]  # as it really is
+        environ: dict[str, Any] = super().get_environ()  # type: ignore[no-untyped-call]
+        if not self.req.chunked_read:
+            self.req.rfile = environ["wsgi.input"] = SocketBody(self.req.conn, self.req.rfile.remaining)
+        return environ
+
+    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        if self.req.chunked_read or self.req.rfile.remaining:
+            # Cheroot would read the rest into memory before it answers.
+            self.req.close_connection = True
+            self.req.conn.unread = getattr(self.req.rfile, "remaining", 0)
+        self.req.conn.socket.settimeout(self.req.server.timeout)
+        return super().start_response(status, headers, exc_info)
+
+
+class Headers(HeaderReader):
+    def _allow_header(self, key_name: bytes) -> bool:
+        # Cheroot's own DropUnderscoreHeaderReader looks for text in bytes, and fails.
+        return bool(super()._allow_header(key_name)) and b"_" not in key_name
+
+
+class Request(HTTPRequest):
+    header_reader = Headers()
+
+
+class Connection(HTTPConnection):
+    RequestHandlerClass = Request
+    unread = 0
+
+    def close(self) -> None:
+        if self.unread:
+            with suppress(OSError, ValueError):
+                self._linger()
+        super().close()
+
+    def _linger(self) -> None:
+        """Read on though nobody wants it: a socket closed with unread bytes resets, and takes our answer with it."""
+        self.socket.shutdown(socket.SHUT_WR)
+        deadline = time.monotonic() + LINGER_SECONDS
+        left = min(self.unread, LINGER_BYTES)
+        nowhere = bytearray(256 * 1024)
+        while left > 0 and (seconds := deadline - time.monotonic()) > 0:
+            self.socket.settimeout(min(seconds, 5.0))
+            got = self.socket.recv_into(nowhere)
+            if not got:
+                return
+            left -= got
+
+
+class Server(wsgi.Server):
+    ConnectionClass = Connection
+
+    def __init__(self, address: tuple[str, int], application: Any) -> None:
+        super().__init__(
+            address,
+            application,
+            numthreads=THREADS,
+            request_queue_size=BACKLOG,
+            timeout=IDLE_SECONDS,
+            shutdown_timeout=STOP_SECONDS,
+            server_name="partway",
+        )
+        self.gateway = Gateway
+
+    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
+        log.log(level, msg, exc_info=traceback)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m dashboard.server", description="The web server of Partway.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    options = parser.parse_args()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
+    from dashboard.wsgi import application
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    threading.Thread(target=_sweep_staging, name="sweep", daemon=True).start()
+    server = Server((options.host, options.port), application)
+    log.info("listening on %s:%s", options.host, options.port)
+    server.safe_start()
+
+
+def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(0)
+
+
+def _sweep_staging() -> None:
+    from django.db import connections
+
+    from uploads.services.hygiene import sweep_staging
+
+    try:
+        sweep_staging()
+    except Exception:
+        log.exception("staging could not be swept")
+    finally:
+        connections.close_all()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Which of the files that were chosen go on with transfers that began before: asked once, before any is sent."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from dashboard.jsonapi import json_error
+from uploads.access import get_store, operator
+from uploads.selectors import Chosen, find_known
+
+MAX_FILES = 1000
+
+
+class BadQuestion(ValueError):
+    """The body is not what is expected here."""
+
+
+@require_POST
+def known(request: HttpRequest) -> HttpResponse:
+    """`{"store", "bucket", "files": [{"key", "size", "fingerprint"}]}` to those of them that are known."""
+    try:
+        store_name, bucket, files = _read(request.body)
+    except BadQuestion as error:
+        return json_error("InvalidRequest", str(error), status=400)
+    store = get_store(request.user, store_name)
+    found = find_known(operator(request.user), store, bucket, files)
+    answer = [
+        {
+            "key": transfer.key,
+            "size": transfer.size,
+            "fingerprint": transfer.fingerprint,
+            "id": str(transfer.pk),
+            "url": reverse("file", args=[transfer.pk]),
+            "bytes_received": received,
+            "state": transfer.state.value,
+        }
+        for transfer, received in found
+    ]
+    return JsonResponse({"known": answer})
+
+
+def _read(body: bytes) -> tuple[str, str, list[Chosen]]:
+    try:
+        asked: Any = json.loads(body)
+        files = [Chosen(str(each["key"]), int(each["size"]), str(each["fingerprint"])) for each in asked["files"]]
+        store, bucket = str(asked["store"]), str(asked["bucket"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise BadQuestion("Ask with JSON: store, bucket, and files with key, size and fingerprint.") from error
+    if len(files) > MAX_FILES:
+        raise BadQuestion(f"Ask for at most {MAX_FILES:,} files at a time; these are {len(files):,}.")
+    return store, bucket, files
