@@ -1,0 +1,55 @@
+// The ways in which files are chosen: a dialogue for files, one for a folder, and dropping onto the page.
+
+import { SILENT } from "./sender.js";
+
+const { Uppy, DropTarget } = globalThis.Uppy;
+
+const byPath = new Intl.Collator("en", { numeric: true });
+
+// While something is dragged over the page, the browser says so at least this often.
+const DRAG_PAUSE = 700;
+
+// `onFiles` takes [File, path] pairs; the path keeps the folders below the one that was chosen, and that one.
+export function offerDialogues(input, buttons, onFiles) {
+  const folderInput = document.createElement("input");
+  Object.assign(folderInput, { type: "file", webkitdirectory: true, multiple: true, hidden: true });
+  folderInput.id = "folder-input";
+  input.multiple = true;
+  input.after(folderInput);
+  buttons.files.addEventListener("click", () => input.click());
+  buttons.folder.addEventListener("click", () => folderInput.click());
+  buttons.folder.hidden = !("webkitdirectory" in folderInput);
+  for (const each of [input, folderInput]) each.addEventListener("change", () => take(each, onFiles));
+  // What a browser filled in again after a reload.
+  window.addEventListener("pageshow", () => take(input, onFiles));
+}
+
+function take(input, onFiles) {
+  const files = [...input.files];
+  input.value = ""; // So that the same file can be chosen again.
+  if (files.length) onFiles(sorted(files.map((file) => [file, file.webkitRelativePath || file.name])));
+}
+
+// A folder comes in the order of its disk.
+const sorted = (chosen) => chosen.sort(([, one], [, other]) => byPath.compare(one, other));
+
+// Uppy's DropTarget walks through the folders that are dropped.
+export function acceptDrops(overlay, onFiles, onProblem) {
+  let count = 0;
+  let timer = 0;
+  const hide = () => (overlay.hidden = true);
+  const show = () => {
+    overlay.hidden = false;
+    clearTimeout(timer);
+    timer = setTimeout(hide, DRAG_PAUSE);
+  };
+  // An id of our own: to Uppy, names that differ in case only are the same.
+  const number = (added) => ({ ...added, id: `dropped-${++count}` });
+  const uppy = new Uppy({ id: "drops", logger: SILENT, onBeforeFileAdded: number });
+  uppy.use(DropTarget, { target: document.body, onDragOver: show, onDrop: hide });
+  uppy.on("files-added", (added) => {
+    onFiles(sorted(added.map(({ data, meta }) => [data, meta.relativePath || data.name])));
+    uppy.clear();
+  });
+  uppy.on("info-visible", () => onProblem(uppy.getState().info.at(-1)?.message));
+}

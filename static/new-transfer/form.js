@@ -1,0 +1,119 @@
+// The form: what its fields say, the key each file gets, and messages at the fields.
+
+const SHARED = ["content-type", "storage-class", "metadata", "part-size", "part-count"];
+
+export class Form {
+  constructor(element) {
+    this.element = element;
+  }
+
+  field(name) {
+    return this.element.elements.namedItem(name);
+  }
+
+  text(name) {
+    const field = this.field(name);
+    return field ? field.value : "";
+  }
+
+  get store() {
+    return this.text("store");
+  }
+
+  get bucket() {
+    return this.text("bucket").trim();
+  }
+
+  get mayReplace() {
+    return Boolean(this.field("replace")?.checked);
+  }
+
+  get verify() {
+    return this.text("verify");
+  }
+
+  // The key field names the whole key of a single file; several have the prefix and their own paths.
+  keyOf(file, isSingle) {
+    if (file.ownKey !== null) return file.ownKey;
+    return (isSingle && this.text("key")) || this.text("prefix") + file.path;
+  }
+
+  // Where to and how a file is sent, as the fields stand now. What is left empty is left to the server.
+  orderFor(file, isSingle) {
+    const key = this.keyOf(file, isSingle);
+    const metadata = { store: this.store, bucket: this.bucket, key, filename: file.name };
+    for (const name of SHARED) if (this.text(name).trim()) metadata[name] = this.text(name);
+    if (this.mayReplace || file.mayReplace) metadata.replace = "on";
+    if (this.verify === "sha256") metadata.verify = "sha256";
+    if (this.verify === "pasted") metadata.sha256 = this.text("sha256").trim().toLowerCase();
+    return { key, store: this.store, bucket: this.bucket, isComputing: this.verify === "sha256", metadata };
+  }
+
+  // The fields that all files share, as the server checks them before a byte is sent.
+  sharedFields(files, isSingle) {
+    const largest = files.reduce((found, file) => (file.size > found.size ? file : found));
+    const fields = new FormData(this.element);
+    for (const name of ["file", "replace", "key"]) fields.delete(name);
+    fields.set("key", isSingle ? this.keyOf(largest, true) : "any");
+    fields.set("filename", largest.name);
+    fields.set("size", largest.size);
+    fields.set("replace", "on"); // What a key holds now is each file's own question.
+    return fields;
+  }
+
+  // --- Messages ---------------------------------------------------------------------------------------------------------
+
+  clearError(name) {
+    const control = this.#control(name);
+    if (!control) return;
+    control.removeAttribute("aria-invalid");
+    document.getElementById(`${control.id}_error`)?.remove();
+  }
+
+  clearErrors() {
+    document.getElementById("form-errors").replaceChildren();
+    for (const control of [...this.element.elements]) this.clearError(control.name);
+  }
+
+  // Each message stands at its field, the others above; the first field in question is focused.
+  showErrors(message, fields = {}) {
+    const unplaced = [];
+    let first = null;
+    for (const [name, text] of Object.entries(fields || {})) {
+      const control = this.#control(name);
+      if (control) this.#showAt(control, text);
+      else unplaced.push(text);
+      first ||= control;
+    }
+    this.showGeneral(unplaced.join(" ") || message);
+    const target = first || document.getElementById("form-errors");
+    target.focus();
+    target.scrollIntoView({ block: "center" });
+  }
+
+  showGeneral(message) {
+    const alert = document.createElement("div");
+    const text = document.createElement("div");
+    alert.className = "alert alert-danger";
+    text.textContent = message;
+    alert.append(text);
+    document.getElementById("form-errors").replaceChildren(alert);
+  }
+
+  #control(name) {
+    const control = name && this.field(name);
+    return control && control.id && control.type !== "hidden" && control.checkVisibility() ? control : null;
+  }
+
+  #showAt(control, text) {
+    const id = `${control.id}_error`;
+    const element = document.getElementById(id) || document.createElement("div");
+    element.className = "field-error";
+    element.id = id;
+    element.textContent = text;
+    (control.closest(".form-check") || control).insertAdjacentElement("afterend", element);
+    const described = (control.getAttribute("aria-describedby") || "").split(" ").filter((each) => each && each !== id);
+    control.setAttribute("aria-describedby", [...described, id].join(" "));
+    control.setAttribute("aria-invalid", "true");
+  }
+}
