@@ -7,7 +7,6 @@ CRC-64/XZ, which it calls ECMA (x-oss-hash-crc64ecma, a decimal number). Values 
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -66,7 +65,7 @@ def told_nvme(text: str) -> Told | None:
     """The base64 of S3's checksum fields."""
     try:
         raw = base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:
         return None
     return Told("nvme", int.from_bytes(raw)) if len(raw) == 8 else None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -92,7 +91,7 @@ def read_metadata(headers: Mapping[str, str]) -> dict[str, str]:
 def _decoded(name: str, value: str) -> str:
     try:
         return base64.b64decode(value, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise TusError(400, "InvalidMetadata", f"Upload-Metadata: {name!r} is not base64 of UTF-8 text.") from error
 
 
@@ -125,7 +124,7 @@ def read_checksum(headers: Mapping[str, str]) -> Checksum | None:
         raise TusError(400, "UnsupportedChecksum", f"Checksums may be {allowed}; {algorithm!r} is none of them.")
     try:
         digest = base64.b64decode(value, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise TusError(400, "InvalidHeader", "Upload-Checksum is not base64.") from error
     if len(digest) != hashlib.new(algorithm, usedforsecurity=False).digest_size:
         raise TusError(400, "InvalidHeader", f"Upload-Checksum has {len(digest)} bytes: no {algorithm} has.")
