@@ -1,0 +1,211 @@
+"""A body from a real socket: large blocks into one buffer, and a sender that is silent or too slow is noticed."""
+
+from __future__ import annotations
+
+import io
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dashboard.server import Connection, SocketBody
+from uploads.staging.body import BLOCK_SIZE, Body, BodyEnded, BodyStalled, Patience
+
+
+class Line:
+    """Both ends of a connection; ours is one of the web server's."""
+
+    def __init__(self) -> None:
+        self.sender, ours = socket.socketpair()
+        server = SimpleNamespace(peercreds_enabled=False, peercreds_resolve_enabled=False)
+        self.connection = Connection(server, ours)
+
+    def body(self, length: int, *, stall: float = 5, rate: int = 0, clock: Any = time.monotonic) -> Body:
+        source = SocketBody(self.connection, length)
+        return Body({"wsgi.input": source}, length, Patience(stall, rate, clock))
+
+    def send_later(self, *pieces: bytes, pause: float = 0.02) -> threading.Thread:
+        def send() -> None:
+            for piece in pieces:
+                time.sleep(pause)
+                self.sender.sendall(piece)
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        return thread
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    line = Line()
+    yield line
+    line.sender.close()
+    line.connection.close()
+
+
+def read_all(body: Body) -> bytes:
+    return b"".join(bytes(block) for block in iter(body.read_block, b""))
+
+
+# --- Bytes ------------------------------------------------------------------------------------------------------------
+
+
+def test_all_bytes_come_and_no_more(line: Line) -> None:
+    content = bytes(range(256)) * 12_000
+    thread = line.send_later(content + b"GET /next")
+    body = line.body(len(content))
+    assert read_all(body) == content
+    assert body.left == 0
+    assert bytes(body.read_block()) == b""
+    thread.join()
+    assert line.connection.socket.recv(100) == b"GET /next"
+
+
+def test_what_the_server_read_ahead_with_the_head_comes_first(line: Line) -> None:
+    line.sender.sendall(b"head\r\nbody and more")
+    assert line.connection.rfile.readline() == b"head\r\n"
+    body = line.body(13)
+    assert body.is_ready()
+    thread = line.send_later(b"!!")
+    assert read_all(body) == b"body and more"
+    thread.join()
+
+
+def test_blocks_overwrite_each_other(line: Line) -> None:
+    body = line.body(6)
+    line.sender.sendall(b"abc")
+    first = body.read_block(3)
+    assert bytes(first) == b"abc"
+    line.sender.sendall(b"xyz")
+    second = body.read_block(3)
+    assert bytes(first) == bytes(second) == b"xyz"
+    assert len(body.read_block()) == 0
+
+
+def test_read_gives_bytes_of_their_own(line: Line) -> None:
+    body = line.body(6)
+    line.sender.sendall(b"abcxyz")
+    assert [body.read(3), body.read(3), body.read(3)] == [b"abc", b"xyz", b""]
+
+
+def test_memory_is_one_block_whatever_the_length(line: Line) -> None:
+    assert len(line.body(10**15)._buffer) == BLOCK_SIZE
+    assert len(line.body(10)._buffer) == 10
+    assert bytes(line.body(0).read_block()) == b""
+
+
+def test_is_ready_says_whether_bytes_are_waiting(line: Line) -> None:
+    body = line.body(2)
+    assert not body.is_ready()
+    line.sender.sendall(b"x")
+    assert body.is_ready()
+    body.read_block()
+    assert not body.is_ready()
+    line.sender.close()
+    assert body.is_ready()  # A read says at once that this is the end.
+
+
+# --- Ends -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_that_ends_early_is_said_and_what_came_stands(line: Line) -> None:
+    line.sender.sendall(b"abc")
+    line.sender.close()
+    body = line.body(5)
+    assert bytes(body.read_block()) == b"abc"
+    with pytest.raises(BodyEnded, match="2 bytes before the end"):
+        body.read_block()
+
+
+def test_a_connection_that_is_lost_is_an_end_too() -> None:
+    class Broken(io.RawIOBase):
+        def read(self, size: int = -1) -> bytes:
+            raise ConnectionResetError
+
+    with pytest.raises(BodyEnded, match="lost 7 bytes before"):
+        Body({"wsgi.input": Broken()}, 7, Patience(1, 0)).read_block()
+
+
+def test_silence_is_a_stall(line: Line) -> None:
+    body = line.body(5, stall=0.2)
+    line.sender.sendall(b"abc")
+    body.read_block()
+    began = time.monotonic()
+    with pytest.raises(BodyStalled, match=r"No byte came for 0.2 seconds"):
+        body.read_block()
+    assert 0.15 < time.monotonic() - began < 2
+
+
+def test_pauses_shorter_than_a_stall_are_fine(line: Line) -> None:
+    thread = line.send_later(*[b"12345"] * 8, pause=0.08)
+    assert read_all(line.body(40, stall=0.4)) == b"12345" * 8
+    thread.join()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_trickle_is_a_stall(line: Line) -> None:
+    clock = Clock()
+    body = line.body(1000, stall=10, rate=5, clock=clock)
+    line.sender.sendall(bytes(60))
+    for _ in range(9):
+        clock.now += 1
+        body.read_block(1)
+    clock.now += 1
+    with pytest.raises(BodyStalled, match="Fewer than 5 bytes a second"):
+        body.read_block(1)
+
+
+def test_enough_bytes_begin_a_new_window_and_are_not_credit_for_later(line: Line) -> None:
+    clock = Clock()
+    body = line.body(1000, stall=10, rate=5, clock=clock)
+    line.sender.sendall(bytes(600))
+    clock.now += 10
+    body.read_block(500)
+    clock.now += 9.9
+    body.read_block(1)
+    clock.now += 0.1
+    with pytest.raises(BodyStalled):
+        body.read_block(1)
+
+
+def test_the_last_byte_is_never_too_late(line: Line) -> None:
+    clock = Clock()
+    body = line.body(2, stall=10, rate=5, clock=clock)
+    line.sender.sendall(b"ab")
+    clock.now += 9
+    body.read_block(1)
+    clock.now += 9
+    assert bytes(body.read_block(1)) == b"b"
+
+
+def test_while_we_pause_the_sender_is_not_slow(line: Line) -> None:
+    clock = Clock()
+    body = line.body(1000, stall=10, rate=5, clock=clock)
+    line.sender.sendall(bytes(100))
+    for _ in range(5):
+        body.read_block(1)
+        clock.now += 3600
+        body.pause()
+    assert body.left == 995
+
+
+# --- Behind another WSGI server ---------------------------------------------------------------------------------------
+
+
+def test_any_wsgi_input_will_do() -> None:
+    body = Body({"wsgi.input": io.BytesIO(b"abcdef and more")}, 6, Patience(30, 0))
+    assert body.is_ready()
+    assert read_all(body) == b"abcdef"
+    with pytest.raises(BodyEnded):
+        Body({"wsgi.input": io.BytesIO()}, 6, Patience(30, 0)).read_block()

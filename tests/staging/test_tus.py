@@ -1,0 +1,171 @@
+"""tus's headers: values come back as they were written, and whatever else is refused with the protocol's status."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uploads.staging import tus
+from uploads.staging.tus import TusError
+
+NAMES = st.from_regex(r"[a-z0-9_-]{1,20}", fullmatch=True)
+VALUES = st.text(st.characters(codec="utf-8"), max_size=60)
+
+
+def encode(metadata: dict[str, str]) -> str:
+    return ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in metadata.items())
+
+
+def refusal(status: int, code: str) -> pytest.RaisesExc[TusError]:
+    return pytest.raises(TusError, check=lambda error: (error.status, error.code) == (status, code))
+
+
+# --- Metadata ---------------------------------------------------------------------------------------------------------
+
+
+@given(st.dictionaries(NAMES, VALUES, max_size=10))
+def test_metadata_come_back_as_they_were_written(metadata: dict[str, str]) -> None:
+    assert tus.read_metadata({"Upload-Metadata": encode(metadata)}) == metadata
+
+
+@given(st.dictionaries(NAMES, VALUES, max_size=5), st.sampled_from([" , ", ", ", " ,"]))
+def test_spaces_around_commas_do_not_matter(metadata: dict[str, str], comma: str) -> None:
+    assert tus.read_metadata({"Upload-Metadata": encode(metadata).replace(",", comma)}) == metadata
+
+
+@given(st.text(st.characters(codec="latin-1"), max_size=300))
+def test_any_header_is_read_or_refused(text: str) -> None:
+    try:
+        metadata = tus.read_metadata({"Upload-Metadata": text})
+    except TusError as error:
+        refused = (error.status, error.code)
+    else:
+        refused = (400, "InvalidMetadata")
+        assert all("," not in name for name in metadata)
+    assert refused == (400, "InvalidMetadata")
+
+
+def test_a_name_may_stand_without_a_value() -> None:
+    assert tus.read_metadata({"Upload-Metadata": "replace,key YQ=="}) == {"replace": "", "key": "a"}
+    assert tus.read_metadata({}) == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "key a",
+        "key YQ",
+        "key YQ==!",
+        "key ????",
+        "key \x80",
+        "key YQ== YQ==",
+        "key /w==",
+        "key YQ==,key YQ==",
+        "key " + "A" * 16384,
+    ],
+)
+def test_metadata_that_cannot_be_read_are_refused(text: str) -> None:
+    with refusal(400, "InvalidMetadata"):
+        tus.read_metadata({"Upload-Metadata": text})
+
+
+def test_metadata_are_bounded() -> None:
+    fits = "key " + "A" * (tus.MAX_METADATA - 4)
+    assert len(tus.read_metadata({"Upload-Metadata": fits})["key"]) > 12_000
+    with refusal(400, "InvalidMetadata"):
+        tus.read_metadata({"Upload-Metadata": fits + "AAAA"})
+
+
+# --- Numbers ----------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 10**18 - 1))
+def test_numbers_of_bytes(number: int) -> None:
+    assert tus.read_length({"Upload-Length": str(number)}) == number
+    assert tus.read_offset({"Upload-Offset": f" {number} "}) == number
+    assert tus.read_content_length({"Content-Length": str(number)}) == number
+
+
+@pytest.mark.parametrize("text", ["", "-1", "+1", "1.0", "1e3", "0x10", "٣", "²", "1_000", "1 0", "9" * 19, "many"])
+def test_what_is_no_number_of_bytes_is_refused(text: str) -> None:
+    with refusal(400, "InvalidHeader"):
+        tus.read_length({"Upload-Length": text})
+    with refusal(400, "InvalidHeader"):
+        tus.read_offset({"Upload-Offset": text})
+
+
+def test_a_length_must_be_known_from_the_start() -> None:
+    with refusal(400, "LengthRequired"):
+        tus.read_length({"Upload-Defer-Length": "1"})
+    with refusal(400, "InvalidHeader"):
+        tus.read_length({})
+
+
+def test_a_body_without_a_length_is_none_or_refused() -> None:
+    assert tus.read_content_length({}) == 0
+    with refusal(411, "MissingContentLength"):
+        tus.read_content_length({"Transfer-Encoding": "chunked"})
+
+
+# --- Version and kind -------------------------------------------------------------------------------------------------
+
+
+def test_the_protocols_version() -> None:
+    tus.check_version({"Tus-Resumable": "1.0.0"})
+    for headers in ({}, {"Tus-Resumable": "0.2.2"}, {"Tus-Resumable": "1.0.0, 1.0.0"}):
+        with refusal(412, "WrongTusVersion") as caught:
+            tus.check_version(headers)
+        assert caught.value.headers == {"Tus-Version": "1.0.0"}
+
+
+@pytest.mark.parametrize("text", [tus.CONTENT_TYPE, tus.CONTENT_TYPE.upper(), f"{tus.CONTENT_TYPE}; charset=x"])
+def test_the_kind_of_a_body(text: str) -> None:
+    tus.check_content_type({"Content-Type": text})
+
+
+@pytest.mark.parametrize("text", ["", "application/octet-stream", "multipart/form-data", f"{tus.CONTENT_TYPE}x"])
+def test_another_kind_of_body_is_refused(text: str) -> None:
+    with refusal(415, "WrongContentType"):
+        tus.check_content_type({"Content-Type": text})
+
+
+# --- Checksums --------------------------------------------------------------------------------------------------------
+
+
+@given(st.sampled_from(tus.CHECKSUMS), st.binary(max_size=200), st.binary(max_size=200))
+def test_a_checksum_fits_its_bytes_only(algorithm: str, content: bytes, other: bytes) -> None:
+    digest = hashlib.new(algorithm, content).digest()
+    checksum = tus.read_checksum({"Upload-Checksum": f"{algorithm} {base64.b64encode(digest).decode()}"})
+    assert checksum is not None
+    seen = checksum.begin()
+    seen.update(content)
+    checksum.check(seen.digest())
+    if other != content:
+        with refusal(460, "ChecksumMismatch"):
+            checksum.check(hashlib.new(algorithm, other).digest())
+
+
+def test_no_checksum() -> None:
+    assert tus.read_checksum({}) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("crc32 AAAAAA==", "UnsupportedChecksum"),
+        ("SHA1 AAAAAAAAAAAAAAAAAAAAAAAAAAA=", "UnsupportedChecksum"),
+        ("sha1", "InvalidHeader"),
+        ("sha1 ???", "InvalidHeader"),
+        ("sha1 AAAA", "InvalidHeader"),
+        ("sha1 \x80", "InvalidHeader"),
+        ("md5 AAAAAAAAAAAAAAAAAAAAAAAAAAA=", "InvalidHeader"),
+        ("shake_128 AAAA", "UnsupportedChecksum"),
+    ],
+)
+def test_a_checksum_that_is_none_is_refused(text: str, code: str) -> None:
+    with refusal(400, code):
+        tus.read_checksum({"Upload-Checksum": text})
