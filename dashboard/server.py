@@ -113,6 +113,8 @@ class Connection(HTTPConnection):
         self.socket.shutdown(socket.SHUT_WR)
         deadline = time.monotonic() + LINGER_SECONDS
         left = min(self.unread, LINGER_BYTES)
+        if self.rfile.has_data():
+            left -= len(self.rfile.peek())  # Read ahead with the head: it does not come again.
         nowhere = bytearray(256 * 1024)
         while left > 0 and (seconds := deadline - time.monotonic()) > 0:
             self.socket.settimeout(min(seconds, 5.0))
