@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.environment import VAR_DIR
 from tests.stores import redis, swift
 from tests.system import stack as stacks
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> None:
+    """The test database is a file: one in memory is locked by tables, which no timeout waits for among threads."""
+    from django.db import connections
+
+    connections["default"].settings_dict["TEST"]["NAME"] = str(Path(VAR_DIR) / "tests.sqlite3")
 
 
 @pytest.fixture(scope="session")
