@@ -7,12 +7,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import listing, memory, upload
+from benchmarks import listing, memory, pipeline, upload
 from tests.system import stack
 
 BENCHMARKS: dict[str, Callable[[stack.Stack, Path], bool]] = {
     "listing": listing.run,
     "upload": upload.run,
+    "pipeline": pipeline.run,
     "memory": memory.run,
 }
 """Each prints what it measured and says whether its limits were kept."""
@@ -29,10 +30,11 @@ def main(names: list[str]) -> int:
 
 def _run(name: str) -> bool:
     """Each on a stack of its own, so that none measures what another left."""
-    print(f"\n== {name}: {(sys.modules[f'benchmarks.{name}'].__doc__ or '').splitlines()[0]}", flush=True)
+    module = sys.modules[f"benchmarks.{name}"]
+    print(f"\n== {name}: {(module.__doc__ or '').splitlines()[0]}", flush=True)
     with tempfile.TemporaryDirectory(prefix="partway-bench-") as folder:
         scratch = Path(folder)
-        with stack.running(scratch / "var") as running:
+        with stack.running(scratch / "var", getattr(module, "ENVIRONMENT", None)) as running:
             return BENCHMARKS[name](running, scratch)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from boto3.s3.transfer import TransferConfig
 
 from benchmarks import rounds
+from benchmarks.files import write_random
 from tests.system.sending import SlowForm
 from tests.system.stack import MIB, Operator, Stack
 
@@ -43,11 +44,7 @@ def run(stack: Stack, scratch: Path) -> bool:
             for name in ("partway", "boto3", "aws"):
                 stack.s3.delete_object(Bucket=bucket, Key=f"{name}-{number}")
 
-        ways: dict[str, rounds.Way] = {"boto3 upload_file": by_boto3, "Partway": through_partway}
-        if shutil.which("aws"):
-            ways["aws s3 cp"] = by_aws_cli
-        else:
-            print("The AWS CLI is not on PATH: left out.")
+        ways = {"boto3 upload_file": by_boto3, "aws s3 cp": by_aws_cli, "Partway": through_partway}
         seconds = rounds.measure(ways, ROUNDS, after=clean)
     rounds.show(seconds, "boto3 upload_file", amount=SIZE / MIB, unit="MiB")
     print(f"Partway sent {parts.pop()} parts. Each byte went over HTTP twice, and to the disk and back in between.")
@@ -56,14 +53,17 @@ def run(stack: Stack, scratch: Path) -> bool:
 
 def aws_cli(stack: Stack, *arguments: str) -> None:
     keys = {"AWS_ACCESS_KEY_ID": stack.swift.access_key, "AWS_SECRET_ACCESS_KEY": stack.swift.secret_key}
-    argv = ["aws", "--endpoint-url", stack.swift.endpoint_url, "--region", stack.swift.region, *arguments]
+    argv = [
+        sys.executable,
+        "-m",
+        "awscli",
+        "--endpoint-url",
+        stack.swift.endpoint_url,
+        "--region",
+        stack.swift.region,
+        *arguments,
+    ]
     subprocess.run(argv, env={**os.environ, **keys}, check=True)
-
-
-def write_random(file: Path, size: int) -> None:
-    with file.open("wb") as out:
-        for _ in range(size // MIB):
-            out.write(os.urandom(MIB))
 
 
 def send(stack: Stack, operator: Operator, bucket: str, key: str, file: Path, **fields: object) -> str:

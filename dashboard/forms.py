@@ -55,8 +55,8 @@ class StoreForm(forms.Form):
     )
     payload_signing = _choice(
         "Sign payloads",
-        [("auto", "Over http only"), ("signed", "Always"), ("unsigned", "Never")],
-        "SHA-256 of every body in the signature; over https TLS protects the bytes already.",
+        [("auto", "As usual: no"), ("signed", "Always"), ("unsigned", "Never")],
+        "SHA-256 of every body in the signature, besides the Content-MD5 that always is in it.",
     )
     access_key = _text("Access key", autocomplete="off")
     secret_key = _secret("Secret key", "Stored encrypted, never shown again.")

@@ -88,8 +88,8 @@ def test_what_cannot_be_planned_is_refused_in_words(size: int, given_values: dic
 def test_small_and_empty_files_are_one_part() -> None:
     assert plan_parts(0, S3).part_count == 1
     assert plan_parts(1, S3).part_count == 1
-    assert plan_parts(16 * MIB, S3).part_count == 1
-    assert plan_parts(16 * MIB + 1, S3).part_count == 2
+    assert plan_parts(32 * MIB, S3).part_count == 1
+    assert plan_parts(32 * MIB + 1, S3).part_count == 2
 
 
 def test_a_plan_has_no_other_parts() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 MIB = 1024**2
-PREFERRED_PART_SIZE = 16 * MIB
+PREFERRED_PART_SIZE = 32 * MIB
 """Large enough that requests cost little, small enough that a failed part costs little and progress is smooth."""
 
 

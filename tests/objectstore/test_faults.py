@@ -404,7 +404,7 @@ def test_what_is_signed_of_a_body_over_http(
     server.script(stored(b"content"))
     make_client(server.url, payload_signing=signing).upload_part("bucket", "k", "u", 1, make_file(b"content"))
     headers = server.received[0].headers
-    expected = "UNSIGNED-PAYLOAD" if signing == "unsigned" else hashlib.sha256(b"content").hexdigest()
+    expected = hashlib.sha256(b"content").hexdigest() if signing == "signed" else "UNSIGNED-PAYLOAD"
     assert headers["x-amz-content-sha256"] == expected
     assert headers["content-length"] == "7"
     assert "content-md5" in headers["authorization"]

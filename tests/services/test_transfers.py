@@ -15,7 +15,7 @@ from uploads.models import AuditEntry, Part, StoreUpload, Transfer
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.types import CompletedPart
-from uploads.services import leases, room
+from uploads.services import leases, receiving, room
 from uploads.services.browsing import is_gone
 from uploads.services.cancelling import cancel_transfer
 from uploads.services.completing import complete_transfer
@@ -121,7 +121,10 @@ def test_cancel_leaves_nothing(drive: Drive, user: User, client: ObjectStoreClie
     ]
 
 
-def test_cancel_stops_the_bytes_that_are_still_arriving(drive: Drive, user: User) -> None:
+def test_cancel_stops_the_bytes_that_are_still_arriving(
+    drive: Drive, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiving, "NOTE_SECONDS", 0)
     transfer = drive.begin(2 * PART, part_size=PART)
     with pytest.raises(ReceivingStopped), Receiver(transfer) as receiver:
         receiver.write(bytes(PART))

@@ -49,7 +49,7 @@ class Store(models.Model):
     signature = models.CharField(max_length=8, choices=[("sigv4", "SigV4")], default="sigv4")
     payload_signing = models.CharField(
         max_length=8,
-        choices=[("auto", "over http only"), ("signed", "always"), ("unsigned", "never")],
+        choices=[("auto", "as usual: no"), ("signed", "always"), ("unsigned", "never")],
         default="auto",
     )
     access_key = models.CharField(max_length=256)

@@ -17,7 +17,7 @@ from uploads.objectstore.types import FileSlice
 BLOCK = 1024 * 1024
 """Bytes read from disk at a time: memory per request beyond this does not grow with the body."""
 
-IN_MEMORY = 16 * BLOCK
+IN_MEMORY = 32 * BLOCK
 """Bodies up to this size are read once and kept; larger ones are read a second time while they are sent."""
 
 MOUTHFUL = 256 * 1024

@@ -109,9 +109,8 @@ class Transport:
 
     @property
     def signs_payloads(self) -> bool:
-        """Whether the SHA-256 of a file's bytes is signed: over TLS that costs much and adds little."""
-        wish = self._config.payload_signing
-        return wish == "signed" or (wish == "auto" and self._endpoint.scheme == "http")
+        """Whether the SHA-256 of a file's bytes is signed too. Content-MD5 always is, and binds the bytes already."""
+        return self._config.payload_signing == "signed"
 
     def exchange(self, call: Call, reader: Callable[[Answer], T]) -> T:
         """Send the call once and read its answer. Raises NotSent, OutcomeUnknown or Refused; logs the attempt."""

@@ -13,14 +13,17 @@ from uploads.services import leases, promises
 from uploads.services.queue import enqueue_on_commit
 from uploads.states import PartState, Phase, StoreUploadState, Want
 
+NEEDED = ("phase", "wanted", "all_received", "part_count", "node", "verify_sha256", "promised_sha256", "sha256")
+
 WINDOW = 4
 """Parts of one transfer that are enqueued or under way at a time, so that no transfer starves the others."""
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def dispatch(transfer_id: uuid.UUID) -> None:
     """Enqueue the next steps of a transfer: parts, the upload in the store, the completion or the cancellation."""
-    transfer = Transfer.objects.select_for_update().filter(pk=transfer_id).first()
+    # The row's lock makes whoever ends a part after this wait, and see what was staged before.
+    transfer = Transfer.objects.select_for_update().only(*NEEDED).filter(pk=transfer_id).first()
     if transfer is None or transfer.phase in (Phase.DONE, Phase.CANCELLED):
         return
     if transfer.wanted == Want.CANCEL:
@@ -42,6 +45,9 @@ def _run(transfer: Transfer) -> None:
 
 
 def _send(transfer: Transfer) -> None:
+    room = WINDOW - _under_way(transfer)
+    if room <= 0:
+        return
     if transfer.all_received and not transfer.parts.exclude(state=PartState.SENT).exists():
         if promises.broken(transfer, transfer.promised_sha256, transfer.sha256):
             return  # Failed with those words when its last byte came.
@@ -50,19 +56,21 @@ def _send(transfer: Transfer) -> None:
     elif not transfer.by_put_object and not transfer.store_uploads.filter(state=StoreUploadState.OPEN).exists():
         _enqueue_step(transfer, "open_store_upload")
     else:
-        _fill_window(transfer)
+        _fill_window(transfer, room)
 
 
-def _fill_window(transfer: Transfer) -> None:
-    now = timezone.now()
+def _under_way(transfer: Transfer) -> int:
     under_way = Q(state=PartState.SENDING) | Q(state=PartState.STAGED, queued_at__isnull=False)
-    room = WINDOW - transfer.parts.filter(under_way).count()
-    if room <= 0:
-        return
+    return transfer.parts.filter(under_way).count()
+
+
+def _fill_window(transfer: Transfer, room: int) -> None:
+    now = timezone.now()
     waiting = transfer.parts.filter(leases.due(now), state=PartState.STAGED, queued_at__isnull=True)
     ids = list(waiting.order_by("number").values_list("pk", flat=True)[:room])
-    Part.objects.filter(pk__in=ids).update(queued_at=now)
-    enqueue_on_commit("send_part", ids, queue=transfer.parts_queue)
+    if ids:
+        Part.objects.filter(pk__in=ids).update(queued_at=now)
+        enqueue_on_commit("send_part", ids, queue=transfer.parts_queue)
 
 
 def _enqueue_step(transfer: Transfer, task: str) -> None:

@@ -92,6 +92,7 @@ class Receiver:
         self._checksum = checksum
         self._hash: Any = checksum.begin() if checksum else None
         self._unchecked: list[tuple[Part, bytes | None]] = []
+        self._reserved: dict[int, Part] = {}
         self._planned: PlannedPart | None = None
         self._part: Part | None = None
         self._file: PartialFile | None = None
@@ -108,7 +109,7 @@ class Receiver:
     def __enter__(self) -> Self:
         self._exit.enter_context(self._folder.writer())
         try:
-            self._check_wanted(sender_is_there=False)
+            self._check_not_ended()
             self._take_up()
         except BaseException as error:
             self._leave(error)
@@ -229,21 +230,24 @@ class Receiver:
         if self._number > self._transfer.part_count:
             raise WrongLength("The file is longer than its announced size.")
         planned = self._transfer.plan.part(self._number)
-        self._part = self._reserve(planned, patience)
+        if self._number not in self._reserved:
+            self._reserve(planned, patience)
+        self._part = self._reserved.pop(self._number)
         self._file = PartialFile(self._folder, self._number)
         self._planned = planned
         return planned
 
-    def _reserve(self, planned: PlannedPart, patience: float) -> Part:
+    def _reserve(self, planned: PlannedPart, patience: float) -> None:
         """Room for a part, waited for as long as our patience lasts."""
         deadline = time.monotonic() + patience
         while True:
             try:
-                part = room.reserve(self._transfer, planned)
+                parts = room.reserve(self._transfer, planned)
             except room.NotWanted as error:
                 raise ReceivingStopped("Cancelled", str(error)) from error
-            if part is not None:
-                return part
+            if parts:
+                self._reserved.update((part.number, part) for part in parts)
+                return
             # A part that waits for its sync is what could make room.
             self._settle()
             if time.monotonic() >= deadline:
@@ -308,8 +312,9 @@ class Receiver:
             self._note_progress()
 
     def _note_progress(self) -> None:
-        for part in self._transfer.parts.filter(state=PartState.WAITING, held__gt=0):
-            Part.objects.filter(pk=part.pk, state=PartState.WAITING).update(received=self._folder.arrived(part.number))
+        if self._part is not None and self._file is not None:
+            rows = Part.objects.filter(pk=self._part.pk, state=PartState.WAITING)
+            rows.update(received=self._folder.arrived(self._part.number))
 
     def _check_wanted(self, *, sender_is_there: bool = True) -> None:
         """Raises ReceivingStopped where no more is to come; else notes that the sender is there."""
@@ -322,12 +327,24 @@ class Receiver:
         wanted, phase = rows.values_list("wanted", "phase").get()
         raise _stopped(wanted, phase)
 
+    def _check_not_ended(self) -> None:
+        """Who comes after the end has made the transfer's folder anew: it goes again. Raises ReceivingStopped."""
+        try:
+            self._check_wanted(sender_is_there=False)
+        except ReceivingStopped:
+            if Transfer.objects.filter(pk=self._transfer.pk, phase__in=FINAL_PHASES).exists():
+                self._folder.remove()
+            raise
+
     def _whole_file_is_here(self) -> None:
         if not self._transfer.size and not self._transfer.parts.exclude(state=PartState.WAITING).exists():
             self._begin_part(self._room_patience)
             self._end_part()
             self._settle()
-        promised = Transfer.objects.values_list("promised_sha256", flat=True).get(pk=self._transfer.pk)
+        row = Transfer.objects.values_list("wanted", "phase", "promised_sha256")
+        wanted, phase, promised = row.get(pk=self._transfer.pk)
+        if wanted == Want.CANCEL:
+            raise _stopped(wanted, phase)
         arrived = self._promise.digest
         with transaction.atomic():
             Transfer.objects.filter(pk=self._transfer.pk).update(

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, QuerySet, Sum
+from django.db.models import F, Q, QuerySet, Sum
 from django.utils import timezone
 
 from uploads.models import Part, StagingNode, Transfer
@@ -34,55 +34,79 @@ SILENT = timedelta(minutes=2)
 """A half-filled part whose sender has been silent for so long may be given up when others need its room."""
 
 
+AHEAD = 8
+"""Parts of a transfer that are given room at once where room is ample."""
+
+AMPLE = 8
+"""Ample: what is held ahead is at most this fraction of what is free."""
+
+
 class NotWanted(Exception):
     """The transfer has ended, or is being cancelled: no byte of it is taken any more."""
 
 
-def reserve(transfer: Transfer, planned: PlannedPart) -> Part | None:
-    """The row of a part that holds its room. None where there is no room now: try again in a few seconds.
+def reserve(transfer: Transfer, planned: PlannedPart) -> list[Part]:
+    """The row of a part that now holds its room, and rows of the next ones where room is ample: fewer questions later.
 
-    Raises NotWanted.
+    Empty where there is no room now: try again in a few seconds. Raises NotWanted.
     """
-    part = _reserve(transfer, planned)
-    if part is None and _reclaim_silent_parts(transfer):
-        part = _reserve(transfer, planned)
-    return part
+    parts = _reserve(transfer, planned)
+    if not parts and _reclaim_silent_parts(transfer):
+        parts = _reserve(transfer, planned)
+    return parts
 
 
 @transaction.atomic
-def _reserve(transfer: Transfer, planned: PlannedPart) -> Part | None:
+def _reserve(transfer: Transfer, planned: PlannedPart) -> list[Part]:
     _lock(transfer.node)
     live = Transfer.objects.filter(pk=transfer.pk).exclude(phase__in=FINAL_PHASES).exclude(wanted=Want.CANCEL)
     # Locked, so that a cancellation comes before or after, never in between.
-    if live.select_for_update().first() is None:
+    wanted_at = live.select_for_update().values_list("room_wanted_at", flat=True)[:1]
+    if not wanted_at:
         raise NotWanted("The transfer was cancelled.")
-    part = transfer.parts.filter(number=planned.number).first()
+    rows = {part.number: part for part in transfer.parts.filter(number__gte=planned.number)[:AHEAD]}
+    part = rows.get(planned.number)
     if part is not None and (part.held or part.state != PartState.WAITING):
-        return part
-    if planned.size > free_room(transfer.node) - _claimed_by_the_needier(transfer):
+        return [part]
+    free = free_room(transfer.node)
+    if planned.size > free - _claimed_by_the_needier(transfer):
         Transfer.objects.filter(pk=transfer.pk).update(room_wanted_at=timezone.now())
-        return None
-    Transfer.objects.filter(pk=transfer.pk, room_wanted_at__isnull=False).update(room_wanted_at=None)
-    if part is None:
+        return []
+    if wanted_at[0]:
+        Transfer.objects.filter(pk=transfer.pk).update(room_wanted_at=None)
+    return [_hold(transfer, each, rows.get(each.number)) for each in _with_those_ahead(transfer, planned, free)]
+
+
+def _with_those_ahead(transfer: Transfer, planned: PlannedPart, free: int) -> list[PlannedPart]:
+    """Only the part itself, unless what is held ahead of its time is a small share of what is free."""
+    if AHEAD * transfer.part_size > free // AMPLE:
+        return [planned]
+    last = min(planned.number + AHEAD - 1, transfer.part_count)
+    return [transfer.plan.part(number) for number in range(planned.number, last + 1)]
+
+
+def _hold(transfer: Transfer, planned: PlannedPart, row: Part | None) -> Part:
+    if row is None:
         return Part.objects.create(transfer=transfer, number=planned.number, size=planned.size, held=planned.size)
-    Part.objects.filter(pk=part.pk).update(held=planned.size, received=0)
-    part.held = planned.size
-    return part
+    if row.state == PartState.WAITING and not row.held:
+        Part.objects.filter(pk=row.pk).update(held=planned.size, received=0)
+        row.held = planned.size
+    return row
 
 
 def _lock(node: str) -> None:
-    StagingNode.objects.get_or_create(name=node)
-    StagingNode.objects.select_for_update().get(name=node)
+    if StagingNode.objects.select_for_update().filter(name=node).first() is None:
+        StagingNode.objects.get_or_create(name=node)
+        StagingNode.objects.select_for_update().get(name=node)
 
 
 def free_room(node: str) -> int:
     """Bytes that a next part may take, here and now."""
-    held = held_bytes(node)
-    room = quota() - held
-    disk = Path(settings.STAGING_DIR)
+    coming = Sum(F("held") - F("received"), filter=Q(state=PartState.WAITING))
+    sums = _parts_of(node).aggregate(taken=Sum("held"), coming=coming)
     # What was promised and has not come will still be written to this disk.
-    coming = _parts_of(node).filter(state=PartState.WAITING).aggregate(total=Sum(F("held") - F("received")))["total"]
-    return min(room, free_bytes(disk) - settings.STAGING_FREE_FLOOR - (coming or 0))
+    free = free_bytes(Path(settings.STAGING_DIR)) - settings.STAGING_FREE_FLOOR - (sums["coming"] or 0)
+    return min(quota() - (sums["taken"] or 0), free)
 
 
 def quota() -> int:
@@ -140,14 +164,15 @@ def _reclaim_silent_parts(transfer: Transfer) -> bool:
 
 
 def _give_up(part: Part) -> bool:
-    folder = part.transfer.folder
+    transfer, folder = part.transfer, part.transfer.folder
     try:
         with folder.writer():
-            folder.cut_to(part.transfer.plan, part.transfer.plan.part(part.number).offset)
+            folder.cut_to(transfer.plan, transfer.plan.part(part.number).offset)
             folder.mark_verified()
-            return bool(
-                Part.objects.filter(transfer=part.transfer_id, state=PartState.WAITING).update(held=0, received=0)
-            )
+            waiting = transfer.parts.filter(state=PartState.WAITING, held__gt=0)
+            # One that is whole and not yet written down keeps its bytes, and so its room.
+            lost = [each.pk for each in waiting if not folder.whole(each.number).exists()]
+            return bool(Part.objects.filter(pk__in=lost).update(held=0, received=0))
     except WriterBusy:
         return False
 

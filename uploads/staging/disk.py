@@ -59,7 +59,11 @@ class StagingFolder:
         Raises WriterBusy at once where another is, in this process or any other.
         """
         self.make()
-        with (self.path / LOCK).open("ab") as lock:
+        try:
+            lock = (self.path / LOCK).open("ab")
+        except FileNotFoundError:
+            raise WriterBusy("Its folder is being removed at this moment.") from None
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -137,8 +141,14 @@ class PartialFile:
 
     def finish(self) -> None:
         """Make the part last: its bytes on the disk, then its name, then the folder that holds the name."""
-        os.fdatasync(self._file.fileno())
-        self._file.close()
+        try:
+            os.fdatasync(self._file.fileno())
+        except OSError:
+            # What the disk did not take can still be read for a while, and a second sync says that all is well.
+            self._folder.partial(self._number).unlink(missing_ok=True)
+            raise
+        finally:
+            self._file.close()
         make_whole(self._folder, self._number)
 
     def close(self) -> None:

@@ -1,0 +1,15 @@
+"""Files to be sent."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+MIB = 1024**2
+
+
+def write_random(file: Path, size: int) -> None:
+    """`size` bytes that nothing can compress."""
+    with file.open("wb") as out:
+        for _ in range(size // MIB):
+            out.write(os.urandom(MIB))
