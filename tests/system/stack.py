@@ -15,7 +15,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -218,13 +218,21 @@ class Stack:
     # --- The dashboard and its database -------------------------------------------------------------------------------
 
     @contextmanager
-    def signed_in(self) -> Iterator[Operator]:
-        """An HTTP session of the administrator."""
+    def signed_in(self, login: Login | None = None) -> Iterator[Operator]:
+        """An HTTP session of an operator; of the administrator where no login is given."""
         with requests.Session() as session:
             session.trust_env = False
             operator = Operator(self.url, session)
-            operator.sign_in(self.admin)
+            operator.sign_in(login or self.admin)
             yield operator
+
+    @cached_property
+    def other_login(self) -> Login:
+        """An operator who is no administrator."""
+        login = Login("other", "another one's own password")
+        made = f"create_user({login.username!r}, password={login.password!r})"
+        self.run_python(f"from django.contrib.auth.models import User\nUser.objects.{made}")
+        return login
 
     def staged_files(self) -> list[Path]:
         """Every file under staging, whole or partial."""
@@ -322,8 +330,8 @@ def _reading(database: Path) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
-def running(var: Path) -> Iterator[Stack]:
-    """Everything up, with its data in `var`; ended afterwards."""
+def running(var: Path, env: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """Everything up, with its data in `var` and settings of its own in `env`; ended afterwards."""
     folder = installation.Folder(var)
     folder.make()
     STATIC_FILES.parent.mkdir(parents=True, exist_ok=True)
@@ -331,7 +339,7 @@ def running(var: Path) -> Iterator[Stack]:
     with mock.patch.dict(os.environ):
         for name in installation.SETTINGS:
             os.environ.pop(name, None)
-        os.environ["STATIC_ROOT"] = str(STATIC_FILES)
+        os.environ.update({"STATIC_ROOT": str(STATIC_FILES), **(env or {})})
         plan = launcher.make_plan(folder, ports.LOOPBACK, ports.choose(1)[0])
     stack = Stack(plan)
     try:

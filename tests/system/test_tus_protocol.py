@@ -1,0 +1,596 @@
+"""tus 1.0.0 on the live server: every method and extension, every status where it belongs."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
+
+import pytest
+
+from tests.system.stack import MIB, Operator, Stack, wait_for
+from tests.system.tus import (
+    OFFSET_STREAM,
+    PART,
+    Answer,
+    Tus,
+    checksum_header,
+    content,
+    content_digest,
+    metadata_header,
+    transfer_id,
+)
+from uploads.objectstore.providers import PROVIDERS
+
+SMALL = 1000
+HUGE = 1024 * MIB
+"""Announced, and never sent: an answer that comes came before these bytes were read."""
+
+
+@pytest.fixture(scope="module")
+def operator(stack: Stack) -> Iterator[Operator]:
+    with stack.signed_in() as operator:
+        yield operator
+
+
+@pytest.fixture(scope="module")
+def other_operator(stack: Stack) -> Iterator[Operator]:
+    with stack.signed_in(stack.other_login) as operator:
+        yield operator
+
+
+@pytest.fixture
+def tus(stack: Stack, operator: Operator) -> Tus:
+    """A client with a bucket of its own."""
+    return Tus(stack, operator, stack.new_bucket())
+
+
+@pytest.fixture
+def other(tus: Tus, other_operator: Operator) -> Tus:
+    """Another operator, no administrator, with the same bucket."""
+    return Tus(tus.stack, other_operator, tus.bucket)
+
+
+def transfers_to(tus: Tus) -> int:
+    [(count,)] = tus.stack.query("SELECT count(*) FROM uploads_transfer WHERE bucket = ?", tus.bucket)
+    return int(count)
+
+
+def assert_refused(answer: Answer, status: int, code: str) -> None:
+    assert (answer.status, answer.code) == (status, code)
+    assert answer.json["error"]["message"]
+    assert answer.headers["tus-resumable"] == "1.0.0"
+
+
+# --- What the server can ----------------------------------------------------------------------------------------------
+
+
+def test_options_say_what_is_supported(tus: Tus) -> None:
+    answer = tus.request("OPTIONS", "/files/", Tus_Resumable=None)
+    assert answer.status == 204
+    assert answer.headers["tus-version"] == "1.0.0"
+    assert answer.headers["tus-resumable"] == "1.0.0"
+    extensions = set(answer.headers["tus-extension"].split(","))
+    assert extensions == {"creation", "creation-with-upload", "termination", "expiration", "checksum"}
+    assert {"sha1", "sha256"} <= set(answer.headers["tus-checksum-algorithm"].split(","))
+    assert int(answer.headers["tus-max-size"]) == PROVIDERS["swift"].max_object_size
+
+
+def test_more_than_the_maximum_is_refused(tus: Tus) -> None:
+    largest = int(tus.request("OPTIONS", "/files/").headers["tus-max-size"])
+    answer = tus.create(largest + 1, part_size=None)
+    assert_refused(answer, 413, "InvalidForm")
+    assert transfers_to(tus) == 0
+
+
+# --- Creation ---------------------------------------------------------------------------------------------------------
+
+
+def test_creation_gives_an_address_and_says_when_it_ends(tus: Tus) -> None:
+    answer = tus.create(SMALL)
+    assert answer.status == 201
+    assert answer.headers["location"].startswith("/files/")
+    assert answer.offset == 0
+    assert answer.headers["tus-resumable"] == "1.0.0"
+    created, ends = (parsedate_to_datetime(answer.headers[name]) for name in ("date", "upload-expires"))
+    assert ends > created
+
+
+def test_head_says_offset_length_and_expiry_and_is_not_stored(tus: Tus) -> None:
+    path = tus.begin(SMALL)
+    answer = tus.head(path)
+    assert (answer.status, answer.body) == (200, b"")
+    assert (answer.offset, answer.headers["upload-length"]) == (0, str(SMALL))
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["upload-expires"]
+
+
+@pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 2 * PART, 2 * PART + 77])
+def test_files_of_every_awkward_size_arrive(tus: Tus, size: int) -> None:
+    path = tus.upload(size)
+    tus.assert_arrived(path, size)
+    assert tus.head(path).offset == size
+
+
+def test_creation_with_the_whole_file(tus: Tus) -> None:
+    answer = tus.create(SMALL, content(0, SMALL))
+    assert (answer.status, answer.offset) == (201, SMALL)
+    tus.assert_arrived(answer.headers["location"], SMALL)
+
+
+def test_creation_with_the_first_bytes(tus: Tus) -> None:
+    size = PART + SMALL
+    answer = tus.create(size, content(0, SMALL))
+    assert (answer.status, answer.offset) == (201, SMALL)
+    path = answer.headers["location"]
+    tus.send_rest(path, size)
+    tus.assert_arrived(path, size)
+
+
+def test_creation_with_more_than_was_announced_is_refused(tus: Tus) -> None:
+    assert tus.create(SMALL, content(0, SMALL + 1)).status == 413
+    tus.stack.s3.head_bucket(Bucket=tus.bucket)
+    assert "Contents" not in tus.stack.s3.list_objects_v2(Bucket=tus.bucket)
+
+
+def test_creation_with_bytes_of_another_type_is_refused(tus: Tus) -> None:
+    answer = tus.create_with({"Content_Type": "text/plain"}, SMALL, content(0, SMALL), key="file")
+    assert_refused(answer, 415, "WrongContentType")
+    assert transfers_to(tus) == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("store", "no-such-store"),
+        ("bucket", "no/bucket"),
+        ("key", ""),
+        ("content-type", "no type"),
+        ("storage-class", "no class"),
+        ("part-size", "seven"),
+        ("part-size", "1024"),
+        ("part-count", "none"),
+        ("metadata", "no colon"),
+        ("sha256", "abc"),
+        ("fingerprint", "f" * 129),
+    ],
+)
+def test_wrong_metadata_is_refused_by_field(tus: Tus, field: str, value: str) -> None:
+    answer = tus.create(100 * MIB, **{"key": "file", "part_size": None, field.replace("-", "_"): value})
+    assert answer.status == 400
+    assert answer.json["fields"][field]
+    assert transfers_to(tus) == 0
+
+
+@pytest.mark.parametrize("header", ["key !!!", "key /w==", "key YQ==,key YQ==", "key " + "A" * 20000])
+def test_metadata_that_cannot_be_read_is_refused(tus: Tus, header: str) -> None:
+    answer = tus.create_with({"Upload_Metadata": header}, SMALL)
+    assert_refused(answer, 400, "InvalidMetadata")
+
+
+@pytest.mark.parametrize("length", [None, "", "-1", "many", "1.5", "0x10", "9" * 19])
+def test_a_length_that_is_none_is_refused(tus: Tus, length: str | None) -> None:
+    assert_refused(tus.create_with({"Upload_Length": length}, SMALL, key="file"), 400, "InvalidHeader")
+
+
+def test_a_length_that_is_told_later_is_refused(tus: Tus) -> None:
+    answer = tus.create_with({"Upload_Length": None, "Upload_Defer_Length": "1"}, SMALL, key="file")
+    assert_refused(answer, 400, "LengthRequired")
+
+
+def test_an_object_that_exists_is_replaced_only_when_asked_to(tus: Tus) -> None:
+    tus.stack.s3.put_object(Bucket=tus.bucket, Key="file", Body=b"before")
+    answer = tus.create(SMALL)
+    assert_refused(answer, 409, "ObjectExists")
+    assert answer.json["fields"]["replace"]
+    tus.assert_arrived(tus.upload(SMALL, replace="on"), SMALL)
+
+
+def test_a_key_that_is_busy_is_refused(tus: Tus, other: Tus) -> None:
+    tus.begin(SMALL)
+    for answer in (tus.create(SMALL), other.create(SMALL), tus.create(SMALL, fingerprint="another")):
+        assert_refused(answer, 409, "KeyBusy")
+        assert answer.json["fields"]["key"]
+
+
+def test_the_same_file_is_the_same_upload(tus: Tus) -> None:
+    path = tus.begin(SMALL, fingerprint="this file")
+    assert tus.patch(path, 0, content(0, 600)).offset == 600
+    again = tus.create(SMALL, fingerprint="this file")
+    assert (again.status, again.headers["location"], again.offset) == (201, path, 600)
+    assert tus.create(SMALL + 1, fingerprint="this file").code == "KeyBusy"
+    assert tus.create(SMALL, fingerprint="this file", key="elsewhere").headers["location"] != path
+    tus.send_rest(path, SMALL)
+    tus.assert_arrived(path, SMALL)
+
+
+def test_the_same_file_of_another_operator_is_another(tus: Tus, other: Tus) -> None:
+    tus.begin(SMALL, fingerprint="this file")
+    assert_refused(other.create(SMALL, fingerprint="this file"), 409, "KeyBusy")
+
+
+# --- PATCH ------------------------------------------------------------------------------------------------------------
+
+
+def test_patches_of_every_length_make_one_file(tus: Tus) -> None:
+    size = 2 * PART + SMALL
+    path = tus.begin(size)
+    for start, end in [(0, 1), (1, 1), (1, PART - 1), (PART - 1, PART + 1), (PART + 1, size)]:
+        answer = tus.patch(path, start, content(start, end))
+        assert (answer.status, answer.offset) == (204, end)
+        assert tus.offset(path) == end
+    tus.assert_arrived(path, size)
+
+
+def test_another_offset_is_refused_and_says_the_right_one(tus: Tus) -> None:
+    path = tus.begin(SMALL)
+    tus.patch(path, 0, content(0, 500))
+    for wrong in (0, 499, 501, SMALL):
+        answer = tus.patch(path, wrong, content(wrong, SMALL))
+        assert_refused(answer, 409, "WrongOffset")
+        assert tus.offset(path) == 500
+
+
+def test_a_wrong_offset_is_refused_before_the_body_is_read(tus: Tus) -> None:
+    path = tus.begin(2 * HUGE, part_size=None)
+    with tus.open_patch(path, 1, HUGE) as sending:
+        assert_refused(sending.answer(), 409, "WrongOffset")
+
+
+@pytest.mark.parametrize("offset", [None, "-1", "none"])
+def test_an_offset_that_is_none_is_refused(tus: Tus, offset: str | None) -> None:
+    path = tus.begin(SMALL)
+    assert_refused(tus.patch(path, 0, content(0, 10), Upload_Offset=offset), 400, "InvalidHeader")
+
+
+@pytest.mark.parametrize("kind", [None, "application/octet-stream", "multipart/form-data; boundary=x"])
+def test_a_body_of_another_type_is_refused(tus: Tus, kind: str | None) -> None:
+    path = tus.begin(SMALL)
+    assert_refused(tus.patch(path, 0, content(0, 10), Content_Type=kind), 415, "WrongContentType")
+    assert tus.offset(path) == 0
+
+
+def test_more_than_announced_is_refused_before_it_is_read(tus: Tus) -> None:
+    path = tus.begin(SMALL)
+    with tus.open_patch(path, 0, HUGE) as sending:
+        assert_refused(sending.answer(), 413, "TooLarge")
+    assert tus.offset(path) == 0
+
+
+def test_a_body_of_unknown_length_is_refused(tus: Tus) -> None:
+    path = tus.begin(SMALL)
+    with tus.open("PATCH", path, Content_Type=OFFSET_STREAM, Upload_Offset="0", Transfer_Encoding="chunked") as sending:
+        sending.send(b"a\r\n" + content(0, 10) + b"\r\n0\r\n\r\n")
+        assert_refused(sending.answer(), 411, "MissingContentLength")
+    assert tus.offset(path) == 0
+
+
+def test_a_finished_file_takes_nothing_more(tus: Tus) -> None:
+    path = tus.upload(SMALL)
+    assert tus.patch(path, SMALL, b"").status == 204
+    assert_refused(tus.patch(path, 0, content(0, SMALL)), 409, "WrongOffset")
+    assert_refused(tus.patch(path, SMALL, b"x"), 413, "TooLarge")
+    tus.assert_arrived(path, SMALL)
+
+
+@pytest.mark.parametrize("version", [None, "0.2.2", "1.0.1"])
+def test_another_version_is_refused(tus: Tus, version: str | None) -> None:
+    path = tus.begin(SMALL)
+    for method, where in [("HEAD", path), ("PATCH", path), ("DELETE", path), ("POST", "/files/")]:
+        answer = tus.request(method, where, Tus_Resumable=version, Upload_Offset="0", Content_Type=OFFSET_STREAM)
+        assert answer.status == 412
+        assert answer.headers["tus-version"] == "1.0.0"
+    assert tus.offset(path) == 0
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "TRACE"])
+def test_other_methods_are_refused(tus: Tus, method: str) -> None:
+    path = tus.begin(SMALL)
+    assert_refused(tus.request(method, path), 405, "MethodNotAllowed")
+    assert_refused(tus.request(method, "/files/"), 405, "MethodNotAllowed")
+    assert "PATCH" in tus.request(method, path).headers["allow"]
+
+
+# --- Checksums --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
+def test_a_body_with_the_right_sum_is_kept(tus: Tus, algorithm: str) -> None:
+    size = PART + SMALL
+    path = tus.begin(size)
+    for start, end in [(0, PART - 1), (PART - 1, size)]:
+        body = content(start, end)
+        assert tus.patch(path, start, body, Upload_Checksum=checksum_header(algorithm, body)).status == 204
+    tus.assert_arrived(path, size)
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
+def test_a_body_with_another_sum_leaves_nothing(tus: Tus, algorithm: str) -> None:
+    """Whole parts of it neither."""
+    size = 3 * PART
+    path = tus.begin(size)
+    tus.patch(path, 0, content(0, SMALL))
+    body = content(SMALL, 2 * PART + SMALL)
+    answer = tus.patch(path, SMALL, body, Upload_Checksum=checksum_header(algorithm, body + b"."))
+    assert_refused(answer, 460, "ChecksumMismatch")
+    assert tus.offset(path) == SMALL
+    assert tus.stack.uploads_in(tus.bucket) == []
+    tus.send_rest(path, size)
+    tus.assert_arrived(path, size)
+
+
+def test_nothing_leaves_and_nothing_counts_before_the_sum_was_seen(tus: Tus, operator: Operator) -> None:
+    size = 3 * PART
+    path = tus.begin(size)
+    body = content(0, size)
+    with tus.open_patch(path, 0, size, Upload_Checksum=checksum_header("sha256", body)) as sending:
+        sending.send(body[: 2 * PART + SMALL])
+        staged = tus.stack.staging / transfer_id(path)
+        wait_for("two whole parts here", lambda: sum(each.stat().st_size for each in staged.iterdir()) > 2 * PART)
+        assert tus.offset(path) == 0
+        assert operator.transfer(transfer_id(path))["parts"]["sent"] == 0
+        assert tus.stack.uploads_in(tus.bucket) == []
+        sending.send(body[2 * PART + SMALL :])
+        assert sending.answer().status == 204
+    tus.assert_arrived(path, size)
+
+
+def test_a_body_with_a_sum_that_is_cut_counts_for_nothing(tus: Tus) -> None:
+    size = 2 * PART
+    path = tus.begin(size)
+    tus.patch(path, 0, content(0, 10))
+    body = content(10, size)
+    with tus.open_patch(path, 10, len(body), Upload_Checksum=checksum_header("sha1", body)) as sending:
+        sending.send(body[: PART + SMALL])
+    wait_for("the writer gone", lambda: tus.patch(path, 10, content(10, 20)).status == 204)
+    tus.send_rest(path, size)
+    tus.assert_arrived(path, size)
+
+
+def test_a_body_with_a_sum_is_capped(tus: Tus) -> None:
+    path = tus.begin(HUGE)
+    with tus.open_patch(path, 0, 64 * MIB + 1, Upload_Checksum=checksum_header("sha1", b"")) as sending:
+        assert_refused(sending.answer(), 413, "TooLarge")
+
+
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [("crc32 AAAA", "UnsupportedChecksum"), ("sha1 !", "InvalidHeader"), ("sha1 AAAA", "InvalidHeader")],
+)
+def test_a_sum_that_cannot_be_checked_is_refused(tus: Tus, header: str, code: str) -> None:
+    path = tus.begin(SMALL)
+    assert_refused(tus.patch(path, 0, content(0, 10), Upload_Checksum=header), 400, code)
+    assert tus.offset(path) == 0
+
+
+def test_a_creation_with_a_wrong_sum_leaves_nothing(tus: Tus) -> None:
+    answer = tus.create_with({"Upload_Checksum": checksum_header("sha1", b"")}, SMALL, content(0, SMALL), key="file")
+    assert_refused(answer, 460, "ChecksumMismatch")
+    assert "Contents" not in tus.stack.s3.list_objects_v2(Bucket=tus.bucket)
+
+
+# --- Termination ------------------------------------------------------------------------------------------------------
+
+
+def test_delete_leaves_nothing(tus: Tus) -> None:
+    path = tus.begin(3 * PART)
+    tus.patch(path, 0, content(0, 2 * PART + SMALL))
+    assert tus.delete(path).status == 204
+    assert_refused(tus.patch(path, 2 * PART + SMALL, b"x"), 410, "Cancelled")
+    assert_refused(tus.delete(path), 410, "Cancelled")
+    tus.assert_cancelled(path)
+
+
+def test_delete_of_what_is_done_is_refused(tus: Tus) -> None:
+    path = tus.upload(SMALL)
+    tus.assert_arrived(path, SMALL)
+    assert_refused(tus.delete(path), 409, "StepRefused")
+    tus.assert_arrived(path, SMALL)
+
+
+# --- Who may ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cookie", [None, "sessionid=nobody"])
+def test_without_a_session_everything_is_401_in_json(tus: Tus, cookie: str | None) -> None:
+    path = tus.begin(SMALL)
+    for method, where in [("POST", "/files/"), ("PATCH", path), ("DELETE", path), ("OPTIONS", "/files/")]:
+        assert_refused(tus.request(method, where, Cookie=cookie), 401, "NotSignedIn")
+    assert tus.request("HEAD", path, Cookie=cookie).status == 401
+    assert tus.offset(path) == 0
+
+
+def test_without_the_csrf_token_nothing_is_changed(tus: Tus) -> None:
+    path = tus.begin(SMALL)
+    for token in (None, "x" * 32):
+        assert_refused(tus.create_with({"X_CSRFToken": token}, SMALL, key="other"), 403, "CsrfFailed")
+        assert_refused(tus.patch(path, 0, content(0, 10), X_CSRFToken=token), 403, "CsrfFailed")
+        assert_refused(tus.request("DELETE", path, X_CSRFToken=token), 403, "CsrfFailed")
+    assert tus.offset(path) == 0
+    assert transfers_to(tus) == 1
+
+
+def test_from_another_origin_nothing_is_changed(tus: Tus) -> None:
+    path = tus.begin(SMALL)
+    for origin in ("http://elsewhere.example", "null"):
+        assert_refused(tus.patch(path, 0, content(0, 10), Origin=origin), 403, "CsrfFailed")
+        assert_refused(tus.request("DELETE", path, Origin=origin), 403, "CsrfFailed")
+    assert tus.patch(path, 0, content(0, 10), Origin=tus.operator.url).status == 204
+
+
+def test_the_csrf_token_is_seen_before_the_body(tus: Tus) -> None:
+    path = tus.begin(HUGE)
+    with tus.open_patch(path, 0, HUGE, X_CSRFToken=None) as sending:
+        assert_refused(sending.answer(), 403, "CsrfFailed")
+
+
+def test_a_method_may_be_overridden(tus: Tus) -> None:
+    path = tus.begin(SMALL)
+    sent = tus.request(
+        "POST",
+        path,
+        content(0, SMALL),
+        X_HTTP_Method_Override="PATCH",
+        Upload_Offset="0",
+        Content_Type=OFFSET_STREAM,
+    )
+    assert (sent.status, sent.offset) == (204, SMALL)
+    assert tus.request("POST", path, X_HTTP_Method_Override="HEAD").offset == SMALL
+
+
+def test_an_override_opens_no_way_round_csrf(tus: Tus) -> None:
+    path = tus.begin(SMALL)
+    for method in ("GET", "HEAD", "OPTIONS"):
+        # A safe method stays what it is, whatever it says.
+        answer = tus.request(method, path, X_HTTP_Method_Override="DELETE", X_CSRFToken=None)
+        assert answer.status in (405, 200, 204)
+        # An unsafe one is checked, however safe it says it is.
+        assert tus.request("POST", path, X_HTTP_Method_Override=method, X_CSRFToken=None).status == 403
+    assert tus.request("POST", path, X_HTTP_Method_Override="DELETE", X_CSRFToken=None).status == 403
+    assert tus.head(path).status == 200
+
+
+def test_a_header_with_underscores_is_not_taken_for_one_with_hyphens(tus: Tus) -> None:
+    path = tus.begin(SMALL)
+    headers = {**tus.headers(X_CSRFToken=None), "X_CSRFToken": tus.operator.csrf_token}
+    answer = tus.operator.session.delete(tus.operator.url + path, headers=headers)
+    assert answer.status_code == 403
+    assert tus.head(path).status == 200
+
+
+def test_an_upload_is_its_operators_alone(tus: Tus, other: Tus) -> None:
+    """Not even an administrator's to see, or to end, by this way."""
+    mine, theirs = tus.begin(SMALL), other.begin(SMALL, key="theirs")
+    for someone, path in [(other, mine), (tus, theirs)]:
+        assert someone.head(path).status == 404
+        assert_refused(someone.patch(path, 0, content(0, 10)), 404, "NotFound")
+        assert_refused(someone.delete(path), 404, "NotFound")
+    assert tus.head(mine).offset == other.head(theirs).offset == 0
+
+
+def test_what_never_was_is_not_found(tus: Tus) -> None:
+    path = f"/files/{uuid.uuid4()}"
+    assert tus.head(path).status == 404
+    assert_refused(tus.patch(path, 0, b"x"), 404, "NotFound")
+    assert_refused(tus.delete(path), 404, "NotFound")
+
+
+def test_a_transfer_of_the_form_is_no_upload(tus: Tus, operator: Operator) -> None:
+    sent = operator.send_file(tus.stack.store, tus.bucket, "form", b"from the form")
+    assert tus.head(f"/files/{sent}").status == 404
+    operator.wait_for_state(sent, "done")
+
+
+# --- States -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_paused_upload_takes_nothing_and_goes_on_after(tus: Tus) -> None:
+    size = 2 * PART
+    path = tus.begin(size)
+    tus.patch(path, 0, content(0, SMALL))
+    tus.order(path, "pause")
+    assert tus.head(path).offset == SMALL
+    assert_refused(tus.patch(path, SMALL, content(SMALL, size)), 423, "Paused")
+    assert tus.offset(path) == SMALL
+    tus.order(path, "resume")
+    tus.send_rest(path, size)
+    tus.assert_arrived(path, size)
+
+
+def test_a_failed_upload_takes_nothing_and_goes_on_after_a_retry(tus: Tus) -> None:
+    """The store refuses parts, as its key is wrong for a while."""
+    size = 3 * PART
+    path = tus.begin(size)
+    wrong = "Store.objects.update(region='nowhere-at-all')"
+    right = f"Store.objects.update(region={tus.stack.swift.region!r})"
+    tus.stack.run_python(f"from uploads.models import Store\n{wrong}")
+    try:
+        tus.patch(path, 0, content(0, PART + SMALL))
+        tus.wait_for_state(path, "failed")
+    finally:
+        tus.stack.run_python(f"from uploads.models import Store\n{right}")
+    assert tus.offset(path) == PART + SMALL
+    assert_refused(tus.patch(path, PART + SMALL, content(PART + SMALL, size)), 423, "Failed")
+    tus.order(path, "retry")
+    tus.send_rest(path, size)
+    tus.assert_arrived(path, size)
+
+
+def test_a_promised_digest_that_is_kept(tus: Tus) -> None:
+    size = PART + SMALL
+    path = tus.begin(size, verify="sha256")
+    tus.patch(path, 0, content(0, SMALL))
+    answer = tus.patch(path, SMALL, content(SMALL, size), Partway_SHA256=content_digest(size))
+    assert answer.status == 204
+    tus.assert_arrived(path, size)
+
+
+@pytest.mark.parametrize("digest", [None, "0" * 64])
+def test_a_promised_digest_that_is_broken_completes_nothing(tus: Tus, digest: str | None) -> None:
+    path = tus.begin(SMALL, verify="sha256")
+    tus.patch(path, 0, content(0, SMALL), Partway_SHA256=digest)
+    tus.wait_for_state(path, "failed")
+    assert "Contents" not in tus.stack.s3.list_objects_v2(Bucket=tus.bucket)
+    assert tus.delete(path).status == 204
+    tus.assert_cancelled(path)
+
+
+# --- Many at once -----------------------------------------------------------------------------------------------------
+
+
+def test_a_second_writer_is_locked_out(tus: Tus) -> None:
+    size = 2 * PART
+    path = tus.begin(size)
+    with tus.open_patch(path, 0, size) as first:
+        first.send(content(0, SMALL))
+        wait_for("the first one's bytes", lambda: tus.offset(path) == SMALL)
+        with tus.open_patch(path, SMALL, size - SMALL) as second:
+            assert_refused(second.answer(), 423, "Locked")
+        first.send(content(SMALL, size))
+        assert first.answer().status == 204
+    tus.assert_arrived(path, size)
+
+
+def test_of_many_clients_at_once_one_writes(tus: Tus) -> None:
+    size = 6 * PART
+    path = tus.begin(size)
+
+    def send(_: int) -> int:
+        return tus.send_rest(path, size, most=PART + SMALL)
+
+    with ThreadPoolExecutor(6) as pool:
+        came_back = list(pool.map(send, range(6)))
+    assert sum(came_back) > 0
+    tus.assert_arrived(path, size)
+
+
+def test_of_many_creations_at_once_one_is_made(tus: Tus) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: tus.create(SMALL), range(8)))
+    assert sorted(answer.status for answer in answers) == [201] + [409] * 7
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: tus.create(SMALL, key="same", fingerprint="same"), range(8)))
+    assert len({answer.headers["location"] for answer in answers}) == 1
+
+
+def test_metadata_is_kept_exactly(tus: Tus) -> None:
+    """What was said at the creation is what the object has."""
+    said = {"filename": "über.csv", "content-type": "text/csv", "metadata": "Owner: ops\nnote: 1 2"}
+    path = tus.upload(SMALL, **said)
+    tus.assert_arrived(path, SMALL)
+    facts = tus.stack.s3.head_object(Bucket=tus.bucket, Key="file")
+    assert facts["ContentType"] == "text/csv"
+    assert facts["Metadata"] == {"owner": "ops", "note": "1 2", "partway-transfer": transfer_id(path)}
+
+
+def test_a_key_may_be_anything_in_metadata(tus: Tus) -> None:
+    key = "a folder/ÿ,=+ %2F//..é😀"
+    tus.assert_arrived(tus.upload(SMALL, key=key), SMALL, key)
+
+
+def test_a_key_in_metadata_without_a_value_is_empty(tus: Tus) -> None:
+    pairs = metadata_header({"store": tus.stack.store, "bucket": tus.bucket, "key": "file"}) + ",replace,metadata"
+    assert tus.create_with({"Upload_Metadata": pairs}, SMALL).status == 201
+    assert base64.b64decode(pairs.split(",", maxsplit=1)[0].split(" ")[1]).decode() == tus.stack.store
