@@ -183,8 +183,13 @@ class Receiver:
                 f"{length:,} bytes with a checksum span {len(touched)} parts, which staging cannot hold at once. Send "
                 f"the {touched[0].offset + touched[0].size - self.offset:,} that end this part, or fewer."
             )
-        for part in touched:
-            self._reserve(part, patience)
+        try:
+            for part in touched:
+                self._reserve(part, patience)
+        except NoRoom:
+            # Two who hold room for some of their parts would wait for each other's.
+            room.give_back(self._transfer, [part.number for part in touched if not self._folder.arrived(part.number)])
+            raise
         self._folder.mark_unverified(self.offset)
 
     def write(self, block: bytes | memoryview) -> None:
@@ -260,6 +265,8 @@ class Receiver:
         """The part is whole: on the disk first, then in the database, then to the queue."""
         assert self._part is not None
         assert self._file is not None
+        # Should the part before this one fail now, this one's file is still ours to close.
+        self._settle()
         part, file, state = self._part, self._file, self._promise.save()
         self._planned = self._file = self._part = None
         self._number += 1
@@ -267,7 +274,6 @@ class Receiver:
             file.close()
             self._unchecked.append((part, state))
             return
-        self._settle()
         self._syncing = _Syncing(_syncing.submit(file.finish), part, state)
 
     def _settle(self) -> None:

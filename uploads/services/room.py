@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import sys
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -175,6 +176,11 @@ def _give_up(part: Part) -> bool:
             return bool(Part.objects.filter(pk__in=lost).update(held=0, received=0))
     except WriterBusy:
         return False
+
+
+def give_back(transfer: Transfer, numbers: Sequence[int]) -> None:
+    """The room of parts of which no byte has come."""
+    Part.objects.filter(transfer=transfer, number__in=numbers, state=PartState.WAITING).update(held=0, received=0)
 
 
 def release(part: Part) -> None:
