@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from uploads.objectstore import payload
+from uploads.objectstore.checksums import Algorithm, Crc64
 from uploads.objectstore.errors import NotSent, Reason
 from uploads.objectstore.payload import Cut, Payload
 from uploads.objectstore.types import FileSlice
@@ -23,6 +26,7 @@ def test_a_slice_and_its_digests(tmp_path: Path, content: bytes, offset: int, si
         patch.setattr(payload, "BLOCK", 512)
         patch.setattr(payload, "MOUTHFUL", 100)
         patch.setattr(payload, "IN_MEMORY", 10_000 if in_memory else 0)
+        patch.setattr(payload, "_kept", payload._Kept())
         path = tmp_path / "file"
         path.write_bytes(content)
         offset = min(offset, len(content))
@@ -72,3 +76,79 @@ def test_what_on_bytes_raises_is_carried_out_as_a_cut() -> None:
     with pytest.raises(Cut) as caught:
         list(Payload(b"abc", on_bytes=stop))
     assert isinstance(caught.value.cause, OSError)
+
+
+def test_two_bodies_in_one_thread_are_not_mixed_up(tmp_path: Path) -> None:
+    """The buffer is the last one's; the one before is read from its file again."""
+    bodies = {}
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_bytes(name.encode() * 1_000_000)
+        bodies[name] = Payload(FileSlice(tmp_path / name, 0, 1_000_000))
+    for _ in range(2):
+        for name, body in bodies.items():
+            assert b"".join(map(bytes, body)) == name.encode() * 1_000_000
+
+
+def test_a_longer_body_before_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "long").write_bytes(b"l" * 3_000_000)
+    (tmp_path / "short").write_bytes(b"s" * 5)
+    Payload(FileSlice(tmp_path / "long", 0, 3_000_000))
+    short = Payload(FileSlice(tmp_path / "short", 0, 5))
+    assert b"".join(map(bytes, short)) == b"sssss"
+    assert short.md5 == hashlib.md5(b"sssss").digest()
+
+
+def test_digests_again_take_the_buffer_back(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(name.encode() * 100)
+    first, second = (Payload(FileSlice(tmp_path / name, 0, 100)) for name in ("a", "b"))
+    first.read_digests()
+    assert b"".join(map(bytes, second)) == b"b" * 100
+    assert b"".join(map(bytes, first)) == b"a" * 100
+
+
+def test_bytes_and_large_bodies_do_not_touch_the_buffer(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"a" * 100)
+    body = Payload(FileSlice(tmp_path / "a", 0, 100))
+    (tmp_path / "a").write_bytes(b"x" * 100)
+    Payload(b"other")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(payload, "IN_MEMORY", 0)
+        Payload(FileSlice(tmp_path / "a", 0, 100))
+    assert b"".join(map(bytes, body)) == b"a" * 100
+
+
+def test_threads_have_buffers_of_their_own(tmp_path: Path) -> None:
+    barrier = threading.Barrier(4)
+
+    def send(number: int) -> None:
+        path, content = tmp_path / str(number), bytes([number]) * 500_000
+        path.write_bytes(content)
+        barrier.wait(10)
+        for _ in range(20):
+            body = Payload(FileSlice(path, 0, len(content)))
+            assert b"".join(map(bytes, body)) == content
+            assert body.md5 == hashlib.md5(content).digest()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(send, range(4)))
+
+
+def test_a_body_may_be_sent_by_another_thread(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"a" * 100)
+    (tmp_path / "b").write_bytes(b"b" * 100)
+    body = Payload(FileSlice(tmp_path / "a", 0, 100))
+
+    def send() -> bytes:
+        Payload(FileSlice(tmp_path / "b", 0, 100))
+        return b"".join(map(bytes, body))
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(send).result() == b"a" * 100
+
+
+@pytest.mark.parametrize("algorithm", ["nvme", "ecma"])
+def test_crc64_of_either_kind(algorithm: Algorithm) -> None:
+    expected = Crc64(algorithm)
+    expected.update(b"some bytes")
+    assert Payload(b"some bytes", crc64=algorithm).crc64 == expected.value

@@ -1,0 +1,235 @@
+"""CRC-64: the published check values, parts combined to the whole, what stores say of theirs, and what we do then."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.objectstore.conftest import MakeClient, MakeFile
+from tests.objectstore.fault_server import FaultServer, Step, answer
+from uploads.objectstore import xml
+from uploads.objectstore.checksums import (
+    Algorithm,
+    Crc64,
+    Told,
+    as_hex,
+    as_store_writes_it,
+    combine,
+    told,
+    told_nvme,
+)
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.objectstore.types import CompletedPart
+
+ALGORITHMS: tuple[Algorithm, ...] = ("nvme", "ecma")
+algorithms = st.sampled_from(ALGORITHMS)
+numbers = st.integers(0, 2**64 - 1)
+
+
+def crc(algorithm: Algorithm, content: bytes) -> int:
+    made = Crc64(algorithm)
+    made.update(content)
+    return made.value
+
+
+def written(value: int) -> str:
+    return base64.b64encode(value.to_bytes(8)).decode()
+
+
+# --- Values -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "content", "value"),
+    [
+        # The catalogue of parametrised CRC algorithms: CRC-64/NVME and CRC-64/XZ.
+        ("nvme", b"123456789", 0xAE8B14860A799888),
+        ("ecma", b"123456789", 0x995DC9BBDF1939FA),
+        # The NVM command set specification's examples.
+        ("nvme", bytes(4096), 0x6482D367EB22B64E),
+        ("nvme", b"\xff" * 4096, 0xC0DDBA7302ECA3AC),
+        ("nvme", b"", 0),
+        ("ecma", b"", 0),
+    ],
+)
+def test_known_values(algorithm: Algorithm, content: bytes, value: int) -> None:
+    assert as_hex(crc(algorithm, content)) == as_hex(value)
+
+
+@given(algorithms, st.binary(max_size=300), st.integers(0, 300))
+def test_blocks_and_buffers_do_not_matter(algorithm: Algorithm, content: bytes, cut: int) -> None:
+    whole = crc(algorithm, content)
+    pieces = Crc64(algorithm)
+    pieces.update(memoryview(bytearray(content))[:cut])
+    pieces.update(bytearray(content[cut:]))
+    assert pieces.value == whole
+    assert crc(algorithm, b"") == 0
+
+
+@given(algorithms, st.lists(st.binary(max_size=100), max_size=12))
+@example("nvme", [b""])
+@example("ecma", [b"", b"a", b""])
+def test_parts_are_combined_to_the_whole(algorithm: Algorithm, parts: list[bytes]) -> None:
+    combined = combine(algorithm, ((crc(algorithm, part), len(part)) for part in parts))
+    assert combined == crc(algorithm, b"".join(parts))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_large_parts_are_combined_by_their_size_alone(algorithm: Algorithm) -> None:
+    """Zeroes change the value with their number: 5 GiB of them cost no more than one."""
+    block = crc(algorithm, bytes(1 << 20))
+    doubled = [(block, 1 << 20)]
+    for _ in range(4):
+        doubled = [(combine(algorithm, doubled * 2), doubled[0][1] * 2)]
+    assert doubled[0][0] == crc(algorithm, bytes(16 << 20))
+    five_gib = 5 << 30
+    value = combine(algorithm, [(1, five_gib), (2, five_gib)])
+    assert value != combine(algorithm, [(2, five_gib), (1, five_gib)])
+
+
+# --- What stores say --------------------------------------------------------------------------------------------------
+
+
+@given(numbers)
+def test_values_as_stores_write_them_come_back(value: int) -> None:
+    assert told({"x-amz-checksum-crc64nvme": as_store_writes_it("nvme", value)}) == Told("nvme", value)
+    assert told({"x-oss-hash-crc64ecma": as_store_writes_it("ecma", value)}) == Told("ecma", value)
+    assert int(as_hex(value), 16) == value
+    assert len(as_hex(value)) == 16
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"x-amz-checksum-crc64nvme": ""},
+        {"x-amz-checksum-crc64nvme": "AAAA"},
+        {"x-amz-checksum-crc64nvme": "AAAAAAAAAAAAAAAA"},
+        {"x-amz-checksum-crc64nvme": "rosUhgp5mIg"},
+        {"x-amz-checksum-crc64nvme": "rosUhgp5mIg=-2"},
+        {"x-amz-checksum-crc64nvme": "\xff\xfe"},
+        {"x-amz-checksum-crc64nvme": "rosUhgp5mIg=", "x-amz-checksum-type": "COMPOSITE"},
+        {"x-amz-checksum-crc32": "y/U6HA=="},
+        {"x-oss-hash-crc64ecma": ""},
+        {"x-oss-hash-crc64ecma": "-1"},
+        {"x-oss-hash-crc64ecma": "٣"},
+        {"x-oss-hash-crc64ecma": "995dc9bbdf1939fa"},
+    ],
+)
+def test_what_cannot_be_compared_says_nothing(headers: dict[str, str]) -> None:
+    assert told(headers) is None
+
+
+def test_a_whole_objects_checksum_is_compared_however_it_is_called() -> None:
+    headers = {"x-amz-checksum-crc64nvme": "rosUhgp5mIg="}
+    assert told(headers) == told(headers | {"x-amz-checksum-type": "FULL_OBJECT"}) == Told("nvme", 0xAE8B14860A799888)
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_a_checksum_or_none(text: str) -> None:
+    said = told_nvme(text)
+    assert said is None or 0 <= said.value < 2**64
+
+
+COMPLETED = "<CompleteMultipartUploadResult>{}<ETag>e</ETag></CompleteMultipartUploadResult>"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ("<ChecksumCRC64NVME>rosUhgp5mIg=</ChecksumCRC64NVME>", Told("nvme", 0xAE8B14860A799888)),
+        ("<ChecksumCRC64NVME></ChecksumCRC64NVME>", None),
+        ("<ChecksumCRC64NVME>junk</ChecksumCRC64NVME>", None),
+        ("<ChecksumCRC64NVME>\u00ff</ChecksumCRC64NVME>", None),
+        ("<ChecksumCRC32>y/U6HA==</ChecksumCRC32>", None),
+        ("", None),
+    ],
+)
+def test_what_completes_xml_says(fields: str, expected: Told | None) -> None:
+    assert xml.completed_crc64(COMPLETED.format(fields).encode()) == expected
+
+
+# --- The client -------------------------------------------------------------------------------------------------------
+
+CONTENT = b"bytes of a part" * 1000
+
+
+def stored(content: bytes, **headers: str) -> Step:
+    etag = f'"{hashlib.md5(content).hexdigest()}"'
+    return answer(200, headers={"ETag": etag, **{name.replace("_", "-"): text for name, text in headers.items()}})
+
+
+@pytest.fixture
+def oss(server: FaultServer, make_client: MakeClient) -> ObjectStoreClient:
+    return make_client(server.url, addressing="path", provider="oss-s3")
+
+
+def test_the_crc_of_what_was_sent_is_known(server: FaultServer, client: ObjectStoreClient, make_file: MakeFile) -> None:
+    server.script(stored(CONTENT), stored(b""))
+    sent = client.upload_part("bucket", "k", "u", 1, make_file(CONTENT))
+    assert (sent.crc64, sent.told_crc64) == (crc("nvme", CONTENT), None)
+    assert client.put_object("bucket", "k", None).crc64 == 0
+
+
+def test_each_provider_has_its_polynomial(server: FaultServer, oss: ObjectStoreClient, make_file: MakeFile) -> None:
+    value = crc("ecma", CONTENT)
+    server.script(stored(CONTENT, x_oss_hash_crc64ecma=str(value)))
+    sent = oss.upload_part("bucket", "k", "u", 1, make_file(CONTENT))
+    assert (sent.crc64, sent.told_crc64) == (value, Told("ecma", value))
+
+
+def test_a_part_with_another_crc_is_sent_again(
+    server: FaultServer, oss: ObjectStoreClient, make_file: MakeFile
+) -> None:
+    value = crc("ecma", CONTENT)
+    server.script(
+        stored(CONTENT, x_oss_hash_crc64ecma=str(value ^ 1)), stored(CONTENT, x_oss_hash_crc64ecma=str(value))
+    )
+    assert oss.upload_part("bucket", "k", "u", 1, make_file(CONTENT)).crc64 == value
+    assert [each.body for each in server.received] == [CONTENT, CONTENT]
+
+
+def test_a_part_with_another_crc_again_and_again_is_refused_in_words(
+    server: FaultServer, client: ObjectStoreClient, make_file: MakeFile
+) -> None:
+    wrong = stored(CONTENT, x_amz_checksum_crc64nvme=written(crc("nvme", CONTENT) ^ 1))
+    server.script(wrong, wrong, wrong)
+    with pytest.raises(ObjectStoreError, match="its CRC-64 is") as caught:
+        client.upload_part("bucket", "k", "u", 1, make_file(CONTENT))
+    assert caught.value.reason is Reason.DIGEST_MISMATCH
+
+
+def test_a_crc_of_the_other_polynomial_is_not_compared(
+    server: FaultServer, client: ObjectStoreClient, make_file: MakeFile
+) -> None:
+    server.script(stored(CONTENT, x_oss_hash_crc64ecma="1"))
+    assert client.upload_part("bucket", "k", "u", 1, make_file(CONTENT)).told_crc64 == Told("ecma", 1)
+
+
+def test_complete_says_it_in_its_body_or_in_a_header(
+    server: FaultServer, client: ObjectStoreClient, oss: ObjectStoreClient
+) -> None:
+    body = COMPLETED.format(f"<ChecksumCRC64NVME>{written(5)}</ChecksumCRC64NVME>").encode()
+    plain = COMPLETED.format("").encode()
+    server.script(answer(200, body), answer(200, plain, {"x-oss-hash-crc64ecma": "6"}), answer(200, plain))
+    parts = [CompletedPart(1, "e")]
+    assert client.complete_multipart_upload("bucket", "k", "u", parts).told_crc64 == Told("nvme", 5)
+    assert oss.complete_multipart_upload("bucket", "k", "u", parts).told_crc64 == Told("ecma", 6)
+    assert client.complete_multipart_upload("bucket", "k", "u", parts).told_crc64 is None
+
+
+def test_head_asks_where_it_has_to(server: FaultServer, client: ObjectStoreClient, oss: ObjectStoreClient) -> None:
+    server.script(
+        answer(200, headers={"Content-Length": "0", "x-amz-checksum-crc64nvme": written(7)}),
+        answer(200, headers={"Content-Length": "0", "x-oss-hash-crc64ecma": "8"}),
+    )
+    assert client.head_object("bucket", "k").crc64 == Told("nvme", 7)
+    assert oss.head_object("bucket", "k").crc64 == Told("ecma", 8)
+    asked = [each.headers.get("x-amz-checksum-mode") for each in server.received]
+    assert asked == ["ENABLED", None]
+    assert "x-amz-checksum-mode" in server.received[0].headers["authorization"]
