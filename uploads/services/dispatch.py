@@ -55,7 +55,8 @@ def _send(transfer: Transfer) -> None:
         transfer.phase = Phase.COMPLETING
     elif not transfer.by_put_object and not transfer.store_uploads.filter(state=StoreUploadState.OPEN).exists():
         _enqueue_step(transfer, "open_store_upload")
-    else:
+    elif transfer.all_received or not transfer.by_put_object:
+        # PutObject makes the object at once: not before what was promised of the file has been seen to.
         _fill_window(transfer, room)
 
 
