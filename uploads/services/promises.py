@@ -38,7 +38,7 @@ class Promise:
             return cls(None)
         try:
             hasher = ResumableSha256.begin(_state_before(transfer, number))
-        except (Unavailable, LookupError):
+        except (Unavailable, LookupError, ValueError):
             return cls(None)
         for path in (transfer.folder.partial(number), transfer.folder.whole(number)):
             if path.exists():
