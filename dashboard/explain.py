@@ -75,6 +75,13 @@ WORDS: dict[Reason, Words] = {
         "key",
         502,
     ),
+    Reason.CREDENTIALS_EXPIRED: Words(
+        "The temporary credentials have expired",
+        "The store knows these credentials, and their session token is no longer valid.",
+        "Enter new credentials with their session token in the store's settings; transfers then go on by themselves.",
+        "clock-exclamation",
+        502,
+    ),
     Reason.PERMISSION: Words(
         "The credentials do not allow this",
         "The store knows these credentials, but they lack the permission for this request.",

@@ -36,9 +36,10 @@ class PartState(StrEnum):
 
 
 class StoreUploadState(StrEnum):
-    """OPEN until the store has confirmed that the upload is complete or gone."""
+    """OPEN until the store has confirmed that the upload is complete or gone. SUSPECT: it may be ours, nobody knows."""
 
     OPEN = "open"
+    SUSPECT = "suspect"
     COMPLETED = "completed"
     GONE = "gone"
 

@@ -37,7 +37,7 @@ def refusal(*args: Any, **kwargs: Any) -> Refused:
     [
         (403, "InvalidAccessKeyId", Reason.CREDENTIALS, False),
         (403, "SignatureDoesNotMatch", Reason.CREDENTIALS, False),
-        (400, "ExpiredToken", Reason.CREDENTIALS, False),
+        (400, "ExpiredToken", Reason.CREDENTIALS_EXPIRED, False),
         (403, "RequestTimeTooSkewed", Reason.CLOCK_SKEW, False),
         (403, "AccessDenied", Reason.PERMISSION, False),
         (403, "SomethingNew", Reason.PERMISSION, False),

@@ -39,7 +39,7 @@ class ErrorFields(models.Model):
 class WorkFields(models.Model):
     """Work on this row: who holds it now (a fencing token and a deadline), when it was last enqueued, how often tried.
 
-    `not_before` holds a row back after a failed try.
+    `not_before` holds a row back after a failed try; `failing_since` is when the tries began to fail.
     """
 
     lease_token = models.UUIDField(null=True, blank=True)
@@ -47,6 +47,7 @@ class WorkFields(models.Model):
     queued_at = models.DateTimeField(null=True, blank=True)
     not_before = models.DateTimeField(null=True, blank=True)
     tries = models.IntegerField(default=0)
+    failing_since = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         abstract = True
@@ -59,6 +60,7 @@ class Transfer(ErrorFields, WorkFields):
     file's content: the same file, key and operator is one transfer. `room_wanted_at`: when staging last had no room for
     its next part. With `verify_sha256` a SHA-256 was promised, which must be that of what arrived (`sha256`) before the
     object is completed; `promised_sha256` stays empty until it is known.
+    `create_sent_at`: since when it is not known whether the store has begun an upload for us.
     `crc64` is the whole object's, written `nvme:<16 hex digits>` or `ecma:...`.
     """
 
@@ -93,6 +95,7 @@ class Transfer(ErrorFields, WorkFields):
 
     created_at = models.DateTimeField(auto_now_add=True)
     received_at = models.DateTimeField(null=True, blank=True)
+    create_sent_at = models.DateTimeField(null=True, blank=True)
     sending_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 

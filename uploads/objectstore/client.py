@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -68,6 +69,11 @@ class ObjectStoreClient:
 
     def close(self) -> None:
         self._transport.close()
+
+    @property
+    def clock_offset(self) -> timedelta:
+        """How far the store's clock is ahead of ours; to the second, and nothing while no answer has told a date."""
+        return self._transport.clock_offset
 
     # Buckets
 

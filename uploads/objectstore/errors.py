@@ -23,6 +23,7 @@ class Reason(StrEnum):
     CONNECTION_LOST = "connection-lost"
     NONSENSE = "nonsense"
     CREDENTIALS = "credentials"
+    CREDENTIALS_EXPIRED = "credentials-expired"
     PERMISSION = "permission"
     CLOCK_SKEW = "clock-skew"
     WRONG_REGION = "wrong-region"

@@ -37,9 +37,10 @@ _REASONS: Mapping[str, Reason] = dict(
     [
         *_codes(
             Reason.CREDENTIALS,
-            "InvalidAccessKeyId SignatureDoesNotMatch ExpiredToken InvalidToken TokenRefreshRequired InvalidSecurity "
-            "InvalidSecurityToken SecurityTokenExpired InvalidClientTokenId CredentialsNotSupported",
+            "InvalidAccessKeyId SignatureDoesNotMatch InvalidToken InvalidSecurity InvalidSecurityToken "
+            "InvalidClientTokenId CredentialsNotSupported",
         ),
+        *_codes(Reason.CREDENTIALS_EXPIRED, "ExpiredToken TokenRefreshRequired SecurityTokenExpired"),
         *_codes(
             Reason.PERMISSION, "AccessDenied AllAccessDisabled AccountProblem UserDisable NotSignedUp AccessForbidden"
         ),

@@ -12,6 +12,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, TypeVar
@@ -101,6 +102,8 @@ class Transport:
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self.clock_offset = timedelta()
+        """How far the store's clock is ahead of ours, by the last answer that told its date."""
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, PatientAdapter(config.stall_timeout))
 
@@ -118,6 +121,7 @@ class Transport:
         answer = None
         try:
             answer = self._send(self.prepare(call))
+            self._note_clock(answer)
             if error := self._error_of(answer, call):
                 raise error
             result = reader(answer)
@@ -127,6 +131,10 @@ class Transport:
             raise
         _log(call, answer, started, None)
         return result
+
+    def _note_clock(self, answer: Answer) -> None:
+        if date := refusals.http_date(answer.headers.get("date", "")):
+            self.clock_offset = date - datetime.now(UTC)
 
     def _error_of(self, answer: Answer, call: Call) -> ObjectStoreError | None:
         return refusals.error_of(

@@ -13,6 +13,7 @@ from uploads.services.clients import client_for
 from uploads.services.failures import error_fields
 from uploads.services.queue import enqueue_on_commit
 from uploads.services.transfers import finish_transfer
+from uploads.services.twins import settle_unknown_create
 from uploads.staging.disk import WriterBusy
 from uploads.states import FINAL_PHASES, PartState, Phase, StoreUploadState, Want
 
@@ -48,6 +49,7 @@ def cancel_transfer(transfer_id: uuid.UUID) -> None:
 
 
 def _abort_all(transfer: Transfer) -> None:
+    settle_unknown_create(transfer)
     for store_upload in transfer.store_uploads.filter(state=StoreUploadState.OPEN):
         abort_until_gone(client_for(transfer.store), transfer.bucket, transfer.key, store_upload.upload_id)
         if not transfer.parts.filter(state=PartState.SENDING).exists():

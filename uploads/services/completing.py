@@ -7,11 +7,12 @@ import uuid
 from uploads.models import StoreUpload, Transfer
 from uploads.objectstore.checksums import Told, as_hex, combine
 from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason, Refused
-from uploads.objectstore.types import CompletedPart, ObjectFacts, SentBytes
+from uploads.objectstore.types import CompletedPart, SentBytes
 from uploads.services import leases
 from uploads.services.browsing import ExistingObject, head_object, provider_of
 from uploads.services.clients import client_for
-from uploads.services.sending import TRANSFER_ID_METADATA, step_failed
+from uploads.services.sending import step_failed
+from uploads.services.sent import is_ours
 from uploads.services.transfers import finish_transfer
 from uploads.states import PartState, Phase, StoreUploadState
 
@@ -81,7 +82,7 @@ def _complete(transfer: Transfer) -> SentBytes:
     except ObjectStoreError as error:
         if not (
             may_have_been_done(error)
-            and _is_ours(transfer, head_object(transfer.store, transfer.bucket, transfer.key).facts)
+            and is_ours(transfer, head_object(transfer.store, transfer.bucket, transfer.key).facts)
         ):
             raise
         answer = SentBytes("")
@@ -98,18 +99,10 @@ def may_have_been_done(error: ObjectStoreError) -> bool:
     )
 
 
-def _is_ours(transfer: Transfer, facts: ObjectFacts | None) -> bool:
-    return (
-        facts is not None
-        and facts.size == transfer.size
-        and facts.metadata.get(TRANSFER_ID_METADATA) == str(transfer.pk)
-    )
-
-
 def _prove(transfer: Transfer) -> ExistingObject:
     """HEAD: the object is there, of our size and with our id. Where HEAD is not allowed it stays unproven."""
     existing = head_object(transfer.store, transfer.bucket, transfer.key)
-    if existing.refusal is None and not _is_ours(transfer, existing.facts):
+    if existing.refusal is None and not is_ours(transfer, existing.facts):
         found = f"one of {existing.facts.size} bytes" if existing.facts else "none"
         raise NotOurs(
             f"After completion the store should hold this transfer's object of {transfer.size} bytes and holds {found}:"

@@ -11,6 +11,7 @@ WORDS: dict[Reason, str] = {
     Reason.CONNECTION_LOST: "The connection to the store was lost.",
     Reason.NONSENSE: "The store answered something that is not an answer of the S3 API.",
     Reason.CREDENTIALS: "The store does not accept the credentials.",
+    Reason.CREDENTIALS_EXPIRED: "The temporary credentials have expired: new ones are waited for.",
     Reason.PERMISSION: "The credentials are not allowed to do this.",
     Reason.CLOCK_SKEW: "This machine's clock and the store's differ too much.",
     Reason.WRONG_REGION: "The bucket is in another region.",

@@ -10,13 +10,22 @@ from typing import Any, TypeVar
 from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 
+from uploads.models.transfer import WorkFields
+from uploads.objectstore.errors import ObjectStoreError, Reason
+
 Row = TypeVar("Row", bound=Model)
 
 LEASE_SECONDS = 120.0
 """Longer than the object store client's stall timeout: no lease runs out under a request that still lives."""
 
 MAX_TRIES = 8
-"""Failed tries of one piece of work before it rests as failed."""
+"""Failed tries of work that something corrupts, before it rests as failed: more of the same would not help."""
+
+GIVE_UP = timedelta(hours=24)
+"""How long work is tried again that only has to wait: for a store that is away, slow or failing, or for somebody."""
+
+WAITS_FOR_SOMEBODY = frozenset({Reason.CREDENTIALS_EXPIRED, Reason.CLOCK_SKEW})
+CORRUPTED = frozenset({Reason.DIGEST_MISMATCH, Reason.NONSENSE})
 
 BACKOFF_BASE_SECONDS = 1.0
 BACKOFF_CAP_SECONDS = 60.0
@@ -47,10 +56,27 @@ def take(rows: QuerySet[Row], **changes: Any) -> uuid.UUID | None:
     return token if taken else None
 
 
+def tried_again(row: WorkFields, error: ObjectStoreError) -> dict[str, Any] | None:
+    """What to write to a row whose work failed and is tried again later; None where it rests as failed."""
+    tries, now = row.tries + 1, timezone.now()
+    since = row.failing_since or now
+    if error.reason in CORRUPTED:
+        may_pass = tries < MAX_TRIES
+    else:
+        may_pass = (error.retryable or error.reason in WAITS_FOR_SOMEBODY) and now - since < GIVE_UP
+    if not may_pass:
+        return None
+    held = {**RELEASED, "not_before": in_seconds(backoff_seconds(tries))}
+    return {**held, "tries": tries, "failing_since": since}
+
+
+SUCCEEDED: dict[str, Any] = {"tries": 0, "failing_since": None, "not_before": None}
+"""Changes that forget failed tries."""
+
 RELEASED: dict[str, None] = {"lease_token": None, "lease_until": None, "queued_at": None}
 """Changes that end a lease."""
 
 
 def backoff_seconds(tries: int) -> float:
     """Full jitter: anything from nothing to the exponential bound."""
-    return random.uniform(0, min(BACKOFF_CAP_SECONDS, BACKOFF_BASE_SECONDS * 2**tries))  # noqa: S311 - spreads load, hides nothing
+    return random.uniform(0, min(BACKOFF_CAP_SECONDS, BACKOFF_BASE_SECONDS * 2.0 ** min(tries, 20)))  # noqa: S311 - spreads load, hides nothing

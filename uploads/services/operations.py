@@ -128,13 +128,12 @@ def end_item(item: OperationItem, token: uuid.UUID, state: ItemState, **changes:
 
 def hold_item_back(item: OperationItem, token: uuid.UUID, error: ObjectStoreError, fields: dict[str, str]) -> bool:
     """Have an item tried again later. False where it has been tried often enough, or trying again cannot help."""
-    tries = item.tries + 1
-    if not error.retryable or tries >= leases.MAX_TRIES:
+    held = leases.tried_again(item, error)
+    if held is None:
         return False
-    wait = leases.backoff_seconds(tries)
-    OperationItem.objects.filter(pk=item.pk, lease_token=token, state=ItemState.RUNNING).update(
-        state=ItemState.ORDERED, tries=tries, **{**leases.RELEASED, "not_before": leases.in_seconds(wait)}, **fields
-    )
+    rows = OperationItem.objects.filter(pk=item.pk, lease_token=token, state=ItemState.RUNNING)
+    rows.update(state=ItemState.ORDERED, **held, **fields)
+    wait = max(0.0, (held["not_before"] - timezone.now()).total_seconds())
     with transaction.atomic():
         enqueue_on_commit("dispatch_operation", [item.operation_id], countdown=wait)
     return True

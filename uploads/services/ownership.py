@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from uploads.models import Store, StoreUpload, Transfer
-from uploads.states import FINAL_PHASES, StoreUploadState
+from uploads.models import OperationItem, Store, StoreUpload, Transfer
+from uploads.states import FINAL_PHASES, ItemState, OperationKind, StoreUploadState
 
 
 class OwnedByTransfer(Exception):
@@ -29,6 +29,18 @@ def owners(store: Store, bucket: str, upload_ids: Sequence[str]) -> dict[tuple[s
         .select_related("transfer")
     )
     return {(row.transfer.key, row.upload_id): row.transfer for row in rows}
+
+
+def was_aborted_on_purpose(transfer: Transfer, store_upload: StoreUpload) -> bool:
+    """Whether an operator ordered the end of this upload here."""
+    return OperationItem.objects.filter(
+        operation__kind=OperationKind.ABORT,
+        operation__store=transfer.store_id,
+        operation__bucket=transfer.bucket,
+        key=transfer.key,
+        upload_id=store_upload.upload_id,
+        state=ItemState.DONE,
+    ).exists()
 
 
 def owner_of(store: Store, bucket: str, key: str, upload_id: str) -> Transfer | None:

@@ -5,26 +5,29 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
+from uploads import audit
 from uploads.models import Part, StoreUpload, Transfer
 from uploads.objectstore.checksums import as_hex
-from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Reason, Refused
 from uploads.objectstore.types import FileSlice, SentBytes
 from uploads.services import leases, room
 from uploads.services.clients import client_for
 from uploads.services.dispatch import dispatch
 from uploads.services.failures import NO_ERROR, error_fields
+from uploads.services.ownership import was_aborted_on_purpose
 from uploads.services.queue import enqueue_on_commit
+from uploads.services.sent import TRANSFER_ID_METADATA, find_sent
 from uploads.services.transfers import fail_transfer
+from uploads.services.twins import settle_unknown_create
 from uploads.states import PartState, Phase, StoreUploadState, Want
 
 log = logging.getLogger(__name__)
-
-TRANSFER_ID_METADATA = "partway-transfer"
-"""Object metadata that says whose an object is: the transfer's id."""
 
 SHA256_METADATA = "partway-sha256"
 """Object metadata with the SHA-256 of the whole file, where the operator gave it before the first byte."""
@@ -72,7 +75,29 @@ def open_store_upload(transfer_id: uuid.UUID) -> None:
         return
     transfer = Transfer.objects.select_related("store").get(pk=transfer_id)
     try:
-        upload_id = client_for(transfer.store).create_multipart_upload(
+        upload_id = _create(transfer, token)
+    except ObjectStoreError as error:
+        step_failed(transfer, token, error)
+        return
+    except Cut:
+        return
+    with transaction.atomic():
+        # Written down whether or not the lease still is ours: an upload nobody remembers is an orphan.
+        StoreUpload.objects.create(transfer=transfer, upload_id=upload_id)
+        Transfer.objects.filter(pk=transfer_id).update(create_sent_at=None)
+        rows = Transfer.objects.filter(pk=transfer_id, lease_token=token)
+        rows.update(**leases.RELEASED, **leases.SUCCEEDED, **NO_ERROR)
+    dispatch(transfer_id)
+
+
+def _create(transfer: Transfer, token: uuid.UUID) -> str:
+    """Ask for an upload, once what an earlier try may have left is settled. Raises ObjectStoreError, or Cut."""
+    settle_unknown_create(transfer)
+    # Before the act: should its answer be lost, or we die, the next try knows when to look from.
+    if not Transfer.objects.filter(pk=transfer.pk, lease_token=token).update(create_sent_at=timezone.now()):
+        raise Cut
+    try:
+        return client_for(transfer.store).create_multipart_upload(
             transfer.bucket,
             transfer.key,
             content_type=transfer.content_type,
@@ -80,33 +105,33 @@ def open_store_upload(transfer_id: uuid.UUID) -> None:
             storage_class=transfer.storage_class,
         )
     except ObjectStoreError as error:
-        step_failed(transfer, token, error)
-        return
-    with transaction.atomic():
-        # Written down whether or not the lease still is ours: an upload nobody remembers is an orphan.
-        StoreUpload.objects.create(transfer=transfer, upload_id=upload_id)
-        Transfer.objects.filter(pk=transfer_id, lease_token=token).update(tries=0, **leases.RELEASED)
-    dispatch(transfer_id)
+        if isinstance(error, NotSent) or (isinstance(error, Refused) and error.status < 500):
+            Transfer.objects.filter(pk=transfer.pk, lease_token=token).update(create_sent_at=None)
+        raise
 
 
 def step_failed(transfer: Transfer, token: uuid.UUID, error: ObjectStoreError) -> None:
     """A step of the transfer as a whole failed: try again later, or fail the transfer."""
     log.warning("transfer %s: %s", transfer.pk, error)
-    tries = transfer.tries + 1
-    if not error.retryable or tries >= leases.MAX_TRIES:
+    held = leases.tried_again(transfer, error)
+    if held is None:
         fail_transfer(transfer.pk, error_fields(error))
         return
-    wait = leases.backoff_seconds(tries)
-    Transfer.objects.filter(pk=transfer.pk, lease_token=token).update(
-        tries=tries, **{**leases.RELEASED, "not_before": leases.in_seconds(wait)}, **error_fields(error)
-    )
-    enqueue_on_commit("dispatch_transfer", [transfer.pk], queue=transfer.steps_queue, countdown=wait)
+    Transfer.objects.filter(pk=transfer.pk, lease_token=token).update(**held, **error_fields(error))
+    _dispatch_when_due(transfer, held["not_before"])
+
+
+def _dispatch_when_due(transfer: Transfer, not_before: datetime) -> None:
+    wait = (not_before - timezone.now()).total_seconds()
+    enqueue_on_commit("dispatch_transfer", [transfer.pk], queue=transfer.steps_queue, countdown=max(0.0, wait))
 
 
 def send_part(part_id: int) -> None:
     """UploadPart, or PutObject for a file of one part, under a lease."""
     rows = Part.objects.filter(
         leases.due(),
+        # One PutObject makes the object: not before what was promised of the file has been seen to.
+        Q(transfer__part_count__gt=1) | Q(transfer__all_received=True),
         pk=part_id,
         state=PartState.STAGED,
         transfer__wanted=Want.RUN,
@@ -122,10 +147,25 @@ def send_part(part_id: int) -> None:
     except Cut:
         _release(part, token)
     except ObjectStoreError as error:
-        _part_failed(part, store_upload, token, error)
+        found = _look(part, store_upload, error)
+        if found is None:
+            _part_failed(part, store_upload, token, error)
+        else:
+            _part_sent(part, store_upload, token, found)
     else:
         _part_sent(part, store_upload, token, answer)
     dispatch(part.transfer_id)
+
+
+def _look(part: Part, store_upload: StoreUpload | None, error: ObjectStoreError) -> SentBytes | None:
+    """After a lost answer: what the store has of the part, where it surely is these bytes. None: send it again."""
+    if not isinstance(error, OutcomeUnknown) or error.reason is Reason.DIGEST_MISMATCH:
+        return None
+    try:
+        return find_sent(part, store_upload)
+    except ObjectStoreError as failed:
+        log.info("transfer %s part %s: not found out: %s", part.transfer_id, part.number, failed)
+        return None
 
 
 def _send(part: Part, store_upload: StoreUpload | None, heartbeat: Heartbeat) -> SentBytes:
@@ -159,6 +199,7 @@ def _part_sent(part: Part, store_upload: StoreUpload | None, token: uuid.UUID, a
         moved=part.size,
         sent_at=timezone.now(),
         **leases.RELEASED,
+        **leases.SUCCEEDED,
         **NO_ERROR,
     )
     if sent:
@@ -174,23 +215,32 @@ def _release(part: Part, token: uuid.UUID) -> None:
 def _part_failed(part: Part, store_upload: StoreUpload | None, token: uuid.UUID, error: ObjectStoreError) -> None:
     """Try the part again later, begin a new upload where the store lost ours, or fail the transfer."""
     log.warning("transfer %s part %s: %s", part.transfer_id, part.number, error)
-    tries = part.tries + 1
-    wait = leases.backoff_seconds(tries)
+    held = leases.tried_again(part, error)
     rows = Part.objects.filter(pk=part.pk, lease_token=token, state=PartState.SENDING)
-    held = {**leases.RELEASED, "not_before": leases.in_seconds(wait)}
-    if not rows.update(state=PartState.STAGED, moved=0, tries=tries, **held, **error_fields(error)):
+    fields = error_fields(error)
+    if not rows.update(state=PartState.STAGED, moved=0, **(held or leases.RELEASED), **fields):
         return
     if store_upload is not None and error.reason in (Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY):
         _store_upload_vanished(part.transfer, store_upload, error)
-    elif not error.retryable or tries >= leases.MAX_TRIES:
-        fail_transfer(part.transfer_id, error_fields(error))
+    elif held is None:
+        fail_transfer(part.transfer_id, fields)
     else:
-        enqueue_on_commit("dispatch_transfer", [part.transfer_id], queue=part.transfer.steps_queue, countdown=wait)
+        _dispatch_when_due(part.transfer, held["not_before"])
 
 
 def _store_upload_vanished(transfer: Transfer, store_upload: StoreUpload, error: ObjectStoreError) -> None:
-    """Somebody aborted or completed our upload: with bytes gone that is the end, and nobody's abort is undone."""
-    StoreUpload.objects.filter(pk=store_upload.pk).update(state=StoreUploadState.GONE)
-    fields = error_fields(error)
-    fields["error_message"] += " Somebody aborted or completed it behind this transfer's back."
-    fail_transfer(transfer.pk, fields)
+    """Somebody aborted or completed our upload. With every byte still here another one is begun.
+
+    With bytes gone that is the end; and what an operator aborted on purpose, by an operation, is not brought back.
+    """
+    with transaction.atomic():
+        Transfer.objects.select_for_update().get(pk=transfer.pk)
+        StoreUpload.objects.filter(pk=store_upload.pk, state=StoreUploadState.OPEN).update(state=StoreUploadState.GONE)
+        lost = transfer.parts.filter(store_upload=store_upload, state=PartState.SENT).exists()
+        if not lost and not was_aborted_on_purpose(transfer, store_upload):
+            audit.record_transfer(None, "begun-anew", transfer, upload_id=store_upload.upload_id)
+            transfer.parts.filter(state=PartState.STAGED).update(not_before=None, queued_at=None)
+            return
+        fields = error_fields(error)
+        fields["error_message"] += " Somebody aborted or completed it behind this transfer's back."
+        fail_transfer(transfer.pk, fields)

@@ -260,13 +260,12 @@ def order_retry(actor: User, transfer: Transfer) -> None:
             phase=Phase.SENDING,
             wanted=Want.RUN,
             finished_at=None,
-            tries=0,
-            not_before=None,
+            **leases.SUCCEEDED,
             **leases.RELEASED,
             **NO_ERROR,
         ):
             raise StepRefused("Only a failed transfer can be retried.")
-        transfer.parts.filter(state=PartState.STAGED).update(tries=0, not_before=None, queued_at=None, **NO_ERROR)
+        transfer.parts.filter(state=PartState.STAGED).update(queued_at=None, **leases.SUCCEEDED, **NO_ERROR)
         audit.record_transfer(actor, "retried", transfer)
     dispatch(transfer.pk)
 
