@@ -1,7 +1,7 @@
 """After a lost answer to CreateMultipartUpload: the store may hold an upload of ours whose id nobody knows.
 
-Nothing in a listing says whose an upload is. One is taken for our twin, and aborted, only as the sole candidate: of that
-exact key, initiated within the time in which we asked by the store's own clock, without parts, and known to no
+Nothing in a listing says whose an upload is. One is taken for our twin, and aborted, only as the sole candidate: of
+that exact key, initiated within the time in which we asked by the store's own clock, without parts, and known to no
 other transfer. Anything else is left for an operator to judge, and shown as a possible orphan.
 """
 
