@@ -11,9 +11,10 @@ from uploads.objectstore.types import CompletedPart, SentBytes
 from uploads.services import leases
 from uploads.services.browsing import ExistingObject, head_object, provider_of
 from uploads.services.clients import client_for
+from uploads.services.failures import error_fields
 from uploads.services.sending import step_failed
 from uploads.services.sent import is_ours
-from uploads.services.transfers import finish_transfer
+from uploads.services.transfers import fail_transfer, finish_transfer
 from uploads.states import PartState, Phase, StoreUploadState
 
 
@@ -31,9 +32,13 @@ def complete_transfer(transfer_id: uuid.UUID) -> None:
     crc64 = whole_crc64(transfer)
     try:
         said = _complete(transfer)
-        proof = _prove(transfer)
-        facts = proof.facts
-        _compare(crc64, said.told_crc64 or (facts.crc64 if facts else None))
+        _compare(crc64, said.told_crc64)  # At once: what Complete says is said once, and HEAD may not say it.
+        facts = _prove(transfer).facts
+        _compare(crc64, facts.crc64 if facts else None)
+    except NotOurs as error:
+        # The object is there, and looking again would not make it another.
+        fail_transfer(transfer.pk, error_fields(error))
+        return
     except ObjectStoreError as error:
         step_failed(transfer, token, error)
         return
