@@ -178,7 +178,7 @@ def _adopt(transfer: Transfer) -> None:
     """All is here, and whoever took the last byte died before that was written down: nobody will send another."""
     try:
         take_up(transfer)
-    except (WriterBusy, ReceivingStopped, OSError) as reason:
+    except (WriterBusy, ReceivingStopped, NoRoom, OSError) as reason:
         log.info("transfer %s: not taken up: %s", transfer.pk, reason)
 
 

@@ -52,6 +52,12 @@ class StagingFolder:
     def partial(self, number: int) -> Path:
         return self.path / f"{number:05d}{PARTIAL}"
 
+    def partials(self) -> Iterator[tuple[int, Path]]:
+        """The parts that are arriving. What is not named like a part was not put there by us."""
+        for path in self.path.glob(f"*{PARTIAL}"):
+            if path.name.removesuffix(PARTIAL).isdecimal():
+                yield int(path.name.removesuffix(PARTIAL)), path
+
     @contextmanager
     def writer(self) -> Iterator[None]:
         """Be the only writer. The kernel lets go when the process dies, so a crash locks nobody out.
@@ -115,9 +121,8 @@ class StagingFolder:
 
     def cut_to(self, plan: Plan, offset: int) -> None:
         """Drop every byte of partial files behind an offset. Whole parts are left alone."""
-        for path in self.path.glob(f"*{PARTIAL}"):
-            part = plan.part(int(path.name.removesuffix(PARTIAL)))
-            keep = offset - part.offset
+        for number, path in self.partials():
+            keep = offset - plan.part(number).offset
             if keep <= 0:
                 path.unlink()
             elif path.stat().st_size > keep:
