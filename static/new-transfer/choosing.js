@@ -45,11 +45,11 @@ export function acceptDrops(overlay, onFiles, onProblem) {
   };
   // An id of our own: to Uppy, names that differ in case only are the same.
   const number = (added) => ({ ...added, id: `dropped-${++count}` });
-  const uppy = new Uppy({ id: "drops", logger: SILENT, onBeforeFileAdded: number });
+  const logger = { ...SILENT, error: (problem) => onProblem(problem.message) };
+  const uppy = new Uppy({ id: "drops", logger, onBeforeFileAdded: number });
   uppy.use(DropTarget, { target: document.body, onDragOver: show, onDrop: hide });
   uppy.on("files-added", (added) => {
     onFiles(sorted(added.map(({ data, meta }) => [data, meta.relativePath || data.name])));
     uppy.clear();
   });
-  uppy.on("info-visible", () => onProblem(uppy.getState().info.at(-1)?.message));
 }

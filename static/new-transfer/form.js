@@ -54,6 +54,8 @@ export class Form {
     const largest = files.reduce((found, file) => (file.size > found.size ? file : found));
     const fields = new FormData(this.element);
     for (const name of ["file", "replace", "key"]) fields.delete(name);
+    if (this.verify !== "sha256") fields.delete("verify");
+    if (this.verify !== "pasted") fields.delete("sha256");
     fields.set("key", isSingle ? this.keyOf(largest, true) : "any");
     fields.set("filename", largest.name);
     fields.set("size", largest.size);

@@ -6,7 +6,6 @@ const BETWEEN_SHOWS = 250;
 
 export class ListView {
   #list;
-  #template;
   #keyOf;
   #rows = new Map();
   #changed = new Set();
@@ -14,9 +13,8 @@ export class ListView {
   #onShown;
 
   // `onShown` is called after each time the rows were brought up to date.
-  constructor({ list, template, keyOf, onShown }) {
+  constructor({ list, keyOf, onShown }) {
     this.#list = list;
-    this.#template = template;
     this.#keyOf = keyOf;
     this.#onShown = onShown;
   }
@@ -24,7 +22,7 @@ export class ListView {
   add(files) {
     const fragment = document.createDocumentFragment();
     for (const file of files) {
-      const row = new RowView(this.#template, file, this.#keyOf);
+      const row = new RowView(file, this.#keyOf);
       this.#rows.set(file, row);
       row.show();
       fragment.append(row.element);
@@ -38,10 +36,11 @@ export class ListView {
     const { element } = this.#rows.get(file);
     const hadFocus = element.contains(document.activeElement);
     const neighbour = element.nextElementSibling || element.previousElementSibling;
+    const next = [...this.#rows.values()].find((row) => row.element === neighbour);
     element.remove();
     this.#rows.delete(file);
     this.#changed.delete(file);
-    if (hadFocus) neighbour?.querySelector("button:not([hidden])")?.focus();
+    if (hadFocus) next?.focus();
     this.showSoon();
   }
 
@@ -71,7 +70,7 @@ export class ListView {
     if (!row) return;
     const had = row.element.contains(document.activeElement) ? document.activeElement : null;
     row.show();
-    // A button that went while it had the focus hands it to the next that fits.
-    if (had && !had.checkVisibility()) row.element.querySelector("[data-step]:not([hidden])")?.focus();
+    // A button that went while it had the focus hands it on.
+    if (had && !had.checkVisibility()) row.focus();
   }
 }

@@ -11,7 +11,7 @@ import { Orders } from "./orders.js";
 import { Overview, showButtons } from "./overview.js";
 import { Sending } from "./sending.js";
 import { post } from "./server.js";
-import { isFinal, isSendable, isUnbegun, needsThePage, stepsOf } from "./states.js";
+import { isFinal, isSendable, isUnbegun, isUnderWay, needsThePage, stepsOf } from "./states.js";
 import { bytesText, countText } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
@@ -29,7 +29,6 @@ class Page {
     this.#overview = new Overview(files);
     this.#list = new ListView({
       list: $("file-list"),
-      template: $("file-template"),
       keyOf: (file) => this.#keyOf(file),
       onShown: () => this.#showRest(),
     });
@@ -42,6 +41,7 @@ class Page {
     this.#list.showNow();
   }
 
+  #tick = 0;
   #asking;
   #overview;
   #list;
@@ -291,7 +291,7 @@ class Page {
   // --- Editing a key ------------------------------------------------------------------------------------------------------
 
   #onKey(event) {
-    if (!event.target.matches("[data-part=editor]") || event.isComposing) return;
+    if (!event.target.matches(".file-editing input") || event.isComposing) return;
     const file = this.#fileOf(event.target);
     if (event.key === "Enter") this.#saveKey(file);
     else if (event.key === "Escape") this.#list.row(file).takeEdited();
@@ -317,6 +317,9 @@ class Page {
     $("choosing").classList.toggle("is-empty", isEmpty);
     this.#overview.show();
     showButtons(this.#files, stepsOf);
+    // What stands still is shown to do so.
+    clearTimeout(this.#tick);
+    if ([...this.#files].some(isUnderWay)) this.#tick = setTimeout(() => this.#list.showNow(), 1000);
   }
 }
 

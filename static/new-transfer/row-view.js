@@ -1,34 +1,37 @@
-// One row of the list. It is shown again whenever its file changed, and touches only what is different then.
+// One row of the list. It is shown again whenever its file changed, and touches only what is different then. What a row
+// has in some of its states only is made when it is needed: a thousand rows would be slow with all of it.
 
 import { isUnbegun, stateOf, stepsOf, wordOf } from "./states.js";
 import { bytesText, paceText, percent } from "./words.js";
 
-const LABELS = {
+// In the order of the buttons.
+const STEPS = {
+  replace: "Replace",
+  again: "Send again",
+  retry: "Retry",
   pause: "Pause",
   resume: "Resume",
-  retry: "Retry",
-  again: "Send again",
-  replace: "Replace",
-  edit: "Edit the key of",
   cancel: "Cancel",
   discard: "Discard",
   remove: "Remove",
 };
 
+const made = (template) => document.getElementById(template).content.firstElementChild.cloneNode(true);
+
 export class RowView {
   #file;
   #keyOf;
-  #parts;
+  #parts = new Map();
   #shown = new Map();
+  #editing = null;
+  #legs = null;
 
-  constructor(template, file, keyOf) {
-    this.element = template.content.firstElementChild.cloneNode(true);
-    this.element.id = file.id;
+  constructor(file, keyOf) {
     this.#file = file;
     this.#keyOf = keyOf;
-    this.#parts = new Map([...this.element.querySelectorAll("[data-part]")].map((each) => [each.dataset.part, each]));
-    for (const [step, label] of Object.entries(LABELS)) this.#button(step).setAttribute("aria-label", `${label} ${file.path}`);
-    this.#part("editor").setAttribute("aria-label", `Key of ${file.path}`);
+    this.element = this.#take(made("file-template"));
+    this.element.id = file.id;
+    this.#part("edit").setAttribute("aria-label", `Edit the key of ${file.path}`);
     this.#part("size").textContent = bytesText(file.size);
     this.#part("size").title = `${file.size.toLocaleString("en")} bytes`;
   }
@@ -37,44 +40,49 @@ export class RowView {
     const file = this.#file;
     this.#showKey(isUnbegun(file) || !file.order ? this.#keyOf(file) : file.order.key);
     this.#showState();
-    this.#showLegs();
+    this.#if("legs", !isUnbegun(file), (on) => this.#makeLegs(on));
+    if (this.#legs) this.#showLegs();
     this.#text("detail", this.#detail());
     this.#showWords();
     this.#text("digest", file.digest ? `SHA-256 ${file.digest}` : "");
-    const steps = stepsOf(file);
-    for (const step of Object.keys(LABELS)) this.#if(`step ${step}`, steps.includes(step), (on) => (this.#button(step).hidden = !on));
+    this.#showSteps(stepsOf(file));
+  }
+
+  // The first button that can be pressed takes the focus.
+  focus() {
+    [...this.element.querySelectorAll("button")].find((button) => button.checkVisibility())?.focus();
   }
 
   // --- The key ----------------------------------------------------------------------------------------------------------
 
   edit() {
-    const editor = this.#part("editor");
+    this.#editing = made("file-editor-template");
+    this.#part("key-line").before(this.#editing);
+    this.#part("key-line").hidden = true;
+    const editor = this.#editing.querySelector("input");
+    editor.setAttribute("aria-label", `New key of ${this.#file.path}`);
     editor.value = this.#keyOf(this.#file);
-    this.#showEditor(true);
     editor.focus();
-    const name = editor.value.lastIndexOf("/") + 1;
-    editor.setSelectionRange(name, editor.value.length);
+    editor.setSelectionRange(editor.value.lastIndexOf("/") + 1, editor.value.length);
   }
 
-  // The key that was typed; null where the editor is not open. Closes it.
+  // The key that was typed; null where it is not being edited. Ends that.
   takeEdited() {
-    if (this.#part("editing").hidden) return null;
-    this.#showEditor(false);
-    this.#button("edit").focus();
-    return this.#part("editor").value;
-  }
-
-  #showEditor(on) {
-    this.#part("editing").hidden = !on;
-    this.#part("key-line").hidden = on;
+    if (!this.#editing) return null;
+    const { value } = this.#editing.querySelector("input");
+    this.#part("key-line").hidden = false;
+    this.#part("edit").focus();
+    this.#editing.remove();
+    this.#editing = null;
+    return value;
   }
 
   #showKey(key) {
-    this.#if("key", key, () => (this.#part("key").textContent = key));
-    const { path } = this.#file;
+    const { path, page } = this.#file;
+    const element = this.#part("key");
+    this.#if("key", key, () => (element.textContent = key));
     this.#text("path", key.endsWith(path) ? "" : path);
-    this.#if("page", this.#file.page, (page) => page && this.#part("key").setAttribute("href", page));
-    this.#if("is page", Boolean(this.#file.page), (on) => on || this.#part("key").removeAttribute("href"));
+    this.#if("page", page, () => (page ? element.setAttribute("href", page) : element.removeAttribute("href")));
   }
 
   // --- State and progress -------------------------------------------------------------------------------------------------
@@ -86,9 +94,16 @@ export class RowView {
     this.#text("word", wordOf(this.#file));
   }
 
+  #makeLegs(on) {
+    this.#legs?.remove();
+    this.#legs = on ? this.#take(made("file-legs-template")) : null;
+    if (on) this.#part("what").after(this.#legs);
+    this.#shown.delete("received");
+    this.#shown.delete("stored");
+  }
+
   #showLegs() {
     const { size, received, stored, isUnsent, state } = this.#file;
-    this.#if("legs", isUnbegun(this.#file), (off) => (this.#part("legs").hidden = off));
     this.#showLeg("received", percent(received || 0, size, !isUnsent));
     this.#showLeg("stored", percent(stored || 0, size, state === "done"));
   }
@@ -117,14 +132,36 @@ export class RowView {
     this.#if("has words", Boolean(said), (on) => (this.#part("saying").hidden = !on));
   }
 
+  // Buttons that stay are not touched: one of them may have the focus.
+  #showSteps(steps) {
+    this.#if("steps", steps.join(" "), () => {
+      this.#part("edit").hidden = !steps.includes("edit");
+      const holder = this.#part("steps");
+      const wanted = Object.keys(STEPS).filter((step) => steps.includes(step));
+      for (const button of [...holder.children]) if (!wanted.includes(button.dataset.step)) button.remove();
+      wanted.forEach((step, place) => {
+        const present = holder.children[place];
+        if (present?.dataset.step !== step) holder.insertBefore(this.#madeButton(step), present || null);
+      });
+    });
+  }
+
+  #madeButton(step) {
+    const buttons = document.getElementById("file-steps-template").content;
+    const button = buttons.querySelector(`[data-step=${step}]`).cloneNode(true);
+    button.setAttribute("aria-label", `${STEPS[step]} ${this.#file.path}`);
+    return button;
+  }
+
   // --- Touching only what is different ------------------------------------------------------------------------------------
+
+  #take(element) {
+    for (const each of element.querySelectorAll("[data-part]")) this.#parts.set(each.dataset.part, each);
+    return element;
+  }
 
   #part(name) {
     return this.#parts.get(name);
-  }
-
-  #button(step) {
-    return this.#part(`step-${step}`);
   }
 
   #text(name, text) {

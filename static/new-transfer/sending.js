@@ -70,7 +70,8 @@ export class Sending {
   async #goOnWith(file, known) {
     file.transferId = known.id;
     file.order.tusUrl = known.url;
-    file.order.isComputing ||= Boolean(known.verify_sha256);
+    // What was promised when it began counts, whatever the form says now.
+    file.order.isComputing = known.wants_sha256 ?? file.order.isComputing;
     file.startFrom(known.bytes_received, null);
     if (known.state === "paused") await this.orders.deliver(file, "resume");
     if (known.state === "failed") await this.orders.deliver(file, "retry");

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import urlencode
 
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.watching import Watcher
-from tests.system.stack import PATIENCE, Login, Stack
+from tests.system.stack import PATIENCE, Login, Stack, wait_for
+
+SEND = re.compile(r"^Send( [\d,]+ files)?$")
+NOT_SENDING = "".join(f":not([data-state={state}])" for state in ("preparing", "queued", "sending", "held"))
+"""Rows that nothing is sent of from this page: leaving it asks no question."""
 
 expect.set_options(timeout=PATIENCE * 1000)
 
@@ -66,19 +71,82 @@ class Site:
 
     # --- Transfers ----------------------------------------------------------------------------------------------------
 
-    def choose_file(self, bucket: str, path: Path, key: str = "", **fields: str) -> None:
-        """Fill in the form of a new transfer; `part_size` and the like are fields by name."""
+    def fill_form(self, bucket: str, **fields: str) -> None:
+        """Open the form of a new transfer and fill it in; `part_size` and the like are fields by name."""
         self.page.goto("/transfers/new/")
-        for name, value in {"bucket": bucket, "key": key, **fields}.items():
+        for name, value in {"bucket": bucket, **fields}.items():
             self.page.locator(f"[name={name.replace('_', '-')}]").fill(value)
-        self.page.get_by_label("The file to send").set_input_files(path)
+
+    def choose(self, *paths: Path) -> None:
+        self.page.get_by_label("The file to send").set_input_files(paths)
+
+    def choose_folder(self, path: Path) -> None:
+        self.page.locator("#folder-input").set_input_files(path)
+
+    def choose_file(self, bucket: str, path: Path, key: str = "", **fields: str) -> None:
+        """The form filled in, with one file."""
+        self.fill_form(bucket, key=key, **fields)
+        self.choose(path)
 
     def send(self) -> None:
-        self.page.get_by_role("button", name="Send", exact=True).click()
+        self.page.get_by_role("button", name=SEND).click()
 
     def wait_for_transfer(self, *states: str) -> str:
-        """Wait until the page of a transfer is there and shows one of these states; the transfer's id."""
+        """Wait until the page of a transfer shows one of these states; the transfer's id.
+
+        From the form, that is the page of the file that was sent there, once this browser has sent all of it.
+        """
+        if "/transfers/new/" in self.page.url:
+            link = self.page.locator(f".file{NOT_SENDING} [data-part=key][href]")
+            expect(link).to_be_visible()
+            self.page.goto(link.get_attribute("href") or "")
         self.page.wait_for_url("**/transfers/*-*/")
         selector = ", ".join(f"#transfer-state .state:text-is('{state}')" for state in states)
         expect(self.page.locator(selector)).to_be_visible()
         return self.page.url.rstrip("/").rsplit("/", maxsplit=1)[-1]
+
+    # --- The list of chosen files -------------------------------------------------------------------------------------
+
+    @property
+    def files(self) -> Locator:
+        return self.page.locator(".file")
+
+    @property
+    def file_keys(self) -> list[str]:
+        """Top to bottom."""
+        return self.page.locator(".file [data-part=key]").all_inner_texts()
+
+    def file(self, key: str) -> Locator:
+        """The row of a file, by the key it gets."""
+        return self.files.filter(has=self.page.locator("[data-part=key]", has_text=re.compile(f"^{re.escape(key)}$")))
+
+    def wait_for_file(self, key: str, state: str) -> Locator:
+        """Wait until a row is in a state of the list (static/new-transfer/states.js); the row."""
+        row = self.file(key)
+        expect(row).to_have_attribute("data-state", state)
+        return row
+
+    def wait_for_files(self, state: str, count: int) -> None:
+        """Wait until so many rows, and that is all of them, are in a state."""
+        expect(self.page.locator(f".file[data-state={state}]")).to_have_count(count)
+        expect(self.files).to_have_count(count)
+
+    def step(self, key: str, step: str) -> None:
+        """Press a button of a row: pause, resume, cancel and so on."""
+        self.file(key).locator(f"[data-step={step}]").click()
+
+    def confirm_cancel(self) -> None:
+        self.page.get_by_role("dialog").get_by_role("button", name="Cancel it").click()
+
+    def received(self, key: str) -> int:
+        """How many per cent of a file are here, as its row says."""
+        return int(self.file(key).locator("[data-part=received-percent]").inner_text().removesuffix(" %"))
+
+    def wait_until_received(self, key: str, percent: int) -> None:
+        """Wait until at least so much of a file is here."""
+
+        def look() -> bool:
+            self.page.wait_for_timeout(50)  # The page's own events are delivered meanwhile.
+            return self.received(key) >= percent
+
+        wait_for(f"{percent} % of {key}", look)

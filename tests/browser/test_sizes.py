@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import random
 from pathlib import Path
 
 import pytest
 
+from tests.browser.files import write_file
 from tests.browser.site import Site
 from tests.system.stack import MIB, Stack
 
 PART = 5 * MIB
-
-
-def write_file(path: Path, size: int) -> str:
-    """A file of bytes that never repeat; its SHA-256."""
-    source, digest = random.Random(size), hashlib.sha256()
-    with path.open("wb") as file:
-        for start in range(0, size, MIB):
-            block = source.randbytes(min(MIB, size - start))
-            digest.update(block)
-            file.write(block)
-    return digest.hexdigest()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenSite
+from tests.browser.line import Line
 from tests.browser.site import Site
 from tests.system.sending import SlowForm
 from tests.system.stack import MIB, Stack, wait_for
@@ -45,10 +46,12 @@ def test_file_of_several_parts_is_followed_until_it_is_done(
     expect(page.locator("#plan")).to_contain_text("12.0 MiB in 3 parts of 5.00 MiB")
     expect(page.locator("#existing")).to_contain_text("No object has this key yet.")
     expect(page.locator("#key-preview")).to_have_text(f"{bucket} / inbox/a file.bin")
-    _slow_down(page, bytes_a_second=4 * MIB)
+    Line(page).slow_down(4 * MIB)
     site.send()
-    expect(page.locator("#sent-percent")).to_have_text(re.compile(r"^[1-9][0-9]? %$"))
-    expect(page.locator("#sent-rate")).to_contain_text("/s")
+    row = site.file("inbox/a file.bin")
+    expect(row.locator("[data-part=received-percent]")).to_have_text(re.compile(r"^[1-9][0-9]? %$"))
+    expect(row.locator("[data-part=detail]")).to_contain_text("/s")
+    expect(page).to_have_title(re.compile(r"^\d+ % · a file\.bin · Partway$"))
     site.wait_for_transfer("done")
     expect(page.locator("#transfer-state")).to_contain_text("verified by HEAD")
     expect(page.locator("#transfer-live")).to_contain_text("3 of 3 parts")
@@ -73,8 +76,16 @@ def test_existing_object_must_be_confirmed(site: Site, bucket: str, stack: Stack
     site.choose_file(bucket, file, key="taken")
     expect(site.page.locator("#existing")).to_contain_text("An object has this key already: 6 bytes")
     site.send()
-    expect(site.page.locator("#form-errors")).not_to_be_empty()
+    site.wait_for_file("taken", "confirm")
     assert stack.object_digest(bucket, "taken")[0] == 6
+    site.step("taken", "replace")
+    site.wait_for_transfer("done")
+    assert stack.object_digest(bucket, "taken") == digest_of(file)
+
+
+def test_existing_object_is_replaced_where_the_form_says_so(site: Site, bucket: str, stack: Stack, file: Path) -> None:
+    stack.s3.put_object(Bucket=bucket, Key="taken", Body=b"before")
+    site.choose_file(bucket, file, key="taken")
     site.page.get_by_label("Replace it").check()
     site.send()
     site.wait_for_transfer("done")
@@ -105,11 +116,12 @@ def test_without_javascript_a_refused_form_keeps_what_was_typed(open_site: OpenS
 def test_upload_is_stopped_in_the_form(site: Site, bucket: str, stack: Stack, file: Path) -> None:
     page = site.page
     site.choose_file(bucket, file, key="stopped", part_size="5 MiB")
-    _slow_down(page, bytes_a_second=MIB)
+    Line(page).slow_down(MIB)
     site.send()
-    expect(page.locator("#sent-percent")).to_have_text(re.compile(r"^[1-9][0-9]? %$"))
-    page.get_by_role("button", name="Cancel").click()
-    expect(page.locator("#form-errors")).to_contain_text("Cancelled. What had arrived is removed.")
+    site.wait_until_received("stopped", 1)
+    site.step("stopped", "cancel")
+    site.confirm_cancel()
+    site.wait_for_file("stopped", "cancelled")
     with stack.signed_in() as operator:
         transfer_id = _id_of(stack, "stopped")
         operator.wait_for_state(transfer_id, "cancelled")
@@ -179,13 +191,6 @@ def test_failed_transfer_says_why_and_is_retried(site: Site, stack: Stack, bucke
     page.get_by_role("button", name="Retry").click()
     site.wait_for_transfer("done")
     assert stack.object_digest(bucket, "retried") == digest_of(file)
-
-
-def _slow_down(page: Page, bytes_a_second: int) -> None:
-    """A slow line, so that there is progress to be seen."""
-    session = page.context.new_cdp_session(page)
-    conditions = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes_a_second}
-    session.send("Network.emulateNetworkConditions", conditions)
 
 
 def _id_of(stack: Stack, key: str) -> str:

@@ -1,0 +1,21 @@
+"""Files that tests choose in the browser."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from pathlib import Path
+
+MIB = 1024**2
+
+
+def write_file(path: Path, size: int) -> str:
+    """A file of bytes that never repeat, its folders made; its SHA-256."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    source, digest = random.Random(f"{path.name} {size}"), hashlib.sha256()
+    with path.open("wb") as file:
+        for start in range(0, size, MIB):
+            block = source.randbytes(min(MIB, size - start))
+            digest.update(block)
+            file.write(block)
+    return digest.hexdigest()
