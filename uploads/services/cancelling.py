@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 
+from uploads import crash
 from uploads.models import StoreUpload, Transfer
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.services import leases
@@ -37,7 +38,7 @@ def cancel_transfer(transfer_id: uuid.UUID) -> None:
         _again_later(transfer, token, leases.backoff_seconds(transfer.tries + 1), error_fields(error))
         return
     # A part in flight could still land in the store or be read here: wait until none is.
-    if transfer.parts.filter(state=PartState.SENDING).exclude(leases.free()).exists():
+    if _in_flight(transfer):
         _again_later(transfer, token, CUT_SECONDS, {})
         return
     try:
@@ -48,11 +49,17 @@ def cancel_transfer(transfer_id: uuid.UUID) -> None:
         _again_later(transfer, token, CUT_SECONDS, {})
 
 
+def _in_flight(transfer: Transfer) -> bool:
+    """Whether a part is being sent by somebody who lives."""
+    return transfer.parts.filter(state=PartState.SENDING).exclude(leases.free()).exists()
+
+
 def _abort_all(transfer: Transfer) -> None:
     settle_unknown_create(transfer)
     for store_upload in transfer.store_uploads.filter(state=StoreUploadState.OPEN):
         abort_until_gone(client_for(transfer.store), transfer.bucket, transfer.key, store_upload.upload_id)
-        if not transfer.parts.filter(state=PartState.SENDING).exists():
+        crash.point("cancel.aborted")
+        if not _in_flight(transfer):
             StoreUpload.objects.filter(pk=store_upload.pk).update(state=StoreUploadState.GONE)
 
 

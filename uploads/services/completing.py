@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+from uploads import crash
 from uploads.models import StoreUpload, Transfer
 from uploads.objectstore.checksums import Told, as_hex, combine
 from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason, Refused
@@ -80,6 +81,7 @@ def _complete(transfer: Transfer) -> SentBytes:
         return SentBytes("")
     sent = transfer.parts.filter(state=PartState.SENT, store_upload=store_upload).order_by("number")
     parts = [CompletedPart(number, etag) for number, etag in sent.values_list("number", "etag")]
+    crash.point("complete.asked")
     try:
         answer = client_for(transfer.store).complete_multipart_upload(
             transfer.bucket, transfer.key, store_upload.upload_id, parts
@@ -91,7 +93,9 @@ def _complete(transfer: Transfer) -> SentBytes:
         ):
             raise
         answer = SentBytes("")
+    crash.point("complete.answered")
     StoreUpload.objects.filter(pk=store_upload.pk).update(state=StoreUploadState.COMPLETED)
+    crash.point("complete.written")
     return answer
 
 

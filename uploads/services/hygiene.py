@@ -8,11 +8,12 @@ from pathlib import Path
 
 from django.conf import settings
 
+from uploads import crash
 from uploads.models import Part, Transfer
 from uploads.services import room
-from uploads.services.receiving import ReceivingStopped, take_up
+from uploads.services.receiving import NoRoom, ReceivingStopped, take_up
 from uploads.services.transfers import StepRefused, order_cancel
-from uploads.staging.disk import PARTIAL, StagingFolder, WriterBusy
+from uploads.staging.disk import StagingFolder, WriterBusy
 from uploads.states import FINAL_PHASES, PartState
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ def expire(transfer: Transfer) -> None:
     hours = settings.STAGING_EXPIRY / 3600
     message = f"No byte came from the browser for {hours:g} hours: what was staged is cleaned away."
     Transfer.objects.filter(pk=transfer.pk).update(error_code="Expired", error_message=message, error_request_id="")
+    crash.point("expiry.noted")
     try:
         order_cancel(None, transfer, reason=message)
     except StepRefused:
@@ -41,7 +43,7 @@ def sweep_staging() -> None:
     for path in sorted(staging.iterdir()):
         try:
             _sweep(path)
-        except (WriterBusy, ReceivingStopped) as reason:
+        except (WriterBusy, ReceivingStopped, NoRoom) as reason:
             log.info("staging %s: left as it is: %s", path.name, reason)
         except OSError as error:
             log.warning("staging %s: %s", path.name, error)
@@ -74,7 +76,7 @@ def _drop_stray_files(transfer: Transfer) -> None:
         if state != PartState.WAITING:
             transfer.folder.partial(number).unlink(missing_ok=True)
     # A partial file without a row holds no room, so nobody may write to it: its bytes are sent again.
-    for path in transfer.folder.path.glob(f"*{PARTIAL}"):
-        if int(path.name.removesuffix(PARTIAL)) not in states:
+    for number, path in transfer.folder.partials():
+        if number not in states:
             path.unlink()
     Part.objects.filter(transfer=transfer, state=PartState.SENT, held__gt=0).update(held=0)

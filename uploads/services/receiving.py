@@ -17,6 +17,7 @@ from typing import Any, Self
 from django.db import transaction
 from django.utils import timezone
 
+from uploads import crash
 from uploads.models import Part, Transfer
 from uploads.planning import PlannedPart
 from uploads.services import promises, room
@@ -191,6 +192,7 @@ class Receiver:
             room.give_back(self._transfer, [part.number for part in touched if not self._folder.arrived(part.number)])
             raise
         self._folder.mark_unverified(self.offset)
+        crash.point("checksum.expected")
 
     def write(self, block: bytes | memoryview) -> None:
         rest = memoryview(block)
@@ -252,6 +254,7 @@ class Receiver:
                 raise ReceivingStopped("Cancelled", str(error)) from error
             if parts:
                 self._reserved.update((part.number, part) for part in parts)
+                crash.point("room.reserved")
                 return
             # A part that waits for its sync is what could make room.
             self._settle()
@@ -281,6 +284,7 @@ class Receiver:
         if self._syncing is not None:
             syncing, self._syncing = self._syncing, None
             syncing.future.result()
+            crash.point("part.synced")
             self._mark_staged(syncing.part, syncing.sha256_state)
 
     def _mark_staged(self, part: Part, sha256_state: bytes | None) -> None:
@@ -289,13 +293,16 @@ class Receiver:
                 state=PartState.STAGED, received=part.size, sha256_state=sha256_state
             )
             dispatch(self._transfer.pk)
+        crash.point("part.staged")
 
     # --- Checksums ----------------------------------------------------------------------------------------------------
 
     def _see_checksum(self) -> None:
         assert self._checksum is not None
         self._checksum.check(self._hash.digest())
+        crash.point("checksum.seen")
         self._folder.mark_verified()
+        crash.point("checksum.verified")
         for part, state in self._unchecked:
             PartialFile(self._folder, part.number).finish()
             self._mark_staged(part, state)
@@ -352,6 +359,7 @@ class Receiver:
         if wanted == Want.CANCEL:
             raise _stopped(wanted, phase)
         arrived = self._promise.digest
+        crash.point("file.whole")
         with transaction.atomic():
             Transfer.objects.filter(pk=self._transfer.pk).update(
                 all_received=True, received_at=timezone.now(), room_wanted_at=None, sha256=arrived
@@ -359,6 +367,7 @@ class Receiver:
             error = promises.broken(self._transfer, promised, arrived)
             if error:
                 fail_transfer(self._transfer.pk, error)
+        crash.point("file.written")
         dispatch(self._transfer.pk)
 
 
@@ -375,7 +384,7 @@ def _stopped(wanted: str, phase: str) -> ReceivingStopped:
 def take_up(transfer: Transfer) -> None:
     """Adopt what a writer that died left behind: whole parts leave, and a whole file is handed over.
 
-    Raises WriterBusy, ReceivingStopped, OSError.
+    Raises WriterBusy, ReceivingStopped, OSError; NoRoom for an empty file, whose part has not begun.
     """
     with Receiver(transfer) as receiver:
         receiver.end()

@@ -23,6 +23,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet, Sum
 from django.utils import timezone
 
+from uploads import crash
 from uploads.models import Part, StagingNode, Transfer
 from uploads.planning import PlannedPart
 from uploads.staging.disk import WriterBusy, free_bytes, remove_part
@@ -186,10 +187,12 @@ def give_back(transfer: Transfer, numbers: Sequence[int]) -> None:
 def release(part: Part) -> None:
     """The part's bytes are in the store: drop them here, then give back their room."""
     remove_part(part.staged_path)
+    crash.point("part.removed")
     Part.objects.filter(pk=part.pk).update(held=0)
 
 
 def release_all(transfer: Transfer) -> None:
     """Nothing of the transfer stays here."""
     transfer.folder.remove()
+    crash.point("staging.removed")
     Part.objects.filter(transfer=transfer.pk, held__gt=0).update(held=0)

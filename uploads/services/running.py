@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from uploads import crash
 from uploads.models import OperationItem
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.types import CompletedPart, ObjectFacts
@@ -68,7 +69,9 @@ def _failed(item: OperationItem, token: uuid.UUID, error: ObjectStoreError) -> N
 
 def _abort(item: OperationItem) -> dict[str, Any]:
     operation = item.operation
+    crash.point("item.taken")
     done = abort_until_gone(client_for(operation.store), operation.bucket, item.key, item.upload_id)
+    crash.point("item.aborted")
     # On a second try our own first one is what removed it.
     return {"repeats": done.repeats, "already_gone": done.already_gone and item.tries == 0}
 
@@ -82,6 +85,7 @@ def _complete(item: OperationItem) -> dict[str, Any]:
         answer = client_for(item.operation.store).complete_multipart_upload(
             item.operation.bucket, item.key, item.upload_id, parts
         )
+        crash.point("item.completed")
     except ObjectStoreError as error:
         return _after_failed_complete(item, error)
     return _facts(item, _head(item), answer.etag)

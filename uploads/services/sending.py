@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from uploads import audit
+from uploads import audit, crash
 from uploads.models import Part, StoreUpload, Transfer
 from uploads.objectstore.checksums import as_hex
 from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Reason, Refused
@@ -87,6 +87,7 @@ def open_store_upload(transfer_id: uuid.UUID) -> None:
         Transfer.objects.filter(pk=transfer_id).update(create_sent_at=None)
         rows = Transfer.objects.filter(pk=transfer_id, lease_token=token)
         rows.update(**leases.RELEASED, **leases.SUCCEEDED, **NO_ERROR)
+    crash.point("create.written")
     dispatch(transfer_id)
 
 
@@ -96,8 +97,9 @@ def _create(transfer: Transfer, token: uuid.UUID) -> str:
     # Before the act: should its answer be lost, or we die, the next try knows when to look from.
     if not Transfer.objects.filter(pk=transfer.pk, lease_token=token).update(create_sent_at=timezone.now()):
         raise Cut
+    crash.point("create.asked")
     try:
-        return client_for(transfer.store).create_multipart_upload(
+        upload_id = client_for(transfer.store).create_multipart_upload(
             transfer.bucket,
             transfer.key,
             content_type=transfer.content_type,
@@ -108,6 +110,8 @@ def _create(transfer: Transfer, token: uuid.UUID) -> str:
         if isinstance(error, NotSent) or (isinstance(error, Refused) and error.status < 500):
             Transfer.objects.filter(pk=transfer.pk, lease_token=token).update(create_sent_at=None)
         raise
+    crash.point("create.answered")
+    return upload_id
 
 
 def step_failed(transfer: Transfer, token: uuid.UUID, error: ObjectStoreError) -> None:
@@ -140,6 +144,7 @@ def send_part(part_id: int) -> None:
     token = leases.take(rows, state=PartState.SENDING, moved=0)
     if token is None:
         return
+    crash.point("part.taken")
     part = Part.objects.select_related("transfer__store").get(pk=part_id)
     store_upload = part.transfer.store_uploads.filter(state=StoreUploadState.OPEN).first()
     try:
@@ -173,7 +178,7 @@ def _send(part: Part, store_upload: StoreUpload | None, heartbeat: Heartbeat) ->
     client = client_for(transfer.store)
     body = FileSlice(part.staged_path, 0, part.size)
     if transfer.by_put_object:
-        return client.put_object(
+        answer = client.put_object(
             transfer.bucket,
             transfer.key,
             body if part.size else None,
@@ -182,11 +187,14 @@ def _send(part: Part, store_upload: StoreUpload | None, heartbeat: Heartbeat) ->
             storage_class=transfer.storage_class,
             on_bytes=heartbeat,
         )
-    if store_upload is None:
+    elif store_upload is None:
         raise Cut
-    return client.upload_part(
-        transfer.bucket, transfer.key, store_upload.upload_id, part.number, body, on_bytes=heartbeat
-    )
+    else:
+        answer = client.upload_part(
+            transfer.bucket, transfer.key, store_upload.upload_id, part.number, body, on_bytes=heartbeat
+        )
+    crash.point("part.answered")
+    return answer
 
 
 def _part_sent(part: Part, store_upload: StoreUpload | None, token: uuid.UUID, answer: SentBytes) -> None:
@@ -203,6 +211,7 @@ def _part_sent(part: Part, store_upload: StoreUpload | None, token: uuid.UUID, a
         **NO_ERROR,
     )
     if sent:
+        crash.point("part.written")
         room.release(part)
 
 

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from uploads import audit
+from uploads import audit, crash
 from uploads.models import Store, Transfer
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.keys import check_bucket, check_key
@@ -301,5 +301,6 @@ def finish_transfer(transfer: Transfer, token: uuid.UUID, phase: Phase, **facts:
         if not rows.update(**changes):
             return False
         audit.record_transfer(None, phase.value, transfer, **facts)
+    crash.point("transfer.ended")
     room.release_all(transfer)
     return True

@@ -14,7 +14,7 @@ from itertools import islice
 from django.db import transaction
 from django.utils import timezone
 
-from uploads import audit
+from uploads import audit, crash
 from uploads.models import StoreUpload, Transfer
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import ObjectStoreError, Reason
@@ -49,6 +49,7 @@ def settle_unknown_create(transfer: Transfer) -> None:
     if len(candidates) == 1:
         upload_id = candidates[0].upload_id
         abort_until_gone(client, transfer.bucket, transfer.key, upload_id)
+        crash.point("twin.aborted")
         _write_down(transfer, {upload_id: StoreUploadState.GONE}, "twin-aborted")
     else:
         _write_down(transfer, {each.upload_id: StoreUploadState.SUSPECT for each in candidates}, "possible-orphan")

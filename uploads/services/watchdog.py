@@ -31,6 +31,7 @@ def watch() -> None:
     _abandon_silent_forms()
     _expire_silent_transfers()
     _release_sent_parts()
+    _release_ended_transfers()
     _dispatch_all()
 
 
@@ -77,6 +78,13 @@ def _release_sent_parts() -> None:
     left = Part.objects.filter(state=PartState.SENT, held__gt=0, sent_at__lt=old, transfer__node=settings.NODE_NAME)
     for part in left.select_related("transfer"):
         room.release(part)
+
+
+def _release_ended_transfers() -> None:
+    """Transfers of this node whose end was written down by somebody who died before dropping their bytes."""
+    ended = Transfer.objects.filter(node=settings.NODE_NAME, phase__in=FINAL_PHASES, parts__held__gt=0)
+    for transfer in ended.distinct():
+        room.release_all(transfer)
 
 
 def _dispatch_all() -> None:
