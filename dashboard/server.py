@@ -14,11 +14,13 @@ import argparse
 import logging
 import os
 import select
+import selectors
 import signal
 import socket
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -32,7 +34,13 @@ IDLE_SECONDS = 20
 
 LINGER_BYTES = 128 * 1024**2
 LINGER_SECONDS = 30
+LINGER_SILENCE = 5
 """How much of a body that nobody wants is still read, and for how long, so that its sender sees the answer."""
+LINGER_LOOK = 0.5
+"""Seconds between two looks for those that are over."""
+
+MAX_HEAD = 128 * 1024
+"""Bytes of a request's head."""
 
 STOP_SECONDS = 5
 """How long requests may go on once the server was told to stop. Bytes of files that came until then are kept."""
@@ -83,7 +91,7 @@ class Gateway(wsgi.Gateway_10):
         if self.req.chunked_read or self.req.rfile.remaining:
             # Cheroot would read the rest into memory before it answers.
             self.req.close_connection = True
-            self.req.conn.unread = getattr(self.req.rfile, "remaining", 0)
+            self.req.conn.unread = getattr(self.req.rfile, "remaining", LINGER_BYTES)
         self.req.conn.socket.settimeout(self.req.server.timeout)
         return super().start_response(status, headers, exc_info)
 
@@ -101,31 +109,83 @@ class Request(HTTPRequest):
 class Connection(HTTPConnection):
     RequestHandlerClass = Request
     unread = 0
+    has_spoken = False
 
     def close(self) -> None:
-        if self.unread:
+        unread, self.unread = self.unread, 0
+        if self.rfile.has_data():
+            unread -= len(self.rfile.peek())  # Read ahead with the head: it does not come again.
+        if unread > 0:
             with suppress(OSError, ValueError):
-                self._linger()
+                self.socket.shutdown(socket.SHUT_WR)
+                self.server.reader_on.take(self, unread)
+                return
         super().close()
 
-    def _linger(self) -> None:
-        """Read on though nobody wants it: a socket closed with unread bytes resets, and takes our answer with it."""
-        self.socket.shutdown(socket.SHUT_WR)
-        deadline = time.monotonic() + LINGER_SECONDS
-        left = min(self.unread, LINGER_BYTES)
-        if self.rfile.has_data():
-            left -= len(self.rfile.peek())  # Read ahead with the head: it does not come again.
-        nowhere = bytearray(256 * 1024)
-        while left > 0 and (seconds := deadline - time.monotonic()) > 0:
-            self.socket.settimeout(min(seconds, 5.0))
-            got = self.socket.recv_into(nowhere)
-            if not got:
-                return
-            left -= got
+
+@dataclass(slots=True)
+class _Unwanted:
+    """What is left of a body that nobody wants, in bytes, and until when it is read (monotonic seconds)."""
+
+    connection: Connection
+    left: int
+    until: float
+    silent_until: float = 0.0
+
+    def is_over(self) -> bool:
+        return self.left <= 0 or time.monotonic() >= min(self.until, self.silent_until)
+
+
+class ReaderOn(threading.Thread):
+    """Reads on though nobody wants it: a socket closed with unread bytes resets, and takes our answer with it.
+
+    One thread for all such connections: as they may be slow, they must not hold those that answer requests.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="read-on", daemon=True)
+        self._selector = selectors.DefaultSelector()
+        self._lock = threading.Lock()
+        self._nowhere = bytearray(256 * 1024)
+
+    def take(self, connection: Connection, unread: int) -> None:
+        """Read on, and close the connection in the end. Raises OSError, ValueError where it is closed already."""
+        connection.socket.setblocking(False)
+        now = time.monotonic()
+        body = _Unwanted(connection, min(unread, LINGER_BYTES), now + LINGER_SECONDS, now + LINGER_SILENCE)
+        with self._lock:
+            self._selector.register(connection.socket, selectors.EVENT_READ, body)
+
+    def run(self) -> None:
+        while True:
+            for key, _ in self._selector.select(LINGER_LOOK):
+                self._read(key.data)
+            with self._lock:
+                bodies = [key.data for key in self._selector.get_map().values()]
+            for body in bodies:
+                if body.is_over():
+                    self._end(body)
+
+    def _read(self, body: _Unwanted) -> None:
+        try:
+            count = body.connection.socket.recv_into(self._nowhere)
+        except BlockingIOError:
+            return
+        except OSError:
+            count = 0
+        body.left -= count or body.left
+        body.silent_until = time.monotonic() + LINGER_SILENCE
+
+    def _end(self, body: _Unwanted) -> None:
+        with self._lock:
+            self._selector.unregister(body.connection.socket)
+        with suppress(OSError):
+            body.connection.close()
 
 
 class Server(wsgi.Server):
     ConnectionClass = Connection
+    max_request_header_size = MAX_HEAD
 
     def __init__(self, address: tuple[str, int], application: Any) -> None:
         super().__init__(
@@ -138,6 +198,16 @@ class Server(wsgi.Server):
             server_name="partway",
         )
         self.gateway = Gateway
+        self.reader_on = ReaderOn()
+        self.reader_on.start()
+
+    def process_conn(self, conn: Connection) -> None:
+        """A connection gets a thread once something has come: browsers open some that say nothing for long."""
+        if conn.has_spoken:
+            super().process_conn(conn)
+        else:
+            conn.has_spoken = True
+            self._connections.put(conn)  # type: ignore[attr-defined]  # made when it starts
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         log.log(level, msg, exc_info=traceback)

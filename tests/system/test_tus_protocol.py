@@ -58,6 +58,11 @@ def transfers_to(tus: Tus) -> int:
     return int(count)
 
 
+def staged_bytes(tus: Tus, path: str) -> int:
+    """What is on the disk, whether or not it counts."""
+    return sum(each.stat().st_size for each in (tus.stack.staging / transfer_id(path)).iterdir())
+
+
 def assert_refused(answer: Answer, status: int, code: str) -> None:
     assert (answer.status, answer.code) == (status, code)
     assert answer.json["error"]["message"]
@@ -327,8 +332,7 @@ def test_nothing_leaves_and_nothing_counts_before_the_sum_was_seen(tus: Tus, ope
     body = content(0, size)
     with tus.open_patch(path, 0, size, Upload_Checksum=checksum_header("sha256", body)) as sending:
         sending.send(body[: 2 * PART + SMALL])
-        staged = tus.stack.staging / transfer_id(path)
-        wait_for("two whole parts here", lambda: sum(each.stat().st_size for each in staged.iterdir()) > 2 * PART)
+        wait_for("two whole parts here", lambda: staged_bytes(tus, path) > 2 * PART)
         assert tus.offset(path) == 0
         assert operator.transfer(transfer_id(path))["parts"]["sent"] == 0
         assert tus.stack.uploads_in(tus.bucket) == []
@@ -344,6 +348,7 @@ def test_a_body_with_a_sum_that_is_cut_counts_for_nothing(tus: Tus) -> None:
     body = content(10, size)
     with tus.open_patch(path, 10, len(body), Upload_Checksum=checksum_header("sha1", body)) as sending:
         sending.send(body[: PART + SMALL])
+        wait_for("a whole part here", lambda: staged_bytes(tus, path) > PART)
     wait_for("the writer gone", lambda: tus.patch(path, 10, content(10, 20)).status == 204)
     tus.send_rest(path, size)
     tus.assert_arrived(path, size)

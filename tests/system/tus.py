@@ -9,6 +9,7 @@ import base64
 import hashlib
 import http.client
 import json
+import select
 import socket
 import struct
 from collections.abc import Mapping
@@ -69,14 +70,13 @@ def checksum_header(algorithm: str, body: bytes) -> str:
 
 
 class OpenPatch:
-    """A request whose body is sent as far as the test says. Leaving the block hangs up."""
+    """A connection with a request whose body is sent as far as the test says. Leaving the block hangs up."""
 
-    def __init__(self, netloc: str, method: str, path: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, netloc: str) -> None:
         self._connection = http.client.HTTPConnection(netloc, timeout=PATIENCE)
-        self._connection.putrequest(method, path, skip_accept_encoding=True)
-        for name, value in headers.items():
-            self._connection.putheader(name, value)
-        self._connection.endheaders()
+        self._connection.connect()
+        # Of its own: http.client closes its socket after an answer that says that the server will.
+        self._socket: socket.socket = self._connection.sock.dup()
 
     def __enter__(self) -> Self:
         return self
@@ -86,9 +86,19 @@ class OpenPatch:
     ) -> None:
         self.hang_up()
 
+    def begin(self, method: str, path: str, headers: Mapping[str, str]) -> None:
+        """Send a request's head."""
+        self._connection.putrequest(method, path, skip_accept_encoding=True)
+        for name, value in headers.items():
+            self._connection.putheader(name, value)
+        self._connection.endheaders()
+
     def send(self, data: bytes) -> None:
         """Raises OSError where the server has hung up."""
-        self._connection.send(data)
+        self._socket.sendall(data)
+
+    def has_answer(self) -> bool:
+        return bool(select.select([self._socket], [], [], 0)[0])
 
     def answer(self) -> Answer:
         response = self._connection.getresponse()
@@ -98,12 +108,12 @@ class OpenPatch:
     def hang_up(self) -> None:
         """Close the connection as a program does that ends: what was sent still arrives."""
         self._connection.close()
+        self._socket.close()
 
     def cut(self) -> None:
         """A reset, as from a network that goes away."""
-        if self._connection.sock is not None:
-            self._connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._connection.close()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.hang_up()
 
 
 class Tus:
@@ -126,7 +136,13 @@ class Tus:
         return {name: value for name, value in ours.items() if value is not None}
 
     def open(self, method: str, path: str, **headers: str | None) -> OpenPatch:
-        return OpenPatch(self._netloc, method, path, self.headers(**headers))
+        sending = self.connect()
+        sending.begin(method, path, self.headers(**headers))
+        return sending
+
+    def connect(self) -> OpenPatch:
+        """A connection that says nothing yet."""
+        return OpenPatch(self._netloc)
 
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str | None) -> Answer:
         """One request; its length is announced where it has a body and no other is given."""

@@ -1,0 +1,612 @@
+"""The browser's leg under all that can happen to it: senders that stall, cuts, crashes, no room, cancels, expiry."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pytest
+
+from tests.system import stack as stacks
+from tests.system.sending import SlowForm
+from tests.system.stack import MIB, Operator, Stack, wait_for
+from tests.system.tus import PART, Answer, OpenPatch, Tus, content, transfer_id
+
+SMALL = 10_000
+HUGE = 1024 * MIB
+"""Announced, and never sent."""
+
+QUOTA = 2 * PART
+STALL_SECONDS = 3
+
+A_SILENCE = 150
+A_LOST_MESSAGE = 90
+A_DAY = 25 * 3600
+
+SEED = 20240607
+
+
+@pytest.fixture(scope="module")
+def operator(stack: Stack) -> Iterator[Operator]:
+    with stack.signed_in() as operator:
+        yield operator
+
+
+@pytest.fixture
+def tus(stack: Stack, operator: Operator) -> Tus:
+    """A client with a bucket of its own."""
+    return Tus(stack, operator, stack.new_bucket())
+
+
+@pytest.fixture(scope="module")
+def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A Partway with room for two parts, that gives up silent senders soon."""
+    env = {"STAGING_QUOTA": str(QUOTA), "RECEIVE_STALL_SECONDS": str(STALL_SECONDS)}
+    with stacks.running(tmp_path_factory.mktemp("tight"), env) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def tight_operator(tight: Stack) -> Iterator[Operator]:
+    with tight.signed_in() as operator:
+        yield operator
+
+
+@pytest.fixture(scope="module")
+def other_operator(tight: Stack) -> Iterator[Operator]:
+    with tight.signed_in(tight.other_login) as operator:
+        yield operator
+
+
+@pytest.fixture
+def narrow(tight: Stack, tight_operator: Operator) -> Tus:
+    return Tus(tight, tight_operator, tight.new_bucket())
+
+
+@pytest.fixture
+def other(narrow: Tus, other_operator: Operator) -> Tus:
+    """Another operator's client, with the same bucket."""
+    return Tus(narrow.stack, other_operator, narrow.bucket)
+
+
+@contextmanager
+def frozen(stack: Stack, part: str) -> Iterator[None]:
+    stack.freeze(part)
+    try:
+        yield
+    finally:
+        stack.thaw(part)
+
+
+def assert_pages_answer(operator: Operator) -> None:
+    for path in ("/", "/transfers/", "/transfers/new/", "/audit/"):
+        assert operator.session.get(operator.url + path).status_code == 200
+
+
+def send_until_answered(sending: OpenPatch, data: bytes) -> Answer:
+    """Byte by byte, as the server hears nothing else of what was ordered meanwhile."""
+    rest = iter(data)
+
+    def is_answered() -> bool:
+        if not sending.has_answer():
+            sending.send(bytes([next(rest)]))
+        return sending.has_answer()
+
+    wait_for("an answer in the middle of the body", is_answered)
+    return sending.answer()
+
+
+def is_beyond(tus: Tus, path: str, offset: int) -> bool:
+    return tus.offset(path) > offset
+
+
+class Trickle:
+    """Sends a byte on each connection, round after round, in a thread; counts those that the server has closed."""
+
+    def __init__(self, connections: list[OpenPatch]) -> None:
+        self._connections = connections
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.rounds = 0
+        self.closed = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        wait_for("a first round", lambda: self.rounds)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(0.1):
+            for each in self._connections:
+                try:
+                    each.send(b".")
+                except OSError:
+                    self.closed += 1
+            self.rounds += 1
+
+
+class Watch:
+    """Looks at the size of all that is staged, again and again, in a thread."""
+
+    def __init__(self, staging: Path) -> None:
+        self._staging = staging
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.looks = 0
+        self.peak = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(0.005):
+            self.peak = max(self.peak, staged_bytes(self._staging))
+            self.looks += 1
+
+
+def staged_bytes(staging: Path) -> int:
+    total = 0
+    for path in staging.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total
+
+
+# --- Senders that stall or trickle ------------------------------------------------------------------------------------
+
+
+def test_stalled_bodies_do_not_freeze_the_pages(tus: Tus, operator: Operator) -> None:
+    """Nor other uploads."""
+    with ExitStack() as opened:
+        paths = [tus.begin(SMALL, key=f"stalled/{number}") for number in range(32)]
+        for path in paths:
+            opened.enter_context(tus.open_patch(path, 0, SMALL)).send(content(0, 100))
+        for path in paths:
+            wait_for("the first bytes", partial(is_beyond, tus, path, 99))
+        assert_pages_answer(operator)
+        tus.assert_arrived(tus.upload(PART + SMALL, key="passing"), PART + SMALL, "passing")
+
+
+def test_trickling_bodies_do_not_freeze_the_pages(tus: Tus, operator: Operator) -> None:
+    with ExitStack() as opened:
+        paths = [tus.begin(SMALL, key=f"trickling/{number}") for number in range(32)]
+        connections = [opened.enter_context(tus.open_patch(path, 0, SMALL)) for path in paths]
+        with Trickle(connections) as trickle:
+            for path in paths:
+                wait_for("the first bytes", partial(is_beyond, tus, path, 0))
+            assert_pages_answer(operator)
+            tus.assert_arrived(tus.upload(PART + SMALL, key="passing"), PART + SMALL, "passing")
+            assert trickle.closed == 0
+
+
+def test_refused_bodies_do_not_freeze_the_pages(tus: Tus, operator: Operator) -> None:
+    """More than the server has threads: each is answered at once, and its sender sends on regardless."""
+    path = tus.begin(SMALL)
+    with ExitStack() as opened:
+        refused = [opened.enter_context(tus.open_patch(path, 7, SMALL - 7)) for _ in range(100)]
+        for sending in refused:
+            assert sending.answer().status in (409, 423)
+        with Trickle(refused) as trickle:
+            assert_pages_answer(operator)
+            assert trickle.closed == 0
+
+
+def test_connections_that_say_nothing_do_not_freeze_the_pages(tus: Tus, operator: Operator) -> None:
+    """As browsers open them, to have one ready."""
+    with ExitStack() as opened:
+        silent = [opened.enter_context(tus.connect()) for _ in range(100)]
+        assert_pages_answer(operator)
+        # Still taken: the pages did not wait until these were given up.
+        for connection in silent:
+            connection.begin("GET", "/healthz", {})
+            assert connection.answer().status == 200
+
+
+def test_stalled_bodies_give_their_places_back(narrow: Tus) -> None:
+    """More of them than are taken at a time; the rest is told to come back."""
+    path = narrow.begin(SMALL)
+    with ExitStack() as opened:
+        forms = [opened.enter_context(slow_form(narrow, f"stalled/{number}")) for number in range(40)]
+        wait_for("no place left", lambda: narrow.patch(path, 0, b"").status == 503)
+        busy = narrow.patch(path, 0, content(0, SMALL))
+        assert (busy.status, busy.code) == (503, "Busy")
+        assert int(busy.headers["retry-after"]) > 0
+        assert_pages_answer(narrow.operator)
+        narrow.send_rest(path, SMALL)
+        assert all(form.answer_status() == 400 for form in forms)
+    narrow.assert_arrived(path, SMALL)
+
+
+def slow_form(tus: Tus, key: str, size: int = SMALL) -> SlowForm:
+    """A form with its fields, and no byte of its file."""
+    return SlowForm(tus.operator, {"store": tus.stack.store, "bucket": tus.bucket, "key": key}, size)
+
+
+def test_a_silent_writer_is_displaced(narrow: Tus) -> None:
+    path = narrow.begin(PART + SMALL)
+    with narrow.open_patch(path, 0, PART + SMALL) as silent:
+        silent.send(content(0, SMALL))
+        wait_for("the silent one's bytes", lambda: narrow.offset(path) == SMALL)
+        assert narrow.patch(path, SMALL, content(SMALL, PART)).status == 423
+        assert narrow.send_rest(path, PART + SMALL) > 0
+        assert silent.answer().status == 408
+    narrow.assert_arrived(path, PART + SMALL)
+
+
+def test_a_trickling_writer_is_displaced(narrow: Tus) -> None:
+    path = narrow.begin(SMALL)
+    with narrow.open_patch(path, 0, SMALL) as slow:
+        assert send_until_answered(slow, content(0, SMALL)).status == 408
+    assert 0 < narrow.offset(path) < SMALL
+    narrow.send_rest(path, SMALL)
+    narrow.assert_arrived(path, SMALL)
+
+
+def test_a_form_that_stalls_gives_its_place_back(narrow: Tus) -> None:
+    """What cannot be resumed is cancelled."""
+    with slow_form(narrow, "form", PART + SMALL) as form:
+        form.send(PART + 100)
+        assert form.answer_status() == 400
+    [(identity,)] = narrow.stack.query("SELECT id FROM uploads_transfer WHERE bucket = ?", narrow.bucket)
+    ended = narrow.operator.wait_for_state(str(uuid.UUID(identity)), "cancelled")
+    assert ended["error"]["code"] == "IncompleteBody"
+    narrow.assert_nothing_left(f"/files/{uuid.UUID(identity)}")
+
+
+# --- Connections that are cut -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 4095, PART - 1, PART, PART + 1, 2 * PART + 12_345])
+def test_a_body_that_ends_early_keeps_every_byte(tus: Tus, count: int) -> None:
+    size = 3 * PART
+    path = tus.begin(size)
+    with tus.open_patch(path, 0, size) as sending:
+        sending.send(content(0, count))
+    wait_for("every byte", lambda: tus.offset(path) == count)
+    tus.send_rest(path, size)
+    tus.assert_arrived(path, size)
+
+
+def test_a_reset_keeps_every_byte_that_came(tus: Tus) -> None:
+    size = 2 * PART
+    path = tus.begin(size)
+    sending = tus.open_patch(path, 0, size)
+    sending.send(content(0, PART + 777))
+    wait_for("the bytes", lambda: tus.offset(path) == PART + 777)
+    sending.cut()
+    wait_for("the server has seen it", lambda: tus.patch(path, PART + 777, b"").status == 204)
+    assert tus.offset(path) == PART + 777
+    tus.send_rest(path, size)
+    tus.assert_arrived(path, size)
+
+
+# --- The web server dies ----------------------------------------------------------------------------------------------
+
+
+def test_a_web_server_killed_at_any_moment_loses_nothing_that_it_told_of(tus: Tus) -> None:
+    stack, moments, size = tus.stack, random.Random(SEED), 6 * PART
+    path = tus.begin(size)
+    for _ in range(4):
+        offset = tus.offset(path)
+        told = send_and_kill(tus, path, offset, moments.randrange(1, PART * 3 // 2), size)
+        stack.start("web")
+        assert told <= tus.offset(path)
+    tus.send_rest(path, size)
+    stack.let_time_pass(A_LOST_MESSAGE)
+    tus.assert_arrived(path, size)
+
+
+def send_and_kill(tus: Tus, path: str, offset: int, count: int, size: int) -> int:
+    """Send so many bytes and kill the server while it takes them; the last offset that it told."""
+    end = min(size, offset + count)
+    with tus.open_patch(path, offset, size - offset) as sending:
+        sending.send(content(offset, end))
+        told = tus.offset(path)
+        tus.stack.kill("web")
+    assert offset <= told <= end
+    return told
+
+
+def test_a_web_server_told_to_stop_keeps_what_came(tus: Tus) -> None:
+    size = 3 * PART
+    path = tus.begin(size)
+    with tus.open_patch(path, 0, size) as sending:
+        sending.send(content(0, PART + 999))
+        wait_for("the bytes", lambda: tus.offset(path) == PART + 999)
+        tus.stack.terminate("web")
+        tus.stack.wait_for_end("web")
+    tus.stack.start("web")
+    assert tus.offset(path) == PART + 999
+    tus.send_rest(path, size)
+    tus.assert_arrived(path, size)
+
+
+def test_what_a_crash_left_behind_is_adopted_or_removed(tus: Tus) -> None:
+    """Bytes that nobody wrote down, a part that is in the store already, and folders of nobody."""
+    stack, size = tus.stack, 4 * PART
+    path = tus.begin(size)
+    tus.patch(path, 0, content(0, PART + 100))
+    wait_for("a part in the store", lambda: tus.operator.transfer(transfer_id(path))["parts"]["sent"])
+    nobody, alien = stack.staging / str(uuid.uuid4()), stack.staging / "not-ours"
+    stack.kill("web")
+    try:
+        ours = stack.staging / transfer_id(path)
+        (ours / "00001").write_bytes(b"long in the store")
+        with (ours / "00002.partial").open("ab") as file:
+            file.write(content(PART + 100, 2 * PART))
+        (ours / "00003").write_bytes(content(2 * PART, 3 * PART))
+        for folder in (nobody, alien):
+            folder.mkdir()
+            (folder / "00001.partial").write_bytes(b"stray")
+    finally:
+        stack.start("web")
+    try:
+        wait_for("the stray folder gone", lambda: not nobody.exists())
+        wait_for("the parts adopted", lambda: tus.operator.transfer(transfer_id(path))["parts"]["sent"] == 3)
+        assert not (ours / "00001").exists()
+        assert (alien / "00001.partial").exists()
+    finally:
+        (alien / "00001.partial").unlink()
+        alien.rmdir()
+    assert tus.offset(path) == 3 * PART
+    tus.send_rest(path, size)
+    tus.assert_arrived(path, size)
+
+
+def test_a_whole_file_whose_last_step_was_lost_is_handed_over(tus: Tus) -> None:
+    """All bytes are here, the server died before it wrote that down, and nobody sends another byte."""
+    path = tus.begin(SMALL)
+    tus.patch(path, 0, content(0, SMALL - 1))
+    with (tus.stack.staging / transfer_id(path) / "00001.partial").open("ab") as file:
+        file.write(content(SMALL - 1, SMALL))
+    assert tus.offset(path) == SMALL
+    tus.assert_arrived(path, SMALL)
+
+
+# --- Room in staging --------------------------------------------------------------------------------------------------
+
+
+def test_a_file_of_twenty_times_the_quota_passes(narrow: Tus) -> None:
+    size = 20 * QUOTA
+    path = narrow.begin(size)
+    with Watch(narrow.stack.staging) as watch:
+        narrow.send_rest(path, size, most=64 * MIB)
+        narrow.wait_for_state(path, "done")
+    assert PART < watch.peak <= QUOTA
+    narrow.assert_arrived(path, size)
+
+
+def test_a_form_of_several_times_the_quota_passes(narrow: Tus) -> None:
+    size = 4 * QUOTA
+    with Watch(narrow.stack.staging) as watch, slow_form(narrow, "file", size) as form:
+        assert form.finish() == 201
+        [(identity,)] = narrow.stack.query("SELECT id FROM uploads_transfer WHERE bucket = ?", narrow.bucket)
+        path = f"/files/{uuid.UUID(identity)}"
+        narrow.wait_for_state(path, "done")
+    assert PART <= watch.peak <= QUOTA
+    narrow.assert_arrived(path, size)
+
+
+def test_several_files_at_once_stay_within_the_quota(narrow: Tus, other: Tus) -> None:
+    clients = [(narrow if number % 2 else other, f"at-once/{number}", 3 * PART + number) for number in range(5)]
+
+    def upload(client: Tus, key: str, size: int) -> str:
+        return client.upload(size, key=key)
+
+    with Watch(narrow.stack.staging) as watch, ThreadPoolExecutor(5) as pool:
+        sent = [(client, key, size, pool.submit(upload, client, key, size)) for client, key, size in clients]
+        for client, key, size, path in sent:
+            client.wait_for_state(path.result(), "done")
+            assert narrow.stack.object_digest(client.bucket, key)[0] == size
+    assert watch.peak <= QUOTA
+    for client, key, size, path in sent:
+        client.assert_arrived(path.result(), size, key)
+
+
+def test_without_room_a_body_is_refused_before_it_is_read(narrow: Tus, other: Tus) -> None:
+    """Its page says why it does not move, and a client that waits goes on by itself."""
+    full, waiting = narrow.begin(QUOTA), other.begin(PART, key="waiting")
+    with frozen(narrow.stack, "sender"), ThreadPoolExecutor(1) as pool:
+        narrow.send_rest(full, QUOTA)
+        with other.open_patch(waiting, 0, PART) as sending:
+            answer = sending.answer()
+        assert (answer.status, answer.code) == (503, "NoRoom")
+        assert int(answer.headers["retry-after"]) > 0
+        assert other.offset(waiting) == 0
+        assert other.operator.transfer(transfer_id(waiting))["waiting"]
+        going_on = pool.submit(other.send_rest, waiting, PART)
+        narrow.stack.thaw("sender")
+        going_on.result()
+    narrow.wait_for_state(full, "done")
+    other.assert_arrived(waiting, PART, "waiting")
+    assert other.operator.transfer(transfer_id(waiting))["waiting"] is None
+
+
+def test_a_creation_without_room_is_made_all_the_same(narrow: Tus) -> None:
+    full = narrow.begin(QUOTA)
+    with frozen(narrow.stack, "sender"):
+        narrow.send_rest(full, QUOTA)
+        made = narrow.create(SMALL, content(0, SMALL), key="made")
+        assert (made.status, made.offset) == (201, 0)
+    narrow.send_rest(made.headers["location"], SMALL)
+    narrow.wait_for_state(full, "done")
+    narrow.assert_arrived(made.headers["location"], SMALL, "made")
+
+
+def test_a_huge_file_does_not_starve_a_small_one(narrow: Tus, other: Tus) -> None:
+    size = 12 * QUOTA
+    huge, small = narrow.begin(size), other.begin(PART, key="small")
+    with ThreadPoolExecutor(2) as pool:
+        with frozen(narrow.stack, "sender"):
+            pool.submit(narrow.send_rest, huge, size)
+            wait_for("staging full", lambda: narrow.offset(huge) == QUOTA)
+            assert other.patch(small, 0, content(0, PART)).status == 503
+        other.send_rest(small, PART)
+        assert narrow.offset(huge) < size
+    narrow.wait_for_state(huge, "done")
+    other.assert_arrived(small, PART, "small")
+
+
+def test_half_filled_parts_of_the_silent_give_up_their_room(narrow: Tus, other: Tus) -> None:
+    silent = [narrow.begin(PART + SMALL, key=f"silent/{number}") for number in range(2)]
+    for path in silent:
+        narrow.patch(path, 0, content(0, PART // 2))
+    small = other.begin(SMALL, key="small")
+    assert other.patch(small, 0, content(0, SMALL)).code == "NoRoom"
+    assert [narrow.offset(path) for path in silent] == [PART // 2] * 2
+    narrow.stack.let_time_pass(A_SILENCE)
+    other.send_rest(small, SMALL)
+    assert 0 in [narrow.offset(path) for path in silent]
+    for path in silent:
+        narrow.send_rest(path, PART + SMALL)
+    for path in silent:
+        narrow.wait_for_state(path, "done")
+    for number, path in enumerate(silent):
+        narrow.assert_arrived(path, PART + SMALL, f"silent/{number}")
+    other.assert_arrived(small, SMALL, "small")
+
+
+# --- Paused, cancelled, expired ---------------------------------------------------------------------------------------
+
+
+def test_a_pause_stops_the_writer_and_a_resume_lets_it_go_on(tus: Tus) -> None:
+    size = 2 * PART
+    path = tus.begin(size)
+    with tus.open_patch(path, 0, size) as sending:
+        sending.send(content(0, SMALL))
+        wait_for("the first bytes", lambda: tus.offset(path) == SMALL)
+        tus.order(path, "pause")
+        answer = send_until_answered(sending, content(SMALL, 2 * SMALL))
+        assert (answer.status, answer.code) == (423, "Paused")
+    assert tus.offset(path) >= SMALL
+    tus.order(path, "resume")
+    tus.send_rest(path, size)
+    tus.assert_arrived(path, size)
+
+
+@pytest.mark.parametrize("order", ["delete", "cancel"])
+def test_a_cancel_stops_the_writer(tus: Tus, order: str) -> None:
+    path = tus.begin(2 * PART)
+    with tus.open_patch(path, 0, 2 * PART) as sending:
+        sending.send(content(0, PART + SMALL))
+        wait_for("the first bytes", lambda: tus.offset(path) == PART + SMALL)
+        cancel(tus, path, order)
+        assert send_until_answered(sending, content(SMALL, 2 * SMALL)).status == 410
+    tus.assert_cancelled(path)
+
+
+def cancel(tus: Tus, path: str, order: str) -> bool:
+    """Whether it was still possible."""
+    if order == "delete":
+        return tus.delete(path).status == 204
+    return tus.operator.post(f"/transfers/{transfer_id(path)}/cancel/").status_code == 200
+
+
+def test_a_cancel_at_any_moment_leaves_nothing(stack: Stack, operator: Operator) -> None:
+    """Over both legs: before the first byte, while bytes arrive, while they leave, at the very end."""
+    moments = random.Random(SEED)
+    tries = [(Tus(stack, operator, stack.new_bucket()), moments.random(), moments.random()) for _ in range(16)]
+
+    def try_one(number: int) -> bool:
+        tus, fraction, wait = tries[number]
+        return cancel_at(tus, int(fraction * 1.2 * 3 * PART), wait / 2, "delete" if number % 2 else "cancel")
+
+    with ThreadPoolExecutor(4) as pool:
+        cancelled = list(pool.map(try_one, range(len(tries))))
+    assert sum(cancelled) > len(tries) // 2
+
+
+def cancel_at(tus: Tus, count: int, wait: float, order: str) -> bool:
+    """Cancel once so many bytes were sent and a moment has passed; whether it still was possible."""
+    size = 3 * PART
+    path = tus.begin(size)
+    with tus.open_patch(path, 0, size) as sending:
+        sending.send(content(0, min(size, count)))
+        time.sleep(wait)
+        possible = cancel(tus, path, order)
+        with suppress(OSError):
+            sending.send(content(min(size, count), size))
+    if possible:
+        tus.assert_cancelled(path)
+    else:
+        tus.assert_arrived(path, size)
+    return possible
+
+
+def test_nobody_writes_to_what_is_being_cancelled(tus: Tus) -> None:
+    """Clients that try again and again while a cancellation is under way leave no folder behind."""
+    path = tus.begin(3 * PART)
+    tus.patch(path, 0, content(0, PART + SMALL))
+    ended = threading.Event()
+
+    def insist() -> list[int]:
+        seen = []
+        while not ended.is_set():
+            seen.append(tus.patch(path, PART + SMALL, content(PART + SMALL, PART + 2 * SMALL)).status)
+        return seen
+
+    with ThreadPoolExecutor(3) as pool:
+        insisting = [pool.submit(insist) for _ in range(3)]
+        assert cancel(tus, path, "delete")
+        tus.wait_for_state(path, "cancelled")
+        ended.set()
+        seen = {status for each in insisting for status in each.result()}
+    assert seen <= {204, 409, 410, 423}
+    tus.assert_cancelled(path)
+
+
+def test_what_is_silent_for_a_day_expires(tus: Tus) -> None:
+    path = tus.begin(2 * PART)
+    tus.patch(path, 0, content(0, PART + SMALL))
+    wait_for("a part in the store", lambda: tus.operator.transfer(transfer_id(path))["parts"]["sent"])
+    tus.stack.let_time_pass(A_DAY)
+    answer = tus.patch(path, PART + SMALL, b"x")
+    assert (answer.status, answer.code) == (410, "Expired")
+    tus.assert_cancelled(path)
+
+
+def test_what_is_silent_for_less_does_not_expire(tus: Tus) -> None:
+    path = tus.begin(2 * PART)
+    tus.patch(path, 0, content(0, PART + SMALL))
+    tus.stack.let_time_pass(A_DAY - 2 * 3600)
+    tus.send_rest(path, 2 * PART)
+    tus.assert_arrived(path, 2 * PART)
+
+
+# --- Several at once --------------------------------------------------------------------------------------------------
+
+
+def test_five_files_at_once_arrive(tus: Tus) -> None:
+    sizes = {f"at-once/{number}": 2 * PART + number for number in range(5)}
+
+    def upload(key: str) -> str:
+        return tus.upload(sizes[key], key=key)
+
+    with ThreadPoolExecutor(5) as pool:
+        paths = dict(zip(sizes, pool.map(upload, sizes), strict=True))
+    for path in paths.values():
+        tus.wait_for_state(path, "done")
+    for key, path in paths.items():
+        tus.assert_arrived(path, sizes[key], key)
