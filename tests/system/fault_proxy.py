@@ -1,0 +1,425 @@
+"""A proxy between Partway and a real store that does what networks and stores do on bad days, as a test's plan says.
+
+It hands requests on exactly as they came, Host included, so signatures stay valid; bodies stream through it, none is
+ever held. Faults are chosen by operation: the next so many (`next`), or by a seeded chance (`sprinkle`).
+"""
+
+from __future__ import annotations
+
+import http.client
+import random
+import re
+import select
+import socket
+import struct
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
+from enum import StrEnum
+from types import TracebackType
+from typing import Self
+from urllib.parse import parse_qs, urlsplit
+
+BLOCK = 64 * 1024
+LINE_SECONDS = 120
+"""Of silence, until the proxy itself gives a connection up; longer than anybody's patience in a test."""
+
+
+class Fault(StrEnum):
+    LATENCY = "latency"
+    STALL = "stall"
+    RESET_BEFORE_BODY = "reset before the body"
+    RESET_DURING_BODY = "reset during the body"
+    RESET_AFTER_BODY = "reset after the body"
+    ANSWER_LOST = "answer lost after the store acted"
+    TRUNCATED = "answer truncated"
+    DUPLICATED = "answer duplicated"
+    FLIPPED_BYTE = "byte flipped"
+    INTERNAL_ERROR = "500 InternalError"
+    BAD_GATEWAY = "502 of a gateway"
+    SLOW_DOWN = "503 SlowDown with Retry-After"
+    TOO_MANY_REQUESTS = "429 with Retry-After"
+    ERROR_INSIDE = "200 with an error inside"
+    EXPIRED_TOKEN = "400 ExpiredToken"
+    INVALID_ACCESS_KEY = "403 InvalidAccessKeyId"
+    ACCESS_DENIED = "403 AccessDenied"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An answer of the proxy's own; the store hears nothing of the request. Without a code it has no body."""
+
+    status: int
+    code: str = ""
+    retry_after: str = ""
+
+
+MADE = {
+    Fault.INTERNAL_ERROR: Made(500, "InternalError"),
+    Fault.BAD_GATEWAY: Made(502),
+    Fault.SLOW_DOWN: Made(503, "SlowDown", retry_after="1"),
+    Fault.TOO_MANY_REQUESTS: Made(429, "TooManyRequests", retry_after="1"),
+    Fault.ERROR_INSIDE: Made(200, "InternalError"),
+    Fault.EXPIRED_TOKEN: Made(400, "ExpiredToken"),
+    Fault.INVALID_ACCESS_KEY: Made(403, "InvalidAccessKeyId"),
+    Fault.ACCESS_DENIED: Made(403, "AccessDenied"),
+}
+
+NEEDS_BODY = frozenset({Fault.RESET_DURING_BODY, Fault.FLIPPED_BYTE})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The head of a request as it came, and what it asks for."""
+
+    head: bytes = field(repr=False)
+    method: str
+    operation: str
+    part_number: int
+    length: int
+
+    @property
+    def keeps_alive(self) -> bool:
+        return b"connection: close" not in self.head.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    fault: Fault
+    probability: float
+    operations: frozenset[str]
+
+
+class Cut(Exception):
+    """The line between Partway and the proxy is cut here."""
+
+
+class Plan:
+    """Which request meets which fault. May be asked by many threads; one seed gives one sequence of chances."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+        self._next: dict[str, deque[Fault]] = {}
+        self._always: dict[str, Fault] = {}
+        self._chances: list[Chance] = []
+        self._lock = threading.Lock()
+
+    def next(self, operation: str, *faults: Fault, count: int = 1) -> None:
+        with self._lock:
+            self._next.setdefault(operation, deque()).extend(faults * count)
+
+    def always(self, operation: str, fault: Fault) -> None:
+        with self._lock:
+            self._always[operation] = fault
+
+    def sprinkle(self, fault: Fault, probability: float, *operations: str) -> None:
+        with self._lock:
+            self._chances.append(Chance(fault, probability, frozenset(operations)))
+
+    def clear(self) -> None:
+        with self._lock:
+            self._next.clear()
+            self._always.clear()
+            self._chances.clear()
+
+    def choose(self, request: Request) -> Fault | None:
+        with self._lock:
+            if waiting := self._next.get(request.operation):
+                return waiting.popleft()
+            if request.operation in self._always:
+                return self._always[request.operation]
+            return next((each.fault for each in self._chances if self._hits(each, request)), None)
+
+    def _hits(self, chance: Chance, request: Request) -> bool:
+        if chance.operations and request.operation not in chance.operations:
+            return False
+        if chance.fault in NEEDS_BODY and not request.length:
+            return False
+        return self._random.random() < chance.probability
+
+
+class FaultProxy:
+    """Listens on a loopback port and forwards to the store at `endpoint_url`. `url` is the endpoint to give Partway.
+
+    `requests` counts what arrived by operation, `parts` by part number, `faults` what was done to it.
+    `latency` is what Fault.LATENCY takes; `clock_ahead` moves the store's clock as its answers tell it.
+    """
+
+    def __init__(self, endpoint_url: str, *, seed: int = 0, latency: float = 0.5) -> None:
+        self.plan = Plan(seed)
+        self.requests: Counter[str] = Counter()
+        self.parts: Counter[int] = Counter()
+        self.faults: Counter[Fault] = Counter()
+        self.latency = latency
+        self.clock_ahead = timedelta()
+        store = urlsplit(endpoint_url)
+        self._store = (store.hostname or "", store.port or 80)
+        self._changed = threading.Condition()
+        self._open: set[socket.socket] = set()
+        self._busy = 0
+        self._listener: socket.socket | None = None
+        self.port = 0
+        self.back()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.away()
+
+    # --- The plan, in short -------------------------------------------------------------------------------------------
+
+    def next(self, operation: str, *faults: Fault, count: int = 1) -> None:
+        """The next requests of an operation meet these faults, in this order."""
+        self.plan.next(operation, *faults, count=count)
+
+    def always(self, operation: str, fault: Fault) -> None:
+        """Every request of an operation meets this fault until the plan is cleared."""
+        self.plan.always(operation, fault)
+
+    def clear(self) -> None:
+        """No more faults."""
+        self.plan.clear()
+
+    # --- Whether the store is there -----------------------------------------------------------------------------------
+
+    def away(self) -> None:
+        """Nobody listens any more, and every line is cut."""
+        self._stop_listening()
+        with self._changed:
+            lines, self._open = self._open, set()
+        for line in lines:
+            with suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+
+    def drain(self, seconds: float = 30) -> None:
+        """Nobody listens any more; what is under way ends first."""
+        self._stop_listening()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._busy, seconds)
+        self.away()
+
+    def back(self) -> None:
+        """Listen, on the port of before."""
+        listener = socket.create_server(("127.0.0.1", self.port), backlog=256)
+        self.port = listener.getsockname()[1]
+        self._listener = listener
+        threading.Thread(target=self._accept, args=[listener], daemon=True).start()
+
+    def _stop_listening(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                line, _ = listener.accept()
+            except OSError:
+                return
+            line.settimeout(LINE_SECONDS)
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with self._changed:
+                self._open.add(line)
+            threading.Thread(target=self._serve, args=[line], daemon=True).start()
+
+    # --- One line, one request after the other ------------------------------------------------------------------------
+
+    def _serve(self, line: socket.socket) -> None:
+        try:
+            # What breaks here was broken on purpose, or by somebody who was killed.
+            with suppress(OSError, http.client.HTTPException):
+                while self._serve_one(line):
+                    pass
+        except Cut:
+            _reset(line)
+        finally:
+            with self._changed:
+                self._open.discard(line)
+            line.close()
+
+    def _serve_one(self, line: socket.socket) -> bool:
+        """Whether another request may follow."""
+        found = _read_head(line)
+        if found is None:
+            return False
+        request, rest = found
+        with self._at_work():
+            fault = self.plan.choose(request)
+            with self._changed:
+                self.requests[request.operation] += 1
+                self.parts[request.part_number] += 1
+                self.faults.update([fault] if fault else [])
+            return self._exchange(line, request, _Body(line, rest, request.length), fault)
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        with self._changed:
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._busy -= 1
+                self._changed.notify_all()
+
+    def _exchange(self, line: socket.socket, request: Request, body: _Body, fault: Fault | None) -> bool:
+        if fault is Fault.RESET_BEFORE_BODY:
+            raise Cut
+        if fault is Fault.STALL:
+            _wait_for_end(line)
+            return False
+        if fault is Fault.LATENCY:
+            time.sleep(self.latency)
+        if fault in MADE:
+            for _ in body:
+                pass
+            line.sendall(_made_answer(MADE[fault], request))
+            return request.keeps_alive
+        with socket.create_connection(self._store, timeout=LINE_SECONDS) as store:
+            return self._forward(line, store, request, body, fault)
+
+    def _forward(
+        self, line: socket.socket, store: socket.socket, request: Request, body: _Body, fault: Fault | None
+    ) -> bool:
+        store.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        store.sendall(request.head)
+        half = request.length // 2
+        for start, block in body:
+            if fault is Fault.RESET_DURING_BODY and start + len(block) > half:
+                store.sendall(block[: max(0, half - start)])
+                raise Cut
+            if fault is Fault.FLIPPED_BYTE and start <= half < start + len(block):
+                block[half - start] ^= 1
+            if select.select([store], [], [], 0)[0]:
+                break  # The store answers before it has the whole body.
+            store.sendall(block)
+        if fault is Fault.RESET_AFTER_BODY:
+            raise Cut
+        self._answer(line, self._answer_of(store, request), fault)
+        return request.keeps_alive and body.is_read and fault is not Fault.TRUNCATED
+
+    def _answer(self, line: socket.socket, answer: Iterable[bytes], fault: Fault | None) -> None:
+        if fault is Fault.ANSWER_LOST:
+            for _ in answer:
+                pass
+            raise Cut
+        if fault is Fault.DUPLICATED:
+            line.sendall(b"".join(answer) * 2)
+        elif fault is Fault.TRUNCATED:
+            head, *body = answer
+            line.sendall(head + body[0][: len(body[0]) // 2] if body else head[: len(head) // 2])
+        else:
+            for block in answer:
+                line.sendall(block)
+
+    def _answer_of(self, store: socket.socket, request: Request) -> Iterator[bytes]:
+        """The store's answer: its head, then its body block by block."""
+        answer = http.client.HTTPResponse(store, method=request.method)
+        answer.begin()
+        chunked = bool(answer.chunked)
+        dropped = {"connection", "keep-alive", "transfer-encoding"}
+        lines = [f"HTTP/1.1 {answer.status} {answer.reason}"]
+        for name, text in answer.msg.items():
+            if name.lower() not in dropped:
+                lines.append(f"{name}: {self._told_date(text) if name.lower() == 'date' else text}")
+        if chunked:
+            lines.append("Transfer-Encoding: chunked")
+        yield ("\r\n".join([*lines, "", ""])).encode("latin-1")
+        while block := answer.read(BLOCK):
+            yield b"%x\r\n%s\r\n" % (len(block), block) if chunked else block
+        if chunked:
+            yield b"0\r\n\r\n"
+
+    def _told_date(self, text: str) -> str:
+        return format_datetime(parsedate_to_datetime(text).astimezone(UTC) + self.clock_ahead, usegmt=True)
+
+
+class _Body:
+    """A request's body, block by block with the offset of each."""
+
+    def __init__(self, line: socket.socket, rest: bytes, length: int) -> None:
+        self._line, self._rest, self._length = line, rest, length
+        self._done = 0
+
+    @property
+    def is_read(self) -> bool:
+        return self._done == self._length
+
+    def __iter__(self) -> Iterator[tuple[int, bytearray]]:
+        while self._done < self._length:
+            block = bytearray(self._rest or self._line.recv(min(BLOCK, self._length - self._done)))
+            if not block:
+                raise ConnectionResetError("the sender is gone")
+            self._rest = b""
+            start, self._done = self._done, self._done + len(block)
+            yield start, block
+
+
+def _read_head(line: socket.socket) -> tuple[Request, bytes] | None:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        block = line.recv(BLOCK)
+        if not block:
+            return None
+        data += block
+    head, _, rest = data.partition(b"\r\n\r\n")
+    return _parse_head(head + b"\r\n\r\n"), rest
+
+
+def _parse_head(head: bytes) -> Request:
+    method, target, _ = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
+    parts = urlsplit(target)
+    query = parse_qs(parts.query, keep_blank_values=True)
+    length = re.search(rb"\r\ncontent-length: *(\d+)\r\n", head, re.IGNORECASE)
+    number = int(query.get("partNumber", ["0"])[0])
+    return Request(head, method, _operation(method, parts.path, query), number, int(length[1]) if length else 0)
+
+
+def _operation(method: str, path: str, query: dict[str, list[str]]) -> str:
+    """The API's name of what is asked."""
+    _, _, key = path.lstrip("/").partition("/")
+    if "uploadId" in query:
+        names = {"PUT": "UploadPart", "POST": "CompleteMultipartUpload", "DELETE": "AbortMultipartUpload"}
+        return names.get(method, "ListParts")
+    if "uploads" in query:
+        return "CreateMultipartUpload" if method == "POST" else "ListMultipartUploads"
+    if not path.strip("/"):
+        return "ListBuckets"
+    return {"PUT": "PutObject", "HEAD": "HeadObject", "GET": "GetObject"}.get(method, method) if key else "HeadBucket"
+
+
+def _made_answer(made: Made, request: Request) -> bytes:
+    code = f"<Code>{made.code}</Code><Message>This is what the test wants.</Message><RequestId>proxy-1</RequestId>"
+    body = f"<?xml version='1.0'?><Error>{code}</Error>".encode() if made.code else b""
+    lines = [f"HTTP/1.1 {made.status} Made", f"Content-Length: {len(body)}"]
+    lines += [f"Date: {format_datetime(datetime.now(UTC), usegmt=True)}"]
+    lines += [f"Retry-After: {made.retry_after}"] if made.retry_after else []
+    head = "\r\n".join([*lines, "", ""]).encode()
+    return head if request.method == "HEAD" else head + body
+
+
+def _wait_for_end(line: socket.socket) -> None:
+    """Neither read nor answer until the other side, or whoever ends the proxy, has closed the line."""
+    poll = select.poll()
+    poll.register(line, select.POLLRDHUP)
+    poll.poll(LINE_SECONDS * 1000)
+
+
+def _reset(line: socket.socket) -> None:
+    """Cut the line hard: the other side sees a reset, not an end."""
+    with suppress(OSError):
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
