@@ -81,7 +81,7 @@ def _answer(request: HttpRequest, methods: dict[str, Method], kwargs: dict[str, 
     method = _method(request)
     handler = methods.get(method)
     if handler is None:
-        allowed = ", ".join([*methods, "OPTIONS"])
+        allowed = ", ".join(methods)
         raise TusError(405, "MethodNotAllowed", f"This address takes {allowed}.", {"Allow": allowed})
     if method != "OPTIONS":
         tus.check_version(request.headers)
