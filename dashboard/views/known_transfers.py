@@ -47,10 +47,19 @@ def known(request: HttpRequest) -> HttpResponse:
 def _read(body: bytes) -> tuple[str, str, list[Chosen]]:
     try:
         asked: Any = json.loads(body)
-        files = [Chosen(str(each["key"]), int(each["size"]), str(each["fingerprint"])) for each in asked["files"]]
-        store, bucket = str(asked["store"]), str(asked["bucket"])
-    except (ValueError, TypeError, KeyError) as error:
+        files = [Chosen(_text(each["key"]), int(each["size"]), _text(each["fingerprint"])) for each in asked["files"]]
+        store, bucket = _text(asked["store"]), _text(asked["bucket"])
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise BadQuestion("Ask with JSON: store, bucket, and files with key, size and fingerprint.") from error
     if len(files) > MAX_FILES:
         raise BadQuestion(f"Ask for at most {MAX_FILES:,} files at a time; these are {len(files):,}.")
     return store, bucket, files
+
+
+def _text(value: object) -> str:
+    """Text that a database can be asked for: JSON may hold halves of characters. Raises ValueError."""
+    text = str(value)
+    text.encode()
+    if "\0" in text:
+        raise ValueError("a NUL")
+    return text
