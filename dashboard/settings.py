@@ -10,7 +10,7 @@ import os
 import socket
 from pathlib import Path
 
-from environs import Env
+from environs import Env, validate
 from whitenoise.compress import Compressor
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -45,6 +45,8 @@ RECEIVE_LEAST_RATE: int = env.int("RECEIVE_LEAST_RATE", 1024)
 """Bytes a second, over a stall's length, below which a body counts as stalled."""
 RECEIVE_SLOTS: int = env.int("RECEIVE_SLOTS", 40)
 """Bodies taken at a time; pages have the rest of the web server's threads to themselves."""
+METRICS_TOKEN: str = env.str("METRICS_TOKEN", "")
+"""Who sends this as a bearer token may read /metrics from anywhere; without one only this machine may."""
 
 DATABASES = {"default": env.dj_db_url("DATABASE_URL", f"sqlite:///{VAR_DIR / 'db.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
@@ -76,6 +78,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "dashboard.middleware.LogContext",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",
@@ -103,6 +106,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "dashboard.context.queue",
             ],
             "builtins": ["django.templatetags.static", "dashboard.templatetags.partway"],
         },
@@ -189,7 +193,7 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
-# The web server must not hang on a queue that is away: the watchdog finds what was not enqueued.
+# Of the workers; who publishes waits less (uploads/services/queue.py).
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 30, "retry_on_timeout": True}
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BEAT_SCHEDULE = {
@@ -198,10 +202,17 @@ CELERY_BEAT_SCHEDULE = {
 
 # --- Logs -------------------------------------------------------------------------------------------------------------
 
+LOG_FORMAT: str = env.str("LOG_FORMAT", "line", validate=validate.OneOf(["line", "json"]))
+"""`line`: for people. `json`: one object a line."""
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+        "json": {"()": "uploads.logs.JsonLines"},
+    },
+    "filters": {"noted": {"()": "uploads.logs.Noted"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["noted"]}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
 }

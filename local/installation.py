@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import secrets
+import shutil
 import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -33,10 +34,12 @@ SETTINGS = (
     "RECEIVE_STALL_SECONDS",
     "RECEIVE_LEAST_RATE",
     "RECEIVE_SLOTS",
+    "METRICS_TOKEN",
     "STATIC_ROOT",
     "NODE_NAME",
     "CREDENTIALS_KEYS",
     "LOG_LEVEL",
+    "LOG_FORMAT",
 )
 """What dashboard/settings.py takes from the environment; each that is set overrules what is chosen here."""
 
@@ -67,6 +70,11 @@ class Folder:
         return self.path / "log"
 
     @property
+    def metrics(self) -> Path:
+        """Where each part counts, while it runs and after."""
+        return self.path / "metrics"
+
+    @property
     def lock(self) -> Path:
         return self.path / "run.lock"
 
@@ -86,6 +94,11 @@ class Folder:
     def make(self) -> None:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.logs.mkdir(mode=0o700, exist_ok=True)
+
+    def forget_metrics(self) -> None:
+        """Every start counts from nothing: else the files of processes that ended long ago pile up."""
+        shutil.rmtree(self.metrics, ignore_errors=True)
+        self.metrics.mkdir(mode=0o700, exist_ok=True)
 
     def load(self) -> Kept:
         """What earlier starts kept, with anything they lacked chosen now."""
@@ -134,6 +147,7 @@ def process_environment(var: Folder, settings: Mapping[str, str]) -> dict[str, s
     """What the parts are started with."""
     paths = [str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
     ours = {"PARTWAY_VAR": str(var.path), "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    ours["PROMETHEUS_MULTIPROC_DIR"] = str(var.metrics)
     secrets_for_us = {"ADMIN_PASSWORD", "STORE_SECRET_KEY", "STORE_SESSION_TOKEN"}
     inherited = {name: value for name, value in os.environ.items() if name not in secrets_for_us}
     return {**inherited, **settings, **ours, "DJANGO_SETTINGS_MODULE": "dashboard.settings"}

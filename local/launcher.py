@@ -109,6 +109,7 @@ def make_plan(var: Folder, host: str, port: int) -> Plan:
         parts.append(supervision.Part("redis", redis.command(server), priority=10))
     settings = installation.settings_environment(var, kept, redis_url, host)
     installation.write_environment(var, settings)
+    var.forget_metrics()
     for each in swift.commands(store):
         parts.append(supervision.Part(f"store-{each.name}", each.argv, priority=20, group="store"))
     parts.append(supervision.sender(settings["NODE_NAME"]))

@@ -59,14 +59,14 @@ def worker(node_name: str) -> Part:
 
 def _celery_worker(name: str, queues: Sequence[str], pool: str, concurrency: int) -> list[str]:
     """One node needs no other worker's gossip."""
-    argv = [sys.executable, "-m", "celery", "-A", "dashboard", "worker", "--hostname", f"{name}@%h"]
+    argv = [sys.executable, "-m", "celery", "-A", "dashboard", "--quiet", "worker", "--hostname", f"{name}@%h"]
     argv += ["--pool", pool, "--concurrency", str(concurrency), "-O", "fair", "-Q", ",".join(queues)]
-    return [*argv, "--without-gossip", "--without-mingle", "--loglevel", "INFO"]
+    return [*argv, "--without-gossip", "--without-mingle"]
 
 
 def beat(schedule: Path) -> Part:
-    argv = [sys.executable, "-m", "celery", "-A", "dashboard", "beat", "--schedule", str(schedule), "--pidfile="]
-    return Part("beat", [*argv, "--loglevel", "INFO"], priority=30, group="work")
+    argv = [sys.executable, "-m", "celery", "-A", "dashboard", "--quiet", "beat"]
+    return Part("beat", [*argv, "--schedule", str(schedule), "--pidfile="], priority=30, group="work")
 
 
 def write_conf(path: Path, parts: Iterable[Part], logs: Path) -> None:

@@ -9,43 +9,51 @@ import uuid
 
 from celery import shared_task
 
+from uploads import logs
 from uploads.services import cancelling, completing, dispatch, operations, running, sending
 from uploads.services import watchdog as watchdogs
 
 
 @shared_task
 def dispatch_transfer(transfer_id: str) -> None:
-    dispatch.dispatch(uuid.UUID(transfer_id))
+    with logs.about(transfer=transfer_id):
+        dispatch.dispatch(uuid.UUID(transfer_id))
 
 
 @shared_task
 def open_store_upload(transfer_id: str) -> None:
-    sending.open_store_upload(uuid.UUID(transfer_id))
+    with logs.about(transfer=transfer_id):
+        sending.open_store_upload(uuid.UUID(transfer_id))
 
 
 @shared_task
 def send_part(part_id: str) -> None:
-    sending.send_part(int(part_id))
+    with logs.about():
+        sending.send_part(int(part_id))
 
 
 @shared_task
 def complete_transfer(transfer_id: str) -> None:
-    completing.complete_transfer(uuid.UUID(transfer_id))
+    with logs.about(transfer=transfer_id):
+        completing.complete_transfer(uuid.UUID(transfer_id))
 
 
 @shared_task
 def cancel_transfer(transfer_id: str) -> None:
-    cancelling.cancel_transfer(uuid.UUID(transfer_id))
+    with logs.about(transfer=transfer_id):
+        cancelling.cancel_transfer(uuid.UUID(transfer_id))
 
 
 @shared_task
 def dispatch_operation(operation_id: str) -> None:
-    operations.dispatch_operation(uuid.UUID(operation_id))
+    with logs.about(order=operation_id):
+        operations.dispatch_operation(uuid.UUID(operation_id))
 
 
 @shared_task
 def run_item(item_id: str) -> None:
-    running.run_item(int(item_id))
+    with logs.about():
+        running.run_item(int(item_id))
 
 
 @shared_task

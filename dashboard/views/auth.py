@@ -1,4 +1,4 @@
-"""Signing in and out, and the probe that needs neither."""
+"""Signing in and out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST
 
 from dashboard.jsonapi import json_error, wants_json
 
@@ -30,11 +30,3 @@ def login(request: HttpRequest) -> HttpResponseBase:
 @require_POST
 def logout(request: HttpRequest) -> HttpResponseBase:
     return _logout(request)
-
-
-@login_not_required
-@never_cache
-@require_safe
-def healthz(_request: HttpRequest) -> HttpResponse:
-    """The web server answers. It says no more than it must: strangers may ask."""
-    return HttpResponse("ok", content_type="text/plain")

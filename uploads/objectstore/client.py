@@ -30,7 +30,7 @@ from uploads.objectstore.providers import get_provider
 from uploads.objectstore.refusals import Answer, http_date
 from uploads.objectstore.retry import DEFAULT_RETRIES, RetryPolicy, run
 from uploads.objectstore.signing import signer_for
-from uploads.objectstore.transport import Call, Transport
+from uploads.objectstore.transport import Call, Observer, Transport
 from uploads.objectstore.types import (
     MAX_PAGE,
     Bucket,
@@ -52,10 +52,13 @@ MAX_PART_NUMBER = 10_000
 class ObjectStoreClient:
     """One store. May be shared between threads; close it (or use it as a context manager) to end its connections."""
 
-    def __init__(self, config: StoreConfig, *, retries: RetryPolicy = DEFAULT_RETRIES) -> None:
+    def __init__(
+        self, config: StoreConfig, *, retries: RetryPolicy = DEFAULT_RETRIES, observer: Observer | None = None
+    ) -> None:
         """NotSent with BAD_ARGUMENT for an endpoint URL, provider or signature that does not exist."""
         self._provider = get_provider(config.provider)
-        self._transport = Transport(config, signer_for(config))
+        self._transport = Transport(config, signer_for(config), observer)
+        self._observer = observer
         self._retries = retries
         self._asks_encoding = self._provider.url_encoding != "none"
 
@@ -279,6 +282,8 @@ class ObjectStoreClient:
         """Send, read, and send again where that may help."""
 
         def before_repeat(error: ObjectStoreError) -> None:
+            if self._observer is not None:
+                self._observer.repeats(error)
             if call.payload is not None:
                 call.payload.take_back()
                 if error.reason is Reason.DIGEST_MISMATCH:

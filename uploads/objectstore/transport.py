@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -92,11 +92,22 @@ class Endpoint:
         return self._virtual and not (self.scheme == "https" and "." in bucket)
 
 
+class Observer(Protocol):
+    """Told what a client does, for those who count."""
+
+    def requested(self, operation: str, seconds: float, error: ObjectStoreError | None) -> None:
+        """A request has ended."""
+
+    def repeats(self, error: ObjectStoreError) -> None:
+        """A request is sent again at once, after this."""
+
+
 class Transport:
     """Sends calls over pooled connections; may be shared between threads."""
 
-    def __init__(self, config: StoreConfig, signer: Signer) -> None:
+    def __init__(self, config: StoreConfig, signer: Signer, observer: Observer | None = None) -> None:
         self._config = config
+        self._observer = observer
         self._signer = signer
         self._endpoint = Endpoint(config)
         self._session = requests.Session()
@@ -127,10 +138,16 @@ class Transport:
             result = reader(answer)
         except ObjectStoreError as error:
             error.operation = call.operation
-            _log(call, answer, started, error)
+            self._ended(call, answer, started, error)
             raise
-        _log(call, answer, started, None)
+        self._ended(call, answer, started, None)
         return result
+
+    def _ended(self, call: Call, answer: Answer | None, started: float, error: ObjectStoreError | None) -> None:
+        seconds = time.monotonic() - started
+        _log(call, answer, seconds, error)
+        if self._observer is not None:
+            self._observer.requested(call.operation, seconds, error)
 
     def _note_clock(self, answer: Answer) -> None:
         if date := refusals.http_date(answer.headers.get("date", "")):
@@ -236,7 +253,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         pending += [found for found in inner if isinstance(found, BaseException)]
 
 
-def _log(call: Call, answer: Answer | None, started: float, error: ObjectStoreError | None) -> None:
+def _log(call: Call, answer: Answer | None, seconds: float, error: ObjectStoreError | None) -> None:
     """One line an attempt, with what identifies it and no secret: names, never headers."""
     facts: dict[str, Any] = {
         "operation": call.operation,
@@ -246,7 +263,7 @@ def _log(call: Call, answer: Answer | None, started: float, error: ObjectStoreEr
         "status": answer.status if answer else None,
         "code": error.code if isinstance(error, Refused) else str(error.reason) if error else "",
         "request_id": answer.request_id if answer else "",
-        "seconds": round(time.monotonic() - started, 4),
+        "seconds": round(seconds, 4),
     }
     text = " ".join(f"{name}={value!r}" for name, value in facts.items() if value not in (None, ""))
     log.log(logging.WARNING if error else logging.DEBUG, "%s", text, extra=facts)

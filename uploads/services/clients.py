@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
+from uploads import metrics
 from uploads.models import Store
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import StoreConfig
@@ -22,7 +23,7 @@ def client_for(store: Store) -> ObjectStoreClient:
     with _lock:
         client = _clients.get(config)
         if client is None:
-            client = _clients[config] = ObjectStoreClient(config)
+            client = _clients[config] = ObjectStoreClient(config, observer=metrics.StoreObserver())
             while len(_clients) > MAX_CLIENTS:
                 _clients.popitem(last=False)
         _clients.move_to_end(config)

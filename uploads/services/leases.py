@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 
+from uploads import metrics
 from uploads.models.transfer import WorkFields
 from uploads.objectstore.errors import ObjectStoreError, Reason
 
@@ -67,6 +68,7 @@ def tried_again(row: WorkFields, error: ObjectStoreError) -> dict[str, Any] | No
     if not may_pass:
         return None
     held = {**RELEASED, "not_before": in_seconds(backoff_seconds(tries))}
+    metrics.work_tried_again(error)
     return {**held, "tries": tries, "failing_since": since}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from uploads import crash
+from uploads import crash, logs
 from uploads.models import OperationItem
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.types import CompletedPart, ObjectFacts
@@ -43,6 +43,7 @@ def run_item(item_id: int) -> None:
     if token is None:
         return
     item = OperationItem.objects.select_related("operation__store", "operation__actor").get(pk=item_id)
+    logs.note(order=item.operation_id, upload_id=item.upload_id)
     try:
         outcome = _run(item)
     except ItemRefused as refusal:

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from uploads import audit, crash
+from uploads import audit, crash, logs, metrics
 from uploads.models import Part, StoreUpload, Transfer
 from uploads.objectstore.checksums import as_hex
 from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Reason, Refused
@@ -147,6 +147,8 @@ def send_part(part_id: int) -> None:
     crash.point("part.taken")
     part = Part.objects.select_related("transfer__store").get(pk=part_id)
     store_upload = part.transfer.store_uploads.filter(state=StoreUploadState.OPEN).first()
+    upload_id = store_upload.upload_id if store_upload else ""
+    logs.note(transfer=part.transfer_id, part=part.number, upload_id=upload_id)
     try:
         answer = _send(part, store_upload, Heartbeat(part, token))
     except Cut:
@@ -211,6 +213,8 @@ def _part_sent(part: Part, store_upload: StoreUpload | None, token: uuid.UUID, a
         **NO_ERROR,
     )
     if sent:
+        metrics.part_sent(part.size)
+        log.info("transfer %s part %s: sent", part.transfer_id, part.number, extra={"request_id": answer.request_id})
         crash.point("part.written")
         room.release(part)
 

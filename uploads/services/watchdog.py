@@ -9,8 +9,9 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from uploads import metrics
 from uploads.models import Operation, OperationItem, Part, Transfer
-from uploads.services import leases, room
+from uploads.services import broker, leases, room
 from uploads.services.dispatch import dispatch
 from uploads.services.hygiene import expire
 from uploads.services.operations import dispatch_operation
@@ -37,16 +38,17 @@ def watch() -> None:
 
 def _return_expired_leases() -> None:
     now = timezone.now()
-    Part.objects.filter(state=PartState.SENDING, lease_until__lt=now).update(
-        state=PartState.STAGED, moved=0, **leases.RELEASED
-    )
-    OperationItem.objects.filter(state=ItemState.RUNNING, lease_until__lt=now).update(
-        state=ItemState.ORDERED, **leases.RELEASED
-    )
+    parts = Part.objects.filter(state=PartState.SENDING, lease_until__lt=now)
+    metrics.leases_taken_over("part", parts.update(state=PartState.STAGED, moved=0, **leases.RELEASED))
+    items = OperationItem.objects.filter(state=ItemState.RUNNING, lease_until__lt=now)
+    metrics.leases_taken_over("item", items.update(state=ItemState.ORDERED, **leases.RELEASED))
+    transfers = Transfer.objects.filter(lease_until__lt=now).exclude(phase__in=FINAL_PHASES)
+    metrics.leases_taken_over("transfer", transfers.update(**leases.RELEASED))
 
 
 def _forget_lost_messages() -> None:
-    old = timezone.now() - LOST_MESSAGE
+    # What Redis has lost, it has lost all at once: none of it is waited for.
+    old = timezone.now() - (timedelta(0) if broker.was_emptied() else LOST_MESSAGE)
     Part.objects.filter(state=PartState.STAGED, queued_at__lt=old).update(queued_at=None)
     OperationItem.objects.filter(state=ItemState.ORDERED, queued_at__lt=old).update(queued_at=None)
     Transfer.objects.filter(leases.free(), queued_at__lt=old).exclude(phase__in=FINAL_PHASES).update(queued_at=None)

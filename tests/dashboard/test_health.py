@@ -1,0 +1,197 @@
+"""The probes, what they say to strangers, and the banner that says that the queue is away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from uploads.models import OperationItem, Part, Transfer
+from uploads.services import broker, health, queue
+from uploads.services.health import Look, Remembered
+
+NOBODY = "redis://:a-secret@127.0.0.1:1/0"
+"""Where no Redis is."""
+
+
+@pytest.fixture
+def staging(settings: Settings, tmp_path: Path) -> Path:
+    settings.STAGING_DIR = tmp_path / "staging"
+    return tmp_path / "staging"
+
+
+@pytest.fixture
+def live_redis(settings: Settings, redis_url: str) -> Iterator[None]:
+    """A Redis in which every worker has said that it is there."""
+    settings.REDIS_URL = redis_url
+    broker.beat(["partway", f"node.{settings.NODE_NAME}", f"node.{settings.NODE_NAME}.steps"])
+    yield
+    client = broker._client(redis_url)
+    assert client is not None
+    client.flushall()
+
+
+@pytest.fixture(autouse=True)
+def fresh_look_at_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    look = Look("queue", broker.answers)
+    monkeypatch.setattr(health, "_queue", Remembered(look, health.QUEUE_LOOK_SECONDS, health.QUEUE_LOOK_LASTS))
+
+
+def ready(client: Client | None = None) -> tuple[int, dict[str, str]]:
+    answer = (client or Client()).get("/healthz?ready", headers={"Accept": "application/json"})
+    facts = answer.json()
+    assert facts["ready"] is (answer.status_code == 200)
+    return answer.status_code, facts["checks"]
+
+
+# --- Probes -----------------------------------------------------------------------------------------------------------
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.usefixtures("staging", "live_redis")
+def test_every_part_is_named() -> None:
+    names = ["database", "redis", "sender", "worker", "staging"]
+    assert ready() == (200, dict.fromkeys(names, "ok"))
+    answer = Client().get("/healthz?ready")
+    assert (answer.status_code, answer["Content-Type"]) == (200, "text/plain")
+    assert answer.content.decode() == "".join(f"{name} ok\n" for name in names)
+    assert "no-store" in answer["Cache-Control"]
+
+
+@pytest.mark.usefixtures("staging")
+def test_redis_away_is_named_and_its_address_is_not(settings: Settings) -> None:
+    settings.REDIS_URL = NOBODY
+    answer = Client().get("/healthz?ready")
+    assert answer.status_code == 503
+    text = answer.content.decode()
+    assert "redis failed\n" in text
+    assert "database ok\n" in text
+    assert "127.0.0.1" not in text
+    assert "secret" not in text
+
+
+@pytest.mark.usefixtures("staging", "live_redis")
+def test_a_worker_that_says_nothing_is_named(settings: Settings) -> None:
+    client = broker._client(settings.REDIS_URL)
+    assert client is not None
+    client.delete(broker._heartbeat(f"node.{settings.NODE_NAME}"))
+    assert ready() == (503, {"database": "ok", "redis": "ok", "sender": "failed", "worker": "ok", "staging": "ok"})
+    client.delete(broker._heartbeat(f"node.{settings.NODE_NAME}.steps"))
+    assert ready()[1]["worker"] == "failed"
+
+
+@pytest.mark.usefixtures("staging")
+def test_a_disk_at_its_floor_is_named(settings: Settings) -> None:
+    settings.STAGING_FREE_FLOOR = 2**62
+    assert ready()[1]["staging"] == "failed"
+
+
+def test_staging_that_cannot_be_written_is_named(settings: Settings, tmp_path: Path) -> None:
+    settings.STAGING_DIR = tmp_path / "file"
+    settings.STAGING_DIR.touch()
+    assert ready()[1]["staging"] == "failed"
+
+
+def test_looking_at_staging_leaves_nothing(staging: Path) -> None:
+    ready()
+    assert list(staging.iterdir()) == []
+
+
+def test_what_hangs_counts_as_failed_and_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, release = [], Event()
+
+    def hang() -> bool:
+        asked.append(1)
+        return release.wait(60)
+
+    monkeypatch.setattr(health, "LOOKS", (Look("disk", hang), Look("redis", lambda: True)))
+    monkeypatch.setattr(health, "LOOK_SECONDS", 0.3)
+    started = time.monotonic()
+    for _ in range(3):
+        assert ready() == (503, {"disk": "failed", "redis": "ok"})
+    assert time.monotonic() - started < 3
+    assert len(asked) == 1
+    release.set()
+
+
+def test_the_limits_keep_a_probe_short() -> None:
+    assert health.LOOK_SECONDS <= 2
+    assert broker.CONNECT_SECONDS + broker.ANSWER_SECONDS <= 2
+
+
+def test_only_looking_is_allowed() -> None:
+    for path in ("/healthz", "/healthz?ready", "/metrics"):
+        assert Client().post(path).status_code == 405
+
+
+# --- The banner -------------------------------------------------------------------------------------------------------
+
+
+def test_the_banner_comes_and_goes(operator_client: Client, settings: Settings, redis_url: str) -> None:
+    assert "The queue is away" not in operator_client.get("/stores/").content.decode()
+    settings.REDIS_URL = NOBODY
+    assert "The queue is away" not in operator_client.get("/stores/").content.decode(), "it is remembered for a while"
+    health._queue._until = 0
+    page = operator_client.get("/stores/").content.decode()
+    assert "The queue is away" in page
+    assert 'hx-get="/queue/"' in page
+    assert "The queue is away" in operator_client.get("/queue/").content.decode()
+    settings.REDIS_URL = redis_url
+    health._queue._until = 0
+    assert operator_client.get("/queue/").content.strip() == b""
+
+
+def test_strangers_are_not_told(settings: Settings) -> None:
+    settings.REDIS_URL = NOBODY
+    assert "The queue is away" not in Client().get("/login/").content.decode()
+
+
+def test_a_page_waits_little_for_a_queue_that_hangs(operator_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = Event()
+    look = Look("queue", lambda: release.wait(60))
+    monkeypatch.setattr(health, "_queue", Remembered(look, health.QUEUE_LOOK_SECONDS, health.QUEUE_LOOK_LASTS))
+    started = time.monotonic()
+    assert health.queue_is_away()
+    assert time.monotonic() - started < 1
+    started = time.monotonic()
+    assert all(health.queue_is_away() for _ in range(100))
+    assert time.monotonic() - started < 0.1
+    release.set()
+
+
+# --- Publishing -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Publishing fails; what was tried."""
+    tried: list[str] = []
+
+    def away(name: str, *, args: list[str], **_: object) -> None:
+        tried.extend(args)
+        raise ConnectionRefusedError("nobody there")
+
+    monkeypatch.setattr("uploads.services.queue.current_app.send_task", away)
+    yield tried
+    queue._Rest.until = 0.0
+
+
+def test_after_a_failure_nothing_is_tried_for_a_while(no_queue: list[str]) -> None:
+    queue._send("dispatch_transfer", ["1", "2"], "partway", 0)
+    queue._send("dispatch_transfer", ["3"], "partway", 0)
+    assert no_queue == ["1"]
+    queue._Rest.until = 0.0
+    queue._send("dispatch_transfer", ["4"], "partway", 0)
+    assert no_queue == ["1", "4"]
+
+
+def test_every_task_with_rows_is_known() -> None:
+    assert {model.__name__ for model in queue.QUEUED.values()} == {"Part", "OperationItem", "Transfer"}
+    for model in (Part, OperationItem, Transfer):
+        assert model._meta.get_field("queued_at")

@@ -1,0 +1,212 @@
+"""What a scrape is told, and who may scrape."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import Error
+from django.test import Client
+from prometheus_client.parser import text_string_to_metric_families
+from pytest_django import Settings
+
+from tests.dashboard.transfers import make_transfer
+from uploads import metrics
+from uploads.models import Part, Store
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.errors import NotSent, OutcomeUnknown, Reason, Refused
+from uploads.objectstore.retry import RetryPolicy
+from uploads.objectstore.types import Credentials, StoreConfig
+from uploads.services import broker, leases, monitoring
+from uploads.states import Phase, Want
+
+TOKEN = "a token of enough length"
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def staging(settings: Settings, tmp_path: Path) -> None:
+    settings.STAGING_DIR = tmp_path / "staging"
+
+
+def scrape(client: Client | None = None) -> dict[tuple[str, str], float]:
+    """Values by name and labels, `a=b,c=d`."""
+    answer = (client or Client()).get("/metrics")
+    assert answer.status_code == 200
+    assert answer["Content-Type"].startswith("text/plain")
+    return {
+        (sample.name, ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(answer.content.decode())
+        for sample in family.samples
+    }
+
+
+def grown(before: dict[tuple[str, str], float], name: str, labels: str = "") -> float:
+    return scrape().get((name, labels), 0.0) - before.get((name, labels), 0.0)
+
+
+def plain_store(**changes: str) -> Store:
+    values = {"name": "s", "endpoint_url": "http://127.0.0.1:1", "access_key": "a", "secret_key": "hidden-secret"}
+    return Store.objects.create(**values | changes)
+
+
+# --- Who may ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.9", "::1", "::ffff:127.0.0.1"])
+def test_this_machine_may(address: str) -> None:
+    assert Client(REMOTE_ADDR=address).get("/metrics").status_code == 200
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "192.0.2.1", "2001:db8::1", "::ffff:10.0.0.1", "", "nonsense"])
+def test_others_may_not(address: str, settings: Settings) -> None:
+    client = Client(REMOTE_ADDR=address)
+    assert client.get("/metrics").status_code == 403
+    for given in ("", "Bearer", "Bearer ", "bearer wrong", TOKEN, f"Basic {TOKEN}"):
+        assert client.get("/metrics", headers={"Authorization": given}).status_code == 403, given
+    settings.METRICS_TOKEN = TOKEN
+    for given in ("", "Bearer", "Bearer ", "bearer wrong", TOKEN, f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer \xe9"):
+        assert client.get("/metrics", headers={"Authorization": given}).status_code == 403, given
+    assert client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via"])
+def test_behind_a_proxy_only_the_token_counts(header: str, settings: Settings) -> None:
+    settings.METRICS_TOKEN = TOKEN
+    client = Client(REMOTE_ADDR="127.0.0.1")
+    assert client.get("/metrics", headers={header: "127.0.0.1"}).status_code == 403
+    assert client.get("/metrics", headers={header: "", "Accept": "*/*"}).status_code == 403
+    answer = client.get("/metrics", headers={header: "127.0.0.1", "Authorization": f"Bearer {TOKEN}"})
+    assert answer.status_code == 200
+
+
+def test_who_is_refused_learns_nothing(operator_client: Client) -> None:
+    answer = operator_client.get("/metrics", REMOTE_ADDR="10.0.0.1")
+    assert answer.status_code == 403
+    assert b"partway_" not in answer.content
+
+
+# --- How things stand -------------------------------------------------------------------------------------------------
+
+
+def test_transfers_by_the_state_that_pages_show(operator: User) -> None:
+    store = plain_store()
+    make_transfer(operator, store, phase=Phase.SENDING)
+    make_transfer(operator, store, phase=Phase.SENDING, wanted=Want.PAUSE)
+    make_transfer(operator, store, phase=Phase.DONE)
+    make_transfer(operator, store, phase=Phase.DONE, wanted=Want.PAUSE)
+    make_transfer(operator, store, phase=Phase.FAILED, wanted=Want.CANCEL)
+    found = scrape()
+    shown = {labels: value for (name, labels), value in found.items() if name == "partway_transfers"}
+    assert shown == {
+        "state=receiving": 0,
+        "state=sending": 1,
+        "state=completing": 0,
+        "state=paused": 1,
+        "state=cancelling": 1,
+        "state=done": 2,
+        "state=failed": 0,
+        "state=cancelled": 0,
+    }
+
+
+def test_staging(operator: User, settings: Settings) -> None:
+    settings.STAGING_QUOTA = 5000
+    transfer = make_transfer(operator, plain_store(), staged=2, node=settings.NODE_NAME)
+    Part.objects.filter(transfer=transfer).update(held=1000)
+    found = scrape()
+    node = f"node={settings.NODE_NAME}"
+    assert found["partway_staging_bytes", node] == 2000
+    assert found["partway_staging_quota_bytes", node] == 5000
+    assert found["partway_staging_free_bytes", node] == 3000
+
+
+def test_queues(settings: Settings, redis_url: str) -> None:
+    settings.REDIS_URL = redis_url
+    client = broker._client(redis_url)
+    assert client is not None
+    steps = f"node.{settings.NODE_NAME}.steps"
+    client.rpush(steps, "one", "two")
+    broker.beat([steps])
+    try:
+        found = scrape()
+    finally:
+        client.flushall()
+    assert found["partway_queue_depth", f"queue={steps}"] == 2
+    assert found["partway_queue_depth", "queue=partway"] == 0
+    assert found["partway_queue_served", f"queue={steps}"] == 1
+    assert found["partway_queue_served", "queue=partway"] == 0
+    assert found["partway_up", "part=redis"] == 1
+
+
+def test_what_is_away_is_named_and_the_rest_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+
+    def broken() -> list[object]:
+        raise Error("no database")
+
+    monkeypatch.setattr(monitoring, "_transfers", broken)
+    found = scrape()
+    assert found["partway_up", "part=redis"] == 0
+    assert found["partway_up", "part=database"] == 0
+    assert found["partway_up", "part=staging"] == 1
+    assert not [name for name, _ in found if name in ("partway_queue_depth", "partway_transfers")]
+    assert ("partway_bytes_sent_total", "") in found
+
+
+# --- What is counted --------------------------------------------------------------------------------------------------
+
+
+def test_requests_by_operation_and_outcome() -> None:
+    before = scrape()
+    config = StoreConfig("http://127.0.0.1:1", "r", Credentials("a", "hidden-secret"), provider="generic")
+    retries = RetryPolicy(attempts=3, sleep=lambda _: None)
+    with ObjectStoreClient(config, retries=retries, observer=metrics.StoreObserver()) as client, pytest.raises(NotSent):
+        client.list_buckets()
+    labels = "operation=ListBuckets,outcome=not-sent"
+    assert grown(before, "partway_store_request_seconds_count", labels) == 3
+    assert grown(before, "partway_store_request_seconds_bucket", f"le=+Inf,{labels}") == 3
+    assert grown(before, "partway_retries_total", "reason=unreachable,scope=request") == 2
+
+
+def test_outcomes_are_told_apart() -> None:
+    before = scrape()
+    refused = Refused("no", code="AccessDenied", status=403, reason=Reason.PERMISSION)
+    for error in (None, refused, OutcomeUnknown("?", reason=Reason.TIMEOUT), NotSent("-", reason=Reason.TLS)):
+        metrics.StoreObserver().requested("HeadObject", 0.2, error)
+    for outcome in ("ok", "refused", "unknown", "not-sent"):
+        labels = f"operation=HeadObject,outcome={outcome}"
+        assert grown(before, "partway_store_request_seconds_count", labels) == 1, outcome
+        assert grown(before, "partway_store_request_seconds_bucket", f"le=0.1,{labels}") == 0
+        assert grown(before, "partway_store_request_seconds_bucket", f"le=0.5,{labels}") == 1
+
+
+def test_work_that_is_tried_again_is_counted_and_what_rests_is_not(operator: User) -> None:
+    before = scrape()
+    transfer = make_transfer(operator, plain_store())
+    throttled = Refused("slow down", code="SlowDown", status=503, reason=Reason.THROTTLED, retryable=True)
+    assert leases.tried_again(transfer, throttled)
+    assert not leases.tried_again(
+        transfer, Refused("no", code="NoSuchBucket", status=404, reason=Reason.NO_SUCH_BUCKET)
+    )
+    assert grown(before, "partway_retries_total", "reason=throttled,scope=work") == 1
+    assert grown(before, "partway_retries_total", "reason=no-such-bucket,scope=work") == 0
+
+
+def test_parts_bytes_and_takeovers() -> None:
+    before = scrape()
+    metrics.part_sent(1000)
+    metrics.part_sent(24)
+    metrics.leases_taken_over("part", 2)
+    assert grown(before, "partway_parts_sent_total") == 2
+    assert grown(before, "partway_bytes_sent_total") == 1024
+    assert grown(before, "partway_lease_takeovers_total", "work=part") == 2
+
+
+def test_nothing_names_an_address_or_a_secret(operator: User) -> None:
+    make_transfer(operator, plain_store(), key="a/private/key", bucket="private-bucket")
+    text = Client().get("/metrics").content.decode()
+    for name in ("127.0.0.1", "hidden-secret", "private", "olga"):
+        assert name not in text
