@@ -24,9 +24,10 @@ from dashboard.transfer_forms import (
 )
 from dashboard.views.new_transfer_form import render_form
 from tests.dashboard.site import Page, Site
-from uploads.models import NamedBucket, Store
+from uploads.models import NamedBucket, Store, Transfer
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import FileSlice
+from uploads.services.sending import object_metadata
 
 NEW = "/transfers/new/"
 NAMES = st.from_regex(r"[a-z0-9][a-z0-9-]{0,20}", fullmatch=True).filter(lambda name: not name.startswith("partway-"))
@@ -100,6 +101,10 @@ def test_everything_that_can_be_given(operator: User, away: Store) -> None:
         ("part_size", "5 apples", "1 or more"),
         ("part_count", "1.5", "whole number"),
         ("part_count", "٣", "whole number"),
+        ("verify", "md5", "md5"),
+        ("sha256", "abc", "64 hexadecimal"),
+        ("sha256", "g" * 64, "64 hexadecimal"),
+        ("fingerprint", "x" * 129, "128"),
     ],
 )
 def test_refusals_say_what_is_allowed(field: str, value: str, words: str, operator: User, away: Store) -> None:
@@ -108,6 +113,42 @@ def test_refusals_say_what_is_allowed(field: str, value: str, words: str, operat
     shown = form.field_errors()
     name = "key" if field == "prefix" else field.replace("_", "-")
     assert words in shown[name]
+
+
+SHA256 = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855"
+
+
+def test_a_pasted_digest_is_a_promise_whoever_sends(operator: User, away: Store) -> None:
+    form = filled(operator, sha256=f" {SHA256}\n")
+    assert form.is_valid(), form.errors
+    for resumable in (False, True):
+        new = form.values().new_transfer(operator, 5, resumable=resumable)
+        assert (new.verify_sha256, new.promised_sha256, new.resumable) == (True, SHA256.lower(), resumable)
+
+
+def test_a_digest_for_later_is_promised_by_resumable_uploads_only(operator: User, away: Store) -> None:
+    form = filled(operator, verify="sha256", fingerprint="f-1")
+    assert form.is_valid(), form.errors
+    later = form.values().new_transfer(operator, 5, resumable=True)
+    assert (later.verify_sha256, later.promised_sha256, later.fingerprint) == (True, "", "f-1")
+    plain = form.values().new_transfer(operator, 5)
+    assert (plain.verify_sha256, plain.promised_sha256, plain.fingerprint) == (False, "", "")
+
+
+def test_nothing_is_promised_by_itself(operator: User, away: Store) -> None:
+    form = filled(operator)
+    assert form.is_valid()
+    new = form.values().new_transfer(operator, 5, resumable=True)
+    assert (new.verify_sha256, new.promised_sha256, new.fingerprint) == (False, "", "")
+
+
+def test_all_metadata_together_keep_the_stores_limit(operator: User, away: Store) -> None:
+    """The operator's, and what Partway itself adds: whose object it is, and its digest."""
+    form = filled(operator, metadata=f"a: {'x' * (MAX_METADATA_BYTES - 1)}", sha256=SHA256)
+    assert form.is_valid(), form.errors
+    new = form.values().new_transfer(operator, 5)
+    transfer = Transfer(metadata=new.metadata, promised_sha256=new.promised_sha256)
+    assert sum(len(name) + len(value) for name, value in object_metadata(transfer).items()) <= 2048
 
 
 def test_part_size_and_count_exclude_each_other(operator: User, away: Store) -> None:
@@ -193,7 +234,17 @@ def test_page_is_filled_from_the_query(operator_client: Client, away: Store) -> 
 def test_file_is_the_last_field(operator_client: Client, away: Store) -> None:
     text = Page(operator_client.get(NEW)).text
     form = text[text.index('id="transfer-form"') :]
-    names = ("csrfmiddlewaretoken", "filename", "store", "key", "metadata", "part-size", "part-count", "replace")
+    names = (
+        "csrfmiddlewaretoken",
+        "filename",
+        "store",
+        "key",
+        "metadata",
+        "part-size",
+        "part-count",
+        "replace",
+        "sha256",
+    )
     for name in names:
         assert 0 < form.index(f'name="{name}"') < form.index('name="file"')
 

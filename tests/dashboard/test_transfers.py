@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from datetime import timedelta
 from itertools import product
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from dashboard.transfer_rows import in_state
@@ -119,6 +121,49 @@ def test_others_see_nothing_and_administrators_all(
     assert page_of(operator_client, transfer).status == 404
     assert order(operator_client, transfer, "cancel").status == 404
     assert "secret.txt" in Page(administrator_client.get("/transfers/")).text
+
+
+# --- Some by id -------------------------------------------------------------------------------------------------------
+
+
+def by_id(client: Client, ids: list[Any], **headers: str) -> Page:
+    query = "&".join(f"id={each}" for each in ids)
+    return Page(client.get(f"/transfers/?{query}", headers=headers or JSON))
+
+
+def test_named_transfers_and_only_those(operator_client: Client, operator: User, away: Store) -> None:
+    wanted = [make_transfer(operator, away, key=f"k-{number}", sent=number) for number in range(3)]
+    make_transfer(operator, away, key="other")
+    answer = by_id(operator_client, [each.pk for each in wanted] * 2)
+    assert {row["key"]: row["bytes_sent"] for row in answer.json["transfers"]} == {
+        f"k-{number}": number * MIB for number in range(3)
+    }
+    assert answer.json["transfers"][0].keys() == page_of(operator_client, wanted[0], **JSON).json.keys()
+    assert "no-store" in answer.response["Cache-Control"]
+
+
+def test_what_one_may_not_see_is_left_out(
+    operator_client: Client, administrator_client: Client, operator: User, away: Store
+) -> None:
+    own = make_transfer(operator, away)
+    strangers = make_transfer(User.objects.create_user("eve"), away)
+    ids = [own.pk, strangers.pk, uuid.uuid4()]
+    assert [row["id"] for row in by_id(operator_client, ids).json["transfers"]] == [str(own.pk)]
+    assert len(by_id(administrator_client, ids).json["transfers"]) == 2
+
+
+def test_two_hundred_cost_as_few_queries_as_one(
+    operator_client: Client, operator: User, away: Store, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    ids = [make_transfer(operator, away, sent=1).pk for _ in range(50)]
+    with django_assert_max_num_queries(8):
+        assert len(by_id(operator_client, ids + [uuid.uuid4() for _ in range(150)]).json["transfers"]) == 50
+
+
+@pytest.mark.parametrize("ids", [["x"], [""], [uuid.uuid4(), "../etc"], [uuid.uuid4()] * 201])
+def test_ids_that_are_none_and_too_many_are_refused(operator_client: Client, ids: list[Any]) -> None:
+    answer = by_id(operator_client, ids)
+    assert (answer.status, answer.json["error"]["code"]) == (400, "InvalidArgument")
 
 
 # --- One transfer -----------------------------------------------------------------------------------------------------
@@ -263,6 +308,124 @@ def test_json_has_the_fixed_shape(operator_client: Client, operator: User, away:
     failed = make_transfer(operator, away, phase=Phase.FAILED, **ERROR)
     expected = {"code": "AccessDenied", "message": "No <b>entry</b>.", "request_id": "tx-42"}
     assert page_of(operator_client, failed, **JSON).json["error"] == expected
+
+
+ROOM = "Staging is full"
+FILE = "No byte comes from the browser"
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({}, ""),
+        ({"room_wanted_at": 5}, ROOM),
+        ({"room_wanted_at": 5, "received_at": 60}, ROOM),
+        ({"room_wanted_at": 90}, ""),
+        ({"received_at": 10}, ""),
+        ({"received_at": 60}, FILE),
+        ({"received_at": 60, "phase": Phase.RECEIVING}, FILE),
+        ({"received_at": 60, "resumable": False}, ""),
+        ({"received_at": 60, "all_received": True}, ""),
+        ({"received_at": 60, "wanted": Want.PAUSE}, ""),
+        ({"received_at": 60, "wanted": Want.CANCEL, "room_wanted_at": 5}, ""),
+        ({"received_at": 60, "phase": Phase.FAILED, "room_wanted_at": 5}, ""),
+        ({"received_at": 60, "phase": Phase.CANCELLED, "room_wanted_at": 5}, ""),
+    ],
+)
+def test_why_it_does_not_move(
+    facts: dict[str, Any], words: str, operator_client: Client, operator: User, away: Store
+) -> None:
+    ages = {name: facts[name] for name in ("received_at", "room_wanted_at") if name in facts}
+    times: dict[str, Any] = {name: timezone.now() - timedelta(seconds=age) for name, age in ages.items()}
+    known: dict[str, Any] = {"resumable": True, "key": "a b.bin"}
+    transfer = make_transfer(operator, away, **known | facts | times)
+    waiting = page_of(operator_client, transfer, **JSON).json["waiting"]
+    assert waiting.startswith(words) if words else waiting is None
+    text = page_of(operator_client, transfer).text
+    assert (ROOM in text, FILE in text) == (words == ROOM, words == FILE)
+    assert ("key=a%20b.bin" in text and "Choose the file" in text) is bool(words)
+
+
+def test_the_sentence_comes_with_a_poll(operator_client: Client, operator: User, away: Store) -> None:
+    transfer = make_transfer(operator, away, resumable=True)
+    seen = re.search(r'hx-get="[^"]*\?([^"]*)"', page_of(operator_client, transfer).text)
+    assert seen
+    query = "?" + seen[1].replace("&amp;", "&")
+    assert ROOM not in page_of(operator_client, transfer, query, **POLL).text
+    Transfer.objects.update(room_wanted_at=timezone.now())
+    assert ROOM in page_of(operator_client, transfer, query, **POLL).text
+
+
+@pytest.mark.parametrize(
+    ("crc64", "shown"),
+    [
+        (
+            "nvme:ae8b14860a799888",
+            {"algorithm": "CRC-64/NVME", "value": "ae8b14860a799888", "base64": "rosUhgp5mIg="},
+        ),
+        (
+            "ecma:995dc9bbdf1939fa",
+            {"algorithm": "CRC-64/ECMA", "value": "995dc9bbdf1939fa", "decimal": "11051210869376104954"},
+        ),
+        (
+            "ecma:0000000000000000",
+            {"algorithm": "CRC-64/ECMA", "value": "0000000000000000", "decimal": "0"},
+        ),
+    ],
+)
+def test_the_crc_is_shown_as_the_store_writes_it(
+    crc64: str, shown: dict[str, str], operator_client: Client, operator: User, away: Store
+) -> None:
+    transfer = make_transfer(operator, away, sent=10, phase=Phase.DONE, all_received=True, verified=True, crc64=crc64)
+    assert page_of(operator_client, transfer, **JSON).json["crc64"] == shown
+    text = page_of(operator_client, transfer).text
+    for words in shown.values():
+        assert words in text
+
+
+@pytest.mark.parametrize(
+    ("facts", "words", "missing"),
+    [
+        ({}, "", "SHA-256"),
+        ({"verify_sha256": True}, "promised; it is checked", "as promised"),
+        ({"verify_sha256": True, "sha256": "a" * 64, "promised_sha256": "a" * 64}, "as promised", "not the one"),
+        ({"verify_sha256": True, "sha256": "a" * 64, "promised_sha256": "b" * 64}, "not the one that was promised", ""),
+    ],
+)
+def test_the_sha256_is_shown_with_what_was_promised(
+    facts: dict[str, Any], words: str, missing: str, operator_client: Client, operator: User, away: Store
+) -> None:
+    transfer = make_transfer(operator, away, **facts)
+    text = page_of(operator_client, transfer).text
+    assert words in text
+    assert not missing or missing not in text
+    assert page_of(operator_client, transfer, **JSON).json["sha256"] == facts.get("sha256")
+    assert (("a" * 64) in text) is ("sha256" in facts)
+
+
+def test_a_promise_that_was_broken_offers_no_retry(operator_client: Client, operator: User, away: Store) -> None:
+    facts: dict[str, Any] = {"verify_sha256": True, "sha256": "a" * 64, "promised_sha256": "b" * 64}
+    transfer = make_transfer(operator, away, staged=10, all_received=True, phase=Phase.FAILED, **facts, **ERROR)
+    text = page_of(operator_client, transfer).text
+    assert "It cannot be retried" in text
+    assert order(operator_client, transfer, "retry").status == 409
+    assert order(operator_client, transfer, "cancel").json["state"] == "cancelling"
+
+
+def test_a_resumable_one_that_failed_half_way_can_be_retried(
+    operator_client: Client, operator: User, away: Store
+) -> None:
+    transfer = make_transfer(operator, away, staged=3, phase=Phase.FAILED, resumable=True, **ERROR)
+    assert "come from the browser once more" in page_of(operator_client, transfer).text
+    assert order(operator_client, transfer, "retry").json["state"] == "sending"
+
+
+def test_when_it_expires_is_shown_until_all_is_here(operator_client: Client, operator: User, away: Store) -> None:
+    assert "unless bytes come before" in page_of(operator_client, make_transfer(operator, away, resumable=True)).text
+    form = make_transfer(operator, away, resumable=False)
+    whole = make_transfer(operator, away, resumable=True, all_received=True)
+    for transfer in (form, whole):
+        assert "unless bytes come before" not in page_of(operator_client, transfer).text
 
 
 def test_unknown_transfer_is_404_as_page_and_json(operator_client: Client) -> None:
