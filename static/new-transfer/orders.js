@@ -49,6 +49,7 @@ export class Orders {
     try {
       while (file.lastOrder === order) {
         const refusal = await this.#ask(file, step);
+        this.#say(file, refusal && isPassing(refusal) ? `Partway is told to ${step} as soon as it can be reached.` : "");
         if (!refusal) return true;
         if (!isPassing(refusal)) return this.#refused(file, step, refusal);
         await new Promise((resolve) => setTimeout(resolve, PAUSE_BETWEEN_TRIES));
@@ -71,9 +72,13 @@ export class Orders {
 
   #refused(file, step, refusal) {
     if (refusal.status === 404 && step === "cancel") file.state = "cancelled";
-    else file.notice = refusal.message;
-    this.#changed(file);
+    this.#say(file, refusal.message);
     return false;
+  }
+
+  #say(file, notice) {
+    file.notice = notice;
+    this.#changed(file);
   }
 }
 

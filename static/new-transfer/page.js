@@ -10,7 +10,7 @@ import { ListView } from "./list-view.js";
 import { Orders } from "./orders.js";
 import { Overview, showButtons } from "./overview.js";
 import { Sending } from "./sending.js";
-import { post } from "./server.js";
+import { post, session } from "./server.js";
 import { isFinal, isSendable, isUnbegun, isUnderWay, needsThePage, stepsOf } from "./states.js";
 import { bytesText, countText } from "./words.js";
 
@@ -42,6 +42,8 @@ class Page {
   }
 
   #tick = 0;
+  #lastSend = Promise.resolve();
+  #wasSignedOut = false;
   #asking;
   #overview;
   #list;
@@ -55,7 +57,7 @@ class Page {
     this.#form.element.addEventListener("input", (event) => this.#onInput(event.target));
     this.#form.element.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#send([...this.#files].filter(isSendable));
+      this.#send(() => [...this.#files].filter(isSendable));
     });
     $("files").addEventListener("click", (event) => this.#onClick(event));
     $("file-list").addEventListener("keydown", (event) => this.#onKey(event));
@@ -152,27 +154,27 @@ class Page {
 
   // --- Sending ------------------------------------------------------------------------------------------------------------
 
-  async #send(files) {
+  // One after another, so that no click sends what another is just sending.
+  #send(pick) {
+    this.#lastSend = this.#lastSend.then(() => this.#sendNow(pick()));
+  }
+
+  async #sendNow(files) {
     this.#form.clearErrors();
-    if (!files.length) {
-      this.#form.showErrors("Choose a file.");
-      return;
-    }
+    if (!files.length) return;
     const isSingle = this.#unbegun().length === 1;
-    $("send").disabled = true;
     try {
       if (this.#digestIsWrong(files)) return;
       await post(this.#form.element.dataset.check, this.#form.sharedFields(files, isSingle));
       const sent = files.filter((file) => this.#takeOrder(file, isSingle));
       this.#rememberDestination();
       this.#focusAfterSend();
-      await this.#sending.begin(sent);
+      this.#sending.begin(sent).catch((refusal) => this.#showRefusal(refusal));
     } catch (refusal) {
       this.#showRefusal(refusal);
-    } finally {
-      this.#onSetChanged();
-      this.#list.showNow();
     }
+    this.#onSetChanged();
+    this.#list.showNow();
   }
 
   #digestIsWrong(files) {
@@ -186,7 +188,7 @@ class Page {
 
   #showRefusal(refusal) {
     const unreached = "Partway cannot be reached. Nothing was sent; try again in a moment.";
-    const signedOut = "Your session has ended. Sign in again in another tab, then send again.";
+    const signedOut = "Your session has ended. Sign in again, then send again.";
     const words = refusal.status === 0 ? unreached : refusal.status === 401 ? signedOut : refusal.message;
     this.#form.showErrors(words, refusal.fields);
   }
@@ -259,7 +261,7 @@ class Page {
       // What ended keeps its key, whatever the form's fields say by now.
       if (!isUnbegun(file)) file.ownKey = file.order.key;
     }
-    this.#send(files);
+    this.#send(() => files.filter((file) => stepsOf(file).includes(step)));
   }
 
   #remove(file) {
@@ -310,12 +312,19 @@ class Page {
     this.#onSetChanged();
   }
 
+  #showSession() {
+    $("signed-out").hidden = !session.hasEnded;
+    if (this.#wasSignedOut && !session.hasEnded) this.#sending.hurry(this.#files);
+    this.#wasSignedOut = session.hasEnded;
+  }
+
   #showRest() {
     const isEmpty = !this.#files.size;
     $("files-empty").hidden = !isEmpty;
     $("files-chosen").hidden = isEmpty;
     $("choosing").classList.toggle("is-empty", isEmpty);
     this.#overview.show();
+    this.#showSession();
     showButtons(this.#files, stepsOf);
     // What stands still is shown to do so.
     clearTimeout(this.#tick);

@@ -4,7 +4,7 @@
 const wait = (kind, words) => ({ again: true, kind, words });
 const end = (kind, words = "") => ({ again: false, kind, words });
 
-const SIGN_IN = "Your session has ended. Sign in again in another tab; sending goes on by itself.";
+const SIGN_IN = "Your session has ended. Sending goes on by itself once you are signed in again.";
 
 const BY_CODE = {
   NoRoom: () => wait("room", "Staging is full. Sending goes on by itself as soon as there is room."),

@@ -2,7 +2,7 @@
 // are being sent. The server alone knows what goes on where, so nothing of tus-js-client's own memory is used.
 
 import { judge } from "./refusals.js";
-import { Refusal, csrfToken } from "./server.js";
+import { Refusal, csrfToken, noteAnswer } from "./server.js";
 
 const { Uppy, Tus } = globalThis.Uppy;
 
@@ -139,6 +139,7 @@ export class Sender {
 
   #afterResponse(file, request, response) {
     const [method, status] = [request.getMethod(), response.getStatus()];
+    noteAnswer(status);
     if (method === "POST") file.isCreating = false;
     if (method === "POST" && status === 201) this.#on.created(file, response.getHeader("Location"));
     if (method === "PATCH" && status === 204) {

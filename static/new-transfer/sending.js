@@ -33,15 +33,18 @@ export class Sending {
 
   // Send files whose `order` says where to and how. Raises Refusal where the server cannot be asked.
   async begin(files) {
+    const runs = new Map(files.map((file) => [file, file.run]));
+    // One may be cancelled meanwhile, and even be sent again.
+    const rest = () => files.filter((file) => file.state === "preparing" && file.run === runs.get(file));
     for (const file of files) this.#change(file, "preparing");
     try {
       await inTurns(files, FILES_READ_AT_A_TIME, (file) => this.#identify(file));
-      const identified = files.filter((file) => file.state === "preparing");
+      const identified = rest();
       for (let at = 0; at < identified.length; at += FILES_ASKED_AT_A_TIME)
         await this.#findKnown(identified.slice(at, at + FILES_ASKED_AT_A_TIME));
-      this.#start(files.filter((file) => file.state === "preparing"));
+      this.#start(rest());
     } catch (error) {
-      for (const file of files) if (file.state === "preparing") this.#change(file, "waiting");
+      for (const file of rest()) this.#change(file, "waiting");
       throw error;
     }
   }

@@ -14,6 +14,13 @@ export class Refusal extends Error {
   }
 }
 
+// Whether the last answer said that nobody is signed in.
+export const session = { hasEnded: false };
+
+export function noteAnswer(status, code = "") {
+  if (status) session.hasEnded = status === 401 || code === "CsrfFailed";
+}
+
 function parsed(text) {
   try {
     return JSON.parse(text) || {};
@@ -44,6 +51,8 @@ async function ask(method, url, body = null, headers = {}) {
   } catch {
     throw new Refusal({ method });
   }
-  if (!answer.ok) throw Refusal.from(answer.status, text, method);
+  const refusal = answer.ok ? null : Refusal.from(answer.status, text, method);
+  noteAnswer(answer.status, refusal?.code);
+  if (refusal) throw refusal;
   return parsed(text);
 }

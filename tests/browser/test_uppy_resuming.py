@@ -224,18 +224,25 @@ def test_web_server_is_killed(site: Site, stack: Stack, bucket: str, file: Path,
     check(stack, bucket, digest)
 
 
-def test_session_ends(site: Site, stack: Stack, bucket: str, file: Path, digest: str) -> None:
-    site.watcher.expect("status of 40[13]")
-    line = begin(site, bucket, file)
-    site.step(KEY, "pause")
-    site.wait_for_file(KEY, "paused")
-    cookies = site.page.context.cookies()
-    site.page.context.clear_cookies(name="sessionid")
-    site.step(KEY, "resume")
-    site.page.wait_for_timeout(1000)
-    site.page.context.add_cookies(cookies)  # type: ignore[arg-type]
-    finish(site, line)
-    check(stack, bucket, digest)
+def test_session_ends(open_site: OpenSite, stack: Stack, bucket: str, file: Path, digest: str) -> None:
+    with relayed(stack.url) as relay:
+        site = open_site(base_url=relay.url)
+        site.watcher.expect(Line.broken)
+        site.watcher.expect("status of 40[13]")
+        line = begin(site, bucket, file)
+        site.page.context.clear_cookies(name="sessionid")
+        relay.cut()
+        relay.mend()
+        notice = site.page.locator("#signed-out")
+        expect(notice).to_contain_text("Your session has ended.")
+        site.wait_for_file(KEY, "held")
+        with site.page.expect_popup() as opened:
+            notice.get_by_role("link", name="Sign in again in another tab").click()
+        Site(opened.value, stack, site.watcher).sign_in()
+        opened.value.close()
+        finish(site, line)
+        expect(notice).to_be_hidden()
+        check(stack, bucket, digest)
 
 
 # --- The same file, chosen again --------------------------------------------------------------------------------------
