@@ -103,6 +103,11 @@ def _by_count(size: int, part_count: int, limits: Limits) -> Plan:
 def _check(plan: Plan, limits: Limits) -> None:
     if plan.part_count > limits.max_parts:
         smallest = -(-plan.size // limits.max_parts)
+        if smallest > limits.max_part_size:
+            raise PlanRefused(
+                f"The file has {plan.size} bytes, more than {limits.max_parts} parts of {limits.max_part_size} bytes "
+                "hold: those are the limits of the store and of staging here."
+            )
         raise PlanRefused(
             f"Parts of {plan.part_size} bytes would make {plan.part_count} parts; this store takes at most "
             f"{limits.max_parts}. Choose parts of at least {smallest} bytes."
