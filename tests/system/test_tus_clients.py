@@ -1,0 +1,305 @@
+"""Clients that others wrote resume unchanged: tuspy in Python, tus-js-client in Node."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+import pytest
+from tusclient.client import TusClient
+from tusclient.exceptions import TusCommunicationError, TusUploadFailed
+
+from tests.system.sending import file_blocks
+from tests.system.stack import MIB, PATIENCE, Operator, Stack, wait_for
+from tests.system.tus import PART, Tus
+
+SIZE = 3 * PART + 12_345
+SCRIPT = Path(__file__).with_name("tus_js_client.mjs")
+
+
+@pytest.fixture(scope="module")
+def operator(stack: Stack) -> Iterator[Operator]:
+    with stack.signed_in() as operator:
+        yield operator
+
+
+@pytest.fixture
+def tus(stack: Stack, operator: Operator) -> Tus:
+    """Our own client, to look at what theirs did."""
+    return Tus(stack, operator, stack.new_bucket())
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clients") / "file.bin"
+    with path.open("wb") as written:
+        written.writelines(file_blocks(0, SIZE))
+    return path
+
+
+def metadata(tus: Tus) -> dict[str, str]:
+    return {"store": tus.stack.store, "bucket": tus.bucket, "key": "file", "part-size": str(PART)}
+
+
+def credentials(tus: Tus) -> dict[str, str]:
+    """What an operator's script sends with each request."""
+    return {"Cookie": tus.operator.cookies, "X-CSRFToken": tus.operator.csrf_token}
+
+
+# --- A line that breaks -----------------------------------------------------------------------------------------------
+
+
+class Line:
+    """The way to the web server, which breaks once after so many bytes. Who is on it hears that when it is mended."""
+
+    def __init__(self, url: str, breaks_after: int) -> None:
+        self._target = urlsplit(url)
+        self._left = breaks_after
+        self._broke, self._mended = threading.Event(), threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=16)
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def mend_when_broken(self, meanwhile: Callable[[], None]) -> None:
+        """Do something while it is broken."""
+        assert self._broke.wait(PATIENCE), "the line never broke"
+        meanwhile()
+        self._mended.set()
+
+    def close(self) -> None:
+        self._mended.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _listen(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=[client], daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, suppress(OSError):
+            server = socket.create_connection((str(self._target.hostname), int(self._target.port or 80)))
+            with server:
+                back = threading.Thread(target=forward, args=[server, client], daemon=True)
+                back.start()
+                self._send(client, server)
+                back.join()
+
+    def _send(self, client: socket.socket, server: socket.socket) -> None:
+        while data := client.recv(64 * 1024):
+            if not self._broke.is_set() and len(data) >= self._left:
+                server.sendall(data[: self._left])
+                self._broke.set()
+                self._mended.wait()
+                for end in (client, server):
+                    end.shutdown(socket.SHUT_RDWR)
+                return
+            self._left -= len(data)
+            server.sendall(data)
+        server.shutdown(socket.SHUT_WR)
+
+
+def forward(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(64 * 1024):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
+@contextmanager
+def line(stack: Stack) -> Iterator[Line]:
+    made = Line(stack.url, PART + 2 * MIB)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def is_cut(_: Stack) -> None:
+    """Nothing more happens than that the line breaks."""
+
+
+def is_killed(stack: Stack) -> None:
+    """The web server is, and started again. Not in a thread: a part ends with the thread that started it."""
+    stack.kill("web")
+    stack.start("web")
+
+
+EVENTS = pytest.mark.parametrize("happens", [is_cut, is_killed])
+Happens = Callable[[Stack], None]
+
+
+# --- tuspy ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tuspy(tus: Tus, file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """An uploader of the file; the client's own options may be given."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    with ExitStack() as opened:
+
+        def uploader(base: str = tus.stack.url, **options: Any) -> Any:
+            stream: IO[bytes] = opened.enter_context(file.open("rb"))
+            client = TusClient(f"{base}/files/", headers=credentials(tus))
+            return client.uploader(file_stream=stream, metadata=metadata(tus), **options)
+
+        yield uploader
+
+
+@pytest.mark.parametrize("options", [{}, {"chunk_size": 2 * MIB}, {"chunk_size": 4 * MIB, "upload_checksum": True}])
+def test_tuspy_sends_a_file(tus: Tus, tuspy: Callable[..., Any], options: dict[str, Any]) -> None:
+    uploader = tuspy(**options)
+    uploader.upload()
+    tus.assert_arrived(urlsplit(uploader.url).path, SIZE)
+
+
+def test_tuspy_stops_and_resumes_by_url(tus: Tus, tuspy: Callable[..., Any]) -> None:
+    first = tuspy(chunk_size=3 * MIB)
+    first.upload(stop_at=PART + MIB)
+    second = tuspy(url=first.url, chunk_size=3 * MIB)
+    assert second.offset == PART + MIB
+    second.upload()
+    tus.assert_arrived(urlsplit(second.url).path, SIZE)
+
+
+@EVENTS
+def test_tuspy_is_interrupted_and_resumes_by_url(tus: Tus, tuspy: Callable[..., Any], happens: Happens) -> None:
+    with line(tus.stack) as way, ThreadPoolExecutor(1) as pool:
+        uploader = tuspy(way.url)
+        sending = pool.submit(uploader.upload)
+        way.mend_when_broken(lambda: happens(tus.stack))
+        with pytest.raises((TusUploadFailed, TusCommunicationError)):
+            sending.result()
+        resumed = tuspy(way.url, url=uploader.url)
+        assert 0 < resumed.offset < SIZE
+        resume(resumed)
+    arrive_after_a_lost_message(tus, urlsplit(resumed.url).path)
+
+
+def resume(uploader: Any) -> None:
+    """The server may still be listening to the connection that was cut."""
+
+    def is_uploaded() -> bool:
+        with suppress(TusUploadFailed):
+            uploader.offset = uploader.get_offset()
+            uploader.upload()
+            return True
+        return False
+
+    wait_for("the rest sent", is_uploaded)
+
+
+@EVENTS
+def test_tuspy_goes_on_by_itself(tus: Tus, tuspy: Callable[..., Any], happens: Happens) -> None:
+    with line(tus.stack) as way, ThreadPoolExecutor(1) as pool:
+        uploader = tuspy(way.url, chunk_size=4 * MIB, retries=30, retry_delay=1)
+        sending = pool.submit(uploader.upload)
+        way.mend_when_broken(lambda: happens(tus.stack))
+        sending.result()
+    arrive_after_a_lost_message(tus, urlsplit(uploader.url).path)
+
+
+def arrive_after_a_lost_message(tus: Tus, path: str) -> None:
+    """A web server that is killed may take a message to the workers with it; the watchdog sends it again."""
+    tus.stack.let_time_pass(90)
+    tus.assert_arrived(path, SIZE)
+
+
+# --- tus-js-client ----------------------------------------------------------------------------------------------------
+
+
+class JsClient:
+    """One run of tus-js-client in a process of its own."""
+
+    def __init__(self, tus: Tus, file: Path, base: str, **task: object) -> None:
+        node = shutil.which("node") or str(Path(sys.executable).with_name("node"))
+        self._process = subprocess.Popen([node, str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdin is not None
+        with self._process.stdin as stdin:
+            known = {"endpoint": f"{base}/files/", "file": str(file), "size": SIZE}
+            json.dump({**known, "headers": credentials(tus), "metadata": metadata(tus), **task}, stdin)
+
+    def facts(self) -> Iterator[dict[str, Any]]:
+        assert self._process.stdout is not None
+        for told in self._process.stdout:
+            yield json.loads(told)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self.wait()
+
+    def wait(self) -> dict[str, Any]:
+        """All that it told, the latest of each kind."""
+        told: dict[str, Any] = {}
+        for fact in self.facts():
+            told |= fact
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        return told
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        {},
+        {"chunkSize": 2 * MIB},
+        {"whole": True},
+        {"whole": True, "chunkSize": 4 * MIB},
+        {"duringCreation": True, "chunkSize": 3 * MIB},
+    ],
+)
+def test_tus_js_client_sends_a_file(tus: Tus, file: Path, task: dict[str, object]) -> None:
+    told = JsClient(tus, file, tus.stack.url, **task).wait()
+    assert told.get("done"), told
+    tus.assert_arrived(urlsplit(told["url"]).path, SIZE)
+
+
+def test_tus_js_client_is_killed_and_resumes_by_url(tus: Tus, file: Path) -> None:
+    first = JsClient(tus, file, tus.stack.url, chunkSize=MIB)
+    told: dict[str, Any] = {}
+    for fact in first.facts():
+        told |= fact
+        if told.get("sent", 0) > PART:
+            break
+    first.kill()
+    assert 0 < tus.offset(urlsplit(told["url"]).path) < SIZE
+    again = JsClient(tus, file, tus.stack.url, uploadUrl=told["url"], retryDelays=[100] * 100).wait()
+    assert again.get("done"), again
+    tus.assert_arrived(urlsplit(told["url"]).path, SIZE)
+
+
+@EVENTS
+def test_tus_js_client_is_interrupted_and_resumes_by_url(tus: Tus, file: Path, happens: Happens) -> None:
+    with line(tus.stack) as way:
+        client = JsClient(tus, file, way.url)
+        way.mend_when_broken(lambda: happens(tus.stack))
+        told = client.wait()
+        assert told.get("error"), told
+        path = urlsplit(told["url"]).path
+        assert 0 < tus.offset(path) < SIZE
+        again = JsClient(tus, file, way.url, uploadUrl=told["url"], retryDelays=[100] * 100).wait()
+        assert again.get("done"), again
+    arrive_after_a_lost_message(tus, path)
+
+
+@EVENTS
+@pytest.mark.parametrize("whole", [False, True])
+def test_tus_js_client_goes_on_by_itself(tus: Tus, file: Path, happens: Happens, whole: bool) -> None:
+    with line(tus.stack) as way:
+        client = JsClient(tus, file, way.url, whole=whole, retryDelays=[500] * 100)
+        way.mend_when_broken(lambda: happens(tus.stack))
+        told = client.wait()
+        assert told.get("done"), told
+    arrive_after_a_lost_message(tus, urlsplit(told["url"]).path)
