@@ -10,6 +10,7 @@ import os
 import socket
 from pathlib import Path
 
+from django.core.exceptions import ImproperlyConfigured
 from environs import Env, validate
 from whitenoise.compress import Compressor
 
@@ -47,6 +48,17 @@ RECEIVE_SLOTS: int = env.int("RECEIVE_SLOTS", 40)
 """Bodies taken at a time; pages have the rest of the web server's threads to themselves."""
 METRICS_TOKEN: str = env.str("METRICS_TOKEN", "")
 """Who sends this as a bearer token may read /metrics from anywhere; without one only this machine may."""
+
+STORE_STALL_SECONDS: float = env.float("STORE_STALL_SECONDS", 60)
+"""Seconds without a byte, either way, until a request to a store is given up."""
+LEASE_SECONDS: float = env.float("LEASE_SECONDS", 120)
+"""How long work belongs to who took it without a sign of life; then another process takes it over."""
+if LEASE_SECONDS <= STORE_STALL_SECONDS:
+    raise ImproperlyConfigured("LEASE_SECONDS must be longer than STORE_STALL_SECONDS: else work that lives is lost.")
+LOST_MESSAGE_SECONDS: float = env.float("LOST_MESSAGE_SECONDS", 60)
+"""After how long a message on the queue counts as lost; a duplicate does no harm."""
+WATCH_SECONDS: float = env.float("WATCH_SECONDS", 10)
+"""Between two rounds of the watchdog."""
 
 DATABASES = {"default": env.dj_db_url("DATABASE_URL", f"sqlite:///{VAR_DIR / 'db.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
@@ -197,7 +209,11 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 30, "retry_on_timeout": True}
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BEAT_SCHEDULE = {
-    "watchdog": {"task": "uploads.tasks.watchdog", "schedule": 10.0, "options": {"expires": 20}},
+    "watchdog": {
+        "task": "uploads.tasks.watchdog",
+        "schedule": WATCH_SECONDS,
+        "options": {"expires": 2 * WATCH_SECONDS},
+    },
 }
 
 # --- Logs -------------------------------------------------------------------------------------------------------------

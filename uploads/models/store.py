@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
@@ -77,6 +78,7 @@ class Store(models.Model):
             signature=cast("Signature", self.signature),
             payload_signing=cast("PayloadSigning", self.payload_signing),
             ca_bundle=self.ca_bundle or None,
+            stall_timeout=settings.STORE_STALL_SECONDS,
         )
 
 

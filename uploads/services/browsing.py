@@ -90,7 +90,11 @@ def survey_upload(store: Store, bucket: str, key: str, upload_id: str) -> Survey
 
 
 def head_object(store: Store, bucket: str, key: str) -> ExistingObject:
-    """HEAD; a missing object or permission is an answer, any other error is raised."""
+    """HEAD; a missing object or permission is an answer, any other error is raised.
+
+    A refused HEAD has no body to say why. Of a bare 400, which stands for expired credentials among others, the reason
+    is heard by asking something else.
+    """
     try:
         return ExistingObject(client_for(store).head_object(bucket, key))
     except Refused as refusal:
@@ -98,6 +102,8 @@ def head_object(store: Store, bucket: str, key: str) -> ExistingObject:
             return ExistingObject(None)
         if refusal.reason is Reason.PERMISSION:
             return ExistingObject(None, refusal)
+        if refusal.code == "400":
+            client_for(store).list_multipart_uploads(bucket, max_uploads=1)
         raise
 
 

@@ -8,22 +8,26 @@ from collections import OrderedDict
 from uploads import metrics
 from uploads.models import Store
 from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.retry import DEFAULT_RETRIES, RetryPolicy
 from uploads.objectstore.types import StoreConfig
 
 MAX_CLIENTS = 32
 """Clients kept open; with more stores than this the one used longest ago is closed."""
 
+ONCE = RetryPolicy(attempts=1)
+"""For bytes: what failed is looked for before it is sent again, and no sender sleeps between two tries."""
+
 _lock = threading.Lock()
-_clients: OrderedDict[StoreConfig, ObjectStoreClient] = OrderedDict()
+_clients: OrderedDict[tuple[StoreConfig, RetryPolicy], ObjectStoreClient] = OrderedDict()
 
 
-def client_for(store: Store) -> ObjectStoreClient:
+def client_for(store: Store, retries: RetryPolicy = DEFAULT_RETRIES) -> ObjectStoreClient:
     """The client of a store. An edited store has another configuration, so it gets another client."""
-    config = store.config()
+    config = (store.config(), retries)
     with _lock:
         client = _clients.get(config)
         if client is None:
-            client = _clients[config] = ObjectStoreClient(config, observer=metrics.StoreObserver())
+            client = _clients[config] = ObjectStoreClient(config[0], retries=retries, observer=metrics.StoreObserver())
             while len(_clients) > MAX_CLIENTS:
                 _clients.popitem(last=False)
         _clients.move_to_end(config)

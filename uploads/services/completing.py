@@ -12,7 +12,7 @@ from uploads.objectstore.types import CompletedPart, SentBytes
 from uploads.services import leases
 from uploads.services.browsing import ExistingObject, head_object, provider_of
 from uploads.services.clients import client_for
-from uploads.services.failures import error_fields
+from uploads.services.failures import NO_ERROR, error_fields
 from uploads.services.sending import step_failed
 from uploads.services.sent import is_ours
 from uploads.services.transfers import fail_transfer, finish_transfer
@@ -38,7 +38,7 @@ def complete_transfer(transfer_id: uuid.UUID) -> None:
         _compare(crc64, facts.crc64 if facts else None)
     except NotOurs as error:
         # The object is there, and looking again would not make it another.
-        fail_transfer(transfer.pk, error_fields(error))
+        fail_transfer(transfer.pk, error_fields(error), token)
         return
     except ObjectStoreError as error:
         step_failed(transfer, token, error)
@@ -51,6 +51,7 @@ def complete_transfer(transfer_id: uuid.UUID) -> None:
         etag=etag,
         verified=facts is not None,
         crc64=f"{crc64.algorithm}:{as_hex(crc64.value)}",
+        **NO_ERROR,
     )
 
 
@@ -81,6 +82,7 @@ def _complete(transfer: Transfer) -> SentBytes:
         return SentBytes("")
     sent = transfer.parts.filter(state=PartState.SENT, store_upload=store_upload).order_by("number")
     parts = [CompletedPart(number, etag) for number, etag in sent.values_list("number", "etag")]
+    _check_whole(transfer, parts)
     crash.point("complete.asked")
     try:
         answer = client_for(transfer.store).complete_multipart_upload(
@@ -97,6 +99,17 @@ def _complete(transfer: Transfer) -> SentBytes:
     StoreUpload.objects.filter(pk=store_upload.pk).update(state=StoreUploadState.COMPLETED)
     crash.point("complete.written")
     return answer
+
+
+def _check_whole(transfer: Transfer, parts: list[CompletedPart]) -> None:
+    """Never complete a part of the file as if it were the whole."""
+    if len(parts) != transfer.part_count:
+        raise ObjectStoreError(
+            f"Of {transfer.part_count} parts {len(parts)} are in this upload: it is not completed. Discard this "
+            "transfer and send the file again.",
+            reason=Reason.REFUSED,
+            operation="CompleteMultipartUpload",
+        )
 
 
 def may_have_been_done(error: ObjectStoreError) -> bool:

@@ -7,17 +7,16 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from django.conf import settings
 from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 
 from uploads import metrics
-from uploads.models.transfer import WorkFields
-from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.models import OperationItem, Part, Transfer
+from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
+from uploads.services.failures import WORDS
 
 Row = TypeVar("Row", bound=Model)
-
-LEASE_SECONDS = 120.0
-"""Longer than the object store client's stall timeout: no lease runs out under a request that still lives."""
 
 MAX_TRIES = 8
 """Failed tries of work that something corrupts, before it rests as failed: more of the same would not help."""
@@ -30,6 +29,7 @@ CORRUPTED = frozenset({Reason.DIGEST_MISMATCH, Reason.NONSENSE})
 
 BACKOFF_BASE_SECONDS = 1.0
 BACKOFF_CAP_SECONDS = 60.0
+LONGEST_RETRY_AFTER_SECONDS = 300.0
 
 
 def in_seconds(seconds: float) -> datetime:
@@ -37,7 +37,8 @@ def in_seconds(seconds: float) -> datetime:
 
 
 def deadline() -> datetime:
-    return in_seconds(LEASE_SECONDS)
+    """Longer than the store may stall (settings see to that): no lease runs out under a request that still lives."""
+    return in_seconds(settings.LEASE_SECONDS)
 
 
 def free(now: datetime | None = None) -> Q:
@@ -57,19 +58,32 @@ def take(rows: QuerySet[Row], **changes: Any) -> uuid.UUID | None:
     return token if taken else None
 
 
-def tried_again(row: WorkFields, error: ObjectStoreError) -> dict[str, Any] | None:
+def tried_again(row: Transfer | Part | OperationItem, error: ObjectStoreError) -> dict[str, Any] | None:
     """What to write to a row whose work failed and is tried again later; None where it rests as failed."""
     tries, now = row.tries + 1, timezone.now()
     since = row.failing_since or now
     if error.reason in CORRUPTED:
+        # Tries that only waited, for a store that was away, say nothing of corruption.
+        tries = tries if _was_corrupted(row) else 1
         may_pass = tries < MAX_TRIES
     else:
-        may_pass = (error.retryable or error.reason in WAITS_FOR_SOMEBODY) and now - since < GIVE_UP
-    if not may_pass:
+        may_pass = error.retryable or error.reason in WAITS_FOR_SOMEBODY
+    if not may_pass or now - since >= GIVE_UP:
         return None
-    held = {**RELEASED, "not_before": in_seconds(backoff_seconds(tries))}
+    held = {**RELEASED, "not_before": in_seconds(max(backoff_seconds(tries), _asked_to_wait(error)))}
     metrics.work_tried_again(error)
     return {**held, "tries": tries, "failing_since": since}
+
+
+def _was_corrupted(row: Transfer | Part | OperationItem) -> bool:
+    """Whether the last failure that was written down is of that kind."""
+    return row.error_message.startswith(tuple(WORDS[reason] for reason in CORRUPTED))
+
+
+def _asked_to_wait(error: ObjectStoreError) -> float:
+    """Seconds of the store's Retry-After, within bounds."""
+    asked = error.retry_after if isinstance(error, Refused) else None
+    return min(asked or 0.0, LONGEST_RETRY_AFTER_SECONDS)
 
 
 SUCCEEDED: dict[str, Any] = {"tries": 0, "failing_since": None, "not_before": None}

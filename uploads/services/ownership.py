@@ -32,14 +32,14 @@ def owners(store: Store, bucket: str, upload_ids: Sequence[str]) -> dict[tuple[s
 
 
 def was_aborted_on_purpose(transfer: Transfer, store_upload: StoreUpload) -> bool:
-    """Whether an operator ordered the end of this upload here."""
+    """Whether an operator ordered the end of this upload here, and it has been reached or is being."""
     return OperationItem.objects.filter(
         operation__kind=OperationKind.ABORT,
         operation__store=transfer.store_id,
         operation__bucket=transfer.bucket,
         key=transfer.key,
         upload_id=store_upload.upload_id,
-        state=ItemState.DONE,
+        state__in=(ItemState.RUNNING, ItemState.DONE),
     ).exists()
 
 

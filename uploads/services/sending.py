@@ -17,7 +17,8 @@ from uploads.objectstore.checksums import as_hex
 from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Reason, Refused
 from uploads.objectstore.types import FileSlice, SentBytes
 from uploads.services import leases, room
-from uploads.services.clients import client_for
+from uploads.services.aborting import abort_until_gone
+from uploads.services.clients import ONCE, client_for
 from uploads.services.dispatch import dispatch
 from uploads.services.failures import NO_ERROR, error_fields
 from uploads.services.ownership import was_aborted_on_purpose
@@ -81,21 +82,41 @@ def open_store_upload(transfer_id: uuid.UUID) -> None:
         return
     except Cut:
         return
-    with transaction.atomic():
-        # Written down whether or not the lease still is ours: an upload nobody remembers is an orphan.
-        StoreUpload.objects.create(transfer=transfer, upload_id=upload_id)
-        Transfer.objects.filter(pk=transfer_id).update(create_sent_at=None)
-        rows = Transfer.objects.filter(pk=transfer_id, lease_token=token)
-        rows.update(**leases.RELEASED, **leases.SUCCEEDED, **NO_ERROR)
+    _opened(transfer, token, upload_id)
     crash.point("create.written")
     dispatch(transfer_id)
+
+
+def _opened(transfer: Transfer, token: uuid.UUID, upload_id: str) -> None:
+    """Write the upload down, whether or not the lease still is ours: one that nobody remembers is an orphan."""
+    with transaction.atomic():
+        rows = Transfer.objects.filter(pk=transfer.pk, lease_token=token)
+        is_ours = rows.update(create_sent_at=None, **leases.RELEASED, **leases.SUCCEEDED, **NO_ERROR)
+        state = StoreUploadState.OPEN if is_ours else StoreUploadState.SUSPECT
+        # Whoever took over may have found it already, as the twin of a lost answer.
+        row, is_new = StoreUpload.objects.get_or_create(
+            transfer=transfer, upload_id=upload_id, defaults={"state": state}
+        )
+    if not is_ours and is_new:
+        _drop_late_upload(transfer, row)
+
+
+def _drop_late_upload(transfer: Transfer, row: StoreUpload) -> None:
+    """An upload that came when another holder, or the transfer's end, had gone past us. No part was ever sent to it."""
+    try:
+        abort_until_gone(client_for(transfer.store), transfer.bucket, transfer.key, row.upload_id)
+    except ObjectStoreError as error:
+        log.warning("transfer %s: an upload that came too late could not be aborted: %s", transfer.pk, error)
+        return
+    StoreUpload.objects.filter(pk=row.pk).update(state=StoreUploadState.GONE)
 
 
 def _create(transfer: Transfer, token: uuid.UUID) -> str:
     """Ask for an upload, once what an earlier try may have left is settled. Raises ObjectStoreError, or Cut."""
     settle_unknown_create(transfer)
     # Before the act: should its answer be lost, or we die, the next try knows when to look from.
-    if not Transfer.objects.filter(pk=transfer.pk, lease_token=token).update(create_sent_at=timezone.now()):
+    rows = Transfer.objects.filter(pk=transfer.pk, lease_token=token)
+    if not rows.update(create_sent_at=timezone.now(), lease_until=leases.deadline()):
         raise Cut
     crash.point("create.asked")
     try:
@@ -119,7 +140,7 @@ def step_failed(transfer: Transfer, token: uuid.UUID, error: ObjectStoreError) -
     log.warning("transfer %s: %s", transfer.pk, error)
     held = leases.tried_again(transfer, error)
     if held is None:
-        fail_transfer(transfer.pk, error_fields(error))
+        fail_transfer(transfer.pk, error_fields(error), token)
         return
     Transfer.objects.filter(pk=transfer.pk, lease_token=token).update(**held, **error_fields(error))
     _dispatch_when_due(transfer, held["not_before"])
@@ -177,7 +198,7 @@ def _look(part: Part, store_upload: StoreUpload | None, error: ObjectStoreError)
 
 def _send(part: Part, store_upload: StoreUpload | None, heartbeat: Heartbeat) -> SentBytes:
     transfer = part.transfer
-    client = client_for(transfer.store)
+    client = client_for(transfer.store, ONCE)
     body = FileSlice(part.staged_path, 0, part.size)
     if transfer.by_put_object:
         answer = client.put_object(
@@ -201,22 +222,35 @@ def _send(part: Part, store_upload: StoreUpload | None, heartbeat: Heartbeat) ->
 
 def _part_sent(part: Part, store_upload: StoreUpload | None, token: uuid.UUID, answer: SentBytes) -> None:
     """Only the holder of the lease marks the part sent; its staged bytes go once that is written down."""
-    sent = Part.objects.filter(pk=part.pk, lease_token=token, state=PartState.SENDING).update(
-        state=PartState.SENT,
-        etag=answer.etag,
-        crc64=as_hex(answer.crc64),
-        store_upload=store_upload,
-        moved=part.size,
-        sent_at=timezone.now(),
-        **leases.RELEASED,
-        **leases.SUCCEEDED,
-        **NO_ERROR,
-    )
+    with transaction.atomic():
+        if not _is_open(store_upload):
+            # It vanished meanwhile, and the part with it: another upload needs these bytes.
+            _release(part, token)
+            return
+        sent = Part.objects.filter(pk=part.pk, lease_token=token, state=PartState.SENDING).update(
+            state=PartState.SENT,
+            etag=answer.etag,
+            crc64=as_hex(answer.crc64),
+            store_upload=store_upload,
+            moved=part.size,
+            sent_at=timezone.now(),
+            **leases.RELEASED,
+            **leases.SUCCEEDED,
+            **NO_ERROR,
+        )
     if sent:
         metrics.part_sent(part.size)
         log.info("transfer %s part %s: sent", part.transfer_id, part.number, extra={"request_id": answer.request_id})
         crash.point("part.written")
         room.release(part)
+
+
+def _is_open(store_upload: StoreUpload | None) -> bool:
+    """Whether parts may still be counted to it; locked, so that it vanishes before or after. None: by PutObject."""
+    if store_upload is None:
+        return True
+    rows = StoreUpload.objects.select_for_update().filter(pk=store_upload.pk, state=StoreUploadState.OPEN)
+    return rows.first() is not None
 
 
 def _release(part: Part, token: uuid.UUID) -> None:

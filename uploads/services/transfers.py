@@ -281,10 +281,15 @@ def can_retry(transfer: Transfer) -> bool:
     return not transfer.parts.filter(state=PartState.SENT).exists()
 
 
-def fail_transfer(transfer_id: uuid.UUID, error: dict[str, str]) -> None:
-    """Rest, with the reason; staged bytes stay until the transfer is retried or discarded."""
+def fail_transfer(transfer_id: uuid.UUID, error: dict[str, str], token: uuid.UUID | None = None) -> None:
+    """Rest, with the reason; staged bytes stay until the transfer is retried or discarded.
+
+    With a `token` only its holder decides: who lost the lease of a step does not fail what another one is doing.
+    """
     with transaction.atomic():
         rows = Transfer.objects.filter(pk=transfer_id, phase__in=LIVE_PHASES)
+        if token is not None:
+            rows = rows.filter(lease_token=token)
         # One that is being cancelled does not fail: the store misses what our own abort took from it.
         if rows.exclude(wanted=Want.CANCEL).update(
             phase=Phase.FAILED, finished_at=timezone.now(), **leases.RELEASED, **error

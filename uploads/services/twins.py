@@ -26,6 +26,9 @@ from uploads.states import StoreUploadState
 
 log = logging.getLogger(__name__)
 
+REQUEST_LASTS = timedelta(minutes=5)
+"""A Create that was sent has reached the store by then, or never will: what was initiated later is another's."""
+
 SLACK = timedelta(seconds=5)
 """Between the store's clock as it tells it, to the second, and the one it stamps uploads with."""
 
@@ -45,6 +48,7 @@ def settle_unknown_create(transfer: Transfer) -> None:
         if error.reason not in CANNOT_LOOK:
             raise
         log.warning("transfer %s: a lost Create cannot be looked for: %s", transfer.pk, error)
+        audit.record_transfer(None, "possible-orphan", transfer, not_looked=error.message)
         candidates = []
     if len(candidates) == 1:
         upload_id = candidates[0].upload_id
@@ -58,10 +62,11 @@ def settle_unknown_create(transfer: Transfer) -> None:
 def _candidates(client: ObjectStoreClient, transfer: Transfer) -> list[MultipartUpload]:
     """Uploads that may be ours: nobody else's as far as we know, of that key and that time, and without parts."""
     assert transfer.create_sent_at is not None
-    first = transfer.create_sent_at + client.clock_offset - SLACK
-    last = timezone.now() + client.clock_offset + SLACK
     pages = islice(client.iter_multipart_uploads(transfer.bucket, prefix=transfer.key), MAX_PAGES)
     listed = [upload for page in pages for upload in page.uploads if upload.key == transfer.key]
+    # Only now has the store told its time.
+    first = transfer.create_sent_at + client.clock_offset - SLACK
+    last = min(timezone.now(), transfer.create_sent_at + REQUEST_LASTS) + client.clock_offset + SLACK
     known = set(
         StoreUpload.objects.filter(upload_id__in=[upload.upload_id for upload in listed]).values_list(
             "upload_id", flat=True

@@ -18,9 +18,6 @@ from uploads.services.operations import dispatch_operation
 from uploads.services.receiving import abandon
 from uploads.states import FINAL_PHASES, ItemState, PartState, Phase, Want
 
-LOST_MESSAGE = timedelta(seconds=60)
-"""A message this old may be lost; what it asked for is enqueued again, and a duplicate does no harm."""
-
 SILENT_BROWSER = timedelta(minutes=15)
 """A form upload of which no byte has come for so long has lost its browser or its web server."""
 
@@ -46,9 +43,14 @@ def _return_expired_leases() -> None:
     metrics.leases_taken_over("transfer", transfers.update(**leases.RELEASED))
 
 
+def _lost_message() -> timedelta:
+    """A message this old may be lost; what it asked for is enqueued again, and a duplicate does no harm."""
+    return timedelta(seconds=settings.LOST_MESSAGE_SECONDS)
+
+
 def _forget_lost_messages() -> None:
     # What Redis has lost, it has lost all at once: none of it is waited for.
-    old = timezone.now() - (timedelta(0) if broker.was_emptied() else LOST_MESSAGE)
+    old = timezone.now() - (timedelta(0) if broker.was_emptied() else _lost_message())
     Part.objects.filter(state=PartState.STAGED, queued_at__lt=old).update(queued_at=None)
     OperationItem.objects.filter(state=ItemState.ORDERED, queued_at__lt=old).update(queued_at=None)
     Transfer.objects.filter(leases.free(), queued_at__lt=old).exclude(phase__in=FINAL_PHASES).update(queued_at=None)
@@ -76,7 +78,7 @@ def _arriving(*more: Phase) -> QuerySet[Transfer]:
 
 def _release_sent_parts() -> None:
     """Parts of this node whose sender died between writing down that they are sent and dropping their bytes."""
-    old = timezone.now() - LOST_MESSAGE
+    old = timezone.now() - _lost_message()
     left = Part.objects.filter(state=PartState.SENT, held__gt=0, sent_at__lt=old, transfer__node=settings.NODE_NAME)
     for part in left.select_related("transfer"):
         room.release(part)
