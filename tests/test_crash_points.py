@@ -1,0 +1,77 @@
+"""Every effect outside the database is followed by a point where a test can have the process die; each is tried."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.system.test_crash_points import TRIED
+
+SERVICES = Path(__file__).parent.parent / "uploads" / "services"
+
+EFFECTS = frozenset(
+    {
+        # in the store
+        "create_multipart_upload",
+        "upload_part",
+        "put_object",
+        "complete_multipart_upload",
+        "abort_multipart_upload",
+        "abort_until_gone",
+        # on the disk
+        "remove_part",
+        "mark_unverified",
+        "mark_verified",
+        "finish_transfer",
+    }
+)
+"""Calls whose effect stays when the process dies after them."""
+
+ALLOWED = {
+    "aborting._abort": "repeated until nothing is left: what follows it is another look",
+    "cancelling.cancel_transfer": "nothing follows the end",
+    "completing.complete_transfer": "nothing follows the end",
+    "receiving._take_up": "cutting files back again changes nothing",
+    "receiving._drop_unchecked": "the next writer does the same again",
+    "reconciling._abort": "the next run finds the same again",
+    "room._give_up": "the next one who needs room does the same again",
+}
+"""Functions with an effect and no point, and why nothing can be lost there."""
+
+
+def functions() -> Iterator[tuple[str, ast.FunctionDef]]:
+    for path in sorted(SERVICES.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                yield f"{path.stem}.{node.name}", node
+
+
+def called(node: ast.AST) -> Iterator[ast.Call]:
+    return (each for each in ast.walk(node) if isinstance(each, ast.Call))
+
+
+def name_of(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def points_in(node: ast.AST) -> Iterator[str]:
+    for call in called(node):
+        if ast.unparse(call.func) == "crash.point":
+            assert isinstance(call.args[0], ast.Constant), "a point's name is written out"
+            yield str(call.args[0].value)
+
+
+def test_every_effect_has_a_point() -> None:
+    without = {
+        name
+        for name, node in functions()
+        if {name_of(call) for call in called(node)} & EFFECTS and not [*points_in(node)]
+    }
+    assert without == set(ALLOWED), "an effect without a crash point, or one that needs no exception any more"
+
+
+def test_every_point_has_a_name_of_its_own_and_is_tried() -> None:
+    points = [point for _, node in functions() for point in points_in(node)]
+    assert sorted(points) == sorted(set(points))
+    assert set(points) == set(TRIED)
