@@ -19,7 +19,7 @@ import pytest
 from tests.system import stack as stacks
 from tests.system.sending import SlowForm
 from tests.system.stack import MIB, Operator, Stack, wait_for
-from tests.system.tus import PART, Answer, OpenPatch, Tus, content, transfer_id
+from tests.system.tus import PART, Answer, OpenPatch, Tus, checksum_header, content, content_digest, transfer_id
 
 SMALL = 10_000
 HUGE = 1024 * MIB
@@ -306,8 +306,9 @@ def test_a_reset_keeps_every_byte_that_came(tus: Tus) -> None:
 
 
 def test_a_web_server_killed_at_any_moment_loses_nothing_that_it_told_of(tus: Tus) -> None:
+    """Nor the digest of the file, which was promised and must be right in the end."""
     stack, moments, size = tus.stack, random.Random(SEED), 6 * PART
-    path = tus.begin(size)
+    path = tus.begin(size, sha256=content_digest(size))
     for _ in range(4):
         offset = tus.offset(path)
         told = send_and_kill(tus, path, offset, moments.randrange(1, PART * 3 // 2), size)
@@ -327,6 +328,22 @@ def send_and_kill(tus: Tus, path: str, offset: int, count: int, size: int) -> in
         tus.stack.kill("web")
     assert offset <= told <= end
     return told
+
+
+def test_a_web_server_killed_before_a_sum_was_seen_keeps_nothing_of_that_body(tus: Tus) -> None:
+    size = 3 * PART
+    path = tus.begin(size)
+    tus.patch(path, 0, content(0, SMALL))
+    body = content(SMALL, size)
+    with tus.open_patch(path, SMALL, len(body), Upload_Checksum=checksum_header("sha256", body)) as sending:
+        sending.send(body[: PART + SMALL])
+        wait_for("a whole part here", lambda: staged_bytes(tus.stack.staging / transfer_id(path)) > PART)
+        tus.stack.kill("web")
+    tus.stack.start("web")
+    assert tus.offset(path) == SMALL
+    assert tus.stack.uploads_in(tus.bucket) == []
+    assert tus.patch(path, SMALL, body, Upload_Checksum=checksum_header("sha256", body)).status == 204
+    tus.assert_arrived(path, size)
 
 
 def test_a_web_server_told_to_stop_keeps_what_came(tus: Tus) -> None:
