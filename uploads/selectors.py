@@ -15,7 +15,7 @@ from django.utils import timezone
 from uploads import access
 from uploads.access import AnyUser
 from uploads.models import AuditEntry, Operation, OperationItem, Part, Store, StoreUpload, Transfer
-from uploads.states import ACTIVE_ITEM_STATES, LIVE_PHASES, ItemState, PartState, Phase, Want
+from uploads.states import ACTIVE_ITEM_STATES, LIVE_PHASES, ItemState, PartState, Phase, StoreUploadState, Want
 
 RATE_WINDOW = timedelta(seconds=30)
 """Rates are averages over what moved in this time."""
@@ -63,11 +63,12 @@ class OperationProgress:
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Something that failed and rests until somebody looks."""
+    """Something that rests until somebody looks: it failed, or an upload in the store may be ours and nobody knows."""
 
     transfer: Transfer | None = None
     operation: Operation | None = None
     failed_items: int = 0
+    suspect: StoreUpload | None = None
 
 
 def progress_of(transfers: Sequence[Transfer]) -> dict[uuid.UUID, TransferProgress]:
@@ -248,14 +249,36 @@ def ending_operation(user: AnyUser, store: Store, bucket: str, key: str, upload_
     return access.visible_operations(user).filter(store=store, bucket=bucket, items__in=ended).first()
 
 
+def possible_orphans(user: AnyUser) -> QuerySet[StoreUpload]:
+    """Uploads in stores that a transfer may have begun whose answer was lost: for somebody to judge."""
+    stores, transfers = access.visible_stores(user), access.visible_transfers(user)
+    rows = StoreUpload.objects.filter(
+        state=StoreUploadState.SUSPECT, transfer__in=transfers, transfer__store__in=stores
+    )
+    return rows.select_related("transfer__store")
+
+
+def suspected_beginners(store: Store, bucket: str, key: str, upload_id: str) -> list[Transfer]:
+    """The transfers that may have begun this upload."""
+    rows = StoreUpload.objects.filter(
+        state=StoreUploadState.SUSPECT,
+        upload_id=upload_id,
+        transfer__store=store,
+        transfer__bucket=bucket,
+        transfer__key=key,
+    )
+    return [row.transfer for row in rows.select_related("transfer")]
+
+
 def attention(user: AnyUser, limit: int = 20) -> list[Attention]:
-    """Failed transfers that rest, then operations that failed lately; newest first."""
+    """Failed transfers that rest, then possible orphans, then operations that failed lately; newest first."""
     transfers = access.visible_transfers(user).filter(phase=Phase.FAILED).exclude(wanted=Want.CANCEL)[:limit]
     since = timezone.now() - ATTENTION_WINDOW
     failed = Count("items", filter=Q(items__state=ItemState.FAILED, items__finished_at__gte=since))
     operations = access.visible_operations(user).annotate(failed_items=failed).filter(failed_items__gt=0)[:limit]
     return [
         *(Attention(transfer=transfer) for transfer in transfers),
+        *(Attention(suspect=suspect) for suspect in possible_orphans(user)[:limit]),
         *(Attention(operation=operation, failed_items=operation.failed_items) for operation in operations),
     ]
 

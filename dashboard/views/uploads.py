@@ -34,6 +34,7 @@ from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.types import MAX_PAGE, MultipartUpload, PartsPage, UploadsPage
 from uploads.services import browsing, ownership
 from uploads.services.browsing import UploadsQuery
+from uploads.services.operations import settle_suspects
 from uploads.services.preflight import UploadName, is_recent
 from uploads.survey import Survey, survey
 
@@ -237,6 +238,8 @@ def facts(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
         surveyed = browsing.survey_upload(found, bucket, name.key, name.upload_id)
         context = {"survey": surveyed, "recent": is_recent(surveyed)}
     except ObjectStoreError as error:
+        if browsing.is_gone(error):
+            settle_suspects(found, bucket, name)
         context = {"gone": browsing.is_gone(error), "explained": explain(error)}
     return render(request, "uploads/facts.html", context)
 
@@ -263,6 +266,7 @@ def detail(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     except ObjectStoreError as error:
         if not browsing.is_gone(error):
             raise
+        settle_suspects(found, bucket, name)
         return gone(request, links, name, error=error)
     if jsonapi.wants_json(request):
         return JsonResponse(_detail_json(bucket, name, page, max_parts, marker))
@@ -274,6 +278,7 @@ def detail(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
         "next_url": _next_parts(links, name, page, max_parts, marker),
     }
     context |= _summary(found, links, name, page, marker, wanted=query.text("survey") == "1")
+    context["suspected"] = _suspected(request.user, found, bucket, name)
     return render(request, "uploads/detail.html", context)
 
 
@@ -307,6 +312,13 @@ def upload_context(user: AnyUser, store: Store, links: BucketLinks, name: Upload
         "transfer": owner,
         "transfer_visible": owner is not None and access.visible_transfers(user).filter(pk=owner.pk).exists(),
     }
+
+
+def _suspected(user: AnyUser, store: Store, bucket: str, name: UploadName) -> list[tuple[Transfer, bool]]:
+    """The transfers that may have begun this upload, each with whether the user may open it."""
+    suspected = selectors.suspected_beginners(store, bucket, name.key, name.upload_id)
+    visible = set(access.visible_transfers(user).filter(pk__in=[each.pk for each in suspected]))
+    return [(each, each in visible) for each in suspected]
 
 
 def survey_context(surveyed: Survey, store: Store) -> dict[str, Any]:

@@ -10,19 +10,26 @@ from django.db import transaction
 from django.utils import timezone
 
 from uploads import audit
-from uploads.models import Operation, OperationItem, Store
+from uploads.models import Operation, OperationItem, Store, StoreUpload
 from uploads.models.operation import active_key
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.services import leases
 from uploads.services.ownership import OwnedByTransfer, owners
 from uploads.services.preflight import UploadName, active_operation
 from uploads.services.queue import enqueue_on_commit
-from uploads.states import ItemState, OperationKind
+from uploads.states import ItemState, OperationKind, StoreUploadState
 
 WINDOW = 8
 """Uploads of one operation that are enqueued or under way at a time, so that a page of 1,000 starves nobody."""
 
-__all__ = ["OwnedByTransfer", "UploadName", "dispatch_operation", "order_abort", "order_complete"]
+__all__ = [
+    "OwnedByTransfer",
+    "UploadName",
+    "dispatch_operation",
+    "order_abort",
+    "order_complete",
+    "settle_suspects",
+]
 
 
 def order_abort(actor: User, store: Store, bucket: str, uploads: Sequence[UploadName]) -> Operation:
@@ -122,8 +129,21 @@ def end_item(item: OperationItem, token: uuid.UUID, state: ItemState, **changes:
         ended = {**leases.RELEASED, **changes, "state": state, "active_key": None, "finished_at": timezone.now()}
         if not rows.update(**ended):
             return
+        if state is ItemState.DONE:
+            settle_suspects(item.operation.store, item.operation.bucket, UploadName(item.key, item.upload_id))
         audit.record_item(item.operation.actor, state.value, item.operation, item, **changes)
     dispatch_operation(item.operation_id)
+
+
+def settle_suspects(store: Store, bucket: str, upload: UploadName) -> None:
+    """An upload is in the store no more: whoever may have begun it, nobody has to judge it any longer."""
+    StoreUpload.objects.filter(
+        state=StoreUploadState.SUSPECT,
+        upload_id=upload.upload_id,
+        transfer__store=store,
+        transfer__bucket=bucket,
+        transfer__key=upload.key,
+    ).update(state=StoreUploadState.GONE)
 
 
 def hold_item_back(item: OperationItem, token: uuid.UUID, error: ObjectStoreError, fields: dict[str, str]) -> bool:
