@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
@@ -146,9 +146,17 @@ def _create(request: HttpRequest, user: User) -> HttpResponse:
         except TusError as error:
             log.info("transfer %s: bytes that came with its creation: %s", transfer.pk, error)
             if error.status not in (423, 503):
+                _unmake(user, transfer, error)
                 raise
     response = HttpResponse(status=201, headers={"Location": reverse("file", args=[transfer.pk])})
     return _with_progress(response, transfer, offset)
+
+
+def _unmake(user: User, transfer: Transfer, error: TusError) -> None:
+    """Its sender never hears its address, and the key would be busy for a day. A fingerprint finds it again."""
+    if not transfer.fingerprint:
+        with suppress(StepRefused):
+            order_cancel(user, transfer, reason=error.message)
 
 
 # --- One upload -------------------------------------------------------------------------------------------------------

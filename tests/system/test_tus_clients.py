@@ -303,3 +303,13 @@ def test_tus_js_client_goes_on_by_itself(tus: Tus, file: Path, happens: Happens,
         told = client.wait()
         assert told.get("done"), told
     arrive_after_a_lost_message(tus, urlsplit(told["url"]).path)
+
+
+def test_tus_js_client_is_cut_off_while_it_creates(tus: Tus, file: Path) -> None:
+    """It never heard the upload's address, and begins another."""
+    with line(tus.stack) as way:
+        client = JsClient(tus, file, way.url, duringCreation=True, retryDelays=[500] * 100)
+        way.mend_when_broken(lambda: is_cut(tus.stack))
+        told = client.wait()
+        assert told.get("done"), told
+    tus.assert_arrived(urlsplit(told["url"]).path, SIZE)

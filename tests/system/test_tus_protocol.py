@@ -140,6 +140,37 @@ def test_creation_with_more_than_was_announced_is_refused(tus: Tus) -> None:
     assert "Contents" not in tus.stack.s3.list_objects_v2(Bucket=tus.bucket)
 
 
+def test_a_creation_that_came_to_nothing_leaves_its_key_free(tus: Tus) -> None:
+    """Nobody was told its address: who tries again would find the key busy."""
+    wrong = {"Upload_Checksum": checksum_header("sha1", b"")}
+    assert tus.create_with(wrong, SMALL, content(0, SMALL), key="file").status == 460
+    assert tus.create(SMALL, content(0, SMALL + 1)).status == 413
+    with tus.open_creation(SMALL) as sending:
+        sending.send(content(0, 100))
+        wait_for("the upload", lambda: transfers_to(tus) == 3)
+    made: list[Answer] = []
+
+    def is_made() -> bool:
+        made.append(tus.create(SMALL, content(0, SMALL)))
+        return made[-1].status == 201
+
+    wait_for("the key free", is_made)
+    assert made[-1].offset == SMALL
+    tus.assert_arrived(made[-1].headers["location"], SMALL)
+
+
+def test_a_creation_that_was_cut_is_found_by_its_fingerprint(tus: Tus) -> None:
+    with tus.open_creation(SMALL, fingerprint="this file") as sending:
+        sending.send(content(0, 100))
+        wait_for("the upload", lambda: transfers_to(tus) == 1)
+    found = tus.create(SMALL, fingerprint="this file")
+    assert found.status == 201
+    path = found.headers["location"]
+    wait_for("its bytes", lambda: tus.offset(path) == 100)
+    tus.send_rest(path, SMALL)
+    tus.assert_arrived(path, SMALL)
+
+
 def test_creation_with_bytes_of_another_type_is_refused(tus: Tus) -> None:
     answer = tus.create_with({"Content_Type": "text/plain"}, SMALL, content(0, SMALL), key="file")
     assert_refused(answer, 415, "WrongContentType")

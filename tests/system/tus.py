@@ -161,12 +161,20 @@ class Tus:
         self, headers: Mapping[str, str | None], size: int, body: bytes | None = None, /, **metadata: object
     ) -> Answer:
         """POST with headers of one's own besides."""
-        known: dict[str, object] = {"store": self.stack.store, "bucket": self.bucket, "part_size": PART, **metadata}
-        fields = {name.replace("_", "-"): value for name, value in known.items() if value is not None}
-        sent: dict[str, str | None] = {"Upload_Length": str(size), "Upload_Metadata": metadata_header(fields)}
+        sent = self._creating(size, metadata)
         if body is not None:
             sent["Content_Type"] = OFFSET_STREAM
         return self.request("POST", "/files/", body, **{**sent, **headers})
+
+    def open_creation(self, size: int, **metadata: object) -> OpenPatch:
+        """A POST that announces all of the file, and has sent nothing of it."""
+        sent = self._creating(size, {"key": "file", **metadata})
+        return self.open("POST", "/files/", Content_Length=str(size), Content_Type=OFFSET_STREAM, **sent)
+
+    def _creating(self, size: int, metadata: Mapping[str, object]) -> dict[str, str | None]:
+        known: dict[str, object] = {"store": self.stack.store, "bucket": self.bucket, "part_size": PART, **metadata}
+        fields = {name.replace("_", "-"): value for name, value in known.items() if value is not None}
+        return {"Upload_Length": str(size), "Upload_Metadata": metadata_header(fields)}
 
     def begin(self, size: int, **metadata: object) -> str:
         """The path of a new upload."""
