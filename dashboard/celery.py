@@ -8,8 +8,9 @@ from typing import Any
 
 from celery import Celery, bootsteps
 from celery.app.amqp import AMQP
-from celery.signals import setup_logging
+from celery.signals import celeryd_init, setup_logging
 from kombu import Connection
+from kombu.transport import redis as transport
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
 
@@ -25,6 +26,19 @@ class _SoonBack(Connection):
 
 class _Amqp(AMQP):
     Connection = _SoonBack
+
+
+class _Forgetful(transport.QoS):
+    """Hands messages back when a connection closes; where Redis is away that fails, which must not end the worker."""
+
+    def restore_unacked_once(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().restore_unacked_once(*args, **kwargs)
+        except Exception as error:
+            logging.getLogger(__name__).warning("messages are left to the watchdog: %s", error)
+
+
+transport.Channel.QoS = _Forgetful
 
 
 class Heartbeat(bootsteps.StartStopStep):
@@ -51,12 +65,14 @@ class Heartbeat(bootsteps.StartStopStep):
     shutdown = stop
 
 
+@celeryd_init.connect
 @setup_logging.connect
 def _set_up_logging(**_: Any) -> None:
     """As Django's settings say, in workers and beat too: with a receiver Celery leaves it alone."""
     from django.conf import settings
 
     logging.config.dictConfig(settings.LOGGING)
+    logging.captureWarnings(True)
 
 
 app = Celery("partway", amqp=_Amqp)
