@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import logging.config
 import os
+import signal
+import threading
+from contextlib import suppress
 from typing import Any
 
+import psutil
 from celery import Celery, bootsteps
 from celery.app.amqp import AMQP
-from celery.signals import celeryd_init, setup_logging
+from celery.signals import celeryd_init, setup_logging, worker_process_init, worker_shutting_down
 from kombu import Connection
 from kombu.transport import redis as transport
+from redis import ConnectionError
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
 
@@ -28,17 +33,20 @@ class _Amqp(AMQP):
     Connection = _SoonBack
 
 
-class _Forgetful(transport.QoS):
-    """Hands messages back when a connection closes; where Redis is away that fails, which must not end the worker."""
+class _Channel(transport.Channel):
+    """Says that its connection is closed in the words of Redis, which Celery takes for what it is.
 
-    def restore_unacked_once(self, *args: Any, **kwargs: Any) -> None:
-        try:
-            super().restore_unacked_once(*args, **kwargs)
-        except Exception as error:
-            logging.getLogger(__name__).warning("messages are left to the watchdog: %s", error)
+    Work that ends when Redis has gone, or gone and come back, is acknowledged over a connection that is closed. That
+    raised AttributeError and ended the worker.
+    """
+
+    def _connparams(self, *args: Any, **kwargs: Any) -> Any:
+        if self.connection is None or self.connection.client is None:
+            raise ConnectionError("the connection to the queue is closed")
+        return super()._connparams(*args, **kwargs)
 
 
-transport.Channel.QoS = _Forgetful
+transport.Transport.Channel = _Channel
 
 
 class Heartbeat(bootsteps.StartStopStep):
@@ -73,6 +81,32 @@ def _set_up_logging(**_: Any) -> None:
 
     logging.config.dictConfig(settings.LOGGING)
     logging.captureWarnings(True)
+
+
+HAND_BACK_SECONDS = 12
+"""How long parts on their way may go on once the worker was told to stop; then they are handed back."""
+
+
+@worker_process_init.connect
+def _listen_for_hand_back(**_: Any) -> None:
+    """In each process of the pool; soft limits have SIGUSR1."""
+    from uploads.services.sending import hand_back
+
+    signal.signal(signal.SIGUSR2, lambda _number, _frame: hand_back())
+
+
+@worker_shutting_down.connect
+def _hand_back_later(**_: Any) -> None:
+    timer = threading.Timer(HAND_BACK_SECONDS, _tell_children, args=[os.getpid()])
+    timer.daemon = True
+    timer.start()
+
+
+def _tell_children(worker: int) -> None:
+    """The pool's processes are the worker's only children."""
+    for child in psutil.Process(worker).children():
+        with suppress(psutil.NoSuchProcess):
+            child.send_signal(signal.SIGUSR2)
 
 
 app = Celery("partway", amqp=_Amqp)

@@ -217,6 +217,18 @@ def test_sender_told_to_stop_finishes_what_it_sends_and_loses_nothing(
     assert_arrived(stack, bucket, 6 * PART)
 
 
+def test_sender_told_to_stop_hands_back_what_it_cannot_finish(
+    stack: Stack, operator: Operator, bucket: str, half_sent: str
+) -> None:
+    """The store is frozen: a part on its way would not end. It waits again before its lease has run out."""
+    stack.stop("sender")
+    assert parts_on_their_way(stack, half_sent) == 0
+    stack.thaw("store-proxy")
+    stack.start("sender")
+    operator.wait_for_state(half_sent, "done")
+    assert_arrived(stack, bucket, 6 * PART)
+
+
 def test_worker_killed_loses_nothing(stack: Stack, operator: Operator, bucket: str, half_sent: str) -> None:
     stack.kill("worker")
     stack.thaw("store-proxy")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from django.db import transaction
@@ -38,7 +40,27 @@ HEARTBEAT_SECONDS = 1.0
 
 
 class Cut(Exception):
-    """The part on its way is no longer wanted, or is no longer ours."""
+    """The part on its way is no longer wanted, no longer ours, or our process has to stop."""
+
+
+_on_its_way = False
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Here, and only here, `hand_back` may cut in: a part that was cut is simply sent again."""
+    global _on_its_way  # noqa: PLW0603 - one process sends one part at a time, and a signal has no other way to know
+    _on_its_way = True
+    try:
+        yield
+    finally:
+        _on_its_way = False
+
+
+def hand_back() -> None:
+    """Called from a signal handler when the process has to stop: give up the part on its way, if there is one."""
+    if _on_its_way:
+        raise Cut
 
 
 class Heartbeat:
@@ -171,7 +193,8 @@ def send_part(part_id: int) -> None:
     upload_id = store_upload.upload_id if store_upload else ""
     logs.note(transfer=part.transfer_id, part=part.number, upload_id=upload_id)
     try:
-        answer = _send(part, store_upload, Heartbeat(part, token))
+        with _interruptible():
+            answer = _send(part, store_upload, Heartbeat(part, token))
     except Cut:
         _release(part, token)
     except ObjectStoreError as error:
