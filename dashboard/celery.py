@@ -43,7 +43,7 @@ class _Channel(transport.Channel):
     def _connparams(self, *args: Any, **kwargs: Any) -> Any:
         if self.connection is None or self.connection.client is None:
             raise ConnectionError("the connection to the queue is closed")
-        return super()._connparams(*args, **kwargs)
+        return super()._connparams(*args, **kwargs)  # type: ignore[misc]  # the stubs lack it
 
 
 transport.Transport.Channel = _Channel

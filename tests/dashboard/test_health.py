@@ -1,17 +1,24 @@
-"""The probes, what they say to strangers, and the banner that says that the queue is away."""
+"""The probes, the banner that says that the queue is away, publishing without a queue, and records of logs."""
 
 from __future__ import annotations
 
+import json
+import logging
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 from pytest_django import Settings
 
-from uploads.models import OperationItem, Part, Transfer
+from tests.dashboard.transfers import make_transfer
+from uploads import logs
+from uploads.models import OperationItem, Part, Store, Transfer
 from uploads.services import broker, health, queue
 from uploads.services.health import Look, Remembered
 
@@ -195,3 +202,44 @@ def test_every_task_with_rows_is_known() -> None:
     assert {model.__name__ for model in queue.QUEUED.values()} == {"Part", "OperationItem", "Transfer"}
     for model in (Part, OperationItem, Transfer):
         assert model._meta.get_field("queued_at")
+
+
+def test_what_was_not_enqueued_is_marked_so(no_queue: list[str], operator: User) -> None:
+    store = Store.objects.create(name="s", endpoint_url="http://127.0.0.1:1", access_key="a", secret_key="b")
+    now = timezone.now()
+    transfer = make_transfer(operator, store, staged=2, queued_at=now)
+    Part.objects.update(queued_at=now)
+    first, second = Part.objects.order_by("number")
+    queue._send("send_part", [str(first.pk)], transfer.parts_queue, 0)
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.queued_at, second.queued_at) == (None, now)
+    queue._send("open_store_upload", [str(transfer.pk)], transfer.steps_queue, 0)
+    transfer.refresh_from_db()
+    assert transfer.queued_at is None
+
+
+# --- Logs -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_record_carries_what_was_noted_and_nothing_else() -> None:
+    record = logging.makeLogRecord({"name": "n", "levelname": "INFO", "msg": "two\nlines", "part": 7, "password": "x"})
+    with logs.about(transfer="t", part=1):
+        logs.note(upload_id="u")
+        logs.Noted().filter(record)
+    text = logs.JsonLines().format(record)
+    line = json.loads(text)
+    assert "\n" not in text
+    assert "password" not in line
+    assert (line["message"], line["transfer"], line["part"], line["upload_id"]) == ("two\nlines", "t", 7, "u")
+    later = logging.makeLogRecord({"msg": "later"})
+    logs.Noted().filter(later)
+    assert not hasattr(later, "transfer")
+
+
+def test_what_was_raised_stands_in_the_same_line() -> None:
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        record = logging.makeLogRecord({"msg": "oops", "exc_info": sys.exc_info()})
+    assert "ValueError: broken" in json.loads(logs.JsonLines().format(record))["exception"]
