@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, ViewportSize, expect
 
 from local import demo, installation
 from tests.browser.conftest import launched
+from tests.browser.line import Line
 from tests.browser.site import Site
 from tests.browser.watching import Watcher
 from tests.system.sending import SlowForm
@@ -85,11 +86,11 @@ class Camera:
         desk = self._open(DESK)
         self._take(desk, "overview", "/")
         self._take(desk, "transfer", f"/transfers/{self._live}/")
-        self._new_transfer(desk)
         phone = self._open(PHONE, color_scheme="dark", device_scale_factor=2)
         self._take(phone, "transfer-phone", f"/transfers/{self._live}/")
         # From here on the store is asked for objects.
         self._stack.thaw("store-object")
+        self._new_transfer(self._open(DESK))
         self._uploads(desk, "uploads")
         self._uploads(self._open(DESK, color_scheme="dark"), "uploads-dark")
         self._take(desk, "upload", uploads + self._named("detail", demo.GAP_KEY))
@@ -124,13 +125,29 @@ class Camera:
         self._snap(site, name)
 
     def _new_transfer(self, site: Site) -> None:
-        file = self._scratch / "interview-day-2.mov"
-        with file.open("wb") as empty:
-            empty.truncate(1536 * MIB)
-        fields = {"prefix": "video/raw/", "metadata": "project: harbour\ncamera: B", "storage_class": "STANDARD"}
-        site.choose_file(BUCKET, file, part_size="32 MiB", **fields)
-        expect(site.page.locator("#plan")).to_contain_text("48 parts")
-        self._snap(site, "new-transfer")
+        """Files on their way over a slow line, one of them paused, one done."""
+        sizes = {
+            "slate.jpg": 2,
+            "interview-day-1.mov": 96,
+            "interview-day-2.mov": 128,
+            "harbour.mov": 64,
+            "tone.wav": 24,
+        }
+        folder = self._scratch / "raw"
+        folder.mkdir()
+        for name, size in sizes.items():
+            with (folder / name).open("wb") as empty:
+                empty.truncate(size * MIB)
+        site.fill_form(BUCKET, prefix="video/", metadata="project: harbour\ncamera: B", part_size="8 MiB")
+        site.choose_folder(folder)
+        Line(site.page).slow_down(12 * MIB)
+        site.send()
+        site.wait_for_file("video/raw/slate.jpg", "done")
+        site.wait_until_received("video/raw/interview-day-2.mov", 12)
+        site.step("video/raw/harbour.mov", "pause")
+        site.wait_for_file("video/raw/harbour.mov", "paused")
+        site.page.mouse.click(2, 400)  # Nothing in the picture has the focus.
+        self._snap(site, "new-transfer", full_page=True)
 
     def _named(self, page: str, key: str) -> str:
         """The query of the newest upload of a key."""

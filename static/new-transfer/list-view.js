@@ -3,45 +3,61 @@
 import { RowView } from "./row-view.js";
 
 const BETWEEN_SHOWS = 250;
+const ROWS_AT_A_TIME = 100; // So that thousands do not freeze the page.
 
 export class ListView {
   #list;
   #keyOf;
+  #isListed;
   #rows = new Map();
   #changed = new Set();
   #timer = 0;
   #onShown;
 
-  // `onShown` is called after each time the rows were brought up to date.
-  constructor({ list, keyOf, onShown }) {
+  // `isListed(file)` says whether a file still belongs here. `onShown` is called each time rows were brought up to date.
+  constructor({ list, keyOf, isListed, onShown }) {
     this.#list = list;
     this.#keyOf = keyOf;
+    this.#isListed = isListed;
     this.#onShown = onShown;
   }
 
-  add(files) {
+  async add(files) {
+    for (let at = 0; at < files.length; at += ROWS_AT_A_TIME) {
+      if (at) await new Promise((resolve) => setTimeout(resolve));
+      this.#append(files.slice(at, at + ROWS_AT_A_TIME));
+    }
+  }
+
+  #append(files) {
     const fragment = document.createDocumentFragment();
-    for (const file of files) {
+    // One may have been removed meanwhile.
+    for (const file of files.filter((each) => this.#isListed(each))) {
       const row = new RowView(file, this.#keyOf);
       this.#rows.set(file, row);
       row.show();
       fragment.append(row.element);
     }
     this.#list.append(fragment);
+    this.#list.classList.toggle("is-long", this.#rows.size > ROWS_AT_A_TIME);
     this.showNow();
   }
 
   // The focus goes to the next row, else to the one before, so that the keyboard goes on from there.
   remove(file) {
-    const { element } = this.#rows.get(file);
-    const hadFocus = element.contains(document.activeElement);
-    const neighbour = element.nextElementSibling || element.previousElementSibling;
-    const next = [...this.#rows.values()].find((row) => row.element === neighbour);
+    const element = this.#rows.get(file)?.element;
+    if (!element) return;
+    const next = element.contains(document.activeElement) && this.#neighbour(element);
     element.remove();
     this.#rows.delete(file);
     this.#changed.delete(file);
-    if (hadFocus) next?.focus();
+    if (next) next.focus();
     this.showSoon();
+  }
+
+  #neighbour(element) {
+    const neighbour = element.nextElementSibling || element.previousElementSibling;
+    return [...this.#rows.values()].find((row) => row.element === neighbour);
   }
 
   row(file) {
@@ -60,8 +76,11 @@ export class ListView {
   showNow() {
     clearTimeout(this.#timer);
     this.#timer = 0;
-    for (const file of this.#changed) this.#show(file);
-    this.#changed.clear();
+    for (const file of [...this.#changed].slice(0, ROWS_AT_A_TIME)) {
+      this.#changed.delete(file);
+      this.#show(file);
+    }
+    if (this.#changed.size) this.#timer = setTimeout(() => this.showNow());
     this.#onShown();
   }
 

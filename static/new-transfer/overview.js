@@ -108,5 +108,9 @@ export function showButtons(files, stepsOf) {
   $("retry-all").hidden = having("retry") < 2;
   $("replace-all").hidden = having("replace") < 2;
   $("cancel-all").hidden = having("cancel", "discard") < 2;
+  const unbegun = all.filter(isUnbegun).length;
+  $("remove-all").hidden = unbegun < 2;
   $("clear").hidden = !all.some(isFinal);
+  // A single file that is not sent yet needs no more than its own buttons.
+  $("files-tools").hidden = unbegun === all.length && unbegun < 2;
 }

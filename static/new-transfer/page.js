@@ -30,6 +30,7 @@ class Page {
     this.#list = new ListView({
       list: $("file-list"),
       keyOf: (file) => this.#keyOf(file),
+      isListed: (file) => this.#files.has(file),
       onShown: () => this.#showRest(),
     });
     const digests = new Digests(addresses.sha256Worker, addresses.sha256Library);
@@ -251,7 +252,8 @@ class Page {
     const having = (...steps) => [...this.#files].filter((file) => stepsOf(file).some((each) => steps.includes(each)));
     if (step === "cancel") this.#confirmCancel(having("cancel", "discard"));
     else if (step === "replace") this.#sendAgain(step, having("replace"));
-    else if (step === "clear") for (const file of [...this.#files].filter(isFinal)) this.#remove(file);
+    else if (step === "remove") this.#remove(...this.#unbegun());
+    else if (step === "clear") this.#remove(...[...this.#files].filter(isFinal));
     else for (const file of having(step)) this.#step(step, file);
   }
 
@@ -264,10 +266,12 @@ class Page {
     this.#send(() => files.filter((file) => stepsOf(file).includes(step)));
   }
 
-  #remove(file) {
-    this.#sending.stop(file);
-    this.#files.delete(file);
-    this.#list.remove(file);
+  #remove(...files) {
+    for (const file of files) {
+      this.#sending.stop(file);
+      this.#files.delete(file);
+      this.#list.remove(file);
+    }
     if (!this.#files.size) $("choose-files").focus();
     this.#onSetChanged();
   }

@@ -80,7 +80,7 @@ export class RowView {
   #showKey(key) {
     const { path, page } = this.#file;
     const element = this.#part("key");
-    this.#if("key", key, () => (element.textContent = key));
+    this.#if("key", key, () => (element.textContent = element.title = key));
     this.#text("path", key.endsWith(path) ? "" : path);
     this.#if("page", page, () => (page ? element.setAttribute("href", page) : element.removeAttribute("href")));
   }

@@ -1,5 +1,5 @@
-// The browser leg, by Uppy and its tus plugin: how files get from here to the server. Uppy holds just the files that
-// are being sent. The server alone knows what goes on where, so nothing of tus-js-client's own memory is used.
+// The browser leg, by Uppy and its tus plugin: how files get from here to the server. The server alone knows what goes
+// on where, so nothing of tus-js-client's own memory is used.
 
 import { judge } from "./refusals.js";
 import { Refusal, csrfToken, noteAnswer } from "./server.js";
@@ -9,9 +9,9 @@ const { Uppy, Tus } = globalThis.Uppy;
 export const CHUNK = 64 * 1024 * 1024;
 // What is sent after a refusal, to see whether it still stands: a browser sends all of a body that is not wanted.
 const PROBE = 256 * 1024;
-// A file of at most this size comes with the request that creates its transfer: half the requests for many small ones.
-const SMALL = 1024 * 1024;
 const FILES_AT_A_TIME = 5;
+// Uppy looks at all it holds with each event: it holds those that are sent, and those that come next.
+const FILES_IN_UPPY = 10;
 const MAX_DELAY = 10_000;
 const TRIES_WITHOUT_A_BYTE = 20_000; // More than two days of them.
 
@@ -32,7 +32,9 @@ function retryDelays() {
 }
 
 export class Sender {
-  #files = new Map();
+  #waiting = new Set();
+  #feeding = null;
+  #files = new Map(); // Those in Uppy.
   #uppy;
   #on;
   #headersFor;
@@ -61,27 +63,45 @@ export class Sender {
     this.#uppy.on("upload-error", (added, error) => this.#end("ended", added, this.#ending(added, error)));
   }
 
-  // Send files; `order.tusUrl` of one that goes on says where.
+  // Send files, one after another; `order.tusUrl` of one that goes on says where.
   start(files) {
-    for (const file of files) {
+    for (const file of files) this.#waiting.add(file);
+    this.#feedSoon();
+  }
+
+  // Once all that is paused or cancelled together is.
+  #feedSoon() {
+    this.#feeding ||= Promise.resolve().then(() => this.#feed());
+  }
+
+  #feed() {
+    this.#feeding = null;
+    const moving = [...this.#files.values()].filter((file) => !file.isPausedHere).length;
+    const next = [...this.#waiting].slice(0, Math.max(0, FILES_IN_UPPY - moving));
+    if (!next.length) return;
+    for (const file of next) {
+      this.#waiting.delete(file);
       this.#files.set(file.id, file);
       file.isPausedHere = false;
     }
     this.#uppy.addFiles(
-      files.map(({ id, file, order }) => ({ source: id, name: file.name, data: file, meta: order.metadata })),
+      next.map(({ id, file, order }) => ({ source: id, name: file.name, data: file, meta: order.metadata })),
     );
     this.#uppy.upload().catch(() => {}); // Each file tells its own end.
   }
 
+  // Whether it can be resumed; else it is started.
   has(file) {
     return this.#files.has(file.id);
   }
 
   pause(file) {
+    this.#waiting.delete(file);
     if (!this.has(file) || file.isPausedHere) return;
     file.run += 1;
     file.isPausedHere = true;
     this.#uppy.pauseResume(file.id);
+    this.#feedSoon();
   }
 
   resume(file) {
@@ -92,23 +112,25 @@ export class Sender {
 
   // Send no more of it. The server is not told: that is an order of its own.
   forget(file) {
+    this.#waiting.delete(file);
     if (!this.has(file)) return;
     file.run += 1;
     this.#files.delete(file.id);
     this.#uppy.removeFile(file.id);
+    this.#feedSoon();
   }
 
   // Try now what waits for its next try.
   hurry(file) {
-    if (file.isPausedHere) return;
-    this.pause(file);
-    this.resume(file);
+    if (!this.has(file) || file.isPausedHere) return;
+    file.run += 1;
+    this.#uppy.pauseResume(file.id);
+    this.#uppy.pauseResume(file.id);
   }
 
   #optionsOf(file) {
     return {
       uploadUrl: file.order.tusUrl || null,
-      uploadDataDuringCreation: isSmall(file),
       allowedMetaFields: Object.keys(file.order.metadata),
       onBeforeRequest: (request) => this.#beforeRequest(file, request),
       onAfterResponse: (request, response) => this.#afterResponse(file, request, response),
@@ -123,13 +145,13 @@ export class Sender {
     request.setHeader("X-CSRFToken", csrfToken());
     file.isCreating = method === "POST";
     this.#on.started(file);
-    if (method === "PATCH" || (method === "POST" && isSmall(file))) await this.#addHeaders(file, request);
+    if (method === "PATCH") await this.#addHeaders(file, request);
     return undefined;
   }
 
   async #addHeaders(file, request) {
     const { run } = file;
-    const start = Number(request.getHeader("Upload-Offset") || 0);
+    const start = Number(request.getHeader("Upload-Offset"));
     const { chunkSize } = this.#tusOptions(file);
     const headers = await this.#headersFor(file, start, Math.min(start + chunkSize, file.size));
     // Paused or cancelled while this was waited for: tus-js-client would send it nevertheless.
@@ -176,7 +198,10 @@ export class Sender {
     const file = added && this.#files.get(added.id);
     if (!file) return;
     this.#files.delete(file.id);
-    queueMicrotask(() => this.#uppy.removeFile(file.id));
+    queueMicrotask(() => {
+      this.#uppy.removeFile(file.id);
+      this.#feedSoon();
+    });
     this.#on[event](file, ...facts);
   }
 
@@ -185,8 +210,6 @@ export class Sender {
     return { verdict: refusalOf(error) ? judge(refusal) : { kind: "failed", words: refusal.message }, refusal };
   }
 }
-
-const isSmall = ({ size }) => size > 0 && size <= SMALL;
 
 // Why a request failed, as a Refusal; null where that was not the request's fault.
 function refusalOf(error) {

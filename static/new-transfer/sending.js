@@ -82,16 +82,12 @@ export class Sending {
 
   #start(files) {
     for (const file of files) {
-      if (file.order.isComputing) this.#beginDigest(file);
+      // An empty file has no last byte that its digest could come with.
+      const { order } = file;
+      if (order.isComputing && !file.size) Object.assign(order.metadata, { verify: "", sha256: SHA256_OF_NOTHING });
       this.#change(file, "queued");
     }
     this.#sender.start(files);
-  }
-
-  #beginDigest(file) {
-    const { order } = file;
-    if (file.size) order.job ||= this.#digests.begin(file.file, file.fingerprint);
-    else order.metadata = { ...order.metadata, verify: "", sha256: SHA256_OF_NOTHING };
   }
 
   // --- Orders, from the operator here or from elsewhere -----------------------------------------------------------------
@@ -200,11 +196,12 @@ export class Sending {
 
   // Bytes are hashed a chunk ahead of their sending, so that the request with the last one hardly waits.
   async #headersFor(file, start, end) {
-    const { job } = file.order;
-    if (!job) return {};
-    job.advance(end + CHUNK);
+    const { order } = file;
+    if (!order.isComputing) return {};
+    order.job ||= this.#digests.begin(file.file, file.fingerprint);
+    order.job.advance(end + CHUNK);
     if (end < file.size) return {};
-    file.digest = await job.finish();
+    file.digest = await order.job.finish();
     return { "Partway-SHA256": file.digest };
   }
 }

@@ -114,7 +114,7 @@ class Site:
     @property
     def file_keys(self) -> list[str]:
         """Top to bottom."""
-        return self.page.locator(".file [data-part=key]").all_inner_texts()
+        return self.page.locator(".file [data-part=key]").all_text_contents()
 
     def file(self, key: str) -> Locator:
         """The row of a file, by the key it gets."""
