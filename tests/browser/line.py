@@ -10,8 +10,9 @@ UNLIMITED = -1
 class Line:
     """Of one page. A slow line lets a test see, and interrupt, what would be over at once."""
 
-    broken = r"ERR_INTERNET_DISCONNECTED|ERR_CONNECTION_|ERR_EMPTY_RESPONSE|ERR_NETWORK"
-    """What a page complains of while the line is broken, or the server away."""
+    broken = r"ERR_INTERNET_DISCONNECTED|ERR_CONNECTION_|ERR_EMPTY_RESPONSE|ERR_NETWORK|status of (408|409|423)"
+    """What a page complains of while the line is broken or the server away; and once it is back, while the server is
+    still busy with what came before."""
 
     def __init__(self, page: Page) -> None:
         self._session = page.context.new_cdp_session(page)
