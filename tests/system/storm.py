@@ -376,6 +376,9 @@ class Storm:
             "transfers": len(self.states()),
             "files": len(sent),
             "sent again by clients": sum(file.again for file in sent),
+            "bodies sent again": self._bodies_sent_again(),
+            "twins aborted": self._count("uploads_auditentry WHERE action = 'transfer.twin-aborted'"),
+            "uploads begun anew": self._count("uploads_auditentry WHERE action = 'transfer.begun-anew'"),
             "work taken": watcher.takings,
             "takeovers from the dead": watcher.takeovers,
         }
@@ -438,6 +441,15 @@ class Storm:
         assert self._count("uploads_part WHERE state = 'sending' OR lease_token IS NOT NULL") == 0
         assert self._count("uploads_storeupload WHERE state IN ('open', 'suspect')") == 0
         wait_for("staging empty", lambda: not self.stack.staged_files())
+
+    def _bodies_sent_again(self) -> int:
+        """Requests with a part or an object beyond one for each that arrived."""
+        sql = (
+            "SELECT count(*) FROM uploads_part JOIN uploads_transfer ON uploads_transfer.id = transfer_id"
+            " WHERE state = 'sent' AND bucket = ?"
+        )
+        [(arrived,)] = self.stack.query(sql, self.bucket)
+        return self.proxy.requests["UploadPart"] + self.proxy.requests["PutObject"] - int(arrived)
 
     def _count(self, rows: str) -> int:
         [(count,)] = self.stack.query(f"SELECT count(*) FROM {rows}")
