@@ -159,6 +159,7 @@ def transfer_json(row: TransferRow) -> dict[str, Any]:
         "key": row.transfer.key,
         "url": reverse("transfer", args=[row.transfer.pk]),
         "waiting": row.waiting or None,
+        "steps": sorted(allowed_steps(row.transfer)),
         "crc64": crc64_json(row.transfer),
         "sha256": row.transfer.sha256 or None,
     }

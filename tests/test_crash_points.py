@@ -35,6 +35,7 @@ ALLOWED = {
     "receiving._take_up": "cutting files back again changes nothing",
     "receiving._drop_unchecked": "the next writer does the same again",
     "reconciling._abort": "the next run finds the same again",
+    "sending.drop_late_upload": "the watchdog has it done again",
     "room._give_up": "the next one who needs room does the same again",
 }
 """Functions with an effect and no point, and why nothing can be lost there."""

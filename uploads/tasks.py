@@ -27,6 +27,11 @@ def open_store_upload(transfer_id: str) -> None:
 
 
 @shared_task
+def drop_late_upload(store_upload_id: str) -> None:
+    sending.drop_late_upload(int(store_upload_id))
+
+
+@shared_task
 def send_part(part_id: str) -> None:
     with logs.about():
         sending.send_part(int(part_id))

@@ -31,6 +31,7 @@ STATE_TONES = {
     "paused": "wait",
     "cancelling": "warn",
     "partly-failed": "warn",
+    "possible-orphan": "warn",
     "disabled": "idle",
     "done": "good",
     "sent": "good",

@@ -22,6 +22,7 @@ export class ChosenFile {
     this.words = ""; // Why it is in this state, where that is not plain.
     this.notice = ""; // Why the last order was refused.
     this.fields = null; // What is wrong with it, by form field.
+    this.canRetry = true; // The server says when trying again cannot help.
     this.failedElsewhere = false; // The store leg failed, not the sending from here.
     this.error = null; // What the server recorded: {code, message, request_id}.
     this.order = null; // What it was sent with: the key, the bucket and so on.

@@ -60,6 +60,7 @@ export class Following {
     file.note(file.isUnsent ? received : file.size, transfer.bytes_sent);
     file.storeRate.add(transfer.bytes_sent);
     file.storeIsWhole = transfer.state === "done";
+    file.canRetry = transfer.state !== "failed" || transfer.steps.includes("retry");
   }
 
   #follow(file, transfer) {

@@ -46,5 +46,6 @@ export function stepsOf(file) {
   if (file.state === "storing" && file.isCompleting) return [];
   if (file.state !== "failed") return steps;
   // What never became a transfer has nothing to discard.
-  return file.transferId ? ["retry", "discard"] : ["again", "edit", "remove"];
+  if (!file.transferId) return ["again", "edit", "remove"];
+  return file.canRetry ? ["retry", "discard"] : ["discard"];
 }

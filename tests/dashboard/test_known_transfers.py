@@ -71,6 +71,7 @@ def test_a_file_that_began_before_is_known(operator_client: Client, make: Make) 
                 "id": str(transfer.pk),
                 "url": f"/files/{transfer.pk}",
                 "bytes_received": 3 * MIB,
+                "wants_sha256": False,
                 "state": "sending",
             }
         ]

@@ -302,6 +302,7 @@ def test_json_has_the_fixed_shape(operator_client: Client, operator: User, away:
         "key": "cat.jpg",
         "url": f"/transfers/{transfer.pk}/",
         "waiting": None,
+        "steps": ["cancel", "pause"],
         "crc64": None,
         "sha256": None,
     }

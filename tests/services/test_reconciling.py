@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from tests.services.drive import MIB, Drive
 from uploads.models import Part, StoreUpload, Transfer
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.services import room
+from uploads.services.sending import drop_late_upload
+from uploads.services.watchdog import watch
 from uploads.states import PartState, Phase, StoreUploadState
 
 PART = 5 * MIB
@@ -124,3 +127,17 @@ def test_strays_in_staging_are_swept(drive: Drive, staging: Path) -> None:
     (stray / "00001").write_bytes(b"x")
     assert run()[0] == 0
     assert not stray.exists()
+
+
+def test_the_watchdog_has_a_late_upload_aborted(drive: Drive, client: ObjectStoreClient) -> None:
+    """It came when its transfer had ended, and the store was away when it was to be aborted."""
+    transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
+    drive.finish(transfer)
+    upload_id = client.create_multipart_upload(drive.bucket, transfer.key)
+    late = StoreUpload.objects.create(transfer=transfer, upload_id=upload_id)
+    StoreUpload.objects.filter(pk=late.pk).update(created_at=timezone.now() - timedelta(hours=1))
+    watch()
+    drop_late_upload(late.pk)
+    late.refresh_from_db()
+    assert late.state == StoreUploadState.GONE
+    assert uploads_in(client, drive.bucket) == []

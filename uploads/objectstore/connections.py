@@ -1,14 +1,16 @@
-"""urllib3's connections, changed in three ways that no setting reaches.
+"""urllib3's connections, changed in four ways that no setting reaches.
 
 * Sending has a stall timeout of its own, anew for every piece the socket takes. urllib3 sends under the connect
   timeout, and `sendall` counts it over the whole block.
 * A request that never left is told apart from one that may have: what fails while connecting is NeverConnectedError.
+* An answer whose head is cut short is a lost line.
 * A store that answers before it has the whole body is heard at once (without TLS; with it, when the line breaks), and
   that connection is not used again.
 """
 
 from __future__ import annotations
 
+import http.client
 import select
 from functools import partial
 from typing import Any
@@ -26,8 +28,38 @@ class NeverConnectedError(Exception):
     """No connection came about, so nothing was sent; the cause is chained."""
 
 
+class _HeadLines:
+    """An answer's bytes, with what the last line of its head was."""
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+        self.last = b""
+
+    def readline(self, *args: Any) -> bytes:
+        self.last = self.raw.readline(*args)
+        return self.last
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.raw, name)
+
+
+class WholeHeadResponse(http.client.HTTPResponse):
+    """http.client takes the end of the connection for the end of a head: a cut one would pass with headers missing."""
+
+    def begin(self) -> None:
+        lines: Any = _HeadLines(self.fp)
+        self.fp = lines
+        super().begin()
+        if self.fp is lines:
+            self.fp = lines.raw
+        if lines.last not in (b"\r\n", b"\n"):
+            raise http.client.RemoteDisconnected("the answer ended within its head")
+
+
 class PatientConnection(HTTPConnection):
     """A connection that sends under a stall timeout (seconds) and listens while it sends a body."""
+
+    response_class = WholeHeadResponse
 
     def __init__(self, *args: Any, stall_timeout: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -120,17 +120,19 @@ def _opened(transfer: Transfer, token: uuid.UUID, upload_id: str) -> None:
             transfer=transfer, upload_id=upload_id, defaults={"state": state}
         )
     if not is_ours and is_new:
-        _drop_late_upload(transfer, row)
+        drop_late_upload(row.pk)
 
 
-def _drop_late_upload(transfer: Transfer, row: StoreUpload) -> None:
+def drop_late_upload(store_upload_id: int) -> None:
     """An upload that came when another holder, or the transfer's end, had gone past us. No part was ever sent to it."""
+    row = StoreUpload.objects.select_related("transfer__store").get(pk=store_upload_id)
+    transfer = row.transfer
     try:
         abort_until_gone(client_for(transfer.store), transfer.bucket, transfer.key, row.upload_id)
     except ObjectStoreError as error:
         log.warning("transfer %s: an upload that came too late could not be aborted: %s", transfer.pk, error)
         return
-    StoreUpload.objects.filter(pk=row.pk).update(state=StoreUploadState.GONE)
+    StoreUpload.objects.filter(pk=row.pk).exclude(state=StoreUploadState.COMPLETED).update(state=StoreUploadState.GONE)
 
 
 def _create(transfer: Transfer, token: uuid.UUID) -> str:

@@ -155,7 +155,7 @@ def _check_replacement(new: NewTransfer) -> None:
         raise TransferRefused(f"{WORDS.get(error.reason, '')} {error.message}".strip(), "store", 502) from error
     if existing.facts is not None:
         raise TransferRefused(
-            f"An object of this key exists ({existing.facts.size} bytes, ETag {existing.facts.etag}). "
+            f"An object of this key exists ({existing.facts.size:,} bytes, ETag {existing.facts.etag}). "
             "Confirm that it is to be replaced, or choose another key.",
             "replace",
             409,

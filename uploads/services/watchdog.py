@@ -10,13 +10,17 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from uploads import metrics
-from uploads.models import Operation, OperationItem, Part, Transfer
+from uploads.models import Operation, OperationItem, Part, StoreUpload, Transfer
 from uploads.services import broker, leases, room
 from uploads.services.dispatch import dispatch
 from uploads.services.hygiene import expire
 from uploads.services.operations import dispatch_operation
+from uploads.services.queue import enqueue_on_commit
 from uploads.services.receiving import abandon
-from uploads.states import FINAL_PHASES, ItemState, PartState, Phase, Want
+from uploads.states import FINAL_PHASES, ItemState, PartState, Phase, StoreUploadState, Want
+
+MAX_LATE = 20
+"""Late uploads that one round enqueues; the next round has the others."""
 
 SILENT_BROWSER = timedelta(minutes=15)
 """A form upload of which no byte has come for so long has lost its browser or its web server."""
@@ -30,6 +34,7 @@ def watch() -> None:
     _expire_silent_transfers()
     _release_sent_parts()
     _release_ended_transfers()
+    _drop_late_uploads()
     _dispatch_all()
 
 
@@ -89,6 +94,14 @@ def _release_ended_transfers() -> None:
     ended = Transfer.objects.filter(node=settings.NODE_NAME, phase__in=FINAL_PHASES, parts__held__gt=0)
     for transfer in ended.distinct():
         room.release_all(transfer)
+
+
+def _drop_late_uploads() -> None:
+    """Uploads that an ended transfer still has in the store, because whoever was to abort them could not."""
+    old = timezone.now() - _lost_message()
+    late = StoreUpload.objects.filter(state=StoreUploadState.OPEN, transfer__phase__in=FINAL_PHASES, created_at__lt=old)
+    with transaction.atomic():
+        enqueue_on_commit("drop_late_upload", list(late.values_list("pk", flat=True)[:MAX_LATE]))
 
 
 def _dispatch_all() -> None:
