@@ -51,7 +51,7 @@ class WholeHeadResponse(http.client.HTTPResponse):
         self.fp = lines
         super().begin()
         if self.fp is lines:
-            self.fp = lines.raw
+            self.fp = lines.raw  # type: ignore[assignment]
         if lines.last not in (b"\r\n", b"\n"):
             raise http.client.RemoteDisconnected("the answer ended within its head")
 
