@@ -25,7 +25,7 @@ BROWSER_LIBRARIES := node_modules/.package-lock.json
 # Checks and tests need settings of their own, and no installation.
 CHECK_ENV := PARTWAY_VAR=/nonexistent SECRET_KEY=check CREDENTIALS_KEYS=Kx0MZ1y0Sx5F5jrm2l9vT3m3s0kTn4u6fJm9p7D2ZbE=
 
-.PHONY: help run test check bench screenshots clean chromium
+.PHONY: help run test check bench screenshots clean chromium postgresql
 
 help:
 	@sed -n 's/^# \?//p; /^$$/q' Makefile
@@ -34,7 +34,7 @@ run: $(RUNTIME) $(BROWSER_LIBRARIES)
 	@# Should make itself be killed, the launcher ends in order.
 	exec setpriv --pdeathsig TERM $(PY) -m local
 
-test: $(DEVELOPMENT) $(BROWSER_LIBRARIES) chromium
+test: $(DEVELOPMENT) $(BROWSER_LIBRARIES) chromium postgresql
 	@$(PY) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 check: $(DEVELOPMENT) $(BROWSER_LIBRARIES)
@@ -116,3 +116,27 @@ chromium:
 	echo "Installing Chromium for the tests"
 	$$sudo apt-get update -qq
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
+
+# A PostgreSQL for the tests that need one: they start a cluster of their own. Debian's would run from boot on, as a
+# service: it is not made, unless this machine has said before what it wants of new versions.
+postgresql:
+	@if ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null; then
+	    exit 0
+	fi
+	if [ "$$(id -u)" = 0 ]; then
+	    sudo=
+	elif sudo -n true 2>/dev/null; then
+	    sudo="sudo -n"
+	else
+	    echo "The tests need PostgreSQL's server. Install it with: sudo apt-get install postgresql" >&2
+	    exit 1
+	fi
+	echo "Installing PostgreSQL for the tests"
+	conf=/etc/postgresql-common/createcluster.conf
+	if [ ! -e $$conf ]; then
+	    $$sudo mkdir -p $${conf%/*}
+	    echo "create_main_cluster = false" | $$sudo tee $$conf >/dev/null
+	fi
+	$$sudo apt-get update -qq
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    -o Dpkg::Options::=--force-confold postgresql >/dev/null

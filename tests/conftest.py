@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.environment import VAR_DIR
-from tests.stores import redis, swift
+from tests.stores import postgresql, redis, swift
 from tests.system import stack as stacks
 
 
@@ -32,6 +32,13 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an empty Redis or Valkey."""
     with redis.running(tmp_path_factory.mktemp("redis")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def postgresql_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgresql.Cluster]:
+    """A PostgreSQL; `new_database()` makes a database of one's own."""
+    with postgresql.running(tmp_path_factory.mktemp("postgresql")) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")

@@ -15,9 +15,11 @@ import sqlite3
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +27,7 @@ from unittest import mock
 
 import boto3
 import psutil
+import psycopg
 import requests
 from botocore.config import Config
 
@@ -239,9 +242,15 @@ class Stack:
         return [path for path in self.staging.rglob("*") if path.is_file()] if self.staging.exists() else []
 
     def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        """Read the database."""
-        with _reading(self._plan.var.path / "db.sqlite3") as connection:
-            return connection.execute(sql, values).fetchall()
+        """Read the database, in SQL that SQLite and PostgreSQL both know; identities and times as SQLite keeps them."""
+        url = self._plan.env["DATABASE_URL"]
+        if url.startswith("sqlite:"):
+            with _reading(Path(url.removeprefix("sqlite:///"))) as connection:
+                return connection.execute(sql, values).fetchall()
+        sql = sql.replace("%", "%%").replace("?", "%s")
+        with psycopg.connect(url, options="-c default_transaction_read_only=on") as connection:
+            rows = connection.execute(sql.encode(), values).fetchall()
+        return [tuple(_as_in_sqlite(value) for value in row) for row in rows]
 
     def run_python(self, code: str) -> str:
         """Run code in a process of the installation, Django set up; what it prints."""
@@ -318,6 +327,17 @@ def part_bytes(number: int, size: int) -> bytes:
     """The bytes of a part: no two numbers have the same."""
     pattern = hashlib.sha256(str(number).encode()).digest() * 32
     return (pattern * (size // len(pattern) + 1))[:size]
+
+
+def _as_in_sqlite(value: Any) -> Any:
+    """A value of PostgreSQL, as Django writes it to SQLite: callers compare with one kind."""
+    match value:
+        case uuid.UUID():
+            return value.hex
+        case datetime():
+            return str(value.astimezone(UTC).replace(tzinfo=None))
+        case _:
+            return value
 
 
 @contextmanager
