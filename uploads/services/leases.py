@@ -52,7 +52,12 @@ def due(now: datetime | None = None) -> Q:
 
 
 def take(rows: QuerySet[Row], **changes: Any) -> uuid.UUID | None:
-    """Take the lease of the one row of a filtered query, with `changes`. None where the filter found no row."""
+    """Take the lease of the one row of a filtered query, with `changes`. None where the filter found no row.
+
+    What others' rows must be like goes into the filter as a subquery (`transfer__in`), never as a join: Django has an
+    UPDATE find the rows of a join in a subquery of their own, which PostgreSQL does not look at again once another's
+    UPDATE has let go of the row. Two would take it.
+    """
     token = uuid.uuid4()
     taken = rows.update(lease_token=token, lease_until=deadline(), queued_at=None, **changes)
     return token if taken else None

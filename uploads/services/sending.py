@@ -67,9 +67,8 @@ class Heartbeat:
     """Counts the bytes of a part as they move; renews the lease while they do, and only then."""
 
     def __init__(self, part: Part, token: uuid.UUID) -> None:
-        self._rows = Part.objects.filter(
-            pk=part.pk, lease_token=token, state=PartState.SENDING, transfer__wanted=Want.RUN
-        )
+        wanted = Transfer.objects.filter(pk=part.transfer_id, wanted=Want.RUN)
+        self._rows = Part.objects.filter(pk=part.pk, lease_token=token, state=PartState.SENDING, transfer__in=wanted)
         self._moved = 0
         self._next = time.monotonic() + HEARTBEAT_SECONDS
 
@@ -177,15 +176,10 @@ def _dispatch_when_due(transfer: Transfer, not_before: datetime) -> None:
 
 def send_part(part_id: int) -> None:
     """UploadPart, or PutObject for a file of one part, under a lease."""
-    rows = Part.objects.filter(
-        leases.due(),
-        # One PutObject makes the object: not before what was promised of the file has been seen to.
-        Q(transfer__part_count__gt=1) | Q(transfer__all_received=True),
-        pk=part_id,
-        state=PartState.STAGED,
-        transfer__wanted=Want.RUN,
-        transfer__phase=Phase.SENDING,
-    )
+    # One PutObject makes the object: not before what was promised of the file has been seen to.
+    ready = Q(part_count__gt=1) | Q(all_received=True)
+    transfers = Transfer.objects.filter(ready, wanted=Want.RUN, phase=Phase.SENDING)
+    rows = Part.objects.filter(leases.due(), pk=part_id, state=PartState.STAGED, transfer__in=transfers)
     token = leases.take(rows, state=PartState.SENDING, moved=0)
     if token is None:
         return
