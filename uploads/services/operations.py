@@ -53,6 +53,8 @@ def _order(
     if not uploads:
         raise ValueError("No upload was named.")
     with transaction.atomic():
+        # The lock keeps two of them from looking at the same moment: the second would run into the unique active key.
+        Store.objects.select_for_update().get(pk=store.pk)
         owned = owners(store, bucket, [upload.upload_id for upload in uploads])
         if len(uploads) == 1:
             (upload,) = uploads
