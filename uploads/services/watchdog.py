@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -41,11 +42,22 @@ def watch() -> None:
 def _return_expired_leases() -> None:
     now = timezone.now()
     parts = Part.objects.filter(state=PartState.SENDING, lease_until__lt=now)
-    metrics.leases_taken_over("part", parts.update(state=PartState.STAGED, moved=0, **leases.RELEASED))
+    metrics.leases_taken_over("part", _update(parts, state=PartState.STAGED, moved=0, **leases.RELEASED))
     items = OperationItem.objects.filter(state=ItemState.RUNNING, lease_until__lt=now)
-    metrics.leases_taken_over("item", items.update(state=ItemState.ORDERED, **leases.RELEASED))
+    metrics.leases_taken_over("item", _update(items, state=ItemState.ORDERED, **leases.RELEASED))
     transfers = Transfer.objects.filter(lease_until__lt=now).exclude(phase__in=FINAL_PHASES)
-    metrics.leases_taken_over("transfer", transfers.update(**leases.RELEASED))
+    metrics.leases_taken_over("transfer", _update(transfers, **leases.RELEASED))
+
+
+def _update(rows: QuerySet[Any], **changes: Any) -> int:
+    """Change those that nobody is changing now, and the others next time.
+
+    Whoever waits for rows of many transfers, holding some, may wait in a circle: PostgreSQL would end one of the two.
+    """
+    with transaction.atomic():
+        free = rows.order_by().select_for_update(skip_locked=True)
+        updated: int = rows.model._default_manager.filter(pk__in=free).update(**changes)
+    return updated
 
 
 def _lost_message() -> timedelta:
@@ -56,9 +68,10 @@ def _lost_message() -> timedelta:
 def _forget_lost_messages() -> None:
     # What Redis has lost, it has lost all at once: none of it is waited for.
     old = timezone.now() - (timedelta(0) if broker.was_emptied() else _lost_message())
-    Part.objects.filter(state=PartState.STAGED, queued_at__lt=old).update(queued_at=None)
-    OperationItem.objects.filter(state=ItemState.ORDERED, queued_at__lt=old).update(queued_at=None)
-    Transfer.objects.filter(leases.free(), queued_at__lt=old).exclude(phase__in=FINAL_PHASES).update(queued_at=None)
+    _update(Part.objects.filter(state=PartState.STAGED, queued_at__lt=old), queued_at=None)
+    _update(OperationItem.objects.filter(state=ItemState.ORDERED, queued_at__lt=old), queued_at=None)
+    transfers = Transfer.objects.filter(leases.free(), queued_at__lt=old).exclude(phase__in=FINAL_PHASES)
+    _update(transfers, queued_at=None)
 
 
 def _abandon_silent_forms() -> None:
