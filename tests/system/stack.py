@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -72,6 +72,7 @@ class Stack:
     def __init__(self, plan: launcher.Plan) -> None:
         self.url = plan.url.rstrip("/")
         self.staging = Path(plan.env["STAGING_DIR"])
+        self.database = "sqlite" if plan.env["DATABASE_URL"].startswith("sqlite:") else "postgresql"
         self.swift = SwiftStore(plan.store)
         self._plan = plan
         self._parts = {part.name: part for part in plan.parts}
@@ -244,13 +245,21 @@ class Stack:
     def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Read the database, in SQL that SQLite and PostgreSQL both know; identities and times as SQLite keeps them."""
         url = self._plan.env["DATABASE_URL"]
-        if url.startswith("sqlite:"):
+        if self.database == "sqlite":
             with _reading(Path(url.removeprefix("sqlite:///"))) as connection:
                 return connection.execute(sql, values).fetchall()
-        sql = sql.replace("%", "%%").replace("?", "%s")
-        with psycopg.connect(url, options="-c default_transaction_read_only=on") as connection:
-            rows = connection.execute(sql.encode(), values).fetchall()
+        rows = _outlasting_a_crash(lambda: _ask_postgresql(url, sql, values))
         return [tuple(_as_in_sqlite(value) for value in row) for row in rows]
+
+    def crash_database(self) -> None:
+        """SIGKILL to a session of PostgreSQL, as the kernel does when memory runs out: it ends all, and recovers."""
+        url = self._plan.env["DATABASE_URL"]
+        connection = psycopg.connect(url)
+        os.kill(connection.info.backend_pid, signal.SIGKILL)
+        with suppress(psycopg.OperationalError):
+            connection.execute("SELECT pg_sleep(60)")
+        connection.close()
+        _outlasting_a_crash(lambda: _ask_postgresql(url, "SELECT 1", ()))
 
     def run_python(self, code: str) -> str:
         """Run code in a process of the installation, Django set up; what it prints."""
@@ -327,6 +336,22 @@ def part_bytes(number: int, size: int) -> bytes:
     """The bytes of a part: no two numbers have the same."""
     pattern = hashlib.sha256(str(number).encode()).digest() * 32
     return (pattern * (size // len(pattern) + 1))[:size]
+
+
+def _ask_postgresql(url: str, sql: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+    with psycopg.connect(url, options="-c default_transaction_read_only=on") as connection:
+        return connection.execute(sql.replace("%", "%%").replace("?", "%s").encode(), values).fetchall()
+
+
+def _outlasting_a_crash(ask: Callable[[], T]) -> T:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return ask()
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def _as_in_sqlite(value: Any) -> Any:

@@ -38,6 +38,9 @@ SETTINGS = {
 
 RESTED = ("done", "failed", "cancelled")
 VICTIMS = ("worker", "sender", "sender", "web", "beat", "redis")
+DATABASE = "database"
+"""One more victim, where it is a server."""
+
 CALM_SECONDS = 150
 """How long after the storm everything may take to come to its end; far beyond what it takes."""
 
@@ -246,6 +249,10 @@ class Killer:
             self.kills["store away"] += 1
             return
         name = self._first.pop() if self._first else self._chance.choice(self._victims)
+        if name == DATABASE:
+            self._stack.crash_database()
+            self.kills[name] += 1
+            return
         with suppress(psutil.NoSuchProcess):
             self._stack.kill(name)
             self.kills[name] += 1
