@@ -1,0 +1,123 @@
+"""Runs in a process of its own with a PostgreSQL: what many do at the same moment, each by a connection of its own.
+
+Prints what came of it as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import django
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection, transaction
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+    from uploads.models import Store, Transfer
+
+MANY = 8
+WAITING_SECONDS = 0.5
+"""Until who runs into another's lock surely stands there."""
+
+
+def main() -> None:
+    django.setup()
+    call_command("migrate", verbosity=0)
+    json.dump({"takers": take_a_part(), "operations": order_the_same(), "room": take_room()}, sys.stdout)
+
+
+def take_a_part() -> int:
+    """The part is taken, which is not committed yet, while another wants it: how often it was taken."""
+    from uploads.models import Part
+    from uploads.services import leases, sending
+    from uploads.states import PartState, Phase
+
+    transfer = _transfer("taken", phase=Phase.SENDING, all_received=True)
+    part = Part.objects.create(transfer=transfer, number=1, size=10, state=PartState.STAGED)
+    with transaction.atomic():
+        taken = Part.objects.filter(pk=part.pk, state=PartState.STAGED)
+        token = leases.take(taken, state=PartState.SENDING)
+        second = threading.Thread(target=_closing, args=[lambda: sending.send_part(part.pk)])
+        second.start()
+        time.sleep(WAITING_SECONDS)
+    second.join()
+    return 1 if Part.objects.filter(pk=part.pk, lease_token=token).exists() else 2
+
+
+def order_the_same() -> int:
+    """Everybody orders the same abort; how many operations there are."""
+    from uploads.models import Operation
+    from uploads.services.operations import order_abort
+    from uploads.services.preflight import UploadName
+
+    owner, store = _owner(), _store()
+    _at_once(lambda _: order_abort(owner, store, "bucket", [UploadName("key", "upload")]))
+    return Operation.objects.count()
+
+
+def take_room() -> int:
+    """Everybody wants room for a part of 10 bytes, the first ones on an unknown node; bytes held with a quota of 35."""
+    from uploads.services import room
+
+    settings.STAGING_QUOTA = 35
+    Path(settings.STAGING_DIR).mkdir(parents=True)
+    transfers = [_transfer(f"room-{number}") for number in range(MANY)]
+    _at_once(lambda number: room.reserve(transfers[number], transfers[number].plan.part(1)))
+    return room.held_bytes("node")
+
+
+def _owner() -> User:
+    from django.contrib.auth.models import User
+
+    return User.objects.get_or_create(username="olga")[0]
+
+
+def _store() -> Store:
+    from uploads.models import Store
+
+    values = {"endpoint_url": "http://127.0.0.1:1", "region": "r", "access_key": "a", "secret_key": "s"}
+    return Store.objects.get_or_create(name="store", defaults=values)[0]
+
+
+def _transfer(key: str, **values: Any) -> Transfer:
+    """Of two parts of 10 bytes."""
+    from uploads.models import Transfer
+
+    sizes = {"size": 20, "part_size": 10, "part_count": 2}
+    return Transfer.objects.create(
+        owner=_owner(), store=_store(), bucket="bucket", key=key, node="node", **sizes, **values
+    )
+
+
+def _at_once(act: Callable[[int], object]) -> None:
+    ready = threading.Barrier(MANY)
+
+    def run(number: int) -> None:
+        ready.wait()
+        act(number)
+
+    threads = [threading.Thread(target=_closing, args=[partial(run, number)]) for number in range(MANY)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _closing(act: Callable[[], object]) -> None:
+    try:
+        act()
+    finally:
+        connection.close()
+
+
+if __name__ == "__main__":
+    main()
