@@ -239,6 +239,7 @@ def test_upload_is_completed_by_keyboard_alone(calm_site: Site, stack: Stack, tm
     assert stack.object_digest(bucket, "gap")[0] == 10
 
 
+@pytest.mark.usefixtures("nothing_unfinished")
 def test_file_is_sent_by_keyboard_alone(calm_site: Site, stack: Stack, tmp_path: Path) -> None:
     bucket = stack.new_bucket()
     (tmp_path / "typed").write_bytes(b"bytes")

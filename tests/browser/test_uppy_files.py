@@ -13,7 +13,7 @@ from tests.browser.files import write_file
 from tests.browser.line import Line
 from tests.browser.site import Site
 from tests.browser.watching import overflow, widest
-from tests.system.stack import MIB, Stack
+from tests.system.stack import MIB, Stack, wait_for
 
 SIZES = {"empty": 0, "one byte": 1, "small.txt": 70_000, "photo.jpg": 3 * MIB, "several parts.bin": 12 * MIB}
 TREE = ("folder/a.txt", "folder/sub/a.txt", "folder/sub/deeper/Ünï & +%#.txt", "folder/A.txt")
@@ -37,6 +37,7 @@ def transfers_to(stack: Stack, bucket: str) -> int:
 # --- Choosing ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("nothing_unfinished")
 def test_five_files_are_sent_at_once(site: Site, stack: Stack, bucket: str, tmp_path: Path) -> None:
     digests = {name: write_file(tmp_path / name, size) for name, size in SIZES.items()}
     site.fill_form(bucket, prefix="in/", part_size="5 MiB", metadata="owner: ops")
@@ -50,7 +51,7 @@ def test_five_files_are_sent_at_once(site: Site, stack: Stack, bucket: str, tmp_
     head = stack.s3.head_object(Bucket=bucket, Key="in/photo.jpg")
     assert (head["ContentType"], head["Metadata"]["owner"]) == ("image/jpeg", "ops")
     expect(site.page.locator("#announcement")).to_have_text("5 done.")
-    assert stack.staged_files() == []
+    wait_for("an empty staging", lambda: not stack.staged_files())
 
 
 def test_folder_keeps_its_paths(site: Site, stack: Stack, bucket: str, tmp_path: Path) -> None:

@@ -155,8 +155,8 @@ def test_while_bytes_arrive(stack: Stack, operator: Operator, die_at: Die, check
         assert 0 <= offset <= SIZE
         if checksum and point != "checksum.verified":
             assert offset == 0
-        if offset < SIZE:
-            assert tus.patch(path, offset, data[offset:]).status == 204
+        # The server's own sweep of what it finds at its start may be the writer for a moment.
+        tus.send_rest(path, SIZE)
         stack.let_time_pass(A_LEASE)
         assert_done(stack, operator, bucket, id_of(path))
 

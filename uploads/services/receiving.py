@@ -354,16 +354,16 @@ class Receiver:
             self._begin_part(self._room_patience)
             self._end_part()
             self._settle()
-        row = Transfer.objects.values_list("wanted", "phase", "promised_sha256")
-        wanted, phase, promised = row.get(pk=self._transfer.pk)
+        rows = Transfer.objects.filter(pk=self._transfer.pk)
+        wanted, phase = rows.values_list("wanted", "phase").get()
         if wanted == Want.CANCEL:
             raise _stopped(wanted, phase)
         arrived = self._promise.digest
         crash.point("file.whole")
         with transaction.atomic():
-            Transfer.objects.filter(pk=self._transfer.pk).update(
-                all_received=True, received_at=timezone.now(), room_wanted_at=None, sha256=arrived
-            )
+            rows.update(all_received=True, received_at=timezone.now(), room_wanted_at=None, sha256=arrived)
+            # After that no digest is taken any more, so this is the last word on what was promised.
+            promised = rows.values_list("promised_sha256", flat=True).get()
             error = promises.broken(self._transfer, promised, arrived)
             if error:
                 fail_transfer(self._transfer.pk, error)
