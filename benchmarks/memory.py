@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import psutil
 
 from benchmarks import tus
 from benchmarks.pipeline import BUCKET, discarding_store, wait_for_end
-from tests.system.stack import MIB, Stack
+from tests.system.stack import MIB, Stack, staged_bytes
 
 SIZE = 10 * 1024 * MIB
 PART = 512 * MIB
@@ -68,16 +66,6 @@ class Sampler:
         # VmHWM is the kernel's own record of the peak: nothing between two looks is missed.
         peak.resident = max(peak.resident, _field(status, "VmHWM"))
         peak.own = max(peak.own, own)
-
-
-def staged_bytes(staging: Path) -> int:
-    """Bytes of the files under staging; one that goes while we look is not counted."""
-    total = 0
-    for folder, _, names in os.walk(staging):
-        for name in names:
-            with suppress(FileNotFoundError):
-                total += (Path(folder) / name).stat().st_size
-    return total
 
 
 def _field(status: str, name: str) -> int:

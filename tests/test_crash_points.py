@@ -24,6 +24,8 @@ EFFECTS = frozenset(
         "mark_unverified",
         "mark_verified",
         "finish_transfer",
+        # on the queue
+        "_publish",
     }
 )
 """Calls whose effect stays when the process dies after them."""

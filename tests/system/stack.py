@@ -53,6 +53,21 @@ class Login:
     password: str
 
 
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file in a tree that changes while we look: a folder that goes meanwhile is not missed."""
+    for inner, _, names in os.walk(folder):
+        yield from (Path(inner) / name for name in names)
+
+
+def staged_bytes(staging: Path) -> int:
+    """Bytes of the files under staging; one that goes while we look is not counted."""
+    total = 0
+    for path in files_below(staging):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
+
+
 def wait_for(what: str, look: Callable[[], T | None], seconds: float = PATIENCE) -> T:
     """Look until something true is seen, and give that."""
     deadline = time.monotonic() + seconds
@@ -240,7 +255,7 @@ class Stack:
 
     def staged_files(self) -> list[Path]:
         """Every file under staging, whole or partial."""
-        return [path for path in self.staging.rglob("*") if path.is_file()] if self.staging.exists() else []
+        return list(files_below(self.staging))
 
     def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Read the database, in SQL that SQLite and PostgreSQL both know; identities and times as SQLite keeps them."""

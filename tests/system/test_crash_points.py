@@ -33,7 +33,15 @@ SENDING = {
 }
 """Points on the way to the store, with the process that dies there."""
 
-RECEIVING = ("room.reserved", "part.synced", "part.staged", "file.whole", "file.written")
+RECEIVING = (
+    "room.reserved",
+    "part.synced",
+    "part.staged",
+    "file.whole",
+    "file.written",
+    "queue.committed",
+    "queue.published",
+)
 CHECKING = ("checksum.expected", "checksum.seen", "checksum.verified")
 """Points in the web server, without and with Upload-Checksum."""
 

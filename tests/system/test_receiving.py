@@ -18,7 +18,7 @@ import pytest
 
 from tests.system import stack as stacks
 from tests.system.sending import SlowForm
-from tests.system.stack import MIB, Operator, Stack, wait_for
+from tests.system.stack import MIB, Operator, Stack, staged_bytes, wait_for
 from tests.system.tus import PART, Answer, OpenPatch, Tus, checksum_header, content, content_digest, transfer_id
 
 SMALL = 10_000
@@ -165,14 +165,6 @@ class Watch:
         while not self._ended.wait(0.005):
             self.peak = max(self.peak, staged_bytes(self._staging))
             self.looks += 1
-
-
-def staged_bytes(staging: Path) -> int:
-    total = 0
-    for path in staging.rglob("*"):
-        with suppress(FileNotFoundError):
-            total += path.stat().st_size if path.is_file() else 0
-    return total
 
 
 # --- Senders that stall or trickle ------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from kombu import Connection
 from kombu.exceptions import KombuError
 from kombu.pools import producers
 
+from uploads import crash
 from uploads.models import OperationItem, Part, Transfer
 
 log = logging.getLogger(__name__)
@@ -57,10 +58,12 @@ def enqueue_on_commit(task: str, ids: Sequence[object], *, queue: str = OPERATIO
 
 def _send(task: str, ids: Sequence[str], queue: str, countdown: float) -> None:
     sent = 0
+    crash.point("queue.committed")
     try:
         for each in ids:
             _publish(task, each, queue, countdown)
             sent += 1
+            crash.point("queue.published")
     except _Away:
         _forget(task, ids[sent:])
     except (KombuError, OSError) as error:
