@@ -223,7 +223,8 @@ def main() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
-    threading.Thread(target=_sweep_staging, name="sweep", daemon=True).start()
+    # Before the first request: whoever comes back to send the rest finds nobody else writing.
+    _sweep_staging()
     server = Server((options.host, options.port), application)
     log.info("listening on %s:%s", options.host, options.port)
     server.safe_start()
