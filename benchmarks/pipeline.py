@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import rounds, tus
+from benchmarks import aws, rounds, tus
 from benchmarks.files import write_random
 from tests.system.stack import MIB, Operator, Stack
 
@@ -66,7 +66,8 @@ def _against_aws(stack: Stack, operator: Operator, file: Path) -> bool:
             assert done["state"] == "done", done["error"]
 
         def by_aws(number: int) -> None:
-            aws_s3_cp(endpoint, file, f"s3://{BUCKET}/aws-{number}")
+            target = f"s3://{BUCKET}/aws-{number}"
+            aws.s3_cp(file, target, endpoint=endpoint, region="us-east-1", access_key="a", secret_key="b")
 
         seconds = rounds.measure({"aws s3 cp": by_aws, "Partway": through_partway}, ROUNDS)
     rounds.show(seconds, "aws s3 cp", amount=SIZE / MIB, unit="MiB")
@@ -86,13 +87,6 @@ def wait_for_end(operator: Operator, transfer_id: str, seconds: float = 600) -> 
             return found
         time.sleep(0.02)
     raise AssertionError(f"transfer {transfer_id} has not ended")
-
-
-def aws_s3_cp(endpoint: str, file: Path, target: str) -> None:
-    env = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_EC2_METADATA_DISABLED": "true"}
-    argv = [sys.executable, "-m", "awscli", "--endpoint-url", endpoint, "--region", "us-east-1"]
-    argv += ["s3", "cp", "--quiet", str(file), target]
-    subprocess.run(argv, env={**os.environ, **env}, check=True)
 
 
 def _legs_overlap(stack: Stack, operator: Operator, file: Path) -> bool:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from boto3.s3.transfer import TransferConfig
 
-from benchmarks import rounds
+from benchmarks import aws, rounds
 from benchmarks.files import write_random
 from tests.system.sending import SlowForm
 from tests.system.stack import MIB, Operator, Stack
@@ -38,7 +35,15 @@ def run(stack: Stack, scratch: Path) -> bool:
             stack.s3.upload_file(str(file), bucket, f"boto3-{number}", Config=config)
 
         def by_aws_cli(number: int) -> None:
-            aws_cli(stack, "s3", "cp", "--quiet", str(file), f"s3://{bucket}/aws-{number}")
+            store = stack.swift
+            aws.s3_cp(
+                file,
+                f"s3://{bucket}/aws-{number}",
+                endpoint=store.endpoint_url,
+                region=store.region,
+                access_key=store.access_key,
+                secret_key=store.secret_key,
+            )
 
         def clean(number: int) -> None:
             for name in ("partway", "boto3", "aws"):
@@ -49,21 +54,6 @@ def run(stack: Stack, scratch: Path) -> bool:
     rounds.show(seconds, "boto3 upload_file", amount=SIZE / MIB, unit="MiB")
     print(f"Partway sent {parts.pop()} parts. Each byte went over HTTP twice, and to the disk and back in between.")
     return True
-
-
-def aws_cli(stack: Stack, *arguments: str) -> None:
-    keys = {"AWS_ACCESS_KEY_ID": stack.swift.access_key, "AWS_SECRET_ACCESS_KEY": stack.swift.secret_key}
-    argv = [
-        sys.executable,
-        "-m",
-        "awscli",
-        "--endpoint-url",
-        stack.swift.endpoint_url,
-        "--region",
-        stack.swift.region,
-        *arguments,
-    ]
-    subprocess.run(argv, env={**os.environ, **keys}, check=True)
 
 
 def send(stack: Stack, operator: Operator, bucket: str, key: str, file: Path, **fields: object) -> str:
