@@ -104,6 +104,13 @@ WORDS: dict[Reason, Words] = {
         "world-pin",
         502,
     ),
+    Reason.ADDRESSING: Words(
+        "The store does not take this addressing",
+        "It wants the bucket in the host name (virtual-hosted addressing), not in the path.",
+        "Set the store's addressing to virtual-hosted, and check that the endpoint URL names no bucket.",
+        "sitemap",
+        502,
+    ),
     Reason.NO_SUCH_BUCKET: Words(
         "There is no such bucket",
         "The store has no bucket of this name, or has deleted it.",
@@ -124,6 +131,13 @@ WORDS: dict[Reason, Words] = {
         "Go back to the list of uploads: it shows what is there now.",
         "circle-check",
         404,
+    ),
+    Reason.EXISTS: Words(
+        "There is an object of this key already",
+        "The store was asked not to replace one, and has not.",
+        "Choose another key, or allow that the object is replaced.",
+        "copy-off",
+        409,
     ),
     Reason.DIGEST_MISMATCH: Words(
         "The bytes did not arrive as they were sent",

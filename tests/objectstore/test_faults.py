@@ -571,7 +571,7 @@ def test_a_ca_bundle_that_is_none_is_said(server: FaultServer, make_client: Make
         {"credentials": Credentials("ä", "S")},
         {"region": "us\r\nX: y"},
         {"provider": "nobody"},
-        {"signature": "oss4"},
+        {"signature": "nobody"},
     ],
 )
 def test_a_store_that_cannot_be_asked_is_refused_in_words(make_client: MakeClient, config: dict[str, Any]) -> None:

@@ -287,12 +287,12 @@ def test_buckets() -> None:
     body = b"""<ListAllMyBucketsResult><Owner/><Buckets><Bucket><Name>a</Name>
     <CreationDate>2024-01-01T00:00:00.000Z</CreationDate></Bucket><Bucket><Name>b</Name></Bucket></Buckets>
     </ListAllMyBucketsResult>"""
-    listed = xml.buckets(body)
+    listed, _ = xml.buckets(body)
     assert [(bucket.name, bucket.created) for bucket in listed] == [
         ("a", datetime(2024, 1, 1, tzinfo=UTC)),
         ("b", None),
     ]
-    assert xml.buckets(b"<ListAllMyBucketsResult><Buckets/></ListAllMyBucketsResult>") == ()
+    assert xml.buckets(b"<ListAllMyBucketsResult><Buckets/></ListAllMyBucketsResult>") == ((), {})
 
 
 def test_an_answer_without_an_upload_id_is_unreadable() -> None:

@@ -55,7 +55,7 @@ def test_the_secret_is_encrypted_and_never_shown(secret: str) -> None:
         (["--endpoint-url", "ftp://x", "--access-key", "AK"], "http or https URL"),
         (["--endpoint-url", "http://u:p@x", "--access-key", "AK"], "do not belong"),
         ([*GIVEN, "--update"], "no store 'mine' to change"),
-        ([*GIVEN, "--signature", "oss4"], "signature"),
+        ([*GIVEN, "--signature", "sigv2"], "invalid choice"),
     ],
 )
 def test_bad_values_change_nothing(arguments: list[str], words: str) -> None:

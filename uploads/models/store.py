@@ -14,6 +14,8 @@ from uploads.models.fields import EncryptedTextField
 from uploads.objectstore.providers import PROVIDERS
 from uploads.objectstore.types import Addressing, Credentials, PayloadSigning, Signature, StoreConfig
 
+SIGNATURES = [("sigv4", "AWS Signature Version 4"), ("oss4", "OSS V4 (OSS4-HMAC-SHA256)")]
+
 
 def validate_endpoint_url(url: str) -> None:
     """An http or https URL with a host and nothing that belongs elsewhere; a host without a dot is fine."""
@@ -47,7 +49,7 @@ class Store(models.Model):
     region = models.CharField(max_length=64, default="us-east-1")
     provider = models.CharField(max_length=32, default="generic", validators=[validate_provider])
     addressing = models.CharField(max_length=8, choices=[("path", "path"), ("virtual", "virtual")], default="path")
-    signature = models.CharField(max_length=8, choices=[("sigv4", "SigV4")], default="sigv4")
+    signature = models.CharField(max_length=8, choices=SIGNATURES, default="sigv4")
     payload_signing = models.CharField(
         max_length=8,
         choices=[("auto", "as usual: no"), ("signed", "always"), ("unsigned", "never")],
@@ -58,6 +60,8 @@ class Store(models.Model):
     session_token = EncryptedTextField(blank=True, default="")
     ca_bundle = models.CharField(max_length=500, blank=True, default="")
     enabled = models.BooleanField(default=True)
+    # What a store check found to be otherwise than the provider's profile says: names and values of its fields.
+    found = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -79,6 +83,7 @@ class Store(models.Model):
             payload_signing=cast("PayloadSigning", self.payload_signing),
             ca_bundle=self.ca_bundle or None,
             stall_timeout=settings.STORE_STALL_SECONDS,
+            found=tuple(sorted(self.found.items())),
         )
 
 

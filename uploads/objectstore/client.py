@@ -1,4 +1,4 @@
-"""The multipart API of S3: one method an operation, dataclasses out, errors of errors.py.
+"""The multipart API of S3 and OSS: one method an operation, dataclasses out, errors of errors.py.
 
 Every method raises NotSent, OutcomeUnknown (UnreadableAnswer among them) or Refused. Listing, HEAD, UploadPart,
 PutObject and Abort are sent again by themselves after errors that may pass; Create and Complete only where the store
@@ -14,11 +14,14 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from uploads.objectstore import checksums, xml
+from uploads.objectstore.dialects import dialect_of
 from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason
 from uploads.objectstore.keys import (
+    bad_argument,
     check_bucket,
     check_header,
     check_key,
+    check_key_of_store,
     check_listable_key,
     check_range,
     check_text,
@@ -26,7 +29,7 @@ from uploads.objectstore.keys import (
     metadata_headers,
 )
 from uploads.objectstore.payload import OnBytes, Payload
-from uploads.objectstore.providers import get_provider
+from uploads.objectstore.providers import profile_of
 from uploads.objectstore.refusals import Answer, http_date
 from uploads.objectstore.retry import DEFAULT_RETRIES, RetryPolicy, run
 from uploads.objectstore.signing import signer_for
@@ -56,7 +59,8 @@ class ObjectStoreClient:
         self, config: StoreConfig, *, retries: RetryPolicy = DEFAULT_RETRIES, observer: Observer | None = None
     ) -> None:
         """NotSent with BAD_ARGUMENT for an endpoint URL, provider or signature that does not exist."""
-        self._provider = get_provider(config.provider)
+        self._provider = profile_of(config)
+        self._dialect = dialect_of(config.signature)
         self._transport = Transport(config, signer_for(config), observer)
         self._observer = observer
         self._retries = retries
@@ -81,14 +85,28 @@ class ObjectStoreClient:
     # Buckets
 
     def list_buckets(self) -> tuple[Bucket, ...]:
-        """ListBuckets (OSS: ListBuckets, GetService)."""
-        return self._read(Call("ListBuckets", "GET"), lambda answer: xml.buckets(answer.body))
+        """ListBuckets (OSS: ListBuckets, GetService): all of them, page by page where the store gives pages."""
+        found: list[Bucket] = []
+        query, seen = dict(self._dialect.list_buckets), set[str]()
+        while True:
+            call = Call("ListBuckets", "GET", query=query)
+            page, onward = self._read(call, lambda answer: xml.buckets(answer.body))
+            found += page
+            if not onward:
+                return tuple(found)
+            query |= onward
+            if not _is_new(str(onward), seen):
+                raise _loop("ListBuckets", onward)
 
     def head_bucket(self, bucket: str) -> str:
-        """HeadBucket: the bucket's region, '' where the store names none. Refused says why it may not be used."""
+        """HeadBucket (OSS: GetBucketInfo): the bucket's region, '' where the store names none.
+
+        Refused says why it may not be used.
+        """
         check_bucket(bucket)
-        answer = self._call(Call("HeadBucket", "HEAD", bucket))
-        return answer.headers.get("x-amz-bucket-region", "")
+        method, query = self._dialect.bucket_region
+        answer = self._call(Call("HeadBucket", method, bucket, query=query))
+        return answer.named("bucket-region") or (xml.bucket_region(answer.body) if answer.body else "")
 
     # Uploads in progress
 
@@ -193,12 +211,18 @@ class ObjectStoreClient:
         content_type: str = "",
         metadata: Mapping[str, str] | None = None,
         storage_class: str = "",
+        forbid_overwrite: bool = False,
     ) -> str:
-        """CreateMultipartUpload (OSS: InitiateMultipartUpload): the upload id. Not sent again after OutcomeUnknown."""
-        _check_object(bucket, key)
+        """CreateMultipartUpload (OSS: InitiateMultipartUpload): the upload id. Not sent again after OutcomeUnknown.
+
+        `forbid_overwrite`: refused with EXISTS where an object of this key exists and the store looks this early (OSS).
+        """
+        self._check_new(bucket, key)
         if not self._provider.control_characters:
             check_listable_key(key)
-        headers = _object_headers(content_type, metadata, storage_class)
+        headers = self._object_headers(content_type, metadata, storage_class)
+        if forbid_overwrite:
+            headers |= self._forbidding(at_end=False)
         call = Call("CreateMultipartUpload", "POST", bucket, key, {"uploads": ""}, headers)
         return self._read(call, lambda answer: xml.upload_id(answer.body), repeatable=False)
 
@@ -236,26 +260,35 @@ class ObjectStoreClient:
         content_type: str = "",
         metadata: Mapping[str, str] | None = None,
         storage_class: str = "",
+        forbid_overwrite: bool = False,
         on_bytes: OnBytes | None = None,
     ) -> SentBytes:
-        """PutObject: the bytes of a file, or none, as the object. `on_bytes` as for upload_part."""
-        _check_object(bucket, key)
-        headers = _object_headers(content_type, metadata, storage_class)
+        """PutObject: the bytes of a file, or none, as the object. `on_bytes` as for upload_part.
+
+        `forbid_overwrite`: refused with EXISTS where an object of this key exists, be it by an earlier try of this.
+        """
+        self._check_new(bucket, key)
+        headers = self._object_headers(content_type, metadata, storage_class)
+        if forbid_overwrite:
+            headers |= self._forbidding(at_end=True)
         payload = Payload(b"") if body is None else self._file_payload(body, on_bytes)
         return self._send_bytes(Call("PutObject", "PUT", bucket, key, headers=headers, payload=payload), payload)
 
     def complete_multipart_upload(
-        self, bucket: str, key: str, upload_id: str, parts: Sequence[CompletedPart]
+        self, bucket: str, key: str, upload_id: str, parts: Sequence[CompletedPart], *, forbid_overwrite: bool = False
     ) -> SentBytes:
         """CompleteMultipartUpload with these parts, numbers ascending.
 
         Not sent again after OutcomeUnknown or InternalError: HEAD the object first. The ETag may be empty (Ceph).
+        `forbid_overwrite`: refused with EXISTS where an object of this key exists.
         """
         _check_upload(bucket, key, upload_id)
         for part in parts:
             check_range("The part number", part.number, 1, MAX_PART_NUMBER)
-        payload = Payload(xml.complete_body(parts))
+        payload = Payload(xml.complete_body(parts, self._dialect.namespace))
         headers = {"Content-Type": "application/xml"}
+        if forbid_overwrite:
+            headers |= self._forbidding(at_end=True)
         query = {"uploadId": upload_id}
         call = Call("CompleteMultipartUpload", "POST", bucket, key, query, headers, payload)
         return self._read(call, _completed, repeatable=False)
@@ -295,6 +328,29 @@ class ObjectStoreClient:
             repeatable=repeatable,
             before_repeat=before_repeat,
         )
+
+    def _check_new(self, bucket: str, key: str) -> None:
+        _check_object(bucket, key)
+        check_key_of_store(key, max_bytes=self._provider.max_key_bytes, leading_slash=self._provider.leading_slash)
+
+    def _object_headers(
+        self, content_type: str, metadata: Mapping[str, str] | None, storage_class: str
+    ) -> dict[str, str]:
+        given = {"Content-Type": content_type, self._dialect.header("storage-class"): storage_class}
+        headers = {name: value for name, value in given.items() if value}
+        for name, value in headers.items():
+            check_header(name, value)
+        return headers | metadata_headers(metadata, self._dialect.header("meta-"))
+
+    def _forbidding(self, *, at_end: bool) -> dict[str, str]:
+        """The header that has the store keep an object of this key. S3 looks only when the new one is made."""
+        match self._provider.forbid_overwrite:
+            case "x-oss-forbid-overwrite":
+                return {"x-oss-forbid-overwrite": "true"}
+            case "if-none-match":
+                return {"If-None-Match": "*"} if at_end else {}
+            case _:
+                raise bad_argument("This store has no way to refuse replacing an object.")
 
     def _file_payload(self, body: FileSlice, on_bytes: OnBytes | None) -> Payload:
         sha256, crc64 = self._transport.signs_payloads, self._provider.crc64
@@ -346,14 +402,6 @@ def _check_upload(bucket: str, key: str, upload_id: str) -> None:
     check_upload_id(upload_id)
 
 
-def _object_headers(content_type: str, metadata: Mapping[str, str] | None, storage_class: str) -> dict[str, str]:
-    given = {"Content-Type": content_type, "x-amz-storage-class": storage_class}
-    headers = {name: value for name, value in given.items() if value}
-    for name, value in headers.items():
-        check_header(name, value)
-    return headers | metadata_headers(metadata)
-
-
 def _under(prefix: str, page: UploadsPage) -> UploadsPage:
     """The page without uploads that do not have the prefix: Swift, asked for `a/`, lists those of the key `a` too."""
     if all(upload.key.startswith(prefix) for upload in page.uploads):
@@ -383,15 +431,14 @@ def _loop(operation: str, marker: object) -> ObjectStoreError:
 def _parts_page(answer: Answer) -> PartsPage:
     return xml.parts_page(
         answer.body,
-        abort_date=http_date(answer.headers.get("x-amz-abort-date", "")),
-        abort_rule_id=answer.headers.get("x-amz-abort-rule-id", ""),
+        abort_date=http_date(answer.named("abort-date")),
+        abort_rule_id=answer.named("abort-rule-id"),
         request_id=answer.request_id,
     )
 
 
 def _sent_bytes(answer: Answer, etag: str) -> SentBytes:
-    version_id = answer.headers.get("x-amz-version-id", "")
-    return SentBytes(etag, answer.request_id, version_id, told_crc64=checksums.told(answer.headers))
+    return SentBytes(etag, answer.request_id, answer.named("version-id"), told_crc64=checksums.told(answer.headers))
 
 
 def _completed(answer: Answer) -> SentBytes:
@@ -402,8 +449,8 @@ def _completed(answer: Answer) -> SentBytes:
 
 def _is_encrypted(answer: Answer) -> bool:
     """Under SSE-KMS and SSE-C an ETag is not the MD5 of the bytes, whatever the provider."""
-    kms = answer.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
-    return kms or "x-amz-server-side-encryption-customer-algorithm" in answer.headers
+    kms = answer.named("server-side-encryption").lower().startswith(("aws:kms", "kms"))
+    return kms or bool(answer.named("server-side-encryption-customer-algorithm"))
 
 
 def _object_facts(answer: Answer) -> ObjectFacts:
@@ -416,14 +463,9 @@ def _object_facts(answer: Answer) -> ObjectFacts:
         etag=xml.unquoted(headers.get("etag", "")),
         last_modified=http_date(headers.get("last-modified", "")),
         content_type=headers.get("content-type", ""),
-        storage_class=headers.get("x-amz-storage-class", ""),
-        metadata=_metadata(headers),
-        version_id=headers.get("x-amz-version-id", ""),
+        storage_class=answer.named("storage-class"),
+        metadata=answer.metadata,
+        version_id=answer.named("version-id"),
         request_id=answer.request_id,
         crc64=checksums.told(headers),
     )
-
-
-def _metadata(headers: Mapping[str, str]) -> dict[str, str]:
-    prefix = "x-amz-meta-"
-    return {name.removeprefix(prefix): text for name, text in headers.items() if name.startswith(prefix)}

@@ -22,6 +22,7 @@ _DNS_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _METADATA_NAME = re.compile(r"[A-Za-z0-9!#$&'*.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 _UNLISTABLE = re.compile("[\x01-\x08\x0a-\x0c\x0e-\x1f\ufffe\uffff]")
+_BARE = re.compile("=(?=&|$)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -45,6 +46,14 @@ def check_listable_key(key: str) -> None:
             f"The key holds the character U+{ord(found[0]):04X}, on which this store's listings fail: an upload begun "
             "there could not be found again. Every character but control characters is allowed."
         )
+
+
+def check_key_of_store(key: str, *, max_bytes: int, leading_slash: bool) -> None:
+    """Refuse a key that this store would refuse only when its bytes are there; NotSent with BAD_KEY."""
+    if (size := len(key.encode())) > max_bytes:
+        raise _bad_key(f"The key has {size:,} bytes of UTF-8: at most {max_bytes:,} are allowed in this store.")
+    if not leading_slash and key[0] in "/\\":
+        raise _bad_key(f"The key begins with {key[0]!r}, which this store does not allow. Inside a key it does.")
 
 
 def check_bucket(bucket: str) -> None:
@@ -90,14 +99,14 @@ def check_header(name: str, value: str) -> None:
         raise bad_argument(f"{name}: only printable ASCII is allowed, without space at either end.")
 
 
-def metadata_headers(metadata: Mapping[str, str] | None) -> dict[str, str]:
-    """The x-amz-meta- headers of an object's metadata, each checked."""
+def metadata_headers(metadata: Mapping[str, str] | None, prefix: str = "x-amz-meta-") -> dict[str, str]:
+    """The headers of an object's metadata, each checked. OSS has the prefix x-oss-meta-."""
     headers = {}
     for name, value in (metadata or {}).items():
         if not _METADATA_NAME.fullmatch(name):
             raise bad_argument(f"{name!r} is not a metadata name: ASCII letters, digits and '-' are allowed.")
         check_header(f"metadata {name}", value)
-        headers[f"x-amz-meta-{name.lower()}"] = value
+        headers[prefix + name.lower()] = value
     return headers
 
 
@@ -106,9 +115,13 @@ def quote_key(key: str) -> str:
     return quote(key, safe="/~")
 
 
-def quote_query(query: Mapping[str, str]) -> str:
-    """The query in canonical order and encoding, so that what is signed is what is sent (a space is %20, never +)."""
-    return urlencode(sorted(query.items()), quote_via=quote, safe="~")
+def quote_query(query: Mapping[str, str], *, bare_flags: bool = False) -> str:
+    """The query in canonical order and encoding, so that what is signed is what is sent (a space is %20, never +).
+
+    `bare_flags`: a parameter without a value goes without `=`, as OSS's own clients send it.
+    """
+    quoted = urlencode(sorted(query.items()), quote_via=quote, safe="~")
+    return _BARE.sub("", quoted) if bare_flags else quoted
 
 
 def bad_argument(message: str) -> NotSent:

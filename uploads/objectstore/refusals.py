@@ -6,6 +6,8 @@ Codes: S3 API reference, "Error responses"; OSS API reference, "Error codes".
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,6 +15,9 @@ from email.utils import parsedate_to_datetime
 
 from uploads.objectstore import xml
 from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason, Refused, UnreadableAnswer
+
+_METADATA = re.compile("x-(?:amz|oss)-meta-(.*)")
+_OSS_HOST = re.compile(r"(?:.*\.)?oss-([a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,24 @@ class Answer:
     def request_id(self) -> str:
         names = ("x-amz-request-id", "x-oss-request-id", "x-trans-id", "x-openstack-request-id")
         return next((self.headers[name] for name in names if self.headers.get(name)), "")
+
+    def named(self, name: str) -> str:
+        """A header of S3's or OSS's own, without its prefix; '' where there is none."""
+        return self.headers.get(f"x-amz-{name}") or self.headers.get(f"x-oss-{name}", "")
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """An object's metadata; names are lower case, without prefix."""
+        found = ((_METADATA.match(name), text) for name, text in self.headers.items())
+        return {match[1]: text for match, text in found if match}
+
+    @property
+    def error_body(self) -> bytes:
+        """The body, or what OSS says in a header where there can be none (HEAD)."""
+        try:
+            return self.body or base64.b64decode(self.headers.get("x-oss-err", ""), validate=True)
+        except ValueError:
+            return b""
 
 
 def _codes(reason: Reason, codes: str) -> Iterable[tuple[str, Reason]]:
@@ -63,6 +86,8 @@ _REASONS: Mapping[str, Reason] = dict(
         ),
         *_codes(Reason.TIMEOUT, "RequestTimeout"),
         *_codes(Reason.STORE_FAULT, "InternalError OperationAborted"),
+        *_codes(Reason.ADDRESSING, "SecondLevelDomainForbidden"),
+        *_codes(Reason.EXISTS, "FileAlreadyExists PreconditionFailed ObjectAlreadyExists"),
         *_codes(Reason.REFUSED, "NotImplemented"),
     ]
 )
@@ -87,7 +112,7 @@ def error_of(
 ) -> ObjectStoreError | None:
     """The error an answer stands for, or None for a success. `region` is the one the request was signed for."""
     success = 200 <= answer.status < 300
-    fields = None if success and b"<Error" not in answer.body else xml.error_fields(answer.body)
+    fields = None if success and b"<Error" not in answer.body else xml.error_fields(answer.error_body)
     if success and fields is None:
         return None
     if fields is None and (doubt := _no_store_spoke(answer, operation)):
@@ -101,7 +126,7 @@ def error_of(
         status=answer.status,
         reason=_of_what(reason, code, key, upload_id),
         request_id=fields.get("RequestId") or answer.request_id,
-        host_id=fields.get("HostId") or answer.headers.get("x-amz-id-2", ""),
+        host_id=fields.get("HostId") or answer.named("id-2"),
         region=_named_region(answer, fields),
         retry_after=retry_after(answer.headers.get("retry-after", ""), now or datetime.now(UTC)),
         operation=operation,
@@ -123,8 +148,8 @@ def _no_store_spoke(answer: Answer, operation: str) -> ObjectStoreError | None:
 
 def _reason(answer: Answer, fields: Mapping[str, str], region: str, now: datetime) -> Reason:
     code = fields.get("Code", "")
-    if code in _REASONS:
-        return _REASONS[code]
+    if code in _REASONS or _speaks_of_region(fields):
+        return Reason.WRONG_REGION if _speaks_of_region(fields) else _REASONS[code]
     if code in ("AuthorizationHeaderMalformed", "AuthorizationQueryParametersError"):
         named = fields.get("Region") or "region" in fields.get("Message", "").lower()
         return Reason.WRONG_REGION if named else Reason.CREDENTIALS
@@ -136,6 +161,17 @@ def _reason(answer: Answer, fields: Mapping[str, str], region: str, now: datetim
     if code and answer.status < 500:
         return Reason.PERMISSION if answer.status == 403 else Reason.REFUSED
     return _by_status(answer.status)
+
+
+def _speaks_of_region(fields: Mapping[str, str]) -> bool:
+    """OSS says AccessDenied for a bucket at another endpoint, and for a signature made for another region."""
+    return bool(_region_of_host(fields.get("Endpoint", ""))) or "signing region" in fields.get("Message", "").lower()
+
+
+def _region_of_host(host: str) -> str:
+    """The region in an OSS host name; '' for any other."""
+    match = _OSS_HOST.fullmatch(host)
+    return match[1] if match else ""
 
 
 def _by_status(status: int) -> Reason:
@@ -156,7 +192,8 @@ def _of_what(reason: Reason, code: str, key: str, upload_id: str) -> Reason:
 
 
 def _named_region(answer: Answer, fields: Mapping[str, str]) -> str:
-    return fields.get("Region") or answer.headers.get("x-amz-bucket-region", "")
+    named = fields.get("Region") or answer.named("bucket-region") or _region_of_host(fields.get("Endpoint", ""))
+    return named.removeprefix("oss-")
 
 
 def _message(answer: Answer, fields: Mapping[str, str], reason: Reason) -> str:

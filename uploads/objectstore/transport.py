@@ -23,6 +23,7 @@ import urllib3
 
 from uploads.objectstore import refusals, xml
 from uploads.objectstore.connections import NeverConnectedError, PatientAdapter
+from uploads.objectstore.dialects import dialect_of
 from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Reason, Refused
 from uploads.objectstore.keys import bad_argument, check_bucket, check_dns_bucket, check_key, quote_key, quote_query
 from uploads.objectstore.payload import Cut, Payload
@@ -109,6 +110,7 @@ class Transport:
         self._config = config
         self._observer = observer
         self._signer = signer
+        self._bare_flags = dialect_of(config.signature).bare_flags
         self._endpoint = Endpoint(config)
         self._session = requests.Session()
         self._session.trust_env = False
@@ -164,18 +166,19 @@ class Transport:
         headers = {"Accept-Encoding": "identity", "User-Agent": "partway", "Host": host, **call.headers}
         if call.payload is not None:
             headers["Content-MD5"] = call.payload.content_md5
-            headers["x-amz-content-sha256"] = call.payload.sha256 or UNSIGNED_PAYLOAD
         try:
             prepared = requests.Request(call.method, f"{self._endpoint.scheme}://{host}/", headers=headers).prepare()
         except requests.RequestException as error:
             raise bad_argument(f"The request cannot be written: {error}") from error
         # Set afterwards, because prepare() would take dot segments out of the path and reach another key.
-        query = quote_query(call.query)
+        query = quote_query(call.query, bare_flags=self._bare_flags)
         prepared.url = f"{self._endpoint.scheme}://{host}{path}" + (f"?{query}" if query else "")
         if call.payload is not None:
             prepared.headers["Content-Length"] = str(call.payload.size)
             prepared.body = call.payload if call.payload.size else None  # type: ignore[assignment]
-        return self._signer(prepared)
+        payload_hash = (call.payload.sha256 or UNSIGNED_PAYLOAD) if call.payload is not None else ""
+        self._signer.sign(prepared, bucket=call.bucket, key=call.key, payload_hash=payload_hash)
+        return prepared
 
     def _verify(self) -> str | bool:
         bundle = self._config.ca_bundle

@@ -32,7 +32,10 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class StoreConfig:
-    """How one store is reached. `provider` names a profile in providers.py."""
+    """How one store is reached. `provider` names a profile in providers.py.
+
+    `found`: the ways of this very store that a check found, as fields of the profile, sorted by name.
+    """
 
     endpoint_url: str
     region: str
@@ -44,6 +47,7 @@ class StoreConfig:
     ca_bundle: str | None = None
     connect_timeout: float = 5.0
     stall_timeout: float = 60.0
+    found: tuple[tuple[str, object], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +140,7 @@ class SentBytes:
 
 @dataclass(frozen=True, slots=True)
 class ObjectFacts:
-    """The answer to HeadObject. Metadata names are lower case, without the x-amz-meta- prefix."""
+    """The answer to HeadObject. Metadata names are lower case, without the prefix x-amz-meta- or x-oss-meta-."""
 
     size: int
     etag: str

@@ -186,11 +186,22 @@ def _is_exact(text: str) -> bool:
 # The answers
 
 
-def buckets(body: bytes) -> tuple[Bucket, ...]:
-    """ListBuckets."""
+def buckets(body: bytes) -> tuple[tuple[Bucket, ...], dict[str, str]]:
+    """ListBuckets: a page, and the parameters that ask for the next one; none after the last."""
     fields = parse(body, "ListAllMyBucketsResult")
     listed = (row for group in _rows(fields, "Buckets") for row in _rows(group, "Bucket"))
-    return tuple(Bucket(get(row, "Name"), _time(get(row, "CreationDate"))) for row in listed)
+    page = tuple(Bucket(get(row, "Name"), _time(get(row, "CreationDate"))) for row in listed)
+    if token := get(fields, "ContinuationToken"):
+        return page, {"continuation-token": token}
+    if _is_truncated(fields) and (marker := get(fields, "NextMarker")):
+        return page, {"marker": marker}
+    return page, {}
+
+
+def bucket_region(body: bytes) -> str:
+    """GetBucketInfo of OSS: the region, which it calls a location and gives a prefix: oss-cn-hangzhou."""
+    info = next(_rows(parse(body, "BucketInfo"), "Bucket"), [])
+    return get(info, "Location").removeprefix("oss-")
 
 
 def uploads_fields(body: bytes) -> Fields:
@@ -349,7 +360,7 @@ def unreadable(message: str) -> UnreadableAnswer:
 # Writing
 
 
-def complete_body(parts: Sequence[CompletedPart]) -> bytes:
+def complete_body(parts: Sequence[CompletedPart], namespace: str = "") -> bytes:
     """The body of CompleteMultipartUpload; NotSent with BAD_ARGUMENT unless numbers ascend and ETags are there."""
     numbers = [part.number for part in parts]
     if not parts or any(not part.etag for part in parts) or _ILLEGAL.search("".join(part.etag for part in parts)):
@@ -359,8 +370,8 @@ def complete_body(parts: Sequence[CompletedPart]) -> bytes:
     rows = "".join(
         f"<Part><PartNumber>{part.number}</PartNumber><ETag>{_quoted(part.etag)}</ETag></Part>" for part in parts
     )
-    namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
-    return f'<CompleteMultipartUpload xmlns="{namespace}">{rows}</CompleteMultipartUpload>'.encode()
+    declared = f' xmlns="{namespace}"' if namespace else ""
+    return f"<CompleteMultipartUpload{declared}>{rows}</CompleteMultipartUpload>".encode()
 
 
 def _quoted(etag: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from uploads.models import Store
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
-from uploads.objectstore.providers import Provider, get_provider
+from uploads.objectstore.providers import Provider, profile_of
 from uploads.objectstore.types import MAX_PAGE, Bucket, ObjectFacts, PartsPage, UploadsPage
 from uploads.services.clients import client_for
 from uploads.services.paging import tidy
@@ -47,7 +47,8 @@ class ExistingObject:
 
 
 def provider_of(store: Store) -> Provider:
-    return get_provider(store.provider)
+    """The profile of the store's provider, with what a check of this very store found laid over it."""
+    return profile_of(store.config())
 
 
 def list_buckets(store: Store) -> BucketList:

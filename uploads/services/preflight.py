@@ -86,7 +86,7 @@ def preflight_complete(store: Store, bucket: str, upload: UploadName) -> Complet
         warnings=() if surveyed is None else find_warnings(surveyed, existing),
         has_gaps=surveyed is not None and bool(surveyed.missing),
         resulting_size=surveyed.total_bytes if surveyed else 0,
-        expected_etag=surveyed.expected_etag if surveyed and provider.etag_is_md5 else "",
+        expected_etag=surveyed.expected_etag if surveyed and provider.joined_etag else "",
         transfer=owner_of(store, bucket, upload.key, upload.upload_id),
         operation=active_operation(store, bucket, upload),
     )

@@ -106,7 +106,7 @@ def _parts_to_complete(item: OperationItem) -> list[CompletedPart]:
         raise ItemRefused("GapNotAllowed", "Part numbers are missing, and completing with a gap was not confirmed.")
     item.outcome.update(
         expected_size=surveyed.total_bytes,
-        expected_etag=surveyed.expected_etag if provider.etag_is_md5 else "",
+        expected_etag=surveyed.expected_etag if provider.joined_etag else "",
         parts=surveyed.count,
     )
     return [CompletedPart(part.number, part.etag) for part in parts]

@@ -67,7 +67,7 @@ def _new_values(options: dict[str, Any]) -> StoreValues:
         session_token=os.environ.get("STORE_SESSION_TOKEN", ""),
         provider=provider.name,
         addressing=options["addressing"] or provider.addressing,
-        signature=options["signature"] or "sigv4",
+        signature=options["signature"] or provider.signature,
         payload_signing=options["payload_signing"] or "auto",
         ca_bundle=options["ca_bundle"] or "",
         buckets=tuple(options["bucket"] or ()),
