@@ -1,4 +1,4 @@
-"""The profiles: complete, within what their stores allow, each deviation with its source, and what a check overrules."""
+"""The profiles: complete, possible, each deviation with its source, and what a store check overrules."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from uploads.objectstore.keys import bad_argument
 from uploads.objectstore.types import Signature
 
 
@@ -50,4 +51,7 @@ _DIALECTS: Mapping[Signature, Dialect] = {"sigv4": S3, "oss4": OSS}
 
 
 def dialect_of(signature: Signature) -> Dialect:
+    """NotSent with BAD_ARGUMENT for a signature that does not exist."""
+    if signature not in _DIALECTS:
+        raise bad_argument(f"The signature {signature!r} is not supported; {', '.join(_DIALECTS)} are.")
     return _DIALECTS[signature]

@@ -14,7 +14,8 @@ from requests import PreparedRequest
 from requests_aws4auth import AWS4Auth
 from requests_aws4auth.aws4signingkey import AWS4SigningKey
 
-from uploads.objectstore.keys import bad_argument, check_header
+from uploads.objectstore.dialects import dialect_of
+from uploads.objectstore.keys import check_header
 from uploads.objectstore.types import Credentials, Signature, StoreConfig
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
@@ -35,12 +36,11 @@ class Signer(Protocol):
 
 
 def signer_for(config: StoreConfig) -> Signer:
-    """The signer a store wants; NotSent with BAD_ARGUMENT for one that is not built or what no header can hold."""
+    """The signer a store wants; NotSent with BAD_ARGUMENT for one that does not exist or what no header can hold."""
     check_header("access key", config.credentials.access_key)
     check_header("session token", config.credentials.session_token or "")
     check_header("region", config.region)
-    if config.signature not in _SIGNERS:
-        raise bad_argument(f"The signature {config.signature!r} is not supported; {', '.join(_SIGNERS)} are.")
+    dialect_of(config.signature)
     return _SIGNERS[config.signature](config.credentials, config.region)
 
 
