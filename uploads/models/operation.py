@@ -19,7 +19,11 @@ def active_key(store_id: int, bucket: str, key: str, upload_id: str) -> str:
 
 
 class Operation(models.Model):
-    """An order, and who gave it. Its state is that of its items."""
+    """An order, and who gave it. Its state is that of its items.
+
+    `forbid_overwrite`: there was no object of this key when the completion was ordered, and the store is to refuse to
+    replace one that has come since.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(max_length=10, choices=[(kind.value, kind.value) for kind in OperationKind])
@@ -27,6 +31,7 @@ class Operation(models.Model):
     store = models.ForeignKey(Store, on_delete=models.PROTECT, related_name="operations")
     bucket = models.CharField(max_length=255)
     allow_gaps = models.BooleanField(default=False)
+    forbid_overwrite = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

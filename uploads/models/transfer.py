@@ -60,6 +60,7 @@ class Transfer(ErrorFields, WorkFields):
     file's content: the same file, key and operator is one transfer. `room_wanted_at`: when staging last had no room for
     its next part. With `verify_sha256` a SHA-256 was promised, which must be that of what arrived (`sha256`) before the
     object is completed; `promised_sha256` stays empty until it is known.
+    `forbid_overwrite`: the store itself refuses to replace an object of this key.
     `create_sent_at`: since when it is not known whether the store has begun an upload for us.
     `crc64` is the whole object's, written `nvme:<16 hex digits>` or `ecma:...`.
     """
@@ -73,6 +74,7 @@ class Transfer(ErrorFields, WorkFields):
     content_type = models.CharField(max_length=255, blank=True, default="")
     storage_class = models.CharField(max_length=64, blank=True, default="")
     metadata = models.JSONField(default=dict, blank=True)
+    forbid_overwrite = models.BooleanField(default=False)
 
     size = models.BigIntegerField()
     part_size = models.BigIntegerField()
