@@ -17,6 +17,7 @@ from dashboard.views.operations import answer_order
 from dashboard.views.uploads import ending_operation, gone, survey_context, upload_context
 from uploads import access
 from uploads.models import Store
+from uploads.services.browsing import provider_of
 from uploads.services.operations import order_complete
 from uploads.services.ownership import OwnedByTransfer
 from uploads.services.preflight import CompletePreflight, UploadName, preflight_complete
@@ -25,20 +26,30 @@ from uploads.services.preflight import CompletePreflight, UploadName, preflight_
 @require_http_methods(["GET", "POST"])
 @explains_failures
 def complete(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
-    """GET asks. POST orders; `allow-gaps` says that missing part numbers are meant."""
+    """GET asks. POST orders; `allow-gaps`: missing part numbers are meant; `forbid-overwrite`: never over an object."""
     found = access.get_store(request.user, store)
     name = _only_one(read_uploads(request))
     links = BucketLinks(found.name, bucket)
     if request.method == "GET" or "ask" in request.POST:
         return _ask(request, found, links, name)
-    allow_gaps = request.POST.get("allow-gaps") in {"1", "on", "true", "yes"}
     try:
-        operation = order_complete(access.operator(request.user), found, bucket, name, allow_gaps=allow_gaps)
+        operation = order_complete(
+            access.operator(request.user),
+            found,
+            bucket,
+            name,
+            allow_gaps=_is_ticked(request, "allow-gaps"),
+            forbid_overwrite=_is_ticked(request, "forbid-overwrite"),
+        )
     except OwnedByTransfer as owned:
         if jsonapi.wants_json(request):
             return jsonapi.json_error("OwnedByTransfer", str(owned), status=409)
         return _ask(request, found, links, name, status=409)
     return answer_order(request, operation)
+
+
+def _is_ticked(request: HttpRequest, name: str) -> bool:
+    return request.POST.get(name) in {"1", "on", "true", "yes"}
 
 
 def _only_one(names: list[UploadName]) -> UploadName:
@@ -55,6 +66,7 @@ def _ask(
     if looked is None or looked.gone:
         return gone(request, links, name, ended=ended)
     context = upload_context(request.user, store, links, name) | _preflight_context(looked)
+    context["forbids_overwrite"] = bool(provider_of(store).forbid_overwrite) and context["is_free"]
     if looked.survey is not None:
         context |= survey_context(looked.survey, store)
     return render(request, "uploads/complete.html", context, status=status)
@@ -66,6 +78,7 @@ def _preflight_context(looked: CompletePreflight) -> dict[str, Any]:
         "looked": looked,
         "operation": looked.operation,
         "replaced": existing.facts if existing else None,
+        "is_free": existing is not None and existing.facts is None and existing.refusal is None,
         "cannot_look": existing is not None and existing.refusal is not None,
         "blocked": bool(looked.blockers) or looked.transfer is not None,
     }

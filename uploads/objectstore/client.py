@@ -21,15 +21,13 @@ from uploads.objectstore.keys import (
     check_bucket,
     check_header,
     check_key,
-    check_key_of_store,
-    check_listable_key,
     check_range,
     check_text,
     check_upload_id,
     metadata_headers,
 )
 from uploads.objectstore.payload import OnBytes, Payload
-from uploads.objectstore.providers import profile_of
+from uploads.objectstore.providers import check_new_key, profile_of
 from uploads.objectstore.refusals import Answer, http_date
 from uploads.objectstore.retry import DEFAULT_RETRIES, RetryPolicy, run
 from uploads.objectstore.signing import signer_for
@@ -217,9 +215,8 @@ class ObjectStoreClient:
 
         `forbid_overwrite`: refused with EXISTS where an object of this key exists and the store looks this early (OSS).
         """
-        self._check_new(bucket, key)
-        if not self._provider.control_characters:
-            check_listable_key(key)
+        check_bucket(bucket)
+        check_new_key(self._provider, key, multipart=True)
         headers = self._object_headers(content_type, metadata, storage_class)
         if forbid_overwrite:
             headers |= self._forbidding(at_end=False)
@@ -267,7 +264,8 @@ class ObjectStoreClient:
 
         `forbid_overwrite`: refused with EXISTS where an object of this key exists, be it by an earlier try of this.
         """
-        self._check_new(bucket, key)
+        check_bucket(bucket)
+        check_new_key(self._provider, key, multipart=False)
         headers = self._object_headers(content_type, metadata, storage_class)
         if forbid_overwrite:
             headers |= self._forbidding(at_end=True)
@@ -328,10 +326,6 @@ class ObjectStoreClient:
             repeatable=repeatable,
             before_repeat=before_repeat,
         )
-
-    def _check_new(self, bucket: str, key: str) -> None:
-        _check_object(bucket, key)
-        check_key_of_store(key, max_bytes=self._provider.max_key_bytes, leading_slash=self._provider.leading_slash)
 
     def _object_headers(
         self, content_type: str, metadata: Mapping[str, str] | None, storage_class: str

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal, cast
 
 from uploads.objectstore.checksums import Algorithm
-from uploads.objectstore.keys import MAX_KEY_BYTES, bad_argument
+from uploads.objectstore.keys import MAX_KEY_BYTES, bad_argument, check_key, check_key_of_store, check_listable_key
 from uploads.objectstore.types import Addressing, Signature, StoreConfig
 
 KIB = 1024
@@ -221,7 +221,6 @@ _ALL = (
         exact_prefix=True,
         forgets=True,
         keeps_ended=True,
-        forbid_overwrite="if-none-match",
         lifecycle="none",
         notes=(
             "The listing may forget uploads after a restart; their parts can still be listed.",
@@ -231,7 +230,6 @@ _ALL = (
             "exact_prefix": "MinIO documentation, S3 API compatibility: the prefix must be the object's name",
             "forgets": "minio/minio, ListMultipartUploads from a cache that a restart empties",
             "keeps_ended": "minio/minio issues 21189 and 21456",
-            "forbid_overwrite": "MinIO documentation, conditional writes",
             "lifecycle": "minio/minio issue 19115: the rule is taken out without a word",
         },
     ),
@@ -244,14 +242,12 @@ _ALL = (
         equal_parts=True,
         region_default="auto",
         endpoint_hint="https://ACCOUNT.r2.cloudflarestorage.com",
-        forbid_overwrite="if-none-match",
         notes=("Uploads in progress are aborted after 7 days.",),
         sources={
             "etag_is_md5": R2_ETAG,
             "joined_etag": R2_ETAG,
             "max_object_size": "Cloudflare documentation, R2 limits",
             "equal_parts": "Cloudflare documentation, R2 multipart objects",
-            "forbid_overwrite": "Cloudflare documentation, R2 S3 API compatibility: conditional operations",
         },
     ),
     Provider(
@@ -377,6 +373,14 @@ def get_provider(name: str) -> Provider:
 def profile_of(config: StoreConfig) -> Provider:
     """The provider's profile with what a check of this store found laid over it; NotSent as `get_provider`."""
     return with_found(get_provider(config.provider), config.found)
+
+
+def check_new_key(provider: Provider, key: str, *, multipart: bool) -> None:
+    """Refuse a key on which nothing can be begun in such a store, before a byte is sent; NotSent with BAD_KEY."""
+    check_key(key)
+    check_key_of_store(key, max_bytes=provider.max_key_bytes, leading_slash=provider.leading_slash)
+    if multipart and not provider.control_characters:
+        check_listable_key(key)
 
 
 def with_found(provider: Provider, found: Iterable[tuple[str, object]]) -> Provider:

@@ -86,7 +86,7 @@ def _complete(transfer: Transfer) -> SentBytes:
     crash.point("complete.asked")
     try:
         answer = client_for(transfer.store).complete_multipart_upload(
-            transfer.bucket, transfer.key, store_upload.upload_id, parts
+            transfer.bucket, transfer.key, store_upload.upload_id, parts, forbid_overwrite=transfer.forbid_overwrite
         )
     except ObjectStoreError as error:
         if not (
@@ -117,7 +117,8 @@ def may_have_been_done(error: ObjectStoreError) -> bool:
     if isinstance(error, OutcomeUnknown):
         return True
     return isinstance(error, Refused) and (
-        error.reason in {Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY, Reason.STORE_FAULT} or error.status >= 500
+        error.reason in {Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY, Reason.STORE_FAULT, Reason.EXISTS}
+        or error.status >= 500
     )
 
 

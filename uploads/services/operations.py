@@ -14,6 +14,7 @@ from uploads.models import Operation, OperationItem, Store, StoreUpload
 from uploads.models.operation import active_key
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.services import leases
+from uploads.services.browsing import provider_of
 from uploads.services.ownership import OwnedByTransfer, owners
 from uploads.services.preflight import UploadName, active_operation
 from uploads.services.queue import enqueue_on_commit
@@ -37,18 +38,37 @@ def order_abort(actor: User, store: Store, bucket: str, uploads: Sequence[Upload
 
     Raises OwnedByTransfer for a single upload that a transfer owns; among many it becomes an item that failed.
     """
-    return _order(OperationKind.ABORT, actor, store, bucket, list(dict.fromkeys(uploads)), allow_gaps=False)
+    return _order(OperationKind.ABORT, actor, store, bucket, list(dict.fromkeys(uploads)))
 
 
 def order_complete(
-    actor: User, store: Store, bucket: str, upload: UploadName, *, allow_gaps: bool = False
+    actor: User,
+    store: Store,
+    bucket: str,
+    upload: UploadName,
+    *,
+    allow_gaps: bool = False,
+    forbid_overwrite: bool = False,
 ) -> Operation:
-    """Have an upload completed by a task. Raises OwnedByTransfer."""
-    return _order(OperationKind.COMPLETE, actor, store, bucket, [upload], allow_gaps=allow_gaps)
+    """Have an upload completed by a task. Raises OwnedByTransfer.
+
+    `forbid_overwrite`: never over an object of this key, where the store can refuse that; elsewhere it has no effect.
+    """
+    forbid = forbid_overwrite and bool(provider_of(store).forbid_overwrite)
+    return _order(
+        OperationKind.COMPLETE, actor, store, bucket, [upload], allow_gaps=allow_gaps, forbid_overwrite=forbid
+    )
 
 
 def _order(
-    kind: OperationKind, actor: User, store: Store, bucket: str, uploads: Sequence[UploadName], *, allow_gaps: bool
+    kind: OperationKind,
+    actor: User,
+    store: Store,
+    bucket: str,
+    uploads: Sequence[UploadName],
+    *,
+    allow_gaps: bool = False,
+    forbid_overwrite: bool = False,
 ) -> Operation:
     if not uploads:
         raise ValueError("No upload was named.")
@@ -63,7 +83,14 @@ def _order(
             earlier = active_operation(store, bucket, upload) or _done_operation(kind, store, bucket, upload)
             if earlier:
                 return earlier
-        operation = Operation.objects.create(kind=kind, actor=actor, store=store, bucket=bucket, allow_gaps=allow_gaps)
+        operation = Operation.objects.create(
+            kind=kind,
+            actor=actor,
+            store=store,
+            bucket=bucket,
+            allow_gaps=allow_gaps,
+            forbid_overwrite=forbid_overwrite,
+        )
         busy = _busy(store, bucket, uploads)
         OperationItem.objects.bulk_create(
             _new_item(operation, upload, owned=(upload.key, upload.upload_id) in owned, busy=busy) for upload in uploads

@@ -84,7 +84,11 @@ def _complete(item: OperationItem) -> dict[str, Any]:
         item.outcome.setdefault("ordered_at", timezone.now().isoformat())
         OperationItem.objects.filter(pk=item.pk).update(outcome=item.outcome)
         answer = client_for(item.operation.store).complete_multipart_upload(
-            item.operation.bucket, item.key, item.upload_id, parts
+            item.operation.bucket,
+            item.key,
+            item.upload_id,
+            parts,
+            forbid_overwrite=item.operation.forbid_overwrite,
         )
         crash.point("item.completed")
     except ObjectStoreError as error:

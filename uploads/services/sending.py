@@ -25,7 +25,7 @@ from uploads.services.dispatch import dispatch
 from uploads.services.failures import NO_ERROR, error_fields
 from uploads.services.ownership import was_aborted_on_purpose
 from uploads.services.queue import enqueue_on_commit
-from uploads.services.sent import TRANSFER_ID_METADATA, find_sent
+from uploads.services.sent import TRANSFER_ID_METADATA, find_own_object, find_sent
 from uploads.services.transfers import fail_transfer
 from uploads.services.twins import settle_unknown_create
 from uploads.states import PartState, Phase, StoreUploadState, Want
@@ -149,6 +149,7 @@ def _create(transfer: Transfer, token: uuid.UUID) -> str:
             content_type=transfer.content_type,
             metadata=object_metadata(transfer),
             storage_class=transfer.storage_class,
+            forbid_overwrite=transfer.forbid_overwrite,
         )
     except ObjectStoreError as error:
         if isinstance(error, NotSent) or (isinstance(error, Refused) and error.status < 500):
@@ -205,11 +206,15 @@ def send_part(part_id: int) -> None:
 
 
 def _look(part: Part, store_upload: StoreUpload | None, error: ObjectStoreError) -> SentBytes | None:
-    """After a lost answer: what the store has of the part, where it surely is these bytes. None: send it again."""
-    if not isinstance(error, OutcomeUnknown) or error.reason is Reason.DIGEST_MISMATCH:
+    """After a lost answer: what the store has of the part, where it surely is these bytes. None: send it again.
+
+    An object that may not be replaced can be our own: of a try whose end we did not live to write down.
+    """
+    exists = error.reason is Reason.EXISTS
+    if not exists and (not isinstance(error, OutcomeUnknown) or error.reason is Reason.DIGEST_MISMATCH):
         return None
     try:
-        return find_sent(part, store_upload)
+        return find_own_object(part) if exists else find_sent(part, store_upload)
     except ObjectStoreError as failed:
         log.info("transfer %s part %s: not found out: %s", part.transfer_id, part.number, failed)
         return None
@@ -227,6 +232,7 @@ def _send(part: Part, store_upload: StoreUpload | None, heartbeat: Heartbeat) ->
             content_type=transfer.content_type,
             metadata=object_metadata(transfer),
             storage_class=transfer.storage_class,
+            forbid_overwrite=transfer.forbid_overwrite,
             on_bytes=heartbeat,
         )
     elif store_upload is None:

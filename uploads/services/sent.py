@@ -25,11 +25,24 @@ def find_sent(part: Part, store_upload: StoreUpload | None) -> SentBytes | None:
     """What the store took of a part, where it can be told to be these very bytes. Raises ObjectStoreError."""
     if not provider_of(part.transfer.store).etag_is_md5 or not part.size:
         return None
-    payload = Payload(
-        FileSlice(part.staged_path, 0, part.size), sha256=False, crc64=provider_of(part.transfer.store).crc64
-    )
+    payload = _digests(part)
     etag = _etag_in_store(part, store_upload)
     return SentBytes(etag, crc64=payload.crc64) if etag.lower() == payload.md5.hex() else None
+
+
+def find_own_object(part: Part) -> SentBytes | None:
+    """The object that an earlier PutObject of this transfer made; the store took its bytes with their Content-MD5."""
+    transfer = part.transfer
+    facts = head_object(transfer.store, transfer.bucket, transfer.key).facts
+    if facts is None or not is_ours(transfer, facts):
+        return None
+    return SentBytes(facts.etag, crc64=_digests(part).crc64)
+
+
+def _digests(part: Part) -> Payload:
+    """The MD5 and CRC-64 of a part's staged bytes."""
+    body = FileSlice(part.staged_path, 0, part.size) if part.size else b""
+    return Payload(body, sha256=False, crc64=provider_of(part.transfer.store).crc64)
 
 
 def _etag_in_store(part: Part, store_upload: StoreUpload | None) -> str:

@@ -13,7 +13,8 @@ from django.utils import timezone
 from uploads import audit, crash
 from uploads.models import Store, Transfer
 from uploads.objectstore.errors import ObjectStoreError
-from uploads.objectstore.keys import check_bucket, check_key
+from uploads.objectstore.keys import check_bucket
+from uploads.objectstore.providers import check_new_key
 from uploads.planning import PREFERRED_PART_SIZE, Limits, Plan, PlanRefused, plan_parts
 from uploads.services import leases, promises, room
 from uploads.services.browsing import head_object, provider_of
@@ -82,7 +83,7 @@ def begin_transfer(new: NewTransfer) -> Transfer:
     Raises TransferRefused; nothing is stored then.
     """
     plan = _plan(new)
-    _check_names(new)
+    _check_names(new, plan)
     same = find_same_file(new)
     if same is not None:
         return same
@@ -97,6 +98,7 @@ def begin_transfer(new: NewTransfer) -> Transfer:
         content_type=new.content_type,
         storage_class=new.storage_class,
         metadata=new.metadata,
+        forbid_overwrite=not new.replace and bool(provider_of(new.store).forbid_overwrite),
         size=new.size,
         part_size=plan.part_size,
         part_count=plan.part_count,
@@ -134,13 +136,13 @@ def _plan(new: NewTransfer) -> Plan:
         raise TransferRefused(str(refusal), field, 413 if field == "file" else 400) from refusal
 
 
-def _check_names(new: NewTransfer) -> None:
+def _check_names(new: NewTransfer, plan: Plan) -> None:
     try:
         check_bucket(new.bucket)
     except ObjectStoreError as error:
         raise TransferRefused(error.message, "bucket") from error
     try:
-        check_key(new.key)
+        check_new_key(provider_of(new.store), new.key, multipart=plan.part_count > 1)
     except ObjectStoreError as error:
         raise TransferRefused(error.message, "key") from error
 
