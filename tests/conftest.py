@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.environment import VAR_DIR
-from tests.stores import postgresql, redis, swift
+from tests.stores import ceph, postgresql, redis, swift, versity
+from tests.stores.s3 import S3Store
 from tests.system import stack as stacks
 
 
@@ -24,6 +25,20 @@ def django_db_modify_db_settings() -> None:
 def swift_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[swift.SwiftStore]:
     """A store that verifies signatures; `new_bucket()` makes a bucket of one's own."""
     with swift.running(tmp_path_factory.mktemp("swift")) as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def ceph_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
+    """A store of another make, as `swift_store`."""
+    with ceph.running(tmp_path_factory.mktemp("ceph")) as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def versity_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
+    """A third one, as `swift_store`; it keeps keys as paths, so that some cannot be."""
+    with versity.running(tmp_path_factory.mktemp("versity")) as store:
         yield store
 
 

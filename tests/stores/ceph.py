@@ -1,0 +1,137 @@
+"""A real Ceph RADOS Gateway for tests: a monitor, one OSD that keeps everything in memory, and the gateway.
+
+The machine's own binaries, no root, no services, no keys between the three: only the gateway asks who one is.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from local import ports
+from tests.stores import processes
+from tests.stores.s3 import S3Store
+
+REGION = "default"
+"""What Ceph calls its region unless told otherwise; it takes any other as well."""
+
+BINARIES = ("ceph", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
+
+
+@contextmanager
+def running(logs: Path) -> Iterator[S3Store]:
+    """Make a cluster, start it, and end both; the logs stay in `logs`."""
+    missing = [name for name in BINARIES if shutil.which(name) is None]
+    if missing:
+        raise FileNotFoundError(f"The tests need Ceph ({', '.join(missing)} missing): `make ceph` installs it.")
+    # Not below `logs`: the path of a socket may have 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="partway-ceph-", dir="/tmp"))
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        monitor, gateway = ports.choose(2)
+        url = f"http://{ports.LOOPBACK}:{gateway}"
+        store = S3Store(url, REGION, secrets.token_hex(8), secrets.token_urlsafe(16), logs)
+        cluster = _Cluster(folder, logs, monitor, gateway)
+        cluster.write_conf()
+        started.append(cluster.start_monitor())
+        started.append(cluster.start_osd())
+        cluster.create_user(store)
+        started.append(cluster.start_gateway())
+        store.wait_until_ready(started)
+        yield store
+    finally:
+        # At once: nothing is kept, and in order each would wait for the others.
+        for process in started:
+            process.kill()
+        processes.stop(started)
+        shutil.rmtree(folder)
+
+
+class _Cluster:
+    """How the parts of one cluster are made and started."""
+
+    def __init__(self, folder: Path, logs: Path, monitor: int, gateway: int) -> None:
+        self.folder = folder
+        self.logs = logs
+        self.monitor = monitor
+        self.gateway = gateway
+        self.fsid = str(uuid.uuid4())
+        self.conf = folder / "ceph.conf"
+
+    def write_conf(self) -> None:
+        # ms_mon_client_mode: else the gateway fails with "permission denied" for want of a key to encrypt with.
+        # tcp_nodelay: else each small answer waits 40 ms.
+        self.conf.write_text(
+            f"""[global]
+fsid = {self.fsid}
+mon_host = v2:{ports.LOOPBACK}:{self.monitor}
+public_addr = {ports.LOOPBACK}
+auth_cluster_required = none
+auth_service_required = none
+auth_client_required = none
+ms_mon_client_mode = crc
+ms_bind_msgr1 = false
+run_dir = {self.folder}
+admin_socket = {self.folder}/$name.$pid.asok
+crash_dir = {self.folder}
+log_file =
+log_to_stderr = true
+err_to_stderr = true
+mon_cluster_log_file =
+mon_data = {self.folder}/monitor
+osd_data = {self.folder}/osd
+rgw_data = {self.folder}
+keyring = {self.folder}/keyring
+mon_allow_pool_size_one = true
+mon_warn_on_pool_no_redundancy = false
+paxos_propose_interval = 0.02
+osd_pool_default_size = 1
+osd_pool_default_min_size = 1
+osd_pool_default_pg_num = 4
+osd_pool_default_pg_autoscale_mode = off
+osd_crush_chooseleaf_type = 0
+osd_objectstore = memstore
+memstore_device_bytes = 8589934592
+rgw_frontends = beast endpoint={ports.LOOPBACK}:{self.gateway} tcp_nodelay=1
+rgw_override_bucket_index_max_shards = 1
+rgw_gc_obj_min_wait = 2
+"""
+        )
+
+    def start_monitor(self) -> subprocess.Popen[bytes]:
+        monmap = str(self.folder / "monmap")
+        address = f"[v2:{ports.LOOPBACK}:{self.monitor}]"
+        self._run(["monmaptool", "--create", "--fsid", self.fsid, "--addv", "a", address, monmap])
+        self._run(["ceph-mon", *self._conf("--id", "a"), "--mkfs", "--monmap", monmap])
+        return self._start("ceph-mon", "--id", "a")
+
+    def start_osd(self) -> subprocess.Popen[bytes]:
+        name = str(uuid.uuid4())
+        self._run(["ceph", *self._conf("osd", "new", name)])
+        (self.folder / "osd").mkdir()
+        self._run(["ceph-osd", *self._conf("--id", "0"), "--mkfs", "--osd-uuid", name])
+        return self._start("ceph-osd", "--id", "0")
+
+    def create_user(self, store: S3Store) -> None:
+        who = ["--uid=tests", "--display-name=tests", "--max-buckets=0"]
+        keys = [f"--access-key={store.access_key}", f"--secret-key={store.secret_key}"]
+        self._run(["radosgw-admin", *self._conf("user", "create"), *who, *keys])
+
+    def start_gateway(self) -> subprocess.Popen[bytes]:
+        return self._start("radosgw", "--name", "client.rgw")
+
+    def _conf(self, *words: str) -> list[str]:
+        return ["--conf", str(self.conf), *words]
+
+    def _start(self, program: str, *words: str) -> subprocess.Popen[bytes]:
+        return processes.start([program, *self._conf(*words), "-f"], self.logs / f"{program}.log")
+
+    def _run(self, argv: Sequence[str]) -> None:
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        assert done.returncode == 0, f"{argv[0]}: {done.stdout}"

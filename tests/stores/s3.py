@@ -1,0 +1,58 @@
+"""What the S3 servers of the tests have in common: where one is, who may ask, and empty buckets on demand."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import requests
+from requests_aws4auth import AWS4Auth
+
+from tests.stores import processes
+
+START_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class S3Store:
+    """A running store that verifies signatures, reached by path style on loopback."""
+
+    endpoint_url: str
+    region: str
+    access_key: str
+    secret_key: str
+    folder: Path
+    """Where its logs are, and what it keeps on disk."""
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1), repr=False)
+
+    def new_bucket(self) -> str:
+        """Make an empty bucket that no other test has."""
+        bucket = f"test-{os.getpid()}-{next(self._numbers)}"
+        status = self._put(bucket)
+        assert status == 200, f"The store did not make the bucket {bucket}: {status}"
+        return bucket
+
+    def wait_until_ready(self, started: Sequence[subprocess.Popen[bytes]]) -> None:
+        """Return when it has taken a signed request that makes a bucket; what `started` logged is in `folder`."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                status = self._put("ready")
+            except requests.ConnectionError:
+                status = 0
+            if status == 200:
+                return
+            assert processes.all_running(started), f"The store did not start: see the logs in {self.folder}"
+            assert time.monotonic() < deadline, f"The store does not answer ({status}): see the logs in {self.folder}"
+            time.sleep(0.05)
+
+    def _put(self, bucket: str) -> int:
+        auth = AWS4Auth(self.access_key, self.secret_key, self.region, "s3")
+        with requests.Session() as session:
+            session.trust_env = False
+            return session.put(f"{self.endpoint_url}/{bucket}", auth=auth, timeout=30).status_code
