@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.environment import VAR_DIR
-from tests.stores import ceph, postgresql, redis, swift, versity
+from tests.stores import ceph, oss, postgresql, redis, swift, versity
 from tests.stores.s3 import S3Store
 from tests.system import stack as stacks
 
@@ -39,6 +39,13 @@ def ceph_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
 def versity_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
     """A third one, as `swift_store`; it keeps keys as paths, so that some cannot be."""
     with versity.running(tmp_path_factory.mktemp("versity")) as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def oss_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[oss.OssStore]:
+    """A store that speaks OSS's own dialect, as `swift_store`; `new_account()` adds an access key with fewer rights."""
+    with oss.running(tmp_path_factory.mktemp("oss")) as store:
         yield store
 
 

@@ -1,0 +1,108 @@
+"""A store that speaks Aliyun OSS's own dialect, for tests: OSS itself cannot be had offline.
+
+It verifies OSS V4 signatures with the vendor's own signer and is proven twice (tests/oss): by the vendor's own client,
+and by the examples of the vendor's API reference. It is reached by virtual-hosted addressing only, as OSS is: the
+endpoint is `http://oss-cn-hangzhou.localhost:PORT`, a bucket is at `http://BUCKET.oss-cn-hangzhou.localhost:PORT`.
+While a store runs this process resolves such names; another process does so when it is started with the store's
+`environment` (names/sitecustomize.py). A request to the endpoint of another region finds the buckets made there.
+
+    with oss.running(folder) as store:
+        bucket = store.new_bucket()
+        reader = store.new_account(denied=["oss:ListMultipartUploads"])
+
+It has GetService, PutBucket, GetBucketInfo, GetBucketLocation, the six operations of multipart uploads, PutObject,
+HeadObject, GetObject, DeleteObject, ListObjects and ListObjectsV2. It has no versions, no ACLs, no encryption, no
+copies, no conditional requests, no signatures in the URL, and forgets everything when it ends.
+
+Where the documentation is silent it does this: common prefixes count towards max-uploads; the marker behind a page that
+ends in a common prefix is that prefix, without an upload id; parts on their way when their upload is aborted land
+afterwards, so that the upload is there again until another abort; an STS key without its token is InvalidAccessKeyId.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from local import ports
+from tests.stores import processes
+from tests.stores.oss.accounts import Account, Accounts
+from tests.stores.oss.names import sitecustomize
+
+PROJECT = Path(__file__).parents[3]
+NAMES = Path(__file__).parent / "names"
+START_SECONDS = 30
+
+EXPIRED = 1.0
+"""Seconds since 1970 of a token that is long over."""
+
+
+class OssStore:
+    """A running store: where it is, who may ask, and empty buckets on demand."""
+
+    region = "cn-hangzhou"
+
+    def __init__(self, folder: Path, port: int, account: Account) -> None:
+        self.folder = folder
+        self.port = port
+        self.endpoint_url = f"http://oss-{self.region}.localhost:{port}"
+        self.access_key = account.access_key
+        self.secret_key = account.secret_key
+        self._accounts = Accounts(folder)
+        self._numbers = itertools.count(1)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process of its own needs so that it can reach buckets by their names."""
+        paths = [str(NAMES), *filter(None, [os.environ.get("PYTHONPATH")])]
+        return {"PYTHONPATH": os.pathsep.join(paths)}
+
+    def new_bucket(self, region: str = region) -> str:
+        """Make an empty bucket that no other test has, in the store's region or another."""
+        import alibabacloud_oss_v2 as vendor
+
+        bucket = f"test-{os.getpid()}-{next(self._numbers)}"
+        provider = vendor.credentials.StaticCredentialsProvider(self.access_key, self.secret_key)
+        endpoint = f"http://oss-{region}.localhost:{self.port}"
+        config = vendor.Config(region=region, endpoint=endpoint, credentials_provider=provider)
+        vendor.Client(config).put_bucket(vendor.PutBucketRequest(bucket=bucket))
+        return bucket
+
+    def new_account(self, *, denied: Iterable[str] = (), temporary: bool = False, expired: bool = False) -> Account:
+        """Another access key: denied actions of RAM policies, and with `temporary` an STS token, valid or expired."""
+        name = secrets.token_hex(8)
+        account = Account(
+            access_key=f"STS.{name}" if temporary else f"LTAI{name}",
+            secret_key=secrets.token_urlsafe(24),
+            token=secrets.token_urlsafe(48) if temporary else "",
+            expires=EXPIRED if expired else None,
+            denied=tuple(denied),
+        )
+        self._accounts.save(account)
+        return account
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[OssStore]:
+    """Start a store in an empty folder as a process of its own, and stop it afterwards."""
+    owner = Account(f"LTAI{secrets.token_hex(8)}", secrets.token_urlsafe(24))
+    Accounts(folder).save(owner)
+    port = ports.choose(1)[0]
+    argv = [sys.executable, "-m", "tests.stores.oss", str(folder), str(port)]
+    process = processes.start(argv, folder / "oss.log", {"PYTHONPATH": str(PROJECT)})
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not ports.is_listening(port):
+            assert processes.all_running([process]), (folder / "oss.log").read_text()
+            assert time.monotonic() < deadline, "the OSS test server does not listen"
+            time.sleep(0.02)
+        with sitecustomize.resolved():
+            yield OssStore(folder, port, owner)
+    finally:
+        processes.stop([process])
