@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from uploads.objectstore import keys
 from uploads.objectstore.errors import NotSent, Reason
+from uploads.objectstore.providers import PROVIDERS, check_new_key
 
 KEYS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=200)
 
@@ -93,3 +94,46 @@ def test_metadata_names_that_are_no_header_names_are_refused(name: str) -> None:
 def test_an_empty_upload_id_is_refused() -> None:
     with pytest.raises(NotSent, match="upload id is empty"):
         keys.check_upload_id("")
+
+
+@pytest.mark.parametrize("key", ["a", "a b", "z/", "\x01", "a\x01", "\ue000", "é", "日", "\U0001f600", "k" * 1024])
+def test_what_is_just_below_a_key_is_below_it_and_above_every_other(key: str) -> None:
+    below = keys.just_below(key).encode()
+    assert below < key.encode()
+    others = [
+        "",
+        "a",
+        "a!",
+        "a a",
+        "a a" * 5,
+        "z.",
+        "z.\uffff",
+        "\x01",
+        "\x00",
+        "\ud7ff",
+        "\ud7ff\uffff",
+        "è" * 9,
+        "k" * 1023,
+    ]
+    assert all(other.encode() <= below for other in others if other.encode() < key.encode())
+
+
+@pytest.mark.parametrize("key", ["a//b", "/a", "a/../b", "./a", "..", "a/.", "//", "/", "a//"])
+def test_keys_that_a_path_cannot_hold_are_refused(key: str) -> None:
+    with pytest.raises(NotSent, match="file paths") as caught:
+        keys.check_path_key(key)
+    assert caught.value.reason is Reason.BAD_KEY
+
+
+@pytest.mark.parametrize("key", ["a", "a/b", "a/b/", "..a", "a..", "...", "a/...", " "])
+def test_keys_that_a_path_can_hold_pass(key: str) -> None:
+    keys.check_path_key(key)
+
+
+@pytest.mark.parametrize("key", ["/a", "\\a"])
+def test_oss_takes_no_leading_slash_or_backslash_and_no_1024_bytes(key: str) -> None:
+    for each, words in ((key, "begins with"), ("k" * 1024, "at most 1,023")):
+        with pytest.raises(NotSent, match=words):
+            check_new_key(PROVIDERS["oss"], each, multipart=True)
+    check_new_key(PROVIDERS["oss"], "a" + key, multipart=True)
+    check_new_key(PROVIDERS["aws"], key, multipart=True)

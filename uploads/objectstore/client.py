@@ -17,13 +17,16 @@ from uploads.objectstore import checksums, xml
 from uploads.objectstore.dialects import dialect_of
 from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason
 from uploads.objectstore.keys import (
+    LAST_CHARACTER,
     bad_argument,
     check_bucket,
     check_header,
     check_key,
+    check_path_key,
     check_range,
     check_text,
     check_upload_id,
+    just_below,
     metadata_headers,
 )
 from uploads.objectstore.payload import OnBytes, Payload
@@ -128,13 +131,18 @@ class ObjectStoreClient:
             prefix=prefix, delimiter=delimiter, key_marker=key_marker, upload_id_marker=key_marker and upload_id_marker
         )
         query |= {"uploads": "", "max-uploads": str(max_uploads)}
+        page = self._listed(bucket, query)
+        if self._provider.marker_pair == "key-before" and page.next_upload_id_marker:
+            page = _with_key_before(page)
+        return _under(prefix, page)
+
+    def _listed(self, bucket: str, query: Mapping[str, str]) -> UploadsPage:
         if self._asks_encoding:
-            asked = Call("ListMultipartUploads", "GET", bucket, query=query | {"encoding-type": "url"})
+            asked = Call("ListMultipartUploads", "GET", bucket, query={**query, "encoding-type": "url"})
             if page := self._read(asked, self._page_unless_doubtful):
-                return _under(prefix, page)
+                return page
             self._asks_encoding = False
-        plain = Call("ListMultipartUploads", "GET", bucket, query=query)
-        return _under(prefix, self._read(plain, self._uploads_page))
+        return self._read(Call("ListMultipartUploads", "GET", bucket, query=query), self._uploads_page)
 
     def iter_multipart_uploads(
         self,
@@ -281,6 +289,8 @@ class ObjectStoreClient:
         `forbid_overwrite`: refused with EXISTS where an object of this key exists.
         """
         _check_upload(bucket, key, upload_id)
+        if self._provider.keys_are_paths:
+            check_path_key(key)
         for part in parts:
             check_range("The part number", part.number, 1, MAX_PART_NUMBER)
         payload = Payload(xml.complete_body(parts, self._dialect.namespace))
@@ -303,6 +313,12 @@ class ObjectStoreClient:
         _check_object(bucket, key)
         headers = {"x-amz-checksum-mode": "ENABLED"} if self._provider.asks_checksums else {}
         return self._read(Call("HeadObject", "HEAD", bucket, key, headers=headers), _object_facts)
+
+    def delete_object(self, bucket: str, key: str, version_id: str = "") -> None:
+        """DeleteObject, of one version for good where it is named. What is not there is deleted already, as S3 has it."""
+        _check_object(bucket, key)
+        query = {"versionId": version_id} if version_id else {}
+        self._call(Call("DeleteObject", "DELETE", bucket, key, query))
 
     # How calls are made
 
@@ -357,7 +373,7 @@ class ObjectStoreClient:
             if told is not None and told.algorithm == self._provider.crc64 and told.value != payload.crc64:
                 message = f"The store has other bytes than were sent: its CRC-64 is {checksums.as_hex(told.value)}."
                 raise OutcomeUnknown(message, reason=Reason.DIGEST_MISMATCH, retryable=True)
-            if etag and self._provider.etag_is_md5 and not _is_encrypted(answer) and etag.lower() != payload.md5.hex():
+            if etag and self._provider.etag_is_md5 and not answer.is_encrypted and etag.lower() != payload.md5.hex():
                 message = (
                     f"The store has other bytes than were sent: its ETag is {etag}, theirs is {payload.md5.hex()}."
                 )
@@ -403,6 +419,14 @@ def _under(prefix: str, page: UploadsPage) -> UploadsPage:
     return replace(page, uploads=tuple(upload for upload in page.uploads if upload.key.startswith(prefix)))
 
 
+def _with_key_before(page: UploadsPage) -> UploadsPage:
+    """The page with markers for a store that does not take its own: it looks for the upload id on the key that follows
+    the key marker. After a common prefix it goes on behind everything that has it."""
+    if page.next_key_marker in page.common_prefixes:
+        return replace(page, next_key_marker=page.next_key_marker + LAST_CHARACTER, next_upload_id_marker="")
+    return replace(page, next_key_marker=just_below(page.next_key_marker))
+
+
 def _without_repeats(page: UploadsPage, uploads: set[tuple[str, str]], prefixes: set[str]) -> UploadsPage:
     """The page without what the sets hold, which grow by it."""
     new_uploads = [each for each in page.uploads if _is_new((each.key, each.upload_id), uploads)]
@@ -439,12 +463,6 @@ def _completed(answer: Answer) -> SentBytes:
     """Complete names the object's checksum in its body (S3) or in a header (OSS)."""
     sent = _sent_bytes(answer, xml.completed_etag(answer.body))
     return replace(sent, told_crc64=sent.told_crc64 or xml.completed_crc64(answer.body))
-
-
-def _is_encrypted(answer: Answer) -> bool:
-    """Under SSE-KMS and SSE-C an ETag is not the MD5 of the bytes, whatever the provider."""
-    kms = answer.named("server-side-encryption").lower().startswith(("aws:kms", "kms"))
-    return kms or bool(answer.named("server-side-encryption-customer-algorithm"))
 
 
 def _object_facts(answer: Answer) -> ObjectFacts:

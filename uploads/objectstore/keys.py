@@ -17,6 +17,9 @@ from uploads.objectstore.errors import NotSent, Reason
 MAX_KEY_BYTES = 1024
 """The longest key of S3 and OSS, in bytes of UTF-8."""
 
+LAST_CHARACTER = "\U0010ffff"
+"""No character comes behind it, and none that means it: a prefix with it is behind every key that has the prefix."""
+
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 _DNS_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _METADATA_NAME = re.compile(r"[A-Za-z0-9!#$&'*.^_`|~-]+")
@@ -54,6 +57,23 @@ def check_key_of_store(key: str, *, max_bytes: int, leading_slash: bool) -> None
         raise _bad_key(f"The key has {size:,} bytes of UTF-8: at most {max_bytes:,} are allowed in this store.")
     if not leading_slash and key[0] in "/\\":
         raise _bad_key(f"The key begins with {key[0]!r}, which this store does not allow. Inside a key it does.")
+
+
+def check_path_key(key: str) -> None:
+    """Refuse a key that a store of file paths would take for another one; NotSent with BAD_KEY."""
+    if any(piece in ("", ".", "..") for piece in key.removesuffix("/").split("/")):
+        raise _bad_key(
+            "This store keeps keys as file paths: the key has an empty, `.` or `..` segment, and would reach another "
+            "key's object. Choose a key without `//`, a leading slash and dot segments."
+        )
+
+
+def just_below(key: str) -> str:
+    """A text that comes before the key in UTF-8, and after every other key that does so, but for such with U+10FFFF."""
+    code = ord(key[-1]) - 1
+    if code <= 0:
+        return key[:-1]
+    return key[:-1] + chr(0xD7FF if 0xD800 <= code <= 0xDFFF else code) + LAST_CHARACTER
 
 
 def check_bucket(bucket: str) -> None:

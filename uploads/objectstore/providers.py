@@ -14,7 +14,14 @@ from types import MappingProxyType
 from typing import Any, Literal, cast
 
 from uploads.objectstore.checksums import Algorithm
-from uploads.objectstore.keys import MAX_KEY_BYTES, bad_argument, check_key, check_key_of_store, check_listable_key
+from uploads.objectstore.keys import (
+    MAX_KEY_BYTES,
+    bad_argument,
+    check_key,
+    check_key_of_store,
+    check_listable_key,
+    check_path_key,
+)
 from uploads.objectstore.types import Addressing, Signature, StoreConfig
 
 KIB = 1024
@@ -29,8 +36,11 @@ uploads, or (none) it encodes without saying so, and is better not asked."""
 Delimiter = Literal["works", "broken"]
 """Whether ListMultipartUploads groups by a delimiter, or loses what it should group: then folders are made here."""
 
-Order = Literal["key", "key/upload-id", "none"]
-"""How a listing is ordered: by key, by both joined with a slash, or in no order that could be relied on."""
+Order = Literal["key", "key/upload-id", "key.upload-id", "none"]
+"""How a listing is ordered: by key, by both joined in one text, or in no order that could be relied on."""
+
+MarkerPair = Literal["as-given", "key-before"]
+"""The key marker that goes with an upload id marker: the upload's own key, or a text just before it."""
 
 ForbidOverwrite = Literal["", "x-oss-forbid-overwrite", "if-none-match"]
 """The header by which a store refuses to replace an object; '' where it has none."""
@@ -49,6 +59,8 @@ class Provider:
     # How it is reached.
     addressing: Addressing = "path"
     signature: Signature = "sigv4"
+    any_signature: bool = False
+    """Whether a store of this kind may take another signature than that."""
     region_default: str = "us-east-1"
     endpoint_hint: str = ""
     """Where it is; REGION stands for the region, other capitals for what only the operator knows."""
@@ -62,6 +74,8 @@ class Provider:
     max_key_bytes: int = MAX_KEY_BYTES
     leading_slash: bool = True
     """Whether a key may begin with a slash or backslash."""
+    keys_are_paths: bool = False
+    """Whether keys become file paths: `a//b`, `a/../b` and the like would be other keys' objects."""
 
     # Digests.
     etag_is_md5: bool = True
@@ -81,6 +95,7 @@ class Provider:
     key_marker_inclusive: bool = False
     """Whether a key marker alone lists the uploads of that very key again."""
     order: Order = "key"
+    marker_pair: MarkerPair = "as-given"
     exact_prefix: bool = False
     """Whether only the uploads of exactly one key can be asked for by a prefix."""
     url_encoding: UrlEncoding = "all"
@@ -206,13 +221,19 @@ _ALL = (
         endpoint_hint="https://rgw.example.org",
         delimiter="broken",
         key_marker_inclusive=True,
+        order="key.upload-id",
         url_encoding="none",
         notes=(
             "A delimiter finds no common prefixes and hides what it should have grouped: folders are made here.",
             "The first answer to Complete has an empty ETag.",
             "Completing an unknown upload answers 500.",
         ),
-        sources={"delimiter": CEPH_TRIED, "key_marker_inclusive": CEPH_TRIED, "url_encoding": CEPH_TRIED},
+        sources={
+            "delimiter": CEPH_TRIED,
+            "key_marker_inclusive": CEPH_TRIED,
+            "order": CEPH_TRIED,
+            "url_encoding": CEPH_TRIED,
+        },
     ),
     Provider(
         name="minio",
@@ -335,10 +356,11 @@ _ALL = (
     Provider(
         name="generic",
         label="Another S3-compatible store",
+        any_signature=True,
         etag_is_md5=False,
         joined_etag=False,
         endpoint_hint="https://s3.example.org",
-        sources={"etag_is_md5": UNKNOWN, "joined_etag": UNKNOWN},
+        sources={"any_signature": UNKNOWN, "etag_is_md5": UNKNOWN, "joined_etag": UNKNOWN},
     ),
 )
 
@@ -348,10 +370,12 @@ FINDABLE: Mapping[str, tuple[object, ...]] = MappingProxyType(
     {
         "etag_is_md5": (True, False),
         "joined_etag": (True, False),
+        "keys_are_paths": (True, False),
         "lists_uploads": (True, False),
         "delimiter": ("works", "broken"),
         "key_marker_inclusive": (True, False),
-        "order": ("key", "key/upload-id", "none"),
+        "order": ("key", "key/upload-id", "key.upload-id", "none"),
+        "marker_pair": ("as-given", "key-before"),
         "exact_prefix": (True, False),
         "url_encoding": ("all", "keys", "none"),
         "prefixes_ahead": (True, False),
@@ -379,6 +403,8 @@ def check_new_key(provider: Provider, key: str, *, multipart: bool) -> None:
     """Refuse a key on which nothing can be begun in such a store, before a byte is sent; NotSent with BAD_KEY."""
     check_key(key)
     check_key_of_store(key, max_bytes=provider.max_key_bytes, leading_slash=provider.leading_slash)
+    if provider.keys_are_paths:
+        check_path_key(key)
     if multipart and not provider.control_characters:
         check_listable_key(key)
 

@@ -38,6 +38,12 @@ class Answer:
         return self.headers.get(f"x-amz-{name}") or self.headers.get(f"x-oss-{name}", "")
 
     @property
+    def is_encrypted(self) -> bool:
+        """Under SSE-KMS and SSE-C an ETag is not the MD5 of the bytes, whatever the provider."""
+        kms = self.named("server-side-encryption").lower().startswith(("aws:kms", "kms"))
+        return kms or bool(self.named("server-side-encryption-customer-algorithm"))
+
+    @property
     def metadata(self) -> dict[str, str]:
         """An object's metadata; names are lower case, without prefix."""
         found = ((_METADATA.match(name), text) for name, text in self.headers.items())
@@ -61,7 +67,7 @@ _REASONS: Mapping[str, Reason] = dict(
         *_codes(
             Reason.CREDENTIALS,
             "InvalidAccessKeyId SignatureDoesNotMatch InvalidToken InvalidSecurity InvalidSecurityToken "
-            "InvalidClientTokenId CredentialsNotSupported",
+            "InvalidClientTokenId CredentialsNotSupported XAdminUserNotFound",
         ),
         *_codes(Reason.CREDENTIALS_EXPIRED, "ExpiredToken TokenRefreshRequired SecurityTokenExpired"),
         *_codes(
