@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from uploads.models import Store
 from uploads.objectstore.providers import PROVIDERS
-from uploads.services.stores import StoreValues, add_store, change_store
+from uploads.services.stores import StoreValues, add_store, change_store, has_moved, validate_endpoint
 
 KEPT = ("endpoint_url", "region", "access_key", "provider", "addressing", "signature", "payload_signing", "ca_bundle")
 
@@ -25,12 +25,15 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="what URLs and people call the store: lower-case letters, digits, hyphens")
-        parser.add_argument("--endpoint-url", help="such as https://s3.eu-west-1.amazonaws.com")
+        parser.add_argument(
+            "--endpoint-url",
+            help="such as https://minio.example.org:9000; left out: the provider's own, where a region makes it",
+        )
         parser.add_argument("--region", help="empty: the provider's usual one")
         parser.add_argument("--access-key")
         parser.add_argument("--provider", choices=sorted(PROVIDERS))
-        parser.add_argument("--addressing", choices=["path", "virtual"])
-        parser.add_argument("--signature", choices=["sigv4", "oss4"])
+        parser.add_argument("--addressing", choices=["path", "virtual"], help="left out: the provider's")
+        parser.add_argument("--signature", choices=["sigv4", "oss4"], help="left out: the provider's")
         parser.add_argument("--payload-signing", choices=["auto", "signed", "unsigned"])
         parser.add_argument("--ca-bundle", help="a PEM file with the certificate authority of the store")
         parser.add_argument("--bucket", action="append", help="a bucket to show though ListBuckets is not allowed")
@@ -46,28 +49,36 @@ class Command(BaseCommand):
         if not store and options["update"]:
             raise CommandError(f"There is no store {name!r} to change.")
         try:
-            values = _changed_values(store, options) if store else _new_values(options)
-            changed = change_store(None, store, values) if store else add_store(None, values)
+            said = _change(store, options) if store else _add(options)
         except ValidationError as error:
             raise CommandError("\n".join(_lines(error))) from error
-        self.stdout.write(f"{'Changed' if store else 'Added'} store {changed.name} at {changed.endpoint_url}.")
+        self.stdout.write(said)
+
+
+def _add(options: dict[str, Any]) -> str:
+    store = add_store(None, _new_values(options))
+    return f"Added store {store.name} at {store.endpoint_url}."
+
+
+def _change(store: Store, options: dict[str, Any]) -> str:
+    change = change_store(None, store, _changed_values(store, options))
+    said = f"Changed store {store.name} at {store.endpoint_url}."
+    return said + (" What a store check had found was forgotten: check it again." if change.forgot_found else "")
 
 
 def _new_values(options: dict[str, Any]) -> StoreValues:
-    for required in ("endpoint_url", "access_key"):
-        if not options[required]:
-            raise CommandError(f"--{required.replace('_', '-')} is needed.")
-    provider = PROVIDERS[options["provider"] or "generic"]
+    if not options["access_key"]:
+        raise CommandError("--access-key is needed.")
     return StoreValues(
         name=options["name"],
-        endpoint_url=options["endpoint_url"],
-        region=options["region"] or provider.region_default,
+        endpoint_url=options["endpoint_url"] or "",
+        region=options["region"] or "",
         access_key=options["access_key"],
         secret_key=_secret_key(),
         session_token=os.environ.get("STORE_SESSION_TOKEN", ""),
-        provider=provider.name,
-        addressing=options["addressing"] or provider.addressing,
-        signature=options["signature"] or provider.signature,
+        provider=options["provider"] or "generic",
+        addressing=options["addressing"] or "",
+        signature=options["signature"] or "",
         payload_signing=options["payload_signing"] or "auto",
         ca_bundle=options["ca_bundle"] or "",
         buckets=tuple(options["bucket"] or ()),
@@ -75,18 +86,23 @@ def _new_values(options: dict[str, Any]) -> StoreValues:
 
 
 def _changed_values(store: Store, options: dict[str, Any]) -> StoreValues:
-    """What was given, and for the rest what there is. A new access key needs its new secret."""
+    """What was given, and for the rest what there is. A new access key needs its new secret, a new address the old."""
     new_key = options["access_key"] not in (None, store.access_key)
+    moved = options["endpoint_url"] is not None and _is_elsewhere(store, options["endpoint_url"])
     buckets = options["bucket"]
     return StoreValues(
         name=store.name,
-        enabled=store.enabled,
-        secret_key=_secret_key() if new_key else os.environ.get("STORE_SECRET_KEY", ""),
+        secret_key=_secret_key() if new_key or moved else os.environ.get("STORE_SECRET_KEY", ""),
         session_token=os.environ.get("STORE_SESSION_TOKEN", ""),
-        clear_session_token=new_key and not os.environ.get("STORE_SESSION_TOKEN"),
+        clear_session_token=(new_key or moved) and not os.environ.get("STORE_SESSION_TOKEN"),
         buckets=tuple(buckets if buckets is not None else store.named_buckets.values_list("name", flat=True)),
         **{name: getattr(store, name) if options[name] is None else options[name] for name in KEPT},
     )
+
+
+def _is_elsewhere(store: Store, endpoint_url: str) -> bool:
+    validate_endpoint(endpoint_url)
+    return has_moved(store, endpoint_url)
 
 
 def _secret_key() -> str:
@@ -101,4 +117,11 @@ def _secret_key() -> str:
 def _lines(error: ValidationError) -> list[str]:
     if not hasattr(error, "error_dict"):
         return list(error.messages)
-    return [f"{name}: {' '.join(messages)}" for name, messages in error.message_dict.items()]
+    return [f"{_typed_as(name)}: {' '.join(messages)}" for name, messages in error.message_dict.items()]
+
+
+def _typed_as(field: str) -> str:
+    """Where the value of a field is given."""
+    if field in ("secret_key", "session_token"):
+        return f"STORE_{field.upper()}"
+    return field if field == "name" else f"--{field.replace('_', '-')}"

@@ -1,0 +1,48 @@
+"""Endpoints as providers have them: made from a region, and told by their host. Pure."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from uploads.objectstore.providers import PROVIDERS, Provider
+
+REGION = "REGION"
+OWN_HOSTS = ".example.org"
+"""Hints below this name are of stores that people run themselves: only they know where."""
+
+_PLACEHOLDER = re.compile("[A-Z]+")
+_HOST_LABEL = re.compile("[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+
+
+def is_made_from_region(provider: Provider) -> bool:
+    """Whether the provider's endpoint follows from the region alone (or not even from that)."""
+    asked = set(_PLACEHOLDER.findall(provider.endpoint_hint))
+    return not asked - {REGION} and OWN_HOSTS not in provider.endpoint_hint
+
+
+def endpoint_of(provider: Provider, region: str) -> str:
+    """The provider's endpoint in a region; '' where only the operator knows it, or no host has such a part."""
+    if not is_made_from_region(provider) or not _HOST_LABEL.fullmatch(region):
+        return ""
+    return provider.endpoint_hint.replace(REGION, region)
+
+
+def provider_at(endpoint_url: str) -> Provider | None:
+    """The provider whose endpoints have the host of this URL; None for a host of one's own."""
+    host = urlsplit(endpoint_url).hostname or ""
+    return next((each for each in PROVIDERS.values() if _is_host_of(each, host)), None)
+
+
+def _is_host_of(provider: Provider, host: str) -> bool:
+    hint = urlsplit(provider.endpoint_hint).netloc
+    if OWN_HOSTS in hint:
+        return False
+    pattern = "[a-z0-9-]+".join(re.escape(piece) for piece in _PLACEHOLDER.split(hint))
+    return re.fullmatch(pattern, host) is not None
+
+
+def origin(endpoint_url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port: who it is that requests go to. ValueError for what is no URL."""
+    url = urlsplit(endpoint_url)
+    return url.scheme, url.hostname or "", url.port or {"http": 80, "https": 443}.get(url.scheme)
