@@ -315,7 +315,7 @@ class ObjectStoreClient:
         return self._read(Call("HeadObject", "HEAD", bucket, key, headers=headers), _object_facts)
 
     def delete_object(self, bucket: str, key: str, version_id: str = "") -> None:
-        """DeleteObject, of one version for good where it is named. What is not there is deleted already, as S3 has it."""
+        """DeleteObject, of one version for good where it is named. Where there is nothing, S3 says the same."""
         _check_object(bucket, key)
         query = {"versionId": version_id} if version_id else {}
         self._call(Call("DeleteObject", "DELETE", bucket, key, query))

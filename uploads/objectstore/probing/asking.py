@@ -1,0 +1,196 @@
+"""The store as the checks ask it: by the client where the request is a right one, past it where it is wrong on purpose.
+
+Every request is counted, and none leaves when the time or the number that a probe may take is used up.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+
+from uploads.objectstore import xml
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.dialects import dialect_of
+from uploads.objectstore.errors import ObjectStoreError, Refused
+from uploads.objectstore.payload import Payload
+from uploads.objectstore.probing.made import Made
+from uploads.objectstore.refusals import Answer
+from uploads.objectstore.retry import RetryPolicy, run
+from uploads.objectstore.signing import signer_for
+from uploads.objectstore.transport import Call, Observer, Transport
+from uploads.objectstore.types import CompletedPart, StoreConfig, UploadsPage
+
+RETRIES = RetryPolicy(attempts=3, cap=2.0, longest_retry_after=3.0)
+ONCE = RetryPolicy(attempts=1)
+
+STALL_SECONDS = 20.0
+"""No answer to such small requests takes longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a probe may take, cleaning up not counted."""
+
+    requests: int = 150
+    seconds: float = 180.0
+
+
+class Exhausted(Exception):
+    """The probe has used up its time or its requests; the message says which."""
+
+
+class Counting:
+    """Counts requests, and passes on to whoever else is to hear of them."""
+
+    def __init__(self, observer: Observer | None) -> None:
+        self.requests = 0
+        self._observer = observer
+
+    def requested(self, operation: str, seconds: float, error: ObjectStoreError | None) -> None:
+        self.requests += 1
+        if self._observer is not None:
+            self._observer.requested(operation, seconds, error)
+
+    def repeats(self, error: ObjectStoreError) -> None:
+        if self._observer is not None:
+            self._observer.repeats(error)
+
+
+class Asker:
+    """Asks one bucket. What it makes there is written down in `made`."""
+
+    def __init__(
+        self, config: StoreConfig, bucket: str, made: Made, *, limits: Limits, observer: Observer | None = None
+    ) -> None:
+        """NotSent with BAD_ARGUMENT for a configuration that makes no sense."""
+        self.bucket = bucket
+        self.made = made
+        self.config = replace(config, found=(), stall_timeout=min(config.stall_timeout, STALL_SECONDS))
+        self.counting = Counting(observer)
+        self.dialect = dialect_of(config.signature)
+        self._client = ObjectStoreClient(self.config, retries=RETRIES, observer=self.counting)
+        self._transport = Transport(self.config, signer_for(self.config), self.counting)
+        self._limits = limits
+        self._until = time.monotonic() + limits.seconds
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+        self._transport.close()
+
+    @property
+    def client(self) -> ObjectStoreClient:
+        """For one request more. Raises Exhausted."""
+        self._spend()
+        return self._client
+
+    def _spend(self) -> None:
+        if time.monotonic() >= self._until:
+            raise Exhausted(f"the {self._limits.seconds:.0f} seconds of a check were over")
+        if self.counting.requests >= self._limits.requests:
+            raise Exhausted(f"the {self._limits.requests} requests of a check were used up")
+
+    def exchange(self, call: Call, *, policy: RetryPolicy = RETRIES, repeatable: bool = True) -> Answer:
+        """A call as it stands, and its answer; Refused and the like as from the client."""
+        self._spend()
+        return run(lambda: self._transport.exchange(call, lambda answer: answer), policy, repeatable=repeatable)
+
+    # Uploads
+
+    def begin(self, key: str) -> str:
+        """CreateMultipartUpload; the upload id."""
+        client = self.client
+        self.made.begins(key)
+        try:
+            upload_id = client.create_multipart_upload(self.bucket, key)
+        except Refused:
+            self.made.ended(key, "")
+            raise
+        self.made.begun(key, upload_id)
+        return upload_id
+
+    def send_part(self, key: str, upload_id: str, number: int, data: bytes, *, md5: bytes = b"") -> Answer:
+        """UploadPart; `md5` is what Content-MD5 claims where that is not to be the truth."""
+        query = {"partNumber": str(number), "uploadId": upload_id}
+        call = Call("UploadPart", "PUT", self.bucket, key, query, payload=_payload(data, md5))
+        return self.exchange(call, policy=ONCE if md5 else RETRIES)
+
+    def abort(self, key: str, upload_id: str) -> None:
+        self.client.abort_multipart_upload(self.bucket, key, upload_id)
+        self.made.ended(key, upload_id)
+
+    def complete(
+        self, key: str, upload_id: str, parts: Sequence[CompletedPart], headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """CompleteMultipartUpload with these parts, whatever they are. Sent once: its errors are what is asked for."""
+        body = xml.unchecked_complete_body(parts, self.dialect.namespace)
+        given = {"Content-Type": "application/xml", **(headers or {})}
+        call = Call("CompleteMultipartUpload", "POST", self.bucket, key, {"uploadId": upload_id}, given, Payload(body))
+        with self._making(key):
+            answer = self.exchange(call, policy=ONCE)
+        self.made.put(key, answer.named("version-id"))
+        self.made.ended(key, upload_id)
+        return answer
+
+    def list_uploads(
+        self,
+        prefix: str,
+        *,
+        delimiter: str = "",
+        max_uploads: int = 1000,
+        after: tuple[str, str] = ("", ""),
+        encoded: bool = False,
+    ) -> xml.Fields:
+        """One page of ListMultipartUploads as the store wrote it; `encoded` asks for encoding-type=url."""
+        asked = {"prefix": prefix, "delimiter": delimiter, "key-marker": after[0], "upload-id-marker": after[1]}
+        query = {name: text for name, text in asked.items() if text}
+        query |= {"uploads": "", "max-uploads": str(max_uploads)} | ({"encoding-type": "url"} if encoded else {})
+        call = Call("ListMultipartUploads", "GET", self.bucket, query=query)
+        return xml.uploads_fields(self.exchange(call).body)
+
+    def page(
+        self, prefix: str, *, delimiter: str = "", max_uploads: int = 1000, after: tuple[str, str] = ("", "")
+    ) -> UploadsPage:
+        """The same, understood. Keys that need no encoding come as they are."""
+        return xml.uploads_page(
+            self.list_uploads(prefix, delimiter=delimiter, max_uploads=max_uploads, after=after), markers_encoded=False
+        )
+
+    # Objects
+
+    def put_object(
+        self, key: str, data: bytes, *, headers: Mapping[str, str] | None = None, md5: bytes = b""
+    ) -> Answer:
+        """PutObject; `md5` as for send_part."""
+        call = Call("PutObject", "PUT", self.bucket, key, headers=headers or {}, payload=_payload(data, md5))
+        with self._making(key):
+            answer = self.exchange(call, policy=ONCE if md5 else RETRIES)
+        self.made.put(key, answer.named("version-id"))
+        return answer
+
+    @contextmanager
+    def _making(self, key: str) -> Iterator[None]:
+        """An object of this key may come to be: surely not, where the store refused it."""
+        new = not any(made == key for made, _ in self.made.objects)
+        self.made.puts(key)
+        try:
+            yield
+        except Refused as refused:
+            if new and refused.status < 500:
+                self.made.deleted(key, "")
+            raise
+
+
+def _payload(data: bytes, md5: bytes) -> Payload:
+    payload = Payload(data)
+    if md5:
+        payload.md5 = md5
+    return payload

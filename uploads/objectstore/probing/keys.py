@@ -1,0 +1,181 @@
+"""Keys that something on the way likes to rewrite: each must be itself, in listings and as an object, or be refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from uploads.objectstore import xml
+from uploads.objectstore.errors import Reason, Refused
+from uploads.objectstore.probing.permissions import is_missing
+from uploads.objectstore.probing.probe import CannotTry, Check, Probe
+from uploads.objectstore.probing.refusing import finding_of
+from uploads.objectstore.probing.results import Finding, Group, Verdict, differs, failed, ok
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """`key` and the key that it would become where something tidies paths up, both below a prefix."""
+
+    name: str
+    title: str
+    key: str
+    twin: str = ""
+
+
+# The first two need encoding, so that a page of two ends on a marker that tells whether markers are encoded.
+ODD = (
+    Odd("key-plus", "A key with blank, plus and percent", "1 b+c%25"),
+    Odd("key-unicode", "A key in Unicode", "2 grüße-日本-🙂"),
+    Odd("key-query", "A key with ? and #", "3?x#y&z=1"),
+    Odd("key-dots", "A key with a dot segment", "4/../b", "b"),
+    Odd("key-slashes", "A key with a double slash", "5//b", "5/b"),
+)
+PAIR = 2
+
+
+def odd_prefix(probe: Probe) -> str:
+    return probe.prefix + "odd/"
+
+
+class _Begun:
+    """Uploads on odd keys: which were begun, and why others were not."""
+
+    def __init__(self, probe: Probe) -> None:
+        self.refusals: dict[str, Refused] = {}
+        for odd in ODD:
+            try:
+                probe.asker.begin(odd_prefix(probe) + odd.key)
+            except Refused as refused:
+                if refused.reason in {Reason.PERMISSION, Reason.THROTTLED}:
+                    raise
+                self.refusals[odd.key] = refused
+
+
+def encoded(probe: Probe) -> xml.Fields:
+    """A page of the two keys that need encoding most, asked for encoding-type=url; more follow."""
+    begun = probe.once(_Begun)
+    if any(odd.key in begun.refusals for odd in ODD[:PAIR]):
+        raise CannotTry("uploads on the keys that need it were refused")
+    return probe.asker.list_uploads(odd_prefix(probe), max_uploads=PAIR, encoded=True)
+
+
+def _encoding(probe: Probe) -> Finding:
+    fields = probe.once(encoded)
+    prefix = odd_prefix(probe)
+    plain = [prefix + odd.key for odd in ODD[:PAIR]]
+    raw = [xml.get(node, "Key") for name, node in fields if name == "Upload" and isinstance(node, list)]
+    said_so = xml.get(fields, "EncodingType").strip().lower() == "url"
+    if sorted(raw) == sorted(plain):
+        if said_so:
+            said = "Keys come as they are, and are called encoded."
+            return differs(said, "encoding-type is not asked for.", ("url_encoding", "none"))
+        return differs("encoding-type is ignored.", "It is not asked for.", ("url_encoding", "none"))
+    if sorted(map(xml.decode, raw)) != sorted(plain):
+        return failed("Asked for encoding-type=url, the store lists other keys.", "Compare keys before aborting.")
+    if not said_so:
+        said = "Keys come encoded, and the answer does not say so."
+        return differs(said, "encoding-type is not asked for.", ("url_encoding", "none"))
+    return _encoded_markers(xml.get(fields, "NextKeyMarker"), plain)
+
+
+def _encoded_markers(marker: str, plain: list[str]) -> Finding:
+    if marker in plain:
+        said = "Only the keys of uploads come encoded; markers come as they are."
+        return differs(said, "Markers are taken as they are.", ("url_encoding", "keys"))
+    return ok("Keys and markers come encoded, and the answer says so.", ("url_encoding", "all"))
+
+
+def listed_keys(probe: Probe) -> list[str]:
+    """The odd keys as Partway reads them, with what was found out about their encoding."""
+    finding = _encoding(probe)
+    way = finding.flag[1] if finding.flag else "all"
+    fields = probe.asker.list_uploads(odd_prefix(probe), encoded=way != "none")
+    page = xml.uploads_page(fields, markers_encoded=way == "all")
+    return [upload.key for upload in page.uploads]
+
+
+def _odd_key(odd: Odd, probe: Probe) -> Finding:
+    """First an upload of that key, which begins nothing for good, then an object."""
+    key, twin = odd_prefix(probe) + odd.key, odd_prefix(probe) + odd.twin if odd.twin else ""
+    if found := _as_upload(probe, odd, key):
+        return found
+    return _as_object(probe, odd, key, twin)
+
+
+def _as_upload(probe: Probe, odd: Odd, key: str) -> Finding | None:
+    refusal = probe.once(_Begun).refusals.get(odd.key)
+    if refusal is not None:
+        return _refused(refusal)
+    if probe.worked("prefix") and key not in probe.once(listed_keys):
+        return failed("An upload of this key is listed under another one.", "Do not abort such uploads from a listing.")
+    return None
+
+
+def _as_object(probe: Probe, odd: Odd, key: str, twin: str) -> Finding:
+    size = ODD.index(odd) + 1 if odd in ODD else len(ODD) + 1
+    if not probe.worked("delete-object"):
+        return ok("An upload of this key is listed as itself.")
+    try:
+        probe.asker.put_object(key, b"x" * size)
+    except Refused as refused:
+        if refused.reason is Reason.PERMISSION:
+            raise
+        return _refused(refused)
+    if not probe.worked("head-object"):
+        return ok("An upload of this key is listed as itself, and an object is taken.")
+    try:
+        facts = probe.asker.client.head_object(probe.asker.bucket, key)
+    except Refused as refused:
+        if refused.reason is not Reason.NO_SUCH_KEY:
+            raise
+        return _another(probe, twin)
+    if facts.size != size or (twin and not is_missing(probe, twin)):
+        return _another(probe, twin)
+    return ok("This key is itself, as an upload and as an object.")
+
+
+def _another(probe: Probe, twin: str) -> Finding:
+    """Something was written elsewhere: it has to be cleaned up too."""
+    if twin:
+        probe.asker.made.puts(twin)
+    advice = "Do not use such keys in this store: something on the way, or the store, rewrites them."
+    return failed("Another key than this one is written.", advice)
+
+
+def _refused(refused: Refused) -> Finding:
+    if refused.reason is Reason.CREDENTIALS:
+        advice = "Something on the way, or the store, rewrites such keys: no signature can fit. Do not use them here."
+        return finding_of(refused, advice)
+    found = differs(f"Such a key is refused with {refused.code}: {refused.message}", "Nothing is written elsewhere.")
+    return Finding(found.verdict, found.said, found.advice, None, refused.code, refused.request_id)
+
+
+LEADING = Odd("key-leading", "A key that begins with a slash", "leading", "leading")
+
+
+def _leading(probe: Probe) -> Finding:
+    """Its scratch prefix begins with the slash."""
+    if not probe.profile.leading_slash:
+        said = "Keys may not begin with a slash or backslash here, says the profile."
+        return Finding(Verdict.DIFFERS, said, "Such keys are refused before anything is sent.")
+    key, twin = "/" + probe.prefix + LEADING.key, probe.prefix + LEADING.twin
+    try:
+        probe.asker.begin(key)
+    except Refused as refused:
+        return _refused(refused)
+    if probe.worked("prefix"):
+        page = xml.uploads_page(probe.asker.list_uploads("/" + probe.prefix), markers_encoded=False)
+        if [upload.key for upload in page.uploads] != [key]:
+            said = "An upload of this key is listed under another one, or not at all."
+            return failed(said, "Do not begin uploads on such keys.")
+    return _as_object(probe, LEADING, key, twin)
+
+
+def _check(odd: Odd, run: Callable[[Probe], Finding]) -> Check:
+    return Check(odd.name, odd.title, Group.KEYS, run, ("create", "abort", "put-object"))
+
+
+ENCODING = Check("encoding", "encoding-type=url", Group.LISTING, _encoding, ("prefix",))
+CHECKS = (*(_check(odd, partial(_odd_key, odd)) for odd in ODD), _check(LEADING, _leading))
