@@ -48,9 +48,10 @@ class OssStore:
 
     region = "cn-hangzhou"
 
-    def __init__(self, folder: Path, port: int, account: Account) -> None:
+    def __init__(self, folder: Path, port: int, account: Account, pid: int) -> None:
         self.folder = folder
         self.port = port
+        self.pid = pid
         self.endpoint_url = f"http://oss-{self.region}.localhost:{port}"
         self.access_key = account.access_key
         self.secret_key = account.secret_key
@@ -103,6 +104,6 @@ def running(folder: Path) -> Iterator[OssStore]:
             assert time.monotonic() < deadline, "the OSS test server does not listen"
             time.sleep(0.02)
         with sitecustomize.resolved():
-            yield OssStore(folder, port, owner)
+            yield OssStore(folder, port, owner, process.pid)
     finally:
         processes.stop([process])

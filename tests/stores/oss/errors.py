@@ -80,7 +80,12 @@ def bad_signature(access_key: str, provided: str, string_to_sign: str) -> Refusa
         "The request signature we calculated does not match the signature you provided. "
         "Check your key and signing method."
     )
-    fields = {"OSSAccessKeyId": access_key, "SignatureProvided": provided, "StringToSign": string_to_sign}
+    fields = {
+        "OSSAccessKeyId": access_key,
+        "SignatureProvided": provided,
+        "StringToSign": string_to_sign,
+        "StringToSignBytes": string_to_sign.encode().hex(" ").upper(),
+    }
     return Refusal(403, "SignatureDoesNotMatch", message, "0002-00000201", fields)
 
 
@@ -88,7 +93,8 @@ def forbidden(action: str) -> Refusal:
     """The policy of a RAM user does not allow it."""
     if action == "oss:ListBuckets":
         return Refusal(403, "AccessDenied", "You are forbidden to list buckets.")
-    return Refusal(403, "AccessDenied", "You have no right to access this object.")
+    of_objects = action in ("oss:PutObject", "oss:GetObject", "oss:DeleteObject")
+    return Refusal(403, "AccessDenied", "You have no right to access this object." if of_objects else "AccessDenied")
 
 
 # --- Where to ---------------------------------------------------------------------------------------------------------
