@@ -13,7 +13,7 @@ from uploads.objectstore.probing.permissions import (
     completed_head,
     completed_part,
     etag_of,
-    is_missing,
+    is_there,
     put,
     put_head,
 )
@@ -114,7 +114,7 @@ def _wrong_object(probe: Probe) -> Finding:
     try:
         probe.asker.put_object(key, b"bytes", md5=WRONG_MD5)
     except Refused as refused:
-        if probe.worked("head-object") and not is_missing(probe, key):
+        if probe.worked("head-object") and is_there(probe, key):
             probe.asker.made.puts(key)
             return failed("An object with a wrong Content-MD5 is refused, and yet made.", "Compare what is there.")
         return _mismatch(refused)

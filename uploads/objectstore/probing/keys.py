@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from uploads.objectstore import xml
-from uploads.objectstore.errors import Reason, Refused
-from uploads.objectstore.probing.permissions import is_missing
+from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
+from uploads.objectstore.probing.permissions import is_there
 from uploads.objectstore.probing.probe import CannotTry, Check, Probe
 from uploads.objectstore.probing.refusing import finding_of
 from uploads.objectstore.probing.results import Finding, Group, Verdict, differs, failed, ok
@@ -34,6 +34,8 @@ ODD = (
 )
 PAIR = 2
 
+AVOID = "Do not use such keys in this store."
+
 
 def odd_prefix(probe: Probe) -> str:
     return probe.prefix + "odd/"
@@ -43,14 +45,20 @@ class _Begun:
     """Uploads on odd keys: which were begun, and why others were not."""
 
     def __init__(self, probe: Probe) -> None:
-        self.refusals: dict[str, Refused] = {}
+        self.refusals: dict[str, ObjectStoreError] = {}
         for odd in ODD:
             try:
                 probe.asker.begin(odd_prefix(probe) + odd.key)
-            except Refused as refused:
-                if refused.reason in {Reason.PERMISSION, Reason.THROTTLED}:
+            except ObjectStoreError as error:
+                if not _is_about_the_key(error):
                     raise
-                self.refusals[odd.key] = refused
+                self.refusals[odd.key] = error
+
+
+def _is_about_the_key(error: ObjectStoreError) -> bool:
+    """Refused by the store for what it is, or by our own client for what the profile says."""
+    passing = {Reason.PERMISSION, Reason.THROTTLED, Reason.STORE_FAULT}
+    return error.reason is Reason.BAD_KEY or (isinstance(error, Refused) and error.reason not in passing)
 
 
 def encoded(probe: Probe) -> xml.Fields:
@@ -114,42 +122,51 @@ def _as_upload(probe: Probe, odd: Odd, key: str) -> Finding | None:
 
 
 def _as_object(probe: Probe, odd: Odd, key: str, twin: str) -> Finding:
+    """Put, and looked for under this key and under the one it might have become."""
     size = ODD.index(odd) + 1 if odd in ODD else len(ODD) + 1
     if not probe.worked("delete-object"):
         return ok("An upload of this key is listed as itself.")
     try:
         probe.asker.put_object(key, b"x" * size)
-    except Refused as refused:
-        if refused.reason is Reason.PERMISSION:
+    except ObjectStoreError as error:
+        if not _is_about_the_key(error):
             raise
-        return _refused(refused)
+        return _refused(error)
     if not probe.worked("head-object"):
         return ok("An upload of this key is listed as itself, and an object is taken.")
+    return _looked_for(probe, key, twin, size)
+
+
+def _looked_for(probe: Probe, key: str, twin: str, size: int) -> Finding:
+    if twin and is_there(probe, twin):
+        return _path(probe, twin)
     try:
         facts = probe.asker.client.head_object(probe.asker.bucket, key)
     except Refused as refused:
         if refused.reason is not Reason.NO_SUCH_KEY:
             raise
-        return _another(probe, twin)
-    if facts.size != size or (twin and not is_missing(probe, twin)):
-        return _another(probe, twin)
-    return ok("This key is itself, as an upload and as an object.")
+        return failed("What is put under this key is not found again.", AVOID)
+    if facts.size != size:
+        return failed("Another key's object is found under this key.", AVOID)
+    # A path is a path for the other keys too, which were tried before.
+    flag = ("keys_are_paths", probe.flags.get("keys_are_paths", False)) if twin else None
+    return ok("This key is itself, as an upload and as an object.", flag)
 
 
-def _another(probe: Probe, twin: str) -> Finding:
-    """Something was written elsewhere: it has to be cleaned up too."""
-    if twin:
-        probe.asker.made.puts(twin)
-    advice = "Do not use such keys in this store: something on the way, or the store, rewrites them."
-    return failed("Another key than this one is written.", advice)
+def _path(probe: Probe, twin: str) -> Finding:
+    """The object of another key was written, which has to be cleaned up too."""
+    probe.asker.made.puts(twin)
+    said = "Keys are taken for file paths: this one is another key's object."
+    return differs(said, "Such keys are refused before anything is sent.", ("keys_are_paths", True))
 
 
-def _refused(refused: Refused) -> Finding:
-    if refused.reason is Reason.CREDENTIALS:
-        advice = "Something on the way, or the store, rewrites such keys: no signature can fit. Do not use them here."
-        return finding_of(refused, advice)
-    found = differs(f"Such a key is refused with {refused.code}: {refused.message}", "Nothing is written elsewhere.")
-    return Finding(found.verdict, found.said, found.advice, None, refused.code, refused.request_id)
+def _refused(error: ObjectStoreError) -> Finding:
+    if error.reason is Reason.BAD_KEY:
+        return differs("Such keys are another key's object here, says the profile.", "They are refused here.")
+    if error.reason is Reason.CREDENTIALS:
+        return finding_of(error, "Something on the way, or the store, rewrites such keys: no signature fits. " + AVOID)
+    found = finding_of(error)
+    return replace(found, verdict=Verdict.DIFFERS, advice="Nothing is written elsewhere.")
 
 
 LEADING = Odd("key-leading", "A key that begins with a slash", "leading", "leading")
@@ -159,12 +176,14 @@ def _leading(probe: Probe) -> Finding:
     """Its scratch prefix begins with the slash."""
     if not probe.profile.leading_slash:
         said = "Keys may not begin with a slash or backslash here, says the profile."
-        return Finding(Verdict.DIFFERS, said, "Such keys are refused before anything is sent.")
+        return differs(said, "Such keys are refused before anything is sent.")
     key, twin = "/" + probe.prefix + LEADING.key, probe.prefix + LEADING.twin
     try:
         probe.asker.begin(key)
-    except Refused as refused:
-        return _refused(refused)
+    except ObjectStoreError as error:
+        if not _is_about_the_key(error):
+            raise
+        return _refused(error)
     if probe.worked("prefix"):
         page = xml.uploads_page(probe.asker.list_uploads("/" + probe.prefix), markers_encoded=False)
         if [upload.key for upload in page.uploads] != [key]:

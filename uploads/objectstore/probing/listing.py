@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from uploads.objectstore.errors import Refused
+from uploads.objectstore.keys import LAST_CHARACTER, just_below
 from uploads.objectstore.probing.permissions import Upload, completed_upload, first_upload
 from uploads.objectstore.probing.probe import CannotTry, Check, Probe
 from uploads.objectstore.probing.results import Finding, Group, differs, failed, ok
@@ -79,8 +80,8 @@ def _order(probe: Probe) -> Finding:
         said = "Uploads come in the order of key and upload id joined with a slash: “a-1” before “a”."
         return differs(said, "", ("order", "key/upload-id"))
     if _is_joined_order(probe, "."):
-        # Of the orders a profile knows, that of keys is the nearest: what it says stays.
-        return differs("Uploads come in the order of key and upload id joined with a dot: “a-1” before “a”.")
+        said = "Uploads come in the order of key and upload id joined with a dot: “a-1” before “a”."
+        return differs(said, "", ("order", "key.upload-id"))
     return differs("Uploads come in no order.", "Pages are shown as they come.", ("order", "none"))
 
 
@@ -111,11 +112,22 @@ def _both_markers(probe: Probe) -> Finding:
     """After the first of two uploads of one key."""
     uploads = probe.once(whole).uploads
     first = next(index for index, name in enumerate(names(probe, probe.once(whole))) if name == "b")
-    after = (uploads[first].key, uploads[first].upload_id)
-    found = _ids(probe.asker.page(probe.once(listable), after=after).uploads)
-    due = _ids(uploads[first + 1 :])
+    after, due = (uploads[first].key, uploads[first].upload_id), _ids(uploads[first + 1 :])
+    try:
+        found = _ids(probe.asker.page(probe.once(listable), after=after).uploads)
+    except Refused as refused:
+        if refused.status >= 500 or not _leads_on(probe, _key_before(after), due):
+            raise
+        said = f"The store refuses the markers of its own uploads ({refused.code}: {refused.message})."
+        found_out = differs(
+            said, "Markers just before the key are sent, which it takes.", ("marker_pair", "key-before")
+        )
+        return replace(found_out, code=refused.code, request_id=refused.request_id)
     if found == due:
-        return ok("Both markers together go on right after that upload.")
+        return ok("Both markers together go on right after that upload.", ("marker_pair", "as-given"))
+    if _leads_on(probe, _key_before(after), due):
+        said = "Both markers together lose uploads of the marker's own key."
+        return differs(said, "Markers just before the key are sent, which lose none.", ("marker_pair", "key-before"))
     if [each for each in found if each != after] == due:
         return differs("Both markers together list their own upload again.", "It is left out here.")
     lost = len(set(due) - set(found))
@@ -124,6 +136,18 @@ def _both_markers(probe: Probe) -> Finding:
     return differs(
         f"After both markers {len(found) - len(due)} uploads come that came before.", "Repeats are left out."
     )
+
+
+def _leads_on(probe: Probe, after: tuple[str, str], due: list[tuple[str, str]]) -> bool:
+    """Whether exactly what is due comes after these markers."""
+    try:
+        return _ids(probe.asker.page(probe.once(listable), after=after).uploads) == due
+    except Refused:
+        return False
+
+
+def _key_before(marker: tuple[str, str]) -> tuple[str, str]:
+    return just_below(marker[0]), marker[1]
 
 
 def _ids(uploads: tuple[MultipartUpload, ...]) -> list[tuple[str, str]]:
@@ -162,32 +186,18 @@ def _next_of_one(probe: Probe) -> Finding:
 
 def _goes_on(probe: Probe, page: UploadsPage) -> Finding:
     """Whether the page after a page's own markers goes on where it ended."""
-    onward = (page.next_key_marker, page.next_upload_id_marker)
+    onward = _onward(probe, page)
     size = max(1, len(page.uploads))
-    try:
-        after = probe.asker.page(probe.once(listable), max_uploads=size, after=onward)
-    except Refused as refused:
-        if refused.status >= 500:
-            raise
-        return _own_markers_refused(probe, onward, refused)
+    after = probe.asker.page(probe.once(listable), max_uploads=size, after=onward)
     due = _ids(probe.once(whole).uploads)[len(page.uploads) :][:size]
     found = _ids(after.uploads)
     if found == due:
-        named = "" if onward[1] else " No upload id marker is named: the row's own id serves."
-        return (differs if named else ok)(f"The next page goes on where the page ended.{named}")
-    if onward == (after.next_key_marker, after.next_upload_id_marker) or set(found) & set(_ids(page.uploads)):
+        if page.next_upload_id_marker:
+            return ok("The next page goes on where the page ended.")
+        return differs("The next page goes on, though no upload id marker is named.", "The row's own id serves.")
+    if set(found) & set(_ids(page.uploads)):
         return failed("The next markers do not lead on: the same uploads come again.", NARROW)
     return failed(f"The page after the store's own markers is another than is due ({len(found)} uploads).", NARROW)
-
-
-def _own_markers_refused(probe: Probe, onward: tuple[str, str], refused: Refused) -> Finding:
-    """Whether at least the key marker goes on, which loses what is left of that key's own uploads."""
-    said = f"The store refuses the markers that it named itself ({refused.code}: {refused.message})."
-    alone = names(probe, probe.asker.page(probe.once(listable), after=(onward[0], "")))
-    if Counter(alone) >= Counter(["c", "d/x"]):
-        said += " The key marker alone leads on."
-    found = failed(said, "Ask for pages of 1,000 and narrow the prefix: the second page may not be had.")
-    return replace(found, code=refused.code, request_id=refused.request_id)
 
 
 def _exact_fit(probe: Probe) -> Finding:
@@ -231,7 +241,7 @@ def _page_by_page(probe: Probe) -> _Seen:
         seen.prefixes.update(common.removeprefix(prefix) for common in page.common_prefixes)
         if not page.is_truncated:
             return seen
-        onward = _onward(page)
+        onward = _onward(probe, page)
         seen.ahead = seen.ahead or any(common > onward[0] for common in page.common_prefixes)
         if not onward[0] or onward == after:
             break
@@ -240,11 +250,14 @@ def _page_by_page(probe: Probe) -> _Seen:
     return seen
 
 
-def _onward(page: UploadsPage) -> tuple[str, str]:
-    """Where to go on: by the store's markers, by the last upload where it names none."""
-    if page.next_key_marker or not page.uploads:
-        return page.next_key_marker, page.next_upload_id_marker
-    return page.uploads[-1].key, page.uploads[-1].upload_id
+def _onward(probe: Probe, page: UploadsPage) -> tuple[str, str]:
+    """Where to go on: by the store's markers, by the last upload where it names none; written as it takes them."""
+    marker = (page.next_key_marker, page.next_upload_id_marker)
+    if not marker[0] and page.uploads:
+        marker = (page.uploads[-1].key, page.uploads[-1].upload_id)
+    if probe.flags.get("marker_pair") != "key-before" or not marker[1]:
+        return marker
+    return (marker[0] + LAST_CHARACTER, "") if marker[0] in page.common_prefixes else _key_before(marker)
 
 
 def _delimiter_pages(probe: Probe) -> Finding:

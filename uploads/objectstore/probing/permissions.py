@@ -128,13 +128,15 @@ def _complete(probe: Probe) -> Finding:
     return ok("Uploads may be completed.")
 
 
-def is_missing(probe: Probe, key: str) -> bool:
-    """Whether there is surely no object of this key."""
+def is_there(probe: Probe, key: str) -> bool:
+    """Whether there surely is an object of this key: without leave to list, HEAD of none is refused like a real one."""
     try:
         probe.asker.client.head_object(probe.asker.bucket, key)
     except Refused as refused:
-        return refused.reason is Reason.NO_SUCH_KEY
-    return False
+        if refused.reason in {Reason.NO_SUCH_KEY, Reason.PERMISSION}:
+            return False
+        raise
+    return True
 
 
 CHECKS = (

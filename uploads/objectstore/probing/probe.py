@@ -28,6 +28,8 @@ class Probe:
         self.profile = profile
         self.prefix = asker.made.prefix
         self.verdicts: dict[str, Verdict] = {}
+        self.flags: dict[str, object] = {}
+        """Fields of the profile, as earlier checks found them."""
         self._learned: dict[object, Any] = {}
         self._refused: dict[object, ObjectStoreError] = {}
 

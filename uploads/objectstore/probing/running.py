@@ -38,6 +38,7 @@ def probe_store(asker: Asker, progress: Progress) -> tuple[CheckResult, ...]:
         progress(results, check.title)
         finding = _ask(check, probe)
         probe.verdicts[check.name] = finding.verdict
+        probe.flags.update([finding.flag] if finding.flag else [])
         results.append(_result(check, finding))
     return tuple(results)
 
