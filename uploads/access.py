@@ -13,7 +13,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404
 
-from uploads.models import AuditEntry, Operation, Store, Transfer
+from uploads.models import AuditEntry, Operation, Store, StoreCheck, Transfer
 
 AnyUser = AbstractBaseUser | AnonymousUser
 
@@ -84,6 +84,18 @@ def get_operation(user: AnyUser, operation_id: uuid.UUID) -> Operation:
     if operation is None:
         raise Http404("There is no such operation.")
     return operation
+
+
+def visible_checks(user: AnyUser) -> QuerySet[StoreCheck]:
+    """What a store can do concerns everybody who may use it."""
+    return StoreCheck.objects.filter(store__in=visible_stores(user)).select_related("store", "actor")
+
+
+def get_check(user: AnyUser, store: Store, check_id: uuid.UUID) -> StoreCheck:
+    check = visible_checks(user).filter(store=store, pk=check_id).first()
+    if check is None:
+        raise Http404("There is no such check of this store.")
+    return check
 
 
 def visible_audit_entries(user: AnyUser) -> QuerySet[AuditEntry]:

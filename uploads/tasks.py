@@ -10,7 +10,7 @@ import uuid
 from celery import shared_task
 
 from uploads import logs
-from uploads.services import cancelling, completing, dispatch, operations, running, sending
+from uploads.services import cancelling, completing, dispatch, operations, running, sending, store_checks
 from uploads.services import watchdog as watchdogs
 
 
@@ -59,6 +59,12 @@ def dispatch_operation(operation_id: str) -> None:
 def run_item(item_id: str) -> None:
     with logs.about():
         running.run_item(int(item_id))
+
+
+@shared_task
+def run_store_check(check_id: str) -> None:
+    with logs.about(order=check_id):
+        store_checks.run_check(uuid.UUID(check_id))
 
 
 @shared_task

@@ -3,6 +3,7 @@
 from uploads.models.audit import AuditEntry
 from uploads.models.operation import Operation, OperationItem
 from uploads.models.store import NamedBucket, Store
+from uploads.models.store_check import StoreCheck
 from uploads.models.transfer import Part, StagingNode, StoreUpload, Transfer
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Part",
     "StagingNode",
     "Store",
+    "StoreCheck",
     "StoreUpload",
     "Transfer",
 ]

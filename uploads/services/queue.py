@@ -20,7 +20,7 @@ from kombu.exceptions import KombuError
 from kombu.pools import producers
 
 from uploads import crash
-from uploads.models import OperationItem, Part, Transfer
+from uploads.models import OperationItem, Part, StoreCheck, Transfer
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ QUEUED: dict[str, type[Model]] = {
     "open_store_upload": Transfer,
     "complete_transfer": Transfer,
     "cancel_transfer": Transfer,
+    "run_store_check": StoreCheck,
 }
 """The rows that say of a task's ids since when they are enqueued."""
 

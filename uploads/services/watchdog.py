@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from uploads import metrics
 from uploads.models import Operation, OperationItem, Part, StoreUpload, Transfer
-from uploads.services import broker, leases, room
+from uploads.services import broker, leases, room, store_checks
 from uploads.services.dispatch import dispatch
 from uploads.services.hygiene import expire
 from uploads.services.operations import dispatch_operation
@@ -37,6 +37,7 @@ def watch() -> None:
     _release_ended_transfers()
     _drop_late_uploads()
     _dispatch_all()
+    store_checks.take_up_again(lost_before=timezone.now() - _lost_message())
 
 
 def _return_expired_leases() -> None:

@@ -17,7 +17,7 @@ from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.dialects import dialect_of
 from uploads.objectstore.errors import ObjectStoreError, Refused
 from uploads.objectstore.payload import Payload
-from uploads.objectstore.probing.made import Made
+from uploads.objectstore.probing.made import Leftover, Made, clean
 from uploads.objectstore.refusals import Answer
 from uploads.objectstore.retry import RetryPolicy, run
 from uploads.objectstore.signing import signer_for
@@ -91,6 +91,10 @@ class Asker:
         """For one request more. Raises Exhausted."""
         self._spend()
         return self._client
+
+    def clean(self) -> tuple[Leftover, ...]:
+        """Remove what was made, whatever else was used up. See made.clean."""
+        return clean(self._client, self.bucket, self.made)
 
     def _spend(self) -> None:
         if time.monotonic() >= self._until:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from uploads.objectstore.client import ObjectStoreClient
-from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
 
 Name = tuple[str, str]
 """A key and an upload id, '' while the store has not told it; or a key and an object's version id, '' for none."""
 
 MAX_FOUND = 200
 """Uploads under the scratch prefix that one cleaning looks up; a probe begins fewer."""
+
+GONE = frozenset({Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY, Reason.NO_SUCH_BUCKET})
 
 
 def _nobody() -> None:
@@ -36,6 +37,10 @@ class Made:
 
     def begun(self, key: str, upload_id: str) -> None:
         self.uploads.remove((key, ""))
+        self._add(self.uploads, (key, upload_id))
+
+    def found(self, key: str, upload_id: str) -> None:
+        """An upload that turned up in a listing."""
         self._add(self.uploads, (key, upload_id))
 
     def ended(self, key: str, upload_id: str) -> None:
@@ -69,6 +74,9 @@ class Made:
         return not self.uploads and not self.objects
 
     def as_json(self) -> dict[str, list[list[str]]]:
+        """Empty where nothing is there."""
+        if self.is_empty:
+            return {}
         return {"uploads": [list(name) for name in self.uploads], "objects": [list(name) for name in self.objects]}
 
     def take(self, fields: dict[str, Any]) -> None:
@@ -95,54 +103,62 @@ def clean(client: ObjectStoreClient, bucket: str, made: Made) -> tuple[Leftover,
     if made.is_empty:
         return ()
     _find_uploads(client, bucket, made)
-    return (*_abort_all(client, bucket, made), *_delete_all(client, bucket, made))
+    remover = _Remover()
+    for key, upload_id in list(made.uploads):
+        # Without an id it was begun by nobody who lives, or is listed, and so has an entry of its own by now.
+        if not upload_id or remover.removes("upload", key, upload_id, client.abort_multipart_upload, bucket):
+            made.ended(key, upload_id)
+    versioned = {key for key, version_id in made.objects if version_id}
+    for key, version_id in list(made.objects):
+        # Versions go by their ids, for good: without one a marker would be put on top of them.
+        is_version = not version_id and key in versioned
+        if is_version or remover.removes("object", key, version_id, client.delete_object, bucket):
+            made.deleted(key, version_id)
+    return tuple(remover.left)
+
+
+class _Remover:
+    """Removes one thing after the other; a store that is away is asked once."""
+
+    def __init__(self) -> None:
+        self.left: list[Leftover] = []
+        self._away = ""
+
+    def removes(self, kind: str, key: str, id_: str, remove: Callable[[str, str, str], None], bucket: str) -> bool:
+        """Whether it is gone."""
+        why = self._away
+        if not why:
+            try:
+                remove(bucket, key, id_)
+            except ObjectStoreError as error:
+                if error.reason in GONE:
+                    return True
+                why = error.message
+                self._away = "" if isinstance(error, Refused) else why
+        if why:
+            self.left.append(Leftover(kind, key, id_, why))
+        return not why
 
 
 def _find_uploads(client: ObjectStoreClient, bucket: str, made: Made) -> None:
     """Write down uploads of ours whose ids nobody has told: the process died, or the answer was lost."""
     unknown = [key for key, upload_id in made.uploads if not upload_id]
     for prefix in dict.fromkeys([made.prefix, *unknown]):
-        with suppress(ObjectStoreError):
-            for key, upload_id in _listed(client, bucket, prefix):
-                if key.startswith(made.prefix) or key in unknown:
-                    made._add(made.uploads, (key, upload_id))
+        try:
+            found = list(_listed(client, bucket, prefix))
+        except Refused:
+            continue
+        except ObjectStoreError:
+            return
+        for key, upload_id in found:
+            if key.startswith(made.prefix) or key in unknown:
+                made.found(key, upload_id)
 
 
 def _listed(client: ObjectStoreClient, bucket: str, prefix: str) -> Iterator[Name]:
     found = 0
     for page in client.iter_multipart_uploads(bucket, prefix=prefix):
-        for upload in page.uploads:
-            yield upload.key, upload.upload_id
+        yield from ((upload.key, upload.upload_id) for upload in page.uploads)
         found += len(page.uploads)
         if found >= MAX_FOUND:
             return
-
-
-def _abort_all(client: ObjectStoreClient, bucket: str, made: Made) -> list[Leftover]:
-    left = []
-    for key, upload_id in list(made.uploads):
-        try:
-            if upload_id:
-                client.abort_multipart_upload(bucket, key, upload_id)
-        except ObjectStoreError as error:
-            if error.reason not in {Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY, Reason.NO_SUCH_BUCKET}:
-                left.append(Leftover("upload", key, upload_id, error.message))
-                continue
-        made.ended(key, upload_id)
-    return left
-
-
-def _delete_all(client: ObjectStoreClient, bucket: str, made: Made) -> list[Leftover]:
-    """Versions by their ids, for good; a key without one only where no version of it is known."""
-    left = []
-    versioned = {key for key, version_id in made.objects if version_id}
-    for key, version_id in list(made.objects):
-        try:
-            if version_id or key not in versioned:
-                client.delete_object(bucket, key, version_id)
-        except ObjectStoreError as error:
-            if error.reason not in {Reason.NO_SUCH_KEY, Reason.NO_SUCH_BUCKET}:
-                left.append(Leftover("object", key, version_id, error.message))
-                continue
-        made.deleted(key, version_id)
-    return left

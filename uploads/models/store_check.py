@@ -1,0 +1,66 @@
+"""Store checks: a conformance probe of a store in one bucket, and what it found."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import uuid
+
+from django.conf import settings
+from django.db import models
+
+from uploads.models.store import Store
+from uploads.models.transfer import ErrorFields, WorkFields
+from uploads.states import ItemState
+
+
+def active_check(store_id: int, bucket: str) -> str:
+    """Names a store and bucket in a fixed length, so that at most one check of them can be active."""
+    return hashlib.sha256(f"{store_id}\0{bucket}".encode()).hexdigest()
+
+
+def new_prefix() -> str:
+    return f".partway-check-{secrets.token_hex(6)}/"
+
+
+class StoreCheck(ErrorFields, WorkFields):
+    """An order to check, by whom, how far it is and what it found.
+
+    `made` is what may be in the bucket because of it (probing.made.Made), written down before each act and emptied by
+    cleaning up; what is left there when the check has ended could not be removed, and `leftovers` says why. `results`
+    are probing.results.CheckResult as JSON; `found` is what overruled the profile of `provider` afterwards.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    store = models.ForeignKey(Store, on_delete=models.PROTECT, related_name="checks")
+    bucket = models.CharField(max_length=255)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="store_checks"
+    )
+    state = models.CharField(
+        max_length=8, choices=[(state.value, state.value) for state in ItemState], default=ItemState.ORDERED.value
+    )
+    # Set while the check is active, NULL afterwards: ordered twice, it is done once.
+    active_key = models.CharField(max_length=64, unique=True, null=True, blank=True)
+    prefix = models.CharField(max_length=64, default=new_prefix, editable=False)
+    made = models.JSONField(default=dict, blank=True)
+    leftovers = models.JSONField(default=list, blank=True)
+    step = models.CharField(max_length=100, blank=True, default="")
+    results = models.JSONField(default=list, blank=True)
+    total = models.IntegerField(default=0)
+    requests = models.IntegerField(default=0)
+    provider = models.CharField(max_length=32, blank=True, default="")
+    found = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [models.Index(fields=["store", "-created_at"], name="check_by_store")]
+
+    def __str__(self) -> str:
+        return f"check {self.id} of {self.bucket}"
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in {ItemState.ORDERED, ItemState.RUNNING}
