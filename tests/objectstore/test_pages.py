@@ -70,8 +70,8 @@ def test_both_markers_are_carried_and_repeats_dropped(server: FaultServer, clien
 @pytest.mark.parametrize(
     "steps",
     [
-        [page(("a", "1"), markers=("", ""))],
-        [page(("a", "1"), markers=("", "1"))],
+        [page(markers=("", ""))],
+        [page(markers=("", "1"))],
         [page(("a", "1"), markers=("a", "1")), page(("a", "1"), markers=("a", "1"))],
         [page(markers=("a", "")), page(markers=("b", "")), page(markers=("a", ""))],
     ],
@@ -90,6 +90,24 @@ def test_markers_that_lead_nowhere_are_an_error(
 def test_what_was_listed_before_the_error_is_given(server: FaultServer, client: ObjectStoreClient) -> None:
     server.script(page(("a", "1"), markers=("", "")))
     assert next(client.iter_multipart_uploads("bucket")).uploads[0].key == "a"
+
+
+def test_markers_that_are_left_out_are_those_of_the_last_upload(server: FaultServer, client: ObjectStoreClient) -> None:
+    server.script(
+        page(("a", "1"), ("b", "1"), markers=("", "")),
+        page(("b", "2"), ("b", "3"), markers=("b", "")),
+        page(("b", "4"), ("c", "1")),
+    )
+    assert walk(client) == [("a", "1"), ("b", "1"), ("b", "2"), ("b", "3"), ("b", "4"), ("c", "1")]
+    asked = [(each.get("key-marker"), each.get("upload-id-marker")) for each in queries(server)]
+    assert asked == [(None, None), ("b", "1"), ("b", "3")]
+
+
+def test_a_delimiter_that_the_store_gets_wrong_is_not_sent(server: FaultServer, make_client: MakeClient) -> None:
+    server.script(page(("a/b", "1")))
+    pages = list(make_client(server.url, provider="ceph").iter_multipart_uploads("bucket", delimiter="/"))
+    assert [each.key for found in pages for each in found.uploads] == ["a/b"]
+    assert "delimiter" not in queries(server)[0]
 
 
 def test_a_smaller_marker_is_none_to_worry_about(server: FaultServer, client: ObjectStoreClient) -> None:
@@ -135,6 +153,12 @@ def test_uploads_without_the_prefix_are_left_out(server: FaultServer, make_clien
     found = make_client(server.url, provider="swift").list_multipart_uploads("bucket", prefix="a/")
     assert [upload.key for upload in found.uploads] == ["a/b"]
     assert (found.next_key_marker, found.is_truncated) == ("a/b", True)
+
+
+def test_a_page_of_nothing_but_the_wrong_prefix_still_leads_on(server: FaultServer, make_client: MakeClient) -> None:
+    server.script(page(("a", "1"), markers=("", "")))
+    found = make_client(server.url, provider="swift").list_multipart_uploads("bucket", prefix="a/", max_uploads=1)
+    assert (found.uploads, found.next_key_marker, found.next_upload_id_marker) == ((), "a", "1")
 
 
 def test_ceph_is_not_asked_to_encode(server: FaultServer, make_client: MakeClient) -> None:

@@ -156,8 +156,11 @@ class ObjectStoreClient:
     ) -> Iterator[UploadsPage]:
         """All pages after the markers, one ListMultipartUploads each, without repeats of uploads or prefixes.
 
-        Raises UnreadableAnswer when a truncated page gives no markers, or a pair that was there before.
+        A delimiter that the store gets wrong is not sent: uploads come as they are, and none is lost. Raises
+        UnreadableAnswer when a truncated page gives nothing to go on from, or a pair that was there before.
         """
+        if self._provider.delimiter == "broken":
+            delimiter = ""
         markers = (key_marker, upload_id_marker)
         seen_markers, seen_uploads, seen_prefixes = {markers}, set[tuple[str, str]](), set[str]()
         while True:
@@ -172,7 +175,7 @@ class ObjectStoreClient:
             yield _without_repeats(page, seen_uploads, seen_prefixes)
             if not page.is_truncated:
                 return
-            markers = (page.next_key_marker, page.next_upload_id_marker)
+            markers = page.onward
             if not markers[0] or markers in seen_markers:
                 raise _loop("ListMultipartUploads", markers)
             seen_markers.add(markers)
@@ -416,7 +419,9 @@ def _under(prefix: str, page: UploadsPage) -> UploadsPage:
     """The page without uploads that do not have the prefix: Swift, asked for `a/`, lists those of the key `a` too."""
     if all(upload.key.startswith(prefix) for upload in page.uploads):
         return page
-    return replace(page, uploads=tuple(upload for upload in page.uploads if upload.key.startswith(prefix)))
+    kept = tuple(upload for upload in page.uploads if upload.key.startswith(prefix))
+    key_marker, upload_id_marker = page.onward
+    return replace(page, uploads=kept, next_key_marker=key_marker, next_upload_id_marker=upload_id_marker)
 
 
 def _with_key_before(page: UploadsPage) -> UploadsPage:

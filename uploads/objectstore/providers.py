@@ -91,6 +91,8 @@ class Provider:
     # ListMultipartUploads.
     lists_uploads: bool = True
     """Whether the operation is part of this API at all."""
+    listed_by: str = ""
+    """The provider under which the same buckets can be listed, where this API has no operation for it."""
     delimiter: Delimiter = "works"
     key_marker_inclusive: bool = False
     """Whether a key marker alone lists the uploads of that very key again."""
@@ -129,6 +131,7 @@ OSS_OVERWRITE = "OSS API reference, InitiateMultipartUpload: x-oss-forbid-overwr
 OSS_LIFECYCLE = "OSS documentation, Lifecycle: AbortMultipartUpload, Days from the last change"
 CEPH_TRIED = "tried on Ceph RADOS Gateway 16.2"
 R2_ETAG = "Cloudflare documentation, R2 multipart objects: what the ETags of parts are is not promised"
+MINIO_CACHE = "minio/minio, ListMultipartUploads: without a prefix all uploads of its cache, whatever else is asked"
 UNKNOWN = "nothing is known of it: a store check finds out"
 SWIFT_TRIED = "tried on s3api of OpenStack Swift 2.38"
 
@@ -197,6 +200,7 @@ _ALL = (
         crc64="ecma",
         checksum_headers=False,
         lists_uploads=False,
+        listed_by="oss",
         lifecycle="oss",
         notes=(
             "This endpoint does not list multipart uploads. The provider “Aliyun OSS”, at OSS's own endpoint, does.",
@@ -211,6 +215,7 @@ _ALL = (
             "crc64": OSS_CRC,
             "checksum_headers": "OSS documentation, Compatibility with Amazon S3: not among what is supported",
             "lists_uploads": "OSS documentation, Compatibility with Amazon S3: not among the operations",
+            "listed_by": "OSS API reference, ListMultipartUploads",
             "lifecycle": OSS_LIFECYCLE,
         },
     ),
@@ -239,6 +244,8 @@ _ALL = (
         name="minio",
         label="MinIO",
         endpoint_hint="https://minio.example.org:9000",
+        delimiter="broken",
+        order="none",
         exact_prefix=True,
         forgets=True,
         keeps_ended=True,
@@ -248,6 +255,8 @@ _ALL = (
             "MinIO itself ends uploads that are a day old.",
         ),
         sources={
+            "delimiter": MINIO_CACHE,
+            "order": MINIO_CACHE + ", by the time they began",
             "exact_prefix": "MinIO documentation, S3 API compatibility: the prefix must be the object's name",
             "forgets": "minio/minio, ListMultipartUploads from a cache that a restart empties",
             "keeps_ended": "minio/minio issues 21189 and 21456",

@@ -90,6 +90,17 @@ class UploadsPage:
     notes: tuple[str, ...] = ()
     """What the page could not say, such as rows whose key cannot be known exactly."""
 
+    @property
+    def onward(self) -> tuple[str, str]:
+        """The markers of a page that follows: the store's, or those of the last upload where it leaves one out."""
+        last = self.uploads[-1] if self.uploads else None
+        named = self.next_key_marker and (
+            self.next_upload_id_marker or last is None or last.key != self.next_key_marker
+        )
+        if named or last is None:
+            return self.next_key_marker, self.next_upload_id_marker
+        return last.key, last.upload_id
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
