@@ -157,7 +157,7 @@ def _complete(probe: Probe, header: dict[str, str]) -> None:
     completed_etag(probe.asker.complete(key, upload.id, [CompletedPart(1, etag_of(part))], header).body)
 
 
-PARTS = ("create", "upload-part", "abort", "delete-object")
+PARTS = ("create", "upload-part", "abort", "complete", "delete-object")
 DONE = ("complete", "abort")
 MADE = (*DONE, "put-object", "delete-object")
 
