@@ -53,6 +53,7 @@ class BucketLinks:
                 "max-uploads": asked.max_uploads if asked.max_uploads != default_page else None,
                 "key-marker": asked.key_marker,
                 "upload-id-marker": asked.upload_id_marker,
+                "whole-key": 1 if asked.whole_key else None,
                 "trail": write_trail(trail or []),
             }
         )

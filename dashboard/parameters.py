@@ -97,6 +97,7 @@ def read_listing(query: Query) -> UploadsQuery:
         max_uploads=query.number("max-uploads", DEFAULT_PAGE, 1, MAX_PAGE),
         key_marker=query.text("key-marker"),
         upload_id_marker=query.text("upload-id-marker"),
+        whole_key=query.text("whole-key") == "1",
     )
 
 

@@ -12,6 +12,7 @@ from dashboard.views import (
     complete,
     files,
     known_transfers,
+    listing,
     monitoring,
     new_transfer,
     new_transfer_form,
@@ -20,6 +21,7 @@ from dashboard.views import (
     staging,
     stores,
     transfers,
+    upload_facts,
     uploads,
 )
 
@@ -27,10 +29,10 @@ register_converter(BucketConverter, "bucket")
 register_converter(StoreConverter, "store")
 
 bucket_patterns: list[URLPattern | URLResolver] = [
-    path("", uploads.listing, name="uploads"),
-    path("facts/", uploads.facts, name="facts"),
+    path("", listing.listing, name="uploads"),
+    path("facts/", upload_facts.facts, name="facts"),
     path("detail/", uploads.detail, name="upload"),
-    path("survey/", uploads.survey_fragment, name="survey"),
+    path("survey/", upload_facts.survey_fragment, name="survey"),
     path("abort/", abort.abort, name="abort"),
     path("complete/", complete.complete, name="complete"),
 ]

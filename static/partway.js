@@ -1,6 +1,6 @@
 // What makes the pages better where JavaScript runs. Every page works without it; hooks are data attributes.
 (() => {
-  const boxes = (form, name) => [...form.querySelectorAll(`input[type=checkbox][name="${name}"]`)];
+  const boxes = (form, name) => [...form.querySelectorAll(`input[type=checkbox][name="${name}"]:enabled`)];
 
   function showSelection(form) {
     for (const button of form.querySelectorAll("[data-needs-selection]")) {
@@ -40,9 +40,24 @@
     }
   }
 
+  // An upload that is seen to be gone cannot be chosen any more.
+  function markGone(root) {
+    const seen = root.matches?.("[data-gone]") ? [root] : root.querySelectorAll("[data-gone]");
+    for (const cell of seen) {
+      const row = cell.closest("tr");
+      row.classList.add("is-gone");
+      for (const box of row.querySelectorAll("input[type=checkbox]")) {
+        box.checked = false;
+        box.disabled = true;
+        if (box.form) showSelection(box.form);
+      }
+    }
+  }
+
   function enhance(root) {
     for (const element of root.querySelectorAll("[data-js-only], [data-theme-toggle]")) element.hidden = false;
     if (navigator.clipboard) for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
+    markGone(root);
     for (const form of root.querySelectorAll("form")) showSelection(form);
   }
 

@@ -15,7 +15,16 @@ from django.utils import timezone
 from uploads import access
 from uploads.access import AnyUser
 from uploads.models import AuditEntry, Operation, OperationItem, Part, Store, StoreUpload, Transfer
-from uploads.states import ACTIVE_ITEM_STATES, LIVE_PHASES, ItemState, PartState, Phase, StoreUploadState, Want
+from uploads.states import (
+    ACTIVE_ITEM_STATES,
+    LIVE_PHASES,
+    ItemState,
+    OperationKind,
+    PartState,
+    Phase,
+    StoreUploadState,
+    Want,
+)
 
 RATE_WINDOW = timedelta(seconds=30)
 """Rates are averages over what moved in this time."""
@@ -247,6 +256,41 @@ def ending_operation(user: AnyUser, store: Store, bucket: str, key: str, upload_
     """
     ended = OperationItem.objects.filter(key=key, upload_id=upload_id, state=ItemState.DONE)
     return access.visible_operations(user).filter(store=store, bucket=bucket, items__in=ended).first()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of an upload that came about here: by an operation, or with the transfer that had begun it."""
+
+    completed: bool
+    at: datetime | None
+    operation_id: uuid.UUID | None = None
+    transfer_id: uuid.UUID | None = None
+
+
+def ended_here(store: Store, bucket: str, upload_ids: Sequence[str]) -> dict[tuple[str, str], Ended]:
+    """Uploads that Partway itself completed or aborted, by (key, upload id): two queries."""
+    rows = StoreUpload.objects.filter(
+        upload_id__in=upload_ids,
+        state__in=(StoreUploadState.COMPLETED, StoreUploadState.GONE),
+        transfer__store=store,
+        transfer__bucket=bucket,
+    ).select_related("transfer")
+    items = OperationItem.objects.filter(
+        upload_id__in=upload_ids,
+        state=ItemState.DONE,
+        operation__store=store,
+        operation__bucket=bucket,
+    ).select_related("operation")
+    ended = {(row.transfer.key, row.upload_id): _ended_with_transfer(row) for row in rows}
+    for item in items:
+        completed = item.operation.kind == OperationKind.COMPLETE
+        ended[item.key, item.upload_id] = Ended(completed, item.finished_at, operation_id=item.operation_id)
+    return ended
+
+
+def _ended_with_transfer(row: StoreUpload) -> Ended:
+    return Ended(row.state == StoreUploadState.COMPLETED, row.transfer.finished_at, transfer_id=row.transfer_id)
 
 
 def possible_orphans(user: AnyUser) -> QuerySet[StoreUpload]:

@@ -13,9 +13,10 @@ from django.views.decorators.http import require_http_methods
 from dashboard import formatting, jsonapi
 from dashboard.links import BucketLinks
 from dashboard.parameters import read_uploads, write_upload
+from dashboard.upload_rows import LANES
 from dashboard.views.common import explains_failures
 from dashboard.views.operations import answer_order
-from dashboard.views.uploads import LANES, ending_operation, gone, survey_context, upload_context
+from dashboard.views.uploads import ending_operation, gone, survey_context, upload_context
 from uploads import access
 from uploads.models import Store
 from uploads.services.operations import order_abort

@@ -10,21 +10,26 @@ from dataclasses import dataclass
 from uploads.models import Store
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
 from uploads.objectstore.providers import Provider, profile_of
-from uploads.objectstore.types import MAX_PAGE, Bucket, ObjectFacts, PartsPage, UploadsPage
+from uploads.objectstore.types import MAX_PAGE, Bucket, MultipartUpload, ObjectFacts, PartsPage, UploadsPage
 from uploads.services.clients import client_for
+from uploads.services.folders import fold, marker_before, narrow
 from uploads.services.paging import tidy
 from uploads.survey import Survey, survey
 
 
 @dataclass(frozen=True, slots=True)
 class UploadsQuery:
-    """What ListMultipartUploads is asked: the guide's parameters."""
+    """What ListMultipartUploads is asked: the guide's parameters.
+
+    `whole_key`: the prefix is a key, and where the store finds nothing by less than that, it may be asked with it.
+    """
 
     prefix: str = ""
     delimiter: str = ""
     max_uploads: int = 100
     key_marker: str = ""
     upload_id_marker: str = ""
+    whole_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +67,46 @@ def list_buckets(store: Store) -> BucketList:
 
 
 def list_uploads(store: Store, bucket: str, query: UploadsQuery) -> UploadsPage:
-    """One page of ListMultipartUploads: one request. What the store repeats or leaves out is put right."""
+    """One page of ListMultipartUploads: one request. What the store repeats or leaves out is put right.
+
+    Folders and prefixes that the store gets wrong are made here, of that same page: it may hold fewer rows than asked.
+    """
+    provider = provider_of(store)
+    narrows, folds = narrows_here(provider, query), folds_here(provider, query)
+    after = (query.key_marker, query.upload_id_marker if query.key_marker else "")
+    if narrows and not query.key_marker:
+        after = (marker_before(query.prefix, provider.order), "")
     page = client_for(store).list_multipart_uploads(
         bucket,
-        prefix=query.prefix,
-        delimiter=query.delimiter,
+        prefix="" if narrows else query.prefix,
+        delimiter="" if folds else query.delimiter,
         max_uploads=query.max_uploads,
-        key_marker=query.key_marker,
-        upload_id_marker=query.upload_id_marker,
+        key_marker=after[0],
+        upload_id_marker=after[1],
     )
-    markers = (query.key_marker, query.upload_id_marker)
-    return tidy(page, markers, prefixes_ahead=provider_of(store).prefixes_ahead)
+    page = tidy(page, after, provider)
+    if narrows:
+        page = narrow(page, query.prefix, provider.order)
+    if folds:
+        page = fold(page, after, prefix=query.prefix, delimiter=query.delimiter, order=provider.order)
+    return page
+
+
+def folds_here(provider: Provider, query: UploadsQuery) -> bool:
+    """Whether the folders of such a page are made here, of uploads that come without them."""
+    return bool(query.delimiter) and (provider.delimiter == "broken" or narrows_here(provider, query))
+
+
+def narrows_here(provider: Provider, query: UploadsQuery) -> bool:
+    """Whether the store is asked without the prefix, which is then looked for here."""
+    return bool(query.prefix) and provider.exact_prefix and not query.whole_key
+
+
+def find_listed(store: Store, bucket: str, key: str, upload_id: str) -> tuple[MultipartUpload | None, bool]:
+    """An upload as the listing at its key shows it, and whether that page was all there is to look at: one request."""
+    page = list_uploads(store, bucket, UploadsQuery(prefix=key, max_uploads=MAX_PAGE, whole_key=True))
+    found = (upload for upload in page.uploads if (upload.key, upload.upload_id) == (key, upload_id))
+    return next(found, None), not page.is_truncated
 
 
 def list_parts(

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from uploads.objectstore.providers import Provider
 from uploads.objectstore.types import MultipartUpload, UploadsPage
-
-Marker = tuple[str, str]
-"""A key marker and an upload id marker."""
+from uploads.services.placing import Marker, Span
 
 
-def tidy(page: UploadsPage, after: Marker, *, prefixes_ahead: bool) -> UploadsPage:
+def tidy(page: UploadsPage, after: Marker, provider: Provider) -> UploadsPage:
     """The page that was asked for `after` these markers, without repeats and with markers to go on from.
 
-    Some stores repeat the marker's own upload, and some give no markers for a truncated page: then those of its last
-    upload serve. With `prefixes_ahead` the store names the common prefixes of all that follows, on every page: each is
-    kept on the one page between whose markers it lies.
+    Some stores repeat the marker's own upload, some take a key marker alone for inclusive, which the API does not, and
+    some give no markers for a truncated page, or only one: then those of its last upload serve. With `prefixes_ahead`
+    the store names the common prefixes of all that follows, on every page: each is kept on the one page between whose
+    markers it lies.
     """
-    uploads = _once(page.uploads, after)
-    onward = (page.next_key_marker, page.next_upload_id_marker)
-    if page.is_truncated and not page.next_key_marker and uploads:
-        onward = (uploads[-1].key, uploads[-1].upload_id)
+    onward = page.onward if page.is_truncated else (page.next_key_marker, page.next_upload_id_marker)
     prefixes = tuple(dict.fromkeys(page.common_prefixes))
-    if prefixes_ahead:
-        prefixes = _between(prefixes, after, onward if page.is_truncated else None)
+    if provider.prefixes_ahead:
+        span = Span(provider.order, after, onward if page.is_truncated else None)
+        prefixes = tuple(filter(span.holds_prefix, prefixes))
     return replace(
-        page, uploads=uploads, common_prefixes=prefixes, next_key_marker=onward[0], next_upload_id_marker=onward[1]
+        page,
+        uploads=_once(page.uploads, after),
+        common_prefixes=prefixes,
+        next_key_marker=onward[0],
+        next_upload_id_marker=onward[1],
     )
 
 
@@ -33,16 +35,5 @@ def _once(uploads: tuple[MultipartUpload, ...], after: Marker) -> tuple[Multipar
     named = {(upload.key, upload.upload_id): upload for upload in uploads}
     if after[1]:
         named.pop(after, None)
-    return tuple(named.values())
-
-
-def _between(prefixes: tuple[str, ...], after: Marker, onward: Marker | None) -> tuple[str, ...]:
-    """Swift sorts uploads by `key/upload id`, in UTF-8, and so do the prefixes have to be placed."""
-    first = _place(*after) if after[0] else b""
-    last = _place(*onward) if onward else None
-    return tuple(prefix for prefix in prefixes if first < prefix.encode() and (last is None or prefix.encode() <= last))
-
-
-def _place(key: str, upload_id: str) -> bytes:
-    """Swift puts `~` for an upload id that is not given."""
-    return f"{key}/{upload_id or '~'}".encode()
+        return tuple(named.values())
+    return tuple(upload for upload in named.values() if upload.key != after[0])

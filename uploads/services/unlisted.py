@@ -1,0 +1,93 @@
+"""Uploads that were begun here and that a page of the store's listing should hold, but does not.
+
+A listing may lie: MinIO's forgets uploads whose parts are still there. Nothing is asked of the store here: whether such
+an upload is still there, its row asks later by ListParts.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Q, QuerySet
+
+from uploads.models import Store, StoreUpload
+from uploads.objectstore.types import MultipartUpload, UploadsPage
+from uploads.services.browsing import UploadsQuery, provider_of
+from uploads.services.folders import common_prefix
+from uploads.services.placing import place, span_of
+from uploads.states import LIVE_PHASES, Phase, StoreUploadState, Want
+
+MAX_UNLISTED = 200
+"""Uploads, and folders, that one page shows beside the store's own."""
+
+SETTLING = timedelta(seconds=5)
+"""Before the page was asked for: what was begun later may have missed it, by a late listing or by two clocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnUpload:
+    """An upload as a listing would have it. `suspected`: a transfer may have begun it, and nobody knows."""
+
+    upload: MultipartUpload
+    transfer_id: uuid.UUID
+    suspected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unlisted:
+    """What is missing from a page. `more`: it was cut; `elsewhere`: perhaps other pages, of no order, have it."""
+
+    uploads: tuple[OwnUpload, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    more: bool = False
+    elsewhere: bool = False
+
+
+def find_unlisted(store: Store, bucket: str, asked: UploadsQuery, page: UploadsPage, asked_at: datetime) -> Unlisted:
+    """What this page, asked for at that time, leaves out. To be called after the store has answered: what was completed
+    meanwhile is known by then."""
+    span = span_of(page, (asked.key_marker, asked.upload_id_marker), provider_of(store))
+    if span is None:
+        return Unlisted()
+    uploads, prefixes = [], set[str]()
+    for row in _open_uploads(store, bucket, asked.prefix, asked_at - SETTLING).iterator():
+        key = row.transfer.key
+        folder = common_prefix(key, asked.prefix, asked.delimiter)
+        if folder and span.holds_prefix(folder):
+            prefixes.add(folder)
+        elif not folder and key.startswith(asked.prefix) and span.holds(key, row.upload_id):
+            uploads.append(_own(row))
+    listed = {(upload.key, upload.upload_id) for upload in page.uploads}
+    missing = [each for each in uploads if (each.upload.key, each.upload.upload_id) not in listed]
+    missing.sort(key=lambda each: (place(span.order, each.upload.key, each.upload.upload_id), each.upload.upload_id))
+    folders = sorted(prefixes - set(page.common_prefixes))
+    return Unlisted(
+        tuple(missing[:MAX_UNLISTED]),
+        tuple(folders[:MAX_UNLISTED]),
+        more=len(missing) > MAX_UNLISTED or len(folders) > MAX_UNLISTED,
+        elsewhere=span.order == "none" and bool(asked.key_marker),
+    )
+
+
+def _open_uploads(store: Store, bucket: str, prefix: str, before: datetime) -> QuerySet[StoreUpload]:
+    """Uploads that transfers began by then, and whose end has neither been confirmed nor is being worked on.
+
+    Where the database ignores case, so does the prefix.
+    """
+    ending = Q(transfer__phase=Phase.COMPLETING) | Q(transfer__wanted=Want.CANCEL)
+    rows = StoreUpload.objects.filter(
+        state__in=(StoreUploadState.OPEN, StoreUploadState.SUSPECT),
+        created_at__lt=before,
+        transfer__store=store,
+        transfer__bucket=bucket,
+        transfer__key__startswith=prefix,
+    )
+    return rows.exclude(ending, transfer__phase__in=LIVE_PHASES).select_related("transfer")
+
+
+def _own(row: StoreUpload) -> OwnUpload:
+    """Its row was written when the store had answered, a moment after the upload was initiated."""
+    upload = MultipartUpload(row.transfer.key, row.upload_id, row.created_at, storage_class=row.transfer.storage_class)
+    return OwnUpload(upload, row.transfer_id, row.state == StoreUploadState.SUSPECT)
