@@ -810,6 +810,5 @@ ERROR_TABLES = (
     Error("GetBucketLocation", "AccessDenied", 403, "GET", "/?location", denied=("oss:GetBucketLocation",)),
     Error("GetBucketInfo", "AccessDenied", 403, "GET", "/?bucketInfo", denied=("oss:GetBucketInfo",)),
 )
-"""PutObject's page calls a wrong Content-MD5 "Bad Request": its code is on the page "HTTP status code 400". HeadObject's
-calls a missing object "Not Found": its code is on the page "HTTP status code 404", and comes in the header x-oss-err.
-"""
+"""PutObject's page calls a wrong Content-MD5 "Bad Request", HeadObject's a missing object "Not Found": their codes are
+on the pages of the HTTP status codes 400 and 404."""

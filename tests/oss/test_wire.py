@@ -14,12 +14,14 @@ from socket import create_connection, socket
 from urllib.parse import quote, quote_from_bytes
 
 import alibabacloud_oss_v2 as oss
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.oss.vendor import MIN_PART, Uploads, refusal
 from tests.oss.wire import Answer, Request, send, sign
+from tests.stores import oss as oss_stores
 from tests.stores.oss import OssStore
 from tests.stores.oss.accounts import Account
 
@@ -289,6 +291,13 @@ def test_keys_are_what_the_path_says(oss_store: OssStore, key: str) -> None:
     assert place.ask("GET", "/").document.find("Contents") is None
 
 
+def test_line_ends_in_keys_need_no_encoding(oss_store: OssStore) -> None:
+    """XML can write them, where it does it by number."""
+    place = Place(oss_store, oss_store.new_bucket())
+    assert place.ask("POST", "/a%0D%0Ab%09c%0D?uploads").text("Key") == "a\r\nb\tc\r"
+    assert place.ask("GET", "/?uploads").text("Key") == "a\r\nb\tc\r"
+
+
 def test_every_way_to_write_a_key(place: Place) -> None:
     """Percent-encoded or not, in upper or lower case: the same key."""
     place.ask("PUT", "/d%C3%AEr/a~b", b"once")
@@ -419,7 +428,7 @@ def test_a_refused_body_does_not_break_the_line(place: Place) -> None:
     assert b"x-oss-err: " in seen
 
 
-# --- Other processes --------------------------------------------------------------------------------------------------
+# --- Processes --------------------------------------------------------------------------------------------------------
 
 
 def test_a_process_of_its_own_knows_the_names(place: Place) -> None:
@@ -434,3 +443,15 @@ def test_a_process_of_its_own_knows_the_names(place: Place) -> None:
         check=True,
     )
     assert f"<HostId>{place.host}</HostId>" in done.stdout
+
+
+def test_two_stores_at_once(oss_store: OssStore, tmp_path: Path) -> None:
+    """Each has its own buckets and accounts; one that ends takes nothing from the other."""
+    with oss_stores.running(tmp_path) as other:
+        bucket = other.new_bucket()
+        assert refusal(Uploads(oss_store, "only-there").listing).code == "NoSuchBucket"
+        owner = Account(oss_store.access_key, oss_store.secret_key)
+        assert refusal(Uploads(other, bucket, owner).listing).code == "InvalidAccessKeyId"
+        assert psutil.pid_exists(other.pid)
+    assert not psutil.pid_exists(other.pid)
+    assert Uploads(oss_store, oss_store.new_bucket()).listing().status_code == 200

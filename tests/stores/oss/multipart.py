@@ -115,16 +115,18 @@ def list_parts(state: State, asked: Asked) -> Answer:
 
 
 def list_uploads(state: State, asked: Asked) -> Answer:
-    """In the order of key and upload id. The Next markers come on the last page too, empty on an empty one."""
+    """In the order of key and upload id. The Next markers come on the last page too, empty on an empty one.
+
+    An upload id marker without a key marker says nothing: no key is empty.
+    """
     asks = asked.parameters
     encode = xml.encoder(asks.get("encoding-type", ""))
     prefix, delimiter = asks.get("prefix", ""), asks.get("delimiter", "")
     key_marker, id_marker = asks.get("key-marker", ""), asks.get("upload-id-marker", "")
     limit = number(asked, "max-uploads", default=1000, lowest=1, highest=1000)
-    after = (key_marker, id_marker) if key_marker else ("", "")
     with state.lock:
         bucket = state.bucket(asked.bucket, asked.host.region)
-        page = page_of(bucket.uploads, prefix=prefix, delimiter=delimiter, after=after, limit=limit)
+        page = page_of(bucket.uploads, prefix=prefix, delimiter=delimiter, after=(key_marker, id_marker), limit=limit)
         shown = [bucket.uploads[name] for name in page.names]
     nodes: list[xml.Node] = [
         *encode.nodes,
