@@ -24,6 +24,7 @@ from tests.stores.oss import OssStore
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.models import AuditEntry, Store, StoreCheck
 from uploads.objectstore.errors import NotSent
+from uploads.objectstore.probing.asking import Limits
 from uploads.objectstore.probing.running import CHECKS, probe_store
 from uploads.services import store_checks
 from uploads.services.store_checks import order_check, reset_found, run_check, take_up_again
@@ -142,7 +143,7 @@ def otherwise(check: StoreCheck) -> dict[str, str]:
 
 
 def result(check: StoreCheck, name: str) -> dict[str, Any]:
-    [found] = [each for each in check.results if each["name"] == name]
+    found: dict[str, Any] = next(each for each in check.results if each["name"] == name)
     return found
 
 
@@ -348,7 +349,7 @@ def test_a_bucket_that_is_not_there(swift_store: Server) -> None:
 
 
 def test_time_that_is_used_up_is_said(swift_store: Server, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_checks, "LIMITS", store_checks.Limits(requests=30))
+    monkeypatch.setattr(store_checks, "LIMITS", Limits(requests=30))
     check = checked(stored(swift_store, "swift"), bucket)
     assert check.state == "done"
     assert "the 30 requests of a check were used up" in result(check, "key-leading")["said"]
