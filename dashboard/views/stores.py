@@ -1,20 +1,17 @@
-"""Stores, and the buckets of one."""
+"""Stores, and the buckets of one. How stores are set up: store_setup.py."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from django.contrib import messages
-from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
-from django.urls import reverse
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET
 
+from dashboard.check_card import last_card, overruled
 from dashboard.explain import explain
-from dashboard.forms import StoreForm
 from dashboard.jsonapi import wants_json
 from dashboard.links import BucketLinks
 from dashboard.parameters import BadParameter, Query
@@ -26,7 +23,6 @@ from uploads.objectstore.errors import Reason
 from uploads.objectstore.providers import PROVIDERS
 from uploads.objectstore.types import Bucket
 from uploads.services import browsing
-from uploads.services import stores as services
 from uploads.services.preflight import UploadName
 
 
@@ -53,6 +49,8 @@ def buckets(request: HttpRequest, store: str) -> HttpResponseBase:
         "rows": [_bucket_row(found, bucket) for bucket in listed.buckets],
         "provider": browsing.provider_of(found) if found.provider in PROVIDERS else None,
         "may_change": access.is_administrator(request.user),
+        "last_check": last_card(found),
+        "overruled_now": overruled(PROVIDERS.get(found.provider), found.found),
         "not_allowed": refusal is not None and refusal.reason is Reason.PERMISSION,
         "explained": explain(refusal) if refusal else None,
     }
@@ -84,41 +82,3 @@ def open_bucket(request: HttpRequest, store: str) -> HttpResponseBase:
     if not key and not upload_id:
         return see_other(links.uploads)
     return see_other(links.detail(UploadName(key, upload_id)))
-
-
-@require_http_methods(["GET", "POST"])
-@explains_failures
-def add_store(request: HttpRequest) -> HttpResponseBase:
-    actor = access.require_administrator(request.user)
-    form = StoreForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
-            store = services.add_store(actor, form.values())
-        except ValidationError as error:
-            form.take_errors(error)
-        else:
-            messages.success(request, f"The store {store.name} was added. Below is what it answers.")
-            return see_other(reverse("store", args=[store.name]))
-    return _form_page(request, form, None)
-
-
-@require_http_methods(["GET", "POST"])
-@explains_failures
-def edit_store(request: HttpRequest, store: str) -> HttpResponseBase:
-    actor = access.require_administrator(request.user)
-    found = access.get_store_to_change(request.user, store)
-    form = StoreForm(request.POST or None, store=found)
-    if request.method == "POST" and form.is_valid():
-        try:
-            services.change_store(actor, found, form.values())
-        except ValidationError as error:
-            form.take_errors(error)
-        else:
-            messages.success(request, f"The store {store} was changed. Below is what it answers.")
-            return see_other(reverse("store", args=[store]))
-    return _form_page(request, form, store)
-
-
-def _form_page(request: HttpRequest, form: StoreForm, name: str | None) -> HttpResponse:
-    context = {"form": form, "store_name": name, "providers": list(PROVIDERS.values())}
-    return render(request, "stores/form.html", context, status=400 if form.errors else 200)
