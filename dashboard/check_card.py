@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.urls import reverse
 
 from dashboard import jsonapi, provider_ways
@@ -42,6 +43,7 @@ TITLES: Mapping[Group, str] = {
 }
 
 TO_LOOK_AT = (Verdict.FAILED, Verdict.DENIED)
+"""What is shown before all else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The checks of a group. It is open where something has to be looked at."""
+    """The checks of a group."""
 
     title: str
     rows: list[Row]
     counts: list[Count]
-    is_open: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,13 @@ def last_card(store: Store) -> Card | None:
     return card_of(check) if check else None
 
 
+def last_cards(stores: QuerySet[Store]) -> dict[int, Card]:
+    """Of the newest check of each store that was ever checked, by the store's key."""
+    newest = StoreCheck.objects.filter(store=OuterRef("store")).values("pk")[:1]
+    checks = StoreCheck.objects.filter(store__in=stores, pk=Subquery(newest)).select_related("store", "actor")
+    return {check.store_id: card_of(check) for check in checks}
+
+
 def overruled(profile: Provider | None, found: Mapping[str, Any]) -> list[Overruled]:
     """What was found, in words, beside what the profile says."""
     if profile is None:
@@ -138,7 +146,6 @@ def _sections(results: list[CheckResult]) -> list[Section]:
             TITLES[group],
             [Row(result, LOOKS[result.verdict]) for result in found],
             _counts(found),
-            any(result.verdict in TO_LOOK_AT for result in found),
         )
         for group, found in grouped.items()
         if found

@@ -49,7 +49,9 @@ CANCELLING = ("cancel.aborted", "twin.aborted")
 OPERATING = {"item.taken": "abort", "item.aborted": "abort", "item.completed": "complete"}
 EXPIRING = ("expiry.noted",)
 
-TRIED = (*SENDING, *RECEIVING, *CHECKING, *CANCELLING, *OPERATING, *EXPIRING)
+CHECKING_STORE = ("check.made",)
+
+TRIED = (*SENDING, *RECEIVING, *CHECKING, *CANCELLING, *OPERATING, *EXPIRING, *CHECKING_STORE)
 
 
 @pytest.fixture(scope="module")
@@ -221,3 +223,18 @@ def test_while_it_expires(stack: Stack, operator: Operator, bucket: str, die_at:
     stack.let_time_pass(A_LEASE)
     operator.wait_for_state(id_of(path), "cancelled")
     assert_nothing_left(stack, bucket, id_of(path))
+
+
+@pytest.mark.parametrize("point", CHECKING_STORE)
+def test_while_a_store_is_checked(stack: Stack, operator: Operator, bucket: str, die_at: Die, point: str) -> None:
+    trigger = die_at(point)
+    ordered = operator.post(f"/stores/{stack.store}/check/", {"bucket": bucket, "consent": "on"})
+    assert ordered.status_code == 202
+    wait_for_death(trigger)
+    revive(stack, "worker")
+    stack.let_time_pass(A_LEASE)
+    url = ordered.json()["url"]
+    wait_for("the end of the check", lambda: operator.get_json(url)["state"] == "done")
+    assert operator.get_json(url)["leftovers"] == []
+    assert stack.uploads_in(bucket) == []
+    assert stack.s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0

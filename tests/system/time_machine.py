@@ -6,12 +6,13 @@ from datetime import timedelta
 
 from django.db.models import F, Model
 
-from uploads.models import OperationItem, Part, Transfer
+from uploads.models import OperationItem, Part, StoreCheck, Transfer
 from uploads.services import watchdog
 
 WAITING_FOR: dict[type[Model], tuple[str, ...]] = {
     Part: ("lease_until", "queued_at", "not_before"),
     OperationItem: ("lease_until", "queued_at", "not_before"),
+    StoreCheck: ("lease_until", "queued_at", "not_before"),
     Transfer: ("lease_until", "queued_at", "not_before", "received_at"),
 }
 
