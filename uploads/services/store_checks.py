@@ -10,6 +10,7 @@ import logging
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -214,13 +215,13 @@ def _progress(held: _Held, asker: Asker, so_far: Sequence[CheckResult], title: s
 def _made(held: _Held) -> Made:
     """What the check makes, from the first on written to its row."""
     made = Made(held.check.prefix)
-
-    def write_down() -> None:
-        held.write(made=made.as_json())
-        crash.point("check.made")
-
-    made.changed = write_down
+    made.changed = partial(_write_down, held, made)
     return made
+
+
+def _write_down(held: _Held, made: Made) -> None:
+    held.write(made=made.as_json())
+    crash.point("check.made")
 
 
 def _clean_earlier(held: _Held) -> None:
