@@ -159,7 +159,10 @@ class StoreUpload(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        indexes = [models.Index(fields=["upload_id"], name="store_upload_by_upload_id")]
+        indexes = [
+            models.Index(fields=["upload_id"], name="store_upload_by_upload_id"),
+            models.Index(fields=["state"], name="store_upload_by_state"),
+        ]
 
     def __str__(self) -> str:
         return self.upload_id

@@ -25,6 +25,8 @@ MAX_UNLISTED = 200
 SETTLING = timedelta(seconds=5)
 """Before the page was asked for: what was begun later may have missed it, by a late listing or by two clocks."""
 
+NEEDED = ("upload_id", "state", "created_at", "transfer__key", "transfer__storage_class")
+
 
 @dataclass(frozen=True, slots=True)
 class OwnUpload:
@@ -46,21 +48,23 @@ class Unlisted:
 
 
 def find_unlisted(store: Store, bucket: str, asked: UploadsQuery, page: UploadsPage, asked_at: datetime) -> Unlisted:
-    """What this page, asked for at that time, leaves out. To be called after the store has answered: what was completed
-    meanwhile is known by then."""
+    """What this page, asked for at that time, leaves out.
+
+    To be called when the store has answered: what was completed meanwhile is known by then.
+    """
     span = span_of(page, (asked.key_marker, asked.upload_id_marker), provider_of(store))
     if span is None:
         return Unlisted()
-    uploads, prefixes = [], set[str]()
+    listed = {(upload.key, upload.upload_id) for upload in page.uploads}
+    missing, prefixes = [], set[str]()
     for row in _open_uploads(store, bucket, asked.prefix, asked_at - SETTLING).iterator():
         key = row.transfer.key
         folder = common_prefix(key, asked.prefix, asked.delimiter)
         if folder and span.holds_prefix(folder):
             prefixes.add(folder)
         elif not folder and key.startswith(asked.prefix) and span.holds(key, row.upload_id):
-            uploads.append(_own(row))
-    listed = {(upload.key, upload.upload_id) for upload in page.uploads}
-    missing = [each for each in uploads if (each.upload.key, each.upload.upload_id) not in listed]
+            if (key, row.upload_id) not in listed:
+                missing.append(_own(row))
     missing.sort(key=lambda each: (place(span.order, each.upload.key, each.upload.upload_id), each.upload.upload_id))
     folders = sorted(prefixes - set(page.common_prefixes))
     return Unlisted(
@@ -84,7 +88,8 @@ def _open_uploads(store: Store, bucket: str, prefix: str, before: datetime) -> Q
         transfer__bucket=bucket,
         transfer__key__startswith=prefix,
     )
-    return rows.exclude(ending, transfer__phase__in=LIVE_PHASES).select_related("transfer")
+    rows = rows.exclude(ending, transfer__phase__in=LIVE_PHASES).order_by()
+    return rows.select_related("transfer").only(*NEEDED)
 
 
 def _own(row: StoreUpload) -> OwnUpload:
