@@ -565,7 +565,7 @@ def test_minios_listing_is_narrowed_and_grouped(lied: Site, liar: LyingStore, be
     assert Counter(page.rows) == Counter(name for name in begun if name.key.startswith("dir/"))
     folders = lied.listing("delimiter=/")
     assert folder_names([folders]) == ["dir/"]
-    assert [row.key for row in folders.rows] == ["z", "a"]
+    assert {row.key for row in folders.rows} == {"z", "a"}
     # A page about one upload asks with its whole key.
     lied.get(lied.links.survey(begun[1]))
     assert liar.asked[-1].prefix == "dir/b"

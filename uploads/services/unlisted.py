@@ -62,9 +62,9 @@ def find_unlisted(store: Store, bucket: str, asked: UploadsQuery, page: UploadsP
         folder = common_prefix(key, asked.prefix, asked.delimiter)
         if folder and span.holds_prefix(folder):
             prefixes.add(folder)
-        elif not folder and key.startswith(asked.prefix) and span.holds(key, row.upload_id):
-            if (key, row.upload_id) not in listed:
-                missing.append(_own(row))
+        belongs = not folder and key.startswith(asked.prefix) and span.holds(key, row.upload_id)
+        if belongs and (key, row.upload_id) not in listed:
+            missing.append(_own(row))
     missing.sort(key=lambda each: (place(span.order, each.upload.key, each.upload.upload_id), each.upload.upload_id))
     folders = sorted(prefixes - set(page.common_prefixes))
     return Unlisted(
