@@ -117,6 +117,16 @@ def test_the_right_region_is_named(status: int, body: bytes, headers: dict[str, 
     assert "eu-west-1" in found.message
 
 
+def test_the_region_that_was_signed_for_is_not_called_the_right_one() -> None:
+    found = refusal(400, xml("InvalidArgument", Message="Invalid signing region in it.", Region="us-east-1"))
+    assert (found.reason, found.region, found.message) == (Reason.WRONG_REGION, "", "Invalid signing region in it.")
+
+
+def test_a_request_id_that_is_sent_twice_is_one() -> None:
+    found = refusal(403, xml("AccessDenied"), {"x-amz-request-id": "A1, A1"})
+    assert found.request_id == "A1"
+
+
 def test_a_refusal_in_the_right_region_is_about_permission() -> None:
     assert refusal(403, b"", {"x-amz-bucket-region": "us-east-1"}).reason is Reason.PERMISSION
 

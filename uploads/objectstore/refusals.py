@@ -31,7 +31,8 @@ class Answer:
     @property
     def request_id(self) -> str:
         names = ("x-amz-request-id", "x-oss-request-id", "x-trans-id", "x-openstack-request-id")
-        return next((self.headers[name] for name in names if self.headers.get(name)), "")
+        found = next((self.headers[name] for name in names if self.headers.get(name)), "")
+        return found.split(",", maxsplit=1)[0]  # Versity sends the header twice.
 
     def named(self, name: str) -> str:
         """A header of S3's or OSS's own, without its prefix; '' where there is none."""
@@ -127,13 +128,13 @@ def error_of(
     code = fields.get("Code") or str(answer.status)
     reason = _reason(answer, fields, region, now or datetime.now(UTC))
     return Refused(
-        _message(answer, fields, reason),
+        _message(answer, fields, reason, region),
         code=code,
         status=answer.status,
         reason=_of_what(reason, code, key, upload_id),
         request_id=fields.get("RequestId") or answer.request_id,
         host_id=fields.get("HostId") or answer.named("id-2"),
-        region=_named_region(answer, fields),
+        region=_named_region(answer, fields, region),
         retry_after=retry_after(answer.headers.get("retry-after", ""), now or datetime.now(UTC)),
         operation=operation,
         retryable=reason in _RETRYABLE,
@@ -159,8 +160,7 @@ def _reason(answer: Answer, fields: Mapping[str, str], region: str, now: datetim
     if code in ("AuthorizationHeaderMalformed", "AuthorizationQueryParametersError"):
         named = fields.get("Region") or "region" in fields.get("Message", "").lower()
         return Reason.WRONG_REGION if named else Reason.CREDENTIALS
-    named_region = _named_region(answer, fields)
-    if named_region and named_region != region and answer.status in (301, 307, 308, 400, 403):
+    if _named_region(answer, fields, region) and answer.status in (301, 307, 308, 400, 403):
         return Reason.WRONG_REGION
     if not code and answer.status in (400, 403) and _is_skewed(answer, now):
         return Reason.CLOCK_SKEW
@@ -197,14 +197,16 @@ def _of_what(reason: Reason, code: str, key: str, upload_id: str) -> Reason:
     return reason if key or code != "404" else Reason.NO_SUCH_BUCKET
 
 
-def _named_region(answer: Answer, fields: Mapping[str, str]) -> str:
+def _named_region(answer: Answer, fields: Mapping[str, str], signed_for: str) -> str:
+    """The bucket's region, where another one is named than the request was signed for (OSS repeats that one)."""
     named = fields.get("Region") or answer.named("bucket-region") or _region_of_host(fields.get("Endpoint", ""))
-    return named.removeprefix("oss-")
+    named = named.removeprefix("oss-")
+    return "" if named == signed_for else named
 
 
-def _message(answer: Answer, fields: Mapping[str, str], reason: Reason) -> str:
+def _message(answer: Answer, fields: Mapping[str, str], reason: Reason, signed_for: str) -> str:
     message = fields.get("Message") or f"The store answered {answer.status} without saying why."
-    if region := reason is Reason.WRONG_REGION and _named_region(answer, fields):
+    if region := reason is Reason.WRONG_REGION and _named_region(answer, fields, signed_for):
         message += f" The bucket's region is {region}."
     place = fields.get("Endpoint") or answer.headers.get("location", "")
     if place and 300 <= answer.status < 400:

@@ -1,0 +1,26 @@
+"""Every test of this folder runs on every server of the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.stores.servers import KINDS, Server, asked_by
+from uploads.objectstore.client import ObjectStoreClient
+
+
+@pytest.fixture(params=KINDS)
+def server(request: pytest.FixtureRequest) -> Server:
+    return asked_by(request)
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[ObjectStoreClient]:
+    with server.connect() as connected:
+        yield connected
+
+
+@pytest.fixture
+def bucket(server: Server) -> str:
+    return server.store.new_bucket()

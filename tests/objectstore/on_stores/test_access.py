@@ -1,0 +1,80 @@
+"""Who may: secrets, access keys, tokens, regions and clocks, on every server."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.objectstore.on_stores.asking import listed
+from tests.stores.servers import Server
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.errors import Reason, Refused
+from uploads.objectstore.transport import Call
+
+
+def refusal(server: Server, bucket: str, **changes: str) -> Refused:
+    """What a listing is answered with other credentials or another region."""
+    with server.connect(**changes) as stranger, pytest.raises(Refused) as caught:
+        stranger.list_multipart_uploads(bucket)
+    assert caught.value.request_id
+    assert not caught.value.retryable
+    return caught.value
+
+
+def test_a_wrong_secret_is_about_credentials(server: Server, bucket: str) -> None:
+    """A wrong secret key is about credentials"""
+    refused = refusal(server, bucket, secret_key="wrong")
+    assert (refused.reason, refused.code) == (Reason.CREDENTIALS, "SignatureDoesNotMatch")
+
+
+def test_an_unknown_access_key_is_about_credentials(server: Server, bucket: str) -> None:
+    """An unknown access key is about credentials"""
+    refused = refusal(server, bucket, access_key="nobody:here")
+    assert refused.reason is Reason.CREDENTIALS
+    if server.does("says of an unknown access key that the signature is wrong"):
+        assert refused.code == "SignatureDoesNotMatch"
+    elif server.does("has a code of its own for an unknown access key"):
+        assert (refused.code, refused.status) == ("XAdminUserNotFound", 404)
+    else:
+        assert refused.code == "InvalidAccessKeyId"
+
+
+def test_a_token_of_nobody_is_about_credentials(server: Server, bucket: str) -> None:
+    """A session token that nobody gave out is about credentials"""
+    if server.does("ignores a session token that it did not ask for"):
+        with server.connect(session_token="nonsense") as stranger:
+            assert listed(stranger, bucket) == []
+    else:
+        assert refusal(server, bucket, session_token="nonsense").reason is Reason.CREDENTIALS
+
+
+def test_a_wrong_region_is_about_the_region(server: Server, bucket: str) -> None:
+    """A request signed for a wrong region"""
+    if server.does("takes requests for any region"):
+        with server.connect(region="eu-west-1") as stranger:
+            assert listed(stranger, bucket) == []
+        return
+    refused = refusal(server, bucket, region="eu-west-1")
+    assert refused.reason is Reason.WRONG_REGION
+    if server.does("does not say which region is the right one"):
+        assert refused.region == ""
+        assert "region is" not in refused.message
+    else:
+        assert refused.region == server.store.region
+        assert server.store.region in refused.message
+
+
+@pytest.mark.parametrize("minutes", [30, -30], ids=["ahead", "behind"])
+def test_a_wrong_clock_is_about_the_clock(server: Server, bucket: str, minutes: int) -> None:
+    """A clock that is half an hour ahead, or behind"""
+    with pytest.raises(Refused) as caught:
+        call = Call("ListMultipartUploads", "GET", bucket, query={"uploads": ""})
+        server.send(call, clock=timedelta(minutes=minutes))
+    assert (caught.value.reason, caught.value.code) == (Reason.CLOCK_SKEW, "RequestTimeTooSkewed")
+
+
+def test_the_clock_of_the_store_is_known(server: Server, client: ObjectStoreClient, bucket: str) -> None:
+    """Each answer tells the store's clock"""
+    client.head_bucket(bucket)
+    assert abs(client.clock_offset) < timedelta(minutes=1)

@@ -1,0 +1,206 @@
+"""Exact keys on every server: a key reaches itself, or is refused before anything is sent; never another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.objectstore.conftest import MakeFile
+from tests.objectstore.on_stores.asking import assert_key_is_not_sent, is_there, listed, objects, send_parts
+from tests.stores.servers import Server
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.errors import NotSent, ObjectStoreError, Reason, Refused
+from uploads.objectstore.payload import Payload
+from uploads.objectstore.transport import Call
+from uploads.objectstore.types import CompletedPart
+
+PATHS = ("a/../b", "a/./b", "../x", "../../x", "//x", "/x", "a//b", "/", "//", ".", "..", "a/..", "/..")
+LONG = ("k" * 1024, "é" * 512)
+HOSTILE_KEYS = (
+    *PATHS,
+    *LONG,
+    *("..a", "a/", "a b", " ", " a ", "a+b", "a%b", "a%2Fb", "%2e%2e/x", "a?b", "?uploads", "a#b", "a&b", "a;b"),
+    *("a=b", "it's", '"', "<&>", "~", "*", "\\", "ü/日本", "é", "e\u0301", "😀", "\u202e", "a\rb", "a\tb", "a\x7fb"),
+)
+
+
+def is_not_taken(server: Server, key: str) -> bool:
+    """Whether nothing may be begun under the key in this server, as the profile says."""
+    if key[0] in "/\\" and server.does("takes no keys that begin with a slash or backslash"):
+        return True
+    if len(key.encode()) > 1023 and server.does("takes keys of 1,023 bytes at most"):
+        return True
+    return key in PATHS and server.does("takes keys for file paths")
+
+
+@pytest.mark.parametrize("key", HOSTILE_KEYS)
+def test_a_hostile_key_reaches_exactly_itself(
+    server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile, key: str
+) -> None:
+    """44 hostile keys: each is exactly itself, as an upload and as an object"""
+    body = make_file(b"content")
+    if is_not_taken(server, key):
+        assert_key_is_not_sent(client, bucket, key, body)
+        assert (listed(client, bucket), objects(server, bucket)) == ([], [])
+        return
+    if key.endswith("/") and server.does("keeps no bytes under a key that ends with a slash"):
+        for act in (lambda: client.put_object(bucket, key, body), lambda: client.create_multipart_upload(bucket, key)):
+            with pytest.raises(Refused) as caught:
+                act()
+            assert caught.value.code == "DirectoryObjectContainsData"
+        assert (listed(client, bucket), objects(server, bucket)) == ([], [])
+        return
+    if key in LONG and server.does("takes uploads on names that are too long for it, and cannot complete them"):
+        cannot_be_completed(client, bucket, key, make_file)
+        return
+    client.put_object(bucket, key, make_file(b"before"))
+    upload_id = client.create_multipart_upload(bucket, key)
+    (part,) = send_parts(client, bucket, key, upload_id, [body])
+    assert listed(client, bucket) == [(key, upload_id)]
+    assert [each.etag for each in client.iter_parts(bucket, key, upload_id)] == [part.etag]
+    client.complete_multipart_upload(bucket, key, upload_id, [part])
+    assert client.head_object(bucket, key).size == len(b"content")
+    assert objects(server, bucket) == [key]
+    upload_id = client.create_multipart_upload(bucket, key)
+    client.abort_multipart_upload(bucket, key, upload_id)
+    assert listed(client, bucket) == []
+
+
+def cannot_be_completed(client: ObjectStoreClient, bucket: str, key: str, make_file: MakeFile) -> None:
+    """PutObject is refused, Complete a fault of the store; the upload can still be aborted."""
+    with pytest.raises(Refused) as caught:
+        client.put_object(bucket, key, make_file(b"content"))
+    assert (caught.value.reason, caught.value.code) == (Reason.REFUSED, "KeyTooLongError")
+    upload_id = client.create_multipart_upload(bucket, key)
+    parts = send_parts(client, bucket, key, upload_id, [make_file(b"content")])
+    with pytest.raises(Refused) as caught:
+        client.complete_multipart_upload(bucket, key, upload_id, parts)
+    assert caught.value.reason is Reason.STORE_FAULT
+    assert listed(client, bucket) == [(key, upload_id)]
+    client.abort_multipart_upload(bucket, key, upload_id)
+    assert listed(client, bucket) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "normalised"),
+    [
+        ("a/../b", "b"),
+        ("a/./b", "a/b"),
+        ("//x", "x"),
+        ("/x", "x"),
+        ("a//b", "a/b"),
+        ("./b", "b"),
+        ("a/b/..", "a"),
+        ("a%2Fb", "a/b"),
+        ("a+b", "a b"),
+        ("a%20b", "a b"),
+    ],
+)
+def test_the_normalised_key_is_never_touched(
+    server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile, key: str, normalised: str
+) -> None:
+    """The key that a hostile one would become is never touched"""
+    client.put_object(bucket, normalised, make_file(b"bystander"))
+    bystander = client.create_multipart_upload(bucket, normalised)
+    part = client.upload_part(bucket, normalised, bystander, 1, make_file(b"part"))
+    is_slashed = key[0] == "/" and server.does("takes no keys that begin with a slash or backslash")
+    for act in (client.abort_multipart_upload, client.list_parts):
+        with pytest.raises(Refused) as caught:
+            act(bucket, key, bystander)
+        assert caught.value.reason is (Reason.REFUSED if is_slashed else Reason.NO_SUCH_UPLOAD)
+    is_path = key != normalised and "%" not in key and "+" not in key and server.does("takes keys for file paths")
+    complete = [CompletedPart(1, part.etag)]
+    with pytest.raises(NotSent if is_path else Refused):
+        client.complete_multipart_upload(bucket, key, bystander, complete)
+    if is_path:
+        # Looking is harmless, and shows what such a key really is there.
+        assert client.head_object(bucket, key).size == len(b"bystander")
+    else:
+        with pytest.raises(Refused):
+            client.head_object(bucket, key)
+    if is_path or is_slashed:
+        assert_key_is_not_sent(client, bucket, key, make_file(b"mine"))
+    else:
+        client.put_object(bucket, key, make_file(b"mine"))
+    assert client.head_object(bucket, normalised).size == len(b"bystander")
+    assert listed(client, bucket) == [(normalised, bystander)]
+
+
+def test_a_key_never_reaches_another_bucket(
+    server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile
+) -> None:
+    """A key that climbs out of its bucket does not reach another one"""
+    other = server.store.new_bucket()
+    client.put_object(other, "k", make_file(b"bystander"))
+    keys = [f"../{other}/k", f"a/../../{other}/k"]
+    for key in keys:
+        if server.does("takes keys for file paths"):
+            assert_key_is_not_sent(client, bucket, key, make_file(b"mine"))
+            with pytest.raises(Refused):
+                server.send(Call("PutObject", "PUT", bucket, key, payload=Payload(b"mine")))
+        else:
+            client.put_object(bucket, key, make_file(b"mine"))
+    assert client.head_object(other, "k").size == len(b"bystander")
+    assert objects(server, other) == ["k"]
+    assert sorted(objects(server, bucket)) == ([] if server.does("takes keys for file paths") else sorted(keys))
+
+
+@pytest.mark.parametrize("key", ["", "a\0b", "\ud800", "k" * 1025, "é" * 513])
+def test_a_key_that_cannot_be_sent_exactly_is_refused_and_nothing_is_there(
+    client: ObjectStoreClient, bucket: str, make_file: MakeFile, key: str
+) -> None:
+    """Keys that no store can be sent exactly (empty, NUL, no Unicode, over 1,024 bytes) are not sent"""
+    assert_key_is_not_sent(client, bucket, key, make_file(b"x"))
+    assert listed(client, bucket) == []
+
+
+@pytest.mark.parametrize("character", ["\x01", "\n", "\x1f", "\ufffe"])
+def test_a_control_character_does_not_hide_the_page(
+    server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile, character: str
+) -> None:
+    """A key with a control character: the page that lists it can be read, and it is exactly itself"""
+    key = f"b{character}b"
+    others = [(each, client.create_multipart_upload(bucket, each)) for each in ("a", "c")]
+    if server.does("fails on listings with control characters in keys"):
+        with pytest.raises(NotSent) as caught:
+            client.create_multipart_upload(bucket, key)
+        assert caught.value.reason is Reason.BAD_KEY
+        # As the key of an object it does no harm.
+        client.put_object(bucket, key, make_file(b"x"))
+        assert client.head_object(bucket, key).size == 1
+        assert listed(client, bucket) == others
+        return
+    upload_id = client.create_multipart_upload(bucket, key)
+    changed = character != "\n" and server.does("lists control characters as another character")
+    shown = "b\ufffdb" if changed else key
+    assert listed(client, bucket) == [others[0], (shown, upload_id), others[1]]
+    if changed:
+        gone(lambda: client.list_parts(bucket, shown, upload_id))
+        gone(lambda: client.abort_multipart_upload(bucket, shown, upload_id))
+    (part,) = send_parts(client, bucket, key, upload_id, [make_file(b"x")])
+    client.complete_multipart_upload(bucket, key, upload_id, [part])
+    assert client.head_object(bucket, key).size == 1
+    assert listed(client, bucket) == others
+
+
+def gone(act: Callable[[], object]) -> None:
+    with pytest.raises(Refused) as caught:
+        act()
+    assert caught.value.reason is Reason.NO_SUCH_UPLOAD
+
+
+def test_a_key_below_another(server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
+    """An upload on `k/b` is completed where an object `k` is"""
+    client.put_object(bucket, "k", make_file(b"x"))
+    upload_id = client.create_multipart_upload(bucket, "k/b")
+    parts = send_parts(client, bucket, "k/b", upload_id, [make_file(b"xy")])
+    if server.does("takes keys for file paths"):
+        with pytest.raises(ObjectStoreError) as caught:
+            client.complete_multipart_upload(bucket, "k/b", upload_id, parts)
+        assert (caught.value.reason, getattr(caught.value, "code", "")) == (Reason.REFUSED, "ObjectParentIsFile")
+        assert listed(client, bucket) == [("k/b", upload_id)]
+    else:
+        client.complete_multipart_upload(bucket, "k/b", upload_id, parts)
+        assert client.head_object(bucket, "k/b").size == 2
+    assert is_there(client, bucket, "k")

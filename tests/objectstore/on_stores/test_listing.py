@@ -1,0 +1,322 @@
+"""ListMultipartUploads on every server, against a model of the API: a sorted list."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import pytest
+
+from tests.objectstore.on_stores.asking import NO_UPLOAD, listed
+from tests.stores.servers import Server
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.errors import Reason, Refused
+from uploads.objectstore.keys import just_below
+from uploads.objectstore.transport import Call
+from uploads.objectstore.types import UploadsPage
+from uploads.objectstore.xml import uploads_fields, uploads_page
+
+Name = tuple[str, str]
+"""Key and upload id."""
+
+KEYS = ("a", "z", "a/b", "a", "a.csv", "a b", "a+b", "100%25", "é/2", "100%", "a/b/c", "a", "é/1")
+"""In the order in which they are begun: not that of their names."""
+
+TICK = 0.02
+"""Seconds after which a file system sees that time has passed."""
+
+BY_TIME = "orders the uploads of a key by the time they began"
+REFUSES_MARKERS = "refuses the markers that it names"
+LOSES_UPLOADS = "loses uploads when a delimiter is given"
+BY_SLASH = "orders by key and upload id joined by a slash"
+BY_DOT = "orders by key and upload id joined by a dot"
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Uploads in progress, in the order in which this server lists them."""
+
+    bucket: str
+    names: list[Name]
+    place: Callable[[Name], bytes]
+    """What the server's order is the byte order of."""
+
+    def of(self, key: str) -> list[Name]:
+        return [each for each in self.names if each[0] == key]
+
+    def after(self, marker: Name) -> list[Name]:
+        """What comes behind both markers."""
+        return self.names[self.names.index(marker) + 1 :]
+
+
+def place_of(server: Server, made: list[Name]) -> Callable[[Name], bytes]:
+    if server.does(BY_SLASH):
+        return lambda name: "/".join(name).encode()
+    if server.does(BY_DOT):
+        return lambda name: ".".join(name).encode()
+    if server.does(BY_TIME):
+        return lambda name: f"{name[0]}\0{made.index(name):04}".encode()
+    return lambda name: "\0".join(name).encode()
+
+
+def begin(server: Server, client: ObjectStoreClient, bucket: str, keys: Iterable[str]) -> Begun:
+    made = []
+    for key in keys:
+        made.append((key, client.create_multipart_upload(bucket, key)))
+        if server.does(BY_TIME):
+            time.sleep(TICK)
+    place = place_of(server, made)
+    return Begun(bucket, sorted(made, key=place), place)
+
+
+@pytest.fixture
+def begun(server: Server, client: ObjectStoreClient, bucket: str) -> Begun:
+    return begin(server, client, bucket, KEYS)
+
+
+def names(page: UploadsPage) -> list[Name]:
+    return [(upload.key, upload.upload_id) for upload in page.uploads]
+
+
+def folder(key: str, prefix: str, delimiter: str) -> str:
+    """The common prefix that a key is grouped to; '' for none."""
+    end = key.find(delimiter, len(prefix)) if delimiter else -1
+    return key[: end + len(delimiter)] if end >= 0 else ""
+
+
+# One page
+
+
+def test_a_page_lists_in_order(client: ObjectStoreClient, begun: Begun) -> None:
+    """A page lists all uploads, in the order of keys and upload ids"""
+    page = client.list_multipart_uploads(begun.bucket)
+    assert names(page) == begun.names
+    assert not page.is_truncated
+
+
+def test_a_page_has_as_many_as_were_asked_for(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
+    """A page has as many uploads as were asked for, and says whether there are more"""
+    for size in range(1, len(KEYS) + 2):
+        page = client.list_multipart_uploads(begun.bucket, max_uploads=size)
+        assert names(page) == begun.names[:size]
+        if size == len(KEYS) and server.does("calls a page that just holds all truncated"):
+            assert page.is_truncated
+            following = client.list_multipart_uploads(
+                begun.bucket, key_marker=page.next_key_marker, upload_id_marker=page.next_upload_id_marker
+            )
+            assert (following.uploads, following.is_truncated) == ((), False)
+        else:
+            assert page.is_truncated == (size < len(KEYS))
+
+
+def test_a_truncated_page_names_where_to_go_on(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
+    """A truncated page names the markers of its last upload"""
+    for size in range(1, len(KEYS)):
+        page = client.list_multipart_uploads(begun.bucket, max_uploads=size)
+        last = begun.names[size - 1]
+        if size == 1 and server.does("names no markers behind a page of one upload"):
+            assert (page.next_key_marker, page.next_upload_id_marker) == ("", "")
+            assert page.onward == last
+        elif server.does(REFUSES_MARKERS):
+            raw = listing(server, begun.bucket, {"max-uploads": str(size)})
+            assert (raw.next_key_marker, raw.next_upload_id_marker) == last
+            assert page.onward == (just_below(last[0]), last[1])
+        else:
+            assert page.onward == (page.next_key_marker, page.next_upload_id_marker) == last
+
+
+def test_a_prefix(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
+    """A prefix: all uploads whose keys begin so, and no others"""
+    for prefix in ("a", "a/", "a/b", "a ", "100%", "100%2", "é/", "z", "zz", "/"):
+        due = [each for each in begun.names if each[0].startswith(prefix)]
+        assert names(client.list_multipart_uploads(begun.bucket, prefix=prefix)) == due, prefix
+    if server.does(BY_SLASH):
+        raw = listing(server, begun.bucket, {"prefix": "a/"})
+        assert {key for key, _ in names(raw)} == {"a", "a/b", "a/b/c"}, "a key is a prefix of itself and a slash there"
+
+
+def test_a_delimiter(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
+    """A delimiter: uploads that share a common prefix are grouped, the others stay"""
+    for prefix, delimiter in itertools.product(("", "a", "a/", "é/"), ("/", "b")):
+        page = client.list_multipart_uploads(begun.bucket, prefix=prefix, delimiter=delimiter)
+        chosen = [each for each in begun.names if each[0].startswith(prefix)]
+        alone = [each for each in chosen if not folder(each[0], prefix, delimiter)]
+        folders = {found for key, _ in chosen if (found := folder(key, prefix, delimiter))}
+        if server.does(LOSES_UPLOADS):
+            assert page.common_prefixes == ()
+            assert set(names(page)) <= set(alone)
+            whole = client.iter_multipart_uploads(begun.bucket, prefix=prefix, delimiter=delimiter)
+            assert [each for page in whole for each in names(page)] == chosen
+        else:
+            assert names(page) == alone
+            assert sorted(page.common_prefixes) == sorted(folders)
+
+
+def test_common_prefixes_count(server: Server, client: ObjectStoreClient, bucket: str) -> None:
+    """A common prefix counts as one of a page"""
+    begin(server, client, bucket, ["b/1", "b/2", "c", "d", "e/1"])
+    page = client.list_multipart_uploads(bucket, delimiter="/", max_uploads=2)
+    shown = (page.common_prefixes, tuple(upload.key for upload in page.uploads), page.is_truncated)
+    if server.does(LOSES_UPLOADS):
+        assert shown[:2] == ((), ("c", "d"))
+    elif server.does("names the common prefixes of all that follows on every page"):
+        assert shown == (("b/", "e/"), ("c", "d"), True)
+    else:
+        assert shown == (("b/",), ("c",), True)
+
+
+# Markers
+
+
+def test_a_key_marker_alone(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
+    """A key marker alone: strictly after all uploads of that key"""
+    for marker in ("a", "a b", "a/b", "a/", "b", "100%", "é/1", "z", "zz", "0"):
+        due = [each for each in begun.names if behind(server, each, marker)]
+        assert names(client.list_multipart_uploads(begun.bucket, key_marker=marker)) == due, marker
+
+
+def behind(server: Server, name: Name, marker: str) -> bool:
+    """Whether an upload comes behind a key marker that has no upload id with it."""
+    key, upload_id = name
+    if server.does("skips what a key marker with a slash is before"):
+        return f"{key}/{upload_id}".encode() > f"{marker}/~".encode()
+    if server.does("lists the uploads of a key marker's own key again"):
+        return f"{key}.{upload_id}".encode() > f"{marker}.".encode()
+    return key.encode() > marker.encode()
+
+
+def test_both_markers(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
+    """Both markers: what comes after that upload, also of the same key"""
+    for marker in begun.names:
+        key, upload_id = marker
+        if server.does(REFUSES_MARKERS):
+            with pytest.raises(Refused) as caught:
+                client.list_multipart_uploads(begun.bucket, key_marker=key, upload_id_marker=upload_id)
+            assert (caught.value.reason, caught.value.code) == (Reason.REFUSED, "InvalidArgument")
+            key = just_below(key)
+        page = client.list_multipart_uploads(begun.bucket, key_marker=key, upload_id_marker=upload_id)
+        assert names(page) == begun.after(marker)
+
+
+def test_an_upload_id_marker_alone_is_ignored(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
+    """An upload id marker alone is ignored"""
+    for _, upload_id in begun.of("a"):
+        assert names(listing(server, begun.bucket, {"upload-id-marker": upload_id})) == begun.names
+        assert names(client.list_multipart_uploads(begun.bucket, upload_id_marker=upload_id)) == begun.names
+
+
+@pytest.mark.parametrize("kind", ["ended", "never was"])
+def test_a_marker_that_is_gone(server: Server, client: ObjectStoreClient, begun: Begun, kind: str) -> None:
+    """Both markers of an upload that ended between two pages"""
+    marker = ("a b", NO_UPLOAD)
+    if kind == "ended":
+        marker = begun.of("a")[1]
+        client.abort_multipart_upload(begun.bucket, *marker)
+    left = [each for each in begun.names if each != marker]
+    if server.does(REFUSES_MARKERS):
+        for key in (marker[0], just_below(marker[0])):
+            with pytest.raises(Refused) as caught:
+                client.list_multipart_uploads(begun.bucket, key_marker=key, upload_id_marker=marker[1])
+            assert (caught.value.reason, caught.value.code) == (Reason.REFUSED, "InvalidArgument")
+        # By the key alone nothing that follows is lost.
+        after = names(client.list_multipart_uploads(begun.bucket, key_marker=marker[0]))
+        assert after == [each for each in left if each[0].encode() > marker[0].encode()]
+    else:
+        page = client.list_multipart_uploads(begun.bucket, key_marker=marker[0], upload_id_marker=marker[1])
+        assert names(page) == [each for each in left if begun.place(each) > begun.place(marker)]
+
+
+# Paged to the end
+
+
+def test_every_upload_once_at_every_page_size(client: ObjectStoreClient, begun: Begun) -> None:
+    """Paged to the end at page sizes from 1 to 1,000: every upload once"""
+    for size in (1, 2, 3, 5, len(KEYS), 1000):
+        assert listed(client, begun.bucket, max_uploads=size) == begun.names, size
+
+
+def test_all_parameters_together(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
+    """Prefix, delimiter, page size and both markers in all combinations, paged to the end"""
+    markers = [("", ""), *((key, "") for key in ("a", "a/b", "b", "é/1")), *begun.of("a"), *begun.of("a/b")]
+    for asked in itertools.product(("", "a", "a/", "none"), ("", "/"), (1, 3, 1000), markers):
+        prefix, delimiter, size, marker = asked
+        pages = client.iter_multipart_uploads(
+            begun.bucket,
+            prefix=prefix,
+            delimiter=delimiter,
+            max_uploads=size,
+            key_marker=just_below(marker[0]) if marker[1] and server.does(REFUSES_MARKERS) else marker[0],
+            upload_id_marker=marker[1],
+        )
+        if marker[1] and not marker[0].startswith(prefix) and server.does(REFUSES_MARKERS):
+            with pytest.raises(Refused, match="uploadId marker"):
+                list(pages)
+        else:
+            shown = list(pages)
+            alone, folders = due(server, begun, prefix, delimiter, marker)
+            assert [each for page in shown for each in names(page)] == alone, asked
+            assert sorted(each for page in shown for each in page.common_prefixes) == sorted(folders), asked
+
+
+def due(server: Server, begun: Begun, prefix: str, delimiter: str, marker: Name) -> tuple[list[Name], set[str]]:
+    """What the API says should come: uploads that stand alone, and the common prefixes of the others."""
+    if delimiter and server.does(LOSES_UPLOADS):
+        delimiter = ""  # It is not sent, and nothing is lost.
+    after = begun.names
+    if marker[1]:
+        after = begun.after(marker)
+    elif marker[0]:
+        after = [each for each in begun.names if behind(server, each, marker[0])]
+    chosen = [each for each in after if each[0].startswith(prefix)]
+    alone = [each for each in chosen if not folder(each[0], prefix, delimiter)]
+    return alone, {found for key, _ in chosen if (found := folder(key, prefix, delimiter))}
+
+
+def test_folders_come_once(server: Server, client: ObjectStoreClient, bucket: str) -> None:
+    """Folders over many pages: each comes once"""
+    begun = begin(server, client, bucket, ("top", "a b/1", "a b/2", "100%25/1", "c+d/1", "c+d/2", "é/1", "top2"))
+    for size in (1, 2, 3, 1000):
+        pages = list(client.iter_multipart_uploads(bucket, delimiter="/", max_uploads=size))
+        prefixes = sorted(prefix for page in pages for prefix in page.common_prefixes)
+        keys = sorted(upload.key for page in pages for upload in page.uploads)
+        if server.does(LOSES_UPLOADS):
+            assert (prefixes, keys) == ([], sorted(key for key, _ in begun.names))
+        else:
+            assert (prefixes, keys) == (["100%25/", "a b/", "c+d/", "é/"], ["top", "top2"])
+
+
+def test_more_uploads_of_one_key_than_a_page_holds(server: Server, client: ObjectStoreClient, bucket: str) -> None:
+    """More uploads of one key than a page holds"""
+    begun = begin(server, client, bucket, ["k"] * 7 + ["l"] + ["k"] * 4)
+    for size in (1, 2, 4):
+        assert listed(client, bucket, max_uploads=size) == begun.names, size
+
+
+# Encoding
+
+
+def test_keys_and_markers_come_exactly(server: Server, client: ObjectStoreClient, bucket: str) -> None:
+    """Keys, prefixes and markers with characters to encode come exactly, page by page"""
+    keys = ["100%/1", "100%25/1", "a b", "a%20b", "a+b", "a&b", "é", "日本/1", "😀", "~", "'"]
+    begun = begin(server, client, bucket, keys)
+    assert sorted(listed(client, bucket, max_uploads=2)) == sorted(begun.names)
+    body = server.send(Call("ListMultipartUploads", "GET", bucket, query={"uploads": "", "encoding-type": "url"})).body
+    if server.does("encodes keys without saying so"):
+        assert (b"<EncodingType>" in body, b"a%20b" in body) == (False, True)
+    elif server.does("ignores encoding-type"):
+        assert (b"<EncodingType>" in body, b"<Key>a b</Key>" in body) == (False, True)
+    elif server.does("encodes keys, but no markers and prefixes"):
+        query = {"uploads": "", "encoding-type": "url", "prefix": "100%", "max-uploads": "2"}
+        body = server.send(Call("ListMultipartUploads", "GET", bucket, query=query)).body
+        assert b"<Key>100%2525/1</Key>" in body
+        assert b"<NextKeyMarker>100%25/1</NextKeyMarker>" in body
+    else:
+        assert b"<EncodingType>url</EncodingType>" in body
+
+
+def listing(server: Server, bucket: str, query: dict[str, str]) -> UploadsPage:
+    """A page as the server gives it, with nothing put right."""
+    call = Call("ListMultipartUploads", "GET", bucket, query={"uploads": "", **query})
+    return uploads_page(uploads_fields(server.send(call).body))

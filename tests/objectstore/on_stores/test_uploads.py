@@ -1,0 +1,472 @@
+"""The life of uploads, parts and objects, on every server."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.objectstore.conftest import MakeFile
+from tests.objectstore.on_stores.asking import MIB, NO_UPLOAD, listed, objects, send_parts
+from tests.stores.servers import Server
+from uploads.objectstore.checksums import Told, combine
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.errors import NotSent, Reason, Refused
+from uploads.objectstore.payload import Payload
+from uploads.objectstore.transport import Call
+from uploads.objectstore.types import CompletedPart, FileSlice
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+# Buckets
+
+
+def test_buckets_are_listed(client: ObjectStoreClient, bucket: str) -> None:
+    assert bucket in [each.name for each in client.list_buckets()]
+
+
+def test_a_bucket_names_its_region(server: Server, client: ObjectStoreClient, bucket: str) -> None:
+    if server.does("does not tell a bucket's region"):
+        assert client.head_bucket(bucket) == ""
+    else:
+        assert client.head_bucket(bucket) == server.store.region
+
+
+def test_a_bucket_that_is_not_there(client: ObjectStoreClient, bucket: str) -> None:
+    missing = bucket + "-missing"
+    for act in (
+        lambda: client.head_bucket(missing),
+        lambda: client.list_multipart_uploads(missing),
+        lambda: client.create_multipart_upload(missing, "k"),
+    ):
+        with pytest.raises(Refused) as caught:
+            act()
+        assert caught.value.reason is Reason.NO_SUCH_BUCKET
+        assert caught.value.request_id
+
+
+# From Create to HEAD
+
+
+def test_the_life_of_an_upload(
+    server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile, tmp_path: Path
+) -> None:
+    """An upload with type and metadata, from Create over two parts to HEAD"""
+    first, second = b"1" * server.profile.min_part_size, b"2" * 10
+    body = make_file(first + second)
+    upload_id = client.create_multipart_upload(bucket, "k", content_type="text/x-test", metadata={"Owner": "it's  me"})
+    counts: list[int] = []
+    sent = [
+        client.upload_part(bucket, "k", upload_id, 1, FileSlice(body.path, 0, len(first)), on_bytes=counts.append),
+        client.upload_part(bucket, "k", upload_id, 2, FileSlice(body.path, len(first), len(second))),
+    ]
+    assert [each.etag.lower() for each in sent] == [md5(first), md5(second)]
+    assert all(each.request_id for each in sent)
+    assert sum(counts) == len(first)
+    page = client.list_parts(bucket, "k", upload_id)
+    assert [(part.number, part.size, part.etag) for part in page.parts] == [
+        (1, len(first), sent[0].etag),
+        (2, len(second), sent[1].etag),
+    ]
+    assert page.parts[0].last_modified is not None
+    assert abs(page.parts[0].last_modified - datetime.now(UTC)) < timedelta(minutes=5)
+    client.complete_multipart_upload(
+        bucket, "k", upload_id, [CompletedPart(part.number, part.etag) for part in page.parts]
+    )
+    facts = client.head_object(bucket, "k")
+    assert (facts.size, facts.content_type) == (len(first + second), "text/x-test")
+    assert facts.metadata == {"owner": "it's  me"}
+    assert facts.last_modified is not None
+    assert listed(client, bucket) == []
+    assert objects(server, bucket) == ["k"]
+
+
+def test_the_etag_of_a_completed_upload(
+    server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile
+) -> None:
+    """Complete names the object's ETag, made of the MD5s of its parts"""
+    contents = [b"1" * server.profile.min_part_size, b"2"]
+    upload_id = client.create_multipart_upload(bucket, "k")
+    parts = send_parts(client, bucket, "k", upload_id, [make_file(each) for each in contents])
+    done = client.complete_multipart_upload(bucket, "k", upload_id, parts)
+    joined = f"{hashlib.md5(b''.join(hashlib.md5(each).digest() for each in contents)).hexdigest()}-2"
+    etag = client.head_object(bucket, "k").etag
+    if server.does("names no ETag in its first answer to Complete"):
+        assert (done.etag, etag) == ("", joined)
+    elif server.does("makes another ETag of the parts"):
+        assert done.etag == etag != joined
+        assert not server.profile.joined_etag
+    else:
+        assert done.etag == etag == joined
+
+
+def test_an_object_without_a_type(server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
+    """An upload begun without a content type"""
+    upload_id = client.create_multipart_upload(bucket, "k")
+    parts = send_parts(client, bucket, "k", upload_id, [make_file(b"x")])
+    client.complete_multipart_upload(bucket, "k", upload_id, parts)
+    given = client.head_object(bucket, "k").content_type
+    if server.does("gives an object without a type that of the Complete request"):
+        assert given == "application/xml"
+    else:
+        assert given in {"application/octet-stream", "binary/octet-stream"}
+
+
+def test_a_storage_class(server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
+    """A storage class is kept, or refused before a byte is sent"""
+    if server.does("refuses storage classes that it does not have"):
+        with pytest.raises(Refused) as caught:
+            client.create_multipart_upload(bucket, "k", storage_class="IA")
+        assert caught.value.reason is Reason.REFUSED
+        assert listed(client, bucket) == []
+        return
+    upload_id = client.create_multipart_upload(bucket, "k", storage_class="IA")
+    (upload,) = client.list_multipart_uploads(bucket).uploads
+    kept = "STANDARD" if server.does("ignores the storage class that is asked for") else "IA"
+    assert (upload.storage_class, client.list_parts(bucket, "k", upload_id).storage_class) == (kept, kept)
+    parts = send_parts(client, bucket, "k", upload_id, [make_file(b"x")])
+    client.complete_multipart_upload(bucket, "k", upload_id, parts)
+    assert client.head_object(bucket, "k").storage_class == kept
+
+
+@pytest.mark.parametrize("content", [b"", b"1", b"x" * (17 * MIB)], ids=["empty", "a byte", "streamed"])
+def test_objects_put_in_one_piece(client: ObjectStoreClient, bucket: str, make_file: MakeFile, content: bytes) -> None:
+    """PutObject: nothing, a byte, 17 MiB, with type and metadata"""
+    sent = client.put_object(bucket, "k", make_file(content), content_type="a/b", metadata={"x": "y"})
+    facts = client.head_object(bucket, "k")
+    assert (facts.size, facts.etag.lower()) == (len(content), md5(content))
+    assert (facts.etag, facts.content_type, facts.metadata) == (sent.etag, "a/b", {"x": "y"})
+
+
+def test_an_object_of_no_file(client: ObjectStoreClient, bucket: str) -> None:
+    """PutObject of no file makes an empty object"""
+    client.put_object(bucket, "k", None)
+    assert client.head_object(bucket, "k").size == 0
+
+
+def test_an_object_that_is_not_there(client: ObjectStoreClient, bucket: str) -> None:
+    """HEAD of an object that is not there"""
+    with pytest.raises(Refused) as caught:
+        client.head_object(bucket, "missing")
+    assert caught.value.reason is Reason.NO_SUCH_KEY
+    assert caught.value.request_id
+
+
+def test_an_object_is_deleted(server: Server, client: ObjectStoreClient, bucket: str) -> None:
+    for key in ("kept", "deleted"):
+        client.put_object(bucket, key, None)
+    client.delete_object(bucket, "deleted")
+    assert objects(server, bucket) == ["kept"]
+
+
+# Uploads in progress
+
+
+def test_an_upload_is_listed_with_its_facts(server: Server, client: ObjectStoreClient, bucket: str) -> None:
+    """An upload is listed with its id, the time it began, its owner and storage class"""
+    upload_id = client.create_multipart_upload(bucket, "k")
+    (upload,) = client.list_multipart_uploads(bucket).uploads
+    assert (upload.key, upload.upload_id, upload.storage_class.upper()) == ("k", upload_id, "STANDARD")
+    assert upload.initiated is not None
+    assert abs(upload.initiated - datetime.now(UTC)) < timedelta(minutes=5)
+    if server.does("names no owner of an upload"):
+        assert (upload.owner, upload.initiator) == ("", "")
+    else:
+        assert upload.owner
+        assert upload.initiator
+
+
+def test_a_part_moves_no_upload(server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
+    """A part that arrives does not move its upload in the listing"""
+    ids = []
+    for _ in range(3):
+        ids.append(client.create_multipart_upload(bucket, "k"))
+        time.sleep(0.02)  # A file system sees that time has passed.
+    before = listed(client, bucket)
+    client.upload_part(bucket, "k", ids[0], 1, make_file(b"x"))
+    if server.does("takes the last change of an upload for its beginning"):
+        assert listed(client, bucket) == [*before[1:], before[0]]
+    else:
+        assert listed(client, bucket) == before
+
+
+def test_an_abort_is_done_once_and_then_there_is_nothing(
+    server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile
+) -> None:
+    """An upload aborted twice: the second time, and to ListParts, it is gone"""
+    upload_id = client.create_multipart_upload(bucket, "k")
+    client.upload_part(bucket, "k", upload_id, 1, make_file(b"x"))
+    client.abort_multipart_upload(bucket, "k", upload_id)
+    assert listed(client, bucket) == []
+    with pytest.raises(Refused) as caught:
+        client.abort_multipart_upload(bucket, "k", upload_id)
+    assert (caught.value.reason, caught.value.retryable) == (Reason.NO_SUCH_UPLOAD, False)
+    with pytest.raises(Refused) as caught:
+        client.list_parts(bucket, "k", upload_id)
+    assert (caught.value.reason, caught.value.retryable) == (Reason.NO_SUCH_UPLOAD, False)
+    if server.does("answers NoSuchKey where an upload is missing"):
+        assert caught.value.code == "NoSuchKey"
+    else:
+        assert caught.value.code == "NoSuchUpload"
+    with pytest.raises(Refused) as caught:
+        client.upload_part(bucket, "k", upload_id, 2, make_file(b"x"))
+    assert caught.value.reason is Reason.NO_SUCH_UPLOAD
+
+
+@pytest.mark.parametrize("upload_id", [NO_UPLOAD, "missing"], ids=["well formed", "nonsense"])
+def test_an_upload_that_never_was(
+    server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile, upload_id: str
+) -> None:
+    """Abort, ListParts and UploadPart of an upload that never was"""
+    for act in (
+        lambda: client.abort_multipart_upload(bucket, "k", upload_id),
+        lambda: client.list_parts(bucket, "k", upload_id),
+        lambda: client.upload_part(bucket, "k", upload_id, 1, make_file(b"x")),
+    ):
+        with pytest.raises(Refused) as caught:
+            act()
+        assert caught.value.reason is Reason.NO_SUCH_UPLOAD
+        assert caught.value.request_id
+    assert objects(server, bucket) == []
+
+
+def test_an_upload_goes_by_its_id_not_only_by_its_key(client: ObjectStoreClient, bucket: str) -> None:
+    """Of three uploads of one key, one is aborted"""
+    ids = [client.create_multipart_upload(bucket, "k") for _ in range(3)]
+    client.abort_multipart_upload(bucket, "k", ids[1])
+    assert sorted(each for _, each in listed(client, bucket)) == sorted([ids[0], ids[2]])
+
+
+def test_an_upload_is_not_found_under_another_key(client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
+    """An upload's id with another key reaches nothing"""
+    upload_id = client.create_multipart_upload(bucket, "mine")
+    part = client.upload_part(bucket, "mine", upload_id, 1, make_file(b"x"))
+    for act in (client.abort_multipart_upload, client.list_parts):
+        with pytest.raises(Refused) as caught:
+            act(bucket, "other", upload_id)
+        assert caught.value.reason is Reason.NO_SUCH_UPLOAD
+    with pytest.raises(Refused):
+        client.complete_multipart_upload(bucket, "other", upload_id, [CompletedPart(1, part.etag)])
+    assert [each.etag for each in client.iter_parts(bucket, "mine", upload_id)] == [part.etag]
+
+
+# Parts
+
+
+def test_a_part_sent_again_replaces_the_first(client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
+    """A part sent again replaces the one of that number"""
+    upload_id = client.create_multipart_upload(bucket, "k")
+    client.upload_part(bucket, "k", upload_id, 3, make_file(b"first"))
+    again = client.upload_part(bucket, "k", upload_id, 3, make_file(b"another"))
+    (part,) = client.iter_parts(bucket, "k", upload_id)
+    assert (part.number, part.size, part.etag) == (3, 7, again.etag)
+    client.complete_multipart_upload(bucket, "k", upload_id, [CompletedPart(3, again.etag)])
+    assert client.head_object(bucket, "k").size == 7
+
+
+def test_parts_over_pages(client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
+    """ListParts by key and upload id alone, and page by page"""
+    upload_id = client.create_multipart_upload(bucket, "k")
+    numbers = [1, 2, 3, 7, 10, 100, 9999, 10_000]
+    for number in numbers:
+        client.upload_part(bucket, "k", upload_id, number, make_file(b"x" * (number % 7 + 1)))
+    whole = client.list_parts(bucket, "k", upload_id)
+    assert [(part.number, part.size) for part in whole.parts] == [(number, number % 7 + 1) for number in numbers]
+    assert not whole.is_truncated
+    for size in (1, 3, len(numbers)):
+        assert [part.number for part in client.iter_parts(bucket, "k", upload_id, max_parts=size)] == numbers
+    page = client.list_parts(bucket, "k", upload_id, max_parts=3)
+    assert ([part.number for part in page.parts], page.is_truncated) == ([1, 2, 3], True)
+    assert page.next_part_number_marker == 3
+    for marker in (7, 8):
+        after = client.list_parts(bucket, "k", upload_id, part_number_marker=marker)
+        assert [part.number for part in after.parts] == [10, 100, 9999, 10_000][marker < 7 :]
+    assert client.list_parts(bucket, "k", upload_id, part_number_marker=10_000).parts == ()
+
+
+@pytest.mark.parametrize("number", [0, -1, 10_001])
+def test_a_part_number_out_of_range(
+    server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile, number: int
+) -> None:
+    """Part numbers 0, -1 and 10,001"""
+    upload_id = client.create_multipart_upload(bucket, "k")
+    with pytest.raises(NotSent) as caught:
+        client.upload_part(bucket, "k", upload_id, number, make_file(b"x"))
+    assert caught.value.reason is Reason.BAD_ARGUMENT
+    assert list(client.iter_parts(bucket, "k", upload_id)) == []
+    query = {"partNumber": str(number), "uploadId": upload_id}
+    call = Call("UploadPart", "PUT", bucket, "k", query, payload=Payload(b"x"))
+    if server.does("takes part numbers out of range"):
+        assert server.send(call).status == 200
+    else:
+        with pytest.raises(Refused) as refused:
+            server.send(call)
+        assert refused.value.code == "InvalidArgument"
+
+
+def test_an_empty_part(client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
+    """An upload of one empty part is an empty object"""
+    upload_id = client.create_multipart_upload(bucket, "k")
+    parts = send_parts(client, bucket, "k", upload_id, [make_file(b"")])
+    client.complete_multipart_upload(bucket, "k", upload_id, parts)
+    assert client.head_object(bucket, "k").size == 0
+
+
+def test_a_cut_part_leaves_nothing(client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
+    """A part cut off on its way leaves nothing"""
+    upload_id = client.create_multipart_upload(bucket, "k")
+    counted: list[int] = []
+
+    class Cancelled(Exception):
+        pass
+
+    def cut(count: int) -> None:
+        counted.append(count)
+        if sum(counted) > 2 * MIB:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        client.upload_part(bucket, "k", upload_id, 1, make_file(b"x" * 8 * MIB), on_bytes=cut)
+    assert 2 * MIB < sum(counted) < 3 * MIB
+    assert list(client.iter_parts(bucket, "k", upload_id)) == []
+
+
+# Digests
+
+
+class WrongDigest(Payload):
+    """A body that says it is another one."""
+
+    @property
+    def content_md5(self) -> str:
+        return Payload(b"other").content_md5
+
+
+def test_the_store_checks_content_md5(server: Server, client: ObjectStoreClient, bucket: str) -> None:
+    """A body that is not what its Content-MD5 says is refused, and nothing of it is kept"""
+    upload_id = client.create_multipart_upload(bucket, "k")
+    query = {"partNumber": "1", "uploadId": upload_id}
+    for call in (
+        Call("PutObject", "PUT", bucket, "k", payload=WrongDigest(b"abc")),
+        Call("UploadPart", "PUT", bucket, "k", query, payload=WrongDigest(b"abc")),
+    ):
+        with pytest.raises(Refused) as caught:
+            server.send(call)
+        assert (caught.value.reason, caught.value.retryable) == (Reason.DIGEST_MISMATCH, True)
+        code = "InvalidDigest" if server.does("calls another digest an invalid one") else "BadDigest"
+        assert caught.value.code == code
+    assert list(client.iter_parts(bucket, "k", upload_id)) == []
+    assert objects(server, bucket) == []
+
+
+def test_a_file_that_changes_between_digest_and_sending_does_not_arrive_wrong(
+    client: ObjectStoreClient, bucket: str, tmp_path: Path
+) -> None:
+    """A file that changes after its digest was made does not arrive as a mixture"""
+    path = tmp_path / "file"
+    # More than is kept in memory: read once for the digests, and again to be sent.
+    path.write_bytes(b"a" * 33 * MIB)
+    upload_id = client.create_multipart_upload(bucket, "k")
+    changed = False
+
+    def change(_: int) -> None:
+        nonlocal changed
+        if not changed:
+            path.write_bytes(b"b" * 33 * MIB)
+        changed = True
+
+    sent = client.upload_part(bucket, "k", upload_id, 1, FileSlice(path, 0, 33 * MIB), on_bytes=change)
+    assert sent.etag.lower() == md5(b"b" * 33 * MIB)
+    client.abort_multipart_upload(bucket, "k", upload_id)
+
+
+def test_the_crc_of_parts_and_of_the_whole(
+    server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile
+) -> None:
+    """The CRC-64 that the store names of each part, of the whole and to HEAD is ours"""
+    contents = [b"1" * server.profile.min_part_size, b"2" * 10]
+    algorithm = server.profile.crc64
+    upload_id = client.create_multipart_upload(bucket, "k")
+    sent = [
+        client.upload_part(bucket, "k", upload_id, number, make_file(each)) for number, each in enumerate(contents, 1)
+    ]
+    parts = [CompletedPart(number, each.etag) for number, each in enumerate(sent, 1)]
+    done = client.complete_multipart_upload(bucket, "k", upload_id, parts)
+    whole = combine(algorithm, [(each.crc64, len(body)) for each, body in zip(sent, contents, strict=True)])
+    told = [*(each.told_crc64 for each in sent), done.told_crc64, client.head_object(bucket, "k").crc64]
+    ours = [*(Told(algorithm, each.crc64) for each in sent), Told(algorithm, whole), Told(algorithm, whole)]
+    if server.does("names no CRC-64"):
+        assert told == [None] * 4
+    elif server.does("names the CRC-64 of the whole only, and only to Complete"):
+        assert told == [None, None, ours[2], None]
+    else:
+        assert told == ours
+
+
+# What must not be replaced
+
+
+def test_an_object_is_not_replaced(server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
+    """An object that must not be replaced: PutObject and Complete are refused, and it stays"""
+    client.put_object(bucket, "k", make_file(b"before"))
+    upload_id = client.create_multipart_upload(bucket, "k")
+    parts = send_parts(client, bucket, "k", upload_id, [make_file(b"after")])
+    acts = (
+        lambda: client.put_object(bucket, "k", make_file(b"after"), forbid_overwrite=True),
+        lambda: client.complete_multipart_upload(bucket, "k", upload_id, parts, forbid_overwrite=True),
+    )
+    if server.does("has no way to refuse replacing an object"):
+        for act in acts:
+            with pytest.raises(NotSent) as not_sent:
+                act()
+            assert not_sent.value.reason is Reason.BAD_ARGUMENT
+    else:
+        for act in acts:
+            with pytest.raises(Refused) as caught:
+                act()
+            assert (caught.value.reason, caught.value.retryable) == (Reason.EXISTS, False)
+    assert client.head_object(bucket, "k").size == len(b"before")
+    assert listed(client, bucket) == [("k", upload_id)]
+    client.complete_multipart_upload(bucket, "k", upload_id, parts)
+    assert client.head_object(bucket, "k").size == len(b"after")
+
+
+def test_nothing_is_begun_where_an_object_must_not_be_replaced(
+    server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile
+) -> None:
+    """An object that must not be replaced is seen when an upload is begun"""
+    client.put_object(bucket, "k", None)
+
+    def begin() -> str:
+        return client.create_multipart_upload(bucket, "k", forbid_overwrite=True)
+
+    if server.does("has no way to refuse replacing an object"):
+        with pytest.raises(NotSent):
+            begin()
+    elif server.does("looks for the object only when it is made"):
+        upload_id = begin()
+        assert listed(client, bucket) == [("k", upload_id)]
+        return
+    else:
+        with pytest.raises(Refused) as caught:
+            begin()
+        assert caught.value.reason is Reason.EXISTS
+    assert listed(client, bucket) == []
+
+
+def test_what_is_not_there_may_be_made(
+    server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile
+) -> None:
+    """Where no object is, one that must not replace any is made"""
+    forbid = not server.does("has no way to refuse replacing an object")
+    client.put_object(bucket, "put", make_file(b"x"), forbid_overwrite=forbid)
+    upload_id = client.create_multipart_upload(bucket, "parts", forbid_overwrite=forbid)
+    parts = send_parts(client, bucket, "parts", upload_id, [make_file(b"xy")])
+    client.complete_multipart_upload(bucket, "parts", upload_id, parts, forbid_overwrite=forbid)
+    assert [client.head_object(bucket, key).size for key in ("put", "parts")] == [1, 2]
