@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Reason, Refused
+from uploads.objectstore.permissions import permission_advice
 
 
 class Words(NamedTuple):
@@ -85,8 +86,7 @@ WORDS: dict[Reason, Words] = {
     Reason.PERMISSION: Words(
         "The credentials do not allow this",
         "The store knows these credentials, but they lack the permission for this request.",
-        "Ask whoever runs the bucket for s3:ListBucketMultipartUploads, s3:ListMultipartUploadParts or "
-        "s3:AbortMultipartUpload (oss:… on OSS), as the request below needs. What is allowed still works here.",
+        "What is allowed still works here.",
         "lock",
         403,
     ),
@@ -198,7 +198,7 @@ def explain(error: ObjectStoreError) -> Explanation:
         reason=error.reason,
         title=words.title,
         meaning=words.meaning,
-        advice=_advice(words, refused),
+        advice=_advice(words, error),
         icon=words.icon,
         http_status=words.http_status,
         message=error.message,
@@ -218,9 +218,11 @@ def error_code(error: ObjectStoreError) -> str:
     return "".join(word.capitalize() for word in error.reason.value.split("-"))
 
 
-def _advice(words: Words, refused: Refused | None) -> str:
-    if refused is not None and refused.region:
-        return f"The store names the region {refused.region}. {words.advice}"
+def _advice(words: Words, error: ObjectStoreError) -> str:
+    if isinstance(error, Refused) and error.region:
+        return f"The store names the region {error.region}. {words.advice}"
+    if error.reason is Reason.PERMISSION:
+        return f"{permission_advice(error.operation)} {words.advice}"
     return words.advice
 
 

@@ -11,6 +11,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
 
 from dashboard import formatting, jsonapi
+from dashboard.explain import explain
 from dashboard.links import BucketLinks
 from dashboard.parameters import read_uploads, write_upload
 from dashboard.upload_rows import LANES
@@ -58,7 +59,10 @@ def _ask_one(
     looked = None if ended else preflight_abort(store, links.bucket, name)
     if looked is None or looked.gone:
         return gone(request, links, name, ended=ended)
-    context: dict[str, Any] = upload_context(request.user, store, links, name) | {"operation": looked.operation}
+    context: dict[str, Any] = upload_context(request.user, store, links, name) | {
+        "operation": looked.operation,
+        "refusal": explain(looked.refusal) if looked.refusal else None,
+    }
     if looked.survey is not None:
         context |= survey_context(looked.survey, store)
     return render(request, "uploads/abort.html", context, status=status)

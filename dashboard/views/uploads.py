@@ -18,7 +18,7 @@ from dashboard.views.common import explains_failures
 from uploads import access, selectors
 from uploads.access import AnyUser
 from uploads.models import Operation, Store, Transfer
-from uploads.objectstore.errors import ObjectStoreError
+from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import MAX_PAGE, PartsPage
 from uploads.services import browsing, ownership
 from uploads.services.browsing import UploadsQuery
@@ -44,6 +44,8 @@ def detail(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
             found, bucket, name.key, name.upload_id, max_parts=max_parts, part_number_marker=marker
         )
     except ObjectStoreError as error:
+        if error.reason is Reason.PERMISSION and not jsonapi.wants_json(request):
+            return _unseen(request, found, links, name, error)
         if not browsing.is_gone(error):
             raise
         settle_suspects(found, bucket, name)
@@ -60,6 +62,15 @@ def detail(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     context |= _summary(found, links, name, page, marker, wanted=query.text("survey") == "1")
     context["suspected"] = _suspected(request.user, found, bucket, name)
     return render(request, "uploads/detail.html", context)
+
+
+def _unseen(
+    request: HttpRequest, store: Store, links: BucketLinks, name: UploadName, error: ObjectStoreError
+) -> HttpResponse:
+    """Its parts may not be listed: what else can be done with it still can."""
+    explained = explain(error)
+    context = upload_context(request.user, store, links, name) | {"explained": explained}
+    return render(request, "uploads/unseen.html", context, status=explained.http_status)
 
 
 def upload_context(user: AnyUser, store: Store, links: BucketLinks, name: UploadName) -> dict[str, Any]:

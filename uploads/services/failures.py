@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
+from uploads.objectstore.permissions import permission_advice
 
 WORDS: dict[Reason, str] = {
     Reason.UNREACHABLE: "The store could not be reached.",
@@ -34,9 +35,10 @@ def request_id(error: ObjectStoreError) -> str:
 def error_fields(error: ObjectStoreError) -> dict[str, str]:
     """The error columns of a row."""
     words = WORDS.get(error.reason, "")
+    advice = permission_advice(error.operation) if error.reason is Reason.PERMISSION else ""
     return {
         "error_code": error_code(error)[:100],
-        "error_message": f"{words} {error.message}".strip(),
+        "error_message": " ".join(filter(None, [words, error.message, advice])),
         "error_request_id": request_id(error)[:200],
     }
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from uploads.models import Operation, OperationItem, Store, Transfer
 from uploads.models.operation import active_key
-from uploads.objectstore.errors import ObjectStoreError
+from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.providers import Provider
 from uploads.services.browsing import ExistingObject, head_object, is_gone, provider_of, survey_upload
 from uploads.services.ownership import owner_of
@@ -32,10 +32,14 @@ class UploadName:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AbortPreflight:
-    """`recent`: a part arrived within the last hour. `transfer` owns the upload; `operation` is already at it."""
+    """`recent`: a part arrived within the last hour. `transfer` owns the upload; `operation` is already at it.
+
+    `refusal`: its parts may not be listed, so that nothing is known of it.
+    """
 
     upload: UploadName
     survey: Survey | None
+    refusal: ObjectStoreError | None
     gone: bool
     recent: bool
     transfer: Transfer | None
@@ -60,12 +64,19 @@ class CompletePreflight:
 
 
 def preflight_abort(store: Store, bucket: str, upload: UploadName) -> AbortPreflight:
-    """Raises ObjectStoreError."""
-    surveyed = _survey(store, bucket, upload)
+    """Raises ObjectStoreError. To abort an upload nobody has to list its parts."""
+    refusal, surveyed = None, None
+    try:
+        surveyed = _survey(store, bucket, upload)
+    except ObjectStoreError as error:
+        if error.reason is not Reason.PERMISSION:
+            raise
+        refusal = error
     return AbortPreflight(
         upload=upload,
         survey=surveyed,
-        gone=surveyed is None,
+        refusal=refusal,
+        gone=surveyed is None and refusal is None,
         recent=surveyed is not None and is_recent(surveyed),
         transfer=owner_of(store, bucket, upload.key, upload.upload_id),
         operation=active_operation(store, bucket, upload),
