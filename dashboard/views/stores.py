@@ -10,7 +10,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from dashboard.check_card import last_card, overruled
+from dashboard.check_card import last_card, last_cards, overruled
 from dashboard.explain import explain
 from dashboard.jsonapi import wants_json
 from dashboard.links import BucketLinks
@@ -29,9 +29,15 @@ from uploads.services.preflight import UploadName
 @require_GET
 @explains_failures
 def stores(request: HttpRequest) -> HttpResponseBase:
+    visible = access.visible_stores(request.user)
+    checks = last_cards(visible)
     rows = [
-        {"store": store, "provider": PROVIDERS[store.provider].label if store.provider in PROVIDERS else store.provider}
-        for store in access.visible_stores(request.user)
+        {
+            "store": store,
+            "provider": PROVIDERS[store.provider].label if store.provider in PROVIDERS else store.provider,
+            "check": checks.get(store.pk),
+        }
+        for store in visible
     ]
     context = {"rows": rows, "may_change": access.is_administrator(request.user)}
     return render(request, "stores/list.html", context)

@@ -22,6 +22,7 @@ VALUES = {
     "bucket": "a-bucket",
     "operation_id": str(uuid.UUID(int=1)),
     "transfer_id": str(uuid.UUID(int=2)),
+    "check_id": str(uuid.UUID(int=3)),
 }
 """A value for every argument of a path: nothing of it exists, and nobody without a login may learn that."""
 

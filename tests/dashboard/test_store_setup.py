@@ -17,7 +17,7 @@ from dashboard import provider_ways
 from tests.dashboard.site import TOKEN, Page, Site
 from tests.objectstore.fault_server import FaultServer, answer, error
 from tests.stores.swift import SwiftStore
-from uploads.models import AuditEntry, Store
+from uploads.models import AuditEntry, Store, StoreCheck
 from uploads.objectstore import providers
 from uploads.objectstore.providers import FINDABLE, PROVIDERS, Provider, with_found
 from uploads.objectstore.types import Addressing, Signature
@@ -286,6 +286,23 @@ def test_only_administrators_test_and_switch(site: Site, store: Store, swift_sto
         assert site.post(url, {}).status == 403
     store.refresh_from_db()
     assert store.enabled
+
+
+# --- The list ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_list_says_how_the_last_check_ended(
+    office: Site, store: Store, make_store: Callable[..., Store], django_assert_max_num_queries: Any
+) -> None:
+    failed = {"name": "n", "group": "parts", "title": "t", "said": "", "advice": "", "verdict": "failed"}
+    StoreCheck.objects.create(store=store, bucket="b", state="done", results=[failed])
+    StoreCheck.objects.create(store=store, bucket="b", state="done", results=[failed, failed | {"name": "m"}])
+    StoreCheck.objects.create(store=make_store(name="fine"), bucket="b", state="done")
+    make_store(name="fresh")
+    with django_assert_max_num_queries(10):
+        page = office.get("/stores/")
+    said = re.findall(r"<span>([^<]*to look at)</span>|>(not checked yet)<", page.text)
+    assert [a or b for a, b in said] == ["nothing to look at", "not checked yet", "2 to look at"]
 
 
 # --- Two at once, and what a check found ------------------------------------------------------------------------------

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 
+from dashboard.trial_words import report_of
 from tests.objectstore.fault_server import FaultServer, answer, error
+from tests.stores.oss import OssStore
 from tests.stores.swift import SwiftStore
 from uploads.models import AuditEntry, Store
 from uploads.objectstore.client import ObjectStoreClient
@@ -170,3 +172,61 @@ def test_unsaved_secrets_stay_nowhere(swift_store: SwiftStore, caplog: pytest.Lo
     assert list(clients._clients) == before
     assert "that was typed" not in caplog.text
     assert "operation='ListBuckets'" in caplog.text
+
+
+# --- OSS by its own API -----------------------------------------------------------------------------------------------
+
+
+def oss_values(oss_store: OssStore, **changes: Any) -> StoreValues:
+    given = {"endpoint_url": oss_store.endpoint_url, "provider": "oss", "region": oss_store.region}
+    keys = {"access_key": oss_store.access_key, "secret_key": oss_store.secret_key}
+    return StoreValues(**{"name": "tried", **given, **keys, **changes})
+
+
+def test_oss_works_with_its_defaults(oss_store: OssStore) -> None:
+    bucket = oss_store.new_bucket()
+    trial = try_store(oss_values(oss_store, buckets=(bucket,)))
+    assert trial.failures == 0
+    assert [step.bucket for step in trial.steps] == ["", bucket]
+    assert report_of(trial).verdict == "good"
+
+
+def test_oss_in_the_path_is_told_to_be_virtual_hosted(oss_store: OssStore) -> None:
+    trial = try_store(oss_values(oss_store, addressing="path", buckets=(oss_store.new_bucket(),)))
+    step = report_of(trial).steps[1]
+    assert step.explained is not None
+    assert (step.explained.code, step.fix) == ("SecondLevelDomainForbidden", "Set Addressing to virtual-hosted.")
+
+
+def test_a_bucket_of_another_oss_region_names_it_and_hides_no_other(oss_store: OssStore) -> None:
+    elsewhere, here = oss_store.new_bucket("cn-shanghai"), oss_store.new_bucket()
+    report = report_of(try_store(oss_values(oss_store, buckets=(elsewhere, here))))
+    assert report.steps[1].fix == "Set Region to cn-shanghai."
+    assert report.steps[2].explained is None
+    assert report.verdict == "partly"
+
+
+def test_oss_without_leave_to_list_buckets_uses_those_named(oss_store: OssStore) -> None:
+    account = oss_store.new_account(denied=["oss:ListBuckets"])
+    keys = {"access_key": account.access_key, "secret_key": account.secret_key}
+    report = report_of(try_store(oss_values(oss_store, buckets=(oss_store.new_bucket(),), **keys)))
+    assert "Name the buckets here" in report.steps[0].fix
+    assert report.verdict == "partly"
+    assert report.steps[1].found == "no upload in progress"
+
+
+@pytest.mark.parametrize(
+    ("account", "token", "reason"),
+    [
+        ({"temporary": True}, True, None),
+        ({"temporary": True}, False, Reason.CREDENTIALS),
+        ({"temporary": True, "expired": True}, True, Reason.CREDENTIALS_EXPIRED),
+    ],
+)
+def test_oss_with_temporary_credentials(
+    oss_store: OssStore, account: dict[str, Any], token: bool, reason: Reason | None
+) -> None:
+    made = oss_store.new_account(**account)
+    keys = {"access_key": made.access_key, "secret_key": made.secret_key, "session_token": made.token if token else ""}
+    first = try_store(oss_values(oss_store, **keys)).steps[0]
+    assert (first.error.reason if first.error else None) is reason
