@@ -184,6 +184,15 @@ def test_the_second_of_two_changes_does_not_overwrite_the_first(user: User) -> N
     assert store.region == "second"
 
 
+def test_a_change_that_nobody_wrote_down_is_laid_at_nobodys_door(user: User) -> None:
+    store = add_store(user, values())
+    seen = Store.objects.get().updated_at
+    store.save()
+    with pytest.raises(ChangedMeanwhile) as caught:
+        change_store(None, store, values(region="second"), seen=seen)
+    assert caught.value.by == ""
+
+
 # --- Disabled ---------------------------------------------------------------------------------------------------------
 
 

@@ -228,7 +228,8 @@ def _check_signature(values: StoreValues) -> None:
 
 def _changed_meanwhile(store: Store) -> ChangedMeanwhile:
     changes = AuditEntry.objects.filter(store=store.name, action__startswith="store.")
-    last = changes.exclude(action__in=("store.enabled", "store.disabled")).first()
+    # Its row is written just after the change; an older one is of another.
+    last = changes.filter(at__gte=store.updated_at).exclude(action__in=("store.enabled", "store.disabled")).first()
     fields = last.detail.get("fields", ()) if last else ()
     return ChangedMeanwhile(last.actor_name if last else "", store.updated_at, tuple(fields))
 
