@@ -75,33 +75,44 @@ def listed_group(store: Store, links: BucketLinks, asked: UploadsQuery, page: Up
     ids = [upload.upload_id for upload in page.uploads]
     owners = ownership.owners(store, links.bucket, ids)
     ended = ended_here(store, links.bucket, ids)
+    detail, facts = links.detail_form, links.facts_base
     rows = []
     for index, upload in enumerate(page.uploads):
         name = (upload.key, upload.upload_id)
         owner = owners.get(name)
         words = _ended(ended[name], asked_at) if name in ended else ""
-        rows.append(_row(links, upload, index, transfer_id=owner.pk if owner else None, ended=words))
+        rows.append(_row(upload, detail, facts, index, transfer_id=owner.pk if owner else None, ended=words))
     return Group(_folders(links, asked, page.common_prefixes), rows)
 
 
 def unlisted_group(links: BucketLinks, asked: UploadsQuery, unlisted: Unlisted) -> Group:
     """What the store's page leaves out."""
+    detail, facts = links.detail_form, links.facts_base
     rows = [
-        _row(links, each.upload, index, transfer_id=each.transfer_id, suspected=each.suspected, facts="&unlisted=1")
+        _row(
+            each.upload,
+            detail,
+            facts,
+            index,
+            transfer_id=each.transfer_id,
+            suspected=each.suspected,
+            more_facts="&unlisted=1",
+        )
         for index, each in enumerate(unlisted.uploads)
     ]
     return Group(_folders(links, asked, unlisted.prefixes), rows, is_listed=False)
 
 
 def _row(
-    links: BucketLinks,
     upload: MultipartUpload,
+    detail: str,
+    facts: str,
     index: int,
     *,
     transfer_id: uuid.UUID | None,
     ended: SafeString | str = "",
     suspected: bool = False,
-    facts: str = "",
+    more_facts: str = "",
 ) -> Row:
     value = write_upload(UploadName(upload.key, upload.upload_id))
     query = "?key={}&upload-id={}".format(*value.split("/"))
@@ -113,8 +124,8 @@ def _row(
         initiated=formatting.row_time_html(upload.initiated),
         initiator=upload.initiator,
         storage_class=upload.storage_class,
-        detail_url=links.detail_form + query,
-        facts_url=links.facts_base + query + facts,
+        detail_url=detail + query,
+        facts_url=facts + query + more_facts,
         lane=index % LANES,
         transfer_id=transfer_id,
         ended=ended,
