@@ -7,20 +7,25 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from pytest_django import Settings
 
 from dashboard import provider_ways
 from tests.dashboard.site import TOKEN, Page, Site
+from tests.dashboard.test_files_view import Tus
 from tests.objectstore.fault_server import FaultServer, answer, error
 from tests.stores.swift import SwiftStore
 from uploads.models import AuditEntry, Store, StoreCheck
 from uploads.objectstore import providers
 from uploads.objectstore.providers import FINDABLE, PROVIDERS, Provider, with_found
 from uploads.objectstore.types import Addressing, Signature
+from uploads.services.stores import set_enabled
+from uploads.staging.tus import CONTENT_TYPE
 
 NOT_IN_WORDS = {"name", "label", "region_default", "endpoint_hint", "notes", "sources"}
 SECRET = "a secret that was typed"
@@ -380,3 +385,29 @@ def test_saving_a_disabled_store_does_not_enable_it(office: Site, store: Store, 
     assert office.post(f"/stores/{store.name}/edit/", form(swift_store, region="x")).status == 303
     store.refresh_from_db()
     assert (store.region, store.enabled) == ("x", False)
+
+
+def test_a_file_that_arrives_goes_on_and_is_taken_up_again_once_the_store_is_enabled(
+    store: Store, bucket: str, operator: User, operator_client: Client, settings: Settings, tmp_path: Path
+) -> None:
+    settings.STAGING_DIR = tmp_path / "staging"
+    tus = Tus(operator_client)
+    names: dict[str, Any] = {
+        "store": store.name,
+        "bucket": bucket,
+        "key": "arriving",
+        "filename": "f",
+        "fingerprint": "f-1",
+    }
+    url = tus.create(30, b"0123456789", headers={"Content_Type": CONTENT_TYPE}, **names)["Location"]
+    set_enabled(None, store, enabled=False)
+    assert tus.patch(url, 10, b"0123456789").status_code == 204
+    assert tus.offset(url) == 20
+    assert operator_client.get(f"/transfers/{url.rsplit('/', 1)[-1]}/").status_code == 200
+    for again in (names, names | {"key": "another", "fingerprint": "f-2"}):
+        refused = tus.create(30, **again)
+        assert refused.status_code == 400
+        assert "not enabled" in refused.json()["fields"]["store"]
+    set_enabled(None, store, enabled=True)
+    taken_up = tus.create(30, **names)
+    assert (taken_up["Location"], taken_up["Upload-Offset"]) == (url, "20")
