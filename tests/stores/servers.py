@@ -56,7 +56,7 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    "swift": Kind("Swift 2.38", "swift", {}),
+    "swift": Kind("Swift 2.38", "swift", {"forbid_overwrite": "if-none-match"}),
     "oss": Kind("OSS test server", "oss", {}),
     "ceph": Kind("Ceph 16.2", "ceph", {}),
     "versity": Kind(

@@ -17,7 +17,7 @@ SWIFT: Ways = {
     "gives an object without a type that of the Complete request": "Give a content type with a transfer.",
     "refuses storage classes that it does not have": "The refusal is shown with the store's code.",
     "names no CRC-64": "Parts are proved by their MD5, the object by its ETag and size.",
-    "has no way to refuse replacing an object": "Partway looks before, and says that this is not the same.",
+    "looks for the object only when it is made": "A transfer that must not replace one fails at its end.",
     "goes on listing the parts of completed uploads": "An upload is completed when HEAD shows its object.",
     "says of an unknown access key that the signature is wrong": "Both are explained as wrong credentials.",
     "ignores a session token that it did not ask for": "It is not needed there.",
@@ -45,7 +45,8 @@ CEPH: Ways = {
     "names no ETag in its first answer to Complete": "HEAD names it.",
     "refuses storage classes that it does not have": "The refusal is shown with the store's code.",
     "names no CRC-64": "Parts are proved by their MD5, the object by its ETag and size.",
-    "has no way to refuse replacing an object": "Partway looks before, and says that this is not the same.",
+    "refuses to replace an object by PutObject, but not by Complete": "Partway does not rely on it: it looks before a "
+    "transfer and before a completion whether an object is there.",
     "answers NoSuchKey where an upload is missing": "It is understood as NoSuchUpload.",
     "answers 500 when there is no such upload to complete": "ListParts before and HEAD after tell what is the case.",
     "completes parts in any order": "Partway sends them in order, and nothing else.",
@@ -67,7 +68,7 @@ VERSITY: Ways = {
     "ignores the storage class that is asked for": "The class that the store names is shown.",
     "names no owner of an upload": "The column stays empty.",
     "names the CRC-64 of the whole only, and only to Complete": "It is compared there.",
-    "looks for the object only when it is made": "So is the object that must not be replaced, at the end.",
+    "looks for the object only when it is made": "A transfer that must not replace one fails at its end.",
     "says once more that it is completed": "HEAD decides.",
     "says of uploads that are not there that they are completed, where an object is": "HEAD decides: without this "
     "object's size, ETag and transfer id nothing is done.",

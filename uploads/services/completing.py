@@ -88,17 +88,29 @@ def _complete(transfer: Transfer) -> SentBytes:
         answer = client_for(transfer.store).complete_multipart_upload(
             transfer.bucket, transfer.key, store_upload.upload_id, parts, forbid_overwrite=transfer.forbid_overwrite
         )
-    except ObjectStoreError as error:
+    except ObjectStoreError as failure:
+        error = _what_is_known(transfer, store_upload, failure)
         if not (
             may_have_been_done(error)
             and is_ours(transfer, head_object(transfer.store, transfer.bucket, transfer.key).facts)
         ):
-            raise
+            raise error from failure
         answer = SentBytes("")
     crash.point("complete.answered")
     StoreUpload.objects.filter(pk=store_upload.pk).update(state=StoreUploadState.COMPLETED)
     crash.point("complete.written")
     return answer
+
+
+def _what_is_known(transfer: Transfer, store_upload: StoreUpload, error: ObjectStoreError) -> ObjectStoreError:
+    """Ceph fails, again and again, where there is no such upload to complete: ListParts says that it is gone."""
+    if error.reason is not Reason.STORE_FAULT:
+        return error
+    try:
+        client_for(transfer.store).list_parts(transfer.bucket, transfer.key, store_upload.upload_id, max_parts=1)
+    except ObjectStoreError as found:
+        return found if found.reason is Reason.NO_SUCH_UPLOAD else error
+    return error
 
 
 def _check_whole(transfer: Transfer, parts: list[CompletedPart]) -> None:

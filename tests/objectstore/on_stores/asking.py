@@ -46,10 +46,12 @@ def send_parts(
     return [CompletedPart(number, each.etag) for number, each in enumerate(sent, start=1)]
 
 
-def complete_unchecked(server: Server, bucket: str, key: str, upload_id: str, parts: Sequence[CompletedPart]) -> Answer:
+def complete_unchecked(
+    server: Server, bucket: str, key: str, upload_id: str, parts: Sequence[CompletedPart], **headers: str
+) -> Answer:
     """CompleteMultipartUpload with whatever parts, which the client would look at first."""
     body = Payload(unchecked_complete_body(parts))
-    headers = {"Content-Type": "application/xml"}
+    headers = {"Content-Type": "application/xml", **headers}
     return server.send(Call("CompleteMultipartUpload", "POST", bucket, key, {"uploadId": upload_id}, headers, body))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.objectstore.conftest import MakeFile
-from tests.objectstore.on_stores.asking import MIB, NO_UPLOAD, listed, objects, send_parts
+from tests.objectstore.on_stores.asking import MIB, NO_UPLOAD, complete_unchecked, listed, objects, send_parts
 from tests.stores.servers import Server
 from uploads.objectstore.checksums import Told, combine
 from uploads.objectstore.client import ObjectStoreClient
@@ -411,21 +412,27 @@ def test_the_crc_of_parts_and_of_the_whole(
 
 # What must not be replaced
 
+PUT_ONLY = "refuses to replace an object by PutObject, but not by Complete"
+UNLESS_THERE = {"If-None-Match": "*"}
+
 
 def test_an_object_is_not_replaced(server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
     """An object that must not be replaced: PutObject and Complete are refused, and it stays"""
     client.put_object(bucket, "k", make_file(b"before"))
     upload_id = client.create_multipart_upload(bucket, "k")
     parts = send_parts(client, bucket, "k", upload_id, [make_file(b"after")])
-    acts = (
+    acts: tuple[Callable[[], object], ...] = (
         lambda: client.put_object(bucket, "k", make_file(b"after"), forbid_overwrite=True),
         lambda: client.complete_multipart_upload(bucket, "k", upload_id, parts, forbid_overwrite=True),
     )
-    if server.does("has no way to refuse replacing an object"):
+    if server.does(PUT_ONLY):
         for act in acts:
             with pytest.raises(NotSent) as not_sent:
                 act()
             assert not_sent.value.reason is Reason.BAD_ARGUMENT
+        with pytest.raises(Refused) as caught:
+            server.send(Call("PutObject", "PUT", bucket, "k", headers=UNLESS_THERE, payload=Payload(b"after")))
+        assert caught.value.reason is Reason.EXISTS
     else:
         for act in acts:
             with pytest.raises(Refused) as caught:
@@ -433,7 +440,8 @@ def test_an_object_is_not_replaced(server: Server, client: ObjectStoreClient, bu
             assert (caught.value.reason, caught.value.retryable) == (Reason.EXISTS, False)
     assert client.head_object(bucket, "k").size == len(b"before")
     assert listed(client, bucket) == [("k", upload_id)]
-    client.complete_multipart_upload(bucket, "k", upload_id, parts)
+    headers = UNLESS_THERE if server.does(PUT_ONLY) else {}
+    complete_unchecked(server, bucket, "k", upload_id, parts, **headers)
     assert client.head_object(bucket, "k").size == len(b"after")
 
 
@@ -446,7 +454,7 @@ def test_nothing_is_begun_where_an_object_must_not_be_replaced(
     def begin() -> str:
         return client.create_multipart_upload(bucket, "k", forbid_overwrite=True)
 
-    if server.does("has no way to refuse replacing an object"):
+    if server.does(PUT_ONLY):
         with pytest.raises(NotSent):
             begin()
     elif server.does("looks for the object only when it is made"):
@@ -464,7 +472,7 @@ def test_what_is_not_there_may_be_made(
     server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile
 ) -> None:
     """Where no object is, one that must not replace any is made"""
-    forbid = not server.does("has no way to refuse replacing an object")
+    forbid = not server.does(PUT_ONLY)
     client.put_object(bucket, "put", make_file(b"x"), forbid_overwrite=forbid)
     upload_id = client.create_multipart_upload(bucket, "parts", forbid_overwrite=forbid)
     parts = send_parts(client, bucket, "parts", upload_id, [make_file(b"xy")])
