@@ -79,7 +79,7 @@ def work_tried_again(error: ObjectStoreError) -> None:
 
 
 def leases_taken_over(work: str, count: int) -> None:
-    """`work` is part, item or transfer."""
+    """`work` is part, item, transfer or check."""
     LEASE_TAKEOVERS.labels(work).inc(count)
 
 

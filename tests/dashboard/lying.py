@@ -171,10 +171,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response_only(status)
+        length = str(len(body))
         for name, text in headers.items():
-            if name.lower() not in {"content-length", "connection", "transfer-encoding"}:
+            if name.lower() == "content-length" and self.command == "HEAD":
+                length = text
+            elif name.lower() not in {"content-length", "connection", "transfer-encoding"}:
                 self.send_header(name, text)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", length)
         self.end_headers()
         self.wfile.write(body)
 

@@ -193,6 +193,7 @@ def _run(held: _Held) -> None:
         try:
             results = probe_store(asker, lambda so_far, title: _progress(held, asker, so_far, title))
         finally:
+            held.write(step="Cleaning up")
             left = asker.clean()
         ended = {
             "results": [result.as_json() for result in results],

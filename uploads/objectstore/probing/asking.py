@@ -15,7 +15,7 @@ from typing import Self
 from uploads.objectstore import xml
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.dialects import dialect_of
-from uploads.objectstore.errors import ObjectStoreError, Refused
+from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
 from uploads.objectstore.payload import Payload
 from uploads.objectstore.probing.made import Leftover, Made, clean
 from uploads.objectstore.refusals import Answer
@@ -27,7 +27,7 @@ from uploads.objectstore.types import CompletedPart, StoreConfig, UploadsPage
 RETRIES = RetryPolicy(attempts=3, cap=2.0, longest_retry_after=3.0)
 ONCE = RetryPolicy(attempts=1)
 
-STALL_SECONDS = 20.0
+STALL_SECONDS = 15.0
 """No answer to such small requests takes longer."""
 
 
@@ -188,9 +188,17 @@ class Asker:
         try:
             yield
         except Refused as refused:
-            if new and refused.status < 500:
+            if new and (refused.status < 500 or self._is_absent(key)):
                 self.made.deleted(key, "")
             raise
+
+    def _is_absent(self, key: str) -> bool:
+        """Whether there surely is no object. To delete what is not there would leave a marker among versions."""
+        try:
+            self._client.head_object(self.bucket, key)
+        except ObjectStoreError as error:
+            return error.reason is Reason.NO_SUCH_KEY
+        return False
 
 
 def _payload(data: bytes, md5: bytes) -> Payload:

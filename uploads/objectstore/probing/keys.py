@@ -8,6 +8,7 @@ from functools import partial
 
 from uploads.objectstore import xml
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
+from uploads.objectstore.probing.listing import listable
 from uploads.objectstore.probing.permissions import is_there
 from uploads.objectstore.probing.probe import CannotTry, Check, Probe
 from uploads.objectstore.probing.refusing import finding_of
@@ -63,6 +64,7 @@ def _is_about_the_key(error: ObjectStoreError) -> bool:
 
 def encoded(probe: Probe) -> xml.Fields:
     """A page of the two keys that need encoding most, asked for encoding-type=url; more follow."""
+    probe.once(listable)
     begun = probe.once(_Begun)
     if any(odd.key in begun.refusals for odd in ODD[:PAIR]):
         raise CannotTry("uploads on the keys that need it were refused")
@@ -104,6 +106,11 @@ def listed_keys(probe: Probe) -> list[str]:
     return [upload.key for upload in page.uploads]
 
 
+def _can_list(probe: Probe) -> bool:
+    """Whether a listing by prefix holds what was begun, and its encoding is known."""
+    return probe.worked("prefix") and probe.worked("encoding")
+
+
 def _odd_key(odd: Odd, probe: Probe) -> Finding:
     """First an upload of that key, which begins nothing for good, then an object."""
     key, twin = odd_prefix(probe) + odd.key, odd_prefix(probe) + odd.twin if odd.twin else ""
@@ -116,7 +123,7 @@ def _as_upload(probe: Probe, odd: Odd, key: str) -> Finding | None:
     refusal = probe.once(_Begun).refusals.get(odd.key)
     if refusal is not None:
         return _refused(refusal)
-    if probe.worked("prefix") and key not in probe.once(listed_keys):
+    if _can_list(probe) and key not in probe.once(listed_keys):
         return failed("An upload of this key is listed under another one.", "Do not abort such uploads from a listing.")
     return None
 
@@ -184,7 +191,7 @@ def _leading(probe: Probe) -> Finding:
         if not _is_about_the_key(error):
             raise
         return _refused(error)
-    if probe.worked("prefix"):
+    if _can_list(probe):
         page = xml.uploads_page(probe.asker.list_uploads("/" + probe.prefix), markers_encoded=False)
         if [upload.key for upload in page.uploads] != [key]:
             said = "An upload of this key is listed under another one, or not at all."

@@ -58,6 +58,12 @@ def names(probe: Probe, page: UploadsPage) -> list[str]:
     return [upload.key.removeprefix(prefix) for upload in page.uploads]
 
 
+def listed(probe: Probe) -> UploadsPage:
+    """The one page, where it holds all. Raises CannotTry elsewhere."""
+    probe.once(listable)
+    return probe.once(whole)
+
+
 def _prefix(probe: Probe) -> Finding:
     found = names(probe, probe.once(whole))
     if Counter(found) == Counter(NAMES):
@@ -73,7 +79,7 @@ def _prefix(probe: Probe) -> Finding:
 
 
 def _order(probe: Probe) -> Finding:
-    found = names(probe, probe.once(whole))
+    found = names(probe, probe.once(listed))
     if found == sorted(found):
         return ok("Uploads come in the order of their keys.", ("order", "key"))
     if _is_joined_order(probe, "/"):
@@ -86,7 +92,7 @@ def _order(probe: Probe) -> Finding:
 
 
 def _is_joined_order(probe: Probe, joint: str) -> bool:
-    joined = [f"{upload.key}{joint}{upload.upload_id}" for upload in probe.once(whole).uploads]
+    joined = [f"{upload.key}{joint}{upload.upload_id}" for upload in probe.once(listed).uploads]
     return joined == sorted(joined)
 
 
@@ -110,8 +116,8 @@ def _key_marker(probe: Probe) -> Finding:
 
 def _both_markers(probe: Probe) -> Finding:
     """After the first of two uploads of one key."""
-    uploads = probe.once(whole).uploads
-    first = next(index for index, name in enumerate(names(probe, probe.once(whole))) if name == "b")
+    uploads = probe.once(listed).uploads
+    first = next(index for index, name in enumerate(names(probe, probe.once(listed))) if name == "b")
     after, due = (uploads[first].key, uploads[first].upload_id), _ids(uploads[first + 1 :])
     try:
         found = _ids(probe.asker.page(probe.once(listable), after=after).uploads)
@@ -163,8 +169,8 @@ def _max_uploads(probe: Probe) -> Finding:
 
 def _next_of_two(probe: Probe) -> Finding:
     page = probe.once(by_two)
-    if not page.is_truncated:
-        return failed("A page that is not all says that it is.", "Ask for pages of 1,000, and narrow the prefix.")
+    if finding := _says_it_is_all(page):
+        return finding
     if not page.next_key_marker:
         said = "A truncated page names no place to go on from."
         return differs(said, "The page's last upload serves.", ("empty_markers", True))
@@ -172,16 +178,23 @@ def _next_of_two(probe: Probe) -> Finding:
 
 
 def _next_of_one(probe: Probe) -> Finding:
-    page = probe.once(by_one)
-    two = probe.once(by_two)
-    empty = bool(two.is_truncated and not two.next_key_marker)
-    if page.is_truncated and not page.next_key_marker:
+    page, two = probe.once(by_one), probe.once(by_two)
+    if finding := _says_it_is_all(page):
+        return finding
+    if not page.next_key_marker:
         said = "A truncated page of one upload names no place to go on from."
         return differs(said, "The page's last upload serves.", ("empty_markers", True))
-    if not page.is_truncated:
-        return failed("A page of one upload says that it is all.", "Ask for pages of more than one.")
     found = _goes_on(probe, page)
-    return Finding(found.verdict, found.said, found.advice, ("empty_markers", empty))
+    return replace(found, flag=("empty_markers", two.is_truncated and not two.next_key_marker))
+
+
+def _says_it_is_all(page: UploadsPage) -> Finding | None:
+    """A page after which no other is asked for."""
+    if page.is_truncated:
+        return None
+    if len(page.uploads) == len(NAMES):
+        raise CannotTry("a page holds everything, whatever its size")
+    return failed("A page that is not all says that it is.", "Ask for pages of 1,000, and narrow the prefix.")
 
 
 def _goes_on(probe: Probe, page: UploadsPage) -> Finding:
@@ -189,7 +202,7 @@ def _goes_on(probe: Probe, page: UploadsPage) -> Finding:
     onward = _onward(probe, page)
     size = max(1, len(page.uploads))
     after = probe.asker.page(probe.once(listable), max_uploads=size, after=onward)
-    due = _ids(probe.once(whole).uploads)[len(page.uploads) :][:size]
+    due = _ids(probe.once(listed).uploads)[len(page.uploads) :][:size]
     found = _ids(after.uploads)
     if found == due:
         if page.next_upload_id_marker:
@@ -251,10 +264,11 @@ def _page_by_page(probe: Probe) -> _Seen:
 
 
 def _onward(probe: Probe, page: UploadsPage) -> tuple[str, str]:
-    """Where to go on: by the store's markers, by the last upload where it names none; written as it takes them."""
+    """Where to go on: by the store's markers, by the last upload where they are not both named; as it takes them."""
     marker = (page.next_key_marker, page.next_upload_id_marker)
-    if not marker[0] and page.uploads:
-        marker = (page.uploads[-1].key, page.uploads[-1].upload_id)
+    last = page.uploads[-1] if page.uploads else None
+    if last is not None and (not marker[0] or (marker[0] == last.key and not marker[1])):
+        marker = (last.key, last.upload_id)
     if probe.flags.get("marker_pair") != "key-before" or not marker[1]:
         return marker
     return (marker[0] + LAST_CHARACTER, "") if marker[0] in page.common_prefixes else _key_before(marker)
@@ -280,9 +294,8 @@ def _ended(probe: Probe) -> Finding:
     ended = [probe.once(first_upload)]
     if probe.worked("complete"):
         ended.append(probe.once(completed_upload))
-    page = probe.asker.page(probe.prefix)
-    listed = _ids(page.uploads)
-    kept = [upload for upload in ended if (upload.key, upload.id) in listed]
+    # By their keys: any other prefix may find nothing.
+    kept = [upload for upload in ended if (upload.key, upload.id) in _ids(probe.asker.page(upload.key).uploads)]
     if not kept:
         return ok("Uploads that were aborted or completed leave the listing.", ("keeps_ended", False))
     return _kept(kept)
