@@ -36,6 +36,7 @@ class Place:
             "/stores/new/",
             f"/stores/{store}/",
             f"/stores/{store}/edit/",
+            f"/stores/{store}/check/",
             uploads,
             f"{uploads}?delimiter=/",
             f"{uploads}?prefix=none",

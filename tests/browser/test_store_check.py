@@ -1,0 +1,80 @@
+"""Checking a store in a browser: live with JavaScript, by looking again without; what was found is reset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import OpenSite
+from tests.browser.site import Site
+from tests.browser.watching import overflow, widest
+from tests.system.stack import Stack
+
+WIDTHS = (390, 768, 1440)
+
+
+@pytest.fixture
+def bucket(stack: Stack) -> Iterator[str]:
+    """A bucket to check in. The profile holds again afterwards: other tests use this store too."""
+    yield stack.new_bucket()
+    with stack.signed_in() as operator:
+        operator.post(f"/stores/{stack.store}/check/reset/")
+
+
+def order(site: Site, stack: Stack, bucket: str) -> None:
+    site.page.goto(f"/stores/{stack.store}/")
+    site.follow("Check this store…")
+    site.page.get_by_label("Bucket", exact=True).fill(bucket)
+    site.page.get_by_label("Some 20 uploads").check()
+    site.page.get_by_role("button", name="Check", exact=True).click()
+    site.page.wait_for_url("**/check/*-*/")
+
+
+def open_all(page: Page) -> None:
+    for section in page.locator("details:not([open]) > summary").all():
+        if section.is_visible():
+            section.click()
+
+
+def test_a_check_fills_its_card_and_is_reset(site: Site, stack: Stack, bucket: str) -> None:
+    order(site, stack, bucket)
+    page = site.page
+    expect(page.get_by_role("heading", name="What was found")).to_be_visible()
+    expect(page.get_by_role("heading", name="Overrules the profile of OpenStack Swift")).to_be_visible()
+    expect(page.locator("#check .check-head")).to_contain_text("42 ok")
+    open_all(page)
+    expect(page.get_by_text("Uploads come in the order of key and upload id")).to_be_visible()
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 844})
+        assert overflow(page) == 0, (width, widest(page))
+    page.get_by_role("button", name="Reset to the profile").click()
+    expect(page.get_by_text("its provider's profile holds again")).to_be_visible()
+    expect(page.get_by_role("button", name="Reset to the profile")).to_have_count(0)
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 844})
+        assert overflow(page) == 0, (width, widest(page))
+    page.goto(f"/stores/{stack.store}/")
+    expect(page.get_by_role("region", name="Check of this store")).to_contain_text("7 differs")
+
+
+def test_without_consent_nothing_is_ordered(site: Site, stack: Stack, bucket: str) -> None:
+    page = site.page
+    page.goto(f"/stores/{stack.store}/check/?bucket={bucket}")
+    page.get_by_role("button", name="Check", exact=True).click()
+    # The browser itself asks for the tick.
+    assert page.get_by_label("Some 20 uploads").evaluate("each => each.validity.valueMissing")
+    assert page.url.endswith(f"?bucket={bucket}")
+
+
+def test_without_javascript_one_looks_again(open_site: OpenSite, stack: Stack, bucket: str) -> None:
+    site = open_site(java_script_enabled=False)
+    order(site, stack, bucket)
+    page = site.page
+    while (again := page.get_by_role("link", name="Look again")).count():
+        page.wait_for_timeout(200)
+        with page.expect_navigation():
+            again.click()
+    expect(page.get_by_role("heading", name="What was found")).to_be_visible()
+    expect(page.locator("#check .check-head")).to_contain_text("42 ok")
