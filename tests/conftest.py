@@ -66,5 +66,5 @@ def postgresql_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pos
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stacks.Stack]:
     """Everything that `make run` runs. A test that kills or freezes a part puts it right again."""
-    with stacks.running(tmp_path_factory.mktemp("stack")) as running:
+    with stacks.running(tmp_path_factory.mktemp("stack"), oss.environment()) as running:
         yield running

@@ -24,7 +24,8 @@ class Site:
     def __init__(self, page: Page, stack: Stack, watcher: Watcher) -> None:
         self.page = page
         self.watcher = watcher
-        self._stack = stack
+        self.store = stack.store
+        """The name of the store whose buckets are opened and sent to."""
 
     def sign_in(self, login: Login = Stack.admin) -> None:
         self.page.goto("/login/")
@@ -50,7 +51,7 @@ class Site:
         self.page.goto(f"{self._listing(bucket)}detail/?{urlencode({'key': key, 'upload-id': upload_id})}")
 
     def _listing(self, bucket: str) -> str:
-        return f"/stores/{self._stack.store}/{bucket}/uploads/"
+        return f"/stores/{self.store}/{bucket}/uploads/"
 
     @property
     def listed_keys(self) -> list[str]:
@@ -74,6 +75,7 @@ class Site:
     def fill_form(self, bucket: str, **fields: str) -> None:
         """Open the form of a new transfer and fill it in; `part_size` and the like are fields by name."""
         self.page.goto("/transfers/new/")
+        self.page.locator("[name=store]").select_option(label=self.store)
         for name, value in {"bucket": bucket, **fields}.items():
             self.page.locator(f"[name={name.replace('_', '-')}]").fill(value)
 

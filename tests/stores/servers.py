@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import pytest
@@ -131,8 +132,8 @@ def _signer(config: StoreConfig, ahead: timedelta) -> Signer:
     return kind(config.credentials, config.region, clock=lambda: datetime.now(UTC) + ahead)
 
 
-def asked_by(request: pytest.FixtureRequest) -> Server:
-    """The server that a fixture's parameter names; started once a test process."""
+def asked_by(request: pytest.FixtureRequest, running: Mapping[str, Store] = MappingProxyType({})) -> Server:
+    """The server that a fixture's parameter names: one of those that are `running`, else started once a process."""
     name: str = request.param
     recorded = request.node.user_properties
 
@@ -140,4 +141,5 @@ def asked_by(request: pytest.FixtureRequest) -> Server:
         if (ASKED, way) not in recorded:
             recorded.append((ASKED, way))
 
-    return Server(name, request.getfixturevalue(f"{name}_store"), ask)
+    store = running[name] if name in running else request.getfixturevalue(f"{name}_store")
+    return Server(name, store, ask)

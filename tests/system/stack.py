@@ -7,7 +7,6 @@ stopped, frozen and started again. No supervisor stands above them: what a test 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import shutil
 import signal
@@ -25,17 +24,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
 
-import boto3
 import psutil
 import psycopg
 import requests
-from botocore.config import Config
 
 from local import installation, launcher, ports, redis, site, swift
 from tests.stores import processes
 from tests.stores.swift import SwiftStore
+from tests.system.outside import Boto, Outside
 from uploads.objectstore.client import ObjectStoreClient
-from uploads.objectstore.types import Credentials, FileSlice, StoreConfig
+from uploads.objectstore.types import Credentials, StoreConfig
 
 T = TypeVar("T")
 
@@ -190,49 +188,56 @@ class Stack:
             fcntl.flock(lock, fcntl.LOCK_EX)
             subprocess.run(argv, env=env, cwd=installation.PROJECT, check=True)
 
-    # --- The store, past Partway --------------------------------------------------------------------------------------
-
-    def new_bucket(self) -> str:
-        return self.swift.new_bucket()
+    # --- Stores, past Partway -----------------------------------------------------------------------------------------
 
     @cached_property
-    def client(self) -> ObjectStoreClient:
-        """Our own client of the store, signing as Partway does."""
+    def outside(self) -> Outside:
+        """The embedded store."""
         credentials = Credentials(self.swift.access_key, self.swift.secret_key)
-        return ObjectStoreClient(StoreConfig(self.swift.endpoint_url, self.swift.region, credentials, provider="swift"))
+        config = StoreConfig(self.swift.endpoint_url, self.swift.region, credentials, provider="swift")
+        return Outside(self.store, config, self.swift.new_bucket)
+
+    def add_store(self, name: str, config: StoreConfig, new_bucket: Callable[[], str]) -> Outside:
+        """Add another store as an administrator does, and have it checked."""
+        keys = config.credentials
+        place = ["--endpoint-url", config.endpoint_url, "--region", config.region, "--provider", config.provider]
+        self._manage("add_store", name, *place, "--access-key", keys.access_key, STORE_SECRET_KEY=keys.secret_key)
+        self._manage("check_store", name, "--bucket", new_bucket(), "--yes")
+        return Outside(name, config, new_bucket)
+
+    def _manage(self, *words: str, **env: str) -> None:
+        argv = [sys.executable, "manage.py", *words]
+        done = subprocess.run(
+            argv,
+            env={**self._plan.env, **env},
+            cwd=installation.PROJECT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+
+    def new_bucket(self) -> str:
+        return self.outside.new_bucket()
+
+    @property
+    def client(self) -> ObjectStoreClient:
+        return self.outside.client
 
     @cached_property
     def s3(self) -> Any:
         """Another client than ours, to compare with."""
-        return boto3.client(
-            "s3",
-            endpoint_url=self.swift.endpoint_url,
-            region_name=self.swift.region,
-            aws_access_key_id=self.swift.access_key,
-            aws_secret_access_key=self.swift.secret_key,
-            config=Config(s3={"addressing_style": "path"}, proxies={}),
-        )
+        return Boto(self.outside.config).client
 
     def object_digest(self, bucket: str, key: str) -> tuple[int, str]:
-        """Size and SHA-256 of an object's bytes, read by boto3 block by block."""
-        digest, size = hashlib.sha256(), 0
-        for block in self.s3.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(MIB):
-            digest.update(block)
-            size += len(block)
-        return size, digest.hexdigest()
+        return self.outside.object_digest(bucket, key)
 
     def uploads_in(self, bucket: str) -> list[tuple[str, str]]:
-        """Key and upload id of every upload in progress, as boto3 lists them."""
-        pages = self.s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket)
-        return [(upload["Key"], upload["UploadId"]) for page in pages for upload in page.get("Uploads", [])]
+        return self.outside.uploads_in(bucket)
 
     def begin_upload(self, bucket: str, key: str, parts: dict[int, int], scratch: Path) -> str:
-        """An upload in progress with parts of these sizes by number; its upload id. Their bytes are `part_bytes`."""
-        upload_id = self.client.create_multipart_upload(bucket, key)
-        for number, size in parts.items():
-            scratch.write_bytes(part_bytes(number, size))
-            self.client.upload_part(bucket, key, upload_id, number, FileSlice(scratch, 0, size))
-        return upload_id
+        return self.outside.begin_upload(bucket, key, parts, scratch)
 
     # --- The dashboard and its database -------------------------------------------------------------------------------
 
@@ -345,12 +350,6 @@ class Operator:
             return found if found["state"] in states else None
 
         return wait_for(f"transfer {transfer_id} in {states}", look, seconds)
-
-
-def part_bytes(number: int, size: int) -> bytes:
-    """The bytes of a part: no two numbers have the same."""
-    pattern = hashlib.sha256(str(number).encode()).digest() * 32
-    return (pattern * (size // len(pattern) + 1))[:size]
 
 
 def _ask_postgresql(url: str, sql: str, values: Sequence[object]) -> list[tuple[Any, ...]]:

@@ -13,7 +13,8 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.system import stack as stacks
-from tests.system.stack import MIB, Operator, Stack, part_bytes, wait_for
+from tests.system.outside import part_bytes
+from tests.system.stack import MIB, Operator, Stack, wait_for
 
 PART = 5 * MIB
 TOKEN = "the-token-of-the-metrics"

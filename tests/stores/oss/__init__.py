@@ -43,6 +43,12 @@ EXPIRED = 1.0
 """Seconds since 1970 of a token that is long over."""
 
 
+def environment() -> dict[str, str]:
+    """What a process of its own needs so that it can reach buckets by their names."""
+    paths = [str(NAMES), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(paths)}
+
+
 class OssStore:
     """A running store: where it is, who may ask, and empty buckets on demand."""
 
@@ -60,9 +66,7 @@ class OssStore:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process of its own needs so that it can reach buckets by their names."""
-        paths = [str(NAMES), *filter(None, [os.environ.get("PYTHONPATH")])]
-        return {"PYTHONPATH": os.pathsep.join(paths)}
+        return environment()
 
     def new_bucket(self, region: str = region) -> str:
         """Make an empty bucket that no other test has, in the store's region or another."""
