@@ -116,6 +116,7 @@ def test_a_listing_in_no_order(lied: StoreConfig, liar: LyingStore, bucket: str)
     liar.way = backwards
     results = probed(lied, bucket)
     assert found(results)["order"] == "none"
+    assert results["key-marker"].verdict is Verdict.NOT_TRIED
 
 
 def test_next_markers_without_an_upload_id(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
@@ -147,6 +148,7 @@ def test_a_page_size_that_is_ignored(lied: StoreConfig, liar: LyingStore, bucket
     liar.way = everything
     results = probed(lied, bucket)
     assert results["max-uploads"].verdict is Verdict.DIFFERS
+    assert found(results)["url_encoding"] == "none"
     assert verdicts(results, "next-of-two", "next-of-one") == {"next-of-two": "not-tried", "next-of-one": "not-tried"}
 
 

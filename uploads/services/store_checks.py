@@ -140,11 +140,11 @@ class _Held:
         if not self._rows.update(lease_until=leases.deadline(), **changes):
             raise LeaseLost
 
-    def end(self, state: ItemState, changes: dict[str, Any], *, found: dict[str, object] | None = None) -> None:
+    def end(self, state: ItemState, changes: dict[str, Any], *, results: Sequence[CheckResult] = ()) -> None:
         """Write the end of the check, and with it what is to overrule the profile. Raises LeaseLost."""
         check = self.check
         with transaction.atomic():
-            kept = _overrule(check, found)
+            kept = _overrule(check, results)
             ended = {"state": state.value, "active_key": None, "step": "", "finished_at": timezone.now()}
             self.write(**ended, found=kept, **changes)
             StoreCheck.objects.filter(pk=check.pk).update(**leases.RELEASED)
@@ -159,11 +159,13 @@ class _Held:
             )
 
 
-def _overrule(check: StoreCheck, found: dict[str, object] | None) -> dict[str, object]:
+def _overrule(check: StoreCheck, results: Sequence[CheckResult]) -> dict[str, object]:
     """What overrules the store's profile from now on; as before where the store was changed under the check's hands."""
     store = Store.objects.select_for_update().get(pk=check.store_id)
-    if found is None or _identity(store) != _identity(check.store):
-        found = dict(store.found)
+    before: dict[str, object] = store.found
+    if _identity(store) != _identity(check.store):
+        return before
+    found = overruling(results, get_provider(store.provider), before) if results else before
     _write_found(store, found)
     return found
 
@@ -200,8 +202,7 @@ def _run(held: _Held) -> None:
             "requests": asker.counting.requests,
             "leftovers": _as_json(left),
         }
-        found = overruling(results, get_provider(check.store.provider), check.store.found)
-        held.end(ItemState.DONE, ended, found=found)
+        held.end(ItemState.DONE, ended, results=results)
 
 
 def _asker(held: _Held, made: Made) -> Asker:

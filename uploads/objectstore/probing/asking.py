@@ -102,10 +102,10 @@ class Asker:
         if self.counting.requests >= self._limits.requests:
             raise Exhausted(f"the {self._limits.requests} requests of a check were used up")
 
-    def exchange(self, call: Call, *, policy: RetryPolicy = RETRIES, repeatable: bool = True) -> Answer:
+    def exchange(self, call: Call, *, policy: RetryPolicy = RETRIES) -> Answer:
         """A call as it stands, and its answer; Refused and the like as from the client."""
         self._spend()
-        return run(lambda: self._transport.exchange(call, lambda answer: answer), policy, repeatable=repeatable)
+        return run(lambda: self._transport.exchange(call, lambda answer: answer), policy, repeatable=True)
 
     # Uploads
 

@@ -75,7 +75,11 @@ def _encoding(probe: Probe) -> Finding:
     fields = probe.once(encoded)
     prefix = odd_prefix(probe)
     plain = [prefix + odd.key for odd in ODD[:PAIR]]
-    raw = [xml.get(node, "Key") for name, node in fields if name == "Upload" and isinstance(node, list)]
+    keys = [xml.get(node, "Key") for name, node in fields if name == "Upload" and isinstance(node, list)]
+    # Where pages are longer than asked, or in another order, others are among them.
+    raw = [key for key in keys if key in plain or xml.decode(key) in plain]
+    if len(raw) < PAIR and probe.flags.get("order") == "none":
+        raise CannotTry("uploads come in no order")
     said_so = xml.get(fields, "EncodingType").strip().lower() == "url"
     if sorted(raw) == sorted(plain):
         if said_so:
