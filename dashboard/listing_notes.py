@@ -14,7 +14,7 @@ NARROWED = (
     "This store finds uploads only by their whole key. The prefix is looked for here, page by page: a page may show "
     "fewer rows than its size, or none, while more follow."
 )
-UNORDERED = "This store lists in no order: rows stand as they came, and between two pages some may move."
+UNORDERED = "This store lists in no order: rows stand as they came, and some may move from one page to another."
 FORGETS = (
     "This store's listing may leave out uploads whose parts are still there. Those that were begun here are shown all "
     "the same; others can be opened by key and upload id."
@@ -30,7 +30,7 @@ def notes_on(provider: Provider, asked: UploadsQuery, page: UploadsPage) -> list
     found = [
         (FOLDERS, folds_here(provider, asked)),
         (NARROWED, narrows_here(provider, asked)),
-        (UNORDERED, provider.order == "none" and bool(has_rows or asked.key_marker)),
+        (UNORDERED, provider.order == "none" and (page.is_truncated or bool(asked.key_marker))),
         (FORGETS, provider.forgets),
         (KEEPS_ENDED, provider.keeps_ended and has_rows),
     ]
