@@ -31,7 +31,7 @@ VERSITY := $(VENV)/versitygw-$(VERSITY_VERSION)
 # Checks and tests need settings of their own, and no installation.
 CHECK_ENV := PARTWAY_VAR=/nonexistent SECRET_KEY=check CREDENTIALS_KEYS=Kx0MZ1y0Sx5F5jrm2l9vT3m3s0kTn4u6fJm9p7D2ZbE=
 
-.PHONY: help run test check bench screenshots clean chromium postgresql ceph versity
+.PHONY: help run test stores-table check bench screenshots clean chromium postgresql ceph versity
 
 help:
 	@sed -n 's/^# \?//p; /^$$/q' Makefile
@@ -42,6 +42,11 @@ run: $(RUNTIME) $(BROWSER_LIBRARIES)
 
 test: $(DEVELOPMENT) $(BROWSER_LIBRARIES) chromium postgresql ceph versity
 	@$(PY) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+# The table in docs/stores.md of what each server of the tests does, from a run of those tests; `make test` compares it.
+stores-table: $(DEVELOPMENT) $(BROWSER_LIBRARIES) chromium ceph versity
+	@$(PY) -m pytest -n 2 --dist loadfile --stores-table \
+	    tests/objectstore/on_stores tests/services/test_completing_on_stores.py tests/browser/test_main_job.py
 
 check: $(DEVELOPMENT) $(BROWSER_LIBRARIES)
 	@export $(CHECK_ENV)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,8 @@ def _title(item: pytest.Item) -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # A worker of xdist reports to whoever started it.
-        config.pluginmanager.register(Collector(config), "stores-table")
+        collector = Collector(config.args, writes=config.getoption("--stores-table"))
+        config.pluginmanager.register(collector, "stores-table")
 
 
 @dataclass
@@ -91,8 +92,9 @@ Rows = dict[tuple[str, int], Row]
 class Collector:
     """Gathers the reports of a run, and compares or writes when it ends."""
 
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
+    def __init__(self, arguments: Sequence[str], *, writes: bool) -> None:
+        self._arguments = arguments
+        self._writes = writes
         self._rows: Rows = {}
         self._passed: Counter[str] = Counter()
         self._due: dict[str, int] = {}
@@ -111,44 +113,37 @@ class Collector:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        asked = self._config.getoption("--stores-table")
+        """What is wrong is an error of the run, which its last line counts."""
+        if said := self.complaint(DOCS):
+            where = (str(DOCS.relative_to(PROJECT)), None, "the table of the servers")
+            report = pytest.TestReport(where[0], where, {}, "failed", said, "teardown")
+            session.config.hook.pytest_runtest_logreport(report=report)
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def complaint(self, docs: Path) -> str:
+        """What is wrong with the table in the docs, after writing it where that was asked for; '' for nothing."""
         if not self._is_complete():
-            said = "Not all tests of the servers were run and passed: the table was not written." if asked else ""
-        elif idle := self._idle_ways():
-            said = "Ways of tests/stores/ways.py that no test has asked for:\n" + "\n".join(idle)
-        else:
-            said = self._write() if asked else self._compare()
-        if said:
-            self._fail(session, said)
+            return (
+                "Not all tests of the servers were run and passed: the table was not written." if self._writes else ""
+            )
+        if idle := self._idle_ways():
+            return "Ways of tests/stores/ways.py that no test has asked for:\n" + "\n".join(idle)
+        text = docs.read_text()
+        anew = with_table(text, table_lines(self._rows))
+        if self._writes:
+            docs.write_text(anew)
+        elif text != anew:
+            return f"The table in {docs.name} is not what the servers do now: `make stores-table` writes it anew."
+        return ""
 
     def _is_complete(self) -> bool:
-        some = any("::" in argument for argument in self._config.args)
+        some = any("::" in argument for argument in self._arguments)
         return not some and all(self._due.get(file) == self._passed[file] for file in GROUPS)
 
     def _idle_ways(self) -> list[str]:
         asked = {(server, way) for row in self._rows.values() for server, ways in row.ways.items() for way in ways}
         named = ((server, way) for server, ways in WAYS.items() for way in ways)
         return [f"  {server}: {way}" for server, way in named if (server, way) not in asked]
-
-    def _write(self) -> str:
-        DOCS.write_text(_with_table(DOCS.read_text(), self._table()))
-        return ""
-
-    def _compare(self) -> str:
-        text = DOCS.read_text()
-        if text == _with_table(text, self._table()):
-            return ""
-        return f"The table in docs/{DOCS.name} is not what the servers do now: `make stores-table` writes it anew."
-
-    def _table(self) -> str:
-        return "".join(f"{line}\n" for line in table_lines(self._rows))
-
-    def _fail(self, session: pytest.Session, said: str) -> None:
-        """As an error of the run, which its last line counts."""
-        where = (str(DOCS.relative_to(PROJECT)), None, "the table of the servers")
-        report = pytest.TestReport(where[0], where, {}, "failed", said, "teardown")
-        self._config.hook.pytest_runtest_logreport(report=report)
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def table_lines(rows: Rows) -> Iterator[str]:
@@ -196,6 +191,7 @@ def _footnote(number: int, way: str, labels: dict[str, str]) -> Iterator[str]:
     yield f"{number}. **{', '.join(who)}** {way}. {' '.join(sentences)}"
 
 
-def _with_table(text: str, table: str) -> str:
-    begin, rest = text.split(BEGIN)
-    return begin + BEGIN + table + END + rest.split(END)[1]
+def with_table(text: str, lines: Iterable[str]) -> str:
+    """The docs with these lines between the two marks."""
+    before, rest = text.split(BEGIN)
+    return before + BEGIN + "".join(f"{line}\n" for line in lines) + END + rest.split(END)[1]

@@ -79,7 +79,8 @@ VERSITY: Ways = {
     "fault, and can be aborted.",
     "lists control characters as another character": "Under that key there is no upload: it is open by its true one.",
     "orders the uploads of a key by the time they began": "Pages are shown in that order.",
-    "refuses the markers that it names": "Markers just before the key are sent, which it takes.",
+    "refuses the markers that it names": "Markers just before the key are sent, which it takes; where that upload has "
+    "ended meanwhile, the listing has to be opened anew.",
     "ignores encoding-type": "Encoding is not asked for.",
 }
 
