@@ -293,6 +293,38 @@ def test_uploads_begun_here_stand_on_swifts_pages_as_swift_sorts_them(
             assert not [page.text for page in pages if says_unlisted(page)], (query, size)
 
 
+# --- Versity ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_versitys_own_pair_of_markers_is_put_so_that_it_takes_it(
+    db: None, versity_store: S3Store, operator_client: Client, operator: User, size: int
+) -> None:
+    """It looks for the upload id behind the key marker, and lists the uploads of a key by the time they began."""
+    store = add_store(
+        None,
+        StoreValues(
+            name="versity",
+            endpoint_url=versity_store.endpoint_url,
+            region=versity_store.region,
+            access_key=versity_store.access_key,
+            secret_key=versity_store.secret_key,
+        ),
+    )
+    Store.objects.filter(pk=store.pk).update(found={"marker_pair": "key-before"})
+    site = Site(operator_client, "versity", versity_store.new_bucket())
+    begun = begin_in(site, "a", "b", "b", "b", "b", "b", "b.x", "c/d", "c/e", "é", "é")
+    for name in begun:
+        own(operator, store, site.bucket, name)
+    pages = walk(site, f"max-uploads={size}")
+    assert rows_of(pages) == Counter(begun)
+    assert not [page.text for page in pages if says_unlisted(page)]
+    pages = walk(site, f"delimiter=/&max-uploads={size}")
+    assert folder_names(pages) == ["c/"]
+    assert rows_of(pages) == Counter(name for name in begun if "/" not in name.key)
+    assert not [page.text for page in pages if says_unlisted(page)]
+
+
 # --- Listings that lie: what no store here does -----------------------------------------------------------------------
 
 
