@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uploads.objectstore.keys import LAST_CHARACTER
 from uploads.objectstore.providers import PROVIDERS, Order
 from uploads.objectstore.types import MultipartUpload, UploadsPage
-from uploads.services.folders import LAST, common_prefix, fold, marker_before, narrow
+from uploads.services.folders import common_prefix, fold, marker_before, narrow
 from uploads.services.paging import tidy
 from uploads.services.placing import Marker, Span, place, span_of
 
@@ -165,7 +166,7 @@ def test_a_folder_whose_name_leaves_no_room_for_a_marker_behind_it_is_not_jumped
     page = page_of(upload(key), truncated=True, markers=(key, "id"))
     assert fold(page, NOWHERE, prefix="", delimiter="/", order="key").next_key_marker == key
     short = page_of(upload("x/a"), truncated=True, markers=("x/a", "id"))
-    assert fold(short, NOWHERE, prefix="", delimiter="/", order="key").next_key_marker == "x/" + LAST
+    assert fold(short, NOWHERE, prefix="", delimiter="/", order="key").next_key_marker == "x/" + LAST_CHARACTER
 
 
 @given(st.lists(KEYS, max_size=14), st.integers(1, 4), KEYS)
@@ -229,12 +230,3 @@ def test_a_page_that_breaks_its_order_is_taken_for_one_without() -> None:
     last = span_of(replace(page, is_truncated=False), NOWHERE, PLAIN)
     assert last is not None
     assert last.holds("zzz", "id")
-
-
-def test_the_key_of_a_pair_that_lies_before_its_upload_bounds_nothing() -> None:
-    provider = replace(PLAIN, marker_pair="key-before")
-    page = page_of(upload("c", "9"), upload("e", "1"), truncated=True, markers=("d\x7f", "1"))
-    span = span_of(page, ("b\x7f", "1"), provider)
-    assert span is not None
-    assert [key for key in "abcdef" if span.holds(key, "x")] == ["d"]
-    assert span_of(page_of(), ("b\x7f", "1"), provider) is None

@@ -127,14 +127,12 @@ class ObjectStoreClient:
         """
         check_bucket(bucket)
         check_range("max-uploads", max_uploads, 1, MAX_PAGE)
-        query = _query(
-            prefix=prefix, delimiter=delimiter, key_marker=key_marker, upload_id_marker=key_marker and upload_id_marker
-        )
+        after = (key_marker, key_marker and upload_id_marker)
+        if self._provider.marker_pair == "key-before" and after[1]:
+            after = _key_before(after, prefix, delimiter)
+        query = _query(prefix=prefix, delimiter=delimiter, key_marker=after[0], upload_id_marker=after[1])
         query |= {"uploads": "", "max-uploads": str(max_uploads)}
-        page = self._listed(bucket, query)
-        if self._provider.marker_pair == "key-before" and page.next_upload_id_marker:
-            page = _with_key_before(page)
-        return _under(prefix, page)
+        return _under(prefix, self._listed(bucket, query))
 
     def _listed(self, bucket: str, query: Mapping[str, str]) -> UploadsPage:
         if self._asks_encoding:
@@ -424,12 +422,15 @@ def _under(prefix: str, page: UploadsPage) -> UploadsPage:
     return replace(page, uploads=kept, next_key_marker=key_marker, next_upload_id_marker=upload_id_marker)
 
 
-def _with_key_before(page: UploadsPage) -> UploadsPage:
-    """The page with markers for a store that does not take its own: it looks for the upload id on the key that follows
-    the key marker. After a common prefix it goes on behind everything that has it."""
-    if page.next_key_marker in page.common_prefixes:
-        return replace(page, next_key_marker=page.next_key_marker + LAST_CHARACTER, next_upload_id_marker="")
-    return replace(page, next_key_marker=just_below(page.next_key_marker))
+def _key_before(after: tuple[str, str], prefix: str, delimiter: str) -> tuple[str, str]:
+    """The markers as a store takes them that looks for the upload id on the key which follows the key marker.
+
+    A key marker that is a common prefix goes on behind everything that has it.
+    """
+    key, upload_id = after
+    if delimiter and key.removeprefix(prefix).endswith(delimiter):
+        return key + LAST_CHARACTER, ""
+    return just_below(key), upload_id
 
 
 def _without_repeats(page: UploadsPage, uploads: set[tuple[str, str]], prefixes: set[str]) -> UploadsPage:

@@ -8,13 +8,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from uploads.objectstore.keys import MAX_KEY_BYTES
+from uploads.objectstore.keys import LAST_CHARACTER, MAX_KEY_BYTES, just_below
 from uploads.objectstore.providers import Order
 from uploads.objectstore.types import UploadsPage
 from uploads.services.placing import JOINED, Marker, as_bytes, place
-
-LAST = "\U0010ffff"
-"""No key that begins alike comes behind this."""
 
 ID_TEXT = re.compile(r"[\w.~=+-]*", re.ASCII)
 """What stores make upload ids of."""
@@ -43,7 +40,7 @@ def fold(page: UploadsPage, after: Marker, *, prefix: str, delimiter: str, order
         common_prefixes=tuple(dict.fromkeys(folder for folder in folders if folder not in {"", entered})),
     )
     if page.is_truncated and folders and folders[-1] and _is_of_one_piece(folders[-1], prefix, order):
-        return replace(folded, next_key_marker=folders[-1] + LAST, next_upload_id_marker="")
+        return replace(folded, next_key_marker=folders[-1] + LAST_CHARACTER, next_upload_id_marker="")
     return folded
 
 
@@ -52,7 +49,7 @@ def _is_of_one_piece(folder: str, prefix: str, order: Order) -> bool:
 
     Swift writes an upload of `a` as `a/id`, which lies in the folder `a/`; Ceph writes `a.id`.
     """
-    if order == "none" or len(as_bytes(folder + LAST)) > MAX_KEY_BYTES:
+    if order == "none" or len(as_bytes(folder + LAST_CHARACTER)) > MAX_KEY_BYTES:
         return False
     if order not in JOINED:
         return True
@@ -78,8 +75,6 @@ def marker_before(prefix: str, order: Order) -> str:
     """A key marker behind which all that has the prefix follows soon; '' for the beginning."""
     if order == "none" or not prefix:
         return ""
-    code = ord(prefix[-1]) - 1
-    if code < ord(" "):
-        return prefix[:-1]
-    before = prefix[:-1] + ("\ud7ff" if 0xD800 <= code <= 0xDFFF else chr(code)) + LAST
+    # No control character: some stores' listings fail on them.
+    before = just_below(prefix) if prefix[-1] > " " else prefix[:-1]
     return before if len(as_bytes(before)) <= MAX_KEY_BYTES else ""

@@ -78,12 +78,6 @@ def span_of(page: UploadsPage, after: Marker, provider: Provider) -> Span | None
         return None if page.is_truncated else Span("none")
     after = after if after[0] else ("", "")
     onward = page.onward if page.is_truncated else None
-    if provider.marker_pair == "key-before":
-        # The key of such a pair is not the upload's own: what the page itself shows tells where it begins and ends.
-        if page.uploads and after[1]:
-            after = (page.uploads[0].key, page.uploads[0].upload_id)
-        if page.uploads and onward and onward[1]:
-            onward = (page.uploads[-1].key, page.uploads[-1].upload_id)
-    if onward == ("", "") or (not page.uploads and after[1] and provider.marker_pair == "key-before"):
+    if onward == ("", ""):
         return None
     return Span(order, after, onward)
