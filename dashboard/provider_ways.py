@@ -30,7 +30,7 @@ ORDERS = {
 URL_ENCODING = {
     "all": "Listings come encoded as asked.",
     "keys": "In listings only keys come encoded; markers and common prefixes come as they are.",
-    "none": "Listings encode without saying so: encoding is not asked for.",
+    "none": "In listings encoding-type is ignored, or obeyed without a word: it is not asked for.",
 }
 
 IN_LIMITS = frozenset({"min_part_size", "max_part_size", "max_parts", "max_object_size", "equal_parts"})
@@ -39,6 +39,16 @@ IN_LIMITS = frozenset({"min_part_size", "max_part_size", "max_parts", "max_objec
 WORDS: Mapping[str, Callable[[Provider], str]] = {
     "addressing": lambda each: f"Buckets are addressed {ADDRESSING[each.addressing]}.",
     "signature": lambda each: f"Requests are signed as {SIGNATURE[each.signature]} has it.",
+    "region_prefix": lambda each: (
+        f"A region may be written with {each.region_prefix} before it."
+        if each.region_prefix
+        else "Regions are written as they are signed."
+    ),
+    "regions_elsewhere": lambda each: (
+        f"Regions that begin with {each.regions_elsewhere} have endpoints of their own: name them."
+        if each.regions_elsewhere
+        else "All regions have the same kind of endpoint."
+    ),
     "any_signature": lambda each: "Either signature may be chosen." if each.any_signature else "One signature only.",
     "max_key_bytes": lambda each: f"Keys have at most {each.max_key_bytes:,} bytes.",
     "leading_slash": lambda each: _either(

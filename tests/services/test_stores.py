@@ -42,7 +42,7 @@ def values(**changes: Any) -> StoreValues:
     [
         ("aws", "eu-west-1", "https://s3.eu-west-1.amazonaws.com", ("virtual", "sigv4")),
         ("oss", "", "https://oss-cn-hangzhou.aliyuncs.com", ("virtual", "oss4")),
-        ("oss", "cn-beijing-internal", "https://oss-cn-beijing-internal.aliyuncs.com", ("virtual", "oss4")),
+        ("oss", "oss-cn-beijing", "https://oss-cn-beijing.aliyuncs.com", ("virtual", "oss4")),
         ("oss-s3", "eu-central-1", "https://s3.oss-eu-central-1.aliyuncs.com", ("virtual", "sigv4")),
         ("gcs", "", "https://storage.googleapis.com", ("path", "sigv4")),
         ("scaleway", "nl-ams", "https://s3.nl-ams.scw.cloud", ("path", "sigv4")),
@@ -61,6 +61,12 @@ def test_an_endpoint_that_only_the_operator_knows_is_demanded_with_its_shape(pro
     with pytest.raises(ValidationError) as caught:
         with_defaults(values(provider=provider, endpoint_url=""))
     assert "It is like http" in caught.value.message_dict["endpoint_url"][0]
+
+
+def test_regions_with_endpoints_of_their_own_are_not_guessed() -> None:
+    with pytest.raises(ValidationError) as caught:
+        with_defaults(values(provider="aws", region="cn-north-1", endpoint_url=""))
+    assert "an endpoint of its own" in caught.value.message_dict["endpoint_url"][0]
 
 
 @pytest.mark.parametrize("region", ["evil.example/", "a.b", "-a", "A", "x#", "x@y"])

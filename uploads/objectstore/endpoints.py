@@ -23,7 +23,8 @@ def is_made_from_region(provider: Provider) -> bool:
 
 def endpoint_of(provider: Provider, region: str) -> str:
     """The provider's endpoint in a region; '' where only the operator knows it, or no host has such a part."""
-    if not is_made_from_region(provider) or not _HOST_LABEL.fullmatch(region):
+    elsewhere = bool(provider.regions_elsewhere) and region.startswith(provider.regions_elsewhere)
+    if elsewhere or not is_made_from_region(provider) or not _HOST_LABEL.fullmatch(region):
         return ""
     return provider.endpoint_hint.replace(REGION, region)
 

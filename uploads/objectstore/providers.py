@@ -64,6 +64,10 @@ class Provider:
     region_default: str = "us-east-1"
     endpoint_hint: str = ""
     """Where it is; REGION stands for the region, other capitals for what only the operator knows."""
+    region_prefix: str = ""
+    """What consoles write before a region, and signatures do not."""
+    regions_elsewhere: str = ""
+    """How regions begin that have other endpoints than the hint."""
 
     # Parts and objects.
     min_part_size: int = 5 * MIB
@@ -126,11 +130,11 @@ OSS_LIMITS = "OSS documentation, Limits and Multipart upload: 100 KB to 5 GB, 10
 OSS_NAMES = "OSS documentation, Object naming conventions: 1 to 1,023 bytes, no leading slash or backslash"
 OSS_ETAG = "OSS API reference, CompleteMultipartUpload: the ETag is not the MD5 of the content"
 OSS_HOSTS = "OSS documentation, Compatibility with Amazon S3: path style answers SecondLevelDomainForbidden"
+OSS_REGIONS = "OSS documentation, Regions and endpoints: region id oss-cn-hangzhou, in signatures cn-hangzhou"
 OSS_CRC = "OSS documentation, CRC-64: x-oss-hash-crc64ecma"
 OSS_OVERWRITE = "OSS API reference, InitiateMultipartUpload: x-oss-forbid-overwrite"
 OSS_LIFECYCLE = "OSS documentation, Lifecycle: AbortMultipartUpload, Days from the last change"
 CEPH_TRIED = "tried on Ceph RADOS Gateway 16.2"
-R2_ETAG = "Cloudflare documentation, R2 multipart objects: what the ETags of parts are is not promised"
 MINIO_CACHE = "minio/minio, ListMultipartUploads: without a prefix all uploads of its cache, whatever else is asked"
 UNKNOWN = "nothing is known of it: a store check finds out"
 SWIFT_TRIED = "tried on s3api of OpenStack Swift 2.38"
@@ -139,6 +143,7 @@ _ALL = (
     Provider(
         name="aws",
         label="Amazon S3",
+        regions_elsewhere="cn-",
         addressing="virtual",
         endpoint_hint="https://s3.REGION.amazonaws.com",
         asks_checksums=True,
@@ -150,6 +155,7 @@ _ALL = (
         ),
         sources={
             "addressing": "Amazon S3 user guide, Virtual hosting of buckets",
+            "regions_elsewhere": "AWS China, Endpoints: https://s3.REGION.amazonaws.com.cn",
             "asks_checksums": "S3 API reference, HeadObject: x-amz-checksum-mode",
             "forbid_overwrite": S3_IF_NONE_MATCH,
         },
@@ -160,6 +166,7 @@ _ALL = (
         addressing="virtual",
         signature="oss4",
         region_default="cn-hangzhou",
+        region_prefix="oss-",
         endpoint_hint="https://oss-REGION.aliyuncs.com",
         min_part_size=100 * KIB,
         max_key_bytes=1023,
@@ -173,9 +180,11 @@ _ALL = (
             "A gap between part numbers is accepted and makes a shorter object.",
             "Parts that are too small are refused only when the upload is completed.",
             "An upload is completed even if nobody waits for the answer.",
+            "In a bucket with versioning no object is kept from being replaced: a new version is made.",
         ),
         sources={
             "addressing": OSS_HOSTS,
+            "region_prefix": OSS_REGIONS,
             "signature": "OSS API reference, Include a V4 signature in the header",
             "min_part_size": OSS_LIMITS,
             "max_key_bytes": OSS_NAMES,
@@ -192,6 +201,7 @@ _ALL = (
         label="Aliyun OSS (S3-compatible endpoint)",
         addressing="virtual",
         region_default="cn-hangzhou",
+        region_prefix="oss-",
         endpoint_hint="https://s3.oss-REGION.aliyuncs.com",
         min_part_size=100 * KIB,
         max_key_bytes=1023,
@@ -208,6 +218,7 @@ _ALL = (
         ),
         sources={
             "addressing": OSS_HOSTS,
+            "region_prefix": OSS_REGIONS,
             "min_part_size": OSS_LIMITS,
             "max_key_bytes": OSS_NAMES,
             "leading_slash": OSS_NAMES,
@@ -266,16 +277,12 @@ _ALL = (
     Provider(
         name="r2",
         label="Cloudflare R2",
-        etag_is_md5=False,
-        joined_etag=False,
         max_object_size=5 * TIB,
         equal_parts=True,
         region_default="auto",
         endpoint_hint="https://ACCOUNT.r2.cloudflarestorage.com",
         notes=("Uploads in progress are aborted after 7 days.",),
         sources={
-            "etag_is_md5": R2_ETAG,
-            "joined_etag": R2_ETAG,
             "max_object_size": "Cloudflare documentation, R2 limits",
             "equal_parts": "Cloudflare documentation, R2 multipart objects",
         },
@@ -283,11 +290,13 @@ _ALL = (
     Provider(
         name="b2",
         label="Backblaze B2",
+        min_part_size=5_000_000,
         max_object_size=10 * 1000**4,
         region_default="us-west-004",
         endpoint_hint="https://s3.REGION.backblazeb2.com",
         checksum_headers=False,
         sources={
+            "min_part_size": "Backblaze documentation, Large files: parts from 5 MB",
             "max_object_size": "Backblaze documentation, S3-Compatible API: 10 TB a file",
             "checksum_headers": "jschneier/django-storages issue 1498",
         },
@@ -307,8 +316,10 @@ _ALL = (
     Provider(
         name="wasabi",
         label="Wasabi",
+        max_object_size=5 * TIB,
         endpoint_hint="https://s3.REGION.wasabisys.com",
         notes=("Parts of unfinished uploads are billed like objects.",),
+        sources={"max_object_size": "Wasabi documentation, largest object: 5 TB"},
     ),
     Provider(
         name="scaleway",
@@ -326,9 +337,10 @@ _ALL = (
         name="seaweedfs",
         label="SeaweedFS",
         endpoint_hint="http://seaweedfs.example.org:8333",
-        empty_markers=True,
-        notes=("Some versions fail to complete more than 1,000 parts.",),
-        sources={"empty_markers": "seaweedfs/seaweedfs issue 1914; 7641 on more than 1,000 parts"},
+        notes=(
+            "Some versions fail to complete more than 1,000 parts.",
+            "Some versions do not list strictly after a key marker: a store check tells.",
+        ),
     ),
     Provider(
         name="garage",

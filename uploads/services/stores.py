@@ -146,7 +146,7 @@ def with_defaults(values: StoreValues) -> StoreValues:
     provider = PROVIDERS.get(values.provider)
     if provider is None:
         return values
-    region = values.region or provider.region_default
+    region = values.region.removeprefix(provider.region_prefix) or provider.region_default
     return replace(
         values,
         region=region,
@@ -192,6 +192,9 @@ def _made_endpoint(provider: Provider, region: str) -> str:
     made = endpoint_of(provider, region)
     if made:
         return made
+    if provider.regions_elsewhere and region.startswith(provider.regions_elsewhere):
+        message = f"Needed: {region} is not at {provider.endpoint_hint}, but at an endpoint of its own."
+        raise ValidationError({"endpoint_url": message})
     if is_made_from_region(provider):
         raise ValidationError({"region": f"No host name has {region!r} in it, so no endpoint can be made from it."})
     message = f"Needed: where a store of this provider is, only you know. It is like {provider.endpoint_hint}."
