@@ -27,6 +27,7 @@ from uploads.objectstore.errors import NotSent
 from uploads.objectstore.probing.asking import Limits
 from uploads.objectstore.probing.running import CHECKS, probe_store
 from uploads.services import store_checks
+from uploads.services.clients import client_for
 from uploads.services.store_checks import order_check, reset_found, run_check, take_up_again
 from uploads.services.stores import StoreValues, add_store, change_store
 
@@ -310,6 +311,98 @@ def test_lost_answers_leave_nothing(swift_store: Server, bucket: str, proxy: Fau
     proxy.next("CreateMultipartUpload", Fault.ANSWER_LOST, count=3)
     proxy.next("CompleteMultipartUpload", Fault.ANSWER_LOST)
     proxy.next("PutObject", Fault.ANSWER_LOST, count=3)
+    checked(proxied, bucket)
+    assert left_in(swift_store, bucket) == []
+
+
+def test_an_upload_that_nobody_could_look_for_is_named_until_one_can(
+    swift_store: Server, bucket: str, proxy: FaultProxy, proxied: Store
+) -> None:
+    """Its id was in an answer that was lost, and uploads may not be listed."""
+    proxy.next("CreateMultipartUpload", Fault.ANSWER_LOST)
+    proxy.always("ListMultipartUploads", Fault.ACCESS_DENIED)
+    check = checked(proxied, bucket)
+    [left] = check.leftovers
+    assert (left["kind"], left["id"]) == ("upload", "")
+    assert "It may have been begun" in left["why"]
+    assert left_in(swift_store, bucket) == [left["key"]]
+    proxy.clear()
+    assert checked(proxied, bucket).leftovers == []
+    check.refresh_from_db()
+    assert (check.leftovers, check.made) == ([], {})
+    assert left_in(swift_store, bucket) == []
+
+
+def test_what_was_refused_by_a_fault_of_the_store_is_looked_for(
+    swift_store: Server, bucket: str, proxy: FaultProxy, proxied: Store
+) -> None:
+    proxy.next("CreateMultipartUpload", Fault.INTERNAL_ERROR)
+    proxy.always("ListMultipartUploads", Fault.ACCESS_DENIED)
+    [left] = checked(proxied, bucket).leftovers
+    assert "It may have been begun" in left["why"]
+
+
+def pointed_at(store: Store, server: Server, endpoint_url: str) -> Store:
+    values = StoreValues(
+        name=store.name,
+        endpoint_url=endpoint_url,
+        region=store.region,
+        access_key=server.access_key,
+        secret_key=server.secret_key,
+        provider=store.provider,
+    )
+    change_store(None, Store.objects.get(pk=store.pk), values)
+    return Store.objects.get(pk=store.pk)
+
+
+def test_what_is_left_at_another_endpoint_stays_named_until_that_is_set_back(
+    swift_store: Server, bucket: str, proxy: FaultProxy, proxied: Store
+) -> None:
+    proxy.always("AbortMultipartUpload", Fault.ACCESS_DENIED)
+    check = checked(proxied, bucket)
+    [left] = check.leftovers
+    # Where it points now, requests get through, and would find the upload gone afterwards.
+    assert checked(pointed_at(proxied, swift_store, swift_store.endpoint_url), bucket).leftovers == []
+    check.refresh_from_db()
+    [still] = check.leftovers
+    assert still == left | {"why": still["why"]}
+    assert f"endpoint was {proxy.url} then" in still["why"]
+    assert left_in(swift_store, bucket) == [left["key"]]
+    proxy.clear()
+    checked(pointed_at(proxied, swift_store, proxy.url), bucket)
+    check.refresh_from_db()
+    assert (check.leftovers, check.made) == ([], {})
+    assert left_in(swift_store, bucket) == []
+
+
+def died(store: Store, bucket: str, made: dict[str, Any]) -> StoreCheck:
+    """A check whose process died when it had written this down, ordered again."""
+    check = order_check(None, store, bucket, here=True)
+    StoreCheck.objects.filter(pk=check.pk).update(made=made, tries=1)
+    return check
+
+
+def test_a_check_that_died_at_another_endpoint_is_not_done_again_at_this_one(swift_store: Server, bucket: str) -> None:
+    elsewhere = {"uploads": [[".partway-check-1/upload", "id"]], "objects": [], "endpoint": "http://127.0.0.1:1"}
+    check = died(stored(swift_store, "swift"), bucket, elsewhere)
+    run_check(check.pk)
+    check.refresh_from_db()
+    assert (check.state, check.made) == ("failed", elsewhere)
+    assert check.error is not None
+    assert check.error["code"] == "EndpointChanged"
+    assert [each["id"] for each in check.leftovers] == ["id"]
+
+
+def test_what_a_try_that_died_has_left_is_not_forgotten_by_the_next(
+    swift_store: Server, bucket: str, proxy: FaultProxy, proxied: Store
+) -> None:
+    upload = client_for(proxied).create_multipart_upload(bucket, ".partway-check-1/upload")
+    check = died(proxied, bucket, {"uploads": [[".partway-check-1/upload", upload]], "objects": []})
+    proxy.always("AbortMultipartUpload", Fault.ACCESS_DENIED)
+    run_check(check.pk)
+    check.refresh_from_db()
+    assert upload in {each["id"] for each in check.leftovers}
+    proxy.clear()
     checked(proxied, bucket)
     assert left_in(swift_store, bucket) == []
 

@@ -41,6 +41,9 @@ MAX_RUNS = 3
 LIMITS = Limits()
 
 
+MOVED = "The store's endpoint was {} then: set it back and check again, or remove this there."
+
+
 class LeaseLost(Exception):
     """Somebody else has taken this check over: nothing may be written any more."""
 
@@ -187,6 +190,11 @@ def _run(held: _Held) -> None:
         message = f"The check was begun {MAX_RUNS} times, and its process died each time."
         held.end(ItemState.FAILED, {"error_code": "Died", "error_message": message})
         return
+    check.refresh_from_db(fields=["made"])
+    if _is_elsewhere(check):
+        message = "The store's endpoint was changed while the check was under way: check it again."
+        held.end(ItemState.FAILED, {"error_code": "EndpointChanged", "error_message": message})
+        return
     # A new prefix for a new try: what was there may stay in listings for a while.
     check.prefix = new_prefix() if check.tries > 1 else check.prefix
     held.write(prefix=check.prefix, provider=check.store.provider, total=len(CHECKS), results=[], **NO_ERROR)
@@ -215,15 +223,27 @@ def _progress(held: _Held, asker: Asker, so_far: Sequence[CheckResult], title: s
 
 
 def _made(held: _Held) -> Made:
-    """What the check makes, from the first on written to its row."""
+    """What the check makes, from the first on written to its row; with it what is left of an earlier try."""
     made = Made(held.check.prefix)
+    made.take(held.check.made)
     made.changed = partial(_write_down, held, made)
     return made
 
 
 def _write_down(held: _Held, made: Made) -> None:
-    held.write(made=made.as_json())
+    held.write(made=_noted(held.check, made))
     crash.point("check.made")
+
+
+def _noted(check: StoreCheck, made: Made) -> dict[str, Any]:
+    """What was made, and at which endpoint; empty where nothing is there."""
+    fields: dict[str, Any] = made.as_json()
+    return fields | {"endpoint": check.store.endpoint_url} if fields else {}
+
+
+def _is_elsewhere(check: StoreCheck) -> bool:
+    """Whether what the check made is at another endpoint than its store has now."""
+    return bool(check.made) and check.made.get("endpoint", check.store.endpoint_url) != check.store.endpoint_url
 
 
 def _clean_earlier(held: _Held) -> None:
@@ -231,13 +251,18 @@ def _clean_earlier(held: _Held) -> None:
     check = held.check
     # An earlier one that is active has another bucket's key, and is not among them.
     earlier = StoreCheck.objects.filter(store=check.store, bucket=check.bucket).exclude(made={})
-    for each in earlier.filter(Q(pk=check.pk) | ~Q(state__in=ACTIVE_ITEM_STATES)):
+    for each in earlier.filter(Q(pk=check.pk) | ~Q(state__in=ACTIVE_ITEM_STATES)).select_related("store"):
         made = Made(each.prefix)
         made.take(each.made)
+        if _is_elsewhere(each):
+            # Another store may be there: that it has no such upload would not mean that it is gone.
+            left = made.all_left(MOVED.format(each.made["endpoint"]))
+            StoreCheck.objects.filter(pk=each.pk).update(leftovers=_as_json(left))
+            continue
         made.changed = held.write
         with _asker(held, made) as asker:
             left = asker.clean()
-        StoreCheck.objects.filter(pk=each.pk).update(made=made.as_json(), leftovers=_as_json(left))
+        StoreCheck.objects.filter(pk=each.pk).update(made=_noted(each, made), leftovers=_as_json(left))
 
 
 def _as_json(left: Sequence[Leftover]) -> list[dict[str, str]]:

@@ -15,7 +15,7 @@ from typing import Self
 from uploads.objectstore import xml
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.dialects import dialect_of
-from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
+from uploads.objectstore.errors import NotSent, ObjectStoreError, Reason, Refused
 from uploads.objectstore.payload import Payload
 from uploads.objectstore.probing.made import Leftover, Made, clean
 from uploads.objectstore.refusals import Answer
@@ -115,8 +115,10 @@ class Asker:
         self.made.begins(key)
         try:
             upload_id = client.create_multipart_upload(self.bucket, key)
-        except Refused:
-            self.made.ended(key, "")
+        except (NotSent, Refused) as error:
+            # A store's fault is no proof: Swift answers 500 to some keys, and keeps the upload.
+            if isinstance(error, NotSent) or error.status < 500 or error.reason is Reason.THROTTLED:
+                self.made.ended(key, "")
             raise
         self.made.begun(key, upload_id)
         return upload_id

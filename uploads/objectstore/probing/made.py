@@ -15,11 +15,23 @@ Name = tuple[str, str]
 MAX_FOUND = 200
 """Uploads under the scratch prefix that one cleaning looks up; a probe begins fewer."""
 
+NOT_LOOKED_FOR = "It may have been begun: no answer told its upload id, and uploads could not be listed. {}"
+
 GONE = frozenset({Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY, Reason.NO_SUCH_BUCKET})
 
 
 def _nobody() -> None:
     """Nobody writes it down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """What could not be removed, and why."""
+
+    kind: str
+    key: str
+    id: str
+    why: str
 
 
 @dataclass
@@ -84,15 +96,11 @@ class Made:
         self.uploads = [(key, upload_id) for key, upload_id in fields.get("uploads", [])]
         self.objects = [(key, version_id) for key, version_id in fields.get("objects", [])]
 
-
-@dataclass(frozen=True, slots=True)
-class Leftover:
-    """What could not be removed, and why."""
-
-    kind: str
-    key: str
-    id: str
-    why: str
+    def all_left(self, why: str) -> tuple[Leftover, ...]:
+        """Everything, where none of it can be removed."""
+        uploads = (Leftover("upload", key, upload_id, why) for key, upload_id in self.uploads)
+        objects = (Leftover("object", key, version_id, why) for key, version_id in self.objects)
+        return (*uploads, *objects)
 
 
 def clean(client: ObjectStoreClient, bucket: str, made: Made) -> tuple[Leftover, ...]:
@@ -102,11 +110,13 @@ def clean(client: ObjectStoreClient, bucket: str, made: Made) -> tuple[Leftover,
     """
     if made.is_empty:
         return ()
-    _find_uploads(client, bucket, made)
+    unseen = _find_uploads(client, bucket, made)
     remover = _Remover()
     for key, upload_id in list(made.uploads):
-        # Without an id it was begun by nobody who lives, or is listed, and so has an entry of its own by now.
-        if not upload_id or remover.removes("upload", key, upload_id, client.abort_multipart_upload, bucket):
+        if not upload_id and key in unseen:
+            remover.left.append(Leftover("upload", key, "", NOT_LOOKED_FOR.format(unseen[key])))
+        # Else, without an id, it was not begun, or it is listed, and so has an entry of its own by now.
+        elif not upload_id or remover.removes("upload", key, upload_id, client.abort_multipart_upload, bucket):
             made.ended(key, upload_id)
     versioned = {key for key, version_id in made.objects if version_id}
     for key, version_id in list(made.objects):
@@ -140,19 +150,31 @@ class _Remover:
         return not why
 
 
-def _find_uploads(client: ObjectStoreClient, bucket: str, made: Made) -> None:
-    """Write down uploads of ours whose ids nobody has told: the process died, or the answer was lost."""
+def _find_uploads(client: ObjectStoreClient, bucket: str, made: Made) -> dict[str, str]:
+    """Write down uploads of ours whose ids nobody has told: the process died, or the answer was lost.
+
+    The keys of those that could not be looked for, each with the reason. A store that is away is asked once.
+    """
     unknown = [key for key, upload_id in made.uploads if not upload_id]
+    unseen: dict[str, str] = {}
+    away = ""
     for prefix in dict.fromkeys([made.prefix, *unknown]):
-        try:
-            found = list(_listed(client, bucket, prefix))
-        except Refused:
+        why = away
+        if not why:
+            try:
+                found = list(_listed(client, bucket, prefix))
+            except ObjectStoreError as error:
+                if error.reason in GONE:
+                    continue
+                why = error.message
+                away = "" if isinstance(error, Refused) else why
+        if why:
+            unseen[prefix] = why
             continue
-        except ObjectStoreError:
-            return
         for key, upload_id in found:
             if key.startswith(made.prefix) or key in unknown:
                 made.found(key, upload_id)
+    return unseen
 
 
 def _listed(client: ObjectStoreClient, bucket: str, prefix: str) -> Iterator[Name]:
