@@ -74,6 +74,18 @@ def like_minio(uploads: Sequence[MultipartUpload], asked: Asked) -> Told:
     return Told(sorted(uploads, key=lambda each: (str(each.initiated), each.upload_id)))
 
 
+def by_time(uploads: Sequence[MultipartUpload], asked: Asked) -> Told:
+    """By the time they began, whatever their keys; page by page after the upload id of the markers."""
+    begun = sorted(uploads, key=lambda each: (str(each.initiated), each.key, each.upload_id))
+    there = [each for each in begun if each.key.startswith(asked.prefix)]
+    ids = [each.upload_id for each in there]
+    rest = there[ids.index(asked.upload_id_marker) + 1 :] if asked.upload_id_marker in ids else there
+    shown = rest[: asked.max_uploads]
+    if len(rest) <= len(shown):
+        return Told(shown)
+    return Told(shown, is_truncated=True, key_marker=shown[-1].key, upload_id_marker=shown[-1].upload_id)
+
+
 def exact_keys_only(uploads: Sequence[MultipartUpload], asked: Asked) -> Told:
     """By key and page by page, and a prefix must be a whole key."""
     if asked.prefix:

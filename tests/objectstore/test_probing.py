@@ -16,6 +16,7 @@ from tests.dashboard.lying import (
     LyingStore,
     Told,
     by_key,
+    by_time,
     like_minio,
     lying,
     truncated_and_empty,
@@ -119,6 +120,13 @@ def test_a_listing_in_no_order(lied: StoreConfig, liar: LyingStore, bucket: str)
     assert results["key-marker"].verdict is Verdict.NOT_TRIED
 
 
+def test_a_listing_by_the_time_begun_passes_for_no_order(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
+    liar.way = by_time
+    results = probed(lied, bucket)
+    assert results["prefix"].verdict is Verdict.OK
+    assert found(results)["order"] == "none"
+
+
 def test_next_markers_without_an_upload_id(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
     liar.way = without_upload_id_marker
     results = probed(lied, bucket)
@@ -212,6 +220,7 @@ def test_an_api_without_the_operation() -> None:
         results = scripted(server)
     assert results["list-uploads"].verdict is Verdict.FAILED
     assert results["list-uploads"].flag == ("lists_uploads", False)
+    assert (results["list-uploads"].code, results["list-uploads"].request_id) == ("NotImplemented", "r-1")
     assert results["bucket"].verdict is Verdict.OK
     assert results["create"].verdict is Verdict.DENIED
     assert found(results) == {"lists_uploads": False}
@@ -263,5 +272,8 @@ def test_no_version_and_no_marker_is_left_in_a_bucket_that_keeps_versions(ceph_s
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     results = probed(config_of(ceph_store, provider="ceph"), bucket)
     assert results["complete"].verdict is Verdict.OK
+    # One such bucket does not decide for all of the store's.
+    assert results["forbid-overwrite"].flag is None
+    assert "keeps versions" in results["forbid-overwrite"].said
     left = s3.list_object_versions(Bucket=bucket)
     assert [each["Key"] for each in (*left.get("Versions", []), *left.get("DeleteMarkers", []))] == []

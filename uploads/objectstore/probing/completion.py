@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from uploads.objectstore.errors import Reason, Refused
@@ -14,6 +15,7 @@ from uploads.objectstore.probing.permissions import (
     completed_upload,
     etag_of,
     first_upload,
+    put,
 )
 from uploads.objectstore.probing.probe import CannotTry, Check, Probe
 from uploads.objectstore.probing.refusing import finding_of
@@ -111,6 +113,8 @@ def _repeated(probe: Probe) -> Finding:
 
 # An object that must not be replaced
 
+VERSIONED = "This bucket keeps versions: that says nothing of the store's other buckets."
+
 
 def _forbidding(probe: Probe) -> tuple[str, dict[str, str]]:
     """The way in which it is tried, as the profile names it, and its header."""
@@ -124,6 +128,14 @@ def _forbid(probe: Probe) -> Finding:
     way, header = _forbidding(probe)
     by_put = _keeps(partial(_put, probe, header))
     by_complete = _keeps(partial(_complete, probe, header))
+    found = _kept_by(way, by_put, by_complete)
+    if probe.once(put).named("version-id"):
+        # OSS documentation, PutObject: no effect there. One such bucket says nothing of the store's others.
+        return replace(found, said=f"{found.said} {VERSIONED}", flag=None)
+    return found
+
+
+def _kept_by(way: str, by_put: bool, by_complete: bool) -> Finding:
     if by_put and by_complete:
         return ok(f"With {way} an object of the same key is kept.", ("forbid_overwrite", way))
     advice = "A file that comes while another of its key is being sent may replace it."

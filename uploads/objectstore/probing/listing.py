@@ -12,8 +12,11 @@ from uploads.objectstore.probing.probe import CannotTry, Check, Probe
 from uploads.objectstore.probing.results import Finding, Group, differs, failed, ok
 from uploads.objectstore.types import MultipartUpload, UploadsPage
 
-NAMES = ("a", "b", "b", "b-1", "b/1", "c", "d/x")
-"""What is begun. By key `b` comes before `b-1`; joined with an upload id (`b/…`) it comes after."""
+NAMES = ("c", "b/1", "a", "d/x", "b", "b-1", "b")
+"""What is begun, in this order: neither by key nor backwards, so that no order by time passes for one by key.
+
+By key `b` comes before `b-1`; joined with an upload id (`b/…`) it comes after.
+"""
 
 FOLDERS = ("b/", "d/")
 BESIDE_FOLDERS = ("a", "b", "b", "b-1", "c")

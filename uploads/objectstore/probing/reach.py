@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from uploads.objectstore import xml
@@ -79,7 +80,7 @@ def _lists_uploads(probe: Probe) -> Finding:
     except Refused as refused:
         if refused.status in (405, 501) or refused.code in ("NotImplemented", "MethodNotAllowed"):
             found = finding_of(refused, "Use another endpoint of the store, or one that lists uploads.")
-            return Finding(found.verdict, found.said, found.advice, ("lists_uploads", False), found.code)
+            return replace(found, flag=("lists_uploads", False))
         raise
     return ok("Uploads of the bucket may be listed.", ("lists_uploads", True))
 
