@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
+from dataclasses import replace
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
 from tests.dashboard.site import Page, Site
+from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.models import AuditEntry, Store, StoreCheck
+from uploads.objectstore.providers import PROVIDERS
 from uploads.services.store_checks import order_check, run_check
 
 CONSENT = {"consent": "on"}
@@ -179,6 +183,16 @@ def test_a_check_that_did_not_end_says_why(office: Site, store: Store, bucket: s
     assert "its process died each time" in page.text
 
 
+def test_of_a_provider_without_sources_nothing_is_claimed(
+    office: Site, store: Store, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unknown = replace(PROVIDERS["generic"], sources={})
+    monkeypatch.setattr("dashboard.views.store_check.PROVIDERS", {**PROVIDERS, store.provider: unknown})
+    page = office.get(url)
+    assert "<p class=\"mb-0\">S3's ways are assumed; a check finds out.</p>" in page.text
+    assert "as S3 has it" not in page.text
+
+
 def test_failures_come_first(office: Site, store: Store, bucket: str, url: str) -> None:
     Store.objects.filter(pk=store.pk).update(endpoint_url="http://127.0.0.1:1")
     store.refresh_from_db()
@@ -220,6 +234,16 @@ def test_the_command_ends_with_1_where_something_failed(store: Store) -> None:
     assert code == 1
     assert "FAILED    The bucket is there: ListMultipartUploads was refused with NoSuchBucket" in text
     assert "NoSuchBucket, request id tx" in text
+
+
+def test_the_command_names_a_code_without_a_request_id(store: Store, bucket: str) -> None:
+    # HEAD is refused without a body that could tell one.
+    with FaultProxy(store.endpoint_url) as proxy:
+        proxy.always("HeadObject", Fault.ACCESS_DENIED)
+        Store.objects.filter(pk=store.pk).update(endpoint_url=proxy.url)
+        code, text = command(store.name, "--bucket", bucket, "--yes")
+    assert code == 1
+    assert re.search("DENIED +HeadObject: .*\n.*\n +403\n", text)
 
 
 def test_the_command_asks_for_consent(

@@ -90,6 +90,11 @@ def test_each_finding_has_words_of_its_own(name: str) -> None:
     assert len(words) == len(FINDABLE[name])
 
 
+def test_a_store_that_ignores_encoding_type_is_not_said_to_encode() -> None:
+    # A check finds the same value for one that encodes and does not say so: the words have to be true of both.
+    assert "is ignored, or obeyed" in provider_ways.URL_ENCODING["none"]
+
+
 def test_every_value_of_a_profile_has_words() -> None:
     assert set(provider_ways.ADDRESSING) == set(get_args(Addressing))
     assert set(provider_ways.SIGNATURE) == set(get_args(Signature))

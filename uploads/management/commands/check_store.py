@@ -113,8 +113,8 @@ def _quiet() -> Iterator[None]:
 def _details(result: CheckResult) -> Iterable[str]:
     if result.advice:
         yield result.advice
-    if result.request_id:
-        yield f"{result.code}, request id {result.request_id}"
+    if result.code:
+        yield f"{result.code}, request id {result.request_id}" if result.request_id else result.code
 
 
 def _flags(found: dict[str, object]) -> str:
