@@ -53,6 +53,7 @@ def refusal(*args: Any, **kwargs: Any) -> Refused:
         (429, "TooManyRequests", Reason.THROTTLED, True),
         (400, "RequestTimeout", Reason.TIMEOUT, True),
         (500, "InternalError", Reason.STORE_FAULT, True),
+        (409, "ConditionalRequestConflict", Reason.STORE_FAULT, True),
         (501, "NotImplemented", Reason.REFUSED, False),
         (500, "SomethingNew", Reason.STORE_FAULT, True),
         (400, "InvalidArgument", Reason.REFUSED, False),

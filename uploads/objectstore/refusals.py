@@ -92,7 +92,8 @@ _REASONS: Mapping[str, Reason] = dict(
             "Throttling ThrottlingException BandwidthLimitExceeded QpsLimitExceeded TooManyRequestsException",
         ),
         *_codes(Reason.TIMEOUT, "RequestTimeout"),
-        *_codes(Reason.STORE_FAULT, "InternalError OperationAborted"),
+        # Two writes to one key at once, one of them on a condition: neither has won yet.
+        *_codes(Reason.STORE_FAULT, "InternalError OperationAborted ConditionalRequestConflict"),
         *_codes(Reason.ADDRESSING, "SecondLevelDomainForbidden"),
         *_codes(Reason.EXISTS, "FileAlreadyExists PreconditionFailed ObjectAlreadyExists"),
         *_codes(Reason.REFUSED, "NotImplemented"),
