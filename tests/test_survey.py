@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uploads.objectstore.checksums import Crc64, Told
 from uploads.objectstore.types import Part
 from uploads.survey import PartKind, Run, multipart_etag, survey
 
@@ -63,3 +64,22 @@ def test_the_expected_etag_is_s3s() -> None:
     joined = hashlib.md5(b"".join(digest.digest() for digest in digests), usedforsecurity=False).hexdigest()
     assert multipart_etag([f'"{digests[0].hexdigest().upper()}"', digests[1].hexdigest()]) == f"{joined}-2"
     assert multipart_etag([digests[0].hexdigest(), "not-an-md5"]) == ""
+
+
+def crc64(content: bytes) -> Told:
+    made = Crc64("ecma")
+    made.update(content)
+    return Told("ecma", made.value)
+
+
+def test_the_crc_of_the_whole_is_combined_in_the_order_of_numbers() -> None:
+    contents = {1: b"the beginning, ", 2: b"", 5: b"the end"}
+    parts = [Part(number, len(text), "", None, crc64(text)) for number, text in contents.items()]
+    assert survey(reversed(parts), MIN).expected_crc64 == crc64(b"the beginning, the end")
+
+
+def test_there_is_no_crc_of_the_whole_where_a_part_has_none_or_another_kind() -> None:
+    known = Part(1, 1, "", None, crc64(b"a"))
+    assert survey([], MIN).expected_crc64 is None
+    assert survey([known, Part(2, 1, "", None)], MIN).expected_crc64 is None
+    assert survey([known, Part(2, 1, "", None, Told("nvme", 1))], MIN).expected_crc64 is None

@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
 
+from uploads.objectstore.checksums import Told, combine
 from uploads.objectstore.types import Part
 
 MD5_ETAG = re.compile(r"[0-9a-f]{32}\Z")
@@ -44,7 +45,7 @@ class Survey:
 
     `usual_size` is the commonest size of the parts before the last. A part is too small when it is below the
     provider's minimum and not the last, odd-sized when it has another size than usual and is not the last.
-    `expected_etag` is empty where a part's ETag is no MD5.
+    `expected_etag` is empty where a part's ETag is no MD5, `expected_crc64` None where a part's is not named.
     """
 
     count: int
@@ -54,6 +55,7 @@ class Survey:
     usual_size: int
     runs: tuple[Run, ...]
     expected_etag: str
+    expected_crc64: Told | None
 
     def numbers_of(self, kind: PartKind) -> int:
         return sum(run.count for run in self.runs if run.kind is kind)
@@ -87,6 +89,7 @@ def survey(parts: Iterable[Part], min_part_size: int) -> Survey:
         usual_size=usual,
         runs=_runs(ordered, usual, min_part_size),
         expected_etag=multipart_etag([part.etag for part in ordered]),
+        expected_crc64=_whole_crc64(ordered),
     )
 
 
@@ -97,6 +100,16 @@ def multipart_etag(part_etags: Sequence[str]) -> str:
         return ""
     digest = hashlib.md5(bytes.fromhex("".join(etags)), usedforsecurity=False).hexdigest()
     return f"{digest}-{len(etags)}"
+
+
+def _whole_crc64(ordered: Sequence[Part]) -> Told | None:
+    """The CRC-64 of an object of these parts, where the store names that of each."""
+    named = [(part.crc64, part.size) for part in ordered if part.crc64 is not None]
+    algorithms = {told.algorithm for told, _ in named}
+    if len(named) < len(ordered) or len(algorithms) != 1:
+        return None
+    (algorithm,) = algorithms
+    return Told(algorithm, combine(algorithm, ((told.value, size) for told, size in named)))
 
 
 def _usual_size(ordered: Sequence[Part]) -> int:

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uploads.objectstore import xml
+from uploads.objectstore.checksums import Told
 from uploads.objectstore.errors import NotSent, UnreadableAnswer
 from uploads.objectstore.types import CompletedPart, MultipartUpload, UploadsPage
 
@@ -263,17 +264,26 @@ def test_parts() -> None:
     body = b"""<ListPartsResult><PartNumberMarker>0</PartNumberMarker><NextPartNumberMarker>7</NextPartNumberMarker>
     <IsTruncated>true</IsTruncated><StorageClass>STANDARD</StorageClass><Owner><ID>o</ID></Owner>
     <Part><PartNumber>2</PartNumber><ETag>&quot;abc&quot;</ETag><Size>5</Size>
-    <LastModified>2024-01-01T00:00:00+01:00</LastModified></Part>
+    <LastModified>2024-01-01T00:00:00+01:00</LastModified><HashCrc64ecma>18446744073709551615</HashCrc64ecma></Part>
     <Part><PartNumber>7</PartNumber><ETag>def</ETag></Part></ListPartsResult>"""
     page = xml.parts_page(body, abort_date=None, abort_rule_id="", request_id="r")
     assert [(part.number, part.size, part.etag) for part in page.parts] == [(2, 5, "abc"), (7, 0, "def")]
     assert page.parts[0].last_modified == datetime(2023, 12, 31, 23, tzinfo=UTC)
+    assert [part.crc64 for part in page.parts] == [Told("ecma", 2**64 - 1), None]
     assert (page.is_truncated, page.next_part_number_marker, page.owner, page.initiator) == (True, 7, "o", "")
 
 
 def test_a_missing_part_number_marker_is_the_last_number() -> None:
     body = b"<ListPartsResult><IsTruncated>true</IsTruncated><Part><PartNumber>9</PartNumber></Part></ListPartsResult>"
     assert xml.parts_page(body, abort_date=None, abort_rule_id="", request_id="").next_part_number_marker == 9
+
+
+@pytest.mark.parametrize("said", ["", "-1", "0x1", "\u0661", str(2**64), "9" * 5000])
+def test_a_crc_of_a_part_that_can_be_none_is_none(said: str) -> None:
+    part = f"<Part><PartNumber>1</PartNumber><HashCrc64ecma>{said}</HashCrc64ecma></Part>"
+    body = f"<ListPartsResult>{part}</ListPartsResult>".encode()
+    [found] = xml.parts_page(body, abort_date=None, abort_rule_id="", request_id="").parts
+    assert found.crc64 is None
 
 
 @pytest.mark.parametrize("number", ["", "one", "1.5"])

@@ -53,12 +53,19 @@ class Told:
 
 def told(headers: Mapping[str, str]) -> Told | None:
     """What an answer's headers (names in lower case) say; None where they say nothing that can be compared."""
-    ecma = headers.get("x-oss-hash-crc64ecma", "")
-    if ecma.isascii() and ecma.isdigit():
-        return Told("ecma", int(ecma))
+    if ecma := told_ecma(headers.get("x-oss-hash-crc64ecma", "")):
+        return ecma
     if headers.get("x-amz-checksum-type", "FULL_OBJECT").upper() == "COMPOSITE":
         return None
     return told_nvme(headers.get("x-amz-checksum-crc64nvme", ""))
+
+
+def told_ecma(text: str) -> Told | None:
+    """The decimal number of OSS's headers and fields."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(2**64))):
+        return None
+    value = int(text)
+    return Told("ecma", value) if value < 2**64 else None
 
 
 def told_nvme(text: str) -> Told | None:

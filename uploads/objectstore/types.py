@@ -104,12 +104,13 @@ class UploadsPage:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part in the store, as ListParts reports it. `etag` is without quotes."""
+    """One part in the store, as ListParts reports it. `etag` is without quotes; OSS names a `crc64` too."""
 
     number: int
     size: int
     etag: str
     last_modified: datetime | None
+    crc64: Told | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from urllib.parse import unquote_plus
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
-from uploads.objectstore.checksums import Told, told_nvme
+from uploads.objectstore.checksums import Told, told_ecma, told_nvme
 from uploads.objectstore.errors import Reason, UnreadableAnswer
 from uploads.objectstore.keys import bad_argument
 from uploads.objectstore.types import Bucket, CompletedPart, MultipartUpload, Part, PartsPage, UploadsPage
@@ -302,6 +302,7 @@ def _part(row: Fields) -> Part:
         size=_number(row, "Size", 0),
         etag=unquoted(get(row, "ETag")),
         last_modified=_time(get(row, "LastModified")),
+        crc64=told_ecma(get(row, "HashCrc64ecma")),
     )
 
 
