@@ -7,8 +7,12 @@ an upload is still there, its row asks later by ListParts.
 from __future__ import annotations
 
 import uuid
+from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
+from typing import Any, Generic, TypeVar
 
 from django.db.models import Q, QuerySet
 
@@ -16,7 +20,7 @@ from uploads.models import Store, StoreUpload
 from uploads.objectstore.types import MultipartUpload, UploadsPage
 from uploads.services.browsing import UploadsQuery, provider_of
 from uploads.services.folders import common_prefix
-from uploads.services.placing import place, span_of
+from uploads.services.placing import Span, as_bytes, place, span_of
 from uploads.states import LIVE_PHASES, Phase, StoreUploadState, Want
 
 MAX_UNLISTED = 200
@@ -24,6 +28,11 @@ MAX_UNLISTED = 200
 
 SETTLING = timedelta(seconds=5)
 """Before the page was asked for: what was begun later may have missed it, by a late listing or by two clocks."""
+
+CHUNK = 500
+"""Rows that are in memory at a time."""
+
+T = TypeVar("T")
 
 NEEDED = ("upload_id", "state", "created_at", "transfer__key", "transfer__storage_class")
 
@@ -55,24 +64,64 @@ def find_unlisted(store: Store, bucket: str, asked: UploadsQuery, page: UploadsP
     span = span_of(page, (asked.key_marker, asked.upload_id_marker), provider_of(store))
     if span is None:
         return Unlisted()
+    within = _narrowed(asked.prefix, span)
+    if within is None:
+        return Unlisted()
     listed = {(upload.key, upload.upload_id) for upload in page.uploads}
-    missing, prefixes = [], set[str]()
-    for row in _open_uploads(store, bucket, asked.prefix, asked_at - SETTLING).iterator():
+    missing = _First[StoreUpload](
+        lambda row: (place(span.order, row.transfer.key, row.upload_id), row.upload_id, row.pk)
+    )
+    folders = _First(as_bytes)
+    for row in _open_uploads(store, bucket, within, asked_at - SETTLING).iterator(CHUNK):
         key = row.transfer.key
         folder = common_prefix(key, asked.prefix, asked.delimiter)
-        if folder and span.holds_prefix(folder):
-            prefixes.add(folder)
+        if folder and span.holds_prefix(folder) and folder not in page.common_prefixes:
+            folders.add(folder)
         belongs = not folder and key.startswith(asked.prefix) and span.holds(key, row.upload_id)
         if belongs and (key, row.upload_id) not in listed:
-            missing.append(_own(row))
-    missing.sort(key=lambda each: (place(span.order, each.upload.key, each.upload.upload_id), each.upload.upload_id))
-    folders = sorted(prefixes - set(page.common_prefixes))
+            missing.add(row)
     return Unlisted(
-        tuple(missing[:MAX_UNLISTED]),
-        tuple(folders[:MAX_UNLISTED]),
-        more=len(missing) > MAX_UNLISTED or len(folders) > MAX_UNLISTED,
+        tuple(map(_own, missing.found)),
+        tuple(folders.found),
+        more=missing.more or folders.more,
         elsewhere=span.order == "none" and bool(asked.key_marker),
     )
+
+
+class _First(Generic[T]):
+    """The first of what is added, each once, by a sort key; memory for MAX_UNLISTED, however many come."""
+
+    def __init__(self, by: Callable[[T], Any]) -> None:
+        self.found: list[T] = []
+        self.more = False
+        self._by = by
+
+    def add(self, each: T) -> None:
+        where = self._by(each)
+        index = bisect_left(self.found, where, key=self._by)
+        if index < len(self.found) and self._by(self.found[index]) == where:
+            return
+        self.more = self.more or len(self.found) == MAX_UNLISTED
+        if index < MAX_UNLISTED:
+            self.found.insert(index, each)
+            del self.found[MAX_UNLISTED:]
+
+
+def _narrowed(prefix: str, span: Span) -> str | None:
+    """The longest prefix that all keys of the span have; None if none of them can begin with the prefix asked for.
+
+    In the order of keys, what stands between two of them begins with what these have in common.
+    """
+    if span.order != "key" or span.onward is None:
+        return prefix
+    shared = "".join(one for one, _ in takewhile(_are_equal, zip(span.after[0], span.onward[0], strict=False)))
+    if prefix.startswith(shared):
+        return prefix
+    return shared if shared.startswith(prefix) else None
+
+
+def _are_equal(pair: tuple[str, str]) -> bool:
+    return pair[0] == pair[1]
 
 
 def _open_uploads(store: Store, bucket: str, prefix: str, before: datetime) -> QuerySet[StoreUpload]:
