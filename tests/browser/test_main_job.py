@@ -96,6 +96,7 @@ def test_from_the_overview_to_the_uploads_of_a_bucket(site: Site, bucket: str, o
 
 
 def test_listing_is_paged_to_its_end_and_back(site: Site, bucket: str, outside: Outside) -> None:
+    """The listing is paged to its end and back"""
     keys = [f"key-{number:02}" for number in range(23)]
     fill(outside, bucket, [*keys, "key-11", "key-11"])
     site.open_listing(bucket, max_uploads=6)
@@ -151,6 +152,7 @@ def test_rows_learn_their_parts_late(site: Site, bucket: str, outside: Outside, 
 
 
 def test_one_upload_is_opened_and_aborted(site: Site, bucket: str, outside: Outside, tmp_path: Path) -> None:
+    """One upload of two of its key is opened and aborted"""
     upload_id = outside.begin_upload(bucket, "dir/to abort", {1: 1000, 2: 2000}, tmp_path / "part")
     other = outside.client.create_multipart_upload(bucket, "dir/to abort")
     site.open_listing(bucket)
@@ -213,6 +215,7 @@ def test_a_whole_page_is_aborted_together(site: Site, bucket: str, outside: Outs
 
 
 def test_complete_with_a_gap_replaces_the_object(site: Site, bucket: str, outside: Outside, tmp_path: Path) -> None:
+    """A completion with a gap is confirmed and replaces the object, which is exactly its parts"""
     sizes = {1: SMALLEST, 2: SMALLEST, 4: 1234}
     upload_id = outside.begin_upload(bucket, "dir/gap", sizes, tmp_path / "part")
     outside.peer.put_object(bucket, "dir/gap", b"the object before")
@@ -237,6 +240,7 @@ def test_complete_with_a_gap_replaces_the_object(site: Site, bucket: str, outsid
 
 
 def test_complete_blocks_what_the_store_would_refuse(site: Site, bucket: str, outside: Outside, tmp_path: Path) -> None:
+    """What the store would refuse to complete is not sent to it"""
     upload_id = outside.begin_upload(bucket, "small", {1: 100, 2: 100}, tmp_path / "part")
     site.open_upload(bucket, "small", upload_id)
     site.follow("Complete…")
@@ -247,6 +251,7 @@ def test_complete_blocks_what_the_store_would_refuse(site: Site, bucket: str, ou
 def test_an_upload_is_opened_by_key_and_upload_id(
     site: Site, bucket: str, server: Server, outside: Outside, tmp_path: Path
 ) -> None:
+    """An upload is opened by its key and upload id alone"""
     folder = "dir/" if server.does("takes keys for file paths") else "dir//"
     key = folder + "a+b c%2F/東京 ?#&.bin"
     upload_id = outside.begin_upload(bucket, key, {1: 321}, tmp_path / "part")
@@ -268,6 +273,7 @@ def test_an_upload_is_opened_by_key_and_upload_id(
 def test_without_javascript_a_listing_is_walked_and_aborted(
     open_site: OpenSite, bucket: str, outside: Outside, tmp_path: Path
 ) -> None:
+    """Without JavaScript: a listing is walked, folders too, and its uploads are aborted"""
     fill(outside, bucket, ["dir/a", "dir/b", "other/c"])
     with_parts = outside.begin_upload(bucket, "dir/d", {1: 10}, tmp_path / "part")
     site = open_site(java_script_enabled=False)

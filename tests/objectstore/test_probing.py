@@ -26,9 +26,11 @@ from tests.objectstore.fault_server import FaultServer, answer, error
 from tests.objectstore.test_faults import certificate
 from tests.stores.s3 import S3Store
 from tests.stores.swift import SwiftStore
+from uploads.objectstore.checksums import Algorithm, Crc64
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.probing.asking import Asker, Limits
 from uploads.objectstore.probing.made import Made
+from uploads.objectstore.probing.permissions import DATA
 from uploads.objectstore.probing.results import CheckResult, Verdict, overruling
 from uploads.objectstore.probing.running import probe_store
 from uploads.objectstore.providers import get_provider
@@ -78,6 +80,12 @@ def liar(swift_store: SwiftStore, behind: ObjectStoreClient) -> Iterator[LyingSt
 @pytest.fixture
 def lied(swift_store: SwiftStore, liar: LyingStore) -> StoreConfig:
     return config_of(swift_store, liar.url)
+
+
+def crc64_of(algorithm: Algorithm, data: bytes) -> int:
+    made = Crc64(algorithm)
+    made.update(data)
+    return made.value
 
 
 def found(results: Results) -> dict[str, object]:
@@ -201,6 +209,58 @@ def test_an_upload_that_is_listed_under_another_key(lied: StoreConfig, liar: Lyi
     assert results["key-slashes"].verdict is Verdict.FAILED
     assert "under another one" in results["key-slashes"].said
     assert results["key-dots"].verdict is Verdict.OK
+
+
+# --- Digests ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_content_md5_that_is_not_looked_at(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
+    liar.deaf = True
+    results = probed(lied, bucket)
+    for name in ("md5-part", "md5-object"):
+        assert results[name].verdict is Verdict.DIFFERS
+        assert "noticed by the ETag" in results[name].advice
+
+
+def test_a_content_md5_that_is_not_looked_at_where_etags_are_no_md5s(
+    lied: StoreConfig, liar: LyingStore, bucket: str
+) -> None:
+    liar.deaf = True
+    liar.headers = {"PUT": {"etag": '"an-etag"'}}
+    results = probed(lied, bucket)
+    assert (results["part-etag"].verdict, results["part-etag"].flag) == (Verdict.DIFFERS, ("etag_is_md5", False))
+    assert verdicts(results, "md5-part", "md5-object") == {"md5-part": "failed", "md5-object": "failed"}
+    assert "not noticed" in results["md5-part"].advice
+
+
+def test_an_etag_of_a_completed_upload_that_is_none(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
+    liar.headers = {"HEAD": {"etag": '"an-etag"'}}
+    results = probed(lied, bucket)
+    assert results["part-etag"].verdict is Verdict.OK
+    assert results["completed-etag"].flag == ("joined_etag", False)
+    assert results["completed-etag"].verdict is Verdict.DIFFERS
+    assert results["head-etag"].verdict is Verdict.FAILED
+    assert "different ETags" in results["head-etag"].said
+
+
+def test_an_encrypted_bucket_decides_nothing_about_etags(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
+    liar.headers = {"PUT": {"x-amz-server-side-encryption": "aws:kms"}}
+    results = probed(lied, bucket)
+    for name in ("part-etag", "completed-etag"):
+        assert (results[name].verdict, results[name].flag) == (Verdict.DIFFERS, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict", "words"),
+    [(1, Verdict.FAILED, "not that of the bytes"), (crc64_of("ecma", DATA), Verdict.DIFFERS, "CRC-64/ECMA, not")],
+)
+def test_a_crc64_that_is_wrong_or_of_another_polynomial(
+    lied: StoreConfig, liar: LyingStore, bucket: str, value: int, verdict: Verdict, words: str
+) -> None:
+    liar.headers = {"PUT": {"x-oss-hash-crc64ecma": str(value)}}
+    results = probed(lied, bucket)
+    assert results["crc64"].verdict is verdict
+    assert words in results["crc64"].said
 
 
 # --- Stores that answer by a script -----------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ GROUPS = {
     "tests/objectstore/on_stores/test_listing.py": "Listing",
     "tests/objectstore/on_stores/test_keys.py": "Keys",
     "tests/objectstore/on_stores/test_access.py": "Access",
-    "tests/services/test_completing_on_stores.py": "What is believed of a completion",
+    "tests/services/test_completing_on_stores.py": "What Partway makes of it",
     "tests/browser/test_main_job.py": "The main job in Chromium",
 }
 """The files whose tests run on the servers, in the order of the table."""
@@ -188,7 +188,7 @@ def _footnote(number: int, way: str, labels: dict[str, str]) -> Iterator[str]:
         if way in ways:
             sentences.setdefault(ways[way], []).append(re.sub(r" [\d.]+$", "", labels[server]))
     who = [name for names in sentences.values() for name in names]
-    yield f"{number}. **{', '.join(who)}** {way}. {' '.join(sentences)}"
+    yield f"{number}. **{', '.join(who)}:** {way}. {' '.join(sentences)}"
 
 
 def with_table(text: str, lines: Iterable[str]) -> str:

@@ -68,7 +68,7 @@ def test_a_row_names_the_ways_of_each_server(docs: Path, reports: Reports) -> No
     for server, kind in KINDS.items():
         who = kind.label.rsplit(" ", maxsplit=1)[0] if kind.label[-1].isdigit() else kind.label
         for way, sentence in WAYS[server].items():
-            (note,) = (line for line in docs.read_text().splitlines() if f"** {way}." in line)
+            (note,) = (line for line in docs.read_text().splitlines() if f":** {way}." in line)
             assert who in note
             assert sentence in note
 

@@ -295,9 +295,8 @@ class ObjectStoreClient:
         for part in parts:
             check_range("The part number", part.number, 1, MAX_PART_NUMBER)
         payload = Payload(xml.complete_body(parts, self._dialect.namespace))
-        headers = {"Content-Type": "application/xml"}
-        if forbid_overwrite:
-            headers |= self._forbidding(at_end=True)
+        # No content type: Swift would give it to the object, where none was given when the upload was begun.
+        headers = self._forbidding(at_end=True) if forbid_overwrite else {}
         query = {"uploadId": upload_id}
         call = Call("CompleteMultipartUpload", "POST", bucket, key, query, headers, payload)
         return self._read(call, _completed, repeatable=False)

@@ -132,7 +132,7 @@ def test_completed_twice(server: Server, client: ObjectStoreClient, begun: Begun
 
     complete()
     etag = client.head_object(begun.bucket, begun.key).etag
-    if server.does("says once more that it is completed"):
+    if server.does("says so again when an upload was completed before"):
         assert complete() == etag
     else:
         with pytest.raises(Refused) as caught:

@@ -38,7 +38,7 @@ def is_not_taken(server: Server, key: str) -> bool:
 def test_a_hostile_key_reaches_exactly_itself(
     server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile, key: str
 ) -> None:
-    """44 hostile keys: each is exactly itself, as an upload and as an object"""
+    """Dots, slashes, spaces, `%`, Unicode, 1,024 bytes: each such key is itself, as an upload and as an object"""
     body = make_file(b"content")
     if is_not_taken(server, key):
         assert_key_is_not_sent(client, bucket, key, body)
