@@ -6,8 +6,10 @@ other request goes to that store as it came, Host included, so that its signatur
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -95,7 +97,11 @@ def exact_keys_only(uploads: Sequence[MultipartUpload], asked: Asked) -> Told:
 
 @dataclass
 class LyingStore:
-    """`way` makes a page; `forgotten` upload ids are named no more, `kept` uploads go on being named."""
+    """`way` makes a page; `forgotten` upload ids are named no more, `kept` uploads go on being named.
+
+    `headers` stand, by the request's method, in answers instead of the store's own; a `deaf` store takes whatever
+    Content-MD5 denies, and here keeps nothing of it.
+    """
 
     client: ObjectStoreClient
     endpoint_url: str
@@ -103,6 +109,8 @@ class LyingStore:
     forgotten: set[str] = field(default_factory=set)
     kept: list[MultipartUpload] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
+    headers: dict[str, dict[str, str]] = field(default_factory=dict)
+    deaf: bool = False
     url: str = ""
 
     def answer(self, bucket: str, query: dict[str, list[str]]) -> bytes:
@@ -170,6 +178,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _hand_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        digest = hashlib.md5(body, usedforsecurity=False)
+        if self.lies.deaf and self.headers.get("Content-MD5") not in {None, b64encode(digest.digest()).decode()}:
+            self._answer(200, {"ETag": f'"{digest.hexdigest()}"'}, b"")
+            return
         behind = http.client.HTTPConnection(urlsplit(self.lies.endpoint_url).netloc, timeout=60)
         try:
             behind.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
@@ -184,7 +196,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response_only(status)
         length = str(len(body))
-        for name, text in headers.items():
+        instead = self.lies.headers.get(self.command, {})
+        for name, text in {**{name.lower(): text for name, text in headers.items()}, **instead}.items():
             if name.lower() == "content-length" and self.command == "HEAD":
                 length = text
             elif name.lower() not in {"content-length", "connection", "transfer-encoding"}:

@@ -11,10 +11,12 @@ from uploads.objectstore.probing.parts import sent_parts, upload_of_parts
 from uploads.objectstore.probing.permissions import (
     DATA,
     Upload,
+    completed,
     completed_part,
     completed_upload,
     etag_of,
     first_upload,
+    object_key,
     put,
 )
 from uploads.objectstore.probing.probe import CannotTry, Check, Probe
@@ -88,15 +90,38 @@ def _ended(probe: Probe) -> Finding:
     try:
         completed_etag(probe.asker.complete(upload.key, upload.id, [CompletedPart(1, WRONG_ETAG)]).body)
     except Refused as refused:
-        if refused.code == "NoSuchUpload":
-            return ok("It is refused with NoSuchUpload.")
-        if refused.reason in {Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY}:
-            return differs(f"It is refused with {refused.code} instead of NoSuchUpload.", "It is read as the same.")
-        if refused.status >= 500 or refused.reason is Reason.REFUSED:
-            said = f"It is refused with {refused.code} ({refused.status}) instead of NoSuchUpload."
-            return differs(said, "HEAD then tells whether the object was made.")
-        return finding_of(refused)
+        return _refusal_of_ended(refused)
     return failed("Completing an upload that was aborted is called a success.", "Trust only what HEAD proves.")
+
+
+def _refusal_of_ended(refused: Refused) -> Finding:
+    if refused.code == "NoSuchUpload":
+        return ok("It is refused with NoSuchUpload.")
+    if refused.reason in {Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY}:
+        return differs(f"It is refused with {refused.code} instead of NoSuchUpload.", "It is read as the same.")
+    if refused.status >= 500 or refused.reason is Reason.REFUSED:
+        said = f"It is refused with {refused.code} ({refused.status}) instead of NoSuchUpload."
+        return differs(said, "HEAD then tells whether the object was made.")
+    return finding_of(refused)
+
+
+def _ended_over(probe: Probe) -> Finding:
+    """Of an upload that was aborted, where an object of its key is: Versity takes it for a repeated Complete."""
+    probe.once(completed)
+    key = object_key(probe)
+    upload_id = probe.asker.begin(key)
+    probe.asker.abort(key, upload_id)
+    try:
+        told = completed_etag(probe.asker.complete(key, upload_id, [CompletedPart(1, WRONG_ETAG)]).body)
+    except Refused as refused:
+        return _refusal_of_ended(refused)
+    said = "Completing an upload that was aborted is called a success, as an object of its key is there."
+    if not probe.worked("head-object"):
+        return failed(said, "Look at the object itself: HEAD is not allowed here.")
+    facts = probe.asker.client.head_object(probe.asker.bucket, key)
+    if facts.size != len(DATA) or facts.etag == told:
+        return failed(f"{said} It is not the one that was there.", "Trust no completion of this store.")
+    return differs(said, "A completion is believed only where HEAD shows the ETag that Complete named.")
 
 
 def _repeated(probe: Probe) -> Finding:
@@ -178,6 +203,7 @@ CHECKS = (
     Check("wrong-order", "Complete in a wrong order", Group.COMPLETION, _wrong_order, PARTS),
     Check("too-small", "Complete of too small parts", Group.COMPLETION, _too_small, PARTS),
     Check("complete-ended", "Complete of an aborted upload", Group.COMPLETION, _ended, DONE),
+    Check("complete-over", "Complete of an aborted upload over an object", Group.COMPLETION, _ended_over, DONE),
     Check("repeated", "Complete a second time", Group.COMPLETION, _repeated, ("complete",)),
     Check("forbid-overwrite", "An object that must not be replaced", Group.COMPLETION, _forbid, MADE),
 )
