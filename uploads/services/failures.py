@@ -17,11 +17,20 @@ WORDS: dict[Reason, str] = {
     Reason.CLOCK_SKEW: "This machine's clock and the store's differ too much.",
     Reason.WRONG_REGION: "The bucket is in another region.",
     Reason.NO_SUCH_BUCKET: "The bucket does not exist.",
+    Reason.ADDRESSING: "The store does not take this addressing of buckets: change it in the store's settings.",
     Reason.NO_SUCH_UPLOAD: "The upload no longer exists in the store: it was completed or aborted.",
+    Reason.EXISTS: "An object of this key came meanwhile and was not replaced: choose another key, or send the file "
+    "again with “replace”.",
     Reason.DIGEST_MISMATCH: "What the store received differs from what was sent, again and again.",
     Reason.THROTTLED: "The store asks to slow down.",
     Reason.STORE_FAULT: "The store failed.",
+    Reason.REFUSED: "This was refused.",
 }
+
+NOT_COMPLETED_OVER = (
+    "An object of this key came meanwhile and was not replaced: complete the upload again to replace it, or abort it."
+)
+"""Of an upload that an operator wanted completed: there is no file to be sent again."""
 
 
 def error_code(error: ObjectStoreError) -> str:
@@ -32,9 +41,9 @@ def request_id(error: ObjectStoreError) -> str:
     return error.request_id if isinstance(error, Refused) else ""
 
 
-def error_fields(error: ObjectStoreError) -> dict[str, str]:
-    """The error columns of a row."""
-    words = WORDS.get(error.reason, "")
+def error_fields(error: ObjectStoreError, words: str = "") -> dict[str, str]:
+    """The error columns of a row; `words` in place of the usual ones."""
+    words = words or WORDS.get(error.reason, "")
     advice = permission_advice(error.operation) if error.reason is Reason.PERMISSION else ""
     return {
         "error_code": error_code(error)[:100],
