@@ -17,14 +17,16 @@ from django.contrib.auth.models import User
 
 from tests.objectstore.fault_server import Exchange, FaultServer
 from tests.services.drive import MIB, Drive
-from uploads.models import Part, Transfer
+from uploads.models import OperationItem, Part, Transfer
 from uploads.objectstore.checksums import Algorithm, Crc64, as_hex
 from uploads.services import clients
 from uploads.services.completing import complete_transfer
+from uploads.services.operations import order_complete
+from uploads.services.preflight import UploadName
 from uploads.services.receiving import Receiver
 from uploads.services.stores import StoreValues, add_store
 from uploads.services.transfers import StepRefused, order_cancel, order_retry
-from uploads.states import Phase
+from uploads.states import ItemState, Phase
 
 PART = 5 * MIB
 
@@ -47,6 +49,7 @@ class SayingStore:
     completed_headers: Callable[[bytes], dict[str, str]] = lambda _: {}
     head_headers: Callable[[bytes], dict[str, str]] = lambda _: {}
     parts: dict[int, bytes] = field(default_factory=dict)
+    nameless: set[int] = field(default_factory=set)
     content: bytes | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     heads: list[dict[str, str]] = field(default_factory=list)
@@ -58,6 +61,8 @@ class SayingStore:
             self._head(exchange)
         elif asked.method == "PUT":
             self._put(exchange)
+        elif asked.method == "GET":
+            exchange.answer(200, self._listed_parts().encode())
         elif "uploads" in asked.target:
             self._keep_metadata(exchange)
             exchange.answer(
@@ -68,6 +73,15 @@ class SayingStore:
             said = self.completed_xml(self.content)
             body = f"<CompleteMultipartUploadResult><ETag>e-1</ETag>{said}</CompleteMultipartUploadResult>"
             exchange.answer(200, body.encode(), self.completed_headers(self.content))
+
+    def _listed_parts(self) -> str:
+        """ListParts as OSS answers it: with the CRC-64 of each part but those of `nameless`."""
+        rows = ""
+        for number, content in sorted(self.parts.items()):
+            crc64 = "" if number in self.nameless else f"<HashCrc64ecma>{crc('ecma', content)}</HashCrc64ecma>"
+            size = f"<PartNumber>{number}</PartNumber><Size>{len(content)}</Size>"
+            rows += f"<Part>{size}<ETag>{hashlib.md5(content).hexdigest()}</ETag>{crc64}</Part>"
+        return f"<ListPartsResult>{rows}</ListPartsResult>"
 
     def _put(self, exchange: Exchange) -> None:
         body = exchange.received.body
@@ -270,6 +284,60 @@ def test_parts_in_another_order_are_another_object(drive_of: DriveOf, saying: Sa
     transfer = drive.upload(os.urandom(204_800), part_size=102_400)
     drive.finish(transfer)
     assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "digest-mismatch")
+
+
+# --- An operator's completion, of parts that the store alone has -----------------------------------------------------
+
+
+def complete_foreign(drive: Drive, saying: SayingStore) -> OperationItem:
+    saying.parts = {1: os.urandom(102_400), 3: b"the end"}
+    order_complete(drive.user, drive.store, "bucket", UploadName("a/key", "u"), allow_gaps=True)
+    drive.work_off()
+    return OperationItem.objects.get()
+
+
+@pytest.mark.parametrize("where", ["complete", "head", "both", "nowhere"])
+def test_what_an_operator_completes_is_compared(drive_of: DriveOf, saying: SayingStore, where: str) -> None:
+    def right(content: bytes) -> dict[str, str]:
+        return {"x-oss-hash-crc64ecma": str(crc("ecma", content))}
+
+    if where in ("complete", "both"):
+        saying.completed_headers = right
+    if where in ("head", "both"):
+        saying.head_headers = right
+    item = complete_foreign(drive_of("oss-s3"), saying)
+    assert (item.state, item.outcome["verified"]) == (ItemState.DONE, True)
+    assert saying.content is not None
+    assert item.outcome["expected_crc64"] == f"ecma:{as_hex(crc('ecma', saying.content))}"
+
+
+@pytest.mark.parametrize("where", ["complete", "head"])
+def test_an_object_of_other_bytes_is_not_verified(drive_of: DriveOf, saying: SayingStore, where: str) -> None:
+    def wrong(content: bytes) -> dict[str, str]:
+        return {"x-oss-hash-crc64ecma": str(crc("ecma", content) ^ 1)}
+
+    if where == "complete":
+        saying.completed_headers = wrong
+    else:
+        saying.head_headers = wrong
+    item = complete_foreign(drive_of("oss-s3"), saying)
+    assert (item.state, item.outcome["verified"]) == (ItemState.DONE, False)
+
+
+def test_what_not_every_part_tells_is_compared_with_nothing(drive_of: DriveOf, saying: SayingStore) -> None:
+    saying.nameless = {3}
+    saying.head_headers = lambda _: {"x-oss-hash-crc64ecma": "1"}
+    item = complete_foreign(drive_of("oss-s3"), saying)
+    assert (item.outcome["expected_crc64"], item.outcome["verified"]) == ("", True)
+
+
+def test_a_crc_of_another_kind_is_compared_with_nothing(drive_of: DriveOf, saying: SayingStore) -> None:
+    saying.head_headers = lambda _: {"x-amz-checksum-crc64nvme": nvme(1)}
+    item = complete_foreign(drive_of("oss-s3"), saying)
+    assert item.outcome["verified"] is True
+
+
+# --- What is written down --------------------------------------------------------------------------------------------
 
 
 def test_a_mismatch_writes_down_no_crc_and_parts_keep_theirs(drive_of: DriveOf, saying: SayingStore) -> None:

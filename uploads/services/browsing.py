@@ -56,6 +56,11 @@ def provider_of(store: Store) -> Provider:
     return profile_of(store.config())
 
 
+def may_forbid_overwrite(store: Store) -> bool:
+    """Whether this store can be told not to replace an object: as its profile is now, whatever it was earlier."""
+    return bool(provider_of(store).forbid_overwrite)
+
+
 def list_buckets(store: Store) -> BucketList:
     """ListBuckets, with the named buckets added. A missing permission degrades to the named ones."""
     named = {bucket.name: Bucket(bucket.name, None) for bucket in store.named_buckets.all()}

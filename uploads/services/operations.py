@@ -14,7 +14,7 @@ from uploads.models import Operation, OperationItem, Store, StoreUpload
 from uploads.models.operation import active_key
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.services import leases
-from uploads.services.browsing import provider_of
+from uploads.services.browsing import may_forbid_overwrite
 from uploads.services.ownership import OwnedByTransfer, owners
 from uploads.services.preflight import UploadName, active_operation
 from uploads.services.queue import enqueue_on_commit
@@ -54,7 +54,7 @@ def order_complete(
 
     `forbid_overwrite`: never over an object of this key, where the store can refuse that; elsewhere it has no effect.
     """
-    forbid = forbid_overwrite and bool(provider_of(store).forbid_overwrite)
+    forbid = forbid_overwrite and may_forbid_overwrite(store)
     return _order(
         OperationKind.COMPLETE, actor, store, bucket, [upload], allow_gaps=allow_gaps, forbid_overwrite=forbid
     )

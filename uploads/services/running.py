@@ -10,14 +10,15 @@ from django.utils import timezone
 
 from uploads import crash, logs
 from uploads.models import OperationItem
-from uploads.objectstore.errors import ObjectStoreError
-from uploads.objectstore.types import CompletedPart, ObjectFacts
+from uploads.objectstore.checksums import Told, as_hex
+from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.objectstore.types import CompletedPart, ObjectFacts, SentBytes
 from uploads.services import leases
 from uploads.services.aborting import abort_until_gone
-from uploads.services.browsing import ExistingObject, head_object, provider_of
+from uploads.services.browsing import ExistingObject, head_object, may_forbid_overwrite, provider_of
 from uploads.services.clients import client_for
 from uploads.services.completing import may_have_been_done
-from uploads.services.failures import NO_ERROR, error_fields
+from uploads.services.failures import NO_ERROR, NOT_COMPLETED_OVER, error_fields
 from uploads.services.operations import end_item, hold_item_back
 from uploads.services.ownership import owner_of
 from uploads.services.preflight import find_blockers
@@ -63,7 +64,7 @@ def _run(item: OperationItem) -> dict[str, Any]:
 
 def _failed(item: OperationItem, token: uuid.UUID, error: ObjectStoreError) -> None:
     log.warning("operation %s: %s", item.operation_id, error)
-    fields = error_fields(error)
+    fields = error_fields(error, NOT_COMPLETED_OVER if error.reason is Reason.EXISTS else "")
     if not hold_item_back(item, token, error, fields):
         end_item(item, token, ItemState.FAILED, **fields)
 
@@ -79,21 +80,22 @@ def _abort(item: OperationItem) -> dict[str, Any]:
 
 def _complete(item: OperationItem) -> dict[str, Any]:
     """Complete what the store holds. What is expected is written down before the act: a rerun can look for it."""
+    store = item.operation.store
     try:
         parts = _parts_to_complete(item)
         item.outcome.setdefault("ordered_at", timezone.now().isoformat())
         OperationItem.objects.filter(pk=item.pk).update(outcome=item.outcome)
-        answer = client_for(item.operation.store).complete_multipart_upload(
+        answer = client_for(store).complete_multipart_upload(
             item.operation.bucket,
             item.key,
             item.upload_id,
             parts,
-            forbid_overwrite=item.operation.forbid_overwrite,
+            forbid_overwrite=item.operation.forbid_overwrite and may_forbid_overwrite(store),
         )
         crash.point("item.completed")
     except ObjectStoreError as error:
         return _after_failed_complete(item, error)
-    return _facts(item, _head(item), answer.etag)
+    return _facts(item, _head(item), answer)
 
 
 def _parts_to_complete(item: OperationItem) -> list[CompletedPart]:
@@ -111,6 +113,7 @@ def _parts_to_complete(item: OperationItem) -> list[CompletedPart]:
     item.outcome.update(
         expected_size=surveyed.total_bytes,
         expected_etag=surveyed.expected_etag if provider.joined_etag else "",
+        expected_crc64=_written(surveyed.expected_crc64),
         parts=surveyed.count,
     )
     return [CompletedPart(part.number, part.etag) for part in parts]
@@ -124,17 +127,30 @@ def _after_failed_complete(item: OperationItem, error: ObjectStoreError) -> dict
     existing = _head(item)
     if not _is_expected(item, existing.facts):
         raise error
-    return _facts(item, existing, "")
+    return _facts(item, existing, SentBytes(""))
 
 
 def _is_expected(item: OperationItem, facts: ObjectFacts | None) -> bool:
+    """Whether it is the object that was to be made: of its size, and proved by its ETag or its CRC-64."""
+    if facts is None or facts.size != item.outcome.get("expected_size"):
+        return False
     expected_etag = item.outcome.get("expected_etag")
-    return (
-        facts is not None
-        and bool(expected_etag)
-        and facts.size == item.outcome.get("expected_size")
-        and facts.etag == expected_etag
-    )
+    proofs = [facts.etag == expected_etag] if expected_etag else []
+    proofs += [same for same in [_same_crc64(item, facts.crc64)] if same is not None]
+    return bool(proofs) and all(proofs)
+
+
+def _same_crc64(item: OperationItem, told: Told | None) -> bool | None:
+    """Whether a CRC-64 is that of the parts; None where either is not known, or they are of two kinds."""
+    ours, theirs = item.outcome.get("expected_crc64", ""), _written(told)
+    if told is None or not ours.startswith(f"{told.algorithm}:"):
+        return None
+    return bool(ours == theirs)
+
+
+def _written(told: Told | None) -> str:
+    """As a row has it: `ecma:<16 hex digits>`, '' for none."""
+    return f"{told.algorithm}:{as_hex(told.value)}" if told else ""
 
 
 def _head(item: OperationItem) -> ExistingObject:
@@ -146,14 +162,15 @@ def _head(item: OperationItem) -> ExistingObject:
         return ExistingObject(None, error)
 
 
-def _facts(item: OperationItem, existing: ExistingObject, etag: str) -> dict[str, Any]:
+def _facts(item: OperationItem, existing: ExistingObject, said: SentBytes) -> dict[str, Any]:
     facts = existing.facts
-    proof: dict[str, Any] = {"verified": facts is not None, "etag": etag}
+    proof: dict[str, Any] = {"verified": facts is not None, "etag": said.etag}
     if facts is not None:
         # Versity says that an upload is completed which is not there, if an object of its key is.
-        same = facts.size == item.outcome.get("expected_size", facts.size) and (not etag or facts.etag == etag)
+        same_size = facts.size == item.outcome.get("expected_size", facts.size)
+        other_bytes = False in (_same_crc64(item, said.told_crc64), _same_crc64(item, facts.crc64))
         proof.update(
-            verified=same,
+            verified=same_size and (not said.etag or facts.etag == said.etag) and not other_bytes,
             etag=facts.etag,
             size=facts.size,
             last_modified=facts.last_modified.isoformat() if facts.last_modified else "",
