@@ -10,11 +10,11 @@ from uploads.objectstore.checksums import Told, as_hex, combine
 from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason, Refused
 from uploads.objectstore.types import CompletedPart, SentBytes
 from uploads.services import leases
-from uploads.services.browsing import ExistingObject, head_object, provider_of
+from uploads.services.browsing import ExistingObject, head_object, may_forbid_overwrite, provider_of
 from uploads.services.clients import client_for
 from uploads.services.failures import NO_ERROR, error_fields
 from uploads.services.sending import step_failed
-from uploads.services.sent import is_ours
+from uploads.services.sent import MAY_BE_OURS, is_ours
 from uploads.services.transfers import fail_transfer, finish_transfer
 from uploads.states import PartState, Phase, StoreUploadState
 
@@ -86,20 +86,29 @@ def _complete(transfer: Transfer) -> SentBytes:
     crash.point("complete.asked")
     try:
         answer = client_for(transfer.store).complete_multipart_upload(
-            transfer.bucket, transfer.key, store_upload.upload_id, parts, forbid_overwrite=transfer.forbid_overwrite
+            transfer.bucket,
+            transfer.key,
+            store_upload.upload_id,
+            parts,
+            forbid_overwrite=transfer.forbid_overwrite and may_forbid_overwrite(transfer.store),
         )
     except ObjectStoreError as failure:
         error = _what_is_known(transfer, store_upload, failure)
-        if not (
-            may_have_been_done(error)
-            and is_ours(transfer, head_object(transfer.store, transfer.bucket, transfer.key).facts)
-        ):
+        if not (may_have_been_done(error) and _is_done(transfer, error)):
             raise error from failure
         answer = SentBytes("")
     crash.point("complete.answered")
     StoreUpload.objects.filter(pk=store_upload.pk).update(state=StoreUploadState.COMPLETED)
     crash.point("complete.written")
     return answer
+
+
+def _is_done(transfer: Transfer, error: ObjectStoreError) -> bool:
+    """Whether HEAD shows our object after all."""
+    existing = head_object(transfer.store, transfer.bucket, transfer.key)
+    if existing.refusal is not None and error.reason is Reason.EXISTS:
+        error.message += MAY_BE_OURS
+    return is_ours(transfer, existing.facts)
 
 
 def _what_is_known(transfer: Transfer, store_upload: StoreUpload, error: ObjectStoreError) -> ObjectStoreError:

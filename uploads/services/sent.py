@@ -11,6 +11,11 @@ from uploads.services.clients import client_for
 TRANSFER_ID_METADATA = "partway-transfer"
 """Object metadata that says whose an object is: the transfer's id."""
 
+MAY_BE_OURS = (
+    " It may be this transfer's own object, of an earlier try: the credentials do not allow HEAD, which would tell."
+)
+"""Added to a refusal to replace an object that nobody here may look at."""
+
 
 def is_ours(transfer: Transfer, facts: ObjectFacts | None) -> bool:
     """Whether an object is the one this transfer made: of its size, with its id."""
@@ -30,13 +35,16 @@ def find_sent(part: Part, store_upload: StoreUpload | None) -> SentBytes | None:
     return SentBytes(etag, crc64=payload.crc64) if etag.lower() == payload.md5.hex() else None
 
 
-def find_own_object(part: Part) -> SentBytes | None:
+def own_object(part: Part, facts: ObjectFacts | None) -> SentBytes | None:
     """The object that an earlier PutObject of this transfer made; the store took its bytes with their Content-MD5."""
-    transfer = part.transfer
-    facts = head_object(transfer.store, transfer.bucket, transfer.key).facts
-    if facts is None or not is_ours(transfer, facts):
+    if facts is None or not is_ours(part.transfer, facts):
         return None
     return SentBytes(facts.etag, crc64=_digests(part).crc64)
+
+
+def unseen_object(part: Part) -> SentBytes:
+    """The same where nobody may look at it: without an ETag."""
+    return SentBytes("", crc64=_digests(part).crc64)
 
 
 def _digests(part: Part) -> Payload:
