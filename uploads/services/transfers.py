@@ -17,7 +17,7 @@ from uploads.objectstore.keys import check_bucket
 from uploads.objectstore.providers import check_new_key
 from uploads.planning import PREFERRED_PART_SIZE, Limits, Plan, PlanRefused, plan_parts
 from uploads.services import leases, promises, room
-from uploads.services.browsing import head_object, provider_of
+from uploads.services.browsing import head_object, may_forbid_overwrite, provider_of
 from uploads.services.dispatch import dispatch
 from uploads.services.failures import NO_ERROR, WORDS
 from uploads.states import LIVE_PHASES, PartState, Phase, StoreUploadState, Want
@@ -86,7 +86,7 @@ def begin_transfer(new: NewTransfer) -> Transfer:
     _check_names(new, plan)
     same = find_same_file(new)
     if same is not None:
-        return same
+        return _gone_on_with(same, new)
     _check_promise(new)
     _check_replacement(new)
     transfer = Transfer(
@@ -98,7 +98,7 @@ def begin_transfer(new: NewTransfer) -> Transfer:
         content_type=new.content_type,
         storage_class=new.storage_class,
         metadata=new.metadata,
-        forbid_overwrite=not new.replace and bool(provider_of(new.store).forbid_overwrite),
+        forbid_overwrite=not new.replace and may_forbid_overwrite(new.store),
         size=new.size,
         part_size=plan.part_size,
         part_count=plan.part_count,
@@ -114,7 +114,7 @@ def begin_transfer(new: NewTransfer) -> Transfer:
         Store.objects.select_for_update().get(pk=new.store.pk)
         same = find_same_file(new)
         if same is not None:
-            return same
+            return _gone_on_with(same, new)
         _check_twin(new)
         transfer.save(force_insert=True)
         audit.record_transfer(new.owner, "begun", transfer, size=new.size, replace=new.replace)
@@ -209,6 +209,20 @@ def offset_of(transfer: Transfer) -> int:
         return transfer.size
     whole = transfer.parts.exclude(state=PartState.WAITING).count()
     return transfer.folder.offset(transfer.plan, whole)
+
+
+def _gone_on_with(same: Transfer, new: NewTransfer) -> Transfer:
+    """The transfer that this file goes on with. That it may replace an object is said of it now, if it was not before.
+
+    What is in the store stays there: one that failed because of an object in its way has only to be retried.
+    """
+    if new.replace and same.forbid_overwrite:
+        with transaction.atomic():
+            rows = Transfer.objects.filter(pk=same.pk, forbid_overwrite=True, phase__in=LIVE_PHASES | {Phase.FAILED})
+            if rows.update(forbid_overwrite=False):
+                audit.record_transfer(new.owner, "replace-allowed", same)
+        same.refresh_from_db()
+    return same
 
 
 def note_promised_digest(transfer: Transfer, digest: str) -> None:
