@@ -61,8 +61,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The checks of a group."""
+    """The checks of a group, `name` to the page's script."""
 
+    name: str
     title: str
     rows: list[Row]
     counts: list[Count]
@@ -143,6 +144,7 @@ def _sections(results: list[CheckResult]) -> list[Section]:
     grouped = {group: [result for result in results if result.group is group] for group in Group}
     return [
         Section(
+            group.value,
             TITLES[group],
             [Row(result, LOOKS[result.verdict]) for result in found],
             _counts(found),

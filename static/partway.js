@@ -61,6 +61,17 @@
     for (const form of root.querySelectorAll("form")) showSelection(form);
   }
 
+  // What is unfolded stays so when htmx brings it anew: it is known by its id.
+  let unfolded = [];
+
+  function rememberUnfolded() {
+    unfolded = [...document.querySelectorAll("details[id][open]")].map((each) => each.id);
+  }
+
+  function unfoldAgain() {
+    for (const each of unfolded.map((id) => document.getElementById(id))) if (each) each.open = true;
+  }
+
   document.addEventListener("change", onChange);
   document.addEventListener("click", onClick);
   document.addEventListener("click", onOutsideClick);
@@ -69,6 +80,8 @@
   });
   // A page taken back from the browser's cache keeps its ticks: the buttons must agree with them.
   window.addEventListener("pageshow", () => enhance(document));
+  document.addEventListener("htmx:beforeSwap", rememberUnfolded);
+  document.addEventListener("htmx:afterSwap", unfoldAgain);
   document.addEventListener("htmx:load", (event) => enhance(event.detail.elt));
   enhance(document);
 })();

@@ -59,6 +59,43 @@ def test_a_check_fills_its_card_and_is_reset(site: Site, stack: Stack, bucket: s
     expect(page.get_by_role("region", name="Check of this store")).to_contain_text("7 differs")
 
 
+RUNNING = """
+from uploads.models import Store, StoreCheck
+one = {{"name": "reach", "title": "The endpoint answers", "group": "reach", "verdict": "ok", "said": "Yes."}}
+store = Store.objects.get(name={store!r})
+check = StoreCheck.objects.create(store=store, bucket={bucket!r}, state="running", total=2, results=[one])
+print(check.pk)
+"""
+ENDED = """
+from uploads.models import StoreCheck
+two = {{"name": "tls", "title": "The connection is encrypted", "group": "reach", "verdict": "ok", "said": "Surely."}}
+check = StoreCheck.objects.get(pk={check!r})
+check.results.append(two)
+check.state = {state!r}
+check.save()
+"""
+
+
+def test_a_section_that_was_opened_stays_open_while_the_card_fills(site: Site, stack: Stack, bucket: str) -> None:
+    check = stack.run_python(RUNNING.format(store=stack.store, bucket=bucket)).strip()
+    page = site.page
+    page.goto(f"/stores/{stack.store}/check/{check}/")
+    section = page.locator("#section-reach")
+    expect(section.get_by_text("Yes.")).to_be_hidden()
+    section.locator("summary").click()
+    expect(section.get_by_text("Yes.")).to_be_visible()
+    # By another poll, and by the last one.
+    for number, state in enumerate(("running", "done"), start=1):
+        stack.run_python(ENDED.format(check=check, state=state))
+        expect(section.locator(".check")).to_have_count(number + 1)
+        expect(section.get_by_text("Surely.").last).to_be_visible()
+        expect(section.locator("summary")).to_be_focused()
+    expect(page.get_by_role("heading", name="What was found")).to_be_visible()
+    # And one that is closed stays closed.
+    section.locator("summary").click()
+    expect(section.get_by_text("Yes.")).to_be_hidden()
+
+
 def test_without_consent_nothing_is_ordered(site: Site, stack: Stack, bucket: str) -> None:
     page = site.page
     page.goto(f"/stores/{stack.store}/check/?bucket={bucket}")

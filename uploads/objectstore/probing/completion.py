@@ -121,7 +121,7 @@ def _ended_over(probe: Probe) -> Finding:
     facts = probe.asker.client.head_object(probe.asker.bucket, key)
     if facts.size != len(DATA) or facts.etag == told:
         return failed(f"{said} It is not the one that was there.", "Trust no completion of this store.")
-    return differs(said, "A completion is believed only where HEAD shows the ETag that Complete named.")
+    return differs(said, "A completion is called verified only where HEAD shows the ETag that Complete named.")
 
 
 def _repeated(probe: Probe) -> Finding:
