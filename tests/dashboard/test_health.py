@@ -19,7 +19,7 @@ from pytest_django import Settings
 
 from tests.dashboard.transfers import make_transfer
 from uploads import logs
-from uploads.models import OperationItem, Part, Store, Transfer
+from uploads.models import Part, Store
 from uploads.services import broker, health, queue
 from uploads.services.health import Look, Remembered
 
@@ -200,8 +200,13 @@ def test_after_a_failure_nothing_is_tried_for_a_while(no_queue: list[str]) -> No
 
 
 def test_every_task_with_rows_is_known() -> None:
-    assert {model.__name__ for model in queue.QUEUED.values()} == {"Part", "OperationItem", "Transfer"}
-    for model in (Part, OperationItem, Transfer):
+    assert {model.__name__ for model in queue.QUEUED.values()} == {
+        "Part",
+        "OperationItem",
+        "StoreCheck",
+        "Transfer",
+    }
+    for model in queue.QUEUED.values():
         assert model._meta.get_field("queued_at")
 
 

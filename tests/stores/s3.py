@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import requests
 from requests_aws4auth import AWS4Auth
 
 from tests.stores import processes
+from tests.stores.naming import new_bucket_name
 
 START_SECONDS = 60
 
@@ -28,11 +27,10 @@ class S3Store:
     secret_key: str
     folder: Path
     """Where its logs are, and what it keeps on disk."""
-    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1), repr=False)
 
     def new_bucket(self) -> str:
         """Make an empty bucket that no other test has."""
-        bucket = f"test-{os.getpid()}-{next(self._numbers)}"
+        bucket = new_bucket_name()
         status = self._put(bucket)
         assert status == 200, f"The store did not make the bucket {bucket}: {status}"
         return bucket

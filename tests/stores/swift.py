@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +9,7 @@ from pathlib import Path
 
 from local import ports, swift
 from tests.stores import processes
+from tests.stores.naming import new_bucket_name
 
 
 class SwiftStore:
@@ -23,11 +22,10 @@ class SwiftStore:
         self.secret_key = store.secret_key
         self.folder = store.folder
         self._store = store
-        self._numbers = itertools.count(1)
 
     def new_bucket(self) -> str:
         """Make an empty bucket that no other test has."""
-        bucket = f"test-{os.getpid()}-{next(self._numbers)}"
+        bucket = new_bucket_name()
         if not swift.create_bucket(self._store, bucket):
             raise swift.StoreError(f"The store did not make the bucket {bucket}.")
         return bucket

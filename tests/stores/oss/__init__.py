@@ -21,7 +21,6 @@ afterwards, so that the upload is there again until another abort; an STS key wi
 
 from __future__ import annotations
 
-import itertools
 import os
 import secrets
 import sys
@@ -32,6 +31,7 @@ from pathlib import Path
 
 from local import ports
 from tests.stores import processes
+from tests.stores.naming import new_bucket_name
 from tests.stores.oss.accounts import Account, Accounts
 from tests.stores.oss.names import sitecustomize
 
@@ -62,7 +62,6 @@ class OssStore:
         self.access_key = account.access_key
         self.secret_key = account.secret_key
         self._accounts = Accounts(folder)
-        self._numbers = itertools.count(1)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -72,7 +71,7 @@ class OssStore:
         """Make an empty bucket that no other test has, in the store's region or another."""
         import alibabacloud_oss_v2 as vendor
 
-        bucket = f"test-{os.getpid()}-{next(self._numbers)}"
+        bucket = new_bucket_name()
         provider = vendor.credentials.StaticCredentialsProvider(self.access_key, self.secret_key)
         endpoint = f"http://oss-{region}.localhost:{self.port}"
         config = vendor.Config(region=region, endpoint=endpoint, credentials_provider=provider)
