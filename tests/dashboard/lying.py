@@ -76,12 +76,12 @@ def like_minio(uploads: Sequence[MultipartUpload], asked: Asked) -> Told:
     return Told(sorted(uploads, key=lambda each: (str(each.initiated), each.upload_id)))
 
 
-def by_time(uploads: Sequence[MultipartUpload], asked: Asked) -> Told:
-    """By the time they began, whatever their keys; page by page after the upload id of the markers."""
-    begun = sorted(uploads, key=lambda each: (str(each.initiated), each.key, each.upload_id))
-    there = [each for each in begun if each.key.startswith(asked.prefix)]
-    ids = [each.upload_id for each in there]
-    rest = there[ids.index(asked.upload_id_marker) + 1 :] if asked.upload_id_marker in ids else there
+def in_order_of(ids: Sequence[str], uploads: Sequence[MultipartUpload], asked: Asked) -> Told:
+    """In the order of these upload ids, whatever the keys; page by page after the upload id of the markers."""
+    known = {each.upload_id: each for each in uploads if each.key.startswith(asked.prefix)}
+    there = [known[upload_id] for upload_id in ids if upload_id in known]
+    begin = ids.index(asked.upload_id_marker) + 1 if asked.upload_id_marker in ids else 0
+    rest = [each for each in there if each.upload_id not in ids[:begin]]
     shown = rest[: asked.max_uploads]
     if len(rest) <= len(shown):
         return Told(shown)
