@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST
 from dashboard.jsonapi import json_error
 from uploads.access import get_store, operator
 from uploads.selectors import Chosen, find_known
+from uploads.services.transfers import allow_replacing
 
 MAX_FILES = 1000
 
@@ -22,13 +23,19 @@ class BadQuestion(ValueError):
 
 @require_POST
 def known(request: HttpRequest) -> HttpResponse:
-    """`{"store", "bucket", "files": [{"key", "size", "fingerprint"}]}` to those of them that are known."""
+    """`{"store", "bucket", "files": [{"key", "size", "fingerprint", "replace"}]}` to those of them that are known.
+
+    `replace`: the operator agrees that an object of the key is replaced, which a known transfer then does.
+    """
     try:
-        store_name, bucket, files = _read(request.body)
+        store_name, bucket, files, replacing = _read(request.body)
     except BadQuestion as error:
         return json_error("InvalidRequest", str(error), status=400)
     store = get_store(request.user, store_name)
     found = find_known(operator(request.user), store, bucket, files)
+    for transfer, _ in found:
+        if transfer.forbid_overwrite and transfer.key in replacing:
+            allow_replacing(operator(request.user), transfer)
     answer = [
         {
             "key": transfer.key,
@@ -45,16 +52,18 @@ def known(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"known": answer})
 
 
-def _read(body: bytes) -> tuple[str, str, list[Chosen]]:
+def _read(body: bytes) -> tuple[str, str, list[Chosen], set[str]]:
+    """Store, bucket, the files, and the keys whose object may be replaced."""
     try:
         asked: Any = json.loads(body)
         files = [Chosen(_text(each["key"]), int(each["size"]), _text(each["fingerprint"])) for each in asked["files"]]
+        replacing = {_text(each["key"]) for each in asked["files"] if each.get("replace") is True}
         store, bucket = _text(asked["store"]), _text(asked["bucket"])
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise BadQuestion("Ask with JSON: store, bucket, and files with key, size and fingerprint.") from error
     if len(files) > MAX_FILES:
         raise BadQuestion(f"Ask for at most {MAX_FILES:,} files at a time; these are {len(files):,}.")
-    return store, bucket, files
+    return store, bucket, files, replacing
 
 
 def _text(value: object) -> str:

@@ -63,7 +63,12 @@ export class Sending {
   async #findKnown(files) {
     if (!files.length) return;
     const { store, bucket } = files[0].order;
-    const asked = files.map((file) => ({ key: file.order.key, size: file.size, fingerprint: file.fingerprint }));
+    const asked = files.map(({ order, size, fingerprint }) => ({
+      key: order.key,
+      size,
+      fingerprint,
+      replace: order.metadata.replace === "on",
+    }));
     const { known } = await postJson(this.#addresses.known, { store, bucket, files: asked });
     const byKey = new Map(known.map((each) => [each.key, each]));
     const found = files.filter((file) => byKey.has(file.order.key));

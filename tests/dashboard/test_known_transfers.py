@@ -16,7 +16,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from tests.dashboard.site import Page
 from tests.dashboard.transfers import MIB, make_transfer
-from uploads.models import Store, Transfer
+from uploads.models import AuditEntry, Store, Transfer
 from uploads.states import Phase, Want
 
 URL = "/transfers/new/known/"
@@ -76,6 +76,18 @@ def test_a_file_that_began_before_is_known(operator_client: Client, make: Make) 
             }
         ]
     }
+
+
+@pytest.mark.parametrize(("replace", "forbids"), [(True, False), (False, True), ("on", True)])
+def test_a_known_one_may_replace_an_object_once_that_is_agreed(
+    operator_client: Client, make: Make, replace: object, forbids: bool
+) -> None:
+    mine, other = make(forbid_overwrite=True), make(forbid_overwrite=True, key="dog.jpg")
+    assert keys(ask(operator_client, [FILE | {"replace": replace}, FILE | {"key": "dog.jpg"}])).count("cat.jpg") == 1
+    mine.refresh_from_db()
+    other.refresh_from_db()
+    assert (mine.forbid_overwrite, other.forbid_overwrite) == (forbids, True)
+    assert AuditEntry.objects.filter(action="transfer.replace-allowed").count() == (not forbids)
 
 
 @pytest.mark.parametrize("change", [{"key": "other"}, {"size": 1}, {"fingerprint": "f-2"}, {"fingerprint": ""}])

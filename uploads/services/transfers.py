@@ -212,17 +212,22 @@ def offset_of(transfer: Transfer) -> int:
 
 
 def _gone_on_with(same: Transfer, new: NewTransfer) -> Transfer:
-    """The transfer that this file goes on with. That it may replace an object is said of it now, if it was not before.
+    """The transfer that this file goes on with. That it may replace an object is said of it, if it was not before."""
+    if new.replace:
+        allow_replacing(new.owner, same)
+    return same
+
+
+def allow_replacing(actor: User, transfer: Transfer) -> None:
+    """Let a transfer that has not ended replace an object of its key.
 
     What is in the store stays there: one that failed because of an object in its way has only to be retried.
     """
-    if new.replace and same.forbid_overwrite:
-        with transaction.atomic():
-            rows = Transfer.objects.filter(pk=same.pk, forbid_overwrite=True, phase__in=LIVE_PHASES | {Phase.FAILED})
-            if rows.update(forbid_overwrite=False):
-                audit.record_transfer(new.owner, "replace-allowed", same)
-        same.refresh_from_db()
-    return same
+    with transaction.atomic():
+        rows = Transfer.objects.filter(pk=transfer.pk, forbid_overwrite=True, phase__in=LIVE_PHASES | {Phase.FAILED})
+        if rows.update(forbid_overwrite=False):
+            audit.record_transfer(actor, "replace-allowed", transfer)
+            transfer.forbid_overwrite = False
 
 
 def note_promised_digest(transfer: Transfer, digest: str) -> None:
