@@ -26,7 +26,7 @@ from uploads.services.dispatch import dispatch
 from uploads.services.failures import NO_ERROR, error_fields
 from uploads.services.ownership import was_aborted_on_purpose
 from uploads.services.queue import enqueue_on_commit
-from uploads.services.sent import MAY_BE_OURS, TRANSFER_ID_METADATA, find_sent, own_object, unseen_object
+from uploads.services.sent import MAY_BE_OURS, TRANSFER_ID_METADATA, find_sent, own_object
 from uploads.services.transfers import fail_transfer
 from uploads.services.twins import settle_unknown_create
 from uploads.states import PartState, Phase, StoreUploadState, Want
@@ -72,11 +72,6 @@ class Heartbeat:
         self._rows = Part.objects.filter(pk=part.pk, lease_token=token, state=PartState.SENDING, transfer__in=wanted)
         self._moved = 0
         self._next = time.monotonic() + HEARTBEAT_SECONDS
-
-    @property
-    def moved(self) -> int:
-        """Bytes of this try that have left."""
-        return self._moved
 
     def __call__(self, count: int) -> None:
         self._moved += count
@@ -187,7 +182,6 @@ def send_part(part_id: int) -> None:
     ready = Q(part_count__gt=1) | Q(all_received=True)
     transfers = Transfer.objects.filter(ready, wanted=Want.RUN, phase=Phase.SENDING)
     rows = Part.objects.filter(leases.due(), pk=part_id, state=PartState.STAGED, transfer__in=transfers)
-    left_before = rows.values_list("moved", flat=True).first() or 0
     token = leases.take(rows, state=PartState.SENDING, moved=0)
     if token is None:
         return
@@ -196,16 +190,15 @@ def send_part(part_id: int) -> None:
     store_upload = part.transfer.store_uploads.filter(state=StoreUploadState.OPEN).first()
     upload_id = store_upload.upload_id if store_upload else ""
     logs.note(transfer=part.transfer_id, part=part.number, upload_id=upload_id)
-    heartbeat = Heartbeat(part, token)
     try:
         with _interruptible():
-            answer = _send(part, store_upload, heartbeat)
+            answer = _send(part, store_upload, Heartbeat(part, token))
     except Cut:
-        _release(part, token, _left(part, heartbeat, left_before))
+        _release(part, token)
     except ObjectStoreError as error:
-        found = _look(part, store_upload, error, left_before)
+        found = _look(part, store_upload, error)
         if found is None:
-            _part_failed(part, store_upload, token, error, _left(part, heartbeat, left_before, error))
+            _part_failed(part, store_upload, token, error)
         else:
             _part_sent(part, store_upload, token, found)
     else:
@@ -218,18 +211,7 @@ def _is_lost(error: ObjectStoreError) -> bool:
     return isinstance(error, OutcomeUnknown) and error.reason is not Reason.DIGEST_MISMATCH
 
 
-def _left(part: Part, heartbeat: Heartbeat, left_before: int, error: ObjectStoreError | None = None) -> int:
-    """What a staged part's `moved` keeps of tries by PutObject whose end is not known: its size, once all had left.
-
-    Before that no store can have made the object. An object in the way has been looked at: then nothing is kept.
-    """
-    if error is not None and error.reason is Reason.EXISTS:
-        return 0
-    all_left = part.transfer.by_put_object and heartbeat.moved >= part.size
-    return part.size if all_left and (error is None or _is_lost(error)) else left_before
-
-
-def _look(part: Part, store_upload: StoreUpload | None, error: ObjectStoreError, left_before: int) -> SentBytes | None:
+def _look(part: Part, store_upload: StoreUpload | None, error: ObjectStoreError) -> SentBytes | None:
     """After a lost answer: what the store has of the part, where it surely is these bytes. None: send it again.
 
     An object that may not be replaced can be our own: of a try whose end we did not live to write down.
@@ -238,23 +220,22 @@ def _look(part: Part, store_upload: StoreUpload | None, error: ObjectStoreError,
     if not exists and not _is_lost(error):
         return None
     try:
-        return _look_at_object(part, error, left_before) if exists else find_sent(part, store_upload)
+        return _look_at_object(part, error) if exists else find_sent(part, store_upload)
     except ObjectStoreError as failed:
         log.info("transfer %s part %s: not found out: %s", part.transfer_id, part.number, failed)
         return None
 
 
-def _look_at_object(part: Part, error: ObjectStoreError, left_before: int) -> SentBytes | None:
-    """The object in our way, where it is ours. Where we may not look it is taken for ours, unproven, if all bytes had
-    left before and nobody knows what became of them; else the error says that it may be. Raises ObjectStoreError.
+def _look_at_object(part: Part, error: ObjectStoreError) -> SentBytes | None:
+    """The object in our way, where it is ours. Raises ObjectStoreError.
+
+    Where we may not look, the error says that it may be, and the bytes stay here: another's object taken for ours
+    would cost them.
     """
     transfer = part.transfer
     existing = head_object(transfer.store, transfer.bucket, transfer.key)
     if existing.refusal is None:
         return own_object(part, existing.facts)
-    if part.size and left_before >= part.size:
-        log.warning("transfer %s: HEAD is refused: an object is taken for that of a lost answer", transfer.pk)
-        return unseen_object(part)
     error.message += MAY_BE_OURS
     return None
 
@@ -317,21 +298,19 @@ def _is_open(store_upload: StoreUpload | None) -> bool:
     return rows.first() is not None
 
 
-def _release(part: Part, token: uuid.UUID, left: int = 0) -> None:
+def _release(part: Part, token: uuid.UUID) -> None:
     Part.objects.filter(pk=part.pk, lease_token=token, state=PartState.SENDING).update(
-        state=PartState.STAGED, moved=left, **leases.RELEASED
+        state=PartState.STAGED, moved=0, **leases.RELEASED
     )
 
 
-def _part_failed(
-    part: Part, store_upload: StoreUpload | None, token: uuid.UUID, error: ObjectStoreError, left: int
-) -> None:
+def _part_failed(part: Part, store_upload: StoreUpload | None, token: uuid.UUID, error: ObjectStoreError) -> None:
     """Try the part again later, begin a new upload where the store lost ours, or fail the transfer."""
     log.warning("transfer %s part %s: %s", part.transfer_id, part.number, error)
     held = leases.tried_again(part, error)
     rows = Part.objects.filter(pk=part.pk, lease_token=token, state=PartState.SENDING)
     fields = error_fields(error)
-    if not rows.update(state=PartState.STAGED, moved=left, **(held or leases.RELEASED), **fields):
+    if not rows.update(state=PartState.STAGED, moved=0, **(held or leases.RELEASED), **fields):
         return
     if store_upload is not None and error.reason in (Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY):
         _store_upload_vanished(part.transfer, store_upload, error)

@@ -42,11 +42,6 @@ def own_object(part: Part, facts: ObjectFacts | None) -> SentBytes | None:
     return SentBytes(facts.etag, crc64=_digests(part).crc64)
 
 
-def unseen_object(part: Part) -> SentBytes:
-    """The same where nobody may look at it: without an ETag."""
-    return SentBytes("", crc64=_digests(part).crc64)
-
-
 def _digests(part: Part) -> Payload:
     """The MD5 and CRC-64 of a part's staged bytes."""
     body = FileSlice(part.staged_path, 0, part.size) if part.size else b""
