@@ -18,7 +18,7 @@ from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.keys import check_bucket, check_key
 from uploads.planning import Plan, PlanRefused, plan_parts
 from uploads.selectors import waiting_for_their_file
-from uploads.services.browsing import head_object, list_buckets
+from uploads.services.browsing import head_object, list_buckets, may_forbid_overwrite
 from uploads.services.transfers import limits_of
 
 STORAGE_CLASSES = (
@@ -142,7 +142,13 @@ def existing(request: HttpRequest) -> HttpResponse:
         found = head_object(store, bucket, key)
     except ObjectStoreError as error:
         return render(request, "transfers/_existing.html", {"explained": explain(error)})
-    context = {"asked": True, "facts": found.facts, "key": key, "may_not_look": found.refusal is not None}
+    context = {
+        "asked": True,
+        "facts": found.facts,
+        "key": key,
+        "may_not_look": found.refusal is not None,
+        "forbids_overwrite": may_forbid_overwrite(store),
+    }
     return render(request, "transfers/_existing.html", context)
 
 

@@ -202,6 +202,15 @@ def test_without_head_what_is_completed_is_done_unverified(narrow: Narrow, setti
     assert narrow.owner.head_object(narrow.bucket, "small").size == 12
 
 
+@pytest.mark.parametrize("operation", ["HeadObject"])
+def test_without_head_replacing_is_asked_for_where_the_store_would_refuse_it(narrow: Narrow) -> None:
+    asked = {"store": narrow.store.name, "bucket": narrow.bucket, "key": "a/key"}
+    text = narrow.client.get("/transfers/new/existing/", asked).content.decode()
+    assert "do not allow HEAD" in text
+    assert ("the store keeps it" in text) == ('name="replace"' in text) == (narrow.kind == "oss")
+    assert ("it will be replaced" in text) == (narrow.kind != "oss")
+
+
 @pytest.mark.parametrize("operation", ["AbortMultipartUpload"])
 def test_without_abort_the_operation_fails_and_says_what_to_allow(narrow: Narrow) -> None:
     upload = narrow.begin()
