@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import alibabacloud_oss_v2 as vendor
 import boto3
@@ -20,6 +20,7 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
+from tests.stores.offered import RunningStore
 from tests.stores.oss import OssStore
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.models import AuditEntry, Store, StoreCheck
@@ -32,20 +33,6 @@ from uploads.services.store_checks import order_check, reset_found, run_check, t
 from uploads.services.stores import StoreValues, add_store, change_store
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-class Server(Protocol):
-    """What the stores of the tests have in common."""
-
-    @property
-    def endpoint_url(self) -> str: ...
-    @property
-    def region(self) -> str: ...
-    @property
-    def access_key(self) -> str: ...
-    @property
-    def secret_key(self) -> str: ...
-    def new_bucket(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +104,7 @@ OSS = Ways(
 )
 
 
-def stored(server: Server, provider: str = "generic", **changes: Any) -> Store:
+def stored(server: RunningStore, provider: str = "generic", **changes: Any) -> Store:
     values = {
         "name": "checked",
         "endpoint_url": server.endpoint_url,
@@ -150,7 +137,7 @@ def result(check: StoreCheck, name: str) -> dict[str, Any]:
     return found
 
 
-def left_in(server: Server, bucket: str) -> list[str]:
+def left_in(server: RunningStore, bucket: str) -> list[str]:
     """Keys of objects and uploads in a bucket, by another client than ours."""
     if isinstance(server, OssStore):
         return left_in_oss(server, bucket)
@@ -181,7 +168,7 @@ def left_in_oss(server: OssStore, bucket: str) -> list[str]:
     [("swift_store", SWIFT), ("ceph_store", CEPH), ("versity_store", VERSITY), ("oss_store", OSS)],
 )
 def test_what_each_server_shows(request: pytest.FixtureRequest, fixture: str, ways: Ways) -> None:
-    server: Server = request.getfixturevalue(fixture)
+    server: RunningStore = request.getfixturevalue(fixture)
     store, bucket = stored(server, ways.provider), server.new_bucket()
     check = checked(store, bucket)
     assert (check.state, check.error, check.leftovers, check.made) == ("done", None, [], {})
@@ -199,13 +186,13 @@ def test_what_each_server_shows(request: pytest.FixtureRequest, fixture: str, wa
 
 
 @pytest.fixture
-def proxy(swift_store: Server) -> Iterator[FaultProxy]:
+def proxy(swift_store: RunningStore) -> Iterator[FaultProxy]:
     with FaultProxy(swift_store.endpoint_url) as running:
         yield running
 
 
 @pytest.fixture
-def proxied(swift_store: Server, proxy: FaultProxy) -> Store:
+def proxied(swift_store: RunningStore, proxy: FaultProxy) -> Store:
     return stored(swift_store, "swift", name="proxied", endpoint_url=proxy.url)
 
 
@@ -223,7 +210,7 @@ DENIED = {
 
 @pytest.mark.parametrize("operation", DENIED)
 def test_each_permission_that_is_missing(
-    swift_store: Server, bucket: str, proxy: FaultProxy, proxied: Store, operation: str
+    swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store, operation: str
 ) -> None:
     proxy.always(operation, Fault.ACCESS_DENIED)
     check = checked(proxied, bucket)
@@ -268,7 +255,7 @@ def test_the_permission_that_is_missing_on_oss_is_named_as_there(
 
 
 def test_without_leave_to_abort_one_upload_is_left_and_named_and_the_next_check_removes_it(
-    swift_store: Server, bucket: str, proxy: FaultProxy, proxied: Store
+    swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
 ) -> None:
     proxy.always("AbortMultipartUpload", Fault.ACCESS_DENIED)
     check = checked(proxied, bucket)
@@ -284,7 +271,7 @@ def test_without_leave_to_abort_one_upload_is_left_and_named_and_the_next_check_
 
 
 def test_without_leave_to_delete_one_object_is_left_and_named(
-    swift_store: Server, bucket: str, proxy: FaultProxy, proxied: Store
+    swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
 ) -> None:
     proxy.always("DELETE", Fault.ACCESS_DENIED)
     check = checked(proxied, bucket)
@@ -295,7 +282,7 @@ def test_without_leave_to_delete_one_object_is_left_and_named(
 
 
 def test_a_request_that_fails_stops_only_what_needs_it(
-    swift_store: Server, bucket: str, proxy: FaultProxy, proxied: Store
+    swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
 ) -> None:
     proxy.always("PutObject", Fault.INTERNAL_ERROR)
     check = checked(proxied, bucket)
@@ -308,7 +295,7 @@ def test_a_request_that_fails_stops_only_what_needs_it(
     assert left_in(swift_store, bucket) == []
 
 
-def test_lost_answers_leave_nothing(swift_store: Server, bucket: str, proxy: FaultProxy, proxied: Store) -> None:
+def test_lost_answers_leave_nothing(swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store) -> None:
     """The store has begun an upload, or made an object, and nobody has heard of it."""
     proxy.next("CreateMultipartUpload", Fault.ANSWER_LOST, count=3)
     proxy.next("CompleteMultipartUpload", Fault.ANSWER_LOST)
@@ -318,7 +305,7 @@ def test_lost_answers_leave_nothing(swift_store: Server, bucket: str, proxy: Fau
 
 
 def test_an_upload_that_nobody_could_look_for_is_named_until_one_can(
-    swift_store: Server, bucket: str, proxy: FaultProxy, proxied: Store
+    swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
 ) -> None:
     """Its id was in an answer that was lost, and uploads may not be listed."""
     proxy.next("CreateMultipartUpload", Fault.ANSWER_LOST)
@@ -336,7 +323,7 @@ def test_an_upload_that_nobody_could_look_for_is_named_until_one_can(
 
 
 def test_what_was_refused_by_a_fault_of_the_store_is_looked_for(
-    swift_store: Server, bucket: str, proxy: FaultProxy, proxied: Store
+    swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
 ) -> None:
     proxy.next("CreateMultipartUpload", Fault.INTERNAL_ERROR)
     proxy.always("ListMultipartUploads", Fault.ACCESS_DENIED)
@@ -344,7 +331,7 @@ def test_what_was_refused_by_a_fault_of_the_store_is_looked_for(
     assert "It may have been begun" in left["why"]
 
 
-def pointed_at(store: Store, server: Server, endpoint_url: str) -> Store:
+def pointed_at(store: Store, server: RunningStore, endpoint_url: str) -> Store:
     values = StoreValues(
         name=store.name,
         endpoint_url=endpoint_url,
@@ -358,7 +345,7 @@ def pointed_at(store: Store, server: Server, endpoint_url: str) -> Store:
 
 
 def test_what_is_left_at_another_endpoint_stays_named_until_that_is_set_back(
-    swift_store: Server, bucket: str, proxy: FaultProxy, proxied: Store
+    swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
 ) -> None:
     proxy.always("AbortMultipartUpload", Fault.ACCESS_DENIED)
     check = checked(proxied, bucket)
@@ -384,7 +371,9 @@ def died(store: Store, bucket: str, made: dict[str, Any]) -> StoreCheck:
     return check
 
 
-def test_a_check_that_died_at_another_endpoint_is_not_done_again_at_this_one(swift_store: Server, bucket: str) -> None:
+def test_a_check_that_died_at_another_endpoint_is_not_done_again_at_this_one(
+    swift_store: RunningStore, bucket: str
+) -> None:
     elsewhere = {"uploads": [[".partway-check-1/upload", "id"]], "objects": [], "endpoint": "http://127.0.0.1:1"}
     check = died(stored(swift_store, "swift"), bucket, elsewhere)
     run_check(check.pk)
@@ -396,7 +385,7 @@ def test_a_check_that_died_at_another_endpoint_is_not_done_again_at_this_one(swi
 
 
 def test_what_a_try_that_died_has_left_is_not_forgotten_by_the_next(
-    swift_store: Server, bucket: str, proxy: FaultProxy, proxied: Store
+    swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
 ) -> None:
     upload = client_for(proxied).create_multipart_upload(bucket, ".partway-check-1/upload")
     check = died(proxied, bucket, {"uploads": [[".partway-check-1/upload", upload]], "objects": []})
@@ -419,7 +408,7 @@ def test_a_clock_that_differs_is_told(bucket: str, proxy: FaultProxy, proxied: S
 # --- Stores that do not answer as they should -------------------------------------------------------------------------
 
 
-def test_a_store_that_is_away(swift_store: Server, bucket: str) -> None:
+def test_a_store_that_is_away(swift_store: RunningStore, bucket: str) -> None:
     store = stored(swift_store, "swift", endpoint_url="http://127.0.0.1:1")
     check = checked(store, bucket)
     assert check.state == "done"
@@ -428,14 +417,14 @@ def test_a_store_that_is_away(swift_store: Server, bucket: str) -> None:
     assert store.found == {}
 
 
-def test_a_wrong_secret(swift_store: Server, bucket: str) -> None:
+def test_a_wrong_secret(swift_store: RunningStore, bucket: str) -> None:
     check = checked(stored(swift_store, "swift", secret_key="wrong"), bucket)
     assert otherwise(check)["credentials"] == "failed"
     assert result(check, "credentials")["code"] == "SignatureDoesNotMatch"
     assert {name for name, verdict in verdicts(check).items() if verdict == "ok"} == {"reach", "clock"}
 
 
-def test_a_bucket_that_is_not_there(swift_store: Server) -> None:
+def test_a_bucket_that_is_not_there(swift_store: RunningStore) -> None:
     check = checked(stored(swift_store, "swift"), "no-such-bucket")
     assert verdicts(check)["bucket"] == "failed"
     assert result(check, "bucket")["code"] == "NoSuchBucket"
@@ -443,7 +432,7 @@ def test_a_bucket_that_is_not_there(swift_store: Server) -> None:
     assert verdicts(check)["create"] == "not-tried"
 
 
-def test_time_that_is_used_up_is_said(swift_store: Server, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_that_is_used_up_is_said(swift_store: RunningStore, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_checks, "LIMITS", Limits(requests=30))
     check = checked(stored(swift_store, "swift"), bucket)
     assert check.state == "done"
@@ -455,7 +444,7 @@ def test_time_that_is_used_up_is_said(swift_store: Server, bucket: str, monkeypa
 # --- Orders -----------------------------------------------------------------------------------------------------------
 
 
-def test_ordered_twice_it_is_one_check(swift_store: Server, bucket: str, user: User) -> None:
+def test_ordered_twice_it_is_one_check(swift_store: RunningStore, bucket: str, user: User) -> None:
     store = stored(swift_store, "swift")
     first = order_check(user, store, bucket)
     assert order_check(None, store, bucket) == first
@@ -470,13 +459,13 @@ def test_ordered_twice_it_is_one_check(swift_store: Server, bucket: str, user: U
     ]
 
 
-def test_what_is_no_bucket_name_is_not_ordered(swift_store: Server) -> None:
+def test_what_is_no_bucket_name_is_not_ordered(swift_store: RunningStore) -> None:
     with pytest.raises(NotSent):
         order_check(None, stored(swift_store, "swift"), "../up")
     assert not StoreCheck.objects.exists()
 
 
-def test_what_was_found_overrules_the_profile_until_it_is_reset(versity_store: Server, user: User) -> None:
+def test_what_was_found_overrules_the_profile_until_it_is_reset(versity_store: RunningStore, user: User) -> None:
     store, bucket = stored(versity_store), versity_store.new_bucket()
     checked(store, bucket)
     assert dict(store.config().found) == VERSITY.found
@@ -488,7 +477,7 @@ def test_what_was_found_overrules_the_profile_until_it_is_reset(versity_store: S
 
 
 def test_a_check_of_a_store_that_is_changed_meanwhile_overrules_nothing(
-    swift_store: Server, versity_store: Server, monkeypatch: pytest.MonkeyPatch
+    swift_store: RunningStore, versity_store: RunningStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, bucket = stored(versity_store), versity_store.new_bucket()
 
@@ -511,7 +500,7 @@ def test_a_check_of_a_store_that_is_changed_meanwhile_overrules_nothing(
 
 
 def test_what_was_not_found_out_this_time_stays(
-    swift_store: Server, bucket: str, proxy: FaultProxy, proxied: Store
+    swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
 ) -> None:
     checked(proxied, bucket)
     assert proxied.found == SWIFT.found
@@ -532,7 +521,7 @@ main({pk!r}, {notes})
 
 @pytest.mark.parametrize("notes", [2, 40])
 def test_a_check_that_is_killed_is_cleaned_up_and_done_again(
-    swift_store: Server, bucket: str, settings: Settings, notes: int
+    swift_store: RunningStore, bucket: str, settings: Settings, notes: int
 ) -> None:
     """The process dies when it has written down so much of what it made."""
     store = stored(swift_store, "swift")
@@ -562,7 +551,7 @@ def test_a_check_that_is_killed_is_cleaned_up_and_done_again(
     assert left_in(swift_store, bucket) == []
 
 
-def test_a_check_that_dies_again_and_again_is_given_up(swift_store: Server, bucket: str) -> None:
+def test_a_check_that_dies_again_and_again_is_given_up(swift_store: RunningStore, bucket: str) -> None:
     check = order_check(None, stored(swift_store, "swift"), bucket, here=True)
     StoreCheck.objects.update(tries=store_checks.MAX_RUNS)
     run_check(check.pk)
@@ -573,7 +562,7 @@ def test_a_check_that_dies_again_and_again_is_given_up(swift_store: Server, buck
 
 
 def test_who_has_lost_the_lease_writes_nothing_more(
-    swift_store: Server, bucket: str, monkeypatch: pytest.MonkeyPatch
+    swift_store: RunningStore, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check = order_check(None, stored(swift_store, "swift"), bucket, here=True)
 
@@ -587,7 +576,7 @@ def test_who_has_lost_the_lease_writes_nothing_more(
     assert (check.state, check.results) == ("running", [])
 
 
-def test_a_lost_message_is_sent_again(swift_store: Server, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_message_is_sent_again(swift_store: RunningStore, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[str] = []
     monkeypatch.setattr("uploads.services.queue._publish", lambda task, argument, *_: sent.append(argument))
     check = order_check(None, stored(swift_store, "swift"), bucket)

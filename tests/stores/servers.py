@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
+from tests.stores.offered import RunningStore
 from tests.stores.ways import WAYS
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.providers import Provider, get_provider, profile_of
@@ -27,24 +28,6 @@ from uploads.objectstore.types import Credentials, StoreConfig
 
 ASKED = "way"
 """The name under which a test's report tells which ways were asked for."""
-
-
-class Store(Protocol):
-    """What every server of the tests offers."""
-
-    @property
-    def endpoint_url(self) -> str: ...
-
-    @property
-    def region(self) -> str: ...
-
-    @property
-    def access_key(self) -> str: ...
-
-    @property
-    def secret_key(self) -> str: ...
-
-    def new_bucket(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +61,7 @@ KINDS: Mapping[str, Kind] = {
 class Server:
     """One of them, as one test has it."""
 
-    def __init__(self, name: str, store: Store, ask: Callable[[str], None]) -> None:
+    def __init__(self, name: str, store: RunningStore, ask: Callable[[str], None]) -> None:
         self.name = name
         self.kind = KINDS[name]
         self.store = store
@@ -136,7 +119,7 @@ def _signer(config: StoreConfig, ahead: timedelta) -> Signer:
     return kind(config.credentials, config.region, clock=lambda: datetime.now(UTC) + ahead)
 
 
-def asked_by(request: pytest.FixtureRequest, running: Mapping[str, Store] = MappingProxyType({})) -> Server:
+def asked_by(request: pytest.FixtureRequest, running: Mapping[str, RunningStore] = MappingProxyType({})) -> Server:
     """The server that a fixture's parameter names: one of those that are `running`, else started once a process."""
     name: str = request.param
     recorded = request.node.user_properties

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
 
 import psutil
 import pytest
@@ -15,27 +14,9 @@ import requests
 from requests_aws4auth import AWS4Auth
 
 from tests.stores import ceph, swift, versity
+from tests.stores.offered import RunningStore
 
-
-class Store(Protocol):
-    """What all of them offer."""
-
-    @property
-    def endpoint_url(self) -> str: ...
-
-    @property
-    def region(self) -> str: ...
-
-    @property
-    def access_key(self) -> str: ...
-
-    @property
-    def secret_key(self) -> str: ...
-
-    def new_bucket(self) -> str: ...
-
-
-Running = Callable[[Path], AbstractContextManager[Store]]
+Running = Callable[[Path], AbstractContextManager[RunningStore]]
 
 STORES: dict[str, Running] = {"swift": swift.running, "ceph": ceph.running, "versity": versity.running}
 
@@ -49,7 +30,7 @@ print([each["UploadId"] == upload_id for each in client.list_multipart_uploads(B
 """
 
 
-def listing(store: Store, bucket: str, secret_key: str) -> requests.Response:
+def listing(store: RunningStore, bucket: str, secret_key: str) -> requests.Response:
     auth = AWS4Auth(store.access_key, secret_key, store.region, "s3")
     with requests.Session() as session:
         session.trust_env = False
