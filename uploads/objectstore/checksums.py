@@ -81,6 +81,11 @@ def as_hex(value: int) -> str:
     return f"{value:016x}"
 
 
+def as_kept(told: Told) -> str:
+    """As rows keep it: `ecma:<16 hex digits>`."""
+    return f"{told.algorithm}:{as_hex(told.value)}"
+
+
 def as_store_writes_it(algorithm: Algorithm, value: int) -> str:
     """For comparing by eye with the store's own console."""
     return str(value) if algorithm == "ecma" else base64.b64encode(value.to_bytes(8)).decode()

@@ -17,7 +17,6 @@ from uploads.objectstore import checksums, xml
 from uploads.objectstore.dialects import dialect_of
 from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason
 from uploads.objectstore.keys import (
-    LAST_CHARACTER,
     bad_argument,
     check_bucket,
     check_header,
@@ -26,7 +25,7 @@ from uploads.objectstore.keys import (
     check_range,
     check_text,
     check_upload_id,
-    just_below,
+    key_before,
     metadata_headers,
 )
 from uploads.objectstore.payload import OnBytes, Payload
@@ -129,7 +128,7 @@ class ObjectStoreClient:
         check_range("max-uploads", max_uploads, 1, MAX_PAGE)
         after = (key_marker, key_marker and upload_id_marker)
         if self._provider.marker_pair == "key-before" and after[1]:
-            after = _key_before(after, prefix, delimiter)
+            after = key_before(after, prefix, delimiter)
         query = _query(prefix=prefix, delimiter=delimiter, key_marker=after[0], upload_id_marker=after[1])
         query |= {"uploads": "", "max-uploads": str(max_uploads)}
         return _under(prefix, self._listed(bucket, query))
@@ -419,17 +418,6 @@ def _under(prefix: str, page: UploadsPage) -> UploadsPage:
     kept = tuple(upload for upload in page.uploads if upload.key.startswith(prefix))
     key_marker, upload_id_marker = page.onward
     return replace(page, uploads=kept, next_key_marker=key_marker, next_upload_id_marker=upload_id_marker)
-
-
-def _key_before(after: tuple[str, str], prefix: str, delimiter: str) -> tuple[str, str]:
-    """The markers as a store takes them that looks for the upload id on the key which follows the key marker.
-
-    A key marker that is a common prefix goes on behind everything that has it.
-    """
-    key, upload_id = after
-    if delimiter and key.removeprefix(prefix).endswith(delimiter):
-        return key + LAST_CHARACTER, ""
-    return just_below(key), upload_id
 
 
 def _without_repeats(page: UploadsPage, uploads: set[tuple[str, str]], prefixes: set[str]) -> UploadsPage:

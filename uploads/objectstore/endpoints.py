@@ -21,10 +21,14 @@ def is_made_from_region(provider: Provider) -> bool:
     return not asked - {REGION} and OWN_HOSTS not in provider.endpoint_hint
 
 
+def is_elsewhere(provider: Provider, region: str) -> bool:
+    """Whether a region of this provider has an endpoint of its own kind, which is not made here."""
+    return bool(provider.regions_elsewhere) and region.startswith(provider.regions_elsewhere)
+
+
 def endpoint_of(provider: Provider, region: str) -> str:
     """The provider's endpoint in a region; '' where only the operator knows it, or no host has such a part."""
-    elsewhere = bool(provider.regions_elsewhere) and region.startswith(provider.regions_elsewhere)
-    if elsewhere or not is_made_from_region(provider) or not _HOST_LABEL.fullmatch(region):
+    if is_elsewhere(provider, region) or not is_made_from_region(provider) or not _HOST_LABEL.fullmatch(region):
         return ""
     return provider.endpoint_hint.replace(REGION, region)
 

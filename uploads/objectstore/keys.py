@@ -76,6 +76,17 @@ def just_below(key: str) -> str:
     return key[:-1] + chr(0xD7FF if 0xD800 <= code <= 0xDFFF else code) + LAST_CHARACTER
 
 
+def key_before(after: tuple[str, str], prefix: str = "", delimiter: str = "") -> tuple[str, str]:
+    """Both markers as a store takes them that looks for the upload id on the key which follows the key marker.
+
+    A key marker that is a common prefix goes on behind everything that has it.
+    """
+    key, upload_id = after
+    if delimiter and key.removeprefix(prefix).endswith(delimiter):
+        return key + LAST_CHARACTER, ""
+    return just_below(key), upload_id
+
+
 def check_bucket(bucket: str) -> None:
     """Refuse a bucket name that would change the request's path; NotSent with BAD_ARGUMENT."""
     if not _BUCKET.fullmatch(bucket):

@@ -156,8 +156,8 @@ def _no_store_spoke(answer: Answer, operation: str) -> ObjectStoreError | None:
 
 def _reason(answer: Answer, fields: Mapping[str, str], region: str, now: datetime) -> Reason:
     code = fields.get("Code", "")
-    if code in _REASONS or _speaks_of_region(fields):
-        return Reason.WRONG_REGION if _speaks_of_region(fields) else _REASONS[code]
+    if known := Reason.WRONG_REGION if _speaks_of_region(fields) else _REASONS.get(code):
+        return known
     if code in ("AuthorizationHeaderMalformed", "AuthorizationQueryParametersError"):
         named = fields.get("Region") or "region" in fields.get("Message", "").lower()
         return Reason.WRONG_REGION if named else Reason.CREDENTIALS

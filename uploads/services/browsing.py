@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from uploads.models import Store
+from uploads.models import Operation, Store, Transfer
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
 from uploads.objectstore.providers import Provider, profile_of
 from uploads.objectstore.types import MAX_PAGE, Bucket, MultipartUpload, ObjectFacts, PartsPage, UploadsPage
@@ -59,6 +59,11 @@ def provider_of(store: Store) -> Provider:
 def may_forbid_overwrite(store: Store) -> bool:
     """Whether this store can be told not to replace an object: as its profile is now, whatever it was earlier."""
     return bool(provider_of(store).forbid_overwrite)
+
+
+def forbids_overwrite(ordered: Transfer | Operation) -> bool:
+    """Whether the store is told not to replace an object: it was so ordered, and the store still can be told."""
+    return ordered.forbid_overwrite and may_forbid_overwrite(ordered.store)
 
 
 def list_buckets(store: Store) -> BucketList:

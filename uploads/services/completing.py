@@ -6,11 +6,11 @@ import uuid
 
 from uploads import crash
 from uploads.models import StoreUpload, Transfer
-from uploads.objectstore.checksums import Told, as_hex, combine
+from uploads.objectstore.checksums import Told, as_hex, as_kept, combine
 from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason, Refused
 from uploads.objectstore.types import CompletedPart, SentBytes
 from uploads.services import leases
-from uploads.services.browsing import ExistingObject, head_object, may_forbid_overwrite, provider_of
+from uploads.services.browsing import ExistingObject, forbids_overwrite, head_object, provider_of
 from uploads.services.clients import client_for
 from uploads.services.failures import NO_ERROR, error_fields
 from uploads.services.sending import step_failed
@@ -50,7 +50,7 @@ def complete_transfer(transfer_id: uuid.UUID) -> None:
         Phase.DONE,
         etag=etag,
         verified=facts is not None,
-        crc64=f"{crc64.algorithm}:{as_hex(crc64.value)}",
+        crc64=as_kept(crc64),
         **NO_ERROR,
     )
 
@@ -90,7 +90,7 @@ def _complete(transfer: Transfer) -> SentBytes:
             transfer.key,
             store_upload.upload_id,
             parts,
-            forbid_overwrite=transfer.forbid_overwrite and may_forbid_overwrite(transfer.store),
+            forbid_overwrite=forbids_overwrite(transfer),
         )
     except ObjectStoreError as failure:
         error = _what_is_known(transfer, store_upload, failure)

@@ -10,12 +10,12 @@ from django.utils import timezone
 
 from uploads import crash, logs
 from uploads.models import OperationItem
-from uploads.objectstore.checksums import Told, as_hex
+from uploads.objectstore.checksums import Told, as_kept
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import CompletedPart, ObjectFacts, SentBytes
 from uploads.services import leases
 from uploads.services.aborting import abort_until_gone
-from uploads.services.browsing import ExistingObject, head_object, may_forbid_overwrite, provider_of
+from uploads.services.browsing import ExistingObject, forbids_overwrite, head_object, provider_of
 from uploads.services.clients import client_for
 from uploads.services.completing import may_have_been_done
 from uploads.services.failures import NO_ERROR, NOT_COMPLETED_OVER, error_fields
@@ -90,7 +90,7 @@ def _complete(item: OperationItem) -> dict[str, Any]:
             item.key,
             item.upload_id,
             parts,
-            forbid_overwrite=item.operation.forbid_overwrite and may_forbid_overwrite(store),
+            forbid_overwrite=forbids_overwrite(item.operation),
         )
         crash.point("item.completed")
     except ObjectStoreError as error:
@@ -150,7 +150,7 @@ def _same_crc64(item: OperationItem, told: Told | None) -> bool | None:
 
 def _written(told: Told | None) -> str:
     """As a row has it: `ecma:<16 hex digits>`, '' for none."""
-    return f"{told.algorithm}:{as_hex(told.value)}" if told else ""
+    return as_kept(told) if told else ""
 
 
 def _head(item: OperationItem) -> ExistingObject:

@@ -20,7 +20,7 @@ from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown
 from uploads.objectstore.types import FileSlice, SentBytes
 from uploads.services import leases, room
 from uploads.services.aborting import abort_until_gone
-from uploads.services.browsing import head_object, may_forbid_overwrite
+from uploads.services.browsing import forbids_overwrite, head_object
 from uploads.services.clients import ONCE, client_for
 from uploads.services.dispatch import dispatch
 from uploads.services.failures import NO_ERROR, error_fields
@@ -150,7 +150,7 @@ def _create(transfer: Transfer, token: uuid.UUID) -> str:
             content_type=transfer.content_type,
             metadata=object_metadata(transfer),
             storage_class=transfer.storage_class,
-            forbid_overwrite=transfer.forbid_overwrite and may_forbid_overwrite(transfer.store),
+            forbid_overwrite=forbids_overwrite(transfer),
         )
     except ObjectStoreError as error:
         if isinstance(error, NotSent) or (isinstance(error, Refused) and error.status < 500):
@@ -252,7 +252,7 @@ def _send(part: Part, store_upload: StoreUpload | None, heartbeat: Heartbeat) ->
             content_type=transfer.content_type,
             metadata=object_metadata(transfer),
             storage_class=transfer.storage_class,
-            forbid_overwrite=transfer.forbid_overwrite and may_forbid_overwrite(transfer.store),
+            forbid_overwrite=forbids_overwrite(transfer),
             on_bytes=heartbeat,
         )
     elif store_upload is None:

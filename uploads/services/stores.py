@@ -13,7 +13,7 @@ from django.db import transaction
 from uploads import audit
 from uploads.models import AuditEntry, NamedBucket, OperationItem, Store, Transfer
 from uploads.models.store import SIGNATURES, validate_endpoint_url
-from uploads.objectstore.endpoints import endpoint_of, is_made_from_region, origin, provider_at
+from uploads.objectstore.endpoints import endpoint_of, is_elsewhere, is_made_from_region, origin, provider_at
 from uploads.objectstore.providers import PROVIDERS, Provider
 from uploads.states import ACTIVE_ITEM_STATES, LIVE_PHASES
 
@@ -192,7 +192,7 @@ def _made_endpoint(provider: Provider, region: str) -> str:
     made = endpoint_of(provider, region)
     if made:
         return made
-    if provider.regions_elsewhere and region.startswith(provider.regions_elsewhere):
+    if is_elsewhere(provider, region):
         message = f"Needed: {region} is not at {provider.endpoint_hint}, but at an endpoint of its own."
         raise ValidationError({"endpoint_url": message})
     if is_made_from_region(provider):

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from uploads.objectstore.errors import Refused
-from uploads.objectstore.keys import LAST_CHARACTER, just_below
+from uploads.objectstore.keys import key_before
 from uploads.objectstore.probing.permissions import Upload, completed_upload, first_upload
 from uploads.objectstore.probing.probe import CannotTry, Check, Probe
 from uploads.objectstore.probing.results import Finding, Group, differs, failed, ok
@@ -127,7 +127,7 @@ def _both_markers(probe: Probe) -> Finding:
     try:
         found = _ids(probe.asker.page(probe.once(listable), after=after).uploads)
     except Refused as refused:
-        if refused.status >= 500 or not _leads_on(probe, _key_before(after), due):
+        if refused.status >= 500 or not _leads_on(probe, key_before(after), due):
             raise
         said = f"The store refuses the markers of its own uploads ({refused.code}: {refused.message})."
         found_out = differs(
@@ -136,7 +136,7 @@ def _both_markers(probe: Probe) -> Finding:
         return replace(found_out, code=refused.code, request_id=refused.request_id)
     if found == due:
         return ok("Both markers together go on right after that upload.", ("marker_pair", "as-given"))
-    if _leads_on(probe, _key_before(after), due):
+    if _leads_on(probe, key_before(after), due):
         said = "Both markers together lose uploads of the marker's own key."
         return differs(said, "Markers just before the key are sent, which lose none.", ("marker_pair", "key-before"))
     if [each for each in found if each != after] == due:
@@ -155,10 +155,6 @@ def _leads_on(probe: Probe, after: tuple[str, str], due: list[tuple[str, str]]) 
         return _ids(probe.asker.page(probe.once(listable), after=after).uploads) == due
     except Refused:
         return False
-
-
-def _key_before(marker: tuple[str, str]) -> tuple[str, str]:
-    return just_below(marker[0]), marker[1]
 
 
 def _ids(uploads: tuple[MultipartUpload, ...]) -> list[tuple[str, str]]:
@@ -259,7 +255,7 @@ def _page_by_page(probe: Probe) -> _Seen:
         seen.prefixes.update(common.removeprefix(prefix) for common in page.common_prefixes)
         if not page.is_truncated:
             return seen
-        onward = _onward(probe, page)
+        onward = _onward(probe, page, "/")
         seen.ahead = seen.ahead or any(common > onward[0] for common in page.common_prefixes)
         if not onward[0] or onward == after:
             break
@@ -268,15 +264,11 @@ def _page_by_page(probe: Probe) -> _Seen:
     return seen
 
 
-def _onward(probe: Probe, page: UploadsPage) -> tuple[str, str]:
-    """Where to go on: by the store's markers, by the last upload where they are not both named; as it takes them."""
-    marker = (page.next_key_marker, page.next_upload_id_marker)
-    last = page.uploads[-1] if page.uploads else None
-    if last is not None and (not marker[0] or (marker[0] == last.key and not marker[1])):
-        marker = (last.key, last.upload_id)
-    if probe.flags.get("marker_pair") != "key-before" or not marker[1]:
-        return marker
-    return (marker[0] + LAST_CHARACTER, "") if marker[0] in page.common_prefixes else _key_before(marker)
+def _onward(probe: Probe, page: UploadsPage, delimiter: str = "") -> tuple[str, str]:
+    """Where to go on, in the way that the store takes markers."""
+    if probe.flags.get("marker_pair") != "key-before" or not page.onward[1]:
+        return page.onward
+    return key_before(page.onward, probe.once(scene), delimiter)
 
 
 def _delimiter_pages(probe: Probe) -> Finding:
