@@ -110,20 +110,25 @@ $(BROWSER_LIBRARIES): package.json package-lock.json .npmrc | $(RUNTIME)
 	fi
 	touch $@
 
+# Sets `sudo` to what has the system's packages installed; where nobody here may, prints these lines and stops.
+define AS_ROOT
+if [ "$$(id -u)" = 0 ]; then
+    sudo=
+elif sudo -n true 2>/dev/null; then
+    sudo="sudo -n"
+else
+    printf '%s\n' $(1) >&2
+    exit 1
+fi
+endef
+
 # A browser for the tests that drive one: CHROMIUM, else the machine's, else installed where that is allowed.
 chromium:
 	@if [ -n "$${CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome >/dev/null; then
 	    exit 0
 	fi
-	if [ "$$(id -u)" = 0 ]; then
-	    sudo=
-	elif sudo -n true 2>/dev/null; then
-	    sudo="sudo -n"
-	else
-	    echo "The tests need Chromium. Install it with: sudo apt-get install chromium" >&2
-	    echo "or name one: CHROMIUM=/path/to/chromium make test" >&2
-	    exit 1
-	fi
+	$(call AS_ROOT,"The tests need Chromium. Install it with: sudo apt-get install chromium" \
+	    "or name one: CHROMIUM=/path/to/chromium make test")
 	echo "Installing Chromium for the tests"
 	$$sudo apt-get update -qq
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
@@ -134,14 +139,7 @@ postgresql:
 	@if ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null; then
 	    exit 0
 	fi
-	if [ "$$(id -u)" = 0 ]; then
-	    sudo=
-	elif sudo -n true 2>/dev/null; then
-	    sudo="sudo -n"
-	else
-	    echo "The tests need PostgreSQL's server. Install it with: sudo apt-get install postgresql" >&2
-	    exit 1
-	fi
+	$(call AS_ROOT,"The tests need PostgreSQL's server. Install it with: sudo apt-get install postgresql")
 	echo "Installing PostgreSQL for the tests"
 	conf=/etc/postgresql-common/createcluster.conf
 	if [ ! -e $$conf ]; then
@@ -163,14 +161,7 @@ ceph:
 	    exit 0
 	fi
 	packages="radosgw ceph-mon ceph-osd"
-	if [ "$$(id -u)" = 0 ]; then
-	    sudo=
-	elif sudo -n true 2>/dev/null; then
-	    sudo="sudo -n"
-	else
-	    echo "The tests need Ceph. Install it with: sudo apt-get install --no-install-recommends $$packages" >&2
-	    exit 1
-	fi
+	$(call AS_ROOT,"The tests need Ceph. Install it with: sudo apt-get install --no-install-recommends $$packages")
 	echo "Installing Ceph for the tests"
 	if [ -d /run/systemd/system ] && ! command -v ceph-crash >/dev/null; then
 	    $$sudo systemctl mask --quiet ceph-crash.service
