@@ -46,7 +46,7 @@ test: $(DEVELOPMENT) $(BROWSER_LIBRARIES) chromium postgresql ceph versity
 # The table in docs/stores.md of what each server of the tests does, from a run of those tests; `make test` compares it.
 stores-table: $(DEVELOPMENT) $(BROWSER_LIBRARIES) chromium ceph versity
 	@$(PY) -m pytest -n 2 --dist loadfile --stores-table \
-	    tests/objectstore/on_stores tests/services/test_completing_on_stores.py tests/browser/test_main_job.py
+	    tests/objectstore/on_stores tests/services/multipart/test_completing_on_stores.py tests/browser/test_main_job.py
 
 check: $(DEVELOPMENT) $(BROWSER_LIBRARIES)
 	@export $(CHECK_ENV)

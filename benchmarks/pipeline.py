@@ -38,7 +38,7 @@ def discarding_store(stack: Stack, name: str, rate: int = 0) -> Iterator[str]:
             assert process.stdout is not None
             endpoint = f"http://127.0.0.1:{process.stdout.readline().strip()}"
             stack.run_python(
-                "from uploads.services.stores import StoreValues, add_store\n"
+                "from uploads.services.stores.settings import StoreValues, add_store\n"
                 f"add_store(None, StoreValues(name={name!r}, endpoint_url={endpoint!r}, region='us-east-1', "
                 "access_key='a', secret_key='b'))"
             )

@@ -1,5 +1,5 @@
 """The site: what an operator sees and clicks."""
 
-from dashboard.celery import app as celery_app
+from dashboard.site.celery import app as celery_app
 
 __all__ = ["celery_app"]

@@ -154,7 +154,7 @@ def process_environment(var: Folder, settings: Mapping[str, str]) -> dict[str, s
     ours["PROMETHEUS_MULTIPROC_DIR"] = str(var.metrics)
     secrets_for_us = {"ADMIN_PASSWORD", "STORE_SECRET_KEY", "STORE_SESSION_TOKEN"}
     inherited = {name: value for name, value in os.environ.items() if name not in secrets_for_us}
-    return {**inherited, **settings, **ours, "DJANGO_SETTINGS_MODULE": "dashboard.settings"}
+    return {**inherited, **settings, **ours, "DJANGO_SETTINGS_MODULE": "dashboard.site.settings"}
 
 
 def _quoted(value: str) -> str:

@@ -22,7 +22,7 @@ from local import installation, swift
 from local.files import write_private
 
 if TYPE_CHECKING:
-    from uploads.services.stores import StoreValues
+    from uploads.services.stores.settings import StoreValues
 
 ADMIN = "admin"
 
@@ -84,19 +84,19 @@ def make_admin(var: installation.Folder, given_password: str) -> bool:
 def add_store(endpoint_url: str, kept: installation.Kept, *, first: bool) -> None:
     """Add the embedded store, or follow it to another port. One that an administrator deleted stays deleted."""
     from uploads.models import Store
-    from uploads.services import stores
+    from uploads.services.stores import settings
 
     store = Store.objects.filter(name=installation.STORE).first()
     if store is None:
         if first:
-            stores.add_store(None, _store_values(endpoint_url, kept, ()))
+            settings.add_store(None, _store_values(endpoint_url, kept, ()))
     elif (store.endpoint_url, store.secret_key) != (endpoint_url, kept.store_secret_key):
         buckets = tuple(bucket.name for bucket in store.named_buckets.all())
-        stores.change_store(None, store, _store_values(endpoint_url, kept, buckets))
+        settings.change_store(None, store, _store_values(endpoint_url, kept, buckets))
 
 
 def _store_values(endpoint_url: str, kept: installation.Kept, buckets: tuple[str, ...]) -> StoreValues:
-    from uploads.services.stores import StoreValues
+    from uploads.services.stores.settings import StoreValues
 
     return StoreValues(
         name=installation.STORE,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.system.test_crash_points import TRIED
 
-SERVICES = Path(__file__).parent.parent / "uploads" / "services"
+SERVICES = Path(__file__).parents[1] / "uploads" / "services"
 
 EFFECTS = frozenset(
     {
@@ -31,20 +31,20 @@ EFFECTS = frozenset(
 """Calls whose effect stays when the process dies after them."""
 
 ALLOWED = {
-    "aborting._abort": "repeated until nothing is left: what follows it is another look",
-    "cancelling.cancel_transfer": "nothing follows the end",
-    "completing.complete_transfer": "nothing follows the end",
-    "receiving._take_up": "cutting files back again changes nothing",
-    "receiving._drop_unchecked": "the next writer does the same again",
-    "reconciling._abort": "the next run finds the same again",
-    "sending.drop_late_upload": "the watchdog has it done again",
-    "room._give_up": "the next one who needs room does the same again",
+    "abort._abort": "repeated until nothing is left: what follows it is another look",
+    "cancel.cancel_transfer": "nothing follows the end",
+    "complete.complete_transfer": "nothing follows the end",
+    "receive._take_up": "cutting files back again changes nothing",
+    "receive._drop_unchecked": "the next writer does the same again",
+    "reconcile._abort": "the next run finds the same again",
+    "send.drop_late_upload": "the watchdog has it done again",
+    "quota._give_up": "the next one who needs room does the same again",
 }
 """Functions with an effect and no point, and why nothing can be lost there."""
 
 
 def functions() -> Iterator[tuple[str, ast.FunctionDef]]:
-    for path in sorted(SERVICES.glob("*.py")):
+    for path in sorted(SERVICES.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):
                 yield f"{path.stem}.{node.name}", node

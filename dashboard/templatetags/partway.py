@@ -16,7 +16,7 @@ from django.conf import settings
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from dashboard import formatting
+from dashboard.shared import formatting
 
 register = template.Library()
 
@@ -165,7 +165,7 @@ def empty(icon_name: str, title: str, text: str = "", link: str = "", link_text:
 
 @register.inclusion_tag("components/explanation.html")
 def explanation(explained: object) -> dict[str, object]:
-    """A failure of the store, explained: the card made from dashboard.explain.explain(error)."""
+    """A failure of the store, explained: the card made from dashboard.shared.explain.explain(error)."""
     return {"explained": explained}
 
 

@@ -12,16 +12,15 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import Settings
 
-from tests.dashboard.site import Site
+from tests.dashboard.pages import Site
 from tests.stores.swift import SwiftStore
 from uploads.models import Store
 from uploads.objectstore.client import ObjectStoreClient
-from uploads.objectstore.types import FileSlice
-from uploads.services.clients import client_for
-from uploads.services.preflight import UploadName
-from uploads.services.stores import StoreValues, add_store
+from uploads.objectstore.types import FileSlice, UploadRef
+from uploads.services.stores.clients import client_for
+from uploads.services.stores.settings import StoreValues, add_store
 
-Begin = Callable[..., UploadName]
+Begin = Callable[..., UploadRef]
 
 
 @pytest.fixture(autouse=True)
@@ -102,11 +101,11 @@ def begin(object_store: ObjectStoreClient, bucket: str, tmp_path: Path) -> Begin
     source = tmp_path / "source"
     source.write_bytes(bytes(5 * 1024**2))
 
-    def begin_upload(key: str, parts: dict[int, int] | None = None) -> UploadName:
+    def begin_upload(key: str, parts: dict[int, int] | None = None) -> UploadRef:
         upload_id = object_store.create_multipart_upload(bucket, key)
         for number, size in (parts or {}).items():
             object_store.upload_part(bucket, key, upload_id, number, FileSlice(source, 0, size))
-        return UploadName(key, upload_id)
+        return UploadRef(key, upload_id)
 
     return begin_upload
 

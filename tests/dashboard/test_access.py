@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import URLPattern, URLResolver
 
-from dashboard.urls import urlpatterns
+from dashboard.site.urls import urlpatterns
 
 PUBLIC = {"login", "healthz", "metrics"}
 """Names of the URLs that work without a login."""

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tests.dashboard.site import Page
+from tests.dashboard.pages import Page
 from uploads import audit
 
 

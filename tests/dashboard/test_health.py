@@ -17,11 +17,12 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from tests.dashboard.transfers import make_transfer
+from tests.dashboard.make_transfer import make_transfer
 from uploads import logs
 from uploads.models import Part, Store
-from uploads.services import broker, health, queue
-from uploads.services.health import Look, Remembered
+from uploads.services.upkeep import health
+from uploads.services.upkeep.health import Look, Remembered
+from uploads.services.work import broker, queue
 
 NOBODY = "redis://:a-secret@127.0.0.1:1/0"
 """Where no Redis is."""
@@ -185,7 +186,7 @@ def no_queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         tried.extend(args)
         raise ConnectionRefusedError("nobody there")
 
-    monkeypatch.setattr("uploads.services.queue.current_app.send_task", away)
+    monkeypatch.setattr("uploads.services.work.queue.current_app.send_task", away)
     yield tried
     queue._Rest.until = 0.0
 

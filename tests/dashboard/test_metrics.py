@@ -11,15 +11,16 @@ from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import Settings
 
-from tests.dashboard.transfers import make_transfer
+from tests.dashboard.make_transfer import make_transfer
 from uploads import metrics
+from uploads.domain.states import Phase, Want
 from uploads.models import Part, Store
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import NotSent, OutcomeUnknown, Reason, Refused
 from uploads.objectstore.retry import RetryPolicy
 from uploads.objectstore.types import Credentials, StoreConfig
-from uploads.services import broker, leases, monitoring
-from uploads.states import Phase, Want
+from uploads.services.upkeep import metrics as monitoring
+from uploads.services.work import broker, leases
 
 TOKEN = "a token of enough length"
 

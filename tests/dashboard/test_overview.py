@@ -9,10 +9,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from tests.dashboard.site import Page
-from tests.dashboard.transfers import make_transfer
+from tests.dashboard.make_transfer import make_transfer
+from tests.dashboard.pages import Page
+from uploads.domain.states import ItemState, Phase, Want
 from uploads.models import Operation, OperationItem, Store
-from uploads.states import ItemState, Phase, Want
 
 POLL = {"HX-Request": "true"}
 

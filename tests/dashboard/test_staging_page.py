@@ -10,10 +10,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from tests.dashboard.site import Page
-from tests.dashboard.transfers import MIB, make_transfer
+from tests.dashboard.make_transfer import MIB, make_transfer
+from tests.dashboard.pages import Page
+from uploads.domain.states import Phase
 from uploads.models import Store, Transfer
-from uploads.states import Phase
 
 URL = "/staging/"
 JSON = {"Accept": "application/json"}

@@ -13,8 +13,8 @@ from tests.services.drive import Drive
 from tests.stores.swift import SwiftStore
 from uploads.models import Store
 from uploads.objectstore.client import ObjectStoreClient
-from uploads.services.clients import client_for
-from uploads.services.stores import StoreValues, add_store
+from uploads.services.stores.clients import client_for
+from uploads.services.stores.settings import StoreValues, add_store
 
 
 @pytest.fixture(autouse=True)

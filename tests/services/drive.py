@@ -7,14 +7,14 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from uploads.domain.states import ItemState, PartState, Phase, Want
 from uploads.models import OperationItem, Part, Store, Transfer
-from uploads.services.cancelling import cancel_transfer
-from uploads.services.completing import complete_transfer
-from uploads.services.receiving import Receiver
-from uploads.services.running import run_item
-from uploads.services.sending import open_store_upload, send_part
-from uploads.services.transfers import NewTransfer, begin_transfer
-from uploads.states import ItemState, PartState, Phase, Want
+from uploads.services.operations.run import run_item
+from uploads.services.transfers.cancel import cancel_transfer
+from uploads.services.transfers.complete import complete_transfer
+from uploads.services.transfers.control import NewTransfer, begin_transfer
+from uploads.services.transfers.receive import Receiver
+from uploads.services.transfers.send import open_store_upload, send_part
 
 MIB = 1024**2
 

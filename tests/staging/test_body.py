@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dashboard.server import Connection, SocketBody
+from dashboard.site.server import Connection, SocketBody
 from uploads.staging.body import BLOCK_SIZE, Body, BodyEnded, BodyStalled, Patience
 
 

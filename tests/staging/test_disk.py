@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uploads.planning import Plan
+from uploads.domain.planning import Plan
 from uploads.staging.disk import (
     PartialFile,
     StagingFolder,

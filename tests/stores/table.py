@@ -30,7 +30,7 @@ GROUPS = {
     "tests/objectstore/on_stores/test_listing.py": "Listing",
     "tests/objectstore/on_stores/test_keys.py": "Keys",
     "tests/objectstore/on_stores/test_access.py": "Access",
-    "tests/services/test_completing_on_stores.py": "What Partway makes of it",
+    "tests/services/multipart/test_completing_on_stores.py": "What Partway makes of it",
     "tests/browser/test_main_job.py": "The main job in Chromium",
 }
 """The files whose tests run on the servers, in the order of the table."""

@@ -37,16 +37,17 @@ def main() -> None:
 
 def take_a_part() -> int:
     """The part is taken, which is not committed yet, while another wants it: how often it was taken."""
+    from uploads.domain.states import PartState, Phase
     from uploads.models import Part
-    from uploads.services import leases, sending
-    from uploads.states import PartState, Phase
+    from uploads.services.transfers import send
+    from uploads.services.work import leases
 
     transfer = _transfer("taken", phase=Phase.SENDING, all_received=True)
     part = Part.objects.create(transfer=transfer, number=1, size=10, state=PartState.STAGED)
     with transaction.atomic():
         taken = Part.objects.filter(pk=part.pk, state=PartState.STAGED)
         token = leases.take(taken, state=PartState.SENDING)
-        second = threading.Thread(target=_closing, args=[lambda: sending.send_part(part.pk)])
+        second = threading.Thread(target=_closing, args=[lambda: send.send_part(part.pk)])
         second.start()
         time.sleep(WAITING_SECONDS)
     second.join()
@@ -56,23 +57,23 @@ def take_a_part() -> int:
 def order_the_same() -> int:
     """Everybody orders the same abort; how many operations there are."""
     from uploads.models import Operation
-    from uploads.services.operations import order_abort
-    from uploads.services.preflight import UploadName
+    from uploads.objectstore.types import UploadRef
+    from uploads.services.operations.order import order_abort
 
     owner, store = _owner(), _store()
-    _at_once(lambda _: order_abort(owner, store, "bucket", [UploadName("key", "upload")]))
+    _at_once(lambda _: order_abort(owner, store, "bucket", [UploadRef("key", "upload")]))
     return Operation.objects.count()
 
 
 def take_room() -> int:
     """Everybody wants room for a part of 10 bytes, the first ones on an unknown node; bytes held with a quota of 35."""
-    from uploads.services import room
+    from uploads.services.staging import quota
 
     settings.STAGING_QUOTA = 35
     Path(settings.STAGING_DIR).mkdir(parents=True)
     transfers = [_transfer(f"room-{number}") for number in range(MANY)]
-    _at_once(lambda number: room.reserve(transfers[number], transfers[number].plan.part(1)))
-    return room.held_bytes("node")
+    _at_once(lambda number: quota.reserve(transfers[number], transfers[number].plan.part(1)))
+    return quota.held_bytes("node")
 
 
 def _owner() -> User:

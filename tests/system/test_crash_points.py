@@ -129,7 +129,7 @@ def assert_nothing_left(stack: Stack, bucket: str, transfer_id: str) -> None:
 
 def sweep(stack: Stack, transfer_id: str) -> bool:
     """What a start of the web server does: a folder that a dead process left goes."""
-    stack.run_python("from uploads.services.hygiene import sweep_staging\nsweep_staging()")
+    stack.run_python("from uploads.services.upkeep.cleanup import sweep_staging\nsweep_staging()")
     return not (stack.staging / transfer_id).exists()
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from django.db.models import F, Model
 
 from uploads.models import OperationItem, Part, StoreCheck, Transfer
-from uploads.services import watchdog
+from uploads.services.upkeep import watchdog
 
 WAITING_FOR: dict[type[Model], tuple[str, ...]] = {
     Part: ("lease_until", "queued_at", "not_before"),

@@ -8,9 +8,9 @@ import uuid
 from django.conf import settings
 from django.db import models
 
+from uploads.domain.states import ItemState, OperationKind
 from uploads.models.store import Store
 from uploads.models.transfer import ErrorFields, WorkFields
-from uploads.states import ItemState, OperationKind
 
 
 def active_key(store_id: int, bucket: str, key: str, upload_id: str) -> str:

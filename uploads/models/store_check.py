@@ -9,9 +9,9 @@ import uuid
 from django.conf import settings
 from django.db import models
 
+from uploads.domain.states import ItemState
 from uploads.models.store import Store
 from uploads.models.transfer import ErrorFields, WorkFields
-from uploads.states import ItemState
 
 
 def active_check(store_id: int, bucket: str) -> str:

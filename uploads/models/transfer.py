@@ -9,10 +9,10 @@ from pathlib import Path
 from django.conf import settings
 from django.db import models
 
+from uploads.domain.planning import Plan
+from uploads.domain.states import PartState, Phase, StoreUploadState, TransferState, Want, shown_state
 from uploads.models.store import Store
-from uploads.planning import Plan
 from uploads.staging.disk import StagingFolder
-from uploads.states import PartState, Phase, StoreUploadState, TransferState, Want, shown_state
 
 
 def choices(states: type[Phase] | type[Want] | type[PartState] | type[StoreUploadState]) -> list[tuple[str, str]]:

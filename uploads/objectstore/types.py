@@ -77,6 +77,33 @@ class MultipartUpload:
     storage_class: str = ""
 
 
+Marker = tuple[str, str]
+"""A key marker and an upload id marker."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRef:
+    """What names an upload in a bucket."""
+
+    key: str
+    upload_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class UploadsQuery:
+    """What ListMultipartUploads is asked: the guide's parameters.
+
+    `whole_key`: the prefix is a key, and where the store finds nothing by less than that, it may be asked with it.
+    """
+
+    prefix: str = ""
+    delimiter: str = ""
+    max_uploads: int = 100
+    key_marker: str = ""
+    upload_id_marker: str = ""
+    whole_key: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class UploadsPage:
     """One page of ListMultipartUploads; the markers are decoded, empty where the store gave none."""

@@ -1,1 +1,1 @@
-"""What changes things: one module an aggregate. Only services change a status, only services call the object store."""
+"""What changes things: one package per subject. Only services change a status, only services call the object store."""

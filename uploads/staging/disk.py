@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from uploads.planning import Plan
+from uploads.domain.planning import Plan
 
 LOCK = "writer.lock"
 UNVERIFIED = "unverified"

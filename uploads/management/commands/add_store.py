@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from uploads.models import Store
 from uploads.objectstore.providers import PROVIDERS
-from uploads.services.stores import StoreValues, add_store, change_store, has_moved, validate_endpoint
+from uploads.services.stores.settings import StoreValues, add_store, change_store, has_moved, validate_endpoint
 
 KEPT = ("endpoint_url", "region", "access_key", "provider", "addressing", "signature", "payload_signing", "ca_bundle")
 

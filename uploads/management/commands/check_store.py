@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from uploads.models import Store, StoreCheck
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.probing.results import CheckResult, Group, Verdict
-from uploads.services.store_checks import order_check, reset_found, run_check
+from uploads.services.stores.checks import order_check, reset_found, run_check
 
 LOOK_SECONDS = 0.5
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from uploads.services.reconciling import reconcile
+from uploads.services.upkeep.reconcile import reconcile
 
 
 class Command(BaseCommand):

@@ -1,0 +1,62 @@
+"""The overview: stores with their state, what is under way, what needs attention."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from dashboard.shared.explain import explain
+from dashboard.shared.responses import is_fragment
+from dashboard.transfers.pages import same_address
+from dashboard.transfers.rows import rows_of
+from uploads.access import get_store, is_administrator, visible_stores
+from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.selectors.operations import operation_progress, operations_under_way
+from uploads.selectors.overview import attention
+from uploads.selectors.transfers import transfers_under_way
+from uploads.services.browse.browsing import list_buckets
+
+MAX_SHOWN = 20
+"""Rows of each kind; the pages of transfers and operations have the rest."""
+
+UNREACHABLE = frozenset({Reason.UNREACHABLE, Reason.TLS, Reason.TIMEOUT, Reason.CONNECTION_LOST})
+
+
+@require_GET
+def overview(request: HttpRequest) -> HttpResponse:
+    """The page, or the part of it that moves. The stores are asked one by one, each by its own fragment."""
+    under_way = rows_of(list(transfers_under_way(request.user)[:MAX_SHOWN]))
+    operations = list(operations_under_way(request.user)[:MAX_SHOWN])
+    progress = operation_progress(operations)
+    context = {
+        "rows": under_way,
+        "operations": [(operation, progress[operation.pk]) for operation in operations],
+        "attention": attention(request.user)[:MAX_SHOWN],
+        "is_live": bool(operations) or any(row.is_live for row in under_way),
+    }
+    if is_fragment(request):
+        return same_address(render(request, "overview/_live.html", context))
+    context["stores"] = visible_stores(request.user)
+    context["may_add"] = is_administrator(request.user)
+    return same_address(render(request, "overview.html", context))
+
+
+@require_GET
+def store_state(request: HttpRequest, store: str) -> HttpResponse:
+    """One store's state, found by one ListBuckets. A store that answers but refuses the list is reachable."""
+    found = get_store(request.user, store)
+    context: dict[str, object] = {"store": found}
+    if found.enabled:
+        buckets = list_buckets(found)
+        context["count"] = len(buckets.buckets)
+        context["may_list"] = not _lacks_permission(buckets.refusal)
+        if buckets.refusal is not None and context["may_list"]:
+            context["explained"] = explain(buckets.refusal)
+            context["is_unreachable"] = buckets.refusal.reason in UNREACHABLE
+    template = "overview/_store_state.html" if is_fragment(request) else "overview/store_state.html"
+    return same_address(render(request, template, context))
+
+
+def _lacks_permission(error: ObjectStoreError | None) -> bool:
+    return error is not None and error.reason is Reason.PERMISSION

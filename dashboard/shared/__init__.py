@@ -1,0 +1,1 @@
+"""What every page family uses: links, parameters, formatting, errors and messages."""

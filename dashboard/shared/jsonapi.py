@@ -1,0 +1,32 @@
+"""Answers to clients that ask for JSON: the same facts as the pages, under the API's own names."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from django.http import HttpRequest, JsonResponse
+
+from dashboard.shared.explain import error_code, explain
+from uploads.objectstore.errors import ObjectStoreError
+
+
+def wants_json(request: HttpRequest) -> bool:
+    """Whether the client prefers JSON to a page; browsers, which accept anything, get the page."""
+    return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+
+
+def json_error(code: str, message: str, *, status: int, request_id: str = "") -> JsonResponse:
+    return JsonResponse({"error": {"code": code, "message": message, "request_id": request_id}}, status=status)
+
+
+def store_error(error: ObjectStoreError) -> JsonResponse:
+    """A store's failure, with its own code and request id."""
+    explained = explain(error)
+    return json_error(error_code(error), error.message, status=explained.http_status, request_id=explained.request_id)
+
+
+def iso(at: datetime | None) -> str | None:
+    """A time as the API writes it: 2026-01-31T12:00:00.000Z."""
+    if at is None:
+        return None
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,79 @@
+"""URLs of a bucket's pages: every value percent-encoded, so that each arrives exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from django.urls import reverse
+
+from dashboard.shared.parameters import query_string, write_trail
+from uploads.objectstore.types import UploadRef, UploadsQuery
+
+Trail = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class BucketLinks:
+    """The pages of one bucket of one store."""
+
+    store: str
+    bucket: str
+
+    def _url(self, name: str) -> str:
+        return reverse(name, args=[self.store, self.bucket])
+
+    @property
+    def uploads(self) -> str:
+        return self._url("uploads")
+
+    @property
+    def detail_form(self) -> str:
+        return self._url("upload")
+
+    @property
+    def abort_form(self) -> str:
+        return self._url("abort")
+
+    @property
+    def complete_form(self) -> str:
+        return self._url("complete")
+
+    @property
+    def facts_base(self) -> str:
+        return self._url("facts")
+
+    def listing(self, asked: UploadsQuery, trail: Trail | None = None, *, default_page: int = 100) -> str:
+        """A page of the listing, by its markers."""
+        return self.uploads + query_string(
+            {
+                "prefix": asked.prefix,
+                "delimiter": asked.delimiter,
+                "max-uploads": asked.max_uploads if asked.max_uploads != default_page else None,
+                "key-marker": asked.key_marker,
+                "upload-id-marker": asked.upload_id_marker,
+                "whole-key": 1 if asked.whole_key else None,
+                "trail": write_trail(trail or []),
+            }
+        )
+
+    def detail(self, upload: UploadRef, **more: str | int) -> str:
+        return self.detail_form + name_query(upload, **more)
+
+    def survey(self, upload: UploadRef) -> str:
+        return self._url("survey") + name_query(upload)
+
+    def facts(self, upload: UploadRef) -> str:
+        return self.facts_base + name_query(upload)
+
+    def abort(self, upload: UploadRef) -> str:
+        return self.abort_form + name_query(upload)
+
+    def complete(self, upload: UploadRef) -> str:
+        return self.complete_form + name_query(upload)
+
+
+def name_query(upload: UploadRef, **more: str | int) -> str:
+    """`?key=…&upload-id=…`, and more parameters under the API's names."""
+    query = f"?key={quote(upload.key, safe='')}&upload-id={quote(upload.upload_id, safe='')}"
+    return query + "".join(f"&{name.replace('_', '-')}={value}" for name, value in more.items())

@@ -1,0 +1,115 @@
+"""The Celery application; its settings are the CELERY_ ones of settings.py."""
+
+from __future__ import annotations
+
+import logging.config
+import os
+import signal
+import threading
+from contextlib import suppress
+from typing import Any
+
+import psutil
+from celery import Celery, bootsteps
+from celery.app.amqp import AMQP
+from celery.signals import celeryd_init, setup_logging, worker_process_init, worker_shutting_down
+from kombu import Connection
+from kombu.transport import redis as transport
+from redis import ConnectionError
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.site.settings")
+
+
+class _SoonBack(Connection):
+    """Looks for a Redis that is away every few seconds, however long it has been: Celery's pauses grow to 30 s."""
+
+    def ensure_connection(self, *args: Any, **kwargs: Any) -> Any:
+        return super().ensure_connection(
+            *args, **{"interval_start": 1, "interval_step": 1, "interval_max": 5, **kwargs}
+        )
+
+
+class _Amqp(AMQP):
+    Connection = _SoonBack
+
+
+class _Channel(transport.Channel):
+    """Says that its connection is closed in the words of Redis, which Celery takes for what it is.
+
+    Work that ends when Redis has gone, or gone and come back, is acknowledged over a connection that is closed. That
+    raised AttributeError and ended the worker.
+    """
+
+    def _connparams(self, *args: Any, **kwargs: Any) -> Any:
+        if self.connection is None or self.connection.client is None:
+            raise ConnectionError("the connection to the queue is closed")
+        return super()._connparams(*args, **kwargs)  # type: ignore[misc]  # the stubs lack it
+
+
+transport.Transport.Channel = _Channel
+
+
+class Heartbeat(bootsteps.StartStopStep):
+    """While a worker is connected and its loop turns, it says so in Redis, for each queue it takes from."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        self._entry: Any = None
+        super().__init__(consumer, **options)
+
+    def start(self, consumer: Any) -> None:
+        from uploads.services.work import broker
+
+        queues = [queue.name for queue in consumer.task_consumer.queues]
+        broker.beat(queues)
+        self._entry = consumer.timer.call_repeatedly(broker.HEARTBEAT_SECONDS, broker.beat, (queues,))
+
+    def stop(self, _consumer: Any) -> None:
+        if self._entry is not None:
+            self._entry.cancel()
+            self._entry = None
+
+    shutdown = stop
+
+
+@celeryd_init.connect
+@setup_logging.connect
+def _set_up_logging(**_: Any) -> None:
+    """As Django's settings say, in workers and beat too: with a receiver Celery leaves it alone."""
+    from django.conf import settings
+
+    logging.config.dictConfig(settings.LOGGING)
+    logging.captureWarnings(True)
+
+
+HAND_BACK_SECONDS = 12
+"""How long parts on their way may go on once the worker was told to stop; then they are handed back."""
+
+
+@worker_process_init.connect
+def _listen_for_hand_back(**_: Any) -> None:
+    """In each process of the pool; soft limits have SIGUSR1."""
+    from uploads.services.transfers.send import hand_back
+
+    signal.signal(signal.SIGUSR2, lambda _number, _frame: hand_back())
+
+
+@worker_shutting_down.connect
+def _hand_back_later(**_: Any) -> None:
+    timer = threading.Timer(HAND_BACK_SECONDS, _tell_children, args=[os.getpid()])
+    timer.daemon = True
+    timer.start()
+
+
+def _tell_children(worker: int) -> None:
+    """The pool's processes are the worker's only children."""
+    for child in psutil.Process(worker).children():
+        with suppress(psutil.NoSuchProcess):
+            child.send_signal(signal.SIGUSR2)
+
+
+app = Celery("partway", amqp=_Amqp)
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+app.steps["consumer"].add(Heartbeat)

@@ -1,0 +1,242 @@
+"""Settings of the site: one file, everything that differs between installations from the environment.
+
+`make run` writes what it chose to `var/env`, which is read here too, so that `manage.py` run by hand sees the same
+installation. The real environment overrules it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+from environs import Env, validate
+from whitenoise.compress import Compressor
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+VAR_DIR = Path(os.environ.get("PARTWAY_VAR", BASE_DIR / "var"))
+
+env = Env()
+if (VAR_DIR / "env").is_file():
+    env.read_env(str(VAR_DIR / "env"), recurse=False)
+
+# --- The installation -------------------------------------------------------------------------------------------------
+
+DEBUG: bool = env.bool("DEBUG", False)
+SECRET_KEY: str = env.str("SECRET_KEY")
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
+CREDENTIALS_KEYS: list[str] = env.list("CREDENTIALS_KEYS")
+"""Fernet keys for store credentials at rest; the first encrypts, all decrypt (so that keys can be rotated)."""
+
+NODE_NAME: str = env.str("NODE_NAME", socket.gethostname())
+"""Names the machine whose disk holds a transfer's staged bytes; its workers listen on the queue `node.<NODE_NAME>`."""
+
+STAGING_DIR = Path(env.str("STAGING_DIR", str(VAR_DIR / "staging")))
+STAGING_QUOTA: int = env.int("STAGING_QUOTA", 0)
+"""Bytes all staged parts together may take on this node; 0: only the free disk limits them."""
+STAGING_FREE_FLOOR: int = env.int("STAGING_FREE_FLOOR", 512 * 1024**2)
+"""Bytes of the staging disk that are never used."""
+STAGING_EXPIRY: int = env.int("STAGING_EXPIRY", 24 * 3600)
+"""Seconds after its last byte from the browser until a file that never came whole is cleaned away."""
+RECEIVE_STALL_SECONDS: float = env.float("RECEIVE_STALL_SECONDS", 30)
+"""Seconds without a byte until a body's connection is given up; what came is kept, and another may go on."""
+RECEIVE_LEAST_RATE: int = env.int("RECEIVE_LEAST_RATE", 1024)
+"""Bytes a second, over a stall's length, below which a body counts as stalled."""
+RECEIVE_SLOTS: int = env.int("RECEIVE_SLOTS", 40)
+"""Bodies taken at a time; pages have the rest of the web server's threads to themselves."""
+METRICS_TOKEN: str = env.str("METRICS_TOKEN", "")
+"""Who sends this as a bearer token may read /metrics from anywhere; without one only this machine may."""
+
+STORE_STALL_SECONDS: float = env.float("STORE_STALL_SECONDS", 60)
+"""Seconds without a byte, either way, until a request to a store is given up."""
+LEASE_SECONDS: float = env.float("LEASE_SECONDS", 120)
+"""How long work belongs to who took it without a sign of life; then another process takes it over."""
+if LEASE_SECONDS <= STORE_STALL_SECONDS:
+    raise ImproperlyConfigured("LEASE_SECONDS must be longer than STORE_STALL_SECONDS: else work that lives is lost.")
+LOST_MESSAGE_SECONDS: float = env.float("LOST_MESSAGE_SECONDS", 60)
+"""After how long a message on the queue counts as lost; a duplicate does no harm."""
+WATCH_SECONDS: float = env.float("WATCH_SECONDS", 10)
+"""Between two rounds of the watchdog."""
+
+DATABASES = {"default": env.dj_db_url("DATABASE_URL", f"sqlite:///{VAR_DIR / 'db.sqlite3'}")}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # IMMEDIATE takes the write lock at BEGIN: a read-then-write transaction that starts DEFERRED cannot wait for it.
+    DATABASES["default"]["OPTIONS"] = {
+        "timeout": 20,
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+else:
+    # A connection that its server has ended since, by a restart or a failover, is noticed before a request fails by it.
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    DATABASES["default"]["OPTIONS"] = {"connect_timeout": 10, **DATABASES["default"].get("OPTIONS", {})}
+DATABASES["default"]["CONN_MAX_AGE"] = 600
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL: str = env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
+
+# --- The application --------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.humanize",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "csp",
+    "django_htmx",
+    "uploads",
+    "dashboard",
+]
+
+MIDDLEWARE = [
+    "dashboard.site.middleware.LogContext",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.gzip.GZipMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "dashboard.site.urls"
+WSGI_APPLICATION = "dashboard.site.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "dashboard.site.context.queue",
+            ],
+            "builtins": ["django.templatetags.static", "dashboard.templatetags.partway"],
+        },
+    },
+]
+
+LOGIN_URL = "/login/"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/login/"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+
+# --- Static files: ours, and the locked npm packages that the pages use -----------------------------------------------
+
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(env.str("STATIC_ROOT", str(VAR_DIR / "static")))
+NODE_MODULES = BASE_DIR / "node_modules"
+STATICFILES_DIRS = [
+    BASE_DIR / "static",
+    ("tabler", NODE_MODULES / "@tabler/core/dist/css"),
+    ("htmx", NODE_MODULES / "htmx.org/dist"),
+    ("uppy", NODE_MODULES / "uppy/dist"),
+    ("hash-wasm", NODE_MODULES / "hash-wasm/dist"),
+]
+ICONS_DIR = NODE_MODULES / "@tabler/icons/icons"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "dashboard.site.static_files.StaticFiles"},
+}
+WHITENOISE_USE_FINDERS = DEBUG
+# Source maps are fetched by developer tools only, and take longer to compress than everything else together.
+WHITENOISE_SKIP_COMPRESS_EXTENSIONS = (*Compressor.SKIP_COMPRESS_EXTENSIONS, "map")
+
+# --- Browser security -------------------------------------------------------------------------------------------------
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        # The CSS kit draws its check marks and chevrons from data: images.
+        "img-src": ["'self'", "data:"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+        "base-uri": ["'none'"],
+    }
+}
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_HTTPONLY = True
+SECURE_COOKIES: bool = env.bool("SECURE_COOKIES", False)
+"""On where the dashboard is reached over https only."""
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "dashboard.shared.errors.csrf_failure"
+if env.bool("BEHIND_TLS_PROXY", False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# A page of 1,000 rows can be selected as a whole; each row is one field.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
+# 1,000 selected uploads with keys of 1,024 bytes, percent-encoded, still fit.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024**2
+
+# --- The queue: a hint only, the database is the truth ----------------------------------------------------------------
+
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "partway"
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# For ever: a worker outlasts any absence of Redis.
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# A part on its way needs no queue.
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "UTC"
+# Of the workers; who publishes waits less (uploads/services/queue.py).
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 30, "retry_on_timeout": True}
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_BEAT_SCHEDULE = {
+    "watchdog": {
+        "task": "uploads.tasks.watchdog",
+        "schedule": WATCH_SECONDS,
+        "options": {"expires": 2 * WATCH_SECONDS},
+    },
+}
+
+# --- Logs -------------------------------------------------------------------------------------------------------------
+
+LOG_FORMAT: str = env.str("LOG_FORMAT", "line", validate=validate.OneOf(["line", "json"]))
+"""`line`: for people. `json`: one object a line."""
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+        "json": {"()": "uploads.logs.JsonLines"},
+    },
+    "filters": {"noted": {"()": "uploads.logs.Noted"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["noted"]}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
+}

@@ -1,0 +1,71 @@
+"""Every URL of the site; the shapes are fixed, see docs/architecture.md."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, URLResolver, include, path, register_converter
+
+from dashboard import audit, auth, monitoring, operations, overview, staging
+from dashboard.shared.routes import BucketConverter, StoreConverter
+from dashboard.stores import check, setup
+from dashboard.stores import pages as stores
+from dashboard.transfers import known, new, receive, tus
+from dashboard.transfers import pages as transfers
+from dashboard.uploads import abort, complete, detail, facts, listing
+
+register_converter(BucketConverter, "bucket")
+register_converter(StoreConverter, "store")
+
+bucket_patterns: list[URLPattern | URLResolver] = [
+    path("", listing.listing, name="uploads"),
+    path("facts/", facts.facts, name="facts"),
+    path("detail/", detail.detail, name="upload"),
+    path("survey/", facts.survey_fragment, name="survey"),
+    path("abort/", abort.abort, name="abort"),
+    path("complete/", complete.complete, name="complete"),
+]
+
+transfer_patterns: list[URLPattern | URLResolver] = [
+    path("", transfers.transfers, name="transfers"),
+    path("new/", receive.new_transfer, name="new-transfer"),
+    path("new/buckets/", new.buckets, name="new-transfer-buckets"),
+    path("new/plan/", new.plan, name="new-transfer-plan"),
+    path("new/existing/", new.existing, name="new-transfer-existing"),
+    path("new/check/", new.check, name="new-transfer-check"),
+    path("new/known/", known.known, name="new-transfer-known"),
+    path("<uuid:transfer_id>/", transfers.transfer, name="transfer"),
+    path("<uuid:transfer_id>/pause/", transfers.pause, name="transfer-pause"),
+    path("<uuid:transfer_id>/resume/", transfers.resume, name="transfer-resume"),
+    path("<uuid:transfer_id>/cancel/", transfers.cancel, name="transfer-cancel"),
+    path("<uuid:transfer_id>/retry/", transfers.retry, name="transfer-retry"),
+]
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", overview.overview, name="overview"),
+    path("login/", auth.login, name="login"),
+    path("logout/", auth.logout, name="logout"),
+    path("healthz", monitoring.healthz, name="healthz"),
+    path("metrics", monitoring.metrics, name="metrics"),
+    path("queue/", monitoring.queue, name="queue"),
+    path("stores/", stores.stores, name="stores"),
+    path("stores/new/", setup.add_store, name="add-store"),
+    path("stores/<store:store>/state/", overview.store_state, name="store-state"),
+    path("stores/<store:store>/", stores.buckets, name="store"),
+    path("stores/<store:store>/edit/", setup.edit_store, name="edit-store"),
+    path("stores/<store:store>/disable/", setup.disable_store, name="disable-store"),
+    path("stores/<store:store>/enable/", setup.enable_store, name="enable-store"),
+    path("stores/<store:store>/check/", check.checks, name="store-checks"),
+    path("stores/<store:store>/check/reset/", check.reset, name="reset-found"),
+    path("stores/<store:store>/check/<uuid:check_id>/", check.check, name="store-check"),
+    path("stores/<store:store>/open/", stores.open_bucket, name="open-bucket"),
+    path("stores/<store:store>/<bucket:bucket>/uploads/", include(bucket_patterns)),
+    path("operations/<uuid:operation_id>/", operations.detail, name="operation"),
+    path("transfers/", include(transfer_patterns)),
+    path("files/", tus.files, name="files"),
+    path("files/<uuid:transfer_id>", tus.file, name="file"),
+    path("staging/", staging.staging, name="staging"),
+    path("audit/", audit.audit, name="audit"),
+]
+
+handler400 = "dashboard.shared.errors.bad_request"
+handler403 = "dashboard.shared.errors.permission_denied"
+handler404 = "dashboard.shared.errors.page_not_found"

@@ -1,0 +1,11 @@
+"""The site as a WSGI application: a view can read a request's body while it is still being sent."""
+
+import logging
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.site.settings")
+logging.captureWarnings(True)
+
+application = get_wsgi_application()

@@ -1,0 +1,1 @@
+"""Pages about stores: the list, setup, connection test and store check."""

@@ -1,0 +1,89 @@
+"""Stores, and the buckets of one. How stores are set up: store_setup.py."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from dashboard.shared.explain import explain
+from dashboard.shared.jsonapi import wants_json
+from dashboard.shared.links import BucketLinks
+from dashboard.shared.parameters import BadParameter, Query
+from dashboard.shared.responses import explains_failures, see_other
+from dashboard.shared.routes import BUCKET
+from dashboard.stores.check_report import last_card, last_cards, overruled
+from uploads import access
+from uploads.models import Store
+from uploads.objectstore.errors import Reason
+from uploads.objectstore.providers import PROVIDERS
+from uploads.objectstore.types import Bucket, UploadRef
+from uploads.services.browse import browsing
+
+
+@require_GET
+@explains_failures
+def stores(request: HttpRequest) -> HttpResponseBase:
+    visible = access.visible_stores(request.user)
+    checks = last_cards(visible)
+    rows = [
+        {
+            "store": store,
+            "provider": PROVIDERS[store.provider].label if store.provider in PROVIDERS else store.provider,
+            "check": checks.get(store.pk),
+        }
+        for store in visible
+    ]
+    context = {"rows": rows, "may_change": access.is_administrator(request.user)}
+    return render(request, "stores/list.html", context)
+
+
+@require_GET
+@explains_failures
+def buckets(request: HttpRequest, store: str) -> HttpResponseBase:
+    """ListBuckets and the named ones; where listing is not allowed the named ones still work."""
+    found = access.get_store(request.user, store)
+    listed = browsing.list_buckets(found)
+    refusal = listed.refusal
+    context: dict[str, Any] = {
+        "store": found,
+        "rows": [_bucket_row(found, bucket) for bucket in listed.buckets],
+        "provider": browsing.provider_of(found) if found.provider in PROVIDERS else None,
+        "may_change": access.is_administrator(request.user),
+        "last_check": last_card(found),
+        "overruled_now": overruled(PROVIDERS.get(found.provider), found.found),
+        "not_allowed": refusal is not None and refusal.reason is Reason.PERMISSION,
+        "explained": explain(refusal) if refusal else None,
+    }
+    if refusal and not listed.buckets and wants_json(request):
+        raise refusal
+    status = 200 if refusal is None or listed.buckets else explain(refusal).http_status
+    return render(request, "stores/buckets.html", context, status=status)
+
+
+def _bucket_row(store: Store, bucket: Bucket) -> dict[str, Any]:
+    """A bucket whose name cannot stand in a URL is shown without a link."""
+    usable = re.fullmatch(BUCKET, bucket.name) is not None
+    return {"bucket": bucket, "url": BucketLinks(store.name, bucket.name).uploads if usable else ""}
+
+
+@require_GET
+@explains_failures
+def open_bucket(request: HttpRequest, store: str) -> HttpResponseBase:
+    """Go to a bucket by its name, or to an upload by bucket, key and upload id."""
+    found = access.get_store(request.user, store)
+    query = Query(request)
+    bucket = query.text("bucket").strip()
+    if not re.fullmatch(BUCKET, bucket):
+        raise BadParameter(
+            f"bucket is {bucket!r}: letters, digits, '.', '-' and '_' are allowed, beginning with a letter or digit."
+        )
+    links = BucketLinks(found.name, bucket)
+    key, upload_id = query.text("key"), query.text("upload-id").strip()
+    if not key and not upload_id:
+        return see_other(links.uploads)
+    return see_other(links.detail(UploadRef(key, upload_id)))

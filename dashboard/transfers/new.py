@@ -1,0 +1,190 @@
+"""The page of a new transfer, and what it asks while it is filled in: the buckets, the plan, what a key holds now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET, require_POST, require_safe
+
+from dashboard.shared.explain import explain
+from dashboard.transfers.form import NewTransferForm, NewTransferValues, parse_part_count, parse_part_size
+from dashboard.transfers.rows import rows_of
+from uploads.access import get_store, visible_stores
+from uploads.domain.planning import Plan, PlanRefused, plan_parts
+from uploads.models import Store
+from uploads.objectstore.errors import ObjectStoreError
+from uploads.objectstore.keys import check_bucket, check_key
+from uploads.selectors.transfers import waiting_for_their_file
+from uploads.services.browse.browsing import head_object, list_buckets, may_forbid_overwrite
+from uploads.services.transfers.control import limits_of
+
+STORAGE_CLASSES = (
+    ("STANDARD", "S3"),
+    ("STANDARD_IA", "S3: infrequent access"),
+    ("ONEZONE_IA", "S3: infrequent access, one zone"),
+    ("INTELLIGENT_TIERING", "S3"),
+    ("GLACIER_IR", "S3: archive, instant retrieval"),
+    ("GLACIER", "S3: archive"),
+    ("DEEP_ARCHIVE", "S3: deep archive"),
+    ("REDUCED_REDUNDANCY", "S3"),
+    ("Standard", "OSS"),
+    ("IA", "OSS: infrequent access"),
+    ("Archive", "OSS"),
+    ("ColdArchive", "OSS"),
+    ("DeepColdArchive", "OSS"),
+)
+"""Offered, not required: a store may have classes of its own."""
+
+
+@require_safe
+def show(request: HttpRequest) -> HttpResponse:
+    """The empty form; `store`, `bucket`, `prefix` and `key` can be given in the query."""
+    return render_form(request)
+
+
+def render_form(
+    request: HttpRequest,
+    *,
+    values: Mapping[str, str] | None = None,
+    errors: Mapping[str, str] | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """The form, empty or with what was typed and what is wrong with it.
+
+    `errors` are by the field's name in the page; `file` is one of them, and an empty name speaks of the whole form.
+    """
+    form = _filled_form(request, values)
+    wrong = dict(errors or {})
+    for name in set(wrong) & {form.add_prefix(field) for field in form.fields}:
+        if name not in form.field_errors():
+            form.add_error(name.replace("-", "_"), wrong.pop(name))
+    stores = visible_stores(request.user).filter(enabled=True)
+    context = {
+        "form": form,
+        "file_error": wrong.pop("file", ""),
+        "other_errors": [message for name, message in wrong.items() if name not in form.field_errors()],
+        "refused": errors is not None,
+        "has_stores": stores.exists(),
+        "buckets": _named_buckets(form["store"].value() or "", list(stores)),
+        "storage_classes": STORAGE_CLASSES,
+        "unfinished": rows_of(waiting_for_their_file(request.user)),
+    }
+    return render(request, "transfers/new.html", context, status=status)
+
+
+def _filled_form(request: HttpRequest, values: Mapping[str, str] | None) -> NewTransferForm:
+    if values is not None:
+        return NewTransferForm(user=request.user, data=values)
+    given = {name: request.GET.get(name, "") for name in ("store", "bucket", "prefix", "key")}
+    return NewTransferForm(user=request.user, initial=given)
+
+
+def _named_buckets(store_name: str, stores: list[Store]) -> list[str]:
+    """The buckets known without asking the store; JavaScript fetches the others."""
+    store = next((store for store in stores if store.name == store_name), stores[0] if stores else None)
+    return [bucket.name for bucket in store.named_buckets.all()] if store else []
+
+
+@require_GET
+def buckets(request: HttpRequest) -> HttpResponse:
+    """The options of the bucket field: what the store lists, else what an administrator named."""
+    found = list_buckets(get_store(request.user, request.GET.get("store", "")))
+    return render(request, "transfers/_bucket_options.html", {"buckets": [bucket.name for bucket in found.buckets]})
+
+
+@require_GET
+def plan(request: HttpRequest) -> HttpResponse:
+    """What would become of a file of `size` bytes: the plan in words, or why it is refused."""
+    store = get_store(request.user, request.GET.get("store", ""))
+    context: dict[str, object] = {"limits": limits_of(store)}
+    try:
+        planned = plan_for(store, request.GET)
+    except ValidationError as refusal:
+        context["refusal"] = " ".join(refusal.messages)
+    except PlanRefused as refusal:
+        context["refusal"] = str(refusal)
+    else:
+        if planned is not None:
+            context.update(plan=planned, last_size=planned.part(planned.part_count).size)
+    return render(request, "transfers/_plan.html", context)
+
+
+def plan_for(store: Store, fields: Mapping[str, str]) -> Plan | None:
+    """The plan for the fields `size`, `part-size`, `part-count`; None while no file is chosen.
+
+    Raises PlanRefused, or ValidationError where a field is no number.
+    """
+    part_size = parse_part_size(fields.get("part-size", ""))
+    part_count = parse_part_count(fields.get("part-count", ""))
+    if part_size is not None and part_count is not None:
+        raise PlanRefused("Give a part size or a number of parts, not both.")
+    size = fields.get("size", "").strip()
+    if not size:
+        return None
+    if not (size.isascii() and size.isdigit() and len(size) <= 18):
+        raise ValidationError("A file's size is a number of bytes.")
+    return plan_parts(int(size), limits_of(store), part_size=part_size, part_count=part_count)
+
+
+@require_GET
+def existing(request: HttpRequest) -> HttpResponse:
+    """What the key holds now: nothing, an object to be replaced, or that the store does not let us look."""
+    store = get_store(request.user, request.GET.get("store", ""))
+    bucket, key = request.GET.get("bucket", ""), request.GET.get("key", "")
+    if not bucket or not key:
+        return render(request, "transfers/_existing.html", {"unasked": True})
+    try:
+        check_bucket(bucket)
+        check_key(key)
+        found = head_object(store, bucket, key)
+    except ObjectStoreError as error:
+        return render(request, "transfers/_existing.html", {"explained": explain(error)})
+    context = {
+        "asked": True,
+        "facts": found.facts,
+        "key": key,
+        "may_not_look": found.refusal is not None,
+        "forbids_overwrite": may_forbid_overwrite(store),
+    }
+    return render(request, "transfers/_existing.html", context)
+
+
+@require_POST
+def check(request: HttpRequest) -> HttpResponse:
+    """The text fields and the file's size, before a byte is sent: 204, or the errors by field (empty: the whole form).
+
+    An upload that is refused while it is being sent can cost its sender an hour, and browsers often lose the answer.
+    """
+    form = NewTransferForm(user=request.user, data=request.POST)
+    errors = {} if form.is_valid() else form.field_errors()
+    if not errors:
+        errors = _plan_errors(form.values().store, request.POST) or _replace_errors(form.values())
+    if not errors:
+        return HttpResponse(status=204)
+    error = {"code": "InvalidForm", "message": "Some fields need another value.", "request_id": ""}
+    return JsonResponse({"error": error, "fields": errors}, status=400)
+
+
+def _replace_errors(values: NewTransferValues) -> dict[str, str]:
+    """An object of that key that is not to be replaced, or a store that cannot be asked."""
+    if values.replace or not values.key:
+        return {}
+    try:
+        found = head_object(values.store, values.bucket, values.key)
+    except ObjectStoreError as error:
+        return {"": f"{explain(error).title}. {error.message}"}
+    return {"replace": "Confirm that the object is to be replaced, or choose another key."} if found.facts else {}
+
+
+def _plan_errors(store: Store, fields: Mapping[str, str]) -> dict[str, str]:
+    try:
+        plan_for(store, fields)
+    except ValidationError as refusal:
+        return {"file": " ".join(refusal.messages)}
+    except PlanRefused as refusal:
+        given = [name for name in ("part-count", "part-size") if fields.get(name, "").strip()]
+        return {(given or ["file"])[0]: str(refusal)}
+    return {}

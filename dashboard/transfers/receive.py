@@ -1,0 +1,129 @@
+"""Taking a file from the form: checked as soon as its fields are here, then streamed straight into staging."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods
+
+from dashboard.shared.jsonapi import wants_json
+from dashboard.transfers.bodies import NoSlot, open_body, receiving_slot
+from dashboard.transfers.csrf import check_csrf
+from dashboard.transfers.form import NewTransferForm
+from dashboard.transfers.new import render_form, show
+from uploads.access import operator
+from uploads.models import Transfer
+from uploads.services.transfers.control import NewTransfer, TransferRefused, begin_transfer
+from uploads.services.transfers.receive import NoRoom, Receiver, ReceivingStopped, WrongLength
+from uploads.staging.body import BodyEnded
+from uploads.staging.form_body import BadBody, FormBody
+
+log = logging.getLogger(__name__)
+
+FIRST_PATIENCE_SECONDS = 5.0
+"""How long before the file is read; without room by then the form is refused."""
+ROOM_PATIENCE_SECONDS = 600.0
+"""How long a sender is kept waiting for room in staging, by not reading: a form cannot be resumed."""
+
+
+class FormRefused(Exception):
+    """Nothing was staged. `errors` are by form field; the empty name speaks of the whole form."""
+
+    def __init__(self, errors: Mapping[str, str], status: int = 400, code: str = "InvalidForm") -> None:
+        super().__init__("; ".join(errors.values()))
+        self.errors = dict(errors)
+        self.status = status
+        self.code = code
+
+
+@csrf_exempt  # Django would read the whole body to find the token; check_csrf does it once the fields are here.
+@require_http_methods(["GET", "HEAD", "POST"])
+def new_transfer(request: HttpRequest) -> HttpResponse:
+    """GET shows the form. POST takes it: 303 to the transfer, or 201 as JSON."""
+    if request.method != "POST":
+        return show(request)
+    try:
+        with receiving_slot():
+            return _take(request, operator(request.user))
+    except NoSlot as error:
+        return _refused(request, {}, FormRefused({"": str(error)}, 503, "Busy"))
+
+
+def _take(request: HttpRequest, user: User) -> HttpResponse:
+    fields: dict[str, str] = {}
+    try:
+        body = _form_body(request)
+        fields = body.read_fields()
+        forbidden = check_csrf(request, fields)
+        if forbidden is not None:
+            return forbidden
+        transfer = begin_transfer(_checked(user, fields, body))
+        _receive(transfer, body)
+    except (BadBody, BodyEnded) as error:
+        refusal = FormRefused({"": str(error)}, code="IncompleteBody")
+    except TransferRefused as error:
+        refusal = FormRefused({error.field: error.message}, error.status)
+    except FormRefused as error:
+        refusal = error
+    else:
+        return _created(request, transfer)
+    return _refused(request, fields, refusal)
+
+
+def _form_body(request: HttpRequest) -> FormBody:
+    length = request.headers.get("Content-Length", "")
+    if not length.isdigit():
+        raise FormRefused({"": "The request must say its length (Content-Length)."}, 411, "MissingContentLength")
+    return FormBody(open_body(request, int(length)), request.headers.get("Content-Type", ""), "file")
+
+
+def _checked(user: User, fields: Mapping[str, str], body: FormBody) -> NewTransfer:
+    """What the form asks for. Raises FormRefused."""
+    if not body.filename:
+        raise FormRefused({"file": "Choose a file."})
+    form = NewTransferForm(user=user, data={**fields, "filename": body.filename})
+    if not form.is_valid():
+        raise FormRefused(form.field_errors())
+    return form.values().new_transfer(user, body.file_size)
+
+
+def _receive(transfer: Transfer, body: FormBody) -> None:
+    """Stage the file. Raises BadBody or FormRefused; the transfer is being cancelled then."""
+    try:
+        receiver = Receiver(transfer, room_patience=ROOM_PATIENCE_SECONDS, is_ready=body.is_ready, on_wait=body.pause)
+        with receiver:
+            receiver.expect(transfer.size, FIRST_PATIENCE_SECONDS)
+            for block in body.blocks():
+                receiver.write(block)
+            receiver.end()
+    except WrongLength as error:
+        raise BadBody(str(error)) from error
+    except ReceivingStopped as error:
+        raise FormRefused({"": str(error)}, 409, error.code) from error
+    except NoRoom as error:
+        raise FormRefused({"file": f"{error} Try again later."}, 507, "NoRoom") from error
+    except OSError as error:
+        log.warning("transfer %s: %s", transfer.pk, error)
+        raise FormRefused({"file": f"The file could not be staged: {error.strerror or error}."}, 507) from error
+
+
+def _created(request: HttpRequest, transfer: Transfer) -> HttpResponse:
+    url = reverse("transfer", args=[transfer.pk])
+    if wants_json(request):
+        return JsonResponse({"id": str(transfer.pk), "url": url}, status=201, headers={"Location": url})
+    response = redirect(url)
+    response.status_code = 303
+    return response
+
+
+def _refused(request: HttpRequest, fields: Mapping[str, str], refusal: FormRefused) -> HttpResponse:
+    if wants_json(request):
+        error = {"code": refusal.code, "message": str(refusal), "request_id": ""}
+        return JsonResponse({"error": error, "fields": refusal.errors}, status=refusal.status)
+    return render_form(request, values=fields, errors=refusal.errors, status=refusal.status)

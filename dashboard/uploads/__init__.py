@@ -1,0 +1,1 @@
+"""Pages about the uploads of a bucket: the listing, one upload, abort and complete."""

@@ -1,0 +1,97 @@
+"""Aborting one upload or many: a page that asks, and the order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.views.decorators.http import require_http_methods
+
+from dashboard.operations import answer_order
+from dashboard.shared import formatting, jsonapi
+from dashboard.shared.explain import explain
+from dashboard.shared.links import BucketLinks
+from dashboard.shared.parameters import read_uploads, write_upload
+from dashboard.shared.responses import explains_failures
+from dashboard.uploads.detail import ending_operation, gone, survey_context, upload_context
+from dashboard.uploads.rows import LANES
+from uploads import access
+from uploads.models import Store
+from uploads.objectstore.types import UploadRef
+from uploads.services.browse.ownership import OwnedByTransfer, owners
+from uploads.services.browse.preflight import preflight_abort
+from uploads.services.operations.order import order_abort
+
+SHOWN_ROWS = 50
+"""Uploads of a selection that the page names; their facts are looked up one by one, as they are scrolled to."""
+
+
+@require_http_methods(["GET", "POST"])
+@explains_failures
+def abort(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
+    """GET asks. POST orders, unless it carries `ask`: a selection is too long for a URL, so the listing posts it."""
+    found = access.get_store(request.user, store)
+    names = read_uploads(request)
+    links = BucketLinks(found.name, bucket)
+    if request.method == "GET" or "ask" in request.POST:
+        return _ask(request, found, links, names)
+    try:
+        operation = order_abort(access.operator(request.user), found, bucket, names)
+    except OwnedByTransfer as owned:
+        if jsonapi.wants_json(request):
+            return jsonapi.json_error("OwnedByTransfer", str(owned), status=409)
+        return _ask_one(request, found, links, names[0], status=409)
+    return answer_order(request, operation)
+
+
+def _ask(request: HttpRequest, store: Store, links: BucketLinks, names: Sequence[UploadRef]) -> HttpResponse:
+    if len(names) == 1:
+        return _ask_one(request, store, links, names[0])
+    return _ask_many(request, store, links, names)
+
+
+def _ask_one(
+    request: HttpRequest, store: Store, links: BucketLinks, name: UploadRef, *, status: int = 200
+) -> HttpResponse:
+    ended = ending_operation(request.user, store, links.bucket, name)
+    looked = None if ended else preflight_abort(store, links.bucket, name)
+    if looked is None or looked.gone:
+        return gone(request, links, name, ended=ended)
+    context: dict[str, Any] = upload_context(request.user, store, links, name) | {
+        "operation": looked.operation,
+        "refusal": explain(looked.refusal) if looked.refusal else None,
+    }
+    if looked.survey is not None:
+        context |= survey_context(looked.survey, store)
+    return render(request, "uploads/abort.html", context, status=status)
+
+
+def _ask_many(request: HttpRequest, store: Store, links: BucketLinks, names: Sequence[UploadRef]) -> HttpResponse:
+    owned = owners(store, links.bucket, [name.upload_id for name in names])
+    rows = [
+        {
+            "key": formatting.key_html(name.key),
+            "upload_id": name.upload_id,
+            "detail_url": links.detail(name),
+            "facts_url": links.facts(name),
+            "lane": index % LANES,
+            "owned": (name.key, name.upload_id) in owned,
+        }
+        for index, name in enumerate(names[:SHOWN_ROWS])
+    ]
+    context = {
+        "store": store,
+        "bucket": links.bucket,
+        "links": links,
+        "rows": rows,
+        "values": [write_upload(name) for name in names],
+        "count": len(names),
+        "keys": len({name.key for name in names}),
+        "hidden": len(names) - len(rows),
+        "owned": len(owned),
+        "lanes": range(LANES),
+    }
+    return render(request, "uploads/abort_many.html", context)

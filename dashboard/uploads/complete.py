@@ -1,0 +1,83 @@
+"""Completing an upload: a preflight that asks, and the order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.views.decorators.http import require_http_methods
+
+from dashboard.operations import answer_order
+from dashboard.shared import jsonapi
+from dashboard.shared.links import BucketLinks
+from dashboard.shared.parameters import BadParameter, read_uploads
+from dashboard.shared.responses import explains_failures
+from dashboard.uploads.detail import ending_operation, gone, survey_context, upload_context
+from uploads import access
+from uploads.models import Store
+from uploads.objectstore.types import UploadRef
+from uploads.services.browse.browsing import provider_of
+from uploads.services.browse.ownership import OwnedByTransfer
+from uploads.services.browse.preflight import CompletePreflight, preflight_complete
+from uploads.services.operations.order import order_complete
+
+
+@require_http_methods(["GET", "POST"])
+@explains_failures
+def complete(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
+    """GET asks. POST orders; `allow-gaps`: missing part numbers are meant; `forbid-overwrite`: never over an object."""
+    found = access.get_store(request.user, store)
+    name = _only_one(read_uploads(request))
+    links = BucketLinks(found.name, bucket)
+    if request.method == "GET" or "ask" in request.POST:
+        return _ask(request, found, links, name)
+    try:
+        operation = order_complete(
+            access.operator(request.user),
+            found,
+            bucket,
+            name,
+            allow_gaps=_is_ticked(request, "allow-gaps"),
+            forbid_overwrite=_is_ticked(request, "forbid-overwrite"),
+        )
+    except OwnedByTransfer as owned:
+        if jsonapi.wants_json(request):
+            return jsonapi.json_error("OwnedByTransfer", str(owned), status=409)
+        return _ask(request, found, links, name, status=409)
+    return answer_order(request, operation)
+
+
+def _is_ticked(request: HttpRequest, name: str) -> bool:
+    return request.POST.get(name) in {"1", "on", "true", "yes"}
+
+
+def _only_one(names: list[UploadRef]) -> UploadRef:
+    if len(names) > 1:
+        raise BadParameter(f"{len(names):,} uploads are named: they are completed one at a time.")
+    return names[0]
+
+
+def _ask(request: HttpRequest, store: Store, links: BucketLinks, name: UploadRef, *, status: int = 200) -> HttpResponse:
+    ended = ending_operation(request.user, store, links.bucket, name)
+    looked = None if ended else preflight_complete(store, links.bucket, name)
+    if looked is None or looked.gone:
+        return gone(request, links, name, ended=ended)
+    context = upload_context(request.user, store, links, name) | _preflight_context(looked)
+    context["forbids_overwrite"] = bool(provider_of(store).forbid_overwrite) and context["is_free"]
+    if looked.survey is not None:
+        context |= survey_context(looked.survey, store)
+    return render(request, "uploads/complete.html", context, status=status)
+
+
+def _preflight_context(looked: CompletePreflight) -> dict[str, Any]:
+    existing = looked.existing
+    return {
+        "looked": looked,
+        "operation": looked.operation,
+        "replaced": existing.facts if existing else None,
+        "is_free": existing is not None and existing.facts is None and existing.refusal is None,
+        "cannot_look": existing is not None and existing.refusal is not None,
+        "blocked": bool(looked.blockers) or looked.transfer is not None,
+    }

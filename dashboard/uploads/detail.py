@@ -1,0 +1,185 @@
+"""One upload with its parts, and what every page about one shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from dashboard.shared import jsonapi
+from dashboard.shared.explain import Explanation, explain
+from dashboard.shared.links import BucketLinks
+from dashboard.shared.parameters import DEFAULT_PAGE, MAX_PART_NUMBER, Query, read_named_upload, write_upload
+from dashboard.shared.responses import explains_failures
+from dashboard.uploads.picture import draw
+from uploads import access
+from uploads.access import AnyUser
+from uploads.domain.part_summary import Survey, survey
+from uploads.models import Operation, Store, Transfer
+from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.objectstore.types import MAX_PAGE, PartsPage, UploadRef, UploadsQuery
+from uploads.selectors import operations
+from uploads.selectors.transfers import suspected_beginners
+from uploads.services.browse import browsing, ownership
+from uploads.services.browse.preflight import is_recent
+from uploads.services.operations.order import settle_suspects
+
+
+@require_GET
+@explains_failures
+def detail(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
+    """One page of ListParts; the picture of all parts comes with it where this page is all, else later."""
+    found = access.get_store(request.user, store)
+    query = Query(request)
+    name = read_named_upload(query)
+    max_parts = query.number("max-parts", DEFAULT_PAGE, 1, MAX_PAGE)
+    marker = query.number("part-number-marker", 0, 0, MAX_PART_NUMBER)
+    links = BucketLinks(found.name, bucket)
+    if ended := ending_operation(request.user, found, bucket, name):
+        return gone(request, links, name, ended=ended)
+    try:
+        page = browsing.list_parts(
+            found, bucket, name.key, name.upload_id, max_parts=max_parts, part_number_marker=marker
+        )
+    except ObjectStoreError as error:
+        if error.reason is Reason.PERMISSION and not jsonapi.wants_json(request):
+            return _unseen(request, found, links, name, error)
+        if not browsing.is_gone(error):
+            raise
+        settle_suspects(found, bucket, name)
+        return gone(request, links, name, error=error)
+    if jsonapi.wants_json(request):
+        return JsonResponse(_detail_json(bucket, name, page, max_parts, marker))
+    context = upload_context(request.user, found, links, name) | {
+        "page": page,
+        "marker": marker,
+        "max_parts": max_parts,
+        "first_url": links.detail(name, max_parts=max_parts) if marker else "",
+        "next_url": _next_parts(links, name, page, max_parts, marker),
+    }
+    context |= _summary(found, links, name, page, marker, wanted=query.text("survey") == "1")
+    context["suspected"] = _suspected(request.user, found, bucket, name)
+    return render(request, "uploads/detail.html", context)
+
+
+def _unseen(
+    request: HttpRequest, store: Store, links: BucketLinks, name: UploadRef, error: ObjectStoreError
+) -> HttpResponse:
+    """Its parts may not be listed: what else can be done with it still can."""
+    explained = explain(error)
+    context = upload_context(request.user, store, links, name) | {"explained": explained}
+    return render(request, "uploads/unseen.html", context, status=explained.http_status)
+
+
+def upload_context(user: AnyUser, store: Store, links: BucketLinks, name: UploadRef) -> dict[str, Any]:
+    """What every page about one upload shows."""
+    owner = ownership.owner_of(store, links.bucket, name.key, name.upload_id)
+    return {
+        "store": store,
+        "bucket": links.bucket,
+        "links": links,
+        "upload": name,
+        "value": write_upload(name),
+        "detail_url": links.detail(name),
+        "abort_url": links.abort(name),
+        "complete_url": links.complete(name),
+        "transfer": owner,
+        "transfer_visible": owner is not None and access.visible_transfers(user).filter(pk=owner.pk).exists(),
+    }
+
+
+def _suspected(user: AnyUser, store: Store, bucket: str, name: UploadRef) -> list[tuple[Transfer, bool]]:
+    """The transfers that may have begun this upload, each with whether the user may open it."""
+    suspected = suspected_beginners(store, bucket, name.key, name.upload_id)
+    visible = set(access.visible_transfers(user).filter(pk__in=[each.pk for each in suspected]))
+    return [(each, each in visible) for each in suspected]
+
+
+def survey_context(surveyed: Survey, store: Store) -> dict[str, Any]:
+    return {
+        "survey": surveyed,
+        "picture": draw(surveyed),
+        "recent": is_recent(surveyed),
+        "provider": browsing.provider_of(store),
+    }
+
+
+def ending_operation(user: AnyUser, store: Store, bucket: str, name: UploadRef) -> Operation | None:
+    """The operation of ours that ended this upload."""
+    return operations.ending_operation(user, store, bucket, name.key, name.upload_id)
+
+
+def gone(
+    request: HttpRequest,
+    links: BucketLinks,
+    name: UploadRef,
+    *,
+    error: ObjectStoreError | None = None,
+    ended: Operation | None = None,
+) -> HttpResponse:
+    """Already completed or aborted: said plainly, with what ended it where we know, and the way back to the list."""
+    if jsonapi.wants_json(request):
+        if error is not None:
+            return jsonapi.store_error(error)
+        return jsonapi.json_error("NoSuchUpload", "The upload was already completed or aborted.", status=404)
+    explained: Explanation | None = explain(error) if error else None
+    context = {
+        "store_name": links.store,
+        "bucket": links.bucket,
+        "links": links,
+        "upload": name,
+        "explained": explained,
+        "ended": ended,
+        "around_url": links.listing(UploadsQuery(prefix=name.key, whole_key=True)),
+    }
+    return render(request, "uploads/gone.html", context, status=404)
+
+
+def _summary(
+    store: Store, links: BucketLinks, name: UploadRef, page: PartsPage, marker: int, *, wanted: bool
+) -> dict[str, Any]:
+    """The picture: free where this page holds every part, else only where it was asked for."""
+    summary: dict[str, Any] = {"survey_url": links.survey(name), "survey_link": links.detail(name, survey=1)}
+    if not marker and not page.is_truncated:
+        surveyed = survey(page.parts, browsing.provider_of(store).min_part_size)
+    elif wanted:
+        surveyed = browsing.survey_upload(store, links.bucket, name.key, name.upload_id)
+    else:
+        return summary
+    return summary | survey_context(surveyed, store)
+
+
+def _next_parts(links: BucketLinks, name: UploadRef, page: PartsPage, max_parts: int, marker: int) -> str:
+    """By the store's marker, or the last number shown where it gives none; never back to where we are."""
+    last = page.parts[-1].number if page.parts else 0
+    after = page.next_part_number_marker or last
+    if not page.is_truncated or after <= marker:
+        return ""
+    return links.detail(name, max_parts=max_parts, part_number_marker=after)
+
+
+def _detail_json(bucket: str, name: UploadRef, page: PartsPage, max_parts: int, marker: int) -> dict[str, Any]:
+    return {
+        "Bucket": bucket,
+        "Key": name.key,
+        "UploadId": name.upload_id,
+        "PartNumberMarker": marker,
+        "MaxParts": max_parts,
+        "IsTruncated": page.is_truncated,
+        "NextPartNumberMarker": page.next_part_number_marker if page.is_truncated else 0,
+        "Initiator": page.initiator,
+        "Owner": page.owner,
+        "StorageClass": page.storage_class,
+        "Parts": [
+            {
+                "PartNumber": part.number,
+                "Size": part.size,
+                "ETag": part.etag,
+                "LastModified": jsonapi.iso(part.last_modified),
+            }
+            for part in page.parts
+        ],
+    }

@@ -1,0 +1,74 @@
+"""What is learned of an upload late: fragments for htmx."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from dashboard.shared.explain import explain
+from dashboard.shared.links import BucketLinks
+from dashboard.shared.parameters import Query, read_named_upload
+from dashboard.shared.responses import explains_failures
+from dashboard.uploads.detail import survey_context
+from uploads import access
+from uploads.models import Store
+from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.objectstore.types import UploadRef
+from uploads.services.browse import browsing
+from uploads.services.browse.preflight import is_recent
+from uploads.services.operations.order import settle_suspects
+
+
+@require_GET
+@explains_failures
+def facts(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
+    """Parts, bytes and last activity of one row: cells for htmx, always 200 so that they are shown.
+
+    `unlisted`: the row stands for an upload that the store's listing leaves out.
+    """
+    found = access.get_store(request.user, store)
+    query = Query(request)
+    name = read_named_upload(query)
+    context: dict[str, Any] = {"unlisted": query.text("unlisted") == "1"}
+    try:
+        surveyed = browsing.survey_upload(found, bucket, name.key, name.upload_id)
+        context |= {"survey": surveyed, "recent": is_recent(surveyed)}
+    except ObjectStoreError as error:
+        if browsing.is_gone(error):
+            settle_suspects(found, bucket, name)
+        denied = error.reason is Reason.PERMISSION
+        context |= {"gone": browsing.is_gone(error), "denied": denied, "explained": explain(error)}
+    return render(request, "uploads/facts.html", context)
+
+
+@require_GET
+@explains_failures
+def survey_fragment(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
+    """All parts of an upload as a picture: a request for each 1,000 of them, and one for when it was initiated."""
+    found = access.get_store(request.user, store)
+    name = read_named_upload(Query(request))
+    context: dict[str, Any] = {"upload": name, "links": BucketLinks(found.name, bucket)}
+    try:
+        context |= survey_context(browsing.survey_upload(found, bucket, name.key, name.upload_id), found)
+        context |= _listed_facts(found, bucket, name)
+    except ObjectStoreError as error:
+        context["explained"] = explain(error)
+    return render(request, "uploads/survey.html", context)
+
+
+def _listed_facts(store: Store, bucket: str, name: UploadRef) -> dict[str, Any]:
+    """ListParts does not say when an upload was initiated; the listing at its key does, or that it has no such upload.
+
+    Swift goes on listing the parts of completed uploads, MinIO's listing forgets live ones: `unlisted` tells of both.
+    """
+    try:
+        listed, is_all = browsing.find_listed(store, bucket, name.key, name.upload_id)
+    except ObjectStoreError:
+        return {}
+    if listed is not None:
+        return {"initiated": listed.initiated, "initiated_known": True}
+    return {"unlisted": is_all}

@@ -1,0 +1,163 @@
+"""The pages' pure parts: formats, names in forms, the trail, the picture, the explanations."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+
+import pytest
+from django.test import RequestFactory
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard.shared import formatting
+from dashboard.shared.explain import WORDS, error_code, explain
+from dashboard.shared.parameters import MAX_TRAIL, Query, read_trail, read_upload, write_trail, write_upload
+from dashboard.uploads.picture import MAX_BARS, WIDTH, draw
+from uploads.domain.part_summary import survey
+from uploads.objectstore.errors import NotSent, OutcomeUnknown, Reason, Refused
+from uploads.objectstore.types import Part, UploadRef
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=60)
+MARKERS = st.lists(st.tuples(TEXT, TEXT), max_size=300)
+
+
+class Text(HTMLParser):
+    """The text of a fragment, as a reader sees it."""
+
+    def __init__(self, fragment: str) -> None:
+        super().__init__()
+        self.text = ""
+        self.feed(fragment)
+        self.close()
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (1023, "1023 bytes"),
+        (1024, "1.00 KiB"),
+        (1024 * 1023, "1.00 MiB"),
+        (5 * 1024**2, "5.00 MiB"),
+        (1024**2 - 1, "1.00 MiB"),
+        (153 * 1024**3, "153 GiB"),
+        (50_000 * 1024**3, "48.8 TiB"),
+    ],
+)
+def test_bytes(size: int, text: str) -> None:
+    assert formatting.bytes_text(size) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "just now"),
+        (59, "59 seconds ago"),
+        (60, "1 minute ago"),
+        (3 * 86400 + 5, "3 days ago"),
+        (400 * 86400, "1 year ago"),
+        (-7300, "in 2 hours"),
+    ],
+)
+def test_age(seconds: int, text: str) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert formatting.age_text(now - timedelta(seconds=seconds), at_time=now) == text
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ("a/b.c", "a/b.c"),
+        ("a  b", "a  b"),
+        (" a ", "␣a␣"),
+        ("   ", "␣␣␣"),
+        ("a\nb", "a␊b"),
+        ("a\u202eb", "aU+202Eb"),
+        ("a\xa0b", "aU+00A0b"),
+        ("<b>&", "<b>&"),
+        ("東京", "東京"),
+    ],
+)
+def test_keys_show_what_cannot_be_seen(key: str, shown: str) -> None:
+    assert Text(formatting.key_html(key)).text == shown
+
+
+@given(TEXT)
+def test_a_key_adds_no_markup_of_its_own(key: str) -> None:
+    html = formatting.key_html(key)
+    assert html.count("<") == html.count("</span>") * 2
+
+
+@given(TEXT, TEXT)
+def test_an_upload_comes_back_from_its_form_value(key: str, upload_id: str) -> None:
+    value = write_upload(UploadRef(key, upload_id))
+    assert value.isascii()
+    assert value.isprintable()
+    assert read_upload(value) == UploadRef(key, upload_id)
+
+
+@given(MARKERS)
+def test_a_trail_keeps_the_last_markers_that_fit(markers: list[tuple[str, str]]) -> None:
+    trail = write_trail(markers)
+    assert len(trail) <= MAX_TRAIL
+    kept = read_trail(Query(RequestFactory().get("/", {"trail": trail})))
+    assert kept == markers[len(markers) - len(kept) :]
+    assert kept or not markers
+
+
+def test_the_trail_of_1500_pages_stays_short() -> None:
+    trail: list[tuple[str, str]] = []
+    for number in range(1500):
+        trail.append((f"folder/{number:06}/{number * 7919:x}", f"{number * 104729:040x}"))
+        text = write_trail(trail)
+        assert len(text) <= MAX_TRAIL
+        trail = read_trail(Query(RequestFactory().get("/", {"trail": text})))
+    assert len(trail) >= 10
+
+
+def test_a_pair_of_the_longest_markers_fits() -> None:
+    longest = [("", ""), ("".join(chr(0x4E00 + number) for number in range(341)), "f" * 64)]
+    assert write_trail(longest)
+
+
+@given(st.sets(st.integers(1, 10_000), max_size=400), st.integers(1, 3))
+def test_the_picture_stays_inside_and_small(numbers: set[int], sizes: int) -> None:
+    parts = [Part(number, 10 * 1024**2 + number % sizes, "", None) for number in numbers]
+    picture = draw(survey(parts, 5 * 1024**2))
+    assert len(picture.bars) <= MAX_BARS
+    assert all(bar.x >= 0 and bar.x + bar.width <= WIDTH + 0.02 for bar in picture.bars)
+    assert sum(entry.count for entry in picture.legend) == max(numbers, default=0)
+
+
+def test_one_missing_part_of_10000_is_seen() -> None:
+    parts = [Part(number, 10**7, "", None) for number in range(1, 10_001) if number != 5000]
+    (gap,) = [bar for bar in draw(survey(parts, 0)).bars if bar.kind == "missing"]
+    assert gap.width >= 2
+    assert gap.title == "Part 5,000: missing"
+
+
+def test_every_reason_is_explained() -> None:
+    assert set(WORDS) == set(Reason)
+    for reason in Reason:
+        explained = explain(NotSent("why", reason=reason))
+        assert explained.title
+        assert explained.advice
+        assert 400 <= explained.http_status < 600
+
+
+def test_an_explanation_carries_what_the_store_said() -> None:
+    refused = Refused(
+        "Go there.", code="PermanentRedirect", status=301, reason=Reason.WRONG_REGION, request_id="tx", region="eu-1"
+    )
+    explained = explain(refused)
+    assert (explained.code, explained.request_id, explained.status) == ("PermanentRedirect", "tx", 301)
+    assert "eu-1" in explained.advice
+    assert explained.certainty.startswith("The store refused")
+    assert explain(OutcomeUnknown("?", reason=Reason.TIMEOUT)).certainty.endswith("not known.")
+    assert error_code(refused) == "PermanentRedirect"
+    assert error_code(NotSent("?", reason=Reason.BAD_KEY)) == "BadKey"

@@ -1,0 +1,336 @@
+"""The form of a new transfer: clean values, refusals, the plan in words, an object that is there already, the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.test import Client, RequestFactory
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard.transfers.form import (
+    MAX_METADATA_BYTES,
+    NewTransferForm,
+    base_name,
+    guess_content_type,
+    object_key,
+    parse_metadata,
+    parse_part_count,
+    parse_part_size,
+)
+from dashboard.transfers.new import render_form
+from tests.dashboard.pages import Page, Site
+from uploads.models import NamedBucket, Store, Transfer
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.types import FileSlice
+from uploads.services.transfers.send import object_metadata
+
+NEW = "/transfers/new/"
+NAMES = st.from_regex(r"[a-z0-9][a-z0-9-]{0,20}", fullmatch=True).filter(lambda name: not name.startswith("partway-"))
+VALUES = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=40).map(str.strip)
+
+
+@pytest.fixture
+def away(db: None) -> Store:
+    """A store that nothing in these tests asks."""
+    return Store.objects.create(name="away", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
+
+
+def filled(user: User, **fields: str) -> NewTransferForm:
+    data = {"store": "away", "bucket": "photos", "filename": "cat.jpg"} | fields
+    return NewTransferForm(user=user, data={name.replace("_", "-"): value for name, value in data.items()})
+
+
+# --- Fields -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_least_that_can_be_given(operator: User, away: Store) -> None:
+    form = filled(operator)
+    assert form.is_valid(), form.errors
+    values = form.values()
+    assert (values.store, values.bucket, values.key, values.content_type) == (away, "photos", "cat.jpg", "image/jpeg")
+    assert (values.part_size, values.part_count, values.metadata, values.replace) == (None, None, {}, False)
+
+
+def test_everything_that_can_be_given(operator: User, away: Store) -> None:
+    form = filled(
+        operator,
+        key=" a//../b ",
+        prefix="not used/",
+        content_type='text/plain; charset="utf-8"',
+        storage_class="STANDARD_IA",
+        metadata="Owner: ops\r\n\r\nticket:  A: 1 ",
+        part_size="16 MiB",
+        replace="on",
+    )
+    assert form.is_valid(), form.errors
+    values = form.values()
+    assert values.key == " a//../b "
+    assert values.content_type == 'text/plain; charset="utf-8"'
+    assert values.metadata == {"owner": "ops", "ticket": "A: 1"}
+    assert (values.storage_class, values.part_size, values.replace) == ("STANDARD_IA", 16 * 1024**2, True)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("store", "", "Choose a store"),
+        ("store", "unknown", "no such store"),
+        ("bucket", "", "Name a bucket"),
+        ("bucket", "../other", "not a bucket name"),
+        ("key", "x" * 1025, "1,025 bytes"),
+        ("key", "a\0b", "ull"),
+        ("prefix", "ü" * 510, "1,027 bytes"),
+        ("content_type", "text", "type/subtype"),
+        ("content_type", "text/plain\r\nx-amz-acl: public-read", "type/subtype"),
+        ("content_type", "text/plän", "type/subtype"),
+        ("storage_class", "COLD STORAGE", "letters, digits"),
+        ("metadata", "no colon", "Line 1"),
+        ("metadata", "a: 1\nb:", "Line 2"),
+        ("metadata", "a b: 1", "Line 1"),
+        ("metadata", "a: ü", "printable ASCII"),
+        ("metadata", "a: 1\nA: 2", "twice"),
+        ("metadata", "partway-transfer: 1", "Partway's own"),
+        ("metadata", f"a: {'x' * 2000}", f"{MAX_METADATA_BYTES:,}"),
+        ("part_size", "0", "1 or more"),
+        ("part_size", "-5", "1 or more"),
+        ("part_size", "5 apples", "1 or more"),
+        ("part_count", "1.5", "whole number"),
+        ("part_count", "٣", "whole number"),
+        ("verify", "md5", "md5"),
+        ("sha256", "abc", "64 hexadecimal"),
+        ("sha256", "g" * 64, "64 hexadecimal"),
+        ("fingerprint", "x" * 129, "128"),
+    ],
+)
+def test_refusals_say_what_is_allowed(field: str, value: str, words: str, operator: User, away: Store) -> None:
+    form = filled(operator, **{field: value})
+    assert not form.is_valid()
+    shown = form.field_errors()
+    name = "key" if field == "prefix" else field.replace("_", "-")
+    assert words in shown[name]
+
+
+SHA256 = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855"
+
+
+def test_a_pasted_digest_is_a_promise_whoever_sends(operator: User, away: Store) -> None:
+    form = filled(operator, sha256=f" {SHA256}\n")
+    assert form.is_valid(), form.errors
+    for resumable in (False, True):
+        new = form.values().new_transfer(operator, 5, resumable=resumable)
+        assert (new.verify_sha256, new.promised_sha256, new.resumable) == (True, SHA256.lower(), resumable)
+
+
+def test_a_digest_for_later_is_promised_by_resumable_uploads_only(operator: User, away: Store) -> None:
+    form = filled(operator, verify="sha256", fingerprint="f-1")
+    assert form.is_valid(), form.errors
+    later = form.values().new_transfer(operator, 5, resumable=True)
+    assert (later.verify_sha256, later.promised_sha256, later.fingerprint) == (True, "", "f-1")
+    plain = form.values().new_transfer(operator, 5)
+    assert (plain.verify_sha256, plain.promised_sha256, plain.fingerprint) == (False, "", "")
+
+
+def test_nothing_is_promised_by_itself(operator: User, away: Store) -> None:
+    form = filled(operator)
+    assert form.is_valid()
+    new = form.values().new_transfer(operator, 5, resumable=True)
+    assert (new.verify_sha256, new.promised_sha256, new.fingerprint) == (False, "", "")
+
+
+def test_all_metadata_together_keep_the_stores_limit(operator: User, away: Store) -> None:
+    """The operator's, and what Partway itself adds: whose object it is, and its digest."""
+    form = filled(operator, metadata=f"a: {'x' * (MAX_METADATA_BYTES - 1)}", sha256=SHA256)
+    assert form.is_valid(), form.errors
+    new = form.values().new_transfer(operator, 5)
+    transfer = Transfer(metadata=new.metadata, promised_sha256=new.promised_sha256)
+    assert sum(len(name) + len(value) for name, value in object_metadata(transfer).items()) <= 2048
+
+
+def test_part_size_and_count_exclude_each_other(operator: User, away: Store) -> None:
+    form = filled(operator, part_size="5242880", part_count="3")
+    assert "not both" in form.field_errors()["part-count"]
+
+
+def test_a_disabled_store_takes_no_transfer(administrator: User, away: Store) -> None:
+    Store.objects.update(enabled=False)
+    assert "store" in filled(administrator).field_errors()
+
+
+def test_nobody_has_no_form() -> None:
+    with pytest.raises(PermissionDenied):
+        NewTransferForm(user=AnonymousUser())
+
+
+def test_without_a_name_the_key_waits_for_the_file(operator: User, away: Store) -> None:
+    form = filled(operator, filename="", prefix="in/")
+    assert form.is_valid()
+    assert (form.values().key, form.values().prefix) == ("", "in/")
+
+
+def test_keys_come_from_the_last_segment_of_a_file_name() -> None:
+    assert base_name("C:\\Users\\olga\\cat.jpg") == base_name("/home/olga/cat.jpg") == "cat.jpg"
+    assert object_key("", "a/", "dir/cat.jpg") == "a/cat.jpg"
+    assert object_key("whole", "a/", "cat.jpg") == "whole"
+    assert object_key("", "a/", "") == ""
+
+
+def test_content_types_are_guessed_from_names() -> None:
+    assert guess_content_type("a.csv") == "text/csv"
+    assert guess_content_type("a.tar.gz") == "application/gzip"
+    assert guess_content_type("unknown") == "application/octet-stream"
+
+
+@given(st.dictionaries(NAMES, VALUES.filter(bool), max_size=10))
+def test_metadata_lines_come_back_as_they_were_written(metadata: dict[str, str]) -> None:
+    assert parse_metadata("\n".join(f"{name}: {value}" for name, value in metadata.items())) == metadata
+
+
+@given(st.text(max_size=200))
+def test_metadata_is_refused_or_fit_for_a_header(text: str) -> None:
+    try:
+        metadata = parse_metadata(text)
+    except ValidationError:
+        return
+    for name, value in metadata.items():
+        assert value
+        assert name.isascii()
+        assert (value.isascii() and value.isprintable()) or value == ""
+
+
+@given(st.text(max_size=20))
+def test_numbers_are_positive_or_refused(text: str) -> None:
+    for parse in (parse_part_size, parse_part_count):
+        try:
+            number = parse(text)
+        except ValidationError:
+            continue
+        assert number is None or number > 0
+
+
+# --- The page ---------------------------------------------------------------------------------------------------------
+
+
+def test_page_without_stores_says_so(operator_client: Client, administrator_client: Client) -> None:
+    assert "an administrator has to add one" in Page(operator_client.get(NEW)).text
+    assert "/stores/new/" in Page(administrator_client.get(NEW)).text
+
+
+def test_page_is_filled_from_the_query(operator_client: Client, away: Store) -> None:
+    NamedBucket.objects.create(store=away, name="named")
+    Store.objects.create(name="aaa", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
+    text = Page(operator_client.get(NEW, {"store": "away", "bucket": "b%&", "prefix": "p/ ü"})).text
+    assert '<option value="away" selected>' in text
+    assert 'value="b%&amp;"' in text
+    assert 'value="p/ ü"' in text
+    assert '<option value="named">' in text
+    assert "style=" not in text
+
+
+def test_file_is_the_last_field(operator_client: Client, away: Store) -> None:
+    text = Page(operator_client.get(NEW)).text
+    form = text[text.index('id="transfer-form"') :]
+    names = (
+        "csrfmiddlewaretoken",
+        "filename",
+        "store",
+        "key",
+        "metadata",
+        "part-size",
+        "part-count",
+        "replace",
+        "sha256",
+    )
+    for name in names:
+        assert 0 < form.index(f'name="{name}"') < form.index('name="file"')
+
+
+def test_form_comes_back_with_what_was_typed_and_what_is_wrong(rf: RequestFactory, operator: User, away: Store) -> None:
+    request = rf.post(NEW)
+    request.user = operator
+    values = {"store": "away", "bucket": "photos", "key": "cat.jpg", "metadata": "bad", "replace": "on"}
+    errors = {"metadata": "Line 1 is wrong.", "key": "There is one.", "file": "Too large.", "": "No room."}
+    page = Page(render_form(request, values=values, errors=errors, status=409))
+    assert page.status == 409
+    assert 'value="cat.jpg"' in page.text
+    for words in ("There is one.", "Too large.", "No room.", "chosen again"):
+        assert words in page.text
+    assert 'name="replace" id="id_replace" checked' in page.text
+
+
+# --- What the page asks while it is filled in ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ({}, "5.00 MiB"),
+        ({"size": "0"}, "PutObject"),
+        ({"size": str(100 * 1024**2), "part-size": "16 MiB"}, "in 7 parts of"),
+        ({"size": str(100 * 1024**2), "part-count": "4"}, "in 4 parts of"),
+        ({"size": str(100 * 1024**2), "part-size": "1000"}, "at most 10000"),
+        ({"size": str(100 * 1024**2), "part-size": "1 MiB"}, "too small"),
+        ({"size": "9" * 18}, "at most"),
+        ({"size": "many"}, "number of bytes"),
+        ({"part-size": "x"}, "1 or more"),
+        ({"part-size": "5", "part-count": "5"}, "not both"),
+    ],
+)
+def test_plan_in_words(query: dict[str, str], words: str, operator_client: Client, away: Store) -> None:
+    page = Page(operator_client.get(f"{NEW}plan/", {"store": "away", **query}))
+    assert page.status == 200
+    assert words in page.text
+
+
+def test_plan_of_an_unknown_store_is_404(operator_client: Client) -> None:
+    assert operator_client.get(f"{NEW}plan/", {"store": "x"}).status_code == 404
+
+
+def test_buckets_are_those_of_the_store(operator_client: Client, store: Store, bucket: str) -> None:
+    assert f'value="{bucket}"' in Page(operator_client.get(f"{NEW}buckets/", {"store": "swift"})).text
+
+
+def put(object_store: ObjectStoreClient, bucket: str, key: str, folder: Path) -> None:
+    (folder / "body").write_bytes(b"hello")
+    object_store.put_object(bucket, key, FileSlice(folder / "body", 0, 5))
+
+
+def test_existing_object_is_shown(
+    operator_client: Client, store: Store, bucket: str, object_store: ObjectStoreClient, tmp_path: Path
+) -> None:
+    key = "a b/+%?.txt"
+    put(object_store, bucket, key, tmp_path)
+    asked = {"store": "swift", "bucket": bucket}
+    found = Page(operator_client.get(f"{NEW}existing/", {**asked, "key": key})).text
+    for words in ("5 bytes", "5d41402abc4b2a76b9719d911017c592", 'name="replace"'):
+        assert words in found
+    assert "No object has this key" in Page(operator_client.get(f"{NEW}existing/", {**asked, "key": "other"})).text
+    assert 'name="replace"' in Page(operator_client.get(f"{NEW}existing/", asked)).text
+    assert "1,025 bytes" in Page(operator_client.get(f"{NEW}existing/", {**asked, "key": "x" * 1025})).text
+
+
+def test_existing_explains_a_store_that_is_away(operator_client: Client, away: Store) -> None:
+    page = Page(operator_client.get(f"{NEW}existing/", {"store": "away", "bucket": "photos", "key": "k"}))
+    assert "cannot be reached" in page.text
+
+
+def test_check_before_the_first_byte(site: Site, bucket: str, object_store: ObjectStoreClient, tmp_path: Path) -> None:
+    put(object_store, bucket, "here.txt", tmp_path)
+    fields: dict[str, Any] = {"store": "swift", "bucket": bucket, "filename": "new.txt", "size": "5"}
+
+    def check(**changes: str) -> Page:
+        return site.post(f"{NEW}check/", fields | {name.replace("_", "-"): value for name, value in changes.items()})
+
+    assert check().status == 204
+    assert check(part_count="0").json["fields"].keys() == {"part-count"}
+    assert check(part_count="6").json["fields"].keys() == {"part-count"}
+    assert check(size="9" * 18).json["fields"].keys() == {"file"}
+    refused = check(filename="here.txt")
+    assert refused.status == 400
+    assert refused.json["fields"].keys() == {"replace"}
+    assert refused.json["error"]["code"] == "InvalidForm"
+    assert check(filename="here.txt", replace="on").status == 204

@@ -1,0 +1,228 @@
+"""Which chosen files go on with transfers that began before: one's own, live, and the very same file only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from tests.dashboard.make_transfer import MIB, make_transfer
+from tests.dashboard.pages import Page
+from uploads.domain.states import Phase, Want
+from uploads.models import AuditEntry, Store, Transfer
+
+URL = "/transfers/new/known/"
+FILE = {"key": "cat.jpg", "size": 10 * MIB, "fingerprint": "f-1"}
+
+
+@pytest.fixture
+def away(db: None) -> Store:
+    """A store that nothing in these tests asks."""
+    return Store.objects.create(name="away", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
+
+
+@pytest.fixture
+def make(operator: User, away: Store) -> Callable[..., Transfer]:
+    """A resumable transfer of FILE to away/photos, three of its ten parts here."""
+
+    def make_one(**values: Any) -> Transfer:
+        store = values.pop("store", away)
+        facts: dict[str, Any] = {"fingerprint": "f-1", "resumable": True, "staged": 3}
+        return make_transfer(values.pop("owner", operator), store, **facts | values)
+
+    return make_one
+
+
+Make = Callable[..., Transfer]
+
+
+def ask(client: Client, files: list[dict[str, Any]], *, token: bool = True, **changes: Any) -> Page:
+    return send(client, json.dumps({"store": "away", "bucket": "photos", "files": files} | changes), token=token)
+
+
+def send(client: Client, body: str | bytes, *, token: bool = True) -> Page:
+    client.get("/stores/")
+    headers = {"X-CSRFToken": client.cookies["csrftoken"].value} if token else {}
+    return Page(client.post(URL, body, content_type="application/json", headers=headers))
+
+
+def keys(page: Page) -> list[str]:
+    assert page.status == 200, page.text
+    return [each["key"] for each in page.json["known"]]
+
+
+def test_a_file_that_began_before_is_known(operator_client: Client, make: Make) -> None:
+    transfer = make()
+    page = ask(operator_client, [FILE, FILE | {"key": "dog.jpg"}])
+    assert page.json == {
+        "known": [
+            {
+                "key": "cat.jpg",
+                "size": 10 * MIB,
+                "fingerprint": "f-1",
+                "id": str(transfer.pk),
+                "url": f"/files/{transfer.pk}",
+                "bytes_received": 3 * MIB,
+                "wants_sha256": False,
+                "state": "sending",
+            }
+        ]
+    }
+
+
+@pytest.mark.parametrize(("replace", "forbids"), [(True, False), (False, True), ("on", True)])
+def test_a_known_one_may_replace_an_object_once_that_is_agreed(
+    operator_client: Client, make: Make, replace: object, forbids: bool
+) -> None:
+    mine, other = make(forbid_overwrite=True), make(forbid_overwrite=True, key="dog.jpg")
+    assert keys(ask(operator_client, [FILE | {"replace": replace}, FILE | {"key": "dog.jpg"}])).count("cat.jpg") == 1
+    mine.refresh_from_db()
+    other.refresh_from_db()
+    assert (mine.forbid_overwrite, other.forbid_overwrite) == (forbids, True)
+    assert AuditEntry.objects.filter(action="transfer.replace-allowed").count() == (not forbids)
+
+
+@pytest.mark.parametrize("change", [{"key": "other"}, {"size": 1}, {"fingerprint": "f-2"}, {"fingerprint": ""}])
+def test_another_file_is_not(operator_client: Client, make: Make, change: dict[str, Any]) -> None:
+    make()
+    assert keys(ask(operator_client, [FILE | change])) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"bucket": "other"},
+        {"resumable": False},
+        {"fingerprint": ""},
+        {"phase": Phase.DONE},
+        {"phase": Phase.CANCELLED},
+        {"wanted": Want.CANCEL},
+    ],
+)
+def test_what_cannot_be_gone_on_with_is_not_known(operator_client: Client, make: Make, change: dict[str, Any]) -> None:
+    make(**change)
+    assert keys(ask(operator_client, [FILE, FILE | {"fingerprint": ""}])) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "state"),
+    [
+        ({"phase": Phase.RECEIVING}, "receiving"),
+        ({"wanted": Want.PAUSE}, "paused"),
+        ({"phase": Phase.FAILED}, "failed"),
+        ({"phase": Phase.COMPLETING, "all_received": True}, "completing"),
+    ],
+)
+def test_its_state_is_told(operator_client: Client, make: Make, change: dict[str, Any], state: str) -> None:
+    make(**change)
+    (known,) = ask(operator_client, [FILE]).json["known"]
+    assert known["state"] == state
+    assert known["bytes_received"] == (10 * MIB if change.get("all_received") else 3 * MIB)
+
+
+def test_others_files_are_not_known_to_anybody_else(
+    operator_client: Client, administrator_client: Client, make: Make
+) -> None:
+    make(owner=User.objects.create_user("eve"))
+    assert keys(ask(operator_client, [FILE])) == []
+    assert keys(ask(administrator_client, [FILE])) == []
+
+
+def test_other_stores_are_others(operator_client: Client, make: Make) -> None:
+    make(store=Store.objects.create(name="b", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b"))
+    assert keys(ask(operator_client, [FILE])) == []
+    assert keys(ask(operator_client, [FILE], store="b")) == ["cat.jpg"]
+
+
+def test_a_thousand_files_cost_few_queries(
+    operator_client: Client, make: Make, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for number in range(20):
+        make(key=f"k-{number}", fingerprint=f"f-{number}")
+    files = [FILE | {"key": f"k-{number}", "fingerprint": f"f-{number}"} for number in range(1000)]
+    with django_assert_max_num_queries(15):
+        found = keys(ask(operator_client, files))
+    assert sorted(found) == sorted(f"k-{number}" for number in range(20))
+
+
+def test_keys_and_fingerprints_of_any_text(operator_client: Client, make: Make) -> None:
+    make(key="Zürich/東京 🎞", fingerprint="ü'\"<>\\")
+    assert keys(ask(operator_client, [FILE | {"key": "Zürich/東京 🎞", "fingerprint": "ü'\"<>\\"}])) == ["Zürich/東京 🎞"]
+
+
+def test_nothing_asked_nothing_known(operator_client: Client, away: Store) -> None:
+    assert keys(ask(operator_client, [])) == []
+
+
+# --- Refused ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "no json",
+        "[]",
+        "null",
+        "5",
+        "{}",
+        '{"store": "away", "bucket": "b"}',
+        '{"store": "away", "bucket": "b", "files": 5}',
+        '{"store": "away", "bucket": "b", "files": [5]}',
+        '{"store": "away", "bucket": "b", "files": [{}]}',
+        '{"store": "away", "bucket": "b", "files": [{"key": "k", "size": "many", "fingerprint": "f"}]}',
+        '{"store": "away", "bucket": "b", "files": [{"key": "k", "size": 1e999, "fingerprint": "f"}]}',
+        '{"store": "away", "bucket": "b", "files": [{"key": "k", "size": NaN, "fingerprint": "f"}]}',
+        '{"store": "away", "bucket": "b", "files": [{"key": "k", "size": 1, "fingerprint": "\\ud800"}]}',
+        '{"store": "away", "bucket": "b", "files": [{"key": "a\\u0000", "size": 1, "fingerprint": "f"}]}',
+        '{"store": "\\udfff", "bucket": "b", "files": []}',
+        b"\xff\xfe",
+        "[" * 100_000,
+    ],
+    ids=range(18),
+)
+def test_what_is_no_question_is_refused(operator_client: Client, away: Store, body: str | bytes) -> None:
+    page = send(operator_client, body)
+    assert page.status == 400
+    assert page.json["error"]["code"] == "InvalidRequest"
+
+
+def test_too_many_files_at_once(operator_client: Client, away: Store) -> None:
+    page = ask(operator_client, [FILE] * 1001)
+    assert page.status == 400
+    assert "1,000" in page.json["error"]["message"]
+
+
+def test_unknown_stores_and_methods(operator_client: Client, away: Store) -> None:
+    assert ask(operator_client, [FILE], store="unknown").status == 404
+    assert operator_client.get(URL).status_code == 405
+
+
+def test_the_token_is_needed(operator_client: Client, make: Make) -> None:
+    make()
+    assert ask(operator_client, [FILE], token=False).status == 403
+    assert Client().post(URL, "{}", content_type="application/json").status_code == 302
+
+
+# --- On the page ------------------------------------------------------------------------------------------------------
+
+
+def test_the_form_shows_what_waits_for_its_file(operator_client: Client, make: Make) -> None:
+    silent = timezone.now() - timedelta(minutes=5)
+    make(key="waits.bin", received_at=silent)
+    make(key="arrives.bin")
+    make(key="whole.bin", received_at=silent, all_received=True)
+    make(key="strangers.bin", received_at=silent, owner=User.objects.create_user("eve"))
+    text = Page(operator_client.get(reverse("new-transfer"))).text
+    assert "waits.bin" in text
+    assert "30 %" in text
+    for name in ("arrives.bin", "whole.bin", "strangers.bin"):
+        assert name not in text

@@ -1,0 +1,498 @@
+"""The list of transfers, one transfer, its polls, its steps, its JSON."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import timedelta
+from itertools import product
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from dashboard.transfers.rows import in_state
+from tests.dashboard.make_transfer import MIB, make_transfer
+from tests.dashboard.pages import TOKEN, Page
+from uploads.domain.states import PartState, Phase, TransferState, Want, shown_state
+from uploads.models import AuditEntry, Part, Store, Transfer
+
+JSON = {"Accept": "application/json"}
+POLL = {"HX-Request": "true"}
+ERROR: dict[str, Any] = {"error_code": "AccessDenied", "error_message": "No <b>entry</b>.", "error_request_id": "tx-42"}
+
+
+@pytest.fixture
+def away(db: None) -> Store:
+    """A store that nothing in these tests asks."""
+    return Store.objects.create(name="away", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
+
+
+def page_of(client: Client, transfer: Transfer, query: str = "", **headers: str) -> Page:
+    return Page(client.get(reverse("transfer", args=[transfer.pk]) + query, headers=headers or None))
+
+
+def order(client: Client, transfer: Transfer, step: str, *, json: bool = True) -> Page:
+    token = TOKEN.search(client.get(reverse("new-transfer")).content.decode())
+    assert token
+    url = reverse(f"transfer-{step}", args=[transfer.pk])
+    return Page(client.post(url, {"csrfmiddlewaretoken": token[1]}, headers=JSON if json else None))
+
+
+# --- The list ---------------------------------------------------------------------------------------------------------
+
+
+def test_empty_list_offers_a_new_transfer(operator_client: Client) -> None:
+    page = Page(operator_client.get("/transfers/"))
+    assert "No transfers yet" in page.text
+    assert "hx-trigger" not in page.text
+
+
+def test_list_shows_both_legs_and_polls_while_something_moves(
+    operator_client: Client, operator: User, away: Store
+) -> None:
+    make_transfer(operator, away, sent=3, staged=4)
+    page = Page(operator_client.get("/transfers/"))
+    assert "70 %" in page.text
+    assert "30 %" in page.text
+    assert 'hx-trigger="every 2s"' in page.text
+    assert "<html" not in Page(operator_client.get("/transfers/", headers=POLL)).text
+
+
+def test_list_rests_with_its_transfers(operator_client: Client, operator: User, away: Store) -> None:
+    make_transfer(operator, away, phase=Phase.DONE, all_received=True)
+    make_transfer(operator, away, phase=Phase.FAILED, all_received=True, **ERROR)
+    make_transfer(operator, away, wanted=Want.PAUSE, all_received=True)
+    page = Page(operator_client.get("/transfers/"))
+    assert "hx-trigger" not in page.text
+    assert "No &lt;b&gt;entry&lt;/b&gt;." in page.text
+
+
+@pytest.mark.parametrize("state", list(TransferState))
+def test_filter_finds_exactly_the_transfers_shown_in_a_state(
+    state: TransferState, operator_client: Client, operator: User, away: Store
+) -> None:
+    facts = list(product(Phase, Want))
+    for phase, wanted in facts:
+        make_transfer(operator, away, phase=phase, wanted=wanted, key=f"{phase} {wanted}")
+    expected = {f"{phase} {wanted}" for phase, wanted in facts if shown_state(phase, wanted) is state}
+    assert set(Transfer.objects.filter(in_state(state)).values_list("key", flat=True)) == expected
+    found = Page(operator_client.get(f"/transfers/?state={state}", headers=JSON)).json["transfers"]
+    assert {row["state"] for row in found} == {state.value}
+    assert len(found) == len(expected)
+
+
+def test_unknown_state_is_refused_with_the_allowed_ones(operator_client: Client) -> None:
+    page = Page(operator_client.get("/transfers/?state=lost"))
+    assert page.status == 400
+    assert "cancelling" in page.text
+
+
+def test_list_is_paged(operator_client: Client, operator: User, away: Store) -> None:
+    for number in range(53):
+        make_transfer(operator, away, key=f"file-{number:03}", phase=Phase.DONE)
+    first = Page(operator_client.get("/transfers/"))
+    assert "file-052" in first.text
+    assert "file-002" not in first.text
+    second = Page(operator_client.get("/transfers/?page=2"))
+    assert "file-002" in second.text
+    assert second.link("prev") == "?page=1"
+
+
+def test_a_page_costs_few_queries(
+    operator_client: Client, operator: User, away: Store, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for number in range(30):
+        make_transfer(operator, away, key=f"file-{number}", sent=2)
+    with django_assert_max_num_queries(8):
+        operator_client.get("/transfers/")
+
+
+def test_others_see_nothing_and_administrators_all(
+    operator_client: Client, administrator_client: Client, operator: User, away: Store
+) -> None:
+    stranger = User.objects.create_user("eve")
+    transfer = make_transfer(stranger, away, key="secret.txt")
+    assert "secret.txt" not in Page(operator_client.get("/transfers/")).text
+    assert page_of(operator_client, transfer).status == 404
+    assert order(operator_client, transfer, "cancel").status == 404
+    assert "secret.txt" in Page(administrator_client.get("/transfers/")).text
+
+
+# --- Some by id -------------------------------------------------------------------------------------------------------
+
+
+def by_id(client: Client, ids: list[Any], **headers: str) -> Page:
+    query = "&".join(f"id={each}" for each in ids)
+    return Page(client.get(f"/transfers/?{query}", headers=headers or JSON))
+
+
+def test_named_transfers_and_only_those(operator_client: Client, operator: User, away: Store) -> None:
+    wanted = [make_transfer(operator, away, key=f"k-{number}", sent=number) for number in range(3)]
+    make_transfer(operator, away, key="other")
+    answer = by_id(operator_client, [each.pk for each in wanted] * 2)
+    assert {row["key"]: row["bytes_sent"] for row in answer.json["transfers"]} == {
+        f"k-{number}": number * MIB for number in range(3)
+    }
+    assert answer.json["transfers"][0].keys() == page_of(operator_client, wanted[0], **JSON).json.keys()
+    assert "no-store" in answer.response["Cache-Control"]
+
+
+def test_what_one_may_not_see_is_left_out(
+    operator_client: Client, administrator_client: Client, operator: User, away: Store
+) -> None:
+    own = make_transfer(operator, away)
+    strangers = make_transfer(User.objects.create_user("eve"), away)
+    ids = [own.pk, strangers.pk, uuid.uuid4()]
+    assert [row["id"] for row in by_id(operator_client, ids).json["transfers"]] == [str(own.pk)]
+    assert len(by_id(administrator_client, ids).json["transfers"]) == 2
+
+
+def test_two_hundred_cost_as_few_queries_as_one(
+    operator_client: Client, operator: User, away: Store, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    ids = [make_transfer(operator, away, sent=1).pk for _ in range(50)]
+    with django_assert_max_num_queries(8):
+        assert len(by_id(operator_client, ids + [uuid.uuid4() for _ in range(150)]).json["transfers"]) == 50
+
+
+@pytest.mark.parametrize("ids", [["x"], [""], [uuid.uuid4(), "../etc"], [uuid.uuid4()] * 201])
+def test_ids_that_are_none_and_too_many_are_refused(operator_client: Client, ids: list[Any]) -> None:
+    answer = by_id(operator_client, ids)
+    assert (answer.status, answer.json["error"]["code"]) == (400, "InvalidArgument")
+
+
+# --- One transfer -----------------------------------------------------------------------------------------------------
+
+
+def test_page_shows_legs_picture_and_facts(operator_client: Client, operator: User, away: Store) -> None:
+    transfer = make_transfer(
+        operator,
+        away,
+        key="a b/+?#&%41",
+        sent=4,
+        sending=1,
+        staged=2,
+        upload_id="id/+&",
+        content_type="image/jpeg",
+        storage_class="STANDARD_IA",
+        metadata={"owner": "ops"},
+    )
+    page = page_of(operator_client, transfer)
+    for text in ("4 sent", "1 sending", "2 staged", "3 absent", "image/jpeg", "STANDARD_IA", "owner: ops"):
+        assert text in page.text
+    assert page.text.count("<rect x=") == 10
+    assert "uploads/detail/?key=a%20b%2F%2B%3F%23%26%2541&amp;upload-id=id%2F%2B%26" in page.text
+    assert "<title>40 % · a b/+?#&amp;%41 · Partway</title>" in page.text
+    assert "style=" not in page.text
+
+
+def test_picture_of_ten_thousand_parts_is_drawn_in_runs(operator_client: Client, operator: User, away: Store) -> None:
+    transfer = make_transfer(operator, away, sent=5000, sending=1, size=10_000 * MIB, part_count=10_000)
+    page = page_of(operator_client, transfer)
+    assert page.text.count("<rect x=") == 3
+    # The one part that moves is wide enough to be seen, and drawn over its neighbours.
+    assert re.search(r'x="5000" y="0" width="25.0" height="10" class="part-sending"', page.text)
+    assert page.text.index("part-absent") < page.text.index('"part-sending"')
+
+
+def test_picture_stays_small_whatever_the_order_of_the_parts(
+    operator_client: Client, operator: User, away: Store
+) -> None:
+    transfer = make_transfer(operator, away, staged=3000, size=3000 * MIB, part_count=3000)
+    transfer.parts.filter(number__in=range(1, 3001, 3)).update(state=PartState.SENT)
+    text = page_of(operator_client, transfer).text
+    assert text.count("<rect x=") <= 400
+    assert "1000 sent" in text
+    assert "2000 staged" in text
+
+
+def test_empty_file_is_not_shown_as_sent_before_it_is(operator_client: Client, operator: User, away: Store) -> None:
+    facts: dict[str, Any] = {"size": 0, "part_count": 1, "all_received": True}
+    assert "<title>0 % · " in page_of(operator_client, make_transfer(operator, away, **facts)).text
+    done = page_of(operator_client, make_transfer(operator, away, **facts, phase=Phase.DONE, verified=True))
+    assert "verified by HEAD" in done.text
+    assert done.text.count("100 %") == 2
+
+
+def test_done_unverified_says_so(operator_client: Client, operator: User, away: Store) -> None:
+    page = page_of(operator_client, make_transfer(operator, away, phase=Phase.DONE, etag="abc-10", upload_id="u-1"))
+    assert "done, unverified" in page.text
+    assert "abc-10" in page.text
+    assert "uploads/detail" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("facts", "is_live"),
+    [
+        ({"phase": Phase.RECEIVING}, True),
+        ({"phase": Phase.SENDING}, True),
+        ({"phase": Phase.COMPLETING}, True),
+        ({"phase": Phase.SENDING, "wanted": Want.CANCEL}, True),
+        ({"phase": Phase.SENDING, "wanted": Want.PAUSE}, True),
+        ({"phase": Phase.SENDING, "wanted": Want.PAUSE, "all_received": True}, False),
+        ({"phase": Phase.DONE}, False),
+        ({"phase": Phase.CANCELLED}, False),
+        ({"phase": Phase.FAILED}, False),
+    ],
+)
+def test_page_polls_while_it_moves_and_stops_at_rest(
+    facts: dict[str, Any], is_live: bool, operator_client: Client, operator: User, away: Store
+) -> None:
+    transfer = make_transfer(operator, away, **facts)
+    for page in (page_of(operator_client, transfer), page_of(operator_client, transfer, **POLL)):
+        assert ('hx-trigger="every 1s"' in page.text) is is_live
+
+
+def test_poll_brings_only_what_is_new(operator_client: Client, operator: User, away: Store) -> None:
+    transfer = make_transfer(operator, away, sent=2, all_received=True)
+    seen = re.search(r'hx-get="[^"]*\?([^"]*)"', page_of(operator_client, transfer).text)
+    assert seen
+    query = "?" + seen[1].replace("&amp;", "&")
+    quiet = page_of(operator_client, transfer, query, **POLL).text
+    assert "hx-swap-oob" not in quiet
+    assert "<title>20 %" in quiet
+    Part.objects.filter(transfer=transfer).update(state=PartState.STAGED)
+    Part.objects.create(transfer=transfer, number=3, size=5 * MIB, received=5 * MIB, state=PartState.SENT)
+    spoken = page_of(operator_client, transfer, query, **POLL).text
+    assert '"innerHTML:#transfer-announcement">50 % in the store.' in spoken
+    assert "#transfer-actions" not in spoken
+    Transfer.objects.update(phase=Phase.DONE, etag="e-1")
+    changed = page_of(operator_client, transfer, query, **POLL).text
+    assert "Done: the object is in the store." in changed
+    assert '"innerHTML:#transfer-actions"' in changed
+    assert "e-1" in changed
+
+
+def test_failure_is_explained_with_code_and_request_id(operator_client: Client, operator: User, away: Store) -> None:
+    facts: dict[str, Any] = {"phase": Phase.FAILED, **ERROR}
+    page = page_of(operator_client, make_transfer(operator, away, staged=10, all_received=True, **facts))
+    for text in ("AccessDenied", "tx-42", "No &lt;b&gt;entry&lt;/b&gt;.", "Retry goes on from there", "/retry/"):
+        assert text in page.text
+    page = page_of(operator_client, make_transfer(operator, away, staged=3, **facts))
+    assert "send the file again" in page.text
+    assert "/retry/" not in page.text
+
+
+def test_parts_that_are_tried_again_say_why(operator_client: Client, operator: User, away: Store) -> None:
+    transfer = make_transfer(operator, away, staged=3)
+    transfer.parts.filter(number=2).update(tries=2, error_code="SlowDown", error_message="Less, please.")
+    text = page_of(operator_client, transfer).text
+    assert "2 failed tries" in text
+    assert "SlowDown" in text
+
+
+def test_json_has_the_fixed_shape(operator_client: Client, operator: User, away: Store) -> None:
+    transfer = make_transfer(operator, away, sent=2, staged=3, upload_id="u-1")
+    assert page_of(operator_client, transfer, **JSON).json == {
+        "id": str(transfer.pk),
+        "state": "sending",
+        "size": 10 * MIB,
+        "bytes_received": 5 * MIB,
+        "bytes_sent": 2 * MIB,
+        "parts": {"count": 10, "received": 5, "sent": 2},
+        "upload_id": "u-1",
+        "error": None,
+        "store": "away",
+        "bucket": "photos",
+        "key": "cat.jpg",
+        "url": f"/transfers/{transfer.pk}/",
+        "waiting": None,
+        "steps": ["cancel", "pause"],
+        "crc64": None,
+        "sha256": None,
+    }
+    failed = make_transfer(operator, away, phase=Phase.FAILED, **ERROR)
+    expected = {"code": "AccessDenied", "message": "No <b>entry</b>.", "request_id": "tx-42"}
+    assert page_of(operator_client, failed, **JSON).json["error"] == expected
+
+
+ROOM = "Staging is full"
+FILE = "No byte comes from the browser"
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({}, ""),
+        ({"room_wanted_at": 5}, ROOM),
+        ({"room_wanted_at": 5, "received_at": 60}, ROOM),
+        ({"room_wanted_at": 90}, ""),
+        ({"received_at": 10}, ""),
+        ({"received_at": 60}, FILE),
+        ({"received_at": 60, "phase": Phase.RECEIVING}, FILE),
+        ({"received_at": 60, "resumable": False}, ""),
+        ({"received_at": 60, "all_received": True}, ""),
+        ({"received_at": 60, "wanted": Want.PAUSE}, ""),
+        ({"received_at": 60, "wanted": Want.CANCEL, "room_wanted_at": 5}, ""),
+        ({"received_at": 60, "phase": Phase.FAILED, "room_wanted_at": 5}, ""),
+        ({"received_at": 60, "phase": Phase.CANCELLED, "room_wanted_at": 5}, ""),
+    ],
+)
+def test_why_it_does_not_move(
+    facts: dict[str, Any], words: str, operator_client: Client, operator: User, away: Store
+) -> None:
+    ages = {name: facts[name] for name in ("received_at", "room_wanted_at") if name in facts}
+    times: dict[str, Any] = {name: timezone.now() - timedelta(seconds=age) for name, age in ages.items()}
+    known: dict[str, Any] = {"resumable": True, "key": "a b.bin"}
+    transfer = make_transfer(operator, away, **known | facts | times)
+    waiting = page_of(operator_client, transfer, **JSON).json["waiting"]
+    assert waiting.startswith(words) if words else waiting is None
+    text = page_of(operator_client, transfer).text
+    assert (ROOM in text, FILE in text) == (words == ROOM, words == FILE)
+    assert ("key=a%20b.bin" in text and "Choose the file" in text) is bool(words)
+
+
+def test_the_sentence_comes_with_a_poll(operator_client: Client, operator: User, away: Store) -> None:
+    transfer = make_transfer(operator, away, resumable=True)
+    seen = re.search(r'hx-get="[^"]*\?([^"]*)"', page_of(operator_client, transfer).text)
+    assert seen
+    query = "?" + seen[1].replace("&amp;", "&")
+    assert ROOM not in page_of(operator_client, transfer, query, **POLL).text
+    Transfer.objects.update(room_wanted_at=timezone.now())
+    assert ROOM in page_of(operator_client, transfer, query, **POLL).text
+
+
+@pytest.mark.parametrize(
+    ("crc64", "shown"),
+    [
+        (
+            "nvme:ae8b14860a799888",
+            {"algorithm": "CRC-64/NVME", "value": "ae8b14860a799888", "base64": "rosUhgp5mIg="},
+        ),
+        (
+            "ecma:995dc9bbdf1939fa",
+            {"algorithm": "CRC-64/ECMA", "value": "995dc9bbdf1939fa", "decimal": "11051210869376104954"},
+        ),
+        (
+            "ecma:0000000000000000",
+            {"algorithm": "CRC-64/ECMA", "value": "0000000000000000", "decimal": "0"},
+        ),
+    ],
+)
+def test_the_crc_is_shown_as_the_store_writes_it(
+    crc64: str, shown: dict[str, str], operator_client: Client, operator: User, away: Store
+) -> None:
+    transfer = make_transfer(operator, away, sent=10, phase=Phase.DONE, all_received=True, verified=True, crc64=crc64)
+    assert page_of(operator_client, transfer, **JSON).json["crc64"] == shown
+    text = page_of(operator_client, transfer).text
+    for words in shown.values():
+        assert words in text
+
+
+@pytest.mark.parametrize(
+    ("facts", "words", "missing"),
+    [
+        ({}, "", "SHA-256"),
+        ({"verify_sha256": True}, "promised; it is checked", "as promised"),
+        ({"verify_sha256": True, "sha256": "a" * 64, "promised_sha256": "a" * 64}, "as promised", "not the one"),
+        ({"verify_sha256": True, "sha256": "a" * 64, "promised_sha256": "b" * 64}, "not the one that was promised", ""),
+    ],
+)
+def test_the_sha256_is_shown_with_what_was_promised(
+    facts: dict[str, Any], words: str, missing: str, operator_client: Client, operator: User, away: Store
+) -> None:
+    transfer = make_transfer(operator, away, **facts)
+    text = page_of(operator_client, transfer).text
+    assert words in text
+    assert not missing or missing not in text
+    assert page_of(operator_client, transfer, **JSON).json["sha256"] == facts.get("sha256")
+    assert (("a" * 64) in text) is ("sha256" in facts)
+
+
+def test_a_promise_that_was_broken_offers_no_retry(operator_client: Client, operator: User, away: Store) -> None:
+    facts: dict[str, Any] = {"verify_sha256": True, "sha256": "a" * 64, "promised_sha256": "b" * 64}
+    transfer = make_transfer(operator, away, staged=10, all_received=True, phase=Phase.FAILED, **facts, **ERROR)
+    text = page_of(operator_client, transfer).text
+    assert "It cannot be retried" in text
+    assert order(operator_client, transfer, "retry").status == 409
+    assert order(operator_client, transfer, "cancel").json["state"] == "cancelling"
+
+
+def test_a_resumable_one_that_failed_half_way_can_be_retried(
+    operator_client: Client, operator: User, away: Store
+) -> None:
+    transfer = make_transfer(operator, away, staged=3, phase=Phase.FAILED, resumable=True, **ERROR)
+    assert "come from the browser once more" in page_of(operator_client, transfer).text
+    assert order(operator_client, transfer, "retry").json["state"] == "sending"
+
+
+def test_when_it_expires_is_shown_until_all_is_here(operator_client: Client, operator: User, away: Store) -> None:
+    assert "unless bytes come before" in page_of(operator_client, make_transfer(operator, away, resumable=True)).text
+    form = make_transfer(operator, away, resumable=False)
+    whole = make_transfer(operator, away, resumable=True, all_received=True)
+    for transfer in (form, whole):
+        assert "unless bytes come before" not in page_of(operator_client, transfer).text
+
+
+def test_unknown_transfer_is_404_as_page_and_json(operator_client: Client) -> None:
+    url = reverse("transfer", args=[uuid.uuid4()])
+    assert operator_client.get(url).status_code == 404
+    assert set(operator_client.get(url, headers=JSON).json()["error"]) == {"code", "message", "request_id"}
+
+
+# --- Steps ------------------------------------------------------------------------------------------------------------
+
+
+def test_pause_resume_and_cancel(operator_client: Client, operator: User, away: Store) -> None:
+    transfer = make_transfer(operator, away, staged=10, all_received=True)
+    assert order(operator_client, transfer, "pause").json["state"] == "paused"
+    assert order(operator_client, transfer, "resume").json["state"] == "sending"
+    assert order(operator_client, transfer, "cancel").json["state"] == "cancelling"
+    actions = AuditEntry.objects.filter(transfer_id=transfer.pk).values_list("action", "actor_name")
+    assert sorted(actions) == [
+        ("transfer.cancel-ordered", "olga"),
+        ("transfer.paused", "olga"),
+        ("transfer.resumed", "olga"),
+    ]
+
+
+def test_retry_of_a_failed_transfer(operator_client: Client, operator: User, away: Store) -> None:
+    transfer = make_transfer(operator, away, staged=10, all_received=True, phase=Phase.FAILED, **ERROR)
+    answer = order(operator_client, transfer, "retry")
+    assert answer.json["state"] == "sending"
+    assert answer.json["error"] is None
+
+
+@pytest.mark.parametrize("step", ["pause", "resume", "cancel", "retry"])
+def test_a_step_the_state_does_not_allow_is_409_and_changes_nothing(
+    step: str, operator_client: Client, operator: User, away: Store
+) -> None:
+    transfer = make_transfer(operator, away, sent=10, all_received=True, phase=Phase.DONE)
+    refused = order(operator_client, transfer, step)
+    assert refused.status == 409
+    assert refused.json["error"]["message"]
+    page = order(operator_client, transfer, step, json=False)
+    assert page.status == 303
+    assert 'class="alert alert-danger"' in page_of(operator_client, transfer).text
+    transfer.refresh_from_db()
+    assert transfer.state is TransferState.DONE
+    assert not AuditEntry.objects.filter(transfer_id=transfer.pk).exists()
+
+
+def test_a_page_offers_exactly_the_steps_that_are_allowed(operator_client: Client, operator: User, away: Store) -> None:
+    offered = {
+        Phase.SENDING: {"pause", "cancel"},
+        Phase.COMPLETING: set(),
+        Phase.DONE: set(),
+        Phase.CANCELLED: set(),
+        Phase.FAILED: {"retry", "cancel"},
+    }
+    for phase, steps in offered.items():
+        text = page_of(operator_client, make_transfer(operator, away, phase=phase, all_received=True)).text
+        assert set(re.findall(r'method="post" action="/transfers/[0-9a-f-]+/(\w+)/"', text)) == steps
+
+
+@pytest.mark.parametrize("step", ["pause", "resume", "cancel", "retry"])
+def test_steps_take_only_posts_of_this_site(step: str, operator_client: Client, operator: User, away: Store) -> None:
+    transfer = make_transfer(operator, away)
+    url = reverse(f"transfer-{step}", args=[transfer.pk])
+    assert operator_client.get(url).status_code == 405
+    assert operator_client.post(url).status_code == 403
+    assert Client().post(url).status_code in {302, 403}
+    transfer.refresh_from_db()
+    assert transfer.wanted == Want.RUN

@@ -1,0 +1,412 @@
+"""One upload: its parts, the pages that ask before an abort or a completion, the orders, the operation's page."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from dashboard.shared.parameters import write_upload
+from tests.dashboard.conftest import Begin
+from tests.dashboard.pages import Site
+from uploads.domain.states import ItemState
+from uploads.models import AuditEntry, Operation, OperationItem, Store, StoreUpload, Transfer
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.types import CompletedPart, UploadRef
+from uploads.services.operations.run import run_item
+
+PART = 5 * 1024**2
+
+HOSTILE_KEYS = (
+    "plain/key.bin",
+    "with space/and  two ",
+    " leading space",
+    "//double//slash",
+    "a+b",
+    "a%2Fb%25",
+    "a?b#c&d=e;f",
+    "quote'\"`",
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "{{ key }}{% now %}",
+    "Zürich/東京/🎞",
+    "x" * 1000,
+    "\u202egnp.exe\u200b",
+    "back\\slash",
+    "../dots/./..",
+)
+
+
+def work_off() -> None:
+    """Do what the workers would."""
+    for item_id in OperationItem.objects.filter(state=ItemState.ORDERED).values_list("pk", flat=True):
+        run_item(item_id)
+
+
+def listed(object_store: ObjectStoreClient, bucket: str) -> set[UploadRef]:
+    page = object_store.list_multipart_uploads(bucket)
+    return {UploadRef(upload.key, upload.upload_id) for upload in page.uploads}
+
+
+# --- Keys ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", HOSTILE_KEYS, ids=range(len(HOSTILE_KEYS)))
+def test_a_key_stays_itself_from_row_to_detail_to_abort(
+    site: Site, begin: Begin, object_store: ObjectStoreClient, key: str
+) -> None:
+    name, decoy = begin(key, {1: 10}), begin("decoy")
+    page = site.listing()
+    assert name in page.rows
+    assert "<script>alert" not in page.text
+    assert "<img src=x" not in page.text
+    index = page.rows.index(name)
+    detail = site.get(page.details[index])
+    assert detail.status == 200
+    assert name.upload_id in detail.text
+    asking = site.get(detail.href("Abort"))
+    assert asking.status == 200
+    (value,) = asking.hidden_uploads
+    ordered = site.post(site.links.abort_form, {"upload": value})
+    assert ordered.status == 303
+    item = OperationItem.objects.get()
+    assert (item.key, item.upload_id) == (name.key, name.upload_id)
+    work_off()
+    assert listed(object_store, site.bucket) == {decoy}
+
+
+def test_a_line_feed_survives_links_and_forms(site: Site) -> None:
+    """Swift cannot keep such a key; everything of ours that carries it must."""
+    name = UploadRef("line\nfeed\r\ttab", "aWQ")
+    gone = site.get(site.links.detail(name))
+    assert gone.status == 404
+    assert "␊" in gone.text
+    assert "line%0Afeed%0D%09tab" in gone.text
+    site.post(site.links.abort_form, {"upload": write_upload(name)})
+    assert OperationItem.objects.get().key == name.key
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("", "key is missing"),
+        ("key=a", "upload-id is missing"),
+        ("upload-id=a", "key is missing"),
+        ("key=" + "x" * 1025 + "&upload-id=a", "at most 1,024"),
+        ("key=a%00&upload-id=a", "NUL"),
+        ("key=%ff&upload-id=a", "UTF-8"),
+        ("key=a&key=b&upload-id=a", "allowed once"),
+        ("upload=abc", "percent-encoded"),
+        ("upload=a/b/c", "percent-encoded"),
+        ("upload=%25ff/b", "UTF-8"),
+        ("upload=a/", "upload-id is missing"),
+    ],
+)
+@pytest.mark.parametrize("page", ["upload", "abort", "complete", "survey", "facts"])
+def test_an_upload_that_cannot_be_named_is_refused(
+    site: Site, store_requests: list[str], page: str, query: str, words: str
+) -> None:
+    urls = {
+        "upload": site.links.detail_form,
+        "abort": site.links.abort_form,
+        "complete": site.links.complete_form,
+        "survey": site.links.detail_form.replace("detail", "survey"),
+        "facts": site.links.facts_base,
+    }
+    answer = site.get(f"{urls[page]}?{query}")
+    assert answer.status == 400
+    assert words in answer.text
+    assert store_requests == []
+
+
+def test_a_posted_key_that_is_not_utf8_is_refused(site: Site) -> None:
+    answer = site.post(site.links.abort_form, {"key": "a\ufffd", "upload-id": "x"})
+    assert answer.status == 400
+    assert "U+FFFD" in answer.text
+    assert not Operation.objects.exists()
+
+
+# --- Detail -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("max-parts=0", "1 to 1,000"),
+        ("max-parts=1001", "1 to 1,000"),
+        ("max-parts=x", "1 to 1,000"),
+        ("part-number-marker=-1", "0 to 10,000"),
+        ("part-number-marker=10001", "0 to 10,000"),
+        ("part-number-marker=two", "0 to 10,000"),
+    ],
+)
+def test_a_bad_parameter_of_the_parts_is_refused(site: Site, store_requests: list[str], query: str, words: str) -> None:
+    answer = site.get(f"{site.links.detail_form}?key=a&upload-id=b&{query}")
+    assert answer.status == 400
+    assert words in answer.text
+    assert store_requests == []
+
+
+def test_parts_are_paged_by_their_numbers(site: Site, begin: Begin, store_requests: list[str]) -> None:
+    name = begin("key", dict.fromkeys([1, 2, 4, 7, 10], 100))
+    store_requests.clear()
+    url, pages = site.links.detail(name, max_parts=2), []
+    while url:
+        pages.append(site.get(url))
+        url = pages[-1].link("next")
+    assert len(store_requests) == len(pages) == 3
+    numbers = [row for page in pages for row in page.text.split('<th scope="row" class="text-num">')[1:]]
+    assert [int(row.split("<")[0]) for row in numbers] == [1, 2, 4, 7, 10]
+    assert "Look at all parts" in pages[0].text
+    assert site.get(pages[2].link("first")).status == 200
+
+
+def test_the_picture_names_gaps_and_small_parts(site: Site, begin: Begin) -> None:
+    name = begin("key", {1: PART, 2: 100, 4: 10})
+    detail = site.get(site.links.detail(name))
+    for words in ("2 present", "1 missing", "1 too small", "Missing part numbers", "5.00 MiB"):
+        assert words in detail.text
+    fragment = site.get(site.links.survey(name))
+    assert "Initiated" in fragment.text
+    assert fragment.text.startswith('<div id="survey">')
+    assert "1 missing" in site.get(site.links.detail(name, max_parts=1, survey=1)).text
+
+
+def test_detail_as_json(site: Site, begin: Begin) -> None:
+    name = begin("a key", {1: 100, 3: 50})
+    answer = site.json(site.links.detail(name, max_parts=1)).json
+    assert (answer["Bucket"], answer["Key"], answer["UploadId"]) == (site.bucket, "a key", name.upload_id)
+    assert (answer["IsTruncated"], answer["NextPartNumberMarker"], answer["MaxParts"]) == (True, 1, 1)
+    (part,) = answer["Parts"]
+    assert (part["PartNumber"], part["Size"]) == (1, 100)
+    assert len(part["ETag"]) == 32
+    assert part["LastModified"].endswith("Z")
+
+
+def test_an_upload_that_is_gone(site: Site, begin: Begin, object_store: ObjectStoreClient) -> None:
+    name = begin("key")
+    object_store.abort_multipart_upload(site.bucket, name.key, name.upload_id)
+    for url in (site.links.detail(name), site.links.abort(name), site.links.complete(name)):
+        page = site.get(url)
+        assert page.status == 404
+        assert "Already completed or aborted" in page.text
+        assert page.href("To the list of uploads") == site.links.uploads
+        error = site.json(url).json["error"]
+        assert error["code"] == "NoSuchUpload"
+
+
+def test_the_forms_that_take_a_name_lead_to_the_upload(site: Site, begin: Begin, store: Store) -> None:
+    name = begin("a key/with+more")
+    query = f"bucket={site.bucket}&key={quote(name.key, safe='')}&upload-id={name.upload_id}"
+    found = site.get(f"/stores/{store.name}/open/?{query}")
+    assert found.status == 303
+    assert site.get(found.response["Location"]).status == 200
+
+
+# --- Abort --------------------------------------------------------------------------------------------------------
+
+
+def test_abort_asks_first_and_shows_what_is_lost(site: Site, begin: Begin) -> None:
+    name = begin("key", {1: 1000, 2: 24})
+    page = site.get(site.links.abort(name))
+    for words in ("Its 2 parts", "1.00 KiB", "within the last hour", name.upload_id):
+        assert words in page.text
+    assert not Operation.objects.exists()
+
+
+def test_abort_of_a_selection(
+    site: Site, begin: Begin, object_store: ObjectStoreClient, store_requests: list[str]
+) -> None:
+    names = [begin(f"key {number}") for number in range(5)]
+    values = [write_upload(name) for name in names[:3]]
+    store_requests.clear()
+    asking = site.post(site.links.abort_form, {"ask": "1", "upload": values})
+    assert asking.status == 200
+    assert "Abort 3 uploads?" in asking.text
+    assert asking.hidden_uploads == values
+    assert store_requests == []
+    assert not Operation.objects.exists()
+    ordered = site.post(site.links.abort_form, {"upload": asking.hidden_uploads})
+    assert ordered.status == 303
+    work_off()
+    assert listed(object_store, site.bucket) == set(names[3:])
+    page = site.get(ordered.response["Location"])
+    assert "Abort of 3 uploads" in page.text
+    assert "3 of 3 ended" in page.text
+    assert "hx-trigger" not in page.text
+    assert AuditEntry.objects.filter(action="abort.done", actor_name="olga").count() == 3
+
+
+def test_a_page_of_1000_uploads_can_be_selected(site: Site) -> None:
+    """Keys of 1,024 bytes of UTF-8: the longest form there can be. Nothing is asked of the store to ask."""
+    values = [write_upload(UploadRef(f"{number:04}" + "ü" * 510, "i" * 60)) for number in range(1000)]
+    asking = site.post(site.links.abort_form, {"ask": "1", "upload": values})
+    assert asking.status == 200
+    assert asking.hidden_uploads == values
+    ordered = site.post(site.links.abort_form, {"upload": values})
+    assert ordered.status == 303
+    assert OperationItem.objects.count() == 1000
+    page = site.get(ordered.response["Location"])
+    assert page.text.count("<tr>") < 60
+    assert "every 1s" in page.text
+    too_many = site.post(site.links.abort_form, {"upload": [*values, "a/b"]})
+    assert too_many.status == 400
+    assert "at most 1,000" in too_many.text
+
+
+def test_abort_as_json_without_a_worker_is_accepted(site: Site, begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dashboard.operations.PATIENCE_SECONDS", 0.2)
+    name = begin("key")
+    answer = site.post(site.links.abort_form, {"key": name.key, "upload-id": name.upload_id}, json=True)
+    assert answer.status == 202
+    url = f"/operations/{answer.json['id']}/"
+    assert answer.response["Location"] == answer.json["url"] == url
+    assert answer.json["state"] == "running"
+    again = site.post(site.links.abort_form, {"key": name.key, "upload-id": name.upload_id}, json=True)
+    assert again.json["id"] == answer.json["id"]
+    work_off()
+    done = site.json(url)
+    assert (done.status, done.json["state"]) == (200, "done")
+    assert done.json["Uploads"][0]["outcome"] == {"repeats": 1, "already_gone": False}
+
+
+def test_abort_as_json_tells_the_outcome_when_it_comes_soon(
+    site: Site, begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dashboard.operations.time.sleep", lambda _: work_off())
+    name = begin("key")
+    answer = site.post(site.links.abort_form, {"key": name.key, "upload-id": name.upload_id}, json=True)
+    assert (answer.status, answer.json["state"]) == (200, "done")
+
+
+@pytest.fixture
+def owned(site: Site, begin: Begin, store: Store, operator: User) -> UploadRef:
+    """An upload that a live transfer of this operator owns."""
+    name = begin("owned", {1: 10})
+    transfer = Transfer.objects.create(
+        owner=operator, store=store, bucket=site.bucket, key=name.key, size=20, part_size=10, part_count=2, node="n"
+    )
+    StoreUpload.objects.create(transfer=transfer, upload_id=name.upload_id)
+    return name
+
+
+def test_an_upload_that_a_transfer_owns_is_left_alone(site: Site, owned: UploadRef) -> None:
+    transfer = Transfer.objects.get()
+    for url in (site.links.detail(owned), site.links.abort(owned), site.links.complete(owned)):
+        page = site.get(url)
+        assert page.status == 200
+        assert page.href("open the transfer") == f"/transfers/{transfer.pk}/"
+    assert f"/transfers/{transfer.pk}/" in site.listing().text
+    for url in (site.links.abort_form, site.links.complete_form):
+        assert site.post(url, {"upload": write_upload(owned)}).status == 409
+        answer = site.post(url, {"upload": write_upload(owned)}, json=True)
+        assert (answer.status, answer.json["error"]["code"]) == (409, "OwnedByTransfer")
+    assert not Operation.objects.exists()
+
+
+# --- Complete -----------------------------------------------------------------------------------------------------
+
+
+def test_complete_shows_the_object_and_what_it_replaces(
+    site: Site, begin: Begin, object_store: ObjectStoreClient
+) -> None:
+    object_store.put_object(site.bucket, "key", None)
+    name = begin("key", {1: PART, 2: 100})
+    page = site.get(site.links.complete(name))
+    for words in ("5,242,980 bytes", "will be replaced", "d41d8cd98f00b204e9800998ecf8427e", "-2</span>"):
+        assert words in page.text
+    assert " disabled" not in page.text
+    ordered = site.post(site.links.complete_form, {"upload": page.hidden_uploads[0]})
+    work_off()
+    done = site.get(ordered.response["Location"])
+    assert "the object is there" in done.text
+    assert object_store.head_object(site.bucket, "key").size == PART + 100
+
+
+def test_what_was_completed_here_is_gone_though_swift_still_lists_its_parts(
+    site: Site, begin: Begin, object_store: ObjectStoreClient
+) -> None:
+    name = begin("key", {1: 100})
+    operation = site.post(site.links.complete_form, {"upload": write_upload(name)}).response["Location"]
+    work_off()
+    assert object_store.list_parts(site.bucket, name.key, name.upload_id).parts
+    for url in (site.links.detail(name), site.links.abort(name), site.links.complete(name)):
+        page = site.get(url)
+        assert page.status == 404
+        assert page.href("the operation and its outcome") == operation
+        assert site.json(url).json["error"]["code"] == "NoSuchUpload"
+    assert site.listing().rows == []
+
+
+def test_what_another_program_completed_is_said_to_be_unlisted(
+    site: Site, begin: Begin, object_store: ObjectStoreClient
+) -> None:
+    name = begin("key", {1: 100})
+    assert "does not show this upload" not in site.get(site.links.survey(name)).text
+    (part,) = object_store.list_parts(site.bucket, name.key, name.upload_id).parts
+    object_store.complete_multipart_upload(site.bucket, name.key, name.upload_id, [CompletedPart(1, part.etag)])
+    assert "does not show this upload" in site.get(site.links.survey(name)).text
+
+
+def test_complete_blocks_what_the_store_would_refuse(site: Site, begin: Begin) -> None:
+    page = site.get(site.links.complete(begin("small", {1: 100, 2: 100})))
+    assert "The store would refuse this" in page.text
+    assert 'type="submit" disabled' in page.text
+    empty = site.get(site.links.complete(begin("empty")))
+    assert "nothing to complete" in empty.text
+
+
+def test_a_gap_needs_an_explicit_tick(site: Site, begin: Begin, object_store: ObjectStoreClient) -> None:
+    name = begin("gap", {1: PART, 3: 100})
+    page = site.get(site.links.complete(name))
+    assert 'name="allow-gaps"' in page.text
+    refused = site.post(site.links.complete_form, {"upload": write_upload(name)})
+    work_off()
+    assert "GapNotAllowed" in site.get(refused.response["Location"]).text
+    allowed = site.post(site.links.complete_form, {"upload": write_upload(name), "allow-gaps": "1"})
+    work_off()
+    assert "the object is there" in site.get(allowed.response["Location"]).text
+    assert object_store.head_object(site.bucket, "gap").size == PART + 100
+
+
+def test_complete_takes_one_upload(site: Site) -> None:
+    answer = site.post(site.links.complete_form, {"upload": ["a/b", "c/d"]})
+    assert answer.status == 400
+    assert "one at a time" in answer.text
+
+
+# --- Operations ---------------------------------------------------------------------------------------------------
+
+
+def test_the_poll_gets_the_fragment_and_ends(site: Site, begin: Begin, operator_client: Client) -> None:
+    name = begin("key")
+    url = site.post(site.links.abort_form, {"upload": write_upload(name)}).response["Location"]
+    fragment = site.get(url, **{"HX-Request": "true"})
+    assert fragment.text.lstrip().startswith("<div")
+    assert 'hx-trigger="every 1s"' in fragment.text
+    work_off()
+    last = site.get(url, **{"HX-Request": "true"})
+    assert "hx-trigger" not in last.text
+    assert "The operation has ended: 1 done, 0 failed." in last.text
+
+
+def test_a_failure_is_shown_with_code_and_request_id(site: Site, begin: Begin) -> None:
+    name = begin("key")
+    url = site.post(site.links.abort_form, {"upload": write_upload(name)}).response["Location"]
+    OperationItem.objects.update(
+        state=ItemState.FAILED, error_code="AccessDenied", error_message="Not you.", error_request_id="tx123"
+    )
+    page = site.get(url)
+    for words in ("AccessDenied", "Not you.", "tx123"):
+        assert words in page.text
+    assert site.json(url).json["Uploads"][0]["error"] == {
+        "code": "AccessDenied",
+        "message": "Not you.",
+        "request_id": "tx123",
+    }
+
+
+def test_an_unknown_operation_is_404(site: Site) -> None:
+    assert site.get("/operations/6e3aa0a2-6a0a-4f4f-9d3b-3c8a1c9d6f11/").status == 404

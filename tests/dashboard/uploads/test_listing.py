@@ -1,0 +1,252 @@
+"""The listing of a bucket's uploads: paging by links, folders, bad parameters, states that help, JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
+
+import pytest
+from django.test import Client
+
+from tests.dashboard.conftest import Begin
+from tests.dashboard.pages import Page, Site
+from tests.stores.swift import SwiftStore
+from uploads.models import Store
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.types import Credentials, StoreConfig, UploadRef
+
+
+def many_keys() -> Iterator[str]:
+    """3,000 keys: folders, keys that are prefixes of each other, several uploads on one key."""
+    yield from (f"dir{folder:02}/item{item:03}" for folder in range(20) for item in range(100))
+    yield from ("p" * length for length in range(1, 201))
+    yield from (key for folder in range(20) for key in (f"dir{folder:02}", f"dir{folder:02}/"))
+    yield from (f"same {number}" for number in range(10) for _ in range(50))
+    yield from (f"ümläut+{number}%2F/ x" for number in range(260))
+
+
+@pytest.fixture(scope="module")
+def crowd(swift_store: SwiftStore) -> tuple[str, Counter[UploadRef]]:
+    """A bucket with 3,000 uploads in progress, and what they are."""
+    bucket = swift_store.new_bucket()
+    credentials = Credentials(swift_store.access_key, swift_store.secret_key)
+    config = StoreConfig(swift_store.endpoint_url, swift_store.region, credentials, "swift")
+    with ObjectStoreClient(config) as client, ThreadPoolExecutor(8) as pool:
+        keys = list(many_keys())
+        ids = pool.map(lambda key: client.create_multipart_upload(bucket, key), keys)
+        return bucket, Counter(map(UploadRef, keys, ids))
+
+
+def walk(site: Site, url: str, store_requests: list[str]) -> Iterator[Page]:
+    """Every page from `url` on by its 'next' links, each of which must have cost one request to the store."""
+    while url:
+        before = len(store_requests)
+        page = site.get(url)
+        assert page.status == 200
+        assert len(store_requests) == before + 1
+        yield page
+        url = page.link("next")
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("delimiter", ["", "/"])
+@pytest.mark.parametrize("size", [2, 100, 1000])
+def test_each_upload_is_listed_exactly_once(
+    operator_client: Client,
+    store: Store,
+    crowd: tuple[str, Counter[UploadRef]],
+    store_requests: list[str],
+    size: int,
+    delimiter: str,
+) -> None:
+    bucket, expected = crowd
+    assert expected.total() == 3000
+    site = Site(operator_client, store.name, bucket)
+    seen: Counter[UploadRef] = Counter()
+    waiting = [f"{site.links.uploads}?max-uploads={size}&delimiter={delimiter}"]
+    folders: list[str] = []
+    while waiting:
+        for page in walk(site, waiting.pop(), store_requests):
+            seen.update(page.rows)
+            folders += page.folders
+            waiting += page.folders
+            assert len(page.rows) <= size
+            assert len(page.link("next")) < 4000
+    assert seen == expected
+    # 20 directories, and one folder for each of the 260 keys with a slash of their own.
+    assert len(folders) == len(set(folders)) == (280 if delimiter else 0)
+
+
+def test_previous_leads_back_page_by_page(
+    operator_client: Client, store: Store, crowd: tuple[str, Counter[UploadRef]], store_requests: list[str]
+) -> None:
+    bucket, _ = crowd
+    site = Site(operator_client, store.name, bucket)
+    forward = list(walk(site, f"{site.links.uploads}?max-uploads=100", store_requests))
+    assert len(forward) >= 30
+    page, back = forward[-1], [forward[-1]]
+    while url := page.link("prev"):
+        page = site.get(url)
+        back.append(page)
+    assert [page.rows for page in back] == [page.rows for page in reversed(forward)]
+    assert not forward[0].link("prev")
+    assert not forward[0].link("first")
+    assert site.get(forward[9].link("first")).rows == forward[0].rows
+
+
+def test_page_size_is_100_unless_given(
+    operator_client: Client, store: Store, crowd: tuple[str, Counter[UploadRef]]
+) -> None:
+    site = Site(operator_client, store.name, crowd[0])
+    assert len(site.listing().rows) == 100
+    assert len(site.listing("max-uploads=1").rows) == 1
+
+
+def test_select_all_without_javascript_ticks_the_whole_page(site: Site, begin: Begin) -> None:
+    begin("one")
+    begin("two")
+    page = site.listing()
+    assert " checked>" not in page.text
+    ticked = site.get(page.href("Select all on this page"))
+    assert ticked.text.count(" checked>") == 2
+
+
+def test_folders_and_the_way_back_up(site: Site, begin: Begin) -> None:
+    begin("a/b/c d/key")
+    begin("a/top")
+    page = site.get(site.listing("delimiter=/").folders[0])
+    assert [row.key for row in page.rows] == ["a/top"]
+    inner = site.get(site.get(page.folders[0]).folders[0])
+    assert [row.key for row in inner.rows] == ["a/b/c d/key"]
+    up = site.get(inner.href("b/"))
+    assert up.folders == [site.links.uploads + "?prefix=a%2Fb%2Fc+d%2F&delimiter=%2F"]
+
+
+BAD = {
+    "max-uploads=0": "1 to 1,000",
+    "max-uploads=1001": "1 to 1,000",
+    "max-uploads=-1": "1 to 1,000",
+    "max-uploads=abc": "1 to 1,000",
+    "max-uploads=1.5": "1 to 1,000",
+    "max-uploads=%D9%A1": "1 to 1,000",
+    "max-uploads=99999999999999999999999": "1 to 1,000",
+    "max-uploads=5&max-uploads=6": "allowed once",
+    "prefix=" + "x" * 1025: "at most 1,024",
+    "prefix=" + quote("ü") * 513: "at most 1,024",
+    "prefix=a%00b": "NUL",
+    "prefix=%ff": "UTF-8",
+    "delimiter=%00": "NUL",
+    "key-marker=" + "x" * 1025: "at most 1,024",
+    "key-marker=%00": "NUL",
+    "key-marker=%ed%a0%80": "UTF-8",
+    "key-marker=a&upload-id-marker=" + "x" * 1025: "at most 1,024",
+    "key-marker=a&upload-id-marker=%00": "NUL",
+    "trail=nonsense": "trail",
+    "trail=W10": "trail",
+    "trail=" + "A" * 5000: "at most",
+}
+
+
+@pytest.mark.parametrize("query", BAD)
+def test_bad_parameter_is_refused_and_nothing_asked(site: Site, store_requests: list[str], query: str) -> None:
+    page = site.listing(query)
+    assert page.status == 400
+    assert BAD[query] in page.text
+    answer = site.json(f"{site.links.uploads}?{query}")
+    assert answer.status == 400
+    assert answer.json["error"]["code"] == "InvalidArgument"
+    assert BAD[query] in answer.json["error"]["message"]
+    assert store_requests == []
+
+
+def test_upload_id_marker_alone_is_legal_and_said_to_be_ignored(site: Site, begin: Begin) -> None:
+    begin("key")
+    page = site.listing("upload-id-marker=abc")
+    assert page.status == 200
+    assert "ignores <code>upload-id-marker</code>" in page.text
+    assert len(page.rows) == 1
+
+
+def test_empty_states_say_what_they_mean(site: Site, begin: Begin) -> None:
+    assert "No uploads in progress" in site.listing().text
+    begin("key")
+    assert "No upload in progress under this prefix" in site.listing("prefix=other").text
+    assert "No more uploads after this point" in site.listing("key-marker=zzz").text
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "title", "code"),
+    [
+        ({"secret_key": "wrong"}, 502, "does not accept the credentials", "SignatureDoesNotMatch"),
+        ({"endpoint_url": "http://127.0.0.1:1"}, 502, "cannot be reached", "Unreachable"),
+    ],
+)
+def test_a_failing_store_is_explained_on_a_standing_page(
+    operator_client: Client,
+    make_store: Callable[..., Store],
+    bucket: str,
+    changes: dict[str, str],
+    status: int,
+    title: str,
+    code: str,
+) -> None:
+    site = Site(operator_client, make_store(**changes).name, bucket)
+    page = site.listing()
+    assert page.status == status
+    assert title in page.text
+    assert 'name="prefix"' in page.text
+    assert "Open an upload by key and upload id" in page.text
+    answer = site.json(site.links.uploads)
+    assert (answer.status, answer.json["error"]["code"]) == (status, code)
+
+
+def test_no_such_bucket(operator_client: Client, store: Store) -> None:
+    site = Site(operator_client, store.name, "never-made")
+    page = site.listing()
+    assert page.status == 404
+    assert "There is no such bucket" in page.text
+    error = site.json(site.links.uploads).json["error"]
+    assert error["code"] == "NoSuchBucket"
+    assert error["request_id"]
+
+
+def test_json_has_the_same_facts_under_the_apis_names(site: Site, begin: Begin) -> None:
+    first, second = begin("a/1"), begin("a/2")
+    begin("b/1")
+    answer = site.json(f"{site.links.uploads}?prefix=a/&max-uploads=1").json
+    assert answer["Bucket"] == site.bucket
+    assert (answer["Prefix"], answer["Delimiter"], answer["MaxUploads"]) == ("a/", "", 1)
+    assert (answer["IsTruncated"], answer["NextKeyMarker"]) == (True, "a/1")
+    assert answer["NextUploadIdMarker"] == first.upload_id
+    (upload,) = answer["Uploads"]
+    assert (upload["Key"], upload["UploadId"]) == (first.key, first.upload_id)
+    assert upload["Initiated"].endswith("Z")
+    assert set(upload) == {"Key", "UploadId", "Initiated", "Initiator", "Owner", "StorageClass"}
+    markers = f"key-marker={answer['NextKeyMarker']}&upload-id-marker={answer['NextUploadIdMarker']}"
+    rest = site.json(f"{site.links.uploads}?prefix=a/&{markers}").json
+    assert [upload["UploadId"] for upload in rest["Uploads"]] == [second.upload_id]
+    assert rest["IsTruncated"] is False
+    folders = site.json(f"{site.links.uploads}?delimiter=/").json
+    assert folders["CommonPrefixes"] == [{"Prefix": "a/"}, {"Prefix": "b/"}]
+
+
+def test_facts_of_a_row(site: Site, begin: Begin) -> None:
+    name = begin("key", {1: 1024, 3: 10})
+    facts = site.get(site.links.facts(name), **{"HX-Request": "true"})
+    assert facts.text.startswith("<td")
+    assert "1.01 KiB" in facts.text
+    assert "gap" in facts.text
+    assert "recent" in facts.text
+    gone = site.get(site.links.facts(UploadRef("key", "bm8")))
+    assert gone.status == 200
+    assert "gone" in gone.text
+
+
+def test_a_disabled_store_is_there_for_administrators_only(
+    operator_client: Client, administrator_client: Client, make_store: Callable[..., Store], bucket: str
+) -> None:
+    store = make_store(enabled=False)
+    assert Site(operator_client, store.name, bucket).listing().status == 404
+    assert Site(administrator_client, store.name, bucket).listing().status == 200

@@ -1,0 +1,249 @@
+"""A permission that is missing degrades the pages it concerns, and no others: on Swift behind a proxy that refuses
+single operations, and on the OSS test server, whose accounts may be denied single actions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from pytest_django import Settings
+
+from tests.dashboard.pages import Page, Site
+from tests.services.drive import Drive
+from tests.stores.oss import OssStore
+from tests.stores.swift import SwiftStore
+from tests.system.fault_proxy import Fault, FaultProxy
+from uploads.models import Operation, OperationItem, Store, Transfer
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.permissions import PERMISSIONS
+from uploads.objectstore.types import Credentials, FileSlice, StoreConfig, UploadRef
+from uploads.services.operations.run import run_item
+from uploads.services.stores.settings import StoreValues, add_store
+from uploads.services.transfers.cancel import cancel_transfer
+from uploads.services.transfers.control import order_cancel
+
+ALL = tuple(PERMISSIONS)
+
+
+@dataclass
+class Narrow:
+    """A store whose credentials lack one permission, its page as an operator has it, and an owner who lacks none."""
+
+    kind: str
+    operation: str
+    client: Client
+    user: User
+    store: Store
+    bucket: str
+    owner: ObjectStoreClient = field(repr=False)
+    scratch: Path = field(repr=False)
+
+    @property
+    def site(self) -> Site:
+        return Site(self.client, self.store.name, self.bucket)
+
+    @property
+    def action(self) -> str:
+        """What the permission is called there."""
+        permission = PERMISSIONS[self.operation]
+        return permission.oss if self.kind == "oss" else permission.s3
+
+    def begin(self, key: str = "a/key") -> UploadRef:
+        upload_id = self.owner.create_multipart_upload(self.bucket, key)
+        self.scratch.write_bytes(b"some bytes")
+        self.owner.upload_part(self.bucket, key, upload_id, 1, FileSlice(self.scratch, 0, 10))
+        return UploadRef(key, upload_id)
+
+    def is_open(self, upload: UploadRef) -> bool:
+        uploads = self.owner.list_multipart_uploads(self.bucket).uploads
+        return upload in [UploadRef(each.key, each.upload_id) for each in uploads]
+
+
+@pytest.fixture(params=["swift", "oss"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def narrow(
+    kind: str, operation: str, request: pytest.FixtureRequest, operator: User, operator_client: Client, tmp_path: Path
+) -> Iterator[Narrow]:
+    if kind == "swift":
+        swift: SwiftStore = request.getfixturevalue("swift_store")
+        bucket, credentials = swift.new_bucket(), Credentials(swift.access_key, swift.secret_key)
+        config = StoreConfig(swift.endpoint_url, swift.region, credentials, provider="swift")
+        with FaultProxy(swift.endpoint_url) as proxy, ObjectStoreClient(config) as owner:
+            proxy.always("DELETE" if operation == "DeleteObject" else operation, Fault.ACCESS_DENIED)
+            store = _stored("swift", proxy.url, swift.region, bucket, swift.access_key, swift.secret_key)
+            yield Narrow(kind, operation, operator_client, operator, store, bucket, owner, tmp_path / "scratch")
+        return
+    oss: OssStore = request.getfixturevalue("oss_store")
+    bucket, credentials = oss.new_bucket(), Credentials(oss.access_key, oss.secret_key)
+    account = oss.new_account(denied=[PERMISSIONS[operation].oss])
+    config = StoreConfig(oss.endpoint_url, oss.region, credentials, "oss", "virtual", "oss4")
+    with ObjectStoreClient(config) as owner:
+        store = _stored("oss", oss.endpoint_url, oss.region, bucket, account.access_key, account.secret_key)
+        yield Narrow(kind, operation, operator_client, operator, store, bucket, owner, tmp_path / "scratch")
+
+
+def _stored(provider: str, url: str, region: str, bucket: str, access_key: str, secret_key: str) -> Store:
+    return add_store(
+        None,
+        StoreValues(
+            name="narrow",
+            endpoint_url=url,
+            region=region,
+            provider=provider,
+            access_key=access_key,
+            secret_key=secret_key,
+            buckets=(bucket,),
+        ),
+    )
+
+
+def work_off() -> None:
+    for item_id in OperationItem.objects.values_list("pk", flat=True):
+        run_item(item_id)
+
+
+def pages(narrow: Narrow, upload: UploadRef) -> dict[str, Page]:
+    """Each page that a permission may concern, by the operation it shows."""
+    site = narrow.site
+    return {
+        "ListBuckets": site.get("/stores/narrow/"),
+        "ListMultipartUploads": site.listing(),
+        "ListParts": site.get(site.links.detail(upload)),
+        "complete": site.get(site.links.complete(upload)),
+        "abort": site.get(site.links.abort(upload)),
+        "new": site.get("/transfers/new/"),
+    }
+
+
+CONCERNED = {
+    "ListMultipartUploads": {"ListMultipartUploads"},
+    "ListParts": {"ListParts", "complete"},
+}
+"""Pages that cannot be shown as they should be. For want of ListBuckets buckets are named; the rest is for orders."""
+
+
+@pytest.mark.parametrize("operation", ALL)
+def test_no_page_fails_for_a_permission_that_it_does_not_need(narrow: Narrow) -> None:
+    shown = pages(narrow, narrow.begin())
+    failed = {name for name, page in shown.items() if page.status != 200}
+    assert failed == CONCERNED.get(narrow.operation, set())
+    for name in failed:
+        assert shown[name].status == 403
+        assert "The credentials do not allow this" in shown[name].text
+        assert narrow.action in shown[name].text
+
+
+@pytest.mark.parametrize("operation", ["ListBuckets"])
+def test_without_list_buckets_the_named_ones_are_there(narrow: Narrow) -> None:
+    page = narrow.site.get("/stores/narrow/")
+    assert "may not list buckets" in page.text
+    assert narrow.site.links.uploads in page.text
+    assert "AccessDenied" in page.text
+
+
+@pytest.mark.parametrize("operation", ["ListMultipartUploads"])
+def test_without_list_uploads_one_is_opened_by_key_and_id(narrow: Narrow) -> None:
+    upload = narrow.begin()
+    page = narrow.site.listing()
+    assert 'name="upload-id"' in page.text
+    assert "AccessDenied" in page.text
+    detail = narrow.site.get(narrow.site.links.detail(upload))
+    assert "<caption" in detail.text
+    assert narrow.site.get(narrow.site.links.survey(upload)).status == 200
+    narrow.site.post(narrow.site.links.abort_form, _named(upload))
+    work_off()
+    assert not narrow.is_open(upload)
+
+
+@pytest.mark.parametrize("operation", ["ListParts"])
+def test_without_list_parts_the_listing_works_and_the_upload_can_be_aborted(narrow: Narrow) -> None:
+    upload = narrow.begin()
+    assert narrow.site.listing().rows == [upload]
+    cells = narrow.site.get(narrow.site.links.facts(upload))
+    assert cells.status == 200
+    assert "explanation" not in cells.text
+    assert "<td" in cells.text
+    detail = narrow.site.get(narrow.site.links.detail(upload))
+    assert detail.href("Abort…") == narrow.site.links.abort(upload)
+    ask = narrow.site.get(narrow.site.links.abort(upload))
+    assert "Not known: these credentials do not allow listing them" in ask.text
+    narrow.site.post(narrow.site.links.abort_form, _named(upload))
+    work_off()
+    assert OperationItem.objects.get().state == "done"
+    assert not narrow.is_open(upload)
+
+
+def _named(upload: UploadRef) -> dict[str, str]:
+    return {"key": upload.key, "upload-id": upload.upload_id}
+
+
+@pytest.mark.parametrize("operation", ["HeadObject"])
+def test_without_head_what_is_completed_is_done_unverified(narrow: Narrow, settings: Settings, tmp_path: Path) -> None:
+    settings.STAGING_DIR = tmp_path / "staging"
+    upload = narrow.begin()
+    ordered = narrow.site.post(narrow.site.links.complete_form, _named(upload))
+    work_off()
+    item = OperationItem.objects.get()
+    assert (item.state, item.outcome["verified"]) == ("done", False)
+    assert "Done, unverified" in narrow.site.get(ordered.response["Location"]).text
+    assert narrow.owner.head_object(narrow.bucket, "a/key").size == 10
+    drive = Drive(narrow.user, narrow.store, narrow.bucket)
+    sent = drive.finish(drive.upload(b"a small file", "small"))
+    assert (sent.phase, sent.verified, sent.error) == ("done", False, None)
+    assert narrow.owner.head_object(narrow.bucket, "small").size == 12
+
+
+@pytest.mark.parametrize("operation", ["HeadObject"])
+def test_without_head_replacing_is_asked_for_where_the_store_would_refuse_it(narrow: Narrow) -> None:
+    asked = {"store": narrow.store.name, "bucket": narrow.bucket, "key": "a/key"}
+    text = narrow.client.get("/transfers/new/existing/", asked).content.decode()
+    assert "do not allow HEAD" in text
+    assert ("the store keeps it" in text) == ('name="replace"' in text) == (narrow.kind == "oss")
+    assert ("it will be replaced" in text) == (narrow.kind != "oss")
+
+
+@pytest.mark.parametrize("operation", ["AbortMultipartUpload"])
+def test_without_abort_the_operation_fails_and_says_what_to_allow(narrow: Narrow) -> None:
+    upload = narrow.begin()
+    ordered = narrow.site.post(narrow.site.links.abort_form, _named(upload))
+    work_off()
+    item = OperationItem.objects.get()
+    assert (item.state, item.error_code) == ("failed", "AccessDenied")
+    page = narrow.site.get(ordered.response["Location"])
+    assert narrow.action in page.text
+    assert narrow.is_open(upload)
+
+
+@pytest.mark.parametrize("operation", ["AbortMultipartUpload"])
+def test_without_abort_a_cancelled_transfer_waits_and_says_what_to_allow(
+    narrow: Narrow, settings: Settings, tmp_path: Path
+) -> None:
+    settings.STAGING_DIR = tmp_path / "staging"
+    drive = Drive(narrow.user, narrow.store, narrow.bucket)
+    transfer = drive.begin(2 * 5 * 1024**2, part_size=5 * 1024**2)
+    drive.receive(transfer, bytes(transfer.size))
+    drive.send(transfer, parts=1)
+    order_cancel(narrow.user, transfer)
+    cancel_transfer(transfer.pk)
+    transfer = Transfer.objects.get(pk=transfer.pk)
+    assert transfer.wanted == "cancel"
+    assert transfer.error_code == "AccessDenied"
+    assert narrow.action in narrow.site.get(f"/transfers/{transfer.pk}/").text
+
+
+@pytest.mark.parametrize("operation", ["CompleteMultipartUpload"])
+def test_without_complete_the_operation_fails_and_says_what_to_allow(narrow: Narrow) -> None:
+    upload = narrow.begin()
+    narrow.site.post(narrow.site.links.complete_form, _named(upload))
+    work_off()
+    operation = Operation.objects.get()
+    assert narrow.action in narrow.site.get(f"/operations/{operation.pk}/").text
+    assert narrow.is_open(upload)

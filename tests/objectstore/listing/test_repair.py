@@ -1,0 +1,232 @@
+"""A page of a listing, put right: nothing twice, nothing lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uploads.objectstore.keys import LAST_CHARACTER
+from uploads.objectstore.listing.folders import common_prefix, fold, marker_before, narrow
+from uploads.objectstore.listing.order import Span, place, span_of
+from uploads.objectstore.listing.repair import tidy
+from uploads.objectstore.providers import PROVIDERS, Order
+from uploads.objectstore.types import Marker, MultipartUpload, UploadsPage
+
+KEYS = st.text(alphabet="ab/-~.ü", min_size=1, max_size=4)
+SWIFT, CEPH, PLAIN = PROVIDERS["swift"], PROVIDERS["ceph"], PROVIDERS["generic"]
+NOWHERE: Marker = ("", "")
+
+
+def upload(key: str, upload_id: str = "id") -> MultipartUpload:
+    return MultipartUpload(key, upload_id, None)
+
+
+def page_of(
+    *uploads: MultipartUpload, truncated: bool = False, prefixes: tuple[str, ...] = (), markers: Marker = NOWHERE
+) -> UploadsPage:
+    return UploadsPage(uploads, prefixes, truncated, *markers)
+
+
+def test_the_markers_own_upload_is_dropped_when_it_is_repeated() -> None:
+    assert tidy(page_of(upload("a"), upload("b"), upload("b")), ("a", "id"), PLAIN).uploads == (upload("b"),)
+
+
+def test_a_key_marker_alone_leaves_out_that_very_key() -> None:
+    page = page_of(upload("a", "1"), upload("a", "2"), upload("ab"))
+    assert tidy(page, ("a", ""), CEPH).uploads == (upload("ab"),)
+    assert tidy(page, ("a", "1"), CEPH).uploads == (upload("a", "2"), upload("ab"))
+
+
+def test_a_page_of_the_markers_key_alone_goes_on_by_the_stores_markers() -> None:
+    page = tidy(page_of(upload("a", "1"), upload("a", "2"), truncated=True, markers=("a", "2")), ("a", ""), CEPH)
+    assert page.uploads == ()
+    assert (page.is_truncated, page.next_key_marker, page.next_upload_id_marker) == (True, "a", "2")
+
+
+def test_a_truncated_page_without_markers_goes_on_from_its_last_upload() -> None:
+    page = tidy(page_of(upload("a", "1"), truncated=True), NOWHERE, PLAIN)
+    assert (page.next_key_marker, page.next_upload_id_marker) == ("a", "1")
+    assert tidy(page_of(truncated=True), ("a", "1"), PLAIN).next_key_marker == ""
+
+
+def test_a_key_marker_without_an_upload_id_goes_on_within_its_key() -> None:
+    page = tidy(page_of(upload("a", "1"), upload("b", "1"), truncated=True, markers=("b", "")), NOWHERE, PLAIN)
+    assert (page.next_key_marker, page.next_upload_id_marker) == ("b", "1")
+
+
+def test_a_common_prefix_as_marker_stays_without_an_upload_id() -> None:
+    page = page_of(upload("a", "1"), truncated=True, prefixes=("b/",), markers=("b/", ""))
+    page = tidy(page, NOWHERE, PLAIN)
+    assert (page.next_key_marker, page.next_upload_id_marker) == ("b/", "")
+
+
+# Whole listings, page by page.
+
+Names = list[tuple[str, str]]
+Answer = Callable[[Names, Marker, int], UploadsPage]
+
+
+def swift_page(names: Names, after: Marker, size: int) -> UploadsPage:
+    """What s3api of Swift 2.38 answers with the delimiter `/`; `names` are all uploads in its order."""
+    begin = place("key/upload-id", *after) if after[0] else b""
+    rest = [name for name in names if place("key/upload-id", *name) > begin]
+    plain = [name for name in rest if "/" not in name[0]]
+    shown = plain[:size]
+    last = shown[-1] if len(shown) > 1 else NOWHERE
+    prefixes = tuple(sorted({key[: key.index("/") + 1] for key, _ in rest if "/" in key}))
+    return page_of(*(upload(*name) for name in shown), truncated=len(plain) >= size, prefixes=prefixes, markers=last)
+
+
+def flat_page(names: Names, after: Marker, size: int, order: Order) -> UploadsPage:
+    """What a store answers without a delimiter, its key marker alone being inclusive where ids are in the text."""
+    begin = place(order, *after) if after[0] else b""
+    rest = [name for name in names if place(order, *name) > begin or (name[0] == after[0] and name[1] > after[1] > "")]
+    shown = rest[:size]
+    return page_of(
+        *(upload(*name) for name in shown),
+        truncated=len(rest) > size,
+        markers=shown[-1] if shown else NOWHERE,
+    )
+
+
+def all_pages(ask: Callable[[Marker], UploadsPage]) -> tuple[Names, list[str], int]:
+    """Uploads, prefixes and the number of pages, from the first to the last."""
+    uploads: Names = []
+    prefixes: list[str] = []
+    after = NOWHERE
+    for pages in count(1):
+        page = ask(after)
+        uploads += [(each.key, each.upload_id) for each in page.uploads]
+        prefixes += page.common_prefixes
+        if not page.is_truncated or not page.next_key_marker:
+            return uploads, prefixes, pages
+        assert (page.next_key_marker, page.next_upload_id_marker) != after
+        after = (page.next_key_marker, page.next_upload_id_marker)
+    raise AssertionError
+
+
+def in_order(keys: list[str], order: Order) -> Names:
+    ids = count()
+    return sorted(((key, f"{next(ids):03}") for key in keys), key=lambda name: (place(order, *name), name[1]))
+
+
+@given(st.lists(KEYS, max_size=12), st.integers(1, 4))
+def test_swifts_pages_hold_each_upload_and_each_prefix_once(keys: list[str], size: int) -> None:
+    names = in_order(keys, "key/upload-id")
+    uploads, prefixes, _ = all_pages(lambda after: tidy(swift_page(names, after, size), after, SWIFT))
+    assert uploads == [name for name in names if "/" not in name[0]]
+    assert sorted(prefixes) == sorted({key[: key.index("/") + 1] for key in keys if "/" in key})
+
+
+@given(st.lists(KEYS, max_size=14), st.integers(1, 4), st.sampled_from(["", "a", "a/", "b-"]), st.sampled_from("/-."))
+def test_folders_made_here_are_shown_once_and_nothing_is_lost(
+    keys: list[str], size: int, prefix: str, delimiter: str
+) -> None:
+    for order in ("key", "key.upload-id"):
+        names = [name for name in in_order(keys, order) if name[0].startswith(prefix)]
+
+        def ask(after: Marker, names: Names = names, order: Order = order) -> UploadsPage:
+            page = tidy(flat_page(names, after, size, order), after, replace(CEPH, order=order))
+            return fold(page, after, prefix=prefix, delimiter=delimiter, order=order)
+
+        uploads, prefixes, _ = all_pages(ask)
+        folders = {common_prefix(key, prefix, delimiter) for key, _ in names} - {""}
+        assert uploads == [name for name in names if not common_prefix(name[0], prefix, delimiter)]
+        assert set(prefixes) == folders
+        # Ceph's dot puts uploads of `a` among those of the folder `a.`, which may then be met again.
+        if order == "key" or delimiter == "/":
+            assert len(prefixes) == len(folders)
+
+
+def test_a_folder_that_is_cut_is_jumped_over() -> None:
+    names = in_order([f"big/{number:04}" for number in range(1000)] + ["after", "zoo"], "key.upload-id")
+
+    def ask(after: Marker) -> UploadsPage:
+        page = tidy(flat_page(names, after, 10, "key.upload-id"), after, CEPH)
+        return fold(page, after, prefix="", delimiter="/", order="key.upload-id")
+
+    uploads, prefixes, pages = all_pages(ask)
+    assert ([key for key, _ in uploads], prefixes, pages) == (["after", "zoo"], ["big/"], 2)
+
+
+def test_without_an_order_no_folder_is_jumped_over_or_left_out() -> None:
+    page = page_of(upload("a/1"), upload("b"), upload("a/2"), truncated=True, markers=("a/2", "id"))
+    folded = fold(page, ("a/0", "id"), prefix="", delimiter="/", order="none")
+    assert (folded.uploads, folded.common_prefixes) == ((upload("b"),), ("a/",))
+    assert (folded.next_key_marker, folded.next_upload_id_marker) == ("a/2", "id")
+
+
+def test_a_folder_whose_name_leaves_no_room_for_a_marker_behind_it_is_not_jumped_over() -> None:
+    key = "x" * 1021 + "/a"
+    page = page_of(upload(key), truncated=True, markers=(key, "id"))
+    assert fold(page, NOWHERE, prefix="", delimiter="/", order="key").next_key_marker == key
+    short = page_of(upload("x/a"), truncated=True, markers=("x/a", "id"))
+    assert fold(short, NOWHERE, prefix="", delimiter="/", order="key").next_key_marker == "x/" + LAST_CHARACTER
+
+
+@given(st.lists(KEYS, max_size=14), st.integers(1, 4), KEYS)
+def test_a_prefix_looked_for_here_finds_all_that_has_it(keys: list[str], size: int, prefix: str) -> None:
+    for order in ("key", "key.upload-id", "key/upload-id"):
+        names = in_order(keys, order)
+
+        def ask(after: Marker, names: Names = names, order: Order = order) -> UploadsPage:
+            after = after if after[0] else (marker_before(prefix, order), "")
+            return narrow(tidy(flat_page(names, after, size, order), after, PLAIN), prefix, order)
+
+        uploads, _, pages = all_pages(ask)
+        having = [name for name in names if name[0].startswith(prefix)]
+        assert uploads == having
+        if order == "key":
+            assert pages <= len(having) // size + 2
+
+
+@pytest.mark.parametrize("prefix", ["", " ", "\t", "\x01", "\ue000", "a", "x" * 1021])
+def test_the_marker_before_a_prefix_is_sendable_and_before_it(prefix: str) -> None:
+    marker = marker_before(prefix, "key")
+    assert marker < prefix or not prefix
+    assert len(marker.encode()) <= 1024
+    assert all(character >= " " for character in marker)
+    assert marker_before(prefix, "none") == ""
+
+
+# What a page should hold.
+
+
+@given(st.lists(KEYS, max_size=14), st.integers(1, 4), st.sampled_from(["key", "key/upload-id", "key.upload-id"]))
+def test_an_upload_belongs_on_no_page_that_does_not_list_it(keys: list[str], size: int, order: Order) -> None:
+    names = in_order(keys, order)
+    provider = replace(PLAIN, order=order)
+    holders: dict[tuple[str, str], int] = dict.fromkeys(names, 0)
+
+    def ask(after: Marker) -> UploadsPage:
+        page = tidy(flat_page(names, after, size, order), after, provider)
+        span = span_of(page, after, provider)
+        assert span is not None
+        listed = {(each.key, each.upload_id) for each in page.uploads}
+        for name in names:
+            holders[name] += span.holds(*name)
+            assert name in listed or not span.holds(*name)
+        return page
+
+    all_pages(ask)
+    if order != "key":
+        assert set(holders.values()) <= {1}
+
+
+def test_a_span_by_keys_leaves_open_what_is_cut_within_a_key() -> None:
+    span = Span("key", ("b", "5"), ("d", "5"))
+    assert [key for key in "abcde" if span.holds(key, "1")] == ["c"]
+    assert [key for key in "abcde" if Span("key", ("b", ""), ("d", "")).holds(key, "1")] == ["c", "d"]
+
+
+def test_a_page_that_breaks_its_order_is_taken_for_one_without() -> None:
+    page = page_of(upload("b"), upload("a"), truncated=True, markers=("a", "id"))
+    assert span_of(page, NOWHERE, PLAIN) is None
+    last = span_of(replace(page, is_truncated=False), NOWHERE, PLAIN)
+    assert last is not None
+    assert last.holds("zzz", "id")

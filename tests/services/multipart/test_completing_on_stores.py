@@ -1,0 +1,146 @@
+"""What the services make of each server: what a check finds out, and what is believed of a completion."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from tests.services.drive import Drive
+from tests.stores.servers import KINDS, Server, asked_by
+from uploads.domain.states import ItemState, Phase
+from uploads.models import Store
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.types import FileSlice, SentBytes, UploadRef
+from uploads.services.operations.order import order_complete
+from uploads.services.stores.checks import order_check, run_check
+from uploads.services.stores.settings import StoreValues, add_store
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BEFORE = b"the object before"
+CLAIMS_COMPLETED = "says of uploads that are not there that they are completed, where an object is"
+
+
+@pytest.fixture(params=KINDS)
+def server(request: pytest.FixtureRequest) -> Server:
+    return asked_by(request)
+
+
+@pytest.fixture
+def store(transactional_db: None, server: Server) -> Store:
+    """As an administrator adds it, and as it is known after a check."""
+    given = server.config()
+    store = add_store(
+        None,
+        StoreValues(
+            name=server.name,
+            endpoint_url=given.endpoint_url,
+            region=given.region,
+            provider=given.provider,
+            access_key=given.credentials.access_key,
+            secret_key=given.credentials.secret_key,
+        ),
+    )
+    Store.objects.filter(pk=store.pk).update(found=dict(server.kind.found))
+    return Store.objects.get(pk=store.pk)
+
+
+@pytest.fixture
+def bucket(server: Server) -> str:
+    return server.store.new_bucket()
+
+
+def put_before(client: ObjectStoreClient, bucket: str, key: str, folder: Path) -> None:
+    path = folder / "before"
+    path.write_bytes(BEFORE)
+    client.put_object(bucket, key, FileSlice(path, 0, len(BEFORE)))
+
+
+def test_what_a_check_finds(store: Store, server: Server, bucket: str, client: ObjectStoreClient) -> None:
+    """A store check finds the ways that are not in the provider's profile, and no others"""
+    Store.objects.filter(pk=store.pk).update(found={})
+    store.refresh_from_db()
+    check = order_check(None, store, bucket, here=True)
+    run_check(check.pk)
+    check.refresh_from_db()
+    assert (check.error, check.leftovers) == (None, [])
+    assert check.found == dict(server.kind.found)
+    assert [page.uploads for page in client.iter_multipart_uploads(bucket)] == [()]
+
+
+def test_a_transfer_of_three_parts(
+    drive: Drive, store: Store, server: Server, bucket: str, client: ObjectStoreClient
+) -> None:
+    """A transfer of three parts is done, and proved by HEAD"""
+    size = server.profile.min_part_size
+    data = os.urandom(2 * size + 1000)
+    transfer = drive.finish(drive.upload(data, "a/key", part_size=size, metadata={"mine": "1"}))
+    assert (transfer.phase, transfer.verified, transfer.part_count) == (Phase.DONE, True, 3)
+    facts = client.head_object(bucket, "a/key")
+    assert (facts.size, facts.metadata["mine"], facts.etag) == (len(data), "1", transfer.etag)
+
+
+def test_a_transfer_whose_upload_is_aborted(
+    drive: Drive, store: Store, server: Server, bucket: str, client: ObjectStoreClient, tmp_path: Path
+) -> None:
+    """A transfer whose upload is aborted just before Complete is not done, and the object before stays"""
+    put_before(client, bucket, "a/key", tmp_path)
+    size = server.profile.min_part_size
+    transfer = drive.upload(os.urandom(2 * size), "a/key", part_size=size, replace=True)
+    drive.send(transfer)
+    upload_id = transfer.store_uploads.get().upload_id
+    client.abort_multipart_upload(bucket, "a/key", upload_id)
+    transfer = drive.finish(transfer, rounds=1)
+    assert (transfer.phase, transfer.verified) == (Phase.FAILED, False)
+    assert client.head_object(bucket, "a/key").size == len(BEFORE)
+    if server.does(CLAIMS_COMPLETED):
+        assert "holds one of 17 bytes" in transfer.error_message
+    elif server.does("answers NoSuchKey where an upload is missing"):
+        # Its Complete says 500, whatever is asked of it: ListParts tells.
+        assert server.does("answers 500 when there is no such upload to complete")
+        assert transfer.error_code == "NoSuchKey"
+    else:
+        assert transfer.error_code == "NoSuchUpload"
+    if not server.does(CLAIMS_COMPLETED):
+        assert "no longer exists" in transfer.error_message
+
+
+def test_a_completion_whose_upload_is_aborted(
+    drive: Drive,
+    store: Store,
+    server: Server,
+    bucket: str,
+    client: ObjectStoreClient,
+    user: User,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A completion whose upload is aborted at the last moment is not taken for proved, and the object before stays"""
+    put_before(client, bucket, "k", tmp_path)
+    upload_id = client.create_multipart_upload(bucket, "k")
+    (tmp_path / "part").write_bytes(b"new")
+    client.upload_part(bucket, "k", upload_id, 1, FileSlice(tmp_path / "part", 0, 3))
+    complete = ObjectStoreClient.complete_multipart_upload
+
+    def abort_and_complete(
+        self: ObjectStoreClient, bucket: str, key: str, upload_id: str, *args: Any, **more: Any
+    ) -> SentBytes:
+        monkeypatch.undo()
+        client.abort_multipart_upload(bucket, key, upload_id)
+        return complete(self, bucket, key, upload_id, *args, **more)
+
+    monkeypatch.setattr(ObjectStoreClient, "complete_multipart_upload", abort_and_complete)
+    operation = order_complete(user, store, bucket, UploadRef("k", upload_id))
+    drive.work_off()
+    item = operation.items.get()
+    assert client.head_object(bucket, "k").size == len(BEFORE)
+    if server.does(CLAIMS_COMPLETED):
+        # Somebody may have replaced the object in the meantime: done as the store says, and not as it should be.
+        assert (item.state, item.outcome["verified"]) == (ItemState.DONE, False)
+    else:
+        assert item.state == ItemState.FAILED
+        assert "no longer exists" in item.error_message

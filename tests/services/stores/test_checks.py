@@ -1,0 +1,587 @@
+"""Store checks against real stores: every verdict by name, what overrules the profile, and that nothing is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import alibabacloud_oss_v2 as vendor
+import boto3
+import pytest
+from botocore.config import Config
+from django.contrib.auth.models import User
+from django.db import connection
+from django.utils import timezone
+from pytest_django import Settings
+
+from tests.stores.offered import RunningStore
+from tests.stores.oss import OssStore
+from tests.system.fault_proxy import Fault, FaultProxy
+from uploads.models import AuditEntry, Store, StoreCheck
+from uploads.objectstore.errors import NotSent
+from uploads.objectstore.probing.asking import Limits
+from uploads.objectstore.probing.running import CHECKS, probe_store
+from uploads.services.stores import checks
+from uploads.services.stores.checks import order_check, reset_found, run_check, take_up_again
+from uploads.services.stores.clients import client_for
+from uploads.services.stores.settings import StoreValues, add_store, change_store
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """What one server shows: a provider's name, the checks that are not simply ok, and what overrules its profile."""
+
+    provider: str
+    otherwise: dict[str, str]
+    found: dict[str, object]
+
+
+SWIFT = Ways(
+    provider="swift",
+    otherwise={
+        "tls": "differs",
+        "order": "differs",
+        "key-marker": "differs",
+        "next-of-one": "differs",
+        "exact-fit": "differs",
+        "delimiter-pages": "differs",
+        "encoding": "differs",
+    },
+    found={"forbid_overwrite": "if-none-match"},
+)
+CEPH = Ways(
+    provider="ceph",
+    otherwise={
+        "tls": "differs",
+        "order": "differs",
+        "key-marker": "differs",
+        "delimiter": "differs",
+        "delimiter-pages": "differs",
+        "encoding": "differs",
+        "list-parts-ended": "differs",
+        "head-etag": "differs",
+        "wrong-order": "differs",
+        "complete-ended": "differs",
+        "complete-over": "differs",
+        "forbid-overwrite": "differs",
+    },
+    found={},
+)
+VERSITY = Ways(
+    provider="generic",
+    otherwise={
+        "tls": "differs",
+        "both-markers": "differs",
+        "encoding": "differs",
+        "wrong-order": "differs",
+        "complete-over": "differs",
+        "key-dots": "differs",
+        "key-slashes": "differs",
+        "key-leading": "differs",
+    },
+    found={
+        "etag_is_md5": True,
+        "forbid_overwrite": "if-none-match",
+        "joined_etag": True,
+        "keys_are_paths": True,
+        "marker_pair": "key-before",
+        "url_encoding": "none",
+    },
+)
+
+OSS = Ways(
+    provider="oss",
+    otherwise={"tls": "differs", "completed-etag": "differs", "key-leading": "differs"},
+    found={},
+)
+
+
+def stored(server: RunningStore, provider: str = "generic", **changes: Any) -> Store:
+    values = {
+        "name": "checked",
+        "endpoint_url": server.endpoint_url,
+        "region": server.region,
+        "access_key": server.access_key,
+        "secret_key": server.secret_key,
+        "provider": provider,
+    }
+    return add_store(None, StoreValues(**values | changes))
+
+
+def checked(store: Store, bucket: str, actor: User | None = None) -> StoreCheck:
+    check = order_check(actor, store, bucket, here=True)
+    run_check(check.pk)
+    check.refresh_from_db()
+    store.refresh_from_db()
+    return check
+
+
+def verdicts(check: StoreCheck) -> dict[str, str]:
+    return {result["name"]: result["verdict"] for result in check.results}
+
+
+def otherwise(check: StoreCheck) -> dict[str, str]:
+    return {name: verdict for name, verdict in verdicts(check).items() if verdict != "ok"}
+
+
+def result(check: StoreCheck, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(each for each in check.results if each["name"] == name)
+    return found
+
+
+def left_in(server: RunningStore, bucket: str) -> list[str]:
+    """Keys of objects and uploads in a bucket, by another client than ours."""
+    if isinstance(server, OssStore):
+        return left_in_oss(server, bucket)
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=server.endpoint_url,
+        region_name=server.region,
+        aws_access_key_id=server.access_key,
+        aws_secret_access_key=server.secret_key,
+        config=Config(s3={"addressing_style": "path"}, proxies={}),
+    )
+    uploads = s3.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+    return [each["Key"] for each in (*s3.list_objects_v2(Bucket=bucket).get("Contents", []), *uploads)]
+
+
+def left_in_oss(server: OssStore, bucket: str) -> list[str]:
+    credentials = vendor.credentials.StaticCredentialsProvider(server.access_key, server.secret_key)
+    client = vendor.Client(
+        vendor.Config(region=server.region, endpoint=server.endpoint_url, credentials_provider=credentials)
+    )
+    objects = client.list_objects_v2(vendor.ListObjectsV2Request(bucket=bucket)).contents or []
+    uploads = client.list_multipart_uploads(vendor.ListMultipartUploadsRequest(bucket=bucket)).uploads or []
+    return [str(each.key) for each in (*objects, *uploads)]
+
+
+@pytest.mark.parametrize(
+    ("fixture", "ways"),
+    [("swift_store", SWIFT), ("ceph_store", CEPH), ("versity_store", VERSITY), ("oss_store", OSS)],
+)
+def test_what_each_server_shows(request: pytest.FixtureRequest, fixture: str, ways: Ways) -> None:
+    server: RunningStore = request.getfixturevalue(fixture)
+    store, bucket = stored(server, ways.provider), server.new_bucket()
+    check = checked(store, bucket)
+    assert (check.state, check.error, check.leftovers, check.made) == ("done", None, [], {})
+    assert list(verdicts(check)) == [each.name for each in CHECKS]
+    assert otherwise(check) == ways.otherwise
+    assert check.found == store.found == ways.found
+    assert check.requests < 120
+    assert left_in(server, bucket) == []
+    # A second time, with what was found in force, it finds the same.
+    again = checked(store, bucket)
+    assert (verdicts(again), again.found) == (verdicts(check), ways.found)
+
+
+# --- On real Swift, with a proxy before it ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def proxy(swift_store: RunningStore) -> Iterator[FaultProxy]:
+    with FaultProxy(swift_store.endpoint_url) as running:
+        yield running
+
+
+@pytest.fixture
+def proxied(swift_store: RunningStore, proxy: FaultProxy) -> Store:
+    return stored(swift_store, "swift", name="proxied", endpoint_url=proxy.url)
+
+
+DENIED = {
+    "ListBuckets": {"list-buckets"},
+    "ListMultipartUploads": {"list-uploads"},
+    "PutObject": {"put-object"},
+    "HeadObject": {"head-object"},
+    "CreateMultipartUpload": {"create"},
+    "UploadPart": {"upload-part"},
+    "ListParts": {"list-parts"},
+    "CompleteMultipartUpload": {"complete"},
+}
+
+
+@pytest.mark.parametrize("operation", DENIED)
+def test_each_permission_that_is_missing(
+    swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store, operation: str
+) -> None:
+    proxy.always(operation, Fault.ACCESS_DENIED)
+    check = checked(proxied, bucket)
+    denied = {name for name, verdict in verdicts(check).items() if verdict == "denied"}
+    assert denied == DENIED[operation]
+    [name] = denied
+    found = result(check, name)
+    assert "s3:" in found["advice"]
+    assert "oss:" in found["advice"]
+    # HEAD is refused without a body that could say so.
+    assert (found["code"], found.get("request_id")) == (
+        ("403", None) if operation == "HeadObject" else ("AccessDenied", "proxy-1")
+    )
+    assert not {name for name, verdict in verdicts(check).items() if verdict == "failed"}
+    waiting = [each for each in check.results if each["verdict"] == "not-tried"]
+    assert all("which did not work" in each["said"] for each in waiting)
+    assert left_in(swift_store, bucket) == []
+
+
+@pytest.mark.parametrize(
+    ("action", "names"),
+    [
+        ("oss:ListBuckets", {"list-buckets"}),
+        ("oss:ListMultipartUploads", {"list-uploads"}),
+        ("oss:ListParts", {"list-parts"}),
+        ("oss:GetObject", {"head-object"}),
+        ("oss:PutObject", {"put-object", "create"}),
+        ("oss:AbortMultipartUpload", {"abort"}),
+        ("oss:DeleteObject", {"delete-object"}),
+    ],
+)
+def test_the_permission_that_is_missing_on_oss_is_named_as_there(
+    oss_store: OssStore, action: str, names: set[str]
+) -> None:
+    account = oss_store.new_account(denied=[action])
+    store = stored(oss_store, "oss", access_key=account.access_key, secret_key=account.secret_key)
+    check = checked(store, oss_store.new_bucket())
+    assert {name for name, verdict in verdicts(check).items() if verdict == "denied"} == names
+    for name in names:
+        assert action in result(check, name)["advice"]
+        assert result(check, name)["request_id"]
+
+
+def test_without_leave_to_abort_one_upload_is_left_and_named_and_the_next_check_removes_it(
+    swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
+) -> None:
+    proxy.always("AbortMultipartUpload", Fault.ACCESS_DENIED)
+    check = checked(proxied, bucket)
+    assert verdicts(check)["abort"] == "denied"
+    assert verdicts(check)["complete"] == "ok"
+    assert [each["kind"] for each in check.leftovers] == ["upload"]
+    assert left_in(swift_store, bucket) == [check.leftovers[0]["key"]]
+    proxy.clear()
+    assert checked(proxied, bucket).leftovers == []
+    check.refresh_from_db()
+    assert (check.leftovers, check.made) == ([], {})
+    assert left_in(swift_store, bucket) == []
+
+
+def test_without_leave_to_delete_one_object_is_left_and_named(
+    swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
+) -> None:
+    proxy.always("DELETE", Fault.ACCESS_DENIED)
+    check = checked(proxied, bucket)
+    assert verdicts(check)["delete-object"] == "denied"
+    assert verdicts(check)["complete"] == "ok"
+    assert [each["kind"] for each in check.leftovers] == ["object"]
+    assert left_in(swift_store, bucket) == [check.leftovers[0]["key"]]
+
+
+def test_a_request_that_fails_stops_only_what_needs_it(
+    swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
+) -> None:
+    proxy.always("PutObject", Fault.INTERNAL_ERROR)
+    check = checked(proxied, bucket)
+    assert verdicts(check)["put-object"] == "failed"
+    assert result(check, "put-object")["code"] == "InternalError"
+    assert verdicts(check)["head-object"] == "not-tried"
+    for name in ("complete", "order", "replace", "wrong-etag"):
+        assert verdicts(check)[name] in {"ok", "differs", "not-tried"}
+    assert verdicts(check)["order"] == "differs"
+    assert left_in(swift_store, bucket) == []
+
+
+def test_lost_answers_leave_nothing(swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store) -> None:
+    """The store has begun an upload, or made an object, and nobody has heard of it."""
+    proxy.next("CreateMultipartUpload", Fault.ANSWER_LOST, count=3)
+    proxy.next("CompleteMultipartUpload", Fault.ANSWER_LOST)
+    proxy.next("PutObject", Fault.ANSWER_LOST, count=3)
+    checked(proxied, bucket)
+    assert left_in(swift_store, bucket) == []
+
+
+def test_an_upload_that_nobody_could_look_for_is_named_until_one_can(
+    swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
+) -> None:
+    """Its id was in an answer that was lost, and uploads may not be listed."""
+    proxy.next("CreateMultipartUpload", Fault.ANSWER_LOST)
+    proxy.always("ListMultipartUploads", Fault.ACCESS_DENIED)
+    check = checked(proxied, bucket)
+    [left] = check.leftovers
+    assert (left["kind"], left["id"]) == ("upload", "")
+    assert "It may have been begun" in left["why"]
+    assert left_in(swift_store, bucket) == [left["key"]]
+    proxy.clear()
+    assert checked(proxied, bucket).leftovers == []
+    check.refresh_from_db()
+    assert (check.leftovers, check.made) == ([], {})
+    assert left_in(swift_store, bucket) == []
+
+
+def test_what_was_refused_by_a_fault_of_the_store_is_looked_for(
+    swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
+) -> None:
+    proxy.next("CreateMultipartUpload", Fault.INTERNAL_ERROR)
+    proxy.always("ListMultipartUploads", Fault.ACCESS_DENIED)
+    [left] = checked(proxied, bucket).leftovers
+    assert "It may have been begun" in left["why"]
+
+
+def pointed_at(store: Store, server: RunningStore, endpoint_url: str) -> Store:
+    values = StoreValues(
+        name=store.name,
+        endpoint_url=endpoint_url,
+        region=store.region,
+        access_key=server.access_key,
+        secret_key=server.secret_key,
+        provider=store.provider,
+    )
+    change_store(None, Store.objects.get(pk=store.pk), values)
+    return Store.objects.get(pk=store.pk)
+
+
+def test_what_is_left_at_another_endpoint_stays_named_until_that_is_set_back(
+    swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
+) -> None:
+    proxy.always("AbortMultipartUpload", Fault.ACCESS_DENIED)
+    check = checked(proxied, bucket)
+    [left] = check.leftovers
+    # Where it points now, requests get through, and would find the upload gone afterwards.
+    assert checked(pointed_at(proxied, swift_store, swift_store.endpoint_url), bucket).leftovers == []
+    check.refresh_from_db()
+    [still] = check.leftovers
+    assert still == left | {"why": still["why"]}
+    assert f"endpoint was {proxy.url} then" in still["why"]
+    assert left_in(swift_store, bucket) == [left["key"]]
+    proxy.clear()
+    checked(pointed_at(proxied, swift_store, proxy.url), bucket)
+    check.refresh_from_db()
+    assert (check.leftovers, check.made) == ([], {})
+    assert left_in(swift_store, bucket) == []
+
+
+def died(store: Store, bucket: str, made: dict[str, Any]) -> StoreCheck:
+    """A check whose process died when it had written this down, ordered again."""
+    check = order_check(None, store, bucket, here=True)
+    StoreCheck.objects.filter(pk=check.pk).update(made=made, tries=1)
+    return check
+
+
+def test_a_check_that_died_at_another_endpoint_is_not_done_again_at_this_one(
+    swift_store: RunningStore, bucket: str
+) -> None:
+    elsewhere = {"uploads": [[".partway-check-1/upload", "id"]], "objects": [], "endpoint": "http://127.0.0.1:1"}
+    check = died(stored(swift_store, "swift"), bucket, elsewhere)
+    run_check(check.pk)
+    check.refresh_from_db()
+    assert (check.state, check.made) == ("failed", elsewhere)
+    assert check.error is not None
+    assert check.error["code"] == "EndpointChanged"
+    assert [each["id"] for each in check.leftovers] == ["id"]
+
+
+def test_what_a_try_that_died_has_left_is_not_forgotten_by_the_next(
+    swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
+) -> None:
+    upload = client_for(proxied).create_multipart_upload(bucket, ".partway-check-1/upload")
+    check = died(proxied, bucket, {"uploads": [[".partway-check-1/upload", upload]], "objects": []})
+    proxy.always("AbortMultipartUpload", Fault.ACCESS_DENIED)
+    run_check(check.pk)
+    check.refresh_from_db()
+    assert upload in {each["id"] for each in check.leftovers}
+    proxy.clear()
+    checked(proxied, bucket)
+    assert left_in(swift_store, bucket) == []
+
+
+def test_a_clock_that_differs_is_told(bucket: str, proxy: FaultProxy, proxied: Store) -> None:
+    proxy.clock_ahead = timedelta(minutes=4)
+    found = result(checked(proxied, bucket), "clock")
+    assert found["verdict"] == "differs"
+    assert "ahead of" in found["said"]
+
+
+# --- Stores that do not answer as they should -------------------------------------------------------------------------
+
+
+def test_a_store_that_is_away(swift_store: RunningStore, bucket: str) -> None:
+    store = stored(swift_store, "swift", endpoint_url="http://127.0.0.1:1")
+    check = checked(store, bucket)
+    assert check.state == "done"
+    assert result(check, "reach")["advice"].startswith("Check the endpoint URL")
+    assert set(verdicts(check).values()) == {"failed", "not-tried"}
+    assert store.found == {}
+
+
+def test_a_wrong_secret(swift_store: RunningStore, bucket: str) -> None:
+    check = checked(stored(swift_store, "swift", secret_key="wrong"), bucket)
+    assert otherwise(check)["credentials"] == "failed"
+    assert result(check, "credentials")["code"] == "SignatureDoesNotMatch"
+    assert {name for name, verdict in verdicts(check).items() if verdict == "ok"} == {"reach", "clock"}
+
+
+def test_a_bucket_that_is_not_there(swift_store: RunningStore) -> None:
+    check = checked(stored(swift_store, "swift"), "no-such-bucket")
+    assert verdicts(check)["bucket"] == "failed"
+    assert result(check, "bucket")["code"] == "NoSuchBucket"
+    assert verdicts(check)["list-buckets"] == "ok"
+    assert verdicts(check)["create"] == "not-tried"
+
+
+def test_time_that_is_used_up_is_said(swift_store: RunningStore, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "LIMITS", Limits(requests=30))
+    check = checked(stored(swift_store, "swift"), bucket)
+    assert check.state == "done"
+    assert "the 30 requests of a check were used up" in result(check, "key-leading")["said"]
+    assert verdicts(check)["reach"] == "ok"
+    assert left_in(swift_store, bucket) == []
+
+
+# --- Orders -----------------------------------------------------------------------------------------------------------
+
+
+def test_ordered_twice_it_is_one_check(swift_store: RunningStore, bucket: str, user: User) -> None:
+    store = stored(swift_store, "swift")
+    first = order_check(user, store, bucket)
+    assert order_check(None, store, bucket) == first
+    assert order_check(user, store, swift_store.new_bucket()) != first
+    run_check(first.pk)
+    run_check(first.pk)
+    assert order_check(user, store, bucket) != first
+    assert [each.action for each in AuditEntry.objects.filter(bucket=bucket).order_by("id")] == [
+        "check.ordered",
+        "check.done",
+        "check.ordered",
+    ]
+
+
+def test_what_is_no_bucket_name_is_not_ordered(swift_store: RunningStore) -> None:
+    with pytest.raises(NotSent):
+        order_check(None, stored(swift_store, "swift"), "../up")
+    assert not StoreCheck.objects.exists()
+
+
+def test_what_was_found_overrules_the_profile_until_it_is_reset(versity_store: RunningStore, user: User) -> None:
+    store, bucket = stored(versity_store), versity_store.new_bucket()
+    checked(store, bucket)
+    assert dict(store.config().found) == VERSITY.found
+    assert reset_found(user, store) == VERSITY.found
+    store.refresh_from_db()
+    assert store.found == {}
+    assert AuditEntry.objects.get(action="check.reset").actor_name == user.get_username()
+    assert reset_found(user, store) == {}
+
+
+def test_a_check_of_a_store_that_is_changed_meanwhile_overrules_nothing(
+    swift_store: RunningStore, versity_store: RunningStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, bucket = stored(versity_store), versity_store.new_bucket()
+
+    def changed_meanwhile(*args: Any) -> Any:
+        values = StoreValues(
+            name=store.name,
+            endpoint_url=swift_store.endpoint_url,
+            region=store.region,
+            access_key="a",
+            secret_key="s",
+            provider="swift",
+        )
+        change_store(None, Store.objects.get(pk=store.pk), values)
+        return probe_store(*args)
+
+    monkeypatch.setattr(checks, "probe_store", changed_meanwhile)
+    check = checked(store, bucket)
+    assert check.state == "done"
+    assert store.found == {}
+
+
+def test_what_was_not_found_out_this_time_stays(
+    swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
+) -> None:
+    checked(proxied, bucket)
+    assert proxied.found == SWIFT.found
+    proxy.always("CreateMultipartUpload", Fault.ACCESS_DENIED)
+    checked(proxied, bucket)
+    assert proxied.found == SWIFT.found
+
+
+# --- Deaths -----------------------------------------------------------------------------------------------------------
+
+
+KILLED = """
+import django; django.setup()
+from tests.services.kill_a_check import main
+main({pk!r}, {notes})
+"""
+
+
+@pytest.mark.parametrize("notes", [2, 40])
+def test_a_check_that_is_killed_is_cleaned_up_and_done_again(
+    swift_store: RunningStore, bucket: str, settings: Settings, notes: int
+) -> None:
+    """The process dies when it has written down so much of what it made."""
+    store = stored(swift_store, "swift")
+    check = order_check(None, store, bucket, here=True)
+    code = KILLED.format(pk=str(check.pk), notes=notes)
+    name = connection.settings_dict["NAME"]
+    died = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "DATABASE_URL": f"sqlite:///{name}", "DJANGO_SETTINGS_MODULE": "dashboard.site.settings"},
+        check=False,
+    )
+    assert died.returncode == -signal.SIGKILL
+    check.refresh_from_db()
+    assert check.state == "running"
+    assert check.made
+    take_up_again(lost_before=timezone.now() - timedelta(seconds=60))
+    check.refresh_from_db()
+    assert check.state == "running", "its lease has not run out"
+    before = check.prefix
+    StoreCheck.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    take_up_again(lost_before=timezone.now() - timedelta(seconds=60))
+    run_check(check.pk)
+    check.refresh_from_db()
+    assert (check.state, check.made, check.leftovers) == ("done", {}, [])
+    assert check.prefix != before
+    assert otherwise(check) == SWIFT.otherwise
+    assert left_in(swift_store, bucket) == []
+
+
+def test_a_check_that_dies_again_and_again_is_given_up(swift_store: RunningStore, bucket: str) -> None:
+    check = order_check(None, stored(swift_store, "swift"), bucket, here=True)
+    StoreCheck.objects.update(tries=checks.MAX_RUNS)
+    run_check(check.pk)
+    check.refresh_from_db()
+    assert (check.state, check.active_key) == ("failed", None)
+    assert check.error is not None
+    assert check.error["code"] == "Died"
+
+
+def test_who_has_lost_the_lease_writes_nothing_more(
+    swift_store: RunningStore, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = order_check(None, stored(swift_store, "swift"), bucket, here=True)
+
+    def lost_meanwhile(*args: Any) -> Any:
+        StoreCheck.objects.update(lease_token=None)
+        return probe_store(*args)
+
+    monkeypatch.setattr(checks, "probe_store", lost_meanwhile)
+    run_check(check.pk)
+    check.refresh_from_db()
+    assert (check.state, check.results) == ("running", [])
+
+
+def test_a_lost_message_is_sent_again(swift_store: RunningStore, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr("uploads.services.work.queue._publish", lambda task, argument, *_: sent.append(argument))
+    check = order_check(None, stored(swift_store, "swift"), bucket)
+    take_up_again(lost_before=timezone.now() - timedelta(seconds=60))
+    assert sent == [str(check.pk)]
+    StoreCheck.objects.update(queued_at=timezone.now() - timedelta(seconds=90))
+    take_up_again(lost_before=timezone.now() - timedelta(seconds=60))
+    assert sent == [str(check.pk)] * 2

@@ -1,0 +1,323 @@
+"""Adding and changing stores: what is left open, what makes no sense, whose secret goes where, who was first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from tests.services.drive import Drive
+from uploads.domain.states import Phase
+from uploads.models import AuditEntry, Store
+from uploads.services.stores.settings import (
+    ChangedMeanwhile,
+    StoreValues,
+    add_store,
+    change_store,
+    set_enabled,
+    under_way,
+    with_defaults,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+GIVEN = ["--endpoint-url", "http://store:9000", "--access-key", "AK", "--provider", "minio"]
+
+
+def values(**changes: Any) -> StoreValues:
+    given = {"name": "mine", "access_key": "AK", "secret_key": "SK", "provider": "minio", "endpoint_url": "http://s:9"}
+    return StoreValues(**{**given, **changes})
+
+
+# --- What is left open ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("provider", "region", "endpoint_url", "others"),
+    [
+        ("aws", "eu-west-1", "https://s3.eu-west-1.amazonaws.com", ("virtual", "sigv4")),
+        ("oss", "", "https://oss-cn-hangzhou.aliyuncs.com", ("virtual", "oss4")),
+        ("oss", "oss-cn-beijing", "https://oss-cn-beijing.aliyuncs.com", ("virtual", "oss4")),
+        ("oss-s3", "eu-central-1", "https://s3.oss-eu-central-1.aliyuncs.com", ("virtual", "sigv4")),
+        ("gcs", "", "https://storage.googleapis.com", ("path", "sigv4")),
+        ("scaleway", "nl-ams", "https://s3.nl-ams.scw.cloud", ("path", "sigv4")),
+    ],
+)
+def test_an_endpoint_is_made_where_the_region_says_it_all(
+    provider: str, region: str, endpoint_url: str, others: tuple[str, str]
+) -> None:
+    store = add_store(None, values(provider=provider, region=region, endpoint_url=""))
+    assert store.endpoint_url == endpoint_url
+    assert (store.addressing, store.signature) == others
+
+
+@pytest.mark.parametrize("provider", ["r2", "minio", "ceph", "swift", "generic"])
+def test_an_endpoint_that_only_the_operator_knows_is_demanded_with_its_shape(provider: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        with_defaults(values(provider=provider, endpoint_url=""))
+    assert "It is like http" in caught.value.message_dict["endpoint_url"][0]
+
+
+def test_regions_with_endpoints_of_their_own_are_not_guessed() -> None:
+    with pytest.raises(ValidationError) as caught:
+        with_defaults(values(provider="aws", region="cn-north-1", endpoint_url=""))
+    assert "an endpoint of its own" in caught.value.message_dict["endpoint_url"][0]
+
+
+@pytest.mark.parametrize("region", ["evil.example/", "a.b", "-a", "A", "x#", "x@y"])
+def test_no_endpoint_is_made_from_what_is_no_part_of_a_host_name(region: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        add_store(None, values(provider="aws", region=region, endpoint_url=""))
+    assert "no endpoint can be made" in caught.value.message_dict["region"][0]
+    assert not Store.objects.exists()
+
+
+# --- What makes no sense ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "words"),
+    [
+        ({"provider": "oss", "signature": "sigv4", "endpoint_url": ""}, "signature", "takes OSS V4"),
+        ({"provider": "oss-s3", "signature": "oss4", "endpoint_url": ""}, "signature", "choose Aliyun OSS"),
+        ({"provider": "ceph", "signature": "oss4"}, "signature", "takes AWS Signature Version 4"),
+        (
+            {"provider": "oss", "region": "cn-x", "endpoint_url": "https://s3.oss-cn-x.aliyuncs.com"},
+            "endpoint_url",
+            "Aliyun OSS is at https://oss-cn-x.aliyuncs.com.",
+        ),
+        (
+            {"provider": "generic", "signature": "oss4", "endpoint_url": "https://s3.eu-x.amazonaws.com"},
+            "endpoint_url",
+            "Amazon S3, which does not know OSS V4",
+        ),
+    ],
+)
+def test_a_signature_that_the_store_does_not_know_is_refused(changes: dict[str, str], field: str, words: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        add_store(None, values(**changes))
+    assert words in " ".join(caught.value.message_dict[field])
+    assert not Store.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"provider": "oss", "endpoint_url": "https://oss.example.org"},
+        {"provider": "oss-s3", "endpoint_url": "https://oss-cn-x.aliyuncs.com"},
+        {"provider": "generic", "signature": "oss4", "endpoint_url": "http://127.0.0.1:9"},
+        {"provider": "generic", "endpoint_url": "https://s3.eu-x.amazonaws.com"},
+    ],
+)
+def test_a_signature_that_the_store_may_know_is_taken(changes: dict[str, str]) -> None:
+    assert add_store(None, values(**changes)).pk
+
+
+# --- Secrets go where they were entered for ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("elsewhere", ["http://other:9", "http://s:10", "https://s:9", "http://s.other:9"])
+def test_a_stored_secret_is_not_taken_to_another_address(elsewhere: str) -> None:
+    store = add_store(None, values(session_token="TOKEN"))
+    with pytest.raises(ValidationError) as caught:
+        change_store(None, store, values(endpoint_url=elsewhere, secret_key=""))
+    assert set(caught.value.message_dict) == {"secret_key", "session_token"}
+    store.refresh_from_db()
+    assert store.endpoint_url == "http://s:9"
+
+    change_store(None, store, values(endpoint_url=elsewhere, secret_key="NEW", clear_session_token=True))
+    store.refresh_from_db()
+    assert (store.endpoint_url, store.secret_key, store.session_token) == (elsewhere, "NEW", "")
+
+
+def test_another_path_at_the_same_address_keeps_the_secret() -> None:
+    store = add_store(None, values())
+    change_store(None, store, values(endpoint_url="http://s:9/s3", secret_key=""))
+    store.refresh_from_db()
+    assert (store.endpoint_url, store.secret_key) == ("http://s:9/s3", "SK")
+
+
+def test_secrets_are_in_no_repr() -> None:
+    assert "SK" not in repr(values(session_token="TOKEN"))
+    assert "TOKEN" not in repr(values(session_token="TOKEN"))
+
+
+# --- What a check found, and who was first ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({"region": "eu-x", "access_key": "other", "addressing": "virtual", "buckets": ("b",)}, True),
+        ({"endpoint_url": "http://s:10"}, False),
+        ({"provider": "ceph"}, False),
+        ({"provider": "generic", "signature": "oss4"}, False),
+    ],
+)
+def test_what_a_check_found_lasts_as_long_as_it_speaks_of_this_store(changes: dict[str, Any], kept: bool) -> None:
+    store = add_store(None, values())
+    store.found = {"delimiter": "broken"}
+    store.save()
+    change = change_store(None, store, values(**changes))
+    store.refresh_from_db()
+    assert (store.found, change.forgot_found) == (({"delimiter": "broken"}, False) if kept else ({}, True))
+    assert ("forgot" in AuditEntry.objects.get(action="store.changed").detail) is not kept
+
+
+def test_a_change_says_what_it_changed() -> None:
+    store = add_store(None, values(buckets=("one",)))
+    change = change_store(None, store, values(region="eu-x", secret_key="NEW", buckets=("two",)))
+    assert change.fields == ("buckets", "region", "secret_key")
+    assert AuditEntry.objects.get(action="store.changed").detail == {"fields": list(change.fields)}
+
+
+def test_the_second_of_two_changes_does_not_overwrite_the_first(user: User) -> None:
+    store = add_store(None, values())
+    seen = Store.objects.get().updated_at
+    change_store(user, store, values(region="first"), seen=seen)
+    with pytest.raises(ChangedMeanwhile) as caught:
+        change_store(None, store, values(region="second"), seen=seen)
+    assert (caught.value.by, caught.value.fields) == ("olga", ("region",))
+    store.refresh_from_db()
+    assert (store.region, caught.value.at) == ("first", store.updated_at)
+    change_store(None, store, values(region="second"), seen=caught.value.at)
+    store.refresh_from_db()
+    assert store.region == "second"
+
+
+def test_a_change_that_nobody_wrote_down_is_laid_at_nobodys_door(user: User) -> None:
+    store = add_store(user, values())
+    seen = Store.objects.get().updated_at
+    store.save()
+    with pytest.raises(ChangedMeanwhile) as caught:
+        change_store(None, store, values(region="second"), seen=seen)
+    assert caught.value.by == ""
+
+
+# --- Disabled ---------------------------------------------------------------------------------------------------------
+
+
+def test_disabling_is_done_once_and_written_down(user: User) -> None:
+    store = add_store(None, values())
+    seen = Store.objects.get().updated_at
+    assert set_enabled(user, store, enabled=False)
+    assert not set_enabled(user, store, enabled=False)
+    assert not Store.objects.get().enabled
+    assert AuditEntry.objects.get(action="store.disabled").actor_name == "olga"
+    # Who has the form open meanwhile changes nothing of this, and is not in its way.
+    change_store(user, store, values(region="eu-x"), seen=seen)
+    assert not Store.objects.get().enabled
+    assert set_enabled(user, store, enabled=True)
+    assert Store.objects.get().enabled
+
+
+def test_what_is_under_way_in_a_disabled_store_goes_on_to_its_end(
+    drive: Drive, read_object: Callable[[str], bytes]
+) -> None:
+    data = b"some bytes" * 1_000_000
+    transfer = drive.begin(len(data), part_size=5 * 1024**2)
+    assert under_way(drive.store).transfers == 1
+    set_enabled(None, drive.store, enabled=False)
+    drive.receive(transfer, data)
+    assert drive.finish(transfer).phase == Phase.DONE
+    assert read_object("a/key") == data
+    assert under_way(drive.store).transfers == 0
+
+
+# --- The command ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def secret(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("STORE_SECRET_KEY", "a-very-secret-key")
+    return "a-very-secret-key"
+
+
+def add(*arguments: str) -> str:
+    out = StringIO()
+    call_command("add_store", "mine", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_add_and_update(secret: str) -> None:
+    assert "Added store mine" in add(*GIVEN, "--bucket", "one", "--bucket", "two")
+    store = Store.objects.get(name="mine")
+    assert (store.secret_key, store.provider, store.addressing) == (secret, "minio", "path")
+    assert [bucket.name for bucket in store.named_buckets.all()] == ["one", "two"]
+    assert "Changed store mine" in add("--update", "--region", "eu-1")
+    store.refresh_from_db()
+    assert (store.region, store.secret_key, store.endpoint_url) == ("eu-1", secret, "http://store:9000")
+    assert store.named_buckets.count() == 2
+
+
+def test_the_endpoint_may_be_left_out_where_it_can_be_made(secret: str) -> None:
+    said = add("--provider", "oss", "--region", "cn-shanghai", "--access-key", "AK")
+    assert said == "Added store mine at https://oss-cn-shanghai.aliyuncs.com.\n"
+    store = Store.objects.get()
+    assert (store.addressing, store.signature) == ("virtual", "oss4")
+
+
+def test_another_address_wants_the_secret_again(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(*GIVEN)
+    monkeypatch.delenv("STORE_SECRET_KEY")
+    with pytest.raises(CommandError, match="STORE_SECRET_KEY"):
+        add("--update", "--endpoint-url", "http://elsewhere:9000")
+    assert Store.objects.get().endpoint_url == "http://store:9000"
+    monkeypatch.setenv("STORE_SECRET_KEY", "typed again")
+    add("--update", "--endpoint-url", "http://elsewhere:9000")
+    assert Store.objects.get().secret_key == "typed again"
+
+
+def test_an_update_says_that_findings_were_forgotten(secret: str) -> None:
+    add(*GIVEN)
+    Store.objects.update(found={"delimiter": "broken"})
+    assert "forgotten" not in add("--update", "--region", "eu-1")
+    assert "forgotten" in add("--update", "--provider", "ceph")
+
+
+def test_the_secret_is_encrypted_and_never_shown(secret: str) -> None:
+    shown = add(*GIVEN)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT secret_key FROM uploads_store")
+        (stored,) = cursor.fetchone()
+    assert secret not in stored + shown
+    assert secret not in repr(Store.objects.get().config())
+    assert secret not in str(list(AuditEntry.objects.values()))
+    assert AuditEntry.objects.get().action == "store.added"
+
+
+@pytest.mark.usefixtures("secret")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--access-key", "AK"], "--endpoint-url: Needed"),
+        (["--endpoint-url", "http://x"], "--access-key is needed"),
+        (["--endpoint-url", "ftp://x", "--access-key", "AK"], "http or https URL"),
+        (["--endpoint-url", "http://u:p@x", "--access-key", "AK"], "do not belong"),
+        ([*GIVEN, "--update"], "no store 'mine' to change"),
+        ([*GIVEN, "--signature", "sigv2"], "invalid choice"),
+        ([*GIVEN, "--signature", "oss4"], "--signature: MinIO takes AWS"),
+    ],
+)
+def test_bad_values_change_nothing(arguments: list[str], words: str) -> None:
+    with pytest.raises(CommandError, match=words):
+        add(*arguments)
+    assert not Store.objects.exists()
+
+
+def test_a_secret_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STORE_SECRET_KEY", raising=False)
+    with pytest.raises(CommandError, match="STORE_SECRET_KEY"):
+        add(*GIVEN)
+
+
+@pytest.mark.usefixtures("secret")
+def test_the_same_name_twice_is_refused() -> None:
+    add(*GIVEN)
+    with pytest.raises(CommandError, match="--update"):
+        add(*GIVEN)

@@ -1,0 +1,306 @@
+"""A transfer's whole way, and what happens when something goes wrong on it, against the real store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from pytest_django import Settings
+
+from tests.services.drive import MIB, Drive, staged_names
+from uploads.domain.states import PartState, Phase, StoreUploadState, TransferState
+from uploads.models import AuditEntry, Part, StoreUpload, Transfer
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.errors import ObjectStoreError
+from uploads.objectstore.types import CompletedPart
+from uploads.services.browse.browsing import is_gone
+from uploads.services.staging import quota
+from uploads.services.stores.settings import StoreValues, change_store
+from uploads.services.transfers import receive
+from uploads.services.transfers.cancel import cancel_transfer
+from uploads.services.transfers.complete import complete_transfer
+from uploads.services.transfers.control import (
+    StepRefused,
+    TransferRefused,
+    order_cancel,
+    order_pause,
+    order_resume,
+    order_retry,
+)
+from uploads.services.transfers.receive import NoRoom, Receiver, ReceivingStopped, WrongLength
+from uploads.services.transfers.send import open_store_upload, send_part
+from uploads.services.upkeep.watchdog import watch
+from uploads.services.work import leases
+
+PART = 5 * MIB
+Reader = Callable[[str], bytes]
+
+
+def uploads_in_store(client: ObjectStoreClient, bucket: str) -> list[str]:
+    return [upload.upload_id for page in client.iter_multipart_uploads(bucket) for upload in page.uploads]
+
+
+@pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 2 * PART, 2 * PART + 1])
+def test_every_size_arrives_byte_identical(drive: Drive, read_object: Reader, staging: Path, size: int) -> None:
+    data = os.urandom(size)
+    transfer = drive.upload(data, part_size=PART, content_type="text/x-test", metadata={"colour": "green"})
+    drive.finish(transfer)
+    assert (transfer.phase, transfer.error_code, transfer.verified) == (Phase.DONE, "", True)
+    assert read_object("a/key") == data
+    assert not transfer.folder.exists()
+    assert transfer.store_uploads.filter(state=StoreUploadState.OPEN).count() == 0
+
+
+def test_the_object_carries_what_the_form_said(drive: Drive, client: ObjectStoreClient) -> None:
+    transfer = drive.upload(os.urandom(PART + 9), part_size=PART, content_type="text/x-t", metadata={"colour": "green"})
+    drive.finish(transfer)
+    facts = client.head_object(drive.bucket, "a/key")
+    assert facts.content_type == "text/x-t"
+    assert facts.metadata["colour"] == "green"
+    assert facts.metadata["partway-transfer"] == str(transfer.pk)
+
+
+def test_parts_leave_while_later_ones_arrive_and_their_staged_bytes_go(drive: Drive, staging: Path) -> None:
+    transfer = drive.begin(3 * PART, part_size=PART)
+    with Receiver(transfer) as receiver:
+        receiver.write(bytes(2 * PART))
+        transfer.refresh_from_db()
+        assert transfer.phase == Phase.SENDING
+        drive.send(transfer, parts=1)
+        assert staged_names(transfer) == ["00002"]
+        receiver.write(bytes(PART))
+        receiver.end()
+    assert drive.finish(transfer).phase == Phase.DONE
+
+
+def test_a_task_that_runs_twice_or_late_changes_nothing(drive: Drive, client: ObjectStoreClient) -> None:
+    transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
+    open_store_upload(transfer.pk)
+    open_store_upload(transfer.pk)
+    assert StoreUpload.objects.filter(transfer=transfer).count() == 1
+    assert len(uploads_in_store(client, drive.bucket)) == 1
+    first = Part.objects.get(transfer=transfer, number=1)
+    send_part(first.pk)
+    sent_at = Part.objects.get(pk=first.pk).sent_at
+    send_part(first.pk)
+    assert Part.objects.get(pk=first.pk).sent_at == sent_at
+    drive.finish(transfer)
+    complete_transfer(transfer.pk)
+    cancel_transfer(transfer.pk)
+    transfer.refresh_from_db()
+    assert transfer.phase == Phase.DONE
+
+
+def test_a_complete_whose_answer_was_lost_is_found_by_head(drive: Drive, client: ObjectStoreClient) -> None:
+    """The store acted, our process died before it could write that down: the rerun sees NoSuchUpload and looks."""
+    transfer = drive.upload(os.urandom(PART + 1), part_size=PART)
+    drive.send(transfer)
+    upload_id = transfer.store_uploads.get().upload_id
+    parts = [CompletedPart(part.number, part.etag) for part in transfer.parts.order_by("number")]
+    client.complete_multipart_upload(drive.bucket, transfer.key, upload_id, parts)
+    complete_transfer(transfer.pk)
+    transfer.refresh_from_db()
+    assert (transfer.phase, transfer.verified) == (Phase.DONE, True)
+
+
+def test_cancel_leaves_nothing(drive: Drive, user: User, client: ObjectStoreClient) -> None:
+    transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
+    drive.send(transfer, parts=1)
+    order_cancel(user, transfer)
+    with pytest.raises(StepRefused, match="cancelling"):
+        order_cancel(user, transfer)
+    drive.finish(transfer)
+    assert transfer.phase == Phase.CANCELLED
+    assert not transfer.folder.exists()
+    assert uploads_in_store(client, drive.bucket) == []
+    assert list(AuditEntry.objects.filter(transfer_id=transfer.pk).values_list("action", flat=True)) == [
+        "transfer.cancelled",
+        "transfer.cancel-ordered",
+        "transfer.begun",
+    ]
+
+
+def test_cancel_stops_the_bytes_that_are_still_arriving(
+    drive: Drive, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receive, "NOTE_SECONDS", 0)
+    transfer = drive.begin(2 * PART, part_size=PART)
+    with pytest.raises(ReceivingStopped), Receiver(transfer) as receiver:
+        receiver.write(bytes(PART))
+        order_cancel(user, transfer)
+        receiver.write(bytes(PART))
+    assert drive.finish(transfer).phase == Phase.CANCELLED
+
+
+def test_pause_sends_no_further_part_and_resume_goes_on(drive: Drive, user: User) -> None:
+    transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
+    drive.send(transfer, parts=1)
+    order_pause(user, transfer)
+    drive.send(transfer)
+    transfer.refresh_from_db()
+    assert transfer.state is TransferState.PAUSED
+    assert transfer.parts.filter(state=PartState.SENT).count() == 1
+    order_resume(user, transfer)
+    assert drive.finish(transfer).phase == Phase.DONE
+
+
+def test_wrong_credentials_fail_in_words_and_a_retry_goes_on_from_there(
+    drive: Drive, user: User, read_object: Reader
+) -> None:
+    data = os.urandom(2 * PART + 1)
+    transfer = drive.upload(data, part_size=PART)
+    drive.send(transfer, parts=1)
+    secret = drive.store.secret_key
+    values = {name: getattr(drive.store, name) for name in ("name", "endpoint_url", "region", "access_key", "provider")}
+    change_store(None, drive.store, StoreValues(**values, secret_key="wrong"))
+    drive.finish(transfer)
+    assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "SignatureDoesNotMatch")
+    assert "credentials" in transfer.error_message
+    assert transfer.error_request_id
+    assert transfer.parts.filter(state=PartState.STAGED).count() == 2
+
+    change_store(None, drive.store, StoreValues(**values, secret_key=secret))
+    sent_at = transfer.parts.get(number=1).sent_at
+    order_retry(user, transfer)
+    assert drive.finish(transfer).phase == Phase.DONE
+    assert Part.objects.get(transfer=transfer, number=1).sent_at == sent_at
+    assert read_object("a/key") == data
+
+
+def test_an_upload_aborted_behind_our_back_is_not_brought_back_to_life(
+    drive: Drive, user: User, client: ObjectStoreClient
+) -> None:
+    transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
+    drive.send(transfer, parts=1)
+    client.abort_multipart_upload(drive.bucket, transfer.key, transfer.store_uploads.get().upload_id)
+    drive.finish(transfer)
+    assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "NoSuchUpload")
+    with pytest.raises(StepRefused, match="send the file again"):
+        order_retry(user, transfer)
+    order_cancel(user, transfer)
+    assert drive.finish(transfer).phase == Phase.CANCELLED
+    assert not transfer.folder.exists()
+
+
+def test_a_store_that_cannot_be_reached_is_tried_again(drive: Drive) -> None:
+    transfer = drive.upload(os.urandom(9))
+    endpoint = drive.store.endpoint_url
+    type(drive.store).objects.update(endpoint_url="http://127.0.0.1:9")
+    send_part(transfer.parts.get().pk)
+    part = transfer.parts.get()
+    assert (part.state, part.tries, part.error_code) == (PartState.STAGED, 1, "unreachable")
+    assert part.not_before is not None
+    type(drive.store).objects.update(endpoint_url=endpoint)
+    assert drive.finish(transfer).phase == Phase.DONE
+
+
+def test_a_file_that_ends_early_is_removed(drive: Drive) -> None:
+    transfer = drive.begin(2 * PART, part_size=PART)
+    with pytest.raises(WrongLength), Receiver(transfer) as receiver:
+        receiver.write(bytes(PART + 5))
+        receiver.end()
+    drive.finish(transfer)
+    assert (transfer.phase, transfer.error_code) == (Phase.CANCELLED, "IncompleteBody")
+    assert not transfer.folder.exists()
+
+
+def test_a_file_that_goes_on_too_long_is_removed(drive: Drive) -> None:
+    transfer = drive.begin(3)
+    with pytest.raises(WrongLength), Receiver(transfer) as receiver:
+        receiver.write(b"four")
+    assert drive.finish(transfer).phase == Phase.CANCELLED
+
+
+def test_an_existing_object_must_be_confirmed(drive: Drive, read_object: Reader) -> None:
+    drive.finish(drive.upload(b"first"))
+    with pytest.raises(TransferRefused, match="exists") as refusal:
+        drive.begin(6)
+    assert (refusal.value.field, refusal.value.status) == ("replace", 409)
+    drive.finish(drive.upload(b"second", replace=True))
+    assert read_object("a/key") == b"second"
+
+
+@pytest.mark.parametrize("key", ["", "x" * 1025, "nul\0"])
+def test_a_key_that_cannot_be_sent_is_refused_before_anything_is_stored(drive: Drive, key: str) -> None:
+    with pytest.raises(TransferRefused) as refusal:
+        drive.begin(1, key)
+    assert refusal.value.field == "key"
+    assert not Transfer.objects.exists()
+
+
+def test_a_full_staging_disk_refuses_before_the_first_byte(drive: Drive, settings: Settings) -> None:
+    settings.STAGING_QUOTA = 10
+    drive.upload(b"12345678")
+    assert quota.held_bytes("test-node") == 8
+    refused = drive.begin(3, "b")
+    with Receiver(refused) as receiver, pytest.raises(NoRoom):
+        receiver.expect(3)
+    assert staged_names(refused) == []
+    with pytest.raises(TransferRefused, match="Staging here may take 10 bytes"):
+        drive.begin(11, "b")
+
+
+class TestWatchdog:
+    def test_a_part_whose_holder_died_is_sent_again(self, drive: Drive) -> None:
+        transfer = drive.upload(os.urandom(PART + 1), part_size=PART)
+        open_store_upload(transfer.pk)
+        Part.objects.filter(transfer=transfer, number=1).update(
+            state=PartState.SENDING, lease_token=transfer.pk, lease_until=leases.in_seconds(-1)
+        )
+        watch()
+        part = Part.objects.get(transfer=transfer, number=1)
+        assert part.state == PartState.STAGED
+        assert part.queued_at is not None
+        assert drive.finish(transfer).phase == Phase.DONE
+
+    def test_lost_messages_are_sent_again(self, drive: Drive) -> None:
+        transfer = drive.upload(b"x")
+        Part.objects.update(queued_at=leases.in_seconds(-3600))
+        watch()
+        queued_at = transfer.parts.get().queued_at
+        assert queued_at is not None
+        assert queued_at > leases.in_seconds(-60)
+
+    def test_a_form_whose_browser_is_gone_is_cancelled(self, drive: Drive, client: ObjectStoreClient) -> None:
+        transfer = drive.begin(3 * PART, part_size=PART)
+        receiver = Receiver(transfer)
+        receiver.__enter__()
+        receiver.write(bytes(PART + 1))
+        assert receiver._file is not None
+        receiver._settle()
+        receiver._file.close()
+        receiver._exit.close()  # and then the web server died
+        drive.send(transfer)
+        Transfer.objects.update(received_at=leases.in_seconds(-3600))
+        watch()
+        transfer.refresh_from_db()
+        assert transfer.state is TransferState.CANCELLING
+        assert drive.finish(transfer).phase == Phase.CANCELLED
+        assert uploads_in_store(client, drive.bucket) == []
+
+    def test_a_lease_that_was_lost_marks_nothing(self, drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The part was taken over while its first holder still waited for the store's answer."""
+        transfer = drive.upload(os.urandom(PART + 1), part_size=PART)
+        open_store_upload(transfer.pk)
+        part = Part.objects.get(transfer=transfer, number=1)
+        real = ObjectStoreClient.upload_part
+
+        def taken_over(*args: object, **kwargs: object) -> object:
+            answer = real(*args, **kwargs)  # type: ignore[arg-type]
+            Part.objects.filter(pk=part.pk).update(lease_token=transfer.pk)
+            return answer
+
+        monkeypatch.setattr(ObjectStoreClient, "upload_part", taken_over)
+        send_part(part.pk)
+        part.refresh_from_db()
+        assert part.state == PartState.SENDING
+        assert part.staged_path.exists()
+
+
+def test_is_gone_covers_what_ceph_says(client: ObjectStoreClient, bucket: str) -> None:
+    with pytest.raises(ObjectStoreError) as error:
+        client.list_parts(bucket, "none", "bm9uZQ")
+    assert is_gone(error.value)

@@ -1,0 +1,349 @@
+"""CRC-64 end to end: combined from the parts' whatever was restarted, and compared with what the store says of its own.
+
+No store that says one can be run here, so one of ours answers as S3 and OSS do.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from django.contrib.auth.models import User
+
+from tests.objectstore.fault_server import Exchange, FaultServer
+from tests.services.drive import MIB, Drive
+from uploads.domain.states import ItemState, Phase
+from uploads.models import OperationItem, Part, Transfer
+from uploads.objectstore.checksums import Algorithm, Crc64, as_hex
+from uploads.objectstore.types import UploadRef
+from uploads.services.operations.order import order_complete
+from uploads.services.stores import clients
+from uploads.services.stores.settings import StoreValues, add_store
+from uploads.services.transfers.complete import complete_transfer
+from uploads.services.transfers.control import StepRefused, order_cancel, order_retry
+from uploads.services.transfers.receive import Receiver
+
+PART = 5 * MIB
+
+
+def crc(algorithm: Algorithm, content: bytes) -> int:
+    made = Crc64(algorithm)
+    made.update(content)
+    return made.value
+
+
+def nvme(value: int) -> str:
+    return base64.b64encode(value.to_bytes(8)).decode()
+
+
+@dataclass
+class SayingStore:
+    """Keeps what it is sent in memory, and says of the whole object what a test lets it say."""
+
+    completed_xml: Callable[[bytes], str] = lambda _: ""
+    completed_headers: Callable[[bytes], dict[str, str]] = lambda _: {}
+    head_headers: Callable[[bytes], dict[str, str]] = lambda _: {}
+    parts: dict[int, bytes] = field(default_factory=dict)
+    nameless: set[int] = field(default_factory=set)
+    content: bytes | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    heads: list[dict[str, str]] = field(default_factory=list)
+
+    def __call__(self, exchange: Exchange) -> None:
+        exchange.read()
+        asked = exchange.received
+        if asked.method == "HEAD":
+            self._head(exchange)
+        elif asked.method == "PUT":
+            self._put(exchange)
+        elif asked.method == "GET":
+            exchange.answer(200, self._listed_parts().encode())
+        elif "uploads" in asked.target:
+            self._keep_metadata(exchange)
+            exchange.answer(
+                200, b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
+            )
+        else:
+            self.content = b"".join(self.parts[number] for number in sorted(self.parts))
+            said = self.completed_xml(self.content)
+            body = f"<CompleteMultipartUploadResult><ETag>e-1</ETag>{said}</CompleteMultipartUploadResult>"
+            exchange.answer(200, body.encode(), self.completed_headers(self.content))
+
+    def _listed_parts(self) -> str:
+        """ListParts as OSS answers it: with the CRC-64 of each part but those of `nameless`."""
+        rows = ""
+        for number, content in sorted(self.parts.items()):
+            crc64 = "" if number in self.nameless else f"<HashCrc64ecma>{crc('ecma', content)}</HashCrc64ecma>"
+            size = f"<PartNumber>{number}</PartNumber><Size>{len(content)}</Size>"
+            rows += f"<Part>{size}<ETag>{hashlib.md5(content).hexdigest()}</ETag>{crc64}</Part>"
+        return f"<ListPartsResult>{rows}</ListPartsResult>"
+
+    def _put(self, exchange: Exchange) -> None:
+        body = exchange.received.body
+        number = re.search(r"partNumber=([0-9]+)", exchange.received.target)
+        if number:
+            self.parts[int(number[1])] = body
+        else:
+            self.content = body
+            self._keep_metadata(exchange)
+        exchange.answer(200, headers={"ETag": f'"{hashlib.md5(body).hexdigest()}"'})
+
+    def _keep_metadata(self, exchange: Exchange) -> None:
+        named = exchange.received.headers.items()
+        self.metadata = {name: text for name, text in named if name.startswith("x-amz-meta-")}
+
+    def _head(self, exchange: Exchange) -> None:
+        self.heads.append(exchange.received.headers)
+        if self.content is None:
+            exchange.answer(404)
+            return
+        facts = {"Content-Length": str(len(self.content)), "ETag": '"e-1"'}
+        exchange.answer(200, headers=facts | self.metadata | self.head_headers(self.content))
+
+
+@pytest.fixture
+def saying() -> SayingStore:
+    return SayingStore()
+
+
+@pytest.fixture
+def server(saying: SayingStore) -> Iterator[FaultServer]:
+    with FaultServer(*[saying] * 100) as running:
+        yield running
+
+
+@pytest.fixture
+def drive_of(user: User, server: FaultServer) -> Callable[[str], Drive]:
+    def make(provider: str) -> Drive:
+        values = StoreValues(
+            name=provider,
+            endpoint_url=server.url,
+            region="us-east-1",
+            provider=provider,
+            addressing="path",
+            access_key="AK",
+            secret_key="SECRET",
+        )
+        return Drive(user, add_store(None, values), "bucket")
+
+    return make
+
+
+DriveOf = Callable[[str], Drive]
+
+
+# --- Made here --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, PART, 2 * PART, 2 * PART + 7])
+def test_the_crc_of_the_whole_is_written_down(drive: Drive, size: int) -> None:
+    content = os.urandom(size)
+    transfer = drive.upload(content, part_size=PART)
+    drive.finish(transfer)
+    assert (transfer.phase, transfer.crc64) == (Phase.DONE, f"nvme:{as_hex(crc('nvme', content))}")
+
+
+def test_it_survives_restarts_between_parts(drive: Drive) -> None:
+    """Received in three requests, sent by three workers of which none saw more than a part, completed by a fourth."""
+    content = os.urandom(2 * PART + 7)
+    transfer = drive.begin(len(content), part_size=PART, resumable=True)
+    for end in (PART + 1, 2 * PART, len(content)):
+        clients._clients.clear()
+        with Receiver(Transfer.objects.get(pk=transfer.pk)) as receiver:
+            receiver.write(content[receiver.offset : end])
+            receiver.end()
+        drive.send(transfer, parts=1)
+    assert all(len(value) == 16 for value in transfer.parts.values_list("crc64", flat=True))
+    clients._clients.clear()
+    complete_transfer(transfer.pk)
+    transfer.refresh_from_db()
+    assert (transfer.phase, transfer.crc64) == (Phase.DONE, f"nvme:{as_hex(crc('nvme', content))}")
+
+
+def test_no_byte_is_read_again_to_know_it(drive: Drive) -> None:
+    content = os.urandom(PART + 7)
+    transfer = drive.upload(content, part_size=PART)
+    drive.send(transfer)
+    assert not [path for path in transfer.folder.path.iterdir() if path.name[0].isdigit()]
+    complete_transfer(transfer.pk)
+    transfer.refresh_from_db()
+    assert transfer.crc64.endswith(as_hex(crc("nvme", content)))
+
+
+# --- Compared with S3's -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["complete", "head", "both", "nowhere"])
+def test_s3_agrees(drive_of: DriveOf, saying: SayingStore, where: str) -> None:
+    if where in ("complete", "both"):
+        saying.completed_xml = lambda content: f"<ChecksumCRC64NVME>{nvme(crc('nvme', content))}</ChecksumCRC64NVME>"
+    if where in ("head", "both"):
+        saying.head_headers = lambda content: {"x-amz-checksum-crc64nvme": nvme(crc("nvme", content))}
+    content = os.urandom(PART + 7)
+    drive = drive_of("aws")
+    transfer = drive.upload(content, part_size=PART)
+    drive.finish(transfer)
+    assert (transfer.phase, transfer.error_code) == (Phase.DONE, "")
+    assert transfer.crc64 == f"nvme:{as_hex(crc('nvme', content))}"
+    assert {head.get("x-amz-checksum-mode") for head in saying.heads} == {"ENABLED"}
+
+
+@pytest.mark.parametrize("where", ["complete", "head"])
+def test_s3_has_other_bytes(drive_of: DriveOf, saying: SayingStore, where: str, user: User) -> None:
+    def wrong(content: bytes) -> str:
+        return nvme(crc("nvme", content) ^ 1)
+
+    if where == "complete":
+        saying.completed_xml = lambda content: f"<ChecksumCRC64NVME>{wrong(content)}</ChecksumCRC64NVME>"
+    else:
+        saying.head_headers = lambda content: {"x-amz-checksum-crc64nvme": wrong(content)}
+    content = os.urandom(PART + 7)
+    drive = drive_of("aws")
+    transfer = drive.upload(content, part_size=PART)
+    drive.finish(transfer)
+    check_mismatch(transfer, crc("nvme", content), user)
+
+
+def test_s3_has_other_bytes_after_a_put(drive_of: DriveOf, saying: SayingStore, user: User) -> None:
+    saying.head_headers = lambda content: {"x-amz-checksum-crc64nvme": nvme(crc("nvme", content) ^ 1)}
+    drive = drive_of("aws")
+    transfer = drive.upload(b"small")
+    drive.finish(transfer)
+    check_mismatch(transfer, crc("nvme", b"small"), user)
+
+
+def test_a_composite_checksum_is_another_thing(drive_of: DriveOf, saying: SayingStore) -> None:
+    saying.head_headers = lambda _: {"x-amz-checksum-crc64nvme": nvme(1), "x-amz-checksum-type": "COMPOSITE"}
+    drive = drive_of("aws")
+    transfer = drive.upload(b"small")
+    assert drive.finish(transfer).phase == Phase.DONE
+
+
+def check_mismatch(transfer: Transfer, ours: int, user: User) -> None:
+    """In words, with both values; not done, not tried again, and never called verified."""
+    assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "digest-mismatch")
+    for words in (as_hex(ours), as_hex(ours ^ 1), "must not be trusted", "send the file again"):
+        assert words in transfer.error_message
+    assert not transfer.verified
+    transfer.refresh_from_db()
+    if not transfer.by_put_object:
+        with pytest.raises(StepRefused, match="send the file again"):
+            order_retry(user, transfer)
+    order_cancel(user, transfer)
+
+
+# --- Compared with OSS's ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["complete", "head"])
+def test_oss_agrees(drive_of: DriveOf, saying: SayingStore, where: str) -> None:
+    def right(content: bytes) -> dict[str, str]:
+        return {"x-oss-hash-crc64ecma": str(crc("ecma", content))}
+
+    if where == "complete":
+        saying.completed_headers = right
+    else:
+        saying.head_headers = right
+    content = os.urandom(200_000)
+    drive = drive_of("oss-s3")
+    transfer = drive.upload(content, part_size=102_400)
+    drive.finish(transfer)
+    assert (transfer.phase, transfer.crc64) == (Phase.DONE, f"ecma:{as_hex(crc('ecma', content))}")
+    assert transfer.part_count == 2
+
+
+@pytest.mark.parametrize("where", ["complete", "head"])
+def test_oss_has_other_bytes(drive_of: DriveOf, saying: SayingStore, where: str, user: User) -> None:
+    def wrong(content: bytes) -> dict[str, str]:
+        return {"x-oss-hash-crc64ecma": str(crc("ecma", content) ^ 1)}
+
+    if where == "complete":
+        saying.completed_headers = wrong
+    else:
+        saying.head_headers = wrong
+    content = os.urandom(200_000)
+    drive = drive_of("oss-s3")
+    transfer = drive.upload(content, part_size=102_400)
+    drive.finish(transfer)
+    check_mismatch(transfer, crc("ecma", content), user)
+
+
+def test_parts_in_another_order_are_another_object(drive_of: DriveOf, saying: SayingStore) -> None:
+    """What per-part MD5s cannot see: a store that puts the right parts together wrongly."""
+
+    def swapped(content: bytes) -> dict[str, str]:
+        return {"x-oss-hash-crc64ecma": str(crc("ecma", content[102_400:] + content[:102_400]))}
+
+    saying.completed_headers = swapped
+    drive = drive_of("oss-s3")
+    transfer = drive.upload(os.urandom(204_800), part_size=102_400)
+    drive.finish(transfer)
+    assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "digest-mismatch")
+
+
+# --- An operator's completion, of parts that the store alone has -----------------------------------------------------
+
+
+def complete_foreign(drive: Drive, saying: SayingStore) -> OperationItem:
+    saying.parts = {1: os.urandom(102_400), 3: b"the end"}
+    order_complete(drive.user, drive.store, "bucket", UploadRef("a/key", "u"), allow_gaps=True)
+    drive.work_off()
+    return OperationItem.objects.get()
+
+
+@pytest.mark.parametrize("where", ["complete", "head", "both", "nowhere"])
+def test_what_an_operator_completes_is_compared(drive_of: DriveOf, saying: SayingStore, where: str) -> None:
+    def right(content: bytes) -> dict[str, str]:
+        return {"x-oss-hash-crc64ecma": str(crc("ecma", content))}
+
+    if where in ("complete", "both"):
+        saying.completed_headers = right
+    if where in ("head", "both"):
+        saying.head_headers = right
+    item = complete_foreign(drive_of("oss-s3"), saying)
+    assert (item.state, item.outcome["verified"]) == (ItemState.DONE, True)
+    assert saying.content is not None
+    assert item.outcome["expected_crc64"] == f"ecma:{as_hex(crc('ecma', saying.content))}"
+
+
+@pytest.mark.parametrize("where", ["complete", "head"])
+def test_an_object_of_other_bytes_is_not_verified(drive_of: DriveOf, saying: SayingStore, where: str) -> None:
+    def wrong(content: bytes) -> dict[str, str]:
+        return {"x-oss-hash-crc64ecma": str(crc("ecma", content) ^ 1)}
+
+    if where == "complete":
+        saying.completed_headers = wrong
+    else:
+        saying.head_headers = wrong
+    item = complete_foreign(drive_of("oss-s3"), saying)
+    assert (item.state, item.outcome["verified"]) == (ItemState.DONE, False)
+
+
+def test_what_not_every_part_tells_is_compared_with_nothing(drive_of: DriveOf, saying: SayingStore) -> None:
+    saying.nameless = {3}
+    saying.head_headers = lambda _: {"x-oss-hash-crc64ecma": "1"}
+    item = complete_foreign(drive_of("oss-s3"), saying)
+    assert (item.outcome["expected_crc64"], item.outcome["verified"]) == ("", True)
+
+
+def test_a_crc_of_another_kind_is_compared_with_nothing(drive_of: DriveOf, saying: SayingStore) -> None:
+    saying.head_headers = lambda _: {"x-amz-checksum-crc64nvme": nvme(1)}
+    item = complete_foreign(drive_of("oss-s3"), saying)
+    assert item.outcome["verified"] is True
+
+
+# --- What is written down --------------------------------------------------------------------------------------------
+
+
+def test_a_mismatch_writes_down_no_crc_and_parts_keep_theirs(drive_of: DriveOf, saying: SayingStore) -> None:
+    saying.head_headers = lambda _: {"x-amz-checksum-crc64nvme": nvme(1)}
+    drive = drive_of("aws")
+    transfer = drive.upload(b"small")
+    drive.finish(transfer)
+    assert transfer.crc64 == ""
+    assert Part.objects.get(transfer=transfer).crc64 == as_hex(crc("nvme", b"small"))

@@ -1,0 +1,451 @@
+"""Objects in the way, and answers that are lost, on every server that knows of them: what a transfer and an operator's
+completion make of it. Partway asks through a proxy with faults; what is true is asked of the server behind it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from pytest_django import Settings
+
+from tests.services.drive import Drive, staged_names
+from tests.stores.servers import KINDS, Server, asked_by
+from tests.system import fault_proxy
+from tests.system.fault_proxy import Fault, FaultProxy, Made
+from uploads.domain.states import ItemState, Phase
+from uploads.models import AuditEntry, Operation, Store, Transfer
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.types import FileSlice, UploadRef
+from uploads.services.operations.order import order_complete
+from uploads.services.stores.settings import StoreValues, add_store
+from uploads.services.transfers.control import order_retry
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+KEY = "a/key"
+STRANGERS = b"of a stranger"
+FORBIDDING = [name for name, kind in KINDS.items() if name != "ceph"]
+"""The servers that can be told not to replace an object, at every step; Ceph looks at PutObject only."""
+
+on_those_that_forbid = pytest.mark.parametrize("backend", FORBIDDING, indirect=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A server, the proxy before it, and a client that goes past the proxy."""
+
+    server: Server
+    proxy: FaultProxy
+    truth: ObjectStoreClient
+
+
+@pytest.fixture(params=KINDS)
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    server = asked_by(request)
+    with FaultProxy(server.store.endpoint_url) as proxy, server.connect() as truth:
+        yield Backend(server, proxy, truth)
+
+
+@pytest.fixture
+def proxy(backend: Backend) -> FaultProxy:
+    return backend.proxy
+
+
+@pytest.fixture
+def truth(backend: Backend) -> ObjectStoreClient:
+    return backend.truth
+
+
+@pytest.fixture
+def store(transactional_db: None, backend: Backend, settings: Settings) -> Store:
+    """As it is known after a check, and reached through the proxy."""
+    settings.STORE_STALL_SECONDS = 5.0
+    given = backend.server.config()
+    store = add_store(
+        None,
+        StoreValues(
+            name=backend.server.name,
+            endpoint_url=f"http://{urlsplit(given.endpoint_url).hostname}:{backend.proxy.port}",
+            region=given.region,
+            provider=given.provider,
+            access_key=given.credentials.access_key,
+            secret_key=given.credentials.secret_key,
+        ),
+    )
+    Store.objects.filter(pk=store.pk).update(found=dict(backend.server.kind.found))
+    return Store.objects.get(pk=store.pk)
+
+
+@pytest.fixture
+def bucket(backend: Backend) -> str:
+    return backend.server.store.new_bucket()
+
+
+@pytest.fixture
+def part_size(backend: Backend) -> int:
+    return backend.server.profile.min_part_size
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """What other programs do in the bucket."""
+
+    truth: ObjectStoreClient
+    bucket: str
+    folder: Path
+
+    def put(self, content: bytes = STRANGERS) -> None:
+        self.truth.put_object(self.bucket, KEY, self._file(content))
+
+    def begin(self, *parts: bytes) -> UploadRef:
+        """An upload with these parts."""
+        upload_id = self.truth.create_multipart_upload(self.bucket, KEY)
+        for number, content in enumerate(parts, 1):
+            self.truth.upload_part(self.bucket, KEY, upload_id, number, self._file(content))
+        return UploadRef(KEY, upload_id)
+
+    def uploads(self) -> list[str]:
+        pages = self.truth.iter_multipart_uploads(self.bucket)
+        return [upload.upload_id for page in pages for upload in page.uploads]
+
+    def size(self) -> int:
+        return self.truth.head_object(self.bucket, KEY).size
+
+    def _file(self, content: bytes) -> FileSlice:
+        path = self.folder / "others"
+        path.write_bytes(content)
+        return FileSlice(path, 0, len(content))
+
+
+@pytest.fixture
+def others(truth: ObjectStoreClient, bucket: str, tmp_path: Path) -> Others:
+    return Others(truth, bucket, tmp_path)
+
+
+@pytest.fixture
+def browser(user: User, settings: Settings) -> Client:
+    """The operator's, signed in. Nothing was collected of static files, so their URLs have no hashes."""
+    settings.STATIC_ROOT.mkdir(exist_ok=True)
+    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def check_in_the_way(transfer: Transfer, others: Others) -> None:
+    """Failed in words that say what to do; the stranger's object is as it was."""
+    assert (transfer.phase, transfer.verified) == (Phase.FAILED, False)
+    assert "was not replaced: choose another key, or send the file again" in transfer.error_message
+    assert others.size() == len(STRANGERS)
+
+
+class TestLostCompletions:
+    """An operator's completion: what its upload held is compared with what HEAD shows."""
+
+    def test_is_found_at_once(
+        self, drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int
+    ) -> None:
+        upload = others.begin(os.urandom(part_size), b"end")
+        operation = order_complete(user, drive.store, drive.bucket, upload)
+        proxy.next("CompleteMultipartUpload", Fault.ANSWER_LOST)
+        drive.work_off()
+        self.check_done(operation, others, part_size + 3)
+        assert proxy.requests["CompleteMultipartUpload"] == 1
+
+    def test_is_found_later(self, drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int) -> None:
+        upload = others.begin(os.urandom(part_size), b"end")
+        operation = order_complete(user, drive.store, drive.bucket, upload)
+        proxy.next("CompleteMultipartUpload", Fault.ANSWER_LOST)
+        proxy.next("HeadObject", Fault.ACCESS_DENIED)
+        drive.work_off()
+        self.check_done(operation, others, part_size + 3)
+        assert proxy.requests["HeadObject"] >= 2
+
+    def test_another_object_of_that_size_is_not_taken_for_it(
+        self, drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int
+    ) -> None:
+        others.put(os.urandom(part_size + 3))
+        upload = others.begin(os.urandom(part_size), b"end")
+        operation = order_complete(user, drive.store, drive.bucket, upload)
+        proxy.next("CompleteMultipartUpload", Fault.RESET_BEFORE_BODY)
+        drive.work_off()
+        self.check_done(operation, others, part_size + 3)
+        assert proxy.requests["CompleteMultipartUpload"] == 2
+
+    @on_those_that_forbid
+    def test_is_told_from_an_object_in_the_way(
+        self, drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int
+    ) -> None:
+        upload = others.begin(os.urandom(part_size), b"end")
+        operation = order_complete(user, drive.store, drive.bucket, upload, forbid_overwrite=True)
+        proxy.next("CompleteMultipartUpload", Fault.ANSWER_LOST)
+        proxy.next("HeadObject", Fault.ACCESS_DENIED)
+        drive.work_off()
+        self.check_done(operation, others, part_size + 3)
+
+    def check_done(self, operation: Operation, others: Others, size: int) -> None:
+        item = operation.items.get()
+        assert (item.state, item.error_code, item.outcome.get("verified")) == (ItemState.DONE, "", True)
+        assert (item.outcome["size"], others.size()) == (size, size)
+        assert others.uploads() == []
+
+
+@on_those_that_forbid
+class TestOperations:
+    def test_an_object_that_came_meanwhile_stays(
+        self, drive: Drive, user: User, others: Others, part_size: int
+    ) -> None:
+        upload = others.begin(os.urandom(part_size), b"end")
+        operation = order_complete(user, drive.store, drive.bucket, upload, forbid_overwrite=True)
+        others.put()
+        drive.work_off()
+        item = operation.items.get()
+        assert item.state == ItemState.FAILED
+        assert "was not replaced: complete the upload again to replace it" in item.error_message
+        assert "send the file again" not in item.error_message
+        assert others.size() == len(STRANGERS)
+        assert others.uploads() == [upload.upload_id]
+        again = order_complete(user, drive.store, drive.bucket, upload)
+        drive.work_off()
+        assert again.items.get().state == ItemState.DONE
+        assert others.size() == part_size + 3
+
+    def test_a_profile_that_was_reset_meanwhile_is_no_obstacle(
+        self, drive: Drive, backend: Backend, user: User, others: Others
+    ) -> None:
+        operation = order_complete(user, drive.store, drive.bucket, others.begin(b"all"), forbid_overwrite=True)
+        forget_how_to_forbid(drive.store)
+        drive.work_off()
+        assert (operation.items.get().state, others.size()) == (ItemState.DONE, 3)
+
+    def test_the_page_asks_for_it_where_no_object_is(
+        self, drive: Drive, browser: Client, others: Others, part_size: int
+    ) -> None:
+        upload = others.begin(os.urandom(part_size), b"end")
+        page = f"/stores/{drive.store.name}/{drive.bucket}/uploads/complete/"
+        named = {"key": upload.key, "upload-id": upload.upload_id}
+        field = '<input type="hidden" name="forbid-overwrite" value="1">'
+        assert field in browser.get(page, named).content.decode()
+        browser.post(page, {**named, "forbid-overwrite": "1"})
+        operation = Operation.objects.get()
+        assert operation.forbid_overwrite
+        others.put()
+        drive.work_off()
+        assert (operation.items.get().state, others.size()) == (ItemState.FAILED, len(STRANGERS))
+        asked = browser.get(page, named).content.decode()
+        assert "will be replaced" in asked
+        assert field not in asked
+
+
+@pytest.mark.parametrize("backend", ["ceph"], indirect=True)
+def test_the_page_does_not_ask_a_store_that_cannot(drive: Drive, browser: Client, others: Others) -> None:
+    upload = others.begin(b"all")
+    page = f"/stores/{drive.store.name}/{drive.bucket}/uploads/complete/"
+    answer = browser.get(page, {"key": upload.key, "upload-id": upload.upload_id})
+    assert "no object is replaced" in answer.content.decode()
+    assert "forbid-overwrite" not in answer.content.decode()
+
+
+def forget_how_to_forbid(store: Store) -> None:
+    """What a reset of the profile, or another provider, makes of a store."""
+    Store.objects.filter(pk=store.pk).update(found={**store.found, "forbid_overwrite": ""})
+
+
+@on_those_that_forbid
+class TestTransfersOfParts:
+    @pytest.fixture
+    def asked(self, part_size: int) -> dict[str, Any]:
+        return {"part_size": part_size, "resumable": True, "fingerprint": "this file"}
+
+    @pytest.fixture
+    def data(self, part_size: int) -> bytes:
+        return os.urandom(2 * part_size + 7)
+
+    @pytest.fixture
+    def transfer(self, drive: Drive, data: bytes, asked: dict[str, Any]) -> Transfer:
+        """All here, nothing in the store; no object of its key may be replaced."""
+        transfer = drive.upload(data, KEY, **asked)
+        assert transfer.forbid_overwrite
+        return transfer
+
+    def test_an_object_that_came_meanwhile_stays(self, drive: Drive, transfer: Transfer, others: Others) -> None:
+        drive.send(transfer)
+        others.put()
+        check_in_the_way(drive.finish(transfer), others)
+        assert others.uploads() == [transfer.store_uploads.get().upload_id]
+
+    def test_with_leave_to_replace_it_is_completed_and_no_part_is_sent_again(
+        self,
+        drive: Drive,
+        user: User,
+        proxy: FaultProxy,
+        transfer: Transfer,
+        others: Others,
+        data: bytes,
+        asked: dict[str, Any],
+    ) -> None:
+        drive.send(transfer)
+        others.put()
+        drive.finish(transfer)
+        same = drive.begin(len(data), KEY, replace=True, **asked)
+        assert (same.pk, same.forbid_overwrite) == (transfer.pk, False)
+        entry = AuditEntry.objects.get(transfer_id=transfer.pk, action="transfer.replace-allowed")
+        assert entry.actor_name == user.get_username()
+        order_retry(user, same)
+        drive.finish(same)
+        assert (same.phase, same.error_code, same.verified) == (Phase.DONE, "", True)
+        assert (proxy.requests["UploadPart"], others.size()) == (3, len(data))
+
+    def test_leave_to_replace_is_written_down_once_and_never_taken_back(
+        self, drive: Drive, transfer: Transfer, data: bytes, asked: dict[str, Any]
+    ) -> None:
+        for replace in (True, True, False):
+            assert not drive.begin(len(data), KEY, replace=replace, **asked).forbid_overwrite
+        assert AuditEntry.objects.filter(action="transfer.replace-allowed").count() == 1
+
+    def test_a_retry_without_leave_is_done_once_the_object_is_gone(
+        self, drive: Drive, user: User, truth: ObjectStoreClient, transfer: Transfer, others: Others, data: bytes
+    ) -> None:
+        drive.send(transfer)
+        others.put()
+        drive.finish(transfer)
+        order_retry(user, transfer)
+        check_in_the_way(drive.finish(transfer), others)
+        truth.delete_object(drive.bucket, KEY)
+        order_retry(user, transfer)
+        drive.finish(transfer)
+        assert (transfer.phase, transfer.verified, others.size()) == (Phase.DONE, True, len(data))
+
+    def test_a_completion_whose_answer_is_lost_is_our_own(
+        self, drive: Drive, proxy: FaultProxy, transfer: Transfer, others: Others, data: bytes
+    ) -> None:
+        proxy.next("CompleteMultipartUpload", Fault.ANSWER_LOST)
+        drive.finish(transfer)
+        assert (transfer.phase, transfer.verified, others.size()) == (Phase.DONE, True, len(data))
+        assert proxy.requests["CompleteMultipartUpload"] == 1
+
+    def test_nor_is_it_a_strangers_when_it_is_asked_for_again(
+        self, drive: Drive, proxy: FaultProxy, transfer: Transfer, others: Others, data: bytes
+    ) -> None:
+        proxy.next("CompleteMultipartUpload", Fault.ANSWER_LOST)
+        proxy.next("HeadObject", Fault.ACCESS_DENIED)
+        drive.finish(transfer)
+        assert (transfer.phase, transfer.error_code, transfer.verified) == (Phase.DONE, "", True)
+        assert (proxy.requests["CompleteMultipartUpload"], others.size()) == (2, len(data))
+
+    def test_a_conflict_of_two_writes_is_tried_again(
+        self,
+        drive: Drive,
+        proxy: FaultProxy,
+        transfer: Transfer,
+        others: Others,
+        data: bytes,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setitem(fault_proxy.MADE, Fault.BAD_GATEWAY, Made(409, "ConditionalRequestConflict"))
+        proxy.next("CompleteMultipartUpload", Fault.BAD_GATEWAY)
+        drive.finish(transfer, rounds=1)
+        assert (transfer.phase, transfer.error_code) == (Phase.COMPLETING, "ConditionalRequestConflict")
+        drive.finish(transfer)
+        assert (transfer.phase, transfer.verified, others.size()) == (Phase.DONE, True, len(data))
+
+    def test_a_profile_that_was_reset_meanwhile_is_no_obstacle(
+        self, drive: Drive, transfer: Transfer, others: Others, data: bytes
+    ) -> None:
+        forget_how_to_forbid(drive.store)
+        drive.finish(transfer)
+        assert (transfer.phase, transfer.error_code, others.size()) == (Phase.DONE, "", len(data))
+
+
+@pytest.mark.parametrize("backend", ["oss"], indirect=True)
+def test_oss_sees_an_object_when_an_upload_is_begun(
+    drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int
+) -> None:
+    transfer = drive.upload(os.urandom(2 * part_size), KEY, part_size=part_size)
+    others.put()
+    check_in_the_way(drive.finish(transfer), others)
+    assert (transfer.error_code, transfer.create_sent_at) == ("FileAlreadyExists", None)
+    assert (proxy.requests["UploadPart"], others.uploads()) == (0, [])
+    assert len(staged_names(transfer)) == 2
+
+
+@on_those_that_forbid
+class TestTransfersOfOneObject:
+    def test_an_object_that_came_meanwhile_stays(self, drive: Drive, user: User, others: Others) -> None:
+        asked = {"resumable": True, "fingerprint": "this file"}
+        transfer = drive.upload(b"ours", KEY, **asked)
+        others.put()
+        check_in_the_way(drive.finish(transfer), others)
+        assert "HEAD" not in transfer.error_message
+        assert len(staged_names(transfer)) == 1
+        order_retry(user, drive.begin(4, KEY, replace=True, **asked))
+        drive.finish(transfer)
+        assert (transfer.phase, transfer.verified, others.size()) == (Phase.DONE, True, 4)
+
+    @pytest.mark.parametrize("content", [b"ours", b""], ids=["bytes", "nothing"])
+    def test_our_own_object_is_no_strangers(
+        self, drive: Drive, proxy: FaultProxy, others: Others, content: bytes
+    ) -> None:
+        """The answer was lost and nobody could look; sent again, it is in its own way."""
+        transfer = drive.upload(content, KEY)
+        proxy.next("PutObject", Fault.ANSWER_LOST)
+        proxy.next("HeadObject", *[Fault.ACCESS_DENIED] * bool(content))
+        drive.finish(transfer)
+        assert (transfer.phase, transfer.error_code, transfer.verified) == (Phase.DONE, "", True)
+        assert (proxy.requests["PutObject"], others.size()) == (2, len(content))
+
+    def test_a_conflict_of_two_writes_is_tried_again(
+        self, drive: Drive, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(fault_proxy.MADE, Fault.BAD_GATEWAY, Made(409, "ConditionalRequestConflict"))
+        transfer = drive.upload(b"ours", KEY)
+        proxy.next("PutObject", Fault.BAD_GATEWAY)
+        drive.finish(transfer)
+        assert (transfer.phase, proxy.requests["PutObject"]) == (Phase.DONE, 2)
+
+    def test_a_profile_that_was_reset_meanwhile_is_no_obstacle(self, drive: Drive, others: Others) -> None:
+        transfer = drive.upload(b"ours", KEY)
+        forget_how_to_forbid(drive.store)
+        drive.finish(transfer)
+        assert (transfer.phase, transfer.error_code, others.size()) == (Phase.DONE, "", 4)
+
+
+@on_those_that_forbid
+class TestWhereNobodyMayLook:
+    @pytest.fixture(autouse=True)
+    def no_head(self, proxy: FaultProxy) -> None:
+        proxy.always("HeadObject", Fault.ACCESS_DENIED)
+
+    def test_an_object_after_a_lost_answer_costs_no_bytes(
+        self, drive: Drive, proxy: FaultProxy, others: Others
+    ) -> None:
+        """It is ours here, and nobody can know: it fails in words, and is retried with leave to replace."""
+        transfer = drive.upload(b"ours", KEY)
+        proxy.next("PutObject", Fault.ANSWER_LOST)
+        drive.finish(transfer)
+        assert (transfer.phase, others.size()) == (Phase.FAILED, 4)
+        assert "may be this transfer's own object" in transfer.error_message
+        assert len(staged_names(transfer)) == 1
+
+    def test_without_an_earlier_try_the_error_says_that_it_may_be(self, drive: Drive, others: Others) -> None:
+        others.put()
+        transfer = drive.upload(b"ours", KEY)
+        check_in_the_way(drive.finish(transfer), others)
+        assert "may be this transfer's own object" in transfer.error_message
+        assert len(staged_names(transfer)) == 1
+
+    def test_at_the_end_of_parts_too(self, drive: Drive, proxy: FaultProxy, others: Others, part_size: int) -> None:
+        transfer = drive.upload(os.urandom(part_size + 1), KEY, part_size=part_size)
+        drive.send(transfer)
+        others.put()
+        check_in_the_way(drive.finish(transfer), others)
+        assert "may be this transfer's own object" in transfer.error_message

@@ -1,0 +1,991 @@
+"""Answers that are lost, late, doubled, damaged or refused, one by one: nothing is lost, nothing is left, nothing is
+sent twice that need not be. Partway asks through a proxy with faults; what is true is asked of the store behind it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.utils import timezone
+from pytest_django import Settings
+
+from tests.services.drive import MIB, Drive, staged_names
+from tests.stores.swift import SwiftStore
+from tests.system.fault_proxy import Fault, FaultProxy
+from uploads.domain.states import ItemState, OperationKind, PartState, Phase, StoreUploadState, TransferState
+from uploads.models import AuditEntry, Operation, OperationItem, Part, Store, StoreUpload, Transfer
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.errors import Reason, Refused
+from uploads.objectstore.types import Credentials, FileSlice, StoreConfig
+from uploads.services.stores import clients
+from uploads.services.stores.settings import StoreValues, add_store, change_store
+from uploads.services.transfers.cancel import cancel_transfer
+from uploads.services.transfers.complete import complete_transfer
+from uploads.services.transfers.control import StepRefused, order_cancel, order_retry
+from uploads.services.transfers.send import open_store_upload, send_part
+from uploads.services.upkeep.watchdog import watch
+from uploads.services.work import leases
+
+PART = 5 * MIB
+KEY = "a/key"
+Reader = Callable[[str], bytes]
+
+
+@pytest.fixture
+def proxy(swift_store: SwiftStore) -> Iterator[FaultProxy]:
+    with FaultProxy(swift_store.endpoint_url) as running:
+        yield running
+
+
+@pytest.fixture
+def store(transactional_db: None, swift_store: SwiftStore, proxy: FaultProxy, settings: Settings) -> Store:
+    settings.STORE_STALL_SECONDS = 1.0
+    return add_store(None, values_of(swift_store, proxy))
+
+
+def values_of(swift_store: SwiftStore, proxy: FaultProxy, **changes: Any) -> StoreValues:
+    values = {
+        "name": "swift",
+        "endpoint_url": proxy.url,
+        "region": swift_store.region,
+        "provider": "swift",
+        "access_key": swift_store.access_key,
+        "secret_key": swift_store.secret_key,
+    }
+    return StoreValues(**{**values, **changes})
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The store as it is, asked past the proxy."""
+
+    client: ObjectStoreClient
+    bucket: str
+
+    def uploads(self) -> list[str]:
+        pages = self.client.iter_multipart_uploads(self.bucket)
+        return [upload.upload_id for page in pages for upload in page.uploads]
+
+    def begin(self, key: str = KEY) -> str:
+        """An upload of another program."""
+        return self.client.create_multipart_upload(self.bucket, key)
+
+
+@pytest.fixture
+def truth(swift_store: SwiftStore, bucket: str) -> Truth:
+    credentials = Credentials(swift_store.access_key, swift_store.secret_key)
+    config = StoreConfig(swift_store.endpoint_url, swift_store.region, credentials, provider="swift")
+    return Truth(ObjectStoreClient(config), bucket)
+
+
+@pytest.fixture
+def transfer(drive: Drive) -> Transfer:
+    """A file of three parts, all here, nothing of it in the store."""
+    return drive.upload(os.urandom(2 * PART + 7), part_size=PART)
+
+
+def bytes_of(transfer: Transfer) -> bytes:
+    """What is staged, before anything has left."""
+    return b"".join(part.staged_path.read_bytes() for part in transfer.parts.order_by("number"))
+
+
+def due(transfer: Transfer) -> None:
+    Transfer.objects.filter(pk=transfer.pk).update(not_before=None)
+    Part.objects.filter(transfer=transfer).update(not_before=None)
+    transfer.refresh_from_db()
+
+
+def actions(transfer: Transfer) -> list[str]:
+    entries = AuditEntry.objects.filter(transfer_id=transfer.pk).order_by("pk")
+    return [action.removeprefix("transfer.") for action in entries.values_list("action", flat=True)]
+
+
+def states(transfer: Transfer) -> dict[str, str]:
+    """The state of each upload that is written down, by upload id."""
+    return dict(transfer.store_uploads.values_list("upload_id", "state"))
+
+
+def assert_done(drive: Drive, transfer: Transfer, truth: Truth, read_object: Reader, data: bytes) -> None:
+    drive.finish(transfer)
+    assert (transfer.phase, transfer.error_code, transfer.verified) == (Phase.DONE, "", True)
+    assert read_object(transfer.key) == data
+    assert not transfer.folder.exists()
+    assert truth.uploads() == []
+
+
+def lose_create(proxy: FaultProxy, transfer: Transfer, fault: Fault = Fault.ANSWER_LOST) -> None:
+    proxy.next("CreateMultipartUpload", fault)
+    open_store_upload(transfer.pk)
+    transfer.refresh_from_db()
+    assert transfer.create_sent_at is not None
+    assert transfer.phase == Phase.SENDING
+    due(transfer)
+
+
+class TestCreate:
+    @pytest.mark.parametrize("fault", [Fault.ANSWER_LOST, Fault.TRUNCATED])
+    def test_the_twin_of_a_lost_answer_is_aborted_and_a_new_one_made(
+        self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader, fault: Fault
+    ) -> None:
+        data = bytes_of(transfer)
+        lose_create(proxy, transfer, fault)
+        [twin] = truth.uploads()
+        open_store_upload(transfer.pk)
+        [upload_id] = truth.uploads()
+        assert upload_id != twin
+        assert states(transfer) == {twin: StoreUploadState.GONE, upload_id: StoreUploadState.OPEN}
+        assert "twin-aborted" in actions(transfer)
+        assert_done(drive, transfer, truth, read_object, data)
+
+    @pytest.mark.parametrize("fault", [Fault.RESET_BEFORE_BODY, Fault.INTERNAL_ERROR, Fault.BAD_GATEWAY, Fault.STALL])
+    def test_where_the_store_did_not_act_nothing_is_found_and_one_is_made(
+        self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader, fault: Fault
+    ) -> None:
+        data = bytes_of(transfer)
+        lose_create(proxy, transfer, fault)
+        assert truth.uploads() == []
+        open_store_upload(transfer.pk)
+        assert list(states(transfer)) == truth.uploads()
+        assert_done(drive, transfer, truth, read_object, data)
+
+    def test_an_answer_that_comes_twice_is_one_upload(
+        self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader
+    ) -> None:
+        data = bytes_of(transfer)
+        proxy.next("CreateMultipartUpload", Fault.DUPLICATED)
+        open_store_upload(transfer.pk)
+        assert list(states(transfer)) == truth.uploads()
+        assert_done(drive, transfer, truth, read_object, data)
+
+    def test_a_refusal_needs_no_looking(self, proxy: FaultProxy, transfer: Transfer) -> None:
+        proxy.next("CreateMultipartUpload", Fault.ACCESS_DENIED)
+        open_store_upload(transfer.pk)
+        transfer.refresh_from_db()
+        assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "AccessDenied")
+        assert transfer.create_sent_at is None
+
+    def test_of_several_candidates_none_is_aborted_and_all_are_shown(
+        self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer
+    ) -> None:
+        lose_create(proxy, transfer)
+        theirs = truth.begin()
+        candidates = truth.uploads()
+        assert len(candidates) == 2
+        open_store_upload(transfer.pk)
+        transfer.refresh_from_db()
+        suspects = transfer.store_uploads.filter(state=StoreUploadState.SUSPECT)
+        assert set(suspects.values_list("upload_id", flat=True)) == set(candidates)
+        assert actions(transfer).count("possible-orphan") == 2
+        assert len(truth.uploads()) == 3
+        assert transfer.create_sent_at is None
+        assert drive.finish(transfer).phase == Phase.DONE
+        assert theirs in truth.uploads()
+
+    def test_an_older_upload_is_left_alone(self, proxy: FaultProxy, truth: Truth, transfer: Transfer) -> None:
+        older = truth.begin()
+        lose_create(proxy, transfer, Fault.RESET_BEFORE_BODY)
+        # What was begun ten seconds before we asked is not ours.
+        Transfer.objects.filter(pk=transfer.pk).update(create_sent_at=timezone.now() + timedelta(seconds=10))
+        open_store_upload(transfer.pk)
+        assert older in truth.uploads()
+        assert older not in states(transfer)
+
+    def test_an_upload_that_was_begun_long_after_our_request_is_left_alone(
+        self, proxy: FaultProxy, truth: Truth, transfer: Transfer
+    ) -> None:
+        """The store was away for an hour; meanwhile nothing of ours can have arrived there."""
+        lose_create(proxy, transfer, Fault.RESET_BEFORE_BODY)
+        later = truth.begin()
+        Transfer.objects.filter(pk=transfer.pk).update(create_sent_at=timezone.now() - timedelta(hours=1))
+        open_store_upload(transfer.pk)
+        assert later in truth.uploads()
+        assert later not in states(transfer)
+
+    @pytest.mark.parametrize("key", ["a/key2", "a/ke", "a/key/b", "A/KEY"])
+    def test_an_upload_of_another_key_is_left_alone(
+        self, proxy: FaultProxy, truth: Truth, transfer: Transfer, key: str
+    ) -> None:
+        lose_create(proxy, transfer, Fault.RESET_BEFORE_BODY)
+        other = truth.begin(key)
+        open_store_upload(transfer.pk)
+        assert other in truth.uploads()
+        assert other not in states(transfer)
+
+    def test_an_upload_with_parts_is_left_alone(
+        self, proxy: FaultProxy, truth: Truth, transfer: Transfer, tmp_path: Path
+    ) -> None:
+        lose_create(proxy, transfer, Fault.RESET_BEFORE_BODY)
+        other = truth.begin()
+        (tmp_path / "part").write_bytes(b"theirs")
+        truth.client.upload_part(truth.bucket, KEY, other, 1, FileSlice(tmp_path / "part", 0, 6))
+        open_store_upload(transfer.pk)
+        assert other in truth.uploads()
+        assert other not in states(transfer)
+
+    def test_an_upload_that_another_transfer_knows_is_left_alone(
+        self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer
+    ) -> None:
+        lose_create(proxy, transfer, Fault.RESET_BEFORE_BODY)
+        known = truth.begin()
+        other = Transfer.objects.get(pk=transfer.pk)
+        other.pk = Transfer().pk
+        other.save(force_insert=True)
+        StoreUpload.objects.create(transfer=other, upload_id=known)
+        open_store_upload(transfer.pk)
+        assert known in truth.uploads()
+        assert known not in states(transfer)
+
+    def test_the_window_is_by_the_stores_clock(self, proxy: FaultProxy, truth: Truth, transfer: Transfer) -> None:
+        """A process that has asked nothing yet learns the store's time from the listing itself."""
+        proxy.clock_ahead = timedelta(hours=1)
+        lose_create(proxy, transfer)
+        clients._clients.clear()
+        [initiated_an_hour_too_early_by_that_clock] = truth.uploads()
+        open_store_upload(transfer.pk)
+        assert initiated_an_hour_too_early_by_that_clock in truth.uploads()
+
+    def test_where_listing_is_not_allowed_it_goes_on_and_says_so(
+        self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer
+    ) -> None:
+        lose_create(proxy, transfer)
+        [twin] = truth.uploads()
+        proxy.always("ListMultipartUploads", Fault.ACCESS_DENIED)
+        assert drive.finish(transfer).phase == Phase.DONE
+        assert truth.uploads() == [twin]
+        entry = AuditEntry.objects.get(transfer_id=transfer.pk, action="transfer.possible-orphan")
+        assert "not_looked" in entry.detail
+
+    def test_where_listing_fails_no_second_upload_is_made_before_it_works(
+        self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader
+    ) -> None:
+        data = bytes_of(transfer)
+        lose_create(proxy, transfer)
+        twins = truth.uploads()
+        proxy.next("ListMultipartUploads", Fault.INTERNAL_ERROR, count=4)
+        open_store_upload(transfer.pk)
+        assert truth.uploads() == twins
+        transfer.refresh_from_db()
+        assert (transfer.phase, transfer.error_code) == (Phase.SENDING, "InternalError")
+        assert transfer.create_sent_at is not None
+        assert_done(drive, transfer, truth, read_object, data)
+
+    def test_a_process_that_dies_after_the_answer_leaves_a_twin_that_is_found(
+        self,
+        drive: Drive,
+        truth: Truth,
+        transfer: Transfer,
+        read_object: Reader,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        class Killed(BaseException):
+            pass
+
+        data = bytes_of(transfer)
+        create = ObjectStoreClient.create_multipart_upload
+
+        def die_afterwards(*args: Any, **kwargs: Any) -> str:
+            create(*args, **kwargs)
+            raise Killed
+
+        with monkeypatch.context() as patched, pytest.raises(Killed):
+            patched.setattr(ObjectStoreClient, "create_multipart_upload", die_afterwards)
+            open_store_upload(transfer.pk)
+        [twin] = truth.uploads()
+        open_store_upload(transfer.pk)
+        assert truth.uploads() == [twin], "the lease of the dead still runs"
+        Transfer.objects.filter(pk=transfer.pk).update(lease_until=leases.in_seconds(-1))
+        open_store_upload(transfer.pk)
+        assert states(transfer)[twin] == StoreUploadState.GONE
+        assert len(truth.uploads()) == 1
+        assert_done(drive, transfer, truth, read_object, data)
+
+    @pytest.mark.parametrize("fault", [Fault.ANSWER_LOST, Fault.RESET_BEFORE_BODY])
+    def test_cancelling_while_it_is_unknown_leaves_nothing(
+        self, drive: Drive, user: User, proxy: FaultProxy, truth: Truth, transfer: Transfer, fault: Fault
+    ) -> None:
+        lose_create(proxy, transfer, fault)
+        order_cancel(user, transfer)
+        drive.finish(transfer)
+        assert transfer.phase == Phase.CANCELLED
+        assert transfer.create_sent_at is None
+        assert truth.uploads() == []
+        assert not transfer.folder.exists()
+
+    def test_cancelling_waits_until_the_store_can_be_asked(
+        self, drive: Drive, user: User, proxy: FaultProxy, truth: Truth, transfer: Transfer
+    ) -> None:
+        lose_create(proxy, transfer)
+        proxy.always("ListMultipartUploads", Fault.INVALID_ACCESS_KEY)
+        order_cancel(user, transfer)
+        drive.finish(transfer, rounds=2)
+        assert transfer.state is TransferState.CANCELLING
+        proxy.clear()
+        assert drive.finish(transfer).phase == Phase.CANCELLED
+        assert truth.uploads() == []
+
+    def test_an_answer_after_another_took_over_is_aborted_and_remembered(
+        self, drive: Drive, truth: Truth, transfer: Transfer, read_object: Reader, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Our answer took longer than our lease: another process has begun an upload meanwhile."""
+        data = bytes_of(transfer)
+        create = ObjectStoreClient.create_multipart_upload
+        late = iter([True])
+
+        def overtaken(*args: Any, **kwargs: Any) -> str:
+            if next(late, False):
+                Transfer.objects.filter(pk=transfer.pk).update(lease_until=leases.in_seconds(-1))
+                open_store_upload(transfer.pk)
+            return create(*args, **kwargs)
+
+        monkeypatch.setattr(ObjectStoreClient, "create_multipart_upload", overtaken)
+        open_store_upload(transfer.pk)
+        assert sorted(states(transfer).values()) == [StoreUploadState.GONE, StoreUploadState.OPEN]
+        assert len(truth.uploads()) == 1
+        assert_done(drive, transfer, truth, read_object, data)
+
+    def test_an_answer_that_another_found_as_a_twin_is_not_taken_for_open(
+        self, drive: Drive, truth: Truth, transfer: Transfer, read_object: Reader, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        data = bytes_of(transfer)
+        create = ObjectStoreClient.create_multipart_upload
+        late = iter([True])
+
+        def overtaken(*args: Any, **kwargs: Any) -> str:
+            upload_id = create(*args, **kwargs)
+            if next(late, False):
+                Transfer.objects.filter(pk=transfer.pk).update(lease_until=leases.in_seconds(-1))
+                open_store_upload(transfer.pk)
+            return upload_id
+
+        monkeypatch.setattr(ObjectStoreClient, "create_multipart_upload", overtaken)
+        open_store_upload(transfer.pk)
+        assert sorted(states(transfer).values()) == [StoreUploadState.GONE, StoreUploadState.OPEN]
+        assert_done(drive, transfer, truth, read_object, data)
+
+
+def first_part(transfer: Transfer) -> Part:
+    return transfer.parts.get(number=1)
+
+
+class TestParts:
+    def test_a_part_whose_answer_was_lost_is_found_and_not_sent_twice(
+        self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader
+    ) -> None:
+        data = bytes_of(transfer)
+        proxy.next("UploadPart", Fault.ANSWER_LOST, count=3)
+        assert_done(drive, transfer, truth, read_object, data)
+        assert proxy.faults == {Fault.ANSWER_LOST: 3}
+        assert (proxy.requests["UploadPart"], proxy.requests["ListParts"]) == (3, 3)
+
+    def test_an_object_whose_answer_was_lost_is_found_and_not_sent_twice(
+        self, drive: Drive, proxy: FaultProxy, truth: Truth, read_object: Reader
+    ) -> None:
+        data = os.urandom(PART)
+        transfer = drive.upload(data)
+        proxy.next("PutObject", Fault.ANSWER_LOST)
+        send_part(first_part(transfer).pk)
+        assert first_part(transfer).state == PartState.SENT
+        assert_done(drive, transfer, truth, read_object, data)
+        assert proxy.requests["PutObject"] == 1
+
+    def test_an_empty_object_whose_answer_was_lost_is_sent_again(
+        self, drive: Drive, proxy: FaultProxy, truth: Truth, read_object: Reader
+    ) -> None:
+        transfer = drive.upload(b"")
+        proxy.next("PutObject", Fault.ANSWER_LOST)
+        assert_done(drive, transfer, truth, read_object, b"")
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            Fault.RESET_BEFORE_BODY,
+            Fault.RESET_DURING_BODY,
+            Fault.RESET_AFTER_BODY,
+            Fault.STALL,
+            Fault.INTERNAL_ERROR,
+            Fault.BAD_GATEWAY,
+            Fault.TOO_MANY_REQUESTS,
+            Fault.ERROR_INSIDE,
+            Fault.DUPLICATED,
+        ],
+    )
+    @pytest.mark.parametrize("size", [2 * PART, PART], ids=["parts", "object"])
+    def test_whatever_happens_to_a_part_it_arrives(
+        self, drive: Drive, proxy: FaultProxy, truth: Truth, read_object: Reader, fault: Fault, size: int
+    ) -> None:
+        data = os.urandom(size)
+        transfer = drive.upload(data, part_size=PART)
+        proxy.next("UploadPart" if size > PART else "PutObject", fault)
+        assert_done(drive, transfer, truth, read_object, data)
+        assert proxy.faults == {fault: 1}
+
+    def test_where_it_cannot_be_found_out_the_part_is_sent_again(
+        self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader
+    ) -> None:
+        data = bytes_of(transfer)
+        proxy.next("UploadPart", Fault.ANSWER_LOST)
+        proxy.always("ListParts", Fault.ACCESS_DENIED)
+        assert_done(drive, transfer, truth, read_object, data)
+        assert proxy.parts[1] == 2
+
+    def test_a_flipped_byte_is_refused_and_the_part_sent_again(
+        self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader
+    ) -> None:
+        data = bytes_of(transfer)
+        open_store_upload(transfer.pk)
+        proxy.next("UploadPart", Fault.FLIPPED_BYTE)
+        send_part(first_part(transfer).pk)
+        assert (first_part(transfer).state, first_part(transfer).error_code) == (PartState.STAGED, "BadDigest")
+        assert_done(drive, transfer, truth, read_object, data)
+        assert proxy.parts[1] == 2
+
+    def test_what_is_corrupted_eight_times_fails_with_that_reason(
+        self, drive: Drive, user: User, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader
+    ) -> None:
+        data = bytes_of(transfer)
+        open_store_upload(transfer.pk)
+        proxy.always("UploadPart", Fault.FLIPPED_BYTE)
+        for count in range(1, leases.MAX_TRIES + 1):
+            transfer.refresh_from_db()
+            assert transfer.phase == Phase.SENDING
+            due(transfer)
+            send_part(first_part(transfer).pk)
+            assert proxy.parts[1] == count
+        transfer.refresh_from_db()
+        assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "BadDigest")
+        assert "again and again" in transfer.error_message
+        proxy.clear()
+        order_retry(user, transfer)
+        assert_done(drive, transfer, truth, read_object, data)
+
+    def test_one_flipped_byte_after_a_long_wait_does_not_end_it(
+        self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader
+    ) -> None:
+        """Tries that found the store away are no tries that found bytes damaged."""
+        data = bytes_of(transfer)
+        open_store_upload(transfer.pk)
+        proxy.next("UploadPart", *[Fault.INTERNAL_ERROR] * 10, Fault.FLIPPED_BYTE)
+        for _ in range(11):
+            due(transfer)
+            send_part(first_part(transfer).pk)
+        part = first_part(transfer)
+        assert (part.error_code, part.tries) == ("BadDigest", 1)
+        assert_done(drive, transfer, truth, read_object, data)
+
+    def test_a_part_that_arrives_while_its_upload_vanishes_is_not_counted(
+        self, drive: Drive, truth: Truth, transfer: Transfer, read_object: Reader, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else it would be missing in the upload that is begun anew, and the object would be short."""
+        data = bytes_of(transfer)
+        open_store_upload(transfer.pk)
+        one, two, _ = transfer.parts.order_by("number")
+        upload = ObjectStoreClient.upload_part
+        once = iter([True])
+
+        def vanishing(*args: Any, **kwargs: Any) -> Any:
+            answer = upload(*args, **kwargs)
+            if next(once, False):
+                truth.client.abort_multipart_upload(truth.bucket, KEY, transfer.store_uploads.get().upload_id)
+                send_part(two.pk)
+            return answer
+
+        monkeypatch.setattr(ObjectStoreClient, "upload_part", vanishing)
+        send_part(one.pk)
+        one.refresh_from_db()
+        assert one.state == PartState.STAGED
+        assert_done(drive, transfer, truth, read_object, data)
+
+
+class TestComplete:
+    @pytest.fixture
+    def sent(self, drive: Drive, transfer: Transfer) -> bytes:
+        """Every part is in the store, and nothing is completed."""
+        data = bytes_of(transfer)
+        drive.send(transfer)
+        return data
+
+    @pytest.mark.parametrize("fault", [Fault.ANSWER_LOST, Fault.TRUNCATED, Fault.DUPLICATED])
+    def test_a_completion_that_happened_is_found_at_once(
+        self, proxy: FaultProxy, truth: Truth, transfer: Transfer, sent: bytes, read_object: Reader, fault: Fault
+    ) -> None:
+        proxy.next("CompleteMultipartUpload", fault)
+        complete_transfer(transfer.pk)
+        transfer.refresh_from_db()
+        assert (transfer.phase, transfer.verified) == (Phase.DONE, True)
+        assert proxy.requests["CompleteMultipartUpload"] == 1
+        assert read_object(KEY) == sent
+        assert truth.uploads() == []
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            Fault.ERROR_INSIDE,
+            Fault.INTERNAL_ERROR,
+            Fault.RESET_BEFORE_BODY,
+            Fault.RESET_DURING_BODY,
+            Fault.STALL,
+            Fault.FLIPPED_BYTE,
+            Fault.BAD_GATEWAY,
+        ],
+    )
+    def test_a_completion_that_did_not_happen_is_asked_for_again(
+        self,
+        drive: Drive,
+        proxy: FaultProxy,
+        truth: Truth,
+        transfer: Transfer,
+        sent: bytes,
+        read_object: Reader,
+        fault: Fault,
+    ) -> None:
+        proxy.next("CompleteMultipartUpload", fault)
+        complete_transfer(transfer.pk)
+        transfer.refresh_from_db()
+        assert transfer.phase == Phase.COMPLETING
+        assert transfer.error_code
+        assert_done(drive, transfer, truth, read_object, sent)
+
+    def test_another_object_of_that_key_is_not_taken_for_ours(
+        self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, sent: bytes, read_object: Reader
+    ) -> None:
+        truth.client.put_object(truth.bucket, KEY, None)
+        proxy.next("CompleteMultipartUpload", Fault.RESET_BEFORE_BODY)
+        complete_transfer(transfer.pk)
+        transfer.refresh_from_db()
+        assert transfer.phase == Phase.COMPLETING
+        assert_done(drive, transfer, truth, read_object, sent)
+
+    @pytest.mark.parametrize("fault", [Fault.RESET_BEFORE_BODY, Fault.INTERNAL_ERROR, Fault.EXPIRED_TOKEN])
+    def test_while_nobody_can_look_it_is_not_called_done(
+        self,
+        drive: Drive,
+        proxy: FaultProxy,
+        truth: Truth,
+        transfer: Transfer,
+        sent: bytes,
+        read_object: Reader,
+        fault: Fault,
+    ) -> None:
+        proxy.always("HeadObject", fault)
+        proxy.always("ListMultipartUploads", fault)
+        for _ in range(2):
+            complete_transfer(transfer.pk)
+            transfer.refresh_from_db()
+            assert transfer.phase == Phase.COMPLETING
+            due(transfer)
+        proxy.clear()
+        assert_done(drive, transfer, truth, read_object, sent)
+
+    def test_where_looking_is_not_allowed_it_is_done_unproven(
+        self, proxy: FaultProxy, transfer: Transfer, sent: bytes, read_object: Reader
+    ) -> None:
+        proxy.always("HeadObject", Fault.ACCESS_DENIED)
+        complete_transfer(transfer.pk)
+        transfer.refresh_from_db()
+        assert (transfer.phase, transfer.verified) == (Phase.DONE, False)
+        assert read_object(KEY) == sent
+
+    def test_a_process_that_dies_after_completion_is_done_by_the_next(
+        self, truth: Truth, transfer: Transfer, sent: bytes, read_object: Reader, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Killed(BaseException):
+            pass
+
+        def die(*_: Any) -> None:
+            raise Killed
+
+        with monkeypatch.context() as patched, pytest.raises(Killed):
+            patched.setattr("uploads.services.transfers.complete._prove", die)
+            complete_transfer(transfer.pk)
+        Transfer.objects.filter(pk=transfer.pk).update(lease_until=leases.in_seconds(-1))
+        complete_transfer(transfer.pk)
+        transfer.refresh_from_db()
+        assert (transfer.phase, transfer.verified) == (Phase.DONE, True)
+        assert read_object(KEY) == sent
+
+    def test_a_late_failure_does_not_fail_what_another_is_doing(
+        self,
+        drive: Drive,
+        proxy: FaultProxy,
+        truth: Truth,
+        transfer: Transfer,
+        sent: bytes,
+        read_object: Reader,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def overtaken(*_: Any, **__: Any) -> Any:
+            Transfer.objects.filter(pk=transfer.pk).update(lease_token=transfer.pk)
+            raise Refused("no", code="AccessDenied", status=403, reason=Reason.PERMISSION)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(ObjectStoreClient, "complete_multipart_upload", overtaken)
+            complete_transfer(transfer.pk)
+        transfer.refresh_from_db()
+        assert (transfer.phase, transfer.error_code) == (Phase.COMPLETING, "")
+        Transfer.objects.filter(pk=transfer.pk).update(lease_until=leases.in_seconds(-1))
+        assert_done(drive, transfer, truth, read_object, sent)
+
+    def test_a_part_of_the_file_is_never_completed_as_the_whole(
+        self, proxy: FaultProxy, truth: Truth, transfer: Transfer, sent: bytes
+    ) -> None:
+        row = StoreUpload.objects.create(transfer=transfer, upload_id="lost", state=StoreUploadState.GONE)
+        transfer.parts.filter(number=2).update(store_upload=row)
+        complete_transfer(transfer.pk)
+        transfer.refresh_from_db()
+        assert transfer.phase == Phase.FAILED
+        assert "Of 3 parts 2" in transfer.error_message
+        assert not proxy.requests["CompleteMultipartUpload"]
+
+
+class TestAbort:
+    @pytest.mark.parametrize("fault", [Fault.ANSWER_LOST, Fault.RESET_BEFORE_BODY, Fault.INTERNAL_ERROR, Fault.STALL])
+    def test_whatever_happens_to_an_abort_nothing_stays(
+        self, drive: Drive, user: User, proxy: FaultProxy, truth: Truth, transfer: Transfer, fault: Fault
+    ) -> None:
+        drive.send(transfer, parts=1)
+        order_cancel(user, transfer)
+        proxy.next("AbortMultipartUpload", fault)
+        drive.finish(transfer)
+        assert transfer.phase == Phase.CANCELLED
+        assert truth.uploads() == []
+        assert set(states(transfer).values()) == {StoreUploadState.GONE}
+        assert not transfer.folder.exists()
+
+    def test_a_cancellation_is_never_given_up(
+        self, drive: Drive, user: User, proxy: FaultProxy, truth: Truth, transfer: Transfer
+    ) -> None:
+        drive.send(transfer, parts=1)
+        order_cancel(user, transfer)
+        proxy.always("AbortMultipartUpload", Fault.INVALID_ACCESS_KEY)
+        for _ in range(leases.MAX_TRIES + 2):
+            due(transfer)
+            cancel_transfer(transfer.pk)
+        transfer.refresh_from_db()
+        assert (transfer.state, transfer.error_code) == (TransferState.CANCELLING, "InvalidAccessKeyId")
+        proxy.clear()
+        assert drive.finish(transfer).phase == Phase.CANCELLED
+        assert truth.uploads() == []
+
+
+class TestStoreAway:
+    def test_a_store_that_is_away_is_waited_for_and_never_given_up_within_a_day(
+        self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader
+    ) -> None:
+        data = bytes_of(transfer)
+        open_store_upload(transfer.pk)
+        proxy.away()
+        part = first_part(transfer)
+        for _ in range(leases.MAX_TRIES + 2):
+            due(transfer)
+            send_part(part.pk)
+        part.refresh_from_db()
+        assert (part.state, part.error_code, part.tries) == (PartState.STAGED, "unreachable", leases.MAX_TRIES + 2)
+        assert part.not_before is not None
+        assert part.failing_since is not None
+        assert timezone.now() < part.not_before + timedelta(seconds=1)
+        assert part.not_before < timezone.now() + timedelta(seconds=leases.BACKOFF_CAP_SECONDS)
+        Part.objects.filter(pk=part.pk).update(failing_since=timezone.now() - timedelta(hours=23, minutes=59))
+        due(transfer)
+        send_part(part.pk)
+        transfer.refresh_from_db()
+        assert transfer.phase == Phase.SENDING
+        proxy.back()
+        assert_done(drive, transfer, truth, read_object, data)
+        sent = first_part(transfer)
+        assert (sent.tries, sent.failing_since) == (0, None)
+
+    def test_after_a_day_it_rests_as_failed_and_can_be_retried(
+        self, drive: Drive, user: User, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader
+    ) -> None:
+        data = bytes_of(transfer)
+        open_store_upload(transfer.pk)
+        proxy.away()
+        Part.objects.filter(transfer=transfer).update(failing_since=timezone.now() - timedelta(hours=24, minutes=1))
+        send_part(first_part(transfer).pk)
+        transfer.refresh_from_db()
+        assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "unreachable")
+        assert len(staged_names(transfer)) == 3
+        proxy.back()
+        order_retry(user, transfer)
+        assert_done(drive, transfer, truth, read_object, data)
+
+    @pytest.mark.parametrize("step", ["create", "complete"])
+    def test_the_steps_of_a_transfer_wait_as_well(
+        self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader, step: str
+    ) -> None:
+        data = bytes_of(transfer)
+        if step == "complete":
+            drive.send(transfer)
+        proxy.away()
+        for _ in range(2):
+            due(transfer)
+            open_store_upload(transfer.pk) if step == "create" else complete_transfer(transfer.pk)
+        transfer.refresh_from_db()
+        assert transfer.phase in (Phase.SENDING, Phase.COMPLETING)
+        assert (transfer.error_code, transfer.tries) == ("unreachable", 2)
+        assert transfer.create_sent_at is None, "nothing was sent"
+        proxy.back()
+        assert_done(drive, transfer, truth, read_object, data)
+
+    def test_a_store_that_asks_to_slow_down_is_left_alone_for_as_long_as_it_says(
+        self,
+        drive: Drive,
+        proxy: FaultProxy,
+        truth: Truth,
+        transfer: Transfer,
+        read_object: Reader,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        data = bytes_of(transfer)
+        open_store_upload(transfer.pk)
+        monkeypatch.setattr(leases, "backoff_seconds", lambda tries: 0.0)
+        proxy.next("UploadPart", Fault.SLOW_DOWN)
+        part = first_part(transfer)
+        before = timezone.now()
+        send_part(part.pk)
+        part.refresh_from_db()
+        assert (part.state, part.error_code) == (PartState.STAGED, "SlowDown")
+        assert part.not_before is not None
+        assert part.not_before >= before + timedelta(seconds=1)
+        send_part(part.pk)
+        assert proxy.requests["UploadPart"] == 1
+        assert_done(drive, transfer, truth, read_object, data)
+
+
+class TestCredentials:
+    def test_expired_ones_are_waited_for_and_new_ones_go_on(
+        self,
+        drive: Drive,
+        swift_store: SwiftStore,
+        proxy: FaultProxy,
+        truth: Truth,
+        transfer: Transfer,
+        read_object: Reader,
+    ) -> None:
+        data = bytes_of(transfer)
+        drive.send(transfer, parts=1)
+        for operation in ("UploadPart", "CompleteMultipartUpload", "HeadObject", "ListParts"):
+            proxy.always(operation, Fault.EXPIRED_TOKEN)
+        part = transfer.parts.get(number=2)
+        for _ in range(leases.MAX_TRIES + 2):
+            due(transfer)
+            send_part(part.pk)
+        part.refresh_from_db()
+        transfer.refresh_from_db()
+        assert (transfer.phase, part.error_code) == (Phase.SENDING, "ExpiredToken")
+        assert "waited for" in part.error_message
+        proxy.clear()
+        change_store(None, drive.store, values_of(swift_store, proxy, session_token="new"))
+        change_store(None, drive.store, values_of(swift_store, proxy, clear_session_token=True))
+        assert_done(drive, transfer, truth, read_object, data)
+        assert proxy.parts[1] == 1
+
+    def test_revoked_ones_fail_with_the_stores_code_and_keep_every_byte(
+        self,
+        drive: Drive,
+        user: User,
+        swift_store: SwiftStore,
+        proxy: FaultProxy,
+        truth: Truth,
+        transfer: Transfer,
+        read_object: Reader,
+    ) -> None:
+        data = bytes_of(transfer)
+        drive.send(transfer, parts=1)
+        proxy.always("UploadPart", Fault.INVALID_ACCESS_KEY)
+        drive.finish(transfer)
+        assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "InvalidAccessKeyId")
+        assert transfer.error_request_id == "proxy-1"
+        assert len(staged_names(transfer)) == 2
+        proxy.clear()
+        change_store(None, drive.store, values_of(swift_store, proxy))
+        order_retry(user, transfer)
+        assert_done(drive, transfer, truth, read_object, data)
+        assert proxy.parts[1] == 1
+
+
+class TestBehindOurBack:
+    def abort(self, truth: Truth, transfer: Transfer) -> str:
+        upload_id = transfer.store_uploads.get(state=StoreUploadState.OPEN).upload_id
+        truth.client.abort_multipart_upload(truth.bucket, KEY, upload_id)
+        return upload_id
+
+    def test_with_every_byte_still_here_another_upload_is_begun(
+        self, drive: Drive, truth: Truth, transfer: Transfer, read_object: Reader
+    ) -> None:
+        data = bytes_of(transfer)
+        open_store_upload(transfer.pk)
+        gone = self.abort(truth, transfer)
+        assert_done(drive, transfer, truth, read_object, data)
+        assert states(transfer)[gone] == StoreUploadState.GONE
+        assert sorted(states(transfer).values()) == [StoreUploadState.COMPLETED, StoreUploadState.GONE]
+        assert actions(transfer).count("begun-anew") == 1
+
+    def test_with_bytes_gone_it_fails_in_words(
+        self, drive: Drive, user: User, truth: Truth, transfer: Transfer
+    ) -> None:
+        drive.send(transfer, parts=1)
+        self.abort(truth, transfer)
+        drive.finish(transfer)
+        assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "NoSuchUpload")
+        assert "behind this transfer's back" in transfer.error_message
+        with pytest.raises(StepRefused, match="send the file again"):
+            order_retry(user, transfer)
+        assert len(staged_names(transfer)) == 2
+        assert truth.uploads() == []
+
+    def test_when_nothing_is_left_but_to_complete_it_fails_in_words(
+        self, drive: Drive, truth: Truth, transfer: Transfer
+    ) -> None:
+        drive.send(transfer)
+        self.abort(truth, transfer)
+        drive.finish(transfer)
+        assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "NoSuchUpload")
+        assert "completed or aborted" in transfer.error_message
+
+    @pytest.mark.parametrize("state", [ItemState.RUNNING, ItemState.DONE])
+    def test_what_an_operator_aborted_on_purpose_is_not_brought_back(
+        self, drive: Drive, user: User, truth: Truth, transfer: Transfer, state: ItemState
+    ) -> None:
+        open_store_upload(transfer.pk)
+        upload_id = self.abort(truth, transfer)
+        operation = Operation.objects.create(
+            kind=OperationKind.ABORT, actor=user, store=drive.store, bucket=truth.bucket
+        )
+        OperationItem.objects.create(operation=operation, key=KEY, upload_id=upload_id, state=state)
+        drive.finish(transfer)
+        assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "NoSuchUpload")
+        assert truth.uploads() == []
+
+
+class TestFencing:
+    def test_a_task_that_ends_after_its_lease_changes_nothing(
+        self, drive: Drive, truth: Truth, transfer: Transfer, read_object: Reader, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        data = bytes_of(transfer)
+        open_store_upload(transfer.pk)
+        part = first_part(transfer)
+        upload = ObjectStoreClient.upload_part
+        once = iter([True])
+        seen: list[Any] = []
+
+        def slow(*args: Any, **kwargs: Any) -> Any:
+            answer = upload(*args, **kwargs)
+            if next(once, False):
+                Part.objects.filter(pk=part.pk).update(lease_until=leases.in_seconds(-1))
+                watch()
+                send_part(part.pk)
+                seen.append(Part.objects.filter(pk=part.pk).values().get())
+            return answer
+
+        monkeypatch.setattr(ObjectStoreClient, "upload_part", slow)
+        send_part(part.pk)
+        assert seen[0]["state"] == PartState.SENT
+        assert seen[0] == Part.objects.filter(pk=part.pk).values().get()
+        assert_done(drive, transfer, truth, read_object, data)
+
+    def test_a_task_that_comes_after_the_end_changes_nothing(
+        self, drive: Drive, user: User, proxy: FaultProxy, transfer: Transfer
+    ) -> None:
+        part = first_part(transfer)
+        drive.finish(transfer)
+        before = Transfer.objects.filter(pk=transfer.pk).values().get()
+        asked = dict(proxy.requests)
+        send_part(part.pk)
+        open_store_upload(transfer.pk)
+        complete_transfer(transfer.pk)
+        cancel_transfer(transfer.pk)
+        watch()
+        assert Transfer.objects.filter(pk=transfer.pk).values().get() == before
+        assert dict(proxy.requests) == asked
+
+    def test_two_senders_of_one_part_send_it_once(
+        self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader
+    ) -> None:
+        data = bytes_of(transfer)
+        open_store_upload(transfer.pk)
+        proxy.next("UploadPart", Fault.LATENCY)
+        at_once([lambda: send_part(first_part(transfer).pk)] * 4)
+        assert proxy.parts[1] == 1
+        assert_done(drive, transfer, truth, read_object, data)
+
+    def test_two_who_open_begin_one_upload(self, proxy: FaultProxy, truth: Truth, transfer: Transfer) -> None:
+        proxy.next("CreateMultipartUpload", Fault.LATENCY)
+        at_once([lambda: open_store_upload(transfer.pk)] * 4)
+        assert proxy.requests["CreateMultipartUpload"] == 1
+        assert len(truth.uploads()) == 1
+
+    def test_two_who_complete_complete_once(
+        self, drive: Drive, proxy: FaultProxy, transfer: Transfer, read_object: Reader
+    ) -> None:
+        data = bytes_of(transfer)
+        drive.send(transfer)
+        proxy.next("CompleteMultipartUpload", Fault.LATENCY)
+        at_once([lambda: complete_transfer(transfer.pk)] * 4)
+        transfer.refresh_from_db()
+        assert transfer.phase == Phase.DONE
+        assert proxy.requests["CompleteMultipartUpload"] == 1
+        assert read_object(KEY) == data
+
+    def test_two_watchdogs_at_once_do_no_harm(
+        self, drive: Drive, truth: Truth, transfer: Transfer, read_object: Reader
+    ) -> None:
+        data = bytes_of(transfer)
+        open_store_upload(transfer.pk)
+        transfer.parts.filter(number=1).update(
+            state=PartState.SENDING, lease_token=transfer.pk, lease_until=leases.in_seconds(-1)
+        )
+        transfer.parts.filter(number=2).update(queued_at=leases.in_seconds(-3600))
+        at_once([watch] * 3)
+        assert set(transfer.parts.values_list("state", flat=True)) == {PartState.STAGED}
+        assert_done(drive, transfer, truth, read_object, data)
+
+    def test_a_late_upload_of_a_cancelled_transfer_is_aborted(
+        self, drive: Drive, user: User, truth: Truth, transfer: Transfer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        create = ObjectStoreClient.create_multipart_upload
+
+        def cancelled(*args: Any, **kwargs: Any) -> str:
+            Transfer.objects.filter(pk=transfer.pk).update(lease_until=leases.in_seconds(-1))
+            order_cancel(user, transfer)
+            drive.finish(transfer)
+            return create(*args, **kwargs)
+
+        monkeypatch.setattr(ObjectStoreClient, "create_multipart_upload", cancelled)
+        open_store_upload(transfer.pk)
+        transfer.refresh_from_db()
+        assert transfer.phase == Phase.CANCELLED
+        assert truth.uploads() == []
+        assert set(states(transfer).values()) == {StoreUploadState.GONE}
+
+
+def at_once(works: list[Callable[[], object]]) -> None:
+    """Run all in threads of their own that start together; what one raises is raised."""
+    gate = threading.Barrier(len(works))
+    failed: list[BaseException] = []
+
+    def run(work: Callable[[], object]) -> None:
+        gate.wait()
+        try:
+            work()
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=[work]) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise failed[0]

@@ -1,0 +1,143 @@
+"""What does not agree between database, staging and store is found, and mended where it can be."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from tests.services.drive import MIB, Drive
+from uploads.domain.states import PartState, Phase, StoreUploadState
+from uploads.models import Part, StoreUpload, Transfer
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.services.staging import quota
+from uploads.services.transfers.send import drop_late_upload
+from uploads.services.upkeep.watchdog import watch
+
+PART = 5 * MIB
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    """Exit code and output of the command."""
+    output = StringIO()
+    try:
+        call_command("reconcile", *arguments, stdout=output)
+    except SystemExit as ended:
+        return int(str(ended.code)), output.getvalue()
+    return 0, output.getvalue()
+
+
+def uploads_in(client: ObjectStoreClient, bucket: str) -> list[str]:
+    return [each.upload_id for page in client.iter_multipart_uploads(bucket) for each in page.uploads]
+
+
+def test_all_is_well(drive: Drive) -> None:
+    drive.finish(drive.upload(os.urandom(2 * PART), part_size=PART))
+    half = drive.upload(os.urandom(2 * PART), "b", part_size=PART)
+    drive.send(half, parts=1)
+    assert run() == (0, "Everything agrees.\n")
+
+
+def test_a_dry_run_names_and_changes_nothing(drive: Drive, client: ObjectStoreClient) -> None:
+    transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
+    drive.send(transfer, parts=1)
+    Transfer.objects.update(phase=Phase.CANCELLED)
+    code, said = run("--dry-run")
+    assert code == 1
+    assert "is open though transfer" in said
+    assert "would be mended" in said
+    assert len(uploads_in(client, drive.bucket)) == 1
+    assert transfer.folder.exists()
+
+
+def test_an_upload_that_an_ended_transfer_left_is_aborted(drive: Drive, client: ObjectStoreClient) -> None:
+    transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
+    drive.send(transfer, parts=1)
+    Transfer.objects.update(phase=Phase.CANCELLED)
+    code, said = run()
+    assert code == 0, said
+    assert uploads_in(client, drive.bucket) == []
+    assert transfer.store_uploads.get().state == StoreUploadState.GONE
+    assert not transfer.folder.exists()
+    assert quota.held_bytes("test-node") == 0
+    assert run() == (0, "Everything agrees.\n")
+
+
+def test_an_upload_whose_id_never_came_is_found_after_the_end(drive: Drive, client: ObjectStoreClient) -> None:
+    transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
+    Transfer.objects.update(phase=Phase.FAILED, create_sent_at=timezone.now())
+    client.create_multipart_upload(drive.bucket, transfer.key)
+    code, said = run()
+    assert code == 0, said
+    assert uploads_in(client, drive.bucket) == []
+
+
+def test_suspects_are_named_while_they_are_there_and_forgotten_afterwards(
+    drive: Drive, client: ObjectStoreClient
+) -> None:
+    transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
+    upload_id = client.create_multipart_upload(drive.bucket, transfer.key)
+    suspect = StoreUpload.objects.create(transfer=transfer, upload_id=upload_id, state=StoreUploadState.SUSPECT)
+    code, said = run()
+    assert code == 1
+    assert f"may be an orphan of transfer {transfer.pk}" in said
+    client.abort_multipart_upload(drive.bucket, transfer.key, upload_id)
+    assert run()[0] == 0
+    suspect.refresh_from_db()
+    assert suspect.state == StoreUploadState.GONE
+
+
+@pytest.mark.parametrize("still_here", [True, False])
+def test_a_part_that_the_store_does_not_have_as_it_was_sent(drive: Drive, still_here: bool) -> None:
+    transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
+    kept = transfer.folder.whole(1).read_bytes()
+    drive.send(transfer, parts=1)
+    Part.objects.filter(transfer=transfer, number=1).update(etag="0" * 32)
+    if still_here:
+        transfer.folder.whole(1).write_bytes(kept)
+    code, said = run()
+    assert code == 0, said
+    assert "part 1 is not in the store as it was sent" in said
+    transfer.refresh_from_db()
+    if still_here:
+        assert transfer.parts.get(number=1).state == PartState.STAGED
+        assert drive.finish(transfer).phase == Phase.DONE
+    else:
+        assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "BytesGone")
+
+
+def test_staged_bytes_that_are_gone_fail_the_transfer_in_words(drive: Drive) -> None:
+    transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
+    transfer.folder.whole(2).unlink()
+    code, said = run()
+    assert code == 0, said
+    assert "the staged bytes of part 2 are gone" in said
+    transfer.refresh_from_db()
+    assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "BytesGone")
+
+
+def test_strays_in_staging_are_swept(drive: Drive, staging: Path) -> None:
+    stray = staging / "00000000-0000-0000-0000-00000000abcd"
+    stray.mkdir(parents=True)
+    (stray / "00001").write_bytes(b"x")
+    assert run()[0] == 0
+    assert not stray.exists()
+
+
+def test_the_watchdog_has_a_late_upload_aborted(drive: Drive, client: ObjectStoreClient) -> None:
+    """It came when its transfer had ended, and the store was away when it was to be aborted."""
+    transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
+    drive.finish(transfer)
+    upload_id = client.create_multipart_upload(drive.bucket, transfer.key)
+    late = StoreUpload.objects.create(transfer=transfer, upload_id=upload_id)
+    StoreUpload.objects.filter(pk=late.pk).update(created_at=timezone.now() - timedelta(hours=1))
+    watch()
+    drop_late_upload(late.pk)
+    late.refresh_from_db()
+    assert late.state == StoreUploadState.GONE
+    assert uploads_in(client, drive.bucket) == []

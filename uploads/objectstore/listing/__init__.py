@@ -1,0 +1,1 @@
+"""Pages of ListMultipartUploads as stores return them, corrected: order, repair, folders. Pure."""

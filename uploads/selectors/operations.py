@@ -1,0 +1,105 @@
+"""Reading operations for pages: how far each is, which are under way, what ended an upload."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from django.db.models import Count, Q, QuerySet
+
+from uploads import access
+from uploads.access import AnyUser
+from uploads.domain.states import (
+    ACTIVE_ITEM_STATES,
+    ItemState,
+    OperationKind,
+    StoreUploadState,
+)
+from uploads.models import Operation, OperationItem, Store, StoreUpload
+
+
+@dataclass(frozen=True, slots=True)
+class OperationProgress:
+    total: int
+    done: int
+    failed: int
+    active: int
+    state: Literal["running", "done", "failed", "partly-failed"]
+
+
+def operation_progress(operations: Sequence[Operation]) -> dict[uuid.UUID, OperationProgress]:
+    """How far each operation of a page is: one query."""
+    rows = (
+        OperationItem.objects.filter(operation__in=[operation.pk for operation in operations])
+        .order_by()
+        .values("operation_id")
+        .annotate(
+            total=Count("pk"),
+            done=Count("pk", filter=Q(state=ItemState.DONE)),
+            failed=Count("pk", filter=Q(state=ItemState.FAILED)),
+        )
+    )
+    return {row["operation_id"]: _operation_progress(row["total"], row["done"], row["failed"]) for row in rows}
+
+
+def _operation_progress(total: int, done: int, failed: int) -> OperationProgress:
+    active = total - done - failed
+    state: Literal["running", "done", "failed", "partly-failed"]
+    if active:
+        state = "running"
+    elif failed:
+        state = "partly-failed" if done else "failed"
+    else:
+        state = "done"
+    return OperationProgress(total, done, failed, active, state)
+
+
+def operations_under_way(user: AnyUser) -> QuerySet[Operation]:
+    return access.visible_operations(user).filter(items__state__in=ACTIVE_ITEM_STATES).distinct()
+
+
+def ending_operation(user: AnyUser, store: Store, bucket: str, key: str, upload_id: str) -> Operation | None:
+    """The operation that aborted or completed this upload. Upload ids are not used again, so it is gone for good.
+
+    The store may not say so: Swift goes on listing the parts of an upload that was completed.
+    """
+    ended = OperationItem.objects.filter(key=key, upload_id=upload_id, state=ItemState.DONE)
+    return access.visible_operations(user).filter(store=store, bucket=bucket, items__in=ended).first()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of an upload that came about here: by an operation, or with the transfer that had begun it."""
+
+    completed: bool
+    at: datetime | None
+    operation_id: uuid.UUID | None = None
+    transfer_id: uuid.UUID | None = None
+
+
+def ended_here(store: Store, bucket: str, upload_ids: Sequence[str]) -> dict[tuple[str, str], Ended]:
+    """Uploads that Partway itself completed or aborted, by (key, upload id): two queries."""
+    rows = StoreUpload.objects.filter(
+        upload_id__in=upload_ids,
+        state__in=(StoreUploadState.COMPLETED, StoreUploadState.GONE),
+        transfer__store=store,
+        transfer__bucket=bucket,
+    ).select_related("transfer")
+    items = OperationItem.objects.filter(
+        upload_id__in=upload_ids,
+        state=ItemState.DONE,
+        operation__store=store,
+        operation__bucket=bucket,
+    ).select_related("operation")
+    ended = {(row.transfer.key, row.upload_id): _ended_with_transfer(row) for row in rows}
+    for item in items:
+        completed = item.operation.kind == OperationKind.COMPLETE
+        ended[item.key, item.upload_id] = Ended(completed, item.finished_at, operation_id=item.operation_id)
+    return ended
+
+
+def _ended_with_transfer(row: StoreUpload) -> Ended:
+    return Ended(row.state == StoreUploadState.COMPLETED, row.transfer.finished_at, transfer_id=row.transfer_id)

@@ -1,0 +1,45 @@
+"""Reading what needs attention: transfers and operations that failed, and possible orphans."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db.models import Count, Q
+from django.utils import timezone
+
+from uploads import access
+from uploads.access import AnyUser
+from uploads.domain.states import (
+    ItemState,
+    Phase,
+    Want,
+)
+from uploads.models import Operation, StoreUpload, Transfer
+from uploads.selectors.transfers import possible_orphans
+
+ATTENTION_WINDOW = timedelta(days=7)
+"""How long a failed operation is shown as needing attention; a failed transfer is until it is retried or discarded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Something that rests until somebody looks: it failed, or an upload in the store may be ours and nobody knows."""
+
+    transfer: Transfer | None = None
+    operation: Operation | None = None
+    failed_items: int = 0
+    suspect: StoreUpload | None = None
+
+
+def attention(user: AnyUser, limit: int = 20) -> list[Attention]:
+    """Failed transfers that rest, then possible orphans, then operations that failed lately; newest first."""
+    transfers = access.visible_transfers(user).filter(phase=Phase.FAILED).exclude(wanted=Want.CANCEL)[:limit]
+    since = timezone.now() - ATTENTION_WINDOW
+    failed = Count("items", filter=Q(items__state=ItemState.FAILED, items__finished_at__gte=since))
+    operations = access.visible_operations(user).annotate(failed_items=failed).filter(failed_items__gt=0)[:limit]
+    return [
+        *(Attention(transfer=transfer) for transfer in transfers),
+        *(Attention(suspect=suspect) for suspect in possible_orphans(user)[:limit]),
+        *(Attention(operation=operation, failed_items=operation.failed_items) for operation in operations),
+    ]

@@ -1,0 +1,214 @@
+"""Reading transfers for pages: progress, why one waits, the picture of its parts, possible orphans."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any, Literal
+
+from django.db.models import Count, Q, QuerySet, Sum
+from django.utils import timezone
+
+from uploads import access
+from uploads.access import AnyUser
+from uploads.domain.states import (
+    LIVE_PHASES,
+    PartState,
+    Phase,
+    StoreUploadState,
+    Want,
+)
+from uploads.models import Part, Store, StoreUpload, Transfer
+
+RATE_WINDOW = timedelta(seconds=30)
+"""Rates are averages over what moved in this time."""
+
+SILENT_AFTER = timedelta(seconds=20)
+"""A browser that has sent nothing for so long is probably gone."""
+
+ROOM_WANTED_LATELY = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class TransferProgress:
+    """How far a transfer is: bytes, parts, bytes a second (None where not known), seconds left."""
+
+    bytes_received: int = 0
+    bytes_sent: int = 0
+    parts_received: int = 0
+    parts_sent: int = 0
+    receive_rate: float | None = None
+    send_rate: float | None = None
+    seconds_left: float | None = None
+    upload_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PartRun:
+    """Consecutive parts of a transfer in one state, both ends included. `absent`: no byte has come."""
+
+    first: int
+    last: int
+    state: Literal["absent", "waiting", "staged", "sending", "sent"]
+
+
+def progress_of(transfers: Sequence[Transfer]) -> dict[uuid.UUID, TransferProgress]:
+    """The progress of each transfer of a page: two queries, whatever the page's length."""
+    now = timezone.now()
+    ids = [transfer.pk for transfer in transfers]
+    rows = {row["transfer_id"]: row for row in _part_sums(ids, now)}
+    uploads = _upload_ids(ids)
+    return {
+        transfer.pk: _progress(transfer, rows.get(transfer.pk), uploads.get(transfer.pk, ""), now)
+        for transfer in transfers
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A file that a browser has: the key it shall get, its size in bytes, and what names its content."""
+
+    key: str
+    size: int
+    fingerprint: str
+
+
+def find_known(user: AnyUser, store: Store, bucket: str, files: Sequence[Chosen]) -> list[tuple[Transfer, int]]:
+    """The operator's own transfers that these files go on with, and the bytes that each has received."""
+    wanted = {(each.key, each.size, each.fingerprint) for each in files if each.fingerprint}
+    found = unfinished(user).filter(store=store, bucket=bucket, fingerprint__in={each[2] for each in wanted})
+    known = [each for each in found if (each.key, each.size, each.fingerprint) in wanted]
+    progress = progress_of(known)
+    return [(each, progress[each.pk].bytes_received) for each in known]
+
+
+def unfinished(user: AnyUser) -> QuerySet[Transfer]:
+    """One's own transfers that the same file, chosen again, goes on with."""
+    mine = Transfer.objects.filter(owner=access.operator(user), resumable=True)
+    return mine.filter(phase__in=LIVE_PHASES | {Phase.FAILED}).exclude(wanted=Want.CANCEL).select_related("store")
+
+
+def waiting_for_their_file(user: AnyUser, limit: int = 50) -> list[Transfer]:
+    """Those of them whose browser is gone: no byte has come for a while."""
+    silent = timezone.now() - SILENT_AFTER
+    return list(unfinished(user).filter(all_received=False, received_at__lt=silent)[:limit])
+
+
+def why_waiting(transfer: Transfer) -> str:
+    """Why a transfer does not move, in a sentence; '' where it does, or has ended."""
+    now = timezone.now()
+    if transfer.phase not in LIVE_PHASES or transfer.wanted != Want.RUN:
+        return ""
+    if transfer.room_wanted_at and now - transfer.room_wanted_at < ROOM_WANTED_LATELY:
+        return "Staging is full: it goes on by itself when parts have left for the store."
+    arriving = transfer.resumable and not transfer.all_received
+    if arriving and (transfer.received_at or transfer.created_at) < now - SILENT_AFTER:
+        return "No byte comes from the browser: choose the same file again to go on."
+    return ""
+
+
+def _part_sums(ids: Sequence[uuid.UUID], now: datetime) -> Iterable[Mapping[str, Any]]:
+    since = now - RATE_WINDOW
+    sent, sending = Q(state=PartState.SENT), Q(state=PartState.SENDING)
+    return (
+        Part.objects.filter(transfer__in=ids)
+        .order_by()
+        .values("transfer_id")
+        .annotate(
+            bytes_received=Sum("received"),
+            bytes_sent=Sum("size", filter=sent),
+            bytes_moved=Sum("moved", filter=sending),
+            parts_received=Count("pk", filter=~Q(state=PartState.WAITING)),
+            parts_sent=Count("pk", filter=sent),
+            sent_lately=Sum("size", filter=sent & Q(sent_at__gte=since)),
+        )
+    )
+
+
+def _upload_ids(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """The newest upload in the store of each transfer."""
+    rows = StoreUpload.objects.filter(transfer__in=ids).order_by("id").values_list("transfer_id", "upload_id")
+    return dict(rows)
+
+
+def _progress(transfer: Transfer, row: Mapping[str, Any] | None, upload_id: str, now: datetime) -> TransferProgress:
+    sums = {name: value or 0 for name, value in (row or {}).items()}
+    received, moved = sums.get("bytes_received", 0), sums.get("bytes_moved", 0)
+    sent = sums.get("bytes_sent", 0) + moved
+    running = transfer.phase in LIVE_PHASES and transfer.wanted == Want.RUN
+    send_rate = _send_rate(transfer, sums.get("sent_lately", 0) + moved, now) if running else None
+    receive_rate = _receive_rate(transfer, received) if running and not transfer.all_received else None
+    return TransferProgress(
+        bytes_received=transfer.size if transfer.all_received else received,
+        bytes_sent=sent,
+        parts_received=sums.get("parts_received", 0),
+        parts_sent=sums.get("parts_sent", 0),
+        receive_rate=receive_rate,
+        send_rate=send_rate,
+        seconds_left=_seconds_left(transfer, received, sent, receive_rate, send_rate),
+        upload_id=upload_id,
+    )
+
+
+def _send_rate(transfer: Transfer, moved_lately: int, now: datetime) -> float | None:
+    if transfer.sending_at is None or not moved_lately:
+        return None
+    return moved_lately / max(1.0, min(now - transfer.sending_at, RATE_WINDOW).total_seconds())
+
+
+def _receive_rate(transfer: Transfer, received: int) -> float | None:
+    if transfer.received_at is None or not received:
+        return None
+    return received / max(0.5, (transfer.received_at - transfer.created_at).total_seconds())
+
+
+def _seconds_left(
+    transfer: Transfer, received: int, sent: int, receive_rate: float | None, send_rate: float | None
+) -> float | None:
+    """The slower leg decides."""
+    legs = []
+    if not transfer.all_received and receive_rate:
+        legs.append((transfer.size - received) / receive_rate)
+    if send_rate:
+        legs.append((transfer.size - sent) / send_rate)
+    return max(legs, default=None)
+
+
+def part_runs(transfer: Transfer) -> tuple[PartRun, ...]:
+    """The picture of a transfer's parts."""
+    states: dict[int, Any] = dict(transfer.parts.values_list("number", "state"))
+    numbered = ((number, states.get(number, "absent")) for number in range(1, transfer.part_count + 1))
+    runs = []
+    for state, group in groupby(numbered, key=lambda each: each[1]):
+        numbers = [number for number, _ in group]
+        runs.append(PartRun(numbers[0], numbers[-1], state))
+    return tuple(runs)
+
+
+def transfers_under_way(user: AnyUser) -> QuerySet[Transfer]:
+    """Live ones, paused ones and those being cancelled."""
+    return access.visible_transfers(user).filter(Q(phase__in=LIVE_PHASES) | Q(phase=Phase.FAILED, wanted=Want.CANCEL))
+
+
+def possible_orphans(user: AnyUser) -> QuerySet[StoreUpload]:
+    """Uploads in stores that a transfer may have begun whose answer was lost: for somebody to judge."""
+    stores, transfers = access.visible_stores(user), access.visible_transfers(user)
+    rows = StoreUpload.objects.filter(
+        state=StoreUploadState.SUSPECT, transfer__in=transfers, transfer__store__in=stores
+    )
+    return rows.select_related("transfer__store")
+
+
+def suspected_beginners(store: Store, bucket: str, key: str, upload_id: str) -> list[Transfer]:
+    """The transfers that may have begun this upload."""
+    rows = StoreUpload.objects.filter(
+        state=StoreUploadState.SUSPECT,
+        upload_id=upload_id,
+        transfer__store=store,
+        transfer__bucket=bucket,
+        transfer__key=key,
+    )
+    return [row.transfer for row in rows.select_related("transfer")]

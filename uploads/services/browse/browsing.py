@@ -1,0 +1,153 @@
+"""Looking into a store: buckets, uploads in progress, their parts. Nothing is changed.
+
+Every function here may raise ObjectStoreError; what a page makes of it is explained by dashboard.shared.explain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from uploads.domain.part_summary import Survey, survey
+from uploads.models import Operation, Store, Transfer
+from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
+from uploads.objectstore.listing.folders import fold, marker_before, narrow
+from uploads.objectstore.listing.repair import tidy
+from uploads.objectstore.providers import Provider, profile_of
+from uploads.objectstore.types import (
+    MAX_PAGE,
+    Bucket,
+    MultipartUpload,
+    ObjectFacts,
+    PartsPage,
+    UploadsPage,
+    UploadsQuery,
+)
+from uploads.services.stores.clients import client_for
+
+
+@dataclass(frozen=True, slots=True)
+class BucketList:
+    """The buckets of a store: those it lists and those an administrator named.
+
+    `refusal` is set where the store does not let us list buckets; the named ones are still there.
+    """
+
+    buckets: tuple[Bucket, ...]
+    refusal: ObjectStoreError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingObject:
+    """What HEAD says of a key: the object's facts, or none there, or that we may not look (`refusal`)."""
+
+    facts: ObjectFacts | None
+    refusal: ObjectStoreError | None = None
+
+
+def provider_of(store: Store) -> Provider:
+    """The profile of the store's provider, with what a check of this very store found laid over it."""
+    return profile_of(store.config())
+
+
+def may_forbid_overwrite(store: Store) -> bool:
+    """Whether this store can be told not to replace an object: as its profile is now, whatever it was earlier."""
+    return bool(provider_of(store).forbid_overwrite)
+
+
+def forbids_overwrite(ordered: Transfer | Operation) -> bool:
+    """Whether the store is told not to replace an object: it was so ordered, and the store still can be told."""
+    return ordered.forbid_overwrite and may_forbid_overwrite(ordered.store)
+
+
+def list_buckets(store: Store) -> BucketList:
+    """ListBuckets, with the named buckets added. A missing permission degrades to the named ones."""
+    named = {bucket.name: Bucket(bucket.name, None) for bucket in store.named_buckets.all()}
+    try:
+        listed = {bucket.name: bucket for bucket in client_for(store).list_buckets()}
+    except ObjectStoreError as error:
+        return BucketList(tuple(named.values()), error)
+    return BucketList(tuple(sorted({**named, **listed}.values(), key=lambda bucket: bucket.name)))
+
+
+def list_uploads(store: Store, bucket: str, query: UploadsQuery) -> UploadsPage:
+    """One page of ListMultipartUploads: one request. What the store repeats or leaves out is put right.
+
+    Folders and prefixes that the store gets wrong are made here, of that same page: it may hold fewer rows than asked.
+    """
+    provider = provider_of(store)
+    narrows, folds = narrows_here(provider, query), folds_here(provider, query)
+    after = (query.key_marker, query.upload_id_marker if query.key_marker else "")
+    if narrows and not query.key_marker:
+        after = (marker_before(query.prefix, provider.order), "")
+    page = client_for(store).list_multipart_uploads(
+        bucket,
+        prefix="" if narrows else query.prefix,
+        delimiter="" if folds else query.delimiter,
+        max_uploads=query.max_uploads,
+        key_marker=after[0],
+        upload_id_marker=after[1],
+    )
+    page = tidy(page, after, provider)
+    if narrows:
+        page = narrow(page, query.prefix, provider.order)
+    if folds:
+        page = fold(page, after, prefix=query.prefix, delimiter=query.delimiter, order=provider.order)
+    return page
+
+
+def folds_here(provider: Provider, query: UploadsQuery) -> bool:
+    """Whether the folders of such a page are made here, of uploads that come without them."""
+    return bool(query.delimiter) and (provider.delimiter == "broken" or narrows_here(provider, query))
+
+
+def narrows_here(provider: Provider, query: UploadsQuery) -> bool:
+    """Whether the store is asked without the prefix, which is then looked for here."""
+    return bool(query.prefix) and provider.exact_prefix and not query.whole_key
+
+
+def find_listed(store: Store, bucket: str, key: str, upload_id: str) -> tuple[MultipartUpload | None, bool]:
+    """An upload as the listing at its key shows it, and whether that page was all there is to look at: one request."""
+    page = list_uploads(store, bucket, UploadsQuery(prefix=key, max_uploads=MAX_PAGE, whole_key=True))
+    found = (upload for upload in page.uploads if (upload.key, upload.upload_id) == (key, upload_id))
+    return next(found, None), not page.is_truncated
+
+
+def list_parts(
+    store: Store, bucket: str, key: str, upload_id: str, *, max_parts: int = MAX_PAGE, part_number_marker: int = 0
+) -> PartsPage:
+    """One page of ListParts: one request."""
+    return client_for(store).list_parts(
+        bucket, key, upload_id, max_parts=max_parts, part_number_marker=part_number_marker
+    )
+
+
+def survey_upload(store: Store, bucket: str, key: str, upload_id: str) -> Survey:
+    """All parts of an upload, 10,000 at most: one request for each 1,000."""
+    parts = client_for(store).iter_parts(bucket, key, upload_id)
+    return survey(parts, provider_of(store).min_part_size)
+
+
+def head_object(store: Store, bucket: str, key: str) -> ExistingObject:
+    """HEAD; a missing object or permission is an answer, any other error is raised.
+
+    A refused HEAD has no body to say why. Of a bare 400, which stands for expired credentials among others, the reason
+    is heard by asking something else.
+    """
+    try:
+        return ExistingObject(client_for(store).head_object(bucket, key))
+    except Refused as refusal:
+        if refusal.reason is Reason.NO_SUCH_KEY:
+            return ExistingObject(None)
+        if refusal.reason is Reason.PERMISSION:
+            return ExistingObject(None, refusal)
+        if refusal.code == "400":
+            client_for(store).list_multipart_uploads(bucket, max_uploads=1)
+        raise
+
+
+def is_gone(error: ObjectStoreError) -> bool:
+    """Whether the store says that an upload no longer exists: completed or aborted in the meantime.
+
+    Ceph says NoSuchKey where others say NoSuchUpload.
+    """
+    return error.reason in {Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY}

@@ -1,0 +1,47 @@
+"""Which transfer an upload in the store belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from uploads.domain.states import FINAL_PHASES, ItemState, OperationKind, StoreUploadState
+from uploads.models import OperationItem, Store, StoreUpload, Transfer
+
+
+class OwnedByTransfer(Exception):
+    """A transfer that has not ended owns this upload: cancel the transfer instead."""
+
+    def __init__(self, transfer: Transfer) -> None:
+        super().__init__(f"This upload belongs to transfer {transfer.pk}, which has not ended: cancel it there.")
+        self.transfer = transfer
+
+
+def owners(store: Store, bucket: str, upload_ids: Sequence[str]) -> dict[tuple[str, str], Transfer]:
+    """The transfers that still own uploads, by (key, upload id)."""
+    rows = (
+        StoreUpload.objects.filter(
+            upload_id__in=upload_ids,
+            state=StoreUploadState.OPEN,
+            transfer__store=store,
+            transfer__bucket=bucket,
+        )
+        .exclude(transfer__phase__in=FINAL_PHASES)
+        .select_related("transfer")
+    )
+    return {(row.transfer.key, row.upload_id): row.transfer for row in rows}
+
+
+def was_aborted_on_purpose(transfer: Transfer, store_upload: StoreUpload) -> bool:
+    """Whether an operator ordered the end of this upload here, and it has been reached or is being."""
+    return OperationItem.objects.filter(
+        operation__kind=OperationKind.ABORT,
+        operation__store=transfer.store_id,
+        operation__bucket=transfer.bucket,
+        key=transfer.key,
+        upload_id=store_upload.upload_id,
+        state__in=(ItemState.RUNNING, ItemState.DONE),
+    ).exists()
+
+
+def owner_of(store: Store, bucket: str, key: str, upload_id: str) -> Transfer | None:
+    return owners(store, bucket, [upload_id]).get((key, upload_id))

@@ -1,0 +1,1 @@
+"""Abort and Complete of one multipart upload, shared by transfers and operations."""

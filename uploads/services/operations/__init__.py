@@ -1,0 +1,1 @@
+"""Operations: an abort or a completion that an operator requested."""

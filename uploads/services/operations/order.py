@@ -1,0 +1,189 @@
+"""Ordering an abort or a completion: rows first, then the queue. Ordered twice, done once."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from uploads import audit
+from uploads.domain.states import ItemState, OperationKind, StoreUploadState
+from uploads.models import Operation, OperationItem, Store, StoreUpload
+from uploads.models.operation import active_key
+from uploads.objectstore.errors import ObjectStoreError
+from uploads.objectstore.types import UploadRef
+from uploads.services.browse.browsing import may_forbid_overwrite
+from uploads.services.browse.ownership import OwnedByTransfer, owners
+from uploads.services.browse.preflight import active_operation
+from uploads.services.work import leases
+from uploads.services.work.queue import enqueue_on_commit
+
+WINDOW = 8
+"""Uploads of one operation that are enqueued or under way at a time, so that a page of 1,000 starves nobody."""
+
+__all__ = [
+    "OwnedByTransfer",
+    "UploadRef",
+    "dispatch_operation",
+    "order_abort",
+    "order_complete",
+    "settle_suspects",
+]
+
+
+def order_abort(actor: User, store: Store, bucket: str, uploads: Sequence[UploadRef]) -> Operation:
+    """Have uploads aborted by a task. One that is already being worked on yields that operation.
+
+    Raises OwnedByTransfer for a single upload that a transfer owns; among many it becomes an item that failed.
+    """
+    return _order(OperationKind.ABORT, actor, store, bucket, list(dict.fromkeys(uploads)))
+
+
+def order_complete(
+    actor: User,
+    store: Store,
+    bucket: str,
+    upload: UploadRef,
+    *,
+    allow_gaps: bool = False,
+    forbid_overwrite: bool = False,
+) -> Operation:
+    """Have an upload completed by a task. Raises OwnedByTransfer.
+
+    `forbid_overwrite`: never over an object of this key, where the store can refuse that; elsewhere it has no effect.
+    """
+    forbid = forbid_overwrite and may_forbid_overwrite(store)
+    return _order(
+        OperationKind.COMPLETE, actor, store, bucket, [upload], allow_gaps=allow_gaps, forbid_overwrite=forbid
+    )
+
+
+def _order(
+    kind: OperationKind,
+    actor: User,
+    store: Store,
+    bucket: str,
+    uploads: Sequence[UploadRef],
+    *,
+    allow_gaps: bool = False,
+    forbid_overwrite: bool = False,
+) -> Operation:
+    if not uploads:
+        raise ValueError("No upload was named.")
+    with transaction.atomic():
+        # The lock keeps two of them from looking at the same moment: the second would run into the unique active key.
+        Store.objects.select_for_update().get(pk=store.pk)
+        owned = owners(store, bucket, [upload.upload_id for upload in uploads])
+        if len(uploads) == 1:
+            (upload,) = uploads
+            if (upload.key, upload.upload_id) in owned:
+                raise OwnedByTransfer(owned[upload.key, upload.upload_id])
+            earlier = active_operation(store, bucket, upload) or _done_operation(kind, store, bucket, upload)
+            if earlier:
+                return earlier
+        operation = Operation.objects.create(
+            kind=kind,
+            actor=actor,
+            store=store,
+            bucket=bucket,
+            allow_gaps=allow_gaps,
+            forbid_overwrite=forbid_overwrite,
+        )
+        busy = _busy(store, bucket, uploads)
+        OperationItem.objects.bulk_create(
+            _new_item(operation, upload, owned=(upload.key, upload.upload_id) in owned, busy=busy) for upload in uploads
+        )
+        for item in operation.items.all():
+            audit.record_item(actor, "ordered", operation, item, **({"refused": item.error_code} if item.error else {}))
+    dispatch_operation(operation.pk)
+    return operation
+
+
+def _new_item(operation: Operation, upload: UploadRef, *, owned: bool, busy: set[str]) -> OperationItem:
+    name = active_key(operation.store_id, operation.bucket, upload.key, upload.upload_id)
+    item = OperationItem(operation=operation, key=upload.key, upload_id=upload.upload_id)
+    if owned:
+        _refuse(item, "OwnedByTransfer", "A transfer that has not ended owns this upload: cancel the transfer instead.")
+    elif name in busy:
+        _refuse(item, "AlreadyOrdered", "Another operation is already working on this upload.")
+    else:
+        item.active_key = name
+    return item
+
+
+def _refuse(item: OperationItem, code: str, message: str) -> None:
+    item.state = ItemState.FAILED
+    item.error_code, item.error_message, item.finished_at = code, message, timezone.now()
+
+
+def _busy(store: Store, bucket: str, uploads: Iterable[UploadRef]) -> set[str]:
+    names = [active_key(store.pk, bucket, upload.key, upload.upload_id) for upload in uploads]
+    return set(OperationItem.objects.filter(active_key__in=names).values_list("active_key", flat=True))  # type: ignore[arg-type]
+
+
+def _done_operation(kind: OperationKind, store: Store, bucket: str, upload: UploadRef) -> Operation | None:
+    """An earlier operation that did the same: an upload id is never used again, so it need not be done twice."""
+    return Operation.objects.filter(
+        kind=kind,
+        store=store,
+        bucket=bucket,
+        items__key=upload.key,
+        items__upload_id=upload.upload_id,
+        items__state=ItemState.DONE,
+    ).first()
+
+
+@transaction.atomic
+def dispatch_operation(operation_id: uuid.UUID) -> None:
+    """Enqueue the next uploads of an operation. Safe to call at any time."""
+    now = timezone.now()
+    operation = Operation.objects.select_for_update().get(pk=operation_id)
+    ordered = operation.items.filter(state=ItemState.ORDERED)
+    running = operation.items.filter(state=ItemState.RUNNING).count()
+    room = WINDOW - running - ordered.filter(queued_at__isnull=False).count()
+    if room <= 0:
+        return
+    waiting = ordered.filter(leases.due(now), queued_at__isnull=True)
+    ids = list(waiting.order_by("id").values_list("pk", flat=True)[:room])
+    OperationItem.objects.filter(pk__in=ids).update(queued_at=now)
+    enqueue_on_commit("run_item", ids)
+
+
+def end_item(item: OperationItem, token: uuid.UUID, state: ItemState, **changes: object) -> None:
+    """The holder of the lease writes the end of an item, and the next ones are enqueued."""
+    with transaction.atomic():
+        rows = OperationItem.objects.filter(pk=item.pk, lease_token=token, state=ItemState.RUNNING)
+        ended = {**leases.RELEASED, **changes, "state": state, "active_key": None, "finished_at": timezone.now()}
+        if not rows.update(**ended):
+            return
+        if state is ItemState.DONE:
+            settle_suspects(item.operation.store, item.operation.bucket, UploadRef(item.key, item.upload_id))
+        audit.record_item(item.operation.actor, state.value, item.operation, item, **changes)
+    dispatch_operation(item.operation_id)
+
+
+def settle_suspects(store: Store, bucket: str, upload: UploadRef) -> None:
+    """An upload is in the store no more: whoever may have begun it, nobody has to judge it any longer."""
+    StoreUpload.objects.filter(
+        state=StoreUploadState.SUSPECT,
+        upload_id=upload.upload_id,
+        transfer__store=store,
+        transfer__bucket=bucket,
+        transfer__key=upload.key,
+    ).update(state=StoreUploadState.GONE)
+
+
+def hold_item_back(item: OperationItem, token: uuid.UUID, error: ObjectStoreError, fields: dict[str, str]) -> bool:
+    """Have an item tried again later. False where it has been tried often enough, or trying again cannot help."""
+    held = leases.tried_again(item, error)
+    if held is None:
+        return False
+    rows = OperationItem.objects.filter(pk=item.pk, lease_token=token, state=ItemState.RUNNING)
+    rows.update(state=ItemState.ORDERED, **held, **fields)
+    wait = max(0.0, (held["not_before"] - timezone.now()).total_seconds())
+    with transaction.atomic():
+        enqueue_on_commit("dispatch_operation", [item.operation_id], countdown=wait)
+    return True

@@ -1,0 +1,178 @@
+"""Doing what an operation ordered, one upload at a time."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+from django.utils import timezone
+
+from uploads import crash, logs
+from uploads.domain.part_summary import survey
+from uploads.domain.states import ItemState, OperationKind
+from uploads.models import OperationItem
+from uploads.objectstore.checksums import Told, as_kept
+from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.objectstore.types import CompletedPart, ObjectFacts, SentBytes
+from uploads.services.browse.browsing import ExistingObject, forbids_overwrite, head_object, provider_of
+from uploads.services.browse.ownership import owner_of
+from uploads.services.browse.preflight import find_blockers
+from uploads.services.multipart.abort import abort_until_gone
+from uploads.services.multipart.complete import may_have_been_done
+from uploads.services.operations.order import end_item, hold_item_back
+from uploads.services.stores.clients import client_for
+from uploads.services.work import leases
+from uploads.services.work.failures import NO_ERROR, NOT_COMPLETED_OVER, error_fields
+
+log = logging.getLogger(__name__)
+
+
+class ItemRefused(Exception):
+    """This upload cannot be completed as it is; the message says why."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.fields = {"error_code": code, "error_message": message, "error_request_id": ""}
+
+
+def run_item(item_id: int) -> None:
+    """Abort or complete one upload under a lease, and write down what came of it."""
+    token = leases.take(
+        OperationItem.objects.filter(leases.due(), pk=item_id, state=ItemState.ORDERED), state=ItemState.RUNNING
+    )
+    if token is None:
+        return
+    item = OperationItem.objects.select_related("operation__store", "operation__actor").get(pk=item_id)
+    logs.note(order=item.operation_id, upload_id=item.upload_id)
+    try:
+        outcome = _run(item)
+    except ItemRefused as refusal:
+        end_item(item, token, ItemState.FAILED, **refusal.fields)
+    except ObjectStoreError as error:
+        _failed(item, token, error)
+    else:
+        end_item(item, token, ItemState.DONE, outcome=outcome, **NO_ERROR)
+
+
+def _run(item: OperationItem) -> dict[str, Any]:
+    operation = item.operation
+    if owner_of(operation.store, operation.bucket, item.key, item.upload_id):
+        raise ItemRefused("OwnedByTransfer", "A transfer that has not ended owns this upload: cancel it there.")
+    return _abort(item) if operation.kind == OperationKind.ABORT else _complete(item)
+
+
+def _failed(item: OperationItem, token: uuid.UUID, error: ObjectStoreError) -> None:
+    log.warning("operation %s: %s", item.operation_id, error)
+    fields = error_fields(error, NOT_COMPLETED_OVER if error.reason is Reason.EXISTS else "")
+    if not hold_item_back(item, token, error, fields):
+        end_item(item, token, ItemState.FAILED, **fields)
+
+
+def _abort(item: OperationItem) -> dict[str, Any]:
+    operation = item.operation
+    crash.point("item.taken")
+    done = abort_until_gone(client_for(operation.store), operation.bucket, item.key, item.upload_id)
+    crash.point("item.aborted")
+    # On a second try our own first one is what removed it.
+    return {"repeats": done.repeats, "already_gone": done.already_gone and item.tries == 0}
+
+
+def _complete(item: OperationItem) -> dict[str, Any]:
+    """Complete what the store holds. What is expected is written down before the act: a rerun can look for it."""
+    store = item.operation.store
+    try:
+        parts = _parts_to_complete(item)
+        item.outcome.setdefault("ordered_at", timezone.now().isoformat())
+        OperationItem.objects.filter(pk=item.pk).update(outcome=item.outcome)
+        answer = client_for(store).complete_multipart_upload(
+            item.operation.bucket,
+            item.key,
+            item.upload_id,
+            parts,
+            forbid_overwrite=forbids_overwrite(item.operation),
+        )
+        crash.point("item.completed")
+    except ObjectStoreError as error:
+        return _after_failed_complete(item, error)
+    return _facts(item, _head(item), answer)
+
+
+def _parts_to_complete(item: OperationItem) -> list[CompletedPart]:
+    """All parts in the store; refused where the store would refuse them, or where a gap was not allowed."""
+    operation = item.operation
+    client = client_for(operation.store)
+    parts = list(client.iter_parts(operation.bucket, item.key, item.upload_id))
+    provider = provider_of(operation.store)
+    surveyed = survey(parts, provider.min_part_size)
+    blockers = find_blockers(surveyed, provider)
+    if blockers:
+        raise ItemRefused("PreflightFailed", " ".join(blockers))
+    if surveyed.missing and not operation.allow_gaps:
+        raise ItemRefused("GapNotAllowed", "Part numbers are missing, and completing with a gap was not confirmed.")
+    item.outcome.update(
+        expected_size=surveyed.total_bytes,
+        expected_etag=surveyed.expected_etag if provider.joined_etag else "",
+        expected_crc64=_written(surveyed.expected_crc64),
+        parts=surveyed.count,
+    )
+    return [CompletedPart(part.number, part.etag) for part in parts]
+
+
+def _after_failed_complete(item: OperationItem, error: ObjectStoreError) -> dict[str, Any]:
+    """An answer may have been lost, now or in an earlier try: HEAD decides. Raises where it proves nothing."""
+    sent_before = "ordered_at" in item.outcome
+    if not (sent_before and may_have_been_done(error)):
+        raise error
+    existing = _head(item)
+    if not _is_expected(item, existing.facts):
+        raise error
+    return _facts(item, existing, SentBytes(""))
+
+
+def _is_expected(item: OperationItem, facts: ObjectFacts | None) -> bool:
+    """Whether it is the object that was to be made: of its size, and proved by its ETag or its CRC-64."""
+    if facts is None or facts.size != item.outcome.get("expected_size"):
+        return False
+    expected_etag = item.outcome.get("expected_etag")
+    proofs = [facts.etag == expected_etag] if expected_etag else []
+    proofs += [same for same in [_same_crc64(item, facts.crc64)] if same is not None]
+    return bool(proofs) and all(proofs)
+
+
+def _same_crc64(item: OperationItem, told: Told | None) -> bool | None:
+    """Whether a CRC-64 is that of the parts; None where either is not known, or they are of two kinds."""
+    ours, theirs = item.outcome.get("expected_crc64", ""), _written(told)
+    if told is None or not ours.startswith(f"{told.algorithm}:"):
+        return None
+    return bool(ours == theirs)
+
+
+def _written(told: Told | None) -> str:
+    """As a row has it: `ecma:<16 hex digits>`, '' for none."""
+    return as_kept(told) if told else ""
+
+
+def _head(item: OperationItem) -> ExistingObject:
+    """HEAD after Complete. What was completed stays so though HEAD fails: then it is done, unverified."""
+    try:
+        return head_object(item.operation.store, item.operation.bucket, item.key)
+    except ObjectStoreError as error:
+        log.warning("operation %s: HEAD after completion: %s", item.operation_id, error)
+        return ExistingObject(None, error)
+
+
+def _facts(item: OperationItem, existing: ExistingObject, said: SentBytes) -> dict[str, Any]:
+    facts = existing.facts
+    proof: dict[str, Any] = {"verified": facts is not None, "etag": said.etag}
+    if facts is not None:
+        # Versity says that an upload is completed which is not there, if an object of its key is.
+        same_size = facts.size == item.outcome.get("expected_size", facts.size)
+        other_bytes = False in (_same_crc64(item, said.told_crc64), _same_crc64(item, facts.crc64))
+        proof.update(
+            verified=same_size and (not said.etag or facts.etag == said.etag) and not other_bytes,
+            etag=facts.etag,
+            size=facts.size,
+            last_modified=facts.last_modified.isoformat() if facts.last_modified else "",
+        )
+    return {**item.outcome, **proof}

@@ -1,0 +1,51 @@
+"""What is staged on a node, and by whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db.models import Count, Sum
+
+from uploads.models import Part, Transfer
+from uploads.services.staging import quota
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerUse:
+    owner: str
+    held: int
+    transfers: int
+
+
+@dataclass(frozen=True, slots=True)
+class StagingUse:
+    """What is staged on a node, in bytes; `quota` 0: only the disk bounds it. Who holds most comes first."""
+
+    node: str
+    held: int
+    quota: int
+    free_room: int
+    owners: list[OwnerUse]
+    transfers: list[tuple[Transfer, int]]
+
+
+def staging_use(node: str, limit: int = 100) -> StagingUse:
+    parts = Part.objects.filter(held__gt=0, transfer__node=node).order_by()
+    owners = parts.values("transfer__owner__username").annotate(
+        total=Sum("held"), transfers=Count("transfer", distinct=True)
+    )
+    largest = parts.values("transfer").annotate(total=Sum("held")).order_by("-total")[:limit]
+    held_by = {row["transfer"]: row["total"] for row in largest}
+    transfers = Transfer.objects.filter(pk__in=held_by).select_related("store", "owner")
+    return StagingUse(
+        node=node,
+        held=quota.held_bytes(node),
+        quota=settings.STAGING_QUOTA,
+        free_room=quota.free_room(node),
+        owners=[
+            OwnerUse(row["transfer__owner__username"], row["total"], row["transfers"])
+            for row in owners.order_by("-total")
+        ],
+        transfers=sorted(((each, held_by[each.pk]) for each in transfers), key=lambda pair: -pair[1]),
+    )

@@ -1,0 +1,1 @@
+"""Stores: their settings, clients, connection tests and store checks."""

@@ -1,0 +1,269 @@
+"""Checking stores: a check is ordered as a row, done by a task under a lease, and cleans up whatever became of it.
+
+What a check makes in the bucket is written down before each act. Whoever takes up a check that died, or checks the same
+bucket next, removes first what is written down there.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from uploads import audit, crash, metrics
+from uploads.domain.states import ACTIVE_ITEM_STATES, ItemState
+from uploads.models import Store, StoreCheck
+from uploads.models.store_check import active_check, new_prefix
+from uploads.objectstore.errors import ObjectStoreError
+from uploads.objectstore.keys import check_bucket
+from uploads.objectstore.probing.asking import Asker, Limits
+from uploads.objectstore.probing.made import Leftover, Made
+from uploads.objectstore.probing.results import CheckResult, Verdict, overruling
+from uploads.objectstore.probing.running import CHECKS, probe_store
+from uploads.objectstore.providers import get_provider
+from uploads.services.work import leases
+from uploads.services.work.failures import NO_ERROR, error_fields
+from uploads.services.work.queue import enqueue_on_commit
+
+log = logging.getLogger(__name__)
+
+MAX_RUNS = 3
+"""Times that a check is begun; one that died as often is only cleaned up after."""
+
+LIMITS = Limits()
+
+
+MOVED = "The store's endpoint was {} then: set it back and check again, or remove this there."
+
+
+class LeaseLost(Exception):
+    """Somebody else has taken this check over: nothing may be written any more."""
+
+
+# --- Ordering ---------------------------------------------------------------------------------------------------------
+
+
+def order_check(actor: User | None, store: Store, bucket: str, *, here: bool = False) -> StoreCheck:
+    """Have a store checked in a bucket by a task, or `here`: by the caller. While one is under way, that is the one.
+
+    NotSent with BAD_ARGUMENT for what is no bucket name.
+    """
+    check_bucket(bucket)
+    with transaction.atomic():
+        # The lock keeps two of them from looking at the same moment: the second would run into the unique active key.
+        Store.objects.select_for_update().get(pk=store.pk)
+        key = active_check(store.pk, bucket)
+        active = StoreCheck.objects.filter(active_key=key).first()
+        if active is not None:
+            return active
+        check = StoreCheck.objects.create(
+            store=store,
+            bucket=bucket,
+            actor=actor,
+            active_key=key,
+            queued_at=timezone.now(),
+            total=len(CHECKS),
+            provider=store.provider,
+        )
+        audit.record(actor, "check.ordered", store=store.name, bucket=bucket)
+        if not here:
+            enqueue_on_commit("run_store_check", [check.pk])
+    return check
+
+
+@transaction.atomic
+def reset_found(actor: User | None, store: Store) -> dict[str, object]:
+    """Have the provider's profile hold again. What overruled it until now."""
+    locked = Store.objects.select_for_update().get(pk=store.pk)
+    found: dict[str, object] = locked.found
+    if found:
+        _write_found(locked, {})
+        audit.record(actor, "check.reset", store=store.name, detail={"forgot": sorted(found)})
+    return found
+
+
+def _write_found(store: Store, found: dict[str, object]) -> None:
+    """Not by `save`: what a check finds is no edit of the store, and no other column is touched."""
+    Store.objects.filter(pk=store.pk).update(found=found)
+
+
+def take_up_again(*, lost_before: datetime) -> None:
+    """The watchdog's round: checks whose process died are ordered again, and lost messages are sent again."""
+    dead = StoreCheck.objects.filter(state=ItemState.RUNNING, lease_until__lt=timezone.now())
+    metrics.leases_taken_over("check", dead.update(state=ItemState.ORDERED.value, **leases.RELEASED))
+    waiting = StoreCheck.objects.filter(
+        Q(queued_at__isnull=True) | Q(queued_at__lt=lost_before), state=ItemState.ORDERED
+    )
+    with transaction.atomic():
+        ids = list(waiting.values_list("pk", flat=True))
+        StoreCheck.objects.filter(pk__in=ids).update(queued_at=timezone.now())
+        enqueue_on_commit("run_store_check", ids)
+
+
+# --- Running ----------------------------------------------------------------------------------------------------------
+
+
+def run_check(check_id: uuid.UUID) -> None:
+    """Do a check that is ordered, under a lease, and write down what came of it."""
+    ordered = StoreCheck.objects.filter(pk=check_id, state=ItemState.ORDERED)
+    token = leases.take(ordered, state=ItemState.RUNNING.value, tries=F("tries") + 1)
+    if token is None:
+        return
+    check = StoreCheck.objects.select_related("store", "actor").get(pk=check_id)
+    held = _Held(check, token)
+    try:
+        _run(held)
+    except LeaseLost:
+        log.warning("store check %s: taken over by somebody else", check.pk)
+    except ObjectStoreError as error:
+        held.end(ItemState.FAILED, error_fields(error))
+    except KeyboardInterrupt:
+        # In the foreground. What was made has been removed on the way here.
+        held.end(ItemState.FAILED, {"error_code": "Interrupted", "error_message": "The check was interrupted."})
+        raise
+
+
+class _Held:
+    """A check under our lease. Everything written renews it."""
+
+    def __init__(self, check: StoreCheck, token: uuid.UUID) -> None:
+        self.check = check
+        self._rows = StoreCheck.objects.filter(pk=check.pk, lease_token=token, state=ItemState.RUNNING)
+
+    def write(self, **changes: Any) -> None:
+        """Raises LeaseLost."""
+        if not self._rows.update(lease_until=leases.deadline(), **changes):
+            raise LeaseLost
+
+    def end(self, state: ItemState, changes: dict[str, Any], *, results: Sequence[CheckResult] = ()) -> None:
+        """Write the end of the check, and with it what is to overrule the profile. Raises LeaseLost."""
+        check = self.check
+        with transaction.atomic():
+            kept = _overrule(check, results)
+            ended = {"state": state.value, "active_key": None, "step": "", "finished_at": timezone.now()}
+            self.write(**ended, found=kept, **changes)
+            StoreCheck.objects.filter(pk=check.pk).update(**leases.RELEASED)
+            detail: dict[str, Any] = {"found": sorted(kept)} if kept else {}
+            counted = _counts(changes.get("results", []))
+            audit.record(
+                check.actor,
+                f"check.{state.value}",
+                store=check.store.name,
+                bucket=check.bucket,
+                detail=counted | detail,
+            )
+
+
+def _overrule(check: StoreCheck, results: Sequence[CheckResult]) -> dict[str, object]:
+    """What overrules the store's profile from now on; as before where the store was changed under the check's hands."""
+    store = Store.objects.select_for_update().get(pk=check.store_id)
+    before: dict[str, object] = store.found
+    if _identity(store) != _identity(check.store):
+        return before
+    found = overruling(results, get_provider(store.provider), before) if results else before
+    _write_found(store, found)
+    return found
+
+
+def _identity(store: Store) -> tuple[str, ...]:
+    return store.endpoint_url, store.region, store.provider, store.signature, store.addressing
+
+
+def _counts(results: Sequence[dict[str, Any]]) -> dict[str, int]:
+    verdicts = [result["verdict"] for result in results]
+    return {verdict.value: verdicts.count(verdict) for verdict in Verdict if verdict in verdicts}
+
+
+def _run(held: _Held) -> None:
+    check = held.check
+    held.write(step="Cleaning up after earlier checks")
+    _clean_earlier(held)
+    if check.tries > MAX_RUNS:
+        message = f"The check was begun {MAX_RUNS} times, and its process died each time."
+        held.end(ItemState.FAILED, {"error_code": "Died", "error_message": message})
+        return
+    check.refresh_from_db(fields=["made"])
+    if _is_elsewhere(check):
+        message = "The store's endpoint was changed while the check was under way: check it again."
+        held.end(ItemState.FAILED, {"error_code": "EndpointChanged", "error_message": message})
+        return
+    # A new prefix for a new try: what was there may stay in listings for a while.
+    check.prefix = new_prefix() if check.tries > 1 else check.prefix
+    held.write(prefix=check.prefix, provider=check.store.provider, total=len(CHECKS), results=[], **NO_ERROR)
+    made = _made(held)
+    with _asker(held, made) as asker:
+        try:
+            results = probe_store(asker, lambda so_far, title: _progress(held, asker, so_far, title))
+        finally:
+            held.write(step="Cleaning up")
+            left = asker.clean()
+        ended = {
+            "results": [result.as_json() for result in results],
+            "requests": asker.counting.requests,
+            "leftovers": _as_json(left),
+        }
+        held.end(ItemState.DONE, ended, results=results)
+
+
+def _asker(held: _Held, made: Made) -> Asker:
+    check = held.check
+    return Asker(check.store.config(), check.bucket, made, limits=LIMITS, observer=metrics.StoreObserver())
+
+
+def _progress(held: _Held, asker: Asker, so_far: Sequence[CheckResult], title: str) -> None:
+    held.write(step=title[:100], results=[result.as_json() for result in so_far], requests=asker.counting.requests)
+
+
+def _made(held: _Held) -> Made:
+    """What the check makes, from the first on written to its row; with it what is left of an earlier try."""
+    made = Made(held.check.prefix)
+    made.take(held.check.made)
+    made.changed = partial(_write_down, held, made)
+    return made
+
+
+def _write_down(held: _Held, made: Made) -> None:
+    held.write(made=_noted(held.check, made))
+    crash.point("check.made")
+
+
+def _noted(check: StoreCheck, made: Made) -> dict[str, Any]:
+    """What was made, and at which endpoint; empty where nothing is there."""
+    fields: dict[str, Any] = made.as_json()
+    return fields | {"endpoint": check.store.endpoint_url} if fields else {}
+
+
+def _is_elsewhere(check: StoreCheck) -> bool:
+    """Whether what the check made is at another endpoint than its store has now."""
+    return bool(check.made) and check.made.get("endpoint", check.store.endpoint_url) != check.store.endpoint_url
+
+
+def _clean_earlier(held: _Held) -> None:
+    """What this check, when it died, or earlier checks of the bucket have left there."""
+    check = held.check
+    # An earlier one that is active has another bucket's key, and is not among them.
+    earlier = StoreCheck.objects.filter(store=check.store, bucket=check.bucket).exclude(made={})
+    for each in earlier.filter(Q(pk=check.pk) | ~Q(state__in=ACTIVE_ITEM_STATES)).select_related("store"):
+        made = Made(each.prefix)
+        made.take(each.made)
+        if _is_elsewhere(each):
+            # Another store may be there: that it has no such upload would not mean that it is gone.
+            left = made.all_left(MOVED.format(each.made["endpoint"]))
+            StoreCheck.objects.filter(pk=each.pk).update(leftovers=_as_json(left))
+            continue
+        made.changed = held.write
+        with _asker(held, made) as asker:
+            left = asker.clean()
+        StoreCheck.objects.filter(pk=each.pk).update(made=_noted(each, made), leftovers=_as_json(left))
+
+
+def _as_json(left: Sequence[Leftover]) -> list[dict[str, str]]:
+    return [{"kind": each.kind, "key": each.key, "id": each.id, "why": each.why} for each in left]

@@ -1,0 +1,1 @@
+"""A transfer from creation to its end."""

@@ -1,0 +1,83 @@
+"""Deciding what a transfer needs next, and enqueuing it. Safe to call at any time, any number of times."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from uploads.domain.states import PartState, Phase, StoreUploadState, Want
+from uploads.models import Part, Transfer
+from uploads.services.staging import expected_sha256
+from uploads.services.work import leases
+from uploads.services.work.queue import enqueue_on_commit
+
+NEEDED = ("phase", "wanted", "all_received", "part_count", "node", "verify_sha256", "promised_sha256", "sha256")
+
+WINDOW = 4
+"""Parts of one transfer that are enqueued or under way at a time, so that no transfer starves the others."""
+
+
+@transaction.atomic(savepoint=False)
+def dispatch(transfer_id: uuid.UUID) -> None:
+    """Enqueue the next steps of a transfer: parts, the upload in the store, the completion or the cancellation."""
+    # The row's lock makes whoever ends a part after this wait, and see what was staged before.
+    transfer = Transfer.objects.select_for_update().only(*NEEDED).filter(pk=transfer_id).first()
+    if transfer is None or transfer.phase in (Phase.DONE, Phase.CANCELLED):
+        return
+    if transfer.wanted == Want.CANCEL:
+        _enqueue_step(transfer, "cancel_transfer")
+    elif transfer.wanted == Want.RUN:
+        _run(transfer)
+
+
+def _run(transfer: Transfer) -> None:
+    if transfer.phase == Phase.RECEIVING and transfer.parts.filter(state=PartState.STAGED).exists():
+        Transfer.objects.filter(pk=transfer.pk, phase=Phase.RECEIVING).update(
+            phase=Phase.SENDING, sending_at=timezone.now()
+        )
+        transfer.phase = Phase.SENDING
+    if transfer.phase == Phase.SENDING:
+        _send(transfer)
+    if transfer.phase == Phase.COMPLETING:
+        _enqueue_step(transfer, "complete_transfer")
+
+
+def _send(transfer: Transfer) -> None:
+    room = WINDOW - _under_way(transfer)
+    if room <= 0:
+        return
+    if transfer.all_received and not transfer.parts.exclude(state=PartState.SENT).exists():
+        if expected_sha256.broken(transfer, transfer.promised_sha256, transfer.sha256):
+            return  # Failed with those words when its last byte came.
+        Transfer.objects.filter(pk=transfer.pk, phase=Phase.SENDING).update(phase=Phase.COMPLETING, tries=0)
+        transfer.phase = Phase.COMPLETING
+    elif not transfer.by_put_object and not transfer.store_uploads.filter(state=StoreUploadState.OPEN).exists():
+        _enqueue_step(transfer, "open_store_upload")
+    elif transfer.all_received or not transfer.by_put_object:
+        # PutObject makes the object at once: not before what was promised of the file has been seen to.
+        _fill_window(transfer, room)
+
+
+def _under_way(transfer: Transfer) -> int:
+    under_way = Q(state=PartState.SENDING) | Q(state=PartState.STAGED, queued_at__isnull=False)
+    return transfer.parts.filter(under_way).count()
+
+
+def _fill_window(transfer: Transfer, room: int) -> None:
+    now = timezone.now()
+    waiting = transfer.parts.filter(leases.due(now), state=PartState.STAGED, queued_at__isnull=True)
+    ids = list(waiting.order_by("number").values_list("pk", flat=True)[:room])
+    if ids:
+        Part.objects.filter(pk__in=ids).update(queued_at=now)
+        enqueue_on_commit("send_part", ids, queue=transfer.parts_queue)
+
+
+def _enqueue_step(transfer: Transfer, task: str) -> None:
+    """A step of the transfer as a whole: not while one is under way, enqueued or held back."""
+    now = timezone.now()
+    waiting = Transfer.objects.filter(leases.free(now), leases.due(now), pk=transfer.pk, queued_at__isnull=True)
+    if waiting.update(queued_at=now):
+        enqueue_on_commit(task, [transfer.pk], queue=transfer.steps_queue)

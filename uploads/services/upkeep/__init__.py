@@ -1,0 +1,1 @@
+"""What runs by itself: the watchdog, cleanup, reconciliation, health and metrics."""

@@ -1,0 +1,91 @@
+"""What a scrape is told: what processes counted, and how things stand now by database, Redis and disk."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db.models import Count
+from prometheus_client import CollectorRegistry, multiprocess
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from redis import RedisError
+
+from uploads import metrics
+from uploads.domain.states import Phase, TransferState, Want, shown_state
+from uploads.models import StagingNode, Transfer
+from uploads.services.staging import quota
+from uploads.services.work import broker
+from uploads.services.work.queue import OPERATIONS_QUEUE
+
+
+class State(Collector):
+    """Read when it is asked for, so that no process has to keep it up to date. What is away is named in partway_up."""
+
+    def collect(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily("partway_up", "Whether this could be asked at this scrape.", labels=["part"])
+        for part, read, failures in (
+            ("database", _transfers, DatabaseError),
+            ("staging", _staging, (DatabaseError, OSError)),
+            ("redis", _queues, (DatabaseError, RedisError)),
+        ):
+            try:
+                found = read()
+            except failures:
+                up.add_metric([part], 0)
+            else:
+                up.add_metric([part], 1)
+                yield from found
+        yield up
+
+
+def _transfers() -> list[Metric]:
+    rows = Transfer.objects.order_by().values_list("phase", "wanted").annotate(count=Count("pk"))
+    states = Counter(dict.fromkeys(TransferState, 0))
+    for phase, wanted, count in rows:
+        states[shown_state(Phase(phase), Want(wanted))] += count
+    family = GaugeMetricFamily("partway_transfers", "Transfers by the state that pages show.", labels=["state"])
+    for state, count in states.items():
+        family.add_metric([state.value], count)
+    return [family]
+
+
+def _staging() -> list[Metric]:
+    node = settings.NODE_NAME
+    figures = {
+        "partway_staging_bytes": ("Bytes of this node's staging that are taken or promised.", quota.held_bytes(node)),
+        "partway_staging_quota_bytes": ("Bytes that staging may take; 0: what the disk has.", settings.STAGING_QUOTA),
+        "partway_staging_free_bytes": ("Bytes that a next part may take.", max(0, quota.free_room(node))),
+    }
+    families: list[Metric] = []
+    for name, (words, value) in figures.items():
+        family = GaugeMetricFamily(name, words, labels=["node"])
+        family.add_metric([node], value)
+        families.append(family)
+    return families
+
+
+def _queues() -> list[Metric]:
+    nodes = dict.fromkeys([settings.NODE_NAME, *StagingNode.objects.values_list("name", flat=True)])
+    queues = [OPERATIONS_QUEUE, *(f"node.{node}{steps}" for node in nodes for steps in ("", ".steps"))]
+    depth = GaugeMetricFamily("partway_queue_depth", "Messages that no worker has taken yet.", labels=["queue"])
+    served = GaugeMetricFamily("partway_queue_served", "Whether a worker is at this queue.", labels=["queue"])
+    for queue, waiting in broker.depths(queues).items():
+        depth.add_metric([queue], waiting)
+        served.add_metric([queue], broker.is_served(queue))
+    return [depth, served]
+
+
+def exposition(accept: str) -> tuple[bytes, str]:
+    """Everything, in the form that the client prefers, and that form's content type."""
+    encode, content_type = choose_encoder(accept)
+    whole = CollectorRegistry()
+    whole.register(State())
+    if metrics.FOLDER:
+        multiprocess.MultiProcessCollector(whole, path=metrics.FOLDER)  # type: ignore[no-untyped-call]
+    else:
+        whole.register(metrics.registry)
+    return encode(whole), content_type
