@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET
 
 from dashboard.shared import jsonapi
 from dashboard.shared.links import BucketLinks
+from dashboard.shared.messages import error_json
 from dashboard.shared.responses import explains_failures, is_fragment, see_other
 from uploads import access
 from uploads.domain.states import ItemState, OperationKind
@@ -77,7 +78,7 @@ def _item_json(item: OperationItem) -> dict[str, Any]:
         "UploadId": item.upload_id,
         "state": item.state,
         "outcome": item.outcome,
-        "error": item.error,
+        "error": error_json(item.error),
         "finished": jsonapi.iso(item.finished_at),
     }
 

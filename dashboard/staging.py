@@ -22,11 +22,12 @@ def staging(request: HttpRequest) -> HttpResponse:
     if wants_json(request):
         facts = {
             "node": use.node,
-            "held": use.held,
+            "held": use.reserved_bytes,
             "quota": use.quota,
             "free_room": max(0, use.free_room),
             "operators": [
-                {"operator": each.owner, "held": each.held, "transfers": each.transfers} for each in use.owners
+                {"operator": each.owner, "held": each.reserved_bytes, "transfers": each.transfers}
+                for each in use.owners
             ],
         }
         return same_address(JsonResponse(facts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from dashboard.shared.messages import store_error_text
 from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Reason, Refused
 from uploads.objectstore.permissions import permission_advice
 
@@ -201,7 +202,7 @@ def explain(error: ObjectStoreError) -> Explanation:
         advice=_advice(words, error),
         icon=words.icon,
         http_status=words.http_status,
-        message=error.message,
+        message=store_error_text(error),
         certainty=_certainty(error),
         operation=error.operation,
         code=refused.code if refused else "",
@@ -209,13 +210,6 @@ def explain(error: ObjectStoreError) -> Explanation:
         request_id=refused.request_id if refused else "",
         host_id=refused.host_id if refused else "",
     )
-
-
-def error_code(error: ObjectStoreError) -> str:
-    """The store's code, or ours in the same style where the store did not answer: `Unreachable`, `BadKey`."""
-    if isinstance(error, Refused) and error.code:
-        return error.code
-    return "".join(word.capitalize() for word in error.reason.value.split("-"))
 
 
 def _advice(words: Words, error: ObjectStoreError) -> str:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from django.http import HttpRequest, JsonResponse
 
-from dashboard.shared.explain import error_code, explain
+from dashboard.shared.explain import explain
+from dashboard.shared.messages import error_code, store_error_text
 from uploads.objectstore.errors import ObjectStoreError
 
 
@@ -22,7 +23,9 @@ def json_error(code: str, message: str, *, status: int, request_id: str = "") ->
 def store_error(error: ObjectStoreError) -> JsonResponse:
     """A store's failure, with its own code and request id."""
     explained = explain(error)
-    return json_error(error_code(error), error.message, status=explained.http_status, request_id=explained.request_id)
+    return json_error(
+        error_code(error), store_error_text(error), status=explained.http_status, request_id=explained.request_id
+    )
 
 
 def iso(at: datetime | None) -> str | None:

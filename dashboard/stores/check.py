@@ -93,7 +93,7 @@ def _context(request: HttpRequest, store: Store) -> dict[str, Any]:
         "store": store,
         "may_change": access.is_administrator(request.user),
         "profile": profile,
-        "overruled_now": overruled(profile, store.found),
+        "overruled_now": overruled(profile, store.overrides),
         "limits": provider_notes.limits(profile) if profile else "",
         "lifecycle": provider_notes.LIFECYCLE[profile.lifecycle] if profile else "",
         "ways": provider_notes.ways(profile) if profile else [],
@@ -104,6 +104,6 @@ def _json(store: Store, recent: list[StoreCheck]) -> dict[str, Any]:
     return {
         "store": store.name,
         "provider": store.provider,
-        "found": store.found,
+        "found": store.overrides,
         "checks": [check_json(each) for each in recent],
     }

@@ -10,11 +10,12 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.urls import reverse
 
 from dashboard.shared import jsonapi
+from dashboard.shared.messages import error_json
 from dashboard.stores import provider_notes
 from uploads.domain.states import ItemState
 from uploads.models import Store, StoreCheck
 from uploads.objectstore.probing.results import CheckResult, Group, Verdict
-from uploads.objectstore.providers import FINDABLE, PROVIDERS, Provider, with_found
+from uploads.objectstore.providers import OVERRIDABLE, PROVIDERS, Provider, with_overrides
 
 
 class Look(NamedTuple):
@@ -107,7 +108,7 @@ def card_of(check: StoreCheck) -> Card:
         counts=_counts(results),
         sections=_sections(results),
         to_look_at=[Row(result, LOOKS[result.verdict]) for result in results if result.verdict in TO_LOOK_AT],
-        overruled=overruled(profile, check.found),
+        overruled=overruled(profile, check.overrides),
         done=len(results),
         quarter=len(results) * 4 // max(check.total, 1) * 25,
         is_interrupted=check.state == ItemState.FAILED,
@@ -131,8 +132,8 @@ def overruled(profile: Provider | None, found: Mapping[str, Any]) -> list[Overru
     """What was found, in words, beside what the profile says."""
     if profile is None:
         return []
-    holds = with_found(profile, found.items())
-    names = [name for name in sorted(found) if name in FINDABLE and getattr(holds, name) != getattr(profile, name)]
+    holds = with_overrides(profile, found.items())
+    names = [name for name in sorted(found) if name in OVERRIDABLE and getattr(holds, name) != getattr(profile, name)]
     return [Overruled(name, provider_notes.way(holds, name), provider_notes.way(profile, name)) for name in names]
 
 
@@ -169,8 +170,8 @@ def check_json(check: StoreCheck) -> dict[str, Any]:
         "checks": {"count": check.total, "done": len(check.results)},
         "requests": check.requests,
         "provider": check.provider,
-        "found": check.found,
+        "found": check.overrides,
         "results": check.results,
         "leftovers": check.leftovers,
-        "error": check.error,
+        "error": error_json(check.error),
     }

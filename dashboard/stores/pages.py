@@ -55,7 +55,7 @@ def buckets(request: HttpRequest, store: str) -> HttpResponseBase:
         "provider": browsing.provider_of(found) if found.provider in PROVIDERS else None,
         "may_change": access.is_administrator(request.user),
         "last_check": last_card(found),
-        "overruled_now": overruled(PROVIDERS.get(found.provider), found.found),
+        "overruled_now": overruled(PROVIDERS.get(found.provider), found.overrides),
         "not_allowed": refusal is not None and refusal.reason is Reason.PERMISSION,
         "explained": explain(refusal) if refusal else None,
     }

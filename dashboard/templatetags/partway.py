@@ -17,6 +17,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from dashboard.shared import formatting
+from dashboard.shared.messages import error_json
+from uploads.problems import RecordedError
 
 register = template.Library()
 
@@ -176,6 +178,6 @@ def field(bound: Any, columns: str = "") -> dict[str, Any]:
 
 
 @register.inclusion_tag("components/recorded_error.html")
-def recorded_error(error: dict[str, str] | None) -> dict[str, object]:
+def recorded_error(error: RecordedError | None) -> dict[str, object]:
     """An error kept in the database (`.error` of a transfer, part or item): code, message, request id."""
-    return {"error": error}
+    return {"error": error_json(error)}

@@ -73,7 +73,7 @@ class NewTransferValues:
             fingerprint=self.fingerprint if resumable else "",
             # Only a browser that sends piece by piece can tell a digest at the end.
             verify_sha256=bool(self.sha256) or (resumable and self.verify == "sha256"),
-            promised_sha256=self.sha256,
+            expected_sha256=self.sha256,
         )
 
 

@@ -45,7 +45,7 @@ def known(request: HttpRequest) -> HttpResponse:
             "url": reverse("file", args=[transfer.pk]),
             "bytes_received": received,
             "state": transfer.state.value,
-            "wants_sha256": transfer.verify_sha256 and not transfer.promised_sha256,
+            "wants_sha256": transfer.verify_sha256 and not transfer.expected_sha256,
         }
         for transfer, received in found
     ]

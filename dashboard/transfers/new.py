@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from dashboard.shared.explain import explain
+from dashboard.shared.messages import store_error_text
 from dashboard.transfers.form import NewTransferForm, NewTransferValues, parse_part_count, parse_part_size
 from dashboard.transfers.rows import rows_of
 from uploads.access import get_store, visible_stores
@@ -175,7 +176,7 @@ def _replace_errors(values: NewTransferValues) -> dict[str, str]:
     try:
         found = head_object(values.store, values.bucket, values.key)
     except ObjectStoreError as error:
-        return {"": f"{explain(error).title}. {error.message}"}
+        return {"": f"{explain(error).title}. {store_error_text(error)}"}
     return {"replace": "Confirm that the object is to be replaced, or choose another key."} if found.facts else {}
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from django.db.models import Q
 from django.urls import reverse
 
-from uploads.domain.states import Phase, TransferState, Want, shown_state
+from dashboard.shared.messages import error_json
+from uploads.domain.states import DesiredState, Phase, TransferState, shown_state
 from uploads.models import Transfer
 from uploads.objectstore.checksums import as_store_writes_it
 from uploads.selectors.transfers import TransferProgress, progress_of, why_waiting
@@ -132,9 +133,9 @@ def in_state(state: TransferState) -> Q:
     """The filter for transfers that are shown in `state`: every pair of facts that it is derived from."""
     filters = Q()
     for phase in Phase:
-        for wanted in Want:
+        for wanted in DesiredState:
             if shown_state(phase, wanted) is state:
-                filters |= Q(phase=phase, wanted=wanted)
+                filters |= Q(phase=phase, desired_state=wanted)
     return filters
 
 
@@ -153,7 +154,7 @@ def transfer_json(row: TransferRow) -> dict[str, Any]:
             "sent": progress.parts_sent,
         },
         "upload_id": progress.upload_id,
-        "error": row.transfer.error,
+        "error": error_json(row.transfer.error),
         "store": row.transfer.store.name,
         "bucket": row.transfer.bucket,
         "key": row.transfer.key,

@@ -19,11 +19,12 @@ from django.urls import reverse
 from django.utils.http import http_date
 from django.views.decorators.csrf import csrf_exempt
 
+from dashboard.shared.messages import error_text
 from dashboard.transfers.bodies import NoSlot, open_body, receiving_slot
 from dashboard.transfers.csrf import check_csrf
 from dashboard.transfers.form import NewTransferForm
 from uploads.access import operator, own_transfer, visible_stores
-from uploads.domain.states import Phase, Want
+from uploads.domain.states import DesiredState, Phase
 from uploads.models import Transfer
 from uploads.objectstore.providers import PROVIDERS
 from uploads.services.staging.expected_sha256 import parse_digest
@@ -162,13 +163,17 @@ def _unmake(user: User, transfer: Transfer, error: TusError) -> None:
 # --- One upload -------------------------------------------------------------------------------------------------------
 
 
+def _why_ended(transfer: Transfer) -> str:
+    return error_text(transfer.error) if transfer.error else "It was cancelled."
+
+
 def _load(user: User, transfer_id: uuid.UUID) -> Transfer:
     """404 for what is not there or another's, 410 for what is no more, 503 for what is on another machine's disk."""
     transfer = own_transfer(user, transfer_id)
     if transfer is None or not transfer.resumable:
         raise TusError(404, "NotFound", "There is no such upload.")
-    if transfer.phase == Phase.CANCELLED or transfer.wanted == Want.CANCEL:
-        raise TusError(410, transfer.error_code or "Cancelled", transfer.error_message or "It was cancelled.")
+    if transfer.phase == Phase.CANCELLED or transfer.desired_state == DesiredState.CANCEL:
+        raise TusError(410, transfer.error_code or "Cancelled", _why_ended(transfer))
     if transfer.node != settings.NODE_NAME and not transfer.all_received:
         raise TusError(503, "OtherNode", f"Its bytes are staged on {transfer.node}: send them there.")
     return transfer

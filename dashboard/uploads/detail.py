@@ -60,7 +60,7 @@ def detail(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
         "first_url": links.detail(name, max_parts=max_parts) if marker else "",
         "next_url": _next_parts(links, name, page, max_parts, marker),
     }
-    context |= _summary(found, links, name, page, marker, wanted=query.text("survey") == "1")
+    context |= _summary(found, links, name, page, marker, with_summary=query.text("survey") == "1")
     context["suspected"] = _suspected(request.user, found, bucket, name)
     return render(request, "uploads/detail.html", context)
 
@@ -139,13 +139,13 @@ def gone(
 
 
 def _summary(
-    store: Store, links: BucketLinks, name: UploadRef, page: PartsPage, marker: int, *, wanted: bool
+    store: Store, links: BucketLinks, name: UploadRef, page: PartsPage, marker: int, *, with_summary: bool
 ) -> dict[str, Any]:
     """The picture: free where this page holds every part, else only where it was asked for."""
     summary: dict[str, Any] = {"survey_url": links.survey(name), "survey_link": links.detail(name, survey=1)}
     if not marker and not page.is_truncated:
         surveyed = survey(page.parts, browsing.provider_of(store).min_part_size)
-    elif wanted:
+    elif with_summary:
         surveyed = browsing.survey_upload(store, links.bucket, name.key, name.upload_id)
     else:
         return summary

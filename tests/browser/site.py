@@ -12,7 +12,7 @@ from tests.browser.watching import Watcher
 from tests.system.stack import PATIENCE, Login, Stack, wait_for
 
 SEND = re.compile(r"^Send( [\d,]+ files)?$")
-NOT_SENDING = "".join(f":not([data-state={state}])" for state in ("preparing", "queued", "sending", "held"))
+NOT_SENDING = "".join(f":not([data-state={state}])" for state in ("preparing", "queued", "sending", "reserved_bytes"))
 """Rows that nothing is sent of from this page: leaving it asks no question."""
 
 expect.set_options(timeout=PATIENCE * 1000)

@@ -35,7 +35,7 @@ def outside(server: Server, stack: Stack, added_stores: dict[str, Outside]) -> O
         return stack.outside
     if server.name not in added_stores:
         # A name behind the embedded store's, which is the first and so the chosen one on every page.
-        config = replace(server.config(), found=())
+        config = replace(server.config(), overrides=())
         added_stores[server.name] = stack.add_store(f"on-{server.name}", config, server.store.new_bucket)
     return added_stores[server.name]
 

@@ -13,7 +13,7 @@ from pytest_django import Settings
 
 from tests.dashboard.make_transfer import make_transfer
 from uploads import metrics
-from uploads.domain.states import Phase, Want
+from uploads.domain.states import DesiredState, Phase
 from uploads.models import Part, Store
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import NotSent, OutcomeUnknown, Reason, Refused
@@ -95,10 +95,10 @@ def test_who_is_refused_learns_nothing(operator_client: Client) -> None:
 def test_transfers_by_the_state_that_pages_show(operator: User) -> None:
     store = plain_store()
     make_transfer(operator, store, phase=Phase.SENDING)
-    make_transfer(operator, store, phase=Phase.SENDING, wanted=Want.PAUSE)
+    make_transfer(operator, store, phase=Phase.SENDING, desired_state=DesiredState.PAUSE)
     make_transfer(operator, store, phase=Phase.DONE)
-    make_transfer(operator, store, phase=Phase.DONE, wanted=Want.PAUSE)
-    make_transfer(operator, store, phase=Phase.FAILED, wanted=Want.CANCEL)
+    make_transfer(operator, store, phase=Phase.DONE, desired_state=DesiredState.PAUSE)
+    make_transfer(operator, store, phase=Phase.FAILED, desired_state=DesiredState.CANCEL)
     found = scrape()
     shown = {labels: value for (name, labels), value in found.items() if name == "partway_transfers"}
     assert shown == {
@@ -116,7 +116,7 @@ def test_transfers_by_the_state_that_pages_show(operator: User) -> None:
 def test_staging(operator: User, settings: Settings) -> None:
     settings.STAGING_QUOTA = 5000
     transfer = make_transfer(operator, plain_store(), staged=2, node=settings.NODE_NAME)
-    Part.objects.filter(transfer=transfer).update(held=1000)
+    Part.objects.filter(transfer=transfer).update(reserved_bytes=1000)
     found = scrape()
     node = f"node={settings.NODE_NAME}"
     assert found["partway_staging_bytes", node] == 2000

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from tests.dashboard.make_transfer import make_transfer
 from tests.dashboard.pages import Page
-from uploads.domain.states import ItemState, Phase, Want
+from uploads.domain.states import DesiredState, ItemState, Phase
 from uploads.models import Operation, OperationItem, Store
 
 POLL = {"HX-Request": "true"}
@@ -108,7 +108,7 @@ def test_what_is_under_way_is_shown_and_polled(operator_client: Client, operator
 
 
 def test_polling_stops_when_all_rests(operator_client: Client, operator: User, away: Store) -> None:
-    make_transfer(operator, away, wanted=Want.PAUSE, all_received=True)
+    make_transfer(operator, away, desired_state=DesiredState.PAUSE, all_received=True)
     page = Page(operator_client.get("/", headers=POLL))
     assert "paused" in page.text
     assert "hx-trigger" not in page.text

@@ -34,7 +34,7 @@ def staged(owner: User, store: Store, parts: int, **values: Any) -> Transfer:
     """A transfer that holds room for so many parts of 1 MiB."""
     facts: dict[str, Any] = {"node": "test-node", "resumable": True}
     transfer = make_transfer(owner, store, staged=parts, **facts | values)
-    transfer.parts.update(held=MIB)
+    transfer.parts.update(reserved_bytes=MIB)
     return transfer
 
 
@@ -70,7 +70,13 @@ def test_empty_staging(administrator_client: Client, settings: Settings) -> None
     assert "test-node" in page.text
     settings.STAGING_QUOTA = 100 * MIB
     facts = Page(administrator_client.get(URL, headers=JSON)).json
-    assert facts == {"node": "test-node", "held": 0, "quota": 100 * MIB, "free_room": 100 * MIB, "operators": []}
+    assert facts == {
+        "node": "test-node",
+        "held": 0,
+        "quota": 100 * MIB,
+        "free_room": 100 * MIB,
+        "operators": [],
+    }
 
 
 def test_who_holds_how_much(

@@ -8,11 +8,11 @@ from uploads.domain.states import (
     LIVE_PHASES,
     PART_STEPS,
     PHASE_STEPS,
+    DesiredState,
     ItemState,
     PartState,
     Phase,
     TransferState,
-    Want,
     phases_before,
     shown_state,
 )
@@ -35,9 +35,9 @@ def test_steps_go_to_states_that_exist() -> None:
 
 
 def test_every_pair_of_phase_and_want_is_shown_as_one_word() -> None:
-    shown = {(phase, want): shown_state(phase, want) for phase in Phase for want in Want}
-    assert shown[Phase.SENDING, Want.PAUSE] is TransferState.PAUSED
-    assert shown[Phase.SENDING, Want.CANCEL] is TransferState.CANCELLING
-    assert shown[Phase.FAILED, Want.RUN] is TransferState.FAILED
-    assert shown[Phase.DONE, Want.CANCEL] is TransferState.DONE
-    assert shown[Phase.CANCELLED, Want.CANCEL] is TransferState.CANCELLED
+    shown = {(phase, want): shown_state(phase, want) for phase in Phase for want in DesiredState}
+    assert shown[Phase.SENDING, DesiredState.PAUSE] is TransferState.PAUSED
+    assert shown[Phase.SENDING, DesiredState.CANCEL] is TransferState.CANCELLING
+    assert shown[Phase.FAILED, DesiredState.RUN] is TransferState.FAILED
+    assert shown[Phase.DONE, DesiredState.CANCEL] is TransferState.DONE
+    assert shown[Phase.CANCELLED, DesiredState.CANCEL] is TransferState.CANCELLED

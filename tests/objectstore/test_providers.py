@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from uploads.objectstore.errors import NotSent, Reason
-from uploads.objectstore.providers import FINDABLE, MIB, PROVIDERS, Provider, get_provider, profile_of, with_found
+from uploads.objectstore.providers import (
+    MIB,
+    OVERRIDABLE,
+    PROVIDERS,
+    Provider,
+    get_provider,
+    profile_of,
+    with_overrides,
+)
 from uploads.objectstore.types import Credentials, StoreConfig
 
 WITHOUT_SOURCE = {"name", "label", "region_default", "endpoint_hint", "notes", "sources"}
@@ -60,7 +68,7 @@ def test_an_unknown_provider_is_refused() -> None:
 
 def test_what_a_check_found_overrules_the_profile() -> None:
     config = StoreConfig(
-        "http://store.test", "r", Credentials("a", "s"), provider="generic", found=(("delimiter", "broken"),)
+        "http://store.test", "r", Credentials("a", "s"), provider="generic", overrides=(("delimiter", "broken"),)
     )
     assert profile_of(config).delimiter == "broken"
     assert profile_of(config).key_marker_inclusive is PROVIDERS["generic"].key_marker_inclusive
@@ -71,10 +79,10 @@ def test_what_a_check_found_overrules_the_profile() -> None:
     [("max_parts", 5), ("nothing", True), ("delimiter", "sometimes"), ("etag_is_md5", 1), ("etag_is_md5", "True")],
 )
 def test_what_no_check_can_find_is_left_out(name: str, value: Any) -> None:
-    assert with_found(PROVIDERS["aws"], [(name, value)]) == PROVIDERS["aws"]
+    assert with_overrides(PROVIDERS["aws"], [(name, value)]) == PROVIDERS["aws"]
 
 
 def test_what_can_be_found_is_a_field_with_its_values() -> None:
-    for name, values in FINDABLE.items():
-        assert all(getattr(with_found(PLAIN, [(name, value)]), name) == value for value in values)
+    for name, values in OVERRIDABLE.items():
+        assert all(getattr(with_overrides(PLAIN, [(name, value)]), name) == value for value in values)
         assert all(getattr(provider, name) in values for provider in PROVIDERS.values())

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from uploads.domain.states import ItemState, PartState, Phase, Want
+from uploads.domain.states import DesiredState, ItemState, PartState, Phase
 from uploads.models import OperationItem, Part, Store, Transfer
 from uploads.services.operations.run import run_item
 from uploads.services.transfers.cancel import cancel_transfer
@@ -49,7 +49,7 @@ class Drive:
         """Until the transfer rests; what a failed try holds back is due at once."""
         for _ in range(rounds):
             self.release(transfer)
-            if transfer.wanted == Want.CANCEL:
+            if transfer.desired_state == DesiredState.CANCEL:
                 cancel_transfer(transfer.pk)
             self.send(transfer)
             complete_transfer(transfer.pk)

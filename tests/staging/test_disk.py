@@ -195,7 +195,7 @@ import sys
 from pathlib import Path
 from uploads.staging.disk import StagingFolder
 with StagingFolder(Path(sys.argv[1])).writer():
-    print("held", flush=True)
+    print("reserved_bytes", flush=True)
     sys.stdin.read()
 """
 

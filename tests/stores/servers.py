@@ -96,7 +96,7 @@ class Server:
             provider=provider.name,
             addressing=provider.addressing,
             signature=provider.signature,
-            found=tuple(sorted(self.kind.found.items())),
+            overrides=tuple(sorted(self.kind.found.items())),
         )
         return replace(config, **changes)
 

@@ -20,7 +20,7 @@ class Phase(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Want(StrEnum):
+class DesiredState(StrEnum):
     """What the operator wants of a transfer."""
 
     RUN = "run"
@@ -107,12 +107,12 @@ def phases_before(phase: Phase) -> frozenset[Phase]:
     return frozenset(before for before, steps in PHASE_STEPS.items() if phase in steps)
 
 
-def shown_state(phase: Phase, wanted: Want) -> TransferState:
+def shown_state(phase: Phase, desired_state: DesiredState) -> TransferState:
     """The one word a page shows for a transfer."""
     if phase in FINAL_PHASES:
         return TransferState(phase.value)
-    if wanted is Want.CANCEL:
+    if desired_state is DesiredState.CANCEL:
         return TransferState.CANCELLING
     if phase is Phase.FAILED:
         return TransferState.FAILED
-    return TransferState.PAUSED if wanted is Want.PAUSE else TransferState(phase.value)
+    return TransferState.PAUSED if desired_state is DesiredState.PAUSE else TransferState(phase.value)

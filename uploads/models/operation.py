@@ -10,7 +10,7 @@ from django.db import models
 
 from uploads.domain.states import ItemState, OperationKind
 from uploads.models.store import Store
-from uploads.models.transfer import ErrorFields, WorkFields
+from uploads.models.work import ErrorFields, WorkFields
 
 
 def active_key(store_id: int, bucket: str, key: str, upload_id: str) -> str:

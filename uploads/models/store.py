@@ -61,7 +61,7 @@ class Store(models.Model):
     ca_bundle = models.CharField(max_length=500, blank=True, default="")
     enabled = models.BooleanField(default=True)
     # What a store check found to be otherwise than the provider's profile says: names and values of its fields.
-    found = models.JSONField(default=dict, blank=True)
+    overrides = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -83,7 +83,7 @@ class Store(models.Model):
             payload_signing=cast("PayloadSigning", self.payload_signing),
             ca_bundle=self.ca_bundle or None,
             stall_timeout=settings.STORE_STALL_SECONDS,
-            found=tuple(sorted(self.found.items())),
+            overrides=tuple(sorted(self.overrides.items())),
         )
 
 

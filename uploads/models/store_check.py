@@ -11,7 +11,7 @@ from django.db import models
 
 from uploads.domain.states import ItemState
 from uploads.models.store import Store
-from uploads.models.transfer import ErrorFields, WorkFields
+from uploads.models.work import ErrorFields, WorkFields
 
 
 def active_check(store_id: int, bucket: str) -> str:
@@ -26,9 +26,10 @@ def new_prefix() -> str:
 class StoreCheck(ErrorFields, WorkFields):
     """An order to check, by whom, how far it is and what it found.
 
-    `made` is what may be in the bucket because of it (probing.made.Made), written down before each act and emptied by
-    cleaning up; what is left there when the check has ended could not be removed, and `leftovers` says why. `results`
-    are probing.results.CheckResult as JSON; `found` is what overruled the profile of `provider` afterwards.
+    `created` is what may be in the bucket because of it (probing.made.Made), written down before each act and emptied
+    by cleaning up; what is left there when the check has ended could not be removed, and `leftovers` says why.
+    `results` are probing.results.CheckResult as JSON; `overrides` is what overruled the profile of `provider`
+    afterwards.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -43,14 +44,14 @@ class StoreCheck(ErrorFields, WorkFields):
     # Set while the check is active, NULL afterwards: ordered twice, it is done once.
     active_key = models.CharField(max_length=64, unique=True, null=True, blank=True)
     prefix = models.CharField(max_length=64, default=new_prefix, editable=False)
-    made = models.JSONField(default=dict, blank=True)
+    created = models.JSONField(default=dict, blank=True)
     leftovers = models.JSONField(default=list, blank=True)
     step = models.CharField(max_length=100, blank=True, default="")
     results = models.JSONField(default=list, blank=True)
     total = models.IntegerField(default=0)
     requests = models.IntegerField(default=0)
     provider = models.CharField(max_length=32, blank=True, default="")
-    found = models.JSONField(default=dict, blank=True)
+    overrides = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 

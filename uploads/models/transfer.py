@@ -4,62 +4,30 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 
 from django.conf import settings
 from django.db import models
 
 from uploads.domain.planning import Plan
-from uploads.domain.states import PartState, Phase, StoreUploadState, TransferState, Want, shown_state
+from uploads.domain.states import DesiredState, PartState, Phase, StoreUploadState, TransferState, shown_state
 from uploads.models.store import Store
+from uploads.models.work import ErrorFields, WorkFields
 from uploads.staging.disk import StagingFolder
 
 
-def choices(states: type[Phase] | type[Want] | type[PartState] | type[StoreUploadState]) -> list[tuple[str, str]]:
+def choices(states: type[StrEnum]) -> list[tuple[str, str]]:
     return [(state.value, state.value) for state in states]
-
-
-class ErrorFields(models.Model):
-    """The last error as an operator reads it; empty code: none. `request_id` is the store's."""
-
-    error_code = models.CharField(max_length=100, blank=True, default="")
-    error_message = models.TextField(blank=True, default="")
-    error_request_id = models.CharField(max_length=200, blank=True, default="")
-
-    class Meta:
-        abstract = True
-
-    @property
-    def error(self) -> dict[str, str] | None:
-        if not self.error_code:
-            return None
-        return {"code": self.error_code, "message": self.error_message, "request_id": self.error_request_id}
-
-
-class WorkFields(models.Model):
-    """Work on this row: who holds it now (a fencing token and a deadline), when it was last enqueued, how often tried.
-
-    `not_before` holds a row back after a failed try; `failing_since` is when the tries began to fail.
-    """
-
-    lease_token = models.UUIDField(null=True, blank=True)
-    lease_until = models.DateTimeField(null=True, blank=True)
-    queued_at = models.DateTimeField(null=True, blank=True)
-    not_before = models.DateTimeField(null=True, blank=True)
-    tries = models.IntegerField(default=0)
-    failing_since = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        abstract = True
 
 
 class Transfer(ErrorFields, WorkFields):
     """A file on its way. What was received, what is wanted and the phase of the store leg are three facts, apart.
 
     `resumable`: it came by tus, so a browser may go away and come back. `fingerprint` is the browser's name for the
-    file's content: the same file, key and operator is one transfer. `room_wanted_at`: when staging last had no room for
-    its next part. With `verify_sha256` a SHA-256 was promised, which must be that of what arrived (`sha256`) before the
-    object is completed; `promised_sha256` stays empty until it is known.
+    file's content: the same file, key and operator is one transfer. `quota_refused_at`: when staging last had no
+    quota for its next part. With `verify_sha256` the SHA-256 of what arrived (`sha256`) must be `expected_sha256`
+    before the object is completed; `expected_sha256` stays empty until it is known.
     `forbid_overwrite`: the store itself refuses to replace an object of this key.
     `create_sent_at`: since when it is not known whether the store has begun an upload for us.
     `crc64` is the whole object's, written `nvme:<16 hex digits>` or `ecma:...`.
@@ -84,15 +52,15 @@ class Transfer(ErrorFields, WorkFields):
     resumable = models.BooleanField(default=False)
     fingerprint = models.CharField(max_length=128, blank=True, default="")
     all_received = models.BooleanField(default=False)
-    room_wanted_at = models.DateTimeField(null=True, blank=True)
-    wanted = models.CharField(max_length=8, choices=choices(Want), default=Want.RUN.value)
+    quota_refused_at = models.DateTimeField(null=True, blank=True)
+    desired_state = models.CharField(max_length=8, choices=choices(DesiredState), default=DesiredState.RUN.value)
     phase = models.CharField(max_length=12, choices=choices(Phase), default=Phase.RECEIVING.value)
 
     etag = models.CharField(max_length=128, blank=True, default="")
     verified = models.BooleanField(default=False)
     crc64 = models.CharField(max_length=32, blank=True, default="")
     verify_sha256 = models.BooleanField(default=False)
-    promised_sha256 = models.CharField(max_length=64, blank=True, default="")
+    expected_sha256 = models.CharField(max_length=64, blank=True, default="")
     sha256 = models.CharField(max_length=64, blank=True, default="")
 
     created_at = models.DateTimeField(auto_now_add=True)
@@ -104,7 +72,7 @@ class Transfer(ErrorFields, WorkFields):
     class Meta:
         ordering = ["-created_at"]
         indexes = [
-            models.Index(fields=["phase", "wanted"], name="transfer_by_phase"),
+            models.Index(fields=["phase", "desired_state"], name="transfer_by_phase"),
             models.Index(fields=["owner", "-created_at"], name="transfer_by_owner"),
             models.Index(fields=["-created_at"], name="transfer_by_age"),
             models.Index(fields=["owner", "fingerprint"], name="transfer_by_fingerprint"),
@@ -124,7 +92,7 @@ class Transfer(ErrorFields, WorkFields):
 
     @property
     def state(self) -> TransferState:
-        return shown_state(Phase(self.phase), Want(self.wanted))
+        return shown_state(Phase(self.phase), DesiredState(self.desired_state))
 
     @property
     def folder(self) -> StagingFolder:
@@ -171,7 +139,7 @@ class StoreUpload(models.Model):
 class Part(ErrorFields, WorkFields):
     """A part of a transfer: a row from before its first byte is staged.
 
-    `held` is the room it holds in staging, in bytes: its whole size from before its first byte until its file is gone.
+    `reserved_bytes` is its share of the quota: its whole size from before its first byte until its file is gone.
     `sha256_state` is the state of the whole file's SHA-256 at this part's end, where one was promised.
     """
 
@@ -181,7 +149,7 @@ class Part(ErrorFields, WorkFields):
     state = models.CharField(max_length=8, choices=choices(PartState), default=PartState.WAITING.value)
     received = models.BigIntegerField(default=0)
     moved = models.BigIntegerField(default=0)
-    held = models.BigIntegerField(default=0)
+    reserved_bytes = models.BigIntegerField(default=0)
     crc64 = models.CharField(max_length=16, blank=True, default="")
     sha256_state = models.BinaryField(null=True, blank=True)
     etag = models.CharField(max_length=128, blank=True, default="")
@@ -193,7 +161,9 @@ class Part(ErrorFields, WorkFields):
         constraints = [models.UniqueConstraint(fields=["transfer", "number"], name="one_row_per_part")]
         indexes = [
             models.Index(fields=["transfer", "state", "number"], name="part_by_state"),
-            models.Index(fields=["held"], name="part_by_room", condition=models.Q(held__gt=0)),
+            models.Index(
+                fields=["reserved_bytes"], name="part_by_reservation", condition=models.Q(reserved_bytes__gt=0)
+            ),
         ]
 
     def __str__(self) -> str:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from uploads.problems import Problem
+
 
 class Reason(StrEnum):
     """Why, in the terms an operator acts on. Pages explain a failure by its reason, not by its code."""
@@ -41,15 +43,24 @@ class Reason(StrEnum):
 class ObjectStoreError(Exception):
     """Anything that kept an operation from being known to have succeeded.
 
-    `retryable` says whether the same request may succeed later without anybody changing anything.
+    `problem` is what we say of it, beyond its reason; `store_message` is the store's own message as it sent it.
+    `details` are further problems that whoever handles the error adds. `retryable` says whether the same request may
+    succeed later without anybody changing anything.
     """
 
-    def __init__(self, message: str, *, reason: Reason, operation: str = "", retryable: bool = False) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, message: Problem | str, *, reason: Reason, operation: str = "", retryable: bool = False) -> None:
+        super().__init__(str(message))
+        self.problem = message if isinstance(message, Problem) else None
+        self.store_message = message if isinstance(message, str) else ""
+        self.details: list[Problem] = []
         self.reason = reason
         self.operation = operation
         self.retryable = retryable
+
+    @property
+    def message(self) -> str:
+        """Transitional: what was said in one text before problems had codes."""
+        return str(self.problem or self.store_message)
 
 
 class NotSent(ObjectStoreError):
@@ -72,7 +83,7 @@ class Refused(ObjectStoreError):
 
     def __init__(
         self,
-        message: str,
+        message: Problem | str,
         *,
         code: str,
         status: int,

@@ -3,7 +3,7 @@
 S3's own ways are the default ("Amazon S3 multipart upload limits", "ListMultipartUploads"): parts 1 to 10,000 of 5 MiB
 to 5 GiB, but the last, an object of at most 48.8 TiB, uploads ordered by key and listed strictly after the key marker.
 Whatever a profile has otherwise names its source in `sources`. A store check may find that a store has other ways
-than its profile says: what it found (`StoreConfig.found`) is laid over the profile.
+than its profile says: what it found (`StoreConfig.overrides`) is laid over the profile.
 """
 
 from __future__ import annotations
@@ -387,7 +387,7 @@ _ALL = (
 
 PROVIDERS: Mapping[str, Provider] = MappingProxyType({each.name: each for each in _ALL})
 
-FINDABLE: Mapping[str, tuple[object, ...]] = MappingProxyType(
+OVERRIDABLE: Mapping[str, tuple[object, ...]] = MappingProxyType(
     {
         "etag_is_md5": (True, False),
         "joined_etag": (True, False),
@@ -417,7 +417,7 @@ def get_provider(name: str) -> Provider:
 
 def profile_of(config: StoreConfig) -> Provider:
     """The provider's profile with what a check of this store found laid over it; NotSent as `get_provider`."""
-    return with_found(get_provider(config.provider), config.found)
+    return with_overrides(get_provider(config.provider), config.overrides)
 
 
 def check_new_key(provider: Provider, key: str, *, multipart: bool) -> None:
@@ -430,11 +430,11 @@ def check_new_key(provider: Provider, key: str, *, multipart: bool) -> None:
         check_listable_key(key)
 
 
-def with_found(provider: Provider, found: Iterable[tuple[str, object]]) -> Provider:
+def with_overrides(provider: Provider, overrides: Iterable[tuple[str, object]]) -> Provider:
     """What no check can find, or with a value that makes no sense (a later version's), is left out."""
-    known = {name: value for name, value in found if _is_findable(name, value)}
+    known = {name: value for name, value in overrides if _is_findable(name, value)}
     return replace(provider, **cast("dict[str, Any]", known)) if known else provider
 
 
 def _is_findable(name: str, value: object) -> bool:
-    return any(value == allowed and type(value) is type(allowed) for allowed in FINDABLE.get(name, ()))
+    return any(value == allowed and type(value) is type(allowed) for allowed in OVERRIDABLE.get(name, ()))

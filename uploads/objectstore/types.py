@@ -34,7 +34,7 @@ class Credentials:
 class StoreConfig:
     """How one store is reached. `provider` names a profile in providers.py.
 
-    `found`: the ways of this very store that a check found, as fields of the profile, sorted by name.
+    `overrides`: the ways of this very store that a check found, as fields of the profile, sorted by name.
     """
 
     endpoint_url: str
@@ -47,7 +47,7 @@ class StoreConfig:
     ca_bundle: str | None = None
     connect_timeout: float = 5.0
     stall_timeout: float = 60.0
-    found: tuple[tuple[str, object], ...] = ()
+    overrides: tuple[tuple[str, object], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

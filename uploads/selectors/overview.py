@@ -11,9 +11,9 @@ from django.utils import timezone
 from uploads import access
 from uploads.access import AnyUser
 from uploads.domain.states import (
+    DesiredState,
     ItemState,
     Phase,
-    Want,
 )
 from uploads.models import Operation, StoreUpload, Transfer
 from uploads.selectors.transfers import possible_orphans
@@ -34,7 +34,9 @@ class Attention:
 
 def attention(user: AnyUser, limit: int = 20) -> list[Attention]:
     """Failed transfers that rest, then possible orphans, then operations that failed lately; newest first."""
-    transfers = access.visible_transfers(user).filter(phase=Phase.FAILED).exclude(wanted=Want.CANCEL)[:limit]
+    transfers = (
+        access.visible_transfers(user).filter(phase=Phase.FAILED).exclude(desired_state=DesiredState.CANCEL)[:limit]
+    )
     since = timezone.now() - ATTENTION_WINDOW
     failed = Count("items", filter=Q(items__state=ItemState.FAILED, items__finished_at__gte=since))
     operations = access.visible_operations(user).annotate(failed_items=failed).filter(failed_items__gt=0)[:limit]

@@ -16,10 +16,10 @@ from uploads import access
 from uploads.access import AnyUser
 from uploads.domain.states import (
     LIVE_PHASES,
+    DesiredState,
     PartState,
     Phase,
     StoreUploadState,
-    Want,
 )
 from uploads.models import Part, Store, StoreUpload, Transfer
 
@@ -88,7 +88,11 @@ def find_known(user: AnyUser, store: Store, bucket: str, files: Sequence[Chosen]
 def unfinished(user: AnyUser) -> QuerySet[Transfer]:
     """One's own transfers that the same file, chosen again, goes on with."""
     mine = Transfer.objects.filter(owner=access.operator(user), resumable=True)
-    return mine.filter(phase__in=LIVE_PHASES | {Phase.FAILED}).exclude(wanted=Want.CANCEL).select_related("store")
+    return (
+        mine.filter(phase__in=LIVE_PHASES | {Phase.FAILED})
+        .exclude(desired_state=DesiredState.CANCEL)
+        .select_related("store")
+    )
 
 
 def waiting_for_their_file(user: AnyUser, limit: int = 50) -> list[Transfer]:
@@ -100,9 +104,9 @@ def waiting_for_their_file(user: AnyUser, limit: int = 50) -> list[Transfer]:
 def why_waiting(transfer: Transfer) -> str:
     """Why a transfer does not move, in a sentence; '' where it does, or has ended."""
     now = timezone.now()
-    if transfer.phase not in LIVE_PHASES or transfer.wanted != Want.RUN:
+    if transfer.phase not in LIVE_PHASES or transfer.desired_state != DesiredState.RUN:
         return ""
-    if transfer.room_wanted_at and now - transfer.room_wanted_at < ROOM_WANTED_LATELY:
+    if transfer.quota_refused_at and now - transfer.quota_refused_at < ROOM_WANTED_LATELY:
         return "Staging is full: it goes on by itself when parts have left for the store."
     arriving = transfer.resumable and not transfer.all_received
     if arriving and (transfer.received_at or transfer.created_at) < now - SILENT_AFTER:
@@ -138,7 +142,7 @@ def _progress(transfer: Transfer, row: Mapping[str, Any] | None, upload_id: str,
     sums = {name: value or 0 for name, value in (row or {}).items()}
     received, moved = sums.get("bytes_received", 0), sums.get("bytes_moved", 0)
     sent = sums.get("bytes_sent", 0) + moved
-    running = transfer.phase in LIVE_PHASES and transfer.wanted == Want.RUN
+    running = transfer.phase in LIVE_PHASES and transfer.desired_state == DesiredState.RUN
     send_rate = _send_rate(transfer, sums.get("sent_lately", 0) + moved, now) if running else None
     receive_rate = _receive_rate(transfer, received) if running and not transfer.all_received else None
     return TransferProgress(
@@ -190,7 +194,9 @@ def part_runs(transfer: Transfer) -> tuple[PartRun, ...]:
 
 def transfers_under_way(user: AnyUser) -> QuerySet[Transfer]:
     """Live ones, paused ones and those being cancelled."""
-    return access.visible_transfers(user).filter(Q(phase__in=LIVE_PHASES) | Q(phase=Phase.FAILED, wanted=Want.CANCEL))
+    return access.visible_transfers(user).filter(
+        Q(phase__in=LIVE_PHASES) | Q(phase=Phase.FAILED, desired_state=DesiredState.CANCEL)
+    )
 
 
 def possible_orphans(user: AnyUser) -> QuerySet[StoreUpload]:

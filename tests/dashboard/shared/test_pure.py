@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.shared import formatting
-from dashboard.shared.explain import WORDS, error_code, explain
+from dashboard.shared.explain import WORDS, explain
+from dashboard.shared.messages import error_code
 from dashboard.shared.parameters import MAX_TRAIL, Query, read_trail, read_upload, write_trail, write_upload
 from dashboard.uploads.picture import MAX_BARS, WIDTH, draw
 from uploads.domain.part_summary import survey

@@ -158,7 +158,7 @@ def test_resetting(office: Site, store: Store, bucket: str, url: str) -> None:
     assert "is forgotten" in page.text
     assert "Reset to the profile" not in page.text
     store.refresh_from_db()
-    assert store.found == {}
+    assert store.overrides == {}
     assert AuditEntry.objects.get(action="check.reset").actor_name == "ada"
     office.post(f"{url}reset/", {})
     assert "Nothing overruled" in office.get(url).text
@@ -224,7 +224,7 @@ def test_the_command_checks_and_reports(store: Store, bucket: str) -> None:
     assert "43 ok, 7 differs." in text
     assert "Overrules the profile of swift: forbid_overwrite = if-none-match." in text
     store.refresh_from_db()
-    assert store.found == {"forbid_overwrite": "if-none-match"}
+    assert store.overrides == {"forbid_overwrite": "if-none-match"}
     assert command(store.name, "--reset") == (0, "Forgotten: forbid_overwrite = if-none-match.\n")
     assert command(store.name, "--reset") == (0, "Nothing overruled the profile.\n")
 

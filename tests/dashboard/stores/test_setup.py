@@ -22,7 +22,7 @@ from tests.objectstore.fault_server import FaultServer, answer, error
 from tests.stores.swift import SwiftStore
 from uploads.models import AuditEntry, Store, StoreCheck
 from uploads.objectstore import providers
-from uploads.objectstore.providers import FINDABLE, PROVIDERS, Provider, with_found
+from uploads.objectstore.providers import OVERRIDABLE, PROVIDERS, Provider, with_overrides
 from uploads.objectstore.types import Addressing, Signature
 from uploads.services.stores.settings import set_enabled
 from uploads.staging.tus import CONTENT_TYPE
@@ -83,11 +83,11 @@ def test_each_way_of_a_provider_has_words_and_its_source(provider: Provider) -> 
     assert len({way.text for way in shown}) == len(shown)
 
 
-@pytest.mark.parametrize("name", FINDABLE)
+@pytest.mark.parametrize("name", OVERRIDABLE)
 def test_each_finding_has_words_of_its_own(name: str) -> None:
     generic = PROVIDERS["generic"]
-    words = {provider_notes.way(with_found(generic, [(name, value)]), name) for value in FINDABLE[name]}
-    assert len(words) == len(FINDABLE[name])
+    words = {provider_notes.way(with_overrides(generic, [(name, value)]), name) for value in OVERRIDABLE[name]}
+    assert len(words) == len(OVERRIDABLE[name])
 
 
 def test_a_store_that_ignores_encoding_type_is_not_said_to_encode() -> None:
@@ -345,7 +345,7 @@ def test_a_form_that_says_no_state_it_was_read_in_is_refused(
 
 
 def test_forgetting_what_a_check_found_is_said(office: Site, store: Store, swift_store: SwiftStore) -> None:
-    Store.objects.update(found={"delimiter": "broken"})
+    Store.objects.update(overrides={"delimiter": "broken"})
     url = f"/stores/{store.name}/edit/"
     office.post(url, form(swift_store, region="us-east-1"))
     assert "was forgotten" not in office.get(f"/stores/{store.name}/").text

@@ -123,23 +123,23 @@ def test_a_pasted_digest_is_a_promise_whoever_sends(operator: User, away: Store)
     assert form.is_valid(), form.errors
     for resumable in (False, True):
         new = form.values().new_transfer(operator, 5, resumable=resumable)
-        assert (new.verify_sha256, new.promised_sha256, new.resumable) == (True, SHA256.lower(), resumable)
+        assert (new.verify_sha256, new.expected_sha256, new.resumable) == (True, SHA256.lower(), resumable)
 
 
 def test_a_digest_for_later_is_promised_by_resumable_uploads_only(operator: User, away: Store) -> None:
     form = filled(operator, verify="sha256", fingerprint="f-1")
     assert form.is_valid(), form.errors
     later = form.values().new_transfer(operator, 5, resumable=True)
-    assert (later.verify_sha256, later.promised_sha256, later.fingerprint) == (True, "", "f-1")
+    assert (later.verify_sha256, later.expected_sha256, later.fingerprint) == (True, "", "f-1")
     plain = form.values().new_transfer(operator, 5)
-    assert (plain.verify_sha256, plain.promised_sha256, plain.fingerprint) == (False, "", "")
+    assert (plain.verify_sha256, plain.expected_sha256, plain.fingerprint) == (False, "", "")
 
 
 def test_nothing_is_promised_by_itself(operator: User, away: Store) -> None:
     form = filled(operator)
     assert form.is_valid()
     new = form.values().new_transfer(operator, 5, resumable=True)
-    assert (new.verify_sha256, new.promised_sha256, new.fingerprint) == (False, "", "")
+    assert (new.verify_sha256, new.expected_sha256, new.fingerprint) == (False, "", "")
 
 
 def test_all_metadata_together_keep_the_stores_limit(operator: User, away: Store) -> None:
@@ -147,7 +147,7 @@ def test_all_metadata_together_keep_the_stores_limit(operator: User, away: Store
     form = filled(operator, metadata=f"a: {'x' * (MAX_METADATA_BYTES - 1)}", sha256=SHA256)
     assert form.is_valid(), form.errors
     new = form.values().new_transfer(operator, 5)
-    transfer = Transfer(metadata=new.metadata, promised_sha256=new.promised_sha256)
+    transfer = Transfer(metadata=new.metadata, expected_sha256=new.expected_sha256)
     assert sum(len(name) + len(value) for name, value in object_metadata(transfer).items()) <= 2048
 
 

@@ -16,7 +16,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from tests.dashboard.make_transfer import MIB, make_transfer
 from tests.dashboard.pages import Page
-from uploads.domain.states import Phase, Want
+from uploads.domain.states import DesiredState, Phase
 from uploads.models import AuditEntry, Store, Transfer
 
 URL = "/transfers/new/known/"
@@ -104,7 +104,7 @@ def test_another_file_is_not(operator_client: Client, make: Make, change: dict[s
         {"fingerprint": ""},
         {"phase": Phase.DONE},
         {"phase": Phase.CANCELLED},
-        {"wanted": Want.CANCEL},
+        {"desired_state": DesiredState.CANCEL},
     ],
 )
 def test_what_cannot_be_gone_on_with_is_not_known(operator_client: Client, make: Make, change: dict[str, Any]) -> None:
@@ -116,7 +116,7 @@ def test_what_cannot_be_gone_on_with_is_not_known(operator_client: Client, make:
     ("change", "state"),
     [
         ({"phase": Phase.RECEIVING}, "receiving"),
-        ({"wanted": Want.PAUSE}, "paused"),
+        ({"desired_state": DesiredState.PAUSE}, "paused"),
         ({"phase": Phase.FAILED}, "failed"),
         ({"phase": Phase.COMPLETING, "all_received": True}, "completing"),
     ],

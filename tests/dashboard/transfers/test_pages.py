@@ -18,7 +18,7 @@ from pytest_django import DjangoAssertNumQueries
 from dashboard.transfers.rows import in_state
 from tests.dashboard.make_transfer import MIB, make_transfer
 from tests.dashboard.pages import TOKEN, Page
-from uploads.domain.states import PartState, Phase, TransferState, Want, shown_state
+from uploads.domain.states import DesiredState, PartState, Phase, TransferState, shown_state
 from uploads.models import AuditEntry, Part, Store, Transfer
 
 JSON = {"Accept": "application/json"}
@@ -66,7 +66,7 @@ def test_list_shows_both_legs_and_polls_while_something_moves(
 def test_list_rests_with_its_transfers(operator_client: Client, operator: User, away: Store) -> None:
     make_transfer(operator, away, phase=Phase.DONE, all_received=True)
     make_transfer(operator, away, phase=Phase.FAILED, all_received=True, **ERROR)
-    make_transfer(operator, away, wanted=Want.PAUSE, all_received=True)
+    make_transfer(operator, away, desired_state=DesiredState.PAUSE, all_received=True)
     page = Page(operator_client.get("/transfers/"))
     assert "hx-trigger" not in page.text
     assert "No &lt;b&gt;entry&lt;/b&gt;." in page.text
@@ -76,9 +76,9 @@ def test_list_rests_with_its_transfers(operator_client: Client, operator: User, 
 def test_filter_finds_exactly_the_transfers_shown_in_a_state(
     state: TransferState, operator_client: Client, operator: User, away: Store
 ) -> None:
-    facts = list(product(Phase, Want))
+    facts = list(product(Phase, DesiredState))
     for phase, wanted in facts:
-        make_transfer(operator, away, phase=phase, wanted=wanted, key=f"{phase} {wanted}")
+        make_transfer(operator, away, phase=phase, desired_state=wanted, key=f"{phase} {wanted}")
     expected = {f"{phase} {wanted}" for phase, wanted in facts if shown_state(phase, wanted) is state}
     assert set(Transfer.objects.filter(in_state(state)).values_list("key", flat=True)) == expected
     found = Page(operator_client.get(f"/transfers/?state={state}", headers=JSON)).json["transfers"]
@@ -232,9 +232,9 @@ def test_done_unverified_says_so(operator_client: Client, operator: User, away: 
         ({"phase": Phase.RECEIVING}, True),
         ({"phase": Phase.SENDING}, True),
         ({"phase": Phase.COMPLETING}, True),
-        ({"phase": Phase.SENDING, "wanted": Want.CANCEL}, True),
-        ({"phase": Phase.SENDING, "wanted": Want.PAUSE}, True),
-        ({"phase": Phase.SENDING, "wanted": Want.PAUSE, "all_received": True}, False),
+        ({"phase": Phase.SENDING, "desired_state": DesiredState.CANCEL}, True),
+        ({"phase": Phase.SENDING, "desired_state": DesiredState.PAUSE}, True),
+        ({"phase": Phase.SENDING, "desired_state": DesiredState.PAUSE, "all_received": True}, False),
         ({"phase": Phase.DONE}, False),
         ({"phase": Phase.CANCELLED}, False),
         ({"phase": Phase.FAILED}, False),
@@ -319,24 +319,24 @@ FILE = "No byte comes from the browser"
     ("facts", "words"),
     [
         ({}, ""),
-        ({"room_wanted_at": 5}, ROOM),
-        ({"room_wanted_at": 5, "received_at": 60}, ROOM),
-        ({"room_wanted_at": 90}, ""),
+        ({"quota_refused_at": 5}, ROOM),
+        ({"quota_refused_at": 5, "received_at": 60}, ROOM),
+        ({"quota_refused_at": 90}, ""),
         ({"received_at": 10}, ""),
         ({"received_at": 60}, FILE),
         ({"received_at": 60, "phase": Phase.RECEIVING}, FILE),
         ({"received_at": 60, "resumable": False}, ""),
         ({"received_at": 60, "all_received": True}, ""),
-        ({"received_at": 60, "wanted": Want.PAUSE}, ""),
-        ({"received_at": 60, "wanted": Want.CANCEL, "room_wanted_at": 5}, ""),
-        ({"received_at": 60, "phase": Phase.FAILED, "room_wanted_at": 5}, ""),
-        ({"received_at": 60, "phase": Phase.CANCELLED, "room_wanted_at": 5}, ""),
+        ({"received_at": 60, "desired_state": DesiredState.PAUSE}, ""),
+        ({"received_at": 60, "desired_state": DesiredState.CANCEL, "quota_refused_at": 5}, ""),
+        ({"received_at": 60, "phase": Phase.FAILED, "quota_refused_at": 5}, ""),
+        ({"received_at": 60, "phase": Phase.CANCELLED, "quota_refused_at": 5}, ""),
     ],
 )
 def test_why_it_does_not_move(
     facts: dict[str, Any], words: str, operator_client: Client, operator: User, away: Store
 ) -> None:
-    ages = {name: facts[name] for name in ("received_at", "room_wanted_at") if name in facts}
+    ages = {name: facts[name] for name in ("received_at", "quota_refused_at") if name in facts}
     times: dict[str, Any] = {name: timezone.now() - timedelta(seconds=age) for name, age in ages.items()}
     known: dict[str, Any] = {"resumable": True, "key": "a b.bin"}
     transfer = make_transfer(operator, away, **known | facts | times)
@@ -353,7 +353,7 @@ def test_the_sentence_comes_with_a_poll(operator_client: Client, operator: User,
     assert seen
     query = "?" + seen[1].replace("&amp;", "&")
     assert ROOM not in page_of(operator_client, transfer, query, **POLL).text
-    Transfer.objects.update(room_wanted_at=timezone.now())
+    Transfer.objects.update(quota_refused_at=timezone.now())
     assert ROOM in page_of(operator_client, transfer, query, **POLL).text
 
 
@@ -389,8 +389,8 @@ def test_the_crc_is_shown_as_the_store_writes_it(
     [
         ({}, "", "SHA-256"),
         ({"verify_sha256": True}, "promised; it is checked", "as promised"),
-        ({"verify_sha256": True, "sha256": "a" * 64, "promised_sha256": "a" * 64}, "as promised", "not the one"),
-        ({"verify_sha256": True, "sha256": "a" * 64, "promised_sha256": "b" * 64}, "not the one that was promised", ""),
+        ({"verify_sha256": True, "sha256": "a" * 64, "expected_sha256": "a" * 64}, "as promised", "not the one"),
+        ({"verify_sha256": True, "sha256": "a" * 64, "expected_sha256": "b" * 64}, "not the one that was promised", ""),
     ],
 )
 def test_the_sha256_is_shown_with_what_was_promised(
@@ -405,7 +405,7 @@ def test_the_sha256_is_shown_with_what_was_promised(
 
 
 def test_a_promise_that_was_broken_offers_no_retry(operator_client: Client, operator: User, away: Store) -> None:
-    facts: dict[str, Any] = {"verify_sha256": True, "sha256": "a" * 64, "promised_sha256": "b" * 64}
+    facts: dict[str, Any] = {"verify_sha256": True, "sha256": "a" * 64, "expected_sha256": "b" * 64}
     transfer = make_transfer(operator, away, staged=10, all_received=True, phase=Phase.FAILED, **facts, **ERROR)
     text = page_of(operator_client, transfer).text
     assert "It cannot be retried" in text
@@ -495,4 +495,4 @@ def test_steps_take_only_posts_of_this_site(step: str, operator_client: Client, 
     assert operator_client.post(url).status_code == 403
     assert Client().post(url).status_code in {302, 403}
     transfer.refresh_from_db()
-    assert transfer.wanted == Want.RUN
+    assert transfer.desired_state == DesiredState.RUN

@@ -20,7 +20,7 @@ from pytest_django import Settings
 
 from dashboard.transfers import bodies
 from tests.dashboard.make_transfer import make_transfer
-from uploads.domain.states import PartState, Phase, TransferState, Want
+from uploads.domain.states import DesiredState, PartState, Phase, TransferState
 from uploads.models import Part, Store, Transfer
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import FileSlice
@@ -166,7 +166,7 @@ def test_what_is_not_ones_own_is_not_there(
         check_error(answer, 404, "NotFound")
     others = Tus(administrator_client).ask(method, url_of(make()), Upload_Offset="0", Content_Type=tus.CONTENT_TYPE)
     check_error(others, 404, "NotFound")
-    assert not Transfer.objects.exclude(wanted=Want.RUN).exists()
+    assert not Transfer.objects.exclude(desired_state=DesiredState.RUN).exists()
 
 
 # --- Methods and versions ---------------------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ def test_a_post_may_stand_for_another_method(operator_tus: Tus, make: Make) -> N
     assert (patch.status_code, patch["Upload-Offset"]) == (204, "3")
     assert operator_tus.ask("POST", url, X_HTTP_Method_Override="DELETE").status_code == 204
     transfer.refresh_from_db()
-    assert transfer.wanted == Want.CANCEL
+    assert transfer.desired_state == DesiredState.CANCEL
 
 
 @pytest.mark.parametrize("override", ["HEAD", "OPTIONS", "PATCH", "DELETE"])
@@ -231,7 +231,7 @@ def test_an_override_makes_no_post_safer_than_it_is(override: str, operator_tus:
     answer = operator_tus.ask("POST", url_of(transfer), X_HTTP_Method_Override=override, X_CSRFToken="")
     check_error(answer, 403, "CsrfFailed")
     transfer.refresh_from_db()
-    assert transfer.wanted == Want.RUN
+    assert transfer.desired_state == DesiredState.RUN
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
@@ -239,7 +239,7 @@ def test_an_override_counts_on_posts_only(method: str, operator_tus: Tus, make: 
     transfer = make()
     operator_tus.ask(method, url_of(transfer), X_HTTP_Method_Override="DELETE")
     transfer.refresh_from_db()
-    assert transfer.wanted == Want.RUN
+    assert transfer.desired_state == DesiredState.RUN
 
 
 def test_a_post_that_stands_for_nothing_here(operator_tus: Tus, make: Make) -> None:
@@ -267,7 +267,7 @@ def test_a_transfer_is_made_and_its_address_told(operator_tus: Tus, store: Store
     assert (transfer.owner, transfer.store, transfer.bucket, transfer.key) == (operator, store, bucket, "cat.jpg")
     assert (transfer.size, transfer.part_size, transfer.part_count) == (12 * MIB, 5 * MIB, 3)
     assert (transfer.resumable, transfer.fingerprint, transfer.verify_sha256) == (True, "f-1", True)
-    assert (transfer.content_type, transfer.metadata, transfer.promised_sha256) == ("image/jpeg", {"owner": "ops"}, "")
+    assert (transfer.content_type, transfer.metadata, transfer.expected_sha256) == ("image/jpeg", {"owner": "ops"}, "")
     expires = parsedate_to_datetime(answer["Upload-Expires"])
     assert timedelta(hours=23) < expires - datetime.now(UTC) < timedelta(hours=25)
 
@@ -491,9 +491,9 @@ def test_a_body_with_a_checksum_is_bounded(operator_tus: Tus, make: Make) -> Non
 @pytest.mark.parametrize(
     ("change", "status", "code"),
     [
-        ({"wanted": Want.PAUSE}, 423, "Paused"),
+        ({"desired_state": DesiredState.PAUSE}, 423, "Paused"),
         ({"phase": Phase.FAILED}, 423, "Failed"),
-        ({"wanted": Want.CANCEL}, 410, "Cancelled"),
+        ({"desired_state": DesiredState.CANCEL}, 410, "Cancelled"),
         ({"phase": Phase.CANCELLED}, 410, "Cancelled"),
         ({"phase": Phase.CANCELLED, "error_code": "Expired", "error_message": "Too late."}, 410, "Expired"),
         ({"node": "elsewhere"}, 503, "OtherNode"),
@@ -581,7 +581,9 @@ def test_another_digest_than_before_is_refused(operator_tus: Tus, make: Make) ->
 # --- The end ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("change", [{}, {"wanted": Want.PAUSE}, {"phase": Phase.FAILED}, {"phase": Phase.SENDING}])
+@pytest.mark.parametrize(
+    "change", [{}, {"desired_state": DesiredState.PAUSE}, {"phase": Phase.FAILED}, {"phase": Phase.SENDING}]
+)
 def test_delete_cancels(change: dict[str, Any], operator_tus: Tus, make: Make) -> None:
     transfer = make(**change)
     answer = operator_tus.ask("DELETE", url_of(transfer))

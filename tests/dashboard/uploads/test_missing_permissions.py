@@ -234,7 +234,7 @@ def test_without_abort_a_cancelled_transfer_waits_and_says_what_to_allow(
     order_cancel(narrow.user, transfer)
     cancel_transfer(transfer.pk)
     transfer = Transfer.objects.get(pk=transfer.pk)
-    assert transfer.wanted == "cancel"
+    assert transfer.desired_state == "cancel"
     assert transfer.error_code == "AccessDenied"
     assert narrow.action in narrow.site.get(f"/transfers/{transfer.pk}/").text
 

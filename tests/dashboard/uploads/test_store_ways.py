@@ -27,7 +27,7 @@ from tests.dashboard.pages import Page, Site
 from tests.stores.s3 import S3Store
 from tests.stores.swift import SwiftStore
 from tests.system.fault_proxy import Fault, FaultProxy
-from uploads.domain.states import ItemState, Phase, StoreUploadState, Want
+from uploads.domain.states import DesiredState, ItemState, Phase, StoreUploadState
 from uploads.models import OperationItem, Store, StoreUpload
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import CompletedPart, FileSlice, MultipartUpload, UploadRef
@@ -310,7 +310,7 @@ def test_versitys_own_pair_of_markers_is_put_so_that_it_takes_it(
             secret_key=versity_store.secret_key,
         ),
     )
-    Store.objects.filter(pk=store.pk).update(found={"marker_pair": "key-before"})
+    Store.objects.filter(pk=store.pk).update(overrides={"marker_pair": "key-before"})
     site = Site(operator_client, "versity", versity_store.new_bucket())
     begun = begin_in(site, "a", "b", "b", "b", "b", "b", "b.x", "c/d", "c/e", "é", "é")
     for name in begun:
@@ -452,7 +452,7 @@ def test_what_began_a_moment_ago_or_is_about_to_end_is_not_missed(
 ) -> None:
     names = [
         begun_here("completing", phase=Phase.COMPLETING),
-        begun_here("cancelled", wanted=Want.CANCEL),
+        begun_here("cancelled", desired_state=DesiredState.CANCEL),
         begun_here("new"),
         begun_here("failed", phase=Phase.FAILED),
     ]
@@ -475,7 +475,7 @@ def test_not_more_than_200_are_shown_and_that_is_said(lied: Site, operator: User
 def test_without_an_order_what_is_missing_stands_on_the_last_page(
     lied: Site, liar: LyingStore, begun_here: Callable[..., UploadRef], begin: Begin
 ) -> None:
-    Store.objects.filter(name=lied.store).update(found={"order": "none"})
+    Store.objects.filter(name=lied.store).update(overrides={"order": "none"})
     lost = begun_here("a")
     for key in "bcd":
         begin(key)
@@ -568,7 +568,7 @@ def test_a_truncated_page_that_leads_nowhere_says_so(lied: Site, liar: LyingStor
 def test_a_prefix_is_looked_for_here_where_the_store_takes_whole_keys(
     lied: Site, liar: LyingStore, begin: Begin
 ) -> None:
-    Store.objects.filter(name=lied.store).update(found={"exact_prefix": True})
+    Store.objects.filter(name=lied.store).update(overrides={"exact_prefix": True})
     liar.way = lying.exact_keys_only
     begun = [begin(key) for key in ("a", "p", "pa", "pa", "pb/1", "pb/2", "q", "z")]
     having = Counter(name for name in begun if name.key.startswith("p"))

@@ -45,7 +45,7 @@ def store(transactional_db: None, server: Server) -> Store:
             secret_key=given.credentials.secret_key,
         ),
     )
-    Store.objects.filter(pk=store.pk).update(found=dict(server.kind.found))
+    Store.objects.filter(pk=store.pk).update(overrides=dict(server.kind.found))
     return Store.objects.get(pk=store.pk)
 
 
@@ -62,13 +62,13 @@ def put_before(client: ObjectStoreClient, bucket: str, key: str, folder: Path) -
 
 def test_what_a_check_finds(store: Store, server: Server, bucket: str, client: ObjectStoreClient) -> None:
     """A store check finds the ways that are not in the provider's profile, and no others"""
-    Store.objects.filter(pk=store.pk).update(found={})
+    Store.objects.filter(pk=store.pk).update(overrides={})
     store.refresh_from_db()
     check = order_check(None, store, bucket, here=True)
     run_check(check.pk)
     check.refresh_from_db()
     assert (check.error, check.leftovers) == (None, [])
-    assert check.found == dict(server.kind.found)
+    assert check.overrides == dict(server.kind.found)
     assert [page.uploads for page in client.iter_multipart_uploads(bucket)] == [()]
 
 

@@ -37,7 +37,7 @@ def digest_of(content: bytes) -> str:
 
 
 def begin(drive: Drive, content: bytes, digest: str = "", **more: Any) -> Transfer:
-    return drive.begin(len(content), part_size=PART, resumable=True, verify_sha256=True, promised_sha256=digest, **more)
+    return drive.begin(len(content), part_size=PART, resumable=True, verify_sha256=True, expected_sha256=digest, **more)
 
 
 def receive(transfer: Transfer, content: bytes, end: int | None = None) -> None:
@@ -223,7 +223,7 @@ def test_a_promise_is_made_once(drive: Drive) -> None:
     with pytest.raises(StepRefused, match="Another SHA-256"):
         note_promised_digest(transfer, digest_of(b"456"))
     transfer.refresh_from_db()
-    assert transfer.promised_sha256 == digest_of(b"123")
+    assert transfer.expected_sha256 == digest_of(b"123")
 
 
 def test_who_promised_nothing_cannot_say_a_digest_later(drive: Drive) -> None:

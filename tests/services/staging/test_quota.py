@@ -18,7 +18,7 @@ from pytest_django import Settings
 
 from tests.services.drive import Drive, staged_names
 from uploads.domain.planning import PREFERRED_PART_SIZE
-from uploads.domain.states import PartState, Phase, Want
+from uploads.domain.states import DesiredState, PartState, Phase
 from uploads.models import Part, Store, Transfer
 from uploads.services.staging import quota
 from uploads.services.transfers.control import TransferRefused, limits_of, order_cancel
@@ -206,12 +206,12 @@ def test_an_operator_who_holds_more_leaves_room_for_one_who_was_refused(
         assert take(huge, number)
     assert not take(small, 1)
     small.refresh_from_db()
-    assert small.room_wanted_at is not None
+    assert small.quota_refused_at is not None
     leave(huge, 1)
     assert not take(huge, 5)  # The one free place is claimed.
     assert take(small, 1)
     small.refresh_from_db()
-    assert small.room_wanted_at is None
+    assert small.quota_refused_at is None
 
 
 def test_with_room_enough_for_both_nobody_waits(make: Make, others: list[User], settings: Settings) -> None:
@@ -274,10 +274,10 @@ def test_of_several_claims_the_largest_counts(make: Make, others: list[User], se
 @pytest.mark.parametrize(
     "gone",
     [
-        {"room_wanted_at": timezone.now() - timedelta(minutes=1)},
-        {"wanted": Want.PAUSE},
-        {"wanted": Want.CANCEL},
-        {"room_wanted_at": None},
+        {"quota_refused_at": timezone.now() - timedelta(minutes=1)},
+        {"desired_state": DesiredState.PAUSE},
+        {"desired_state": DesiredState.CANCEL},
+        {"quota_refused_at": None},
     ],
 )
 def test_the_claim_of_one_who_does_not_ask_again_ends(
@@ -304,7 +304,7 @@ def test_ten_files_and_a_huge_one_all_get_on(make: Make, others: list[User], set
         if number <= 10 and take(transfer, number):
             running[transfer.pk] = number
         assert quota.held_bytes(NODE) <= 350
-        held = list(transfer.parts.filter(held__gt=0))
+        held = list(transfer.parts.filter(reserved_bytes__gt=0))
         if held and rolls.random() < 0.6:
             leave(transfer, held[0].number)
         if set(running.values()) == {10}:
@@ -323,7 +323,7 @@ def test_a_half_filled_part_of_a_silent_sender_is_given_up(make: Make, others: l
     silence(silent)
     assert take(other, 1)
     part = silent.parts.get()
-    assert (part.held, part.received, part.state) == (0, 0, PartState.WAITING)
+    assert (part.reserved_bytes, part.received, part.state) == (0, 0, PartState.WAITING)
     assert staged_names(silent) == []
     assert quota.held_bytes(NODE) == 100
 
@@ -373,7 +373,7 @@ def test_whole_parts_are_left_alone(make: Make, settings: Settings) -> None:
     other = make()
     assert take(other, 1)
     assert staged_names(silent) == ["00001", "00002"]
-    assert dict(silent.parts.values_list("number", "held")) == {1: 100, 2: 100, 3: 0}
+    assert dict(silent.parts.values_list("number", "reserved_bytes")) == {1: 100, 2: 100, 3: 0}
     assert not take(other, 2)
     assert quota.held_bytes(NODE) == 300
 

@@ -171,15 +171,15 @@ def test_what_each_server_shows(request: pytest.FixtureRequest, fixture: str, wa
     server: RunningStore = request.getfixturevalue(fixture)
     store, bucket = stored(server, ways.provider), server.new_bucket()
     check = checked(store, bucket)
-    assert (check.state, check.error, check.leftovers, check.made) == ("done", None, [], {})
+    assert (check.state, check.error, check.leftovers, check.created) == ("done", None, [], {})
     assert list(verdicts(check)) == [each.name for each in CHECKS]
     assert otherwise(check) == ways.otherwise
-    assert check.found == store.found == ways.found
+    assert check.overrides == store.overrides == ways.found
     assert check.requests < 120
     assert left_in(server, bucket) == []
     # A second time, with what was found in force, it finds the same.
     again = checked(store, bucket)
-    assert (verdicts(again), again.found) == (verdicts(check), ways.found)
+    assert (verdicts(again), again.overrides) == (verdicts(check), ways.found)
 
 
 # --- On real Swift, with a proxy before it ----------------------------------------------------------------------------
@@ -266,7 +266,7 @@ def test_without_leave_to_abort_one_upload_is_left_and_named_and_the_next_check_
     proxy.clear()
     assert checked(proxied, bucket).leftovers == []
     check.refresh_from_db()
-    assert (check.leftovers, check.made) == ([], {})
+    assert (check.leftovers, check.created) == ([], {})
     assert left_in(swift_store, bucket) == []
 
 
@@ -318,7 +318,7 @@ def test_an_upload_that_nobody_could_look_for_is_named_until_one_can(
     proxy.clear()
     assert checked(proxied, bucket).leftovers == []
     check.refresh_from_db()
-    assert (check.leftovers, check.made) == ([], {})
+    assert (check.leftovers, check.created) == ([], {})
     assert left_in(swift_store, bucket) == []
 
 
@@ -360,14 +360,14 @@ def test_what_is_left_at_another_endpoint_stays_named_until_that_is_set_back(
     proxy.clear()
     checked(pointed_at(proxied, swift_store, proxy.url), bucket)
     check.refresh_from_db()
-    assert (check.leftovers, check.made) == ([], {})
+    assert (check.leftovers, check.created) == ([], {})
     assert left_in(swift_store, bucket) == []
 
 
 def died(store: Store, bucket: str, made: dict[str, Any]) -> StoreCheck:
     """A check whose process died when it had written this down, ordered again."""
     check = order_check(None, store, bucket, here=True)
-    StoreCheck.objects.filter(pk=check.pk).update(made=made, tries=1)
+    StoreCheck.objects.filter(pk=check.pk).update(created=made, tries=1)
     return check
 
 
@@ -378,9 +378,9 @@ def test_a_check_that_died_at_another_endpoint_is_not_done_again_at_this_one(
     check = died(stored(swift_store, "swift"), bucket, elsewhere)
     run_check(check.pk)
     check.refresh_from_db()
-    assert (check.state, check.made) == ("failed", elsewhere)
+    assert (check.state, check.created) == ("failed", elsewhere)
     assert check.error is not None
-    assert check.error["code"] == "EndpointChanged"
+    assert check.error.code == "EndpointChanged"
     assert [each["id"] for each in check.leftovers] == ["id"]
 
 
@@ -414,7 +414,7 @@ def test_a_store_that_is_away(swift_store: RunningStore, bucket: str) -> None:
     assert check.state == "done"
     assert result(check, "reach")["advice"].startswith("Check the endpoint URL")
     assert set(verdicts(check).values()) == {"failed", "not-tried"}
-    assert store.found == {}
+    assert store.overrides == {}
 
 
 def test_a_wrong_secret(swift_store: RunningStore, bucket: str) -> None:
@@ -468,10 +468,10 @@ def test_what_is_no_bucket_name_is_not_ordered(swift_store: RunningStore) -> Non
 def test_what_was_found_overrules_the_profile_until_it_is_reset(versity_store: RunningStore, user: User) -> None:
     store, bucket = stored(versity_store), versity_store.new_bucket()
     checked(store, bucket)
-    assert dict(store.config().found) == VERSITY.found
+    assert dict(store.config().overrides) == VERSITY.found
     assert reset_found(user, store) == VERSITY.found
     store.refresh_from_db()
-    assert store.found == {}
+    assert store.overrides == {}
     assert AuditEntry.objects.get(action="check.reset").actor_name == user.get_username()
     assert reset_found(user, store) == {}
 
@@ -496,17 +496,17 @@ def test_a_check_of_a_store_that_is_changed_meanwhile_overrules_nothing(
     monkeypatch.setattr(checks, "probe_store", changed_meanwhile)
     check = checked(store, bucket)
     assert check.state == "done"
-    assert store.found == {}
+    assert store.overrides == {}
 
 
 def test_what_was_not_found_out_this_time_stays(
     swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
 ) -> None:
     checked(proxied, bucket)
-    assert proxied.found == SWIFT.found
+    assert proxied.overrides == SWIFT.found
     proxy.always("CreateMultipartUpload", Fault.ACCESS_DENIED)
     checked(proxied, bucket)
-    assert proxied.found == SWIFT.found
+    assert proxied.overrides == SWIFT.found
 
 
 # --- Deaths -----------------------------------------------------------------------------------------------------------
@@ -536,7 +536,7 @@ def test_a_check_that_is_killed_is_cleaned_up_and_done_again(
     assert died.returncode == -signal.SIGKILL
     check.refresh_from_db()
     assert check.state == "running"
-    assert check.made
+    assert check.created
     take_up_again(lost_before=timezone.now() - timedelta(seconds=60))
     check.refresh_from_db()
     assert check.state == "running", "its lease has not run out"
@@ -545,7 +545,7 @@ def test_a_check_that_is_killed_is_cleaned_up_and_done_again(
     take_up_again(lost_before=timezone.now() - timedelta(seconds=60))
     run_check(check.pk)
     check.refresh_from_db()
-    assert (check.state, check.made, check.leftovers) == ("done", {}, [])
+    assert (check.state, check.created, check.leftovers) == ("done", {}, [])
     assert check.prefix != before
     assert otherwise(check) == SWIFT.otherwise
     assert left_in(swift_store, bucket) == []
@@ -558,7 +558,7 @@ def test_a_check_that_dies_again_and_again_is_given_up(swift_store: RunningStore
     check.refresh_from_db()
     assert (check.state, check.active_key) == ("failed", None)
     assert check.error is not None
-    assert check.error["code"] == "Died"
+    assert check.error.code == "Died"
 
 
 def test_who_has_lost_the_lease_writes_nothing_more(

@@ -161,11 +161,11 @@ def test_secrets_are_in_no_repr() -> None:
 )
 def test_what_a_check_found_lasts_as_long_as_it_speaks_of_this_store(changes: dict[str, Any], kept: bool) -> None:
     store = add_store(None, values())
-    store.found = {"delimiter": "broken"}
+    store.overrides = {"delimiter": "broken"}
     store.save()
     change = change_store(None, store, values(**changes))
     store.refresh_from_db()
-    assert (store.found, change.forgot_found) == (({"delimiter": "broken"}, False) if kept else ({}, True))
+    assert (store.overrides, change.forgot_found) == (({"delimiter": "broken"}, False) if kept else ({}, True))
     assert ("forgot" in AuditEntry.objects.get(action="store.changed").detail) is not kept
 
 
@@ -275,7 +275,7 @@ def test_another_address_wants_the_secret_again(secret: str, monkeypatch: pytest
 
 def test_an_update_says_that_findings_were_forgotten(secret: str) -> None:
     add(*GIVEN)
-    Store.objects.update(found={"delimiter": "broken"})
+    Store.objects.update(overrides={"delimiter": "broken"})
     assert "forgotten" not in add("--update", "--region", "eu-1")
     assert "forgotten" in add("--update", "--provider", "ceph")
 

@@ -80,7 +80,7 @@ def store(transactional_db: None, backend: Backend, settings: Settings) -> Store
             secret_key=given.credentials.secret_key,
         ),
     )
-    Store.objects.filter(pk=store.pk).update(found=dict(backend.server.kind.found))
+    Store.objects.filter(pk=store.pk).update(overrides=dict(backend.server.kind.found))
     return Store.objects.get(pk=store.pk)
 
 
@@ -257,7 +257,7 @@ def test_the_page_does_not_ask_a_store_that_cannot(drive: Drive, browser: Client
 
 def forget_how_to_forbid(store: Store) -> None:
     """What a reset of the profile, or another provider, makes of a store."""
-    Store.objects.filter(pk=store.pk).update(found={**store.found, "forbid_overwrite": ""})
+    Store.objects.filter(pk=store.pk).update(overrides={**store.overrides, "forbid_overwrite": ""})
 
 
 @on_those_that_forbid

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from tests.services.drive import MIB, Drive, staged_names
-from uploads.domain.states import PartState, Phase, Want
+from uploads.domain.states import DesiredState, PartState, Phase
 from uploads.models import Part, Store, Transfer
 from uploads.services.staging import quota
 from uploads.services.transfers import receive
@@ -53,7 +53,7 @@ def make(user: User, away: Store) -> Make:
     def make_transfer(content: bytes, part_size: int = 10, *, promise: bool = False, **values: Any) -> Transfer:
         facts: dict[str, Any] = {"bucket": "b", "key": "k", "node": "test-node", "resumable": True}
         if promise:
-            facts |= {"verify_sha256": True, "promised_sha256": hashlib.sha256(content).hexdigest()}
+            facts |= {"verify_sha256": True, "expected_sha256": hashlib.sha256(content).hexdigest()}
         count = max(1, -(-len(content) // part_size))
         return Transfer.objects.create(
             owner=user,
@@ -93,7 +93,7 @@ def check_whole(transfer: Transfer, content: bytes) -> None:
     parts = list(transfer.parts.order_by("number"))
     assert [part.number for part in parts] == [*range(1, transfer.part_count + 1)]
     assert {part.state for part in parts} == {PartState.STAGED}
-    assert sum(part.received for part in parts) == sum(part.held for part in parts) == len(content)
+    assert sum(part.received for part in parts) == sum(part.reserved_bytes for part in parts) == len(content)
     if transfer.verify_sha256:
         assert transfer.sha256 == hashlib.sha256(content).hexdigest()
 
@@ -273,7 +273,7 @@ def test_whole_parts_leave_while_the_next_arrive(make: Make) -> None:
     transfer.refresh_from_db()
     assert transfer.phase == Phase.SENDING
     assert list(transfer.parts.values_list("number", "state")[:2]) == [(1, PartState.STAGED), (2, PartState.WAITING)]
-    Part.objects.filter(transfer=transfer, number=1).update(state=PartState.SENT, held=0)
+    Part.objects.filter(transfer=transfer, number=1).update(state=PartState.SENT, reserved_bytes=0)
     transfer.folder.whole(1).unlink()
     assert offset_of(transfer) == 12
     assert send(transfer, content) == 25
@@ -293,7 +293,7 @@ def test_a_full_part_that_was_not_written_down_is_adopted(make: Make, renamed: b
     assert offset_of(transfer) == 10
     take_up(transfer)
     part = transfer.parts.get(number=1)
-    assert (part.state, part.received, part.held) == (PartState.STAGED, 10, 10)
+    assert (part.state, part.received, part.reserved_bytes) == (PartState.STAGED, 10, 10)
     assert send(transfer, content) == 25
     check_whole(transfer, content)
 
@@ -382,7 +382,7 @@ def test_two_bodies_with_checksums_never_wait_for_each_other(make: Make, setting
     for part in held.parts.all():
         Part.objects.filter(pk=part.pk).update(state=PartState.SENT)
         quota.release(part)
-    Transfer.objects.update(room_wanted_at=None)
+    Transfer.objects.update(quota_refused_at=None)
     send(second, bytes(30), checksum=checksum_of(bytes(30)))
     check_whole(second, bytes(30))
 
@@ -417,7 +417,7 @@ def test_pause_does_not_stop_a_form(make: Make, user: User) -> None:
         receiver.write(content[12:])
         receiver.end()
     transfer.refresh_from_db()
-    assert (transfer.all_received, transfer.wanted) == (True, Want.PAUSE)
+    assert (transfer.all_received, transfer.desired_state) == (True, DesiredState.PAUSE)
     order_resume(user, transfer)
     check_whole(transfer, content)
 
@@ -425,11 +425,11 @@ def test_pause_does_not_stop_a_form(make: Make, user: User) -> None:
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        ({"wanted": Want.CANCEL}, "Cancelled"),
+        ({"desired_state": DesiredState.CANCEL}, "Cancelled"),
         ({"phase": Phase.CANCELLED}, "Cancelled"),
         ({"phase": Phase.FAILED}, "Failed"),
         ({"phase": Phase.DONE}, "Done"),
-        ({"wanted": Want.PAUSE}, "Paused"),
+        ({"desired_state": DesiredState.PAUSE}, "Paused"),
     ],
 )
 def test_what_is_not_wanted_is_stopped_at_once_and_not_begun(make: Make, change: dict[str, Any], code: str) -> None:
@@ -483,7 +483,7 @@ def test_without_room_nothing_is_read_and_what_came_stands(make: Make, settings:
         receiver.write(content[20:])
     assert offset_of(transfer) == 20
     transfer.refresh_from_db()
-    assert transfer.room_wanted_at is not None
+    assert transfer.quota_refused_at is not None
     assert set(transfer.parts.values_list("state", flat=True)) == {PartState.STAGED}
     part = transfer.parts.get(number=1)
     Part.objects.filter(pk=part.pk).update(state=PartState.SENT)
@@ -492,7 +492,7 @@ def test_without_room_nothing_is_read_and_what_came_stands(make: Make, settings:
     assert staged_bytes(transfer) == content[10:]
     transfer.refresh_from_db()
     assert transfer.all_received
-    assert not transfer.room_wanted_at
+    assert not transfer.quota_refused_at
 
 
 def test_a_sender_is_kept_waiting_until_there_is_room(
@@ -610,7 +610,7 @@ def test_a_disk_that_fails_a_form_gives_all_of_it_up(make: Make, monkeypatch: py
     with pytest.raises(OSError, match="No space"):
         send(transfer, bytes(25))
     transfer.refresh_from_db()
-    assert (transfer.wanted, transfer.error_code) == (Want.CANCEL, "IncompleteBody")
+    assert (transfer.desired_state, transfer.error_code) == (DesiredState.CANCEL, "IncompleteBody")
 
 
 # --- The end ----------------------------------------------------------------------------------------------------------
@@ -658,7 +658,7 @@ def test_the_object_is_the_file_after_a_stream_in_pieces(
 ) -> None:
     content = os.urandom(2 * 5 * MIB + 12_345)
     digest = hashlib.sha256(content).hexdigest()
-    transfer = drive.begin(len(content), part_size=5 * MIB, resumable=True, verify_sha256=True, promised_sha256=digest)
+    transfer = drive.begin(len(content), part_size=5 * MIB, resumable=True, verify_sha256=True, expected_sha256=digest)
     for length in (1, 4 * MIB, 3 * MIB, None):
         send(transfer, content, length, block=MIB)
         drive.send(transfer)

@@ -15,7 +15,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from tests.services.drive import MIB, Drive, staged_names
-from uploads.domain.states import PartState, Phase, TransferState, Want
+from uploads.domain.states import DesiredState, PartState, Phase, TransferState
 from uploads.models import AuditEntry, Part, Transfer
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.services.staging import quota
@@ -80,7 +80,7 @@ def test_one_of_which_no_byte_ever_came_expires(drive: Drive) -> None:
     assert state_of(transfer) is TransferState.CANCELLING
 
 
-@pytest.mark.parametrize("change", [{"phase": Phase.FAILED}, {"wanted": Want.PAUSE}])
+@pytest.mark.parametrize("change", [{"phase": Phase.FAILED}, {"desired_state": DesiredState.PAUSE}])
 def test_failed_and_paused_ones_expire_too(drive: Drive, change: dict[str, Any]) -> None:
     transfer = begin(drive, 2 * PART)
     receive(transfer, bytes(2 * PART), 9)
@@ -111,7 +111,7 @@ def test_a_byte_puts_it_off(drive: Drive) -> None:
     assert transfer.received_at > timezone.now() - timedelta(minutes=1)
 
 
-@pytest.mark.parametrize("change", [{}, {"phase": Phase.FAILED}, {"wanted": Want.PAUSE}])
+@pytest.mark.parametrize("change", [{}, {"phase": Phase.FAILED}, {"desired_state": DesiredState.PAUSE}])
 def test_a_file_that_is_all_here_does_not_expire(drive: Drive, change: dict[str, Any]) -> None:
     """The browser's leg alone has a clock: a store may be away for days."""
     transfer = begin(drive, 9)
@@ -242,7 +242,7 @@ def test_stray_files_of_a_living_transfer_are_dropped(drive: Drive) -> None:
     (folder.path / "odd.partial").write_bytes(b"not ours")
     sweep_staging()
     assert staged_names(transfer) == ["00002.partial"]
-    assert Part.objects.get(transfer=transfer, number=1).held == 0
+    assert Part.objects.get(transfer=transfer, number=1).reserved_bytes == 0
     assert offset_of(transfer) == PART + 9
     assert (folder.path / "odd.partial").exists()
 

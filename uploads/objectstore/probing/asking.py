@@ -69,7 +69,7 @@ class Asker:
         """NotSent with BAD_ARGUMENT for a configuration that makes no sense."""
         self.bucket = bucket
         self.made = made
-        self.config = replace(config, found=(), stall_timeout=min(config.stall_timeout, STALL_SECONDS))
+        self.config = replace(config, overrides=(), stall_timeout=min(config.stall_timeout, STALL_SECONDS))
         self.counting = Counting(observer)
         self.dialect = dialect_of(config.signature)
         self._client = ObjectStoreClient(self.config, retries=RETRIES, observer=self.counting)

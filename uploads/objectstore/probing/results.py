@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from uploads.objectstore.providers import FINDABLE, Provider
+from uploads.objectstore.providers import OVERRIDABLE, Provider
 
 Flag = tuple[str, object]
-"""A field of a provider's profile that a check can find (providers.FINDABLE), and the value it has in this store."""
+"""A field of a provider's profile that a check can find (providers.OVERRIDABLE), and the value it has in this store."""
 
 
 class Verdict(StrEnum):
@@ -94,5 +94,5 @@ def overruling(results: Iterable[CheckResult], profile: Provider, before: Mappin
     seen = {result.flag[0]: result.flag[1] for result in results if result.flag}
     merged = {**before, **seen}
     return {
-        name: value for name, value in sorted(merged.items()) if name in FINDABLE and value != getattr(profile, name)
+        name: value for name, value in sorted(merged.items()) if name in OVERRIDABLE and value != getattr(profile, name)
     }

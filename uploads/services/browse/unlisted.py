@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from django.db.models import Q, QuerySet
 
-from uploads.domain.states import LIVE_PHASES, Phase, StoreUploadState, Want
+from uploads.domain.states import LIVE_PHASES, DesiredState, Phase, StoreUploadState
 from uploads.models import Store, StoreUpload
 from uploads.objectstore.listing.folders import common_prefix
 from uploads.objectstore.listing.order import Span, as_bytes, place, span_of
@@ -129,7 +129,7 @@ def _open_uploads(store: Store, bucket: str, prefix: str, before: datetime) -> Q
 
     Where the database ignores case, so does the prefix.
     """
-    ending = Q(transfer__phase=Phase.COMPLETING) | Q(transfer__wanted=Want.CANCEL)
+    ending = Q(transfer__phase=Phase.COMPLETING) | Q(transfer__wanted=DesiredState.CANCEL)
     rows = StoreUpload.objects.filter(
         state__in=(StoreUploadState.OPEN, StoreUploadState.SUSPECT),
         created_at__lt=before,

@@ -15,6 +15,7 @@ from uploads.models import OperationItem
 from uploads.objectstore.checksums import Told, as_kept
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import CompletedPart, ObjectFacts, SentBytes
+from uploads.problems import Code
 from uploads.services.browse.browsing import ExistingObject, forbids_overwrite, head_object, provider_of
 from uploads.services.browse.ownership import owner_of
 from uploads.services.browse.preflight import find_blockers
@@ -23,7 +24,7 @@ from uploads.services.multipart.complete import may_have_been_done
 from uploads.services.operations.order import end_item, hold_item_back
 from uploads.services.stores.clients import client_for
 from uploads.services.work import leases
-from uploads.services.work.failures import NO_ERROR, NOT_COMPLETED_OVER, error_fields
+from uploads.services.work.failures import NO_ERROR, error_fields
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ def _run(item: OperationItem) -> dict[str, Any]:
 
 def _failed(item: OperationItem, token: uuid.UUID, error: ObjectStoreError) -> None:
     log.warning("operation %s: %s", item.operation_id, error)
-    fields = error_fields(error, NOT_COMPLETED_OVER if error.reason is Reason.EXISTS else "")
+    fields = error_fields(error, reason=Code.OBJECT_APPEARED if error.reason is Reason.EXISTS else "")
     if not hold_item_back(item, token, error, fields):
         end_item(item, token, ItemState.FAILED, **fields)
 

@@ -4,7 +4,7 @@ A part holds room for all of its bytes from before its first one until its file 
 always end and leave: half-filled parts never wait for each other. What is held never exceeds the quota, nor what the
 disk has above its floor. Room is given under a lock, one part at a time, to whoever holds least:
 
-* Who was refused leaves a note (`room_wanted_at`). While the note is fresh, a transfer whose operator holds more (or,
+* Who was refused leaves a note (`quota_refused_at`). While the note is fresh, a transfer whose operator holds more (or,
   of one operator, a transfer that holds more) must leave enough room for that part: one huge file starves nobody.
 * A half-filled part whose sender has been silent for minutes gives its room back when others need it; its sender comes
   back to an earlier offset. Bytes that cannot be sent again (from the plain form) are never taken away.
@@ -25,7 +25,7 @@ from django.utils import timezone
 
 from uploads import crash
 from uploads.domain.planning import PlannedPart
-from uploads.domain.states import FINAL_PHASES, PartState, Want
+from uploads.domain.states import FINAL_PHASES, DesiredState, PartState
 from uploads.models import Part, StagingNode, Transfer
 from uploads.staging.disk import WriterBusy, free_bytes, remove_part
 
@@ -61,21 +61,25 @@ def reserve(transfer: Transfer, planned: PlannedPart) -> list[Part]:
 @transaction.atomic
 def _reserve(transfer: Transfer, planned: PlannedPart) -> list[Part]:
     _lock(transfer.node)
-    live = Transfer.objects.filter(pk=transfer.pk).exclude(phase__in=FINAL_PHASES).exclude(wanted=Want.CANCEL)
+    live = (
+        Transfer.objects.filter(pk=transfer.pk)
+        .exclude(phase__in=FINAL_PHASES)
+        .exclude(desired_state=DesiredState.CANCEL)
+    )
     # Locked, so that a cancellation comes before or after, never in between.
-    wanted_at = live.select_for_update().values_list("room_wanted_at", flat=True)[:1]
+    wanted_at = live.select_for_update().values_list("quota_refused_at", flat=True)[:1]
     if not wanted_at:
         raise NotWanted("The transfer was cancelled.")
     rows = {part.number: part for part in transfer.parts.filter(number__gte=planned.number)[:AHEAD]}
     part = rows.get(planned.number)
-    if part is not None and (part.held or part.state != PartState.WAITING):
+    if part is not None and (part.reserved_bytes or part.state != PartState.WAITING):
         return [part]
     free = free_room(transfer.node)
     if planned.size > free - _claimed_by_the_needier(transfer):
-        Transfer.objects.filter(pk=transfer.pk).update(room_wanted_at=timezone.now())
+        Transfer.objects.filter(pk=transfer.pk).update(quota_refused_at=timezone.now())
         return []
     if wanted_at[0]:
-        Transfer.objects.filter(pk=transfer.pk).update(room_wanted_at=None)
+        Transfer.objects.filter(pk=transfer.pk).update(quota_refused_at=None)
     return [_hold(transfer, each, rows.get(each.number)) for each in _with_those_ahead(transfer, planned, free)]
 
 
@@ -89,10 +93,12 @@ def _with_those_ahead(transfer: Transfer, planned: PlannedPart, free: int) -> li
 
 def _hold(transfer: Transfer, planned: PlannedPart, row: Part | None) -> Part:
     if row is None:
-        return Part.objects.create(transfer=transfer, number=planned.number, size=planned.size, held=planned.size)
-    if row.state == PartState.WAITING and not row.held:
-        Part.objects.filter(pk=row.pk).update(held=planned.size, received=0)
-        row.held = planned.size
+        return Part.objects.create(
+            transfer=transfer, number=planned.number, size=planned.size, reserved_bytes=planned.size
+        )
+    if row.state == PartState.WAITING and not row.reserved_bytes:
+        Part.objects.filter(pk=row.pk).update(reserved_bytes=planned.size, received=0)
+        row.reserved_bytes = planned.size
     return row
 
 
@@ -104,8 +110,8 @@ def _lock(node: str) -> None:
 
 def free_room(node: str) -> int:
     """Bytes that a next part may take, here and now."""
-    coming = Sum(F("held") - F("received"), filter=Q(state=PartState.WAITING))
-    sums = _parts_of(node).aggregate(taken=Sum("held"), coming=coming)
+    coming = Sum(F("reserved_bytes") - F("received"), filter=Q(state=PartState.WAITING))
+    sums = _parts_of(node).aggregate(taken=Sum("reserved_bytes"), coming=coming)
     # What was promised and has not come will still be written to this disk.
     free = free_bytes(Path(settings.STAGING_DIR)) - settings.STAGING_FREE_FLOOR - (sums["coming"] or 0)
     return min(limit_bytes() - (sums["taken"] or 0), free)
@@ -118,17 +124,17 @@ def limit_bytes() -> int:
 
 def held_bytes(node: str) -> int:
     """Bytes of a node's staging that are taken or promised."""
-    return _parts_of(node).aggregate(total=Sum("held"))["total"] or 0
+    return _parts_of(node).aggregate(total=Sum("reserved_bytes"))["total"] or 0
 
 
 def _parts_of(node: str) -> QuerySet[Part]:
-    return Part.objects.filter(held__gt=0, transfer__node=node).order_by()
+    return Part.objects.filter(reserved_bytes__gt=0, transfer__node=node).order_by()
 
 
 def _claimed_by_the_needier(transfer: Transfer) -> int:
     """Bytes to leave free for the largest next part of a waiting transfer that holds less than this one."""
     lately = timezone.now() - WANTED_LATELY
-    waiting = Transfer.objects.filter(node=transfer.node, room_wanted_at__gte=lately, wanted=Want.RUN)
+    waiting = Transfer.objects.filter(node=transfer.node, quota_refused_at__gte=lately, desired_state=DesiredState.RUN)
     rivals = list(waiting.exclude(pk=transfer.pk).values_list("pk", "owner_id", "part_size", "size"))
     if not rivals:
         return 0
@@ -146,7 +152,7 @@ def _holdings(node: str) -> tuple[dict[int, int], dict[uuid.UUID, int]]:
     """Bytes held by operator and by transfer."""
     owners: dict[int, int] = {}
     transfers: dict[uuid.UUID, int] = {}
-    rows = _parts_of(node).values_list("transfer__owner_id", "transfer_id").annotate(total=Sum("held"))
+    rows = _parts_of(node).values_list("transfer__owner_id", "transfer_id").annotate(total=Sum("reserved_bytes"))
     for owner, pk, total in rows:
         owners[owner] = owners.get(owner, 0) + total
         transfers[pk] = total
@@ -157,7 +163,7 @@ def _reclaim_silent_parts(transfer: Transfer) -> bool:
     """Give up half-filled parts whose senders are silent. Whether any room was won."""
     old = timezone.now() - SILENT
     silent = Part.objects.filter(
-        transfer__received_at__lt=old, held__gt=0, state=PartState.WAITING, transfer__node=transfer.node
+        transfer__received_at__lt=old, reserved_bytes__gt=0, state=PartState.WAITING, transfer__node=transfer.node
     ).exclude(transfer=transfer)
     won = False
     for part in silent.filter(transfer__resumable=True).select_related("transfer")[:8]:
@@ -171,28 +177,30 @@ def _give_up(part: Part) -> bool:
         with folder.writer():
             folder.cut_to(transfer.plan, transfer.plan.part(part.number).offset)
             folder.mark_verified()
-            waiting = transfer.parts.filter(state=PartState.WAITING, held__gt=0)
+            waiting = transfer.parts.filter(state=PartState.WAITING, reserved_bytes__gt=0)
             # One that is whole and not yet written down keeps its bytes, and so its room.
             lost = [each.pk for each in waiting if not folder.whole(each.number).exists()]
-            return bool(Part.objects.filter(pk__in=lost).update(held=0, received=0))
+            return bool(Part.objects.filter(pk__in=lost).update(reserved_bytes=0, received=0))
     except WriterBusy:
         return False
 
 
 def give_back(transfer: Transfer, numbers: Sequence[int]) -> None:
     """The room of parts of which no byte has come."""
-    Part.objects.filter(transfer=transfer, number__in=numbers, state=PartState.WAITING).update(held=0, received=0)
+    Part.objects.filter(transfer=transfer, number__in=numbers, state=PartState.WAITING).update(
+        reserved_bytes=0, received=0
+    )
 
 
 def release(part: Part) -> None:
     """The part's bytes are in the store: drop them here, then give back their room."""
     remove_part(part.staged_path)
     crash.point("part.removed")
-    Part.objects.filter(pk=part.pk).update(held=0)
+    Part.objects.filter(pk=part.pk).update(reserved_bytes=0)
 
 
 def release_all(transfer: Transfer) -> None:
     """Nothing of the transfer stays here."""
     transfer.folder.remove()
     crash.point("staging.removed")
-    Part.objects.filter(transfer=transfer.pk, held__gt=0).update(held=0)
+    Part.objects.filter(transfer=transfer.pk, reserved_bytes__gt=0).update(reserved_bytes=0)

@@ -14,7 +14,7 @@ from uploads.services.staging import quota
 @dataclass(frozen=True, slots=True)
 class OwnerUse:
     owner: str
-    held: int
+    reserved_bytes: int
     transfers: int
 
 
@@ -23,7 +23,7 @@ class StagingUse:
     """What is staged on a node, in bytes; `quota` 0: only the disk bounds it. Who holds most comes first."""
 
     node: str
-    held: int
+    reserved_bytes: int
     quota: int
     free_room: int
     owners: list[OwnerUse]
@@ -31,16 +31,16 @@ class StagingUse:
 
 
 def staging_use(node: str, limit: int = 100) -> StagingUse:
-    parts = Part.objects.filter(held__gt=0, transfer__node=node).order_by()
+    parts = Part.objects.filter(reserved_bytes__gt=0, transfer__node=node).order_by()
     owners = parts.values("transfer__owner__username").annotate(
-        total=Sum("held"), transfers=Count("transfer", distinct=True)
+        total=Sum("reserved_bytes"), transfers=Count("transfer", distinct=True)
     )
-    largest = parts.values("transfer").annotate(total=Sum("held")).order_by("-total")[:limit]
+    largest = parts.values("transfer").annotate(total=Sum("reserved_bytes")).order_by("-total")[:limit]
     held_by = {row["transfer"]: row["total"] for row in largest}
     transfers = Transfer.objects.filter(pk__in=held_by).select_related("store", "owner")
     return StagingUse(
         node=node,
-        held=quota.held_bytes(node),
+        reserved_bytes=quota.held_bytes(node),
         quota=settings.STAGING_QUOTA,
         free_room=quota.free_room(node),
         owners=[

@@ -83,7 +83,7 @@ def order_check(actor: User | None, store: Store, bucket: str, *, here: bool = F
 def reset_found(actor: User | None, store: Store) -> dict[str, object]:
     """Have the provider's profile hold again. What overruled it until now."""
     locked = Store.objects.select_for_update().get(pk=store.pk)
-    found: dict[str, object] = locked.found
+    found: dict[str, object] = locked.overrides
     if found:
         _write_found(locked, {})
         audit.record(actor, "check.reset", store=store.name, detail={"forgot": sorted(found)})
@@ -92,7 +92,7 @@ def reset_found(actor: User | None, store: Store) -> dict[str, object]:
 
 def _write_found(store: Store, found: dict[str, object]) -> None:
     """Not by `save`: what a check finds is no edit of the store, and no other column is touched."""
-    Store.objects.filter(pk=store.pk).update(found=found)
+    Store.objects.filter(pk=store.pk).update(overrides=found)
 
 
 def take_up_again(*, lost_before: datetime) -> None:
@@ -149,7 +149,7 @@ class _Held:
         with transaction.atomic():
             kept = _overrule(check, results)
             ended = {"state": state.value, "active_key": None, "step": "", "finished_at": timezone.now()}
-            self.write(**ended, found=kept, **changes)
+            self.write(**ended, overrides=kept, **changes)
             StoreCheck.objects.filter(pk=check.pk).update(**leases.RELEASED)
             detail: dict[str, Any] = {"found": sorted(kept)} if kept else {}
             counted = _counts(changes.get("results", []))
@@ -165,7 +165,7 @@ class _Held:
 def _overrule(check: StoreCheck, results: Sequence[CheckResult]) -> dict[str, object]:
     """What overrules the store's profile from now on; as before where the store was changed under the check's hands."""
     store = Store.objects.select_for_update().get(pk=check.store_id)
-    before: dict[str, object] = store.found
+    before: dict[str, object] = store.overrides
     if _identity(store) != _identity(check.store):
         return before
     found = overruling(results, get_provider(store.provider), before) if results else before
@@ -190,7 +190,7 @@ def _run(held: _Held) -> None:
         message = f"The check was begun {MAX_RUNS} times, and its process died each time."
         held.end(ItemState.FAILED, {"error_code": "Died", "error_message": message})
         return
-    check.refresh_from_db(fields=["made"])
+    check.refresh_from_db(fields=["created"])
     if _is_elsewhere(check):
         message = "The store's endpoint was changed while the check was under way: check it again."
         held.end(ItemState.FAILED, {"error_code": "EndpointChanged", "error_message": message})
@@ -225,14 +225,14 @@ def _progress(held: _Held, asker: Asker, so_far: Sequence[CheckResult], title: s
 def _made(held: _Held) -> Made:
     """What the check makes, from the first on written to its row; with it what is left of an earlier try."""
     made = Made(held.check.prefix)
-    made.take(held.check.made)
+    made.take(held.check.created)
     made.changed = partial(_write_down, held, made)
     return made
 
 
 def _write_down(held: _Held, made: Made) -> None:
-    held.write(made=_noted(held.check, made))
-    crash.point("check.made")
+    held.write(created=_noted(held.check, made))
+    crash.point("check.created")
 
 
 def _noted(check: StoreCheck, made: Made) -> dict[str, Any]:
@@ -243,26 +243,26 @@ def _noted(check: StoreCheck, made: Made) -> dict[str, Any]:
 
 def _is_elsewhere(check: StoreCheck) -> bool:
     """Whether what the check made is at another endpoint than its store has now."""
-    return bool(check.made) and check.made.get("endpoint", check.store.endpoint_url) != check.store.endpoint_url
+    return bool(check.created) and check.created.get("endpoint", check.store.endpoint_url) != check.store.endpoint_url
 
 
 def _clean_earlier(held: _Held) -> None:
     """What this check, when it died, or earlier checks of the bucket have left there."""
     check = held.check
     # An earlier one that is active has another bucket's key, and is not among them.
-    earlier = StoreCheck.objects.filter(store=check.store, bucket=check.bucket).exclude(made={})
+    earlier = StoreCheck.objects.filter(store=check.store, bucket=check.bucket).exclude(created={})
     for each in earlier.filter(Q(pk=check.pk) | ~Q(state__in=ACTIVE_ITEM_STATES)).select_related("store"):
         made = Made(each.prefix)
-        made.take(each.made)
+        made.take(each.created)
         if _is_elsewhere(each):
             # Another store may be there: that it has no such upload would not mean that it is gone.
-            left = made.all_left(MOVED.format(each.made["endpoint"]))
+            left = made.all_left(MOVED.format(each.created["endpoint"]))
             StoreCheck.objects.filter(pk=each.pk).update(leftovers=_as_json(left))
             continue
         made.changed = held.write
         with _asker(held, made) as asker:
             left = asker.clean()
-        StoreCheck.objects.filter(pk=each.pk).update(made=_noted(each, made), leftovers=_as_json(left))
+        StoreCheck.objects.filter(pk=each.pk).update(created=_noted(each, made), leftovers=_as_json(left))
 
 
 def _as_json(left: Sequence[Leftover]) -> list[dict[str, str]]:

@@ -115,9 +115,9 @@ def change_store(actor: User | None, store: Store, values: StoreValues, *, seen:
     changed = {name for name in (*PLAIN_FIELDS, *SECRET_FIELDS) if getattr(after, name) != getattr(before, name)}
     if set(before.named_buckets.values_list("name", flat=True)) != set(values.buckets):
         changed.add("buckets")
-    forgot_found = bool(before.found) and bool(changed & CHECKED_FIELDS)
+    forgot_found = bool(before.overrides) and bool(changed & CHECKED_FIELDS)
     if forgot_found:
-        after.found = {}
+        after.overrides = {}
     _save(after, values)
     store.refresh_from_db()
     detail = {"forgot": "what a store check found"} if forgot_found else {}

@@ -6,7 +6,7 @@ import logging
 import uuid
 
 from uploads import crash
-from uploads.domain.states import FINAL_PHASES, PartState, Phase, StoreUploadState, Want
+from uploads.domain.states import FINAL_PHASES, DesiredState, PartState, Phase, StoreUploadState
 from uploads.models import StoreUpload, Transfer
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.services.multipart.abort import abort_until_gone
@@ -26,7 +26,7 @@ CUT_SECONDS = 1.5
 
 def cancel_transfer(transfer_id: uuid.UUID) -> None:
     """Abort every upload this transfer owns until the store has none of it, then drop the staged bytes."""
-    rows = Transfer.objects.filter(leases.free(), leases.due(), pk=transfer_id, wanted=Want.CANCEL)
+    rows = Transfer.objects.filter(leases.free(), leases.due(), pk=transfer_id, desired_state=DesiredState.CANCEL)
     token = leases.take(rows.exclude(phase__in=FINAL_PHASES))
     if token is None:
         return

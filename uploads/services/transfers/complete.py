@@ -108,7 +108,7 @@ def _is_done(transfer: Transfer, error: ObjectStoreError) -> bool:
     """Whether HEAD shows our object after all."""
     existing = head_object(transfer.store, transfer.bucket, transfer.key)
     if existing.refusal is not None and error.reason is Reason.EXISTS:
-        error.message += MAY_BE_OURS
+        error.details.append(MAY_BE_OURS)
     return is_ours(transfer, existing.facts)
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from uploads import audit, crash
 from uploads.domain.planning import PREFERRED_PART_SIZE, Limits, Plan, PlanRefused, plan_parts
-from uploads.domain.states import LIVE_PHASES, PartState, Phase, StoreUploadState, Want
+from uploads.domain.states import LIVE_PHASES, DesiredState, PartState, Phase, StoreUploadState
 from uploads.models import Store, Transfer
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.keys import check_bucket
@@ -21,7 +21,7 @@ from uploads.services.browse.browsing import head_object, may_forbid_overwrite, 
 from uploads.services.staging import expected_sha256, quota
 from uploads.services.transfers.dispatch import dispatch
 from uploads.services.work import leases
-from uploads.services.work.failures import NO_ERROR, WORDS
+from uploads.services.work.failures import NO_ERROR, error_code
 
 
 class TransferRefused(ValueError):
@@ -43,7 +43,7 @@ class StepRefused(ValueError):
 class NewTransfer:
     """What a browser says of a file. `size` is bytes; with neither part size nor part count the parts are chosen.
 
-    `fingerprint` names the file's content; `promised_sha256` is hexadecimal, empty while it is still to come.
+    `fingerprint` names the file's content; `expected_sha256` is hexadecimal, empty while it is still to come.
     """
 
     owner: User
@@ -61,7 +61,7 @@ class NewTransfer:
     resumable: bool = False
     fingerprint: str = ""
     verify_sha256: bool = False
-    promised_sha256: str = ""
+    expected_sha256: str = ""
 
 
 def limits_of(store: Store) -> Limits:
@@ -107,7 +107,7 @@ def begin_transfer(new: NewTransfer) -> Transfer:
         resumable=new.resumable,
         fingerprint=new.fingerprint,
         verify_sha256=new.verify_sha256,
-        promised_sha256=new.promised_sha256,
+        expected_sha256=new.expected_sha256,
         received_at=timezone.now(),
     )
     with transaction.atomic():
@@ -155,7 +155,7 @@ def _check_replacement(new: NewTransfer) -> None:
     try:
         existing = head_object(new.store, new.bucket, new.key)
     except ObjectStoreError as error:
-        raise TransferRefused(f"{WORDS.get(error.reason, '')} {error.message}".strip(), "store", 502) from error
+        raise TransferRefused(f"{error_code(error)} {error.message}", "store", 502) from error
     if existing.facts is not None:
         raise TransferRefused(
             f"An object of this key exists ({existing.facts.size:,} bytes, ETag {existing.facts.etag}). "
@@ -169,7 +169,7 @@ def _check_replacement(new: NewTransfer) -> None:
 def _check_twin(new: NewTransfer) -> None:
     """A form sent twice is done once: no second transfer to a key while one is under way."""
     live = Transfer.objects.filter(store=new.store, bucket=new.bucket, key=new.key, phase__in=LIVE_PHASES)
-    if live.exclude(wanted=Want.CANCEL).exists():
+    if live.exclude(desired_state=DesiredState.CANCEL).exists():
         raise TransferRefused(
             "A transfer to this key is under way already. Wait until it has ended, cancel it, or choose another key.",
             "key",
@@ -193,7 +193,7 @@ def find_same_file(new: NewTransfer) -> Transfer | None:
             resumable=True,
             phase__in=LIVE_PHASES | {Phase.FAILED},
         )
-        .exclude(wanted=Want.CANCEL)
+        .exclude(desired_state=DesiredState.CANCEL)
         .select_related("store")
         .first()
     )
@@ -235,37 +235,51 @@ def note_promised_digest(transfer: Transfer, digest: str) -> None:
     """A SHA-256 that was promised for later. Raises StepRefused where none was, or where another came before."""
     if not transfer.verify_sha256:
         raise StepRefused("No SHA-256 was promised when this transfer was begun.")
-    rows = Transfer.objects.filter(pk=transfer.pk, all_received=False, promised_sha256__in=("", digest))
-    if not rows.update(promised_sha256=digest):
+    rows = Transfer.objects.filter(pk=transfer.pk, all_received=False, expected_sha256__in=("", digest))
+    if not rows.update(expected_sha256=digest):
         raise StepRefused("Another SHA-256 was promised for this transfer before.")
-    transfer.promised_sha256 = digest
+    transfer.expected_sha256 = digest
 
 
 def order_pause(actor: User, transfer: Transfer) -> None:
     """No further part is begun; a part on its way is cut. Raises StepRefused."""
-    _change_want(actor, transfer, Want.PAUSE, {Want.RUN}, {Phase.RECEIVING, Phase.SENDING}, "paused")
+    _change_want(actor, transfer, DesiredState.PAUSE, {DesiredState.RUN}, {Phase.RECEIVING, Phase.SENDING}, "paused")
 
 
 def order_resume(actor: User, transfer: Transfer) -> None:
     """Raises StepRefused."""
-    _change_want(actor, transfer, Want.RUN, {Want.PAUSE}, {Phase.RECEIVING, Phase.SENDING}, "resumed")
+    _change_want(actor, transfer, DesiredState.RUN, {DesiredState.PAUSE}, {Phase.RECEIVING, Phase.SENDING}, "resumed")
     dispatch(transfer.pk)
 
 
 def order_cancel(actor: User | None, transfer: Transfer, reason: str = "") -> None:
     """Leave nothing: no staged bytes, no upload in the store. Raises StepRefused once the object is being completed."""
     phases = {Phase.RECEIVING, Phase.SENDING, Phase.FAILED}
-    _change_want(actor, transfer, Want.CANCEL, {Want.RUN, Want.PAUSE}, phases, "cancel-ordered", reason=reason)
+    _change_want(
+        actor,
+        transfer,
+        DesiredState.CANCEL,
+        {DesiredState.RUN, DesiredState.PAUSE},
+        phases,
+        "cancel-ordered",
+        reason=reason,
+    )
     dispatch(transfer.pk)
 
 
 def _change_want(
-    actor: User | None, transfer: Transfer, want: Want, wants: set[Want], phases: set[Phase], action: str, **detail: str
+    actor: User | None,
+    transfer: Transfer,
+    want: DesiredState,
+    wants: set[DesiredState],
+    phases: set[Phase],
+    action: str,
+    **detail: str,
 ) -> None:
     with transaction.atomic():
-        rows = Transfer.objects.filter(pk=transfer.pk, wanted__in=wants, phase__in=phases)
+        rows = Transfer.objects.filter(pk=transfer.pk, desired_state__in=wants, phase__in=phases)
         # What is enqueued now was enqueued for the earlier want and will find nothing to do.
-        if not rows.update(wanted=want, queued_at=None, not_before=None, tries=0):
+        if not rows.update(desired_state=want, queued_at=None, not_before=None, tries=0):
             transfer.refresh_from_db()
             raise StepRefused(f"This transfer is {transfer.state.value}: {want.value} is not possible now.")
         transfer.parts.filter(state=PartState.STAGED).update(queued_at=None)
@@ -277,10 +291,10 @@ def order_retry(actor: User, transfer: Transfer) -> None:
     with transaction.atomic():
         if not can_retry(transfer):
             raise StepRefused("Bytes of this transfer are neither in the store nor staged here: send the file again.")
-        rows = Transfer.objects.filter(pk=transfer.pk, phase=Phase.FAILED).exclude(wanted=Want.CANCEL)
+        rows = Transfer.objects.filter(pk=transfer.pk, phase=Phase.FAILED).exclude(desired_state=DesiredState.CANCEL)
         if not rows.update(
             phase=Phase.SENDING,
-            wanted=Want.RUN,
+            desired_state=DesiredState.RUN,
             finished_at=None,
             **leases.SUCCEEDED,
             **leases.RELEASED,
@@ -294,7 +308,7 @@ def order_retry(actor: User, transfer: Transfer) -> None:
 
 def can_retry(transfer: Transfer) -> bool:
     """Whether every byte is in the store's upload, staged here, or can still come from the browser."""
-    if transfer.all_received and expected_sha256.broken(transfer, transfer.promised_sha256, transfer.sha256):
+    if transfer.all_received and expected_sha256.broken(transfer, transfer.expected_sha256, transfer.sha256):
         return False
     if not transfer.all_received and not transfer.resumable:
         return False
@@ -313,7 +327,7 @@ def fail_transfer(transfer_id: uuid.UUID, error: dict[str, str], token: uuid.UUI
         if token is not None:
             rows = rows.filter(lease_token=token)
         # One that is being cancelled does not fail: the store misses what our own abort took from it.
-        if rows.exclude(wanted=Want.CANCEL).update(
+        if rows.exclude(desired_state=DesiredState.CANCEL).update(
             phase=Phase.FAILED, finished_at=timezone.now(), **leases.RELEASED, **error
         ):
             transfer = Transfer.objects.select_related("store").get(pk=transfer_id)

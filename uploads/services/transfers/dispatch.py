@@ -8,13 +8,13 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from uploads.domain.states import PartState, Phase, StoreUploadState, Want
+from uploads.domain.states import DesiredState, PartState, Phase, StoreUploadState
 from uploads.models import Part, Transfer
 from uploads.services.staging import expected_sha256
 from uploads.services.work import leases
 from uploads.services.work.queue import enqueue_on_commit
 
-NEEDED = ("phase", "wanted", "all_received", "part_count", "node", "verify_sha256", "promised_sha256", "sha256")
+NEEDED = ("phase", "desired_state", "all_received", "part_count", "node", "verify_sha256", "expected_sha256", "sha256")
 
 WINDOW = 4
 """Parts of one transfer that are enqueued or under way at a time, so that no transfer starves the others."""
@@ -27,9 +27,9 @@ def dispatch(transfer_id: uuid.UUID) -> None:
     transfer = Transfer.objects.select_for_update().only(*NEEDED).filter(pk=transfer_id).first()
     if transfer is None or transfer.phase in (Phase.DONE, Phase.CANCELLED):
         return
-    if transfer.wanted == Want.CANCEL:
+    if transfer.desired_state == DesiredState.CANCEL:
         _enqueue_step(transfer, "cancel_transfer")
-    elif transfer.wanted == Want.RUN:
+    elif transfer.desired_state == DesiredState.RUN:
         _run(transfer)
 
 
@@ -50,7 +50,7 @@ def _send(transfer: Transfer) -> None:
     if room <= 0:
         return
     if transfer.all_received and not transfer.parts.exclude(state=PartState.SENT).exists():
-        if expected_sha256.broken(transfer, transfer.promised_sha256, transfer.sha256):
+        if expected_sha256.broken(transfer, transfer.expected_sha256, transfer.sha256):
             return  # Failed with those words when its last byte came.
         Transfer.objects.filter(pk=transfer.pk, phase=Phase.SENDING).update(phase=Phase.COMPLETING, tries=0)
         transfer.phase = Phase.COMPLETING

@@ -5,15 +5,14 @@ from __future__ import annotations
 from uploads.models import Part, StoreUpload, Transfer
 from uploads.objectstore.payload import Payload
 from uploads.objectstore.types import FileSlice, ObjectFacts, SentBytes
+from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import head_object, provider_of
 from uploads.services.stores.clients import client_for
 
 TRANSFER_ID_METADATA = "partway-transfer"
 """Object metadata that says whose an object is: the transfer's id."""
 
-MAY_BE_OURS = (
-    " It may be this transfer's own object, of an earlier try: the credentials do not allow HEAD, which would tell."
-)
+MAY_BE_OURS = Problem(Code.OBJECT_MAY_BE_OURS)
 """Added to a refusal to replace an object that nobody here may look at."""
 
 

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from uploads import crash
 from uploads.domain.planning import PlannedPart
-from uploads.domain.states import FINAL_PHASES, PartState, Phase, Want
+from uploads.domain.states import FINAL_PHASES, DesiredState, PartState, Phase
 from uploads.models import Part, Transfer
 from uploads.services.staging import expected_sha256, quota
 from uploads.services.staging.expected_sha256 import Promise
@@ -156,7 +156,9 @@ class Receiver:
         if not self._folder.whole(planned.number).exists():
             PartialFile(self._folder, planned.number).finish()
         part, _ = Part.objects.get_or_create(
-            transfer=self._transfer, number=planned.number, defaults={"size": planned.size, "held": planned.size}
+            transfer=self._transfer,
+            number=planned.number,
+            defaults={"size": planned.size, "reserved_bytes": planned.size},
         )
         self._mark_staged(part, promise.save())
         self._number += 1
@@ -332,12 +334,12 @@ class Receiver:
     def _check_wanted(self, *, sender_is_there: bool = True) -> None:
         """Raises ReceivingStopped where no more is to come; else notes that the sender is there."""
         rows = Transfer.objects.filter(pk=self._transfer.pk)
-        live = rows.exclude(phase__in=FINAL_PHASES).exclude(wanted=Want.CANCEL)
+        live = rows.exclude(phase__in=FINAL_PHASES).exclude(desired_state=DesiredState.CANCEL)
         if self._transfer.resumable:
-            live = live.filter(wanted=Want.RUN).exclude(phase=Phase.FAILED)
+            live = live.filter(desired_state=DesiredState.RUN).exclude(phase=Phase.FAILED)
         if live.update(received_at=timezone.now()) if sender_is_there else live.exists():
             return
-        wanted, phase = rows.values_list("wanted", "phase").get()
+        wanted, phase = rows.values_list("desired_state", "phase").get()
         raise _stopped(wanted, phase)
 
     def _check_not_ended(self) -> None:
@@ -355,15 +357,15 @@ class Receiver:
             self._end_part()
             self._settle()
         rows = Transfer.objects.filter(pk=self._transfer.pk)
-        wanted, phase = rows.values_list("wanted", "phase").get()
-        if wanted == Want.CANCEL:
+        wanted, phase = rows.values_list("desired_state", "phase").get()
+        if wanted == DesiredState.CANCEL:
             raise _stopped(wanted, phase)
         arrived = self._promise.digest
         crash.point("file.whole")
         with transaction.atomic():
-            rows.update(all_received=True, received_at=timezone.now(), room_wanted_at=None, sha256=arrived)
+            rows.update(all_received=True, received_at=timezone.now(), quota_refused_at=None, sha256=arrived)
             # After that no digest is taken any more, so this is the last word on what was promised.
-            promised = rows.values_list("promised_sha256", flat=True).get()
+            promised = rows.values_list("expected_sha256", flat=True).get()
             error = expected_sha256.broken(self._transfer, promised, arrived)
             if error:
                 fail_transfer(self._transfer.pk, error)
@@ -372,7 +374,7 @@ class Receiver:
 
 
 def _stopped(wanted: str, phase: str) -> ReceivingStopped:
-    if wanted == Want.CANCEL or phase == Phase.CANCELLED:
+    if wanted == DesiredState.CANCEL or phase == Phase.CANCELLED:
         return ReceivingStopped("Cancelled", "The transfer was cancelled.")
     if phase == Phase.FAILED:
         return ReceivingStopped("Failed", "The transfer failed on its way to the store. Retry it there, or discard it.")

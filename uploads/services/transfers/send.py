@@ -14,11 +14,12 @@ from django.db.models import Q
 from django.utils import timezone
 
 from uploads import audit, crash, logs, metrics
-from uploads.domain.states import PartState, Phase, StoreUploadState, Want
+from uploads.domain.states import DesiredState, PartState, Phase, StoreUploadState
 from uploads.models import Part, StoreUpload, Transfer
 from uploads.objectstore.checksums import as_hex
 from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Reason, Refused
 from uploads.objectstore.types import FileSlice, SentBytes
+from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import forbids_overwrite, head_object
 from uploads.services.browse.ownership import was_aborted_on_purpose
 from uploads.services.multipart.abort import abort_until_gone
@@ -69,7 +70,7 @@ class Heartbeat:
     """Counts the bytes of a part as they move; renews the lease while they do, and only then."""
 
     def __init__(self, part: Part, token: uuid.UUID) -> None:
-        wanted = Transfer.objects.filter(pk=part.transfer_id, wanted=Want.RUN)
+        wanted = Transfer.objects.filter(pk=part.transfer_id, desired_state=DesiredState.RUN)
         self._rows = Part.objects.filter(pk=part.pk, lease_token=token, state=PartState.SENDING, transfer__in=wanted)
         self._moved = 0
         self._next = time.monotonic() + HEARTBEAT_SECONDS
@@ -85,14 +86,14 @@ class Heartbeat:
 
 def object_metadata(transfer: Transfer) -> dict[str, str]:
     """What the operator wants, whose object it is, and the digest that was promised, where it is known in time."""
-    ours = {TRANSFER_ID_METADATA: str(transfer.pk), SHA256_METADATA: transfer.promised_sha256}
+    ours = {TRANSFER_ID_METADATA: str(transfer.pk), SHA256_METADATA: transfer.expected_sha256}
     return {**transfer.metadata, **{name: value for name, value in ours.items() if value}}
 
 
 def open_store_upload(transfer_id: uuid.UUID) -> None:
     """CreateMultipartUpload, and its id into the database the moment it is known."""
     rows = Transfer.objects.filter(
-        leases.free(), pk=transfer_id, phase=Phase.SENDING, wanted=Want.RUN, part_count__gt=1
+        leases.free(), pk=transfer_id, phase=Phase.SENDING, desired_state=DesiredState.RUN, part_count__gt=1
     )
     token = leases.take(rows.exclude(store_uploads__state=StoreUploadState.OPEN))
     if token is None:
@@ -181,7 +182,7 @@ def send_part(part_id: int) -> None:
     """UploadPart, or PutObject for a file of one part, under a lease."""
     # One PutObject makes the object: not before what was promised of the file has been seen to.
     ready = Q(part_count__gt=1) | Q(all_received=True)
-    transfers = Transfer.objects.filter(ready, wanted=Want.RUN, phase=Phase.SENDING)
+    transfers = Transfer.objects.filter(ready, desired_state=DesiredState.RUN, phase=Phase.SENDING)
     rows = Part.objects.filter(leases.due(), pk=part_id, state=PartState.STAGED, transfer__in=transfers)
     token = leases.take(rows, state=PartState.SENDING, moved=0)
     if token is None:
@@ -237,7 +238,7 @@ def _look_at_object(part: Part, error: ObjectStoreError) -> SentBytes | None:
     existing = head_object(transfer.store, transfer.bucket, transfer.key)
     if existing.refusal is None:
         return own_object(part, existing.facts)
-    error.message += MAY_BE_OURS
+    error.details.append(MAY_BE_OURS)
     return None
 
 
@@ -334,6 +335,5 @@ def _store_upload_vanished(transfer: Transfer, store_upload: StoreUpload, error:
             audit.record_transfer(None, "begun-anew", transfer, upload_id=store_upload.upload_id)
             transfer.parts.filter(state=PartState.STAGED).update(not_before=None, queued_at=None)
             return
-        fields = error_fields(error)
-        fields["error_message"] += " Somebody aborted or completed it behind this transfer's back."
-        fail_transfer(transfer.pk, fields)
+        error.details.append(Problem(Code.UPLOAD_ENDED_BY_OTHERS))
+        fail_transfer(transfer.pk, error_fields(error))

@@ -79,4 +79,4 @@ def _drop_stray_files(transfer: Transfer) -> None:
     for number, path in transfer.folder.partials():
         if number not in states:
             path.unlink()
-    Part.objects.filter(transfer=transfer, state=PartState.SENT, held__gt=0).update(held=0)
+    Part.objects.filter(transfer=transfer, state=PartState.SENT, reserved_bytes__gt=0).update(reserved_bytes=0)

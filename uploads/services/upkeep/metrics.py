@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from redis import RedisError
 
 from uploads import metrics
-from uploads.domain.states import Phase, TransferState, Want, shown_state
+from uploads.domain.states import DesiredState, Phase, TransferState, shown_state
 from uploads.models import StagingNode, Transfer
 from uploads.services.staging import quota
 from uploads.services.work import broker
@@ -43,10 +43,10 @@ class State(Collector):
 
 
 def _transfers() -> list[Metric]:
-    rows = Transfer.objects.order_by().values_list("phase", "wanted").annotate(count=Count("pk"))
+    rows = Transfer.objects.order_by().values_list("phase", "desired_state").annotate(count=Count("pk"))
     states = Counter(dict.fromkeys(TransferState, 0))
     for phase, wanted, count in rows:
-        states[shown_state(Phase(phase), Want(wanted))] += count
+        states[shown_state(Phase(phase), DesiredState(wanted))] += count
     family = GaugeMetricFamily("partway_transfers", "Transfers by the state that pages show.", labels=["state"])
     for state, count in states.items():
         family.add_metric([state.value], count)

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import transaction
 
 from uploads import audit
-from uploads.domain.states import FINAL_PHASES, LIVE_PHASES, PartState, StoreUploadState, Want
+from uploads.domain.states import FINAL_PHASES, LIVE_PHASES, DesiredState, PartState, StoreUploadState
 from uploads.models import Part, StoreUpload, Transfer
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.types import Part as StorePart
@@ -137,7 +137,9 @@ def _send_again(part: Part) -> None:
     """From staging where its bytes are still there; else that is the end of the transfer."""
     if part.staged_path.exists():
         changes = {**leases.RELEASED, **leases.SUCCEEDED, "etag": "", "moved": 0, "store_upload": None}
-        Part.objects.filter(pk=part.pk, state=PartState.SENT).update(state=PartState.STAGED, held=part.size, **changes)
+        Part.objects.filter(pk=part.pk, state=PartState.SENT).update(
+            state=PartState.STAGED, reserved_bytes=part.size, **changes
+        )
         return
     _fail(part, "it is in the store no more as it was sent")
 
@@ -145,7 +147,7 @@ def _send_again(part: Part) -> None:
 def _bytes_gone() -> Iterator[Finding]:
     """Parts that wait to be sent from this node and whose files are gone."""
     waiting = Part.objects.filter(state=PartState.STAGED, transfer__node=settings.NODE_NAME)
-    for part in waiting.exclude(transfer__phase__in=FINAL_PHASES).exclude(transfer__wanted=Want.CANCEL):
+    for part in waiting.exclude(transfer__phase__in=FINAL_PHASES).exclude(transfer__wanted=DesiredState.CANCEL):
         if not part.staged_path.exists():
             yield Finding(
                 f"transfer {part.transfer_id}: the staged bytes of part {part.number} are gone",

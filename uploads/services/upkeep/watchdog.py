@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from uploads import metrics
-from uploads.domain.states import FINAL_PHASES, ItemState, PartState, Phase, StoreUploadState, Want
+from uploads.domain.states import FINAL_PHASES, DesiredState, ItemState, PartState, Phase, StoreUploadState
 from uploads.models import Operation, OperationItem, Part, StoreUpload, Transfer
 from uploads.services.operations.order import dispatch_operation
 from uploads.services.staging import quota
@@ -93,14 +93,16 @@ def _expire_silent_transfers() -> None:
 def _arriving(*more: Phase) -> QuerySet[Transfer]:
     """Transfers whose file has not come whole."""
     phases = (Phase.RECEIVING, Phase.SENDING, *more)
-    arriving = Transfer.objects.filter(all_received=False, phase__in=phases).exclude(wanted=Want.CANCEL)
+    arriving = Transfer.objects.filter(all_received=False, phase__in=phases).exclude(desired_state=DesiredState.CANCEL)
     return arriving.select_related("store")
 
 
 def _release_sent_parts() -> None:
     """Parts of this node whose sender died between writing down that they are sent and dropping their bytes."""
     old = timezone.now() - _lost_message()
-    left = Part.objects.filter(state=PartState.SENT, held__gt=0, sent_at__lt=old, transfer__node=settings.NODE_NAME)
+    left = Part.objects.filter(
+        state=PartState.SENT, reserved_bytes__gt=0, sent_at__lt=old, transfer__node=settings.NODE_NAME
+    )
     for part in left.select_related("transfer"):
         quota.release(part)
 
@@ -121,8 +123,12 @@ def _drop_late_uploads() -> None:
 
 
 def _dispatch_all() -> None:
-    resting = Transfer.objects.filter(phase=Phase.FAILED).exclude(wanted=Want.CANCEL)
-    live = Transfer.objects.exclude(phase__in=FINAL_PHASES).exclude(wanted=Want.PAUSE).exclude(pk__in=resting)
+    resting = Transfer.objects.filter(phase=Phase.FAILED).exclude(desired_state=DesiredState.CANCEL)
+    live = (
+        Transfer.objects.exclude(phase__in=FINAL_PHASES)
+        .exclude(desired_state=DesiredState.PAUSE)
+        .exclude(pk__in=resting)
+    )
     for transfer_id in live.values_list("pk", flat=True):
         dispatch(transfer_id)
     waiting = Operation.objects.filter(items__state=ItemState.ORDERED).distinct()

@@ -1,55 +1,51 @@
-"""What is written down of a failure: the store's code and request id, and words an operator understands."""
+"""What a row keeps of a failure: the store's code, message and request id, and the reason with its parameters."""
 
 from __future__ import annotations
 
-from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
-from uploads.objectstore.permissions import permission_advice
+from typing import Any
 
-WORDS: dict[Reason, str] = {
-    Reason.UNREACHABLE: "The store could not be reached.",
-    Reason.TLS: "No secure connection to the store could be made.",
-    Reason.TIMEOUT: "The store did not answer in time.",
-    Reason.CONNECTION_LOST: "The connection to the store was lost.",
-    Reason.NONSENSE: "The store answered something that is not an answer of the S3 API.",
-    Reason.CREDENTIALS: "The store does not accept the credentials.",
-    Reason.CREDENTIALS_EXPIRED: "The temporary credentials have expired: new ones are waited for.",
-    Reason.PERMISSION: "The credentials are not allowed to do this.",
-    Reason.CLOCK_SKEW: "This machine's clock and the store's differ too much.",
-    Reason.WRONG_REGION: "The bucket is in another region.",
-    Reason.NO_SUCH_BUCKET: "The bucket does not exist.",
-    Reason.ADDRESSING: "The store does not take this addressing of buckets: change it in the store's settings.",
-    Reason.NO_SUCH_UPLOAD: "The upload no longer exists in the store: it was completed or aborted.",
-    Reason.EXISTS: "An object of this key came meanwhile and was not replaced: choose another key, or send the file "
-    "again with “replace”.",
-    Reason.DIGEST_MISMATCH: "What the store received differs from what was sent, again and again.",
-    Reason.THROTTLED: "The store asks to slow down.",
-    Reason.STORE_FAULT: "The store failed.",
-    Reason.REFUSED: "This was refused.",
-}
-
-NOT_COMPLETED_OVER = (
-    "An object of this key came meanwhile and was not replaced: complete the upload again to replace it, or abort it."
-)
-"""Of an upload that an operator wanted completed: there is no file to be sent again."""
+from uploads.objectstore.errors import ObjectStoreError, Refused
+from uploads.problems import Problem
 
 
 def error_code(error: ObjectStoreError) -> str:
-    return error.code if isinstance(error, Refused) and error.code else error.reason.value
+    """The store's code, or ours in the same style where the store did not answer: `Unreachable`, `BadKey`."""
+    if isinstance(error, Refused) and error.code:
+        return error.code
+    return "".join(word.capitalize() for word in error.reason.value.split("-"))
 
 
 def request_id(error: ObjectStoreError) -> str:
     return error.request_id if isinstance(error, Refused) else ""
 
 
-def error_fields(error: ObjectStoreError, words: str = "") -> dict[str, str]:
-    """The error columns of a row; `words` in place of the usual ones."""
-    words = words or WORDS.get(error.reason, "")
-    advice = permission_advice(error.operation) if error.reason is Reason.PERMISSION else ""
+def error_fields(error: ObjectStoreError, *, reason: str = "") -> dict[str, Any]:
+    """The error columns of a row. `reason` replaces the error's own where another text explains it better."""
+    details = [each for each in (error.problem, *error.details) if each is not None]
     return {
         "error_code": error_code(error)[:100],
-        "error_message": " ".join(filter(None, [words, error.message, advice])),
+        "error_reason": reason or error.reason.value,
+        "error_params": {"operation": error.operation, "details": [each.as_json() for each in details]},
+        "error_message": error.store_message,
         "error_request_id": request_id(error)[:200],
     }
 
 
-NO_ERROR = {"error_code": "", "error_message": "", "error_request_id": ""}
+def problem_fields(problem: Problem) -> dict[str, Any]:
+    """The error columns of a row, for a failure that no store caused."""
+    return {
+        "error_code": problem.code,
+        "error_reason": problem.code,
+        "error_params": dict(problem.params),
+        "error_message": "",
+        "error_request_id": "",
+    }
+
+
+NO_ERROR: dict[str, Any] = {
+    "error_code": "",
+    "error_reason": "",
+    "error_params": {},
+    "error_message": "",
+    "error_request_id": "",
+}

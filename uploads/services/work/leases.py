@@ -14,7 +14,6 @@ from django.utils import timezone
 from uploads import metrics
 from uploads.models import OperationItem, Part, Transfer
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
-from uploads.services.work.failures import WORDS
 
 Row = TypeVar("Row", bound=Model)
 
@@ -82,7 +81,7 @@ def tried_again(row: Transfer | Part | OperationItem, error: ObjectStoreError) -
 
 def _was_corrupted(row: Transfer | Part | OperationItem) -> bool:
     """Whether the last failure that was written down is of that kind."""
-    return row.error_message.startswith(tuple(WORDS[reason] for reason in CORRUPTED))
+    return row.error_reason in CORRUPTED
 
 
 def _asked_to_wait(error: ObjectStoreError) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from dashboard.shared.messages import error_text, store_error_text
 from uploads.models import Store, StoreCheck
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.probing.results import CheckResult, Group, Verdict
@@ -66,7 +67,7 @@ class Command(BaseCommand):
         try:
             check = order_check(None, store, bucket, here=True)
         except ObjectStoreError as error:
-            raise CommandError(error.message) from error
+            raise CommandError(store_error_text(error)) from error
         with _quiet():
             run_check(check.pk)
         check.refresh_from_db()
@@ -85,12 +86,12 @@ class Command(BaseCommand):
                 self._line(result)
         counts = {verdict: sum(result.verdict is verdict for result in results) for verdict in Verdict}
         self.stdout.write(f"\n{', '.join(f'{number} {verdict}' for verdict, number in counts.items() if number)}.")
-        if check.found:
-            self.stdout.write(f"Overrules the profile of {check.provider}: {_flags(check.found)}.")
+        if check.overrides:
+            self.stdout.write(f"Overrules the profile of {check.provider}: {_flags(check.overrides)}.")
         for left in check.leftovers:
             self.stdout.write(f"Left in the bucket: {left['kind']} {left['key']} {left['id']}: {left['why']}")
         if check.error:
-            self.stdout.write(f"{check.error['code']}: {check.error['message']}")
+            self.stdout.write(f"{check.error.code}: {error_text(check.error)}")
 
     def _line(self, result: CheckResult) -> None:
         self.stdout.write(f"  {result.verdict.upper():9} {result.title}: {result.said}")

@@ -1,0 +1,96 @@
+"""All text that pages, JSON and commands show for a code. One module per family of codes.
+
+To add a code: a member of `uploads.problems.Code`, and its text here under the same name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+
+from dashboard.shared.formatting import bytes_text, duration_text
+from dashboard.shared.messages import checks, objectstore, operations, reasons, staging, stores, transfers
+from dashboard.shared.messages.types import Message
+from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.problems import Problem, RecordedError
+from uploads.services.work.failures import error_code, request_id
+
+MESSAGES: Mapping[str, Message] = {
+    **objectstore.MESSAGES,
+    **stores.MESSAGES,
+    **checks.MESSAGES,
+    **transfers.MESSAGES,
+    **staging.MESSAGES,
+    **operations.MESSAGES,
+}
+
+
+class _Grouped(int):
+    """A number that a text shows with the locale's thousands separators, and that still chooses the plural."""
+
+    def __str__(self) -> str:
+        return number_format(int(self), use_l10n=True, force_grouping=True)
+
+
+def text_of(problem: Problem) -> str:
+    """The text of a code with its parameters. A code that a later version stored is shown as it is."""
+    message = MESSAGES.get(problem.code)
+    if message is None:
+        return str(problem)
+    return str(message % shown(problem.params))
+
+
+def shown(params: Mapping[str, Any]) -> dict[str, object]:
+    """Parameters as texts show them: numbers by the locale, `_bytes` as sizes, `_seconds` as durations."""
+    return {name: _shown(name, value) for name, value in params.items()}
+
+
+def _shown(name: str, value: Any) -> object:
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int | float) and name.endswith("_bytes"):
+        return bytes_text(int(value))
+    if isinstance(value, int | float) and name.endswith("_seconds"):
+        return duration_text(value)
+    if isinstance(value, int):
+        return _Grouped(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return value
+
+
+def error_text(error: RecordedError) -> str:
+    """What a row's error says in one paragraph, the store's own message last and marked as such."""
+    if not error.reason:
+        return error.store_message
+    sentences = [_reason_text(error), *(text_of(each) for each in error.details)]
+    if error.store_message:
+        sentences.append(_("The store says: %(message)s") % {"message": error.store_message})
+    if error.reason == Reason.PERMISSION:
+        sentences.append(reasons.permission_text(str(error.params.get("operation", ""))))
+    return " ".join(filter(None, sentences))
+
+
+def _reason_text(error: RecordedError) -> str:
+    if error.reason in reasons.RECORDED:
+        return str(reasons.RECORDED[Reason(error.reason)])
+    return text_of(Problem(error.reason, **error.params))
+
+
+def store_error_text(error: ObjectStoreError) -> str:
+    """What an error adds to its explanation: our own problem with it, or the store's message."""
+    own = [each for each in (error.problem, *error.details) if each is not None]
+    return " ".join([*(text_of(each) for each in own), *filter(None, [error.store_message])])
+
+
+def error_json(error: RecordedError | None) -> dict[str, str] | None:
+    """As JSON shows a row's error."""
+    if error is None:
+        return None
+    return {"code": error.code, "message": error_text(error), "request_id": error.request_id}
+
+
+__all__ = ["MESSAGES", "error_code", "error_json", "error_text", "request_id", "store_error_text", "text_of"]

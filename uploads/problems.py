@@ -1,0 +1,84 @@
+"""What there is to tell a person, as codes with parameters. Pure; `dashboard.shared.messages` turns them into text.
+
+Nothing below the dashboard writes a sentence: it names a code, and the numbers and names that belong into the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+Param = str | int | float | bool | None | Sequence[str]
+"""Parameters survive a JSON column. Names that end in `_bytes` are sizes, names that end in `_seconds` durations."""
+
+
+class Code(StrEnum):
+    """Every code of our own, in the style of the S3 API's codes. Each has a text in `dashboard/shared/messages/`."""
+
+    # --- Work
+    INTERNAL_ERROR = "InternalError"
+
+    # --- The object store client
+
+    # --- Store settings, connection tests and store checks
+
+    # --- Planning a transfer, its form, and its steps
+    OBJECT_MAY_BE_OURS = "ObjectMayBeOurs"
+    UPLOAD_ENDED_BY_OTHERS = "UploadEndedByOthers"
+
+    # --- Receiving: the form, tus, staging
+
+    # --- Abort, complete and operations
+    OBJECT_APPEARED = "ObjectAppeared"
+
+    # --- Upkeep: cleanup and reconciliation
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Problem:
+    """A code with its parameters: `Problem(Code.KEY_TOO_LONG, size_bytes=1030, limit_bytes=1024)`."""
+
+    code: str
+    params: Mapping[str, Param] = field(default_factory=dict)
+
+    def __init__(self, code: str, /, **params: Param) -> None:
+        object.__setattr__(self, "code", str(code))
+        object.__setattr__(self, "params", params)
+
+    def __str__(self) -> str:
+        """For logs: `KeyTooLong size_bytes=1030 limit_bytes=1024`."""
+        return " ".join([self.code, *(f"{name}={value}" for name, value in self.params.items())])
+
+    def as_json(self) -> dict[str, Any]:
+        return {"code": self.code, "params": dict(self.params)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Problem:
+        return cls(value["code"], **value.get("params", {}))
+
+
+class ProblemError(Exception):
+    """An exception that carries a problem instead of a sentence."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedError:
+    """An error as a row keeps it.
+
+    `code` is the store's, or ours where the store gave none. `reason` says which text explains it; empty in rows from
+    before codes were stored, whose `store_message` is then the whole text. `details` add to the explanation.
+    `store_message` is the store's own message as it sent it; nothing parses it.
+    """
+
+    code: str
+    reason: str
+    params: Mapping[str, Param] = field(default_factory=dict)
+    details: tuple[Problem, ...] = ()
+    store_message: str = ""
+    request_id: str = ""
