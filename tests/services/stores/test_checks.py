@@ -514,7 +514,7 @@ def test_what_was_not_found_out_this_time_stays(
 
 KILLED = """
 import django; django.setup()
-from tests.services.kill_a_check import main
+from tests.services.stores.kill_a_check import main
 main({pk!r}, {notes})
 """
 

@@ -232,7 +232,7 @@ def _made(held: _Held) -> Made:
 
 def _write_down(held: _Held, made: Made) -> None:
     held.write(created=_noted(held.check, made))
-    crash.point("check.created")
+    crash.point("check.made")
 
 
 def _noted(check: StoreCheck, made: Made) -> dict[str, Any]:
