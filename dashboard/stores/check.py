@@ -20,7 +20,7 @@ from dashboard.stores.check_report import card_of, check_json, overruled
 from uploads import access
 from uploads.models import Store, StoreCheck
 from uploads.objectstore.providers import PROVIDERS
-from uploads.services.stores.checks import order_check, reset_found
+from uploads.services.stores.checks import request_check, reset_found
 
 SHOWN_CHECKS = 10
 """Checks of a store that its page names, newest first."""
@@ -40,7 +40,7 @@ def checks(request: HttpRequest, store: str) -> HttpResponseBase:
             complaint = " ".join(f"{name}: {' '.join(map(str, errors))}" for name, errors in form.errors.items())
             return jsonapi.json_error("InvalidArgument", complaint, status=400)
         return _page(request, found, form, status=400)
-    check = order_check(actor, found, form.cleaned_data["bucket"])
+    check = request_check(actor, found, form.cleaned_data["bucket"])
     url = reverse("store-check", args=[found.name, check.pk])
     if jsonapi.wants_json(request):
         return JsonResponse(check_json(check), status=202, headers={"Location": url})

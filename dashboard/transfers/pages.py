@@ -26,7 +26,7 @@ from uploads.domain.states import FINAL_PHASES, TransferState
 from uploads.models import Transfer
 from uploads.objectstore.types import UploadRef
 from uploads.selectors.transfers import part_runs
-from uploads.services.transfers.control import StepRefused, order_cancel, order_pause, order_resume, order_retry
+from uploads.services.transfers.control import StepRefused, request_cancel, request_pause, request_resume, request_retry
 
 PAGE_SIZE = 50
 MAX_NAMED = 200
@@ -130,19 +130,19 @@ def _step(request: HttpRequest, transfer_id: uuid.UUID, order: Order, done: str)
 
 @require_POST
 def pause(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
-    return _step(request, transfer_id, order_pause, "Paused: no further part is begun.")
+    return _step(request, transfer_id, request_pause, "Paused: no further part is begun.")
 
 
 @require_POST
 def resume(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
-    return _step(request, transfer_id, order_resume, "Resumed.")
+    return _step(request, transfer_id, request_resume, "Resumed.")
 
 
 @require_POST
 def retry(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
-    return _step(request, transfer_id, order_retry, "Tried again from where it stands.")
+    return _step(request, transfer_id, request_retry, "Tried again from where it stands.")
 
 
 @require_POST
 def cancel(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
-    return _step(request, transfer_id, order_cancel, "Cancellation ordered: the upload in the store is aborted.")
+    return _step(request, transfer_id, request_cancel, "Cancellation ordered: the upload in the store is aborted.")

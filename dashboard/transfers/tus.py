@@ -34,7 +34,7 @@ from uploads.services.transfers.control import (
     begin_transfer,
     note_promised_digest,
     offset_of,
-    order_cancel,
+    request_cancel,
 )
 from uploads.services.transfers.receive import NoRoom, Receiver, ReceivingStopped, WrongLength, take_up
 from uploads.staging import tus
@@ -157,7 +157,7 @@ def _unmake(user: User, transfer: Transfer, error: TusError) -> None:
     """Its sender never hears its address, and the key would be busy for a day. A fingerprint finds it again."""
     if not transfer.fingerprint:
         with suppress(StepRefused):
-            order_cancel(user, transfer, reason=error.message)
+            request_cancel(user, transfer, reason=error.message)
 
 
 # --- One upload -------------------------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def _patch(request: HttpRequest, user: User, transfer_id: uuid.UUID) -> HttpResp
 def _delete(_request: HttpRequest, user: User, transfer_id: uuid.UUID) -> HttpResponse:
     transfer = _load(user, transfer_id)
     try:
-        order_cancel(user, transfer)
+        request_cancel(user, transfer)
     except StepRefused as refusal:
         raise TusError(409, "StepRefused", str(refusal)) from refusal
     return HttpResponse(status=204)

@@ -23,7 +23,7 @@ from uploads.models import Store
 from uploads.objectstore.types import UploadRef
 from uploads.services.browse.ownership import OwnedByTransfer, owners
 from uploads.services.browse.preflight import preflight_abort
-from uploads.services.operations.order import order_abort
+from uploads.services.operations.order import request_abort
 
 SHOWN_ROWS = 50
 """Uploads of a selection that the page names; their facts are looked up one by one, as they are scrolled to."""
@@ -39,7 +39,7 @@ def abort(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     if request.method == "GET" or "ask" in request.POST:
         return _ask(request, found, links, names)
     try:
-        operation = order_abort(access.operator(request.user), found, bucket, names)
+        operation = request_abort(access.operator(request.user), found, bucket, names)
     except OwnedByTransfer as owned:
         if jsonapi.wants_json(request):
             return jsonapi.json_error("OwnedByTransfer", str(owned), status=409)

@@ -21,7 +21,7 @@ from uploads.objectstore.types import UploadRef
 from uploads.services.browse.browsing import provider_of
 from uploads.services.browse.ownership import OwnedByTransfer
 from uploads.services.browse.preflight import CompletePreflight, preflight_complete
-from uploads.services.operations.order import order_complete
+from uploads.services.operations.order import request_complete
 
 
 @require_http_methods(["GET", "POST"])
@@ -34,7 +34,7 @@ def complete(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     if request.method == "GET" or "ask" in request.POST:
         return _ask(request, found, links, name)
     try:
-        operation = order_complete(
+        operation = request_complete(
             access.operator(request.user),
             found,
             bucket,

@@ -25,7 +25,7 @@ from uploads.selectors import operations
 from uploads.selectors.transfers import suspected_beginners
 from uploads.services.browse import browsing, ownership
 from uploads.services.browse.preflight import is_recent
-from uploads.services.operations.order import settle_suspects
+from uploads.services.operations.order import settle_possible_orphans
 
 
 @require_GET
@@ -49,7 +49,7 @@ def detail(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
             return _unseen(request, found, links, name, error)
         if not browsing.is_gone(error):
             raise
-        settle_suspects(found, bucket, name)
+        settle_possible_orphans(found, bucket, name)
         return gone(request, links, name, error=error)
     if jsonapi.wants_json(request):
         return JsonResponse(_detail_json(bucket, name, page, max_parts, marker))

@@ -20,7 +20,7 @@ from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import UploadRef
 from uploads.services.browse import browsing
 from uploads.services.browse.preflight import is_recent
-from uploads.services.operations.order import settle_suspects
+from uploads.services.operations.order import settle_possible_orphans
 
 
 @require_GET
@@ -39,7 +39,7 @@ def facts(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
         context |= {"survey": surveyed, "recent": is_recent(surveyed)}
     except ObjectStoreError as error:
         if browsing.is_gone(error):
-            settle_suspects(found, bucket, name)
+            settle_possible_orphans(found, bucket, name)
         denied = error.reason is Reason.PERMISSION
         context |= {"gone": browsing.is_gone(error), "denied": denied, "explained": explain(error)}
     return render(request, "uploads/facts.html", context)

@@ -58,10 +58,10 @@ def order_the_same() -> int:
     """Everybody orders the same abort; how many operations there are."""
     from uploads.models import Operation
     from uploads.objectstore.types import UploadRef
-    from uploads.services.operations.order import order_abort
+    from uploads.services.operations.order import request_abort
 
     owner, store = _owner(), _store()
-    _at_once(lambda _: order_abort(owner, store, "bucket", [UploadRef("key", "upload")]))
+    _at_once(lambda _: request_abort(owner, store, "bucket", [UploadRef("key", "upload")]))
     return Operation.objects.count()
 
 

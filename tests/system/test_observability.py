@@ -224,7 +224,7 @@ def test_life_without_redis(observed: Stack, operator: Operator, redis_away: Cal
     started = time.monotonic()
     cancelled = operator.post(f"/transfers/{transfers[0]}/cancel/")
     assert cancelled.ok
-    aborted = order_abort(operator, observed.store, bucket, "abandoned", upload_id)
+    aborted = request_abort(operator, observed.store, bucket, "abandoned", upload_id)
     assert time.monotonic() - started < 4
     for path in ("/", "/stores/", "/transfers/", f"/transfers/{transfers[1]}/", aborted):
         started = time.monotonic()
@@ -272,7 +272,7 @@ def test_a_redis_that_restarts_under_load(observed: Stack, operator: Operator) -
         operator.wait_for_state(transfer, "done", seconds=2 * BACK_SECONDS)
 
 
-def order_abort(operator: Operator, store: str, bucket: str, key: str, upload_id: str) -> str:
+def request_abort(operator: Operator, store: str, bucket: str, key: str, upload_id: str) -> str:
     """The path of the operation's page."""
     path = f"/stores/{store}/{bucket}/uploads/abort/"
     answer = operator.post(path, {"key": key, "upload-id": upload_id})

@@ -15,7 +15,7 @@ from dashboard.shared.messages import error_text, store_error_text
 from uploads.models import Store, StoreCheck
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.probing.results import CheckResult, Group, Verdict
-from uploads.services.stores.checks import order_check, reset_found, run_check
+from uploads.services.stores.checks import request_check, reset_found, run_check
 
 LOOK_SECONDS = 0.5
 
@@ -65,7 +65,7 @@ class Command(BaseCommand):
     def _checked(self, store: Store, bucket: str) -> StoreCheck:
         """Done here; where a worker is at it already, that one's outcome is waited for."""
         try:
-            check = order_check(None, store, bucket, here=True)
+            check = request_check(None, store, bucket, here=True)
         except ObjectStoreError as error:
             raise CommandError(store_error_text(error)) from error
         with _quiet():

@@ -15,7 +15,7 @@ from tests.dashboard.pages import Page, Site
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.models import AuditEntry, Store, StoreCheck
 from uploads.objectstore.providers import PROVIDERS
-from uploads.services.stores.checks import order_check, run_check
+from uploads.services.stores.checks import request_check, run_check
 
 CONSENT = {"consent": "on"}
 
@@ -32,7 +32,7 @@ def url(store: Store) -> str:
 
 
 def check_here(store: Store, bucket: str) -> StoreCheck:
-    check = order_check(None, store, bucket, here=True)
+    check = request_check(None, store, bucket, here=True)
     run_check(check.pk)
     check.refresh_from_db()
     return check
@@ -71,7 +71,7 @@ def test_it_is_ordered_with_consent_and_read_on_its_card(office: Site, bucket: s
 
 
 def test_a_check_under_way_shows_how_far_it_is(site: Site, store: Store, bucket: str, url: str) -> None:
-    check = order_check(None, store, bucket)
+    check = request_check(None, store, bucket)
     results = [{"name": "reach", "title": "The endpoint answers", "group": "reach", "verdict": "ok", "said": "Yes."}]
     StoreCheck.objects.update(state="running", step="Delimiter", results=results, total=49)
     page = fragment(site, f"{url}{check.pk}/")
@@ -175,7 +175,7 @@ def test_what_was_left_is_named(office: Site, store: Store, bucket: str, url: st
 
 
 def test_a_check_that_did_not_end_says_why(office: Site, store: Store, bucket: str, url: str) -> None:
-    check = order_check(None, store, bucket, here=True)
+    check = request_check(None, store, bucket, here=True)
     StoreCheck.objects.update(tries=3)
     run_check(check.pk)
     page = office.get(f"{url}{check.pk}/")

@@ -24,7 +24,7 @@ from uploads.objectstore.types import Credentials, FileSlice, StoreConfig, Uploa
 from uploads.services.operations.run import run_item
 from uploads.services.stores.settings import StoreValues, add_store
 from uploads.services.transfers.cancel import cancel_transfer
-from uploads.services.transfers.control import order_cancel
+from uploads.services.transfers.control import request_cancel
 
 ALL = tuple(PERMISSIONS)
 
@@ -231,7 +231,7 @@ def test_without_abort_a_cancelled_transfer_waits_and_says_what_to_allow(
     transfer = drive.begin(2 * 5 * 1024**2, part_size=5 * 1024**2)
     drive.receive(transfer, bytes(transfer.size))
     drive.send(transfer, parts=1)
-    order_cancel(narrow.user, transfer)
+    request_cancel(narrow.user, transfer)
     cancel_transfer(transfer.pk)
     transfer = Transfer.objects.get(pk=transfer.pk)
     assert transfer.desired_state == "cancel"

@@ -32,7 +32,7 @@ from uploads.models import OperationItem, Store, StoreUpload
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import CompletedPart, FileSlice, MultipartUpload, UploadRef
 from uploads.services.browse.unlisted import MAX_UNLISTED
-from uploads.services.operations.order import order_abort
+from uploads.services.operations.order import request_abort
 from uploads.services.operations.run import run_item
 from uploads.services.stores.clients import client_for
 from uploads.services.stores.settings import StoreValues, add_store
@@ -503,7 +503,7 @@ def test_a_row_that_was_aborted_here_and_is_listed_still_says_so_at_once(
     name, alive = begin("aborted"), begin("alive")
     store = Store.objects.get(name=lied.store)
     liar.kept = listed(lied, liar, name)
-    operation = order_abort(operator, store, lied.bucket, [name])
+    operation = request_abort(operator, store, lied.bucket, [name])
     for item in OperationItem.objects.filter(state=ItemState.ORDERED).values_list("pk", flat=True):
         run_item(item)
     page = lied.listing()

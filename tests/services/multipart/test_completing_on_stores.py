@@ -15,8 +15,8 @@ from uploads.domain.states import ItemState, Phase
 from uploads.models import Store
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import FileSlice, SentBytes, UploadRef
-from uploads.services.operations.order import order_complete
-from uploads.services.stores.checks import order_check, run_check
+from uploads.services.operations.order import request_complete
+from uploads.services.stores.checks import request_check, run_check
 from uploads.services.stores.settings import StoreValues, add_store
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -64,7 +64,7 @@ def test_what_a_check_finds(store: Store, server: Server, bucket: str, client: O
     """A store check finds the ways that are not in the provider's profile, and no others"""
     Store.objects.filter(pk=store.pk).update(overrides={})
     store.refresh_from_db()
-    check = order_check(None, store, bucket, here=True)
+    check = request_check(None, store, bucket, here=True)
     run_check(check.pk)
     check.refresh_from_db()
     assert (check.error, check.leftovers) == (None, [])
@@ -134,7 +134,7 @@ def test_a_completion_whose_upload_is_aborted(
         return complete(self, bucket, key, upload_id, *args, **more)
 
     monkeypatch.setattr(ObjectStoreClient, "complete_multipart_upload", abort_and_complete)
-    operation = order_complete(user, store, bucket, UploadRef("k", upload_id))
+    operation = request_complete(user, store, bucket, UploadRef("k", upload_id))
     drive.work_off()
     item = operation.items.get()
     assert client.head_object(bucket, "k").size == len(BEFORE)

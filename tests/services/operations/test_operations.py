@@ -15,7 +15,7 @@ from uploads.models import AuditEntry, Operation, OperationItem
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import CompletedPart, FileSlice, UploadRef
 from uploads.services.browse.preflight import preflight_abort, preflight_complete
-from uploads.services.operations.order import OwnedByTransfer, order_abort, order_complete
+from uploads.services.operations.order import OwnedByTransfer, request_abort, request_complete
 from uploads.services.operations.run import run_item
 
 PART = 5 * MIB
@@ -47,13 +47,13 @@ def test_abort_is_done_once_though_ordered_twice(
     drive: Drive, begin: Begin, client: ObjectStoreClient, user: User
 ) -> None:
     upload = begin(parts={1: 10})
-    first = order_abort(user, drive.store, drive.bucket, [upload])
-    assert order_abort(user, drive.store, drive.bucket, [upload]).pk == first.pk
+    first = request_abort(user, drive.store, drive.bucket, [upload])
+    assert request_abort(user, drive.store, drive.bucket, [upload]).pk == first.pk
     drive.work_off()
     assert not exists(client, drive.bucket, upload)
     item = first.items.get()
     assert (item.state, item.outcome) == (ItemState.DONE, {"repeats": 1, "already_gone": False})
-    assert order_abort(user, drive.store, drive.bucket, [upload]).pk == first.pk
+    assert request_abort(user, drive.store, drive.bucket, [upload]).pk == first.pk
     run_item(item.pk)
     assert Operation.objects.count() == 1
     actions = AuditEntry.objects.filter(operation_id=first.pk).values_list("action", "actor_name", "upload_id")
@@ -64,7 +64,7 @@ def test_abort_of_an_upload_that_is_gone_says_so(drive: Drive, begin: Begin, cli
     upload = begin()
     client.abort_multipart_upload(drive.bucket, upload.key, upload.upload_id)
     assert preflight_abort(drive.store, drive.bucket, upload).gone
-    operation = order_abort(drive.user, drive.store, drive.bucket, [upload])
+    operation = request_abort(drive.user, drive.store, drive.bucket, [upload])
     drive.work_off()
     assert operation.items.get().outcome["already_gone"] is True
 
@@ -74,7 +74,7 @@ def test_abort_of_an_upload_that_somebody_completed_ends(drive: Drive, begin: Be
     upload = begin(parts={1: 3})
     (part,) = client.iter_parts(drive.bucket, upload.key, upload.upload_id)
     client.complete_multipart_upload(drive.bucket, upload.key, upload.upload_id, [CompletedPart(1, part.etag)])
-    operation = order_abort(drive.user, drive.store, drive.bucket, [upload])
+    operation = request_abort(drive.user, drive.store, drive.bucket, [upload])
     drive.work_off()
     item = operation.items.get()
     assert (item.state, item.outcome["already_gone"]) == (ItemState.DONE, True)
@@ -83,7 +83,7 @@ def test_abort_of_an_upload_that_somebody_completed_ends(drive: Drive, begin: Be
 
 def test_many_are_aborted_a_window_at_a_time(drive: Drive, begin: Begin, client: ObjectStoreClient) -> None:
     uploads = [begin(f"many/{number}") for number in range(20)]
-    operation = order_abort(drive.user, drive.store, drive.bucket, uploads)
+    operation = request_abort(drive.user, drive.store, drive.bucket, uploads)
     assert operation.items.filter(queued_at__isnull=False).count() == 8
     drive.work_off()
     assert operation.items.filter(state=ItemState.DONE).count() == 20
@@ -101,7 +101,7 @@ def test_complete_is_proved_by_head(drive: Drive, begin: Begin, client: ObjectSt
     upload = begin(parts={1: PART, 2: 7})
     asked = preflight_complete(drive.store, drive.bucket, upload)
     assert (asked.blockers, asked.has_gaps, asked.resulting_size) == ((), False, PART + 7)
-    operation = order_complete(drive.user, drive.store, drive.bucket, upload)
+    operation = request_complete(drive.user, drive.store, drive.bucket, upload)
     drive.work_off()
     item = operation.items.get()
     assert item.state == ItemState.DONE
@@ -126,7 +126,7 @@ def test_what_the_store_would_refuse_blocks(
 ) -> None:
     upload = begin(parts=parts)
     assert words in " ".join(preflight_complete(drive.store, drive.bucket, upload).blockers)
-    operation = order_complete(drive.user, drive.store, drive.bucket, upload)
+    operation = request_complete(drive.user, drive.store, drive.bucket, upload)
     drive.work_off()
     item = operation.items.get()
     assert (item.state, item.error_code) == (ItemState.FAILED, "PreflightFailed")
@@ -139,10 +139,10 @@ def test_a_gap_needs_an_explicit_word(drive: Drive, begin: Begin, client: Object
     asked = preflight_complete(drive.store, drive.bucket, upload)
     assert asked.has_gaps
     assert "1, 3-4" in " ".join(asked.warnings)
-    refused = order_complete(drive.user, drive.store, drive.bucket, upload)
+    refused = request_complete(drive.user, drive.store, drive.bucket, upload)
     drive.work_off()
     assert refused.items.get().error_code == "GapNotAllowed"
-    allowed = order_complete(drive.user, drive.store, drive.bucket, upload, allow_gaps=True)
+    allowed = request_complete(drive.user, drive.store, drive.bucket, upload, allow_gaps=True)
     drive.work_off()
     assert allowed.items.get().state == ItemState.DONE
     assert client.head_object(drive.bucket, upload.key).size == PART + 1
@@ -153,7 +153,7 @@ def test_a_complete_whose_answer_was_lost_is_found_by_head(
 ) -> None:
     """The worker died after the store had acted and before it could write that down."""
     upload = begin(parts={1: PART, 2: 7})
-    operation = order_complete(drive.user, drive.store, drive.bucket, upload)
+    operation = request_complete(drive.user, drive.store, drive.bucket, upload)
 
     def dies(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -174,7 +174,7 @@ def test_complete_of_an_upload_that_is_gone_fails_in_words(
 ) -> None:
     upload = begin(parts={1: 1})
     client.abort_multipart_upload(drive.bucket, upload.key, upload.upload_id)
-    operation = order_complete(drive.user, drive.store, drive.bucket, upload)
+    operation = request_complete(drive.user, drive.store, drive.bucket, upload)
     drive.work_off()
     item = operation.items.get()
     assert (item.state, item.error_code) == (ItemState.FAILED, "NoSuchUpload")
@@ -186,12 +186,12 @@ def test_an_upload_of_a_live_transfer_is_its_transfers_to_end(drive: Drive, clie
     drive.send(transfer, parts=1)
     owned = UploadRef(transfer.key, transfer.store_uploads.get().upload_id)
     with pytest.raises(OwnedByTransfer) as refusal:
-        order_abort(drive.user, drive.store, drive.bucket, [owned])
+        request_abort(drive.user, drive.store, drive.bucket, [owned])
     assert refusal.value.transfer.pk == transfer.pk
     with pytest.raises(OwnedByTransfer):
-        order_complete(drive.user, drive.store, drive.bucket, owned)
+        request_complete(drive.user, drive.store, drive.bucket, owned)
     other = UploadRef("other", client.create_multipart_upload(drive.bucket, "other"))
-    operation = order_abort(drive.user, drive.store, drive.bucket, [owned, other])
+    operation = request_abort(drive.user, drive.store, drive.bucket, [owned, other])
     drive.work_off()
     codes = dict(operation.items.values_list("key", "error_code"))
     assert codes == {transfer.key: "OwnedByTransfer", "other": ""}
@@ -200,9 +200,9 @@ def test_an_upload_of_a_live_transfer_is_its_transfers_to_end(drive: Drive, clie
 
 def test_complete_and_abort_of_the_same_upload_exclude_each_other(drive: Drive, begin: Begin) -> None:
     upload = begin(parts={1: 1})
-    completion = order_complete(drive.user, drive.store, drive.bucket, upload)
-    assert order_abort(drive.user, drive.store, drive.bucket, [upload]).pk == completion.pk
-    several = order_abort(drive.user, drive.store, drive.bucket, [upload, begin("b")])
+    completion = request_complete(drive.user, drive.store, drive.bucket, upload)
+    assert request_abort(drive.user, drive.store, drive.bucket, [upload]).pk == completion.pk
+    several = request_abort(drive.user, drive.store, drive.bucket, [upload, begin("b")])
     assert several.items.get(key=upload.key).error_code == "AlreadyOrdered"
 
 

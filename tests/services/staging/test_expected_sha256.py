@@ -22,8 +22,8 @@ from uploads.services.transfers.control import (
     TransferRefused,
     can_retry,
     note_promised_digest,
-    order_cancel,
-    order_retry,
+    request_cancel,
+    request_retry,
 )
 from uploads.services.transfers.receive import Receiver
 from uploads.services.upkeep.watchdog import watch
@@ -67,8 +67,8 @@ def check_broken(drive: Drive, client: ObjectStoreClient, user: User, transfer: 
     assert not has_object(client, drive)
     assert not can_retry(transfer)
     with pytest.raises(StepRefused, match="send the file again"):
-        order_retry(user, transfer)
-    order_cancel(user, transfer)
+        request_retry(user, transfer)
+    request_cancel(user, transfer)
     assert drive.finish(transfer).phase == Phase.CANCELLED
     assert not transfer.folder.exists()
     assert not [upload for page in client.iter_multipart_uploads(drive.bucket) for upload in page.uploads]

@@ -21,7 +21,7 @@ from uploads.domain.planning import PREFERRED_PART_SIZE
 from uploads.domain.states import DesiredState, PartState, Phase
 from uploads.models import Part, Store, Transfer
 from uploads.services.staging import quota
-from uploads.services.transfers.control import TransferRefused, limits_of, order_cancel
+from uploads.services.transfers.control import TransferRefused, limits_of, request_cancel
 from uploads.services.transfers.receive import NoRoom, Receiver
 
 NODE = "test-node"
@@ -186,7 +186,7 @@ def test_threads_that_want_the_last_room(make: Make, settings: Settings) -> None
 
 def test_who_was_cancelled_takes_nothing(make: Make, user: User) -> None:
     transfer = make()
-    order_cancel(user, transfer)
+    request_cancel(user, transfer)
     with pytest.raises(quota.NotWanted):
         take(transfer, 1)
     with pytest.raises(quota.NotWanted):
@@ -479,7 +479,7 @@ def test_a_cancelled_transfer_gives_all_its_room_back(drive: Drive, user: User) 
         receiver.write(bytes(10))
         receiver.end()
     assert quota.held_bytes(NODE) == 30
-    order_cancel(user, transfer)
+    request_cancel(user, transfer)
     assert drive.finish(transfer).phase == Phase.CANCELLED
     assert quota.held_bytes(NODE) == 0
     assert not transfer.folder.exists()

@@ -28,7 +28,7 @@ from uploads.objectstore.errors import NotSent
 from uploads.objectstore.probing.asking import Limits
 from uploads.objectstore.probing.running import CHECKS, probe_store
 from uploads.services.stores import checks
-from uploads.services.stores.checks import order_check, reset_found, run_check, take_up_again
+from uploads.services.stores.checks import request_check, reset_found, run_check, take_up_again
 from uploads.services.stores.clients import client_for
 from uploads.services.stores.settings import StoreValues, add_store, change_store
 
@@ -117,7 +117,7 @@ def stored(server: RunningStore, provider: str = "generic", **changes: Any) -> S
 
 
 def checked(store: Store, bucket: str, actor: User | None = None) -> StoreCheck:
-    check = order_check(actor, store, bucket, here=True)
+    check = request_check(actor, store, bucket, here=True)
     run_check(check.pk)
     check.refresh_from_db()
     store.refresh_from_db()
@@ -366,7 +366,7 @@ def test_what_is_left_at_another_endpoint_stays_named_until_that_is_set_back(
 
 def died(store: Store, bucket: str, made: dict[str, Any]) -> StoreCheck:
     """A check whose process died when it had written this down, ordered again."""
-    check = order_check(None, store, bucket, here=True)
+    check = request_check(None, store, bucket, here=True)
     StoreCheck.objects.filter(pk=check.pk).update(created=made, tries=1)
     return check
 
@@ -446,12 +446,12 @@ def test_time_that_is_used_up_is_said(swift_store: RunningStore, bucket: str, mo
 
 def test_ordered_twice_it_is_one_check(swift_store: RunningStore, bucket: str, user: User) -> None:
     store = stored(swift_store, "swift")
-    first = order_check(user, store, bucket)
-    assert order_check(None, store, bucket) == first
-    assert order_check(user, store, swift_store.new_bucket()) != first
+    first = request_check(user, store, bucket)
+    assert request_check(None, store, bucket) == first
+    assert request_check(user, store, swift_store.new_bucket()) != first
     run_check(first.pk)
     run_check(first.pk)
-    assert order_check(user, store, bucket) != first
+    assert request_check(user, store, bucket) != first
     assert [each.action for each in AuditEntry.objects.filter(bucket=bucket).order_by("id")] == [
         "check.ordered",
         "check.done",
@@ -461,7 +461,7 @@ def test_ordered_twice_it_is_one_check(swift_store: RunningStore, bucket: str, u
 
 def test_what_is_no_bucket_name_is_not_ordered(swift_store: RunningStore) -> None:
     with pytest.raises(NotSent):
-        order_check(None, stored(swift_store, "swift"), "../up")
+        request_check(None, stored(swift_store, "swift"), "../up")
     assert not StoreCheck.objects.exists()
 
 
@@ -525,7 +525,7 @@ def test_a_check_that_is_killed_is_cleaned_up_and_done_again(
 ) -> None:
     """The process dies when it has written down so much of what it made."""
     store = stored(swift_store, "swift")
-    check = order_check(None, store, bucket, here=True)
+    check = request_check(None, store, bucket, here=True)
     code = KILLED.format(pk=str(check.pk), notes=notes)
     name = connection.settings_dict["NAME"]
     died = subprocess.run(
@@ -552,7 +552,7 @@ def test_a_check_that_is_killed_is_cleaned_up_and_done_again(
 
 
 def test_a_check_that_dies_again_and_again_is_given_up(swift_store: RunningStore, bucket: str) -> None:
-    check = order_check(None, stored(swift_store, "swift"), bucket, here=True)
+    check = request_check(None, stored(swift_store, "swift"), bucket, here=True)
     StoreCheck.objects.update(tries=checks.MAX_RUNS)
     run_check(check.pk)
     check.refresh_from_db()
@@ -564,7 +564,7 @@ def test_a_check_that_dies_again_and_again_is_given_up(swift_store: RunningStore
 def test_who_has_lost_the_lease_writes_nothing_more(
     swift_store: RunningStore, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check = order_check(None, stored(swift_store, "swift"), bucket, here=True)
+    check = request_check(None, stored(swift_store, "swift"), bucket, here=True)
 
     def lost_meanwhile(*args: Any) -> Any:
         StoreCheck.objects.update(lease_token=None)
@@ -579,7 +579,7 @@ def test_who_has_lost_the_lease_writes_nothing_more(
 def test_a_lost_message_is_sent_again(swift_store: RunningStore, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[str] = []
     monkeypatch.setattr("uploads.services.work.queue._publish", lambda task, argument, *_: sent.append(argument))
-    check = order_check(None, stored(swift_store, "swift"), bucket)
+    check = request_check(None, stored(swift_store, "swift"), bucket)
     take_up_again(lost_before=timezone.now() - timedelta(seconds=60))
     assert sent == [str(check.pk)]
     StoreCheck.objects.update(queued_at=timezone.now() - timedelta(seconds=90))

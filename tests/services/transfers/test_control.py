@@ -25,10 +25,10 @@ from uploads.services.transfers.complete import complete_transfer
 from uploads.services.transfers.control import (
     StepRefused,
     TransferRefused,
-    order_cancel,
-    order_pause,
-    order_resume,
-    order_retry,
+    request_cancel,
+    request_pause,
+    request_resume,
+    request_retry,
 )
 from uploads.services.transfers.receive import NoRoom, Receiver, ReceivingStopped, WrongLength
 from uploads.services.transfers.send import open_store_upload, send_part
@@ -109,9 +109,9 @@ def test_a_complete_whose_answer_was_lost_is_found_by_head(drive: Drive, client:
 def test_cancel_leaves_nothing(drive: Drive, user: User, client: ObjectStoreClient) -> None:
     transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
     drive.send(transfer, parts=1)
-    order_cancel(user, transfer)
+    request_cancel(user, transfer)
     with pytest.raises(StepRefused, match="cancelling"):
-        order_cancel(user, transfer)
+        request_cancel(user, transfer)
     drive.finish(transfer)
     assert transfer.phase == Phase.CANCELLED
     assert not transfer.folder.exists()
@@ -130,7 +130,7 @@ def test_cancel_stops_the_bytes_that_are_still_arriving(
     transfer = drive.begin(2 * PART, part_size=PART)
     with pytest.raises(ReceivingStopped), Receiver(transfer) as receiver:
         receiver.write(bytes(PART))
-        order_cancel(user, transfer)
+        request_cancel(user, transfer)
         receiver.write(bytes(PART))
     assert drive.finish(transfer).phase == Phase.CANCELLED
 
@@ -138,12 +138,12 @@ def test_cancel_stops_the_bytes_that_are_still_arriving(
 def test_pause_sends_no_further_part_and_resume_goes_on(drive: Drive, user: User) -> None:
     transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
     drive.send(transfer, parts=1)
-    order_pause(user, transfer)
+    request_pause(user, transfer)
     drive.send(transfer)
     transfer.refresh_from_db()
     assert transfer.state is TransferState.PAUSED
     assert transfer.parts.filter(state=PartState.SENT).count() == 1
-    order_resume(user, transfer)
+    request_resume(user, transfer)
     assert drive.finish(transfer).phase == Phase.DONE
 
 
@@ -164,7 +164,7 @@ def test_wrong_credentials_fail_in_words_and_a_retry_goes_on_from_there(
 
     change_store(None, drive.store, StoreValues(**values, secret_key=secret))
     sent_at = transfer.parts.get(number=1).sent_at
-    order_retry(user, transfer)
+    request_retry(user, transfer)
     assert drive.finish(transfer).phase == Phase.DONE
     assert Part.objects.get(transfer=transfer, number=1).sent_at == sent_at
     assert read_object("a/key") == data
@@ -179,8 +179,8 @@ def test_an_upload_aborted_behind_our_back_is_not_brought_back_to_life(
     drive.finish(transfer)
     assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "NoSuchUpload")
     with pytest.raises(StepRefused, match="send the file again"):
-        order_retry(user, transfer)
-    order_cancel(user, transfer)
+        request_retry(user, transfer)
+    request_cancel(user, transfer)
     assert drive.finish(transfer).phase == Phase.CANCELLED
     assert not transfer.folder.exists()
 

@@ -21,11 +21,11 @@ from uploads.domain.states import ItemState, Phase
 from uploads.models import OperationItem, Part, Transfer
 from uploads.objectstore.checksums import Algorithm, Crc64, as_hex
 from uploads.objectstore.types import UploadRef
-from uploads.services.operations.order import order_complete
+from uploads.services.operations.order import request_complete
 from uploads.services.stores import clients
 from uploads.services.stores.settings import StoreValues, add_store
 from uploads.services.transfers.complete import complete_transfer
-from uploads.services.transfers.control import StepRefused, order_cancel, order_retry
+from uploads.services.transfers.control import StepRefused, request_cancel, request_retry
 from uploads.services.transfers.receive import Receiver
 
 PART = 5 * MIB
@@ -233,8 +233,8 @@ def check_mismatch(transfer: Transfer, ours: int, user: User) -> None:
     transfer.refresh_from_db()
     if not transfer.by_put_object:
         with pytest.raises(StepRefused, match="send the file again"):
-            order_retry(user, transfer)
-    order_cancel(user, transfer)
+            request_retry(user, transfer)
+    request_cancel(user, transfer)
 
 
 # --- Compared with OSS's ----------------------------------------------------------------------------------------------
@@ -291,7 +291,7 @@ def test_parts_in_another_order_are_another_object(drive_of: DriveOf, saying: Sa
 
 def complete_foreign(drive: Drive, saying: SayingStore) -> OperationItem:
     saying.parts = {1: os.urandom(102_400), 3: b"the end"}
-    order_complete(drive.user, drive.store, "bucket", UploadRef("a/key", "u"), allow_gaps=True)
+    request_complete(drive.user, drive.store, "bucket", UploadRef("a/key", "u"), allow_gaps=True)
     drive.work_off()
     return OperationItem.objects.get()
 

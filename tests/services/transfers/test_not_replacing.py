@@ -24,9 +24,9 @@ from uploads.domain.states import ItemState, Phase
 from uploads.models import AuditEntry, Operation, Store, Transfer
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import FileSlice, UploadRef
-from uploads.services.operations.order import order_complete
+from uploads.services.operations.order import request_complete
 from uploads.services.stores.settings import StoreValues, add_store
-from uploads.services.transfers.control import order_retry
+from uploads.services.transfers.control import request_retry
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -155,7 +155,7 @@ class TestLostCompletions:
         self, drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int
     ) -> None:
         upload = others.begin(os.urandom(part_size), b"end")
-        operation = order_complete(user, drive.store, drive.bucket, upload)
+        operation = request_complete(user, drive.store, drive.bucket, upload)
         proxy.next("CompleteMultipartUpload", Fault.ANSWER_LOST)
         drive.work_off()
         self.check_done(operation, others, part_size + 3)
@@ -163,7 +163,7 @@ class TestLostCompletions:
 
     def test_is_found_later(self, drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int) -> None:
         upload = others.begin(os.urandom(part_size), b"end")
-        operation = order_complete(user, drive.store, drive.bucket, upload)
+        operation = request_complete(user, drive.store, drive.bucket, upload)
         proxy.next("CompleteMultipartUpload", Fault.ANSWER_LOST)
         proxy.next("HeadObject", Fault.ACCESS_DENIED)
         drive.work_off()
@@ -175,7 +175,7 @@ class TestLostCompletions:
     ) -> None:
         others.put(os.urandom(part_size + 3))
         upload = others.begin(os.urandom(part_size), b"end")
-        operation = order_complete(user, drive.store, drive.bucket, upload)
+        operation = request_complete(user, drive.store, drive.bucket, upload)
         proxy.next("CompleteMultipartUpload", Fault.RESET_BEFORE_BODY)
         drive.work_off()
         self.check_done(operation, others, part_size + 3)
@@ -186,7 +186,7 @@ class TestLostCompletions:
         self, drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int
     ) -> None:
         upload = others.begin(os.urandom(part_size), b"end")
-        operation = order_complete(user, drive.store, drive.bucket, upload, forbid_overwrite=True)
+        operation = request_complete(user, drive.store, drive.bucket, upload, forbid_overwrite=True)
         proxy.next("CompleteMultipartUpload", Fault.ANSWER_LOST)
         proxy.next("HeadObject", Fault.ACCESS_DENIED)
         drive.work_off()
@@ -205,7 +205,7 @@ class TestOperations:
         self, drive: Drive, user: User, others: Others, part_size: int
     ) -> None:
         upload = others.begin(os.urandom(part_size), b"end")
-        operation = order_complete(user, drive.store, drive.bucket, upload, forbid_overwrite=True)
+        operation = request_complete(user, drive.store, drive.bucket, upload, forbid_overwrite=True)
         others.put()
         drive.work_off()
         item = operation.items.get()
@@ -214,7 +214,7 @@ class TestOperations:
         assert "send the file again" not in item.error_message
         assert others.size() == len(STRANGERS)
         assert others.uploads() == [upload.upload_id]
-        again = order_complete(user, drive.store, drive.bucket, upload)
+        again = request_complete(user, drive.store, drive.bucket, upload)
         drive.work_off()
         assert again.items.get().state == ItemState.DONE
         assert others.size() == part_size + 3
@@ -222,7 +222,7 @@ class TestOperations:
     def test_a_profile_that_was_reset_meanwhile_is_no_obstacle(
         self, drive: Drive, backend: Backend, user: User, others: Others
     ) -> None:
-        operation = order_complete(user, drive.store, drive.bucket, others.begin(b"all"), forbid_overwrite=True)
+        operation = request_complete(user, drive.store, drive.bucket, others.begin(b"all"), forbid_overwrite=True)
         forget_how_to_forbid(drive.store)
         drive.work_off()
         assert (operation.items.get().state, others.size()) == (ItemState.DONE, 3)
@@ -300,7 +300,7 @@ class TestTransfersOfParts:
         assert (same.pk, same.forbid_overwrite) == (transfer.pk, False)
         entry = AuditEntry.objects.get(transfer_id=transfer.pk, action="transfer.replace-allowed")
         assert entry.actor_name == user.get_username()
-        order_retry(user, same)
+        request_retry(user, same)
         drive.finish(same)
         assert (same.phase, same.error_code, same.verified) == (Phase.DONE, "", True)
         assert (proxy.requests["UploadPart"], others.size()) == (3, len(data))
@@ -318,10 +318,10 @@ class TestTransfersOfParts:
         drive.send(transfer)
         others.put()
         drive.finish(transfer)
-        order_retry(user, transfer)
+        request_retry(user, transfer)
         check_in_the_way(drive.finish(transfer), others)
         truth.delete_object(drive.bucket, KEY)
-        order_retry(user, transfer)
+        request_retry(user, transfer)
         drive.finish(transfer)
         assert (transfer.phase, transfer.verified, others.size()) == (Phase.DONE, True, len(data))
 
@@ -387,7 +387,7 @@ class TestTransfersOfOneObject:
         check_in_the_way(drive.finish(transfer), others)
         assert "HEAD" not in transfer.error_message
         assert len(staged_names(transfer)) == 1
-        order_retry(user, drive.begin(4, KEY, replace=True, **asked))
+        request_retry(user, drive.begin(4, KEY, replace=True, **asked))
         drive.finish(transfer)
         assert (transfer.phase, transfer.verified, others.size()) == (Phase.DONE, True, 4)
 

@@ -27,7 +27,7 @@ from uploads.domain.states import DesiredState, PartState, Phase
 from uploads.models import Part, Store, Transfer
 from uploads.services.staging import quota
 from uploads.services.transfers import receive
-from uploads.services.transfers.control import offset_of, order_cancel, order_pause, order_resume
+from uploads.services.transfers.control import offset_of, request_cancel, request_pause, request_resume
 from uploads.services.transfers.receive import NoRoom, Receiver, ReceivingStopped, WrongLength, take_up
 from uploads.staging import disk
 from uploads.staging.disk import PartialFile, StagingFolder, WriterBusy
@@ -395,14 +395,14 @@ def test_pause_stops_a_resumable_one_and_keeps_what_came(make: Make, user: User)
     transfer = make(content)
     with pytest.raises(ReceivingStopped) as stopped, Receiver(transfer) as receiver:
         receiver.write(content[:12])
-        order_pause(user, transfer)
+        request_pause(user, transfer)
         receiver._next_note = 0
         receiver.write(content[12:14])
     assert stopped.value.code == "Paused"
     assert offset_of(transfer) == 14
     with pytest.raises(ReceivingStopped), Receiver(transfer):
         pass
-    order_resume(user, transfer)
+    request_resume(user, transfer)
     send(transfer, content)
     check_whole(transfer, content)
 
@@ -412,13 +412,13 @@ def test_pause_does_not_stop_a_form(make: Make, user: User) -> None:
     transfer = make(content, resumable=False)
     with Receiver(transfer) as receiver:
         receiver.write(content[:12])
-        order_pause(user, transfer)
+        request_pause(user, transfer)
         receiver._next_note = 0
         receiver.write(content[12:])
         receiver.end()
     transfer.refresh_from_db()
     assert (transfer.all_received, transfer.desired_state) == (True, DesiredState.PAUSE)
-    order_resume(user, transfer)
+    request_resume(user, transfer)
     check_whole(transfer, content)
 
 
@@ -464,7 +464,7 @@ def test_a_cancellation_at_the_last_moment_hands_nothing_over(make: Make, user: 
     transfer = make(bytes(25))
     with pytest.raises(ReceivingStopped), Receiver(transfer) as receiver:
         receiver.write(bytes(25))
-        order_cancel(user, transfer)
+        request_cancel(user, transfer)
         receiver.end()
     transfer.refresh_from_db()
     assert not transfer.all_received
@@ -522,7 +522,7 @@ def test_a_sender_that_waits_hears_of_a_cancellation(
     monkeypatch.setattr(receive, "ROOM_LOOK_SECONDS", 0.01)
     transfer = make(bytes(25))
     with pytest.raises(ReceivingStopped):
-        send(transfer, bytes(25), room_patience=30, on_wait=lambda: order_cancel(user, transfer))
+        send(transfer, bytes(25), room_patience=30, on_wait=lambda: request_cancel(user, transfer))
 
 
 def test_no_more_than_was_announced(make: Make) -> None:

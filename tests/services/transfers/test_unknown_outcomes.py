@@ -30,7 +30,7 @@ from uploads.services.stores import clients
 from uploads.services.stores.settings import StoreValues, add_store, change_store
 from uploads.services.transfers.cancel import cancel_transfer
 from uploads.services.transfers.complete import complete_transfer
-from uploads.services.transfers.control import StepRefused, order_cancel, order_retry
+from uploads.services.transfers.control import StepRefused, request_cancel, request_retry
 from uploads.services.transfers.send import open_store_upload, send_part
 from uploads.services.upkeep.watchdog import watch
 from uploads.services.work import leases
@@ -313,7 +313,7 @@ class TestCreate:
         self, drive: Drive, user: User, proxy: FaultProxy, truth: Truth, transfer: Transfer, fault: Fault
     ) -> None:
         lose_create(proxy, transfer, fault)
-        order_cancel(user, transfer)
+        request_cancel(user, transfer)
         drive.finish(transfer)
         assert transfer.phase == Phase.CANCELLED
         assert transfer.create_sent_at is None
@@ -325,7 +325,7 @@ class TestCreate:
     ) -> None:
         lose_create(proxy, transfer)
         proxy.always("ListMultipartUploads", Fault.INVALID_ACCESS_KEY)
-        order_cancel(user, transfer)
+        request_cancel(user, transfer)
         drive.finish(transfer, rounds=2)
         assert transfer.state is TransferState.CANCELLING
         proxy.clear()
@@ -464,7 +464,7 @@ class TestParts:
         assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "BadDigest")
         assert "again and again" in transfer.error_message
         proxy.clear()
-        order_retry(user, transfer)
+        request_retry(user, transfer)
         assert_done(drive, transfer, truth, read_object, data)
 
     def test_one_flipped_byte_after_a_long_wait_does_not_end_it(
@@ -652,7 +652,7 @@ class TestAbort:
         self, drive: Drive, user: User, proxy: FaultProxy, truth: Truth, transfer: Transfer, fault: Fault
     ) -> None:
         drive.send(transfer, parts=1)
-        order_cancel(user, transfer)
+        request_cancel(user, transfer)
         proxy.next("AbortMultipartUpload", fault)
         drive.finish(transfer)
         assert transfer.phase == Phase.CANCELLED
@@ -664,7 +664,7 @@ class TestAbort:
         self, drive: Drive, user: User, proxy: FaultProxy, truth: Truth, transfer: Transfer
     ) -> None:
         drive.send(transfer, parts=1)
-        order_cancel(user, transfer)
+        request_cancel(user, transfer)
         proxy.always("AbortMultipartUpload", Fault.INVALID_ACCESS_KEY)
         for _ in range(leases.MAX_TRIES + 2):
             due(transfer)
@@ -715,7 +715,7 @@ class TestStoreAway:
         assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "unreachable")
         assert len(staged_names(transfer)) == 3
         proxy.back()
-        order_retry(user, transfer)
+        request_retry(user, transfer)
         assert_done(drive, transfer, truth, read_object, data)
 
     @pytest.mark.parametrize("step", ["create", "complete"])
@@ -808,7 +808,7 @@ class TestCredentials:
         assert len(staged_names(transfer)) == 2
         proxy.clear()
         change_store(None, drive.store, values_of(swift_store, proxy))
-        order_retry(user, transfer)
+        request_retry(user, transfer)
         assert_done(drive, transfer, truth, read_object, data)
         assert proxy.parts[1] == 1
 
@@ -839,7 +839,7 @@ class TestBehindOurBack:
         assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "NoSuchUpload")
         assert "behind this transfer's back" in transfer.error_message
         with pytest.raises(StepRefused, match="send the file again"):
-            order_retry(user, transfer)
+            request_retry(user, transfer)
         assert len(staged_names(transfer)) == 2
         assert truth.uploads() == []
 
@@ -956,7 +956,7 @@ class TestFencing:
 
         def cancelled(*args: Any, **kwargs: Any) -> str:
             Transfer.objects.filter(pk=transfer.pk).update(lease_until=leases.in_seconds(-1))
-            order_cancel(user, transfer)
+            request_cancel(user, transfer)
             drive.finish(transfer)
             return create(*args, **kwargs)
 

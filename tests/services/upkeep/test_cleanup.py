@@ -19,7 +19,7 @@ from uploads.domain.states import DesiredState, PartState, Phase, TransferState
 from uploads.models import AuditEntry, Part, Transfer
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.services.staging import quota
-from uploads.services.transfers.control import offset_of, order_pause
+from uploads.services.transfers.control import offset_of, request_pause
 from uploads.services.transfers.receive import Receiver
 from uploads.services.upkeep.cleanup import sweep_staging
 from uploads.services.upkeep.watchdog import watch
@@ -319,7 +319,7 @@ def test_one_that_is_being_written_is_left_alone(drive: Drive) -> None:
 def test_a_paused_one_and_a_form_keep_their_bytes(drive: Drive, user: User) -> None:
     paused = begin(drive, 2 * PART, "a")
     receive(paused, bytes(2 * PART), 9)
-    order_pause(user, paused)
+    request_pause(user, paused)
     form = begin(drive, 9, "b", resumable=False)
     drive.receive(form, bytes(9))
     sweep_staging()

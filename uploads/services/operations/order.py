@@ -28,13 +28,13 @@ __all__ = [
     "OwnedByTransfer",
     "UploadRef",
     "dispatch_operation",
-    "order_abort",
-    "order_complete",
-    "settle_suspects",
+    "request_abort",
+    "request_complete",
+    "settle_possible_orphans",
 ]
 
 
-def order_abort(actor: User, store: Store, bucket: str, uploads: Sequence[UploadRef]) -> Operation:
+def request_abort(actor: User, store: Store, bucket: str, uploads: Sequence[UploadRef]) -> Operation:
     """Have uploads aborted by a task. One that is already being worked on yields that operation.
 
     Raises OwnedByTransfer for a single upload that a transfer owns; among many it becomes an item that failed.
@@ -42,7 +42,7 @@ def order_abort(actor: User, store: Store, bucket: str, uploads: Sequence[Upload
     return _order(OperationKind.ABORT, actor, store, bucket, list(dict.fromkeys(uploads)))
 
 
-def order_complete(
+def request_complete(
     actor: User,
     store: Store,
     bucket: str,
@@ -160,12 +160,12 @@ def end_item(item: OperationItem, token: uuid.UUID, state: ItemState, **changes:
         if not rows.update(**ended):
             return
         if state is ItemState.DONE:
-            settle_suspects(item.operation.store, item.operation.bucket, UploadRef(item.key, item.upload_id))
+            settle_possible_orphans(item.operation.store, item.operation.bucket, UploadRef(item.key, item.upload_id))
         audit.record_item(item.operation.actor, state.value, item.operation, item, **changes)
     dispatch_operation(item.operation_id)
 
 
-def settle_suspects(store: Store, bucket: str, upload: UploadRef) -> None:
+def settle_possible_orphans(store: Store, bucket: str, upload: UploadRef) -> None:
     """An upload is in the store no more: whoever may have begun it, nobody has to judge it any longer."""
     StoreUpload.objects.filter(
         state=StoreUploadState.SUSPECT,

@@ -51,7 +51,7 @@ class LeaseLost(Exception):
 # --- Ordering ---------------------------------------------------------------------------------------------------------
 
 
-def order_check(actor: User | None, store: Store, bucket: str, *, here: bool = False) -> StoreCheck:
+def request_check(actor: User | None, store: Store, bucket: str, *, here: bool = False) -> StoreCheck:
     """Have a store checked in a bucket by a task, or `here`: by the caller. While one is under way, that is the one.
 
     NotSent with BAD_ARGUMENT for what is no bucket name.

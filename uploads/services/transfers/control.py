@@ -241,18 +241,18 @@ def note_promised_digest(transfer: Transfer, digest: str) -> None:
     transfer.expected_sha256 = digest
 
 
-def order_pause(actor: User, transfer: Transfer) -> None:
+def request_pause(actor: User, transfer: Transfer) -> None:
     """No further part is begun; a part on its way is cut. Raises StepRefused."""
     _change_want(actor, transfer, DesiredState.PAUSE, {DesiredState.RUN}, {Phase.RECEIVING, Phase.SENDING}, "paused")
 
 
-def order_resume(actor: User, transfer: Transfer) -> None:
+def request_resume(actor: User, transfer: Transfer) -> None:
     """Raises StepRefused."""
     _change_want(actor, transfer, DesiredState.RUN, {DesiredState.PAUSE}, {Phase.RECEIVING, Phase.SENDING}, "resumed")
     dispatch(transfer.pk)
 
 
-def order_cancel(actor: User | None, transfer: Transfer, reason: str = "") -> None:
+def request_cancel(actor: User | None, transfer: Transfer, reason: str = "") -> None:
     """Leave nothing: no staged bytes, no upload in the store. Raises StepRefused once the object is being completed."""
     phases = {Phase.RECEIVING, Phase.SENDING, Phase.FAILED}
     _change_want(
@@ -286,7 +286,7 @@ def _change_want(
         audit.record_transfer(actor, action, transfer, **detail)
 
 
-def order_retry(actor: User, transfer: Transfer) -> None:
+def request_retry(actor: User, transfer: Transfer) -> None:
     """Go on from where a failed transfer stands; what the store has is not sent again. Raises StepRefused."""
     with transaction.atomic():
         if not can_retry(transfer):

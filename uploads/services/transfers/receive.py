@@ -23,7 +23,7 @@ from uploads.domain.states import FINAL_PHASES, DesiredState, PartState, Phase
 from uploads.models import Part, Transfer
 from uploads.services.staging import expected_sha256, quota
 from uploads.services.staging.expected_sha256 import Promise
-from uploads.services.transfers.control import StepRefused, fail_transfer, order_cancel
+from uploads.services.transfers.control import StepRefused, fail_transfer, request_cancel
 from uploads.services.transfers.dispatch import dispatch
 from uploads.staging.disk import PartialFile
 from uploads.staging.tus import Checksum
@@ -397,6 +397,6 @@ def abandon(transfer: Transfer, reason: str) -> None:
     message = reason or "The connection from the browser ended before the whole file had arrived."
     Transfer.objects.filter(pk=transfer.pk).update(error_code="IncompleteBody", error_message=message)
     try:
-        order_cancel(None, transfer, reason=message)
+        request_cancel(None, transfer, reason=message)
     except StepRefused:
         return  # It is being cancelled already.

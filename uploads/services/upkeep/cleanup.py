@@ -12,7 +12,7 @@ from uploads import crash
 from uploads.domain.states import FINAL_PHASES, PartState
 from uploads.models import Part, Transfer
 from uploads.services.staging import quota
-from uploads.services.transfers.control import StepRefused, order_cancel
+from uploads.services.transfers.control import StepRefused, request_cancel
 from uploads.services.transfers.receive import NoRoom, ReceivingStopped, take_up
 from uploads.staging.disk import StagingFolder, WriterBusy
 
@@ -26,7 +26,7 @@ def expire(transfer: Transfer) -> None:
     Transfer.objects.filter(pk=transfer.pk).update(error_code="Expired", error_message=message, error_request_id="")
     crash.point("expiry.noted")
     try:
-        order_cancel(None, transfer, reason=message)
+        request_cancel(None, transfer, reason=message)
     except StepRefused:
         return  # It is being cancelled already.
 
