@@ -129,7 +129,7 @@ def _open_uploads(store: Store, bucket: str, prefix: str, before: datetime) -> Q
 
     Where the database ignores case, so does the prefix.
     """
-    ending = Q(transfer__phase=Phase.COMPLETING) | Q(transfer__wanted=DesiredState.CANCEL)
+    ending = Q(transfer__phase=Phase.COMPLETING) | Q(transfer__desired_state=DesiredState.CANCEL)
     rows = StoreUpload.objects.filter(
         state__in=(StoreUploadState.OPEN, StoreUploadState.SUSPECT),
         created_at__lt=before,

@@ -147,7 +147,7 @@ def _send_again(part: Part) -> None:
 def _bytes_gone() -> Iterator[Finding]:
     """Parts that wait to be sent from this node and whose files are gone."""
     waiting = Part.objects.filter(state=PartState.STAGED, transfer__node=settings.NODE_NAME)
-    for part in waiting.exclude(transfer__phase__in=FINAL_PHASES).exclude(transfer__wanted=DesiredState.CANCEL):
+    for part in waiting.exclude(transfer__phase__in=FINAL_PHASES).exclude(transfer__desired_state=DesiredState.CANCEL):
         if not part.staged_path.exists():
             yield Finding(
                 f"transfer {part.transfer_id}: the staged bytes of part {part.number} are gone",
@@ -162,7 +162,9 @@ def _fail(part: Part, why: str) -> None:
 
 def _room_of_nobody() -> Iterator[Finding]:
     """Room that parts of ended transfers still hold on this node."""
-    ended = Transfer.objects.filter(node=settings.NODE_NAME, phase__in=FINAL_PHASES, parts__held__gt=0).distinct()
+    ended = Transfer.objects.filter(
+        node=settings.NODE_NAME, phase__in=FINAL_PHASES, parts__reserved_bytes__gt=0
+    ).distinct()
     for transfer in ended:
         yield Finding(
             f"transfer {transfer.pk} has ended and still holds room in staging",

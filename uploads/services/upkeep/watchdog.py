@@ -109,7 +109,7 @@ def _release_sent_parts() -> None:
 
 def _release_ended_transfers() -> None:
     """Transfers of this node whose end was written down by somebody who died before dropping their bytes."""
-    ended = Transfer.objects.filter(node=settings.NODE_NAME, phase__in=FINAL_PHASES, parts__held__gt=0)
+    ended = Transfer.objects.filter(node=settings.NODE_NAME, phase__in=FINAL_PHASES, parts__reserved_bytes__gt=0)
     for transfer in ended.distinct():
         quota.release_all(transfer)
 
