@@ -60,7 +60,7 @@ class BucketLinks:
     def detail(self, upload: UploadRef, **more: str | int) -> str:
         return self.detail_form + name_query(upload, **more)
 
-    def survey(self, upload: UploadRef) -> str:
+    def part_summary(self, upload: UploadRef) -> str:
         return self._url("survey") + name_query(upload)
 
     def facts(self, upload: UploadRef) -> str:

@@ -19,7 +19,7 @@ bucket_patterns: list[URLPattern | URLResolver] = [
     path("", listing.listing, name="uploads"),
     path("facts/", facts.facts, name="facts"),
     path("detail/", detail.detail, name="upload"),
-    path("survey/", facts.survey_fragment, name="survey"),
+    path("survey/", facts.part_summary_fragment, name="survey"),
     path("abort/", abort.abort, name="abort"),
     path("complete/", complete.complete, name="complete"),
 ]

@@ -16,7 +16,7 @@ from dashboard.shared.explain import explain
 from dashboard.shared.links import BucketLinks
 from dashboard.shared.parameters import read_uploads, write_upload
 from dashboard.shared.responses import explains_failures
-from dashboard.uploads.detail import ending_operation, gone, survey_context, upload_context
+from dashboard.uploads.detail import ending_operation, gone, part_summary_context, upload_context
 from dashboard.uploads.rows import LANES
 from uploads import access
 from uploads.models import Store
@@ -64,8 +64,8 @@ def _ask_one(
         "operation": looked.operation,
         "refusal": explain(looked.refusal) if looked.refusal else None,
     }
-    if looked.survey is not None:
-        context |= survey_context(looked.survey, store)
+    if looked.part_summary is not None:
+        context |= part_summary_context(looked.part_summary, store)
     return render(request, "uploads/abort.html", context, status=status)
 
 

@@ -14,7 +14,7 @@ from dashboard.shared import jsonapi
 from dashboard.shared.links import BucketLinks
 from dashboard.shared.parameters import BadParameter, read_uploads
 from dashboard.shared.responses import explains_failures
-from dashboard.uploads.detail import ending_operation, gone, survey_context, upload_context
+from dashboard.uploads.detail import ending_operation, gone, part_summary_context, upload_context
 from uploads import access
 from uploads.models import Store
 from uploads.objectstore.types import UploadRef
@@ -66,8 +66,8 @@ def _ask(request: HttpRequest, store: Store, links: BucketLinks, name: UploadRef
         return gone(request, links, name, ended=ended)
     context = upload_context(request.user, store, links, name) | _preflight_context(looked)
     context["forbids_overwrite"] = bool(provider_of(store).forbid_overwrite) and context["is_free"]
-    if looked.survey is not None:
-        context |= survey_context(looked.survey, store)
+    if looked.part_summary is not None:
+        context |= part_summary_context(looked.part_summary, store)
     return render(request, "uploads/complete.html", context, status=status)
 
 

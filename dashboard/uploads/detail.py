@@ -17,7 +17,7 @@ from dashboard.shared.responses import explains_failures
 from dashboard.uploads.picture import draw
 from uploads import access
 from uploads.access import AnyUser
-from uploads.domain.part_summary import Survey, survey
+from uploads.domain.part_summary import PartSummary, summarize_parts
 from uploads.models import Operation, Store, Transfer
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import MAX_PAGE, PartsPage, UploadRef, UploadsQuery
@@ -98,11 +98,11 @@ def _suspected(user: AnyUser, store: Store, bucket: str, name: UploadRef) -> lis
     return [(each, each in visible) for each in suspected]
 
 
-def survey_context(surveyed: Survey, store: Store) -> dict[str, Any]:
+def part_summary_context(part_summary: PartSummary, store: Store) -> dict[str, Any]:
     return {
-        "survey": surveyed,
-        "picture": draw(surveyed),
-        "recent": is_recent(surveyed),
+        "part_summary": part_summary,
+        "picture": draw(part_summary),
+        "recent": is_recent(part_summary),
         "provider": browsing.provider_of(store),
     }
 
@@ -142,14 +142,17 @@ def _summary(
     store: Store, links: BucketLinks, name: UploadRef, page: PartsPage, marker: int, *, with_summary: bool
 ) -> dict[str, Any]:
     """The picture: free where this page holds every part, else only where it was asked for."""
-    summary: dict[str, Any] = {"survey_url": links.survey(name), "survey_link": links.detail(name, survey=1)}
+    summary: dict[str, Any] = {
+        "part_summary_url": links.part_summary(name),
+        "part_summary_link": links.detail(name, survey=1),
+    }
     if not marker and not page.is_truncated:
-        surveyed = survey(page.parts, browsing.provider_of(store).min_part_size)
+        part_summary = summarize_parts(page.parts, browsing.provider_of(store).min_part_size)
     elif with_summary:
-        surveyed = browsing.survey_upload(store, links.bucket, name.key, name.upload_id)
+        part_summary = browsing.summarize_upload(store, links.bucket, name.key, name.upload_id)
     else:
         return summary
-    return summary | survey_context(surveyed, store)
+    return summary | part_summary_context(part_summary, store)
 
 
 def _next_parts(links: BucketLinks, name: UploadRef, page: PartsPage, max_parts: int, marker: int) -> str:

@@ -13,7 +13,7 @@ from dashboard.shared.explain import explain
 from dashboard.shared.links import BucketLinks
 from dashboard.shared.parameters import Query, read_named_upload
 from dashboard.shared.responses import explains_failures
-from dashboard.uploads.detail import survey_context
+from dashboard.uploads.detail import part_summary_context
 from uploads import access
 from uploads.models import Store
 from uploads.objectstore.errors import ObjectStoreError, Reason
@@ -35,8 +35,8 @@ def facts(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     name = read_named_upload(query)
     context: dict[str, Any] = {"unlisted": query.text("unlisted") == "1"}
     try:
-        surveyed = browsing.survey_upload(found, bucket, name.key, name.upload_id)
-        context |= {"survey": surveyed, "recent": is_recent(surveyed)}
+        part_summary = browsing.summarize_upload(found, bucket, name.key, name.upload_id)
+        context |= {"part_summary": part_summary, "recent": is_recent(part_summary)}
     except ObjectStoreError as error:
         if browsing.is_gone(error):
             settle_possible_orphans(found, bucket, name)
@@ -47,17 +47,17 @@ def facts(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
 
 @require_GET
 @explains_failures
-def survey_fragment(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
+def part_summary_fragment(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     """All parts of an upload as a picture: a request for each 1,000 of them, and one for when it was initiated."""
     found = access.get_store(request.user, store)
     name = read_named_upload(Query(request))
     context: dict[str, Any] = {"upload": name, "links": BucketLinks(found.name, bucket)}
     try:
-        context |= survey_context(browsing.survey_upload(found, bucket, name.key, name.upload_id), found)
+        context |= part_summary_context(browsing.summarize_upload(found, bucket, name.key, name.upload_id), found)
         context |= _listed_facts(found, bucket, name)
     except ObjectStoreError as error:
         context["explained"] = explain(error)
-    return render(request, "uploads/survey.html", context)
+    return render(request, "uploads/part_summary.html", context)
 
 
 def _listed_facts(store: Store, bucket: str, name: UploadRef) -> dict[str, Any]:

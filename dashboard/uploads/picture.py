@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from uploads.domain.part_summary import PartKind, Run, Survey
+from uploads.domain.part_summary import PartKind, PartSummary, Run
 
 WIDTH = 1000
 """Units the strip is wide; it is stretched to the page's width."""
@@ -53,22 +53,26 @@ class Picture:
     text: str
 
 
-def draw(surveyed: Survey) -> Picture:
-    legend = tuple(LegendEntry(kind, LABELS[kind], count) for kind in PartKind if (count := surveyed.numbers_of(kind)))
+def draw(part_summary: PartSummary) -> Picture:
+    legend = tuple(
+        LegendEntry(kind, LABELS[kind], count) for kind in PartKind if (count := part_summary.numbers_of(kind))
+    )
     text = ", ".join(f"{entry.count:,} {entry.label}" for entry in legend)
-    return Picture(WIDTH, _bars(surveyed), legend, f"Part numbers 1 to {surveyed.last_number:,}: {text or 'none'}.")
+    return Picture(
+        WIDTH, _bars(part_summary), legend, f"Part numbers 1 to {part_summary.last_number:,}: {text or 'none'}."
+    )
 
 
-def _bars(surveyed: Survey) -> tuple[Bar, ...]:
-    if not surveyed.last_number:
+def _bars(part_summary: PartSummary) -> tuple[Bar, ...]:
+    if not part_summary.last_number:
         return ()
-    unit = WIDTH / surveyed.last_number
-    if surveyed.last_number <= SEPARATE:
+    unit = WIDTH / part_summary.last_number
+    if part_summary.last_number <= SEPARATE:
         gap = min(2.0, unit * 0.15)
-        runs = [Run(number, number, run.kind) for run in surveyed.runs for number in range(run.first, run.last + 1)]
+        runs = [Run(number, number, run.kind) for run in part_summary.runs for number in range(run.first, run.last + 1)]
     else:
         gap = 0.0
-        runs = list(surveyed.runs) if len(surveyed.runs) <= MAX_BARS else _columns(surveyed)
+        runs = list(part_summary.runs) if len(part_summary.runs) <= MAX_BARS else _columns(part_summary)
     # The small ones are drawn last, so that a wide neighbour never covers them.
     ordered = sorted(runs, key=lambda run: run.kind is not PartKind.PRESENT)
     return tuple(_bar(run, unit, gap) for run in ordered)
@@ -81,14 +85,14 @@ def _bar(run: Run, unit: float, gap: float) -> Bar:
     return Bar(round(x, 2), round(width, 2), run.kind, f"{numbers}: {LABELS[run.kind]}")
 
 
-def _columns(surveyed: Survey) -> list[Run]:
+def _columns(part_summary: PartSummary) -> list[Run]:
     """The strip in MAX_BARS columns of part numbers, each of its worst kind."""
-    step = -(-surveyed.last_number // MAX_BARS)
+    step = -(-part_summary.last_number // MAX_BARS)
     worst: dict[int, PartKind] = {}
-    for run in surveyed.runs:
+    for run in part_summary.runs:
         for column in range((run.first - 1) // step, (run.last - 1) // step + 1):
             worst[column] = min(worst.get(column, PartKind.PRESENT), run.kind, key=WORST_FIRST.index)
     return [
-        Run(column * step + 1, min((column + 1) * step, surveyed.last_number), kind)
+        Run(column * step + 1, min((column + 1) * step, part_summary.last_number), kind)
         for column, kind in sorted(worst.items())
     ]

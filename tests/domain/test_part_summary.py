@@ -1,4 +1,4 @@
-"""The survey of an upload's parts: counts, gaps, sizes, the picture, the expected ETag."""
+"""The summary of an upload's parts: counts, gaps, sizes, the picture, the expected ETag."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uploads.domain.part_summary import PartKind, Run, multipart_etag, survey
+from uploads.domain.part_summary import PartKind, Run, multipart_etag, summarize_parts
 from uploads.objectstore.checksums import Crc64, Told
 from uploads.objectstore.types import Part
 
@@ -27,7 +27,7 @@ def part(number: int, size: int = 200) -> Part:
 def test_runs_cover_every_number_once_whatever_the_order(present: set[int], order: random.Random) -> None:
     parts = [part(number) for number in present]
     order.shuffle(parts)
-    seen = survey(parts, MIN)
+    seen = summarize_parts(parts, MIN)
     covered = [number for run in seen.runs for number in range(run.first, run.last + 1)]
     assert covered == list(range(1, max(present, default=0) + 1))
     missing = {number for run in seen.missing for number in range(run.first, run.last + 1)}
@@ -41,7 +41,7 @@ def test_runs_cover_every_number_once_whatever_the_order(present: set[int], orde
 
 
 def test_kinds() -> None:
-    seen = survey([part(1), part(2, 50), part(4), part(5, 300), part(6), part(7, 1)], MIN)
+    seen = summarize_parts([part(1), part(2, 50), part(4), part(5, 300), part(6), part(7, 1)], MIN)
     assert seen.runs == (
         Run(1, 1, PartKind.PRESENT),
         Run(2, 2, PartKind.TOO_SMALL),
@@ -55,7 +55,7 @@ def test_kinds() -> None:
 
 
 def test_an_upload_without_parts() -> None:
-    seen = survey([], MIN)
+    seen = summarize_parts([], MIN)
     assert (seen.count, seen.runs, seen.last_activity, seen.expected_etag) == (0, (), None, "")
 
 
@@ -75,11 +75,11 @@ def crc64(content: bytes) -> Told:
 def test_the_crc_of_the_whole_is_combined_in_the_order_of_numbers() -> None:
     contents = {1: b"the beginning, ", 2: b"", 5: b"the end"}
     parts = [Part(number, len(text), "", None, crc64(text)) for number, text in contents.items()]
-    assert survey(reversed(parts), MIN).expected_crc64 == crc64(b"the beginning, the end")
+    assert summarize_parts(reversed(parts), MIN).expected_crc64 == crc64(b"the beginning, the end")
 
 
 def test_there_is_no_crc_of_the_whole_where_a_part_has_none_or_another_kind() -> None:
     known = Part(1, 1, "", None, crc64(b"a"))
-    assert survey([], MIN).expected_crc64 is None
-    assert survey([known, Part(2, 1, "", None)], MIN).expected_crc64 is None
-    assert survey([known, Part(2, 1, "", None, Told("nvme", 1))], MIN).expected_crc64 is None
+    assert summarize_parts([], MIN).expected_crc64 is None
+    assert summarize_parts([known, Part(2, 1, "", None)], MIN).expected_crc64 is None
+    assert summarize_parts([known, Part(2, 1, "", None, Told("nvme", 1))], MIN).expected_crc64 is None

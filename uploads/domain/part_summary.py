@@ -40,7 +40,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class PartSummary:
     """What the parts of an upload amount to. Sizes are bytes.
 
     `usual_size` is the commonest size of the parts before the last. A part is too small when it is below the
@@ -76,12 +76,12 @@ class Survey:
         return self.runs_of(PartKind.ODD_SIZED)
 
 
-def survey(parts: Iterable[Part], min_part_size: int) -> Survey:
+def summarize_parts(parts: Iterable[Part], min_part_size: int) -> PartSummary:
     """Look at all parts, in any order; `min_part_size` is the provider's, in bytes."""
     ordered = sorted(parts, key=lambda part: part.number)
     usual = _usual_size(ordered)
     dates = [part.last_modified for part in ordered if part.last_modified is not None]
-    return Survey(
+    return PartSummary(
         count=len(ordered),
         total_bytes=sum(part.size for part in ordered),
         last_number=ordered[-1].number if ordered else 0,

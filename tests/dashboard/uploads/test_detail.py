@@ -168,7 +168,7 @@ def test_the_picture_names_gaps_and_small_parts(site: Site, begin: Begin) -> Non
     detail = site.get(site.links.detail(name))
     for words in ("2 present", "1 missing", "1 too small", "Missing part numbers", "5.00 MiB"):
         assert words in detail.text
-    fragment = site.get(site.links.survey(name))
+    fragment = site.get(site.links.part_summary(name))
     assert "Initiated" in fragment.text
     assert fragment.text.startswith('<div id="survey">')
     assert "1 missing" in site.get(site.links.detail(name, max_parts=1, survey=1)).text
@@ -344,10 +344,10 @@ def test_what_another_program_completed_is_said_to_be_unlisted(
     site: Site, begin: Begin, object_store: ObjectStoreClient
 ) -> None:
     name = begin("key", {1: 100})
-    assert "does not show this upload" not in site.get(site.links.survey(name)).text
+    assert "does not show this upload" not in site.get(site.links.part_summary(name)).text
     (part,) = object_store.list_parts(site.bucket, name.key, name.upload_id).parts
     object_store.complete_multipart_upload(site.bucket, name.key, name.upload_id, [CompletedPart(1, part.etag)])
-    assert "does not show this upload" in site.get(site.links.survey(name)).text
+    assert "does not show this upload" in site.get(site.links.part_summary(name)).text
 
 
 def test_complete_blocks_what_the_store_would_refuse(site: Site, begin: Begin) -> None:

@@ -157,7 +157,7 @@ def test_without_list_uploads_one_is_opened_by_key_and_id(narrow: Narrow) -> Non
     assert "AccessDenied" in page.text
     detail = narrow.site.get(narrow.site.links.detail(upload))
     assert "<caption" in detail.text
-    assert narrow.site.get(narrow.site.links.survey(upload)).status == 200
+    assert narrow.site.get(narrow.site.links.part_summary(upload)).status == 200
     narrow.site.post(narrow.site.links.abort_form, _named(upload))
     work_off()
     assert not narrow.is_open(upload)

@@ -598,7 +598,7 @@ def test_minios_listing_is_narrowed_and_grouped(lied: Site, liar: LyingStore, be
     assert folder_names([folders]) == ["dir/"]
     assert {row.key for row in folders.rows} == {"z", "a"}
     # A page about one upload asks with its whole key.
-    lied.get(lied.links.survey(begun[1]))
+    lied.get(lied.links.part_summary(begun[1]))
     assert liar.asked[-1].prefix == "dir/b"
 
 
@@ -672,5 +672,5 @@ def test_swift_goes_on_listing_parts_of_what_was_completed(
     assert site.listing().rows == []
     # The row's facts cannot tell; the upload's page looks into the listing as well, and says so.
     assert "1.00 KiB" in site.get(facts_urls(page)[0]).text
-    assert "listing does not show this upload" in site.get(site.links.survey(name)).text.replace("&#x27;", "'")
-    assert quote(name.key) in site.links.survey(name)
+    assert "listing does not show this upload" in site.get(site.links.part_summary(name)).text.replace("&#x27;", "'")
+    assert quote(name.key) in site.links.part_summary(name)

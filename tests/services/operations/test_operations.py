@@ -93,8 +93,8 @@ def test_many_are_aborted_a_window_at_a_time(drive: Drive, begin: Begin, client:
 def test_abort_warns_of_a_part_that_arrived_lately(drive: Drive, begin: Begin) -> None:
     asked = preflight_abort(drive.store, drive.bucket, begin(parts={1: 10, 2: 20}))
     assert asked.recent
-    assert asked.survey is not None
-    assert (asked.survey.count, asked.survey.total_bytes) == (2, 30)
+    assert asked.part_summary is not None
+    assert (asked.part_summary.count, asked.part_summary.total_bytes) == (2, 30)
 
 
 def test_complete_is_proved_by_head(drive: Drive, begin: Begin, client: ObjectStoreClient) -> None:

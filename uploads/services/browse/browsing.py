@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from uploads.domain.part_summary import Survey, survey
+from uploads.domain.part_summary import PartSummary, summarize_parts
 from uploads.models import Operation, Store, Transfer
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
 from uploads.objectstore.listing.folders import fold, marker_before, narrow
@@ -121,10 +121,10 @@ def list_parts(
     )
 
 
-def survey_upload(store: Store, bucket: str, key: str, upload_id: str) -> Survey:
+def summarize_upload(store: Store, bucket: str, key: str, upload_id: str) -> PartSummary:
     """All parts of an upload, 10,000 at most: one request for each 1,000."""
     parts = client_for(store).iter_parts(bucket, key, upload_id)
-    return survey(parts, provider_of(store).min_part_size)
+    return summarize_parts(parts, provider_of(store).min_part_size)
 
 
 def head_object(store: Store, bucket: str, key: str) -> ExistingObject:

@@ -7,13 +7,13 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from uploads.domain.part_summary import Run, Survey
+from uploads.domain.part_summary import PartSummary, Run
 from uploads.models import Operation, OperationItem, Store, Transfer
 from uploads.models.operation import active_key
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.providers import Provider
 from uploads.objectstore.types import UploadRef
-from uploads.services.browse.browsing import ExistingObject, head_object, is_gone, provider_of, survey_upload
+from uploads.services.browse.browsing import ExistingObject, head_object, is_gone, provider_of, summarize_upload
 from uploads.services.browse.ownership import owner_of
 
 RECENT = timedelta(hours=1)
@@ -31,7 +31,7 @@ class AbortPreflight:
     """
 
     upload: UploadRef
-    survey: Survey | None
+    part_summary: PartSummary | None
     refusal: ObjectStoreError | None
     gone: bool
     recent: bool
@@ -44,7 +44,7 @@ class CompletePreflight:
     """`blockers` are what the store would refuse, in sentences; with any of them nothing can be ordered."""
 
     upload: UploadRef
-    survey: Survey | None
+    part_summary: PartSummary | None
     gone: bool
     existing: ExistingObject | None
     blockers: tuple[str, ...]
@@ -58,19 +58,19 @@ class CompletePreflight:
 
 def preflight_abort(store: Store, bucket: str, upload: UploadRef) -> AbortPreflight:
     """Raises ObjectStoreError. To abort an upload nobody has to list its parts."""
-    refusal, surveyed = None, None
+    refusal, part_summary = None, None
     try:
-        surveyed = _survey(store, bucket, upload)
+        part_summary = _summarize(store, bucket, upload)
     except ObjectStoreError as error:
         if error.reason is not Reason.PERMISSION:
             raise
         refusal = error
     return AbortPreflight(
         upload=upload,
-        survey=surveyed,
+        part_summary=part_summary,
         refusal=refusal,
-        gone=surveyed is None and refusal is None,
-        recent=surveyed is not None and is_recent(surveyed),
+        gone=part_summary is None and refusal is None,
+        recent=part_summary is not None and is_recent(part_summary),
         transfer=owner_of(store, bucket, upload.key, upload.upload_id),
         operation=active_operation(store, bucket, upload),
     )
@@ -78,26 +78,26 @@ def preflight_abort(store: Store, bucket: str, upload: UploadRef) -> AbortPrefli
 
 def preflight_complete(store: Store, bucket: str, upload: UploadRef) -> CompletePreflight:
     """Walks all parts and looks for an object of that key. Raises ObjectStoreError."""
-    surveyed = _survey(store, bucket, upload)
-    existing = None if surveyed is None else head_object(store, bucket, upload.key)
+    part_summary = _summarize(store, bucket, upload)
+    existing = None if part_summary is None else head_object(store, bucket, upload.key)
     provider = provider_of(store)
     return CompletePreflight(
         upload=upload,
-        survey=surveyed,
-        gone=surveyed is None,
+        part_summary=part_summary,
+        gone=part_summary is None,
         existing=existing,
-        blockers=() if surveyed is None else find_blockers(surveyed, provider),
-        warnings=() if surveyed is None else find_warnings(surveyed, existing),
-        has_gaps=surveyed is not None and bool(surveyed.missing),
-        resulting_size=surveyed.total_bytes if surveyed else 0,
-        expected_etag=surveyed.expected_etag if surveyed and provider.joined_etag else "",
+        blockers=() if part_summary is None else find_blockers(part_summary, provider),
+        warnings=() if part_summary is None else find_warnings(part_summary, existing),
+        has_gaps=part_summary is not None and bool(part_summary.missing),
+        resulting_size=part_summary.total_bytes if part_summary else 0,
+        expected_etag=part_summary.expected_etag if part_summary and provider.joined_etag else "",
         transfer=owner_of(store, bucket, upload.key, upload.upload_id),
         operation=active_operation(store, bucket, upload),
     )
 
 
-def is_recent(surveyed: Survey) -> bool:
-    return surveyed.last_activity is not None and timezone.now() - surveyed.last_activity < RECENT
+def is_recent(part_summary: PartSummary) -> bool:
+    return part_summary.last_activity is not None and timezone.now() - part_summary.last_activity < RECENT
 
 
 def active_operation(store: Store, bucket: str, upload: UploadRef) -> Operation | None:
@@ -110,37 +110,37 @@ def active_operation(store: Store, bucket: str, upload: UploadRef) -> Operation 
     return item.operation if item else None
 
 
-def find_blockers(surveyed: Survey, provider: Provider) -> tuple[str, ...]:
+def find_blockers(part_summary: PartSummary, provider: Provider) -> tuple[str, ...]:
     """What the store would refuse, in sentences."""
-    if surveyed.count == 0:
+    if part_summary.count == 0:
         return ("No part has been uploaded: there is nothing to complete.",)
     found = []
-    if surveyed.too_small:
+    if part_summary.too_small:
         found.append(
-            f"{_count(surveyed.too_small, 'part')} below this store's minimum of {provider.min_part_size:,} bytes, "
-            f"which only the last part may be: {name_runs(surveyed.too_small)}."
+            f"{_count(part_summary.too_small, 'part')} below this store's minimum of {provider.min_part_size:,} bytes, "
+            f"which only the last part may be: {name_runs(part_summary.too_small)}."
         )
-    if surveyed.count > provider.max_parts or surveyed.last_number > 10_000:
-        found.append(f"The store takes at most {provider.max_parts:,} parts; this upload has {surveyed.count:,}.")
-    if surveyed.total_bytes > provider.max_object_size:
+    if part_summary.count > provider.max_parts or part_summary.last_number > 10_000:
+        found.append(f"The store takes at most {provider.max_parts:,} parts; this upload has {part_summary.count:,}.")
+    if part_summary.total_bytes > provider.max_object_size:
         found.append(
-            f"The object would have {surveyed.total_bytes:,} bytes; the store takes {provider.max_object_size:,}."
+            f"The object would have {part_summary.total_bytes:,} bytes; the store takes {provider.max_object_size:,}."
         )
-    if provider.equal_parts and surveyed.odd_sized:
+    if provider.equal_parts and part_summary.odd_sized:
         found.append(
-            f"This store wants parts of equal size but the last, and these differ: {name_runs(surveyed.odd_sized)}."
+            f"This store wants parts of equal size but the last, and these differ: {name_runs(part_summary.odd_sized)}."
         )
     return tuple(found)
 
 
-def find_warnings(surveyed: Survey, existing: ExistingObject | None) -> tuple[str, ...]:
+def find_warnings(part_summary: PartSummary, existing: ExistingObject | None) -> tuple[str, ...]:
     found = []
-    if surveyed.missing:
+    if part_summary.missing:
         found.append(
-            f"{_count(surveyed.missing, 'part number')} missing ({name_runs(surveyed.missing)}): the object would be "
-            "made of what is there, and may be silently too short."
+            f"{_count(part_summary.missing, 'part number')} missing ({name_runs(part_summary.missing)}): the object "
+            "would be made of what is there, and may be silently too short."
         )
-    if is_recent(surveyed):
+    if is_recent(part_summary):
         found.append("A part arrived within the last hour: somebody may still be sending.")
     if existing is not None and existing.facts is not None:
         found.append("An object of this key exists and would be replaced.")
@@ -157,10 +157,10 @@ def _count(runs: tuple[Run, ...], noun: str) -> str:
     return f"{number:,} {noun} is" if number == 1 else f"{number:,} {noun}s are"
 
 
-def _survey(store: Store, bucket: str, upload: UploadRef) -> Survey | None:
+def _summarize(store: Store, bucket: str, upload: UploadRef) -> PartSummary | None:
     """None where the upload is gone."""
     try:
-        return survey_upload(store, bucket, upload.key, upload.upload_id)
+        return summarize_upload(store, bucket, upload.key, upload.upload_id)
     except ObjectStoreError as error:
         if is_gone(error):
             return None

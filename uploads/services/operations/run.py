@@ -9,7 +9,7 @@ from typing import Any
 from django.utils import timezone
 
 from uploads import crash, logs
-from uploads.domain.part_summary import survey
+from uploads.domain.part_summary import summarize_parts
 from uploads.domain.states import ItemState, OperationKind
 from uploads.models import OperationItem
 from uploads.objectstore.checksums import Told, as_kept
@@ -105,17 +105,17 @@ def _parts_to_complete(item: OperationItem) -> list[CompletedPart]:
     client = client_for(operation.store)
     parts = list(client.iter_parts(operation.bucket, item.key, item.upload_id))
     provider = provider_of(operation.store)
-    surveyed = survey(parts, provider.min_part_size)
-    blockers = find_blockers(surveyed, provider)
+    part_summary = summarize_parts(parts, provider.min_part_size)
+    blockers = find_blockers(part_summary, provider)
     if blockers:
         raise ItemRefused("PreflightFailed", " ".join(blockers))
-    if surveyed.missing and not operation.allow_gaps:
+    if part_summary.missing and not operation.allow_gaps:
         raise ItemRefused("GapNotAllowed", "Part numbers are missing, and completing with a gap was not confirmed.")
     item.outcome.update(
-        expected_size=surveyed.total_bytes,
-        expected_etag=surveyed.expected_etag if provider.joined_etag else "",
-        expected_crc64=_written(surveyed.expected_crc64),
-        parts=surveyed.count,
+        expected_size=part_summary.total_bytes,
+        expected_etag=part_summary.expected_etag if provider.joined_etag else "",
+        expected_crc64=_written(part_summary.expected_crc64),
+        parts=part_summary.count,
     )
     return [CompletedPart(part.number, part.etag) for part in parts]
 
