@@ -19,7 +19,7 @@ from dashboard.transfers.form import NewTransferForm
 from dashboard.transfers.new import render_form, show
 from uploads.access import operator
 from uploads.models import Transfer
-from uploads.services.transfers.control import NewTransfer, TransferRefused, begin_transfer
+from uploads.services.transfers.control import NewTransfer, TransferRefused, start_transfer
 from uploads.services.transfers.receive import NoRoom, Receiver, ReceivingStopped, WrongLength
 from uploads.staging.body import BodyEnded
 from uploads.staging.form_body import BadBody, FormBody
@@ -63,7 +63,7 @@ def _take(request: HttpRequest, user: User) -> HttpResponse:
         forbidden = check_csrf(request, fields)
         if forbidden is not None:
             return forbidden
-        transfer = begin_transfer(_checked(user, fields, body))
+        transfer = start_transfer(_checked(user, fields, body))
         _receive(transfer, body)
     except (BadBody, BodyEnded) as error:
         refusal = FormRefused({"": str(error)}, code="IncompleteBody")

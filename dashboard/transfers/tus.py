@@ -31,10 +31,10 @@ from uploads.services.staging.expected_sha256 import parse_digest
 from uploads.services.transfers.control import (
     StepRefused,
     TransferRefused,
-    begin_transfer,
-    note_promised_digest,
     offset_of,
     request_cancel,
+    set_expected_sha256,
+    start_transfer,
 )
 from uploads.services.transfers.receive import NoRoom, Receiver, ReceivingStopped, WrongLength, take_up
 from uploads.staging import tus
@@ -136,7 +136,7 @@ def _create(request: HttpRequest, user: User) -> HttpResponse:
     if not values.key:
         return _refused(400, "InvalidMetadata", "Name a key.", fields={"key": "Name a key, or a filename."})
     try:
-        transfer = begin_transfer(values.new_transfer(user, size, resumable=True))
+        transfer = start_transfer(values.new_transfer(user, size, resumable=True))
     except TransferRefused as refusal:
         return _refused(refusal.status, refusal.code, refusal.message, fields={refusal.field: refusal.message})
     offset = offset_of(transfer)
@@ -296,7 +296,7 @@ def _note_digest(request: HttpRequest, transfer: Transfer) -> None:
     if not text:
         return
     try:
-        note_promised_digest(transfer, parse_digest(text))
+        set_expected_sha256(transfer, parse_digest(text))
     except (ValueError, StepRefused) as error:
         raise TusError(400, "InvalidHeader", f"{DIGEST_HEADER}: {error}") from error
 

@@ -12,7 +12,7 @@ from uploads.models import OperationItem, Part, Store, Transfer
 from uploads.services.operations.run import run_item
 from uploads.services.transfers.cancel import cancel_transfer
 from uploads.services.transfers.complete import complete_transfer
-from uploads.services.transfers.control import NewTransfer, begin_transfer
+from uploads.services.transfers.control import NewTransfer, start_transfer
 from uploads.services.transfers.receive import Receiver
 from uploads.services.transfers.send import open_store_upload, send_part
 
@@ -25,7 +25,7 @@ class Drive:
 
     def begin(self, size: int, key: str = "a/key", **more: Any) -> Transfer:
         asked = {"owner": self.user, "store": self.store, "bucket": self.bucket, "filename": "f", **more}
-        return begin_transfer(NewTransfer(key=key, size=size, **asked))
+        return start_transfer(NewTransfer(key=key, size=size, **asked))
 
     def receive(self, transfer: Transfer, data: bytes, block: int = 1_000_003) -> None:
         with Receiver(transfer) as receiver:

@@ -21,9 +21,9 @@ from uploads.services.transfers.control import (
     StepRefused,
     TransferRefused,
     can_retry,
-    note_promised_digest,
     request_cancel,
     request_retry,
+    set_expected_sha256,
 )
 from uploads.services.transfers.receive import Receiver
 from uploads.services.upkeep.watchdog import watch
@@ -96,7 +96,7 @@ def test_a_digest_that_comes_with_the_last_byte(drive: Drive, client: ObjectStor
     transfer = begin(drive, content)
     receive(transfer, content, PART + 1)
     drive.send(transfer)
-    note_promised_digest(transfer, digest_of(content))
+    set_expected_sha256(transfer, digest_of(content))
     receive(transfer, content)
     drive.finish(transfer)
     assert (transfer.phase, transfer.sha256) == (Phase.DONE, digest_of(content))
@@ -218,10 +218,10 @@ def test_bytes_that_changed_on_the_disk_break_the_promise(drive: Drive, client: 
 
 def test_a_promise_is_made_once(drive: Drive) -> None:
     transfer = begin(drive, b"123")
-    note_promised_digest(transfer, digest_of(b"123"))
-    note_promised_digest(transfer, digest_of(b"123"))
+    set_expected_sha256(transfer, digest_of(b"123"))
+    set_expected_sha256(transfer, digest_of(b"123"))
     with pytest.raises(StepRefused, match="Another SHA-256"):
-        note_promised_digest(transfer, digest_of(b"456"))
+        set_expected_sha256(transfer, digest_of(b"456"))
     transfer.refresh_from_db()
     assert transfer.expected_sha256 == digest_of(b"123")
 
@@ -229,7 +229,7 @@ def test_a_promise_is_made_once(drive: Drive) -> None:
 def test_who_promised_nothing_cannot_say_a_digest_later(drive: Drive) -> None:
     transfer = drive.begin(3, resumable=True)
     with pytest.raises(StepRefused, match="No SHA-256 was promised"):
-        note_promised_digest(transfer, digest_of(b"123"))
+        set_expected_sha256(transfer, digest_of(b"123"))
 
 
 def test_a_promise_that_could_not_be_kept_is_not_taken(drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,7 @@ def limits_of(store: Store) -> Limits:
     )
 
 
-def begin_transfer(new: NewTransfer) -> Transfer:
+def start_transfer(new: NewTransfer) -> Transfer:
     """A transfer that is ready to receive its bytes: a new one, or the one that this very file goes on with.
 
     Raises TransferRefused; nothing is stored then.
@@ -231,7 +231,7 @@ def allow_replacing(actor: User, transfer: Transfer) -> None:
             transfer.forbid_overwrite = False
 
 
-def note_promised_digest(transfer: Transfer, digest: str) -> None:
+def set_expected_sha256(transfer: Transfer, digest: str) -> None:
     """A SHA-256 that was promised for later. Raises StepRefused where none was, or where another came before."""
     if not transfer.verify_sha256:
         raise StepRefused("No SHA-256 was promised when this transfer was begun.")
