@@ -16,7 +16,7 @@ from uploads.models import Store
 from uploads.objectstore.errors import NotSent
 from uploads.objectstore.keys import check_bucket, check_key, metadata_headers
 from uploads.services.staging.expected_sha256 import parse_digest
-from uploads.services.transfers.control import NewTransfer
+from uploads.services.transfers.start import NewTransfer
 
 if TYPE_CHECKING:
     from uploads.access import AnyUser

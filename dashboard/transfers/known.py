@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 from dashboard.shared.jsonapi import json_error
 from uploads.access import get_store, operator
 from uploads.selectors.transfers import Chosen, find_known
-from uploads.services.transfers.control import allow_replacing
+from uploads.services.transfers.start import allow_replacing
 
 MAX_FILES = 1000
 

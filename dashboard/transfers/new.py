@@ -20,7 +20,7 @@ from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.keys import check_bucket, check_key
 from uploads.selectors.transfers import waiting_for_their_file
 from uploads.services.browse.browsing import head_object, list_buckets, may_forbid_overwrite
-from uploads.services.transfers.control import limits_of
+from uploads.services.transfers.start import limits_of
 
 STORAGE_CLASSES = (
     ("STANDARD", "S3"),

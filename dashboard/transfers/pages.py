@@ -26,7 +26,7 @@ from uploads.domain.states import FINAL_PHASES, TransferState
 from uploads.models import Transfer
 from uploads.objectstore.types import UploadRef
 from uploads.selectors.transfers import part_runs
-from uploads.services.transfers.control import StepRefused, request_cancel, request_pause, request_resume, request_retry
+from uploads.services.transfers.steps import StepRefused, request_cancel, request_pause, request_resume, request_retry
 
 PAGE_SIZE = 50
 MAX_NAMED = 200

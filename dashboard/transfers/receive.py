@@ -19,8 +19,8 @@ from dashboard.transfers.form import NewTransferForm
 from dashboard.transfers.new import render_form, show
 from uploads.access import operator
 from uploads.models import Transfer
-from uploads.services.transfers.control import NewTransfer, TransferRefused, start_transfer
 from uploads.services.transfers.receive import NoRoom, Receiver, ReceivingStopped, WrongLength
+from uploads.services.transfers.start import NewTransfer, TransferRefused, start_transfer
 from uploads.staging.body import BodyEnded
 from uploads.staging.form_body import BadBody, FormBody
 

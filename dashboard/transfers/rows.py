@@ -15,7 +15,7 @@ from uploads.domain.states import DesiredState, Phase, TransferState, shown_stat
 from uploads.models import Transfer
 from uploads.objectstore.checksums import as_store_writes_it
 from uploads.selectors.transfers import TransferProgress, progress_of, why_waiting
-from uploads.services.transfers.control import can_retry
+from uploads.services.transfers.steps import can_retry
 
 MOVING = frozenset({TransferState.RECEIVING, TransferState.SENDING, TransferState.COMPLETING, TransferState.CANCELLING})
 """States that change by themselves: what is worth polling."""

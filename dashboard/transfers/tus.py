@@ -28,15 +28,9 @@ from uploads.domain.states import DesiredState, Phase
 from uploads.models import Transfer
 from uploads.objectstore.providers import PROVIDERS
 from uploads.services.staging.expected_sha256 import parse_digest
-from uploads.services.transfers.control import (
-    StepRefused,
-    TransferRefused,
-    offset_of,
-    request_cancel,
-    set_expected_sha256,
-    start_transfer,
-)
 from uploads.services.transfers.receive import NoRoom, Receiver, ReceivingStopped, WrongLength, take_up
+from uploads.services.transfers.start import TransferRefused, offset_of, start_transfer
+from uploads.services.transfers.steps import StepRefused, request_cancel, set_expected_sha256
 from uploads.staging import tus
 from uploads.staging.body import BodyEnded
 from uploads.staging.disk import WriterBusy

@@ -24,7 +24,7 @@ from uploads.objectstore.types import Credentials, FileSlice, StoreConfig, Uploa
 from uploads.services.operations.run import run_item
 from uploads.services.stores.settings import StoreValues, add_store
 from uploads.services.transfers.cancel import cancel_transfer
-from uploads.services.transfers.control import request_cancel
+from uploads.services.transfers.steps import request_cancel
 
 ALL = tuple(PERMISSIONS)
 

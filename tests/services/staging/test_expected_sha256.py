@@ -17,15 +17,9 @@ from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.services.staging import expected_sha256
 from uploads.services.staging.expected_sha256 import parse_digest
-from uploads.services.transfers.control import (
-    StepRefused,
-    TransferRefused,
-    can_retry,
-    request_cancel,
-    request_retry,
-    set_expected_sha256,
-)
 from uploads.services.transfers.receive import Receiver
+from uploads.services.transfers.start import TransferRefused
+from uploads.services.transfers.steps import StepRefused, can_retry, request_cancel, request_retry, set_expected_sha256
 from uploads.services.upkeep.watchdog import watch
 
 PART = 5 * MIB

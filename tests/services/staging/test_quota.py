@@ -21,8 +21,9 @@ from uploads.domain.planning import PREFERRED_PART_SIZE
 from uploads.domain.states import DesiredState, PartState, Phase
 from uploads.models import Part, Store, Transfer
 from uploads.services.staging import quota
-from uploads.services.transfers.control import TransferRefused, limits_of, request_cancel
 from uploads.services.transfers.receive import NoRoom, Receiver
+from uploads.services.transfers.start import TransferRefused, limits_of
+from uploads.services.transfers.steps import request_cancel
 
 NODE = "test-node"
 Make = Callable[..., Transfer]

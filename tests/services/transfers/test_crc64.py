@@ -25,8 +25,8 @@ from uploads.services.operations.order import request_complete
 from uploads.services.stores import clients
 from uploads.services.stores.settings import StoreValues, add_store
 from uploads.services.transfers.complete import complete_transfer
-from uploads.services.transfers.control import StepRefused, request_cancel, request_retry
 from uploads.services.transfers.receive import Receiver
+from uploads.services.transfers.steps import StepRefused, request_cancel, request_retry
 
 PART = 5 * MIB
 

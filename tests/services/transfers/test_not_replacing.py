@@ -26,7 +26,7 @@ from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import FileSlice, UploadRef
 from uploads.services.operations.order import request_complete
 from uploads.services.stores.settings import StoreValues, add_store
-from uploads.services.transfers.control import request_retry
+from uploads.services.transfers.steps import request_retry
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -27,8 +27,9 @@ from uploads.domain.states import DesiredState, PartState, Phase
 from uploads.models import Part, Store, Transfer
 from uploads.services.staging import quota
 from uploads.services.transfers import receive
-from uploads.services.transfers.control import offset_of, request_cancel, request_pause, request_resume
 from uploads.services.transfers.receive import NoRoom, Receiver, ReceivingStopped, WrongLength, take_up
+from uploads.services.transfers.start import offset_of
+from uploads.services.transfers.steps import request_cancel, request_pause, request_resume
 from uploads.staging import disk
 from uploads.staging.disk import PartialFile, StagingFolder, WriterBusy
 from uploads.staging.tus import Checksum, TusError

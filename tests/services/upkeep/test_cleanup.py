@@ -19,8 +19,9 @@ from uploads.domain.states import DesiredState, PartState, Phase, TransferState
 from uploads.models import AuditEntry, Part, Transfer
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.services.staging import quota
-from uploads.services.transfers.control import offset_of, request_pause
 from uploads.services.transfers.receive import Receiver
+from uploads.services.transfers.start import offset_of
+from uploads.services.transfers.steps import request_pause
 from uploads.services.upkeep.cleanup import sweep_staging
 from uploads.services.upkeep.watchdog import watch
 

@@ -11,7 +11,7 @@ from uploads.models import StoreUpload, Transfer
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.services.multipart.abort import abort_until_gone
 from uploads.services.stores.clients import client_for
-from uploads.services.transfers.control import finish_transfer
+from uploads.services.transfers.ending import finish_transfer
 from uploads.services.transfers.orphans import settle_unknown_create
 from uploads.services.work import leases
 from uploads.services.work.failures import error_fields

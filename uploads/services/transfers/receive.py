@@ -23,8 +23,9 @@ from uploads.domain.states import FINAL_PHASES, DesiredState, PartState, Phase
 from uploads.models import Part, Transfer
 from uploads.services.staging import expected_sha256, quota
 from uploads.services.staging.expected_sha256 import Promise
-from uploads.services.transfers.control import StepRefused, fail_transfer, request_cancel
 from uploads.services.transfers.dispatch import dispatch
+from uploads.services.transfers.ending import fail_transfer
+from uploads.services.transfers.steps import StepRefused, request_cancel
 from uploads.staging.disk import PartialFile
 from uploads.staging.tus import Checksum
 

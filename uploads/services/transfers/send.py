@@ -25,8 +25,8 @@ from uploads.services.browse.ownership import was_aborted_on_purpose
 from uploads.services.multipart.abort import abort_until_gone
 from uploads.services.staging import quota
 from uploads.services.stores.clients import ONCE, client_for
-from uploads.services.transfers.control import fail_transfer
 from uploads.services.transfers.dispatch import dispatch
+from uploads.services.transfers.ending import fail_transfer
 from uploads.services.transfers.lost_responses import MAY_BE_OURS, TRANSFER_ID_METADATA, find_sent, own_object
 from uploads.services.transfers.orphans import settle_unknown_create
 from uploads.services.work import leases

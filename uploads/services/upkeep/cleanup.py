@@ -12,8 +12,8 @@ from uploads import crash
 from uploads.domain.states import FINAL_PHASES, PartState
 from uploads.models import Part, Transfer
 from uploads.services.staging import quota
-from uploads.services.transfers.control import StepRefused, request_cancel
 from uploads.services.transfers.receive import NoRoom, ReceivingStopped, take_up
+from uploads.services.transfers.steps import StepRefused, request_cancel
 from uploads.staging.disk import StagingFolder, WriterBusy
 
 log = logging.getLogger(__name__)

@@ -21,8 +21,8 @@ from uploads.services.browse.browsing import is_gone
 from uploads.services.multipart.abort import abort_until_gone
 from uploads.services.staging import quota
 from uploads.services.stores.clients import client_for
-from uploads.services.transfers.control import fail_transfer
 from uploads.services.transfers.dispatch import dispatch
+from uploads.services.transfers.ending import fail_transfer
 from uploads.services.transfers.orphans import settle_unknown_create
 from uploads.services.upkeep.cleanup import sweep_staging
 from uploads.services.work import leases

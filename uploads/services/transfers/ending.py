@@ -1,0 +1,44 @@
+"""The end of a transfer: failed, or done or cancelled for good."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import transaction
+from django.utils import timezone
+
+from uploads import audit, crash
+from uploads.domain.states import LIVE_PHASES, DesiredState, Phase
+from uploads.models import Transfer
+from uploads.services.staging import quota
+from uploads.services.work import leases
+
+
+def fail_transfer(transfer_id: uuid.UUID, error: dict[str, str], token: uuid.UUID | None = None) -> None:
+    """Rest, with the reason; staged bytes stay until the transfer is retried or discarded.
+
+    With a `token` only its holder decides: who lost the lease of a step does not fail what another one is doing.
+    """
+    with transaction.atomic():
+        rows = Transfer.objects.filter(pk=transfer_id, phase__in=LIVE_PHASES)
+        if token is not None:
+            rows = rows.filter(lease_token=token)
+        # One that is being cancelled does not fail: the store misses what our own abort took from it.
+        if rows.exclude(desired_state=DesiredState.CANCEL).update(
+            phase=Phase.FAILED, finished_at=timezone.now(), **leases.RELEASED, **error
+        ):
+            transfer = Transfer.objects.select_related("store").get(pk=transfer_id)
+            audit.record_transfer(None, "failed", transfer, **error)
+
+
+def finish_transfer(transfer: Transfer, token: uuid.UUID, phase: Phase, **facts: object) -> bool:
+    """The holder of the lease ends a transfer for good. False where the lease was lost."""
+    with transaction.atomic():
+        rows = Transfer.objects.filter(pk=transfer.pk, lease_token=token)
+        changes = {**leases.RELEASED, **facts, "phase": phase, "finished_at": timezone.now()}
+        if not rows.update(**changes):
+            return False
+        audit.record_transfer(None, phase.value, transfer, **facts)
+    crash.point("transfer.ended")
+    quota.release_all(transfer)
+    return True
