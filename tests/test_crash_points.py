@@ -37,7 +37,7 @@ ALLOWED = {
     "receive._take_up": "cutting files back again changes nothing",
     "receive._drop_unchecked": "the next writer does the same again",
     "reconcile._abort": "the next run finds the same again",
-    "send.drop_late_upload": "the watchdog has it done again",
+    "create.drop_late_upload": "the watchdog has it done again",
     "quota._give_up": "the next one who needs room does the same again",
 }
 """Functions with an effect and no point, and why nothing can be lost there."""

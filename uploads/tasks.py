@@ -12,7 +12,7 @@ from celery import shared_task
 from uploads import logs
 from uploads.services.operations import order, run
 from uploads.services.stores import checks
-from uploads.services.transfers import cancel, complete, dispatch, send
+from uploads.services.transfers import cancel, complete, create, dispatch, send
 from uploads.services.upkeep import watchdog as watchdogs
 
 
@@ -25,12 +25,12 @@ def dispatch_transfer(transfer_id: str) -> None:
 @shared_task
 def open_store_upload(transfer_id: str) -> None:
     with logs.about(transfer=transfer_id):
-        send.open_store_upload(uuid.UUID(transfer_id))
+        create.open_store_upload(uuid.UUID(transfer_id))
 
 
 @shared_task
 def drop_late_upload(store_upload_id: str) -> None:
-    send.drop_late_upload(int(store_upload_id))
+    create.drop_late_upload(int(store_upload_id))
 
 
 @shared_task

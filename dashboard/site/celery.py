@@ -49,7 +49,7 @@ class _Channel(transport.Channel):
 transport.Transport.Channel = _Channel
 
 
-class Heartbeat(bootsteps.StartStopStep):
+class WorkerHeartbeat(bootsteps.StartStopStep):
     """While a worker is connected and its loop turns, it says so in Redis, for each queue it takes from."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
@@ -90,7 +90,7 @@ HAND_BACK_SECONDS = 12
 @worker_process_init.connect
 def _listen_for_hand_back(**_: Any) -> None:
     """In each process of the pool; soft limits have SIGUSR1."""
-    from uploads.services.transfers.send import hand_back
+    from uploads.services.transfers.interruption import hand_back
 
     signal.signal(signal.SIGUSR2, lambda _number, _frame: hand_back())
 
@@ -112,4 +112,4 @@ def _tell_children(worker: int) -> None:
 app = Celery("partway", amqp=_Amqp)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.steps["consumer"].add(Heartbeat)
+app.steps["consumer"].add(WorkerHeartbeat)

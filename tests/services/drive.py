@@ -12,8 +12,9 @@ from uploads.models import OperationItem, Part, Store, Transfer
 from uploads.services.operations.run import run_item
 from uploads.services.transfers.cancel import cancel_transfer
 from uploads.services.transfers.complete import complete_transfer
+from uploads.services.transfers.create import open_store_upload
 from uploads.services.transfers.receive import Receiver
-from uploads.services.transfers.send import open_store_upload, send_part
+from uploads.services.transfers.send import send_part
 from uploads.services.transfers.start import NewTransfer, start_transfer
 
 MIB = 1024**2

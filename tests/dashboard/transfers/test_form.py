@@ -27,7 +27,7 @@ from tests.dashboard.pages import Page, Site
 from uploads.models import NamedBucket, Store, Transfer
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import FileSlice
-from uploads.services.transfers.send import object_metadata
+from uploads.services.transfers.identity import object_metadata
 
 NEW = "/transfers/new/"
 NAMES = st.from_regex(r"[a-z0-9][a-z0-9-]{0,20}", fullmatch=True).filter(lambda name: not name.startswith("partway-"))

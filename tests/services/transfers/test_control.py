@@ -22,8 +22,9 @@ from uploads.services.stores.settings import StoreValues, change_store
 from uploads.services.transfers import receive
 from uploads.services.transfers.cancel import cancel_transfer
 from uploads.services.transfers.complete import complete_transfer
+from uploads.services.transfers.create import open_store_upload
 from uploads.services.transfers.receive import NoRoom, Receiver, ReceivingStopped, WrongLength
-from uploads.services.transfers.send import open_store_upload, send_part
+from uploads.services.transfers.send import send_part
 from uploads.services.transfers.start import TransferRefused
 from uploads.services.transfers.steps import StepRefused, request_cancel, request_pause, request_resume, request_retry
 from uploads.services.upkeep.watchdog import watch

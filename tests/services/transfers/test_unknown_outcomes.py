@@ -30,7 +30,8 @@ from uploads.services.stores import clients
 from uploads.services.stores.settings import StoreValues, add_store, change_store
 from uploads.services.transfers.cancel import cancel_transfer
 from uploads.services.transfers.complete import complete_transfer
-from uploads.services.transfers.send import open_store_upload, send_part
+from uploads.services.transfers.create import open_store_upload
+from uploads.services.transfers.send import send_part
 from uploads.services.transfers.steps import StepRefused, request_cancel, request_retry
 from uploads.services.upkeep.watchdog import watch
 from uploads.services.work import leases

@@ -16,7 +16,7 @@ from uploads.domain.states import PartState, Phase, StoreUploadState
 from uploads.models import Part, StoreUpload, Transfer
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.services.staging import quota
-from uploads.services.transfers.send import drop_late_upload
+from uploads.services.transfers.create import drop_late_upload
 from uploads.services.upkeep.watchdog import watch
 
 PART = 5 * MIB

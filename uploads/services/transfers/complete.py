@@ -13,9 +13,9 @@ from uploads.objectstore.types import CompletedPart, SentBytes
 from uploads.services.browse.browsing import ExistingObject, forbids_overwrite, head_object, provider_of
 from uploads.services.multipart.complete import may_have_been_done
 from uploads.services.stores.clients import client_for
-from uploads.services.transfers.ending import fail_transfer, finish_transfer
-from uploads.services.transfers.lost_responses import MAY_BE_OURS, is_ours
-from uploads.services.transfers.send import step_failed
+from uploads.services.transfers.ending import fail_transfer, finish_transfer, step_failed
+from uploads.services.transfers.identity import is_ours
+from uploads.services.transfers.lost_responses import MAY_BE_OURS
 from uploads.services.work import leases
 from uploads.services.work.failures import NO_ERROR, error_fields
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
+from datetime import datetime
 
 from django.db import transaction
 from django.utils import timezone
@@ -10,8 +12,13 @@ from django.utils import timezone
 from uploads import audit, crash
 from uploads.domain.states import LIVE_PHASES, DesiredState, Phase
 from uploads.models import Transfer
+from uploads.objectstore.errors import ObjectStoreError
 from uploads.services.staging import quota
 from uploads.services.work import leases
+from uploads.services.work.failures import error_fields
+from uploads.services.work.queue import enqueue_on_commit
+
+log = logging.getLogger(__name__)
 
 
 def fail_transfer(transfer_id: uuid.UUID, error: dict[str, str], token: uuid.UUID | None = None) -> None:
@@ -42,3 +49,19 @@ def finish_transfer(transfer: Transfer, token: uuid.UUID, phase: Phase, **facts:
     crash.point("transfer.ended")
     quota.release_all(transfer)
     return True
+
+
+def step_failed(transfer: Transfer, token: uuid.UUID, error: ObjectStoreError) -> None:
+    """A step of the transfer as a whole failed: try again later, or fail the transfer."""
+    log.warning("transfer %s: %s", transfer.pk, error)
+    held = leases.tried_again(transfer, error)
+    if held is None:
+        fail_transfer(transfer.pk, error_fields(error), token)
+        return
+    Transfer.objects.filter(pk=transfer.pk, lease_token=token).update(**held, **error_fields(error))
+    dispatch_when_due(transfer, held["not_before"])
+
+
+def dispatch_when_due(transfer: Transfer, not_before: datetime) -> None:
+    wait = (not_before - timezone.now()).total_seconds()
+    enqueue_on_commit("dispatch_transfer", [transfer.pk], queue=transfer.steps_queue, countdown=max(0.0, wait))

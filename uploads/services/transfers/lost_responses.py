@@ -1,28 +1,56 @@
-"""Looking what a store has of a transfer: whether an object is ours, whether a part arrived whose answer was lost."""
+"""After a lost response: finding out by ListParts or HEAD whether the store has the part or the object."""
 
 from __future__ import annotations
 
-from uploads.models import Part, StoreUpload, Transfer
+import logging
+
+from uploads.models import Part, StoreUpload
+from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason
 from uploads.objectstore.payload import Payload
 from uploads.objectstore.types import FileSlice, ObjectFacts, SentBytes
 from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import head_object, provider_of
 from uploads.services.stores.clients import client_for
+from uploads.services.transfers.identity import is_ours
 
-TRANSFER_ID_METADATA = "partway-transfer"
-"""Object metadata that says whose an object is: the transfer's id."""
+log = logging.getLogger(__name__)
 
 MAY_BE_OURS = Problem(Code.OBJECT_MAY_BE_OURS)
 """Added to a refusal to replace an object that nobody here may look at."""
 
 
-def is_ours(transfer: Transfer, facts: ObjectFacts | None) -> bool:
-    """Whether an object is the one this transfer made: of its size, with its id."""
-    return (
-        facts is not None
-        and facts.size == transfer.size
-        and facts.metadata.get(TRANSFER_ID_METADATA) == str(transfer.pk)
-    )
+def _is_lost(error: ObjectStoreError) -> bool:
+    """Whether the store may have taken what was sent, and only its answer is missing."""
+    return isinstance(error, OutcomeUnknown) and error.reason is not Reason.DIGEST_MISMATCH
+
+
+def find_after_failure(part: Part, store_upload: StoreUpload | None, error: ObjectStoreError) -> SentBytes | None:
+    """After a lost answer: what the store has of the part, where it surely is these bytes. None: send it again.
+
+    An object that may not be replaced can be our own: of a try whose end we did not live to write down.
+    """
+    exists = error.reason is Reason.EXISTS
+    if not exists and not _is_lost(error):
+        return None
+    try:
+        return _own_object_in_the_way(part, error) if exists else find_sent(part, store_upload)
+    except ObjectStoreError as failed:
+        log.info("transfer %s part %s: not found out: %s", part.transfer_id, part.number, failed)
+        return None
+
+
+def _own_object_in_the_way(part: Part, error: ObjectStoreError) -> SentBytes | None:
+    """The object in our way, where it is ours. Raises ObjectStoreError.
+
+    Where we may not look, the error says that it may be, and the bytes stay here: another's object taken for ours
+    would cost them.
+    """
+    transfer = part.transfer
+    existing = head_object(transfer.store, transfer.bucket, transfer.key)
+    if existing.refusal is None:
+        return own_object(part, existing.facts)
+    error.details.append(MAY_BE_OURS)
+    return None
 
 
 def find_sent(part: Part, store_upload: StoreUpload | None) -> SentBytes | None:

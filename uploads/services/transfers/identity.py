@@ -1,0 +1,27 @@
+"""The metadata that names an object's transfer, and the check that uses it."""
+
+from __future__ import annotations
+
+from uploads.models import Transfer
+from uploads.objectstore.types import ObjectFacts
+
+TRANSFER_ID_METADATA = "partway-transfer"
+"""Object metadata that says whose an object is: the transfer's id."""
+
+SHA256_METADATA = "partway-sha256"
+"""Object metadata with the SHA-256 of the whole file, where the operator gave it before the first byte."""
+
+
+def object_metadata(transfer: Transfer) -> dict[str, str]:
+    """What the operator wants, whose object it is, and the digest that was promised, where it is known in time."""
+    ours = {TRANSFER_ID_METADATA: str(transfer.pk), SHA256_METADATA: transfer.expected_sha256}
+    return {**transfer.metadata, **{name: value for name, value in ours.items() if value}}
+
+
+def is_ours(transfer: Transfer, facts: ObjectFacts | None) -> bool:
+    """Whether an object is the one this transfer made: of its size, with its id."""
+    return (
+        facts is not None
+        and facts.size == transfer.size
+        and facts.metadata.get(TRANSFER_ID_METADATA) == str(transfer.pk)
+    )
