@@ -1,6 +1,7 @@
-"""Values as people read them: bytes, times, ages, keys. Pure but for the clock; escaped, ready for a page.
+"""Values as pages show them, in the active language: sizes, counts, times, ages, durations and keys.
 
-Rows of a long table are formatted here, in the view: template filters on 1,000 rows cost three times as much.
+Everything here is escaped. Rows of a long table are formatted in the view: template filters on 1,000 rows take three
+times as long.
 """
 
 from __future__ import annotations
@@ -8,39 +9,91 @@ from __future__ import annotations
 import unicodedata
 from datetime import UTC, datetime
 
+from django.utils.formats import date_format, number_format
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
 
-UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
-NOTHING = SafeString('<span class="text-secondary" aria-label="not known">–</span>')
-
-AGES = (
-    (365 * 86400, "year"),
-    (30 * 86400, "month"),
-    (86400, "day"),
-    (3600, "hour"),
-    (60, "minute"),
-    (1, "second"),
+UNITS = (
+    gettext_lazy("%(number)s KiB"),
+    gettext_lazy("%(number)s MiB"),
+    gettext_lazy("%(number)s GiB"),
+    gettext_lazy("%(number)s TiB"),
+    gettext_lazy("%(number)s PiB"),
+    gettext_lazy("%(number)s EiB"),
 )
 
+DAY = 86400
+AGES = (
+    (
+        365 * DAY,
+        ngettext_lazy("%(count)s year ago", "%(count)s years ago", "count"),
+        ngettext_lazy("in %(count)s year", "in %(count)s years", "count"),
+    ),
+    (
+        30 * DAY,
+        ngettext_lazy("%(count)s month ago", "%(count)s months ago", "count"),
+        ngettext_lazy("in %(count)s month", "in %(count)s months", "count"),
+    ),
+    (
+        DAY,
+        ngettext_lazy("%(count)s day ago", "%(count)s days ago", "count"),
+        ngettext_lazy("in %(count)s day", "in %(count)s days", "count"),
+    ),
+    (
+        3600,
+        ngettext_lazy("%(count)s hour ago", "%(count)s hours ago", "count"),
+        ngettext_lazy("in %(count)s hour", "in %(count)s hours", "count"),
+    ),
+    (
+        60,
+        ngettext_lazy("%(count)s minute ago", "%(count)s minutes ago", "count"),
+        ngettext_lazy("in %(count)s minute", "in %(count)s minutes", "count"),
+    ),
+    (
+        1,
+        ngettext_lazy("%(count)s second ago", "%(count)s seconds ago", "count"),
+        ngettext_lazy("in %(count)s second", "in %(count)s seconds", "count"),
+    ),
+)
+"""The least seconds of each unit, largest first, with the texts for the past and for the future."""
+
 PICTURES = {**{code: chr(0x2400 + code) for code in range(0x20)}, 0x7F: "\u2421"}
-"""Unicode's pictures of the control characters."""
+"""Unicode's symbols for the control characters."""
 
 INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs", "Co", "Cn"})
-"""Unicode categories of characters that a reader cannot see, or that move the text around them."""
+"""Unicode categories of characters that are invisible, or that change the direction of the text around them."""
+
+
+class Count(int):
+    """A number that texts show with the thousands separators of the language, and that still chooses the plural."""
+
+    def __str__(self) -> str:
+        return count_text(self)
+
+
+def count_text(number: int) -> str:
+    """A whole number: 10,000."""
+    return number_format(int(number), use_l10n=True, force_grouping=True)
 
 
 def bytes_text(size: int) -> str:
     """`size` bytes in binary units with three significant digits: 0 bytes, 1 byte, 1.50 KiB, 153 MiB."""
     if abs(size) < 1024:
-        return f"{size} byte" if size == 1 else f"{size} bytes"
+        return exact_bytes_text(size)
     value = float(size)
     for unit in UNITS:
         value /= 1024
-        if abs(value) < 999.5 or unit == UNITS[-1]:
-            return f"{value:.{_decimals(value)}f} {unit}"
+        if abs(value) < 999.5 or unit is UNITS[-1]:
+            return str(unit % {"number": number_format(round(value, _decimals(value)), _decimals(value))})
     raise AssertionError("The last unit takes everything.")
+
+
+def exact_bytes_text(size: int) -> str:
+    """All digits: 1,234,567 bytes."""
+    return ngettext("%(count)s byte", "%(count)s bytes", size) % {"count": Count(size)}
 
 
 def _decimals(value: float) -> int:
@@ -50,73 +103,79 @@ def _decimals(value: float) -> int:
 
 
 def bytes_html(size: int | None) -> SafeString:
-    """A size with the exact number of bytes behind it."""
+    """A size, with the exact number of bytes as its title."""
     if size is None:
-        return NOTHING
-    return format_html('<span class="num" title="{} bytes">{}</span>', f"{size:,}", bytes_text(size))
+        return unknown_html()
+    return format_html('<span class="num" title="{}">{}</span>', exact_bytes_text(size), bytes_text(size))
+
+
+def rate_text(bytes_per_second: float) -> str:
+    return _("%(size)s/s") % {"size": bytes_text(round(bytes_per_second))}
 
 
 def age_text(at: datetime, *, at_time: datetime | None = None) -> str:
     """How long ago `at` was, in one unit: "3 days ago", "just now", "in 2 hours"."""
     seconds = int(((at_time or now()) - at).total_seconds())
     if abs(seconds) < 5:
-        return "just now"
-    length, unit = next((length, unit) for length, unit in AGES if abs(seconds) >= length)
-    count = abs(seconds) // length
-    amount = f"{count} {unit}" if count == 1 else f"{count} {unit}s"
-    return f"{amount} ago" if seconds > 0 else f"in {amount}"
+        return _("just now")
+    length, past, future = next(age for age in AGES if abs(seconds) >= age[0])
+    return str((past if seconds > 0 else future) % {"count": Count(abs(seconds) // length)})
 
 
 def duration_text(seconds: float | None) -> str:
-    """A length of time in its two largest units: "2 h 5 min", "40 s"; empty where it is not known."""
+    """A length of time in its two largest units: "2 h 5 min", "40 s"; empty if it is not known."""
     if seconds is None:
         return ""
-    rest = max(0, round(seconds))
-    days, rest = divmod(rest, 86400)
-    hours, rest = divmod(rest, 3600)
-    minutes, rest = divmod(rest, 60)
-    amounts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
-    shown = [f"{count} {unit}" for count, unit in amounts if count][:2]
-    return " ".join(shown) or "0 s"
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return _two_units(_("%(days)s d %(hours)s h"), _("%(days)s d"), days=days, hours=hours)
+    if hours:
+        return _two_units(_("%(hours)s h %(minutes)s min"), _("%(hours)s h"), hours=hours, minutes=minutes)
+    if minutes:
+        return _two_units(_("%(minutes)s min %(seconds)s s"), _("%(minutes)s min"), minutes=minutes, seconds=rest)
+    return _("%(seconds)s s") % {"seconds": rest}
+
+
+def _two_units(both: str, larger: str, **amounts: int) -> str:
+    """The text with both units, or with the larger one alone if the smaller amount, the last, is 0."""
+    smaller = list(amounts.values())[-1]
+    return (both if smaller else larger) % {name: Count(amount) for name, amount in amounts.items()}
+
+
+def unknown_html() -> SafeString:
+    """A dash for a value that is not known."""
+    return format_html('<span class="text-secondary" role="img" aria-label="{}">–</span>', _("not known"))
 
 
 def time_html(at: datetime | None) -> SafeString:
-    """Absolute UTC time, with its age beside it."""
+    """Absolute UTC time and its age."""
     if at is None:
-        return NOTHING
-    utc = at.astimezone(UTC)
+        return unknown_html()
     return format_html(
-        '<time datetime="{}">{} <span class="text-secondary">UTC</span></time> <span class="age">{}</span>',
-        utc.isoformat(timespec="seconds"),
-        utc.strftime("%Y-%m-%d %H:%M:%S"),
-        age_text(utc),
+        '<time datetime="{}">{} <span class="text-secondary">UTC</span></time> <span class="age">{}</span>', *_times(at)
     )
 
 
 def row_time_html(at: datetime | None) -> SafeString:
-    """As time_html, where the column's heading says UTC."""
+    """As time_html, for a column whose heading says UTC."""
     if at is None:
-        return NOTHING
-    utc = at.astimezone(UTC)
-    return format_html(
-        '<time datetime="{}">{}</time> <span class="age">{}</span>',
-        utc.isoformat(timespec="seconds"),
-        utc.strftime("%Y-%m-%d %H:%M:%S"),
-        age_text(utc),
-    )
+        return unknown_html()
+    return format_html('<time datetime="{}">{}</time> <span class="age">{}</span>', *_times(at))
 
 
 def age_html(at: datetime | None) -> SafeString:
-    """The age alone; the absolute time is its title."""
+    """The age; the absolute time is its title."""
     if at is None:
-        return NOTHING
+        return unknown_html()
+    return format_html('<time datetime="{}" title="{} UTC">{}</time>', *_times(at))
+
+
+def _times(at: datetime) -> tuple[str, str, str]:
+    """A time for machines, for people, and as an age."""
     utc = at.astimezone(UTC)
-    return format_html(
-        '<time datetime="{}" title="{} UTC">{}</time>',
-        utc.isoformat(timespec="seconds"),
-        utc.strftime("%Y-%m-%d %H:%M:%S"),
-        age_text(utc),
-    )
+    return utc.isoformat(timespec="seconds"), date_format(utc, "DATETIME_FORMAT"), age_text(utc)
 
 
 def _is_plain(key: str) -> bool:
@@ -124,7 +183,7 @@ def _is_plain(key: str) -> bool:
 
 
 def _shown(character: str) -> str:
-    """One character of a key: what cannot be seen becomes a mark that can."""
+    """One character of a key, with a visible mark in place of an invisible one."""
     if unicodedata.category(character) not in INVISIBLE_CATEGORIES and character != "\xa0":
         return escape(character)
     code = ord(character)
@@ -133,19 +192,19 @@ def _shown(character: str) -> str:
 
 
 def key_html(key: str) -> SafeString:
-    """A key as it is: monospaced, spaces kept, what is invisible made visible."""
+    """A key: monospaced, with its spaces, and with marks for invisible characters."""
     if _is_plain(key):
-        return format_html('<span class="key">{}</span>', key)
+        return format_html('<span class="key" translate="no">{}</span>', key)
     body = key.strip(" ")
-    space = '<span class="ctl" title="space">\u2423</span>'
+    space = format_html('<span class="ctl" title="{}">\u2423</span>', _("space"))
     before = len(key) - len(key.lstrip(" "))
     after = len(key) - len(key.rstrip(" ")) if body else 0
     marked = space * before + "".join(_shown(character) for character in body) + space * after
-    return mark_safe(f'<span class="key">{marked}</span>')  # noqa: S308  (every character went through escape)
+    return mark_safe(f'<span class="key" translate="no">{marked}</span>')  # noqa: S308  (every character went through escape)
 
 
 def short_id(upload_id: str, *, length: int = 14) -> str:
-    """An upload id short enough for a table: its two ends, since some stores begin all of them alike."""
+    """The two ends of an upload id, for a table. All ids of some stores start with the same characters."""
     if len(upload_id) <= length:
         return upload_id
     half = (length - 1) // 2

@@ -1,4 +1,4 @@
-"""What every page may use without its view giving it."""
+"""Variables that every template has."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ from typing import Any
 
 from django.http import HttpRequest
 
+from dashboard.site.catalog import catalog_url
 from uploads.services.upkeep.health import queue_is_away
 
 
 def queue(_request: HttpRequest) -> dict[str, Any]:
-    """`queue_is_away` is asked only by templates that use it."""
+    """`queue_is_away` is a function: only templates that use it query the health of the queue."""
     return {"queue_is_away": queue_is_away}
+
+
+def catalog(_request: HttpRequest) -> dict[str, Any]:
+    """`catalog_url` is the address of the texts of scripts."""
+    return {"catalog_url": catalog_url}

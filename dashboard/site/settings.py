@@ -100,6 +100,7 @@ MIDDLEWARE = [
     "django.middleware.gzip.GZipMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -123,8 +124,13 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "dashboard.site.context.queue",
+                "dashboard.site.context.catalog",
             ],
-            "builtins": ["django.templatetags.static", "dashboard.templatetags.partway"],
+            "builtins": [
+                "django.templatetags.static",
+                "django.templatetags.i18n",
+                "dashboard.templatetags.partway",
+            ],
         },
     },
 ]
@@ -138,6 +144,10 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+FORMAT_MODULE_PATH = ["dashboard.site.formats"]
+"""How each language writes dates and numbers, where it is not as Django does."""
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = True

@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path, register_convert
 
 from dashboard import audit, auth, monitoring, operations, overview, staging
 from dashboard.shared.routes import BucketConverter, StoreConverter
+from dashboard.site.catalog import catalog
 from dashboard.stores import check, setup
 from dashboard.stores import pages as stores
 from dashboard.transfers import known, new, receive, tus
@@ -43,6 +44,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", overview.overview, name="overview"),
     path("login/", auth.login, name="login"),
     path("logout/", auth.logout, name="logout"),
+    path("catalog/<str:language>/<str:version>.js", catalog, name="catalog"),
     path("healthz", monitoring.healthz, name="healthz"),
     path("metrics", monitoring.metrics, name="metrics"),
     path("queue/", monitoring.queue, name="queue"),

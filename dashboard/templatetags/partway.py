@@ -17,8 +17,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from dashboard.shared import formatting
-from dashboard.shared.messages import error_json
-from uploads.problems import RecordedError
+from dashboard.shared.messages import error_json, error_text, text_of
+from uploads.problems import Problem, RecordedError
 
 register = template.Library()
 
@@ -88,8 +88,31 @@ def duration(seconds: float | None) -> str:
 
 
 @register.filter
-def rate(bytes_a_second: float) -> str:
-    return f"{formatting.bytes_text(round(bytes_a_second))}/s"
+def count(number: int) -> str:
+    """A whole number with the thousands separators of the language."""
+    return formatting.count_text(number)
+
+
+@register.filter
+def exact_bytes(size: int) -> str:
+    return formatting.exact_bytes_text(size)
+
+
+@register.filter
+def rate(bytes_per_second: float) -> str:
+    return formatting.rate_text(bytes_per_second)
+
+
+@register.filter
+def problem_text(problem: Problem) -> str:
+    """The text of a problem: a code with its parameters."""
+    return text_of(problem)
+
+
+@register.filter(name="error_text")
+def error_text_filter(error: RecordedError) -> str:
+    """The text of an error that a row keeps."""
+    return error_text(error)
 
 
 @register.filter

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
-from dashboard.shared.formatting import bytes_text, duration_text
+from dashboard.shared.formatting import Count, bytes_text, duration_text
 from dashboard.shared.messages import checks, objectstore, operations, reasons, staging, stores, transfers
 from dashboard.shared.messages.types import Message
 from uploads.objectstore.errors import ObjectStoreError, Reason
@@ -26,13 +25,6 @@ MESSAGES: Mapping[str, Message] = {
     **staging.MESSAGES,
     **operations.MESSAGES,
 }
-
-
-class _Grouped(int):
-    """A number that a text shows with the locale's thousands separators, and that still chooses the plural."""
-
-    def __str__(self) -> str:
-        return number_format(int(self), use_l10n=True, force_grouping=True)
 
 
 def text_of(problem: Problem) -> str:
@@ -56,7 +48,7 @@ def _shown(name: str, value: Any) -> object:
     if isinstance(value, int | float) and name.endswith("_seconds"):
         return duration_text(value)
     if isinstance(value, int):
-        return _Grouped(value)
+        return Count(value)
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return value
