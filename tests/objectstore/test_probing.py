@@ -28,8 +28,8 @@ from tests.stores.s3 import S3Store
 from tests.stores.swift import SwiftStore
 from uploads.objectstore.checksums import Algorithm, Crc64
 from uploads.objectstore.client import ObjectStoreClient
-from uploads.objectstore.probing.asking import Asker, Limits
-from uploads.objectstore.probing.made import Made
+from uploads.objectstore.probing.requester import Asker, Limits
+from uploads.objectstore.probing.created import Made
 from uploads.objectstore.probing.permissions import DATA
 from uploads.objectstore.probing.results import CheckResult, Verdict, overruling
 from uploads.objectstore.probing.running import probe_store

@@ -26,7 +26,7 @@ def new_prefix() -> str:
 class StoreCheck(ErrorFields, WorkFields):
     """An order to check, by whom, how far it is and what it found.
 
-    `created` is what may be in the bucket because of it (probing.made.Made), written down before each act and emptied
+    `created` is what may be in the bucket because of it (probing.created.Made), written down before each act and emptied
     by cleaning up; what is left there when the check has ended could not be removed, and `leftovers` says why.
     `results` are probing.results.CheckResult as JSON; `overrides` is what overruled the profile of `provider`
     afterwards.

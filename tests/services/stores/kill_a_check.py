@@ -7,7 +7,7 @@ import signal
 import uuid
 from unittest import mock
 
-from uploads.objectstore.probing.made import Made
+from uploads.objectstore.probing.created import Made
 from uploads.services.stores.checks import run_check
 
 

@@ -25,7 +25,7 @@ from tests.stores.oss import OssStore
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.models import AuditEntry, Store, StoreCheck
 from uploads.objectstore.errors import NotSent
-from uploads.objectstore.probing.asking import Limits
+from uploads.objectstore.probing.requester import Limits
 from uploads.objectstore.probing.running import CHECKS, probe_store
 from uploads.services.stores import checks
 from uploads.services.stores.checks import request_check, reset_found, run_check, take_up_again

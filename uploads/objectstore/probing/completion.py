@@ -20,7 +20,7 @@ from uploads.objectstore.probing.permissions import (
     put,
 )
 from uploads.objectstore.probing.probe import CannotTry, Check, Probe
-from uploads.objectstore.probing.refusing import finding_of
+from uploads.objectstore.probing.failures import finding_of
 from uploads.objectstore.probing.results import Finding, Group, differs, failed, ok
 from uploads.objectstore.types import CompletedPart
 from uploads.objectstore.xml import completed_etag

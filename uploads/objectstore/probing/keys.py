@@ -11,7 +11,7 @@ from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
 from uploads.objectstore.probing.listing import listable
 from uploads.objectstore.probing.permissions import is_there
 from uploads.objectstore.probing.probe import CannotTry, Check, Probe
-from uploads.objectstore.probing.refusing import finding_of
+from uploads.objectstore.probing.failures import finding_of
 from uploads.objectstore.probing.results import Finding, Group, Verdict, differs, failed, ok
 
 

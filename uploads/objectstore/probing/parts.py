@@ -5,7 +5,7 @@ from __future__ import annotations
 from uploads.objectstore.errors import Reason, Refused
 from uploads.objectstore.probing.permissions import Upload, first_upload
 from uploads.objectstore.probing.probe import Check, Probe
-from uploads.objectstore.probing.refusing import finding_of
+from uploads.objectstore.probing.failures import finding_of
 from uploads.objectstore.probing.results import Finding, Group, differs, failed, ok
 from uploads.objectstore.refusals import Answer
 from uploads.objectstore.types import PartsPage

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from uploads.objectstore.errors import ObjectStoreError
-from uploads.objectstore.probing.asking import Asker
+from uploads.objectstore.probing.requester import Asker
 from uploads.objectstore.probing.results import Finding, Group, Verdict
 from uploads.objectstore.providers import Provider
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from uploads.objectstore import xml
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
 from uploads.objectstore.probing.probe import Check, Probe
-from uploads.objectstore.probing.refusing import finding_of
+from uploads.objectstore.probing.failures import finding_of
 from uploads.objectstore.probing.results import Finding, Group, differs, failed, ok
 from uploads.objectstore.types import Bucket
 

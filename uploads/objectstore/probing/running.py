@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.probing import completion, digests, keys, listing, parts, permissions, reach
-from uploads.objectstore.probing.asking import Asker, Exhausted
+from uploads.objectstore.probing.requester import Asker, Exhausted
 from uploads.objectstore.probing.probe import CannotTry, Check, Probe
-from uploads.objectstore.probing.refusing import finding_of
+from uploads.objectstore.probing.failures import finding_of
 from uploads.objectstore.probing.results import CheckResult, Finding, not_tried
 from uploads.objectstore.providers import get_provider
 
@@ -31,7 +31,7 @@ Progress = Callable[[Sequence[CheckResult], str], None]
 
 
 def probe_store(asker: Asker, progress: Progress) -> tuple[CheckResult, ...]:
-    """Ask every check. What a check made may still be there afterwards: `made.clean` removes it."""
+    """Ask every check. What a check made may still be there afterwards: `created.clean` removes it."""
     probe = Probe(asker, get_provider(asker.config.provider))
     results: list[CheckResult] = []
     for check in CHECKS:

@@ -24,8 +24,8 @@ from uploads.models import Store, StoreCheck
 from uploads.models.store_check import active_check, new_prefix
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.keys import check_bucket
-from uploads.objectstore.probing.asking import Asker, Limits
-from uploads.objectstore.probing.made import Leftover, Made
+from uploads.objectstore.probing.requester import Asker, Limits
+from uploads.objectstore.probing.created import Leftover, Made
 from uploads.objectstore.probing.results import CheckResult, Verdict, overruling
 from uploads.objectstore.probing.running import CHECKS, probe_store
 from uploads.objectstore.providers import get_provider

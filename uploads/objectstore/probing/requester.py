@@ -17,7 +17,7 @@ from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.dialects import dialect_of
 from uploads.objectstore.errors import NotSent, ObjectStoreError, Reason, Refused
 from uploads.objectstore.payload import Payload
-from uploads.objectstore.probing.made import Leftover, Made, clean
+from uploads.objectstore.probing.created import Leftover, Made, clean
 from uploads.objectstore.refusals import Answer
 from uploads.objectstore.retry import RetryPolicy, run
 from uploads.objectstore.signing import signer_for
@@ -93,7 +93,7 @@ class Asker:
         return self._client
 
     def clean(self) -> tuple[Leftover, ...]:
-        """Remove what was made, whatever else was used up. See made.clean."""
+        """Remove what was made, whatever else was used up. See created.clean."""
         return clean(self._client, self.bucket, self.made)
 
     def _spend(self) -> None:
