@@ -28,9 +28,9 @@ from tests.stores.s3 import S3Store
 from tests.stores.swift import SwiftStore
 from uploads.objectstore.checksums import Algorithm, Crc64
 from uploads.objectstore.client import ObjectStoreClient
-from uploads.objectstore.probing.requester import Asker, Limits
-from uploads.objectstore.probing.created import Made
+from uploads.objectstore.probing.created import CreatedThings
 from uploads.objectstore.probing.permissions import DATA
+from uploads.objectstore.probing.requester import ProbeBudget, Requester
 from uploads.objectstore.probing.results import CheckResult, Verdict, overruling
 from uploads.objectstore.probing.running import probe_store
 from uploads.objectstore.providers import get_provider
@@ -44,15 +44,15 @@ def config_of(store: SwiftStore | S3Store, url: str = "", **changes: Any) -> Sto
     return StoreConfig(url or store.endpoint_url, store.region, credentials, **changes)
 
 
-def probed(config: StoreConfig, bucket: str, made: Made | None = None) -> Results:
+def probed(config: StoreConfig, bucket: str, created: CreatedThings | None = None) -> Results:
     """Every check by its name; what was made is removed."""
-    made = made or Made(f".partway-check-{secrets.token_hex(4)}/")
-    with Asker(config, bucket, made, limits=Limits()) as asker:
+    created = created or CreatedThings(f".partway-check-{secrets.token_hex(4)}/")
+    with Requester(config, bucket, created, budget=ProbeBudget()) as requester:
         try:
-            results = probe_store(asker, lambda *_: None)
+            results = probe_store(requester, lambda *_: None)
         finally:
-            assert asker.clean() == ()
-    assert made.is_empty
+            assert requester.clean() == ()
+    assert created.is_empty
     return {result.name: result for result in results}
 
 
@@ -106,13 +106,13 @@ def test_a_listing_by_whole_keys_only(lied: StoreConfig, liar: LyingStore, bucke
 
 
 def test_a_listing_that_keeps_what_has_ended(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
-    made = Made(f".partway-check-{secrets.token_hex(4)}/")
-    made.changed = lambda: liar.kept.extend(
+    created = CreatedThings(f".partway-check-{secrets.token_hex(4)}/")
+    created.changed = lambda: liar.kept.extend(
         each
-        for each in (MultipartUpload(key, upload_id, None) for key, upload_id in made.uploads if upload_id)
+        for each in (MultipartUpload(key, upload_id, None) for key, upload_id in created.uploads if upload_id)
         if each not in liar.kept and each.key.endswith(("/upload", "/object"))
     )
-    results = probed(lied, bucket, made)
+    results = probed(lied, bucket, created)
     assert results["ended"].verdict is Verdict.DIFFERS
     assert found(results)["keeps_ended"] is True
 
@@ -129,10 +129,10 @@ def test_a_listing_in_no_order(lied: StoreConfig, liar: LyingStore, bucket: str)
 
 
 def test_a_listing_by_the_time_begun_passes_for_no_order(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
-    made = Made(f".partway-check-{secrets.token_hex(4)}/")
+    created = CreatedThings(f".partway-check-{secrets.token_hex(4)}/")
     # Not by Initiated: in Swift that is whole seconds.
-    liar.way = lambda uploads, asked: in_order_of([upload_id for _, upload_id in made.uploads], uploads, asked)
-    results = probed(lied, bucket, made)
+    liar.way = lambda uploads, asked: in_order_of([upload_id for _, upload_id in created.uploads], uploads, asked)
+    results = probed(lied, bucket, created)
     assert results["prefix"].verdict is Verdict.OK
     assert found(results)["order"] == "none"
 
@@ -272,8 +272,8 @@ BUCKETS = b"<ListAllMyBucketsResult><Buckets></Buckets></ListAllMyBucketsResult>
 
 def scripted(server: FaultServer, **changes: Any) -> Results:
     config = StoreConfig(server.url, "us-east-1", Credentials("AK", "SECRET"), **changes)
-    with Asker(config, "bucket", Made(".scratch/"), limits=Limits()) as asker:
-        return {result.name: result for result in probe_store(asker, lambda *_: None)}
+    with Requester(config, "bucket", CreatedThings(".scratch/"), budget=ProbeBudget()) as requester:
+        return {result.name: result for result in probe_store(requester, lambda *_: None)}
 
 
 def test_an_api_without_the_operation() -> None:

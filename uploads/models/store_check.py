@@ -1,4 +1,4 @@
-"""Store checks: a conformance probe of a store in one bucket, and what it found."""
+"""Store checks: a conformance probe of a store in one bucket, and its results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from uploads.models.work import ErrorFields, WorkFields
 
 
 def active_check(store_id: int, bucket: str) -> str:
-    """Names a store and bucket in a fixed length, so that at most one check of them can be active."""
+    """A fixed-length name of a store and bucket, so that at most one check of them can be active."""
     return hashlib.sha256(f"{store_id}\0{bucket}".encode()).hexdigest()
 
 
@@ -24,12 +24,12 @@ def new_prefix() -> str:
 
 
 class StoreCheck(ErrorFields, WorkFields):
-    """An order to check, by whom, how far it is and what it found.
+    """A requested check of a store: by whom, its progress and its results.
 
-    `created` is what may be in the bucket because of it (probing.created.Made), written down before each act and emptied
-    by cleaning up; what is left there when the check has ended could not be removed, and `leftovers` says why.
-    `results` are probing.results.CheckResult as JSON; `overrides` is what overruled the profile of `provider`
-    afterwards.
+    `created` is what the check may have left in the bucket (probing.created.CreatedThings). It is written before each
+    request and emptied by the clean-up. What remains when the check has ended could not be removed; `leftovers` says
+    why. `results` are probing.results.CheckResult as JSON. `overrides` are the fields of the profile of `provider` that
+    were overridden afterwards.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -41,7 +41,7 @@ class StoreCheck(ErrorFields, WorkFields):
     state = models.CharField(
         max_length=8, choices=[(state.value, state.value) for state in ItemState], default=ItemState.ORDERED.value
     )
-    # Set while the check is active, NULL afterwards: ordered twice, it is done once.
+    # Set while the check is active, NULL afterwards: a second request joins the active check.
     active_key = models.CharField(max_length=64, unique=True, null=True, blank=True)
     prefix = models.CharField(max_length=64, default=new_prefix, editable=False)
     created = models.JSONField(default=dict, blank=True)

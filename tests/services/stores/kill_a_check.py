@@ -7,20 +7,20 @@ import signal
 import uuid
 from unittest import mock
 
-from uploads.objectstore.probing.created import Made
+from uploads.objectstore.probing.created import CreatedThings
 from uploads.services.stores.checks import run_check
 
 
 def main(check_id: str, notes: int) -> None:
     """SIGKILL when so many changes of what is in the bucket have been written down."""
-    add, done = Made._add, 0
+    add, done = CreatedThings._add, 0
 
-    def counting(made: Made, *args: object) -> None:
+    def counter(created: CreatedThings, *args: object) -> None:
         nonlocal done
-        add(made, *args)  # type: ignore[arg-type]
+        add(created, *args)  # type: ignore[arg-type]
         done += 1
         if done == notes:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    with mock.patch.object(Made, "_add", counting):
+    with mock.patch.object(CreatedThings, "_add", counter):
         run_check(uuid.UUID(check_id))

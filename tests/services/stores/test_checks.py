@@ -25,7 +25,7 @@ from tests.stores.oss import OssStore
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.models import AuditEntry, Store, StoreCheck
 from uploads.objectstore.errors import NotSent
-from uploads.objectstore.probing.requester import Limits
+from uploads.objectstore.probing.requester import ProbeBudget
 from uploads.objectstore.probing.running import CHECKS, probe_store
 from uploads.services.stores import checks
 from uploads.services.stores.checks import request_check, reset_found, run_check, take_up_again
@@ -364,10 +364,10 @@ def test_what_is_left_at_another_endpoint_stays_named_until_that_is_set_back(
     assert left_in(swift_store, bucket) == []
 
 
-def died(store: Store, bucket: str, made: dict[str, Any]) -> StoreCheck:
+def died(store: Store, bucket: str, created: dict[str, Any]) -> StoreCheck:
     """A check whose process died when it had written this down, ordered again."""
     check = request_check(None, store, bucket, here=True)
-    StoreCheck.objects.filter(pk=check.pk).update(created=made, tries=1)
+    StoreCheck.objects.filter(pk=check.pk).update(created=created, tries=1)
     return check
 
 
@@ -433,7 +433,7 @@ def test_a_bucket_that_is_not_there(swift_store: RunningStore) -> None:
 
 
 def test_time_that_is_used_up_is_said(swift_store: RunningStore, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "LIMITS", Limits(requests=30))
+    monkeypatch.setattr(checks, "BUDGET", ProbeBudget(requests=30))
     check = checked(stored(swift_store, "swift"), bucket)
     assert check.state == "done"
     assert "the 30 requests of a check were used up" in result(check, "key-leading")["said"]

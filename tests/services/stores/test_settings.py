@@ -255,7 +255,7 @@ def test_add_and_update(secret: str) -> None:
     assert store.named_buckets.count() == 2
 
 
-def test_the_endpoint_may_be_left_out_where_it_can_be_made(secret: str) -> None:
+def test_the_endpoint_may_be_left_out_where_it_can_be_created_things(secret: str) -> None:
     said = add("--provider", "oss", "--region", "cn-shanghai", "--access-key", "AK")
     assert said == "Added store mine at https://oss-cn-shanghai.aliyuncs.com.\n"
     store = Store.objects.get()

@@ -1,5 +1,6 @@
-"""Finding out by trying how a store behaves: a conformance probe of the requests that Partway lives on.
+"""A conformance probe: finds out how a store behaves by sending the requests that Partway depends on.
 
-It begins uploads and makes small objects under a scratch prefix of one bucket, and leaves nothing behind: what it has
-made is told (`created.Made`) before and after each act, so that whoever finds a dead probe can clean up after it.
+The probe starts uploads and creates small objects under a scratch prefix of one bucket, and removes them again. It
+reports what it creates (`created.CreatedThings`) before and after each request, so that another process can clean up
+if the probe dies.
 """

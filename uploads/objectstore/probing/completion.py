@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from uploads.objectstore.errors import Reason, Refused
+from uploads.objectstore.probing.failures import finding_of
 from uploads.objectstore.probing.parts import sent_parts, upload_of_parts
 from uploads.objectstore.probing.permissions import (
     DATA,
@@ -20,7 +21,6 @@ from uploads.objectstore.probing.permissions import (
     put,
 )
 from uploads.objectstore.probing.probe import CannotTry, Check, Probe
-from uploads.objectstore.probing.failures import finding_of
 from uploads.objectstore.probing.results import Finding, Group, differs, failed, ok
 from uploads.objectstore.types import CompletedPart
 from uploads.objectstore.xml import completed_etag
@@ -42,7 +42,7 @@ def _try(probe: Probe, name: str, parts: Sequence[CompletedPart]) -> Refused | N
         raise CannotTry(f"the upload for it was completed by “{consumed.by}”")
     upload = probe.once(upload_of_parts)
     try:
-        completed_etag(probe.asker.complete(upload.key, upload.id, parts).body)
+        completed_etag(probe.requester.complete(upload.key, upload.id, parts).body)
     except Refused as refused:
         if refused.reason is Reason.PERMISSION:
             raise
@@ -88,7 +88,7 @@ def _ended(probe: Probe) -> Finding:
     """Of an upload that was aborted."""
     upload = probe.once(first_upload)
     try:
-        completed_etag(probe.asker.complete(upload.key, upload.id, [CompletedPart(1, WRONG_ETAG)]).body)
+        completed_etag(probe.requester.complete(upload.key, upload.id, [CompletedPart(1, WRONG_ETAG)]).body)
     except Refused as refused:
         return _refusal_of_ended(refused)
     return failed("Completing an upload that was aborted is called a success.", "Trust only what HEAD proves.")
@@ -109,16 +109,16 @@ def _ended_over(probe: Probe) -> Finding:
     """Of an upload that was aborted, where an object of its key is: Versity takes it for a repeated Complete."""
     probe.once(completed)
     key = object_key(probe)
-    upload_id = probe.asker.begin(key)
-    probe.asker.abort(key, upload_id)
+    upload_id = probe.requester.start_upload(key)
+    probe.requester.abort(key, upload_id)
     try:
-        told = completed_etag(probe.asker.complete(key, upload_id, [CompletedPart(1, WRONG_ETAG)]).body)
+        told = completed_etag(probe.requester.complete(key, upload_id, [CompletedPart(1, WRONG_ETAG)]).body)
     except Refused as refused:
         return _refusal_of_ended(refused)
     said = "Completing an upload that was aborted is called a success, as an object of its key is there."
     if not probe.worked("head-object"):
         return failed(said, "Look at the object itself: HEAD is not allowed here.")
-    facts = probe.asker.client.head_object(probe.asker.bucket, key)
+    facts = probe.requester.client.head_object(probe.requester.bucket, key)
     if facts.size != len(DATA) or facts.etag == told:
         return failed(f"{said} It is not the one that was there.", "Trust no completion of this store.")
     return differs(said, "A completion is called verified only where HEAD shows the ETag that Complete named.")
@@ -127,7 +127,7 @@ def _ended_over(probe: Probe) -> Finding:
 def _repeated(probe: Probe) -> Finding:
     upload, part = probe.once(completed_upload), probe.once(completed_part)
     try:
-        completed_etag(probe.asker.complete(upload.key, upload.id, [CompletedPart(1, etag_of(part))]).body)
+        completed_etag(probe.requester.complete(upload.key, upload.id, [CompletedPart(1, etag_of(part))]).body)
     except Refused as refused:
         if refused.code == "NoSuchUpload":
             return ok("A second time it is refused with NoSuchUpload: HEAD tells that the first one succeeded.")
@@ -144,7 +144,7 @@ VERSIONED = "This bucket keeps versions: that says nothing of the store's other 
 def _forbidding(probe: Probe) -> tuple[str, dict[str, str]]:
     """The way in which it is tried, as the profile names it, and its header."""
     known = probe.profile.forbid_overwrite
-    way = known or ("x-oss-forbid-overwrite" if probe.asker.config.signature == "oss4" else "if-none-match")
+    way = known or ("x-oss-forbid-overwrite" if probe.requester.config.signature == "oss4" else "if-none-match")
     return way, {"x-oss-forbid-overwrite": "true"} if way.startswith("x-oss") else {"If-None-Match": "*"}
 
 
@@ -184,14 +184,14 @@ def _keeps(make: Callable[[], None]) -> bool:
 
 
 def _put(probe: Probe, header: dict[str, str]) -> None:
-    probe.asker.put_object(probe.prefix + "put-once", DATA, headers=header)
+    probe.requester.put_object(probe.prefix + "put-once", DATA, headers=header)
 
 
 def _complete(probe: Probe, header: dict[str, str]) -> None:
     key = probe.prefix + "completed-once"
-    upload = Upload(key, probe.asker.begin(key))
-    part = probe.asker.send_part(key, upload.id, 1, DATA)
-    completed_etag(probe.asker.complete(key, upload.id, [CompletedPart(1, etag_of(part))], header).body)
+    upload = Upload(key, probe.requester.start_upload(key))
+    part = probe.requester.send_part(key, upload.id, 1, DATA)
+    completed_etag(probe.requester.complete(key, upload.id, [CompletedPart(1, etag_of(part))], header).body)
 
 
 PARTS = ("create", "upload-part", "abort", "complete", "delete-object")

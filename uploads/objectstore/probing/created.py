@@ -35,7 +35,7 @@ class Leftover:
 
 
 @dataclass
-class Made:
+class CreatedThings:
     """What is, or may be, in the bucket under the scratch prefix. `changed` is called after each change."""
 
     prefix: str
@@ -43,32 +43,32 @@ class Made:
     objects: list[Name] = field(default_factory=list)
     changed: Callable[[], None] = _nobody
 
-    def begins(self, key: str) -> None:
+    def upload_starting(self, key: str) -> None:
         """An upload of this key is about to be begun; its id is not known yet."""
         self._add(self.uploads, (key, ""))
 
-    def begun(self, key: str, upload_id: str) -> None:
+    def upload_started(self, key: str, upload_id: str) -> None:
         self.uploads.remove((key, ""))
         self._add(self.uploads, (key, upload_id))
 
-    def found(self, key: str, upload_id: str) -> None:
+    def upload_found(self, key: str, upload_id: str) -> None:
         """An upload that turned up in a listing."""
         self._add(self.uploads, (key, upload_id))
 
-    def ended(self, key: str, upload_id: str) -> None:
+    def upload_ended(self, key: str, upload_id: str) -> None:
         """The upload is surely gone."""
         self._drop(self.uploads, (key, upload_id))
 
-    def puts(self, key: str) -> None:
+    def object_starting(self, key: str) -> None:
         """An object of this key is about to be made."""
         self._add(self.objects, (key, ""))
 
-    def put(self, key: str, version_id: str) -> None:
+    def object_created(self, key: str, version_id: str) -> None:
         """An object of this key was made; in a bucket that keeps versions, each has its id."""
         if version_id:
             self._add(self.objects, (key, version_id))
 
-    def deleted(self, key: str, version_id: str) -> None:
+    def object_deleted(self, key: str, version_id: str) -> None:
         self._drop(self.objects, (key, version_id))
 
     def _add(self, names: list[Name], name: Name) -> None:
@@ -91,7 +91,7 @@ class Made:
             return {}
         return {"uploads": [list(name) for name in self.uploads], "objects": [list(name) for name in self.objects]}
 
-    def take(self, fields: dict[str, Any]) -> None:
+    def load(self, fields: dict[str, Any]) -> None:
         """Take over what `as_json` gave."""
         self.uploads = [(key, upload_id) for key, upload_id in fields.get("uploads", [])]
         self.objects = [(key, version_id) for key, version_id in fields.get("objects", [])]
@@ -103,27 +103,27 @@ class Made:
         return (*uploads, *objects)
 
 
-def clean(client: ObjectStoreClient, bucket: str, made: Made) -> tuple[Leftover, ...]:
+def clean(client: ObjectStoreClient, bucket: str, created: CreatedThings) -> tuple[Leftover, ...]:
     """Abort and delete everything that is written down, and every upload under the scratch prefix besides.
 
     Each thing is tried, whatever became of the others; what could not be removed stays written down.
     """
-    if made.is_empty:
+    if created.is_empty:
         return ()
-    unseen = _find_uploads(client, bucket, made)
+    unseen = _find_uploads(client, bucket, created)
     remover = _Remover()
-    for key, upload_id in list(made.uploads):
+    for key, upload_id in list(created.uploads):
         if not upload_id and key in unseen:
             remover.left.append(Leftover("upload", key, "", NOT_LOOKED_FOR.format(unseen[key])))
         # Else, without an id, it was not begun, or it is listed, and so has an entry of its own by now.
         elif not upload_id or remover.removes("upload", key, upload_id, client.abort_multipart_upload, bucket):
-            made.ended(key, upload_id)
-    versioned = {key for key, version_id in made.objects if version_id}
-    for key, version_id in list(made.objects):
+            created.upload_ended(key, upload_id)
+    versioned = {key for key, version_id in created.objects if version_id}
+    for key, version_id in list(created.objects):
         # Versions go by their ids, for good: without one a marker would be put on top of them.
         is_version = not version_id and key in versioned
         if is_version or remover.removes("object", key, version_id, client.delete_object, bucket):
-            made.deleted(key, version_id)
+            created.object_deleted(key, version_id)
     return tuple(remover.left)
 
 
@@ -150,15 +150,15 @@ class _Remover:
         return not why
 
 
-def _find_uploads(client: ObjectStoreClient, bucket: str, made: Made) -> dict[str, str]:
+def _find_uploads(client: ObjectStoreClient, bucket: str, created: CreatedThings) -> dict[str, str]:
     """Write down uploads of ours whose ids nobody has told: the process died, or the answer was lost.
 
     The keys of those that could not be looked for, each with the reason. A store that is away is asked once.
     """
-    unknown = [key for key, upload_id in made.uploads if not upload_id]
+    unknown = [key for key, upload_id in created.uploads if not upload_id]
     unseen: dict[str, str] = {}
     away = ""
-    for prefix in dict.fromkeys([made.prefix, *unknown]):
+    for prefix in dict.fromkeys([created.prefix, *unknown]):
         why = away
         if not why:
             try:
@@ -172,8 +172,8 @@ def _find_uploads(client: ObjectStoreClient, bucket: str, made: Made) -> dict[st
             unseen[prefix] = why
             continue
         for key, upload_id in found:
-            if key.startswith(made.prefix) or key in unknown:
-                made.found(key, upload_id)
+            if key.startswith(created.prefix) or key in unknown:
+                created.upload_found(key, upload_id)
     return unseen
 
 

@@ -99,7 +99,7 @@ def _wrong_part(probe: Probe) -> Finding:
     probe.once(sent_parts)
     upload = probe.once(upload_of_parts)
     try:
-        probe.asker.send_part(upload.key, upload.id, WRONG_PART, b"bytes", md5=WRONG_MD5)
+        probe.requester.send_part(upload.key, upload.id, WRONG_PART, b"bytes", md5=WRONG_MD5)
     except Refused as refused:
         if probe.worked("list-parts") and any(part.number == WRONG_PART for part in probe.once(all_parts).parts):
             return failed(
@@ -112,10 +112,10 @@ def _wrong_part(probe: Probe) -> Finding:
 def _wrong_object(probe: Probe) -> Finding:
     key = probe.prefix + "wrong"
     try:
-        probe.asker.put_object(key, b"bytes", md5=WRONG_MD5)
+        probe.requester.put_object(key, b"bytes", md5=WRONG_MD5)
     except Refused as refused:
         if probe.worked("head-object") and is_there(probe, key):
-            probe.asker.made.puts(key)
+            probe.requester.created.object_starting(key)
             return failed("An object with a wrong Content-MD5 is refused, and yet made.", "Compare what is there.")
         return _mismatch(refused)
     return _unnoticed(probe, "object")

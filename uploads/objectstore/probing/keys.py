@@ -8,10 +8,10 @@ from functools import partial
 
 from uploads.objectstore import xml
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
+from uploads.objectstore.probing.failures import finding_of
 from uploads.objectstore.probing.listing import listable
 from uploads.objectstore.probing.permissions import is_there
 from uploads.objectstore.probing.probe import CannotTry, Check, Probe
-from uploads.objectstore.probing.failures import finding_of
 from uploads.objectstore.probing.results import Finding, Group, Verdict, differs, failed, ok
 
 
@@ -49,7 +49,7 @@ class _Begun:
         self.refusals: dict[str, ObjectStoreError] = {}
         for odd in ODD:
             try:
-                probe.asker.begin(odd_prefix(probe) + odd.key)
+                probe.requester.start_upload(odd_prefix(probe) + odd.key)
             except ObjectStoreError as error:
                 if not _is_about_the_key(error):
                     raise
@@ -68,7 +68,7 @@ def encoded(probe: Probe) -> xml.Fields:
     begun = probe.once(_Begun)
     if any(odd.key in begun.refusals for odd in ODD[:PAIR]):
         raise CannotTry("uploads on the keys that need it were refused")
-    return probe.asker.list_uploads(odd_prefix(probe), max_uploads=PAIR, encoded=True)
+    return probe.requester.list_uploads(odd_prefix(probe), max_uploads=PAIR, encoded=True)
 
 
 def _encoding(probe: Probe) -> Finding:
@@ -105,7 +105,7 @@ def listed_keys(probe: Probe) -> list[str]:
     """The odd keys as Partway reads them, with what was found out about their encoding."""
     finding = _encoding(probe)
     way = finding.flag[1] if finding.flag else "all"
-    fields = probe.asker.list_uploads(odd_prefix(probe), encoded=way != "none")
+    fields = probe.requester.list_uploads(odd_prefix(probe), encoded=way != "none")
     page = xml.uploads_page(fields, markers_encoded=way == "all")
     return [upload.key for upload in page.uploads]
 
@@ -138,7 +138,7 @@ def _as_object(probe: Probe, odd: Odd, key: str, twin: str) -> Finding:
     if not probe.worked("delete-object"):
         return ok("An upload of this key is listed as itself.")
     try:
-        probe.asker.put_object(key, b"x" * size)
+        probe.requester.put_object(key, b"x" * size)
     except ObjectStoreError as error:
         if not _is_about_the_key(error):
             raise
@@ -152,7 +152,7 @@ def _looked_for(probe: Probe, key: str, twin: str, size: int) -> Finding:
     if twin and is_there(probe, twin):
         return _path(probe, twin)
     try:
-        facts = probe.asker.client.head_object(probe.asker.bucket, key)
+        facts = probe.requester.client.head_object(probe.requester.bucket, key)
     except Refused as refused:
         if refused.reason is not Reason.NO_SUCH_KEY:
             raise
@@ -166,7 +166,7 @@ def _looked_for(probe: Probe, key: str, twin: str, size: int) -> Finding:
 
 def _path(probe: Probe, twin: str) -> Finding:
     """The object of another key was written, which has to be cleaned up too."""
-    probe.asker.made.puts(twin)
+    probe.requester.created.object_starting(twin)
     said = "Keys are taken for file paths: this one is another key's object."
     return differs(said, "Such keys are refused before anything is sent.", ("keys_are_paths", True))
 
@@ -190,13 +190,13 @@ def _leading(probe: Probe) -> Finding:
         return differs(said, "Such keys are refused before anything is sent.")
     key, twin = "/" + probe.prefix + LEADING.key, probe.prefix + LEADING.twin
     try:
-        probe.asker.begin(key)
+        probe.requester.start_upload(key)
     except ObjectStoreError as error:
         if not _is_about_the_key(error):
             raise
         return _refused(error)
     if _can_list(probe):
-        page = xml.uploads_page(probe.asker.list_uploads("/" + probe.prefix), markers_encoded=False)
+        page = xml.uploads_page(probe.requester.list_uploads("/" + probe.prefix), markers_encoded=False)
         if [upload.key for upload in page.uploads] != [key]:
             said = "An upload of this key is listed under another one, or not at all."
             return failed(said, "Do not begin uploads on such keys.")

@@ -32,13 +32,13 @@ def scene(probe: Probe) -> str:
     """Begin the uploads; the prefix they share."""
     prefix = probe.prefix + "list/"
     for name in NAMES:
-        probe.asker.begin(prefix + name)
+        probe.requester.start_upload(prefix + name)
     return prefix
 
 
 def whole(probe: Probe) -> UploadsPage:
     """One page that has room for everything."""
-    return probe.asker.page(probe.once(scene))
+    return probe.requester.page(probe.once(scene))
 
 
 def listable(probe: Probe) -> str:
@@ -49,11 +49,11 @@ def listable(probe: Probe) -> str:
 
 
 def by_two(probe: Probe) -> UploadsPage:
-    return probe.asker.page(probe.once(listable), max_uploads=2)
+    return probe.requester.page(probe.once(listable), max_uploads=2)
 
 
 def by_one(probe: Probe) -> UploadsPage:
-    return probe.asker.page(probe.once(listable), max_uploads=1)
+    return probe.requester.page(probe.once(listable), max_uploads=1)
 
 
 def names(probe: Probe, page: UploadsPage) -> list[str]:
@@ -71,7 +71,7 @@ def _prefix(probe: Probe) -> Finding:
     found = names(probe, probe.once(whole))
     if Counter(found) == Counter(NAMES):
         return ok("Uploads are found by the beginning of their keys.", ("exact_prefix", False))
-    exact = names(probe, probe.asker.page(probe.once(scene) + "a"))
+    exact = names(probe, probe.requester.page(probe.once(scene) + "a"))
     if not found and exact == ["a"]:
         said = "Uploads are found only by their whole key."
         return differs(said, "Prefixes are narrowed here, page by page.", ("exact_prefix", True))
@@ -103,7 +103,7 @@ def _key_marker(probe: Probe) -> Finding:
     prefix = probe.once(listable)
     if probe.flags.get("order") == "none":
         raise CannotTry("uploads come in no order")
-    found = names(probe, probe.asker.page(prefix, after=(prefix + "b", "")))
+    found = names(probe, probe.requester.page(prefix, after=(prefix + "b", "")))
     missing = Counter(AFTER_B) - Counter(found)
     if "a" in found:
         return failed("A key marker is ignored: every page would be the first.", NARROW)
@@ -125,7 +125,7 @@ def _both_markers(probe: Probe) -> Finding:
     first = next(index for index, name in enumerate(names(probe, probe.once(listed))) if name == "b")
     after, due = (uploads[first].key, uploads[first].upload_id), _ids(uploads[first + 1 :])
     try:
-        found = _ids(probe.asker.page(probe.once(listable), after=after).uploads)
+        found = _ids(probe.requester.page(probe.once(listable), after=after).uploads)
     except Refused as refused:
         if refused.status >= 500 or not _leads_on(probe, key_before(after), due):
             raise
@@ -152,7 +152,7 @@ def _both_markers(probe: Probe) -> Finding:
 def _leads_on(probe: Probe, after: tuple[str, str], due: list[tuple[str, str]]) -> bool:
     """Whether exactly what is due comes after these markers."""
     try:
-        return _ids(probe.asker.page(probe.once(listable), after=after).uploads) == due
+        return _ids(probe.requester.page(probe.once(listable), after=after).uploads) == due
     except Refused:
         return False
 
@@ -202,7 +202,7 @@ def _goes_on(probe: Probe, page: UploadsPage) -> Finding:
     """Whether the page after a page's own markers goes on where it ended."""
     onward = _onward(probe, page)
     size = max(1, len(page.uploads))
-    after = probe.asker.page(probe.once(listable), max_uploads=size, after=onward)
+    after = probe.requester.page(probe.once(listable), max_uploads=size, after=onward)
     due = _ids(probe.once(listed).uploads)[len(page.uploads) :][:size]
     found = _ids(after.uploads)
     if found == due:
@@ -215,14 +215,14 @@ def _goes_on(probe: Probe, page: UploadsPage) -> Finding:
 
 
 def _exact_fit(probe: Probe) -> Finding:
-    page = probe.asker.page(probe.once(listable), max_uploads=len(NAMES))
+    page = probe.requester.page(probe.once(listable), max_uploads=len(NAMES))
     if not page.is_truncated:
         return ok("A page that holds all says so.")
     return differs("A page that just holds all is said to be truncated.", "An empty page follows it.")
 
 
 def folders(probe: Probe) -> UploadsPage:
-    return probe.asker.page(probe.once(listable), delimiter="/")
+    return probe.requester.page(probe.once(listable), delimiter="/")
 
 
 def _delimiter(probe: Probe) -> Finding:
@@ -250,7 +250,7 @@ def _page_by_page(probe: Probe) -> _Seen:
     prefix, after = probe.once(listable), ("", "")
     seen = _Seen(Counter(), Counter())
     for _ in range(MOST_PAGES):
-        page = probe.asker.page(prefix, delimiter="/", max_uploads=2, after=after)
+        page = probe.requester.page(prefix, delimiter="/", max_uploads=2, after=after)
         seen.uploads.update(names(probe, page))
         seen.prefixes.update(common.removeprefix(prefix) for common in page.common_prefixes)
         if not page.is_truncated:
@@ -292,7 +292,7 @@ def _ended(probe: Probe) -> Finding:
     if probe.worked("complete"):
         ended.append(probe.once(completed_upload))
     # By their keys: any other prefix may find nothing.
-    kept = [upload for upload in ended if (upload.key, upload.id) in _ids(probe.asker.page(upload.key).uploads)]
+    kept = [upload for upload in ended if (upload.key, upload.id) in _ids(probe.requester.page(upload.key).uploads)]
     if not kept:
         return ok("Uploads that were aborted or completed leave the listing.", ("keeps_ended", False))
     return _kept(kept)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from uploads.objectstore.errors import Reason, Refused
+from uploads.objectstore.probing.failures import finding_of
 from uploads.objectstore.probing.permissions import Upload, first_upload
 from uploads.objectstore.probing.probe import Check, Probe
-from uploads.objectstore.probing.failures import finding_of
 from uploads.objectstore.probing.results import Finding, Group, differs, failed, ok
 from uploads.objectstore.refusals import Answer
 from uploads.objectstore.types import PartsPage
@@ -16,14 +16,14 @@ REPLACED = b"the first part"
 
 def upload_of_parts(probe: Probe) -> Upload:
     key = probe.prefix + "parts"
-    return Upload(key, probe.asker.begin(key))
+    return Upload(key, probe.requester.start_upload(key))
 
 
 def sent_parts(probe: Probe) -> dict[int, Answer]:
     """Three parts, the first of which was sent twice; the answers to what was sent last."""
     upload = probe.once(upload_of_parts)
-    probe.asker.send_part(upload.key, upload.id, 1, REPLACED)
-    return {number: probe.asker.send_part(upload.key, upload.id, number, data) for number, data in PARTS.items()}
+    probe.requester.send_part(upload.key, upload.id, 1, REPLACED)
+    return {number: probe.requester.send_part(upload.key, upload.id, number, data) for number, data in PARTS.items()}
 
 
 def all_parts(probe: Probe) -> PartsPage:
@@ -33,8 +33,8 @@ def all_parts(probe: Probe) -> PartsPage:
 
 def _page(probe: Probe, max_parts: int = 1000, marker: int = 0) -> PartsPage:
     upload = probe.once(upload_of_parts)
-    return probe.asker.client.list_parts(
-        probe.asker.bucket, upload.key, upload.id, max_parts=max_parts, part_number_marker=marker
+    return probe.requester.client.list_parts(
+        probe.requester.bucket, upload.key, upload.id, max_parts=max_parts, part_number_marker=marker
     )
 
 
@@ -75,7 +75,7 @@ def gone(refused: Refused, code: str = "NoSuchUpload") -> Finding:
 def _list_ended(probe: Probe) -> Finding:
     upload = probe.once(first_upload)
     try:
-        page = probe.asker.client.list_parts(probe.asker.bucket, upload.key, upload.id)
+        page = probe.requester.client.list_parts(probe.requester.bucket, upload.key, upload.id)
     except Refused as refused:
         return gone(refused)
     said = f"An upload that was aborted still lists {len(page.parts)} parts."
@@ -85,7 +85,7 @@ def _list_ended(probe: Probe) -> Finding:
 def _abort_ended(probe: Probe) -> Finding:
     upload = probe.once(first_upload)
     try:
-        probe.asker.abort(upload.key, upload.id)
+        probe.requester.abort(upload.key, upload.id)
     except Refused as refused:
         return gone(refused)
     return differs("Aborting an upload that is gone succeeds.", "It is taken for aborted.")

@@ -33,12 +33,12 @@ def object_key(probe: Probe) -> str:
 
 
 def put(probe: Probe) -> Answer:
-    return probe.asker.put_object(object_key(probe), DATA)
+    return probe.requester.put_object(object_key(probe), DATA)
 
 
 def put_head(probe: Probe) -> ObjectFacts:
     """HEAD of what PutObject made."""
-    return probe.asker.client.head_object(probe.asker.bucket, object_key(probe))
+    return probe.requester.client.head_object(probe.requester.bucket, object_key(probe))
 
 
 def _put(probe: Probe) -> Finding:
@@ -54,9 +54,9 @@ def _head(probe: Probe) -> Finding:
 def _delete(probe: Probe) -> Finding:
     """The version that was put, where the bucket keeps versions: else only a marker would be put on top of it."""
     key, version_id = object_key(probe), probe.once(put).named("version-id")
-    probe.asker.client.delete_object(probe.asker.bucket, key, version_id)
+    probe.requester.client.delete_object(probe.requester.bucket, key, version_id)
     for name in {version_id, ""}:
-        probe.asker.made.deleted(key, name)
+        probe.requester.created.object_deleted(key, name)
     return ok("Objects may be deleted: this check cleans up after itself.")
 
 
@@ -65,17 +65,17 @@ def _delete(probe: Probe) -> Finding:
 
 def first_upload(probe: Probe) -> Upload:
     key = probe.prefix + "upload"
-    return Upload(key, probe.asker.begin(key))
+    return Upload(key, probe.requester.start_upload(key))
 
 
 def first_part(probe: Probe) -> Answer:
     upload = probe.once(first_upload)
-    return probe.asker.send_part(upload.key, upload.id, 1, DATA)
+    return probe.requester.send_part(upload.key, upload.id, 1, DATA)
 
 
 def first_parts(probe: Probe) -> PartsPage:
     upload = probe.once(first_upload)
-    return probe.asker.client.list_parts(probe.asker.bucket, upload.key, upload.id)
+    return probe.requester.client.list_parts(probe.requester.bucket, upload.key, upload.id)
 
 
 def _create(probe: Probe) -> Finding:
@@ -95,7 +95,7 @@ def _list_parts(probe: Probe) -> Finding:
 
 def _abort(probe: Probe) -> Finding:
     upload = probe.once(first_upload)
-    probe.asker.abort(upload.key, upload.id)
+    probe.requester.abort(upload.key, upload.id)
     return ok("Uploads may be aborted.")
 
 
@@ -104,23 +104,23 @@ def _abort(probe: Probe) -> Finding:
 
 def completed_upload(probe: Probe) -> Upload:
     key = object_key(probe)
-    return Upload(key, probe.asker.begin(key))
+    return Upload(key, probe.requester.start_upload(key))
 
 
 def completed_part(probe: Probe) -> Answer:
     upload = probe.once(completed_upload)
-    return probe.asker.send_part(upload.key, upload.id, 1, DATA)
+    return probe.requester.send_part(upload.key, upload.id, 1, DATA)
 
 
 def completed(probe: Probe) -> Answer:
     """Complete of an upload with one small part, which every store takes."""
     upload, part = probe.once(completed_upload), probe.once(completed_part)
-    return probe.asker.complete(upload.key, upload.id, [CompletedPart(1, etag_of(part))])
+    return probe.requester.complete(upload.key, upload.id, [CompletedPart(1, etag_of(part))])
 
 
 def completed_head(probe: Probe) -> ObjectFacts:
     probe.once(completed)
-    return probe.asker.client.head_object(probe.asker.bucket, object_key(probe))
+    return probe.requester.client.head_object(probe.requester.bucket, object_key(probe))
 
 
 def _complete(probe: Probe) -> Finding:
@@ -131,7 +131,7 @@ def _complete(probe: Probe) -> Finding:
 def is_there(probe: Probe, key: str) -> bool:
     """Whether there surely is an object of this key: without leave to list, HEAD of none is refused like a real one."""
     try:
-        probe.asker.client.head_object(probe.asker.bucket, key)
+        probe.requester.client.head_object(probe.requester.bucket, key)
     except Refused as refused:
         if refused.reason in {Reason.NO_SUCH_KEY, Reason.PERMISSION}:
             return False

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from uploads.objectstore.errors import ObjectStoreError
-from uploads.objectstore.probing.requester import Asker
+from uploads.objectstore.probing.requester import Requester
 from uploads.objectstore.probing.results import Finding, Group, Verdict
 from uploads.objectstore.providers import Provider
 
@@ -23,10 +23,10 @@ class CannotTry(Exception):
 class Probe:
     """`profile` is the provider's, without what earlier checks found."""
 
-    def __init__(self, asker: Asker, profile: Provider) -> None:
-        self.asker = asker
+    def __init__(self, requester: Requester, profile: Provider) -> None:
+        self.requester = requester
         self.profile = profile
-        self.prefix = asker.made.prefix
+        self.prefix = requester.created.prefix
         self.verdicts: dict[str, Verdict] = {}
         self.flags: dict[str, object] = {}
         """Fields of the profile, as earlier checks found them."""

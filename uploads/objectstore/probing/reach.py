@@ -7,8 +7,8 @@ from datetime import timedelta
 
 from uploads.objectstore import xml
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
-from uploads.objectstore.probing.probe import Check, Probe
 from uploads.objectstore.probing.failures import finding_of
+from uploads.objectstore.probing.probe import Check, Probe
 from uploads.objectstore.probing.results import Finding, Group, differs, failed, ok
 from uploads.objectstore.types import Bucket
 
@@ -19,11 +19,11 @@ TOLERABLE_SKEW = timedelta(minutes=1)
 
 
 def buckets(probe: Probe) -> tuple[Bucket, ...]:
-    return probe.asker.client.list_buckets()
+    return probe.requester.client.list_buckets()
 
 
 def first_listing(probe: Probe) -> xml.Fields:
-    return probe.asker.list_uploads(probe.prefix, max_uploads=1)
+    return probe.requester.list_uploads(probe.prefix, max_uploads=1)
 
 
 def _answer(probe: Probe) -> Finding:
@@ -35,7 +35,7 @@ def _answer(probe: Probe) -> Finding:
 
 
 def _tls(probe: Probe) -> Finding:
-    if probe.asker.config.endpoint_url.startswith("https:"):
+    if probe.requester.config.endpoint_url.startswith("https:"):
         return ok("The connection is encrypted, and the certificate was verified.")
     return differs("The connection is not encrypted (http).", "Use https unless the store is on this very machine.")
 
@@ -50,7 +50,7 @@ def _credentials(probe: Probe) -> Finding:
 
 
 def _clock(probe: Probe) -> Finding:
-    ahead = probe.asker.client.clock_offset
+    ahead = probe.requester.client.clock_offset
     seconds = round(abs(ahead).total_seconds())
     way = "ahead of" if ahead > timedelta() else "behind"
     if abs(ahead) < TOLERABLE_SKEW:
@@ -68,7 +68,7 @@ def _bucket(probe: Probe) -> Finding:
         if refused.reason in NOT_HERE:
             raise
     except ObjectStoreError as error:
-        if probe.asker.config.addressing == "virtual" and error.reason is Reason.UNREACHABLE:
+        if probe.requester.config.addressing == "virtual" and error.reason is Reason.UNREACHABLE:
             return failed(error.message, "The bucket's own host name is not known: set the store's addressing to path.")
         raise
     return ok("The store has the bucket.")

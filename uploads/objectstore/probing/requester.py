@@ -17,7 +17,7 @@ from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.dialects import dialect_of
 from uploads.objectstore.errors import NotSent, ObjectStoreError, Reason, Refused
 from uploads.objectstore.payload import Payload
-from uploads.objectstore.probing.created import Leftover, Made, clean
+from uploads.objectstore.probing.created import CreatedThings, Leftover, clean
 from uploads.objectstore.refusals import Answer
 from uploads.objectstore.retry import RetryPolicy, run
 from uploads.objectstore.signing import signer_for
@@ -32,18 +32,18 @@ STALL_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ProbeBudget:
     """What a probe may take, cleaning up not counted."""
 
     requests: int = 150
     seconds: float = 180.0
 
 
-class Exhausted(Exception):
+class BudgetExhausted(Exception):
     """The probe has used up its time or its requests; the message says which."""
 
 
-class Counting:
+class RequestCounter:
     """Counts requests, and passes on to whoever else is to hear of them."""
 
     def __init__(self, observer: Observer | None) -> None:
@@ -60,22 +60,28 @@ class Counting:
             self._observer.repeats(error)
 
 
-class Asker:
+class Requester:
     """Asks one bucket. What it makes there is written down in `made`."""
 
     def __init__(
-        self, config: StoreConfig, bucket: str, made: Made, *, limits: Limits, observer: Observer | None = None
+        self,
+        config: StoreConfig,
+        bucket: str,
+        created: CreatedThings,
+        *,
+        budget: ProbeBudget,
+        observer: Observer | None = None,
     ) -> None:
         """NotSent with BAD_ARGUMENT for a configuration that makes no sense."""
         self.bucket = bucket
-        self.made = made
+        self.created = created
         self.config = replace(config, overrides=(), stall_timeout=min(config.stall_timeout, STALL_SECONDS))
-        self.counting = Counting(observer)
+        self.counter = RequestCounter(observer)
         self.dialect = dialect_of(config.signature)
-        self._client = ObjectStoreClient(self.config, retries=RETRIES, observer=self.counting)
-        self._transport = Transport(self.config, signer_for(self.config), self.counting)
-        self._limits = limits
-        self._until = time.monotonic() + limits.seconds
+        self._client = ObjectStoreClient(self.config, retries=RETRIES, observer=self.counter)
+        self._transport = Transport(self.config, signer_for(self.config), self.counter)
+        self._budget = budget
+        self._until = time.monotonic() + budget.seconds
 
     def __enter__(self) -> Self:
         return self
@@ -88,19 +94,19 @@ class Asker:
 
     @property
     def client(self) -> ObjectStoreClient:
-        """For one request more. Raises Exhausted."""
+        """For one request more. Raises BudgetExhausted."""
         self._spend()
         return self._client
 
     def clean(self) -> tuple[Leftover, ...]:
         """Remove what was made, whatever else was used up. See created.clean."""
-        return clean(self._client, self.bucket, self.made)
+        return clean(self._client, self.bucket, self.created)
 
     def _spend(self) -> None:
         if time.monotonic() >= self._until:
-            raise Exhausted(f"the {self._limits.seconds:.0f} seconds of a check were over")
-        if self.counting.requests >= self._limits.requests:
-            raise Exhausted(f"the {self._limits.requests} requests of a check were used up")
+            raise BudgetExhausted(f"the {self._budget.seconds:.0f} seconds of a check were over")
+        if self.counter.requests >= self._budget.requests:
+            raise BudgetExhausted(f"the {self._budget.requests} requests of a check were used up")
 
     def exchange(self, call: Call, *, policy: RetryPolicy = RETRIES) -> Answer:
         """A call as it stands, and its answer; Refused and the like as from the client."""
@@ -109,18 +115,18 @@ class Asker:
 
     # Uploads
 
-    def begin(self, key: str) -> str:
+    def start_upload(self, key: str) -> str:
         """CreateMultipartUpload; the upload id."""
         client = self.client
-        self.made.begins(key)
+        self.created.upload_starting(key)
         try:
             upload_id = client.create_multipart_upload(self.bucket, key)
         except (NotSent, Refused) as error:
             # A store's fault is no proof: Swift answers 500 to some keys, and keeps the upload.
             if isinstance(error, NotSent) or error.status < 500 or error.reason is Reason.THROTTLED:
-                self.made.ended(key, "")
+                self.created.upload_ended(key, "")
             raise
-        self.made.begun(key, upload_id)
+        self.created.upload_started(key, upload_id)
         return upload_id
 
     def send_part(self, key: str, upload_id: str, number: int, data: bytes, *, md5: bytes = b"") -> Answer:
@@ -131,7 +137,7 @@ class Asker:
 
     def abort(self, key: str, upload_id: str) -> None:
         self.client.abort_multipart_upload(self.bucket, key, upload_id)
-        self.made.ended(key, upload_id)
+        self.created.upload_ended(key, upload_id)
 
     def complete(
         self, key: str, upload_id: str, parts: Sequence[CompletedPart], headers: Mapping[str, str] | None = None
@@ -140,10 +146,10 @@ class Asker:
         body = xml.unchecked_complete_body(parts, self.dialect.namespace)
         given = {"Content-Type": "application/xml", **(headers or {})}
         call = Call("CompleteMultipartUpload", "POST", self.bucket, key, {"uploadId": upload_id}, given, Payload(body))
-        with self._making(key):
+        with self._creating_object(key):
             answer = self.exchange(call, policy=ONCE)
-        self.made.put(key, answer.named("version-id"))
-        self.made.ended(key, upload_id)
+        self.created.object_created(key, answer.named("version-id"))
+        self.created.upload_ended(key, upload_id)
         return answer
 
     def list_uploads(
@@ -177,21 +183,21 @@ class Asker:
     ) -> Answer:
         """PutObject; `md5` as for send_part."""
         call = Call("PutObject", "PUT", self.bucket, key, headers=headers or {}, payload=_payload(data, md5))
-        with self._making(key):
+        with self._creating_object(key):
             answer = self.exchange(call, policy=ONCE if md5 else RETRIES)
-        self.made.put(key, answer.named("version-id"))
+        self.created.object_created(key, answer.named("version-id"))
         return answer
 
     @contextmanager
-    def _making(self, key: str) -> Iterator[None]:
+    def _creating_object(self, key: str) -> Iterator[None]:
         """An object of this key may come to be: surely not, where the store refused it."""
-        new = not any(made == key for made, _ in self.made.objects)
-        self.made.puts(key)
+        new = not any(each == key for each, _ in self.created.objects)
+        self.created.object_starting(key)
         try:
             yield
         except Refused as refused:
             if new and (refused.status < 500 or self._is_absent(key)):
-                self.made.deleted(key, "")
+                self.created.object_deleted(key, "")
             raise
 
     def _is_absent(self, key: str) -> bool:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.probing import completion, digests, keys, listing, parts, permissions, reach
-from uploads.objectstore.probing.requester import Asker, Exhausted
-from uploads.objectstore.probing.probe import CannotTry, Check, Probe
 from uploads.objectstore.probing.failures import finding_of
+from uploads.objectstore.probing.probe import CannotTry, Check, Probe
+from uploads.objectstore.probing.requester import BudgetExhausted, Requester
 from uploads.objectstore.probing.results import CheckResult, Finding, not_tried
 from uploads.objectstore.providers import get_provider
 
@@ -30,9 +30,9 @@ Progress = Callable[[Sequence[CheckResult], str], None]
 """Told before each check what was found so far, and the title of what is asked next."""
 
 
-def probe_store(asker: Asker, progress: Progress) -> tuple[CheckResult, ...]:
+def probe_store(requester: Requester, progress: Progress) -> tuple[CheckResult, ...]:
     """Ask every check. What a check made may still be there afterwards: `created.clean` removes it."""
-    probe = Probe(asker, get_provider(asker.config.provider))
+    probe = Probe(requester, get_provider(requester.config.provider))
     results: list[CheckResult] = []
     for check in CHECKS:
         progress(results, check.title)
@@ -49,7 +49,7 @@ def _ask(check: Check, probe: Probe) -> Finding:
             return not_tried(f"Not tried, for it needs “{_TITLES[need]}”, which did not work.")
     try:
         return check.run(probe)
-    except (CannotTry, Exhausted) as reason:
+    except (CannotTry, BudgetExhausted) as reason:
         return not_tried(f"Not tried, for {reason}.")
     except ObjectStoreError as error:
         return finding_of(error, check.advice)

@@ -24,8 +24,8 @@ from uploads.models import Store, StoreCheck
 from uploads.models.store_check import active_check, new_prefix
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.keys import check_bucket
-from uploads.objectstore.probing.requester import Asker, Limits
-from uploads.objectstore.probing.created import Leftover, Made
+from uploads.objectstore.probing.created import CreatedThings, Leftover
+from uploads.objectstore.probing.requester import ProbeBudget, Requester
 from uploads.objectstore.probing.results import CheckResult, Verdict, overruling
 from uploads.objectstore.probing.running import CHECKS, probe_store
 from uploads.objectstore.providers import get_provider
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 MAX_RUNS = 3
 """Times that a check is begun; one that died as often is only cleaned up after."""
 
-LIMITS = Limits()
+BUDGET = ProbeBudget()
 
 
 MOVED = "The store's endpoint was {} then: set it back and check again, or remove this there."
@@ -198,46 +198,46 @@ def _run(held: _Held) -> None:
     # A new prefix for a new try: what was there may stay in listings for a while.
     check.prefix = new_prefix() if check.tries > 1 else check.prefix
     held.write(prefix=check.prefix, provider=check.store.provider, total=len(CHECKS), results=[], **NO_ERROR)
-    made = _made(held)
-    with _asker(held, made) as asker:
+    created = _created_things(held)
+    with _requester(held, created) as requester:
         try:
-            results = probe_store(asker, lambda so_far, title: _progress(held, asker, so_far, title))
+            results = probe_store(requester, lambda so_far, title: _progress(held, requester, so_far, title))
         finally:
             held.write(step="Cleaning up")
-            left = asker.clean()
+            left = requester.clean()
         ended = {
             "results": [result.as_json() for result in results],
-            "requests": asker.counting.requests,
+            "requests": requester.counter.requests,
             "leftovers": _as_json(left),
         }
         held.end(ItemState.DONE, ended, results=results)
 
 
-def _asker(held: _Held, made: Made) -> Asker:
+def _requester(held: _Held, created: CreatedThings) -> Requester:
     check = held.check
-    return Asker(check.store.config(), check.bucket, made, limits=LIMITS, observer=metrics.StoreObserver())
+    return Requester(check.store.config(), check.bucket, created, budget=BUDGET, observer=metrics.StoreObserver())
 
 
-def _progress(held: _Held, asker: Asker, so_far: Sequence[CheckResult], title: str) -> None:
-    held.write(step=title[:100], results=[result.as_json() for result in so_far], requests=asker.counting.requests)
+def _progress(held: _Held, requester: Requester, so_far: Sequence[CheckResult], title: str) -> None:
+    held.write(step=title[:100], results=[result.as_json() for result in so_far], requests=requester.counter.requests)
 
 
-def _made(held: _Held) -> Made:
+def _created_things(held: _Held) -> CreatedThings:
     """What the check makes, from the first on written to its row; with it what is left of an earlier try."""
-    made = Made(held.check.prefix)
-    made.take(held.check.created)
-    made.changed = partial(_write_down, held, made)
-    return made
+    created = CreatedThings(held.check.prefix)
+    created.load(held.check.created)
+    created.changed = partial(_write_down, held, created)
+    return created
 
 
-def _write_down(held: _Held, made: Made) -> None:
-    held.write(created=_noted(held.check, made))
+def _write_down(held: _Held, created: CreatedThings) -> None:
+    held.write(created=_noted(held.check, created))
     crash.point("check.made")
 
 
-def _noted(check: StoreCheck, made: Made) -> dict[str, Any]:
+def _noted(check: StoreCheck, created: CreatedThings) -> dict[str, Any]:
     """What was made, and at which endpoint; empty where nothing is there."""
-    fields: dict[str, Any] = made.as_json()
+    fields: dict[str, Any] = created.as_json()
     return fields | {"endpoint": check.store.endpoint_url} if fields else {}
 
 
@@ -252,17 +252,17 @@ def _clean_earlier(held: _Held) -> None:
     # An earlier one that is active has another bucket's key, and is not among them.
     earlier = StoreCheck.objects.filter(store=check.store, bucket=check.bucket).exclude(created={})
     for each in earlier.filter(Q(pk=check.pk) | ~Q(state__in=ACTIVE_ITEM_STATES)).select_related("store"):
-        made = Made(each.prefix)
-        made.take(each.created)
+        created = CreatedThings(each.prefix)
+        created.load(each.created)
         if _is_elsewhere(each):
             # Another store may be there: that it has no such upload would not mean that it is gone.
-            left = made.all_left(MOVED.format(each.created["endpoint"]))
+            left = created.all_left(MOVED.format(each.created["endpoint"]))
             StoreCheck.objects.filter(pk=each.pk).update(leftovers=_as_json(left))
             continue
-        made.changed = held.write
-        with _asker(held, made) as asker:
-            left = asker.clean()
-        StoreCheck.objects.filter(pk=each.pk).update(created=_noted(each, made), leftovers=_as_json(left))
+        created.changed = held.write
+        with _requester(held, created) as requester:
+            left = requester.clean()
+        StoreCheck.objects.filter(pk=each.pk).update(created=_noted(each, created), leftovers=_as_json(left))
 
 
 def _as_json(left: Sequence[Leftover]) -> list[dict[str, str]]:
