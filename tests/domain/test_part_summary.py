@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uploads.domain.part_summary import PartKind, Run, multipart_etag, summarize_parts
-from uploads.objectstore.checksums import Crc64, Told
+from uploads.objectstore.checksums import Crc64, ReportedCrc64
 from uploads.objectstore.types import Part
 
 MIN = 100
@@ -66,10 +66,10 @@ def test_the_expected_etag_is_s3s() -> None:
     assert multipart_etag([digests[0].hexdigest(), "not-an-md5"]) == ""
 
 
-def crc64(content: bytes) -> Told:
+def crc64(content: bytes) -> ReportedCrc64:
     made = Crc64("ecma")
     made.update(content)
-    return Told("ecma", made.value)
+    return ReportedCrc64("ecma", made.value)
 
 
 def test_the_crc_of_the_whole_is_combined_in_the_order_of_numbers() -> None:
@@ -82,4 +82,4 @@ def test_there_is_no_crc_of_the_whole_where_a_part_has_none_or_another_kind() ->
     known = Part(1, 1, "", None, crc64(b"a"))
     assert summarize_parts([], MIN).expected_crc64 is None
     assert summarize_parts([known, Part(2, 1, "", None)], MIN).expected_crc64 is None
-    assert summarize_parts([known, Part(2, 1, "", None, Told("nvme", 1))], MIN).expected_crc64 is None
+    assert summarize_parts([known, Part(2, 1, "", None, ReportedCrc64("nvme", 1))], MIN).expected_crc64 is None

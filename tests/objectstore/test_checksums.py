@@ -15,12 +15,12 @@ from uploads.objectstore import xml
 from uploads.objectstore.checksums import (
     Algorithm,
     Crc64,
-    Told,
+    ReportedCrc64,
     as_hex,
     as_store_writes_it,
     combine,
-    told,
-    told_nvme,
+    reported_crc64,
+    reported_nvme,
 )
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import ObjectStoreError, Reason
@@ -97,8 +97,10 @@ def test_large_parts_are_combined_by_their_size_alone(algorithm: Algorithm) -> N
 
 @given(numbers)
 def test_values_as_stores_write_them_come_back(value: int) -> None:
-    assert told({"x-amz-checksum-crc64nvme": as_store_writes_it("nvme", value)}) == Told("nvme", value)
-    assert told({"x-oss-hash-crc64ecma": as_store_writes_it("ecma", value)}) == Told("ecma", value)
+    assert reported_crc64({"x-amz-checksum-crc64nvme": as_store_writes_it("nvme", value)}) == ReportedCrc64(
+        "nvme", value
+    )
+    assert reported_crc64({"x-oss-hash-crc64ecma": as_store_writes_it("ecma", value)}) == ReportedCrc64("ecma", value)
     assert int(as_hex(value), 16) == value
     assert len(as_hex(value)) == 16
 
@@ -122,17 +124,21 @@ def test_values_as_stores_write_them_come_back(value: int) -> None:
     ],
 )
 def test_what_cannot_be_compared_says_nothing(headers: dict[str, str]) -> None:
-    assert told(headers) is None
+    assert reported_crc64(headers) is None
 
 
 def test_a_whole_objects_checksum_is_compared_however_it_is_called() -> None:
     headers = {"x-amz-checksum-crc64nvme": "rosUhgp5mIg="}
-    assert told(headers) == told(headers | {"x-amz-checksum-type": "FULL_OBJECT"}) == Told("nvme", 0xAE8B14860A799888)
+    assert (
+        reported_crc64(headers)
+        == reported_crc64(headers | {"x-amz-checksum-type": "FULL_OBJECT"})
+        == ReportedCrc64("nvme", 0xAE8B14860A799888)
+    )
 
 
 @given(st.text(max_size=20))
 def test_any_text_is_a_checksum_or_none(text: str) -> None:
-    said = told_nvme(text)
+    said = reported_nvme(text)
     assert said is None or 0 <= said.value < 2**64
 
 
@@ -142,7 +148,7 @@ COMPLETED = "<CompleteMultipartUploadResult>{}<ETag>e</ETag></CompleteMultipartU
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ("<ChecksumCRC64NVME>rosUhgp5mIg=</ChecksumCRC64NVME>", Told("nvme", 0xAE8B14860A799888)),
+        ("<ChecksumCRC64NVME>rosUhgp5mIg=</ChecksumCRC64NVME>", ReportedCrc64("nvme", 0xAE8B14860A799888)),
         ("<ChecksumCRC64NVME></ChecksumCRC64NVME>", None),
         ("<ChecksumCRC64NVME>junk</ChecksumCRC64NVME>", None),
         ("<ChecksumCRC64NVME>\u00ff</ChecksumCRC64NVME>", None),
@@ -150,7 +156,7 @@ COMPLETED = "<CompleteMultipartUploadResult>{}<ETag>e</ETag></CompleteMultipartU
         ("", None),
     ],
 )
-def test_what_completes_xml_says(fields: str, expected: Told | None) -> None:
+def test_what_completes_xml_says(fields: str, expected: ReportedCrc64 | None) -> None:
     assert xml.completed_crc64(COMPLETED.format(fields).encode()) == expected
 
 
@@ -172,7 +178,7 @@ def oss(server: FaultServer, make_client: MakeClient) -> ObjectStoreClient:
 def test_the_crc_of_what_was_sent_is_known(server: FaultServer, client: ObjectStoreClient, make_file: MakeFile) -> None:
     server.script(stored(CONTENT), stored(b""))
     sent = client.upload_part("bucket", "k", "u", 1, make_file(CONTENT))
-    assert (sent.crc64, sent.told_crc64) == (crc("nvme", CONTENT), None)
+    assert (sent.crc64, sent.reported_crc64) == (crc("nvme", CONTENT), None)
     assert client.put_object("bucket", "k", None).crc64 == 0
 
 
@@ -180,7 +186,7 @@ def test_each_provider_has_its_polynomial(server: FaultServer, oss: ObjectStoreC
     value = crc("ecma", CONTENT)
     server.script(stored(CONTENT, x_oss_hash_crc64ecma=str(value)))
     sent = oss.upload_part("bucket", "k", "u", 1, make_file(CONTENT))
-    assert (sent.crc64, sent.told_crc64) == (value, Told("ecma", value))
+    assert (sent.crc64, sent.reported_crc64) == (value, ReportedCrc64("ecma", value))
 
 
 def test_a_part_with_another_crc_is_sent_again(
@@ -208,7 +214,7 @@ def test_a_crc_of_the_other_polynomial_is_not_compared(
     server: FaultServer, client: ObjectStoreClient, make_file: MakeFile
 ) -> None:
     server.script(stored(CONTENT, x_oss_hash_crc64ecma="1"))
-    assert client.upload_part("bucket", "k", "u", 1, make_file(CONTENT)).told_crc64 == Told("ecma", 1)
+    assert client.upload_part("bucket", "k", "u", 1, make_file(CONTENT)).reported_crc64 == ReportedCrc64("ecma", 1)
 
 
 def test_complete_says_it_in_its_body_or_in_a_header(
@@ -218,9 +224,9 @@ def test_complete_says_it_in_its_body_or_in_a_header(
     plain = COMPLETED.format("").encode()
     server.script(answer(200, body), answer(200, plain, {"x-oss-hash-crc64ecma": "6"}), answer(200, plain))
     parts = [CompletedPart(1, "e")]
-    assert client.complete_multipart_upload("bucket", "k", "u", parts).told_crc64 == Told("nvme", 5)
-    assert oss.complete_multipart_upload("bucket", "k", "u", parts).told_crc64 == Told("ecma", 6)
-    assert client.complete_multipart_upload("bucket", "k", "u", parts).told_crc64 is None
+    assert client.complete_multipart_upload("bucket", "k", "u", parts).reported_crc64 == ReportedCrc64("nvme", 5)
+    assert oss.complete_multipart_upload("bucket", "k", "u", parts).reported_crc64 == ReportedCrc64("ecma", 6)
+    assert client.complete_multipart_upload("bucket", "k", "u", parts).reported_crc64 is None
 
 
 def test_head_asks_where_it_has_to(server: FaultServer, client: ObjectStoreClient, oss: ObjectStoreClient) -> None:
@@ -228,8 +234,8 @@ def test_head_asks_where_it_has_to(server: FaultServer, client: ObjectStoreClien
         answer(200, headers={"Content-Length": "0", "x-amz-checksum-crc64nvme": written(7)}),
         answer(200, headers={"Content-Length": "0", "x-oss-hash-crc64ecma": "8"}),
     )
-    assert client.head_object("bucket", "k").crc64 == Told("nvme", 7)
-    assert oss.head_object("bucket", "k").crc64 == Told("ecma", 8)
+    assert client.head_object("bucket", "k").crc64 == ReportedCrc64("nvme", 7)
+    assert oss.head_object("bucket", "k").crc64 == ReportedCrc64("ecma", 8)
     asked = [each.headers.get("x-amz-checksum-mode") for each in server.received]
     assert asked == ["ENABLED", None]
     assert "x-amz-checksum-mode" in server.received[0].headers["authorization"]

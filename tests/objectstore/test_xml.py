@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uploads.objectstore import xml
-from uploads.objectstore.checksums import Told
+from uploads.objectstore.checksums import ReportedCrc64
 from uploads.objectstore.errors import NotSent, UnreadableAnswer
 from uploads.objectstore.types import CompletedPart, MultipartUpload, UploadsPage
 
@@ -269,7 +269,7 @@ def test_parts() -> None:
     page = xml.parts_page(body, abort_date=None, abort_rule_id="", request_id="r")
     assert [(part.number, part.size, part.etag) for part in page.parts] == [(2, 5, "abc"), (7, 0, "def")]
     assert page.parts[0].last_modified == datetime(2023, 12, 31, 23, tzinfo=UTC)
-    assert [part.crc64 for part in page.parts] == [Told("ecma", 2**64 - 1), None]
+    assert [part.crc64 for part in page.parts] == [ReportedCrc64("ecma", 2**64 - 1), None]
     assert (page.is_truncated, page.next_part_number_marker, page.owner, page.initiator) == (True, 7, "o", "")
 
 

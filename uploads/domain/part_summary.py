@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
 
-from uploads.objectstore.checksums import Told, combine
+from uploads.objectstore.checksums import ReportedCrc64, combine
 from uploads.objectstore.types import Part
 
 MD5_ETAG = re.compile(r"[0-9a-f]{32}\Z")
@@ -55,7 +55,7 @@ class PartSummary:
     usual_size: int
     runs: tuple[Run, ...]
     expected_etag: str
-    expected_crc64: Told | None
+    expected_crc64: ReportedCrc64 | None
 
     def numbers_of(self, kind: PartKind) -> int:
         return sum(run.count for run in self.runs if run.kind is kind)
@@ -102,14 +102,14 @@ def multipart_etag(part_etags: Sequence[str]) -> str:
     return f"{digest}-{len(etags)}"
 
 
-def _whole_crc64(ordered: Sequence[Part]) -> Told | None:
+def _whole_crc64(ordered: Sequence[Part]) -> ReportedCrc64 | None:
     """The CRC-64 of an object of these parts, where the store names that of each."""
     named = [(part.crc64, part.size) for part in ordered if part.crc64 is not None]
-    algorithms = {told.algorithm for told, _ in named}
+    algorithms = {reported.algorithm for reported, _ in named}
     if len(named) < len(ordered) or len(algorithms) != 1:
         return None
     (algorithm,) = algorithms
-    return Told(algorithm, combine(algorithm, ((told.value, size) for told, size in named)))
+    return ReportedCrc64(algorithm, combine(algorithm, ((reported.value, size) for reported, size in named)))
 
 
 def _usual_size(ordered: Sequence[Part]) -> int:

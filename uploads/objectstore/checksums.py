@@ -44,46 +44,46 @@ def combine(algorithm: Algorithm, parts: Iterable[tuple[int, int]]) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ReportedCrc64:
     """A CRC-64 that a store names for an object or a part."""
 
     algorithm: Algorithm
     value: int
 
 
-def told(headers: Mapping[str, str]) -> Told | None:
+def reported_crc64(headers: Mapping[str, str]) -> ReportedCrc64 | None:
     """What an answer's headers (names in lower case) say; None where they say nothing that can be compared."""
-    if ecma := told_ecma(headers.get("x-oss-hash-crc64ecma", "")):
+    if ecma := reported_ecma(headers.get("x-oss-hash-crc64ecma", "")):
         return ecma
     if headers.get("x-amz-checksum-type", "FULL_OBJECT").upper() == "COMPOSITE":
         return None
-    return told_nvme(headers.get("x-amz-checksum-crc64nvme", ""))
+    return reported_nvme(headers.get("x-amz-checksum-crc64nvme", ""))
 
 
-def told_ecma(text: str) -> Told | None:
+def reported_ecma(text: str) -> ReportedCrc64 | None:
     """The decimal number of OSS's headers and fields."""
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(2**64))):
         return None
     value = int(text)
-    return Told("ecma", value) if value < 2**64 else None
+    return ReportedCrc64("ecma", value) if value < 2**64 else None
 
 
-def told_nvme(text: str) -> Told | None:
+def reported_nvme(text: str) -> ReportedCrc64 | None:
     """The base64 of S3's checksum fields."""
     try:
         raw = base64.b64decode(text, validate=True)
     except ValueError:
         return None
-    return Told("nvme", int.from_bytes(raw)) if len(raw) == 8 else None
+    return ReportedCrc64("nvme", int.from_bytes(raw)) if len(raw) == 8 else None
 
 
 def as_hex(value: int) -> str:
     return f"{value:016x}"
 
 
-def as_kept(told: Told) -> str:
+def as_kept(reported: ReportedCrc64) -> str:
     """As rows keep it: `ecma:<16 hex digits>`."""
-    return f"{told.algorithm}:{as_hex(told.value)}"
+    return f"{reported.algorithm}:{as_hex(reported.value)}"
 
 
 def as_store_writes_it(algorithm: Algorithm, value: int) -> str:

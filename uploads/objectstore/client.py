@@ -368,9 +368,9 @@ class ObjectStoreClient:
     def _send_bytes(self, call: Call, payload: Payload) -> SentBytes:
         def reader(answer: Answer) -> SentBytes:
             etag = xml.unquoted(answer.headers.get("etag", ""))
-            told = checksums.told(answer.headers)
-            if told is not None and told.algorithm == self._provider.crc64 and told.value != payload.crc64:
-                message = f"The store has other bytes than were sent: its CRC-64 is {checksums.as_hex(told.value)}."
+            reported = checksums.reported_crc64(answer.headers)
+            if reported is not None and reported.algorithm == self._provider.crc64 and reported.value != payload.crc64:
+                message = f"The store has other bytes than were sent: its CRC-64 is {checksums.as_hex(reported.value)}."
                 raise OutcomeUnknown(message, reason=Reason.DIGEST_MISMATCH, retryable=True)
             if etag and self._provider.etag_is_md5 and not answer.is_encrypted and etag.lower() != payload.md5.hex():
                 message = (
@@ -449,13 +449,15 @@ def _parts_page(answer: Answer) -> PartsPage:
 
 
 def _sent_bytes(answer: Answer, etag: str) -> SentBytes:
-    return SentBytes(etag, answer.request_id, answer.named("version-id"), told_crc64=checksums.told(answer.headers))
+    return SentBytes(
+        etag, answer.request_id, answer.named("version-id"), reported_crc64=checksums.reported_crc64(answer.headers)
+    )
 
 
 def _completed(answer: Answer) -> SentBytes:
     """Complete names the object's checksum in its body (S3) or in a header (OSS)."""
     sent = _sent_bytes(answer, xml.completed_etag(answer.body))
-    return replace(sent, told_crc64=sent.told_crc64 or xml.completed_crc64(answer.body))
+    return replace(sent, reported_crc64=sent.reported_crc64 or xml.completed_crc64(answer.body))
 
 
 def _object_facts(answer: Answer) -> ObjectFacts:
@@ -472,5 +474,5 @@ def _object_facts(answer: Answer) -> ObjectFacts:
         metadata=answer.metadata,
         version_id=answer.named("version-id"),
         request_id=answer.request_id,
-        crc64=checksums.told(headers),
+        crc64=checksums.reported_crc64(headers),
     )

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from uploads.objectstore.checksums import Told
+from uploads.objectstore.checksums import ReportedCrc64
 
 Addressing = Literal["path", "virtual"]
 Signature = Literal["sigv4", "oss4"]
@@ -137,7 +137,7 @@ class Part:
     size: int
     etag: str
     last_modified: datetime | None
-    crc64: Told | None = None
+    crc64: ReportedCrc64 | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,14 +167,14 @@ class CompletedPart:
 class SentBytes:
     """The answer to UploadPart, PutObject or CompleteMultipartUpload. `etag` may be empty (Ceph's first Complete).
 
-    `crc64` is what we made of the bytes that were sent; `told_crc64` what the store made of them, where it says so.
+    `crc64` is what we made of the bytes that were sent; `reported_crc64` what the store made of them, where it says so.
     """
 
     etag: str
     request_id: str = ""
     version_id: str = ""
     crc64: int = 0
-    told_crc64: Told | None = None
+    reported_crc64: ReportedCrc64 | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,4 +189,4 @@ class ObjectFacts:
     metadata: Mapping[str, str] = field(default_factory=dict)
     version_id: str = ""
     request_id: str = ""
-    crc64: Told | None = None
+    crc64: ReportedCrc64 | None = None

@@ -15,7 +15,7 @@ from urllib.parse import unquote_plus
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
-from uploads.objectstore.checksums import Told, told_ecma, told_nvme
+from uploads.objectstore.checksums import ReportedCrc64, reported_ecma, reported_nvme
 from uploads.objectstore.errors import Reason, UnreadableAnswer
 from uploads.objectstore.keys import bad_argument
 from uploads.objectstore.types import Bucket, CompletedPart, MultipartUpload, Part, PartsPage, UploadsPage
@@ -302,7 +302,7 @@ def _part(row: Fields) -> Part:
         size=_number(row, "Size", 0),
         etag=unquoted(get(row, "ETag")),
         last_modified=_time(get(row, "LastModified")),
-        crc64=told_ecma(get(row, "HashCrc64ecma")),
+        crc64=reported_ecma(get(row, "HashCrc64ecma")),
     )
 
 
@@ -319,9 +319,9 @@ def completed_etag(body: bytes) -> str:
     return unquoted(get(parse(body, "CompleteMultipartUploadResult"), "ETag"))
 
 
-def completed_crc64(body: bytes) -> Told | None:
+def completed_crc64(body: bytes) -> ReportedCrc64 | None:
     """CompleteMultipartUpload: the whole object's CRC-64; None where the store names none."""
-    return told_nvme(get(parse(body, "CompleteMultipartUploadResult"), "ChecksumCRC64NVME"))
+    return reported_nvme(get(parse(body, "CompleteMultipartUploadResult"), "ChecksumCRC64NVME"))
 
 
 def error_fields(body: bytes) -> dict[str, str] | None:

@@ -13,7 +13,7 @@ import pytest
 from tests.objectstore.conftest import MakeFile
 from tests.objectstore.on_stores.asking import MIB, NO_UPLOAD, complete_unchecked, listed, objects, send_parts
 from tests.stores.servers import Server
-from uploads.objectstore.checksums import Told, combine
+from uploads.objectstore.checksums import ReportedCrc64, combine
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import NotSent, Reason, Refused
 from uploads.objectstore.payload import Payload
@@ -396,14 +396,18 @@ def test_the_crc_of_parts_and_of_the_whole(
     parts = [CompletedPart(number, each.etag) for number, each in enumerate(sent, 1)]
     done = client.complete_multipart_upload(bucket, "k", upload_id, parts)
     whole = combine(algorithm, [(each.crc64, len(body)) for each, body in zip(sent, contents, strict=True)])
-    told = [*(each.told_crc64 for each in sent), done.told_crc64, client.head_object(bucket, "k").crc64]
-    ours = [*(Told(algorithm, each.crc64) for each in sent), Told(algorithm, whole), Told(algorithm, whole)]
+    reported = [*(each.reported_crc64 for each in sent), done.reported_crc64, client.head_object(bucket, "k").crc64]
+    ours = [
+        *(ReportedCrc64(algorithm, each.crc64) for each in sent),
+        ReportedCrc64(algorithm, whole),
+        ReportedCrc64(algorithm, whole),
+    ]
     if server.does("names no CRC-64"):
-        assert told == [None] * 4
+        assert reported == [None] * 4
     elif server.does("names the CRC-64 of the whole only, and only to Complete"):
-        assert told == [None, None, ours[2], None]
+        assert reported == [None, None, ours[2], None]
     else:
-        assert told == ours
+        assert reported == ours
 
 
 # What must not be replaced

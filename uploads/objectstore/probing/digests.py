@@ -70,12 +70,12 @@ def _complete_and_head(probe: Probe) -> Finding:
 
 def _crc64(probe: Probe) -> Finding:
     answers = [probe.once(completed_part)]
-    tellings = [checksums.told(answer.headers) for answer in answers]
+    tellings = [checksums.reported_crc64(answer.headers) for answer in answers]
     if probe.worked("complete"):
         done = probe.once(completed)
-        tellings.append(checksums.told(done.headers) or xml.completed_crc64(done.body))
+        tellings.append(checksums.reported_crc64(done.headers) or xml.completed_crc64(done.body))
     if probe.worked("put-object"):
-        tellings.append(checksums.told(probe.once(put).headers))
+        tellings.append(checksums.reported_crc64(probe.once(put).headers))
     if probe.worked("head-object"):
         tellings.append(probe.once(put_head).crc64)
     told = [each for each in tellings if each is not None]

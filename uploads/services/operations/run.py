@@ -12,7 +12,7 @@ from uploads import crash, logs
 from uploads.domain.part_summary import summarize_parts
 from uploads.domain.states import ItemState, OperationKind
 from uploads.models import OperationItem
-from uploads.objectstore.checksums import Told, as_kept
+from uploads.objectstore.checksums import ReportedCrc64, as_kept
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import CompletedPart, ObjectFacts, SentBytes
 from uploads.problems import Code
@@ -141,17 +141,17 @@ def _is_expected(item: OperationItem, facts: ObjectFacts | None) -> bool:
     return bool(proofs) and all(proofs)
 
 
-def _same_crc64(item: OperationItem, told: Told | None) -> bool | None:
+def _same_crc64(item: OperationItem, reported: ReportedCrc64 | None) -> bool | None:
     """Whether a CRC-64 is that of the parts; None where either is not known, or they are of two kinds."""
-    ours, theirs = item.outcome.get("expected_crc64", ""), _written(told)
-    if told is None or not ours.startswith(f"{told.algorithm}:"):
+    ours, theirs = item.outcome.get("expected_crc64", ""), _written(reported)
+    if reported is None or not ours.startswith(f"{reported.algorithm}:"):
         return None
     return bool(ours == theirs)
 
 
-def _written(told: Told | None) -> str:
+def _written(reported: ReportedCrc64 | None) -> str:
     """As a row has it: `ecma:<16 hex digits>`, '' for none."""
-    return as_kept(told) if told else ""
+    return as_kept(reported) if reported else ""
 
 
 def _head(item: OperationItem) -> ExistingObject:
@@ -169,7 +169,7 @@ def _facts(item: OperationItem, existing: ExistingObject, said: SentBytes) -> di
     if facts is not None:
         # Versity says that an upload is completed which is not there, if an object of its key is.
         same_size = facts.size == item.outcome.get("expected_size", facts.size)
-        other_bytes = False in (_same_crc64(item, said.told_crc64), _same_crc64(item, facts.crc64))
+        other_bytes = False in (_same_crc64(item, said.reported_crc64), _same_crc64(item, facts.crc64))
         proof.update(
             verified=same_size and (not said.etag or facts.etag == said.etag) and not other_bytes,
             etag=facts.etag,

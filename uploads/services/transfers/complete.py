@@ -7,7 +7,7 @@ import uuid
 from uploads import crash
 from uploads.domain.states import PartState, Phase, StoreUploadState
 from uploads.models import StoreUpload, Transfer
-from uploads.objectstore.checksums import Told, as_hex, as_kept, combine
+from uploads.objectstore.checksums import ReportedCrc64, as_hex, as_kept, combine
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import CompletedPart, SentBytes
 from uploads.services.browse.browsing import ExistingObject, forbids_overwrite, head_object, provider_of
@@ -34,7 +34,7 @@ def complete_transfer(transfer_id: uuid.UUID) -> None:
     crc64 = whole_crc64(transfer)
     try:
         said = _complete(transfer)
-        _compare(crc64, said.told_crc64)  # At once: what Complete says is said once, and HEAD may not say it.
+        _compare(crc64, said.reported_crc64)  # At once: what Complete says is said once, and HEAD may not say it.
         facts = _prove(transfer).facts
         _compare(crc64, facts.crc64 if facts else None)
     except NotOurs as error:
@@ -56,14 +56,14 @@ def complete_transfer(transfer_id: uuid.UUID) -> None:
     )
 
 
-def whole_crc64(transfer: Transfer) -> Told:
+def whole_crc64(transfer: Transfer) -> ReportedCrc64:
     """The CRC-64 of all bytes, combined from those of the parts: nothing is read again, whatever was restarted."""
     algorithm = provider_of(transfer.store).crc64
     parts = transfer.parts.order_by("number").values_list("crc64", "size")
-    return Told(algorithm, combine(algorithm, ((int(value or "0", 16), size) for value, size in parts)))
+    return ReportedCrc64(algorithm, combine(algorithm, ((int(value or "0", 16), size) for value, size in parts)))
 
 
-def _compare(ours: Told, theirs: Told | None) -> None:
+def _compare(ours: ReportedCrc64, theirs: ReportedCrc64 | None) -> None:
     """Where the store names a CRC-64 of the same polynomial, it is ours."""
     if theirs is not None and theirs.algorithm == ours.algorithm and theirs != ours:
         raise NotOurs(
