@@ -63,7 +63,7 @@ WORDS: dict[Reason, Words] = {
         "plug-connected-x",
         502,
     ),
-    Reason.NONSENSE: Words(
+    Reason.UNREADABLE_RESPONSE: Words(
         "The answer is not one of this API",
         "Something answered, but not with a usable S3 or OSS answer. It was not taken for a success.",
         "Check that the endpoint URL is the store's API, not its web console, and that no proxy answers in its place.",

@@ -34,7 +34,7 @@ from tests.objectstore.fault_server import (
     stall,
 )
 from uploads.objectstore.client import ObjectStoreClient
-from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Reason, Refused, UnreadableAnswer
+from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Reason, Refused, UnreadableResponse
 from uploads.objectstore.types import CompletedPart, Credentials, FileSlice
 
 EMPTY_LISTING = b"<ListMultipartUploadsResult><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>"
@@ -278,9 +278,9 @@ def test_nonsense_is_an_error_and_not_asked_for_twice(
     server: FaultServer, client: ObjectStoreClient, step: Step
 ) -> None:
     server.script(step)
-    with pytest.raises(UnreadableAnswer) as caught:
+    with pytest.raises(UnreadableResponse) as caught:
         client.list_multipart_uploads("bucket")
-    assert (caught.value.reason, caught.value.operation) == (Reason.NONSENSE, "ListMultipartUploads")
+    assert (caught.value.reason, caught.value.operation) == (Reason.UNREADABLE_RESPONSE, "ListMultipartUploads")
     assert len(server.received) == 1
 
 
@@ -301,7 +301,7 @@ def test_a_small_answer_that_unfolds_into_a_huge_one_is_not_taken(
     server.script(answer(200, bomb, {"Content-Encoding": "gzip"}))
     tracemalloc.start()
     try:
-        with pytest.raises(UnreadableAnswer, match="larger than"):
+        with pytest.raises(UnreadableResponse, match="larger than"):
             client.list_buckets()
         assert tracemalloc.get_traced_memory()[1] < 64 * 1024 * 1024
     finally:
@@ -315,7 +315,7 @@ def test_an_endless_answer_is_not_taken(server: FaultServer, client: ObjectStore
             exchange.connection.sendall(b"<a>" * 10_000)
 
     server.script(endless)
-    with pytest.raises(UnreadableAnswer, match="larger than"):
+    with pytest.raises(UnreadableResponse, match="larger than"):
         client.list_buckets()
 
 
@@ -393,7 +393,7 @@ def test_a_part_without_an_etag_is_no_success(
     server: FaultServer, client: ObjectStoreClient, make_file: MakeFile
 ) -> None:
     server.script(answer(200))
-    with pytest.raises(UnreadableAnswer, match="no ETag"):
+    with pytest.raises(UnreadableResponse, match="no ETag"):
         client.upload_part("bucket", "k", "u", 1, make_file(b"x"))
 
 

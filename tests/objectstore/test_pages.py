@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.objectstore.conftest import MakeClient
 from tests.objectstore.fault_server import Exchange, FaultServer, Step, answer
 from uploads.objectstore.client import ObjectStoreClient
-from uploads.objectstore.errors import UnreadableAnswer
+from uploads.objectstore.errors import UnreadableResponse
 from uploads.objectstore.types import Credentials, StoreConfig
 
 
@@ -81,7 +81,7 @@ def test_markers_that_lead_nowhere_are_an_error(
     server: FaultServer, client: ObjectStoreClient, steps: list[Step]
 ) -> None:
     server.script(*steps)
-    with pytest.raises(UnreadableAnswer, match="no new place") as caught:
+    with pytest.raises(UnreadableResponse, match="no new place") as caught:
         walk(client)
     assert caught.value.operation == "ListMultipartUploads"
     assert len(server.received) == len(steps)
@@ -178,7 +178,7 @@ def test_part_markers_that_lead_nowhere_are_an_error(
     server: FaultServer, client: ObjectStoreClient, steps: list[Step]
 ) -> None:
     server.script(*steps)
-    with pytest.raises(UnreadableAnswer, match="no new place"):
+    with pytest.raises(UnreadableResponse, match="no new place"):
         list(client.iter_parts("bucket", "k", "u"))
     assert len(server.received) == len(steps)
 

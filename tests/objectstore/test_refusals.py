@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason, Refused, UnreadableAnswer
-from uploads.objectstore.refusals import Answer, error_of, http_date, retry_after
+from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason, Refused, UnreadableResponse
+from uploads.objectstore.refusals import Response, error_of, http_date, retry_after
 
 NOW = datetime(2024, 1, 1, 12, tzinfo=UTC)
 
@@ -18,7 +18,7 @@ NOW = datetime(2024, 1, 1, 12, tzinfo=UTC)
 def error(
     status: int, body: bytes = b"", headers: dict[str, str] | None = None, **more: Any
 ) -> ObjectStoreError | None:
-    return error_of(Answer(status, headers or {}, body), operation="Any", region="us-east-1", now=NOW, **more)
+    return error_of(Response(status, headers or {}, body), operation="Any", region="us-east-1", now=NOW, **more)
 
 
 def xml(code: str, **fields: str) -> bytes:
@@ -159,7 +159,7 @@ def test_a_gateways_status_with_the_stores_own_error_is_a_refusal() -> None:
 
 @pytest.mark.parametrize("status", [400, 403, 404, 413])
 def test_a_page_of_html_is_no_answer(status: int) -> None:
-    assert isinstance(error(status, b"<html>nginx</html>"), UnreadableAnswer)
+    assert isinstance(error(status, b"<html>nginx</html>"), UnreadableResponse)
 
 
 def test_a_busy_proxys_page_may_pass() -> None:

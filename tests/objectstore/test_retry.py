@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Reason, Refused, UnreadableAnswer
+from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Reason, Refused, UnreadableResponse
 from uploads.objectstore.retry import RetryPolicy, may_repeat, run
 
 
@@ -16,7 +16,7 @@ def refused(reason: Reason, *, retryable: bool, retry_after: float | None = None
 
 NOT_SENT = NotSent("no", reason=Reason.UNREACHABLE, retryable=True)
 UNKNOWN = OutcomeUnknown("no", reason=Reason.TIMEOUT, retryable=True)
-UNREADABLE = UnreadableAnswer("no", reason=Reason.NONSENSE)
+UNREADABLE = UnreadableResponse("no", reason=Reason.UNREADABLE_RESPONSE)
 THROTTLED = refused(Reason.THROTTLED, retryable=True)
 FAULT = refused(Reason.STORE_FAULT, retryable=True)
 DENIED = refused(Reason.PERMISSION, retryable=False)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from uploads.objectstore import xml
 from uploads.objectstore.checksums import ReportedCrc64
-from uploads.objectstore.errors import NotSent, UnreadableAnswer
+from uploads.objectstore.errors import NotSent, UnreadableResponse
 from uploads.objectstore.types import CompletedPart, MultipartUpload, UploadsPage
 
 NAMESPACE = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
@@ -228,13 +228,13 @@ BOMB = b"""<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY lol "lol"><!ENTITY lol2
     ],
 )
 def test_what_is_no_answer_is_unreadable(body: bytes) -> None:
-    with pytest.raises(UnreadableAnswer):
+    with pytest.raises(UnreadableResponse):
         uploads_page(body)
 
 
 @given(st.binary(max_size=200) | st.text("<>/!?a&#x;[]\"' ", max_size=200).map(str.encode))
 def test_any_bytes_are_read_or_unreadable(body: bytes) -> None:
-    with contextlib.suppress(UnreadableAnswer):
+    with contextlib.suppress(UnreadableResponse):
         xml.parse_any(body)
 
 
@@ -242,7 +242,7 @@ def test_any_bytes_are_read_or_unreadable(body: bytes) -> None:
 def test_half_an_answer_is_never_a_page(cut: int, inside: str) -> None:
     whole = listing(row("a" + inside) + row("b"), IsTruncated="false")
     if cut < len(whole):
-        with pytest.raises(UnreadableAnswer):
+        with pytest.raises(UnreadableResponse):
             uploads_page(whole[:cut])
 
 
@@ -250,7 +250,7 @@ def test_many_elements_do_not_fill_the_memory() -> None:
     body = b"<ListMultipartUploadsResult>" + b"<a/>" * 4_000_000
     tracemalloc.start()
     try:
-        with pytest.raises(UnreadableAnswer):
+        with pytest.raises(UnreadableResponse):
             uploads_page(body)
         assert tracemalloc.get_traced_memory()[1] < 4 * len(body)
     finally:
@@ -289,7 +289,7 @@ def test_a_crc_of_a_part_that_can_be_none_is_none(said: str) -> None:
 @pytest.mark.parametrize("number", ["", "one", "1.5"])
 def test_a_part_without_a_number_is_unreadable(number: str) -> None:
     body = f"<ListPartsResult><Part><PartNumber>{number}</PartNumber></Part></ListPartsResult>".encode()
-    with pytest.raises(UnreadableAnswer):
+    with pytest.raises(UnreadableResponse):
         xml.parts_page(body, abort_date=None, abort_rule_id="", request_id="")
 
 
@@ -309,7 +309,7 @@ def test_an_answer_without_an_upload_id_is_unreadable() -> None:
     assert (
         xml.upload_id(b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>") == "u"
     )
-    with pytest.raises(UnreadableAnswer):
+    with pytest.raises(UnreadableResponse):
         xml.upload_id(b"<InitiateMultipartUploadResult/>")
 
 

@@ -20,7 +20,7 @@ from tests.stores.offered import RunningStore
 from tests.stores.ways import WAYS
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.providers import Provider, get_provider, profile_of
-from uploads.objectstore.refusals import Answer
+from uploads.objectstore.refusals import Response
 from uploads.objectstore.retry import RetryPolicy
 from uploads.objectstore.signing import Oss4, Signer, SigV4
 from uploads.objectstore.transport import Call, Transport
@@ -104,7 +104,7 @@ class Server:
         """A client of it, to be closed; `changes` as in `config`."""
         return ObjectStoreClient(self.config(**changes), retries=RetryPolicy(attempts=2, sleep=lambda _: None))
 
-    def send(self, call: Call, *, clock: timedelta = timedelta(), **changes: Any) -> Answer:
+    def send(self, call: Call, *, clock: timedelta = timedelta(), **changes: Any) -> Response:
         """Send a call as it stands, past what the client would refuse, with a clock that is so far ahead."""
         config = self.config(**changes)
         transport = Transport(config, _signer(config, clock))

@@ -1,6 +1,6 @@
 """The multipart API of S3 and OSS: one method an operation, dataclasses out, errors of errors.py.
 
-Every method raises NotSent, OutcomeUnknown (UnreadableAnswer among them) or Refused. Listing, HEAD, UploadPart,
+Every method raises NotSent, OutcomeUnknown (UnreadableResponse among them) or Refused. Listing, HEAD, UploadPart,
 PutObject and Abort are sent again by themselves after errors that may pass; Create and Complete only where the store
 surely did not act, so after anything else the caller looks (ListMultipartUploads, HEAD) before it acts again.
 """
@@ -30,7 +30,7 @@ from uploads.objectstore.keys import (
 )
 from uploads.objectstore.payload import OnBytes, Payload
 from uploads.objectstore.providers import check_new_key, profile_of
-from uploads.objectstore.refusals import Answer, http_date
+from uploads.objectstore.refusals import Response, http_date
 from uploads.objectstore.retry import DEFAULT_RETRIES, RetryPolicy, run
 from uploads.objectstore.signing import signer_for
 from uploads.objectstore.transport import Call, Observer, Transport
@@ -90,7 +90,7 @@ class ObjectStoreClient:
         query, seen = dict(self._dialect.list_buckets), set[str]()
         while True:
             call = Call("ListBuckets", "GET", query=query)
-            page, onward = self._read(call, lambda answer: xml.buckets(answer.body))
+            page, onward = self._read(call, lambda response: xml.buckets(response.body))
             found += page
             if not onward:
                 return tuple(found)
@@ -105,8 +105,8 @@ class ObjectStoreClient:
         """
         check_bucket(bucket)
         method, query = self._dialect.bucket_region
-        answer = self._call(Call("HeadBucket", method, bucket, query=query))
-        return answer.named("bucket-region") or (xml.bucket_region(answer.body) if answer.body else "")
+        response = self._call(Call("HeadBucket", method, bucket, query=query))
+        return response.named("bucket-region") or (xml.bucket_region(response.body) if response.body else "")
 
     # Uploads in progress
 
@@ -154,7 +154,7 @@ class ObjectStoreClient:
         """All pages after the markers, one ListMultipartUploads each, without repeats of uploads or prefixes.
 
         A delimiter that the store gets wrong is not sent: uploads come as they are, and none is lost. Raises
-        UnreadableAnswer when a truncated page gives nothing to go on from, or a pair that was there before.
+        UnreadableResponse when a truncated page gives nothing to go on from, or a pair that was there before.
         """
         if self._provider.delimiter == "broken":
             delimiter = ""
@@ -194,7 +194,7 @@ class ObjectStoreClient:
     ) -> Iterator[Part]:
         """All parts after the marker, each number once, a page of ListParts at a time.
 
-        Raises UnreadableAnswer when a truncated page gives no marker, or one that was there before.
+        Raises UnreadableResponse when a truncated page gives no marker, or one that was there before.
         """
         marker, seen_markers, seen = part_number_marker, {part_number_marker}, set[int]()
         while True:
@@ -229,7 +229,7 @@ class ObjectStoreClient:
         if forbid_overwrite:
             headers |= self._forbidding(at_end=False)
         call = Call("CreateMultipartUpload", "POST", bucket, key, {"uploads": ""}, headers)
-        return self._read(call, lambda answer: xml.upload_id(answer.body), repeatable=False)
+        return self._read(call, lambda response: xml.upload_id(response.body), repeatable=False)
 
     def upload_part(
         self,
@@ -321,10 +321,10 @@ class ObjectStoreClient:
 
     # How calls are made
 
-    def _call(self, call: Call) -> Answer:
-        return self._read(call, lambda answer: answer)
+    def _call(self, call: Call) -> Response:
+        return self._read(call, lambda response: response)
 
-    def _read(self, call: Call, reader: Callable[[Answer], T], *, repeatable: bool = True) -> T:
+    def _read(self, call: Call, reader: Callable[[Response], T], *, repeatable: bool = True) -> T:
         """Send, read, and send again where that may help."""
 
         def before_repeat(error: ObjectStoreError) -> None:
@@ -366,31 +366,31 @@ class ObjectStoreClient:
         return Payload(body, sha256=sha256, crc64=crc64, on_bytes=on_bytes)
 
     def _send_bytes(self, call: Call, payload: Payload) -> SentBytes:
-        def reader(answer: Answer) -> SentBytes:
-            etag = xml.unquoted(answer.headers.get("etag", ""))
-            reported = checksums.reported_crc64(answer.headers)
+        def reader(response: Response) -> SentBytes:
+            etag = xml.unquoted(response.headers.get("etag", ""))
+            reported = checksums.reported_crc64(response.headers)
             if reported is not None and reported.algorithm == self._provider.crc64 and reported.value != payload.crc64:
                 message = f"The store has other bytes than were sent: its CRC-64 is {checksums.as_hex(reported.value)}."
                 raise OutcomeUnknown(message, reason=Reason.DIGEST_MISMATCH, retryable=True)
-            if etag and self._provider.etag_is_md5 and not answer.is_encrypted and etag.lower() != payload.md5.hex():
+            if etag and self._provider.etag_is_md5 and not response.is_encrypted and etag.lower() != payload.md5.hex():
                 message = (
                     f"The store has other bytes than were sent: its ETag is {etag}, theirs is {payload.md5.hex()}."
                 )
                 raise OutcomeUnknown(message, reason=Reason.DIGEST_MISMATCH, retryable=True)
-            return replace(_sent_bytes(answer, etag), crc64=payload.crc64)
+            return replace(_sent_bytes(response, etag), crc64=payload.crc64)
 
         return self._read(call, reader)
 
-    def _uploads_page(self, answer: Answer) -> UploadsPage:
-        return self._understood(xml.uploads_fields(answer.body), answer)
+    def _uploads_page(self, response: Response) -> UploadsPage:
+        return self._understood(xml.uploads_fields(response.body), response)
 
-    def _page_unless_doubtful(self, answer: Answer) -> UploadsPage | None:
-        fields = xml.uploads_fields(answer.body)
-        return None if xml.encoding_is_doubtful(fields) else self._understood(fields, answer)
+    def _page_unless_doubtful(self, response: Response) -> UploadsPage | None:
+        fields = xml.uploads_fields(response.body)
+        return None if xml.encoding_is_doubtful(fields) else self._understood(fields, response)
 
-    def _understood(self, fields: xml.Fields, answer: Answer) -> UploadsPage:
+    def _understood(self, fields: xml.Fields, response: Response) -> UploadsPage:
         markers_encoded = self._provider.url_encoding == "all"
-        return xml.uploads_page(fields, markers_encoded=markers_encoded, request_id=answer.request_id)
+        return xml.uploads_page(fields, markers_encoded=markers_encoded, request_id=response.request_id)
 
 
 def _query(**values: str) -> dict[str, str]:
@@ -439,29 +439,32 @@ def _loop(operation: str, marker: object) -> ObjectStoreError:
     return error
 
 
-def _parts_page(answer: Answer) -> PartsPage:
+def _parts_page(response: Response) -> PartsPage:
     return xml.parts_page(
-        answer.body,
-        abort_date=http_date(answer.named("abort-date")),
-        abort_rule_id=answer.named("abort-rule-id"),
-        request_id=answer.request_id,
+        response.body,
+        abort_date=http_date(response.named("abort-date")),
+        abort_rule_id=response.named("abort-rule-id"),
+        request_id=response.request_id,
     )
 
 
-def _sent_bytes(answer: Answer, etag: str) -> SentBytes:
+def _sent_bytes(response: Response, etag: str) -> SentBytes:
     return SentBytes(
-        etag, answer.request_id, answer.named("version-id"), reported_crc64=checksums.reported_crc64(answer.headers)
+        etag,
+        response.request_id,
+        response.named("version-id"),
+        reported_crc64=checksums.reported_crc64(response.headers),
     )
 
 
-def _completed(answer: Answer) -> SentBytes:
+def _completed(response: Response) -> SentBytes:
     """Complete names the object's checksum in its body (S3) or in a header (OSS)."""
-    sent = _sent_bytes(answer, xml.completed_etag(answer.body))
-    return replace(sent, reported_crc64=sent.reported_crc64 or xml.completed_crc64(answer.body))
+    sent = _sent_bytes(response, xml.completed_etag(response.body))
+    return replace(sent, reported_crc64=sent.reported_crc64 or xml.completed_crc64(response.body))
 
 
-def _object_facts(answer: Answer) -> ObjectFacts:
-    headers = answer.headers
+def _object_facts(response: Response) -> ObjectFacts:
+    headers = response.headers
     size = headers.get("content-length", "")
     if not size.isdigit():
         raise xml.unreadable("The store's answer to HEAD names no size.")
@@ -470,9 +473,9 @@ def _object_facts(answer: Answer) -> ObjectFacts:
         etag=xml.unquoted(headers.get("etag", "")),
         last_modified=http_date(headers.get("last-modified", "")),
         content_type=headers.get("content-type", ""),
-        storage_class=answer.named("storage-class"),
-        metadata=answer.metadata,
-        version_id=answer.named("version-id"),
-        request_id=answer.request_id,
+        storage_class=response.named("storage-class"),
+        metadata=response.metadata,
+        version_id=response.named("version-id"),
+        request_id=response.request_id,
         crc64=checksums.reported_crc64(headers),
     )

@@ -1,6 +1,6 @@
 """How requests are worded under a signature: S3's API, and OSS's own, which has the same operations.
 
-Answers need no dialect: what they say is looked for under both names (refusals.Answer).
+Answers need no dialect: what they say is looked for under both names (refusals.Response).
 """
 
 from __future__ import annotations

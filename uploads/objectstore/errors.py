@@ -3,7 +3,7 @@
 ObjectStoreError
 |-- NotSent            nothing reached the store: safe to try again or to change something first
 |-- OutcomeUnknown     the request left, no usable answer came: look (ListParts, HEAD) before acting again
-|   `-- UnreadableAnswer   an answer came that is none: HTML, half an XML, a DTD, markers that loop
+|   `-- UnreadableResponse   an answer came that is none: HTML, half an XML, a DTD, markers that loop
 `-- Refused            the store said no: code, message, request id, host id, status
 """
 
@@ -23,7 +23,7 @@ class Reason(StrEnum):
     TLS = "tls"
     TIMEOUT = "timeout"
     CONNECTION_LOST = "connection-lost"
-    NONSENSE = "nonsense"
+    UNREADABLE_RESPONSE = "nonsense"
     CREDENTIALS = "credentials"
     CREDENTIALS_EXPIRED = "credentials-expired"
     PERMISSION = "permission"
@@ -71,7 +71,7 @@ class OutcomeUnknown(ObjectStoreError):
     """The request was sent, at least in part, and no usable answer came back."""
 
 
-class UnreadableAnswer(OutcomeUnknown):
+class UnreadableResponse(OutcomeUnknown):
     """The store answered something that is not an answer of this API."""
 
 

@@ -14,14 +14,14 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 from uploads.objectstore import xml
-from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason, Refused, UnreadableAnswer
+from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason, Refused, UnreadableResponse
 
 _METADATA = re.compile("x-(?:amz|oss)-meta-(.*)")
 _OSS_HOST = re.compile(r"(?:.*\.)?oss-([a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """A complete answer; header names are lower case."""
 
     status: int
@@ -116,58 +116,58 @@ _SKEW = timedelta(minutes=15)
 
 
 def error_of(
-    answer: Answer, *, operation: str, region: str, key: str = "", upload_id: str = "", now: datetime | None = None
+    response: Response, *, operation: str, region: str, key: str = "", upload_id: str = "", now: datetime | None = None
 ) -> ObjectStoreError | None:
     """The error an answer stands for, or None for a success. `region` is the one the request was signed for."""
-    success = 200 <= answer.status < 300
-    fields = None if success and b"<Error" not in answer.body else xml.error_fields(answer.error_body)
+    success = 200 <= response.status < 300
+    fields = None if success and b"<Error" not in response.body else xml.error_fields(response.error_body)
     if success and fields is None:
         return None
-    if fields is None and (doubt := _no_store_spoke(answer, operation)):
+    if fields is None and (doubt := _no_store_spoke(response, operation)):
         return doubt
     fields = fields or {}
-    code = fields.get("Code") or str(answer.status)
-    reason = _reason(answer, fields, region, now or datetime.now(UTC))
+    code = fields.get("Code") or str(response.status)
+    reason = _reason(response, fields, region, now or datetime.now(UTC))
     return Refused(
-        _message(answer, fields, reason, region),
+        _message(response, fields, reason, region),
         code=code,
-        status=answer.status,
+        status=response.status,
         reason=_of_what(reason, code, key, upload_id),
-        request_id=fields.get("RequestId") or answer.request_id,
-        host_id=fields.get("HostId") or answer.named("id-2"),
-        region=_named_region(answer, fields, region),
-        retry_after=retry_after(answer.headers.get("retry-after", ""), now or datetime.now(UTC)),
+        request_id=fields.get("RequestId") or response.request_id,
+        host_id=fields.get("HostId") or response.named("id-2"),
+        region=_named_region(response, fields, region),
+        retry_after=retry_after(response.headers.get("retry-after", ""), now or datetime.now(UTC)),
         operation=operation,
         retryable=reason in _RETRYABLE,
     )
 
 
-def _no_store_spoke(answer: Answer, operation: str) -> ObjectStoreError | None:
+def _no_store_spoke(response: Response, operation: str) -> ObjectStoreError | None:
     """For an error without S3's body: a gateway that gave up leaves the outcome open, a page of HTML is no answer."""
-    if answer.status in (502, 504):
-        message = f"Something before the store answered {answer.status}: it is not known whether the store acted."
+    if response.status in (502, 504):
+        message = f"Something before the store answered {response.status}: it is not known whether the store acted."
         return OutcomeUnknown(message, reason=Reason.STORE_FAULT, operation=operation, retryable=True)
-    transient = answer.status >= 500 or answer.status in (408, 429)
-    if answer.body.strip() and not transient and not 300 <= answer.status < 400:
-        message = f"The answer with status {answer.status} is not an error of this API. Is this a store's endpoint?"
-        return UnreadableAnswer(message, reason=Reason.NONSENSE, operation=operation)
+    transient = response.status >= 500 or response.status in (408, 429)
+    if response.body.strip() and not transient and not 300 <= response.status < 400:
+        message = f"The answer with status {response.status} is not an error of this API. Is this a store's endpoint?"
+        return UnreadableResponse(message, reason=Reason.UNREADABLE_RESPONSE, operation=operation)
     return None
 
 
-def _reason(answer: Answer, fields: Mapping[str, str], region: str, now: datetime) -> Reason:
+def _reason(response: Response, fields: Mapping[str, str], region: str, now: datetime) -> Reason:
     code = fields.get("Code", "")
     if known := Reason.WRONG_REGION if _speaks_of_region(fields) else _REASONS.get(code):
         return known
     if code in ("AuthorizationHeaderMalformed", "AuthorizationQueryParametersError"):
         named = fields.get("Region") or "region" in fields.get("Message", "").lower()
         return Reason.WRONG_REGION if named else Reason.CREDENTIALS
-    if _named_region(answer, fields, region) and answer.status in (301, 307, 308, 400, 403):
+    if _named_region(response, fields, region) and response.status in (301, 307, 308, 400, 403):
         return Reason.WRONG_REGION
-    if not code and answer.status in (400, 403) and _is_skewed(answer, now):
+    if not code and response.status in (400, 403) and _is_skewed(response, now):
         return Reason.CLOCK_SKEW
-    if code and answer.status < 500:
-        return Reason.PERMISSION if answer.status == 403 else Reason.REFUSED
-    return _by_status(answer.status)
+    if code and response.status < 500:
+        return Reason.PERMISSION if response.status == 403 else Reason.REFUSED
+    return _by_status(response.status)
 
 
 def _speaks_of_region(fields: Mapping[str, str]) -> bool:
@@ -198,26 +198,26 @@ def _of_what(reason: Reason, code: str, key: str, upload_id: str) -> Reason:
     return reason if key or code != "404" else Reason.NO_SUCH_BUCKET
 
 
-def _named_region(answer: Answer, fields: Mapping[str, str], signed_for: str) -> str:
+def _named_region(response: Response, fields: Mapping[str, str], signed_for: str) -> str:
     """The bucket's region, where another one is named than the request was signed for (OSS repeats that one)."""
-    named = fields.get("Region") or answer.named("bucket-region") or _region_of_host(fields.get("Endpoint", ""))
+    named = fields.get("Region") or response.named("bucket-region") or _region_of_host(fields.get("Endpoint", ""))
     named = named.removeprefix("oss-")
     return "" if named == signed_for else named
 
 
-def _message(answer: Answer, fields: Mapping[str, str], reason: Reason, signed_for: str) -> str:
-    message = fields.get("Message") or f"The store answered {answer.status} without saying why."
-    if region := reason is Reason.WRONG_REGION and _named_region(answer, fields, signed_for):
+def _message(response: Response, fields: Mapping[str, str], reason: Reason, signed_for: str) -> str:
+    message = fields.get("Message") or f"The store answered {response.status} without saying why."
+    if region := reason is Reason.WRONG_REGION and _named_region(response, fields, signed_for):
         message += f" The bucket's region is {region}."
-    place = fields.get("Endpoint") or answer.headers.get("location", "")
-    if place and 300 <= answer.status < 400:
+    place = fields.get("Endpoint") or response.headers.get("location", "")
+    if place and 300 <= response.status < 400:
         message += f" It points to {place[:200]}, which is not followed."
     return message
 
 
-def _is_skewed(answer: Answer, now: datetime) -> bool:
+def _is_skewed(response: Response, now: datetime) -> bool:
     """Whether the store's clock is too far from ours: a HEAD is refused for that without a word."""
-    theirs = http_date(answer.headers.get("date", ""))
+    theirs = http_date(response.headers.get("date", ""))
     return theirs is not None and abs(theirs - now) > _SKEW
 
 

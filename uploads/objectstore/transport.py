@@ -27,11 +27,11 @@ from uploads.objectstore.dialects import dialect_of
 from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Reason, Refused
 from uploads.objectstore.keys import bad_argument, check_bucket, check_dns_bucket, check_key, quote_key, quote_query
 from uploads.objectstore.payload import Cut, Payload
-from uploads.objectstore.refusals import Answer
+from uploads.objectstore.refusals import Response
 from uploads.objectstore.signing import UNSIGNED_PAYLOAD, Signer
 from uploads.objectstore.types import StoreConfig
 
-MAX_ANSWER = 16 * 1024 * 1024
+MAX_RESPONSE = 16 * 1024 * 1024
 """Bytes of an answer, after decompression. 1,000 uploads with keys of 1,024 bytes, all encoded, are about 5 MB."""
 
 T = TypeVar("T")
@@ -128,36 +128,36 @@ class Transport:
         """Whether the SHA-256 of a file's bytes is signed too. Content-MD5 always is, and binds the bytes already."""
         return self._config.payload_signing == "signed"
 
-    def exchange(self, call: Call, reader: Callable[[Answer], T]) -> T:
+    def exchange(self, call: Call, reader: Callable[[Response], T]) -> T:
         """Send the call once and read its answer. Raises NotSent, OutcomeUnknown or Refused; logs the attempt."""
         started = time.monotonic()
-        answer = None
+        response = None
         try:
-            answer = self._send(self.prepare(call))
-            self._note_clock(answer)
-            if error := self._error_of(answer, call):
+            response = self._send(self.prepare(call))
+            self._note_clock(response)
+            if error := self._error_of(response, call):
                 raise error
-            result = reader(answer)
+            result = reader(response)
         except ObjectStoreError as error:
             error.operation = call.operation
-            self._ended(call, answer, started, error)
+            self._ended(call, response, started, error)
             raise
-        self._ended(call, answer, started, None)
+        self._ended(call, response, started, None)
         return result
 
-    def _ended(self, call: Call, answer: Answer | None, started: float, error: ObjectStoreError | None) -> None:
+    def _ended(self, call: Call, response: Response | None, started: float, error: ObjectStoreError | None) -> None:
         seconds = time.monotonic() - started
-        _log(call, answer, seconds, error)
+        _log(call, response, seconds, error)
         if self._observer is not None:
             self._observer.requested(call.operation, seconds, error)
 
-    def _note_clock(self, answer: Answer) -> None:
-        if date := refusals.http_date(answer.headers.get("date", "")):
+    def _note_clock(self, response: Response) -> None:
+        if date := refusals.http_date(response.headers.get("date", "")):
             self.clock_offset = date - datetime.now(UTC)
 
-    def _error_of(self, answer: Answer, call: Call) -> ObjectStoreError | None:
+    def _error_of(self, response: Response, call: Call) -> ObjectStoreError | None:
         return refusals.error_of(
-            answer, operation=call.operation, region=self._config.region, key=call.key, upload_id=call.upload_id
+            response, operation=call.operation, region=self._config.region, key=call.key, upload_id=call.upload_id
         )
 
     def prepare(self, call: Call) -> requests.PreparedRequest:
@@ -186,7 +186,7 @@ class Transport:
             raise NotSent(f"The CA bundle {bundle} is not there.", reason=Reason.TLS)
         return bundle or True
 
-    def _send(self, prepared: requests.PreparedRequest) -> Answer:
+    def _send(self, prepared: requests.PreparedRequest) -> Response:
         verify = self._verify()
         try:
             response = self._session.send(
@@ -206,15 +206,15 @@ class Transport:
             raise _unknown(error) from error
 
 
-def _read(response: requests.Response) -> Answer:
-    """The answer with its decompressed body, of which no more than MAX_ANSWER is ever held."""
+def _read(response: requests.Response) -> Response:
+    """The answer with its decompressed body, of which no more than MAX_RESPONSE is ever held."""
     body = bytearray()
     while block := response.raw.read(64 * 1024, decode_content=True):
         body += block
-        if len(body) > MAX_ANSWER:
-            raise xml.unreadable(f"The store's answer is larger than {MAX_ANSWER:,} bytes.")
+        if len(body) > MAX_RESPONSE:
+            raise xml.unreadable(f"The store's answer is larger than {MAX_RESPONSE:,} bytes.")
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return Answer(response.status_code, headers, bytes(body))
+    return Response(response.status_code, headers, bytes(body))
 
 
 def _not_sent(error: NeverConnectedError) -> NotSent:
@@ -256,16 +256,16 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         pending += [found for found in inner if isinstance(found, BaseException)]
 
 
-def _log(call: Call, answer: Answer | None, seconds: float, error: ObjectStoreError | None) -> None:
+def _log(call: Call, response: Response | None, seconds: float, error: ObjectStoreError | None) -> None:
     """One line an attempt, with what identifies it and no secret: names, never headers."""
     facts: dict[str, Any] = {
         "operation": call.operation,
         "bucket": call.bucket,
         "key": call.key,
         "upload_id": call.upload_id,
-        "status": answer.status if answer else None,
+        "status": response.status if response else None,
         "code": error.code if isinstance(error, Refused) else str(error.reason) if error else "",
-        "request_id": answer.request_id if answer else "",
+        "request_id": response.request_id if response else "",
         "seconds": round(seconds, 4),
     }
     text = " ".join(f"{name}={value!r}" for name, value in facts.items() if value not in (None, ""))

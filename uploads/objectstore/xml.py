@@ -16,7 +16,7 @@ from xml.parsers import expat
 from xml.sax.saxutils import escape
 
 from uploads.objectstore.checksums import ReportedCrc64, reported_ecma, reported_nvme
-from uploads.objectstore.errors import Reason, UnreadableAnswer
+from uploads.objectstore.errors import Reason, UnreadableResponse
 from uploads.objectstore.keys import bad_argument
 from uploads.objectstore.types import Bucket, CompletedPart, MultipartUpload, Part, PartsPage, UploadsPage
 
@@ -42,7 +42,7 @@ class DirtyTextError(ValueError):
 
 
 def parse(body: bytes, root: str) -> Fields:
-    """The fields of the document's root, which must have the given name; UnreadableAnswer for all that is no answer."""
+    """The fields of the document's root, which must have the given name. Raises UnreadableResponse."""
     name, node = parse_any(body)
     if name != root:
         raise unreadable(f"The store answered <{name[:40]}> where <{root}> is due.")
@@ -50,7 +50,7 @@ def parse(body: bytes, root: str) -> Fields:
 
 
 def parse_any(body: bytes) -> tuple[str, Node]:
-    """The root's name and content. UnreadableAnswer for what is empty, no XML, cut short, has a DTD or is too deep."""
+    """The root's name and content. UnreadableResponse if empty, not XML, truncated, with a DTD or nested too deeply."""
     if not body.strip():
         raise unreadable("The store's answer is empty where XML is due.")
     text = body.decode("utf-8", "surrogateescape").removeprefix("\ufeff").lstrip()
@@ -307,7 +307,7 @@ def _part(row: Fields) -> Part:
 
 
 def upload_id(body: bytes) -> str:
-    """CreateMultipartUpload; UnreadableAnswer without an upload id."""
+    """CreateMultipartUpload; UnreadableResponse without an upload id."""
     found = get(parse(body, "InitiateMultipartUploadResult"), "UploadId")
     if not found:
         raise unreadable("The store's answer names no upload id.")
@@ -328,7 +328,7 @@ def error_fields(body: bytes) -> dict[str, str] | None:
     """The fields of an `<Error>`, or None for an answer that is none."""
     try:
         name, node = parse_any(body)
-    except UnreadableAnswer:
+    except UnreadableResponse:
         return None
     if name != "Error" or isinstance(node, str):
         return None
@@ -354,8 +354,8 @@ def unquoted(etag: str) -> str:
     return etag.strip().removeprefix("W/").strip('"')
 
 
-def unreadable(message: str) -> UnreadableAnswer:
-    return UnreadableAnswer(message, reason=Reason.NONSENSE)
+def unreadable(message: str) -> UnreadableResponse:
+    return UnreadableResponse(message, reason=Reason.UNREADABLE_RESPONSE)
 
 
 # Writing

@@ -15,7 +15,7 @@ RECORDED: Mapping[Reason, Message] = {
     Reason.TLS: _("No secure connection to the store could be made."),
     Reason.TIMEOUT: _("The store did not answer in time."),
     Reason.CONNECTION_LOST: _("The connection to the store was lost."),
-    Reason.NONSENSE: _("The store answered something that is not an answer of the S3 API."),
+    Reason.UNREADABLE_RESPONSE: _("The store answered something that is not an answer of the S3 API."),
     Reason.CREDENTIALS: _("The store does not accept the credentials."),
     Reason.CREDENTIALS_EXPIRED: _("The temporary credentials have expired: new ones are waited for."),
     Reason.PERMISSION: _("The credentials are not allowed to do this."),

@@ -11,7 +11,7 @@ from tests.stores.servers import Server
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import NotSent, Reason, Refused
 from uploads.objectstore.payload import Payload
-from uploads.objectstore.refusals import Answer
+from uploads.objectstore.refusals import Response
 from uploads.objectstore.transport import Call
 from uploads.objectstore.types import CompletedPart, FileSlice
 from uploads.objectstore.xml import get, parse, unchecked_complete_body
@@ -48,7 +48,7 @@ def send_parts(
 
 def complete_unchecked(
     server: Server, bucket: str, key: str, upload_id: str, parts: Sequence[CompletedPart], **headers: str
-) -> Answer:
+) -> Response:
     """CompleteMultipartUpload with whatever parts, which the client would look at first."""
     body = Payload(unchecked_complete_body(parts))
     headers = {"Content-Type": "application/xml", **headers}

@@ -13,7 +13,9 @@ ADVICE: Mapping[Reason, str] = {
     Reason.TLS: "Name the CA bundle of a private authority in the store's settings, or renew the certificate.",
     Reason.TIMEOUT: "Run the check again; if it stays so, look at the store's load and at proxies before it.",
     Reason.CONNECTION_LOST: "Run the check again; if it stays so, look for a proxy that cuts connections.",
-    Reason.NONSENSE: "Check that the endpoint URL is the store's API, not its web console, and that no proxy answers.",
+    Reason.UNREADABLE_RESPONSE: (
+        "Check that the endpoint URL is the store's API, not its web console, and that no proxy answers."
+    ),
     Reason.CREDENTIALS: "Enter access key and secret key again in the store's settings.",
     Reason.CREDENTIALS_EXPIRED: "Enter new credentials with their session token in the store's settings.",
     Reason.CLOCK_SKEW: "Set the clock of the machine that runs Partway (NTP).",

@@ -7,7 +7,7 @@ from uploads.objectstore.probing.failures import finding_of
 from uploads.objectstore.probing.permissions import Upload, first_upload
 from uploads.objectstore.probing.probe import Check, Probe
 from uploads.objectstore.probing.results import Finding, Group, differs, failed, ok
-from uploads.objectstore.refusals import Answer
+from uploads.objectstore.refusals import Response
 from uploads.objectstore.types import PartsPage
 
 PARTS = {1: b"the first part, sent again", 2: b"the second", 3: b"and the third"}
@@ -19,7 +19,7 @@ def upload_of_parts(probe: Probe) -> Upload:
     return Upload(key, probe.requester.start_upload(key))
 
 
-def sent_parts(probe: Probe) -> dict[int, Answer]:
+def sent_parts(probe: Probe) -> dict[int, Response]:
     """Three parts, the first of which was sent twice; the answers to what was sent last."""
     upload = probe.once(upload_of_parts)
     probe.requester.send_part(upload.key, upload.id, 1, REPLACED)

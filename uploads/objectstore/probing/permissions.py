@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uploads.objectstore.errors import Reason, Refused
 from uploads.objectstore.probing.probe import Check, Probe
 from uploads.objectstore.probing.results import Finding, Group, ok
-from uploads.objectstore.refusals import Answer
+from uploads.objectstore.refusals import Response
 from uploads.objectstore.types import CompletedPart, ObjectFacts, PartsPage
 from uploads.objectstore.xml import completed_etag, unquoted
 
@@ -20,7 +20,7 @@ class Upload:
     id: str
 
 
-def etag_of(answer: Answer) -> str:
+def etag_of(answer: Response) -> str:
     return unquoted(answer.headers.get("etag", ""))
 
 
@@ -32,7 +32,7 @@ def object_key(probe: Probe) -> str:
     return probe.prefix + "object"
 
 
-def put(probe: Probe) -> Answer:
+def put(probe: Probe) -> Response:
     return probe.requester.put_object(object_key(probe), DATA)
 
 
@@ -68,7 +68,7 @@ def first_upload(probe: Probe) -> Upload:
     return Upload(key, probe.requester.start_upload(key))
 
 
-def first_part(probe: Probe) -> Answer:
+def first_part(probe: Probe) -> Response:
     upload = probe.once(first_upload)
     return probe.requester.send_part(upload.key, upload.id, 1, DATA)
 
@@ -107,12 +107,12 @@ def completed_upload(probe: Probe) -> Upload:
     return Upload(key, probe.requester.start_upload(key))
 
 
-def completed_part(probe: Probe) -> Answer:
+def completed_part(probe: Probe) -> Response:
     upload = probe.once(completed_upload)
     return probe.requester.send_part(upload.key, upload.id, 1, DATA)
 
 
-def completed(probe: Probe) -> Answer:
+def completed(probe: Probe) -> Response:
     """Complete of an upload with one small part, which every store takes."""
     upload, part = probe.once(completed_upload), probe.once(completed_part)
     return probe.requester.complete(upload.key, upload.id, [CompletedPart(1, etag_of(part))])

@@ -18,7 +18,7 @@ from uploads.objectstore.dialects import dialect_of
 from uploads.objectstore.errors import NotSent, ObjectStoreError, Reason, Refused
 from uploads.objectstore.payload import Payload
 from uploads.objectstore.probing.created import CreatedThings, Leftover, clean
-from uploads.objectstore.refusals import Answer
+from uploads.objectstore.refusals import Response
 from uploads.objectstore.retry import RetryPolicy, run
 from uploads.objectstore.signing import signer_for
 from uploads.objectstore.transport import Call, Observer, Transport
@@ -108,7 +108,7 @@ class Requester:
         if self.counter.requests >= self._budget.requests:
             raise BudgetExhausted(f"the {self._budget.requests} requests of a check were used up")
 
-    def exchange(self, call: Call, *, policy: RetryPolicy = RETRIES) -> Answer:
+    def exchange(self, call: Call, *, policy: RetryPolicy = RETRIES) -> Response:
         """A call as it stands, and its answer; Refused and the like as from the client."""
         self._spend()
         return run(lambda: self._transport.exchange(call, lambda answer: answer), policy, repeatable=True)
@@ -129,7 +129,7 @@ class Requester:
         self.created.upload_started(key, upload_id)
         return upload_id
 
-    def send_part(self, key: str, upload_id: str, number: int, data: bytes, *, md5: bytes = b"") -> Answer:
+    def send_part(self, key: str, upload_id: str, number: int, data: bytes, *, md5: bytes = b"") -> Response:
         """UploadPart; `md5` is what Content-MD5 claims where that is not to be the truth."""
         query = {"partNumber": str(number), "uploadId": upload_id}
         call = Call("UploadPart", "PUT", self.bucket, key, query, payload=_payload(data, md5))
@@ -141,7 +141,7 @@ class Requester:
 
     def complete(
         self, key: str, upload_id: str, parts: Sequence[CompletedPart], headers: Mapping[str, str] | None = None
-    ) -> Answer:
+    ) -> Response:
         """CompleteMultipartUpload with these parts, whatever they are. Sent once: its errors are what is asked for."""
         body = xml.unchecked_complete_body(parts, self.dialect.namespace)
         given = {"Content-Type": "application/xml", **(headers or {})}
@@ -180,7 +180,7 @@ class Requester:
 
     def put_object(
         self, key: str, data: bytes, *, headers: Mapping[str, str] | None = None, md5: bytes = b""
-    ) -> Answer:
+    ) -> Response:
         """PutObject; `md5` as for send_part."""
         call = Call("PutObject", "PUT", self.bucket, key, headers=headers or {}, payload=_payload(data, md5))
         with self._creating_object(key):

@@ -24,7 +24,7 @@ GIVE_UP = timedelta(hours=24)
 """How long work is tried again that only has to wait: for a store that is away, slow or failing, or for somebody."""
 
 WAITS_FOR_SOMEBODY = frozenset({Reason.CREDENTIALS_EXPIRED, Reason.CLOCK_SKEW})
-CORRUPTED = frozenset({Reason.DIGEST_MISMATCH, Reason.NONSENSE})
+CORRUPTED = frozenset({Reason.DIGEST_MISMATCH, Reason.UNREADABLE_RESPONSE})
 
 BACKOFF_BASE_SECONDS = 1.0
 BACKOFF_CAP_SECONDS = 60.0
