@@ -26,7 +26,7 @@ MOUTHFUL = 256 * 1024
 OnBytes = Callable[[int], None]
 
 
-class Cut(Exception):
+class InterruptedByCallback(Exception):
     """The caller's `on_bytes` raised: the request ends here. Not an OSError, lest urllib3 take it for a lost line."""
 
     def __init__(self, cause: Exception) -> None:
@@ -100,7 +100,7 @@ class Payload:
             try:
                 self._on_bytes(size)
             except Exception as error:
-                raise Cut(error) from error
+                raise InterruptedByCallback(error) from error
 
     def _read(self, kept: memoryview | None) -> Iterator[memoryview]:
         """Block by block: side by side into `kept`, else each over the last one."""

@@ -26,7 +26,7 @@ from uploads.objectstore.connections import NeverConnectedError, PatientAdapter
 from uploads.objectstore.dialects import dialect_of
 from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Reason, Refused
 from uploads.objectstore.keys import bad_argument, check_bucket, check_dns_bucket, check_key, quote_key, quote_query
-from uploads.objectstore.payload import Cut, Payload
+from uploads.objectstore.payload import InterruptedByCallback, Payload
 from uploads.objectstore.refusals import Response
 from uploads.objectstore.signing import UNSIGNED_PAYLOAD, Signer
 from uploads.objectstore.types import StoreConfig
@@ -198,8 +198,8 @@ class Transport:
             )
             with response:
                 return _read(response)
-        except Cut as cut:
-            raise cut.cause from cut.cause.__cause__
+        except InterruptedByCallback as interrupted:
+            raise interrupted.cause from interrupted.cause.__cause__
         except NeverConnectedError as error:
             raise _not_sent(error) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
