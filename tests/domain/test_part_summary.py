@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 from uploads.domain.part_summary import PartKind, Run, multipart_etag, summarize_parts
 from uploads.objectstore.checksums import Crc64, ReportedCrc64
-from uploads.objectstore.types import Part
+from uploads.objectstore.types import ListedPart
 
 MIN = 100
 START = datetime(2026, 1, 1, tzinfo=UTC)
 numbers = st.sets(st.integers(1, 60), max_size=40)
 
 
-def part(number: int, size: int = 200) -> Part:
+def part(number: int, size: int = 200) -> ListedPart:
     etag = hashlib.md5(str(number).encode(), usedforsecurity=False).hexdigest()
-    return Part(number, size, etag, START + timedelta(minutes=number))
+    return ListedPart(number, size, etag, START + timedelta(minutes=number))
 
 
 @given(numbers, st.randoms())
@@ -74,12 +74,12 @@ def crc64(content: bytes) -> ReportedCrc64:
 
 def test_the_crc_of_the_whole_is_combined_in_the_order_of_numbers() -> None:
     contents = {1: b"the beginning, ", 2: b"", 5: b"the end"}
-    parts = [Part(number, len(text), "", None, crc64(text)) for number, text in contents.items()]
+    parts = [ListedPart(number, len(text), "", None, crc64(text)) for number, text in contents.items()]
     assert summarize_parts(reversed(parts), MIN).expected_crc64 == crc64(b"the beginning, the end")
 
 
 def test_there_is_no_crc_of_the_whole_where_a_part_has_none_or_another_kind() -> None:
-    known = Part(1, 1, "", None, crc64(b"a"))
+    known = ListedPart(1, 1, "", None, crc64(b"a"))
     assert summarize_parts([], MIN).expected_crc64 is None
-    assert summarize_parts([known, Part(2, 1, "", None)], MIN).expected_crc64 is None
-    assert summarize_parts([known, Part(2, 1, "", None, ReportedCrc64("nvme", 1))], MIN).expected_crc64 is None
+    assert summarize_parts([known, ListedPart(2, 1, "", None)], MIN).expected_crc64 is None
+    assert summarize_parts([known, ListedPart(2, 1, "", None, ReportedCrc64("nvme", 1))], MIN).expected_crc64 is None

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from uploads.objectstore import payload
 from uploads.objectstore.checksums import Algorithm, Crc64
 from uploads.objectstore.errors import NotSent, Reason
-from uploads.objectstore.payload import Cut, Payload
+from uploads.objectstore.payload import InterruptedByCallback, Payload
 from uploads.objectstore.types import FileSlice
 
 
@@ -73,7 +73,7 @@ def test_what_on_bytes_raises_is_carried_out_as_a_cut() -> None:
     def stop(_: int) -> None:
         raise OSError("as a lost connection would be")
 
-    with pytest.raises(Cut) as caught:
+    with pytest.raises(InterruptedByCallback) as caught:
         list(Payload(b"abc", on_bytes=stop))
     assert isinstance(caught.value.cause, OSError)
 

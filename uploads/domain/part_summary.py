@@ -12,7 +12,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from uploads.objectstore.checksums import ReportedCrc64, combine
-from uploads.objectstore.types import Part
+from uploads.objectstore.types import ListedPart
 
 MD5_ETAG = re.compile(r"[0-9a-f]{32}\Z")
 
@@ -76,7 +76,7 @@ class PartSummary:
         return self.runs_of(PartKind.ODD_SIZED)
 
 
-def summarize_parts(parts: Iterable[Part], min_part_size: int) -> PartSummary:
+def summarize_parts(parts: Iterable[ListedPart], min_part_size: int) -> PartSummary:
     """Look at all parts, in any order; `min_part_size` is the provider's, in bytes."""
     ordered = sorted(parts, key=lambda part: part.number)
     usual = _usual_size(ordered)
@@ -102,7 +102,7 @@ def multipart_etag(part_etags: Sequence[str]) -> str:
     return f"{digest}-{len(etags)}"
 
 
-def _whole_crc64(ordered: Sequence[Part]) -> ReportedCrc64 | None:
+def _whole_crc64(ordered: Sequence[ListedPart]) -> ReportedCrc64 | None:
     """The CRC-64 of an object of these parts, where the store names that of each."""
     named = [(part.crc64, part.size) for part in ordered if part.crc64 is not None]
     algorithms = {reported.algorithm for reported, _ in named}
@@ -112,7 +112,7 @@ def _whole_crc64(ordered: Sequence[Part]) -> ReportedCrc64 | None:
     return ReportedCrc64(algorithm, combine(algorithm, ((reported.value, size) for reported, size in named)))
 
 
-def _usual_size(ordered: Sequence[Part]) -> int:
+def _usual_size(ordered: Sequence[ListedPart]) -> int:
     sizes = Counter(part.size for part in (ordered[:-1] or ordered))
     return sizes.most_common(1)[0][0] if sizes else 0
 
@@ -125,7 +125,7 @@ def _kind(part: Part, is_last: bool, usual: int, min_part_size: int) -> PartKind
     return PartKind.PRESENT if part.size == usual else PartKind.ODD_SIZED
 
 
-def _runs(ordered: Sequence[Part], usual: int, min_part_size: int) -> tuple[Run, ...]:
+def _runs(ordered: Sequence[ListedPart], usual: int, min_part_size: int) -> tuple[Run, ...]:
     single: list[Run] = []
     previous = 0
     for index, part in enumerate(ordered):

@@ -40,7 +40,7 @@ from uploads.objectstore.types import (
     CompletedPart,
     FileSlice,
     ObjectFacts,
-    Part,
+    ListedPart,
     PartsPage,
     SentBytes,
     StoreConfig,
@@ -191,7 +191,7 @@ class ObjectStoreClient:
 
     def iter_parts(
         self, bucket: str, key: str, upload_id: str, *, max_parts: int = MAX_PAGE, part_number_marker: int = 0
-    ) -> Iterator[Part]:
+    ) -> Iterator[ListedPart]:
         """All parts after the marker, each number once, a page of ListParts at a time.
 
         Raises UnreadableResponse when a truncated page gives no marker, or one that was there before.

@@ -118,7 +118,7 @@ class UploadsPage:
     """What the page could not say, such as rows whose key cannot be known exactly."""
 
     @property
-    def onward(self) -> tuple[str, str]:
+    def onward(self) -> Marker:
         """The markers of a page that follows: the store's, or those of the last upload where it leaves one out."""
         last = self.uploads[-1] if self.uploads else None
         named = self.next_key_marker and (
@@ -130,7 +130,7 @@ class UploadsPage:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ListedPart:
     """One part in the store, as ListParts reports it. `etag` is without quotes; OSS names a `crc64` too."""
 
     number: int
@@ -144,7 +144,7 @@ class Part:
 class PartsPage:
     """One page of ListParts."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[ListedPart, ...]
     is_truncated: bool
     next_part_number_marker: int
     initiator: str = ""

@@ -18,7 +18,7 @@ from xml.sax.saxutils import escape
 from uploads.objectstore.checksums import ReportedCrc64, reported_ecma, reported_nvme
 from uploads.objectstore.errors import Reason, UnreadableResponse
 from uploads.objectstore.keys import bad_argument
-from uploads.objectstore.types import Bucket, CompletedPart, MultipartUpload, Part, PartsPage, UploadsPage
+from uploads.objectstore.types import Bucket, CompletedPart, ListedPart, MultipartUpload, PartsPage, UploadsPage
 
 Fields: TypeAlias = "list[tuple[str, Node]]"
 Node: TypeAlias = "str | Fields"
@@ -296,8 +296,8 @@ def parts_page(body: bytes, *, abort_date: datetime | None, abort_rule_id: str, 
     )
 
 
-def _part(row: Fields) -> Part:
-    return Part(
+def _part(row: Fields) -> ListedPart:
+    return ListedPart(
         number=_number(row, "PartNumber"),
         size=_number(row, "Size", 0),
         etag=unquoted(get(row, "ETag")),

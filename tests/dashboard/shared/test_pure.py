@@ -17,7 +17,7 @@ from dashboard.shared.parameters import MAX_TRAIL, Query, read_trail, read_uploa
 from dashboard.uploads.picture import MAX_BARS, WIDTH, draw
 from uploads.domain.part_summary import summarize_parts
 from uploads.objectstore.errors import NotSent, OutcomeUnknown, Reason, Refused
-from uploads.objectstore.types import Part, UploadRef
+from uploads.objectstore.types import ListedPart, UploadRef
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=60)
 MARKERS = st.lists(st.tuples(TEXT, TEXT), max_size=300)
@@ -128,7 +128,7 @@ def test_a_pair_of_the_longest_markers_fits() -> None:
 
 @given(st.sets(st.integers(1, 10_000), max_size=400), st.integers(1, 3))
 def test_the_picture_stays_inside_and_small(numbers: set[int], sizes: int) -> None:
-    parts = [Part(number, 10 * 1024**2 + number % sizes, "", None) for number in numbers]
+    parts = [ListedPart(number, 10 * 1024**2 + number % sizes, "", None) for number in numbers]
     picture = draw(summarize_parts(parts, 5 * 1024**2))
     assert len(picture.bars) <= MAX_BARS
     assert all(bar.x >= 0 and bar.x + bar.width <= WIDTH + 0.02 for bar in picture.bars)
@@ -136,7 +136,7 @@ def test_the_picture_stays_inside_and_small(numbers: set[int], sizes: int) -> No
 
 
 def test_one_missing_part_of_10000_is_seen() -> None:
-    parts = [Part(number, 10**7, "", None) for number in range(1, 10_001) if number != 5000]
+    parts = [ListedPart(number, 10**7, "", None) for number in range(1, 10_001) if number != 5000]
     (gap,) = [bar for bar in draw(summarize_parts(parts, 0)).bars if bar.kind == "missing"]
     assert gap.width >= 2
     assert gap.title == "Part 5,000: missing"

@@ -16,7 +16,7 @@ from uploads import audit
 from uploads.domain.states import FINAL_PHASES, LIVE_PHASES, DesiredState, PartState, StoreUploadState
 from uploads.models import Part, StoreUpload, Transfer
 from uploads.objectstore.errors import ObjectStoreError
-from uploads.objectstore.types import Part as StorePart
+from uploads.objectstore.types import ListedPart
 from uploads.services.browse.browsing import is_gone
 from uploads.services.multipart.abort import abort_until_gone
 from uploads.services.staging import quota
@@ -129,7 +129,7 @@ def _parts_that_differ() -> Iterator[Finding]:
                 )
 
 
-def _differs(part: Part, theirs: StorePart | None) -> bool:
+def _differs(part: Part, theirs: ListedPart | None) -> bool:
     return theirs is None or theirs.size != part.size or theirs.etag.lower() != part.etag.lower()
 
 
