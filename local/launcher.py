@@ -57,7 +57,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class LaunchPlan:
     """What one run starts."""
 
     var: Folder
@@ -94,7 +94,7 @@ def _run() -> int:
         return _Run(plan, lock).until_stopped()
 
 
-def make_plan(var: Folder, host: str, port: int) -> Plan:
+def make_plan(var: Folder, host: str, port: int) -> LaunchPlan:
     kept = var.load()
     installation.choose_ports(kept)
     var.save(kept)
@@ -117,10 +117,10 @@ def make_plan(var: Folder, host: str, port: int) -> Plan:
     parts.append(supervision.beat(var.path / "celerybeat-schedule"))
     parts.append(supervision.web(host, port))
     env = installation.process_environment(var, settings)
-    return Plan(var, kept, host, port, store, redis_url, parts, env)
+    return LaunchPlan(var, kept, host, port, store, redis_url, parts, env)
 
 
-def _make_site_ready(plan: Plan) -> None:
+def _make_site_ready(plan: LaunchPlan) -> None:
     argv = [*supervision.TETHER, sys.executable, "-m", "local.site", plan.store.endpoint_url]
     env = {**plan.env, "ADMIN_PASSWORD": os.environ.get("ADMIN_PASSWORD", "")}
     log = plan.var.logs / "site.log"
@@ -139,7 +139,7 @@ def _make_site_ready(plan: Plan) -> None:
 class _Run:
     """supervisord with its parts, from start to end."""
 
-    def __init__(self, plan: Plan, lock: IO[str]) -> None:
+    def __init__(self, plan: LaunchPlan, lock: IO[str]) -> None:
         self._plan = plan
         conf = plan.var.path / "supervisord.conf"
         supervision.write_conf(conf, plan.parts, plan.var.logs)

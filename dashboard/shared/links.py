@@ -8,9 +8,9 @@ from urllib.parse import quote
 from django.urls import reverse
 
 from dashboard.shared.parameters import query_string, write_trail
-from uploads.objectstore.types import UploadRef, UploadsQuery
+from uploads.objectstore.types import DEFAULT_PAGE, Marker, UploadRef, UploadsQuery
 
-Trail = list[tuple[str, str]]
+Trail = list[Marker]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class BucketLinks:
     def facts_base(self) -> str:
         return self._url("facts")
 
-    def listing(self, asked: UploadsQuery, trail: Trail | None = None, *, default_page: int = 100) -> str:
+    def listing(self, asked: UploadsQuery, trail: Trail | None = None, *, default_page: int = DEFAULT_PAGE) -> str:
         """A page of the listing, by its markers."""
         return self.uploads + query_string(
             {

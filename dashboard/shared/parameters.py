@@ -16,20 +16,14 @@ from urllib.parse import parse_qsl, quote, unquote
 from django.http import HttpRequest
 from django.utils.http import urlencode
 
-from uploads.objectstore.types import MAX_PAGE, UploadRef, UploadsQuery
+from uploads.objectstore.types import DEFAULT_PAGE, MAX_PAGE, Marker, UploadRef, UploadsQuery
 
 MAX_TEXT_BYTES = 1024
 """The longest key, prefix, marker or upload id: S3 and OSS allow keys of 1,024 bytes."""
 
-DEFAULT_PAGE = 100
-MAX_PART_NUMBER = 10_000
-
 MAX_TRAIL = 2000
 """Characters of the trail in a URL: with the longest markers beside it the URL stays below the 8 KB servers take."""
 MAX_TRAIL_BYTES = 256 * 1024
-
-Marker = tuple[str, str]
-"""A key marker and an upload id marker; both empty: the first page."""
 
 
 class BadParameter(Exception):

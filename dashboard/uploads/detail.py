@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET
 from dashboard.shared import jsonapi
 from dashboard.shared.explain import Explanation, explain
 from dashboard.shared.links import BucketLinks
-from dashboard.shared.parameters import DEFAULT_PAGE, MAX_PART_NUMBER, Query, read_named_upload, write_upload
+from dashboard.shared.parameters import Query, read_named_upload, write_upload
 from dashboard.shared.responses import explains_failures
 from dashboard.uploads.picture import draw
 from uploads import access
@@ -20,7 +20,7 @@ from uploads.access import AnyUser
 from uploads.domain.part_summary import PartSummary, summarize_parts
 from uploads.models import Operation, Store, Transfer
 from uploads.objectstore.errors import ObjectStoreError, Reason
-from uploads.objectstore.types import MAX_PAGE, PartsPage, UploadRef, UploadsQuery
+from uploads.objectstore.types import DEFAULT_PAGE, MAX_PAGE, MAX_PART_NUMBER, PartsPage, UploadRef, UploadsQuery
 from uploads.selectors import operations
 from uploads.selectors.transfers import suspected_beginners
 from uploads.services.browse import browsing, ownership

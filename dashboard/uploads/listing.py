@@ -24,7 +24,7 @@ from dashboard.uploads.rows import LANES, Group, listed_group, unlisted_group
 from uploads import access
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.providers import PROVIDERS
-from uploads.objectstore.types import MultipartUpload, UploadsPage, UploadsQuery
+from uploads.objectstore.types import Marker, MultipartUpload, UploadsPage, UploadsQuery
 from uploads.services.browse import browsing
 from uploads.services.browse.unlisted import MAX_UNLISTED, Unlisted, find_unlisted
 
@@ -152,7 +152,7 @@ def _pager(links: BucketLinks, asked: UploadsQuery, trail: Trail, page: UploadsP
     )
 
 
-def _at(asked: UploadsQuery, marker: tuple[str, str]) -> UploadsQuery:
+def _at(asked: UploadsQuery, marker: Marker) -> UploadsQuery:
     return replace(asked, key_marker=marker[0], upload_id_marker=marker[1])
 
 

@@ -95,11 +95,11 @@ class Chance:
     operations: frozenset[str]
 
 
-class Cut(Exception):
+class ConnectionCut(Exception):
     """The line between Partway and the proxy is cut here."""
 
 
-class Plan:
+class FaultPlan:
     """Which request meets which fault. May be asked by many threads; one seed gives one sequence of chances."""
 
     def __init__(self, seed: int) -> None:
@@ -151,7 +151,7 @@ class FaultProxy:
     """
 
     def __init__(self, endpoint_url: str, *, seed: int = 0, latency: float = 0.5) -> None:
-        self.plan = Plan(seed)
+        self.plan = FaultPlan(seed)
         self.requests: Counter[str] = Counter()
         self.parts: Counter[int] = Counter()
         self.faults: Counter[Fault] = Counter()
@@ -244,7 +244,7 @@ class FaultProxy:
             with suppress(OSError, http.client.HTTPException):
                 while self._serve_one(line):
                     pass
-        except Cut:
+        except ConnectionCut:
             _reset(line)
         finally:
             with self._changed:
@@ -278,7 +278,7 @@ class FaultProxy:
 
     def _exchange(self, line: socket.socket, request: Request, body: _Body, fault: Fault | None) -> bool:
         if fault is Fault.RESET_BEFORE_BODY:
-            raise Cut
+            raise ConnectionCut
         if fault is Fault.STALL:
             _wait_for_end(line)
             return False
@@ -301,14 +301,14 @@ class FaultProxy:
         for start, block in body:
             if fault is Fault.RESET_DURING_BODY and start + len(block) > half:
                 store.sendall(block[: max(0, half - start)])
-                raise Cut
+                raise ConnectionCut
             if fault is Fault.FLIPPED_BYTE and start <= half < start + len(block):
                 block[half - start] ^= 1
             if select.select([store], [], [], 0)[0]:
                 break  # The store answers before it has the whole body.
             store.sendall(block)
         if fault is Fault.RESET_AFTER_BODY:
-            raise Cut
+            raise ConnectionCut
         self._answer(line, self._answer_of(store, request), fault)
         return request.keeps_alive and body.is_read and fault is not Fault.TRUNCATED
 
@@ -316,7 +316,7 @@ class FaultProxy:
         if fault is Fault.ANSWER_LOST:
             for _ in answer:
                 pass
-            raise Cut
+            raise ConnectionCut
         if fault is Fault.DUPLICATED:
             line.sendall(b"".join(answer) * 2)
         elif fault is Fault.TRUNCATED:

@@ -82,7 +82,7 @@ class Stack:
     store = installation.STORE
     admin = Login(site.ADMIN, "the admin's own password")
 
-    def __init__(self, plan: launcher.Plan) -> None:
+    def __init__(self, plan: launcher.LaunchPlan) -> None:
         self.url = plan.url.rstrip("/")
         self.staging = Path(plan.env["STAGING_DIR"])
         self.database = "sqlite" if plan.env["DATABASE_URL"].startswith("sqlite:") else "postgresql"

@@ -117,7 +117,7 @@ def _usual_size(ordered: Sequence[ListedPart]) -> int:
     return sizes.most_common(1)[0][0] if sizes else 0
 
 
-def _kind(part: Part, is_last: bool, usual: int, min_part_size: int) -> PartKind:
+def _kind(part: ListedPart, is_last: bool, usual: int, min_part_size: int) -> PartKind:
     if is_last:
         return PartKind.PRESENT
     if part.size < min_part_size:

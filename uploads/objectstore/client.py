@@ -36,11 +36,13 @@ from uploads.objectstore.signing import signer_for
 from uploads.objectstore.transport import Call, Observer, Transport
 from uploads.objectstore.types import (
     MAX_PAGE,
+    MAX_PART_NUMBER,
     Bucket,
     CompletedPart,
     FileSlice,
-    ObjectFacts,
     ListedPart,
+    Marker,
+    ObjectFacts,
     PartsPage,
     SentBytes,
     StoreConfig,
@@ -48,8 +50,6 @@ from uploads.objectstore.types import (
 )
 
 T = TypeVar("T")
-
-MAX_PART_NUMBER = 10_000
 
 
 class ObjectStoreClient:
@@ -159,7 +159,7 @@ class ObjectStoreClient:
         if self._provider.delimiter == "broken":
             delimiter = ""
         markers = (key_marker, upload_id_marker)
-        seen_markers, seen_uploads, seen_prefixes = {markers}, set[tuple[str, str]](), set[str]()
+        seen_markers, seen_uploads, seen_prefixes = {markers}, set[Marker](), set[str]()
         while True:
             page = self.list_multipart_uploads(
                 bucket,
@@ -420,7 +420,7 @@ def _under(prefix: str, page: UploadsPage) -> UploadsPage:
     return replace(page, uploads=kept, next_key_marker=key_marker, next_upload_id_marker=upload_id_marker)
 
 
-def _without_repeats(page: UploadsPage, uploads: set[tuple[str, str]], prefixes: set[str]) -> UploadsPage:
+def _without_repeats(page: UploadsPage, uploads: set[Marker], prefixes: set[str]) -> UploadsPage:
     """The page without what the sets hold, which grow by it."""
     new_uploads = [each for each in page.uploads if _is_new((each.key, each.upload_id), uploads)]
     new_prefixes = [each for each in page.common_prefixes if _is_new(each, prefixes)]

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 from uploads.objectstore.errors import NotSent, Reason
+from uploads.objectstore.types import Marker
 
 MAX_KEY_BYTES = 1024
 """The longest key of S3 and OSS, in bytes of UTF-8."""
@@ -76,7 +77,7 @@ def just_below(key: str) -> str:
     return key[:-1] + chr(0xD7FF if 0xD800 <= code <= 0xDFFF else code) + LAST_CHARACTER
 
 
-def key_before(after: tuple[str, str], prefix: str = "", delimiter: str = "") -> tuple[str, str]:
+def key_before(after: Marker, prefix: str = "", delimiter: str = "") -> Marker:
     """Both markers as a store takes them that looks for the upload id on the key which follows the key marker.
 
     A key marker that is a common prefix goes on behind everything that has it.

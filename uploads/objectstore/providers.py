@@ -22,7 +22,7 @@ from uploads.objectstore.keys import (
     check_listable_key,
     check_path_key,
 )
-from uploads.objectstore.types import Addressing, Signature, StoreConfig
+from uploads.objectstore.types import MAX_PART_NUMBER, Addressing, Signature, StoreConfig
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -72,7 +72,7 @@ class Provider:
     # Parts and objects.
     min_part_size: int = 5 * MIB
     max_part_size: int = 5 * GIB
-    max_parts: int = 10_000
+    max_parts: int = MAX_PART_NUMBER
     max_object_size: int = 50_000 * GIB
     equal_parts: bool = False
     max_key_bytes: int = MAX_KEY_BYTES

@@ -17,8 +17,17 @@ Addressing = Literal["path", "virtual"]
 Signature = Literal["sigv4", "oss4"]
 PayloadSigning = Literal["auto", "signed", "unsigned"]
 
+DEFAULT_PAGE = 100
+"""Uploads or parts in one page unless a caller names another number."""
+
 MAX_PAGE = 1000
 """Uploads or parts in one page: the API's default and maximum."""
+
+MAX_PART_NUMBER = 10_000
+"""The highest part number, and the largest number of parts, of S3 and OSS."""
+
+Marker = tuple[str, str]
+"""A key marker and an upload id marker; both are empty for the first page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +86,6 @@ class MultipartUpload:
     storage_class: str = ""
 
 
-Marker = tuple[str, str]
-"""A key marker and an upload id marker."""
-
-
 @dataclass(frozen=True, slots=True)
 class UploadRef:
     """What names an upload in a bucket."""
@@ -98,7 +103,7 @@ class UploadsQuery:
 
     prefix: str = ""
     delimiter: str = ""
-    max_uploads: int = 100
+    max_uploads: int = DEFAULT_PAGE
     key_marker: str = ""
     upload_id_marker: str = ""
     whole_key: bool = False

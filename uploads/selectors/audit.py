@@ -16,7 +16,7 @@ def find_audit_entries(
     bucket: str = "",
     key: str = "",
     before: int | None = None,
-    limit: int = 100,
+    limit: int,
 ) -> list[AuditEntry]:
     """Entries that match every given filter, newest first; `before` is the id to go on from. `key` is a prefix."""
     entries = access.visible_audit_entries(user)

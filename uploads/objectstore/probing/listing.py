@@ -10,7 +10,7 @@ from uploads.objectstore.keys import key_before
 from uploads.objectstore.probing.permissions import Upload, completed_upload, first_upload
 from uploads.objectstore.probing.probe import CannotTry, Check, Probe
 from uploads.objectstore.probing.results import Finding, Group, differs, failed, ok
-from uploads.objectstore.types import MultipartUpload, UploadsPage
+from uploads.objectstore.types import Marker, MultipartUpload, UploadsPage
 
 NAMES = ("c", "b/1", "a", "d/x", "b", "b-1", "b")
 """What is begun, in this order: neither by key nor backwards, so that no order by time passes for one by key.
@@ -149,7 +149,7 @@ def _both_markers(probe: Probe) -> Finding:
     )
 
 
-def _leads_on(probe: Probe, after: tuple[str, str], due: list[tuple[str, str]]) -> bool:
+def _leads_on(probe: Probe, after: Marker, due: list[tuple[str, str]]) -> bool:
     """Whether exactly what is due comes after these markers."""
     try:
         return _ids(probe.requester.page(probe.once(listable), after=after).uploads) == due
@@ -264,7 +264,7 @@ def _page_by_page(probe: Probe) -> _Seen:
     return seen
 
 
-def _onward(probe: Probe, page: UploadsPage, delimiter: str = "") -> tuple[str, str]:
+def _onward(probe: Probe, page: UploadsPage, delimiter: str = "") -> Marker:
     """Where to go on, in the way that the store takes markers."""
     if probe.flags.get("marker_pair") != "key-before" or not page.onward[1]:
         return page.onward

@@ -22,7 +22,7 @@ from uploads.objectstore.refusals import Response
 from uploads.objectstore.retry import RetryPolicy, run
 from uploads.objectstore.signing import signer_for
 from uploads.objectstore.transport import Call, Observer, Transport
-from uploads.objectstore.types import CompletedPart, StoreConfig, UploadsPage
+from uploads.objectstore.types import MAX_PAGE, CompletedPart, Marker, StoreConfig, UploadsPage
 
 RETRIES = RetryPolicy(attempts=3, cap=2.0, longest_retry_after=3.0)
 ONCE = RetryPolicy(attempts=1)
@@ -157,8 +157,8 @@ class Requester:
         prefix: str,
         *,
         delimiter: str = "",
-        max_uploads: int = 1000,
-        after: tuple[str, str] = ("", ""),
+        max_uploads: int = MAX_PAGE,
+        after: Marker = ("", ""),
         encoded: bool = False,
     ) -> xml.Fields:
         """One page of ListMultipartUploads as the store wrote it; `encoded` asks for encoding-type=url."""
@@ -169,7 +169,7 @@ class Requester:
         return xml.uploads_fields(self.exchange(call).body)
 
     def page(
-        self, prefix: str, *, delimiter: str = "", max_uploads: int = 1000, after: tuple[str, str] = ("", "")
+        self, prefix: str, *, delimiter: str = "", max_uploads: int = MAX_PAGE, after: Marker = ("", "")
     ) -> UploadsPage:
         """The same, understood. Keys that need no encoding come as they are."""
         return xml.uploads_page(

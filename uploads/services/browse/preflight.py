@@ -12,7 +12,7 @@ from uploads.models import Operation, OperationItem, Store, Transfer
 from uploads.models.operation import active_key
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.providers import Provider
-from uploads.objectstore.types import UploadRef
+from uploads.objectstore.types import MAX_PART_NUMBER, UploadRef
 from uploads.services.browse.browsing import ExistingObject, head_object, is_gone, provider_of, summarize_upload
 from uploads.services.browse.ownership import owner_of
 
@@ -120,7 +120,7 @@ def find_blockers(part_summary: PartSummary, provider: Provider) -> tuple[str, .
             f"{_count(part_summary.too_small, 'part')} below this store's minimum of {provider.min_part_size:,} bytes, "
             f"which only the last part may be: {name_runs(part_summary.too_small)}."
         )
-    if part_summary.count > provider.max_parts or part_summary.last_number > 10_000:
+    if part_summary.count > provider.max_parts or part_summary.last_number > MAX_PART_NUMBER:
         found.append(f"The store takes at most {provider.max_parts:,} parts; this upload has {part_summary.count:,}.")
     if part_summary.total_bytes > provider.max_object_size:
         found.append(
