@@ -1,16 +1,19 @@
-"""Phases and allowed steps of transfers, parts, store uploads and operations. Pure.
+"""The states of transfers, parts, store uploads and items, and the transitions between them. Pure.
 
-A status is changed only by a filtered UPDATE whose filter is one of the step tables below, so that whatever runs twice
-or late finds no row to change.
+Only `uploads.services.work.transitions.change` writes a state: a filtered UPDATE that matches the states from which a
+table below allows the transition. Work that runs twice or late therefore finds no row to change.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Generic, TypeVar
 
 
 class Phase(StrEnum):
-    """The store leg of a transfer."""
+    """How far a transfer is on its way to the store."""
 
     RECEIVING = "receiving"
     SENDING = "sending"
@@ -21,7 +24,7 @@ class Phase(StrEnum):
 
 
 class DesiredState(StrEnum):
-    """What the operator wants of a transfer."""
+    """What the operator wants a transfer to do."""
 
     RUN = "run"
     PAUSE = "pause"
@@ -36,7 +39,7 @@ class PartState(StrEnum):
 
 
 class StoreUploadState(StrEnum):
-    """OPEN until the store has confirmed that the upload is complete or gone. SUSPECT: it may be ours, nobody knows."""
+    """OPEN until the store has confirmed that the upload is completed or gone. SUSPECT: a possible orphan of ours."""
 
     OPEN = "open"
     SUSPECT = "suspect"
@@ -59,7 +62,7 @@ class ItemState(StrEnum):
 
 
 class TransferState(StrEnum):
-    """What is shown of a transfer: derived from what was received, what is wanted and the phase."""
+    """The state that pages show: derived from the phase and the desired state."""
 
     RECEIVING = "receiving"
     SENDING = "sending"
@@ -71,44 +74,98 @@ class TransferState(StrEnum):
     CANCELLED = "cancelled"
 
 
-PHASE_STEPS: dict[Phase, frozenset[Phase]] = {
-    Phase.RECEIVING: frozenset({Phase.SENDING, Phase.FAILED, Phase.CANCELLED}),
-    Phase.SENDING: frozenset({Phase.COMPLETING, Phase.FAILED, Phase.CANCELLED}),
-    Phase.COMPLETING: frozenset({Phase.SENDING, Phase.DONE, Phase.FAILED, Phase.CANCELLED}),
-    Phase.FAILED: frozenset({Phase.SENDING, Phase.CANCELLED}),
-    Phase.DONE: frozenset(),
-    Phase.CANCELLED: frozenset(),
-}
-"""Where each phase may go. DONE and CANCELLED are final; FAILED rests until it is retried or discarded."""
+State = TypeVar("State", bound=StrEnum)
 
-FINAL_PHASES = frozenset(phase for phase, steps in PHASE_STEPS.items() if not steps)
+
+class NoSuchTransition(ValueError):
+    """The table does not have this transition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transitions(Generic[State]):
+    """The column that holds a state, and the states that each state may change to."""
+
+    field: str
+    steps: Mapping[State, frozenset[State]]
+
+    def sources(self, to: State, only: Collection[State] = ()) -> frozenset[State]:
+        """The states that may change to `to`, or those in `only`. Raises NoSuchTransition if one of them may not."""
+        allowed = frozenset(state for state, steps in self.steps.items() if to in steps)
+        sources = frozenset(only) or allowed
+        if not sources or not sources <= allowed:
+            names = ", ".join(sorted(sources - allowed)) or "any state"
+            raise NoSuchTransition(f"{self.field}: no transition from {names} to {to.value}")
+        return sources
+
+    @property
+    def final(self) -> frozenset[State]:
+        return frozenset(state for state, steps in self.steps.items() if not steps)
+
+
+PHASES = Transitions(
+    "phase",
+    {
+        Phase.RECEIVING: frozenset({Phase.SENDING, Phase.FAILED, Phase.CANCELLED}),
+        Phase.SENDING: frozenset({Phase.COMPLETING, Phase.FAILED, Phase.CANCELLED}),
+        Phase.COMPLETING: frozenset({Phase.DONE, Phase.FAILED, Phase.CANCELLED}),
+        Phase.FAILED: frozenset({Phase.SENDING, Phase.CANCELLED}),
+        Phase.DONE: frozenset(),
+        Phase.CANCELLED: frozenset(),
+    },
+)
+"""DONE and CANCELLED are final. FAILED stays until the transfer is retried or discarded."""
+
+FINAL_PHASES = PHASES.final
 LIVE_PHASES = frozenset({Phase.RECEIVING, Phase.SENDING, Phase.COMPLETING})
-"""Phases in which something still has to happen by itself."""
+"""Phases in which work remains that needs no operator."""
 
-PART_STEPS: dict[PartState, frozenset[PartState]] = {
-    PartState.WAITING: frozenset({PartState.STAGED}),
-    PartState.STAGED: frozenset({PartState.SENDING}),
-    PartState.SENDING: frozenset({PartState.SENT, PartState.STAGED}),
-    PartState.SENT: frozenset({PartState.STAGED}),
-}
-"""A sent part goes back to staged only while its bytes are still here (a new store upload after NoSuchUpload)."""
+DESIRED_STATES = Transitions(
+    "desired_state",
+    {
+        DesiredState.RUN: frozenset({DesiredState.PAUSE, DesiredState.CANCEL}),
+        DesiredState.PAUSE: frozenset({DesiredState.RUN, DesiredState.CANCEL}),
+        DesiredState.CANCEL: frozenset(),
+    },
+)
+"""A cancellation cannot be withdrawn."""
 
-ITEM_STEPS: dict[ItemState, frozenset[ItemState]] = {
-    ItemState.ORDERED: frozenset({ItemState.RUNNING}),
-    ItemState.RUNNING: frozenset({ItemState.ORDERED, ItemState.DONE, ItemState.FAILED}),
-    ItemState.DONE: frozenset(),
-    ItemState.FAILED: frozenset(),
-}
+PART_STATES = Transitions(
+    "state",
+    {
+        PartState.WAITING: frozenset({PartState.STAGED}),
+        PartState.STAGED: frozenset({PartState.SENDING}),
+        PartState.SENDING: frozenset({PartState.SENT, PartState.STAGED}),
+        PartState.SENT: frozenset({PartState.STAGED}),
+    },
+)
+"""A sent part becomes staged again only while its bytes are still staged: the store does not have it as it was sent."""
+
+STORE_UPLOAD_STATES = Transitions(
+    "state",
+    {
+        StoreUploadState.OPEN: frozenset({StoreUploadState.COMPLETED, StoreUploadState.GONE}),
+        StoreUploadState.SUSPECT: frozenset({StoreUploadState.GONE}),
+        StoreUploadState.COMPLETED: frozenset(),
+        StoreUploadState.GONE: frozenset(),
+    },
+)
+
+ITEM_STATES = Transitions(
+    "state",
+    {
+        ItemState.ORDERED: frozenset({ItemState.RUNNING}),
+        ItemState.RUNNING: frozenset({ItemState.ORDERED, ItemState.DONE, ItemState.FAILED}),
+        ItemState.DONE: frozenset(),
+        ItemState.FAILED: frozenset(),
+    },
+)
+"""Of the items of operations, and of store checks."""
+
 ACTIVE_ITEM_STATES = frozenset({ItemState.ORDERED, ItemState.RUNNING})
 
 
-def phases_before(phase: Phase) -> frozenset[Phase]:
-    """The phases from which `phase` may be reached: the filter of its UPDATE."""
-    return frozenset(before for before, steps in PHASE_STEPS.items() if phase in steps)
-
-
 def shown_state(phase: Phase, desired_state: DesiredState) -> TransferState:
-    """The one word a page shows for a transfer."""
+    """The state that a page shows for a transfer."""
     if phase in FINAL_PHASES:
         return TransferState(phase.value)
     if desired_state is DesiredState.CANCEL:

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from uploads import audit
-from uploads.domain.states import ItemState, OperationKind, StoreUploadState
+from uploads.domain.states import ITEM_STATES, STORE_UPLOAD_STATES, ItemState, OperationKind, StoreUploadState
 from uploads.models import Operation, OperationItem, Store, StoreUpload
 from uploads.models.operation import active_key
 from uploads.objectstore.errors import ObjectStoreError
@@ -20,6 +20,7 @@ from uploads.services.browse.ownership import OwnedByTransfer, owners
 from uploads.services.browse.preflight import active_operation
 from uploads.services.work import leases
 from uploads.services.work.queue import enqueue_on_commit
+from uploads.services.work.transitions import change
 
 WINDOW = 8
 """Uploads of one operation that are enqueued or under way at a time, so that a page of 1,000 starves nobody."""
@@ -155,9 +156,9 @@ def dispatch_operation(operation_id: uuid.UUID) -> None:
 def end_item(item: OperationItem, token: uuid.UUID, state: ItemState, **changes: object) -> None:
     """The holder of the lease writes the end of an item, and the next ones are enqueued."""
     with transaction.atomic():
-        rows = OperationItem.objects.filter(pk=item.pk, lease_token=token, state=ItemState.RUNNING)
-        ended = {**leases.RELEASED, **changes, "state": state, "active_key": None, "finished_at": timezone.now()}
-        if not rows.update(**ended):
+        rows = OperationItem.objects.filter(pk=item.pk, lease_token=token)
+        ended = {**leases.RELEASED, **changes, "active_key": None, "finished_at": timezone.now()}
+        if not change(ITEM_STATES, rows, state, **ended):
             return
         if state is ItemState.DONE:
             settle_possible_orphans(item.operation.store, item.operation.bucket, UploadRef(item.key, item.upload_id))
@@ -167,13 +168,10 @@ def end_item(item: OperationItem, token: uuid.UUID, state: ItemState, **changes:
 
 def settle_possible_orphans(store: Store, bucket: str, upload: UploadRef) -> None:
     """An upload is in the store no more: whoever may have begun it, nobody has to judge it any longer."""
-    StoreUpload.objects.filter(
-        state=StoreUploadState.SUSPECT,
-        upload_id=upload.upload_id,
-        transfer__store=store,
-        transfer__bucket=bucket,
-        transfer__key=upload.key,
-    ).update(state=StoreUploadState.GONE)
+    rows = StoreUpload.objects.filter(
+        upload_id=upload.upload_id, transfer__store=store, transfer__bucket=bucket, transfer__key=upload.key
+    )
+    change(STORE_UPLOAD_STATES, rows, StoreUploadState.GONE, {StoreUploadState.SUSPECT})
 
 
 def hold_item_back(item: OperationItem, token: uuid.UUID, error: ObjectStoreError, fields: dict[str, str]) -> bool:
@@ -181,8 +179,8 @@ def hold_item_back(item: OperationItem, token: uuid.UUID, error: ObjectStoreErro
     held = leases.tried_again(item, error)
     if held is None:
         return False
-    rows = OperationItem.objects.filter(pk=item.pk, lease_token=token, state=ItemState.RUNNING)
-    rows.update(state=ItemState.ORDERED, **held, **fields)
+    rows = OperationItem.objects.filter(pk=item.pk, lease_token=token)
+    change(ITEM_STATES, rows, ItemState.ORDERED, **held, **fields)
     wait = max(0.0, (held["not_before"] - timezone.now()).total_seconds())
     with transaction.atomic():
         enqueue_on_commit("dispatch_operation", [item.operation_id], countdown=wait)

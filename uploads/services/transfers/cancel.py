@@ -6,7 +6,7 @@ import logging
 import uuid
 
 from uploads import crash
-from uploads.domain.states import FINAL_PHASES, DesiredState, PartState, Phase, StoreUploadState
+from uploads.domain.states import FINAL_PHASES, STORE_UPLOAD_STATES, DesiredState, PartState, Phase, StoreUploadState
 from uploads.models import StoreUpload, Transfer
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.services.multipart.abort import abort_until_gone
@@ -16,6 +16,7 @@ from uploads.services.transfers.orphans import settle_unknown_create
 from uploads.services.work import leases
 from uploads.services.work.failures import error_fields
 from uploads.services.work.queue import enqueue_on_commit
+from uploads.services.work.transitions import change
 from uploads.staging.disk import WriterBusy
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ def _abort_all(transfer: Transfer) -> None:
         abort_until_gone(client_for(transfer.store), transfer.bucket, transfer.key, store_upload.upload_id)
         crash.point("cancel.aborted")
         if not _in_flight(transfer):
-            StoreUpload.objects.filter(pk=store_upload.pk).update(state=StoreUploadState.GONE)
+            change(STORE_UPLOAD_STATES, StoreUpload.objects.filter(pk=store_upload.pk), StoreUploadState.GONE)
 
 
 def _again_later(transfer: Transfer, token: uuid.UUID, wait: float, error: dict[str, str]) -> None:

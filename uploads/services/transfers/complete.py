@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from uploads import crash
-from uploads.domain.states import PartState, Phase, StoreUploadState
+from uploads.domain.states import STORE_UPLOAD_STATES, PartState, Phase, StoreUploadState
 from uploads.models import StoreUpload, Transfer
 from uploads.objectstore.checksums import ReportedCrc64, as_hex, as_kept, combine
 from uploads.objectstore.errors import ObjectStoreError, Reason
@@ -18,6 +18,7 @@ from uploads.services.transfers.identity import is_ours
 from uploads.services.transfers.lost_responses import MAY_BE_OURS
 from uploads.services.work import leases
 from uploads.services.work.failures import NO_ERROR, error_fields
+from uploads.services.work.transitions import change
 
 
 class NotOurs(ObjectStoreError):
@@ -99,7 +100,7 @@ def _complete(transfer: Transfer) -> SentBytes:
             raise error from failure
         answer = SentBytes("")
     crash.point("complete.answered")
-    StoreUpload.objects.filter(pk=store_upload.pk).update(state=StoreUploadState.COMPLETED)
+    change(STORE_UPLOAD_STATES, StoreUpload.objects.filter(pk=store_upload.pk), StoreUploadState.COMPLETED)
     crash.point("complete.written")
     return answer
 

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from uploads import crash
-from uploads.domain.states import DesiredState, Phase, StoreUploadState
+from uploads.domain.states import STORE_UPLOAD_STATES, DesiredState, Phase, StoreUploadState
 from uploads.models import StoreUpload, Transfer
 from uploads.objectstore.errors import NotSent, ObjectStoreError, Refused
 from uploads.services.browse.browsing import forbids_overwrite
@@ -22,6 +22,7 @@ from uploads.services.transfers.interruption import Interrupted
 from uploads.services.transfers.orphans import settle_unknown_create
 from uploads.services.work import leases
 from uploads.services.work.failures import NO_ERROR
+from uploads.services.work.transitions import change
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def drop_late_upload(store_upload_id: int) -> None:
     except ObjectStoreError as error:
         log.warning("transfer %s: an upload that came too late could not be aborted: %s", transfer.pk, error)
         return
-    StoreUpload.objects.filter(pk=row.pk).exclude(state=StoreUploadState.COMPLETED).update(state=StoreUploadState.GONE)
+    change(STORE_UPLOAD_STATES, StoreUpload.objects.filter(pk=row.pk), StoreUploadState.GONE)
 
 
 def _create(transfer: Transfer, token: uuid.UUID) -> str:

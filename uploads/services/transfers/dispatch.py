@@ -8,11 +8,12 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from uploads.domain.states import DesiredState, PartState, Phase, StoreUploadState
+from uploads.domain.states import PHASES, DesiredState, PartState, Phase, StoreUploadState
 from uploads.models import Part, Transfer
 from uploads.services.staging import expected_sha256
 from uploads.services.work import leases
 from uploads.services.work.queue import enqueue_on_commit
+from uploads.services.work.transitions import change
 
 NEEDED = ("phase", "desired_state", "all_received", "part_count", "node", "verify_sha256", "expected_sha256", "sha256")
 
@@ -35,9 +36,8 @@ def dispatch(transfer_id: uuid.UUID) -> None:
 
 def _run(transfer: Transfer) -> None:
     if transfer.phase == Phase.RECEIVING and transfer.parts.filter(state=PartState.STAGED).exists():
-        Transfer.objects.filter(pk=transfer.pk, phase=Phase.RECEIVING).update(
-            phase=Phase.SENDING, sending_at=timezone.now()
-        )
+        rows = Transfer.objects.filter(pk=transfer.pk)
+        change(PHASES, rows, Phase.SENDING, {Phase.RECEIVING}, sending_at=timezone.now())
         transfer.phase = Phase.SENDING
     if transfer.phase == Phase.SENDING:
         _send(transfer)
@@ -52,7 +52,7 @@ def _send(transfer: Transfer) -> None:
     if transfer.all_received and not transfer.parts.exclude(state=PartState.SENT).exists():
         if expected_sha256.broken(transfer, transfer.expected_sha256, transfer.sha256):
             return  # Failed with those words when its last byte came.
-        Transfer.objects.filter(pk=transfer.pk, phase=Phase.SENDING).update(phase=Phase.COMPLETING, tries=0)
+        change(PHASES, Transfer.objects.filter(pk=transfer.pk), Phase.COMPLETING, tries=0)
         transfer.phase = Phase.COMPLETING
     elif not transfer.by_put_object and not transfer.store_uploads.filter(state=StoreUploadState.OPEN).exists():
         _enqueue_step(transfer, "open_store_upload")

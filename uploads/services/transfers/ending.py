@@ -10,13 +10,14 @@ from django.db import transaction
 from django.utils import timezone
 
 from uploads import audit, crash
-from uploads.domain.states import LIVE_PHASES, DesiredState, Phase
+from uploads.domain.states import PHASES, DesiredState, Phase
 from uploads.models import Transfer
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.services.staging import quota
 from uploads.services.work import leases
 from uploads.services.work.failures import error_fields
 from uploads.services.work.queue import enqueue_on_commit
+from uploads.services.work.transitions import change
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +28,11 @@ def fail_transfer(transfer_id: uuid.UUID, error: dict[str, str], token: uuid.UUI
     With a `token` only its holder decides: who lost the lease of a step does not fail what another one is doing.
     """
     with transaction.atomic():
-        rows = Transfer.objects.filter(pk=transfer_id, phase__in=LIVE_PHASES)
+        # A transfer that is being cancelled does not fail: the store misses what our own abort removed.
+        rows = Transfer.objects.filter(pk=transfer_id).exclude(desired_state=DesiredState.CANCEL)
         if token is not None:
             rows = rows.filter(lease_token=token)
-        # One that is being cancelled does not fail: the store misses what our own abort took from it.
-        if rows.exclude(desired_state=DesiredState.CANCEL).update(
-            phase=Phase.FAILED, finished_at=timezone.now(), **leases.RELEASED, **error
-        ):
+        if change(PHASES, rows, Phase.FAILED, finished_at=timezone.now(), **leases.RELEASED, **error):
             transfer = Transfer.objects.select_related("store").get(pk=transfer_id)
             audit.record_transfer(None, "failed", transfer, **error)
 
@@ -42,8 +41,7 @@ def finish_transfer(transfer: Transfer, token: uuid.UUID, phase: Phase, **facts:
     """The holder of the lease ends a transfer for good. False where the lease was lost."""
     with transaction.atomic():
         rows = Transfer.objects.filter(pk=transfer.pk, lease_token=token)
-        changes = {**leases.RELEASED, **facts, "phase": phase, "finished_at": timezone.now()}
-        if not rows.update(**changes):
+        if not change(PHASES, rows, phase, **{**leases.RELEASED, **facts, "finished_at": timezone.now()}):
             return False
         audit.record_transfer(None, phase.value, transfer, **facts)
     crash.point("transfer.ended")

@@ -19,13 +19,14 @@ from django.utils import timezone
 
 from uploads import crash
 from uploads.domain.planning import PlannedPart
-from uploads.domain.states import FINAL_PHASES, DesiredState, PartState, Phase
+from uploads.domain.states import FINAL_PHASES, PART_STATES, DesiredState, PartState, Phase
 from uploads.models import Part, Transfer
 from uploads.services.staging import expected_sha256, quota
 from uploads.services.staging.expected_sha256 import Promise
 from uploads.services.transfers.dispatch import dispatch
 from uploads.services.transfers.ending import fail_transfer
 from uploads.services.transfers.steps import StepRefused, request_cancel
+from uploads.services.work.transitions import change
 from uploads.staging.disk import PartialFile
 from uploads.staging.tus import Checksum
 
@@ -292,9 +293,9 @@ class Receiver:
 
     def _mark_staged(self, part: Part, sha256_state: bytes | None) -> None:
         with transaction.atomic():
-            Part.objects.filter(pk=part.pk, state=PartState.WAITING).update(
-                state=PartState.STAGED, received=part.size, sha256_state=sha256_state
-            )
+            rows = Part.objects.filter(pk=part.pk)
+            staged = {"received": part.size, "sha256_state": sha256_state}
+            change(PART_STATES, rows, PartState.STAGED, {PartState.WAITING}, **staged)
             dispatch(self._transfer.pk)
         crash.point("part.staged")
 

@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from uploads import audit, crash, logs, metrics
-from uploads.domain.states import DesiredState, PartState, Phase, StoreUploadState
+from uploads.domain.states import PART_STATES, STORE_UPLOAD_STATES, DesiredState, PartState, Phase, StoreUploadState
 from uploads.models import Part, StoreUpload, Transfer
 from uploads.objectstore.checksums import as_hex
 from uploads.objectstore.errors import ObjectStoreError, Reason
@@ -27,6 +27,7 @@ from uploads.services.transfers.interruption import Interrupted, LeaseRenewal, i
 from uploads.services.transfers.lost_responses import find_after_failure
 from uploads.services.work import leases
 from uploads.services.work.failures import NO_ERROR, error_fields
+from uploads.services.work.transitions import change
 
 log = logging.getLogger(__name__)
 
@@ -93,8 +94,10 @@ def _part_sent(part: Part, store_upload: StoreUpload | None, token: uuid.UUID, a
             # It vanished meanwhile, and the part with it: another upload needs these bytes.
             _release(part, token)
             return
-        sent = Part.objects.filter(pk=part.pk, lease_token=token, state=PartState.SENDING).update(
-            state=PartState.SENT,
+        sent = change(
+            PART_STATES,
+            Part.objects.filter(pk=part.pk, lease_token=token),
+            PartState.SENT,
             etag=answer.etag,
             crc64=as_hex(answer.crc64),
             store_upload=store_upload,
@@ -120,18 +123,18 @@ def _is_open(store_upload: StoreUpload | None) -> bool:
 
 
 def _release(part: Part, token: uuid.UUID) -> None:
-    Part.objects.filter(pk=part.pk, lease_token=token, state=PartState.SENDING).update(
-        state=PartState.STAGED, moved=0, **leases.RELEASED
-    )
+    rows = Part.objects.filter(pk=part.pk, lease_token=token)
+    change(PART_STATES, rows, PartState.STAGED, {PartState.SENDING}, moved=0, **leases.RELEASED)
 
 
 def _part_failed(part: Part, store_upload: StoreUpload | None, token: uuid.UUID, error: ObjectStoreError) -> None:
     """Try the part again later, begin a new upload where the store lost ours, or fail the transfer."""
     log.warning("transfer %s part %s: %s", part.transfer_id, part.number, error)
     held = leases.tried_again(part, error)
-    rows = Part.objects.filter(pk=part.pk, lease_token=token, state=PartState.SENDING)
+    rows = Part.objects.filter(pk=part.pk, lease_token=token)
     fields = error_fields(error)
-    if not rows.update(state=PartState.STAGED, moved=0, **(held or leases.RELEASED), **fields):
+    changes = {"moved": 0, **(held or leases.RELEASED), **fields}
+    if not change(PART_STATES, rows, PartState.STAGED, {PartState.SENDING}, **changes):
         return
     if store_upload is not None and error.reason in (Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY):
         _store_upload_vanished(part.transfer, store_upload, error)
@@ -148,7 +151,8 @@ def _store_upload_vanished(transfer: Transfer, store_upload: StoreUpload, error:
     """
     with transaction.atomic():
         Transfer.objects.select_for_update().get(pk=transfer.pk)
-        StoreUpload.objects.filter(pk=store_upload.pk, state=StoreUploadState.OPEN).update(state=StoreUploadState.GONE)
+        rows = StoreUpload.objects.filter(pk=store_upload.pk)
+        change(STORE_UPLOAD_STATES, rows, StoreUploadState.GONE, {StoreUploadState.OPEN})
         lost = transfer.parts.filter(store_upload=store_upload, state=PartState.SENT).exists()
         if not lost and not was_aborted_on_purpose(transfer, store_upload):
             audit.record_transfer(None, "begun-anew", transfer, upload_id=store_upload.upload_id)

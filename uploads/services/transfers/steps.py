@@ -6,12 +6,13 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from uploads import audit
-from uploads.domain.states import DesiredState, PartState, Phase, StoreUploadState
+from uploads.domain.states import DESIRED_STATES, PHASES, DesiredState, PartState, Phase, StoreUploadState
 from uploads.models import Transfer
 from uploads.services.staging import expected_sha256
 from uploads.services.transfers.dispatch import dispatch
 from uploads.services.work import leases
 from uploads.services.work.failures import NO_ERROR
+from uploads.services.work.transitions import change
 
 
 class StepRefused(ValueError):
@@ -64,9 +65,9 @@ def _change_want(
     **detail: str,
 ) -> None:
     with transaction.atomic():
-        rows = Transfer.objects.filter(pk=transfer.pk, desired_state__in=wants, phase__in=phases)
+        rows = Transfer.objects.filter(pk=transfer.pk, phase__in=phases)
         # What is enqueued now was enqueued for the earlier want and will find nothing to do.
-        if not rows.update(desired_state=want, queued_at=None, not_before=None, tries=0):
+        if not change(DESIRED_STATES, rows, want, wants, queued_at=None, not_before=None, tries=0):
             transfer.refresh_from_db()
             raise StepRefused(f"This transfer is {transfer.state.value}: {want.value} is not possible now.")
         transfer.parts.filter(state=PartState.STAGED).update(queued_at=None)
@@ -78,16 +79,11 @@ def request_retry(actor: User, transfer: Transfer) -> None:
     with transaction.atomic():
         if not can_retry(transfer):
             raise StepRefused("Bytes of this transfer are neither in the store nor staged here: send the file again.")
-        rows = Transfer.objects.filter(pk=transfer.pk, phase=Phase.FAILED).exclude(desired_state=DesiredState.CANCEL)
-        if not rows.update(
-            phase=Phase.SENDING,
-            desired_state=DesiredState.RUN,
-            finished_at=None,
-            **leases.SUCCEEDED,
-            **leases.RELEASED,
-            **NO_ERROR,
-        ):
+        rows = Transfer.objects.filter(pk=transfer.pk).exclude(desired_state=DesiredState.CANCEL)
+        forgotten = {**leases.SUCCEEDED, **leases.RELEASED, **NO_ERROR}
+        if not change(PHASES, rows, Phase.SENDING, {Phase.FAILED}, finished_at=None, **forgotten):
             raise StepRefused("Only a failed transfer can be retried.")
+        change(DESIRED_STATES, rows, DesiredState.RUN)
         transfer.parts.filter(state=PartState.STAGED).update(queued_at=None, **leases.SUCCEEDED, **NO_ERROR)
         audit.record_transfer(actor, "retried", transfer)
     dispatch(transfer.pk)

@@ -13,7 +13,15 @@ from django.conf import settings
 from django.db import transaction
 
 from uploads import audit
-from uploads.domain.states import FINAL_PHASES, LIVE_PHASES, DesiredState, PartState, StoreUploadState
+from uploads.domain.states import (
+    FINAL_PHASES,
+    LIVE_PHASES,
+    PART_STATES,
+    STORE_UPLOAD_STATES,
+    DesiredState,
+    PartState,
+    StoreUploadState,
+)
 from uploads.models import Part, StoreUpload, Transfer
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.types import ListedPart
@@ -26,6 +34,7 @@ from uploads.services.transfers.ending import fail_transfer
 from uploads.services.transfers.orphans import settle_unknown_create
 from uploads.services.upkeep.cleanup import sweep_staging
 from uploads.services.work import leases
+from uploads.services.work.transitions import change
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +106,8 @@ def _abort(row: StoreUpload) -> None:
 
 def _set(row: StoreUpload, state: StoreUploadState) -> None:
     with transaction.atomic():
-        if StoreUpload.objects.filter(pk=row.pk, state=row.state).update(state=state):
+        rows = StoreUpload.objects.filter(pk=row.pk)
+        if change(STORE_UPLOAD_STATES, rows, state, {StoreUploadState(row.state)}):
             audit.record_transfer(None, "reconciled", row.transfer, upload_id=row.upload_id, state=state.value)
 
 
@@ -137,9 +147,8 @@ def _send_again(part: Part) -> None:
     """From staging where its bytes are still there; else that is the end of the transfer."""
     if part.staged_path.exists():
         changes = {**leases.RELEASED, **leases.SUCCEEDED, "etag": "", "moved": 0, "store_upload": None}
-        Part.objects.filter(pk=part.pk, state=PartState.SENT).update(
-            state=PartState.STAGED, reserved_bytes=part.size, **changes
-        )
+        rows = Part.objects.filter(pk=part.pk)
+        change(PART_STATES, rows, PartState.STAGED, {PartState.SENT}, reserved_bytes=part.size, **changes)
         return
     _fail(part, "it is in the store no more as it was sent")
 

@@ -93,7 +93,7 @@ def _asked_to_wait(error: ObjectStoreError) -> float:
 SUCCEEDED: dict[str, Any] = {"tries": 0, "failing_since": None, "not_before": None}
 """Changes that forget failed tries."""
 
-RELEASED: dict[str, None] = {"lease_token": None, "lease_until": None, "queued_at": None}
+RELEASED: dict[str, Any] = {"lease_token": None, "lease_until": None, "queued_at": None}
 """Changes that end a lease."""
 
 
