@@ -1,4 +1,4 @@
-"""What S3 and OSS call the leave for each request, and what goes without it. Pure, data."""
+"""The permission that each operation needs, by its names in S3 and OSS policies. Pure data."""
 
 from __future__ import annotations
 
@@ -6,58 +6,57 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 
-class Permission(NamedTuple):
-    """What S3 and OSS call the leave for a request, and what goes without it."""
+class PermissionNames(NamedTuple):
+    """The actions that a policy must allow for one operation."""
 
-    s3: str
-    oss: str
-    concerns: str
+    s3: tuple[str, ...]
+    oss: tuple[str, ...]
 
 
-PERMISSIONS: Mapping[str, Permission] = {
-    "ListBuckets": Permission(
-        "s3:ListAllMyBuckets", "oss:ListBuckets", "The store's page shows only buckets that an administrator named."
-    ),
-    "ListMultipartUploads": Permission(
-        "s3:ListBucketMultipartUploads",
-        "oss:ListMultipartUploads",
-        "The listing shows no uploads; one can still be opened by its key and upload id.",
-    ),
-    "ListParts": Permission(
-        "s3:ListMultipartUploadParts",
-        "oss:ListParts",
-        "An upload's parts and sizes are not shown, and it cannot be completed from its page; the listing works.",
-    ),
-    "CreateMultipartUpload": Permission("s3:PutObject", "oss:PutObject", "Files of more than one part cannot be sent."),
-    "UploadPart": Permission("s3:PutObject", "oss:PutObject", "Files of more than one part cannot be sent."),
-    "CompleteMultipartUpload": Permission(
-        "s3:PutObject", "oss:PutObject", "Nothing can be completed: transfers fail at their end."
-    ),
-    "PutObject": Permission("s3:PutObject", "oss:PutObject", "Files of one part cannot be sent."),
-    "AbortMultipartUpload": Permission(
-        "s3:AbortMultipartUpload",
-        "oss:AbortMultipartUpload",
-        "Nothing can be aborted: cancelled transfers leave their uploads behind.",
-    ),
-    "HeadObject": Permission(
-        "s3:GetObject and s3:ListBucket", "oss:GetObject", "What was completed ends as “done, unverified”."
-    ),
-    "DeleteObject": Permission(
-        "s3:DeleteObject", "oss:DeleteObject", "Only this check deletes objects: what it makes stays behind."
-    ),
+PERMISSIONS: Mapping[str, PermissionNames] = {
+    "ListBuckets": PermissionNames(("s3:ListAllMyBuckets",), ("oss:ListBuckets",)),
+    "ListMultipartUploads": PermissionNames(("s3:ListBucketMultipartUploads",), ("oss:ListMultipartUploads",)),
+    "ListParts": PermissionNames(("s3:ListMultipartUploadParts",), ("oss:ListParts",)),
+    "CreateMultipartUpload": PermissionNames(("s3:PutObject",), ("oss:PutObject",)),
+    "UploadPart": PermissionNames(("s3:PutObject",), ("oss:PutObject",)),
+    "CompleteMultipartUpload": PermissionNames(("s3:PutObject",), ("oss:PutObject",)),
+    "PutObject": PermissionNames(("s3:PutObject",), ("oss:PutObject",)),
+    "AbortMultipartUpload": PermissionNames(("s3:AbortMultipartUpload",), ("oss:AbortMultipartUpload",)),
+    "HeadObject": PermissionNames(("s3:GetObject", "s3:ListBucket"), ("oss:GetObject",)),
+    "DeleteObject": PermissionNames(("s3:DeleteObject",), ("oss:DeleteObject",)),
 }
 """By the API's name of the operation. S3 user guide, "Multipart upload API and permissions"; OSS, "RAM policies"."""
 
 
+def needed_by(operation: str) -> PermissionNames | None:
+    """The permission that an operation needs; None for an operation that this program does not use."""
+    return PERMISSIONS.get(operation)
+
+
+# Transitional, for store checks. The texts are in dashboard.shared.messages.reasons.
+
+_WITHOUT: Mapping[str, str] = {
+    "ListBuckets": "The store's page shows only buckets that an administrator named.",
+    "ListMultipartUploads": "The listing shows no uploads; one can still be opened by its key and upload id.",
+    "ListParts": (
+        "An upload's parts and sizes are not shown, and it cannot be completed from its page; the listing works."
+    ),
+    "CreateMultipartUpload": "Files of more than one part cannot be sent.",
+    "UploadPart": "Files of more than one part cannot be sent.",
+    "CompleteMultipartUpload": "Nothing can be completed: transfers fail at their end.",
+    "PutObject": "Files of one part cannot be sent.",
+    "AbortMultipartUpload": "Nothing can be aborted: cancelled transfers leave their uploads behind.",
+    "HeadObject": "What was completed ends as “done, unverified”.",
+    "DeleteObject": "Only this check deletes objects: what it makes stays behind.",
+}
+
+
 def permission_advice(operation: str) -> str:
-    """What to allow, in the words of policies."""
     permission = PERMISSIONS.get(operation)
     if permission is None:
         return "Ask whoever runs the bucket to allow it."
-    return f"Allow {permission.s3} (on OSS {permission.oss})."
+    return f"Allow {' and '.join(permission.s3)} (on OSS {', '.join(permission.oss)})."
 
 
 def what_goes_without(operation: str) -> str:
-    """What does not work without the permission, in a sentence; '' for a request that nothing here rests on."""
-    permission = PERMISSIONS.get(operation)
-    return permission.concerns if permission else ""
+    return _WITHOUT.get(operation, "")

@@ -48,9 +48,9 @@ class Narrow:
 
     @property
     def action(self) -> str:
-        """What the permission is called there."""
+        """The name of the permission in the policies of this kind of store."""
         permission = PERMISSIONS[self.operation]
-        return permission.oss if self.kind == "oss" else permission.s3
+        return ", ".join(permission.oss if self.kind == "oss" else permission.s3)
 
     def begin(self, key: str = "a/key") -> UploadRef:
         upload_id = self.owner.create_multipart_upload(self.bucket, key)
@@ -83,7 +83,7 @@ def narrow(
         return
     oss: OssStore = request.getfixturevalue("oss_store")
     bucket, credentials = oss.new_bucket(), Credentials(oss.access_key, oss.secret_key)
-    account = oss.new_account(denied=[PERMISSIONS[operation].oss])
+    account = oss.new_account(denied=PERMISSIONS[operation].oss)
     config = StoreConfig(oss.endpoint_url, oss.region, credentials, "oss", "virtual", "oss4")
     with ObjectStoreClient(config) as owner:
         store = _stored("oss", oss.endpoint_url, oss.region, bucket, account.access_key, account.secret_key)
