@@ -1,5 +1,5 @@
 # make run    Partway on this machine, from nothing: http://127.0.0.1:8000/ (PORT=8001 moves it)
-# make test   every test            make check  formatting, lint, types, import rules, migrations
+# make test   every test            make check  formatting, lint, types, import rules, texts, migrations
 # make bench  the benchmarks        make clean  remove what was installed; the data in var/ stays
 #
 # Everything goes into .venv and node_modules; once there, nothing is fetched again until a list of packages changes.
@@ -52,8 +52,10 @@ check: $(DEVELOPMENT) $(BROWSER_LIBRARIES)
 	@export $(CHECK_ENV)
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
-	$(PY) -m mypy dashboard uploads local tests benchmarks
+	$(PY) -m mypy dashboard uploads local tests benchmarks checks
 	$(VENV)/bin/lint-imports
+	$(PY) -m checks.prose
+	$(PY) -m checks.templates
 	$(PY) manage.py makemigrations --check --dry-run
 
 bench: $(DEVELOPMENT) $(BROWSER_LIBRARIES)

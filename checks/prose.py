@@ -1,0 +1,85 @@
+"""`python -m checks.prose`: finds sentences in `uploads/`, which holds codes only; the dashboard has their texts.
+
+A sentence is a string of five words or more. Docstrings, log messages, help texts and the messages of exceptions for
+programmers are none. Migrations are history and not checked.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from checks.report import PROJECT, Finding, report
+
+ROOT = PROJECT / "uploads"
+LEAST_WORDS = 5
+WORD = re.compile(r"""(?<!\S)["'(“]?[A-Za-z][A-Za-z'’/-]*["')”]?[,;:.?!]?(?!\S)""")
+
+LOGGERS = {"log", "logger", "logging"}
+FOR_PROGRAMMERS = {
+    "AssertionError",
+    "ImproperlyConfigured",
+    "KeyError",
+    "NotImplementedError",
+    "RuntimeError",
+    "TypeError",
+    "ValueError",
+}
+METRICS = {"Counter", "Gauge", "Histogram", "CounterMetricFamily", "GaugeMetricFamily", "HistogramMetricFamily"}
+"""Their second argument is a help text."""
+HELP = {"help", "help_text"}
+
+ALLOWED = 442
+"""Sentences that are still to become codes."""
+
+
+def main() -> int:
+    files = (path for path in sorted(ROOT.rglob("*.py")) if "migrations" not in path.parts)
+    return report("Sentences in uploads/", (finding for path in files for finding in sentences(path)), ALLOWED)
+
+
+def sentences(path: Path) -> Iterator[Finding]:
+    """The sentences of a module."""
+    for node in _texts(ast.parse(path.read_text())):
+        text = _text_of(node)
+        if len(WORD.findall(text)) >= LEAST_WORDS:
+            yield Finding(path, node.lineno, text[:100])
+
+
+def _texts(node: ast.AST) -> Iterator[ast.Constant | ast.JoinedStr]:
+    """The strings below a node that people may get to read."""
+    if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+        yield node
+        return
+    if not _is_for_programmers(node):
+        for child in ast.iter_child_nodes(node):
+            yield from _texts(child)
+
+
+def _is_for_programmers(node: ast.AST) -> bool:
+    match node:
+        case ast.Expr(value=ast.Constant()):  # A docstring.
+            return True
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=name))) if name in LOGGERS:
+            return True
+        case ast.Call(func=ast.Attribute(value=ast.Constant(), attr="split")):  # A list of names.
+            return True
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
+            return name in FOR_PROGRAMMERS | METRICS
+        case ast.keyword(arg=name):
+            return name in HELP
+        case _:
+            return False
+
+
+def _text_of(node: ast.Constant | ast.JoinedStr) -> str:
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
