@@ -54,7 +54,7 @@ def audit(request: HttpRequest) -> HttpResponse:
     kept = {name: value for name, value in wanted.items() if value}
     context = {
         "entries": entries,
-        "desired_state": wanted,
+        "wanted": wanted,
         "is_filtered": bool(kept),
         "actions": ACTIONS,
         "before": before,

@@ -34,7 +34,7 @@ LOOK_SECONDS = 0.1
 @require_GET
 @explains_failures
 def detail(request: HttpRequest, operation_id: uuid.UUID) -> HttpResponseBase:
-    operation = access.get_operation(request.user, operation_id)
+    operation = access.operation_to_see(request.user, operation_id)
     progress = progress_of(operation)
     if jsonapi.wants_json(request):
         return JsonResponse(operation_json(operation, progress))

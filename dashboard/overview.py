@@ -10,7 +10,7 @@ from dashboard.shared.explain import explain
 from dashboard.shared.responses import is_fragment
 from dashboard.transfers.pages import same_address
 from dashboard.transfers.rows import rows_of
-from uploads.access import get_store, is_administrator, visible_stores
+from uploads import access
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.selectors.operations import operation_progress, operations_under_way
 from uploads.selectors.overview import attention
@@ -37,15 +37,15 @@ def overview(request: HttpRequest) -> HttpResponse:
     }
     if is_fragment(request):
         return same_address(render(request, "overview/_live.html", context))
-    context["stores"] = visible_stores(request.user)
-    context["may_add"] = is_administrator(request.user)
+    context["stores"] = access.stores_to_see(request.user)
+    context["may_add"] = access.may_change_stores(request.user)
     return same_address(render(request, "overview.html", context))
 
 
 @require_GET
 def store_state(request: HttpRequest, store: str) -> HttpResponse:
     """One store's state, found by one ListBuckets. A store that answers but refuses the list is reachable."""
-    found = get_store(request.user, store)
+    found = access.store_to_see(request.user, store)
     context: dict[str, object] = {"store": found}
     if found.enabled:
         buckets = list_buckets(found)

@@ -10,14 +10,14 @@ from django.views.decorators.http import require_safe
 from dashboard.shared.jsonapi import wants_json
 from dashboard.transfers.pages import same_address
 from dashboard.transfers.rows import rows_of
-from uploads.access import require_administrator
+from uploads import access
 from uploads.services.staging.usage import staging_use
 
 
 @require_safe
 def staging(request: HttpRequest) -> HttpResponse:
     """Staging of this node: what is held, the quota, what the disk has free; by operator and by transfer."""
-    require_administrator(request.user)
+    access.require_staging(request.user)
     use = staging_use(settings.NODE_NAME)
     if wants_json(request):
         facts = {

@@ -20,6 +20,16 @@ class Code(StrEnum):
     # --- Work
     INTERNAL_ERROR = "InternalError"
 
+    # --- Access
+    NOT_SIGNED_IN = "NotSignedIn"
+    ACCESS_DENIED = "AccessDenied"
+    ADMINISTRATOR_REQUIRED = "AdministratorRequired"
+    NO_SUCH_PAGE = "NoSuchPage"
+    NO_SUCH_STORE = "NoSuchStore"
+    NO_SUCH_CHECK = "NoSuchCheck"
+    NO_SUCH_OPERATION = "NoSuchOperation"
+    NO_SUCH_TRANSFER = "NoSuchTransfer"
+
     # --- The object store client
 
     # --- Store settings, connection tests and store checks

@@ -5,9 +5,12 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.csrf import requires_csrf_token
 
 from dashboard.shared.jsonapi import json_error, wants_json
+from dashboard.shared.messages import text_of
+from uploads.problems import Code, Problem, ProblemError
 
 
 def refuse(
@@ -27,19 +30,17 @@ def bad_request(request: HttpRequest, _exception: Exception | None = None) -> Ht
 
 @requires_csrf_token
 def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
-    text = str(exception or "") or "Your role does not allow this."
-    return refuse(request, 403, "Not allowed", text, code="AccessDenied")
+    return refuse(request, 403, _("Not allowed"), _explained(exception, Code.ACCESS_DENIED), code="AccessDenied")
 
 
 @requires_csrf_token
 def page_not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
-    text = str(exception) if exception is not None and _is_ours(exception) else ""
-    return refuse(request, 404, "Not found", text or "There is nothing at this address.", code="NotFound")
+    return refuse(request, 404, _("Not found"), _explained(exception, Code.NO_SUCH_PAGE), code="NotFound")
 
 
-def _is_ours(exception: Exception) -> bool:
-    """A 404 of ours says what is missing in one sentence; the resolver's holds its tables."""
-    return bool(exception.args) and isinstance(exception.args[0], str)
+def _explained(exception: Exception | None, default: Code) -> str:
+    """The text of the exception's own problem. Django's exceptions carry none, or the tables of its resolver."""
+    return text_of(exception.problem if isinstance(exception, ProblemError) else Problem(default))
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001  (Django passes it by name)

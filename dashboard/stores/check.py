@@ -30,17 +30,17 @@ SHOWN_CHECKS = 10
 @explains_failures
 def checks(request: HttpRequest, store: str) -> HttpResponseBase:
     """GET: the form, and what was found lately. POST: order a check of a bucket (`bucket`, `consent`)."""
-    found = access.get_store(request.user, store)
     if request.method == "GET":
+        found = access.store_to_see(request.user, store)
         return _page(request, found, CheckForm(initial={"bucket": request.GET.get("bucket", "")}))
-    actor = access.require_administrator(request.user)
+    found = access.store_to_check(request.user, store)
     form = CheckForm(request.POST)
     if not form.is_valid():
         if jsonapi.wants_json(request):
             complaint = " ".join(f"{name}: {' '.join(map(str, errors))}" for name, errors in form.errors.items())
             return jsonapi.json_error("InvalidArgument", complaint, status=400)
         return _page(request, found, form, status=400)
-    check = request_check(actor, found, form.cleaned_data["bucket"])
+    check = request_check(access.actor(request.user), found, form.cleaned_data["bucket"])
     url = reverse("store-check", args=[found.name, check.pk])
     if jsonapi.wants_json(request):
         return JsonResponse(check_json(check), status=202, headers={"Location": url})
@@ -51,8 +51,8 @@ def checks(request: HttpRequest, store: str) -> HttpResponseBase:
 @explains_failures
 def check(request: HttpRequest, store: str, check_id: uuid.UUID) -> HttpResponseBase:
     """The card of a check; while it runs it fills."""
-    found = access.get_store(request.user, store)
-    looked_at = access.get_check(request.user, found, check_id)
+    found = access.store_to_see(request.user, store)
+    looked_at = access.check_to_see(request.user, found, check_id)
     if jsonapi.wants_json(request):
         return JsonResponse(check_json(looked_at))
     template = "stores/check_card.html" if is_fragment(request) else "stores/check_detail.html"
@@ -63,9 +63,8 @@ def check(request: HttpRequest, store: str, check_id: uuid.UUID) -> HttpResponse
 @explains_failures
 def reset(request: HttpRequest, store: str) -> HttpResponseBase:
     """The provider's profile holds again."""
-    actor = access.require_administrator(request.user)
-    found = access.get_store_to_change(request.user, store)
-    if reset_found(actor, found):
+    found = access.store_to_check(request.user, store)
+    if reset_found(access.actor(request.user), found):
         messages.success(
             request, f"What checks found of {found.name} is forgotten: its provider's profile holds again."
         )
@@ -75,7 +74,7 @@ def reset(request: HttpRequest, store: str) -> HttpResponseBase:
 
 
 def _page(request: HttpRequest, store: Store, form: CheckForm, *, status: int = 200) -> HttpResponse:
-    recent = access.visible_checks(request.user).filter(store=store)[:SHOWN_CHECKS]
+    recent = access.checks_to_see(request.user, store)[:SHOWN_CHECKS]
     buckets = {*store.named_buckets.values_list("name", flat=True), *(each.bucket for each in recent)}
     context = _context(request, store) | {
         "form": form,
@@ -91,7 +90,7 @@ def _context(request: HttpRequest, store: Store) -> dict[str, Any]:
     profile = PROVIDERS.get(store.provider)
     return {
         "store": store,
-        "may_change": access.is_administrator(request.user),
+        "may_change": access.may_check_stores(request.user),
         "profile": profile,
         "overruled_now": overruled(profile, store.overrides),
         "limits": provider_notes.limits(profile) if profile else "",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import QuerySet
 from django.urls import reverse
 
 from dashboard.shared import jsonapi
@@ -16,6 +16,7 @@ from uploads.domain.states import ItemState
 from uploads.models import Store, StoreCheck
 from uploads.objectstore.probing.results import CheckResult, Group, Verdict
 from uploads.objectstore.providers import OVERRIDABLE, PROVIDERS, Provider, with_overrides
+from uploads.selectors.stores import newest_check, newest_checks
 
 
 class Look(NamedTuple):
@@ -117,15 +118,13 @@ def card_of(check: StoreCheck) -> Card:
 
 def last_card(store: Store) -> Card | None:
     """Of the newest check of a store."""
-    check = StoreCheck.objects.filter(store=store).select_related("store", "actor").first()
+    check = newest_check(store)
     return card_of(check) if check else None
 
 
 def last_cards(stores: QuerySet[Store]) -> dict[int, Card]:
     """Of the newest check of each store that was ever checked, by the store's key."""
-    newest = StoreCheck.objects.filter(store=OuterRef("store")).values("pk")[:1]
-    checks = StoreCheck.objects.filter(store__in=stores, pk=Subquery(newest)).select_related("store", "actor")
-    return {check.store_id: card_of(check) for check in checks}
+    return {pk: card_of(check) for pk, check in newest_checks(stores).items()}
 
 
 def overruled(profile: Provider | None, found: Mapping[str, Any]) -> list[Overruled]:

@@ -16,6 +16,7 @@ from uploads.models import Store
 from uploads.models.store import SIGNATURES as STORE_SIGNATURES
 from uploads.models.store import validate_endpoint_url
 from uploads.objectstore.providers import PROVIDERS, Provider
+from uploads.selectors.stores import is_name_taken
 from uploads.services.stores.settings import StoreValues
 
 RESERVED_NAMES = frozenset({"new"})
@@ -140,7 +141,7 @@ class StoreForm(forms.Form):
         name: str = self.cleaned_data["name"]
         if name in RESERVED_NAMES:
             raise ValidationError(f"“{name}” is taken by a page of this site.")
-        if self.store is None and Store.objects.filter(name=name).exists():
+        if self.store is None and is_name_taken(name):
             raise ValidationError("There is a store of this name already.")
         return name
 

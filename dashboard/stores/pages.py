@@ -28,7 +28,7 @@ from uploads.services.browse import browsing
 @require_GET
 @explains_failures
 def stores(request: HttpRequest) -> HttpResponseBase:
-    visible = access.visible_stores(request.user)
+    visible = access.stores_to_see(request.user)
     checks = last_cards(visible)
     rows = [
         {
@@ -38,7 +38,7 @@ def stores(request: HttpRequest) -> HttpResponseBase:
         }
         for store in visible
     ]
-    context = {"rows": rows, "may_change": access.is_administrator(request.user)}
+    context = {"rows": rows, "may_change": access.may_change_stores(request.user)}
     return render(request, "stores/list.html", context)
 
 
@@ -46,14 +46,14 @@ def stores(request: HttpRequest) -> HttpResponseBase:
 @explains_failures
 def buckets(request: HttpRequest, store: str) -> HttpResponseBase:
     """ListBuckets and the named ones; where listing is not allowed the named ones still work."""
-    found = access.get_store(request.user, store)
+    found = access.store_to_see(request.user, store)
     listed = browsing.list_buckets(found)
     refusal = listed.refusal
     context: dict[str, Any] = {
         "store": found,
         "rows": [_bucket_row(found, bucket) for bucket in listed.buckets],
         "provider": browsing.provider_of(found) if found.provider in PROVIDERS else None,
-        "may_change": access.is_administrator(request.user),
+        "may_change": access.may_change_stores(request.user),
         "last_check": last_card(found),
         "overruled_now": overruled(PROVIDERS.get(found.provider), found.overrides),
         "not_allowed": refusal is not None and refusal.reason is Reason.PERMISSION,
@@ -75,7 +75,7 @@ def _bucket_row(store: Store, bucket: Bucket) -> dict[str, Any]:
 @explains_failures
 def open_bucket(request: HttpRequest, store: str) -> HttpResponseBase:
     """Go to a bucket by its name, or to an upload by bucket, key and upload id."""
-    found = access.get_store(request.user, store)
+    found = access.store_to_list(request.user, store)
     query = Query(request)
     bucket = query.text("bucket").strip()
     if not re.fullmatch(BUCKET, bucket):

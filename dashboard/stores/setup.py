@@ -32,7 +32,7 @@ from uploads.services.stores.connection_test import try_store
 @require_http_methods(["GET", "POST"])
 @explains_failures
 def add_store(request: HttpRequest) -> HttpResponseBase:
-    actor = access.require_administrator(request.user)
+    actor = access.actor_to_add_stores(request.user)
     form = StoreForm(request.POST or None)
     if request.method == "POST":
         return _test(request, form) if _is_test(request) else _add(request, actor, form)
@@ -43,8 +43,8 @@ def add_store(request: HttpRequest) -> HttpResponseBase:
 @require_http_methods(["GET", "POST"])
 @explains_failures
 def edit_store(request: HttpRequest, store: str) -> HttpResponseBase:
-    actor = access.require_administrator(request.user)
-    found = access.get_store_to_change(request.user, store)
+    found = access.store_to_change(request.user, store)
+    actor = access.actor(request.user)
     form = StoreForm(request.POST or None, store=found)
     if request.method == "POST":
         return _test(request, form) if _is_test(request) else _change(request, actor, form, found)
@@ -65,8 +65,8 @@ def enable_store(request: HttpRequest, store: str) -> HttpResponseBase:
 
 def _switch(request: HttpRequest, name: str, *, enabled: bool) -> HttpResponse:
     """A page that says what it means, and by POST the deed."""
-    actor = access.require_administrator(request.user)
-    store = access.get_store_to_change(request.user, name)
+    store = access.store_to_change(request.user, name)
+    actor = access.actor(request.user)
     if request.method == "GET":
         context = {"store": store, "enabled": enabled, "under_way": services.under_way(store)}
         return render(request, "stores/switch.html", context)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from django import forms
 from django.contrib.auth.models import User
 
-from uploads.access import visible_stores
+from uploads import access
 from uploads.models import Store
 from uploads.objectstore.errors import NotSent
 from uploads.objectstore.keys import check_bucket, check_key, metadata_headers
@@ -166,7 +166,7 @@ class NewTransferForm(forms.Form):
         self, *, user: AnyUser, data: Mapping[str, Any] | None = None, initial: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(data=data, initial=dict(initial or {}))
-        cast("forms.ModelChoiceField[Store]", self.fields["store"]).queryset = visible_stores(user).filter(enabled=True)
+        cast("forms.ModelChoiceField[Store]", self.fields["store"]).queryset = access.stores_to_transfer_to(user)
 
     def add_prefix(self, field_name: str) -> str:
         return field_name.replace("_", "-")

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from dashboard.shared.jsonapi import json_error
-from uploads.access import get_store, operator
+from uploads import access
 from uploads.selectors.transfers import Chosen, find_known
 from uploads.services.transfers.start import allow_replacing
 
@@ -31,11 +31,11 @@ def known(request: HttpRequest) -> HttpResponse:
         store_name, bucket, files, replacing = _read(request.body)
     except BadQuestion as error:
         return json_error("InvalidRequest", str(error), status=400)
-    store = get_store(request.user, store_name)
-    found = find_known(operator(request.user), store, bucket, files)
+    store = access.store_to_transfer_to(request.user, store_name)
+    found = find_known(request.user, store, bucket, files)
     for transfer, _ in found:
         if transfer.forbid_overwrite and transfer.key in replacing:
-            allow_replacing(operator(request.user), transfer)
+            allow_replacing(access.actor(request.user), transfer)
     answer = [
         {
             "key": transfer.key,

@@ -13,7 +13,7 @@ from dashboard.shared.explain import explain
 from dashboard.shared.messages import store_error_text
 from dashboard.transfers.form import NewTransferForm, NewTransferValues, parse_part_count, parse_part_size
 from dashboard.transfers.rows import rows_of
-from uploads.access import get_store, visible_stores
+from uploads import access
 from uploads.domain.planning import Plan, PlanRefused, plan_parts
 from uploads.models import Store
 from uploads.objectstore.errors import ObjectStoreError
@@ -62,7 +62,7 @@ def render_form(
     for name in set(wrong) & {form.add_prefix(field) for field in form.fields}:
         if name not in form.field_errors():
             form.add_error(name.replace("-", "_"), wrong.pop(name))
-    stores = visible_stores(request.user).filter(enabled=True)
+    stores = access.stores_to_transfer_to(request.user)
     context = {
         "form": form,
         "file_error": wrong.pop("file", ""),
@@ -92,14 +92,14 @@ def _named_buckets(store_name: str, stores: list[Store]) -> list[str]:
 @require_GET
 def buckets(request: HttpRequest) -> HttpResponse:
     """The options of the bucket field: what the store lists, else what an administrator named."""
-    found = list_buckets(get_store(request.user, request.GET.get("store", "")))
+    found = list_buckets(access.store_to_transfer_to(request.user, request.GET.get("store", "")))
     return render(request, "transfers/_bucket_options.html", {"buckets": [bucket.name for bucket in found.buckets]})
 
 
 @require_GET
 def plan(request: HttpRequest) -> HttpResponse:
     """What would become of a file of `size` bytes: the plan in words, or why it is refused."""
-    store = get_store(request.user, request.GET.get("store", ""))
+    store = access.store_to_transfer_to(request.user, request.GET.get("store", ""))
     context: dict[str, object] = {"limits": limits_of(store)}
     try:
         planned = plan_for(store, request.GET)
@@ -133,7 +133,7 @@ def plan_for(store: Store, fields: Mapping[str, str]) -> Plan | None:
 @require_GET
 def existing(request: HttpRequest) -> HttpResponse:
     """What the key holds now: nothing, an object to be replaced, or that the store does not let us look."""
-    store = get_store(request.user, request.GET.get("store", ""))
+    store = access.store_to_transfer_to(request.user, request.GET.get("store", ""))
     bucket, key = request.GET.get("bucket", ""), request.GET.get("key", "")
     if not bucket or not key:
         return render(request, "transfers/_existing.html", {"unasked": True})

@@ -21,7 +21,7 @@ from dashboard.shared.links import BucketLinks
 from dashboard.shared.responses import is_fragment, see_other
 from dashboard.transfers.picture import draw
 from dashboard.transfers.rows import TransferRow, allowed_steps, in_state, row_of, rows_of, transfer_json
-from uploads.access import get_transfer, operator, visible_transfers
+from uploads import access
 from uploads.domain.states import FINAL_PHASES, TransferState
 from uploads.models import Transfer
 from uploads.objectstore.types import UploadRef
@@ -47,7 +47,7 @@ def transfers(request: HttpRequest) -> HttpResponse:
     if state and state not in set(TransferState):
         allowed = ", ".join(TransferState)
         return refuse(request, 400, "No such state", f"state may be one of {allowed}.", code="InvalidArgument")
-    found = visible_transfers(request.user).order_by("-created_at", "-pk")
+    found = access.transfers_to_see(request.user).order_by("-created_at", "-pk")
     if "id" in request.GET:
         return _these(request, found)
     if state:
@@ -82,7 +82,7 @@ def _these(request: HttpRequest, found: QuerySet[Transfer]) -> HttpResponse:
 @require_GET
 def transfer(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
     """One transfer. A poll says what it has `seen` and `said`, and gets beyond the moving part only what is new."""
-    row = row_of(get_transfer(request.user, transfer_id))
+    row = row_of(access.transfer_to_see(request.user, transfer_id))
     if wants_json(request):
         return same_address(JsonResponse(transfer_json(row)))
     context = {
@@ -114,16 +114,16 @@ Order = Callable[[User, Transfer], None]
 
 def _step(request: HttpRequest, transfer_id: uuid.UUID, order: Order, done: str) -> HttpResponse:
     """Order a step and show the transfer again; what its state does not allow is said, as JSON with a 409."""
-    transfer = get_transfer(request.user, transfer_id)
+    transfer = access.transfer_to_steer(request.user, transfer_id)
     try:
-        order(operator(request.user), transfer)
+        order(access.actor(request.user), transfer)
     except StepRefused as refusal:
         if wants_json(request):
             return json_error("StepRefused", str(refusal), status=409)
         messages.error(request, str(refusal))
         return see_other(reverse("transfer", args=[transfer_id]))
     if wants_json(request):
-        return JsonResponse(transfer_json(row_of(get_transfer(request.user, transfer_id))))
+        return JsonResponse(transfer_json(row_of(access.transfer_to_steer(request.user, transfer_id))))
     messages.success(request, done)
     return see_other(reverse("transfer", args=[transfer_id]))
 

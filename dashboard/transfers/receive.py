@@ -17,7 +17,7 @@ from dashboard.transfers.bodies import NoSlot, open_body, receiving_slot
 from dashboard.transfers.csrf import check_csrf
 from dashboard.transfers.form import NewTransferForm
 from dashboard.transfers.new import render_form, show
-from uploads.access import operator
+from uploads import access
 from uploads.models import Transfer
 from uploads.services.transfers.receive import NoRoom, Receiver, ReceivingStopped, WrongLength
 from uploads.services.transfers.start import NewTransfer, TransferRefused, start_transfer
@@ -50,7 +50,7 @@ def new_transfer(request: HttpRequest) -> HttpResponse:
         return show(request)
     try:
         with receiving_slot():
-            return _take(request, operator(request.user))
+            return _take(request, access.actor_to_send_files(request.user))
     except NoSlot as error:
         return _refused(request, {}, FormRefused({"": str(error)}, 503, "Busy"))
 

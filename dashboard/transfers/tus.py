@@ -23,7 +23,7 @@ from dashboard.shared.messages import error_text
 from dashboard.transfers.bodies import NoSlot, open_body, receiving_slot
 from dashboard.transfers.csrf import check_csrf
 from dashboard.transfers.form import NewTransferForm
-from uploads.access import operator, own_transfer, visible_stores
+from uploads import access
 from uploads.domain.states import DesiredState, Phase
 from uploads.models import Transfer
 from uploads.objectstore.providers import PROVIDERS
@@ -80,7 +80,7 @@ def _answer(request: HttpRequest, methods: dict[str, Method], kwargs: dict[str, 
         raise TusError(405, "MethodNotAllowed", f"This address takes {allowed}.", {"Allow": allowed})
     if method != "OPTIONS":
         tus.check_version(request.headers)
-    return handler(request, operator(request.user), **kwargs)
+    return handler(request, access.actor_to_send_files(request.user), **kwargs)
 
 
 def _method(request: HttpRequest) -> str:
@@ -102,7 +102,8 @@ def _refused(
 
 
 def _options(_request: HttpRequest, user: User, **_: uuid.UUID) -> HttpResponse:
-    largest = max((PROVIDERS[store.provider].max_object_size for store in visible_stores(user)), default=0)
+    stores = access.stores_to_transfer_to(user)
+    largest = max((PROVIDERS[store.provider].max_object_size for store in stores), default=0)
     return HttpResponse(
         status=204,
         headers={
@@ -163,7 +164,10 @@ def _why_ended(transfer: Transfer) -> str:
 
 def _load(user: User, transfer_id: uuid.UUID) -> Transfer:
     """404 for what is not there or another's, 410 for what is no more, 503 for what is on another machine's disk."""
-    transfer = own_transfer(user, transfer_id)
+    try:
+        transfer = access.transfer_to_send(user, transfer_id)
+    except access.NotVisible:
+        transfer = None
     if transfer is None or not transfer.resumable:
         raise TusError(404, "NotFound", "There is no such upload.")
     if transfer.phase == Phase.CANCELLED or transfer.desired_state == DesiredState.CANCEL:

@@ -33,13 +33,13 @@ SHOWN_ROWS = 50
 @explains_failures
 def abort(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     """GET asks. POST orders, unless it carries `ask`: a selection is too long for a URL, so the listing posts it."""
-    found = access.get_store(request.user, store)
+    found = access.store_to_abort_in(request.user, store)
     names = read_uploads(request)
     links = BucketLinks(found.name, bucket)
     if request.method == "GET" or "ask" in request.POST:
         return _ask(request, found, links, names)
     try:
-        operation = request_abort(access.operator(request.user), found, bucket, names)
+        operation = request_abort(access.actor(request.user), found, bucket, names)
     except OwnedByTransfer as owned:
         if jsonapi.wants_json(request):
             return jsonapi.json_error("OwnedByTransfer", str(owned), status=409)

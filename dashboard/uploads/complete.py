@@ -28,14 +28,14 @@ from uploads.services.operations.order import request_complete
 @explains_failures
 def complete(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     """GET asks. POST orders; `allow-gaps`: missing part numbers are meant; `forbid-overwrite`: never over an object."""
-    found = access.get_store(request.user, store)
+    found = access.store_to_complete_in(request.user, store)
     name = _only_one(read_uploads(request))
     links = BucketLinks(found.name, bucket)
     if request.method == "GET" or "ask" in request.POST:
         return _ask(request, found, links, name)
     try:
         operation = request_complete(
-            access.operator(request.user),
+            access.actor(request.user),
             found,
             bucket,
             name,

@@ -32,7 +32,7 @@ from uploads.services.operations.order import settle_possible_orphans
 @explains_failures
 def detail(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     """One page of ListParts; the picture of all parts comes with it where this page is all, else later."""
-    found = access.get_store(request.user, store)
+    found = access.store_to_list(request.user, store)
     query = Query(request)
     name = read_named_upload(query)
     max_parts = query.number("max-parts", DEFAULT_PAGE, 1, MAX_PAGE)

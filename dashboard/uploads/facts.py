@@ -30,7 +30,7 @@ def facts(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
 
     `unlisted`: the row stands for an upload that the store's listing leaves out.
     """
-    found = access.get_store(request.user, store)
+    found = access.store_to_list(request.user, store)
     query = Query(request)
     name = read_named_upload(query)
     context: dict[str, Any] = {"unlisted": query.text("unlisted") == "1"}
@@ -49,7 +49,7 @@ def facts(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
 @explains_failures
 def part_summary_fragment(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     """All parts of an upload as a picture: a request for each 1,000 of them, and one for when it was initiated."""
-    found = access.get_store(request.user, store)
+    found = access.store_to_list(request.user, store)
     name = read_named_upload(Query(request))
     context: dict[str, Any] = {"upload": name, "links": BucketLinks(found.name, bucket)}
     try:

@@ -48,7 +48,7 @@ class Pager:
 @explains_failures
 def listing(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     """One page of ListMultipartUploads: one request to the store."""
-    found = access.get_store(request.user, store)
+    found = access.store_to_list(request.user, store)
     query = Query(request)
     asked, trail = read_listing(query), read_trail(query)
     links = BucketLinks(found.name, bucket)

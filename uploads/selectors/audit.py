@@ -19,7 +19,7 @@ def find_audit_entries(
     limit: int,
 ) -> list[AuditEntry]:
     """Entries that match every given filter, newest first; `before` is the id to go on from. `key` is a prefix."""
-    entries = access.visible_audit_entries(user)
+    entries = access.audit_entries_to_see(user)
     exact = {"actor_name": actor, "store": store, "bucket": bucket}
     entries = entries.filter(**{name: value for name, value in exact.items() if value})
     if action:

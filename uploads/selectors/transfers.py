@@ -87,11 +87,10 @@ def find_known(user: AnyUser, store: Store, bucket: str, files: Sequence[Chosen]
 
 def unfinished(user: AnyUser) -> QuerySet[Transfer]:
     """One's own transfers that the same file, chosen again, goes on with."""
-    mine = Transfer.objects.filter(owner=access.operator(user), resumable=True)
     return (
-        mine.filter(phase__in=LIVE_PHASES | {Phase.FAILED})
+        access.transfers_to_send(user)
+        .filter(resumable=True, phase__in=LIVE_PHASES | {Phase.FAILED})
         .exclude(desired_state=DesiredState.CANCEL)
-        .select_related("store")
     )
 
 
