@@ -24,7 +24,7 @@ def staging(request: HttpRequest) -> HttpResponse:
             "node": use.node,
             "held": use.reserved_bytes,
             "quota": use.quota,
-            "free_room": max(0, use.free_room),
+            "free_room": max(0, use.free_bytes),
             "operators": [
                 {"operator": each.owner, "held": each.reserved_bytes, "transfers": each.transfers}
                 for each in use.owners

@@ -38,7 +38,7 @@ ALLOWED = {
     "receive._drop_unchecked": "the next writer does the same again",
     "reconcile._abort": "the next run finds the same again",
     "create.drop_late_upload": "the watchdog has it done again",
-    "quota._give_up": "the next one who needs room does the same again",
+    "quota._reclaim": "the next transfer that needs space repeats it",
 }
 """Functions with an effect and no point, and why nothing can be lost there."""
 

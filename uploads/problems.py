@@ -39,6 +39,10 @@ class Code(StrEnum):
     UPLOAD_ENDED_BY_OTHERS = "UploadEndedByOthers"
 
     # --- Receiving: the form, tus, staging
+    INVALID_SHA256 = "InvalidSha256"
+    SHA256_UNKNOWN = "Sha256Unknown"
+    SHA256_MISSING = "Sha256Missing"
+    SHA256_MISMATCH = "Sha256Mismatch"
 
     # --- Abort, complete and operations
     OBJECT_APPEARED = "ObjectAppeared"

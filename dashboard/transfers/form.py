@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 from django import forms
 from django.contrib.auth.models import User
 
+from dashboard.shared.messages import text_of
 from uploads import access
 from uploads.models import Store
 from uploads.objectstore.errors import NotSent
 from uploads.objectstore.keys import check_bucket, check_key, metadata_headers
+from uploads.problems import ProblemError
 from uploads.services.staging.expected_sha256 import parse_digest
 from uploads.services.transfers.start import NewTransfer
 
@@ -199,8 +201,8 @@ class NewTransferForm(forms.Form):
     def clean_sha256(self) -> str:
         try:
             return parse_digest(self.cleaned_data["sha256"])
-        except ValueError as error:
-            raise forms.ValidationError(str(error)) from error
+        except ProblemError as error:
+            raise forms.ValidationError(text_of(error.problem)) from error
 
     def clean_part_size(self) -> int | None:
         return parse_part_size(self.cleaned_data["part_size"])

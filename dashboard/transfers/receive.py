@@ -19,7 +19,7 @@ from dashboard.transfers.form import NewTransferForm
 from dashboard.transfers.new import render_form, show
 from uploads import access
 from uploads.models import Transfer
-from uploads.services.transfers.receive import NoRoom, Receiver, ReceivingStopped, WrongLength
+from uploads.services.transfers.receive import QuotaExceeded, Receiver, ReceivingStopped, WrongLength
 from uploads.services.transfers.start import NewTransfer, TransferRefused, start_transfer
 from uploads.staging.body import BodyEnded
 from uploads.staging.form_body import BadBody, FormBody
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PATIENCE_SECONDS = 5.0
 """How long before the file is read; without room by then the form is refused."""
-ROOM_PATIENCE_SECONDS = 600.0
+QUOTA_PATIENCE_SECONDS = 600.0
 """How long a sender is kept waiting for room in staging, by not reading: a form cannot be resumed."""
 
 
@@ -96,7 +96,7 @@ def _checked(user: User, fields: Mapping[str, str], body: FormBody) -> NewTransf
 def _receive(transfer: Transfer, body: FormBody) -> None:
     """Stage the file. Raises BadBody or FormRefused; the transfer is being cancelled then."""
     try:
-        receiver = Receiver(transfer, room_patience=ROOM_PATIENCE_SECONDS, is_ready=body.is_ready, on_wait=body.pause)
+        receiver = Receiver(transfer, quota_patience=QUOTA_PATIENCE_SECONDS, is_ready=body.is_ready, on_wait=body.pause)
         with receiver:
             receiver.expect(transfer.size, FIRST_PATIENCE_SECONDS)
             for block in body.blocks():
@@ -106,7 +106,7 @@ def _receive(transfer: Transfer, body: FormBody) -> None:
         raise BadBody(str(error)) from error
     except ReceivingStopped as error:
         raise FormRefused({"": str(error)}, 409, error.code) from error
-    except NoRoom as error:
+    except QuotaExceeded as error:
         raise FormRefused({"file": f"{error} Try again later."}, 507, "NoRoom") from error
     except OSError as error:
         log.warning("transfer %s: %s", transfer.pk, error)

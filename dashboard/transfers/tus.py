@@ -19,7 +19,7 @@ from django.urls import reverse
 from django.utils.http import http_date
 from django.views.decorators.csrf import csrf_exempt
 
-from dashboard.shared.messages import error_text
+from dashboard.shared.messages import error_text, text_of
 from dashboard.transfers.bodies import NoSlot, open_body, receiving_slot
 from dashboard.transfers.csrf import check_csrf
 from dashboard.transfers.form import NewTransferForm
@@ -27,8 +27,9 @@ from uploads import access
 from uploads.domain.states import DesiredState, Phase
 from uploads.models import Transfer
 from uploads.objectstore.providers import PROVIDERS
+from uploads.problems import ProblemError
 from uploads.services.staging.expected_sha256 import parse_digest
-from uploads.services.transfers.receive import NoRoom, Receiver, ReceivingStopped, WrongLength, take_up
+from uploads.services.transfers.receive import QuotaExceeded, Receiver, ReceivingStopped, WrongLength, take_up
 from uploads.services.transfers.start import TransferRefused, offset_of, start_transfer
 from uploads.services.transfers.steps import StepRefused, request_cancel, set_expected_sha256
 from uploads.staging import tus
@@ -42,7 +43,7 @@ DIGEST_HEADER = "Partway-SHA256"
 RETRY_AFTER_SECONDS = 3
 FIRST_PATIENCE_SECONDS = 1.0
 """How long before a body is read; without room by then it is refused, and its sender comes back."""
-ROOM_PATIENCE_SECONDS = 20.0
+QUOTA_PATIENCE_SECONDS = 20.0
 """How long a sender is kept waiting for room in the middle of a body, by not reading, until it is told to come back."""
 MAX_CHECKED_BODY = 64 * 1024**2
 """Bytes of a body with Upload-Checksum: nothing of it counts before all of it was seen."""
@@ -189,7 +190,7 @@ def _adopt(transfer: Transfer) -> None:
     """All is here, and whoever took the last byte died before that was written down: nobody will send another."""
     try:
         take_up(transfer)
-    except (WriterBusy, ReceivingStopped, NoRoom, OSError) as reason:
+    except (WriterBusy, ReceivingStopped, QuotaExceeded, OSError) as reason:
         log.info("transfer %s: not taken up: %s", transfer.pk, reason)
 
 
@@ -235,7 +236,7 @@ def _receive(request: HttpRequest, transfer: Transfer, offset: int, length: int)
         body = open_body(request, length)
         receiver = Receiver(
             transfer,
-            room_patience=ROOM_PATIENCE_SECONDS,
+            quota_patience=QUOTA_PATIENCE_SECONDS,
             checksum=checksum,
             is_ready=body.is_ready,
             on_wait=body.pause,
@@ -268,7 +269,7 @@ def _in_terms_of_tus(transfer: Transfer) -> Iterator[None]:
         yield
     except NoSlot as error:
         raise TusError(503, "Busy", str(error), wait) from error
-    except NoRoom as error:
+    except QuotaExceeded as error:
         raise TusError(503, "NoRoom", f"{error} Wait, and go on.", wait) from error
     except WriterBusy as error:
         raise TusError(423, "Locked", str(error)) from error
@@ -295,7 +296,9 @@ def _note_digest(request: HttpRequest, transfer: Transfer) -> None:
         return
     try:
         set_expected_sha256(transfer, parse_digest(text))
-    except (ValueError, StepRefused) as error:
+    except ProblemError as error:
+        raise TusError(400, "InvalidHeader", f"{DIGEST_HEADER}: {text_of(error.problem)}") from error
+    except StepRefused as error:
         raise TusError(400, "InvalidHeader", f"{DIGEST_HEADER}: {error}") from error
 
 

@@ -52,7 +52,7 @@ class Disk:
 
     def take_up(self) -> None:
         offset = self.folder.offset(self.plan, self.whole)
-        self.folder.cut_to(self.plan, offset)
+        self.folder.truncate_to(self.plan, offset)
         self.folder.mark_verified()
         while self.whole < self.plan.part_count and self._is_full(self.whole + 1):
             if not self.folder.whole(self.whole + 1).exists():
@@ -99,7 +99,7 @@ class Disk:
             full += [part.number] if self._is_full(part.number) else []
             yield
         if not fits:
-            self.folder.cut_to(self.plan, start)
+            self.folder.truncate_to(self.plan, start)
             yield
         self.folder.mark_verified()
         if not fits:
@@ -169,7 +169,7 @@ def test_cut_to_drops_partial_bytes_behind_an_offset_and_no_whole_part(
     folder.whole(1).write_bytes(bytes(10))
     folder.partial(2).write_bytes(bytes(10))
     folder.partial(3).write_bytes(bytes(5))
-    folder.cut_to(Plan(30, 10, 3), offset)
+    folder.truncate_to(Plan(30, 10, 3), offset)
     assert {path.name: path.stat().st_size for path in folder.path.iterdir()} == left
 
 
@@ -195,7 +195,7 @@ import sys
 from pathlib import Path
 from uploads.staging.disk import StagingFolder
 with StagingFolder(Path(sys.argv[1])).writer():
-    print("reserved_bytes", flush=True)
+    print("held", flush=True)
     sys.stdin.read()
 """
 

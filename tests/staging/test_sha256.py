@@ -17,7 +17,7 @@ from uploads.staging.sha256 import STATE_BYTES, ResumableSha256, Unavailable
 GO_ON = """
 import sys
 from uploads.staging.sha256 import ResumableSha256
-hasher = ResumableSha256.begin(bytes.fromhex(sys.argv[1]))
+hasher = ResumableSha256.start(bytes.fromhex(sys.argv[1]))
 hasher.update(bytes.fromhex(sys.argv[2]))
 sys.stdout.write(hasher.save().hex() + " " + hasher.hexdigest())
 """
@@ -27,17 +27,17 @@ blocks = st.lists(st.binary(max_size=200), max_size=12)
 
 @given(blocks, st.sets(st.integers(0, 11)))
 def test_saved_and_restored_anywhere(pieces: list[bytes], stops: set[int]) -> None:
-    hasher = ResumableSha256.begin()
+    hasher = ResumableSha256.start()
     for number, piece in enumerate(pieces):
         if number in stops:
-            hasher = ResumableSha256.begin(hasher.save())
+            hasher = ResumableSha256.start(hasher.save())
         hasher.update(piece)
     assert hasher.hexdigest() == hashlib.sha256(b"".join(pieces)).hexdigest()
 
 
 @given(blocks)
 def test_a_digest_in_between_disturbs_nothing(pieces: list[bytes]) -> None:
-    hasher, theirs = ResumableSha256.begin(), hashlib.sha256()
+    hasher, theirs = ResumableSha256.start(), hashlib.sha256()
     for piece in pieces:
         hasher.update(piece)
         theirs.update(piece)
@@ -48,14 +48,14 @@ def test_a_digest_in_between_disturbs_nothing(pieces: list[bytes]) -> None:
 def test_readonly_and_writable_buffers_and_slices_of_them(content: bytes, start: int, end: int) -> None:
     expected = hashlib.sha256(content[start:end]).hexdigest()
     for buffer in (content, bytearray(content), memoryview(content), memoryview(bytearray(content))):
-        hasher = ResumableSha256.begin()
+        hasher = ResumableSha256.start()
         hasher.update(buffer[start:end])
         assert hasher.hexdigest() == expected
 
 
 def test_a_buffer_is_free_again_after_its_update() -> None:
     buffer = bytearray(b"first")
-    hasher = ResumableSha256.begin()
+    hasher = ResumableSha256.start()
     hasher.update(buffer)
     buffer[:] = b"longer than before"
     hasher.update(memoryview(buffer))
@@ -64,7 +64,7 @@ def test_a_buffer_is_free_again_after_its_update() -> None:
 
 def test_large_blocks() -> None:
     content = bytes(range(256)) * 20_000
-    hasher = ResumableSha256.begin()
+    hasher = ResumableSha256.start()
     hasher.update(memoryview(bytearray(content)))
     assert hasher.hexdigest() == hashlib.sha256(content).hexdigest()
 
@@ -72,13 +72,13 @@ def test_large_blocks() -> None:
 @settings(max_examples=3, deadline=None)
 @given(st.binary(min_size=1, max_size=200), st.binary(min_size=1, max_size=200), st.binary(max_size=200))
 def test_another_process_goes_on_and_hands_back(first: bytes, second: bytes, third: bytes) -> None:
-    here = ResumableSha256.begin()
+    here = ResumableSha256.start()
     here.update(first)
     argv = [sys.executable, "-c", GO_ON, here.save().hex(), second.hex()]
     root = Path(__file__).parents[2]
     state, digest = subprocess.run(argv, cwd=root, check=True, capture_output=True, text=True).stdout.split()
     assert digest == hashlib.sha256(first + second).hexdigest()
-    again = ResumableSha256.begin(bytes.fromhex(state))
+    again = ResumableSha256.start(bytes.fromhex(state))
     again.update(third)
     assert again.hexdigest() == hashlib.sha256(first + second + third).hexdigest()
 
@@ -86,11 +86,11 @@ def test_another_process_goes_on_and_hands_back(first: bytes, second: bytes, thi
 @pytest.mark.parametrize("size", [0, 1, STATE_BYTES - 1, STATE_BYTES + 1])
 def test_what_is_no_state_is_refused(size: int) -> None:
     with pytest.raises(ValueError, match="112 bytes"):
-        ResumableSha256.begin(bytes(size))
+        ResumableSha256.start(bytes(size))
 
 
 def test_a_python_without_libcrypto_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sha256, "_libcrypto", lambda: None)
     assert not sha256.is_available()
     with pytest.raises(Unavailable):
-        ResumableSha256.begin()
+        ResumableSha256.start()

@@ -73,7 +73,7 @@ def take_room() -> int:
     Path(settings.STAGING_DIR).mkdir(parents=True)
     transfers = [_transfer(f"room-{number}") for number in range(MANY)]
     _at_once(lambda number: quota.reserve(transfers[number], transfers[number].plan.part(1)))
-    return quota.held_bytes("node")
+    return quota.reserved_bytes("node")
 
 
 def _owner() -> User:

@@ -34,7 +34,7 @@ SENDING = {
 """Points on the way to the store, with the process that dies there."""
 
 RECEIVING = (
-    "room.reserved",
+    "quota.reserved",
     "part.synced",
     "part.staged",
     "file.whole",

@@ -119,7 +119,7 @@ class StagingFolder:
     def mark_verified(self) -> None:
         (self.path / UNVERIFIED).unlink(missing_ok=True)
 
-    def cut_to(self, plan: Plan, offset: int) -> None:
+    def truncate_to(self, plan: Plan, offset: int) -> None:
         """Drop every byte of partial files behind an offset. Whole parts are left alone."""
         for number, path in self.partials():
             keep = offset - plan.part(number).offset

@@ -55,7 +55,7 @@ class ResumableSha256:
         library.SHA256_Init(self._context)
 
     @classmethod
-    def begin(cls, state: bytes | None = None) -> Self:
+    def start(cls, state: bytes | None = None) -> Self:
         """From nothing, or from a `state` that was saved. Raises Unavailable, or ValueError for no state of ours."""
         library = _libcrypto()
         if library is None:

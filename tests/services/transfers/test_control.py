@@ -23,7 +23,7 @@ from uploads.services.transfers import receive
 from uploads.services.transfers.cancel import cancel_transfer
 from uploads.services.transfers.complete import complete_transfer
 from uploads.services.transfers.create import open_store_upload
-from uploads.services.transfers.receive import NoRoom, Receiver, ReceivingStopped, WrongLength
+from uploads.services.transfers.receive import QuotaExceeded, Receiver, ReceivingStopped, WrongLength
 from uploads.services.transfers.send import send_part
 from uploads.services.transfers.start import TransferRefused
 from uploads.services.transfers.steps import StepRefused, request_cancel, request_pause, request_resume, request_retry
@@ -229,9 +229,9 @@ def test_a_key_that_cannot_be_sent_is_refused_before_anything_is_stored(drive: D
 def test_a_full_staging_disk_refuses_before_the_first_byte(drive: Drive, settings: Settings) -> None:
     settings.STAGING_QUOTA = 10
     drive.upload(b"12345678")
-    assert quota.held_bytes("test-node") == 8
+    assert quota.reserved_bytes("test-node") == 8
     refused = drive.begin(3, "b")
-    with Receiver(refused) as receiver, pytest.raises(NoRoom):
+    with Receiver(refused) as receiver, pytest.raises(QuotaExceeded):
         receiver.expect(3)
     assert staged_names(refused) == []
     with pytest.raises(TransferRefused, match="Staging here may take 10 bytes"):

@@ -27,7 +27,7 @@ from uploads.domain.states import DesiredState, PartState, Phase
 from uploads.models import Part, Store, Transfer
 from uploads.services.staging import quota
 from uploads.services.transfers import receive
-from uploads.services.transfers.receive import NoRoom, Receiver, ReceivingStopped, WrongLength, take_up
+from uploads.services.transfers.receive import QuotaExceeded, Receiver, ReceivingStopped, WrongLength, take_up
 from uploads.services.transfers.start import offset_of
 from uploads.services.transfers.steps import request_cancel, request_pause, request_resume
 from uploads.staging import disk
@@ -378,7 +378,7 @@ def test_two_bodies_with_checksums_never_wait_for_each_other(make: Make, setting
     held = make(bytes(20))
     send(held, bytes(20))
     for transfer in (first, second):
-        with Receiver(transfer, checksum=checksum_of(bytes(30))) as receiver, pytest.raises(NoRoom):
+        with Receiver(transfer, checksum=checksum_of(bytes(30))) as receiver, pytest.raises(QuotaExceeded):
             receiver.expect(30)
     for part in held.parts.all():
         Part.objects.filter(pk=part.pk).update(state=PartState.SENT)
@@ -478,7 +478,7 @@ def test_without_room_nothing_is_read_and_what_came_stands(make: Make, settings:
     settings.STAGING_QUOTA = 20
     content = os.urandom(25)
     transfer = make(content)
-    with pytest.raises(NoRoom), Receiver(transfer) as receiver:
+    with pytest.raises(QuotaExceeded), Receiver(transfer) as receiver:
         receiver.expect(25)
         receiver.write(content[:20])
         receiver.write(content[20:])
@@ -511,7 +511,7 @@ def test_a_sender_is_kept_waiting_until_there_is_room(
             Part.objects.filter(pk=part.pk).update(state=PartState.SENT)
             quota.release(part)
 
-    assert send(transfer, content, room_patience=30, on_wait=sent_meanwhile) == 25
+    assert send(transfer, content, quota_patience=30, on_wait=sent_meanwhile) == 25
     assert len(waits) == 3
     assert staged_bytes(transfer) == content[10:]
 
@@ -523,7 +523,7 @@ def test_a_sender_that_waits_hears_of_a_cancellation(
     monkeypatch.setattr(receive, "ROOM_LOOK_SECONDS", 0.01)
     transfer = make(bytes(25))
     with pytest.raises(ReceivingStopped):
-        send(transfer, bytes(25), room_patience=30, on_wait=lambda: request_cancel(user, transfer))
+        send(transfer, bytes(25), quota_patience=30, on_wait=lambda: request_cancel(user, transfer))
 
 
 def test_no_more_than_was_announced(make: Make) -> None:

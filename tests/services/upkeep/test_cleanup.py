@@ -68,7 +68,7 @@ def test_a_file_that_never_came_whole_expires_and_leaves_nothing(drive: Drive, c
     assert (transfer.phase, transfer.error_code) == (Phase.CANCELLED, "Expired")
     assert "24 hours" in transfer.error_message
     assert not transfer.folder.exists()
-    assert quota.held_bytes(NODE) == 0
+    assert quota.reserved_bytes(NODE) == 0
     assert uploads_in_store(client, drive.bucket) == []
     entry = AuditEntry.objects.get(transfer_id=transfer.pk, action="transfer.cancel-ordered")
     assert entry.actor_name == "partway"
@@ -165,7 +165,7 @@ def test_room_of_a_part_whose_sender_died_after_its_success(drive: Drive) -> Non
     Part.objects.filter(transfer=transfer, number=1).update(sent_at=timezone.now() - timedelta(minutes=2))
     watch()
     assert staged_names(transfer) == ["00002"]
-    assert quota.held_bytes(NODE) == PART
+    assert quota.reserved_bytes(NODE) == PART
 
 
 def test_another_nodes_bytes_are_not_ours_to_release(drive: Drive) -> None:
@@ -175,7 +175,7 @@ def test_another_nodes_bytes_are_not_ours_to_release(drive: Drive) -> None:
     Part.objects.filter(transfer=transfer).update(state=PartState.SENT, sent_at=timezone.now() - timedelta(hours=1))
     watch()
     assert staged_names(transfer) == ["00001", "00002"]
-    assert quota.held_bytes("elsewhere") == 2 * PART
+    assert quota.reserved_bytes("elsewhere") == 2 * PART
 
 
 # --- Sweeping ---------------------------------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ def test_folders_of_ended_transfers_are_removed_and_their_room_comes_back(drive:
     Transfer.objects.filter(pk=transfer.pk).update(phase=phase)
     sweep_staging()
     assert not transfer.folder.exists()
-    assert quota.held_bytes(NODE) == 0
+    assert quota.reserved_bytes(NODE) == 0
 
 
 def test_what_is_not_named_like_a_transfer_is_left_alone(drive: Drive, staging: Path) -> None:

@@ -64,7 +64,7 @@ def test_an_upload_that_an_ended_transfer_left_is_aborted(drive: Drive, client: 
     assert uploads_in(client, drive.bucket) == []
     assert transfer.store_uploads.get().state == StoreUploadState.GONE
     assert not transfer.folder.exists()
-    assert quota.held_bytes("test-node") == 0
+    assert quota.reserved_bytes("test-node") == 0
     assert run() == (0, "Everything agrees.\n")
 
 

@@ -1,51 +1,49 @@
-"""The SHA-256 that was promised for a file: made as its bytes arrive, kept over restarts, seen to at the end."""
+"""The SHA-256 that a client expects of a file: computed while the bytes arrive, and compared when they are complete."""
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from uploads.models import Transfer
+from uploads.problems import Code, Problem, ProblemError
 from uploads.staging import sha256
 from uploads.staging.body import BLOCK_SIZE
+from uploads.staging.disk import StagingFolder
 from uploads.staging.sha256 import ResumableSha256, Unavailable
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def parse_digest(text: str) -> str:
-    """64 hexadecimal digits, in lower case; '' for nothing. Raises ValueError."""
+    """64 hexadecimal digits in lower case; empty for an empty text. Raises ProblemError."""
     digest = text.strip().lower()
     if digest and not DIGEST.fullmatch(digest):
-        raise ValueError("A SHA-256 is written with 64 hexadecimal digits.")
+        raise ProblemError(Problem(Code.INVALID_SHA256))
     return digest
 
 
-def can_be_kept() -> bool:
-    """Whether this installation can check such a promise."""
+def can_verify() -> bool:
+    """Whether this installation can compute the SHA-256 of a file that arrives in several requests."""
     return sha256.is_available()
 
 
-class Promise:
-    """The digest of one file on its way. A hasher that was lost stays lost, and the promise is broken in words."""
+class FileSha256:
+    """The SHA-256 of a file that is arriving. Once its state is lost, it stays unknown for this file."""
 
     def __init__(self, hasher: ResumableSha256 | None) -> None:
         self._hasher = hasher
 
     @classmethod
-    def take_up(cls, transfer: Transfer, number: int) -> Promise:
-        """Where part `number` is the one that is arriving: its bytes that are here are read once more."""
+    def resume(cls, transfer: Transfer, number: int) -> FileSha256:
+        """Continue where part `number` is arriving: its staged bytes are read once more."""
         if not transfer.verify_sha256:
             return cls(None)
         try:
-            hasher = ResumableSha256.begin(_state_before(transfer, number))
+            hasher = ResumableSha256.start(_state_before(transfer, number))
         except (Unavailable, LookupError, ValueError):
             return cls(None)
-        for path in (transfer.folder.partial(number), transfer.folder.whole(number)):
-            if path.exists():
-                with path.open("rb", buffering=0) as file:
-                    while block := file.read(BLOCK_SIZE):
-                        hasher.update(block)
-                break
+        _read_part(hasher, transfer.folder, number)
         return cls(hasher)
 
     def update(self, block: memoryview) -> None:
@@ -57,12 +55,12 @@ class Promise:
 
     @property
     def digest(self) -> str:
-        """Of what has come; '' where it cannot be known any more."""
+        """The digest of the bytes so far; empty if it is unknown."""
         return self._hasher.hexdigest() if self._hasher else ""
 
 
 def _state_before(transfer: Transfer, number: int) -> bytes | None:
-    """LookupError where the state at the end of the part before was not kept."""
+    """The state at the end of the previous part. Raises LookupError if it was not saved."""
     if number == 1:
         return None
     state = transfer.parts.filter(number=number - 1).values_list("sha256_state", flat=True).first()
@@ -71,15 +69,20 @@ def _state_before(transfer: Transfer, number: int) -> bytes | None:
     return bytes(state)
 
 
-def broken(transfer: Transfer, promised: str, arrived: str) -> dict[str, str] | None:
-    """Why the file may not be completed: the error columns of its row. None where the promise is kept."""
-    if not transfer.verify_sha256 or (arrived and arrived == promised):
+def _read_part(hasher: ResumableSha256, folder: StagingFolder, number: int) -> None:
+    for path in (folder.partial(number), folder.whole(number)):
+        with suppress(FileNotFoundError), path.open("rb", buffering=0) as file:
+            while block := file.read(BLOCK_SIZE):
+                hasher.update(block)
+            return
+
+
+def mismatch(transfer: Transfer, expected: str, received: str) -> Problem | None:
+    """Why the file must not be completed; None if its SHA-256 is the expected one, or none is expected."""
+    if not transfer.verify_sha256 or (received and received == expected):
         return None
-    if not arrived:
-        code, message = "Sha256Unknown", "A SHA-256 was promised for this file and can no longer be checked"
-    elif not promised:
-        code, message = "Sha256Missing", "A SHA-256 was promised for this file and never came"
-    else:
-        code, message = "Sha256Mismatch", f"The file that arrived has the SHA-256 {arrived}; {promised} was promised"
-    message += ": it is not completed. Discard it and send the file again."
-    return {"error_code": code, "error_message": message, "error_request_id": ""}
+    if not received:
+        return Problem(Code.SHA256_UNKNOWN)
+    if not expected:
+        return Problem(Code.SHA256_MISSING)
+    return Problem(Code.SHA256_MISMATCH, received=received, expected=expected)

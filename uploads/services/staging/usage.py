@@ -1,4 +1,4 @@
-"""What is staged on a node, and by whom."""
+"""Staged bytes of a node, by operator and by transfer."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class OwnerUse:
 
 @dataclass(frozen=True, slots=True)
 class StagingUse:
-    """What is staged on a node, in bytes; `quota` 0: only the disk bounds it. Who holds most comes first."""
+    """Usage of a node in bytes, the largest first. A `quota` of 0 means that only the disk limits it."""
 
     node: str
     reserved_bytes: int
     quota: int
-    free_room: int
+    free_bytes: int
     owners: list[OwnerUse]
     transfers: list[tuple[Transfer, int]]
 
@@ -36,16 +36,16 @@ def staging_use(node: str, limit: int = 100) -> StagingUse:
         total=Sum("reserved_bytes"), transfers=Count("transfer", distinct=True)
     )
     largest = parts.values("transfer").annotate(total=Sum("reserved_bytes")).order_by("-total")[:limit]
-    held_by = {row["transfer"]: row["total"] for row in largest}
-    transfers = Transfer.objects.filter(pk__in=held_by).select_related("store", "owner")
+    reserved = {row["transfer"]: row["total"] for row in largest}
+    transfers = Transfer.objects.filter(pk__in=reserved).select_related("store", "owner")
     return StagingUse(
         node=node,
-        reserved_bytes=quota.held_bytes(node),
+        reserved_bytes=quota.reserved_bytes(node),
         quota=settings.STAGING_QUOTA,
-        free_room=quota.free_room(node),
+        free_bytes=quota.free_bytes(node),
         owners=[
             OwnerUse(row["transfer__owner__username"], row["total"], row["transfers"])
             for row in owners.order_by("-total")
         ],
-        transfers=sorted(((each, held_by[each.pk]) for each in transfers), key=lambda pair: -pair[1]),
+        transfers=sorted(((each, reserved[each.pk]) for each in transfers), key=lambda pair: -pair[1]),
     )

@@ -50,7 +50,7 @@ def _send(transfer: Transfer) -> None:
     if room <= 0:
         return
     if transfer.all_received and not transfer.parts.exclude(state=PartState.SENT).exists():
-        if expected_sha256.broken(transfer, transfer.expected_sha256, transfer.sha256):
+        if expected_sha256.mismatch(transfer, transfer.expected_sha256, transfer.sha256):
             return  # Failed with those words when its last byte came.
         change(PHASES, Transfer.objects.filter(pk=transfer.pk), Phase.COMPLETING, tries=0)
         transfer.phase = Phase.COMPLETING

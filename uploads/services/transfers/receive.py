@@ -22,10 +22,11 @@ from uploads.domain.planning import PlannedPart
 from uploads.domain.states import FINAL_PHASES, PART_STATES, DesiredState, PartState, Phase
 from uploads.models import Part, Transfer
 from uploads.services.staging import expected_sha256, quota
-from uploads.services.staging.expected_sha256 import Promise
+from uploads.services.staging.expected_sha256 import FileSha256
 from uploads.services.transfers.dispatch import dispatch
 from uploads.services.transfers.ending import fail_transfer
 from uploads.services.transfers.steps import StepRefused, request_cancel
+from uploads.services.work.failures import problem_fields
 from uploads.services.work.transitions import change
 from uploads.staging.disk import PartialFile
 from uploads.staging.tus import Checksum
@@ -48,7 +49,7 @@ class ReceivingStopped(Exception):
         self.code = code
 
 
-class NoRoom(Exception):
+class QuotaExceeded(Exception):
     """Staging is full. What came stands."""
 
 
@@ -71,25 +72,25 @@ class Receiver:
     Use as a context manager: inside, it is the transfer's only writer and `offset` says where it goes on. Bytes that
     cannot be resumed (from the plain form) are given up when it is left before `end` was called.
 
-    `room_patience`: seconds to wait for room between two parts. `is_ready`: whether more bytes wait to be read.
+    `quota_patience`: seconds to wait for room between two parts. `is_ready`: whether more bytes wait to be read.
     `on_wait`: told each time we keep the sender waiting. With a `checksum` nothing counts, or leaves, before `end` has
     seen it.
 
-    Raises WriterBusy, ReceivingStopped, NoRoom, WrongLength, OSError.
+    Raises WriterBusy, ReceivingStopped, QuotaExceeded, WrongLength, OSError.
     """
 
     def __init__(
         self,
         transfer: Transfer,
         *,
-        room_patience: float = 0,
+        quota_patience: float = 0,
         checksum: Checksum | None = None,
         is_ready: Callable[[], bool] = lambda: True,
         on_wait: Callable[[], None] = lambda: None,
     ) -> None:
         self._transfer = transfer
         self._folder = transfer.folder
-        self._room_patience = room_patience
+        self._quota_patience = quota_patience
         self._is_ready = is_ready
         self._on_wait = on_wait
         self._checksum = checksum
@@ -104,7 +105,7 @@ class Receiver:
         self._ended = False
         self._exit = ExitStack()
         self._number = 1
-        self._promise = Promise(None)
+        self._sha256 = FileSha256(None)
         self.offset = 0
 
     # --- Coming and going ---------------------------------------------------------------------------------------------
@@ -145,16 +146,16 @@ class Receiver:
         transfer, plan, folder = self._transfer, self._transfer.plan, self._folder
         whole = transfer.parts.exclude(state=PartState.WAITING).count()
         self.offset = folder.offset(plan, whole)
-        folder.cut_to(plan, self.offset)
+        folder.truncate_to(plan, self.offset)
         folder.mark_verified()
         self._number = whole + 1
         # Full, and its writer died before that was written down.
         while self._number <= plan.part_count and 0 < folder.arrived(self._number) == plan.part(self._number).size:
             self._adopt(plan.part(self._number))
-        self._promise = Promise.take_up(transfer, self._number)
+        self._sha256 = FileSha256.resume(transfer, self._number)
 
     def _adopt(self, planned: PlannedPart) -> None:
-        promise = Promise.take_up(self._transfer, planned.number)
+        sha256 = FileSha256.resume(self._transfer, planned.number)
         if not self._folder.whole(planned.number).exists():
             PartialFile(self._folder, planned.number).finish()
         part, _ = Part.objects.get_or_create(
@@ -162,14 +163,14 @@ class Receiver:
             number=planned.number,
             defaults={"size": planned.size, "reserved_bytes": planned.size},
         )
-        self._mark_staged(part, promise.save())
+        self._mark_staged(part, sha256.save())
         self._number += 1
 
     # --- Bytes --------------------------------------------------------------------------------------------------------
 
     def expect(self, length: int, patience: float = 0) -> None:
         """So many bytes are about to come: have room before the first is read, for all of them where a checksum is to
-        be seen first, else for the next part. `patience`: seconds to wait for it. Raises NoRoom, WrongLength."""
+        be seen first, else for the next part. `patience`: seconds to wait for it. Raises QuotaExceeded, WrongLength."""
         if length > self._transfer.size - self.offset:
             raise WrongLength(f"{length:,} bytes would go beyond the file's {self._transfer.size:,}.")
         if not length:
@@ -191,9 +192,11 @@ class Receiver:
         try:
             for part in touched:
                 self._reserve(part, patience)
-        except NoRoom:
+        except QuotaExceeded:
             # Two who hold room for some of their parts would wait for each other's.
-            quota.give_back(self._transfer, [part.number for part in touched if not self._folder.arrived(part.number)])
+            quota.release_unused(
+                self._transfer, [part.number for part in touched if not self._folder.arrived(part.number)]
+            )
             raise
         self._folder.mark_unverified(self.offset)
         crash.point("checksum.expected")
@@ -201,11 +204,11 @@ class Receiver:
     def write(self, block: bytes | memoryview) -> None:
         rest = memoryview(block)
         while rest:
-            planned = self._planned or self._begin_part(self._room_patience)
+            planned = self._planned or self._begin_part(self._quota_patience)
             assert self._file is not None
             piece = rest[: planned.size - self._file.arrived]
             self._file.write(piece)
-            self._promise.update(piece)
+            self._sha256.update(piece)
             if self._hash:
                 self._hash.update(piece)
             self.offset += len(piece)
@@ -254,16 +257,16 @@ class Receiver:
         while True:
             try:
                 parts = quota.reserve(self._transfer, planned)
-            except quota.NotWanted as error:
+            except quota.TransferEnded as error:
                 raise ReceivingStopped("Cancelled", str(error)) from error
             if parts:
                 self._reserved.update((part.number, part) for part in parts)
-                crash.point("room.reserved")
+                crash.point("quota.reserved")
                 return
             # A part that waits for its sync is what could make room.
             self._settle()
             if time.monotonic() >= deadline:
-                raise NoRoom("Staging is full: parts have to leave for the store first.")
+                raise QuotaExceeded("Staging is full: parts have to leave for the store first.")
             self._on_wait()
             time.sleep(ROOM_LOOK_SECONDS)
             self._check_wanted()
@@ -274,7 +277,7 @@ class Receiver:
         assert self._file is not None
         # Should the part before this one fail now, this one's file is still ours to close.
         self._settle()
-        part, file, state = self._part, self._file, self._promise.save()
+        part, file, state = self._part, self._file, self._sha256.save()
         self._planned = self._file = self._part = None
         self._number += 1
         if self._checksum:
@@ -315,7 +318,7 @@ class Receiver:
         """As if nothing of it had come."""
         unverified = self._folder.unverified_from()
         if unverified is not None:
-            self._folder.cut_to(self._transfer.plan, unverified)
+            self._folder.truncate_to(self._transfer.plan, unverified)
             self._folder.mark_verified()
             self.offset = unverified
 
@@ -355,22 +358,22 @@ class Receiver:
 
     def _whole_file_is_here(self) -> None:
         if not self._transfer.size and not self._transfer.parts.exclude(state=PartState.WAITING).exists():
-            self._begin_part(self._room_patience)
+            self._begin_part(self._quota_patience)
             self._end_part()
             self._settle()
         rows = Transfer.objects.filter(pk=self._transfer.pk)
         wanted, phase = rows.values_list("desired_state", "phase").get()
         if wanted == DesiredState.CANCEL:
             raise _stopped(wanted, phase)
-        arrived = self._promise.digest
+        arrived = self._sha256.digest
         crash.point("file.whole")
         with transaction.atomic():
             rows.update(all_received=True, received_at=timezone.now(), quota_refused_at=None, sha256=arrived)
             # After that no digest is taken any more, so this is the last word on what was promised.
-            promised = rows.values_list("expected_sha256", flat=True).get()
-            error = expected_sha256.broken(self._transfer, promised, arrived)
+            expected = rows.values_list("expected_sha256", flat=True).get()
+            error = expected_sha256.mismatch(self._transfer, expected, arrived)
             if error:
-                fail_transfer(self._transfer.pk, error)
+                fail_transfer(self._transfer.pk, problem_fields(error))
         crash.point("file.written")
         dispatch(self._transfer.pk)
 
@@ -388,7 +391,7 @@ def _stopped(wanted: str, phase: str) -> ReceivingStopped:
 def take_up(transfer: Transfer) -> None:
     """Adopt what a writer that died left behind: whole parts leave, and a whole file is handed over.
 
-    Raises WriterBusy, ReceivingStopped, OSError; NoRoom for an empty file, whose part has not begun.
+    Raises WriterBusy, ReceivingStopped, OSError; QuotaExceeded for an empty file, whose part has not begun.
     """
     with Receiver(transfer) as receiver:
         receiver.end()

@@ -193,7 +193,7 @@ def find_same_file(new: NewTransfer) -> Transfer | None:
 
 
 def _check_promise(new: NewTransfer) -> None:
-    if new.verify_sha256 and not expected_sha256.can_be_kept():
+    if new.verify_sha256 and not expected_sha256.can_verify():
         raise TransferRefused("This server cannot check a SHA-256: send the file without one.", "sha256")
 
 

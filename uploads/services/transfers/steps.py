@@ -91,7 +91,7 @@ def request_retry(actor: User, transfer: Transfer) -> None:
 
 def can_retry(transfer: Transfer) -> bool:
     """Whether every byte is in the store's upload, staged here, or can still come from the browser."""
-    if transfer.all_received and expected_sha256.broken(transfer, transfer.expected_sha256, transfer.sha256):
+    if transfer.all_received and expected_sha256.mismatch(transfer, transfer.expected_sha256, transfer.sha256):
         return False
     if not transfer.all_received and not transfer.resumable:
         return False

@@ -12,7 +12,7 @@ from uploads import crash
 from uploads.domain.states import FINAL_PHASES, PartState
 from uploads.models import Part, Transfer
 from uploads.services.staging import quota
-from uploads.services.transfers.receive import NoRoom, ReceivingStopped, take_up
+from uploads.services.transfers.receive import QuotaExceeded, ReceivingStopped, take_up
 from uploads.services.transfers.steps import StepRefused, request_cancel
 from uploads.staging.disk import StagingFolder, WriterBusy
 
@@ -43,7 +43,7 @@ def sweep_staging() -> None:
     for path in sorted(staging.iterdir()):
         try:
             _sweep(path)
-        except (WriterBusy, ReceivingStopped, NoRoom) as reason:
+        except (WriterBusy, ReceivingStopped, QuotaExceeded) as reason:
             log.info("staging %s: left as it is: %s", path.name, reason)
         except OSError as error:
             log.warning("staging %s: %s", path.name, error)

@@ -56,9 +56,12 @@ def _transfers() -> list[Metric]:
 def _staging() -> list[Metric]:
     node = settings.NODE_NAME
     figures = {
-        "partway_staging_bytes": ("Bytes of this node's staging that are taken or promised.", quota.held_bytes(node)),
+        "partway_staging_bytes": (
+            "Bytes of this node's staging that are taken or reserved.",
+            quota.reserved_bytes(node),
+        ),
         "partway_staging_quota_bytes": ("Bytes that staging may take; 0: what the disk has.", settings.STAGING_QUOTA),
-        "partway_staging_free_bytes": ("Bytes that a next part may take.", max(0, quota.free_room(node))),
+        "partway_staging_free_bytes": ("Bytes that a next part may take.", max(0, quota.free_bytes(node))),
     }
     families: list[Metric] = []
     for name, (words, value) in figures.items():
