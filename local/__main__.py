@@ -2,9 +2,9 @@
 
 import sys
 
-if sys.version_info < (3, 11):  # noqa: UP036 - it may well be run by the wrong one
+if sys.version_info < (3, 11):  # noqa: UP036 - an older Python may run this file
     sys.exit(
-        f"Partway needs Python 3.11 or newer, not {sys.version.split()[0]}: `make run` finds one, or names the package."
+        f"Partway needs Python 3.11 or newer, not {sys.version.split()[0]}: `make run` finds one or names its package."
     )
 
 try:

@@ -1,4 +1,4 @@
-"""What the demo bucket holds on the first start: uploads in progress as real buckets have them, made by the API."""
+"""Fills the demo bucket on the first start with uploads in progress as real buckets have them, through the API."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Out = TypeVar("_Out")
 
 MIB = 1024**2
 SMALLEST = 5 * MIB
-"""The smallest part the store completes, the last one apart."""
+"""The smallest part that the store accepts when it completes an upload, except for the last part."""
 
 THREADS = 8
 
@@ -54,7 +54,7 @@ class PlannedObject:
 
 
 def planned_objects() -> list[PlannedObject]:
-    """A few finished objects; one has the key of the upload that is ready, which would replace it."""
+    """A few objects. One has the key of the upload that is ready to complete, which would replace it."""
     return [
         PlannedObject(READY_KEY, 2 * MIB),
         PlannedObject("exports/customers.csv", 64 * 1024),
@@ -65,12 +65,12 @@ def planned_objects() -> list[PlannedObject]:
 
 
 def planned_uploads() -> list[PlannedUpload]:
-    """Every upload in progress of the demo bucket, in the order they are begun."""
+    """Every upload in progress of the demo bucket, in the order in which they are created."""
     return [*_series(), *_shared(), *_remarkable(), *(_upload(key, 1) for key in AWKWARD_KEYS)]
 
 
 def _series() -> Iterator[PlannedUpload]:
-    """What jobs leave behind that run every day: most without a part, some with one or two."""
+    """Uploads that daily jobs leave behind: most have no part, some have one or two."""
     names = [f"backups/2026-09/db-{day:02}.dump" for day in range(1, 31)]
     names += [f"backups/2026-10/db-{day:02}.dump" for day in range(1, 32)]
     names += [f"exports/weekly/2026-w{week:02}.csv" for week in range(1, 48)]
@@ -81,9 +81,9 @@ def _series() -> Iterator[PlannedUpload]:
 
 
 def _shared() -> Iterator[PlannedUpload]:
-    """Tries at the same key, each abandoned a little later than the one before."""
-    for key, tries in SHARED_KEYS.items():
-        for count in range(tries):
+    """Several attempts at the same key, each with one part more than the one before."""
+    for key, attempts in SHARED_KEYS.items():
+        for count in range(attempts):
             yield _upload(key, count)
 
 
@@ -102,21 +102,21 @@ def _upload(key: str, parts: int) -> PlannedUpload:
 
 
 Progress = Callable[[int, int], None]
-"""Told how many of how many requests are done."""
+"""A function that takes the number of requests that are done and their total."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Begun:
-    """An upload in the store, and the numbers of the parts that it has."""
+class _Existing:
+    """An upload in the store, and the numbers of its parts."""
 
     upload_id: str
     numbers: frozenset[int] = frozenset()
 
 
 def seed(client: ObjectStoreClient, bucket: str, scratch: Path, progress: Progress) -> None:
-    """Bring the bucket to what is planned. What an earlier try left is counted and completed, never made twice.
+    """Fill the bucket with what is planned. Uploads and parts of an interrupted attempt are used, not created again.
 
-    `scratch` becomes a file with the bytes that are sent; it is removed again.
+    `scratch` is the path of a file for the bytes to send. It is deleted afterwards.
     """
     scratch.write_bytes(bytes(range(256)) * (SMALLEST // 256))
     pool = ThreadPoolExecutor(THREADS)
@@ -142,43 +142,43 @@ class _Seeding:
         uploads = planned_uploads()
         objects = planned_objects()
         self._total = 2 * len(uploads) + len(objects)
-        begun = self._each(self._begin, self._matched_with_what_is_there(uploads))
-        # Flat, one task a part: the upload of a thousand parts would else be one thread's work.
-        parts = [(upload, at, number) for upload, at in begun for number in upload.parts if number not in at.numbers]
+        created = self._each(self._create, self._matched_with_existing(uploads))
+        # One task for each part: otherwise one thread would send the upload with a thousand parts alone.
+        parts = [(upload, at, number) for upload, at in created for number in upload.parts if number not in at.numbers]
         self._total = len(uploads) + len(parts) + len(objects)
         self._each(self._send, parts)
         self._each(self._put, objects)
 
-    def _matched_with_what_is_there(self, uploads: list[PlannedUpload]) -> list[tuple[PlannedUpload, _Begun | None]]:
-        """Pair the uploads of each key with those already begun, most parts first, so that every one can be filled."""
-        there = self._what_is_there()
-        matched: list[tuple[PlannedUpload, _Begun | None]] = []
+    def _matched_with_existing(self, uploads: list[PlannedUpload]) -> list[tuple[PlannedUpload, _Existing | None]]:
+        """Pair planned with existing uploads of the same key, those with most parts first, so that all parts fit."""
+        existing = self._existing_uploads()
+        matched: list[tuple[PlannedUpload, _Existing | None]] = []
         for upload in sorted(uploads, key=lambda each: -len(each.parts)):
-            waiting = there.get(upload.key)
+            waiting = existing.get(upload.key)
             matched.append((upload, waiting.pop() if waiting else None))
         return matched
 
-    def _what_is_there(self) -> dict[str, list[_Begun]]:
-        there = defaultdict(list)
+    def _existing_uploads(self) -> dict[str, list[_Existing]]:
+        existing = defaultdict(list)
         for page in self._client.iter_multipart_uploads(self._bucket):
-            for found in page.uploads:
-                parts = self._client.iter_parts(self._bucket, found.key, found.upload_id)
-                there[found.key].append(_Begun(found.upload_id, frozenset(part.number for part in parts)))
-        for begun in there.values():
-            begun.sort(key=lambda each: len(each.numbers))
-        return there
+            for listed in page.uploads:
+                parts = self._client.iter_parts(self._bucket, listed.key, listed.upload_id)
+                existing[listed.key].append(_Existing(listed.upload_id, frozenset(part.number for part in parts)))
+        for created in existing.values():
+            created.sort(key=lambda each: len(each.numbers))
+        return existing
 
-    def _begin(self, pair: tuple[PlannedUpload, _Begun | None]) -> tuple[PlannedUpload, _Begun]:
-        upload, begun = pair
-        if begun is not None:
-            return upload, begun
-        made = self._client.create_multipart_upload(self._bucket, upload.key, content_type=upload.content_type)
-        return upload, _Begun(made)
+    def _create(self, pair: tuple[PlannedUpload, _Existing | None]) -> tuple[PlannedUpload, _Existing]:
+        upload, created = pair
+        if created is not None:
+            return upload, created
+        upload_id = self._client.create_multipart_upload(self._bucket, upload.key, content_type=upload.content_type)
+        return upload, _Existing(upload_id)
 
-    def _send(self, part: tuple[PlannedUpload, _Begun, int]) -> None:
-        upload, begun, number = part
+    def _send(self, part: tuple[PlannedUpload, _Existing, int]) -> None:
+        upload, created, number = part
         body = FileSlice(self._scratch, 0, upload.parts[number])
-        self._client.upload_part(self._bucket, upload.key, begun.upload_id, number, body)
+        self._client.upload_part(self._bucket, upload.key, created.upload_id, number, body)
 
     def _put(self, planned: PlannedObject) -> None:
         body = FileSlice(self._scratch, 0, planned.size) if planned.size else None

@@ -1,4 +1,4 @@
-"""One installation of `make run`: its folder, what it keeps from start to start, and the environment of its parts."""
+"""One installation of `make run`: its folder, the state that it keeps, and the environment of its processes."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ SETTINGS = (
     "LOG_LEVEL",
     "LOG_FORMAT",
 )
-"""What dashboard/settings.py takes from the environment; each that is set overrules what is chosen here."""
+"""The settings that dashboard/site/settings.py reads. A value in the environment overrides the one chosen here."""
 
 
 @dataclass(slots=True)
 class Kept:
-    """What is chosen once and kept as long as the data. The node's name is: parts wait in the queue that bears it."""
+    """Values that are chosen once and kept as long as the data. The node name is one: queues are named after it."""
 
     secret_key: str = field(default_factory=lambda: secrets.token_urlsafe(48))
     credentials_key: str = field(default_factory=lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
@@ -65,7 +65,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """The folder with everything an installation has: `var/` in the checkout, or PARTWAY_VAR."""
+    """The folder with all data of an installation: `var/` in the checkout, or PARTWAY_VAR."""
 
     path: Path
 
@@ -75,7 +75,7 @@ class Folder:
 
     @property
     def metrics(self) -> Path:
-        """Where each part counts, while it runs and after."""
+        """Where the processes keep their counters."""
         return self.path / "metrics"
 
     @property
@@ -84,7 +84,7 @@ class Folder:
 
     @property
     def first_login(self) -> Path:
-        """The login that was made and not shown yet; gone once it was. No password where ADMIN_PASSWORD gave it."""
+        """The first login, until it has been shown. It has no password if ADMIN_PASSWORD set one."""
         return self.path / "first-login"
 
     @property
@@ -100,12 +100,12 @@ class Folder:
         self.logs.mkdir(mode=0o700, exist_ok=True)
 
     def forget_metrics(self) -> None:
-        """Every start counts from nothing: else the files of processes that ended long ago pile up."""
+        """Delete all counters, so that the files of processes that have ended do not accumulate."""
         shutil.rmtree(self.metrics, ignore_errors=True)
         self.metrics.mkdir(mode=0o700, exist_ok=True)
 
     def load(self) -> Kept:
-        """What earlier starts kept, with anything they lacked chosen now."""
+        """The state of earlier starts. Values that it lacks are chosen now."""
         kept = Kept(**json.loads(self._kept.read_text())) if self._kept.exists() else Kept()
         self.save(kept)
         return kept
@@ -119,13 +119,13 @@ def folder(environ: Mapping[str, str]) -> Folder:
 
 
 def choose_ports(kept: Kept) -> None:
-    """Keep the ports of the last start while they are free: the store's address is in the database, too."""
+    """Use the ports of the last start if they are free, because the store's address is in the database."""
     kept.redis_port = ports.choose(1, keep=[kept.redis_port] if kept.redis_port else [])[0]
     kept.store_ports = ports.choose(4, keep=kept.store_ports)
 
 
 def settings_environment(var: Folder, kept: Kept, redis_url: str, host: str) -> dict[str, str]:
-    """Every setting of the site: what the user's environment says, else what was chosen here."""
+    """Every setting of the site: the value of the user's environment, or the one chosen here."""
     chosen = {
         "SECRET_KEY": kept.secret_key,
         "CREDENTIALS_KEYS": kept.credentials_key,
@@ -141,19 +141,19 @@ def settings_environment(var: Folder, kept: Kept, redis_url: str, host: str) -> 
 
 
 def write_environment(var: Folder, settings: Mapping[str, str]) -> None:
-    """Leave the settings where `manage.py`, run by hand, finds them too."""
+    """Write the settings to a file that `manage.py` reads as well."""
     lines = [f"{name}={_quoted(value)}" for name, value in settings.items()]
-    note = "# Written at each `make run`, read by dashboard/settings.py; the real environment overrules it."
+    note = "# Written by `make run`, read by dashboard/site/settings.py. The process environment overrides it."
     write_private(var.environment, "\n".join([note, *lines, ""]))
 
 
 def process_environment(var: Folder, settings: Mapping[str, str]) -> dict[str, str]:
-    """What the parts are started with."""
+    """The environment of the processes."""
     paths = [str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
     ours = {"PARTWAY_VAR": str(var.path), "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
     ours["PROMETHEUS_MULTIPROC_DIR"] = str(var.metrics)
-    secrets_for_us = {"ADMIN_PASSWORD", "STORE_SECRET_KEY", "STORE_SESSION_TOKEN"}
-    inherited = {name: value for name, value in os.environ.items() if name not in secrets_for_us}
+    launcher_only = {"ADMIN_PASSWORD", "STORE_SECRET_KEY", "STORE_SESSION_TOKEN"}
+    inherited = {name: value for name, value in os.environ.items() if name not in launcher_only}
     return {**inherited, **settings, **ours, "DJANGO_SETTINGS_MODULE": "dashboard.site.settings"}
 
 

@@ -1,7 +1,6 @@
-"""`make run`: one foreground process above supervisord, which runs the parts.
+"""`make run`: one foreground process that prepares the installation and starts supervisord, which runs the processes.
 
-The launcher makes everything ready, says what happens in plain words, holds the folder's lock and stays until all
-parts have ended.
+The launcher reports what happens, holds the lock of the folder, and stays until all processes have ended.
 """
 
 from __future__ import annotations
@@ -29,15 +28,15 @@ from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.types import Credentials, StoreConfig
 
 START_SECONDS = 120
-"""How long a part may take until it answers; far beyond what it needs, on a machine that is busy."""
+"""How long a process may take until it responds: far longer than it needs, even on a busy machine."""
 
 
 def main() -> int:
     os.umask(0o077)
-    # SIGINT too: a shell starts what it puts into the background with SIGINT ignored.
+    # SIGINT too: a shell starts background processes with SIGINT ignored.
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
         signal.signal(signal.SIGHUP, _interrupt)
     try:
         return _run()
@@ -58,7 +57,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LaunchPlan:
-    """What one run starts."""
+    """What one run starts, and with which settings."""
 
     var: Folder
     kept: Kept
@@ -66,7 +65,7 @@ class LaunchPlan:
     port: int
     store: swift.Swift
     redis_url: str
-    parts: list[supervision.Part]
+    processes: list[supervision.Process]
     env: dict[str, str]
 
     @property
@@ -87,10 +86,10 @@ def _run() -> int:
     with preflight.only_run(var, _url(host, port)) as lock:
         preflight.check_port(host, port)
         preflight.check_disk(var.path)
-        orphans.adopt()
+        orphans.become_subreaper()
         plan = make_plan(var, host, port)
         say("preparing the database and the static files")
-        _make_site_ready(plan)
+        _prepare_site(plan)
         return _Run(plan, lock).until_stopped()
 
 
@@ -99,52 +98,52 @@ def make_plan(var: Folder, host: str, port: int) -> LaunchPlan:
     installation.choose_ports(kept)
     var.save(kept)
     store = swift.prepare(var.path / "store", kept.store_ports, kept.store_secret_key)
-    parts = []
+    processes = []
     redis_url = os.environ.get("REDIS_URL", "")
     if redis_url:
         redis.check_given(redis_url)
     else:
         server = redis.prepare(var.path / "redis", kept.redis_port, kept.redis_password)
         redis_url = server.url
-        parts.append(supervision.Part("redis", redis.command(server), priority=10))
+        processes.append(supervision.Process("redis", redis.command(server), priority=10))
     settings = installation.settings_environment(var, kept, redis_url, host)
     installation.write_environment(var, settings)
     var.forget_metrics()
     for each in swift.commands(store):
-        parts.append(supervision.Part(f"store-{each.name}", each.argv, priority=20, group="store"))
-    parts.append(supervision.sender(settings["NODE_NAME"]))
-    parts.append(supervision.worker(settings["NODE_NAME"]))
-    parts.append(supervision.beat(var.path / "celerybeat-schedule"))
-    parts.append(supervision.web(host, port))
+        processes.append(supervision.Process(f"store-{each.name}", each.argv, priority=20, group="store"))
+    processes.append(supervision.sender(settings["NODE_NAME"]))
+    processes.append(supervision.worker(settings["NODE_NAME"]))
+    processes.append(supervision.beat(var.path / "celerybeat-schedule"))
+    processes.append(supervision.web(host, port))
     env = installation.process_environment(var, settings)
-    return LaunchPlan(var, kept, host, port, store, redis_url, parts, env)
+    return LaunchPlan(var, kept, host, port, store, redis_url, processes, env)
 
 
-def _make_site_ready(plan: LaunchPlan) -> None:
+def _prepare_site(plan: LaunchPlan) -> None:
     argv = [*supervision.TETHER, sys.executable, "-m", "local.site", plan.store.endpoint_url]
     env = {**plan.env, "ADMIN_PASSWORD": os.environ.get("ADMIN_PASSWORD", "")}
     log = plan.var.logs / "site.log"
     with log.open("wb") as output:
-        # A session of its own: Ctrl-C reaches the launcher alone, which then decides.
+        # In a new session, so that Ctrl-C reaches only the launcher.
         done = subprocess.run(
             argv, env=env, cwd=installation.PROJECT, stdout=output, stderr=output, start_new_session=True, check=False
         )
     if done.returncode:
         lines = "\n".join("    " + line for line in supervision.last_lines(log))
-        raise Refusal(f"The database or the static files could not be made ready. The last lines of {log}:\n{lines}")
+        raise Refusal(f"The database or the static files could not be prepared. The last lines of {log}:\n{lines}")
     plan.kept.store_added = True
     plan.var.save(plan.kept)
 
 
 class _Run:
-    """supervisord with its parts, from start to end."""
+    """supervisord and the processes below it, from start to end."""
 
     def __init__(self, plan: LaunchPlan, lock: IO[str]) -> None:
         self._plan = plan
         conf = plan.var.path / "supervisord.conf"
-        supervision.write_conf(conf, plan.parts, plan.var.logs)
+        supervision.write_conf(conf, plan.processes, plan.var.logs)
         self._announcer = supervision.Announcer(plan.var.logs, say)
-        # supervisord holds the lock as well: should the launcher be killed, no second run begins while parts stop.
+        # supervisord holds the lock as well: if the launcher is killed, no second run starts while processes stop.
         self._supervisord = subprocess.Popen(
             supervision.command(conf),
             env=plan.env,
@@ -167,14 +166,16 @@ class _Run:
             self._bring_up()
             self._supervisord.wait()
         except KeyboardInterrupt:
-            self._stop("stopping; Ctrl-C again ends it at once")
+            self._stop("stopping; press Ctrl-C again to stop at once")
             return 0
         except BaseException:
             self._stop("stopping")
             raise
         self._keeper.join()
         orphans.end_all()
-        raise Refusal("supervisord, which runs the parts, was ended from outside, and so were they: `make run` again.")
+        raise Refusal(
+            "supervisord was killed, and all processes of Partway ended with it. Start Partway again: make run"
+        )
 
     def _bring_up(self) -> None:
         plan = self._plan
@@ -194,30 +195,30 @@ class _Run:
         credentials = Credentials(plan.store.access_key, plan.store.secret_key)
         config = StoreConfig(plan.store.endpoint_url, plan.store.region, credentials, provider="swift")
         try:
-            demo.seed(ObjectStoreClient(config), BUCKET, plan.var.path / "seed", _Quarters().tell)
+            demo.seed(ObjectStoreClient(config), BUCKET, plan.var.path / "seed", _Quarters().report)
         except (ObjectStoreError, OSError) as error:
-            say(f"the bucket {BUCKET} could not be filled ({error}); the next start goes on with it")
+            say(f"the bucket {BUCKET} could not be filled ({error}); the next start continues")
             return
         plan.kept.seeded = True
         plan.var.save(plan.kept)
 
     def _wait_for_the_page(self) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while not self._page_answers():
+        while not self._page_responds():
             if not self._is_running() or time.monotonic() > deadline:
                 log = self._plan.var.logs / "web.log"
                 lines = "\n".join("    " + line for line in supervision.last_lines(log))
-                raise Refusal(f"The web server did not answer. The last lines of {log}:\n{lines}")
+                raise Refusal(f"The web server did not respond. The last lines of {log}:\n{lines}")
             time.sleep(0.1)
 
-    def _page_answers(self) -> bool:
+    def _page_responds(self) -> bool:
         with requests.Session() as session:
             session.trust_env = False
             try:
-                answer = session.get(self._plan.url + "login/", timeout=10)
+                response = session.get(self._plan.url + "login/", timeout=10)
             except requests.RequestException:
                 return False
-        return answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR
+        return response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR
 
     def _greet(self) -> None:
         note = self._plan.var.first_login
@@ -226,28 +227,28 @@ class _Run:
             login = json.loads(note.read_text())
             if login["password"]:
                 lines += [f"Log in as {login['username']} with the password {login['password']}"]
-                lines += ["(made now and shown this once)"]
+                lines += ["(generated now, and shown only once)"]
             else:
                 lines += [f"Log in as {login['username']} with the password of ADMIN_PASSWORD"]
         lines += [f"Data and logs are in {self._plan.var.path}. Ctrl-C stops everything.", ""]
         print("\n".join(lines), flush=True)
         note.unlink(missing_ok=True)
 
-    def _stop(self, words: str) -> None:
+    def _stop(self, text: str) -> None:
         self._announcer.stopping = True
-        say(words)
+        say(text)
         self._supervisord.terminate()
         try:
             self._supervisord.wait()
         except KeyboardInterrupt:
-            say("ending everything at once")
+            say("stopping at once")
         _uninterrupted(orphans.end_all)
-        say("stopped; everything is kept for the next `make run`")
+        say("stopped; all data is kept for the next `make run`")
 
     def _listen(self) -> None:
         assert self._supervisord.stdout is not None
         for line in self._supervisord.stdout:
-            self._announcer.hear(line)
+            self._announcer.handle(line)
 
     def _end_orphans(self) -> None:
         while self._is_running():
@@ -256,15 +257,15 @@ class _Run:
 
 
 class _Quarters:
-    """Says four times how far the seeding is."""
+    """Reports the progress of the seeding in quarters."""
 
     def __init__(self) -> None:
-        self._said = -1
+        self._reported = -1
 
-    def tell(self, done: int, total: int) -> None:
+    def report(self, done: int, total: int) -> None:
         quarter = 4 * done // total
-        if quarter > self._said:
-            self._said = quarter
+        if quarter > self._reported:
+            self._reported = quarter
             say(f"filling the bucket {BUCKET} with uploads in progress: {25 * quarter} %")
 
 

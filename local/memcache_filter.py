@@ -1,6 +1,6 @@
-"""A stand-in for memcached inside the embedded Swift proxy: one process, so a dictionary will do.
+"""Replaces memcached in the embedded Swift proxy, which is one process: a dictionary is enough.
 
-Without any cache Swift's proxy authenticates and reads account and bucket anew for every request.
+Without a cache, the proxy authenticates and reads the account and the bucket for every request.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ App = Callable[[dict[str, Any], Any], Any]
 
 
 class LocalCache:
-    """The part of swift.common.memcached.MemcacheRing that Swift's proxy uses. Values go through JSON, as there."""
+    """The methods of swift.common.memcached.MemcacheRing that the proxy uses. Values are kept as JSON, as there."""
 
     def __init__(self) -> None:
         self._entries: dict[str, tuple[str, float]] = {}
 
     def set(self, key: str, value: Any, *, time: float = 0, **_options: Any) -> None:
         if len(self._entries) >= MAX_ENTRIES:
-            self._make_room()
+            self._evict()
         self._entries[key] = (json.dumps(value), self._deadline(time))
 
     def get(self, key: str, **_options: Any) -> Any:
@@ -53,13 +53,13 @@ class LocalCache:
 
     @staticmethod
     def _deadline(timeout: float) -> float:
-        """memcached's rule: 0 is for ever, beyond 30 days is a point in time."""
+        """As memcached defines it: 0 means no timeout, and more than 30 days means a point in time."""
         if not timeout:
             return float("inf")
         return timeout if timeout > 30 * 86_400 else time.time() + timeout
 
-    def _make_room(self) -> None:
-        """Drop what is out of date, and the oldest half when that is not enough."""
+    def _evict(self) -> None:
+        """Drop expired entries, and the oldest entries if more than half of the space is in use."""
         now = time.time()
         fresh = [(key, entry) for key, entry in self._entries.items() if entry[1] >= now]
         self._entries = dict(fresh[-MAX_ENTRIES // 2 :])

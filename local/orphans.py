@@ -1,7 +1,7 @@
-"""Processes whose parent died: the launcher takes them in, so that it can end them.
+"""Processes whose parent has died: the launcher becomes their parent, so that it can end them.
 
-A web server or worker that is killed leaves its own children behind, holding ports and files. Without a 'subreaper'
-above them they would pass to the system's first process and run on unseen.
+A web server or worker that is killed leaves its children behind, which hold ports and files. Without a subreaper they
+would become children of the init process and keep running.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import psutil
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def adopt() -> None:
-    """Have the kernel hand orphaned descendants to this process (prctl(2); Linux only)."""
+def become_subreaper() -> None:
+    """Make this process the parent of orphaned descendants (PR_SET_CHILD_SUBREAPER in prctl(2), Linux only)."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 

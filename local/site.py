@@ -1,7 +1,7 @@
-"""Makes the site ready in one short process: `python -m local.site ENDPOINT_URL`, everything else from the environment.
+"""Prepares the site in a short process: `python -m local.site ENDPOINT_URL`, with settings from the environment.
 
-The database is brought up to date, static files are collected when one changed, and the first start makes an
-administrator and the store `demo`. Run again, it finds everything done.
+It migrates the database, collects static files if one has changed, and on the first start creates an administrator
+and the store `demo`. It can be run again at any time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ UNUSED = [
     # Of hash-wasm only sha256.umd.min.js is used.
     *("[!s]*.umd.min.js", "s[!h]*.umd.min.js", "sha[!2]*.umd.min.js", "sha224*", "*.umd.js", "*.esm*.js", "lib"),
 ]
-"""Parts of the packages that no page uses: some name pictures that are not there, and compressing them takes long."""
+"""Files of the npm packages that no page uses. Some refer to missing images, and compressing all of them is slow."""
 
 
 def main() -> None:
@@ -41,12 +41,12 @@ def main() -> None:
     call_command("migrate", interactive=False, verbosity=0)
     collect_static_files()
     kept = var.load()
-    new_database = make_admin(var, os.environ.get("ADMIN_PASSWORD", ""))
+    new_database = create_admin(var, os.environ.get("ADMIN_PASSWORD", ""))
     add_store(sys.argv[1], kept, first=new_database or not kept.store_added)
 
 
 def collect_static_files() -> None:
-    """Collecting hashes and compresses every file, which takes seconds: done only when a file is new or changed."""
+    """Collect static files if one is new or has changed. Hashing and compressing all of them takes seconds."""
     root = Path(settings.STATIC_ROOT)
     note = root / ".collected"
     state = _static_files_state()
@@ -67,22 +67,25 @@ def _static_files_state() -> str:
     return digest.hexdigest()
 
 
-def make_admin(var: installation.Folder, given_password: str) -> bool:
-    """Make the administrator where there is no user yet; whether it was. A password made here is noted until shown."""
+def create_admin(var: installation.Folder, password_of_user: str) -> bool:
+    """Create the administrator if there is no user, and return whether it was created.
+
+    A generated password is kept in a file until it has been shown.
+    """
     from django.contrib.auth.models import User
 
     if User.objects.exists():
         return False
-    password = given_password or secrets.token_urlsafe(12)
-    # Before the user: a crash in between costs a note that is written anew, never a password nobody has seen.
-    note = {"username": ADMIN, "password": "" if given_password else password}
+    password = password_of_user or secrets.token_urlsafe(12)
+    # Before the user is created: after a crash in between, the next start writes a new password here.
+    note = {"username": ADMIN, "password": "" if password_of_user else password}
     write_private(var.first_login, json.dumps(note))
     User.objects.create_superuser(ADMIN, password=password)
     return True
 
 
 def add_store(endpoint_url: str, kept: installation.Kept, *, first: bool) -> None:
-    """Add the embedded store, or follow it to another port. One that an administrator deleted stays deleted."""
+    """Add the embedded store, or change its port. A store that an administrator has deleted is not added again."""
     from uploads.models import Store
     from uploads.services.stores import settings
 

@@ -1,7 +1,7 @@
-"""The parts of an installation as supervisor runs them, and what supervisor says of them in plain words.
+"""The processes of an installation: supervisor's configuration for them, and messages about their state.
 
-supervisord stays in the foreground below the launcher. Each part gets SIGTERM from the kernel when supervisord dies,
-and supervisord gets it when the launcher dies (`setpriv --pdeathsig`): nothing runs on alone.
+supervisord runs in the foreground below the launcher. The kernel sends SIGTERM to each process when supervisord dies,
+and to supervisord when the launcher dies (`setpriv --pdeathsig`), so that no process is left behind.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ TETHER = ("setpriv", "--pdeathsig", "TERM")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One process that must run. Parts of one group are stopped together; lower priorities start first, stop last."""
+class Process:
+    """One process. Processes of a group are stopped together. Lower priorities start first and stop last."""
 
     name: str
     argv: Sequence[str]
@@ -31,15 +31,15 @@ class Part:
     group: str = ""
 
 
-def web(host: str, port: int) -> Part:
-    """One process with threads: bodies stream to the view with the socket as backpressure, at no limit of size."""
+def web(host: str, port: int) -> Process:
+    """The web server: one process with threads, so that request bodies of any size stream to the view."""
     argv = [sys.executable, "-m", "dashboard.server", "--host", host, "--port", str(port)]
-    return Part("web", argv, priority=50, stop_seconds=20)
+    return Process("web", argv, priority=50, stop_seconds=20)
 
 
-def sender(node_name: str) -> Part:
-    """Sends parts. Two processes: both cores are busy with digests by then."""
-    return Part(
+def sender(node_name: str) -> Process:
+    """The worker that sends parts: two processes, because computing digests uses a core for each."""
+    return Process(
         "sender",
         _celery_worker("sender", [f"node.{node_name}"], "prefork", 2),
         priority=30,
@@ -48,34 +48,34 @@ def sender(node_name: str) -> Part:
     )
 
 
-def worker(node_name: str) -> Part:
-    """Everything else: operations and the short steps of transfers, which mostly wait for the store.
+def worker(node_name: str) -> Process:
+    """The worker for everything else: operations and the short steps of transfers, which mostly wait for the store.
 
-    Apart from the sender, so that nobody's abort waits behind a large part on a slow line.
+    It is separate from the sender, so that an abort does not wait for a large part on a slow connection.
     """
     queues = ["partway", f"node.{node_name}.steps"]
-    return Part("worker", _celery_worker("worker", queues, "threads", 8), priority=30, stop_seconds=30, group="work")
+    return Process("worker", _celery_worker("worker", queues, "threads", 8), priority=30, stop_seconds=30, group="work")
 
 
 def _celery_worker(name: str, queues: Sequence[str], pool: str, concurrency: int) -> list[str]:
-    """One node needs no other worker's gossip."""
+    """Gossip and mingle are off: workers of one node do not need to know each other."""
     argv = [sys.executable, "-m", "celery", "-A", "dashboard", "--quiet", "worker", "--hostname", f"{name}@%h"]
     argv += ["--pool", pool, "--concurrency", str(concurrency), "-O", "fair", "-Q", ",".join(queues)]
     return [*argv, "--without-gossip", "--without-mingle"]
 
 
-def beat(schedule: Path) -> Part:
+def beat(schedule: Path) -> Process:
     argv = [sys.executable, "-m", "celery", "-A", "dashboard", "--quiet", "beat"]
-    return Part("beat", [*argv, "--schedule", str(schedule), "--pidfile="], priority=30, group="work")
+    return Process("beat", [*argv, "--schedule", str(schedule), "--pidfile="], priority=30, group="work")
 
 
-def write_conf(path: Path, parts: Iterable[Part], logs: Path) -> None:
-    """Everything but the environment, which the parts inherit: so no secret is in it."""
-    known = list(parts)
-    sections = [_supervisord_section(path.parent, logs), *(_program_section(part, logs) for part in known)]
-    for group in dict.fromkeys(part.group for part in known if part.group):
-        members = [part for part in known if part.group == group]
-        names = ",".join(part.name for part in members)
+def write_conf(path: Path, processes: Iterable[Process], logs: Path) -> None:
+    """Write the configuration. It has no secrets: the processes inherit the environment."""
+    known = list(processes)
+    sections = [_supervisord_section(path.parent, logs), *(_program_section(each, logs) for each in known)]
+    for group in dict.fromkeys(process.group for process in known if process.group):
+        members = [process for process in known if process.group == group]
+        names = ",".join(each.name for each in members)
         sections.append(f"[group:{group}]\nprograms={names}\npriority={members[0].priority}\n")
     write_private(path, "\n".join(sections))
 
@@ -94,27 +94,27 @@ childlogdir={_literal(logs)}
 """
 
 
-def _program_section(part: Part, logs: Path) -> str:
-    # Practically endless retries: supervisor waits a second longer before each, so a part that cannot start costs
-    # little, and one whose trouble passes (a full disk, say) comes back by itself.
-    return f"""[program:{part.name}]
-command={_literal(shlex.join([*TETHER, *part.argv]))}
+def _program_section(process: Process, logs: Path) -> str:
+    # Retry practically forever. supervisor waits a second longer before each attempt, so a process that cannot start
+    # costs little, and it starts again when the cause, such as a full disk, is gone.
+    return f"""[program:{process.name}]
+command={_literal(shlex.join([*TETHER, *process.argv]))}
 directory={_literal(PROJECT)}
-priority={part.priority}
+priority={process.priority}
 autorestart=true
 startsecs=3
 startretries=1000000
-stopwaitsecs={part.stop_seconds}
+stopwaitsecs={process.stop_seconds}
 killasgroup=true
 redirect_stderr=true
-stdout_logfile={_literal(logs / part.name)}.log
+stdout_logfile={_literal(logs / process.name)}.log
 stdout_logfile_maxbytes=10MB
 stdout_logfile_backups=2
 """
 
 
 def _literal(value: object) -> str:
-    """supervisor expands %(names)s in its values."""
+    """Escape a value, in which supervisor expands %(names)s."""
     return str(value).replace("%", "%%")
 
 
@@ -127,7 +127,7 @@ _SIGNALS = {"SIGKILL": "killed by signal 9", "SIGTERM": "ended by signal 15", "S
 
 
 class Announcer:
-    """Turns supervisord's log, line by line, into the few sentences that belong on the terminal."""
+    """Turns the lines of supervisord's log into messages for the terminal."""
 
     def __init__(self, logs: Path, say: Callable[[str], None]) -> None:
         self.stopping = False
@@ -135,8 +135,8 @@ class Announcer:
         self._say = say
         self._failures: Counter[str] = Counter()
 
-    def hear(self, line: str) -> None:
-        """Take one line of the log."""
+    def handle(self, line: str) -> None:
+        """Handle one line of the log."""
         if match := _STOPPING.search(line):
             self._say(f"waiting for {match['parts']} to finish")
         elif self.stopping:
@@ -146,31 +146,33 @@ class Announcer:
         elif match := _RUNNING.search(line):
             self._running(match["part"])
         elif match := _NOT_STARTED.search(line):
-            self._say(f"a part could not be started: {match['why']}")
+            self._say(f"a process could not be started: {match['why']}")
 
     def _exited(self, part: str, how: str) -> None:
         self._failures[part] += 1
         count = self._failures[part]
         if count == 1:
-            self._say(f"{part} stopped ({_in_words(how)}); starting it again")
+            self._say(f"{part} stopped ({_description(how)}); restarting it")
         elif count.bit_count() == 1:
-            # The 2nd, 4th, 8th time in a row: often enough to be seen, seldom enough to keep the terminal readable.
+            # Only the 2nd, 4th, 8th time in a row and so on, which keeps the terminal readable.
             self._say(self._cannot_start(part, how, count))
 
     def _running(self, part: str) -> None:
         if self._failures.pop(part, 0):
-            self._say(f"{part} runs again")
+            self._say(f"{part} is running again")
 
     def _cannot_start(self, part: str, how: str, count: int) -> str:
-        lines = [f"{part} does not stay up ({_in_words(how)}, {count} times in a row)."]
+        lines = [f"{part} has stopped {count} times in a row ({_description(how)})."]
         lines += ["    " + line for line in last_lines(self._logs / f"{part}.log")]
-        lines += [f"These are the last lines of {self._logs / part}.log. Put right what they name: {part} is tried"]
-        lines += ["again until it runs. Ctrl-C stops everything."]
+        lines += [
+            f"These are the last lines of {self._logs / part}.log. Fix the cause; {part} is restarted until it runs."
+        ]
+        lines += ["Ctrl-C stops everything."]
         return "\n".join(lines)
 
 
 def last_lines(path: Path, count: int = 12) -> list[str]:
-    """The end of a log, however long the log."""
+    """The last lines of a log of any length."""
     try:
         with path.open("rb") as log:
             log.seek(max(0, path.stat().st_size - 8192))
@@ -180,7 +182,7 @@ def last_lines(path: Path, count: int = 12) -> list[str]:
     return text.splitlines()[-count:]
 
 
-def _in_words(how: str) -> str:
-    """supervisor's `terminated by SIGKILL` or `exit status 1`, as people say it."""
+def _description(how: str) -> str:
+    """Translate supervisor's `terminated by SIGKILL`; `exit status 1` stays as it is."""
     name = how.removeprefix("terminated by ").split(" ", maxsplit=1)[0]
     return _SIGNALS.get(name, how)

@@ -1,8 +1,8 @@
-"""The embedded object store: OpenStack Swift with its S3 API, four small processes on loopback, no root, no services.
+"""The embedded object store: OpenStack Swift with its S3 API, as four processes on loopback that do not need root.
 
-Everything lives in one folder: `swift.conf` (whose random hash prefix and suffix name the files on disk, so it is
-written once and kept as long as the data), three rings of one device each, and one conf a server. Rings and confs are
-written anew at every start, since the ports may have moved.
+One folder has everything: `swift.conf` (its random hash prefix and suffix are part of the file names on disk, so it is
+kept as long as the data), three rings of one device each, and a configuration for each server. Rings and
+configurations are written at every start, because the ports can change.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ PIPELINE = (
     "catch_errors gatekeeper cache listing_formats s3api tempauth bulk slo dlo versioned_writes symlink proxy-server"
 )
 
-# A part is kept as `key/upload id/part number`, so a key of 1,024 bytes needs more room than Swift's own 1,024.
+# A part is stored as `key/upload id/part number`, so a key of 1,024 bytes needs more than Swift's default of 1,024.
 MAX_OBJECT_NAME = 1024 + 128
 
 
 class StoreError(Exception):
-    """The embedded store cannot run; the message says why and what to do."""
+    """The embedded store cannot run. The message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Swift:
-    """Where one embedded store lives. `ports` are those of account, container, object and proxy server."""
+    """An embedded store. `ports` are those of the account, container, object and proxy server."""
 
     folder: Path
     ports: tuple[int, int, int, int]
@@ -66,7 +66,7 @@ class Swift:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """How one process of the store is run."""
+    """How to run one process of the store."""
 
     name: str
     argv: tuple[str, ...]
@@ -74,14 +74,14 @@ class Command:
 
 
 def prepare(folder: Path, chosen: Sequence[int], secret_key: str) -> Swift:
-    """Write what the four servers read. Data and hashes of an earlier start are kept."""
+    """Write the configuration of the four servers. Data and hashes of an earlier start are kept."""
     store = Swift(folder, (chosen[0], chosen[1], chosen[2], chosen[3]), secret_key)
     (folder / "devices" / DEVICE).mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     _require_xattrs(folder / "devices" / DEVICE)
     for port in store.ports:
         if not ports.is_free(port):
-            raise StoreError(f"Port {port}, meant for the embedded store, is taken by {ports.holder(port)}.")
+            raise StoreError(f"Port {port} of the embedded store is in use by {ports.holder(port)}.")
     _write_swift_conf(folder / "swift.conf")
     _write_rings(store)
     for name, port in zip(SERVERS, store.ports, strict=True):
@@ -90,7 +90,7 @@ def prepare(folder: Path, chosen: Sequence[int], secret_key: str) -> Swift:
 
 
 def commands(store: Swift) -> list[Command]:
-    """The four processes, each staying in the foreground and logging to its standard error."""
+    """The four foreground processes, each of which logs to its standard error."""
     env = {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
     return [
         Command(name, (sys.executable, "-m", "local.swift_server", name, str(store.folder / f"{name}.conf")), env)
@@ -99,7 +99,7 @@ def commands(store: Swift) -> list[Command]:
 
 
 def wait_until_ready(store: Swift, bucket: str, still_running: Callable[[], bool], seconds: float = 60) -> None:
-    """Return when the store has taken a signed request that makes `bucket` (which may exist already)."""
+    """Return when the store has accepted a signed request that creates `bucket`, which may exist."""
     deadline = time.monotonic() + seconds
     while not (all(ports.is_listening(port) for port in store.ports) and create_bucket(store, bucket)):
         if not still_running() or time.monotonic() > deadline:
@@ -108,28 +108,28 @@ def wait_until_ready(store: Swift, bucket: str, still_running: Callable[[], bool
 
 
 def create_bucket(store: Swift, bucket: str) -> bool:
-    """Make a bucket with a signed request; False where the store is not up yet."""
+    """Create a bucket with a signed request. Returns False if the store does not run yet."""
     auth = AWS4Auth(store.access_key, store.secret_key, store.region, "s3")
     with requests.Session() as session:
         session.trust_env = False
         try:
-            answer = session.put(f"{store.endpoint_url}/{bucket}", auth=auth, timeout=30)
+            response = session.put(f"{store.endpoint_url}/{bucket}", auth=auth, timeout=30)
         except requests.ConnectionError:
             return False
-    # 409: it is there already, and with one account there is nobody else to own it.
-    return answer.status_code in {200, 409}
+    # 409: the bucket exists. There is only one account, so it is ours.
+    return response.status_code in {200, 409}
 
 
 def _require_xattrs(folder: Path) -> None:
-    """Swift keeps an object's metadata in the file's user attributes."""
+    """Swift keeps an object's metadata in user attributes of its file."""
     probe = folder / ".xattr-probe"
     probe.touch()
     try:
         os.setxattr(probe, b"user.partway.probe", b"1")
     except OSError as error:
         raise StoreError(
-            f"The filesystem under {folder} keeps no user attributes (xattrs), which the embedded store needs: "
-            f"{error.strerror}. Put the checkout on ext4, XFS, Btrfs or tmpfs, or name such a folder in PARTWAY_VAR."
+            f"The file system of {folder} does not support user attributes (xattrs), which the embedded store needs: "
+            f"{error.strerror}. Use a checkout on ext4, XFS, Btrfs or tmpfs, or set PARTWAY_VAR to a folder on one."
         ) from error
     finally:
         probe.unlink()
@@ -155,15 +155,15 @@ max_object_name_length = {MAX_OBJECT_NAME}
 
 
 def _write_rings(store: Swift) -> None:
-    # In a process of its own: importing Swift brings eventlet, which changes logging and threads for everybody.
+    # In a separate process, because importing Swift imports eventlet, which changes logging and threads.
     storage_ports = [str(port) for port in store.ports[:3]]
     argv = [sys.executable, "-W", "ignore", "-m", "local.swift_rings", str(store.folder), *storage_ports]
     subprocess.run(argv, cwd=PROJECT, check=True)
 
 
 def _server_conf(store: Swift, name: str, port: int) -> str:
-    # workers = 0: one process each, no fork, nothing left behind when it is killed. The log goes to standard error
-    # once the socket of syslog cannot be reached, which is why an address is named that does not exist.
+    # workers = 0: one process that does not fork, so that nothing is left behind when it is killed.
+    # log_address does not exist: Swift logs to standard error if it cannot reach syslog.
     shared = f"""[DEFAULT]
 bind_ip = {ports.LOOPBACK}
 bind_port = {port}
@@ -191,7 +191,7 @@ replication_server = true
 
 def _proxy_conf(store: Swift) -> str:
     account, user = ACCESS_KEY.split(":")
-    # allow_async_delete = false: else the bytes of a deleted object stay on the disk for ever.
+    # allow_async_delete = false: otherwise the bytes of deleted objects stay on the disk.
     return f"""[pipeline:main]
 pipeline = {PIPELINE}
 [app:proxy-server]

@@ -1,7 +1,7 @@
 """Runs one of the four servers of the embedded Swift: `python -m local.swift_server proxy proxy.conf`.
 
-Swift reads its limits from /etc/swift/swift.conf the moment it is imported, before any conf can say where else to
-look. Its path is set here first, so that ours hold and the machine's own, if it has any, stay out of it.
+Swift reads its limits from /etc/swift/swift.conf when it is imported, before it reads a configuration that could name
+another path. The path is set here first, so that our limits apply and those of the machine do not.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MODULES = {
 
 def main() -> None:
     name, conf = sys.argv[1:]
-    # Swift stands on eventlet, which announces its own end at every import; the log is for what happens here.
+    # Swift uses eventlet, which warns about its deprecation at every import.
     warnings.simplefilter("ignore", DeprecationWarning)
     from swift.common import utils
 

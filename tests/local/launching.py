@@ -1,4 +1,4 @@
-"""`python -m local` as a test sees it: a process with a terminal's worth of output, in a folder of its own."""
+"""Runs `python -m local` for a test and reads its output."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import psutil
 from local import installation
 
 PATIENCE = 120
-"""Seconds until a wait is given up; nothing is measured by it."""
+"""Seconds until a wait fails. No test measures it."""
 
 
 class Launcher:
-    """One run, its output as it comes, and every process below it."""
+    """One run, its output, and its processes."""
 
     def __init__(self, var: Path, port: int, **environ: str) -> None:
         self.url = f"http://127.0.0.1:{port}/"
@@ -48,29 +48,29 @@ class Launcher:
         return self._process.pid
 
     def wait_for(self, pattern: str, *, times: int = 1) -> re.Match[str]:
-        """Wait until the output has it so many times; the last one."""
+        """Wait until the output matches the pattern that many times, and return the last match."""
         deadline = time.monotonic() + PATIENCE
-        while len(found := list(re.finditer(pattern, self.output))) < times:
+        while len(matches := list(re.finditer(pattern, self.output))) < times:
             ended = self._process.poll() is not None and not self._reader.is_alive()
             if ended or time.monotonic() > deadline:
-                raise AssertionError(f"{pattern!r} never came; the output was:\n{self.output}")
+                raise AssertionError(f"{pattern!r} is not in the output:\n{self.output}")
             time.sleep(0.05)
-        return found[-1]
+        return matches[-1]
 
     def wait_until_ready(self) -> None:
         self.wait_for("Ctrl-C stops everything")
 
     def processes(self) -> list[psutil.Process]:
-        """Everything below the launcher, itself included."""
+        """The launcher and all processes below it."""
         launcher = psutil.Process(self._process.pid)
         return [launcher, *launcher.children(recursive=True)]
 
-    def part(self, *words: str) -> psutil.Process:
-        """The process highest up whose command line holds these words."""
+    def process(self, *words: str) -> psutil.Process:
+        """The topmost process whose command line contains all these words."""
         return next(each for each in self.processes()[1:] if all(word in _command_line(each) for word in words))
 
     def interrupt(self) -> int:
-        """What Ctrl-C does; the exit code."""
+        """Send what Ctrl-C sends, and return the exit code."""
         self._process.send_signal(signal.SIGINT)
         return self.wait()
 
@@ -82,7 +82,7 @@ class Launcher:
         return code
 
     def close(self) -> None:
-        """End what a failed test left."""
+        """Stop a run that a failed test has left."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             self.wait()
@@ -94,7 +94,7 @@ class Launcher:
 
 
 def wait_until_gone(processes: list[psutil.Process]) -> None:
-    """Fail should one of them stay."""
+    """Fail if one of the processes does not end."""
     _, alive = psutil.wait_procs(processes, timeout=PATIENCE)
     left = [each for each in alive if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
     assert not left, [_command_line(each) for each in left]

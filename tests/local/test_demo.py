@@ -1,4 +1,4 @@
-"""The seed of the demo bucket: what it promises, and that a try cut short ends in one whole seed."""
+"""The demo bucket: what it contains, and that an interrupted seeding is completed by the next one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import Credentials, StoreConfig
 
 
-class CutShort(Exception):
+class Interrupted(Exception):
     pass
 
 
-def test_plan_has_what_a_real_bucket_has() -> None:
+def test_plan_resembles_a_real_bucket() -> None:
     uploads = demo.planned_uploads()
     keys = Counter(upload.key for upload in uploads)
     assert 300 <= len(uploads) <= 400
@@ -27,7 +27,7 @@ def test_plan_has_what_a_real_bucket_has() -> None:
         assert any(character in key for key in keys), character
 
 
-def test_plan_has_its_remarkable_uploads() -> None:
+def test_plan_has_the_special_uploads() -> None:
     parts = {upload.key: upload.parts for upload in demo.planned_uploads()}
     assert len(parts[demo.MANY_PARTS_KEY]) > 1000
     assert max(parts[demo.GAP_KEY]) > len(parts[demo.GAP_KEY])
@@ -37,13 +37,13 @@ def test_plan_has_its_remarkable_uploads() -> None:
     assert demo.READY_KEY in {planned.key for planned in demo.planned_objects()}
 
 
-def test_seed_cut_short_is_completed_and_nothing_is_made_twice(swift_store: SwiftStore, tmp_path: Path) -> None:
+def test_interrupted_seeding_is_completed_without_duplicates(swift_store: SwiftStore, tmp_path: Path) -> None:
     credentials = Credentials(swift_store.access_key, swift_store.secret_key)
     config = StoreConfig(swift_store.endpoint_url, swift_store.region, credentials, provider="swift")
     bucket = swift_store.new_bucket()
     with ObjectStoreClient(config) as client:
-        with pytest.raises(CutShort):
-            demo.seed(client, bucket, tmp_path / "seed", _cut_short_after(700))
+        with pytest.raises(Interrupted):
+            demo.seed(client, bucket, tmp_path / "seed", _interrupted_after(700))
         demo.seed(client, bucket, tmp_path / "seed", lambda done, total: None)
         assert _uploads(client, bucket) == _planned()
         sizes = {planned.key: client.head_object(bucket, planned.key).size for planned in demo.planned_objects()}
@@ -51,21 +51,21 @@ def test_seed_cut_short_is_completed_and_nothing_is_made_twice(swift_store: Swif
     assert not (tmp_path / "seed").exists()
 
 
-def _cut_short_after(limit: int) -> demo.Progress:
+def _interrupted_after(limit: int) -> demo.Progress:
     def progress(done: int, total: int) -> None:
         if done >= limit:
-            raise CutShort
+            raise Interrupted
 
     return progress
 
 
 def _uploads(client: ObjectStoreClient, bucket: str) -> Counter[tuple[str, frozenset[tuple[int, int]]]]:
-    found: Counter[tuple[str, frozenset[tuple[int, int]]]] = Counter()
+    uploads: Counter[tuple[str, frozenset[tuple[int, int]]]] = Counter()
     for page in client.iter_multipart_uploads(bucket):
         for upload in page.uploads:
             parts = client.iter_parts(bucket, upload.key, upload.upload_id)
-            found[upload.key, frozenset((part.number, part.size) for part in parts)] += 1
-    return found
+            uploads[upload.key, frozenset((part.number, part.size) for part in parts)] += 1
+    return uploads
 
 
 def _planned() -> Counter[tuple[str, frozenset[tuple[int, int]]]]:

@@ -1,4 +1,4 @@
-"""What an installation keeps and tells its parts, and what is refused before anything starts."""
+"""What an installation keeps, the environment of its processes, and what is refused before anything starts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_secrets_are_chosen_once(var: Folder) -> None:
     Fernet(kept.credentials_key)
 
 
-def test_state_of_an_older_version_gains_what_it_lacks(var: Folder) -> None:
+def test_missing_state_of_an_older_version_is_chosen(var: Folder) -> None:
     (var.path / "kept.json").write_text(json.dumps({"secret_key": "old"}))
     kept = var.load()
     assert kept.secret_key == "old"
@@ -45,7 +45,7 @@ def test_state_of_an_older_version_gains_what_it_lacks(var: Folder) -> None:
 
 
 @pytest.mark.usefixtures("no_settings")
-def test_environment_of_the_user_overrules(var: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_of_the_user_takes_precedence(var: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgres://somewhere/partway")
     monkeypatch.setenv("STAGING_QUOTA", "1000")
     settings = installation.settings_environment(var, var.load(), "redis://x", "127.0.0.1")
@@ -54,7 +54,7 @@ def test_environment_of_the_user_overrules(var: Folder, monkeypatch: pytest.Monk
     assert settings["STAGING_DIR"] == str(var.path / "staging")
 
 
-def test_environment_file_gives_back_what_was_written(var: Folder) -> None:
+def test_environment_file_can_be_read_back(var: Folder) -> None:
     settings = {"PLAIN": "a,b", "AWKWARD": 'it\'s a \\ # and "more"', "EMPTY": ""}
     installation.write_environment(var, settings)
     assert dotenv_values(var.environment) == settings
@@ -62,14 +62,14 @@ def test_environment_file_gives_back_what_was_written(var: Folder) -> None:
 
 
 @pytest.mark.usefixtures("no_settings")
-def test_parts_are_not_told_the_passwords_of_people(var: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_do_not_inherit_the_admin_password(var: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADMIN_PASSWORD", "hunter2")
     assert "ADMIN_PASSWORD" not in installation.process_environment(var, {})
 
 
 @pytest.mark.parametrize("port", ["http", "0", "65536", "-1", "٨"])
-def test_port_that_is_none_is_refused(port: str) -> None:
-    with pytest.raises(Refusal, match="is no port"):
+def test_invalid_port_is_refused(port: str) -> None:
+    with pytest.raises(Refusal, match="is not a port"):
         preflight.read_address({"PORT": port})
 
 
@@ -84,27 +84,27 @@ def test_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         preflight.check_disk(tmp_path)
 
 
-def test_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_created_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(Refusal, match="cannot be written: Not a directory"):
+    with pytest.raises(Refusal, match="is not writable: Not a directory"):
         preflight.check_folder(Folder(tmp_path / "file" / "var"))
 
 
-def test_filesystem_without_attributes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_system_without_user_attributes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(os, "setxattr", refuse)
-    with pytest.raises(swift.StoreError, match="keeps no user attributes"):
+    with pytest.raises(swift.StoreError, match="does not support user attributes"):
         swift.prepare(tmp_path, [1, 2, 3, 4], "secret")
 
 
-def test_cache_counts_forgets_and_drops() -> None:
+def test_cache_counts_expires_and_deletes() -> None:
     cache = LocalCache()
     cache.set("a", {"b": 1}, time=60)
     assert cache.get("a") == {"b": 1}
     assert [cache.incr("n"), cache.incr("n", 4), cache.decr("n", 10)] == [1, 5, 0]
-    cache.set("old", 1, time=40 * 86_400)  # memcached takes more than 30 days for a date, this one in 1970
+    cache.set("old", 1, time=40 * 86_400)  # More than 30 days is a date, here one in 1970.
     assert cache.get("old") is None
     cache.delete("a")
     assert cache.get("a") is None

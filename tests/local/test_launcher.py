@@ -1,4 +1,4 @@
-"""`make run` from end to end, each run in a folder of its own."""
+"""`make run` from end to end, in temporary folders."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def first(var: Path, port: int) -> Iterator[Launcher]:
 
 
 @pytest.fixture
-def again(first: Launcher, var: Path, port: int) -> Iterator[Launcher]:
+def later(first: Launcher, var: Path, port: int) -> Iterator[Launcher]:
     """A later run in the same folder."""
     first.close()
     launcher = Launcher(var, port)
@@ -53,25 +53,25 @@ def _keys_in_progress(var: Path) -> list[str]:
     credentials = Credentials(ACCESS_KEY, kept.store_secret_key)
     config = StoreConfig(LOOPBACK_URL.format(kept.store_ports[3]), REGION, credentials, provider="swift")
     with ObjectStoreClient(config) as client:
-        return sorted(found.key for page in client.iter_multipart_uploads(BUCKET) for found in page.uploads)
+        return sorted(upload.key for page in client.iter_multipart_uploads(BUCKET) for upload in page.uploads)
 
 
 def _planned_keys() -> list[str]:
     return sorted(planned.key for planned in demo.planned_uploads())
 
 
-def test_first_run_shows_the_page_and_its_login(first: Launcher) -> None:
+def test_first_run_shows_its_address_and_login(first: Launcher) -> None:
     assert first.wait_for(r"Partway is ready: (\S+)")[1] == first.url
     password = first.wait_for(r"Log in as admin with the password (\S+)")[1]
     with requests.Session() as session:
         session.trust_env = False
         page = session.get(first.url + "login/", timeout=30)
         form = {"username": "admin", "password": password, "csrfmiddlewaretoken": session.cookies["csrftoken"]}
-        answer = session.post(page.url, data=form, allow_redirects=False, timeout=30)
-    assert answer.status_code == requests.codes.found
+        response = session.post(page.url, data=form, allow_redirects=False, timeout=30)
+    assert response.status_code == requests.codes.found
 
 
-def test_secrets_are_for_the_owner_only(first: Launcher, var: Path) -> None:
+def test_files_with_secrets_are_private(first: Launcher, var: Path) -> None:
     assert var.stat().st_mode & 0o777 == 0o700
     for name in ("kept.json", "env", "supervisord.conf", "redis/redis.conf", "db.sqlite3"):
         assert (var / name).stat().st_mode & 0o077 == 0, name
@@ -81,19 +81,19 @@ def test_demo_bucket_is_filled(first: Launcher, var: Path) -> None:
     assert _keys_in_progress(var) == _planned_keys()
 
 
-def test_second_run_is_told_of_the_first(first: Launcher, var: Path) -> None:
+def test_second_run_in_the_same_folder_is_refused(first: Launcher, var: Path) -> None:
     second = Launcher(var, ports.choose(1)[0])
     assert second.wait() == 1
     assert f"already running in this folder, as process {first.pid}: {first.url}" in second.output
 
 
-@pytest.mark.parametrize(("name", "words"), [("sender", ["sender@%h"]), ("web", ["dashboard.server"])])
-def test_part_that_is_killed_is_started_again(first: Launcher, name: str, words: list[str]) -> None:
-    part = first.part(*words)
-    family = [part, *part.children(recursive=True)]
-    part.kill()
-    first.wait_for(rf"partway: {name} stopped \(killed by signal 9\); starting it again")
-    first.wait_for(rf"partway: {name} runs again")
+@pytest.mark.parametrize(("name", "command"), [("sender", ["sender@%h"]), ("web", ["dashboard.server"])])
+def test_killed_process_is_restarted(first: Launcher, name: str, command: list[str]) -> None:
+    process = first.process(*command)
+    family = [process, *process.children(recursive=True)]
+    process.kill()
+    first.wait_for(rf"partway: {name} stopped \(killed by signal 9\); restarting it")
+    first.wait_for(rf"partway: {name} is running again")
     wait_until_gone(family)
 
 
@@ -103,41 +103,41 @@ def test_interrupt_ends_every_process(first: Launcher) -> None:
     wait_until_gone(processes)
 
 
-def test_later_run_keeps_everything_and_seeds_nothing(again: Launcher, var: Path) -> None:
-    assert "filling the bucket" not in again.output
-    assert "password" not in again.output
+def test_later_run_keeps_all_data_and_does_not_seed_again(later: Launcher, var: Path) -> None:
+    assert "filling the bucket" not in later.output
+    assert "password" not in later.output
     assert _keys_in_progress(var) == _planned_keys()
 
 
 @pytest.mark.parametrize("victim", ["launcher", "supervisord"])
-def test_nothing_runs_on_alone(again: Launcher, victim: str) -> None:
-    processes = again.processes()
-    killed = processes[0] if victim == "launcher" else again.part("supervisord")
+def test_no_process_survives_its_supervisor(later: Launcher, victim: str) -> None:
+    processes = later.processes()
+    killed = processes[0] if victim == "launcher" else later.process("supervisord")
     killed.send_signal(signal.SIGKILL)
-    again.wait()
+    later.wait()
     wait_until_gone(processes)
 
 
-def test_redis_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:
-    nobody = ports.choose(1)[0]
-    launcher = Launcher(tmp_path / "var", ports.choose(1)[0], REDIS_URL=f"redis://:secret@127.0.0.1:{nobody}/0")
+def test_unreachable_redis_is_named_without_its_password(tmp_path: Path) -> None:
+    unused_port = ports.choose(1)[0]
+    launcher = Launcher(tmp_path / "var", ports.choose(1)[0], REDIS_URL=f"redis://:secret@127.0.0.1:{unused_port}/0")
     assert launcher.wait() == 1
-    assert f"The Redis that REDIS_URL names, 127.0.0.1:{nobody}, does not answer" in launcher.output
+    assert f"The Redis of REDIS_URL, 127.0.0.1:{unused_port}, does not respond" in launcher.output
     assert "secret" not in launcher.output
 
 
-def test_database_that_cannot_be_used_is_said(tmp_path: Path) -> None:
+def test_unusable_database_is_reported(tmp_path: Path) -> None:
     launcher = Launcher(tmp_path / "var", ports.choose(1)[0], DATABASE_URL=f"sqlite:///{tmp_path}/none/db.sqlite3")
     assert launcher.wait() == 1
-    assert "could not be made ready" in launcher.output
+    assert "could not be prepared" in launcher.output
     assert "unable to open database file" in launcher.output
 
 
-def test_taken_port_is_named_with_its_holder(tmp_path: Path) -> None:
+def test_port_in_use_is_reported_with_its_process(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         launcher = Launcher(tmp_path / "var", port)
         assert launcher.wait() == 1
     me = psutil.Process()
-    assert f"Port {port} is taken by {me.name()} (process {me.pid})" in launcher.output
+    assert f"Port {port} is in use by {me.name()} (process {me.pid})" in launcher.output
     assert "PORT=" in launcher.output

@@ -1,4 +1,4 @@
-"""The servers behind `make run`, as tests see them too."""
+"""The embedded servers of `make run`, which the tests use too."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def test_store_verifies_signatures(swift_store: swift.SwiftStore) -> None:
     assert _get(swift_store, f"/{bucket}", "wrong").status_code == HTTPStatus.FORBIDDEN
 
 
-def test_store_keeps_its_data_when_started_again(tmp_path: Path) -> None:
+def test_restarted_store_keeps_its_data(tmp_path: Path) -> None:
     with swift.running(tmp_path) as first:
         bucket = first.new_bucket()
     with swift.running(tmp_path) as second:
         assert f"<Name>{bucket}</Name>" in _get(second, "/", second.secret_key).text
 
 
-def test_store_conf_is_private(swift_store: swift.SwiftStore) -> None:
+def test_store_configuration_is_private(swift_store: swift.SwiftStore) -> None:
     modes = {path.name: path.stat().st_mode & 0o777 for path in swift_store.folder.glob("*.conf")}
     assert set(modes) == {"swift.conf", *(f"{name}.conf" for name in embedded.SERVERS)}
     assert set(modes.values()) == {0o600}
 
 
-def test_redis_asks_for_its_password(redis_url: str) -> None:
+def test_redis_requires_its_password(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         assert client.ping()
         password = client.connection_pool.connection_kwargs["password"]

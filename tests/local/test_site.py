@@ -1,4 +1,4 @@
-"""What `make run` puts into the database."""
+"""What `make run` writes to the database."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def var(tmp_path: Path) -> Folder:
     return folder
 
 
-def test_admin_is_made_once_with_a_password_that_is_noted(var: Folder) -> None:
-    assert site.make_admin(var, "")
-    assert not site.make_admin(var, "")
+def test_admin_is_created_once_and_its_password_is_kept_to_be_shown(var: Folder) -> None:
+    assert site.create_admin(var, "")
+    assert not site.create_admin(var, "")
     note = json.loads(var.first_login.read_text())
     admin = User.objects.get()
     assert admin.is_superuser
@@ -35,20 +35,20 @@ def test_admin_is_made_once_with_a_password_that_is_noted(var: Folder) -> None:
     assert var.first_login.stat().st_mode & 0o777 == 0o600
 
 
-def test_given_password_is_used_and_not_noted(var: Folder) -> None:
-    site.make_admin(var, "given by hand")
+def test_given_password_is_used_and_not_kept(var: Folder) -> None:
+    site.create_admin(var, "given by hand")
     assert User.objects.get().check_password("given by hand")
     assert "given by hand" not in var.first_login.read_text()
 
 
-def test_store_is_added_with_an_audit_row() -> None:
+def test_store_is_added_with_an_audit_entry() -> None:
     site.add_store(URL, Kept(store_secret_key="secret"), first=True)
     store = Store.objects.get()
     assert (store.name, store.endpoint_url, store.secret_key) == ("demo", URL, "secret")
     assert AuditEntry.objects.get().action == "store.added"
 
 
-def test_store_follows_to_another_port_and_is_else_left_alone() -> None:
+def test_store_changes_only_with_its_port() -> None:
     kept = Kept(store_secret_key="secret")
     site.add_store(URL, kept, first=True)
     site.add_store(URL, kept, first=False)
@@ -58,6 +58,6 @@ def test_store_follows_to_another_port_and_is_else_left_alone() -> None:
     assert AuditEntry.objects.count() == 2
 
 
-def test_store_that_was_deleted_stays_deleted() -> None:
+def test_deleted_store_is_not_added_again() -> None:
     site.add_store(URL, Kept(), first=False)
     assert not Store.objects.exists()

@@ -1,4 +1,4 @@
-"""What supervisord is told, and what the terminal is told of it."""
+"""The configuration of supervisord, and the messages on the terminal."""
 
 from __future__ import annotations
 
@@ -7,62 +7,62 @@ from pathlib import Path
 
 import pytest
 
-from local.supervision import Announcer, Part, beat, last_lines, web, worker, write_conf
+from local.supervision import Announcer, Process, beat, last_lines, web, worker, write_conf
 
 
 @pytest.fixture
-def said() -> list[str]:
+def messages() -> list[str]:
     return []
 
 
 @pytest.fixture
-def announcer(tmp_path: Path, said: list[str]) -> Announcer:
-    return Announcer(tmp_path, said.append)
+def announcer(tmp_path: Path, messages: list[str]) -> Announcer:
+    return Announcer(tmp_path, messages.append)
 
 
-def test_part_that_dies_and_comes_back_is_two_sentences(announcer: Announcer, said: list[str]) -> None:
-    announcer.hear("2026-11-23 10:00:00,000 INFO success: web entered RUNNING state, process has stayed up")
-    announcer.hear("2026-11-23 10:00:01,000 WARN exited: worker (terminated by SIGKILL; not expected)")
-    announcer.hear("2026-11-23 10:00:02,000 INFO spawned: 'worker' with pid 12")
-    announcer.hear("2026-11-23 10:00:05,000 INFO success: worker entered RUNNING state, process has stayed up")
-    assert said == ["worker stopped (killed by signal 9); starting it again", "worker runs again"]
+def test_process_that_dies_and_restarts_is_reported_twice(announcer: Announcer, messages: list[str]) -> None:
+    announcer.handle("2026-11-23 10:00:00,000 INFO success: web entered RUNNING state, process has stayed up")
+    announcer.handle("2026-11-23 10:00:01,000 WARN exited: worker (terminated by SIGKILL; not expected)")
+    announcer.handle("2026-11-23 10:00:02,000 INFO spawned: 'worker' with pid 12")
+    announcer.handle("2026-11-23 10:00:05,000 INFO success: worker entered RUNNING state, process has stayed up")
+    assert messages == ["worker stopped (killed by signal 9); restarting it", "worker is running again"]
 
 
-def test_part_that_cannot_start_shows_its_log_now_and_then(
-    announcer: Announcer, said: list[str], tmp_path: Path
+def test_process_that_cannot_start_is_reported_with_its_log_at_growing_intervals(
+    announcer: Announcer, messages: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "web.log").write_text("first\nModuleNotFoundError: No module named 'x'\n")
     for _ in range(9):
-        announcer.hear("WARN exited: web (exit status 1; not expected)")
-    assert said[0] == "web stopped (exit status 1); starting it again"
-    assert len(said) == 4
-    assert "    ModuleNotFoundError: No module named 'x'" in said[1]
-    assert "2 times in a row" in said[1]
-    assert "8 times in a row" in said[3]
+        announcer.handle("WARN exited: web (exit status 1; not expected)")
+    assert messages[0] == "web stopped (exit status 1); restarting it"
+    assert len(messages) == 4
+    assert "    ModuleNotFoundError: No module named 'x'" in messages[1]
+    assert "2 times in a row" in messages[1]
+    assert "8 times in a row" in messages[3]
 
 
-def test_clean_exit_nobody_asked_for_is_said_too(announcer: Announcer, said: list[str]) -> None:
-    announcer.hear("INFO exited: beat (exit status 0; expected)")
-    assert said == ["beat stopped (exit status 0); starting it again"]
+def test_unexpected_clean_exit_is_reported(announcer: Announcer, messages: list[str]) -> None:
+    announcer.handle("INFO exited: beat (exit status 0; expected)")
+    assert messages == ["beat stopped (exit status 0); restarting it"]
 
 
-def test_program_that_is_missing_is_said(announcer: Announcer, said: list[str]) -> None:
-    announcer.hear("INFO spawnerr: can't find command '/no/redis'")
-    assert said == ["a part could not be started: can't find command '/no/redis'"]
+def test_missing_program_is_reported(announcer: Announcer, messages: list[str]) -> None:
+    announcer.handle("INFO spawnerr: can't find command '/no/redis'")
+    assert messages == ["a process could not be started: can't find command '/no/redis'"]
 
 
-def test_stopping_says_only_what_is_waited_for(announcer: Announcer, said: list[str]) -> None:
+def test_only_processes_that_still_run_are_reported_while_stopping(announcer: Announcer, messages: list[str]) -> None:
     announcer.stopping = True
-    announcer.hear("WARN exited: web (terminated by SIGTERM; not expected)")
-    announcer.hear("INFO waiting for redis, worker to die")
-    assert said == ["waiting for redis, worker to finish"]
+    announcer.handle("WARN exited: web (terminated by SIGTERM; not expected)")
+    announcer.handle("INFO waiting for redis, worker to die")
+    assert messages == ["waiting for redis, worker to finish"]
 
 
-def test_conf_survives_awkward_paths(tmp_path: Path) -> None:
+def test_configuration_accepts_awkward_paths(tmp_path: Path) -> None:
     folder = tmp_path / "100% of it"
     folder.mkdir()
-    parts = [web("127.0.0.1", 8000), worker("a node"), beat(folder / "schedule"), Part("odd", ["a b", "%c"], 1)]
-    write_conf(folder / "supervisord.conf", parts, folder)
+    processes = [web("127.0.0.1", 8000), worker("a node"), beat(folder / "schedule"), Process("odd", ["a b", "%c"], 1)]
+    write_conf(folder / "supervisord.conf", processes, folder)
     conf = configparser.RawConfigParser()
     conf.read(folder / "supervisord.conf")
     assert conf["program:odd"]["command"] == "setpriv --pdeathsig TERM 'a b' %%c"
@@ -71,7 +71,7 @@ def test_conf_survives_awkward_paths(tmp_path: Path) -> None:
     assert (folder / "supervisord.conf").stat().st_mode & 0o777 == 0o600
 
 
-def test_last_lines_of_a_long_log_and_of_none(tmp_path: Path) -> None:
+def test_last_lines_of_a_long_and_of_a_missing_log(tmp_path: Path) -> None:
     (tmp_path / "long.log").write_text("".join(f"line {number}\n" for number in range(100_000)))
     assert last_lines(tmp_path / "long.log", 2) == ["line 99998", "line 99999"]
     assert last_lines(tmp_path / "none.log") == ["(there is no log)"]

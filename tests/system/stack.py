@@ -88,7 +88,7 @@ class Stack:
         self.database = "sqlite" if plan.env["DATABASE_URL"].startswith("sqlite:") else "postgresql"
         self.swift = SwiftStore(plan.store)
         self._plan = plan
-        self._parts = {part.name: part for part in plan.parts}
+        self._parts = {part.name: part for part in plan.processes}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     # --- Parts --------------------------------------------------------------------------------------------------------
