@@ -2,179 +2,213 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from dashboard.shared.messages import store_error_text
+from dashboard.shared.messages.reasons import permission_text
+from dashboard.shared.messages.types import Message
 from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Reason, Refused
-from uploads.objectstore.permissions import permission_advice
 
 
-class Words(NamedTuple):
-    """`http_status` is the status of our own answer."""
+class ReasonText(NamedTuple):
+    """The texts of a reason. `http_status` is the status of our own response."""
 
-    title: str
-    meaning: str
-    advice: str
+    title: Message
+    meaning: Message
+    advice: Message
     icon: str
     http_status: int
 
 
-WORDS: dict[Reason, Words] = {
-    Reason.BAD_KEY: Words(
-        "This key cannot be sent exactly",
-        "Something on the way to the store would turn this key into another one, so nothing was sent.",
-        "Use a tool that runs beside the store for this key, or name the upload by another key.",
+REASON_TEXTS: Mapping[Reason, ReasonText] = {
+    Reason.BAD_KEY: ReasonText(
+        gettext_lazy("This key cannot be sent exactly"),
+        gettext_lazy("The store, or something on the way to it, would change this key, so nothing was sent."),
+        gettext_lazy("Choose another key, or use a tool that runs next to the store."),
         "file-alert",
         400,
     ),
-    Reason.BAD_ARGUMENT: Words(
-        "The store does not accept this request",
-        "One of the values is outside what the store allows.",
-        "Check the values named below against the store's limits.",
+    Reason.BAD_ARGUMENT: ReasonText(
+        gettext_lazy("The store does not accept this request"),
+        gettext_lazy("A value is outside what the store allows."),
+        gettext_lazy("Check the values named below against the store's limits."),
         "adjustments-exclamation",
         400,
     ),
-    Reason.UNREACHABLE: Words(
-        "The store cannot be reached",
-        "No connection to the endpoint could be opened: its name does not resolve, or nothing answers at its port.",
-        "Check the endpoint URL of the store, and that this machine may connect to it (firewall, proxy, DNS).",
+    Reason.UNREACHABLE: ReasonText(
+        gettext_lazy("The store cannot be reached"),
+        gettext_lazy(
+            "No connection to the endpoint could be opened: its name does not resolve, or its port is closed."
+        ),
+        gettext_lazy(
+            "Check the endpoint URL of the store, and that this machine may connect to it (firewall, proxy, DNS)."
+        ),
         "plug-connected-x",
         502,
     ),
-    Reason.TLS: Words(
-        "No secure connection to the store",
-        "The TLS handshake failed, so nothing was sent: the certificate is not trusted, expired or for another name.",
-        "If its authority is a private one, name the CA bundle in the store's settings; else renew the certificate.",
+    Reason.TLS: ReasonText(
+        gettext_lazy("No secure connection to the store"),
+        gettext_lazy(
+            "The TLS handshake failed, so nothing was sent: the certificate is not trusted, has expired, or is for "
+            "another name."
+        ),
+        gettext_lazy(
+            "If a private certificate authority signed it, enter the CA bundle in the store's settings. Otherwise "
+            "renew the certificate."
+        ),
         "lock-exclamation",
         502,
     ),
-    Reason.TIMEOUT: Words(
-        "The store did not answer in time",
-        "The request was sent, and then no byte came for too long.",
-        "Try again in a moment; if it stays so, look at the store's load and at proxies between it and this machine.",
+    Reason.TIMEOUT: ReasonText(
+        gettext_lazy("The store did not respond in time"),
+        gettext_lazy("The request was sent, then no data arrived for too long."),
+        gettext_lazy(
+            "Try again in a moment. If the error persists, check the load of the store and the proxies in front of it."
+        ),
         "clock-exclamation",
         504,
     ),
-    Reason.CONNECTION_LOST: Words(
-        "The connection to the store broke",
-        "The connection ended before the answer was complete.",
-        "Try again; if it happens every time, look for a proxy or load balancer that cuts connections.",
+    Reason.CONNECTION_LOST: ReasonText(
+        gettext_lazy("The connection to the store was lost"),
+        gettext_lazy("The connection ended before the response was complete."),
+        gettext_lazy("Try again. If the error persists, look for a proxy or load balancer that closes connections."),
         "plug-connected-x",
         502,
     ),
-    Reason.UNREADABLE_RESPONSE: Words(
-        "The answer is not one of this API",
-        "Something answered, but not with a usable S3 or OSS answer. It was not taken for a success.",
-        "Check that the endpoint URL is the store's API, not its web console, and that no proxy answers in its place.",
+    Reason.UNREADABLE_RESPONSE: ReasonText(
+        gettext_lazy("The store's response cannot be read"),
+        gettext_lazy("The response is not a valid S3 or OSS response. It does not count as a success."),
+        gettext_lazy(
+            "Check that the endpoint URL is the store's API, not its web console, and that no proxy responds in its "
+            "place."
+        ),
         "message-question",
         502,
     ),
-    Reason.CREDENTIALS: Words(
-        "The store does not accept the credentials",
-        "The access key is unknown, or the signature made with the secret key does not match.",
-        "Enter access key and secret key again in the store's settings; a session token may have expired.",
+    Reason.CREDENTIALS: ReasonText(
+        gettext_lazy("The store does not accept the credentials"),
+        gettext_lazy("The access key is unknown, or the signature made with the secret key does not match."),
+        gettext_lazy(
+            "Enter the access key and the secret key again in the store's settings. A session token may have expired."
+        ),
         "key",
         502,
     ),
-    Reason.CREDENTIALS_EXPIRED: Words(
-        "The temporary credentials have expired",
-        "The store knows these credentials, and their session token is no longer valid.",
-        "Enter new credentials with their session token in the store's settings; transfers then go on by themselves.",
+    Reason.CREDENTIALS_EXPIRED: ReasonText(
+        gettext_lazy("The temporary credentials have expired"),
+        gettext_lazy("The store knows these credentials, but their session token is no longer valid."),
+        gettext_lazy(
+            "Enter new credentials with their session token in the store's settings. Transfers then resume "
+            "automatically."
+        ),
         "clock-exclamation",
         502,
     ),
-    Reason.PERMISSION: Words(
-        "The credentials do not allow this",
-        "The store knows these credentials, but they lack the permission for this request.",
-        "What is allowed still works here.",
+    Reason.PERMISSION: ReasonText(
+        gettext_lazy("The credentials do not allow this"),
+        gettext_lazy("The store knows these credentials, but they lack the permission for this request."),
+        gettext_lazy("Everything else that the credentials allow still works."),
         "lock",
         403,
     ),
-    Reason.CLOCK_SKEW: Words(
-        "The clocks differ too much",
-        "The store refuses requests whose time is more than about 15 minutes from its own.",
-        "Set the clock of the machine that runs Partway (NTP), then try again.",
+    Reason.CLOCK_SKEW: ReasonText(
+        gettext_lazy("The clocks differ too much"),
+        gettext_lazy("The store refuses requests whose time differs from its own by more than about 15 minutes."),
+        gettext_lazy("Set the clock of the machine that runs Partway (NTP), then try again."),
         "clock-x",
         502,
     ),
-    Reason.WRONG_REGION: Words(
-        "The bucket is in another region",
-        "The request went to, or was signed for, a region that does not hold this bucket.",
-        "Add a store with the right region and endpoint, or change this one's.",
+    Reason.WRONG_REGION: ReasonText(
+        gettext_lazy("The bucket is in another region"),
+        gettext_lazy("The request was sent to, or signed for, a region that does not have this bucket."),
+        gettext_lazy("Add a store with the right region and endpoint, or change this one's."),
         "world-pin",
         502,
     ),
-    Reason.ADDRESSING: Words(
-        "The store does not take this addressing",
-        "It wants the bucket in the host name (virtual-hosted addressing), not in the path.",
-        "Set the store's addressing to virtual-hosted, and check that the endpoint URL names no bucket.",
+    Reason.ADDRESSING: ReasonText(
+        gettext_lazy("The store does not support this addressing"),
+        gettext_lazy("It requires the bucket in the host name (virtual-hosted addressing), not in the path."),
+        gettext_lazy(
+            "Set the store's addressing to virtual-hosted, and check that the endpoint URL contains no bucket."
+        ),
         "sitemap",
         502,
     ),
-    Reason.NO_SUCH_BUCKET: Words(
-        "There is no such bucket",
-        "The store has no bucket of this name, or has deleted it.",
-        "Check the name (buckets are case-sensitive), or pick one from the list of buckets.",
+    Reason.NO_SUCH_BUCKET: ReasonText(
+        gettext_lazy("There is no such bucket"),
+        gettext_lazy("The store has no bucket with this name. It may have been deleted."),
+        gettext_lazy("Check the name (bucket names are case-sensitive), or select a bucket from the list."),
         "bucket-off",
         404,
     ),
-    Reason.NO_SUCH_KEY: Words(
-        "There is no such key",
-        "The store has no object or upload of this key: it was completed, aborted or deleted in the meantime.",
-        "Go back to the list of uploads: it shows what is there now.",
+    Reason.NO_SUCH_KEY: ReasonText(
+        gettext_lazy("There is no such key"),
+        gettext_lazy(
+            "The store has no object or upload with this key: it was completed, aborted or deleted in the meantime."
+        ),
+        gettext_lazy("Go back to the list of uploads. It shows the current uploads."),
         "file-x",
         404,
     ),
-    Reason.NO_SUCH_UPLOAD: Words(
-        "Already completed or aborted",
-        "The store has no upload with this id any more: somebody, or a lifecycle rule, completed or aborted it.",
-        "Go back to the list of uploads: it shows what is there now.",
+    Reason.NO_SUCH_UPLOAD: ReasonText(
+        gettext_lazy("Already completed or aborted"),
+        gettext_lazy("The store no longer has an upload with this id: a person or a lifecycle rule ended it."),
+        gettext_lazy("Go back to the list of uploads. It shows the current uploads."),
         "circle-check",
         404,
     ),
-    Reason.EXISTS: Words(
-        "There is an object of this key already",
-        "The store was asked not to replace one, and has not.",
-        "Choose another key, or allow that the object is replaced.",
+    Reason.EXISTS: ReasonText(
+        gettext_lazy("An object with this key exists already"),
+        gettext_lazy("The request did not allow the store to replace an object, so nothing was written."),
+        gettext_lazy("Choose another key, or allow the object to be replaced."),
         "copy-off",
         409,
     ),
-    Reason.DIGEST_MISMATCH: Words(
-        "The bytes did not arrive as they were sent",
-        "The digest of what the store received differs from what was sent. The upload was left as it is.",
-        "Try again: the part is sent anew. If it repeats, suspect memory, disk or a proxy that changes bodies.",
+    Reason.DIGEST_MISMATCH: ReasonText(
+        gettext_lazy("The store received other bytes than were sent"),
+        gettext_lazy("The digest of what the store received differs from what was sent. The upload is unchanged."),
+        gettext_lazy(
+            "Try again: the part is sent once more. If the error persists, check memory, disks, and proxies that "
+            "change request bodies."
+        ),
         "fingerprint-off",
         502,
     ),
-    Reason.THROTTLED: Words(
-        "The store asks to slow down",
-        "There are too many requests for it just now.",
-        "Wait a little and try again; work in the background does so by itself.",
+    Reason.THROTTLED: ReasonText(
+        gettext_lazy("The store limits the rate of requests"),
+        gettext_lazy("The store receives too many requests at the moment."),
+        gettext_lazy("Wait a little and try again. Work in the background is retried automatically."),
         "hourglass",
         503,
     ),
-    Reason.STORE_FAULT: Words(
-        "The store has a fault of its own",
-        "It answered with an internal error.",
-        "Try again in a moment; if it stays so, give the request id to whoever runs the store.",
+    Reason.STORE_FAULT: ReasonText(
+        gettext_lazy("Internal error in the store"),
+        gettext_lazy("The store reported an internal error."),
+        gettext_lazy(
+            "Try again in a moment. If the error persists, give the request id to the administrator of the store."
+        ),
         "server-bolt",
         502,
     ),
-    Reason.REFUSED: Words(
-        "The store refused",
-        "It answered with an error that Partway does not know more about.",
-        "Its code and message below say why; its documentation says more.",
+    Reason.REFUSED: ReasonText(
+        gettext_lazy("The store refused the request"),
+        gettext_lazy("The store responded with an error code that Partway does not know."),
+        gettext_lazy("The store's code and message are below. The documentation of the store says more."),
         "ban",
         502,
     ),
 }
-"""One entry a reason; a test holds this complete."""
+"""One entry for each reason; a test checks that it is complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A failure as pages show it. `certainty` says what is known of the request's effect."""
+    """A failure as pages show it. `certainty` says whether the request had an effect."""
 
     reason: Reason
     title: str
@@ -192,16 +226,16 @@ class Explanation:
 
 
 def explain(error: ObjectStoreError) -> Explanation:
-    """What `error` means, with the store's own code and request id where it gave them."""
-    words = WORDS[error.reason]
+    """What `error` means, with the store's own code and request id where it sent them."""
+    text = REASON_TEXTS[error.reason]
     refused = error if isinstance(error, Refused) else None
     return Explanation(
         reason=error.reason,
-        title=words.title,
-        meaning=words.meaning,
-        advice=_advice(words, error),
-        icon=words.icon,
-        http_status=words.http_status,
+        title=str(text.title),
+        meaning=str(text.meaning),
+        advice=_advice(text, error),
+        icon=text.icon,
+        http_status=text.http_status,
         message=store_error_text(error),
         certainty=_certainty(error),
         operation=error.operation,
@@ -212,17 +246,18 @@ def explain(error: ObjectStoreError) -> Explanation:
     )
 
 
-def _advice(words: Words, error: ObjectStoreError) -> str:
+def _advice(text: ReasonText, error: ObjectStoreError) -> str:
+    sentences = [str(text.advice)]
     if isinstance(error, Refused) and error.region:
-        return f"The store names the region {error.region}. {words.advice}"
-    if error.reason is Reason.PERMISSION:
-        return f"{permission_advice(error.operation)} {words.advice}"
-    return words.advice
+        sentences.insert(0, _("According to the store, the region is %(region)s.") % {"region": error.region})
+    elif error.reason is Reason.PERMISSION:
+        sentences.insert(0, permission_text(error.operation))
+    return " ".join(sentences)
 
 
 def _certainty(error: ObjectStoreError) -> str:
     if isinstance(error, NotSent):
-        return "Nothing reached the store."
+        return _("Nothing reached the store.")
     if isinstance(error, OutcomeUnknown):
-        return "The request left; whether it had an effect is not known."
-    return "The store refused it: nothing changed."
+        return _("The request was sent. Whether it had an effect is not known.")
+    return _("The store refused the request: nothing changed.")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.shared import formatting
-from dashboard.shared.explain import WORDS, explain
+from dashboard.shared.explain import REASON_TEXTS, explain
 from dashboard.shared.messages import error_code
 from dashboard.shared.parameters import MAX_TRAIL, Query, read_trail, read_upload, write_trail, write_upload
 from dashboard.uploads.picture import MAX_BARS, WIDTH, draw
@@ -143,7 +143,7 @@ def test_one_missing_part_of_10000_is_seen() -> None:
 
 
 def test_every_reason_is_explained() -> None:
-    assert set(WORDS) == set(Reason)
+    assert set(REASON_TEXTS) == set(Reason)
     for reason in Reason:
         explained = explain(NotSent("why", reason=reason))
         assert explained.title
