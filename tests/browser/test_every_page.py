@@ -55,7 +55,7 @@ class Place:
 def place(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Place:
     bucket = stack.new_bucket()
     folder = tmp_path_factory.mktemp("place")
-    upload_id = stack.begin_upload(bucket, LONG_KEY, {1: 2000, 2: 2000, 7: 10}, folder / "part")
+    upload_id = stack.create_upload(bucket, LONG_KEY, {1: 2000, 2: 2000, 7: 10}, folder / "part")
     with stack.signed_in() as operator:
         doomed = {"key": "doomed", "upload-id": stack.client.create_multipart_upload(bucket, "doomed")}
         ordered = operator.post(f"/stores/{stack.store}/{bucket}/uploads/abort/", doomed).json()
@@ -227,7 +227,7 @@ def test_selection_is_aborted_by_keyboard_alone(calm_site: Site, stack: Stack) -
 
 def test_upload_is_completed_by_keyboard_alone(calm_site: Site, stack: Stack, tmp_path: Path) -> None:
     bucket = stack.new_bucket()
-    upload_id = stack.begin_upload(bucket, "gap", {2: 10}, tmp_path / "part")
+    upload_id = stack.create_upload(bucket, "gap", {2: 10}, tmp_path / "part")
     site, page, keyboard = calm_site, calm_site.page, Keyboard(calm_site.page)
     site.open_upload(bucket, "gap", upload_id)
     keyboard.tab_to(page.get_by_role("link", name="Complete…"))

@@ -54,9 +54,9 @@ class Scene:
 def scene(stack: Stack, tmp_path: Path) -> Iterator[Scene]:
     bucket, part = stack.new_bucket(), tmp_path / "part"
     kept = [
-        (key, stack.begin_upload(bucket, key, {1: 2000}, part)) for key in ("films/one.mov", "notes.txt", "zoo.tar")
+        (key, stack.create_upload(bucket, key, {1: 2000}, part)) for key in ("films/one.mov", "notes.txt", "zoo.tar")
     ]
-    lost = [(key, stack.begin_upload(bucket, key, {1: 3000, 3: 10}, part)) for key in ("films/lost.mov", "lost.iso")]
+    lost = [(key, stack.create_upload(bucket, key, {1: 3000, 3: 10}, part)) for key in ("films/lost.mov", "lost.iso")]
     gone = ("lost too.iso", "MTIzNDU2Nzg5MDEyMzQ1Njc4OTA")
     with lying(stack.client, stack.swift.endpoint_url) as liar:
         liar.way = like_minio

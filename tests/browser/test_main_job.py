@@ -16,7 +16,7 @@ from tests.browser.files import write_file
 from tests.browser.line import Line
 from tests.browser.site import Site
 from tests.stores.servers import KINDS, Server, asked_by
-from tests.system.outside import Outside, part_bytes
+from tests.system.direct_store import DirectStore, part_bytes
 from tests.system.stack import MIB, Stack
 from uploads.objectstore.errors import ObjectStoreError, Reason
 
@@ -29,10 +29,10 @@ def server(request: pytest.FixtureRequest, stack: Stack) -> Server:
 
 
 @pytest.fixture
-def outside(server: Server, stack: Stack, added_stores: dict[str, Outside]) -> Outside:
+def direct_store(server: Server, stack: Stack, added_stores: dict[str, DirectStore]) -> DirectStore:
     """The server as a store of the dashboard; Swift is the one that Partway brings along."""
     if server.name == "swift":
-        return stack.outside
+        return stack.direct_store
     if server.name not in added_stores:
         # A name behind the embedded store's, which is the first and so the chosen one on every page.
         config = replace(server.config(), overrides=())
@@ -41,34 +41,36 @@ def outside(server: Server, stack: Stack, added_stores: dict[str, Outside]) -> O
 
 
 @pytest.fixture(scope="module")
-def added_stores() -> dict[str, Outside]:
+def added_stores() -> dict[str, DirectStore]:
     """By the names of their servers: each is added once."""
     return {}
 
 
 @pytest.fixture
-def open_site(open_site: OpenSite, outside: Outside) -> OpenSite:
+def open_site(open_site: OpenSite, direct_store: DirectStore) -> OpenSite:
     """Open the site, where pages of uploads are those of the server."""
 
     def open_(**options: Any) -> Site:
         site = open_site(**options)
-        site.store = outside.name
+        site.store = direct_store.name
         return site
 
     return open_
 
 
 @pytest.fixture
-def bucket(outside: Outside) -> str:
-    return outside.new_bucket()
+def bucket(direct_store: DirectStore) -> str:
+    return direct_store.new_bucket()
 
 
-def fill(outside: Outside, bucket: str, keys: list[str]) -> None:
+def fill(direct_store: DirectStore, bucket: str, keys: list[str]) -> None:
     for key in keys:
-        outside.client.create_multipart_upload(bucket, key)
+        direct_store.client.create_multipart_upload(bucket, key)
 
 
-def test_a_file_of_three_parts_is_sent_and_followed(site: Site, bucket: str, outside: Outside, tmp_path: Path) -> None:
+def test_a_file_of_three_parts_is_sent_and_followed(
+    site: Site, bucket: str, direct_store: DirectStore, tmp_path: Path
+) -> None:
     """A file of three parts is sent from the browser and followed until it is done; the object is the file"""
     path, page = tmp_path / "a file.bin", site.page
     digest = write_file(path, 2 * SMALLEST + 1234)
@@ -81,24 +83,24 @@ def test_a_file_of_three_parts_is_sent_and_followed(site: Site, bucket: str, out
     site.wait_for_transfer("done")
     expect(page.locator("#transfer-state")).to_contain_text("verified by HEAD")
     expect(page.locator("#transfer-live")).to_contain_text("3 of 3 parts")
-    assert outside.object_digest(bucket, "inbox/a file.bin") == (path.stat().st_size, digest)
-    assert outside.client.head_object(bucket, "inbox/a file.bin").metadata["owner"] == "ops"
-    assert outside.uploads_in(bucket) == []
+    assert direct_store.object_digest(bucket, "inbox/a file.bin") == (path.stat().st_size, digest)
+    assert direct_store.client.head_object(bucket, "inbox/a file.bin").metadata["owner"] == "ops"
+    assert direct_store.uploads_in(bucket) == []
 
 
-def test_from_the_overview_to_the_uploads_of_a_bucket(site: Site, bucket: str, outside: Outside) -> None:
-    fill(outside, bucket, ["a/one"])
+def test_from_the_overview_to_the_uploads_of_a_bucket(site: Site, bucket: str, direct_store: DirectStore) -> None:
+    fill(direct_store, bucket, ["a/one"])
     site.page.goto("/")
-    expect(site.page.locator(f".store-state[hx-get='/stores/{outside.name}/state/']")).to_contain_text("reachable")
-    site.follow(site.page.get_by_role("link", name=outside.name, exact=True))
+    expect(site.page.locator(f".store-state[hx-get='/stores/{direct_store.name}/state/']")).to_contain_text("reachable")
+    site.follow(site.page.get_by_role("link", name=direct_store.name, exact=True))
     site.follow(site.page.get_by_role("link", name=bucket, exact=True))
     assert site.listed_keys == ["a/one"]
 
 
-def test_listing_is_paged_to_its_end_and_back(site: Site, bucket: str, outside: Outside) -> None:
+def test_listing_is_paged_to_its_end_and_back(site: Site, bucket: str, direct_store: DirectStore) -> None:
     """The listing is paged to its end and back"""
     keys = [f"key-{number:02}" for number in range(23)]
-    fill(outside, bucket, [*keys, "key-11", "key-11"])
+    fill(direct_store, bucket, [*keys, "key-11", "key-11"])
     site.open_listing(bucket, max_uploads=6)
     pages = [site.listed_keys]
     while (following := site.page.get_by_role("link", name="Next")).count():
@@ -113,8 +115,10 @@ def test_listing_is_paged_to_its_end_and_back(site: Site, bucket: str, outside: 
     assert site.page.get_by_role("link", name="Previous").count() == 0
 
 
-def test_a_page_can_be_shared_and_leads_to_the_first(open_site: OpenSite, bucket: str, outside: Outside) -> None:
-    fill(outside, bucket, [f"key-{number}" for number in range(6)])
+def test_a_page_can_be_shared_and_leads_to_the_first(
+    open_site: OpenSite, bucket: str, direct_store: DirectStore
+) -> None:
+    fill(direct_store, bucket, [f"key-{number}" for number in range(6)])
     site, other = open_site(), open_site()
     site.open_listing(bucket, max_uploads=2)
     site.follow("Next")
@@ -125,8 +129,8 @@ def test_a_page_can_be_shared_and_leads_to_the_first(open_site: OpenSite, bucket
     assert other.listed_keys == ["key-0", "key-1"]
 
 
-def test_folders_are_walked_into_and_left_by_the_breadcrumb(site: Site, bucket: str, outside: Outside) -> None:
-    fill(outside, bucket, ["logs/2026/a b.gz", "logs/2026/c+d.gz", "logs/top.gz", "photos/Zürich/1.jpg", "root"])
+def test_folders_are_walked_into_and_left_by_the_breadcrumb(site: Site, bucket: str, direct_store: DirectStore) -> None:
+    fill(direct_store, bucket, ["logs/2026/a b.gz", "logs/2026/c+d.gz", "logs/top.gz", "photos/Zürich/1.jpg", "root"])
     site.open_listing(bucket)
     site.follow("Folders")
     assert (site.folders, site.listed_keys) == (["logs/", "photos/"], ["root"])
@@ -143,18 +147,18 @@ def test_folders_are_walked_into_and_left_by_the_breadcrumb(site: Site, bucket: 
     assert site.folders == ["Zürich/"]
 
 
-def test_rows_learn_their_parts_late(site: Site, bucket: str, outside: Outside, tmp_path: Path) -> None:
-    outside.begin_upload(bucket, "with-parts", {1: 1000, 2: 24}, tmp_path / "part")
-    fill(outside, bucket, ["without-parts"])
+def test_rows_learn_their_parts_late(site: Site, bucket: str, direct_store: DirectStore, tmp_path: Path) -> None:
+    direct_store.create_upload(bucket, "with-parts", {1: 1000, 2: 24}, tmp_path / "part")
+    fill(direct_store, bucket, ["without-parts"])
     site.open_listing(bucket)
     expect(site.row("with-parts")).to_contain_text("1.00 KiB")
     expect(site.row("without-parts")).to_contain_text("no parts")
 
 
-def test_one_upload_is_opened_and_aborted(site: Site, bucket: str, outside: Outside, tmp_path: Path) -> None:
+def test_one_upload_is_opened_and_aborted(site: Site, bucket: str, direct_store: DirectStore, tmp_path: Path) -> None:
     """One upload of two of its key is opened and aborted"""
-    upload_id = outside.begin_upload(bucket, "dir/to abort", {1: 1000, 2: 2000}, tmp_path / "part")
-    other = outside.client.create_multipart_upload(bucket, "dir/to abort")
+    upload_id = direct_store.create_upload(bucket, "dir/to abort", {1: 1000, 2: 2000}, tmp_path / "part")
+    other = direct_store.client.create_multipart_upload(bucket, "dir/to abort")
     site.open_listing(bucket)
     page = site.page
     site.follow(page.locator(f"tr:has([title='{upload_id}'])").get_by_role("link", name="dir/to abort"))
@@ -165,20 +169,20 @@ def test_one_upload_is_opened_and_aborted(site: Site, bucket: str, outside: Outs
     expect(page.get_by_role("heading", name="Abort this upload?")).to_be_visible()
     expect(page.get_by_role("alert")).to_contain_text("A part arrived within the last hour")
     expect(page.get_by_text("Its 2 parts (2.93 KiB) will be deleted")).to_be_visible()
-    assert ("dir/to abort", upload_id) in outside.uploads_in(bucket)
+    assert ("dir/to abort", upload_id) in direct_store.uploads_in(bucket)
     page.get_by_role("button", name="Abort the upload").click()
     site.wait_for_operation()
     expect(page.get_by_text("the store lists no part of it any more")).to_be_visible()
     with pytest.raises(ObjectStoreError) as caught:
-        list(outside.client.iter_parts(bucket, "dir/to abort", upload_id))
+        list(direct_store.client.iter_parts(bucket, "dir/to abort", upload_id))
     assert caught.value.reason is Reason.NO_SUCH_UPLOAD
-    assert outside.uploads_in(bucket) == [("dir/to abort", other)]
+    assert direct_store.uploads_in(bucket) == [("dir/to abort", other)]
 
 
-def test_an_upload_gone_meanwhile_is_said_to_be_gone(site: Site, bucket: str, outside: Outside) -> None:
-    upload_id = outside.client.create_multipart_upload(bucket, "gone")
+def test_an_upload_gone_meanwhile_is_said_to_be_gone(site: Site, bucket: str, direct_store: DirectStore) -> None:
+    upload_id = direct_store.client.create_multipart_upload(bucket, "gone")
     site.open_listing(bucket)
-    outside.client.abort_multipart_upload(bucket, "gone", upload_id)
+    direct_store.client.abort_multipart_upload(bucket, "gone", upload_id)
     site.watcher.expect("status of 404")
     site.follow("gone")
     expect(site.page.get_by_role("heading", name="Already completed or aborted")).to_be_visible()
@@ -186,8 +190,8 @@ def test_an_upload_gone_meanwhile_is_said_to_be_gone(site: Site, bucket: str, ou
     expect(site.page.get_by_text("No uploads in progress")).to_be_visible()
 
 
-def test_a_selection_is_aborted_together(site: Site, bucket: str, outside: Outside) -> None:
-    fill(outside, bucket, ["a", "b", "c", "d"])
+def test_a_selection_is_aborted_together(site: Site, bucket: str, direct_store: DirectStore) -> None:
+    fill(direct_store, bucket, ["a", "b", "c", "d"])
     site.open_listing(bucket)
     page = site.page
     abort = page.get_by_role("button", name="Abort selected")
@@ -199,11 +203,11 @@ def test_a_selection_is_aborted_together(site: Site, bucket: str, outside: Outsi
     expect(page.get_by_role("heading", name="Abort 2 uploads?")).to_be_visible()
     page.get_by_role("button", name="Abort 2 uploads").click()
     site.wait_for_operation()
-    assert [key for key, _ in outside.uploads_in(bucket)] == ["a", "c"]
+    assert [key for key, _ in direct_store.uploads_in(bucket)] == ["a", "c"]
 
 
-def test_a_whole_page_is_aborted_together(site: Site, bucket: str, outside: Outside) -> None:
-    fill(outside, bucket, [f"key-{number:02}" for number in range(15)])
+def test_a_whole_page_is_aborted_together(site: Site, bucket: str, direct_store: DirectStore) -> None:
+    fill(direct_store, bucket, [f"key-{number:02}" for number in range(15)])
     site.open_listing(bucket, max_uploads=12)
     page = site.page
     page.get_by_label("Select all on this page").check()
@@ -211,14 +215,16 @@ def test_a_whole_page_is_aborted_together(site: Site, bucket: str, outside: Outs
     page.get_by_role("button", name="Abort 12 uploads").click()
     site.wait_for_operation()
     expect(page.locator("#operation")).to_contain_text("12 of 12 ended")
-    assert [key for key, _ in outside.uploads_in(bucket)] == ["key-12", "key-13", "key-14"]
+    assert [key for key, _ in direct_store.uploads_in(bucket)] == ["key-12", "key-13", "key-14"]
 
 
-def test_complete_with_a_gap_replaces_the_object(site: Site, bucket: str, outside: Outside, tmp_path: Path) -> None:
+def test_complete_with_a_gap_replaces_the_object(
+    site: Site, bucket: str, direct_store: DirectStore, tmp_path: Path
+) -> None:
     """A completion with a gap is confirmed and replaces the object, which is exactly its parts"""
     sizes = {1: SMALLEST, 2: SMALLEST, 4: 1234}
-    upload_id = outside.begin_upload(bucket, "dir/gap", sizes, tmp_path / "part")
-    outside.peer.put_object(bucket, "dir/gap", b"the object before")
+    upload_id = direct_store.create_upload(bucket, "dir/gap", sizes, tmp_path / "part")
+    direct_store.other_client.put_object(bucket, "dir/gap", b"the object before")
     site.open_upload(bucket, "dir/gap", upload_id)
     page = site.page
     expect(page.locator("#survey")).to_contain_text("Missing part numbers: 3")
@@ -235,13 +241,15 @@ def test_complete_with_a_gap_replaces_the_object(site: Site, bucket: str, outsid
     expect(page.get_by_text("Completed, and the object is there.")).to_be_visible()
     expect(page.locator("div:has(> dt:text-is('Proved by HEAD'))")).to_contain_text("yes")
     expected = b"".join(part_bytes(number, size) for number, size in sizes.items())
-    assert outside.object_digest(bucket, "dir/gap") == (len(expected), hashlib.sha256(expected).hexdigest())
-    assert outside.uploads_in(bucket) == []
+    assert direct_store.object_digest(bucket, "dir/gap") == (len(expected), hashlib.sha256(expected).hexdigest())
+    assert direct_store.uploads_in(bucket) == []
 
 
-def test_complete_blocks_what_the_store_would_refuse(site: Site, bucket: str, outside: Outside, tmp_path: Path) -> None:
+def test_complete_blocks_what_the_store_would_refuse(
+    site: Site, bucket: str, direct_store: DirectStore, tmp_path: Path
+) -> None:
     """What the store would refuse to complete is not sent to it"""
-    upload_id = outside.begin_upload(bucket, "small", {1: 100, 2: 100}, tmp_path / "part")
+    upload_id = direct_store.create_upload(bucket, "small", {1: 100, 2: 100}, tmp_path / "part")
     site.open_upload(bucket, "small", upload_id)
     site.follow("Complete…")
     expect(site.page.get_by_role("alert").filter(has_text="The store would refuse this")).to_be_visible()
@@ -249,14 +257,14 @@ def test_complete_blocks_what_the_store_would_refuse(site: Site, bucket: str, ou
 
 
 def test_an_upload_is_opened_by_key_and_upload_id(
-    site: Site, bucket: str, server: Server, outside: Outside, tmp_path: Path
+    site: Site, bucket: str, server: Server, direct_store: DirectStore, tmp_path: Path
 ) -> None:
     """An upload is opened by its key and upload id alone"""
     folder = "dir/" if server.does("takes keys for file paths") else "dir//"
     key = folder + "a+b c%2F/東京 ?#&.bin"
-    upload_id = outside.begin_upload(bucket, key, {1: 321}, tmp_path / "part")
+    upload_id = direct_store.create_upload(bucket, key, {1: 321}, tmp_path / "part")
     page = site.page
-    page.goto(f"/stores/{outside.name}/")
+    page.goto(f"/stores/{direct_store.name}/")
     page.locator("#upload-bucket").fill(bucket)
     page.locator("#upload-key").fill(key)
     page.locator("#upload-id").fill(upload_id)
@@ -271,11 +279,11 @@ def test_an_upload_is_opened_by_key_and_upload_id(
 
 
 def test_without_javascript_a_listing_is_walked_and_aborted(
-    open_site: OpenSite, bucket: str, outside: Outside, tmp_path: Path
+    open_site: OpenSite, bucket: str, direct_store: DirectStore, tmp_path: Path
 ) -> None:
     """Without JavaScript: a listing is walked, folders too, and its uploads are aborted"""
-    fill(outside, bucket, ["dir/a", "dir/b", "other/c"])
-    with_parts = outside.begin_upload(bucket, "dir/d", {1: 10}, tmp_path / "part")
+    fill(direct_store, bucket, ["dir/a", "dir/b", "other/c"])
+    with_parts = direct_store.create_upload(bucket, "dir/d", {1: 10}, tmp_path / "part")
     site = open_site(java_script_enabled=False)
     page = site.page
     site.open_listing(bucket, max_uploads=2)
@@ -290,13 +298,13 @@ def test_without_javascript_a_listing_is_walked_and_aborted(
     site.follow("Abort…")
     page.get_by_role("button", name="Abort the upload").click()
     _look_again_until_done(page)
-    assert ("dir/d", with_parts) not in outside.uploads_in(bucket)
+    assert ("dir/d", with_parts) not in direct_store.uploads_in(bucket)
     site.open_listing(bucket)
     site.follow("Select all on this page")
     page.get_by_role("button", name="Abort selected").click()
     page.get_by_role("button", name="Abort 3 uploads").click()
     _look_again_until_done(page)
-    assert outside.uploads_in(bucket) == []
+    assert direct_store.uploads_in(bucket) == []
 
 
 def _look_again_until_done(page: Page) -> None:

@@ -24,7 +24,7 @@ class Drive:
     def __init__(self, user: User, store: Store, bucket: str) -> None:
         self.user, self.store, self.bucket = user, store, bucket
 
-    def begin(self, size: int, key: str = "a/key", **more: Any) -> Transfer:
+    def start(self, size: int, key: str = "a/key", **more: Any) -> Transfer:
         asked = {"owner": self.user, "store": self.store, "bucket": self.bucket, "filename": "f", **more}
         return start_transfer(NewTransfer(key=key, size=size, **asked))
 
@@ -35,7 +35,7 @@ class Drive:
             receiver.end()
 
     def upload(self, data: bytes, key: str = "a/key", **more: Any) -> Transfer:
-        transfer = self.begin(len(data), key, **more)
+        transfer = self.start(len(data), key, **more)
         self.receive(transfer, data)
         return transfer
 

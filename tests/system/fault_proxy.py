@@ -36,7 +36,7 @@ class Fault(StrEnum):
     RESET_BEFORE_BODY = "reset before the body"
     RESET_DURING_BODY = "reset during the body"
     RESET_AFTER_BODY = "reset after the body"
-    ANSWER_LOST = "answer lost after the store acted"
+    RESPONSE_LOST = "answer lost after the store acted"
     TRUNCATED = "answer truncated"
     DUPLICATED = "answer duplicated"
     FLIPPED_BYTE = "byte flipped"
@@ -51,7 +51,7 @@ class Fault(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class CannedResponse:
     """An answer of the proxy's own; the store hears nothing of the request. Without a code it has no body."""
 
     status: int
@@ -59,15 +59,15 @@ class Made:
     retry_after: str = ""
 
 
-MADE = {
-    Fault.INTERNAL_ERROR: Made(500, "InternalError"),
-    Fault.BAD_GATEWAY: Made(502),
-    Fault.SLOW_DOWN: Made(503, "SlowDown", retry_after="1"),
-    Fault.TOO_MANY_REQUESTS: Made(429, "TooManyRequests", retry_after="1"),
-    Fault.ERROR_INSIDE: Made(200, "InternalError"),
-    Fault.EXPIRED_TOKEN: Made(400, "ExpiredToken"),
-    Fault.INVALID_ACCESS_KEY: Made(403, "InvalidAccessKeyId"),
-    Fault.ACCESS_DENIED: Made(403, "AccessDenied"),
+CANNED = {
+    Fault.INTERNAL_ERROR: CannedResponse(500, "InternalError"),
+    Fault.BAD_GATEWAY: CannedResponse(502),
+    Fault.SLOW_DOWN: CannedResponse(503, "SlowDown", retry_after="1"),
+    Fault.TOO_MANY_REQUESTS: CannedResponse(429, "TooManyRequests", retry_after="1"),
+    Fault.ERROR_INSIDE: CannedResponse(200, "InternalError"),
+    Fault.EXPIRED_TOKEN: CannedResponse(400, "ExpiredToken"),
+    Fault.INVALID_ACCESS_KEY: CannedResponse(403, "InvalidAccessKeyId"),
+    Fault.ACCESS_DENIED: CannedResponse(403, "AccessDenied"),
 }
 
 NEEDS_BODY = frozenset({Fault.RESET_DURING_BODY, Fault.FLIPPED_BYTE})
@@ -164,7 +164,7 @@ class FaultProxy:
         self._busy = 0
         self._listener: socket.socket | None = None
         self.port = 0
-        self.back()
+        self.reconnect()
 
     @property
     def url(self) -> str:
@@ -176,7 +176,7 @@ class FaultProxy:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.away()
+        self.disconnect()
 
     # --- The plan, in short -------------------------------------------------------------------------------------------
 
@@ -194,7 +194,7 @@ class FaultProxy:
 
     # --- Whether the store is there -----------------------------------------------------------------------------------
 
-    def away(self) -> None:
+    def disconnect(self) -> None:
         """Nobody listens any more, and every line is cut."""
         self._stop_listening()
         with self._changed:
@@ -208,9 +208,9 @@ class FaultProxy:
         self._stop_listening()
         with self._changed:
             self._changed.wait_for(lambda: not self._busy, seconds)
-        self.away()
+        self.disconnect()
 
-    def back(self) -> None:
+    def reconnect(self) -> None:
         """Listen, on the port of before."""
         listener = socket.create_server(("127.0.0.1", self.port), backlog=256)
         self.port = listener.getsockname()[1]
@@ -284,10 +284,10 @@ class FaultProxy:
             return False
         if fault is Fault.LATENCY:
             time.sleep(self.latency)
-        if fault in MADE:
+        if fault in CANNED:
             for _ in body:
                 pass
-            line.sendall(_made_answer(MADE[fault], request))
+            line.sendall(_canned_response(CANNED[fault], request))
             return request.keeps_alive
         with socket.create_connection(self._store, timeout=LINE_SECONDS) as store:
             return self._forward(line, store, request, body, fault)
@@ -313,7 +313,7 @@ class FaultProxy:
         return request.keeps_alive and body.is_read and fault is not Fault.TRUNCATED
 
     def _answer(self, line: socket.socket, answer: Iterable[bytes], fault: Fault | None) -> None:
-        if fault is Fault.ANSWER_LOST:
+        if fault is Fault.RESPONSE_LOST:
             for _ in answer:
                 pass
             raise ConnectionCut
@@ -402,10 +402,10 @@ def _operation(method: str, path: str, query: dict[str, list[str]]) -> str:
     return {"PUT": "PutObject", "HEAD": "HeadObject", "GET": "GetObject"}.get(method, method) if key else "HeadBucket"
 
 
-def _made_answer(made: Made, request: Request) -> bytes:
+def _canned_response(made: CannedResponse, request: Request) -> bytes:
     code = f"<Code>{made.code}</Code><Message>This is what the test wants.</Message><RequestId>proxy-1</RequestId>"
     body = f"<?xml version='1.0'?><Error>{code}</Error>".encode() if made.code else b""
-    lines = [f"HTTP/1.1 {made.status} Made", f"Content-Length: {len(body)}"]
+    lines = [f"HTTP/1.1 {made.status} CannedResponse", f"Content-Length: {len(body)}"]
     lines += [f"Date: {format_datetime(datetime.now(UTC), usegmt=True)}"]
     lines += [f"Retry-After: {made.retry_after}"] if made.retry_after else []
     head = "\r\n".join([*lines, "", ""]).encode()

@@ -89,9 +89,9 @@ class SlowForm:
         """Send what is left, and the closing boundary; the answer's status."""
         self.send(self._size - self.sent)
         self._connection.send(FORM_TAIL)
-        return self.answer_status()
+        return self.response_status()
 
-    def answer_status(self) -> int:
+    def response_status(self) -> int:
         return self.answer().status
 
     def answer(self) -> http.client.HTTPResponse:

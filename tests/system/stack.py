@@ -31,7 +31,7 @@ import requests
 from local import installation, launcher, ports, redis, site, swift
 from tests.stores import processes
 from tests.stores.swift import SwiftStore
-from tests.system.outside import Boto, Outside
+from tests.system.direct_store import Boto, DirectStore
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import Credentials, StoreConfig
 
@@ -191,19 +191,19 @@ class Stack:
     # --- Stores, past Partway -----------------------------------------------------------------------------------------
 
     @cached_property
-    def outside(self) -> Outside:
+    def direct_store(self) -> DirectStore:
         """The embedded store."""
         credentials = Credentials(self.swift.access_key, self.swift.secret_key)
         config = StoreConfig(self.swift.endpoint_url, self.swift.region, credentials, provider="swift")
-        return Outside(self.store, config, self.swift.new_bucket)
+        return DirectStore(self.store, config, self.swift.new_bucket)
 
-    def add_store(self, name: str, config: StoreConfig, new_bucket: Callable[[], str]) -> Outside:
+    def add_store(self, name: str, config: StoreConfig, new_bucket: Callable[[], str]) -> DirectStore:
         """Add another store as an administrator does, and have it checked."""
         keys = config.credentials
         place = ["--endpoint-url", config.endpoint_url, "--region", config.region, "--provider", config.provider]
         self._manage("add_store", name, *place, "--access-key", keys.access_key, STORE_SECRET_KEY=keys.secret_key)
         self._manage("check_store", name, "--bucket", new_bucket(), "--yes")
-        return Outside(name, config, new_bucket)
+        return DirectStore(name, config, new_bucket)
 
     def _manage(self, *words: str, **env: str) -> None:
         argv = [sys.executable, "manage.py", *words]
@@ -219,25 +219,25 @@ class Stack:
         assert done.returncode == 0, done.stdout
 
     def new_bucket(self) -> str:
-        return self.outside.new_bucket()
+        return self.direct_store.new_bucket()
 
     @property
     def client(self) -> ObjectStoreClient:
-        return self.outside.client
+        return self.direct_store.client
 
     @cached_property
     def s3(self) -> Any:
         """Another client than ours, to compare with."""
-        return Boto(self.outside.config).client
+        return Boto(self.direct_store.config).client
 
     def object_digest(self, bucket: str, key: str) -> tuple[int, str]:
-        return self.outside.object_digest(bucket, key)
+        return self.direct_store.object_digest(bucket, key)
 
     def uploads_in(self, bucket: str) -> list[tuple[str, str]]:
-        return self.outside.uploads_in(bucket)
+        return self.direct_store.uploads_in(bucket)
 
-    def begin_upload(self, bucket: str, key: str, parts: dict[int, int], scratch: Path) -> str:
-        return self.outside.begin_upload(bucket, key, parts, scratch)
+    def create_upload(self, bucket: str, key: str, parts: dict[int, int], scratch: Path) -> str:
+        return self.direct_store.create_upload(bucket, key, parts, scratch)
 
     # --- The dashboard and its database -------------------------------------------------------------------------------
 

@@ -60,7 +60,7 @@ def brew(proxy: FaultProxy) -> None:
         Fault.RESET_BEFORE_BODY: 0.03,
         Fault.RESET_DURING_BODY: 0.03,
         Fault.RESET_AFTER_BODY: 0.03,
-        Fault.ANSWER_LOST: 0.05,
+        Fault.RESPONSE_LOST: 0.05,
         Fault.DUPLICATED: 0.03,
         Fault.FLIPPED_BYTE: 0.03,
         Fault.INTERNAL_ERROR: 0.03,
@@ -72,7 +72,7 @@ def brew(proxy: FaultProxy) -> None:
     proxy.plan.sprinkle(Fault.TRUNCATED, 0.05, *ANSWERS)
     proxy.plan.sprinkle(Fault.ERROR_INSIDE, 0.1, "CompleteMultipartUpload")
     # Those that matter most, more often than their few requests would meet them.
-    proxy.plan.sprinkle(Fault.ANSWER_LOST, 0.2, "CreateMultipartUpload", "CompleteMultipartUpload", "PutObject")
+    proxy.plan.sprinkle(Fault.RESPONSE_LOST, 0.2, "CreateMultipartUpload", "CompleteMultipartUpload", "PutObject")
 
 
 # --- Files ------------------------------------------------------------------------------------------------------------
@@ -243,9 +243,9 @@ class Killer:
         """One kill, or the store away for a moment, and the part up again."""
         time.sleep(self._chance.uniform(0.5, 2.5))
         if self._chance.random() < 0.15:
-            self._proxy.away()
+            self._proxy.disconnect()
             time.sleep(self._chance.uniform(0.5, 2.0))
-            self._proxy.back()
+            self._proxy.reconnect()
             self.kills["store away"] += 1
             return
         name = self._first.pop() if self._first else self._chance.choice(self._victims)

@@ -89,17 +89,17 @@ def test_without_a_session_nothing_is_staged(stack: Stack, begin: Begin, bucket:
 
 @pytest.mark.parametrize("origin", ["http://elsewhere.example", "null"])
 def test_from_another_origin_nothing_is_staged(stack: Stack, begin: Begin, bucket: str, origin: str) -> None:
-    assert begin(HUGE, {"Origin": origin}).answer_status() == 403
+    assert begin(HUGE, {"Origin": origin}).response_status() == 403
     assert_nothing_came(stack, bucket)
 
 
 def test_without_the_csrf_token_nothing_is_staged(stack: Stack, begin: Begin, bucket: str) -> None:
-    assert begin(HUGE, csrfmiddlewaretoken="").answer_status() == 403
+    assert begin(HUGE, csrfmiddlewaretoken="").response_status() == 403
     assert_nothing_came(stack, bucket)
 
 
 def test_body_without_a_length_is_refused(stack: Stack, begin: Begin, bucket: str) -> None:
-    assert begin(HUGE, {"Content-Length": "", "Transfer-Encoding": "chunked"}).answer_status() == 411
+    assert begin(HUGE, {"Content-Length": "", "Transfer-Encoding": "chunked"}).response_status() == 411
     assert_nothing_came(stack, bucket)
 
 

@@ -197,7 +197,7 @@ def test_while_it_is_cancelled(stack: Stack, operator: Operator, bucket: str, di
 def test_while_an_operation_is_done(
     stack: Stack, operator: Operator, bucket: str, die_at: Die, tmp_path: Path, point: str, kind: str
 ) -> None:
-    upload_id = stack.begin_upload(bucket, "file", {1: PART, 2: 9}, tmp_path / "scratch")
+    upload_id = stack.create_upload(bucket, "file", {1: PART, 2: 9}, tmp_path / "scratch")
     trigger = die_at(point)
     ordered = operator.post(f"/stores/{stack.store}/{bucket}/uploads/{kind}/", {"key": "file", "upload-id": upload_id})
     assert ordered.status_code in (200, 202)

@@ -71,7 +71,7 @@ UNKNOWN = (
     Fault.RESET_BEFORE_BODY,
     Fault.RESET_DURING_BODY,
     Fault.RESET_AFTER_BODY,
-    Fault.ANSWER_LOST,
+    Fault.RESPONSE_LOST,
     Fault.BAD_GATEWAY,
 )
 REFUSED = {
@@ -156,10 +156,10 @@ def test_the_same_seed_gives_the_same_faults(swift_store: SwiftStore) -> None:
 
 def test_a_store_that_is_away_cannot_be_reached_and_comes_back(proxy: FaultProxy, client: ObjectStoreClient) -> None:
     client.list_buckets()
-    proxy.away()
+    proxy.disconnect()
     with pytest.raises(NotSent):
         client.list_buckets()
-    proxy.back()
+    proxy.reconnect()
     client.list_buckets()
 
 

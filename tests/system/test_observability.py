@@ -13,7 +13,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.system import stack as stacks
-from tests.system.outside import part_bytes
+from tests.system.direct_store import part_bytes
 from tests.system.stack import MIB, Operator, Stack, wait_for
 
 PART = 5 * MIB
@@ -220,7 +220,7 @@ def test_life_without_redis(observed: Stack, operator: Operator, redis_away: Cal
         transfers.append(send(observed, operator, f"file-{number}", 2 * PART + number, bucket))
         slowest = max(slowest, time.monotonic() - started)
     assert slowest < 3, "each of them sends 10 MiB, and publishes several times"
-    upload_id = observed.begin_upload(bucket, "abandoned", {1: 1000}, observed.staging.parent / "scratch")
+    upload_id = observed.create_upload(bucket, "abandoned", {1: 1000}, observed.staging.parent / "scratch")
     started = time.monotonic()
     cancelled = operator.post(f"/transfers/{transfers[0]}/cancel/")
     assert cancelled.ok

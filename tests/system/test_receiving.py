@@ -234,7 +234,7 @@ def test_stalled_bodies_give_their_places_back(narrow: Tus) -> None:
         assert int(busy.headers["retry-after"]) > 0
         assert_pages_answer(narrow.operator)
         narrow.send_rest(path, SMALL)
-        assert {form.answer_status() for form in forms} <= {400, 503}
+        assert {form.response_status() for form in forms} <= {400, 503}
     narrow.assert_arrived(path, SMALL)
 
 
@@ -267,7 +267,7 @@ def test_a_form_that_stalls_gives_its_place_back(narrow: Tus) -> None:
     """What cannot be resumed is cancelled."""
     with slow_form(narrow, "form", PART + SMALL) as form:
         form.send(PART + 100)
-        assert form.answer_status() == 400
+        assert form.response_status() == 400
     [(identity,)] = narrow.stack.query("SELECT id FROM uploads_transfer WHERE bucket = ?", narrow.bucket)
     ended = narrow.operator.wait_for_state(str(uuid.UUID(identity)), "cancelled")
     assert ended["error"]["code"] == "IncompleteBody"

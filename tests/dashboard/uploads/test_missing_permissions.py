@@ -228,7 +228,7 @@ def test_without_abort_a_cancelled_transfer_waits_and_says_what_to_allow(
 ) -> None:
     settings.STAGING_DIR = tmp_path / "staging"
     drive = Drive(narrow.user, narrow.store, narrow.bucket)
-    transfer = drive.begin(2 * 5 * 1024**2, part_size=5 * 1024**2)
+    transfer = drive.start(2 * 5 * 1024**2, part_size=5 * 1024**2)
     drive.receive(transfer, bytes(transfer.size))
     drive.send(transfer, parts=1)
     request_cancel(narrow.user, transfer)

@@ -32,7 +32,7 @@ def digest_of(content: bytes) -> str:
 
 
 def start(drive: Drive, content: bytes, digest: str = "", **more: Any) -> Transfer:
-    return drive.begin(len(content), part_size=PART, resumable=True, verify_sha256=True, expected_sha256=digest, **more)
+    return drive.start(len(content), part_size=PART, resumable=True, verify_sha256=True, expected_sha256=digest, **more)
 
 
 def receive(transfer: Transfer, content: bytes, end: int | None = None) -> None:
@@ -99,7 +99,7 @@ def test_digest_sent_with_the_last_bytes_is_verified(drive: Drive, client: Objec
 
 
 def test_no_digest_is_computed_unless_one_is_expected(drive: Drive, client: ObjectStoreClient) -> None:
-    transfer = drive.begin(9, resumable=True)
+    transfer = drive.start(9, resumable=True)
     receive(transfer, b"123456789")
     assert not transfer.parts.exclude(sha256_state=None).exists()
     drive.finish(transfer)
@@ -222,7 +222,7 @@ def test_expected_digest_can_be_set_only_once(drive: Drive) -> None:
 
 
 def test_digest_cannot_be_set_unless_one_was_announced(drive: Drive) -> None:
-    transfer = drive.begin(3, resumable=True)
+    transfer = drive.start(3, resumable=True)
     with pytest.raises(StepRefused, match="No SHA-256 was promised"):
         set_expected_sha256(transfer, digest_of(b"123"))
 

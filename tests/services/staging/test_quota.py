@@ -402,13 +402,13 @@ def test_bytes_that_wait_for_their_checksum_are_reclaimed_together(make: Make, s
 def test_sender_of_a_reclaimed_part_resumes_at_an_earlier_offset(drive: Drive, settings: Settings) -> None:
     settings.STAGING_QUOTA = 20
     content = os.urandom(15)
-    transfer = drive.begin(15, part_size=15, resumable=True)
+    transfer = drive.start(15, part_size=15, resumable=True)
     with Receiver(transfer) as receiver:
         receiver.expect(10)
         receiver.write(content[:10])
         receiver.end()
     silence(transfer)
-    other = drive.begin(15, "b", resumable=True)
+    other = drive.start(15, "b", resumable=True)
     with Receiver(other) as receiver:
         receiver.expect(15)
         with Receiver(transfer) as again:
@@ -479,7 +479,7 @@ def test_sent_part_releases_its_reservation(drive: Drive, settings: Settings) ->
 
 
 def test_cancelled_transfer_releases_all_its_reservations(drive: Drive, user: User) -> None:
-    transfer = drive.begin(30, part_size=30, resumable=True)
+    transfer = drive.start(30, part_size=30, resumable=True)
     with Receiver(transfer) as receiver:
         receiver.expect(10)
         receiver.write(bytes(10))
@@ -497,11 +497,11 @@ def test_cancelled_transfer_releases_all_its_reservations(drive: Drive, user: Us
 def test_part_size_is_limited_by_the_quota(drive: Drive, store: Store, settings: Settings) -> None:
     mib = 1024**2
     settings.STAGING_QUOTA = 8 * mib
-    assert drive.begin(100 * mib, "a").part_size == 5 * mib  # A quarter is less than the store accepts.
+    assert drive.start(100 * mib, "a").part_size == 5 * mib  # A quarter is less than the store accepts.
     settings.STAGING_QUOTA = 40 * mib
-    assert drive.begin(100 * mib, "b").part_size == 10 * mib
+    assert drive.start(100 * mib, "b").part_size == 10 * mib
     settings.STAGING_QUOTA = 0
-    assert drive.begin(100 * mib, "c").part_size == PREFERRED_PART_SIZE
+    assert drive.start(100 * mib, "c").part_size == PREFERRED_PART_SIZE
     assert limits_of(store).max_part_size > 1024 * mib
 
 
@@ -509,10 +509,10 @@ def test_parts_larger_than_the_quota_are_refused(drive: Drive, settings: Setting
     mib = 1024**2
     settings.STAGING_QUOTA = 8 * mib
     with pytest.raises(TransferRefused, match="staging here") as refusal:
-        drive.begin(100 * mib, part_size=9 * mib)
+        drive.start(100 * mib, part_size=9 * mib)
     assert refusal.value.field == "part-size"
     settings.STAGING_QUOTA = 4 * mib
     with pytest.raises(TransferRefused, match="STAGING_QUOTA") as refusal:
-        drive.begin(100 * mib)
+        drive.start(100 * mib)
     assert (refusal.value.field, refusal.value.status) == ("file", 507)
-    assert drive.begin(4 * mib).part_count == 1
+    assert drive.start(4 * mib).part_count == 1

@@ -297,9 +297,9 @@ def test_a_request_that_fails_stops_only_what_needs_it(
 
 def test_lost_answers_leave_nothing(swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store) -> None:
     """The store has begun an upload, or made an object, and nobody has heard of it."""
-    proxy.next("CreateMultipartUpload", Fault.ANSWER_LOST, count=3)
-    proxy.next("CompleteMultipartUpload", Fault.ANSWER_LOST)
-    proxy.next("PutObject", Fault.ANSWER_LOST, count=3)
+    proxy.next("CreateMultipartUpload", Fault.RESPONSE_LOST, count=3)
+    proxy.next("CompleteMultipartUpload", Fault.RESPONSE_LOST)
+    proxy.next("PutObject", Fault.RESPONSE_LOST, count=3)
     checked(proxied, bucket)
     assert left_in(swift_store, bucket) == []
 
@@ -308,7 +308,7 @@ def test_an_upload_that_nobody_could_look_for_is_named_until_one_can(
     swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
 ) -> None:
     """Its id was in an answer that was lost, and uploads may not be listed."""
-    proxy.next("CreateMultipartUpload", Fault.ANSWER_LOST)
+    proxy.next("CreateMultipartUpload", Fault.RESPONSE_LOST)
     proxy.always("ListMultipartUploads", Fault.ACCESS_DENIED)
     check = checked(proxied, bucket)
     [left] = check.leftovers

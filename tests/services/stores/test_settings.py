@@ -220,7 +220,7 @@ def test_what_is_under_way_in_a_disabled_store_goes_on_to_its_end(
     drive: Drive, read_object: Callable[[str], bytes]
 ) -> None:
     data = b"some bytes" * 1_000_000
-    transfer = drive.begin(len(data), part_size=5 * 1024**2)
+    transfer = drive.start(len(data), part_size=5 * 1024**2)
     assert under_way(drive.store).transfers == 1
     set_enabled(None, drive.store, enabled=False)
     drive.receive(transfer, data)

@@ -59,7 +59,7 @@ def test_the_object_carries_what_the_form_said(drive: Drive, client: ObjectStore
 
 
 def test_parts_leave_while_later_ones_arrive_and_their_staged_bytes_go(drive: Drive, staging: Path) -> None:
-    transfer = drive.begin(3 * PART, part_size=PART)
+    transfer = drive.start(3 * PART, part_size=PART)
     with Receiver(transfer) as receiver:
         receiver.write(bytes(2 * PART))
         transfer.refresh_from_db()
@@ -122,7 +122,7 @@ def test_cancel_stops_the_bytes_that_are_still_arriving(
     drive: Drive, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(receive, "NOTE_SECONDS", 0)
-    transfer = drive.begin(2 * PART, part_size=PART)
+    transfer = drive.start(2 * PART, part_size=PART)
     with pytest.raises(ReceivingStopped), Receiver(transfer) as receiver:
         receiver.write(bytes(PART))
         request_cancel(user, transfer)
@@ -193,7 +193,7 @@ def test_a_store_that_cannot_be_reached_is_tried_again(drive: Drive) -> None:
 
 
 def test_a_file_that_ends_early_is_removed(drive: Drive) -> None:
-    transfer = drive.begin(2 * PART, part_size=PART)
+    transfer = drive.start(2 * PART, part_size=PART)
     with pytest.raises(WrongLength), Receiver(transfer) as receiver:
         receiver.write(bytes(PART + 5))
         receiver.end()
@@ -203,7 +203,7 @@ def test_a_file_that_ends_early_is_removed(drive: Drive) -> None:
 
 
 def test_a_file_that_goes_on_too_long_is_removed(drive: Drive) -> None:
-    transfer = drive.begin(3)
+    transfer = drive.start(3)
     with pytest.raises(WrongLength), Receiver(transfer) as receiver:
         receiver.write(b"four")
     assert drive.finish(transfer).phase == Phase.CANCELLED
@@ -212,7 +212,7 @@ def test_a_file_that_goes_on_too_long_is_removed(drive: Drive) -> None:
 def test_an_existing_object_must_be_confirmed(drive: Drive, read_object: Reader) -> None:
     drive.finish(drive.upload(b"first"))
     with pytest.raises(TransferRefused, match="exists") as refusal:
-        drive.begin(6)
+        drive.start(6)
     assert (refusal.value.field, refusal.value.status) == ("replace", 409)
     drive.finish(drive.upload(b"second", replace=True))
     assert read_object("a/key") == b"second"
@@ -221,7 +221,7 @@ def test_an_existing_object_must_be_confirmed(drive: Drive, read_object: Reader)
 @pytest.mark.parametrize("key", ["", "x" * 1025, "nul\0"])
 def test_a_key_that_cannot_be_sent_is_refused_before_anything_is_stored(drive: Drive, key: str) -> None:
     with pytest.raises(TransferRefused) as refusal:
-        drive.begin(1, key)
+        drive.start(1, key)
     assert refusal.value.field == "key"
     assert not Transfer.objects.exists()
 
@@ -230,12 +230,12 @@ def test_a_full_staging_disk_refuses_before_the_first_byte(drive: Drive, setting
     settings.STAGING_QUOTA = 10
     drive.upload(b"12345678")
     assert quota.reserved_bytes("test-node") == 8
-    refused = drive.begin(3, "b")
+    refused = drive.start(3, "b")
     with Receiver(refused) as receiver, pytest.raises(QuotaExceeded):
         receiver.expect(3)
     assert staged_names(refused) == []
     with pytest.raises(TransferRefused, match="Staging here may take 10 bytes"):
-        drive.begin(11, "b")
+        drive.start(11, "b")
 
 
 class TestWatchdog:
@@ -260,7 +260,7 @@ class TestWatchdog:
         assert queued_at > leases.in_seconds(-60)
 
     def test_a_form_whose_browser_is_gone_is_cancelled(self, drive: Drive, client: ObjectStoreClient) -> None:
-        transfer = drive.begin(3 * PART, part_size=PART)
+        transfer = drive.start(3 * PART, part_size=PART)
         receiver = Receiver(transfer)
         receiver.__enter__()
         receiver.write(bytes(PART + 1))

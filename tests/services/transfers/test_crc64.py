@@ -151,7 +151,7 @@ def test_the_crc_of_the_whole_is_written_down(drive: Drive, size: int) -> None:
 def test_it_survives_restarts_between_parts(drive: Drive) -> None:
     """Received in three requests, sent by three workers of which none saw more than a part, completed by a fourth."""
     content = os.urandom(2 * PART + 7)
-    transfer = drive.begin(len(content), part_size=PART, resumable=True)
+    transfer = drive.start(len(content), part_size=PART, resumable=True)
     for end in (PART + 1, 2 * PART, len(content)):
         clients._clients.clear()
         with Receiver(Transfer.objects.get(pk=transfer.pk)) as receiver:

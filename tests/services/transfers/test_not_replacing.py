@@ -19,7 +19,7 @@ from pytest_django import Settings
 from tests.services.drive import Drive, staged_names
 from tests.stores.servers import KINDS, Server, asked_by
 from tests.system import fault_proxy
-from tests.system.fault_proxy import Fault, FaultProxy, Made
+from tests.system.fault_proxy import CannedResponse, Fault, FaultProxy
 from uploads.domain.states import ItemState, Phase
 from uploads.models import AuditEntry, Operation, Store, Transfer
 from uploads.objectstore.client import ObjectStoreClient
@@ -156,7 +156,7 @@ class TestLostCompletions:
     ) -> None:
         upload = others.begin(os.urandom(part_size), b"end")
         operation = request_complete(user, drive.store, drive.bucket, upload)
-        proxy.next("CompleteMultipartUpload", Fault.ANSWER_LOST)
+        proxy.next("CompleteMultipartUpload", Fault.RESPONSE_LOST)
         drive.work_off()
         self.check_done(operation, others, part_size + 3)
         assert proxy.requests["CompleteMultipartUpload"] == 1
@@ -164,7 +164,7 @@ class TestLostCompletions:
     def test_is_found_later(self, drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int) -> None:
         upload = others.begin(os.urandom(part_size), b"end")
         operation = request_complete(user, drive.store, drive.bucket, upload)
-        proxy.next("CompleteMultipartUpload", Fault.ANSWER_LOST)
+        proxy.next("CompleteMultipartUpload", Fault.RESPONSE_LOST)
         proxy.next("HeadObject", Fault.ACCESS_DENIED)
         drive.work_off()
         self.check_done(operation, others, part_size + 3)
@@ -187,7 +187,7 @@ class TestLostCompletions:
     ) -> None:
         upload = others.begin(os.urandom(part_size), b"end")
         operation = request_complete(user, drive.store, drive.bucket, upload, forbid_overwrite=True)
-        proxy.next("CompleteMultipartUpload", Fault.ANSWER_LOST)
+        proxy.next("CompleteMultipartUpload", Fault.RESPONSE_LOST)
         proxy.next("HeadObject", Fault.ACCESS_DENIED)
         drive.work_off()
         self.check_done(operation, others, part_size + 3)
@@ -296,7 +296,7 @@ class TestTransfersOfParts:
         drive.send(transfer)
         others.put()
         drive.finish(transfer)
-        same = drive.begin(len(data), KEY, replace=True, **asked)
+        same = drive.start(len(data), KEY, replace=True, **asked)
         assert (same.pk, same.forbid_overwrite) == (transfer.pk, False)
         entry = AuditEntry.objects.get(transfer_id=transfer.pk, action="transfer.replace-allowed")
         assert entry.actor_name == user.get_username()
@@ -309,7 +309,7 @@ class TestTransfersOfParts:
         self, drive: Drive, transfer: Transfer, data: bytes, asked: dict[str, Any]
     ) -> None:
         for replace in (True, True, False):
-            assert not drive.begin(len(data), KEY, replace=replace, **asked).forbid_overwrite
+            assert not drive.start(len(data), KEY, replace=replace, **asked).forbid_overwrite
         assert AuditEntry.objects.filter(action="transfer.replace-allowed").count() == 1
 
     def test_a_retry_without_leave_is_done_once_the_object_is_gone(
@@ -328,7 +328,7 @@ class TestTransfersOfParts:
     def test_a_completion_whose_answer_is_lost_is_our_own(
         self, drive: Drive, proxy: FaultProxy, transfer: Transfer, others: Others, data: bytes
     ) -> None:
-        proxy.next("CompleteMultipartUpload", Fault.ANSWER_LOST)
+        proxy.next("CompleteMultipartUpload", Fault.RESPONSE_LOST)
         drive.finish(transfer)
         assert (transfer.phase, transfer.verified, others.size()) == (Phase.DONE, True, len(data))
         assert proxy.requests["CompleteMultipartUpload"] == 1
@@ -336,7 +336,7 @@ class TestTransfersOfParts:
     def test_nor_is_it_a_strangers_when_it_is_asked_for_again(
         self, drive: Drive, proxy: FaultProxy, transfer: Transfer, others: Others, data: bytes
     ) -> None:
-        proxy.next("CompleteMultipartUpload", Fault.ANSWER_LOST)
+        proxy.next("CompleteMultipartUpload", Fault.RESPONSE_LOST)
         proxy.next("HeadObject", Fault.ACCESS_DENIED)
         drive.finish(transfer)
         assert (transfer.phase, transfer.error_code, transfer.verified) == (Phase.DONE, "", True)
@@ -351,7 +351,7 @@ class TestTransfersOfParts:
         data: bytes,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setitem(fault_proxy.MADE, Fault.BAD_GATEWAY, Made(409, "ConditionalRequestConflict"))
+        monkeypatch.setitem(fault_proxy.CANNED, Fault.BAD_GATEWAY, CannedResponse(409, "ConditionalRequestConflict"))
         proxy.next("CompleteMultipartUpload", Fault.BAD_GATEWAY)
         drive.finish(transfer, rounds=1)
         assert (transfer.phase, transfer.error_code) == (Phase.COMPLETING, "ConditionalRequestConflict")
@@ -387,7 +387,7 @@ class TestTransfersOfOneObject:
         check_in_the_way(drive.finish(transfer), others)
         assert "HEAD" not in transfer.error_message
         assert len(staged_names(transfer)) == 1
-        request_retry(user, drive.begin(4, KEY, replace=True, **asked))
+        request_retry(user, drive.start(4, KEY, replace=True, **asked))
         drive.finish(transfer)
         assert (transfer.phase, transfer.verified, others.size()) == (Phase.DONE, True, 4)
 
@@ -397,7 +397,7 @@ class TestTransfersOfOneObject:
     ) -> None:
         """The answer was lost and nobody could look; sent again, it is in its own way."""
         transfer = drive.upload(content, KEY)
-        proxy.next("PutObject", Fault.ANSWER_LOST)
+        proxy.next("PutObject", Fault.RESPONSE_LOST)
         proxy.next("HeadObject", *[Fault.ACCESS_DENIED] * bool(content))
         drive.finish(transfer)
         assert (transfer.phase, transfer.error_code, transfer.verified) == (Phase.DONE, "", True)
@@ -406,7 +406,7 @@ class TestTransfersOfOneObject:
     def test_a_conflict_of_two_writes_is_tried_again(
         self, drive: Drive, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setitem(fault_proxy.MADE, Fault.BAD_GATEWAY, Made(409, "ConditionalRequestConflict"))
+        monkeypatch.setitem(fault_proxy.CANNED, Fault.BAD_GATEWAY, CannedResponse(409, "ConditionalRequestConflict"))
         transfer = drive.upload(b"ours", KEY)
         proxy.next("PutObject", Fault.BAD_GATEWAY)
         drive.finish(transfer)
@@ -430,7 +430,7 @@ class TestWhereNobodyMayLook:
     ) -> None:
         """It is ours here, and nobody can know: it fails in words, and is retried with leave to replace."""
         transfer = drive.upload(b"ours", KEY)
-        proxy.next("PutObject", Fault.ANSWER_LOST)
+        proxy.next("PutObject", Fault.RESPONSE_LOST)
         drive.finish(transfer)
         assert (transfer.phase, others.size()) == (Phase.FAILED, 4)
         assert "may be this transfer's own object" in transfer.error_message

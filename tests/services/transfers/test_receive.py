@@ -659,7 +659,7 @@ def test_the_object_is_the_file_after_a_stream_in_pieces(
 ) -> None:
     content = os.urandom(2 * 5 * MIB + 12_345)
     digest = hashlib.sha256(content).hexdigest()
-    transfer = drive.begin(len(content), part_size=5 * MIB, resumable=True, verify_sha256=True, expected_sha256=digest)
+    transfer = drive.start(len(content), part_size=5 * MIB, resumable=True, verify_sha256=True, expected_sha256=digest)
     for length in (1, 4 * MIB, 3 * MIB, None):
         send(transfer, content, length, block=MIB)
         drive.send(transfer)

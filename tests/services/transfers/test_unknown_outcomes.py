@@ -123,7 +123,7 @@ def assert_done(drive: Drive, transfer: Transfer, truth: Truth, read_object: Rea
     assert truth.uploads() == []
 
 
-def lose_create(proxy: FaultProxy, transfer: Transfer, fault: Fault = Fault.ANSWER_LOST) -> None:
+def lose_create(proxy: FaultProxy, transfer: Transfer, fault: Fault = Fault.RESPONSE_LOST) -> None:
     proxy.next("CreateMultipartUpload", fault)
     open_store_upload(transfer.pk)
     transfer.refresh_from_db()
@@ -133,7 +133,7 @@ def lose_create(proxy: FaultProxy, transfer: Transfer, fault: Fault = Fault.ANSW
 
 
 class TestCreate:
-    @pytest.mark.parametrize("fault", [Fault.ANSWER_LOST, Fault.TRUNCATED])
+    @pytest.mark.parametrize("fault", [Fault.RESPONSE_LOST, Fault.TRUNCATED])
     def test_the_twin_of_a_lost_answer_is_aborted_and_a_new_one_made(
         self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader, fault: Fault
     ) -> None:
@@ -309,7 +309,7 @@ class TestCreate:
         assert len(truth.uploads()) == 1
         assert_done(drive, transfer, truth, read_object, data)
 
-    @pytest.mark.parametrize("fault", [Fault.ANSWER_LOST, Fault.RESET_BEFORE_BODY])
+    @pytest.mark.parametrize("fault", [Fault.RESPONSE_LOST, Fault.RESET_BEFORE_BODY])
     def test_cancelling_while_it_is_unknown_leaves_nothing(
         self, drive: Drive, user: User, proxy: FaultProxy, truth: Truth, transfer: Transfer, fault: Fault
     ) -> None:
@@ -382,9 +382,9 @@ class TestParts:
         self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader
     ) -> None:
         data = bytes_of(transfer)
-        proxy.next("UploadPart", Fault.ANSWER_LOST, count=3)
+        proxy.next("UploadPart", Fault.RESPONSE_LOST, count=3)
         assert_done(drive, transfer, truth, read_object, data)
-        assert proxy.faults == {Fault.ANSWER_LOST: 3}
+        assert proxy.faults == {Fault.RESPONSE_LOST: 3}
         assert (proxy.requests["UploadPart"], proxy.requests["ListParts"]) == (3, 3)
 
     def test_an_object_whose_answer_was_lost_is_found_and_not_sent_twice(
@@ -392,7 +392,7 @@ class TestParts:
     ) -> None:
         data = os.urandom(PART)
         transfer = drive.upload(data)
-        proxy.next("PutObject", Fault.ANSWER_LOST)
+        proxy.next("PutObject", Fault.RESPONSE_LOST)
         send_part(first_part(transfer).pk)
         assert first_part(transfer).state == PartState.SENT
         assert_done(drive, transfer, truth, read_object, data)
@@ -402,7 +402,7 @@ class TestParts:
         self, drive: Drive, proxy: FaultProxy, truth: Truth, read_object: Reader
     ) -> None:
         transfer = drive.upload(b"")
-        proxy.next("PutObject", Fault.ANSWER_LOST)
+        proxy.next("PutObject", Fault.RESPONSE_LOST)
         assert_done(drive, transfer, truth, read_object, b"")
 
     @pytest.mark.parametrize(
@@ -433,7 +433,7 @@ class TestParts:
         self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader
     ) -> None:
         data = bytes_of(transfer)
-        proxy.next("UploadPart", Fault.ANSWER_LOST)
+        proxy.next("UploadPart", Fault.RESPONSE_LOST)
         proxy.always("ListParts", Fault.ACCESS_DENIED)
         assert_done(drive, transfer, truth, read_object, data)
         assert proxy.parts[1] == 2
@@ -514,7 +514,7 @@ class TestComplete:
         drive.send(transfer)
         return data
 
-    @pytest.mark.parametrize("fault", [Fault.ANSWER_LOST, Fault.TRUNCATED, Fault.DUPLICATED])
+    @pytest.mark.parametrize("fault", [Fault.RESPONSE_LOST, Fault.TRUNCATED, Fault.DUPLICATED])
     def test_a_completion_that_happened_is_found_at_once(
         self, proxy: FaultProxy, truth: Truth, transfer: Transfer, sent: bytes, read_object: Reader, fault: Fault
     ) -> None:
@@ -648,7 +648,7 @@ class TestComplete:
 
 
 class TestAbort:
-    @pytest.mark.parametrize("fault", [Fault.ANSWER_LOST, Fault.RESET_BEFORE_BODY, Fault.INTERNAL_ERROR, Fault.STALL])
+    @pytest.mark.parametrize("fault", [Fault.RESPONSE_LOST, Fault.RESET_BEFORE_BODY, Fault.INTERNAL_ERROR, Fault.STALL])
     def test_whatever_happens_to_an_abort_nothing_stays(
         self, drive: Drive, user: User, proxy: FaultProxy, truth: Truth, transfer: Transfer, fault: Fault
     ) -> None:
@@ -683,7 +683,7 @@ class TestStoreAway:
     ) -> None:
         data = bytes_of(transfer)
         open_store_upload(transfer.pk)
-        proxy.away()
+        proxy.disconnect()
         part = first_part(transfer)
         for _ in range(leases.MAX_TRIES + 2):
             due(transfer)
@@ -699,7 +699,7 @@ class TestStoreAway:
         send_part(part.pk)
         transfer.refresh_from_db()
         assert transfer.phase == Phase.SENDING
-        proxy.back()
+        proxy.reconnect()
         assert_done(drive, transfer, truth, read_object, data)
         sent = first_part(transfer)
         assert (sent.tries, sent.failing_since) == (0, None)
@@ -709,13 +709,13 @@ class TestStoreAway:
     ) -> None:
         data = bytes_of(transfer)
         open_store_upload(transfer.pk)
-        proxy.away()
+        proxy.disconnect()
         Part.objects.filter(transfer=transfer).update(failing_since=timezone.now() - timedelta(hours=24, minutes=1))
         send_part(first_part(transfer).pk)
         transfer.refresh_from_db()
         assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "unreachable")
         assert len(staged_names(transfer)) == 3
-        proxy.back()
+        proxy.reconnect()
         request_retry(user, transfer)
         assert_done(drive, transfer, truth, read_object, data)
 
@@ -726,7 +726,7 @@ class TestStoreAway:
         data = bytes_of(transfer)
         if step == "complete":
             drive.send(transfer)
-        proxy.away()
+        proxy.disconnect()
         for _ in range(2):
             due(transfer)
             open_store_upload(transfer.pk) if step == "create" else complete_transfer(transfer.pk)
@@ -734,7 +734,7 @@ class TestStoreAway:
         assert transfer.phase in (Phase.SENDING, Phase.COMPLETING)
         assert (transfer.error_code, transfer.tries) == ("unreachable", 2)
         assert transfer.create_sent_at is None, "nothing was sent"
-        proxy.back()
+        proxy.reconnect()
         assert_done(drive, transfer, truth, read_object, data)
 
     def test_a_store_that_asks_to_slow_down_is_left_alone_for_as_long_as_it_says(

@@ -31,7 +31,7 @@ Reader = Callable[[str], bytes]
 
 
 def begin(drive: Drive, size: int, key: str = "a/key", **more: Any) -> Transfer:
-    return drive.begin(size, key, **{"part_size": PART, "resumable": True, **more})
+    return drive.start(size, key, **{"part_size": PART, "resumable": True, **more})
 
 
 def receive(transfer: Transfer, content: bytes, end: int | None = None) -> None:

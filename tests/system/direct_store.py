@@ -14,7 +14,7 @@ from uploads.objectstore.types import FileSlice, StoreConfig
 MIB = 1024**2
 
 
-class Peer(Protocol):
+class OtherClient(Protocol):
     """What another client than ours is asked for."""
 
     def put_object(self, bucket: str, key: str, body: bytes) -> None: ...
@@ -79,7 +79,7 @@ class Vendor:
             yield from ((upload.key, upload.upload_id) for upload in page.uploads or [])
 
 
-class Outside:
+class DirectStore:
     """One store. `name` is what the dashboard calls it."""
 
     def __init__(self, name: str, config: StoreConfig, new_bucket: Callable[[], str]) -> None:
@@ -93,23 +93,23 @@ class Outside:
         return ObjectStoreClient(self.config)
 
     @cached_property
-    def peer(self) -> Peer:
+    def other_client(self) -> OtherClient:
         """Another client than ours, to compare with."""
         return Vendor(self.config) if self.config.signature == "oss4" else Boto(self.config)
 
     def object_digest(self, bucket: str, key: str) -> tuple[int, str]:
         """Size and SHA-256 of an object's bytes, read block by block by another client than ours."""
         digest, size = hashlib.sha256(), 0
-        for block in self.peer.blocks(bucket, key):
+        for block in self.other_client.blocks(bucket, key):
             digest.update(block)
             size += len(block)
         return size, digest.hexdigest()
 
     def uploads_in(self, bucket: str) -> list[tuple[str, str]]:
         """Key and upload id of every upload in progress, as another client lists them."""
-        return list(self.peer.uploads(bucket))
+        return list(self.other_client.uploads(bucket))
 
-    def begin_upload(self, bucket: str, key: str, parts: dict[int, int], scratch: Path) -> str:
+    def create_upload(self, bucket: str, key: str, parts: dict[int, int], scratch: Path) -> str:
         """An upload in progress with parts of these sizes by number; its upload id. Their bytes are `part_bytes`."""
         upload_id = self.client.create_multipart_upload(bucket, key)
         for number, size in parts.items():
