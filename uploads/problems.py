@@ -35,8 +35,34 @@ class Code(StrEnum):
     # --- Store settings, connection tests and store checks
 
     # --- Planning a transfer, its form, and its steps
+    NEGATIVE_SIZE = "NegativeSize"
+    FILE_TOO_LARGE = "FileTooLarge"
+    FILE_TOO_LARGE_FOR_PARTS = "FileTooLargeForParts"
+    PART_SIZE_AND_COUNT = "PartSizeAndCount"
+    PART_SIZE_ZERO = "PartSizeZero"
+    PART_COUNT_OUT_OF_RANGE = "PartCountOutOfRange"
+    MORE_PARTS_THAN_BYTES = "MorePartsThanBytes"
+    TOO_MANY_PARTS = "TooManyParts"
+    PART_TOO_LARGE = "PartTooLarge"
+    PART_TOO_SMALL = "PartTooSmall"
+    STAGING_TOO_SMALL = "StagingTooSmall"
+    OBJECT_EXISTS = "ObjectExists"
+    OBJECT_CHECK_FAILED = "ObjectCheckFailed"
+    KEY_BUSY = "KeyBusy"
+    SHA256_UNAVAILABLE = "Sha256Unavailable"
+    SHA256_NOT_REQUESTED = "Sha256NotRequested"
+    SHA256_CONFLICT = "Sha256Conflict"
+    CANNOT_PAUSE = "CannotPause"
+    CANNOT_RESUME = "CannotResume"
+    CANNOT_CANCEL = "CannotCancel"
+    CANNOT_RETRY = "CannotRetry"
+    BYTES_MISSING = "BytesMissing"
+    BROWSER_STOPPED = "BrowserStopped"
+    WAITING_FOR_SPACE = "WaitingForSpace"
     OBJECT_MAY_BE_OURS = "ObjectMayBeOurs"
     UPLOAD_ENDED_BY_OTHERS = "UploadEndedByOthers"
+    PARTS_NOT_IN_UPLOAD = "PartsNotInUpload"
+    UPLOADS_NOT_LISTABLE = "UploadsNotListable"
 
     # --- Receiving: the form, tus, staging
     INVALID_SHA256 = "InvalidSha256"
@@ -45,7 +71,24 @@ class Code(StrEnum):
     SHA256_MISMATCH = "Sha256Mismatch"
 
     # --- Abort, complete and operations
+    OWNED_BY_TRANSFER = "OwnedByTransfer"
+    ALREADY_ORDERED = "AlreadyOrdered"
+    PREFLIGHT_FAILED = "PreflightFailed"
+    NO_PARTS = "NoParts"
+    PARTS_TOO_SMALL = "PartsTooSmall"
+    PARTS_UNEQUAL = "PartsUnequal"
+    PART_LIMIT_EXCEEDED = "PartLimitExceeded"
+    PART_NUMBER_TOO_HIGH = "PartNumberTooHigh"
+    OBJECT_TOO_LARGE = "ObjectTooLarge"
+    PARTS_MISSING = "PartsMissing"
+    PART_ARRIVED_RECENTLY = "PartArrivedRecently"
+    OBJECT_WOULD_BE_REPLACED = "ObjectWouldBeReplaced"
+    GAP_NOT_ALLOWED = "GapNotAllowed"
+    STILL_LISTED = "StillListed"
     OBJECT_APPEARED = "ObjectAppeared"
+    OBJECT_MISSING = "ObjectMissing"
+    OBJECT_DIFFERS = "ObjectDiffers"
+    CRC64_MISMATCH = "Crc64Mismatch"
 
     # --- Upkeep: cleanup and reconciliation
 

@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from dashboard.shared.explain import explain
-from dashboard.shared.messages import store_error_text
+from dashboard.shared.messages import store_error_text, text_of
 from dashboard.transfers.form import NewTransferForm, NewTransferValues, parse_part_count, parse_part_size
 from dashboard.transfers.rows import rows_of
 from uploads import access
@@ -18,6 +18,7 @@ from uploads.domain.planning import Plan, PlanRefused, plan_parts
 from uploads.models import Store
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.keys import check_bucket, check_key
+from uploads.problems import Code, Problem
 from uploads.selectors.transfers import waiting_for_their_file
 from uploads.services.browse.browsing import head_object, list_buckets, may_forbid_overwrite
 from uploads.services.transfers.start import limits_of
@@ -106,7 +107,7 @@ def plan(request: HttpRequest) -> HttpResponse:
     except ValidationError as refusal:
         context["refusal"] = " ".join(refusal.messages)
     except PlanRefused as refusal:
-        context["refusal"] = str(refusal)
+        context["refusal"] = text_of(refusal.problem)
     else:
         if planned is not None:
             context.update(plan=planned, last_size=planned.part(planned.part_count).size)
@@ -121,7 +122,7 @@ def plan_for(store: Store, fields: Mapping[str, str]) -> Plan | None:
     part_size = parse_part_size(fields.get("part-size", ""))
     part_count = parse_part_count(fields.get("part-count", ""))
     if part_size is not None and part_count is not None:
-        raise PlanRefused("Give a part size or a number of parts, not both.")
+        raise PlanRefused(Problem(Code.PART_SIZE_AND_COUNT))
     size = fields.get("size", "").strip()
     if not size:
         return None
@@ -187,5 +188,5 @@ def _plan_errors(store: Store, fields: Mapping[str, str]) -> dict[str, str]:
         return {"file": " ".join(refusal.messages)}
     except PlanRefused as refusal:
         given = [name for name in ("part-count", "part-size") if fields.get(name, "").strip()]
-        return {(given or ["file"])[0]: str(refusal)}
+        return {(given or ["file"])[0]: text_of(refusal.problem)}
     return {}

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET, require_POST
 from dashboard.shared.errors import refuse
 from dashboard.shared.jsonapi import json_error, wants_json
 from dashboard.shared.links import BucketLinks
+from dashboard.shared.messages import text_of
 from dashboard.shared.responses import is_fragment, see_other
 from dashboard.transfers.picture import draw
 from dashboard.transfers.rows import TransferRow, allowed_steps, in_state, row_of, rows_of, transfer_json
@@ -118,9 +119,10 @@ def _step(request: HttpRequest, transfer_id: uuid.UUID, order: Order, done: str)
     try:
         order(access.actor(request.user), transfer)
     except StepRefused as refusal:
+        text = text_of(refusal.problem)
         if wants_json(request):
-            return json_error("StepRefused", str(refusal), status=409)
-        messages.error(request, str(refusal))
+            return json_error("StepRefused", text, status=409)
+        messages.error(request, text)
         return see_other(reverse("transfer", args=[transfer_id]))
     if wants_json(request):
         return JsonResponse(transfer_json(row_of(access.transfer_to_steer(request.user, transfer_id))))

@@ -13,6 +13,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from dashboard.shared.jsonapi import wants_json
+from dashboard.shared.messages import refusal_text
 from dashboard.transfers.bodies import NoSlot, open_body, receiving_slot
 from dashboard.transfers.csrf import check_csrf
 from dashboard.transfers.form import NewTransferForm
@@ -68,7 +69,7 @@ def _take(request: HttpRequest, user: User) -> HttpResponse:
     except (BadBody, BodyEnded) as error:
         refusal = FormRefused({"": str(error)}, code="IncompleteBody")
     except TransferRefused as error:
-        refusal = FormRefused({error.field: error.message}, error.status)
+        refusal = FormRefused({error.field: refusal_text(error.problem, error.store_error)}, error.status)
     except FormRefused as error:
         refusal = error
     else:

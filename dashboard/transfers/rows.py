@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Q
 from django.urls import reverse
 
-from dashboard.shared.messages import error_json
+from dashboard.shared.messages import error_json, text_of
 from uploads.domain.states import DesiredState, Phase, TransferState, shown_state
 from uploads.models import Transfer
 from uploads.objectstore.checksums import as_store_writes_it
@@ -40,7 +40,9 @@ class TransferRow:
 
     @property
     def waiting(self) -> str:
-        return why_waiting(self.transfer)
+        """Why the transfer does not move, as text; empty if it moves."""
+        problem = why_waiting(self.transfer)
+        return text_of(problem) if problem else ""
 
     @property
     def crc64(self) -> dict[str, str] | None:

@@ -19,7 +19,7 @@ from django.urls import reverse
 from django.utils.http import http_date
 from django.views.decorators.csrf import csrf_exempt
 
-from dashboard.shared.messages import error_text, text_of
+from dashboard.shared.messages import error_text, refusal_text, text_of
 from dashboard.transfers.bodies import NoSlot, open_body, receiving_slot
 from dashboard.transfers.csrf import check_csrf
 from dashboard.transfers.form import NewTransferForm
@@ -134,7 +134,8 @@ def _create(request: HttpRequest, user: User) -> HttpResponse:
     try:
         transfer = start_transfer(values.new_transfer(user, size, resumable=True))
     except TransferRefused as refusal:
-        return _refused(refusal.status, refusal.code, refusal.message, fields={refusal.field: refusal.message})
+        text = refusal_text(refusal.problem, refusal.store_error)
+        return _refused(refusal.status, refusal.code, text, fields={refusal.field: text})
     offset = offset_of(transfer)
     # An answer that says 201 has made the upload, whatever became of the bytes that came with it.
     if (length and not offset) or not transfer.size:
@@ -208,7 +209,7 @@ def _delete(_request: HttpRequest, user: User, transfer_id: uuid.UUID) -> HttpRe
     try:
         request_cancel(user, transfer)
     except StepRefused as refusal:
-        raise TusError(409, "StepRefused", str(refusal)) from refusal
+        raise TusError(409, "StepRefused", text_of(refusal.problem)) from refusal
     return HttpResponse(status=204)
 
 
@@ -298,8 +299,6 @@ def _note_digest(request: HttpRequest, transfer: Transfer) -> None:
         set_expected_sha256(transfer, parse_digest(text))
     except ProblemError as error:
         raise TusError(400, "InvalidHeader", f"{DIGEST_HEADER}: {text_of(error.problem)}") from error
-    except StepRefused as error:
-        raise TusError(400, "InvalidHeader", f"{DIGEST_HEADER}: {error}") from error
 
 
 files = _view({"POST": _create, "OPTIONS": _options})

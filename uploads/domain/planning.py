@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from uploads.problems import Code, Problem, ProblemError
+
 MIB = 1024**2
 PREFERRED_PART_SIZE = 32 * MIB
 """Large enough that requests cost little, small enough that a failed part costs little and progress is smooth."""
 
 
-class PlanRefused(ValueError):
-    """The file cannot go to this store in such parts; the message says what is allowed."""
+class PlanRefused(ProblemError):
+    """The file cannot be sent to this store in such parts; the problem says what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +65,11 @@ def plan_parts(size: int, limits: Limits, *, part_size: int | None = None, part_
     provider wants equal parts the last is the smaller one instead. Raises PlanRefused.
     """
     if size < 0:
-        raise PlanRefused("A file's size cannot be negative.")
+        raise PlanRefused(Problem(Code.NEGATIVE_SIZE))
     if size > limits.max_object_size:
-        raise PlanRefused(f"The file has {size} bytes; this store takes objects of at most {limits.max_object_size}.")
+        raise PlanRefused(Problem(Code.FILE_TOO_LARGE, size=size, limit=limits.max_object_size))
     if part_size is not None and part_count is not None:
-        raise PlanRefused("Give a part size or a number of parts, not both.")
+        raise PlanRefused(Problem(Code.PART_SIZE_AND_COUNT))
     if part_count is not None:
         plan = _by_count(size, part_count, limits)
     else:
@@ -86,15 +88,15 @@ def choose_part_size(size: int, limits: Limits) -> int:
 
 def _by_size(size: int, part_size: int) -> Plan:
     if part_size < 1:
-        raise PlanRefused("A part has at least 1 byte.")
+        raise PlanRefused(Problem(Code.PART_SIZE_ZERO))
     return Plan(size, part_size, max(1, -(-size // part_size)))
 
 
 def _by_count(size: int, part_count: int, limits: Limits) -> Plan:
     if not 1 <= part_count <= limits.max_parts:
-        raise PlanRefused(f"The number of parts must be from 1 to {limits.max_parts}.")
+        raise PlanRefused(Problem(Code.PART_COUNT_OUT_OF_RANGE, limit=limits.max_parts))
     if part_count > max(1, size):
-        raise PlanRefused(f"A file of {size} bytes cannot be cut into {part_count} parts.")
+        raise PlanRefused(Problem(Code.MORE_PARTS_THAN_BYTES, size=size, count=part_count))
     if limits.equal_parts:
         return _by_size(size, max(1, -(-size // part_count)))
     return Plan(size, max(1, size // part_count), part_count)
@@ -102,24 +104,27 @@ def _by_count(size: int, part_count: int, limits: Limits) -> Plan:
 
 def _check(plan: Plan, limits: Limits) -> None:
     if plan.part_count > limits.max_parts:
-        smallest = -(-plan.size // limits.max_parts)
-        if smallest > limits.max_part_size:
-            raise PlanRefused(
-                f"The file has {plan.size} bytes, more than {limits.max_parts} parts of {limits.max_part_size} bytes "
-                "hold: those are the limits of the store and of staging here."
-            )
-        raise PlanRefused(
-            f"Parts of {plan.part_size} bytes would make {plan.part_count} parts; this store takes at most "
-            f"{limits.max_parts}. Choose parts of at least {smallest} bytes."
-        )
+        raise PlanRefused(_too_many_parts(plan, limits))
     largest = max(plan.part(1).size, plan.part(plan.part_count).size)
     if largest > limits.max_part_size:
-        raise PlanRefused(
-            f"A part would have {largest} bytes; at most {limits.max_part_size} are possible, by the limits of the "
-            "store and of staging here."
-        )
+        raise PlanRefused(Problem(Code.PART_TOO_LARGE, size=largest, limit=limits.max_part_size))
     if plan.part_count > 1 and plan.part_size < limits.min_part_size:
-        raise PlanRefused(
-            f"Parts of {plan.part_size} bytes are too small: this store wants at least {limits.min_part_size} bytes "
-            "in every part but the last."
+        raise PlanRefused(Problem(Code.PART_TOO_SMALL, size=plan.part_size, limit=limits.min_part_size))
+
+
+def _too_many_parts(plan: Plan, limits: Limits) -> Problem:
+    smallest = -(-plan.size // limits.max_parts)
+    if smallest > limits.max_part_size:
+        return Problem(
+            Code.FILE_TOO_LARGE_FOR_PARTS,
+            size=plan.size,
+            max_parts=limits.max_parts,
+            max_part_size=limits.max_part_size,
         )
+    return Problem(
+        Code.TOO_MANY_PARTS,
+        part_size=plan.part_size,
+        count=plan.part_count,
+        limit=limits.max_parts,
+        smallest=smallest,
+    )

@@ -22,6 +22,7 @@ from uploads.domain.states import (
     StoreUploadState,
 )
 from uploads.models import Part, Store, StoreUpload, Transfer
+from uploads.problems import Code, Problem
 
 RATE_WINDOW = timedelta(seconds=30)
 """Rates are averages over what moved in this time."""
@@ -100,17 +101,17 @@ def waiting_for_their_file(user: AnyUser, limit: int = 50) -> list[Transfer]:
     return list(unfinished(user).filter(all_received=False, received_at__lt=silent)[:limit])
 
 
-def why_waiting(transfer: Transfer) -> str:
-    """Why a transfer does not move, in a sentence; '' where it does, or has ended."""
+def why_waiting(transfer: Transfer) -> Problem | None:
+    """Why a transfer does not move; None if it moves or has finished."""
     now = timezone.now()
     if transfer.phase not in LIVE_PHASES or transfer.desired_state != DesiredState.RUN:
-        return ""
+        return None
     if transfer.quota_refused_at and now - transfer.quota_refused_at < ROOM_WANTED_LATELY:
-        return "Staging is full: it goes on by itself when parts have left for the store."
+        return Problem(Code.WAITING_FOR_SPACE)
     arriving = transfer.resumable and not transfer.all_received
     if arriving and (transfer.received_at or transfer.created_at) < now - SILENT_AFTER:
-        return "No byte comes from the browser: choose the same file again to go on."
-    return ""
+        return Problem(Code.BROWSER_STOPPED)
+    return None
 
 
 def _part_sums(ids: Sequence[uuid.UUID], now: datetime) -> Iterable[Mapping[str, Any]]:

@@ -15,7 +15,7 @@ from dashboard.shared.messages import access, checks, objectstore, operations, r
 from dashboard.shared.messages.types import Message
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.problems import Problem, RecordedError
-from uploads.services.work.failures import error_code, request_id
+from uploads.services.work.failures import error_code, recorded_error, request_id
 
 MESSAGES: Mapping[str, Message] = {
     **access.MESSAGES,
@@ -70,7 +70,15 @@ def error_text(error: RecordedError) -> str:
 def _reason_text(error: RecordedError) -> str:
     if error.reason in reasons.RECORDED:
         return str(reasons.RECORDED[Reason(error.reason)])
+    if error.reason in set(Reason):
+        return ""
     return text_of(Problem(error.reason, **error.params))
+
+
+def refusal_text(problem: Problem, store_error: ObjectStoreError | None = None) -> str:
+    """A problem, followed by the store's failure that caused it."""
+    caused_by = error_text(recorded_error(store_error)) if store_error else ""
+    return " ".join(filter(None, [text_of(problem), caused_by]))
 
 
 def store_error_text(error: ObjectStoreError) -> str:
@@ -86,4 +94,13 @@ def error_json(error: RecordedError | None) -> dict[str, str] | None:
     return {"code": error.code, "message": error_text(error), "request_id": error.request_id}
 
 
-__all__ = ["MESSAGES", "error_code", "error_json", "error_text", "request_id", "store_error_text", "text_of"]
+__all__ = [
+    "MESSAGES",
+    "error_code",
+    "error_json",
+    "error_text",
+    "refusal_text",
+    "request_id",
+    "store_error_text",
+    "text_of",
+]

@@ -1,19 +1,108 @@
-"""Texts of codes about planning, beginning and steering transfers."""
+"""Texts of codes about planning, starting and controlling transfers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
 
 from dashboard.shared.messages.types import Message
 from uploads.problems import Code
 
-MESSAGES: Mapping[str, Message] = {
-    Code.OBJECT_MAY_BE_OURS: _(
-        "It may be this transfer's own object, from an earlier attempt: the credentials do not allow HEAD, which "
-        "would tell."
+PLANNING: Mapping[str, Message] = {
+    Code.NEGATIVE_SIZE: _("The size of a file cannot be negative."),
+    Code.FILE_TOO_LARGE: _("The file has %(size)s bytes. This store accepts objects of at most %(limit)s bytes."),
+    Code.FILE_TOO_LARGE_FOR_PARTS: _(
+        "The file has %(size)s bytes, more than %(max_parts)s parts of %(max_part_size)s bytes hold. These are the "
+        "limits of the store and of staging on this server."
     ),
-    Code.UPLOAD_ENDED_BY_OTHERS: _("Somebody else aborted or completed it while the transfer was running."),
+    Code.PART_SIZE_AND_COUNT: _("Enter a part size or a number of parts, not both."),
+    Code.PART_SIZE_ZERO: _("A part has at least 1 byte."),
+    Code.PART_COUNT_OUT_OF_RANGE: _("The number of parts must be from 1 to %(limit)s."),
+    Code.MORE_PARTS_THAN_BYTES: ngettext_lazy(
+        "A file of %(size)s bytes cannot be split into %(count)s part.",
+        "A file of %(size)s bytes cannot be split into %(count)s parts.",
+        "count",
+    ),
+    Code.TOO_MANY_PARTS: ngettext_lazy(
+        "Parts of %(part_size)s bytes would make %(count)s part. This store accepts at most %(limit)s. Select a part "
+        "size of at least %(smallest)s bytes.",
+        "Parts of %(part_size)s bytes would make %(count)s parts. This store accepts at most %(limit)s. Select a part "
+        "size of at least %(smallest)s bytes.",
+        "count",
+    ),
+    Code.PART_TOO_LARGE: _(
+        "A part would have %(size)s bytes. The store and staging on this server allow at most %(limit)s bytes."
+    ),
+    Code.PART_TOO_SMALL: _(
+        "Parts of %(size)s bytes are too small. This store requires at least %(limit)s bytes in every part except the "
+        "last."
+    ),
+}
+
+STARTING: Mapping[str, Message] = {
+    Code.STAGING_TOO_SMALL: _(
+        "Staging on this server is limited to %(limit_bytes)s, but this store requires parts of at least "
+        "%(min_part_size_bytes)s. Ask an administrator to raise STAGING_QUOTA."
+    ),
+    Code.OBJECT_EXISTS: _(
+        "An object with this key exists (%(size_bytes)s, ETag %(etag)s). Confirm that you want to replace it, or enter "
+        "another key."
+    ),
+    Code.OBJECT_CHECK_FAILED: _("Partway could not check whether an object with this key exists."),
+    Code.KEY_BUSY: _(
+        "A transfer to this key is already in progress. Wait until it finishes, cancel it, or enter another key."
+    ),
+    Code.SHA256_UNAVAILABLE: _("This server cannot verify a SHA-256. Send the file without one."),
+}
+
+STEPS: Mapping[str, Message] = {
+    Code.SHA256_NOT_REQUESTED: _("This transfer was started without SHA-256 verification."),
+    Code.SHA256_CONFLICT: _("Another SHA-256 was already given for this transfer."),
+    Code.CANNOT_PAUSE: _("Only a transfer that is receiving or sending can be paused."),
+    Code.CANNOT_RESUME: _("Only a paused transfer can be resumed."),
+    Code.CANNOT_CANCEL: _(
+        "This transfer cannot be cancelled now: its object is being completed, it has finished, or it is being "
+        "cancelled already."
+    ),
+    Code.CANNOT_RETRY: _("Only a failed transfer can be retried."),
+    Code.BYTES_MISSING: _(
+        "Some bytes of this transfer are neither in the store nor staged on this server. Send the file again."
+    ),
+}
+
+WAITING: Mapping[str, Message] = {
+    Code.BROWSER_STOPPED: _("The browser has stopped sending. Select the same file again to resume."),
+    Code.WAITING_FOR_SPACE: _("Staging is full. The upload resumes automatically when space is free."),
+}
+
+SENDING: Mapping[str, Message] = {
+    Code.OBJECT_MAY_BE_OURS: _(
+        "The object may be this transfer's own object, from an earlier attempt. The credentials do not allow HEAD, "
+        "which would show whether it is."
+    ),
+    Code.UPLOAD_ENDED_BY_OTHERS: _("Someone else aborted or completed it while the transfer was running."),
+    Code.UPLOADS_NOT_LISTABLE: _("The store does not allow the uploads to be listed."),
+    Code.PARTS_NOT_IN_UPLOAD: ngettext_lazy(
+        "The file has %(count)s part, and %(present)s of them are in this upload. The upload was not completed. "
+        "Discard this transfer and send the file again.",
+        "The file has %(count)s parts, and %(present)s of them are in this upload. The upload was not completed. "
+        "Discard this transfer and send the file again.",
+        "count",
+    ),
+    Code.OBJECT_MISSING: _(
+        "After completion, no object with this key exists. Someone may have deleted it at the same moment."
+    ),
+    Code.OBJECT_DIFFERS: _(
+        "After completion, the object with this key is not this transfer's object of %(expected_size)s bytes but one "
+        "of %(size)s bytes. Someone may have replaced it at the same moment."
+    ),
+    Code.CRC64_MISMATCH: _(
+        "The object in the store has the CRC-64 %(stored)s, but the bytes that were sent have %(sent)s. Do not use "
+        "this object. Send the file again."
+    ),
     Code.INTERNAL_ERROR: _("An internal error occurred. The log has the details."),
 }
+
+MESSAGES: Mapping[str, Message] = {**PLANNING, **STARTING, **STEPS, **WAITING, **SENDING}

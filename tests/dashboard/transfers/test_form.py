@@ -272,7 +272,7 @@ def test_form_comes_back_with_what_was_typed_and_what_is_wrong(rf: RequestFactor
         ({"size": "0"}, "PutObject"),
         ({"size": str(100 * 1024**2), "part-size": "16 MiB"}, "in 7 parts of"),
         ({"size": str(100 * 1024**2), "part-count": "4"}, "in 4 parts of"),
-        ({"size": str(100 * 1024**2), "part-size": "1000"}, "at most 10000"),
+        ({"size": str(100 * 1024**2), "part-size": "1000"}, "at most 10,000"),
         ({"size": str(100 * 1024**2), "part-size": "1 MiB"}, "too small"),
         ({"size": "9" * 18}, "at most"),
         ({"size": "many"}, "number of bytes"),

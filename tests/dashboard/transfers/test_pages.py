@@ -312,7 +312,7 @@ def test_json_has_the_fixed_shape(operator_client: Client, operator: User, away:
 
 
 ROOM = "Staging is full"
-FILE = "No byte comes from the browser"
+FILE = "The browser has stopped sending. Select the same file again to resume."
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from tests.services.drive import Drive, staged_names
 from uploads.domain.planning import PREFERRED_PART_SIZE
 from uploads.domain.states import DesiredState, PartState, Phase
 from uploads.models import Part, Store, Transfer
+from uploads.problems import Code
 from uploads.services.staging import quota
 from uploads.services.transfers.receive import QuotaExceeded, Receiver
 from uploads.services.transfers.start import TransferRefused, limits_of
@@ -508,11 +509,11 @@ def test_part_size_is_limited_by_the_quota(drive: Drive, store: Store, settings:
 def test_parts_larger_than_the_quota_are_refused(drive: Drive, settings: Settings) -> None:
     mib = 1024**2
     settings.STAGING_QUOTA = 8 * mib
-    with pytest.raises(TransferRefused, match="staging here") as refusal:
+    with pytest.raises(TransferRefused, match=Code.PART_TOO_LARGE) as refusal:
         drive.start(100 * mib, part_size=9 * mib)
     assert refusal.value.field == "part-size"
     settings.STAGING_QUOTA = 4 * mib
-    with pytest.raises(TransferRefused, match="STAGING_QUOTA") as refusal:
+    with pytest.raises(TransferRefused, match=Code.STAGING_TOO_SMALL) as refusal:
         drive.start(100 * mib)
     assert (refusal.value.field, refusal.value.status) == ("file", 507)
     assert drive.start(4 * mib).part_count == 1

@@ -1,7 +1,8 @@
-"""A transfer's whole way, and what happens when something goes wrong on it, against the real store."""
+"""Transfers from start to end, with the failures on the way, against a real store."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,9 @@ from tests.services.drive import MIB, Drive, staged_names
 from uploads.domain.states import PartState, Phase, StoreUploadState, TransferState
 from uploads.models import AuditEntry, Part, StoreUpload, Transfer
 from uploads.objectstore.client import ObjectStoreClient
-from uploads.objectstore.errors import ObjectStoreError
+from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import CompletedPart
+from uploads.problems import Code
 from uploads.services.browse.browsing import is_gone
 from uploads.services.staging import quota
 from uploads.services.stores.settings import StoreValues, change_store
@@ -49,7 +51,7 @@ def test_every_size_arrives_byte_identical(drive: Drive, read_object: Reader, st
     assert transfer.store_uploads.filter(state=StoreUploadState.OPEN).count() == 0
 
 
-def test_the_object_carries_what_the_form_said(drive: Drive, client: ObjectStoreClient) -> None:
+def test_object_has_content_type_and_metadata_of_the_form(drive: Drive, client: ObjectStoreClient) -> None:
     transfer = drive.upload(os.urandom(PART + 9), part_size=PART, content_type="text/x-t", metadata={"colour": "green"})
     drive.finish(transfer)
     facts = client.head_object(drive.bucket, "a/key")
@@ -58,7 +60,7 @@ def test_the_object_carries_what_the_form_said(drive: Drive, client: ObjectStore
     assert facts.metadata["partway-transfer"] == str(transfer.pk)
 
 
-def test_parts_leave_while_later_ones_arrive_and_their_staged_bytes_go(drive: Drive, staging: Path) -> None:
+def test_parts_are_sent_and_unstaged_while_later_parts_arrive(drive: Drive, staging: Path) -> None:
     transfer = drive.start(3 * PART, part_size=PART)
     with Receiver(transfer) as receiver:
         receiver.write(bytes(2 * PART))
@@ -71,7 +73,7 @@ def test_parts_leave_while_later_ones_arrive_and_their_staged_bytes_go(drive: Dr
     assert drive.finish(transfer).phase == Phase.DONE
 
 
-def test_a_task_that_runs_twice_or_late_changes_nothing(drive: Drive, client: ObjectStoreClient) -> None:
+def test_task_that_runs_twice_or_late_changes_nothing(drive: Drive, client: ObjectStoreClient) -> None:
     transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
     open_store_upload(transfer.pk)
     open_store_upload(transfer.pk)
@@ -89,8 +91,8 @@ def test_a_task_that_runs_twice_or_late_changes_nothing(drive: Drive, client: Ob
     assert transfer.phase == Phase.DONE
 
 
-def test_a_complete_whose_answer_was_lost_is_found_by_head(drive: Drive, client: ObjectStoreClient) -> None:
-    """The store acted, our process died before it could write that down: the rerun sees NoSuchUpload and looks."""
+def test_completion_whose_response_was_lost_is_found_by_head(drive: Drive, client: ObjectStoreClient) -> None:
+    """The store completed the upload and the process died before it recorded that: the next run gets NoSuchUpload."""
     transfer = drive.upload(os.urandom(PART + 1), part_size=PART)
     drive.send(transfer)
     upload_id = transfer.store_uploads.get().upload_id
@@ -105,8 +107,10 @@ def test_cancel_leaves_nothing(drive: Drive, user: User, client: ObjectStoreClie
     transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
     drive.send(transfer, parts=1)
     request_cancel(user, transfer)
-    with pytest.raises(StepRefused, match="cancelling"):
+    with pytest.raises(StepRefused, match=Code.CANNOT_CANCEL):
         request_cancel(user, transfer)
+    transfer.refresh_from_db()
+    assert transfer.state is TransferState.CANCELLING
     drive.finish(transfer)
     assert transfer.phase == Phase.CANCELLED
     assert not transfer.folder.exists()
@@ -118,9 +122,7 @@ def test_cancel_leaves_nothing(drive: Drive, user: User, client: ObjectStoreClie
     ]
 
 
-def test_cancel_stops_the_bytes_that_are_still_arriving(
-    drive: Drive, user: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cancelled_transfer_stops_receiving(drive: Drive, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(receive, "NOTE_SECONDS", 0)
     transfer = drive.start(2 * PART, part_size=PART)
     with pytest.raises(ReceivingStopped), Receiver(transfer) as receiver:
@@ -130,7 +132,7 @@ def test_cancel_stops_the_bytes_that_are_still_arriving(
     assert drive.finish(transfer).phase == Phase.CANCELLED
 
 
-def test_pause_sends_no_further_part_and_resume_goes_on(drive: Drive, user: User) -> None:
+def test_paused_transfer_sends_no_part_until_it_is_resumed(drive: Drive, user: User) -> None:
     transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
     drive.send(transfer, parts=1)
     request_pause(user, transfer)
@@ -142,7 +144,7 @@ def test_pause_sends_no_further_part_and_resume_goes_on(drive: Drive, user: User
     assert drive.finish(transfer).phase == Phase.DONE
 
 
-def test_wrong_credentials_fail_in_words_and_a_retry_goes_on_from_there(
+def test_retry_after_wrong_credentials_sends_only_the_missing_parts(
     drive: Drive, user: User, read_object: Reader
 ) -> None:
     data = os.urandom(2 * PART + 1)
@@ -153,7 +155,8 @@ def test_wrong_credentials_fail_in_words_and_a_retry_goes_on_from_there(
     change_store(None, drive.store, StoreValues(**values, secret_key="wrong"))
     drive.finish(transfer)
     assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "SignatureDoesNotMatch")
-    assert "credentials" in transfer.error_message
+    assert transfer.error_reason == Reason.CREDENTIALS
+    assert transfer.error_message  # The store's own message.
     assert transfer.error_request_id
     assert transfer.parts.filter(state=PartState.STAGED).count() == 2
 
@@ -165,7 +168,7 @@ def test_wrong_credentials_fail_in_words_and_a_retry_goes_on_from_there(
     assert read_object("a/key") == data
 
 
-def test_an_upload_aborted_behind_our_back_is_not_brought_back_to_life(
+def test_transfer_whose_upload_was_aborted_by_others_cannot_be_retried(
     drive: Drive, user: User, client: ObjectStoreClient
 ) -> None:
     transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
@@ -173,26 +176,27 @@ def test_an_upload_aborted_behind_our_back_is_not_brought_back_to_life(
     client.abort_multipart_upload(drive.bucket, transfer.key, transfer.store_uploads.get().upload_id)
     drive.finish(transfer)
     assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "NoSuchUpload")
-    with pytest.raises(StepRefused, match="send the file again"):
+    with pytest.raises(StepRefused, match=Code.BYTES_MISSING):
         request_retry(user, transfer)
     request_cancel(user, transfer)
     assert drive.finish(transfer).phase == Phase.CANCELLED
     assert not transfer.folder.exists()
 
 
-def test_a_store_that_cannot_be_reached_is_tried_again(drive: Drive) -> None:
+def test_unreachable_store_is_retried(drive: Drive) -> None:
     transfer = drive.upload(os.urandom(9))
     endpoint = drive.store.endpoint_url
     type(drive.store).objects.update(endpoint_url="http://127.0.0.1:9")
     send_part(transfer.parts.get().pk)
     part = transfer.parts.get()
-    assert (part.state, part.tries, part.error_code) == (PartState.STAGED, 1, "unreachable")
+    assert (part.state, part.tries, part.error_code) == (PartState.STAGED, 1, "Unreachable")
+    assert part.error_reason == Reason.UNREACHABLE
     assert part.not_before is not None
     type(drive.store).objects.update(endpoint_url=endpoint)
     assert drive.finish(transfer).phase == Phase.DONE
 
 
-def test_a_file_that_ends_early_is_removed(drive: Drive) -> None:
+def test_file_that_ends_early_is_removed(drive: Drive) -> None:
     transfer = drive.start(2 * PART, part_size=PART)
     with pytest.raises(WrongLength), Receiver(transfer) as receiver:
         receiver.write(bytes(PART + 5))
@@ -202,31 +206,32 @@ def test_a_file_that_ends_early_is_removed(drive: Drive) -> None:
     assert not transfer.folder.exists()
 
 
-def test_a_file_that_goes_on_too_long_is_removed(drive: Drive) -> None:
+def test_file_longer_than_announced_is_removed(drive: Drive) -> None:
     transfer = drive.start(3)
     with pytest.raises(WrongLength), Receiver(transfer) as receiver:
         receiver.write(b"four")
     assert drive.finish(transfer).phase == Phase.CANCELLED
 
 
-def test_an_existing_object_must_be_confirmed(drive: Drive, read_object: Reader) -> None:
+def test_replacing_an_object_must_be_confirmed(drive: Drive, read_object: Reader) -> None:
     drive.finish(drive.upload(b"first"))
-    with pytest.raises(TransferRefused, match="exists") as refusal:
+    with pytest.raises(TransferRefused, match=Code.OBJECT_EXISTS) as refusal:
         drive.start(6)
+    assert refusal.value.problem.params == {"size_bytes": 5, "etag": hashlib.md5(b"first").hexdigest()}
     assert (refusal.value.field, refusal.value.status) == ("replace", 409)
     drive.finish(drive.upload(b"second", replace=True))
     assert read_object("a/key") == b"second"
 
 
 @pytest.mark.parametrize("key", ["", "x" * 1025, "nul\0"])
-def test_a_key_that_cannot_be_sent_is_refused_before_anything_is_stored(drive: Drive, key: str) -> None:
+def test_invalid_key_is_refused_before_anything_is_stored(drive: Drive, key: str) -> None:
     with pytest.raises(TransferRefused) as refusal:
         drive.start(1, key)
     assert refusal.value.field == "key"
     assert not Transfer.objects.exists()
 
 
-def test_a_full_staging_disk_refuses_before_the_first_byte(drive: Drive, settings: Settings) -> None:
+def test_full_staging_refuses_before_the_first_byte(drive: Drive, settings: Settings) -> None:
     settings.STAGING_QUOTA = 10
     drive.upload(b"12345678")
     assert quota.reserved_bytes("test-node") == 8
@@ -234,12 +239,14 @@ def test_a_full_staging_disk_refuses_before_the_first_byte(drive: Drive, setting
     with Receiver(refused) as receiver, pytest.raises(QuotaExceeded):
         receiver.expect(3)
     assert staged_names(refused) == []
-    with pytest.raises(TransferRefused, match="Staging here may take 10 bytes"):
+    with pytest.raises(TransferRefused, match=Code.STAGING_TOO_SMALL) as refusal:
         drive.start(11, "b")
+    assert refusal.value.problem.params == {"limit_bytes": 10, "min_part_size_bytes": PART}
+    assert refusal.value.status == 507
 
 
 class TestWatchdog:
-    def test_a_part_whose_holder_died_is_sent_again(self, drive: Drive) -> None:
+    def test_part_is_sent_again_after_its_worker_died(self, drive: Drive) -> None:
         transfer = drive.upload(os.urandom(PART + 1), part_size=PART)
         open_store_upload(transfer.pk)
         Part.objects.filter(transfer=transfer, number=1).update(
@@ -259,7 +266,7 @@ class TestWatchdog:
         assert queued_at is not None
         assert queued_at > leases.in_seconds(-60)
 
-    def test_a_form_whose_browser_is_gone_is_cancelled(self, drive: Drive, client: ObjectStoreClient) -> None:
+    def test_form_transfer_is_cancelled_when_the_browser_is_gone(self, drive: Drive, client: ObjectStoreClient) -> None:
         transfer = drive.start(3 * PART, part_size=PART)
         receiver = Receiver(transfer)
         receiver.__enter__()
@@ -267,7 +274,7 @@ class TestWatchdog:
         assert receiver._file is not None
         receiver._settle()
         receiver._file.close()
-        receiver._exit.close()  # and then the web server died
+        receiver._exit.close()  # The web server dies.
         drive.send(transfer)
         Transfer.objects.update(received_at=leases.in_seconds(-3600))
         watch()
@@ -276,17 +283,17 @@ class TestWatchdog:
         assert drive.finish(transfer).phase == Phase.CANCELLED
         assert uploads_in_store(client, drive.bucket) == []
 
-    def test_a_lease_that_was_lost_marks_nothing(self, drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The part was taken over while its first holder still waited for the store's answer."""
+    def test_worker_that_lost_its_lease_records_nothing(self, drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Another worker takes the part over while the first one waits for the store's response."""
         transfer = drive.upload(os.urandom(PART + 1), part_size=PART)
         open_store_upload(transfer.pk)
         part = Part.objects.get(transfer=transfer, number=1)
         real = ObjectStoreClient.upload_part
 
         def taken_over(*args: object, **kwargs: object) -> object:
-            answer = real(*args, **kwargs)  # type: ignore[arg-type]
+            response = real(*args, **kwargs)  # type: ignore[arg-type]
             Part.objects.filter(pk=part.pk).update(lease_token=transfer.pk)
-            return answer
+            return response
 
         monkeypatch.setattr(ObjectStoreClient, "upload_part", taken_over)
         send_part(part.pk)
@@ -295,7 +302,7 @@ class TestWatchdog:
         assert part.staged_path.exists()
 
 
-def test_is_gone_covers_what_ceph_says(client: ObjectStoreClient, bucket: str) -> None:
+def test_missing_upload_is_recognized_on_every_store(client: ObjectStoreClient, bucket: str) -> None:
     with pytest.raises(ObjectStoreError) as error:
         client.list_parts(bucket, "none", "bm9uZQ")
     assert is_gone(error.value)

@@ -21,6 +21,7 @@ from uploads.domain.states import ItemState, Phase
 from uploads.models import OperationItem, Part, Transfer
 from uploads.objectstore.checksums import Algorithm, Crc64, as_hex
 from uploads.objectstore.types import UploadRef
+from uploads.problems import Code
 from uploads.services.operations.order import request_complete
 from uploads.services.stores import clients
 from uploads.services.stores.settings import StoreValues, add_store
@@ -232,7 +233,7 @@ def check_mismatch(transfer: Transfer, ours: int, user: User) -> None:
     assert not transfer.verified
     transfer.refresh_from_db()
     if not transfer.by_put_object:
-        with pytest.raises(StepRefused, match="send the file again"):
+        with pytest.raises(StepRefused, match=Code.BYTES_MISSING):
             request_retry(user, transfer)
     request_cancel(user, transfer)
 

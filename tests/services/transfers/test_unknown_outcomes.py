@@ -26,6 +26,7 @@ from uploads.models import AuditEntry, Operation, OperationItem, Part, Store, St
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import Reason, Refused
 from uploads.objectstore.types import Credentials, FileSlice, StoreConfig
+from uploads.problems import Code
 from uploads.services.stores import clients
 from uploads.services.stores.settings import StoreValues, add_store, change_store
 from uploads.services.transfers.cancel import cancel_transfer
@@ -839,7 +840,7 @@ class TestBehindOurBack:
         drive.finish(transfer)
         assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "NoSuchUpload")
         assert "behind this transfer's back" in transfer.error_message
-        with pytest.raises(StepRefused, match="send the file again"):
+        with pytest.raises(StepRefused, match=Code.BYTES_MISSING):
             request_retry(user, transfer)
         assert len(staged_names(transfer)) == 2
         assert truth.uploads() == []

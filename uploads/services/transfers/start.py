@@ -16,27 +16,38 @@ from uploads.models import Store, Transfer
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.keys import check_bucket
 from uploads.objectstore.providers import check_new_key
+from uploads.problems import Code, Problem, ProblemError
 from uploads.services.browse.browsing import head_object, may_forbid_overwrite, provider_of
 from uploads.services.staging import expected_sha256, quota
-from uploads.services.work.failures import error_code
 
 
-class TransferRefused(ValueError):
-    """A transfer that cannot begin. `field` is the form field to mend, `status` a fitting HTTP status."""
+class TransferRefused(ProblemError):
+    """A transfer that cannot start. `field` is the form field to change, `status` a fitting HTTP status.
 
-    def __init__(self, message: str, field: str = "", status: int = 400, code: str = "InvalidForm") -> None:
-        super().__init__(message)
-        self.message = message
+    `store_error` is the failure of the store that caused it. `code` is what JSON names the refusal.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        field: str,
+        status: int = 400,
+        *,
+        code: str = "InvalidForm",
+        store_error: ObjectStoreError | None = None,
+    ) -> None:
+        super().__init__(problem)
         self.field = field
         self.status = status
         self.code = code
+        self.store_error = store_error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTransfer:
-    """What a browser says of a file. `size` is bytes; with neither part size nor part count the parts are chosen.
+    """What a browser states about a file. `size` is bytes; without part size and part count the plan is automatic.
 
-    `fingerprint` names the file's content; `expected_sha256` is hexadecimal, empty while it is still to come.
+    `fingerprint` identifies the file's content; `expected_sha256` is hexadecimal, empty if it follows later.
     """
 
     owner: User
@@ -58,7 +69,7 @@ class NewTransfer:
 
 
 def limits_of(store: Store) -> Limits:
-    """The provider's limits; parts fit into staging besides, a few at a time where the provider lets them be small."""
+    """The provider's limits. Parts also fit into staging, several at a time where the provider allows small parts."""
     provider = provider_of(store)
     limit = quota.limit_bytes()
     return Limits(
@@ -72,7 +83,7 @@ def limits_of(store: Store) -> Limits:
 
 
 def start_transfer(new: NewTransfer) -> Transfer:
-    """A transfer that is ready to receive its bytes: a new one, or the one that this very file goes on with.
+    """A transfer that is ready to receive its bytes: a new one, or the unfinished one of the same file.
 
     Raises TransferRefused; nothing is stored then.
     """
@@ -80,10 +91,24 @@ def start_transfer(new: NewTransfer) -> Transfer:
     _check_names(new, plan)
     same = find_same_file(new)
     if same is not None:
-        return _gone_on_with(same, new)
-    _check_promise(new)
+        return _resumed(same, new)
+    _check_verification(new)
     _check_replacement(new)
-    transfer = Transfer(
+    with transaction.atomic():
+        # The lock makes concurrent requests for one key wait for each other.
+        Store.objects.select_for_update().get(pk=new.store.pk)
+        same = find_same_file(new)
+        if same is not None:
+            return _resumed(same, new)
+        _check_key_is_free(new)
+        transfer = _new_row(new, plan)
+        transfer.save(force_insert=True)
+        audit.record_transfer(new.owner, "begun", transfer, size=new.size, replace=new.replace)
+    return transfer
+
+
+def _new_row(new: NewTransfer, plan: Plan) -> Transfer:
+    return Transfer(
         owner=new.owner,
         store=new.store,
         bucket=new.bucket,
@@ -103,76 +128,61 @@ def start_transfer(new: NewTransfer) -> Transfer:
         expected_sha256=new.expected_sha256,
         received_at=timezone.now(),
     )
-    with transaction.atomic():
-        # The lock keeps two of them from looking at the same moment.
-        Store.objects.select_for_update().get(pk=new.store.pk)
-        same = find_same_file(new)
-        if same is not None:
-            return _gone_on_with(same, new)
-        _check_twin(new)
-        transfer.save(force_insert=True)
-        audit.record_transfer(new.owner, "begun", transfer, size=new.size, replace=new.replace)
-    return transfer
 
 
 def _plan(new: NewTransfer) -> Plan:
     limits = limits_of(new.store)
     if limits.max_part_size < min(limits.min_part_size, new.size):
-        message = (
-            f"Staging here may take {limits.max_part_size} bytes; this store wants parts of at least "
-            f"{limits.min_part_size}. An administrator has to allow more (STAGING_QUOTA)."
+        problem = Problem(
+            Code.STAGING_TOO_SMALL, limit_bytes=limits.max_part_size, min_part_size_bytes=limits.min_part_size
         )
-        raise TransferRefused(message, "file", 507)
+        raise TransferRefused(problem, "file", 507)
     try:
         return plan_parts(new.size, limits, part_size=new.part_size, part_count=new.part_count)
     except PlanRefused as refusal:
         field = "part-count" if new.part_count is not None else "part-size" if new.part_size is not None else "file"
-        raise TransferRefused(str(refusal), field, 413 if field == "file" else 400) from refusal
+        raise TransferRefused(refusal.problem, field, 413 if field == "file" else 400) from refusal
 
 
 def _check_names(new: NewTransfer, plan: Plan) -> None:
     try:
         check_bucket(new.bucket)
     except ObjectStoreError as error:
-        raise TransferRefused(error.message, "bucket") from error
+        raise TransferRefused(_own_problem(error), "bucket") from error
     try:
         check_new_key(provider_of(new.store), new.key, multipart=plan.part_count > 1)
     except ObjectStoreError as error:
-        raise TransferRefused(error.message, "key") from error
+        raise TransferRefused(_own_problem(error), "key") from error
+
+
+def _own_problem(error: ObjectStoreError) -> Problem:
+    """What the client refused before anything was sent: a problem of ours."""
+    return error.problem or Problem(error.reason.value)
 
 
 def _check_replacement(new: NewTransfer) -> None:
-    """An object of that key must be confirmed. Where we may not look, the transfer goes ahead."""
+    """Refuse to replace an object without confirmation. Where HEAD is not allowed, the transfer goes ahead."""
     if new.replace:
         return
     try:
         existing = head_object(new.store, new.bucket, new.key)
     except ObjectStoreError as error:
-        raise TransferRefused(f"{error_code(error)} {error.message}", "store", 502) from error
+        problem = Problem(Code.OBJECT_CHECK_FAILED)
+        raise TransferRefused(problem, "store", 502, store_error=error) from error
     if existing.facts is not None:
-        raise TransferRefused(
-            f"An object of this key exists ({existing.facts.size:,} bytes, ETag {existing.facts.etag}). "
-            "Confirm that it is to be replaced, or choose another key.",
-            "replace",
-            409,
-            "ObjectExists",
-        )
+        problem = Problem(Code.OBJECT_EXISTS, size_bytes=existing.facts.size, etag=existing.facts.etag)
+        raise TransferRefused(problem, "replace", 409, code=Code.OBJECT_EXISTS)
 
 
-def _check_twin(new: NewTransfer) -> None:
-    """A form sent twice is done once: no second transfer to a key while one is under way."""
+def _check_key_is_free(new: NewTransfer) -> None:
+    """A form sent twice starts one transfer: no second transfer to a key while one is in progress."""
     live = Transfer.objects.filter(store=new.store, bucket=new.bucket, key=new.key, phase__in=LIVE_PHASES)
     if live.exclude(desired_state=DesiredState.CANCEL).exists():
-        raise TransferRefused(
-            "A transfer to this key is under way already. Wait until it has ended, cancel it, or choose another key.",
-            "key",
-            409,
-            "KeyBusy",
-        )
+        raise TransferRefused(Problem(Code.KEY_BUSY), "key", 409, code=Code.KEY_BUSY)
 
 
 def find_same_file(new: NewTransfer) -> Transfer | None:
-    """The transfer that this file goes on with: of the same operator, destination, size and content."""
+    """The transfer that this file resumes: of the same operator, destination, size and content."""
     if not new.fingerprint:
         return None
     return (
@@ -192,30 +202,30 @@ def find_same_file(new: NewTransfer) -> Transfer | None:
     )
 
 
-def _check_promise(new: NewTransfer) -> None:
+def _check_verification(new: NewTransfer) -> None:
     if new.verify_sha256 and not expected_sha256.can_verify():
-        raise TransferRefused("This server cannot check a SHA-256: send the file without one.", "sha256")
+        raise TransferRefused(Problem(Code.SHA256_UNAVAILABLE), "sha256")
 
 
 def offset_of(transfer: Transfer) -> int:
-    """Where the browser goes on, in bytes: what is whole by the database, and after it what the files hold."""
+    """Where the browser resumes, in bytes: the parts that are whole by the database, then what the files hold."""
     if transfer.all_received:
         return transfer.size
     whole = transfer.parts.exclude(state=PartState.WAITING).count()
     return transfer.folder.offset(transfer.plan, whole)
 
 
-def _gone_on_with(same: Transfer, new: NewTransfer) -> Transfer:
-    """The transfer that this file goes on with. That it may replace an object is said of it, if it was not before."""
+def _resumed(same: Transfer, new: NewTransfer) -> Transfer:
+    """The transfer that this file resumes, with leave to replace an object if it is given now."""
     if new.replace:
         allow_replacing(new.owner, same)
     return same
 
 
 def allow_replacing(actor: User, transfer: Transfer) -> None:
-    """Let a transfer that has not ended replace an object of its key.
+    """Let an unfinished transfer replace an object with its key.
 
-    What is in the store stays there: one that failed because of an object in its way has only to be retried.
+    The parts in the store stay there: a transfer that failed because of an existing object has only to be retried.
     """
     with transaction.atomic():
         rows = Transfer.objects.filter(pk=transfer.pk, forbid_overwrite=True, phase__in=LIVE_PHASES | {Phase.FAILED})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from django.contrib.auth.models import User
 from django.db import transaction
 
 from uploads import audit
 from uploads.domain.states import DESIRED_STATES, PHASES, DesiredState, PartState, Phase, StoreUploadState
 from uploads.models import Transfer
+from uploads.problems import Code, Problem, ProblemError
 from uploads.services.staging import expected_sha256
 from uploads.services.transfers.dispatch import dispatch
 from uploads.services.work import leases
@@ -15,74 +18,90 @@ from uploads.services.work.failures import NO_ERROR
 from uploads.services.work.transitions import change
 
 
-class StepRefused(ValueError):
-    """What was asked of a transfer is not possible in its state."""
+class StepRefused(ProblemError):
+    """The requested step is not possible in the transfer's state."""
 
 
 def set_expected_sha256(transfer: Transfer, digest: str) -> None:
-    """A SHA-256 that was promised for later. Raises StepRefused where none was, or where another came before."""
+    """Set a SHA-256 that was announced for later. Raises StepRefused if none was, or if another one is set."""
     if not transfer.verify_sha256:
-        raise StepRefused("No SHA-256 was promised when this transfer was begun.")
+        raise StepRefused(Problem(Code.SHA256_NOT_REQUESTED))
     rows = Transfer.objects.filter(pk=transfer.pk, all_received=False, expected_sha256__in=("", digest))
     if not rows.update(expected_sha256=digest):
-        raise StepRefused("Another SHA-256 was promised for this transfer before.")
+        raise StepRefused(Problem(Code.SHA256_CONFLICT))
     transfer.expected_sha256 = digest
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A change of the desired state: from which states, in which phases, its audit action and its refusal."""
+
+    to: DesiredState
+    after: frozenset[DesiredState]
+    phases: frozenset[Phase]
+    action: str
+    refusal: Code
+
+
+PAUSE = _Step(
+    DesiredState.PAUSE,
+    frozenset({DesiredState.RUN}),
+    frozenset({Phase.RECEIVING, Phase.SENDING}),
+    "paused",
+    Code.CANNOT_PAUSE,
+)
+RESUME = _Step(
+    DesiredState.RUN,
+    frozenset({DesiredState.PAUSE}),
+    frozenset({Phase.RECEIVING, Phase.SENDING}),
+    "resumed",
+    Code.CANNOT_RESUME,
+)
+CANCEL = _Step(
+    DesiredState.CANCEL,
+    frozenset({DesiredState.RUN, DesiredState.PAUSE}),
+    frozenset({Phase.RECEIVING, Phase.SENDING, Phase.FAILED}),
+    "cancel-ordered",
+    Code.CANNOT_CANCEL,
+)
+
+
 def request_pause(actor: User, transfer: Transfer) -> None:
-    """No further part is begun; a part on its way is cut. Raises StepRefused."""
-    _change_want(actor, transfer, DesiredState.PAUSE, {DesiredState.RUN}, {Phase.RECEIVING, Phase.SENDING}, "paused")
+    """Start no further part; a part that is being sent is interrupted. Raises StepRefused."""
+    _take(PAUSE, actor, transfer)
 
 
 def request_resume(actor: User, transfer: Transfer) -> None:
     """Raises StepRefused."""
-    _change_want(actor, transfer, DesiredState.RUN, {DesiredState.PAUSE}, {Phase.RECEIVING, Phase.SENDING}, "resumed")
+    _take(RESUME, actor, transfer)
     dispatch(transfer.pk)
 
 
-def request_cancel(actor: User | None, transfer: Transfer, reason: str = "") -> None:
-    """Leave nothing: no staged bytes, no upload in the store. Raises StepRefused once the object is being completed."""
-    phases = {Phase.RECEIVING, Phase.SENDING, Phase.FAILED}
-    _change_want(
-        actor,
-        transfer,
-        DesiredState.CANCEL,
-        {DesiredState.RUN, DesiredState.PAUSE},
-        phases,
-        "cancel-ordered",
-        reason=reason,
-    )
+def request_cancel(actor: User | None, transfer: Transfer, reason: Problem | str = "") -> None:
+    """Remove the staged bytes and the upload in the store. Raises StepRefused once the object is being completed."""
+    _take(CANCEL, actor, transfer, reason=reason.as_json() if isinstance(reason, Problem) else reason)
     dispatch(transfer.pk)
 
 
-def _change_want(
-    actor: User | None,
-    transfer: Transfer,
-    want: DesiredState,
-    wants: set[DesiredState],
-    phases: set[Phase],
-    action: str,
-    **detail: str,
-) -> None:
+def _take(step: _Step, actor: User | None, transfer: Transfer, **detail: object) -> None:
     with transaction.atomic():
-        rows = Transfer.objects.filter(pk=transfer.pk, phase__in=phases)
-        # What is enqueued now was enqueued for the earlier want and will find nothing to do.
-        if not change(DESIRED_STATES, rows, want, wants, queued_at=None, not_before=None, tries=0):
-            transfer.refresh_from_db()
-            raise StepRefused(f"This transfer is {transfer.state.value}: {want.value} is not possible now.")
+        rows = Transfer.objects.filter(pk=transfer.pk, phase__in=step.phases)
+        # Tasks that are queued for the earlier desired state will find nothing to do.
+        if not change(DESIRED_STATES, rows, step.to, step.after, queued_at=None, not_before=None, tries=0):
+            raise StepRefused(Problem(step.refusal))
         transfer.parts.filter(state=PartState.STAGED).update(queued_at=None)
-        audit.record_transfer(actor, action, transfer, **detail)
+        audit.record_transfer(actor, step.action, transfer, **detail)
 
 
 def request_retry(actor: User, transfer: Transfer) -> None:
-    """Go on from where a failed transfer stands; what the store has is not sent again. Raises StepRefused."""
+    """Resume a failed transfer; what the store has is not sent again. Raises StepRefused."""
     with transaction.atomic():
         if not can_retry(transfer):
-            raise StepRefused("Bytes of this transfer are neither in the store nor staged here: send the file again.")
+            raise StepRefused(Problem(Code.BYTES_MISSING))
         rows = Transfer.objects.filter(pk=transfer.pk).exclude(desired_state=DesiredState.CANCEL)
         forgotten = {**leases.SUCCEEDED, **leases.RELEASED, **NO_ERROR}
         if not change(PHASES, rows, Phase.SENDING, {Phase.FAILED}, finished_at=None, **forgotten):
-            raise StepRefused("Only a failed transfer can be retried.")
+            raise StepRefused(Problem(Code.CANNOT_RETRY))
         change(DESIRED_STATES, rows, DesiredState.RUN)
         transfer.parts.filter(state=PartState.STAGED).update(queued_at=None, **leases.SUCCEEDED, **NO_ERROR)
         audit.record_transfer(actor, "retried", transfer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from uploads.objectstore.errors import ObjectStoreError, Refused
-from uploads.problems import Problem
+from uploads.problems import Problem, RecordedError
 
 
 def error_code(error: ObjectStoreError) -> str:
@@ -29,6 +29,18 @@ def error_fields(error: ObjectStoreError, *, reason: str = "") -> dict[str, Any]
         "error_message": error.store_message,
         "error_request_id": request_id(error)[:200],
     }
+
+
+def recorded_error(error: ObjectStoreError) -> RecordedError:
+    """An error as a row would keep it."""
+    return RecordedError(
+        code=error_code(error),
+        reason=error.reason.value,
+        params={"operation": error.operation},
+        details=tuple(each for each in (error.problem, *error.details) if each is not None),
+        store_message=error.store_message,
+        request_id=request_id(error),
+    )
 
 
 def problem_fields(problem: Problem) -> dict[str, Any]:
