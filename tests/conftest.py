@@ -1,4 +1,4 @@
-"""Real servers for the tests that ask for them: each is started once a test process, when first asked for."""
+"""Fixtures with real servers. Each server is started once per test process, when a test first needs it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.system import stack as stacks
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings() -> None:
-    """The test database is a file: one in memory is locked by tables, which no timeout waits for among threads."""
+    """Use a file for the test database: an in-memory database locks tables, and threads do not wait for these locks."""
     from django.db import connections
 
     connections["default"].settings_dict["TEST"]["NAME"] = str(Path(VAR_DIR) / "tests.sqlite3")
@@ -23,28 +23,28 @@ def django_db_modify_db_settings() -> None:
 
 @pytest.fixture(scope="session")
 def swift_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[swift.SwiftStore]:
-    """A store that verifies signatures; `new_bucket()` makes a bucket of one's own."""
+    """The embedded Swift, which verifies signatures. `new_bucket()` creates an empty bucket."""
     with swift.running(tmp_path_factory.mktemp("swift")) as store:
         yield store
 
 
 @pytest.fixture(scope="session")
 def ceph_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
-    """A store of another make, as `swift_store`."""
+    """A Ceph RADOS Gateway, with the interface of `swift_store`."""
     with ceph.running(tmp_path_factory.mktemp("ceph")) as store:
         yield store
 
 
 @pytest.fixture(scope="session")
 def versity_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
-    """A third one, as `swift_store`; it keeps keys as paths, so that some cannot be."""
+    """A Versity S3 Gateway, with the interface of `swift_store`. It stores keys as paths and refuses some."""
     with versity.running(tmp_path_factory.mktemp("versity")) as store:
         yield store
 
 
 @pytest.fixture(scope="session")
 def oss_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[oss.OssStore]:
-    """A store that speaks OSS's own dialect, as `swift_store`; `new_account()` adds an access key with fewer rights."""
+    """The OSS test server, with the interface of `swift_store`. `new_account()` adds a key with fewer permissions."""
     with oss.running(tmp_path_factory.mktemp("oss")) as store:
         yield store
 
@@ -58,13 +58,13 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgresql_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgresql.Cluster]:
-    """A PostgreSQL; `new_database()` makes a database of one's own."""
+    """A PostgreSQL server. `new_database()` creates an empty database."""
     with postgresql.running(tmp_path_factory.mktemp("postgresql")) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stacks.Stack]:
-    """Everything that `make run` runs. A test that kills or freezes a part puts it right again."""
+    """All processes of `make run`. A test that kills or freezes one starts or continues it again."""
     with stacks.running(tmp_path_factory.mktemp("stack"), oss.environment()) as running:
         yield running

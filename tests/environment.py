@@ -1,4 +1,4 @@
-"""The environment that the settings read when tests run: loaded as a pytest plugin, before Django is."""
+"""The environment of the settings in tests. It is a pytest plugin, so that it is set before Django is loaded."""
 
 import os
 import tempfile
@@ -10,7 +10,7 @@ os.environ.update(
     SECRET_KEY="only for tests",
     CREDENTIALS_KEYS="Kx0MZ1y0Sx5F5jrm2l9vT3m3s0kTn4u6fJm9p7D2ZbE=",
     NODE_NAME="test-node",
-    # In one process the queue is kept in memory and nobody works on it: tests call the services themselves.
+    # The queue is in memory and no worker takes from it: tests call the services themselves.
     REDIS_URL="memory://",
 )
 for name in ("DATABASE_URL", "STAGING_DIR", "STAGING_QUOTA", "DEBUG", "ALLOWED_HOSTS"):

@@ -1,4 +1,4 @@
-"""Services against the real Swift store; the tests do what the workers would do."""
+"""Tests of the services use the real Swift store and do the work of the workers themselves."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def drive(user: User, store: Store, bucket: str) -> Drive:
 
 @pytest.fixture
 def read_object(swift_store: SwiftStore, bucket: str) -> Callable[[str], bytes]:
-    """The bytes of an object, by another client than ours."""
+    """Returns the bytes of an object, read with boto3."""
     import boto3
     from botocore.config import Config
 

@@ -1,4 +1,4 @@
-"""Does by hand what browser and workers do: sends a file in, and works off what the database says is to be done."""
+"""Does the work of the browser and the workers: sends a file, and runs the tasks that the database asks for."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Drive:
         self.user, self.store, self.bucket = user, store, bucket
 
     def start(self, size: int, key: str = "a/key", **more: Any) -> Transfer:
-        asked = {"owner": self.user, "store": self.store, "bucket": self.bucket, "filename": "f", **more}
-        return start_transfer(NewTransfer(key=key, size=size, **asked))
+        values = {"owner": self.user, "store": self.store, "bucket": self.bucket, "filename": "f", **more}
+        return start_transfer(NewTransfer(key=key, size=size, **values))
 
     def receive(self, transfer: Transfer, data: bytes, block: int = 1_000_003) -> None:
         with Receiver(transfer) as receiver:
@@ -47,7 +47,7 @@ class Drive:
             send_part(part_id)
 
     def finish(self, transfer: Transfer, rounds: int = 5) -> Transfer:
-        """Until the transfer rests; what a failed try holds back is due at once."""
+        """Run the steps of a transfer until it has finished. Delays after failed attempts are skipped."""
         for _ in range(rounds):
             self.release(transfer)
             if transfer.desired_state == DesiredState.CANCEL:
@@ -66,7 +66,7 @@ class Drive:
         transfer.refresh_from_db()
 
     def work_off(self, rounds: int = 10) -> None:
-        """Run every ordered item until none is left."""
+        """Run all requested items until none is left."""
         for _ in range(rounds):
             OperationItem.objects.filter(state=ItemState.ORDERED).update(not_before=None)
             ids = list(OperationItem.objects.filter(state=ItemState.ORDERED).values_list("pk", flat=True))
@@ -77,6 +77,6 @@ class Drive:
 
 
 def staged_names(transfer: Transfer) -> list[str]:
-    """The files of a transfer's parts, whole and partial."""
+    """The names of a transfer's part files, complete and partial."""
     folder = transfer.folder.path
     return sorted(path.name for path in folder.iterdir() if path.name[0].isdigit()) if folder.exists() else []

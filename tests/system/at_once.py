@@ -1,6 +1,6 @@
-"""Runs in a process of its own with a PostgreSQL: what many do at the same moment, each by a connection of its own.
+"""Runs in a separate process with PostgreSQL: threads with separate connections that do the same at the same time.
 
-Prints what came of it as JSON.
+Prints the results as JSON.
 """
 
 from __future__ import annotations
@@ -26,17 +26,19 @@ if TYPE_CHECKING:
 
 MANY = 8
 WAITING_SECONDS = 0.5
-"""Until who runs into another's lock surely stands there."""
+"""Seconds after which a thread that runs into a lock is waiting for it."""
 
 
 def main() -> None:
     django.setup()
     call_command("migrate", verbosity=0)
-    json.dump({"takers": take_a_part(), "operations": order_the_same(), "room": take_room()}, sys.stdout)
+    json.dump(
+        {"takers": take_a_part(), "operations": request_the_same_abort(), "reserved_bytes": reserve_quota()}, sys.stdout
+    )
 
 
 def take_a_part() -> int:
-    """The part is taken, which is not committed yet, while another wants it: how often it was taken."""
+    """Try to take a part while another transaction that takes it is not committed. Returns how often it was taken."""
     from uploads.domain.states import PartState, Phase
     from uploads.models import Part
     from uploads.services.transfers import send
@@ -45,8 +47,8 @@ def take_a_part() -> int:
     transfer = _transfer("taken", phase=Phase.SENDING, all_received=True)
     part = Part.objects.create(transfer=transfer, number=1, size=10, state=PartState.STAGED)
     with transaction.atomic():
-        taken = Part.objects.filter(pk=part.pk, state=PartState.STAGED)
-        token = leases.take(taken, state=PartState.SENDING)
+        staged = Part.objects.filter(pk=part.pk, state=PartState.STAGED)
+        token = leases.take(staged, state=PartState.SENDING)
         second = threading.Thread(target=_closing, args=[lambda: send.send_part(part.pk)])
         second.start()
         time.sleep(WAITING_SECONDS)
@@ -54,8 +56,8 @@ def take_a_part() -> int:
     return 1 if Part.objects.filter(pk=part.pk, lease_token=token).exists() else 2
 
 
-def order_the_same() -> int:
-    """Everybody orders the same abort; how many operations there are."""
+def request_the_same_abort() -> int:
+    """Request the same abort in all threads. Returns the number of operations."""
     from uploads.models import Operation
     from uploads.objectstore.types import UploadRef
     from uploads.services.operations.order import request_abort
@@ -65,13 +67,13 @@ def order_the_same() -> int:
     return Operation.objects.count()
 
 
-def take_room() -> int:
-    """Everybody wants room for a part of 10 bytes, the first ones on an unknown node; bytes held with a quota of 35."""
+def reserve_quota() -> int:
+    """Reserve quota for a part of 10 bytes in all threads, on a new node with a quota of 35. Returns reserved bytes."""
     from uploads.services.staging import quota
 
     settings.STAGING_QUOTA = 35
     Path(settings.STAGING_DIR).mkdir(parents=True)
-    transfers = [_transfer(f"room-{number}") for number in range(MANY)]
+    transfers = [_transfer(f"quota-{number}") for number in range(MANY)]
     _at_once(lambda number: quota.reserve(transfers[number], transfers[number].plan.part(1)))
     return quota.reserved_bytes("node")
 
@@ -90,7 +92,7 @@ def _store() -> Store:
 
 
 def _transfer(key: str, **values: Any) -> Transfer:
-    """Of two parts of 10 bytes."""
+    """A transfer of two parts of 10 bytes."""
     from uploads.models import Transfer
 
     sizes = {"size": 20, "part_size": 10, "part_count": 2}

@@ -1,4 +1,4 @@
-"""A store as other programs use it, past Partway: by our own client, and by other people's to compare with."""
+"""Direct access to a store, without Partway: with our client, and with the vendors' clients to compare with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIB = 1024**2
 
 
 class OtherClient(Protocol):
-    """What another client than ours is asked for."""
+    """What the tests need of a client that is not ours."""
 
     def put_object(self, bucket: str, key: str, body: bytes) -> None: ...
 
@@ -23,7 +23,7 @@ class OtherClient(Protocol):
         """The bytes of an object."""
 
     def uploads(self, bucket: str) -> Iterator[tuple[str, str]]:
-        """Key and upload id of every upload in progress."""
+        """The key and upload id of every upload in progress."""
 
 
 class Boto:
@@ -62,15 +62,15 @@ class Vendor:
 
         self._oss = oss
         keys = oss.credentials.StaticCredentialsProvider(config.credentials.access_key, config.credentials.secret_key)
-        given = {"region": config.region, "endpoint": config.endpoint_url, "retry_max_attempts": 1}
-        self.client = oss.Client(oss.Config(credentials_provider=keys, **given))
+        options = {"region": config.region, "endpoint": config.endpoint_url, "retry_max_attempts": 1}
+        self.client = oss.Client(oss.Config(credentials_provider=keys, **options))
 
     def put_object(self, bucket: str, key: str, body: bytes) -> None:
         self.client.put_object(self._oss.PutObjectRequest(bucket=bucket, key=key, body=body))
 
     def blocks(self, bucket: str, key: str) -> Iterable[bytes]:
-        answer = self.client.get_object(self._oss.GetObjectRequest(bucket=bucket, key=key))
-        blocks: Iterable[bytes] = answer.body.iter_bytes(block_size=MIB)
+        response = self.client.get_object(self._oss.GetObjectRequest(bucket=bucket, key=key))
+        blocks: Iterable[bytes] = response.body.iter_bytes(block_size=MIB)
         return blocks
 
     def uploads(self, bucket: str) -> Iterator[tuple[str, str]]:
@@ -80,7 +80,7 @@ class Vendor:
 
 
 class DirectStore:
-    """One store. `name` is what the dashboard calls it."""
+    """A store. `name` is its name in the dashboard."""
 
     def __init__(self, name: str, config: StoreConfig, new_bucket: Callable[[], str]) -> None:
         self.name = name
@@ -89,16 +89,16 @@ class DirectStore:
 
     @cached_property
     def client(self) -> ObjectStoreClient:
-        """Our own client of the store, signing as Partway does."""
+        """Our client."""
         return ObjectStoreClient(self.config)
 
     @cached_property
     def other_client(self) -> OtherClient:
-        """Another client than ours, to compare with."""
+        """The vendor's client, to compare with."""
         return Vendor(self.config) if self.config.signature == "oss4" else Boto(self.config)
 
     def object_digest(self, bucket: str, key: str) -> tuple[int, str]:
-        """Size and SHA-256 of an object's bytes, read block by block by another client than ours."""
+        """The size and SHA-256 of an object's bytes, read in blocks with the vendor's client."""
         digest, size = hashlib.sha256(), 0
         for block in self.other_client.blocks(bucket, key):
             digest.update(block)
@@ -106,11 +106,11 @@ class DirectStore:
         return size, digest.hexdigest()
 
     def uploads_in(self, bucket: str) -> list[tuple[str, str]]:
-        """Key and upload id of every upload in progress, as another client lists them."""
+        """The key and upload id of every upload in progress, as the vendor's client lists them."""
         return list(self.other_client.uploads(bucket))
 
     def create_upload(self, bucket: str, key: str, parts: dict[int, int], scratch: Path) -> str:
-        """An upload in progress with parts of these sizes by number; its upload id. Their bytes are `part_bytes`."""
+        """Create an upload with parts of these sizes by number, with bytes of `part_bytes`. Returns its upload id."""
         upload_id = self.client.create_multipart_upload(bucket, key)
         for number, size in parts.items():
             scratch.write_bytes(part_bytes(number, size))
@@ -119,6 +119,6 @@ class DirectStore:
 
 
 def part_bytes(number: int, size: int) -> bytes:
-    """The bytes of a part: no two numbers have the same."""
+    """The bytes of a part. Parts with different numbers have different bytes."""
     pattern = hashlib.sha256(str(number).encode()).digest() * 32
     return (pattern * (size // len(pattern) + 1))[:size]

@@ -1,7 +1,7 @@
-"""A proxy between Partway and a real store that does what networks and stores do on bad days, as a test's plan says.
+"""A proxy between Partway and a real store that injects the faults of networks and stores.
 
-It hands requests on exactly as they came, Host included, so signatures stay valid; bodies stream through it, none is
-ever held. Faults are chosen by operation: the next so many (`next`), or by a seeded chance (`sprinkle`).
+It forwards requests unchanged, including the Host header, so that signatures stay valid. Bodies are streamed. Faults
+are selected by operation: for the next requests (`next`), or at random with a seed (`add_chance`).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 BLOCK = 64 * 1024
-LINE_SECONDS = 120
-"""Of silence, until the proxy itself gives a connection up; longer than anybody's patience in a test."""
+CONNECTION_SECONDS = 120
+"""How long a connection may be silent until the proxy closes it: longer than any timeout in a test."""
 
 
 class Fault(StrEnum):
@@ -36,9 +36,9 @@ class Fault(StrEnum):
     RESET_BEFORE_BODY = "reset before the body"
     RESET_DURING_BODY = "reset during the body"
     RESET_AFTER_BODY = "reset after the body"
-    RESPONSE_LOST = "answer lost after the store acted"
-    TRUNCATED = "answer truncated"
-    DUPLICATED = "answer duplicated"
+    RESPONSE_LOST = "response lost after the store acted"
+    TRUNCATED = "response truncated"
+    DUPLICATED = "response duplicated"
     FLIPPED_BYTE = "byte flipped"
     INTERNAL_ERROR = "500 InternalError"
     BAD_GATEWAY = "502 of a gateway"
@@ -52,7 +52,7 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CannedResponse:
-    """An answer of the proxy's own; the store hears nothing of the request. Without a code it has no body."""
+    """A response of the proxy. The store does not receive the request. Without a code the response has no body."""
 
     status: int
     code: str = ""
@@ -75,7 +75,7 @@ NEEDS_BODY = frozenset({Fault.RESET_DURING_BODY, Fault.FLIPPED_BYTE})
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The head of a request as it came, and what it asks for."""
+    """The head of a request as it was received, and its operation."""
 
     head: bytes = field(repr=False)
     method: str
@@ -96,11 +96,11 @@ class Chance:
 
 
 class ConnectionCut(Exception):
-    """The line between Partway and the proxy is cut here."""
+    """The proxy resets the connection to Partway here."""
 
 
 class FaultPlan:
-    """Which request meets which fault. May be asked by many threads; one seed gives one sequence of chances."""
+    """Selects the fault of each request. Thread-safe; the same seed gives the same sequence."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -117,7 +117,7 @@ class FaultPlan:
         with self._lock:
             self._always[operation] = fault
 
-    def sprinkle(self, fault: Fault, probability: float, *operations: str) -> None:
+    def add_chance(self, fault: Fault, probability: float, *operations: str) -> None:
         with self._lock:
             self._chances.append(Chance(fault, probability, frozenset(operations)))
 
@@ -146,8 +146,8 @@ class FaultPlan:
 class FaultProxy:
     """Listens on a loopback port and forwards to the store at `endpoint_url`. `url` is the endpoint to give Partway.
 
-    `requests` counts what arrived by operation, `parts` by part number, `faults` what was done to it.
-    `latency` is what Fault.LATENCY takes; `clock_ahead` moves the store's clock as its answers tell it.
+    `requests` counts requests by operation, `parts` by part number, and `faults` the injected faults.
+    `latency` is the delay of Fault.LATENCY. `clock_ahead` is added to the dates of the store's responses.
     """
 
     def __init__(self, endpoint_url: str, *, seed: int = 0, latency: float = 0.5) -> None:
@@ -178,40 +178,40 @@ class FaultProxy:
     ) -> None:
         self.disconnect()
 
-    # --- The plan, in short -------------------------------------------------------------------------------------------
+    # --- Faults -------------------------------------------------------------------------------------------------------
 
     def next(self, operation: str, *faults: Fault, count: int = 1) -> None:
-        """The next requests of an operation meet these faults, in this order."""
+        """Inject these faults into the next requests of an operation, in this order."""
         self.plan.next(operation, *faults, count=count)
 
     def always(self, operation: str, fault: Fault) -> None:
-        """Every request of an operation meets this fault until the plan is cleared."""
+        """Inject this fault into every request of an operation until the plan is cleared."""
         self.plan.always(operation, fault)
 
     def clear(self) -> None:
-        """No more faults."""
+        """Inject no more faults."""
         self.plan.clear()
 
-    # --- Whether the store is there -----------------------------------------------------------------------------------
+    # --- Reachability -------------------------------------------------------------------------------------------------
 
     def disconnect(self) -> None:
-        """Nobody listens any more, and every line is cut."""
+        """Make the store unreachable: stop listening and close all connections."""
         self._stop_listening()
         with self._changed:
-            lines, self._open = self._open, set()
-        for line in lines:
+            connections, self._open = self._open, set()
+        for connection in connections:
             with suppress(OSError):
-                line.shutdown(socket.SHUT_RDWR)
+                connection.shutdown(socket.SHUT_RDWR)
 
     def drain(self, seconds: float = 30) -> None:
-        """Nobody listens any more; what is under way ends first."""
+        """Stop listening, and close connections when their requests have ended."""
         self._stop_listening()
         with self._changed:
             self._changed.wait_for(lambda: not self._busy, seconds)
         self.disconnect()
 
     def reconnect(self) -> None:
-        """Listen, on the port of before."""
+        """Make the store reachable again, on the same port."""
         listener = socket.create_server(("127.0.0.1", self.port), backlog=256)
         self.port = listener.getsockname()[1]
         self._listener = listener
@@ -227,43 +227,43 @@ class FaultProxy:
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                line, _ = listener.accept()
+                connection, _ = listener.accept()
             except OSError:
                 return
-            line.settimeout(LINE_SECONDS)
-            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.settimeout(CONNECTION_SECONDS)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._changed:
-                self._open.add(line)
-            threading.Thread(target=self._serve, args=[line], daemon=True).start()
+                self._open.add(connection)
+            threading.Thread(target=self._serve, args=[connection], daemon=True).start()
 
-    # --- One line, one request after the other ------------------------------------------------------------------------
+    # --- Connections --------------------------------------------------------------------------------------------------
 
-    def _serve(self, line: socket.socket) -> None:
+    def _serve(self, connection: socket.socket) -> None:
         try:
-            # What breaks here was broken on purpose, or by somebody who was killed.
+            # Errors here are injected, or come from processes that were killed.
             with suppress(OSError, http.client.HTTPException):
-                while self._serve_one(line):
+                while self._serve_one(connection):
                     pass
         except ConnectionCut:
-            _reset(line)
+            _reset(connection)
         finally:
             with self._changed:
-                self._open.discard(line)
-            line.close()
+                self._open.discard(connection)
+            connection.close()
 
-    def _serve_one(self, line: socket.socket) -> bool:
-        """Whether another request may follow."""
-        found = _read_head(line)
-        if found is None:
+    def _serve_one(self, connection: socket.socket) -> bool:
+        """Serve one request. Returns whether another one may follow."""
+        read = _read_head(connection)
+        if read is None:
             return False
-        request, rest = found
+        request, rest = read
         with self._at_work():
             fault = self.plan.choose(request)
             with self._changed:
                 self.requests[request.operation] += 1
                 self.parts[request.part_number] += 1
                 self.faults.update([fault] if fault else [])
-            return self._exchange(line, request, _Body(line, rest, request.length), fault)
+            return self._exchange(connection, request, _Body(connection, rest, request.length), fault)
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:
@@ -276,24 +276,24 @@ class FaultProxy:
                 self._busy -= 1
                 self._changed.notify_all()
 
-    def _exchange(self, line: socket.socket, request: Request, body: _Body, fault: Fault | None) -> bool:
+    def _exchange(self, connection: socket.socket, request: Request, body: _Body, fault: Fault | None) -> bool:
         if fault is Fault.RESET_BEFORE_BODY:
             raise ConnectionCut
         if fault is Fault.STALL:
-            _wait_for_end(line)
+            _wait_for_end(connection)
             return False
         if fault is Fault.LATENCY:
             time.sleep(self.latency)
         if fault in CANNED:
             for _ in body:
                 pass
-            line.sendall(_canned_response(CANNED[fault], request))
+            connection.sendall(_canned_response(CANNED[fault], request))
             return request.keeps_alive
-        with socket.create_connection(self._store, timeout=LINE_SECONDS) as store:
-            return self._forward(line, store, request, body, fault)
+        with socket.create_connection(self._store, timeout=CONNECTION_SECONDS) as store:
+            return self._forward(connection, store, request, body, fault)
 
     def _forward(
-        self, line: socket.socket, store: socket.socket, request: Request, body: _Body, fault: Fault | None
+        self, connection: socket.socket, store: socket.socket, request: Request, body: _Body, fault: Fault | None
     ) -> bool:
         store.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         store.sendall(request.head)
@@ -305,54 +305,54 @@ class FaultProxy:
             if fault is Fault.FLIPPED_BYTE and start <= half < start + len(block):
                 block[half - start] ^= 1
             if select.select([store], [], [], 0)[0]:
-                break  # The store answers before it has the whole body.
+                break  # The store responds before it has the whole body.
             store.sendall(block)
         if fault is Fault.RESET_AFTER_BODY:
             raise ConnectionCut
-        self._answer(line, self._answer_of(store, request), fault)
+        self._respond(connection, self._response_of(store, request), fault)
         return request.keeps_alive and body.is_read and fault is not Fault.TRUNCATED
 
-    def _answer(self, line: socket.socket, answer: Iterable[bytes], fault: Fault | None) -> None:
+    def _respond(self, connection: socket.socket, response: Iterable[bytes], fault: Fault | None) -> None:
         if fault is Fault.RESPONSE_LOST:
-            for _ in answer:
+            for _ in response:
                 pass
             raise ConnectionCut
         if fault is Fault.DUPLICATED:
-            line.sendall(b"".join(answer) * 2)
+            connection.sendall(b"".join(response) * 2)
         elif fault is Fault.TRUNCATED:
-            head, *body = answer
-            line.sendall(head + body[0][: len(body[0]) // 2] if body else head[: len(head) // 2])
+            head, *body = response
+            connection.sendall(head + body[0][: len(body[0]) // 2] if body else head[: len(head) // 2])
         else:
-            for block in answer:
-                line.sendall(block)
+            for block in response:
+                connection.sendall(block)
 
-    def _answer_of(self, store: socket.socket, request: Request) -> Iterator[bytes]:
-        """The store's answer: its head, then its body block by block."""
-        answer = http.client.HTTPResponse(store, method=request.method)
-        answer.begin()
-        chunked = bool(answer.chunked)
+    def _response_of(self, store: socket.socket, request: Request) -> Iterator[bytes]:
+        """The store's response: its head, then its body in blocks."""
+        response = http.client.HTTPResponse(store, method=request.method)
+        response.begin()
+        chunked = bool(response.chunked)
         dropped = {"connection", "keep-alive", "transfer-encoding"}
-        lines = [f"HTTP/1.1 {answer.status} {answer.reason}"]
-        for name, text in answer.msg.items():
+        lines = [f"HTTP/1.1 {response.status} {response.reason}"]
+        for name, text in response.msg.items():
             if name.lower() not in dropped:
-                lines.append(f"{name}: {self._told_date(text) if name.lower() == 'date' else text}")
+                lines.append(f"{name}: {self._shifted_date(text) if name.lower() == 'date' else text}")
         if chunked:
             lines.append("Transfer-Encoding: chunked")
         yield ("\r\n".join([*lines, "", ""])).encode("latin-1")
-        while block := answer.read(BLOCK):
+        while block := response.read(BLOCK):
             yield b"%x\r\n%s\r\n" % (len(block), block) if chunked else block
         if chunked:
             yield b"0\r\n\r\n"
 
-    def _told_date(self, text: str) -> str:
+    def _shifted_date(self, text: str) -> str:
         return format_datetime(parsedate_to_datetime(text).astimezone(UTC) + self.clock_ahead, usegmt=True)
 
 
 class _Body:
-    """A request's body, block by block with the offset of each."""
+    """The body of a request in blocks, with their offsets."""
 
-    def __init__(self, line: socket.socket, rest: bytes, length: int) -> None:
-        self._line, self._rest, self._length = line, rest, length
+    def __init__(self, connection: socket.socket, rest: bytes, length: int) -> None:
+        self._connection, self._rest, self._length = connection, rest, length
         self._done = 0
 
     @property
@@ -361,18 +361,18 @@ class _Body:
 
     def __iter__(self) -> Iterator[tuple[int, bytearray]]:
         while self._done < self._length:
-            block = bytearray(self._rest or self._line.recv(min(BLOCK, self._length - self._done)))
+            block = bytearray(self._rest or self._connection.recv(min(BLOCK, self._length - self._done)))
             if not block:
-                raise ConnectionResetError("the sender is gone")
+                raise ConnectionResetError("the client has closed the connection")
             self._rest = b""
             start, self._done = self._done, self._done + len(block)
             yield start, block
 
 
-def _read_head(line: socket.socket) -> tuple[Request, bytes] | None:
+def _read_head(connection: socket.socket) -> tuple[Request, bytes] | None:
     data = b""
     while b"\r\n\r\n" not in data:
-        block = line.recv(BLOCK)
+        block = connection.recv(BLOCK)
         if not block:
             return None
         data += block
@@ -390,7 +390,7 @@ def _parse_head(head: bytes) -> Request:
 
 
 def _operation(method: str, path: str, query: dict[str, list[str]]) -> str:
-    """The API's name of what is asked."""
+    """The API's name of the operation."""
     _, _, key = path.lstrip("/").partition("/")
     if "uploadId" in query:
         names = {"PUT": "UploadPart", "POST": "CompleteMultipartUpload", "DELETE": "AbortMultipartUpload"}
@@ -402,24 +402,24 @@ def _operation(method: str, path: str, query: dict[str, list[str]]) -> str:
     return {"PUT": "PutObject", "HEAD": "HeadObject", "GET": "GetObject"}.get(method, method) if key else "HeadBucket"
 
 
-def _canned_response(made: CannedResponse, request: Request) -> bytes:
-    code = f"<Code>{made.code}</Code><Message>This is what the test wants.</Message><RequestId>proxy-1</RequestId>"
-    body = f"<?xml version='1.0'?><Error>{code}</Error>".encode() if made.code else b""
-    lines = [f"HTTP/1.1 {made.status} CannedResponse", f"Content-Length: {len(body)}"]
+def _canned_response(canned: CannedResponse, request: Request) -> bytes:
+    code = f"<Code>{canned.code}</Code><Message>This is an injected fault.</Message><RequestId>proxy-1</RequestId>"
+    body = f"<?xml version='1.0'?><Error>{code}</Error>".encode() if canned.code else b""
+    lines = [f"HTTP/1.1 {canned.status} Injected", f"Content-Length: {len(body)}"]
     lines += [f"Date: {format_datetime(datetime.now(UTC), usegmt=True)}"]
-    lines += [f"Retry-After: {made.retry_after}"] if made.retry_after else []
+    lines += [f"Retry-After: {canned.retry_after}"] if canned.retry_after else []
     head = "\r\n".join([*lines, "", ""]).encode()
     return head if request.method == "HEAD" else head + body
 
 
-def _wait_for_end(line: socket.socket) -> None:
-    """Neither read nor answer until the other side, or whoever ends the proxy, has closed the line."""
+def _wait_for_end(connection: socket.socket) -> None:
+    """Neither read nor respond until the connection is closed."""
     poll = select.poll()
-    poll.register(line, select.POLLRDHUP)
-    poll.poll(LINE_SECONDS * 1000)
+    poll.register(connection, select.POLLRDHUP)
+    poll.poll(CONNECTION_SECONDS * 1000)
 
 
-def _reset(line: socket.socket) -> None:
-    """Cut the line hard: the other side sees a reset, not an end."""
+def _reset(connection: socket.socket) -> None:
+    """Let close() send a reset instead of an orderly end."""
     with suppress(OSError):
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -1,4 +1,4 @@
-"""The form of a new transfer, sent by hand over a socket: slowly, in pieces, wrongly, or never to its end."""
+"""Sends the form of a new transfer over a socket: slowly, in pieces, incorrectly or incompletely."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BOUNDARY = "----partway-test-boundary"
 
 
 def form_head(fields: Mapping[str, object], filename: str) -> bytes:
-    """Everything before the file's first byte."""
+    """The request body up to the first byte of the file."""
     lines = []
     for name, value in fields.items():
         lines += [f"--{BOUNDARY}", f'Content-Disposition: form-data; name="{name}"', "", str(value)]
@@ -28,7 +28,7 @@ FORM_TAIL = f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
 class SlowForm:
-    """One POST of the form whose file is sent as far as the test says. Leaving the block closes the connection."""
+    """One POST of the form. The test decides how much of the file is sent. Leaving the block closes the connection."""
 
     def __init__(
         self,
@@ -67,39 +67,39 @@ class SlowForm:
         self.close()
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._connection.close()
 
     def send(self, count: int) -> None:
-        """Send so many bytes of the file. Raises OSError where the server has hung up."""
+        """Send the next `count` bytes of the file. Raises OSError if the server has closed the connection."""
         for block in file_blocks(self.sent, self.sent + count):
             self._connection.send(block)
             self.sent += len(block)
 
     def send_file(self, file: IO[bytes]) -> str:
-        """Send this file instead, to its end; the transfer's id."""
+        """Send all of this file instead. Returns the transfer's id."""
         while block := file.read(MIB):
             self._connection.send(block)
         self._connection.send(FORM_TAIL)
-        answer = json.load(self.answer())
-        assert "id" in answer, answer
-        return str(answer["id"])
+        body = json.load(self.response())
+        assert "id" in body, body
+        return str(body["id"])
 
     def finish(self) -> int:
-        """Send what is left, and the closing boundary; the answer's status."""
+        """Send the rest and the closing boundary. Returns the status of the response."""
         self.send(self._size - self.sent)
         self._connection.send(FORM_TAIL)
         return self.response_status()
 
     def response_status(self) -> int:
-        return self.answer().status
+        return self.response().status
 
-    def answer(self) -> http.client.HTTPResponse:
+    def response(self) -> http.client.HTTPResponse:
         return self._connection.getresponse()
 
 
 def file_blocks(start: int, end: int) -> Iterator[bytes]:
-    """The bytes of the file that a SlowForm sends: every eight of them name their own offset."""
+    """The bytes of the file that a SlowForm sends: each group of eight bytes is its own offset."""
     while start < end:
         aligned = start - start % 8
         stop = min(end, aligned + MIB)

@@ -1,7 +1,7 @@
-"""A live Partway, for tests and measurements: the parts that `make run` starts, with its own argv, on free ports.
+"""A live Partway for tests and benchmarks: the processes of `make run`, with the same commands, on free ports.
 
-Every part is a real process: database, Redis, the Swift store, web server, workers, beat. A part can be killed,
-stopped, frozen and started again. No supervisor stands above them: what a test kills stays dead until it says so.
+Redis, the Swift store, the web server, the workers and beat are real processes. A test can kill, stop, freeze and start
+each of them. There is no supervisor: a process that a test kills stays dead until the test starts it.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ T = TypeVar("T")
 
 MIB = 1024**2
 STATIC_FILES = installation.PROJECT / ".pytest_cache" / "static"
-"""Shared by all stacks and kept: collecting takes as long as everything else of a start together."""
+"""Shared by all stacks and kept, because collecting the files takes half of the time of a start."""
 
 PATIENCE = 60
-"""Seconds until a wait is given up; nothing is measured by it."""
+"""Seconds until a wait fails. No test measures it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +52,13 @@ class Login:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Every file in a tree that changes while we look: a folder that goes meanwhile is not missed."""
+    """Every file in a folder that may change at the same time."""
     for inner, _, names in os.walk(folder):
         yield from (Path(inner) / name for name in names)
 
 
 def staged_bytes(staging: Path) -> int:
-    """Bytes of the files under staging; one that goes while we look is not counted."""
+    """The bytes of all files in staging. A file that disappears in the meantime is not counted."""
     total = 0
     for path in files_below(staging):
         with suppress(FileNotFoundError):
@@ -66,21 +66,21 @@ def staged_bytes(staging: Path) -> int:
     return total
 
 
-def wait_for(what: str, look: Callable[[], T | None], seconds: float = PATIENCE) -> T:
-    """Look until something true is seen, and give that."""
+def wait_for(what: str, check: Callable[[], T | None], seconds: float = PATIENCE) -> T:
+    """Call `check` until it returns something true, and return that."""
     deadline = time.monotonic() + seconds
-    while not (seen := look()):
+    while not (result := check()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"never seen: {what}; the last look gave {seen!r}")
+            raise AssertionError(f"waited in vain for {what}; the last result was {result!r}")
         time.sleep(0.05)
-    return seen
+    return result
 
 
 class Stack:
-    """The running parts. `store` is the name of the embedded store, as the dashboard knows it."""
+    """The running processes. `store` is the name of the embedded store in the dashboard."""
 
     store = installation.STORE
-    admin = Login(site.ADMIN, "the admin's own password")
+    admin = Login(site.ADMIN, "the password of the admin")
 
     def __init__(self, plan: launcher.LaunchPlan) -> None:
         self.url = plan.url.rstrip("/")
@@ -88,28 +88,28 @@ class Stack:
         self.database = "sqlite" if plan.env["DATABASE_URL"].startswith("sqlite:") else "postgresql"
         self.swift = SwiftStore(plan.store)
         self._plan = plan
-        self._parts = {part.name: part for part in plan.processes}
+        self._commands = {process.name: process for process in plan.processes}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    # --- Parts --------------------------------------------------------------------------------------------------------
+    # --- Processes ----------------------------------------------------------------------------------------------------
 
     @property
-    def part_names(self) -> list[str]:
-        """In the order in which they are started."""
-        return sorted(self._parts, key=lambda name: self._parts[name].priority)
+    def process_names(self) -> list[str]:
+        """The names in the order of their start."""
+        return sorted(self._commands, key=lambda name: self._commands[name].priority)
 
     def start(self, name: str) -> None:
-        """Start a part; the web server, Redis and the store answer when this returns."""
+        """Start a process. The web server, Redis and the store respond when this returns."""
         self._launch(name)
         self._wait_until_up(name)
 
     def kill(self, name: str) -> None:
-        """SIGKILL to every process of a part, as the kernel does when memory runs out."""
+        """Send SIGKILL to a process and its children, as the kernel does when memory runs out."""
         self._signal(name, signal.SIGKILL)
         self._processes.pop(name).wait()
 
     def stop(self, name: str) -> None:
-        """SIGTERM, and wait until the part has ended by itself."""
+        """Send SIGTERM and wait until the process has ended."""
         self.terminate(name)
         self.wait_for_end(name)
 
@@ -120,16 +120,16 @@ class Stack:
         self._processes.pop(name).wait(PATIENCE)
 
     def freeze(self, name: str) -> None:
-        """The part lives and does nothing: whoever asks it waits."""
+        """Suspend a process, so that requests to it wait."""
         self._signal(name, signal.SIGSTOP)
 
     def thaw(self, name: str) -> None:
-        """Go on; a part that was not frozen, or is dead, does not mind."""
+        """Continue a process. A process that is not frozen or is dead is left alone."""
         if name in self._processes:
             self._signal(name, signal.SIGCONT)
 
     def tree(self, name: str) -> list[psutil.Process]:
-        """The process of a part, then those below it."""
+        """The process and its descendants."""
         root = psutil.Process(self._processes[name].pid)
         return [root, *root.children(recursive=True)]
 
@@ -138,7 +138,7 @@ class Stack:
 
     def _launch(self, name: str) -> None:
         log = self._plan.var.logs / f"{name}.log"
-        self._processes[name] = processes.start(self._parts[name].argv, log, self._plan.env)
+        self._processes[name] = processes.start(self._commands[name].argv, log, self._plan.env)
 
     def _signal(self, name: str, number: int) -> None:
         for process in self.tree(name):
@@ -154,26 +154,26 @@ class Stack:
         elif name.startswith("store-"):
             swift.wait_until_ready(self._plan.store, installation.BUCKET, running)
         elif name == "web":
-            wait_for("the web server's answer", self._web_answers)
+            wait_for("a response of the web server", self._web_responds)
 
-    def _web_answers(self) -> bool:
+    def _web_responds(self) -> bool:
         with suppress(requests.ConnectionError), requests.Session() as session:
             session.trust_env = False
             return session.get(f"{self.url}/healthz", timeout=PATIENCE).ok
         return False
 
-    # --- From nothing to running --------------------------------------------------------------------------------------
+    # --- Start and stop -----------------------------------------------------------------------------------------------
 
     def start_all(self) -> None:
-        """Slow starters first; the database is made ready while the store comes up."""
-        before = [name for name in self.part_names if name == "redis" or name.startswith("store-")]
-        for name in before:
+        """Start Redis and the store first, and prepare the database while they start."""
+        first = [name for name in self.process_names if name == "redis" or name.startswith("store-")]
+        for name in first:
             self._launch(name)
-        self._make_site_ready()
-        for name in self.part_names:
-            if name not in before:
+        self._prepare_site()
+        for name in self.process_names:
+            if name not in first:
                 self._launch(name)
-        for name in self.part_names:
+        for name in self.process_names:
             self._wait_until_up(name)
 
     def stop_all(self) -> None:
@@ -181,14 +181,14 @@ class Stack:
             self.thaw(name)
         processes.stop(self._processes.values())
 
-    def _make_site_ready(self) -> None:
+    def _prepare_site(self) -> None:
         env = {**self._plan.env, "ADMIN_PASSWORD": self.admin.password}
         argv = [sys.executable, "-m", "local.site", self._plan.store.endpoint_url]
         with STATIC_FILES.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             subprocess.run(argv, env=env, cwd=installation.PROJECT, check=True)
 
-    # --- Stores, past Partway -----------------------------------------------------------------------------------------
+    # --- Direct access to stores --------------------------------------------------------------------------------------
 
     @cached_property
     def direct_store(self) -> DirectStore:
@@ -198,15 +198,15 @@ class Stack:
         return DirectStore(self.store, config, self.swift.new_bucket)
 
     def add_store(self, name: str, config: StoreConfig, new_bucket: Callable[[], str]) -> DirectStore:
-        """Add another store as an administrator does, and have it checked."""
+        """Add another store as an administrator does, and run a store check."""
         keys = config.credentials
-        place = ["--endpoint-url", config.endpoint_url, "--region", config.region, "--provider", config.provider]
-        self._manage("add_store", name, *place, "--access-key", keys.access_key, STORE_SECRET_KEY=keys.secret_key)
+        options = ["--endpoint-url", config.endpoint_url, "--region", config.region, "--provider", config.provider]
+        self._manage("add_store", name, *options, "--access-key", keys.access_key, STORE_SECRET_KEY=keys.secret_key)
         self._manage("check_store", name, "--bucket", new_bucket(), "--yes")
         return DirectStore(name, config, new_bucket)
 
-    def _manage(self, *words: str, **env: str) -> None:
-        argv = [sys.executable, "manage.py", *words]
+    def _manage(self, *arguments: str, **env: str) -> None:
+        argv = [sys.executable, "manage.py", *arguments]
         done = subprocess.run(
             argv,
             env={**self._plan.env, **env},
@@ -227,7 +227,7 @@ class Stack:
 
     @cached_property
     def s3(self) -> Any:
-        """Another client than ours, to compare with."""
+        """boto3's client, to compare with."""
         return Boto(self.direct_store.config).client
 
     def object_digest(self, bucket: str, key: str) -> tuple[int, str]:
@@ -243,7 +243,7 @@ class Stack:
 
     @contextmanager
     def signed_in(self, login: Login | None = None) -> Iterator[Operator]:
-        """An HTTP session of an operator; of the administrator where no login is given."""
+        """An HTTP session of an operator, by default of the administrator."""
         with requests.Session() as session:
             session.trust_env = False
             operator = Operator(self.url, session)
@@ -252,37 +252,37 @@ class Stack:
 
     @cached_property
     def other_login(self) -> Login:
-        """An operator who is no administrator."""
-        login = Login("other", "another one's own password")
-        made = f"create_user({login.username!r}, password={login.password!r})"
-        self.run_python(f"from django.contrib.auth.models import User\nUser.objects.{made}")
+        """An operator who is not an administrator."""
+        login = Login("other", "the password of the other")
+        call = f"create_user({login.username!r}, password={login.password!r})"
+        self.run_python(f"from django.contrib.auth.models import User\nUser.objects.{call}")
         return login
 
     def staged_files(self) -> list[Path]:
-        """Every file under staging, whole or partial."""
+        """Every file in staging, complete or partial."""
         return list(files_below(self.staging))
 
     def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        """Read the database, in SQL that SQLite and PostgreSQL both know; identities and times as SQLite keeps them."""
+        """Read the database with SQL for SQLite and PostgreSQL. Ids and times are returned as SQLite stores them."""
         url = self._plan.env["DATABASE_URL"]
         if self.database == "sqlite":
             with _reading(Path(url.removeprefix("sqlite:///"))) as connection:
                 return connection.execute(sql, values).fetchall()
-        rows = _outlasting_a_crash(lambda: _ask_postgresql(url, sql, values))
+        rows = _retry_after_crash(lambda: _query_postgresql(url, sql, values))
         return [tuple(_as_in_sqlite(value) for value in row) for row in rows]
 
     def crash_database(self) -> None:
-        """SIGKILL to a session of PostgreSQL, as the kernel does when memory runs out: it ends all, and recovers."""
+        """Kill a session of PostgreSQL with SIGKILL, after which the server ends all sessions and recovers."""
         url = self._plan.env["DATABASE_URL"]
         connection = psycopg.connect(url)
         os.kill(connection.info.backend_pid, signal.SIGKILL)
         with suppress(psycopg.OperationalError):
             connection.execute("SELECT pg_sleep(60)")
         connection.close()
-        _outlasting_a_crash(lambda: _ask_postgresql(url, "SELECT 1", ()))
+        _retry_after_crash(lambda: _query_postgresql(url, "SELECT 1", ()))
 
     def run_python(self, code: str) -> str:
-        """Run code in a process of the installation, Django set up; what it prints."""
+        """Run code in a process of the installation after django.setup(). Returns its output."""
         argv = [sys.executable, "-c", f"import django; django.setup()\n{code}"]
         done = subprocess.run(
             argv, env=self._plan.env, cwd=installation.PROJECT, check=True, stdout=subprocess.PIPE, text=True
@@ -290,7 +290,7 @@ class Stack:
         return done.stdout
 
     def let_time_pass(self, seconds: float) -> None:
-        """Move every deadline that much closer, and have the watchdog look, as beat has it do every ten seconds."""
+        """Move every deadline that much closer, and run the watchdog once, as beat does every ten seconds."""
         self.run_python(f"from tests.system.time_machine import let_time_pass\nlet_time_pass({seconds})")
 
 
@@ -304,9 +304,9 @@ class Operator:
     def sign_in(self, login: Login) -> None:
         self.session.get(f"{self.url}/login/")
         form = {"username": login.username, "password": login.password, "csrfmiddlewaretoken": self.csrf_token}
-        answer = self.session.post(f"{self.url}/login/", data=form)
-        assert answer.ok
-        assert answer.url != f"{self.url}/login/", "the login was refused"
+        response = self.session.post(f"{self.url}/login/", data=form)
+        assert response.ok
+        assert response.url != f"{self.url}/login/", "the login was refused"
 
     @property
     def csrf_token(self) -> str:
@@ -318,50 +318,50 @@ class Operator:
         return "; ".join(f"{name}={value}" for name, value in self.session.cookies.items())
 
     def get_json(self, path: str) -> Any:
-        answer = self.session.get(self.url + path, headers={"Accept": "application/json"})
-        answer.raise_for_status()
-        return answer.json()
+        response = self.session.get(self.url + path, headers={"Accept": "application/json"})
+        response.raise_for_status()
+        return response.json()
 
     def post(self, path: str, fields: Any = ()) -> requests.Response:
-        """POST a form, taking JSON."""
+        """POST a form and accept JSON."""
         headers = {"Accept": "application/json", "X-CSRFToken": self.csrf_token, "Referer": self.url}
         return self.session.post(self.url + path, data=fields, headers=headers)
 
     def send_file(self, store: str, bucket: str, key: str, content: bytes, **fields: str) -> str:
-        """Send a small file through the form; the transfer's id."""
+        """Send a small file through the form. Returns the transfer's id."""
         form = {"csrfmiddlewaretoken": self.csrf_token, "store": store, "bucket": bucket, "key": key, **fields}
         headers = {"Accept": "application/json", "Referer": self.url}
-        answer = self.session.post(
+        response = self.session.post(
             f"{self.url}/transfers/new/", data=form, files={"file": ("file.bin", content)}, headers=headers
         )
-        answer.raise_for_status()
-        transfer_id: str = answer.json()["id"]
+        response.raise_for_status()
+        transfer_id: str = response.json()["id"]
         return transfer_id
 
     def transfer(self, transfer_id: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.get_json(f"/transfers/{transfer_id}/")
-        return found
+        values: dict[str, Any] = self.get_json(f"/transfers/{transfer_id}/")
+        return values
 
     def wait_for_state(self, transfer_id: str, *states: str, seconds: float = PATIENCE) -> dict[str, Any]:
         """Wait until a transfer is in one of these states."""
 
-        def look() -> dict[str, Any] | None:
-            found = self.transfer(transfer_id)
-            return found if found["state"] in states else None
+        def check() -> dict[str, Any] | None:
+            values = self.transfer(transfer_id)
+            return values if values["state"] in states else None
 
-        return wait_for(f"transfer {transfer_id} in {states}", look, seconds)
+        return wait_for(f"transfer {transfer_id} in {states}", check, seconds)
 
 
-def _ask_postgresql(url: str, sql: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+def _query_postgresql(url: str, sql: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
     with psycopg.connect(url, options="-c default_transaction_read_only=on") as connection:
         return connection.execute(sql.replace("%", "%%").replace("?", "%s").encode(), values).fetchall()
 
 
-def _outlasting_a_crash(ask: Callable[[], T]) -> T:
+def _retry_after_crash(query: Callable[[], T]) -> T:
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            return ask()
+            return query()
         except psycopg.OperationalError:
             if time.monotonic() > deadline:
                 raise
@@ -369,7 +369,7 @@ def _outlasting_a_crash(ask: Callable[[], T]) -> T:
 
 
 def _as_in_sqlite(value: Any) -> Any:
-    """A value of PostgreSQL, as Django writes it to SQLite: callers compare with one kind."""
+    """A value of PostgreSQL as Django stores it in SQLite, so that callers compare with one format."""
     match value:
         case uuid.UUID():
             return value.hex
@@ -390,11 +390,11 @@ def _reading(database: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def running(var: Path, env: Mapping[str, str] | None = None) -> Iterator[Stack]:
-    """Everything up, with its data in `var` and settings of its own in `env`; ended afterwards."""
+    """Run a stack with its data in `var` and additional settings in `env`."""
     folder = installation.Folder(var)
     folder.make()
     STATIC_FILES.parent.mkdir(parents=True, exist_ok=True)
-    # The test run has settings of its own in the environment, which would overrule those chosen here.
+    # The environment of the test run has settings that would override those of the stack.
     with mock.patch.dict(os.environ):
         for name in installation.SETTINGS:
             os.environ.pop(name, None)
@@ -406,5 +406,5 @@ def running(var: Path, env: Mapping[str, str] | None = None) -> Iterator[Stack]:
         yield stack
     finally:
         stack.stop_all()
-        # Logs and database stay, to be looked at after a failure; the store's gigabytes do not.
+        # Keep the logs and the database for the analysis of failures, but not the data of the store.
         shutil.rmtree(plan.store.folder / "devices")

@@ -1,5 +1,5 @@
-"""A storm over a whole installation: files come in by tus and by form while processes are killed and the line to the
-store misbehaves. What happens is drawn from one seed; what came of it is looked at in the store, past everything.
+"""A storm over a whole installation: files arrive by tus and by form while processes are killed and the connection to
+the store fails. One seed decides what happens. The result is checked in the store directly.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ SETTINGS = {
     "WATCH_SECONDS": "2",
     "RECEIVE_STALL_SECONDS": "10",
 }
-"""Everything that waits for somebody who is dead waits seconds, not minutes."""
+"""Short timeouts, so that the work of dead processes is taken over after seconds."""
 
-RESTED = ("done", "failed", "cancelled")
+FINISHED = ("done", "failed", "cancelled")
 VICTIMS = ("worker", "sender", "sender", "web", "beat", "redis")
 DATABASE = "database"
-"""One more victim, where it is a server."""
+"""One more victim if the database is a server."""
 
 CALM_SECONDS = 150
-"""How long after the storm everything may take to come to its end; far beyond what it takes."""
+"""How long all transfers may take to finish after the storm: far longer than they need."""
 
 LOST = (OSError, http.client.HTTPException, requests.RequestException)
-"""What a client sees of a server that was killed, or that is not up yet."""
+"""What a client sees of a server that was killed or has not started yet."""
 
-ANSWERS = ("CreateMultipartUpload", "CompleteMultipartUpload", "ListParts", "ListMultipartUploads")
-"""Operations whose answers have a body that can be cut short."""
+WITH_RESPONSE_BODY = ("CreateMultipartUpload", "CompleteMultipartUpload", "ListParts", "ListMultipartUploads")
+"""Operations whose responses have a body that can be truncated."""
 
 
-def brew(proxy: FaultProxy) -> None:
-    """Faults that all pass by themselves, each at a chance of its own."""
+def add_transient_faults(proxy: FaultProxy) -> None:
+    """Add all transient faults, each with its own probability."""
     proxy.latency = 0.3
     for fault, probability in {
         Fault.LATENCY: 0.08,
@@ -68,11 +68,11 @@ def brew(proxy: FaultProxy) -> None:
         Fault.SLOW_DOWN: 0.02,
         Fault.TOO_MANY_REQUESTS: 0.02,
     }.items():
-        proxy.plan.sprinkle(fault, probability)
-    proxy.plan.sprinkle(Fault.TRUNCATED, 0.05, *ANSWERS)
-    proxy.plan.sprinkle(Fault.ERROR_INSIDE, 0.1, "CompleteMultipartUpload")
-    # Those that matter most, more often than their few requests would meet them.
-    proxy.plan.sprinkle(Fault.RESPONSE_LOST, 0.2, "CreateMultipartUpload", "CompleteMultipartUpload", "PutObject")
+        proxy.plan.add_chance(fault, probability)
+    proxy.plan.add_chance(Fault.TRUNCATED, 0.05, *WITH_RESPONSE_BODY)
+    proxy.plan.add_chance(Fault.ERROR_INSIDE, 0.1, "CompleteMultipartUpload")
+    # The most important faults, more often than the few requests of these operations would meet them.
+    proxy.plan.add_chance(Fault.RESPONSE_LOST, 0.2, "CreateMultipartUpload", "CompleteMultipartUpload", "PutObject")
 
 
 # --- Files ------------------------------------------------------------------------------------------------------------
@@ -80,13 +80,13 @@ def brew(proxy: FaultProxy) -> None:
 
 @dataclass(slots=True)
 class File:
-    """A file that is sent until it is taken, whatever happens; no two have a byte sequence in common."""
+    """A file that is sent until it has been received. Different files have different bytes everywhere."""
 
     number: int
     size: int
     by_form: bool
-    identity: str = ""
-    again: int = 0
+    transfer_id: str = ""
+    repeats: int = 0
 
     @property
     def key(self) -> str:
@@ -105,7 +105,7 @@ class File:
 
 
 def files(chance: random.Random, count: int, forms: int) -> list[File]:
-    """Empty, tiny, of one part, of a few: of `count` files the first in a shuffled order go by form."""
+    """`count` files in random order: empty, tiny, of one part and of several. `forms` of them are sent by form."""
     sizes = [0, 1, PART, PART + 1, 2 * PART]
     sizes += [chance.randrange(PART // 4, PART) for _ in range((count - 5) // 3)]
     sizes += [chance.randrange(PART, 5 * PART) for _ in range(count - len(sizes))]
@@ -114,11 +114,11 @@ def files(chance: random.Random, count: int, forms: int) -> list[File]:
 
 
 class Stopped(Exception):
-    """The transfer rests as failed, or the storm is over: no more bytes are taken."""
+    """The transfer has failed or the storm is over, so that the server accepts no more bytes."""
 
 
 class Sender:
-    """Sends one file as a patient person does: again and again, from where the server stands."""
+    """Sends one file until it has been received, each time from the server's offset."""
 
     def __init__(self, stack: Stack, operator: Operator, bucket: str, chance: random.Random, slow: float) -> None:
         self._tus = Tus(stack, operator, bucket)
@@ -127,33 +127,33 @@ class Sender:
         self._slow = slow
 
     def send(self, file: File, deadline: float) -> None:
-        """Until all of it is taken. Raises Stopped."""
-        step = self._step_of_form if file.by_form else self._step_of_tus
-        while not self._patiently(step, file):
+        """Send the file until all of it has been received. Raises Stopped."""
+        step = self._send_by_form if file.by_form else self._send_by_tus
+        while not self._attempt(step, file):
             if time.monotonic() > deadline:
-                raise Stopped(f"{file.key} is still not taken")
+                raise Stopped(f"{file.key} has still not been received")
             time.sleep(self._chance.uniform(0.1, 0.5))
 
-    def _patiently(self, step: Callable[[File], bool], file: File) -> bool:
+    def _attempt(self, step: Callable[[File], bool], file: File) -> bool:
         try:
             return step(file)
         except LOST:
-            file.again += 1
+            file.repeats += 1
             return False
 
     # --- tus ----------------------------------------------------------------------------------------------------------
 
-    def _step_of_tus(self, file: File) -> bool:
-        """One body. Whether that was all."""
-        if not file.identity:
-            answer = self._tus.create(file.size, key=file.key, fingerprint=f"storm-{file.number}", replace="1")
-            if answer.status != 201:
-                return self._not_now(file, answer.status, answer.body)
-            file.identity = transfer_id(answer.headers["location"])
-        path = f"/files/{file.identity}"
+    def _send_by_tus(self, file: File) -> bool:
+        """Send one request. Returns whether the whole file has been received."""
+        if not file.transfer_id:
+            response = self._tus.create(file.size, key=file.key, fingerprint=f"storm-{file.number}", replace="1")
+            if response.status != 201:
+                return self._check_can_repeat(file, response.status, response.body)
+            file.transfer_id = transfer_id(response.headers["location"])
+        path = f"/files/{file.transfer_id}"
         head = self._tus.head(path)
         if head.status != 200:
-            return self._not_now(file, head.status, b"")
+            return self._check_can_repeat(file, head.status, b"")
         if head.offset < file.size:
             self._patch(file, path, head.offset)
             return False
@@ -166,25 +166,25 @@ class Sender:
             for block in file.blocks(offset, offset + length):
                 sending.send(block)
                 time.sleep(self._slow)
-            answer = sending.answer()
-        if answer.status != 204:
-            self._not_now(file, answer.status, answer.body)
+            response = sending.answer()
+        if response.status != 204:
+            self._check_can_repeat(file, response.status, response.body)
 
     # --- The form -----------------------------------------------------------------------------------------------------
 
-    def _step_of_form(self, file: File) -> bool:
-        """A whole form. What an earlier one left half-way is cancelled first: a form cannot be resumed."""
-        if not self._earlier_is_over(file):
+    def _send_by_form(self, file: File) -> bool:
+        """Send a whole form. An incomplete transfer of an earlier form is cancelled first: a form cannot be resumed."""
+        if not self._earlier_has_ended(file):
             return False
-        if file.identity:
+        if file.transfer_id:
             return True
         fields = {"store": self._stack.store, "bucket": self._bucket, "key": file.key, "part-size": PART}
         form = SlowForm(self._operator, {**fields, "replace": "on"}, file.size)
         with form:
             status, body = self._post(form, file)
         if status != 201:
-            return self._not_now(file, status, body)
-        file.identity = json.loads(body)["id"]
+            return self._check_can_repeat(file, status, body)
+        file.transfer_id = json.loads(body)["id"]
         return True
 
     def _post(self, form: SlowForm, file: File) -> tuple[int, bytes]:
@@ -192,35 +192,35 @@ class Sender:
             form._connection.send(block)
             time.sleep(self._slow)
         form._connection.send(FORM_TAIL)
-        answer = form.answer()
-        return answer.status, answer.read()
+        response = form.response()
+        return response.status, response.read()
 
-    def _earlier_is_over(self, file: File) -> bool:
-        """Nothing to this key is half-way any more; one that was taken whole, unheard, is the file's."""
+    def _earlier_has_ended(self, file: File) -> bool:
+        """Whether no incomplete transfer to this key is left. A transfer whose response was lost becomes the file's."""
         rows = self._stack.query(
-            "SELECT id, all_received, phase, wanted FROM uploads_transfer WHERE bucket = ? AND key = ?",
+            "SELECT id, all_received, phase, desired_state FROM uploads_transfer WHERE bucket = ? AND key = ?",
             self._bucket,
             file.key,
         )
-        for identity, received, phase, wanted in rows:
-            if received and wanted != "cancel":
-                file.identity = str(uuid.UUID(identity))
+        for identity, received, phase, desired_state in rows:
+            if received and desired_state != "cancel":
+                file.transfer_id = str(uuid.UUID(identity))
             elif phase != "cancelled":
-                if wanted != "cancel":
+                if desired_state != "cancel":
                     self._operator.post(f"/transfers/{uuid.UUID(identity)}/cancel/")
                 return False
         return True
 
-    # --- Answers ------------------------------------------------------------------------------------------------------
+    # --- Responses ----------------------------------------------------------------------------------------------------
 
     def _is_received(self, file: File) -> bool:
-        identity = uuid.UUID(file.identity).hex
+        identity = uuid.UUID(file.transfer_id).hex
         [(received,)] = self._stack.query("SELECT all_received FROM uploads_transfer WHERE id = ?", identity)
         return bool(received)
 
-    def _not_now(self, file: File, status: int, body: bytes) -> bool:
-        """An answer after which one comes back. Anything else is a bug."""
-        file.again += 1
+    def _check_can_repeat(self, file: File, status: int, body: bytes) -> bool:
+        """Count a response after which the client tries again. Any other response is a bug."""
+        file.repeats += 1
         if b'"Failed"' in body:
             raise Stopped(body.decode())
         assert status in (408, 409, 423, 502, 503) or status >= 500, (file.key, status, body[:500])
@@ -231,22 +231,22 @@ class Sender:
 
 
 class Killer:
-    """Kills parts of the installation at random and starts them again, one at a time; also sends the store away."""
+    """Kills and restarts random processes, one at a time, and makes the store unreachable at times."""
 
     def __init__(self, stack: Stack, proxy: FaultProxy, chance: random.Random, victims: tuple[str, ...]) -> None:
         self.kills: Counter[str] = Counter()
         self._stack, self._proxy, self._chance, self._victims = stack, proxy, chance, victims
-        # Each once, in any order, before the dice alone decide.
+        # Each victim is killed once in random order, then at random.
         self._first = chance.sample(sorted(set(victims)), len(set(victims)))
 
-    def strike(self) -> None:
-        """One kill, or the store away for a moment, and the part up again."""
+    def kill_one(self) -> None:
+        """Kill and restart one process, or make the store unreachable for a moment."""
         time.sleep(self._chance.uniform(0.5, 2.5))
         if self._chance.random() < 0.15:
             self._proxy.disconnect()
             time.sleep(self._chance.uniform(0.5, 2.0))
             self._proxy.reconnect()
-            self.kills["store away"] += 1
+            self.kills["store unreachable"] += 1
             return
         name = self._first.pop() if self._first else self._chance.choice(self._victims)
         if name == DATABASE:
@@ -259,23 +259,23 @@ class Killer:
         time.sleep(self._chance.uniform(0.0, 1.0))
         self._stack.start(name)
 
-    def revive(self) -> None:
-        """Start what has ended by itself, as a supervisor would."""
-        for name in self._stack.part_names:
+    def restart_ended(self) -> None:
+        """Start processes that have ended by themselves, as a supervisor would."""
+        for name in self._stack.process_names:
             process = self._stack._processes.get(name)
             if process is None or process.poll() is not None:
                 self.kills[f"{name} ended by itself"] += 1
                 self._stack.start(name)
 
 
-class Watcher:
-    """Looks at the database all the time: how often work was taken, and how often from somebody who was dead."""
+class LeaseWatcher:
+    """Reads the database continuously and counts the leases that were taken and those that expired."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._tokens: set[tuple[str, str, str]] = set()
         self._expired: set[tuple[str, str, str]] = set()
-        self._over = threading.Event()
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Self:
@@ -283,23 +283,23 @@ class Watcher:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._ended.set()
         self._thread.join()
 
     @property
-    def takings(self) -> int:
+    def leases_taken(self) -> int:
         return len(self._tokens)
 
     @property
-    def takeovers(self) -> int:
+    def leases_expired(self) -> int:
         return len(self._expired)
 
     def _watch(self) -> None:
-        while not self._over.wait(0.2):
-            with suppress(Exception):  # Locked for a moment: the next look sees as much.
-                self._look()
+        while not self._ended.wait(0.2):
+            with suppress(Exception):  # The database may be locked for a moment.
+                self._read_leases()
 
-    def _look(self) -> None:
+    def _read_leases(self) -> None:
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
         for table in ("part", "transfer"):
             sql = f"SELECT id, lease_token, lease_until FROM uploads_{table} WHERE lease_token IS NOT NULL"
@@ -314,7 +314,7 @@ class Watcher:
 
 @dataclass(slots=True)
 class Report:
-    """What happened, for people."""
+    """What happened in a storm, as text."""
 
     seed: int
     seconds: float = 0
@@ -327,13 +327,13 @@ class Report:
         lines = [f"storm with seed {self.seed}, {self.seconds:.0f} s"]
         lines += [f"  {name}: {value}" for name, value in self.lines.items()]
         for name, counter in (("kills", self.kills), ("faults", self.faults), ("requests", self.requests)):
-            told = ", ".join(f"{kind} {count}" for kind, count in sorted(counter.items()))
-            lines.append(f"  {name} ({sum(counter.values())}): {told}")
+            counts = ", ".join(f"{kind} {count}" for kind, count in sorted(counter.items()))
+            lines.append(f"  {name} ({sum(counter.values())}): {counts}")
         return "\n".join(lines)
 
 
 class Storm:
-    """One storm over a stack whose store is reached through `proxy`."""
+    """One storm over a stack that reaches its store through `proxy`."""
 
     def __init__(self, stack: Stack, proxy: FaultProxy, seed: int, seconds: float) -> None:
         self.stack, self.proxy, self.seed, self.seconds = stack, proxy, seed, seconds
@@ -342,61 +342,60 @@ class Storm:
         self.report = Report(seed)
         self.stopped: dict[str, str] = {}
         self._failures: list[BaseException] = []
-        reach_store_at(stack, proxy.url)
+        set_endpoint(stack, proxy.url)
 
-    def blow(
-        self, sent: list[File], victims: tuple[str, ...], *, during: Callable[[float], None] | None = None
-    ) -> None:
-        """Send all files while the storm lasts and as long as it takes; `during` is called all the time with the share
-        of the storm that is over."""
-        begun = time.monotonic()
+    def run(self, sent: list[File], victims: tuple[str, ...], *, during: Callable[[float], None] | None = None) -> None:
+        """Send all files, during and after the storm. `during` is called with the part of the storm that is over."""
+        started = time.monotonic()
         killer = Killer(self.stack, self.proxy, random.Random(self.seed + 1), victims)
-        with self.stack.signed_in() as operator, Watcher(self.stack) as watcher:
+        with self.stack.signed_in() as operator, LeaseWatcher(self.stack) as watcher:
             try:
-                self._blow(operator, sent, killer, during)
+                self._run(operator, sent, killer, during)
             finally:
-                self._tell(sent, killer, watcher, time.monotonic() - begun)
+                self._report(sent, killer, watcher, time.monotonic() - started)
 
-    def _blow(
+    def _run(
         self, operator: Operator, sent: list[File], killer: Killer, during: Callable[[float], None] | None
     ) -> None:
-        begun = time.monotonic()
-        threads = [threading.Thread(target=self._send, args=[operator, file, begun], daemon=True) for file in sent]
+        started = time.monotonic()
+        threads = [threading.Thread(target=self._send, args=[operator, file, started], daemon=True) for file in sent]
         for thread in threads:
             thread.start()
-        while time.monotonic() - begun < self.seconds and not self._failures:
-            killer.strike()
-            killer.revive()
+        while time.monotonic() - started < self.seconds and not self._failures:
+            killer.kill_one()
+            killer.restart_ended()
             if during:
-                during((time.monotonic() - begun) / self.seconds)
+                during((time.monotonic() - started) / self.seconds)
         if during is None:
             self.proxy.clear()
         for thread in threads:
             thread.join(CALM_SECONDS)
         self._raise_failures()
-        self.wait_for_rest(killer.revive)
+        self.wait_until_finished(killer.restart_ended)
 
-    def _tell(self, sent: list[File], killer: Killer, watcher: Watcher, seconds: float) -> None:
+    def _report(self, sent: list[File], killer: Killer, watcher: LeaseWatcher, seconds: float) -> None:
         self.report.kills, self.report.seconds = killer.kills, seconds
         self.report.faults, self.report.requests = self.proxy.faults, self.proxy.requests
         self.report.lines |= {
             "transfers": len(self.states()),
             "files": len(sent),
-            "sent again by clients": sum(file.again for file in sent),
-            "bodies sent again": self._bodies_sent_again(),
-            "twins aborted": self._count("uploads_auditentry WHERE action = 'transfer.twin-aborted'"),
-            "uploads begun anew": self._count("uploads_auditentry WHERE action = 'transfer.begun-anew'"),
-            "work taken": watcher.takings,
-            "takeovers from the dead": watcher.takeovers,
+            "requests repeated by clients": sum(file.repeats for file in sent),
+            "bodies repeated": self._repeated_bodies(),
+            "own uploads of lost responses aborted": self._count(
+                "uploads_auditentry WHERE action = 'transfer.twin-aborted'"
+            ),
+            "uploads started again": self._count("uploads_auditentry WHERE action = 'transfer.begun-anew'"),
+            "leases taken": watcher.leases_taken,
+            "leases expired": watcher.leases_expired,
         }
 
-    def _send(self, operator: Operator, file: File, begun: float) -> None:
-        """The files begin one after the other over most of the storm, each in its own time."""
+    def _send(self, operator: Operator, file: File, started: float) -> None:
+        """Send one file. The files start at random times in the first part of the storm."""
         chance = random.Random(self.seed * 1000 + file.number)
         time.sleep(chance.uniform(0, self.seconds * 0.7))
         sender = Sender(self.stack, operator, self.bucket, chance, slow=chance.uniform(0.0, 0.3))
         try:
-            sender.send(file, begun + self.seconds + CALM_SECONDS)
+            sender.send(file, started + self.seconds + CALM_SECONDS)
         except Stopped as reason:
             self.stopped[file.key] = str(reason)
         except BaseException as error:
@@ -404,75 +403,75 @@ class Storm:
 
     @staticmethod
     def deadline() -> float:
-        """Until when a client that begins now is patient."""
+        """Until when a client that starts now keeps trying."""
         return time.monotonic() + CALM_SECONDS
 
     def _raise_failures(self) -> None:
         if self._failures:
             raise self._failures[0]
 
-    def wait_for_rest(self, meanwhile: Callable[[], None] = lambda: None) -> None:
-        def rest() -> bool:
+    def wait_until_finished(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        def finished() -> bool:
             meanwhile()
-            return all(state in RESTED for state in self.states().values())
+            return all(state in FINISHED for state in self.states().values())
 
-        wait_for("every transfer at rest", rest, CALM_SECONDS)
+        wait_for("the end of every transfer", finished, CALM_SECONDS)
 
-    # --- What came of it ----------------------------------------------------------------------------------------------
+    # --- Results ------------------------------------------------------------------------------------------------------
 
     def states(self) -> dict[str, str]:
-        """Every transfer's phase by id; one that is being cancelled is not at rest."""
-        rows = self.stack.query("SELECT id, phase, wanted FROM uploads_transfer WHERE bucket = ?", self.bucket)
+        """The phase of every transfer by id, or `cancelling`, which has not finished."""
+        rows = self.stack.query("SELECT id, phase, desired_state FROM uploads_transfer WHERE bucket = ?", self.bucket)
         return {
-            str(uuid.UUID(identity)): "cancelling" if wanted == "cancel" and phase != "cancelled" else phase
-            for identity, phase, wanted in rows
+            str(uuid.UUID(identity)): "cancelling" if desired_state == "cancel" and phase != "cancelled" else phase
+            for identity, phase, desired_state in rows
         }
 
     def row(self, file: File) -> dict[str, Any]:
         names = ("phase", "error_code", "error_message", "all_received", "tries", "verified")
         sql = f"SELECT {', '.join(names)} FROM uploads_transfer WHERE id = ?"
-        [values] = self.stack.query(sql, uuid.UUID(file.identity).hex)
+        [values] = self.stack.query(sql, uuid.UUID(file.transfer_id).hex)
         return dict(zip(names, values, strict=True))
 
     def compare(self, done: list[File]) -> None:
-        """Every object is its file, byte by byte."""
+        """Assert that every object has the bytes of its file."""
         for file in done:
-            found = self.stack.object_digest(self.bucket, file.key)
-            assert found == (file.size, file.digest), (file, self.row(file))
+            actual = self.stack.object_digest(self.bucket, file.key)
+            assert actual == (file.size, file.digest), (file, self.row(file))
         self.report.lines["bytes compared"] = sum(file.size for file in done)
 
     def assert_nothing_left(self) -> None:
-        """Not in the store, not in staging, not in the database."""
+        """Assert that the store, staging and the database have no remains."""
         assert self.stack.uploads_in(self.bucket) == []
-        assert self._count("uploads_part WHERE held > 0") == 0
+        assert self._count("uploads_part WHERE reserved_bytes > 0") == 0
         assert self._count("uploads_part WHERE state = 'sending' OR lease_token IS NOT NULL") == 0
         assert self._count("uploads_storeupload WHERE state IN ('open', 'suspect')") == 0
-        wait_for("staging empty", lambda: not self.stack.staged_files())
+        wait_for("an empty staging folder", lambda: not self.stack.staged_files())
 
-    def _bodies_sent_again(self) -> int:
-        """Requests with a part or an object beyond one for each that arrived."""
+    def _repeated_bodies(self) -> int:
+        """Requests with a part or an object, minus one for each part that was sent."""
         sql = (
             "SELECT count(*) FROM uploads_part JOIN uploads_transfer ON uploads_transfer.id = transfer_id"
             " WHERE state = 'sent' AND bucket = ?"
         )
-        [(arrived,)] = self.stack.query(sql, self.bucket)
-        return self.proxy.requests["UploadPart"] + self.proxy.requests["PutObject"] - int(arrived)
+        [(sent_parts,)] = self.stack.query(sql, self.bucket)
+        return self.proxy.requests["UploadPart"] + self.proxy.requests["PutObject"] - int(sent_parts)
 
     def _count(self, rows: str) -> int:
         [(count,)] = self.stack.query(f"SELECT count(*) FROM {rows}")
         return int(count)
 
 
-def reach_store_at(stack: Stack, url: str) -> None:
-    """Have Partway reach its store at another endpoint."""
+def set_endpoint(stack: Stack, url: str) -> None:
+    """Change the endpoint of the store in Partway's settings."""
     stack.run_python(
         f"from uploads.models import Store\nStore.objects.filter(name={stack.store!r}).update(endpoint_url={url!r})"
     )
 
 
 @contextmanager
-def in_front_of(stack: Stack, seed: int) -> Iterator[FaultProxy]:
-    """A proxy before the stack's store; afterwards Partway reaches it directly again."""
+def proxied(stack: Stack, seed: int) -> Iterator[FaultProxy]:
+    """A proxy in front of the stack's store. Afterwards Partway reaches the store directly again."""
     with FaultProxy(stack.swift.endpoint_url, seed=seed) as proxy:
         yield proxy
-    reach_store_at(stack, stack.swift.endpoint_url)
+    set_endpoint(stack, stack.swift.endpoint_url)

@@ -1,4 +1,4 @@
-"""What SQLite forgives, as it lets one writer in at a time: many at the same moment, on PostgreSQL."""
+"""Concurrent changes on PostgreSQL. SQLite has one writer at a time and would not show these errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.stores.postgresql import Cluster
 
 @pytest.fixture(scope="module")
 def outcome(postgresql_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """What came of it all; of who failed on the way, standard error tells."""
+    """The results of all threads. Standard error has the tracebacks of threads that failed."""
     var: Path = tmp_path_factory.mktemp("at-once")
     env = {**os.environ, "DATABASE_URL": postgresql_cluster.new_database(), "STAGING_DIR": str(var / "staging")}
     argv = [sys.executable, "-m", "tests.system.at_once"]
@@ -26,13 +26,13 @@ def outcome(postgresql_cluster: Cluster, tmp_path_factory: pytest.TempPathFactor
     return json.loads(done.stdout)
 
 
-def test_a_part_is_taken_once(outcome: Any) -> None:
+def test_part_is_taken_once(outcome: Any) -> None:
     assert outcome["takers"] == 1
 
 
-def test_the_same_ordered_by_many_is_one_operation(outcome: Any) -> None:
+def test_concurrent_requests_of_the_same_abort_create_one_operation(outcome: Any) -> None:
     assert outcome["operations"] == 1
 
 
-def test_room_is_never_given_twice(outcome: Any) -> None:
-    assert outcome["room"] == 30
+def test_concurrent_reservations_stay_within_the_quota(outcome: Any) -> None:
+    assert outcome["reserved_bytes"] == 30

@@ -1,4 +1,4 @@
-"""A process dies by SIGKILL at each point between two effects; everything still ends, and nothing is left behind."""
+"""A process is killed at each crash point. All work still finishes, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SENDING = {
     "transfer.ended": "worker",
     "staging.removed": "worker",
 }
-"""Points on the way to the store, with the process that dies there."""
+"""Crash points while parts are sent, and the process that dies there."""
 
 RECEIVING = (
     "quota.reserved",
@@ -43,7 +43,7 @@ RECEIVING = (
     "queue.published",
 )
 CHECKING = ("checksum.expected", "checksum.seen", "checksum.verified")
-"""Points in the web server, without and with Upload-Checksum."""
+"""Crash points in the web server, without and with Upload-Checksum."""
 
 CANCELLING = ("cancel.aborted", "twin.aborted")
 OPERATING = {"item.taken": "abort", "item.aborted": "abort", "item.completed": "complete"}
@@ -61,7 +61,7 @@ def crash_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, crash_dir: Path) -> Iterator[Stack]:
-    """A stack of its own, whose processes know where to look for the points at which they are to die."""
+    """A stack whose processes read the crash points from a folder."""
     with stacks.running(tmp_path_factory.mktemp("stack"), {"PARTWAY_CRASH_DIR": str(crash_dir)}) as running:
         yield running
 
@@ -82,29 +82,29 @@ Die = Callable[[str], Path]
 
 @pytest.fixture
 def die_at(crash_dir: Path) -> Iterator[Die]:
-    """Have the next process that comes to a point die there."""
-    set_: list[Path] = []
+    """Sets a crash point: the next process that reaches it dies."""
+    triggers: list[Path] = []
 
     def arm(point: str) -> Path:
         trigger = crash_dir / point
         trigger.touch()
-        set_.append(trigger)
+        triggers.append(trigger)
         return trigger
 
     yield arm
-    for trigger in set_:
+    for trigger in triggers:
         trigger.unlink(missing_ok=True)
 
 
 def id_of(path: str) -> str:
-    """The transfer's id, in which the path of its upload ends."""
+    """The transfer's id, with which the path of a tus upload ends."""
     return path.rsplit("/", maxsplit=1)[-1]
 
 
-def revive(stack: Stack, part: str) -> None:
-    """Start a part again whose process, or one of whose children, has died."""
-    stack.kill(part)
-    stack.start(part)
+def restart(stack: Stack, process: str) -> None:
+    """Restart a process that has died, or one of whose children has died."""
+    stack.kill(process)
+    stack.start(process)
 
 
 def wait_for_death(trigger: Path) -> None:
@@ -120,7 +120,7 @@ def assert_done(stack: Stack, operator: Operator, bucket: str, transfer_id: str)
 
 def assert_nothing_left(stack: Stack, bucket: str, transfer_id: str) -> None:
     assert stack.uploads_in(bucket) == []
-    wait_for("an empty staging", lambda: not (stack.staging / transfer_id).exists() or sweep(stack, transfer_id))
+    wait_for("an empty staging folder", lambda: not (stack.staging / transfer_id).exists() or sweep(stack, transfer_id))
     [(held,)] = stack.query(
         "SELECT coalesce(sum(held), 0) FROM uploads_part WHERE transfer_id = ?", transfer_id.replace("-", "")
     )
@@ -128,29 +128,29 @@ def assert_nothing_left(stack: Stack, bucket: str, transfer_id: str) -> None:
 
 
 def sweep(stack: Stack, transfer_id: str) -> bool:
-    """What a start of the web server does: a folder that a dead process left goes."""
+    """Do what the web server does at its start: remove folders that dead processes have left."""
     stack.run_python("from uploads.services.upkeep.cleanup import sweep_staging\nsweep_staging()")
     return not (stack.staging / transfer_id).exists()
 
 
-@pytest.mark.parametrize(("point", "part"), SENDING.items())
-def test_on_the_way_to_the_store(
-    stack: Stack, operator: Operator, bucket: str, die_at: Die, point: str, part: str
+@pytest.mark.parametrize(("point", "process"), SENDING.items())
+def test_crash_while_parts_are_sent(
+    stack: Stack, operator: Operator, bucket: str, die_at: Die, point: str, process: str
 ) -> None:
     trigger = die_at(point)
     tus = Tus(stack, operator, bucket)
     path = tus.begin(SIZE)
     assert tus.patch(path, 0, content(0, SIZE)).status == 204
     wait_for_death(trigger)
-    revive(stack, part)
+    restart(stack, process)
     stack.let_time_pass(A_LEASE)
     stack.let_time_pass(A_LEASE)
     assert_done(stack, operator, bucket, id_of(path))
 
 
 @pytest.mark.parametrize("checksum", [False, True])
-def test_while_bytes_arrive(stack: Stack, operator: Operator, die_at: Die, checksum: bool) -> None:
-    """One after the other on one stack: the web server is what takes longest to start."""
+def test_crash_while_bytes_are_received(stack: Stack, operator: Operator, die_at: Die, checksum: bool) -> None:
+    """All points in one test, because the web server takes long to start."""
     for point in CHECKING if checksum else RECEIVING:
         bucket = stack.new_bucket()
         tus = Tus(stack, operator, bucket)
@@ -160,19 +160,21 @@ def test_while_bytes_arrive(stack: Stack, operator: Operator, die_at: Die, check
         with pytest.raises((OSError, http.client.HTTPException)):
             tus.patch(path, 0, data, Upload_Checksum=checksum_header("sha1", data) if checksum else None)
         wait_for_death(trigger)
-        revive(stack, "web")
+        restart(stack, "web")
         offset = tus.offset(path)
         assert 0 <= offset <= SIZE
         if checksum and point != "checksum.verified":
             assert offset == 0
-        # The server's own sweep of what it finds at its start may be the writer for a moment.
+        # The server's cleanup at its start may hold the lock for a moment.
         tus.send_rest(path, SIZE)
         stack.let_time_pass(A_LEASE)
         assert_done(stack, operator, bucket, id_of(path))
 
 
 @pytest.mark.parametrize("point", CANCELLING)
-def test_while_it_is_cancelled(stack: Stack, operator: Operator, bucket: str, die_at: Die, point: str) -> None:
+def test_crash_while_a_transfer_is_cancelled(
+    stack: Stack, operator: Operator, bucket: str, die_at: Die, point: str
+) -> None:
     if point == "twin.aborted":
         lost = die_at("create.answered")
     tus = Tus(stack, operator, bucket)
@@ -180,31 +182,31 @@ def test_while_it_is_cancelled(stack: Stack, operator: Operator, bucket: str, di
     assert tus.patch(path, 0, content(0, PART + 1)).status == 204
     if point == "twin.aborted":
         wait_for_death(lost)
-        revive(stack, "worker")
+        restart(stack, "worker")
     else:
         wait_for("a part in the store", lambda: operator.transfer(id_of(path))["parts"]["sent"])
     trigger = die_at(point)
     assert tus.delete(path).status == 204
     stack.let_time_pass(A_LEASE)
     wait_for_death(trigger)
-    revive(stack, "worker")
+    restart(stack, "worker")
     stack.let_time_pass(A_LEASE)
     operator.wait_for_state(id_of(path), "cancelled")
     assert_nothing_left(stack, bucket, id_of(path))
 
 
 @pytest.mark.parametrize(("point", "kind"), OPERATING.items())
-def test_while_an_operation_is_done(
+def test_crash_during_an_operation(
     stack: Stack, operator: Operator, bucket: str, die_at: Die, tmp_path: Path, point: str, kind: str
 ) -> None:
     upload_id = stack.create_upload(bucket, "file", {1: PART, 2: 9}, tmp_path / "scratch")
     trigger = die_at(point)
-    ordered = operator.post(f"/stores/{stack.store}/{bucket}/uploads/{kind}/", {"key": "file", "upload-id": upload_id})
-    assert ordered.status_code in (200, 202)
+    response = operator.post(f"/stores/{stack.store}/{bucket}/uploads/{kind}/", {"key": "file", "upload-id": upload_id})
+    assert response.status_code in (200, 202)
     wait_for_death(trigger)
-    revive(stack, "worker")
+    restart(stack, "worker")
     stack.let_time_pass(A_LEASE)
-    url = f"/operations/{ordered.json()['id']}/"
+    url = f"/operations/{response.json()['id']}/"
     wait_for("the end of the operation", lambda: operator.get_json(url)["state"] == "done")
     assert stack.uploads_in(bucket) == []
     if kind == "complete":
@@ -212,7 +214,7 @@ def test_while_an_operation_is_done(
 
 
 @pytest.mark.parametrize("point", EXPIRING)
-def test_while_it_expires(stack: Stack, operator: Operator, bucket: str, die_at: Die, point: str) -> None:
+def test_crash_while_a_transfer_expires(stack: Stack, operator: Operator, bucket: str, die_at: Die, point: str) -> None:
     tus = Tus(stack, operator, bucket)
     path = tus.begin(SIZE)
     assert tus.patch(path, 0, content(0, PART)).status == 204
@@ -226,14 +228,14 @@ def test_while_it_expires(stack: Stack, operator: Operator, bucket: str, die_at:
 
 
 @pytest.mark.parametrize("point", CHECKING_STORE)
-def test_while_a_store_is_checked(stack: Stack, operator: Operator, bucket: str, die_at: Die, point: str) -> None:
+def test_crash_during_a_store_check(stack: Stack, operator: Operator, bucket: str, die_at: Die, point: str) -> None:
     trigger = die_at(point)
-    ordered = operator.post(f"/stores/{stack.store}/check/", {"bucket": bucket, "consent": "on"})
-    assert ordered.status_code == 202
+    response = operator.post(f"/stores/{stack.store}/check/", {"bucket": bucket, "consent": "on"})
+    assert response.status_code == 202
     wait_for_death(trigger)
-    revive(stack, "worker")
+    restart(stack, "worker")
     stack.let_time_pass(A_LEASE)
-    url = ordered.json()["url"]
+    url = response.json()["url"]
     wait_for("the end of the check", lambda: operator.get_json(url)["state"] == "done")
     assert operator.get_json(url)["leftovers"] == []
     assert stack.uploads_in(bucket) == []

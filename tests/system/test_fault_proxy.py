@@ -1,4 +1,4 @@
-"""The proxy of the fault tests: without a fault it changes nothing, and a store behind it can be away and come back."""
+"""The fault proxy: without a fault it changes nothing, and it makes a store unreachable and reachable again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def proxy(swift_store: SwiftStore) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def client(swift_store: SwiftStore, proxy: FaultProxy) -> ObjectStoreClient:
-    """A client that tries once, so that each fault is seen as it is."""
+    """A client without retries, so that each fault is visible."""
     credentials = Credentials(swift_store.access_key, swift_store.secret_key)
     config = StoreConfig(proxy.url, swift_store.region, credentials, provider="swift", stall_timeout=1)
     return ObjectStoreClient(config, retries=RetryPolicy(attempts=1))
@@ -40,7 +40,7 @@ def body(tmp_path: Path) -> FileSlice:
     return FileSlice(tmp_path / "body", 0, PART)
 
 
-def test_it_changes_nothing_and_signatures_stay_valid(
+def test_requests_and_signatures_stay_unchanged(
     swift_store: SwiftStore, proxy: FaultProxy, client: ObjectStoreClient, body: FileSlice
 ) -> None:
     bucket, key = swift_store.new_bucket(), "a//b c/../é+%2F"
@@ -87,7 +87,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("fault", [*UNKNOWN, *REFUSED])
-def test_each_fault_is_seen_as_what_it_is_and_the_next_request_is_whole(
+def test_each_fault_raises_its_error_and_the_next_request_succeeds(
     swift_store: SwiftStore, proxy: FaultProxy, client: ObjectStoreClient, body: FileSlice, fault: Fault
 ) -> None:
     bucket = swift_store.new_bucket()
@@ -105,7 +105,7 @@ def test_each_fault_is_seen_as_what_it_is_and_the_next_request_is_whole(
     assert client.head_object(bucket, "k").size == PART
 
 
-def test_an_answer_whose_body_is_cut_short_is_a_lost_line(
+def test_truncated_response_body_is_a_lost_connection(
     swift_store: SwiftStore, proxy: FaultProxy, client: ObjectStoreClient
 ) -> None:
     proxy.next("ListBuckets", Fault.TRUNCATED)
@@ -113,7 +113,7 @@ def test_an_answer_whose_body_is_cut_short_is_a_lost_line(
         client.list_buckets()
 
 
-def test_an_answer_whose_head_is_cut_short_is_a_lost_line(
+def test_truncated_response_head_is_a_lost_connection(
     swift_store: SwiftStore, proxy: FaultProxy, client: ObjectStoreClient, body: FileSlice
 ) -> None:
     bucket = swift_store.new_bucket()
@@ -124,7 +124,7 @@ def test_an_answer_whose_head_is_cut_short_is_a_lost_line(
 
 
 @pytest.mark.parametrize("fault", [Fault.LATENCY, Fault.DUPLICATED])
-def test_a_late_answer_and_one_that_comes_twice_are_taken(
+def test_late_and_duplicated_responses_are_accepted(
     swift_store: SwiftStore, proxy: FaultProxy, client: ObjectStoreClient, body: FileSlice, fault: Fault
 ) -> None:
     bucket = swift_store.new_bucket()
@@ -134,27 +134,29 @@ def test_a_late_answer_and_one_that_comes_twice_are_taken(
         assert client.head_object(bucket, "k").size == PART
 
 
-def test_the_same_seed_gives_the_same_faults(swift_store: SwiftStore) -> None:
+def test_same_seed_gives_the_same_faults(swift_store: SwiftStore) -> None:
     seen = []
     for _ in range(2):
         with FaultProxy(swift_store.endpoint_url, seed=7) as proxy:
             credentials = Credentials(swift_store.access_key, swift_store.secret_key)
             config = StoreConfig(proxy.url, swift_store.region, credentials, provider="swift")
             client = ObjectStoreClient(config, retries=RetryPolicy(attempts=1))
-            proxy.plan.sprinkle(Fault.INTERNAL_ERROR, 0.5, "ListBuckets")
-            answers = []
+            proxy.plan.add_chance(Fault.INTERNAL_ERROR, 0.5, "ListBuckets")
+            responses = []
             for _ in range(20):
                 try:
                     client.list_buckets()
-                    answers.append(True)
+                    responses.append(True)
                 except Refused:
-                    answers.append(False)
-            seen.append(answers)
+                    responses.append(False)
+            seen.append(responses)
     assert seen[0] == seen[1]
     assert len(set(seen[0])) == 2
 
 
-def test_a_store_that_is_away_cannot_be_reached_and_comes_back(proxy: FaultProxy, client: ObjectStoreClient) -> None:
+def test_disconnected_store_is_unreachable_until_it_is_reconnected(
+    proxy: FaultProxy, client: ObjectStoreClient
+) -> None:
     client.list_buckets()
     proxy.disconnect()
     with pytest.raises(NotSent):
@@ -163,15 +165,15 @@ def test_a_store_that_is_away_cannot_be_reached_and_comes_back(proxy: FaultProxy
     client.list_buckets()
 
 
-def test_what_is_under_way_ends_before_it_is_drained(proxy: FaultProxy, client: ObjectStoreClient) -> None:
+def test_drain_lets_running_requests_end(proxy: FaultProxy, client: ObjectStoreClient) -> None:
     proxy.latency = 0.5
     proxy.next("ListBuckets", Fault.LATENCY)
-    answers: list[object] = []
-    asking = threading.Thread(target=lambda: answers.append(client.list_buckets()))
-    asking.start()
+    responses: list[object] = []
+    thread = threading.Thread(target=lambda: responses.append(client.list_buckets()))
+    thread.start()
     time.sleep(0.2)
     proxy.drain()
-    asking.join()
-    assert len(answers) == 1
+    thread.join()
+    assert len(responses) == 1
     with pytest.raises(NotSent):
         client.list_buckets()

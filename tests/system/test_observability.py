@@ -1,4 +1,4 @@
-"""What the live Partway says of itself: probes, metrics over all its processes, logs; and life without Redis."""
+"""Probes, metrics of all processes, and logs of a running Partway; and its behaviour without Redis."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from tests.system.direct_store import part_bytes
 from tests.system.stack import MIB, Operator, Stack, wait_for
 
 PART = 5 * MIB
-TOKEN = "the-token-of-the-metrics"
+TOKEN = "the-metrics-token"
 SESSION_TOKEN = "the-session-token-of-a-store"
 WRONG_SECRET = "the-secret-key-of-a-store"
 
 BACK_SECONDS = 30
-"""Until everything goes on after Redis has come back."""
+"""Within how many seconds the work resumes after Redis is back."""
 
 NAMES = {"database", "redis", "sender", "worker", "staging"}
-PYTHON_PARTS = ("web", "sender", "worker", "beat")
+PYTHON_PROCESSES = ("web", "sender", "worker", "beat")
+BANNER = "The queue is away"
 
 Values = dict[tuple[str, str], float]
 
@@ -45,37 +46,37 @@ def operator(observed: Stack) -> Iterator[Operator]:
 
 
 @pytest.fixture
-def redis_away(observed: Stack) -> Iterator[Callable[[], None]]:
-    """Redis is dead until this is called, or the test ends."""
+def redis_down(observed: Stack) -> Iterator[Callable[[], None]]:
+    """Kills Redis until the returned function is called or the test ends."""
 
-    def come_back() -> None:
+    def start_redis() -> None:
         if "redis" not in observed._processes:
             observed.start("redis")
 
     observed.kill("redis")
-    yield come_back
-    come_back()
+    yield start_redis
+    start_redis()
     wait_for("readiness", lambda: ready(observed)[0] == 200)
 
 
 def ready(stack: Stack) -> tuple[int, dict[str, str]]:
-    answer = requests.get(f"{stack.url}/healthz?ready", headers={"Accept": "application/json"}, timeout=10)
-    checks: dict[str, str] = answer.json()["checks"]
+    response = requests.get(f"{stack.url}/healthz?ready", headers={"Accept": "application/json"}, timeout=10)
+    checks: dict[str, str] = response.json()["checks"]
     assert set(checks) == NAMES
-    return answer.status_code, checks
+    return response.status_code, checks
 
 
 def failed(stack: Stack) -> set[str]:
-    return {name for name, said in ready(stack)[1].items() if said == "failed"}
+    return {name for name, result in ready(stack)[1].items() if result == "failed"}
 
 
 def scrape(stack: Stack) -> Values:
     headers = {"Authorization": f"Bearer {TOKEN}", "X-Forwarded-For": "192.0.2.1"}
-    answer = requests.get(f"{stack.url}/metrics", headers=headers, timeout=10)
-    answer.raise_for_status()
+    response = requests.get(f"{stack.url}/metrics", headers=headers, timeout=10)
+    response.raise_for_status()
     return {
         (sample.name, ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(answer.text)
+        for family in text_string_to_metric_families(response.text)
         for sample in family.samples
     }
 
@@ -92,7 +93,7 @@ def send(stack: Stack, operator: Operator, key: str, size: int, bucket: str) -> 
 
 
 @pytest.mark.parametrize("name", ["sender", "worker"])
-def test_a_frozen_worker_is_named(observed: Stack, name: str) -> None:
+def test_frozen_worker_fails_readiness(observed: Stack, name: str) -> None:
     observed.freeze(name)
     try:
         wait_for(f"{name} failed", lambda: failed(observed) == {name})
@@ -102,16 +103,16 @@ def test_a_frozen_worker_is_named(observed: Stack, name: str) -> None:
     wait_for("readiness", lambda: ready(observed)[0] == 200)
 
 
-def test_a_dead_redis_is_named_and_the_site_lives(observed: Stack, redis_away: Callable[[], None]) -> None:
+def test_dead_redis_fails_readiness_and_the_site_responds(observed: Stack, redis_down: Callable[[], None]) -> None:
     assert "redis" in failed(observed)
     assert not failed(observed) & {"database", "staging"}
     assert requests.get(f"{observed.url}/healthz", timeout=5).text == "ok"
-    found = scrape(observed)
-    assert found["partway_up", "part=redis"] == 0
-    assert found["partway_up", "part=database"] == 1
+    values = scrape(observed)
+    assert values["partway_up", "part=redis"] == 0
+    assert values["partway_up", "part=database"] == 1
 
 
-def test_a_redis_that_hangs_holds_nobody(observed: Stack, operator: Operator) -> None:
+def test_hanging_redis_delays_no_request(observed: Stack, operator: Operator) -> None:
     observed.freeze("redis")
     try:
         started = time.monotonic()
@@ -125,7 +126,7 @@ def test_a_redis_that_hangs_holds_nobody(observed: Stack, operator: Operator) ->
     wait_for("readiness", lambda: ready(observed)[0] == 200)
 
 
-def test_a_full_disk_is_named(observed: Stack) -> None:
+def test_full_disk_fails_readiness(observed: Stack) -> None:
     env = observed._plan.env
     observed.stop("web")
     try:
@@ -142,7 +143,7 @@ def test_a_full_disk_is_named(observed: Stack) -> None:
 # --- Metrics ----------------------------------------------------------------------------------------------------------
 
 
-def test_metrics_add_up_over_all_processes_and_their_ends(observed: Stack, operator: Operator) -> None:
+def test_metrics_add_up_over_all_processes_and_restarts(observed: Stack, operator: Operator) -> None:
     before = scrape(observed)
     bucket = observed.new_bucket()
     sizes = [3 * PART, 2 * PART + 1, 4 * PART, 1000]
@@ -161,36 +162,37 @@ def test_metrics_add_up_over_all_processes_and_their_ends(observed: Stack, opera
     assert after["partway_staging_bytes", f"node={observed._plan.env['NODE_NAME']}"] == 0
     children = {process.pid for process in observed.tree("sender")[1:]}
     counting = {int(path.stem.partition("_")[2]) for path in observed._plan.var.metrics.glob("counter_*.db")}
-    assert len(children & counting) == 2, "both children of the sender count"
+    assert len(children & counting) == 2, "both children of the sender have counters"
 
     observed.kill("sender")
     observed.start("sender")
     observed.stop("web")
     observed.start("web")
-    again = scrape(observed)
+    restarted = scrape(observed)
     for name in ("partway_parts_sent_total", "partway_bytes_sent_total"):
-        assert grown(after, again, name) == 0, "what the dead have counted stays"
+        assert grown(after, restarted, name) == 0, "the counts of processes that have ended are kept"
     operator.wait_for_state(send(observed, operator, "afterwards", 2 * PART, bucket), "done")
-    assert grown(again, scrape(observed), "partway_parts_sent_total") == 2
+    assert grown(restarted, scrape(observed), "partway_parts_sent_total") == 2
 
 
-def test_a_lease_that_ran_out_and_what_waits_are_counted(observed: Stack, operator: Operator) -> None:
+def test_expired_leases_and_queued_messages_are_counted(observed: Stack, operator: Operator) -> None:
     before = scrape(observed)
     observed.freeze("sender")
     observed.freeze("worker")
     bucket = observed.new_bucket()
     try:
-        # Each worker that waits has been handed one message.
+        # Each frozen worker has already received one message.
         transfers = [send(observed, operator, f"waiting-{number}", 2 * PART, bucket) for number in range(3)]
         after = scrape(observed)
         node = observed._plan.env["NODE_NAME"]
         assert after["partway_queue_depth", f"queue=node.{node}.steps"] >= 1
         assert after["partway_staging_bytes", f"node={node}"] == 6 * PART
         assert grown(before, after, "partway_transfers", "state=sending") == 3
-        sql = "UPDATE uploads_part SET state = 'sending', lease_until = '2020-01-01', lease_token = '{}' WHERE held > 0"
+        sql = "UPDATE uploads_part SET state = 'sending', lease_until = '2020-01-01', lease_token = '{}'"
+        sql += " WHERE reserved_bytes > 0"
         observed.run_python(
             f"from django.db import connection\nconnection.cursor().execute({sql.format('0' * 32)!r})\n"
-            "from uploads.services import watchdog\nwatchdog.watch()"
+            "from uploads.services.upkeep import watchdog\nwatchdog.watch()"
         )
         assert grown(before, scrape(observed), "partway_lease_takeovers_total", "work=part") == 6
     finally:
@@ -200,7 +202,7 @@ def test_a_lease_that_ran_out_and_what_waits_are_counted(observed: Stack, operat
         operator.wait_for_state(transfer, "done")
 
 
-def test_strangers_get_no_metrics(observed: Stack) -> None:
+def test_metrics_are_refused_to_other_machines(observed: Stack) -> None:
     headers = {"X-Forwarded-For": "127.0.0.1"}
     assert requests.get(f"{observed.url}/metrics", headers=headers, timeout=5).status_code == 403
     assert requests.get(f"{observed.url}/metrics", timeout=5).status_code == 200, "this machine itself"
@@ -209,17 +211,17 @@ def test_strangers_get_no_metrics(observed: Stack) -> None:
 # --- Without Redis ----------------------------------------------------------------------------------------------------
 
 
-def test_life_without_redis(observed: Stack, operator: Operator, redis_away: Callable[[], None]) -> None:
-    """Pages work and say so, POSTs answer at once, and everything goes on by itself soon after."""
+def test_site_works_without_redis(observed: Stack, operator: Operator, redis_down: Callable[[], None]) -> None:
+    """Pages respond and show a banner, POST requests respond at once, and the work resumes when Redis is back."""
     bucket = observed.new_bucket()
     time.sleep(6)
-    assert "The queue is away" in operator.session.get(f"{observed.url}/stores/").text
+    assert BANNER in operator.session.get(f"{observed.url}/stores/").text
     transfers, slowest = [], 0.0
     for number in range(4):
         started = time.monotonic()
         transfers.append(send(observed, operator, f"file-{number}", 2 * PART + number, bucket))
         slowest = max(slowest, time.monotonic() - started)
-    assert slowest < 3, "each of them sends 10 MiB, and publishes several times"
+    assert slowest < 3, "each request sends 10 MiB and publishes several messages"
     upload_id = observed.create_upload(bucket, "abandoned", {1: 1000}, observed.staging.parent / "scratch")
     started = time.monotonic()
     cancelled = operator.post(f"/transfers/{transfers[0]}/cancel/")
@@ -230,21 +232,21 @@ def test_life_without_redis(observed: Stack, operator: Operator, redis_away: Cal
         started = time.monotonic()
         page = operator.session.get(observed.url + path)
         assert page.ok
-        assert "The queue is away" in page.text, path
+        assert BANNER in page.text, path
         assert time.monotonic() - started < 2, path
     time.sleep(30)
     assert operator.transfer(transfers[1])["state"] == "sending"
 
-    redis_away()
-    back = time.monotonic()
+    redis_down()
+    started_at = time.monotonic()
     assert operator.wait_for_state(transfers[0], "cancelled", seconds=BACK_SECONDS)
     for transfer in transfers[1:]:
-        operator.wait_for_state(transfer, "done", seconds=BACK_SECONDS - (time.monotonic() - back))
-    wait_for("the abort", lambda: not observed.uploads_in(bucket), BACK_SECONDS - (time.monotonic() - back))
-    wait_for("no banner", lambda: "queue is away" not in operator.session.get(f"{observed.url}/stores/").text, 10)
+        operator.wait_for_state(transfer, "done", seconds=BACK_SECONDS - (time.monotonic() - started_at))
+    wait_for("the abort", lambda: not observed.uploads_in(bucket), BACK_SECONDS - (time.monotonic() - started_at))
+    wait_for("no banner", lambda: BANNER not in operator.session.get(f"{observed.url}/stores/").text, 10)
 
 
-def test_a_redis_that_was_emptied_delays_and_loses_nothing(observed: Stack, operator: Operator) -> None:
+def test_emptied_redis_loses_nothing(observed: Stack, operator: Operator) -> None:
     bucket = observed.new_bucket()
     observed.freeze("sender")
     observed.freeze("worker")
@@ -260,7 +262,7 @@ def test_a_redis_that_was_emptied_delays_and_loses_nothing(observed: Stack, oper
     wait_for("readiness", lambda: ready(observed)[0] == 200)
 
 
-def test_a_redis_that_restarts_under_load(observed: Stack, operator: Operator) -> None:
+def test_redis_restarts_under_load(observed: Stack, operator: Operator) -> None:
     bucket = observed.new_bucket()
     transfers = []
     for number in range(4):
@@ -273,23 +275,23 @@ def test_a_redis_that_restarts_under_load(observed: Stack, operator: Operator) -
 
 
 def request_abort(operator: Operator, store: str, bucket: str, key: str, upload_id: str) -> str:
-    """The path of the operation's page."""
+    """Request an abort. Returns the path of the operation's page."""
     path = f"/stores/{store}/{bucket}/uploads/abort/"
-    answer = operator.post(path, {"key": key, "upload-id": upload_id})
-    answer.raise_for_status()
-    return f"/operations/{answer.json()['id']}/"
+    response = operator.post(path, {"key": key, "upload-id": upload_id})
+    response.raise_for_status()
+    return f"/operations/{response.json()['id']}/"
 
 
 # --- Logs -------------------------------------------------------------------------------------------------------------
 
 
-def records(stack: Stack, part: str) -> list[dict[str, Any]]:
-    lines = stack.log(part).splitlines()
-    assert lines, part
+def records(stack: Stack, process: str) -> list[dict[str, Any]]:
+    lines = stack.log(process).splitlines()
+    assert lines, process
     return [json.loads(line) for line in lines if line.strip()]
 
 
-def test_every_line_is_an_object_with_the_ids_and_no_secret(observed: Stack, operator: Operator) -> None:
+def test_every_log_line_is_json_with_ids_and_without_secrets(observed: Stack, operator: Operator) -> None:
     bucket = observed.new_bucket()
     transfer = send(observed, operator, "logged", 2 * PART, bucket)
     operator.wait_for_state(transfer, "done")
@@ -304,20 +306,20 @@ def test_every_line_is_an_object_with_the_ids_and_no_secret(observed: Stack, ope
     )
     assert operator.session.get(f"{observed.url}/stores/refusing/").status_code != 200
 
-    everything = {part: records(observed, part) for part in PYTHON_PARTS}
-    for part, lines in everything.items():
+    everything = {process: records(observed, process) for process in PYTHON_PROCESSES}
+    for process, lines in everything.items():
         for line in lines:
-            assert {"time", "level", "logger", "message"} <= set(line), (part, line)
+            assert {"time", "level", "logger", "message"} <= set(line), (process, line)
     sent = [line for line in everything["sender"] if line.get("transfer") == transfer]
     assert {line["part"] for line in sent} == {1, 2}
-    told = [line for line in sent if line.get("operation") == "UploadPart"]
-    assert len(told) == 2
-    for line in told:
+    requests_sent = [line for line in sent if line.get("operation") == "UploadPart"]
+    assert len(requests_sent) == 2
+    for line in requests_sent:
         assert (line["upload_id"], line["status"]) == (upload_id, 200)
         assert line["request_id"]
         assert line["seconds"] > 0
     ends = [line for line in sent if line["message"].endswith(": sent")]
-    assert {line["request_id"] for line in ends} == {line["request_id"] for line in told}
+    assert {line["request_id"] for line in ends} == {line["request_id"] for line in requests_sent}
     steps = {line.get("operation") for line in everything["worker"] if line.get("transfer") == transfer}
     assert {"CreateMultipartUpload", "CompleteMultipartUpload", "HeadObject"} <= steps
     [refused] = [line for line in everything["web"] if line.get("code") == "SignatureDoesNotMatch"][:1]
@@ -327,7 +329,7 @@ def test_every_line_is_an_object_with_the_ids_and_no_secret(observed: Stack, ope
     env = observed._plan.env
     secrets = [WRONG_SECRET, SESSION_TOKEN, TOKEN, observed.swift.secret_key, observed._plan.kept.redis_password]
     secrets += [env["SECRET_KEY"], env["CREDENTIALS_KEYS"], observed.admin.password, *operator.session.cookies.values()]
-    for part in PYTHON_PARTS:
-        text = observed.log(part)
+    for process in PYTHON_PROCESSES:
+        text = observed.log(process)
         for secret in secrets:
-            assert secret not in text, part
+            assert secret not in text, process

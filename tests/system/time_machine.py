@@ -1,4 +1,4 @@
-"""Runs inside an installation of a test: what waits for a moment in the future waits that much less."""
+"""Runs in the installation of a test and moves deadlines closer, so that a test does not wait for them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db.models import F, Model
 from uploads.models import OperationItem, Part, StoreCheck, Transfer
 from uploads.services.upkeep import watchdog
 
-WAITING_FOR: dict[type[Model], tuple[str, ...]] = {
+DEADLINES: dict[type[Model], tuple[str, ...]] = {
     Part: ("lease_until", "queued_at", "not_before"),
     OperationItem: ("lease_until", "queued_at", "not_before"),
     StoreCheck: ("lease_until", "queued_at", "not_before"),
@@ -18,7 +18,7 @@ WAITING_FOR: dict[type[Model], tuple[str, ...]] = {
 
 
 def let_time_pass(seconds: float) -> None:
-    for model, names in WAITING_FOR.items():
+    for model, names in DEADLINES.items():
         earlier = {name: F(name) - timedelta(seconds=seconds) for name in names}
         model._default_manager.update(**earlier)
     watchdog.watch()
