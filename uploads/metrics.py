@@ -74,12 +74,12 @@ def part_sent(size: int) -> None:
     BYTES_SENT.inc(size)
 
 
-def work_tried_again(error: ObjectStoreError) -> None:
-    RETRIES.labels("work", error.reason.value).inc()
+def work_tried_again(reason: str) -> None:
+    RETRIES.labels("work", reason).inc()
 
 
 def leases_taken_over(work: str, count: int) -> None:
-    """`work` is part, item, transfer or check."""
+    """`work` is the name of a kind of work: part, item, transfer or check."""
     LEASE_TAKEOVERS.labels(work).inc(count)
 
 

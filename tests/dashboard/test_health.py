@@ -23,6 +23,7 @@ from uploads.models import Part, Store
 from uploads.services.upkeep import health
 from uploads.services.upkeep.health import Look, Remembered
 from uploads.services.work import broker, queue
+from uploads.services.work.tasks import TASKS
 
 NOBODY = "redis://:a-secret@127.0.0.1:1/0"
 """Where no Redis is."""
@@ -188,27 +189,29 @@ def no_queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     monkeypatch.setattr("uploads.services.work.queue.current_app.send_task", away)
     yield tried
-    queue._Rest.until = 0.0
+    queue._Pause.until = 0.0
 
 
 def test_after_a_failure_nothing_is_tried_for_a_while(no_queue: list[str]) -> None:
     queue._send("dispatch_transfer", ["1", "2"], "partway", 0)
     queue._send("dispatch_transfer", ["3"], "partway", 0)
     assert no_queue == ["1"]
-    queue._Rest.until = 0.0
+    queue._Pause.until = 0.0
     queue._send("dispatch_transfer", ["4"], "partway", 0)
     assert no_queue == ["1", "4"]
 
 
 def test_every_task_with_rows_is_known() -> None:
-    assert {model.__name__ for model in queue.QUEUED.values()} == {
-        "Part",
-        "OperationItem",
-        "StoreCheck",
-        "Transfer",
+    assert {name: task.kind.model.__name__ for name, task in TASKS.items()} == {
+        "send_part": "Part",
+        "run_item": "OperationItem",
+        "open_store_upload": "Transfer",
+        "complete_transfer": "Transfer",
+        "cancel_transfer": "Transfer",
+        "run_store_check": "StoreCheck",
     }
-    for model in queue.QUEUED.values():
-        assert model._meta.get_field("queued_at")
+    for task in TASKS.values():
+        assert task.kind.model._meta.get_field("queued_at")
 
 
 def test_what_was_not_enqueued_is_marked_so(no_queue: list[str], operator: User) -> None:

@@ -20,7 +20,7 @@ from uploads.objectstore.errors import NotSent, OutcomeUnknown, Reason, Refused
 from uploads.objectstore.retry import RetryPolicy
 from uploads.objectstore.types import Credentials, StoreConfig
 from uploads.services.upkeep import metrics as monitoring
-from uploads.services.work import broker, leases
+from uploads.services.work import attempts, broker
 
 TOKEN = "a token of enough length"
 
@@ -188,8 +188,8 @@ def test_work_that_is_tried_again_is_counted_and_what_rests_is_not(operator: Use
     before = scrape()
     transfer = make_transfer(operator, plain_store())
     throttled = Refused("slow down", code="SlowDown", status=503, reason=Reason.THROTTLED, retryable=True)
-    assert leases.tried_again(transfer, throttled)
-    assert not leases.tried_again(
+    assert attempts.next_attempt(transfer, throttled)
+    assert not attempts.next_attempt(
         transfer, Refused("no", code="NoSuchBucket", status=404, reason=Reason.NO_SUCH_BUCKET)
     )
     assert grown(before, "partway_retries_total", "reason=throttled,scope=work") == 1

@@ -42,18 +42,19 @@ def take_a_part() -> int:
     from uploads.domain.states import PartState, Phase
     from uploads.models import Part
     from uploads.services.transfers import send
+    from uploads.services.transfers.kinds import PARTS
     from uploads.services.work import leases
 
     transfer = _transfer("taken", phase=Phase.SENDING, all_received=True)
     part = Part.objects.create(transfer=transfer, number=1, size=10, state=PartState.STAGED)
     with transaction.atomic():
-        staged = Part.objects.filter(pk=part.pk, state=PartState.STAGED)
-        token = leases.take(staged, state=PartState.SENDING)
+        lease = leases.take(PARTS, Part.objects.all(), part.pk)
         second = threading.Thread(target=_closing, args=[lambda: send.send_part(part.pk)])
         second.start()
         time.sleep(WAITING_SECONDS)
     second.join()
-    return 1 if Part.objects.filter(pk=part.pk, lease_token=token).exists() else 2
+    assert lease is not None
+    return 1 if lease.rows().exists() else 2
 
 
 def request_the_same_abort() -> int:

@@ -10,7 +10,7 @@ from django.db import models
 
 from uploads.domain.states import ItemState, OperationKind
 from uploads.models.store import Store
-from uploads.models.work import ErrorFields, WorkFields
+from uploads.models.work import WorkFields
 
 
 def active_key(store_id: int, bucket: str, key: str, upload_id: str) -> str:
@@ -42,7 +42,7 @@ class Operation(models.Model):
         return f"{self.kind} {self.id}"
 
 
-class OperationItem(ErrorFields, WorkFields):
+class OperationItem(WorkFields):
     """One upload of an operation, and what became of it.
 
     `outcome` holds the facts of the end. Of an abort: how often it was repeated, whether the upload was already gone.

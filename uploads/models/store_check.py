@@ -11,7 +11,7 @@ from django.db import models
 
 from uploads.domain.states import ItemState
 from uploads.models.store import Store
-from uploads.models.work import ErrorFields, WorkFields
+from uploads.models.work import WorkFields
 
 
 def active_check(store_id: int, bucket: str) -> str:
@@ -23,7 +23,7 @@ def new_prefix() -> str:
     return f".partway-check-{secrets.token_hex(6)}/"
 
 
-class StoreCheck(ErrorFields, WorkFields):
+class StoreCheck(WorkFields):
     """A requested check of a store: by whom, its progress and its results.
 
     `created` is what the check may have left in the bucket (probing.created.CreatedThings). It is written before each

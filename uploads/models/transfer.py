@@ -13,7 +13,7 @@ from django.db import models
 from uploads.domain.planning import Plan
 from uploads.domain.states import DesiredState, PartState, Phase, StoreUploadState, TransferState, shown_state
 from uploads.models.store import Store
-from uploads.models.work import ErrorFields, WorkFields
+from uploads.models.work import WorkFields
 from uploads.staging.disk import StagingFolder
 
 
@@ -21,7 +21,17 @@ def choices(states: type[StrEnum]) -> list[tuple[str, str]]:
     return [(state.value, state.value) for state in states]
 
 
-class Transfer(ErrorFields, WorkFields):
+def parts_queue(node: str) -> str:
+    """The queue of parts to be sent from a node's staging. Each part may take long."""
+    return f"node.{node}"
+
+
+def steps_queue(node: str) -> str:
+    """The queue of a node's short steps, which never wait behind parts."""
+    return f"node.{node}.steps"
+
+
+class Transfer(WorkFields):
     """A file on its way. What was received, what is wanted and the phase of the store leg are three facts, apart.
 
     `resumable`: it came by tus, so a browser may go away and come back. `fingerprint` is the browser's name for the
@@ -108,13 +118,11 @@ class Transfer(ErrorFields, WorkFields):
 
     @property
     def parts_queue(self) -> str:
-        """The queue of the node that holds the staged bytes: parts to be sent, each of which may take long."""
-        return f"node.{self.node}"
+        return parts_queue(self.node)
 
     @property
     def steps_queue(self) -> str:
-        """The same node's queue of short steps, which never wait behind parts."""
-        return f"node.{self.node}.steps"
+        return steps_queue(self.node)
 
 
 class StoreUpload(models.Model):
@@ -136,7 +144,7 @@ class StoreUpload(models.Model):
         return self.upload_id
 
 
-class Part(ErrorFields, WorkFields):
+class Part(WorkFields):
     """A part of a transfer: a row from before its first byte is staged.
 
     `reserved_bytes` is its share of the quota: its whole size from before its first byte until its file is gone.

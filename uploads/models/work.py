@@ -38,7 +38,7 @@ class ErrorFields(models.Model):
         )
 
 
-class WorkFields(models.Model):
+class WorkFields(ErrorFields):
     """Work on this row: who holds it now (a fencing token and a deadline), when it was last enqueued, how often tried.
 
     `not_before` holds a row back after a failed attempt; `failing_since` is when the attempts began to fail.

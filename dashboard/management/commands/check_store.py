@@ -15,7 +15,7 @@ from dashboard.shared.messages import error_text, store_error_text
 from uploads.models import Store, StoreCheck
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.probing.results import CheckResult, Group, Verdict
-from uploads.services.stores.checks import request_check, reset_found, run_check
+from uploads.services.stores.checks import request_check, reset_found, run_store_check
 
 LOOK_SECONDS = 0.5
 
@@ -69,7 +69,7 @@ class Command(BaseCommand):
         except ObjectStoreError as error:
             raise CommandError(store_error_text(error)) from error
         with _quiet():
-            run_check(check.pk)
+            run_store_check(check.pk)
         check.refresh_from_db()
         if check.is_active:
             self.stdout.write("This bucket is being checked already; waiting for that.")

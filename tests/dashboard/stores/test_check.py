@@ -15,7 +15,7 @@ from tests.dashboard.pages import Page, Site
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.models import AuditEntry, Store, StoreCheck
 from uploads.objectstore.providers import PROVIDERS
-from uploads.services.stores.checks import request_check, run_check
+from uploads.services.stores.checks import request_check, run_store_check
 
 CONSENT = {"consent": "on"}
 
@@ -33,7 +33,7 @@ def url(store: Store) -> str:
 
 def check_here(store: Store, bucket: str) -> StoreCheck:
     check = request_check(None, store, bucket, here=True)
-    run_check(check.pk)
+    run_store_check(check.pk)
     check.refresh_from_db()
     return check
 
@@ -56,7 +56,7 @@ def test_it_is_ordered_with_consent_and_read_on_its_card(office: Site, bucket: s
     assert f'hx-get="{place}" hx-trigger="every 1s"' in waiting.text
     assert "<html" not in fragment(office, place).text
 
-    run_check(check.pk)
+    run_store_check(check.pk)
     done = office.get(place)
     assert "hx-trigger" not in fragment(office, place).text
     assert "43 ok" in done.text
@@ -177,7 +177,7 @@ def test_what_was_left_is_named(office: Site, store: Store, bucket: str, url: st
 def test_a_check_that_did_not_end_says_why(office: Site, store: Store, bucket: str, url: str) -> None:
     check = request_check(None, store, bucket, here=True)
     StoreCheck.objects.update(tries=3)
-    run_check(check.pk)
+    run_store_check(check.pk)
     page = office.get(f"{url}{check.pk}/")
     assert "The check did not end" in page.text
     assert "its process died each time" in page.text

@@ -16,7 +16,7 @@ from uploads.models import Store
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import FileSlice, SentBytes, UploadRef
 from uploads.services.operations.order import request_complete
-from uploads.services.stores.checks import request_check, run_check
+from uploads.services.stores.checks import request_check, run_store_check
 from uploads.services.stores.settings import StoreValues, add_store
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -65,7 +65,7 @@ def test_what_a_check_finds(store: Store, server: Server, bucket: str, client: O
     Store.objects.filter(pk=store.pk).update(overrides={})
     store.refresh_from_db()
     check = request_check(None, store, bucket, here=True)
-    run_check(check.pk)
+    run_store_check(check.pk)
     check.refresh_from_db()
     assert (check.error, check.leftovers) == (None, [])
     assert check.overrides == dict(server.kind.found)

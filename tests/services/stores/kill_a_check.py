@@ -8,7 +8,7 @@ import uuid
 from unittest import mock
 
 from uploads.objectstore.probing.created import CreatedThings
-from uploads.services.stores.checks import run_check
+from uploads.services.stores.checks import run_store_check
 
 
 def main(check_id: str, notes: int) -> None:
@@ -23,4 +23,4 @@ def main(check_id: str, notes: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     with mock.patch.object(CreatedThings, "_add", counter):
-        run_check(uuid.UUID(check_id))
+        run_store_check(uuid.UUID(check_id))

@@ -28,9 +28,10 @@ from uploads.objectstore.errors import NotSent
 from uploads.objectstore.probing.requester import ProbeBudget
 from uploads.objectstore.probing.running import CHECKS, probe_store
 from uploads.services.stores import checks
-from uploads.services.stores.checks import request_check, reset_found, run_check, take_up_again
+from uploads.services.stores.checks import request_check, reset_found, run_store_check
 from uploads.services.stores.clients import client_for
 from uploads.services.stores.settings import StoreValues, add_store, change_store
+from uploads.services.upkeep.watchdog import watch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -118,7 +119,7 @@ def stored(server: RunningStore, provider: str = "generic", **changes: Any) -> S
 
 def checked(store: Store, bucket: str, actor: User | None = None) -> StoreCheck:
     check = request_check(actor, store, bucket, here=True)
-    run_check(check.pk)
+    run_store_check(check.pk)
     check.refresh_from_db()
     store.refresh_from_db()
     return check
@@ -376,7 +377,7 @@ def test_a_check_that_died_at_another_endpoint_is_not_done_again_at_this_one(
 ) -> None:
     elsewhere = {"uploads": [[".partway-check-1/upload", "id"]], "objects": [], "endpoint": "http://127.0.0.1:1"}
     check = died(stored(swift_store, "swift"), bucket, elsewhere)
-    run_check(check.pk)
+    run_store_check(check.pk)
     check.refresh_from_db()
     assert (check.state, check.created) == ("failed", elsewhere)
     assert check.error is not None
@@ -390,7 +391,7 @@ def test_what_a_try_that_died_has_left_is_not_forgotten_by_the_next(
     upload = client_for(proxied).create_multipart_upload(bucket, ".partway-check-1/upload")
     check = died(proxied, bucket, {"uploads": [[".partway-check-1/upload", upload]], "objects": []})
     proxy.always("AbortMultipartUpload", Fault.ACCESS_DENIED)
-    run_check(check.pk)
+    run_store_check(check.pk)
     check.refresh_from_db()
     assert upload in {each["id"] for each in check.leftovers}
     proxy.clear()
@@ -449,8 +450,8 @@ def test_ordered_twice_it_is_one_check(swift_store: RunningStore, bucket: str, u
     first = request_check(user, store, bucket)
     assert request_check(None, store, bucket) == first
     assert request_check(user, store, swift_store.new_bucket()) != first
-    run_check(first.pk)
-    run_check(first.pk)
+    run_store_check(first.pk)
+    run_store_check(first.pk)
     assert request_check(user, store, bucket) != first
     assert [each.action for each in AuditEntry.objects.filter(bucket=bucket).order_by("id")] == [
         "check.ordered",
@@ -537,13 +538,13 @@ def test_a_check_that_is_killed_is_cleaned_up_and_done_again(
     check.refresh_from_db()
     assert check.state == "running"
     assert check.created
-    take_up_again(lost_before=timezone.now() - timedelta(seconds=60))
+    watch()
     check.refresh_from_db()
     assert check.state == "running", "its lease has not run out"
     before = check.prefix
     StoreCheck.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    take_up_again(lost_before=timezone.now() - timedelta(seconds=60))
-    run_check(check.pk)
+    watch()
+    run_store_check(check.pk)
     check.refresh_from_db()
     assert (check.state, check.created, check.leftovers) == ("done", {}, [])
     assert check.prefix != before
@@ -554,7 +555,7 @@ def test_a_check_that_is_killed_is_cleaned_up_and_done_again(
 def test_a_check_that_dies_again_and_again_is_given_up(swift_store: RunningStore, bucket: str) -> None:
     check = request_check(None, stored(swift_store, "swift"), bucket, here=True)
     StoreCheck.objects.update(tries=checks.MAX_RUNS)
-    run_check(check.pk)
+    run_store_check(check.pk)
     check.refresh_from_db()
     assert (check.state, check.active_key) == ("failed", None)
     assert check.error is not None
@@ -571,7 +572,7 @@ def test_who_has_lost_the_lease_writes_nothing_more(
         return probe_store(*args)
 
     monkeypatch.setattr(checks, "probe_store", lost_meanwhile)
-    run_check(check.pk)
+    run_store_check(check.pk)
     check.refresh_from_db()
     assert (check.state, check.results) == ("running", [])
 
@@ -580,8 +581,8 @@ def test_a_lost_message_is_sent_again(swift_store: RunningStore, bucket: str, mo
     sent: list[str] = []
     monkeypatch.setattr("uploads.services.work.queue._publish", lambda task, argument, *_: sent.append(argument))
     check = request_check(None, stored(swift_store, "swift"), bucket)
-    take_up_again(lost_before=timezone.now() - timedelta(seconds=60))
+    watch()
     assert sent == [str(check.pk)]
     StoreCheck.objects.update(queued_at=timezone.now() - timedelta(seconds=90))
-    take_up_again(lost_before=timezone.now() - timedelta(seconds=60))
+    watch()
     assert sent == [str(check.pk)] * 2

@@ -35,7 +35,7 @@ from uploads.services.transfers.create import open_store_upload
 from uploads.services.transfers.send import send_part
 from uploads.services.transfers.steps import StepRefused, request_cancel, request_retry
 from uploads.services.upkeep.watchdog import watch
-from uploads.services.work import leases
+from uploads.services.work import attempts, leases
 
 PART = 5 * MIB
 KEY = "a/key"
@@ -456,7 +456,7 @@ class TestParts:
         data = bytes_of(transfer)
         open_store_upload(transfer.pk)
         proxy.always("UploadPart", Fault.FLIPPED_BYTE)
-        for count in range(1, leases.MAX_TRIES + 1):
+        for count in range(1, attempts.MAX_TRIES + 1):
             transfer.refresh_from_db()
             assert transfer.phase == Phase.SENDING
             due(transfer)
@@ -668,7 +668,7 @@ class TestAbort:
         drive.send(transfer, parts=1)
         request_cancel(user, transfer)
         proxy.always("AbortMultipartUpload", Fault.INVALID_ACCESS_KEY)
-        for _ in range(leases.MAX_TRIES + 2):
+        for _ in range(attempts.MAX_TRIES + 2):
             due(transfer)
             cancel_transfer(transfer.pk)
         transfer.refresh_from_db()
@@ -686,15 +686,15 @@ class TestStoreAway:
         open_store_upload(transfer.pk)
         proxy.disconnect()
         part = first_part(transfer)
-        for _ in range(leases.MAX_TRIES + 2):
+        for _ in range(attempts.MAX_TRIES + 2):
             due(transfer)
             send_part(part.pk)
         part.refresh_from_db()
-        assert (part.state, part.error_code, part.tries) == (PartState.STAGED, "unreachable", leases.MAX_TRIES + 2)
+        assert (part.state, part.error_code, part.tries) == (PartState.STAGED, "unreachable", attempts.MAX_TRIES + 2)
         assert part.not_before is not None
         assert part.failing_since is not None
         assert timezone.now() < part.not_before + timedelta(seconds=1)
-        assert part.not_before < timezone.now() + timedelta(seconds=leases.BACKOFF_CAP_SECONDS)
+        assert part.not_before < timezone.now() + timedelta(seconds=attempts.BACKOFF_CAP_SECONDS)
         Part.objects.filter(pk=part.pk).update(failing_since=timezone.now() - timedelta(hours=23, minutes=59))
         due(transfer)
         send_part(part.pk)
@@ -778,7 +778,7 @@ class TestCredentials:
         for operation in ("UploadPart", "CompleteMultipartUpload", "HeadObject", "ListParts"):
             proxy.always(operation, Fault.EXPIRED_TOKEN)
         part = transfer.parts.get(number=2)
-        for _ in range(leases.MAX_TRIES + 2):
+        for _ in range(attempts.MAX_TRIES + 2):
             due(transfer)
             send_part(part.pk)
         part.refresh_from_db()

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
 from uploads import audit
-from uploads.domain.states import ITEM_STATES, STORE_UPLOAD_STATES, ItemState, OperationKind, StoreUploadState
+from uploads.domain.states import STORE_UPLOAD_STATES, ItemState, OperationKind, StoreUploadState
 from uploads.models import Operation, OperationItem, Store, StoreUpload
 from uploads.models.operation import active_key
-from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.types import UploadRef
 from uploads.services.browse.browsing import may_forbid_overwrite
 from uploads.services.browse.ownership import OwnedByTransfer, owners
 from uploads.services.browse.preflight import active_operation
-from uploads.services.work import leases
-from uploads.services.work.queue import enqueue_on_commit
+from uploads.services.work.kinds import due
+from uploads.services.work.leases import Lease
+from uploads.services.work.queue import enqueue_rows
 from uploads.services.work.transitions import change
 
 WINDOW = 8
@@ -140,25 +141,20 @@ def _done_operation(kind: OperationKind, store: Store, bucket: str, upload: Uplo
 @transaction.atomic
 def dispatch_operation(operation_id: uuid.UUID) -> None:
     """Enqueue the next uploads of an operation. Safe to call at any time."""
-    now = timezone.now()
     operation = Operation.objects.select_for_update().get(pk=operation_id)
     ordered = operation.items.filter(state=ItemState.ORDERED)
     running = operation.items.filter(state=ItemState.RUNNING).count()
-    room = WINDOW - running - ordered.filter(queued_at__isnull=False).count()
-    if room <= 0:
-        return
-    waiting = ordered.filter(leases.due(now), queued_at__isnull=True)
-    ids = list(waiting.order_by("id").values_list("pk", flat=True)[:room])
-    OperationItem.objects.filter(pk__in=ids).update(queued_at=now)
-    enqueue_on_commit("run_item", ids)
+    free_slots = WINDOW - running - ordered.filter(queued_at__isnull=False).count()
+    if free_slots > 0:
+        waiting = ordered.filter(due(), queued_at__isnull=True).order_by("id")
+        enqueue_rows("run_item", list(waiting.values_list("pk", flat=True)[:free_slots]))
 
 
-def end_item(item: OperationItem, token: uuid.UUID, state: ItemState, **changes: object) -> None:
-    """The holder of the lease writes the end of an item, and the next ones are enqueued."""
+def end_item(lease: Lease[OperationItem], state: ItemState, **changes: Any) -> None:
+    """Write the result of an item, and enqueue the next ones."""
+    item = lease.row
     with transaction.atomic():
-        rows = OperationItem.objects.filter(pk=item.pk, lease_token=token)
-        ended = {**leases.RELEASED, **changes, "active_key": None, "finished_at": timezone.now()}
-        if not change(ITEM_STATES, rows, state, **ended):
+        if not lease.end(state, active_key=None, finished_at=timezone.now(), **changes):
             return
         if state is ItemState.DONE:
             settle_possible_orphans(item.operation.store, item.operation.bucket, UploadRef(item.key, item.upload_id))
@@ -167,21 +163,8 @@ def end_item(item: OperationItem, token: uuid.UUID, state: ItemState, **changes:
 
 
 def settle_possible_orphans(store: Store, bucket: str, upload: UploadRef) -> None:
-    """An upload is in the store no more: whoever may have begun it, nobody has to judge it any longer."""
+    """An upload is no longer in the store: no operator has to decide any more whose it was."""
     rows = StoreUpload.objects.filter(
         upload_id=upload.upload_id, transfer__store=store, transfer__bucket=bucket, transfer__key=upload.key
     )
     change(STORE_UPLOAD_STATES, rows, StoreUploadState.GONE, {StoreUploadState.SUSPECT})
-
-
-def hold_item_back(item: OperationItem, token: uuid.UUID, error: ObjectStoreError, fields: dict[str, str]) -> bool:
-    """Have an item tried again later. False where it has been tried often enough, or trying again cannot help."""
-    held = leases.tried_again(item, error)
-    if held is None:
-        return False
-    rows = OperationItem.objects.filter(pk=item.pk, lease_token=token)
-    change(ITEM_STATES, rows, ItemState.ORDERED, **held, **fields)
-    wait = max(0.0, (held["not_before"] - timezone.now()).total_seconds())
-    with transaction.atomic():
-        enqueue_on_commit("dispatch_operation", [item.operation_id], countdown=wait)
-    return True

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from typing import Any
 
 from django.utils import timezone
 
-from uploads import crash, logs
+from uploads import crash
 from uploads.domain.part_summary import summarize_parts
 from uploads.domain.states import ItemState, OperationKind
 from uploads.models import OperationItem
@@ -21,10 +20,12 @@ from uploads.services.browse.ownership import owner_of
 from uploads.services.browse.preflight import find_blockers
 from uploads.services.multipart.abort import abort_until_gone
 from uploads.services.multipart.complete import may_have_been_done
-from uploads.services.operations.order import end_item, hold_item_back
+from uploads.services.operations.kinds import ITEMS
+from uploads.services.operations.order import end_item
 from uploads.services.stores.clients import client_for
-from uploads.services.work import leases
 from uploads.services.work.failures import NO_ERROR, error_fields
+from uploads.services.work.leases import Lease
+from uploads.services.work.tasks import record_failure, task
 
 log = logging.getLogger(__name__)
 
@@ -37,23 +38,20 @@ class ItemRefused(Exception):
         self.fields = {"error_code": code, "error_message": message, "error_request_id": ""}
 
 
-def run_item(item_id: int) -> None:
-    """Abort or complete one upload under a lease, and write down what came of it."""
-    token = leases.take(
-        OperationItem.objects.filter(leases.due(), pk=item_id, state=ItemState.ORDERED), state=ItemState.RUNNING
-    )
-    if token is None:
-        return
-    item = OperationItem.objects.select_related("operation__store", "operation__actor").get(pk=item_id)
-    logs.note(order=item.operation_id, upload_id=item.upload_id)
+@task(ITEMS, OperationItem.objects.all)
+def run_item(lease: Lease[OperationItem]) -> None:
+    """Abort or complete one upload, and write the result."""
+    item = lease.row
     try:
         outcome = _run(item)
     except ItemRefused as refusal:
-        end_item(item, token, ItemState.FAILED, **refusal.fields)
+        end_item(lease, ItemState.FAILED, **refusal.fields)
     except ObjectStoreError as error:
-        _failed(item, token, error)
+        log.warning("operation %s: %s", item.operation_id, error)
+        reason = Code.OBJECT_APPEARED if error.reason is Reason.EXISTS else ""
+        record_failure(lease, error, fields=error_fields(error, reason=reason))
     else:
-        end_item(item, token, ItemState.DONE, outcome=outcome, **NO_ERROR)
+        end_item(lease, ItemState.DONE, outcome=outcome, **NO_ERROR)
 
 
 def _run(item: OperationItem) -> dict[str, Any]:
@@ -61,13 +59,6 @@ def _run(item: OperationItem) -> dict[str, Any]:
     if owner_of(operation.store, operation.bucket, item.key, item.upload_id):
         raise ItemRefused("OwnedByTransfer", "A transfer that has not ended owns this upload: cancel it there.")
     return _abort(item) if operation.kind == OperationKind.ABORT else _complete(item)
-
-
-def _failed(item: OperationItem, token: uuid.UUID, error: ObjectStoreError) -> None:
-    log.warning("operation %s: %s", item.operation_id, error)
-    fields = error_fields(error, reason=Code.OBJECT_APPEARED if error.reason is Reason.EXISTS else "")
-    if not hold_item_back(item, token, error, fields):
-        end_item(item, token, ItemState.FAILED, **fields)
 
 
 def _abort(item: OperationItem) -> dict[str, Any]:

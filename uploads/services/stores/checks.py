@@ -7,9 +7,8 @@ bucket next, removes first what is written down there.
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Sequence
-from datetime import datetime
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -19,19 +18,21 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from uploads import audit, crash, metrics
-from uploads.domain.states import ACTIVE_ITEM_STATES, ItemState
+from uploads.domain.states import ACTIVE_ITEM_STATES, ITEM_STATES, ItemState
 from uploads.models import Store, StoreCheck
 from uploads.models.store_check import active_check, new_prefix
-from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.keys import check_bucket
 from uploads.objectstore.probing.created import CreatedThings, Leftover
 from uploads.objectstore.probing.requester import ProbeBudget, Requester
 from uploads.objectstore.probing.results import CheckResult, Verdict, overruling
 from uploads.objectstore.probing.running import CHECKS, probe_store
 from uploads.objectstore.providers import get_provider
-from uploads.services.work import leases
-from uploads.services.work.failures import NO_ERROR, error_fields
-from uploads.services.work.queue import enqueue_on_commit
+from uploads.services.work.attempts import Retry
+from uploads.services.work.failures import NO_ERROR
+from uploads.services.work.kinds import Kind, due, register
+from uploads.services.work.leases import Lease, LeaseLost
+from uploads.services.work.queue import enqueue_on_commit, enqueue_rows
+from uploads.services.work.tasks import task
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +43,6 @@ BUDGET = ProbeBudget()
 
 
 MOVED = "The store's endpoint was {} then: set it back and check again, or remove this there."
-
-
-class LeaseLost(Exception):
-    """Somebody else has taken this check over: nothing may be written any more."""
 
 
 # --- Ordering ---------------------------------------------------------------------------------------------------------
@@ -95,62 +92,28 @@ def _write_found(store: Store, found: dict[str, object]) -> None:
     Store.objects.filter(pk=store.pk).update(overrides=found)
 
 
-def take_up_again(*, lost_before: datetime) -> None:
-    """The watchdog's round: checks whose process died are ordered again, and lost messages are sent again."""
-    dead = StoreCheck.objects.filter(state=ItemState.RUNNING, lease_until__lt=timezone.now())
-    metrics.leases_taken_over("check", dead.update(state=ItemState.ORDERED.value, **leases.RELEASED))
-    waiting = StoreCheck.objects.filter(
-        Q(queued_at__isnull=True) | Q(queued_at__lt=lost_before), state=ItemState.ORDERED
-    )
-    with transaction.atomic():
-        ids = list(waiting.values_list("pk", flat=True))
-        StoreCheck.objects.filter(pk__in=ids).update(queued_at=timezone.now())
-        enqueue_on_commit("run_store_check", ids)
-
-
 # --- Running ----------------------------------------------------------------------------------------------------------
 
 
-def run_check(check_id: uuid.UUID) -> None:
-    """Do a check that is ordered, under a lease, and write down what came of it."""
-    ordered = StoreCheck.objects.filter(pk=check_id, state=ItemState.ORDERED)
-    token = leases.take(ordered, state=ItemState.RUNNING.value, tries=F("tries") + 1)
-    if token is None:
-        return
-    check = StoreCheck.objects.select_related("store", "actor").get(pk=check_id)
-    held = _Held(check, token)
-    try:
-        _run(held)
-    except LeaseLost:
-        log.warning("store check %s: taken over by somebody else", check.pk)
-    except ObjectStoreError as error:
-        held.end(ItemState.FAILED, error_fields(error))
-    except KeyboardInterrupt:
-        # In the foreground. What was made has been removed on the way here.
-        held.end(ItemState.FAILED, {"error_code": "Interrupted", "error_message": "The check was interrupted."})
-        raise
-
-
 class _Held:
-    """A check under our lease. Everything written renews it."""
+    """A check under our lease. Every write renews the lease."""
 
-    def __init__(self, check: StoreCheck, token: uuid.UUID) -> None:
-        self.check = check
-        self._rows = StoreCheck.objects.filter(pk=check.pk, lease_token=token, state=ItemState.RUNNING)
+    def __init__(self, lease: Lease[StoreCheck]) -> None:
+        self.check = lease.row
+        self._lease = lease
 
     def write(self, **changes: Any) -> None:
         """Raises LeaseLost."""
-        if not self._rows.update(lease_until=leases.deadline(), **changes):
-            raise LeaseLost
+        self._lease.renew(**changes)
 
     def end(self, state: ItemState, changes: dict[str, Any], *, results: Sequence[CheckResult] = ()) -> None:
         """Write the end of the check, and with it what is to overrule the profile. Raises LeaseLost."""
         check = self.check
         with transaction.atomic():
             kept = _overrule(check, results)
-            ended = {"state": state.value, "active_key": None, "step": "", "finished_at": timezone.now()}
-            self.write(**ended, overrides=kept, **changes)
-            StoreCheck.objects.filter(pk=check.pk).update(**leases.RELEASED)
+            ended = {"active_key": None, "step": "", "finished_at": timezone.now(), "overrides": kept}
+            if not self._lease.end(state, **ended, **changes):
+                raise LeaseLost
             detail: dict[str, Any] = {"found": sorted(kept)} if kept else {}
             counted = _counts(changes.get("results", []))
             audit.record(
@@ -160,6 +123,46 @@ class _Held:
                 bucket=check.bucket,
                 detail=counted | detail,
             )
+
+
+def _give_up(lease: Lease[StoreCheck], error: dict[str, Any]) -> None:
+    with suppress(LeaseLost):
+        _Held(lease).end(ItemState.FAILED, error)
+
+
+def _dispatch_all() -> None:
+    with transaction.atomic():
+        waiting = STORE_CHECKS.waiting_rows().filter(due(), queued_at__isnull=True)
+        enqueue_rows("run_store_check", list(waiting.values_list("pk", flat=True)))
+
+
+STORE_CHECKS = register(
+    Kind(
+        name="check",
+        model=StoreCheck,
+        table=ITEM_STATES,
+        waiting=ItemState.ORDERED,
+        running=ItemState.RUNNING,
+        on_take={"tries": F("tries") + 1},
+        related=("store", "actor"),
+        facts=lambda check: {"order": check.pk, "bucket": check.bucket},
+        resume=lambda check, seconds: enqueue_on_commit("run_store_check", [check.pk], countdown=seconds),
+        give_up=_give_up,
+        dispatch_all=_dispatch_all,
+    )
+)
+
+
+@task(STORE_CHECKS, StoreCheck.objects.all, retry=Retry.NEVER)
+def run_store_check(lease: Lease[StoreCheck]) -> None:
+    """Run a check that was requested, and write its results."""
+    held = _Held(lease)
+    try:
+        _run(held)
+    except KeyboardInterrupt:
+        # In the foreground. What was made has been removed on the way here.
+        held.end(ItemState.FAILED, {"error_code": "Interrupted", "error_message": "The check was interrupted."})
+        raise
 
 
 def _overrule(check: StoreCheck, results: Sequence[CheckResult]) -> dict[str, object]:

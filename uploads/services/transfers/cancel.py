@@ -1,58 +1,57 @@
-"""Cancelling a transfer: nothing of it stays, neither here nor in the store."""
+"""Cancelling a transfer: its staged bytes and its upload in the store are removed."""
 
 from __future__ import annotations
-
-import logging
-import uuid
 
 from uploads import crash
 from uploads.domain.states import FINAL_PHASES, STORE_UPLOAD_STATES, DesiredState, PartState, Phase, StoreUploadState
 from uploads.models import StoreUpload, Transfer
-from uploads.objectstore.errors import ObjectStoreError
 from uploads.services.multipart.abort import abort_until_gone
 from uploads.services.stores.clients import client_for
 from uploads.services.transfers.ending import finish_transfer
+from uploads.services.transfers.kinds import TRANSFERS, steps_queue
 from uploads.services.transfers.orphans import settle_unknown_create
 from uploads.services.work import leases
-from uploads.services.work.failures import error_fields
-from uploads.services.work.queue import enqueue_on_commit
+from uploads.services.work.attempts import Retry
+from uploads.services.work.kinds import free
+from uploads.services.work.leases import Lease
+from uploads.services.work.tasks import task
 from uploads.services.work.transitions import change
 from uploads.staging.disk import WriterBusy
 
-log = logging.getLogger(__name__)
-
-CUT_SECONDS = 1.5
-"""Until a part in flight has noticed that it is no longer wanted."""
+INTERRUPTION_SECONDS = 1.5
+"""How long it takes until a part that is being sent has been interrupted."""
 
 
-def cancel_transfer(transfer_id: uuid.UUID) -> None:
-    """Abort every upload this transfer owns until the store has none of it, then drop the staged bytes."""
-    rows = Transfer.objects.filter(leases.free(), leases.due(), pk=transfer_id, desired_state=DesiredState.CANCEL)
-    token = leases.take(rows.exclude(phase__in=FINAL_PHASES))
-    if token is None:
-        return
-    transfer = Transfer.objects.select_related("store").get(pk=transfer_id)
-    try:
-        _abort_all(transfer)
-    except ObjectStoreError as error:
-        log.warning("transfer %s: cancelling: %s", transfer.pk, error)
-        _again_later(transfer, token, leases.backoff_seconds(transfer.tries + 1), error_fields(error))
-        return
-    # A part in flight could still land in the store or be read here: wait until none is.
+@task(
+    TRANSFERS,
+    lambda: Transfer.objects.filter(desired_state=DesiredState.CANCEL).exclude(phase__in=FINAL_PHASES),
+    queue=steps_queue,
+    retry=Retry.FOREVER,
+)
+def cancel_transfer(lease: Lease[Transfer]) -> None:
+    """Abort every upload of this transfer until the store has none of it, then remove the staged bytes."""
+    transfer = lease.row
+    _abort_all(transfer)
+    # A part in flight could still reach the store or be read from staging.
     if _in_flight(transfer):
-        _again_later(transfer, token, CUT_SECONDS, {})
+        _wait_for_interruption(lease)
         return
     try:
-        # Who still writes has noticed within a second; then nobody makes a file behind our back.
+        # A process that still receives bytes notices the cancellation within a second and releases the lock.
         with transfer.folder.writer():
-            finish_transfer(transfer, token, Phase.CANCELLED)
+            finish_transfer(lease, Phase.CANCELLED)
     except WriterBusy:
-        _again_later(transfer, token, CUT_SECONDS, {})
+        _wait_for_interruption(lease)
+
+
+def _wait_for_interruption(lease: Lease[Transfer]) -> None:
+    if lease.release(not_before=leases.in_seconds(INTERRUPTION_SECONDS)):
+        TRANSFERS.resume(lease.row, INTERRUPTION_SECONDS)
 
 
 def _in_flight(transfer: Transfer) -> bool:
-    """Whether a part is being sent by somebody who lives."""
-    return transfer.parts.filter(state=PartState.SENDING).exclude(leases.free()).exists()
+    """Whether a worker that is alive is sending a part."""
+    return transfer.parts.filter(state=PartState.SENDING).exclude(free()).exists()
 
 
 def _abort_all(transfer: Transfer) -> None:
@@ -62,12 +61,3 @@ def _abort_all(transfer: Transfer) -> None:
         crash.point("cancel.aborted")
         if not _in_flight(transfer):
             change(STORE_UPLOAD_STATES, StoreUpload.objects.filter(pk=store_upload.pk), StoreUploadState.GONE)
-
-
-def _again_later(transfer: Transfer, token: uuid.UUID, wait: float, error: dict[str, str]) -> None:
-    """A cancellation is never given up: it ends when the store has confirmed it."""
-    tries = transfer.tries + (1 if error else 0)
-    Transfer.objects.filter(pk=transfer.pk, lease_token=token).update(
-        **{**leases.RELEASED, "not_before": leases.in_seconds(wait)}, tries=min(tries, leases.MAX_TRIES), **error
-    )
-    enqueue_on_commit("dispatch_transfer", [transfer.pk], queue=transfer.steps_queue, countdown=wait)

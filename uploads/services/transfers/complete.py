@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-
 from uploads import crash
 from uploads.domain.states import STORE_UPLOAD_STATES, PartState, Phase, StoreUploadState
 from uploads.models import StoreUpload, Transfer
@@ -13,11 +11,13 @@ from uploads.objectstore.types import CompletedPart, SentBytes
 from uploads.services.browse.browsing import ExistingObject, forbids_overwrite, head_object, provider_of
 from uploads.services.multipart.complete import may_have_been_done
 from uploads.services.stores.clients import client_for
-from uploads.services.transfers.ending import fail_transfer, finish_transfer, step_failed
+from uploads.services.transfers.ending import finish_transfer
 from uploads.services.transfers.identity import is_ours
+from uploads.services.transfers.kinds import TRANSFERS, steps_queue
 from uploads.services.transfers.lost_responses import MAY_BE_OURS
-from uploads.services.work import leases
 from uploads.services.work.failures import NO_ERROR, error_fields
+from uploads.services.work.leases import Lease
+from uploads.services.work.tasks import task
 from uploads.services.work.transitions import change
 
 
@@ -25,13 +25,10 @@ class NotOurs(ObjectStoreError):
     """HEAD shows another object than the one this transfer made."""
 
 
-def complete_transfer(transfer_id: uuid.UUID) -> None:
+@task(TRANSFERS, lambda: Transfer.objects.filter(phase=Phase.COMPLETING), queue=steps_queue)
+def complete_transfer(lease: Lease[Transfer]) -> None:
     """Complete, look, and only then call it done. Repeatable: a Complete whose answer was lost is found by HEAD."""
-    rows = Transfer.objects.filter(leases.free(), pk=transfer_id, phase=Phase.COMPLETING)
-    token = leases.take(rows)
-    if token is None:
-        return
-    transfer = Transfer.objects.select_related("store").get(pk=transfer_id)
+    transfer = lease.row
     crc64 = whole_crc64(transfer)
     try:
         said = _complete(transfer)
@@ -40,21 +37,10 @@ def complete_transfer(transfer_id: uuid.UUID) -> None:
         _compare(crc64, facts.crc64 if facts else None)
     except NotOurs as error:
         # The object is there, and looking again would not make it another.
-        fail_transfer(transfer.pk, error_fields(error), token)
-        return
-    except ObjectStoreError as error:
-        step_failed(transfer, token, error)
+        TRANSFERS.give_up(lease, error_fields(error))
         return
     etag = facts.etag if facts else said.etag
-    finish_transfer(
-        transfer,
-        token,
-        Phase.DONE,
-        etag=etag,
-        verified=facts is not None,
-        crc64=as_kept(crc64),
-        **NO_ERROR,
-    )
+    finish_transfer(lease, Phase.DONE, etag=etag, verified=facts is not None, crc64=as_kept(crc64), **NO_ERROR)
 
 
 def whole_crc64(transfer: Transfer) -> ReportedCrc64:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import uuid
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from uploads import crash
@@ -16,47 +16,40 @@ from uploads.services.browse.browsing import forbids_overwrite
 from uploads.services.multipart.abort import abort_until_gone
 from uploads.services.stores.clients import client_for
 from uploads.services.transfers.dispatch import dispatch
-from uploads.services.transfers.ending import step_failed
 from uploads.services.transfers.identity import object_metadata
-from uploads.services.transfers.interruption import Interrupted
+from uploads.services.transfers.kinds import TRANSFERS, steps_queue
 from uploads.services.transfers.orphans import settle_unknown_create
 from uploads.services.work import leases
 from uploads.services.work.failures import NO_ERROR
+from uploads.services.work.leases import Lease
+from uploads.services.work.tasks import task
 from uploads.services.work.transitions import change
 
 log = logging.getLogger(__name__)
 
 
-def open_store_upload(transfer_id: uuid.UUID) -> None:
+def _ready() -> QuerySet[Transfer]:
+    rows = Transfer.objects.filter(phase=Phase.SENDING, desired_state=DesiredState.RUN, part_count__gt=1)
+    return rows.exclude(store_uploads__state=StoreUploadState.OPEN)
+
+
+@task(TRANSFERS, _ready, queue=steps_queue)
+def open_store_upload(lease: Lease[Transfer]) -> None:
     """CreateMultipartUpload, and its id into the database the moment it is known."""
-    rows = Transfer.objects.filter(
-        leases.free(), pk=transfer_id, phase=Phase.SENDING, desired_state=DesiredState.RUN, part_count__gt=1
-    )
-    token = leases.take(rows.exclude(store_uploads__state=StoreUploadState.OPEN))
-    if token is None:
-        return
-    transfer = Transfer.objects.select_related("store").get(pk=transfer_id)
-    try:
-        upload_id = _create(transfer, token)
-    except ObjectStoreError as error:
-        step_failed(transfer, token, error)
-        return
-    except Interrupted:
-        return
-    _opened(transfer, token, upload_id)
+    upload_id = _create(lease)
+    _opened(lease, upload_id)
     crash.point("create.written")
-    dispatch(transfer_id)
+    dispatch(lease.row.pk)
 
 
-def _opened(transfer: Transfer, token: uuid.UUID, upload_id: str) -> None:
+def _opened(lease: Lease[Transfer], upload_id: str) -> None:
     """Write the upload down, whether or not the lease still is ours: one that nobody remembers is an orphan."""
     with transaction.atomic():
-        rows = Transfer.objects.filter(pk=transfer.pk, lease_token=token)
-        is_ours = rows.update(create_sent_at=None, **leases.RELEASED, **leases.SUCCEEDED, **NO_ERROR)
+        is_ours = lease.release(create_sent_at=None, **leases.SUCCEEDED, **NO_ERROR)
         state = StoreUploadState.OPEN if is_ours else StoreUploadState.SUSPECT
         # Whoever took over may have found it already, as the twin of a lost answer.
         row, is_new = StoreUpload.objects.get_or_create(
-            transfer=transfer, upload_id=upload_id, defaults={"state": state}
+            transfer=lease.row, upload_id=upload_id, defaults={"state": state}
         )
     if not is_ours and is_new:
         drop_late_upload(row.pk)
@@ -74,13 +67,12 @@ def drop_late_upload(store_upload_id: int) -> None:
     change(STORE_UPLOAD_STATES, StoreUpload.objects.filter(pk=row.pk), StoreUploadState.GONE)
 
 
-def _create(transfer: Transfer, token: uuid.UUID) -> str:
-    """Ask for an upload, once what an earlier try may have left is settled. Raises ObjectStoreError, or Interrupted."""
+def _create(lease: Lease[Transfer]) -> str:
+    """Create an upload, once it is settled what an earlier attempt left. Raises ObjectStoreError, or LeaseLost."""
+    transfer = lease.row
     settle_unknown_create(transfer)
     # Before the act: should its answer be lost, or we die, the next try knows when to look from.
-    rows = Transfer.objects.filter(pk=transfer.pk, lease_token=token)
-    if not rows.update(create_sent_at=timezone.now(), lease_until=leases.deadline()):
-        raise Interrupted
+    lease.renew(create_sent_at=timezone.now())
     crash.point("create.asked")
     try:
         upload_id = client_for(transfer.store).create_multipart_upload(
@@ -93,7 +85,7 @@ def _create(transfer: Transfer, token: uuid.UUID) -> str:
         )
     except ObjectStoreError as error:
         if isinstance(error, NotSent) or (isinstance(error, Refused) and error.status < 500):
-            Transfer.objects.filter(pk=transfer.pk, lease_token=token).update(create_sent_at=None)
+            lease.rows().update(create_sent_at=None)
         raise
     crash.point("create.answered")
     return upload_id

@@ -9,10 +9,10 @@ from django.db.models import Q
 from django.utils import timezone
 
 from uploads.domain.states import PHASES, DesiredState, PartState, Phase, StoreUploadState
-from uploads.models import Part, Transfer
+from uploads.models import Transfer
 from uploads.services.staging import expected_sha256
-from uploads.services.work import leases
-from uploads.services.work.queue import enqueue_on_commit
+from uploads.services.work.kinds import due, free
+from uploads.services.work.queue import enqueue_rows
 from uploads.services.work.transitions import change
 
 NEEDED = ("phase", "desired_state", "all_received", "part_count", "node", "verify_sha256", "expected_sha256", "sha256")
@@ -67,17 +67,13 @@ def _under_way(transfer: Transfer) -> int:
 
 
 def _fill_window(transfer: Transfer, room: int) -> None:
-    now = timezone.now()
-    waiting = transfer.parts.filter(leases.due(now), state=PartState.STAGED, queued_at__isnull=True)
+    waiting = transfer.parts.filter(due(), state=PartState.STAGED, queued_at__isnull=True)
     ids = list(waiting.order_by("number").values_list("pk", flat=True)[:room])
     if ids:
-        Part.objects.filter(pk__in=ids).update(queued_at=now)
-        enqueue_on_commit("send_part", ids, queue=transfer.parts_queue)
+        enqueue_rows("send_part", ids, node=transfer.node)
 
 
 def _enqueue_step(transfer: Transfer, task: str) -> None:
     """A step of the transfer as a whole: not while one is under way, enqueued or held back."""
-    now = timezone.now()
-    waiting = Transfer.objects.filter(leases.free(now), leases.due(now), pk=transfer.pk, queued_at__isnull=True)
-    if waiting.update(queued_at=now):
-        enqueue_on_commit(task, [transfer.pk], queue=transfer.steps_queue)
+    if Transfer.objects.filter(free(), due(), pk=transfer.pk, queued_at__isnull=True).exists():
+        enqueue_rows(task, [transfer.pk], node=transfer.node)

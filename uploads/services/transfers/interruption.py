@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from uploads.domain.states import DesiredState, PartState
+from django.db.models import Q
+
+from uploads.domain.states import DesiredState
 from uploads.models import Part, Transfer
-from uploads.services.work import leases
+from uploads.services.work.leases import Lease, LeaseLost
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +46,10 @@ def hand_back() -> None:
 class LeaseRenewal:
     """Counts the bytes of a part as they move; renews the lease while they do, and only then."""
 
-    def __init__(self, part: Part, token: uuid.UUID) -> None:
-        wanted = Transfer.objects.filter(pk=part.transfer_id, desired_state=DesiredState.RUN)
-        self._rows = Part.objects.filter(pk=part.pk, lease_token=token, state=PartState.SENDING, transfer__in=wanted)
+    def __init__(self, lease: Lease[Part]) -> None:
+        self._lease = lease
+        running = Transfer.objects.filter(pk=lease.row.transfer_id, desired_state=DesiredState.RUN)
+        self._condition = Q(transfer__in=running)
         self._moved = 0
         self._next = time.monotonic() + RENEWAL_SECONDS
 
@@ -56,5 +58,7 @@ class LeaseRenewal:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + RENEWAL_SECONDS
-        if not self._rows.update(moved=self._moved, lease_until=leases.deadline()):
-            raise Interrupted
+        try:
+            self._lease.renew(self._condition, moved=self._moved)
+        except LeaseLost as error:
+            raise Interrupted from error

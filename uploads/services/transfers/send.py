@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import uuid
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from uploads import audit, crash, logs, metrics
-from uploads.domain.states import PART_STATES, STORE_UPLOAD_STATES, DesiredState, PartState, Phase, StoreUploadState
+from uploads.domain.states import STORE_UPLOAD_STATES, DesiredState, PartState, Phase, StoreUploadState
 from uploads.models import Part, StoreUpload, Transfer
 from uploads.objectstore.checksums import as_hex
 from uploads.objectstore.errors import ObjectStoreError, Reason
@@ -21,44 +20,49 @@ from uploads.services.browse.ownership import was_aborted_on_purpose
 from uploads.services.staging import quota
 from uploads.services.stores.clients import ONCE, client_for
 from uploads.services.transfers.dispatch import dispatch
-from uploads.services.transfers.ending import dispatch_when_due, fail_transfer
+from uploads.services.transfers.ending import fail_transfer
 from uploads.services.transfers.identity import object_metadata
 from uploads.services.transfers.interruption import Interrupted, LeaseRenewal, interruptible
+from uploads.services.transfers.kinds import PARTS, parts_queue
 from uploads.services.transfers.lost_responses import find_after_failure
 from uploads.services.work import leases
 from uploads.services.work.failures import NO_ERROR, error_fields
+from uploads.services.work.leases import Lease
+from uploads.services.work.tasks import task
 from uploads.services.work.transitions import change
 
 log = logging.getLogger(__name__)
 
 
-def send_part(part_id: int) -> None:
-    """UploadPart, or PutObject for a file of one part, under a lease."""
-    # One PutObject makes the object: not before what was promised of the file has been seen to.
+def _ready() -> QuerySet[Part]:
+    # PutObject creates the object: not before the checksum of the whole file was checked.
     ready = Q(part_count__gt=1) | Q(all_received=True)
     transfers = Transfer.objects.filter(ready, desired_state=DesiredState.RUN, phase=Phase.SENDING)
-    rows = Part.objects.filter(leases.due(), pk=part_id, state=PartState.STAGED, transfer__in=transfers)
-    token = leases.take(rows, state=PartState.SENDING, moved=0)
-    if token is None:
-        return
+    return Part.objects.filter(transfer__in=transfers)
+
+
+@task(PARTS, _ready, queue=parts_queue)
+def send_part(lease: Lease[Part]) -> None:
+    """UploadPart, or PutObject for a file of one part."""
     crash.point("part.taken")
-    part = Part.objects.select_related("transfer__store").get(pk=part_id)
+    part = lease.row
     store_upload = part.transfer.store_uploads.filter(state=StoreUploadState.OPEN).first()
-    upload_id = store_upload.upload_id if store_upload else ""
-    logs.note(transfer=part.transfer_id, part=part.number, upload_id=upload_id)
+    logs.note(upload_id=store_upload.upload_id if store_upload else "")
     try:
         with interruptible():
-            answer = _send(part, store_upload, LeaseRenewal(part, token))
+            response = _send(part, store_upload, LeaseRenewal(lease))
     except Interrupted:
-        _release(part, token)
+        lease.release()
     except ObjectStoreError as error:
         found = find_after_failure(part, store_upload, error)
-        if found is None:
-            _part_failed(part, store_upload, token, error)
+        if found is not None:
+            _part_sent(lease, store_upload, found)
+        elif store_upload is not None and error.reason in (Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY):
+            _store_upload_vanished(lease, store_upload, error)
         else:
-            _part_sent(part, store_upload, token, found)
+            raise
     else:
-        _part_sent(part, store_upload, token, answer)
+        _part_sent(lease, store_upload, response)
     dispatch(part.transfer_id)
 
 
@@ -87,29 +91,27 @@ def _send(part: Part, store_upload: StoreUpload | None, renewal: LeaseRenewal) -
     return answer
 
 
-def _part_sent(part: Part, store_upload: StoreUpload | None, token: uuid.UUID, answer: SentBytes) -> None:
-    """Only the holder of the lease marks the part sent; its staged bytes go once that is written down."""
+def _part_sent(lease: Lease[Part], store_upload: StoreUpload | None, response: SentBytes) -> None:
+    """Only the holder of the lease marks the part sent; then its staged bytes are removed."""
+    part = lease.row
     with transaction.atomic():
         if not _is_open(store_upload):
-            # It vanished meanwhile, and the part with it: another upload needs these bytes.
-            _release(part, token)
+            # The upload vanished in the meantime, and the part with it: another upload needs these bytes.
+            lease.release()
             return
-        sent = change(
-            PART_STATES,
-            Part.objects.filter(pk=part.pk, lease_token=token),
+        sent = lease.end(
             PartState.SENT,
-            etag=answer.etag,
-            crc64=as_hex(answer.crc64),
+            etag=response.etag,
+            crc64=as_hex(response.crc64),
             store_upload=store_upload,
             moved=part.size,
             sent_at=timezone.now(),
-            **leases.RELEASED,
             **leases.SUCCEEDED,
             **NO_ERROR,
         )
     if sent:
         metrics.part_sent(part.size)
-        log.info("transfer %s part %s: sent", part.transfer_id, part.number, extra={"request_id": answer.request_id})
+        log.info("transfer %s part %s: sent", part.transfer_id, part.number, extra={"request_id": response.request_id})
         crash.point("part.written")
         quota.release(part)
 
@@ -122,33 +124,15 @@ def _is_open(store_upload: StoreUpload | None) -> bool:
     return rows.first() is not None
 
 
-def _release(part: Part, token: uuid.UUID) -> None:
-    rows = Part.objects.filter(pk=part.pk, lease_token=token)
-    change(PART_STATES, rows, PartState.STAGED, {PartState.SENDING}, moved=0, **leases.RELEASED)
-
-
-def _part_failed(part: Part, store_upload: StoreUpload | None, token: uuid.UUID, error: ObjectStoreError) -> None:
-    """Try the part again later, begin a new upload where the store lost ours, or fail the transfer."""
-    log.warning("transfer %s part %s: %s", part.transfer_id, part.number, error)
-    held = leases.tried_again(part, error)
-    rows = Part.objects.filter(pk=part.pk, lease_token=token)
-    fields = error_fields(error)
-    changes = {"moved": 0, **(held or leases.RELEASED), **fields}
-    if not change(PART_STATES, rows, PartState.STAGED, {PartState.SENDING}, **changes):
-        return
-    if store_upload is not None and error.reason in (Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY):
-        _store_upload_vanished(part.transfer, store_upload, error)
-    elif held is None:
-        fail_transfer(part.transfer_id, fields)
-    else:
-        dispatch_when_due(part.transfer, held["not_before"])
-
-
-def _store_upload_vanished(transfer: Transfer, store_upload: StoreUpload, error: ObjectStoreError) -> None:
+def _store_upload_vanished(lease: Lease[Part], store_upload: StoreUpload, error: ObjectStoreError) -> None:
     """Somebody aborted or completed our upload. With every byte still here another one is begun.
 
     With bytes gone that is the end; and what an operator aborted on purpose, by an operation, is not brought back.
     """
+    transfer = lease.row.transfer
+    log.warning("transfer %s part %s: %s", transfer.pk, lease.row.number, error)
+    if not lease.release(**error_fields(error)):
+        return
     with transaction.atomic():
         Transfer.objects.select_for_update().get(pk=transfer.pk)
         rows = StoreUpload.objects.filter(pk=store_upload.pk)

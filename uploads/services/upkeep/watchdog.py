@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -11,16 +14,17 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from uploads import metrics
-from uploads.domain.states import FINAL_PHASES, DesiredState, ItemState, PartState, Phase, StoreUploadState
-from uploads.models import Operation, OperationItem, Part, StoreUpload, Transfer
-from uploads.services.operations.order import dispatch_operation
+from uploads.domain.states import FINAL_PHASES, DesiredState, PartState, Phase, StoreUploadState
+from uploads.models import Part, StoreUpload, Transfer
 from uploads.services.staging import quota
-from uploads.services.stores import checks
-from uploads.services.transfers.dispatch import dispatch
 from uploads.services.transfers.receive import abandon
 from uploads.services.upkeep.cleanup import expire
-from uploads.services.work import broker, leases
+from uploads.services.work import broker
+from uploads.services.work.kinds import KINDS
+from uploads.services.work.leases import give_back
 from uploads.services.work.queue import enqueue_on_commit
+
+log = logging.getLogger(__name__)
 
 MAX_LATE = 20
 """Late uploads that one round enqueues; the next round has the others."""
@@ -30,51 +34,43 @@ SILENT_BROWSER = timedelta(minutes=15)
 
 
 def watch() -> None:
-    """One round."""
-    _return_expired_leases()
-    _forget_lost_messages()
-    _abandon_silent_forms()
-    _expire_silent_transfers()
-    _release_sent_parts()
-    _release_ended_transfers()
-    _drop_late_uploads()
-    _dispatch_all()
-    checks.take_up_again(lost_before=timezone.now() - _lost_message())
+    """One round. A step that fails is logged, and does not keep the others from running."""
+    for step in STEPS:
+        try:
+            step()
+        except Exception:
+            log.exception("the watchdog's step %s failed", step.__name__)
 
 
 def _return_expired_leases() -> None:
-    now = timezone.now()
-    parts = Part.objects.filter(state=PartState.SENDING, lease_until__lt=now)
-    metrics.leases_taken_over("part", _update(parts, state=PartState.STAGED, moved=0, **leases.RELEASED))
-    items = OperationItem.objects.filter(state=ItemState.RUNNING, lease_until__lt=now)
-    metrics.leases_taken_over("item", _update(items, state=ItemState.ORDERED, **leases.RELEASED))
-    transfers = Transfer.objects.filter(lease_until__lt=now).exclude(phase__in=FINAL_PHASES)
-    metrics.leases_taken_over("transfer", _update(transfers, **leases.RELEASED))
-
-
-def _update(rows: QuerySet[Any], **changes: Any) -> int:
-    """Change those that nobody is changing now, and the others next time.
-
-    Whoever waits for rows of many transfers, holding some, may wait in a circle: PostgreSQL would end one of the two.
-    """
-    with transaction.atomic():
-        free = rows.order_by().select_for_update(skip_locked=True)
-        updated: int = rows.model._default_manager.filter(pk__in=free).update(**changes)
-    return updated
-
-
-def _lost_message() -> timedelta:
-    """A message this old may be lost; what it asked for is enqueued again, and a duplicate does no harm."""
-    return timedelta(seconds=settings.LOST_MESSAGE_SECONDS)
+    for kind in KINDS.values():
+        with _unlocked(kind.expired_rows()) as rows:
+            metrics.leases_taken_over(kind.name, give_back(kind, rows))
 
 
 def _forget_lost_messages() -> None:
-    # What Redis has lost, it has lost all at once: none of it is waited for.
+    # If Redis lost messages, it lost all of them at once.
     old = timezone.now() - (timedelta(0) if broker.was_emptied() else _lost_message())
-    _update(Part.objects.filter(state=PartState.STAGED, queued_at__lt=old), queued_at=None)
-    _update(OperationItem.objects.filter(state=ItemState.ORDERED, queued_at__lt=old), queued_at=None)
-    transfers = Transfer.objects.filter(leases.free(), queued_at__lt=old).exclude(phase__in=FINAL_PHASES)
-    _update(transfers, queued_at=None)
+    for kind in KINDS.values():
+        with _unlocked(kind.waiting_rows().filter(queued_at__lt=old)) as rows:
+            rows.update(queued_at=None)
+
+
+@contextmanager
+def _unlocked(rows: QuerySet[Any]) -> Iterator[QuerySet[Any]]:
+    """Those rows that no other process is changing now; the next round takes the others.
+
+    Waiting for the locks of rows of many transfers while holding some could become a deadlock, in which PostgreSQL
+    would end one of the two transactions.
+    """
+    with transaction.atomic():
+        free = rows.order_by().select_for_update(skip_locked=True)
+        yield rows.model._default_manager.filter(pk__in=free)
+
+
+def _lost_message() -> timedelta:
+    """A message of this age may be lost. Its work is enqueued again, and a duplicate does no harm."""
+    return timedelta(seconds=settings.LOST_MESSAGE_SECONDS)
 
 
 def _abandon_silent_forms() -> None:
@@ -123,15 +119,17 @@ def _drop_late_uploads() -> None:
 
 
 def _dispatch_all() -> None:
-    resting = Transfer.objects.filter(phase=Phase.FAILED).exclude(desired_state=DesiredState.CANCEL)
-    live = (
-        Transfer.objects.exclude(phase__in=FINAL_PHASES)
-        .exclude(desired_state=DesiredState.PAUSE)
-        .exclude(pk__in=resting)
-    )
-    for transfer_id in live.values_list("pk", flat=True):
-        dispatch(transfer_id)
-    waiting = Operation.objects.filter(items__state=ItemState.ORDERED).distinct()
-    for operation_id in waiting.values_list("pk", flat=True):
-        with transaction.atomic():
-            dispatch_operation(operation_id)
+    for kind in KINDS.values():
+        kind.dispatch_all()
+
+
+STEPS = (
+    _return_expired_leases,
+    _forget_lost_messages,
+    _abandon_silent_forms,
+    _expire_silent_transfers,
+    _release_sent_parts,
+    _release_ended_transfers,
+    _drop_late_uploads,
+    _dispatch_all,
+)

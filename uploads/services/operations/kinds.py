@@ -1,0 +1,51 @@
+"""The leased work of operations: one item for each upload."""
+
+from __future__ import annotations
+
+import uuid
+from functools import partial
+from typing import Any
+
+from uploads.domain.states import ITEM_STATES, ItemState
+from uploads.models import Operation, OperationItem
+from uploads.services.operations.order import dispatch_operation, end_item
+from uploads.services.work.kinds import Kind, register
+from uploads.services.work.leases import Lease
+from uploads.services.work.queue import enqueue_on_commit
+from uploads.services.work.tasks import guard
+
+
+def _resume(item: OperationItem, seconds: float) -> None:
+    enqueue_on_commit("dispatch_operation", [item.operation_id], countdown=seconds)
+
+
+def _give_up(lease: Lease[OperationItem], error: dict[str, Any]) -> None:
+    end_item(lease, ItemState.FAILED, **error)
+
+
+def dispatch_guarded(operation_id: uuid.UUID) -> None:
+    """`dispatch_operation`; an internal error counts as a failed attempt of each item that waits."""
+    rows = ITEMS.waiting_rows().filter(operation_id=operation_id)
+    guard(ITEMS, rows, partial(dispatch_operation, operation_id))
+
+
+def _dispatch_all() -> None:
+    waiting = Operation.objects.filter(items__state=ItemState.ORDERED).distinct()
+    for operation_id in waiting.values_list("pk", flat=True):
+        dispatch_guarded(operation_id)
+
+
+ITEMS = register(
+    Kind(
+        name="item",
+        model=OperationItem,
+        table=ITEM_STATES,
+        waiting=ItemState.ORDERED,
+        running=ItemState.RUNNING,
+        related=("operation__store", "operation__actor"),
+        facts=lambda item: {"order": item.operation_id, "upload_id": item.upload_id},
+        resume=_resume,
+        give_up=_give_up,
+        dispatch_all=_dispatch_all,
+    )
+)

@@ -1,0 +1,83 @@
+"""The leased work of transfers: their parts, and the steps of a transfer as a whole."""
+
+from __future__ import annotations
+
+import uuid
+from functools import partial
+from typing import Any
+
+from uploads.domain.states import PART_STATES, PHASES, DesiredState, PartState, Phase
+from uploads.models import Part, Transfer
+from uploads.models.transfer import parts_queue, steps_queue
+from uploads.services.transfers.dispatch import dispatch
+from uploads.services.transfers.ending import fail_transfer
+from uploads.services.work.kinds import Kind, register
+from uploads.services.work.leases import Lease
+from uploads.services.work.queue import enqueue_on_commit
+from uploads.services.work.tasks import guard
+
+
+def _resume(transfer: Transfer, seconds: float) -> None:
+    enqueue_on_commit("dispatch_transfer", [transfer.pk], queue=transfer.steps_queue, countdown=seconds)
+
+
+def _resume_part(part: Part, seconds: float) -> None:
+    _resume(part.transfer, seconds)
+    dispatch(part.transfer_id)  # Another part may take its place meanwhile.
+
+
+def _give_up_part(lease: Lease[Part], error: dict[str, Any]) -> None:
+    if lease.release(**error):
+        fail_transfer(lease.row.transfer_id, error)
+
+
+def _give_up_transfer(lease: Lease[Transfer], error: dict[str, Any]) -> None:
+    if not fail_transfer(lease.row.pk, error, lease.token):
+        # It is being cancelled: the cancellation needs the lease.
+        lease.release(**error)
+
+
+def dispatch_guarded(transfer_id: uuid.UUID) -> None:
+    """`dispatch`; an internal error counts as a failed attempt of the transfer."""
+    guard(TRANSFERS, TRANSFERS.waiting_rows().filter(pk=transfer_id), partial(dispatch, transfer_id))
+
+
+def _dispatch_all() -> None:
+    """Every transfer that has not ended and is neither paused nor failed, and every cancellation."""
+    failed = Transfer.objects.filter(phase=Phase.FAILED).exclude(desired_state=DesiredState.CANCEL)
+    rows = Transfer.objects.exclude(phase__in=PHASES.final).exclude(desired_state=DesiredState.PAUSE)
+    for transfer_id in rows.exclude(pk__in=failed).values_list("pk", flat=True):
+        dispatch_guarded(transfer_id)
+
+
+PARTS = register(
+    Kind(
+        name="part",
+        model=Part,
+        table=PART_STATES,
+        waiting=PartState.STAGED,
+        running=PartState.SENDING,
+        on_take={"moved": 0},
+        on_return={"moved": 0},
+        related=("transfer__store",),
+        facts=lambda part: {"transfer": part.transfer_id, "part": part.number},
+        resume=_resume_part,
+        give_up=_give_up_part,
+    )
+)
+"""`dispatch` of their transfer enqueues parts, a few at a time."""
+
+TRANSFERS = register(
+    Kind(
+        name="transfer",
+        model=Transfer,
+        table=PHASES,
+        related=("store",),
+        facts=lambda transfer: {"transfer": transfer.pk},
+        resume=_resume,
+        give_up=_give_up_transfer,
+        dispatch_all=_dispatch_all,
+    )
+)
+
+__all__ = ["PARTS", "TRANSFERS", "dispatch_guarded", "parts_queue", "steps_queue"]

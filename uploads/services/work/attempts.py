@@ -1,0 +1,81 @@
+"""When work that failed is attempted again, and when it is given up."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from django.db import InterfaceError, OperationalError
+from django.utils import timezone
+
+from uploads import metrics
+from uploads.models.work import WorkFields
+from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
+from uploads.problems import Code
+from uploads.services.work.leases import in_seconds
+
+MAX_TRIES = 8
+"""Failed attempts of one kind in a row, of those that more attempts would not help, before a row fails for good."""
+
+GIVE_UP = timedelta(hours=24)
+"""How long work is attempted that only has to wait: for a store that is unreachable or fails, or for an operator."""
+
+WAITS_FOR_OPERATOR = frozenset({Reason.CREDENTIALS_EXPIRED, Reason.CLOCK_SKEW})
+
+COUNTED = frozenset({Reason.DIGEST_MISMATCH, Reason.UNREADABLE_RESPONSE, Code.INTERNAL_ERROR})
+"""Reasons of failures that are counted: data is corrupted on its way, or this program has a bug."""
+
+BACKOFF_BASE_SECONDS = 1.0
+BACKOFF_CAP_SECONDS = 60.0
+LONGEST_RETRY_AFTER_SECONDS = 300.0
+
+
+class Retry(StrEnum):
+    """Whether a failed task is attempted again."""
+
+    NEVER = "never"
+    LIMITED = "limited"
+    FOREVER = "forever"
+
+
+def next_attempt(row: WorkFields, error: Exception, retry: Retry = Retry.LIMITED) -> dict[str, Any] | None:
+    """The columns that defer a row whose work failed; None if it fails for good."""
+    now, since = timezone.now(), row.failing_since or timezone.now()
+    tries = row.tries + 1
+    if _is_counted(error) and row.error_reason not in COUNTED:
+        # The attempts until now only waited, for example for a store that was unreachable.
+        tries = 1
+    worthwhile = _may_succeed(error, tries) and now - since < GIVE_UP
+    if retry is Retry.NEVER or (retry is Retry.LIMITED and not worthwhile):
+        return None
+    metrics.work_tried_again(reason_of(error))
+    wait = max(backoff_seconds(tries), _requested_wait(error))
+    return {"not_before": in_seconds(wait), "tries": tries, "failing_since": since}
+
+
+def reason_of(error: Exception) -> str:
+    return error.reason.value if isinstance(error, ObjectStoreError) else Code.INTERNAL_ERROR.value
+
+
+def _is_counted(error: Exception) -> bool:
+    # A database that is locked or restarts is neither corruption nor a bug.
+    return reason_of(error) in COUNTED and not isinstance(error, OperationalError | InterfaceError)
+
+
+def _may_succeed(error: Exception, tries: int) -> bool:
+    if _is_counted(error):
+        return tries < MAX_TRIES
+    return not isinstance(error, ObjectStoreError) or error.retryable or error.reason in WAITS_FOR_OPERATOR
+
+
+def _requested_wait(error: Exception) -> float:
+    """Seconds of the store's Retry-After, within bounds."""
+    requested = error.retry_after if isinstance(error, Refused) else None
+    return min(requested or 0.0, LONGEST_RETRY_AFTER_SECONDS)
+
+
+def backoff_seconds(tries: int) -> float:
+    """Full jitter: a random time between zero and the exponential bound."""
+    return random.uniform(0, min(BACKOFF_CAP_SECONDS, BACKOFF_BASE_SECONDS * 2.0 ** min(tries, 20)))  # noqa: S311 - spreads load, hides nothing

@@ -1,0 +1,125 @@
+"""Running leased work: the one place where a failure, foreseen or not, is recorded and deferred."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic
+
+from django.db import DatabaseError
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from uploads import logs
+from uploads.objectstore.errors import ObjectStoreError
+from uploads.problems import Code, Problem
+from uploads.services.work import leases
+from uploads.services.work.attempts import Retry, next_attempt
+from uploads.services.work.failures import error_fields, problem_fields
+from uploads.services.work.kinds import Kind, Row
+from uploads.services.work.leases import Lease, LeaseLost
+
+log = logging.getLogger(__name__)
+
+OPERATIONS_QUEUE = "partway"
+"""The queue of work that needs no staged bytes: any node may do it."""
+
+
+def any_node(_node: str) -> str:
+    return OPERATIONS_QUEUE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task(Generic[Row]):
+    """Work on one row of a kind; call it with the row's id.
+
+    `ready` are the rows that the task may take, and `queue` names the queue for the rows of a node.
+    """
+
+    name: str
+    kind: Kind[Row]
+    ready: Callable[[], QuerySet[Row]]
+    work: Callable[[Lease[Row]], None]
+    queue: Callable[[str], str] = any_node
+    retry: Retry = Retry.LIMITED
+
+    def __call__(self, row_id: object) -> None:
+        """Take the row's lease and do the work. Does nothing if the row is not ready or another worker has it."""
+        lease = leases.take(self.kind, self.ready(), row_id)
+        if lease is not None:
+            with logs.about(**self.kind.facts(lease.row)):
+                self._run(lease)
+
+    def _run(self, lease: Lease[Row]) -> None:
+        try:
+            self.work(lease)
+        except LeaseLost:
+            log.warning("%s %s: the lease was lost", self.kind.name, lease.row.pk)
+        except ObjectStoreError as error:
+            log.warning("%s %s: %s", self.kind.name, lease.row.pk, error)
+            record_failure(lease, error, self.retry)
+        except Exception as error:
+            log.exception("%s %s: internal error in %s", self.kind.name, lease.row.pk, self.name)
+            record_internal_error(lease, error, self.retry)
+
+
+TASKS: dict[str, Task[Any]] = {}
+
+
+def task(
+    kind: Kind[Row],
+    ready: Callable[[], QuerySet[Row]],
+    *,
+    queue: Callable[[str], str] = any_node,
+    retry: Retry = Retry.LIMITED,
+) -> Callable[[Callable[[Lease[Row]], None]], Task[Row]]:
+    """Declare a function of a lease as a task of the same name."""
+
+    def declare(work: Callable[[Lease[Row]], None]) -> Task[Row]:
+        declared = Task(name=work.__name__, kind=kind, ready=ready, work=work, queue=queue, retry=retry)
+        TASKS[declared.name] = declared
+        return declared
+
+    return declare
+
+
+def record_failure(
+    lease: Lease[Row], error: Exception, retry: Retry = Retry.LIMITED, fields: dict[str, Any] | None = None
+) -> None:
+    """Defer the row, or fail it for good. Does nothing once the lease has ended or was lost."""
+    fields = fields or failure_fields(error)
+    attempt = next_attempt(lease.row, error, retry)
+    if attempt is None:
+        lease.kind.give_up(lease, fields)
+    elif lease.release(**attempt, **fields):
+        lease.kind.resume(lease.row, max(0.0, (attempt["not_before"] - timezone.now()).total_seconds()))
+
+
+def record_internal_error(lease: Lease[Row], error: Exception, retry: Retry = Retry.LIMITED) -> None:
+    """As `record_failure`; if that fails too, the row is deferred with a single UPDATE."""
+    try:
+        record_failure(lease, error, retry)
+    except Exception:
+        log.exception("%s %s: internal error while recording a failure", lease.kind.name, lease.row.pk)
+        record_failure(lease, error, Retry.FOREVER)
+
+
+def failure_fields(error: Exception) -> dict[str, Any]:
+    if isinstance(error, ObjectStoreError):
+        return error_fields(error)
+    return problem_fields(Problem(Code.INTERNAL_ERROR))
+
+
+def guard(kind: Kind[Row], rows: QuerySet[Row], dispatch: Callable[[], None]) -> None:
+    """Dispatch `rows`. An exception counts as a failed attempt of each of them, and does not stop the caller."""
+    try:
+        dispatch()
+    except DatabaseError:
+        log.exception("%s: the database failed while work was dispatched", kind.name)
+    except Exception as error:
+        log.exception("%s: internal error while work was dispatched", kind.name)
+        for pk in list(rows.values_list("pk", flat=True)):
+            lease = leases.take(kind, rows, pk)
+            if lease is not None:
+                record_internal_error(lease, error)
