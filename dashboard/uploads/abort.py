@@ -14,6 +14,7 @@ from dashboard.operations import answer_order
 from dashboard.shared import formatting, jsonapi
 from dashboard.shared.explain import explain
 from dashboard.shared.links import BucketLinks
+from dashboard.shared.messages import text_of
 from dashboard.shared.parameters import read_uploads, write_upload
 from dashboard.shared.responses import explains_failures
 from dashboard.uploads.detail import ending_operation, gone, part_summary_context, upload_context
@@ -42,7 +43,7 @@ def abort(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
         operation = request_abort(access.actor(request.user), found, bucket, names)
     except OwnedByTransfer as owned:
         if jsonapi.wants_json(request):
-            return jsonapi.json_error("OwnedByTransfer", str(owned), status=409)
+            return jsonapi.json_error(owned.problem.code, text_of(owned.problem), status=409)
         return _ask_one(request, found, links, names[0], status=409)
     return answer_order(request, operation)
 

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods
 from dashboard.operations import answer_order
 from dashboard.shared import jsonapi
 from dashboard.shared.links import BucketLinks
+from dashboard.shared.messages import text_of
 from dashboard.shared.parameters import BadParameter, read_uploads
 from dashboard.shared.responses import explains_failures
 from dashboard.uploads.detail import ending_operation, gone, part_summary_context, upload_context
@@ -44,7 +45,7 @@ def complete(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
         )
     except OwnedByTransfer as owned:
         if jsonapi.wants_json(request):
-            return jsonapi.json_error("OwnedByTransfer", str(owned), status=409)
+            return jsonapi.json_error(owned.problem.code, text_of(owned.problem), status=409)
         return _ask(request, found, links, name, status=409)
     return answer_order(request, operation)
 

@@ -13,7 +13,9 @@ from tests.services.drive import MIB, Drive
 from uploads.domain.states import ItemState, Phase
 from uploads.models import AuditEntry, Operation, OperationItem
 from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.errors import Reason
 from uploads.objectstore.types import CompletedPart, FileSlice, UploadRef
+from uploads.problems import Code, Problem, RecordedError
 from uploads.services.browse.preflight import preflight_abort, preflight_complete
 from uploads.services.operations.order import OwnedByTransfer, request_abort, request_complete
 from uploads.services.operations.run import run_item
@@ -115,22 +117,26 @@ def test_complete_shows_what_would_be_replaced(drive: Drive, begin: Begin) -> No
     assert asked.existing is not None
     assert asked.existing.facts is not None
     assert asked.existing.facts.size == 3
-    assert any("replaced" in warning for warning in asked.warnings)
+    assert Problem(Code.OBJECT_WOULD_BE_REPLACED) in asked.warnings
 
 
 @pytest.mark.parametrize(
-    ("parts", "words"), [({}, "nothing to complete"), ({1: 1, 2: 2, 3: 1}, "2 parts are below this store's minimum")]
+    ("parts", "blocker"),
+    [
+        ({}, Problem(Code.NO_PARTS)),
+        ({1: 1, 2: 2, 3: 1}, Problem(Code.PARTS_TOO_SMALL, count=2, limit_bytes=PART, parts="1-2")),
+    ],
 )
 def test_what_the_store_would_refuse_blocks(
-    drive: Drive, begin: Begin, client: ObjectStoreClient, parts: dict[int, int], words: str
+    drive: Drive, begin: Begin, client: ObjectStoreClient, parts: dict[int, int], blocker: Problem
 ) -> None:
     upload = begin(parts=parts)
-    assert words in " ".join(preflight_complete(drive.store, drive.bucket, upload).blockers)
+    assert preflight_complete(drive.store, drive.bucket, upload).blockers == (blocker,)
     operation = request_complete(drive.user, drive.store, drive.bucket, upload)
     drive.work_off()
     item = operation.items.get()
     assert (item.state, item.error_code) == (ItemState.FAILED, "PreflightFailed")
-    assert words in item.error_message
+    assert item.error == RecordedError("PreflightFailed", Code.PREFLIGHT_FAILED, details=(blocker,))
     assert exists(client, drive.bucket, upload)
 
 
@@ -138,7 +144,7 @@ def test_a_gap_needs_an_explicit_word(drive: Drive, begin: Begin, client: Object
     upload = begin(parts={2: PART, 5: 1})
     asked = preflight_complete(drive.store, drive.bucket, upload)
     assert asked.has_gaps
-    assert "1, 3-4" in " ".join(asked.warnings)
+    assert Problem(Code.PARTS_MISSING, count=3, parts="1, 3-4") in asked.warnings
     refused = request_complete(drive.user, drive.store, drive.bucket, upload)
     drive.work_off()
     assert refused.items.get().error_code == "GapNotAllowed"
@@ -178,7 +184,7 @@ def test_complete_of_an_upload_that_is_gone_fails_in_words(
     drive.work_off()
     item = operation.items.get()
     assert (item.state, item.error_code) == (ItemState.FAILED, "NoSuchUpload")
-    assert "completed or aborted" in item.error_message
+    assert item.error_reason == Reason.NO_SUCH_UPLOAD
 
 
 def test_an_upload_of_a_live_transfer_is_its_transfers_to_end(drive: Drive, client: ObjectStoreClient) -> None:

@@ -26,7 +26,7 @@ from uploads.models import AuditEntry, Operation, OperationItem, Part, Store, St
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import Reason, Refused
 from uploads.objectstore.types import Credentials, FileSlice, StoreConfig
-from uploads.problems import Code
+from uploads.problems import Code, Problem
 from uploads.services.stores import clients
 from uploads.services.stores.settings import StoreValues, add_store, change_store
 from uploads.services.transfers.cancel import cancel_transfer
@@ -264,7 +264,7 @@ class TestCreate:
         assert drive.finish(transfer).phase == Phase.DONE
         assert truth.uploads() == [twin]
         entry = AuditEntry.objects.get(transfer_id=transfer.pk, action="transfer.possible-orphan")
-        assert "not_looked" in entry.detail
+        assert entry.detail["reason"] == Problem(Code.UPLOADS_NOT_LISTABLE).as_json()
 
     def test_where_listing_fails_no_second_upload_is_made_before_it_works(
         self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader

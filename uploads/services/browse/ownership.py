@@ -1,4 +1,4 @@
-"""Which transfer an upload in the store belongs to."""
+"""Which transfer owns an upload in the store."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from uploads.domain.states import FINAL_PHASES, ItemState, OperationKind, StoreUploadState
 from uploads.models import OperationItem, Store, StoreUpload, Transfer
+from uploads.problems import Code, Problem, ProblemError
 
 
-class OwnedByTransfer(Exception):
-    """A transfer that has not ended owns this upload: cancel the transfer instead."""
+class OwnedByTransfer(ProblemError):
+    """A transfer in progress owns this upload; the transfer has to be cancelled instead."""
 
     def __init__(self, transfer: Transfer) -> None:
-        super().__init__(f"This upload belongs to transfer {transfer.pk}, which has not ended: cancel it there.")
+        super().__init__(Problem(Code.OWNED_BY_TRANSFER))
         self.transfer = transfer
 
 
@@ -32,7 +33,7 @@ def owners(store: Store, bucket: str, upload_ids: Sequence[str]) -> dict[tuple[s
 
 
 def was_aborted_on_purpose(transfer: Transfer, store_upload: StoreUpload) -> bool:
-    """Whether an operator ordered the end of this upload here, and it has been reached or is being."""
+    """Whether an operator requested to abort this upload here, and it was aborted or is being aborted."""
     return OperationItem.objects.filter(
         operation__kind=OperationKind.ABORT,
         operation__store=transfer.store_id,

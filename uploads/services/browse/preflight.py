@@ -1,7 +1,8 @@
-"""What an abort or a completion would do, looked up before anybody is asked to confirm it. Nothing is changed."""
+"""What an abort or a completion would do, for the page that asks for confirmation. Nothing is changed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -13,21 +14,22 @@ from uploads.models.operation import active_key
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.providers import Provider
 from uploads.objectstore.types import MAX_PART_NUMBER, UploadRef
+from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import ExistingObject, head_object, is_gone, provider_of, summarize_upload
 from uploads.services.browse.ownership import owner_of
 
 RECENT = timedelta(hours=1)
-"""A part younger than this may mean that somebody is still sending."""
+"""A part younger than this may mean that someone is still sending."""
 
 MAX_NAMED_RUNS = 10
-"""Gaps or small parts that a sentence names one by one."""
+"""Gaps or small parts that a text names one by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AbortPreflight:
-    """`recent`: a part arrived within the last hour. `transfer` owns the upload; `operation` is already at it.
+    """`recent`: a part arrived within the last hour. `transfer` owns the upload; `operation` works on it already.
 
-    `refusal`: its parts may not be listed, so that nothing is known of it.
+    `refusal`: the credentials do not allow ListParts, so the parts are not known.
     """
 
     upload: UploadRef
@@ -41,14 +43,14 @@ class AbortPreflight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletePreflight:
-    """`blockers` are what the store would refuse, in sentences; with any of them nothing can be ordered."""
+    """`blockers` are what the store would refuse; with any of them the completion cannot be requested."""
 
     upload: UploadRef
     part_summary: PartSummary | None
     gone: bool
     existing: ExistingObject | None
-    blockers: tuple[str, ...]
-    warnings: tuple[str, ...]
+    blockers: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
     has_gaps: bool
     resulting_size: int
     expected_etag: str
@@ -57,7 +59,7 @@ class CompletePreflight:
 
 
 def preflight_abort(store: Store, bucket: str, upload: UploadRef) -> AbortPreflight:
-    """Raises ObjectStoreError. To abort an upload nobody has to list its parts."""
+    """Raises ObjectStoreError. An upload can be aborted without permission to list its parts."""
     refusal, part_summary = None, None
     try:
         part_summary = _summarize(store, bucket, upload)
@@ -77,7 +79,7 @@ def preflight_abort(store: Store, bucket: str, upload: UploadRef) -> AbortPrefli
 
 
 def preflight_complete(store: Store, bucket: str, upload: UploadRef) -> CompletePreflight:
-    """Walks all parts and looks for an object of that key. Raises ObjectStoreError."""
+    """Lists all parts and checks for an object with that key. Raises ObjectStoreError."""
     part_summary = _summarize(store, bucket, upload)
     existing = None if part_summary is None else head_object(store, bucket, upload.key)
     provider = provider_of(store)
@@ -110,55 +112,68 @@ def active_operation(store: Store, bucket: str, upload: UploadRef) -> Operation 
     return item.operation if item else None
 
 
-def find_blockers(part_summary: PartSummary, provider: Provider) -> tuple[str, ...]:
-    """What the store would refuse, in sentences."""
+def find_blockers(part_summary: PartSummary, provider: Provider) -> tuple[Problem, ...]:
+    """What the store would refuse."""
     if part_summary.count == 0:
-        return ("No part has been uploaded: there is nothing to complete.",)
-    found = []
-    if part_summary.too_small:
-        found.append(
-            f"{_count(part_summary.too_small, 'part')} below this store's minimum of {provider.min_part_size:,} bytes, "
-            f"which only the last part may be: {name_runs(part_summary.too_small)}."
+        return (Problem(Code.NO_PARTS),)
+    return (
+        *_too_small(part_summary, provider),
+        *_too_many(part_summary, provider),
+        *_too_large(part_summary, provider),
+        *_unequal(part_summary, provider),
+    )
+
+
+def _too_small(part_summary: PartSummary, provider: Provider) -> Iterator[Problem]:
+    runs = part_summary.too_small
+    if runs:
+        yield Problem(
+            Code.PARTS_TOO_SMALL, count=_count(runs), limit_bytes=provider.min_part_size, parts=name_runs(runs)
         )
-    if part_summary.count > provider.max_parts or part_summary.last_number > MAX_PART_NUMBER:
-        found.append(f"The store takes at most {provider.max_parts:,} parts; this upload has {part_summary.count:,}.")
+
+
+def _too_many(part_summary: PartSummary, provider: Provider) -> Iterator[Problem]:
+    if part_summary.count > provider.max_parts:
+        yield Problem(Code.PART_LIMIT_EXCEEDED, count=part_summary.count, limit=provider.max_parts)
+    elif part_summary.last_number > MAX_PART_NUMBER:
+        yield Problem(Code.PART_NUMBER_TOO_HIGH, number=part_summary.last_number, limit=MAX_PART_NUMBER)
+
+
+def _too_large(part_summary: PartSummary, provider: Provider) -> Iterator[Problem]:
     if part_summary.total_bytes > provider.max_object_size:
-        found.append(
-            f"The object would have {part_summary.total_bytes:,} bytes; the store takes {provider.max_object_size:,}."
-        )
-    if provider.equal_parts and part_summary.odd_sized:
-        found.append(
-            f"This store wants parts of equal size but the last, and these differ: {name_runs(part_summary.odd_sized)}."
-        )
-    return tuple(found)
+        yield Problem(Code.OBJECT_TOO_LARGE, size=part_summary.total_bytes, limit=provider.max_object_size)
 
 
-def find_warnings(part_summary: PartSummary, existing: ExistingObject | None) -> tuple[str, ...]:
+def _unequal(part_summary: PartSummary, provider: Provider) -> Iterator[Problem]:
+    runs = part_summary.odd_sized
+    if provider.equal_parts and runs:
+        yield Problem(Code.PARTS_UNEQUAL, count=_count(runs), parts=name_runs(runs))
+
+
+def find_warnings(part_summary: PartSummary, existing: ExistingObject | None) -> tuple[Problem, ...]:
+    """What an operator should know before an upload is completed."""
     found = []
-    if part_summary.missing:
-        found.append(
-            f"{_count(part_summary.missing, 'part number')} missing ({name_runs(part_summary.missing)}): the object "
-            "would be made of what is there, and may be silently too short."
-        )
+    if missing := part_summary.missing:
+        found.append(Problem(Code.PARTS_MISSING, count=_count(missing), parts=name_runs(missing)))
     if is_recent(part_summary):
-        found.append("A part arrived within the last hour: somebody may still be sending.")
+        found.append(Problem(Code.PART_ARRIVED_RECENTLY))
     if existing is not None and existing.facts is not None:
-        found.append("An object of this key exists and would be replaced.")
+        found.append(Problem(Code.OBJECT_WOULD_BE_REPLACED))
     return tuple(found)
 
 
 def name_runs(runs: tuple[Run, ...]) -> str:
+    """Part numbers in short: `1-4, 9`."""
     named = [str(run.first) if run.count == 1 else f"{run.first}-{run.last}" for run in runs[:MAX_NAMED_RUNS]]
     return ", ".join(named) + (", ..." if len(runs) > MAX_NAMED_RUNS else "")
 
 
-def _count(runs: tuple[Run, ...], noun: str) -> str:
-    number = sum(run.count for run in runs)
-    return f"{number:,} {noun} is" if number == 1 else f"{number:,} {noun}s are"
+def _count(runs: tuple[Run, ...]) -> int:
+    return sum(run.count for run in runs)
 
 
 def _summarize(store: Store, bucket: str, upload: UploadRef) -> PartSummary | None:
-    """None where the upload is gone."""
+    """None if the upload is gone."""
     try:
         return summarize_upload(store, bucket, upload.key, upload.upload_id)
     except ObjectStoreError as error:

@@ -1,4 +1,4 @@
-"""AbortMultipartUpload, repeated until nothing is left: parts in flight may land after an abort."""
+"""AbortMultipartUpload, repeated until nothing is left: parts in flight may arrive after an abort."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import is_gone
 
 MAX_REPEATS = 8
@@ -14,28 +15,28 @@ PAUSE_SECONDS = 0.5
 
 
 class StillThere(ObjectStoreError):
-    """The store still lists the upload after every abort; something keeps sending to it."""
+    """The store still lists the upload after the last abort."""
 
 
 @dataclass(frozen=True, slots=True)
 class AbortOutcome:
-    """How often abort was asked for, and whether the upload was gone before the first."""
+    """How many aborts were sent, and whether the upload was gone before the first one."""
 
     repeats: int
     already_gone: bool
 
 
 def abort_until_gone(client: ObjectStoreClient, bucket: str, key: str, upload_id: str) -> AbortOutcome:
-    """Abort, and look by ListParts, until the store knows no such upload. Raises ObjectStoreError."""
+    """Abort, and check with ListParts, until the store has no such upload. Raises ObjectStoreError."""
     for repeat in range(1, MAX_REPEATS + 1):
-        # Where there is nothing to abort nothing more can arrive, though a store may go on listing parts: Swift does
-        # so for uploads that were completed.
-        found = _abort(client, bucket, key, upload_id)
-        if not found or not _exists(client, bucket, key, upload_id):
-            return AbortOutcome(repeat, already_gone=repeat == 1 and not found)
+        # If there is nothing to abort, no more parts can arrive, though a store may still list some: Swift lists the
+        # parts of completed uploads.
+        existed = _abort(client, bucket, key, upload_id)
+        if not existed or not _exists(client, bucket, key, upload_id):
+            return AbortOutcome(repeat, already_gone=repeat == 1 and not existed)
         time.sleep(PAUSE_SECONDS)
     raise StillThere(
-        f"After {MAX_REPEATS} aborts the store still lists parts of this upload: something keeps sending to it.",
+        Problem(Code.STILL_LISTED, count=MAX_REPEATS),
         reason=Reason.REFUSED,
         operation="AbortMultipartUpload",
         retryable=True,
@@ -60,7 +61,7 @@ def _exists(client: ObjectStoreClient, bucket: str, key: str, upload_id: str) ->
         if is_gone(error):
             return False
         if error.reason is Reason.PERMISSION:
-            # Without permission to list parts the store's own word for the abort has to do.
+            # Without permission to list parts, the store's response to the abort has to suffice.
             return False
         raise
     return True

@@ -15,9 +15,11 @@ from uploads.domain.states import STORE_UPLOAD_STATES, ItemState, OperationKind,
 from uploads.models import Operation, OperationItem, Store, StoreUpload
 from uploads.models.operation import active_key
 from uploads.objectstore.types import UploadRef
+from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import may_forbid_overwrite
 from uploads.services.browse.ownership import OwnedByTransfer, owners
 from uploads.services.browse.preflight import active_operation
+from uploads.services.work.failures import problem_fields
 from uploads.services.work.kinds import due
 from uploads.services.work.leases import Lease
 from uploads.services.work.queue import enqueue_rows
@@ -108,17 +110,19 @@ def _new_item(operation: Operation, upload: UploadRef, *, owned: bool, busy: set
     name = active_key(operation.store_id, operation.bucket, upload.key, upload.upload_id)
     item = OperationItem(operation=operation, key=upload.key, upload_id=upload.upload_id)
     if owned:
-        _refuse(item, "OwnedByTransfer", "A transfer that has not ended owns this upload: cancel the transfer instead.")
+        _refuse(item, Problem(Code.OWNED_BY_TRANSFER))
     elif name in busy:
-        _refuse(item, "AlreadyOrdered", "Another operation is already working on this upload.")
+        _refuse(item, Problem(Code.ALREADY_ORDERED))
     else:
         item.active_key = name
     return item
 
 
-def _refuse(item: OperationItem, code: str, message: str) -> None:
+def _refuse(item: OperationItem, problem: Problem) -> None:
     item.state = ItemState.FAILED
-    item.error_code, item.error_message, item.finished_at = code, message, timezone.now()
+    item.finished_at = timezone.now()
+    for name, value in problem_fields(problem).items():
+        setattr(item, name, value)
 
 
 def _busy(store: Store, bucket: str, uploads: Iterable[UploadRef]) -> set[str]:

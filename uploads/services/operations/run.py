@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from django.utils import timezone
@@ -14,7 +15,7 @@ from uploads.models import OperationItem
 from uploads.objectstore.checksums import ReportedCrc64, as_kept
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import CompletedPart, ObjectFacts, SentBytes
-from uploads.problems import Code
+from uploads.problems import Code, Problem, ProblemError
 from uploads.services.browse.browsing import ExistingObject, forbids_overwrite, head_object, provider_of
 from uploads.services.browse.ownership import owner_of
 from uploads.services.browse.preflight import find_blockers
@@ -23,19 +24,19 @@ from uploads.services.multipart.complete import may_have_been_done
 from uploads.services.operations.kinds import ITEMS
 from uploads.services.operations.order import end_item
 from uploads.services.stores.clients import client_for
-from uploads.services.work.failures import NO_ERROR, error_fields
+from uploads.services.work.failures import NO_ERROR, error_fields, problem_fields
 from uploads.services.work.leases import Lease
 from uploads.services.work.tasks import record_failure, task
 
 log = logging.getLogger(__name__)
 
 
-class ItemRefused(Exception):
-    """This upload cannot be completed as it is; the message says why."""
+class ItemRefused(ProblemError):
+    """The item fails without a request to the store. `details` add to the problem."""
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.fields = {"error_code": code, "error_message": message, "error_request_id": ""}
+    def __init__(self, problem: Problem, details: Sequence[Problem] = ()) -> None:
+        super().__init__(problem)
+        self.details = details
 
 
 @task(ITEMS, OperationItem.objects.all)
@@ -45,7 +46,7 @@ def run_item(lease: Lease[OperationItem]) -> None:
     try:
         outcome = _run(item)
     except ItemRefused as refusal:
-        end_item(lease, ItemState.FAILED, **refusal.fields)
+        end_item(lease, ItemState.FAILED, **problem_fields(refusal.problem, refusal.details))
     except ObjectStoreError as error:
         log.warning("operation %s: %s", item.operation_id, error)
         reason = Code.OBJECT_APPEARED if error.reason is Reason.EXISTS else ""
@@ -57,7 +58,7 @@ def run_item(lease: Lease[OperationItem]) -> None:
 def _run(item: OperationItem) -> dict[str, Any]:
     operation = item.operation
     if owner_of(operation.store, operation.bucket, item.key, item.upload_id):
-        raise ItemRefused("OwnedByTransfer", "A transfer that has not ended owns this upload: cancel it there.")
+        raise ItemRefused(Problem(Code.OWNED_BY_TRANSFER))
     return _abort(item) if operation.kind == OperationKind.ABORT else _complete(item)
 
 
@@ -99,9 +100,9 @@ def _parts_to_complete(item: OperationItem) -> list[CompletedPart]:
     part_summary = summarize_parts(parts, provider.min_part_size)
     blockers = find_blockers(part_summary, provider)
     if blockers:
-        raise ItemRefused("PreflightFailed", " ".join(blockers))
+        raise ItemRefused(Problem(Code.PREFLIGHT_FAILED), blockers)
     if part_summary.missing and not operation.allow_gaps:
-        raise ItemRefused("GapNotAllowed", "Part numbers are missing, and completing with a gap was not confirmed.")
+        raise ItemRefused(Problem(Code.GAP_NOT_ALLOWED))
     item.outcome.update(
         expected_size=part_summary.total_bytes,
         expected_etag=part_summary.expected_etag if provider.joined_etag else "",

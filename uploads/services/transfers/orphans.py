@@ -1,14 +1,15 @@
-"""After a lost answer to CreateMultipartUpload: the store may hold an upload of ours whose id nobody knows.
+"""Possible orphans: uploads that a CreateMultipartUpload without a response may have left in the store.
 
-Nothing in a listing says whose an upload is. One is taken for our twin, and aborted, only as the sole candidate: of
-that exact key, initiated within the time in which we asked by the store's own clock, without parts, and known to no
-other transfer. Anything else is left for an operator to judge, and shown as a possible orphan.
+A listing does not tell who created an upload. A candidate has the transfer's key, was initiated while the request was
+in flight (by the store's clock), has no parts and is not recorded for any transfer. A sole candidate is taken for the
+transfer's own upload and aborted. Several are kept as possible orphans, for an operator to decide.
 """
 
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from itertools import islice
 
 from django.db import transaction
@@ -20,64 +21,68 @@ from uploads.models import StoreUpload, Transfer
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import MultipartUpload
+from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import is_gone
 from uploads.services.multipart.abort import abort_until_gone
 from uploads.services.stores.clients import client_for
 
 log = logging.getLogger(__name__)
 
-REQUEST_LASTS = timedelta(minutes=5)
-"""A Create that was sent has reached the store by then, or never will: what was initiated later is another's."""
+MAX_REQUEST_TIME = timedelta(minutes=5)
+"""A CreateMultipartUpload that was sent reaches the store within this time; a later upload is not its result."""
 
-SLACK = timedelta(seconds=5)
-"""Between the store's clock as it tells it, to the second, and the one it stamps uploads with."""
+CLOCK_TOLERANCE = timedelta(seconds=5)
+"""Between the clock of the store's Date header, which has whole seconds, and the clock that stamps its uploads."""
 
 MAX_PAGES = 10
 
-CANNOT_LOOK = frozenset({Reason.PERMISSION, Reason.REFUSED})
+LISTING_REFUSED = frozenset({Reason.PERMISSION, Reason.REFUSED})
 
 
 def settle_unknown_create(transfer: Transfer) -> None:
-    """Find what an earlier Create may have left, and abort it where it is surely ours. Raises ObjectStoreError."""
+    """Find what an earlier CreateMultipartUpload may have left, and abort a sole candidate. Raises ObjectStoreError."""
     if transfer.create_sent_at is None:
         return
     client = client_for(transfer.store)
     try:
-        candidates = _candidates(client, transfer)
+        candidates = _candidates(client, transfer, transfer.create_sent_at)
     except ObjectStoreError as error:
-        if error.reason not in CANNOT_LOOK:
+        if error.reason not in LISTING_REFUSED:
             raise
-        log.warning("transfer %s: a lost Create cannot be looked for: %s", transfer.pk, error)
-        audit.record_transfer(None, "possible-orphan", transfer, not_looked=error.message)
+        log.warning("transfer %s: the uploads cannot be listed to find a lost one: %s", transfer.pk, error)
+        reason = Problem(Code.UPLOADS_NOT_LISTABLE).as_json()
+        audit.record_transfer(None, "possible-orphan", transfer, reason=reason)
         candidates = []
     if len(candidates) == 1:
         upload_id = candidates[0].upload_id
         abort_until_gone(client, transfer.bucket, transfer.key, upload_id)
         crash.point("twin.aborted")
-        _write_down(transfer, {upload_id: StoreUploadState.GONE}, "twin-aborted")
+        _record(transfer, [upload_id], StoreUploadState.GONE, "twin-aborted")
     else:
-        _write_down(transfer, {each.upload_id: StoreUploadState.SUSPECT for each in candidates}, "possible-orphan")
+        upload_ids = [each.upload_id for each in candidates]
+        _record(transfer, upload_ids, StoreUploadState.SUSPECT, "possible-orphan")
 
 
-def _candidates(client: ObjectStoreClient, transfer: Transfer) -> list[MultipartUpload]:
-    """Uploads that may be ours: nobody else's as far as we know, of that key and that time, and without parts."""
-    assert transfer.create_sent_at is not None
+def _candidates(client: ObjectStoreClient, transfer: Transfer, sent_at: datetime) -> list[MultipartUpload]:
+    """Uploads that the lost request may have created."""
     pages = islice(client.iter_multipart_uploads(transfer.bucket, prefix=transfer.key), MAX_PAGES)
     listed = [upload for page in pages for upload in page.uploads if upload.key == transfer.key]
-    # Only now has the store told its time.
-    first = transfer.create_sent_at + client.clock_offset - SLACK
-    last = min(timezone.now(), transfer.create_sent_at + REQUEST_LASTS) + client.clock_offset + SLACK
-    known = set(
-        StoreUpload.objects.filter(upload_id__in=[upload.upload_id for upload in listed]).values_list(
-            "upload_id", flat=True
-        )
-    )
-    fitting = [each for each in listed if each.upload_id not in known and each.initiated is not None]
+    # The client knows the store's clock only after the listing.
+    first = sent_at + client.clock_offset - CLOCK_TOLERANCE
+    last = min(timezone.now(), sent_at + MAX_REQUEST_TIME) + client.clock_offset + CLOCK_TOLERANCE
     return [
         each
-        for each in fitting
+        for each in _unrecorded(listed)
         if each.initiated is not None and first <= each.initiated <= last and _is_empty(client, transfer, each)
     ]
+
+
+def _unrecorded(uploads: Iterable[MultipartUpload]) -> list[MultipartUpload]:
+    """Uploads that are not recorded for any transfer."""
+    uploads = list(uploads)
+    ids = [upload.upload_id for upload in uploads]
+    recorded = set(StoreUpload.objects.filter(upload_id__in=ids).values_list("upload_id", flat=True))
+    return [upload for upload in uploads if upload.upload_id not in recorded]
 
 
 def _is_empty(client: ObjectStoreClient, transfer: Transfer, upload: MultipartUpload) -> bool:
@@ -90,8 +95,9 @@ def _is_empty(client: ObjectStoreClient, transfer: Transfer, upload: MultipartUp
 
 
 @transaction.atomic
-def _write_down(transfer: Transfer, found: dict[str, StoreUploadState], action: str) -> None:
-    for upload_id, state in found.items():
+def _record(transfer: Transfer, upload_ids: Iterable[str], state: StoreUploadState, action: str) -> None:
+    """Record the uploads, and that the request's outcome is settled."""
+    for upload_id in upload_ids:
         StoreUpload.objects.create(transfer=transfer, upload_id=upload_id, state=state)
         audit.record_transfer(None, action, transfer, upload_id=upload_id)
     Transfer.objects.filter(pk=transfer.pk).update(create_sent_at=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from uploads.objectstore.errors import ObjectStoreError, Refused
@@ -43,12 +44,13 @@ def recorded_error(error: ObjectStoreError) -> RecordedError:
     )
 
 
-def problem_fields(problem: Problem) -> dict[str, Any]:
-    """The error columns of a row, for a failure that no store caused."""
+def problem_fields(problem: Problem, details: Sequence[Problem] = ()) -> dict[str, Any]:
+    """The error columns of a row, for a failure that no store caused. `details` add to the problem."""
+    params = dict(problem.params)
     return {
         "error_code": problem.code,
         "error_reason": problem.code,
-        "error_params": dict(problem.params),
+        "error_params": {**params, "details": [each.as_json() for each in details]} if details else params,
         "error_message": "",
         "error_request_id": "",
     }
