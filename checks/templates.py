@@ -20,7 +20,9 @@ COMMENT_BLOCK = re.compile(r"\{%\s*comment\b.*?\{%\s*endcomment\s*%\}", re.DOTAL
 PLURAL_GLUE = re.compile(r"\|pluralize\b")
 TEXT_ARGUMENT = re.compile(r"""(?<!_\()"((?:[^"\n]*[A-Za-z]\s[^"\n]*)|[A-Z][^"\n]*)"(?!\s*as\b)""")
 """A string in a tag that reads like text: it has a space or starts with a capital letter."""
-NO_TEXT_TAGS = re.compile(r"\{%\s*(?:translate|trans|blocktranslate|blocktrans|url|static|include|extends|load)\b")
+NO_TEXT_TAGS = re.compile(
+    r"\{%\s*(?:translate|trans|blocktranslate|blocktrans|url|static|include|extends|load|copy_button)\b"
+)
 WORD = re.compile(r"[A-Za-z]{2,}")
 
 TEXT_ATTRIBUTES = {"title", "aria-label", "placeholder", "alt", "data-label", "label"}

@@ -113,6 +113,16 @@ def rate_text(bytes_per_second: float) -> str:
     return _("%(size)s/s") % {"size": bytes_text(round(bytes_per_second))}
 
 
+def percent(value: int, maximum: int) -> int:
+    """Whole per cent, rounded down: 100 means all of it. An empty file is complete."""
+    return value * 100 // maximum if maximum else 100
+
+
+def percent_text(whole: int) -> str:
+    """42%"""
+    return _("%(percent)s%%") % {"percent": whole}
+
+
 def age_text(at: datetime, *, at_time: datetime | None = None) -> str:
     """How long ago `at` was, in one unit: "3 days ago", "just now", "in 2 hours"."""
     seconds = int(((at_time or now()) - at).total_seconds())

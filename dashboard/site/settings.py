@@ -129,7 +129,8 @@ TEMPLATES = [
             "builtins": [
                 "django.templatetags.static",
                 "django.templatetags.i18n",
-                "dashboard.templatetags.partway",
+                "dashboard.templatetags.components",
+                "dashboard.templatetags.values",
             ],
         },
     },

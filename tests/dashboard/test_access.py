@@ -14,7 +14,7 @@ from django.urls import URLPattern, URLResolver
 
 from dashboard.site.urls import urlpatterns
 
-PUBLIC = {"login", "healthz", "metrics"}
+PUBLIC = {"login", "healthz", "metrics", "catalog"}
 """Names of the URLs that work without a login."""
 
 VALUES = {
@@ -23,6 +23,8 @@ VALUES = {
     "operation_id": str(uuid.UUID(int=1)),
     "transfer_id": str(uuid.UUID(int=2)),
     "check_id": str(uuid.UUID(int=3)),
+    "language": "en",
+    "version": "0",
 }
 """A value for every argument of a path: nothing of it exists, and nobody without a login may learn that."""
 

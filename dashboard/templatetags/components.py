@@ -1,0 +1,225 @@
+"""Components that pages repeat, as template tags. They are built in: no template loads them.
+
+templates/components/README.md lists them with the filters.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any, NamedTuple
+
+from django import template
+from django.conf import settings
+from django.template import Context
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from dashboard.shared.formatting import percent, percent_text
+from dashboard.shared.messages import error_json
+from dashboard.templatetags.values import exactly
+from uploads.problems import RecordedError
+
+register = template.Library()
+
+
+class State(NamedTuple):
+    """How a state is shown: its text (lazy), and the tone of the dot before it."""
+
+    text: Any
+    tone: str
+
+
+STATES = {
+    "receiving": State(gettext_lazy("receiving"), "busy"),
+    "sending": State(gettext_lazy("sending"), "busy"),
+    "completing": State(gettext_lazy("completing"), "busy"),
+    "running": State(gettext_lazy("running"), "busy"),
+    "ordered": State(gettext_lazy("queued"), "wait"),
+    "waiting": State(gettext_lazy("waiting"), "wait"),
+    "staged": State(gettext_lazy("staged"), "wait"),
+    "paused": State(gettext_lazy("paused"), "wait"),
+    "cancelling": State(gettext_lazy("cancelling"), "warn"),
+    "partly-failed": State(gettext_lazy("partly failed"), "warn"),
+    "possible-orphan": State(gettext_lazy("possible orphan"), "warn"),
+    "disabled": State(gettext_lazy("disabled"), "idle"),
+    "done": State(gettext_lazy("done"), "good"),
+    "sent": State(gettext_lazy("sent"), "good"),
+    "reachable": State(gettext_lazy("reachable"), "good"),
+    "failed": State(gettext_lazy("failed"), "bad"),
+    "unreachable": State(gettext_lazy("unreachable"), "bad"),
+    "cancelled": State(gettext_lazy("cancelled"), "idle"),
+    "gone": State(gettext_lazy("gone"), "idle"),
+}
+"""Every state that pages show, by its stored name."""
+
+COPY_LABELS = {
+    "CRC-64": gettext_lazy("Copy CRC-64"),
+    "ETag": gettext_lazy("Copy ETag"),
+    "SHA-256": gettext_lazy("Copy SHA-256"),
+    "key": gettext_lazy("Copy key"),
+    "request id": gettext_lazy("Copy request id"),
+    "upload id": gettext_lazy("Copy upload id"),
+}
+
+NOTICE_ICONS = {"info": "info-circle", "success": "circle-check", "warning": "alert-triangle", "danger": "alert-circle"}
+
+
+@cache
+def _icon_svg(name: str) -> str:
+    """The SVG of an icon of the icon package; the name comes from our templates only."""
+    if not re.fullmatch(r"[a-z0-9-]+", name):
+        raise ValueError(f"{name!r} is no icon name.")
+    svg = (settings.ICONS_DIR / "outline" / f"{name}.svg").read_text()
+    body = re.sub(r"\s+", " ", svg[svg.index("<svg") :])
+    return re.sub(r'class="[^"]*"', 'class="icon" aria-hidden="true" focusable="false"', body, count=1)
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """An outline icon. Screen readers skip it: the text beside it, or an aria-label, has its meaning."""
+    return mark_safe(_icon_svg(name))  # noqa: S308  (a file of the locked icon package)
+
+
+# --- States and progress ----------------------------------------------------------------------------------------------
+
+
+@register.simple_tag
+def state(name: str) -> SafeString:
+    """A state: its text with a coloured dot."""
+    shown = STATES.get(str(name))
+    return dot(shown.tone, shown.text) if shown else dot("idle", str(name).replace("-", " "))
+
+
+@register.simple_tag
+def dot(tone: str, text: str, title: str = "") -> SafeString:
+    """A text with a coloured dot. Tones: busy, wait, good, warn, bad, idle."""
+    return format_html(
+        '<span class="state state-{}"{}><span class="state-dot" aria-hidden="true"></span>{}</span>',
+        tone,
+        format_html(' title="{}"', title) if title else "",
+        text,
+    )
+
+
+@register.simple_tag
+def progress(value: int, maximum: int, label: str) -> SafeString:
+    """A progress bar; an empty file is complete from the start."""
+    return format_html(
+        '<progress class="bar" value="{}" max="{}" aria-label="{}">{}</progress>',
+        value if maximum else 1,
+        maximum or 1,
+        label,
+        percent_text(percent(value, maximum)),
+    )
+
+
+# --- Pages ------------------------------------------------------------------------------------------------------------
+
+
+@register.simple_tag(takes_context=True)
+def nav_link(
+    context: Context, url: str, text: str, icon_name: str, *, exact: bool = False, except_url: str = ""
+) -> SafeString:
+    """A link of the main navigation, marked as current on its page and, unless `exact`, on the pages below it."""
+    path = context["request"].path
+    is_current = path == url or (not exact and path.startswith(url) and path != except_url)
+    current = SafeString(' aria-current="page"' if is_current else "")
+    return format_html('<a href="{}"{}>{}<span>{}</span></a>', url, current, icon(icon_name), text)
+
+
+@register.simple_tag
+def breadcrumb(*steps: str) -> SafeString:
+    """A breadcrumb: texts and URLs in turn. The last step is the page itself and has no URL."""
+    links = [(steps[place + 1], steps[place]) for place in range(0, len(steps) - 1, 2)]
+    return format_html(
+        '<nav aria-label="{}"><ol class="breadcrumb">{}{}</ol></nav>',
+        _("Breadcrumb"),
+        format_html_join("", '<li class="breadcrumb-item"><a href="{}">{}</a></li>', links),
+        format_html('<li class="breadcrumb-item active" aria-current="page">{}</li>', steps[-1]),
+    )
+
+
+@register.simple_block_tag
+def notice(content: str, tone: str, icon_name: str = "", role: str = "alert", classes: str = "") -> SafeString:
+    """A notice: `{% notice "warning" %}...{% endnotice %}`. Tones: info, success, warning, danger."""
+    return format_html(
+        '<div class="alert alert-{}"{}>{}<div>{}</div></div>',
+        f"{tone} {classes}".strip(),
+        format_html(' role="{}"', role) if role else "",
+        icon(icon_name or NOTICE_ICONS[tone]),
+        mark_safe(content),  # noqa: S308  (rendered by the template, which has escaped it)
+    )
+
+
+@register.inclusion_tag("components/empty.html")
+def empty(icon_name: str, title: str, text: str = "", link: str = "", link_text: str = "") -> dict[str, str]:
+    """What a page shows instead of an empty table."""
+    return {"icon_name": icon_name, "title": title, "text": text, "link": link, "link_text": link_text}
+
+
+@register.inclusion_tag("components/explanation.html")
+def explanation(explained: object) -> dict[str, object]:
+    """A store's failure: the card for dashboard.shared.explain.explain(error)."""
+    return {"explained": explained}
+
+
+@register.inclusion_tag("components/recorded_error.html")
+def recorded_error(error: RecordedError | None) -> dict[str, object]:
+    """An error that a transfer, part or item keeps (`.error`): code, text, request id."""
+    return {"error": error_json(error)}
+
+
+# --- Tables and facts -------------------------------------------------------------------------------------------------
+
+
+@register.simple_tag
+def caption(text: str) -> SafeString:
+    """A table's caption, for screen readers only."""
+    return format_html('<caption class="visually-hidden">{}</caption>', text)
+
+
+@register.simple_tag
+def column(text: str, classes: str = "") -> SafeString:
+    """The heading of a column."""
+    return format_html('<th scope="col"{}>{}</th>', format_html(' class="{}"', classes) if classes else "", text)
+
+
+@register.simple_tag
+def columns(*texts: str) -> SafeString:
+    """The headings of several columns."""
+    return format_html_join("", "{}", ((column(text),) for text in texts))
+
+
+@register.simple_block_tag
+def fact(content: str, name: str) -> SafeString:
+    """One entry of a `<dl class="facts">`: `{% fact _("Size") %}...{% endfact %}`."""
+    return format_html(
+        "<div><dt>{}</dt><dd>{}</dd></div>",
+        name,
+        mark_safe(content),  # noqa: S308  (rendered by the template, which has escaped it)
+    )
+
+
+# --- Controls ---------------------------------------------------------------------------------------------------------
+
+
+@register.simple_tag
+def copy_button(value: str, name: str) -> SafeString:
+    """A button that copies `value`; it stays hidden without JavaScript. `name` is one of COPY_LABELS."""
+    return format_html(
+        '<button type="button" class="btn btn-action btn-copy" data-copy="{}" aria-label="{}" title="{}"'
+        " hidden>{}</button>",
+        exactly(value),
+        COPY_LABELS[name],
+        COPY_LABELS[name],
+        icon("copy"),
+    )
+
+
+@register.inclusion_tag("components/field.html")
+def field(bound: Any, columns: str = "") -> dict[str, Any]:
+    """One field of a Django form, with its label, help and errors."""
+    return {"field": bound, "columns": columns}

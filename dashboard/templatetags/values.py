@@ -1,0 +1,111 @@
+"""Filters that show values: sizes, times, counts, keys and problems. They are built in: no template loads them.
+
+templates/components/README.md lists them with the components.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from urllib.parse import quote
+
+from django import template
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from dashboard.shared import formatting
+from dashboard.shared.messages import error_text as text_of_error
+from dashboard.shared.messages import text_of
+from uploads.problems import Problem, RecordedError
+
+register = template.Library()
+
+
+@register.filter(name="bytes")
+def bytes_filter(size: int | None) -> SafeString:
+    return formatting.bytes_html(size)
+
+
+@register.filter
+def bytes_text(size: int) -> str:
+    return formatting.bytes_text(size)
+
+
+@register.filter
+def exact_bytes(size: int) -> str:
+    return formatting.exact_bytes_text(size)
+
+
+@register.filter
+def rate(bytes_per_second: float) -> str:
+    return formatting.rate_text(bytes_per_second)
+
+
+@register.filter
+def count(number: int) -> str:
+    """A whole number with the thousands separators of the language."""
+    return formatting.count_text(number)
+
+
+@register.filter
+def percent(value: int, maximum: int) -> int:
+    """Whole per cent, rounded down: 100 means all of it."""
+    return formatting.percent(value, maximum)
+
+
+@register.filter
+def percent_text(value: int, maximum: int) -> str:
+    """As percent, with its sign: 42%."""
+    return formatting.percent_text(formatting.percent(value, maximum))
+
+
+@register.filter
+def when(at: datetime | None) -> SafeString:
+    return formatting.time_html(at)
+
+
+@register.filter
+def age(at: datetime | None) -> SafeString:
+    return formatting.age_html(at)
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    return formatting.duration_text(seconds)
+
+
+@register.filter
+def detail(value: object) -> str:
+    """A value of an audit entry's detail: yes or no, numbers with separators, lists without brackets."""
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if isinstance(value, int):
+        return formatting.count_text(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+@register.filter
+def problem_text(problem: Problem) -> str:
+    """The text of a problem: a code with its parameters."""
+    return text_of(problem)
+
+
+@register.filter
+def error_text(error: RecordedError) -> str:
+    """The text of an error that a row keeps."""
+    return text_of_error(error)
+
+
+@register.filter
+def key_text(key: str) -> SafeString:
+    return formatting.key_html(key)
+
+
+@register.filter
+def short_id(upload_id: str) -> str:
+    return formatting.short_id(upload_id)
+
+
+@register.filter
+def exactly(value: str) -> str:
+    """Percent-encoded as a whole, for a query string or a data attribute: no browser changes a character of it."""
+    return quote(value, safe="")
