@@ -144,14 +144,16 @@ def test_only_looking_is_allowed() -> None:
 
 
 def test_the_banner_comes_and_goes(operator_client: Client, settings: Settings, redis_url: str) -> None:
-    assert "The queue is away" not in operator_client.get("/stores/").content.decode()
+    assert "The task queue (Redis) is unavailable" not in operator_client.get("/stores/").content.decode()
     settings.REDIS_URL = NOBODY
-    assert "The queue is away" not in operator_client.get("/stores/").content.decode(), "it is remembered for a while"
+    assert "The task queue (Redis) is unavailable" not in operator_client.get("/stores/").content.decode(), (
+        "it is remembered for a while"
+    )
     health._queue._until = 0
     page = operator_client.get("/stores/").content.decode()
-    assert "The queue is away" in page
+    assert "The task queue (Redis) is unavailable" in page
     assert 'hx-get="/queue/"' in page
-    assert "The queue is away" in operator_client.get("/queue/").content.decode()
+    assert "The task queue (Redis) is unavailable" in operator_client.get("/queue/").content.decode()
     settings.REDIS_URL = redis_url
     health._queue._until = 0
     assert operator_client.get("/queue/").content.strip() == b""
@@ -159,7 +161,7 @@ def test_the_banner_comes_and_goes(operator_client: Client, settings: Settings, 
 
 def test_strangers_are_not_told(settings: Settings) -> None:
     settings.REDIS_URL = NOBODY
-    assert "The queue is away" not in Client().get("/login/").content.decode()
+    assert "The task queue (Redis) is unavailable" not in Client().get("/login/").content.decode()
 
 
 def test_a_page_waits_little_for_a_queue_that_hangs(operator_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ BACK_SECONDS = 30
 
 NAMES = {"database", "redis", "sender", "worker", "staging"}
 PYTHON_PROCESSES = ("web", "sender", "worker", "beat")
-BANNER = "The queue is away"
+BANNER = "The task queue (Redis) is unavailable"
 
 Values = dict[tuple[str, str], float]
 
