@@ -15,7 +15,7 @@ from tests.browser.conftest import OpenSite
 from tests.browser.files import write_file
 from tests.browser.line import Line
 from tests.browser.site import Site
-from tests.stores.servers import KINDS, Server, asked_by
+from tests.stores.servers import KINDS, Server, server_of
 from tests.system.direct_store import DirectStore, part_bytes
 from tests.system.stack import MIB, Stack
 from uploads.objectstore.errors import ObjectStoreError, Reason
@@ -25,7 +25,7 @@ SMALLEST = 5 * MIB
 
 @pytest.fixture(params=KINDS)
 def server(request: pytest.FixtureRequest, stack: Stack) -> Server:
-    return asked_by(request, {"swift": stack.swift})
+    return server_of(request, {"swift": stack.swift})
 
 
 @pytest.fixture
@@ -260,7 +260,7 @@ def test_an_upload_is_opened_by_key_and_upload_id(
     site: Site, bucket: str, server: Server, direct_store: DirectStore, tmp_path: Path
 ) -> None:
     """An upload is opened by its key and upload id alone"""
-    folder = "dir/" if server.does("takes keys for file paths") else "dir//"
+    folder = "dir/" if server.does("uses keys as file paths") else "dir//"
     key = folder + "a+b c%2F/東京 ?#&.bin"
     upload_id = direct_store.create_upload(bucket, key, {1: 321}, tmp_path / "part")
     page = site.page

@@ -1,6 +1,6 @@
-"""A real Ceph RADOS Gateway for tests: a monitor, one OSD that keeps everything in memory, and the gateway.
+"""A real Ceph RADOS Gateway for tests: a monitor, one OSD with an in-memory store, and the gateway.
 
-The machine's own binaries, no root, no services, no keys between the three: only the gateway asks who one is.
+They use the binaries of the machine, without root and services. Only the gateway authenticates clients.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from tests.stores import processes
 from tests.stores.s3 import S3Store
 
 REGION = "default"
-"""What Ceph calls its region unless told otherwise; it takes any other as well."""
+"""Ceph's default region. It accepts any other region as well."""
 
 BINARIES = ("ceph", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
 
 
 @contextmanager
 def running(logs: Path) -> Iterator[S3Store]:
-    """Make a cluster, start it, and end both; the logs stay in `logs`."""
+    """Run a new cluster. The logs stay in `logs`."""
     missing = [name for name in BINARIES if shutil.which(name) is None]
     if missing:
         raise FileNotFoundError(f"The tests need Ceph ({', '.join(missing)} missing): `make ceph` installs it.")
-    # Not below `logs`: the path of a socket may have 107 bytes.
+    # Not in `logs`, because the path of a socket has at most 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="partway-ceph-", dir="/tmp"))
     started: list[subprocess.Popen[bytes]] = []
     try:
@@ -46,7 +46,7 @@ def running(logs: Path) -> Iterator[S3Store]:
         store.wait_until_ready(started)
         yield store
     finally:
-        # At once: nothing is kept, and in order each would wait for the others.
+        # Kill all at once: no data is kept, and an orderly stop would make each wait for the others.
         for process in started:
             process.kill()
         processes.stop(started)
@@ -54,7 +54,7 @@ def running(logs: Path) -> Iterator[S3Store]:
 
 
 class _Cluster:
-    """How the parts of one cluster are made and started."""
+    """Creates and starts the daemons of a cluster."""
 
     def __init__(self, folder: Path, logs: Path, monitor: int, gateway: int) -> None:
         self.folder = folder
@@ -65,8 +65,8 @@ class _Cluster:
         self.conf = folder / "ceph.conf"
 
     def write_conf(self) -> None:
-        # ms_mon_client_mode: else the gateway fails with "permission denied" for want of a key to encrypt with.
-        # tcp_nodelay: else each small answer waits 40 ms.
+        # ms_mon_client_mode: without it, the gateway fails with "permission denied", because it has no encryption key.
+        # tcp_nodelay: without it, each small response is delayed by 40 ms.
         self.conf.write_text(
             f"""[global]
 fsid = {self.fsid}
@@ -119,18 +119,18 @@ rgw_gc_obj_min_wait = 2
         return self._start("ceph-osd", "--id", "0")
 
     def create_user(self, store: S3Store) -> None:
-        who = ["--uid=tests", "--display-name=tests", "--max-buckets=0"]
+        user = ["--uid=tests", "--display-name=tests", "--max-buckets=0"]
         keys = [f"--access-key={store.access_key}", f"--secret-key={store.secret_key}"]
-        self._run(["radosgw-admin", *self._conf("user", "create"), *who, *keys])
+        self._run(["radosgw-admin", *self._conf("user", "create"), *user, *keys])
 
     def start_gateway(self) -> subprocess.Popen[bytes]:
         return self._start("radosgw", "--name", "client.rgw")
 
-    def _conf(self, *words: str) -> list[str]:
-        return ["--conf", str(self.conf), *words]
+    def _conf(self, *arguments: str) -> list[str]:
+        return ["--conf", str(self.conf), *arguments]
 
-    def _start(self, program: str, *words: str) -> subprocess.Popen[bytes]:
-        return processes.start([program, *self._conf(*words), "-f"], self.logs / f"{program}.log")
+    def _start(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
+        return processes.start([program, *self._conf(*arguments), "-f"], self.logs / f"{program}.log")
 
     def _run(self, argv: Sequence[str]) -> None:
         done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Names of buckets that no other test has, in whatever store: tests look for what is theirs by the bucket alone."""
+"""Unique bucket names: tests identify their own data by the bucket alone, whatever the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests: the machine's own binaries, a cluster that is made anew and gone afterwards."""
+"""A real PostgreSQL for tests: a temporary cluster with the binaries of the machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from local import ports
 from tests.stores import processes
 
 DEBIAN = Path("/usr/lib/postgresql")
-"""Debian keeps each version's servers in a folder of its own, and none of them on PATH."""
+"""Debian has a folder for the server of each version, outside PATH."""
 
 START_SECONDS = 60
 STOP_SECONDS = 10
@@ -29,7 +29,7 @@ STOP_SECONDS = 10
 SETTINGS = {
     "listen_addresses": ports.LOOPBACK,
     "shared_buffers": "16MB",
-    # What is lost when the machine goes down matters to nobody. Processes that are killed lose nothing by it.
+    # The data need not survive a crash of the machine. It survives processes that are killed.
     "fsync": "off",
     "full_page_writes": "off",
     "log_lock_waits": "on",
@@ -38,7 +38,7 @@ SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A running server on loopback, with a superuser of a random password."""
+    """A running server on loopback, with a superuser and a random password."""
 
     port: int
     password: str
@@ -47,7 +47,7 @@ class Cluster:
         return f"postgres://postgres:{self.password}@{ports.LOOPBACK}:{self.port}/{database}"
 
     def new_database(self) -> str:
-        """The URL of a database of one's own, with nothing in it."""
+        """Create an empty database. Returns its URL."""
         name = f"partway_{secrets.token_hex(4)}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"'.encode())
@@ -56,9 +56,9 @@ class Cluster:
 
 def binaries() -> Path:
     """The folder of the newest initdb and postgres."""
-    found = [path.parent for path in DEBIAN.glob("*/bin/initdb") if path.with_name("postgres").exists()]
-    if found:
-        return max(found, key=lambda folder: float(folder.parent.name))
+    folders = [path.parent for path in DEBIAN.glob("*/bin/initdb") if path.with_name("postgres").exists()]
+    if folders:
+        return max(folders, key=lambda folder: float(folder.parent.name))
     initdb = shutil.which("initdb")
     if initdb is None:
         raise FileNotFoundError("The tests need PostgreSQL's server: `make postgresql` installs it.")
@@ -67,19 +67,19 @@ def binaries() -> Path:
 
 @contextmanager
 def running(logs: Path) -> Iterator[Cluster]:
-    """Make a cluster, start its server, and end both; the log stays in `logs`."""
-    # Not below `logs`: folders of root's may be closed to the user who runs the server, and a socket's path is short.
+    """Run a new cluster. The log stays in `logs`."""
+    # Not in `logs`: the user that runs the server may not enter folders of root, and the path of a socket is short.
     folder = Path(tempfile.mkdtemp(prefix="partway-postgresql-", dir="/tmp"))
     try:
         user = _unprivileged_user()
         if user:
             shutil.chown(folder, user.pw_uid, user.pw_gid)
         password = secrets.token_urlsafe(16)
-        _make(folder, user, password)
+        _create(folder, user, password)
         cluster = Cluster(ports.choose(1)[0], password)
         settings = {**SETTINGS, "port": str(cluster.port), "unix_socket_directories": str(folder)}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        # Changing the user drops the tether to this test run: it is made again, and tells the server to end at once.
+        # Changing the user drops pdeathsig, so it is set again. SIGQUIT makes the server end at once.
         argv = [*_as(user, folder), "setpriv", "--pdeathsig", "QUIT", str(binaries() / "postgres")]
         process = processes.start([*argv, "-D", str(folder / "data"), *options], logs / "postgresql.log")
         try:
@@ -92,7 +92,7 @@ def running(logs: Path) -> Iterator[Cluster]:
 
 
 def _unprivileged_user() -> pwd.struct_passwd | None:
-    """Whom the server runs as where tests run as root, which it refuses; None: as we do."""
+    """The user to run the server as if the tests run as root, which PostgreSQL refuses. None: the current user."""
     if os.geteuid() != 0:
         return None
     try:
@@ -102,12 +102,12 @@ def _unprivileged_user() -> pwd.struct_passwd | None:
 
 
 def _as(user: pwd.struct_passwd | None, folder: Path) -> list[str]:
-    """What runs a command as that user, in a folder that it may enter."""
+    """The prefix of a command that runs it as that user, in a folder that the user may enter."""
     change = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"] if user else []
     return [*change, "env", f"--chdir={folder}"]
 
 
-def _make(folder: Path, user: pwd.struct_passwd | None, password: str) -> None:
+def _create(folder: Path, user: pwd.struct_passwd | None, password: str) -> None:
     note = folder / "password"
     note.touch(mode=0o600)
     note.write_text(password)
@@ -126,12 +126,12 @@ def _wait_until_ready(cluster: Cluster, process: subprocess.Popen[bytes]) -> Non
         with suppress(psycopg.OperationalError), psycopg.connect(cluster.url("postgres"), connect_timeout=5):
             return
         assert processes.all_running([process]), "PostgreSQL did not start: see postgresql.log"
-        assert time.monotonic() < deadline, "PostgreSQL does not answer"
+        assert time.monotonic() < deadline, "PostgreSQL does not respond"
         time.sleep(0.05)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """SIGINT ends its sessions; SIGTERM would wait for them."""
+    """SIGINT ends all sessions, while SIGTERM would wait for them."""
     process.send_signal(signal.SIGINT)
     with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)

@@ -1,4 +1,4 @@
-"""Processes of a test run: started so that they end with it, stopped by the pids they were given."""
+"""Processes of a test run, which end when the test run ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def start(argv: Iterable[str], log: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """Start one process that logs to `log` and that the kernel ends should this test run be killed."""
+    """Start a process that logs to `log`. The kernel kills it if this test run is killed."""
     with log.open("ab") as output:
         return subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", *argv],
@@ -25,7 +25,7 @@ def all_running(processes: Iterable[subprocess.Popen[bytes]]) -> bool:
 
 
 def stop(processes: Iterable[subprocess.Popen[bytes]]) -> None:
-    """End each process, by force where it does not listen, and wait until it is gone."""
+    """Terminate all processes, kill those that do not end, and wait until they have ended."""
     running = list(processes)
     for process in running:
         process.terminate()

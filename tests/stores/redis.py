@@ -1,4 +1,4 @@
-"""A real Redis or Valkey for tests, run by the same code as the embedded one of `make run`."""
+"""A real Redis or Valkey for tests, started by the code of `make run`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.stores import processes
 
 @contextmanager
 def running(folder: Path) -> Iterator[str]:
-    """Start a server in `folder`, give its URL, and stop it afterwards."""
+    """Run a server in `folder`. Yields its URL."""
     server = redis.prepare(folder, ports.choose(1)[0], secrets.token_urlsafe(16))
     process = processes.start(redis.command(server), folder / "redis.log")
     try:

@@ -1,4 +1,4 @@
-"""What the S3 servers of the tests have in common: where one is, who may ask, and empty buckets on demand."""
+"""What Ceph and Versity have in common: an endpoint, credentials, and empty buckets on request."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ START_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class S3Store:
-    """A running store that verifies signatures, reached by path style on loopback."""
+    """A running store that verifies signatures, with path-style addressing on loopback."""
 
     endpoint_url: str
     region: str
     access_key: str
     secret_key: str
     folder: Path
-    """Where its logs are, and what it keeps on disk."""
+    """The folder of its logs and data."""
 
     def new_bucket(self) -> str:
-        """Make an empty bucket that no other test has."""
+        """Create an empty bucket with a unique name."""
         bucket = new_bucket_name()
         status = self._put(bucket)
-        assert status == 200, f"The store did not make the bucket {bucket}: {status}"
+        assert status == 200, f"The store did not create the bucket {bucket}: {status}"
         return bucket
 
     def wait_until_ready(self, started: Sequence[subprocess.Popen[bytes]]) -> None:
-        """Return when it has taken a signed request that makes a bucket; what `started` logged is in `folder`."""
+        """Return when the store has accepted a signed request that creates a bucket. `started` are its processes."""
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
@@ -46,7 +46,7 @@ class S3Store:
             if status == 200:
                 return
             assert processes.all_running(started), f"The store did not start: see the logs in {self.folder}"
-            assert time.monotonic() < deadline, f"The store does not answer ({status}): see the logs in {self.folder}"
+            assert time.monotonic() < deadline, f"The store does not respond ({status}): see the logs in {self.folder}"
             time.sleep(0.05)
 
     def _put(self, bucket: str) -> int:

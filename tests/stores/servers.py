@@ -1,8 +1,8 @@
-"""The four servers that the client and the main job are tried on, under one interface.
+"""The four test servers behind one interface.
 
-A test that takes the fixture `server` runs once on each of them. Where one of them has a way of its own, the test asks
-`server.does("...")` and asserts both sides; the ways, and what becomes of them here, are in ways.py, and from the runs
-the table of docs/stores.md is made (table.py).
+A test with the fixture `server` runs once on each of them. Where a server has a quirk, the test asks
+`server.does("...")` and asserts both cases. The quirks are in quirks.py. The runs of these tests generate the table in
+docs/stores.md (table.py).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.stores.offered import RunningStore
-from tests.stores.ways import WAYS
+from tests.stores.quirks import QUIRKS
+from tests.stores.running import RunningStore
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.providers import Provider, get_provider, profile_of
 from uploads.objectstore.refusals import Response
@@ -26,17 +26,17 @@ from uploads.objectstore.signing import Oss4, Signer, SigV4
 from uploads.objectstore.transport import Call, Transport
 from uploads.objectstore.types import Credentials, StoreConfig
 
-ASKED = "way"
-"""The name under which a test's report tells which ways were asked for."""
+USED_QUIRK = "quirk"
+"""The property of a test report that names a quirk that the test has asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One of the servers: `found` is what a store check finds out beyond its provider's profile."""
+    """A server. `overrides` are the fields of its provider's profile that a store check overrides."""
 
     label: str
     provider: str
-    found: Mapping[str, object]
+    overrides: Mapping[str, object]
 
 
 KINDS: Mapping[str, Kind] = {
@@ -59,32 +59,32 @@ KINDS: Mapping[str, Kind] = {
 
 
 class Server:
-    """One of them, as one test has it."""
+    """A server in one test."""
 
-    def __init__(self, name: str, store: RunningStore, ask: Callable[[str], None]) -> None:
+    def __init__(self, name: str, store: RunningStore, record: Callable[[str], None]) -> None:
         self.name = name
         self.kind = KINDS[name]
         self.store = store
-        self._ask = ask
+        self._record = record
 
-    def does(self, way: str) -> bool:
-        """Whether this server has that way of its own. The table of the docs then says what becomes of it."""
-        if not self.has(way):
+    def does(self, quirk: str) -> bool:
+        """Whether this server has the quirk. If so, the quirk is recorded for the table in the docs."""
+        if not self.has(quirk):
             return False
-        self._ask(way)
+        self._record(quirk)
         return True
 
-    def has(self, way: str) -> bool:
-        """The same, where a test is about something else and only has to expect right: no mark in the table."""
-        assert any(way in ways for ways in WAYS.values()), f"No server is known to do this: {way!r} (ways.py)."
-        return way in WAYS[self.name]
+    def has(self, quirk: str) -> bool:
+        """As `does`, but not recorded: for a test that only needs to know what to expect."""
+        assert any(quirk in quirks for quirks in QUIRKS.values()), f"No server has this quirk in quirks.py: {quirk!r}"
+        return quirk in QUIRKS[self.name]
 
     @cached_property
     def profile(self) -> Provider:
         return profile_of(self.config())
 
     def config(self, **changes: Any) -> StoreConfig:
-        """How it is reached; `access_key`, `secret_key`, `session_token` and fields of StoreConfig may be others."""
+        """Its configuration. `changes` are `access_key`, `secret_key`, `session_token` and fields of StoreConfig."""
         names = ("access_key", "secret_key", "session_token")
         keys = {name: changes.pop(name) for name in names if name in changes}
         credentials = replace(Credentials(self.store.access_key, self.store.secret_key), **keys)
@@ -96,20 +96,20 @@ class Server:
             provider=provider.name,
             addressing=provider.addressing,
             signature=provider.signature,
-            overrides=tuple(sorted(self.kind.found.items())),
+            overrides=tuple(sorted(self.kind.overrides.items())),
         )
         return replace(config, **changes)
 
     def connect(self, **changes: Any) -> ObjectStoreClient:
-        """A client of it, to be closed; `changes` as in `config`."""
+        """A client, which the caller closes. `changes` as in `config`."""
         return ObjectStoreClient(self.config(**changes), retries=RetryPolicy(attempts=2, sleep=lambda _: None))
 
     def send(self, call: Call, *, clock: timedelta = timedelta(), **changes: Any) -> Response:
-        """Send a call as it stands, past what the client would refuse, with a clock that is so far ahead."""
+        """Send a call unchanged, without the checks of the client. `clock` is added to the time of the signature."""
         config = self.config(**changes)
         transport = Transport(config, _signer(config, clock))
         try:
-            return transport.exchange(call, lambda answer: answer)
+            return transport.exchange(call, lambda response: response)
         finally:
             transport.close()
 
@@ -119,14 +119,14 @@ def _signer(config: StoreConfig, ahead: timedelta) -> Signer:
     return kind(config.credentials, config.region, clock=lambda: datetime.now(UTC) + ahead)
 
 
-def asked_by(request: pytest.FixtureRequest, running: Mapping[str, RunningStore] = MappingProxyType({})) -> Server:
-    """The server that a fixture's parameter names: one of those that are `running`, else started once a process."""
+def server_of(request: pytest.FixtureRequest, running: Mapping[str, RunningStore] = MappingProxyType({})) -> Server:
+    """The server of a fixture's parameter: one of `running`, or one that is started once per process."""
     name: str = request.param
     recorded = request.node.user_properties
 
-    def ask(way: str) -> None:
-        if (ASKED, way) not in recorded:
-            recorded.append((ASKED, way))
+    def record(quirk: str) -> None:
+        if (USED_QUIRK, quirk) not in recorded:
+            recorded.append((USED_QUIRK, quirk))
 
     store = running[name] if name in running else request.getfixturevalue(f"{name}_store")
-    return Server(name, store, ask)
+    return Server(name, store, record)

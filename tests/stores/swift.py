@@ -1,4 +1,4 @@
-"""A real Swift store for tests, run by the same code as the embedded one of `make run`."""
+"""A real Swift store for tests, started by the code of `make run`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.stores.naming import new_bucket_name
 
 
 class SwiftStore:
-    """A running store: where it is, who may ask, and empty buckets on demand."""
+    """A running store: an endpoint, credentials, and empty buckets on request."""
 
     def __init__(self, store: swift.Swift) -> None:
         self.endpoint_url = store.endpoint_url
@@ -24,16 +24,16 @@ class SwiftStore:
         self._store = store
 
     def new_bucket(self) -> str:
-        """Make an empty bucket that no other test has."""
+        """Create an empty bucket with a unique name."""
         bucket = new_bucket_name()
         if not swift.create_bucket(self._store, bucket):
-            raise swift.StoreError(f"The store did not make the bucket {bucket}.")
+            raise swift.StoreError(f"The store did not create the bucket {bucket}.")
         return bucket
 
 
 @contextmanager
 def running(folder: Path) -> Iterator[SwiftStore]:
-    """Start a store in an empty folder, or again in one that holds its data, and stop it afterwards."""
+    """Run a store in an empty folder, or in one with the data of an earlier run."""
     store = swift.prepare(folder, ports.choose(4), secrets.token_urlsafe(16))
     started = [processes.start(each.argv, folder / f"{each.name}.log", each.env) for each in swift.commands(store)]
     try:

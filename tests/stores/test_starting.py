@@ -1,4 +1,4 @@
-"""Each store that the tests run on starts, knows who asks, gives buckets of one's own, and leaves nothing behind."""
+"""Each test server starts, verifies signatures, creates separate buckets, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import requests
 from requests_aws4auth import AWS4Auth
 
 from tests.stores import ceph, swift, versity
-from tests.stores.offered import RunningStore
+from tests.stores.running import RunningStore
 
 Running = Callable[[Path], AbstractContextManager[RunningStore]]
 
@@ -38,12 +38,12 @@ def listing(store: RunningStore, bucket: str, secret_key: str) -> requests.Respo
 
 
 @pytest.mark.parametrize("name", STORES)
-def test_a_store_starts_and_ends(name: str, tmp_path: Path) -> None:
+def test_store_starts_and_ends(name: str, tmp_path: Path) -> None:
     before = {each.pid for each in psutil.Process().children(recursive=True)}
     with STORES[name](tmp_path) as store:
-        mine = [each for each in psutil.Process().children(recursive=True) if each.pid not in before]
-        assert mine
-        folders = {Path(word).parent for each in mine for word in each.cmdline() if word.startswith("/tmp/partway-")}
+        started = [each for each in psutil.Process().children(recursive=True) if each.pid not in before]
+        assert started
+        folders = {Path(word).parent for each in started for word in each.cmdline() if word.startswith("/tmp/partway-")}
         bucket = store.new_bucket()
         assert store.new_bucket() != bucket
         assert listing(store, bucket, store.secret_key).status_code == 200
@@ -54,12 +54,12 @@ def test_a_store_starts_and_ends(name: str, tmp_path: Path) -> None:
             [*argv, store.access_key, store.secret_key, bucket], capture_output=True, text=True, check=False
         )
         assert (other.stdout.strip(), other.returncode) == ("[True]", 0), other.stderr
-    assert not [each for each in mine if each.is_running()]
+    assert not [each for each in started if each.is_running()]
     assert not [folder for folder in folders if folder.exists()]
 
 
 @pytest.mark.parametrize("name", STORES)
-def test_two_run_side_by_side(name: str, tmp_path: Path) -> None:
+def test_two_stores_run_side_by_side(name: str, tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "other").mkdir()
     with STORES[name](tmp_path / "one") as one, STORES[name](tmp_path / "other") as other:

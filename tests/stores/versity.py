@@ -1,4 +1,4 @@
-"""A real Versity S3 Gateway for tests: one process that keeps objects as files, and their facts as user attributes."""
+"""A real Versity S3 Gateway for tests: one process that stores objects as files and metadata as user attributes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REGION = "us-east-1"
 
 @contextmanager
 def running(folder: Path) -> Iterator[S3Store]:
-    """Start a gateway in an empty folder, or again in one that holds its data, and stop it afterwards."""
+    """Run a gateway in an empty folder, or in one with the data of an earlier run."""
     if not BINARY.exists():
         raise FileNotFoundError("The tests need the Versity S3 Gateway: `make versity` builds it.")
     data = folder / "data"

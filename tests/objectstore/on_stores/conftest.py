@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.stores.servers import KINDS, Server, asked_by
+from tests.stores.servers import KINDS, Server, server_of
 from uploads.objectstore.client import ObjectStoreClient
 
 
 @pytest.fixture(params=KINDS)
 def server(request: pytest.FixtureRequest) -> Server:
-    return asked_by(request)
+    return server_of(request)
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def test_a_part_named_twice(server: Server, client: ObjectStoreClient, begun: Be
     """Complete with a part named twice: InvalidPartOrder"""
     twice = [begun.parts[0], begun.parts[0]]
     not_sent(client, begun, twice)
-    code = "InvalidPart" if server.does("counts the parts before it looks at them") else "InvalidPartOrder"
+    code = "InvalidPart" if server.does("compares the number of parts before it checks them") else "InvalidPartOrder"
     assert refusal(server, begun, twice).code == code
 
 
@@ -105,7 +105,7 @@ def test_parts_that_are_too_small(server: Server, client: ObjectStoreClient, buc
 def test_some_of_the_parts(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
     """Complete with some of the parts: the rest is dropped"""
     first = [begun.parts[0]]
-    if server.does("completes only all parts of an upload"):
+    if server.does("completes an upload only with all of its parts"):
         assert refusal(server, begun, first).code == "InvalidPart"
         client.complete_multipart_upload(begun.bucket, begun.key, begun.upload_id, begun.parts)
         assert client.head_object(begun.bucket, begun.key).size == 2 * begun.size
@@ -132,7 +132,7 @@ def test_completed_twice(server: Server, client: ObjectStoreClient, begun: Begun
 
     complete()
     etag = client.head_object(begun.bucket, begun.key).etag
-    if server.does("says so again when an upload was completed before"):
+    if server.does("reports success again for an upload that was completed before"):
         assert complete() == etag
     else:
         with pytest.raises(Refused) as caught:
@@ -148,7 +148,7 @@ def test_completed_twice(server: Server, client: ObjectStoreClient, begun: Begun
 def test_the_parts_of_a_completed_upload(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
     """ListParts of a completed upload"""
     client.complete_multipart_upload(begun.bucket, begun.key, begun.upload_id, begun.parts)
-    if server.does("goes on listing the parts of completed uploads"):
+    if server.does("keeps listing the parts of completed uploads"):
         assert len(list(client.iter_parts(begun.bucket, begun.key, begun.upload_id))) == 2
     else:
         with pytest.raises(Refused) as caught:
@@ -162,7 +162,7 @@ def test_an_upload_that_never_was(server: Server, client: ObjectStoreClient, buc
     """Complete of an upload that never was"""
     with pytest.raises(Refused) as caught:
         client.complete_multipart_upload(bucket, "k", upload_id, [CompletedPart(1, WRONG)])
-    if server.does("answers 500 when there is no such upload to complete"):
+    if server.does("returns 500 when a missing upload is completed"):
         assert (caught.value.reason, caught.value.code) == (Reason.STORE_FAULT, "InternalError")
     else:
         assert caught.value.reason is Reason.NO_SUCH_UPLOAD
@@ -179,13 +179,13 @@ def test_an_aborted_upload_over_an_object(
     upload_id = client.create_multipart_upload(bucket, "k")
     parts = send_parts(client, bucket, "k", upload_id, [make_file(b"new")])
     client.abort_multipart_upload(bucket, "k", upload_id)
-    if server.does("says of uploads that are not there that they are completed, where an object is"):
+    if server.does("reports success for a missing upload if there is an object"):
         said = client.complete_multipart_upload(bucket, "k", upload_id, parts)
         assert said.etag != before.etag, "what it names is not what is there: HEAD shows it"
     else:
         with pytest.raises(Refused) as caught:
             client.complete_multipart_upload(bucket, "k", upload_id, parts)
-        fault = server.does("answers 500 when there is no such upload to complete")
+        fault = server.does("returns 500 when a missing upload is completed")
         assert caught.value.reason is (Reason.STORE_FAULT if fault else Reason.NO_SUCH_UPLOAD)
     after = client.head_object(bucket, "k")
     assert (after.etag, after.size, after.last_modified) == (before.etag, before.size, before.last_modified)

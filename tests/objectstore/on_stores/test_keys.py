@@ -27,11 +27,11 @@ HOSTILE_KEYS = (
 
 def is_not_taken(server: Server, key: str) -> bool:
     """Whether nothing may be begun under the key in this server, as the profile says."""
-    if key[0] in "/\\" and server.does("takes no keys that begin with a slash or backslash"):
+    if key[0] in "/\\" and server.does("refuses keys that start with a slash or backslash"):
         return True
-    if len(key.encode()) > 1023 and server.does("takes keys of 1,023 bytes at most"):
+    if len(key.encode()) > 1023 and server.does("accepts keys of at most 1,023 bytes"):
         return True
-    return key in PATHS and server.does("takes keys for file paths")
+    return key in PATHS and server.does("uses keys as file paths")
 
 
 @pytest.mark.parametrize("key", HOSTILE_KEYS)
@@ -44,14 +44,14 @@ def test_a_hostile_key_reaches_exactly_itself(
         assert_key_is_not_sent(client, bucket, key, body)
         assert (listed(client, bucket), objects(server, bucket)) == ([], [])
         return
-    if key.endswith("/") and server.does("keeps no bytes under a key that ends with a slash"):
+    if key.endswith("/") and server.does("refuses bytes for a key that ends with a slash"):
         for act in (lambda: client.put_object(bucket, key, body), lambda: client.create_multipart_upload(bucket, key)):
             with pytest.raises(Refused) as caught:
                 act()
             assert caught.value.code == "DirectoryObjectContainsData"
         assert (listed(client, bucket), objects(server, bucket)) == ([], [])
         return
-    if key in LONG and server.does("takes uploads on names that are too long for it, and cannot complete them"):
+    if key in LONG and server.does("accepts uploads with names that are too long for it, and cannot complete them"):
         cannot_be_completed(client, bucket, key, make_file)
         return
     client.put_object(bucket, key, make_file(b"before"))
@@ -104,12 +104,12 @@ def test_the_normalised_key_is_never_touched(
     client.put_object(bucket, normalised, make_file(b"bystander"))
     bystander = client.create_multipart_upload(bucket, normalised)
     part = client.upload_part(bucket, normalised, bystander, 1, make_file(b"part"))
-    is_slashed = key[0] == "/" and server.does("takes no keys that begin with a slash or backslash")
+    is_slashed = key[0] == "/" and server.does("refuses keys that start with a slash or backslash")
     for act in (client.abort_multipart_upload, client.list_parts):
         with pytest.raises(Refused) as caught:
             act(bucket, key, bystander)
         assert caught.value.reason is (Reason.REFUSED if is_slashed else Reason.NO_SUCH_UPLOAD)
-    is_path = key != normalised and "%" not in key and "+" not in key and server.does("takes keys for file paths")
+    is_path = key != normalised and "%" not in key and "+" not in key and server.does("uses keys as file paths")
     complete = [CompletedPart(1, part.etag)]
     with pytest.raises(NotSent if is_path else Refused):
         client.complete_multipart_upload(bucket, key, bystander, complete)
@@ -135,7 +135,7 @@ def test_a_key_never_reaches_another_bucket(
     client.put_object(other, "k", make_file(b"bystander"))
     keys = [f"../{other}/k", f"a/../../{other}/k"]
     for key in keys:
-        if server.does("takes keys for file paths"):
+        if server.does("uses keys as file paths"):
             assert_key_is_not_sent(client, bucket, key, make_file(b"mine"))
             with pytest.raises(Refused):
                 server.send(Call("PutObject", "PUT", bucket, key, payload=Payload(b"mine")))
@@ -143,7 +143,7 @@ def test_a_key_never_reaches_another_bucket(
             client.put_object(bucket, key, make_file(b"mine"))
     assert client.head_object(other, "k").size == len(b"bystander")
     assert objects(server, other) == ["k"]
-    assert sorted(objects(server, bucket)) == ([] if server.does("takes keys for file paths") else sorted(keys))
+    assert sorted(objects(server, bucket)) == ([] if server.does("uses keys as file paths") else sorted(keys))
 
 
 @pytest.mark.parametrize("key", ["", "a\0b", "\ud800", "k" * 1025, "é" * 513])
@@ -172,7 +172,7 @@ def test_a_control_character_does_not_hide_the_page(
         assert listed(client, bucket) == others
         return
     upload_id = client.create_multipart_upload(bucket, key)
-    changed = character != "\n" and server.does("lists control characters as another character")
+    changed = character != "\n" and server.does("lists control characters as other characters")
     shown = "b\ufffdb" if changed else key
     assert listed(client, bucket) == [others[0], (shown, upload_id), others[1]]
     if changed:
@@ -195,7 +195,7 @@ def test_a_key_below_another(server: Server, client: ObjectStoreClient, bucket: 
     client.put_object(bucket, "k", make_file(b"x"))
     upload_id = client.create_multipart_upload(bucket, "k/b")
     parts = send_parts(client, bucket, "k/b", upload_id, [make_file(b"xy")])
-    if server.does("takes keys for file paths"):
+    if server.does("uses keys as file paths"):
         with pytest.raises(ObjectStoreError) as caught:
             client.complete_multipart_upload(bucket, "k/b", upload_id, parts)
         assert (caught.value.reason, getattr(caught.value, "code", "")) == (Reason.REFUSED, "ObjectParentIsFile")

@@ -26,11 +26,11 @@ KEYS = ("a", "z", "a/b", "a", "a.csv", "a b", "a+b", "100%25", "é/2", "100%", "
 TICK = 0.02
 """Seconds after which a file system sees that time has passed."""
 
-BY_TIME = "orders the uploads of a key by the time they began"
-REFUSES_MARKERS = "refuses the markers that it names"
-LOSES_UPLOADS = "loses uploads when a delimiter is given"
-BY_SLASH = "orders by key and upload id joined by a slash"
-BY_DOT = "orders by key and upload id joined by a dot"
+BY_TIME = "orders the uploads of a key by their start"
+REFUSES_MARKERS = "refuses the markers that it returns"
+LOSES_UPLOADS = "leaves out uploads when a delimiter is given"
+BY_SLASH = "orders uploads by key and upload id, joined by a slash"
+BY_DOT = "orders uploads by key and upload id, joined by a dot"
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def test_a_page_has_as_many_as_were_asked_for(server: Server, client: ObjectStor
     for size in range(1, len(KEYS) + 2):
         page = client.list_multipart_uploads(begun.bucket, max_uploads=size)
         assert names(page) == begun.names[:size]
-        if size == len(KEYS) and server.does("calls a page that just holds all truncated"):
+        if size == len(KEYS) and server.does("reports a page with exactly all remaining uploads as truncated"):
             assert page.is_truncated
             following = client.list_multipart_uploads(
                 begun.bucket, key_marker=page.next_key_marker, upload_id_marker=page.next_upload_id_marker
@@ -117,7 +117,7 @@ def test_a_truncated_page_names_where_to_go_on(server: Server, client: ObjectSto
     for size in range(1, len(KEYS)):
         page = client.list_multipart_uploads(begun.bucket, max_uploads=size)
         last = begun.names[size - 1]
-        if size == 1 and server.does("names no markers behind a page of one upload"):
+        if size == 1 and server.does("returns no markers with a page of one upload"):
             assert (page.next_key_marker, page.next_upload_id_marker) == ("", "")
             assert page.onward == last
         else:
@@ -158,7 +158,7 @@ def test_common_prefixes_count(server: Server, client: ObjectStoreClient, bucket
     shown = (page.common_prefixes, tuple(upload.key for upload in page.uploads), page.is_truncated)
     if server.does(LOSES_UPLOADS):
         assert shown[:2] == ((), ("c", "d"))
-    elif server.does("names the common prefixes of all that follows on every page"):
+    elif server.does("returns the common prefixes of all later pages on every page"):
         assert shown == (("b/", "e/"), ("c", "d"), True)
     else:
         assert shown == (("b/",), ("c",), True)
@@ -177,9 +177,9 @@ def test_a_key_marker_alone(server: Server, client: ObjectStoreClient, begun: Be
 def behind(server: Server, name: Name, marker: str) -> bool:
     """Whether an upload comes behind a key marker that has no upload id with it."""
     key, upload_id = name
-    if server.does("takes a key marker alone for one that ends with a slash"):
+    if server.does("adds a slash to a key marker without an upload id marker"):
         return f"{key}/{upload_id}".encode() > f"{marker}/~".encode()
-    if server.does("lists the uploads of a key marker's own key again"):
+    if server.does("lists the uploads of the key marker's key again"):
         return f"{key}.{upload_id}".encode() > f"{marker}.".encode()
     return key.encode() > marker.encode()
 
@@ -298,11 +298,11 @@ def test_keys_and_markers_come_exactly(server: Server, client: ObjectStoreClient
     begun = begin(server, client, bucket, keys)
     assert sorted(listed(client, bucket, max_uploads=2)) == sorted(begun.names)
     body = server.send(Call("ListMultipartUploads", "GET", bucket, query={"uploads": "", "encoding-type": "url"})).body
-    if server.does("encodes keys without saying so"):
+    if server.does("encodes keys without reporting the encoding"):
         assert (b"<EncodingType>" in body, b"a%20b" in body) == (False, True)
     elif server.does("ignores encoding-type"):
         assert (b"<EncodingType>" in body, b"<Key>a b</Key>" in body) == (False, True)
-    elif server.does("encodes keys, but no markers and prefixes"):
+    elif server.does("encodes keys, but not markers and prefixes"):
         query = {"uploads": "", "encoding-type": "url", "prefix": "100%", "max-uploads": "2"}
         body = server.send(Call("ListMultipartUploads", "GET", bucket, query=query)).body
         assert b"<Key>100%2525/1</Key>" in body

@@ -33,7 +33,7 @@ def test_buckets_are_listed(client: ObjectStoreClient, bucket: str) -> None:
 
 
 def test_a_bucket_names_its_region(server: Server, client: ObjectStoreClient, bucket: str) -> None:
-    if server.does("does not tell a bucket's region"):
+    if server.does("does not report the region of a bucket"):
         assert client.head_bucket(bucket) == ""
     else:
         assert client.head_bucket(bucket) == server.store.region
@@ -98,9 +98,9 @@ def test_the_etag_of_a_completed_upload(
     done = client.complete_multipart_upload(bucket, "k", upload_id, parts)
     joined = f"{hashlib.md5(b''.join(hashlib.md5(each).digest() for each in contents)).hexdigest()}-2"
     etag = client.head_object(bucket, "k").etag
-    if server.does("names no ETag in its first answer to Complete"):
+    if server.does("returns no ETag in its first response to Complete"):
         assert (done.etag, etag) == ("", joined)
-    elif server.does("makes another ETag of the parts"):
+    elif server.does("computes the ETag of an object in another way"):
         assert done.etag == etag != joined
         assert not server.profile.joined_etag
     else:
@@ -117,7 +117,7 @@ def test_an_object_without_a_type(client: ObjectStoreClient, bucket: str, make_f
 
 def test_a_storage_class(server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
     """A storage class is kept, or refused before a byte is sent"""
-    if server.does("refuses storage classes that it does not have"):
+    if server.does("refuses unknown storage classes"):
         with pytest.raises(Refused) as caught:
             client.create_multipart_upload(bucket, "k", storage_class="IA")
         assert caught.value.reason is Reason.REFUSED
@@ -125,7 +125,7 @@ def test_a_storage_class(server: Server, client: ObjectStoreClient, bucket: str,
         return
     upload_id = client.create_multipart_upload(bucket, "k", storage_class="IA")
     (upload,) = client.list_multipart_uploads(bucket).uploads
-    kept = "STANDARD" if server.does("ignores the storage class that is asked for") else "IA"
+    kept = "STANDARD" if server.does("ignores the requested storage class") else "IA"
     assert (upload.storage_class, client.list_parts(bucket, "k", upload_id).storage_class) == (kept, kept)
     parts = send_parts(client, bucket, "k", upload_id, [make_file(b"x")])
     client.complete_multipart_upload(bucket, "k", upload_id, parts)
@@ -172,7 +172,7 @@ def test_an_upload_is_listed_with_its_facts(server: Server, client: ObjectStoreC
     assert (upload.key, upload.upload_id, upload.storage_class.upper()) == ("k", upload_id, "STANDARD")
     assert upload.initiated is not None
     assert abs(upload.initiated - datetime.now(UTC)) < timedelta(minutes=5)
-    if server.does("names no owner of an upload"):
+    if server.does("returns no owner of an upload"):
         assert (upload.owner, upload.initiator) == ("", "")
     else:
         assert upload.owner
@@ -187,7 +187,7 @@ def test_a_part_moves_no_upload(server: Server, client: ObjectStoreClient, bucke
         time.sleep(0.02)  # A file system sees that time has passed.
     before = listed(client, bucket)
     client.upload_part(bucket, "k", ids[0], 1, make_file(b"x"))
-    if server.does("takes the last change of an upload for its beginning"):
+    if server.does("reports the last change of an upload as its start"):
         assert listed(client, bucket) == [*before[1:], before[0]]
     else:
         assert listed(client, bucket) == before
@@ -207,7 +207,7 @@ def test_an_abort_is_done_once_and_then_there_is_nothing(
     with pytest.raises(Refused) as caught:
         client.list_parts(bucket, "k", upload_id)
     assert (caught.value.reason, caught.value.retryable) == (Reason.NO_SUCH_UPLOAD, False)
-    if server.does("answers NoSuchKey where an upload is missing"):
+    if server.does("returns NoSuchKey for a missing upload"):
         assert caught.value.code == "NoSuchKey"
     else:
         assert caught.value.code == "NoSuchUpload"
@@ -299,7 +299,7 @@ def test_a_part_number_out_of_range(
     assert list(client.iter_parts(bucket, "k", upload_id)) == []
     query = {"partNumber": str(number), "uploadId": upload_id}
     call = Call("UploadPart", "PUT", bucket, "k", query, payload=Payload(b"x"))
-    if server.does("takes part numbers out of range"):
+    if server.does("accepts part numbers out of range"):
         assert server.send(call).status == 200
     else:
         with pytest.raises(Refused) as refused:
@@ -356,7 +356,7 @@ def test_the_store_checks_content_md5(server: Server, client: ObjectStoreClient,
         with pytest.raises(Refused) as caught:
             server.send(call)
         assert (caught.value.reason, caught.value.retryable) == (Reason.DIGEST_MISMATCH, True)
-        code = "InvalidDigest" if server.does("calls another digest an invalid one") else "BadDigest"
+        code = "InvalidDigest" if server.does("reports a wrong digest as InvalidDigest") else "BadDigest"
         assert caught.value.code == code
     assert list(client.iter_parts(bucket, "k", upload_id)) == []
     assert objects(server, bucket) == []
@@ -402,9 +402,9 @@ def test_the_crc_of_parts_and_of_the_whole(
         ReportedCrc64(algorithm, whole),
         ReportedCrc64(algorithm, whole),
     ]
-    if server.does("names no CRC-64"):
+    if server.does("returns no CRC-64"):
         assert reported == [None] * 4
-    elif server.does("names the CRC-64 of the whole only, and only to Complete"):
+    elif server.does("returns only the CRC-64 of the object, and only to Complete"):
         assert reported == [None, None, ours[2], None]
     else:
         assert reported == ours
@@ -412,7 +412,7 @@ def test_the_crc_of_parts_and_of_the_whole(
 
 # What must not be replaced
 
-PUT_ONLY = "refuses to replace an object by PutObject, but not by Complete"
+PUT_ONLY = "refuses to replace an object with PutObject, but not with Complete"
 UNLESS_THERE = {"If-None-Match": "*"}
 
 
@@ -457,7 +457,7 @@ def test_nothing_is_begun_where_an_object_must_not_be_replaced(
     if server.does(PUT_ONLY):
         with pytest.raises(NotSent):
             begin()
-    elif server.does("looks for the object only when it is made"):
+    elif server.does("checks for an existing object only when the object is created"):
         upload_id = begin()
         assert listed(client, bucket) == [("k", upload_id)]
         return

@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from tests.services.drive import Drive
-from tests.stores.servers import KINDS, Server, asked_by
+from tests.stores.servers import KINDS, Server, server_of
 from uploads.domain.states import ItemState, Phase
 from uploads.models import Store
 from uploads.objectstore.client import ObjectStoreClient
@@ -22,12 +22,12 @@ from uploads.services.stores.settings import StoreValues, add_store
 pytestmark = pytest.mark.django_db(transaction=True)
 
 BEFORE = b"the object before"
-CLAIMS_COMPLETED = "says of uploads that are not there that they are completed, where an object is"
+CLAIMS_COMPLETED = "reports success for a missing upload if there is an object"
 
 
 @pytest.fixture(params=KINDS)
 def server(request: pytest.FixtureRequest) -> Server:
-    return asked_by(request)
+    return server_of(request)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def store(transactional_db: None, server: Server) -> Store:
             secret_key=given.credentials.secret_key,
         ),
     )
-    Store.objects.filter(pk=store.pk).update(overrides=dict(server.kind.found))
+    Store.objects.filter(pk=store.pk).update(overrides=dict(server.kind.overrides))
     return Store.objects.get(pk=store.pk)
 
 
@@ -68,7 +68,7 @@ def test_what_a_check_finds(store: Store, server: Server, bucket: str, client: O
     run_store_check(check.pk)
     check.refresh_from_db()
     assert (check.error, check.leftovers) == (None, [])
-    assert check.overrides == dict(server.kind.found)
+    assert check.overrides == dict(server.kind.overrides)
     assert [page.uploads for page in client.iter_multipart_uploads(bucket)] == [()]
 
 
@@ -99,9 +99,9 @@ def test_a_transfer_whose_upload_is_aborted(
     assert client.head_object(bucket, "a/key").size == len(BEFORE)
     if server.does(CLAIMS_COMPLETED):
         assert "holds one of 17 bytes" in transfer.error_message
-    elif server.does("answers NoSuchKey where an upload is missing"):
+    elif server.does("returns NoSuchKey for a missing upload"):
         # Its Complete says 500, whatever is asked of it: ListParts tells.
-        assert server.does("answers 500 when there is no such upload to complete")
+        assert server.does("returns 500 when a missing upload is completed")
         assert transfer.error_code == "NoSuchKey"
     else:
         assert transfer.error_code == "NoSuchUpload"

@@ -20,8 +20,8 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
-from tests.stores.offered import RunningStore
 from tests.stores.oss import OssStore
+from tests.stores.running import RunningStore
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.models import AuditEntry, Store, StoreCheck
 from uploads.objectstore.errors import NotSent

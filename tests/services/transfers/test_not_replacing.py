@@ -17,7 +17,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from tests.services.drive import Drive, staged_names
-from tests.stores.servers import KINDS, Server, asked_by
+from tests.stores.servers import KINDS, Server, server_of
 from tests.system import fault_proxy
 from tests.system.fault_proxy import CannedResponse, Fault, FaultProxy
 from uploads.domain.states import ItemState, Phase
@@ -49,7 +49,7 @@ class Backend:
 
 @pytest.fixture(params=KINDS)
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
-    server = asked_by(request)
+    server = server_of(request)
     with FaultProxy(server.store.endpoint_url) as proxy, server.connect() as truth:
         yield Backend(server, proxy, truth)
 
@@ -80,7 +80,7 @@ def store(transactional_db: None, backend: Backend, settings: Settings) -> Store
             secret_key=given.credentials.secret_key,
         ),
     )
-    Store.objects.filter(pk=store.pk).update(overrides=dict(backend.server.kind.found))
+    Store.objects.filter(pk=store.pk).update(overrides=dict(backend.server.kind.overrides))
     return Store.objects.get(pk=store.pk)
 
 

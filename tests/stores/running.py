@@ -1,4 +1,4 @@
-"""What every S3 server of the tests offers, whatever it is."""
+"""The interface of all test servers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class RunningStore(Protocol):
-    """Where it is, who may ask, and empty buckets that no other test has."""
+    """An endpoint, credentials, and empty buckets on request."""
 
     @property
     def endpoint_url(self) -> str: ...

@@ -1,0 +1,86 @@
+"""The quirks of each test server, and how Partway handles them.
+
+A test asks `server.does("...")` with the text of a quirk. The table in docs/stores.md shows the quirk and how Partway
+handles it. Tried on Swift 2.38, Ceph 16.2.15 and Versity 1.8.0. The OSS test server does what OSS documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+Quirks = Mapping[str, str]
+
+SWIFT: Quirks = {
+    "reports success again for an upload that was completed before": "Partway checks the object with HEAD.",
+    "does not report the region of a bucket": "The region of the store's settings is used.",
+    "refuses unknown storage classes": "The error is shown with the store's code.",
+    "returns no CRC-64": "Parts are verified by their MD5, the object by its ETag and size.",
+    "checks for an existing object only when the object is created": "A transfer then fails at its end.",
+    "keeps listing the parts of completed uploads": "An upload is completed when HEAD shows its object.",
+    "reports an unknown access key as a wrong signature": "Both are explained as wrong credentials.",
+    "ignores unknown session tokens": "It does not need them.",
+    "fails on listings with control characters in keys": "Partway creates no upload on such a key.",
+    "orders uploads by key and upload id, joined by a slash": "Pages and folders have this order. With the "
+    "prefix `a/`, the uploads of the key `a` are left out.",
+    "reports a page with exactly all remaining uploads as truncated": "An empty last page is shown as the end.",
+    "returns no markers with a page of one upload": "The last upload of the page is the marker.",
+    "returns the common prefixes of all later pages on every page": "Each is shown once, in its place.",
+    "adds a slash to a key marker without an upload id marker": "Pages continue with both markers, which skip nothing.",
+    "encodes keys, but not markers and prefixes": "Only keys are decoded.",
+}
+
+OSS: Quirks = {
+    "returns no owner of an upload": "The column stays empty.",
+    "computes the ETag of an object in another way": "The object is verified by its CRC-64.",
+    "reports a wrong digest as InvalidDigest": "The part is sent again, as after BadDigest.",
+    "does not report the correct region": "The page says that the region is wrong.",
+    "refuses keys that start with a slash or backslash": "Partway refuses them before it sends a byte.",
+    "accepts keys of at most 1,023 bytes": "Partway refuses longer ones before it sends a byte.",
+}
+
+CEPH: Quirks = {
+    "does not report the region of a bucket": "The region of the store's settings is used.",
+    "returns no ETag in its first response to Complete": "HEAD returns it.",
+    "refuses unknown storage classes": "The error is shown with the store's code.",
+    "returns no CRC-64": "Parts are verified by their MD5, the object by its ETag and size.",
+    "refuses to replace an object with PutObject, but not with Complete": "Partway checks for an "
+    "object before a transfer and before a completion.",
+    "returns NoSuchKey for a missing upload": "It is treated as NoSuchUpload.",
+    "returns 500 when a missing upload is completed": "ListParts and HEAD show the outcome.",
+    "completes parts in any order": "Partway always sends them in order.",
+    "compares the number of parts before it checks them": "Partway names each part once.",
+    "completes an upload only with all of its parts": "Partway completes with all parts.",
+    "reports success again for an upload that was completed before": "Partway checks the object with HEAD.",
+    "accepts part numbers out of range": "Partway refuses them before it sends a byte.",
+    "ignores unknown session tokens": "It does not need them.",
+    "accepts requests for any region": "The region in the store's settings does not matter.",
+    "orders uploads by key and upload id, joined by a dot": "Pages have this order.",
+    "leaves out uploads when a delimiter is given": "Partway never sends one and groups each page into folders itself.",
+    "lists the uploads of the key marker's key again": "They are left out.",
+    "encodes keys without reporting the encoding": "Partway does not request one. It decodes "
+    "characters that XML cannot have.",
+}
+
+VERSITY: Quirks = {
+    "reports the last change of an upload as its start": "The parts show its age. While parts arrive, a "
+    "listing may show an upload twice or not at all.",
+    "ignores the requested storage class": "The class that the store returns is shown.",
+    "returns no owner of an upload": "The column stays empty.",
+    "returns only the CRC-64 of the object, and only to Complete": "It is compared there.",
+    "checks for an existing object only when the object is created": "A transfer then fails at its end.",
+    "reports success again for an upload that was completed before": "Partway checks the object with HEAD.",
+    "reports success for a missing upload if there is an object": "Partway checks the object with "
+    "HEAD: a transfer fails unless the object is its own, and a completion stays unverified.",
+    "has its own code for an unknown access key": "It is explained as wrong credentials.",
+    "uses keys as file paths": "Partway refuses keys that would become another key before it sends a byte.",
+    "refuses bytes for a key that ends with a slash": "The error is shown with the store's code.",
+    "accepts uploads with names that are too long for it, and cannot complete them": "The completion fails "
+    "with the store's error, and the upload can be aborted.",
+    "lists control characters as other characters": "The upload is found under its own key, not under the listed one.",
+    "orders the uploads of a key by their start": "Pages have this order.",
+    "refuses the markers that it returns": "Partway sends a marker just before the key instead. If that upload "
+    "has ended in the meantime, open the listing again.",
+    "ignores encoding-type": "Partway does not request it.",
+}
+
+QUIRKS: Mapping[str, Quirks] = {"swift": SWIFT, "oss": OSS, "ceph": CEPH, "versity": VERSITY}
