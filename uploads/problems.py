@@ -31,6 +31,60 @@ class Code(StrEnum):
     NO_SUCH_TRANSFER = "NoSuchTransfer"
 
     # --- The object store client
+    KEY_EMPTY = "KeyEmpty"
+    KEY_HAS_NUL = "KeyHasNul"
+    KEY_NOT_UNICODE = "KeyNotUnicode"
+    KEY_TOO_LONG = "KeyTooLong"
+    KEY_NOT_LISTABLE = "KeyNotListable"
+    KEY_STARTS_WITH_SLASH = "KeyStartsWithSlash"
+    KEY_IS_NOT_A_PATH = "KeyIsNotAPath"
+    BUCKET_NAME_INVALID = "BucketNameInvalid"
+    BUCKET_NAME_NOT_DNS = "BucketNameNotDns"
+    UPLOAD_ID_EMPTY = "UploadIdEmpty"
+    PARAMETER_NOT_TEXT = "ParameterNotText"
+    PARAMETER_OUT_OF_RANGE = "ParameterOutOfRange"
+    ACCESS_KEY_NOT_ASCII = "AccessKeyNotAscii"
+    SESSION_TOKEN_NOT_ASCII = "SessionTokenNotAscii"  # noqa: S105
+    REGION_NOT_ASCII = "RegionNotAscii"
+    HEADER_NOT_ASCII = "HeaderNotAscii"
+    METADATA_NAME_INVALID = "MetadataNameInvalid"
+    METADATA_VALUE_NOT_ASCII = "MetadataValueNotAscii"
+    ENDPOINT_URL_MALFORMED = "EndpointUrlMalformed"
+    ENDPOINT_URL_INVALID = "EndpointUrlInvalid"
+    UNKNOWN_SIGNATURE = "UnknownSignature"
+    UNKNOWN_PROVIDER = "UnknownProvider"
+    OVERWRITE_NOT_PREVENTABLE = "OverwriteNotPreventable"
+    COMPLETE_WITHOUT_PARTS = "CompleteWithoutParts"
+    PARTS_NOT_ASCENDING = "PartsNotAscending"
+    FILE_TOO_SHORT = "FileTooShort"
+    FILE_UNREADABLE = "FileUnreadable"
+    REQUEST_NOT_WRITABLE = "RequestNotWritable"
+    CA_BUNDLE_MISSING = "CaBundleMissing"
+    TLS_FAILED = "TlsFailed"
+    CONNECTION_FAILED = "ConnectionFailed"
+    CONNECTION_STALLED = "ConnectionStalled"
+    CONNECTION_LOST = "ConnectionLost"
+    GATEWAY_ERROR = "GatewayError"
+    ERROR_WITHOUT_MESSAGE = "ErrorWithoutMessage"
+    BUCKET_REGION = "BucketRegion"
+    REDIRECT_NOT_FOLLOWED = "RedirectNotFollowed"
+    CRC64_DIFFERS = "Crc64Differs"
+    ETAG_DIFFERS = "EtagDiffers"
+    RESPONSE_TOO_LARGE = "ResponseTooLarge"
+    RESPONSE_NOT_HTTP = "ResponseNotHttp"
+    RESPONSE_NOT_OF_THIS_API = "ResponseNotOfThisApi"
+    RESPONSE_EMPTY = "ResponseEmpty"
+    RESPONSE_HAS_DTD = "ResponseHasDtd"
+    RESPONSE_NOT_XML = "ResponseNotXml"
+    RESPONSE_TOO_COMPLEX = "ResponseTooComplex"
+    RESPONSE_ELEMENT_UNEXPECTED = "ResponseElementUnexpected"
+    RESPONSE_NUMBER_INVALID = "ResponseNumberInvalid"
+    RESPONSE_MARKER_NOT_UTF8 = "ResponseMarkerNotUtf8"
+    RESPONSE_WITHOUT_UPLOAD_ID = "ResponseWithoutUploadId"
+    RESPONSE_WITHOUT_ETAG = "ResponseWithoutEtag"
+    RESPONSE_WITHOUT_SIZE = "ResponseWithoutSize"
+    LISTING_WITHOUT_END = "ListingWithoutEnd"
+    UPLOADS_NOT_READABLE = "UploadsNotReadable"
 
     # --- Store settings, connection tests and store checks
 
@@ -95,7 +149,7 @@ class Code(StrEnum):
 
 @dataclass(frozen=True, slots=True, init=False)
 class Problem:
-    """A code with its parameters: `Problem(Code.KEY_TOO_LONG, size_bytes=1030, limit_bytes=1024)`."""
+    """A code with its parameters: `Problem(Code.KEY_TOO_LONG, size=1030, limit=1024)`."""
 
     code: str
     params: Mapping[str, Param] = field(default_factory=dict)
@@ -105,7 +159,7 @@ class Problem:
         object.__setattr__(self, "params", params)
 
     def __str__(self) -> str:
-        """For logs: `KeyTooLong size_bytes=1030 limit_bytes=1024`."""
+        """For logs: `KeyTooLong size=1030 limit=1024`."""
         return " ".join([self.code, *(f"{name}={value}" for name, value in self.params.items())])
 
     def as_json(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dashboard.shared.messages import text_of
 from uploads.objectstore.providers import Provider
 from uploads.objectstore.types import UploadsPage, UploadsQuery
 from uploads.services.browse.browsing import folds_here, narrows_here
@@ -34,4 +35,4 @@ def notes_on(provider: Provider, asked: UploadsQuery, page: UploadsPage) -> list
         (FORGETS, provider.forgets),
         (KEEPS_ENDED, provider.keeps_ended and has_rows),
     ]
-    return [*page.notes, *(words for words, applies in found if applies)]
+    return [*map(text_of, page.notes), *(words for words, applies in found if applies)]

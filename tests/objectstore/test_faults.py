@@ -36,6 +36,7 @@ from tests.objectstore.fault_server import (
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Reason, Refused, UnreadableResponse
 from uploads.objectstore.types import CompletedPart, Credentials, FileSlice
+from uploads.problems import Code
 
 EMPTY_LISTING = b"<ListMultipartUploadsResult><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>"
 CREATED = b"<InitiateMultipartUploadResult><UploadId>u-1</UploadId></InitiateMultipartUploadResult>"
@@ -120,7 +121,7 @@ def test_nothing_was_sent_where_nobody_listens(make_client: MakeClient, slept: l
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     client = make_client(f"http://127.0.0.1:{port}")
-    with pytest.raises(NotSent, match="cannot be reached") as caught:
+    with pytest.raises(NotSent, match=Code.CONNECTION_FAILED) as caught:
         client.create_multipart_upload("bucket", "k")
     assert (caught.value.reason, caught.value.retryable) == (Reason.UNREACHABLE, True)
     assert len(slept) == 2
@@ -143,7 +144,7 @@ def test_nothing_was_sent_to_a_name_that_does_not_resolve(
 
 def test_a_store_that_says_nothing_is_a_stall(server: FaultServer, make_client: MakeClient) -> None:
     server.script(stall, stall, stall)
-    with pytest.raises(OutcomeUnknown, match="stalled") as caught:
+    with pytest.raises(OutcomeUnknown, match=Code.CONNECTION_STALLED) as caught:
         make_client(server.url, stall_timeout=0.1).list_buckets()
     assert (caught.value.reason, caught.value.retryable) == (Reason.TIMEOUT, True)
     assert len(server.received) == 3
@@ -152,7 +153,7 @@ def test_a_store_that_says_nothing_is_a_stall(server: FaultServer, make_client: 
 def test_a_store_that_stops_reading_is_a_stall(server: FaultServer, make_client: MakeClient, tmp_path: Path) -> None:
     server.script(stall, stall, stall)
     client = make_client(server.url, stall_timeout=0.1)
-    with pytest.raises(OutcomeUnknown, match="stalled"):
+    with pytest.raises(OutcomeUnknown, match=Code.CONNECTION_STALLED):
         client.upload_part("bucket", "k", "u", 1, sparse(tmp_path, 32 * 1024 * 1024))
 
 
@@ -162,7 +163,7 @@ def test_an_answer_that_stops_half_way_is_a_stall(server: FaultServer, make_clie
         stall(exchange)
 
     server.script(half, half, half)
-    with pytest.raises(OutcomeUnknown, match="stalled"):
+    with pytest.raises(OutcomeUnknown, match=Code.CONNECTION_STALLED):
         make_client(server.url, stall_timeout=0.1).list_buckets()
 
 
@@ -244,7 +245,7 @@ def test_a_redirect_is_not_followed_and_takes_no_credentials_along(
         server.script(
             answer(status, headers={"Location": f"{elsewhere.url}/stolen", "x-amz-bucket-region": "eu-west-1"})
         )
-        with pytest.raises(Refused, match="not followed") as caught:
+        with pytest.raises(Refused, match=Code.REDIRECT_NOT_FOLLOWED) as caught:
             client.put_object("bucket", "k", make_file(b"secret"))
         assert elsewhere.received == []
     assert caught.value.status == status
@@ -301,7 +302,7 @@ def test_a_small_answer_that_unfolds_into_a_huge_one_is_not_taken(
     server.script(answer(200, bomb, {"Content-Encoding": "gzip"}))
     tracemalloc.start()
     try:
-        with pytest.raises(UnreadableResponse, match="larger than"):
+        with pytest.raises(UnreadableResponse, match=Code.RESPONSE_TOO_LARGE):
             client.list_buckets()
         assert tracemalloc.get_traced_memory()[1] < 64 * 1024 * 1024
     finally:
@@ -315,7 +316,7 @@ def test_an_endless_answer_is_not_taken(server: FaultServer, client: ObjectStore
             exchange.connection.sendall(b"<a>" * 10_000)
 
     server.script(endless)
-    with pytest.raises(UnreadableResponse, match="larger than"):
+    with pytest.raises(UnreadableResponse, match=Code.RESPONSE_TOO_LARGE):
         client.list_buckets()
 
 
@@ -393,7 +394,7 @@ def test_a_part_without_an_etag_is_no_success(
     server: FaultServer, client: ObjectStoreClient, make_file: MakeFile
 ) -> None:
     server.script(answer(200))
-    with pytest.raises(UnreadableResponse, match="no ETag"):
+    with pytest.raises(UnreadableResponse, match=Code.RESPONSE_WITHOUT_ETAG):
         client.upload_part("bucket", "k", "u", 1, make_file(b"x"))
 
 
@@ -459,7 +460,7 @@ def test_a_file_that_shrinks_while_it_is_sent_is_said_in_words(
         shrunk = True
 
     server.script(lambda exchange: exchange.read())
-    with pytest.raises(NotSent, match="too early"):
+    with pytest.raises(NotSent, match=Code.FILE_TOO_SHORT):
         client.upload_part("bucket", "k", "u", 1, body, on_bytes=shrink)
     assert len(server.received) == 1
 
@@ -513,7 +514,7 @@ def tls(tmp_path: Path) -> Iterator[tuple[FaultServer, Path]]:
 
 def test_an_unknown_certificate_is_not_accepted(tls: tuple[FaultServer, Path], make_client: MakeClient) -> None:
     server, _ = tls
-    with pytest.raises(NotSent, match="TLS") as caught:
+    with pytest.raises(NotSent, match=Code.TLS_FAILED) as caught:
         make_client(server.url).list_buckets()
     assert (caught.value.reason, caught.value.retryable) == (Reason.TLS, False)
     assert server.received == []
@@ -549,7 +550,7 @@ def test_a_refusal_while_the_body_is_sent_over_tls_is_heard_or_unknown(
 
 
 def test_a_ca_bundle_that_is_not_there_is_said(make_client: MakeClient, tmp_path: Path) -> None:
-    with pytest.raises(NotSent, match=r"gone\.pem") as caught:
+    with pytest.raises(NotSent, match=rf"{Code.CA_BUNDLE_MISSING} path=.*gone\.pem") as caught:
         make_client("https://127.0.0.1:9", ca_bundle=str(tmp_path / "gone.pem")).list_buckets()
     assert caught.value.reason is Reason.TLS
 

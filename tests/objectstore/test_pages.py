@@ -13,6 +13,7 @@ from tests.objectstore.fault_server import Exchange, FaultServer, Step, answer
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import UnreadableResponse
 from uploads.objectstore.types import Credentials, StoreConfig
+from uploads.problems import Code
 
 
 def page(*uploads: tuple[str, str], markers: tuple[str, str] | None = None, prefixes: tuple[str, ...] = ()) -> Step:
@@ -81,7 +82,7 @@ def test_markers_that_lead_nowhere_are_an_error(
     server: FaultServer, client: ObjectStoreClient, steps: list[Step]
 ) -> None:
     server.script(*steps)
-    with pytest.raises(UnreadableResponse, match="no new place") as caught:
+    with pytest.raises(UnreadableResponse, match=Code.LISTING_WITHOUT_END) as caught:
         walk(client)
     assert caught.value.operation == "ListMultipartUploads"
     assert len(server.received) == len(steps)
@@ -178,7 +179,7 @@ def test_part_markers_that_lead_nowhere_are_an_error(
     server: FaultServer, client: ObjectStoreClient, steps: list[Step]
 ) -> None:
     server.script(*steps)
-    with pytest.raises(UnreadableResponse, match="no new place"):
+    with pytest.raises(UnreadableResponse, match=Code.LISTING_WITHOUT_END):
         list(client.iter_parts("bucket", "k", "u"))
     assert len(server.received) == len(steps)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason, Refused, UnreadableResponse
 from uploads.objectstore.refusals import Response, error_of, http_date, retry_after
+from uploads.problems import Code, Problem
 
 NOW = datetime(2024, 1, 1, 12, tzinfo=UTC)
 
@@ -66,7 +67,7 @@ def refusal(*args: Any, **kwargs: Any) -> Refused:
 def test_codes(status: int, code: str, reason: Reason, retryable: bool) -> None:
     found = refusal(status, xml(code, Message="why", RequestId="r", HostId="h"), key="k")
     assert (found.reason, found.retryable, found.code, found.status) == (reason, retryable, code, status)
-    assert (found.message.startswith("why"), found.request_id, found.host_id) == (True, "r", "h")
+    assert (found.store_message, found.request_id, found.host_id) == ("why", "r", "h")
 
 
 @pytest.mark.parametrize(
@@ -115,12 +116,13 @@ def test_ceph_says_no_such_key_for_an_unknown_upload() -> None:
 def test_the_right_region_is_named(status: int, body: bytes, headers: dict[str, str]) -> None:
     found = refusal(status, body, headers)
     assert (found.reason, found.region, found.retryable) == (Reason.WRONG_REGION, "eu-west-1", False)
-    assert "eu-west-1" in found.message
+    assert Problem(Code.BUCKET_REGION, region="eu-west-1") in found.details
 
 
 def test_the_region_that_was_signed_for_is_not_called_the_right_one() -> None:
     found = refusal(400, xml("InvalidArgument", Message="Invalid signing region in it.", Region="us-east-1"))
-    assert (found.reason, found.region, found.message) == (Reason.WRONG_REGION, "", "Invalid signing region in it.")
+    assert (found.reason, found.region, found.details) == (Reason.WRONG_REGION, "", [])
+    assert found.store_message == "Invalid signing region in it."
 
 
 def test_a_request_id_that_is_sent_twice_is_one() -> None:
@@ -143,7 +145,8 @@ def test_a_head_refused_for_the_clock_shows_it_by_the_date() -> None:
 
 
 def test_where_a_redirect_points_is_said() -> None:
-    assert "http://elsewhere/x" in refusal(302, headers={"location": "http://elsewhere/x"}).message
+    problem = Problem(Code.REDIRECT_NOT_FOLLOWED, location="http://elsewhere/x")
+    assert refusal(302, headers={"location": "http://elsewhere/x"}).details == [problem]
 
 
 @pytest.mark.parametrize("status", [502, 504])

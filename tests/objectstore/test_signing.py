@@ -232,7 +232,7 @@ def _signed(transport: Transport, here: threading.local, day: datetime) -> str:
 
 
 def test_a_signature_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(NotSent, match="sigv4, oss4"):
+    with pytest.raises(NotSent, match=r"UnknownSignature signature=.* known=\('sigv4', 'oss4'\)"):
         signer_for(config(ENDPOINTS[0], signature="nobody"))
 
 
@@ -317,7 +317,7 @@ def test_a_query_on_the_wire_is_the_canonical_one(server: FaultServer, make_clie
     ["", "store", "ftp://x", "http://", "http://u:p@x", "http://x/?a=b", "http://x:99999", "http://ä"],
 )
 def test_what_is_no_endpoint_is_refused(make_client: MakeClient, url: str) -> None:
-    with pytest.raises(NotSent, match="endpoint URL"):
+    with pytest.raises(NotSent, match=r"EndpointUrl(Invalid|Malformed) url="):
         make_client(url)
 
 

@@ -48,6 +48,7 @@ from uploads.objectstore.types import (
     StoreConfig,
     UploadsPage,
 )
+from uploads.problems import Code, Problem
 
 T = TypeVar("T")
 
@@ -248,12 +249,12 @@ class ObjectStoreClient:
         DIGEST_MISMATCH is raised.
         """
         _check_upload(bucket, key, upload_id)
-        check_range("The part number", number, 1, MAX_PART_NUMBER)
+        check_range("partNumber", number, 1, MAX_PART_NUMBER)
         payload = self._file_payload(body, on_bytes)
         query = {"partNumber": str(number), "uploadId": upload_id}
         sent = self._send_bytes(Call("UploadPart", "PUT", bucket, key, query, payload=payload), payload)
         if not sent.etag:
-            raise xml.unreadable("The store took the part and named no ETag for it.")
+            raise xml.unreadable(Code.RESPONSE_WITHOUT_ETAG)
         return sent
 
     def put_object(
@@ -292,7 +293,7 @@ class ObjectStoreClient:
         if self._provider.keys_are_paths:
             check_path_key(key)
         for part in parts:
-            check_range("The part number", part.number, 1, MAX_PART_NUMBER)
+            check_range("partNumber", part.number, 1, MAX_PART_NUMBER)
         payload = Payload(xml.complete_body(parts, self._dialect.namespace))
         # No content type: Swift would give it to the object, where none was given when the upload was begun.
         headers = self._forbidding(at_end=True) if forbid_overwrite else {}
@@ -348,7 +349,7 @@ class ObjectStoreClient:
         given = {"Content-Type": content_type, self._dialect.header("storage-class"): storage_class}
         headers = {name: value for name, value in given.items() if value}
         for name, value in headers.items():
-            check_header(name, value)
+            check_header(value, Code.HEADER_NOT_ASCII, header=name)
         return headers | metadata_headers(metadata, self._dialect.header("meta-"))
 
     def _forbidding(self, *, at_end: bool) -> dict[str, str]:
@@ -359,7 +360,7 @@ class ObjectStoreClient:
             case "if-none-match":
                 return {"If-None-Match": "*"} if at_end else {}
             case _:
-                raise bad_argument("This store has no way to refuse replacing an object.")
+                raise bad_argument(Code.OVERWRITE_NOT_PREVENTABLE)
 
     def _file_payload(self, body: FileSlice, on_bytes: OnBytes | None) -> Payload:
         sha256, crc64 = self._transport.signs_payloads, self._provider.crc64
@@ -370,13 +371,11 @@ class ObjectStoreClient:
             etag = xml.unquoted(response.headers.get("etag", ""))
             reported = checksums.reported_crc64(response.headers)
             if reported is not None and reported.algorithm == self._provider.crc64 and reported.value != payload.crc64:
-                message = f"The store has other bytes than were sent: its CRC-64 is {checksums.as_hex(reported.value)}."
-                raise OutcomeUnknown(message, reason=Reason.DIGEST_MISMATCH, retryable=True)
-            if etag and self._provider.etag_is_md5 and not response.is_encrypted and etag.lower() != payload.md5.hex():
-                message = (
-                    f"The store has other bytes than were sent: its ETag is {etag}, theirs is {payload.md5.hex()}."
+                raise _other_bytes(
+                    Code.CRC64_DIFFERS, checksums.as_hex(reported.value), checksums.as_hex(payload.crc64)
                 )
-                raise OutcomeUnknown(message, reason=Reason.DIGEST_MISMATCH, retryable=True)
+            if etag and self._provider.etag_is_md5 and not response.is_encrypted and etag.lower() != payload.md5.hex():
+                raise _other_bytes(Code.ETAG_DIFFERS, etag, payload.md5.hex())
             return replace(_sent_bytes(response, etag), crc64=payload.crc64)
 
         return self._read(call, reader)
@@ -433,8 +432,13 @@ def _is_new(item: T, seen: set[T]) -> bool:
     return new
 
 
+def _other_bytes(code: Code, reported: str, expected: str) -> OutcomeUnknown:
+    problem = Problem(code, reported=reported, expected=expected)
+    return OutcomeUnknown(problem, reason=Reason.DIGEST_MISMATCH, retryable=True)
+
+
 def _loop(operation: str, marker: object) -> ObjectStoreError:
-    error = xml.unreadable(f"The store says there is more, but names no new place to go on from: {marker!r}.")
+    error = xml.unreadable(Code.LISTING_WITHOUT_END, marker=repr(marker))
     error.operation = operation
     return error
 
@@ -467,7 +471,7 @@ def _object_facts(response: Response) -> ObjectFacts:
     headers = response.headers
     size = headers.get("content-length", "")
     if not size.isdigit():
-        raise xml.unreadable("The store's answer to HEAD names no size.")
+        raise xml.unreadable(Code.RESPONSE_WITHOUT_SIZE)
     return ObjectFacts(
         size=int(size),
         etag=xml.unquoted(headers.get("etag", "")),

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from uploads.objectstore.keys import bad_argument
 from uploads.objectstore.types import Signature
+from uploads.problems import Code
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,5 +54,5 @@ _DIALECTS: Mapping[Signature, Dialect] = {"sigv4": S3, "oss4": OSS}
 def dialect_of(signature: Signature) -> Dialect:
     """NotSent with BAD_ARGUMENT for a signature that does not exist."""
     if signature not in _DIALECTS:
-        raise bad_argument(f"The signature {signature!r} is not supported; {', '.join(_DIALECTS)} are.")
+        raise bad_argument(Code.UNKNOWN_SIGNATURE, signature=signature, known=tuple(_DIALECTS))
     return _DIALECTS[signature]

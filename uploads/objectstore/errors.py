@@ -1,10 +1,10 @@
-"""What can go wrong between us and a store, and what is known of it afterwards.
+"""The errors of the object store client, by what is known about the effect of the request.
 
 ObjectStoreError
-|-- NotSent            nothing reached the store: safe to try again or to change something first
-|-- OutcomeUnknown     the request left, no usable answer came: look (ListParts, HEAD) before acting again
-|   `-- UnreadableResponse   an answer came that is none: HTML, half an XML, a DTD, markers that loop
-`-- Refused            the store said no: code, message, request id, host id, status
+|-- NotSent            nothing reached the store: safe to retry
+|-- OutcomeUnknown     the request was sent, no usable response came: check (ListParts, HEAD) before a retry
+|   `-- UnreadableResponse   the response is not one of this API: HTML, truncated XML, a DTD, markers that loop
+`-- Refused            the store responded with an error: code, message, request id, host id, status
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from uploads.problems import Problem
 
 
 class Reason(StrEnum):
-    """Why, in the terms an operator acts on. Pages explain a failure by its reason, not by its code."""
+    """The cause of a failure, by what an operator can do about it. Pages explain failures by their reason."""
 
     BAD_KEY = "bad-key"
     BAD_ARGUMENT = "bad-argument"
@@ -41,15 +41,14 @@ class Reason(StrEnum):
 
 
 class ObjectStoreError(Exception):
-    """Anything that kept an operation from being known to have succeeded.
+    """An operation failed, or its outcome is not known.
 
-    `problem` is what we say of it, beyond its reason; `store_message` is the store's own message as it sent it.
-    `details` are further problems that whoever handles the error adds. `retryable` says whether the same request may
-    succeed later without anybody changing anything.
+    `problem` is our own description, `store_message` the store's own message as it was sent. `details` add to either.
+    `retryable` says whether the same request may succeed later without a change.
     """
 
     def __init__(self, message: Problem | str, *, reason: Reason, operation: str = "", retryable: bool = False) -> None:
-        super().__init__(str(message))
+        super().__init__(message)
         self.problem = message if isinstance(message, Problem) else None
         self.store_message = message if isinstance(message, str) else ""
         self.details: list[Problem] = []
@@ -57,10 +56,15 @@ class ObjectStoreError(Exception):
         self.operation = operation
         self.retryable = retryable
 
+    def __str__(self) -> str:
+        """For logs: our codes with their parameters, then the store's message."""
+        own = [str(each) for each in (self.problem, *self.details) if each is not None]
+        return " ".join([*own, *filter(None, [self.store_message])])
+
     @property
     def message(self) -> str:
-        """Transitional: what was said in one text before problems had codes."""
-        return str(self.problem or self.store_message)
+        """Transitional: the problem and its details, or the store's message, as one text."""
+        return ObjectStoreError.__str__(self)
 
 
 class NotSent(ObjectStoreError):
@@ -68,15 +72,15 @@ class NotSent(ObjectStoreError):
 
 
 class OutcomeUnknown(ObjectStoreError):
-    """The request was sent, at least in part, and no usable answer came back."""
+    """The request was sent, at least in part, and no usable response arrived."""
 
 
 class UnreadableResponse(OutcomeUnknown):
-    """The store answered something that is not an answer of this API."""
+    """The response is not one of this API."""
 
 
 class Refused(ObjectStoreError):
-    """The store answered with an error.
+    """The store responded with an error.
 
     `region` is the bucket's region where the store names it (PermanentRedirect, AuthorizationHeaderMalformed).
     """
@@ -102,3 +106,6 @@ class Refused(ObjectStoreError):
         self.host_id = host_id
         self.region = region
         self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"{self.code} {super().__str__()}"

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 from uploads.objectstore.errors import NotSent, Reason
 from uploads.objectstore.types import Marker
+from uploads.problems import Code, Param, Problem
 
 MAX_KEY_BYTES = 1024
 """The longest key of S3 and OSS, in bytes of UTF-8."""
@@ -33,40 +34,31 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 def check_key(key: str) -> None:
     """Refuse a key that no store can be sent exactly; NotSent with BAD_KEY says what is wrong and what is allowed."""
     if not key:
-        raise _bad_key("The key is empty: a key has 1 to 1,024 bytes.")
+        raise _bad_key(Code.KEY_EMPTY, limit=MAX_KEY_BYTES)
     if "\0" in key:
-        raise _bad_key("The key holds a NUL character, which stores cannot keep. Every other character is allowed.")
+        raise _bad_key(Code.KEY_HAS_NUL)
     if _SURROGATE.search(key):
-        raise _bad_key("The key is not valid Unicode (a lone surrogate): a key is 1 to 1,024 bytes of UTF-8.")
-    size = len(key.encode())
-    if size > MAX_KEY_BYTES:
-        raise _bad_key(f"The key has {size:,} bytes of UTF-8: at most {MAX_KEY_BYTES:,} are allowed.")
+        raise _bad_key(Code.KEY_NOT_UNICODE)
+    _check_key_size(key, MAX_KEY_BYTES)
 
 
 def check_listable_key(key: str) -> None:
     """Refuse a key with line feeds or characters unknown to XML, for a store whose listings fail on them; BAD_KEY."""
     if found := _UNLISTABLE.search(key):
-        raise _bad_key(
-            f"The key holds the character U+{ord(found[0]):04X}, on which this store's listings fail: an upload begun "
-            "there could not be found again. Every character but control characters is allowed."
-        )
+        raise _bad_key(Code.KEY_NOT_LISTABLE, character=f"U+{ord(found[0]):04X}")
 
 
 def check_key_of_store(key: str, *, max_bytes: int, leading_slash: bool) -> None:
     """Refuse a key that this store would refuse only when its bytes are there; NotSent with BAD_KEY."""
-    if (size := len(key.encode())) > max_bytes:
-        raise _bad_key(f"The key has {size:,} bytes of UTF-8: at most {max_bytes:,} are allowed in this store.")
+    _check_key_size(key, max_bytes)
     if not leading_slash and key[0] in "/\\":
-        raise _bad_key(f"The key begins with {key[0]!r}, which this store does not allow. Inside a key it does.")
+        raise _bad_key(Code.KEY_STARTS_WITH_SLASH, character=key[0])
 
 
 def check_path_key(key: str) -> None:
     """Refuse a key that a store of file paths would take for another one; NotSent with BAD_KEY."""
     if any(piece in ("", ".", "..") for piece in key.removesuffix("/").split("/")):
-        raise _bad_key(
-            "This store keeps keys as file paths: the key has an empty, `.` or `..` segment, and would reach another "
-            "key's object. Choose a key without `//`, a leading slash and dot segments."
-        )
+        raise _bad_key(Code.KEY_IS_NOT_A_PATH)
 
 
 def just_below(key: str) -> str:
@@ -91,44 +83,40 @@ def key_before(after: Marker, prefix: str = "", delimiter: str = "") -> Marker:
 def check_bucket(bucket: str) -> None:
     """Refuse a bucket name that would change the request's path; NotSent with BAD_ARGUMENT."""
     if not _BUCKET.fullmatch(bucket):
-        raise bad_argument(
-            f"{bucket!r} is not a bucket name: letters, digits, '.', '-' and '_' are allowed, beginning with a letter "
-            "or digit, 2 to 255 characters."
-        )
+        raise bad_argument(Code.BUCKET_NAME_INVALID, bucket=bucket)
 
 
 def check_dns_bucket(bucket: str) -> None:
     """Refuse a bucket name that cannot be part of a host name, as virtual-hosted addressing needs it."""
     if not _DNS_BUCKET.fullmatch(bucket) or ".." in bucket:
-        raise bad_argument(
-            f"The bucket {bucket!r} cannot be reached by virtual-hosted addressing: that takes 3 to 63 lower-case "
-            "letters, digits, '.' and '-'. Use path addressing."
-        )
+        raise bad_argument(Code.BUCKET_NAME_NOT_DNS, bucket=bucket)
 
 
 def check_upload_id(upload_id: str) -> None:
     """Refuse an empty or unsendable upload id: without one, an abort would delete the object and a part replace it."""
     if not upload_id:
-        raise bad_argument("The upload id is empty.")
-    check_text("upload id", upload_id)
+        raise bad_argument(Code.UPLOAD_ID_EMPTY)
+    check_text("uploadId", upload_id)
 
 
-def check_text(name: str, text: str) -> None:
+def check_text(parameter: str, text: str) -> None:
     """Refuse a query value that cannot be sent exactly; NotSent with BAD_ARGUMENT."""
     if "\0" in text or _SURROGATE.search(text):
-        raise bad_argument(f"The {name} holds a NUL character or is not valid Unicode.")
+        raise bad_argument(Code.PARAMETER_NOT_TEXT, parameter=parameter)
 
 
-def check_range(name: str, number: int, lowest: int, highest: int) -> None:
+def check_range(parameter: str, number: int, lowest: int, highest: int) -> None:
     """Refuse a number out of range; NotSent with BAD_ARGUMENT."""
     if not lowest <= number <= highest:
-        raise bad_argument(f"{name} is {number}: {lowest} to {highest} is allowed.")
+        raise bad_argument(
+            Code.PARAMETER_OUT_OF_RANGE, parameter=parameter, value=number, lowest=lowest, highest=highest
+        )
 
 
-def check_header(name: str, value: str) -> None:
-    """Refuse a header value that would not arrive as it is; NotSent with BAD_ARGUMENT."""
+def check_header(value: str, code: Code, **params: Param) -> None:
+    """Refuse a header value that would not arrive unchanged; NotSent with BAD_ARGUMENT and the given problem."""
     if not _HEADER_VALUE.fullmatch(value) or value != value.strip():
-        raise bad_argument(f"{name}: only printable ASCII is allowed, without space at either end.")
+        raise bad_argument(code, **params)
 
 
 def metadata_headers(metadata: Mapping[str, str] | None, prefix: str = "x-amz-meta-") -> dict[str, str]:
@@ -136,8 +124,8 @@ def metadata_headers(metadata: Mapping[str, str] | None, prefix: str = "x-amz-me
     headers = {}
     for name, value in (metadata or {}).items():
         if not _METADATA_NAME.fullmatch(name):
-            raise bad_argument(f"{name!r} is not a metadata name: ASCII letters, digits and '-' are allowed.")
-        check_header(f"metadata {name}", value)
+            raise bad_argument(Code.METADATA_NAME_INVALID, name=name)
+        check_header(value, Code.METADATA_VALUE_NOT_ASCII, name=name)
         headers[prefix + name.lower()] = value
     return headers
 
@@ -156,9 +144,14 @@ def quote_query(query: Mapping[str, str], *, bare_flags: bool = False) -> str:
     return _BARE.sub("", quoted) if bare_flags else quoted
 
 
-def bad_argument(message: str) -> NotSent:
-    return NotSent(message, reason=Reason.BAD_ARGUMENT)
+def bad_argument(code: Code, **params: Param) -> NotSent:
+    return NotSent(Problem(code, **params), reason=Reason.BAD_ARGUMENT)
 
 
-def _bad_key(message: str) -> NotSent:
-    return NotSent(message, reason=Reason.BAD_KEY)
+def _bad_key(code: Code, **params: Param) -> NotSent:
+    return NotSent(Problem(code, **params), reason=Reason.BAD_KEY)
+
+
+def _check_key_size(key: str, limit: int) -> None:
+    if (size := len(key.encode())) > limit:
+        raise _bad_key(Code.KEY_TOO_LONG, size=size, limit=limit)

@@ -13,6 +13,7 @@ from uploads.objectstore.checksums import Algorithm, Crc64
 from uploads.objectstore.errors import NotSent
 from uploads.objectstore.keys import bad_argument
 from uploads.objectstore.types import FileSlice
+from uploads.problems import Code
 
 BLOCK = 1024 * 1024
 """Bytes read from disk at a time: memory per request beyond this does not grow with the body."""
@@ -147,12 +148,15 @@ def _blocks(file: BinaryIO, source: FileSlice, kept: memoryview | None) -> Itera
         got = file.readinto(buffer[start : start + min(source.size - done, BLOCK)])  # type: ignore[attr-defined]
         if not got:
             raise bad_argument(
-                f"The file {source.path.name} ends {source.size - done:,} bytes too early: {source.size:,} bytes from "
-                f"{source.offset:,} were to be sent."
+                Code.FILE_TOO_SHORT,
+                file=source.path.name,
+                missing=source.size - done,
+                size=source.size,
+                offset=source.offset,
             )
         done += got
         yield buffer[start : start + got]
 
 
 def _unreadable(source: FileSlice, error: OSError) -> NotSent:
-    return bad_argument(f"The file {source.path.name} cannot be read: {error.strerror or error}.")
+    return bad_argument(Code.FILE_UNREADABLE, file=source.path.name, detail=error.strerror or str(error))

@@ -23,6 +23,7 @@ from uploads.objectstore.keys import (
     check_path_key,
 )
 from uploads.objectstore.types import MAX_PART_NUMBER, Addressing, Signature, StoreConfig
+from uploads.problems import Code
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -411,7 +412,7 @@ OVERRIDABLE: Mapping[str, tuple[object, ...]] = MappingProxyType(
 def get_provider(name: str) -> Provider:
     """The profile of that name; NotSent with BAD_ARGUMENT if there is none."""
     if name not in PROVIDERS:
-        raise bad_argument(f"There is no provider {name!r}: {', '.join(PROVIDERS)} are known.")
+        raise bad_argument(Code.UNKNOWN_PROVIDER, provider=name, known=tuple(PROVIDERS))
     return PROVIDERS[name]
 
 

@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 
 from uploads.objectstore import xml
 from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason, Refused, UnreadableResponse
+from uploads.problems import Code, Problem
 
 _METADATA = re.compile("x-(?:amz|oss)-meta-(.*)")
 _OSS_HOST = re.compile(r"(?:.*\.)?oss-([a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com")
@@ -128,8 +129,8 @@ def error_of(
     fields = fields or {}
     code = fields.get("Code") or str(response.status)
     reason = _reason(response, fields, region, now or datetime.now(UTC))
-    return Refused(
-        _message(response, fields, reason, region),
+    refused = Refused(
+        fields.get("Message") or Problem(Code.ERROR_WITHOUT_MESSAGE, status=response.status),
         code=code,
         status=response.status,
         reason=_of_what(reason, code, key, upload_id),
@@ -140,17 +141,19 @@ def error_of(
         operation=operation,
         retryable=reason in _RETRYABLE,
     )
+    refused.details += _details(response, fields, refused)
+    return refused
 
 
 def _no_store_spoke(response: Response, operation: str) -> ObjectStoreError | None:
     """For an error without S3's body: a gateway that gave up leaves the outcome open, a page of HTML is no answer."""
     if response.status in (502, 504):
-        message = f"Something before the store answered {response.status}: it is not known whether the store acted."
-        return OutcomeUnknown(message, reason=Reason.STORE_FAULT, operation=operation, retryable=True)
+        problem = Problem(Code.GATEWAY_ERROR, status=response.status)
+        return OutcomeUnknown(problem, reason=Reason.STORE_FAULT, operation=operation, retryable=True)
     transient = response.status >= 500 or response.status in (408, 429)
     if response.body.strip() and not transient and not 300 <= response.status < 400:
-        message = f"The answer with status {response.status} is not an error of this API. Is this a store's endpoint?"
-        return UnreadableResponse(message, reason=Reason.UNREADABLE_RESPONSE, operation=operation)
+        problem = Problem(Code.RESPONSE_NOT_OF_THIS_API, status=response.status)
+        return UnreadableResponse(problem, reason=Reason.UNREADABLE_RESPONSE, operation=operation)
     return None
 
 
@@ -205,14 +208,13 @@ def _named_region(response: Response, fields: Mapping[str, str], signed_for: str
     return "" if named == signed_for else named
 
 
-def _message(response: Response, fields: Mapping[str, str], reason: Reason, signed_for: str) -> str:
-    message = fields.get("Message") or f"The store answered {response.status} without saying why."
-    if region := reason is Reason.WRONG_REGION and _named_region(response, fields, signed_for):
-        message += f" The bucket's region is {region}."
-    place = fields.get("Endpoint") or response.headers.get("location", "")
-    if place and 300 <= response.status < 400:
-        message += f" It points to {place[:200]}, which is not followed."
-    return message
+def _details(response: Response, fields: Mapping[str, str], refused: Refused) -> Iterable[Problem]:
+    """What a response says in other fields than its message."""
+    if refused.reason is Reason.WRONG_REGION and refused.region:
+        yield Problem(Code.BUCKET_REGION, region=refused.region)
+    location = fields.get("Endpoint") or response.headers.get("location", "")
+    if location and 300 <= response.status < 400:
+        yield Problem(Code.REDIRECT_NOT_FOLLOWED, location=location[:200])
 
 
 def _is_skewed(response: Response, now: datetime) -> bool:

@@ -17,6 +17,7 @@ from requests_aws4auth.aws4signingkey import AWS4SigningKey
 from uploads.objectstore.dialects import dialect_of
 from uploads.objectstore.keys import check_header
 from uploads.objectstore.types import Credentials, Signature, StoreConfig
+from uploads.problems import Code
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -37,9 +38,9 @@ class Signer(Protocol):
 
 def signer_for(config: StoreConfig) -> Signer:
     """The signer a store wants; NotSent with BAD_ARGUMENT for one that does not exist or what no header can hold."""
-    check_header("access key", config.credentials.access_key)
-    check_header("session token", config.credentials.session_token or "")
-    check_header("region", config.region)
+    check_header(config.credentials.access_key, Code.ACCESS_KEY_NOT_ASCII)
+    check_header(config.credentials.session_token or "", Code.SESSION_TOKEN_NOT_ASCII)
+    check_header(config.region, Code.REGION_NOT_ASCII)
     dialect_of(config.signature)
     return _SIGNERS[config.signature](config.credentials, config.region)
 

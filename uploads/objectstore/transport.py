@@ -30,6 +30,7 @@ from uploads.objectstore.payload import InterruptedByCallback, Payload
 from uploads.objectstore.refusals import Response
 from uploads.objectstore.signing import UNSIGNED_PAYLOAD, Signer
 from uploads.objectstore.types import StoreConfig
+from uploads.problems import Code, Problem
 
 MAX_RESPONSE = 16 * 1024 * 1024
 """Bytes of an answer, after decompression. 1,000 uploads with keys of 1,024 bytes, all encoded, are about 5 MB."""
@@ -64,10 +65,10 @@ class Endpoint:
             url = urlsplit(config.endpoint_url)
             host, port = url.hostname, url.port
         except ValueError as error:
-            raise bad_argument(f"{config.endpoint_url!r} is not an endpoint URL: {error}.") from error
+            raise bad_argument(Code.ENDPOINT_URL_MALFORMED, url=config.endpoint_url, detail=str(error)) from error
         is_bare = not (url.query or url.fragment or "@" in url.netloc)
         if url.scheme not in ("http", "https") or not host or not config.endpoint_url.isascii() or not is_bare:
-            raise bad_argument(f"{config.endpoint_url!r} is not an endpoint URL like https://s3.example.org.")
+            raise bad_argument(Code.ENDPOINT_URL_INVALID, url=config.endpoint_url)
         self.scheme = url.scheme
         self._host = f"[{host}]" if ":" in host else host
         self._port = "" if port in (None, {"http": 80, "https": 443}[url.scheme]) else f":{port}"
@@ -169,7 +170,7 @@ class Transport:
         try:
             prepared = requests.Request(call.method, f"{self._endpoint.scheme}://{host}/", headers=headers).prepare()
         except requests.RequestException as error:
-            raise bad_argument(f"The request cannot be written: {error}") from error
+            raise bad_argument(Code.REQUEST_NOT_WRITABLE, detail=str(error)) from error
         # Set afterwards, because prepare() would take dot segments out of the path and reach another key.
         query = quote_query(call.query, bare_flags=self._bare_flags)
         prepared.url = f"{self._endpoint.scheme}://{host}{path}" + (f"?{query}" if query else "")
@@ -183,7 +184,7 @@ class Transport:
     def _verify(self) -> str | bool:
         bundle = self._config.ca_bundle
         if bundle and not Path(bundle).is_file():
-            raise NotSent(f"The CA bundle {bundle} is not there.", reason=Reason.TLS)
+            raise NotSent(Problem(Code.CA_BUNDLE_MISSING, path=bundle), reason=Reason.TLS)
         return bundle or True
 
     def _send(self, prepared: requests.PreparedRequest) -> Response:
@@ -212,7 +213,7 @@ def _read(response: requests.Response) -> Response:
     while block := response.raw.read(64 * 1024, decode_content=True):
         body += block
         if len(body) > MAX_RESPONSE:
-            raise xml.unreadable(f"The store's answer is larger than {MAX_RESPONSE:,} bytes.")
+            raise xml.unreadable(Code.RESPONSE_TOO_LARGE, limit_bytes=MAX_RESPONSE)
     headers = {name.lower(): value for name, value in response.headers.items()}
     return Response(response.status_code, headers, bytes(body))
 
@@ -222,18 +223,19 @@ def _not_sent(error: NeverConnectedError) -> NotSent:
     causes = list(_causes(error))
     tls = next((each for each in causes if isinstance(each, ssl.SSLError | ssl.CertificateError)), None)
     if tls is not None and not isinstance(tls, ssl.SSLEOFError):
-        return NotSent(f"TLS with the store failed: {tls}", reason=Reason.TLS)
-    return NotSent(f"The store cannot be reached: {causes[-1]}", reason=Reason.UNREACHABLE, retryable=True)
+        return NotSent(Problem(Code.TLS_FAILED, detail=str(tls)), reason=Reason.TLS)
+    return NotSent(Problem(Code.CONNECTION_FAILED, detail=str(causes[-1])), reason=Reason.UNREACHABLE, retryable=True)
 
 
 def _unknown(error: Exception) -> OutcomeUnknown:
     causes = list(_causes(error))
     if any(isinstance(each, TimeoutError | urllib3.exceptions.ReadTimeoutError) for each in causes):
-        message = "The connection stalled: no byte moved for as long as is allowed."
-        return OutcomeUnknown(message, reason=Reason.TIMEOUT, retryable=True)
+        return OutcomeUnknown(Problem(Code.CONNECTION_STALLED), reason=Reason.TIMEOUT, retryable=True)
     if any(_is_nonsense(each) for each in causes):
-        return xml.unreadable(f"The store's answer is not HTTP, or not what it says it is: {causes[-1]}")
-    return OutcomeUnknown(f"The connection was lost: {causes[-1]}", reason=Reason.CONNECTION_LOST, retryable=True)
+        return xml.unreadable(Code.RESPONSE_NOT_HTTP, detail=str(causes[-1]))
+    return OutcomeUnknown(
+        Problem(Code.CONNECTION_LOST, detail=str(causes[-1])), reason=Reason.CONNECTION_LOST, retryable=True
+    )
 
 
 def _is_nonsense(error: BaseException) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from uploads.objectstore.checksums import ReportedCrc64
+from uploads.problems import Problem
 
 Addressing = Literal["path", "virtual"]
 Signature = Literal["sigv4", "oss4"]
@@ -119,8 +120,8 @@ class UploadsPage:
     next_key_marker: str
     next_upload_id_marker: str
     request_id: str = ""
-    notes: tuple[str, ...] = ()
-    """What the page could not say, such as rows whose key cannot be known exactly."""
+    notes: tuple[Problem, ...] = ()
+    """What the page does not show, such as uploads whose key cannot be read exactly."""
 
     @property
     def onward(self) -> Marker:

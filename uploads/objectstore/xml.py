@@ -19,6 +19,7 @@ from uploads.objectstore.checksums import ReportedCrc64, reported_ecma, reported
 from uploads.objectstore.errors import Reason, UnreadableResponse
 from uploads.objectstore.keys import bad_argument
 from uploads.objectstore.types import Bucket, CompletedPart, ListedPart, MultipartUpload, PartsPage, UploadsPage
+from uploads.problems import Code, Param, Problem
 
 Fields: TypeAlias = "list[tuple[str, Node]]"
 Node: TypeAlias = "str | Fields"
@@ -45,27 +46,27 @@ def parse(body: bytes, root: str) -> Fields:
     """The fields of the document's root, which must have the given name. Raises UnreadableResponse."""
     name, node = parse_any(body)
     if name != root:
-        raise unreadable(f"The store answered <{name[:40]}> where <{root}> is due.")
+        raise unreadable(Code.RESPONSE_ELEMENT_UNEXPECTED, found=name[:40], expected=root)
     return node if isinstance(node, list) else []
 
 
 def parse_any(body: bytes) -> tuple[str, Node]:
     """The root's name and content. UnreadableResponse if empty, not XML, truncated, with a DTD or nested too deeply."""
     if not body.strip():
-        raise unreadable("The store's answer is empty where XML is due.")
+        raise unreadable(Code.RESPONSE_EMPTY)
     text = body.decode("utf-8", "surrogateescape").removeprefix("\ufeff").lstrip()
     if _DECLARATION.search(text):
-        raise unreadable("The store's answer has a DTD (as HTML has), which this API does not use.")
+        raise unreadable(Code.RESPONSE_HAS_DTD)
     try:
         return _read(text, str)
     except (expat.ExpatError, UnicodeEncodeError) as error:
         mended, restore = _carry_past(text)
         if mended == text:
-            raise unreadable(f"The store's answer is not XML: {error}.") from error
+            raise unreadable(Code.RESPONSE_NOT_XML, detail=str(error)) from error
     try:
         return _read(mended, restore)
     except expat.ExpatError as error:
-        raise unreadable(f"The store's answer is not XML: {error}.") from error
+        raise unreadable(Code.RESPONSE_NOT_XML, detail=str(error)) from error
 
 
 def _read(text: str, restore: Callable[[str], str]) -> tuple[str, Node]:
@@ -77,7 +78,7 @@ def _read(text: str, restore: Callable[[str], str]) -> tuple[str, Node]:
         nonlocal elements
         elements += 1
         if len(stack) > MAX_DEPTH or elements > MAX_ELEMENTS:
-            raise unreadable("The store's answer is nested too deeply or has too many elements.")
+            raise unreadable(Code.RESPONSE_TOO_COMPLEX)
         stack.append([])
         texts.clear()
 
@@ -169,7 +170,7 @@ def _number(fields: Fields, name: str, default: int | None = None) -> int:
     try:
         return int(text)
     except ValueError:
-        raise unreadable(f"The store's answer has {text[:40]!r} where <{name}> is a number.") from None
+        raise unreadable(Code.RESPONSE_NUMBER_INVALID, element=name, text=text[:40]) from None
 
 
 def _exact(text: str) -> str:
@@ -227,7 +228,7 @@ def uploads_page(fields: Fields, *, markers_encoded: bool = True, request_id: st
         next_key_marker=_marker(get(fields, "NextKeyMarker"), rest, uploads, prefixes),
         next_upload_id_marker=get(fields, "NextUploadIdMarker"),
         request_id=request_id,
-        notes=(f"{lost} uploads of this page have names that cannot be read exactly.",) if lost else (),
+        notes=(Problem(Code.UPLOADS_NOT_READABLE, count=lost),) if lost else (),
     )
 
 
@@ -265,7 +266,7 @@ def _marker(
     ends = {*(upload.key for upload in uploads[-1:]), *prefixes[-1:]}
     marker = text if text in ends else decoded(text)
     if not _is_exact(marker):
-        raise unreadable("The store's marker for the next page is not valid UTF-8.")
+        raise unreadable(Code.RESPONSE_MARKER_NOT_UTF8)
     return marker
 
 
@@ -310,7 +311,7 @@ def upload_id(body: bytes) -> str:
     """CreateMultipartUpload; UnreadableResponse without an upload id."""
     found = get(parse(body, "InitiateMultipartUploadResult"), "UploadId")
     if not found:
-        raise unreadable("The store's answer names no upload id.")
+        raise unreadable(Code.RESPONSE_WITHOUT_UPLOAD_ID)
     return found
 
 
@@ -354,8 +355,8 @@ def unquoted(etag: str) -> str:
     return etag.strip().removeprefix("W/").strip('"')
 
 
-def unreadable(message: str) -> UnreadableResponse:
-    return UnreadableResponse(message, reason=Reason.UNREADABLE_RESPONSE)
+def unreadable(code: Code, **params: Param) -> UnreadableResponse:
+    return UnreadableResponse(Problem(code, **params), reason=Reason.UNREADABLE_RESPONSE)
 
 
 # Writing
@@ -365,9 +366,9 @@ def complete_body(parts: Sequence[CompletedPart], namespace: str = "") -> bytes:
     """The body of CompleteMultipartUpload; NotSent with BAD_ARGUMENT unless numbers ascend and ETags are there."""
     numbers = [part.number for part in parts]
     if not parts or any(not part.etag for part in parts) or _ILLEGAL.search("".join(part.etag for part in parts)):
-        raise bad_argument("Complete needs at least one part, and every part's ETag.")
+        raise bad_argument(Code.COMPLETE_WITHOUT_PARTS)
     if numbers != sorted(set(numbers)):
-        raise bad_argument("Complete needs the parts in ascending order, each number once.")
+        raise bad_argument(Code.PARTS_NOT_ASCENDING)
     return unchecked_complete_body(parts, namespace)
 
 

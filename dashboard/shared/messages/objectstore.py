@@ -4,6 +4,123 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dashboard.shared.messages.types import Message
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
 
-MESSAGES: Mapping[str, Message] = {}
+from dashboard.shared.messages.types import Message
+from uploads.problems import Code
+
+_NAMES: Mapping[str, Message] = {
+    Code.KEY_EMPTY: _("The key is empty. A key has 1 to %(limit)s bytes of UTF-8."),
+    Code.KEY_HAS_NUL: _(
+        "The key contains a NUL character, which stores cannot keep. Every other character is allowed."
+    ),
+    Code.KEY_NOT_UNICODE: _("The key is not valid Unicode: it contains a lone surrogate."),
+    Code.KEY_TOO_LONG: _("The key has %(size)s bytes of UTF-8; at most %(limit)s are allowed."),
+    Code.KEY_NOT_LISTABLE: _(
+        "The key contains the character %(character)s, on which this store's listings fail: an upload with this key "
+        "could not be found again. Every character except control characters is allowed."
+    ),
+    Code.KEY_STARTS_WITH_SLASH: _(
+        "The key starts with %(character)s, which this store does not allow. The character is allowed inside a key."
+    ),
+    Code.KEY_IS_NOT_A_PATH: _(
+        "This store keeps keys as file paths. The key has an empty, “.” or “..” segment, and would reach the object "
+        "of another key. Choose a key without “//”, a leading slash and dot segments."
+    ),
+    Code.BUCKET_NAME_INVALID: _(
+        "“%(bucket)s” is not a bucket name. A bucket name has 2 to 255 letters, digits, periods, hyphens and "
+        "underscores, and starts with a letter or digit."
+    ),
+    Code.BUCKET_NAME_NOT_DNS: _(
+        "The bucket “%(bucket)s” cannot be reached with virtual-hosted addressing, which requires 3 to 63 lower-case "
+        "letters, digits, periods and hyphens. Use path addressing."
+    ),
+    Code.UPLOAD_ID_EMPTY: _("The upload id is empty."),
+    Code.METADATA_NAME_INVALID: _(
+        "“%(name)s” is not a metadata name: only ASCII letters, digits and hyphens are allowed."
+    ),
+}
+
+_VALUES: Mapping[str, Message] = {
+    Code.PARAMETER_NOT_TEXT: _("The parameter %(parameter)s contains a NUL character or is not valid Unicode."),
+    Code.PARAMETER_OUT_OF_RANGE: _(
+        "The parameter %(parameter)s is %(value)s; it must be from %(lowest)s to %(highest)s."
+    ),
+    Code.ACCESS_KEY_NOT_ASCII: _("The access key may contain only printable ASCII, without space at either end."),
+    Code.SESSION_TOKEN_NOT_ASCII: _("The session token may contain only printable ASCII, without space at either end."),
+    Code.REGION_NOT_ASCII: _("The region may contain only printable ASCII, without space at either end."),
+    Code.HEADER_NOT_ASCII: _(
+        "The header %(header)s may contain only printable ASCII, without space at either end of its value."
+    ),
+    Code.METADATA_VALUE_NOT_ASCII: _(
+        "The metadata value of %(name)s may contain only printable ASCII, without space at either end."
+    ),
+    Code.ENDPOINT_URL_MALFORMED: _("“%(url)s” is not an endpoint URL: %(detail)s."),
+    Code.ENDPOINT_URL_INVALID: _("“%(url)s” is not an endpoint URL like https://s3.example.org."),
+    Code.UNKNOWN_SIGNATURE: _("The signature “%(signature)s” is not supported. Supported signatures: %(known)s."),
+    Code.UNKNOWN_PROVIDER: _("The provider “%(provider)s” is not known. Known providers: %(known)s."),
+    Code.OVERWRITE_NOT_PREVENTABLE: _("This store has no way to refuse replacing an object."),
+    Code.COMPLETE_WITHOUT_PARTS: _(
+        "An upload can be completed only with at least one part and the ETag of every part."
+    ),
+    Code.PARTS_NOT_ASCENDING: _("An upload can be completed only with ascending part numbers, each of them once."),
+    Code.FILE_TOO_SHORT: _(
+        "The file %(file)s is too short: of %(size)s bytes from offset %(offset)s, %(missing)s are missing."
+    ),
+    Code.FILE_UNREADABLE: _("The file %(file)s cannot be read: %(detail)s."),
+}
+
+_CONNECTIONS: Mapping[str, Message] = {
+    Code.REQUEST_NOT_WRITABLE: _("The request cannot be written: %(detail)s"),
+    Code.CA_BUNDLE_MISSING: _("The CA bundle %(path)s does not exist."),
+    Code.TLS_FAILED: _("TLS with the store failed: %(detail)s"),
+    Code.CONNECTION_FAILED: _("No connection to the store could be opened: %(detail)s"),
+    Code.CONNECTION_STALLED: _("The connection stalled: no data was sent or received until the timeout."),
+    Code.CONNECTION_LOST: _("The connection was lost: %(detail)s"),
+    Code.GATEWAY_ERROR: _(
+        "A gateway in front of the store responded with status %(status)s. Whether the store received the request is "
+        "not known."
+    ),
+    Code.ERROR_WITHOUT_MESSAGE: _("The store responded with status %(status)s and without a message."),
+    Code.BUCKET_REGION: _("The bucket's region is %(region)s."),
+    Code.REDIRECT_NOT_FOLLOWED: _("The store redirects to %(location)s. Partway does not follow redirects."),
+}
+
+_RESPONSES: Mapping[str, Message] = {
+    Code.CRC64_DIFFERS: _(
+        "The store received other bytes than were sent: it reports the CRC-64 %(reported)s, expected is %(expected)s."
+    ),
+    Code.ETAG_DIFFERS: _(
+        "The store received other bytes than were sent: it reports the ETag %(reported)s, expected is %(expected)s."
+    ),
+    Code.RESPONSE_TOO_LARGE: _("The store's response is larger than %(limit_bytes)s."),
+    Code.RESPONSE_NOT_HTTP: _("The store's response is not valid HTTP: %(detail)s"),
+    Code.RESPONSE_NOT_OF_THIS_API: _(
+        "The response with status %(status)s is not an error of this API. The endpoint may not be a store."
+    ),
+    Code.RESPONSE_EMPTY: _("The store's response is empty; XML was expected."),
+    Code.RESPONSE_HAS_DTD: _("The store's response has a DTD, as HTML has. This API does not use DTDs."),
+    Code.RESPONSE_NOT_XML: _("The store's response is not XML: %(detail)s."),
+    Code.RESPONSE_TOO_COMPLEX: _("The store's response is nested too deeply or has too many elements."),
+    Code.RESPONSE_ELEMENT_UNEXPECTED: _(
+        "The store's response contains the element %(found)s where %(expected)s was expected."
+    ),
+    Code.RESPONSE_NUMBER_INVALID: _(
+        "The element %(element)s in the store's response contains “%(text)s” instead of a number."
+    ),
+    Code.RESPONSE_MARKER_NOT_UTF8: _("The store's marker for the next page is not valid UTF-8."),
+    Code.RESPONSE_WITHOUT_UPLOAD_ID: _("The store's response contains no upload id."),
+    Code.RESPONSE_WITHOUT_ETAG: _("The store accepted the part, but its response contains no ETag."),
+    Code.RESPONSE_WITHOUT_SIZE: _("The store's response to HEAD contains no size."),
+    Code.LISTING_WITHOUT_END: _(
+        "The store reports that the listing continues, but names no new marker for the next page: %(marker)s."
+    ),
+    Code.UPLOADS_NOT_READABLE: ngettext_lazy(
+        "%(count)s upload on this page has a name that cannot be read exactly.",
+        "%(count)s uploads on this page have names that cannot be read exactly.",
+        "count",
+    ),
+}
+
+MESSAGES: Mapping[str, Message] = {**_NAMES, **_VALUES, **_CONNECTIONS, **_RESPONSES}

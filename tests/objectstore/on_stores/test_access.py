@@ -11,6 +11,7 @@ from tests.stores.servers import Server
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import Reason, Refused
 from uploads.objectstore.transport import Call
+from uploads.problems import Code, Problem
 
 
 def refusal(server: Server, bucket: str, **changes: str) -> Refused:
@@ -59,10 +60,10 @@ def test_a_wrong_region_is_about_the_region(server: Server, bucket: str) -> None
     assert refused.reason is Reason.WRONG_REGION
     if server.does("does not report the correct region"):
         assert refused.region == ""
-        assert "region is" not in refused.message
+        assert Code.BUCKET_REGION not in [each.code for each in refused.details]
     else:
         assert refused.region == server.store.region
-        assert server.store.region in refused.message
+        assert Problem(Code.BUCKET_REGION, region=server.store.region) in refused.details
 
 
 @pytest.mark.parametrize("minutes", [30, -30], ids=["ahead", "behind"])
