@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from django import forms
 from django.contrib.auth.models import User
 
-from dashboard.shared.messages import text_of
+from dashboard.shared.messages import store_error_text, text_of
 from uploads import access
 from uploads.models import Store
 from uploads.objectstore.errors import NotSent
@@ -178,7 +178,7 @@ class NewTransferForm(forms.Form):
         try:
             check_bucket(bucket)
         except NotSent as refusal:
-            raise forms.ValidationError(refusal.message) from refusal
+            raise forms.ValidationError(store_error_text(refusal)) from refusal
         return bucket
 
     def clean_content_type(self) -> str:
@@ -226,7 +226,7 @@ class NewTransferForm(forms.Form):
         try:
             check_key(key)
         except NotSent as refusal:
-            self.add_error("key", refusal.message)
+            self.add_error("key", store_error_text(refusal))
 
     def values(self) -> NewTransferValues:
         """The clean values; call only after is_valid()."""
@@ -307,7 +307,7 @@ def _metadata_line(number: int, line: str) -> tuple[str, str]:
     try:
         metadata_headers({name: value})
     except NotSent as refusal:
-        raise forms.ValidationError(f"Line {number}: {refusal.message}") from refusal
+        raise forms.ValidationError(f"Line {number}: {store_error_text(refusal)}") from refusal
     if name.lower().startswith(RESERVED_METADATA):
         raise forms.ValidationError(f"Line {number}: names that begin with {RESERVED_METADATA!r} are Partway's own.")
     return name.lower(), value
