@@ -1,6 +1,7 @@
 # make run    Partway on this machine, from nothing: http://127.0.0.1:8000/ (PORT=8001 moves it)
 # make test   every test            make check  formatting, lint, types, import rules, texts, migrations
 # make bench  the benchmarks        make clean  remove what was installed; the data in var/ stays
+# make messages  update the texts to translate in locale/
 #
 # Everything goes into .venv and node_modules; once there, nothing is fetched again until a list of packages changes.
 
@@ -31,7 +32,7 @@ VERSITY := $(VENV)/versitygw-$(VERSITY_VERSION)
 # Checks and tests need settings of their own, and no installation.
 CHECK_ENV := PARTWAY_VAR=/nonexistent SECRET_KEY=check CREDENTIALS_KEYS=Kx0MZ1y0Sx5F5jrm2l9vT3m3s0kTn4u6fJm9p7D2ZbE=
 
-.PHONY: help run test stores-table check bench screenshots clean chromium postgresql ceph versity
+.PHONY: help run test stores-table check messages bench screenshots clean chromium gettext postgresql ceph versity
 
 help:
 	@sed -n 's/^# \?//p; /^$$/q' Makefile
@@ -48,7 +49,7 @@ stores-table: $(DEVELOPMENT) $(BROWSER_LIBRARIES) chromium ceph versity
 	@$(PY) -m pytest -n 2 --dist loadfile --stores-table \
 	    tests/objectstore/on_stores tests/services/multipart/test_completing_on_stores.py tests/browser/test_main_job.py
 
-check: $(DEVELOPMENT) $(BROWSER_LIBRARIES)
+check: $(DEVELOPMENT) $(BROWSER_LIBRARIES) gettext
 	@export $(CHECK_ENV)
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
@@ -56,7 +57,13 @@ check: $(DEVELOPMENT) $(BROWSER_LIBRARIES)
 	$(VENV)/bin/lint-imports
 	$(PY) -m checks.prose
 	$(PY) -m checks.templates
+	$(PY) -m checks.messages
 	$(PY) manage.py makemigrations --check --dry-run
+
+# The texts to translate, from code, templates and scripts, for the catalogs in locale/.
+messages: $(DEVELOPMENT) gettext
+	@export $(CHECK_ENV)
+	$(PY) -m checks.messages --write
 
 bench: $(DEVELOPMENT) $(BROWSER_LIBRARIES)
 	@exec $(PY) -m benchmarks $(BENCH_ARGS)
@@ -134,6 +141,16 @@ chromium:
 	echo "Installing Chromium for the tests"
 	$$sudo apt-get update -qq
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
+
+# GNU gettext, which extracts the texts to translate.
+gettext:
+	@if command -v xgettext msgmerge >/dev/null; then
+	    exit 0
+	fi
+	$(call AS_ROOT,"The check of texts needs GNU gettext. Install it with: sudo apt-get install gettext")
+	echo "Installing GNU gettext for the check of texts"
+	$$sudo apt-get update -qq
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gettext >/dev/null
 
 # A PostgreSQL for the tests that need one: they start a cluster of their own. Debian's would run from boot on, as a
 # service: it is not made, unless this machine has said before what it wants of new versions.
