@@ -1,7 +1,7 @@
-"""A request's body as it arrives: in large blocks, into one buffer, never waited for without an end.
+"""A request's body as it arrives, read in large blocks into one buffer, with a limit on how long to wait.
 
-Where the web server hands over its connection (dashboard/server.py) bytes go straight from the socket into our buffer,
-and a sender that stalls or trickles is noticed. Behind any other WSGI server the body is read through `wsgi.input`.
+If the web server hands over its connection (dashboard/server.py), bytes go straight from the socket into the buffer,
+and a sender that is silent or too slow is detected. With any other WSGI server the body is read through `wsgi.input`.
 """
 
 from __future__ import annotations
@@ -11,21 +11,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from uploads.problems import Code, Problem, ProblemError
+
 BLOCK_SIZE = 1024**2
-"""Bytes asked of the connection at a time."""
+"""Bytes to read from the connection at a time."""
 
 
-class BodyEnded(Exception):
-    """The connection ended before the whole body had arrived; what came stands."""
+class BodyEnded(ProblemError):
+    """The connection ended before the whole body had arrived. Bytes that have arrived are kept."""
 
 
 class BodyStalled(BodyEnded):
-    """The sender fell silent, or sends so slowly that it might as well."""
+    """The sender is silent or too slow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to wait for a sender: seconds without a byte, and the least bytes a second over that long."""
+    """How long to wait for a sender: seconds without a byte, and the minimum rate in bytes a second over that time."""
 
     stall_seconds: float
     least_rate: int
@@ -33,7 +35,7 @@ class Patience:
 
 
 class Body:
-    """At most `length` bytes. Iterate with `read_block`; `left` is what has not come yet, in bytes."""
+    """A body of `length` bytes. Read it with `read_block`; `left` is the number of bytes that have not arrived."""
 
     def __init__(self, environ: Mapping[str, Any], length: int, patience: Patience) -> None:
         self._source = environ["wsgi.input"]
@@ -41,58 +43,61 @@ class Body:
         self._patience = patience
         self._buffer = memoryview(bytearray(min(BLOCK_SIZE, max(1, length))))
         self.length = self.left = length
-        self._begin_window()
+        self._start_window()
         if self._direct:
             self._source.set_timeout(patience.stall_seconds)
 
     def is_ready(self) -> bool:
-        """Whether a read would give bytes at once. True where that cannot be known."""
+        """Whether a read returns bytes at once. True if that is unknown."""
         return not self._direct or self._source.is_ready()
 
     def read_block(self, most: int = BLOCK_SIZE) -> memoryview:
-        """The next bytes, at least one; empty at the end of the body. They are overwritten by the next read.
+        """The next bytes, at least one; empty at the end of the body. The next read overwrites them.
 
         Raises BodyEnded, BodyStalled.
         """
-        wanted = min(most, self.left, len(self._buffer))
-        if not wanted:
+        size = min(most, self.left, len(self._buffer))
+        if not size:
             return self._buffer[:0]
-        count = self._read(wanted)
+        count = self._read(size)
         if not count:
-            raise BodyEnded(f"The connection ended {self.left:,} bytes before the end of the body.")
+            raise self._connection_ended()
         self.left -= count
         self._watch(count)
         return self._buffer[:count]
 
     def read(self, most: int) -> bytes:
-        """The same as bytes of their own, for parsers."""
+        """The next bytes as an object of their own, for parsers."""
         return bytes(self.read_block(most))
 
     def pause(self) -> None:
-        """We are not reading: time that passes until the next read is not the sender's."""
-        self._begin_window()
+        """Stop measuring the sender's rate until the next read, because the sender is kept waiting."""
+        self._start_window()
 
-    def _read(self, wanted: int) -> int:
+    def _read(self, size: int) -> int:
         try:
             if self._direct:
-                return int(self._source.read_into(self._buffer[:wanted]))
-            block = self._source.read(wanted)
+                return int(self._source.read_into(self._buffer[:size]))
+            block = self._source.read(size)
             self._buffer[: len(block)] = block
             return len(block)
         except TimeoutError as error:
-            raise BodyStalled(f"No byte came for {self._patience.stall_seconds:g} seconds.") from error
+            raise BodyStalled(Problem(Code.SENDER_SILENT, silent_seconds=self._patience.stall_seconds)) from error
         except OSError as error:
-            raise BodyEnded(f"The connection was lost {self.left:,} bytes before the end of the body.") from error
+            raise self._connection_ended() from error
 
-    def _begin_window(self) -> None:
-        self._window_began, self._window_bytes = self._patience.clock(), 0
+    def _connection_ended(self) -> BodyEnded:
+        return BodyEnded(Problem(Code.CONNECTION_ENDED, missing_bytes=self.left))
+
+    def _start_window(self) -> None:
+        self._window_started, self._window_bytes = self._patience.clock(), 0
 
     def _watch(self, count: int) -> None:
-        """A trickle is a stall that takes pains: a byte every few seconds would hold its place for days."""
+        """Check the rate too: a sender of one byte every few seconds would occupy its slot for days."""
         self._window_bytes += count
-        elapsed = self._patience.clock() - self._window_began
+        elapsed = self._patience.clock() - self._window_started
         if elapsed < self._patience.stall_seconds:
             return
         if self.left and self._window_bytes < self._patience.least_rate * elapsed:
-            raise BodyStalled(f"Fewer than {self._patience.least_rate:,} bytes a second came.")
-        self._begin_window()
+            raise BodyStalled(Problem(Code.SENDER_TOO_SLOW, rate_bytes=self._patience.least_rate))
+        self._start_window()

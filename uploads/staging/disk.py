@@ -1,7 +1,7 @@
-"""The disk under staging: one folder a transfer, in it a file a part.
+"""The files of staging: one folder per transfer, with one file per part.
 
-A part is `00007.partial` while its bytes arrive and `00007` once it is whole and synced. What is true of a file is read
-from the file: its size is how far it came, so that nothing has to agree with it after a crash. Sizes are bytes.
+A part is `00007.partial` while its bytes arrive and `00007` once it is whole and synced. The size of a file is how many
+bytes have arrived, so that nothing else has to agree with it after a crash. Sizes are in bytes.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from uploads.domain.planning import Plan
+from uploads.problems import Code, Problem, ProblemError
 
 LOCK = "writer.lock"
 UNVERIFIED = "unverified"
 PARTIAL = ".partial"
 
 
-class WriterBusy(Exception):
-    """Somebody else is writing to this folder."""
+class WriterBusy(ProblemError):
+    """Another connection is writing to this folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,13 @@ class StagingFolder:
         return self.path.exists()
 
     def make(self) -> None:
-        """Readable by nobody else, and still there after the power went."""
+        """Create the folder, readable by this user only and synced to the disk."""
         if not self.path.exists():
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             sync_folder(self.path.parent)
 
     def remove(self) -> None:
-        """All staged bytes of the transfer. A folder that is gone already is fine."""
+        """Remove all staged bytes of the transfer, if there are any."""
         with suppress(FileNotFoundError):
             shutil.rmtree(self.path)
 
@@ -53,33 +54,33 @@ class StagingFolder:
         return self.path / f"{number:05d}{PARTIAL}"
 
     def partials(self) -> Iterator[tuple[int, Path]]:
-        """The parts that are arriving. What is not named like a part was not put there by us."""
+        """The partial files. Files that are not named like a part are not ours."""
         for path in self.path.glob(f"*{PARTIAL}"):
             if path.name.removesuffix(PARTIAL).isdecimal():
                 yield int(path.name.removesuffix(PARTIAL)), path
 
     @contextmanager
     def writer(self) -> Iterator[None]:
-        """Be the only writer. The kernel lets go when the process dies, so a crash locks nobody out.
+        """Be the only writer. The kernel releases the lock when the process ends, even if it crashes.
 
-        Raises WriterBusy at once where another is, in this process or any other.
+        Raises WriterBusy at once if there is another writer, in this process or in another one.
         """
         self.make()
         try:
             lock = (self.path / LOCK).open("ab")
         except FileNotFoundError:
-            raise WriterBusy("Its folder is being removed at this moment.") from None
+            raise WriterBusy(Problem(Code.FOLDER_BEING_REMOVED)) from None
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise WriterBusy("Another connection is sending this file.") from None
+                raise WriterBusy(Problem(Code.WRITER_BUSY)) from None
             yield
 
-    # --- How far the bytes came ---------------------------------------------------------------------------------------
+    # --- How many bytes have arrived ---------------------------------------------------------------------------------
 
     def arrived(self, number: int) -> int:
-        """Bytes of a part that are here."""
+        """The staged bytes of a part."""
         for path in (self.partial(number), self.whole(number)):
             with suppress(FileNotFoundError):
                 return path.stat().st_size
@@ -88,8 +89,8 @@ class StagingFolder:
     def offset(self, plan: Plan, whole_parts: int) -> int:
         """Bytes of the file that have arrived without a gap, the first `whole_parts` parts being whole.
 
-        Several parts may follow that are full and not yet known to be whole. Bytes that wait for their checksum do
-        not count.
+        More parts may follow that are full and not yet recorded as whole. Bytes that wait for their checksum do not
+        count.
         """
         offset = min(whole_parts * plan.part_size, plan.size)
         for number in range(whole_parts + 1, plan.part_count + 1):
@@ -100,18 +101,18 @@ class StagingFolder:
         unverified = self.unverified_from()
         return offset if unverified is None else min(offset, unverified)
 
-    # --- Bytes that do not count until their checksum was seen --------------------------------------------------------
+    # --- Bytes that do not count until their checksum is verified -----------------------------------------------------
 
     def unverified_from(self) -> int | None:
-        """The offset behind which nothing counts; None where everything does."""
+        """The offset behind which nothing counts; None if everything counts."""
         try:
             return int((self.path / UNVERIFIED).read_text())
         except (FileNotFoundError, ValueError):
-            # A note cut short was never finished, so no byte came after it.
+            # An incomplete note means that its writer stopped before it wrote any of those bytes.
             return None
 
     def mark_unverified(self, offset: int) -> None:
-        """Before the first such byte. Renamed into place: there is no moment with half a note."""
+        """Call before the first such byte is written. The note is renamed into place, so it is never incomplete."""
         draft = self.path / f"{UNVERIFIED}.new"
         draft.write_text(str(offset))
         draft.rename(self.path / UNVERIFIED)
@@ -120,7 +121,7 @@ class StagingFolder:
         (self.path / UNVERIFIED).unlink(missing_ok=True)
 
     def truncate_to(self, plan: Plan, offset: int) -> None:
-        """Drop every byte of partial files behind an offset. Whole parts are left alone."""
+        """Remove every byte of partial files behind an offset. Whole parts are kept."""
         for number, path in self.partials():
             keep = offset - plan.part(number).offset
             if keep <= 0:
@@ -145,11 +146,11 @@ class PartialFile:
             block = block[count:]
 
     def finish(self) -> None:
-        """Make the part last: its bytes on the disk, then its name, then the folder that holds the name."""
+        """Sync the part: first its bytes, then its final name, then the folder that has the name."""
         try:
             os.fdatasync(self._file.fileno())
         except OSError:
-            # What the disk did not take can still be read for a while, and a second sync says that all is well.
+            # After a failed sync the bytes can still be read for a while, and a second sync reports success.
             self._folder.partial(self._number).unlink(missing_ok=True)
             raise
         finally:
@@ -157,7 +158,7 @@ class PartialFile:
         make_whole(self._folder, self._number)
 
     def close(self) -> None:
-        """Leave the bytes as they are."""
+        """Keep the bytes as they are."""
         self._file.close()
 
 
@@ -179,6 +180,6 @@ def remove_part(path: Path) -> None:
 
 
 def free_bytes(folder: Path) -> int:
-    """Bytes that may still be written to the disk of `folder`."""
+    """Bytes that can still be written to the disk of `folder`."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return shutil.disk_usage(folder).free

@@ -1,8 +1,8 @@
-"""A SHA-256 that can be put down and taken up again, in another process too.
+"""A SHA-256 whose state can be saved and resumed, also by another process.
 
-hashlib's objects cannot be saved. The library below them, OpenSSL's libcrypto, keeps the whole state of a SHA-256 in a
-plain structure (SHA256_CTX: eight words, a count, a block of 64 bytes), and has functions that work on it. The library
-is reached through hashlib's own extension module, so it is the one that Python itself uses.
+hashlib's objects cannot be saved. The library they use, OpenSSL's libcrypto, has the whole state of a SHA-256 in a
+plain structure (SHA256_CTX: eight words, a count, a block of 64 bytes), and functions that work on it. It is loaded
+through hashlib's own extension module, so it is the same library that Python uses.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ STATE_BYTES = 112
 
 
 class Unavailable(RuntimeError):
-    """This Python's libcrypto cannot be reached."""
+    """The libcrypto of this Python cannot be used."""
 
 
 @cache
 def _libcrypto() -> ctypes.CDLL | None:
-    """None where its functions are not there, or do not agree with hashlib on what a SHA-256 is."""
+    """None if the functions are missing, or if their SHA-256 differs from hashlib's."""
     import _hashlib
 
     try:
@@ -56,10 +56,10 @@ class ResumableSha256:
 
     @classmethod
     def start(cls, state: bytes | None = None) -> Self:
-        """From nothing, or from a `state` that was saved. Raises Unavailable, or ValueError for no state of ours."""
+        """Start anew, or from a saved `state`. Raises Unavailable; ValueError for an invalid state."""
         library = _libcrypto()
         if library is None:
-            raise Unavailable("SHA-256 cannot be resumed with this Python: its libcrypto is not reachable.")
+            raise Unavailable("SHA-256 cannot be resumed with this Python: its libcrypto cannot be used.")
         hasher = cls(library)
         if state is not None:
             hasher.restore(state)
@@ -76,15 +76,15 @@ class ResumableSha256:
             data = view.tobytes()
             self._library.SHA256_Update(self._context, data, len(data))
         elif view:
-            # No copy: what arrives is in one buffer that is used again and again.
+            # No copy: arriving bytes are in one buffer that is reused.
             self._library.SHA256_Update(self._context, (ctypes.c_char * len(view)).from_buffer(view), len(view))
 
     def save(self) -> bytes:
-        """The state, to go on from later."""
+        """The state, to resume from later."""
         return bytes(self._context)
 
     def hexdigest(self) -> str:
-        """Of what has come so far; more may come after."""
+        """The digest of the bytes so far; more may follow."""
         copy = (ctypes.c_char * STATE_BYTES).from_buffer_copy(self._context)
         digest = (ctypes.c_char * 32)()
         self._library.SHA256_Final(digest, copy)

@@ -1,4 +1,4 @@
-"""The words of tus 1.0.0 (https://tus.io/protocols/resumable-upload): headers to values and back, pure."""
+"""The headers of tus 1.0.0 (https://tus.io/protocols/resumable-upload), parsed. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from uploads.problems import Code, Param, Problem, ProblemError
 
 VERSION = "1.0.0"
 EXTENSIONS = ("creation", "creation-with-upload", "termination", "expiration", "checksum")
@@ -17,31 +19,45 @@ MAX_METADATA = 16 * 1024
 """Bytes of the Upload-Metadata header."""
 MAX_LENGTH_DIGITS = 18
 
+INVALID_HEADER = "InvalidHeader"
+INVALID_METADATA = "InvalidMetadata"
+"""Codes in JSON that several problems share."""
 
-class TusError(Exception):
-    """What the protocol answers with a status of its own. `code` names the case in our JSON."""
 
-    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
+class TusError(ProblemError):
+    """An error response. `code` is its code in JSON where that is less specific than the problem's."""
+
+    def __init__(
+        self, status: int, problem: Problem, *, code: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(problem)
         self.status = status
-        self.code = code
-        self.message = message
+        self.code = str(code) or problem.code
         self.headers = dict(headers or {})
 
 
+def _invalid_header(code: Code, **params: Param) -> TusError:
+    return TusError(400, Problem(code, **params), code=INVALID_HEADER)
+
+
+def _invalid_metadata(code: Code, **params: Param) -> TusError:
+    return TusError(400, Problem(code, **params), code=INVALID_METADATA)
+
+
 def check_version(headers: Mapping[str, str]) -> None:
-    """412 for a client of another version of the protocol."""
+    """Raise 412 for a client of another version of the protocol."""
     given = headers.get("Tus-Resumable", "")
     if given != VERSION:
-        said = f"it says {given!r}" if given else "it says nothing"
-        message = f"The request must say `Tus-Resumable: {VERSION}`; {said}."
-        raise TusError(412, "WrongTusVersion", message, {"Tus-Version": VERSION})
+        problem = Problem(Code.MISSING_TUS_VERSION, version=VERSION)
+        if given:
+            problem = Problem(Code.WRONG_TUS_VERSION, version=VERSION, given=given)
+        raise TusError(412, problem, code=Code.WRONG_TUS_VERSION, headers={"Tus-Version": VERSION})
 
 
 def read_length(headers: Mapping[str, str]) -> int:
-    """Upload-Length, in bytes. One to be told later (Upload-Defer-Length) is not taken: parts are planned by it."""
+    """Upload-Length, in bytes. It cannot be deferred (Upload-Defer-Length): the parts are planned from it."""
     if "Upload-Defer-Length" in headers:
-        raise TusError(400, "LengthRequired", "A length that is told later is not supported: send Upload-Length.")
+        raise TusError(400, Problem(Code.LENGTH_REQUIRED))
     return _number(headers, "Upload-Length")
 
 
@@ -51,39 +67,38 @@ def read_offset(headers: Mapping[str, str]) -> int:
 
 
 def read_content_length(headers: Mapping[str, str]) -> int:
-    """Content-Length, in bytes. 411 without one: a body of unknown length cannot be checked before it is read."""
+    """Content-Length, in bytes. Raises 411 without one: a body of unknown length cannot be checked before it is read."""
     text = headers.get("Content-Length", "")
     if not text and "Transfer-Encoding" in headers:
-        raise TusError(411, "MissingContentLength", "The request must say its length (Content-Length).")
+        raise TusError(411, Problem(Code.MISSING_CONTENT_LENGTH))
     return _number({"Content-Length": text or "0"}, "Content-Length")
 
 
 def check_content_type(headers: Mapping[str, str]) -> None:
     given = headers.get("Content-Type", "")
     if given.split(";")[0].strip().lower() != CONTENT_TYPE:
-        raise TusError(415, "WrongContentType", f"A body must be sent as {CONTENT_TYPE}, not as {given!r}.")
+        raise TusError(415, Problem(Code.WRONG_CONTENT_TYPE, expected=CONTENT_TYPE, given=given))
 
 
 def _number(headers: Mapping[str, str], name: str) -> int:
     text = headers.get(name, "").strip()
     if not (text.isascii() and text.isdigit() and len(text) <= MAX_LENGTH_DIGITS):
-        given = f"{text!r} is none" if text else "it is missing"
-        raise TusError(400, "InvalidHeader", f"{name} must be a number of bytes; {given}.")
+        if not text:
+            raise _invalid_header(Code.HEADER_MISSING, header=name)
+        raise _invalid_header(Code.HEADER_NOT_A_NUMBER, header=name, given=text)
     return int(text)
 
 
 def read_metadata(headers: Mapping[str, str]) -> dict[str, str]:
-    """Upload-Metadata: pairs of a key and a value in base64, which is UTF-8 here. A key may stand without a value."""
+    """Upload-Metadata: names with values in base64, which are UTF-8 here. A value may be missing."""
     text = headers.get("Upload-Metadata", "")
     if len(text) > MAX_METADATA:
-        raise TusError(
-            400, "InvalidMetadata", f"Upload-Metadata may have {MAX_METADATA:,} bytes; it has {len(text):,}."
-        )
+        raise _invalid_metadata(Code.METADATA_HEADER_TOO_LARGE, size_bytes=len(text), limit_bytes=MAX_METADATA)
     metadata: dict[str, str] = {}
     for pair in filter(None, (each.strip() for each in text.split(","))):
         name, _, value = pair.partition(" ")
         if name in metadata:
-            raise TusError(400, "InvalidMetadata", f"Upload-Metadata names {name!r} twice.")
+            raise _invalid_metadata(Code.METADATA_NAME_REPEATED, name=name)
         metadata[name] = _decoded(name, value.strip())
     return metadata
 
@@ -92,40 +107,38 @@ def _decoded(name: str, value: str) -> str:
     try:
         return base64.b64decode(value, validate=True).decode()
     except ValueError as error:
-        raise TusError(400, "InvalidMetadata", f"Upload-Metadata: {name!r} is not base64 of UTF-8 text.") from error
+        raise _invalid_metadata(Code.METADATA_NOT_BASE64, name=name) from error
 
 
 @dataclass(frozen=True, slots=True)
 class Checksum:
-    """What a body must have: an algorithm and its digest."""
+    """The expected digest of a body."""
 
     algorithm: str
     digest: bytes
 
-    def begin(self) -> Any:
+    def start(self) -> Any:
         return hashlib.new(self.algorithm, usedforsecurity=False)
 
-    def check(self, seen: bytes) -> None:
-        """460 where the body had another sum."""
-        if seen != self.digest:
-            raise TusError(
-                460, "ChecksumMismatch", f"The bytes that came have another {self.algorithm}; none was kept."
-            )
+    def check(self, received: bytes) -> None:
+        """Raise 460 if the body has another digest."""
+        if received != self.digest:
+            raise TusError(460, Problem(Code.CHECKSUM_MISMATCH, algorithm=self.algorithm))
 
 
 def read_checksum(headers: Mapping[str, str]) -> Checksum | None:
-    """Upload-Checksum; None where there is none."""
+    """Upload-Checksum; None without the header."""
     text = headers.get("Upload-Checksum", "")
     if not text:
         return None
     algorithm, _, value = text.partition(" ")
     if algorithm not in CHECKSUMS:
-        allowed = ", ".join(CHECKSUMS)
-        raise TusError(400, "UnsupportedChecksum", f"Checksums may be {allowed}; {algorithm!r} is none of them.")
+        raise TusError(400, Problem(Code.UNSUPPORTED_CHECKSUM, given=algorithm, allowed=CHECKSUMS))
     try:
         digest = base64.b64decode(value, validate=True)
     except ValueError as error:
-        raise TusError(400, "InvalidHeader", "Upload-Checksum is not base64.") from error
-    if len(digest) != hashlib.new(algorithm, usedforsecurity=False).digest_size:
-        raise TusError(400, "InvalidHeader", f"Upload-Checksum has {len(digest)} bytes: no {algorithm} has.")
-    return Checksum(algorithm, digest)
+        raise _invalid_header(Code.CHECKSUM_NOT_BASE64) from error
+    checksum = Checksum(algorithm, digest)
+    if len(digest) != checksum.start().digest_size:
+        raise _invalid_header(Code.CHECKSUM_WRONG_LENGTH, algorithm=algorithm, size_bytes=len(digest))
+    return checksum

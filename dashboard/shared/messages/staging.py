@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
 
 from dashboard.shared.messages.types import Message
 from uploads.problems import Code
 
-MESSAGES: Mapping[str, Message] = {
+SHA256: Mapping[str, Message] = {
     Code.INVALID_SHA256: _("A SHA-256 consists of 64 hexadecimal digits."),
     Code.SHA256_UNKNOWN: _(
         "The SHA-256 of this file can no longer be computed, so the object is not completed. Discard the transfer and "
@@ -24,3 +25,77 @@ MESSAGES: Mapping[str, Message] = {
         "Discard the transfer and send the file again."
     ),
 }
+
+STOPPED: Mapping[str, Message] = {
+    Code.TRANSFER_CANCELLED: _("The transfer was cancelled."),
+    Code.TRANSFER_FAILED: _("The transfer failed between Partway and the store. Retry or discard it."),
+    Code.TRANSFER_DONE: _("The transfer is done."),
+    Code.TRANSFER_PAUSED: _("The transfer is paused."),
+    Code.SENDER_LEFT: _("The connection from the browser ended before the whole file had arrived."),
+    Code.SENDER_SILENT: _("Nothing arrived from the browser for %(silent_seconds)s."),
+    Code.SENDER_TOO_SLOW: _("The browser sent less than %(rate_bytes)s per second."),
+    Code.CONNECTION_ENDED: _("The connection ended %(missing_bytes)s before the end of the body."),
+}
+
+STAGING: Mapping[str, Message] = {
+    Code.QUOTA_EXCEEDED: _("Staging is full. Try again when parts have been sent to the store."),
+    Code.WRITER_BUSY: _("Another connection is sending this file."),
+    Code.FOLDER_BEING_REMOVED: _("The staged bytes of this transfer are being removed."),
+    Code.STAGING_FAILED: _("The bytes could not be staged: %(detail)s."),
+    Code.OTHER_NODE: _("The bytes of this transfer are staged on %(node)s. Send the rest there."),
+    Code.RECEIVE_SLOTS_BUSY: _("The server is receiving too many files. Try again in a few seconds."),
+}
+
+LENGTHS: Mapping[str, Message] = {
+    Code.BODY_TOO_LONG: _("A body of %(length_bytes)s would exceed the announced size of %(size_bytes)s."),
+    Code.FILE_TOO_LONG: _("The file is longer than its announced size of %(size_bytes)s."),
+    Code.FILE_TOO_SHORT: _("The file ended before its announced size of %(size_bytes)s."),
+    Code.CHECKED_BODY_LIMIT: _(
+        "A body with a checksum can have at most %(limit_bytes)s. This one has %(length_bytes)s."
+    ),
+    Code.CHECKED_BODY_TOO_LARGE: ngettext_lazy(
+        "A body of %(length_bytes)s with a checksum spans %(count)s part, which is more than staging can have at once. "
+        "Send at most the %(fitting_bytes)s that complete the current part.",
+        "A body of %(length_bytes)s with a checksum spans %(count)s parts, which is more than staging can have at "
+        "once. Send at most the %(fitting_bytes)s that complete the current part.",
+        "count",
+    ),
+    Code.WRONG_OFFSET: _("The next byte has the offset %(expected)s, not %(given)s."),
+    Code.ALL_RECEIVED: _("All %(size_bytes)s of the file have already arrived."),
+}
+
+TUS: Mapping[str, Message] = {
+    Code.HEADER_MISSING: _("The header %(header)s is missing."),
+    Code.HEADER_NOT_A_NUMBER: _("The header %(header)s must be a number of bytes, not “%(given)s”."),
+    Code.LENGTH_REQUIRED: _("Upload-Defer-Length is not supported. Send Upload-Length."),
+    Code.MISSING_CONTENT_LENGTH: _("The header Content-Length is missing."),
+    Code.WRONG_CONTENT_TYPE: _("The content type of the body must be %(expected)s, not “%(given)s”."),
+    Code.MISSING_TUS_VERSION: _("The header Tus-Resumable: %(version)s is missing."),
+    Code.WRONG_TUS_VERSION: _("The header Tus-Resumable must be %(version)s, not “%(given)s”."),
+    Code.METADATA_HEADER_TOO_LARGE: _(
+        "The header Upload-Metadata can have at most %(limit_bytes)s. This one has %(size_bytes)s."
+    ),
+    Code.METADATA_NAME_REPEATED: _("The header Upload-Metadata has “%(name)s” twice."),
+    Code.METADATA_NOT_BASE64: _("The value of “%(name)s” in Upload-Metadata is not UTF-8 text in base64."),
+    Code.CHECKSUM_MISMATCH: _("The bytes that arrived have another %(algorithm)s. None of them were kept."),
+    Code.UNSUPPORTED_CHECKSUM: _("“%(given)s” is not a supported checksum algorithm. Supported: %(allowed)s."),
+    Code.CHECKSUM_NOT_BASE64: _("The header Upload-Checksum is not base64."),
+    Code.CHECKSUM_WRONG_LENGTH: _("A digest of %(size_bytes)s in Upload-Checksum cannot be a %(algorithm)s."),
+    Code.NOT_SIGNED_IN: _("Sign in first."),
+    Code.CSRF_FAILED: _("The request was not accepted: its X-CSRFToken header is missing or has expired."),
+    Code.METHOD_NOT_ALLOWED: _("This address accepts only %(allowed)s."),
+    Code.NO_SUCH_TRANSFER: _("There is no such upload."),
+}
+
+FORM: Mapping[str, Message] = {
+    Code.FORM_NOT_MULTIPART: _("The form must be sent as multipart/form-data."),
+    Code.FORM_FIELDS_TOO_LARGE: _("The fields before the file have more than %(limit_bytes)s."),
+    Code.FORM_UNREADABLE: _("The form could not be read: %(detail)s"),
+    Code.FORM_FILE_MISSING: _("The form has no field “%(field)s”."),
+    Code.FORM_FILE_NOT_LAST: _("The file must be the last field of the form."),
+    Code.INVALID_FORM: _("Some fields are not valid."),
+    Code.FILE_NOT_SELECTED: _("Select a file."),
+    Code.KEY_MISSING: _("Enter a key or a filename."),
+}
+
+MESSAGES: Mapping[str, Message] = {**SHA256, **STOPPED, **STAGING, **LENGTHS, **TUS, **FORM}

@@ -1,12 +1,7 @@
 """Receiving: bytes arrive from the browser and are staged, split at part boundaries."""
 
-from uploads.services.transfers.receive.receiver import (
-    QuotaExceeded,
-    Receiver,
-    ReceivingStopped,
-    WrongLength,
-    abandon,
-    take_up,
-)
+from uploads.services.transfers.receive.ending import abandon
+from uploads.services.transfers.receive.errors import QuotaExceeded, ReceivingStopped, WrongLength
+from uploads.services.transfers.receive.receiver import Receiver, recover
 
-__all__ = ["QuotaExceeded", "Receiver", "ReceivingStopped", "WrongLength", "abandon", "take_up"]
+__all__ = ["QuotaExceeded", "Receiver", "ReceivingStopped", "WrongLength", "abandon", "recover"]

@@ -1,0 +1,65 @@
+"""Continuing where the previous writer stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from uploads.domain.planning import PlannedPart
+from uploads.domain.states import FINAL_PHASES, PartState
+from uploads.models import Part, Transfer
+from uploads.services.staging.expected_sha256 import FileSha256
+from uploads.services.transfers.receive.errors import ReceivingStopped
+from uploads.services.transfers.receive.progress import check_accepting
+from uploads.services.transfers.receive.staged import mark_staged
+from uploads.staging.disk import PartialFile
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the next byte goes: its offset, the number of its part, and the SHA-256 of all bytes before it."""
+
+    offset: int
+    number: int
+    sha256: FileSha256
+
+
+def resume(transfer: Transfer) -> Position:
+    """Find where the previous writer stopped, even if it crashed, and remove what does not count.
+
+    The caller has the lock of the transfer's folder. Raises ReceivingStopped, OSError.
+    """
+    _check_not_ended(transfer)
+    plan, folder = transfer.plan, transfer.folder
+    staged = transfer.parts.exclude(state=PartState.WAITING).count()
+    offset = folder.offset(plan, staged)
+    folder.truncate_to(plan, offset)
+    folder.mark_verified()
+    number = staged + 1
+    # These parts are full: their writer stopped before it recorded that.
+    while number <= plan.part_count and 0 < folder.arrived(number) == plan.part(number).size:
+        _recover(transfer, plan.part(number))
+        number += 1
+    return Position(offset, number, FileSha256.resume(transfer, number))
+
+
+def _check_not_ended(transfer: Transfer) -> None:
+    """Raise ReceivingStopped unless the transfer accepts bytes."""
+    try:
+        check_accepting(transfer, sender_is_active=False)
+    except ReceivingStopped:
+        # The lock has created the folder of a transfer that has ended: remove it again.
+        if Transfer.objects.filter(pk=transfer.pk, phase__in=FINAL_PHASES).exists():
+            transfer.folder.remove()
+        raise
+
+
+def _recover(transfer: Transfer, planned: PlannedPart) -> None:
+    sha256 = FileSha256.resume(transfer, planned.number)
+    if not transfer.folder.whole(planned.number).exists():
+        PartialFile(transfer.folder, planned.number).finish()
+    part, _ = Part.objects.get_or_create(
+        transfer=transfer,
+        number=planned.number,
+        defaults={"size": planned.size, "reserved_bytes": planned.size},
+    )
+    mark_staged(part, sha256.save())
