@@ -1,4 +1,4 @@
-"""Opening a request's body: a place among those that are taken at a time, and the patience with its sender."""
+"""Opening a request's body: a limited number of them at a time, with a limit on how long to wait for the sender."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from contextlib import contextmanager
 from django.conf import settings
 from django.http import HttpRequest
 
+from uploads.problems import Code, Problem, ProblemError
 from uploads.staging.body import Body, Patience
 
 _slots = threading.BoundedSemaphore(settings.RECEIVE_SLOTS)
 
 
-class NoSlot(Exception):
-    """As many bodies are arriving as this server takes at a time: the pages need the other threads."""
+class NoSlot(ProblemError):
+    """This server is receiving as many bodies as it may: the other threads serve pages."""
 
 
 @contextmanager
 def receiving_slot() -> Iterator[None]:
-    """Hold one of the places of arriving bodies. Raises NoSlot at once where there is none."""
+    """Occupy one of the slots for arriving bodies. Raises NoSlot at once if none is free."""
     if not _slots.acquire(blocking=False):
-        raise NoSlot("Too many files are arriving at the moment. Try again in a few seconds.")
+        raise NoSlot(Problem(Code.RECEIVE_SLOTS_BUSY))
     try:
         yield
     finally:
@@ -30,6 +31,6 @@ def receiving_slot() -> Iterator[None]:
 
 
 def open_body(request: HttpRequest, length: int) -> Body:
-    """The `length` bytes of the request's body, none of them read yet."""
+    """The `length` bytes of the request's body, not yet read."""
     patience = Patience(settings.RECEIVE_STALL_SECONDS, settings.RECEIVE_LEAST_RATE)
     return Body(request.META, length, patience)

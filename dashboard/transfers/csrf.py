@@ -1,4 +1,4 @@
-"""Django's CSRF check for views that read their own body: Django itself would read all of it to find the token."""
+"""Django's CSRF check for views that read their own body. Django would read the whole body to find the token."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.utils.datastructures import MultiValueDict
 
 
 def check_csrf(request: HttpRequest, fields: Mapping[str, str]) -> HttpResponse | None:
-    """The check with `fields` taken for the request's POST; the token may be in a header too. A response: refused."""
+    """Check the token in `fields` or in the header. Returns the response of a refused request, None otherwise."""
     posted = QueryDict(mutable=True)
     posted.update(fields)
     request._post, request._files = posted, MultiValueDict()  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The page of a new transfer, and what it asks while it is filled in: the buckets, the plan, what a key holds now."""
+"""The page of a new transfer, and its requests while it is filled in: the buckets, the plan, the current object."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from dashboard.shared.explain import explain
 from dashboard.shared.messages import store_error_text, text_of
-from dashboard.transfers.form import NewTransferForm, NewTransferValues, parse_part_count, parse_part_size
+from dashboard.transfers.form import NewTransferForm, NewTransferValues
+from dashboard.transfers.parsing import parse_part_count, parse_part_size, parse_size
 from dashboard.transfers.rows import rows_of
+from dashboard.transfers.serializers import fields_error_json
 from uploads import access
 from uploads.domain.planning import Plan, PlanRefused, plan_parts
 from uploads.models import Store
@@ -25,25 +29,25 @@ from uploads.services.transfers.start import limits_of
 
 STORAGE_CLASSES = (
     ("STANDARD", "S3"),
-    ("STANDARD_IA", "S3: infrequent access"),
-    ("ONEZONE_IA", "S3: infrequent access, one zone"),
+    ("STANDARD_IA", _("S3: infrequent access")),
+    ("ONEZONE_IA", _("S3: infrequent access, one zone")),
     ("INTELLIGENT_TIERING", "S3"),
-    ("GLACIER_IR", "S3: archive, instant retrieval"),
-    ("GLACIER", "S3: archive"),
-    ("DEEP_ARCHIVE", "S3: deep archive"),
+    ("GLACIER_IR", _("S3: archive, instant retrieval")),
+    ("GLACIER", _("S3: archive")),
+    ("DEEP_ARCHIVE", _("S3: deep archive")),
     ("REDUCED_REDUNDANCY", "S3"),
     ("Standard", "OSS"),
-    ("IA", "OSS: infrequent access"),
+    ("IA", _("OSS: infrequent access")),
     ("Archive", "OSS"),
     ("ColdArchive", "OSS"),
     ("DeepColdArchive", "OSS"),
 )
-"""Offered, not required: a store may have classes of its own."""
+"""Suggestions: a store may have other classes."""
 
 
 @require_safe
 def show(request: HttpRequest) -> HttpResponse:
-    """The empty form; `store`, `bucket`, `prefix` and `key` can be given in the query."""
+    """The empty form. `store`, `bucket`, `prefix` and `key` can be given in the query."""
     return render_form(request)
 
 
@@ -54,9 +58,9 @@ def render_form(
     errors: Mapping[str, str] | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    """The form, empty or with what was typed and what is wrong with it.
+    """The form, empty or with the values and their errors.
 
-    `errors` are by the field's name in the page; `file` is one of them, and an empty name speaks of the whole form.
+    `errors` are by the field's name in the page. `file` is one of them; an empty name stands for the whole form.
     """
     form = _filled_form(request, values)
     wrong = dict(errors or {})
@@ -85,21 +89,21 @@ def _filled_form(request: HttpRequest, values: Mapping[str, str] | None) -> NewT
 
 
 def _named_buckets(store_name: str, stores: list[Store]) -> list[str]:
-    """The buckets known without asking the store; JavaScript fetches the others."""
+    """The buckets that are known without a request to the store. JavaScript fetches the others."""
     store = next((store for store in stores if store.name == store_name), stores[0] if stores else None)
     return [bucket.name for bucket in store.named_buckets.all()] if store else []
 
 
 @require_GET
 def buckets(request: HttpRequest) -> HttpResponse:
-    """The options of the bucket field: what the store lists, else what an administrator named."""
+    """The options of the bucket field: what the store lists, or what an administrator entered."""
     found = list_buckets(access.store_to_transfer_to(request.user, request.GET.get("store", "")))
     return render(request, "transfers/_bucket_options.html", {"buckets": [bucket.name for bucket in found.buckets]})
 
 
 @require_GET
 def plan(request: HttpRequest) -> HttpResponse:
-    """What would become of a file of `size` bytes: the plan in words, or why it is refused."""
+    """The plan for a file of `size` bytes, or why there is none."""
     store = access.store_to_transfer_to(request.user, request.GET.get("store", ""))
     context: dict[str, object] = {"limits": limits_of(store)}
     try:
@@ -115,29 +119,27 @@ def plan(request: HttpRequest) -> HttpResponse:
 
 
 def plan_for(store: Store, fields: Mapping[str, str]) -> Plan | None:
-    """The plan for the fields `size`, `part-size`, `part-count`; None while no file is chosen.
+    """The plan for the fields `size`, `part-size` and `part-count`; None while no file is selected.
 
-    Raises PlanRefused, or ValidationError where a field is no number.
+    Raises PlanRefused; ValidationError if a field is not a number.
     """
     part_size = parse_part_size(fields.get("part-size", ""))
     part_count = parse_part_count(fields.get("part-count", ""))
     if part_size is not None and part_count is not None:
         raise PlanRefused(Problem(Code.PART_SIZE_AND_COUNT))
-    size = fields.get("size", "").strip()
-    if not size:
+    size = parse_size(fields.get("size", ""))
+    if size is None:
         return None
-    if not (size.isascii() and size.isdigit() and len(size) <= 18):
-        raise ValidationError("A file's size is a number of bytes.")
-    return plan_parts(int(size), limits_of(store), part_size=part_size, part_count=part_count)
+    return plan_parts(size, limits_of(store), part_size=part_size, part_count=part_count)
 
 
 @require_GET
 def existing(request: HttpRequest) -> HttpResponse:
-    """What the key holds now: nothing, an object to be replaced, or that the store does not let us look."""
+    """The current object at the key: none, one to be replaced, or unknown because the store does not allow HEAD."""
     store = access.store_to_transfer_to(request.user, request.GET.get("store", ""))
     bucket, key = request.GET.get("bucket", ""), request.GET.get("key", "")
     if not bucket or not key:
-        return render(request, "transfers/_existing.html", {"unasked": True})
+        return render(request, "transfers/_existing.html", {"not_checked": True})
     try:
         check_bucket(bucket)
         check_key(key)
@@ -145,10 +147,10 @@ def existing(request: HttpRequest) -> HttpResponse:
     except ObjectStoreError as error:
         return render(request, "transfers/_existing.html", {"explained": explain(error)})
     context = {
-        "asked": True,
+        "checked": True,
         "facts": found.facts,
         "key": key,
-        "may_not_look": found.refusal is not None,
+        "head_forbidden": found.refusal is not None,
         "forbids_overwrite": may_forbid_overwrite(store),
     }
     return render(request, "transfers/_existing.html", context)
@@ -156,9 +158,9 @@ def existing(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def check(request: HttpRequest) -> HttpResponse:
-    """The text fields and the file's size, before a byte is sent: 204, or the errors by field (empty: the whole form).
+    """Check the text fields and the file's size before the file is sent: 204, or the errors by field.
 
-    An upload that is refused while it is being sent can cost its sender an hour, and browsers often lose the answer.
+    An upload that is refused while it is being sent can cost an hour, and browsers often lose the response.
     """
     form = NewTransferForm(user=request.user, data=request.POST)
     errors = {} if form.is_valid() else form.field_errors()
@@ -166,19 +168,21 @@ def check(request: HttpRequest) -> HttpResponse:
         errors = _plan_errors(form.values().store, request.POST) or _replace_errors(form.values())
     if not errors:
         return HttpResponse(status=204)
-    error = {"code": "InvalidForm", "message": "Some fields need another value.", "request_id": ""}
-    return JsonResponse({"error": error, "fields": errors}, status=400)
+    problem = Problem(Code.INVALID_FORM)
+    return JsonResponse(fields_error_json(problem.code, text_of(problem), errors), status=400)
 
 
 def _replace_errors(values: NewTransferValues) -> dict[str, str]:
-    """An object of that key that is not to be replaced, or a store that cannot be asked."""
+    """An existing object that is not to be replaced, or a store that cannot be reached."""
     if values.replace or not values.key:
         return {}
     try:
         found = head_object(values.store, values.bucket, values.key)
     except ObjectStoreError as error:
         return {"": f"{explain(error).title}. {store_error_text(error)}"}
-    return {"replace": "Confirm that the object is to be replaced, or choose another key."} if found.facts else {}
+    if not found.facts:
+        return {}
+    return {"replace": gettext("Confirm that the object is to be replaced, or enter another key.")}
 
 
 def _plan_errors(store: Store, fields: Mapping[str, str]) -> dict[str, str]:

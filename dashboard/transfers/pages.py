@@ -1,4 +1,4 @@
-"""Transfers: the list, one of them, and the steps an operator may order."""
+"""Pages of transfers: the list, one transfer, and the steps an operator can request."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from dashboard.shared.errors import refuse
@@ -21,7 +22,8 @@ from dashboard.shared.links import BucketLinks
 from dashboard.shared.messages import text_of
 from dashboard.shared.responses import is_fragment, see_other
 from dashboard.transfers.picture import draw
-from dashboard.transfers.rows import TransferRow, allowed_steps, in_state, row_of, rows_of, transfer_json
+from dashboard.transfers.rows import TransferRow, allowed_steps, in_state, row_of, rows_of
+from dashboard.transfers.serializers import transfer_json
 from uploads import access
 from uploads.domain.states import FINAL_PHASES, TransferState
 from uploads.models import Transfer
@@ -30,12 +32,12 @@ from uploads.selectors.transfers import part_runs
 from uploads.services.transfers.steps import StepRefused, request_cancel, request_pause, request_resume, request_retry
 
 PAGE_SIZE = 50
-MAX_NAMED = 200
+MAX_IDS = 200
 MAX_PART_ERRORS = 5
 
 
 def same_address(response: HttpResponse) -> HttpResponse:
-    """A page, its fragment and its JSON share one address, and each is old after a second."""
+    """A page, its fragment and its JSON have the same address, and each is outdated after a second."""
     patch_vary_headers(response, ["Accept", "HX-Request"])
     add_never_cache_headers(response)
     return response
@@ -43,14 +45,14 @@ def same_address(response: HttpResponse) -> HttpResponse:
 
 @require_GET
 def transfers(request: HttpRequest) -> HttpResponse:
-    """The list, newest first; `state` filters by the state shown, `page` pages. With `id`s: just those, as JSON."""
+    """The list, newest first, filtered by `state`, in pages. With `id` parameters: those transfers as JSON."""
     state = request.GET.get("state", "")
     if state and state not in set(TransferState):
-        allowed = ", ".join(TransferState)
-        return refuse(request, 400, "No such state", f"state may be one of {allowed}.", code="InvalidArgument")
+        text = _("“state” must be one of %(states)s.") % {"states": ", ".join(TransferState)}
+        return refuse(request, 400, _("No such state"), text, code="InvalidArgument")
     found = access.transfers_to_see(request.user).order_by("-created_at", "-pk")
     if "id" in request.GET:
-        return _these(request, found)
+        return _by_id(request, found)
     if state:
         found = found.filter(in_state(TransferState(state)))
     page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
@@ -68,21 +70,22 @@ def transfers(request: HttpRequest) -> HttpResponse:
     return same_address(render(request, template, context))
 
 
-def _these(request: HttpRequest, found: QuerySet[Transfer]) -> HttpResponse:
-    """The transfers that are named, for a page that follows many at once; what one may not see is left out."""
+def _by_id(request: HttpRequest, found: QuerySet[Transfer]) -> HttpResponse:
+    """The transfers with the given ids, for a page that follows many at once. Those of others are omitted."""
     try:
-        ids = [uuid.UUID(each) for each in request.GET.getlist("id")[: MAX_NAMED + 1]]
+        ids = [uuid.UUID(each) for each in request.GET.getlist("id")[: MAX_IDS + 1]]
     except ValueError:
-        return json_error("InvalidArgument", "id must be a transfer's id.", status=400)
-    if len(ids) > MAX_NAMED:
-        return json_error("InvalidArgument", f"At most {MAX_NAMED} transfers can be asked for at a time.", status=400)
+        return json_error("InvalidArgument", _("“id” must be the id of a transfer."), status=400)
+    if len(ids) > MAX_IDS:
+        text = _("At most %(limit)s transfers can be requested at a time.") % {"limit": MAX_IDS}
+        return json_error("InvalidArgument", text, status=400)
     rows = rows_of(list(found.filter(pk__in=ids)))
     return same_address(JsonResponse({"transfers": [transfer_json(row) for row in rows]}))
 
 
 @require_GET
 def transfer(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
-    """One transfer. A poll says what it has `seen` and `said`, and gets beyond the moving part only what is new."""
+    """One transfer. A poll sends what it has `seen` and `said`, and gets only what has changed besides the progress."""
     row = row_of(access.transfer_to_see(request.user, transfer_id))
     if wants_json(request):
         return same_address(JsonResponse(transfer_json(row)))
@@ -102,7 +105,7 @@ def transfer(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
 
 
 def upload_url(row: TransferRow) -> str:
-    """The page of the upload in the store while there is one."""
+    """The page of the upload in the store, while it exists."""
     transfer = row.transfer
     if not row.progress.upload_id or transfer.phase in FINAL_PHASES:
         return ""
@@ -110,14 +113,14 @@ def upload_url(row: TransferRow) -> str:
     return links.detail(UploadRef(transfer.key, row.progress.upload_id))
 
 
-Order = Callable[[User, Transfer], None]
+Step = Callable[[User, Transfer], None]
 
 
-def _step(request: HttpRequest, transfer_id: uuid.UUID, order: Order, done: str) -> HttpResponse:
-    """Order a step and show the transfer again; what its state does not allow is said, as JSON with a 409."""
+def _step(request: HttpRequest, transfer_id: uuid.UUID, step: Step, done: str) -> HttpResponse:
+    """Request a step and show the transfer again. If its state does not allow the step: an error, as JSON with 409."""
     transfer = access.transfer_to_steer(request.user, transfer_id)
     try:
-        order(access.actor(request.user), transfer)
+        step(access.actor(request.user), transfer)
     except StepRefused as refusal:
         text = text_of(refusal.problem)
         if wants_json(request):
@@ -132,19 +135,29 @@ def _step(request: HttpRequest, transfer_id: uuid.UUID, order: Order, done: str)
 
 @require_POST
 def pause(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
-    return _step(request, transfer_id, request_pause, "Paused: no further part is begun.")
+    return _step(request, transfer_id, request_pause, _("Paused. No further part is started."))
 
 
 @require_POST
 def resume(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
-    return _step(request, transfer_id, request_resume, "Resumed.")
+    return _step(request, transfer_id, request_resume, _("Resumed."))
 
 
 @require_POST
 def retry(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
-    return _step(request, transfer_id, request_retry, "Tried again from where it stands.")
+    return _step(
+        request,
+        transfer_id,
+        request_retry,
+        _("The transfer is retried. Parts that are in the store are not sent again."),
+    )
 
 
 @require_POST
 def cancel(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
-    return _step(request, transfer_id, request_cancel, "Cancellation ordered: the upload in the store is aborted.")
+    return _step(
+        request,
+        transfer_id,
+        request_cancel,
+        _("Cancelling. The staged bytes are removed and the upload in the store is aborted."),
+    )

@@ -1,4 +1,4 @@
-"""The picture of a transfer's parts: which are absent, waiting, staged, on their way, in the store. Pure."""
+"""The picture of a transfer's parts by state: absent, waiting, staged, sending, sent. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from uploads.selectors.transfers import PartRun
 
 PICTURED = ("sent", "sending", "staged", "waiting", "absent")
 MAX_SINGLE_CELLS = 150
-"""Up to this many parts the picture shows each by itself; beyond, neighbours in one state are one run."""
+"""Up to this many parts, each is drawn separately. With more, neighbours in the same state form a run."""
 MAX_RUNS = 400
-"""With more runs than this the picture is drawn in equal stretches."""
+"""With more runs than this, the picture is drawn in stretches of equal length."""
 MIN_CELL = 400
-"""No cell is narrower than this fraction of the picture."""
+"""The width of the narrowest cell, as a fraction of the picture (1/400)."""
 
 
 def draw(runs: Sequence[PartRun], part_count: int) -> dict[str, object]:
@@ -25,14 +25,14 @@ def draw(runs: Sequence[PartRun], part_count: int) -> dict[str, object]:
         counts[run.state] += run.last - run.first + 1
     drawn = runs if len(runs) <= MAX_RUNS else _coarser(runs, part_count)
     cells = [cell for run in drawn for cell in _cells(run, part_count)]
-    # What moves is drawn over its neighbours, so that one part of 10,000 is still seen.
+    # Parts that are being sent are drawn last, so that one of 10,000 is still visible.
     cells.sort(key=lambda cell: cell["state"] == PartState.SENDING)
     legend = [(state, counts[state]) for state in PICTURED if counts[state]]
     return {"width": part_count, "cells": cells, "legend": legend}
 
 
 def _coarser(runs: Sequence[PartRun], part_count: int) -> list[PartRun]:
-    """Equal stretches of parts, each in the state of most of its parts: a poll a second has to stay small."""
+    """Stretches of equal length, each in the state of most of its parts: the poll of every second has to stay small."""
     states = [run.state for run in runs for _ in range(run.first, run.last + 1)]
     length = -(-part_count // MAX_RUNS)
     starts = range(0, part_count, length)
@@ -41,7 +41,7 @@ def _coarser(runs: Sequence[PartRun], part_count: int) -> list[PartRun]:
 
 
 def _cells(run: PartRun, part_count: int) -> Iterator[dict[str, Any]]:
-    """Each part by itself, with a gap, where they are few; else the run as one."""
+    """Each part separately, with a gap, if there are few of them; otherwise the run as one cell."""
     if part_count > MAX_SINGLE_CELLS:
         width = max(run.last - run.first + 1, part_count / MIN_CELL)
         yield {"first": run.first, "last": run.last, "x": run.first - 1, "width": width, "state": run.state}

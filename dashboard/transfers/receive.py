@@ -1,4 +1,4 @@
-"""Taking a file from the form: checked as soon as its fields are here, then streamed straight into staging."""
+"""The plain form with a file: its fields are checked before the file is read, then the file is streamed to staging."""
 
 from __future__ import annotations
 
@@ -13,14 +13,22 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from dashboard.shared.jsonapi import wants_json
-from dashboard.shared.messages import refusal_text
+from dashboard.shared.messages import refusal_text, text_of
 from dashboard.transfers.bodies import NoSlot, open_body, receiving_slot
 from dashboard.transfers.csrf import check_csrf
 from dashboard.transfers.form import NewTransferForm
 from dashboard.transfers.new import render_form, show
+from dashboard.transfers.serializers import fields_error_json
 from uploads import access
 from uploads.models import Transfer
-from uploads.services.transfers.receive import QuotaExceeded, Receiver, ReceivingStopped, WrongLength
+from uploads.problems import Code, Problem
+from uploads.services.transfers.receive import (
+    INCOMPLETE_BODY,
+    QuotaExceeded,
+    Receiver,
+    ReceivingStopped,
+    WrongLength,
+)
 from uploads.services.transfers.start import NewTransfer, TransferRefused, start_transfer
 from uploads.staging.body import BodyEnded
 from uploads.staging.form_body import BadBody, FormBody
@@ -28,13 +36,13 @@ from uploads.staging.form_body import BadBody, FormBody
 log = logging.getLogger(__name__)
 
 FIRST_PATIENCE_SECONDS = 5.0
-"""How long before the file is read; without room by then the form is refused."""
+"""How long to wait for space before the file is read. Then the form is refused."""
 QUOTA_PATIENCE_SECONDS = 600.0
-"""How long a sender is kept waiting for room in staging, by not reading: a form cannot be resumed."""
+"""How long a sender is kept waiting for space in the middle of the file: a form cannot be resumed."""
 
 
 class FormRefused(Exception):
-    """Nothing was staged. `errors` are by form field; the empty name speaks of the whole form."""
+    """Nothing was staged. `errors` are by form field; an empty name stands for the whole form."""
 
     def __init__(self, errors: Mapping[str, str], status: int = 400, code: str = "InvalidForm") -> None:
         super().__init__("; ".join(errors.values()))
@@ -43,17 +51,17 @@ class FormRefused(Exception):
         self.code = code
 
 
-@csrf_exempt  # Django would read the whole body to find the token; check_csrf does it once the fields are here.
+@csrf_exempt  # Django would read the whole body to find the token. `check_csrf` runs once the fields have arrived.
 @require_http_methods(["GET", "HEAD", "POST"])
 def new_transfer(request: HttpRequest) -> HttpResponse:
-    """GET shows the form. POST takes it: 303 to the transfer, or 201 as JSON."""
+    """GET shows the form. POST receives it: 303 to the transfer, or 201 as JSON."""
     if request.method != "POST":
         return show(request)
     try:
         with receiving_slot():
             return _take(request, access.actor_to_send_files(request.user))
     except NoSlot as error:
-        return _refused(request, {}, FormRefused({"": str(error)}, 503, "Busy"))
+        return _refused(request, {}, FormRefused({"": text_of(error.problem)}, 503, error.problem.code))
 
 
 def _take(request: HttpRequest, user: User) -> HttpResponse:
@@ -66,8 +74,8 @@ def _take(request: HttpRequest, user: User) -> HttpResponse:
             return forbidden
         transfer = start_transfer(_checked(user, fields, body))
         _receive(transfer, body)
-    except (BadBody, BodyEnded) as error:
-        refusal = FormRefused({"": str(error)}, code="IncompleteBody")
+    except (BadBody, BodyEnded, WrongLength) as error:
+        refusal = FormRefused({"": text_of(error.problem)}, code=INCOMPLETE_BODY)
     except TransferRefused as error:
         refusal = FormRefused({error.field: refusal_text(error.problem, error.store_error)}, error.status)
     except FormRefused as error:
@@ -80,14 +88,15 @@ def _take(request: HttpRequest, user: User) -> HttpResponse:
 def _form_body(request: HttpRequest) -> FormBody:
     length = request.headers.get("Content-Length", "")
     if not length.isdigit():
-        raise FormRefused({"": "The request must say its length (Content-Length)."}, 411, "MissingContentLength")
+        problem = Problem(Code.MISSING_CONTENT_LENGTH)
+        raise FormRefused({"": text_of(problem)}, 411, problem.code)
     return FormBody(open_body(request, int(length)), request.headers.get("Content-Type", ""), "file")
 
 
 def _checked(user: User, fields: Mapping[str, str], body: FormBody) -> NewTransfer:
-    """What the form asks for. Raises FormRefused."""
+    """The transfer that the form requests. Raises FormRefused."""
     if not body.filename:
-        raise FormRefused({"file": "Choose a file."})
+        raise FormRefused({"file": text_of(Problem(Code.FILE_NOT_SELECTED))})
     form = NewTransferForm(user=user, data={**fields, "filename": body.filename})
     if not form.is_valid():
         raise FormRefused(form.field_errors())
@@ -95,7 +104,7 @@ def _checked(user: User, fields: Mapping[str, str], body: FormBody) -> NewTransf
 
 
 def _receive(transfer: Transfer, body: FormBody) -> None:
-    """Stage the file. Raises BadBody or FormRefused; the transfer is being cancelled then."""
+    """Stage the file. The transfer is cancelled if it raises BadBody, BodyEnded, WrongLength or FormRefused."""
     try:
         receiver = Receiver(transfer, quota_patience=QUOTA_PATIENCE_SECONDS, is_ready=body.is_ready, on_wait=body.pause)
         with receiver:
@@ -103,15 +112,14 @@ def _receive(transfer: Transfer, body: FormBody) -> None:
             for block in body.blocks():
                 receiver.write(block)
             receiver.end()
-    except WrongLength as error:
-        raise BadBody(str(error)) from error
     except ReceivingStopped as error:
-        raise FormRefused({"": str(error)}, 409, error.code) from error
+        raise FormRefused({"": text_of(error.problem)}, 409, error.code) from error
     except QuotaExceeded as error:
-        raise FormRefused({"file": f"{error} Try again later."}, 507, "NoRoom") from error
+        raise FormRefused({"file": text_of(error.problem)}, 507, error.problem.code) from error
     except OSError as error:
         log.warning("transfer %s: %s", transfer.pk, error)
-        raise FormRefused({"file": f"The file could not be staged: {error.strerror or error}."}, 507) from error
+        problem = Problem(Code.STAGING_FAILED, detail=error.strerror or str(error))
+        raise FormRefused({"file": text_of(problem)}, 507) from error
 
 
 def _created(request: HttpRequest, transfer: Transfer) -> HttpResponse:
@@ -125,6 +133,5 @@ def _created(request: HttpRequest, transfer: Transfer) -> HttpResponse:
 
 def _refused(request: HttpRequest, fields: Mapping[str, str], refusal: FormRefused) -> HttpResponse:
     if wants_json(request):
-        error = {"code": refusal.code, "message": str(refusal), "request_id": ""}
-        return JsonResponse({"error": error, "fields": refusal.errors}, status=refusal.status)
+        return JsonResponse(fields_error_json(refusal.code, str(refusal), refusal.errors), status=refusal.status)
     return render_form(request, values=fields, errors=refusal.errors, status=refusal.status)

@@ -1,16 +1,16 @@
-"""A transfer as pages and JSON show it: the model and its progress, seen together."""
+"""A transfer with its progress, as pages and JSON show it."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.db.models import Q
-from django.urls import reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
-from dashboard.shared.messages import error_json, text_of
+from dashboard.shared.messages import text_of
 from uploads.domain.states import DesiredState, Phase, TransferState, shown_state
 from uploads.models import Transfer
 from uploads.objectstore.checksums import as_store_writes_it
@@ -18,15 +18,15 @@ from uploads.selectors.transfers import TransferProgress, progress_of, why_waiti
 from uploads.services.transfers.steps import can_retry
 
 MOVING = frozenset({TransferState.RECEIVING, TransferState.SENDING, TransferState.COMPLETING, TransferState.CANCELLING})
-"""States that change by themselves: what is worth polling."""
+"""States that change without an operator: pages poll them."""
 
-SPOKEN = {
-    TransferState.COMPLETING: "All parts are in the store; the object is being completed.",
-    TransferState.PAUSED: "Paused.",
-    TransferState.CANCELLING: "Being cancelled.",
-    TransferState.DONE: "Done: the object is in the store.",
-    TransferState.FAILED: "Failed.",
-    TransferState.CANCELLED: "Cancelled.",
+ANNOUNCED = {
+    TransferState.COMPLETING: _("All parts are in the store. The object is being completed."),
+    TransferState.PAUSED: _("Paused."),
+    TransferState.CANCELLING: _("Cancelling."),
+    TransferState.DONE: _("Done. The object is in the store."),
+    TransferState.FAILED: _("Failed."),
+    TransferState.CANCELLED: _("Cancelled."),
 }
 
 
@@ -46,7 +46,7 @@ class TransferRow:
 
     @property
     def crc64(self) -> dict[str, str] | None:
-        return crc64_json(self.transfer)
+        return crc64_of(self.transfer)
 
     @property
     def state(self) -> TransferState:
@@ -54,38 +54,40 @@ class TransferRow:
 
     @property
     def is_live(self) -> bool:
-        """Whether something still changes by itself; bytes of a paused transfer may still be arriving."""
+        """Whether the transfer changes without an operator. A paused one may still be receiving."""
         is_receiving = self.state is TransferState.PAUSED and not self.transfer.all_received
         return self.state in MOVING or is_receiving
 
     @property
     def received(self) -> tuple[int, int]:
-        """How far the first leg is: a value and its maximum."""
+        """The progress of Browser → Partway: a value and its maximum."""
         return _leg(self.progress.bytes_received, self.transfer.size, whole=self.transfer.all_received)
 
     @property
     def sent(self) -> tuple[int, int]:
+        """The progress of Partway → store: a value and its maximum."""
         return _leg(self.progress.bytes_sent, self.transfer.size, whole=self.state is TransferState.DONE)
 
     @property
     def percent(self) -> int:
-        """How much of the file is in the store, rounded down."""
+        """The percentage of the file that is in the store, rounded down."""
         value, maximum = self.sent
         return value * 100 // maximum
 
     @property
     def announcement(self) -> str:
-        """What a screen reader is told; it changes at 25 % steps and with the state."""
-        if self.state in SPOKEN:
-            return SPOKEN[self.state]
+        """The text for screen readers. It changes in steps of 25 % and with the state."""
+        if self.state in ANNOUNCED:
+            return str(ANNOUNCED[self.state])
         if not self.transfer.all_received:
             value, maximum = self.received
-            return f"{value * 100 // maximum // 25 * 25} % received, {self.percent // 25 * 25} % in the store."
-        return f"{self.percent // 25 * 25} % in the store."
+            texts = {"received": value * 100 // maximum // 25 * 25, "sent": self.percent // 25 * 25}
+            return gettext("%(received)s %% received, %(sent)s %% in the store.") % texts
+        return gettext("%(sent)s %% in the store.") % {"sent": self.percent // 25 * 25}
 
     @property
     def seen(self) -> str:
-        """Names what changes seldom (state, facts, error): while it stays, a poll brings only the moving part."""
+        """A digest of what rarely changes: state, facts, error. While it stays, a poll fetches only the progress."""
         transfer = self.transfer
         facts = (
             self.state,
@@ -104,7 +106,7 @@ class TransferRow:
 
 
 def _leg(value: int, size: int, *, whole: bool) -> tuple[int, int]:
-    """An empty file has no bytes to count: its leg is nothing or all."""
+    """An empty file has no bytes to count: its progress is nothing or all."""
     return (min(value, size), size) if size else (int(whole), 1)
 
 
@@ -119,7 +121,7 @@ def row_of(transfer: Transfer) -> TransferRow:
 
 
 def allowed_steps(transfer: Transfer) -> frozenset[str]:
-    """The steps that a page offers; the services have the last word."""
+    """The steps that a page offers. The services check them again."""
     match transfer.state:
         case TransferState.RECEIVING | TransferState.SENDING:
             return frozenset({"pause", "cancel"})
@@ -132,44 +134,17 @@ def allowed_steps(transfer: Transfer) -> frozenset[str]:
 
 
 def in_state(state: TransferState) -> Q:
-    """The filter for transfers that are shown in `state`: every pair of facts that it is derived from."""
+    """The filter for transfers shown in `state`: every pair of phase and desired state it is derived from."""
     filters = Q()
     for phase in Phase:
-        for wanted in DesiredState:
-            if shown_state(phase, wanted) is state:
-                filters |= Q(phase=phase, desired_state=wanted)
+        for desired_state in DesiredState:
+            if shown_state(phase, desired_state) is state:
+                filters |= Q(phase=phase, desired_state=desired_state)
     return filters
 
 
-def transfer_json(row: TransferRow) -> dict[str, Any]:
-    """The fixed shape of a transfer in JSON."""
-    progress = row.progress
-    return {
-        "id": str(row.transfer.pk),
-        "state": row.state.value,
-        "size": row.transfer.size,
-        "bytes_received": progress.bytes_received,
-        "bytes_sent": progress.bytes_sent,
-        "parts": {
-            "count": row.transfer.part_count,
-            "received": progress.parts_received,
-            "sent": progress.parts_sent,
-        },
-        "upload_id": progress.upload_id,
-        "error": error_json(row.transfer.error),
-        "store": row.transfer.store.name,
-        "bucket": row.transfer.bucket,
-        "key": row.transfer.key,
-        "url": reverse("transfer", args=[row.transfer.pk]),
-        "waiting": row.waiting or None,
-        "steps": sorted(allowed_steps(row.transfer)),
-        "crc64": crc64_json(row.transfer),
-        "sha256": row.transfer.sha256 or None,
-    }
-
-
-def crc64_json(transfer: Transfer) -> dict[str, str] | None:
-    """The whole object's CRC-64: which one, its hexadecimal digits, and as the store's own tools write it."""
+def crc64_of(transfer: Transfer) -> dict[str, str] | None:
+    """The CRC-64 of the object: its kind, its hexadecimal digits, and the notation of the store's own tools."""
     algorithm, _, digits = transfer.crc64.partition(":")
     if not digits:
         return None

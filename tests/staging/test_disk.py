@@ -1,4 +1,4 @@
-"""The files of one transfer: what they say of its offset after any crash, and who may write them."""
+"""The files of one transfer: the offset they give after any crash, and the lock of their writer."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def folder(tmp_path: Path) -> StagingFolder:
 
 
 class Disk:
-    """A transfer's folder, the database's count of whole parts, and what a receiver does to both, effect by effect.
+    """A transfer's folder, the number of whole parts in the database, and a receiver's effects on both, one by one.
 
-    `counted` is how many bytes of the file have to be there, should the writer die after the last effect.
+    `counted` is the number of bytes that must be present if the writer crashes after the last effect.
     """
 
     def __init__(self, folder: StagingFolder, plan: Plan, content: bytes) -> None:
@@ -50,7 +50,7 @@ class Disk:
         self.whole = 0
         self.counted = 0
 
-    def take_up(self) -> None:
+    def resume(self) -> None:
         offset = self.folder.offset(self.plan, self.whole)
         self.folder.truncate_to(self.plan, offset)
         self.folder.mark_verified()
@@ -67,7 +67,7 @@ class Disk:
             file = PartialFile(self.folder, number)
             try:
                 yield
-                for _ in range(2):  # A write may be torn anywhere.
+                for _ in range(2):  # A write can be interrupted anywhere.
                     rest = min(end, part.offset + part.size) - self.counted
                     file.write(memoryview(self.content)[self.counted : self.counted + (rest + 1) // 2])
                     self.counted += (rest + 1) // 2
@@ -115,7 +115,7 @@ class Disk:
     def _is_full(self, number: int) -> bool:
         return 0 < self.folder.arrived(number) == self.plan.part(number).size
 
-    def bytes_here(self) -> bytes:
+    def staged_bytes(self) -> bytes:
         paths = (
             path
             for number in range(1, self.plan.part_count + 1)
@@ -128,27 +128,27 @@ bodies = st.tuples(st.integers(0, 40), st.sampled_from(["plain", "fits", "differ
 
 
 @given(st.integers(1, 60), st.integers(1, 13), st.lists(bodies, max_size=12))
-def test_any_bodies_and_crashes_leave_the_right_offset(
-    size: int, part_size: int, happened: list[tuple[int, str, int]]
+def test_offset_is_right_after_any_bodies_and_crashes(
+    size: int, part_size: int, events: list[tuple[int, str, int]]
 ) -> None:
     plan, content = Plan(size, part_size, -(-size // part_size)), os.urandom(size)
     with tempfile.TemporaryDirectory() as place:
         folder = StagingFolder(Path(place) / "t")
         folder.make()
         disk = Disk(folder, plan, content)
-        for asked, kind, effects in happened:
-            length = min(asked, size - disk.counted)
+        for requested, kind, effects in events:
+            length = min(requested, size - disk.counted)
             body = disk.plain_body(length) if kind == "plain" else disk.checked_body(length, kind == "fits")
             for _ in itertools.islice(body, effects):
                 assert folder.offset(plan, disk.whole) == disk.counted
-            body.close()  # type: ignore[attr-defined]  # and the writer died
+            body.close()  # type: ignore[attr-defined]  # and the writer crashed
             assert folder.offset(plan, disk.whole) == disk.counted
-            disk.take_up()
+            disk.resume()
             assert folder.offset(plan, disk.whole) == disk.counted
-            assert disk.bytes_here() == content[: disk.counted]
+            assert disk.staged_bytes() == content[: disk.counted]
 
 
-# --- Cutting ----------------------------------------------------------------------------------------------------------
+# --- Truncating -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_any_bodies_and_crashes_leave_the_right_offset(
         (0, {"00001": 10}),
     ],
 )
-def test_cut_to_drops_partial_bytes_behind_an_offset_and_no_whole_part(
+def test_truncate_to_removes_only_partial_bytes_behind_the_offset(
     folder: StagingFolder, offset: int, left: dict[str, int]
 ) -> None:
     folder.whole(1).write_bytes(bytes(10))
@@ -183,7 +183,7 @@ def test_offset_stops_at_the_first_gap(folder: StagingFolder) -> None:
 
 
 @pytest.mark.parametrize("note", ["", "1x", " "])
-def test_a_note_that_was_cut_short_says_nothing(folder: StagingFolder, note: str) -> None:
+def test_incomplete_note_is_ignored(folder: StagingFolder, note: str) -> None:
     (folder.path / "unverified").write_text(note)
     assert folder.unverified_from() is None
 
@@ -238,7 +238,7 @@ def test_threads_exclude_each_other(folder: StagingFolder) -> None:
     assert not is_busy(folder)
 
 
-def test_a_lock_ends_with_its_process_however_that_ends(folder: StagingFolder) -> None:
+def test_lock_is_released_when_its_process_is_killed(folder: StagingFolder) -> None:
     argv = [sys.executable, "-c", HOLD, str(folder.path)]
     with subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
@@ -254,7 +254,7 @@ def test_another_folder_is_not_locked(folder: StagingFolder) -> None:
         assert not is_busy(StagingFolder(folder.path.parent / "other"))
 
 
-def test_an_error_frees_the_lock(folder: StagingFolder) -> None:
+def test_lock_is_released_after_an_error(folder: StagingFolder) -> None:
     with pytest.raises(ZeroDivisionError), folder.writer():
         raise ZeroDivisionError
     assert not is_busy(folder)
@@ -263,20 +263,20 @@ def test_an_error_frees_the_lock(folder: StagingFolder) -> None:
 # --- Folders and files ------------------------------------------------------------------------------------------------
 
 
-def test_folders_are_nobody_elses(folder: StagingFolder) -> None:
+def test_folder_is_private(folder: StagingFolder) -> None:
     assert folder.path.stat().st_mode & 0o777 == 0o700
     folder.make()
     assert folder.exists()
 
 
-def test_what_is_gone_can_be_removed_again(folder: StagingFolder) -> None:
+def test_removing_twice_is_allowed(folder: StagingFolder) -> None:
     folder.remove()
     folder.remove()
     remove_part(folder.whole(1))
     assert not folder.exists()
 
 
-def test_a_partial_file_goes_on_where_it_ended(folder: StagingFolder) -> None:
+def test_partial_file_continues_at_its_end(folder: StagingFolder) -> None:
     first = PartialFile(folder, 1)
     first.write(memoryview(b"abc"))
     first.close()
@@ -288,7 +288,7 @@ def test_a_partial_file_goes_on_where_it_ended(folder: StagingFolder) -> None:
     assert not folder.partial(1).exists()
 
 
-def test_free_bytes_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
+def test_free_bytes_of_a_folder_that_does_not_exist_yet(tmp_path: Path) -> None:
     stat = os.statvfs(tmp_path)
     free = free_bytes(tmp_path / "a" / "b")
     assert 0 < free <= stat.f_blocks * stat.f_frsize

@@ -1,4 +1,4 @@
-"""A SHA-256 that is put down anywhere and taken up again is the one that hashlib makes in one go."""
+"""A SHA-256 that is saved and resumed anywhere equals the one that hashlib computes at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from uploads.staging import sha256
 from uploads.staging.sha256 import STATE_BYTES, ResumableSha256, Unavailable
 
-GO_ON = """
+RESUME = """
 import sys
 from uploads.staging.sha256 import ResumableSha256
 hasher = ResumableSha256.start(bytes.fromhex(sys.argv[1]))
@@ -26,7 +26,7 @@ blocks = st.lists(st.binary(max_size=200), max_size=12)
 
 
 @given(blocks, st.sets(st.integers(0, 11)))
-def test_saved_and_restored_anywhere(pieces: list[bytes], stops: set[int]) -> None:
+def test_save_and_resume_anywhere(pieces: list[bytes], stops: set[int]) -> None:
     hasher = ResumableSha256.start()
     for number, piece in enumerate(pieces):
         if number in stops:
@@ -36,7 +36,7 @@ def test_saved_and_restored_anywhere(pieces: list[bytes], stops: set[int]) -> No
 
 
 @given(blocks)
-def test_a_digest_in_between_disturbs_nothing(pieces: list[bytes]) -> None:
+def test_hexdigest_does_not_change_the_state(pieces: list[bytes]) -> None:
     hasher, theirs = ResumableSha256.start(), hashlib.sha256()
     for piece in pieces:
         hasher.update(piece)
@@ -53,7 +53,7 @@ def test_readonly_and_writable_buffers_and_slices_of_them(content: bytes, start:
         assert hasher.hexdigest() == expected
 
 
-def test_a_buffer_is_free_again_after_its_update() -> None:
+def test_buffer_can_be_reused_after_an_update() -> None:
     buffer = bytearray(b"first")
     hasher = ResumableSha256.start()
     hasher.update(buffer)
@@ -71,10 +71,10 @@ def test_large_blocks() -> None:
 
 @settings(max_examples=3, deadline=None)
 @given(st.binary(min_size=1, max_size=200), st.binary(min_size=1, max_size=200), st.binary(max_size=200))
-def test_another_process_goes_on_and_hands_back(first: bytes, second: bytes, third: bytes) -> None:
+def test_another_process_resumes(first: bytes, second: bytes, third: bytes) -> None:
     here = ResumableSha256.start()
     here.update(first)
-    argv = [sys.executable, "-c", GO_ON, here.save().hex(), second.hex()]
+    argv = [sys.executable, "-c", RESUME, here.save().hex(), second.hex()]
     root = Path(__file__).parents[2]
     state, digest = subprocess.run(argv, cwd=root, check=True, capture_output=True, text=True).stdout.split()
     assert digest == hashlib.sha256(first + second).hexdigest()
@@ -84,12 +84,12 @@ def test_another_process_goes_on_and_hands_back(first: bytes, second: bytes, thi
 
 
 @pytest.mark.parametrize("size", [0, 1, STATE_BYTES - 1, STATE_BYTES + 1])
-def test_what_is_no_state_is_refused(size: int) -> None:
+def test_invalid_state_is_refused(size: int) -> None:
     with pytest.raises(ValueError, match="112 bytes"):
         ResumableSha256.start(bytes(size))
 
 
-def test_a_python_without_libcrypto_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_libcrypto_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sha256, "_libcrypto", lambda: None)
     assert not sha256.is_available()
     with pytest.raises(Unavailable):

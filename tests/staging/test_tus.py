@@ -1,4 +1,4 @@
-"""tus's headers: values come back as they were written, and whatever else is refused with the protocol's status."""
+"""The headers of tus: valid values are read exactly, all others are refused with the status of the protocol."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def refusal(status: int, code: str) -> pytest.RaisesExc[TusError]:
 
 
 @given(st.dictionaries(NAMES, VALUES, max_size=10))
-def test_metadata_come_back_as_they_were_written(metadata: dict[str, str]) -> None:
+def test_metadata_round_trip(metadata: dict[str, str]) -> None:
     assert tus.read_metadata({"Upload-Metadata": encode(metadata)}) == metadata
 
 
@@ -49,7 +49,7 @@ def test_any_header_is_read_or_refused(text: str) -> None:
     assert refused == (400, "InvalidMetadata")
 
 
-def test_a_name_may_stand_without_a_value() -> None:
+def test_metadata_value_is_optional() -> None:
     assert tus.read_metadata({"Upload-Metadata": "replace,key YQ=="}) == {"replace": "", "key": "a"}
     assert tus.read_metadata({}) == {}
 
@@ -68,12 +68,12 @@ def test_a_name_may_stand_without_a_value() -> None:
         "key " + "A" * 16384,
     ],
 )
-def test_metadata_that_cannot_be_read_are_refused(text: str) -> None:
+def test_invalid_metadata_is_refused(text: str) -> None:
     with refusal(400, "InvalidMetadata"):
         tus.read_metadata({"Upload-Metadata": text})
 
 
-def test_metadata_are_bounded() -> None:
+def test_metadata_size_is_limited() -> None:
     fits = "key " + "A" * (tus.MAX_METADATA - 4)
     assert len(tus.read_metadata({"Upload-Metadata": fits})["key"]) > 12_000
     with refusal(400, "InvalidMetadata"):
@@ -91,30 +91,30 @@ def test_numbers_of_bytes(number: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "-1", "+1", "1.0", "1e3", "0x10", "٣", "²", "1_000", "1 0", "9" * 19, "many"])
-def test_what_is_no_number_of_bytes_is_refused(text: str) -> None:
+def test_invalid_number_of_bytes_is_refused(text: str) -> None:
     with refusal(400, "InvalidHeader"):
         tus.read_length({"Upload-Length": text})
     with refusal(400, "InvalidHeader"):
         tus.read_offset({"Upload-Offset": text})
 
 
-def test_a_length_must_be_known_from_the_start() -> None:
+def test_deferred_length_is_refused() -> None:
     with refusal(400, "LengthRequired"):
         tus.read_length({"Upload-Defer-Length": "1"})
     with refusal(400, "InvalidHeader"):
         tus.read_length({})
 
 
-def test_a_body_without_a_length_is_none_or_refused() -> None:
+def test_missing_content_length() -> None:
     assert tus.read_content_length({}) == 0
     with refusal(411, "MissingContentLength"):
         tus.read_content_length({"Transfer-Encoding": "chunked"})
 
 
-# --- Version and kind -------------------------------------------------------------------------------------------------
+# --- Version and content type -----------------------------------------------------------------------------------------
 
 
-def test_the_protocols_version() -> None:
+def test_protocol_version_is_checked() -> None:
     tus.check_version({"Tus-Resumable": "1.0.0"})
     for headers in ({}, {"Tus-Resumable": "0.2.2"}, {"Tus-Resumable": "1.0.0, 1.0.0"}):
         with refusal(412, "WrongTusVersion") as caught:
@@ -123,12 +123,12 @@ def test_the_protocols_version() -> None:
 
 
 @pytest.mark.parametrize("text", [tus.CONTENT_TYPE, tus.CONTENT_TYPE.upper(), f"{tus.CONTENT_TYPE}; charset=x"])
-def test_the_kind_of_a_body(text: str) -> None:
+def test_content_type_of_a_body(text: str) -> None:
     tus.check_content_type({"Content-Type": text})
 
 
 @pytest.mark.parametrize("text", ["", "application/octet-stream", "multipart/form-data", f"{tus.CONTENT_TYPE}x"])
-def test_another_kind_of_body_is_refused(text: str) -> None:
+def test_other_content_types_are_refused(text: str) -> None:
     with refusal(415, "WrongContentType"):
         tus.check_content_type({"Content-Type": text})
 
@@ -137,19 +137,19 @@ def test_another_kind_of_body_is_refused(text: str) -> None:
 
 
 @given(st.sampled_from(tus.CHECKSUMS), st.binary(max_size=200), st.binary(max_size=200))
-def test_a_checksum_fits_its_bytes_only(algorithm: str, content: bytes, other: bytes) -> None:
+def test_checksum_matches_only_its_bytes(algorithm: str, content: bytes, other: bytes) -> None:
     digest = hashlib.new(algorithm, content).digest()
     checksum = tus.read_checksum({"Upload-Checksum": f"{algorithm} {base64.b64encode(digest).decode()}"})
     assert checksum is not None
-    seen = checksum.begin()
-    seen.update(content)
-    checksum.check(seen.digest())
+    hasher = checksum.start()
+    hasher.update(content)
+    checksum.check(hasher.digest())
     if other != content:
         with refusal(460, "ChecksumMismatch"):
             checksum.check(hashlib.new(algorithm, other).digest())
 
 
-def test_no_checksum() -> None:
+def test_checksum_is_optional() -> None:
     assert tus.read_checksum({}) is None
 
 
@@ -166,6 +166,6 @@ def test_no_checksum() -> None:
         ("shake_128 AAAA", "UnsupportedChecksum"),
     ],
 )
-def test_a_checksum_that_is_none_is_refused(text: str, code: str) -> None:
+def test_invalid_checksum_is_refused(text: str, code: str) -> None:
     with refusal(400, code):
         tus.read_checksum({"Upload-Checksum": text})

@@ -47,7 +47,7 @@ class FormBody:
                 consumed += len(line)
                 if consumed > MAX_FIELDS_BYTES:
                     raise BadBody(Problem(Code.FORM_FIELDS_TOO_LARGE, limit_bytes=MAX_FIELDS_BYTES))
-                # As a list: the parser continues only after all events of a line have been consumed.
+                # As a list: the parser continues only after all events of a line are consumed.
                 for event in list(self._parser.parse(line)):
                     if isinstance(event, MultipartSegment):
                         if event.name == self._file_field:
@@ -67,7 +67,7 @@ class FormBody:
             raise BadBody(Problem(Code.FORM_FILE_NOT_LAST))
 
     def _lines(self) -> Iterator[bytes]:
-        """The body line by line, so that a file's headers end with a line. The last line of a block may be incomplete."""
+        """The body line by line, so that the file's headers end with a line. A block may end inside a line."""
         while block := self._next_block():
             self._block, self._position = block, 0
             while self._position < len(block):

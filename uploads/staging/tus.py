@@ -67,7 +67,7 @@ def read_offset(headers: Mapping[str, str]) -> int:
 
 
 def read_content_length(headers: Mapping[str, str]) -> int:
-    """Content-Length, in bytes. Raises 411 without one: a body of unknown length cannot be checked before it is read."""
+    """Content-Length, in bytes. Raises 411 without it: a body of unknown length cannot be checked in advance."""
     text = headers.get("Content-Length", "")
     if not text and "Transfer-Encoding" in headers:
         raise TusError(411, Problem(Code.MISSING_CONTENT_LENGTH))

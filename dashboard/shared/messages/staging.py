@@ -49,7 +49,7 @@ STAGING: Mapping[str, Message] = {
 LENGTHS: Mapping[str, Message] = {
     Code.BODY_TOO_LONG: _("A body of %(length_bytes)s would exceed the announced size of %(size_bytes)s."),
     Code.FILE_TOO_LONG: _("The file is longer than its announced size of %(size_bytes)s."),
-    Code.FILE_TOO_SHORT: _("The file ended before its announced size of %(size_bytes)s."),
+    Code.FILE_ENDED_EARLY: _("The file ended before its announced size of %(size_bytes)s."),
     Code.CHECKED_BODY_LIMIT: _(
         "A body with a checksum can have at most %(limit_bytes)s. This one has %(length_bytes)s."
     ),
@@ -81,10 +81,8 @@ TUS: Mapping[str, Message] = {
     Code.UNSUPPORTED_CHECKSUM: _("“%(given)s” is not a supported checksum algorithm. Supported: %(allowed)s."),
     Code.CHECKSUM_NOT_BASE64: _("The header Upload-Checksum is not base64."),
     Code.CHECKSUM_WRONG_LENGTH: _("A digest of %(size_bytes)s in Upload-Checksum cannot be a %(algorithm)s."),
-    Code.NOT_SIGNED_IN: _("Sign in first."),
     Code.CSRF_FAILED: _("The request was not accepted: its X-CSRFToken header is missing or has expired."),
     Code.METHOD_NOT_ALLOWED: _("This address accepts only %(allowed)s."),
-    Code.NO_SUCH_TRANSFER: _("There is no such upload."),
 }
 
 FORM: Mapping[str, Message] = {

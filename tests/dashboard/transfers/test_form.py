@@ -12,9 +12,10 @@ from django.test import Client, RequestFactory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.transfers.form import (
+from dashboard.transfers.form import NewTransferForm
+from dashboard.transfers.new import render_form
+from dashboard.transfers.parsing import (
     MAX_METADATA_BYTES,
-    NewTransferForm,
     base_name,
     guess_content_type,
     object_key,
@@ -22,7 +23,6 @@ from dashboard.transfers.form import (
     parse_part_count,
     parse_part_size,
 )
-from dashboard.transfers.new import render_form
 from tests.dashboard.pages import Page, Site
 from uploads.models import NamedBucket, Store, Transfer
 from uploads.objectstore.client import ObjectStoreClient

@@ -138,7 +138,7 @@ def test_file_of_one_part_is_not_put_before_its_digest_is_verified(
     transfer = start(drive, content, digest_of(b"another file"))
     with Receiver(transfer) as receiver:
         receiver.write(content)
-        receiver._settle()
+        receiver._syncer.wait()
         assert transfer.parts.get().state == PartState.STAGED
         assert transfer.parts.get().queued_at is None
         drive.send(transfer)

@@ -271,9 +271,8 @@ class TestWatchdog:
         receiver = Receiver(transfer)
         receiver.__enter__()
         receiver.write(bytes(PART + 1))
-        assert receiver._file is not None
-        receiver._settle()
-        receiver._file.close()
+        receiver._syncer.wait()
+        receiver._parts.close()
         receiver._exit.close()  # The web server dies.
         drive.send(transfer)
         Transfer.objects.update(received_at=leases.in_seconds(-3600))

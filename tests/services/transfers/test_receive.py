@@ -1,4 +1,4 @@
-"""The browser's leg: whatever breaks, and wherever, the next sender goes on from what came and the file is whole."""
+"""Receiving: whatever fails, and wherever, the next sender resumes from what has arrived and the file is complete."""
 
 from __future__ import annotations
 
@@ -25,9 +25,21 @@ from pytest_django import Settings
 from tests.services.drive import MIB, Drive, staged_names
 from uploads.domain.states import DesiredState, PartState, Phase
 from uploads.models import Part, Store, Transfer
+from uploads.problems import Code, Problem
 from uploads.services.staging import quota
-from uploads.services.transfers import receive
-from uploads.services.transfers.receive import QuotaExceeded, Receiver, ReceivingStopped, WrongLength, take_up
+from uploads.services.transfers.receive import (
+    QuotaExceeded,
+    Receiver,
+    ReceivingStopped,
+    WrongLength,
+    checksum,
+    ending,
+    recover,
+    reservations,
+    resume,
+    staged,
+)
+from uploads.services.transfers.receive.progress import Progress
 from uploads.services.transfers.start import offset_of
 from uploads.services.transfers.steps import request_cancel, request_pause, request_resume
 from uploads.staging import disk
@@ -38,27 +50,27 @@ Make = Callable[..., Transfer]
 
 
 class Crash(BaseException):
-    """The process dies here."""
+    """The process ends here."""
 
 
 @pytest.fixture
-def away(transactional_db: None) -> Store:
-    """A store that nothing in these tests asks."""
-    return Store.objects.create(name="away", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
+def unreachable(transactional_db: None) -> Store:
+    """A store that these tests never send a request to."""
+    return Store.objects.create(name="unreachable", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
 
 
 @pytest.fixture
-def make(user: User, away: Store) -> Make:
-    """A resumable transfer of a file's content, in parts of any size."""
+def make(user: User, unreachable: Store) -> Make:
+    """A resumable transfer for the content of a file, with parts of any size."""
 
-    def make_transfer(content: bytes, part_size: int = 10, *, promise: bool = False, **values: Any) -> Transfer:
+    def make_transfer(content: bytes, part_size: int = 10, *, with_sha256: bool = False, **values: Any) -> Transfer:
         facts: dict[str, Any] = {"bucket": "b", "key": "k", "node": "test-node", "resumable": True}
-        if promise:
+        if with_sha256:
             facts |= {"verify_sha256": True, "expected_sha256": hashlib.sha256(content).hexdigest()}
         count = max(1, -(-len(content) // part_size))
         return Transfer.objects.create(
             owner=user,
-            store=away,
+            store=unreachable,
             **facts | {"size": len(content), "part_size": part_size, "part_count": count} | values,
         )
 
@@ -70,7 +82,7 @@ def checksum_of(body: bytes) -> Checksum:
 
 
 def send(transfer: Transfer, content: bytes, length: int | None = None, *, block: int = 7, **options: Any) -> int:
-    """One request: `length` bytes (or all the rest) from where the transfer stands. The offset it leaves."""
+    """One request with `length` bytes, or all that are missing, from the current offset. Returns the new offset."""
     with Receiver(transfer, **options) as receiver:
         end = len(content) if length is None else min(len(content), receiver.offset + length)
         receiver.expect(end - receiver.offset)
@@ -85,7 +97,7 @@ def staged_bytes(transfer: Transfer) -> bytes:
     return b"".join((folder / name).read_bytes() for name in staged_names(transfer))
 
 
-def check_whole(transfer: Transfer, content: bytes) -> None:
+def check_complete(transfer: Transfer, content: bytes) -> None:
     transfer.refresh_from_db()
     assert transfer.all_received
     assert (transfer.phase, transfer.error_code) == (Phase.SENDING, "")
@@ -103,14 +115,14 @@ def check_whole(transfer: Transfer, content: bytes) -> None:
 
 
 class Effects:
-    """Counts what is done to disk and database, and lets the process die before or in the middle of the n-th."""
+    """Counts the effects on disk and database, and crashes before or in the middle of the n-th."""
 
-    def __init__(self, dies_at: int | None) -> None:
-        self.count, self.dies_at, self.written, self.verified = 0, dies_at, 0, False
+    def __init__(self, crashes_at: int | None) -> None:
+        self.count, self.crashes_at, self.written, self.verified = 0, crashes_at, 0, False
 
     def step(self) -> None:
         self.count += 1
-        if self.count == self.dies_at:
+        if self.count == self.crashes_at:
             raise Crash
 
     def before_and_after(self, real: Callable[..., Any]) -> Callable[..., Any]:
@@ -142,31 +154,34 @@ class Effects:
         return unlinking
 
     @contextmanager
-    def happening(self) -> Iterator[None]:
+    def counted(self) -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(PartialFile, "write", self.write(PartialFile.write))
             patch.setattr(Path, "unlink", self.unlink(Path.unlink))
-            for place, name in (
+            for owner, name in (
                 (os, "truncate"),
                 (os, "fdatasync"),
                 (disk, "sync_folder"),
                 (Path, "rename"),
                 (quota, "reserve"),
-                (Receiver, "_mark_staged"),
-                (Receiver, "_note_progress"),
-                (receive, "dispatch"),
+                (checksum, "mark_staged"),
+                (resume, "mark_staged"),
+                (staged, "mark_staged"),
+                (Progress, "record"),
+                (ending, "dispatch"),
+                (staged, "dispatch"),
             ):
-                patch.setattr(place, name, self.before_and_after(getattr(place, name)))
+                patch.setattr(owner, name, self.before_and_after(getattr(owner, name)))
             yield
 
 
-def send_and_die(transfer: Transfer, content: bytes, length: int, effects: Effects, checked: bool) -> int | None:
-    """One request whose process may die. The offset it began at; None where it died before that was known."""
+def send_and_crash(transfer: Transfer, content: bytes, length: int, effects: Effects, checked: bool) -> int | None:
+    """One request whose process may crash. Returns the offset at which it started."""
     start = offset_of(transfer)
     end = min(len(content), start + length)
     checksum = checksum_of(content[start:end]) if checked else None
     receiver = Receiver(transfer, checksum=checksum)
-    with effects.happening():
+    with effects.counted():
         try:
             receiver.__enter__()
             assert receiver.offset == start
@@ -175,18 +190,17 @@ def send_and_die(transfer: Transfer, content: bytes, length: int, effects: Effec
                 receiver.write(content[at : min(at + 5, end)])
             receiver.end()
         except Crash:
-            bury(receiver)
+            clean_up(receiver)
         else:
             receiver.__exit__(None, None, None)
     return start
 
 
-def bury(receiver: Receiver) -> None:
-    """What the kernel does for a dead process: it closes its files, and with them its lock."""
-    if receiver._syncing is not None:
-        receiver._syncing.future.exception()
-    if receiver._file is not None:
-        receiver._file.close()
+def clean_up(receiver: Receiver) -> None:
+    """Do what the kernel does after a crash: close the files, and with them release the lock."""
+    if receiver._syncer._syncing is not None:
+        receiver._syncer._syncing.future.exception()
+    receiver._parts.close()
     receiver._exit.close()
 
 
@@ -195,66 +209,66 @@ requests = st.tuples(st.integers(0, 60), st.booleans(), st.none() | st.integers(
 
 @examples(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 100), st.integers(5, 30), st.booleans(), st.lists(requests, max_size=8))
-def test_a_file_is_whole_after_any_crashes(
-    make: Make, size: int, part_size: int, promise: bool, sent: list[tuple[int, bool, int | None]]
+def test_file_is_complete_after_any_crashes(
+    make: Make, size: int, part_size: int, with_sha256: bool, sent: list[tuple[int, bool, int | None]]
 ) -> None:
     content = os.urandom(size)
-    transfer = make(content, part_size, promise=promise)
-    for length, checked, dies_at in sent:
-        effects = Effects(dies_at)
+    transfer = make(content, part_size, with_sha256=with_sha256)
+    for length, checked, crashes_at in sent:
+        effects = Effects(crashes_at)
         if transfer.all_received:
             break
-        start = send_and_die(transfer, content, length, effects, checked)
+        start = send_and_crash(transfer, content, length, effects, checked)
         assert start is not None
         now = offset_of(transfer)
-        came = start + effects.written
-        # The note goes once when the request begins, and a second time when its checksum was right.
-        allowed = {start, came} if checked else {came}
+        arrived = start + effects.written
+        # The note of a checked body is removed when its checksum is verified, so a crash leaves all of it or nothing.
+        allowed = {start, arrived} if checked else {arrived}
         assert now in allowed
         assert staged_bytes(transfer)[:now] == content[:now]
         transfer.refresh_from_db()
     if not transfer.all_received:
         send(transfer, content)
-    check_whole(transfer, content)
+    check_complete(transfer, content)
 
 
-@pytest.mark.parametrize("promise", [False, True])
+@pytest.mark.parametrize("with_sha256", [False, True])
 @pytest.mark.parametrize("checked", [False, True])
-def test_a_crash_after_any_single_effect(make: Make, promise: bool, checked: bool) -> None:
+def test_file_is_complete_after_a_crash_at_any_single_effect(make: Make, with_sha256: bool, checked: bool) -> None:
     content = os.urandom(25)
-    for dies_at in itertools.count(1):
-        transfer = make(content, 10, promise=promise)
-        effects = Effects(dies_at)
-        send_and_die(transfer, content, 25, effects, checked)
+    for crashes_at in itertools.count(1):
+        transfer = make(content, 10, with_sha256=with_sha256)
+        effects = Effects(crashes_at)
+        send_and_crash(transfer, content, 25, effects, checked)
         send(transfer, content)
-        check_whole(transfer, content)
-        if effects.count < dies_at:
+        check_complete(transfer, content)
+        if effects.count < crashes_at:
             break
-    assert dies_at > 20
+    assert crashes_at > 20
 
 
 # --- Resuming ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("promise", [False, True])
+@pytest.mark.parametrize("with_sha256", [False, True])
 @pytest.mark.parametrize("seed", range(6))
-def test_a_stream_cut_anywhere_is_put_together(make: Make, seed: int, promise: bool) -> None:
-    rolls = random.Random(seed)
-    content = rolls.randbytes(300_000)
-    transfer = make(content, 70_000, promise=promise)
+def test_stream_interrupted_anywhere_is_resumed(make: Make, seed: int, with_sha256: bool) -> None:
+    rng = random.Random(seed)
+    content = rng.randbytes(300_000)
+    transfer = make(content, 70_000, with_sha256=with_sha256)
     offset = 0
     while offset < len(content):
-        length = rolls.choice([1, 69_999, 70_000, 70_001, 140_000, rolls.randrange(1, 200_000)])
+        length = rng.choice([1, 69_999, 70_000, 70_001, 140_000, rng.randrange(1, 200_000)])
         expected = min(len(content), offset + length)
         body = content[offset:expected]
-        checksum = checksum_of(body) if rolls.random() < 0.4 else None
-        offset = send(transfer, content, length, block=rolls.choice([1000, 33_333, 10**6]), checksum=checksum)
+        checksum = checksum_of(body) if rng.random() < 0.4 else None
+        offset = send(transfer, content, length, block=rng.choice([1000, 33_333, 10**6]), checksum=checksum)
         assert offset == expected == offset_of(Transfer.objects.get(pk=transfer.pk))
-    check_whole(transfer, content)
+    check_complete(transfer, content)
 
 
 @pytest.mark.parametrize("offset", [0, 1, 9, 10, 11, 19, 20, 24])
-def test_a_sender_that_vanished_is_followed_by_another(make: Make, offset: int) -> None:
+def test_another_sender_resumes_after_the_first_has_left(make: Make, offset: int) -> None:
     content = os.urandom(25)
     transfer = make(content)
     with pytest.raises(ZeroDivisionError), Receiver(transfer) as receiver:
@@ -264,10 +278,10 @@ def test_a_sender_that_vanished_is_followed_by_another(make: Make, offset: int) 
     received = sum(transfer.parts.values_list("received", flat=True))
     assert received == offset
     assert send(transfer, content) == 25
-    check_whole(transfer, content)
+    check_complete(transfer, content)
 
 
-def test_whole_parts_leave_while_the_next_arrive(make: Make) -> None:
+def test_whole_parts_are_sent_while_the_next_arrive(make: Make) -> None:
     content = os.urandom(25)
     transfer = make(content)
     send(transfer, content, 12)
@@ -282,49 +296,49 @@ def test_whole_parts_leave_while_the_next_arrive(make: Make) -> None:
 
 
 @pytest.mark.parametrize("renamed", [False, True])
-@pytest.mark.parametrize("promise", [False, True])
-def test_a_full_part_that_was_not_written_down_is_adopted(make: Make, renamed: bool, promise: bool) -> None:
+@pytest.mark.parametrize("with_sha256", [False, True])
+def test_full_part_that_was_not_recorded_is_recovered(make: Make, renamed: bool, with_sha256: bool) -> None:
     content = os.urandom(25)
-    transfer = make(content, promise=promise)
+    transfer = make(content, with_sha256=with_sha256)
     send(transfer, content, 8)
     with transfer.folder.partial(1).open("ab") as file:
         file.write(content[8:10])
     if renamed:
         transfer.folder.partial(1).rename(transfer.folder.whole(1))
     assert offset_of(transfer) == 10
-    take_up(transfer)
+    recover(transfer)
     part = transfer.parts.get(number=1)
     assert (part.state, part.received, part.reserved_bytes) == (PartState.STAGED, 10, 10)
     assert send(transfer, content) == 25
-    check_whole(transfer, content)
+    check_complete(transfer, content)
 
 
-def test_a_whole_file_that_was_not_handed_over_is(make: Make) -> None:
+def test_complete_file_that_was_not_recorded_is_recovered(make: Make) -> None:
     content = os.urandom(20)
-    transfer = make(content, promise=True)
-    send_and_die(transfer, content, 20, Effects(None), False)
+    transfer = make(content, with_sha256=True)
+    send_and_crash(transfer, content, 20, Effects(None), False)
     Transfer.objects.filter(pk=transfer.pk).update(all_received=False, sha256="")
     Part.objects.filter(number=2).update(state=PartState.WAITING, sha256_state=None)
-    take_up(transfer)
-    check_whole(transfer, content)
+    recover(transfer)
+    check_complete(transfer, content)
 
 
-def test_one_writer_at_a_time(make: Make) -> None:
+def test_only_one_writer_at_a_time(make: Make) -> None:
     transfer = make(bytes(20))
     with Receiver(transfer) as receiver:
         with pytest.raises(WriterBusy), Receiver(transfer):
             pass
         receiver.write(bytes(20))
         receiver.end()
-    check_whole(transfer, bytes(20))
+    check_complete(transfer, bytes(20))
 
 
 # --- Checksums --------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_of_a_body_with_another_checksum_is_kept(make: Make) -> None:
+def test_body_with_a_wrong_checksum_is_not_kept(make: Make) -> None:
     content = os.urandom(45)
-    transfer = make(content, promise=True)
+    transfer = make(content, with_sha256=True)
     send(transfer, content, 5)
     with pytest.raises(TusError) as refused, Receiver(transfer, checksum=checksum_of(b"other")) as receiver:
         receiver.expect(30)
@@ -336,10 +350,10 @@ def test_nothing_of_a_body_with_another_checksum_is_kept(make: Make) -> None:
     assert not transfer.parts.filter(state=PartState.STAGED).exists()
     assert send(transfer, content, 30, checksum=checksum_of(content[5:35])) == 35
     assert send(transfer, content) == 45
-    check_whole(transfer, content)
+    check_complete(transfer, content)
 
 
-def test_no_part_leaves_before_its_checksum_was_seen(make: Make) -> None:
+def test_no_part_is_sent_before_the_checksum_is_verified(make: Make) -> None:
     content = os.urandom(25)
     transfer = make(content)
     with Receiver(transfer, checksum=checksum_of(content)) as receiver:
@@ -348,10 +362,10 @@ def test_no_part_leaves_before_its_checksum_was_seen(make: Make) -> None:
         assert set(transfer.parts.values_list("state", flat=True)) == {PartState.WAITING}
         assert offset_of(transfer) == 0
         receiver.end()
-    check_whole(transfer, content)
+    check_complete(transfer, content)
 
 
-def test_a_sender_that_vanishes_before_its_checksum_leaves_nothing(make: Make) -> None:
+def test_sender_that_leaves_before_the_checksum_is_verified_leaves_no_bytes(make: Make) -> None:
     content = os.urandom(25)
     transfer = make(content)
     with pytest.raises(ZeroDivisionError), Receiver(transfer, checksum=checksum_of(content)) as receiver:
@@ -362,42 +376,43 @@ def test_a_sender_that_vanishes_before_its_checksum_leaves_nothing(make: Make) -
     assert staged_names(transfer) == []
 
 
-def test_a_body_with_a_checksum_must_fit_into_staging_whole(make: Make, settings: Settings) -> None:
+def test_body_with_a_checksum_must_fit_into_staging(make: Make, settings: Settings) -> None:
     settings.STAGING_QUOTA = 20
     transfer = make(bytes(45))
     with Receiver(transfer, checksum=checksum_of(bytes(25))) as receiver:
-        with pytest.raises(WrongLength, match="Send the 10 that end this part"):
+        with pytest.raises(WrongLength) as refusal:
             receiver.expect(25)
+        assert refusal.value.problem == Problem(Code.CHECKED_BODY_TOO_LARGE, length_bytes=25, count=3, fitting_bytes=10)
         receiver.expect(20)
 
 
 def test_two_bodies_with_checksums_never_wait_for_each_other(make: Make, settings: Settings) -> None:
-    """Room for some of its parts helps neither: whoever does not get all of it keeps none."""
+    """A body reserves all of its parts or none of them."""
     settings.STAGING_QUOTA = 40
     first, second = make(bytes(30)), make(bytes(30))
-    held = make(bytes(20))
-    send(held, bytes(20))
+    other = make(bytes(20))
+    send(other, bytes(20))
     for transfer in (first, second):
         with Receiver(transfer, checksum=checksum_of(bytes(30))) as receiver, pytest.raises(QuotaExceeded):
             receiver.expect(30)
-    for part in held.parts.all():
+    for part in other.parts.all():
         Part.objects.filter(pk=part.pk).update(state=PartState.SENT)
         quota.release(part)
     Transfer.objects.update(quota_refused_at=None)
     send(second, bytes(30), checksum=checksum_of(bytes(30)))
-    check_whole(second, bytes(30))
+    check_complete(second, bytes(30))
 
 
-# --- Steered while bytes arrive ---------------------------------------------------------------------------------------
+# --- Steps while bytes arrive -----------------------------------------------------------------------------------------
 
 
-def test_pause_stops_a_resumable_one_and_keeps_what_came(make: Make, user: User) -> None:
+def test_pause_stops_a_resumable_transfer_and_keeps_its_bytes(make: Make, user: User) -> None:
     content = os.urandom(25)
     transfer = make(content)
     with pytest.raises(ReceivingStopped) as stopped, Receiver(transfer) as receiver:
         receiver.write(content[:12])
         request_pause(user, transfer)
-        receiver._next_note = 0
+        receiver._progress._next_check = 0
         receiver.write(content[12:14])
     assert stopped.value.code == "Paused"
     assert offset_of(transfer) == 14
@@ -405,7 +420,7 @@ def test_pause_stops_a_resumable_one_and_keeps_what_came(make: Make, user: User)
         pass
     request_resume(user, transfer)
     send(transfer, content)
-    check_whole(transfer, content)
+    check_complete(transfer, content)
 
 
 def test_pause_does_not_stop_a_form(make: Make, user: User) -> None:
@@ -414,13 +429,13 @@ def test_pause_does_not_stop_a_form(make: Make, user: User) -> None:
     with Receiver(transfer) as receiver:
         receiver.write(content[:12])
         request_pause(user, transfer)
-        receiver._next_note = 0
+        receiver._progress._next_check = 0
         receiver.write(content[12:])
         receiver.end()
     transfer.refresh_from_db()
     assert (transfer.all_received, transfer.desired_state) == (True, DesiredState.PAUSE)
     request_resume(user, transfer)
-    check_whole(transfer, content)
+    check_complete(transfer, content)
 
 
 @pytest.mark.parametrize(
@@ -433,35 +448,37 @@ def test_pause_does_not_stop_a_form(make: Make, user: User) -> None:
         ({"desired_state": DesiredState.PAUSE}, "Paused"),
     ],
 )
-def test_what_is_not_wanted_is_stopped_at_once_and_not_begun(make: Make, change: dict[str, Any], code: str) -> None:
+def test_transfer_that_accepts_no_bytes_is_stopped_and_not_resumed(
+    make: Make, change: dict[str, Any], code: str
+) -> None:
     transfer = make(bytes(25))
     with pytest.raises(ReceivingStopped) as stopped, Receiver(transfer) as receiver:
         receiver.write(bytes(5))
         Transfer.objects.filter(pk=transfer.pk).update(**change)
-        receiver._next_note = 0
+        receiver._progress._next_check = 0
         receiver.write(bytes(5))
     assert stopped.value.code == code
     with pytest.raises(ReceivingStopped) as stopped, Receiver(transfer):
         pass
     assert stopped.value.code == code
     with transfer.folder.writer():
-        pass  # Nobody holds the lock.
+        pass  # The lock is free.
 
 
-def test_a_form_that_fails_on_its_way_to_the_store_still_comes_whole(make: Make) -> None:
-    """It cannot be sent again, so its bytes are taken: a retry goes on with them."""
+def test_form_whose_transfer_fails_is_still_received_completely(make: Make) -> None:
+    """It cannot be sent again, so its bytes are received: a retry continues with them."""
     transfer = make(bytes(25), resumable=False)
     with Receiver(transfer) as receiver:
         receiver.write(bytes(15))
         Transfer.objects.filter(pk=transfer.pk).update(phase=Phase.FAILED)
-        receiver._next_note = 0
+        receiver._progress._next_check = 0
         receiver.write(bytes(10))
         receiver.end()
     transfer.refresh_from_db()
     assert (transfer.all_received, transfer.phase) == (True, Phase.FAILED)
 
 
-def test_a_cancellation_at_the_last_moment_hands_nothing_over(make: Make, user: User) -> None:
+def test_cancellation_at_the_last_moment_is_respected(make: Make, user: User) -> None:
     transfer = make(bytes(25))
     with pytest.raises(ReceivingStopped), Receiver(transfer) as receiver:
         receiver.write(bytes(25))
@@ -471,10 +488,10 @@ def test_a_cancellation_at_the_last_moment_hands_nothing_over(make: Make, user: 
     assert not transfer.all_received
 
 
-# --- Room -------------------------------------------------------------------------------------------------------------
+# --- Quota ------------------------------------------------------------------------------------------------------------
 
 
-def test_without_room_nothing_is_read_and_what_came_stands(make: Make, settings: Settings) -> None:
+def test_full_staging_stops_the_sender_and_keeps_the_bytes(make: Make, settings: Settings) -> None:
     settings.STAGING_QUOTA = 20
     content = os.urandom(25)
     transfer = make(content)
@@ -496,55 +513,54 @@ def test_without_room_nothing_is_read_and_what_came_stands(make: Make, settings:
     assert not transfer.quota_refused_at
 
 
-def test_a_sender_is_kept_waiting_until_there_is_room(
-    make: Make, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sender_waits_until_space_is_free(make: Make, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.STAGING_QUOTA = 20
-    monkeypatch.setattr(receive, "ROOM_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(reservations, "RETRY_SECONDS", 0.01)
     content, waits = os.urandom(25), []
     transfer = make(content)
 
-    def sent_meanwhile() -> None:
+    def send_first_part() -> None:
         waits.append(1)
         if len(waits) == 3:
             part = transfer.parts.get(number=1)
             Part.objects.filter(pk=part.pk).update(state=PartState.SENT)
             quota.release(part)
 
-    assert send(transfer, content, quota_patience=30, on_wait=sent_meanwhile) == 25
+    assert send(transfer, content, quota_patience=30, on_wait=send_first_part) == 25
     assert len(waits) == 3
     assert staged_bytes(transfer) == content[10:]
 
 
-def test_a_sender_that_waits_hears_of_a_cancellation(
+def test_waiting_sender_is_stopped_by_a_cancellation(
     make: Make, user: User, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.STAGING_QUOTA = 10
-    monkeypatch.setattr(receive, "ROOM_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(reservations, "RETRY_SECONDS", 0.01)
     transfer = make(bytes(25))
     with pytest.raises(ReceivingStopped):
         send(transfer, bytes(25), quota_patience=30, on_wait=lambda: request_cancel(user, transfer))
 
 
-def test_no_more_than_was_announced(make: Make) -> None:
+def test_more_bytes_than_announced_are_refused(make: Make) -> None:
     transfer = make(bytes(25))
     with Receiver(transfer) as receiver:
-        with pytest.raises(WrongLength, match="beyond the file's 25"):
+        with pytest.raises(WrongLength) as refusal:
             receiver.expect(26)
+        assert refusal.value.problem == Problem(Code.BODY_TOO_LONG, length_bytes=26, size_bytes=25)
         receiver.expect(0)
         receiver.write(bytes(25))
         with pytest.raises(WrongLength):
             receiver.write(b"x")
         receiver.end()
-    check_whole(transfer, bytes(25))
+    check_complete(transfer, bytes(25))
 
 
-# --- Disks that fail --------------------------------------------------------------------------------------------------
+# --- Failures of the disk ---------------------------------------------------------------------------------------------
 
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """Files may grow to `size` bytes and no further, as on a disk that is full."""
+    """Files can have at most `size` bytes, as on a disk that is full."""
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
@@ -555,25 +571,25 @@ def largest_file(size: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, ignored)
 
 
-def test_a_disk_that_takes_no_more_is_an_oserror_and_what_it_took_counts(make: Make) -> None:
+def test_full_disk_raises_oserror_and_keeps_the_bytes_written(make: Make) -> None:
     size = 6 * MIB
     content = os.urandom(size)
-    transfer = make(content, size, promise=True)
+    transfer = make(content, size, with_sha256=True)
     receiver = Receiver(transfer)
     with pytest.raises(OSError, match="File too large"), receiver, largest_file(5 * MIB + 1):
         receiver.write(content)
     assert offset_of(transfer) == 5 * MIB + 1
     send(transfer, content, block=MIB)
-    check_whole(transfer, content)
+    check_complete(transfer, content)
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 @pytest.mark.parametrize("checked", [False, True])
-def test_a_part_that_cannot_be_synced_comes_again(
+def test_part_that_cannot_be_synced_is_sent_again(
     make: Make, number: int, checked: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = os.urandom(35)
-    transfer = make(content, promise=True)
+    transfer = make(content, with_sha256=True)
     real, calls = os.fdatasync, itertools.count(1)
 
     def fail_once(handle: int) -> None:
@@ -587,10 +603,10 @@ def test_a_part_that_cannot_be_synced_comes_again(
     assert offset_of(transfer) == (number - 1) * 10
     assert transfer.parts.filter(state=PartState.STAGED).count() == number - 1
     send(transfer, content)
-    check_whole(transfer, content)
+    check_complete(transfer, content)
 
 
-def test_a_folder_that_cannot_be_made_is_an_oserror(make: Make, staging: Path) -> None:
+def test_folder_that_cannot_be_created_raises_oserror(make: Make, staging: Path) -> None:
     content = os.urandom(25)
     transfer = make(content)
     staging.write_text("a file where the folder should be")
@@ -598,10 +614,10 @@ def test_a_folder_that_cannot_be_made_is_an_oserror(make: Make, staging: Path) -
         pass
     staging.unlink()
     send(transfer, content)
-    check_whole(transfer, content)
+    check_complete(transfer, content)
 
 
-def test_a_disk_that_fails_a_form_gives_all_of_it_up(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failure_of_the_disk_cancels_a_form(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     transfer = make(bytes(25), resumable=False)
 
     def fail(_: int) -> None:
@@ -612,13 +628,16 @@ def test_a_disk_that_fails_a_form_gives_all_of_it_up(make: Make, monkeypatch: py
         send(transfer, bytes(25))
     transfer.refresh_from_db()
     assert (transfer.desired_state, transfer.error_code) == (DesiredState.CANCEL, "IncompleteBody")
+    assert transfer.error is not None
+    assert transfer.error.reason == Code.STAGING_FAILED
+    assert transfer.error.params == {"detail": "No space left on device"}
 
 
-# --- The end ----------------------------------------------------------------------------------------------------------
+# --- Complete files ---------------------------------------------------------------------------------------------------
 
 
-def test_the_whole_file_is_handed_over_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parts are enqueued once each, and a second look at the whole file enqueues none."""
+def test_complete_file_is_enqueued_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part is enqueued once; a repeated request for the complete file enqueues nothing."""
     sent: list[str] = []
     monkeypatch.setattr(
         "uploads.services.transfers.dispatch.enqueue_on_commit",
@@ -629,19 +648,19 @@ def test_the_whole_file_is_handed_over_once(make: Make, monkeypatch: pytest.Monk
     send(transfer, content)
     assert sent == ["open_store_upload"]
     send(transfer, content)
-    take_up(transfer)
+    recover(transfer)
     assert sent == ["open_store_upload"]
-    check_whole(transfer, content)
+    check_complete(transfer, content)
 
 
-@pytest.mark.parametrize("promise", [False, True])
-def test_an_empty_file_is_one_empty_part(make: Make, promise: bool) -> None:
-    transfer = make(b"", promise=promise)
+@pytest.mark.parametrize("with_sha256", [False, True])
+def test_empty_file_has_one_empty_part(make: Make, with_sha256: bool) -> None:
+    transfer = make(b"", with_sha256=with_sha256)
     send(transfer, b"")
-    check_whole(transfer, b"")
+    check_complete(transfer, b"")
 
 
-def test_when_the_last_byte_came_is_known(make: Make) -> None:
+def test_time_of_the_last_byte_is_recorded(make: Make) -> None:
     transfer = make(bytes(25))
     before = timezone.now()
     send(transfer, bytes(25), 5)
@@ -654,7 +673,7 @@ def test_when_the_last_byte_came_is_known(make: Make) -> None:
     assert transfer.expires_at is None
 
 
-def test_the_object_is_the_file_after_a_stream_in_pieces(
+def test_object_equals_the_file_after_several_requests(
     drive: Drive, read_object: Callable[[str], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = os.urandom(2 * 5 * MIB + 12_345)
@@ -668,7 +687,7 @@ def test_the_object_is_the_file_after_a_stream_in_pieces(
     assert read_object("a/key") == content
 
 
-def test_folders_of_ended_transfers_are_not_made_anew(make: Make) -> None:
+def test_folder_of_an_ended_transfer_is_not_created_again(make: Make) -> None:
     transfer = make(bytes(5), phase=Phase.CANCELLED)
     with pytest.raises(ReceivingStopped), Receiver(transfer):
         pass

@@ -12,7 +12,7 @@ from uploads import crash
 from uploads.domain.states import FINAL_PHASES, PartState
 from uploads.models import Part, Transfer
 from uploads.services.staging import quota
-from uploads.services.transfers.receive import QuotaExceeded, ReceivingStopped, take_up
+from uploads.services.transfers.receive import QuotaExceeded, ReceivingStopped, recover
 from uploads.services.transfers.steps import StepRefused, request_cancel
 from uploads.staging.disk import StagingFolder, WriterBusy
 
@@ -65,7 +65,7 @@ def _sweep(path: Path) -> None:
     with folder.writer():
         _drop_stray_files(transfer)
     if transfer.resumable and not transfer.all_received:
-        take_up(transfer)
+        recover(transfer)
 
 
 def _drop_stray_files(transfer: Transfer) -> None:

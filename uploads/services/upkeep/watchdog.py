@@ -16,6 +16,7 @@ from django.utils import timezone
 from uploads import metrics
 from uploads.domain.states import FINAL_PHASES, DesiredState, PartState, Phase, StoreUploadState
 from uploads.models import Part, StoreUpload, Transfer
+from uploads.problems import Code, Problem
 from uploads.services.staging import quota
 from uploads.services.transfers.receive import abandon
 from uploads.services.upkeep.cleanup import expire
@@ -76,7 +77,7 @@ def _lost_message() -> timedelta:
 def _abandon_silent_forms() -> None:
     old = timezone.now() - SILENT_BROWSER
     for transfer in _arriving().filter(resumable=False, received_at__lt=old):
-        abandon(transfer, "No byte has come from the browser for 15 minutes.")
+        abandon(transfer, Problem(Code.SENDER_SILENT, silent_seconds=SILENT_BROWSER.total_seconds()))
 
 
 def _expire_silent_transfers() -> None:

@@ -46,7 +46,7 @@ def abandon(transfer: Transfer, reason: Problem) -> None:
     error = problem_fields(reason) | {"error_code": INCOMPLETE_BODY}
     Transfer.objects.filter(pk=transfer.pk).update(**error)
     try:
-        request_cancel(None, transfer, reason=reason.code)
+        request_cancel(None, transfer, reason=reason)
     except StepRefused:
         return  # The transfer is already being cancelled.
 

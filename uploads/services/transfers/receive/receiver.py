@@ -156,7 +156,7 @@ class Receiver:
             self._stage_empty_file()
             finish_receiving(self._transfer, self._parts.digest)
         elif not self._transfer.resumable:
-            raise WrongLength(Problem(Code.FILE_TOO_SHORT, size_bytes=self._transfer.size))
+            raise WrongLength(Problem(Code.FILE_ENDED_EARLY, size_bytes=self._transfer.size))
         else:
             self._progress.record(self._parts.current_row)
         self._ended = True

@@ -1,0 +1,63 @@
+"""Transfers, and errors of their forms, as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.urls import reverse
+
+from dashboard.shared.messages import error_json
+from dashboard.transfers.rows import TransferRow, allowed_steps
+from uploads.models import Transfer
+
+
+def transfer_json(row: TransferRow) -> dict[str, Any]:
+    """A transfer. The names and the shape are part of the interface and do not change."""
+    transfer, progress = row.transfer, row.progress
+    return {
+        "id": str(transfer.pk),
+        "state": row.state.value,
+        "size": transfer.size,
+        "bytes_received": progress.bytes_received,
+        "bytes_sent": progress.bytes_sent,
+        "parts": {
+            "count": transfer.part_count,
+            "received": progress.parts_received,
+            "sent": progress.parts_sent,
+        },
+        "upload_id": progress.upload_id,
+        "error": error_json(transfer.error),
+        "store": transfer.store.name,
+        "bucket": transfer.bucket,
+        "key": transfer.key,
+        "url": reverse("transfer", args=[transfer.pk]),
+        "waiting": row.waiting or None,
+        "steps": sorted(allowed_steps(transfer)),
+        "crc64": row.crc64,
+        "sha256": transfer.sha256 or None,
+    }
+
+
+def known_json(transfer: Transfer, bytes_received: int) -> dict[str, Any]:
+    """A transfer that a selected file resumes."""
+    return {
+        "key": transfer.key,
+        "size": transfer.size,
+        "fingerprint": transfer.fingerprint,
+        "id": str(transfer.pk),
+        "url": reverse("file", args=[transfer.pk]),
+        "bytes_received": bytes_received,
+        "state": transfer.state.value,
+        "wants_sha256": transfer.verify_sha256 and not transfer.expected_sha256,
+    }
+
+
+def message_json(code: str, message: str) -> dict[str, str]:
+    """An error that no store caused."""
+    return {"code": code, "message": message, "request_id": ""}
+
+
+def fields_error_json(code: str, message: str, fields: Mapping[str, str]) -> dict[str, Any]:
+    """An error with a message for each invalid field; an empty name stands for the whole form."""
+    return {"error": message_json(code, message), "fields": dict(fields)}

@@ -1,0 +1,95 @@
+"""Creating an upload, and what the server supports."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from contextlib import suppress
+
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+from dashboard.shared.messages import refusal_text, text_of
+from dashboard.transfers.form import NewTransferForm, NewTransferValues
+from dashboard.transfers.tus.body import receive
+from dashboard.transfers.tus.responses import fields_response, with_progress
+from uploads import access
+from uploads.models import Transfer
+from uploads.objectstore.providers import PROVIDERS
+from uploads.problems import Code, Problem
+from uploads.services.transfers.start import TransferRefused, offset_of, start_transfer
+from uploads.services.transfers.steps import StepRefused, request_cancel
+from uploads.staging import tus
+from uploads.staging.tus import TusError
+
+log = logging.getLogger(__name__)
+
+
+def options(_request: HttpRequest, user: User, **_kwargs: uuid.UUID) -> HttpResponse:
+    stores = access.stores_to_transfer_to(user)
+    largest = max((PROVIDERS[store.provider].max_object_size for store in stores), default=0)
+    return HttpResponse(
+        status=204,
+        headers={
+            "Tus-Version": tus.VERSION,
+            "Tus-Extension": ",".join(tus.EXTENSIONS),
+            "Tus-Checksum-Algorithm": ",".join(tus.CHECKSUMS),
+            "Tus-Max-Size": str(largest),
+        },
+    )
+
+
+def create(request: HttpRequest, user: User) -> HttpResponse:
+    """201 with the address of the transfer. A body of the right content type has its first bytes."""
+    size = tus.read_length(request.headers)
+    length = tus.read_content_length(request.headers)
+    if length:
+        tus.check_content_type(request.headers)
+    form = NewTransferForm(user=user, data=tus.read_metadata(request.headers))
+    if not form.is_valid():
+        return fields_response(400, tus.INVALID_METADATA, text_of(Problem(Code.INVALID_FORM)), form.field_errors())
+    values = form.values()
+    if not values.key:
+        text = text_of(Problem(Code.KEY_MISSING))
+        return fields_response(400, tus.INVALID_METADATA, text, {"key": text})
+    return _start(request, user, values, size, length)
+
+
+def _start(request: HttpRequest, user: User, values: NewTransferValues, size: int, length: int) -> HttpResponse:
+    try:
+        transfer = start_transfer(values.new_transfer(user, size, resumable=True))
+    except TransferRefused as refusal:
+        text = refusal_text(refusal.problem, refusal.store_error)
+        return fields_response(refusal.status, refusal.code, text, {refusal.field: text})
+    offset = _first_bytes(request, user, transfer, length)
+    response = HttpResponse(status=201, headers={"Location": reverse("file", args=[transfer.pk])})
+    return with_progress(response, transfer, offset)
+
+
+def _first_bytes(request: HttpRequest, user: User, transfer: Transfer, length: int) -> int:
+    """Receive what came with the creation. Returns the offset of the next byte.
+
+    The upload exists, so the response is 201 if the bytes can be sent again later.
+    """
+    offset = offset_of(transfer)
+    if not (length and not offset) and transfer.size:
+        return offset
+    try:
+        return receive(request, transfer, 0, length)
+    except TusError as error:
+        log.info("transfer %s: bytes that came with its creation: %s", transfer.pk, error)
+        if error.status not in (423, 503):
+            _cancel_unreachable(user, transfer, error)
+            raise
+        return offset
+
+
+def _cancel_unreachable(user: User, transfer: Transfer, error: TusError) -> None:
+    """Cancel an upload whose address its sender never receives, unless the fingerprint can find it again.
+
+    Otherwise its key would be in use for a day.
+    """
+    if not transfer.fingerprint:
+        with suppress(StepRefused):
+            request_cancel(user, transfer, reason=error.problem)

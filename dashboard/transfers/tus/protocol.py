@@ -1,0 +1,60 @@
+"""What all requests have in common: authentication, CSRF, the method and its override, the version, and errors."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.views.decorators.csrf import csrf_exempt
+
+from dashboard.transfers.csrf import check_csrf
+from dashboard.transfers.tus.responses import error_response
+from uploads import access
+from uploads.problems import Code, Problem
+from uploads.staging import tus
+from uploads.staging.tus import TusError
+
+Handler = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
+
+
+def tus_view(handlers: Mapping[str, Handler]) -> View:
+    """A view that passes each method to its handler."""
+
+    @login_not_required  # A tus client gets 401 instead of a redirect to the login page.
+    @csrf_exempt  # Checked in `_handle`, before the body is read.
+    def view(request: HttpRequest, **kwargs: uuid.UUID) -> HttpResponseBase:
+        try:
+            response = _handle(request, handlers, kwargs)
+        except TusError as error:
+            response = error_response(error)
+        response["Tus-Resumable"] = tus.VERSION
+        response["Cache-Control"] = "no-store"
+        return response
+
+    return view
+
+
+def _handle(request: HttpRequest, handlers: Mapping[str, Handler], kwargs: Mapping[str, uuid.UUID]) -> HttpResponse:
+    if not request.user.is_authenticated:
+        raise TusError(401, Problem(Code.NOT_SIGNED_IN))
+    # Checked for the method that was really sent: an override never makes a request safer.
+    if check_csrf(request, {}) is not None:
+        raise TusError(403, Problem(Code.CSRF_FAILED))
+    method = _method(request)
+    handler = handlers.get(method)
+    if handler is None:
+        allowed = ", ".join(handlers)
+        raise TusError(405, Problem(Code.METHOD_NOT_ALLOWED, allowed=allowed), headers={"Allow": allowed})
+    if method != "OPTIONS":
+        tus.check_version(request.headers)
+    return handler(request, access.actor_to_send_files(request.user), **kwargs)
+
+
+def _method(request: HttpRequest) -> str:
+    """The method, or the one in X-HTTP-Method-Override, which counts only for a POST."""
+    method = request.method or ""
+    return request.headers.get("X-HTTP-Method-Override", method).upper() if method == "POST" else method

@@ -1,0 +1,74 @@
+"""One upload: its offset, more bytes, its cancellation."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+
+from dashboard.transfers.tus.body import receive
+from dashboard.transfers.tus.responses import UploadEnded, with_progress
+from uploads import access
+from uploads.domain.states import DesiredState, Phase
+from uploads.models import Transfer
+from uploads.problems import Code, Problem
+from uploads.services.transfers.receive import QuotaExceeded, ReceivingStopped, recover
+from uploads.services.transfers.start import offset_of
+from uploads.services.transfers.steps import StepRefused, request_cancel
+from uploads.staging import tus
+from uploads.staging.disk import WriterBusy
+from uploads.staging.tus import TusError
+
+log = logging.getLogger(__name__)
+
+
+def head(_request: HttpRequest, user: User, transfer_id: uuid.UUID) -> HttpResponse:
+    transfer = _load(user, transfer_id)
+    offset = offset_of(transfer)
+    if offset == transfer.size and not transfer.all_received:
+        _recover(transfer)
+    return with_progress(HttpResponse(), transfer, offset)
+
+
+def patch(request: HttpRequest, user: User, transfer_id: uuid.UUID) -> HttpResponse:
+    tus.check_content_type(request.headers)
+    offset = tus.read_offset(request.headers)
+    length = tus.read_content_length(request.headers)
+    transfer = _load(user, transfer_id)
+    offset = receive(request, transfer, offset, length)
+    return with_progress(HttpResponse(status=204), transfer, offset)
+
+
+def delete(_request: HttpRequest, user: User, transfer_id: uuid.UUID) -> HttpResponse:
+    transfer = _load(user, transfer_id)
+    try:
+        request_cancel(user, transfer)
+    except StepRefused as refusal:
+        raise TusError(409, refusal.problem, code="StepRefused") from refusal
+    return HttpResponse(status=204)
+
+
+def _load(user: User, transfer_id: uuid.UUID) -> Transfer:
+    """Raises 404 if it does not exist or is another operator's, 410 if it has ended, 503 if another node has it."""
+    try:
+        transfer = access.transfer_to_send(user, transfer_id)
+    except access.NotVisible as error:
+        raise TusError(404, error.problem, code="NotFound") from error
+    if not transfer.resumable:
+        raise TusError(404, Problem(Code.NO_SUCH_TRANSFER), code="NotFound")
+    if transfer.phase == Phase.CANCELLED or transfer.desired_state == DesiredState.CANCEL:
+        raise UploadEnded(transfer)
+    if transfer.node != settings.NODE_NAME and not transfer.all_received:
+        raise TusError(503, Problem(Code.OTHER_NODE, node=transfer.node))
+    return transfer
+
+
+def _recover(transfer: Transfer) -> None:
+    """All bytes have arrived, but the process that received the last one stopped before it recorded that."""
+    try:
+        recover(transfer)
+    except (WriterBusy, ReceivingStopped, QuotaExceeded, OSError) as reason:
+        log.info("transfer %s: not recovered: %s", transfer.pk, reason)
