@@ -18,7 +18,8 @@ def django_db_modify_db_settings() -> None:
     """Use a file for the test database: an in-memory database locks tables, and threads do not wait for these locks."""
     from django.db import connections
 
-    connections["default"].settings_dict["TEST"]["NAME"] = str(Path(VAR_DIR) / "tests.sqlite3")
+    if connections["default"].vendor == "sqlite":
+        connections["default"].settings_dict["TEST"]["NAME"] = str(Path(VAR_DIR) / "tests.sqlite3")
 
 
 @pytest.fixture(scope="session")

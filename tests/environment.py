@@ -15,3 +15,6 @@ os.environ.update(
 )
 for name in ("DATABASE_URL", "STAGING_DIR", "STAGING_QUOTA", "DEBUG", "ALLOWED_HOSTS"):
     os.environ.pop(name, None)
+if "TEST_DATABASE_URL" in os.environ:
+    # Tests that other tests run again on PostgreSQL, in a separate process.
+    os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]

@@ -749,7 +749,7 @@ class TestStoreAway:
     ) -> None:
         data = bytes_of(transfer)
         open_store_upload(transfer.pk)
-        monkeypatch.setattr(leases, "backoff_seconds", lambda tries: 0.0)
+        monkeypatch.setattr(attempts, "backoff_seconds", lambda tries: 0.0)
         proxy.next("UploadPart", Fault.SLOW_DOWN)
         part = first_part(transfer)
         before = timezone.now()

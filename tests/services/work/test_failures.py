@@ -43,7 +43,7 @@ def test_another_reason_replaces_the_text() -> None:
 
 def test_details_follow_the_reason() -> None:
     error = NotSent(Problem(Code.UPLOAD_ENDED_BY_OTHERS), reason=Reason.NO_SUCH_UPLOAD)
-    assert "Somebody else aborted or completed it" in error_text(recorded(error))
+    assert "Someone else aborted or completed it" in error_text(recorded(error))
 
 
 def test_an_error_without_a_store_response_has_a_code_in_the_same_style() -> None:

@@ -1,0 +1,297 @@
+"""An exception that no code expects: the row is deferred and fails in the end, and never stays under its lease."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import OperationalError
+from django.utils import timezone
+
+from local.installation import PROJECT
+from tests.stores.postgresql import Cluster
+from uploads.domain.states import DesiredState, ItemState, PartState, Phase, StoreUploadState
+from uploads.models import (
+    Operation,
+    OperationItem,
+    Part,
+    Store,
+    StoreCheck,
+    StoreUpload,
+    Transfer,
+)
+from uploads.models.operation import active_key
+from uploads.models.work import WorkFields
+from uploads.services.operations.kinds import dispatch_guarded as dispatch_operation_guarded
+from uploads.services.transfers.kinds import TRANSFERS
+from uploads.services.transfers.kinds import dispatch_guarded as dispatch_transfer_guarded
+from uploads.services.upkeep.watchdog import watch
+from uploads.services.work import leases
+from uploads.services.work.attempts import MAX_TRIES
+from uploads.services.work.tasks import TASKS
+
+CLIENT = "uploads.objectstore.client.ObjectStoreClient"
+CREATE = "uploads.services.transfers.create"
+MALFORMED = KeyError("a field that the response does not have")
+
+
+@pytest.fixture
+def store(transactional_db: None) -> Store:
+    return Store.objects.create(name="s", endpoint_url="http://127.0.0.1:1", access_key="a", secret_key="b")
+
+
+@pytest.fixture
+def transfer(store: Store) -> Transfer:
+    """Two parts, the first of which is sent; its upload in the store is open."""
+    owner = User.objects.create_user("olga")
+    facts = {"owner": owner, "store": store, "bucket": "photos", "key": "cat.jpg", "all_received": True}
+    made = Transfer.objects.create(size=20, part_size=10, part_count=2, node="n", phase=Phase.SENDING, **facts)
+    upload = StoreUpload.objects.create(transfer=made, upload_id="u")
+    Part.objects.create(transfer=made, number=1, size=10, state=PartState.SENT, store_upload=upload, etag="e")
+    Part.objects.create(transfer=made, number=2, size=10, state=PartState.STAGED)
+    return made
+
+
+def _part(transfer: Transfer) -> Part:
+    return transfer.parts.get(number=2)
+
+
+def _create(transfer: Transfer) -> Transfer:
+    transfer.store_uploads.all().delete()
+    return transfer
+
+
+def _complete(transfer: Transfer) -> Transfer:
+    transfer.parts.update(state=PartState.SENT, store_upload=transfer.store_uploads.get())
+    Transfer.objects.update(phase=Phase.COMPLETING)
+    return transfer
+
+
+def _cancel(transfer: Transfer) -> Transfer:
+    Transfer.objects.update(desired_state=DesiredState.CANCEL)
+    return transfer
+
+
+def _item(transfer: Transfer) -> OperationItem:
+    operation = Operation.objects.create(kind="abort", actor=transfer.owner, store=transfer.store, bucket="photos")
+    name = active_key(transfer.store_id, "photos", "k", "other")
+    return OperationItem.objects.create(operation=operation, key="k", upload_id="other", active_key=name)
+
+
+def _check(transfer: Transfer) -> StoreCheck:
+    return StoreCheck.objects.create(store=transfer.store, bucket="photos", active_key="a")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A task, a row of it, the call that raises, and the end of the row."""
+
+    task: str
+    row: Callable[[Transfer], WorkFields]
+    raises: str
+    waiting: str
+    ended: str
+    attempts: int = MAX_TRIES
+
+    @property
+    def column(self) -> str:
+        return "phase" if TASKS[self.task].kind is TRANSFERS else "state"
+
+
+CASES = (
+    Case("send_part", _part, f"{CLIENT}.upload_part", PartState.STAGED, PartState.STAGED),
+    Case("open_store_upload", _create, f"{CREATE}.settle_unknown_create", Phase.SENDING, Phase.FAILED),
+    Case("complete_transfer", _complete, f"{CLIENT}.complete_multipart_upload", Phase.COMPLETING, Phase.FAILED),
+    Case("run_item", _item, f"{CLIENT}.abort_multipart_upload", ItemState.ORDERED, ItemState.FAILED),
+    Case("run_store_check", _check, "uploads.services.stores.checks.probe_store", "", ItemState.FAILED, attempts=1),
+)
+by_task = pytest.mark.parametrize("case", CASES, ids=[case.task for case in CASES])
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Have a function raise an exception that no code expects."""
+
+    def break_it(name: str, error: Exception = MALFORMED) -> None:
+        def raises(*_: object, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(name, raises)
+
+    return break_it
+
+
+def attempt(case: Case, row: WorkFields) -> None:
+    type(row)._default_manager.update(not_before=None)
+    TASKS[case.task](row.pk)
+    row.refresh_from_db()
+
+
+def tracebacks(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The messages of the exceptions that were logged with their traceback."""
+    return [str(record.exc_info[1]) for record in caplog.records if record.exc_info and record.exc_info[1]]
+
+
+@by_task
+def test_row_is_deferred_and_the_traceback_is_logged(
+    case: Case, transfer: Transfer, broken: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    row: Any = case.row(transfer)
+    broken(case.raises)
+    attempt(case, row)
+    assert (row.lease_token, row.lease_until, row.queued_at) == (None, None, None)
+    assert (row.error_code, row.error_reason, row.error_message) == ("InternalError", "InternalError", "")
+    assert row.tries == 1
+    assert tracebacks(caplog) == [str(MALFORMED)]
+    if case.attempts > 1:
+        assert getattr(row, case.column) == case.waiting
+        assert row.not_before > timezone.now()
+
+
+@by_task
+def test_row_fails_after_a_limited_number_of_attempts(
+    case: Case, transfer: Transfer, broken: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    row: Any = case.row(transfer)
+    broken(case.raises)
+    for count in range(1, case.attempts + 1):
+        assert row.error_code == ("InternalError" if count > 1 else "")
+        attempt(case, row)
+    assert getattr(row, case.column) == case.ended
+    assert (row.lease_token, row.error_code) == (None, "InternalError")
+    assert len(tracebacks(caplog)) == case.attempts
+    if case.task == "send_part":
+        transfer.refresh_from_db()
+        assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "InternalError")
+    if case.task in ("run_item", "run_store_check"):
+        assert (row.active_key, row.finished_at is None) == (None, False)
+
+
+def test_malformed_value_in_a_row_fails_a_transfer(transfer: Transfer, caplog: pytest.LogCaptureFixture) -> None:
+    _complete(transfer).parts.update(crc64="not hex")
+    case = next(case for case in CASES if case.task == "complete_transfer")
+    for _ in range(MAX_TRIES):
+        attempt(case, transfer)
+    assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "InternalError")
+    assert "not hex" in tracebacks(caplog)[0]
+
+
+def test_cancellation_is_deferred_without_end_and_shows_the_error(transfer: Transfer, broken: Any) -> None:
+    case = Case("cancel_transfer", _cancel, f"{CLIENT}.abort_multipart_upload", Phase.SENDING, Phase.SENDING)
+    _cancel(transfer)
+    broken(case.raises)
+    for _ in range(MAX_TRIES + 2):
+        attempt(case, transfer)
+    assert (transfer.phase, transfer.lease_token) == (Phase.SENDING, None)
+    assert (transfer.error_code, transfer.tries) == ("InternalError", MAX_TRIES + 2)
+    assert transfer.store_uploads.get().state == StoreUploadState.OPEN
+
+
+def test_row_whose_end_cannot_be_written_is_deferred(
+    transfer: Transfer, broken: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = _item(transfer)
+    OperationItem.objects.update(tries=MAX_TRIES - 1, error_reason="InternalError")
+    broken(f"{CLIENT}.abort_multipart_upload")
+    broken("uploads.audit.record_item", TypeError("not serializable"))
+    attempt(CASES[3], row)
+    assert (row.state, row.lease_token, row.error_code) == (ItemState.ORDERED, None, "InternalError")
+    assert tracebacks(caplog) == [str(MALFORMED), "not serializable"]
+
+
+def test_database_that_is_unavailable_is_not_counted_as_a_bug(transfer: Transfer, broken: Any) -> None:
+    row = _part(transfer)
+    broken(f"{CLIENT}.upload_part", OperationalError("database is locked"))
+    for _ in range(MAX_TRIES + 2):
+        attempt(CASES[0], row)
+    assert (row.state, row.error_code, row.tries) == (PartState.STAGED, "InternalError", MAX_TRIES + 2)
+    transfer.refresh_from_db()
+    assert transfer.phase == Phase.SENDING
+
+
+def test_earlier_waiting_does_not_count_as_internal_errors(transfer: Transfer, broken: Any) -> None:
+    row = _part(transfer)
+    Part.objects.update(tries=40, error_code="Unreachable", error_reason="unreachable", failing_since=timezone.now())
+    broken(f"{CLIENT}.upload_part")
+    attempt(CASES[0], row)
+    assert (row.state, row.tries) == (PartState.STAGED, 1)
+
+
+def test_lost_lease_is_not_written_to(transfer: Transfer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def taken_over(*_: object, **__: object) -> None:
+        Part.objects.update(lease_token=transfer.pk)
+        raise MALFORMED
+
+    monkeypatch.setattr(f"{CLIENT}.upload_part", taken_over)
+    row = _part(transfer)
+    attempt(CASES[0], row)
+    assert (row.state, row.lease_token, row.error_code) == (PartState.SENDING, transfer.pk, "")
+
+
+# --- Dispatching ------------------------------------------------------------------------------------------------------
+
+
+def test_failed_dispatch_counts_as_an_attempt_of_the_transfer(
+    transfer: Transfer, broken: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken("uploads.services.transfers.dispatch._run")
+    dispatch_transfer_guarded(transfer.pk)
+    transfer.refresh_from_db()
+    assert (transfer.phase, transfer.error_code, transfer.tries) == (Phase.SENDING, "InternalError", 1)
+    for _ in range(MAX_TRIES):
+        Transfer.objects.update(not_before=None)
+        dispatch_transfer_guarded(transfer.pk)
+    transfer.refresh_from_db()
+    assert (transfer.phase, transfer.error_code, transfer.lease_token) == (Phase.FAILED, "InternalError", None)
+    assert set(tracebacks(caplog)) == {str(MALFORMED)}
+
+
+def test_failed_dispatch_counts_as_an_attempt_of_each_item(transfer: Transfer, broken: Any) -> None:
+    item = _item(transfer)
+    broken("uploads.services.operations.order.enqueue_rows")
+    for _ in range(MAX_TRIES):
+        OperationItem.objects.update(not_before=None)
+        dispatch_operation_guarded(item.operation_id)
+    item.refresh_from_db()
+    assert (item.state, item.error_code, item.lease_token) == (ItemState.FAILED, "InternalError", None)
+
+
+def test_watchdog_continues_after_one_transfer_and_one_step_failed(
+    transfer: Transfer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    item = _item(transfer)
+    OperationItem.objects.update(state=ItemState.RUNNING, lease_until=leases.in_seconds(-1))
+
+    def fails() -> None:
+        raise MALFORMED
+
+    fails.__name__ = "_expire_silent_transfers"
+    steps = [step if step.__name__ != fails.__name__ else fails for step in watchdog_steps()]
+    monkeypatch.setattr("uploads.services.upkeep.watchdog.STEPS", steps)
+    monkeypatch.setattr("uploads.services.transfers.dispatch._run", lambda _: fails())
+    watch()
+    item.refresh_from_db()
+    transfer.refresh_from_db()
+    assert (item.state, item.queued_at is None) == (ItemState.ORDERED, False)
+    assert transfer.error_code == "InternalError"
+    assert tracebacks(caplog) == [str(MALFORMED)] * 2
+
+
+def watchdog_steps() -> Iterator[Callable[[], None]]:
+    from uploads.services.upkeep.watchdog import STEPS
+
+    yield from STEPS
+
+
+def test_on_postgresql(postgresql_cluster: Cluster) -> None:
+    """The same tests again, in a process of their own, because the settings name one database."""
+    env = {**os.environ, "TEST_DATABASE_URL": postgresql_cluster.new_database()}
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not postgresql", __file__]
+    done = subprocess.run(argv, env=env, cwd=PROJECT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,66 @@
+"""Only `change()` writes states, and it writes only transitions that the tables have."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+
+from tests.dashboard.make_transfer import make_transfer
+from uploads.domain.states import PHASES, NoSuchTransition, Phase
+from uploads.models import Store, Transfer
+from uploads.services.work.transitions import change
+
+PROJECT = Path(__file__).parents[3]
+STATES = frozenset({"state", "phase", "desired_state"})
+
+
+def calls() -> Iterator[tuple[Path, ast.Call]]:
+    for folder in ("uploads", "dashboard"):
+        for path in sorted((PROJECT / folder).rglob("*.py")):
+            if "migrations" not in path.parts:
+                yield from (
+                    (path, node) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
+                )
+
+
+def test_no_other_function_updates_a_state() -> None:
+    found = [
+        f"{path.relative_to(PROJECT)}:{call.lineno}"
+        for path, call in calls()
+        if isinstance(call.func, ast.Attribute)
+        and call.func.attr in {"update", "renew", "release", "bulk_update", "update_or_create"}
+        and STATES & {keyword.arg for keyword in call.keywords}
+    ]
+    assert found == []
+
+
+@pytest.fixture
+def transfer(db: None) -> Transfer:
+    store = Store.objects.create(name="s", endpoint_url="http://127.0.0.1:1", access_key="a", secret_key="b")
+    return make_transfer(User.objects.create_user("olga"), store, phase=Phase.SENDING)
+
+
+def test_change_writes_the_state_and_the_fields(transfer: Transfer) -> None:
+    rows = Transfer.objects.filter(pk=transfer.pk)
+    assert change(PHASES, rows, Phase.COMPLETING, tries=3) == 1
+    transfer.refresh_from_db()
+    assert (transfer.phase, transfer.tries) == (Phase.COMPLETING, 3)
+
+
+def test_change_leaves_rows_in_other_states_alone(transfer: Transfer) -> None:
+    rows = Transfer.objects.filter(pk=transfer.pk)
+    assert change(PHASES, rows, Phase.DONE) == 0
+    assert change(PHASES, rows, Phase.CANCELLED, {Phase.RECEIVING}) == 0
+    transfer.refresh_from_db()
+    assert transfer.phase == Phase.SENDING
+
+
+def test_change_raises_for_a_transition_that_no_table_has(transfer: Transfer) -> None:
+    with pytest.raises(NoSuchTransition):
+        change(PHASES, Transfer.objects.all(), Phase.SENDING, {Phase.COMPLETING})
+    transfer.refresh_from_db()
+    assert transfer.phase == Phase.SENDING
