@@ -1,10 +1,10 @@
-"""A store that speaks Aliyun OSS's own dialect, for tests: OSS itself cannot be had offline.
+"""A test server with the API of Aliyun OSS, which is not available offline.
 
-It verifies OSS V4 signatures with the vendor's own signer and is proven twice (tests/oss): by the vendor's own client,
-and by the examples of the vendor's API reference. It is reached by virtual-hosted addressing only, as OSS is: the
+It verifies OSS V4 signatures with the vendor's signer. tests/oss verifies the server in two ways: with the vendor's
+client, and with the examples of the vendor's API reference. Like OSS, it has virtual-hosted addressing only: the
 endpoint is `http://oss-cn-hangzhou.localhost:PORT`, a bucket is at `http://BUCKET.oss-cn-hangzhou.localhost:PORT`.
-While a store runs this process resolves such names; another process does so when it is started with the store's
-`environment` (names/sitecustomize.py). A request to the endpoint of another region finds the buckets made there.
+While a store runs, this process resolves such names. Another process does so if it is started with the store's
+`environment` (names/sitecustomize.py). The endpoint of another region has the buckets that were created there.
 
     with oss.running(folder) as store:
         bucket = store.new_bucket()
@@ -12,11 +12,12 @@ While a store runs this process resolves such names; another process does so whe
 
 It has GetService, PutBucket, GetBucketInfo, GetBucketLocation, the six operations of multipart uploads, PutObject,
 HeadObject, GetObject, DeleteObject, ListObjects and ListObjectsV2. It has no versions, no ACLs, no encryption, no
-copies, no conditional requests, no signatures in the URL, and forgets everything when it ends.
+copies, no conditional requests, no signatures in the URL, and loses all data when it ends.
 
-Where the documentation is silent it does this: common prefixes count towards max-uploads; the marker behind a page that
-ends in a common prefix is that prefix, without an upload id; parts on their way when their upload is aborted land
-afterwards, so that the upload is there again until another abort; an STS key without its token is InvalidAccessKeyId.
+Where the documentation says nothing, it assumes: common prefixes count towards max-uploads; the marker of a page that
+ends with a common prefix is that prefix, without an upload id; parts that are being received when their upload is
+aborted arrive afterwards, so that the upload exists again until another abort; an STS key without its token is
+InvalidAccessKeyId.
 """
 
 from __future__ import annotations
@@ -40,17 +41,17 @@ NAMES = Path(__file__).parent / "names"
 START_SECONDS = 30
 
 EXPIRED = 1.0
-"""Seconds since 1970 of a token that is long over."""
+"""The expiry of an expired token, in seconds since 1970."""
 
 
 def environment() -> dict[str, str]:
-    """What a process of its own needs so that it can reach buckets by their names."""
+    """The environment with which another process resolves the host names of buckets."""
     paths = [str(NAMES), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {"PYTHONPATH": os.pathsep.join(paths)}
 
 
 class OssStore:
-    """A running store: where it is, who may ask, and empty buckets on demand."""
+    """A running store: an endpoint, credentials, and empty buckets on request."""
 
     region = "cn-hangzhou"
 
@@ -68,7 +69,7 @@ class OssStore:
         return environment()
 
     def new_bucket(self, region: str = region) -> str:
-        """Make an empty bucket that no other test has, in the store's region or another."""
+        """Create an empty bucket with a unique name, in the store's region or another."""
         import alibabacloud_oss_v2 as vendor
 
         bucket = new_bucket_name()
@@ -79,7 +80,7 @@ class OssStore:
         return bucket
 
     def new_account(self, *, denied: Iterable[str] = (), temporary: bool = False, expired: bool = False) -> Account:
-        """Another access key: denied actions of RAM policies, and with `temporary` an STS token, valid or expired."""
+        """Add an access key with denied RAM actions, and with `temporary` a valid or expired STS token."""
         name = secrets.token_hex(8)
         account = Account(
             access_key=f"STS.{name}" if temporary else f"LTAI{name}",
@@ -94,7 +95,7 @@ class OssStore:
 
 @contextmanager
 def running(folder: Path) -> Iterator[OssStore]:
-    """Start a store in an empty folder as a process of its own, and stop it afterwards."""
+    """Run a store in an empty folder as a separate process."""
     owner = Account(f"LTAI{secrets.token_hex(8)}", secrets.token_urlsafe(24))
     Accounts(folder).save(owner)
     port = ports.choose(1)[0]

@@ -1,4 +1,4 @@
-"""`python -m tests.stores.oss FOLDER PORT`: serve on loopback until the process is told to end."""
+"""`python -m tests.stores.oss FOLDER PORT`: serve on loopback until SIGTERM."""
 
 from __future__ import annotations
 

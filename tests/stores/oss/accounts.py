@@ -1,7 +1,6 @@
-"""Who may ask: one file for each access key, which tests write and the server reads at every request.
+"""Access keys: one file for each, which tests write and the server reads for every request.
 
-So a test can add a user with fewer permissions, or one whose token has expired, to a server that runs as a process of
-its own.
+In this way a test can add a user with fewer permissions, or with an expired token, to a running server.
 """
 
 from __future__ import annotations
@@ -12,30 +11,30 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ACCESS_KEY = re.compile(r"[0-9A-Za-z._=]{1,128}")
-"""What an access key id may hold (OSS documentation, HTTP status code 403, InvalidAccessKeyId)."""
+"""The characters of an access key id (OSS documentation, HTTP status code 403, InvalidAccessKeyId)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A RAM user, or with a token what STS gives: its id begins with `STS.` there."""
+    """A RAM user, or with a token a key from STS, whose id starts with `STS.`."""
 
     access_key: str
     secret_key: str
     token: str = ""
     expires: float | None = None
-    """Seconds since 1970 from which on the token has expired."""
+    """When the token expires, in seconds since 1970."""
     denied: tuple[str, ...] = ()
     """Actions of RAM policies, such as `oss:ListParts`."""
 
 
 class Accounts:
-    """The accounts kept in a folder."""
+    """The accounts in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "accounts"
 
     def save(self, account: Account) -> None:
-        """Add an account. It is whole before anybody can read it."""
+        """Add an account atomically."""
         self._folder.mkdir(exist_ok=True)
         path = self._path(account.access_key)
         fresh = path.with_suffix(".new")
@@ -47,13 +46,13 @@ class Accounts:
         if not ACCESS_KEY.fullmatch(access_key):
             return None
         try:
-            kept = json.loads(self._path(access_key).read_text())
+            values = json.loads(self._path(access_key).read_text())
         except FileNotFoundError:
             return None
-        return Account(**{**kept, "denied": tuple(kept["denied"])})
+        return Account(**{**values, "denied": tuple(values["denied"])})
 
     def has_token(self, token: str) -> bool:
-        """Whether it is somebody's."""
+        """Whether an account has this token."""
         return any(json.loads(path.read_text())["token"] == token for path in self._folder.glob("*.json"))
 
     def _path(self, access_key: str) -> Path:

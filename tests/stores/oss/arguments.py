@@ -1,23 +1,23 @@
-"""Parameters and headers that several operations understand alike."""
+"""Parameters and headers that several operations share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from tests.stores.oss import errors
-from tests.stores.oss.asked import Asked
+from tests.stores.oss.request import Request
 
 STORAGE_CLASSES = ("Standard", "IA", "Archive", "ColdArchive", "DeepColdArchive")
 
-KEPT = ("content-type", "cache-control", "content-disposition", "content-encoding", "expires")
-"""Headers that come back with the object as they were sent (PutObject, "Request headers")."""
+STORED = ("content-type", "cache-control", "content-disposition", "content-encoding", "expires")
+"""Headers that are stored with the object (PutObject, "Request headers")."""
 
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 
 
-def number(asked: Asked, name: str, *, default: int, lowest: int, highest: int) -> int:
-    """A parameter that is a number; InvalidArgument outside of what is allowed."""
-    text = asked.parameters.get(name, "")
+def number(request: Request, name: str, *, default: int, lowest: int, highest: int) -> int:
+    """A parameter that is a number. Raises InvalidArgument if it is out of range."""
+    text = request.parameters.get(name, "")
     if not text:
         return default
     if not (text.isascii() and text.isdigit() and lowest <= int(text) <= highest):
@@ -33,14 +33,14 @@ def storage_class(text: str, default: str) -> str:
     return text
 
 
-def forbids_overwrite(asked: Asked) -> bool:
-    return asked.header("x-oss-forbid-overwrite").lower() == "true"
+def forbids_overwrite(request: Request) -> bool:
+    return request.header("x-oss-forbid-overwrite").lower() == "true"
 
 
-def kept_headers(asked: Asked) -> Mapping[str, str]:
-    """What an object remembers of the request that began it."""
+def stored_headers(request: Request) -> Mapping[str, str]:
+    """The headers of the request that are stored with the object."""
     headers = {"content-type": DEFAULT_CONTENT_TYPE}
-    for name, text in asked.headers.items():
-        if name in KEPT or name.startswith("x-oss-meta-"):
+    for name, text in request.headers.items():
+        if name in STORED or name.startswith("x-oss-meta-"):
             headers[name] = text
     return headers

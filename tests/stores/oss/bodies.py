@@ -1,4 +1,4 @@
-"""Bodies: read in blocks from the line to a file, counted and digested on the way."""
+"""Request bodies: read in blocks, and written to a file with size and digests computed on the way."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from tests.stores.oss import errors
 
 BLOCK = 256 * 1024
 MAX_SIZE = 5 * 1024**3
-"""Of one part and of one PutObject, in bytes."""
+"""The maximum size of a part and of a PutObject, in bytes."""
 
 MAX_TEXT = 16 * 1024**2
-"""Of a body that is XML: a Complete of 10,000 parts has about 1 MiB."""
+"""The maximum size of an XML body. A Complete of 10,000 parts has about 1 MiB."""
 
 MAX_LINE = 1024
 
 CRC64: Any = anycrc.Model("CRC64-XZ")
-"""What OSS calls CRC-64/ECMA."""
+"""OSS calls it CRC-64/ECMA."""
 
 
 class Body:
-    """What follows the head of a request: so many bytes, or chunks, or nothing."""
+    """The body of a request: with a length, in chunks, or empty."""
 
     def __init__(self, stream: BufferedIOBase, headers: Mapping[str, str]) -> None:
         self._stream = stream
@@ -39,14 +39,14 @@ class Body:
         self._ended = False
 
     def blocks(self) -> Iterator[bytes]:
-        """The rest of the body. IncompleteBody when the line ends before it."""
+        """The rest of the body. Raises IncompleteBody if the connection ends early."""
         if self.chunked:
             yield from self._chunks()
         else:
             yield from self._bytes()
 
     def drain(self) -> None:
-        """Read and forget the rest, so that an early answer is seen and the connection goes on."""
+        """Read and discard the rest, so that the client sees an early response and can reuse the connection."""
         for _ in self.blocks():
             pass
 
@@ -82,7 +82,7 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """What a body turned out to be."""
+    """The size and digests of a body."""
 
     size: int
     md5: bytes
@@ -90,7 +90,7 @@ class Digests:
 
     @property
     def etag(self) -> str:
-        """The MD5 in upper-case hex, as OSS writes it; without quotes."""
+        """The MD5 in upper-case hexadecimal digits, as in OSS, without quotes."""
         return self.md5.hex().upper()
 
     @property
@@ -99,7 +99,7 @@ class Digests:
 
 
 def save(body: Body, path: Path, headers: Mapping[str, str]) -> Digests:
-    """Write a body to a file, which stays only where it is what it was said to be; InvalidDigest, InvalidCRC64."""
+    """Write a body to a file, which is deleted on an error. Raises InvalidDigest or InvalidCRC64."""
     if not body.has_length:
         raise errors.no_length()
     try:
@@ -113,7 +113,7 @@ def save(body: Body, path: Path, headers: Mapping[str, str]) -> Digests:
 
 
 def read(body: Body, headers: Mapping[str, str]) -> bytes:
-    """A short body as bytes."""
+    """Read a short body."""
     text = bytearray()
     for block in body.blocks():
         text += block
@@ -124,7 +124,7 @@ def read(body: Body, headers: Mapping[str, str]) -> bytes:
 
 
 def check(digests: Digests, headers: Mapping[str, str]) -> None:
-    """Compare with what the sender said: Content-MD5, x-oss-hash-crc64ecma."""
+    """Compare the digests with the headers Content-MD5 and x-oss-hash-crc64ecma."""
     if (given := headers.get("content-md5")) is not None and given != digests.content_md5:
         raise errors.bad_digest(given)
     if (given := headers.get("x-oss-hash-crc64ecma")) is not None and given != str(digests.crc64):

@@ -1,8 +1,8 @@
-"""What OSS refuses, in its own codes and words.
+"""The errors of OSS, with its codes and messages.
 
-Codes, messages and states are from the OSS documentation ("Error responses" and the pages of HTTP status codes 400 to
-412) and from the vendor's SDK tests, which run against the service. The EC numbers (<EC> and x-oss-ec) are those that
-the vendor's tests, its troubleshooting pages or public reports name; where none is known it is `UNKNOWN_EC`.
+Codes, messages and statuses are from the OSS documentation ("Error responses" and the pages of HTTP status codes 400 to
+412) and from the vendor's SDK tests, which run against the service. The EC numbers (<EC> and x-oss-ec) are from the
+vendor's tests, its troubleshooting pages or public reports. `UNKNOWN_EC` stands for an unknown one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ UNKNOWN_EC = "0000-00000000"
 
 
 class Refusal(Exception):
-    """An answer with an error. `fields` are the elements that only some errors have, such as BucketName."""
+    """An error response. `fields` are elements that only some errors have, such as BucketName."""
 
     def __init__(
         self, status: int, code: str, message: str, ec: str = UNKNOWN_EC, fields: Mapping[str, str] | None = None
@@ -26,7 +26,7 @@ class Refusal(Exception):
         self.fields = dict(fields or {})
 
 
-# --- Who asks ---------------------------------------------------------------------------------------------------------
+# --- Authentication and permissions -----------------------------------------------------------------------------------
 
 
 def anonymous() -> Refusal:
@@ -90,14 +90,14 @@ def bad_signature(access_key: str, provided: str, string_to_sign: str) -> Refusa
 
 
 def forbidden(action: str) -> Refusal:
-    """The policy of a RAM user does not allow it."""
+    """The policy of a RAM user does not allow the action."""
     if action == "oss:ListBuckets":
         return Refusal(403, "AccessDenied", "You are forbidden to list buckets.")
     of_objects = action in ("oss:PutObject", "oss:GetObject", "oss:DeleteObject")
     return Refusal(403, "AccessDenied", "You have no right to access this object." if of_objects else "AccessDenied")
 
 
-# --- Where to ---------------------------------------------------------------------------------------------------------
+# --- Buckets, keys and uploads ----------------------------------------------------------------------------------------
 
 
 def path_style() -> Refusal:
@@ -151,7 +151,7 @@ def no_upload(upload_id: str, ec: str) -> Refusal:
     return Refusal(404, "NoSuchUpload", message, ec, {"UploadId": upload_id})
 
 
-# --- What is asked ----------------------------------------------------------------------------------------------------
+# --- Arguments and bodies ---------------------------------------------------------------------------------------------
 
 
 def not_implemented(header: str) -> Refusal:

@@ -6,97 +6,97 @@ import hashlib
 import itertools
 from urllib.parse import quote
 
-from tests.stores.oss import answers, bodies, errors, xml
-from tests.stores.oss.answers import Answer
-from tests.stores.oss.arguments import forbids_overwrite, kept_headers, number, storage_class
-from tests.stores.oss.asked import Asked
+from tests.stores.oss import bodies, errors, responses, xml
+from tests.stores.oss.arguments import forbids_overwrite, number, storage_class, stored_headers
 from tests.stores.oss.bodies import CRC64
 from tests.stores.oss.listing import page_of
 from tests.stores.oss.objects import refuse_conditions
+from tests.stores.oss.request import Request
+from tests.stores.oss.responses import Response
 from tests.stores.oss.state import Bucket, Object, Part, Piece, State, Upload, refuse_overwrite
 
 MIN_PART = 100 * 1024
-"""Bytes, of every part but the last; looked at by Complete only."""
+"""The minimum size of all parts but the last, in bytes. Only Complete checks it."""
 
 MAX_PARTS = 10_000
 BAD_NUMBER = "Part number must be an integer between 1 and 10000, inclusive."
 
-# The EC of NoSuchUpload tells which operation it was.
+# The EC of NoSuchUpload depends on the operation.
 EC_PART, EC_ABORT, EC_COMPLETE, EC_LIST = "0042-00000104", "0042-00000002", errors.UNKNOWN_EC, errors.UNKNOWN_EC
 
 
-def initiate(state: State, asked: Asked) -> Answer:
-    key, encode = asked.object_key, xml.encoder(asked.parameters.get("encoding-type", ""))
-    bodies.read(asked.body, asked.headers)
+def initiate(state: State, request: Request) -> Response:
+    key, encode = request.object_key, xml.encoder(request.parameters.get("encoding-type", ""))
+    bodies.read(request.body, request.headers)
     with state.lock:
-        bucket = state.bucket(asked.bucket, asked.host.region)
-        refuse_overwrite(bucket, key, forbid_overwrite=forbids_overwrite(asked))
-        kind = storage_class(asked.header("x-oss-storage-class"), bucket.storage_class)
-        upload = state.begin(bucket, key, kind, kept_headers(asked))
+        bucket = state.bucket(request.bucket, request.host.region)
+        refuse_overwrite(bucket, key, forbid_overwrite=forbids_overwrite(request))
+        kind = storage_class(request.header("x-oss-storage-class"), bucket.storage_class)
+        upload = state.create_upload(bucket, key, kind, stored_headers(request))
     nodes: list[xml.Node] = [("Bucket", bucket.name), ("Key", encode(key)), ("UploadId", upload.upload_id)]
-    return answers.document(("InitiateMultipartUploadResult", [*encode.nodes, *nodes]))
+    return responses.document(("InitiateMultipartUploadResult", [*encode.nodes, *nodes]))
 
 
-def upload_part(state: State, asked: Asked) -> Answer:
-    """A part of a number that is there already replaces it, once it has arrived whole."""
-    refuse_conditions(asked)
+def upload_part(state: State, request: Request) -> Response:
+    """A part replaces an earlier one with its number when it has been received completely."""
+    refuse_conditions(request)
     with state.lock:
-        bucket, upload = _find(state, asked, EC_PART)
+        bucket, upload = _find(state, request, EC_PART)
         if upload.aborted:
             raise errors.no_upload(upload.upload_id, EC_PART)
-        part_number = _part_number(asked)
-        state.expect_part(upload)
+        part_number = _part_number(request)
+        state.register_part(upload)
     path = state.new_path()
     try:
-        digests = bodies.save(asked.body, path, asked.headers)
+        digests = bodies.save(request.body, path, request.headers)
     except BaseException:
-        state.lose_part(bucket, upload)
+        state.unregister_part(bucket, upload)
         raise
-    part = state.take_part(bucket, upload, part_number, digests, path, EC_PART)
+    part = state.add_part(bucket, upload, part_number, digests, path, EC_PART)
     headers = {"ETag": f'"{part.etag}"', "x-oss-hash-crc64ecma": str(part.crc64)}
-    return Answer(200, {**headers, "Content-MD5": digests.content_md5})
+    return Response(200, {**headers, "Content-MD5": digests.content_md5})
 
 
-def complete(state: State, asked: Asked) -> Answer:
-    """Make an object of the parts that are named. Numbers may be missing; parts that are not named are dropped.
+def complete(state: State, request: Request) -> Response:
+    """Build an object from the listed parts. Numbers may be missing, and other parts are deleted.
 
-    It is done whether or not somebody still waits for the answer.
+    The upload is completed even if the client has closed the connection.
     """
-    text = bodies.read(asked.body, asked.headers)
-    encode = xml.encoder(asked.parameters.get("encoding-type", ""))
+    text = bodies.read(request.body, request.headers)
+    encode = xml.encoder(request.parameters.get("encoding-type", ""))
     with state.lock:
-        bucket, upload = _find(state, asked, EC_COMPLETE)
+        bucket, upload = _find(state, request, EC_COMPLETE)
         if upload.aborted:
             raise errors.no_upload(upload.upload_id, EC_COMPLETE)
-        parts = _chosen(asked, upload, text)
-        refuse_overwrite(bucket, upload.key, forbid_overwrite=forbids_overwrite(asked))
+        parts = _chosen(request, upload, text)
+        refuse_overwrite(bucket, upload.key, forbid_overwrite=forbids_overwrite(request))
         whole = _joined(state, upload, parts)
         state.put(bucket, whole, forbid_overwrite=False)
         state.end(bucket, upload, used={part.number for part in parts})
     nodes: list[xml.Node] = [
         *encode.nodes,
-        ("Location", f"http://{asked.host_text}/{quote(upload.key)}"),
+        ("Location", f"http://{request.host_text}/{quote(upload.key)}"),
         ("Bucket", bucket.name),
         ("Key", encode(upload.key)),
         ("ETag", f'"{whole.etag}"'),
     ]
-    return answers.document(("CompleteMultipartUploadResult", nodes), {"x-oss-hash-crc64ecma": str(whole.crc64)})
+    return responses.document(("CompleteMultipartUploadResult", nodes), {"x-oss-hash-crc64ecma": str(whole.crc64)})
 
 
-def abort(state: State, asked: Asked) -> Answer:
+def abort(state: State, request: Request) -> Response:
     with state.lock:
-        bucket, upload = _find(state, asked, EC_ABORT)
+        bucket, upload = _find(state, request, EC_ABORT)
         state.abort(bucket, upload)
-    return Answer(204)
+    return Response(204)
 
 
-def list_parts(state: State, asked: Asked) -> Answer:
-    """In the order of their numbers. NextPartNumberMarker comes on the last page too, empty where there is no part."""
-    encode = xml.encoder(asked.parameters.get("encoding-type", ""))
-    limit = number(asked, "max-parts", default=1000, lowest=1, highest=1000)
-    marker = number(asked, "part-number-marker", default=0, lowest=0, highest=2**31 - 1)
+def list_parts(state: State, request: Request) -> Response:
+    """Parts in the order of their numbers. NextPartNumberMarker is on the last page too, empty if it has no part."""
+    encode = xml.encoder(request.parameters.get("encoding-type", ""))
+    limit = number(request, "max-parts", default=1000, lowest=1, highest=1000)
+    marker = number(request, "part-number-marker", default=0, lowest=0, highest=2**31 - 1)
     with state.lock:
-        bucket, upload = _find(state, asked, EC_LIST)
+        bucket, upload = _find(state, request, EC_LIST)
         numbers = sorted(each for each in upload.parts if each > marker)
         shown = [upload.parts[each] for each in numbers[:limit]]
     nodes: list[xml.Node] = [
@@ -111,21 +111,21 @@ def list_parts(state: State, asked: Asked) -> Answer:
         ("IsTruncated", len(numbers) > limit),
         *(("Part", _part_nodes(part)) for part in shown),
     ]
-    return answers.document(("ListPartsResult", nodes))
+    return responses.document(("ListPartsResult", nodes))
 
 
-def list_uploads(state: State, asked: Asked) -> Answer:
-    """In the order of key and upload id. The Next markers come on the last page too, empty on an empty one.
+def list_uploads(state: State, request: Request) -> Response:
+    """Uploads in the order of key and upload id. The Next markers are on the last page too, empty on an empty page.
 
-    An upload id marker without a key marker says nothing: no key is empty.
+    An upload id marker without a key marker has no effect, because no key is empty.
     """
-    asks = asked.parameters
-    encode = xml.encoder(asks.get("encoding-type", ""))
-    prefix, delimiter = asks.get("prefix", ""), asks.get("delimiter", "")
-    key_marker, id_marker = asks.get("key-marker", ""), asks.get("upload-id-marker", "")
-    limit = number(asked, "max-uploads", default=1000, lowest=1, highest=1000)
+    parameters = request.parameters
+    encode = xml.encoder(parameters.get("encoding-type", ""))
+    prefix, delimiter = parameters.get("prefix", ""), parameters.get("delimiter", "")
+    key_marker, id_marker = parameters.get("key-marker", ""), parameters.get("upload-id-marker", "")
+    limit = number(request, "max-uploads", default=1000, lowest=1, highest=1000)
     with state.lock:
-        bucket = state.bucket(asked.bucket, asked.host.region)
+        bucket = state.bucket(request.bucket, request.host.region)
         page = page_of(bucket.uploads, prefix=prefix, delimiter=delimiter, after=(key_marker, id_marker), limit=limit)
         shown = [bucket.uploads[name] for name in page.names]
     nodes: list[xml.Node] = [
@@ -142,28 +142,28 @@ def list_uploads(state: State, asked: Asked) -> Answer:
         *(("Upload", _upload_nodes(upload, encode)) for upload in shown),
         *(("CommonPrefixes", [("Prefix", encode(each))]) for each in page.prefixes),
     ]
-    return answers.document(("ListMultipartUploadsResult", nodes))
+    return responses.document(("ListMultipartUploadsResult", nodes))
 
 
-def _find(state: State, asked: Asked, ec: str) -> tuple[Bucket, Upload]:
-    bucket = state.bucket(asked.bucket, asked.host.region)
-    upload_id = asked.parameters.get("uploadId", "")
-    upload = bucket.uploads.get((asked.object_key, upload_id))
+def _find(state: State, request: Request, ec: str) -> tuple[Bucket, Upload]:
+    bucket = state.bucket(request.bucket, request.host.region)
+    upload_id = request.parameters.get("uploadId", "")
+    upload = bucket.uploads.get((request.object_key, upload_id))
     if upload is None:
         raise errors.no_upload(upload_id, ec)
     return bucket, upload
 
 
-def _part_number(asked: Asked) -> int:
-    text = asked.parameters["partNumber"]
+def _part_number(request: Request) -> int:
+    text = request.parameters["partNumber"]
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_PARTS):
         raise errors.bad_argument("partNumber", text, BAD_NUMBER)
     return int(text)
 
 
-def _chosen(asked: Asked, upload: Upload, text: bytes) -> list[Part]:
-    """The parts it shall be made of; InvalidPartOrder, InvalidPart, EntityTooSmall."""
-    if asked.header("x-oss-complete-all") == "yes":
+def _chosen(request: Request, upload: Upload, text: bytes) -> list[Part]:
+    """The parts of the object. Raises InvalidPartOrder, InvalidPart or EntityTooSmall."""
+    if request.header("x-oss-complete-all") == "yes":
         if text.strip():
             message = "Should not speficy both complete all header and http body."
             raise errors.bad_argument("x-oss-complete-all", "yes", message, "0042-00000216")
@@ -195,7 +195,7 @@ def _named(upload: Upload, named: list[tuple[int, str]]) -> list[Part]:
 
 
 def _joined(state: State, upload: Upload, parts: list[Part]) -> Object:
-    """The object of these parts. Its CRC-64 is that of all bytes, combined from the parts'."""
+    """The object of these parts, with a CRC-64 that is combined from those of the parts."""
     crc64 = 0
     for part in parts:
         crc64 = CRC64.combine(crc64, part.crc64, part.size)
@@ -213,9 +213,9 @@ def _joined(state: State, upload: Upload, parts: list[Part]) -> Object:
 
 
 def _etag(parts: list[Part]) -> str:
-    """No MD5 of the object and not S3's either, which digests the parts' digests: OSS digests their text.
+    """The MD5 of the text of the parts' ETags. S3 uses the MD5 of the binary digests instead.
 
-    So the vendor's own tests against the service compute it (aliyun-oss-java-sdk, calcMultipartsETag).
+    The vendor's tests against the service compute it like this (aliyun-oss-java-sdk, calcMultipartsETag).
     """
     text = "".join(part.etag for part in parts)
     return f"{hashlib.md5(text.encode()).hexdigest().upper()}-{len(parts)}"

@@ -8,25 +8,25 @@ from collections.abc import Mapping
 from datetime import datetime
 from email.utils import format_datetime
 
-from tests.stores.oss import answers, bodies, errors, xml
-from tests.stores.oss.answers import Answer, Stretch
-from tests.stores.oss.arguments import forbids_overwrite, kept_headers, number, storage_class
-from tests.stores.oss.asked import Asked
+from tests.stores.oss import bodies, errors, responses, xml
+from tests.stores.oss.arguments import forbids_overwrite, number, storage_class, stored_headers
 from tests.stores.oss.listing import Page, page_of
+from tests.stores.oss.request import Request
+from tests.stores.oss.responses import FileRange, Response
 from tests.stores.oss.state import Bucket, Object, Piece, State
 
 CONDITIONS = ("if-modified-since", "if-unmodified-since", "if-match", "if-none-match")
-"""Not implemented for PUT ("Error responses"), and here for no method."""
+"""OSS does not implement these headers for PUT ("Error responses"), and this server for no method."""
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
-def put_object(state: State, asked: Asked) -> Answer:
-    refuse_conditions(asked)
-    key, bucket = asked.object_key, state.bucket(asked.bucket, asked.host.region)
-    kind = storage_class(asked.header("x-oss-storage-class"), bucket.storage_class)
+def put_object(state: State, request: Request) -> Response:
+    refuse_conditions(request)
+    key, bucket = request.object_key, state.bucket(request.bucket, request.host.region)
+    kind = storage_class(request.header("x-oss-storage-class"), bucket.storage_class)
     path = state.new_path()
-    digests = bodies.save(asked.body, path, asked.headers)
+    digests = bodies.save(request.body, path, request.headers)
     fresh = Object(
         key,
         digests.etag,
@@ -36,71 +36,71 @@ def put_object(state: State, asked: Asked) -> Answer:
         (Piece(path, digests.size),),
         content_md5=digests.content_md5,
         storage_class=kind,
-        headers=kept_headers(asked),
+        headers=stored_headers(request),
     )
     try:
-        state.put(bucket, fresh, forbid_overwrite=forbids_overwrite(asked))
+        state.put(bucket, fresh, forbid_overwrite=forbids_overwrite(request))
     except errors.Refusal:
         path.unlink()
         raise
     headers = {"ETag": f'"{digests.etag}"', "x-oss-hash-crc64ecma": str(digests.crc64)}
-    return Answer(200, {**headers, "Content-MD5": digests.content_md5})
+    return Response(200, {**headers, "Content-MD5": digests.content_md5})
 
 
-def head_object(state: State, asked: Asked) -> Answer:
-    refuse_conditions(asked)
-    found = _find(state, asked)
-    return Answer(200, _facts(found), length=found.size)
+def head_object(state: State, request: Request) -> Response:
+    refuse_conditions(request)
+    stored = _find(state, request)
+    return Response(200, _headers(stored), length=stored.size)
 
 
-def get_object(state: State, asked: Asked) -> Answer:
-    """The object, or one range of it; a range that cannot be had is ignored (GetObject, "Range")."""
-    refuse_conditions(asked)
-    found = _find(state, asked)
-    wanted = _range(asked.header("range"), found.size)
-    if wanted is None:
-        return Answer(200, _facts(found), _stretches(found, 0, found.size))
-    first, last = wanted
-    headers = {**_facts(found), "Content-Range": f"bytes {first}-{last}/{found.size}"}
-    return Answer(206, headers, _stretches(found, first, last + 1))
+def get_object(state: State, request: Request) -> Response:
+    """The object, or one range of it. An invalid range is ignored (GetObject, "Range")."""
+    refuse_conditions(request)
+    stored = _find(state, request)
+    byte_range = _range(request.header("range"), stored.size)
+    if byte_range is None:
+        return Response(200, _headers(stored), _file_ranges(stored, 0, stored.size))
+    first, last = byte_range
+    headers = {**_headers(stored), "Content-Range": f"bytes {first}-{last}/{stored.size}"}
+    return Response(206, headers, _file_ranges(stored, first, last + 1))
 
 
-def delete_object(state: State, asked: Asked) -> Answer:
-    """204 also where there was none."""
-    state.delete(state.bucket(asked.bucket, asked.host.region), asked.object_key)
-    return Answer(204)
+def delete_object(state: State, request: Request) -> Response:
+    """Returns 204 even if there was no object."""
+    state.delete(state.bucket(request.bucket, request.host.region), request.object_key)
+    return Response(204)
 
 
-def list_objects(state: State, asked: Asked) -> Answer:
-    """ListObjects (V1): goes on after a key, NextMarker."""
-    marker = asked.parameters.get("marker", "")
-    bucket, page, nodes = _listed(state, asked, marker)
-    encode = xml.encoder(asked.parameters.get("encoding-type", ""))
+def list_objects(state: State, request: Request) -> Response:
+    """ListObjects (V1), which is paged by key (NextMarker)."""
+    marker = request.parameters.get("marker", "")
+    bucket, page, nodes = _listed(state, request, marker)
+    encode = xml.encoder(request.parameters.get("encoding-type", ""))
     more: list[xml.Node] = [("NextMarker", encode(page.last[0]))] if page.truncated else []
-    return answers.document(
+    return responses.document(
         ("ListBucketResult", [("Name", bucket.name), ("Marker", encode(marker)), *nodes, *more, *encode.nodes])
     )
 
 
-def list_objects_v2(state: State, asked: Asked) -> Answer:
-    """ListObjectsV2: goes on with a token, which here is the key in base64."""
-    start_after, token = asked.parameters.get("start-after", ""), asked.parameters.get("continuation-token", "")
-    encode = xml.encoder(asked.parameters.get("encoding-type", ""))
-    bucket, page, nodes = _listed(state, asked, _key_of(token) if token else start_after)
+def list_objects_v2(state: State, request: Request) -> Response:
+    """ListObjectsV2, which is paged by a token: here the key in base64."""
+    start_after, token = request.parameters.get("start-after", ""), request.parameters.get("continuation-token", "")
+    encode = xml.encoder(request.parameters.get("encoding-type", ""))
+    bucket, page, nodes = _listed(state, request, _key_of(token) if token else start_after)
     more: list[xml.Node] = [("ContinuationToken", token)] if token else []
     if start_after:
         more.append(("StartAfter", encode(start_after)))
     if page.truncated:
         more.append(("NextContinuationToken", base64.b64encode(page.last[0].encode()).decode()))
     count = len(page.names) + len(page.prefixes)
-    return answers.document(
+    return responses.document(
         ("ListBucketResult", [("Name", bucket.name), *nodes, *more, ("KeyCount", count), *encode.nodes])
     )
 
 
-def refuse_conditions(asked: Asked) -> None:
+def refuse_conditions(request: Request) -> None:
     for name in CONDITIONS:
-        if name in asked.headers:
+        if name in request.headers:
             raise errors.not_implemented("-".join(word.capitalize() for word in name.split("-")))
 
 
@@ -108,79 +108,79 @@ def http_date(moment: datetime) -> str:
     return format_datetime(moment, usegmt=True)
 
 
-def _find(state: State, asked: Asked) -> Object:
-    bucket = state.bucket(asked.bucket, asked.host.region)
-    found = bucket.objects.get(asked.object_key)
-    if found is None:
-        raise errors.no_key(asked.object_key)
-    return found
+def _find(state: State, request: Request) -> Object:
+    bucket = state.bucket(request.bucket, request.host.region)
+    stored = bucket.objects.get(request.object_key)
+    if stored is None:
+        raise errors.no_key(request.object_key)
+    return stored
 
 
-def _facts(found: Object) -> Mapping[str, str]:
+def _headers(stored: Object) -> Mapping[str, str]:
     """The headers of HEAD and GET. Content-MD5 is for Normal objects only (HeadObject, "Response headers")."""
-    facts = {
-        **found.headers,
+    headers = {
+        **stored.headers,
         "Accept-Ranges": "bytes",
-        "ETag": f'"{found.etag}"',
-        "Last-Modified": http_date(found.modified),
-        "x-oss-object-type": found.kind,
-        "x-oss-hash-crc64ecma": str(found.crc64),
-        "x-oss-storage-class": found.storage_class,
+        "ETag": f'"{stored.etag}"',
+        "Last-Modified": http_date(stored.modified),
+        "x-oss-object-type": stored.kind,
+        "x-oss-hash-crc64ecma": str(stored.crc64),
+        "x-oss-storage-class": stored.storage_class,
     }
-    return {**facts, "Content-MD5": found.content_md5} if found.content_md5 else facts
+    return {**headers, "Content-MD5": stored.content_md5} if stored.content_md5 else headers
 
 
-def _stretches(found: Object, begin: int, end: int) -> tuple[Stretch, ...]:
-    """Where the bytes from `begin` to before `end` are."""
-    stretches, offset = [], 0
-    for piece in found.pieces:
-        first, last = max(begin - offset, 0), min(end - offset, piece.size)
+def _file_ranges(stored: Object, start: int, end: int) -> tuple[FileRange, ...]:
+    """The file ranges with the bytes from `start` up to, but not including, `end`."""
+    ranges, offset = [], 0
+    for piece in stored.pieces:
+        first, last = max(start - offset, 0), min(end - offset, piece.size)
         if first < last:
-            stretches.append(Stretch(piece.path, first, last - first))
+            ranges.append(FileRange(piece.path, first, last - first))
         offset += piece.size
-    return tuple(stretches)
+    return tuple(ranges)
 
 
 def _range(text: str, size: int) -> tuple[int, int] | None:
-    """First and last byte; None for the whole."""
-    found = _RANGE.fullmatch(text)
-    if not found or not size:
+    """The first and last byte, or None for all bytes."""
+    match = _RANGE.fullmatch(text)
+    if not match or not size:
         return None
-    first, last = found.groups()
+    first, last = match.groups()
     if not first:
         return (max(0, size - int(last)), size - 1) if last and int(last) else None
     end = min(int(last), size - 1) if last else size - 1
     return (int(first), end) if int(first) <= end else None
 
 
-def _listed(state: State, asked: Asked, after: str) -> tuple[Bucket, Page, list[xml.Node]]:
-    prefix, delimiter = asked.parameters.get("prefix", ""), asked.parameters.get("delimiter", "")
-    limit = number(asked, "max-keys", default=100, lowest=1, highest=1000)
-    encode = xml.encoder(asked.parameters.get("encoding-type", ""))
+def _listed(state: State, request: Request, after: str) -> tuple[Bucket, Page, list[xml.Node]]:
+    prefix, delimiter = request.parameters.get("prefix", ""), request.parameters.get("delimiter", "")
+    limit = number(request, "max-keys", default=100, lowest=1, highest=1000)
+    encode = xml.encoder(request.parameters.get("encoding-type", ""))
     with state.lock:
-        bucket = state.bucket(asked.bucket, asked.host.region)
+        bucket = state.bucket(request.bucket, request.host.region)
         names = [(key, "") for key in bucket.objects]
         page = page_of(names, prefix=prefix, delimiter=delimiter, after=(after, ""), limit=limit)
-        found = [bucket.objects[key] for key, _ in page.names]
+        objects = [bucket.objects[key] for key, _ in page.names]
     nodes: list[xml.Node] = [
         ("Prefix", encode(prefix)),
         ("MaxKeys", limit),
         ("Delimiter", encode(delimiter)),
         ("IsTruncated", page.truncated),
-        *(("Contents", _entry(each, encode)) for each in found),
+        *(("Contents", _entry(each, encode)) for each in objects),
         *(("CommonPrefixes", [("Prefix", encode(each))]) for each in page.prefixes),
     ]
     return bucket, page, nodes
 
 
-def _entry(found: Object, encode: xml.Encoder) -> list[xml.Node]:
+def _entry(stored: Object, encode: xml.Encoder) -> list[xml.Node]:
     return [
-        ("Key", encode(found.key)),
-        ("LastModified", found.modified),
-        ("ETag", f'"{found.etag}"'),
-        ("Type", found.kind),
-        ("Size", found.size),
-        ("StorageClass", found.storage_class),
+        ("Key", encode(stored.key)),
+        ("LastModified", stored.modified),
+        ("ETag", f'"{stored.etag}"'),
+        ("Type", stored.kind),
+        ("Size", stored.size),
+        ("StorageClass", stored.storage_class),
     ]
 
 

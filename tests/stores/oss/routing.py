@@ -1,4 +1,4 @@
-"""Which operation a request asks for, and which action a RAM policy must allow for it."""
+"""The operation of a request, and the action that a RAM policy must allow for it."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.stores.oss import buckets, errors, multipart, objects
-from tests.stores.oss.answers import Answer
-from tests.stores.oss.asked import Asked
+from tests.stores.oss.request import Request
+from tests.stores.oss.responses import Response
 from tests.stores.oss.state import State
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
     action: str
-    run: Callable[[State, Asked], Answer]
+    run: Callable[[State, Request], Response]
 
 
 LIST_BUCKETS = Operation("oss:ListBuckets", buckets.list_buckets)
 
-# By method and the parameters that must be there; the first that fits is it.
+# By method and required parameters.
 _OF_BUCKETS = {
     ("PUT",): Operation("oss:PutBucket", buckets.put_bucket),
     ("GET", "bucketInfo"): Operation("oss:GetBucketInfo", buckets.get_bucket_info),
@@ -45,20 +45,20 @@ _OTHERS = (
     "requestPayment restore stat style symlink tagging versionId versioning versions website worm x-oss-process"
 )
 SUBRESOURCES = frozenset(_OTHERS.split()).union(*(names[1:] for names in (*_OF_BUCKETS, *_OF_OBJECTS)))
-"""Parameters that make another operation of a request. One that is not known here must not be taken for a plain one."""
+"""Parameters that select an operation. A request with one that is not implemented must not be served as another."""
 
 
-def operation(asked: Asked) -> Operation:
-    """NotImplemented and MethodNotAllowed for what this server cannot do."""
-    if asked.host.bucket is None:
-        if asked.method != "GET":
-            raise errors.bad_method(asked.method)
+def operation(request: Request) -> Operation:
+    """The operation of a request. Raises NotImplemented or MethodNotAllowed if there is none."""
+    if request.host.bucket is None:
+        if request.method != "GET":
+            raise errors.bad_method(request.method)
         return LIST_BUCKETS
-    known = _OF_BUCKETS if asked.key is None else _OF_OBJECTS
-    wanted = SUBRESOURCES & asked.parameters.keys()
-    for (method, *names), found in known.items():
-        if method == asked.method and wanted == set(names):
-            return found
-    if wanted:
-        raise errors.not_implemented(sorted(wanted)[0])
-    raise errors.bad_method(asked.method)
+    known = _OF_BUCKETS if request.key is None else _OF_OBJECTS
+    requested = SUBRESOURCES & request.parameters.keys()
+    for (method, *names), each in known.items():
+        if method == request.method and requested == set(names):
+            return each
+    if requested:
+        raise errors.not_implemented(sorted(requested)[0])
+    raise errors.bad_method(request.method)

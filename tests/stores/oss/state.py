@@ -1,7 +1,7 @@
-"""What the server holds: buckets, objects, uploads in progress. Names in memory, bytes in files.
+"""The state of the server: buckets, objects and uploads in memory, bytes in files.
 
-All of it is looked at and changed under one lock; bytes are moved outside of it. To complete an upload moves none: the
-object is the files of its parts.
+One lock protects the state. Bytes are written outside of the lock. Completing an upload copies no bytes: the object
+consists of the files of its parts.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Piece:
 class Part:
     number: int
     etag: str
-    """Upper-case hex, without quotes."""
+    """Upper-case hexadecimal digits without quotes."""
     size: int
     crc64: int
     modified: datetime
@@ -42,7 +42,7 @@ class Part:
 
 @dataclass(slots=True)
 class Upload:
-    """A multipart upload. With `aborted` it is there only for parts that were on their way when it was aborted."""
+    """A multipart upload. An aborted one exists until the parts that were being received have arrived."""
 
     key: str
     upload_id: str
@@ -50,7 +50,7 @@ class Upload:
     storage_class: str = "Standard"
     headers: Mapping[str, str] = field(default_factory=dict)
     parts: dict[int, Part] = field(default_factory=dict)
-    on_their_way: int = 0
+    arriving: int = 0
     aborted: bool = False
 
 
@@ -62,14 +62,14 @@ class Object:
     crc64: int
     modified: datetime
     pieces: tuple[Piece, ...]
-    """The files that hold its bytes, in order: of a Multipart object one for each part."""
+    """The files of its bytes in order: one for each part of a Multipart object."""
     kind: str = "Normal"
     """Normal, or Multipart."""
     content_md5: str = ""
-    """Of a Normal object, in base64."""
+    """In base64, for a Normal object."""
     storage_class: str = "Standard"
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Content-Type and its like, and x-oss-meta-*: answered as they were sent."""
+    """Content-Type and similar headers, and x-oss-meta-*, as they were sent."""
 
 
 @dataclass(slots=True)
@@ -89,7 +89,7 @@ def utc_now() -> datetime:
 
 
 class State:
-    """Everything, in a folder of its own. `clock` is what the server believes the time to be."""
+    """The state, with its files in a folder. `clock` returns the server's time."""
 
     def __init__(self, folder: Path, clock: Callable[[], datetime] = utc_now) -> None:
         self.lock = threading.RLock()
@@ -100,11 +100,11 @@ class State:
         self._numbers: Iterator[int] = itertools.count(1)
 
     def new_path(self) -> Path:
-        """A file that nobody else writes."""
+        """The path of a new file."""
         return self._files / f"{next(self._numbers):08}"
 
     def bucket(self, name: str, region: str) -> Bucket:
-        """A bucket of the endpoint's region; NoSuchBucket, AccessDenied with its endpoint for one of another region."""
+        """A bucket. Raises NoSuchBucket, or AccessDenied with the endpoint if the bucket is in another region."""
         bucket = self.buckets.get(name)
         if bucket is None:
             raise errors.no_bucket(name)
@@ -115,7 +115,7 @@ class State:
     # --- Objects ------------------------------------------------------------------------------------------------------
 
     def put(self, bucket: Bucket, fresh: Object, *, forbid_overwrite: bool) -> None:
-        """Make `fresh` the object of its key; FileAlreadyExists where that is forbidden and there is one."""
+        """Store an object. Raises FileAlreadyExists if there is one and overwriting is forbidden."""
         with self.lock:
             refuse_overwrite(bucket, fresh.key, forbid_overwrite=forbid_overwrite)
             self.delete(bucket, fresh.key)
@@ -129,27 +129,27 @@ class State:
 
     # --- Uploads ------------------------------------------------------------------------------------------------------
 
-    def begin(self, bucket: Bucket, key: str, storage_class: str, headers: Mapping[str, str]) -> Upload:
+    def create_upload(self, bucket: Bucket, key: str, storage_class: str, headers: Mapping[str, str]) -> Upload:
         with self.lock:
             upload = Upload(key, secrets.token_hex(16).upper(), self.now(), storage_class, headers)
             bucket.uploads[key, upload.upload_id] = upload
             return upload
 
-    def expect_part(self, upload: Upload) -> None:
-        """A part is on its way: an abort does not reach it any more."""
+    def register_part(self, upload: Upload) -> None:
+        """Register a part that is being received: it arrives even if the upload is aborted."""
         with self.lock:
-            upload.on_their_way += 1
+            upload.arriving += 1
 
-    def lose_part(self, bucket: Bucket, upload: Upload) -> None:
-        """It will not arrive after all."""
+    def unregister_part(self, bucket: Bucket, upload: Upload) -> None:
+        """Unregister a part that was not received."""
         with self.lock:
-            upload.on_their_way -= 1
-            self._forget_if_over(bucket, upload)
+            upload.arriving -= 1
+            self._remove_if_ended(bucket, upload)
 
-    def take_part(self, bucket: Bucket, upload: Upload, number: int, digests: Digests, path: Path, ec: str) -> Part:
-        """A part has arrived whole. NoSuchUpload where its upload was completed meanwhile."""
+    def add_part(self, bucket: Bucket, upload: Upload, number: int, digests: Digests, path: Path, ec: str) -> Part:
+        """Add a part that was received. Raises NoSuchUpload if the upload was completed in the meantime."""
         with self.lock:
-            upload.on_their_way -= 1
+            upload.arriving -= 1
             if bucket.uploads.get((upload.key, upload.upload_id)) is not upload:
                 path.unlink()
                 raise errors.no_upload(upload.upload_id, ec)
@@ -160,24 +160,24 @@ class State:
             return part
 
     def abort(self, bucket: Bucket, upload: Upload) -> None:
-        """Delete what is there. Parts on their way land afterwards, and want another abort (AbortMultipartUpload)."""
+        """Delete all parts. Parts that are being received arrive later; abort again then (AbortMultipartUpload)."""
         with self.lock:
             for part in upload.parts.values():
                 part.path.unlink()
             upload.parts.clear()
             upload.aborted = True
-            self._forget_if_over(bucket, upload)
+            self._remove_if_ended(bucket, upload)
 
     def end(self, bucket: Bucket, upload: Upload, *, used: Collection[int]) -> None:
-        """An upload that became an object: parts of numbers it did not use go."""
+        """Remove an upload that became an object, and the parts that it did not use."""
         with self.lock:
             for part in upload.parts.values():
                 if part.number not in used:
                     part.path.unlink()
             del bucket.uploads[upload.key, upload.upload_id]
 
-    def _forget_if_over(self, bucket: Bucket, upload: Upload) -> None:
-        if upload.aborted and not upload.parts and not upload.on_their_way:
+    def _remove_if_ended(self, bucket: Bucket, upload: Upload) -> None:
+        if upload.aborted and not upload.parts and not upload.arriving:
             bucket.uploads.pop((upload.key, upload.upload_id), None)
 
 

@@ -1,4 +1,4 @@
-"""OSS's XML: answers are written, the list of a Complete is read."""
+"""OSS's XML: writes responses, and parses the part list of a Complete."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 Text = str | int | bool | datetime
 Node = tuple[str, "Text | Iterable[Node]"]
 
-# What a parser would take for something else. Other control characters XML 1.0 cannot write at all, and a listing that
-# holds one is no XML: "specify encoding-type", says the reference.
+# Characters that a parser would interpret. XML 1.0 cannot have other control characters at all, and a listing with one
+# is not XML: the reference says "specify encoding-type".
 _ESCAPES = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
 )
@@ -26,19 +26,19 @@ def document(root: Node) -> bytes:
 
 
 def timestamp(moment: datetime) -> str:
-    """As 2012-02-23T04:18:23.000Z: OSS tells whole seconds."""
+    """As 2012-02-23T04:18:23.000Z: OSS has whole seconds."""
     return f"{moment:%Y-%m-%dT%H:%M:%S}.000Z"
 
 
 def encoder(encoding_type: str) -> Encoder:
-    """How names are written where encoding-type asks for it; InvalidArgument for one that does not exist."""
+    """The encoder for an encoding-type. Raises InvalidArgument for an unknown one."""
     if encoding_type not in ("", "url"):
         raise errors.bad_argument("encoding-type", encoding_type, "Invalid Encoding Method specified in Request.")
     return Encoder(encoding_type)
 
 
 class Encoder:
-    """Writes keys, prefixes, delimiters and markers plainly or percent-encoded, and says which."""
+    """Writes keys, prefixes, delimiters and markers unchanged or percent-encoded."""
 
     def __init__(self, encoding_type: str) -> None:
         self._type = encoding_type
@@ -52,7 +52,7 @@ class Encoder:
 
 
 def parse_complete(text: bytes) -> list[tuple[int, str]]:
-    """Part numbers and ETags (without quotes) in the order in which they stand; MalformedXML."""
+    """Part numbers and ETags (without quotes) in the order of the list. Raises MalformedXML."""
     try:
         root = ET.fromstring(text)
         parts = [(int(_inner(part, "PartNumber")), _inner(part, "ETag").strip('"')) for part in root]
@@ -64,7 +64,7 @@ def parse_complete(text: bytes) -> list[tuple[int, str]]:
 
 
 def parse_storage_class(text: bytes) -> str:
-    """The StorageClass of a CreateBucketConfiguration, '' without one; MalformedXML."""
+    """The StorageClass of a CreateBucketConfiguration, or ''. Raises MalformedXML."""
     try:
         root = ET.fromstring(text)
     except ET.ParseError:

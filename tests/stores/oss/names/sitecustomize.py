@@ -1,9 +1,9 @@
-"""Names below `localhost` are this machine, also where the resolver does not know it (RFC 6761, section 6.3).
+"""Resolves names that end with `.localhost` to this machine (RFC 6761, section 6.3).
 
-OSS is reached by the bucket's own host name, here `bucket.oss-cn-hangzhou.localhost`. Browsers and curl know such
-names; glibc knows them only with systemd-resolved or nss-myhostname, which a plain Debian lacks. Nothing of the product
-changes for it: Python itself imports a module of this name when it starts, so that the folder of this file on
-PYTHONPATH teaches every Python process that is started with it, and `resolved()` teaches one that runs already.
+A bucket in OSS has its own host name, here `bucket.oss-cn-hangzhou.localhost`. Browsers and curl resolve such names.
+glibc does so only with systemd-resolved or nss-myhostname, which Debian does not install by default. Python imports a
+module with the name of this file at its start: every Python process with this folder on PYTHONPATH resolves the names.
+`resolved()` does the same in a running process.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import Any
 
 LOOPBACK = "127.0.0.1"
 
-_asked = socket.getaddrinfo
+_original = socket.getaddrinfo
 _lock = threading.Lock()
-_wanted = 0
+_uses = 0
 
 
 def is_local(host: object) -> bool:
-    """Whether a name is below `localhost`; the name itself is in every hosts file."""
+    """Whether a name ends with `.localhost`. The name `localhost` itself is in every hosts file."""
     return isinstance(host, str) and host.lower().removesuffix(".").endswith(".localhost")
 
 
 def getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
-    """As `socket.getaddrinfo`, which it calls."""
-    return _asked(LOOPBACK if is_local(host) else host, port, *args, **kwargs)
+    """As `socket.getaddrinfo`."""
+    return _original(LOOPBACK if is_local(host) else host, port, *args, **kwargs)
 
 
 def install() -> None:
@@ -37,18 +37,18 @@ def install() -> None:
 
 @contextmanager
 def resolved() -> Iterator[None]:
-    """While in here this process knows those names."""
-    global _wanted  # noqa: PLW0603
+    """Resolve these names in this process."""
+    global _uses  # noqa: PLW0603
     with _lock:
-        _wanted += 1
+        _uses += 1
         install()
     try:
         yield
     finally:
         with _lock:
-            _wanted -= 1
-            if not _wanted:
-                socket.getaddrinfo = _asked
+            _uses -= 1
+            if not _uses:
+                socket.getaddrinfo = _original
 
 
 if __name__ == "sitecustomize":

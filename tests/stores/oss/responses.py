@@ -1,4 +1,4 @@
-"""What goes back: an answer as data, and a refusal made into one."""
+"""Responses as data, and error responses."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.stores.oss.errors import Refusal
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """So many bytes of a file, from an offset on."""
+class FileRange:
+    """A range of bytes in a file."""
 
     path: Path
     offset: int
@@ -21,12 +21,12 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """`length` overrules the body's own: an answer to HEAD tells a size and has no body."""
+class Response:
+    """A response. `length` overrides the length of the body, because a response to HEAD has a size and no body."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | tuple[Stretch, ...] = b""
+    body: bytes | tuple[FileRange, ...] = b""
     length: int | None = None
 
     @property
@@ -36,12 +36,12 @@ class Answer:
         return len(self.body) if isinstance(self.body, bytes) else sum(each.size for each in self.body)
 
 
-def document(root: xml.Node, headers: Mapping[str, str] | None = None) -> Answer:
-    return Answer(200, {"Content-Type": "application/xml", **(headers or {})}, xml.document(root))
+def document(root: xml.Node, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(200, {"Content-Type": "application/xml", **(headers or {})}, xml.document(root))
 
 
-def refused(refusal: Refusal, *, method: str, host: str, request_id: str) -> Answer:
-    """An error. HEAD has no body: there the XML comes in the header x-oss-err, in base64."""
+def refused(refusal: Refusal, *, method: str, host: str, request_id: str) -> Response:
+    """An error response. A response to HEAD has no body, but the XML in base64 in the header x-oss-err."""
     body = xml.document(
         (
             "Error",
@@ -58,5 +58,5 @@ def refused(refusal: Refusal, *, method: str, host: str, request_id: str) -> Ans
     )
     headers = {"Content-Type": "application/xml", "x-oss-ec": refusal.ec}
     if method == "HEAD":
-        return Answer(refusal.status, {**headers, "x-oss-err": base64.b64encode(body).decode()})
-    return Answer(refusal.status, headers, body)
+        return Response(refusal.status, {**headers, "x-oss-err": base64.b64encode(body).decode()})
+    return Response(refusal.status, headers, body)

@@ -1,6 +1,6 @@
-"""A request as it came over the line, taken apart and not changed.
+"""A request as it was received, parsed and not normalized.
 
-The key is the percent-decoded path, whatever it is: `a/../b` and `a//b` are keys of their own.
+The key is the percent-decoded path: `a/../b` and `a//b` are keys like any other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.stores.oss import errors
 from tests.stores.oss.bodies import Body
 
 DEFAULT_REGION = "cn-hangzhou"
-"""Of the endpoint without a region, `oss.aliyuncs.com`."""
+"""The region of the endpoint without one, `oss.aliyuncs.com`."""
 
 MAX_KEY_BYTES = 1023
 NOT_UTF_8 = "The specified object is not valid."
@@ -23,25 +23,25 @@ NOT_UTF_8 = "The specified object is not valid."
 
 @dataclass(frozen=True)
 class Host:
-    """Whom a request is for: the service, or one bucket."""
+    """The target of a request: the service, or one bucket."""
 
     region: str
     bucket: str | None
 
 
 def parse_host(text: str, domain: str) -> Host:
-    """`[bucket.]oss[-region].domain[:port]`; NonStandardHostForbidden for any other."""
+    """Parse `[bucket.]oss[-region].domain[:port]`. Raises NonStandardHostForbidden for any other host."""
     pattern = rf"(?:([a-z0-9_-]+)\.)?oss(?:-([a-z0-9-]+))?\.{re.escape(domain)}(?::\d+)?"
-    found = re.fullmatch(pattern, text, re.IGNORECASE)
-    if not found:
+    match = re.fullmatch(pattern, text, re.IGNORECASE)
+    if not match:
         raise errors.bad_host()
-    bucket, region = found.groups()
+    bucket, region = match.groups()
     return Host((region or DEFAULT_REGION).lower(), bucket.lower() if bucket else None)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One request. `headers` have names in lower case; `path` and `query` are as they came, still encoded."""
+class Request:
+    """One request. The names of `headers` are in lower case. `path` and `query` are not decoded."""
 
     method: str
     host: Host
@@ -53,7 +53,7 @@ class Asked:
 
     @cached_property
     def key(self) -> str | None:
-        """None where the path is `/`. InvalidObjectName for what no key can be."""
+        """The key, or None if the path is `/`. Raises InvalidObjectName if it is not UTF-8."""
         if self.path == "/":
             return None
         try:
@@ -63,12 +63,12 @@ class Asked:
 
     @cached_property
     def parameters(self) -> dict[str, str]:
-        """The query decoded; of a name that comes twice the first."""
-        found: dict[str, str] = {}
+        """The decoded query. The first parameter wins if a name occurs twice."""
+        values: dict[str, str] = {}
         for pair in filter(None, self.query.split("&")):
             name, _, value = pair.partition("=")
-            found.setdefault(_decoded(name), _decoded(value))
-        return found
+            values.setdefault(_decoded(name), _decoded(value))
+        return values
 
     def header(self, name: str) -> str:
         return self.headers.get(name, "")
@@ -80,7 +80,7 @@ class Asked:
 
     @property
     def object_key(self) -> str:
-        """The key where there has to be one; see the OSS documentation, "Object naming conventions"."""
+        """The key of an operation that needs one. See the OSS documentation, "Object naming conventions"."""
         key = self.key
         if not key:
             raise errors.bad_key("The Object name can not be empty.")
@@ -92,5 +92,5 @@ class Asked:
 
 
 def _decoded(text: str) -> str:
-    """A `+` is a plus: the query is percent-encoded, no form."""
+    """A `+` is a plus: the query is percent-encoded, not a form."""
     return unquote_to_bytes(text.encode("latin-1")).decode(errors="replace")
