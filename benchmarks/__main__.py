@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...]`: run all benchmarks, or those named. Exit code 1 when a limit is not kept."""
+"""`python -m benchmarks [NAME ...]`: run all or the named benchmarks. The exit code is 1 if a limit is exceeded."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ BENCHMARKS: dict[str, Callable[[stack.Stack, Path], bool]] = {
     "pipeline": pipeline.run,
     "memory": memory.run,
 }
-"""Each prints what it measured and says whether its limits were kept."""
+"""Each function prints its results and returns whether all limits are met."""
 
 
 def main(names: list[str]) -> int:
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
-        print(f"No such benchmark: {', '.join(unknown)}. There are: {', '.join(BENCHMARKS)}", file=sys.stderr)
+        print(f"No such benchmark: {', '.join(unknown)}. The benchmarks are: {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
-    kept = [_run(name) for name in names or BENCHMARKS]
-    return 0 if all(kept) else 1
+    met = [_run(name) for name in names or BENCHMARKS]
+    return 0 if all(met) else 1
 
 
 def _run(name: str) -> bool:
-    """Each on a stack of its own, so that none measures what another left."""
+    """Run a benchmark on a new stack, so that benchmarks do not influence each other."""
     module = sys.modules[f"benchmarks.{name}"]
     print(f"\n== {name}: {(module.__doc__ or '').splitlines()[0]}", flush=True)
     with tempfile.TemporaryDirectory(prefix="partway-bench-") as folder:

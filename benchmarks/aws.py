@@ -1,4 +1,4 @@
-"""The AWS CLI, as a peer to be measured."""
+"""Runs the AWS CLI, to compare with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def s3_cp(file: Path, target: str, *, endpoint: str, region: str, access_key: str, secret_key: str) -> None:
-    """`aws s3 cp` of a file to `s3://bucket/key`."""
+    """Run `aws s3 cp` with a file and a target `s3://bucket/key`."""
     keys = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key, "AWS_EC2_METADATA_DISABLED": "true"}
     argv = [sys.executable, "-m", "awscli", "--endpoint-url", endpoint, "--region", region]
     subprocess.run([*argv, "s3", "cp", "--quiet", str(file), target], env={**os.environ, **keys}, check=True)

@@ -1,8 +1,8 @@
-"""A store that throws bodies away, for measuring everything but the store: `python -m benchmarks.discarding_store`.
+"""A store that discards bodies, for measurements without a real store: `python -m benchmarks.discarding_store`.
 
-It speaks just enough of S3 to be sent to: CreateMultipartUpload, UploadPart, PutObject, CompleteMultipartUpload,
-AbortMultipartUpload, HeadObject. Signatures are not looked at, bytes are not even copied out of the kernel, and the
-rate of all bodies together can be held at a number of bytes a second. It prints its port.
+It has the operations that Partway needs to send: CreateMultipartUpload, UploadPart, PutObject, CompleteMultipartUpload,
+AbortMultipartUpload and HeadObject. It does not verify signatures and does not copy bodies out of the kernel. The rate
+of all bodies together can be limited. It prints its port.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ ETAG = '"00000000000000000000000000000000"'
 Headers = dict[str, str]
 
 
-class Valve:
-    """Lets so many bytes a second through, over all connections; 0: as many as come."""
+class RateLimit:
+    """Limits the bytes per second of all connections together; 0: no limit."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
@@ -37,7 +37,7 @@ class Valve:
         if not self._rate:
             return
         with self._lock:
-            # What was not used is not saved up: a line does not get faster after a pause.
+            # Unused capacity is not saved: a connection does not get faster after a pause.
             self._free_at = max(self._free_at, time.monotonic()) + count / self._rate
             wait = self._free_at - time.monotonic()
         if wait > 0:
@@ -45,10 +45,10 @@ class Valve:
 
 
 class Objects:
-    """What HEAD has to know: sizes and metadata of objects, and what an upload will become."""
+    """The sizes and metadata of objects, for HEAD, and those of uploads in progress."""
 
     def __init__(self) -> None:
-        self.facts: dict[str, tuple[int, Headers]] = {}
+        self.known: dict[str, tuple[int, Headers]] = {}
         self._uploads: dict[str, tuple[dict[int, int], Headers]] = {}
         self._ids = itertools.count(1)
 
@@ -61,19 +61,19 @@ class Objects:
         if upload_id:
             self._uploads[upload_id][0][number] = size
         else:
-            self.facts[path] = (size, metadata)
+            self.known[path] = (size, metadata)
 
     def complete(self, path: str, upload_id: str, numbers: list[int]) -> None:
         sizes, metadata = self._uploads.pop(upload_id)
-        self.facts[path] = (sum(sizes[number] for number in numbers), metadata)
+        self.known[path] = (sum(sizes[number] for number in numbers), metadata)
 
     def delete(self, path: str, upload_id: str) -> bool:
-        known = self._uploads.pop(upload_id, None) if upload_id else self.facts.pop(path, None)
-        return known is not None
+        removed = self._uploads.pop(upload_id, None) if upload_id else self.known.pop(path, None)
+        return removed is not None
 
 
 class Handler(socketserver.BaseRequestHandler):
-    """One connection, request after request."""
+    """One connection with many requests."""
 
     server: Server
     request: socket.socket
@@ -93,42 +93,42 @@ class Handler(socketserver.BaseRequestHandler):
             body = reader.read(length) if is_complete else b""
             if not is_complete:
                 self._discard(reader, length)
-            self._answer(method, *self._act(method, unquote(url.path), query, headers, length, body))
+            self._respond(method, *self._execute(method, unquote(url.path), query, headers, length, body))
 
     def _discard(self, reader: Any, length: int) -> None:
-        """MSG_TRUNC has the kernel drop what arrives instead of copying it here."""
+        """Read and discard a body. With MSG_TRUNC the kernel drops the bytes instead of copying them."""
         left = length - len(reader.read1(min(length, BLOCK)) if length else b"")
         nowhere = bytearray(BLOCK)
         while left > 0:
-            got = self.request.recv_into(nowhere, min(left, BLOCK), socket.MSG_TRUNC)
-            if not got:
+            count = self.request.recv_into(nowhere, min(left, BLOCK), socket.MSG_TRUNC)
+            if not count:
                 raise ConnectionError("the body ended early")
-            left -= got
-            self.server.valve.take(got)
+            left -= count
+            self.server.rate_limit.take(count)
 
-    def _act(
+    def _execute(
         self, method: str, path: str, query: dict[str, str], headers: Headers, length: int, body: bytes
     ) -> tuple[int, Headers, bytes]:
         objects = self.server.objects
         metadata = {name: value for name, value in headers.items() if name.startswith("x-amz-meta-")}
         upload_id = query.get("uploadId", "")
-        status, answered, xml = 404, {}, b""
+        status, response_headers, xml = 404, {}, b""
         if method == "POST" and "uploads" in query:
             status, xml = 200, _xml("InitiateMultipartUploadResult", UploadId=objects.create(metadata))
         elif method == "PUT":
             objects.put(path, upload_id, int(query.get("partNumber", 0)), length, metadata)
-            status, answered = 200, {"ETag": ETAG}
+            status, response_headers = 200, {"ETag": ETAG}
         elif method == "POST":
             objects.complete(path, upload_id, [int(each) for each in re.findall(rb"<PartNumber>(\d+)<", body)])
             status, xml = 200, _xml("CompleteMultipartUploadResult", ETag=ETAG)
         elif method == "DELETE":
             status = 204 if objects.delete(path, upload_id) else 404
-        elif method == "HEAD" and path in objects.facts:
-            size, kept = objects.facts[path]
-            status, answered = 200, {"Content-Length": str(size), "ETag": ETAG, **kept}
-        return status, answered, xml
+        elif method == "HEAD" and path in objects.known:
+            size, metadata_of_object = objects.known[path]
+            status, response_headers = 200, {"Content-Length": str(size), "ETag": ETAG, **metadata_of_object}
+        return status, response_headers, xml
 
-    def _answer(self, method: str, status: int, headers: Headers, body: bytes) -> None:
+    def _respond(self, method: str, status: int, headers: Headers, body: bytes) -> None:
         if method != "HEAD":
             headers = {**headers, "Content-Length": str(len(body))}
         lines = [f"HTTP/1.1 {status} -", "x-amz-request-id: discarded", *(f"{n}: {v}" for n, v in headers.items())]
@@ -140,7 +140,7 @@ class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
     def __init__(self, port: int, rate: int) -> None:
-        self.valve = Valve(rate)
+        self.rate_limit = RateLimit(rate)
         self.objects = Objects()
         super().__init__(("127.0.0.1", port), Handler)
 
@@ -159,7 +159,7 @@ def _xml(root: str, **fields: str) -> bytes:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--rate", type=int, default=0, help="bytes a second of all bodies together; 0: no limit")
+    parser.add_argument("--rate", type=int, default=0, help="bytes per second of all bodies together; 0: no limit")
     options = parser.parse_args()
     with Server(options.port, options.rate) as server:
         print(server.server_address[1], flush=True)

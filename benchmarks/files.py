@@ -1,4 +1,4 @@
-"""Files to be sent."""
+"""Files to send."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MIB = 1024**2
 
 
 def write_random(file: Path, size: int) -> None:
-    """`size` bytes that nothing can compress."""
+    """Write `size` random bytes, which cannot be compressed."""
     with file.open("wb") as out:
         for _ in range(size // MIB):
             out.write(os.urandom(MIB))

@@ -1,4 +1,4 @@
-"""A page of 1,000 uploads: the store's answer alone, our client, boto3, our whole HTML page."""
+"""A page of 1,000 uploads: the store's response alone, our client, boto3, and the whole HTML page."""
 
 from __future__ import annotations
 
@@ -37,6 +37,11 @@ def run(stack: Stack, _scratch: Path) -> bool:
             url = f"{stack.url}/stores/{stack.store}/{bucket}/uploads/?max-uploads={UPLOADS}"
             assert operator.session.get(url).text.count('name="upload"') == UPLOADS
 
-        ways = {"store alone": bare_request, "our client": our_client, "boto3": by_boto3, "our HTML page": our_page}
-        rounds.show(rounds.measure(ways, ROUNDS), "store alone")
+        candidates = {
+            "store alone": bare_request,
+            "our client": our_client,
+            "boto3": by_boto3,
+            "our HTML page": our_page,
+        }
+        rounds.show(rounds.measure(candidates, ROUNDS), "store alone")
     return True

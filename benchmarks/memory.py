@@ -1,4 +1,4 @@
-"""10 GiB in parts of 512 MiB through a small quota: the most memory of each process, the most bytes on the disk."""
+"""10 GiB in parts of 512 MiB through a small quota: the peak memory of each process, and the peak of staged bytes."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ PART = 512 * MIB
 QUOTA = 4 * PART
 LIMIT = 150 * MIB
 ENVIRONMENT = {"STAGING_QUOTA": str(QUOTA)}
-LOOK_SECONDS = 0.2
+SAMPLE_SECONDS = 0.2
 OURS = ("web", "sender", "worker", "beat")
 
 
 @dataclass(slots=True)
 class Peak:
-    """The most of one process, in bytes. `resident` is what the limit is on; `own` leaves shared libraries out."""
+    """The peak memory of a process in bytes. The limit applies to `resident`; `own` excludes shared libraries."""
 
-    part: str
+    name: str
     role: str
     resident: int = 0
     own: int = 0
 
 
 class Sampler:
-    """Looks at every process of our parts, and at staging, until it is stopped."""
+    """Samples the memory of all our processes, and the staged bytes."""
 
     def __init__(self, stack: Stack) -> None:
         self.peaks: dict[int, Peak] = {}
@@ -50,20 +50,20 @@ class Sampler:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopped.wait(LOOK_SECONDS):
+        while not self._stopped.wait(SAMPLE_SECONDS):
             self.staged = max(self.staged, staged_bytes(self._stack.staging))
-            for part in OURS:
-                for place, process in enumerate(self._stack.tree(part)):
-                    self._look(part, "main" if place == 0 else f"child {place}", process)
+            for name in OURS:
+                for place, process in enumerate(self._stack.tree(name)):
+                    self._sample(name, "main" if place == 0 else f"child {place}", process)
 
-    def _look(self, part: str, role: str, process: psutil.Process) -> None:
+    def _sample(self, name: str, role: str, process: psutil.Process) -> None:
         try:
             status = Path(f"/proc/{process.pid}/status").read_text()
             own = process.memory_full_info().uss
         except (OSError, psutil.Error):
             return
-        peak = self.peaks.setdefault(process.pid, Peak(part, role))
-        # VmHWM is the kernel's own record of the peak: nothing between two looks is missed.
+        peak = self.peaks.setdefault(process.pid, Peak(name, role))
+        # VmHWM is the kernel's record of the peak, which includes peaks between two samples.
         peak.resident = max(peak.resident, _field(status, "VmHWM"))
         peak.own = max(peak.own, own)
 
@@ -81,14 +81,14 @@ def run(stack: Stack, scratch: Path) -> bool:
         transfer_id = tus.send(operator, file, store="fast", bucket=BUCKET, key="large", part_size=PART)
         transfer = wait_for_end(operator, transfer_id)
     assert transfer["state"] == "done", transfer["error"]
-    print(f"{'process':<18} {'peak resident':>14} {'of it its own':>14}   limit {LIMIT // MIB} MiB")
+    print(f"{'process':<18} {'peak resident':>14} {'own memory':>14}   limit {LIMIT // MIB} MiB")
     for peak in sampler.peaks.values():
-        verdict = "kept" if peak.resident < LIMIT else "NOT KEPT"
-        name = f"{peak.part} {peak.role}"
+        verdict = "met" if peak.resident < LIMIT else "EXCEEDED"
+        name = f"{peak.name} {peak.role}"
         print(f"{name:<18} {peak.resident / MIB:>10.1f} MiB {peak.own / MIB:>10.1f} MiB   {verdict}")
     within = sampler.staged <= QUOTA
     print(
         f"{SIZE // PART} parts of {PART // MIB} MiB; at most {sampler.staged // MIB} MiB staged at a time, quota "
-        f"{QUOTA // MIB} MiB: {'kept' if within else 'NOT KEPT'}"
+        f"{QUOTA // MIB} MiB: {'met' if within else 'EXCEEDED'}"
     )
     return within and all(peak.resident < LIMIT for peak in sampler.peaks.values())

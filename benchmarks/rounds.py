@@ -1,4 +1,4 @@
-"""Several ways to do one thing, taken in turns round by round, so that all of them meet the same weather."""
+"""Measures several candidates in turns, round by round, so that all of them have the same conditions."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-Way = Callable[[int], object]
-"""Does the thing once; gets the number of the round."""
+Candidate = Callable[[int], object]
+"""A function that does the work once. Its argument is the number of the round."""
 
 
-def measure(ways: Mapping[str, Way], rounds: int, after: Way | None = None) -> dict[str, list[float]]:
-    """Seconds of each way in each round. The first round warms up and is not counted; `after` tidies each up."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+def measure(candidates: Mapping[str, Candidate], rounds: int, after: Candidate | None = None) -> dict[str, list[float]]:
+    """Seconds of each candidate in each round. The first round is a warm-up. `after` cleans up after each round."""
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for number in range(rounds + 1):
-        for name, way in ways.items():
+        for name, candidate in candidates.items():
             started = time.perf_counter()
-            way(number)
+            candidate(number)
             if number:
                 seconds[name].append(time.perf_counter() - started)
         if after:
@@ -25,12 +25,12 @@ def measure(ways: Mapping[str, Way], rounds: int, after: Way | None = None) -> d
 
 
 def show(seconds: Mapping[str, list[float]], base: str, *, amount: float = 0, unit: str = "") -> None:
-    """A line for each way: median seconds, and its ratio to `base` in the same round as median and spread."""
+    """Print a line for each candidate: its median time, and the median and spread of its ratio to `base`."""
     width = max(map(len, seconds))
     for name, values in seconds.items():
-        ratios = [mine / theirs for mine, theirs in zip(values, seconds[base], strict=True)]
-        middle = statistics.median(values)
-        speed = f"  {amount / middle:7.1f} {unit}/s" if amount else ""
+        ratios = [own / other for own, other in zip(values, seconds[base], strict=True)]
+        median = statistics.median(values)
+        speed = f"  {amount / median:7.1f} {unit}/s" if amount else ""
         spread = f"{statistics.median(ratios):5.2f} x  ({min(ratios):.2f} to {max(ratios):.2f})"
-        print(f"{name:<{width}}  {middle * 1000:9.1f} ms{speed}  {spread}", flush=True)
-    print(f"x: times as long as {base!r} in the same round, median and spread of {len(seconds[base])} rounds")
+        print(f"{name:<{width}}  {median * 1000:9.1f} ms{speed}  {spread}", flush=True)
+    print(f"x: time relative to {base!r} in the same round, median and spread of {len(seconds[base])} rounds")

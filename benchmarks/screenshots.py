@@ -1,6 +1,6 @@
-"""The pictures of docs/screenshots, taken from the running product: `python -m benchmarks.screenshots [FOLDER]`.
+"""Takes the screenshots of docs/screenshots from a running Partway: `python -m benchmarks.screenshots [FOLDER]`.
 
-A stack with the demo bucket of a first start, a transfer that is held half way, and Chromium.
+It uses a stack with the demo bucket, a transfer that is stopped half-way, and Chromium.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ FINISHED = ("exports/customers-2026-11.csv", "photos/Zürich/Bahnhof.jpg", "logs
 DESK = ViewportSize(width=1440, height=900)
 PHONE = ViewportSize(width=390, height=844)
 
-BEFORE_THE_COLOURFUL = "backups/2026-10/db-31.dump"
-"""After this key the listing has several uploads of one key, a double slash and a space."""
+START_AFTER = "backups/2026-10/db-31.dump"
+"""The key before several uploads of one key, a double slash and a space."""
 
 
 def main(folder: Path) -> None:
@@ -43,7 +43,7 @@ def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="partway-pictures-") as temporary:
         scratch = Path(temporary)
         with running(scratch / "var") as stack, stack.signed_in() as operator, launched() as browser:
-            demo.seed(stack.client, BUCKET, scratch / "seed", _quietly)
+            demo.seed(stack.client, BUCKET, scratch / "seed", _ignore_progress)
             for key in FINISHED:
                 done = operator.send_file(stack.store, BUCKET, key, bytes(300_000))
                 operator.wait_for_state(done, "done")
@@ -51,13 +51,13 @@ def main(folder: Path) -> None:
                 Camera(browser, stack, folder, live, scratch).take_all()
 
 
-def _quietly(_done: int, _total: int) -> None:
+def _ignore_progress(_done: int, _total: int) -> None:
     pass
 
 
 @contextmanager
 def half_way(stack: Stack, operator: Operator) -> Iterator[str]:
-    """A transfer whose parts are in every state, and stay so: its id."""
+    """A transfer with parts in every state. Yields its id."""
     fields = {"store": stack.store, "bucket": BUCKET, "key": LIVE_KEY, "part-size": PART}
     with SlowForm(operator, fields, PARTS * PART, filename="trailer-4k.mov") as form:
         form.send(2 * PART)
@@ -84,17 +84,17 @@ class Camera:
     def take_all(self) -> None:
         uploads = f"/stores/{self._stack.store}/{BUCKET}/uploads/"
         desk = self._open(DESK)
-        self._take(desk, "overview", "/")
-        self._take(desk, "transfer", f"/transfers/{self._live}/")
+        self._visit(desk, "overview", "/")
+        self._visit(desk, "transfer", f"/transfers/{self._live}/")
         phone = self._open(PHONE, color_scheme="dark", device_scale_factor=2)
-        self._take(phone, "transfer-phone", f"/transfers/{self._live}/")
-        # From here on the store is asked for objects.
+        self._visit(phone, "transfer-phone", f"/transfers/{self._live}/")
+        # The next pages send requests for objects to the store.
         self._stack.thaw("store-object")
         self._new_transfer(self._open(DESK))
         self._uploads(desk, "uploads")
         self._uploads(self._open(DESK, color_scheme="dark"), "uploads-dark")
-        self._take(desk, "upload", uploads + self._named("detail", demo.GAP_KEY))
-        self._take(desk, "complete", uploads + self._named("complete", demo.READY_KEY), full_page=True)
+        self._visit(desk, "upload", uploads + self._upload_url("detail", demo.GAP_KEY))
+        self._visit(desk, "complete", uploads + self._upload_url("complete", demo.READY_KEY), full_page=True)
 
     def _open(self, size: ViewportSize, **options: Any) -> Site:
         context = self._browser.new_context(
@@ -106,26 +106,26 @@ class Camera:
             self._state = context.storage_state()
         return site
 
-    def _take(self, site: Site, name: str, path: str, *, full_page: bool = False) -> None:
+    def _visit(self, site: Site, name: str, path: str, *, full_page: bool = False) -> None:
         site.page.goto(path)
-        self._snap(site, name, full_page=full_page)
+        self._save(site, name, full_page=full_page)
 
-    def _snap(self, site: Site, name: str, *, full_page: bool = False) -> None:
-        # What is fetched after the page: rows in view, the picture of all parts, the states of stores.
+    def _save(self, site: Site, name: str, *, full_page: bool = False) -> None:
+        # Wait for what the page loads later: the facts of visible rows, the picture of all parts, the states of stores.
         expect(site.page.get_by_text("asking…")).to_have_count(0)
         site.page.wait_for_timeout(1500)
         site.page.screenshot(path=self._folder / f"{name}.png", full_page=full_page)
         site.watcher.check()
 
     def _uploads(self, site: Site, name: str) -> None:
-        site.open_listing(BUCKET, key_marker=BEFORE_THE_COLOURFUL)
+        site.open_listing(BUCKET, key_marker=START_AFTER)
         for number in (1, 2):
             site.row("backups/nightly.tar").nth(number).get_by_role("checkbox").check()
-        site.page.mouse.click(2, 400)  # Nothing in the picture has the focus.
-        self._snap(site, name)
+        site.page.mouse.click(2, 400)  # Remove the focus from all elements.
+        self._save(site, name)
 
     def _new_transfer(self, site: Site) -> None:
-        """Files on their way over a slow line, one of them paused, one done."""
+        """Files that are sent over a slow connection. One is paused, one is done."""
         sizes = {
             "slate.jpg": 2,
             "interview-day-1.mov": 96,
@@ -146,13 +146,13 @@ class Camera:
         site.wait_until_received("video/raw/interview-day-2.mov", 12)
         site.step("video/raw/harbour.mov", "pause")
         site.wait_for_file("video/raw/harbour.mov", "paused")
-        site.page.mouse.click(2, 400)  # Nothing in the picture has the focus.
-        self._snap(site, "new-transfer", full_page=True)
+        site.page.mouse.click(2, 400)  # Remove the focus from all elements.
+        self._save(site, "new-transfer", full_page=True)
 
-    def _named(self, page: str, key: str) -> str:
-        """The query of the newest upload of a key."""
-        found = [upload_id for name, upload_id in self._stack.uploads_in(BUCKET) if name == key]
-        return f"{page}/?key={quote(key, safe='')}&upload-id={found[0]}"
+    def _upload_url(self, page: str, key: str) -> str:
+        """The URL of a page about the newest upload of a key."""
+        upload_ids = [upload_id for name, upload_id in self._stack.uploads_in(BUCKET) if name == key]
+        return f"{page}/?key={quote(key, safe='')}&upload-id={upload_ids[0]}"
 
 
 if __name__ == "__main__":

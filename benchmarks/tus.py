@@ -1,4 +1,4 @@
-"""Sends a file by tus as fast as a machine can: one PATCH, the bytes handed from file to socket by the kernel."""
+"""Sends a file by tus as fast as possible: one PATCH request, with sendfile()."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BLOCK = 4 * 1024**2
 
 
 def send(operator: Operator, file: Path, **fields: object) -> str:
-    """Create an upload with this metadata (`store`, `bucket`, `key`, ...) and send all of it; the transfer's id."""
+    """Create an upload with this metadata (`store`, `bucket`, `key`, ...) and send it. Returns the transfer's id."""
     size = file.stat().st_size
     named = {name.replace("_", "-"): str(value) for name, value in {"filename": file.name, **fields}.items()}
     metadata = ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in named.items())
@@ -34,15 +34,19 @@ def _patch(
     connection: http.client.HTTPConnection, location: str, headers: dict[str, str], file: Path, size: int
 ) -> None:
     connection.putrequest("PATCH", location)
-    told = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0", "Content-Length": str(size)}
-    for name, value in {**headers, **told}.items():
+    patch_headers = {
+        "Content-Type": "application/offset+octet-stream",
+        "Upload-Offset": "0",
+        "Content-Length": str(size),
+    }
+    for name, value in {**headers, **patch_headers}.items():
         connection.putheader(name, value)
     connection.endheaders()
-    connection.sock.settimeout(None)  # sendfile wants a socket that blocks.
+    connection.sock.settimeout(None)  # sendfile() needs a blocking socket.
     with file.open("rb") as body:
         offset = 0
         while offset < size:
             offset += os.sendfile(connection.sock.fileno(), body.fileno(), offset, BLOCK)
-    answer = connection.getresponse()
-    assert answer.status == 204, answer.read()
-    answer.read()
+    response = connection.getresponse()
+    assert response.status == 204, response.read()
+    response.read()

@@ -1,4 +1,4 @@
-"""1 GiB: through the browser's form, staging and the workers until done, compared with boto3 and the AWS CLI."""
+"""1 GiB through the browser's form until the transfer is done, compared with boto3 and the AWS CLI."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.system.stack import MIB, Operator, Stack
 SIZE = 1024 * MIB
 ROUNDS = 3
 BOTO3_PART = 8 * MIB
-"""boto3's own default; Partway chooses its part size by itself."""
+"""boto3's default. Partway chooses its part size automatically."""
 
 
 def run(stack: Stack, scratch: Path) -> bool:
@@ -49,15 +49,17 @@ def run(stack: Stack, scratch: Path) -> bool:
             for name in ("partway", "boto3", "aws"):
                 stack.s3.delete_object(Bucket=bucket, Key=f"{name}-{number}")
 
-        ways = {"boto3 upload_file": by_boto3, "aws s3 cp": by_aws_cli, "Partway": through_partway}
-        seconds = rounds.measure(ways, ROUNDS, after=clean)
+        candidates = {"boto3 upload_file": by_boto3, "aws s3 cp": by_aws_cli, "Partway": through_partway}
+        seconds = rounds.measure(candidates, ROUNDS, after=clean)
     rounds.show(seconds, "boto3 upload_file", amount=SIZE / MIB, unit="MiB")
-    print(f"Partway sent {parts.pop()} parts. Each byte went over HTTP twice, and to the disk and back in between.")
+    print(
+        f"Partway sent {parts.pop()} parts. It sends each byte over HTTP twice, and stages it on the disk in between."
+    )
     return True
 
 
 def send(stack: Stack, operator: Operator, bucket: str, key: str, file: Path, **fields: object) -> str:
-    """Send a file through the form as a browser does, never holding more than a block of it; the transfer's id."""
+    """Send a file through the form in blocks, as a browser does. Returns the transfer's id."""
     form = {"store": stack.store, "bucket": bucket, "key": key, **fields}
     with SlowForm(operator, form, file.stat().st_size) as sending, file.open("rb") as body:
         return sending.send_file(body)
