@@ -87,6 +87,11 @@ class Code(StrEnum):
     UPLOADS_NOT_READABLE = "UploadsNotReadable"
 
     # --- Store settings, connection tests and store checks
+    INTERRUPTED = "Interrupted"
+    DIED = "Died"
+    ENDPOINT_CHANGED = "EndpointChanged"
+    UPLOAD_MAY_EXIST = "UploadMayExist"
+    LEFT_AT_OTHER_ENDPOINT = "LeftAtOtherEndpoint"
 
     # --- Planning a transfer, its form, and its steps
     NEGATIVE_SIZE = "NegativeSize"

@@ -1,4 +1,4 @@
-"""What a store check found, as its card shows it."""
+"""The results of a store check, as its card shows them."""
 
 from __future__ import annotations
 
@@ -8,77 +8,93 @@ from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
-from dashboard.shared import jsonapi
-from dashboard.shared.messages import error_json
+from dashboard.shared.messages.check_results import leftover_text, result_advice, result_text, result_title
+from dashboard.shared.messages.checks import step_text
 from dashboard.stores import provider_notes
 from uploads.domain.states import ItemState
 from uploads.models import Store, StoreCheck
+from uploads.objectstore.probing.created import Leftover
 from uploads.objectstore.probing.results import CheckResult, Group, Verdict
 from uploads.objectstore.providers import OVERRIDABLE, PROVIDERS, Provider, with_overrides
 from uploads.selectors.stores import newest_check, newest_checks
 
 
 class Look(NamedTuple):
-    """How a verdict looks: never by its colour alone."""
+    """How a verdict is shown: never by its colour alone."""
 
-    word: str
+    word: Promise | str
     icon: str
     tone: str
 
 
 LOOKS: Mapping[Verdict, Look] = {
-    Verdict.OK: Look("ok", "circle-check", "good"),
-    Verdict.DIFFERS: Look("differs", "info-circle", "busy"),
-    Verdict.FAILED: Look("failed", "circle-x", "bad"),
-    Verdict.DENIED: Look("denied", "lock", "warn"),
-    Verdict.NOT_TRIED: Look("not tried", "circle-dashed", "idle"),
+    Verdict.OK: Look(_("ok"), "circle-check", "good"),
+    Verdict.DIFFERS: Look(_("differs"), "info-circle", "busy"),
+    Verdict.FAILED: Look(_("failed"), "circle-x", "bad"),
+    Verdict.DENIED: Look(_("denied"), "lock", "warn"),
+    Verdict.NOT_TRIED: Look(_("not tried"), "circle-dashed", "idle"),
 }
 
-TITLES: Mapping[Group, str] = {
-    Group.REACH: "Reaching the store",
-    Group.PERMISSIONS: "Permissions",
-    Group.LISTING: "Listing uploads",
-    Group.PARTS: "Parts",
-    Group.COMPLETION: "Completing",
-    Group.DIGESTS: "Digests",
-    Group.KEYS: "Odd keys",
+GROUPS: Mapping[Group, Promise | str] = {
+    Group.REACH: _("Reaching the store"),
+    Group.PERMISSIONS: _("Permissions"),
+    Group.LISTING: _("Listing uploads"),
+    Group.PARTS: _("Parts"),
+    Group.COMPLETION: _("Completing"),
+    Group.DIGESTS: _("Digests"),
+    Group.KEYS: _("Odd keys"),
 }
 
-TO_LOOK_AT = (Verdict.FAILED, Verdict.DENIED)
-"""What is shown before all else."""
+NEEDS_ATTENTION = (Verdict.FAILED, Verdict.DENIED)
+"""Results with these verdicts are shown first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    verdict: Verdict
     look: Look
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    result: CheckResult
+    """One result."""
+
+    title: str
+    text: str
+    advice: str
+    code: str
+    request_id: str
     look: Look
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The checks of a group, `name` to the page's script."""
+    """The results of a group. The page's script knows it by `name`."""
 
     name: str
-    title: str
+    title: Promise | str
     rows: list[Row]
     counts: list[Count]
 
 
 @dataclass(frozen=True, slots=True)
-class Overruled:
-    """A field of the profile that this store has otherwise."""
+class Override:
+    """A field of the profile that is different in this store."""
 
     name: str
-    holds: str
-    profile_says: str
+    store: str
+    profile: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeftoverRow:
+    kind: str
+    key: str
+    id: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +104,10 @@ class Card:
     provider: str
     counts: list[Count]
     sections: list[Section]
-    to_look_at: list[Row]
-    overruled: list[Overruled]
+    needs_attention: list[Row]
+    overrides: list[Override]
+    leftovers: list[LeftoverRow]
+    step: str
     done: int
     quarter: int
     is_interrupted: bool
@@ -108,8 +126,10 @@ def card_of(check: StoreCheck) -> Card:
         provider=profile.label if profile else check.provider,
         counts=_counts(results),
         sections=_sections(results),
-        to_look_at=[Row(result, LOOKS[result.verdict]) for result in results if result.verdict in TO_LOOK_AT],
-        overruled=overruled(profile, check.overrides),
+        needs_attention=[_row(result) for result in results if result.verdict in NEEDS_ATTENTION],
+        overrides=overrides_in_words(profile, check.overrides),
+        leftovers=[_leftover_row(Leftover.from_json(fields)) for fields in check.leftovers],
+        step=step_text(check.step),
         done=len(results),
         quarter=len(results) * 4 // max(check.total, 1) * 25,
         is_interrupted=check.state == ItemState.FAILED,
@@ -117,60 +137,53 @@ def card_of(check: StoreCheck) -> Card:
 
 
 def last_card(store: Store) -> Card | None:
-    """Of the newest check of a store."""
+    """The card of the newest check of a store."""
     check = newest_check(store)
     return card_of(check) if check else None
 
 
 def last_cards(stores: QuerySet[Store]) -> dict[int, Card]:
-    """Of the newest check of each store that was ever checked, by the store's key."""
+    """The card of the newest check of each store that has been checked, by the store's primary key."""
     return {pk: card_of(check) for pk, check in newest_checks(stores).items()}
 
 
-def overruled(profile: Provider | None, found: Mapping[str, Any]) -> list[Overruled]:
-    """What was found, in words, beside what the profile says."""
+def overrides_in_words(profile: Provider | None, overrides: Mapping[str, Any]) -> list[Override]:
+    """The fields of the profile that a check overrode, in words, beside what the profile says."""
     if profile is None:
         return []
-    holds = with_overrides(profile, found.items())
-    names = [name for name in sorted(found) if name in OVERRIDABLE and getattr(holds, name) != getattr(profile, name)]
-    return [Overruled(name, provider_notes.way(holds, name), provider_notes.way(profile, name)) for name in names]
+    store = with_overrides(profile, overrides.items())
+    names = [name for name in sorted(overrides) if name in OVERRIDABLE and _differ(name, store, profile)]
+    return [Override(name, provider_notes.note(store, name), provider_notes.note(profile, name)) for name in names]
+
+
+def _differ(name: str, store: Provider, profile: Provider) -> bool:
+    return bool(getattr(store, name) != getattr(profile, name))
 
 
 def _counts(results: list[CheckResult]) -> list[Count]:
     numbers = {verdict: sum(result.verdict is verdict for result in results) for verdict in Verdict}
-    return [Count(verdict, LOOKS[verdict], number) for verdict, number in numbers.items() if number]
+    return [Count(LOOKS[verdict], number) for verdict, number in numbers.items() if number]
 
 
 def _sections(results: list[CheckResult]) -> list[Section]:
     grouped = {group: [result for result in results if result.group is group] for group in Group}
     return [
-        Section(
-            group.value,
-            TITLES[group],
-            [Row(result, LOOKS[result.verdict]) for result in found],
-            _counts(found),
-        )
+        Section(group.value, GROUPS[group], [_row(result) for result in found], _counts(found))
         for group, found in grouped.items()
         if found
     ]
 
 
-def check_json(check: StoreCheck) -> dict[str, Any]:
-    """The same facts as the card."""
-    return {
-        "id": str(check.pk),
-        "url": reverse("store-check", args=[check.store.name, check.pk]),
-        "store": check.store.name,
-        "Bucket": check.bucket,
-        "actor": check.actor.get_username() if check.actor else None,
-        "state": check.state,
-        "created": jsonapi.iso(check.created_at),
-        "finished": jsonapi.iso(check.finished_at),
-        "checks": {"count": check.total, "done": len(check.results)},
-        "requests": check.requests,
-        "provider": check.provider,
-        "found": check.overrides,
-        "results": check.results,
-        "leftovers": check.leftovers,
-        "error": error_json(check.error),
-    }
+def _row(result: CheckResult) -> Row:
+    return Row(
+        title=result_title(result),
+        text=result_text(result),
+        advice=result_advice(result),
+        code=result.code,
+        request_id=result.request_id,
+        look=LOOKS[result.verdict],
+    )
+
+
+def _leftover_row(leftover: Leftover) -> LeftoverRow:
+    return LeftoverRow(leftover.kind, leftover.key, leftover.id, leftover_text(leftover))

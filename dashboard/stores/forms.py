@@ -127,7 +127,7 @@ class StoreForm(forms.Form):
     def _show_defaults(self) -> None:
         """Say in the fields what the provider has where they are left open."""
         provider = self.chosen_provider
-        self._name_default("addressing", ADDRESSINGS, ADDRESSING[provider.addressing])
+        self._name_default("addressing", ADDRESSINGS, str(ADDRESSING[provider.addressing]))
         self._name_default("signature", SIGNATURES, SIGNATURE[provider.signature])
         self.fields["endpoint_url"].widget.attrs["placeholder"] = provider.endpoint_hint
         self.fields["region"].widget.attrs["placeholder"] = provider.region_default

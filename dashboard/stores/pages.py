@@ -16,7 +16,7 @@ from dashboard.shared.links import BucketLinks
 from dashboard.shared.parameters import BadParameter, Query
 from dashboard.shared.responses import explains_failures, see_other
 from dashboard.shared.routes import BUCKET
-from dashboard.stores.check_report import last_card, last_cards, overruled
+from dashboard.stores.check_report import last_card, last_cards, overrides_in_words
 from uploads import access
 from uploads.models import Store
 from uploads.objectstore.errors import Reason
@@ -55,7 +55,7 @@ def buckets(request: HttpRequest, store: str) -> HttpResponseBase:
         "provider": browsing.provider_of(found) if found.provider in PROVIDERS else None,
         "may_change": access.may_change_stores(request.user),
         "last_check": last_card(found),
-        "overruled_now": overruled(PROVIDERS.get(found.provider), found.overrides),
+        "overrides": overrides_in_words(PROVIDERS.get(found.provider), found.overrides),
         "not_allowed": refusal is not None and refusal.reason is Reason.PERMISSION,
         "explained": explain(refusal) if refusal else None,
     }

@@ -1,167 +1,240 @@
-"""A provider's ways in words, each with its source: what is other than S3 has it, and what Partway makes of it."""
+"""A provider's profile in sentences, each with its source: where the store differs from S3, and what Partway does."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
 from dashboard.shared.formatting import bytes_text
+from dashboard.shared.messages import shown
 from uploads.objectstore.providers import PROVIDERS, Provider
 
-ADDRESSING = {"path": "path", "virtual": "virtual-hosted"}
-SIGNATURE = {"sigv4": "AWS V4", "oss4": "OSS V4"}
+Text = Promise | str
 
-LIFECYCLE = {
-    "s3": "Lifecycle rules end uploads by the days since they began (DaysAfterInitiation).",
-    "oss": "Lifecycle rules end uploads by the days since their last change (Days).",
-    "none": "No lifecycle rule ends uploads.",
+ADDRESSING: Mapping[str, Text] = {"path": gettext_lazy("path"), "virtual": gettext_lazy("virtual-hosted")}
+SIGNATURE: Mapping[str, str] = {"sigv4": "AWS V4", "oss4": "OSS V4"}
+
+LIFECYCLE: Mapping[str, Text] = {
+    "s3": gettext_lazy("Lifecycle rules abort uploads a number of days after they started (DaysAfterInitiation)."),
+    "oss": gettext_lazy("Lifecycle rules abort uploads a number of days after their last change (Days)."),
+    "none": gettext_lazy("No lifecycle rule aborts uploads."),
 }
-FORBID_OVERWRITE = {
-    "": "Nothing makes it refuse to replace an object: one that appears while a file is sent is replaced.",
-    "x-oss-forbid-overwrite": "It refuses to replace an object (x-oss-forbid-overwrite).",
-    "if-none-match": "It refuses to replace an object (If-None-Match).",
+FORBID_OVERWRITE: Mapping[str, Text] = {
+    "": gettext_lazy("It cannot refuse to replace an object: one that is created while a file is sent is replaced."),
+    "x-oss-forbid-overwrite": gettext_lazy("It can refuse to replace an object (x-oss-forbid-overwrite)."),
+    "if-none-match": gettext_lazy("It can refuse to replace an object (If-None-Match)."),
 }
-ORDERS = {
-    "key": "Listings are ordered by key.",
-    "key/upload-id": "Listings are ordered by key and upload id joined with a slash.",
-    "key.upload-id": "Listings are ordered by key and upload id joined with a dot.",
-    "none": "Listings have no order that could be relied on.",
+ORDERS: Mapping[str, Text] = {
+    "key": gettext_lazy("Listings are ordered by key."),
+    "key/upload-id": gettext_lazy("Listings are ordered by key and upload id, joined with a slash."),
+    "key.upload-id": gettext_lazy("Listings are ordered by key and upload id, joined with a dot."),
+    "none": gettext_lazy("Listings are in no reliable order."),
 }
-URL_ENCODING = {
-    "all": "Listings come encoded as asked.",
-    "keys": "In listings only keys come encoded; markers and common prefixes come as they are.",
-    "none": "In listings encoding-type is ignored, or obeyed without a word: it is not asked for.",
+URL_ENCODING: Mapping[str, Text] = {
+    "all": gettext_lazy("Listings are encoded as requested."),
+    "keys": gettext_lazy("In listings, only keys are encoded. Markers and common prefixes are not."),
+    "none": gettext_lazy(
+        "In listings, encoding-type is ignored, or obeyed without being declared. Partway does not request it."
+    ),
 }
 
 IN_LIMITS = frozenset({"min_part_size", "max_part_size", "max_parts", "max_object_size", "equal_parts"})
-"""What the sentence of the limits says."""
+"""The fields that `limits` describes."""
 
-WORDS: Mapping[str, Callable[[Provider], str]] = {
-    "addressing": lambda each: f"Buckets are addressed {ADDRESSING[each.addressing]}.",
-    "signature": lambda each: f"Requests are signed as {SIGNATURE[each.signature]} has it.",
-    "region_prefix": lambda each: (
-        f"A region may be written with {each.region_prefix} before it."
-        if each.region_prefix
-        else "Regions are written as they are signed."
+
+def _choice(texts: Mapping[str, Text], name: str) -> Callable[[Provider], str]:
+    return lambda profile: str(texts[getattr(profile, name)])
+
+
+def _either(name: str, yes: Text, no: Text) -> Callable[[Provider], str]:
+    """A text with the profile's value of the field as `%(value)s`, by whether that value is true."""
+
+    def text(profile: Provider) -> str:
+        value = getattr(profile, name)
+        return str(yes if value else no) % {"value": value}
+
+    return text
+
+
+def _two(name: str, first: str, yes: Text, no: Text) -> Callable[[Provider], str]:
+    return lambda profile: str(yes if getattr(profile, name) == first else no)
+
+
+def _listed_by(profile: Provider) -> str:
+    if not profile.listed_by:
+        return _("No other provider is needed to list uploads.")
+    label = PROVIDERS[profile.listed_by].label
+    return _("The provider “%(provider)s” lists the uploads of these buckets.") % {"provider": label}
+
+
+def _max_key_bytes(profile: Provider) -> str:
+    count = profile.max_key_bytes
+    text = ngettext("Keys have at most %(count)s byte.", "Keys have at most %(count)s bytes.", count)
+    return text % shown({"count": count})
+
+
+NOTES: Mapping[str, Callable[[Provider], str]] = {
+    "addressing": lambda each: (
+        _("Buckets are addressed in this style: %(style)s.") % {"style": ADDRESSING[each.addressing]}
     ),
-    "regions_elsewhere": lambda each: (
-        f"Regions that begin with {each.regions_elsewhere} have endpoints of their own: name them."
-        if each.regions_elsewhere
-        else "All regions have the same kind of endpoint."
+    "signature": lambda each: _("Requests are signed with %(signature)s.") % {"signature": SIGNATURE[each.signature]},
+    "region_prefix": _either(
+        "region_prefix",
+        gettext_lazy("A region can be entered with “%(value)s” before it."),
+        gettext_lazy("Regions are entered as they are signed."),
     ),
-    "any_signature": lambda each: "Either signature may be chosen." if each.any_signature else "One signature only.",
-    "max_key_bytes": lambda each: f"Keys have at most {each.max_key_bytes:,} bytes.",
-    "leading_slash": lambda each: _either(
-        each.leading_slash, "Keys may begin with a slash.", "Keys begin with no slash or backslash."
+    "regions_elsewhere": _either(
+        "regions_elsewhere",
+        gettext_lazy("Regions that begin with “%(value)s” have other endpoints: enter their URLs."),
+        gettext_lazy("The endpoints of all regions follow one pattern."),
     ),
-    "keys_are_paths": lambda each: _either(
-        each.keys_are_paths,
-        "Keys become file paths: none with //, . or .. is begun, it would be another key's object.",
-        "Keys are kept as they are.",
+    "any_signature": _either(
+        "any_signature", gettext_lazy("Both signatures can be chosen."), gettext_lazy("One signature only.")
     ),
-    "etag_is_md5": lambda each: _either(
-        each.etag_is_md5, "A part's ETag is its MD5.", "A part's ETag is not taken for its MD5."
+    "max_key_bytes": _max_key_bytes,
+    "leading_slash": _either(
+        "leading_slash",
+        gettext_lazy("Keys can begin with a slash."),
+        gettext_lazy("Keys cannot begin with a slash or backslash."),
     ),
-    "joined_etag": lambda each: _either(
-        each.joined_etag,
-        "A completed object's ETag is compared with that of its parts.",
-        "A completed object's ETag says nothing of its bytes.",
+    "keys_are_paths": _either(
+        "keys_are_paths",
+        gettext_lazy(
+            "Keys become file paths. Partway refuses keys with //, . or .. segments: each names another key's object."
+        ),
+        gettext_lazy("Keys are kept as they are."),
     ),
-    "crc64": lambda each: f"An object's CRC-64 is of the polynomial {each.crc64.upper()}.",
-    "checksum_headers": lambda each: _either(
-        each.checksum_headers, "Checksum headers may be sent.", "No x-amz-checksum headers are sent."
+    "etag_is_md5": _either(
+        "etag_is_md5",
+        gettext_lazy("The ETag of a part is its MD5."),
+        gettext_lazy("The ETag of a part is not used as its MD5."),
     ),
-    "asks_checksums": lambda each: _either(
-        each.asks_checksums, "An object's checksum is asked for.", "An object's checksum comes unasked, if at all."
+    "joined_etag": _either(
+        "joined_etag",
+        gettext_lazy("The ETag of a completed object is compared with that of its parts."),
+        gettext_lazy("The ETag of a completed object does not depend on its bytes."),
     ),
-    "lists_uploads": lambda each: _either(
-        each.lists_uploads,
-        "Uploads in progress can be listed.",
-        "Uploads in progress cannot be listed: they are opened by key and upload id.",
+    "crc64": lambda each: (
+        _("The CRC-64 of an object uses the %(polynomial)s polynomial.") % {"polynomial": each.crc64.upper()}
     ),
-    "listed_by": lambda each: _either(
-        bool(each.listed_by),
-        f"The provider {PROVIDERS[each.listed_by].label if each.listed_by else ''} lists the uploads of these buckets.",
-        "No other provider is needed to list uploads.",
+    "checksum_headers": _either(
+        "checksum_headers",
+        gettext_lazy("Checksum headers can be sent."),
+        gettext_lazy("No x-amz-checksum headers are sent."),
     ),
-    "delimiter": lambda each: _either(
-        each.delimiter == "works",
-        "Uploads are grouped by a delimiter.",
-        "A delimiter hides uploads: folders are made here.",
+    "asks_checksums": _either(
+        "asks_checksums",
+        gettext_lazy("Partway requests an object's checksum."),
+        gettext_lazy("An object's checksum is returned without a request, if at all."),
     ),
-    "key_marker_inclusive": lambda each: _either(
-        each.key_marker_inclusive,
-        "A key marker alone lists the uploads of that key again: repeats are dropped.",
-        "A listing goes on strictly after its key marker.",
+    "lists_uploads": _either(
+        "lists_uploads",
+        gettext_lazy("Uploads in progress can be listed."),
+        gettext_lazy("Uploads in progress cannot be listed. Open them by key and upload id."),
     ),
-    "order": lambda each: ORDERS[each.order],
-    "marker_pair": lambda each: _either(
-        each.marker_pair == "as-given",
-        "Pages are asked for with the markers that the store gives.",
-        "It refuses its own pair of markers: the next page is asked for from just before the key.",
+    "listed_by": _listed_by,
+    "delimiter": _two(
+        "delimiter",
+        "works",
+        gettext_lazy("Uploads are grouped by a delimiter."),
+        gettext_lazy("A delimiter hides uploads. Partway groups folders itself."),
     ),
-    "exact_prefix": lambda each: _either(
-        each.exact_prefix, "A prefix finds the uploads of exactly that key only.", "Any prefix can be asked for."
+    "key_marker_inclusive": _either(
+        "key_marker_inclusive",
+        gettext_lazy("A key marker alone lists the uploads with that key again. Partway leaves out repeats."),
+        gettext_lazy("A listing continues strictly after its key marker."),
     ),
-    "url_encoding": lambda each: URL_ENCODING[each.url_encoding],
-    "prefixes_ahead": lambda each: _either(
-        each.prefixes_ahead,
-        "Folders of later pages come early and again: repeats are dropped.",
-        "Folders come on the page they belong to.",
+    "order": _choice(ORDERS, "order"),
+    "marker_pair": _two(
+        "marker_pair",
+        "as-given",
+        gettext_lazy("Pages are requested with the markers that the store returned."),
+        gettext_lazy("It refuses its own pair of markers. Partway requests the next page just before the key."),
     ),
-    "empty_markers": lambda each: _either(
-        each.empty_markers, "A truncated page may name no markers.", "Truncated pages name their markers."
+    "exact_prefix": _either(
+        "exact_prefix",
+        gettext_lazy("A prefix finds only the uploads with exactly that key."),
+        gettext_lazy("Any prefix can be requested."),
     ),
-    "forgets": lambda each: _either(
-        each.forgets, "Listings may leave out uploads whose parts are there.", "Listings forget no upload."
+    "url_encoding": _choice(URL_ENCODING, "url_encoding"),
+    "prefixes_ahead": _either(
+        "prefixes_ahead",
+        gettext_lazy("Pages name folders of later pages, and repeat them. Partway leaves out repeats."),
+        gettext_lazy("Folders are on the page they belong to."),
     ),
-    "keeps_ended": lambda each: _either(
-        each.keeps_ended, "Listings may keep uploads that have ended.", "Uploads that have ended leave the listings."
+    "empty_markers": _either(
+        "empty_markers",
+        gettext_lazy("A truncated page may name no markers."),
+        gettext_lazy("Truncated pages name their markers."),
     ),
-    "control_characters": lambda each: _either(
-        each.control_characters,
-        "Control characters in keys do no harm.",
-        "Uploads on keys with control characters break listings: none are begun.",
+    "forgets": _either(
+        "forgets",
+        gettext_lazy("Uploads may be missing from listings although their parts exist."),
+        gettext_lazy("Listings contain every upload."),
     ),
-    "forbid_overwrite": lambda each: FORBID_OVERWRITE[each.forbid_overwrite],
-    "lifecycle": lambda each: LIFECYCLE[each.lifecycle],
+    "keeps_ended": _either(
+        "keeps_ended",
+        gettext_lazy("Uploads that have ended may stay in listings."),
+        gettext_lazy("Uploads that have ended leave the listings."),
+    ),
+    "control_characters": _either(
+        "control_characters",
+        gettext_lazy("Keys can contain control characters."),
+        gettext_lazy("Uploads whose keys contain control characters break listings. Partway starts none."),
+    ),
+    "forbid_overwrite": _choice(FORBID_OVERWRITE, "forbid_overwrite"),
+    "lifecycle": _choice(LIFECYCLE, "lifecycle"),
 }
-"""A sentence for each field of the profile; a test holds this complete."""
+"""A sentence for each field of the profile; a test checks that none is missing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """One of a provider's ways. `source` is where it is written, or on what it was tried."""
+class Note:
+    """One difference from S3. `source` is where it is documented, or on what it was tested."""
 
     text: str
     source: str
 
 
 def limits(provider: Provider) -> str:
-    """What files and parts may be, in a sentence."""
-    parts = f"Parts of {bytes_text(provider.min_part_size)} to {bytes_text(provider.max_part_size)}"
-    equal = ", all but the last equal" if provider.equal_parts else ""
-    return f"{parts}{equal}, at most {provider.max_parts:,}; objects of up to {bytes_text(provider.max_object_size)}."
+    """The limits of files and parts, in sentences."""
+    sizes = {
+        "min_part": bytes_text(provider.min_part_size),
+        "max_part": bytes_text(provider.max_part_size),
+        "max_object": bytes_text(provider.max_object_size),
+        **shown({"max_parts": provider.max_parts}),
+    }
+    if provider.equal_parts:
+        text = _(
+            "Parts of %(min_part)s to %(max_part)s, all equal except the last, at most %(max_parts)s; "
+            "objects of up to %(max_object)s."
+        )
+        return text % sizes
+    return _("Parts of %(min_part)s to %(max_part)s, at most %(max_parts)s; objects of up to %(max_object)s.") % sizes
 
 
-def way(provider: Provider, name: str) -> str:
-    """What one field of the profile says, in a sentence. A field without words is no reason for a page to fail."""
+def lifecycle(provider: Provider) -> str:
+    return note(provider, "lifecycle")
+
+
+def note(provider: Provider, name: str) -> str:
+    """One field of the profile in a sentence. A field without a text is shown as it is, so that no page fails."""
     if name in IN_LIMITS:
         return limits(provider)
-    if name in WORDS:
-        return WORDS[name](provider)
-    return f"{name.replace('_', ' ').capitalize()}: {getattr(provider, name)}."
+    if name in NOTES:
+        return NOTES[name](provider)
+    return f"{name}: {getattr(provider, name)}"
 
 
-def ways(provider: Provider) -> list[Way]:
-    """What is other than S3 has it: each sentence once, with all its sources."""
+def notes(provider: Provider) -> list[Note]:
+    """Everything that differs from S3: each sentence once, with all its sources."""
     found: dict[str, list[str]] = {}
     for name, source in provider.sources.items():
-        sources = found.setdefault(way(provider, name), [])
+        sources = found.setdefault(note(provider, name), [])
         if source not in sources:
             sources.append(source)
-    return [Way(text, "; ".join(sources)) for text, sources in found.items()]
-
-
-def _either(holds: bool, yes: str, no: str) -> str:
-    return yes if holds else no
+    return [Note(text, "; ".join(sources)) for text, sources in found.items()]

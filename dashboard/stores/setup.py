@@ -19,7 +19,7 @@ from django.views.decorators.http import require_http_methods
 from dashboard.shared.responses import explains_failures, is_fragment, see_other
 from dashboard.stores.connection_report import TrialReport, report_of
 from dashboard.stores.forms import AS_PROVIDER, StoreForm
-from dashboard.stores.provider_notes import ADDRESSING, SIGNATURE, limits, ways
+from dashboard.stores.provider_notes import ADDRESSING, SIGNATURE, limits, notes
 from uploads import access
 from uploads.models import Store
 from uploads.objectstore.endpoints import is_made_from_region
@@ -144,7 +144,7 @@ def _form_page(
                 "is_chosen": each == form.chosen_provider,
                 "is_made": is_made_from_region(each),
                 "limits": limits(each),
-                "ways": ways(each),
+                "notes": notes(each),
                 "addressing": ADDRESSING[each.addressing],
                 "signature": SIGNATURE[each.signature],
             }

@@ -1,69 +1,73 @@
-"""`manage.py check_store`: find out by trying how a store behaves, and have that overrule its provider's profile."""
+"""`manage.py check_store`: find out how a store behaves, and let the results override its provider's profile."""
 
 from __future__ import annotations
 
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from dashboard.shared.messages import error_text, store_error_text
+from dashboard.shared.messages.check_results import leftover_text, result_advice, result_text, result_title
 from uploads.models import Store, StoreCheck
 from uploads.objectstore.errors import ObjectStoreError
+from uploads.objectstore.probing.created import Leftover
 from uploads.objectstore.probing.results import CheckResult, Group, Verdict
 from uploads.services.stores.checks import request_check, reset_found, run_store_check
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 
-CONSENT = (
-    "Some 20 uploads are begun in the bucket {bucket} of {store}, and small objects made, all under a scratch prefix "
-    "(.partway-check-...), and all removed again. Go on? [y/N] "
+CONSENT = gettext_lazy(
+    "The check writes about 20 uploads and 12 objects of a few bytes to the bucket %(bucket)s of %(store)s, under a "
+    "scratch prefix (.partway-check-…), and removes all of them again. Continue? [y/N] "
 )
 
 
 class Command(BaseCommand):
     help = (
-        "Check how a store behaves, by about 80 small requests in one bucket: each permission, listing, parts, "
-        "completion, digests, odd keys. What it makes there it removes. What it finds overrules the provider's profile "
-        "until --reset. Exit code 1 where something failed or is not allowed."
+        "Check how a store behaves, with about 80 small requests in one bucket: permissions, listing, parts, "
+        "completion, digests and odd keys. The check removes what it creates. The results override the provider's "
+        "profile until --reset. The exit code is 1 if something failed or is not allowed."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", help="of the store")
-        parser.add_argument("--bucket", help="the bucket to try it in")
-        parser.add_argument("--yes", action="store_true", help="do not ask before writing into the bucket")
-        parser.add_argument("--reset", action="store_true", help="only forget what was found: the profile holds again")
+        parser.add_argument("name", help="the name of the store")
+        parser.add_argument("--bucket", help="the bucket to check in")
+        parser.add_argument("--yes", action="store_true", help="do not ask before writing to the bucket")
+        parser.add_argument("--reset", action="store_true", help="only remove the overrides of the profile")
 
-    def handle(self, *_: Any, name: str, bucket: str | None, yes: bool, reset: bool, **__: Any) -> None:
+    def handle(self, *__: Any, name: str, bucket: str | None, yes: bool, reset: bool, **___: Any) -> None:
         store = Store.objects.filter(name=name).first()
         if store is None:
-            raise CommandError(f"There is no store {name!r}.")
+            raise CommandError(_("There is no store “%(name)s”.") % {"name": name})
         if reset:
-            forgotten = reset_found(None, store)
-            self.stdout.write(f"Forgotten: {_flags(forgotten)}." if forgotten else "Nothing overruled the profile.")
+            self._reset(store)
             return
         if not bucket:
-            raise CommandError("--bucket is needed: name one in which something may be written.")
+            raise CommandError(_("--bucket is required. Name a bucket that the check may write to."))
         if not yes:
-            self._ask(store, bucket)
-        check = self._checked(store, bucket)
+            _ask(store, bucket)
+        check = self._run(store, bucket)
         self._report(check)
         verdicts = {result["verdict"] for result in check.results}
         if check.error or check.leftovers or verdicts & {Verdict.FAILED, Verdict.DENIED}:
             raise SystemExit(1)
 
-    def _ask(self, store: Store, bucket: str) -> None:
-        if not sys.stdin.isatty():
-            raise CommandError("Give --yes to agree that uploads and small objects are written, and removed again.")
-        if input(CONSENT.format(bucket=bucket, store=store.name)).strip().lower() not in {"y", "yes"}:
-            raise CommandError("Nothing was written.")
+    def _reset(self, store: Store) -> None:
+        overrides = reset_found(None, store)
+        if overrides:
+            self.stdout.write(_("Removed overrides: %(overrides)s.") % {"overrides": _fields(overrides)})
+        else:
+            self.stdout.write(_("The profile has no overrides."))
 
-    def _checked(self, store: Store, bucket: str) -> StoreCheck:
-        """Done here; where a worker is at it already, that one's outcome is waited for."""
+    def _run(self, store: Store, bucket: str) -> StoreCheck:
+        """Run the check here. If a worker runs one of this bucket already, wait for that."""
         try:
             check = request_check(None, store, bucket, here=True)
         except ObjectStoreError as error:
@@ -72,9 +76,9 @@ class Command(BaseCommand):
             run_store_check(check.pk)
         check.refresh_from_db()
         if check.is_active:
-            self.stdout.write("This bucket is being checked already; waiting for that.")
+            self.stdout.write(_("A check of this bucket is running already. Waiting for it to finish."))
         while check.is_active:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
             check.refresh_from_db()
         return check
 
@@ -83,25 +87,34 @@ class Command(BaseCommand):
         for group in Group:
             self.stdout.write(f"\n{group.value.capitalize()}")
             for result in (each for each in results if each.group is group):
-                self._line(result)
+                self._write_result(result)
         counts = {verdict: sum(result.verdict is verdict for result in results) for verdict in Verdict}
         self.stdout.write(f"\n{', '.join(f'{number} {verdict}' for verdict, number in counts.items() if number)}.")
         if check.overrides:
-            self.stdout.write(f"Overrules the profile of {check.provider}: {_flags(check.overrides)}.")
-        for left in check.leftovers:
-            self.stdout.write(f"Left in the bucket: {left['kind']} {left['key']} {left['id']}: {left['why']}")
+            text = _("Overrides of the profile of %(provider)s: %(overrides)s.")
+            self.stdout.write(text % {"provider": check.provider, "overrides": _fields(check.overrides)})
+        for left in map(Leftover.from_json, check.leftovers):
+            names = {"kind": left.kind, "key": left.key, "id": left.id, "why": leftover_text(left)}
+            self.stdout.write(_("Left in the bucket: %(kind)s %(key)s %(id)s: %(why)s") % names)
         if check.error:
             self.stdout.write(f"{check.error.code}: {error_text(check.error)}")
 
-    def _line(self, result: CheckResult) -> None:
-        self.stdout.write(f"  {result.verdict.upper():9} {result.title}: {result.said}")
-        for more in _details(result):
-            self.stdout.write(f"            {more}")
+    def _write_result(self, result: CheckResult) -> None:
+        self.stdout.write(f"  {result.verdict.upper():9} {result_title(result)}: {result_text(result)}")
+        for detail in _details(result):
+            self.stdout.write(f"            {detail}")
+
+
+def _ask(store: Store, bucket: str) -> None:
+    if not sys.stdin.isatty():
+        raise CommandError(_("Pass --yes to agree that the check writes uploads and objects and removes them again."))
+    if input(CONSENT % {"bucket": bucket, "store": store.name}).strip().lower() not in {"y", "yes"}:
+        raise CommandError(_("Nothing was written."))
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What stores refuse is what is asked for here; the report says it."""
+    """Do not log refusals by the store: the check provokes them, and the report shows them."""
     log = logging.getLogger("uploads.objectstore")
     before = log.level
     log.setLevel(logging.ERROR)
@@ -112,11 +125,13 @@ def _quiet() -> Iterator[None]:
 
 
 def _details(result: CheckResult) -> Iterable[str]:
-    if result.advice:
-        yield result.advice
-    if result.code:
-        yield f"{result.code}, request id {result.request_id}" if result.request_id else result.code
+    if advice := result_advice(result):
+        yield advice
+    if result.code and result.request_id:
+        yield _("%(code)s, request id %(request_id)s") % {"code": result.code, "request_id": result.request_id}
+    elif result.code:
+        yield result.code
 
 
-def _flags(found: dict[str, object]) -> str:
-    return ", ".join(f"{name} = {value}" for name, value in found.items())
+def _fields(overrides: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in overrides.items())

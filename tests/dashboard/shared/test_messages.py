@@ -11,6 +11,7 @@ import pytest
 
 import uploads
 from dashboard.shared.messages import MESSAGES, text_of
+from uploads.objectstore.probing.codes import FindingCode
 from uploads.problems import Code, Problem
 
 UPLOADS = Path(uploads.__file__).parent
@@ -61,7 +62,7 @@ def _codes(argument: ast.AST) -> list[Code]:
 
 
 def test_every_code_has_a_text_and_every_text_a_code() -> None:
-    assert set(MESSAGES) == set(Code)
+    assert set(MESSAGES) == {*Code, *FindingCode}
 
 
 @pytest.mark.parametrize(("place", "code", "params"), [pytest.param(*call, id=call[0]) for call in _problem_calls()])

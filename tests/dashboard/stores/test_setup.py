@@ -27,7 +27,7 @@ from uploads.objectstore.types import Addressing, Signature
 from uploads.services.stores.settings import set_enabled
 from uploads.staging.tus import CONTENT_TYPE
 
-NOT_IN_WORDS = {"name", "label", "region_default", "endpoint_hint", "notes", "sources"}
+WITHOUT_TEXT = {"name", "label", "region_default", "endpoint_hint", "notes", "sources"}
 SECRET = "a secret that was typed"
 TOKEN_TYPED = "a token that was typed"
 
@@ -69,33 +69,33 @@ def seen(page: Page) -> str:
     return html.unescape(match[1])
 
 
-# --- The providers' ways ----------------------------------------------------------------------------------------------
+# --- Providers' profiles ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("provider", PROVIDERS.values(), ids=lambda provider: provider.name)
-def test_each_way_of_a_provider_has_words_and_its_source(provider: Provider) -> None:
-    named = {each.name for each in fields(Provider)} - NOT_IN_WORDS
-    assert named == set(provider_notes.WORDS) | provider_notes.IN_LIMITS
-    assert all(provider_notes.way(provider, name).endswith(".") for name in named)
-    shown = provider_notes.ways(provider)
-    told = "; ".join(way.source for way in shown)
-    assert all(source in told for source in provider.sources.values())
-    assert len({way.text for way in shown}) == len(shown)
+def test_each_field_of_a_profile_has_a_text_and_its_source(provider: Provider) -> None:
+    named = {each.name for each in fields(Provider)} - WITHOUT_TEXT
+    assert named == set(provider_notes.NOTES) | provider_notes.IN_LIMITS
+    assert all(provider_notes.note(provider, name).endswith(".") for name in named)
+    shown = provider_notes.notes(provider)
+    sources = "; ".join(note.source for note in shown)
+    assert all(source in sources for source in provider.sources.values())
+    assert len({note.text for note in shown}) == len(shown)
 
 
 @pytest.mark.parametrize("name", OVERRIDABLE)
-def test_each_finding_has_words_of_its_own(name: str) -> None:
+def test_each_value_of_an_overridable_field_has_its_own_text(name: str) -> None:
     generic = PROVIDERS["generic"]
-    words = {provider_notes.way(with_overrides(generic, [(name, value)]), name) for value in OVERRIDABLE[name]}
-    assert len(words) == len(OVERRIDABLE[name])
+    texts = {provider_notes.note(with_overrides(generic, [(name, value)]), name) for value in OVERRIDABLE[name]}
+    assert len(texts) == len(OVERRIDABLE[name])
 
 
-def test_a_store_that_ignores_encoding_type_is_not_said_to_encode() -> None:
-    # A check finds the same value for one that encodes and does not say so: the words have to be true of both.
-    assert "is ignored, or obeyed" in provider_notes.URL_ENCODING["none"]
+def test_text_for_ignored_encoding_type_does_not_claim_encoding() -> None:
+    # A store that encodes without declaring it has the same value: the text must be true for both.
+    assert "is ignored, or obeyed" in str(provider_notes.URL_ENCODING["none"])
 
 
-def test_every_value_of_a_profile_has_words() -> None:
+def test_every_value_of_a_profile_has_a_text() -> None:
     assert set(provider_notes.ADDRESSING) == set(get_args(Addressing))
     assert set(provider_notes.SIGNATURE) == set(get_args(Signature))
     assert set(provider_notes.LIFECYCLE) == set(get_args(providers.Lifecycle))

@@ -24,9 +24,11 @@ from tests.stores.oss import OssStore
 from tests.stores.running import RunningStore
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.models import AuditEntry, Store, StoreCheck
-from uploads.objectstore.errors import NotSent
+from uploads.objectstore.errors import NotSent, Reason
+from uploads.objectstore.permissions import PERMISSIONS
 from uploads.objectstore.probing.requester import ProbeBudget
 from uploads.objectstore.probing.running import CHECKS, probe_store
+from uploads.problems import Code
 from uploads.services.stores import checks
 from uploads.services.stores.checks import request_check, reset_found, run_store_check
 from uploads.services.stores.clients import client_for
@@ -219,15 +221,15 @@ def test_each_permission_that_is_missing(
     assert denied == DENIED[operation]
     [name] = denied
     found = result(check, name)
-    assert "s3:" in found["advice"]
-    assert "oss:" in found["advice"]
+    assert (found["observed"]["code"], found["observed"]["params"]["operation"]) == ("PermissionMissing", operation)
     # HEAD is refused without a body that could say so.
     assert (found["code"], found.get("request_id")) == (
         ("403", None) if operation == "HeadObject" else ("AccessDenied", "proxy-1")
     )
     assert not {name for name, verdict in verdicts(check).items() if verdict == "failed"}
     waiting = [each for each in check.results if each["verdict"] == "not-tried"]
-    assert all("which did not work" in each["said"] for each in waiting)
+    assert {each["observed"]["code"] for each in waiting} <= {"NeedsCheck"}
+    assert all(each["observed"]["params"]["check"] in verdicts(check) for each in waiting)
     assert left_in(swift_store, bucket) == []
 
 
@@ -251,7 +253,8 @@ def test_the_permission_that_is_missing_on_oss_is_named_as_there(
     check = checked(store, oss_store.new_bucket())
     assert {name for name, verdict in verdicts(check).items() if verdict == "denied"} == names
     for name in names:
-        assert action in result(check, name)["advice"]
+        operation = result(check, name)["observed"]["params"]["operation"]
+        assert action in PERMISSIONS[operation].oss
         assert result(check, name)["request_id"]
 
 
@@ -314,7 +317,7 @@ def test_an_upload_that_nobody_could_look_for_is_named_until_one_can(
     check = checked(proxied, bucket)
     [left] = check.leftovers
     assert (left["kind"], left["id"]) == ("upload", "")
-    assert "It may have been begun" in left["why"]
+    assert left["error"]["reason"] == Code.UPLOAD_MAY_EXIST
     assert left_in(swift_store, bucket) == [left["key"]]
     proxy.clear()
     assert checked(proxied, bucket).leftovers == []
@@ -329,7 +332,7 @@ def test_what_was_refused_by_a_fault_of_the_store_is_looked_for(
     proxy.next("CreateMultipartUpload", Fault.INTERNAL_ERROR)
     proxy.always("ListMultipartUploads", Fault.ACCESS_DENIED)
     [left] = checked(proxied, bucket).leftovers
-    assert "It may have been begun" in left["why"]
+    assert left["error"]["reason"] == Code.UPLOAD_MAY_EXIST
 
 
 def pointed_at(store: Store, server: RunningStore, endpoint_url: str) -> Store:
@@ -355,8 +358,9 @@ def test_what_is_left_at_another_endpoint_stays_named_until_that_is_set_back(
     assert checked(pointed_at(proxied, swift_store, swift_store.endpoint_url), bucket).leftovers == []
     check.refresh_from_db()
     [still] = check.leftovers
-    assert still == left | {"why": still["why"]}
-    assert f"endpoint was {proxy.url} then" in still["why"]
+    assert still == left | {"error": still["error"]}
+    assert still["error"]["reason"] == Code.LEFT_AT_OTHER_ENDPOINT
+    assert still["error"]["params"] == {"endpoint_url": proxy.url}
     assert left_in(swift_store, bucket) == [left["key"]]
     proxy.clear()
     checked(pointed_at(proxied, swift_store, proxy.url), bucket)
@@ -403,7 +407,8 @@ def test_a_clock_that_differs_is_told(bucket: str, proxy: FaultProxy, proxied: S
     proxy.clock_ahead = timedelta(minutes=4)
     found = result(checked(proxied, bucket), "clock")
     assert found["verdict"] == "differs"
-    assert "ahead of" in found["said"]
+    assert found["observed"] == {"code": "ClockAhead", "params": found["observed"]["params"]}
+    assert 230 <= found["observed"]["params"]["difference_seconds"] <= 250
 
 
 # --- Stores that do not answer as they should -------------------------------------------------------------------------
@@ -413,7 +418,8 @@ def test_a_store_that_is_away(swift_store: RunningStore, bucket: str) -> None:
     store = stored(swift_store, "swift", endpoint_url="http://127.0.0.1:1")
     check = checked(store, bucket)
     assert check.state == "done"
-    assert result(check, "reach")["advice"].startswith("Check the endpoint URL")
+    assert result(check, "reach")["observed"]["code"] == "NothingSent"
+    assert result(check, "reach")["observed"]["params"]["reason"] == Reason.UNREACHABLE
     assert set(verdicts(check).values()) == {"failed", "not-tried"}
     assert store.overrides == {}
 
@@ -437,7 +443,7 @@ def test_time_that_is_used_up_is_said(swift_store: RunningStore, bucket: str, mo
     monkeypatch.setattr(checks, "BUDGET", ProbeBudget(requests=30))
     check = checked(stored(swift_store, "swift"), bucket)
     assert check.state == "done"
-    assert "the 30 requests of a check were used up" in result(check, "key-leading")["said"]
+    assert result(check, "key-leading")["observed"] == {"code": "RequestsUsedUp", "params": {"limit": 30}}
     assert verdicts(check)["reach"] == "ok"
     assert left_in(swift_store, bucket) == []
 

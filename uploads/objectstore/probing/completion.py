@@ -1,4 +1,4 @@
-"""Complete where it should not succeed, where it did already, and where an object must not be replaced."""
+"""Complete requests that must fail, that are repeated, and that must not replace an object."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import replace
 from functools import partial
 
 from uploads.objectstore.errors import Reason, Refused
+from uploads.objectstore.probing.codes import FindingCode
 from uploads.objectstore.probing.failures import finding_of
-from uploads.objectstore.probing.parts import sent_parts, upload_of_parts
+from uploads.objectstore.probing.parts import NO_SUCH_UPLOAD, sent_parts, upload_of_parts
 from uploads.objectstore.probing.permissions import (
     DATA,
     Upload,
@@ -20,26 +21,27 @@ from uploads.objectstore.probing.permissions import (
     object_key,
     put,
 )
-from uploads.objectstore.probing.probe import CannotTry, Check, Probe
+from uploads.objectstore.probing.probe import Check, NotTried, Probe
 from uploads.objectstore.probing.results import Finding, Group, differs, failed, ok
 from uploads.objectstore.types import CompletedPart
 from uploads.objectstore.xml import completed_etag
+from uploads.problems import Problem
 
 WRONG_ETAG = "0" * 32
 
 
 class _Consumed:
-    """Whether Complete took what it should have refused: then the upload is no more."""
+    """The check whose Complete succeeded although it should have been refused: the upload is gone then."""
 
     def __init__(self, _: Probe) -> None:
         self.by = ""
 
 
-def _try(probe: Probe, name: str, parts: Sequence[CompletedPart]) -> Refused | None:
-    """The refusal of completing the upload with parts; None where it was completed."""
+def _refusal(probe: Probe, check: str, parts: Sequence[CompletedPart]) -> Refused | None:
+    """The refusal of completing the upload with these parts; None if it was completed."""
     consumed = probe.once(_Consumed)
     if consumed.by:
-        raise CannotTry(f"the upload for it was completed by “{consumed.by}”")
+        raise NotTried(Problem(FindingCode.NEEDS_UPLOAD, check=consumed.by))
     upload = probe.once(upload_of_parts)
     try:
         completed_etag(probe.requester.complete(upload.key, upload.id, parts).body)
@@ -47,7 +49,7 @@ def _try(probe: Probe, name: str, parts: Sequence[CompletedPart]) -> Refused | N
         if refused.reason is Reason.PERMISSION:
             raise
         return refused
-    consumed.by = name
+    consumed.by = check
     return None
 
 
@@ -57,71 +59,66 @@ def _part(probe: Probe, number: int) -> CompletedPart:
 
 def _wrong_etag(probe: Probe) -> Finding:
     probe.once(sent_parts)
-    refused = _try(probe, "Complete with a wrong ETag", [CompletedPart(1, WRONG_ETAG)])
+    refused = _refusal(probe, "wrong-etag", [CompletedPart(1, WRONG_ETAG)])
     if refused is None:
-        return failed("A part's ETag is not looked at.", "Compare size and ETag of what was completed.")
-    return ok(f"It is refused with {refused.code}.")
+        return failed(FindingCode.WRONG_ETAG_ACCEPTED)
+    return ok(FindingCode.WRONG_ETAG_REFUSED, code=refused.code)
 
 
 def _wrong_order(probe: Probe) -> Finding:
-    refused = _try(probe, "Complete in a wrong order", [_part(probe, 2), _part(probe, 1)])
+    refused = _refusal(probe, "wrong-order", [_part(probe, 2), _part(probe, 1)])
     if refused is None:
-        return differs("Parts in a wrong order are accepted.", "Partway names them in ascending order.")
+        return differs(FindingCode.WRONG_ORDER_ACCEPTED)
     if refused.code == "InvalidPartOrder":
-        return ok("It is refused with InvalidPartOrder.")
-    return differs(
-        f"It is refused with {refused.code} instead of InvalidPartOrder.", "Nothing is made of it either way."
-    )
+        return ok(FindingCode.WRONG_ORDER_REFUSED)
+    return differs(FindingCode.WRONG_ORDER_REFUSED_OTHERWISE, code=refused.code)
 
 
 def _too_small(probe: Probe) -> Finding:
-    """All three, of a few bytes each."""
-    refused = _try(probe, "Complete of too small parts", [_part(probe, number) for number in (1, 2, 3)])
+    """All three parts have a few bytes."""
+    refused = _refusal(probe, "too-small", [_part(probe, number) for number in (1, 2, 3)])
     if refused is None:
-        return differs("Parts of a few bytes are accepted.", "Partway makes parts of the profile's size anyway.")
+        return differs(FindingCode.SMALL_PARTS_ACCEPTED)
     if refused.code == "EntityTooSmall":
-        return ok("It is refused with EntityTooSmall.")
-    return differs(f"It is refused with {refused.code} instead of EntityTooSmall.", "Preflight says it before.")
+        return ok(FindingCode.SMALL_PARTS_REFUSED)
+    return differs(FindingCode.SMALL_PARTS_REFUSED_OTHERWISE, code=refused.code)
 
 
-def _ended(probe: Probe) -> Finding:
-    """Of an upload that was aborted."""
+def _aborted(probe: Probe) -> Finding:
     upload = probe.once(first_upload)
     try:
         completed_etag(probe.requester.complete(upload.key, upload.id, [CompletedPart(1, WRONG_ETAG)]).body)
     except Refused as refused:
-        return _refusal_of_ended(refused)
-    return failed("Completing an upload that was aborted is called a success.", "Trust only what HEAD proves.")
+        return _refusal_of_aborted(refused)
+    return failed(FindingCode.ABORTED_UPLOAD_COMPLETED)
 
 
-def _refusal_of_ended(refused: Refused) -> Finding:
-    if refused.code == "NoSuchUpload":
-        return ok("It is refused with NoSuchUpload.")
+def _refusal_of_aborted(refused: Refused) -> Finding:
+    if refused.code == NO_SUCH_UPLOAD:
+        return ok(FindingCode.ENDED_UPLOAD_REFUSED, code=refused.code)
     if refused.reason in {Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY}:
-        return differs(f"It is refused with {refused.code} instead of NoSuchUpload.", "It is read as the same.")
+        return differs(FindingCode.ENDED_UPLOAD_CALLED_OTHERWISE, code=refused.code)
     if refused.status >= 500 or refused.reason is Reason.REFUSED:
-        said = f"It is refused with {refused.code} ({refused.status}) instead of NoSuchUpload."
-        return differs(said, "HEAD then tells whether the object was made.")
+        return differs(FindingCode.ABORTED_UPLOAD_UNCLEAR, code=refused.code, status=str(refused.status))
     return finding_of(refused)
 
 
-def _ended_over(probe: Probe) -> Finding:
-    """Of an upload that was aborted, where an object of its key is: Versity takes it for a repeated Complete."""
+def _aborted_over_object(probe: Probe) -> Finding:
+    """An object with the key of the aborted upload exists: Versity treats this as a repeated Complete."""
     probe.once(completed)
     key = object_key(probe)
     upload_id = probe.requester.start_upload(key)
     probe.requester.abort(key, upload_id)
     try:
-        told = completed_etag(probe.requester.complete(key, upload_id, [CompletedPart(1, WRONG_ETAG)]).body)
+        reported = completed_etag(probe.requester.complete(key, upload_id, [CompletedPart(1, WRONG_ETAG)]).body)
     except Refused as refused:
-        return _refusal_of_ended(refused)
-    said = "Completing an upload that was aborted is called a success, as an object of its key is there."
+        return _refusal_of_aborted(refused)
     if not probe.worked("head-object"):
-        return failed(said, "Look at the object itself: HEAD is not allowed here.")
+        return failed(FindingCode.COMPLETED_OVER_UNSEEN_OBJECT)
     facts = probe.requester.client.head_object(probe.requester.bucket, key)
-    if facts.size != len(DATA) or facts.etag == told:
-        return failed(f"{said} It is not the one that was there.", "Trust no completion of this store.")
-    return differs(said, "A completion is called verified only where HEAD shows the ETag that Complete named.")
+    if facts.size != len(DATA) or facts.etag == reported:
+        return failed(FindingCode.COMPLETED_OVER_CHANGED_OBJECT)
+    return differs(FindingCode.COMPLETED_OVER_OBJECT)
 
 
 def _repeated(probe: Probe) -> Finding:
@@ -129,53 +126,50 @@ def _repeated(probe: Probe) -> Finding:
     try:
         completed_etag(probe.requester.complete(upload.key, upload.id, [CompletedPart(1, etag_of(part))]).body)
     except Refused as refused:
-        if refused.code == "NoSuchUpload":
-            return ok("A second time it is refused with NoSuchUpload: HEAD tells that the first one succeeded.")
-        said = f"A second time it is refused with {refused.code}."
-        return differs(said, "HEAD tells that the first one succeeded.")
-    return ok("A second time it is called a success again.")
+        if refused.code == NO_SUCH_UPLOAD:
+            return ok(FindingCode.SECOND_COMPLETE_REFUSED)
+        return differs(FindingCode.SECOND_COMPLETE_REFUSED_OTHERWISE, code=refused.code)
+    return ok(FindingCode.SECOND_COMPLETE_SUCCEEDS)
 
 
 # An object that must not be replaced
 
-VERSIONED = "This bucket keeps versions: that says nothing of the store's other buckets."
-
 
 def _forbidding(probe: Probe) -> tuple[str, dict[str, str]]:
-    """The way in which it is tried, as the profile names it, and its header."""
+    """The mechanism to test, as the profile names it, and its header."""
     known = probe.profile.forbid_overwrite
-    way = known or ("x-oss-forbid-overwrite" if probe.requester.config.signature == "oss4" else "if-none-match")
-    return way, {"x-oss-forbid-overwrite": "true"} if way.startswith("x-oss") else {"If-None-Match": "*"}
+    mechanism = known or ("x-oss-forbid-overwrite" if probe.requester.config.signature == "oss4" else "if-none-match")
+    header = {"x-oss-forbid-overwrite": "true"} if mechanism.startswith("x-oss") else {"If-None-Match": "*"}
+    return mechanism, header
 
 
 def _forbid(probe: Probe) -> Finding:
-    """Both requests that make an object have to keep the one that is there, and to make one where there is none."""
-    way, header = _forbidding(probe)
+    """Both requests that create an object must keep an existing one, and create one where there is none."""
+    mechanism, header = _forbidding(probe)
     by_put = _keeps(partial(_put, probe, header))
     by_complete = _keeps(partial(_complete, probe, header))
-    found = _kept_by(way, by_put, by_complete)
+    finding = _kept_by(mechanism, by_put, by_complete)
     if probe.once(put).named("version-id"):
-        # OSS documentation, PutObject: no effect there. One such bucket says nothing of the store's others.
-        return replace(found, said=f"{found.said} {VERSIONED}", flag=None)
-    return found
+        # OSS documentation, PutObject: no effect there. Such a bucket shows nothing about the store's others.
+        return replace(finding, details=(Problem(FindingCode.BUCKET_KEEPS_VERSIONS),), flag=None)
+    return finding
 
 
-def _kept_by(way: str, by_put: bool, by_complete: bool) -> Finding:
+def _kept_by(mechanism: str, by_put: bool, by_complete: bool) -> Finding:
     if by_put and by_complete:
-        return ok(f"With {way} an object of the same key is kept.", ("forbid_overwrite", way))
-    advice = "A file that comes while another of its key is being sent may replace it."
-    if by_put or by_complete:
-        said = f"With {way} only {'PutObject' if by_put else 'Complete'} keeps an object of the same key."
+        return ok(FindingCode.OBJECT_KEPT, ("forbid_overwrite", mechanism), header=mechanism)
+    if by_put:
+        code = FindingCode.OBJECT_KEPT_BY_PUT_ONLY
     else:
-        said = f"With {way} no object of the same key is kept, or none is made at all."
-    return differs(said, advice, ("forbid_overwrite", ""))
+        code = FindingCode.OBJECT_KEPT_BY_COMPLETE_ONLY if by_complete else FindingCode.OBJECT_NOT_KEPT
+    return differs(code, ("forbid_overwrite", ""), header=mechanism)
 
 
-def _keeps(make: Callable[[], None]) -> bool:
-    """Whether an object can be made the first time, and not a second time."""
+def _keeps(create: Callable[[], None]) -> bool:
+    """Whether an object can be created the first time, and not the second time."""
     for exists in (False, True):
         try:
-            make()
+            create()
         except Refused as refused:
             if refused.reason in {Reason.PERMISSION, Reason.THROTTLED}:
                 raise
@@ -195,15 +189,14 @@ def _complete(probe: Probe, header: dict[str, str]) -> None:
 
 
 PARTS = ("create", "upload-part", "abort", "complete", "delete-object")
-DONE = ("complete", "abort")
-MADE = (*DONE, "put-object", "delete-object")
+ENDED = ("complete", "abort")
 
 CHECKS = (
-    Check("wrong-etag", "Complete with a wrong ETag", Group.COMPLETION, _wrong_etag, PARTS),
-    Check("wrong-order", "Complete in a wrong order", Group.COMPLETION, _wrong_order, PARTS),
-    Check("too-small", "Complete of too small parts", Group.COMPLETION, _too_small, PARTS),
-    Check("complete-ended", "Complete of an aborted upload", Group.COMPLETION, _ended, DONE),
-    Check("complete-over", "Complete of an aborted upload over an object", Group.COMPLETION, _ended_over, DONE),
-    Check("repeated", "Complete a second time", Group.COMPLETION, _repeated, ("complete",)),
-    Check("forbid-overwrite", "An object that must not be replaced", Group.COMPLETION, _forbid, MADE),
+    Check("wrong-etag", Group.COMPLETION, _wrong_etag, PARTS),
+    Check("wrong-order", Group.COMPLETION, _wrong_order, PARTS),
+    Check("too-small", Group.COMPLETION, _too_small, PARTS),
+    Check("complete-ended", Group.COMPLETION, _aborted, ENDED),
+    Check("complete-over", Group.COMPLETION, _aborted_over_object, ENDED),
+    Check("repeated", Group.COMPLETION, _repeated, ("complete",)),
+    Check("forbid-overwrite", Group.COMPLETION, _forbid, (*ENDED, "put-object", "delete-object")),
 )

@@ -1,27 +1,27 @@
-"""What a probe has made in a bucket, written down before and after each act; and its removal, whoever does it."""
+"""What a probe has created in a bucket, recorded before and after each request; and its removal, by any process."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
+from uploads.objectstore.probing.failures import recorded
+from uploads.problems import Code, Problem, RecordedError
 
 Name = tuple[str, str]
-"""A key and an upload id, '' while the store has not told it; or a key and an object's version id, '' for none."""
+"""A key and an upload id, '' until the store reports it; or a key and an object's version id, '' for none."""
 
 MAX_FOUND = 200
-"""Uploads under the scratch prefix that one cleaning looks up; a probe begins fewer."""
-
-NOT_LOOKED_FOR = "It may have been begun: no answer told its upload id, and uploads could not be listed. {}"
+"""Uploads under the scratch prefix that one clean-up looks up; a probe starts fewer."""
 
 GONE = frozenset({Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY, Reason.NO_SUCH_BUCKET})
 
 
-def _nobody() -> None:
-    """Nobody writes it down."""
+def _do_nothing() -> None:
+    """Record the change nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +31,42 @@ class Leftover:
     kind: str
     key: str
     id: str
-    why: str
+    error: RecordedError
+
+    def as_json(self) -> dict[str, Any]:
+        error = {
+            "reason": self.error.reason,
+            "params": dict(self.error.params),
+            "details": [each.as_json() for each in self.error.details],
+            "store_message": self.error.store_message,
+        }
+        return {"kind": self.kind, "key": self.key, "id": self.id, "error": error}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Leftover:
+        """Read what `as_json` returned. Rows stored before errors had codes have a text, in `why`."""
+        stored = fields.get("error", {})
+        error = RecordedError(
+            code="",
+            reason=stored.get("reason", ""),
+            params=stored.get("params", {}),
+            details=tuple(map(Problem.from_json, stored.get("details", ()))),
+            store_message=stored.get("store_message", fields.get("why", "")),
+        )
+        return cls(fields["kind"], fields["key"], fields["id"], error)
 
 
 @dataclass
 class CreatedThings:
-    """What is, or may be, in the bucket under the scratch prefix. `changed` is called after each change."""
+    """What exists, or may exist, in the bucket under the scratch prefix. `changed` is called after each change."""
 
     prefix: str
     uploads: list[Name] = field(default_factory=list)
     objects: list[Name] = field(default_factory=list)
-    changed: Callable[[], None] = _nobody
+    changed: Callable[[], None] = _do_nothing
 
     def upload_starting(self, key: str) -> None:
-        """An upload of this key is about to be begun; its id is not known yet."""
+        """An upload with this key is about to start; its id is not known yet."""
         self._add(self.uploads, (key, ""))
 
     def upload_started(self, key: str, upload_id: str) -> None:
@@ -52,19 +74,19 @@ class CreatedThings:
         self._add(self.uploads, (key, upload_id))
 
     def upload_found(self, key: str, upload_id: str) -> None:
-        """An upload that turned up in a listing."""
+        """An upload appeared in a listing."""
         self._add(self.uploads, (key, upload_id))
 
     def upload_ended(self, key: str, upload_id: str) -> None:
-        """The upload is surely gone."""
+        """The upload certainly no longer exists."""
         self._drop(self.uploads, (key, upload_id))
 
     def object_starting(self, key: str) -> None:
-        """An object of this key is about to be made."""
+        """An object with this key is about to be created."""
         self._add(self.objects, (key, ""))
 
     def object_created(self, key: str, version_id: str) -> None:
-        """An object of this key was made; in a bucket that keeps versions, each has its id."""
+        """An object with this key was created; in a bucket that keeps versions, each version has an id."""
         if version_id:
             self._add(self.objects, (key, version_id))
 
@@ -86,95 +108,103 @@ class CreatedThings:
         return not self.uploads and not self.objects
 
     def as_json(self) -> dict[str, list[list[str]]]:
-        """Empty where nothing is there."""
+        """Empty if nothing exists."""
         if self.is_empty:
             return {}
         return {"uploads": [list(name) for name in self.uploads], "objects": [list(name) for name in self.objects]}
 
     def load(self, fields: dict[str, Any]) -> None:
-        """Take over what `as_json` gave."""
+        """Replace the contents by what `as_json` returned."""
         self.uploads = [(key, upload_id) for key, upload_id in fields.get("uploads", [])]
         self.objects = [(key, version_id) for key, version_id in fields.get("objects", [])]
 
-    def all_left(self, why: str) -> tuple[Leftover, ...]:
+    def as_leftovers(self, why: Problem) -> tuple[Leftover, ...]:
         """Everything, where none of it can be removed."""
-        uploads = (Leftover("upload", key, upload_id, why) for key, upload_id in self.uploads)
-        objects = (Leftover("object", key, version_id, why) for key, version_id in self.objects)
+        error = RecordedError(code=why.code, reason=why.code, params=why.params)
+        uploads = (Leftover("upload", key, upload_id, error) for key, upload_id in self.uploads)
+        objects = (Leftover("object", key, version_id, error) for key, version_id in self.objects)
         return (*uploads, *objects)
 
 
 def clean(client: ObjectStoreClient, bucket: str, created: CreatedThings) -> tuple[Leftover, ...]:
-    """Abort and delete everything that is written down, and every upload under the scratch prefix besides.
+    """Abort and delete everything that is recorded, and every other upload under the scratch prefix.
 
-    Each thing is tried, whatever became of the others; what could not be removed stays written down.
+    A failure does not stop the rest. What could not be removed stays recorded.
     """
     if created.is_empty:
         return ()
-    unseen = _find_uploads(client, bucket, created)
-    remover = _Remover()
+    not_found = _find_uploads(client, bucket, created)
+    remover = _Remover(bucket)
     for key, upload_id in list(created.uploads):
-        if not upload_id and key in unseen:
-            remover.left.append(Leftover("upload", key, "", NOT_LOOKED_FOR.format(unseen[key])))
-        # Else, without an id, it was not begun, or it is listed, and so has an entry of its own by now.
-        elif not upload_id or remover.removes("upload", key, upload_id, client.abort_multipart_upload, bucket):
+        if not upload_id and key in not_found:
+            remover.leftovers.append(Leftover("upload", key, "", _may_exist(not_found[key])))
+        # Otherwise an upload without an id was never started, or the listing has given it an entry with its id.
+        elif not upload_id or remover.remove("upload", key, upload_id, client.abort_multipart_upload):
             created.upload_ended(key, upload_id)
     versioned = {key for key, version_id in created.objects if version_id}
     for key, version_id in list(created.objects):
-        # Versions go by their ids, for good: without one a marker would be put on top of them.
+        # Versions are deleted by their ids: without one, a delete marker would be added.
         is_version = not version_id and key in versioned
-        if is_version or remover.removes("object", key, version_id, client.delete_object, bucket):
+        if is_version or remover.remove("object", key, version_id, client.delete_object):
             created.object_deleted(key, version_id)
-    return tuple(remover.left)
+    return tuple(remover.leftovers)
+
+
+def _may_exist(error: ObjectStoreError) -> RecordedError:
+    listing = recorded(error)
+    return RecordedError(
+        code="", reason=Code.UPLOAD_MAY_EXIST, details=listing.details, store_message=listing.store_message
+    )
 
 
 class _Remover:
-    """Removes one thing after the other; a store that is away is asked once."""
+    """Removes one thing after another; an unavailable store gets one request only."""
 
-    def __init__(self) -> None:
-        self.left: list[Leftover] = []
-        self._away = ""
+    def __init__(self, bucket: str) -> None:
+        self.leftovers: list[Leftover] = []
+        self._bucket = bucket
+        self._unavailable: ObjectStoreError | None = None
 
-    def removes(self, kind: str, key: str, id_: str, remove: Callable[[str, str, str], None], bucket: str) -> bool:
-        """Whether it is gone."""
-        why = self._away
-        if not why:
-            try:
-                remove(bucket, key, id_)
-            except ObjectStoreError as error:
-                if error.reason in GONE:
-                    return True
-                why = error.message
-                self._away = "" if isinstance(error, Refused) else why
-        if why:
-            self.left.append(Leftover(kind, key, id_, why))
-        return not why
+    def remove(self, kind: str, key: str, id_: str, request: Callable[[str, str, str], None]) -> bool:
+        """Whether it no longer exists."""
+        error = self._unavailable or self._error_of(request, key, id_)
+        if error is None:
+            return True
+        self._unavailable = None if isinstance(error, Refused) else error
+        self.leftovers.append(Leftover(kind, key, id_, recorded(error)))
+        return False
+
+    def _error_of(self, request: Callable[[str, str, str], None], key: str, id_: str) -> ObjectStoreError | None:
+        try:
+            request(self._bucket, key, id_)
+        except ObjectStoreError as error:
+            return None if error.reason in GONE else error
+        return None
 
 
-def _find_uploads(client: ObjectStoreClient, bucket: str, created: CreatedThings) -> dict[str, str]:
-    """Write down uploads of ours whose ids nobody has told: the process died, or the answer was lost.
+def _find_uploads(client: ObjectStoreClient, bucket: str, created: CreatedThings) -> dict[str, ObjectStoreError]:
+    """Record uploads of ours whose ids are unknown because the process died or the response was lost.
 
-    The keys of those that could not be looked for, each with the reason. A store that is away is asked once.
+    Returns the prefixes that could not be listed, each with the error. An unavailable store gets one request only.
     """
     unknown = [key for key, upload_id in created.uploads if not upload_id]
-    unseen: dict[str, str] = {}
-    away = ""
+    errors: dict[str, ObjectStoreError] = {}
+    unavailable: ObjectStoreError | None = None
     for prefix in dict.fromkeys([created.prefix, *unknown]):
-        why = away
-        if not why:
-            try:
-                found = list(_listed(client, bucket, prefix))
-            except ObjectStoreError as error:
-                if error.reason in GONE:
-                    continue
-                why = error.message
-                away = "" if isinstance(error, Refused) else why
-        if why:
-            unseen[prefix] = why
+        if unavailable is not None:
+            errors[prefix] = unavailable
+            continue
+        try:
+            found = list(_listed(client, bucket, prefix))
+        except ObjectStoreError as error:
+            if error.reason not in GONE:
+                errors[prefix] = error
+                unavailable = None if isinstance(error, Refused) else error
             continue
         for key, upload_id in found:
             if key.startswith(created.prefix) or key in unknown:
                 created.upload_found(key, upload_id)
-    return unseen
+    return errors
 
 
 def _listed(client: ObjectStoreClient, bucket: str, prefix: str) -> Iterator[Name]:

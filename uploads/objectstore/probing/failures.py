@@ -1,46 +1,48 @@
-"""A refusal as a finding: which permission it wants, or what to do. Pure."""
+"""An error as a finding, and as what a leftover records. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from uploads.objectstore.errors import NotSent, ObjectStoreError, Reason, Refused
-from uploads.objectstore.permissions import permission_advice, what_goes_without
+from uploads.objectstore.probing.codes import FindingCode
 from uploads.objectstore.probing.results import Finding, Verdict
-
-ADVICE: Mapping[Reason, str] = {
-    Reason.UNREACHABLE: "Check the endpoint URL, and that this machine may connect to it (firewall, proxy, DNS).",
-    Reason.TLS: "Name the CA bundle of a private authority in the store's settings, or renew the certificate.",
-    Reason.TIMEOUT: "Run the check again; if it stays so, look at the store's load and at proxies before it.",
-    Reason.CONNECTION_LOST: "Run the check again; if it stays so, look for a proxy that cuts connections.",
-    Reason.UNREADABLE_RESPONSE: (
-        "Check that the endpoint URL is the store's API, not its web console, and that no proxy answers."
-    ),
-    Reason.CREDENTIALS: "Enter access key and secret key again in the store's settings.",
-    Reason.CREDENTIALS_EXPIRED: "Enter new credentials with their session token in the store's settings.",
-    Reason.CLOCK_SKEW: "Set the clock of the machine that runs Partway (NTP).",
-    Reason.WRONG_REGION: "Set the store's region and endpoint to the bucket's, or add another store for it.",
-    Reason.ADDRESSING: "Set the store's addressing to virtual-hosted.",
-    Reason.NO_SUCH_BUCKET: "Check the bucket's name: case counts.",
-    Reason.THROTTLED: "Run the check again when the store has less to do.",
-    Reason.STORE_FAULT: "Give the request id to whoever runs the store.",
-    Reason.BAD_ARGUMENT: "Check the store's settings.",
-    Reason.BAD_KEY: "Nothing: such keys are not sent.",
-}
-
-REFUSED_ADVICE = "The store's documentation says more about this code."
+from uploads.problems import Problem, RecordedError
 
 
-def finding_of(error: ObjectStoreError, advice: str = "") -> Finding:
-    """A failure as what a check found."""
-    code = error.code if isinstance(error, Refused) else ""
-    request_id = error.request_id if isinstance(error, Refused) else ""
+def finding_of(error: ObjectStoreError, code: FindingCode | None = None, verdict: Verdict = Verdict.FAILED) -> Finding:
+    """An error as the outcome of a check; a missing permission as such. `code` replaces the code of other errors."""
     if error.reason is Reason.PERMISSION:
-        said = f"These credentials do not allow {error.operation}. {what_goes_without(error.operation)}".strip()
-        return Finding(Verdict.DENIED, said, permission_advice(error.operation), None, code, request_id)
+        code, verdict = FindingCode.PERMISSION_MISSING, Verdict.DENIED
+    return Finding(
+        verdict=verdict,
+        observed=Problem(
+            code or _code_of(error), operation=error.operation, reason=error.reason.value, code=_store_code(error)
+        ),
+        details=_details(error),
+        code=_store_code(error),
+        request_id=error.request_id if isinstance(error, Refused) else "",
+        store_message=error.store_message,
+    )
+
+
+def recorded(error: ObjectStoreError) -> RecordedError:
+    return RecordedError(
+        code=_store_code(error),
+        reason=error.reason.value,
+        params={"operation": error.operation},
+        details=_details(error),
+        store_message=error.store_message,
+    )
+
+
+def _code_of(error: ObjectStoreError) -> FindingCode:
     if isinstance(error, Refused):
-        said = f"{error.operation} was refused with {error.code}: {error.message}"
-    else:
-        certainty = "Nothing reached the store" if isinstance(error, NotSent) else "No usable answer came"
-        said = f"{certainty}: {error.message}"
-    return Finding(Verdict.FAILED, said, advice or ADVICE.get(error.reason, REFUSED_ADVICE), None, code, request_id)
+        return FindingCode.REQUEST_REFUSED
+    return FindingCode.NOTHING_SENT if isinstance(error, NotSent) else FindingCode.NO_USABLE_RESPONSE
+
+
+def _store_code(error: ObjectStoreError) -> str:
+    return error.code if isinstance(error, Refused) else ""
+
+
+def _details(error: ObjectStoreError) -> tuple[Problem, ...]:
+    return tuple(problem for problem in (error.problem, *error.details) if problem is not None)

@@ -1,17 +1,20 @@
-"""Parts: replaced, paged, and asked for where there are none."""
+"""Parts: replaced, paged, and requested for uploads that have ended."""
 
 from __future__ import annotations
 
 from uploads.objectstore.errors import Reason, Refused
+from uploads.objectstore.probing.codes import FindingCode
 from uploads.objectstore.probing.failures import finding_of
 from uploads.objectstore.probing.permissions import Upload, first_upload
 from uploads.objectstore.probing.probe import Check, Probe
 from uploads.objectstore.probing.results import Finding, Group, differs, failed, ok
 from uploads.objectstore.refusals import Response
-from uploads.objectstore.types import PartsPage
+from uploads.objectstore.types import MAX_PAGE, PartsPage
 
 PARTS = {1: b"the first part, sent again", 2: b"the second", 3: b"and the third"}
 REPLACED = b"the first part"
+
+NO_SUCH_UPLOAD = "NoSuchUpload"
 
 
 def upload_of_parts(probe: Probe) -> Upload:
@@ -20,7 +23,7 @@ def upload_of_parts(probe: Probe) -> Upload:
 
 
 def sent_parts(probe: Probe) -> dict[int, Response]:
-    """Three parts, the first of which was sent twice; the answers to what was sent last."""
+    """Send three parts, the first of them twice; the responses to the last request for each."""
     upload = probe.once(upload_of_parts)
     probe.requester.send_part(upload.key, upload.id, 1, REPLACED)
     return {number: probe.requester.send_part(upload.key, upload.id, number, data) for number, data in PARTS.items()}
@@ -31,7 +34,7 @@ def all_parts(probe: Probe) -> PartsPage:
     return _page(probe)
 
 
-def _page(probe: Probe, max_parts: int = 1000, marker: int = 0) -> PartsPage:
+def _page(probe: Probe, max_parts: int = MAX_PAGE, marker: int = 0) -> PartsPage:
     upload = probe.once(upload_of_parts)
     return probe.requester.client.list_parts(
         probe.requester.bucket, upload.key, upload.id, max_parts=max_parts, part_number_marker=marker
@@ -41,14 +44,12 @@ def _page(probe: Probe, max_parts: int = 1000, marker: int = 0) -> PartsPage:
 def _replace(probe: Probe) -> Finding:
     sizes = [(part.number, part.size) for part in probe.once(all_parts).parts]
     if sizes == [(number, len(data)) for number, data in PARTS.items()]:
-        return ok("A part that is sent again replaces the one of its number.")
+        return ok(FindingCode.PART_REPLACED)
     if (1, len(REPLACED)) in sizes:
-        return failed("A part that is sent again does not replace the first one.", "Begin the upload anew instead.")
-    return failed(f"Other parts are listed than were sent: {_sizes(sizes)}.", "Do not complete what is listed so.")
-
-
-def _sizes(sizes: list[tuple[int, int]]) -> str:
-    return ", ".join(f"number {number} of {size} bytes" for number, size in sizes) or "none"
+        return failed(FindingCode.PART_NOT_REPLACED)
+    if not sizes:
+        return failed(FindingCode.PARTS_NOT_LISTED)
+    return failed(FindingCode.PARTS_LISTED_WRONGLY, parts=[f"{number}: {size}" for number, size in sizes])
 
 
 def _paging(probe: Probe) -> Finding:
@@ -56,20 +57,20 @@ def _paging(probe: Probe) -> Finding:
     first = _page(probe, max_parts=1)
     marker = first.next_part_number_marker
     if [part.number for part in first.parts] != [1] or not first.is_truncated or not marker:
-        return failed("A page of one part is not one.", "Only the first 1,000 parts of an upload may be shown.")
+        return failed(FindingCode.PARTS_PAGE_SIZE_IGNORED)
     second = _page(probe, max_parts=1, marker=marker)
     if [part.number for part in second.parts] == [2]:
-        return ok("Parts come page by page.")
-    return failed("The second page of parts is not what follows.", "Only the first 1,000 parts may be shown.")
+        return ok(FindingCode.PARTS_PAGED)
+    return failed(FindingCode.PARTS_PAGE_WRONG)
 
 
-def gone(refused: Refused, code: str = "NoSuchUpload") -> Finding:
-    """What a request for an upload that is no more was answered."""
-    if refused.code == code:
-        return ok(f"It is refused with {code}.")
+def _refusal_of_ended(refused: Refused) -> Finding:
+    """What the refusal of a request for an ended upload shows."""
+    if refused.code == NO_SUCH_UPLOAD:
+        return ok(FindingCode.ENDED_UPLOAD_REFUSED, code=refused.code)
     if refused.reason in {Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY}:
-        return differs(f"It is refused with {refused.code} instead of {code}.", "It is read as the same.")
-    return finding_of(refused, "Whether an upload has ended is not told: look at the bucket.")
+        return differs(FindingCode.ENDED_UPLOAD_CALLED_OTHERWISE, code=refused.code)
+    return finding_of(refused, FindingCode.ENDED_UPLOAD_UNCLEAR)
 
 
 def _list_ended(probe: Probe) -> Finding:
@@ -77,9 +78,8 @@ def _list_ended(probe: Probe) -> Finding:
     try:
         page = probe.requester.client.list_parts(probe.requester.bucket, upload.key, upload.id)
     except Refused as refused:
-        return gone(refused)
-    said = f"An upload that was aborted still lists {len(page.parts)} parts."
-    return failed(said, "Whether an upload has ended is not told: look at the bucket.")
+        return _refusal_of_ended(refused)
+    return failed(FindingCode.ENDED_UPLOAD_LISTS_PARTS, count=len(page.parts))
 
 
 def _abort_ended(probe: Probe) -> Finding:
@@ -87,15 +87,15 @@ def _abort_ended(probe: Probe) -> Finding:
     try:
         probe.requester.abort(upload.key, upload.id)
     except Refused as refused:
-        return gone(refused)
-    return differs("Aborting an upload that is gone succeeds.", "It is taken for aborted.")
+        return _refusal_of_ended(refused)
+    return differs(FindingCode.ENDED_UPLOAD_ABORTED_AGAIN)
 
 
 SENT = ("create", "upload-part", "abort")
 
 CHECKS = (
-    Check("replace", "A part sent again", Group.PARTS, _replace, (*SENT, "list-parts")),
-    Check("parts-paging", "Pages of ListParts", Group.PARTS, _paging, (*SENT, "list-parts")),
-    Check("list-parts-ended", "ListParts of an ended upload", Group.PARTS, _list_ended, ("list-parts", "abort")),
-    Check("abort-ended", "Abort of an ended upload", Group.PARTS, _abort_ended, ("abort",)),
+    Check("replace", Group.PARTS, _replace, (*SENT, "list-parts")),
+    Check("parts-paging", Group.PARTS, _paging, (*SENT, "list-parts")),
+    Check("list-parts-ended", Group.PARTS, _list_ended, ("list-parts", "abort")),
+    Check("abort-ended", Group.PARTS, _abort_ended, ("abort",)),
 )

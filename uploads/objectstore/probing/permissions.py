@@ -1,10 +1,11 @@
-"""Each permission, by the smallest act that needs it. What may be begun and not ended is found out with one upload."""
+"""Each permission, tested by the smallest request that needs it. One upload tests what needs no further request."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from uploads.objectstore.errors import Reason, Refused
+from uploads.objectstore.probing.codes import FindingCode
 from uploads.objectstore.probing.probe import Check, Probe
 from uploads.objectstore.probing.results import Finding, Group, ok
 from uploads.objectstore.refusals import Response
@@ -20,15 +21,15 @@ class Upload:
     id: str
 
 
-def etag_of(answer: Response) -> str:
-    return unquoted(answer.headers.get("etag", ""))
+def etag_of(response: Response) -> str:
+    return unquoted(response.headers.get("etag", ""))
 
 
 # An object
 
 
 def object_key(probe: Probe) -> str:
-    """The one key on which objects are made where they may not be deleted again."""
+    """The only key on which objects are created before it is known that they can be deleted."""
     return probe.prefix + "object"
 
 
@@ -37,27 +38,27 @@ def put(probe: Probe) -> Response:
 
 
 def put_head(probe: Probe) -> ObjectFacts:
-    """HEAD of what PutObject made."""
+    """HEAD of the object that PutObject created."""
     return probe.requester.client.head_object(probe.requester.bucket, object_key(probe))
 
 
 def _put(probe: Probe) -> Finding:
     probe.once(put)
-    return ok("Small files may be sent.")
+    return ok(FindingCode.OBJECT_PUT)
 
 
 def _head(probe: Probe) -> Finding:
     probe.once(put_head)
-    return ok("Objects may be looked at.")
+    return ok(FindingCode.OBJECT_INSPECTED)
 
 
 def _delete(probe: Probe) -> Finding:
-    """The version that was put, where the bucket keeps versions: else only a marker would be put on top of it."""
+    """Delete by version id where the bucket keeps versions: otherwise only a delete marker would be added."""
     key, version_id = object_key(probe), probe.once(put).named("version-id")
     probe.requester.client.delete_object(probe.requester.bucket, key, version_id)
     for name in {version_id, ""}:
         probe.requester.created.object_deleted(key, name)
-    return ok("Objects may be deleted: this check cleans up after itself.")
+    return ok(FindingCode.OBJECT_DELETED)
 
 
 # An upload that is aborted
@@ -80,23 +81,23 @@ def first_parts(probe: Probe) -> PartsPage:
 
 def _create(probe: Probe) -> Finding:
     probe.once(first_upload)
-    return ok("Uploads may be begun.")
+    return ok(FindingCode.UPLOAD_STARTED)
 
 
 def _upload_part(probe: Probe) -> Finding:
     probe.once(first_part)
-    return ok("Parts may be sent.")
+    return ok(FindingCode.PART_SENT)
 
 
 def _list_parts(probe: Probe) -> Finding:
     probe.once(first_parts)
-    return ok("Parts may be listed.")
+    return ok(FindingCode.PARTS_LISTED)
 
 
 def _abort(probe: Probe) -> Finding:
     upload = probe.once(first_upload)
     probe.requester.abort(upload.key, upload.id)
-    return ok("Uploads may be aborted.")
+    return ok(FindingCode.UPLOAD_ABORTED)
 
 
 # An upload that is completed
@@ -113,7 +114,7 @@ def completed_part(probe: Probe) -> Response:
 
 
 def completed(probe: Probe) -> Response:
-    """Complete of an upload with one small part, which every store takes."""
+    """Complete an upload of one small part, which every store accepts."""
     upload, part = probe.once(completed_upload), probe.once(completed_part)
     return probe.requester.complete(upload.key, upload.id, [CompletedPart(1, etag_of(part))])
 
@@ -125,11 +126,11 @@ def completed_head(probe: Probe) -> ObjectFacts:
 
 def _complete(probe: Probe) -> Finding:
     completed_etag(probe.once(completed).body)
-    return ok("Uploads may be completed.")
+    return ok(FindingCode.UPLOAD_COMPLETED)
 
 
 def is_there(probe: Probe, key: str) -> bool:
-    """Whether there surely is an object of this key: without leave to list, HEAD of none is refused like a real one."""
+    """Whether an object with this key certainly exists: without permission to list, a missing one is refused, too."""
     try:
         probe.requester.client.head_object(probe.requester.bucket, key)
     except Refused as refused:
@@ -140,12 +141,12 @@ def is_there(probe: Probe, key: str) -> bool:
 
 
 CHECKS = (
-    Check("put-object", "PutObject", Group.PERMISSIONS, _put, ("bucket",)),
-    Check("head-object", "HeadObject", Group.PERMISSIONS, _head, ("put-object",)),
-    Check("delete-object", "DeleteObject", Group.PERMISSIONS, _delete, ("put-object",)),
-    Check("create", "CreateMultipartUpload", Group.PERMISSIONS, _create, ("bucket",)),
-    Check("upload-part", "UploadPart", Group.PERMISSIONS, _upload_part, ("create",)),
-    Check("list-parts", "ListParts", Group.PERMISSIONS, _list_parts, ("create",)),
-    Check("abort", "AbortMultipartUpload", Group.PERMISSIONS, _abort, ("create",)),
-    Check("complete", "CompleteMultipartUpload", Group.PERMISSIONS, _complete, ("create", "upload-part")),
+    Check("put-object", Group.PERMISSIONS, _put, ("bucket",)),
+    Check("head-object", Group.PERMISSIONS, _head, ("put-object",)),
+    Check("delete-object", Group.PERMISSIONS, _delete, ("put-object",)),
+    Check("create", Group.PERMISSIONS, _create, ("bucket",)),
+    Check("upload-part", Group.PERMISSIONS, _upload_part, ("create",)),
+    Check("list-parts", Group.PERMISSIONS, _list_parts, ("create",)),
+    Check("abort", Group.PERMISSIONS, _abort, ("create",)),
+    Check("complete", Group.PERMISSIONS, _complete, ("create", "upload-part")),
 )

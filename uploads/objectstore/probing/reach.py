@@ -1,4 +1,4 @@
-"""Whether the store answers, believes us, and has the bucket."""
+"""Whether the store responds, accepts the credentials, and has the bucket."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from datetime import timedelta
 
 from uploads.objectstore import xml
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
+from uploads.objectstore.probing.codes import FindingCode
 from uploads.objectstore.probing.failures import finding_of
 from uploads.objectstore.probing.probe import Check, Probe
-from uploads.objectstore.probing.results import Finding, Group, differs, failed, ok
+from uploads.objectstore.probing.results import Finding, Group, differs, ok
 from uploads.objectstore.types import Bucket
 
-NOT_BELIEVED = frozenset({Reason.CREDENTIALS, Reason.CREDENTIALS_EXPIRED, Reason.CLOCK_SKEW})
-NOT_HERE = NOT_BELIEVED | {Reason.NO_SUCH_BUCKET, Reason.WRONG_REGION, Reason.ADDRESSING}
+NOT_ACCEPTED = frozenset({Reason.CREDENTIALS, Reason.CREDENTIALS_EXPIRED, Reason.CLOCK_SKEW})
+NOT_HERE = NOT_ACCEPTED | {Reason.NO_SUCH_BUCKET, Reason.WRONG_REGION, Reason.ADDRESSING}
 
 TOLERABLE_SKEW = timedelta(minutes=1)
 
@@ -26,39 +27,36 @@ def first_listing(probe: Probe) -> xml.Fields:
     return probe.requester.list_uploads(probe.prefix, max_uploads=1)
 
 
-def _answer(probe: Probe) -> Finding:
+def _responds(probe: Probe) -> Finding:
     try:
         probe.once(buckets)
     except Refused as refused:
-        return ok(f"The endpoint answers ({refused.code}).")
-    return ok("The endpoint answers.")
+        return ok(FindingCode.ENDPOINT_REFUSES, code=refused.code)
+    return ok(FindingCode.ENDPOINT_RESPONDS)
 
 
 def _tls(probe: Probe) -> Finding:
     if probe.requester.config.endpoint_url.startswith("https:"):
-        return ok("The connection is encrypted, and the certificate was verified.")
-    return differs("The connection is not encrypted (http).", "Use https unless the store is on this very machine.")
+        return ok(FindingCode.CONNECTION_ENCRYPTED)
+    return differs(FindingCode.CONNECTION_NOT_ENCRYPTED)
 
 
 def _credentials(probe: Probe) -> Finding:
     try:
         probe.once(buckets)
     except Refused as refused:
-        if refused.reason in NOT_BELIEVED or (refused.reason is Reason.WRONG_REGION and refused.region):
+        if refused.reason in NOT_ACCEPTED or (refused.reason is Reason.WRONG_REGION and refused.region):
             raise
-    return ok("The store accepts the access key and the signature.")
+    return ok(FindingCode.CREDENTIALS_ACCEPTED)
 
 
 def _clock(probe: Probe) -> Finding:
     ahead = probe.requester.client.clock_offset
     seconds = round(abs(ahead).total_seconds())
-    way = "ahead of" if ahead > timedelta() else "behind"
     if abs(ahead) < TOLERABLE_SKEW:
-        return ok(f"The store's clock and this machine's differ by {seconds} s.")
-    return differs(
-        f"The store's clock is {seconds} s {way} this machine's.",
-        "Set the clock by NTP: from 15 minutes on the store refuses every request.",
-    )
+        return ok(FindingCode.CLOCKS_AGREE, difference_seconds=seconds)
+    code = FindingCode.CLOCK_AHEAD if ahead > timedelta() else FindingCode.CLOCK_BEHIND
+    return differs(code, difference_seconds=seconds)
 
 
 def _bucket(probe: Probe) -> Finding:
@@ -69,9 +67,9 @@ def _bucket(probe: Probe) -> Finding:
             raise
     except ObjectStoreError as error:
         if probe.requester.config.addressing == "virtual" and error.reason is Reason.UNREACHABLE:
-            return failed(error.message, "The bucket's own host name is not known: set the store's addressing to path.")
+            return finding_of(error, FindingCode.BUCKET_HOST_UNREACHABLE)
         raise
-    return ok("The store has the bucket.")
+    return ok(FindingCode.BUCKET_EXISTS)
 
 
 def _lists_uploads(probe: Probe) -> Finding:
@@ -79,23 +77,22 @@ def _lists_uploads(probe: Probe) -> Finding:
         probe.once(first_listing)
     except Refused as refused:
         if refused.status in (405, 501) or refused.code in ("NotImplemented", "MethodNotAllowed"):
-            found = finding_of(refused, "Use another endpoint of the store, or one that lists uploads.")
+            found = finding_of(refused, FindingCode.LISTING_UNSUPPORTED)
             return replace(found, flag=("lists_uploads", False))
         raise
-    return ok("Uploads of the bucket may be listed.", ("lists_uploads", True))
+    return ok(FindingCode.UPLOADS_LISTED, ("lists_uploads", True))
 
 
 def _lists_buckets(probe: Probe) -> Finding:
-    number = len(probe.once(buckets))
-    return ok("1 bucket is listed." if number == 1 else f"{number:,} buckets are listed.")
+    return ok(FindingCode.BUCKETS_LISTED, count=len(probe.once(buckets)))
 
 
 CHECKS = (
-    Check("reach", "The endpoint answers", Group.REACH, _answer),
-    Check("tls", "The connection is encrypted", Group.REACH, _tls, ("reach",)),
-    Check("credentials", "The credentials are accepted", Group.REACH, _credentials, ("reach",)),
-    Check("clock", "The clocks agree", Group.REACH, _clock, ("reach",)),
-    Check("bucket", "The bucket is there", Group.REACH, _bucket, ("credentials",)),
-    Check("list-buckets", "ListBuckets", Group.PERMISSIONS, _lists_buckets, ("credentials",)),
-    Check("list-uploads", "ListMultipartUploads", Group.PERMISSIONS, _lists_uploads, ("bucket",)),
+    Check("reach", Group.REACH, _responds),
+    Check("tls", Group.REACH, _tls, ("reach",)),
+    Check("credentials", Group.REACH, _credentials, ("reach",)),
+    Check("clock", Group.REACH, _clock, ("reach",)),
+    Check("bucket", Group.REACH, _bucket, ("credentials",)),
+    Check("list-buckets", Group.PERMISSIONS, _lists_buckets, ("credentials",)),
+    Check("list-uploads", Group.PERMISSIONS, _lists_uploads, ("bucket",)),
 )

@@ -1,6 +1,6 @@
-"""The store as the checks ask it: by the client where the request is a right one, past it where it is wrong on purpose.
+"""The requests of the checks: through the client where they are valid, past it where they are wrong on purpose.
 
-Every request is counted, and none leaves when the time or the number that a probe may take is used up.
+Every request is counted. None is sent once the probe has used up its budget of requests or time.
 """
 
 from __future__ import annotations
@@ -17,34 +17,36 @@ from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.dialects import dialect_of
 from uploads.objectstore.errors import NotSent, ObjectStoreError, Reason, Refused
 from uploads.objectstore.payload import Payload
+from uploads.objectstore.probing.codes import FindingCode
 from uploads.objectstore.probing.created import CreatedThings, Leftover, clean
 from uploads.objectstore.refusals import Response
 from uploads.objectstore.retry import RetryPolicy, run
 from uploads.objectstore.signing import signer_for
 from uploads.objectstore.transport import Call, Observer, Transport
 from uploads.objectstore.types import MAX_PAGE, CompletedPart, Marker, StoreConfig, UploadsPage
+from uploads.problems import Problem, ProblemError
 
 RETRIES = RetryPolicy(attempts=3, cap=2.0, longest_retry_after=3.0)
 ONCE = RetryPolicy(attempts=1)
 
 STALL_SECONDS = 15.0
-"""No answer to such small requests takes longer."""
+"""No response to such small requests takes longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeBudget:
-    """What a probe may take, cleaning up not counted."""
+    """The limits of a probe; the clean-up does not count."""
 
     requests: int = 150
     seconds: float = 180.0
 
 
-class BudgetExhausted(Exception):
-    """The probe has used up its time or its requests; the message says which."""
+class BudgetExhausted(ProblemError):
+    """The probe has used up its time or its requests; the problem says which."""
 
 
 class RequestCounter:
-    """Counts requests, and passes on to whoever else is to hear of them."""
+    """Counts requests and forwards them to another observer."""
 
     def __init__(self, observer: Observer | None) -> None:
         self.requests = 0
@@ -61,7 +63,7 @@ class RequestCounter:
 
 
 class Requester:
-    """Asks one bucket. What it makes there is written down in `made`."""
+    """Sends requests about one bucket, and records in `created` what they create there."""
 
     def __init__(
         self,
@@ -72,7 +74,7 @@ class Requester:
         budget: ProbeBudget,
         observer: Observer | None = None,
     ) -> None:
-        """NotSent with BAD_ARGUMENT for a configuration that makes no sense."""
+        """NotSent with BAD_ARGUMENT for an invalid configuration."""
         self.bucket = bucket
         self.created = created
         self.config = replace(config, overrides=(), stall_timeout=min(config.stall_timeout, STALL_SECONDS))
@@ -94,24 +96,24 @@ class Requester:
 
     @property
     def client(self) -> ObjectStoreClient:
-        """For one request more. Raises BudgetExhausted."""
+        """The client, for one more request. Raises BudgetExhausted."""
         self._spend()
         return self._client
 
     def clean(self) -> tuple[Leftover, ...]:
-        """Remove what was made, whatever else was used up. See created.clean."""
+        """Remove what was created, even if the budget is used up. See created.clean."""
         return clean(self._client, self.bucket, self.created)
 
     def _spend(self) -> None:
         if time.monotonic() >= self._until:
-            raise BudgetExhausted(f"the {self._budget.seconds:.0f} seconds of a check were over")
+            raise BudgetExhausted(Problem(FindingCode.TIME_USED_UP, limit_seconds=self._budget.seconds))
         if self.counter.requests >= self._budget.requests:
-            raise BudgetExhausted(f"the {self._budget.requests} requests of a check were used up")
+            raise BudgetExhausted(Problem(FindingCode.REQUESTS_USED_UP, limit=self._budget.requests))
 
     def exchange(self, call: Call, *, policy: RetryPolicy = RETRIES) -> Response:
-        """A call as it stands, and its answer; Refused and the like as from the client."""
+        """Send a call as it is; raises the same errors as the client."""
         self._spend()
-        return run(lambda: self._transport.exchange(call, lambda answer: answer), policy, repeatable=True)
+        return run(lambda: self._transport.exchange(call, lambda response: response), policy, repeatable=True)
 
     # Uploads
 
@@ -122,7 +124,7 @@ class Requester:
         try:
             upload_id = client.create_multipart_upload(self.bucket, key)
         except (NotSent, Refused) as error:
-            # A store's fault is no proof: Swift answers 500 to some keys, and keeps the upload.
+            # An internal error proves nothing: Swift responds with 500 to some keys, and keeps the upload.
             if isinstance(error, NotSent) or error.status < 500 or error.reason is Reason.THROTTLED:
                 self.created.upload_ended(key, "")
             raise
@@ -130,7 +132,7 @@ class Requester:
         return upload_id
 
     def send_part(self, key: str, upload_id: str, number: int, data: bytes, *, md5: bytes = b"") -> Response:
-        """UploadPart; `md5` is what Content-MD5 claims where that is not to be the truth."""
+        """UploadPart; `md5` is the value of Content-MD5 where it must be a wrong one."""
         query = {"partNumber": str(number), "uploadId": upload_id}
         call = Call("UploadPart", "PUT", self.bucket, key, query, payload=_payload(data, md5))
         return self.exchange(call, policy=ONCE if md5 else RETRIES)
@@ -142,15 +144,15 @@ class Requester:
     def complete(
         self, key: str, upload_id: str, parts: Sequence[CompletedPart], headers: Mapping[str, str] | None = None
     ) -> Response:
-        """CompleteMultipartUpload with these parts, whatever they are. Sent once: its errors are what is asked for."""
+        """CompleteMultipartUpload with these parts, valid or not. Sent once: its errors are what the check tests."""
         body = xml.unchecked_complete_body(parts, self.dialect.namespace)
         given = {"Content-Type": "application/xml", **(headers or {})}
         call = Call("CompleteMultipartUpload", "POST", self.bucket, key, {"uploadId": upload_id}, given, Payload(body))
         with self._creating_object(key):
-            answer = self.exchange(call, policy=ONCE)
-        self.created.object_created(key, answer.named("version-id"))
+            response = self.exchange(call, policy=ONCE)
+        self.created.object_created(key, response.named("version-id"))
         self.created.upload_ended(key, upload_id)
-        return answer
+        return response
 
     def list_uploads(
         self,
@@ -161,9 +163,9 @@ class Requester:
         after: Marker = ("", ""),
         encoded: bool = False,
     ) -> xml.Fields:
-        """One page of ListMultipartUploads as the store wrote it; `encoded` asks for encoding-type=url."""
-        asked = {"prefix": prefix, "delimiter": delimiter, "key-marker": after[0], "upload-id-marker": after[1]}
-        query = {name: text for name, text in asked.items() if text}
+        """One page of ListMultipartUploads as the store wrote it; `encoded` requests encoding-type=url."""
+        markers = {"prefix": prefix, "delimiter": delimiter, "key-marker": after[0], "upload-id-marker": after[1]}
+        query = {name: text for name, text in markers.items() if text}
         query |= {"uploads": "", "max-uploads": str(max_uploads)} | ({"encoding-type": "url"} if encoded else {})
         call = Call("ListMultipartUploads", "GET", self.bucket, query=query)
         return xml.uploads_fields(self.exchange(call).body)
@@ -171,7 +173,7 @@ class Requester:
     def page(
         self, prefix: str, *, delimiter: str = "", max_uploads: int = MAX_PAGE, after: Marker = ("", "")
     ) -> UploadsPage:
-        """The same, understood. Keys that need no encoding come as they are."""
+        """The same, parsed, for keys that need no encoding."""
         return xml.uploads_page(
             self.list_uploads(prefix, delimiter=delimiter, max_uploads=max_uploads, after=after), markers_encoded=False
         )
@@ -184,13 +186,13 @@ class Requester:
         """PutObject; `md5` as for send_part."""
         call = Call("PutObject", "PUT", self.bucket, key, headers=headers or {}, payload=_payload(data, md5))
         with self._creating_object(key):
-            answer = self.exchange(call, policy=ONCE if md5 else RETRIES)
-        self.created.object_created(key, answer.named("version-id"))
-        return answer
+            response = self.exchange(call, policy=ONCE if md5 else RETRIES)
+        self.created.object_created(key, response.named("version-id"))
+        return response
 
     @contextmanager
     def _creating_object(self, key: str) -> Iterator[None]:
-        """An object of this key may come to be: surely not, where the store refused it."""
+        """Record that an object with this key may exist, until the store refuses to create it."""
         new = not any(each == key for each, _ in self.created.objects)
         self.created.object_starting(key)
         try:
@@ -201,7 +203,7 @@ class Requester:
             raise
 
     def _is_absent(self, key: str) -> bool:
-        """Whether there surely is no object. To delete what is not there would leave a marker among versions."""
+        """Whether there certainly is no object. Deleting a missing one would add a delete marker among versions."""
         try:
             self._client.head_object(self.bucket, key)
         except ObjectStoreError as error:

@@ -1,20 +1,22 @@
-"""What a check found. Pure."""
+"""The results of checks, as codes. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from uploads.objectstore.probing.codes import FindingCode
 from uploads.objectstore.providers import OVERRIDABLE, Provider
+from uploads.problems import Param, Problem
 
 Flag = tuple[str, object]
-"""A field of a provider's profile that a check can find (providers.OVERRIDABLE), and the value it has in this store."""
+"""A field of a provider's profile that a check can determine (providers.OVERRIDABLE), and its value in this store."""
 
 
 class Verdict(StrEnum):
-    """`differs`: the store has a way of its own, and Partway knows how to live with it."""
+    """`differs`: the store behaves differently from S3, and Partway can handle it."""
 
     OK = "ok"
     DIFFERS = "differs"
@@ -33,66 +35,91 @@ class Group(StrEnum):
     KEYS = "keys"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What came of a check: what was seen, in a sentence, and what to do where that is needed."""
+    """The outcome of a check: what was observed, and problems that add to it.
+
+    `code`, `request_id` and `store_message` are the store's, where it refused a request.
+    """
 
     verdict: Verdict
-    said: str
-    advice: str = ""
+    observed: Problem
+    details: tuple[Problem, ...] = ()
     flag: Flag | None = None
     code: str = ""
     request_id: str = ""
+    store_message: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """A check's name, and what came of it. `code` and `request_id` are the store's, where it refused."""
+    """A check's name and its outcome, as `Finding`.
+
+    Results that were stored before findings had codes have their text in `said`, `advice` and `title` instead.
+    """
 
     name: str
-    title: str
     group: Group
     verdict: Verdict
-    said: str
-    advice: str = ""
+    observed: Problem | None = None
+    details: tuple[Problem, ...] = ()
     flag: Flag | None = None
     code: str = ""
     request_id: str = ""
+    store_message: str = ""
+    title: str = ""
+    said: str = ""
+    advice: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if value not in ("", None)}
+        texts = ("code", "request_id", "store_message", "title", "said", "advice")
+        fields = {name: getattr(self, name) for name in texts} | {
+            "name": self.name,
+            "group": self.group.value,
+            "verdict": self.verdict.value,
+            "observed": self.observed.as_json() if self.observed else None,
+            "details": [each.as_json() for each in self.details],
+            "flag": list(self.flag) if self.flag else None,
+        }
+        return {name: value for name, value in fields.items() if value not in ("", None, [])}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> CheckResult:
-        """What `as_json` gave."""
-        flag = fields.get("flag")
-        read = {"verdict": Verdict(fields["verdict"]), "group": Group(fields["group"])}
-        return cls(**{**fields, **read, "flag": (flag[0], flag[1]) if flag else None})
+        """Read what `as_json` returned, in this version or before findings had codes."""
+        flag, observed = fields.get("flag"), fields.get("observed")
+        read = {
+            "group": Group(fields["group"]),
+            "verdict": Verdict(fields["verdict"]),
+            "observed": Problem.from_json(observed) if observed else None,
+            "details": tuple(map(Problem.from_json, fields.get("details", ()))),
+            "flag": (flag[0], flag[1]) if flag else None,
+        }
+        return cls(**{**fields, **read})
 
 
-def ok(said: str, flag: Flag | None = None) -> Finding:
-    return Finding(Verdict.OK, said, flag=flag)
+def ok(code: FindingCode, flag: Flag | None = None, /, **params: Param) -> Finding:
+    return Finding(verdict=Verdict.OK, observed=Problem(code, **params), flag=flag)
 
 
-def differs(said: str, advice: str = "", flag: Flag | None = None) -> Finding:
-    return Finding(Verdict.DIFFERS, said, advice, flag)
+def differs(code: FindingCode, flag: Flag | None = None, /, **params: Param) -> Finding:
+    return Finding(verdict=Verdict.DIFFERS, observed=Problem(code, **params), flag=flag)
 
 
-def failed(said: str, advice: str, flag: Flag | None = None) -> Finding:
-    return Finding(Verdict.FAILED, said, advice, flag)
+def failed(code: FindingCode, /, **params: Param) -> Finding:
+    return Finding(verdict=Verdict.FAILED, observed=Problem(code, **params))
 
 
-def not_tried(why: str) -> Finding:
-    return Finding(Verdict.NOT_TRIED, why)
+def not_tried(why: Problem) -> Finding:
+    return Finding(verdict=Verdict.NOT_TRIED, observed=why)
 
 
-def overruling(results: Iterable[CheckResult], profile: Provider, before: Mapping[str, object]) -> dict[str, object]:
-    """What is to overrule the provider's profile: what was found otherwise, and of before what was not found out now.
+def overrides_of(results: Iterable[CheckResult], profile: Provider, before: Mapping[str, object]) -> dict[str, object]:
+    """What overrides the provider's profile from now on: fields found to differ, and of `before` what is unknown now.
 
-    A later result has the last word about its field.
+    The last result about a field wins.
     """
-    seen = {result.flag[0]: result.flag[1] for result in results if result.flag}
-    merged = {**before, **seen}
+    determined = {result.flag[0]: result.flag[1] for result in results if result.flag}
+    merged = {**before, **determined}
     return {
         name: value for name, value in sorted(merged.items()) if name in OVERRIDABLE and value != getattr(profile, name)
     }

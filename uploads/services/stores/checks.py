@@ -24,11 +24,12 @@ from uploads.models.store_check import active_check, new_prefix
 from uploads.objectstore.keys import check_bucket
 from uploads.objectstore.probing.created import CreatedThings, Leftover
 from uploads.objectstore.probing.requester import ProbeBudget, Requester
-from uploads.objectstore.probing.results import CheckResult, Verdict, overruling
+from uploads.objectstore.probing.results import CheckResult, Verdict, overrides_of
 from uploads.objectstore.probing.running import CHECKS, probe_store
 from uploads.objectstore.providers import get_provider
+from uploads.problems import Code, Problem
 from uploads.services.work.attempts import Retry
-from uploads.services.work.failures import NO_ERROR
+from uploads.services.work.failures import NO_ERROR, problem_fields
 from uploads.services.work.kinds import Kind, due, register
 from uploads.services.work.leases import Lease, LeaseLost
 from uploads.services.work.queue import enqueue_on_commit, enqueue_rows
@@ -41,8 +42,9 @@ MAX_RUNS = 3
 
 BUDGET = ProbeBudget()
 
-
-MOVED = "The store's endpoint was {} then: set it back and check again, or remove this there."
+CLEANING_UP_EARLIER = "clean-up-earlier"
+CLEANING_UP = "clean-up"
+"""Steps of a check besides the names of its checks."""
 
 
 # --- Ordering ---------------------------------------------------------------------------------------------------------
@@ -160,8 +162,8 @@ def run_store_check(lease: Lease[StoreCheck]) -> None:
     try:
         _run(held)
     except KeyboardInterrupt:
-        # In the foreground. What was made has been removed on the way here.
-        held.end(ItemState.FAILED, {"error_code": "Interrupted", "error_message": "The check was interrupted."})
+        # In the foreground. What the check created has been removed by now.
+        held.end(ItemState.FAILED, problem_fields(Problem(Code.INTERRUPTED)))
         raise
 
 
@@ -171,7 +173,7 @@ def _overrule(check: StoreCheck, results: Sequence[CheckResult]) -> dict[str, ob
     before: dict[str, object] = store.overrides
     if _identity(store) != _identity(check.store):
         return before
-    found = overruling(results, get_provider(store.provider), before) if results else before
+    found = overrides_of(results, get_provider(store.provider), before) if results else before
     _write_found(store, found)
     return found
 
@@ -187,16 +189,14 @@ def _counts(results: Sequence[dict[str, Any]]) -> dict[str, int]:
 
 def _run(held: _Held) -> None:
     check = held.check
-    held.write(step="Cleaning up after earlier checks")
+    held.write(step=CLEANING_UP_EARLIER)
     _clean_earlier(held)
     if check.tries > MAX_RUNS:
-        message = f"The check was begun {MAX_RUNS} times, and its process died each time."
-        held.end(ItemState.FAILED, {"error_code": "Died", "error_message": message})
+        held.end(ItemState.FAILED, problem_fields(Problem(Code.DIED, count=MAX_RUNS)))
         return
     check.refresh_from_db(fields=["created"])
     if _is_elsewhere(check):
-        message = "The store's endpoint was changed while the check was under way: check it again."
-        held.end(ItemState.FAILED, {"error_code": "EndpointChanged", "error_message": message})
+        held.end(ItemState.FAILED, problem_fields(Problem(Code.ENDPOINT_CHANGED)))
         return
     # A new prefix for a new try: what was there may stay in listings for a while.
     check.prefix = new_prefix() if check.tries > 1 else check.prefix
@@ -204,9 +204,9 @@ def _run(held: _Held) -> None:
     created = _created_things(held)
     with _requester(held, created) as requester:
         try:
-            results = probe_store(requester, lambda so_far, title: _progress(held, requester, so_far, title))
+            results = probe_store(requester, lambda so_far, name: _progress(held, requester, so_far, name))
         finally:
-            held.write(step="Cleaning up")
+            held.write(step=CLEANING_UP)
             left = requester.clean()
         ended = {
             "results": [result.as_json() for result in results],
@@ -221,8 +221,8 @@ def _requester(held: _Held, created: CreatedThings) -> Requester:
     return Requester(check.store.config(), check.bucket, created, budget=BUDGET, observer=metrics.StoreObserver())
 
 
-def _progress(held: _Held, requester: Requester, so_far: Sequence[CheckResult], title: str) -> None:
-    held.write(step=title[:100], results=[result.as_json() for result in so_far], requests=requester.counter.requests)
+def _progress(held: _Held, requester: Requester, so_far: Sequence[CheckResult], name: str) -> None:
+    held.write(step=name, results=[result.as_json() for result in so_far], requests=requester.counter.requests)
 
 
 def _created_things(held: _Held) -> CreatedThings:
@@ -259,7 +259,7 @@ def _clean_earlier(held: _Held) -> None:
         created.load(each.created)
         if _is_elsewhere(each):
             # Another store may be there: that it has no such upload would not mean that it is gone.
-            left = created.all_left(MOVED.format(each.created["endpoint"]))
+            left = created.as_leftovers(Problem(Code.LEFT_AT_OTHER_ENDPOINT, endpoint_url=each.created["endpoint"]))
             StoreCheck.objects.filter(pk=each.pk).update(leftovers=_as_json(left))
             continue
         created.changed = held.write
@@ -268,5 +268,5 @@ def _clean_earlier(held: _Held) -> None:
         StoreCheck.objects.filter(pk=each.pk).update(created=_noted(each, created), leftovers=_as_json(left))
 
 
-def _as_json(left: Sequence[Leftover]) -> list[dict[str, str]]:
-    return [{"kind": each.kind, "key": each.key, "id": each.id, "why": each.why} for each in left]
+def _as_json(leftovers: Sequence[Leftover]) -> list[dict[str, Any]]:
+    return [each.as_json() for each in leftovers]
