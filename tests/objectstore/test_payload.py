@@ -25,7 +25,7 @@ from uploads.problems import Code, Problem
 def test_a_slice_and_its_digests(tmp_path: Path, content: bytes, offset: int, size: int, in_memory: bool) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(payload, "BLOCK", 512)
-        patch.setattr(payload, "MOUTHFUL", 100)
+        patch.setattr(payload, "CHUNK", 100)
         patch.setattr(payload, "IN_MEMORY", 10_000 if in_memory else 0)
         patch.setattr(payload, "_kept", payload._Kept())
         path = tmp_path / "file"
@@ -38,7 +38,7 @@ def test_a_slice_and_its_digests(tmp_path: Path, content: bytes, offset: int, si
         assert base64.b64decode(body.content_md5) == hashlib.md5(expected).digest()
         assert b"".join(bytes(block) for block in body) == expected
         assert sum(counts) == len(expected)
-        body.take_back()
+        body.count_as_unsent()
         assert sum(counts) == 0
 
 

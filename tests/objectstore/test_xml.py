@@ -51,7 +51,7 @@ def uploads_page(body: bytes, *, markers_encoded: bool = True, request_id: str =
 
 
 def is_doubtful(body: bytes) -> bool:
-    return xml.encoding_is_doubtful(xml.uploads_fields(body))
+    return xml.encoding_is_ambiguous(xml.uploads_fields(body))
 
 
 def keys_of(page: UploadsPage) -> list[str]:

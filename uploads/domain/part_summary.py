@@ -1,4 +1,4 @@
-"""All parts of an upload in the store, seen together: gaps, sizes, last activity, the ETag to expect. Pure."""
+"""The summary of an upload's parts in the store: gaps, sizes, last activity, the expected ETag. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MD5_ETAG = re.compile(r"[0-9a-f]{32}\Z")
 
 
 class PartKind(StrEnum):
-    """What the picture of an upload shows at a part number."""
+    """The state of a part number in the picture of an upload."""
 
     PRESENT = "present"
     MISSING = "missing"
@@ -28,7 +28,7 @@ class PartKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Consecutive part numbers of one kind, both ends included."""
+    """Consecutive part numbers of one kind; both ends are included."""
 
     first: int
     last: int
@@ -41,11 +41,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class PartSummary:
-    """What the parts of an upload amount to. Sizes are bytes.
+    """The totals of an upload's parts. Sizes are bytes.
 
-    `usual_size` is the commonest size of the parts before the last. A part is too small when it is below the
-    provider's minimum and not the last, odd-sized when it has another size than usual and is not the last.
-    `expected_etag` is empty where a part's ETag is no MD5, `expected_crc64` None where a part's is not named.
+    `usual_size` is the most common size of the parts before the last. A part is too small if it is below the
+    provider's minimum and not the last, and odd-sized if it has another size than usual and is not the last.
+    `expected_etag` is empty if a part's ETag is not an MD5, `expected_crc64` None if a part has no CRC-64.
     """
 
     count: int
@@ -77,7 +77,7 @@ class PartSummary:
 
 
 def summarize_parts(parts: Iterable[ListedPart], min_part_size: int) -> PartSummary:
-    """Look at all parts, in any order; `min_part_size` is the provider's, in bytes."""
+    """Summarise all parts, in any order; `min_part_size` is the provider's, in bytes."""
     ordered = sorted(parts, key=lambda part: part.number)
     usual = _usual_size(ordered)
     dates = [part.last_modified for part in ordered if part.last_modified is not None]
@@ -94,7 +94,7 @@ def summarize_parts(parts: Iterable[ListedPart], min_part_size: int) -> PartSumm
 
 
 def multipart_etag(part_etags: Sequence[str]) -> str:
-    """The ETag S3 gives to an object of these parts: the MD5 of the parts' MD5s, a hyphen, their number."""
+    """The ETag that S3 gives to an object of these parts: the MD5 of the parts' MD5s, a hyphen, their number."""
     etags = [etag.strip('"').lower() for etag in part_etags]
     if not etags or not all(MD5_ETAG.match(etag) for etag in etags):
         return ""
@@ -103,7 +103,7 @@ def multipart_etag(part_etags: Sequence[str]) -> str:
 
 
 def _whole_crc64(ordered: Sequence[ListedPart]) -> ReportedCrc64 | None:
-    """The CRC-64 of an object of these parts, where the store names that of each."""
+    """The CRC-64 of an object of these parts, if the store reports that of each."""
     named = [(part.crc64, part.size) for part in ordered if part.crc64 is not None]
     algorithms = {reported.algorithm for reported, _ in named}
     if len(named) < len(ordered) or len(algorithms) != 1:
@@ -138,7 +138,7 @@ def _runs(ordered: Sequence[ListedPart], usual: int, min_part_size: int) -> tupl
 
 
 def _merged(runs: Sequence[Run]) -> tuple[Run, ...]:
-    """Neighbours of one kind as one run."""
+    """Adjacent runs of one kind, merged."""
     starts = [0, *(index + 1 for index, (a, b) in enumerate(pairwise(runs)) if a.kind is not b.kind)]
     ends = [*starts[1:], len(runs)]
     return tuple(

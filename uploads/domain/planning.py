@@ -1,6 +1,6 @@
 """From a file's size to its parts. Pure; all sizes are bytes.
 
-A plan is three numbers: size, part size, part count. Every part has the part size but the last, which takes the rest.
+A plan consists of three numbers: size, part size, part count. Every part has the part size; the last has the rest.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from uploads.problems import Code, Problem, ProblemError
 
 MIB = 1024**2
 PREFERRED_PART_SIZE = 32 * MIB
-"""Large enough that requests cost little, small enough that a failed part costs little and progress is smooth."""
+"""Large enough for few requests, small enough that a retried part costs little and progress is smooth."""
 
 
 class PlanRefused(ProblemError):
@@ -21,7 +21,7 @@ class PlanRefused(ProblemError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a provider allows, and how far staging bounds it (sizes in bytes)."""
+    """The limits of a provider, reduced to what staging can hold (sizes in bytes)."""
 
     min_part_size: int
     max_part_size: int
@@ -40,14 +40,14 @@ class PlannedPart:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a file of `size` bytes is cut. A file of at most one part goes by PutObject."""
+    """How a file of `size` bytes is split into parts. A file of one part is sent with PutObject."""
 
     size: int
     part_size: int
     part_count: int
 
     def part(self, number: int) -> PlannedPart:
-        """Part `number` (from 1). IndexError where the plan has no such part."""
+        """Part `number` (from 1). IndexError if the plan has no such part."""
         if not 1 <= number <= self.part_count:
             raise IndexError(f"part {number} of {self.part_count}")
         offset = (number - 1) * self.part_size
@@ -59,10 +59,10 @@ class Plan:
 
 
 def plan_parts(size: int, limits: Limits, *, part_size: int | None = None, part_count: int | None = None) -> Plan:
-    """The plan for a file of `size` bytes: chosen, or of the given part size, or of the given number of parts.
+    """The plan for a file of `size` bytes: automatic, or with the given part size, or the given number of parts.
 
-    A number of parts cuts as the OSS SDK's SplitFileByPartNum does (the last part takes the remainder too); where the
-    provider wants equal parts the last is the smaller one instead. Raises PlanRefused.
+    A given number of parts splits the file as the OSS SDK's SplitFileByPartNum does: the last part also has the
+    remainder. If the provider requires equal parts, the last part is the smaller one instead. Raises PlanRefused.
     """
     if size < 0:
         raise PlanRefused(Problem(Code.NEGATIVE_SIZE))
@@ -79,7 +79,7 @@ def plan_parts(size: int, limits: Limits, *, part_size: int | None = None, part_
 
 
 def choose_part_size(size: int, limits: Limits) -> int:
-    """The preferred part size, doubled until the parts are few enough, within what the store allows."""
+    """The preferred part size, doubled until the number of parts is allowed, up to the largest part of the store."""
     chosen = min(max(limits.preferred_part_size, limits.min_part_size), limits.max_part_size)
     while -(-size // chosen) > limits.max_parts and chosen < limits.max_part_size:
         chosen = min(chosen * 2, limits.max_part_size)

@@ -1,7 +1,7 @@
-"""CRC-64 of whole objects: made part by part, combined without reading a byte again. Pure.
+"""CRC-64 of whole objects: computed part by part, combined without reading the bytes again. Pure.
 
-Two polynomials are in use: AWS S3 has CRC-64/NVME (x-amz-checksum-crc64nvme, base64 of eight bytes), OSS has
-CRC-64/XZ, which it calls ECMA (x-oss-hash-crc64ecma, a decimal number). Values here are numbers below 2**64.
+There are two polynomials: Amazon S3 uses CRC-64/NVME (x-amz-checksum-crc64nvme, base64 of eight bytes), OSS uses
+CRC-64/XZ, which it calls ECMA (x-oss-hash-crc64ecma, a decimal number). Values here are integers below 2**64.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _model(algorithm: Algorithm) -> Any:
 
 
 class Crc64:
-    """The CRC-64 of bytes in order."""
+    """The CRC-64 of bytes that are passed in order."""
 
     def __init__(self, algorithm: Algorithm) -> None:
         self._model = _model(algorithm)
@@ -36,7 +36,7 @@ class Crc64:
 
 
 def combine(algorithm: Algorithm, parts: Iterable[tuple[int, int]]) -> int:
-    """The CRC-64 of a whole from (value, size in bytes) of its parts in order."""
+    """The CRC-64 of an object from (value, size in bytes) of its parts in order."""
     model, whole = _model(algorithm), 0
     for value, size in parts:
         whole = model.combine(whole, value, size)
@@ -45,14 +45,14 @@ def combine(algorithm: Algorithm, parts: Iterable[tuple[int, int]]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ReportedCrc64:
-    """A CRC-64 that a store names for an object or a part."""
+    """The CRC-64 that a store reports for an object or a part."""
 
     algorithm: Algorithm
     value: int
 
 
 def reported_crc64(headers: Mapping[str, str]) -> ReportedCrc64 | None:
-    """What an answer's headers (names in lower case) say; None where they say nothing that can be compared."""
+    """The CRC-64 in the headers of a response (lower-case names); None if there is none of the whole content."""
     if ecma := reported_ecma(headers.get("x-oss-hash-crc64ecma", "")):
         return ecma
     if headers.get("x-amz-checksum-type", "FULL_OBJECT").upper() == "COMPOSITE":
@@ -61,7 +61,7 @@ def reported_crc64(headers: Mapping[str, str]) -> ReportedCrc64 | None:
 
 
 def reported_ecma(text: str) -> ReportedCrc64 | None:
-    """The decimal number of OSS's headers and fields."""
+    """From the decimal number in OSS's headers and fields."""
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(2**64))):
         return None
     value = int(text)
@@ -69,7 +69,7 @@ def reported_ecma(text: str) -> ReportedCrc64 | None:
 
 
 def reported_nvme(text: str) -> ReportedCrc64 | None:
-    """The base64 of S3's checksum fields."""
+    """From the base64 text in S3's headers and fields."""
     try:
         raw = base64.b64decode(text, validate=True)
     except ValueError:
@@ -82,10 +82,10 @@ def as_hex(value: int) -> str:
 
 
 def as_kept(reported: ReportedCrc64) -> str:
-    """As rows keep it: `ecma:<16 hex digits>`."""
+    """As database rows store it: `ecma:<16 hex digits>`."""
     return f"{reported.algorithm}:{as_hex(reported.value)}"
 
 
 def as_store_writes_it(algorithm: Algorithm, value: int) -> str:
-    """For comparing by eye with the store's own console."""
+    """As the store's own console shows it."""
     return str(value) if algorithm == "ecma" else base64.b64encode(value.to_bytes(8)).decode()

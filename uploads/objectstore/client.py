@@ -1,8 +1,8 @@
-"""The multipart API of S3 and OSS: one method an operation, dataclasses out, errors of errors.py.
+"""The multipart API of S3 and OSS: one method for each operation, which returns a dataclass.
 
-Every method raises NotSent, OutcomeUnknown (UnreadableResponse among them) or Refused. Listing, HEAD, UploadPart,
-PutObject and Abort are sent again by themselves after errors that may pass; Create and Complete only where the store
-surely did not act, so after anything else the caller looks (ListMultipartUploads, HEAD) before it acts again.
+Every method raises NotSent, OutcomeUnknown (which includes UnreadableResponse) or Refused. Listings, HEAD, UploadPart,
+PutObject and Abort are retried after temporary errors. Create and Complete are retried only if the store certainly did
+not act; after other errors the caller checks the store (ListMultipartUploads, HEAD) before it retries.
 """
 
 from __future__ import annotations
@@ -54,18 +54,18 @@ T = TypeVar("T")
 
 
 class ObjectStoreClient:
-    """One store. May be shared between threads; close it (or use it as a context manager) to end its connections."""
+    """One store. May be shared between threads. Close it, or use it as a context manager, to close its connections."""
 
     def __init__(
         self, config: StoreConfig, *, retries: RetryPolicy = DEFAULT_RETRIES, observer: Observer | None = None
     ) -> None:
-        """NotSent with BAD_ARGUMENT for an endpoint URL, provider or signature that does not exist."""
+        """NotSent with BAD_ARGUMENT for an invalid endpoint URL, or an unknown provider or signature."""
         self._provider = profile_of(config)
         self._dialect = dialect_of(config.signature)
         self._transport = Transport(config, signer_for(config), observer)
         self._observer = observer
         self._retries = retries
-        self._asks_encoding = self._provider.url_encoding != "none"
+        self._requests_encoding = self._provider.url_encoding != "none"
 
     def __enter__(self) -> Self:
         return self
@@ -80,13 +80,13 @@ class ObjectStoreClient:
 
     @property
     def clock_offset(self) -> timedelta:
-        """How far the store's clock is ahead of ours; to the second, and nothing while no answer has told a date."""
+        """How far the store's clock is ahead of ours, to the second; zero before the first response."""
         return self._transport.clock_offset
 
     # Buckets
 
     def list_buckets(self) -> tuple[Bucket, ...]:
-        """ListBuckets (OSS: ListBuckets, GetService): all of them, page by page where the store gives pages."""
+        """ListBuckets (OSS: ListBuckets, GetService): all buckets, from all pages."""
         found: list[Bucket] = []
         query, seen = dict(self._dialect.list_buckets), set[str]()
         while True:
@@ -100,9 +100,9 @@ class ObjectStoreClient:
                 raise _loop("ListBuckets", onward)
 
     def head_bucket(self, bucket: str) -> str:
-        """HeadBucket (OSS: GetBucketInfo): the bucket's region, '' where the store names none.
+        """HeadBucket (OSS: GetBucketInfo): the bucket's region, '' if the store does not name it.
 
-        Refused says why it may not be used.
+        Raises Refused if the credentials may not use the bucket.
         """
         check_bucket(bucket)
         method, query = self._dialect.bucket_region
@@ -121,9 +121,10 @@ class ObjectStoreClient:
         key_marker: str = "",
         upload_id_marker: str = "",
     ) -> UploadsPage:
-        """ListMultipartUploads: one page, by one request, of 1 to 1,000 uploads after the markers.
+        """ListMultipartUploads: one page of 1 to 1,000 uploads after the markers, with one request.
 
-        The page is asked for a second time, once in a client's life, where a store seems to encode without saying so.
+        If a store appears to encode keys without saying so, the client repeats the request once without encoding-type,
+        and does not request it again.
         """
         check_bucket(bucket)
         check_range("max-uploads", max_uploads, 1, MAX_PAGE)
@@ -135,11 +136,11 @@ class ObjectStoreClient:
         return _under(prefix, self._listed(bucket, query))
 
     def _listed(self, bucket: str, query: Mapping[str, str]) -> UploadsPage:
-        if self._asks_encoding:
-            asked = Call("ListMultipartUploads", "GET", bucket, query={**query, "encoding-type": "url"})
-            if page := self._read(asked, self._page_unless_doubtful):
+        if self._requests_encoding:
+            call = Call("ListMultipartUploads", "GET", bucket, query={**query, "encoding-type": "url"})
+            if page := self._read(call, self._page_unless_ambiguous):
                 return page
-            self._asks_encoding = False
+            self._requests_encoding = False
         return self._read(Call("ListMultipartUploads", "GET", bucket, query=query), self._uploads_page)
 
     def iter_multipart_uploads(
@@ -152,10 +153,10 @@ class ObjectStoreClient:
         key_marker: str = "",
         upload_id_marker: str = "",
     ) -> Iterator[UploadsPage]:
-        """All pages after the markers, one ListMultipartUploads each, without repeats of uploads or prefixes.
+        """All pages after the markers, without repeated uploads or prefixes.
 
-        A delimiter that the store gets wrong is not sent: uploads come as they are, and none is lost. Raises
-        UnreadableResponse when a truncated page gives nothing to go on from, or a pair that was there before.
+        The delimiter is not sent to a store that groups incorrectly, so that no upload is lost. Raises
+        UnreadableResponse if a truncated page has no marker, or a pair of markers that was used before.
         """
         if self._provider.delimiter == "broken":
             delimiter = ""
@@ -193,9 +194,9 @@ class ObjectStoreClient:
     def iter_parts(
         self, bucket: str, key: str, upload_id: str, *, max_parts: int = MAX_PAGE, part_number_marker: int = 0
     ) -> Iterator[ListedPart]:
-        """All parts after the marker, each number once, a page of ListParts at a time.
+        """All parts after the marker, each number once, from as many pages of ListParts as necessary.
 
-        Raises UnreadableResponse when a truncated page gives no marker, or one that was there before.
+        Raises UnreadableResponse if a truncated page has no marker, or one that was used before.
         """
         marker, seen_markers, seen = part_number_marker, {part_number_marker}, set[int]()
         while True:
@@ -208,7 +209,7 @@ class ObjectStoreClient:
                 raise _loop("ListParts", marker)
             seen_markers.add(marker)
 
-    # The life of an upload
+    # Creating, sending and ending uploads
 
     def create_multipart_upload(
         self,
@@ -220,9 +221,9 @@ class ObjectStoreClient:
         storage_class: str = "",
         forbid_overwrite: bool = False,
     ) -> str:
-        """CreateMultipartUpload (OSS: InitiateMultipartUpload): the upload id. Not sent again after OutcomeUnknown.
+        """CreateMultipartUpload (OSS: InitiateMultipartUpload): the upload id. Not retried after OutcomeUnknown.
 
-        `forbid_overwrite`: refused with EXISTS where an object of this key exists and the store looks this early (OSS).
+        `forbid_overwrite`: Refused with EXISTS if an object with this key exists and the store checks it now (OSS).
         """
         check_bucket(bucket)
         check_new_key(self._provider, key, multipart=True)
@@ -242,11 +243,11 @@ class ObjectStoreClient:
         *,
         on_bytes: OnBytes | None = None,
     ) -> SentBytes:
-        """UploadPart: the bytes of a file as part 1 to 10,000, replacing what that number had.
+        """UploadPart: sends bytes of a file as part 1 to 10,000, and replaces an earlier part with this number.
 
-        `on_bytes` hears how many bytes the socket took, and a negative number when they will be sent again; what it
-        raises ends the request and comes out unchanged. Bytes that arrived as others are sent again, in the end
-        DIGEST_MISMATCH is raised.
+        `on_bytes` is called with the number of bytes that the socket accepted, and with a negative number when they
+        will be sent again. An exception that it raises ends the request and is raised unchanged. After a digest
+        mismatch the bytes are sent again; the last attempt raises DIGEST_MISMATCH.
         """
         _check_upload(bucket, key, upload_id)
         check_range("partNumber", number, 1, MAX_PART_NUMBER)
@@ -269,9 +270,9 @@ class ObjectStoreClient:
         forbid_overwrite: bool = False,
         on_bytes: OnBytes | None = None,
     ) -> SentBytes:
-        """PutObject: the bytes of a file, or none, as the object. `on_bytes` as for upload_part.
+        """PutObject: sends bytes of a file, or none, as the object. `on_bytes` as for upload_part.
 
-        `forbid_overwrite`: refused with EXISTS where an object of this key exists, be it by an earlier try of this.
+        `forbid_overwrite`: Refused with EXISTS if an object with this key exists, even from an earlier attempt.
         """
         check_bucket(bucket)
         check_new_key(self._provider, key, multipart=False)
@@ -284,10 +285,10 @@ class ObjectStoreClient:
     def complete_multipart_upload(
         self, bucket: str, key: str, upload_id: str, parts: Sequence[CompletedPart], *, forbid_overwrite: bool = False
     ) -> SentBytes:
-        """CompleteMultipartUpload with these parts, numbers ascending.
+        """CompleteMultipartUpload with these parts in ascending order.
 
-        Not sent again after OutcomeUnknown or InternalError: HEAD the object first. The ETag may be empty (Ceph).
-        `forbid_overwrite`: refused with EXISTS where an object of this key exists.
+        Not retried after OutcomeUnknown or InternalError: HEAD the object first. The ETag may be empty (Ceph).
+        `forbid_overwrite`: Refused with EXISTS if an object with this key exists.
         """
         _check_upload(bucket, key, upload_id)
         if self._provider.keys_are_paths:
@@ -295,44 +296,44 @@ class ObjectStoreClient:
         for part in parts:
             check_range("partNumber", part.number, 1, MAX_PART_NUMBER)
         payload = Payload(xml.complete_body(parts, self._dialect.namespace))
-        # No content type: Swift would give it to the object, where none was given when the upload was begun.
+        # No content type: Swift applies it to the object if none was set when the upload was created.
         headers = self._forbidding(at_end=True) if forbid_overwrite else {}
         query = {"uploadId": upload_id}
         call = Call("CompleteMultipartUpload", "POST", bucket, key, query, headers, payload)
         return self._read(call, _completed, repeatable=False)
 
     def abort_multipart_upload(self, bucket: str, key: str, upload_id: str) -> None:
-        """AbortMultipartUpload. Refused with NO_SUCH_UPLOAD when it is gone, be it by an earlier try of this call."""
+        """AbortMultipartUpload. Refused with NO_SUCH_UPLOAD if it no longer exists, even after an earlier attempt."""
         _check_upload(bucket, key, upload_id)
         self._call(Call("AbortMultipartUpload", "DELETE", bucket, key, {"uploadId": upload_id}))
 
     # Objects
 
     def head_object(self, bucket: str, key: str) -> ObjectFacts:
-        """HeadObject. Refused with NO_SUCH_KEY when there is none (without leave to list: PERMISSION)."""
+        """HeadObject. Refused with NO_SUCH_KEY if there is none (without permission to list: PERMISSION)."""
         _check_object(bucket, key)
         headers = {"x-amz-checksum-mode": "ENABLED"} if self._provider.asks_checksums else {}
         return self._read(Call("HeadObject", "HEAD", bucket, key, headers=headers), _object_facts)
 
     def delete_object(self, bucket: str, key: str, version_id: str = "") -> None:
-        """DeleteObject, of one version for good where it is named. Where there is nothing, S3 says the same."""
+        """DeleteObject; permanent if a version is given. Succeeds if the object does not exist."""
         _check_object(bucket, key)
         query = {"versionId": version_id} if version_id else {}
         self._call(Call("DeleteObject", "DELETE", bucket, key, query))
 
-    # How calls are made
+    # Requests
 
     def _call(self, call: Call) -> Response:
         return self._read(call, lambda response: response)
 
     def _read(self, call: Call, reader: Callable[[Response], T], *, repeatable: bool = True) -> T:
-        """Send, read, and send again where that may help."""
+        """Send the call and read its response, with retries."""
 
         def before_repeat(error: ObjectStoreError) -> None:
             if self._observer is not None:
                 self._observer.repeats(error)
             if call.payload is not None:
-                call.payload.take_back()
+                call.payload.count_as_unsent()
                 if error.reason is Reason.DIGEST_MISMATCH:
                     call.payload.read_digests()
 
@@ -353,7 +354,7 @@ class ObjectStoreClient:
         return headers | metadata_headers(metadata, self._dialect.header("meta-"))
 
     def _forbidding(self, *, at_end: bool) -> dict[str, str]:
-        """The header that has the store keep an object of this key. S3 looks only when the new one is made."""
+        """The header that keeps the store from replacing an object. S3 checks it only as the last step."""
         match self._provider.forbid_overwrite:
             case "x-oss-forbid-overwrite":
                 return {"x-oss-forbid-overwrite": "true"}
@@ -381,19 +382,19 @@ class ObjectStoreClient:
         return self._read(call, reader)
 
     def _uploads_page(self, response: Response) -> UploadsPage:
-        return self._understood(xml.uploads_fields(response.body), response)
+        return self._interpreted(xml.uploads_fields(response.body), response)
 
-    def _page_unless_doubtful(self, response: Response) -> UploadsPage | None:
+    def _page_unless_ambiguous(self, response: Response) -> UploadsPage | None:
         fields = xml.uploads_fields(response.body)
-        return None if xml.encoding_is_doubtful(fields) else self._understood(fields, response)
+        return None if xml.encoding_is_ambiguous(fields) else self._interpreted(fields, response)
 
-    def _understood(self, fields: xml.Fields, response: Response) -> UploadsPage:
+    def _interpreted(self, fields: xml.Fields, response: Response) -> UploadsPage:
         markers_encoded = self._provider.url_encoding == "all"
         return xml.uploads_page(fields, markers_encoded=markers_encoded, request_id=response.request_id)
 
 
 def _query(**values: str) -> dict[str, str]:
-    """Parameters that are not empty, under the API's names; each can be sent exactly."""
+    """The parameters that are not empty, by their names in the API; each can be sent exactly."""
     named = {name.replace("_", "-"): text for name, text in values.items() if text}
     for name, text in named.items():
         check_text(name, text)
@@ -411,7 +412,7 @@ def _check_upload(bucket: str, key: str, upload_id: str) -> None:
 
 
 def _under(prefix: str, page: UploadsPage) -> UploadsPage:
-    """The page without uploads that do not have the prefix: Swift, asked for `a/`, lists those of the key `a` too."""
+    """The page without uploads that lack the prefix: with the prefix `a/`, Swift also lists uploads of the key `a`."""
     if all(upload.key.startswith(prefix) for upload in page.uploads):
         return page
     kept = tuple(upload for upload in page.uploads if upload.key.startswith(prefix))
@@ -420,7 +421,7 @@ def _under(prefix: str, page: UploadsPage) -> UploadsPage:
 
 
 def _without_repeats(page: UploadsPage, uploads: set[Marker], prefixes: set[str]) -> UploadsPage:
-    """The page without what the sets hold, which grow by it."""
+    """The page without the uploads and prefixes in the sets, to which the page's are added."""
     new_uploads = [each for each in page.uploads if _is_new((each.key, each.upload_id), uploads)]
     new_prefixes = [each for each in page.common_prefixes if _is_new(each, prefixes)]
     return replace(page, uploads=tuple(new_uploads), common_prefixes=tuple(new_prefixes))
@@ -462,7 +463,7 @@ def _sent_bytes(response: Response, etag: str) -> SentBytes:
 
 
 def _completed(response: Response) -> SentBytes:
-    """Complete names the object's checksum in its body (S3) or in a header (OSS)."""
+    """The response to Complete contains the object's checksum in its body (S3) or in a header (OSS)."""
     sent = _sent_bytes(response, xml.completed_etag(response.body))
     return replace(sent, reported_crc64=sent.reported_crc64 or xml.completed_crc64(response.body))
 

@@ -1,11 +1,11 @@
-"""urllib3's connections, changed in four ways that no setting reaches.
+"""urllib3's connections, with four changes for which there is no setting.
 
-* Sending has a stall timeout of its own, anew for every piece the socket takes. urllib3 sends under the connect
-  timeout, and `sendall` counts it over the whole block.
-* A request that never left is told apart from one that may have: what fails while connecting is NeverConnectedError.
-* An answer whose head is cut short is a lost line.
-* A store that answers before it has the whole body is heard at once (without TLS; with it, when the line breaks), and
-  that connection is not used again.
+* Sending has its own stall timeout, which starts again for every chunk that the socket accepts. urllib3 sends with the
+  connect timeout, and `sendall` applies it to the whole block.
+* An error before the connection is open is a NeverConnectedError: the request was certainly not sent.
+* A response with truncated headers is a lost connection.
+* A response that arrives before the whole body was sent is read at once (with TLS: when the connection breaks), and
+  the connection is not used again.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.response import HTTPResponse
 
 POOL_SIZE = 16
-"""Connections kept for reuse per store; more may be open, they are not kept."""
+"""Connections per store that are kept for reuse. More may be open, but they are not kept."""
 
 
 class NeverConnectedError(Exception):
-    """No connection came about, so nothing was sent; the cause is chained."""
+    """No connection was opened, so nothing was sent; the cause is chained."""
 
 
 class _HeadLines:
-    """An answer's bytes, with what the last line of its head was."""
+    """The bytes of a response; keeps the last line of its headers."""
 
     def __init__(self, raw: Any) -> None:
         self.raw = raw
@@ -44,7 +44,7 @@ class _HeadLines:
 
 
 class WholeHeadResponse(http.client.HTTPResponse):
-    """http.client takes the end of the connection for the end of a head: a cut one would pass with headers missing."""
+    """Detects truncated headers. http.client treats the end of the connection as the end of the headers."""
 
     def begin(self) -> None:
         lines: Any = _HeadLines(self.fp)
@@ -53,18 +53,18 @@ class WholeHeadResponse(http.client.HTTPResponse):
         if self.fp is lines:
             self.fp = lines.raw  # type: ignore[assignment]
         if lines.last not in (b"\r\n", b"\n"):
-            raise http.client.RemoteDisconnected("the answer ended within its head")
+            raise http.client.RemoteDisconnected("the response ended within its headers")
 
 
 class PatientConnection(HTTPConnection):
-    """A connection that sends under a stall timeout (seconds) and listens while it sends a body."""
+    """A connection that sends with a stall timeout (seconds), and reads while it sends a body."""
 
     response_class = WholeHeadResponse
 
     def __init__(self, *args: Any, stall_timeout: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._stall_timeout = stall_timeout
-        self._answered_early = False
+        self._responded_early = False
 
     def connect(self) -> None:
         try:
@@ -73,26 +73,26 @@ class PatientConnection(HTTPConnection):
             raise NeverConnectedError(str(error)) from error
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
-        self._answered_early = False
+        self._responded_early = False
         super().request(method, url, *args, **kwargs)
 
     def send(self, data: Any) -> None:
-        """Hand all of it to the socket, piece by piece. Heads come as bytes, bodies (from Payload) as memoryview."""
+        """Send all data, chunk by chunk. Headers are bytes, bodies (from Payload) are memoryviews."""
         if self.sock is None:
             self.connect()
         self.sock.settimeout(self._stall_timeout)
         left = memoryview(data)
         while left:
-            if isinstance(data, memoryview) and self._is_answered():
-                # urllib3 takes a broken pipe for what it often is, a server that answered and closed, and reads on.
-                self._answered_early = True
-                raise BrokenPipeError("the store answered before it had the whole body")
+            if isinstance(data, memoryview) and self._has_response():
+                # On a broken pipe urllib3 assumes that the server responded and closed, and reads the response.
+                self._responded_early = True
+                raise BrokenPipeError("the store responded before it had the whole body")
             left = left[self.sock.send(left) :]
 
-    def _is_answered(self) -> bool:
-        """Wait until the socket takes bytes or has some to be read, and say whether it has."""
+    def _has_response(self) -> bool:
+        """Wait until the socket is writable or readable; return whether it is readable."""
         if isinstance(self, HTTPSConnection):
-            # A readable socket may hold no more than a session ticket: there only a broken line tells.
+            # A readable socket may contain only a session ticket, so TLS connections detect it when they break.
             return False
         poll = select.poll()
         poll.register(self.sock, select.POLLIN | select.POLLOUT)
@@ -101,10 +101,10 @@ class PatientConnection(HTTPConnection):
             raise TimeoutError("timed out")
         return bool(ready[0][1] & select.POLLIN)
 
-    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 has it
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # The signature of urllib3.
         response = super().getresponse()
-        if self._answered_early and self.sock:
-            # The rest of the body was never sent: a next request on this line would be taken for it.
+        if self._responded_early and self.sock:
+            # The rest of the body was not sent: the server would read the next request as part of it.
             self.sock.close()
             self.sock = None
         return response
@@ -115,7 +115,7 @@ class PatientTlsConnection(PatientConnection, HTTPSConnection):
 
 
 class PatientAdapter(HTTPAdapter):
-    """requests' adapter over these connections; never retries by itself."""
+    """The adapter of requests with these connections; it does not retry."""
 
     def __init__(self, stall_timeout: float) -> None:
         self._stall_timeout = stall_timeout

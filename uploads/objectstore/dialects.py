@@ -1,6 +1,6 @@
-"""How requests are worded under a signature: S3's API, and OSS's own, which has the same operations.
+"""The names in requests, by signature: those of the S3 API, and those of OSS's own API with the same operations.
 
-Answers need no dialect: what they say is looked for under both names (refusals.Response).
+Responses need no dialect: their headers are looked up under both names (refusals.Response).
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from uploads.problems import Code
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """The wording of requests."""
+    """The names that requests use."""
 
     prefix: str
-    """Of headers that are not HTTP's own."""
+    """Prefix of headers that are not defined by HTTP."""
     namespace: str
-    """Of the body of CompleteMultipartUpload; '' for none."""
+    """Namespace of the body of CompleteMultipartUpload; '' for none."""
     bare_flags: bool
-    """Whether a parameter without a value goes without `=`."""
+    """Whether a parameter without a value is sent without `=`."""
     list_buckets: Mapping[str, str]
-    """The parameters of ListBuckets' first page. OSS gives 100 buckets unless asked for more."""
+    """Parameters of the first page of ListBuckets. OSS returns 100 buckets by default."""
     bucket_region: tuple[str, Mapping[str, str]]
-    """Method and parameters of the request that tells a bucket's region and whether it may be used."""
+    """Method and parameters of the request that returns a bucket's region, and fails without access to it."""
 
     def header(self, name: str) -> str:
         return self.prefix + name

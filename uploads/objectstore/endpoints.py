@@ -1,4 +1,4 @@
-"""Endpoints as providers have them: made from a region, and told by their host. Pure."""
+"""The endpoints of providers: made from a region, and recognised by their host. Pure."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from uploads.objectstore.providers import PROVIDERS, Provider
 
 REGION = "REGION"
 OWN_HOSTS = ".example.org"
-"""Hints below this name are of stores that people run themselves: only they know where."""
+"""Hints with this domain belong to self-hosted stores, whose endpoint only the operator knows."""
 
 _PLACEHOLDER = re.compile("[A-Z]+")
 _HOST_LABEL = re.compile("[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 
 def is_made_from_region(provider: Provider) -> bool:
-    """Whether the provider's endpoint follows from the region alone (or not even from that)."""
-    asked = set(_PLACEHOLDER.findall(provider.endpoint_hint))
-    return not asked - {REGION} and OWN_HOSTS not in provider.endpoint_hint
+    """Whether the endpoint depends on nothing but the region, or not even on that."""
+    placeholders = set(_PLACEHOLDER.findall(provider.endpoint_hint))
+    return not placeholders - {REGION} and OWN_HOSTS not in provider.endpoint_hint
 
 
 def is_elsewhere(provider: Provider, region: str) -> bool:
-    """Whether a region of this provider has an endpoint of its own kind, which is not made here."""
+    """Whether this region of the provider has an endpoint with another pattern, which is not supported here."""
     return bool(provider.regions_elsewhere) and region.startswith(provider.regions_elsewhere)
 
 
 def endpoint_of(provider: Provider, region: str) -> str:
-    """The provider's endpoint in a region; '' where only the operator knows it, or no host has such a part."""
+    """The provider's endpoint in a region; '' if only the operator knows it, or no host name can contain the region."""
     if is_elsewhere(provider, region) or not is_made_from_region(provider) or not _HOST_LABEL.fullmatch(region):
         return ""
     return provider.endpoint_hint.replace(REGION, region)
 
 
 def provider_at(endpoint_url: str) -> Provider | None:
-    """The provider whose endpoints have the host of this URL; None for a host of one's own."""
+    """The provider whose endpoints have the host of this URL; None for other hosts."""
     host = urlsplit(endpoint_url).hostname or ""
     return next((each for each in PROVIDERS.values() if _is_host_of(each, host)), None)
 
@@ -48,6 +48,6 @@ def _is_host_of(provider: Provider, host: str) -> bool:
 
 
 def origin(endpoint_url: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port: who it is that requests go to. ValueError for what is no URL."""
+    """Scheme, host and port of the server that receives the requests. ValueError for an invalid URL."""
     url = urlsplit(endpoint_url)
     return url.scheme, url.hostname or "", url.port or {"http": 80, "https": 443}.get(url.scheme)

@@ -1,9 +1,9 @@
-"""Which names can be sent to a store exactly, and how they are written on the wire. Pure.
+"""Which names can be sent to a store exactly, and how they are encoded in requests. Pure.
 
-S3 does not normalise paths: `a/../b` is a key of its own. A key is therefore percent-encoded once (RFC 3986, as SigV4
-asks: everything but letters, digits, `-._~` and `/`) and never changed again. Dots stay as they are, because `%2E` is
-the same octet to a signer as `.`: what protects them is that nothing here parses the path again, and that the signature
-covers it, so a proxy that normalises it gets a refusal and cannot reach another key.
+S3 does not normalise paths: `a/../b` is a valid key. A key is therefore percent-encoded once (RFC 3986, as SigV4
+requires: everything except letters, digits, `-._~` and `/`) and not changed afterwards. Dots are not encoded, because
+`%2E` and `.` are the same to a signer. Two things protect them: no code here parses the path again, and the signature
+covers the path, so a request that a proxy normalises is refused and cannot reach another key.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_KEY_BYTES = 1024
 """The longest key of S3 and OSS, in bytes of UTF-8."""
 
 LAST_CHARACTER = "\U0010ffff"
-"""No character comes behind it, and none that means it: a prefix with it is behind every key that has the prefix."""
+"""The last character of Unicode, and not assigned: a prefix followed by it sorts after every key with the prefix."""
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 _DNS_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -32,7 +32,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def check_key(key: str) -> None:
-    """Refuse a key that no store can be sent exactly; NotSent with BAD_KEY says what is wrong and what is allowed."""
+    """Refuse a key that cannot be sent exactly to any store; NotSent with BAD_KEY."""
     if not key:
         raise _bad_key(Code.KEY_EMPTY, limit=MAX_KEY_BYTES)
     if "\0" in key:
@@ -43,26 +43,26 @@ def check_key(key: str) -> None:
 
 
 def check_listable_key(key: str) -> None:
-    """Refuse a key with line feeds or characters unknown to XML, for a store whose listings fail on them; BAD_KEY."""
+    """Refuse a key with line feeds or characters that XML lacks, for stores whose listings fail on them; BAD_KEY."""
     if found := _UNLISTABLE.search(key):
         raise _bad_key(Code.KEY_NOT_LISTABLE, character=f"U+{ord(found[0]):04X}")
 
 
 def check_key_of_store(key: str, *, max_bytes: int, leading_slash: bool) -> None:
-    """Refuse a key that this store would refuse only when its bytes are there; NotSent with BAD_KEY."""
+    """Refuse a key that this store would refuse, but only after the bytes were sent; NotSent with BAD_KEY."""
     _check_key_size(key, max_bytes)
     if not leading_slash and key[0] in "/\\":
         raise _bad_key(Code.KEY_STARTS_WITH_SLASH, character=key[0])
 
 
 def check_path_key(key: str) -> None:
-    """Refuse a key that a store of file paths would take for another one; NotSent with BAD_KEY."""
+    """Refuse a key that a store which keeps keys as file paths confuses with another key; NotSent with BAD_KEY."""
     if any(piece in ("", ".", "..") for piece in key.removesuffix("/").split("/")):
         raise _bad_key(Code.KEY_IS_NOT_A_PATH)
 
 
 def just_below(key: str) -> str:
-    """A text that comes before the key in UTF-8, and after every other key that does so, but for such with U+10FFFF."""
+    """A text that sorts before the key in UTF-8, but after all other keys before it, except those with U+10FFFF."""
     code = ord(key[-1]) - 1
     if code <= 0:
         return key[:-1]
@@ -70,9 +70,9 @@ def just_below(key: str) -> str:
 
 
 def key_before(after: Marker, prefix: str = "", delimiter: str = "") -> Marker:
-    """Both markers as a store takes them that looks for the upload id on the key which follows the key marker.
+    """Both markers for a store that applies the upload id marker to the first key after the key marker.
 
-    A key marker that is a common prefix goes on behind everything that has it.
+    A key marker that is a common prefix continues after everything with that prefix.
     """
     key, upload_id = after
     if delimiter and key.removeprefix(prefix).endswith(delimiter):
@@ -87,13 +87,13 @@ def check_bucket(bucket: str) -> None:
 
 
 def check_dns_bucket(bucket: str) -> None:
-    """Refuse a bucket name that cannot be part of a host name, as virtual-hosted addressing needs it."""
+    """Refuse a bucket name that cannot be part of a host name, which virtual-hosted addressing requires."""
     if not _DNS_BUCKET.fullmatch(bucket) or ".." in bucket:
         raise bad_argument(Code.BUCKET_NAME_NOT_DNS, bucket=bucket)
 
 
 def check_upload_id(upload_id: str) -> None:
-    """Refuse an empty or unsendable upload id: without one, an abort would delete the object and a part replace it."""
+    """Refuse an empty or unsendable upload id: without one, Abort deletes the object and UploadPart replaces it."""
     if not upload_id:
         raise bad_argument(Code.UPLOAD_ID_EMPTY)
     check_text("uploadId", upload_id)
@@ -120,7 +120,7 @@ def check_header(value: str, code: Code, **params: Param) -> None:
 
 
 def metadata_headers(metadata: Mapping[str, str] | None, prefix: str = "x-amz-meta-") -> dict[str, str]:
-    """The headers of an object's metadata, each checked. OSS has the prefix x-oss-meta-."""
+    """The checked headers of an object's metadata. OSS uses the prefix x-oss-meta-."""
     headers = {}
     for name, value in (metadata or {}).items():
         if not _METADATA_NAME.fullmatch(name):
@@ -131,14 +131,14 @@ def metadata_headers(metadata: Mapping[str, str] | None, prefix: str = "x-amz-me
 
 
 def quote_key(key: str) -> str:
-    """A checked key as it stands in the request's path and in the canonical request."""
+    """A checked key as it is written in the request's path and in the canonical request."""
     return quote(key, safe="/~")
 
 
 def quote_query(query: Mapping[str, str], *, bare_flags: bool = False) -> str:
-    """The query in canonical order and encoding, so that what is signed is what is sent (a space is %20, never +).
+    """The query in canonical order and encoding, so that the signed query equals the sent one (a space is %20, not +).
 
-    `bare_flags`: a parameter without a value goes without `=`, as OSS's own clients send it.
+    `bare_flags`: parameters without a value have no `=`, as OSS's own clients send them.
     """
     quoted = urlencode(sorted(query.items()), quote_via=quote, safe="~")
     return _BARE.sub("", quoted) if bare_flags else quoted

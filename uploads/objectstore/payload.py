@@ -1,4 +1,4 @@
-"""The body of a request: its digests, made in one pass before anything is sent, and its bytes, block by block."""
+"""The body of a request: its digests, computed in one pass before sending, and its bytes, block by block."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from uploads.objectstore.types import FileSlice
 from uploads.problems import Code
 
 BLOCK = 1024 * 1024
-"""Bytes read from disk at a time: memory per request beyond this does not grow with the body."""
+"""Bytes read from disk at a time, so that memory per request does not grow with the body."""
 
 IN_MEMORY = 32 * BLOCK
-"""Bodies up to this size are read once and kept; larger ones are read a second time while they are sent."""
+"""Bodies up to this size are read once and kept in memory; larger ones are read again while they are sent."""
 
-MOUTHFUL = 256 * 1024
-"""Bytes between two reports of progress, so that a slow line is heard from too."""
+CHUNK = 256 * 1024
+"""Bytes between two reports of progress, so that progress is reported on slow connections too."""
 
 OnBytes = Callable[[int], None]
 
 
 class InterruptedByCallback(Exception):
-    """The caller's `on_bytes` raised: the request ends here. Not an OSError, lest urllib3 take it for a lost line."""
+    """The caller's `on_bytes` raised an exception. Not an OSError, which urllib3 would treat as a lost connection."""
 
     def __init__(self, cause: Exception) -> None:
         super().__init__(cause)
@@ -36,9 +36,9 @@ class InterruptedByCallback(Exception):
 
 
 class Payload:
-    """Bytes to send, with their length, Content-MD5, CRC-64 and (where it will be signed) SHA-256.
+    """Bytes to send, with their length, Content-MD5, CRC-64 and (if payloads are signed) SHA-256.
 
-    Raises NotSent with BAD_ARGUMENT when the file cannot be read or is shorter than its slice says.
+    Raises NotSent with BAD_ARGUMENT if the file cannot be read or ends before its slice does.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Payload:
         self.read_digests()
 
     def read_digests(self) -> None:
-        """Read everything once for the digests; again after a mismatch, for the file may have changed since."""
+        """Read the whole body for its digests. Called again after a mismatch, because the file may have changed."""
         md5 = hashlib.md5(usedforsecurity=False)
         sha256 = hashlib.sha256() if self._sha256 else None
         crc64 = Crc64(self._crc64)
@@ -76,23 +76,23 @@ class Payload:
         """The value of the Content-MD5 header."""
         return base64.b64encode(self.md5).decode()
 
-    def take_back(self) -> None:
-        """Report as unsent what was counted, because it will be sent again."""
+    def count_as_unsent(self) -> None:
+        """Report the counted bytes as unsent, because they will be sent again."""
         counted, self._counted = self._counted, 0
         if counted and self._on_bytes:
             self._on_bytes(-counted)
 
     def __iter__(self) -> Iterator[memoryview]:
-        """The bytes for the socket; what was taken is counted when the next mouthful is asked for."""
+        """The bytes for the socket; a chunk is counted when the next one is requested."""
         for block in self._bytes():
-            for start in range(0, len(block), MOUTHFUL):
-                mouthful = block[start : start + MOUTHFUL]
-                yield mouthful
-                self._count(len(mouthful))
+            for start in range(0, len(block), CHUNK):
+                chunk = block[start : start + CHUNK]
+                yield chunk
+                self._count(len(chunk))
 
     def _bytes(self) -> Iterator[memoryview]:
-        """From memory where they are still there, else read a second time."""
-        kept = _kept.held_for(self)
+        """From memory if they are still there, otherwise read from the file again."""
+        kept = _kept.buffer_of(self)
         return self._read(None) if kept is None else iter([kept[: self.size]])
 
     def _count(self, size: int) -> None:
@@ -104,7 +104,7 @@ class Payload:
                 raise InterruptedByCallback(error) from error
 
     def _read(self, kept: memoryview | None) -> Iterator[memoryview]:
-        """Block by block: side by side into `kept`, else each over the last one."""
+        """Block by block: one after the other into `kept`, otherwise each into the same block of memory."""
         if isinstance(self._source, bytes):
             yield memoryview(self._source)
             return
@@ -117,14 +117,14 @@ class Payload:
 
 
 class _Kept(threading.local):
-    """One buffer a thread, used again for every body that fits: fresh memory for each costs more than reading it."""
+    """One buffer per thread, reused for every body that fits: allocating memory costs more than reading the file."""
 
     def __init__(self) -> None:
         self._buffer: memoryview | None = None
         self._payload: weakref.ref[Payload] | None = None
 
     def lend(self, payload: Payload) -> memoryview | None:
-        """The buffer, from now on this payload's; None where it does not fit, or needs none."""
+        """Assign the buffer to this payload; None if the payload does not fit or needs no buffer."""
         if payload.size > IN_MEMORY or isinstance(payload._source, bytes):
             return None
         if self._buffer is None:
@@ -132,7 +132,7 @@ class _Kept(threading.local):
         self._payload = weakref.ref(payload)
         return self._buffer
 
-    def held_for(self, payload: Payload) -> memoryview | None:
+    def buffer_of(self, payload: Payload) -> memoryview | None:
         is_ours = self._payload is not None and self._payload() is payload
         return self._buffer if is_ours else None
 

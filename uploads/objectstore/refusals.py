@@ -1,6 +1,6 @@
-"""What a store's answer means when it is not the one hoped for: its code and status to a reason an operator acts on.
+"""Error responses of a store: from code and status to a reason that tells an operator what to do.
 
-Whether a refusal may pass by itself is decided by its code; the status decides only where there is no code.
+The code decides whether a request may be retried; the status decides only if there is no code.
 Codes: S3 API reference, "Error responses"; OSS API reference, "Error codes".
 """
 
@@ -23,7 +23,7 @@ _OSS_HOST = re.compile(r"(?:.*\.)?oss-([a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A complete answer; header names are lower case."""
+    """A complete response; header names are lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -36,7 +36,7 @@ class Response:
         return found.split(",", maxsplit=1)[0]  # Versity sends the header twice.
 
     def named(self, name: str) -> str:
-        """A header of S3's or OSS's own, without its prefix; '' where there is none."""
+        """A header with the prefix of S3 or OSS, by its name without the prefix; '' if there is none."""
         return self.headers.get(f"x-amz-{name}") or self.headers.get(f"x-oss-{name}", "")
 
     @property
@@ -53,7 +53,7 @@ class Response:
 
     @property
     def error_body(self) -> bytes:
-        """The body, or what OSS says in a header where there can be none (HEAD)."""
+        """The body, or OSS's header with the same content in a response to HEAD, which has no body."""
         try:
             return self.body or base64.b64decode(self.headers.get("x-oss-err", ""), validate=True)
         except ValueError:
@@ -93,7 +93,7 @@ _REASONS: Mapping[str, Reason] = dict(
             "Throttling ThrottlingException BandwidthLimitExceeded QpsLimitExceeded TooManyRequestsException",
         ),
         *_codes(Reason.TIMEOUT, "RequestTimeout"),
-        # Two writes to one key at once, one of them on a condition: neither has won yet.
+        # Two concurrent writes to one key, one of them conditional: the outcome is still open.
         *_codes(Reason.STORE_FAULT, "InternalError OperationAborted ConditionalRequestConflict"),
         *_codes(Reason.ADDRESSING, "SecondLevelDomainForbidden"),
         *_codes(Reason.EXISTS, "FileAlreadyExists PreconditionFailed ObjectAlreadyExists"),
@@ -113,19 +113,19 @@ _STATUSES: Mapping[int, Reason] = {
 _RETRYABLE = frozenset({Reason.DIGEST_MISMATCH, Reason.THROTTLED, Reason.TIMEOUT, Reason.STORE_FAULT})
 
 _SKEW = timedelta(minutes=15)
-"""What S3 allows between its clock and ours."""
+"""The difference that S3 allows between its clock and ours."""
 
 
 def error_of(
     response: Response, *, operation: str, region: str, key: str = "", upload_id: str = "", now: datetime | None = None
 ) -> ObjectStoreError | None:
-    """The error an answer stands for, or None for a success. `region` is the one the request was signed for."""
+    """The error in a response, or None for a success. `region` is the one that the request was signed for."""
     success = 200 <= response.status < 300
     fields = None if success and b"<Error" not in response.body else xml.error_fields(response.error_body)
     if success and fields is None:
         return None
-    if fields is None and (doubt := _no_store_spoke(response, operation)):
-        return doubt
+    if fields is None and (error := _not_from_store(response, operation)):
+        return error
     fields = fields or {}
     code = fields.get("Code") or str(response.status)
     reason = _reason(response, fields, region, now or datetime.now(UTC))
@@ -133,7 +133,7 @@ def error_of(
         fields.get("Message") or Problem(Code.ERROR_WITHOUT_MESSAGE, status=response.status),
         code=code,
         status=response.status,
-        reason=_of_what(reason, code, key, upload_id),
+        reason=_missing_item(reason, code, key, upload_id),
         request_id=fields.get("RequestId") or response.request_id,
         host_id=fields.get("HostId") or response.named("id-2"),
         region=_named_region(response, fields, region),
@@ -145,8 +145,8 @@ def error_of(
     return refused
 
 
-def _no_store_spoke(response: Response, operation: str) -> ObjectStoreError | None:
-    """For an error without S3's body: a gateway that gave up leaves the outcome open, a page of HTML is no answer."""
+def _not_from_store(response: Response, operation: str) -> ObjectStoreError | None:
+    """For an error without the body of an S3 error: the outcome is open after a gateway timeout; HTML is unreadable."""
     if response.status in (502, 504):
         problem = Problem(Code.GATEWAY_ERROR, status=response.status)
         return OutcomeUnknown(problem, reason=Reason.STORE_FAULT, operation=operation, retryable=True)
@@ -159,7 +159,7 @@ def _no_store_spoke(response: Response, operation: str) -> ObjectStoreError | No
 
 def _reason(response: Response, fields: Mapping[str, str], region: str, now: datetime) -> Reason:
     code = fields.get("Code", "")
-    if known := Reason.WRONG_REGION if _speaks_of_region(fields) else _REASONS.get(code):
+    if known := Reason.WRONG_REGION if _mentions_region(fields) else _REASONS.get(code):
         return known
     if code in ("AuthorizationHeaderMalformed", "AuthorizationQueryParametersError"):
         named = fields.get("Region") or "region" in fields.get("Message", "").lower()
@@ -173,13 +173,13 @@ def _reason(response: Response, fields: Mapping[str, str], region: str, now: dat
     return _by_status(response.status)
 
 
-def _speaks_of_region(fields: Mapping[str, str]) -> bool:
-    """OSS says AccessDenied for a bucket at another endpoint, and for a signature made for another region."""
+def _mentions_region(fields: Mapping[str, str]) -> bool:
+    """OSS responds with AccessDenied for a bucket at another endpoint, and for a signature for another region."""
     return bool(_region_of_host(fields.get("Endpoint", ""))) or "signing region" in fields.get("Message", "").lower()
 
 
 def _region_of_host(host: str) -> str:
-    """The region in an OSS host name; '' for any other."""
+    """The region in an OSS host name; '' for other host names."""
     match = _OSS_HOST.fullmatch(host)
     return match[1] if match else ""
 
@@ -192,8 +192,8 @@ def _by_status(status: int) -> Reason:
     return Reason.STORE_FAULT if status >= 500 and status not in (501, 505) else Reason.REFUSED
 
 
-def _of_what(reason: Reason, code: str, key: str, upload_id: str) -> Reason:
-    """What is missing, where the store (a HEAD's bare 404, Ceph's NoSuchKey for an upload) does not say it itself."""
+def _missing_item(reason: Reason, code: str, key: str, upload_id: str) -> Reason:
+    """What does not exist, if the store does not say it: a bare 404 to HEAD, Ceph's NoSuchKey for an upload."""
     if reason is not Reason.NO_SUCH_KEY:
         return reason
     if upload_id:
@@ -202,14 +202,14 @@ def _of_what(reason: Reason, code: str, key: str, upload_id: str) -> Reason:
 
 
 def _named_region(response: Response, fields: Mapping[str, str], signed_for: str) -> str:
-    """The bucket's region, where another one is named than the request was signed for (OSS repeats that one)."""
+    """The bucket's region, if it is not the one that the request was signed for (which OSS repeats)."""
     named = fields.get("Region") or response.named("bucket-region") or _region_of_host(fields.get("Endpoint", ""))
     named = named.removeprefix("oss-")
     return "" if named == signed_for else named
 
 
 def _details(response: Response, fields: Mapping[str, str], refused: Refused) -> Iterable[Problem]:
-    """What a response says in other fields than its message."""
+    """What the response reports in fields other than its message."""
     if refused.reason is Reason.WRONG_REGION and refused.region:
         yield Problem(Code.BUCKET_REGION, region=refused.region)
     location = fields.get("Endpoint") or response.headers.get("location", "")
@@ -218,13 +218,13 @@ def _details(response: Response, fields: Mapping[str, str], refused: Refused) ->
 
 
 def _is_skewed(response: Response, now: datetime) -> bool:
-    """Whether the store's clock is too far from ours: a HEAD is refused for that without a word."""
+    """Whether the clocks differ too much: the response to a HEAD request does not name that as the reason."""
     theirs = http_date(response.headers.get("date", ""))
     return theirs is not None and abs(theirs - now) > _SKEW
 
 
 def retry_after(text: str, now: datetime) -> float | None:
-    """Seconds of a Retry-After header (a number or a date), never negative; None for none."""
+    """Seconds of a Retry-After header (a number or a date), not negative; None if there is none."""
     if text.strip().isascii() and text.strip().isdigit():
         return float(text)
     date = http_date(text)

@@ -1,7 +1,7 @@
-"""When a request is sent again, and after how long. Pure: sleep and chance are given.
+"""When a request is retried, and after how long. Pure: sleep and random numbers are parameters.
 
-Whether an error may pass by itself (`retryable`) was decided where the error was made, by its code. Here stands what
-follows from it for an operation that may be repeated, and for one that may not.
+Whether an error is temporary (`retryable`) is decided by its code, where the error is created. This module decides what
+follows for operations that may be repeated, and for those that may not.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Exponential backoff with full jitter. Times are seconds; `attempts` counts the first one too."""
+    """Exponential backoff with full jitter. Times are seconds; `attempts` includes the first one."""
 
     attempts: int = 4
     base: float = 0.2
@@ -29,20 +29,20 @@ class RetryPolicy:
     random: Callable[[], float] = field(default=random.random, repr=False)
 
     def delay(self, attempt: int, error: ObjectStoreError) -> float:
-        """Seconds to wait after the given attempt (the first is 1): never less than a Retry-After within bounds."""
+        """Seconds to wait after the given attempt (from 1): at least the Retry-After of the response, up to a limit."""
         jittered = self.random() * min(self.cap, self.base * 2.0 ** (attempt - 1))
-        asked = error.retry_after if isinstance(error, Refused) else None
-        return max(jittered, min(asked or 0.0, self.longest_retry_after))
+        requested = error.retry_after if isinstance(error, Refused) else None
+        return max(jittered, min(requested or 0.0, self.longest_retry_after))
 
 
 DEFAULT_RETRIES = RetryPolicy()
 
 
 def may_repeat(error: ObjectStoreError, *, repeatable: bool) -> bool:
-    """Whether the same request may be sent again at once.
+    """Whether the same request may be retried immediately.
 
-    An operation that is not repeatable (Create, Complete) goes again only when the store surely did not act: nothing
-    was sent, or it turned the request away for its rate. After anything else the caller has to look first.
+    An operation that is not repeatable (Create, Complete) is retried only if the store certainly did not act: nothing
+    was sent, or the request was throttled. After other errors the caller has to check the state of the store first.
     """
     if not error.retryable or repeatable:
         return error.retryable
@@ -56,7 +56,7 @@ def run(
     repeatable: bool,
     before_repeat: Callable[[ObjectStoreError], None] = lambda _: None,
 ) -> T:
-    """Call `attempt` until it succeeds, fails for good, or the policy's attempts are used up; raises its last error."""
+    """Call `attempt` until it succeeds, may not be retried, or the attempts are used up; raises its last error."""
     for number in range(1, policy.attempts):
         try:
             return attempt()

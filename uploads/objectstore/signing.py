@@ -1,7 +1,7 @@
-"""Signatures: SigV4 on requests-aws4auth, with what that gets wrong for S3 put right; OSS V4 by the vendor's signer.
+"""Signatures: SigV4 on top of requests-aws4auth, corrected for S3; OSS V4 with the vendor's signer.
 
-A signer is called with a prepared request whose URL and headers are final, and adds what proves who sent it. What is
-signed is what will be sent: no signer changes the path, the query or the body.
+A signer receives a prepared request with its final URL and headers, and adds the signature. It does not change the
+path, the query or the body, so the signed request is the sent one.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def utc_now() -> datetime:
 
 
 class Signer(Protocol):
-    """What the transport asks of a signature."""
+    """Signs the requests of the transport."""
 
     def sign(self, request: PreparedRequest, *, bucket: str, key: str, payload_hash: str) -> None:
-        """Add what proves who sent it. `payload_hash` is what a body's digest is declared to be, '' without a body."""
+        """Add the signature. `payload_hash` is the declared digest of the body, '' without a body."""
 
 
 def signer_for(config: StoreConfig) -> Signer:
-    """The signer a store wants; NotSent with BAD_ARGUMENT for one that does not exist or what no header can hold."""
+    """The signer for a store; NotSent with BAD_ARGUMENT for an unknown signature or values that no header can hold."""
     check_header(config.credentials.access_key, Code.ACCESS_KEY_NOT_ASCII)
     check_header(config.credentials.session_token or "", Code.SESSION_TOKEN_NOT_ASCII)
     check_header(config.region, Code.REGION_NOT_ASCII)
@@ -46,7 +46,7 @@ def signer_for(config: StoreConfig) -> Signer:
 
 
 class SigV4(AWS4Auth):  # type: ignore[misc]
-    """AWS4Auth for S3: exact paths, bodies left alone, a preset payload hash kept, safe to share between threads.
+    """AWS4Auth for S3: keeps paths, bodies and a preset payload hash, and may be shared between threads.
 
     See the S3 API reference, "Authenticating Requests (AWS Signature Version 4)".
     """
@@ -69,7 +69,7 @@ class SigV4(AWS4Auth):  # type: ignore[misc]
         self(request)
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Date and sign. The parent's own would read the whole body into memory and overwrite its hash."""
+        """Date and sign. The parent's method reads the whole body into memory and overwrites its hash."""
         now = self._clock()
         headers = request.headers
         headers["x-amz-date"] = now.strftime("%Y%m%dT%H%M%SZ")
@@ -87,7 +87,7 @@ class SigV4(AWS4Auth):  # type: ignore[misc]
         return request
 
     def _key_for(self, date: str) -> AWS4SigningKey:
-        """The key of a day. The parent changes key and date one after the other, which another thread could see."""
+        """The signing key of a day. The parent changes key and date in two steps, which is not safe with threads."""
         key = self._key
         if key.date != date:
             key = AWS4SigningKey(self._credentials.secret_key, key.region, key.service, date)
@@ -95,19 +95,19 @@ class SigV4(AWS4Auth):  # type: ignore[misc]
         return key
 
     def amz_cano_path(self, path: str) -> str:
-        """The path as it is: S3 keys may hold `//`, dots and a leading slash, which the parent would take out."""
+        """The path unchanged: S3 keys may contain `//`, dots and a leading slash, which the parent removes."""
         return path
 
     @staticmethod
     def amz_norm_whitespace(text: str) -> str:
-        """Runs of spaces as one, as S3 does it. The parent splits like a shell and fails on a single quote."""
+        """Collapse spaces as S3 does. The parent splits like a shell and fails on a single quote."""
         return " ".join(text.split())
 
 
 class Oss4:
-    """OSS4-HMAC-SHA256, by the vendor's signer. Payloads go unsigned: the signature has no place for their digest.
+    """OSS4-HMAC-SHA256, with the vendor's signer. Payloads are unsigned: this signature does not cover their digest.
 
-    What is signed is bucket and key, the query, content-type, content-md5 and x-oss-*; not the host. See the OSS API
+    It covers bucket and key, the query, content-type, content-md5 and x-oss-*, but not the host. See the OSS API
     reference, "Include a V4 signature in the header".
     """
 
@@ -118,23 +118,23 @@ class Oss4:
 
     def sign(self, request: PreparedRequest, *, bucket: str, key: str, payload_hash: str) -> None:
         del payload_hash
-        # Imported late: it costs memory and a tenth of a second, which stores without it need not pay.
+        # Imported late, because the import takes memory and a tenth of a second, and other stores do not need it.
         from alibabacloud_oss_v2 import types as oss
         from alibabacloud_oss_v2.signer import SignerV4
 
-        mine = self._credentials
-        theirs = oss.HttpRequest(request.method, request.url, headers=dict(request.headers))
+        credentials = self._credentials
+        request_to_sign = oss.HttpRequest(request.method, request.url, headers=dict(request.headers))
         context = oss.SigningContext(
             product="oss",
             region=self._region,
             bucket=bucket or None,
             key=key or None,
-            request=theirs,
-            credentials=oss.Credentials(mine.access_key, mine.secret_key, mine.session_token),
+            request=request_to_sign,
+            credentials=oss.Credentials(credentials.access_key, credentials.secret_key, credentials.session_token),
             signing_time=self._clock(),
         )
         SignerV4().sign(context)
-        request.headers.update(theirs.headers)
+        request.headers.update(request_to_sign.headers)
 
 
 _SIGNERS: Mapping[Signature, Callable[[Credentials, str], Signer]] = {"sigv4": SigV4, "oss4": Oss4}

@@ -1,7 +1,7 @@
-"""One request to a store and its complete answer: the exact URL, signed, sent once, redirects never followed.
+"""One request to a store and its complete response: an exact, signed URL, sent once; redirects are not followed.
 
-What goes wrong on the way is translated here, and only here, to NotSent or OutcomeUnknown with its cause chained.
-There is a timeout for connecting and one for a stall (no byte in either direction), none for the whole.
+Only this module translates exceptions of the network to NotSent or OutcomeUnknown, with the cause chained. There is a
+timeout for connecting and one for a stall (no byte in either direction), but none for the whole request.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from uploads.objectstore.types import StoreConfig
 from uploads.problems import Code, Problem
 
 MAX_RESPONSE = 16 * 1024 * 1024
-"""Bytes of an answer, after decompression. 1,000 uploads with keys of 1,024 bytes, all encoded, are about 5 MB."""
+"""Bytes of a decompressed response. A page of 1,000 uploads with encoded keys of 1,024 bytes has about 5 MB."""
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ log = logging.getLogger("uploads.objectstore")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One API operation on the wire."""
+    """The request of one API operation."""
 
     operation: str
     method: str
@@ -58,7 +58,7 @@ class Call:
 
 
 class Endpoint:
-    """Where a store is, and the URL of a bucket or key in it. NotSent with BAD_ARGUMENT for a URL that is none."""
+    """The address of a store, and the URL of a bucket or key in it. NotSent with BAD_ARGUMENT for an invalid URL."""
 
     def __init__(self, config: StoreConfig) -> None:
         try:
@@ -76,7 +76,7 @@ class Endpoint:
         self._virtual = config.addressing == "virtual"
 
     def address(self, bucket: str, key: str) -> tuple[str, str]:
-        """The Host header and the path. Names are checked here, last thing before they become a URL."""
+        """The Host header and the path. Names are checked here, directly before they become part of a URL."""
         if not bucket:
             return self._host + self._port, f"{self._base}/"
         check_bucket(bucket)
@@ -90,22 +90,22 @@ class Endpoint:
         return self._host + self._port, f"{self._base}/{bucket}{path}"
 
     def _is_virtual(self, bucket: str) -> bool:
-        # A wildcard certificate covers one label, so over TLS a bucket with dots is reached by its path.
+        # A wildcard certificate covers one label only, so over TLS a bucket name with dots goes into the path.
         return self._virtual and not (self.scheme == "https" and "." in bucket)
 
 
 class Observer(Protocol):
-    """Told what a client does, for those who count."""
+    """Receives the events of a client, for metrics."""
 
     def requested(self, operation: str, seconds: float, error: ObjectStoreError | None) -> None:
         """A request has ended."""
 
     def repeats(self, error: ObjectStoreError) -> None:
-        """A request is sent again at once, after this."""
+        """A request is retried after this error."""
 
 
 class Transport:
-    """Sends calls over pooled connections; may be shared between threads."""
+    """Sends calls over pooled connections. May be shared between threads."""
 
     def __init__(self, config: StoreConfig, signer: Signer, observer: Observer | None = None) -> None:
         self._config = config
@@ -117,7 +117,7 @@ class Transport:
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self.clock_offset = timedelta()
-        """How far the store's clock is ahead of ours, by the last answer that told its date."""
+        """How far the store's clock is ahead of ours, by the Date header of the last response."""
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, PatientAdapter(config.stall_timeout))
 
@@ -126,11 +126,11 @@ class Transport:
 
     @property
     def signs_payloads(self) -> bool:
-        """Whether the SHA-256 of a file's bytes is signed too. Content-MD5 always is, and binds the bytes already."""
+        """Whether the signature covers the SHA-256 of a file's bytes. It always covers Content-MD5."""
         return self._config.payload_signing == "signed"
 
     def exchange(self, call: Call, reader: Callable[[Response], T]) -> T:
-        """Send the call once and read its answer. Raises NotSent, OutcomeUnknown or Refused; logs the attempt."""
+        """Send the call once and read its response. Raises NotSent, OutcomeUnknown or Refused; logs the attempt."""
         started = time.monotonic()
         response = None
         try:
@@ -162,7 +162,7 @@ class Transport:
         )
 
     def prepare(self, call: Call) -> requests.PreparedRequest:
-        """The signed request exactly as it goes out. NotSent for a name that cannot be sent exactly."""
+        """The signed request exactly as it is sent. NotSent for a name that cannot be sent exactly."""
         host, path = self._endpoint.address(call.bucket, call.key)
         headers = {"Accept-Encoding": "identity", "User-Agent": "partway", "Host": host, **call.headers}
         if call.payload is not None:
@@ -171,7 +171,7 @@ class Transport:
             prepared = requests.Request(call.method, f"{self._endpoint.scheme}://{host}/", headers=headers).prepare()
         except requests.RequestException as error:
             raise bad_argument(Code.REQUEST_NOT_WRITABLE, detail=str(error)) from error
-        # Set afterwards, because prepare() would take dot segments out of the path and reach another key.
+        # Set after prepare(), which would remove dot segments from the path and so reach another key.
         query = quote_query(call.query, bare_flags=self._bare_flags)
         prepared.url = f"{self._endpoint.scheme}://{host}{path}" + (f"?{query}" if query else "")
         if call.payload is not None:
@@ -208,7 +208,7 @@ class Transport:
 
 
 def _read(response: requests.Response) -> Response:
-    """The answer with its decompressed body, of which no more than MAX_RESPONSE is ever held."""
+    """The response with its decompressed body, of which at most MAX_RESPONSE bytes are kept in memory."""
     body = bytearray()
     while block := response.raw.read(64 * 1024, decode_content=True):
         body += block
@@ -219,7 +219,7 @@ def _read(response: requests.Response) -> Response:
 
 
 def _not_sent(error: NeverConnectedError) -> NotSent:
-    """A connection that never was: retryable unless TLS said no to what it saw."""
+    """No connection was opened: retryable, unless TLS rejected the store."""
     causes = list(_causes(error))
     tls = next((each for each in causes if isinstance(each, ssl.SSLError | ssl.CertificateError)), None)
     if tls is not None and not isinstance(tls, ssl.SSLEOFError):
@@ -231,14 +231,14 @@ def _unknown(error: Exception) -> OutcomeUnknown:
     causes = list(_causes(error))
     if any(isinstance(each, TimeoutError | urllib3.exceptions.ReadTimeoutError) for each in causes):
         return OutcomeUnknown(Problem(Code.CONNECTION_STALLED), reason=Reason.TIMEOUT, retryable=True)
-    if any(_is_nonsense(each) for each in causes):
+    if any(_is_malformed(each) for each in causes):
         return xml.unreadable(Code.RESPONSE_NOT_HTTP, detail=str(causes[-1]))
     return OutcomeUnknown(
         Problem(Code.CONNECTION_LOST, detail=str(causes[-1])), reason=Reason.CONNECTION_LOST, retryable=True
     )
 
 
-def _is_nonsense(error: BaseException) -> bool:
+def _is_malformed(error: BaseException) -> bool:
     if isinstance(error, urllib3.exceptions.DecodeError):
         return True
     lost = http.client.RemoteDisconnected | http.client.IncompleteRead
@@ -246,7 +246,7 @@ def _is_nonsense(error: BaseException) -> bool:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and all it came from, outermost first: urllib3 keeps some in `reason` and in its arguments."""
+    """The error and all its causes, outermost first: urllib3 keeps some in `reason` and in its arguments."""
     pending, seen = [error], set[int]()
     while pending:
         each = pending.pop(0)
@@ -259,7 +259,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _log(call: Call, response: Response | None, seconds: float, error: ObjectStoreError | None) -> None:
-    """One line an attempt, with what identifies it and no secret: names, never headers."""
+    """One line for each attempt, with its identifiers but without secrets: names, never headers."""
     facts: dict[str, Any] = {
         "operation": call.operation,
         "bucket": call.bucket,

@@ -1,4 +1,4 @@
-"""What goes into the object store client and what comes out: plain, immutable dataclasses.
+"""Parameters and results of the object store client: plain, immutable dataclasses.
 
 Names follow the S3 API (the OSS API uses the same ones). Sizes are bytes, times are aware UTC datetimes.
 """
@@ -19,10 +19,10 @@ Signature = Literal["sigv4", "oss4"]
 PayloadSigning = Literal["auto", "signed", "unsigned"]
 
 DEFAULT_PAGE = 100
-"""Uploads or parts in one page unless a caller names another number."""
+"""Uploads or parts in one page, unless the caller chooses another number."""
 
 MAX_PAGE = 1000
-"""Uploads or parts in one page: the API's default and maximum."""
+"""Uploads or parts in one page: the default and maximum of the API."""
 
 MAX_PART_NUMBER = 10_000
 """The highest part number, and the largest number of parts, of S3 and OSS."""
@@ -33,7 +33,7 @@ Marker = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What requests are signed with; the secrets stay out of every repr."""
+    """The credentials that sign requests. The repr does not contain the secrets."""
 
     access_key: str
     secret_key: str = field(repr=False)
@@ -42,9 +42,9 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class StoreConfig:
-    """How one store is reached. `provider` names a profile in providers.py.
+    """How to reach a store. `provider` is the name of a profile in providers.py.
 
-    `overrides`: the ways of this very store that a check found, as fields of the profile, sorted by name.
+    `overrides`: fields of the profile for which a check of this store found other values, sorted by name.
     """
 
     endpoint_url: str
@@ -62,7 +62,7 @@ class StoreConfig:
 
 @dataclass(frozen=True, slots=True)
 class FileSlice:
-    """The bytes of a request's body: `size` bytes of the file at `path`, from `offset`."""
+    """The body of a request: `size` bytes of the file at `path`, from `offset`."""
 
     path: Path
     offset: int
@@ -89,7 +89,7 @@ class MultipartUpload:
 
 @dataclass(frozen=True, slots=True)
 class UploadRef:
-    """What names an upload in a bucket."""
+    """Identifies an upload in a bucket."""
 
     key: str
     upload_id: str
@@ -97,9 +97,9 @@ class UploadRef:
 
 @dataclass(frozen=True, slots=True)
 class UploadsQuery:
-    """What ListMultipartUploads is asked: the guide's parameters.
+    """The parameters of ListMultipartUploads, by their names in the S3 user guide.
 
-    `whole_key`: the prefix is a key, and where the store finds nothing by less than that, it may be asked with it.
+    `whole_key`: the prefix is a complete key. Stores that support only complete keys as a prefix then receive it.
     """
 
     prefix: str = ""
@@ -112,7 +112,7 @@ class UploadsQuery:
 
 @dataclass(frozen=True, slots=True)
 class UploadsPage:
-    """One page of ListMultipartUploads; the markers are decoded, empty where the store gave none."""
+    """One page of ListMultipartUploads; the markers are decoded, and empty if the store sent none."""
 
     uploads: tuple[MultipartUpload, ...]
     common_prefixes: tuple[str, ...]
@@ -125,7 +125,7 @@ class UploadsPage:
 
     @property
     def onward(self) -> Marker:
-        """The markers of a page that follows: the store's, or those of the last upload where it leaves one out."""
+        """The markers for the next page: the store's, or those of the last upload if the store left one out."""
         last = self.uploads[-1] if self.uploads else None
         named = self.next_key_marker and (
             self.next_upload_id_marker or last is None or last.key != self.next_key_marker
@@ -137,7 +137,7 @@ class UploadsPage:
 
 @dataclass(frozen=True, slots=True)
 class ListedPart:
-    """One part in the store, as ListParts reports it. `etag` is without quotes; OSS names a `crc64` too."""
+    """One part in the store, as ListParts reports it. `etag` has no quotes; only OSS reports a `crc64`."""
 
     number: int
     size: int
@@ -163,7 +163,7 @@ class PartsPage:
 
 @dataclass(frozen=True, slots=True)
 class CompletedPart:
-    """A part as CompleteMultipartUpload names it."""
+    """A part in the request CompleteMultipartUpload."""
 
     number: int
     etag: str
@@ -171,9 +171,9 @@ class CompletedPart:
 
 @dataclass(frozen=True, slots=True)
 class SentBytes:
-    """The answer to UploadPart, PutObject or CompleteMultipartUpload. `etag` may be empty (Ceph's first Complete).
+    """The response to UploadPart, PutObject or CompleteMultipartUpload. `etag` may be empty (Ceph's first Complete).
 
-    `crc64` is what we made of the bytes that were sent; `reported_crc64` what the store made of them, where it says so.
+    `crc64` is computed from the bytes that were sent; `reported_crc64` is the store's, if it reports one.
     """
 
     etag: str
@@ -185,7 +185,7 @@ class SentBytes:
 
 @dataclass(frozen=True, slots=True)
 class ObjectFacts:
-    """The answer to HeadObject. Metadata names are lower case, without the prefix x-amz-meta- or x-oss-meta-."""
+    """The response to HeadObject. Metadata names are lower case, without the prefix x-amz-meta- or x-oss-meta-."""
 
     size: int
     etag: str

@@ -1,8 +1,8 @@
-"""The XML of the S3 API to dataclasses and back. Pure; everything read is taken for hostile.
+"""Reads and writes the XML of the S3 API. Pure. Everything that is read is considered hostile.
 
-No DTD and so no entities of the sender's own, a bound on depth and on elements, namespaces ignored. XML 1.0 has no way
-to write a control character, yet some stores send them in keys (Ceph: `&#x01;`), which makes a strict parser lose the
-whole page: such a character is carried past the parser under another name, so that the key stays exact.
+DTDs, and with them custom entities, are rejected; depth and number of elements are limited; namespaces are ignored.
+XML 1.0 cannot contain control characters, but some stores send them in keys (Ceph: `&#x01;`), and a strict parser then
+rejects the whole page. Such characters are replaced before parsing and restored afterwards, so that keys stay exact.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _URL_ENCODED = re.compile(r"(?:[A-Za-z0-9._~*()!'/+-]|%[0-9A-Fa-f]{2})*")
 
 
 class DirtyTextError(ValueError):
-    """A text whose exact characters cannot be known."""
+    """A text whose exact characters are not known."""
 
 
-# Reading: bytes to a tree
+# Reading: from bytes to a tree
 
 
 def parse(body: bytes, root: str) -> Fields:
@@ -60,17 +60,17 @@ def parse_any(body: bytes) -> tuple[str, Node]:
     try:
         return _read(text, str)
     except (expat.ExpatError, UnicodeEncodeError) as error:
-        mended, restore = _carry_past(text)
-        if mended == text:
+        cleaned, restore = _escape_illegal(text)
+        if cleaned == text:
             raise unreadable(Code.RESPONSE_NOT_XML, detail=str(error)) from error
     try:
-        return _read(mended, restore)
+        return _read(cleaned, restore)
     except expat.ExpatError as error:
         raise unreadable(Code.RESPONSE_NOT_XML, detail=str(error)) from error
 
 
 def _read(text: str, restore: Callable[[str], str]) -> tuple[str, Node]:
-    """Elements as (name, text) or (name, fields); text between elements is dropped. Closures, for speed."""
+    """Elements as (name, text) or (name, fields), without the text between elements. Closures are faster here."""
     root: Fields = []
     stack, texts, elements = [root], list[str](), 0
 
@@ -96,8 +96,8 @@ def _read(text: str, restore: Callable[[str], str]) -> tuple[str, Node]:
     return root[0]
 
 
-def _carry_past(text: str) -> tuple[str, Callable[[str], str]]:
-    """The text with each illegal character as a private one and six hex digits, and what undoes that."""
+def _escape_illegal(text: str) -> tuple[str, Callable[[str], str]]:
+    """The text with illegal characters replaced by a private one and six hex digits, and a function that undoes it."""
     mark = _unused_mark(text)
 
     def name(match: re.Match[str]) -> str:
@@ -109,8 +109,8 @@ def _carry_past(text: str) -> tuple[str, Callable[[str], str]]:
         return match[0] if legal else f"{mark}{min(code, 0xFFFFFF):06x}"
 
     restore = re.compile(mark + "([0-9a-f]{6})")
-    mended = _REFERENCE.sub(name_reference, _ILLEGAL.sub(name, text))
-    return mended, lambda found: restore.sub(lambda match: _character(int(match[1], 16)), found)
+    cleaned = _REFERENCE.sub(name_reference, _ILLEGAL.sub(name, text))
+    return cleaned, lambda found: restore.sub(lambda match: _character(int(match[1], 16)), found)
 
 
 def _character(code: int) -> str:
@@ -118,7 +118,7 @@ def _character(code: int) -> str:
 
 
 def _unused_mark(text: str) -> str:
-    """A character for private use that the text has neither as itself nor as a reference."""
+    """A private-use character that the text does not contain, neither directly nor as a reference."""
     used = {chr(int(a, 16) if a else int(b)) for a, b in _REFERENCE.findall(text) if _small(a, b)}
     return next(mark for mark in map(chr, range(0xE000, 0xF8FF)) if mark not in text and mark not in used)
 
@@ -140,7 +140,7 @@ def get(fields: Fields, name: str) -> str:
 
 
 def _inner(node: Node, *names: str) -> str:
-    """The first non-empty of these fields of a nested element, such as Owner."""
+    """The first of these fields of a nested element, such as Owner, that is not empty."""
     if isinstance(node, str):
         return ""
     return next(filter(None, (get(node, name) for name in names)), "")
@@ -174,7 +174,7 @@ def _number(fields: Fields, name: str, default: int | None = None) -> int:
 
 
 def _exact(text: str) -> str:
-    """The text, if it can be a key; DirtyTextError for NUL and for what was not UTF-8."""
+    """The text, if it can be a key; DirtyTextError if it contains NUL or was not UTF-8."""
     if not text.isprintable() and _DIRTY.search(text):
         raise DirtyTextError
     return text
@@ -184,11 +184,11 @@ def _is_exact(text: str) -> bool:
     return not _DIRTY.search(text)
 
 
-# The answers
+# Responses
 
 
 def buckets(body: bytes) -> tuple[tuple[Bucket, ...], dict[str, str]]:
-    """ListBuckets: a page, and the parameters that ask for the next one; none after the last."""
+    """ListBuckets: a page, and the parameters that request the next one; none after the last page."""
     fields = parse(body, "ListAllMyBucketsResult")
     listed = (row for group in _rows(fields, "Buckets") for row in _rows(group, "Bucket"))
     page = tuple(Bucket(get(row, "Name"), _time(get(row, "CreationDate"))) for row in listed)
@@ -200,21 +200,21 @@ def buckets(body: bytes) -> tuple[tuple[Bucket, ...], dict[str, str]]:
 
 
 def bucket_region(body: bytes) -> str:
-    """GetBucketInfo of OSS: the region, which it calls a location and gives a prefix: oss-cn-hangzhou."""
+    """GetBucketInfo of OSS: the region, which OSS calls a location and prefixes: oss-cn-hangzhou."""
     info = next(_rows(parse(body, "BucketInfo"), "Bucket"), [])
     return get(info, "Location").removeprefix("oss-")
 
 
 def uploads_fields(body: bytes) -> Fields:
-    """ListMultipartUploads, read but not yet understood."""
+    """ListMultipartUploads, parsed but not yet decoded."""
     return parse(body, "ListMultipartUploadsResult")
 
 
 def uploads_page(fields: Fields, *, markers_encoded: bool = True, request_id: str = "") -> UploadsPage:
-    """ListMultipartUploads. What the answer says is url-encoded is decoded, once.
+    """ListMultipartUploads. Fields are decoded once if the response says that they are url-encoded.
 
-    `markers_encoded`: whether this store encodes prefixes and markers too, as S3 does, and not only keys. Rows whose
-    key or upload id cannot be known exactly are left out and counted in `notes`.
+    `markers_encoded`: whether this store encodes prefixes and markers, as S3 does, or only keys. Rows whose key or
+    upload id cannot be read exactly are left out and counted in `notes`.
     """
     encoded = get(fields, "EncodingType").strip().lower() == "url"
     uploads, lost = _uploads(_rows(fields, "Upload"), decode if encoded else _as_is)
@@ -262,7 +262,7 @@ def _upload(row: Fields, decoded: Callable[[str], str]) -> MultipartUpload:
 def _marker(
     text: str, decoded: Callable[[str], str], uploads: Sequence[MultipartUpload], prefixes: Sequence[str]
 ) -> str:
-    """The next key marker. One that is the page's last item as it stands was not encoded, whatever the answer says."""
+    """The next key marker. A marker that equals the page's last item was not encoded, even if the response says so."""
     ends = {*(upload.key for upload in uploads[-1:]), *prefixes[-1:]}
     marker = text if text in ends else decoded(text)
     if not _is_exact(marker):
@@ -270,8 +270,8 @@ def _marker(
     return marker
 
 
-def encoding_is_doubtful(fields: Fields) -> bool:
-    """Whether a listing asked for encoding-type=url may be encoded without saying so (as Ceph does)."""
+def encoding_is_ambiguous(fields: Fields) -> bool:
+    """Whether the response to a request with encoding-type=url may be encoded without saying so, as Ceph's is."""
     if get(fields, "EncodingType"):
         return False
     keys = (get(row, "Key") for row in _rows(fields, "Upload"))
@@ -279,7 +279,7 @@ def encoding_is_doubtful(fields: Fields) -> bool:
 
 
 def parts_page(body: bytes, *, abort_date: datetime | None, abort_rule_id: str, request_id: str) -> PartsPage:
-    """ListParts. Where NextPartNumberMarker is missing (SeaweedFS) it is the last part's number."""
+    """ListParts. If NextPartNumberMarker is missing (SeaweedFS), the last part's number replaces it."""
     fields = parse(body, "ListPartsResult")
     parts = tuple(_part(row) for row in _rows(fields, "Part"))
     last = parts[-1].number if parts else 0
@@ -316,17 +316,17 @@ def upload_id(body: bytes) -> str:
 
 
 def completed_etag(body: bytes) -> str:
-    """CompleteMultipartUpload; '' where the store names none."""
+    """CompleteMultipartUpload: the ETag; '' if there is none."""
     return unquoted(get(parse(body, "CompleteMultipartUploadResult"), "ETag"))
 
 
 def completed_crc64(body: bytes) -> ReportedCrc64 | None:
-    """CompleteMultipartUpload: the whole object's CRC-64; None where the store names none."""
+    """CompleteMultipartUpload: the CRC-64 of the whole object; None if there is none."""
     return reported_nvme(get(parse(body, "CompleteMultipartUploadResult"), "ChecksumCRC64NVME"))
 
 
 def error_fields(body: bytes) -> dict[str, str] | None:
-    """The fields of an `<Error>`, or None for an answer that is none."""
+    """The fields of an `<Error>`, or None if the response is not an error."""
     try:
         name, node = parse_any(body)
     except UnreadableResponse:
@@ -345,7 +345,7 @@ def _as_is(text: str) -> str:
 
 
 def decode(text: str) -> str:
-    """A url-encoded field, decoded once. What holds other characters than an encoder leaves is as it was."""
+    """A url-encoded field, decoded once. A text with characters that an encoder replaces was not encoded."""
     if not ("%" in text or "+" in text) or not _URL_ENCODED.fullmatch(text):
         return text
     return unquote_plus(text, errors="surrogateescape")
@@ -363,7 +363,7 @@ def unreadable(code: Code, **params: Param) -> UnreadableResponse:
 
 
 def complete_body(parts: Sequence[CompletedPart], namespace: str = "") -> bytes:
-    """The body of CompleteMultipartUpload; NotSent with BAD_ARGUMENT unless numbers ascend and ETags are there."""
+    """The body of CompleteMultipartUpload; NotSent with BAD_ARGUMENT unless numbers ascend and all ETags are given."""
     numbers = [part.number for part in parts]
     if not parts or any(not part.etag for part in parts) or _ILLEGAL.search("".join(part.etag for part in parts)):
         raise bad_argument(Code.COMPLETE_WITHOUT_PARTS)
@@ -373,7 +373,7 @@ def complete_body(parts: Sequence[CompletedPart], namespace: str = "") -> bytes:
 
 
 def unchecked_complete_body(parts: Sequence[CompletedPart], namespace: str = "") -> bytes:
-    """The same whatever the parts are, for those who want to know what a store refuses."""
+    """The body without these checks, for store checks that test what a store refuses."""
     rows = "".join(
         f"<Part><PartNumber>{part.number}</PartNumber><ETag>{_quoted(part.etag)}</ETag></Part>" for part in parts
     )

@@ -1,1 +1,1 @@
-"""Pages of ListMultipartUploads as stores return them, corrected: order, repair, folders. Pure."""
+"""Corrects the pages of ListMultipartUploads that stores return: order, repair, folders. Pure."""

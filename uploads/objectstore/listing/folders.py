@@ -1,6 +1,6 @@
-"""Folders and prefixes made here, page by page, where a store's own lose uploads or find none. Pure.
+"""Folders and prefixes computed by Partway, page by page, for stores whose own grouping loses uploads. Pure.
 
-A page stays one request: what it should not show is left out of it, so it may hold fewer rows than were asked for.
+A page remains one request. Rows that it should not show are removed, so it may have fewer rows than requested.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from uploads.objectstore.providers import Order
 from uploads.objectstore.types import Marker, UploadsPage
 
 ID_TEXT = re.compile(r"[\w.~=+-]*", re.ASCII)
-"""What stores make upload ids of."""
+"""The characters of upload ids."""
 
 
 def common_prefix(key: str, prefix: str, delimiter: str) -> str:
-    """The folder that a key is in: up to the first delimiter behind the prefix; '' where it is in none."""
+    """The folder of a key: up to the first delimiter after the prefix; '' if it is in no folder."""
     if not delimiter or not key.startswith(prefix):
         return ""
     end = key.find(delimiter, len(prefix))
@@ -26,11 +26,11 @@ def common_prefix(key: str, prefix: str, delimiter: str) -> str:
 
 
 def fold(page: UploadsPage, after: Marker, *, prefix: str, delimiter: str, order: Order) -> UploadsPage:
-    """A page that was asked for `after` these markers without a delimiter, with its folders in place of what they hold.
+    """A page that was requested without a delimiter, with folders in place of the uploads in them.
 
-    A folder is shown on the page on which it begins, so not where the markers lie in it already. If it does not end on
-    the page, the next one begins behind it: else a folder of a million uploads would be a thousand empty pages. Where
-    there is no order, or another key's uploads lie between those of a folder, it may be shown once more.
+    A folder is shown only on the page on which it starts, so not if the markers are already inside it. If it does not
+    end on the page, the next page starts after it: otherwise a folder of a million uploads would be a thousand empty
+    pages. A folder may be shown again if the listing has no order, or has another key's uploads inside the folder.
     """
     entered = common_prefix(after[0], prefix, delimiter) if order != "none" else ""
     folders = [common_prefix(upload.key, prefix, delimiter) for upload in page.uploads]
@@ -39,15 +39,15 @@ def fold(page: UploadsPage, after: Marker, *, prefix: str, delimiter: str, order
         uploads=tuple(upload for upload, folder in zip(page.uploads, folders, strict=True) if not folder),
         common_prefixes=tuple(dict.fromkeys(folder for folder in folders if folder not in {"", entered})),
     )
-    if page.is_truncated and folders and folders[-1] and _is_of_one_piece(folders[-1], prefix, order):
+    if page.is_truncated and folders and folders[-1] and _is_contiguous(folders[-1], prefix, order):
         return replace(folded, next_key_marker=folders[-1] + LAST_CHARACTER, next_upload_id_marker="")
     return folded
 
 
-def _is_of_one_piece(folder: str, prefix: str, order: Order) -> bool:
-    """Whether nothing but the folder's uploads lies in it, and a marker behind it can be named.
+def _is_contiguous(folder: str, prefix: str, order: Order) -> bool:
+    """Whether the folder contains only its own uploads, and a marker after it exists.
 
-    Swift writes an upload of `a` as `a/id`, which lies in the folder `a/`; Ceph writes `a.id`.
+    Swift sorts an upload of `a` as `a/id`, which is inside the folder `a/`; Ceph sorts it as `a.id`.
     """
     if order == "none" or len(as_bytes(folder + LAST_CHARACTER)) > MAX_KEY_BYTES:
         return False
@@ -59,12 +59,12 @@ def _is_of_one_piece(folder: str, prefix: str, order: Order) -> bool:
 
 
 def narrow(page: UploadsPage, prefix: str, order: Order) -> UploadsPage:
-    """A page that was asked for without a prefix, with only what has it; the last where no more can have it."""
+    """A page that was requested without a prefix, reduced to it; the last page if no more uploads can have it."""
     kept = tuple(upload for upload in page.uploads if upload.key.startswith(prefix))
-    return replace(page, uploads=kept, is_truncated=page.is_truncated and not _is_behind(page, prefix, order))
+    return replace(page, uploads=kept, is_truncated=page.is_truncated and not _is_after(page, prefix, order))
 
 
-def _is_behind(page: UploadsPage, prefix: str, order: Order) -> bool:
+def _is_after(page: UploadsPage, prefix: str, order: Order) -> bool:
     if order == "none" or not page.uploads:
         return False
     last = place(order, page.uploads[-1].key, page.uploads[-1].upload_id)
@@ -72,9 +72,9 @@ def _is_behind(page: UploadsPage, prefix: str, order: Order) -> bool:
 
 
 def marker_before(prefix: str, order: Order) -> str:
-    """A key marker behind which all that has the prefix follows soon; '' for the beginning."""
+    """A key marker shortly before everything with the prefix; '' for the start of the listing."""
     if order == "none" or not prefix:
         return ""
-    # No control character: some stores' listings fail on them.
+    # Not a control character, on which the listings of some stores fail.
     before = just_below(prefix) if prefix[-1] > " " else prefix[:-1]
     return before if len(as_bytes(before)) <= MAX_KEY_BYTES else ""

@@ -1,4 +1,4 @@
-"""What stores get wrong about a page of ListMultipartUploads, put right: a listing holds everything once. Pure."""
+"""Repairs what stores get wrong in a page of ListMultipartUploads: a listing contains everything once. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from uploads.objectstore.types import Marker, MultipartUpload, UploadsPage
 
 
 def tidy(page: UploadsPage, after: Marker, provider: Provider) -> UploadsPage:
-    """The page that was asked for `after` these markers, without repeats and with markers to go on from.
+    """The page that was requested `after` these markers, without repeats and with markers for the next page.
 
-    Some stores repeat the marker's own upload, some take a key marker alone for inclusive, which the API does not, and
-    some give no markers for a truncated page, or only one: then those of its last upload serve. With `prefixes_ahead`
-    the store names the common prefixes of all that follows, on every page: each is kept on the one page between whose
-    markers it lies.
+    Some stores repeat the marker's own upload. Some treat a key marker without an upload id as inclusive, unlike the
+    API. Some send no markers with a truncated page, or only one: then the markers of its last upload replace them. With
+    `prefixes_ahead` every page names the common prefixes of all later uploads: each prefix is kept only on the page
+    whose span contains it.
     """
     onward = page.onward if page.is_truncated else (page.next_key_marker, page.next_upload_id_marker)
     prefixes = tuple(dict.fromkeys(page.common_prefixes))
