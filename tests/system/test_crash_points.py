@@ -121,10 +121,10 @@ def assert_done(stack: Stack, operator: Operator, bucket: str, transfer_id: str)
 def assert_nothing_left(stack: Stack, bucket: str, transfer_id: str) -> None:
     assert stack.uploads_in(bucket) == []
     wait_for("an empty staging folder", lambda: not (stack.staging / transfer_id).exists() or sweep(stack, transfer_id))
-    [(held,)] = stack.query(
-        "SELECT coalesce(sum(held), 0) FROM uploads_part WHERE transfer_id = ?", transfer_id.replace("-", "")
+    [(reserved,)] = stack.query(
+        "SELECT coalesce(sum(reserved_bytes), 0) FROM uploads_part WHERE transfer_id = ?", transfer_id.replace("-", "")
     )
-    assert held == 0
+    assert reserved == 0
 
 
 def sweep(stack: Stack, transfer_id: str) -> bool:

@@ -86,6 +86,12 @@ def as_kept(reported: ReportedCrc64) -> str:
     return f"{reported.algorithm}:{as_hex(reported.value)}"
 
 
+def from_kept(text: str) -> ReportedCrc64 | None:
+    """The inverse of `as_kept`; None for an empty text."""
+    algorithm, _, digits = text.partition(":")
+    return ReportedCrc64("ecma" if algorithm == "ecma" else "nvme", int(digits, 16)) if digits else None
+
+
 def as_store_writes_it(algorithm: Algorithm, value: int) -> str:
     """As the store's own console shows it."""
     return str(value) if algorithm == "ecma" else base64.b64encode(value.to_bytes(8)).decode()

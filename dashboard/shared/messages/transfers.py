@@ -95,7 +95,7 @@ SENDING: Mapping[str, Message] = {
         "After completion, no object with this key exists. Someone may have deleted it at the same moment."
     ),
     Code.OBJECT_DIFFERS: _(
-        "After completion, the object with this key is not this transfer's object of %(expected_size)s bytes but one "
+        "After completion, the object with this key is not the expected one of %(expected_size)s bytes but another one "
         "of %(size)s bytes. Someone may have replaced it at the same moment."
     ),
     Code.CRC64_MISMATCH: _(

@@ -14,7 +14,9 @@ from tests.stores.servers import KINDS, Server, server_of
 from uploads.domain.states import ItemState, Phase
 from uploads.models import Store
 from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.errors import Reason
 from uploads.objectstore.types import FileSlice, SentBytes, UploadRef
+from uploads.problems import Code
 from uploads.services.operations.order import request_complete
 from uploads.services.stores.checks import request_check, run_store_check
 from uploads.services.stores.settings import StoreValues, add_store
@@ -98,7 +100,8 @@ def test_a_transfer_whose_upload_is_aborted(
     assert (transfer.phase, transfer.verified) == (Phase.FAILED, False)
     assert client.head_object(bucket, "a/key").size == len(BEFORE)
     if server.does(CLAIMS_COMPLETED):
-        assert "holds one of 17 bytes" in transfer.error_message
+        assert transfer.error_reason == Code.OBJECT_DIFFERS
+        assert transfer.error_params == {"expected_size": 2 * size, "size": len(BEFORE)}
     elif server.does("returns NoSuchKey for a missing upload"):
         # Its Complete says 500, whatever is asked of it: ListParts tells.
         assert server.does("returns 500 when a missing upload is completed")
@@ -106,7 +109,7 @@ def test_a_transfer_whose_upload_is_aborted(
     else:
         assert transfer.error_code == "NoSuchUpload"
     if not server.does(CLAIMS_COMPLETED):
-        assert "no longer exists" in transfer.error_message
+        assert transfer.error_reason == Reason.NO_SUCH_UPLOAD
 
 
 def test_a_completion_whose_upload_is_aborted(
@@ -143,4 +146,4 @@ def test_a_completion_whose_upload_is_aborted(
         assert (item.state, item.outcome["verified"]) == (ItemState.DONE, False)
     else:
         assert item.state == ItemState.FAILED
-        assert "no longer exists" in item.error_message
+        assert item.error_reason == Reason.NO_SUCH_UPLOAD

@@ -226,10 +226,10 @@ def test_a_composite_checksum_is_another_thing(drive_of: DriveOf, saying: Saying
 
 
 def check_mismatch(transfer: Transfer, ours: int, user: User) -> None:
-    """In words, with both values; not done, not tried again, and never called verified."""
-    assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "digest-mismatch")
-    for words in (as_hex(ours), as_hex(ours ^ 1), "must not be trusted", "send the file again"):
-        assert words in transfer.error_message
+    """Failed with both values; not retried, and not verified."""
+    assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "Crc64Mismatch")
+    assert transfer.error_reason == Code.CRC64_MISMATCH
+    assert transfer.error_params == {"stored": as_hex(ours ^ 1), "sent": as_hex(ours)}
     assert not transfer.verified
     transfer.refresh_from_db()
     if not transfer.by_put_object:
@@ -284,7 +284,7 @@ def test_parts_in_another_order_are_another_object(drive_of: DriveOf, saying: Sa
     drive = drive_of("oss-s3")
     transfer = drive.upload(os.urandom(204_800), part_size=102_400)
     drive.finish(transfer)
-    assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "digest-mismatch")
+    assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "Crc64Mismatch")
 
 
 # --- An operator's completion, of parts that the store alone has -----------------------------------------------------

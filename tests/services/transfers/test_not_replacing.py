@@ -23,7 +23,9 @@ from tests.system.fault_proxy import CannedResponse, Fault, FaultProxy
 from uploads.domain.states import ItemState, Phase
 from uploads.models import AuditEntry, Operation, Store, Transfer
 from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.errors import Reason
 from uploads.objectstore.types import FileSlice, UploadRef
+from uploads.problems import Code, Problem
 from uploads.services.operations.order import request_complete
 from uploads.services.stores.settings import StoreValues, add_store
 from uploads.services.transfers.steps import request_retry
@@ -31,6 +33,7 @@ from uploads.services.transfers.steps import request_retry
 pytestmark = pytest.mark.django_db(transaction=True)
 
 KEY = "a/key"
+MAY_BE_OURS = Problem(Code.OBJECT_MAY_BE_OURS)
 STRANGERS = b"of a stranger"
 FORBIDDING = [name for name, kind in KINDS.items() if name != "ceph"]
 """The servers that can be told not to replace an object, at every step; Ceph looks at PutObject only."""
@@ -142,10 +145,15 @@ def browser(user: User, settings: Settings) -> Client:
 
 
 def check_in_the_way(transfer: Transfer, others: Others) -> None:
-    """Failed in words that say what to do; the stranger's object is as it was."""
+    """Failed with the reason; the other program's object is unchanged."""
     assert (transfer.phase, transfer.verified) == (Phase.FAILED, False)
-    assert "was not replaced: choose another key, or send the file again" in transfer.error_message
+    assert transfer.error_reason == Reason.EXISTS
     assert others.size() == len(STRANGERS)
+
+
+def details(transfer: Transfer) -> tuple[Problem, ...]:
+    assert transfer.error is not None
+    return transfer.error.details
 
 
 class TestLostCompletions:
@@ -210,8 +218,7 @@ class TestOperations:
         drive.work_off()
         item = operation.items.get()
         assert item.state == ItemState.FAILED
-        assert "was not replaced: complete the upload again to replace it" in item.error_message
-        assert "send the file again" not in item.error_message
+        assert item.error_reason == Code.OBJECT_APPEARED
         assert others.size() == len(STRANGERS)
         assert others.uploads() == [upload.upload_id]
         again = request_complete(user, drive.store, drive.bucket, upload)
@@ -385,7 +392,7 @@ class TestTransfersOfOneObject:
         transfer = drive.upload(b"ours", KEY, **asked)
         others.put()
         check_in_the_way(drive.finish(transfer), others)
-        assert "HEAD" not in transfer.error_message
+        assert MAY_BE_OURS not in details(transfer)
         assert len(staged_names(transfer)) == 1
         request_retry(user, drive.start(4, KEY, replace=True, **asked))
         drive.finish(transfer)
@@ -433,14 +440,14 @@ class TestWhereNobodyMayLook:
         proxy.next("PutObject", Fault.RESPONSE_LOST)
         drive.finish(transfer)
         assert (transfer.phase, others.size()) == (Phase.FAILED, 4)
-        assert "may be this transfer's own object" in transfer.error_message
+        assert MAY_BE_OURS in details(transfer)
         assert len(staged_names(transfer)) == 1
 
     def test_without_an_earlier_try_the_error_says_that_it_may_be(self, drive: Drive, others: Others) -> None:
         others.put()
         transfer = drive.upload(b"ours", KEY)
         check_in_the_way(drive.finish(transfer), others)
-        assert "may be this transfer's own object" in transfer.error_message
+        assert MAY_BE_OURS in details(transfer)
         assert len(staged_names(transfer)) == 1
 
     def test_at_the_end_of_parts_too(self, drive: Drive, proxy: FaultProxy, others: Others, part_size: int) -> None:
@@ -448,4 +455,4 @@ class TestWhereNobodyMayLook:
         drive.send(transfer)
         others.put()
         check_in_the_way(drive.finish(transfer), others)
-        assert "may be this transfer's own object" in transfer.error_message
+        assert MAY_BE_OURS in details(transfer)

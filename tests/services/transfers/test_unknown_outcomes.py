@@ -464,7 +464,7 @@ class TestParts:
             assert proxy.parts[1] == count
         transfer.refresh_from_db()
         assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "BadDigest")
-        assert "again and again" in transfer.error_message
+        assert transfer.error_reason == Reason.DIGEST_MISMATCH
         proxy.clear()
         request_retry(user, transfer)
         assert_done(drive, transfer, truth, read_object, data)
@@ -606,7 +606,7 @@ class TestComplete:
             raise Killed
 
         with monkeypatch.context() as patched, pytest.raises(Killed):
-            patched.setattr("uploads.services.transfers.complete._prove", die)
+            patched.setattr("uploads.services.multipart.complete.prove_object", die)
             complete_transfer(transfer.pk)
         Transfer.objects.filter(pk=transfer.pk).update(lease_until=leases.in_seconds(-1))
         complete_transfer(transfer.pk)
@@ -644,7 +644,8 @@ class TestComplete:
         complete_transfer(transfer.pk)
         transfer.refresh_from_db()
         assert transfer.phase == Phase.FAILED
-        assert "Of 3 parts 2" in transfer.error_message
+        assert transfer.error_reason == Code.PARTS_NOT_IN_UPLOAD
+        assert transfer.error_params == {"count": 3, "present": 2}
         assert not proxy.requests["CompleteMultipartUpload"]
 
 
@@ -690,7 +691,7 @@ class TestStoreAway:
             due(transfer)
             send_part(part.pk)
         part.refresh_from_db()
-        assert (part.state, part.error_code, part.tries) == (PartState.STAGED, "unreachable", attempts.MAX_TRIES + 2)
+        assert (part.state, part.error_code, part.tries) == (PartState.STAGED, "Unreachable", attempts.MAX_TRIES + 2)
         assert part.not_before is not None
         assert part.failing_since is not None
         assert timezone.now() < part.not_before + timedelta(seconds=1)
@@ -714,7 +715,7 @@ class TestStoreAway:
         Part.objects.filter(transfer=transfer).update(failing_since=timezone.now() - timedelta(hours=24, minutes=1))
         send_part(first_part(transfer).pk)
         transfer.refresh_from_db()
-        assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "unreachable")
+        assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "Unreachable")
         assert len(staged_names(transfer)) == 3
         proxy.reconnect()
         request_retry(user, transfer)
@@ -733,7 +734,7 @@ class TestStoreAway:
             open_store_upload(transfer.pk) if step == "create" else complete_transfer(transfer.pk)
         transfer.refresh_from_db()
         assert transfer.phase in (Phase.SENDING, Phase.COMPLETING)
-        assert (transfer.error_code, transfer.tries) == ("unreachable", 2)
+        assert (transfer.error_code, transfer.tries) == ("Unreachable", 2)
         assert transfer.create_sent_at is None, "nothing was sent"
         proxy.reconnect()
         assert_done(drive, transfer, truth, read_object, data)
@@ -784,7 +785,7 @@ class TestCredentials:
         part.refresh_from_db()
         transfer.refresh_from_db()
         assert (transfer.phase, part.error_code) == (Phase.SENDING, "ExpiredToken")
-        assert "waited for" in part.error_message
+        assert part.error_reason == Reason.CREDENTIALS_EXPIRED
         proxy.clear()
         change_store(None, drive.store, values_of(swift_store, proxy, session_token="new"))
         change_store(None, drive.store, values_of(swift_store, proxy, clear_session_token=True))
@@ -839,7 +840,9 @@ class TestBehindOurBack:
         self.abort(truth, transfer)
         drive.finish(transfer)
         assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "NoSuchUpload")
-        assert "behind this transfer's back" in transfer.error_message
+        assert transfer.error_reason == Reason.NO_SUCH_UPLOAD
+        assert transfer.error is not None
+        assert transfer.error.details == (Problem(Code.UPLOAD_ENDED_BY_OTHERS),)
         with pytest.raises(StepRefused, match=Code.BYTES_MISSING):
             request_retry(user, transfer)
         assert len(staged_names(transfer)) == 2
@@ -852,7 +855,7 @@ class TestBehindOurBack:
         self.abort(truth, transfer)
         drive.finish(transfer)
         assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "NoSuchUpload")
-        assert "completed or aborted" in transfer.error_message
+        assert transfer.error_reason == Reason.NO_SUCH_UPLOAD
 
     @pytest.mark.parametrize("state", [ItemState.RUNNING, ItemState.DONE])
     def test_what_an_operator_aborted_on_purpose_is_not_brought_back(
