@@ -62,8 +62,8 @@ class WorkerHeartbeat(bootsteps.StartStopStep):
         from uploads.services.work import broker
 
         queues = [queue.name for queue in consumer.task_consumer.queues]
-        broker.beat(queues)
-        self._entry = consumer.timer.call_repeatedly(broker.HEARTBEAT_SECONDS, broker.beat, (queues,))
+        broker.send_heartbeat(queues)
+        self._entry = consumer.timer.call_repeatedly(broker.HEARTBEAT_SECONDS, broker.send_heartbeat, (queues,))
 
     def stop(self, _consumer: Any) -> None:
         if self._entry is not None:

@@ -7,12 +7,12 @@ from typing import Any
 from django.http import HttpRequest
 
 from dashboard.site.catalog import catalog_url
-from uploads.services.upkeep.health import queue_is_away
+from uploads.services.upkeep.health import queue_is_unavailable
 
 
 def queue(_request: HttpRequest) -> dict[str, Any]:
-    """`queue_is_away` is a function: only templates that use it query the health of the queue."""
-    return {"queue_is_away": queue_is_away}
+    """`queue_is_unavailable` is a function: only templates that use it query the health of the queue."""
+    return {"queue_is_unavailable": queue_is_unavailable}
 
 
 def catalog(_request: HttpRequest) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from tests.dashboard.make_transfer import make_transfer
 from uploads import logs
 from uploads.models import Part, Store
 from uploads.services.upkeep import health
-from uploads.services.upkeep.health import Look, Remembered
+from uploads.services.upkeep.health import CachedCheck, Check
 from uploads.services.work import broker, queue
 from uploads.services.work.tasks import TASKS
 
@@ -39,7 +39,7 @@ def staging(settings: Settings, tmp_path: Path) -> Path:
 def live_redis(settings: Settings, redis_url: str) -> Iterator[None]:
     """A Redis in which every worker has said that it is there."""
     settings.REDIS_URL = redis_url
-    broker.beat(["partway", f"node.{settings.NODE_NAME}", f"node.{settings.NODE_NAME}.steps"])
+    broker.send_heartbeat(["partway", f"node.{settings.NODE_NAME}", f"node.{settings.NODE_NAME}.steps"])
     yield
     client = broker._client(redis_url)
     assert client is not None
@@ -48,8 +48,8 @@ def live_redis(settings: Settings, redis_url: str) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def fresh_look_at_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    look = Look("queue", broker.answers)
-    monkeypatch.setattr(health, "_queue", Remembered(look, health.QUEUE_LOOK_SECONDS, health.QUEUE_LOOK_LASTS))
+    look = Check("queue", broker.responds)
+    monkeypatch.setattr(health, "_queue", CachedCheck(look, health.QUEUE_CHECK_SECONDS, health.QUEUE_CACHE_SECONDS))
 
 
 def ready(client: Client | None = None) -> tuple[int, dict[str, str]]:
@@ -120,8 +120,8 @@ def test_what_hangs_counts_as_failed_and_is_asked_once(monkeypatch: pytest.Monke
         asked.append(1)
         return release.wait(60)
 
-    monkeypatch.setattr(health, "LOOKS", (Look("disk", hang), Look("redis", lambda: True)))
-    monkeypatch.setattr(health, "LOOK_SECONDS", 0.3)
+    monkeypatch.setattr(health, "CHECKS", (Check("disk", hang), Check("redis", lambda: True)))
+    monkeypatch.setattr(health, "CHECK_SECONDS", 0.3)
     started = time.monotonic()
     for _ in range(3):
         assert ready() == (503, {"disk": "failed", "redis": "ok"})
@@ -131,8 +131,8 @@ def test_what_hangs_counts_as_failed_and_is_asked_once(monkeypatch: pytest.Monke
 
 
 def test_the_limits_keep_a_probe_short() -> None:
-    assert health.LOOK_SECONDS <= 2
-    assert broker.CONNECT_SECONDS + broker.ANSWER_SECONDS <= 2
+    assert health.CHECK_SECONDS <= 2
+    assert broker.CONNECT_SECONDS + broker.RESPONSE_SECONDS <= 2
 
 
 def test_only_looking_is_allowed() -> None:
@@ -166,13 +166,13 @@ def test_strangers_are_not_told(settings: Settings) -> None:
 
 def test_a_page_waits_little_for_a_queue_that_hangs(operator_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     release = Event()
-    look = Look("queue", lambda: release.wait(60))
-    monkeypatch.setattr(health, "_queue", Remembered(look, health.QUEUE_LOOK_SECONDS, health.QUEUE_LOOK_LASTS))
+    look = Check("queue", lambda: release.wait(60))
+    monkeypatch.setattr(health, "_queue", CachedCheck(look, health.QUEUE_CHECK_SECONDS, health.QUEUE_CACHE_SECONDS))
     started = time.monotonic()
-    assert health.queue_is_away()
+    assert health.queue_is_unavailable()
     assert time.monotonic() - started < 1
     started = time.monotonic()
-    assert all(health.queue_is_away() for _ in range(100))
+    assert all(health.queue_is_unavailable() for _ in range(100))
     assert time.monotonic() - started < 0.1
     release.set()
 

@@ -130,7 +130,7 @@ def test_queues(settings: Settings, redis_url: str) -> None:
     assert client is not None
     steps = f"node.{settings.NODE_NAME}.steps"
     client.rpush(steps, "one", "two")
-    broker.beat([steps])
+    broker.send_heartbeat([steps])
     try:
         found = scrape()
     finally:

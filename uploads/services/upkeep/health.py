@@ -1,4 +1,4 @@
-"""Whether this node can do its work, looked at within a time limit: a look that hangs counts as one that failed."""
+"""Health checks of this node. Each has a time limit: a check that hangs counts as failed."""
 
 from __future__ import annotations
 
@@ -14,44 +14,47 @@ from django.conf import settings
 from django.db import connections
 
 from uploads.models import StagingNode
+from uploads.models.transfer import parts_queue, steps_queue
 from uploads.services.work import broker
+from uploads.services.work.tasks import OPERATIONS_QUEUE
 from uploads.staging.disk import free_bytes
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 2.0
+CHECK_SECONDS = 2.0
 
-QUEUE_LOOK_SECONDS = 0.4
-"""The longest that a page waits to learn whether the queue is there."""
+QUEUE_CHECK_SECONDS = 0.4
+"""The longest time that a page waits for the check of the queue."""
 
-QUEUE_LOOK_LASTS = 5.0
+QUEUE_CACHE_SECONDS = 5.0
+"""How long the result of the check of the queue is used."""
 
 
-class Look:
-    """One question with a time limit. While an answer is awaited, whoever else asks awaits the same one."""
+class Check:
+    """A check with a time limit. While it runs, other callers wait for the same result."""
 
-    def __init__(self, name: str, ask: Callable[[], bool]) -> None:
+    def __init__(self, name: str, check: Callable[[], bool]) -> None:
         self.name = name
-        self._ask = ask
+        self._check = check
         self._lock = threading.Lock()
         self._pending: Future[bool] | None = None
 
-    def begin(self) -> Future[bool]:
+    def start(self) -> Future[bool]:
         with self._lock:
             if self._pending is None or self._pending.done():
                 self._pending = Future()
-                threading.Thread(target=self._run, args=[self._pending], name=f"look-{self.name}", daemon=True).start()
+                threading.Thread(target=self._run, args=[self._pending], name=f"check-{self.name}", daemon=True).start()
             return self._pending
 
-    def passes(self, seconds: float = LOOK_SECONDS) -> bool:
-        return _passes(self.begin(), seconds)
+    def passes(self, seconds: float = CHECK_SECONDS) -> bool:
+        return _passes(self.start(), seconds)
 
     def _run(self, pending: Future[bool]) -> None:
         passed = False
         try:
-            passed = self._ask()
+            passed = self._check()
         except Exception as error:
-            log.warning("the look at %s failed: %s", self.name, error)
+            log.warning("the check of %s failed: %s", self.name, error)
         finally:
             connections.close_all()
             pending.set_result(passed)
@@ -70,44 +73,44 @@ def _database() -> bool:
 
 
 def _sender() -> bool:
-    return broker.is_served(f"node.{settings.NODE_NAME}")
+    return broker.is_served(parts_queue(settings.NODE_NAME))
 
 
 def _worker() -> bool:
-    return broker.is_served("partway", f"node.{settings.NODE_NAME}.steps")
+    return broker.is_served(OPERATIONS_QUEUE, steps_queue(settings.NODE_NAME))
 
 
 def _staging() -> bool:
-    """A byte can be written, and the disk is above its floor."""
+    """Whether a byte can be written and more disk space is free than the floor."""
     folder = Path(settings.STAGING_DIR)
-    room = free_bytes(folder) > settings.STAGING_FREE_FLOOR
+    has_space = free_bytes(folder) > settings.STAGING_FREE_FLOOR
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(b"0")
         file.flush()
-    return room
+    return has_space
 
 
-LOOKS = (
-    Look("database", _database),
-    Look("redis", broker.answers),
-    Look("sender", _sender),
-    Look("worker", _worker),
-    Look("staging", _staging),
+CHECKS = (
+    Check("database", _database),
+    Check("redis", broker.responds),
+    Check("sender", _sender),
+    Check("worker", _worker),
+    Check("staging", _staging),
 )
 
 
 def readiness() -> dict[str, bool]:
-    """Every look by its name; all at once, so that none waits for another."""
-    deadline = time.monotonic() + LOOK_SECONDS
-    pending = {look.name: look.begin() for look in LOOKS}
+    """The results of all checks by name. They run at the same time, so that none waits for another."""
+    deadline = time.monotonic() + CHECK_SECONDS
+    pending = {check.name: check.start() for check in CHECKS}
     return {name: _passes(future, deadline - time.monotonic()) for name, future in pending.items()}
 
 
-class Remembered:
-    """What a look said lately."""
+class CachedCheck:
+    """A check whose result is used for some seconds."""
 
-    def __init__(self, look: Look, seconds: float, lasts: float) -> None:
-        self._look = look
+    def __init__(self, check: Check, seconds: float, lasts: float) -> None:
+        self._check = check
         self._seconds = seconds
         self._lasts = lasts
         self._lock = threading.Lock()
@@ -118,17 +121,17 @@ class Remembered:
         with self._lock:
             if time.monotonic() < self._until:
                 return self._passed
-            # Whoever comes while this one looks takes what was known.
+            # Callers that arrive during the check get the last result.
             self._until = time.monotonic() + self._lasts
-        passed = self._look.passes(self._seconds)
+        passed = self._check.passes(self._seconds)
         with self._lock:
             self._passed = passed
         return passed
 
 
-_queue = Remembered(Look("queue", broker.answers), QUEUE_LOOK_SECONDS, QUEUE_LOOK_LASTS)
+_queue = CachedCheck(Check("queue", broker.responds), QUEUE_CHECK_SECONDS, QUEUE_CACHE_SECONDS)
 
 
-def queue_is_away() -> bool:
-    """Whether Redis is away, as known within the last seconds; a page never waits long for it."""
+def queue_is_unavailable() -> bool:
+    """Whether Redis is unavailable, as of a few seconds ago. A page never waits long for it."""
     return not _queue.passes()

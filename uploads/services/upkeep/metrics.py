@@ -1,4 +1,4 @@
-"""What a scrape is told: what processes counted, and how things stand now by database, Redis and disk."""
+"""The metrics of a scrape: the counters of all processes, and the current state by database, Redis and disk."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from uploads.services.work.tasks import TASKS
 
 
 class State(Collector):
-    """Read when it is asked for, so that no process has to keep it up to date. What is away is named in partway_up."""
+    """Read at each scrape, so that no process has to keep it up to date. `partway_up` names what is unavailable."""
 
     def collect(self) -> Iterator[Metric]:
-        up = GaugeMetricFamily("partway_up", "Whether this could be asked at this scrape.", labels=["part"])
+        up = GaugeMetricFamily("partway_up", "Whether this part could be read at this scrape.", labels=["part"])
         for part, read, failures in (
             ("database", _transfers, DatabaseError),
             ("staging", _staging, (DatabaseError, OSError)),
@@ -45,8 +45,8 @@ class State(Collector):
 def _transfers() -> list[Metric]:
     rows = Transfer.objects.order_by().values_list("phase", "desired_state").annotate(count=Count("pk"))
     states = Counter(dict.fromkeys(TransferState, 0))
-    for phase, wanted, count in rows:
-        states[shown_state(Phase(phase), DesiredState(wanted))] += count
+    for phase, desired_state, count in rows:
+        states[shown_state(Phase(phase), DesiredState(desired_state))] += count
     family = GaugeMetricFamily("partway_transfers", "Transfers by the state that pages show.", labels=["state"])
     for state, count in states.items():
         family.add_metric([state.value], count)
@@ -60,12 +60,12 @@ def _staging() -> list[Metric]:
             "Bytes of this node's staging that are taken or reserved.",
             quota.reserved_bytes(node),
         ),
-        "partway_staging_quota_bytes": ("Bytes that staging may take; 0: what the disk has.", settings.STAGING_QUOTA),
-        "partway_staging_free_bytes": ("Bytes that a next part may take.", max(0, quota.free_bytes(node))),
+        "partway_staging_quota_bytes": ("Bytes that staging may take; 0: limited by the disk.", settings.STAGING_QUOTA),
+        "partway_staging_free_bytes": ("Bytes that are free for the next part.", max(0, quota.free_bytes(node))),
     }
     families: list[Metric] = []
-    for name, (words, value) in figures.items():
-        family = GaugeMetricFamily(name, words, labels=["node"])
+    for name, (description, value) in figures.items():
+        family = GaugeMetricFamily(name, description, labels=["node"])
         family.add_metric([node], value)
         families.append(family)
     return families
@@ -75,7 +75,7 @@ def _queues() -> list[Metric]:
     nodes = dict.fromkeys([settings.NODE_NAME, *StagingNode.objects.values_list("name", flat=True)])
     queues = dict.fromkeys(task.queue(node) for node in nodes for task in TASKS.values())
     depth = GaugeMetricFamily("partway_queue_depth", "Messages that no worker has taken yet.", labels=["queue"])
-    served = GaugeMetricFamily("partway_queue_served", "Whether a worker is at this queue.", labels=["queue"])
+    served = GaugeMetricFamily("partway_queue_served", "Whether a worker serves this queue.", labels=["queue"])
     for queue, waiting in broker.depths(queues).items():
         depth.add_metric([queue], waiting)
         served.add_metric([queue], broker.is_served(queue))
@@ -83,7 +83,7 @@ def _queues() -> list[Metric]:
 
 
 def exposition(accept: str) -> tuple[bytes, str]:
-    """Everything, in the form that the client prefers, and that form's content type."""
+    """All metrics in the format that the client prefers, and the content type of that format."""
     encode, content_type = choose_encoder(accept)
     whole = CollectorRegistry()
     whole.register(State())

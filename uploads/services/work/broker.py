@@ -1,6 +1,6 @@
-"""Redis asked past Celery: whether it answers, how much waits in it, which workers are at it, whether it was emptied.
+"""Requests to Redis without Celery: does it respond, how long are its queues, have they workers, was it emptied.
 
-Questions are short and never repeated: whoever asks goes on without an answer.
+Each request has a short time limit and is not repeated; callers continue without a response.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from redis.retry import Retry
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 0.5
-ANSWER_SECONDS = 1.0
+RESPONSE_SECONDS = 1.0
 
 HEARTBEAT_SECONDS = 5.0
-"""How often a worker says that it is there."""
+"""How often a worker records that it is running."""
 
 HEARTBEAT_EXPIRY = 20
-"""Seconds without a word until it counts as gone."""
+"""Seconds without a heartbeat after which a worker counts as stopped."""
 
 _SEEN = "partway:seen"
 
 
-def answers() -> bool:
-    """Whether Redis takes commands. Raises redis.RedisError where it is away."""
+def responds() -> bool:
+    """Whether Redis accepts commands. Raises redis.RedisError if it is unavailable."""
     client = _client(settings.REDIS_URL)
     return client is None or bool(client.ping())
 
 
-def beat(queues: Iterable[str]) -> None:
-    """A worker says that it takes messages from these queues. Redis may be away: then nobody hears it."""
+def send_heartbeat(queues: Iterable[str]) -> None:
+    """Record that a worker takes messages from these queues. If Redis is unavailable, nothing is recorded."""
     client = _client(settings.REDIS_URL)
     if client is None:
         return
@@ -53,13 +53,13 @@ def is_served(*queues: str) -> bool:
 
 
 def depths(queues: Iterable[str]) -> dict[str, int]:
-    """Messages that wait in each queue; those handed to a worker are not among them. Raises redis.RedisError."""
+    """The number of messages that wait in each queue, without those that a worker has. Raises redis.RedisError."""
     client = _client(settings.REDIS_URL)
     return {} if client is None else {queue: int(client.llen(queue)) for queue in queues}
 
 
 def was_emptied() -> bool:
-    """Whether Redis has lost what was in it since this was asked last: then messages that were enqueued are gone."""
+    """Whether Redis has lost its data since the last call. Messages that were enqueued are then lost."""
     client = _client(settings.REDIS_URL)
     try:
         return client is not None and bool(client.set(_SEEN, 1, nx=True))
@@ -77,5 +77,5 @@ def _client(url: str) -> redis.Redis | None:
     if url.startswith("memory:"):
         return None
     return redis.Redis.from_url(
-        url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=ANSWER_SECONDS, retry=Retry(NoBackoff(), 0)
+        url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=RESPONSE_SECONDS, retry=Retry(NoBackoff(), 0)
     )
