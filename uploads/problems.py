@@ -195,6 +195,17 @@ class Code(StrEnum):
     CRC64_MISMATCH = "Crc64Mismatch"
 
     # --- Upkeep: cleanup and reconciliation
+    EXPIRED = "Expired"
+    STAGED_PART_LOST = "StagedPartLost"
+    SENT_PART_LOST = "SentPartLost"
+    UPLOAD_NOT_CHECKED = "UploadNotChecked"
+    UPLOAD_GONE = "UploadGone"
+    UPLOAD_LEFT_OPEN = "UploadLeftOpen"
+    UPLOAD_MAY_BE_ORPHAN = "UploadMayBeOrphan"
+    CREATED_UPLOAD_UNKNOWN = "CreatedUploadUnknown"
+    PART_DIFFERS = "PartDiffers"
+    STAGED_PART_MISSING = "StagedPartMissing"
+    QUOTA_NOT_RELEASED = "QuotaNotReleased"
 
 
 @dataclass(frozen=True, slots=True, init=False)

@@ -60,4 +60,32 @@ WARNINGS: Mapping[str, Message] = {
     Code.OBJECT_WOULD_BE_REPLACED: _("An object with this key exists and would be replaced."),
 }
 
-MESSAGES: Mapping[str, Message] = {**REFUSALS, **BLOCKERS, **WARNINGS}
+CLEANUP: Mapping[str, Message] = {
+    Code.EXPIRED: _("Nothing arrived from the browser for %(silent_seconds)s, so the staged bytes were removed."),
+    Code.STAGED_PART_LOST: _(
+        "Part %(number)s cannot be sent, because its staged bytes are gone. Discard this transfer and send the file "
+        "again."
+    ),
+    Code.SENT_PART_LOST: _(
+        "Part %(number)s cannot be sent again: the store no longer has it as it was sent, and its staged bytes are "
+        "gone. Discard this transfer and send the file again."
+    ),
+}
+
+FINDINGS: Mapping[str, Message] = {
+    Code.UPLOAD_NOT_CHECKED: _("Upload %(upload_id)s of %(object)s could not be checked."),
+    Code.UPLOAD_GONE: _("Upload %(upload_id)s of %(object)s is gone from the store."),
+    Code.UPLOAD_LEFT_OPEN: _("Upload %(upload_id)s of %(object)s is open, although transfer %(transfer)s has ended."),
+    Code.UPLOAD_MAY_BE_ORPHAN: _(
+        "Upload %(upload_id)s of %(object)s may be an orphan of transfer %(transfer)s. Decide on its page."
+    ),
+    Code.CREATED_UPLOAD_UNKNOWN: _(
+        "Transfer %(transfer)s: the store may have created an upload whose id did not arrive."
+    ),
+    Code.PART_DIFFERS: _("Transfer %(transfer)s: part %(number)s is not in the store as it was sent."),
+    Code.STAGED_PART_MISSING: _("Transfer %(transfer)s: the staged bytes of part %(number)s are gone."),
+    Code.QUOTA_NOT_RELEASED: _("Transfer %(transfer)s has ended and still occupies the staging quota."),
+}
+"""What `manage.py reconcile` reports."""
+
+MESSAGES: Mapping[str, Message] = {**REFUSALS, **BLOCKERS, **WARNINGS, **CLEANUP, **FINDINGS}

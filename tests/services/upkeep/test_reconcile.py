@@ -1,4 +1,4 @@
-"""What does not agree between database, staging and store is found, and mended where it can be."""
+"""What does not agree between database, staging and store is found, and repaired where it can be."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def test_a_dry_run_names_and_changes_nothing(drive: Drive, client: ObjectStoreCl
     Transfer.objects.update(phase=Phase.CANCELLED)
     code, said = run("--dry-run")
     assert code == 1
-    assert "is open though transfer" in said
-    assert "would be mended" in said
+    assert "is open, although transfer" in said
+    assert "Would be repaired" in said
     assert len(uploads_in(client, drive.bucket)) == 1
     assert transfer.folder.exists()
 
@@ -109,6 +109,7 @@ def test_a_part_that_the_store_does_not_have_as_it_was_sent(drive: Drive, still_
         assert drive.finish(transfer).phase == Phase.DONE
     else:
         assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "BytesGone")
+        assert (transfer.error_reason, transfer.error_params) == ("SentPartLost", {"number": 1})
 
 
 def test_staged_bytes_that_are_gone_fail_the_transfer_in_words(drive: Drive) -> None:
@@ -119,6 +120,7 @@ def test_staged_bytes_that_are_gone_fail_the_transfer_in_words(drive: Drive) -> 
     assert "the staged bytes of part 2 are gone" in said
     transfer.refresh_from_db()
     assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "BytesGone")
+    assert (transfer.error_reason, transfer.error_params) == ("StagedPartLost", {"number": 2})
 
 
 def test_strays_in_staging_are_swept(drive: Drive, staging: Path) -> None:

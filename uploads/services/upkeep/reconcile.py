@@ -1,16 +1,18 @@
-"""Comparing what the database says with what staging and the stores hold: `manage.py reconcile`.
+"""Comparing the database with staging and with the stores: `manage.py reconcile`.
 
-Every mend is one that the ordinary work would have made, or a filtered UPDATE: safe while everything runs.
+Every repair is a step that the ordinary work also takes, or a filtered UPDATE: it is safe while everything runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import partial
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 
 from uploads import audit
 from uploads.domain.states import (
@@ -25,6 +27,7 @@ from uploads.domain.states import (
 from uploads.models import Part, StoreUpload, Transfer
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.types import ListedPart
+from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import is_gone
 from uploads.services.multipart.abort import abort_until_gone
 from uploads.services.staging import quota
@@ -34,57 +37,82 @@ from uploads.services.transfers.ending import fail_transfer
 from uploads.services.transfers.orphans import settle_unknown_create
 from uploads.services.upkeep.cleanup import sweep_staging
 from uploads.services.work import leases
+from uploads.services.work.failures import problem_fields
 from uploads.services.work.transitions import change
+
+BYTES_GONE = "BytesGone"
+"""The error code of every transfer that fails because bytes of it are lost. The reason says more."""
+
+
+class Outcome(StrEnum):
+    """What became of a finding."""
+
+    REPAIRED = "repaired"
+    WOULD_BE_REPAIRED = "would be repaired"
+    NOT_REPAIRED = "not repaired"
+    FOR_OPERATOR = "for an operator"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that did not agree. `mend` puts it right; None: somebody has to look."""
+    """One thing that does not agree. Without a `repair` an operator has to decide. `error`: why it was not checked."""
 
-    text: str
-    mend: Callable[[], object] | None = None
+    problem: Problem
+    repair: Callable[[], object] | None = None
+    error: Exception | None = None
 
 
-def reconcile(*, dry_run: bool) -> Iterator[tuple[Finding, str]]:
-    """Every finding with what came of it: 'mended', 'would be mended', 'look at it', or why it could not be mended."""
-    for find in (_left_in_the_store, _unknown_creates, _parts_that_differ, _bytes_gone, _room_of_nobody):
+def reconcile(*, dry_run: bool) -> Iterator[tuple[Finding, Outcome]]:
+    """Every finding with its outcome. One that could not be repaired has the `error`."""
+    for find in (_left_in_the_store, _unknown_creates, _different_parts, _missing_staged_parts, _reserved_by_ended):
         for finding in find():
-            yield finding, _see_to(finding, dry_run=dry_run)
+            yield _repair(finding, dry_run=dry_run)
     if not dry_run:
         sweep_staging()
         for transfer_id in Transfer.objects.filter(phase__in=LIVE_PHASES).values_list("pk", flat=True):
             dispatch(transfer_id)
 
 
-def _see_to(finding: Finding, *, dry_run: bool) -> str:
-    if finding.mend is None:
-        return "look at it"
+def _repair(finding: Finding, *, dry_run: bool) -> tuple[Finding, Outcome]:
+    if finding.repair is None:
+        return finding, Outcome.FOR_OPERATOR
     if dry_run:
-        return "would be mended"
+        return finding, Outcome.WOULD_BE_REPAIRED
     try:
-        finding.mend()
+        finding.repair()
     except (ObjectStoreError, OSError) as error:
-        return f"not mended: {error}"
-    return "mended"
+        return replace(finding, error=error), Outcome.NOT_REPAIRED
+    return finding, Outcome.REPAIRED
 
 
 def _left_in_the_store() -> Iterator[Finding]:
-    """Uploads of ours that a transfer which has ended left open, and suspects that are gone by now."""
+    """Open uploads of transfers that have ended, and possible orphans that are gone in the meantime."""
     rows = StoreUpload.objects.exclude(state__in=(StoreUploadState.COMPLETED, StoreUploadState.GONE))
     for row in rows.select_related("transfer__store"):
-        transfer = row.transfer
-        name = f"upload {row.upload_id} of {transfer.store.name}/{transfer.bucket}/{transfer.key}"
         try:
-            exists = _exists(row)
+            finding = _upload_finding(row, exists=_exists(row))
         except ObjectStoreError as error:
-            yield Finding(f"{name}: the store cannot be asked: {error}")
-            continue
-        if not exists and (row.state == StoreUploadState.SUSPECT or transfer.phase in FINAL_PHASES):
-            yield Finding(f"{name} is gone from the store", partial(_set, row, StoreUploadState.GONE))
-        elif exists and row.state == StoreUploadState.SUSPECT:
-            yield Finding(f"{name} may be an orphan of transfer {transfer.pk}: judge it on its page")
-        elif exists and transfer.phase in FINAL_PHASES:
-            yield Finding(f"{name} is open though transfer {transfer.pk} has ended", partial(_abort, row))
+            finding = Finding(_about_upload(Code.UPLOAD_NOT_CHECKED, row), error=error)
+        if finding is not None:
+            yield finding
+
+
+def _upload_finding(row: StoreUpload, *, exists: bool) -> Finding | None:
+    is_possible_orphan = row.state == StoreUploadState.SUSPECT
+    has_ended = row.transfer.phase in FINAL_PHASES
+    if not exists and (is_possible_orphan or has_ended):
+        return Finding(_about_upload(Code.UPLOAD_GONE, row), partial(_set, row, StoreUploadState.GONE))
+    if exists and is_possible_orphan:
+        return Finding(_about_upload(Code.UPLOAD_MAY_BE_ORPHAN, row))
+    if exists and has_ended:
+        return Finding(_about_upload(Code.UPLOAD_LEFT_OPEN, row), partial(_abort, row))
+    return None
+
+
+def _about_upload(code: Code, row: StoreUpload) -> Problem:
+    transfer = row.transfer
+    name = f"{transfer.store.name}/{transfer.bucket}/{transfer.key}"
+    return Problem(code, upload_id=row.upload_id, object=name, transfer=str(transfer.pk))
 
 
 def _exists(row: StoreUpload) -> bool:
@@ -112,16 +140,14 @@ def _set(row: StoreUpload, state: StoreUploadState) -> None:
 
 
 def _unknown_creates() -> Iterator[Finding]:
-    """Transfers that have ended while it was not known whether the store had begun an upload for them."""
+    """Transfers that have ended while it was unknown whether the store had created an upload for them."""
     for transfer in Transfer.objects.filter(create_sent_at__isnull=False).exclude(phase__in=LIVE_PHASES):
-        yield Finding(
-            f"transfer {transfer.pk}: the store may have begun an upload whose id never came",
-            partial(settle_unknown_create, transfer),
-        )
+        problem = Problem(Code.CREATED_UPLOAD_UNKNOWN, transfer=str(transfer.pk))
+        yield Finding(problem, partial(settle_unknown_create, transfer))
 
 
-def _parts_that_differ() -> Iterator[Finding]:
-    """Parts that the database calls sent and the store does not have as they were sent."""
+def _different_parts() -> Iterator[Finding]:
+    """Parts that are sent according to the database, and that the store does not have as they were sent."""
     open_uploads = StoreUpload.objects.filter(state=StoreUploadState.OPEN).exclude(transfer__phase__in=FINAL_PHASES)
     for row in open_uploads.select_related("transfer__store"):
         transfer = row.transfer
@@ -129,14 +155,15 @@ def _parts_that_differ() -> Iterator[Finding]:
             listed = client_for(transfer.store).iter_parts(transfer.bucket, transfer.key, row.upload_id)
             theirs = {part.number: part for part in listed}
         except ObjectStoreError as error:
-            yield Finding(f"transfer {transfer.pk}: its upload {row.upload_id} cannot be looked at: {error}")
+            yield Finding(_about_upload(Code.UPLOAD_NOT_CHECKED, row), error=error)
             continue
         for part in transfer.parts.filter(state=PartState.SENT, store_upload=row):
             if _differs(part, theirs.get(part.number)):
-                yield Finding(
-                    f"transfer {transfer.pk}: part {part.number} is not in the store as it was sent",
-                    partial(_send_again, part),
-                )
+                yield Finding(_about_part(Code.PART_DIFFERS, part), partial(_send_again, part))
+
+
+def _about_part(code: Code, part: Part) -> Problem:
+    return Problem(code, transfer=str(part.transfer_id), number=part.number)
 
 
 def _differs(part: Part, theirs: ListedPart | None) -> bool:
@@ -144,38 +171,32 @@ def _differs(part: Part, theirs: ListedPart | None) -> bool:
 
 
 def _send_again(part: Part) -> None:
-    """From staging where its bytes are still there; else that is the end of the transfer."""
+    """Send a part again from staging; the transfer fails if its staged bytes are gone."""
     if part.staged_path.exists():
         changes = {**leases.RELEASED, **leases.SUCCEEDED, "etag": "", "moved": 0, "store_upload": None}
         rows = Part.objects.filter(pk=part.pk)
         change(PART_STATES, rows, PartState.STAGED, {PartState.SENT}, reserved_bytes=part.size, **changes)
         return
-    _fail(part, "it is in the store no more as it was sent")
+    _fail(part, Code.SENT_PART_LOST)
 
 
-def _bytes_gone() -> Iterator[Finding]:
+def _missing_staged_parts() -> Iterator[Finding]:
     """Parts that wait to be sent from this node and whose files are gone."""
     waiting = Part.objects.filter(state=PartState.STAGED, transfer__node=settings.NODE_NAME)
-    for part in waiting.exclude(transfer__phase__in=FINAL_PHASES).exclude(transfer__desired_state=DesiredState.CANCEL):
+    cancelled = Q(transfer__desired_state=DesiredState.CANCEL)
+    for part in waiting.exclude(transfer__phase__in=FINAL_PHASES).exclude(cancelled):
         if not part.staged_path.exists():
-            yield Finding(
-                f"transfer {part.transfer_id}: the staged bytes of part {part.number} are gone",
-                partial(_fail, part, "its staged bytes are gone"),
-            )
+            yield Finding(_about_part(Code.STAGED_PART_MISSING, part), partial(_fail, part, Code.STAGED_PART_LOST))
 
 
-def _fail(part: Part, why: str) -> None:
-    message = f"Part {part.number} cannot be sent: {why}. Discard this transfer and send the file again."
-    fail_transfer(part.transfer_id, {"error_code": "BytesGone", "error_message": message, "error_request_id": ""})
+def _fail(part: Part, code: Code) -> None:
+    error = problem_fields(Problem(code, number=part.number)) | {"error_code": BYTES_GONE}
+    fail_transfer(part.transfer_id, error)
 
 
-def _room_of_nobody() -> Iterator[Finding]:
-    """Room that parts of ended transfers still hold on this node."""
-    ended = Transfer.objects.filter(
-        node=settings.NODE_NAME, phase__in=FINAL_PHASES, parts__reserved_bytes__gt=0
-    ).distinct()
-    for transfer in ended:
-        yield Finding(
-            f"transfer {transfer.pk} has ended and still holds room in staging",
-            partial(quota.release_all, transfer),
-        )
+def _reserved_by_ended() -> Iterator[Finding]:
+    """Bytes of the quota that parts of ended transfers still reserve on this node."""
+    rows = Transfer.objects.filter(node=settings.NODE_NAME, phase__in=FINAL_PHASES, parts__reserved_bytes__gt=0)
+    for transfer in rows.distinct():
+        problem = Problem(Code.QUOTA_NOT_RELEASED, transfer=str(transfer.pk))
+        yield Finding(problem, partial(quota.release_all, transfer))
