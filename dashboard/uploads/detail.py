@@ -22,7 +22,7 @@ from uploads.models import Operation, Store, Transfer
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import DEFAULT_PAGE, MAX_PAGE, MAX_PART_NUMBER, PartsPage, UploadRef, UploadsQuery
 from uploads.selectors import operations
-from uploads.selectors.transfers import suspected_beginners
+from uploads.selectors.transfers import possible_creators
 from uploads.services.browse import browsing, ownership
 from uploads.services.browse.preflight import is_recent
 from uploads.services.operations.order import settle_possible_orphans
@@ -93,7 +93,7 @@ def upload_context(user: AnyUser, store: Store, links: BucketLinks, name: Upload
 
 def _suspected(user: AnyUser, store: Store, bucket: str, name: UploadRef) -> list[tuple[Transfer, bool]]:
     """The transfers that may have begun this upload, each with whether the user may open it."""
-    suspected = suspected_beginners(store, bucket, name.key, name.upload_id)
+    suspected = possible_creators(store, bucket, name.key, name.upload_id)
     visible = set(access.visible_transfers(user).filter(pk__in=[each.pk for each in suspected]))
     return [(each, each in visible) for each in suspected]
 

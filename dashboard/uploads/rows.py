@@ -93,7 +93,7 @@ def unlisted_group(links: BucketLinks, asked: UploadsQuery, unlisted: Unlisted) 
             facts,
             index,
             transfer_id=each.transfer_id,
-            suspected=each.suspected,
+            suspected=each.possible_orphan,
             more_facts="&unlisted=1",
         )
         for index, each in enumerate(unlisted.uploads)

@@ -30,7 +30,7 @@ RATE_WINDOW = timedelta(seconds=30)
 SILENT_AFTER = timedelta(seconds=20)
 """A browser that has sent nothing for so long is probably gone."""
 
-ROOM_WANTED_LATELY = timedelta(minutes=1)
+QUOTA_REFUSAL_SHOWN = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def why_waiting(transfer: Transfer) -> Problem | None:
     now = timezone.now()
     if transfer.phase not in LIVE_PHASES or transfer.desired_state != DesiredState.RUN:
         return None
-    if transfer.quota_refused_at and now - transfer.quota_refused_at < ROOM_WANTED_LATELY:
+    if transfer.quota_refused_at and now - transfer.quota_refused_at < QUOTA_REFUSAL_SHOWN:
         return Problem(Code.WAITING_FOR_SPACE)
     arriving = transfer.resumable and not transfer.all_received
     if arriving and (transfer.received_at or transfer.created_at) < now - SILENT_AFTER:
@@ -200,7 +200,7 @@ def transfers_under_way(user: AnyUser) -> QuerySet[Transfer]:
 
 
 def possible_orphans(user: AnyUser) -> QuerySet[StoreUpload]:
-    """Uploads in stores that a transfer may have begun whose answer was lost: for somebody to judge."""
+    """Uploads that transfers may have created with requests whose responses were lost; an operator has to decide."""
     stores, transfers = access.visible_stores(user), access.visible_transfers(user)
     rows = StoreUpload.objects.filter(
         state=StoreUploadState.SUSPECT, transfer__in=transfers, transfer__store__in=stores
@@ -208,8 +208,8 @@ def possible_orphans(user: AnyUser) -> QuerySet[StoreUpload]:
     return rows.select_related("transfer__store")
 
 
-def suspected_beginners(store: Store, bucket: str, key: str, upload_id: str) -> list[Transfer]:
-    """The transfers that may have begun this upload."""
+def possible_creators(store: Store, bucket: str, key: str, upload_id: str) -> list[Transfer]:
+    """The transfers that may have created this upload."""
     rows = StoreUpload.objects.filter(
         state=StoreUploadState.SUSPECT,
         upload_id=upload_id,

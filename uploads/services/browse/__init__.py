@@ -1,1 +1,1 @@
-"""Looking into a store: listings, parts, preflights. Nothing is changed."""
+"""Reading a store: listings, parts, preflights. Nothing is changed."""

@@ -1,6 +1,6 @@
-"""Looking into a store: buckets, uploads in progress, their parts. Nothing is changed.
+"""Reading a store: its buckets, uploads in progress and their parts. Nothing is changed.
 
-Every function here may raise ObjectStoreError; what a page makes of it is explained by dashboard.shared.explain.
+Every function that sends a request may raise ObjectStoreError.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from uploads.services.stores.clients import client_for
 class BucketList:
     """The buckets of a store: those it lists and those an administrator named.
 
-    `refusal` is set where the store does not let us list buckets; the named ones are still there.
+    `refusal` is set if the store does not allow ListBuckets; the named ones are still included.
     """
 
     buckets: tuple[Bucket, ...]
@@ -38,29 +38,29 @@ class BucketList:
 
 @dataclass(frozen=True, slots=True)
 class ExistingObject:
-    """What HEAD says of a key: the object's facts, or none there, or that we may not look (`refusal`)."""
+    """The result of HEAD: an object's facts, no object, or that HEAD is not allowed (`refusal`)."""
 
     facts: ObjectFacts | None
     refusal: ObjectStoreError | None = None
 
 
 def provider_of(store: Store) -> Provider:
-    """The profile of the store's provider, with what a check of this very store found laid over it."""
+    """The profile of the store's provider, with the overrides that a check of this store has found."""
     return profile_of(store.config())
 
 
 def may_forbid_overwrite(store: Store) -> bool:
-    """Whether this store can be told not to replace an object: as its profile is now, whatever it was earlier."""
+    """Whether this store can be told not to replace an object, by its current profile."""
     return bool(provider_of(store).forbid_overwrite)
 
 
-def forbids_overwrite(ordered: Transfer | Operation) -> bool:
-    """Whether the store is told not to replace an object: it was so ordered, and the store still can be told."""
-    return ordered.forbid_overwrite and may_forbid_overwrite(ordered.store)
+def forbids_overwrite(work: Transfer | Operation) -> bool:
+    """Whether the store is told not to replace an object: it was requested, and the store supports it."""
+    return work.forbid_overwrite and may_forbid_overwrite(work.store)
 
 
 def list_buckets(store: Store) -> BucketList:
-    """ListBuckets, with the named buckets added. A missing permission degrades to the named ones."""
+    """ListBuckets, with the named buckets added; only the named ones if the permission is missing."""
     named = {bucket.name: Bucket(bucket.name, None) for bucket in store.named_buckets.all()}
     try:
         listed = {bucket.name: bucket for bucket in client_for(store).list_buckets()}
@@ -70,9 +70,10 @@ def list_buckets(store: Store) -> BucketList:
 
 
 def list_uploads(store: Store, bucket: str, query: UploadsQuery) -> UploadsPage:
-    """One page of ListMultipartUploads: one request. What the store repeats or leaves out is put right.
+    """One page of ListMultipartUploads: one request. Repeated and unordered rows are repaired.
 
-    Folders and prefixes that the store gets wrong are made here, of that same page: it may hold fewer rows than asked.
+    Folders and prefixes that the store gets wrong are computed here, from that same page, which may then have fewer
+    rows than requested.
     """
     provider = provider_of(store)
     narrows, folds = narrows_here(provider, query), folds_here(provider, query)
@@ -96,17 +97,17 @@ def list_uploads(store: Store, bucket: str, query: UploadsQuery) -> UploadsPage:
 
 
 def folds_here(provider: Provider, query: UploadsQuery) -> bool:
-    """Whether the folders of such a page are made here, of uploads that come without them."""
+    """Whether the folders of such a page are computed here, from a listing without a delimiter."""
     return bool(query.delimiter) and (provider.delimiter == "broken" or narrows_here(provider, query))
 
 
 def narrows_here(provider: Provider, query: UploadsQuery) -> bool:
-    """Whether the store is asked without the prefix, which is then looked for here."""
+    """Whether the page is requested without the prefix and filtered here."""
     return bool(query.prefix) and provider.exact_prefix and not query.whole_key
 
 
 def find_listed(store: Store, bucket: str, key: str, upload_id: str) -> tuple[MultipartUpload | None, bool]:
-    """An upload as the listing at its key shows it, and whether that page was all there is to look at: one request."""
+    """An upload as the listing at its key shows it, and whether that page was complete: one request."""
     page = list_uploads(store, bucket, UploadsQuery(prefix=key, max_uploads=MAX_PAGE, whole_key=True))
     found = (upload for upload in page.uploads if (upload.key, upload.upload_id) == (key, upload_id))
     return next(found, None), not page.is_truncated
@@ -128,10 +129,10 @@ def summarize_upload(store: Store, bucket: str, key: str, upload_id: str) -> Par
 
 
 def head_object(store: Store, bucket: str, key: str) -> ExistingObject:
-    """HEAD; a missing object or permission is an answer, any other error is raised.
+    """HEAD; a missing object or permission is a result, any other error is raised.
 
-    A refused HEAD has no body to say why. Of a bare 400, which stands for expired credentials among others, the reason
-    is heard by asking something else.
+    The response to HEAD has no body with the reason. For a bare 400, which may mean expired credentials, another
+    request is sent to find the reason.
     """
     try:
         return ExistingObject(client_for(store).head_object(bucket, key))
@@ -146,8 +147,8 @@ def head_object(store: Store, bucket: str, key: str) -> ExistingObject:
 
 
 def is_gone(error: ObjectStoreError) -> bool:
-    """Whether the store says that an upload no longer exists: completed or aborted in the meantime.
+    """Whether the store reports that an upload no longer exists: it was completed or aborted in the meantime.
 
-    Ceph says NoSuchKey where others say NoSuchUpload.
+    Ceph reports NoSuchKey where others report NoSuchUpload.
     """
     return error.reason in {Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY}

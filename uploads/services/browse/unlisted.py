@@ -1,7 +1,7 @@
-"""Uploads that were begun here and that a page of the store's listing should hold, but does not.
+"""Uploads created by Partway that are missing from a page of the store's listing.
 
-A listing may lie: MinIO's forgets uploads whose parts are still there. Nothing is asked of the store here: whether such
-an upload is still there, its row asks later by ListParts.
+A listing can be incomplete: MinIO omits uploads whose parts still exist. No request is sent to the store: the row of
+such an upload checks later, by ListParts, whether the upload still exists.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from uploads.objectstore.types import MultipartUpload, UploadsPage, UploadsQuery
 from uploads.services.browse.browsing import provider_of
 
 MAX_UNLISTED = 200
-"""Uploads, and folders, that one page shows beside the store's own."""
+"""Uploads, and folders, that one page shows in addition to those that the store lists."""
 
 SETTLING = timedelta(seconds=5)
-"""Before the page was asked for: what was begun later may have missed it, by a late listing or by two clocks."""
+"""An upload created so shortly before the request may be missing because listings lag or clocks differ."""
 
 CHUNK = 500
-"""Rows that are in memory at a time."""
+"""Rows held in memory at a time."""
 
 T = TypeVar("T")
 
@@ -39,16 +39,19 @@ NEEDED = ("upload_id", "state", "created_at", "transfer__key", "transfer__storag
 
 @dataclass(frozen=True, slots=True)
 class OwnUpload:
-    """An upload as a listing would have it. `suspected`: a transfer may have begun it, and nobody knows."""
+    """An upload as a listing would show it. `possible_orphan`: it is not known whether a transfer created it."""
 
     upload: MultipartUpload
     transfer_id: uuid.UUID
-    suspected: bool
+    possible_orphan: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Unlisted:
-    """What is missing from a page. `more`: it was cut; `elsewhere`: perhaps other pages, of no order, have it."""
+    """What is missing from a page.
+
+    `more`: there is more than is shown. `elsewhere`: an unordered listing may have it on another page.
+    """
 
     uploads: tuple[OwnUpload, ...] = ()
     prefixes: tuple[str, ...] = ()
@@ -57,9 +60,9 @@ class Unlisted:
 
 
 def find_unlisted(store: Store, bucket: str, asked: UploadsQuery, page: UploadsPage, asked_at: datetime) -> Unlisted:
-    """What this page, asked for at that time, leaves out.
+    """What this page, requested at `asked_at`, leaves out.
 
-    To be called when the store has answered: what was completed meanwhile is known by then.
+    Called after the store has responded: completions in the meantime are recorded by then.
     """
     span = span_of(page, (asked.key_marker, asked.upload_id_marker), provider_of(store))
     if span is None:
@@ -89,7 +92,7 @@ def find_unlisted(store: Store, bucket: str, asked: UploadsQuery, page: UploadsP
 
 
 class _First(Generic[T]):
-    """The first of what is added, each once, by a sort key; memory for MAX_UNLISTED, however many come."""
+    """The first MAX_UNLISTED of the distinct items that are added, by a sort key."""
 
     def __init__(self, by: Callable[[T], Any]) -> None:
         self.found: list[T] = []
@@ -108,9 +111,9 @@ class _First(Generic[T]):
 
 
 def _narrowed(prefix: str, span: Span) -> str | None:
-    """The longest prefix that all keys of the span have; None if none of them can begin with the prefix asked for.
+    """The longest prefix that all keys of the span have; None if none of them can have the requested prefix.
 
-    In the order of keys, what stands between two of them begins with what these have in common.
+    A key between two others in key order has their common prefix.
     """
     if span.order != "key" or span.onward is None:
         return prefix
@@ -125,9 +128,9 @@ def _are_equal(pair: tuple[str, str]) -> bool:
 
 
 def _open_uploads(store: Store, bucket: str, prefix: str, before: datetime) -> QuerySet[StoreUpload]:
-    """Uploads that transfers began by then, and whose end has neither been confirmed nor is being worked on.
+    """Uploads that transfers created before that time and that have not ended and are not being ended.
 
-    Where the database ignores case, so does the prefix.
+    If the database ignores case, so does the prefix.
     """
     ending = Q(transfer__phase=Phase.COMPLETING) | Q(transfer__desired_state=DesiredState.CANCEL)
     rows = StoreUpload.objects.filter(
@@ -142,6 +145,6 @@ def _open_uploads(store: Store, bucket: str, prefix: str, before: datetime) -> Q
 
 
 def _own(row: StoreUpload) -> OwnUpload:
-    """Its row was written when the store had answered, a moment after the upload was initiated."""
+    """The row was written when the store responded, just after the upload was initiated."""
     upload = MultipartUpload(row.transfer.key, row.upload_id, row.created_at, storage_class=row.transfer.storage_class)
     return OwnUpload(upload, row.transfer_id, row.state == StoreUploadState.SUSPECT)

@@ -1,1 +1,1 @@
-"""Abort and Complete of one multipart upload, shared by transfers and operations."""
+"""Aborting and completing one multipart upload, for transfers and operations."""

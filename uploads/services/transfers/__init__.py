@@ -1,1 +1,1 @@
-"""A transfer from creation to its end."""
+"""A transfer from its start to its end."""

@@ -35,19 +35,19 @@ def _ready() -> QuerySet[Transfer]:
 
 @task(TRANSFERS, _ready, queue=steps_queue)
 def open_store_upload(lease: Lease[Transfer]) -> None:
-    """CreateMultipartUpload, and its id into the database the moment it is known."""
+    """Create the upload in the store and record its id immediately."""
     upload_id = _create(lease)
-    _opened(lease, upload_id)
+    _record_upload(lease, upload_id)
     crash.point("create.written")
     dispatch(lease.row.pk)
 
 
-def _opened(lease: Lease[Transfer], upload_id: str) -> None:
-    """Write the upload down, whether or not the lease still is ours: one that nobody remembers is an orphan."""
+def _record_upload(lease: Lease[Transfer], upload_id: str) -> None:
+    """Record the upload even if the lease was lost: an upload without a record would be an orphan."""
     with transaction.atomic():
         is_ours = lease.release(create_sent_at=None, **leases.SUCCEEDED, **NO_ERROR)
         state = StoreUploadState.OPEN if is_ours else StoreUploadState.SUSPECT
-        # Whoever took over may have found it already, as the twin of a lost answer.
+        # A worker that took the transfer over may have found and recorded it already, as a possible orphan.
         row, is_new = StoreUpload.objects.get_or_create(
             transfer=lease.row, upload_id=upload_id, defaults={"state": state}
         )
@@ -56,13 +56,13 @@ def _opened(lease: Lease[Transfer], upload_id: str) -> None:
 
 
 def drop_late_upload(store_upload_id: int) -> None:
-    """An upload that came when another holder, or the transfer's end, had gone past us. No part was ever sent to it."""
+    """Abort an upload that was created after the lease was lost. No part was ever sent to it."""
     row = StoreUpload.objects.select_related("transfer__store").get(pk=store_upload_id)
     transfer = row.transfer
     try:
         abort_until_gone(client_for(transfer.store), transfer.bucket, transfer.key, row.upload_id)
     except ObjectStoreError as error:
-        log.warning("transfer %s: an upload that came too late could not be aborted: %s", transfer.pk, error)
+        log.warning("transfer %s: an upload that was created too late could not be aborted: %s", transfer.pk, error)
         return
     change(STORE_UPLOAD_STATES, StoreUpload.objects.filter(pk=row.pk), StoreUploadState.GONE)
 
@@ -71,7 +71,7 @@ def _create(lease: Lease[Transfer]) -> str:
     """Create an upload, once it is settled what an earlier attempt left. Raises ObjectStoreError, or LeaseLost."""
     transfer = lease.row
     settle_unknown_create(transfer)
-    # Before the act: should its answer be lost, or we die, the next try knows when to look from.
+    # Recorded before the request: if its response is lost, the next attempt looks for uploads from this time on.
     lease.renew(create_sent_at=timezone.now())
     crash.point("create.asked")
     try:

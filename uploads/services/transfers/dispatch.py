@@ -1,4 +1,4 @@
-"""Deciding what a transfer needs next, and enqueuing it. Safe to call at any time, any number of times."""
+"""Decides what a transfer needs next and enqueues it. Can be called at any time, any number of times."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from uploads.services.work.transitions import change
 NEEDED = ("phase", "desired_state", "all_received", "part_count", "node", "verify_sha256", "expected_sha256", "sha256")
 
 WINDOW = 4
-"""Parts of one transfer that are enqueued or under way at a time, so that no transfer starves the others."""
+"""Parts of one transfer that are enqueued or being sent at a time, so that no transfer starves the others."""
 
 
 @transaction.atomic(savepoint=False)
 def dispatch(transfer_id: uuid.UUID) -> None:
     """Enqueue the next steps of a transfer: parts, the upload in the store, the completion or the cancellation."""
-    # The row's lock makes whoever ends a part after this wait, and see what was staged before.
+    # The lock of the row makes a process that has sent a part wait, and then see all parts that were staged before.
     transfer = Transfer.objects.select_for_update().only(*NEEDED).filter(pk=transfer_id).first()
     if transfer is None or transfer.phase in (Phase.DONE, Phase.CANCELLED):
         return
@@ -46,34 +46,34 @@ def _run(transfer: Transfer) -> None:
 
 
 def _send(transfer: Transfer) -> None:
-    room = WINDOW - _under_way(transfer)
-    if room <= 0:
+    free_slots = WINDOW - _in_progress(transfer)
+    if free_slots <= 0:
         return
     if transfer.all_received and not transfer.parts.exclude(state=PartState.SENT).exists():
         if expected_sha256.mismatch(transfer, transfer.expected_sha256, transfer.sha256):
-            return  # Failed with those words when its last byte came.
+            return  # The transfer failed when its last byte was received.
         change(PHASES, Transfer.objects.filter(pk=transfer.pk), Phase.COMPLETING, tries=0)
         transfer.phase = Phase.COMPLETING
     elif not transfer.by_put_object and not transfer.store_uploads.filter(state=StoreUploadState.OPEN).exists():
         _enqueue_step(transfer, "open_store_upload")
     elif transfer.all_received or not transfer.by_put_object:
-        # PutObject makes the object at once: not before what was promised of the file has been seen to.
-        _fill_window(transfer, room)
+        # PutObject creates the object: not before the SHA-256 of the whole file was checked.
+        _fill_window(transfer, free_slots)
 
 
-def _under_way(transfer: Transfer) -> int:
-    under_way = Q(state=PartState.SENDING) | Q(state=PartState.STAGED, queued_at__isnull=False)
-    return transfer.parts.filter(under_way).count()
+def _in_progress(transfer: Transfer) -> int:
+    in_progress = Q(state=PartState.SENDING) | Q(state=PartState.STAGED, queued_at__isnull=False)
+    return transfer.parts.filter(in_progress).count()
 
 
-def _fill_window(transfer: Transfer, room: int) -> None:
+def _fill_window(transfer: Transfer, free_slots: int) -> None:
     waiting = transfer.parts.filter(due(), state=PartState.STAGED, queued_at__isnull=True)
-    ids = list(waiting.order_by("number").values_list("pk", flat=True)[:room])
+    ids = list(waiting.order_by("number").values_list("pk", flat=True)[:free_slots])
     if ids:
         enqueue_rows("send_part", ids, node=transfer.node)
 
 
 def _enqueue_step(transfer: Transfer, task: str) -> None:
-    """A step of the transfer as a whole: not while one is under way, enqueued or held back."""
+    """Enqueue a step of the whole transfer, unless one is running, enqueued or deferred."""
     if Transfer.objects.filter(free(), due(), pk=transfer.pk, queued_at__isnull=True).exists():
         enqueue_rows(task, [transfer.pk], node=transfer.node)

@@ -1,4 +1,4 @@
-"""The end of a transfer: failed, or done or cancelled for good."""
+"""The end of a transfer: failed, done or cancelled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from uploads.services.work.transitions import change
 
 
 def fail_transfer(transfer_id: uuid.UUID, error: dict[str, Any], token: uuid.UUID | None = None) -> bool:
-    """Write down that a transfer failed, and why; its staged bytes stay until it is retried or discarded.
+    """Record that a transfer failed, and why; its staged bytes stay until it is retried or discarded.
 
     With the `token` of a lease, only while that lease is held. False if the transfer was not changed.
     """

@@ -6,20 +6,20 @@ from uploads.models import Transfer
 from uploads.objectstore.types import ObjectFacts
 
 TRANSFER_ID_METADATA = "partway-transfer"
-"""Object metadata that says whose an object is: the transfer's id."""
+"""Object metadata with the id of the transfer that created the object."""
 
 SHA256_METADATA = "partway-sha256"
-"""Object metadata with the SHA-256 of the whole file, where the operator gave it before the first byte."""
+"""Object metadata with the SHA-256 of the whole file, if it was given before the first byte."""
 
 
 def object_metadata(transfer: Transfer) -> dict[str, str]:
-    """What the operator wants, whose object it is, and the digest that was promised, where it is known in time."""
+    """The metadata of the form, the transfer's id, and the expected SHA-256 if it is known in time."""
     ours = {TRANSFER_ID_METADATA: str(transfer.pk), SHA256_METADATA: transfer.expected_sha256}
     return {**transfer.metadata, **{name: value for name, value in ours.items() if value}}
 
 
 def is_ours(transfer: Transfer, facts: ObjectFacts | None) -> bool:
-    """Whether an object is the one this transfer made: of its size, with its id."""
+    """Whether an object is the one this transfer created: with its size and its id."""
     return (
         facts is not None
         and facts.size == transfer.size

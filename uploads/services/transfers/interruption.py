@@ -16,35 +16,35 @@ from uploads.services.work.leases import Lease, LeaseLost
 log = logging.getLogger(__name__)
 
 RENEWAL_SECONDS = 1.0
-"""How often a part on its way writes down how far it is, which also renews its lease."""
+"""How often the progress of a part that is being sent is recorded, which also renews its lease."""
 
 
 class Interrupted(Exception):
-    """The part on its way is no longer wanted, no longer ours, or our process has to stop."""
+    """Stops the request that sends a part: the transfer was paused or cancelled, or the process has to stop."""
 
 
-_on_its_way = False
+_is_sending = False
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Here, and only here, `hand_back` may cut in: a part that was cut is simply sent again."""
-    global _on_its_way  # noqa: PLW0603 - one process sends one part at a time, and a signal has no other way to know
-    _on_its_way = True
+    """Only in this context does `hand_back` interrupt: a part that was interrupted is sent again."""
+    global _is_sending  # noqa: PLW0603 - one process sends one part at a time, and a signal has no other way to know
+    _is_sending = True
     try:
         yield
     finally:
-        _on_its_way = False
+        _is_sending = False
 
 
 def hand_back() -> None:
-    """Called from a signal handler when the process has to stop: give up the part on its way, if there is one."""
-    if _on_its_way:
+    """Stop sending the current part, if there is one. Called from a signal handler when the process has to stop."""
+    if _is_sending:
         raise Interrupted
 
 
 class LeaseRenewal:
-    """Counts the bytes of a part as they move; renews the lease while they do, and only then."""
+    """Counts the bytes of a part as they are sent, and renews the lease only while they are."""
 
     def __init__(self, lease: Lease[Part]) -> None:
         self._lease = lease

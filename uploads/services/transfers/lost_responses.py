@@ -1,4 +1,4 @@
-"""After a lost response: finding out by ListParts or HEAD whether the store has the part or the object."""
+"""Finding out by ListParts or HEAD whether the store has a part or an object whose response was lost."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from uploads.services.transfers.identity import is_ours
 log = logging.getLogger(__name__)
 
 MAY_BE_OURS = Problem(Code.OBJECT_MAY_BE_OURS)
-"""Added to a refusal to replace an object that nobody here may look at."""
+"""Added to a refusal to replace an object for which the credentials do not allow HEAD."""
 
 
 def _is_lost(error: ObjectStoreError) -> bool:
-    """Whether the store may have taken what was sent, and only its answer is missing."""
+    """Whether the store may have the bytes, and only its response is missing."""
     return isinstance(error, OutcomeUnknown) and error.reason is not Reason.DIGEST_MISMATCH
 
 
 def find_after_failure(part: Part, store_upload: StoreUpload | None, error: ObjectStoreError) -> SentBytes | None:
-    """After a lost answer: what the store has of the part, where it surely is these bytes. None: send it again.
+    """What the store has of a part whose request failed, if it certainly has these bytes. None: send it again.
 
-    An object that may not be replaced can be our own: of a try whose end we did not live to write down.
+    An object that must not be replaced can be this transfer's own, from an attempt whose process died.
     """
     exists = error.reason is Reason.EXISTS
     if not exists and not _is_lost(error):
         return None
     try:
-        return _own_object_in_the_way(part, error) if exists else find_sent(part, store_upload)
+        return _existing_object(part, error) if exists else find_sent(part, store_upload)
     except ObjectStoreError as failed:
-        log.info("transfer %s part %s: not found out: %s", part.transfer_id, part.number, failed)
+        log.info("transfer %s part %s: unknown whether the store has it: %s", part.transfer_id, part.number, failed)
         return None
 
 
-def _own_object_in_the_way(part: Part, error: ObjectStoreError) -> SentBytes | None:
-    """The object in our way, where it is ours. Raises ObjectStoreError.
+def _existing_object(part: Part, error: ObjectStoreError) -> SentBytes | None:
+    """The object that must not be replaced, if it is this transfer's own. Raises ObjectStoreError.
 
-    Where we may not look, the error says that it may be, and the bytes stay here: another's object taken for ours
-    would cost them.
+    If HEAD is not allowed, the error gets a detail, and the bytes stay staged: they would be lost if the object were
+    another program's.
     """
     transfer = part.transfer
     existing = head_object(transfer.store, transfer.bucket, transfer.key)
@@ -54,7 +54,7 @@ def _own_object_in_the_way(part: Part, error: ObjectStoreError) -> SentBytes | N
 
 
 def find_sent(part: Part, store_upload: StoreUpload | None) -> SentBytes | None:
-    """What the store took of a part, where it can be told to be these very bytes. Raises ObjectStoreError."""
+    """What the store has of a part, if its ETag proves that it has these bytes. Raises ObjectStoreError."""
     if not provider_of(part.transfer.store).etag_is_md5 or not part.size:
         return None
     payload = _digests(part)
@@ -63,7 +63,7 @@ def find_sent(part: Part, store_upload: StoreUpload | None) -> SentBytes | None:
 
 
 def own_object(part: Part, facts: ObjectFacts | None) -> SentBytes | None:
-    """The object that an earlier PutObject of this transfer made; the store took its bytes with their Content-MD5."""
+    """The object that an earlier PutObject of this transfer created; the store has checked its Content-MD5."""
     if facts is None or not is_ours(part.transfer, facts):
         return None
     return SentBytes(facts.etag, crc64=_digests(part).crc64)
@@ -76,7 +76,7 @@ def _digests(part: Part) -> Payload:
 
 
 def _etag_in_store(part: Part, store_upload: StoreUpload | None) -> str:
-    """'' where the store has nothing of it, or something of another size."""
+    """The ETag of a part in the store; empty if it is not there or has another size."""
     transfer = part.transfer
     if transfer.by_put_object:
         facts = head_object(transfer.store, transfer.bucket, transfer.key).facts

@@ -1,4 +1,4 @@
-"""The store leg: opening the upload in the store and sending its parts."""
+"""Sending the parts of a transfer to the store."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _send(part: Part, store_upload: StoreUpload | None, renewal: LeaseRenewal) -
     client = client_for(transfer.store, ONCE)
     body = FileSlice(part.staged_path, 0, part.size)
     if transfer.by_put_object:
-        answer = client.put_object(
+        response = client.put_object(
             transfer.bucket,
             transfer.key,
             body if part.size else None,
@@ -84,11 +84,11 @@ def _send(part: Part, store_upload: StoreUpload | None, renewal: LeaseRenewal) -
     elif store_upload is None:
         raise Interrupted
     else:
-        answer = client.upload_part(
+        response = client.upload_part(
             transfer.bucket, transfer.key, store_upload.upload_id, part.number, body, on_bytes=renewal
         )
     crash.point("part.answered")
-    return answer
+    return response
 
 
 def _part_sent(lease: Lease[Part], store_upload: StoreUpload | None, response: SentBytes) -> None:
@@ -117,7 +117,7 @@ def _part_sent(lease: Lease[Part], store_upload: StoreUpload | None, response: S
 
 
 def _is_open(store_upload: StoreUpload | None) -> bool:
-    """Whether parts may still be counted to it; locked, so that it vanishes before or after. None: by PutObject."""
+    """Whether parts still count for this upload (None: PutObject). Locks its row against a concurrent end."""
     if store_upload is None:
         return True
     rows = StoreUpload.objects.select_for_update().filter(pk=store_upload.pk, state=StoreUploadState.OPEN)
@@ -125,9 +125,9 @@ def _is_open(store_upload: StoreUpload | None) -> bool:
 
 
 def _store_upload_vanished(lease: Lease[Part], store_upload: StoreUpload, error: ObjectStoreError) -> None:
-    """Somebody aborted or completed our upload. With every byte still here another one is begun.
+    """Someone else aborted or completed the upload. If every byte is still staged, another upload is created.
 
-    With bytes gone that is the end; and what an operator aborted on purpose, by an operation, is not brought back.
+    If not, or if an operator requested to abort the upload, the transfer fails.
     """
     transfer = lease.row.transfer
     log.warning("transfer %s part %s: %s", transfer.pk, lease.row.number, error)
