@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from dashboard.shared import jsonapi
+from dashboard.shared.messages.providers import notes_on
 from dashboard.shared.responses import explains_failures, is_fragment, see_other
 from dashboard.stores import provider_notes
 from dashboard.stores.check_form import CheckForm
@@ -100,5 +101,6 @@ def _context(request: HttpRequest, store: Store) -> dict[str, Any]:
         "overrides": overrides_in_words(profile, store.overrides),
         "limits": provider_notes.limits(profile) if profile else "",
         "lifecycle": provider_notes.lifecycle(profile) if profile else "",
+        "remarks": notes_on(store.provider),
         "notes": provider_notes.notes(profile) if profile else [],
     }

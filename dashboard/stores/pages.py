@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET
 from dashboard.shared.explain import explain
 from dashboard.shared.jsonapi import wants_json
 from dashboard.shared.links import BucketLinks
+from dashboard.shared.messages.providers import notes_on
 from dashboard.shared.parameters import BadParameter, Query
 from dashboard.shared.responses import explains_failures, see_other
 from dashboard.shared.routes import BUCKET
@@ -55,6 +56,7 @@ def buckets(request: HttpRequest, store: str) -> HttpResponseBase:
         "provider": browsing.provider_of(found) if found.provider in PROVIDERS else None,
         "may_change": access.may_change_stores(request.user),
         "last_check": last_card(found),
+        "remarks": notes_on(found.provider),
         "overrides": overrides_in_words(PROVIDERS.get(found.provider), found.overrides),
         "not_allowed": refusal is not None and refusal.reason is Reason.PERMISSION,
         "explained": explain(refusal) if refusal else None,

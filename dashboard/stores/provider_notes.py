@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from dashboard.shared.formatting import bytes_text
 from dashboard.shared.messages import shown
+from dashboard.shared.messages.providers import sources_of
 from uploads.objectstore.providers import PROVIDERS, Provider
 
 Text = Promise | str
@@ -121,11 +122,6 @@ NOTES: Mapping[str, Callable[[Provider], str]] = {
     "crc64": lambda each: (
         _("The CRC-64 of an object uses the %(polynomial)s polynomial.") % {"polynomial": each.crc64.upper()}
     ),
-    "checksum_headers": _either(
-        "checksum_headers",
-        gettext_lazy("Checksum headers can be sent."),
-        gettext_lazy("No x-amz-checksum headers are sent."),
-    ),
     "asks_checksums": _either(
         "asks_checksums",
         gettext_lazy("Partway requests an object's checksum."),
@@ -142,11 +138,6 @@ NOTES: Mapping[str, Callable[[Provider], str]] = {
         "works",
         gettext_lazy("Uploads are grouped by a delimiter."),
         gettext_lazy("A delimiter hides uploads. Partway groups folders itself."),
-    ),
-    "key_marker_inclusive": _either(
-        "key_marker_inclusive",
-        gettext_lazy("A key marker alone lists the uploads with that key again. Partway leaves out repeats."),
-        gettext_lazy("A listing continues strictly after its key marker."),
     ),
     "order": _choice(ORDERS, "order"),
     "marker_pair": _two(
@@ -165,11 +156,6 @@ NOTES: Mapping[str, Callable[[Provider], str]] = {
         "prefixes_ahead",
         gettext_lazy("Pages name folders of later pages, and repeat them. Partway leaves out repeats."),
         gettext_lazy("Folders are on the page they belong to."),
-    ),
-    "empty_markers": _either(
-        "empty_markers",
-        gettext_lazy("A truncated page may name no markers."),
-        gettext_lazy("Truncated pages name their markers."),
     ),
     "forgets": _either(
         "forgets",
@@ -233,7 +219,7 @@ def note(provider: Provider, name: str) -> str:
 def notes(provider: Provider) -> list[Note]:
     """Everything that differs from S3: each sentence once, with all its sources."""
     found: dict[str, list[str]] = {}
-    for name, source in provider.sources.items():
+    for name, source in sources_of(provider.name).items():
         sources = found.setdefault(note(provider, name), [])
         if source not in sources:
             sources.append(source)

@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
+from dashboard.shared.messages.providers import notes_on
 from dashboard.shared.responses import explains_failures, is_fragment, see_other
 from dashboard.stores.connection_report import TrialReport, report_of
 from dashboard.stores.forms import AS_PROVIDER, StoreForm
@@ -144,6 +145,7 @@ def _form_page(
                 "is_chosen": each == form.chosen_provider,
                 "is_made": is_made_from_region(each),
                 "limits": limits(each),
+                "remarks": notes_on(each.name),
                 "notes": notes(each),
                 "addressing": ADDRESSING[each.addressing],
                 "signature": SIGNATURE[each.signature],

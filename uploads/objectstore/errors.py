@@ -61,11 +61,6 @@ class ObjectStoreError(Exception):
         own = [str(each) for each in (self.problem, *self.details) if each is not None]
         return " ".join([*own, *filter(None, [self.store_message])])
 
-    @property
-    def message(self) -> str:
-        """Transitional: the problem and its details, or the store's message, as one text."""
-        return ObjectStoreError.__str__(self)
-
 
 class NotSent(ObjectStoreError):
     """Nothing reached the store."""

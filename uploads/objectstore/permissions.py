@@ -31,32 +31,3 @@ PERMISSIONS: Mapping[str, PermissionNames] = {
 def needed_by(operation: str) -> PermissionNames | None:
     """The permission that an operation needs; None for an operation that this program does not use."""
     return PERMISSIONS.get(operation)
-
-
-# Transitional, for store checks. The texts are in dashboard.shared.messages.reasons.
-
-_WITHOUT: Mapping[str, str] = {
-    "ListBuckets": "The store's page shows only buckets that an administrator named.",
-    "ListMultipartUploads": "The listing shows no uploads; one can still be opened by its key and upload id.",
-    "ListParts": (
-        "An upload's parts and sizes are not shown, and it cannot be completed from its page; the listing works."
-    ),
-    "CreateMultipartUpload": "Files of more than one part cannot be sent.",
-    "UploadPart": "Files of more than one part cannot be sent.",
-    "CompleteMultipartUpload": "Nothing can be completed: transfers fail at their end.",
-    "PutObject": "Files of one part cannot be sent.",
-    "AbortMultipartUpload": "Nothing can be aborted: cancelled transfers leave their uploads behind.",
-    "HeadObject": "What was completed ends as “done, unverified”.",
-    "DeleteObject": "Only this check deletes objects: what it makes stays behind.",
-}
-
-
-def permission_advice(operation: str) -> str:
-    permission = PERMISSIONS.get(operation)
-    if permission is None:
-        return "Ask whoever runs the bucket to allow it."
-    return f"Allow {' and '.join(permission.s3)} (on OSS {', '.join(permission.oss)})."
-
-
-def what_goes_without(operation: str) -> str:
-    return _WITHOUT.get(operation, "")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import sys
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from django.test import Client
 from tests.dashboard.pages import Page, Site
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.models import AuditEntry, Store, StoreCheck
-from uploads.objectstore.providers import PROVIDERS
 from uploads.services.stores.checks import request_check, run_store_check
 
 CONSENT = {"consent": "on"}
@@ -238,8 +236,7 @@ def test_check_that_did_not_finish_shows_the_reason(office: Site, store: Store, 
 def test_provider_without_sources_is_assumed_to_behave_like_s3(
     office: Site, store: Store, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unknown = replace(PROVIDERS["generic"], sources={})
-    monkeypatch.setattr("dashboard.stores.check.PROVIDERS", {**PROVIDERS, store.provider: unknown})
+    monkeypatch.setattr("dashboard.shared.messages.providers.SOURCES", {})
     page = office.get(url)
     assert '<p class="mb-0">The store is assumed to behave like S3. A check finds out.</p>' in page.text
     assert '<dl class="sourced">' not in page.text

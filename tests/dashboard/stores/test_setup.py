@@ -15,6 +15,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import Settings
 
+from dashboard.shared.messages.providers import sources_of
 from dashboard.stores import provider_notes
 from tests.dashboard.pages import TOKEN, Page, Site
 from tests.dashboard.transfers.test_tus import Tus
@@ -27,7 +28,7 @@ from uploads.objectstore.types import Addressing, Signature
 from uploads.services.stores.settings import set_enabled
 from uploads.staging.tus import CONTENT_TYPE
 
-WITHOUT_TEXT = {"name", "label", "region_default", "endpoint_hint", "notes", "sources"}
+WITHOUT_TEXT = {"name", "label", "region_default", "endpoint_hint"}
 SECRET = "a secret that was typed"
 TOKEN_TYPED = "a token that was typed"
 
@@ -79,7 +80,7 @@ def test_each_field_of_a_profile_has_a_text_and_its_source(provider: Provider) -
     assert all(provider_notes.note(provider, name).endswith(".") for name in named)
     shown = provider_notes.notes(provider)
     sources = "; ".join(note.source for note in shown)
-    assert all(source in sources for source in provider.sources.values())
+    assert all(source in sources for source in sources_of(provider.name).values())
     assert len({note.text for note in shown}) == len(shown)
 
 

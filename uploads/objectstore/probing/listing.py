@@ -103,10 +103,10 @@ def _key_marker(probe: Probe) -> Finding:
     if "a" in found:
         return failed(FindingCode.KEY_MARKER_IGNORED)
     if "b" in found:
-        return differs(FindingCode.KEY_MARKER_INCLUSIVE, ("key_marker_inclusive", True))
+        return differs(FindingCode.KEY_MARKER_INCLUSIVE)
     if missing:
-        return differs(FindingCode.KEY_MARKER_SKIPS, ("key_marker_inclusive", False), count=len(missing))
-    return ok(FindingCode.KEY_MARKER_EXCLUSIVE, ("key_marker_inclusive", False))
+        return differs(FindingCode.KEY_MARKER_SKIPS, count=len(missing))
+    return ok(FindingCode.KEY_MARKER_EXCLUSIVE)
 
 
 def _both_markers(probe: Probe) -> Finding:
@@ -162,18 +162,17 @@ def _next_of_two(probe: Probe) -> Finding:
     if finding := _claims_to_be_last(page):
         return finding
     if not page.next_key_marker:
-        return differs(FindingCode.NEXT_MARKERS_MISSING, ("empty_markers", True))
+        return differs(FindingCode.NEXT_MARKERS_MISSING)
     return _next_page(probe, page)
 
 
 def _next_of_one(probe: Probe) -> Finding:
-    page, two = probe.once(by_one), probe.once(by_two)
+    page = probe.once(by_one)
     if finding := _claims_to_be_last(page):
         return finding
     if not page.next_key_marker:
-        return differs(FindingCode.NEXT_MARKERS_OF_ONE_MISSING, ("empty_markers", True))
-    finding = _next_page(probe, page)
-    return replace(finding, flag=("empty_markers", two.is_truncated and not two.next_key_marker))
+        return differs(FindingCode.NEXT_MARKERS_OF_ONE_MISSING)
+    return _next_page(probe, page)
 
 
 def _claims_to_be_last(page: UploadsPage) -> Finding | None:
