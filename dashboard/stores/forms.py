@@ -28,7 +28,7 @@ SIGNATURES = [("", ""), *STORE_SIGNATURES]
 
 AS_PROVIDER = "The provider's: "
 
-NEW_STORE = {"provider": "generic", "payload_signing": "auto"}
+NEW_STORE = {"provider": "generic", "payload_signing": "unsigned"}
 
 
 def _text(label: str, *, required: bool = True, help_text: str = "", **attributes: str) -> forms.CharField:
@@ -74,7 +74,7 @@ class StoreForm(forms.Form):
     signature = _choice("Signature", SIGNATURES)
     payload_signing = _choice(
         "Sign payloads",
-        [("auto", "As usual: no"), ("signed", "Always"), ("unsigned", "Never")],
+        [("unsigned", "No"), ("signed", "Yes")],
         "SHA-256 of every body in the signature, besides the Content-MD5 that always is in it.",
     )
     access_key = _text("Access key", autocomplete="off")
@@ -175,7 +175,7 @@ class StoreForm(forms.Form):
             provider=data["provider"] or "generic",
             addressing=data["addressing"],
             signature=data["signature"],
-            payload_signing=data["payload_signing"] or "auto",
+            payload_signing=data["payload_signing"] or "unsigned",
             access_key=data["access_key"],
             secret_key=data["secret_key"],
             session_token=data["session_token"],

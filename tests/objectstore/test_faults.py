@@ -398,7 +398,7 @@ def test_a_part_without_an_etag_is_no_success(
         client.upload_part("bucket", "k", "u", 1, make_file(b"x"))
 
 
-@pytest.mark.parametrize("signing", ["auto", "signed", "unsigned"])
+@pytest.mark.parametrize("signing", ["signed", "unsigned"])
 def test_what_is_signed_of_a_body_over_http(
     server: FaultServer, make_client: MakeClient, make_file: MakeFile, signing: str
 ) -> None:

@@ -52,8 +52,8 @@ class Store(models.Model):
     signature = models.CharField(max_length=8, choices=SIGNATURES, default="sigv4")
     payload_signing = models.CharField(
         max_length=8,
-        choices=[("auto", "as usual: no"), ("signed", "always"), ("unsigned", "never")],
-        default="auto",
+        choices=[("signed", "signed"), ("unsigned", "unsigned")],
+        default="unsigned",
     )
     access_key = models.CharField(max_length=256)
     secret_key = EncryptedTextField()

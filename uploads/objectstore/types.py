@@ -16,7 +16,7 @@ from uploads.problems import Problem
 
 Addressing = Literal["path", "virtual"]
 Signature = Literal["sigv4", "oss4"]
-PayloadSigning = Literal["auto", "signed", "unsigned"]
+PayloadSigning = Literal["signed", "unsigned"]
 
 DEFAULT_PAGE = 100
 """Uploads or parts in one page, unless the caller chooses another number."""
@@ -53,7 +53,7 @@ class StoreConfig:
     provider: str = "generic"
     addressing: Addressing = "path"
     signature: Signature = "sigv4"
-    payload_signing: PayloadSigning = "auto"
+    payload_signing: PayloadSigning = "unsigned"
     ca_bundle: str | None = None
     connect_timeout: float = 5.0
     stall_timeout: float = 60.0

@@ -34,7 +34,7 @@ class Command(BaseCommand):
         parser.add_argument("--provider", choices=sorted(PROVIDERS))
         parser.add_argument("--addressing", choices=["path", "virtual"], help="left out: the provider's")
         parser.add_argument("--signature", choices=["sigv4", "oss4"], help="left out: the provider's")
-        parser.add_argument("--payload-signing", choices=["auto", "signed", "unsigned"])
+        parser.add_argument("--payload-signing", choices=["signed", "unsigned"])
         parser.add_argument("--ca-bundle", help="a PEM file with the certificate authority of the store")
         parser.add_argument("--bucket", action="append", help="a bucket to show though ListBuckets is not allowed")
         parser.add_argument(
@@ -79,7 +79,7 @@ def _new_values(options: dict[str, Any]) -> StoreValues:
         provider=options["provider"] or "generic",
         addressing=options["addressing"] or "",
         signature=options["signature"] or "",
-        payload_signing=options["payload_signing"] or "auto",
+        payload_signing=options["payload_signing"] or "unsigned",
         ca_bundle=options["ca_bundle"] or "",
         buckets=tuple(options["bucket"] or ()),
     )

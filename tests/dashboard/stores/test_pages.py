@@ -28,7 +28,7 @@ def form(swift_store: SwiftStore, **changes: str) -> dict[str, Any]:
         "endpoint_url": swift_store.endpoint_url,
         "region": "",
         "addressing": "",
-        "payload_signing": "auto",
+        "payload_signing": "unsigned",
         "access_key": swift_store.access_key,
         "secret_key": swift_store.secret_key,
         "session_token": "",

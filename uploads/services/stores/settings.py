@@ -58,7 +58,7 @@ class StoreValues:
     provider: str = "generic"
     addressing: str = ""
     signature: str = ""
-    payload_signing: str = "auto"
+    payload_signing: str = "unsigned"
     ca_bundle: str = ""
     enabled: bool = True
     buckets: tuple[str, ...] = ()
