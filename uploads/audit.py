@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from uploads.models import AuditEntry, Operation, OperationItem, Store, Transfer
+from uploads.problems import Problem
 
 SYSTEM = "partway"
 """The actor's name where Partway acts by itself."""
@@ -36,8 +37,13 @@ def record(
         upload_id=upload_id,
         transfer_id=transfer_id,
         operation_id=operation_id,
-        detail=detail or {},
+        detail={name: _as_json(value) for name, value in (detail or {}).items()},
     )
+
+
+def _as_json(value: Any) -> Any:
+    """Problems are kept as codes with parameters."""
+    return value.as_json() if isinstance(value, Problem) else value
 
 
 def record_transfer(actor: User | None, action: str, transfer: Transfer, **detail: Any) -> None:

@@ -254,3 +254,19 @@ class RecordedError:
     details: tuple[Problem, ...] = ()
     store_message: str = ""
     request_id: str = ""
+
+    @classmethod
+    def from_columns(cls, columns: Mapping[str, Any]) -> RecordedError | None:
+        """From the values of a row's error columns, by name; None if they hold no error."""
+        if not columns.get("error_code"):
+            return None
+        params = dict(columns.get("error_params", {}))
+        details = params.pop("details", ())
+        return cls(
+            code=columns["error_code"],
+            reason=columns.get("error_reason", ""),
+            params=params,
+            details=tuple(Problem.from_json(each) for each in details),
+            store_message=columns.get("error_message", ""),
+            request_id=columns.get("error_request_id", ""),
+        )

@@ -6,6 +6,7 @@ templates/components/README.md lists them with the components.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from django import template
@@ -16,6 +17,9 @@ from dashboard.shared import formatting
 from dashboard.shared.messages import error_text as text_of_error
 from dashboard.shared.messages import text_of
 from uploads.problems import Problem, RecordedError
+
+if TYPE_CHECKING:
+    from uploads.models import AuditEntry
 
 register = template.Library()
 
@@ -74,8 +78,20 @@ def duration(seconds: float | None) -> str:
 
 
 @register.filter
+def audit_details(entry: AuditEntry) -> list[tuple[str, str]]:
+    """The details of an audit entry: names and values. The columns of an error are one text."""
+    error = RecordedError.from_columns(entry.detail)
+    rows = [("error", f"{error.code}: {text_of_error(error)}")] if error else []
+    values = {name: value for name, value in entry.detail.items() if not (error and name.startswith("error_"))}
+    return rows + [(name, detail(value)) for name, value in values.items() if value not in ("", None)]
+
+
 def detail(value: object) -> str:
-    """A value of an audit entry's detail: yes or no, numbers with separators, lists without brackets."""
+    """A value as text: yes or no, numbers with separators, lists without brackets, codes as their texts."""
+    if isinstance(value, dict):
+        if "code" in value:
+            return text_of(Problem.from_json(value))
+        return ", ".join(f"{name} {detail(each)}" for name, each in value.items() if each not in ("", None))
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, int):

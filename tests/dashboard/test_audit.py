@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from html import unescape
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from dashboard.shared.messages import text_of
 from tests.dashboard.pages import Page
 from uploads import audit
+from uploads.problems import Code, Problem
+from uploads.services.work.failures import problem_fields
 
 
 @pytest.fixture
@@ -32,6 +36,21 @@ def test_newest_first_with_who_what_and_detail(operator_client: Client) -> None:
     assert text.index("<code>store.changed") < text.index("<code>abort.done") < text.index("<code>abort.ordered")
     for part in ("bert", "partway", "region, enabled", "12,345", "yes", "a/cat.jpg"):
         assert part in text
+
+
+def test_codes_in_details_are_shown_as_text(operator_client: Client, operator: User) -> None:
+    fields = problem_fields(Problem(Code.PREFLIGHT_FAILED), [Problem(Code.NO_PARTS)])
+    audit.record(operator, "test.failed", detail=fields)
+    audit.record(operator, "test.cancelled", detail={"reason": Problem(Code.BROWSER_STOPPED)})
+    text = Page(operator_client.get("/audit/")).text
+    failed = text_of(Problem(Code.PREFLIGHT_FAILED)), text_of(Problem(Code.NO_PARTS))
+    assert f"PreflightFailed: {failed[0]} {failed[1]}" in unescape(text)
+    assert text_of(Problem(Code.BROWSER_STOPPED)) in text
+
+
+def test_error_of_an_old_entry_is_shown_unchanged(operator_client: Client, operator: User) -> None:
+    audit.record(operator, "test.failed", detail={"error_code": "Old", "error_message": "As it was said."})
+    assert "Old: As it was said." in Page(operator_client.get("/audit/")).text
 
 
 @pytest.mark.usefixtures("log")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from uploads.problems import Problem, RecordedError
+from uploads.problems import RecordedError
 
 
 class ErrorFields(models.Model):
@@ -24,18 +24,7 @@ class ErrorFields(models.Model):
 
     @property
     def error(self) -> RecordedError | None:
-        if not self.error_code:
-            return None
-        params = dict(self.error_params)
-        details = params.pop("details", ())
-        return RecordedError(
-            code=self.error_code,
-            reason=self.error_reason,
-            params=params,
-            details=tuple(Problem.from_json(each) for each in details),
-            store_message=self.error_message,
-            request_id=self.error_request_id,
-        )
+        return RecordedError.from_columns({field.name: getattr(self, field.name) for field in ErrorFields._meta.fields})
 
 
 class WorkFields(ErrorFields):

@@ -21,11 +21,10 @@ from uploads.problems import Code
 from uploads.services.browse.browsing import is_gone
 from uploads.services.staging import quota
 from uploads.services.stores.settings import StoreValues, change_store
-from uploads.services.transfers import receive
 from uploads.services.transfers.cancel import cancel_transfer
 from uploads.services.transfers.complete import complete_transfer
 from uploads.services.transfers.create import open_store_upload
-from uploads.services.transfers.receive import QuotaExceeded, Receiver, ReceivingStopped, WrongLength
+from uploads.services.transfers.receive import QuotaExceeded, Receiver, ReceivingStopped, WrongLength, progress
 from uploads.services.transfers.send import send_part
 from uploads.services.transfers.start import TransferRefused
 from uploads.services.transfers.steps import StepRefused, request_cancel, request_pause, request_resume, request_retry
@@ -123,7 +122,7 @@ def test_cancel_leaves_nothing(drive: Drive, user: User, client: ObjectStoreClie
 
 
 def test_cancelled_transfer_stops_receiving(drive: Drive, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receive, "NOTE_SECONDS", 0)
+    monkeypatch.setattr(progress, "CHECK_SECONDS", 0)
     transfer = drive.start(2 * PART, part_size=PART)
     with pytest.raises(ReceivingStopped), Receiver(transfer) as receiver:
         receiver.write(bytes(PART))

@@ -50,8 +50,7 @@ def settle_unknown_create(transfer: Transfer) -> None:
         if error.reason not in LISTING_REFUSED:
             raise
         log.warning("transfer %s: the uploads cannot be listed to find a lost one: %s", transfer.pk, error)
-        reason = Problem(Code.UPLOADS_NOT_LISTABLE).as_json()
-        audit.record_transfer(None, "possible-orphan", transfer, reason=reason)
+        audit.record_transfer(None, "possible-orphan", transfer, reason=Problem(Code.UPLOADS_NOT_LISTABLE))
         candidates = []
     if len(candidates) == 1:
         upload_id = candidates[0].upload_id

@@ -77,9 +77,9 @@ def request_resume(actor: User, transfer: Transfer) -> None:
     dispatch(transfer.pk)
 
 
-def request_cancel(actor: User | None, transfer: Transfer, reason: Problem | str = "") -> None:
+def request_cancel(actor: User | None, transfer: Transfer, reason: Problem | None = None) -> None:
     """Remove the staged bytes and the upload in the store. Raises StepRefused once the object is being completed."""
-    _take(CANCEL, actor, transfer, reason=reason.as_json() if isinstance(reason, Problem) else reason)
+    _take(CANCEL, actor, transfer, **({"reason": reason} if reason else {}))
     dispatch(transfer.pk)
 
 
