@@ -2,7 +2,7 @@
 
 import { Rate } from "./rate.js";
 import { isFinal, isSendable, isUnbegun, isUnderWay, needsThePage, needsTheOperator } from "./states.js";
-import { bytesText, countText, paceText, percent } from "./words.js";
+import { bytesText, countText, paceText, percent } from "./formatting.js";
 
 const $ = (id) => document.getElementById(id);
 const sum = (files, of) => files.reduce((total, file) => total + of(file), 0);

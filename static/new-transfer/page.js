@@ -1,18 +1,18 @@
 // The page of a new transfer where its scripts run. Without them its form is sent as it stands, with one file.
 
-import { Asking } from "./asking.js";
-import { ChosenFile } from "./chosen-file.js";
-import { acceptDrops, offerDialogues } from "./choosing.js";
+import { Asking } from "./lookups.js";
+import { ChosenFile } from "./selected-file.js";
+import { acceptDrops, offerDialogues } from "./selecting.js";
 import { Digests } from "./digests.js";
-import { Following } from "./following.js";
+import { Following } from "./polling.js";
 import { Form } from "./form.js";
 import { ListView } from "./list-view.js";
-import { Orders } from "./orders.js";
+import { Orders } from "./requests.js";
 import { Overview, showButtons } from "./overview.js";
 import { Sending } from "./sending.js";
 import { post, session } from "./server.js";
 import { isFinal, isSendable, isUnbegun, isUnderWay, needsThePage, stepsOf } from "./states.js";
-import { bytesText, countText } from "./words.js";
+import { bytesText, countText } from "./formatting.js";
 
 const $ = (id) => document.getElementById(id);
 

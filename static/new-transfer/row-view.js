@@ -2,7 +2,7 @@
 // has in some of its states only is made when it is needed: a thousand rows would be slow with all of it.
 
 import { isUnbegun, stateOf, stepsOf, wordOf } from "./states.js";
-import { bytesText, paceText, percent } from "./words.js";
+import { bytesText, paceText, percent } from "./formatting.js";
 
 // In the order of the buttons.
 const STEPS = {

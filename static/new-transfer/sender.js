@@ -1,7 +1,7 @@
 // The browser leg, by Uppy and its tus plugin: how files get from here to the server. The server alone knows what goes
 // on where, so nothing of tus-js-client's own memory is used.
 
-import { judge } from "./refusals.js";
+import { judge } from "./request-errors.js";
 import { Refusal, csrfToken, noteAnswer } from "./server.js";
 
 const { Uppy, Tus } = globalThis.Uppy;
