@@ -1,5 +1,6 @@
-// What makes the pages better where JavaScript runs. Every page works without it; hooks are data attributes.
+// Improves the pages if JavaScript runs. Every page works without it. Its hooks are data attributes.
 (() => {
+  const numbers = new Intl.NumberFormat(document.documentElement.lang);
   const boxes = (form, name) => [...form.querySelectorAll(`input[type=checkbox][name="${name}"]:enabled`)];
 
   function showSelection(form) {
@@ -7,7 +8,7 @@
       const count = boxes(form, button.dataset.needsSelection).filter((box) => box.checked).length;
       button.disabled = count === 0;
       const counter = button.querySelector("[data-count]");
-      if (counter) counter.textContent = count ? ` (${count.toLocaleString("en")})` : "";
+      if (counter) counter.textContent = count ? ` (${numbers.format(count)})` : "";
     }
     for (const all of form.querySelectorAll("[data-select-all]")) {
       const rows = boxes(form, all.dataset.selectAll);
@@ -40,10 +41,10 @@
     }
   }
 
-  // An upload that is seen to be gone cannot be chosen any more.
+  // An upload that is gone cannot be selected.
   function markGone(root) {
-    const seen = root.matches?.("[data-gone]") ? [root] : root.querySelectorAll("[data-gone]");
-    for (const cell of seen) {
+    const cells = root.matches?.("[data-gone]") ? [root] : root.querySelectorAll("[data-gone]");
+    for (const cell of cells) {
       const row = cell.closest("tr");
       row.classList.add("is-gone");
       for (const box of row.querySelectorAll("input[type=checkbox]")) {
@@ -61,15 +62,15 @@
     for (const form of root.querySelectorAll("form")) showSelection(form);
   }
 
-  // What is unfolded stays so when htmx brings it anew: it is known by its id.
-  let unfolded = [];
+  // Details that are open stay open when htmx replaces them. They are recognized by their ids.
+  let openIds = [];
 
-  function rememberUnfolded() {
-    unfolded = [...document.querySelectorAll("details[id][open]")].map((each) => each.id);
+  function rememberOpen() {
+    openIds = [...document.querySelectorAll("details[id][open]")].map((each) => each.id);
   }
 
-  function unfoldAgain() {
-    for (const each of unfolded.map((id) => document.getElementById(id))) if (each) each.open = true;
+  function openAgain() {
+    for (const each of openIds.map((id) => document.getElementById(id))) if (each) each.open = true;
   }
 
   document.addEventListener("change", onChange);
@@ -78,10 +79,10 @@
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") for (const menu of document.querySelectorAll("details.user-menu[open]")) menu.open = false;
   });
-  // A page taken back from the browser's cache keeps its ticks: the buttons must agree with them.
+  // A page from the back/forward cache keeps its checkboxes: update the buttons to match them.
   window.addEventListener("pageshow", () => enhance(document));
-  document.addEventListener("htmx:beforeSwap", rememberUnfolded);
-  document.addEventListener("htmx:afterSwap", unfoldAgain);
+  document.addEventListener("htmx:beforeSwap", rememberOpen);
+  document.addEventListener("htmx:afterSwap", openAgain);
   document.addEventListener("htmx:load", (event) => enhance(event.detail.elt));
   enhance(document);
 })();

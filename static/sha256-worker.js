@@ -1,5 +1,6 @@
-// SHA-256 of files, a slice at a time, by hash-wasm. The first message names its script, each later one is a question
-// that is answered once. How far a file has been hashed is kept in IndexedDB, so that a reload goes on from there.
+// SHA-256 of files, slice by slice, by hash-wasm. The first message has the URL of its script; each later one is a request
+// that gets one response. Errors are codes: static/new-transfer/digests.js has their texts. The position and state of each
+// computation are saved in IndexedDB, so that it resumes after a reload.
 
 const SLICE = 4 * 1024 * 1024;
 const SAVE_EVERY = 64 * 1024 * 1024;
@@ -15,18 +16,18 @@ self.addEventListener("message", async ({ data }) => {
     return;
   }
   try {
-    self.postMessage({ question: data.question, value: await answer(data) });
+    self.postMessage({ request: data.request, value: await respond(data) });
   } catch (error) {
-    self.postMessage({ question: data.question, error: String(error.message || error) });
+    self.postMessage({ request: data.request, error: String(error.message || error) });
   }
 });
 
-function answer(message) {
-  if (!self.hashwasm) throw new Error("The hash function could not be loaded.");
+function respond(message) {
+  if (!self.hashwasm) throw new Error("library");
   if (message.bytes) return digestOf(message.bytes);
-  if (message.begin) return begin(message);
+  if (message.start) return start(message);
   const job = jobs.get(message.advance || message.finish || message.stop);
-  if (!job) throw new Error("This file is not being hashed.");
+  if (!job) throw new Error("stopped");
   if (message.stop) return job.stop(message.forget);
   return message.finish ? job.finish() : job.advance(message.position);
 }
@@ -36,7 +37,7 @@ async function digestOf(bytes) {
   return hasher.init().update(new Uint8Array(bytes)).digest("hex");
 }
 
-function begin({ begin: name, file, fingerprint }) {
+function start({ start: name, file, fingerprint }) {
   jobs.set(name, new Job(name, file, fingerprint));
 }
 
@@ -46,7 +47,7 @@ class Job {
   #fingerprint;
   #position = 0;
   #saved = 0;
-  #wanted = 0;
+  #target = 0;
   #stopped = false;
   #hasher = null;
   #running = null;
@@ -59,14 +60,14 @@ class Job {
   }
 
   advance(position) {
-    this.#wanted = Math.max(this.#wanted, Math.min(position, this.#file.size));
+    this.#target = Math.max(this.#target, Math.min(position, this.#file.size));
     this.#running ||= this.#run().finally(() => (this.#running = null));
     return this.#running;
   }
 
   async finish() {
     while (!this.#digest) {
-      if (this.#stopped) throw new Error("Stopped.");
+      if (this.#stopped) throw new Error("stopped");
       await this.advance(this.#file.size);
       if (this.#position === this.#file.size) this.#digest ||= this.#hasher.digest("hex");
     }
@@ -81,8 +82,8 @@ class Job {
 
   async #run() {
     this.#hasher ||= await this.#restored();
-    while (this.#position < this.#wanted && !this.#stopped) {
-      const slice = this.#file.slice(this.#position, Math.min(this.#position + SLICE, this.#wanted));
+    while (this.#position < this.#target && !this.#stopped) {
+      const slice = this.#file.slice(this.#position, Math.min(this.#position + SLICE, this.#target));
       const bytes = new Uint8Array(await slice.arrayBuffer());
       this.#hasher.update(bytes);
       this.#position += bytes.length;
@@ -92,14 +93,14 @@ class Job {
 
   async #restored() {
     const hasher = (await hashwasm.createSHA256()).init();
-    const kept = await states.load(this.#fingerprint);
+    const saved = await states.load(this.#fingerprint);
     try {
-      if (kept && kept.position <= this.#file.size) {
-        hasher.load(kept.state);
-        this.#position = this.#saved = kept.position;
+      if (saved && saved.position <= this.#file.size) {
+        hasher.load(saved.state);
+        this.#position = this.#saved = saved.position;
       }
     } catch {
-      hasher.init(); // Written by another version of the library: from the start, then.
+      hasher.init(); // Another version of the library saved it: start again.
     }
     return hasher;
   }
@@ -115,21 +116,21 @@ class Job {
   }
 }
 
-// What a private window refuses to keep is not kept: a reload then hashes from the start.
+// A private window may refuse to save: the computation then starts again after a reload.
 const states = {
   async load(fingerprint) {
-    return this.ask("readonly", (store) => store.get(fingerprint));
+    return this.request("readonly", (store) => store.get(fingerprint));
   },
   async save(state) {
-    return this.ask("readwrite", (store) => store.put(state));
+    return this.request("readwrite", (store) => store.put(state));
   },
   async remove(fingerprint) {
-    return this.ask("readwrite", (store) => store.delete(fingerprint));
+    return this.request("readwrite", (store) => store.delete(fingerprint));
   },
-  async ask(mode, question) {
+  async request(mode, operation) {
     try {
       const database = await (this.database ||= open());
-      return await done(question(database.transaction(STATES, mode).objectStore(STATES)));
+      return await done(operation(database.transaction(STATES, mode).objectStore(STATES)));
     } catch {
       return undefined;
     }

@@ -1,4 +1,4 @@
-// Light or dark: the stored choice, else what the system prefers. Loaded before the first paint, so nothing flashes.
+// Light or dark: the stored choice, otherwise the system's preference. Loaded before the first paint to avoid a flash.
 (() => {
   const root = document.documentElement;
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -6,7 +6,7 @@
     try {
       return localStorage.getItem("theme");
     } catch {
-      return null; // Storage is refused: the system's preference it is.
+      return null; // The browser refuses storage: use the system's preference.
     }
   };
   const show = () => root.setAttribute("data-bs-theme", stored() || (dark.matches ? "dark" : "light"));
@@ -18,7 +18,7 @@
     try {
       localStorage.setItem("theme", theme);
     } catch {
-      // Not remembered, but shown.
+      // The theme is shown but not stored.
     }
     root.setAttribute("data-bs-theme", theme);
   });

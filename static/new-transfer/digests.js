@@ -1,5 +1,11 @@
-// SHA-256 of whole files, made beside the page in a worker while the files are sent: the page may not run WebAssembly
-// (its CSP), a worker may.
+// SHA-256 of whole files, computed in a worker while the files are sent. The page's CSP forbids WebAssembly; a worker may
+// run it.
+
+const ERRORS = {
+  library: () => gettext("The hash function could not be loaded."),
+  crash: () => gettext("This browser could not run the hash function."),
+  stopped: () => gettext("The computation of the SHA-256 was stopped."),
+};
 
 export class Digests {
   #addresses;
@@ -11,38 +17,39 @@ export class Digests {
     this.#addresses = { workerUrl, libraryUrl };
   }
 
-  // The digest of bytes that are in memory.
+  // The digest of bytes in memory.
   ofBytes(bytes) {
-    return this.#ask({ bytes });
+    return this.#request({ bytes });
   }
 
-  // A job that hashes `file` from its start, or from where an earlier one of this fingerprint had come to.
-  begin(file, fingerprint) {
-    return new Job((message) => this.#ask(message), ++this.#number, file, fingerprint);
+  // A job that hashes `file` from its start, or from the saved position of an earlier job with this fingerprint.
+  start(file, fingerprint) {
+    return new Job((message) => this.#request(message), ++this.#number, file, fingerprint);
   }
 
-  // Each question is answered once, in any order.
-  #ask(message) {
-    const question = ++this.#number;
+  // Each request gets one response, in any order.
+  #request(message) {
+    const request = ++this.#number;
     return new Promise((resolve, reject) => {
-      this.#waiting.set(question, { resolve, reject });
-      this.#started().postMessage({ ...message, question });
+      this.#waiting.set(request, { resolve, reject });
+      this.#started().postMessage({ ...message, request });
     });
   }
 
   #started() {
     if (this.#worker) return this.#worker;
     this.#worker = new Worker(this.#addresses.workerUrl);
-    this.#worker.addEventListener("message", ({ data }) => this.#onAnswer(data));
+    this.#worker.addEventListener("message", ({ data }) => this.#onResponse(data));
     this.#worker.addEventListener("error", (event) => this.#onCrash(event));
     this.#worker.postMessage({ library: this.#addresses.libraryUrl });
     return this.#worker;
   }
 
-  #onAnswer({ question, value, error }) {
-    const { resolve, reject } = this.#waiting.get(question);
-    this.#waiting.delete(question);
-    if (error) reject(new Error(error));
+  // `error` is a code of ours, or the browser's own message.
+  #onResponse({ request, value, error }) {
+    const { resolve, reject } = this.#waiting.get(request);
+    this.#waiting.delete(request);
+    if (error) reject(new Error(ERRORS[error]?.() || error));
     else resolve(value);
   }
 
@@ -50,36 +57,36 @@ export class Digests {
     event.preventDefault();
     this.#worker.terminate();
     this.#worker = null;
-    for (const { reject } of this.#waiting.values()) reject(new Error("This browser could not run the hash function."));
+    for (const { reject } of this.#waiting.values()) reject(new Error(ERRORS.crash()));
     this.#waiting.clear();
   }
 }
 
 class Job {
-  #ask;
+  #request;
   #name;
   #digest = null;
 
-  constructor(ask, name, file, fingerprint) {
-    this.#ask = ask;
+  constructor(request, name, file, fingerprint) {
+    this.#request = request;
     this.#name = name;
-    // A failure is told to whoever waits for the digest.
-    this.#ask({ begin: name, file, fingerprint }).catch(() => {});
+    // finish() reports a failure.
+    this.#request({ start: name, file, fingerprint }).catch(() => {});
   }
 
-  // Hash up to `position`: as the bytes are sent, so that they are read from the disk once.
+  // Hash up to `position`, as the bytes are sent, so that they are read from the disk once.
   advance(position) {
-    this.#ask({ advance: this.#name, position }).catch(() => {});
+    this.#request({ advance: this.#name, position }).catch(() => {});
   }
 
   // The digest of the whole file.
   finish() {
-    this.#digest ||= this.#ask({ finish: this.#name });
+    this.#digest ||= this.#request({ finish: this.#name });
     return this.#digest;
   }
 
-  // `forget`: nothing of it will be gone on with.
+  // `forget`: the job will not be resumed, so its saved position is deleted.
   stop(forget) {
-    this.#ask({ stop: this.#name, forget }).catch(() => {});
+    this.#request({ stop: this.#name, forget }).catch(() => {});
   }
 }

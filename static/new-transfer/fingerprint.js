@@ -1,5 +1,5 @@
-// A short name of a file's content: its name, size, time and a digest over samples of its bytes. Two files that bear
-// the same one are taken for the same file, so that a transfer goes on with the bytes it began with.
+// A short identifier of a file's content: its name, size, time and a digest of samples of its bytes. Files with the same
+// fingerprint are treated as the same file, so that a transfer resumes with the bytes it started with.
 
 const VERSION = "f1";
 const SAMPLES = 16;
@@ -11,7 +11,7 @@ export async function fingerprintOf(file, digests) {
   return `${VERSION}:${await sha256(sampled, digests)}`;
 }
 
-// Evenly spread, the first and the last bytes among them; a small file as a whole.
+// Evenly spread, with the first and the last bytes; a small file as a whole.
 function samplesOf(file) {
   if (file.size <= SAMPLES * SAMPLE_BYTES) return [file];
   const step = (file.size - SAMPLE_BYTES) / (SAMPLES - 1);
@@ -19,7 +19,7 @@ function samplesOf(file) {
   return starts.map((start) => file.slice(start, start + SAMPLE_BYTES));
 }
 
-// Without https, and not on this machine, a browser keeps its own digests from pages.
+// Browsers offer crypto.subtle only over https and on localhost.
 async function sha256(bytes, digests) {
   if (!globalThis.crypto?.subtle) return digests.ofBytes(bytes);
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));

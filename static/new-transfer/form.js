@@ -1,4 +1,4 @@
-// The form: what its fields say, the key each file gets, and messages at the fields.
+// The form: the values of its fields, the key of each file, and the messages at the fields.
 
 const SHARED = ["content-type", "storage-class", "metadata", "part-size", "part-count"];
 
@@ -32,14 +32,14 @@ export class Form {
     return this.text("verify");
   }
 
-  // The key field names the whole key of a single file; several have the prefix and their own paths.
+  // The key field has the whole key of a single file. Several files have the prefix and their own paths.
   keyOf(file, isSingle) {
     if (file.ownKey !== null) return file.ownKey;
     return (isSingle && this.text("key")) || this.text("prefix") + file.path;
   }
 
-  // Where to and how a file is sent, as the fields stand now. What is left empty is left to the server.
-  orderFor(file, isSingle) {
+  // Where and how a file is sent, by the current values of the fields. The server has defaults for empty fields.
+  settingsFor(file, isSingle) {
     const key = this.keyOf(file, isSingle);
     const metadata = { store: this.store, bucket: this.bucket, key, filename: file.name };
     for (const name of SHARED) if (this.text(name).trim()) metadata[name] = this.text(name);
@@ -51,7 +51,7 @@ export class Form {
 
   // The fields that all files share, as the server checks them before a byte is sent.
   sharedFields(files, isSingle) {
-    const largest = files.reduce((found, file) => (file.size > found.size ? file : found));
+    const largest = files.reduce((largest, file) => (file.size > largest.size ? file : largest));
     const fields = new FormData(this.element);
     for (const name of ["file", "replace", "key"]) fields.delete(name);
     if (this.verify !== "sha256") fields.delete("verify");
@@ -59,7 +59,7 @@ export class Form {
     fields.set("key", isSingle ? this.keyOf(largest, true) : "any");
     fields.set("filename", largest.name);
     fields.set("size", largest.size);
-    fields.set("replace", "on"); // What a key holds now is each file's own question.
+    fields.set("replace", "on"); // The object at each key is checked when its file is sent.
     return fields;
   }
 
@@ -77,7 +77,7 @@ export class Form {
     for (const control of [...this.element.elements]) this.clearError(control.name);
   }
 
-  // Each message stands at its field, the others above; the first field in question is focused.
+  // Each message is shown at its field, the others above the form; the first of these fields is focused.
   showErrors(message, fields = {}) {
     const unplaced = [];
     let first = null;

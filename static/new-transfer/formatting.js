@@ -1,43 +1,80 @@
-// Sizes, times and counts in words, as the server's pages write them (dashboard/formatting.py).
+// Sizes, counts, durations and rates in the language of the page, as the server writes them
+// (dashboard/shared/formatting.py).
 
-const UNITS = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+const language = document.documentElement.lang;
+const formats = new Map();
+
+// A number with this many digits after the decimal point.
+export function numberText(value, digits = 0) {
+  if (!formats.has(digits)) {
+    const options = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+    formats.set(digits, new Intl.NumberFormat(language, options));
+  }
+  return formats.get(digits).format(value);
+}
+
+// A text with values in place of its %(name)s. Whole numbers get thousands separators.
+export function fill(text, values) {
+  const shown = Object.entries(values).map(([name, value]) => [name, Number.isInteger(value) ? numberText(value) : value]);
+  return interpolate(text, Object.fromEntries(shown), true);
+}
+
+export function exactBytesText(size) {
+  return fill(ngettext("%(count)s byte", "%(count)s bytes", size), { count: size });
+}
 
 export function bytesText(size) {
-  if (size < 1024) return size === 1 ? "1 byte" : `${size} bytes`;
+  if (size < 1024) return exactBytesText(size);
+  const units = [
+    gettext("%(number)s KiB"),
+    gettext("%(number)s MiB"),
+    gettext("%(number)s GiB"),
+    gettext("%(number)s TiB"),
+    gettext("%(number)s PiB"),
+  ];
   let value = size;
   let unit = -1;
   do {
     value /= 1024;
     unit += 1;
-  } while (value >= 999.5 && unit < UNITS.length - 1);
-  return `${value.toFixed(value < 9.995 ? 2 : value < 99.95 ? 1 : 0)} ${UNITS[unit]}`;
+  } while (value >= 999.5 && unit < units.length - 1);
+  return fill(units[unit], { number: numberText(value, value < 9.995 ? 2 : value < 99.95 ? 1 : 0) });
 }
 
+// The two largest units: "2 h 5 min", "40 s".
 export function durationText(seconds) {
   const rest = Math.max(1, Math.round(seconds));
-  const amounts = [
-    [Math.floor(rest / 86400), "d"],
-    [Math.floor(rest / 3600) % 24, "h"],
-    [Math.floor(rest / 60) % 60, "min"],
-    [rest % 60, "s"],
-  ];
-  const shown = amounts.filter(([count]) => count).slice(0, 2);
-  return shown.map(([count, unit]) => `${count} ${unit}`).join(" ");
+  const amounts = {
+    days: Math.floor(rest / 86400),
+    hours: Math.floor(rest / 3600) % 24,
+    minutes: Math.floor(rest / 60) % 60,
+    seconds: rest % 60,
+  };
+  if (amounts.days) return fill(amounts.hours ? gettext("%(days)s d %(hours)s h") : gettext("%(days)s d"), amounts);
+  if (amounts.hours) return fill(amounts.minutes ? gettext("%(hours)s h %(minutes)s min") : gettext("%(hours)s h"), amounts);
+  if (amounts.minutes)
+    return fill(amounts.seconds ? gettext("%(minutes)s min %(seconds)s s") : gettext("%(minutes)s min"), amounts);
+  return fill(gettext("%(seconds)s s"), amounts);
 }
 
-// Rounded down: 100 means all of it. An empty file has nothing to count: `whole` says whether it is there.
-export function percent(value, size, whole = false) {
-  if (!size) return whole ? 100 : 0;
+// Rounded down: 100 means all of it. An empty file has no bytes to count: `isWhole` says whether it is there.
+export function percent(value, size, isWhole = false) {
+  if (!size) return isWhole ? 100 : 0;
   return Math.floor((Math.min(value, size) * 100) / size);
 }
 
-export function countText(count, one, several) {
-  return `${count.toLocaleString("en")} ${count === 1 ? one : several}`;
+export function percentText(whole) {
+  return fill(gettext("%(percent)s%%"), { percent: whole });
 }
 
-// "4.20 MiB/s · about 3 s left"; empty while there is nothing to go by.
-export function paceText(bytesPerSecond, bytesLeft) {
+export function filesText(count) {
+  return fill(ngettext("%(count)s file", "%(count)s files", count), { count });
+}
+
+// "4.20 MiB/s · about 3 s left"; empty while the rate is not known.
+export function rateText(bytesPerSecond, bytesLeft) {
   if (!bytesPerSecond) return "";
-  const left = bytesLeft ? ` · about ${durationText(bytesLeft / bytesPerSecond)} left` : "";
-  return `${bytesText(Math.round(bytesPerSecond))}/s${left}`;
+  const rate = fill(gettext("%(size)s/s"), { size: bytesText(Math.round(bytesPerSecond)) });
+  if (!bytesLeft) return rate;
+  return fill(gettext("%(rate)s · about %(duration)s left"), { rate, duration: durationText(bytesLeft / bytesPerSecond) });
 }

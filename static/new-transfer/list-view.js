@@ -1,9 +1,9 @@
-// The list of chosen files: rows are made once and shown again a few times a second, and only those that changed.
+// The list of selected files. Rows are created once; those that have changed are updated a few times a second.
 
 import { RowView } from "./row-view.js";
 
 const BETWEEN_SHOWS = 250;
-const ROWS_AT_A_TIME = 100; // So that thousands do not freeze the page.
+const ROWS_AT_A_TIME = 100; // So that thousands of rows do not freeze the page.
 
 export class ListView {
   #list;
@@ -14,7 +14,7 @@ export class ListView {
   #timer = 0;
   #onShown;
 
-  // `isListed(file)` says whether a file still belongs here. `onShown` is called each time rows were brought up to date.
+  // `isListed(file)` tells whether a file is still in the list. `onShown` is called after each update.
   constructor({ list, keyOf, isListed, onShown }) {
     this.#list = list;
     this.#keyOf = keyOf;
@@ -31,7 +31,7 @@ export class ListView {
 
   #append(files) {
     const fragment = document.createDocumentFragment();
-    // One may have been removed meanwhile.
+    // A file may have been removed in the meantime.
     for (const file of files.filter((each) => this.#isListed(each))) {
       const row = new RowView(file, this.#keyOf);
       this.#rows.set(file, row);
@@ -43,7 +43,7 @@ export class ListView {
     this.showNow();
   }
 
-  // The focus goes to the next row, else to the one before, so that the keyboard goes on from there.
+  // The focus moves to the next row, otherwise to the previous one, so that keyboard users keep their place.
   remove(file) {
     const element = this.#rows.get(file)?.element;
     if (!element) return;
@@ -87,9 +87,9 @@ export class ListView {
   #show(file) {
     const row = this.#rows.get(file);
     if (!row) return;
-    const had = row.element.contains(document.activeElement) ? document.activeElement : null;
+    const focused = row.element.contains(document.activeElement) ? document.activeElement : null;
     row.show();
-    // A button that went while it had the focus hands it on.
-    if (had && !had.checkVisibility()) row.focus();
+    // If the focused button has disappeared, another one of the row gets the focus.
+    if (focused && !focused.checkVisibility()) row.focus();
   }
 }

@@ -1,32 +1,32 @@
-// What the form asks the server while it is filled in: how a file would be cut, and what its key holds now.
+// What the form requests from the server while it is filled in: the part plan of a file, and the object at its key.
 
 const PLAN_DELAY = 250;
 const EXISTING_DELAY = 450;
 
-export class Asking {
+export class Lookups {
   #form;
-  #askPlan;
-  #askExisting;
+  #requestPlan;
+  #requestExisting;
 
-  // `chosen()` gives the files that are not begun yet.
-  constructor(form, chosen) {
+  // `selected()` gives the files that are not started yet.
+  constructor(form, selected) {
     this.#form = form;
     const { plan, existing } = form.element.dataset;
-    this.#askPlan = asker("plan", PLAN_DELAY, () => `${plan}?${this.#planQuery(chosen())}`);
-    this.#askExisting = asker("existing", EXISTING_DELAY, () => `${existing}?${this.#existingQuery(chosen())}`);
+    this.#requestPlan = requester("plan", PLAN_DELAY, () => `${plan}?${this.#planQuery(selected())}`);
+    this.#requestExisting = requester("existing", EXISTING_DELAY, () => `${existing}?${this.#existingQuery(selected())}`);
   }
 
   onInput(name) {
-    if (["store", "part-size", "part-count"].includes(name)) this.#askPlan();
-    if (["store", "bucket", "prefix", "key"].includes(name)) this.#askExisting();
+    if (["store", "part-size", "part-count"].includes(name)) this.#requestPlan();
+    if (["store", "bucket", "prefix", "key"].includes(name)) this.#requestExisting();
   }
 
   onFiles() {
-    this.#askPlan();
-    this.#askExisting();
+    this.#requestPlan();
+    this.#requestExisting();
   }
 
-  // The largest file meets the limits first.
+  // The largest file reaches the limits first.
   #planQuery(files) {
     const query = new URLSearchParams({ store: this.#form.store });
     if (files.length) query.set("size", Math.max(...files.map((file) => file.size)));
@@ -34,15 +34,15 @@ export class Asking {
     return query;
   }
 
-  // Of several files, each is asked for when it is sent.
+  // If several files are selected, the key of each is checked when it is sent.
   #existingQuery(files) {
     const key = files.length > 1 ? "" : files.length ? this.#form.keyOf(files[0], true) : this.#form.text("key");
     return new URLSearchParams({ store: this.#form.store, bucket: this.#form.bucket, key });
   }
 }
 
-// Ask for a fragment a moment after the last change; an answer that was overtaken is dropped.
-function asker(target, delay, address) {
+// Requests a fragment a moment after the last change, and drops the response to an older request.
+function requester(target, delay, address) {
   let timer = 0;
   let request = null;
   let last = "";
@@ -55,9 +55,9 @@ function asker(target, delay, address) {
       if (request) request.abort();
       request = new AbortController();
       try {
-        const answer = await fetch(url, { signal: request.signal, headers: { "HX-Request": "true" } });
-        // Signed out: sending says so; a reload would lose what is chosen.
-        if (answer.ok && !answer.redirected) document.getElementById(target).innerHTML = await answer.text();
+        const response = await fetch(url, { signal: request.signal, headers: { "HX-Request": "true" } });
+        // After the session has ended the response is the login page. Sending reports that; a reload would lose the files.
+        if (response.ok && !response.redirected) document.getElementById(target).innerHTML = await response.text();
       } catch (error) {
         if (error.name !== "AbortError") last = "";
       }

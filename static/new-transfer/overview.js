@@ -1,8 +1,9 @@
-// All files seen together: the two legs above the list, the title of the page, and what a screen reader is told.
+// All files together: the two legs above the list, the title of the page, the announcements for screen readers, and the
+// buttons for all files.
 
+import { bytesText, exactBytesText, filesText, fill, percent, percentText, rateText } from "./formatting.js";
 import { Rate } from "./rate.js";
-import { isFinal, isSendable, isUnbegun, isUnderWay, needsThePage, needsTheOperator } from "./states.js";
-import { bytesText, countText, paceText, percent } from "./formatting.js";
+import { isFinal, isInProgress, isNotStarted, isSendable, needsThePage, needsTheOperator } from "./states.js";
 
 const $ = (id) => document.getElementById(id);
 const sum = (files, of) => files.reduce((total, file) => total + of(file), 0);
@@ -11,8 +12,8 @@ export class Overview {
   #files;
   #title = document.title;
   #rates = { received: new Rate(), stored: new Rate() };
-  #wasUnderWay = false;
-  #said = "";
+  #wasInProgress = false;
+  #announced = "";
 
   constructor(files) {
     this.#files = files;
@@ -20,97 +21,109 @@ export class Overview {
 
   show() {
     const files = [...this.#files()];
-    const begun = files.filter((file) => !isUnbegun(file) && file.state !== "cancelled");
-    $("files-count").textContent = files.length ? `${countText(files.length, "file", "files")} · ${bytesText(sum(files, (file) => file.size))}` : "";
-    $("legs").hidden = !begun.length;
-    const isAllHere = begun.every((file) => !file.isUnsent);
-    this.#showLeg("received", begun, isAllHere, true);
-    // How long the store leg takes is known once it does not wait for the browser leg.
-    this.#showLeg("stored", begun, begun.every((file) => file.state === "done"), isAllHere);
-    $("overall-counts").textContent = counts(files);
-    this.#showTitle(begun);
-    this.#announce(files, begun);
+    const started = files.filter((file) => !isNotStarted(file) && file.state !== "cancelled");
+    const size = sum(files, (file) => file.size);
+    $("files-count").textContent = files.length ? `${filesText(files.length)} · ${bytesText(size)}` : "";
+    $("files-count").title = files.length ? exactBytesText(size) : "";
+    $("legs").hidden = !started.length;
+    const isReceived = started.every((file) => !file.isUnsent);
+    this.#showLeg("received", started, isReceived, true);
+    // The store leg can be estimated once it does not wait for the browser leg.
+    this.#showLeg("stored", started, started.every((file) => file.state === "done"), isReceived);
+    $("overall-counts").textContent = countsText(files);
+    this.#showTitle(started);
+    this.#announce(files, started);
   }
 
-  #showLeg(leg, files, isWhole, saysHowLong) {
+  #showLeg(leg, files, isWhole, hasEstimate) {
     const size = sum(files, (file) => file.size);
     const value = sum(files, (file) => file[leg] || 0);
     const rate = this.#rates[leg];
     rate.add(sum(files, (file) => file.moved[leg]));
     const done = percent(value, size, isWhole);
     $(`${leg}-bar`).value = done;
-    $(`${leg}-percent`).textContent = `${done} %`;
-    $(`${leg}-bytes`).textContent = `${bytesText(value)} of ${bytesText(size)}`;
-    const pace = paceText(rate.perSecond, saysHowLong ? size - value : 0);
-    $(`${leg}-pace`).textContent = isWhole ? `all ${leg}` : pace;
+    $(`${leg}-percent`).textContent = percentText(done);
+    $(`${leg}-bytes`).textContent = fill(gettext("%(done)s of %(size)s"), { done: bytesText(value), size: bytesText(size) });
+    const all = leg === "received" ? gettext("all received") : gettext("all sent");
+    $(`${leg}-pace`).textContent = isWhole ? all : rateText(rate.perSecond, hasEstimate ? size - value : 0);
   }
 
-  // The browser leg: it is why the page has to stay open.
-  #showTitle(begun) {
-    const moving = begun.filter(needsThePage);
-    if (!moving.length) {
+  // The browser leg: the page has to stay open until it is finished.
+  #showTitle(started) {
+    if (!started.some(needsThePage)) {
       document.title = this.#title;
       return;
     }
-    const what = begun.length === 1 ? begun[0].name : countText(begun.length, "file", "files");
-    document.title = `${this.#percentReceived(begun)} % · ${what} · Partway`;
+    const name = started.length === 1 ? started[0].name : filesText(started.length);
+    document.title = `${percentText(this.#percentReceived(started))} · ${name} · Partway`;
   }
 
-  #percentReceived(begun) {
-    return percent(sum(begun, (file) => file.received || 0), sum(begun, (file) => file.size));
+  #percentReceived(started) {
+    return percent(sum(started, (file) => file.received || 0), sum(started, (file) => file.size));
   }
 
-  // At 25 % steps, when somebody is asked, and at the end.
-  #announce(files, begun) {
-    const isUnderWayNow = begun.some(isUnderWay);
-    const asks = files.filter((file) => file.state === "confirm").length;
-    if (isUnderWayNow) {
-      const step = Math.floor(this.#percentReceived(begun) / 25) * 25;
-      this.#say(`${step} % received.${asks ? ` ${countText(asks, "file waits", "files wait")} for your answer.` : ""}`);
-    } else if (this.#wasUnderWay || asks) {
-      this.#say(`${counts(files)}.`);
+  // At each quarter, when a file needs a decision, and at the end.
+  #announce(files, started) {
+    const isNowInProgress = started.some(isInProgress);
+    const toConfirm = files.filter((file) => file.state === "confirm").length;
+    if (isNowInProgress) {
+      const quarter = Math.floor(this.#percentReceived(started) / 25) * 25;
+      const received = fill(gettext("%(percent)s%% received."), { percent: quarter });
+      this.#show(toConfirm ? `${received} ${toConfirmText(toConfirm)}` : received);
+    } else if (this.#wasInProgress || toConfirm) {
+      this.#show(`${countsText(files)}.`);
     }
-    this.#wasUnderWay = isUnderWayNow;
+    this.#wasInProgress = isNowInProgress;
   }
 
-  #say(text) {
-    if (text === this.#said) return;
-    this.#said = text;
+  #show(text) {
+    if (text === this.#announced) return;
+    this.#announced = text;
     $("announcement").textContent = text;
   }
 }
 
-function counts(files) {
-  const count = (is) => files.filter(is).length;
-  const asking = count((file) => file.state === "confirm");
-  return [
-    [count((file) => file.state === "done"), "done"],
-    [count(isUnderWay), "under way"],
-    [asking, asking === 1 ? "asks you" : "ask you"],
-    [count((file) => needsTheOperator(file) && file.state !== "confirm"), "failed"],
-    [count((file) => file.state === "cancelled"), "cancelled"],
-    [count((file) => file.state === "waiting"), "not sent yet"],
-  ]
-    .filter(([number]) => number)
-    .map(([number, word]) => `${number.toLocaleString("en")} ${word}`)
+function toConfirmText(count) {
+  return fill(ngettext("%(count)s file needs your decision.", "%(count)s files need your decision.", count), { count });
+}
+
+const COUNTS = [
+  [(file) => file.state === "done", () => gettext("%(count)s done")],
+  [isInProgress, () => gettext("%(count)s in progress")],
+  [(file) => file.state === "confirm", (count) => ngettext("%(count)s needs a decision", "%(count)s need a decision", count)],
+  [(file) => needsTheOperator(file) && file.state !== "confirm", () => gettext("%(count)s failed")],
+  [(file) => file.state === "cancelled", () => gettext("%(count)s cancelled")],
+  [(file) => file.state === "waiting", () => gettext("%(count)s not sent yet")],
+];
+
+// "3 done · 1 failed"
+function countsText(files) {
+  return COUNTS.map(([is, text]) => [files.filter(is).length, text])
+    .filter(([count]) => count)
+    .map(([count, text]) => fill(text(count), { count }))
     .join(" · ");
 }
 
-// Which of the buttons for all files have something to do.
+function sendText(count) {
+  if (count < 2) return gettext("Send");
+  return fill(ngettext("Send %(count)s file", "Send %(count)s files", count), { count });
+}
+
+// Shows the buttons for all files that apply to some of them.
 export function showButtons(files, stepsOf) {
   const all = [...files];
   const having = (...steps) => all.filter((file) => stepsOf(file).some((step) => steps.includes(step))).length;
   const sendable = all.filter(isSendable).length;
   $("send").disabled = !sendable;
-  $("send-text").textContent = sendable > 1 ? `Send ${countText(sendable, "file", "files")}` : "Send";
+  $("send-text").textContent = sendText(sendable);
   $("pause-all").hidden = having("pause") < 2;
   $("resume-all").hidden = having("resume") < 2;
   $("retry-all").hidden = having("retry") < 2;
   $("replace-all").hidden = having("replace") < 2;
   $("cancel-all").hidden = having("cancel", "discard") < 2;
-  const unbegun = all.filter(isUnbegun).length;
-  $("remove-all").hidden = unbegun < 2;
+  const notStarted = all.filter(isNotStarted).length;
+  $("remove-all").hidden = notStarted < 2;
   $("clear").hidden = !all.some(isFinal);
-  // A single file that is not sent yet needs no more than its own buttons.
-  $("files-tools").hidden = unbegun === all.length && unbegun < 2;
+  // A single file that is not sent yet has all it needs in its own buttons.
+  $("files-tools").hidden = notStarted === all.length && notStarted < 2;
 }

@@ -1,108 +1,116 @@
-// The page of a new transfer where its scripts run. Without them its form is sent as it stands, with one file.
+// The page of a new transfer. Without scripts, its form sends a single file.
 
-import { Asking } from "./lookups.js";
-import { ChosenFile } from "./selected-file.js";
-import { acceptDrops, offerDialogues } from "./selecting.js";
 import { Digests } from "./digests.js";
-import { Following } from "./polling.js";
+import { bytesText, fill } from "./formatting.js";
 import { Form } from "./form.js";
 import { ListView } from "./list-view.js";
-import { Orders } from "./requests.js";
+import { Lookups } from "./lookups.js";
 import { Overview, showButtons } from "./overview.js";
+import { Polling } from "./polling.js";
+import { Requests } from "./requests.js";
+import { SelectedFile } from "./selected-file.js";
+import { acceptDrops, offerDialogs } from "./selecting.js";
 import { Sending } from "./sending.js";
-import { post, session } from "./server.js";
-import { isFinal, isSendable, isUnbegun, isUnderWay, needsThePage, stepsOf } from "./states.js";
-import { bytesText, countText } from "./formatting.js";
+import { session } from "./server.js";
+import { isFinal, isInProgress, isNotStarted, isSendable, needsThePage, stepsOf } from "./states.js";
+import { Steps } from "./steps.js";
+import { Submission } from "./submission.js";
 
 const $ = (id) => document.getElementById(id);
 
 class Page {
   #files = new Set();
   #form = new Form($("transfer-form"));
-  #expected = null; // The unfinished transfer whose file is being chosen.
-
-  constructor() {
-    const addresses = this.#form.element.dataset;
-    const changed = (file) => this.#list.touch(file);
-    const files = () => this.#files;
-    this.#asking = new Asking(this.#form, () => this.#unbegun());
-    this.#overview = new Overview(files);
-    this.#list = new ListView({
-      list: $("file-list"),
-      keyOf: (file) => this.#keyOf(file),
-      isListed: (file) => this.#files.has(file),
-      onShown: () => this.#showRest(),
-    });
-    const digests = new Digests(addresses.sha256Worker, addresses.sha256Library);
-    this.#sending = new Sending({ addresses, digests, changed });
-    this.#orders = this.#sending.orders = new Orders({ addresses, sending: this.#sending, changed });
-    new Following({ addresses, files, sending: this.#sending, changed });
-    this.#listen();
-    this.#showForm();
-    this.#list.showNow();
-  }
-
+  #expected = null; // The unfinished transfer whose file is being selected.
   #tick = 0;
-  #lastSend = Promise.resolve();
   #wasSignedOut = false;
-  #asking;
+  #lookups;
   #overview;
   #list;
   #sending;
-  #orders;
+  #submission;
+  #steps;
+
+  constructor() {
+    const addresses = this.#form.element.dataset;
+    const [form, files] = [this.#form, this.#files];
+    const changed = (file) => this.#list.touch(file);
+    const onSetChanged = () => this.#onSetChanged();
+    this.#lookups = new Lookups(form, () => this.#notStarted());
+    this.#overview = new Overview(() => files);
+    const list = (this.#list = new ListView({
+      list: $("file-list"),
+      keyOf: (file) => this.#keyOf(file),
+      isListed: (file) => files.has(file),
+      onShown: () => this.#showRest(),
+    }));
+    const digests = new Digests(addresses.sha256Worker, addresses.sha256Library);
+    const sending = (this.#sending = new Sending({ addresses, digests, changed }));
+    const requests = (sending.requests = new Requests({ addresses, sending, changed }));
+    const submission = (this.#submission = new Submission({ files, form, list, sending, onSetChanged }));
+    this.#steps = new Steps({ files, list, sending, requests, submission, onSetChanged });
+    new Polling({ addresses, files: () => files, sending, changed });
+    this.#listen();
+    this.#showForm();
+    list.showNow();
+  }
 
   #listen() {
-    const onFiles = (chosen) => this.#choose(chosen);
-    offerDialogues($("id_file"), { files: $("choose-files"), folder: $("choose-folder") }, onFiles);
-    acceptDrops($("drop-overlay"), onFiles, (problem) => this.#form.showGeneral(`Not everything could be read: ${problem}`));
+    const onFiles = (selected) => this.#select(selected);
+    offerDialogs($("id_file"), { files: $("choose-files"), folder: $("choose-folder") }, onFiles);
+    acceptDrops($("drop-overlay"), onFiles, (problem) => this.#showUnreadable(problem));
     this.#form.element.addEventListener("input", (event) => this.#onInput(event.target));
     this.#form.element.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#send(() => [...this.#files].filter(isSendable));
+      this.#submission.send(() => [...this.#files].filter(isSendable));
     });
-    $("files").addEventListener("click", (event) => this.#onClick(event));
-    $("file-list").addEventListener("keydown", (event) => this.#onKey(event));
+    $("files").addEventListener("click", (event) => this.#steps.onClick(event));
+    $("file-list").addEventListener("keydown", (event) => this.#steps.onKey(event));
     document.addEventListener("click", (event) => this.#onUnfinished(event.target.closest("[data-unfinished]")));
     window.addEventListener("beforeunload", (event) => {
       if ([...this.#files].some(needsThePage)) event.preventDefault();
     });
     const hurry = () => this.#sending.hurry(this.#files);
     window.addEventListener("online", hurry);
-    // Whoever comes back from signing in again does not wait for the next try.
+    // After signing in again in another tab, sending resumes at once.
     document.addEventListener("visibilitychange", () => document.hidden || hurry());
   }
 
-  // --- Choosing -----------------------------------------------------------------------------------------------------------
+  // --- Selecting files ----------------------------------------------------------------------------------------------------
 
-  #choose(chosen) {
+  #select(selected) {
     const nameOf = (file, path) => `${path}\0${file.size}\0${file.lastModified}`;
     const present = new Set([...this.#files].filter((each) => !isFinal(each)).map((each) => nameOf(each.file, each.path)));
-    const fresh = chosen.filter(([file, path]) => !present.has(nameOf(file, path)));
-    const files = fresh.map(([file, path]) => new ChosenFile(file, path));
-    this.#meetExpectation(files);
+    const fresh = selected.filter(([file, path]) => !present.has(nameOf(file, path)));
+    const files = fresh.map(([file, path]) => new SelectedFile(file, path));
+    this.#applyExpectedFile(files);
     for (const file of files) this.#files.add(file);
     this.#list.add(files);
     this.#form.clearErrors();
-    if (fresh.length < chosen.length) {
-      const known = chosen.length - fresh.length;
-      $("files-notice").textContent = `${countText(known, "file is", "files are")} in the list already.`;
-    } else {
-      $("files-notice").textContent = "";
-    }
+    $("files-notice").textContent = knownText(selected.length - fresh.length);
     this.#onSetChanged();
   }
 
-  // What was chosen for an unfinished transfer goes on under its key, if it can be its file.
-  #meetExpectation(files) {
+  #showUnreadable(problem) {
+    this.#form.showGeneral(fill(gettext("Some files could not be read: %(problem)s"), { problem }));
+  }
+
+  // A file that was selected for an unfinished transfer gets the transfer's key, if it has the same size.
+  #applyExpectedFile(files) {
     const expected = this.#expected;
     this.#expected = null;
     if (!expected || files.length !== 1) return;
-    if (files[0].size === Number(expected.size)) {
-      files[0].ownKey = expected.key;
+    const [file] = files;
+    const size = Number(expected.size);
+    if (file.size === size) {
+      file.ownKey = expected.key;
       return;
     }
-    const [here, there] = [bytesText(files[0].size), bytesText(Number(expected.size))];
-    this.#form.showGeneral(`${files[0].name} is another file: it has ${here}, the unfinished transfer ${there}. It would be a new transfer.`);
+    const text = gettext(
+      "%(file)s is a different file: its size is %(size)s, and the size of the unfinished transfer is %(expected)s. " +
+        "Sending it starts a new transfer.",
+    );
+    this.#form.showGeneral(fill(text, { file: file.name, size: bytesText(file.size), expected: bytesText(size) }));
   }
 
   #onUnfinished(button) {
@@ -115,206 +123,47 @@ class Page {
     $("id_file").click();
   }
 
-  #unbegun() {
-    return [...this.#files].filter(isUnbegun);
+  // --- The form -----------------------------------------------------------------------------------------------------------
+
+  #notStarted() {
+    return [...this.#files].filter(isNotStarted);
   }
 
   #keyOf(file) {
-    return this.#form.keyOf(file, this.#unbegun().length === 1);
+    return this.#form.keyOf(file, this.#notStarted().length === 1);
   }
 
-  // Another number of files, or other fields: keys and what is asked follow.
+  // After a change of the number of files or of the fields, keys and lookups are updated.
   #onSetChanged() {
     this.#showForm();
-    this.#asking.onFiles();
-    this.#touchUnbegun();
+    this.#lookups.onFiles();
+    this.#touchNotStarted();
   }
 
-  #touchUnbegun() {
-    for (const file of this.#unbegun()) this.#list.touch(file);
+  #touchNotStarted() {
+    for (const file of this.#notStarted()) this.#list.touch(file);
     this.#list.showSoon();
   }
 
   #onInput(control) {
     if (control.name !== "replace") this.#form.clearError(control.name);
     this.#showForm();
-    this.#asking.onInput(control.name);
-    if (["prefix", "key"].includes(control.name)) this.#touchUnbegun();
+    this.#lookups.onInput(control.name);
+    if (["prefix", "key"].includes(control.name)) this.#touchNotStarted();
   }
 
   #showForm() {
-    const unbegun = this.#unbegun();
-    const isSeveral = unbegun.length > 1;
+    const notStarted = this.#notStarted();
+    const isSeveral = notStarted.length > 1;
     this.#form.field("key").disabled = isSeveral;
     $("several-keys").hidden = !isSeveral;
     $("pasted-digest").hidden = this.#form.verify !== "pasted";
-    const key = unbegun.length ? this.#keyOf(unbegun[0]) : this.#form.text("key");
+    const key = notStarted.length ? this.#keyOf(notStarted[0]) : this.#form.text("key");
     const shown = isSeveral || !key ? `${this.#form.text("prefix")}…` : key;
     $("key-preview").textContent = `${this.#form.bucket || "…"} / ${shown}`;
   }
 
-  // --- Sending ------------------------------------------------------------------------------------------------------------
-
-  // One after another, so that no click sends what another is just sending.
-  #send(pick) {
-    this.#lastSend = this.#lastSend.then(() => this.#sendNow(pick()));
-  }
-
-  async #sendNow(files) {
-    this.#form.clearErrors();
-    if (!files.length) return;
-    const isSingle = this.#unbegun().length === 1;
-    try {
-      if (this.#digestIsWrong(files)) return;
-      await post(this.#form.element.dataset.check, this.#form.sharedFields(files, isSingle));
-      const sent = files.filter((file) => this.#takeOrder(file, isSingle));
-      this.#rememberDestination();
-      this.#focusAfterSend();
-      this.#sending.begin(sent).catch((refusal) => this.#showRefusal(refusal));
-    } catch (refusal) {
-      this.#showRefusal(refusal);
-    }
-    this.#onSetChanged();
-    this.#list.showNow();
-  }
-
-  #digestIsWrong(files) {
-    if (this.#form.verify !== "pasted") return false;
-    const isHex = /^[0-9a-f]{64}$/i.test(this.#form.text("sha256").trim());
-    if (isHex && files.length === 1) return false;
-    const words = isHex ? "A digest is of one file: send that file alone." : "A SHA-256 has 64 hexadecimal digits.";
-    this.#form.showErrors("Some fields need another value.", { sha256: words });
-    return true;
-  }
-
-  #showRefusal(refusal) {
-    const unreached = "Partway cannot be reached. Nothing was sent; try again in a moment.";
-    const signedOut = "Your session has ended. Sign in again, then send again.";
-    const words = refusal.status === 0 ? unreached : refusal.status === 401 ? signedOut : refusal.message;
-    this.#form.showErrors(words, refusal.fields);
-  }
-
-  // Whether its key is its own; the fields are read now, and what is typed later is for other files.
-  #takeOrder(file, isSingle) {
-    const order = this.#form.orderFor(file, isSingle);
-    const holds = (other) => other !== file && other.order && !isUnbegun(other) && !isFinal(other) && sameKey(other.order, order);
-    if ([...this.#files].some(holds)) {
-      Object.assign(file, { state: "refused", words: "Another file of this list goes to this key." });
-      this.#list.touch(file);
-      return false;
-    }
-    file.reset();
-    file.order = order;
-    file.state = "preparing";
-    return true;
-  }
-
-  // A reload finds the same destination again, so that the same files go on.
-  #rememberDestination() {
-    const query = new URLSearchParams({ store: this.#form.store, bucket: this.#form.bucket });
-    for (const name of ["prefix", "key"]) if (this.#form.text(name)) query.set(name, this.#form.text(name));
-    history.replaceState(null, "", `?${query}`);
-  }
-
-  #focusAfterSend() {
-    if (document.activeElement === $("send") || document.activeElement === document.body) $("files-title").focus();
-  }
-
-  // --- Steps --------------------------------------------------------------------------------------------------------------
-
-  #onClick(event) {
-    const button = event.target.closest("button");
-    if (!button) return;
-    const { step, all } = button.dataset;
-    if (all) this.#stepAll(all);
-    else if (step) this.#step(step, this.#fileOf(button));
-    this.#list.showNow();
-    if (all && !button.checkVisibility()) $("files-title").focus();
-  }
-
-  #fileOf(element) {
-    const { id } = element.closest(".file");
-    return [...this.#files].find((file) => file.id === id);
-  }
-
-  #step(step, file) {
-    file.notice = "";
-    if (step === "edit") this.#list.row(file).edit();
-    else if (step === "save") this.#saveKey(file);
-    else if (step === "keep") this.#list.row(file).takeEdited();
-    else if (step === "remove") this.#remove(file);
-    else if (step === "cancel" || step === "discard") this.#confirmCancel([file]);
-    else if (step === "replace" || step === "again") this.#sendAgain(step, [file]);
-    else this.#orders[step](file);
-  }
-
-  #stepAll(step) {
-    const having = (...steps) => [...this.#files].filter((file) => stepsOf(file).some((each) => steps.includes(each)));
-    if (step === "cancel") this.#confirmCancel(having("cancel", "discard"));
-    else if (step === "replace") this.#sendAgain(step, having("replace"));
-    else if (step === "remove") this.#remove(...this.#unbegun());
-    else if (step === "clear") this.#remove(...[...this.#files].filter(isFinal));
-    else for (const file of having(step)) this.#step(step, file);
-  }
-
-  #sendAgain(step, files) {
-    for (const file of files) {
-      file.mayReplace ||= step === "replace";
-      // What ended keeps its key, whatever the form's fields say by now.
-      if (!isUnbegun(file)) file.ownKey = file.order.key;
-    }
-    this.#send(() => files.filter((file) => stepsOf(file).includes(step)));
-  }
-
-  #remove(...files) {
-    for (const file of files) {
-      this.#sending.stop(file);
-      this.#files.delete(file);
-      this.#list.remove(file);
-    }
-    if (!this.#files.size) $("choose-files").focus();
-    this.#onSetChanged();
-  }
-
-  #confirmCancel(files) {
-    const begun = files.filter((file) => file.transferId);
-    if (!begun.length) {
-      this.#cancel(files);
-      return;
-    }
-    const dialog = $("cancel-dialog");
-    $("cancel-what").textContent = files.length === 1 ? files[0].order.key : countText(files.length, "transfer", "transfers");
-    dialog.returnValue = "";
-    dialog.addEventListener("close", () => dialog.returnValue === "cancel" && this.#cancel(files), { once: true });
-    dialog.showModal();
-  }
-
-  #cancel(files) {
-    for (const file of files) this.#orders.cancel(file);
-    this.#list.showNow();
-  }
-
-  // --- Editing a key ------------------------------------------------------------------------------------------------------
-
-  #onKey(event) {
-    if (!event.target.matches(".file-editing input") || event.isComposing) return;
-    const file = this.#fileOf(event.target);
-    if (event.key === "Enter") this.#saveKey(file);
-    else if (event.key === "Escape") this.#list.row(file).takeEdited();
-    else return;
-    event.preventDefault();
-    this.#list.showNow();
-  }
-
-  #saveKey(file) {
-    const key = this.#list.row(file).takeEdited();
-    if (key === null) return;
-    file.ownKey = key || null;
-    file.mayReplace = false; // That was said of the other key's object.
-    file.reset();
-    this.#list.touch(file);
-    this.#onSetChanged();
-  }
+  // --- What depends on all files ------------------------------------------------------------------------------------------
 
   #showSession() {
     $("signed-out").hidden = !session.hasEnded;
@@ -330,13 +179,17 @@ class Page {
     this.#overview.show();
     this.#showSession();
     showButtons(this.#files, stepsOf);
-    // What stands still is shown to do so.
+    // Rates decrease while nothing moves, so they are shown again every second.
     clearTimeout(this.#tick);
-    if ([...this.#files].some(isUnderWay)) this.#tick = setTimeout(() => this.#list.showNow(), 1000);
+    if ([...this.#files].some(isInProgress)) this.#tick = setTimeout(() => this.#list.showNow(), 1000);
   }
 }
 
-const sameKey = (one, other) => one.store === other.store && one.bucket === other.bucket && one.key === other.key;
+function knownText(count) {
+  if (!count) return "";
+  const text = ngettext("%(count)s file is already in the list.", "%(count)s files are already in the list.", count);
+  return fill(text, { count });
+}
 
 if ($("transfer-form")) {
   $("plain-file").hidden = true;

@@ -1,13 +1,13 @@
-// What the server says of the transfers of this page: asked for all of them at once, every second while one moves.
+// Follows the transfers of this page on the server: one request for all of them, every second while one moves.
 
 import { getJson } from "./server.js";
 import { isFinal } from "./states.js";
 
 const WHILE_MOVING = 1000;
 const WHILE_RESTING = 5000;
-const TRANSFERS_AT_A_TIME = 100; // Their ids fit into an address that every proxy takes.
+const TRANSFERS_PER_REQUEST = 100; // Their ids fit into a URL that every proxy accepts.
 
-export class Following {
+export class Polling {
   #transfers;
   #files;
   #sending;
@@ -23,34 +23,34 @@ export class Following {
   }
 
   #wait() {
-    const moves = [...this.#files()].some((file) => file.transferId && moving(file));
-    setTimeout(() => this.#look().finally(() => this.#wait()), moves ? WHILE_MOVING : WHILE_RESTING);
+    const moves = [...this.#files()].some((file) => file.transferId && isMoving(file));
+    setTimeout(() => this.#poll().finally(() => this.#wait()), moves ? WHILE_MOVING : WHILE_RESTING);
   }
 
-  // Where there are more than fit, it is each one's turn after another.
-  async #look() {
+  // If there are more transfers than fit into a request, they take turns.
+  async #poll() {
     const followed = [...this.#files()].filter((file) => file.transferId && !isFinal(file));
     if (!followed.length) return;
     this.#turn %= followed.length;
-    const asked = [...followed.slice(this.#turn), ...followed.slice(0, this.#turn)].slice(0, TRANSFERS_AT_A_TIME);
-    this.#turn += asked.length;
-    const query = asked.map((file) => `id=${file.transferId}`).join("&");
+    const polled = [...followed.slice(this.#turn), ...followed.slice(0, this.#turn)].slice(0, TRANSFERS_PER_REQUEST);
+    this.#turn += polled.length;
+    const query = polled.map((file) => `id=${file.transferId}`).join("&");
     const at = performance.now();
     try {
       const { transfers } = await getJson(`${this.#transfers}?${query}`);
       const byId = new Map(transfers.map((transfer) => [transfer.id, transfer]));
-      for (const file of asked) if (byId.has(file.transferId)) this.#adopt(file, byId.get(file.transferId), at);
+      for (const file of polled) if (byId.has(file.transferId)) this.#update(file, byId.get(file.transferId), at);
     } catch {
-      // The next look may be luckier; what is sent meanwhile says itself what it meets.
+      // The next poll follows soon. Files that are being sent report their own errors.
     }
   }
 
-  #adopt(file, transfer, askedAt) {
+  #update(file, transfer, polledAt) {
     file.page = transfer.url;
     file.digest = transfer.sha256 || file.digest;
     this.#note(file, transfer);
-    // An order that was given after this was asked is not in it.
-    const isOld = file.ordersUnderWay || askedAt < file.orderedAt || isFinal(file);
+    // The response does not reflect a request that was sent after it.
+    const isOld = file.pendingRequests || polledAt < file.requestedAt || isFinal(file);
     if (!isOld) this.#follow(file, transfer);
     this.#changed(file);
   }
@@ -73,8 +73,8 @@ export class Following {
     } else if (state === "paused") {
       if (file.state !== "paused") this.#sending.pause(file);
     } else {
-      this.#goOn(file, transfer);
-      if (file.state === "storing") file.words = waiting || (error ? error.message : "");
+      this.#resume(file, transfer);
+      if (file.state === "storing") file.message = waiting || (error ? error.message : "");
     }
   }
 
@@ -82,27 +82,27 @@ export class Following {
     if (file.state === state && state !== "failed") return;
     this.#sending.stop(file);
     file.state = state;
-    file.words = "";
+    file.message = "";
     file.error = error;
     file.failedElsewhere = true;
-    if (state !== "failed") file.notice = ""; // An order that came too late.
+    if (state !== "failed") file.notice = ""; // A request that came too late.
     if (state === "done") file.note(file.size, file.size);
   }
 
-  // It runs, as far as the server knows.
-  #goOn(file, transfer) {
+  // The transfer runs on the server.
+  #resume(file, transfer) {
     file.error = null;
-    const isHere = transfer.parts.received === transfer.parts.count;
-    // Another window may have sent it, or its rest.
-    if (file.isUnsent && isHere && file.state !== "sending") this.#sending.allHere(file);
-    else if (restsWithoutReason(file)) this.#sending.goOn(file);
+    const isReceived = transfer.parts.received === transfer.parts.count;
+    // Another window may have sent the file, or the rest of it.
+    if (file.isUnsent && isReceived && file.state !== "sending") this.#sending.receivedElsewhere(file);
+    else if (canBeResumed(file)) this.#sending.resume(file);
     file.isCompleting = transfer.state === "completing";
   }
 }
 
-// It was paused or failed, and somebody resumed or retried it elsewhere; or its cancellation was refused.
-function restsWithoutReason({ state, failedElsewhere }) {
+// It was paused or failed, and was resumed or retried elsewhere; or its cancellation was refused.
+function canBeResumed({ state, failedElsewhere }) {
   return state === "paused" || state === "cancelling" || (state === "failed" && failedElsewhere);
 }
 
-const moving = (file) => !isFinal(file) && file.state !== "paused" && file.state !== "failed";
+const isMoving = (file) => !isFinal(file) && file.state !== "paused" && file.state !== "failed";

@@ -9,7 +9,7 @@ export class Rate {
   add(bytes) {
     const now = performance.now() / 1000;
     const last = this.#samples.at(-1);
-    // Bytes may be taken back (a server that crashed): the rate starts anew then.
+    // The number can decrease after a crash of the server: the rate starts again then.
     if (last && bytes < last[1]) this.#samples = [];
     this.#samples.push([now, bytes]);
     while (this.#samples.length > 2 && now - this.#samples[0][0] > SECONDS) this.#samples.shift();
@@ -23,7 +23,7 @@ export class Rate {
     if (this.#samples.length < 2) return 0;
     const [since, before] = this.#samples[0];
     const [until, now] = this.#samples.at(-1);
-    // What has not moved for long is not as fast as it was.
+    // The rate decreases if nothing has moved for two seconds.
     const seconds = Math.max(until, performance.now() / 1000 - 2) - since;
     return seconds > LEAST_SECONDS ? (now - before) / seconds : 0;
   }

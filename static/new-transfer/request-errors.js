@@ -1,39 +1,42 @@
-// What a refused request of the browser leg means for its file: whether trying again helps, and what to say.
+// What a failed request of the browser leg means for its file: whether it is retried, and the message.
 
-// `again`: it is tried again by itself, and `kind` says what it waits for. Else `kind` is the state it ends in.
-const wait = (kind, words) => ({ again: true, kind, words });
-const end = (kind, words = "") => ({ again: false, kind, words });
+// `retries`: it is retried automatically, and `kind` is the cause. Otherwise `kind` is the state in which the file ends.
+const retry = (kind, message) => ({ retries: true, kind, message });
+const end = (kind, message = "") => ({ retries: false, kind, message });
 
-const SIGN_IN = "Your session has ended. Sending goes on by itself once you are signed in again.";
+const signIn = () => retry("session", gettext("Your session has ended. Sign in again, and sending resumes automatically."));
+const stagingIsFull = () =>
+  retry("quota", gettext("Staging is full. The upload resumes automatically when space is free."));
+const otherWindow = () => retry("locked", gettext("Another window is sending this file. Its progress is shown here."));
+const isBusy = () => retry("server", gettext("Partway is busy. Retrying."));
 
 const BY_CODE = {
-  NoRoom: () => wait("room", "Staging is full. Sending goes on by itself as soon as there is room."),
-  Locked: () => wait("locked", "Another window is sending this file; its progress is shown."),
+  NoRoom: stagingIsFull,
+  Locked: otherWindow,
   Paused: () => end("paused"),
   Failed: () => end("failed"),
-  ObjectExists: () => end("confirm", "An object has this key already."),
-  CsrfFailed: () => wait("session", SIGN_IN),
+  ObjectExists: () => end("confirm", gettext("An object with this key already exists.")),
+  CsrfFailed: signIn,
 };
 
 const BY_STATUS = {
-  0: () => wait("network", "The connection is lost. Sending goes on by itself when it is back."),
-  401: () => wait("session", SIGN_IN),
-  404: () => end("failed", "Partway does not know this transfer any more."),
-  408: () => wait("server", "The connection was too slow; it is tried again."),
-  410: () => end("cancelled", "Cancelled elsewhere, or expired."),
-  423: () => wait("locked", "Another window is sending this file; its progress is shown."),
-  425: () => wait("server", "Partway is busy; it is tried again."),
-  429: () => wait("server", "Partway is busy; it is tried again."),
-  460: () => wait("server", "Bytes were damaged on the way; they are sent again."),
-  507: () => wait("room", "Staging is full. Sending goes on by itself as soon as there is room."),
+  0: () => retry("network", gettext("The connection is lost. Sending resumes automatically when it is back.")),
+  401: signIn,
+  404: () => end("failed", gettext("Partway has no such transfer any more.")),
+  408: () => retry("server", gettext("The connection was too slow. Retrying.")),
+  410: () => end("cancelled", gettext("The transfer was cancelled elsewhere, or has expired.")),
+  423: otherWindow,
+  425: isBusy,
+  429: isBusy,
+  460: () => retry("server", gettext("Bytes were damaged on the way. Sending them again.")),
+  507: stagingIsFull,
 };
 
-export function judge(refusal) {
-  const { status, code, method, message } = refusal;
+export function reactionTo({ status, code, method, message }) {
   const known = BY_CODE[code] || BY_STATUS[status];
   if (known) return known();
-  // To a wrong offset the answer is to look where the file stands; to a creation it says that the key is taken.
-  if (status === 409 && method !== "POST") return wait("server", "Looking where the file stands.");
-  if (status >= 500) return wait("server", refusal.code ? message : "Partway does not answer; it is tried again.");
+  // A 409 to a PATCH means a wrong offset, so the offset is read again. A 409 to a POST means that the key is taken.
+  if (status === 409 && method !== "POST") return retry("server", gettext("Checking how much has been received."));
+  if (status >= 500) return retry("server", code ? message : gettext("Partway does not respond. Retrying."));
   return end(method === "POST" ? "refused" : "failed", message);
 }

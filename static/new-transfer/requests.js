@@ -1,10 +1,18 @@
-// The operator's steps: each goes to the server, for the store leg, and to what this page is sending.
+// The operator's requests for a file: pause, resume, retry and cancel. Each goes to the server, for the store leg, and to
+// what this page is sending.
 
 import { post } from "./server.js";
 
-const PAUSE_BETWEEN_TRIES = 2000;
+const RETRY_DELAY = 2000;
 
-export class Orders {
+const PENDING = {
+  pause: () => gettext("The transfer will be paused when Partway can be reached."),
+  resume: () => gettext("The transfer will be resumed when Partway can be reached."),
+  retry: () => gettext("The transfer will be retried when Partway can be reached."),
+  cancel: () => gettext("The transfer will be cancelled when Partway can be reached."),
+};
+
+export class Requests {
   #transfers;
   #sending;
   #changed;
@@ -21,19 +29,19 @@ export class Orders {
   }
 
   async resume(file) {
-    if (await this.deliver(file, "resume")) this.#sending.goOn(file);
+    if (await this.deliver(file, "resume")) this.#sending.resume(file);
   }
 
-  // What failed in the store is tried again by the server; what failed on the way to it, from here.
+  // The server retries what failed in the store. What failed on the way to the server is sent again from here.
   async retry(file) {
-    if (!file.failedElsewhere || (await this.deliver(file, "retry"))) this.#sending.goOn(file);
+    if (!file.failedElsewhere || (await this.deliver(file, "retry"))) this.#sending.resume(file);
   }
 
   async cancel(file) {
     file.state = "cancelling";
-    file.words = "";
+    file.message = "";
     this.#changed(file);
-    // Whether there is a transfer to cancel is known once its creation is answered.
+    // The response to its creation tells whether there is a transfer to cancel.
     if (file.isCreating) return;
     this.#sending.stop(file);
     if (file.transferId) await this.deliver(file, "cancel");
@@ -41,46 +49,47 @@ export class Orders {
     this.#changed(file);
   }
 
-  // Tell the server, again and again while it cannot be reached; whether it did so. A later order takes its place.
+  // Send a request to the server, and retry while the server cannot be reached. Returns whether it succeeded. A later
+  // request for the same file replaces it.
   async deliver(file, step) {
     if (!file.transferId) return true;
-    const order = (file.lastOrder = { step });
-    file.ordersUnderWay += 1;
+    const request = (file.lastRequest = { step });
+    file.pendingRequests += 1;
     try {
-      while (file.lastOrder === order) {
-        const refusal = await this.#ask(file, step);
-        this.#say(file, refusal && isPassing(refusal) ? `Partway is told to ${step} as soon as it can be reached.` : "");
-        if (!refusal) return true;
-        if (!isPassing(refusal)) return this.#refused(file, step, refusal);
-        await new Promise((resolve) => setTimeout(resolve, PAUSE_BETWEEN_TRIES));
+      while (file.lastRequest === request) {
+        const error = await this.#send(file, step);
+        this.#notify(file, error && isTemporary(error) ? PENDING[step]() : "");
+        if (!error) return true;
+        if (!isTemporary(error)) return this.#fail(file, step, error);
+        await new Promise((resolve) => setTimeout(resolve, RETRY_DELAY));
       }
       return false;
     } finally {
-      file.ordersUnderWay -= 1;
-      file.orderedAt = performance.now();
+      file.pendingRequests -= 1;
+      file.requestedAt = performance.now();
     }
   }
 
-  async #ask(file, step) {
+  async #send(file, step) {
     try {
       await post(`${this.#transfers}${file.transferId}/${step}/`);
       return null;
-    } catch (refusal) {
-      return refusal;
+    } catch (error) {
+      return error;
     }
   }
 
-  #refused(file, step, refusal) {
-    if (refusal.status === 404 && step === "cancel") file.state = "cancelled";
-    this.#say(file, refusal.message);
+  #fail(file, step, error) {
+    if (error.status === 404 && step === "cancel") file.state = "cancelled";
+    this.#notify(file, error.message);
     return false;
   }
 
-  #say(file, notice) {
+  #notify(file, notice) {
     file.notice = notice;
     this.#changed(file);
   }
 }
 
-// Not reached, signed out, or a server in trouble: the order still stands.
-const isPassing = ({ status, code }) => !status || status >= 500 || status === 401 || code === "CsrfFailed";
+// No response, signed out, or an error of the server: the request is sent again.
+const isTemporary = ({ status, code }) => !status || status >= 500 || status === 401 || code === "CsrfFailed";

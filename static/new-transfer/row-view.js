@@ -1,22 +1,22 @@
-// One row of the list. It is shown again whenever its file changed, and touches only what is different then. What a row
-// has in some of its states only is made when it is needed: a thousand rows would be slow with all of it.
+// One row of the list. It is shown again whenever its file has changed, and updates only what differs. Elements that a row
+// has only in some of its states are created on demand: a thousand rows would be slow otherwise.
 
-import { isUnbegun, stateOf, stepsOf, wordOf } from "./states.js";
-import { bytesText, paceText, percent } from "./formatting.js";
+import { bytesText, exactBytesText, fill, percent, percentText, rateText } from "./formatting.js";
+import { isNotStarted, stepsOf, textOf, toneOf } from "./states.js";
 
-// In the order of the buttons.
+// In the order of the buttons: the label of each step for a file.
 const STEPS = {
-  replace: "Replace",
-  again: "Send again",
-  retry: "Retry",
-  pause: "Pause",
-  resume: "Resume",
-  cancel: "Cancel",
-  discard: "Discard",
-  remove: "Remove",
+  replace: () => gettext("Replace %(file)s"),
+  again: () => gettext("Send %(file)s again"),
+  retry: () => gettext("Retry %(file)s"),
+  pause: () => gettext("Pause %(file)s"),
+  resume: () => gettext("Resume %(file)s"),
+  cancel: () => gettext("Cancel %(file)s"),
+  discard: () => gettext("Discard %(file)s"),
+  remove: () => gettext("Remove %(file)s"),
 };
 
-const made = (template) => document.getElementById(template).content.firstElementChild.cloneNode(true);
+const cloneOf = (template) => document.getElementById(template).content.firstElementChild.cloneNode(true);
 
 export class RowView {
   #file;
@@ -29,26 +29,26 @@ export class RowView {
   constructor(file, keyOf) {
     this.#file = file;
     this.#keyOf = keyOf;
-    this.element = this.#take(made("file-template"));
+    this.element = this.#take(cloneOf("file-template"));
     this.element.id = file.id;
-    this.#part("edit").setAttribute("aria-label", `Edit the key of ${file.path}`);
+    this.#part("edit").setAttribute("aria-label", fill(gettext("Edit the key of %(file)s"), { file: file.path }));
     this.#part("size").textContent = bytesText(file.size);
-    this.#part("size").title = `${file.size.toLocaleString("en")} bytes`;
+    this.#part("size").title = exactBytesText(file.size);
   }
 
   show() {
     const file = this.#file;
-    this.#showKey(isUnbegun(file) || !file.order ? this.#keyOf(file) : file.order.key);
+    this.#showKey(isNotStarted(file) || !file.settings ? this.#keyOf(file) : file.settings.key);
     this.#showState();
-    this.#if("legs", !isUnbegun(file), (on) => this.#makeLegs(on));
+    this.#if("legs", !isNotStarted(file), (on) => this.#makeLegs(on));
     if (this.#legs) this.#showLegs();
     this.#text("detail", this.#detail());
-    this.#showWords();
-    this.#text("digest", file.digest ? `SHA-256 ${file.digest}` : "");
+    this.#showMessage();
+    this.#text("digest", file.digest ? fill(gettext("SHA-256 %(digest)s"), { digest: file.digest }) : "");
     this.#showSteps(stepsOf(file));
   }
 
-  // The first button that can be pressed takes the focus.
+  // Focuses the first visible button.
   focus() {
     [...this.element.querySelectorAll("button")].find((button) => button.checkVisibility())?.focus();
   }
@@ -56,17 +56,17 @@ export class RowView {
   // --- The key ----------------------------------------------------------------------------------------------------------
 
   edit() {
-    this.#editing = made("file-editor-template");
+    this.#editing = cloneOf("file-editor-template");
     this.#part("key-line").before(this.#editing);
     this.#part("key-line").hidden = true;
     const editor = this.#editing.querySelector("input");
-    editor.setAttribute("aria-label", `New key of ${this.#file.path}`);
+    editor.setAttribute("aria-label", fill(gettext("New key of %(file)s"), { file: this.#file.path }));
     editor.value = this.#keyOf(this.#file);
     editor.focus();
     editor.setSelectionRange(editor.value.lastIndexOf("/") + 1, editor.value.length);
   }
 
-  // The key that was typed; null where it is not being edited. Ends that.
+  // Ends the editing and returns the key that was typed; null if the key was not being edited.
   takeEdited() {
     if (!this.#editing) return null;
     const { value } = this.#editing.querySelector("input");
@@ -88,15 +88,15 @@ export class RowView {
   // --- State and progress -------------------------------------------------------------------------------------------------
 
   #showState() {
-    const { tone } = stateOf(this.#file);
+    const tone = toneOf(this.#file);
     this.#if("state", this.#file.state, (state) => (this.element.dataset.state = state));
     this.#if("tone", tone, () => (this.#part("state").className = `state state-${tone}`));
-    this.#text("word", wordOf(this.#file));
+    this.#text("word", textOf(this.#file));
   }
 
   #makeLegs(on) {
     this.#legs?.remove();
-    this.#legs = on ? this.#take(made("file-legs-template")) : null;
+    this.#legs = on ? this.#take(cloneOf("file-legs-template")) : null;
     if (on) this.#part("what").after(this.#legs);
     this.#shown.delete("received");
     this.#shown.delete("stored");
@@ -111,49 +111,51 @@ export class RowView {
   #showLeg(name, value) {
     this.#if(name, value, () => {
       this.#part(`${name}-bar`).value = value;
-      this.#part(`${name}-percent`).textContent = `${value} %`;
+      this.#part(`${name}-percent`).textContent = percentText(value);
     });
   }
 
   #detail() {
     const { state, size, received, stored, receiveRate, storeRate, isCompleting } = this.#file;
-    if (state === "sending") return paceText(receiveRate.perSecond, size - received);
-    if (state === "storing" && !isCompleting) return paceText(storeRate.perSecond, size - (stored || 0));
-    if (state === "paused" || state === "held") return `${bytesText(received || 0)} are here`;
+    if (state === "sending") return rateText(receiveRate.perSecond, size - received);
+    if (state === "storing" && !isCompleting) return rateText(storeRate.perSecond, size - (stored || 0));
+    if (state === "paused" || state === "interrupted")
+      return fill(gettext("%(size)s received"), { size: bytesText(received || 0) });
     return "";
   }
 
-  #showWords() {
-    const { words, notice, error } = this.#file;
-    const said = [words, error && error.message !== words ? error.message : "", notice].filter(Boolean).join(" ");
-    this.#text("words", said);
+  #showMessage() {
+    const { message, notice, error } = this.#file;
+    const recorded = error && error.message !== message ? error.message : "";
+    const shown = [message, recorded, notice].filter(Boolean).join(" ");
+    this.#text("words", shown);
     this.#text("code", error?.code || "");
-    this.#text("request-id", error?.request_id ? `Request id ${error.request_id}` : "");
-    this.#if("has words", Boolean(said), (on) => (this.#part("saying").hidden = !on));
+    this.#text("request-id", error?.request_id ? fill(gettext("Request id %(id)s"), { id: error.request_id }) : "");
+    this.#if("has message", Boolean(shown), (on) => (this.#part("saying").hidden = !on));
   }
 
-  // Buttons that stay are not touched: one of them may have the focus.
+  // Buttons that remain are not replaced: one of them may have the focus.
   #showSteps(steps) {
     this.#if("steps", steps.join(" "), () => {
       this.#part("edit").hidden = !steps.includes("edit");
       const holder = this.#part("steps");
-      const wanted = Object.keys(STEPS).filter((step) => steps.includes(step));
-      for (const button of [...holder.children]) if (!wanted.includes(button.dataset.step)) button.remove();
-      wanted.forEach((step, place) => {
+      const shown = Object.keys(STEPS).filter((step) => steps.includes(step));
+      for (const button of [...holder.children]) if (!shown.includes(button.dataset.step)) button.remove();
+      shown.forEach((step, place) => {
         const present = holder.children[place];
-        if (present?.dataset.step !== step) holder.insertBefore(this.#madeButton(step), present || null);
+        if (present?.dataset.step !== step) holder.insertBefore(this.#newButton(step), present || null);
       });
     });
   }
 
-  #madeButton(step) {
+  #newButton(step) {
     const buttons = document.getElementById("file-steps-template").content;
     const button = buttons.querySelector(`[data-step=${step}]`).cloneNode(true);
-    button.setAttribute("aria-label", `${STEPS[step]} ${this.#file.path}`);
+    button.setAttribute("aria-label", fill(STEPS[step](), { file: this.#file.path }));
     return button;
   }
 
-  // --- Touching only what is different ------------------------------------------------------------------------------------
+  // --- Updating only what differs -----------------------------------------------------------------------------------------
 
   #take(element) {
     for (const each of element.querySelectorAll("[data-part]")) this.#parts.set(each.dataset.part, each);

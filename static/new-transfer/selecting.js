@@ -1,16 +1,16 @@
-// The ways in which files are chosen: a dialogue for files, one for a folder, and dropping onto the page.
+// The ways to select files: a dialog for files, one for a folder, and dropping onto the page.
 
 import { SILENT } from "./sender.js";
 
 const { Uppy, DropTarget } = globalThis.Uppy;
 
-const byPath = new Intl.Collator("en", { numeric: true });
+const byPath = new Intl.Collator(document.documentElement.lang, { numeric: true });
 
-// While something is dragged over the page, the browser says so at least this often.
+// While something is dragged over the page, the browser fires an event at least this often.
 const DRAG_PAUSE = 700;
 
-// `onFiles` takes [File, path] pairs; the path keeps the folders below the one that was chosen, and that one.
-export function offerDialogues(input, buttons, onFiles) {
+// `onFiles` receives [File, path] pairs; the path starts with the selected folder.
+export function offerDialogs(input, buttons, onFiles) {
   const folderInput = document.createElement("input");
   Object.assign(folderInput, { type: "file", webkitdirectory: true, multiple: true, hidden: true });
   folderInput.id = "folder-input";
@@ -20,18 +20,18 @@ export function offerDialogues(input, buttons, onFiles) {
   buttons.folder.addEventListener("click", () => folderInput.click());
   buttons.folder.hidden = !("webkitdirectory" in folderInput);
   for (const each of [input, folderInput]) each.addEventListener("change", () => take(each, onFiles));
-  // What a browser filled in again after a reload.
+  // A browser may restore the selection after a reload.
   window.addEventListener("pageshow", () => take(input, onFiles));
 }
 
 function take(input, onFiles) {
   const files = [...input.files];
-  input.value = ""; // So that the same file can be chosen again.
+  input.value = ""; // So that the same file can be selected again.
   if (files.length) onFiles(sorted(files.map((file) => [file, file.webkitRelativePath || file.name])));
 }
 
-// A folder comes in the order of its disk.
-const sorted = (chosen) => chosen.sort(([, one], [, other]) => byPath.compare(one, other));
+// The browser lists a folder in the order of the disk.
+const sorted = (selected) => selected.sort(([, one], [, other]) => byPath.compare(one, other));
 
 // Uppy's DropTarget walks through the folders that are dropped.
 export function acceptDrops(overlay, onFiles, onProblem) {
@@ -43,7 +43,7 @@ export function acceptDrops(overlay, onFiles, onProblem) {
     clearTimeout(timer);
     timer = setTimeout(hide, DRAG_PAUSE);
   };
-  // An id of our own: to Uppy, names that differ in case only are the same.
+  // An id of our own: Uppy treats names that differ only in case as the same file.
   const number = (added) => ({ ...added, id: `dropped-${++count}` });
   const logger = { ...SILENT, error: (problem) => onProblem(problem.message) };
   const uppy = new Uppy({ id: "drops", logger, onBeforeFileAdded: number });

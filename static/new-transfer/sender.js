@@ -1,21 +1,21 @@
-// The browser leg, by Uppy and its tus plugin: how files get from here to the server. The server alone knows what goes
-// on where, so nothing of tus-js-client's own memory is used.
+// The browser leg: Uppy and its tus plugin send files to Partway. The server decides what is resumed where, so
+// tus-js-client's own storage of uploads is not used.
 
-import { judge } from "./request-errors.js";
-import { Refusal, csrfToken, noteAnswer } from "./server.js";
+import { reactionTo } from "./request-errors.js";
+import { RequestError, csrfToken, noteResponse } from "./server.js";
 
 const { Uppy, Tus } = globalThis.Uppy;
 
 export const CHUNK = 64 * 1024 * 1024;
-// What is sent after a refusal, to see whether it still stands: a browser sends all of a body that is not wanted.
+// The size of the first chunk after a failure. A browser sends all of a body even if the server refuses it.
 const PROBE = 256 * 1024;
 const FILES_AT_A_TIME = 5;
-// Uppy looks at all it holds with each event: it holds those that are sent, and those that come next.
+// Uppy goes through all its files on each event, so it gets only those that are sent now and those that are next.
 const FILES_IN_UPPY = 10;
 const MAX_DELAY = 10_000;
-const TRIES_WITHOUT_A_BYTE = 20_000; // More than two days of them.
+const MOST_RETRIES = 20_000; // They take more than two days.
 
-const NO_MEMORY = {
+const NO_STORAGE = {
   findAllUploads: async () => [],
   findUploadsByFingerprint: async () => [],
   addUpload: async () => null,
@@ -24,11 +24,11 @@ const NO_MEMORY = {
 export const SILENT = { debug() {}, warn() {}, error() {} };
 const never = () => new Promise(() => {});
 
-// Doubled each time up to a limit, and a little different in every page: a server that was away is not stormed.
+// Doubled each time up to a limit, with jitter, so that pages do not overload a server that has come back.
 function retryDelays() {
   const spread = 0.85 + 0.3 * Math.random();
   const delay = (_, number) => Math.round(spread * Math.min(MAX_DELAY, 500 * 2 ** Math.min(number, 10)));
-  return Array.from({ length: TRIES_WITHOUT_A_BYTE }, delay);
+  return Array.from({ length: MOST_RETRIES }, delay);
 }
 
 export class Sender {
@@ -39,7 +39,7 @@ export class Sender {
   #on;
   #headersFor;
 
-  // `on` takes what happens to a file: started, created, progress, accepted, held, received, ended.
+  // `on` has a handler for each event of a file: started, created, progress, accepted, interrupted, received, ended.
   // `headersFor(file, start, end)` gives headers for the request that carries these bytes.
   constructor({ endpoint, on, headersFor }) {
     this.#on = on;
@@ -56,20 +56,20 @@ export class Sender {
       retryDelays: retryDelays(),
       headers: { Accept: "application/json" },
       storeFingerprintForResuming: false,
-      urlStorage: NO_MEMORY,
+      urlStorage: NO_STORAGE,
     });
     this.#uppy.on("upload-progress", (added, { bytesUploaded }) => this.#tell("progress", added, bytesUploaded));
     this.#uppy.on("upload-success", (added) => this.#end("received", added));
     this.#uppy.on("upload-error", (added, error) => this.#end("ended", added, this.#ending(added, error)));
   }
 
-  // Send files, one after another; `order.tusUrl` of one that goes on says where.
+  // Send files, one after another. A file that is resumed has its URL in `settings.tusUrl`.
   start(files) {
     for (const file of files) this.#waiting.add(file);
     this.#feedSoon();
   }
 
-  // Once all that is paused or cancelled together is.
+  // After all files that are paused or cancelled together.
   #feedSoon() {
     this.#feeding ||= Promise.resolve().then(() => this.#feed());
   }
@@ -85,12 +85,12 @@ export class Sender {
       file.isPausedHere = false;
     }
     this.#uppy.addFiles(
-      next.map(({ id, file, order }) => ({ source: id, name: file.name, data: file, meta: order.metadata })),
+      next.map(({ id, file, settings }) => ({ source: id, name: file.name, data: file, meta: settings.metadata })),
     );
-    this.#uppy.upload().catch(() => {}); // Each file tells its own end.
+    this.#uppy.upload().catch(() => {}); // Each file reports its own end.
   }
 
-  // Whether it can be resumed; else it is started.
+  // Whether it can be resumed; otherwise it is started.
   has(file) {
     return this.#files.has(file.id);
   }
@@ -110,7 +110,7 @@ export class Sender {
     this.#uppy.pauseResume(file.id);
   }
 
-  // Send no more of it. The server is not told: that is an order of its own.
+  // Stop sending it. The server is not informed: that is a separate request.
   forget(file) {
     this.#waiting.delete(file);
     if (!this.has(file)) return;
@@ -120,7 +120,7 @@ export class Sender {
     this.#feedSoon();
   }
 
-  // Try now what waits for its next try.
+  // Retry now instead of after the delay.
   hurry(file) {
     if (!this.has(file) || file.isPausedHere) return;
     file.run += 1;
@@ -130,8 +130,8 @@ export class Sender {
 
   #optionsOf(file) {
     return {
-      uploadUrl: file.order.tusUrl || null,
-      allowedMetaFields: Object.keys(file.order.metadata),
+      uploadUrl: file.settings.tusUrl || null,
+      allowedMetaFields: Object.keys(file.settings.metadata),
       onBeforeRequest: (request) => this.#beforeRequest(file, request),
       onAfterResponse: (request, response) => this.#afterResponse(file, request, response),
       onShouldRetry: (error) => this.#shouldRetry(file, error),
@@ -140,7 +140,7 @@ export class Sender {
 
   async #beforeRequest(file, request) {
     const method = request.getMethod();
-    // Uppy would delete what it is told to forget.
+    // Uppy would delete the upload of a file that is removed from it.
     if (method === "DELETE") return never();
     request.setHeader("X-CSRFToken", csrfToken());
     file.isCreating = method === "POST";
@@ -154,36 +154,36 @@ export class Sender {
     const start = Number(request.getHeader("Upload-Offset"));
     const { chunkSize } = this.#tusOptions(file);
     const headers = await this.#headersFor(file, start, Math.min(start + chunkSize, file.size));
-    // Paused or cancelled while this was waited for: tus-js-client would send it nevertheless.
+    // If it was paused or cancelled in the meantime, tus-js-client would send it nevertheless.
     if (run !== file.run) await never();
     for (const [name, value] of Object.entries(headers)) request.setHeader(name, value);
   }
 
   #afterResponse(file, request, response) {
     const [method, status] = [request.getMethod(), response.getStatus()];
-    noteAnswer(status);
+    noteResponse(status);
     if (method === "POST") file.isCreating = false;
     if (method === "POST" && status === 201) this.#on.created(file, response.getHeader("Location"));
     if (method === "PATCH" && status === 204) {
       this.#tusOptions(file).chunkSize = CHUNK;
       this.#on.accepted(file);
     }
-    // A HEAD that is refused must not lead to another transfer, as tus-js-client would have it.
-    if (method === "HEAD" && status >= 300) throw Refusal.from(status, "", method);
+    // After a failed HEAD tus-js-client would create another transfer.
+    if (method === "HEAD" && status >= 300) throw RequestError.from(status, "", method);
   }
 
   #shouldRetry(file, error) {
     file.isCreating = false;
-    const refusal = refusalOf(error);
-    if (!refusal) return false;
-    const verdict = judge(refusal);
-    if (!verdict.again) return false;
+    const requestError = requestErrorOf(error);
+    if (!requestError) return false;
+    const reaction = reactionTo(requestError);
+    if (!reaction.retries) return false;
     this.#tusOptions(file).chunkSize = PROBE;
-    this.#on.held(file, verdict, refusal);
+    this.#on.interrupted(file, reaction);
     return true;
   }
 
-  // Of the upload under way: tus-js-client looks at them before each request.
+  // The options of the current upload. tus-js-client reads them before each request.
   #tusOptions(file) {
     return this.#uppy.getPlugin("Tus").uploaders[file.id]?.options || {};
   }
@@ -193,7 +193,7 @@ export class Sender {
     if (file) this.#on[event](file, ...facts);
   }
 
-  // Out of Uppy, but not within its own event: it is not done with the file there.
+  // Remove the file from Uppy, but after Uppy's own event, which still needs the file.
   #end(event, added, ...facts) {
     const file = added && this.#files.get(added.id);
     if (!file) return;
@@ -206,18 +206,20 @@ export class Sender {
   }
 
   #ending(added, error) {
-    const refusal = refusalOf(error) || new Refusal({ message: error.causingError?.message || error.message });
-    return { verdict: refusalOf(error) ? judge(refusal) : { kind: "failed", words: refusal.message }, refusal };
+    const requestError = requestErrorOf(error);
+    if (requestError) return { reaction: reactionTo(requestError), error: requestError };
+    const other = new RequestError({ message: error.causingError?.message || error.message });
+    return { reaction: { kind: "failed", message: other.message }, error: other };
   }
 }
 
-// Why a request failed, as a Refusal; null where that was not the request's fault.
-function refusalOf(error) {
+// Why a request failed, as a RequestError; null if the cause was not a request.
+function requestErrorOf(error) {
   const cause = error.causingError || error.cause;
-  if (cause instanceof Refusal) return cause;
+  if (cause instanceof RequestError) return cause;
   if (cause instanceof Error && !error.originalResponse) return null;
   const method = error.originalRequest?.getMethod() || "";
   const response = error.originalResponse;
-  if (!response) return error.originalRequest ? new Refusal({ method }) : null;
-  return Refusal.from(response.getStatus(), response.getBody(), method);
+  if (!response) return error.originalRequest ? new RequestError({ method }) : null;
+  return RequestError.from(response.getStatus(), response.getBody(), method);
 }

@@ -1,13 +1,12 @@
-// From chosen to all here: what a file is, whether a transfer of it goes on, and what its sending meets on the way.
+// Sends selected files to Partway: fingerprints them, finds transfers that can be resumed, and follows the sending.
 
 import { fingerprintOf } from "./fingerprint.js";
 import { Sender, CHUNK } from "./sender.js";
 import { postJson } from "./server.js";
 
 const FILES_READ_AT_A_TIME = 4;
-const FILES_ASKED_AT_A_TIME = 1000;
+const FILES_PER_REQUEST = 1000;
 const SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-const UNREADABLE = "The file cannot be read any more: it was changed, moved or deleted. Choose it again.";
 
 export class Sending {
   #addresses;
@@ -15,8 +14,8 @@ export class Sending {
   #changed;
   #sender;
 
-  // `orders` is set later: it needs this as well.
-  orders = null;
+  // Set by the page: Requests and Sending need each other.
+  requests = null;
 
   constructor({ addresses, digests, changed }) {
     this.#addresses = addresses;
@@ -31,18 +30,18 @@ export class Sending {
 
   // --- Before the first byte --------------------------------------------------------------------------------------------
 
-  // Send files whose `order` says where to and how. Raises Refusal where the server cannot be asked.
-  async begin(files) {
+  // Send files that have `settings`. Throws RequestError if the server cannot be reached.
+  async start(files) {
     const runs = new Map(files.map((file) => [file, file.run]));
-    // One may be cancelled meanwhile, and even be sent again.
+    // A file may have been cancelled in the meantime, and even sent again.
     const rest = () => files.filter((file) => file.state === "preparing" && file.run === runs.get(file));
     for (const file of files) this.#change(file, "preparing");
     try {
       await inTurns(files, FILES_READ_AT_A_TIME, (file) => this.#identify(file));
       const identified = rest();
-      for (let at = 0; at < identified.length; at += FILES_ASKED_AT_A_TIME)
-        await this.#findKnown(identified.slice(at, at + FILES_ASKED_AT_A_TIME));
-      this.#start(rest());
+      for (let at = 0; at < identified.length; at += FILES_PER_REQUEST)
+        await this.#findKnown(identified.slice(at, at + FILES_PER_REQUEST));
+      this.#queue(rest());
     } catch (error) {
       for (const file of rest()) this.#change(file, "waiting");
       throw error;
@@ -53,91 +52,92 @@ export class Sending {
     try {
       file.fingerprint ||= await fingerprintOf(file.file, this.#digests);
     } catch {
-      this.#change(file, "failed", UNREADABLE);
+      this.#change(file, "failed", unreadable());
       return;
     }
-    file.order.metadata.fingerprint = file.fingerprint;
+    file.settings.metadata.fingerprint = file.fingerprint;
   }
 
-  // Those of which a transfer lives go on with it.
+  // Files that have an unfinished transfer resume it.
   async #findKnown(files) {
     if (!files.length) return;
-    const { store, bucket } = files[0].order;
-    const asked = files.map(({ order, size, fingerprint }) => ({
-      key: order.key,
+    const { store, bucket } = files[0].settings;
+    const candidates = files.map(({ settings, size, fingerprint }) => ({
+      key: settings.key,
       size,
       fingerprint,
-      replace: order.metadata.replace === "on",
+      replace: settings.metadata.replace === "on",
     }));
-    const { known } = await postJson(this.#addresses.known, { store, bucket, files: asked });
+    const { known } = await postJson(this.#addresses.known, { store, bucket, files: candidates });
     const byKey = new Map(known.map((each) => [each.key, each]));
-    const found = files.filter((file) => byKey.has(file.order.key));
-    await Promise.all(found.map((file) => this.#goOnWith(file, byKey.get(file.order.key))));
+    const found = files.filter((file) => byKey.has(file.settings.key));
+    await Promise.all(found.map((file) => this.#resumeKnown(file, byKey.get(file.settings.key))));
   }
 
-  async #goOnWith(file, known) {
+  async #resumeKnown(file, known) {
     file.transferId = known.id;
-    file.order.tusUrl = known.url;
-    // What was promised when it began counts, whatever the form says now.
-    file.order.isComputing = known.wants_sha256 ?? file.order.isComputing;
+    file.settings.tusUrl = known.url;
+    // The verification that was chosen at its start applies, whatever the form says now.
+    file.settings.isComputing = known.wants_sha256 ?? file.settings.isComputing;
     file.startFrom(known.bytes_received, null);
-    if (known.state === "paused") await this.orders.deliver(file, "resume");
-    if (known.state === "failed") await this.orders.deliver(file, "retry");
+    if (known.state === "paused") await this.requests.deliver(file, "resume");
+    if (known.state === "failed") await this.requests.deliver(file, "retry");
   }
 
-  #start(files) {
+  #queue(files) {
     for (const file of files) {
-      // An empty file has no last byte that its digest could come with.
-      const { order } = file;
-      if (order.isComputing && !file.size) Object.assign(order.metadata, { verify: "", sha256: SHA256_OF_NOTHING });
+      // An empty file has no last request that could carry its digest.
+      const { settings } = file;
+      if (settings.isComputing && !file.size) Object.assign(settings.metadata, { verify: "", sha256: SHA256_OF_NOTHING });
       this.#change(file, "queued");
     }
     this.#sender.start(files);
   }
 
-  // --- Orders, from the operator here or from elsewhere -----------------------------------------------------------------
+  // --- Steps, requested here or elsewhere -------------------------------------------------------------------------------
 
   pause(file) {
     this.#sender.pause(file);
     this.#change(file, "paused");
   }
 
-  // Go on from where the server says the file stands.
-  goOn(file) {
+  // Resume at the offset that the server reports.
+  resume(file) {
     if (!file.isUnsent) {
       this.#change(file, "storing");
     } else if (this.#sender.has(file)) {
       this.#change(file, "queued");
       this.#sender.resume(file);
     } else {
-      this.#start([file]);
+      this.#queue([file]);
     }
   }
 
-  // Nothing more of it is sent from here.
+  // Stop sending it from here.
   stop(file) {
     this.#sender.forget(file);
-    file.order?.job?.stop(true);
+    file.settings?.job?.stop(true);
   }
 
   hurry(files) {
-    for (const file of files) if (file.state === "held") this.#sender.hurry(file);
+    for (const file of files) if (file.state === "interrupted") this.#sender.hurry(file);
   }
 
-  allHere(file) {
+  // Another window has sent it.
+  receivedElsewhere(file) {
     this.#sender.forget(file);
     this.#onReceived(file);
   }
 
-  // --- What happens on the way ------------------------------------------------------------------------------------------
+  // --- Events of the sender ---------------------------------------------------------------------------------------------
 
   #events() {
     return {
       started: (file) => file.state === "queued" && this.#change(file, "sending"),
       created: (file, location) => this.#onCreated(file, location),
       progress: (file, bytes) => this.#onProgress(file, bytes),
-      accepted: (file) => file.state === "held" && this.#change(file, "sending"),
-      held: (file, verdict) => this.#onHeld(file, verdict),
+      accepted: (file) => file.state === "interrupted" && this.#change(file, "sending"),
+      interrupted: (file, reaction) => this.#onInterrupted(file, reaction),
       received: (file) => this.#onReceived(file),
       ended: (file, ending) => this.#onEnded(file, ending),
     };
@@ -145,12 +145,12 @@ export class Sending {
 
   #onCreated(file, location) {
     file.transferId = location.replace(/\/$/, "").split("/").at(-1);
-    file.order.tusUrl = location;
-    if (file.state === "cancelling") this.orders.cancel(file);
+    file.settings.tusUrl = location;
+    if (file.state === "cancelling") this.requests.cancel(file);
     else this.#changed(file);
   }
 
-  // While it is held, only the server knows how much has come.
+  // While it is interrupted, only the server knows how much it has received.
   #onProgress(file, bytes) {
     if (file.state !== "sending") return;
     file.note(bytes, file.stored);
@@ -158,60 +158,63 @@ export class Sending {
     this.#changed(file);
   }
 
-  async #onHeld(file, verdict) {
+  async #onInterrupted(file, reaction) {
     if (file.state === "cancelling") {
       this.#change(file, "cancelled");
       this.stop(file);
       return;
     }
     file.receiveRate.reset();
-    this.#change(file, "held", verdict.words);
-    file.heldFor = verdict.kind;
-    if (verdict.kind !== "network" || (await isReadable(file))) return;
+    this.#change(file, "interrupted", reaction.message);
+    if (reaction.kind !== "network" || (await isReadable(file))) return;
     this.stop(file);
-    this.#change(file, "failed", UNREADABLE);
+    this.#change(file, "failed", unreadable());
   }
 
   #onReceived(file) {
     file.isUnsent = false;
     file.note(file.size, file.stored);
-    file.order.job?.stop(true);
+    file.settings.job?.stop(true);
     this.#change(file, "storing");
   }
 
-  #onEnded(file, { verdict, refusal }) {
+  #onEnded(file, { reaction, error }) {
     if (file.state === "cancelling" && !file.transferId) {
       this.#change(file, "cancelled");
       return;
     }
-    if (refusal.status === 404) file.transferId = file.order.tusUrl = "";
-    file.fields = refusal.fields;
-    file.failedElsewhere = refusal.code === "Failed";
-    const words = refusal.fields ? Object.values(refusal.fields).join(" ") : verdict.words;
-    this.#change(file, verdict.kind, words || verdict.words);
+    if (error.status === 404) file.transferId = file.settings.tusUrl = "";
+    file.fields = error.fields;
+    file.failedElsewhere = error.code === "Failed";
+    const message = error.fields ? Object.values(error.fields).join(" ") : reaction.message;
+    this.#change(file, reaction.kind, message || reaction.message);
   }
 
-  #change(file, state, words = "") {
+  #change(file, state, message = "") {
     file.state = state;
-    file.words = words;
+    file.message = message;
     this.#changed(file);
   }
 
   // --- The digest -------------------------------------------------------------------------------------------------------
 
-  // Bytes are hashed a chunk ahead of their sending, so that the request with the last one hardly waits.
+  // Bytes are hashed one chunk before they are sent, so that the last request hardly waits for the digest.
   async #headersFor(file, start, end) {
-    const { order } = file;
-    if (!order.isComputing) return {};
-    order.job ||= this.#digests.begin(file.file, file.fingerprint);
-    order.job.advance(end + CHUNK);
+    const { settings } = file;
+    if (!settings.isComputing) return {};
+    settings.job ||= this.#digests.start(file.file, file.fingerprint);
+    settings.job.advance(end + CHUNK);
     if (end < file.size) return {};
-    file.digest = await order.job.finish();
+    file.digest = await settings.job.finish();
     return { "Partway-SHA256": file.digest };
   }
 }
 
-// To a page, a file that has changed looks like a lost connection.
+function unreadable() {
+  return gettext("The file can no longer be read: it was changed, moved or deleted. Select it again.");
+}
+
+// In the browser, a request fails in the same way if the file has changed and if the connection is lost.
 async function isReadable({ file, received }) {
   try {
     await file.slice(received, received + 1).arrayBuffer();

@@ -1,23 +1,30 @@
-// Requests of this page to its server. Whatever goes wrong becomes one kind of error, a Refusal.
+// Requests of this page to its server. Every failure becomes a RequestError.
 
-export class Refusal extends Error {
-  // `status` is 0 where no answer came. `fields` are messages by form field.
+import { fill } from "./formatting.js";
+
+export class RequestError extends Error {
+  // `status` is 0 if there was no response. `fields` are messages by form field.
   constructor({ status = 0, code = "", message = "", requestId = "", fields = null, method = "" }) {
-    super(message || (status ? `The answer was not understood (status ${status}).` : "Partway cannot be reached."));
+    super(message || fallbackMessage(status));
     Object.assign(this, { status, code, requestId, fields, method });
   }
 
   static from(status, text, method) {
-    const answer = parsed(text);
-    const { code = "", message = "", request_id: requestId = "" } = answer.error || {};
-    return new Refusal({ status, code, message, requestId, fields: answer.fields || null, method });
+    const response = parsed(text);
+    const { code = "", message = "", request_id: requestId = "" } = response.error || {};
+    return new RequestError({ status, code, message, requestId, fields: response.fields || null, method });
   }
 }
 
-// Whether the last answer said that nobody is signed in.
+function fallbackMessage(status) {
+  if (!status) return gettext("Partway cannot be reached.");
+  return fill(gettext("Partway sent an unexpected response (status %(status)s)."), { status: String(status) });
+}
+
+// Whether the last response reported that the session has ended.
 export const session = { hasEnded: false };
 
-export function noteAnswer(status, code = "") {
+export function noteResponse(status, code = "") {
   if (status) session.hasEnded = status === 401 || code === "CsrfFailed";
 }
 
@@ -25,7 +32,7 @@ function parsed(text) {
   try {
     return JSON.parse(text) || {};
   } catch {
-    return {}; // A proxy answers in HTML.
+    return {}; // A proxy sends HTML.
   }
 }
 
@@ -35,24 +42,24 @@ export function csrfToken() {
   return cookie ? cookie.slice("csrftoken=".length) : document.querySelector("[name=csrfmiddlewaretoken]").value;
 }
 
-export const getJson = (url) => ask("GET", url);
+export const getJson = (url) => send("GET", url);
 
-export const post = (url, body = null) => ask("POST", url, body);
+export const post = (url, body = null) => send("POST", url, body);
 
-export const postJson = (url, value) => ask("POST", url, JSON.stringify(value), { "Content-Type": "application/json" });
+export const postJson = (url, value) => send("POST", url, JSON.stringify(value), { "Content-Type": "application/json" });
 
-async function ask(method, url, body = null, headers = {}) {
-  const sent = { Accept: "application/json", ...headers };
-  if (method !== "GET") sent["X-CSRFToken"] = csrfToken();
-  let answer, text;
+async function send(method, url, body = null, moreHeaders = {}) {
+  const headers = { Accept: "application/json", ...moreHeaders };
+  if (method !== "GET") headers["X-CSRFToken"] = csrfToken();
+  let response, text;
   try {
-    answer = await fetch(url, { method, headers: sent, body });
-    text = await answer.text();
+    response = await fetch(url, { method, headers, body });
+    text = await response.text();
   } catch {
-    throw new Refusal({ method });
+    throw new RequestError({ method });
   }
-  const refusal = answer.ok ? null : Refusal.from(answer.status, text, method);
-  noteAnswer(answer.status, refusal?.code);
-  if (refusal) throw refusal;
+  const error = response.ok ? null : RequestError.from(response.status, text, method);
+  noteResponse(response.status, error?.code);
+  if (error) throw error;
   return parsed(text);
 }
