@@ -1,4 +1,4 @@
-"""Chromium at the live stack. Every page a test visits must keep quiet: no console error, no CSP violation."""
+"""Chromium and the live stack. Pages must cause no console error and no CSP violation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.browser.site import Site
 from tests.browser.watching import Watcher
 from tests.system.stack import PATIENCE, Stack
 
-# No request of its own leaves the browser.
+# The browser sends no requests of its own.
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -30,11 +30,11 @@ OpenSite = Callable[..., Site]
 
 
 def chromium() -> str:
-    """CHROMIUM, else the machine's."""
+    """The path in CHROMIUM, otherwise the machine's Chromium."""
     names = ("chromium", "chromium-browser", "google-chrome")
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    assert found, "The tests need Chromium: apt-get install chromium, or name one in CHROMIUM."
-    return found
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    assert path, "The tests need Chromium: apt-get install chromium, or set CHROMIUM to its path."
+    return path
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def launch(playwright: Playwright) -> Browser:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    # For a module, not the session: its event loop would stop Django's database calls in later tests of the process.
+    # Not for the session: Playwright's event loop would break Django's database calls in later tests of the process.
     with launched() as browser:
         yield browser
         browser.close()
@@ -57,7 +57,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def signed_in(browser: Browser, stack: Stack) -> Any:
-    """The cookies of the administrator, got once through the login page."""
+    """The cookies of the administrator, who signs in once."""
     context = browser.new_context(base_url=stack.url)
     Site(context.new_page(), stack, Watcher(context)).sign_in()
     state = context.storage_state()
@@ -67,7 +67,7 @@ def signed_in(browser: Browser, stack: Stack) -> Any:
 
 @pytest.fixture
 def open_site(browser: Browser, stack: Stack, signed_in: Any) -> Iterator[OpenSite]:
-    """Open the site in a window of its own, signed in; keyword arguments go to Playwright's new_context()."""
+    """Open the site in a new window, signed in. Keyword arguments go to Playwright's new_context()."""
     watchers: list[Watcher] = []
     with ExitStack() as closing:
 
@@ -104,7 +104,7 @@ def page(site: Site) -> Page:
 
 @pytest.fixture
 def nothing_unfinished(stack: Stack) -> None:
-    """What other tests left half sent is cancelled: it takes room in staging and on the page of a new transfer."""
+    """Cancel the unfinished transfers of other tests: they use quota and appear on the page of a new transfer."""
     with stack.signed_in() as operator:
         for state in ("receiving", "sending", "paused", "failed"):
             for transfer in operator.get_json(f"/transfers/?state={state}")["transfers"]:

@@ -1,4 +1,4 @@
-"""Files that tests choose in the browser."""
+"""Files that tests select in the browser."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MIB = 1024**2
 
 
 def write_file(path: Path, size: int) -> str:
-    """A file of bytes that never repeat, its folders made; its SHA-256."""
+    """Create a file of random bytes, and its folders. Returns its SHA-256."""
     path.parent.mkdir(parents=True, exist_ok=True)
     source, digest = random.Random(f"{path.name} {size}"), hashlib.sha256()
     with path.open("wb") as file:

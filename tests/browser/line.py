@@ -1,4 +1,4 @@
-"""The line between Chromium and the server, made slow, as Chromium's developer tools do it."""
+"""Slows down the connection between Chromium and the server, as Chromium's developer tools do."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ UNLIMITED = -1
 
 
 class Line:
-    """Of one page. A slow line lets a test see, and interrupt, what would be over at once."""
+    """The connection of one page. On a slow one, tests can observe and interrupt a short upload."""
 
     broken = r"ERR_INTERNET_DISCONNECTED|ERR_CONNECTION_|ERR_EMPTY_RESPONSE|ERR_NETWORK|status of (408|409|423)"
-    """What a page complains of while the line is broken or the server away; and once it is back, while the server is
-    still busy with what came before."""
+    """Complaints of a page while the connection or the server is down, and afterwards while the server still handles
+    earlier requests."""
 
     def __init__(self, page: Page) -> None:
         self._session = page.context.new_cdp_session(page)
 
-    def slow_down(self, bytes_a_second: int) -> None:
-        conditions = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes_a_second}
+    def slow_down(self, bytes_per_second: int) -> None:
+        conditions = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes_per_second}
         self._session.send("Network.emulateNetworkConditions", conditions)
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         self.slow_down(UNLIMITED)

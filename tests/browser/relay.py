@@ -1,4 +1,4 @@
-"""A stretch of the way from the browser to the web server that a test can tear, with whatever is on it at the time."""
+"""A relay between the browser and the web server. Cutting it resets all its connections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class Relay:
-    """Passes connections on, unchanged, until it is cut."""
+    """Forwards connections unchanged until it is cut."""
 
     def __init__(self, url: str) -> None:
         self._target = (LOOPBACK, urlsplit(url).port)
@@ -24,14 +24,14 @@ class Relay:
         self.url = f"http://{LOOPBACK}:{self._port}"
 
     def cut(self) -> None:
-        """Every connection is torn, and no new one is taken."""
+        """Close every connection and accept no new one."""
         self._close(self._listener)
         with self._lock:
-            torn, self._open = self._open, set()
-        for each in torn:
+            cut, self._open = self._open, set()
+        for each in cut:
             self._close(each)
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         self._listener = self._listen(self._port)
 
     def _listen(self, port: int) -> socket.socket:
@@ -47,9 +47,9 @@ class Relay:
                 with self._lock:
                     self._open |= {near, far}
                 for source, target in ((near, far), (far, near)):
-                    threading.Thread(target=self._pass_on, args=(source, target), daemon=True).start()
+                    threading.Thread(target=self._forward, args=(source, target), daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+    def _forward(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while block := source.recv(BLOCK):
                 target.sendall(block)

@@ -1,4 +1,4 @@
-"""The site as a person at the browser sees it: what tests do on more than one page."""
+"""What tests do in the browser on more than one page."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.browser.watching import Watcher
 from tests.system.stack import PATIENCE, Login, Stack, wait_for
 
 SEND = re.compile(r"^Send( [\d,]+ files)?$")
-NOT_SENDING = "".join(f":not([data-state={state}])" for state in ("preparing", "queued", "sending", "reserved_bytes"))
-"""Rows that nothing is sent of from this page: leaving it asks no question."""
+NOT_SENDING = "".join(f":not([data-state={state}])" for state in ("preparing", "queued", "sending", "interrupted"))
+"""Rows whose bytes this page does not send: leaving the page needs no confirmation."""
 
 expect.set_options(timeout=PATIENCE * 1000)
 
@@ -25,7 +25,7 @@ class Site:
         self.page = page
         self.watcher = watcher
         self.store = stack.store
-        """The name of the store whose buckets are opened and sent to."""
+        """The name of the store to use."""
 
     def sign_in(self, login: Login = Stack.admin) -> None:
         self.page.goto("/login/")
@@ -35,10 +35,10 @@ class Site:
         expect(self.page.get_by_role("heading", name="Overview")).to_be_visible()
 
     def follow(self, link: str | Locator) -> None:
-        """Follow a link, by its name or as found, and wait for the page it leads to."""
-        found = self.page.get_by_role("link", name=link) if isinstance(link, str) else link
+        """Follow a link, given by its name or as a locator, and wait for its page."""
+        target = self.page.get_by_role("link", name=link) if isinstance(link, str) else link
         with self.page.expect_navigation():
-            found.click()
+            target.click()
 
     # --- Uploads ------------------------------------------------------------------------------------------------------
 
@@ -55,7 +55,7 @@ class Site:
 
     @property
     def listed_keys(self) -> list[str]:
-        """The keys of the rows, top to bottom; folders are not among them."""
+        """The keys of the rows, top to bottom, without folders."""
         return self.page.locator("table.table-uploads tr:has(input[name=upload]) th[scope=row] > a").all_inner_texts()
 
     @property
@@ -66,7 +66,7 @@ class Site:
         return self.page.get_by_role("row").filter(has=self.page.get_by_role("link", name=key, exact=True))
 
     def wait_for_operation(self, state: str = "done") -> None:
-        """Follow the operation on its page until it has ended so."""
+        """Wait until the operation's page shows this state."""
         self.page.wait_for_url("**/operations/*/")
         expect(self.page.locator("#operation .state").first).to_have_text(state)
 
@@ -86,7 +86,7 @@ class Site:
         self.page.locator("#folder-input").set_input_files(path)
 
     def choose_file(self, bucket: str, path: Path, key: str = "", **fields: str) -> None:
-        """The form filled in, with one file."""
+        """Fill in the form and select one file."""
         self.fill_form(bucket, key=key, **fields)
         self.choose(path)
 
@@ -96,7 +96,7 @@ class Site:
     def wait_for_transfer(self, *states: str) -> str:
         """Wait until the page of a transfer shows one of these states; the transfer's id.
 
-        From the form, that is the page of the file that was sent there, once this browser has sent all of it.
+        On the form, first wait until this browser has sent the file, then open the page of its transfer.
         """
         if "/transfers/new/" in self.page.url:
             link = self.page.locator(f".file{NOT_SENDING} [data-part=key][href]")
@@ -107,7 +107,7 @@ class Site:
         expect(self.page.locator(selector)).to_be_visible()
         return self.page.url.rstrip("/").rsplit("/", maxsplit=1)[-1]
 
-    # --- The list of chosen files -------------------------------------------------------------------------------------
+    # --- The list of selected files -----------------------------------------------------------------------------------
 
     @property
     def files(self) -> Locator:
@@ -119,36 +119,36 @@ class Site:
         return self.page.locator(".file [data-part=key]").all_text_contents()
 
     def file(self, key: str) -> Locator:
-        """The row of a file, by the key it gets."""
+        """The row of a file, by its key."""
         return self.files.filter(has=self.page.locator("[data-part=key]", has_text=re.compile(f"^{re.escape(key)}$")))
 
     def wait_for_file(self, key: str, state: str) -> Locator:
-        """Wait until a row is in a state of the list (static/new-transfer/states.js); the row."""
+        """Wait until a row has a state of static/new-transfer/states.js; the row."""
         row = self.file(key)
         expect(row).to_have_attribute("data-state", state)
         return row
 
     def wait_for_files(self, state: str, count: int) -> None:
-        """Wait until so many rows, and that is all of them, are in a state."""
+        """Wait until the list has this many rows, all of them in this state."""
         expect(self.page.locator(f".file[data-state={state}]")).to_have_count(count)
         expect(self.files).to_have_count(count)
 
     def step(self, key: str, step: str) -> None:
-        """Press a button of a row: pause, resume, cancel and so on."""
+        """Click a button of a row: pause, resume, cancel and so on."""
         self.file(key).locator(f"[data-step={step}]").click()
 
     def confirm_cancel(self) -> None:
         self.page.get_by_role("dialog").get_by_role("button", name="Cancel it").click()
 
     def received(self, key: str) -> int:
-        """How many per cent of a file are here, as its row says."""
-        return int(self.file(key).locator("[data-part=received-percent]").inner_text().removesuffix(" %"))
+        """The percentage received, as the row shows it."""
+        return int(self.file(key).locator("[data-part=received-percent]").inner_text().removesuffix("%").strip())
 
     def wait_until_received(self, key: str, percent: int) -> None:
-        """Wait until at least so much of a file is here."""
+        """Wait until Partway has received at least this percentage of a file."""
 
-        def look() -> bool:
-            self.page.wait_for_timeout(50)  # The page's own events are delivered meanwhile.
+        def is_received() -> bool:
+            self.page.wait_for_timeout(50)  # Playwright delivers the page's events during the wait.
             return self.received(key) >= percent
 
-        wait_for(f"{percent} % of {key}", look)
+        wait_for(f"{percent}% of {key}", is_received)

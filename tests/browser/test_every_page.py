@@ -1,4 +1,4 @@
-"""What every page owes its reader: keyboard, narrow screens, light and dark, and no complaint on the console."""
+"""Every page: keyboard, narrow screens, light and dark, and no console errors."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def place(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Place:
     return Place(bucket, upload_id, ordered["url"], f"/transfers/{sent}/")
 
 
-def test_no_page_can_be_scrolled_sideways(site: Site, stack: Stack, place: Place) -> None:
+def test_no_page_scrolls_horizontally(site: Site, stack: Stack, place: Place) -> None:
     for path in place.pages(stack.store):
         site.page.goto(path, wait_until="networkidle")
         for width in WIDTHS:
@@ -87,7 +87,7 @@ def test_pages_have_one_heading_a_title_and_named_controls(site: Site, stack: St
 
 
 def _unnamed_controls(page: Page) -> list[str]:
-    """Links, buttons and fields that a screen reader could only call by their kind."""
+    """Links, buttons and fields without a name for screen readers."""
     found: list[str] = page.evaluate(
         """() => [...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea")]
             .filter((each) => each.checkVisibility())
@@ -98,7 +98,7 @@ def _unnamed_controls(page: Page) -> list[str]:
     return found
 
 
-def test_theme_is_kept(open_site: OpenSite) -> None:
+def test_selected_theme_is_kept(open_site: OpenSite) -> None:
     site = open_site(color_scheme="light")
     page, root = site.page, site.page.locator("html")
     page.goto("/")
@@ -114,14 +114,14 @@ def test_theme_is_kept(open_site: OpenSite) -> None:
     assert _brightness(page) > 200
 
 
-def test_theme_follows_the_system_until_it_is_chosen(open_site: OpenSite) -> None:
+def test_theme_follows_the_system_until_one_is_selected(open_site: OpenSite) -> None:
     site = open_site(color_scheme="dark")
     site.page.goto("/")
     expect(site.page.locator("html")).to_have_attribute("data-bs-theme", "dark")
 
 
 def _brightness(page: Page) -> float:
-    """Of the page's background, from 0 to 255, however the style writes the colour."""
+    """The brightness of the page's background, from 0 to 255."""
     found: float = page.evaluate(
         """() => {
           const pencil = document.createElement("canvas").getContext("2d");
@@ -135,35 +135,35 @@ def _brightness(page: Page) -> float:
 
 @pytest.fixture
 def calm_site(open_site: OpenSite) -> Site:
-    """For somebody who asked for less motion: nothing has to be waited for before it is looked at."""
+    """The site with reduced motion, so that tests need not wait for animations."""
     return open_site(reduced_motion="reduce")
 
 
 class Keyboard:
-    """Somebody without a mouse."""
+    """Uses the page by keyboard only."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
 
     def tab_to(self, target: Locator) -> None:
-        """Tab forward until it has the focus; every stop on the way must show that it has it."""
+        """Press Tab until the target has the focus. Every element on the way must show its focus."""
         for _ in range(MOST_TABS):
             self._page.keyboard.press("Tab")
-            assert self._focus_is_seen(), self._page.evaluate("document.activeElement.outerHTML")
+            assert self._focus_is_visible(), self._page.evaluate("document.activeElement.outerHTML")
             if target.evaluate("(element) => element === document.activeElement"):
                 return
-        raise AssertionError(f"{target} is not reached by the Tab key")
+        raise AssertionError(f"{target} cannot be reached with Tab")
 
     def press(self, key: str) -> None:
         self._page.keyboard.press(key)
 
     def follow(self) -> None:
-        """Enter, and wait for the page it leads to."""
+        """Press Enter and wait for the next page."""
         with self._page.expect_navigation():
             self.press("Enter")
 
-    def _focus_is_seen(self) -> bool:
-        """An outline or a shadow that the element has only while it is focused."""
+    def _focus_is_visible(self) -> bool:
+        """Whether the element looks different while it has the focus."""
         seen: bool = self._page.evaluate(
             """async () => {
               const element = document.activeElement;
@@ -186,7 +186,7 @@ class Keyboard:
         return seen
 
 
-def test_first_tab_leads_past_the_header(page: Page) -> None:
+def test_first_tab_stop_skips_the_header(page: Page) -> None:
     page.goto("/stores/")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
@@ -194,7 +194,7 @@ def test_first_tab_leads_past_the_header(page: Page) -> None:
     expect(page.locator("#content")).to_be_focused()
 
 
-def test_upload_is_aborted_by_keyboard_alone(calm_site: Site, stack: Stack) -> None:
+def test_upload_is_aborted_by_keyboard(calm_site: Site, stack: Stack) -> None:
     bucket = stack.new_bucket()
     stack.client.create_multipart_upload(bucket, "dir/by-keyboard")
     site, page, keyboard = calm_site, calm_site.page, Keyboard(calm_site.page)
@@ -208,7 +208,7 @@ def test_upload_is_aborted_by_keyboard_alone(calm_site: Site, stack: Stack) -> N
     assert stack.uploads_in(bucket) == []
 
 
-def test_selection_is_aborted_by_keyboard_alone(calm_site: Site, stack: Stack) -> None:
+def test_selection_is_aborted_by_keyboard(calm_site: Site, stack: Stack) -> None:
     bucket = stack.new_bucket()
     for key in ("a", "b"):
         stack.client.create_multipart_upload(bucket, key)
@@ -225,7 +225,7 @@ def test_selection_is_aborted_by_keyboard_alone(calm_site: Site, stack: Stack) -
     assert stack.uploads_in(bucket) == []
 
 
-def test_upload_is_completed_by_keyboard_alone(calm_site: Site, stack: Stack, tmp_path: Path) -> None:
+def test_upload_is_completed_by_keyboard(calm_site: Site, stack: Stack, tmp_path: Path) -> None:
     bucket = stack.new_bucket()
     upload_id = stack.create_upload(bucket, "gap", {2: 10}, tmp_path / "part")
     site, page, keyboard = calm_site, calm_site.page, Keyboard(calm_site.page)
@@ -241,7 +241,7 @@ def test_upload_is_completed_by_keyboard_alone(calm_site: Site, stack: Stack, tm
 
 
 @pytest.mark.usefixtures("nothing_unfinished")
-def test_file_is_sent_by_keyboard_alone(calm_site: Site, stack: Stack, tmp_path: Path) -> None:
+def test_file_is_sent_by_keyboard(calm_site: Site, stack: Stack, tmp_path: Path) -> None:
     bucket = stack.new_bucket()
     (tmp_path / "typed").write_bytes(b"bytes")
     site, page, keyboard = calm_site, calm_site.page, Keyboard(calm_site.page)

@@ -1,4 +1,4 @@
-"""Signing in and out in Chromium."""
+"""Signing in and out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.browser.conftest import OpenSite
 from tests.system.stack import Login, Stack
 
 
-def test_login_refuses_a_wrong_password_and_leads_to_the_page_that_was_asked_for(open_site: OpenSite) -> None:
+def test_login_rejects_a_wrong_password_and_opens_the_requested_page(open_site: OpenSite) -> None:
     site = open_site(storage_state=None)
     site.page.goto("/audit/?actor=admin")
     site.page.get_by_label("Username").fill("admin")

@@ -1,4 +1,4 @@
-"""The main job in Chromium on every server: send a file; look through uploads, open one, abort some, complete one."""
+"""The main jobs on every server: send a file; browse uploads, open one, abort some and complete one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def direct_store(server: Server, stack: Stack, added_stores: dict[str, DirectSto
     if server.name == "swift":
         return stack.direct_store
     if server.name not in added_stores:
-        # A name behind the embedded store's, which is the first and so the chosen one on every page.
+        # The name sorts after that of the embedded store, which must stay the first and so the selected one.
         config = replace(server.config(), overrides=())
         added_stores[server.name] = stack.add_store(f"on-{server.name}", config, server.store.new_bucket)
     return added_stores[server.name]
@@ -42,7 +42,7 @@ def direct_store(server: Server, stack: Stack, added_stores: dict[str, DirectSto
 
 @pytest.fixture(scope="module")
 def added_stores() -> dict[str, DirectStore]:
-    """By the names of their servers: each is added once."""
+    """The added stores by the names of their servers."""
     return {}
 
 
@@ -79,7 +79,7 @@ def test_a_file_of_three_parts_is_sent_and_followed(
     Line(page).slow_down(8 * MIB)
     site.send()
     row = site.file("inbox/a file.bin")
-    expect(row.locator("[data-part=received-percent]")).to_have_text(re.compile(r"^[1-9][0-9]? %$"))
+    expect(row.locator("[data-part=received-percent]")).to_have_text(re.compile(r"^[1-9][0-9]? ?%$"))
     site.wait_for_transfer("done")
     expect(page.locator("#transfer-state")).to_contain_text("verified by HEAD")
     expect(page.locator("#transfer-live")).to_contain_text("3 of 3 parts")

@@ -1,4 +1,4 @@
-"""Files of every awkward size through the browser's form, compared byte for byte with what the store has."""
+"""Files of edge-case sizes are sent from the browser and compared with the object in the store."""
 
 from __future__ import annotations
 

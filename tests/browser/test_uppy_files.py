@@ -1,4 +1,4 @@
-"""Many files at once on the page of a new transfer: chosen, named, refused, confirmed, verified, and left alone."""
+"""Several files on the page of a new transfer: selecting, keys, errors, confirmation and verification."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def transfers_to(stack: Stack, bucket: str) -> int:
     return int(count)
 
 
-# --- Choosing ---------------------------------------------------------------------------------------------------------
+# --- Selecting files --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("nothing_unfinished")
@@ -82,20 +82,20 @@ def test_files_are_dropped_anywhere(site: Site, stack: Stack, bucket: str) -> No
     assert digest_in(stack, bucket, "two.txt") == hashlib.sha256(b"two.txt").hexdigest()
 
 
-def test_file_that_is_in_the_list_is_not_added_again(site: Site, bucket: str, tmp_path: Path) -> None:
+def test_file_in_the_list_is_not_added_again(site: Site, bucket: str, tmp_path: Path) -> None:
     write_file(tmp_path / "a.txt", 10)
     write_file(tmp_path / "b.txt", 10)
     site.fill_form(bucket)
     site.choose(tmp_path / "a.txt")
     site.choose(tmp_path / "a.txt", tmp_path / "b.txt")
     expect(site.files).to_have_count(2)
-    expect(site.page.locator("#files-notice")).to_have_text("1 file is in the list already.")
+    expect(site.page.locator("#files-notice")).to_have_text("1 file is already in the list.")
     site.step("a.txt", "remove")
     assert site.file_keys == ["b.txt"]
     expect(site.file("b.txt").locator("[data-step=edit]")).to_be_focused()
 
 
-def test_thousand_rows_are_shown_and_counted(site: Site, bucket: str, tmp_path: Path) -> None:
+def test_list_shows_and_counts_a_thousand_files(site: Site, bucket: str, tmp_path: Path) -> None:
     for number in range(1000):
         write_file(tmp_path / "many" / f"{number // 100}" / f"file-{number}", 10)
     site.fill_form(bucket, prefix="in/")
@@ -103,7 +103,7 @@ def test_thousand_rows_are_shown_and_counted(site: Site, bucket: str, tmp_path: 
     expect(site.files).to_have_count(1000)
     expect(site.page.locator("#files-count")).to_contain_text("1,000 files")
     assert site.file_keys[:2] == ["in/many/0/file-0", "in/many/0/file-1"]
-    # Typing changes every key; each key pressed is answered before the next.
+    # Typing changes every key. Each key press is handled before the next.
     site.page.locator("[name=prefix]").press_sequentially("new/")
     expect(site.page.locator("[data-part=key]").nth(999)).to_have_text("in/new/many/9/file-999")
     assert site.page.locator(".file *").count() < 40_000
@@ -124,7 +124,7 @@ def test_key_of_one_file_is_edited(site: Site, stack: Stack, bucket: str, tmp_pa
     site.step("in/b.txt", "edit")
     site.page.get_by_label("New key of b.txt").press("Escape")
     assert site.file_keys == ["elsewhere/renamed.txt", "in/b.txt"]
-    # The prefix is for those whose key was not typed.
+    # The prefix applies to files whose key was not edited.
     site.page.locator("[name=prefix]").fill("out/")
     expect(site.file("out/b.txt")).to_be_visible()
     site.send()
@@ -132,14 +132,14 @@ def test_key_of_one_file_is_edited(site: Site, stack: Stack, bucket: str, tmp_pa
     assert [digest_in(stack, bucket, key) for key in ("elsewhere/renamed.txt", "out/b.txt")] == digests
 
 
-def test_two_files_do_not_go_to_one_key(site: Site, stack: Stack, bucket: str, tmp_path: Path) -> None:
+def test_two_files_cannot_have_the_same_key(site: Site, stack: Stack, bucket: str, tmp_path: Path) -> None:
     digest = write_file(tmp_path / "a" / "same.txt", 1000)
     write_file(tmp_path / "b" / "same.txt", 2000)
     site.fill_form(bucket)
     site.choose(tmp_path / "a" / "same.txt", tmp_path / "b" / "same.txt")
     site.send()
     refused = site.page.locator(".file[data-state=refused]")
-    expect(refused).to_contain_text("Another file of this list goes to this key.")
+    expect(refused).to_contain_text("Another file in this list has the same key.")
     expect(site.page.locator(".file[data-state=done]")).to_have_count(1)
     assert digest_in(stack, bucket, "same.txt") == digest
     refused.locator("[data-step=edit]").click()
@@ -150,7 +150,7 @@ def test_two_files_do_not_go_to_one_key(site: Site, stack: Stack, bucket: str, t
     assert stack.object_digest(bucket, "other.txt")[0] == 2000
 
 
-def test_refused_key_is_said_in_its_row(site: Site, stack: Stack, bucket: str, tmp_path: Path) -> None:
+def test_refused_key_is_reported_in_its_row(site: Site, stack: Stack, bucket: str, tmp_path: Path) -> None:
     site.watcher.expect("status of 400")
     write_file(tmp_path / "a.txt", 10)
     write_file(tmp_path / "b.txt", 10)
@@ -179,9 +179,7 @@ def test_shared_field_is_refused_before_anything_is_sent(site: Site, stack: Stac
     assert transfers_to(stack, bucket) == 0
 
 
-def test_objects_are_replaced_only_where_that_is_confirmed(
-    site: Site, stack: Stack, bucket: str, tmp_path: Path
-) -> None:
+def test_objects_are_replaced_only_after_confirmation(site: Site, stack: Stack, bucket: str, tmp_path: Path) -> None:
     site.watcher.expect(CONFLICT)
     names = ("a.bin", "b.bin", "c.bin", "free.bin")
     digests = {name: write_file(tmp_path / name, 2 * MIB) for name in names}
@@ -208,7 +206,7 @@ def test_objects_are_replaced_only_where_that_is_confirmed(
 
 
 @pytest.mark.parametrize("size", [pytest.param(0, id="empty"), 100_000, 130 * MIB])
-def test_digest_is_computed_here(site: Site, stack: Stack, bucket: str, tmp_path: Path, size: int) -> None:
+def test_digest_is_computed_in_the_browser(site: Site, stack: Stack, bucket: str, tmp_path: Path, size: int) -> None:
     digest = write_file(tmp_path / "file", size)
     site.choose_file(bucket, tmp_path / "file")
     site.page.get_by_label("Compute it here while sending").check()
@@ -240,10 +238,10 @@ def test_pasted_digest_is_compared(site: Site, stack: Stack, bucket: str, tmp_pa
     assert [each["Key"] for each in stack.s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["right"]
 
 
-# --- Leaving, and narrow screens --------------------------------------------------------------------------------------
+# --- Leaving the page, and phones -------------------------------------------------------------------------------------
 
 
-def test_leaving_asks_while_bytes_are_on_their_way(site: Site, bucket: str, tmp_path: Path) -> None:
+def test_leaving_the_page_needs_confirmation_while_sending(site: Site, bucket: str, tmp_path: Path) -> None:
     write_file(tmp_path / "file", 8 * MIB)
     asked: list[str] = []
 
@@ -260,7 +258,7 @@ def test_leaving_asks_while_bytes_are_on_their_way(site: Site, bucket: str, tmp_
     site.page.get_by_role("link", name="Transfers", exact=True).first.click()
     assert asked == ["beforeunload"]
     assert "/transfers/new/" in site.page.url
-    line.mend()
+    line.restore()
     site.wait_for_file("file", "done")
     site.follow(site.page.get_by_role("link", name="Transfers", exact=True).first)
     assert asked == ["beforeunload"]

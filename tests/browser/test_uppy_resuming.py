@@ -1,4 +1,4 @@
-"""What a transfer from the browser outlasts: pauses, lost lines, a dead server, a reload, a second window."""
+"""A transfer from the browser survives pauses, lost connections, a killed server, a reload and a second window."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def digest(file: Path) -> str:
 
 
 class Offsets:
-    """Where the bodies that a page sends begin."""
+    """The offsets of the requests that a page sends."""
 
     def __init__(self, page: Page) -> None:
         self.all: list[int] = []
@@ -49,8 +49,8 @@ class Offsets:
             self.all.append(int(request.headers["upload-offset"]))
 
 
-def begin(site: Site, bucket: str, file: Path, *, verify: bool = False) -> Line:
-    """Send the file over a line so slow that it can be interrupted; a part of it is here when this returns."""
+def start(site: Site, bucket: str, file: Path, *, verify: bool = False) -> Line:
+    """Send the file over a slow connection. Some of it has been received when this returns."""
     site.fill_form(bucket, prefix="in/", part_size="5 MiB")
     return send_slowly(site, file, verify=verify)
 
@@ -67,12 +67,12 @@ def send_slowly(site: Site, file: Path, *, verify: bool = False) -> Line:
 
 
 def finish(site: Site, line: Line) -> None:
-    line.mend()
+    line.restore()
     site.wait_for_file(KEY, "done")
 
 
 def check(stack: Stack, bucket: str, digest: str, count: int = 1) -> None:
-    """One object, of the right bytes, by so many transfers; nothing left over."""
+    """Check that one object has the right bytes, after this many transfers, and that no upload is left."""
     assert stack.object_digest(bucket, KEY) == (SIZE, digest)
     assert len(transfers(stack, bucket)) == count
     assert stack.uploads_in(bucket) == []
@@ -86,12 +86,12 @@ def transfers(stack: Stack, bucket: str) -> list[Any]:
 
 
 def test_pause_and_resume(site: Site, stack: Stack, bucket: str, file: Path, digest: str) -> None:
-    line = begin(site, bucket, file)
+    line = start(site, bucket, file)
     site.step(KEY, "pause")
     site.wait_for_file(KEY, "paused")
     with stack.signed_in() as operator:
         [transfer] = operator.get_json("/transfers/?state=paused")["transfers"]
-    site.page.wait_for_timeout(2500)  # Two looks at the server do not set it going again.
+    site.page.wait_for_timeout(2500)  # Polling the server does not resume it.
     before = site.received(KEY)
     site.wait_for_file(KEY, "paused")
     assert before < 100
@@ -103,7 +103,7 @@ def test_pause_and_resume(site: Site, stack: Stack, bucket: str, file: Path, dig
 
 def test_pause_and_resume_elsewhere(site: Site, stack: Stack, bucket: str, file: Path, digest: str) -> None:
     site.watcher.expect("status of 423")
-    line = begin(site, bucket, file)
+    line = start(site, bucket, file)
     with stack.signed_in() as operator:
         [transfer] = [each for each in operator.get_json("/transfers/")["transfers"] if each["bucket"] == bucket]
         operator.post(f"/transfers/{transfer['id']}/pause/").raise_for_status()
@@ -115,7 +115,7 @@ def test_pause_and_resume_elsewhere(site: Site, stack: Stack, bucket: str, file:
 
 
 def test_cancel_and_send_again(site: Site, stack: Stack, bucket: str, file: Path, digest: str) -> None:
-    line = begin(site, bucket, file)
+    line = start(site, bucket, file)
     site.step(KEY, "cancel")
     site.confirm_cancel()
     site.wait_for_file(KEY, "cancelled")
@@ -127,7 +127,7 @@ def test_cancel_and_send_again(site: Site, stack: Stack, bucket: str, file: Path
 
 def test_cancelled_elsewhere(site: Site, stack: Stack, bucket: str, file: Path, digest: str) -> None:
     site.watcher.expect("status of 41[0-9]|status of 409")
-    begin(site, bucket, file)
+    start(site, bucket, file)
     with stack.signed_in() as operator:
         [transfer] = [each for each in operator.get_json("/transfers/")["transfers"] if each["bucket"] == bucket]
         operator.post(f"/transfers/{transfer['id']}/cancel/").raise_for_status()
@@ -137,7 +137,7 @@ def test_cancelled_elsewhere(site: Site, stack: Stack, bucket: str, file: Path, 
 
 @contextmanager
 def secret_is(stack: Stack, secret: str) -> Iterator[None]:
-    """The dashboard has this secret of the store, until the block is left."""
+    """Give the dashboard this secret of the store inside the block."""
 
     def set_secret(value: str) -> None:
         stack.run_python(
@@ -152,9 +152,9 @@ def secret_is(stack: Stack, secret: str) -> Iterator[None]:
         set_secret(stack.swift.secret_key)
 
 
-def test_failed_in_the_store_is_retried(site: Site, stack: Stack, bucket: str, file: Path, digest: str) -> None:
+def test_failure_in_the_store_is_retried(site: Site, stack: Stack, bucket: str, file: Path, digest: str) -> None:
     site.watcher.expect("status of 423")
-    line = begin(site, bucket, file)
+    line = start(site, bucket, file)
     with secret_is(stack, "wrong"):
         row = site.wait_for_file(KEY, "failed")
         expect(row.locator("[data-part=words]")).to_contain_text("credentials")
@@ -185,39 +185,41 @@ def test_all_are_paused_resumed_and_cancelled(site: Site, stack: Stack, bucket: 
     assert stack.uploads_in(bucket) == []
 
 
-# --- What breaks ------------------------------------------------------------------------------------------------------
+# --- Interruptions ----------------------------------------------------------------------------------------------------
 
 
-def test_line_is_cut_for_20_seconds(open_site: OpenSite, stack: Stack, bucket: str, file: Path, digest: str) -> None:
+def test_connection_is_lost_for_20_seconds(
+    open_site: OpenSite, stack: Stack, bucket: str, file: Path, digest: str
+) -> None:
     with relayed(stack.url) as relay:
         site = open_site(base_url=relay.url)
         site.watcher.expect(Line.broken)
-        line = begin(site, bucket, file)
+        line = start(site, bucket, file)
         offsets = Offsets(site.page)
         relay.cut()
-        row = site.wait_for_file(KEY, "reserved_bytes")
+        row = site.wait_for_file(KEY, "interrupted")
         expect(row.locator("[data-part=words]")).to_contain_text("The connection is lost")
         site.page.wait_for_timeout(20_000)
-        relay.mend()
+        relay.restore()
         finish(site, line)
         assert min(offsets.all) > 0
         check(stack, bucket, digest)
 
 
 @pytest.fixture
-def web_is_mended(stack: Stack) -> Iterator[None]:
+def web_is_restored(stack: Stack) -> Iterator[None]:
     yield
     if "web" not in stack._processes:
         stack.start("web")
 
 
-@pytest.mark.usefixtures("web_is_mended")
+@pytest.mark.usefixtures("web_is_restored")
 def test_web_server_is_killed(site: Site, stack: Stack, bucket: str, file: Path, digest: str) -> None:
     site.watcher.expect(Line.broken)
-    line = begin(site, bucket, file, verify=True)
+    line = start(site, bucket, file, verify=True)
     offsets = Offsets(site.page)
     stack.kill("web")
-    site.wait_for_file(KEY, "reserved_bytes")
+    site.wait_for_file(KEY, "interrupted")
     stack.start("web")
     finish(site, line)
     assert min(offsets.all) > 0
@@ -229,13 +231,13 @@ def test_session_ends(open_site: OpenSite, stack: Stack, bucket: str, file: Path
         site = open_site(base_url=relay.url)
         site.watcher.expect(Line.broken)
         site.watcher.expect("status of 40[13]")
-        line = begin(site, bucket, file)
+        line = start(site, bucket, file)
         site.page.context.clear_cookies(name="sessionid")
         relay.cut()
-        relay.mend()
+        relay.restore()
         notice = site.page.locator("#signed-out")
         expect(notice).to_contain_text("Your session has ended.")
-        site.wait_for_file(KEY, "reserved_bytes")
+        site.wait_for_file(KEY, "interrupted")
         with site.page.expect_popup() as opened:
             notice.get_by_role("link", name="Sign in again in another tab").click()
         Site(opened.value, stack, site.watcher).sign_in()
@@ -245,17 +247,17 @@ def test_session_ends(open_site: OpenSite, stack: Stack, bucket: str, file: Path
         check(stack, bucket, digest)
 
 
-# --- The same file, chosen again --------------------------------------------------------------------------------------
+# --- The same file, selected again ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("verify", [False, True], ids=["plain", "verified"])
 def test_reload_in_the_middle(site: Site, stack: Stack, bucket: str, file: Path, digest: str, *, verify: bool) -> None:
-    begin(site, bucket, file, verify=verify)
+    start(site, bucket, file, verify=verify)
     with stack.signed_in() as operator:
-        site.page.reload()  # Chromium asks first; Playwright leaves.
+        site.page.reload()  # Chromium asks for confirmation, and Playwright accepts.
         [before] = [each for each in operator.get_json("/transfers/")["transfers"] if each["bucket"] == bucket]
     offsets = Offsets(site.page)
-    # The destination is the same again; the part size is the first one's, whatever the form says.
+    # The destination is the same as before. The part size is that of the first attempt, whatever the form says.
     expect(site.page.locator("[name=prefix]")).to_have_value("in/")
     line = send_slowly(site, file, verify=verify)
     finish(site, line)
@@ -265,53 +267,55 @@ def test_reload_in_the_middle(site: Site, stack: Stack, bucket: str, file: Path,
 
 def test_crash_of_the_browser(open_site: OpenSite, stack: Stack, bucket: str, file: Path, digest: str) -> None:
     first = open_site()
-    begin(first, bucket, file)
+    start(first, bucket, file)
     first.page.context.close()
     second = open_site()
     offsets = Offsets(second.page)
-    line = begin(second, bucket, file)
+    line = start(second, bucket, file)
     finish(second, line)
     assert offsets.all[0] > 0
     check(stack, bucket, digest)
 
 
-def test_two_windows_make_one_transfer(open_site: OpenSite, stack: Stack, bucket: str, file: Path, digest: str) -> None:
+def test_two_windows_share_one_transfer(
+    open_site: OpenSite, stack: Stack, bucket: str, file: Path, digest: str
+) -> None:
     first, second = open_site(), open_site()
     for site in (first, second):
         site.watcher.expect("status of (409|423)")
-    line = begin(first, bucket, file)
+    line = start(first, bucket, file)
     second.fill_form(bucket, prefix="in/", part_size="5 MiB")
     second.choose(file)
     second.send()
-    second.wait_for_file(KEY, "reserved_bytes")
+    second.wait_for_file(KEY, "interrupted")
     expect(second.file(KEY).locator("[data-part=words]")).to_contain_text("Another window")
     finish(first, line)
     second.wait_for_file(KEY, "done")
     check(stack, bucket, digest)
 
 
-def test_window_goes_on_where_another_was_closed(
+def test_window_resumes_after_another_was_closed(
     open_site: OpenSite, stack: Stack, bucket: str, file: Path, digest: str
 ) -> None:
     first, second = open_site(), open_site()
     second.watcher.expect("status of (409|423)")
-    begin(first, bucket, file)
+    start(first, bucket, file)
     second.fill_form(bucket, prefix="in/")
     second.choose(file)
     second.send()
-    second.wait_for_file(KEY, "reserved_bytes")
+    second.wait_for_file(KEY, "interrupted")
     first.page.context.close()
     second.wait_for_file(KEY, "done")
     check(stack, bucket, digest)
 
 
-def test_another_file_of_the_name_is_another_transfer(
+def test_different_file_with_the_same_name_is_a_new_transfer(
     site: Site, stack: Stack, bucket: str, file: Path, digest: str, tmp_path: Path
 ) -> None:
-    """Same name, size and key, but not the same bytes: never mixed."""
+    """The files have the same name, size and key, but different bytes: they are never mixed."""
     site.watcher.expect("status of 409")
     assert digest
-    begin(site, bucket, file)
+    start(site, bucket, file)
     site.page.reload()
     other = tmp_path / "other" / "big.bin"
     other.parent.mkdir()
@@ -324,7 +328,7 @@ def test_another_file_of_the_name_is_another_transfer(
 
 
 def test_unfinished_transfer_is_offered(site: Site, stack: Stack, bucket: str, file: Path, digest: str) -> None:
-    begin(site, bucket, file)
+    start(site, bucket, file)
     site.page.goto("/")
     stack.run_python(
         "from datetime import timedelta\nfrom django.db.models import F\nfrom uploads.models import Transfer\n"

@@ -1,4 +1,4 @@
-"""A browser page that is watched: whatever a page complains of fails the test that saw it."""
+"""Watches browser pages: a console error or a failed request fails the test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COMPLAINTS = {"error", "warning"}
 
 
 class Watcher:
-    """Collects what the pages of one browser context complain of."""
+    """Collects the console errors, warnings and failed requests of one browser context."""
 
     def __init__(self, context: BrowserContext) -> None:
         self.complaints: list[str] = []
@@ -27,11 +27,11 @@ class Watcher:
         context.on("requestfailed", self._request_failed)
 
     def expect(self, pattern: str) -> None:
-        """This complaint is what the test is about."""
+        """Accept complaints that match this pattern."""
         self._expected.append(pattern)
 
     def check(self) -> None:
-        """Fail on everything that was not expected."""
+        """Fail on every complaint that was not expected."""
         left = [each for each in self.complaints if not any(re.search(pattern, each) for pattern in self._expected)]
         assert not left, left
 
@@ -40,19 +40,19 @@ class Watcher:
             self.complaints.append(f"{message.type}: {message.text} at {message.location.get('url', '')}")
 
     def _request_failed(self, request: Request) -> None:
-        # What a page still asks for when it is left is aborted by the browser.
+        # The browser aborts requests of a page that is left.
         if request.failure != "net::ERR_ABORTED":
             self.complaints.append(f"failed: {request.method} {request.url}: {request.failure}")
 
 
 def overflow(page: Page) -> int:
-    """Pixels by which the page is wider than the window: it could be scrolled sideways."""
+    """Pixels by which the page is wider than the window, so that it scrolls horizontally."""
     found: int = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     return found
 
 
 def widest(page: Page) -> list[str]:
-    """The elements that reach out of the window, for the message of a failure."""
+    """The elements that are wider than the window, for a failure's message."""
     found: list[str] = page.evaluate(
         """() => [...document.body.querySelectorAll("*")]
             .filter((each) => each.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
