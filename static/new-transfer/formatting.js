@@ -13,10 +13,11 @@ export function numberText(value, digits = 0) {
   return formats.get(digits).format(value);
 }
 
-// A text with values in place of its %(name)s. Whole numbers get thousands separators.
+// A text with values in place of its %(name)s. Whole numbers get thousands separators. As in Python, %% is a percent sign,
+// which Django's interpolate() does not handle.
 export function fill(text, values) {
   const shown = Object.entries(values).map(([name, value]) => [name, Number.isInteger(value) ? numberText(value) : value]);
-  return interpolate(text, Object.fromEntries(shown), true);
+  return interpolate(text.replaceAll("%%", "%"), Object.fromEntries(shown), true);
 }
 
 export function exactBytesText(size) {
