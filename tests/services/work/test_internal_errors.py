@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.utils import timezone
 
-from local.installation import PROJECT
+from tests.on_postgresql import run_again
 from tests.stores.postgresql import Cluster
 from uploads.domain.states import DesiredState, ItemState, PartState, Phase, StoreUploadState
 from uploads.models import (
@@ -290,8 +287,4 @@ def watchdog_steps() -> Iterator[Callable[[], None]]:
 
 
 def test_on_postgresql(postgresql_cluster: Cluster) -> None:
-    """The same tests again, in a process of their own, because the settings name one database."""
-    env = {**os.environ, "TEST_DATABASE_URL": postgresql_cluster.new_database()}
-    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not postgresql", __file__]
-    done = subprocess.run(argv, env=env, cwd=PROJECT, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
+    run_again(__file__, postgresql_cluster)
