@@ -12,9 +12,9 @@ from dashboard.transfers.pages import same_address
 from dashboard.transfers.rows import rows_of
 from uploads import access
 from uploads.objectstore.errors import ObjectStoreError, Reason
-from uploads.selectors.operations import operation_progress, operations_under_way
+from uploads.selectors.operations import operation_progress, operations_in_progress
 from uploads.selectors.overview import attention
-from uploads.selectors.transfers import transfers_under_way
+from uploads.selectors.transfers import transfers_in_progress
 from uploads.services.browse.browsing import list_buckets
 
 MAX_SHOWN = 20
@@ -26,14 +26,14 @@ UNREACHABLE = frozenset({Reason.UNREACHABLE, Reason.TLS, Reason.TIMEOUT, Reason.
 @require_GET
 def overview(request: HttpRequest) -> HttpResponse:
     """The page, or the part of it that moves. The stores are asked one by one, each by its own fragment."""
-    under_way = rows_of(list(transfers_under_way(request.user)[:MAX_SHOWN]))
-    operations = list(operations_under_way(request.user)[:MAX_SHOWN])
+    in_progress = rows_of(list(transfers_in_progress(request.user)[:MAX_SHOWN]))
+    operations = list(operations_in_progress(request.user)[:MAX_SHOWN])
     progress = operation_progress(operations)
     context = {
-        "rows": under_way,
+        "rows": in_progress,
         "operations": [(operation, progress[operation.pk]) for operation in operations],
         "attention": attention(request.user)[:MAX_SHOWN],
-        "is_live": bool(operations) or any(row.is_live for row in under_way),
+        "is_live": bool(operations) or any(row.is_live for row in in_progress),
     }
     if is_fragment(request):
         return same_address(render(request, "overview/_live.html", context))

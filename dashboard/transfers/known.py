@@ -13,7 +13,7 @@ from dashboard.shared.formatting import count_text
 from dashboard.shared.jsonapi import json_error
 from dashboard.transfers.serializers import known_json
 from uploads import access
-from uploads.selectors.transfers import Chosen, find_known
+from uploads.selectors.transfers import SelectedFile, find_known
 from uploads.services.transfers.start import allow_replacing
 
 MAX_FILES = 1000
@@ -41,11 +41,13 @@ def known(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"known": [known_json(transfer, received) for transfer, received in transfers]})
 
 
-def _read(body: bytes) -> tuple[str, str, list[Chosen], set[str]]:
+def _read(body: bytes) -> tuple[str, str, list[SelectedFile], set[str]]:
     """The store, the bucket, the files, and the keys whose object may be replaced."""
     try:
         request: Any = json.loads(body)
-        files = [Chosen(_text(each["key"]), int(each["size"]), _text(each["fingerprint"])) for each in request["files"]]
+        files = [
+            SelectedFile(_text(each["key"]), int(each["size"]), _text(each["fingerprint"])) for each in request["files"]
+        ]
         replacing = {_text(each["key"]) for each in request["files"] if each.get("replace") is True}
         store, bucket = _text(request["store"]), _text(request["bucket"])
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:

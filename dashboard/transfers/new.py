@@ -23,7 +23,7 @@ from uploads.models import Store
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.keys import check_bucket, check_key
 from uploads.problems import Code, Problem
-from uploads.selectors.transfers import waiting_for_their_file
+from uploads.selectors.transfers import waiting_for_file
 from uploads.services.browse.browsing import head_object, list_buckets, may_forbid_overwrite
 from uploads.services.transfers.start import limits_of
 
@@ -76,7 +76,7 @@ def render_form(
         "has_stores": stores.exists(),
         "buckets": _named_buckets(form["store"].value() or "", list(stores)),
         "storage_classes": STORAGE_CLASSES,
-        "unfinished": rows_of(waiting_for_their_file(request.user)),
+        "unfinished": rows_of(waiting_for_file(request.user)),
     }
     return render(request, "transfers/new.html", context, status=status)
 

@@ -57,7 +57,7 @@ def _operation_progress(total: int, done: int, failed: int) -> OperationProgress
     return OperationProgress(total, done, failed, active, state)
 
 
-def operations_under_way(user: AnyUser) -> QuerySet[Operation]:
+def operations_in_progress(user: AnyUser) -> QuerySet[Operation]:
     return access.visible_operations(user).filter(items__state__in=ACTIVE_ITEM_STATES).distinct()
 
 

@@ -1,4 +1,4 @@
-"""Reading transfers for pages: progress, why one waits, the picture of its parts, possible orphans."""
+"""Reading transfers for pages: their progress, why they wait, the states of their parts, possible orphans."""
 
 from __future__ import annotations
 
@@ -25,17 +25,18 @@ from uploads.models import Part, Store, StoreUpload, Transfer
 from uploads.problems import Code, Problem
 
 RATE_WINDOW = timedelta(seconds=30)
-"""Rates are averages over what moved in this time."""
+"""Rates are averages over this time."""
 
 SILENT_AFTER = timedelta(seconds=20)
-"""A browser that has sent nothing for so long is probably gone."""
+"""A browser that has sent nothing for this long has probably stopped sending."""
 
 QUOTA_REFUSAL_SHOWN = timedelta(minutes=1)
+"""How long a transfer counts as waiting for space after the quota refused it space."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransferProgress:
-    """How far a transfer is: bytes, parts, bytes a second (None where not known), seconds left."""
+    """The progress of a transfer: bytes, parts, bytes per second (None if not known), seconds left."""
 
     bytes_received: int = 0
     bytes_sent: int = 0
@@ -49,7 +50,7 @@ class TransferProgress:
 
 @dataclass(frozen=True, slots=True)
 class PartRun:
-    """Consecutive parts of a transfer in one state, both ends included. `absent`: no byte has come."""
+    """Consecutive parts of a transfer in one state, both ends included. `absent`: nothing was received."""
 
     first: int
     last: int
@@ -57,7 +58,7 @@ class PartRun:
 
 
 def progress_of(transfers: Sequence[Transfer]) -> dict[uuid.UUID, TransferProgress]:
-    """The progress of each transfer of a page: two queries, whatever the page's length."""
+    """The progress of each transfer of a page: two queries for any number of transfers."""
     now = timezone.now()
     ids = [transfer.pk for transfer in transfers]
     rows = {row["transfer_id"]: row for row in _part_sums(ids, now)}
@@ -69,25 +70,25 @@ def progress_of(transfers: Sequence[Transfer]) -> dict[uuid.UUID, TransferProgre
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """A file that a browser has: the key it shall get, its size in bytes, and what names its content."""
+class SelectedFile:
+    """A file selected in a browser: its key, its size in bytes, and the fingerprint of its content."""
 
     key: str
     size: int
     fingerprint: str
 
 
-def find_known(user: AnyUser, store: Store, bucket: str, files: Sequence[Chosen]) -> list[tuple[Transfer, int]]:
-    """The operator's own transfers that these files go on with, and the bytes that each has received."""
-    wanted = {(each.key, each.size, each.fingerprint) for each in files if each.fingerprint}
-    found = unfinished(user).filter(store=store, bucket=bucket, fingerprint__in={each[2] for each in wanted})
-    known = [each for each in found if (each.key, each.size, each.fingerprint) in wanted]
+def find_known(user: AnyUser, store: Store, bucket: str, files: Sequence[SelectedFile]) -> list[tuple[Transfer, int]]:
+    """The user's own transfers that these files resume, and the number of bytes that each has received."""
+    selected = {(each.key, each.size, each.fingerprint) for each in files if each.fingerprint}
+    found = unfinished(user).filter(store=store, bucket=bucket, fingerprint__in={each[2] for each in selected})
+    known = [each for each in found if (each.key, each.size, each.fingerprint) in selected]
     progress = progress_of(known)
     return [(each, progress[each.pk].bytes_received) for each in known]
 
 
 def unfinished(user: AnyUser) -> QuerySet[Transfer]:
-    """One's own transfers that the same file, chosen again, goes on with."""
+    """The user's own transfers that can be resumed by selecting the same file again."""
     return (
         access.transfers_to_send(user)
         .filter(resumable=True, phase__in=LIVE_PHASES | {Phase.FAILED})
@@ -95,8 +96,8 @@ def unfinished(user: AnyUser) -> QuerySet[Transfer]:
     )
 
 
-def waiting_for_their_file(user: AnyUser, limit: int = 50) -> list[Transfer]:
-    """Those of them whose browser is gone: no byte has come for a while."""
+def waiting_for_file(user: AnyUser, limit: int = 50) -> list[Transfer]:
+    """Unfinished transfers whose browser has stopped sending."""
     silent = timezone.now() - SILENT_AFTER
     return list(unfinished(user).filter(all_received=False, received_at__lt=silent)[:limit])
 
@@ -127,7 +128,7 @@ def _part_sums(ids: Sequence[uuid.UUID], now: datetime) -> Iterable[Mapping[str,
             bytes_moved=Sum("moved", filter=sending),
             parts_received=Count("pk", filter=~Q(state=PartState.WAITING)),
             parts_sent=Count("pk", filter=sent),
-            sent_lately=Sum("size", filter=sent & Q(sent_at__gte=since)),
+            sent_recent_parts=Sum("size", filter=sent & Q(sent_at__gte=since)),
         )
     )
 
@@ -143,7 +144,7 @@ def _progress(transfer: Transfer, row: Mapping[str, Any] | None, upload_id: str,
     received, moved = sums.get("bytes_received", 0), sums.get("bytes_moved", 0)
     sent = sums.get("bytes_sent", 0) + moved
     running = transfer.phase in LIVE_PHASES and transfer.desired_state == DesiredState.RUN
-    send_rate = _send_rate(transfer, sums.get("sent_lately", 0) + moved, now) if running else None
+    send_rate = _send_rate(transfer, sums.get("sent_recent_parts", 0) + moved, now) if running else None
     receive_rate = _receive_rate(transfer, received) if running and not transfer.all_received else None
     return TransferProgress(
         bytes_received=transfer.size if transfer.all_received else received,
@@ -157,10 +158,10 @@ def _progress(transfer: Transfer, row: Mapping[str, Any] | None, upload_id: str,
     )
 
 
-def _send_rate(transfer: Transfer, moved_lately: int, now: datetime) -> float | None:
-    if transfer.sending_at is None or not moved_lately:
+def _send_rate(transfer: Transfer, sent_recently: int, now: datetime) -> float | None:
+    if transfer.sending_at is None or not sent_recently:
         return None
-    return moved_lately / max(1.0, min(now - transfer.sending_at, RATE_WINDOW).total_seconds())
+    return sent_recently / max(1.0, min(now - transfer.sending_at, RATE_WINDOW).total_seconds())
 
 
 def _receive_rate(transfer: Transfer, received: int) -> float | None:
@@ -172,7 +173,7 @@ def _receive_rate(transfer: Transfer, received: int) -> float | None:
 def _seconds_left(
     transfer: Transfer, received: int, sent: int, receive_rate: float | None, send_rate: float | None
 ) -> float | None:
-    """The slower leg decides."""
+    """The time that the slower of the two directions needs."""
     legs = []
     if not transfer.all_received and receive_rate:
         legs.append((transfer.size - received) / receive_rate)
@@ -182,7 +183,7 @@ def _seconds_left(
 
 
 def part_runs(transfer: Transfer) -> tuple[PartRun, ...]:
-    """The picture of a transfer's parts."""
+    """The states of a transfer's parts, in runs."""
     states: dict[int, Any] = dict(transfer.parts.values_list("number", "state"))
     numbered = ((number, states.get(number, "absent")) for number in range(1, transfer.part_count + 1))
     runs = []
@@ -192,8 +193,8 @@ def part_runs(transfer: Transfer) -> tuple[PartRun, ...]:
     return tuple(runs)
 
 
-def transfers_under_way(user: AnyUser) -> QuerySet[Transfer]:
-    """Live ones, paused ones and those being cancelled."""
+def transfers_in_progress(user: AnyUser) -> QuerySet[Transfer]:
+    """Transfers that are live, paused or being cancelled."""
     return access.visible_transfers(user).filter(
         Q(phase__in=LIVE_PHASES) | Q(phase=Phase.FAILED, desired_state=DesiredState.CANCEL)
     )
