@@ -1,4 +1,4 @@
-"""Every effect outside the database is followed by a point where a test can have the process die; each is tried."""
+"""Every effect outside the database is followed by a crash point, and every crash point is tested."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.system.test_crash_points import TRIED
+from tests.system.test_crash_points import TESTED
 
 SERVICES = Path(__file__).parents[1] / "uploads" / "services"
 
 EFFECTS = frozenset(
     {
-        # in the store
+        # In the store
         "create_multipart_upload",
         "upload_part",
         "put_object",
         "complete_multipart_upload",
         "abort_multipart_upload",
         "abort_until_gone",
-        # on the disk
+        # On the disk
         "remove_part",
         "mark_unverified",
         "mark_verified",
         "finish_transfer",
-        # on the queue
+        # In the queue
         "_publish",
     }
 )
-"""Calls whose effect stays when the process dies after them."""
+"""Calls whose effect remains if the process dies after them."""
 
 ALLOWED = {
-    "abort._abort": "repeated until nothing is left: what follows it is another look",
-    "cancel.cancel_transfer": "nothing follows the end",
-    "complete.complete_transfer": "nothing follows the end",
+    "abort._abort": "the abort is repeated until no part is left",
+    "cancel.cancel_transfer": "no effect follows",
+    "complete.complete_transfer": "no effect follows",
     "resume.resume": "truncating the files again changes nothing",
     "checksum.discard": "the next writer repeats it",
-    "reconcile._abort": "the next run finds the same again",
-    "create.drop_late_upload": "the watchdog has it done again",
+    "reconcile._abort": "the next run finds the upload again",
+    "create.drop_late_upload": "the watchdog enqueues it again",
     "quota._reclaim": "the next transfer that needs space repeats it",
 }
-"""Functions with an effect and no point, and why nothing can be lost there."""
+"""Functions with an effect and without a crash point, and why a crash there loses nothing."""
 
 
 def functions() -> Iterator[tuple[str, ast.FunctionDef]]:
@@ -61,20 +61,20 @@ def name_of(call: ast.Call) -> str:
 def points_in(node: ast.AST) -> Iterator[str]:
     for call in called(node):
         if ast.unparse(call.func) == "crash.point":
-            assert isinstance(call.args[0], ast.Constant), "a point's name is written out"
+            assert isinstance(call.args[0], ast.Constant), "the name of a crash point is a literal"
             yield str(call.args[0].value)
 
 
-def test_every_effect_has_a_point() -> None:
+def test_every_effect_has_a_crash_point() -> None:
     without = {
         name
         for name, node in functions()
         if {name_of(call) for call in called(node)} & EFFECTS and not [*points_in(node)]
     }
-    assert without == set(ALLOWED), "an effect without a crash point, or one that needs no exception any more"
+    assert without == set(ALLOWED), "an effect without a crash point, or an exception that is no longer needed"
 
 
-def test_every_point_has_a_name_of_its_own_and_is_tried() -> None:
+def test_every_crash_point_is_unique_and_tested() -> None:
     points = [point for _, node in functions() for point in points_in(node)]
     assert sorted(points) == sorted(set(points))
-    assert set(points) == set(TRIED)
+    assert set(points) == set(TESTED)

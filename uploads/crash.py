@@ -1,7 +1,7 @@
-"""Named points between two effects at which a test can have this process die, as the kernel or a power cut would.
+"""Crash points: named points between two effects at which a test can kill this process, as a power failure would.
 
-Nothing happens but where PARTWAY_CRASH_DIR names a folder and a file in it has the point's name: that file is taken, so
-that a point kills once, and the process with it.
+A point has an effect only if the folder PARTWAY_CRASH_DIR has a file with its name. The file is removed first, so that
+a point kills only one process.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _FOLDER = os.environ.get("PARTWAY_CRASH_DIR", "")
 
 
 def point(name: str) -> None:
-    """Die here if a test wants it."""
+    """End this process with SIGKILL if a test has set the point."""
     if _FOLDER and _take(Path(_FOLDER) / name):
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -18,16 +18,16 @@ A_LEASE = 150
 A_DAY = 25 * 3600
 
 SENDING = {
-    "create.asked": "worker",
-    "create.answered": "worker",
-    "create.written": "worker",
+    "create.requested": "worker",
+    "create.responded": "worker",
+    "create.recorded": "worker",
     "part.taken": "sender",
-    "part.answered": "sender",
-    "part.written": "sender",
+    "part.responded": "sender",
+    "part.recorded": "sender",
     "part.removed": "sender",
-    "complete.asked": "worker",
-    "complete.answered": "worker",
-    "complete.written": "worker",
+    "complete.requested": "worker",
+    "complete.responded": "worker",
+    "complete.recorded": "worker",
     "transfer.ended": "worker",
     "staging.removed": "worker",
 }
@@ -37,21 +37,21 @@ RECEIVING = (
     "quota.reserved",
     "part.synced",
     "part.staged",
-    "file.whole",
-    "file.written",
+    "file.complete",
+    "file.recorded",
     "queue.committed",
     "queue.published",
 )
-CHECKING = ("checksum.expected", "checksum.seen", "checksum.verified")
+CHECKING = ("checksum.expected", "checksum.compared", "checksum.verified")
 """Crash points in the web server, without and with Upload-Checksum."""
 
-CANCELLING = ("cancel.aborted", "twin.aborted")
+CANCELLING = ("cancel.aborted", "orphan.aborted")
 OPERATING = {"item.taken": "abort", "item.aborted": "abort", "item.completed": "complete"}
-EXPIRING = ("expiry.noted",)
+EXPIRING = ("expiry.recorded",)
 
-CHECKING_STORE = ("check.made",)
+CHECKING_STORE = ("check.created",)
 
-TRIED = (*SENDING, *RECEIVING, *CHECKING, *CANCELLING, *OPERATING, *EXPIRING, *CHECKING_STORE)
+TESTED = (*SENDING, *RECEIVING, *CHECKING, *CANCELLING, *OPERATING, *EXPIRING, *CHECKING_STORE)
 
 
 @pytest.fixture(scope="module")
@@ -175,12 +175,12 @@ def test_crash_while_bytes_are_received(stack: Stack, operator: Operator, die_at
 def test_crash_while_a_transfer_is_cancelled(
     stack: Stack, operator: Operator, bucket: str, die_at: Die, point: str
 ) -> None:
-    if point == "twin.aborted":
-        lost = die_at("create.answered")
+    if point == "orphan.aborted":
+        lost = die_at("create.responded")
     tus = Tus(stack, operator, bucket)
     path = tus.begin(SIZE)
     assert tus.patch(path, 0, content(0, PART + 1)).status == 204
-    if point == "twin.aborted":
+    if point == "orphan.aborted":
         wait_for_death(lost)
         restart(stack, "worker")
     else:

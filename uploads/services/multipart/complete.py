@@ -139,11 +139,11 @@ def may_have_been_done(error: ObjectStoreError) -> bool:
 
 
 def _complete(upload: UploadToComplete, parts: Sequence[CompletedPart]) -> SentBytes:
-    crash.point("complete.asked")
+    crash.point("complete.requested")
     response = client_for(upload.store).complete_multipart_upload(
         upload.bucket, upload.key, upload.upload_id, parts, forbid_overwrite=upload.forbid_overwrite
     )
-    crash.point("complete.answered")
+    crash.point("complete.responded")
     return response
 
 

@@ -235,7 +235,7 @@ def _created_things(held: _Held) -> CreatedThings:
 
 def _write_down(held: _Held, created: CreatedThings) -> None:
     held.write(created=_noted(held.check, created))
-    crash.point("check.made")
+    crash.point("check.created")
 
 
 def _noted(check: StoreCheck, created: CreatedThings) -> dict[str, Any]:

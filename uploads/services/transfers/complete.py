@@ -80,4 +80,4 @@ def _sent_parts(transfer: Transfer, store_upload: StoreUpload) -> list[Completed
 
 def _record_completed(store_upload: StoreUpload) -> None:
     change(STORE_UPLOAD_STATES, StoreUpload.objects.filter(pk=store_upload.pk), StoreUploadState.COMPLETED)
-    crash.point("complete.written")
+    crash.point("complete.recorded")

@@ -38,7 +38,7 @@ def open_store_upload(lease: Lease[Transfer]) -> None:
     """Create the upload in the store and record its id immediately."""
     upload_id = _create(lease)
     _record_upload(lease, upload_id)
-    crash.point("create.written")
+    crash.point("create.recorded")
     dispatch(lease.row.pk)
 
 
@@ -73,7 +73,7 @@ def _create(lease: Lease[Transfer]) -> str:
     settle_unknown_create(transfer)
     # Recorded before the request: if its response is lost, the next attempt looks for uploads from this time on.
     lease.renew(create_sent_at=timezone.now())
-    crash.point("create.asked")
+    crash.point("create.requested")
     try:
         upload_id = client_for(transfer.store).create_multipart_upload(
             transfer.bucket,
@@ -87,5 +87,5 @@ def _create(lease: Lease[Transfer]) -> str:
         if isinstance(error, NotSent) or (isinstance(error, Refused) and error.status < 500):
             lease.rows().update(create_sent_at=None)
         raise
-    crash.point("create.answered")
+    crash.point("create.responded")
     return upload_id

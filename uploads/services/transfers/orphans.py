@@ -55,7 +55,7 @@ def settle_unknown_create(transfer: Transfer) -> None:
     if len(candidates) == 1:
         upload_id = candidates[0].upload_id
         abort_until_gone(client, transfer.bucket, transfer.key, upload_id)
-        crash.point("twin.aborted")
+        crash.point("orphan.aborted")
         _record(transfer, [upload_id], StoreUploadState.GONE, "twin-aborted")
     else:
         upload_ids = [each.upload_id for each in candidates]

@@ -87,7 +87,7 @@ def _send(part: Part, store_upload: StoreUpload | None, renewal: LeaseRenewal) -
         response = client.upload_part(
             transfer.bucket, transfer.key, store_upload.upload_id, part.number, body, on_bytes=renewal
         )
-    crash.point("part.answered")
+    crash.point("part.responded")
     return response
 
 
@@ -112,7 +112,7 @@ def _part_sent(lease: Lease[Part], store_upload: StoreUpload | None, response: S
     if sent:
         metrics.part_sent(part.size)
         log.info("transfer %s part %s: sent", part.transfer_id, part.number, extra={"request_id": response.request_id})
-        crash.point("part.written")
+        crash.point("part.recorded")
         quota.release(part)
 
 

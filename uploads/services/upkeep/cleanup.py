@@ -25,7 +25,7 @@ def expire(transfer: Transfer) -> None:
     """Cancel a transfer of which nothing has arrived for too long, with its upload in the store."""
     problem = Problem(Code.EXPIRED, silent_seconds=settings.STAGING_EXPIRY)
     Transfer.objects.filter(pk=transfer.pk).update(**problem_fields(problem))
-    crash.point("expiry.noted")
+    crash.point("expiry.recorded")
     try:
         request_cancel(None, transfer, reason=problem)
     except StepRefused:

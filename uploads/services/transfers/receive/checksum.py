@@ -51,7 +51,7 @@ class CheckedBody:
     def verify(self) -> None:
         """Stage the parts if the checksum matches. Raises TusError with 460 if it does not."""
         self._checksum.check(self._hash.digest())
-        crash.point("checksum.seen")
+        crash.point("checksum.compared")
         self._transfer.folder.mark_verified()
         crash.point("checksum.verified")
         for part, sha256_state in self._waiting:

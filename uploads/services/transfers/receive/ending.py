@@ -29,7 +29,7 @@ def finish_receiving(transfer: Transfer, sha256: str) -> None:
     desired_state, phase = rows.values_list("desired_state", "phase").get()
     if desired_state == DesiredState.CANCEL:
         raise stopped(desired_state, phase)
-    crash.point("file.whole")
+    crash.point("file.complete")
     with transaction.atomic():
         rows.update(all_received=True, received_at=timezone.now(), quota_refused_at=None, sha256=sha256)
         # From now on the expected digest cannot change.
@@ -37,7 +37,7 @@ def finish_receiving(transfer: Transfer, sha256: str) -> None:
         mismatch = expected_sha256.mismatch(transfer, expected, sha256)
         if mismatch:
             fail_transfer(transfer.pk, problem_fields(mismatch))
-    crash.point("file.written")
+    crash.point("file.recorded")
     dispatch(transfer.pk)
 
 
