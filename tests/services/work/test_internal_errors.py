@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from tests.on_postgresql import run_again
@@ -29,7 +29,7 @@ from uploads.services.operations.kinds import dispatch_guarded as dispatch_opera
 from uploads.services.transfers.kinds import TRANSFERS
 from uploads.services.transfers.kinds import dispatch_guarded as dispatch_transfer_guarded
 from uploads.services.upkeep.watchdog import watch
-from uploads.services.work import leases
+from uploads.services.work import attempts, leases
 from uploads.services.work.attempts import MAX_TRIES
 from uploads.services.work.tasks import TASKS
 
@@ -109,6 +109,12 @@ CASES = (
     Case("run_store_check", _check, "uploads.services.stores.checks.probe_store", "", ItemState.FAILED, attempts=1),
 )
 by_task = pytest.mark.parametrize("case", CASES, ids=[case.task for case in CASES])
+
+
+@pytest.fixture(autouse=True)
+def backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deferred row is not due at once, as it may be by chance."""
+    monkeypatch.setattr(attempts, "backoff_seconds", lambda _: 30.0)
 
 
 @pytest.fixture
@@ -200,6 +206,22 @@ def test_row_whose_end_cannot_be_written_is_deferred(
     attempt(CASES[3], row)
     assert (row.state, row.lease_token, row.error_code) == (ItemState.ORDERED, None, "InternalError")
     assert tracebacks(caplog) == [str(MALFORMED), "not serializable"]
+
+
+def test_related_row_that_cannot_be_loaded_does_not_leave_a_row_running(
+    transfer: Transfer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The key that encrypted the store's credentials is not among the settings any more."""
+    row = _part(transfer)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE uploads_store SET secret_key = 'no token'")
+    for count in range(1, MAX_TRIES + 3):
+        attempt(CASES[0], row)
+        assert (row.state, row.lease_token, row.tries) == (PartState.STAGED, None, count)
+        assert row.error_code == "InternalError"
+        assert row.not_before is not None
+        assert row.not_before > timezone.now()
+    assert caplog.records
 
 
 def test_database_that_is_unavailable_is_not_counted_as_a_bug(transfer: Transfer, broken: Any) -> None:

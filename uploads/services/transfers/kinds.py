@@ -6,6 +6,8 @@ import uuid
 from functools import partial
 from typing import Any
 
+from django.db import transaction
+
 from uploads.domain.states import PART_STATES, PHASES, DesiredState, PartState, Phase
 from uploads.models import Part, Transfer
 from uploads.models.transfer import parts_queue, steps_queue
@@ -27,8 +29,9 @@ def _resume_part(part: Part, seconds: float) -> None:
 
 
 def _give_up_part(lease: Lease[Part], error: dict[str, Any]) -> None:
-    if lease.release(**error):
-        fail_transfer(lease.row.transfer_id, error)
+    with transaction.atomic():
+        if lease.release(**error):
+            fail_transfer(lease.row.transfer_id, error)
 
 
 def _give_up_transfer(lease: Lease[Transfer], error: dict[str, Any]) -> None:

@@ -48,6 +48,8 @@ def sweep_staging() -> None:
             log.info("staging %s: left unchanged: %s", path.name, reason)
         except OSError as error:
             log.warning("staging %s: %s", path.name, error)
+        except Exception:
+            log.exception("staging %s: internal error", path.name)
 
 
 def _sweep(path: Path) -> None:

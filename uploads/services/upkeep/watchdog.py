@@ -1,12 +1,15 @@
-"""Finding what has run out and enqueuing it again. Two at once do no harm: every step is a filtered UPDATE."""
+"""The watchdog: enqueues work again whose worker died or whose message was lost, and cleans up.
+
+Two watchdogs at once do no harm: every step is a filtered UPDATE.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import transaction
@@ -21,32 +24,42 @@ from uploads.services.staging import quota
 from uploads.services.transfers.receive import abandon
 from uploads.services.upkeep.cleanup import expire
 from uploads.services.work import broker
-from uploads.services.work.kinds import KINDS
+from uploads.services.work.kinds import KINDS, Kind
 from uploads.services.work.leases import give_back
 from uploads.services.work.queue import enqueue_on_commit
 
 log = logging.getLogger(__name__)
 
+Thing = TypeVar("Thing")
+
 MAX_LATE = 20
 """Late uploads that one round enqueues; the next round has the others."""
 
 SILENT_BROWSER = timedelta(minutes=15)
-"""A form upload of which no byte has come for so long has lost its browser or its web server."""
+"""A form upload of which nothing has arrived for this time has lost its browser or its web server."""
 
 
 def watch() -> None:
-    """One round. A step that fails is logged, and does not keep the others from running."""
-    for step in STEPS:
+    """One round."""
+    _each(STEPS, lambda step: step())
+
+
+def _each(things: Iterable[Thing], act: Callable[[Thing], object]) -> None:
+    """Do something with each. An exception is logged, and does not keep the others from their turn."""
+    for thing in things:
         try:
-            step()
+            act(thing)
         except Exception:
-            log.exception("the watchdog's step %s failed", step.__name__)
+            log.exception("watchdog: internal error at %s", thing)
 
 
 def _return_expired_leases() -> None:
-    for kind in KINDS.values():
-        with _unlocked(kind.expired_rows()) as rows:
-            metrics.leases_taken_over(kind.name, give_back(kind, rows))
+    _each(KINDS.values(), _return_expired)
+
+
+def _return_expired(kind: Kind[Any]) -> None:
+    with _unlocked(kind.expired_rows()) as rows:
+        metrics.leases_taken_over(kind.name, give_back(kind, rows))
 
 
 def _forget_lost_messages() -> None:
@@ -76,43 +89,40 @@ def _lost_message() -> timedelta:
 
 def _abandon_silent_forms() -> None:
     old = timezone.now() - SILENT_BROWSER
-    for transfer in _arriving().filter(resumable=False, received_at__lt=old):
-        abandon(transfer, Problem(Code.SENDER_SILENT, silent_seconds=SILENT_BROWSER.total_seconds()))
+    reason = Problem(Code.SENDER_SILENT, silent_seconds=int(SILENT_BROWSER.total_seconds()))
+    _each(_arriving().filter(resumable=False, received_at__lt=old), lambda transfer: abandon(transfer, reason))
 
 
 def _expire_silent_transfers() -> None:
-    """The browser's leg only: what is all here does not expire while it is being sent."""
+    """Only transfers whose file has not arrived completely: a complete file does not expire while it is sent."""
     old = timezone.now() - timedelta(seconds=settings.STAGING_EXPIRY)
-    for transfer in _arriving(Phase.FAILED).filter(resumable=True, received_at__lt=old):
-        expire(transfer)
+    _each(_arriving(Phase.FAILED).filter(resumable=True, received_at__lt=old), expire)
 
 
 def _arriving(*more: Phase) -> QuerySet[Transfer]:
-    """Transfers whose file has not come whole."""
+    """Transfers whose file has not arrived completely."""
     phases = (Phase.RECEIVING, Phase.SENDING, *more)
     arriving = Transfer.objects.filter(all_received=False, phase__in=phases).exclude(desired_state=DesiredState.CANCEL)
     return arriving.select_related("store")
 
 
 def _release_sent_parts() -> None:
-    """Parts of this node whose sender died between writing down that they are sent and dropping their bytes."""
+    """Sent parts of this node whose staged bytes remain, because the worker died before it removed them."""
     old = timezone.now() - _lost_message()
     left = Part.objects.filter(
         state=PartState.SENT, reserved_bytes__gt=0, sent_at__lt=old, transfer__node=settings.NODE_NAME
     )
-    for part in left.select_related("transfer"):
-        quota.release(part)
+    _each(left.select_related("transfer"), quota.release)
 
 
 def _release_ended_transfers() -> None:
-    """Transfers of this node whose end was written down by somebody who died before dropping their bytes."""
+    """Ended transfers of this node whose staged bytes remain, because the worker died before it removed them."""
     ended = Transfer.objects.filter(node=settings.NODE_NAME, phase__in=FINAL_PHASES, parts__reserved_bytes__gt=0)
-    for transfer in ended.distinct():
-        quota.release_all(transfer)
+    _each(ended.distinct(), quota.release_all)
 
 
 def _drop_late_uploads() -> None:
-    """Uploads that an ended transfer still has in the store, because whoever was to abort them could not."""
+    """Uploads that an ended transfer still has in the store, because they could not be aborted."""
     old = timezone.now() - _lost_message()
     late = StoreUpload.objects.filter(state=StoreUploadState.OPEN, transfer__phase__in=FINAL_PHASES, created_at__lt=old)
     with transaction.atomic():
@@ -120,8 +130,7 @@ def _drop_late_uploads() -> None:
 
 
 def _dispatch_all() -> None:
-    for kind in KINDS.values():
-        kind.dispatch_all()
+    _each(KINDS.values(), lambda kind: kind.dispatch_all())
 
 
 STEPS = (

@@ -29,7 +29,7 @@ class Kind(Generic[Row]):
     `waiting` and `running` are the states of a row without and with a lease. A kind without them keeps the state of
     its rows while it works on them, and its rows need work until they are in a final state.
     `on_take` and `on_return` are further columns that change when a lease is taken, and when it is returned unfinished.
-    `facts` are the facts about a row that log records carry.
+    `related` names the rows that are loaded with a row for the work. `facts` are what log records say about a row.
     `resume` enqueues a row that was deferred, after so many seconds. `give_up` ends a row as failed, with the columns
     of its error. `dispatch_all` enqueues all rows that wait; the watchdog calls it.
     """

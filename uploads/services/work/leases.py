@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Generic
@@ -48,6 +48,10 @@ class Lease(Generic[Row]):
         rows = self.kind.rows.filter(pk=self.row.pk, lease_token=self.token)
         return rows if self.kind.running is None else rows.filter(**{self.kind.table.field: self.kind.running.value})
 
+    def load(self) -> Lease[Row]:
+        """The same lease with the related rows. They are not loaded with the lease, because that may fail."""
+        return replace(self, row=self.kind.rows.select_related(*self.kind.related).get(pk=self.row.pk))
+
     def renew(self, *conditions: Q, **changes: Any) -> None:
         """Extend the lease and write `changes`, if the row meets the conditions. Raises LeaseLost."""
         if not self.rows().filter(*conditions).update(lease_until=deadline(), **changes):
@@ -76,7 +80,7 @@ def take(kind: Kind[Row], rows: QuerySet[Row], pk: object) -> Lease[Row] | None:
         taken = rows.filter(free()).update(**held)
     else:
         taken = change(kind.table, rows, kind.running, {kind.waiting}, **held)
-    return Lease(kind, kind.rows.select_related(*kind.related).get(pk=pk), token) if taken else None
+    return Lease(kind, kind.rows.get(pk=pk), token) if taken else None
 
 
 def give_back(kind: Kind[Row], rows: QuerySet[Row], **changes: Any) -> int:

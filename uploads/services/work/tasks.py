@@ -53,7 +53,7 @@ class Task(Generic[Row]):
 
     def _run(self, lease: Lease[Row]) -> None:
         try:
-            self.work(lease)
+            self.work(lease.load())
         except LeaseLost:
             log.warning("%s %s: the lease was lost", self.kind.name, lease.row.pk)
         except ObjectStoreError as error:
