@@ -43,7 +43,7 @@ def nvme(value: int) -> str:
 
 
 @dataclass
-class SayingStore:
+class ReportingStore:
     """Keeps what it is sent in memory, and says of the whole object what a test lets it say."""
 
     completed_xml: Callable[[bytes], str] = lambda _: ""
@@ -108,13 +108,13 @@ class SayingStore:
 
 
 @pytest.fixture
-def saying() -> SayingStore:
-    return SayingStore()
+def reporting() -> ReportingStore:
+    return ReportingStore()
 
 
 @pytest.fixture
-def server(saying: SayingStore) -> Iterator[FaultServer]:
-    with FaultServer(*[saying] * 100) as running:
+def server(reporting: ReportingStore) -> Iterator[FaultServer]:
+    with FaultServer(*[reporting] * 100) as running:
         yield running
 
 
@@ -142,14 +142,14 @@ DriveOf = Callable[[str], Drive]
 
 
 @pytest.mark.parametrize("size", [0, 1, PART, 2 * PART, 2 * PART + 7])
-def test_the_crc_of_the_whole_is_written_down(drive: Drive, size: int) -> None:
+def test_crc64_of_the_whole_file_is_recorded(drive: Drive, size: int) -> None:
     content = os.urandom(size)
     transfer = drive.upload(content, part_size=PART)
     drive.finish(transfer)
     assert (transfer.phase, transfer.crc64) == (Phase.DONE, f"nvme:{as_hex(crc('nvme', content))}")
 
 
-def test_it_survives_restarts_between_parts(drive: Drive) -> None:
+def test_crc64_survives_restarts_between_parts(drive: Drive) -> None:
     """Received in three requests, sent by three workers of which none saw more than a part, completed by a fourth."""
     content = os.urandom(2 * PART + 7)
     transfer = drive.start(len(content), part_size=PART, resumable=True)
@@ -166,7 +166,7 @@ def test_it_survives_restarts_between_parts(drive: Drive) -> None:
     assert (transfer.phase, transfer.crc64) == (Phase.DONE, f"nvme:{as_hex(crc('nvme', content))}")
 
 
-def test_no_byte_is_read_again_to_know_it(drive: Drive) -> None:
+def test_no_byte_is_read_again_for_the_crc64(drive: Drive) -> None:
     content = os.urandom(PART + 7)
     transfer = drive.upload(content, part_size=PART)
     drive.send(transfer)
@@ -180,29 +180,29 @@ def test_no_byte_is_read_again_to_know_it(drive: Drive) -> None:
 
 
 @pytest.mark.parametrize("where", ["complete", "head", "both", "nowhere"])
-def test_s3_agrees(drive_of: DriveOf, saying: SayingStore, where: str) -> None:
+def test_matching_crc64_of_s3(drive_of: DriveOf, reporting: ReportingStore, where: str) -> None:
     if where in ("complete", "both"):
-        saying.completed_xml = lambda content: f"<ChecksumCRC64NVME>{nvme(crc('nvme', content))}</ChecksumCRC64NVME>"
+        reporting.completed_xml = lambda content: f"<ChecksumCRC64NVME>{nvme(crc('nvme', content))}</ChecksumCRC64NVME>"
     if where in ("head", "both"):
-        saying.head_headers = lambda content: {"x-amz-checksum-crc64nvme": nvme(crc("nvme", content))}
+        reporting.head_headers = lambda content: {"x-amz-checksum-crc64nvme": nvme(crc("nvme", content))}
     content = os.urandom(PART + 7)
     drive = drive_of("aws")
     transfer = drive.upload(content, part_size=PART)
     drive.finish(transfer)
     assert (transfer.phase, transfer.error_code) == (Phase.DONE, "")
     assert transfer.crc64 == f"nvme:{as_hex(crc('nvme', content))}"
-    assert {head.get("x-amz-checksum-mode") for head in saying.heads} == {"ENABLED"}
+    assert {head.get("x-amz-checksum-mode") for head in reporting.heads} == {"ENABLED"}
 
 
 @pytest.mark.parametrize("where", ["complete", "head"])
-def test_s3_has_other_bytes(drive_of: DriveOf, saying: SayingStore, where: str, user: User) -> None:
+def test_crc64_mismatch_of_s3(drive_of: DriveOf, reporting: ReportingStore, where: str, user: User) -> None:
     def wrong(content: bytes) -> str:
         return nvme(crc("nvme", content) ^ 1)
 
     if where == "complete":
-        saying.completed_xml = lambda content: f"<ChecksumCRC64NVME>{wrong(content)}</ChecksumCRC64NVME>"
+        reporting.completed_xml = lambda content: f"<ChecksumCRC64NVME>{wrong(content)}</ChecksumCRC64NVME>"
     else:
-        saying.head_headers = lambda content: {"x-amz-checksum-crc64nvme": wrong(content)}
+        reporting.head_headers = lambda content: {"x-amz-checksum-crc64nvme": wrong(content)}
     content = os.urandom(PART + 7)
     drive = drive_of("aws")
     transfer = drive.upload(content, part_size=PART)
@@ -210,16 +210,16 @@ def test_s3_has_other_bytes(drive_of: DriveOf, saying: SayingStore, where: str, 
     check_mismatch(transfer, crc("nvme", content), user)
 
 
-def test_s3_has_other_bytes_after_a_put(drive_of: DriveOf, saying: SayingStore, user: User) -> None:
-    saying.head_headers = lambda content: {"x-amz-checksum-crc64nvme": nvme(crc("nvme", content) ^ 1)}
+def test_crc64_mismatch_of_s3_after_put_object(drive_of: DriveOf, reporting: ReportingStore, user: User) -> None:
+    reporting.head_headers = lambda content: {"x-amz-checksum-crc64nvme": nvme(crc("nvme", content) ^ 1)}
     drive = drive_of("aws")
     transfer = drive.upload(b"small")
     drive.finish(transfer)
     check_mismatch(transfer, crc("nvme", b"small"), user)
 
 
-def test_a_composite_checksum_is_another_thing(drive_of: DriveOf, saying: SayingStore) -> None:
-    saying.head_headers = lambda _: {"x-amz-checksum-crc64nvme": nvme(1), "x-amz-checksum-type": "COMPOSITE"}
+def test_composite_checksum_is_not_compared(drive_of: DriveOf, reporting: ReportingStore) -> None:
+    reporting.head_headers = lambda _: {"x-amz-checksum-crc64nvme": nvme(1), "x-amz-checksum-type": "COMPOSITE"}
     drive = drive_of("aws")
     transfer = drive.upload(b"small")
     assert drive.finish(transfer).phase == Phase.DONE
@@ -242,14 +242,14 @@ def check_mismatch(transfer: Transfer, ours: int, user: User) -> None:
 
 
 @pytest.mark.parametrize("where", ["complete", "head"])
-def test_oss_agrees(drive_of: DriveOf, saying: SayingStore, where: str) -> None:
+def test_matching_crc64_of_oss(drive_of: DriveOf, reporting: ReportingStore, where: str) -> None:
     def right(content: bytes) -> dict[str, str]:
         return {"x-oss-hash-crc64ecma": str(crc("ecma", content))}
 
     if where == "complete":
-        saying.completed_headers = right
+        reporting.completed_headers = right
     else:
-        saying.head_headers = right
+        reporting.head_headers = right
     content = os.urandom(200_000)
     drive = drive_of("oss-s3")
     transfer = drive.upload(content, part_size=102_400)
@@ -259,14 +259,14 @@ def test_oss_agrees(drive_of: DriveOf, saying: SayingStore, where: str) -> None:
 
 
 @pytest.mark.parametrize("where", ["complete", "head"])
-def test_oss_has_other_bytes(drive_of: DriveOf, saying: SayingStore, where: str, user: User) -> None:
+def test_crc64_mismatch_of_oss(drive_of: DriveOf, reporting: ReportingStore, where: str, user: User) -> None:
     def wrong(content: bytes) -> dict[str, str]:
         return {"x-oss-hash-crc64ecma": str(crc("ecma", content) ^ 1)}
 
     if where == "complete":
-        saying.completed_headers = wrong
+        reporting.completed_headers = wrong
     else:
-        saying.head_headers = wrong
+        reporting.head_headers = wrong
     content = os.urandom(200_000)
     drive = drive_of("oss-s3")
     transfer = drive.upload(content, part_size=102_400)
@@ -274,13 +274,13 @@ def test_oss_has_other_bytes(drive_of: DriveOf, saying: SayingStore, where: str,
     check_mismatch(transfer, crc("ecma", content), user)
 
 
-def test_parts_in_another_order_are_another_object(drive_of: DriveOf, saying: SayingStore) -> None:
+def test_parts_in_another_order_are_a_mismatch(drive_of: DriveOf, reporting: ReportingStore) -> None:
     """What per-part MD5s cannot see: a store that puts the right parts together wrongly."""
 
     def swapped(content: bytes) -> dict[str, str]:
         return {"x-oss-hash-crc64ecma": str(crc("ecma", content[102_400:] + content[:102_400]))}
 
-    saying.completed_headers = swapped
+    reporting.completed_headers = swapped
     drive = drive_of("oss-s3")
     transfer = drive.upload(os.urandom(204_800), part_size=102_400)
     drive.finish(transfer)
@@ -290,59 +290,59 @@ def test_parts_in_another_order_are_another_object(drive_of: DriveOf, saying: Sa
 # --- An operator's completion, of parts that the store alone has -----------------------------------------------------
 
 
-def complete_foreign(drive: Drive, saying: SayingStore) -> OperationItem:
-    saying.parts = {1: os.urandom(102_400), 3: b"the end"}
+def complete_foreign(drive: Drive, reporting: ReportingStore) -> OperationItem:
+    reporting.parts = {1: os.urandom(102_400), 3: b"the end"}
     request_complete(drive.user, drive.store, "bucket", UploadRef("a/key", "u"), allow_gaps=True)
     drive.work_off()
     return OperationItem.objects.get()
 
 
 @pytest.mark.parametrize("where", ["complete", "head", "both", "nowhere"])
-def test_what_an_operator_completes_is_compared(drive_of: DriveOf, saying: SayingStore, where: str) -> None:
+def test_completion_of_an_operator_is_compared(drive_of: DriveOf, reporting: ReportingStore, where: str) -> None:
     def right(content: bytes) -> dict[str, str]:
         return {"x-oss-hash-crc64ecma": str(crc("ecma", content))}
 
     if where in ("complete", "both"):
-        saying.completed_headers = right
+        reporting.completed_headers = right
     if where in ("head", "both"):
-        saying.head_headers = right
-    item = complete_foreign(drive_of("oss-s3"), saying)
+        reporting.head_headers = right
+    item = complete_foreign(drive_of("oss-s3"), reporting)
     assert (item.state, item.outcome["verified"]) == (ItemState.DONE, True)
-    assert saying.content is not None
-    assert item.outcome["expected_crc64"] == f"ecma:{as_hex(crc('ecma', saying.content))}"
+    assert reporting.content is not None
+    assert item.outcome["expected_crc64"] == f"ecma:{as_hex(crc('ecma', reporting.content))}"
 
 
 @pytest.mark.parametrize("where", ["complete", "head"])
-def test_an_object_of_other_bytes_is_not_verified(drive_of: DriveOf, saying: SayingStore, where: str) -> None:
+def test_object_with_other_bytes_is_not_verified(drive_of: DriveOf, reporting: ReportingStore, where: str) -> None:
     def wrong(content: bytes) -> dict[str, str]:
         return {"x-oss-hash-crc64ecma": str(crc("ecma", content) ^ 1)}
 
     if where == "complete":
-        saying.completed_headers = wrong
+        reporting.completed_headers = wrong
     else:
-        saying.head_headers = wrong
-    item = complete_foreign(drive_of("oss-s3"), saying)
+        reporting.head_headers = wrong
+    item = complete_foreign(drive_of("oss-s3"), reporting)
     assert (item.state, item.outcome["verified"]) == (ItemState.DONE, False)
 
 
-def test_what_not_every_part_tells_is_compared_with_nothing(drive_of: DriveOf, saying: SayingStore) -> None:
-    saying.nameless = {3}
-    saying.head_headers = lambda _: {"x-oss-hash-crc64ecma": "1"}
-    item = complete_foreign(drive_of("oss-s3"), saying)
+def test_nothing_is_compared_if_a_part_has_no_crc64(drive_of: DriveOf, reporting: ReportingStore) -> None:
+    reporting.nameless = {3}
+    reporting.head_headers = lambda _: {"x-oss-hash-crc64ecma": "1"}
+    item = complete_foreign(drive_of("oss-s3"), reporting)
     assert (item.outcome["expected_crc64"], item.outcome["verified"]) == ("", True)
 
 
-def test_a_crc_of_another_kind_is_compared_with_nothing(drive_of: DriveOf, saying: SayingStore) -> None:
-    saying.head_headers = lambda _: {"x-amz-checksum-crc64nvme": nvme(1)}
-    item = complete_foreign(drive_of("oss-s3"), saying)
+def test_crc64_of_another_polynomial_is_not_compared(drive_of: DriveOf, reporting: ReportingStore) -> None:
+    reporting.head_headers = lambda _: {"x-amz-checksum-crc64nvme": nvme(1)}
+    item = complete_foreign(drive_of("oss-s3"), reporting)
     assert item.outcome["verified"] is True
 
 
 # --- What is written down --------------------------------------------------------------------------------------------
 
 
-def test_a_mismatch_writes_down_no_crc_and_parts_keep_theirs(drive_of: DriveOf, saying: SayingStore) -> None:
-    saying.head_headers = lambda _: {"x-amz-checksum-crc64nvme": nvme(1)}
+def test_mismatch_records_no_crc64_and_parts_keep_theirs(drive_of: DriveOf, reporting: ReportingStore) -> None:
+    reporting.head_headers = lambda _: {"x-amz-checksum-crc64nvme": nvme(1)}
     drive = drive_of("aws")
     transfer = drive.upload(b"small")
     drive.finish(transfer)

@@ -34,11 +34,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 KEY = "a/key"
 MAY_BE_OURS = Problem(Code.OBJECT_MAY_BE_OURS)
-STRANGERS = b"of a stranger"
+OTHER_CONTENT = b"of a stranger"
 FORBIDDING = [name for name, kind in KINDS.items() if name != "ceph"]
 """The servers that can be told not to replace an object, at every step; Ceph looks at PutObject only."""
 
-on_those_that_forbid = pytest.mark.parametrize("backend", FORBIDDING, indirect=True)
+on_stores_that_forbid = pytest.mark.parametrize("backend", FORBIDDING, indirect=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Others:
     bucket: str
     folder: Path
 
-    def put(self, content: bytes = STRANGERS) -> None:
+    def put(self, content: bytes = OTHER_CONTENT) -> None:
         self.truth.put_object(self.bucket, KEY, self._file(content))
 
     def begin(self, *parts: bytes) -> UploadRef:
@@ -144,11 +144,11 @@ def browser(user: User, settings: Settings) -> Client:
     return client
 
 
-def check_in_the_way(transfer: Transfer, others: Others) -> None:
+def check_not_replaced(transfer: Transfer, others: Others) -> None:
     """Failed with the reason; the other program's object is unchanged."""
     assert (transfer.phase, transfer.verified) == (Phase.FAILED, False)
     assert transfer.error_reason == Reason.EXISTS
-    assert others.size() == len(STRANGERS)
+    assert others.size() == len(OTHER_CONTENT)
 
 
 def details(transfer: Transfer) -> tuple[Problem, ...]:
@@ -156,10 +156,10 @@ def details(transfer: Transfer) -> tuple[Problem, ...]:
     return transfer.error.details
 
 
-class TestLostCompletions:
+class TestOperationsWithLostResponse:
     """An operator's completion: what its upload held is compared with what HEAD shows."""
 
-    def test_is_found_at_once(
+    def test_lost_response_is_found_at_once(
         self, drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int
     ) -> None:
         upload = others.begin(os.urandom(part_size), b"end")
@@ -169,7 +169,9 @@ class TestLostCompletions:
         self.check_done(operation, others, part_size + 3)
         assert proxy.requests["CompleteMultipartUpload"] == 1
 
-    def test_is_found_later(self, drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int) -> None:
+    def test_lost_response_is_found_by_the_next_attempt(
+        self, drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int
+    ) -> None:
         upload = others.begin(os.urandom(part_size), b"end")
         operation = request_complete(user, drive.store, drive.bucket, upload)
         proxy.next("CompleteMultipartUpload", Fault.RESPONSE_LOST)
@@ -178,7 +180,7 @@ class TestLostCompletions:
         self.check_done(operation, others, part_size + 3)
         assert proxy.requests["HeadObject"] >= 2
 
-    def test_another_object_of_that_size_is_not_taken_for_it(
+    def test_another_object_of_the_same_size_is_not_the_completed_one(
         self, drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int
     ) -> None:
         others.put(os.urandom(part_size + 3))
@@ -189,8 +191,8 @@ class TestLostCompletions:
         self.check_done(operation, others, part_size + 3)
         assert proxy.requests["CompleteMultipartUpload"] == 2
 
-    @on_those_that_forbid
-    def test_is_told_from_an_object_in_the_way(
+    @on_stores_that_forbid
+    def test_completed_object_is_not_reported_as_existing(
         self, drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int
     ) -> None:
         upload = others.begin(os.urandom(part_size), b"end")
@@ -207,9 +209,9 @@ class TestLostCompletions:
         assert others.uploads() == []
 
 
-@on_those_that_forbid
+@on_stores_that_forbid
 class TestOperations:
-    def test_an_object_that_came_meanwhile_stays(
+    def test_object_that_appeared_is_not_replaced(
         self, drive: Drive, user: User, others: Others, part_size: int
     ) -> None:
         upload = others.begin(os.urandom(part_size), b"end")
@@ -219,22 +221,22 @@ class TestOperations:
         item = operation.items.get()
         assert item.state == ItemState.FAILED
         assert item.error_reason == Code.OBJECT_APPEARED
-        assert others.size() == len(STRANGERS)
+        assert others.size() == len(OTHER_CONTENT)
         assert others.uploads() == [upload.upload_id]
         again = request_complete(user, drive.store, drive.bucket, upload)
         drive.work_off()
         assert again.items.get().state == ItemState.DONE
         assert others.size() == part_size + 3
 
-    def test_a_profile_that_was_reset_meanwhile_is_no_obstacle(
+    def test_transfer_succeeds_after_the_profile_was_reset(
         self, drive: Drive, backend: Backend, user: User, others: Others
     ) -> None:
         operation = request_complete(user, drive.store, drive.bucket, others.begin(b"all"), forbid_overwrite=True)
-        forget_how_to_forbid(drive.store)
+        reset_profile(drive.store)
         drive.work_off()
         assert (operation.items.get().state, others.size()) == (ItemState.DONE, 3)
 
-    def test_the_page_asks_for_it_where_no_object_is(
+    def test_page_requests_no_overwrite_if_there_is_no_object(
         self, drive: Drive, browser: Client, others: Others, part_size: int
     ) -> None:
         upload = others.begin(os.urandom(part_size), b"end")
@@ -247,14 +249,14 @@ class TestOperations:
         assert operation.forbid_overwrite
         others.put()
         drive.work_off()
-        assert (operation.items.get().state, others.size()) == (ItemState.FAILED, len(STRANGERS))
+        assert (operation.items.get().state, others.size()) == (ItemState.FAILED, len(OTHER_CONTENT))
         asked = browser.get(page, named).content.decode()
         assert "will be replaced" in asked
         assert field not in asked
 
 
 @pytest.mark.parametrize("backend", ["ceph"], indirect=True)
-def test_the_page_does_not_ask_a_store_that_cannot(drive: Drive, browser: Client, others: Others) -> None:
+def test_page_does_not_request_what_the_store_cannot_do(drive: Drive, browser: Client, others: Others) -> None:
     upload = others.begin(b"all")
     page = f"/stores/{drive.store.name}/{drive.bucket}/uploads/complete/"
     answer = browser.get(page, {"key": upload.key, "upload-id": upload.upload_id})
@@ -262,13 +264,13 @@ def test_the_page_does_not_ask_a_store_that_cannot(drive: Drive, browser: Client
     assert "forbid-overwrite" not in answer.content.decode()
 
 
-def forget_how_to_forbid(store: Store) -> None:
+def reset_profile(store: Store) -> None:
     """What a reset of the profile, or another provider, makes of a store."""
     Store.objects.filter(pk=store.pk).update(overrides={**store.overrides, "forbid_overwrite": ""})
 
 
-@on_those_that_forbid
-class TestTransfersOfParts:
+@on_stores_that_forbid
+class TestTransfersWithParts:
     @pytest.fixture
     def asked(self, part_size: int) -> dict[str, Any]:
         return {"part_size": part_size, "resumable": True, "fingerprint": "this file"}
@@ -284,13 +286,13 @@ class TestTransfersOfParts:
         assert transfer.forbid_overwrite
         return transfer
 
-    def test_an_object_that_came_meanwhile_stays(self, drive: Drive, transfer: Transfer, others: Others) -> None:
+    def test_object_that_appeared_is_not_replaced(self, drive: Drive, transfer: Transfer, others: Others) -> None:
         drive.send(transfer)
         others.put()
-        check_in_the_way(drive.finish(transfer), others)
+        check_not_replaced(drive.finish(transfer), others)
         assert others.uploads() == [transfer.store_uploads.get().upload_id]
 
-    def test_with_leave_to_replace_it_is_completed_and_no_part_is_sent_again(
+    def test_transfer_that_may_replace_is_completed_without_sending_parts_again(
         self,
         drive: Drive,
         user: User,
@@ -312,27 +314,27 @@ class TestTransfersOfParts:
         assert (same.phase, same.error_code, same.verified) == (Phase.DONE, "", True)
         assert (proxy.requests["UploadPart"], others.size()) == (3, len(data))
 
-    def test_leave_to_replace_is_written_down_once_and_never_taken_back(
+    def test_permission_to_replace_is_recorded_once_and_stays(
         self, drive: Drive, transfer: Transfer, data: bytes, asked: dict[str, Any]
     ) -> None:
         for replace in (True, True, False):
             assert not drive.start(len(data), KEY, replace=replace, **asked).forbid_overwrite
         assert AuditEntry.objects.filter(action="transfer.replace-allowed").count() == 1
 
-    def test_a_retry_without_leave_is_done_once_the_object_is_gone(
+    def test_retry_succeeds_once_the_object_is_gone(
         self, drive: Drive, user: User, truth: ObjectStoreClient, transfer: Transfer, others: Others, data: bytes
     ) -> None:
         drive.send(transfer)
         others.put()
         drive.finish(transfer)
         request_retry(user, transfer)
-        check_in_the_way(drive.finish(transfer), others)
+        check_not_replaced(drive.finish(transfer), others)
         truth.delete_object(drive.bucket, KEY)
         request_retry(user, transfer)
         drive.finish(transfer)
         assert (transfer.phase, transfer.verified, others.size()) == (Phase.DONE, True, len(data))
 
-    def test_a_completion_whose_answer_is_lost_is_our_own(
+    def test_completion_with_lost_response_is_found_at_once(
         self, drive: Drive, proxy: FaultProxy, transfer: Transfer, others: Others, data: bytes
     ) -> None:
         proxy.next("CompleteMultipartUpload", Fault.RESPONSE_LOST)
@@ -340,7 +342,7 @@ class TestTransfersOfParts:
         assert (transfer.phase, transfer.verified, others.size()) == (Phase.DONE, True, len(data))
         assert proxy.requests["CompleteMultipartUpload"] == 1
 
-    def test_nor_is_it_a_strangers_when_it_is_asked_for_again(
+    def test_completion_with_lost_response_is_found_by_the_next_attempt(
         self, drive: Drive, proxy: FaultProxy, transfer: Transfer, others: Others, data: bytes
     ) -> None:
         proxy.next("CompleteMultipartUpload", Fault.RESPONSE_LOST)
@@ -349,7 +351,7 @@ class TestTransfersOfParts:
         assert (transfer.phase, transfer.error_code, transfer.verified) == (Phase.DONE, "", True)
         assert (proxy.requests["CompleteMultipartUpload"], others.size()) == (2, len(data))
 
-    def test_a_conflict_of_two_writes_is_tried_again(
+    def test_conflict_of_concurrent_writes_is_retried(
         self,
         drive: Drive,
         proxy: FaultProxy,
@@ -365,33 +367,33 @@ class TestTransfersOfParts:
         drive.finish(transfer)
         assert (transfer.phase, transfer.verified, others.size()) == (Phase.DONE, True, len(data))
 
-    def test_a_profile_that_was_reset_meanwhile_is_no_obstacle(
+    def test_transfer_succeeds_after_the_profile_was_reset(
         self, drive: Drive, transfer: Transfer, others: Others, data: bytes
     ) -> None:
-        forget_how_to_forbid(drive.store)
+        reset_profile(drive.store)
         drive.finish(transfer)
         assert (transfer.phase, transfer.error_code, others.size()) == (Phase.DONE, "", len(data))
 
 
 @pytest.mark.parametrize("backend", ["oss"], indirect=True)
-def test_oss_sees_an_object_when_an_upload_is_begun(
+def test_oss_refuses_to_create_an_upload_if_an_object_exists(
     drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int
 ) -> None:
     transfer = drive.upload(os.urandom(2 * part_size), KEY, part_size=part_size)
     others.put()
-    check_in_the_way(drive.finish(transfer), others)
+    check_not_replaced(drive.finish(transfer), others)
     assert (transfer.error_code, transfer.create_sent_at) == ("FileAlreadyExists", None)
     assert (proxy.requests["UploadPart"], others.uploads()) == (0, [])
     assert len(staged_names(transfer)) == 2
 
 
-@on_those_that_forbid
-class TestTransfersOfOneObject:
-    def test_an_object_that_came_meanwhile_stays(self, drive: Drive, user: User, others: Others) -> None:
+@on_stores_that_forbid
+class TestTransfersByPutObject:
+    def test_object_that_appeared_is_not_replaced(self, drive: Drive, user: User, others: Others) -> None:
         asked = {"resumable": True, "fingerprint": "this file"}
         transfer = drive.upload(b"ours", KEY, **asked)
         others.put()
-        check_in_the_way(drive.finish(transfer), others)
+        check_not_replaced(drive.finish(transfer), others)
         assert MAY_BE_OURS not in details(transfer)
         assert len(staged_names(transfer)) == 1
         request_retry(user, drive.start(4, KEY, replace=True, **asked))
@@ -399,7 +401,7 @@ class TestTransfersOfOneObject:
         assert (transfer.phase, transfer.verified, others.size()) == (Phase.DONE, True, 4)
 
     @pytest.mark.parametrize("content", [b"ours", b""], ids=["bytes", "nothing"])
-    def test_our_own_object_is_no_strangers(
+    def test_own_object_after_lost_response_is_recognized(
         self, drive: Drive, proxy: FaultProxy, others: Others, content: bytes
     ) -> None:
         """The answer was lost and nobody could look; sent again, it is in its own way."""
@@ -410,7 +412,7 @@ class TestTransfersOfOneObject:
         assert (transfer.phase, transfer.error_code, transfer.verified) == (Phase.DONE, "", True)
         assert (proxy.requests["PutObject"], others.size()) == (2, len(content))
 
-    def test_a_conflict_of_two_writes_is_tried_again(
+    def test_conflict_of_concurrent_writes_is_retried(
         self, drive: Drive, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(fault_proxy.CANNED, Fault.BAD_GATEWAY, CannedResponse(409, "ConditionalRequestConflict"))
@@ -419,22 +421,20 @@ class TestTransfersOfOneObject:
         drive.finish(transfer)
         assert (transfer.phase, proxy.requests["PutObject"]) == (Phase.DONE, 2)
 
-    def test_a_profile_that_was_reset_meanwhile_is_no_obstacle(self, drive: Drive, others: Others) -> None:
+    def test_transfer_succeeds_after_the_profile_was_reset(self, drive: Drive, others: Others) -> None:
         transfer = drive.upload(b"ours", KEY)
-        forget_how_to_forbid(drive.store)
+        reset_profile(drive.store)
         drive.finish(transfer)
         assert (transfer.phase, transfer.error_code, others.size()) == (Phase.DONE, "", 4)
 
 
-@on_those_that_forbid
-class TestWhereNobodyMayLook:
+@on_stores_that_forbid
+class TestWithoutPermissionForHead:
     @pytest.fixture(autouse=True)
     def no_head(self, proxy: FaultProxy) -> None:
         proxy.always("HeadObject", Fault.ACCESS_DENIED)
 
-    def test_an_object_after_a_lost_answer_costs_no_bytes(
-        self, drive: Drive, proxy: FaultProxy, others: Others
-    ) -> None:
+    def test_bytes_stay_staged_after_lost_response(self, drive: Drive, proxy: FaultProxy, others: Others) -> None:
         """It is ours here, and nobody can know: it fails in words, and is retried with leave to replace."""
         transfer = drive.upload(b"ours", KEY)
         proxy.next("PutObject", Fault.RESPONSE_LOST)
@@ -443,16 +443,18 @@ class TestWhereNobodyMayLook:
         assert MAY_BE_OURS in details(transfer)
         assert len(staged_names(transfer)) == 1
 
-    def test_without_an_earlier_try_the_error_says_that_it_may_be(self, drive: Drive, others: Others) -> None:
+    def test_error_tells_that_the_object_may_be_the_transfers_own(self, drive: Drive, others: Others) -> None:
         others.put()
         transfer = drive.upload(b"ours", KEY)
-        check_in_the_way(drive.finish(transfer), others)
+        check_not_replaced(drive.finish(transfer), others)
         assert MAY_BE_OURS in details(transfer)
         assert len(staged_names(transfer)) == 1
 
-    def test_at_the_end_of_parts_too(self, drive: Drive, proxy: FaultProxy, others: Others, part_size: int) -> None:
+    def test_error_of_a_completion_tells_it_too(
+        self, drive: Drive, proxy: FaultProxy, others: Others, part_size: int
+    ) -> None:
         transfer = drive.upload(os.urandom(part_size + 1), KEY, part_size=part_size)
         drive.send(transfer)
         others.put()
-        check_in_the_way(drive.finish(transfer), others)
+        check_not_replaced(drive.finish(transfer), others)
         assert MAY_BE_OURS in details(transfer)

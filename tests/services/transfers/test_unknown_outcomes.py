@@ -135,7 +135,7 @@ def lose_create(proxy: FaultProxy, transfer: Transfer, fault: Fault = Fault.RESP
 
 class TestCreate:
     @pytest.mark.parametrize("fault", [Fault.RESPONSE_LOST, Fault.TRUNCATED])
-    def test_the_twin_of_a_lost_answer_is_aborted_and_a_new_one_made(
+    def test_upload_of_lost_response_is_aborted_and_another_created(
         self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader, fault: Fault
     ) -> None:
         data = bytes_of(transfer)
@@ -149,7 +149,7 @@ class TestCreate:
         assert_done(drive, transfer, truth, read_object, data)
 
     @pytest.mark.parametrize("fault", [Fault.RESET_BEFORE_BODY, Fault.INTERNAL_ERROR, Fault.BAD_GATEWAY, Fault.STALL])
-    def test_where_the_store_did_not_act_nothing_is_found_and_one_is_made(
+    def test_upload_is_created_again_if_the_store_did_not_create_it(
         self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader, fault: Fault
     ) -> None:
         data = bytes_of(transfer)
@@ -159,7 +159,7 @@ class TestCreate:
         assert list(states(transfer)) == truth.uploads()
         assert_done(drive, transfer, truth, read_object, data)
 
-    def test_an_answer_that_comes_twice_is_one_upload(
+    def test_duplicated_response_is_one_upload(
         self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader
     ) -> None:
         data = bytes_of(transfer)
@@ -168,14 +168,14 @@ class TestCreate:
         assert list(states(transfer)) == truth.uploads()
         assert_done(drive, transfer, truth, read_object, data)
 
-    def test_a_refusal_needs_no_looking(self, proxy: FaultProxy, transfer: Transfer) -> None:
+    def test_refused_create_leaves_nothing_to_find(self, proxy: FaultProxy, transfer: Transfer) -> None:
         proxy.next("CreateMultipartUpload", Fault.ACCESS_DENIED)
         open_store_upload(transfer.pk)
         transfer.refresh_from_db()
         assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "AccessDenied")
         assert transfer.create_sent_at is None
 
-    def test_of_several_candidates_none_is_aborted_and_all_are_shown(
+    def test_several_candidates_are_kept_as_possible_orphans(
         self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer
     ) -> None:
         lose_create(proxy, transfer)
@@ -192,7 +192,7 @@ class TestCreate:
         assert drive.finish(transfer).phase == Phase.DONE
         assert theirs in truth.uploads()
 
-    def test_an_older_upload_is_left_alone(self, proxy: FaultProxy, truth: Truth, transfer: Transfer) -> None:
+    def test_older_upload_is_not_a_candidate(self, proxy: FaultProxy, truth: Truth, transfer: Transfer) -> None:
         older = truth.begin()
         lose_create(proxy, transfer, Fault.RESET_BEFORE_BODY)
         # What was begun ten seconds before we asked is not ours.
@@ -201,7 +201,7 @@ class TestCreate:
         assert older in truth.uploads()
         assert older not in states(transfer)
 
-    def test_an_upload_that_was_begun_long_after_our_request_is_left_alone(
+    def test_upload_created_long_after_the_request_is_not_a_candidate(
         self, proxy: FaultProxy, truth: Truth, transfer: Transfer
     ) -> None:
         """The store was away for an hour; meanwhile nothing of ours can have arrived there."""
@@ -213,7 +213,7 @@ class TestCreate:
         assert later not in states(transfer)
 
     @pytest.mark.parametrize("key", ["a/key2", "a/ke", "a/key/b", "A/KEY"])
-    def test_an_upload_of_another_key_is_left_alone(
+    def test_upload_of_another_key_is_not_a_candidate(
         self, proxy: FaultProxy, truth: Truth, transfer: Transfer, key: str
     ) -> None:
         lose_create(proxy, transfer, Fault.RESET_BEFORE_BODY)
@@ -222,7 +222,7 @@ class TestCreate:
         assert other in truth.uploads()
         assert other not in states(transfer)
 
-    def test_an_upload_with_parts_is_left_alone(
+    def test_upload_with_parts_is_not_a_candidate(
         self, proxy: FaultProxy, truth: Truth, transfer: Transfer, tmp_path: Path
     ) -> None:
         lose_create(proxy, transfer, Fault.RESET_BEFORE_BODY)
@@ -233,7 +233,7 @@ class TestCreate:
         assert other in truth.uploads()
         assert other not in states(transfer)
 
-    def test_an_upload_that_another_transfer_knows_is_left_alone(
+    def test_upload_recorded_for_another_transfer_is_not_a_candidate(
         self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer
     ) -> None:
         lose_create(proxy, transfer, Fault.RESET_BEFORE_BODY)
@@ -246,7 +246,9 @@ class TestCreate:
         assert known in truth.uploads()
         assert known not in states(transfer)
 
-    def test_the_window_is_by_the_stores_clock(self, proxy: FaultProxy, truth: Truth, transfer: Transfer) -> None:
+    def test_candidates_are_selected_by_the_clock_of_the_store(
+        self, proxy: FaultProxy, truth: Truth, transfer: Transfer
+    ) -> None:
         """A process that has asked nothing yet learns the store's time from the listing itself."""
         proxy.clock_ahead = timedelta(hours=1)
         lose_create(proxy, transfer)
@@ -255,7 +257,7 @@ class TestCreate:
         open_store_upload(transfer.pk)
         assert initiated_an_hour_too_early_by_that_clock in truth.uploads()
 
-    def test_where_listing_is_not_allowed_it_goes_on_and_says_so(
+    def test_transfer_continues_and_audits_that_listing_is_not_allowed(
         self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer
     ) -> None:
         lose_create(proxy, transfer)
@@ -266,7 +268,7 @@ class TestCreate:
         entry = AuditEntry.objects.get(transfer_id=transfer.pk, action="transfer.possible-orphan")
         assert entry.detail["reason"] == Problem(Code.UPLOADS_NOT_LISTABLE).as_json()
 
-    def test_where_listing_fails_no_second_upload_is_made_before_it_works(
+    def test_no_second_upload_is_created_while_listing_fails(
         self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader
     ) -> None:
         data = bytes_of(transfer)
@@ -280,7 +282,7 @@ class TestCreate:
         assert transfer.create_sent_at is not None
         assert_done(drive, transfer, truth, read_object, data)
 
-    def test_a_process_that_dies_after_the_answer_leaves_a_twin_that_is_found(
+    def test_upload_of_a_process_that_died_is_found(
         self,
         drive: Drive,
         truth: Truth,
@@ -311,7 +313,7 @@ class TestCreate:
         assert_done(drive, transfer, truth, read_object, data)
 
     @pytest.mark.parametrize("fault", [Fault.RESPONSE_LOST, Fault.RESET_BEFORE_BODY])
-    def test_cancelling_while_it_is_unknown_leaves_nothing(
+    def test_transfer_cancelled_after_lost_response_leaves_nothing(
         self, drive: Drive, user: User, proxy: FaultProxy, truth: Truth, transfer: Transfer, fault: Fault
     ) -> None:
         lose_create(proxy, transfer, fault)
@@ -322,7 +324,7 @@ class TestCreate:
         assert truth.uploads() == []
         assert not transfer.folder.exists()
 
-    def test_cancelling_waits_until_the_store_can_be_asked(
+    def test_cancellation_waits_until_uploads_can_be_listed(
         self, drive: Drive, user: User, proxy: FaultProxy, truth: Truth, transfer: Transfer
     ) -> None:
         lose_create(proxy, transfer)
@@ -334,7 +336,7 @@ class TestCreate:
         assert drive.finish(transfer).phase == Phase.CANCELLED
         assert truth.uploads() == []
 
-    def test_an_answer_after_another_took_over_is_aborted_and_remembered(
+    def test_upload_created_after_a_takeover_is_aborted_and_recorded(
         self, drive: Drive, truth: Truth, transfer: Transfer, read_object: Reader, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Our answer took longer than our lease: another process has begun an upload meanwhile."""
@@ -354,7 +356,7 @@ class TestCreate:
         assert len(truth.uploads()) == 1
         assert_done(drive, transfer, truth, read_object, data)
 
-    def test_an_answer_that_another_found_as_a_twin_is_not_taken_for_open(
+    def test_upload_that_another_worker_aborted_is_not_recorded_as_open(
         self, drive: Drive, truth: Truth, transfer: Transfer, read_object: Reader, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         data = bytes_of(transfer)
@@ -379,7 +381,7 @@ def first_part(transfer: Transfer) -> Part:
 
 
 class TestParts:
-    def test_a_part_whose_answer_was_lost_is_found_and_not_sent_twice(
+    def test_part_whose_response_was_lost_is_not_sent_twice(
         self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader
     ) -> None:
         data = bytes_of(transfer)
@@ -388,7 +390,7 @@ class TestParts:
         assert proxy.faults == {Fault.RESPONSE_LOST: 3}
         assert (proxy.requests["UploadPart"], proxy.requests["ListParts"]) == (3, 3)
 
-    def test_an_object_whose_answer_was_lost_is_found_and_not_sent_twice(
+    def test_object_whose_response_was_lost_is_not_sent_twice(
         self, drive: Drive, proxy: FaultProxy, truth: Truth, read_object: Reader
     ) -> None:
         data = os.urandom(PART)
@@ -399,7 +401,7 @@ class TestParts:
         assert_done(drive, transfer, truth, read_object, data)
         assert proxy.requests["PutObject"] == 1
 
-    def test_an_empty_object_whose_answer_was_lost_is_sent_again(
+    def test_empty_object_whose_response_was_lost_is_sent_again(
         self, drive: Drive, proxy: FaultProxy, truth: Truth, read_object: Reader
     ) -> None:
         transfer = drive.upload(b"")
@@ -421,7 +423,7 @@ class TestParts:
         ],
     )
     @pytest.mark.parametrize("size", [2 * PART, PART], ids=["parts", "object"])
-    def test_whatever_happens_to_a_part_it_arrives(
+    def test_part_arrives_after_any_fault(
         self, drive: Drive, proxy: FaultProxy, truth: Truth, read_object: Reader, fault: Fault, size: int
     ) -> None:
         data = os.urandom(size)
@@ -430,7 +432,7 @@ class TestParts:
         assert_done(drive, transfer, truth, read_object, data)
         assert proxy.faults == {fault: 1}
 
-    def test_where_it_cannot_be_found_out_the_part_is_sent_again(
+    def test_part_is_sent_again_if_listing_parts_is_not_allowed(
         self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader
     ) -> None:
         data = bytes_of(transfer)
@@ -439,7 +441,7 @@ class TestParts:
         assert_done(drive, transfer, truth, read_object, data)
         assert proxy.parts[1] == 2
 
-    def test_a_flipped_byte_is_refused_and_the_part_sent_again(
+    def test_part_with_a_flipped_byte_is_sent_again(
         self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader
     ) -> None:
         data = bytes_of(transfer)
@@ -450,7 +452,7 @@ class TestParts:
         assert_done(drive, transfer, truth, read_object, data)
         assert proxy.parts[1] == 2
 
-    def test_what_is_corrupted_eight_times_fails_with_that_reason(
+    def test_part_corrupted_eight_times_fails_the_transfer(
         self, drive: Drive, user: User, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader
     ) -> None:
         data = bytes_of(transfer)
@@ -469,7 +471,7 @@ class TestParts:
         request_retry(user, transfer)
         assert_done(drive, transfer, truth, read_object, data)
 
-    def test_one_flipped_byte_after_a_long_wait_does_not_end_it(
+    def test_corruption_is_counted_apart_from_waiting(
         self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader
     ) -> None:
         """Tries that found the store away are no tries that found bytes damaged."""
@@ -483,7 +485,7 @@ class TestParts:
         assert (part.error_code, part.tries) == ("BadDigest", 1)
         assert_done(drive, transfer, truth, read_object, data)
 
-    def test_a_part_that_arrives_while_its_upload_vanishes_is_not_counted(
+    def test_part_that_arrives_while_its_upload_vanishes_is_not_counted(
         self, drive: Drive, truth: Truth, transfer: Transfer, read_object: Reader, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Else it would be missing in the upload that is begun anew, and the object would be short."""
@@ -516,7 +518,7 @@ class TestComplete:
         return data
 
     @pytest.mark.parametrize("fault", [Fault.RESPONSE_LOST, Fault.TRUNCATED, Fault.DUPLICATED])
-    def test_a_completion_that_happened_is_found_at_once(
+    def test_completion_whose_response_was_lost_is_found_at_once(
         self, proxy: FaultProxy, truth: Truth, transfer: Transfer, sent: bytes, read_object: Reader, fault: Fault
     ) -> None:
         proxy.next("CompleteMultipartUpload", fault)
@@ -539,7 +541,7 @@ class TestComplete:
             Fault.BAD_GATEWAY,
         ],
     )
-    def test_a_completion_that_did_not_happen_is_asked_for_again(
+    def test_completion_that_did_not_happen_is_sent_again(
         self,
         drive: Drive,
         proxy: FaultProxy,
@@ -556,7 +558,7 @@ class TestComplete:
         assert transfer.error_code
         assert_done(drive, transfer, truth, read_object, sent)
 
-    def test_another_object_of_that_key_is_not_taken_for_ours(
+    def test_another_object_with_the_key_is_not_the_completed_one(
         self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, sent: bytes, read_object: Reader
     ) -> None:
         truth.client.put_object(truth.bucket, KEY, None)
@@ -567,7 +569,7 @@ class TestComplete:
         assert_done(drive, transfer, truth, read_object, sent)
 
     @pytest.mark.parametrize("fault", [Fault.RESET_BEFORE_BODY, Fault.INTERNAL_ERROR, Fault.EXPIRED_TOKEN])
-    def test_while_nobody_can_look_it_is_not_called_done(
+    def test_transfer_is_not_done_while_head_fails(
         self,
         drive: Drive,
         proxy: FaultProxy,
@@ -587,7 +589,7 @@ class TestComplete:
         proxy.clear()
         assert_done(drive, transfer, truth, read_object, sent)
 
-    def test_where_looking_is_not_allowed_it_is_done_unproven(
+    def test_transfer_is_done_unverified_if_head_is_not_allowed(
         self, proxy: FaultProxy, transfer: Transfer, sent: bytes, read_object: Reader
     ) -> None:
         proxy.always("HeadObject", Fault.ACCESS_DENIED)
@@ -596,7 +598,7 @@ class TestComplete:
         assert (transfer.phase, transfer.verified) == (Phase.DONE, False)
         assert read_object(KEY) == sent
 
-    def test_a_process_that_dies_after_completion_is_done_by_the_next(
+    def test_completion_continues_after_the_process_died(
         self, truth: Truth, transfer: Transfer, sent: bytes, read_object: Reader, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         class Killed(BaseException):
@@ -614,7 +616,7 @@ class TestComplete:
         assert (transfer.phase, transfer.verified) == (Phase.DONE, True)
         assert read_object(KEY) == sent
 
-    def test_a_late_failure_does_not_fail_what_another_is_doing(
+    def test_failure_after_a_takeover_does_not_fail_the_transfer(
         self,
         drive: Drive,
         proxy: FaultProxy,
@@ -636,7 +638,7 @@ class TestComplete:
         Transfer.objects.filter(pk=transfer.pk).update(lease_until=leases.in_seconds(-1))
         assert_done(drive, transfer, truth, read_object, sent)
 
-    def test_a_part_of_the_file_is_never_completed_as_the_whole(
+    def test_upload_with_only_some_parts_is_not_completed(
         self, proxy: FaultProxy, truth: Truth, transfer: Transfer, sent: bytes
     ) -> None:
         row = StoreUpload.objects.create(transfer=transfer, upload_id="lost", state=StoreUploadState.GONE)
@@ -651,7 +653,7 @@ class TestComplete:
 
 class TestAbort:
     @pytest.mark.parametrize("fault", [Fault.RESPONSE_LOST, Fault.RESET_BEFORE_BODY, Fault.INTERNAL_ERROR, Fault.STALL])
-    def test_whatever_happens_to_an_abort_nothing_stays(
+    def test_nothing_stays_after_any_fault_of_an_abort(
         self, drive: Drive, user: User, proxy: FaultProxy, truth: Truth, transfer: Transfer, fault: Fault
     ) -> None:
         drive.send(transfer, parts=1)
@@ -663,7 +665,7 @@ class TestAbort:
         assert set(states(transfer).values()) == {StoreUploadState.GONE}
         assert not transfer.folder.exists()
 
-    def test_a_cancellation_is_never_given_up(
+    def test_cancellation_is_never_given_up(
         self, drive: Drive, user: User, proxy: FaultProxy, truth: Truth, transfer: Transfer
     ) -> None:
         drive.send(transfer, parts=1)
@@ -679,8 +681,8 @@ class TestAbort:
         assert truth.uploads() == []
 
 
-class TestStoreAway:
-    def test_a_store_that_is_away_is_waited_for_and_never_given_up_within_a_day(
+class TestUnreachableStore:
+    def test_unreachable_store_is_retried_for_a_day(
         self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader
     ) -> None:
         data = bytes_of(transfer)
@@ -706,7 +708,7 @@ class TestStoreAway:
         sent = first_part(transfer)
         assert (sent.tries, sent.failing_since) == (0, None)
 
-    def test_after_a_day_it_rests_as_failed_and_can_be_retried(
+    def test_transfer_fails_after_a_day_and_can_be_retried(
         self, drive: Drive, user: User, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader
     ) -> None:
         data = bytes_of(transfer)
@@ -722,7 +724,7 @@ class TestStoreAway:
         assert_done(drive, transfer, truth, read_object, data)
 
     @pytest.mark.parametrize("step", ["create", "complete"])
-    def test_the_steps_of_a_transfer_wait_as_well(
+    def test_steps_of_a_transfer_wait_for_the_store(
         self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader, step: str
     ) -> None:
         data = bytes_of(transfer)
@@ -739,7 +741,7 @@ class TestStoreAway:
         proxy.reconnect()
         assert_done(drive, transfer, truth, read_object, data)
 
-    def test_a_store_that_asks_to_slow_down_is_left_alone_for_as_long_as_it_says(
+    def test_retry_after_of_the_store_is_respected(
         self,
         drive: Drive,
         proxy: FaultProxy,
@@ -765,7 +767,7 @@ class TestStoreAway:
 
 
 class TestCredentials:
-    def test_expired_ones_are_waited_for_and_new_ones_go_on(
+    def test_transfer_waits_for_new_credentials_after_they_expired(
         self,
         drive: Drive,
         swift_store: SwiftStore,
@@ -792,7 +794,7 @@ class TestCredentials:
         assert_done(drive, transfer, truth, read_object, data)
         assert proxy.parts[1] == 1
 
-    def test_revoked_ones_fail_with_the_stores_code_and_keep_every_byte(
+    def test_revoked_credentials_fail_the_transfer_and_keep_its_bytes(
         self,
         drive: Drive,
         user: User,
@@ -816,13 +818,13 @@ class TestCredentials:
         assert proxy.parts[1] == 1
 
 
-class TestBehindOurBack:
+class TestUploadEndedByOthers:
     def abort(self, truth: Truth, transfer: Transfer) -> str:
         upload_id = transfer.store_uploads.get(state=StoreUploadState.OPEN).upload_id
         truth.client.abort_multipart_upload(truth.bucket, KEY, upload_id)
         return upload_id
 
-    def test_with_every_byte_still_here_another_upload_is_begun(
+    def test_another_upload_is_created_while_every_byte_is_staged(
         self, drive: Drive, truth: Truth, transfer: Transfer, read_object: Reader
     ) -> None:
         data = bytes_of(transfer)
@@ -833,7 +835,7 @@ class TestBehindOurBack:
         assert sorted(states(transfer).values()) == [StoreUploadState.COMPLETED, StoreUploadState.GONE]
         assert actions(transfer).count("begun-anew") == 1
 
-    def test_with_bytes_gone_it_fails_in_words(
+    def test_transfer_fails_if_bytes_were_in_the_aborted_upload(
         self, drive: Drive, user: User, truth: Truth, transfer: Transfer
     ) -> None:
         drive.send(transfer, parts=1)
@@ -848,7 +850,7 @@ class TestBehindOurBack:
         assert len(staged_names(transfer)) == 2
         assert truth.uploads() == []
 
-    def test_when_nothing_is_left_but_to_complete_it_fails_in_words(
+    def test_transfer_fails_if_its_upload_was_aborted_before_completion(
         self, drive: Drive, truth: Truth, transfer: Transfer
     ) -> None:
         drive.send(transfer)
@@ -858,7 +860,7 @@ class TestBehindOurBack:
         assert transfer.error_reason == Reason.NO_SUCH_UPLOAD
 
     @pytest.mark.parametrize("state", [ItemState.RUNNING, ItemState.DONE])
-    def test_what_an_operator_aborted_on_purpose_is_not_brought_back(
+    def test_upload_that_an_operator_aborted_is_not_created_again(
         self, drive: Drive, user: User, truth: Truth, transfer: Transfer, state: ItemState
     ) -> None:
         open_store_upload(transfer.pk)
@@ -873,7 +875,7 @@ class TestBehindOurBack:
 
 
 class TestFencing:
-    def test_a_task_that_ends_after_its_lease_changes_nothing(
+    def test_task_that_ends_after_its_lease_changes_nothing(
         self, drive: Drive, truth: Truth, transfer: Transfer, read_object: Reader, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         data = bytes_of(transfer)
@@ -898,7 +900,7 @@ class TestFencing:
         assert seen[0] == Part.objects.filter(pk=part.pk).values().get()
         assert_done(drive, transfer, truth, read_object, data)
 
-    def test_a_task_that_comes_after_the_end_changes_nothing(
+    def test_task_after_the_end_changes_nothing(
         self, drive: Drive, user: User, proxy: FaultProxy, transfer: Transfer
     ) -> None:
         part = first_part(transfer)
@@ -913,7 +915,7 @@ class TestFencing:
         assert Transfer.objects.filter(pk=transfer.pk).values().get() == before
         assert dict(proxy.requests) == asked
 
-    def test_two_senders_of_one_part_send_it_once(
+    def test_part_is_sent_once_by_concurrent_tasks(
         self, drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader
     ) -> None:
         data = bytes_of(transfer)
@@ -923,13 +925,15 @@ class TestFencing:
         assert proxy.parts[1] == 1
         assert_done(drive, transfer, truth, read_object, data)
 
-    def test_two_who_open_begin_one_upload(self, proxy: FaultProxy, truth: Truth, transfer: Transfer) -> None:
+    def test_upload_is_created_once_by_concurrent_tasks(
+        self, proxy: FaultProxy, truth: Truth, transfer: Transfer
+    ) -> None:
         proxy.next("CreateMultipartUpload", Fault.LATENCY)
         at_once([lambda: open_store_upload(transfer.pk)] * 4)
         assert proxy.requests["CreateMultipartUpload"] == 1
         assert len(truth.uploads()) == 1
 
-    def test_two_who_complete_complete_once(
+    def test_upload_is_completed_once_by_concurrent_tasks(
         self, drive: Drive, proxy: FaultProxy, transfer: Transfer, read_object: Reader
     ) -> None:
         data = bytes_of(transfer)
@@ -941,7 +945,7 @@ class TestFencing:
         assert proxy.requests["CompleteMultipartUpload"] == 1
         assert read_object(KEY) == data
 
-    def test_two_watchdogs_at_once_do_no_harm(
+    def test_concurrent_watchdogs_do_no_harm(
         self, drive: Drive, truth: Truth, transfer: Transfer, read_object: Reader
     ) -> None:
         data = bytes_of(transfer)
@@ -954,7 +958,7 @@ class TestFencing:
         assert set(transfer.parts.values_list("state", flat=True)) == {PartState.STAGED}
         assert_done(drive, transfer, truth, read_object, data)
 
-    def test_a_late_upload_of_a_cancelled_transfer_is_aborted(
+    def test_late_upload_of_a_cancelled_transfer_is_aborted(
         self, drive: Drive, user: User, truth: Truth, transfer: Transfer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         create = ObjectStoreClient.create_multipart_upload
