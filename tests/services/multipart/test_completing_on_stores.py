@@ -1,4 +1,4 @@
-"""What the services make of each server: what a check finds out, and what is believed of a completion."""
+"""Store checks, transfers and completions on each test server."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def server(request: pytest.FixtureRequest) -> Server:
 
 @pytest.fixture
 def store(transactional_db: None, server: Server) -> Store:
-    """As an administrator adds it, and as it is known after a check."""
+    """The store as an administrator adds it, with the overrides of a check."""
     given = server.config()
     store = add_store(
         None,
@@ -63,7 +63,7 @@ def put_before(client: ObjectStoreClient, bucket: str, key: str, folder: Path) -
 
 
 def test_what_a_check_finds(store: Store, server: Server, bucket: str, client: ObjectStoreClient) -> None:
-    """A store check finds the ways that are not in the provider's profile, and no others"""
+    """A store check finds the quirks that are not in the provider's profile, and no others"""
     Store.objects.filter(pk=store.pk).update(overrides={})
     store.refresh_from_db()
     check = request_check(None, store, bucket, here=True)
@@ -77,7 +77,7 @@ def test_what_a_check_finds(store: Store, server: Server, bucket: str, client: O
 def test_a_transfer_of_three_parts(
     drive: Drive, store: Store, server: Server, bucket: str, client: ObjectStoreClient
 ) -> None:
-    """A transfer of three parts is done, and proved by HEAD"""
+    """A transfer of three parts is done and verified by HEAD"""
     size = server.profile.min_part_size
     data = os.urandom(2 * size + 1000)
     transfer = drive.finish(drive.upload(data, "a/key", part_size=size, metadata={"mine": "1"}))
@@ -89,7 +89,7 @@ def test_a_transfer_of_three_parts(
 def test_a_transfer_whose_upload_is_aborted(
     drive: Drive, store: Store, server: Server, bucket: str, client: ObjectStoreClient, tmp_path: Path
 ) -> None:
-    """A transfer whose upload is aborted just before Complete is not done, and the object before stays"""
+    """A transfer whose upload is aborted just before completion fails, and the existing object stays"""
     put_before(client, bucket, "a/key", tmp_path)
     size = server.profile.min_part_size
     transfer = drive.upload(os.urandom(2 * size), "a/key", part_size=size, replace=True)
@@ -103,7 +103,7 @@ def test_a_transfer_whose_upload_is_aborted(
         assert transfer.error_reason == Code.OBJECT_DIFFERS
         assert transfer.error_params == {"expected_size": 2 * size, "size": len(BEFORE)}
     elif server.does("returns NoSuchKey for a missing upload"):
-        # Its Complete says 500, whatever is asked of it: ListParts tells.
+        # CompleteMultipartUpload always returns 500: ListParts shows that the upload is gone.
         assert server.does("returns 500 when a missing upload is completed")
         assert transfer.error_code == "NoSuchKey"
     else:
@@ -122,7 +122,7 @@ def test_a_completion_whose_upload_is_aborted(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A completion whose upload is aborted at the last moment is not taken for proved, and the object before stays"""
+    """A completion whose upload is aborted at the last moment is not verified, and the existing object stays"""
     put_before(client, bucket, "k", tmp_path)
     upload_id = client.create_multipart_upload(bucket, "k")
     (tmp_path / "part").write_bytes(b"new")
@@ -142,7 +142,7 @@ def test_a_completion_whose_upload_is_aborted(
     item = operation.items.get()
     assert client.head_object(bucket, "k").size == len(BEFORE)
     if server.does(CLAIMS_COMPLETED):
-        # Somebody may have replaced the object in the meantime: done as the store says, and not as it should be.
+        # The store reports success, and HEAD shows another object: done, but not verified.
         assert (item.state, item.outcome["verified"]) == (ItemState.DONE, False)
     else:
         assert item.state == ItemState.FAILED

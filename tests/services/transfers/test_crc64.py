@@ -1,6 +1,6 @@
-"""CRC-64 end to end: combined from the parts' whatever was restarted, and compared with what the store says of its own.
+"""The CRC-64 of whole objects: combined from the parts, and compared with the one that the store reports.
 
-No store that says one can be run here, so one of ours answers as S3 and OSS do.
+No store that reports one can be run in tests, so a server of our own responds as S3 and OSS do.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ PART = 5 * MIB
 
 
 def crc(algorithm: Algorithm, content: bytes) -> int:
-    made = Crc64(algorithm)
-    made.update(content)
-    return made.value
+    checksum = Crc64(algorithm)
+    checksum.update(content)
+    return checksum.value
 
 
 def nvme(value: int) -> str:
@@ -44,42 +44,42 @@ def nvme(value: int) -> str:
 
 @dataclass
 class ReportingStore:
-    """Keeps what it is sent in memory, and says of the whole object what a test lets it say."""
+    """Keeps objects in memory, and reports for a whole object what a test sets."""
 
     completed_xml: Callable[[bytes], str] = lambda _: ""
     completed_headers: Callable[[bytes], dict[str, str]] = lambda _: {}
     head_headers: Callable[[bytes], dict[str, str]] = lambda _: {}
     parts: dict[int, bytes] = field(default_factory=dict)
-    nameless: set[int] = field(default_factory=set)
+    without_crc64: set[int] = field(default_factory=set)
     content: bytes | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     heads: list[dict[str, str]] = field(default_factory=list)
 
     def __call__(self, exchange: Exchange) -> None:
         exchange.read()
-        asked = exchange.received
-        if asked.method == "HEAD":
+        request = exchange.received
+        if request.method == "HEAD":
             self._head(exchange)
-        elif asked.method == "PUT":
+        elif request.method == "PUT":
             self._put(exchange)
-        elif asked.method == "GET":
+        elif request.method == "GET":
             exchange.answer(200, self._listed_parts().encode())
-        elif "uploads" in asked.target:
+        elif "uploads" in request.target:
             self._keep_metadata(exchange)
             exchange.answer(
                 200, b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
             )
         else:
             self.content = b"".join(self.parts[number] for number in sorted(self.parts))
-            said = self.completed_xml(self.content)
-            body = f"<CompleteMultipartUploadResult><ETag>e-1</ETag>{said}</CompleteMultipartUploadResult>"
+            reported = self.completed_xml(self.content)
+            body = f"<CompleteMultipartUploadResult><ETag>e-1</ETag>{reported}</CompleteMultipartUploadResult>"
             exchange.answer(200, body.encode(), self.completed_headers(self.content))
 
     def _listed_parts(self) -> str:
-        """ListParts as OSS answers it: with the CRC-64 of each part but those of `nameless`."""
+        """The response of OSS to ListParts: with the CRC-64 of each part except those in `without_crc64`."""
         rows = ""
         for number, content in sorted(self.parts.items()):
-            crc64 = "" if number in self.nameless else f"<HashCrc64ecma>{crc('ecma', content)}</HashCrc64ecma>"
+            crc64 = "" if number in self.without_crc64 else f"<HashCrc64ecma>{crc('ecma', content)}</HashCrc64ecma>"
             size = f"<PartNumber>{number}</PartNumber><Size>{len(content)}</Size>"
             rows += f"<Part>{size}<ETag>{hashlib.md5(content).hexdigest()}</ETag>{crc64}</Part>"
         return f"<ListPartsResult>{rows}</ListPartsResult>"
@@ -138,7 +138,7 @@ def drive_of(user: User, server: FaultServer) -> Callable[[str], Drive]:
 DriveOf = Callable[[str], Drive]
 
 
-# --- Made here --------------------------------------------------------------------------------------------------------
+# --- Computed by Partway ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [0, 1, PART, 2 * PART, 2 * PART + 7])
@@ -150,7 +150,7 @@ def test_crc64_of_the_whole_file_is_recorded(drive: Drive, size: int) -> None:
 
 
 def test_crc64_survives_restarts_between_parts(drive: Drive) -> None:
-    """Received in three requests, sent by three workers of which none saw more than a part, completed by a fourth."""
+    """Three requests receive the file, three workers send one part each, and a fourth one completes it."""
     content = os.urandom(2 * PART + 7)
     transfer = drive.start(len(content), part_size=PART, resumable=True)
     for end in (PART + 1, 2 * PART, len(content)):
@@ -176,7 +176,7 @@ def test_no_byte_is_read_again_for_the_crc64(drive: Drive) -> None:
     assert transfer.crc64.endswith(as_hex(crc("nvme", content)))
 
 
-# --- Compared with S3's -----------------------------------------------------------------------------------------------
+# --- Compared with S3 -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("where", ["complete", "head", "both", "nowhere"])
@@ -238,7 +238,7 @@ def check_mismatch(transfer: Transfer, ours: int, user: User) -> None:
     request_cancel(user, transfer)
 
 
-# --- Compared with OSS's ----------------------------------------------------------------------------------------------
+# --- Compared with OSS ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("where", ["complete", "head"])
@@ -275,7 +275,7 @@ def test_crc64_mismatch_of_oss(drive_of: DriveOf, reporting: ReportingStore, whe
 
 
 def test_parts_in_another_order_are_a_mismatch(drive_of: DriveOf, reporting: ReportingStore) -> None:
-    """What per-part MD5s cannot see: a store that puts the right parts together wrongly."""
+    """The MD5s of the parts cannot show that a store joins them in the wrong order."""
 
     def swapped(content: bytes) -> dict[str, str]:
         return {"x-oss-hash-crc64ecma": str(crc("ecma", content[102_400:] + content[:102_400]))}
@@ -287,7 +287,7 @@ def test_parts_in_another_order_are_a_mismatch(drive_of: DriveOf, reporting: Rep
     assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "Crc64Mismatch")
 
 
-# --- An operator's completion, of parts that the store alone has -----------------------------------------------------
+# --- Completions of an operator, of parts that only the store has ----------------------------------------------------
 
 
 def complete_foreign(drive: Drive, reporting: ReportingStore) -> OperationItem:
@@ -326,7 +326,7 @@ def test_object_with_other_bytes_is_not_verified(drive_of: DriveOf, reporting: R
 
 
 def test_nothing_is_compared_if_a_part_has_no_crc64(drive_of: DriveOf, reporting: ReportingStore) -> None:
-    reporting.nameless = {3}
+    reporting.without_crc64 = {3}
     reporting.head_headers = lambda _: {"x-oss-hash-crc64ecma": "1"}
     item = complete_foreign(drive_of("oss-s3"), reporting)
     assert (item.outcome["expected_crc64"], item.outcome["verified"]) == ("", True)
@@ -338,7 +338,7 @@ def test_crc64_of_another_polynomial_is_not_compared(drive_of: DriveOf, reportin
     assert item.outcome["verified"] is True
 
 
-# --- What is written down --------------------------------------------------------------------------------------------
+# --- What is recorded ------------------------------------------------------------------------------------------------
 
 
 def test_mismatch_records_no_crc64_and_parts_keep_theirs(drive_of: DriveOf, reporting: ReportingStore) -> None:

@@ -1,5 +1,6 @@
-"""Objects in the way, and answers that are lost, on every server that knows of them: what a transfer and an operator's
-completion make of it. Partway asks through a proxy with faults; what is true is asked of the server behind it.
+"""Existing objects and lost responses, for transfers and for completions of operators, on every test server.
+
+Partway sends its requests through a proxy that injects faults. The tests read the server directly.
 """
 
 from __future__ import annotations
@@ -34,16 +35,16 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 KEY = "a/key"
 MAY_BE_OURS = Problem(Code.OBJECT_MAY_BE_OURS)
-OTHER_CONTENT = b"of a stranger"
+OTHER_CONTENT = b"of another program"
 FORBIDDING = [name for name, kind in KINDS.items() if name != "ceph"]
-"""The servers that can be told not to replace an object, at every step; Ceph looks at PutObject only."""
+"""The servers that can be told not to replace an object at every step; Ceph only supports it for PutObject."""
 
 on_stores_that_forbid = pytest.mark.parametrize("backend", FORBIDDING, indirect=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """A server, the proxy before it, and a client that goes past the proxy."""
+    """A server, the proxy in front of it, and a client that bypasses the proxy."""
 
     server: Server
     proxy: FaultProxy
@@ -69,7 +70,7 @@ def truth(backend: Backend) -> ObjectStoreClient:
 
 @pytest.fixture
 def store(transactional_db: None, backend: Backend, settings: Settings) -> Store:
-    """As it is known after a check, and reached through the proxy."""
+    """The store with the overrides of a check, reached through the proxy."""
     settings.STORE_STALL_SECONDS = 5.0
     given = backend.server.config()
     store = add_store(
@@ -108,8 +109,8 @@ class Others:
     def put(self, content: bytes = OTHER_CONTENT) -> None:
         self.truth.put_object(self.bucket, KEY, self._file(content))
 
-    def begin(self, *parts: bytes) -> UploadRef:
-        """An upload with these parts."""
+    def create_upload(self, *parts: bytes) -> UploadRef:
+        """Create an upload with these parts."""
         upload_id = self.truth.create_multipart_upload(self.bucket, KEY)
         for number, content in enumerate(parts, 1):
             self.truth.upload_part(self.bucket, KEY, upload_id, number, self._file(content))
@@ -135,7 +136,7 @@ def others(truth: ObjectStoreClient, bucket: str, tmp_path: Path) -> Others:
 
 @pytest.fixture
 def browser(user: User, settings: Settings) -> Client:
-    """The operator's, signed in. Nothing was collected of static files, so their URLs have no hashes."""
+    """A signed-in operator. The static files are not collected, so their URLs have no hashes."""
     settings.STATIC_ROOT.mkdir(exist_ok=True)
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
@@ -157,12 +158,12 @@ def details(transfer: Transfer) -> tuple[Problem, ...]:
 
 
 class TestOperationsWithLostResponse:
-    """An operator's completion: what its upload held is compared with what HEAD shows."""
+    """Completions of an operator: the parts of the upload are compared with what HEAD shows."""
 
     def test_lost_response_is_found_at_once(
         self, drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int
     ) -> None:
-        upload = others.begin(os.urandom(part_size), b"end")
+        upload = others.create_upload(os.urandom(part_size), b"end")
         operation = request_complete(user, drive.store, drive.bucket, upload)
         proxy.next("CompleteMultipartUpload", Fault.RESPONSE_LOST)
         drive.work_off()
@@ -172,7 +173,7 @@ class TestOperationsWithLostResponse:
     def test_lost_response_is_found_by_the_next_attempt(
         self, drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int
     ) -> None:
-        upload = others.begin(os.urandom(part_size), b"end")
+        upload = others.create_upload(os.urandom(part_size), b"end")
         operation = request_complete(user, drive.store, drive.bucket, upload)
         proxy.next("CompleteMultipartUpload", Fault.RESPONSE_LOST)
         proxy.next("HeadObject", Fault.ACCESS_DENIED)
@@ -184,7 +185,7 @@ class TestOperationsWithLostResponse:
         self, drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int
     ) -> None:
         others.put(os.urandom(part_size + 3))
-        upload = others.begin(os.urandom(part_size), b"end")
+        upload = others.create_upload(os.urandom(part_size), b"end")
         operation = request_complete(user, drive.store, drive.bucket, upload)
         proxy.next("CompleteMultipartUpload", Fault.RESET_BEFORE_BODY)
         drive.work_off()
@@ -195,7 +196,7 @@ class TestOperationsWithLostResponse:
     def test_completed_object_is_not_reported_as_existing(
         self, drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int
     ) -> None:
-        upload = others.begin(os.urandom(part_size), b"end")
+        upload = others.create_upload(os.urandom(part_size), b"end")
         operation = request_complete(user, drive.store, drive.bucket, upload, forbid_overwrite=True)
         proxy.next("CompleteMultipartUpload", Fault.RESPONSE_LOST)
         proxy.next("HeadObject", Fault.ACCESS_DENIED)
@@ -214,7 +215,7 @@ class TestOperations:
     def test_object_that_appeared_is_not_replaced(
         self, drive: Drive, user: User, others: Others, part_size: int
     ) -> None:
-        upload = others.begin(os.urandom(part_size), b"end")
+        upload = others.create_upload(os.urandom(part_size), b"end")
         operation = request_complete(user, drive.store, drive.bucket, upload, forbid_overwrite=True)
         others.put()
         drive.work_off()
@@ -231,7 +232,9 @@ class TestOperations:
     def test_transfer_succeeds_after_the_profile_was_reset(
         self, drive: Drive, backend: Backend, user: User, others: Others
     ) -> None:
-        operation = request_complete(user, drive.store, drive.bucket, others.begin(b"all"), forbid_overwrite=True)
+        operation = request_complete(
+            user, drive.store, drive.bucket, others.create_upload(b"all"), forbid_overwrite=True
+        )
         reset_profile(drive.store)
         drive.work_off()
         assert (operation.items.get().state, others.size()) == (ItemState.DONE, 3)
@@ -239,7 +242,7 @@ class TestOperations:
     def test_page_requests_no_overwrite_if_there_is_no_object(
         self, drive: Drive, browser: Client, others: Others, part_size: int
     ) -> None:
-        upload = others.begin(os.urandom(part_size), b"end")
+        upload = others.create_upload(os.urandom(part_size), b"end")
         page = f"/stores/{drive.store.name}/{drive.bucket}/uploads/complete/"
         named = {"key": upload.key, "upload-id": upload.upload_id}
         field = '<input type="hidden" name="forbid-overwrite" value="1">'
@@ -250,29 +253,29 @@ class TestOperations:
         others.put()
         drive.work_off()
         assert (operation.items.get().state, others.size()) == (ItemState.FAILED, len(OTHER_CONTENT))
-        asked = browser.get(page, named).content.decode()
-        assert "will be replaced" in asked
-        assert field not in asked
+        html = browser.get(page, named).content.decode()
+        assert "will be replaced" in html
+        assert field not in html
 
 
 @pytest.mark.parametrize("backend", ["ceph"], indirect=True)
 def test_page_does_not_request_what_the_store_cannot_do(drive: Drive, browser: Client, others: Others) -> None:
-    upload = others.begin(b"all")
+    upload = others.create_upload(b"all")
     page = f"/stores/{drive.store.name}/{drive.bucket}/uploads/complete/"
-    answer = browser.get(page, {"key": upload.key, "upload-id": upload.upload_id})
-    assert "no object is replaced" in answer.content.decode()
-    assert "forbid-overwrite" not in answer.content.decode()
+    response = browser.get(page, {"key": upload.key, "upload-id": upload.upload_id})
+    assert "no object is replaced" in response.content.decode()
+    assert "forbid-overwrite" not in response.content.decode()
 
 
 def reset_profile(store: Store) -> None:
-    """What a reset of the profile, or another provider, makes of a store."""
+    """Do what a reset of the profile, or another provider, does to a store."""
     Store.objects.filter(pk=store.pk).update(overrides={**store.overrides, "forbid_overwrite": ""})
 
 
 @on_stores_that_forbid
 class TestTransfersWithParts:
     @pytest.fixture
-    def asked(self, part_size: int) -> dict[str, Any]:
+    def options(self, part_size: int) -> dict[str, Any]:
         return {"part_size": part_size, "resumable": True, "fingerprint": "this file"}
 
     @pytest.fixture
@@ -280,9 +283,9 @@ class TestTransfersWithParts:
         return os.urandom(2 * part_size + 7)
 
     @pytest.fixture
-    def transfer(self, drive: Drive, data: bytes, asked: dict[str, Any]) -> Transfer:
-        """All here, nothing in the store; no object of its key may be replaced."""
-        transfer = drive.upload(data, KEY, **asked)
+    def transfer(self, drive: Drive, data: bytes, options: dict[str, Any]) -> Transfer:
+        """All parts are staged, none is in the store, and no object may be replaced."""
+        transfer = drive.upload(data, KEY, **options)
         assert transfer.forbid_overwrite
         return transfer
 
@@ -300,12 +303,12 @@ class TestTransfersWithParts:
         transfer: Transfer,
         others: Others,
         data: bytes,
-        asked: dict[str, Any],
+        options: dict[str, Any],
     ) -> None:
         drive.send(transfer)
         others.put()
         drive.finish(transfer)
-        same = drive.start(len(data), KEY, replace=True, **asked)
+        same = drive.start(len(data), KEY, replace=True, **options)
         assert (same.pk, same.forbid_overwrite) == (transfer.pk, False)
         entry = AuditEntry.objects.get(transfer_id=transfer.pk, action="transfer.replace-allowed")
         assert entry.actor_name == user.get_username()
@@ -315,10 +318,10 @@ class TestTransfersWithParts:
         assert (proxy.requests["UploadPart"], others.size()) == (3, len(data))
 
     def test_permission_to_replace_is_recorded_once_and_stays(
-        self, drive: Drive, transfer: Transfer, data: bytes, asked: dict[str, Any]
+        self, drive: Drive, transfer: Transfer, data: bytes, options: dict[str, Any]
     ) -> None:
         for replace in (True, True, False):
-            assert not drive.start(len(data), KEY, replace=replace, **asked).forbid_overwrite
+            assert not drive.start(len(data), KEY, replace=replace, **options).forbid_overwrite
         assert AuditEntry.objects.filter(action="transfer.replace-allowed").count() == 1
 
     def test_retry_succeeds_once_the_object_is_gone(
@@ -390,13 +393,13 @@ def test_oss_refuses_to_create_an_upload_if_an_object_exists(
 @on_stores_that_forbid
 class TestTransfersByPutObject:
     def test_object_that_appeared_is_not_replaced(self, drive: Drive, user: User, others: Others) -> None:
-        asked = {"resumable": True, "fingerprint": "this file"}
-        transfer = drive.upload(b"ours", KEY, **asked)
+        options = {"resumable": True, "fingerprint": "this file"}
+        transfer = drive.upload(b"ours", KEY, **options)
         others.put()
         check_not_replaced(drive.finish(transfer), others)
         assert MAY_BE_OURS not in details(transfer)
         assert len(staged_names(transfer)) == 1
-        request_retry(user, drive.start(4, KEY, replace=True, **asked))
+        request_retry(user, drive.start(4, KEY, replace=True, **options))
         drive.finish(transfer)
         assert (transfer.phase, transfer.verified, others.size()) == (Phase.DONE, True, 4)
 
@@ -404,7 +407,7 @@ class TestTransfersByPutObject:
     def test_own_object_after_lost_response_is_recognized(
         self, drive: Drive, proxy: FaultProxy, others: Others, content: bytes
     ) -> None:
-        """The answer was lost and nobody could look; sent again, it is in its own way."""
+        """The response was lost and HEAD failed; the second request meets the object of the first one."""
         transfer = drive.upload(content, KEY)
         proxy.next("PutObject", Fault.RESPONSE_LOST)
         proxy.next("HeadObject", *[Fault.ACCESS_DENIED] * bool(content))
@@ -435,7 +438,7 @@ class TestWithoutPermissionForHead:
         proxy.always("HeadObject", Fault.ACCESS_DENIED)
 
     def test_bytes_stay_staged_after_lost_response(self, drive: Drive, proxy: FaultProxy, others: Others) -> None:
-        """It is ours here, and nobody can know: it fails in words, and is retried with leave to replace."""
+        """The object is the transfer's own, but without HEAD that is not known: it fails and its bytes stay staged."""
         transfer = drive.upload(b"ours", KEY)
         proxy.next("PutObject", Fault.RESPONSE_LOST)
         drive.finish(transfer)

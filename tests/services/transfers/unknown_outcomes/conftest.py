@@ -1,0 +1,43 @@
+"""A store behind a proxy that injects faults, and a transfer to it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from pytest_django import Settings
+
+from tests.services.drive import Drive
+from tests.services.transfers.unknown_outcomes.outcomes import PART, Truth, values_of
+from tests.stores.swift import SwiftStore
+from tests.system.fault_proxy import FaultProxy
+from uploads.models import Store, Transfer
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.types import Credentials, StoreConfig
+from uploads.services.stores.settings import add_store
+
+
+@pytest.fixture
+def proxy(swift_store: SwiftStore) -> Iterator[FaultProxy]:
+    with FaultProxy(swift_store.endpoint_url) as running:
+        yield running
+
+
+@pytest.fixture
+def store(transactional_db: None, swift_store: SwiftStore, proxy: FaultProxy, settings: Settings) -> Store:
+    settings.STORE_STALL_SECONDS = 1.0
+    return add_store(None, values_of(swift_store, proxy))
+
+
+@pytest.fixture
+def truth(swift_store: SwiftStore, bucket: str) -> Truth:
+    credentials = Credentials(swift_store.access_key, swift_store.secret_key)
+    config = StoreConfig(swift_store.endpoint_url, swift_store.region, credentials, provider="swift")
+    return Truth(ObjectStoreClient(config), bucket)
+
+
+@pytest.fixture
+def transfer(drive: Drive) -> Transfer:
+    """A file of three parts, all staged, none in the store."""
+    return drive.upload(os.urandom(2 * PART + 7), part_size=PART)
