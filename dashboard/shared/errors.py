@@ -1,4 +1,4 @@
-"""Pages, and their JSON, for what is refused before a view is reached."""
+"""Error pages, and their JSON, for requests that are refused before a view is called."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from uploads.problems import Code, Problem, ProblemError
 def refuse(
     request: HttpRequest, status: int, title: str, text: str, *, code: str, back: str = "", back_text: str = ""
 ) -> HttpResponse:
-    """A page that says why not, or the same as JSON."""
+    """An error page with a reason, or the same as JSON."""
     if wants_json(request):
         return json_error(code, text, status=status)
     context = {"status": status, "title": title, "text": text, "back": back, "back_text": back_text}
@@ -25,7 +25,7 @@ def refuse(
 
 @requires_csrf_token
 def bad_request(request: HttpRequest, _exception: Exception | None = None) -> HttpResponseBase:
-    return refuse(request, 400, "This request cannot be understood", "It is malformed or too large.", code="BadRequest")
+    return refuse(request, 400, _("Bad request"), _("The request is malformed or too large."), code="BadRequest")
 
 
 @requires_csrf_token
@@ -39,13 +39,13 @@ def page_not_found(request: HttpRequest, exception: Exception | None = None) -> 
 
 
 def _explained(exception: Exception | None, default: Code) -> str:
-    """The text of the exception's own problem. Django's exceptions carry none, or the tables of its resolver."""
+    """The text of the exception's problem. Django's own exceptions have none."""
     return text_of(exception.problem if isinstance(exception, ProblemError) else Problem(default))
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001  (Django passes it by name)
-    text = (
-        "The form was not sent from this site, or its token has expired. Nothing was done. "
+    text = _(
+        "The form was not sent from this site, or its token has expired. Nothing was changed. "
         "Go back, reload the page and try again."
     )
-    return refuse(request, 403, "The form was not accepted", text, code="CsrfFailed")
+    return refuse(request, 403, _("The form was not accepted"), text, code="CsrfFailed")

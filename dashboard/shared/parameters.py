@@ -1,7 +1,7 @@
-"""Reading what comes in with a request, exactly or not at all.
+"""Reads the parameters of a request exactly, or raises BadParameter, to which the pages respond with 400.
 
-Django decodes a query with replacement characters and keeps the last of repeated values; a key read that way could be
-another key. Here whatever cannot be read exactly raises BadParameter, which the pages answer with 400.
+Django decodes a query with replacement characters and keeps the last of repeated values, which could turn a key into
+another key.
 """
 
 from __future__ import annotations
@@ -15,23 +15,25 @@ from urllib.parse import parse_qsl, quote, unquote
 
 from django.http import HttpRequest
 from django.utils.http import urlencode
+from django.utils.translation import gettext as _
 
+from dashboard.shared.formatting import Count
 from uploads.objectstore.types import DEFAULT_PAGE, MAX_PAGE, Marker, UploadRef, UploadsQuery
 
 MAX_TEXT_BYTES = 1024
 """The longest key, prefix, marker or upload id: S3 and OSS allow keys of 1,024 bytes."""
 
 MAX_TRAIL = 2000
-"""Characters of the trail in a URL: with the longest markers beside it the URL stays below the 8 KB servers take."""
+"""Characters of the trail in a URL. With the longest markers the URL stays below 8 KB, the limit of common servers."""
 MAX_TRAIL_BYTES = 256 * 1024
 
 
 class BadParameter(Exception):
-    """A value that cannot be used; the message names it and says what is allowed."""
+    """A parameter with an invalid value. The message is for the user: it names the parameter and the allowed values."""
 
 
 class Query:
-    """The query string, decoded strictly: every value valid UTF-8 without NUL, each name at most once."""
+    """The query string, decoded strictly: each value is valid UTF-8 without NUL, and each name occurs at most once."""
 
     def __init__(self, request: HttpRequest, *, repeatable: frozenset[str] = frozenset()) -> None:
         self._values: dict[str, list[str]] = {}
@@ -39,42 +41,52 @@ class Query:
             self._values.setdefault(name, []).append(value)
         for name, values in self._values.items():
             if len(values) > 1 and name not in repeatable:
-                raise BadParameter(f"{name} is given {len(values)} times: it is allowed once.")
+                raise BadParameter(_repeated(name))
 
     def all(self, name: str) -> list[str]:
         return self._values.get(name, [])
 
     def text(self, name: str) -> str:
-        """At most 1,024 bytes of text; '' where it is not given."""
+        """At most 1,024 bytes of text; '' if the parameter is missing."""
         values = self._values.get(name)
         return check_text(name, values[0]) if values else ""
 
     def number(self, name: str, default: int, lowest: int, highest: int) -> int:
-        """A whole number from `lowest` to `highest`; `default` where it is not given or empty."""
+        """A whole number from `lowest` to `highest`; `default` if the parameter is missing or empty."""
         text = (self._values.get(name) or [""])[0]
         if not text:
             return default
         if not (text.isascii() and text.isdigit() and len(text) <= 9 and lowest <= int(text) <= highest):
-            raise BadParameter(f"{name} is {text[:50]!r}: a whole number from {lowest:,} to {highest:,} is allowed.")
+            raise BadParameter(
+                _("%(name)s is “%(value)s”, but must be a whole number from %(lowest)s to %(highest)s.")
+                % {"name": name, "value": text[:50], "lowest": Count(lowest), "highest": Count(highest)}
+            )
         return int(text)
+
+
+def _repeated(name: str) -> str:
+    return _("%(name)s is allowed once.") % {"name": name}
 
 
 def _pairs(query: str) -> list[tuple[str, str]]:
     try:
         return parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=MAX_PAGE + 100)
     except UnicodeDecodeError:
-        raise BadParameter("The query is not valid UTF-8: percent-encoded UTF-8 is allowed.") from None
+        raise BadParameter(_("The query must be valid, percent-encoded UTF-8.")) from None
     except ValueError:
-        raise BadParameter(f"The query names too much: at most {MAX_PAGE:,} uploads are allowed.") from None
+        raise BadParameter(_too_many_uploads()) from None
 
 
 def check_text(name: str, value: str) -> str:
-    """The value itself. BadParameter where no store could take it exactly."""
+    """The value itself. Raises BadParameter if no store could accept it exactly."""
     if "\0" in value:
-        raise BadParameter(f"{name} holds a NUL character: every other character is allowed.")
+        raise BadParameter(_("%(name)s must not contain a NUL character.") % {"name": name})
     size = len(value.encode("utf-8", "surrogatepass"))
     if size > MAX_TEXT_BYTES:
-        raise BadParameter(f"{name} has {size:,} bytes: at most {MAX_TEXT_BYTES:,} are allowed.")
+        raise BadParameter(
+            _("%(name)s has %(size)s bytes; at most %(limit)s are allowed.")
+            % {"name": name, "size": Count(size), "limit": Count(MAX_TEXT_BYTES)}
+        )
     return value
 
 
@@ -82,7 +94,7 @@ def check_text(name: str, value: str) -> str:
 
 
 def read_listing(query: Query) -> UploadsQuery:
-    """What a page of ListMultipartUploads is asked."""
+    """The parameters of a page of ListMultipartUploads."""
     return UploadsQuery(
         prefix=query.text("prefix"),
         delimiter=query.text("delimiter"),
@@ -94,9 +106,9 @@ def read_listing(query: Query) -> UploadsQuery:
 
 
 def write_trail(markers: Sequence[Marker]) -> str:
-    """The markers of the pages before this one, oldest first, for a URL.
+    """The markers of the previous pages, oldest first, for a URL.
 
-    The oldest are dropped until it fits: 'previous' then ends before the first page does, which stays one click away.
+    The oldest are dropped until the trail fits. "Previous" then stops before the first page, which has its own link.
     """
     kept = list(markers)
     while kept:
@@ -104,56 +116,59 @@ def write_trail(markers: Sequence[Marker]) -> str:
         trail = base64.urlsafe_b64encode(packed).decode().rstrip("=")
         if len(trail) <= MAX_TRAIL:
             return trail
-        # Drop in proportion to what is too much, so that a long trail costs few rounds.
+        # Drop in proportion to the excess, so that a long trail needs few rounds.
         kept = kept[max(1, len(kept) * (len(trail) - MAX_TRAIL) // len(trail)) :]
     return ""
 
 
 def read_trail(query: Query) -> list[Marker]:
-    """What `write_trail` wrote; BadParameter for anything else."""
+    """The markers that `write_trail` wrote. Raises BadParameter for anything else."""
     trail = (query.all("trail") or [""])[0]
     if not trail:
         return []
     if len(trail) > MAX_TRAIL:
-        raise BadParameter(f"trail has {len(trail):,} characters: at most {MAX_TRAIL:,} are allowed.")
+        raise BadParameter(
+            _("%(name)s has %(size)s characters; at most %(limit)s are allowed.")
+            % {"name": "trail", "size": Count(len(trail)), "limit": Count(MAX_TRAIL)}
+        )
     try:
         packed = base64.b64decode(trail + "=" * (-len(trail) % 4), altchars=b"-_", validate=True)
         markers = json.loads(zlib.decompressobj().decompress(packed, MAX_TRAIL_BYTES).decode())
         return [(check_text("trail", key), check_text("trail", upload_id)) for key, upload_id in markers]
     except (ValueError, TypeError, AttributeError, RecursionError, binascii.Error, zlib.error):
-        raise BadParameter("trail is not one that this site made: leave it away to begin a new one.") from None
+        raise BadParameter(_("trail is not valid. Omit it to start a new one.")) from None
 
 
 # --- Uploads by name --------------------------------------------------------------------------------------------------
 
 
 def write_upload(name: UploadRef) -> str:
-    """Key and upload id in one form value of plain ASCII: browsers rewrite newlines in values, but nothing in this."""
+    """Key and upload id in one form value of plain ASCII. Browsers rewrite newlines in form values, but not this."""
     return f"{quote(name.key, safe='')}/{quote(name.upload_id, safe='')}"
 
 
 def read_upload(value: str) -> UploadRef:
-    """What `write_upload` wrote; BadParameter for anything else."""
+    """The upload that `write_upload` wrote. Raises BadParameter for anything else."""
     key, slash, upload_id = value.partition("/")
     if not (value.isascii() and slash) or "/" in upload_id:
-        raise BadParameter("upload must be a percent-encoded key, a slash and a percent-encoded upload id.")
+        raise BadParameter(_("upload must be a percent-encoded key, a slash and a percent-encoded upload id."))
     try:
         return _upload_name(unquote(key, errors="strict"), unquote(upload_id, errors="strict"))
     except UnicodeDecodeError:
-        raise BadParameter("upload holds a key or an upload id that is not valid UTF-8.") from None
+        raise BadParameter(_("The key and the upload id in upload must be valid UTF-8.")) from None
 
 
 def read_named_upload(query: Query) -> UploadRef:
-    """The one upload that `key` and `upload-id`, or `upload`, name."""
+    """The upload that is named by `key` and `upload-id`, or by `upload`."""
     if values := query.all("upload"):
         if len(values) > 1:
-            raise BadParameter("upload is given more than once: this page is about one upload.")
+            raise BadParameter(_repeated("upload"))
         return read_upload(values[0])
     return _upload_name(query.text("key"), query.text("upload-id"))
 
 
 def read_uploads(request: HttpRequest) -> list[UploadRef]:
-    """The uploads an abort is about, each once: `upload` fields, or `key` and `upload-id`."""
+    """The uploads to abort, each once: from `upload` fields, or from `key` and `upload-id`."""
     if request.method == "POST":
         values, key, upload_id = request.POST.getlist("upload"), _posted(request, "key"), _posted(request, "upload-id")
     else:
@@ -164,32 +179,36 @@ def read_uploads(request: HttpRequest) -> list[UploadRef]:
         names.append(_upload_name(key, upload_id))
     names = list(dict.fromkeys(names))
     if len(names) > MAX_PAGE:
-        raise BadParameter(f"{len(names):,} uploads are named: at most {MAX_PAGE:,} are allowed at a time.")
+        raise BadParameter(_too_many_uploads())
     return names
 
 
 def _posted(request: HttpRequest, name: str) -> str:
     values = request.POST.getlist(name)
     if len(values) > 1:
-        raise BadParameter(f"{name} is given {len(values)} times: it is allowed once; name several by upload.")
+        raise BadParameter(_("%(name)s is allowed once. Use upload to name several uploads.") % {"name": name})
     value = values[0] if values else ""
     if "\ufffd" in value:
-        # Django put this character in place of bytes that are no UTF-8, or it is truly there: nobody can tell.
-        raise BadParameter(f"{name} is not valid UTF-8, or holds U+FFFD: name the upload by the field upload instead.")
+        # Either Django replaced invalid bytes with this character, or the value contains it: both look the same.
+        raise BadParameter(
+            _("%(name)s is not valid UTF-8 or contains U+FFFD. Use the field upload instead.") % {"name": name}
+        )
     return check_text(name, value)
+
+
+def _too_many_uploads() -> str:
+    return _("At most %(limit)s uploads are allowed.") % {"limit": Count(MAX_PAGE)}
 
 
 def _upload_name(key: str, upload_id: str) -> UploadRef:
     if not key:
-        raise BadParameter(
-            "key is missing: tick at least one upload, or name one by its key (1 to 1,024 bytes) and id."
-        )
+        raise BadParameter(_("key is missing. Select at least one upload, or give its key (1 to 1,024 bytes) and id."))
     if not upload_id:
-        raise BadParameter("upload-id is missing: the id that the store gave the upload.")
+        raise BadParameter(_("upload-id is missing. It is the id that the store gave the upload."))
     return UploadRef(check_text("key", key), check_text("upload-id", upload_id))
 
 
 def query_string(values: dict[str, str | int | None]) -> str:
-    """`?name=value&…` of the values that are not empty, percent-encoded so that each arrives exactly."""
+    """`?name=value&…` of the values that are not empty, percent-encoded so that each arrives unchanged."""
     given = {name: value for name, value in values.items() if value not in (None, "")}
     return f"?{urlencode(given)}" if given else ""

@@ -1,4 +1,4 @@
-"""What the pages of a store share: failures that become pages, fragments for htmx, redirects after a POST."""
+"""Responses that the pages of a store share: error pages, fragments for htmx, redirects after a POST."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
+from django.utils.translation import gettext as _
 
 from dashboard.shared.errors import refuse
 from dashboard.shared.explain import explain
@@ -24,7 +25,7 @@ P = ParamSpec("P")
 def explains_failures(
     view: Callable[Concatenate[HttpRequest, P], HttpResponseBase],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
-    """Answer a bad parameter with 400, and a store's failure with a page that explains it."""
+    """Respond to a bad parameter with 400, and to a store's failure with a page that explains it."""
 
     @wraps(view)
     def explaining(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
@@ -45,16 +46,16 @@ def bad_parameter(request: HttpRequest, error: BadParameter) -> HttpResponse:
     return refuse(
         request,
         400,
-        "This page cannot be shown as asked",
-        f"{error} Nothing was asked of the store.",
+        _("Invalid parameter"),
+        _("%(problem)s No request was sent to the store.") % {"problem": error},
         code="InvalidArgument",
         back=request.path if request.method == "GET" and request.path.endswith("/uploads/") else "",
-        back_text="To the first page",
+        back_text=_("To the first page"),
     )
 
 
 def store_failed(request: HttpRequest, error: ObjectStoreError, store: str = "", bucket: str = "") -> HttpResponse:
-    """The page stands and says which failure it is; with JSON the store's code and request id."""
+    """A page that explains the failure, or JSON with the store's code and request id."""
     if wants_json(request):
         return store_error(error)
     explained = explain(error)
@@ -65,13 +66,13 @@ def store_failed(request: HttpRequest, error: ObjectStoreError, store: str = "",
 
 
 def is_fragment(request: HttpRequest) -> bool:
-    """Whether htmx asks for a piece of the page. Going back in the history wants the whole page."""
+    """Whether htmx requests a fragment of the page. Going back in the history needs the whole page."""
     headers = request.headers
     return headers.get("HX-Request") == "true" and headers.get("HX-History-Restore-Request") != "true"
 
 
 def see_other(url: str) -> HttpResponse:
-    """303: whatever the method was, go on with GET."""
+    """A redirect with status 303, which the client follows with GET whatever the method was."""
     response = HttpResponseRedirect(url)
     response.status_code = 303
     return response

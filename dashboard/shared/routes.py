@@ -1,9 +1,9 @@
-"""What may stand in a URL's path as the name of a store or a bucket."""
+"""Path converters for the names of stores and buckets."""
 
 from __future__ import annotations
 
 BUCKET = r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}"
-"""Bucket names of S3 and OSS, the old long ones included; none of them is changed by a browser or a proxy."""
+"""Bucket names of S3 and OSS, including old long ones. Browsers and proxies do not change any of them."""
 
 
 class BucketConverter:

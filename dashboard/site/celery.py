@@ -1,4 +1,4 @@
-"""The Celery application; its settings are the CELERY_ ones of settings.py."""
+"""The Celery application. settings.py has its settings, with the prefix CELERY_."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from redis import ConnectionError
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.site.settings")
 
 
-class _SoonBack(Connection):
-    """Looks for a Redis that is away every few seconds, however long it has been: Celery's pauses grow to 30 s."""
+class _FrequentRetries(Connection):
+    """Retries an unavailable Redis every few seconds. Celery's own delays grow to 30 s."""
 
     def ensure_connection(self, *args: Any, **kwargs: Any) -> Any:
         return super().ensure_connection(
@@ -30,14 +30,14 @@ class _SoonBack(Connection):
 
 
 class _Amqp(AMQP):
-    Connection = _SoonBack
+    Connection = _FrequentRetries
 
 
 class _Channel(transport.Channel):
-    """Says that its connection is closed in the words of Redis, which Celery takes for what it is.
+    """Raises the ConnectionError of Redis, which Celery handles, if the connection is closed.
 
-    Work that ends when Redis has gone, or gone and come back, is acknowledged over a connection that is closed. That
-    raised AttributeError and ended the worker.
+    A task that ends after Redis has become unavailable is acknowledged on a closed connection. That would raise
+    AttributeError and end the worker.
     """
 
     def _connparams(self, *args: Any, **kwargs: Any) -> Any:
@@ -76,34 +76,34 @@ class WorkerHeartbeat(bootsteps.StartStopStep):
 @celeryd_init.connect
 @setup_logging.connect
 def _set_up_logging(**_: Any) -> None:
-    """As Django's settings say, in workers and beat too: with a receiver Celery leaves it alone."""
+    """Configure logging in workers and beat by Django's settings. With a receiver, Celery does not configure it."""
     from django.conf import settings
 
     logging.config.dictConfig(settings.LOGGING)
     logging.captureWarnings(True)
 
 
-HAND_BACK_SECONDS = 12
-"""How long parts on their way may go on once the worker was told to stop; then they are handed back."""
+INTERRUPT_SECONDS = 12
+"""How long a part may still be sent after the worker was told to stop. Then another worker sends it again."""
 
 
 @worker_process_init.connect
-def _listen_for_hand_back(**_: Any) -> None:
-    """In each process of the pool; soft limits have SIGUSR1."""
+def _listen_for_interruption(**_: Any) -> None:
+    """In each process of the pool. Celery uses SIGUSR1 for soft time limits."""
     from uploads.services.transfers.interruption import hand_back
 
     signal.signal(signal.SIGUSR2, lambda _number, _frame: hand_back())
 
 
 @worker_shutting_down.connect
-def _hand_back_later(**_: Any) -> None:
-    timer = threading.Timer(HAND_BACK_SECONDS, _tell_children, args=[os.getpid()])
+def _interrupt_later(**_: Any) -> None:
+    timer = threading.Timer(INTERRUPT_SECONDS, _signal_children, args=[os.getpid()])
     timer.daemon = True
     timer.start()
 
 
-def _tell_children(worker: int) -> None:
-    """The pool's processes are the worker's only children."""
+def _signal_children(worker: int) -> None:
+    """The children of the worker are the processes of its pool."""
     for child in psutil.Process(worker).children():
         with suppress(psutil.NoSuchProcess):
             child.send_signal(signal.SIGUSR2)

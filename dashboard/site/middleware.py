@@ -1,4 +1,4 @@
-"""Log records that are made while a request is answered say which transfer it was about."""
+"""Adds the transfer or operation of a request to the log records that are written while it is handled."""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
 """The web server: `python -m dashboard.server --host 127.0.0.1 --port 8000`.
 
-Cheroot with the site as its WSGI application, one thread a request, and what a site that takes files of any size needs:
+Cheroot runs the site as its WSGI application, with one thread per request, and with what uploads of any size need:
 
-* `wsgi.input` can be read straight from the socket into a buffer (`read_into`), with a stall timeout.
-* An answer given before the whole body was read closes the connection, and only after reading on for a while:
-  else the sender is cut off by a reset, and a browser shows a broken network instead of our answer.
-* Header names with underscores are dropped: as environment variables they look like those with hyphens.
+* `wsgi.input` can be read from the socket directly into a buffer (`read_into`), with a stall timeout.
+* If the response is sent before the whole body was read, the connection is closed, but only after the rest has been
+  read for a while. Otherwise a reset would reach the client, and a browser would show a network error instead of the
+  response.
+* Header names with underscores are dropped: in the WSGI environment they look like those with hyphens.
 """
 
 from __future__ import annotations
@@ -30,41 +31,41 @@ from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest, KnownLengt
 THREADS = 64
 BACKLOG = 256
 IDLE_SECONDS = 20
-"""Until a silent connection is closed: between requests, in the middle of a head, or while an answer is not taken."""
+"""When an idle connection is closed: between requests, in the middle of a head, or while a response is not read."""
 
 LINGER_BYTES = 128 * 1024**2
 LINGER_SECONDS = 30
 LINGER_SILENCE = 5
-"""How much of a body that nobody wants is still read, and for how long, so that its sender sees the answer."""
-LINGER_LOOK = 0.5
-"""Seconds between two looks for those that are over."""
+"""How much of an unread body is drained, and for how long, so that the client receives the response."""
+LINGER_CHECK = 0.5
+"""Seconds between two checks for connections to close."""
 
 MAX_HEAD = 128 * 1024
 """Bytes of a request's head."""
 
 STOP_SECONDS = 5
-"""How long requests may go on once the server was told to stop. Bytes of files that came until then are kept."""
+"""How long requests may continue after the server was told to stop. Bytes received until then are kept."""
 
 log = logging.getLogger("dashboard.server")
 
 
 class SocketBody(KnownLengthRFile):
-    """A request's body that can be read without a copy in between."""
+    """A request's body that can be read without an intermediate copy."""
 
     def __init__(self, connection: HTTPConnection, length: int) -> None:
         super().__init__(connection.rfile, length)
         self._socket: socket.socket = connection.socket
 
     def set_timeout(self, seconds: float) -> None:
-        """Silence after which a read raises TimeoutError."""
+        """Set the time without a byte after which a read raises TimeoutError."""
         self._socket.settimeout(seconds)
 
     def is_ready(self) -> bool:
-        """Whether a read would give something at once."""
+        """Whether a read would return at once."""
         return self.rfile.has_data() or bool(select.select([self._socket], [], [], 0)[0])
 
     def read_into(self, buffer: memoryview) -> int:
-        """Some bytes of the body into `buffer`; their number, 0 at the end of body or connection."""
+        """Read some bytes of the body into `buffer`. Returns their number, 0 at the end of the body or connection."""
         buffer = buffer[: self.remaining]
         if not buffer:
             return 0
@@ -79,9 +80,9 @@ class SocketBody(KnownLengthRFile):
 
 
 class Gateway(wsgi.Gateway_10):
-    """Hands the application our body, and sees to what it did not read."""
+    """Gives the application our body, and handles a body that it did not read."""
 
-    def get_environ(self) -> dict[str, Any]:  # type: ignore[override]  # as it really is
+    def get_environ(self) -> dict[str, Any]:  # type: ignore[override]  # the stub is wrong
         environ: dict[str, Any] = super().get_environ()  # type: ignore[no-untyped-call]
         if not self.req.chunked_read:
             self.req.rfile = environ["wsgi.input"] = SocketBody(self.req.conn, self.req.rfile.remaining)
@@ -89,7 +90,7 @@ class Gateway(wsgi.Gateway_10):
 
     def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
         if self.req.chunked_read or self.req.rfile.remaining:
-            # Cheroot would read the rest into memory before it answers.
+            # Cheroot would read the rest into memory before it responds.
             self.req.close_connection = True
             self.req.conn.unread = getattr(self.req.rfile, "remaining", LINGER_BYTES)
         self.req.conn.socket.settimeout(self.req.server.timeout)
@@ -99,7 +100,7 @@ class Gateway(wsgi.Gateway_10):
 class Headers(HeaderReader):
     def _allow_header(self, key_name: bytes) -> bool:
         # Cheroot's own DropUnderscoreHeaderReader looks for text in bytes, and fails.
-        return bool(super()._allow_header(key_name)) and b"_" not in key_name  # type: ignore[misc]  # it is there
+        return bool(super()._allow_header(key_name)) and b"_" not in key_name  # type: ignore[misc]  # the stub lacks it
 
 
 class Request(HTTPRequest):
@@ -109,23 +110,23 @@ class Request(HTTPRequest):
 class Connection(HTTPConnection):
     RequestHandlerClass = Request
     unread = 0
-    has_spoken = False
+    has_sent = False
 
     def close(self) -> None:
         unread, self.unread = self.unread, 0
         if self.rfile.has_data():
-            unread -= len(self.rfile.peek())  # Read ahead with the head: it does not come again.
+            unread -= len(self.rfile.peek())  # Read ahead with the head.
         if unread > 0:
             with suppress(OSError, ValueError):
                 self.socket.shutdown(socket.SHUT_WR)
-                self.server.reader_on.take(self, unread)
+                self.server.drain.take(self, unread)
                 return
         super().close()
 
 
 @dataclass(slots=True)
-class _Unwanted:
-    """What is left of a body that nobody wants, in bytes, and until when it is read (monotonic seconds)."""
+class _UnreadBody:
+    """The rest of a body that is drained: its bytes, and when to stop (monotonic seconds)."""
 
     connection: Connection
     left: int
@@ -136,29 +137,30 @@ class _Unwanted:
         return self.left <= 0 or time.monotonic() >= min(self.until, self.silent_until)
 
 
-class ReaderOn(threading.Thread):
-    """Reads on though nobody wants it: a socket closed with unread bytes resets, and takes our answer with it.
+class Drain(threading.Thread):
+    """Reads and discards the rest of bodies. Closing a socket with unread bytes sends a reset, which can discard the
+    response.
 
-    One thread for all such connections: as they may be slow, they must not hold those that answer requests.
+    One thread drains all such connections, because slow ones must not occupy the threads that handle requests.
     """
 
     def __init__(self) -> None:
-        super().__init__(name="read-on", daemon=True)
+        super().__init__(name="drain", daemon=True)
         self._selector = selectors.DefaultSelector()
         self._lock = threading.Lock()
-        self._nowhere = bytearray(256 * 1024)
+        self._discarded = bytearray(256 * 1024)
 
     def take(self, connection: Connection, unread: int) -> None:
-        """Read on, and close the connection in the end. Raises OSError, ValueError where it is closed already."""
+        """Drain a connection, then close it. Raises OSError or ValueError if it is already closed."""
         connection.socket.setblocking(False)
         now = time.monotonic()
-        body = _Unwanted(connection, min(unread, LINGER_BYTES), now + LINGER_SECONDS, now + LINGER_SILENCE)
+        body = _UnreadBody(connection, min(unread, LINGER_BYTES), now + LINGER_SECONDS, now + LINGER_SILENCE)
         with self._lock:
             self._selector.register(connection.socket, selectors.EVENT_READ, body)
 
     def run(self) -> None:
         while True:
-            for key, _ in self._selector.select(LINGER_LOOK):
+            for key, _ in self._selector.select(LINGER_CHECK):
                 self._read(key.data)
             with self._lock:
                 bodies = [key.data for key in self._selector.get_map().values()]
@@ -166,9 +168,9 @@ class ReaderOn(threading.Thread):
                 if body.is_over():
                     self._end(body)
 
-    def _read(self, body: _Unwanted) -> None:
+    def _read(self, body: _UnreadBody) -> None:
         try:
-            count = body.connection.socket.recv_into(self._nowhere)
+            count = body.connection.socket.recv_into(self._discarded)
         except BlockingIOError:
             return
         except OSError:
@@ -176,7 +178,7 @@ class ReaderOn(threading.Thread):
         body.left -= count or body.left
         body.silent_until = time.monotonic() + LINGER_SILENCE
 
-    def _end(self, body: _Unwanted) -> None:
+    def _end(self, body: _UnreadBody) -> None:
         with self._lock:
             self._selector.unregister(body.connection.socket)
         with suppress(OSError):
@@ -198,16 +200,16 @@ class Server(wsgi.Server):
             server_name="partway",
         )
         self.gateway = Gateway
-        self.reader_on = ReaderOn()
-        self.reader_on.start()
+        self.drain = Drain()
+        self.drain.start()
 
     def process_conn(self, conn: Connection) -> None:
-        """A connection gets a thread once something has come: browsers open some that say nothing for long."""
-        if conn.has_spoken:
+        """A connection gets a thread after its first byte: browsers open connections before they use them."""
+        if conn.has_sent:
             super().process_conn(conn)
         else:
-            conn.has_spoken = True
-            self._connections.put(conn)  # type: ignore[attr-defined]  # made when it starts
+            conn.has_sent = True
+            self._connections.put(conn)  # type: ignore[attr-defined]  # created when it starts
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         log.log(level, msg, exc_info=traceback)
@@ -223,7 +225,7 @@ def main() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
-    # Before the first request: whoever comes back to send the rest finds nobody else writing.
+    # Before the first request, so that a client that resumes finds no other writer.
     _sweep_staging()
     server = Server((options.host, options.port), application)
     log.info("listening on %s:%s", options.host, options.port)

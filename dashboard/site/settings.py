@@ -1,7 +1,7 @@
-"""Settings of the site: one file, everything that differs between installations from the environment.
+"""Settings of the site. Whatever differs between installations comes from the environment.
 
-`make run` writes what it chose to `var/env`, which is read here too, so that `manage.py` run by hand sees the same
-installation. The real environment overrules it.
+`make run` writes its own settings to `var/env`, which is read here too, so that `manage.py` works with the same
+installation. The environment takes precedence.
 """
 
 from __future__ import annotations
@@ -28,48 +28,48 @@ SECRET_KEY: str = env.str("SECRET_KEY")
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 CREDENTIALS_KEYS: list[str] = env.list("CREDENTIALS_KEYS")
-"""Fernet keys for store credentials at rest; the first encrypts, all decrypt (so that keys can be rotated)."""
+"""Fernet keys for stored credentials. The first encrypts and all decrypt, so that keys can be rotated."""
 
 NODE_NAME: str = env.str("NODE_NAME", socket.gethostname())
-"""Names the machine whose disk holds a transfer's staged bytes; its workers listen on the queue `node.<NODE_NAME>`."""
+"""The machine whose disk has a transfer's staged bytes. Its workers consume the queue `node.<NODE_NAME>`."""
 
 STAGING_DIR = Path(env.str("STAGING_DIR", str(VAR_DIR / "staging")))
 STAGING_QUOTA: int = env.int("STAGING_QUOTA", 0)
-"""Bytes all staged parts together may take on this node; 0: only the free disk limits them."""
+"""Bytes that all staged parts of this node may use; 0: only free disk space limits them."""
 STAGING_FREE_FLOOR: int = env.int("STAGING_FREE_FLOOR", 512 * 1024**2)
-"""Bytes of the staging disk that are never used."""
+"""Bytes of the staging disk that always stay free."""
 STAGING_EXPIRY: int = env.int("STAGING_EXPIRY", 24 * 3600)
-"""Seconds after its last byte from the browser until a file that never came whole is cleaned away."""
+"""Seconds after the last received byte until an incomplete file is deleted."""
 RECEIVE_STALL_SECONDS: float = env.float("RECEIVE_STALL_SECONDS", 30)
-"""Seconds without a byte until a body's connection is given up; what came is kept, and another may go on."""
+"""Seconds without a byte until a connection that sends a body is closed. Its bytes are kept, and another can resume."""
 RECEIVE_LEAST_RATE: int = env.int("RECEIVE_LEAST_RATE", 1024)
-"""Bytes a second, over a stall's length, below which a body counts as stalled."""
+"""Bytes per second, over RECEIVE_STALL_SECONDS, below which a body counts as stalled."""
 RECEIVE_SLOTS: int = env.int("RECEIVE_SLOTS", 40)
-"""Bodies taken at a time; pages have the rest of the web server's threads to themselves."""
+"""Bodies that are received at the same time. The other threads of the web server serve pages."""
 METRICS_TOKEN: str = env.str("METRICS_TOKEN", "")
-"""Who sends this as a bearer token may read /metrics from anywhere; without one only this machine may."""
+"""A bearer token that allows reading /metrics from anywhere. If empty, only this machine may read it."""
 
 STORE_STALL_SECONDS: float = env.float("STORE_STALL_SECONDS", 60)
-"""Seconds without a byte, either way, until a request to a store is given up."""
+"""Seconds without a byte in either direction until a request to a store times out."""
 LEASE_SECONDS: float = env.float("LEASE_SECONDS", 120)
-"""How long work belongs to who took it without a sign of life; then another process takes it over."""
+"""How long a process keeps its work without renewing the lease. Then another process takes the work over."""
 if LEASE_SECONDS <= STORE_STALL_SECONDS:
-    raise ImproperlyConfigured("LEASE_SECONDS must be longer than STORE_STALL_SECONDS: else work that lives is lost.")
+    raise ImproperlyConfigured("LEASE_SECONDS must exceed STORE_STALL_SECONDS, or leases expire during requests.")
 LOST_MESSAGE_SECONDS: float = env.float("LOST_MESSAGE_SECONDS", 60)
-"""After how long a message on the queue counts as lost; a duplicate does no harm."""
+"""After how long a message on the queue counts as lost and is sent again. Duplicates are harmless."""
 WATCH_SECONDS: float = env.float("WATCH_SECONDS", 10)
-"""Between two rounds of the watchdog."""
+"""Seconds between two runs of the watchdog."""
 
 DATABASES = {"default": env.dj_db_url("DATABASE_URL", f"sqlite:///{VAR_DIR / 'db.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # IMMEDIATE takes the write lock at BEGIN: a read-then-write transaction that starts DEFERRED cannot wait for it.
+    # IMMEDIATE takes the write lock at BEGIN. A DEFERRED transaction that reads before it writes cannot wait for it.
     DATABASES["default"]["OPTIONS"] = {
         "timeout": 20,
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
 else:
-    # A connection that its server has ended since, by a restart or a failover, is noticed before a request fails by it.
+    # Detect connections that the server closed, for example by a restart, before a request fails on them.
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     DATABASES["default"]["OPTIONS"] = {"connect_timeout": 10, **DATABASES["default"].get("OPTIONS", {})}
 DATABASES["default"]["CONN_MAX_AGE"] = 600
@@ -148,12 +148,12 @@ LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 FORMAT_MODULE_PATH = ["dashboard.site.formats"]
-"""How each language writes dates and numbers, where it is not as Django does."""
+"""Date and number formats of languages that differ from Django's."""
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = True
 
-# --- Static files: ours, and the locked npm packages that the pages use -----------------------------------------------
+# --- Static files: ours, and locked npm packages ----------------------------------------------------------------------
 
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", str(VAR_DIR / "static")))
@@ -171,7 +171,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "dashboard.site.static_files.StaticFiles"},
 }
 WHITENOISE_USE_FINDERS = DEBUG
-# Source maps are fetched by developer tools only, and take longer to compress than everything else together.
+# Only developer tools load source maps, and compressing them would take longer than everything else.
 WHITENOISE_SKIP_COMPRESS_EXTENSIONS = (*Compressor.SKIP_COMPRESS_EXTENSIONS, "map")
 
 # --- Browser security -------------------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ CONTENT_SECURITY_POLICY = {
         "default-src": ["'none'"],
         "script-src": ["'self'"],
         "style-src": ["'self'"],
-        # The CSS kit draws its check marks and chevrons from data: images.
+        # Tabler's CSS has check marks and chevrons as data: images.
         "img-src": ["'self'", "data:"],
         "font-src": ["'self'"],
         "connect-src": ["'self'"],
@@ -193,7 +193,7 @@ CONTENT_SECURITY_POLICY = {
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_HTTPONLY = True
 SECURE_COOKIES: bool = env.bool("SECURE_COOKIES", False)
-"""On where the dashboard is reached over https only."""
+"""True if the dashboard is reachable over https only."""
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
@@ -202,12 +202,12 @@ CSRF_FAILURE_VIEW = "dashboard.shared.errors.csrf_failure"
 if env.bool("BEHIND_TLS_PROXY", False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
-# A page of 1,000 rows can be selected as a whole; each row is one field.
+# All rows of a page of 1,000 can be selected, and each row is one field.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
 # 1,000 selected uploads with keys of 1,024 bytes, percent-encoded, still fit.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024**2
 
-# --- The queue: a hint only, the database is the truth ----------------------------------------------------------------
+# --- The queue: its messages are hints, the database is authoritative -------------------------------------------------
 
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
@@ -218,13 +218,13 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# For ever: a worker outlasts any absence of Redis.
+# Unlimited: workers survive any outage of Redis.
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-# A part on its way needs no queue.
+# Sending a part does not need the queue.
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
-# Of the workers; who publishes waits less (uploads/services/queue.py).
+# For workers. Publishing has shorter timeouts (uploads/services/work/queue.py).
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 30, "retry_on_timeout": True}
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BEAT_SCHEDULE = {
@@ -238,7 +238,7 @@ CELERY_BEAT_SCHEDULE = {
 # --- Logs -------------------------------------------------------------------------------------------------------------
 
 LOG_FORMAT: str = env.str("LOG_FORMAT", "line", validate=validate.OneOf(["line", "json"]))
-"""`line`: for people. `json`: one object a line."""
+"""`line`: for people. `json`: one object per line."""
 
 LOGGING = {
     "version": 1,

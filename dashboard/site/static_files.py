@@ -1,4 +1,4 @@
-"""How static files are collected: under names that hold their digest, also where one of our modules imports another."""
+"""Collects static files under names with their digest, also in the imports of our script modules."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ _IMPORTS = (r"""(?P<matched>from\s*["'](?P<url>\.{1,2}/[^"']+)["'])""", 'from "%
 
 
 class StaticFiles(CompressedManifestStaticFilesStorage):  # type: ignore[misc]
-    """Django can follow imports in every script (support_js_module_import_aggregation), and then also rewrites what
-    looks like one in the words of a minified library. So it is told of our modules alone."""
+    """Django can rewrite the imports of every script (support_js_module_import_aggregation), but then also strings in
+    minified libraries that look like imports. This rewrites the imports of our modules only."""
 
     patterns = (*CompressedManifestStaticFilesStorage.patterns, ("new-transfer/*.js", (_IMPORTS,)))
-    # Each pass settles one more level of imports.
+    # Each pass resolves one more level of imports.
     max_post_process_passes = 10

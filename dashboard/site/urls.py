@@ -1,4 +1,4 @@
-"""Every URL of the site; the shapes are fixed, see docs/architecture.md."""
+"""Every URL of the site. docs/architecture.md describes them; they do not change."""
 
 from __future__ import annotations
 

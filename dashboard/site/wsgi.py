@@ -1,4 +1,4 @@
-"""The site as a WSGI application: a view can read a request's body while it is still being sent."""
+"""The site as a WSGI application. A view can read a request's body while the client still sends it."""
 
 import logging
 import os
