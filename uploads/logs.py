@@ -1,7 +1,7 @@
-"""Logs as lines for people or, with LOG_FORMAT=json, as one JSON object a line for machines.
+"""Logs as text lines or, with LOG_FORMAT=json, as one JSON object for each line.
 
-What work is about (its transfer, its part) is noted once and then stands in every record that is made on the way, those
-of the object store client among them. Only the facts named here leave: a record's other attributes never do.
+The facts about the work (its transfer, its part) are set once, and every record of the work has them, also those of the
+object store client. Only the facts in FACTS are written; other attributes of a record are not.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ FACTS = (
     *("transfer", "part", "order", "operation", "bucket", "key", "upload_id"),
     *("status", "code", "request_id", "seconds"),
 )
-"""`operation` is that of the store's API, `order` the id of an operation that an operator ordered."""
+"""`operation` is that of the store's API; `order` is the id of an operation or store check."""
 
 _noted: ContextVar[Mapping[str, object]] = ContextVar("noted", default={})  # noqa: B039 - replaced, never changed
 
 
 @contextmanager
 def about(**facts: object) -> Iterator[None]:
-    """Inside, records carry these facts, and what `note` adds to them."""
+    """Records inside have these facts, and those that `note` adds."""
     token = _noted.set({**_noted.get(), **facts})
     try:
         yield
@@ -34,12 +34,12 @@ def about(**facts: object) -> Iterator[None]:
 
 
 def note(**facts: object) -> None:
-    """Add to what the innermost `about` says."""
+    """Add facts to the innermost `about`."""
     _noted.set({**_noted.get(), **facts})
 
 
 class Noted(logging.Filter):
-    """Gives each record what was noted, where it does not know better itself."""
+    """Adds the current facts to each record that does not have its own."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         for name, fact in _noted.get().items():
@@ -49,7 +49,7 @@ class Noted(logging.Filter):
 
 
 class JsonLines(logging.Formatter):
-    """One object a line: time, level, logger, process, message, the facts, and what was raised."""
+    """One object for each line: time, level, logger, process, message, facts and exception."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {

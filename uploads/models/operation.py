@@ -1,4 +1,4 @@
-"""Operations: an abort or a completion that an operator ordered, of one upload or of many."""
+"""Operations: an abort or a completion that an operator requested, of one upload or of several."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from uploads.models.work import WorkFields
 
 
 def active_key(store_id: int, bucket: str, key: str, upload_id: str) -> str:
-    """Names an upload in a fixed length, so that at most one active item can exist for it."""
+    """A name of an upload with a fixed length. It is unique, so an upload has at most one active item."""
     return hashlib.sha256("\0".join([str(store_id), bucket, key, upload_id]).encode()).hexdigest()
 
 
 class Operation(models.Model):
-    """An order, and who gave it. Its state is that of its items.
+    """A request of an operator to abort or complete uploads. Its state is that of its items.
 
-    `forbid_overwrite`: there was no object of this key when the completion was ordered, and the store is to refuse to
-    replace one that has come since.
+    `forbid_overwrite`: there was no object with this key when the completion was requested, and the store is to refuse
+    to replace one that has appeared since.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -43,10 +43,10 @@ class Operation(models.Model):
 
 
 class OperationItem(WorkFields):
-    """One upload of an operation, and what became of it.
+    """One upload of an operation, and its result.
 
-    `outcome` holds the facts of the end. Of an abort: how often it was repeated, whether the upload was already gone.
-    Of a completion: the object's size, ETag and date, and whether HEAD proved it.
+    `outcome` of an abort: how often it was repeated, and whether the upload was already gone. Of a completion: the
+    object's size, ETag and date, and whether HEAD verified it.
     """
 
     operation = models.ForeignKey(Operation, on_delete=models.CASCADE, related_name="items")
@@ -55,7 +55,7 @@ class OperationItem(WorkFields):
     state = models.CharField(
         max_length=8, choices=[(state.value, state.value) for state in ItemState], default=ItemState.ORDERED.value
     )
-    # Set while the item is active, NULL afterwards: a unique column is what makes "ordered twice, done once" hold.
+    # Set while the item is active, NULL afterwards. It is unique, so an upload that is requested twice is done once.
     active_key = models.CharField(max_length=64, unique=True, null=True, blank=True)
     outcome = models.JSONField(default=dict, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)

@@ -1,4 +1,4 @@
-"""Transfers: a file on its way from a browser to a store, its parts, and the uploads it owns in the store."""
+"""Transfers: a file that a browser sends to a store, its parts, and its uploads in the store."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def steps_queue(node: str) -> str:
 
 
 class Transfer(WorkFields):
-    """A file on its way. What was received, what is wanted and the phase of the store leg are three facts, apart.
+    """A file that a browser sends to a store. What was received, the desired state and the phase are separate columns.
 
-    `resumable`: it came by tus, so a browser may go away and come back. `fingerprint` is the browser's name for the
-    file's content: the same file, key and operator is one transfer. `quota_refused_at`: when staging last had no
-    quota for its next part. With `verify_sha256` the SHA-256 of what arrived (`sha256`) must be `expected_sha256`
-    before the object is completed; `expected_sha256` stays empty until it is known.
-    `forbid_overwrite`: the store itself refuses to replace an object of this key.
-    `create_sent_at`: since when it is not known whether the store has begun an upload for us.
-    `crc64` is the whole object's, written `nvme:<16 hex digits>` or `ecma:...`.
+    `resumable`: the file arrives by tus, so a browser can resume it. `fingerprint` names the file's content: the same
+    file, key and operator is one transfer. `quota_refused_at`: when staging last had no space for the next part.
+    With `verify_sha256` the object is only completed if the SHA-256 of the received bytes (`sha256`) equals
+    `expected_sha256`, which is empty until it is known.
+    `forbid_overwrite`: the store refuses to replace an object with this key.
+    `create_sent_at`: set while it is unknown whether the store has created an upload for this transfer.
+    `crc64` is that of the whole object, as `nvme:<16 hex digits>` or `ecma:...`.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -111,7 +111,7 @@ class Transfer(WorkFields):
 
     @property
     def expires_at(self) -> datetime | None:
-        """When its staging is cleaned unless a byte comes before; None once all bytes are here."""
+        """When the staged bytes are removed if nothing more arrives; None once the whole file has arrived."""
         if self.all_received or not self.resumable:
             return None
         return (self.received_at or self.created_at) + timedelta(seconds=settings.STAGING_EXPIRY)
@@ -126,7 +126,7 @@ class Transfer(WorkFields):
 
 
 class StoreUpload(models.Model):
-    """An upload in the store that a transfer began; never forgotten until the store confirmed it complete or gone."""
+    """A multipart upload in the store that a transfer created. It stays OPEN until the store confirms its end."""
 
     transfer = models.ForeignKey(Transfer, on_delete=models.CASCADE, related_name="store_uploads")
     upload_id = models.CharField(max_length=1024)
@@ -145,10 +145,10 @@ class StoreUpload(models.Model):
 
 
 class Part(WorkFields):
-    """A part of a transfer: a row from before its first byte is staged.
+    """A part of a transfer. The row exists before the first byte of the part is staged.
 
-    `reserved_bytes` is its share of the quota: its whole size from before its first byte until its file is gone.
-    `sha256_state` is the state of the whole file's SHA-256 at this part's end, where one was promised.
+    `reserved_bytes` is its share of the quota: its whole size, from before its first byte until its file is removed.
+    `sha256_state` is the state of the SHA-256 of the whole file at the end of this part, if one is to be verified.
     """
 
     transfer = models.ForeignKey(Transfer, on_delete=models.CASCADE, related_name="parts")
@@ -183,7 +183,7 @@ class Part(WorkFields):
 
 
 class StagingNode(models.Model):
-    """A machine with a staging disk. Its row is the lock under which room is given."""
+    """A machine with a staging disk. Its row is the lock for reservations of the quota."""
 
     name = models.CharField(max_length=255, unique=True)
 

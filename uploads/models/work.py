@@ -1,4 +1,4 @@
-"""What rows of work have in common: the last error, and who works on the row now."""
+"""What rows of work have in common: the last error, and the worker that has the row now."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class ErrorFields(models.Model):
 
 
 class WorkFields(ErrorFields):
-    """Work on this row: who holds it now (a fencing token and a deadline), when it was last enqueued, how often tried.
+    """The work on a row: the lease (a fencing token and a deadline), when it was last enqueued, the failed attempts.
 
-    `not_before` holds a row back after a failed attempt; `failing_since` is when the attempts began to fail.
+    `not_before` defers a row after a failed attempt, and `failing_since` is the time of the first of them.
     """
 
     lease_token = models.UUIDField(null=True, blank=True)

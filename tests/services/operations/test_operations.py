@@ -1,4 +1,4 @@
-"""Aborts and completions, ordered once and twice, against the real store."""
+"""Aborts and completions, requested once and twice, on a real store."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from uploads.services.operations.order import OwnedByTransfer, request_abort, re
 from uploads.services.operations.run import run_item
 
 PART = 5 * MIB
-Begin = Callable[..., UploadRef]
+Start = Callable[..., UploadRef]
 
 
 @pytest.fixture
-def begin(client: ObjectStoreClient, bucket: str, tmp_path: Path) -> Begin:
-    """Begin an upload by another program: parts by number, each of so many bytes."""
+def start(client: ObjectStoreClient, bucket: str, tmp_path: Path) -> Start:
+    """Start an upload of another program, with the sizes of its parts by number."""
     source = tmp_path / "source"
     source.write_bytes(os.urandom(PART))
 
-    def begin_upload(key: str = "foreign/key", parts: dict[int, int] | None = None) -> UploadRef:
+    def start_upload(key: str = "foreign/key", parts: dict[int, int] | None = None) -> UploadRef:
         upload_id = client.create_multipart_upload(bucket, key)
         for number, size in (parts or {}).items():
             client.upload_part(bucket, key, upload_id, number, FileSlice(source, 0, size))
         return UploadRef(key, upload_id)
 
-    return begin_upload
+    return start_upload
 
 
 def exists(client: ObjectStoreClient, bucket: str, upload: UploadRef) -> bool:
@@ -45,10 +45,10 @@ def exists(client: ObjectStoreClient, bucket: str, upload: UploadRef) -> bool:
     )
 
 
-def test_abort_is_done_once_though_ordered_twice(
-    drive: Drive, begin: Begin, client: ObjectStoreClient, user: User
+def test_abort_that_is_requested_twice_is_done_once(
+    drive: Drive, start: Start, client: ObjectStoreClient, user: User
 ) -> None:
-    upload = begin(parts={1: 10})
+    upload = start(parts={1: 10})
     first = request_abort(user, drive.store, drive.bucket, [upload])
     assert request_abort(user, drive.store, drive.bucket, [upload]).pk == first.pk
     drive.work_off()
@@ -62,8 +62,8 @@ def test_abort_is_done_once_though_ordered_twice(
     assert list(actions) == [("abort.done", "olga", upload.upload_id), ("abort.ordered", "olga", upload.upload_id)]
 
 
-def test_abort_of_an_upload_that_is_gone_says_so(drive: Drive, begin: Begin, client: ObjectStoreClient) -> None:
-    upload = begin()
+def test_abort_of_an_upload_that_is_gone_is_reported(drive: Drive, start: Start, client: ObjectStoreClient) -> None:
+    upload = start()
     client.abort_multipart_upload(drive.bucket, upload.key, upload.upload_id)
     assert preflight_abort(drive.store, drive.bucket, upload).gone
     operation = request_abort(drive.user, drive.store, drive.bucket, [upload])
@@ -71,9 +71,9 @@ def test_abort_of_an_upload_that_is_gone_says_so(drive: Drive, begin: Begin, cli
     assert operation.items.get().outcome["already_gone"] is True
 
 
-def test_abort_of_an_upload_that_somebody_completed_ends(drive: Drive, begin: Begin, client: ObjectStoreClient) -> None:
-    """Swift goes on listing the parts of a completed upload."""
-    upload = begin(parts={1: 3})
+def test_abort_of_a_completed_upload_ends(drive: Drive, start: Start, client: ObjectStoreClient) -> None:
+    """Swift still lists the parts of a completed upload."""
+    upload = start(parts={1: 3})
     (part,) = client.iter_parts(drive.bucket, upload.key, upload.upload_id)
     client.complete_multipart_upload(drive.bucket, upload.key, upload.upload_id, [CompletedPart(1, part.etag)])
     operation = request_abort(drive.user, drive.store, drive.bucket, [upload])
@@ -83,8 +83,8 @@ def test_abort_of_an_upload_that_somebody_completed_ends(drive: Drive, begin: Be
     assert client.head_object(drive.bucket, upload.key).size == 3
 
 
-def test_many_are_aborted_a_window_at_a_time(drive: Drive, begin: Begin, client: ObjectStoreClient) -> None:
-    uploads = [begin(f"many/{number}") for number in range(20)]
+def test_uploads_are_aborted_one_window_at_a_time(drive: Drive, start: Start, client: ObjectStoreClient) -> None:
+    uploads = [start(f"many/{number}") for number in range(20)]
     operation = request_abort(drive.user, drive.store, drive.bucket, uploads)
     assert operation.items.filter(queued_at__isnull=False).count() == 8
     drive.work_off()
@@ -92,17 +92,17 @@ def test_many_are_aborted_a_window_at_a_time(drive: Drive, begin: Begin, client:
     assert not any(page.uploads for page in client.iter_multipart_uploads(drive.bucket))
 
 
-def test_abort_warns_of_a_part_that_arrived_lately(drive: Drive, begin: Begin) -> None:
-    asked = preflight_abort(drive.store, drive.bucket, begin(parts={1: 10, 2: 20}))
-    assert asked.recent
-    assert asked.part_summary is not None
-    assert (asked.part_summary.count, asked.part_summary.total_bytes) == (2, 30)
+def test_abort_warns_of_a_part_that_arrived_recently(drive: Drive, start: Start) -> None:
+    preflight = preflight_abort(drive.store, drive.bucket, start(parts={1: 10, 2: 20}))
+    assert preflight.recent
+    assert preflight.part_summary is not None
+    assert (preflight.part_summary.count, preflight.part_summary.total_bytes) == (2, 30)
 
 
-def test_complete_is_proved_by_head(drive: Drive, begin: Begin, client: ObjectStoreClient) -> None:
-    upload = begin(parts={1: PART, 2: 7})
-    asked = preflight_complete(drive.store, drive.bucket, upload)
-    assert (asked.blockers, asked.has_gaps, asked.resulting_size) == ((), False, PART + 7)
+def test_completion_is_verified_by_head(drive: Drive, start: Start, client: ObjectStoreClient) -> None:
+    upload = start(parts={1: PART, 2: 7})
+    preflight = preflight_complete(drive.store, drive.bucket, upload)
+    assert (preflight.blockers, preflight.has_gaps, preflight.resulting_size) == ((), False, PART + 7)
     operation = request_complete(drive.user, drive.store, drive.bucket, upload)
     drive.work_off()
     item = operation.items.get()
@@ -111,13 +111,13 @@ def test_complete_is_proved_by_head(drive: Drive, begin: Begin, client: ObjectSt
     assert client.head_object(drive.bucket, upload.key).etag == item.outcome["etag"]
 
 
-def test_complete_shows_what_would_be_replaced(drive: Drive, begin: Begin) -> None:
+def test_preflight_shows_the_object_that_would_be_replaced(drive: Drive, start: Start) -> None:
     drive.finish(drive.upload(b"old", "foreign/key"))
-    asked = preflight_complete(drive.store, drive.bucket, begin(parts={1: 1}))
-    assert asked.existing is not None
-    assert asked.existing.facts is not None
-    assert asked.existing.facts.size == 3
-    assert Problem(Code.OBJECT_WOULD_BE_REPLACED) in asked.warnings
+    preflight = preflight_complete(drive.store, drive.bucket, start(parts={1: 1}))
+    assert preflight.existing is not None
+    assert preflight.existing.facts is not None
+    assert preflight.existing.facts.size == 3
+    assert Problem(Code.OBJECT_WOULD_BE_REPLACED) in preflight.warnings
 
 
 @pytest.mark.parametrize(
@@ -127,10 +127,10 @@ def test_complete_shows_what_would_be_replaced(drive: Drive, begin: Begin) -> No
         ({1: 1, 2: 2, 3: 1}, Problem(Code.PARTS_TOO_SMALL, count=2, limit_bytes=PART, parts="1-2")),
     ],
 )
-def test_what_the_store_would_refuse_blocks(
-    drive: Drive, begin: Begin, client: ObjectStoreClient, parts: dict[int, int], blocker: Problem
+def test_preflight_blocks_what_the_store_would_refuse(
+    drive: Drive, start: Start, client: ObjectStoreClient, parts: dict[int, int], blocker: Problem
 ) -> None:
-    upload = begin(parts=parts)
+    upload = start(parts=parts)
     assert preflight_complete(drive.store, drive.bucket, upload).blockers == (blocker,)
     operation = request_complete(drive.user, drive.store, drive.bucket, upload)
     drive.work_off()
@@ -140,11 +140,11 @@ def test_what_the_store_would_refuse_blocks(
     assert exists(client, drive.bucket, upload)
 
 
-def test_a_gap_needs_an_explicit_word(drive: Drive, begin: Begin, client: ObjectStoreClient) -> None:
-    upload = begin(parts={2: PART, 5: 1})
-    asked = preflight_complete(drive.store, drive.bucket, upload)
-    assert asked.has_gaps
-    assert Problem(Code.PARTS_MISSING, count=3, parts="1, 3-4") in asked.warnings
+def test_missing_parts_need_a_confirmation(drive: Drive, start: Start, client: ObjectStoreClient) -> None:
+    upload = start(parts={2: PART, 5: 1})
+    preflight = preflight_complete(drive.store, drive.bucket, upload)
+    assert preflight.has_gaps
+    assert Problem(Code.PARTS_MISSING, count=3, parts="1, 3-4") in preflight.warnings
     refused = request_complete(drive.user, drive.store, drive.bucket, upload)
     drive.work_off()
     assert refused.items.get().error_code == "GapNotAllowed"
@@ -154,11 +154,11 @@ def test_a_gap_needs_an_explicit_word(drive: Drive, begin: Begin, client: Object
     assert client.head_object(drive.bucket, upload.key).size == PART + 1
 
 
-def test_a_complete_whose_answer_was_lost_is_found_by_head(
-    drive: Drive, begin: Begin, client: ObjectStoreClient, monkeypatch: pytest.MonkeyPatch
+def test_completion_whose_response_was_lost_is_found_by_head(
+    drive: Drive, start: Start, client: ObjectStoreClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The worker died after the store had acted and before it could write that down."""
-    upload = begin(parts={1: PART, 2: 7})
+    """The worker died after the store had completed the upload, and before it recorded the result."""
+    upload = start(parts={1: PART, 2: 7})
     operation = request_complete(drive.user, drive.store, drive.bucket, upload)
 
     def dies(*_: object, **__: object) -> None:
@@ -175,10 +175,10 @@ def test_a_complete_whose_answer_was_lost_is_found_by_head(
     assert (item.state, item.outcome.get("verified")) == (ItemState.DONE, True)
 
 
-def test_complete_of_an_upload_that_is_gone_fails_in_words(
-    drive: Drive, begin: Begin, client: ObjectStoreClient
+def test_completion_of_an_upload_that_is_gone_fails_with_a_reason(
+    drive: Drive, start: Start, client: ObjectStoreClient
 ) -> None:
-    upload = begin(parts={1: 1})
+    upload = start(parts={1: 1})
     client.abort_multipart_upload(drive.bucket, upload.key, upload.upload_id)
     operation = request_complete(drive.user, drive.store, drive.bucket, upload)
     drive.work_off()
@@ -187,7 +187,9 @@ def test_complete_of_an_upload_that_is_gone_fails_in_words(
     assert item.error_reason == Reason.NO_SUCH_UPLOAD
 
 
-def test_an_upload_of_a_live_transfer_is_its_transfers_to_end(drive: Drive, client: ObjectStoreClient) -> None:
+def test_upload_of_a_transfer_in_progress_cannot_be_aborted_or_completed(
+    drive: Drive, client: ObjectStoreClient
+) -> None:
     transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
     drive.send(transfer, parts=1)
     owned = UploadRef(transfer.key, transfer.store_uploads.get().upload_id)
@@ -204,17 +206,17 @@ def test_an_upload_of_a_live_transfer_is_its_transfers_to_end(drive: Drive, clie
     assert drive.finish(transfer).phase == Phase.DONE
 
 
-def test_complete_and_abort_of_the_same_upload_exclude_each_other(drive: Drive, begin: Begin) -> None:
-    upload = begin(parts={1: 1})
+def test_upload_cannot_be_completed_and_aborted_at_once(drive: Drive, start: Start) -> None:
+    upload = start(parts={1: 1})
     completion = request_complete(drive.user, drive.store, drive.bucket, upload)
     assert request_abort(drive.user, drive.store, drive.bucket, [upload]).pk == completion.pk
-    several = request_abort(drive.user, drive.store, drive.bucket, [upload, begin("b")])
+    several = request_abort(drive.user, drive.store, drive.bucket, [upload, start("b")])
     assert several.items.get(key=upload.key).error_code == "AlreadyOrdered"
 
 
-def test_part_etags_are_what_complete_names(drive: Drive, begin: Begin, client: ObjectStoreClient) -> None:
-    """Guards the assumption behind the preflight's expected ETag: parts are listed with the ETags Complete takes."""
-    upload = begin(parts={1: 3})
+def test_listed_etags_are_those_that_complete_needs(drive: Drive, start: Start, client: ObjectStoreClient) -> None:
+    """The expected ETag of the preflight relies on it: parts are listed with the ETags that Complete requires."""
+    upload = start(parts={1: 3})
     (part,) = client.iter_parts(drive.bucket, upload.key, upload.upload_id)
     client.complete_multipart_upload(drive.bucket, upload.key, upload.upload_id, [CompletedPart(1, part.etag)])
     assert client.head_object(drive.bucket, upload.key).size == 3

@@ -1,4 +1,4 @@
-"""Staging stays clean: what nobody will finish expires, what a crash left is adopted or goes, all room comes back."""
+"""Cleanup of staging: transfers expire, what a crash left is recovered or removed, and reserved bytes are released."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NODE = "test-node"
 Reader = Callable[[str], bytes]
 
 
-def begin(drive: Drive, size: int, key: str = "a/key", **more: Any) -> Transfer:
+def start(drive: Drive, size: int, key: str = "a/key", **more: Any) -> Transfer:
     return drive.start(size, key, **{"part_size": PART, "resumable": True, **more})
 
 
@@ -57,8 +57,8 @@ def uploads_in_store(client: ObjectStoreClient, bucket: str) -> list[str]:
 # --- Expiry -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_never_came_whole_expires_and_leaves_nothing(drive: Drive, client: ObjectStoreClient) -> None:
-    transfer = begin(drive, 2 * PART)
+def test_incomplete_transfer_expires_and_nothing_of_it_remains(drive: Drive, client: ObjectStoreClient) -> None:
+    transfer = start(drive, 2 * PART)
     receive(transfer, bytes(2 * PART), PART + 9)
     drive.send(transfer)
     assert len(uploads_in_store(client, drive.bucket)) == 1
@@ -77,16 +77,16 @@ def test_a_file_that_never_came_whole_expires_and_leaves_nothing(drive: Drive, c
     assert entry.actor_name == "partway"
 
 
-def test_one_of_which_no_byte_ever_came_expires(drive: Drive) -> None:
-    transfer = begin(drive, 2 * PART)
+def test_transfer_without_any_byte_expires(drive: Drive) -> None:
+    transfer = start(drive, 2 * PART)
     silence(transfer, hours=25)
     watch()
     assert state_of(transfer) is TransferState.CANCELLING
 
 
 @pytest.mark.parametrize("change", [{"phase": Phase.FAILED}, {"desired_state": DesiredState.PAUSE}])
-def test_failed_and_paused_ones_expire_too(drive: Drive, change: dict[str, Any]) -> None:
-    transfer = begin(drive, 2 * PART)
+def test_failed_and_paused_transfers_expire(drive: Drive, change: dict[str, Any]) -> None:
+    transfer = start(drive, 2 * PART)
     receive(transfer, bytes(2 * PART), 9)
     Transfer.objects.filter(pk=transfer.pk).update(**change)
     silence(transfer, hours=25)
@@ -94,9 +94,9 @@ def test_failed_and_paused_ones_expire_too(drive: Drive, change: dict[str, Any])
     assert state_of(transfer) is TransferState.CANCELLING
 
 
-def test_the_hours_are_a_setting(drive: Drive, settings: Settings) -> None:
+def test_expiry_is_a_setting(drive: Drive, settings: Settings) -> None:
     settings.STAGING_EXPIRY = 90 * 60
-    transfer = begin(drive, 2 * PART)
+    transfer = start(drive, 2 * PART)
     silence(transfer, hours=1)
     watch()
     assert state_of(transfer) is TransferState.RECEIVING
@@ -106,8 +106,8 @@ def test_the_hours_are_a_setting(drive: Drive, settings: Settings) -> None:
     assert (transfer.error_reason, transfer.error_params) == ("Expired", {"silent_seconds": 5400})
 
 
-def test_a_byte_puts_it_off(drive: Drive) -> None:
-    transfer = begin(drive, 2 * PART)
+def test_received_bytes_postpone_the_expiry(drive: Drive) -> None:
+    transfer = start(drive, 2 * PART)
     silence(transfer, hours=23.9)
     receive(transfer, bytes(2 * PART), 9)
     transfer.refresh_from_db()
@@ -116,9 +116,9 @@ def test_a_byte_puts_it_off(drive: Drive) -> None:
 
 
 @pytest.mark.parametrize("change", [{}, {"phase": Phase.FAILED}, {"desired_state": DesiredState.PAUSE}])
-def test_a_file_that_is_all_here_does_not_expire(drive: Drive, change: dict[str, Any]) -> None:
-    """The browser's leg alone has a clock: a store may be away for days."""
-    transfer = begin(drive, 9)
+def test_transfer_with_its_complete_file_does_not_expire(drive: Drive, change: dict[str, Any]) -> None:
+    """Only receiving is limited in time: a store may be unreachable for days."""
+    transfer = start(drive, 9)
     receive(transfer, bytes(9))
     Transfer.objects.filter(pk=transfer.pk).update(**change)
     before = state_of(transfer)
@@ -127,17 +127,17 @@ def test_a_file_that_is_all_here_does_not_expire(drive: Drive, change: dict[str,
     assert state_of(transfer) is before
 
 
-def test_expiring_twice_is_expiring_once(drive: Drive) -> None:
-    transfer = begin(drive, 2 * PART)
+def test_transfer_expires_once(drive: Drive) -> None:
+    transfer = start(drive, 2 * PART)
     silence(transfer, hours=25)
     watch()
     watch()
     assert AuditEntry.objects.filter(transfer_id=transfer.pk, action="transfer.cancel-ordered").count() == 1
 
 
-def test_forms_are_abandoned_as_before(drive: Drive) -> None:
-    """After 15 minutes, and not after a failure: what came of them cannot be sent again."""
-    form, failed, live = (begin(drive, 2 * PART, key, resumable=False) for key in "abc")
+def test_silent_form_is_abandoned(drive: Drive) -> None:
+    """After 15 minutes, but not after a failure: its bytes cannot be sent again."""
+    form, failed, live = (start(drive, 2 * PART, key, resumable=False) for key in "abc")
     Transfer.objects.filter(pk=failed.pk).update(phase=Phase.FAILED)
     silence(form, minutes=16)
     silence(failed, minutes=16)
@@ -149,30 +149,30 @@ def test_forms_are_abandoned_as_before(drive: Drive) -> None:
     assert state_of(live) is TransferState.RECEIVING
 
 
-def test_a_resumable_one_may_be_silent_for_longer_than_a_form(drive: Drive) -> None:
-    transfer = begin(drive, 2 * PART)
+def test_resumable_transfer_may_be_silent_for_longer_than_a_form(drive: Drive) -> None:
+    transfer = start(drive, 2 * PART)
     silence(transfer, hours=23)
     watch()
     assert state_of(transfer) is TransferState.RECEIVING
 
 
-# --- The watchdog gives room back -------------------------------------------------------------------------------------
+# --- The watchdog releases reserved bytes -----------------------------------------------------------------------------
 
 
-def test_room_of_a_part_whose_sender_died_after_its_success(drive: Drive) -> None:
-    transfer = begin(drive, 2 * PART)
+def test_sent_part_is_released_if_its_worker_died(drive: Drive) -> None:
+    transfer = start(drive, 2 * PART)
     receive(transfer, bytes(2 * PART))
     Part.objects.filter(transfer=transfer, number=1).update(state=PartState.SENT, sent_at=timezone.now())
     watch()
-    assert staged_names(transfer) == ["00001", "00002"]  # Its sender may be about to do it.
+    assert staged_names(transfer) == ["00001", "00002"]  # The worker that sent it may be about to release it.
     Part.objects.filter(transfer=transfer, number=1).update(sent_at=timezone.now() - timedelta(minutes=2))
     watch()
     assert staged_names(transfer) == ["00002"]
     assert quota.reserved_bytes(NODE) == PART
 
 
-def test_another_nodes_bytes_are_not_ours_to_release(drive: Drive) -> None:
-    transfer = begin(drive, 2 * PART)
+def test_bytes_of_another_node_are_not_released(drive: Drive) -> None:
+    transfer = start(drive, 2 * PART)
     receive(transfer, bytes(2 * PART))
     Transfer.objects.filter(pk=transfer.pk).update(node="elsewhere")
     Part.objects.filter(transfer=transfer).update(state=PartState.SENT, sent_at=timezone.now() - timedelta(hours=1))
@@ -184,12 +184,12 @@ def test_another_nodes_bytes_are_not_ours_to_release(drive: Drive) -> None:
 # --- Sweeping ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_staging_that_is_not_there_is_clean(staging: Path) -> None:
+def test_missing_staging_folder_is_not_created(staging: Path) -> None:
     sweep_staging()
     assert not staging.exists()
 
 
-def test_folders_of_nobody_are_removed(drive: Drive, staging: Path) -> None:
+def test_folder_without_a_transfer_is_removed(drive: Drive, staging: Path) -> None:
     stray = staging / str(uuid.uuid4())
     stray.mkdir(parents=True)
     (stray / "00001").write_bytes(b"x")
@@ -199,8 +199,8 @@ def test_folders_of_nobody_are_removed(drive: Drive, staging: Path) -> None:
 
 
 @pytest.mark.parametrize("phase", [Phase.DONE, Phase.CANCELLED])
-def test_folders_of_ended_transfers_are_removed_and_their_room_comes_back(drive: Drive, phase: Phase) -> None:
-    transfer = begin(drive, 9)
+def test_folder_of_an_ended_transfer_is_removed_and_its_bytes_are_released(drive: Drive, phase: Phase) -> None:
+    transfer = start(drive, 9)
     receive(transfer, bytes(9))
     Transfer.objects.filter(pk=transfer.pk).update(phase=phase)
     sweep_staging()
@@ -208,7 +208,7 @@ def test_folders_of_ended_transfers_are_removed_and_their_room_comes_back(drive:
     assert quota.reserved_bytes(NODE) == 0
 
 
-def test_what_is_not_named_like_a_transfer_is_left_alone(drive: Drive, staging: Path) -> None:
+def test_files_without_the_name_of_a_transfer_stay(drive: Drive, staging: Path) -> None:
     staging.mkdir()
     (staging / "lost+found").mkdir()
     (staging / "notes.txt").write_text("keep me")
@@ -221,7 +221,7 @@ def test_what_is_not_named_like_a_transfer_is_left_alone(drive: Drive, staging: 
     assert (staging / "notes.txt").read_text() == "keep me"
 
 
-def test_one_bad_folder_does_not_keep_the_others_from_being_swept(drive: Drive, staging: Path) -> None:
+def test_bad_folder_does_not_stop_the_sweep(drive: Drive, staging: Path) -> None:
     for number in range(4):
         folder = staging / str(uuid.UUID(int=number))
         folder.mkdir(parents=True)
@@ -234,15 +234,15 @@ def test_one_bad_folder_does_not_keep_the_others_from_being_swept(drive: Drive, 
     assert [path.name for path in sorted(staging.iterdir())] == [str(uuid.UUID(int=0)), str(uuid.UUID(int=2))]
 
 
-def test_stray_files_of_a_living_transfer_are_dropped(drive: Drive) -> None:
+def test_stray_files_of_a_transfer_in_progress_are_removed(drive: Drive) -> None:
     content = os.urandom(3 * PART)
-    transfer = begin(drive, 3 * PART)
+    transfer = start(drive, 3 * PART)
     receive(transfer, content, PART + 9)
     Part.objects.filter(transfer=transfer, number=1).update(state=PartState.SENT)
     folder = transfer.folder
-    folder.partial(1).write_bytes(b"left from before it was whole")
+    folder.partial(1).write_bytes(b"left from before the part was complete")
     Part.objects.filter(transfer=transfer, number=3).delete()
-    folder.partial(3).write_bytes(b"without a row it has no room")
+    folder.partial(3).write_bytes(b"without a row, no bytes are reserved")
     (folder.path / "odd.partial").write_bytes(b"not ours")
     sweep_staging()
     assert staged_names(transfer) == ["00002.partial"]
@@ -251,9 +251,9 @@ def test_stray_files_of_a_living_transfer_are_dropped(drive: Drive) -> None:
     assert (folder.path / "odd.partial").exists()
 
 
-def test_what_a_checked_body_left_is_dropped(drive: Drive) -> None:
+def test_unverified_bytes_of_a_body_with_a_checksum_are_removed(drive: Drive) -> None:
     content = os.urandom(3 * PART)
-    transfer = begin(drive, 3 * PART)
+    transfer = start(drive, 3 * PART)
     receive(transfer, content, 9)
     transfer.folder.mark_unverified(9)
     with transfer.folder.partial(1).open("ab") as file:
@@ -264,9 +264,9 @@ def test_what_a_checked_body_left_is_dropped(drive: Drive) -> None:
 
 
 @pytest.mark.parametrize("renamed", [False, True])
-def test_whole_parts_are_adopted_and_leave(drive: Drive, read_object: Reader, renamed: bool) -> None:
+def test_complete_parts_are_recovered_and_sent(drive: Drive, read_object: Reader, renamed: bool) -> None:
     content = os.urandom(2 * PART)
-    transfer = begin(drive, 2 * PART)
+    transfer = start(drive, 2 * PART)
     receive(transfer, content, PART - 9)
     with transfer.folder.partial(1).open("ab") as file:
         file.write(content[PART - 9 : PART])
@@ -281,9 +281,9 @@ def test_whole_parts_are_adopted_and_leave(drive: Drive, read_object: Reader, re
     assert read_object("a/key") == content
 
 
-def test_a_whole_file_is_handed_over(drive: Drive, read_object: Reader) -> None:
+def test_complete_file_is_recovered_and_sent(drive: Drive, read_object: Reader) -> None:
     content = os.urandom(PART + 9)
-    transfer = begin(drive, PART + 9)
+    transfer = start(drive, PART + 9)
     receive(transfer, content)
     Transfer.objects.filter(pk=transfer.pk).update(all_received=False)
     Part.objects.filter(transfer=transfer, number=2).update(state=PartState.WAITING)
@@ -294,10 +294,10 @@ def test_a_whole_file_is_handed_over(drive: Drive, read_object: Reader) -> None:
     assert read_object("a/key") == content
 
 
-def test_an_empty_file_without_room_keeps_nobody_from_being_swept(
+def test_empty_file_that_exceeds_the_quota_does_not_stop_the_sweep(
     drive: Drive, settings: Settings, monkeypatch: pytest.MonkeyPatch, staging: Path
 ) -> None:
-    transfer = begin(drive, 0)
+    transfer = start(drive, 0)
     transfer.folder.make()
     stray = staging / "ffffffff-ffff-4fff-bfff-ffffffffffff"
     stray.mkdir()
@@ -310,8 +310,8 @@ def test_an_empty_file_without_room_keeps_nobody_from_being_swept(
     assert transfer.all_received
 
 
-def test_one_that_is_being_written_is_left_alone(drive: Drive) -> None:
-    transfer = begin(drive, 2 * PART)
+def test_transfer_that_is_being_received_is_not_swept(drive: Drive) -> None:
+    transfer = start(drive, 2 * PART)
     with Receiver(transfer) as receiver:
         receiver.write(bytes(9))
         transfer.folder.partial(2).write_bytes(b"stray")
@@ -320,11 +320,11 @@ def test_one_that_is_being_written_is_left_alone(drive: Drive) -> None:
         receiver.end()
 
 
-def test_a_paused_one_and_a_form_keep_their_bytes(drive: Drive, user: User) -> None:
-    paused = begin(drive, 2 * PART, "a")
+def test_paused_transfer_and_form_keep_their_bytes(drive: Drive, user: User) -> None:
+    paused = start(drive, 2 * PART, "a")
     receive(paused, bytes(2 * PART), 9)
     request_pause(user, paused)
-    form = begin(drive, 9, "b", resumable=False)
+    form = start(drive, 9, "b", resumable=False)
     drive.receive(form, bytes(9))
     sweep_staging()
     assert staged_names(paused) == ["00001.partial"]

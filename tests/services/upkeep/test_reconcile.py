@@ -1,4 +1,4 @@
-"""What does not agree between database, staging and store is found, and repaired where it can be."""
+"""`manage.py reconcile` finds differences between database, staging and stores, and repairs them."""
 
 from __future__ import annotations
 
@@ -36,31 +36,31 @@ def uploads_in(client: ObjectStoreClient, bucket: str) -> list[str]:
     return [each.upload_id for page in client.iter_multipart_uploads(bucket) for each in page.uploads]
 
 
-def test_all_is_well(drive: Drive) -> None:
+def test_nothing_is_found_if_everything_agrees(drive: Drive) -> None:
     drive.finish(drive.upload(os.urandom(2 * PART), part_size=PART))
     half = drive.upload(os.urandom(2 * PART), "b", part_size=PART)
     drive.send(half, parts=1)
     assert run() == (0, "Everything agrees.\n")
 
 
-def test_a_dry_run_names_and_changes_nothing(drive: Drive, client: ObjectStoreClient) -> None:
+def test_dry_run_reports_and_changes_nothing(drive: Drive, client: ObjectStoreClient) -> None:
     transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
     drive.send(transfer, parts=1)
     Transfer.objects.update(phase=Phase.CANCELLED)
-    code, said = run("--dry-run")
+    code, output = run("--dry-run")
     assert code == 1
-    assert "is open, although transfer" in said
-    assert "Would be repaired" in said
+    assert "is open, although transfer" in output
+    assert "Would be repaired" in output
     assert len(uploads_in(client, drive.bucket)) == 1
     assert transfer.folder.exists()
 
 
-def test_an_upload_that_an_ended_transfer_left_is_aborted(drive: Drive, client: ObjectStoreClient) -> None:
+def test_open_upload_of_an_ended_transfer_is_aborted(drive: Drive, client: ObjectStoreClient) -> None:
     transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
     drive.send(transfer, parts=1)
     Transfer.objects.update(phase=Phase.CANCELLED)
-    code, said = run()
-    assert code == 0, said
+    code, output = run()
+    assert code == 0, output
     assert uploads_in(client, drive.bucket) == []
     assert transfer.store_uploads.get().state == StoreUploadState.GONE
     assert not transfer.folder.exists()
@@ -68,24 +68,22 @@ def test_an_upload_that_an_ended_transfer_left_is_aborted(drive: Drive, client: 
     assert run() == (0, "Everything agrees.\n")
 
 
-def test_an_upload_whose_id_never_came_is_found_after_the_end(drive: Drive, client: ObjectStoreClient) -> None:
+def test_created_upload_without_a_known_id_is_aborted_after_the_end(drive: Drive, client: ObjectStoreClient) -> None:
     transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
     Transfer.objects.update(phase=Phase.FAILED, create_sent_at=timezone.now())
     client.create_multipart_upload(drive.bucket, transfer.key)
-    code, said = run()
-    assert code == 0, said
+    code, output = run()
+    assert code == 0, output
     assert uploads_in(client, drive.bucket) == []
 
 
-def test_suspects_are_named_while_they_are_there_and_forgotten_afterwards(
-    drive: Drive, client: ObjectStoreClient
-) -> None:
+def test_possible_orphan_is_reported_until_it_is_gone(drive: Drive, client: ObjectStoreClient) -> None:
     transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
     upload_id = client.create_multipart_upload(drive.bucket, transfer.key)
     suspect = StoreUpload.objects.create(transfer=transfer, upload_id=upload_id, state=StoreUploadState.SUSPECT)
-    code, said = run()
+    code, output = run()
     assert code == 1
-    assert f"may be an orphan of transfer {transfer.pk}" in said
+    assert f"may be an orphan of transfer {transfer.pk}" in output
     client.abort_multipart_upload(drive.bucket, transfer.key, upload_id)
     assert run()[0] == 0
     suspect.refresh_from_db()
@@ -93,16 +91,16 @@ def test_suspects_are_named_while_they_are_there_and_forgotten_afterwards(
 
 
 @pytest.mark.parametrize("still_here", [True, False])
-def test_a_part_that_the_store_does_not_have_as_it_was_sent(drive: Drive, still_here: bool) -> None:
+def test_part_that_differs_in_the_store_is_sent_again(drive: Drive, still_here: bool) -> None:
     transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
     kept = transfer.folder.whole(1).read_bytes()
     drive.send(transfer, parts=1)
     Part.objects.filter(transfer=transfer, number=1).update(etag="0" * 32)
     if still_here:
         transfer.folder.whole(1).write_bytes(kept)
-    code, said = run()
-    assert code == 0, said
-    assert "part 1 is not in the store as it was sent" in said
+    code, output = run()
+    assert code == 0, output
+    assert "part 1 is not in the store as it was sent" in output
     transfer.refresh_from_db()
     if still_here:
         assert transfer.parts.get(number=1).state == PartState.STAGED
@@ -112,18 +110,18 @@ def test_a_part_that_the_store_does_not_have_as_it_was_sent(drive: Drive, still_
         assert (transfer.error_reason, transfer.error_params) == ("SentPartLost", {"number": 1})
 
 
-def test_staged_bytes_that_are_gone_fail_the_transfer_in_words(drive: Drive) -> None:
+def test_missing_staged_bytes_fail_the_transfer_with_a_reason(drive: Drive) -> None:
     transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
     transfer.folder.whole(2).unlink()
-    code, said = run()
-    assert code == 0, said
-    assert "the staged bytes of part 2 are gone" in said
+    code, output = run()
+    assert code == 0, output
+    assert "the staged bytes of part 2 are gone" in output
     transfer.refresh_from_db()
     assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "BytesGone")
     assert (transfer.error_reason, transfer.error_params) == ("StagedPartLost", {"number": 2})
 
 
-def test_strays_in_staging_are_swept(drive: Drive, staging: Path) -> None:
+def test_stray_folders_are_removed(drive: Drive, staging: Path) -> None:
     stray = staging / "00000000-0000-0000-0000-00000000abcd"
     stray.mkdir(parents=True)
     (stray / "00001").write_bytes(b"x")
@@ -131,8 +129,8 @@ def test_strays_in_staging_are_swept(drive: Drive, staging: Path) -> None:
     assert not stray.exists()
 
 
-def test_the_watchdog_has_a_late_upload_aborted(drive: Drive, client: ObjectStoreClient) -> None:
-    """It came when its transfer had ended, and the store was away when it was to be aborted."""
+def test_watchdog_aborts_a_late_upload(drive: Drive, client: ObjectStoreClient) -> None:
+    """It was created after its transfer had ended, and the store was unreachable when it was to be aborted."""
     transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
     drive.finish(transfer)
     upload_id = client.create_multipart_upload(drive.bucket, transfer.key)

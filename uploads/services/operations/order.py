@@ -1,4 +1,4 @@
-"""Ordering an abort or a completion: rows first, then the queue. Ordered twice, done once."""
+"""Requests for aborts and completions: first rows, then the queue. What is requested twice is done once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from uploads.services.work.queue import enqueue_rows
 from uploads.services.work.transitions import change
 
 WINDOW = 8
-"""Uploads of one operation that are enqueued or under way at a time, so that a page of 1,000 starves nobody."""
+"""Uploads of one operation that are enqueued or running at a time, so that 1,000 uploads do not delay other work."""
 
 __all__ = [
     "OwnedByTransfer",
@@ -39,11 +39,11 @@ __all__ = [
 
 
 def request_abort(actor: User, store: Store, bucket: str, uploads: Sequence[UploadRef]) -> Operation:
-    """Have uploads aborted by a task. One that is already being worked on yields that operation.
+    """Have a task abort uploads. For a single upload with an active operation, returns that operation.
 
     Raises OwnedByTransfer for a single upload that a transfer owns; among many it becomes an item that failed.
     """
-    return _order(OperationKind.ABORT, actor, store, bucket, list(dict.fromkeys(uploads)))
+    return _request(OperationKind.ABORT, actor, store, bucket, list(dict.fromkeys(uploads)))
 
 
 def request_complete(
@@ -55,17 +55,17 @@ def request_complete(
     allow_gaps: bool = False,
     forbid_overwrite: bool = False,
 ) -> Operation:
-    """Have an upload completed by a task. Raises OwnedByTransfer.
+    """Have a task complete an upload. Raises OwnedByTransfer.
 
-    `forbid_overwrite`: never over an object of this key, where the store can refuse that; elsewhere it has no effect.
+    `forbid_overwrite`: do not replace an object with this key. It has no effect if the store cannot refuse that.
     """
     forbid = forbid_overwrite and may_forbid_overwrite(store)
-    return _order(
+    return _request(
         OperationKind.COMPLETE, actor, store, bucket, [upload], allow_gaps=allow_gaps, forbid_overwrite=forbid
     )
 
 
-def _order(
+def _request(
     kind: OperationKind,
     actor: User,
     store: Store,
@@ -76,9 +76,9 @@ def _order(
     forbid_overwrite: bool = False,
 ) -> Operation:
     if not uploads:
-        raise ValueError("No upload was named.")
+        raise ValueError("no uploads")
     with transaction.atomic():
-        # The lock keeps two of them from looking at the same moment: the second would run into the unique active key.
+        # Without the lock, two requests at the same time could violate the unique active key.
         Store.objects.select_for_update().get(pk=store.pk)
         owned = owners(store, bucket, [upload.upload_id for upload in uploads])
         if len(uploads) == 1:
@@ -131,7 +131,7 @@ def _busy(store: Store, bucket: str, uploads: Iterable[UploadRef]) -> set[str]:
 
 
 def _done_operation(kind: OperationKind, store: Store, bucket: str, upload: UploadRef) -> Operation | None:
-    """An earlier operation that did the same: an upload id is never used again, so it need not be done twice."""
+    """An earlier operation that did the same. A store never uses an upload id again, so its result still holds."""
     return Operation.objects.filter(
         kind=kind,
         store=store,
@@ -144,7 +144,7 @@ def _done_operation(kind: OperationKind, store: Store, bucket: str, upload: Uplo
 
 @transaction.atomic
 def dispatch_operation(operation_id: uuid.UUID) -> None:
-    """Enqueue the next uploads of an operation. Safe to call at any time."""
+    """Enqueue the next uploads of an operation. Can be called at any time."""
     operation = Operation.objects.select_for_update().get(pk=operation_id)
     ordered = operation.items.filter(state=ItemState.ORDERED)
     running = operation.items.filter(state=ItemState.RUNNING).count()
