@@ -1,4 +1,4 @@
-"""Planning, by properties: whatever the file and the limits, a plan covers the file and keeps the limits."""
+"""Planning: for any file and limits, a plan covers the file and stays within the limits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def check_covers(plan: Plan, size: int) -> None:
 
 
 @given(sizes, limits)
-def test_a_chosen_plan_covers_the_file_and_keeps_the_limits(size: int, allowed: Limits) -> None:
+def test_automatic_plan_covers_file_within_limits(size: int, allowed: Limits) -> None:
     plan = plan_parts(size, allowed)
     check_covers(plan, size)
     assert plan.part_count <= allowed.max_parts
@@ -40,7 +40,7 @@ def test_a_chosen_plan_covers_the_file_and_keeps_the_limits(size: int, allowed: 
 
 
 @given(sizes, limits, st.integers(1, 6 * 1024 * MIB))
-def test_a_given_part_size_is_kept_or_refused(size: int, allowed: Limits, part_size: int) -> None:
+def test_given_part_size_is_used_or_refused(size: int, allowed: Limits, part_size: int) -> None:
     try:
         plan = plan_parts(size, allowed, part_size=part_size)
     except PlanRefused:
@@ -51,7 +51,7 @@ def test_a_given_part_size_is_kept_or_refused(size: int, allowed: Limits, part_s
 
 
 @given(st.integers(1, 100_000 * MIB), limits, st.integers(1, 10_000))
-def test_a_given_number_of_parts_cuts_as_the_guide_does(size: int, allowed: Limits, count: int) -> None:
+def test_given_number_of_parts_splits_like_the_oss_guide(size: int, allowed: Limits, count: int) -> None:
     try:
         plan = plan_parts(size, allowed, part_count=count)
     except PlanRefused:
@@ -71,7 +71,7 @@ quotas = st.one_of(st.integers(1, 200 * MIB), st.integers(1, 10**15))
 
 
 def under(allowed: Limits, quota: int) -> Limits:
-    """A provider's limits where staging may take `quota` bytes, as the service that plans has them."""
+    """A provider's limits with a staging quota of `quota` bytes, as the planning service computes them."""
     return replace(
         allowed,
         max_part_size=min(allowed.max_part_size, quota),
@@ -80,12 +80,12 @@ def under(allowed: Limits, quota: int) -> Limits:
 
 
 @given(sizes, limits, quotas)
-def test_every_part_of_a_chosen_plan_fits_into_staging(size: int, provider: Limits, quota: int) -> None:
+def test_parts_of_automatic_plan_fit_into_staging(size: int, provider: Limits, quota: int) -> None:
     allowed = under(provider, quota)
     try:
         plan = plan_parts(size, allowed)
     except PlanRefused:
-        # Only where the store wants larger parts than staging holds, or more of them than it takes.
+        # Only if the store requires larger parts than staging holds, or a smaller number of parts.
         assert quota < provider.min_part_size or -(-size // min(quota, provider.max_part_size)) > provider.max_parts
         return
     check_covers(plan, size)
@@ -95,16 +95,16 @@ def test_every_part_of_a_chosen_plan_fits_into_staging(size: int, provider: Limi
 
 
 @given(st.integers(0, 100_000 * MIB), limits, st.integers(20 * MIB, 10**15))
-def test_several_parts_fit_at_a_time_while_the_store_allows_it(size: int, provider: Limits, quota: int) -> None:
-    """So that one can be sent while the next arrives."""
+def test_several_parts_fit_into_staging_if_store_allows(size: int, provider: Limits, quota: int) -> None:
+    """So that one part can be sent while the next is received."""
     plan = plan_parts(min(size, quota * provider.max_parts), under(provider, quota))
     if plan.part_count > 1 and plan.part_size > quota // 4:
-        # As large as it has to be, and no step larger: parts of half the size would be too many.
+        # Not larger than necessary: with half the size there would be too many parts.
         assert -(-plan.size // max(quota // 4, plan.part_size // 2)) > provider.max_parts
 
 
 @given(st.integers(1, 100_000 * MIB), limits, quotas, st.integers(1, 10_000))
-def test_what_is_asked_for_fits_into_staging_or_is_refused(size: int, provider: Limits, quota: int, count: int) -> None:
+def test_requested_parts_fit_into_staging_or_are_refused(size: int, provider: Limits, quota: int, count: int) -> None:
     for asked in ({"part_count": count}, {"part_size": max(1, size // count)}):
         try:
             plan = plan_parts(size, under(provider, quota), **asked)
@@ -117,10 +117,10 @@ def test_what_is_asked_for_fits_into_staging_or_is_refused(size: int, provider: 
 @pytest.mark.parametrize(
     ("quota", "size", "part_size"),
     [
-        (8 * MIB, 100 * MIB, 5 * MIB),  # The store's least part, more than a quarter of staging.
+        (8 * MIB, 100 * MIB, 5 * MIB),  # The store's smallest part, more than a quarter of staging.
         (40 * MIB, 100 * MIB, 10 * MIB),
         (10**15, 1000 * MIB, PREFERRED_PART_SIZE),
-        (64 * MIB, 500_000 * MIB, 64 * MIB),  # 10,000 parts at most: as large as staging allows.
+        (64 * MIB, 500_000 * MIB, 64 * MIB),  # At most 10,000 parts: as large as staging allows.
         (1, 1, 1),
     ],
 )
@@ -181,6 +181,6 @@ def test_small_and_empty_files_are_one_part() -> None:
     assert plan_parts(32 * MIB + 1, S3).part_count == 2
 
 
-def test_a_plan_has_no_other_parts() -> None:
+def test_plan_has_no_other_parts() -> None:
     with pytest.raises(IndexError):
         Plan(10, 5, 2).part(3)

@@ -1,4 +1,4 @@
-"""A server that misbehaves, a client that does not wait between its tries, and files to send."""
+"""A server with scripted faults, clients that do not wait between attempts, and files to send."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def server() -> Iterator[FaultServer]:
 
 @pytest.fixture
 def slept() -> list[float]:
-    """The seconds the client would have waited between its tries."""
+    """The seconds that the client would have waited between attempts."""
     return []
 
 
 @pytest.fixture
 def make_client(slept: list[float]) -> Iterator[MakeClient]:
-    """Clients that are closed at the end; keyword arguments go to StoreConfig."""
+    """Creates clients and closes them at the end; keyword arguments are passed to StoreConfig."""
     with ExitStack() as stack:
 
         def make(endpoint_url: str, **config: Any) -> ObjectStoreClient:
@@ -46,7 +46,7 @@ def make_client(slept: list[float]) -> Iterator[MakeClient]:
 
 @pytest.fixture
 def client(server: FaultServer, make_client: MakeClient) -> ObjectStoreClient:
-    """A client of the misbehaving server; its provider's ETags are MD5."""
+    """A client of the server with faults; its provider's ETags are MD5."""
     return make_client(server.url, addressing="path")
 
 

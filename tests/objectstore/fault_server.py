@@ -1,7 +1,6 @@
-"""A loopback server that misbehaves as told: one step of its script for each request that reaches it.
+"""A loopback server with scripted faults: each request runs the next step of the script.
 
-A step gets the exchange and does with it what it likes: read the body or not, answer, stall, cut the line. What arrived
-is kept, byte for byte, in `received`.
+A step may read the body or not, respond, stall, or reset the connection. `received` keeps all requests, byte for byte.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class Received:
 
 
 class Exchange:
-    """One request on its connection."""
+    """A request and its connection."""
 
     def __init__(self, connection: socket.socket, received: Received, rest: bytes, stopped: threading.Event) -> None:
         self.connection = connection
@@ -37,21 +36,21 @@ class Exchange:
         self._rest = rest
 
     def read(self, size: int | None = None) -> None:
-        """Read so much of the body, or all of it."""
-        wanted = int(self.received.headers.get("content-length", "0")) if size is None else size
-        body = bytearray(self._rest[:wanted])
-        while len(body) < wanted and (block := self.connection.recv(min(65536, wanted - len(body)))):
+        """Read `size` bytes of the body, or all of it."""
+        expected = int(self.received.headers.get("content-length", "0")) if size is None else size
+        body = bytearray(self._rest[:expected])
+        while len(body) < expected and (block := self.connection.recv(min(65536, expected - len(body)))):
             body += block
         self._rest = b""
         self.received.body += bytes(body)
 
-    def answer(self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
+    def respond(self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
         lines = {"Content-Length": str(len(body)), **(headers or {})}
         head = "".join(f"{name}: {text}\r\n" for name, text in lines.items())
         self.connection.sendall(f"HTTP/1.1 {status} Whatever\r\n{head}\r\n".encode() + body)
 
     def reset(self) -> None:
-        """Cut the line hard: the other side sees a reset, not an end."""
+        """Reset the connection instead of closing it."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
 
@@ -59,22 +58,22 @@ class Exchange:
 Step = Callable[[Exchange], None]
 
 
-def answer(status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Step:
-    """Read all, then answer."""
+def respond(status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Step:
+    """Read the whole request, then respond."""
 
     def step(exchange: Exchange) -> None:
         exchange.read()
-        exchange.answer(status, body, headers)
+        exchange.respond(status, body, headers)
 
     return step
 
 
 def error(status: int, code: str, headers: Mapping[str, str] | None = None) -> Step:
-    """Read all, then refuse in the API's own way."""
-    return answer(status, XML_ERROR % code.encode(), headers)
+    """Read the whole request, then respond with an error of the API."""
+    return respond(status, XML_ERROR % code.encode(), headers)
 
 
-def reset_at_once(exchange: Exchange) -> None:
+def reset_immediately(exchange: Exchange) -> None:
     exchange.reset()
 
 
@@ -89,12 +88,12 @@ def reset_after_body(exchange: Exchange) -> None:
 
 
 def stall(exchange: Exchange) -> None:
-    """Neither read nor answer until the test is over."""
+    """Neither read nor respond until the test ends."""
     exchange.stopped.wait(30)
 
 
 class FaultServer:
-    """Listens on a free loopback port; `url` is its endpoint. With `tls`, speaks TLS."""
+    """Listens on a free loopback port; `url` is its endpoint. Uses TLS if `tls` is given."""
 
     def __init__(self, *script: Step, tls: ssl.SSLContext | None = None) -> None:
         self.received: list[Received] = []
@@ -144,12 +143,12 @@ class FaultServer:
             self._start(self._serve, connection)
 
     def _serve(self, plain: socket.socket) -> None:
-        # What breaks here was broken on purpose, by the script or by the client under test.
+        # Errors here are intended: the script or the client under test causes them.
         with contextlib.suppress(OSError), plain, self._secured(plain) as connection:
             while head := _read_head(connection):
                 received, rest = _parse_head(*head)
                 self.received.append(received)
-                next(self._script, answer(500, b"the script has ended"))(
+                next(self._script, respond(500, b"the script has ended"))(
                     Exchange(connection, received, rest, self._stopped)
                 )
 

@@ -1,4 +1,4 @@
-"""Run as a process of its own: sends parts of growing size and prints its greatest memory (KiB) after each."""
+"""Runs in its own process: sends parts of increasing size and prints its peak memory (KiB) after each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CRC-64: the published check values, parts combined to the whole, what stores say of theirs, and what we do then."""
+"""CRC-64: published check values, combining parts, values that stores report, and comparing them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.objectstore.conftest import MakeClient, MakeFile
-from tests.objectstore.fault_server import FaultServer, Step, answer
+from tests.objectstore.fault_server import FaultServer, Step, respond
 from uploads.objectstore import xml
 from uploads.objectstore.checksums import (
     Algorithm,
@@ -48,10 +48,10 @@ def written(value: int) -> str:
 @pytest.mark.parametrize(
     ("algorithm", "content", "value"),
     [
-        # The catalogue of parametrised CRC algorithms: CRC-64/NVME and CRC-64/XZ.
+        # Catalogue of parametrised CRC algorithms: CRC-64/NVME and CRC-64/XZ.
         ("nvme", b"123456789", 0xAE8B14860A799888),
         ("ecma", b"123456789", 0x995DC9BBDF1939FA),
-        # The NVM command set specification's examples.
+        # Examples of the NVM command set specification.
         ("nvme", bytes(4096), 0x6482D367EB22B64E),
         ("nvme", b"\xff" * 4096, 0xC0DDBA7302ECA3AC),
         ("nvme", b"", 0),
@@ -63,7 +63,7 @@ def test_known_values(algorithm: Algorithm, content: bytes, value: int) -> None:
 
 
 @given(algorithms, st.binary(max_size=300), st.integers(0, 300))
-def test_blocks_and_buffers_do_not_matter(algorithm: Algorithm, content: bytes, cut: int) -> None:
+def test_value_is_independent_of_blocks_and_buffer_types(algorithm: Algorithm, content: bytes, cut: int) -> None:
     whole = crc(algorithm, content)
     pieces = Crc64(algorithm)
     pieces.update(memoryview(bytearray(content))[:cut])
@@ -75,14 +75,14 @@ def test_blocks_and_buffers_do_not_matter(algorithm: Algorithm, content: bytes, 
 @given(algorithms, st.lists(st.binary(max_size=100), max_size=12))
 @example("nvme", [b""])
 @example("ecma", [b"", b"a", b""])
-def test_parts_are_combined_to_the_whole(algorithm: Algorithm, parts: list[bytes]) -> None:
+def test_crc_of_object_is_combined_from_parts(algorithm: Algorithm, parts: list[bytes]) -> None:
     combined = combine(algorithm, ((crc(algorithm, part), len(part)) for part in parts))
     assert combined == crc(algorithm, b"".join(parts))
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_large_parts_are_combined_by_their_size_alone(algorithm: Algorithm) -> None:
-    """Zeroes change the value with their number: 5 GiB of them cost no more than one."""
+def test_combining_does_not_depend_on_the_size_of_parts(algorithm: Algorithm) -> None:
+    """The number of zeroes changes the value, but 5 GiB of them take no longer than one."""
     block = crc(algorithm, bytes(1 << 20))
     doubled = [(block, 1 << 20)]
     for _ in range(4):
@@ -93,11 +93,11 @@ def test_large_parts_are_combined_by_their_size_alone(algorithm: Algorithm) -> N
     assert value != combine(algorithm, [(2, five_gib), (1, five_gib)])
 
 
-# --- What stores say --------------------------------------------------------------------------------------------------
+# --- Reported values --------------------------------------------------------------------------------------------------
 
 
 @given(numbers)
-def test_values_as_stores_write_them_come_back(value: int) -> None:
+def test_values_in_headers_are_parsed(value: int) -> None:
     assert reported_crc64({"x-amz-checksum-crc64nvme": as_store_writes_it("nvme", value)}) == ReportedCrc64(
         "nvme", value
     )
@@ -124,11 +124,11 @@ def test_values_as_stores_write_them_come_back(value: int) -> None:
         {"x-oss-hash-crc64ecma": "995dc9bbdf1939fa"},
     ],
 )
-def test_what_cannot_be_compared_says_nothing(headers: dict[str, str]) -> None:
+def test_headers_without_comparable_checksum(headers: dict[str, str]) -> None:
     assert reported_crc64(headers) is None
 
 
-def test_a_whole_objects_checksum_is_compared_however_it_is_called() -> None:
+def test_checksum_of_full_object_is_read() -> None:
     headers = {"x-amz-checksum-crc64nvme": "rosUhgp5mIg="}
     assert (
         reported_crc64(headers)
@@ -157,7 +157,7 @@ COMPLETED = "<CompleteMultipartUploadResult>{}<ETag>e</ETag></CompleteMultipartU
         ("", None),
     ],
 )
-def test_what_completes_xml_says(fields: str, expected: ReportedCrc64 | None) -> None:
+def test_checksum_in_response_to_complete(fields: str, expected: ReportedCrc64 | None) -> None:
     assert xml.completed_crc64(COMPLETED.format(fields).encode()) == expected
 
 
@@ -168,7 +168,7 @@ CONTENT = b"bytes of a part" * 1000
 
 def stored(content: bytes, **headers: str) -> Step:
     etag = f'"{hashlib.md5(content).hexdigest()}"'
-    return answer(200, headers={"ETag": etag, **{name.replace("_", "-"): text for name, text in headers.items()}})
+    return respond(200, headers={"ETag": etag, **{name.replace("_", "-"): text for name, text in headers.items()}})
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def oss(server: FaultServer, make_client: MakeClient) -> ObjectStoreClient:
     return make_client(server.url, addressing="path", provider="oss-s3")
 
 
-def test_the_crc_of_what_was_sent_is_known(server: FaultServer, client: ObjectStoreClient, make_file: MakeFile) -> None:
+def test_crc_of_sent_bytes_is_returned(server: FaultServer, client: ObjectStoreClient, make_file: MakeFile) -> None:
     server.script(stored(CONTENT), stored(b""))
     sent = client.upload_part("bucket", "k", "u", 1, make_file(CONTENT))
     assert (sent.crc64, sent.reported_crc64) == (crc("nvme", CONTENT), None)
@@ -190,9 +190,7 @@ def test_each_provider_has_its_polynomial(server: FaultServer, oss: ObjectStoreC
     assert (sent.crc64, sent.reported_crc64) == (value, ReportedCrc64("ecma", value))
 
 
-def test_a_part_with_another_crc_is_sent_again(
-    server: FaultServer, oss: ObjectStoreClient, make_file: MakeFile
-) -> None:
+def test_part_with_wrong_crc_is_sent_again(server: FaultServer, oss: ObjectStoreClient, make_file: MakeFile) -> None:
     value = crc("ecma", CONTENT)
     server.script(
         stored(CONTENT, x_oss_hash_crc64ecma=str(value ^ 1)), stored(CONTENT, x_oss_hash_crc64ecma=str(value))
@@ -201,9 +199,7 @@ def test_a_part_with_another_crc_is_sent_again(
     assert [each.body for each in server.received] == [CONTENT, CONTENT]
 
 
-def test_a_part_with_another_crc_again_and_again_is_refused_in_words(
-    server: FaultServer, client: ObjectStoreClient, make_file: MakeFile
-) -> None:
+def test_persistent_wrong_crc_is_raised(server: FaultServer, client: ObjectStoreClient, make_file: MakeFile) -> None:
     wrong = stored(CONTENT, x_amz_checksum_crc64nvme=written(crc("nvme", CONTENT) ^ 1))
     server.script(wrong, wrong, wrong)
     with pytest.raises(ObjectStoreError, match=Code.CRC64_DIFFERS) as caught:
@@ -211,29 +207,31 @@ def test_a_part_with_another_crc_again_and_again_is_refused_in_words(
     assert caught.value.reason is Reason.DIGEST_MISMATCH
 
 
-def test_a_crc_of_the_other_polynomial_is_not_compared(
+def test_crc_of_other_polynomial_is_not_compared(
     server: FaultServer, client: ObjectStoreClient, make_file: MakeFile
 ) -> None:
     server.script(stored(CONTENT, x_oss_hash_crc64ecma="1"))
     assert client.upload_part("bucket", "k", "u", 1, make_file(CONTENT)).reported_crc64 == ReportedCrc64("ecma", 1)
 
 
-def test_complete_says_it_in_its_body_or_in_a_header(
+def test_complete_reports_crc_in_body_or_header(
     server: FaultServer, client: ObjectStoreClient, oss: ObjectStoreClient
 ) -> None:
     body = COMPLETED.format(f"<ChecksumCRC64NVME>{written(5)}</ChecksumCRC64NVME>").encode()
     plain = COMPLETED.format("").encode()
-    server.script(answer(200, body), answer(200, plain, {"x-oss-hash-crc64ecma": "6"}), answer(200, plain))
+    server.script(respond(200, body), respond(200, plain, {"x-oss-hash-crc64ecma": "6"}), respond(200, plain))
     parts = [CompletedPart(1, "e")]
     assert client.complete_multipart_upload("bucket", "k", "u", parts).reported_crc64 == ReportedCrc64("nvme", 5)
     assert oss.complete_multipart_upload("bucket", "k", "u", parts).reported_crc64 == ReportedCrc64("ecma", 6)
     assert client.complete_multipart_upload("bucket", "k", "u", parts).reported_crc64 is None
 
 
-def test_head_asks_where_it_has_to(server: FaultServer, client: ObjectStoreClient, oss: ObjectStoreClient) -> None:
+def test_head_requests_checksum_if_necessary(
+    server: FaultServer, client: ObjectStoreClient, oss: ObjectStoreClient
+) -> None:
     server.script(
-        answer(200, headers={"Content-Length": "0", "x-amz-checksum-crc64nvme": written(7)}),
-        answer(200, headers={"Content-Length": "0", "x-oss-hash-crc64ecma": "8"}),
+        respond(200, headers={"Content-Length": "0", "x-amz-checksum-crc64nvme": written(7)}),
+        respond(200, headers={"Content-Length": "0", "x-oss-hash-crc64ecma": "8"}),
     )
     assert client.head_object("bucket", "k").crc64 == ReportedCrc64("nvme", 7)
     assert oss.head_object("bucket", "k").crc64 == ReportedCrc64("ecma", 8)

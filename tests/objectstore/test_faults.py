@@ -1,4 +1,4 @@
-"""What the client makes of lines that break, stores that stall and answers that are none."""
+"""Client behaviour on broken connections, stalls, error responses and unreadable responses."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from tests.objectstore.fault_server import (
     Exchange,
     FaultServer,
     Step,
-    answer,
     error,
     reset_after_body,
-    reset_at_once,
+    reset_immediately,
     reset_in_body,
+    respond,
     stall,
 )
 from uploads.objectstore.client import ObjectStoreClient
@@ -49,15 +49,15 @@ def md5(content: bytes) -> str:
 
 
 def stored(content: bytes) -> Step:
-    """Read all and answer as a store that has these bytes."""
-    return answer(200, headers={"ETag": f'"{md5(content)}"', "x-amz-request-id": "r-9"})
+    """Read the whole request and respond like a store that has stored these bytes."""
+    return respond(200, headers={"ETag": f'"{md5(content)}"', "x-amz-request-id": "r-9"})
 
 
-# Lines that break
+# Broken connections
 
 
-@pytest.mark.parametrize("fault", [reset_at_once, reset_in_body, reset_after_body])
-def test_a_part_is_sent_again_after_a_reset_and_its_bytes_are_counted_once(
+@pytest.mark.parametrize("fault", [reset_immediately, reset_in_body, reset_after_body])
+def test_part_is_retried_after_reset_and_its_bytes_are_counted_once(
     server: FaultServer, client: ObjectStoreClient, make_file: MakeFile, fault: Step, slept: list[float]
 ) -> None:
     content = b"x" * 2_000_000
@@ -70,8 +70,8 @@ def test_a_part_is_sent_again_after_a_reset_and_its_bytes_are_counted_once(
     assert slept == [0.2]
 
 
-@pytest.mark.parametrize("fault", [reset_at_once, reset_after_body])
-def test_a_lost_line_leaves_the_outcome_unknown(server: FaultServer, client: ObjectStoreClient, fault: Step) -> None:
+@pytest.mark.parametrize("fault", [reset_immediately, reset_after_body])
+def test_lost_connection_leaves_outcome_unknown(server: FaultServer, client: ObjectStoreClient, fault: Step) -> None:
     server.script(fault, fault, fault, fault)
     with pytest.raises(OutcomeUnknown) as caught:
         client.list_multipart_uploads("bucket")
@@ -85,8 +85,8 @@ COMPLETE = pytest.param(lambda client: client.complete_multipart_upload("bucket"
 
 
 @pytest.mark.parametrize("act", [CREATE, COMPLETE])
-@pytest.mark.parametrize("fault", [reset_after_body, answer(504, b"<html/>"), answer(200, b"<half>"), answer(200)])
-def test_create_and_complete_are_not_sent_again_after_an_unknown_outcome(
+@pytest.mark.parametrize("fault", [reset_after_body, respond(504, b"<html/>"), respond(200, b"<half>"), respond(200)])
+def test_create_and_complete_are_not_retried_after_unknown_outcome(
     server: FaultServer, client: ObjectStoreClient, act: Callable[[ObjectStoreClient], object], fault: Step
 ) -> None:
     server.script(fault)
@@ -97,7 +97,7 @@ def test_create_and_complete_are_not_sent_again_after_an_unknown_outcome(
 
 @pytest.mark.parametrize("act", [CREATE, COMPLETE])
 @pytest.mark.parametrize("status", [500, 200])
-def test_create_and_complete_are_not_sent_again_after_an_internal_error(
+def test_create_and_complete_are_not_retried_after_internal_error(
     server: FaultServer, client: ObjectStoreClient, act: Callable[[ObjectStoreClient], object], status: int
 ) -> None:
     server.script(error(status, "InternalError"))
@@ -107,17 +107,15 @@ def test_create_and_complete_are_not_sent_again_after_an_internal_error(
     assert len(server.received) == 1
 
 
-def test_create_and_complete_are_sent_again_when_the_store_was_too_busy(
-    server: FaultServer, client: ObjectStoreClient
-) -> None:
+def test_create_and_complete_are_retried_after_throttling(server: FaultServer, client: ObjectStoreClient) -> None:
     busy = error(503, "SlowDown")
-    server.script(busy, answer(200, CREATED), busy, busy, answer(200, COMPLETED))
+    server.script(busy, respond(200, CREATED), busy, busy, respond(200, COMPLETED))
     assert client.create_multipart_upload("bucket", "k") == "u-1"
     assert client.complete_multipart_upload("bucket", "k", "u-1", PARTS).etag == "e-1"
     assert len(server.received) == 5
 
 
-def test_nothing_was_sent_where_nobody_listens(make_client: MakeClient, slept: list[float]) -> None:
+def test_closed_port_is_unreachable(make_client: MakeClient, slept: list[float]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     client = make_client(f"http://127.0.0.1:{port}")
@@ -127,9 +125,7 @@ def test_nothing_was_sent_where_nobody_listens(make_client: MakeClient, slept: l
     assert len(slept) == 2
 
 
-def test_nothing_was_sent_to_a_name_that_does_not_resolve(
-    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unresolvable_name_is_unreachable(make_client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -139,10 +135,10 @@ def test_nothing_was_sent_to_a_name_that_does_not_resolve(
     assert caught.value.reason is Reason.UNREACHABLE
 
 
-# Stores that stall
+# Stalls
 
 
-def test_a_store_that_says_nothing_is_a_stall(server: FaultServer, make_client: MakeClient) -> None:
+def test_silent_store_causes_stall_timeout(server: FaultServer, make_client: MakeClient) -> None:
     server.script(stall, stall, stall)
     with pytest.raises(OutcomeUnknown, match=Code.CONNECTION_STALLED) as caught:
         make_client(server.url, stall_timeout=0.1).list_buckets()
@@ -150,14 +146,16 @@ def test_a_store_that_says_nothing_is_a_stall(server: FaultServer, make_client: 
     assert len(server.received) == 3
 
 
-def test_a_store_that_stops_reading_is_a_stall(server: FaultServer, make_client: MakeClient, tmp_path: Path) -> None:
+def test_store_that_stops_reading_causes_stall_timeout(
+    server: FaultServer, make_client: MakeClient, tmp_path: Path
+) -> None:
     server.script(stall, stall, stall)
     client = make_client(server.url, stall_timeout=0.1)
     with pytest.raises(OutcomeUnknown, match=Code.CONNECTION_STALLED):
         client.upload_part("bucket", "k", "u", 1, sparse(tmp_path, 32 * 1024 * 1024))
 
 
-def test_an_answer_that_stops_half_way_is_a_stall(server: FaultServer, make_client: MakeClient) -> None:
+def test_response_that_stops_halfway_causes_stall_timeout(server: FaultServer, make_client: MakeClient) -> None:
     def half(exchange: Exchange) -> None:
         exchange.connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n<half")
         stall(exchange)
@@ -167,11 +165,9 @@ def test_an_answer_that_stops_half_way_is_a_stall(server: FaultServer, make_clie
         make_client(server.url, stall_timeout=0.1).list_buckets()
 
 
-def test_a_slow_store_is_not_a_stall_however_long_it_takes(
-    server: FaultServer, make_client: MakeClient, tmp_path: Path
-) -> None:
+def test_slow_store_causes_no_timeout(server: FaultServer, make_client: MakeClient, tmp_path: Path) -> None:
     def slow(exchange: Exchange) -> None:
-        # Longer in all than either timeout, while bytes keep moving in both directions.
+        # Takes longer than either timeout, while bytes move in both directions.
         for _ in range(8):
             time.sleep(0.15)
             exchange.read(1024 * 1024)
@@ -188,16 +184,16 @@ def test_a_slow_store_is_not_a_stall_however_long_it_takes(
     assert len(server.received) == 1
 
 
-# Refusals
+# Error responses
 
 
-def test_a_busy_store_is_asked_again_when_it_said(
+def test_throttled_request_is_retried_after_retry_after(
     server: FaultServer, client: ObjectStoreClient, slept: list[float]
 ) -> None:
     server.script(
         error(503, "SlowDown", {"Retry-After": "7"}),
         error(503, "SlowDown", {"Retry-After": "9999"}),
-        answer(200, b"<ListAllMyBucketsResult/>"),
+        respond(200, b"<ListAllMyBucketsResult/>"),
     )
     assert client.list_buckets() == ()
     assert slept == [7.0, 30.0]
@@ -206,7 +202,7 @@ def test_a_busy_store_is_asked_again_when_it_said(
 @pytest.mark.parametrize(
     "code", ["AccessDenied", "SignatureDoesNotMatch", "InvalidArgument", "NoSuchBucket", "RequestTimeTooSkewed"]
 )
-def test_what_will_not_pass_is_asked_once(server: FaultServer, client: ObjectStoreClient, code: str) -> None:
+def test_permanent_error_is_not_retried(server: FaultServer, client: ObjectStoreClient, code: str) -> None:
     server.script(error(403, code))
     with pytest.raises(Refused) as caught:
         client.list_multipart_uploads("bucket")
@@ -215,35 +211,35 @@ def test_what_will_not_pass_is_asked_once(server: FaultServer, client: ObjectSto
 
 
 @pytest.mark.parametrize("then", ["reset", "stall", "keep"])
-def test_a_refusal_while_the_body_is_still_being_sent_is_heard(
+def test_early_refusal_is_read_while_body_is_sent(
     server: FaultServer, make_client: MakeClient, tmp_path: Path, then: str
 ) -> None:
-    def refuse_early(exchange: Exchange) -> None:
+    def respond_early(exchange: Exchange) -> None:
         exchange.read(70_000)
-        exchange.answer(403, b"<Error><Code>AccessDenied</Code><Message>not you</Message></Error>")
+        exchange.respond(403, b"<Error><Code>AccessDenied</Code><Message>not you</Message></Error>")
         if then == "reset":
             exchange.connection.close()
         elif then == "stall":
             stall(exchange)
 
-    server.script(refuse_early, answer(200, b"<ListAllMyBucketsResult/>"))
+    server.script(respond_early, respond(200, b"<ListAllMyBucketsResult/>"))
     client = make_client(server.url, stall_timeout=5.0)
     with pytest.raises(Refused, match="not you") as caught:
         client.upload_part("bucket", "k", "u", 1, sparse(tmp_path, 64 * 1024 * 1024))
     assert (caught.value.reason, caught.value.status) == (Reason.PERMISSION, 403)
     if then == "reset":
-        # The line that holds half a body is not used for the next request.
+        # The connection with half a body is not used for the next request.
         assert client.list_buckets() == ()
         assert server.connections == 2
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed_and_takes_no_credentials_along(
+def test_redirect_is_not_followed(
     server: FaultServer, client: ObjectStoreClient, make_file: MakeFile, status: int
 ) -> None:
     with FaultServer() as elsewhere:
         server.script(
-            answer(status, headers={"Location": f"{elsewhere.url}/stolen", "x-amz-bucket-region": "eu-west-1"})
+            respond(status, headers={"Location": f"{elsewhere.url}/stolen", "x-amz-bucket-region": "eu-west-1"})
         )
         with pytest.raises(Refused, match=Code.REDIRECT_NOT_FOLLOWED) as caught:
             client.put_object("bucket", "k", make_file(b"secret"))
@@ -252,32 +248,30 @@ def test_a_redirect_is_not_followed_and_takes_no_credentials_along(
     assert len(server.received) == 1
 
 
-def test_a_moved_bucket_names_its_region(server: FaultServer, client: ObjectStoreClient) -> None:
-    server.script(answer(301, headers={"x-amz-bucket-region": "eu-west-1"}))
+def test_permanent_redirect_names_region(server: FaultServer, client: ObjectStoreClient) -> None:
+    server.script(respond(301, headers={"x-amz-bucket-region": "eu-west-1"}))
     with pytest.raises(Refused) as caught:
         client.head_bucket("bucket")
     assert (caught.value.reason, caught.value.region) == (Reason.WRONG_REGION, "eu-west-1")
 
 
-# Answers that are none
+# Unreadable responses
 
 
 @pytest.mark.parametrize(
     "step",
     [
-        answer(200, b"<!DOCTYPE html><html><body>Login</body></html>", {"Content-Type": "text/html"}),
-        answer(200, b"<html>Login</html>"),
-        answer(200, EMPTY_LISTING[:40]),
-        answer(200),
-        answer(200, b"<ListPartsResult/>"),
-        answer(404, b"<html>nginx</html>"),
-        answer(200, b"not gzip", {"Content-Encoding": "gzip"}),
+        respond(200, b"<!DOCTYPE html><html><body>Login</body></html>", {"Content-Type": "text/html"}),
+        respond(200, b"<html>Login</html>"),
+        respond(200, EMPTY_LISTING[:40]),
+        respond(200),
+        respond(200, b"<ListPartsResult/>"),
+        respond(404, b"<html>nginx</html>"),
+        respond(200, b"not gzip", {"Content-Encoding": "gzip"}),
         lambda exchange: exchange.connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"),
     ],
 )
-def test_nonsense_is_an_error_and_not_asked_for_twice(
-    server: FaultServer, client: ObjectStoreClient, step: Step
-) -> None:
+def test_unreadable_response_is_not_retried(server: FaultServer, client: ObjectStoreClient, step: Step) -> None:
     server.script(step)
     with pytest.raises(UnreadableResponse) as caught:
         client.list_multipart_uploads("bucket")
@@ -285,21 +279,19 @@ def test_nonsense_is_an_error_and_not_asked_for_twice(
     assert len(server.received) == 1
 
 
-def test_an_answer_cut_short_is_a_lost_line(server: FaultServer, client: ObjectStoreClient) -> None:
+def test_truncated_response_is_lost_connection(server: FaultServer, client: ObjectStoreClient) -> None:
     def short(exchange: Exchange) -> None:
-        exchange.answer(200, EMPTY_LISTING, {"Content-Length": "500"})
+        exchange.respond(200, EMPTY_LISTING, {"Content-Length": "500"})
         exchange.connection.shutdown(socket.SHUT_RDWR)
 
-    server.script(short, answer(200, EMPTY_LISTING))
+    server.script(short, respond(200, EMPTY_LISTING))
     assert client.list_multipart_uploads("bucket").uploads == ()
     assert len(server.received) == 2
 
 
-def test_a_small_answer_that_unfolds_into_a_huge_one_is_not_taken(
-    server: FaultServer, client: ObjectStoreClient
-) -> None:
+def test_decompression_bomb_is_rejected(server: FaultServer, client: ObjectStoreClient) -> None:
     bomb = gzip.compress(b" " * (300 * 1024 * 1024), compresslevel=1)
-    server.script(answer(200, bomb, {"Content-Encoding": "gzip"}))
+    server.script(respond(200, bomb, {"Content-Encoding": "gzip"}))
     tracemalloc.start()
     try:
         with pytest.raises(UnreadableResponse, match=Code.RESPONSE_TOO_LARGE):
@@ -309,7 +301,7 @@ def test_a_small_answer_that_unfolds_into_a_huge_one_is_not_taken(
         tracemalloc.stop()
 
 
-def test_an_endless_answer_is_not_taken(server: FaultServer, client: ObjectStoreClient) -> None:
+def test_endless_response_is_rejected(server: FaultServer, client: ObjectStoreClient) -> None:
     def endless(exchange: Exchange) -> None:
         exchange.connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
         while True:
@@ -320,15 +312,15 @@ def test_an_endless_answer_is_not_taken(server: FaultServer, client: ObjectStore
         client.list_buckets()
 
 
-def test_an_honest_compressed_answer_is_read(server: FaultServer, client: ObjectStoreClient) -> None:
-    server.script(answer(200, gzip.compress(EMPTY_LISTING), {"Content-Encoding": "gzip"}))
+def test_compressed_response_is_read(server: FaultServer, client: ObjectStoreClient) -> None:
+    server.script(respond(200, gzip.compress(EMPTY_LISTING), {"Content-Encoding": "gzip"}))
     assert not client.list_multipart_uploads("bucket").is_truncated
 
 
-# Bytes that arrive as others
+# Corrupted bytes
 
 
-def test_other_bytes_in_the_store_are_sent_again_and_never_aborted(
+def test_corrupted_part_is_sent_again_without_abort(
     server: FaultServer, client: ObjectStoreClient, make_file: MakeFile
 ) -> None:
     server.script(stored(b"other"), error(400, "BadDigest"), stored(b"content"))
@@ -344,7 +336,7 @@ def test_other_bytes_in_the_store_are_sent_again_and_never_aborted(
     "fault",
     [stored(b"other"), error(400, "BadDigest"), error(400, "InvalidDigest"), error(400, "XAmzContentSHA256Mismatch")],
 )
-def test_a_mismatch_that_stays_is_said_in_the_end(
+def test_persistent_digest_mismatch_is_raised(
     server: FaultServer, client: ObjectStoreClient, make_file: MakeFile, fault: Step
 ) -> None:
     server.script(fault, fault, fault)
@@ -354,7 +346,7 @@ def test_a_mismatch_that_stays_is_said_in_the_end(
     assert [each.method for each in server.received] == ["PUT", "PUT", "PUT"]
 
 
-def test_a_file_that_changed_is_read_anew_after_a_mismatch(
+def test_changed_file_is_read_again_after_mismatch(
     server: FaultServer, client: ObjectStoreClient, make_file: MakeFile
 ) -> None:
     body = make_file(b"before!")
@@ -376,30 +368,28 @@ def test_a_file_that_changed_is_read_anew_after_a_mismatch(
         {"x-amz-server-side-encryption-customer-algorithm": "AES256"},
     ],
 )
-def test_an_encrypted_parts_etag_is_not_compared(
+def test_etag_of_encrypted_part_is_not_compared(
     server: FaultServer, client: ObjectStoreClient, make_file: MakeFile, headers: dict[str, str]
 ) -> None:
-    server.script(answer(200, headers={"ETag": '"any"', **headers}))
+    server.script(respond(200, headers={"ETag": '"any"', **headers}))
     assert client.upload_part("bucket", "k", "u", 1, make_file(b"content")).etag == "any"
 
 
-def test_an_etag_is_not_compared_where_the_provider_does_not_say_it_is_an_md5(
+def test_etag_is_compared_only_if_provider_uses_md5(
     server: FaultServer, make_client: MakeClient, make_file: MakeFile
 ) -> None:
-    server.script(answer(200, headers={"ETag": '"any"'}))
+    server.script(respond(200, headers={"ETag": '"any"'}))
     assert make_client(server.url, provider="generic").upload_part("bucket", "k", "u", 1, make_file(b"x")).etag == "any"
 
 
-def test_a_part_without_an_etag_is_no_success(
-    server: FaultServer, client: ObjectStoreClient, make_file: MakeFile
-) -> None:
-    server.script(answer(200))
+def test_part_without_etag_is_an_error(server: FaultServer, client: ObjectStoreClient, make_file: MakeFile) -> None:
+    server.script(respond(200))
     with pytest.raises(UnreadableResponse, match=Code.RESPONSE_WITHOUT_ETAG):
         client.upload_part("bucket", "k", "u", 1, make_file(b"x"))
 
 
 @pytest.mark.parametrize("signing", ["signed", "unsigned"])
-def test_what_is_signed_of_a_body_over_http(
+def test_payload_hash_in_signature(
     server: FaultServer, make_client: MakeClient, make_file: MakeFile, signing: str
 ) -> None:
     server.script(stored(b"content"))
@@ -413,20 +403,20 @@ def test_what_is_signed_of_a_body_over_http(
     assert "expect" not in headers
 
 
-# Progress and cuts
+# Progress and interruption
 
 
 class Stop(OSError):
-    """An OSError, because urllib3 would take one for a lost line."""
+    """An OSError, which urllib3 treats as a lost connection."""
 
 
-def test_what_on_bytes_raises_cuts_the_request_and_comes_out_unchanged(
+def test_exception_of_on_bytes_ends_request_and_is_raised_unchanged(
     server: FaultServer, client: ObjectStoreClient, tmp_path: Path
 ) -> None:
-    def read_on(exchange: Exchange) -> None:
+    def read_body(exchange: Exchange) -> None:
         exchange.read()
 
-    server.script(read_on, answer(200, b"<ListAllMyBucketsResult/>"))
+    server.script(read_body, respond(200, b"<ListAllMyBucketsResult/>"))
     stop = Stop("cancelled")
     counted = 0
 
@@ -446,7 +436,7 @@ def test_what_on_bytes_raises_cuts_the_request_and_comes_out_unchanged(
     assert server.connections == 2
 
 
-def test_a_file_that_shrinks_while_it_is_sent_is_said_in_words(
+def test_file_that_shrinks_during_sending_is_an_error(
     server: FaultServer, client: ObjectStoreClient, tmp_path: Path
 ) -> None:
     body = sparse(tmp_path, 64 * 1024 * 1024)
@@ -465,8 +455,8 @@ def test_a_file_that_shrinks_while_it_is_sent_is_said_in_words(
     assert len(server.received) == 1
 
 
-def test_connections_are_used_again(server: FaultServer, client: ObjectStoreClient, make_file: MakeFile) -> None:
-    server.script(*[stored(b"x")] * 5, answer(404), answer(200, b"<ListAllMyBucketsResult/>"))
+def test_connections_are_reused(server: FaultServer, client: ObjectStoreClient, make_file: MakeFile) -> None:
+    server.script(*[stored(b"x")] * 5, respond(404), respond(200, b"<ListAllMyBucketsResult/>"))
     for number in range(1, 6):
         client.upload_part("bucket", "k", "u", number, make_file(b"x"))
     with pytest.raises(Refused):
@@ -479,7 +469,7 @@ def test_connections_are_used_again(server: FaultServer, client: ObjectStoreClie
 
 
 def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """A certificate for 127.0.0.1 that signs itself, and a server's context with it."""
+    """A self-signed certificate for 127.0.0.1, and a server context with it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "partway test")])
     now = datetime.now(UTC)
@@ -512,7 +502,7 @@ def tls(tmp_path: Path) -> Iterator[tuple[FaultServer, Path]]:
         yield running, path
 
 
-def test_an_unknown_certificate_is_not_accepted(tls: tuple[FaultServer, Path], make_client: MakeClient) -> None:
+def test_untrusted_certificate_is_rejected(tls: tuple[FaultServer, Path], make_client: MakeClient) -> None:
     server, _ = tls
     with pytest.raises(NotSent, match=Code.TLS_FAILED) as caught:
         make_client(server.url).list_buckets()
@@ -520,7 +510,7 @@ def test_an_unknown_certificate_is_not_accepted(tls: tuple[FaultServer, Path], m
     assert server.received == []
 
 
-def test_a_custom_ca_is_accepted_and_payloads_are_not_hashed_for_the_signature(
+def test_custom_ca_is_accepted_and_payload_is_unsigned(
     tls: tuple[FaultServer, Path], make_client: MakeClient, tmp_path: Path
 ) -> None:
     server, ca = tls
@@ -532,30 +522,30 @@ def test_a_custom_ca_is_accepted_and_payloads_are_not_hashed_for_the_signature(
     assert len(server.received[0].body) == sum(counts) == body.size
 
 
-def test_a_refusal_while_the_body_is_sent_over_tls_is_heard_or_unknown(
+def test_early_refusal_over_tls_is_read_or_outcome_is_unknown(
     tls: tuple[FaultServer, Path], make_client: MakeClient, tmp_path: Path
 ) -> None:
     server, ca = tls
 
-    def refuse_early(exchange: Exchange) -> None:
+    def respond_early(exchange: Exchange) -> None:
         exchange.read(70_000)
-        exchange.answer(403, b"<Error><Code>AccessDenied</Code></Error>")
+        exchange.respond(403, b"<Error><Code>AccessDenied</Code></Error>")
         exchange.reset()
 
-    server.script(*[refuse_early] * 3)
+    server.script(*[respond_early] * 3)
     with pytest.raises((Refused, OutcomeUnknown)):
         make_client(server.url, ca_bundle=str(ca)).upload_part(
             "bucket", "k", "u", 1, sparse(tmp_path, 64 * 1024 * 1024)
         )
 
 
-def test_a_ca_bundle_that_is_not_there_is_said(make_client: MakeClient, tmp_path: Path) -> None:
+def test_missing_ca_bundle_is_reported(make_client: MakeClient, tmp_path: Path) -> None:
     with pytest.raises(NotSent, match=rf"{Code.CA_BUNDLE_MISSING} path=.*gone\.pem") as caught:
         make_client("https://127.0.0.1:9", ca_bundle=str(tmp_path / "gone.pem")).list_buckets()
     assert caught.value.reason is Reason.TLS
 
 
-def test_a_ca_bundle_that_is_none_is_said(server: FaultServer, make_client: MakeClient, tmp_path: Path) -> None:
+def test_invalid_ca_bundle_is_a_tls_error(server: FaultServer, make_client: MakeClient, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle.pem"
     bundle.write_text("no certificate")
     with pytest.raises(NotSent) as caught:
@@ -571,23 +561,23 @@ def test_a_ca_bundle_that_is_none_is_said(server: FaultServer, make_client: Make
         {"credentials": Credentials("AK", "S", "token\n")},
         {"credentials": Credentials("ä", "S")},
         {"region": "us\r\nX: y"},
-        {"provider": "nobody"},
-        {"signature": "nobody"},
+        {"provider": "nonesuch"},
+        {"signature": "nonesuch"},
     ],
 )
-def test_a_store_that_cannot_be_asked_is_refused_in_words(make_client: MakeClient, config: dict[str, Any]) -> None:
+def test_invalid_store_config_is_refused(make_client: MakeClient, config: dict[str, Any]) -> None:
     with pytest.raises(NotSent) as caught:
         make_client("http://127.0.0.1:9", **config)
     assert caught.value.reason is Reason.BAD_ARGUMENT
 
 
-def test_tls_with_a_server_that_speaks_none_sends_nothing(server: FaultServer, make_client: MakeClient) -> None:
-    server.script(answer(400))
+def test_tls_with_plain_http_server_sends_nothing(server: FaultServer, make_client: MakeClient) -> None:
+    server.script(respond(400))
     with pytest.raises(NotSent):
         make_client(server.url.replace("http:", "https:"), connect_timeout=0.2).list_buckets()
 
 
-# What is refused before anything is sent
+# Arguments
 
 
 @pytest.mark.parametrize(
@@ -619,7 +609,7 @@ def test_tls_with_a_server_that_speaks_none_sends_nothing(server: FaultServer, m
         lambda client: client.head_bucket(""),
     ],
 )
-def test_what_is_out_of_range_is_refused_before_anything_is_sent(
+def test_invalid_arguments_are_refused_before_sending(
     server: FaultServer, client: ObjectStoreClient, act: Callable[[ObjectStoreClient], object]
 ) -> None:
     with pytest.raises(NotSent) as caught:
@@ -628,13 +618,13 @@ def test_what_is_out_of_range_is_refused_before_anything_is_sent(
     assert server.connections == 0
 
 
-# What is written down
+# Logs
 
 
-def test_every_attempt_is_logged_with_what_identifies_it_and_no_secret(
+def test_each_attempt_is_logged_with_identifiers_and_without_secrets(
     server: FaultServer, make_client: MakeClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server.script(error(503, "SlowDown"), answer(200, CREATED, {"x-amz-request-id": "r-2"}))
+    server.script(error(503, "SlowDown"), respond(200, CREATED, {"x-amz-request-id": "r-2"}))
     client = make_client(server.url, credentials=Credentials("AKID", "TOPSECRET", "TOKENTOKEN"))
     with caplog.at_level(logging.DEBUG, logger="uploads.objectstore"):
         client.create_multipart_upload("bucket", "a\nb", metadata={"m": "value"})
@@ -646,7 +636,7 @@ def test_every_attempt_is_logged_with_what_identifies_it_and_no_secret(
     assert not any(secret in everything for secret in ("TOPSECRET", "TOKENTOKEN", "Signature", "AWS4-HMAC"))
 
 
-def test_no_repr_shows_a_secret() -> None:
+def test_repr_contains_no_secret() -> None:
     assert "TOPSECRET" not in repr(Credentials("AKID", "TOPSECRET", "TOKENTOKEN"))
 
 

@@ -1,4 +1,4 @@
-"""What can be sent exactly, and what is refused before anything is."""
+"""Which names can be sent exactly, and which are refused before sending."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEYS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1
 
 
 @given(KEYS)
-def test_a_key_is_encoded_so_that_decoding_gives_it_back(key: str) -> None:
+def test_encoded_key_decodes_to_itself(key: str) -> None:
     keys.check_key(key)
     quoted = keys.quote_key(key)
     assert unquote(quoted, errors="strict") == key
@@ -26,7 +26,7 @@ def test_a_key_is_encoded_so_that_decoding_gives_it_back(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["a/../b", "a/./b", "../x", "//x", "/x", "a//b", "a/", ".", "..", "~a-b_c.d"])
-def test_slashes_dots_and_tildes_stay_as_they_are(key: str) -> None:
+def test_slashes_dots_and_tildes_are_not_encoded(key: str) -> None:
     assert keys.quote_key(key) == key
 
 
@@ -56,49 +56,49 @@ def test_keys_that_cannot_be_sent_exactly_are_refused(key: str, problem: Problem
 @pytest.mark.parametrize(
     "bucket", ["", "a", ".", "..", "a/b", "a?b", "a#b", "-a", "a b", "ä", "a\n", "a" * 256, "a%2f"]
 )
-def test_bucket_names_that_would_change_the_path_are_refused(bucket: str) -> None:
+def test_bucket_names_that_change_the_path_are_refused(bucket: str) -> None:
     with pytest.raises(NotSent) as caught:
         keys.check_bucket(bucket)
     assert caught.value.reason is Reason.BAD_ARGUMENT
 
 
 @pytest.mark.parametrize("bucket", ["abc", "a.b-c", "Legacy_Bucket", "0" * 63])
-def test_bucket_names_in_use_are_allowed(bucket: str) -> None:
+def test_valid_bucket_names_are_allowed(bucket: str) -> None:
     keys.check_bucket(bucket)
 
 
 @pytest.mark.parametrize("bucket", ["Abc", "a_b", "a..b", "a-", "ab"])
-def test_bucket_names_that_are_no_host_names_are_refused_for_virtual_addressing(bucket: str) -> None:
+def test_bucket_names_that_are_not_host_names_are_refused_for_virtual_addressing(bucket: str) -> None:
     with pytest.raises(NotSent, match=Code.BUCKET_NAME_NOT_DNS):
         keys.check_dns_bucket(bucket)
 
 
 @given(st.dictionaries(st.text("abc-", min_size=1), KEYS))
-def test_a_query_is_sorted_and_gives_back_its_values(query: dict[str, str]) -> None:
+def test_query_is_sorted_and_decodes_to_its_values(query: dict[str, str]) -> None:
     quoted = keys.quote_query(query)
     assert "+" not in quoted
     assert parse_qsl(quoted, keep_blank_values=True, errors="strict") == sorted(query.items())
 
 
 @pytest.mark.parametrize("value", ["a\nb", "a\r\nX-Evil: 1", "ä", " a", "a ", "\x7f"])
-def test_metadata_that_would_not_arrive_as_it_is_is_refused(value: str) -> None:
+def test_metadata_values_that_would_change_are_refused(value: str) -> None:
     with pytest.raises(NotSent, match=Code.METADATA_VALUE_NOT_ASCII):
         keys.metadata_headers({"name": value})
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "ä", "a\n"])
-def test_metadata_names_that_are_no_header_names_are_refused(name: str) -> None:
+def test_invalid_metadata_names_are_refused(name: str) -> None:
     with pytest.raises(NotSent, match=Code.METADATA_NAME_INVALID):
         keys.metadata_headers({name: "value"})
 
 
-def test_an_empty_upload_id_is_refused() -> None:
+def test_empty_upload_id_is_refused() -> None:
     with pytest.raises(NotSent, match=Code.UPLOAD_ID_EMPTY):
         keys.check_upload_id("")
 
 
 @pytest.mark.parametrize("key", ["a", "a b", "z/", "\x01", "a\x01", "\ue000", "é", "日", "\U0001f600", "k" * 1024])
-def test_what_is_just_below_a_key_is_below_it_and_above_every_other(key: str) -> None:
+def test_just_below_is_between_a_key_and_all_smaller_keys(key: str) -> None:
     below = keys.just_below(key).encode()
     assert below < key.encode()
     others = [
@@ -119,19 +119,19 @@ def test_what_is_just_below_a_key_is_below_it_and_above_every_other(key: str) ->
 
 
 @pytest.mark.parametrize("key", ["a//b", "/a", "a/../b", "./a", "..", "a/.", "//", "/", "a//"])
-def test_keys_that_a_path_cannot_hold_are_refused(key: str) -> None:
+def test_keys_that_are_not_paths_are_refused(key: str) -> None:
     with pytest.raises(NotSent, match=Code.KEY_IS_NOT_A_PATH) as caught:
         keys.check_path_key(key)
     assert caught.value.reason is Reason.BAD_KEY
 
 
 @pytest.mark.parametrize("key", ["a", "a/b", "a/b/", "..a", "a..", "...", "a/...", " "])
-def test_keys_that_a_path_can_hold_pass(key: str) -> None:
+def test_keys_that_are_paths_are_allowed(key: str) -> None:
     keys.check_path_key(key)
 
 
 @pytest.mark.parametrize("key", ["/a", "\\a"])
-def test_oss_takes_no_leading_slash_or_backslash_and_no_1024_bytes(key: str) -> None:
+def test_oss_refuses_leading_slashes_and_1024_bytes(key: str) -> None:
     for each, problem in (
         (key, Problem(Code.KEY_STARTS_WITH_SLASH, character=key[0])),
         ("k" * 1024, Problem(Code.KEY_TOO_LONG, size=1024, limit=1023)),

@@ -1,4 +1,4 @@
-"""How much memory sending takes. It is our own, whoever is sent to, so one store is enough: the embedded one."""
+"""Memory use of sending. It does not depend on the store, so the embedded one is enough."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.stores.swift import SwiftStore
 MIB = 1024 * 1024
 
 
-def test_memory_does_not_grow_with_the_size_of_a_part(swift_store: SwiftStore, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_part_size(swift_store: SwiftStore, tmp_path: Path) -> None:
     path = tmp_path / "sparse"
     with path.open("wb") as file:
         file.truncate(512 * MIB)

@@ -1,4 +1,4 @@
-"""Temporary credentials, as STS gives them out, on the one server of the tests that has such."""
+"""Temporary STS credentials, on the only test server that supports them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def client_of(store: OssStore, account: Account, token: str | None) -> ObjectSto
     return ObjectStoreClient(config)
 
 
-def test_a_token_opens_the_store(oss_store: OssStore) -> None:
+def test_valid_token_is_accepted(oss_store: OssStore) -> None:
     bucket, account = oss_store.new_bucket(), oss_store.new_account(temporary=True)
     with client_of(oss_store, account, account.token) as client:
         upload_id = client.create_multipart_upload(bucket, "k")
@@ -34,7 +34,7 @@ def test_a_token_opens_the_store(oss_store: OssStore) -> None:
         (False, None, Reason.CREDENTIALS),
     ],
 )
-def test_a_token_that_does_not(oss_store: OssStore, expired: bool, token: str | None, reason: Reason) -> None:
+def test_invalid_token_is_refused(oss_store: OssStore, expired: bool, token: str | None, reason: Reason) -> None:
     bucket, account = oss_store.new_bucket(), oss_store.new_account(temporary=True, expired=expired)
     given = account.token if token == "its own" else token
     with client_of(oss_store, account, given) as client, pytest.raises(Refused) as caught:

@@ -1,4 +1,4 @@
-"""Digests in one pass, blocks in order, and counts that add up."""
+"""Digests in one pass, blocks in order, and correct counts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from uploads.problems import Code, Problem
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=5000), st.integers(0, 5000), st.integers(0, 5000), st.booleans())
-def test_a_slice_and_its_digests(tmp_path: Path, content: bytes, offset: int, size: int, in_memory: bool) -> None:
+def test_slice_and_its_digests(tmp_path: Path, content: bytes, offset: int, size: int, in_memory: bool) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(payload, "BLOCK", 512)
         patch.setattr(payload, "CHUNK", 100)
@@ -42,7 +42,7 @@ def test_a_slice_and_its_digests(tmp_path: Path, content: bytes, offset: int, si
         assert sum(counts) == 0
 
 
-def test_no_sha256_where_it_is_not_signed() -> None:
+def test_sha256_is_computed_only_if_signed() -> None:
     assert Payload(b"abc", sha256=False).sha256 is None
 
 
@@ -57,7 +57,7 @@ def test_small_bodies_are_read_once(tmp_path: Path) -> None:
     assert b"".join(map(bytes, body)) == b"other"
 
 
-def test_a_file_that_is_too_short_is_refused_in_words(tmp_path: Path) -> None:
+def test_file_that_is_too_short_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"12345")
     with pytest.raises(NotSent) as caught:
@@ -66,14 +66,14 @@ def test_a_file_that_is_too_short_is_refused_in_words(tmp_path: Path) -> None:
     assert caught.value.problem == Problem(Code.FILE_TOO_SHORT, file="file", missing=5, size=10, offset=0)
 
 
-def test_a_file_that_is_gone_is_refused_in_words(tmp_path: Path) -> None:
+def test_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotSent) as caught:
         Payload(FileSlice(tmp_path / "gone", 0, 0))
     problem = Problem(Code.FILE_UNREADABLE, file="gone", detail="No such file or directory")
     assert caught.value.problem == problem
 
 
-def test_what_on_bytes_raises_is_carried_out_as_a_cut() -> None:
+def test_exception_of_on_bytes_is_wrapped() -> None:
     def stop(_: int) -> None:
         raise OSError("as a lost connection would be")
 
@@ -82,8 +82,8 @@ def test_what_on_bytes_raises_is_carried_out_as_a_cut() -> None:
     assert isinstance(caught.value.cause, OSError)
 
 
-def test_two_bodies_in_one_thread_are_not_mixed_up(tmp_path: Path) -> None:
-    """The buffer is the last one's; the one before is read from its file again."""
+def test_bodies_in_one_thread_are_not_mixed_up(tmp_path: Path) -> None:
+    """The buffer belongs to the last body; the one before is read from its file again."""
     bodies = {}
     for name in ("a", "b", "c"):
         (tmp_path / name).write_bytes(name.encode() * 1_000_000)
@@ -93,7 +93,7 @@ def test_two_bodies_in_one_thread_are_not_mixed_up(tmp_path: Path) -> None:
             assert b"".join(map(bytes, body)) == name.encode() * 1_000_000
 
 
-def test_a_longer_body_before_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_earlier_longer_body_leaves_no_bytes(tmp_path: Path) -> None:
     (tmp_path / "long").write_bytes(b"l" * 3_000_000)
     (tmp_path / "short").write_bytes(b"s" * 5)
     Payload(FileSlice(tmp_path / "long", 0, 3_000_000))
@@ -102,7 +102,7 @@ def test_a_longer_body_before_leaves_nothing_behind(tmp_path: Path) -> None:
     assert short.md5 == hashlib.md5(b"sssss").digest()
 
 
-def test_digests_again_take_the_buffer_back(tmp_path: Path) -> None:
+def test_reading_digests_again_reassigns_the_buffer(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_bytes(name.encode() * 100)
     first, second = (Payload(FileSlice(tmp_path / name, 0, 100)) for name in ("a", "b"))
@@ -111,7 +111,7 @@ def test_digests_again_take_the_buffer_back(tmp_path: Path) -> None:
     assert b"".join(map(bytes, first)) == b"a" * 100
 
 
-def test_bytes_and_large_bodies_do_not_touch_the_buffer(tmp_path: Path) -> None:
+def test_bytes_and_large_bodies_do_not_use_the_buffer(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"a" * 100)
     body = Payload(FileSlice(tmp_path / "a", 0, 100))
     (tmp_path / "a").write_bytes(b"x" * 100)
@@ -122,7 +122,7 @@ def test_bytes_and_large_bodies_do_not_touch_the_buffer(tmp_path: Path) -> None:
     assert b"".join(map(bytes, body)) == b"a" * 100
 
 
-def test_threads_have_buffers_of_their_own(tmp_path: Path) -> None:
+def test_each_thread_has_its_own_buffer(tmp_path: Path) -> None:
     barrier = threading.Barrier(4)
 
     def send(number: int) -> None:
@@ -138,7 +138,7 @@ def test_threads_have_buffers_of_their_own(tmp_path: Path) -> None:
         list(pool.map(send, range(4)))
 
 
-def test_a_body_may_be_sent_by_another_thread(tmp_path: Path) -> None:
+def test_body_may_be_sent_by_another_thread(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"a" * 100)
     (tmp_path / "b").write_bytes(b"b" * 100)
     body = Payload(FileSlice(tmp_path / "a", 0, 100))
@@ -152,7 +152,7 @@ def test_a_body_may_be_sent_by_another_thread(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["nvme", "ecma"])
-def test_crc64_of_either_kind(algorithm: Algorithm) -> None:
+def test_crc64_of_both_polynomials(algorithm: Algorithm) -> None:
     expected = Crc64(algorithm)
     expected.update(b"some bytes")
     assert Payload(b"some bytes", crc64=algorithm).crc64 == expected.value

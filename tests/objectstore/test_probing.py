@@ -22,7 +22,7 @@ from tests.dashboard.lying import (
     truncated_and_empty,
     without_upload_id_marker,
 )
-from tests.objectstore.fault_server import FaultServer, answer, error
+from tests.objectstore.fault_server import FaultServer, error, respond
 from tests.objectstore.test_faults import certificate
 from tests.stores.s3 import S3Store
 from tests.stores.swift import SwiftStore
@@ -292,7 +292,7 @@ def scripted(server: FaultServer, **changes: Any) -> Results:
 
 def test_api_without_the_operation() -> None:
     denied = [error(403, "AccessDenied")] * 20
-    with FaultServer(answer(200, BUCKETS), error(501, "NotImplemented"), *denied) as server:
+    with FaultServer(respond(200, BUCKETS), error(501, "NotImplemented"), *denied) as server:
         results = scripted(server)
     assert results["list-uploads"].verdict is Verdict.FAILED
     assert results["list-uploads"].flag == ("lists_uploads", False)
@@ -316,7 +316,7 @@ def test_encrypted_connection(tmp_path: Path) -> None:
 
 
 def test_web_page_instead_of_a_store() -> None:
-    with FaultServer(*[answer(200, b"<!doctype html><title>Welcome</title>")] * 20) as server:
+    with FaultServer(*[respond(200, b"<!doctype html><title>Welcome</title>")] * 20) as server:
         results = scripted(server)
     assert results["reach"].verdict is Verdict.FAILED
     assert results["reach"].observed is not None
@@ -325,14 +325,14 @@ def test_web_page_instead_of_a_store() -> None:
 
 def test_bucket_with_another_region_or_addressing() -> None:
     moved = b"<Error><Code>PermanentRedirect</Code><Message>Elsewhere.</Message><Region>eu-x</Region></Error>"
-    with FaultServer(answer(200, BUCKETS), *[answer(301, moved)] * 20) as server:
+    with FaultServer(respond(200, BUCKETS), *[respond(301, moved)] * 20) as server:
         results = scripted(server)
     assert results["bucket"].verdict is Verdict.FAILED
     assert results["bucket"].observed is not None
     assert results["bucket"].observed.params["reason"] == Reason.WRONG_REGION
     assert results["bucket"].details == (Problem(Code.BUCKET_REGION, region="eu-x"),)
     assert results["bucket"].store_message == "Elsewhere."
-    with FaultServer(answer(200, BUCKETS), *[error(403, "SecondLevelDomainForbidden")] * 20) as server:
+    with FaultServer(respond(200, BUCKETS), *[error(403, "SecondLevelDomainForbidden")] * 20) as server:
         results = scripted(server)
     assert results["bucket"].observed is not None
     assert results["bucket"].observed.params["reason"] == Reason.ADDRESSING

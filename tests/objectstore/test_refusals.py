@@ -1,4 +1,4 @@
-"""From a store's code, status and headers to a reason, and to whether it may pass by itself."""
+"""From code, status and headers of a response to a reason, and whether it is retryable."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def refusal(*args: Any, **kwargs: Any) -> Refused:
         (200, "AccessDenied", Reason.PERMISSION, False),
     ],
 )
-def test_codes(status: int, code: str, reason: Reason, retryable: bool) -> None:
+def test_reason_by_code(status: int, code: str, reason: Reason, retryable: bool) -> None:
     found = refusal(status, xml(code, Message="why", RequestId="r", HostId="h"), key="k")
     assert (found.reason, found.retryable, found.code, found.status) == (reason, retryable, code, status)
     assert (found.store_message, found.request_id, found.host_id) == ("why", "r", "h")
@@ -87,18 +87,18 @@ def test_codes(status: int, code: str, reason: Reason, retryable: bool) -> None:
         (503, Reason.THROTTLED, True),
     ],
 )
-def test_statuses_without_a_body_as_head_has_them(status: int, reason: Reason, retryable: bool) -> None:
+def test_reason_by_status_without_body(status: int, reason: Reason, retryable: bool) -> None:
     found = refusal(status, headers={"x-amz-request-id": "r"}, key="k")
     assert (found.reason, found.retryable, found.code, found.request_id) == (reason, retryable, str(status), "r")
 
 
-def test_a_bare_404_is_about_what_was_asked_for() -> None:
+def test_bare_404_depends_on_the_request() -> None:
     assert refusal(404).reason is Reason.NO_SUCH_BUCKET
     assert refusal(404, key="k").reason is Reason.NO_SUCH_KEY
     assert refusal(404, key="k", upload_id="u").reason is Reason.NO_SUCH_UPLOAD
 
 
-def test_ceph_says_no_such_key_for_an_unknown_upload() -> None:
+def test_no_such_key_for_an_upload_is_no_such_upload() -> None:
     assert refusal(404, xml("NoSuchKey"), key="k", upload_id="u").reason is Reason.NO_SUCH_UPLOAD
 
 
@@ -113,70 +113,70 @@ def test_ceph_says_no_such_key_for_an_unknown_upload() -> None:
         (307, b"", {"x-amz-bucket-region": "eu-west-1", "location": "http://elsewhere"}),
     ],
 )
-def test_the_right_region_is_named(status: int, body: bytes, headers: dict[str, str]) -> None:
+def test_correct_region_is_named(status: int, body: bytes, headers: dict[str, str]) -> None:
     found = refusal(status, body, headers)
     assert (found.reason, found.region, found.retryable) == (Reason.WRONG_REGION, "eu-west-1", False)
     assert Problem(Code.BUCKET_REGION, region="eu-west-1") in found.details
 
 
-def test_the_region_that_was_signed_for_is_not_called_the_right_one() -> None:
+def test_signed_region_is_not_the_correct_one() -> None:
     found = refusal(400, xml("InvalidArgument", Message="Invalid signing region in it.", Region="us-east-1"))
     assert (found.reason, found.region, found.details) == (Reason.WRONG_REGION, "", [])
     assert found.store_message == "Invalid signing region in it."
 
 
-def test_a_request_id_that_is_sent_twice_is_one() -> None:
+def test_repeated_request_id_is_read_once() -> None:
     found = refusal(403, xml("AccessDenied"), {"x-amz-request-id": "A1, A1"})
     assert found.request_id == "A1"
 
 
-def test_a_refusal_in_the_right_region_is_about_permission() -> None:
+def test_403_in_the_correct_region_is_a_permission_error() -> None:
     assert refusal(403, b"", {"x-amz-bucket-region": "us-east-1"}).reason is Reason.PERMISSION
 
 
-def test_a_malformed_credential_is_not_a_wrong_region() -> None:
+def test_malformed_credential_is_not_a_wrong_region() -> None:
     body = xml("AuthorizationHeaderMalformed", Message="a non-empty Access Key (AKID) must be provided")
     assert refusal(400, body).reason is Reason.CREDENTIALS
 
 
-def test_a_head_refused_for_the_clock_shows_it_by_the_date() -> None:
+def test_clock_skew_of_head_is_detected_by_date() -> None:
     assert refusal(403, headers={"date": "Mon, 01 Jan 2024 12:20:00 GMT"}).reason is Reason.CLOCK_SKEW
     assert refusal(403, headers={"date": "Mon, 01 Jan 2024 12:10:00 GMT"}).reason is Reason.PERMISSION
 
 
-def test_where_a_redirect_points_is_said() -> None:
+def test_target_of_redirect_is_reported() -> None:
     problem = Problem(Code.REDIRECT_NOT_FOLLOWED, location="http://elsewhere/x")
     assert refusal(302, headers={"location": "http://elsewhere/x"}).details == [problem]
 
 
 @pytest.mark.parametrize("status", [502, 504])
-def test_a_gateway_that_gave_up_leaves_the_outcome_open(status: int) -> None:
+def test_gateway_error_leaves_outcome_unknown(status: int) -> None:
     found = error(status, b"<html>Bad Gateway</html>")
     assert isinstance(found, OutcomeUnknown)
     assert found.retryable
 
 
-def test_a_gateways_status_with_the_stores_own_error_is_a_refusal() -> None:
+def test_gateway_status_with_error_of_the_store_is_refused() -> None:
     assert refusal(502, xml("InternalError")).code == "InternalError"
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 413])
-def test_a_page_of_html_is_no_answer(status: int) -> None:
+def test_html_page_is_unreadable(status: int) -> None:
     assert isinstance(error(status, b"<html>nginx</html>"), UnreadableResponse)
 
 
-def test_a_busy_proxys_page_may_pass() -> None:
+def test_html_page_with_503_is_retryable() -> None:
     found = refusal(503, b"<html>busy</html>", {"retry-after": "7"})
     assert (found.retryable, found.retry_after) == (True, 7.0)
 
 
 @pytest.mark.parametrize("body", [b"", b"<ListPartsResult/>", b"<Result><Key>&lt;Error></Key></Result>", b"<Error"])
-def test_a_success_is_no_error(body: bytes) -> None:
+def test_success_is_not_an_error(body: bytes) -> None:
     assert error(200, body) is None
 
 
 @given(st.text(max_size=30))
-def test_any_retry_after_is_a_time_or_none(text: str) -> None:
+def test_any_retry_after_is_seconds_or_none(text: str) -> None:
     seconds = retry_after(text, NOW)
     assert seconds is None or seconds >= 0
 

@@ -1,4 +1,4 @@
-"""What is sent again, and after how long."""
+"""Which errors are retried, and after how long."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ DENIED = refused(Reason.PERMISSION, retryable=False)
         (NotSent("no", reason=Reason.BAD_KEY), False, False),
     ],
 )
-def test_what_is_sent_again(error: ObjectStoreError, repeatable: bool, otherwise: bool) -> None:
+def test_which_errors_are_retried(error: ObjectStoreError, repeatable: bool, otherwise: bool) -> None:
     assert may_repeat(error, repeatable=True) is repeatable
     assert may_repeat(error, repeatable=False) is otherwise
 
 
 @given(st.integers(1, 60), st.floats(0, 1), st.none() | st.floats(0, 1e6))
-def test_a_wait_is_never_longer_than_the_bounds(attempt: int, chance: float, retry_after: float | None) -> None:
+def test_wait_is_limited(attempt: int, chance: float, retry_after: float | None) -> None:
     policy = RetryPolicy(random=lambda: chance)
     delay = policy.delay(attempt, refused(Reason.THROTTLED, retryable=True, retry_after=retry_after))
     assert 0 <= delay <= max(policy.cap, policy.longest_retry_after)
@@ -69,7 +69,7 @@ class Attempts:
         return outcome
 
 
-def test_tries_until_it_succeeds() -> None:
+def test_attempts_continue_until_success() -> None:
     slept: list[float] = []
     told: list[ObjectStoreError] = []
     attempts = Attempts(NOT_SENT, UNKNOWN, "done")
@@ -80,14 +80,14 @@ def test_tries_until_it_succeeds() -> None:
     assert told == [NOT_SENT, UNKNOWN]
 
 
-def test_gives_up_with_the_last_error() -> None:
+def test_last_error_is_raised() -> None:
     attempts = Attempts(NOT_SENT, UNKNOWN, THROTTLED)
     with pytest.raises(Refused) as caught:
         run(attempts, RetryPolicy(attempts=3, sleep=lambda _: None), repeatable=True)
     assert caught.value is THROTTLED
 
 
-def test_what_is_for_good_is_not_tried_again() -> None:
+def test_permanent_error_is_not_retried() -> None:
     attempts = Attempts(DENIED)
     with pytest.raises(Refused):
         run(attempts, RetryPolicy(sleep=lambda _: None), repeatable=True)

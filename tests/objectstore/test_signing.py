@@ -1,4 +1,4 @@
-"""Signatures against botocore's own signer, and the bytes on the wire against what was signed."""
+"""Signatures compared with botocore's signer, and sent bytes compared with what was signed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.objectstore.conftest import MakeClient
-from tests.objectstore.fault_server import FaultServer, answer
+from tests.objectstore.fault_server import FaultServer, respond
 from uploads.objectstore.errors import NotSent
 from uploads.objectstore.payload import Payload
 from uploads.objectstore.signing import UNSIGNED_PAYLOAD, SigV4, signer_for
@@ -110,19 +110,19 @@ def transport_for(store: StoreConfig) -> Transport:
 
 
 def boto_authorization(prepared: Any, url: str, token: str | None) -> str:
-    """What botocore would send for the same method, URL and headers."""
+    """What botocore sends for the same method, URL and headers."""
     own = ("authorization", "x-amz-date", "x-amz-security-token", "content-length", "user-agent", "accept-encoding")
     headers = {name: text for name, text in prepared.headers.items() if name.lower() not in own}
     request = AWSRequest(method=prepared.method, url=url, headers=headers)
     signer = S3SigV4Auth(BotoCredentials("AKID", SECRET, token), "s3", "eu-west-1")
-    # botocore would hash the body that is not here: the hash is an input of both signatures, and fixed.
+    # botocore would hash the missing body: the hash is a fixed input of both signatures.
     signer.payload = lambda _: headers["x-amz-content-sha256"]
     signer.add_auth(request)
     return str(request.headers["Authorization"])
 
 
 def url_of(store: StoreConfig, call: Call) -> str:
-    """The URL as botocore builds it, from the same names by other means."""
+    """The URL as botocore builds it from the same names."""
     parts = urlsplit(store.endpoint_url)
     netloc, path = parts.netloc, f"/{call.bucket}"
     if store.addressing == "virtual":
@@ -136,7 +136,7 @@ def check(store: StoreConfig, call: Call) -> None:
     prepared = transport_for(store).prepare(call)
     expected = url_of(store, call)
     assert urlsplit(str(prepared.url)).path == urlsplit(expected).path
-    # The Host header leaves out a default port, as the wire does; botocore's own rule for that is the one that counts.
+    # The Host header omits a default port, by botocore's rule.
     assert prepared.headers["Authorization"] == boto_authorization(prepared, expected, store.credentials.session_token)
 
 
@@ -161,13 +161,13 @@ CALLS = st.builds(
 
 @settings(max_examples=500, deadline=None)
 @given(CALLS, st.sampled_from(ENDPOINTS), st.sampled_from(["path", "virtual"]), st.sampled_from([None, TOKEN]))
-def test_signatures_are_botocores(call: Call, endpoint: str, addressing: Addressing, token: str | None) -> None:
+def test_signature_equals_botocores(call: Call, endpoint: str, addressing: Addressing, token: str | None) -> None:
     if addressing == "virtual" and ("[" in endpoint or "." in call.bucket):
         addressing = "path"
     check(config(endpoint, addressing, token), call)
 
 
-def test_signatures_of_thousands_of_keys_are_botocores() -> None:
+def test_signatures_of_thousands_of_keys_equal_botocores() -> None:
     chance = random.Random(20240229)
     alphabet = string.printable + "/../" * 4 + "é日😀\u0301%+ " * 3
     store = config(ENDPOINTS[0])
@@ -181,11 +181,11 @@ def test_signatures_of_thousands_of_keys_are_botocores() -> None:
 
 @pytest.mark.parametrize("addressing", ["path", "virtual"])
 @pytest.mark.parametrize("key", HOSTILE_KEYS)
-def test_signatures_of_hostile_keys_are_botocores(key: str, addressing: Addressing) -> None:
+def test_signatures_of_hostile_keys_equal_botocores(key: str, addressing: Addressing) -> None:
     check(config(ENDPOINTS[3], addressing), Call("Any", "PUT", "bucket", key, {"uploadId": key}))
 
 
-def test_content_md5_token_and_every_amz_header_are_signed() -> None:
+def test_content_md5_token_and_all_amz_headers_are_signed() -> None:
     store = config(ENDPOINTS[0], token=TOKEN)
     headers = {"x-amz-meta-a": "1", "x-amz-storage-class": "STANDARD", "Content-Type": "text/plain"}
     prepared = transport_for(store).prepare(Call("Any", "PUT", "bucket", "k", {}, headers, Payload(b"abc")))
@@ -197,14 +197,14 @@ def test_content_md5_token_and_every_amz_header_are_signed() -> None:
     assert prepared.headers["x-amz-security-token"] == TOKEN
 
 
-def test_a_preset_payload_hash_is_kept_and_the_body_left_alone() -> None:
+def test_payload_hash_and_body_are_unchanged() -> None:
     payload = Payload(b"abc", sha256=False)
     prepared = transport_for(config(ENDPOINTS[0])).prepare(Call("Any", "PUT", "bucket", "k", payload=payload))
     assert prepared.headers["x-amz-content-sha256"] == UNSIGNED_PAYLOAD
     assert id(prepared.body) == id(payload)
 
 
-def test_a_day_that_ends_changes_the_key_for_every_thread_at_once() -> None:
+def test_signing_key_changes_with_the_day_in_all_threads() -> None:
     days = [datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC)]
     here = threading.local()
     store = config(ENDPOINTS[0])
@@ -231,12 +231,12 @@ def _signed(transport: Transport, here: threading.local, day: datetime) -> str:
     return str(transport.prepare(Call("Any", "GET", "bucket", "k")).headers["Authorization"])
 
 
-def test_a_signature_that_does_not_exist_is_refused() -> None:
+def test_unknown_signature_is_refused() -> None:
     with pytest.raises(NotSent, match=r"UnknownSignature signature=.* known=\('sigv4', 'oss4'\)"):
         signer_for(config(ENDPOINTS[0], signature="nobody"))
 
 
-# On the wire
+# Sent requests
 
 
 @pytest.fixture
@@ -251,7 +251,7 @@ def _names_resolve_to_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def boto_paths() -> Iterator[Any]:
-    """The path that boto3 would send for a key, taken from its last step before the socket."""
+    """The path that boto3 sends for a key, captured directly before the socket."""
     s3 = boto3.client(
         "s3",
         endpoint_url="http://store.test",
@@ -278,10 +278,8 @@ def boto_paths() -> Iterator[Any]:
 
 @pytest.mark.usefixtures("_names_resolve_to_loopback")
 @pytest.mark.parametrize("addressing", ["path", "virtual"])
-def test_the_bytes_on_the_wire_are_those_that_were_signed(
-    server: FaultServer, make_client: MakeClient, addressing: Addressing
-) -> None:
-    server.script(*[answer(200)] * len(HOSTILE_KEYS))
+def test_sent_path_is_the_signed_path(server: FaultServer, make_client: MakeClient, addressing: Addressing) -> None:
+    server.script(*[respond(200)] * len(HOSTILE_KEYS))
     client = make_client(f"http://store.test:{server.port}", addressing=addressing)
     for key in HOSTILE_KEYS:
         client.put_object("bucket", key, None)
@@ -291,18 +289,16 @@ def test_the_bytes_on_the_wire_are_those_that_were_signed(
     assert {each.headers["host"] for each in server.received} == {f"{host}:{server.port}"}
 
 
-def test_the_path_on_the_wire_is_the_one_boto3_sends(
-    server: FaultServer, make_client: MakeClient, boto_paths: Any
-) -> None:
-    server.script(*[answer(200, headers={"ETag": ""})] * len(HOSTILE_KEYS))
+def test_sent_path_equals_boto3s(server: FaultServer, make_client: MakeClient, boto_paths: Any) -> None:
+    server.script(*[respond(200, headers={"ETag": ""})] * len(HOSTILE_KEYS))
     client = make_client(server.url)
     for key in HOSTILE_KEYS:
         client.put_object("bucket", key, None)
         assert server.received[-1].target == boto_paths(key), key
 
 
-def test_a_query_on_the_wire_is_the_canonical_one(server: FaultServer, make_client: MakeClient) -> None:
-    server.script(answer(200, b"<ListMultipartUploadsResult/>"))
+def test_sent_query_is_canonical(server: FaultServer, make_client: MakeClient) -> None:
+    server.script(respond(200, b"<ListMultipartUploadsResult/>"))
     make_client(server.url).list_multipart_uploads(
         "bucket", prefix="a b+/é", delimiter="&", key_marker="%2F", upload_id_marker="~x=", max_uploads=7
     )
@@ -316,25 +312,25 @@ def test_a_query_on_the_wire_is_the_canonical_one(server: FaultServer, make_clie
     "url",
     ["", "store", "ftp://x", "http://", "http://u:p@x", "http://x/?a=b", "http://x:99999", "http://ä"],
 )
-def test_what_is_no_endpoint_is_refused(make_client: MakeClient, url: str) -> None:
+def test_invalid_endpoint_url_is_refused(make_client: MakeClient, url: str) -> None:
     with pytest.raises(NotSent, match=r"EndpointUrl(Invalid|Malformed) url="):
         make_client(url)
 
 
-def test_an_endpoint_that_no_host_can_have_is_never_reached(make_client: MakeClient) -> None:
+def test_endpoint_with_impossible_host_is_not_reached(make_client: MakeClient) -> None:
     with pytest.raises(NotSent):
         make_client("http://a..b").list_buckets()
 
 
-def test_an_endpoint_may_have_a_path_of_its_own(server: FaultServer, make_client: MakeClient) -> None:
-    server.script(answer(200), answer(200, b"<ListAllMyBucketsResult/>"))
+def test_endpoint_may_have_a_path(server: FaultServer, make_client: MakeClient) -> None:
+    server.script(respond(200), respond(200, b"<ListAllMyBucketsResult/>"))
     client = make_client(server.url + "/s3/")
     client.put_object("bucket", "../k", None)
     client.list_buckets()
     assert [each.target for each in server.received] == ["/s3/bucket/../k", "/s3/"]
 
 
-def test_a_bucket_with_dots_is_reached_by_its_path_over_tls() -> None:
+def test_bucket_with_dots_uses_path_addressing_over_tls() -> None:
     transport = transport_for(config("https://s3.example.org", "virtual"))
     assert transport.prepare(Call("Any", "GET", "a.b.c", "k")).url == "https://s3.example.org/a.b.c/k"
     transport = transport_for(config("http://s3.example.org", "virtual"))

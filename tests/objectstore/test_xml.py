@@ -1,4 +1,4 @@
-"""XML to dataclasses and back, and what hostile XML is answered with."""
+"""Reading and writing XML, and rejecting hostile XML."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def uploads_page(body: bytes, *, markers_encoded: bool = True, request_id: str =
     return xml.uploads_page(xml.uploads_fields(body), markers_encoded=markers_encoded, request_id=request_id)
 
 
-def is_doubtful(body: bytes) -> bool:
+def is_ambiguous(body: bytes) -> bool:
     return xml.encoding_is_ambiguous(xml.uploads_fields(body))
 
 
@@ -58,7 +58,7 @@ def keys_of(page: UploadsPage) -> list[str]:
     return [upload.key for upload in page.uploads]
 
 
-# What a store says
+# Listings of uploads
 
 
 def test_every_field_of_an_upload() -> None:
@@ -97,7 +97,7 @@ def test_owner_initiator_storage_class_and_markers_are_optional() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2024-13-01T00:00:00Z"])
-def test_a_time_that_is_none_is_none(text: str) -> None:
+def test_invalid_time_is_none(text: str) -> None:
     rows = f"<Upload><Key>k</Key><UploadId>i</UploadId><Initiated>{text}</Initiated></Upload>"
     assert uploads_page(listing(rows)).uploads[0].initiated is None
 
@@ -109,13 +109,13 @@ def test_namespaces_and_prefixes_of_names_are_ignored() -> None:
 
 
 @given(st.lists(st.tuples(XML_KEYS, UPLOAD_IDS), max_size=8))
-def test_keys_come_back_as_they_were_written(rows: list[tuple[str, str]]) -> None:
+def test_keys_are_read_exactly(rows: list[tuple[str, str]]) -> None:
     page = uploads_page(listing("".join(row(escape(key), upload_id) for key, upload_id in rows)))
     assert [(upload.key, upload.upload_id) for upload in page.uploads] == rows
 
 
 @given(st.lists(KEYS, min_size=1, max_size=8), KEYS, st.sampled_from([quote, quote_plus]))
-def test_what_is_said_to_be_encoded_is_decoded_once(keys: list[str], folder: str, encode: Callable[[str], str]) -> None:
+def test_declared_encoding_is_decoded_once(keys: list[str], folder: str, encode: Callable[[str], str]) -> None:
     body = listing(
         "".join(row(encode(key)) for key in keys) + prefix(encode(folder)),
         EncodingType="url",
@@ -139,40 +139,40 @@ def test_markers_and_prefixes_of_a_store_that_encodes_only_keys(keys: list[str],
 
 
 @pytest.mark.parametrize("key", ["100%25", "a+b", "a%2Fb"])
-def test_a_marker_that_is_the_last_key_as_it_stands_was_not_encoded(key: str) -> None:
+def test_marker_equal_to_last_key_was_not_encoded(key: str) -> None:
     page = uploads_page(listing(row(quote(key)), EncodingType="url", NextKeyMarker=key))
     assert page.next_key_marker == key
 
 
 @pytest.mark.parametrize("key", ["100%25", "a+b", "%2F"])
-def test_what_is_not_said_to_be_encoded_is_not_decoded(key: str) -> None:
+def test_undeclared_encoding_is_not_decoded(key: str) -> None:
     body = listing(row(key) + prefix(key), NextKeyMarker=key)
     page = uploads_page(body)
     assert (keys_of(page), page.common_prefixes, page.next_key_marker) == ([key], (key,), key)
-    assert is_doubtful(body)
+    assert is_ambiguous(body)
 
 
-def test_no_doubt_where_the_answer_says_so_or_nothing_could_be_encoded() -> None:
-    assert not is_doubtful(listing(row("a%20b"), EncodingType="url"))
-    assert not is_doubtful(listing(row("a b")))
+def test_encoding_is_not_ambiguous_if_declared_or_nothing_could_be_encoded() -> None:
+    assert not is_ambiguous(listing(row("a%20b"), EncodingType="url"))
+    assert not is_ambiguous(listing(row("a b")))
 
 
-# Characters that XML cannot write
+# Characters that XML cannot contain
 
 
-def test_a_control_character_does_not_lose_the_page_and_stays_exact() -> None:
+def test_page_with_control_character_reference_is_read_exactly() -> None:
     page = uploads_page(listing(row("a") + row("b&#x01;c") + row("d&#1;&#xfffe;") + row("e"), NextKeyMarker="&#x1;"))
     assert keys_of(page) == ["a", "b\x01c", "d\x01\ufffe", "e"]
     assert page.next_key_marker == "\x01"
     assert not page.notes
 
 
-def test_a_raw_control_character_stays_exact() -> None:
+def test_raw_control_character_is_read_exactly() -> None:
     assert keys_of(uploads_page(listing(row("a\x01\x1f") + row("b")))) == ["a\x01\x1f", "b"]
 
 
 @given(st.lists(KEYS, min_size=1, max_size=6), st.booleans())
-def test_every_key_survives_in_the_manner_of_ceph(keys: list[str], as_references: bool) -> None:
+def test_keys_written_as_by_ceph_are_read_exactly(keys: list[str], as_references: bool) -> None:
     def written(key: str) -> str:
         text = escape(key, {"\r": "&#xD;"})
         if not as_references:
@@ -182,26 +182,26 @@ def test_every_key_survives_in_the_manner_of_ceph(keys: list[str], as_references
     assert keys_of(uploads_page(listing("".join(map(row, map(written, keys)))))) == keys
 
 
-def test_what_stands_for_an_illegal_character_is_never_taken_from_the_text() -> None:
+def test_replacement_of_illegal_character_does_not_occur_in_text() -> None:
     keys = ["\ue000000001", "&#xe001;000001", "b&#x01;"]
     assert keys_of(uploads_page(listing("".join(map(row, keys))))) == ["\ue000000001", "\ue001000001", "b\x01"]
 
 
 @pytest.mark.parametrize("dirty", ["a&#0;", "a&#xD800;", "a&#x110000;", "a\0", "a\udcff", "a&#99999999;"])
-def test_a_key_that_cannot_be_known_exactly_is_left_out_and_noted(dirty: str) -> None:
+def test_key_that_is_not_exact_is_left_out_and_noted(dirty: str) -> None:
     page = uploads_page(listing(row("a") + row(dirty) + row("b")))
     assert keys_of(page) == ["a", "b"]
     assert page.notes == (Problem(Code.UPLOADS_NOT_READABLE, count=1),)
 
 
 @pytest.mark.parametrize("rows", ["<Upload><Key>k</Key></Upload>", row(""), row("k", ""), row("%FF"), row("%00")])
-def test_an_upload_without_a_name_is_left_out_and_noted(rows: str) -> None:
+def test_upload_without_name_is_left_out_and_noted(rows: str) -> None:
     page = uploads_page(listing(rows + row("b"), EncodingType="url"))
     assert keys_of(page) == ["b"]
     assert page.notes
 
 
-# What is no answer
+# Unreadable documents
 
 BOMB = b"""<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY lol "lol"><!ENTITY lol2 "&lol;&lol;&lol;&lol;">]>
 <ListMultipartUploadsResult><Upload><Key>&lol2;</Key></Upload></ListMultipartUploadsResult>"""
@@ -228,7 +228,7 @@ BOMB = b"""<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY lol "lol"><!ENTITY lol2
         b"<ListMultipartUploadsResult>" + b"<a/>" * 300_000,
     ],
 )
-def test_what_is_no_answer_is_unreadable(body: bytes) -> None:
+def test_invalid_documents_are_unreadable(body: bytes) -> None:
     with pytest.raises(UnreadableResponse):
         uploads_page(body)
 
@@ -240,14 +240,14 @@ def test_any_bytes_are_read_or_unreadable(body: bytes) -> None:
 
 
 @given(st.integers(0, 400), st.sampled_from(["\x01", "&#x01;", "\udcff", "x"]))
-def test_half_an_answer_is_never_a_page(cut: int, inside: str) -> None:
+def test_truncated_response_is_unreadable(cut: int, inside: str) -> None:
     whole = listing(row("a" + inside) + row("b"), IsTruncated="false")
     if cut < len(whole):
         with pytest.raises(UnreadableResponse):
             uploads_page(whole[:cut])
 
 
-def test_many_elements_do_not_fill_the_memory() -> None:
+def test_many_elements_do_not_exhaust_memory() -> None:
     body = b"<ListMultipartUploadsResult>" + b"<a/>" * 4_000_000
     tracemalloc.start()
     try:
@@ -258,7 +258,7 @@ def test_many_elements_do_not_fill_the_memory() -> None:
         tracemalloc.stop()
 
 
-# The other answers
+# Other responses
 
 
 def test_parts() -> None:
@@ -274,13 +274,13 @@ def test_parts() -> None:
     assert (page.is_truncated, page.next_part_number_marker, page.owner, page.initiator) == (True, 7, "o", "")
 
 
-def test_a_missing_part_number_marker_is_the_last_number() -> None:
+def test_missing_part_number_marker_is_last_number() -> None:
     body = b"<ListPartsResult><IsTruncated>true</IsTruncated><Part><PartNumber>9</PartNumber></Part></ListPartsResult>"
     assert xml.parts_page(body, abort_date=None, abort_rule_id="", request_id="").next_part_number_marker == 9
 
 
 @pytest.mark.parametrize("said", ["", "-1", "0x1", "\u0661", str(2**64), "9" * 5000])
-def test_a_crc_of_a_part_that_can_be_none_is_none(said: str) -> None:
+def test_invalid_crc_of_part_is_none(said: str) -> None:
     part = f"<Part><PartNumber>1</PartNumber><HashCrc64ecma>{said}</HashCrc64ecma></Part>"
     body = f"<ListPartsResult>{part}</ListPartsResult>".encode()
     [found] = xml.parts_page(body, abort_date=None, abort_rule_id="", request_id="").parts
@@ -288,7 +288,7 @@ def test_a_crc_of_a_part_that_can_be_none_is_none(said: str) -> None:
 
 
 @pytest.mark.parametrize("number", ["", "one", "1.5"])
-def test_a_part_without_a_number_is_unreadable(number: str) -> None:
+def test_part_without_number_is_unreadable(number: str) -> None:
     body = f"<ListPartsResult><Part><PartNumber>{number}</PartNumber></Part></ListPartsResult>".encode()
     with pytest.raises(UnreadableResponse):
         xml.parts_page(body, abort_date=None, abort_rule_id="", request_id="")
@@ -306,7 +306,7 @@ def test_buckets() -> None:
     assert xml.buckets(b"<ListAllMyBucketsResult><Buckets/></ListAllMyBucketsResult>") == ((), {})
 
 
-def test_an_answer_without_an_upload_id_is_unreadable() -> None:
+def test_response_without_upload_id_is_unreadable() -> None:
     assert (
         xml.upload_id(b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>") == "u"
     )
@@ -314,7 +314,7 @@ def test_an_answer_without_an_upload_id_is_unreadable() -> None:
         xml.upload_id(b"<InitiateMultipartUploadResult/>")
 
 
-def test_the_etag_of_a_completed_object_may_be_missing() -> None:
+def test_etag_of_completed_object_may_be_missing() -> None:
     assert (
         xml.completed_etag(b'<CompleteMultipartUploadResult><ETag>"a-2"</ETag></CompleteMultipartUploadResult>')
         == "a-2"
@@ -322,14 +322,14 @@ def test_the_etag_of_a_completed_object_may_be_missing() -> None:
     assert xml.completed_etag(b"\n \n<CompleteMultipartUploadResult/>") == ""
 
 
-def test_an_error_is_found_after_the_space_that_kept_the_line_alive() -> None:
+def test_error_is_found_after_keep_alive_whitespace() -> None:
     body = b'<?xml version="1.0"?>\n' + b" " * 5000 + b"<Error><Code>InternalError</Code><Message/></Error>"
     assert xml.error_fields(body) == {"Code": "InternalError", "Message": ""}
     assert xml.error_fields(b"<Other/>") is None
     assert xml.error_fields(b"text") is None
 
 
-# What we write
+# Writing
 
 
 @given(
@@ -337,7 +337,7 @@ def test_an_error_is_found_after_the_space_that_kept_the_line_alive() -> None:
         st.integers(1, 10_000), st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1)
     ).filter(lambda parts: parts and all(etag.strip('"') for etag in parts.values()))
 )
-def test_complete_is_read_back_as_it_was_meant(parts: dict[int, str]) -> None:
+def test_body_of_complete_is_read_back(parts: dict[int, str]) -> None:
     wanted = [CompletedPart(number, xml.unquoted(etag)) for number, etag in sorted(parts.items())]
     tree = ElementTree.fromstring(xml.complete_body([part for part in wanted if part.etag] or wanted))
     rows = [(int(part[0].text or ""), part[1].text) for part in tree]
@@ -345,12 +345,12 @@ def test_complete_is_read_back_as_it_was_meant(parts: dict[int, str]) -> None:
 
 
 @pytest.mark.parametrize("numbers", [[], [2, 1], [1, 1]])
-def test_complete_wants_ascending_numbers(numbers: list[int]) -> None:
+def test_complete_requires_ascending_numbers(numbers: list[int]) -> None:
     with pytest.raises(NotSent):
         xml.complete_body([CompletedPart(number, "e") for number in numbers])
 
 
 @pytest.mark.parametrize("etag", ["", "a\x01"])
-def test_complete_wants_etags(etag: str) -> None:
+def test_complete_requires_etags(etag: str) -> None:
     with pytest.raises(NotSent):
         xml.complete_body([CompletedPart(1, etag)])

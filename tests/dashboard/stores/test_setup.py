@@ -19,7 +19,7 @@ from dashboard.shared.messages.providers import sources_of
 from dashboard.stores import provider_notes
 from tests.dashboard.pages import TOKEN, Page, Site
 from tests.dashboard.transfers.test_tus import Tus
-from tests.objectstore.fault_server import FaultServer, answer, error
+from tests.objectstore.fault_server import FaultServer, error, respond
 from tests.stores.swift import SwiftStore
 from uploads.models import AuditEntry, Store, StoreCheck
 from uploads.objectstore import providers
@@ -191,9 +191,9 @@ def test_what_fails_is_explained(
         assert words in part.text
 
 
-NO_UPLOADS = answer(200, b"<ListMultipartUploadsResult></ListMultipartUploadsResult>")
+NO_UPLOADS = respond(200, b"<ListMultipartUploadsResult></ListMultipartUploadsResult>")
 NO_BUCKETS = b"<ListAllMyBucketsResult></ListAllMyBucketsResult>"
-BUCKETS = answer(200, NO_BUCKETS)
+BUCKETS = respond(200, NO_BUCKETS)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_a_bucket_whose_host_is_not_found_asks_for_path_addressing(office: Site,
 
 
 def test_clocks_that_differ_are_said(office: Site, swift_store: SwiftStore) -> None:
-    with FaultServer(answer(200, NO_BUCKETS, {"Date": "Sat, 01 Jan 2000 00:00:00 GMT"})) as server:
+    with FaultServer(respond(200, NO_BUCKETS, {"Date": "Sat, 01 Jan 2000 00:00:00 GMT"})) as server:
         part = live_test(office, "/stores/new/", trying(swift_store, endpoint_url=server.url))
     assert "clock is" in part.text
     assert "behind this machine" in html.unescape(part.text)

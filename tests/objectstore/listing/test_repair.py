@@ -1,4 +1,4 @@
-"""A page of a listing, put right: nothing twice, nothing lost."""
+"""Repairing pages of a listing: nothing twice, nothing lost."""
 
 from __future__ import annotations
 
@@ -32,47 +32,47 @@ def page_of(
     return UploadsPage(uploads, prefixes, truncated, *markers)
 
 
-def test_the_markers_own_upload_is_dropped_when_it_is_repeated() -> None:
+def test_repeated_upload_of_marker_is_dropped() -> None:
     assert tidy(page_of(upload("a"), upload("b"), upload("b")), ("a", "id"), PLAIN).uploads == (upload("b"),)
 
 
-def test_a_key_marker_alone_leaves_out_that_very_key() -> None:
+def test_key_marker_alone_excludes_its_key() -> None:
     page = page_of(upload("a", "1"), upload("a", "2"), upload("ab"))
     assert tidy(page, ("a", ""), CEPH).uploads == (upload("ab"),)
     assert tidy(page, ("a", "1"), CEPH).uploads == (upload("a", "2"), upload("ab"))
 
 
-def test_a_page_of_the_markers_key_alone_goes_on_by_the_stores_markers() -> None:
+def test_page_with_only_the_marker_key_keeps_the_stores_markers() -> None:
     page = tidy(page_of(upload("a", "1"), upload("a", "2"), truncated=True, markers=("a", "2")), ("a", ""), CEPH)
     assert page.uploads == ()
     assert (page.is_truncated, page.next_key_marker, page.next_upload_id_marker) == (True, "a", "2")
 
 
-def test_a_truncated_page_without_markers_goes_on_from_its_last_upload() -> None:
+def test_truncated_page_without_markers_continues_after_last_upload() -> None:
     page = tidy(page_of(upload("a", "1"), truncated=True), NOWHERE, PLAIN)
     assert (page.next_key_marker, page.next_upload_id_marker) == ("a", "1")
     assert tidy(page_of(truncated=True), ("a", "1"), PLAIN).next_key_marker == ""
 
 
-def test_a_key_marker_without_an_upload_id_goes_on_within_its_key() -> None:
+def test_key_marker_without_upload_id_continues_within_its_key() -> None:
     page = tidy(page_of(upload("a", "1"), upload("b", "1"), truncated=True, markers=("b", "")), NOWHERE, PLAIN)
     assert (page.next_key_marker, page.next_upload_id_marker) == ("b", "1")
 
 
-def test_a_common_prefix_as_marker_stays_without_an_upload_id() -> None:
+def test_common_prefix_as_marker_has_no_upload_id() -> None:
     page = page_of(upload("a", "1"), truncated=True, prefixes=("b/",), markers=("b/", ""))
     page = tidy(page, NOWHERE, PLAIN)
     assert (page.next_key_marker, page.next_upload_id_marker) == ("b/", "")
 
 
-# Whole listings, page by page.
+# Complete listings, page by page.
 
 Names = list[tuple[str, str]]
-Answer = Callable[[Names, Marker, int], UploadsPage]
+PageSource = Callable[[Names, Marker, int], UploadsPage]
 
 
 def swift_page(names: Names, after: Marker, size: int) -> UploadsPage:
-    """What s3api of Swift 2.38 answers with the delimiter `/`; `names` are all uploads in its order."""
+    """The response of Swift 2.38's s3api with the delimiter `/`; `names` are all uploads in its order."""
     begin = place("key/upload-id", *after) if after[0] else b""
     rest = [name for name in names if place("key/upload-id", *name) > begin]
     plain = [name for name in rest if "/" not in name[0]]
@@ -83,7 +83,7 @@ def swift_page(names: Names, after: Marker, size: int) -> UploadsPage:
 
 
 def flat_page(names: Names, after: Marker, size: int, order: Order) -> UploadsPage:
-    """What a store answers without a delimiter, its key marker alone being inclusive where ids are in the text."""
+    """The response of a store without a delimiter. A key marker alone is inclusive if the sort key contains ids."""
     begin = place(order, *after) if after[0] else b""
     rest = [name for name in names if place(order, *name) > begin or (name[0] == after[0] and name[1] > after[1] > "")]
     shown = rest[:size]
@@ -116,7 +116,7 @@ def in_order(keys: list[str], order: Order) -> Names:
 
 
 @given(st.lists(KEYS, max_size=12), st.integers(1, 4))
-def test_swifts_pages_hold_each_upload_and_each_prefix_once(keys: list[str], size: int) -> None:
+def test_swift_pages_contain_each_upload_and_prefix_once(keys: list[str], size: int) -> None:
     names = in_order(keys, "key/upload-id")
     uploads, prefixes, _ = all_pages(lambda after: tidy(swift_page(names, after, size), after, SWIFT))
     assert uploads == [name for name in names if "/" not in name[0]]
@@ -124,7 +124,7 @@ def test_swifts_pages_hold_each_upload_and_each_prefix_once(keys: list[str], siz
 
 
 @given(st.lists(KEYS, max_size=14), st.integers(1, 4), st.sampled_from(["", "a", "a/", "b-"]), st.sampled_from("/-."))
-def test_folders_made_here_are_shown_once_and_nothing_is_lost(
+def test_computed_folders_are_shown_once_and_nothing_is_lost(
     keys: list[str], size: int, prefix: str, delimiter: str
 ) -> None:
     for order in ("key", "key.upload-id"):
@@ -138,12 +138,12 @@ def test_folders_made_here_are_shown_once_and_nothing_is_lost(
         folders = {common_prefix(key, prefix, delimiter) for key, _ in names} - {""}
         assert uploads == [name for name in names if not common_prefix(name[0], prefix, delimiter)]
         assert set(prefixes) == folders
-        # Ceph's dot puts uploads of `a` among those of the folder `a.`, which may then be met again.
+        # Ceph's dot sorts uploads of `a` into the folder `a.`, which may then be shown again.
         if order == "key" or delimiter == "/":
             assert len(prefixes) == len(folders)
 
 
-def test_a_folder_that_is_cut_is_jumped_over() -> None:
+def test_folder_that_exceeds_page_is_skipped() -> None:
     names = in_order([f"big/{number:04}" for number in range(1000)] + ["after", "zoo"], "key.upload-id")
 
     def ask(after: Marker) -> UploadsPage:
@@ -154,14 +154,14 @@ def test_a_folder_that_is_cut_is_jumped_over() -> None:
     assert ([key for key, _ in uploads], prefixes, pages) == (["after", "zoo"], ["big/"], 2)
 
 
-def test_without_an_order_no_folder_is_jumped_over_or_left_out() -> None:
+def test_without_order_no_folder_is_skipped() -> None:
     page = page_of(upload("a/1"), upload("b"), upload("a/2"), truncated=True, markers=("a/2", "id"))
     folded = fold(page, ("a/0", "id"), prefix="", delimiter="/", order="none")
     assert (folded.uploads, folded.common_prefixes) == ((upload("b"),), ("a/",))
     assert (folded.next_key_marker, folded.next_upload_id_marker) == ("a/2", "id")
 
 
-def test_a_folder_whose_name_leaves_no_room_for_a_marker_behind_it_is_not_jumped_over() -> None:
+def test_folder_with_longest_name_is_not_skipped() -> None:
     key = "x" * 1021 + "/a"
     page = page_of(upload(key), truncated=True, markers=(key, "id"))
     assert fold(page, NOWHERE, prefix="", delimiter="/", order="key").next_key_marker == key
@@ -170,7 +170,7 @@ def test_a_folder_whose_name_leaves_no_room_for_a_marker_behind_it_is_not_jumped
 
 
 @given(st.lists(KEYS, max_size=14), st.integers(1, 4), KEYS)
-def test_a_prefix_looked_for_here_finds_all_that_has_it(keys: list[str], size: int, prefix: str) -> None:
+def test_computed_prefix_finds_all_matching_uploads(keys: list[str], size: int, prefix: str) -> None:
     for order in ("key", "key.upload-id", "key/upload-id"):
         names = in_order(keys, order)
 
@@ -186,7 +186,7 @@ def test_a_prefix_looked_for_here_finds_all_that_has_it(keys: list[str], size: i
 
 
 @pytest.mark.parametrize("prefix", ["", " ", "\t", "\x01", "\ue000", "a", "x" * 1021])
-def test_the_marker_before_a_prefix_is_sendable_and_before_it(prefix: str) -> None:
+def test_marker_before_prefix_is_valid_and_before_it(prefix: str) -> None:
     marker = marker_before(prefix, "key")
     assert marker < prefix or not prefix
     assert len(marker.encode()) <= 1024
@@ -194,11 +194,11 @@ def test_the_marker_before_a_prefix_is_sendable_and_before_it(prefix: str) -> No
     assert marker_before(prefix, "none") == ""
 
 
-# What a page should hold.
+# Spans: what a page should contain.
 
 
 @given(st.lists(KEYS, max_size=14), st.integers(1, 4), st.sampled_from(["key", "key/upload-id", "key.upload-id"]))
-def test_an_upload_belongs_on_no_page_that_does_not_list_it(keys: list[str], size: int, order: Order) -> None:
+def test_span_contains_exactly_the_uploads_of_its_page(keys: list[str], size: int, order: Order) -> None:
     names = in_order(keys, order)
     provider = replace(PLAIN, order=order)
     holders: dict[tuple[str, str], int] = dict.fromkeys(names, 0)
@@ -218,13 +218,13 @@ def test_an_upload_belongs_on_no_page_that_does_not_list_it(keys: list[str], siz
         assert set(holders.values()) <= {1}
 
 
-def test_a_span_by_keys_leaves_open_what_is_cut_within_a_key() -> None:
+def test_span_by_key_is_undecided_within_a_split_key() -> None:
     span = Span("key", ("b", "5"), ("d", "5"))
     assert [key for key in "abcde" if span.holds(key, "1")] == ["c"]
     assert [key for key in "abcde" if Span("key", ("b", ""), ("d", "")).holds(key, "1")] == ["c", "d"]
 
 
-def test_a_page_that_breaks_its_order_is_taken_for_one_without() -> None:
+def test_page_that_violates_its_order_counts_as_unordered() -> None:
     page = page_of(upload("b"), upload("a"), truncated=True, markers=("a", "id"))
     assert span_of(page, NOWHERE, PLAIN) is None
     last = span_of(replace(page, is_truncated=False), NOWHERE, PLAIN)

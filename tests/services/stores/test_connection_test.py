@@ -12,7 +12,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from dashboard.stores.connection_report import report_of
-from tests.objectstore.fault_server import FaultServer, answer, error
+from tests.objectstore.fault_server import FaultServer, error, respond
 from tests.stores.oss import OssStore
 from tests.stores.swift import SwiftStore
 from uploads.models import AuditEntry, Store
@@ -124,7 +124,7 @@ def test_what_no_header_can_hold_is_a_failed_step(swift_store: SwiftStore) -> No
     assert trial.untried == ("one",)
 
 
-NO_UPLOADS = answer(200, b"<ListMultipartUploadsResult></ListMultipartUploadsResult>")
+NO_UPLOADS = respond(200, b"<ListMultipartUploadsResult></ListMultipartUploadsResult>")
 NO_BUCKETS = b"<ListAllMyBucketsResult></ListAllMyBucketsResult>"
 
 
@@ -144,7 +144,7 @@ def test_nothing_is_asked_a_second_time(swift_store: SwiftStore) -> None:
 
 
 def test_the_clocks_are_compared(swift_store: SwiftStore) -> None:
-    with FaultServer(answer(200, NO_BUCKETS, {"Date": "Sat, 01 Jan 2000 00:00:00 GMT"})) as server:
+    with FaultServer(respond(200, NO_BUCKETS, {"Date": "Sat, 01 Jan 2000 00:00:00 GMT"})) as server:
         trial = try_store(values(swift_store, endpoint_url=server.url))
     assert trial.failures == 0
     assert abs(trial.clock_offset) > timedelta(hours=1)

@@ -63,17 +63,17 @@ class ReportingStore:
         elif request.method == "PUT":
             self._put(exchange)
         elif request.method == "GET":
-            exchange.answer(200, self._listed_parts().encode())
+            exchange.respond(200, self._listed_parts().encode())
         elif "uploads" in request.target:
             self._keep_metadata(exchange)
-            exchange.answer(
+            exchange.respond(
                 200, b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
             )
         else:
             self.content = b"".join(self.parts[number] for number in sorted(self.parts))
             reported = self.completed_xml(self.content)
             body = f"<CompleteMultipartUploadResult><ETag>e-1</ETag>{reported}</CompleteMultipartUploadResult>"
-            exchange.answer(200, body.encode(), self.completed_headers(self.content))
+            exchange.respond(200, body.encode(), self.completed_headers(self.content))
 
     def _listed_parts(self) -> str:
         """The response of OSS to ListParts: with the CRC-64 of each part except those in `without_crc64`."""
@@ -92,7 +92,7 @@ class ReportingStore:
         else:
             self.content = body
             self._keep_metadata(exchange)
-        exchange.answer(200, headers={"ETag": f'"{hashlib.md5(body).hexdigest()}"'})
+        exchange.respond(200, headers={"ETag": f'"{hashlib.md5(body).hexdigest()}"'})
 
     def _keep_metadata(self, exchange: Exchange) -> None:
         named = exchange.received.headers.items()
@@ -101,10 +101,10 @@ class ReportingStore:
     def _head(self, exchange: Exchange) -> None:
         self.heads.append(exchange.received.headers)
         if self.content is None:
-            exchange.answer(404)
+            exchange.respond(404)
             return
         facts = {"Content-Length": str(len(self.content)), "ETag": '"e-1"'}
-        exchange.answer(200, headers=facts | self.metadata | self.head_headers(self.content))
+        exchange.respond(200, headers=facts | self.metadata | self.head_headers(self.content))
 
 
 @pytest.fixture
