@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.objectstore.on_stores.asking import listed
+from tests.objectstore.on_stores.helpers import listed
 from tests.stores.servers import Server
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import Reason, Refused

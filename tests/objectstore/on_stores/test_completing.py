@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.objectstore.conftest import MakeFile
-from tests.objectstore.on_stores.asking import NO_UPLOAD, complete_unchecked, is_there, listed, send_parts
+from tests.objectstore.on_stores.helpers import NO_UPLOAD, complete_unchecked, is_there, listed, send_parts
 from tests.stores.servers import Server
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import NotSent, Reason, Refused

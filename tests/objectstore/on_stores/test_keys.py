@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.objectstore.conftest import MakeFile
-from tests.objectstore.on_stores.asking import assert_key_is_not_sent, is_there, listed, objects, send_parts
+from tests.objectstore.on_stores.helpers import assert_key_is_not_sent, is_there, listed, objects, send_parts
 from tests.stores.servers import Server
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import NotSent, ObjectStoreError, Reason, Refused

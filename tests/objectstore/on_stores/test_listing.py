@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.objectstore.on_stores.asking import NO_UPLOAD, listed
+from tests.objectstore.on_stores.helpers import NO_UPLOAD, listed
 from tests.stores.servers import Server
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import Reason, Refused

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.objectstore.conftest import MakeFile
-from tests.objectstore.on_stores.asking import MIB, NO_UPLOAD, complete_unchecked, listed, objects, send_parts
+from tests.objectstore.on_stores.helpers import MIB, NO_UPLOAD, complete_unchecked, listed, objects, send_parts
 from tests.stores.servers import Server
 from uploads.objectstore.checksums import ReportedCrc64, combine
 from uploads.objectstore.client import ObjectStoreClient
