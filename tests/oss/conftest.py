@@ -1,4 +1,4 @@
-"""A bucket of one's own on the OSS test server, by the vendor's client."""
+"""A new bucket on the OSS test server, through the vendor's client."""
 
 from __future__ import annotations
 

@@ -1,21 +1,21 @@
-"""The examples of the vendor's API reference as data: what is there, what is asked, what is answered.
+"""The examples of the vendor's API reference as data: initial state, request and response.
 
-Source: "Object Storage Service, API Reference" as published by the vendor (its repository AlibabaCloudDocs/oss, state
-of July 2021); `page` is the title there. Written down by hand. What the pages mask with `****` stays masked here and
-stands for any text, as does what only the service can make up: ids, digests of bodies that are not shown, owners.
-Changed against the pages, because they could not be answered as they stand:
+Source: "Object Storage Service, API Reference" as published by the vendor (its repository AlibabaCloudDocs/oss, as of
+July 2021), copied by hand; `page` is the title there. `****` in the pages stands for any text, and so do values that
+only the service can create: ids, digests of bodies that are not shown, owners. Differences from the pages, which a
+server cannot reproduce exactly:
 
-- Authorization is a V4 signature at the example's own date, where the pages show V1.
-- Namespaces are left out: the pages put `xmlns` on some answers, the service sends none (the vendor's Python client
-  could not read them).
-- InitiateMultipartUpload and ListParts name a bucket `multipart_upload` in the answer and `oss-example` in the request:
-  here it is the latter. In CompleteMultipartUpload's Location a space before the path is left out.
-- UploadPart's ETag has quotes, as the English page has it and the Chinese one has not.
-- Where a page has a placeholder for a body, zeros are sent. Lengths of XML depend on its white space: what is compared
-  is whether Content-Length tells the length.
-- Dates whose day of the week is wrong, or whose day has one digit, are written right. PutObject's second example
-  answers a request of 2012 in 2015, GetBucketLocation's one of 2012 in 2013: the server's date is that of the request.
-- ListObjectsV2 shows the storage class in capitals, as no other page does: it is left out.
+- Authorization is a V4 signature with the example's date. The pages show V1.
+- Namespaces are omitted: the pages have `xmlns` in some responses, but the service sends none (the vendor's Python
+  client cannot read them).
+- InitiateMultipartUpload and ListParts name the bucket `multipart_upload` in the response and `oss-example` in the
+  request: here it is always the latter. A space before the path in CompleteMultipartUpload's Location is omitted.
+- UploadPart's ETag has quotes, as on the English page, unlike on the Chinese one.
+- Zeros are sent where a page has a placeholder for a body. The length of XML depends on its white space, so the
+  comparison is only whether Content-Length equals the length.
+- Dates with a wrong day of the week, or with one digit for the day, are corrected. The second example of PutObject
+  responds in 2015 to a request of 2012, that of GetBucketLocation in 2013: here the date is that of the request.
+- The storage class of ListObjectsV2 is omitted: only that page shows it in capitals.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from tests.oss.wire import Request
 from tests.stores.oss.state import Bucket, Object, Part, Piece, State, Upload
 
 Node = tuple[str, "str | list[Node]"]
-"""An element and its text, or its elements."""
+"""The name of an element, and its text or its elements."""
 
 EXAMPLE = "oss-example"
 DOMAIN = "aliyuncs.com"
 
 
 def moment(text: str) -> datetime:
-    """Such a time as 2012-02-23T04:18:23.000Z."""
+    """Parse a time like 2012-02-23T04:18:23.000Z."""
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.000Z").replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Example:
-    """`headers` and `document` are the answer that the page shows; `date` is the server's."""
+    """`headers` and `document` are the documented response; `date` is the server's."""
 
     page: str
     what: str
@@ -53,7 +53,7 @@ class Example:
     before: Callable[[State], object] = lambda state: None
     denied: tuple[str, ...] = ()
     without: Mapping[str, str] = field(default_factory=dict)
-    """Headers that the page shows and the server does not send, with the reason."""
+    """Documented headers that the server does not send, with the reason."""
 
     def __str__(self) -> str:
         return f"{self.page}: {self.what}"
@@ -84,7 +84,7 @@ def add_upload(bucket: Bucket, key: str, upload_id: str, initiated: str) -> Uplo
 
 
 def add_part(state: State, upload: Upload, number: int, etag: str, size: int, modified: str) -> None:
-    """A part of zeros; its ETag is the one the page shows."""
+    """A part of zeros with the documented ETag."""
     path = state.new_path()
     with path.open("wb") as file:
         file.truncate(size)
@@ -666,8 +666,8 @@ BUCKETS = (
                 (
                     "Contents",
                     [
-                        # The page shows `a/b`, with an encoding that its request does not ask for: here it is asked
-                        # for, and a slash is encoded as in every listing.
+                        # The page shows `a/b` with an encoding that its request does not contain. Here the request
+                        # contains it, and the slash is encoded as in every listing.
                         ("Key", "a%2Fb"),
                         ("LastModified", "2020-05-18T05:45:47.000Z"),
                         ("ETag", '"35A27C2B9EAEEB6F48FD7FB5861D****"'),
@@ -726,7 +726,7 @@ ELEMENTS: Mapping[str, tuple[str, ...]] = {
         "KeyMarker",
         "UploadIdMarker",
         "NextKeyMarker",
-        "NextUploadIdMarker",  # The table says NextUploadMarker, the example and every client NextUploadIdMarker.
+        "NextUploadIdMarker",  # NextUploadMarker in the table, NextUploadIdMarker in the example and in every client.
         "MaxUploads",
         "Delimiter",
         "Prefix",
@@ -766,12 +766,12 @@ ELEMENTS: Mapping[str, tuple[str, ...]] = {
         "Bucket/TransferAcceleration",
     ),
 }
-"""The tables "Response elements"; of GetBucketInfo without Versioning and KMSMasterKeyID, which few buckets have."""
+"""The tables "Response elements". Versioning and KMSMasterKeyID of GetBucketInfo are omitted: few buckets have them."""
 
 
 @dataclass(frozen=True)
 class Error:
-    """A row of a table "Error codes": a request to a bucket with the object `there` and the upload `key` / `ID`."""
+    """A row of a table "Error codes": a request to a bucket with the object `there` and the upload ID of `key`."""
 
     page: str
     code: str

@@ -1,7 +1,7 @@
-"""Second proof of the OSS test server: the examples and tables of the vendor's API reference, field by field.
+"""Compares the OSS test server with the examples and tables of the vendor's API reference, field by field.
 
-The documented state is built in the server, its clock set to the example's date, the documented request sent, and every
-header and element that the page shows is compared: names, values, how often, and for what is random its shape.
+Each test creates the documented state in the server, sets its clock to the example's date, and sends the documented
+request. It compares every header and element of the page: names, values, number, and the format of random values.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ from tests.oss.reference import (
     add_upload,
     host,
 )
-from tests.oss.wire import Answer, Request, send, sign
+from tests.oss.wire import Request, Response, send, sign
 from tests.stores.oss.accounts import Account, Accounts
 from tests.stores.oss.server import OssServer
 from tests.stores.oss.state import State
 
 REQUEST_ID = re.compile(r"[0-9A-F]{24}")
-"""So many characters have the ids in the vendor's own tests."""
+"""The length of the ids in the vendor's own tests."""
 
 NOON = datetime(2021, 7, 14, 12, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Served:
-    """A server in this process, whose state can be built by hand and whose clock stands."""
+    """A server in this process, with a state that tests create and a fixed clock."""
 
     port: int
     state: State
     account: Account
 
-    def ask(self, request: Request) -> Answer:
+    def request(self, request: Request) -> Response:
         return send(self.port, request, sign(request, self.account, signed_at=self.state.now()))
 
 
@@ -80,29 +80,29 @@ def served(folder: Path, now: datetime, denied: tuple[str, ...] = ()) -> Iterato
 def test_example(example: Example, tmp_path: Path) -> None:
     with served(tmp_path, parsedate_to_datetime(example.date), example.denied) as server:
         example.before(server.state)
-        answer = server.ask(example.request)
-    assert answer.status == example.status, answer.body
-    check_headers(answer, {**example.headers, "Date": example.date})
+        response = server.request(example.request)
+    assert response.status == example.status, response.body
+    check_headers(response, {**example.headers, "Date": example.date})
     for name in example.without:
-        assert name.lower() not in answer.headers
+        assert name.lower() not in response.headers
     if example.document:
-        check_element(answer.document, example.document)
+        check_element(response.document, example.document)
     elif example.request.method != "GET":
-        assert answer.body == b""
+        assert response.body == b""
 
 
-def check_headers(answer: Answer, documented: dict[str, str]) -> None:
+def check_headers(response: Response, documented: dict[str, str]) -> None:
     for name, text in documented.items():
-        assert name.lower() in answer.headers, name
-        assert matches(answer.headers[name.lower()], text), (name, answer.headers[name.lower()], text)
-    assert REQUEST_ID.fullmatch(answer.headers["x-oss-request-id"])
-    assert answer.headers["x-oss-server-time"].isdigit()
-    if answer.body:
-        assert answer.headers["content-length"] == str(len(answer.body))
+        assert name.lower() in response.headers, name
+        assert matches(response.headers[name.lower()], text), (name, response.headers[name.lower()], text)
+    assert REQUEST_ID.fullmatch(response.headers["x-oss-request-id"])
+    assert response.headers["x-oss-server-time"].isdigit()
+    if response.body:
+        assert response.headers["content-length"] == str(len(response.body))
 
 
 def check_element(found: ET.Element, documented: Node) -> None:
-    """As documented, in any order, with others beside; of several of a name each, in their order."""
+    """Compare elements in any order, ignoring additional ones; those with the same name are compared in order."""
     name, inner = documented
     assert found.tag == name
     if isinstance(inner, str):
@@ -118,14 +118,14 @@ def check_element(found: ET.Element, documented: Node) -> None:
 
 
 def matches(text: str, documented: str) -> bool:
-    """Whether a text is the documented one; `****` stands for some text, and digits of a digest in either case."""
+    """Whether a text matches the documented one: `****` stands for any text, and digests may have either case."""
     pattern = ".+".join(re.escape(piece) for piece in documented.split("****"))
     flags = re.DOTALL | (re.IGNORECASE if documented.startswith('"') else 0)
     return re.fullmatch(pattern, text, flags) is not None
 
 
-def test_what_a_comparison_would_see() -> None:
-    """The proof itself: it fails where an element is missing, different, or there too often."""
+def test_comparison_detects_differences() -> None:
+    """The comparison itself fails if an element is missing, different, or repeated."""
     documented: Node = ("A", [("B", "1"), ("C", [("D", "x****")]), ("C", [("D", "y")])])
     right = "<A><C><D>xz</D></C><N/><B>1</B><C><D>y</D></C></A>"
     check_element(ET.fromstring(right), documented)
@@ -144,8 +144,8 @@ def test_what_a_comparison_would_see() -> None:
 # --- Tables -----------------------------------------------------------------------------------------------------------
 
 
-def a_bucket(state: State) -> None:
-    """With the object `there`, and the uploads of `key` and `there` whose id is ID."""
+def add_documented_bucket(state: State) -> None:
+    """A bucket with the object `there`, and uploads of `key` and `there` with the id ID."""
     bucket = add_bucket(state)
     add_object(state, bucket, "there", "0" * 32, 7, "2021-07-14T00:00:00.000Z")
     for key in ("key", "there", "folder/a", "folder/b"):
@@ -155,7 +155,7 @@ def a_bucket(state: State) -> None:
         add_part(state, upload, 8, "8C315065167132444177411FDA140000", 7, "2021-07-14T00:00:00.000Z")
 
 
-OF_ELEMENTS = {
+ELEMENT_REQUESTS = {
     "InitiateMultipartUpload": Request("POST", "/fresh?uploads&encoding-type=url", host("oss-example")),
     "CompleteMultipartUpload": Request(
         "POST", "/key?uploadId=ID&encoding-type=url", host("oss-example"), body=COMPLETE
@@ -169,8 +169,8 @@ OF_ELEMENTS = {
 @pytest.mark.parametrize("page", ELEMENTS)
 def test_response_elements(page: str, tmp_path: Path) -> None:
     with served(tmp_path, NOON) as server:
-        a_bucket(server.state)
-        document = server.ask(OF_ELEMENTS[page]).document
+        add_documented_bucket(server.state)
+        document = server.request(ELEMENT_REQUESTS[page]).document
     missing = [path for path in ELEMENTS[page] if document.find(path) is None]
     assert missing == []
 
@@ -179,52 +179,52 @@ def test_response_elements(page: str, tmp_path: Path) -> None:
 def test_error_codes(error: Error, tmp_path: Path) -> None:
     request = Request(error.method, error.target, host("oss-example"), error.headers, error.body)
     with served(tmp_path, NOON, error.denied) as server:
-        a_bucket(server.state)
-        answer = server.ask(request)
-    assert answer.status == error.status
-    text = base64.b64decode(answer.headers["x-oss-err"]) if error.method == "HEAD" else answer.body
-    check_error(ET.fromstring(text), answer, error.code)
+        add_documented_bucket(server.state)
+        response = server.request(request)
+    assert response.status == error.status
+    text = base64.b64decode(response.headers["x-oss-err"]) if error.method == "HEAD" else response.body
+    check_error(ET.fromstring(text), response, error.code)
 
 
-def check_error(document: ET.Element, answer: Answer, code: str) -> None:
-    """The elements that every error has ("Error responses"), with EC and RecommendDoc of newer answers."""
+def check_error(document: ET.Element, response: Response, code: str) -> None:
+    """The elements of every error ("Error responses"), with EC and RecommendDoc of newer responses."""
     assert (document.tag, document.findtext("Code")) == ("Error", code)
     assert document.findtext("Message")
-    assert document.findtext("RequestId") == answer.headers["x-oss-request-id"]
+    assert document.findtext("RequestId") == response.headers["x-oss-request-id"]
     assert document.findtext("HostId") == host("oss-example")
     ec = document.findtext("EC")
     assert re.fullmatch(r"\d{4}-\d{8}", ec or "")
-    assert answer.headers["x-oss-ec"] == ec
+    assert response.headers["x-oss-ec"] == ec
     assert document.findtext("RecommendDoc") == f"https://api.aliyun.com/troubleshoot?q={ec}"
 
 
-def test_a_bucket_name_that_cannot_be(tmp_path: Path) -> None:
-    """PutBucket, "Error codes": InvalidBucketName. (No host name can hold most other wrong ones.)"""
+def test_invalid_bucket_names(tmp_path: Path) -> None:
+    """PutBucket, "Error codes": InvalidBucketName. (Host names cannot contain most other invalid names.)"""
     with served(tmp_path, NOON) as server:
         for name in ("ab", "a_b", "-ab", "ab-"):
-            answer = server.ask(Request("PUT", "/", host(name)))
-            assert (answer.status, answer.text("Code")) == (400, "InvalidBucketName")
+            response = server.request(Request("PUT", "/", host(name)))
+            assert (response.status, response.text("Code")) == (400, "InvalidBucketName")
 
 
-def test_a_body_without_a_length(tmp_path: Path) -> None:
+def test_body_without_length(tmp_path: Path) -> None:
     """PutObject, "Error codes": MissingContentLength, 411."""
     with served(tmp_path, NOON) as server:
-        a_bucket(server.state)
+        add_documented_bucket(server.state)
         request = Request("PUT", "/key", host("oss-example"))
         headers = sign(request, server.account, signed_at=NOON)
-        with create_connection(("127.0.0.1", server.port), timeout=30) as line:
+        with create_connection(("127.0.0.1", server.port), timeout=30) as connection:
             lines = "".join(f"{name}: {text}\r\n" for name, text in {**headers, "Connection": "close"}.items())
-            line.sendall(f"PUT /key HTTP/1.1\r\n{lines}\r\n".encode())
-            answer = b"".join(iter(lambda: line.recv(65536), b""))
-    assert answer.startswith(b"HTTP/1.1 411 ")
-    assert b"<Code>MissingContentLength</Code>" in answer
+            connection.sendall(f"PUT /key HTTP/1.1\r\n{lines}\r\n".encode())
+            response = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert response.startswith(b"HTTP/1.1 411 ")
+    assert b"<Code>MissingContentLength</Code>" in response
 
 
-# --- Errors with fields of their own ----------------------------------------------------------------------------------
+# --- Errors with additional fields ------------------------------------------------------------------------------------
 
 
 def test_request_time_too_skewed(tmp_path: Path) -> None:
-    """As the vendor's tests have it (aliyun-oss-java-sdk, ResponseParsersTest and ErrorTest)."""
+    """As in the vendor's tests (aliyun-oss-java-sdk, ResponseParsersTest and ErrorTest)."""
     with served(tmp_path, NOON) as server:
         request = Request("GET", "/?uploads", host("oss-example"))
         signed_at = datetime(2021, 7, 14, 11, tzinfo=UTC)
@@ -249,14 +249,14 @@ def test_request_time_too_skewed(tmp_path: Path) -> None:
 
 
 def test_invalid_access_key_id(tmp_path: Path) -> None:
-    """As the vendor's tests have it (alibabacloud-oss-python-sdk-v2)."""
+    """As in the vendor's tests (alibabacloud-oss-python-sdk-v2)."""
     with served(tmp_path, NOON) as server:
         request = Request("GET", "/", "oss-cn-hangzhou.aliyuncs.com")
-        stranger = Account("ak", "sk")
-        answer = send(server.port, request, sign(request, stranger, signed_at=NOON))
-    assert (answer.status, answer.headers["x-oss-ec"]) == (403, "0002-00000902")
+        unknown = Account("ak", "sk")
+        response = send(server.port, request, sign(request, unknown, signed_at=NOON))
+    assert (response.status, response.headers["x-oss-ec"]) == (403, "0002-00000902")
     check_element(
-        answer.document,
+        response.document,
         (
             "Error",
             [
@@ -273,7 +273,7 @@ def test_invalid_access_key_id(tmp_path: Path) -> None:
 
 
 def test_signature_does_not_match(tmp_path: Path) -> None:
-    """The page "Troubleshoot signature errors"; its EC there is that of V1, for V4 it is 0002-00000201."""
+    """The page "Troubleshoot signature errors". Its EC is that of V1; for V4 it is 0002-00000201."""
     with served(tmp_path, NOON) as server:
         request = Request("GET", "/?uploads", host("oss-example"))
         wrong = Account(server.account.access_key, "wrong")
@@ -303,11 +303,11 @@ def test_signature_does_not_match(tmp_path: Path) -> None:
 
 
 def test_invalid_part(tmp_path: Path) -> None:
-    """As a public report shows it (xtTech/app-version, issue 15)."""
+    """As in a public report (xtTech/app-version, issue 15)."""
     named = COMPLETE.replace(b"8EFDA8BE206636A695359836FE0A0000", b"undefined")
     with served(tmp_path, NOON) as server:
-        a_bucket(server.state)
-        document = server.ask(Request("POST", "/key?uploadId=ID", host("oss-example"), body=named)).document
+        add_documented_bucket(server.state)
+        document = server.request(Request("POST", "/key?uploadId=ID", host("oss-example"), body=named)).document
     check_element(
         document,
         (
@@ -329,13 +329,13 @@ def test_invalid_part(tmp_path: Path) -> None:
     )
 
 
-def test_where_a_listing_tells_of_its_end(tmp_path: Path) -> None:
-    """GetService: Prefix, Marker, MaxKeys, IsTruncated and NextMarker are there only while more follow."""
+def test_paging_elements_of_get_service(tmp_path: Path) -> None:
+    """GetService: Prefix, Marker, MaxKeys, IsTruncated and NextMarker are present only if more buckets follow."""
     with served(tmp_path, NOON) as server:
         for name in ("aaa", "bbb"):
             add_bucket(server.state, name)
-        whole = server.ask(Request("GET", "/?max-keys=2", "oss-cn-hangzhou.aliyuncs.com")).document
-        behind = server.ask(Request("GET", "/?marker=aaa", "oss-cn-hangzhou.aliyuncs.com")).document
+        whole = server.request(Request("GET", "/?max-keys=2", "oss-cn-hangzhou.aliyuncs.com")).document
+        after_marker = server.request(Request("GET", "/?marker=aaa", "oss-cn-hangzhou.aliyuncs.com")).document
     for name in ("Prefix", "Marker", "MaxKeys", "IsTruncated", "NextMarker"):
         assert whole.find(name) is None
-    assert [bucket.findtext("Name") for bucket in behind.findall("Buckets/Bucket")] == ["bbb"]
+    assert [bucket.findtext("Name") for bucket in after_marker.findall("Buckets/Bucket")] == ["bbb"]

@@ -1,4 +1,4 @@
-"""First proof of the OSS test server: the vendor's client goes through its own guide ("Multipart upload")."""
+"""Tests the OSS test server with the vendor's client, following its guide ("Multipart upload")."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DRAW = random.Random(20)
 
 
 def crc64(content: bytes) -> str:
-    """By the vendor's own code, over every byte."""
+    """Computed by the vendor's own code."""
     made = Crc64(0)
     made.update(content)
     return str(made.sum64())
@@ -32,14 +32,14 @@ def md5(content: bytes) -> bytes:
 
 
 def test_three_steps(uploads: Uploads) -> None:
-    """Initiate, upload parts, complete: the parts in order are the object."""
+    """Initiate, upload parts, complete: the object consists of the parts in order."""
     bodies = [DRAW.randbytes(MIN_PART), DRAW.randbytes(MIN_PART + 1), DRAW.randbytes(10)]
     upload_id = uploads.initiate("multipart.data")
     answers = [uploads.part("multipart.data", upload_id, number, body) for number, body in enumerate(bodies, 1)]
-    for answer, body in zip(answers, bodies, strict=True):
-        assert answer.etag == f'"{md5(body).hex().upper()}"'
-        assert answer.content_md5 == base64.b64encode(md5(body)).decode()
-        assert answer.hash_crc64 == crc64(body)
+    for response, body in zip(answers, bodies, strict=True):
+        assert response.etag == f'"{md5(body).hex().upper()}"'
+        assert response.content_md5 == base64.b64encode(md5(body)).decode()
+        assert response.hash_crc64 == crc64(body)
     done = uploads.complete(
         "multipart.data", upload_id, [(number, each.etag) for number, each in enumerate(answers, 1)]
     )
@@ -50,8 +50,8 @@ def test_three_steps(uploads: Uploads) -> None:
     assert uploads.object("multipart.data") == whole
 
 
-def test_what_an_object_remembers(uploads: Uploads) -> None:
-    """Storage class, Content-Type, metadata come from Initiate; the ETag is neither the MD5 nor S3's joined one."""
+def test_attributes_of_an_object(uploads: Uploads) -> None:
+    """Storage class, Content-Type and metadata are set by Initiate; the ETag is neither the MD5 nor that of S3."""
     upload_id = uploads.initiate(
         "film",
         storage_class="IA",
@@ -74,7 +74,7 @@ def test_what_an_object_remembers(uploads: Uploads) -> None:
     assert md5(b"".join(bodies)).hex() not in done.etag.lower()
 
 
-def test_the_same_number_replaces(uploads: Uploads) -> None:
+def test_part_with_same_number_is_replaced(uploads: Uploads) -> None:
     upload_id = uploads.initiate("key")
     first = uploads.part("key", upload_id, 1, b"first")
     second = uploads.part("key", upload_id, 1, b"second")
@@ -85,8 +85,8 @@ def test_the_same_number_replaces(uploads: Uploads) -> None:
     assert uploads.object("key") == b"second"
 
 
-def test_a_wrong_content_md5_stores_nothing(uploads: Uploads) -> None:
-    """InvalidDigest; the part of that number stays what it was."""
+def test_wrong_content_md5_stores_nothing(uploads: Uploads) -> None:
+    """InvalidDigest; the existing part with that number is unchanged."""
     upload_id = uploads.initiate("key")
     uploads.part("key", upload_id, 1, b"right", content_md5=base64.b64encode(md5(b"right")).decode())
     wrong = base64.b64encode(md5(b"other")).decode()
@@ -98,7 +98,7 @@ def test_a_wrong_content_md5_stores_nothing(uploads: Uploads) -> None:
 
 
 def test_abort(uploads: Uploads) -> None:
-    """204; after that nothing knows the upload, and its bytes are gone."""
+    """204; afterwards the upload does not exist, and its bytes are deleted."""
     upload_id = uploads.initiate("key")
     uploads.part("key", upload_id, 1, b"x" * MIN_PART)
     assert uploads.abort("key", upload_id).status_code == 204
@@ -115,7 +115,7 @@ def test_abort(uploads: Uploads) -> None:
     assert refusal(lambda: uploads.head("key")).code == "NoSuchKey"
 
 
-def test_completed_uploads_are_no_uploads(uploads: Uploads) -> None:
+def test_completed_upload_is_not_listed(uploads: Uploads) -> None:
     upload_id = uploads.initiate("key")
     etag = uploads.part("key", upload_id, 1, b"x").etag
     uploads.complete("key", upload_id, [(1, etag)])
@@ -124,15 +124,15 @@ def test_completed_uploads_are_no_uploads(uploads: Uploads) -> None:
     assert uploads.object("key") == b"x"
 
 
-def test_an_upload_belongs_to_its_key(uploads: Uploads) -> None:
+def test_upload_belongs_to_its_key(uploads: Uploads) -> None:
     upload_id = uploads.initiate("key")
     assert refusal(lambda: uploads.part("other", upload_id, 1, b"x")).code == "NoSuchUpload"
     assert refusal(lambda: uploads.abort("other", upload_id)).code == "NoSuchUpload"
     assert uploads.abort("key", upload_id).status_code == 204
 
 
-def test_two_uploads_of_one_key_do_not_meet(uploads: Uploads) -> None:
-    """The later completion is the object; what is there already is not touched by Initiate and UploadPart."""
+def test_uploads_of_one_key_are_independent(uploads: Uploads) -> None:
+    """The later completion creates the object; Initiate and UploadPart do not change an existing one."""
     uploads.put("key", b"before")
     first, second = uploads.initiate("key"), uploads.initiate("key")
     etags = {each: uploads.part("key", each, 1, each.encode()).etag for each in (first, second)}
@@ -142,8 +142,8 @@ def test_two_uploads_of_one_key_do_not_meet(uploads: Uploads) -> None:
         assert uploads.object("key") == each.encode()
 
 
-def test_gaps_are_legal(uploads: Uploads) -> None:
-    """And what is uploaded but not named is silently no part of the object."""
+def test_gaps_are_allowed(uploads: Uploads) -> None:
+    """Uploaded parts that Complete does not name are dropped without an error."""
     upload_id = uploads.initiate("key")
     bodies = {1: b"a" * MIN_PART, 5: b"b" * MIN_PART, 9: b"unnamed" * MIN_PART, 10_000: b"c"}
     etags = {number: uploads.part("key", upload_id, number, body).etag for number, body in bodies.items()}
@@ -156,7 +156,7 @@ def test_gaps_are_legal(uploads: Uploads) -> None:
 
 
 def test_complete_all(uploads: Uploads) -> None:
-    """x-oss-complete-all takes what is there, in order, and no body beside it."""
+    """x-oss-complete-all uses all uploaded parts in order, and does not allow a body."""
     upload_id = uploads.initiate("key")
     for number, body in ((3, b"c"), (1, b"a" * MIN_PART)):
         uploads.part("key", upload_id, number, body)
@@ -168,8 +168,8 @@ def test_complete_all(uploads: Uploads) -> None:
     assert uploads.client.complete_multipart_upload(request).hash_crc64 == crc64(b"a" * MIN_PART + b"c")
 
 
-def test_what_complete_refuses(uploads: Uploads) -> None:
-    """And after each refusal the upload is still whole."""
+def test_complete_refuses_invalid_parts(uploads: Uploads) -> None:
+    """After each refusal the upload is unchanged."""
     upload_id = uploads.initiate("key")
     bodies = {1: b"a" * (MIN_PART - 1), 2: b"b" * MIN_PART, 3: b"c"}
     etags = {number: uploads.part("key", upload_id, number, body).etag for number, body in bodies.items()}
@@ -190,7 +190,7 @@ def test_what_complete_refuses(uploads: Uploads) -> None:
     assert uploads.object("key") == bodies[2] + bodies[3]
 
 
-def test_etags_may_come_without_quotes(uploads: Uploads) -> None:
+def test_etags_without_quotes_are_accepted(uploads: Uploads) -> None:
     upload_id = uploads.initiate("key")
     etag = uploads.part("key", upload_id, 1, b"x").etag.strip('"')
     assert uploads.complete("key", upload_id, [(1, etag)]).status_code == 200
@@ -205,7 +205,7 @@ def test_part_numbers_out_of_range(uploads: Uploads, number: int) -> None:
 
 
 def test_forbid_overwrite(uploads: Uploads) -> None:
-    """409 FileAlreadyExists from Initiate, Complete and PutObject; without the header the object is replaced."""
+    """409 FileAlreadyExists from Initiate, Complete and PutObject. Without the header the object is replaced."""
     begun = uploads.initiate("key", forbid_overwrite=True)
     etag = uploads.part("key", begun, 1, b"fresh").etag
     uploads.put("key", b"there", forbid_overwrite=True)
@@ -222,7 +222,7 @@ def test_forbid_overwrite(uploads: Uploads) -> None:
 
 
 def test_parts_by_key_and_upload_id_alone(oss_store: OssStore, uploads: Uploads) -> None:
-    """As well as from what Initiate answered: another client that knows only those two sees the same."""
+    """Another client that knows only key and upload id gets the same parts."""
     upload_id = uploads.initiate("folder/key")
     answers = {number: uploads.part("folder/key", upload_id, number, b"x" * number) for number in (1, 2, 7)}
     stranger = Uploads(oss_store, uploads.bucket)
@@ -231,13 +231,13 @@ def test_parts_by_key_and_upload_id_alone(oss_store: OssStore, uploads: Uploads)
         assert (seen.part_number_marker, seen.next_part_number_marker) == (0, 7)
         assert (seen.max_parts, seen.is_truncated, seen.storage_class) == (1000, False, "Standard")
         for part in seen.parts:
-            answer = answers[part.part_number]
-            assert (part.size, part.etag, part.hash_crc64) == (part.part_number, answer.etag, answer.hash_crc64)
+            response = answers[part.part_number]
+            assert (part.size, part.etag, part.hash_crc64) == (part.part_number, response.etag, response.hash_crc64)
             assert part.last_modified.tzinfo is not None
         assert [part.part_number for part in seen.parts] == [1, 2, 7]
 
 
-def test_parts_page_by_page(uploads: Uploads) -> None:
+def test_pages_of_parts(uploads: Uploads) -> None:
     upload_id = uploads.initiate("key")
     numbers = [1, 2, 3, 5, 8, 13, 9_999]
     for number in numbers:
@@ -252,7 +252,7 @@ def test_parts_page_by_page(uploads: Uploads) -> None:
     assert (rest.part_number_marker, rest.next_part_number_marker, rest.is_truncated) == (8, 13, True)
 
 
-def test_parts_of_an_upload_without_any(uploads: Uploads) -> None:
+def test_upload_without_parts(uploads: Uploads) -> None:
     seen = uploads.parts("key", uploads.initiate("key"))
     assert (seen.parts, seen.next_part_number_marker, seen.is_truncated) == (None, None, False)
 
@@ -264,8 +264,8 @@ def test_paging_of_parts_out_of_range(uploads: Uploads, fields: dict[str, Any]) 
     assert (error.status_code, error.code) == (400, "InvalidArgument")
 
 
-def test_the_uploader_sends_a_file(uploads: Uploads, tmp_path: Path) -> None:
-    """The vendor's own loop: parts at once, CRC-64 compared by it at the end."""
+def test_uploader_sends_a_file(uploads: Uploads, tmp_path: Path) -> None:
+    """The vendor's uploader sends parts in parallel and compares the CRC-64."""
     content = DRAW.randbytes(MIN_PART * 7 + 12_345)
     (tmp_path / "film.mp4").write_bytes(content)
     request = oss.PutObjectRequest(bucket=uploads.bucket, key="film.mp4", metadata={"a": "1"})
@@ -276,8 +276,8 @@ def test_the_uploader_sends_a_file(uploads: Uploads, tmp_path: Path) -> None:
     assert (uploads.head("film.mp4").content_type, uploads.head("film.mp4").metadata) == ("video/mp4", {"a": "1"})
 
 
-def test_the_uploader_goes_on_where_it_stopped(uploads: Uploads, tmp_path: Path) -> None:
-    """Its checkpoint names the upload; ListParts tells it what is there."""
+def test_uploader_resumes_where_it_stopped(uploads: Uploads, tmp_path: Path) -> None:
+    """Its checkpoint contains the upload id, and ListParts returns the existing parts."""
     content = DRAW.randbytes(MIN_PART * 4)
     (tmp_path / "file").write_bytes(content)
     request = oss.PutObjectRequest(bucket=uploads.bucket, key="file")
@@ -286,12 +286,12 @@ def test_the_uploader_goes_on_where_it_stopped(uploads: Uploads, tmp_path: Path)
     )
     send = uploads.client.upload_part
 
-    def fail_at_the_third(part: Any, **fields: Any) -> Any:
+    def fail_at_third_part(part: Any, **fields: Any) -> Any:
         if part.part_number == 3:
             raise ConnectionError("cut")
         return send(part, **fields)
 
-    uploads.client.upload_part = fail_at_the_third
+    uploads.client.upload_part = fail_at_third_part
     with pytest.raises(oss.exceptions.BaseError):
         uploader.upload_file(request, filepath=str(tmp_path / "file"))
     (left,) = uploads.listing().uploads
@@ -307,7 +307,7 @@ def test_the_uploader_goes_on_where_it_stopped(uploads: Uploads, tmp_path: Path)
     assert uploads.object("file") == content
 
 
-def test_a_body_of_unknown_length_comes_in_chunks(uploads: Uploads) -> None:
+def test_body_of_unknown_length_is_sent_in_chunks(uploads: Uploads) -> None:
     def blocks() -> Iterator[bytes]:
         yield from (b"one", b"two" * 100_000, b"three")
 
@@ -319,12 +319,12 @@ def test_a_body_of_unknown_length_comes_in_chunks(uploads: Uploads) -> None:
 
 
 def test_put_head_get_delete(uploads: Uploads) -> None:
-    answer = uploads.put("key", b"hello", storage_class="Archive", content_type="text/x", metadata={"a-b": "c d"})
-    assert (answer.etag, answer.hash_crc64) == ('"5D41402ABC4B2A76B9719D911017C592"', crc64(b"hello"))
+    response = uploads.put("key", b"hello", storage_class="Archive", content_type="text/x", metadata={"a-b": "c d"})
+    assert (response.etag, response.hash_crc64) == ('"5D41402ABC4B2A76B9719D911017C592"', crc64(b"hello"))
     head = uploads.head("key")
-    assert (head.content_length, head.etag, head.content_md5) == (5, answer.etag, "XUFAKrxLKna5cZ2REBfFkg==")
+    assert (head.content_length, head.etag, head.content_md5) == (5, response.etag, "XUFAKrxLKna5cZ2REBfFkg==")
     assert (head.object_type, head.storage_class, head.content_type) == ("Normal", "Archive", "text/x")
-    assert (head.metadata, head.hash_crc64) == ({"a-b": "c d"}, answer.hash_crc64)
+    assert (head.metadata, head.hash_crc64) == ({"a-b": "c d"}, response.hash_crc64)
     assert uploads.object("key") == b"hello"
     deleted = oss.DeleteObjectRequest(bucket=uploads.bucket, key="key")
     assert [uploads.client.delete_object(deleted).status_code for _ in range(2)] == [204, 204]
@@ -340,12 +340,12 @@ def test_put_head_get_delete(uploads: Uploads) -> None:
 def test_ranges(uploads: Uploads, asked: str, expected: bytes) -> None:
     uploads.put("key", b"0123456789" * 2)
     request = oss.GetObjectRequest(bucket=uploads.bucket, key="key", range_header=asked)
-    answer = uploads.client.get_object(request)
-    assert (answer.status_code, answer.body.content) == (206, expected)
-    assert answer.content_range.endswith("/20")
+    response = uploads.client.get_object(request)
+    assert (response.status_code, response.body.content) == (206, expected)
+    assert response.content_range.endswith("/20")
 
 
-def test_a_range_over_the_seam_of_two_parts(uploads: Uploads) -> None:
+def test_range_across_two_parts(uploads: Uploads) -> None:
     bodies = [DRAW.randbytes(MIN_PART), DRAW.randbytes(MIN_PART)]
     upload_id = uploads.initiate("key")
     etags = [uploads.part("key", upload_id, number, body).etag for number, body in enumerate(bodies, 1)]
@@ -358,7 +358,7 @@ def test_a_range_over_the_seam_of_two_parts(uploads: Uploads) -> None:
 
 @pytest.mark.parametrize("call", ["list_objects", "list_objects_v2"])
 def test_listing_objects(uploads: Uploads, call: str) -> None:
-    """V1 and V2 show the same keys, page by page, and the same common prefixes."""
+    """V1 and V2 return the same keys, page by page, and the same common prefixes."""
     keys = sorted(["a", "a/b", "a/c/d", "b", "b\x01\n", "ü/x", "ü/y"])
     for key in keys:
         uploads.put(key, b"x")
@@ -373,7 +373,7 @@ def test_listing_objects(uploads: Uploads, call: str) -> None:
 
 
 def test_buckets(oss_store: OssStore) -> None:
-    """ListBuckets with prefix, page by page; what GetBucketInfo and GetBucketLocation say of one."""
+    """ListBuckets with a prefix, page by page; GetBucketInfo and GetBucketLocation of a bucket."""
     buckets = [oss_store.new_bucket() for _ in range(3)]
     ours = client(oss_store)
     prefix = buckets[0].rpartition("-")[0] + "-"
@@ -403,14 +403,14 @@ def test_buckets(oss_store: OssStore) -> None:
         lambda uploads: uploads.client.get_bucket_info(oss.GetBucketInfoRequest(bucket=uploads.bucket)),
     ],
 )
-def test_a_bucket_that_is_not_there(oss_store: OssStore, call: Callable[[Uploads], object]) -> None:
+def test_missing_bucket(oss_store: OssStore, call: Callable[[Uploads], object]) -> None:
     error = refusal(lambda: call(Uploads(oss_store, "nosuchbucket")))
     assert (error.status_code, error.code, error.ec) == (404, "NoSuchBucket", "0015-00000101")
     assert error.error_fileds["BucketName"] == "nosuchbucket"
 
 
-def test_every_error_says_which_request_it_was(uploads: Uploads) -> None:
-    """Also that of HEAD, which has no body."""
+def test_every_error_has_a_request_id(uploads: Uploads) -> None:
+    """Including the error of HEAD, which has no body."""
     for error in (refusal(lambda: uploads.head("nothing")), refusal(lambda: uploads.object("nothing"))):
         assert error.request_id == error.headers["x-oss-request-id"]
         assert len(error.request_id) == 24
@@ -419,13 +419,13 @@ def test_every_error_says_which_request_it_was(uploads: Uploads) -> None:
         assert error.error_fileds["RecommendDoc"].endswith(error.ec)
 
 
-def test_bodies_are_not_held_in_memory(oss_store: OssStore, uploads: Uploads, tmp_path: Path) -> None:
-    """A part of 96 MiB, and the object made of it, go through a server that never grows by a third of that."""
+def test_bodies_are_not_kept_in_memory(oss_store: OssStore, uploads: Uploads, tmp_path: Path) -> None:
+    """For a part of 96 MiB, and the object of it, the memory of the server grows by less than a third of that."""
     size = 96 * 1024**2
     with (tmp_path / "large").open("wb") as file:
         file.truncate(size)
     upload_id = uploads.initiate("large")
-    before = _most_memory(oss_store.pid)
+    before = _peak_memory(oss_store.pid)
     with (tmp_path / "large").open("rb") as file:
         etag = uploads.part("large", upload_id, 1, file).etag
     uploads.complete("large", upload_id, [(1, etag)])
@@ -436,11 +436,11 @@ def test_bodies_are_not_held_in_memory(oss_store: OssStore, uploads: Uploads, tm
         ).body.iter_bytes(block_size=1024**2)
     )
     assert read == size
-    assert _most_memory(oss_store.pid) - before < size // 3
+    assert _peak_memory(oss_store.pid) - before < size // 3
 
 
-def _most_memory(pid: int) -> int:
-    """Bytes of memory that a process has held at most."""
+def _peak_memory(pid: int) -> int:
+    """The peak memory of a process in bytes."""
     assert psutil.pid_exists(pid)
     line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""The OSS test server believes nobody and changes nothing: signatures, names and keys exactly as they come."""
+"""The OSS test server verifies signatures, and keeps names and keys exactly as they were sent."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.oss.vendor import MIN_PART, Uploads, refusal
-from tests.oss.wire import Answer, Request, send, sign
+from tests.oss.wire import Request, Response, send, sign
 from tests.stores import oss as oss_stores
 from tests.stores.oss import OssStore
 from tests.stores.oss.accounts import Account
 
 PATIENCE = 30
-"""Seconds until a wait is given up; nothing is measured by it."""
+"""Seconds until a wait fails. No result depends on it."""
 
 HOSTILE = (
     "a/../b",
@@ -46,8 +46,8 @@ HOSTILE = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-    """A bucket, and its owner's way to speak to it."""
+class BucketClient:
+    """A bucket, and requests to it with the owner's credentials."""
 
     store: OssStore
     bucket: str
@@ -61,33 +61,33 @@ class Place:
         return Account(self.store.access_key, self.store.secret_key)
 
     def request(self, method: str, target: str, body: bytes = b"", **headers: str) -> Request:
-        named = {name.replace("_", "-"): text for name, text in headers.items()}
-        return Request(method, target, self.host, named, body)
+        parts_xml = {name.replace("_", "-"): text for name, text in headers.items()}
+        return Request(method, target, self.host, parts_xml, body)
 
-    def ask(self, method: str, target: str, body: bytes = b"", **headers: str) -> Answer:
+    def request_signed(self, method: str, target: str, body: bytes = b"", **headers: str) -> Response:
         request = self.request(method, target, body, **headers)
         return self.send(request, sign(request, self.owner))
 
-    def send(self, request: Request, headers: Mapping[str, str]) -> Answer:
+    def send(self, request: Request, headers: Mapping[str, str]) -> Response:
         return send(self.store.port, request, headers)
 
 
 @pytest.fixture(scope="module")
-def place(oss_store: OssStore) -> Place:
-    return Place(oss_store, oss_store.new_bucket())
+def client(oss_store: OssStore) -> BucketClient:
+    return BucketClient(oss_store, oss_store.new_bucket())
 
 
-def refused(answer: Answer) -> tuple[int, str]:
-    return answer.status, answer.text("Code")
+def refused(response: Response) -> tuple[int, str]:
+    return response.status, response.text("Code")
 
 
 # --- Signatures -------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_signed_cannot_be_changed(oss_store: OssStore, place: Place) -> None:
-    """Whatever is different from what was signed: SignatureDoesNotMatch, and nothing is done."""
-    request = place.request("PUT", "/signed?x-oss-ac-1=1", b"body", Content_Type="text/plain", x_oss_meta_a="1")
-    headers = sign(request, place.owner)
+def test_signed_values_cannot_be_changed(oss_store: OssStore, client: BucketClient) -> None:
+    """Every difference from what was signed causes SignatureDoesNotMatch, and nothing is stored."""
+    request = client.request("PUT", "/signed?x-oss-ac-1=1", b"body", Content_Type="text/plain", x_oss_meta_a="1")
+    headers = sign(request, client.owner)
     other = oss_store.new_bucket()
     changed: list[tuple[Request, dict[str, str]]] = [
         (dataclasses.replace(request, target="/Signed?x-oss-ac-1=1"), headers),
@@ -100,35 +100,35 @@ def test_what_is_signed_cannot_be_changed(oss_store: OssStore, place: Place) -> 
         (request, {**headers, "x-oss-meta-b": "1"}),
         (request, {**headers, "x-oss-forbid-overwrite": "true"}),
         (request, {**headers, "Content-MD5": "hBotaJrKa9FhFEdFPCLG/A=="}),
-        (request, {**headers, "Host": place.host.replace(place.bucket, other)}),
+        (request, {**headers, "Host": client.host.replace(client.bucket, other)}),
         (request, {**headers, "x-oss-meta-a": "\xe9"}),
     ]
     for sent, with_headers in changed:
-        answer = place.send(sent, with_headers)
-        assert refused(answer) == (403, "SignatureDoesNotMatch"), (sent, with_headers)
-        assert answer.text("StringToSign").startswith("OSS4-HMAC-SHA256\n") or "\xe9" in str(with_headers)
-    assert place.ask("HEAD", "/signed").status == 404
-    assert place.send(request, {**headers, "User-Agent": "anything"}).status == 200
+        response = client.send(sent, with_headers)
+        assert refused(response) == (403, "SignatureDoesNotMatch"), (sent, with_headers)
+        assert response.text("StringToSign").startswith("OSS4-HMAC-SHA256\n") or "\xe9" in str(with_headers)
+    assert client.request_signed("HEAD", "/signed").status == 404
+    assert client.send(request, {**headers, "User-Agent": "anything"}).status == 200
 
 
-def test_a_wrong_secret(place: Place) -> None:
-    request = place.request("GET", "/?uploads")
-    answer = place.send(request, sign(request, dataclasses.replace(place.owner, secret_key="wrong")))
-    assert refused(answer) == (403, "SignatureDoesNotMatch")
-    assert answer.text("OSSAccessKeyId") == place.owner.access_key
-    assert answer.headers["x-oss-ec"] == answer.text("EC") == "0002-00000201"
-    assert place.owner.secret_key not in answer.body.decode()
+def test_wrong_secret(client: BucketClient) -> None:
+    request = client.request("GET", "/?uploads")
+    response = client.send(request, sign(request, dataclasses.replace(client.owner, secret_key="wrong")))
+    assert refused(response) == (403, "SignatureDoesNotMatch")
+    assert response.text("OSSAccessKeyId") == client.owner.access_key
+    assert response.headers["x-oss-ec"] == response.text("EC") == "0002-00000201"
+    assert client.owner.secret_key not in response.body.decode()
 
 
-def test_additional_headers(place: Place) -> None:
-    """They are signed where the client says so."""
-    request = place.request("PUT", "/additional", b"four", User_Agent="one")
-    headers = sign(request, place.owner, additional=["host", "user-agent"])
+def test_additional_headers(client: BucketClient) -> None:
+    """They are part of the signature if the client names them."""
+    request = client.request("PUT", "/additional", b"four", User_Agent="one")
+    headers = sign(request, client.owner, additional=["host", "user-agent"])
     assert ",AdditionalHeaders=host;user-agent,Signature=" in headers["Authorization"]
-    assert place.send(request, headers).status == 200
-    assert refused(place.send(request, {**headers, "User-Agent": "two"})) == (403, "SignatureDoesNotMatch")
+    assert client.send(request, headers).status == 200
+    assert refused(client.send(request, {**headers, "User-Agent": "two"})) == (403, "SignatureDoesNotMatch")
     without = headers["Authorization"].replace("AdditionalHeaders=host;user-agent,", "")
-    assert refused(place.send(request, {**headers, "Authorization": without})) == (403, "SignatureDoesNotMatch")
+    assert refused(client.send(request, {**headers, "Authorization": without})) == (403, "SignatureDoesNotMatch")
 
 
 @pytest.mark.parametrize(
@@ -147,68 +147,69 @@ def test_additional_headers(place: Place) -> None:
         ({"x-oss-date": "yesterday"}, (403, "AccessDenied")),
     ],
 )
-def test_headers_without_which_nobody_is_known(
-    place: Place, change: dict[str, str | None], expected: tuple[int, str]
+def test_missing_or_malformed_authentication_headers(
+    client: BucketClient, change: dict[str, str | None], expected: tuple[int, str]
 ) -> None:
-    request = place.request("GET", "/?uploads")
-    headers = {name: text for name, text in {**sign(request, place.owner), **change}.items() if text is not None}
-    assert refused(place.send(request, headers)) == expected
+    request = client.request("GET", "/?uploads")
+    headers = {name: text for name, text in {**sign(request, client.owner), **change}.items() if text is not None}
+    assert refused(client.send(request, headers)) == expected
 
 
 @pytest.mark.parametrize(("part", "by"), [("/oss/", "/s3/"), ("/aliyun_v4_request", "/aws4_request"), ("/20", "/19")])
-def test_another_scope(place: Place, part: str, by: str) -> None:
-    request = place.request("GET", "/?uploads")
-    headers = sign(request, place.owner)
+def test_wrong_credential_scope(client: BucketClient, part: str, by: str) -> None:
+    request = client.request("GET", "/?uploads")
+    headers = sign(request, client.owner)
     assert part in headers["Authorization"]
     headers["Authorization"] = headers["Authorization"].replace(part, by, 1)
-    assert refused(place.send(request, headers)) == (400, "InvalidArgument")
+    assert refused(client.send(request, headers)) == (400, "InvalidArgument")
 
 
-def test_the_region_of_the_signature_is_the_endpoints(place: Place) -> None:
-    wrong = refusal(Uploads(place.store, place.bucket, region="cn-beijing").listing)
+def test_region_of_signature_must_match_endpoint(client: BucketClient) -> None:
+    wrong = refusal(Uploads(client.store, client.bucket, region="cn-beijing").listing)
     assert (wrong.status_code, wrong.code, wrong.ec) == (400, "InvalidArgument", "0002-00000226")
 
 
 @pytest.mark.parametrize(
     ("minutes", "accepted"), [(14, True), (-14, True), (16, False), (-16, False), (60 * 24, False)]
 )
-def test_clocks_may_differ_by_a_quarter_of_an_hour(place: Place, minutes: int, accepted: bool) -> None:
-    request = place.request("GET", "/?uploads")
+def test_clocks_may_differ_by_15_minutes(client: BucketClient, minutes: int, accepted: bool) -> None:
+    request = client.request("GET", "/?uploads")
     signed_at = datetime.now(UTC) + timedelta(minutes=minutes)
-    answer = place.send(request, sign(request, place.owner, signed_at=signed_at))
+    response = client.send(request, sign(request, client.owner, signed_at=signed_at))
     if accepted:
-        assert answer.status == 200
+        assert response.status == 200
         return
-    assert refused(answer) == (403, "RequestTimeTooSkewed")
-    assert answer.text("MaxAllowedSkewMilliseconds") == "900000"
-    assert answer.text("RequestTime") == f"{signed_at:%Y-%m-%dT%H:%M:%S}.000Z"
-    assert answer.text("ServerTime") < f"{datetime.now(UTC) + timedelta(seconds=1):%Y-%m-%dT%H:%M:%S}.000Z"
+    assert refused(response) == (403, "RequestTimeTooSkewed")
+    assert response.text("MaxAllowedSkewMilliseconds") == "900000"
+    assert response.text("RequestTime") == f"{signed_at:%Y-%m-%dT%H:%M:%S}.000Z"
+    assert response.text("ServerTime") < f"{datetime.now(UTC) + timedelta(seconds=1):%Y-%m-%dT%H:%M:%S}.000Z"
 
 
-def test_unknown_access_keys(place: Place) -> None:
-    for name in ("LTAInobody", "nobody/../x"):
-        request = place.request("GET", "/?uploads")
-        answer = place.send(request, sign(request, Account(name, "secret")))
-        assert answer.text("Code") in ("InvalidAccessKeyId", "InvalidArgument")
+def test_unknown_access_keys(client: BucketClient) -> None:
+    for name in ("LTAIunknown", "unknown/../x"):
+        request = client.request("GET", "/?uploads")
+        response = client.send(request, sign(request, Account(name, "secret")))
+        assert response.text("Code") in ("InvalidAccessKeyId", "InvalidArgument")
     assert (
-        refusal(lambda: Uploads(place.store, place.bucket, Account("LTAInobody", "x")).listing()).ec == "0002-00000902"
+        refusal(lambda: Uploads(client.store, client.bucket, Account("LTAIunknown", "x")).listing()).ec
+        == "0002-00000902"
     )
 
 
-def test_temporary_credentials(oss_store: OssStore, place: Place) -> None:
-    """An STS key goes with its own token, and only until that has expired."""
+def test_temporary_credentials(oss_store: OssStore, client: BucketClient) -> None:
+    """An STS key is valid only with its own token, and only until that has expired."""
     valid, other = (oss_store.new_account(temporary=True) for _ in range(2))
     expired = oss_store.new_account(temporary=True, expired=True)
     assert valid.access_key.startswith("STS.")
-    assert Uploads(oss_store, place.bucket, valid).listing().status_code == 200
+    assert Uploads(oss_store, client.bucket, valid).listing().status_code == 200
     for account, code in (
         (dataclasses.replace(valid, token=""), "InvalidAccessKeyId"),
         (dataclasses.replace(valid, token="made up"), "InvalidSecurityToken"),
         (dataclasses.replace(valid, token=other.token), "AccessKeyIdAndSecurityTokenNotMatch"),
-        (dataclasses.replace(place.owner, token=valid.token), "InvalidAccessKeyId"),
+        (dataclasses.replace(client.owner, token=valid.token), "InvalidAccessKeyId"),
         (expired, "SecurityTokenExpired"),
     ):
-        error = refusal(Uploads(oss_store, place.bucket, account).listing)
+        error = refusal(Uploads(oss_store, client.bucket, account).listing)
         assert (error.status_code, error.code) == (403, code)
 
 
@@ -223,10 +224,10 @@ CALLS: dict[str, Callable[[Uploads], object]] = {
 
 
 @pytest.mark.parametrize("action", CALLS)
-def test_users_with_fewer_rights(oss_store: OssStore, place: Place, action: str) -> None:
-    """AccessDenied for what is denied, and only for that."""
-    assert place.ask("PUT", "/there").status == 200
-    user = Uploads(oss_store, place.bucket, oss_store.new_account(denied=[action]))
+def test_account_without_a_permission(oss_store: OssStore, client: BucketClient, action: str) -> None:
+    """AccessDenied for the denied action only."""
+    assert client.request_signed("PUT", "/there").status == 200
+    user = Uploads(oss_store, client.bucket, oss_store.new_account(denied=[action]))
     for name, call in CALLS.items():
         if name == action:
             error = refusal(lambda call=call: call(user))  # type: ignore[misc]
@@ -240,33 +241,33 @@ def test_users_with_fewer_rights(oss_store: OssStore, place: Place, action: str)
 # --- Hosts ------------------------------------------------------------------------------------------------------------
 
 
-def test_path_style_is_forbidden(place: Place) -> None:
-    """Signed or not; the vendor's client set to it says the same."""
-    endpoint = f"oss-{place.store.region}.localhost"
-    for target in (f"/{place.bucket}/key", f"/{place.bucket}/?uploads"):
+def test_path_style_is_forbidden(client: BucketClient) -> None:
+    """With or without a signature, and with the vendor's client."""
+    endpoint = f"oss-{client.store.region}.localhost"
+    for target in (f"/{client.bucket}/key", f"/{client.bucket}/?uploads"):
         request = Request("GET", target, endpoint)
-        assert refused(place.send(request, {"Host": endpoint})) == (403, "SecondLevelDomainForbidden")
-        assert refused(place.send(request, sign(request, place.owner))) == (403, "SecondLevelDomainForbidden")
-    styled = Uploads(place.store, place.bucket, use_path_style=True)
+        assert refused(client.send(request, {"Host": endpoint})) == (403, "SecondLevelDomainForbidden")
+        assert refused(client.send(request, sign(request, client.owner))) == (403, "SecondLevelDomainForbidden")
+    styled = Uploads(client.store, client.bucket, use_path_style=True)
     assert refusal(styled.listing).code == "SecondLevelDomainForbidden"
 
 
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "localhost", "oss-cn-hangzhou.example.org", "a.b.oss-cn-hangzhou.localhost"]
 )
-def test_hosts_that_are_not_ours(place: Place, host: str) -> None:
-    answer = place.send(place.request("GET", "/"), {"Host": host})
-    assert refused(answer) == (403, "NonStandardHostForbidden")
+def test_unknown_hosts(client: BucketClient, host: str) -> None:
+    response = client.send(client.request("GET", "/"), {"Host": host})
+    assert refused(response) == (403, "NonStandardHostForbidden")
 
 
-def test_a_bucket_of_another_region(oss_store: OssStore) -> None:
-    """AccessDenied, and where it is; GetBucketInfo is answered everywhere."""
+def test_bucket_in_another_region(oss_store: OssStore) -> None:
+    """AccessDenied with the bucket's endpoint. GetBucketInfo works at every endpoint."""
     bucket = oss_store.new_bucket("cn-beijing")
     error = refusal(Uploads(oss_store, bucket).listing)
     assert (error.status_code, error.code) == (403, "AccessDenied")
     assert error.error_fileds["Endpoint"] == "oss-cn-beijing.aliyuncs.com"
-    here = Place(oss_store, bucket)
-    assert here.ask("GET", "/?bucketInfo").text("Location") == "oss-cn-beijing"
+    here = BucketClient(oss_store, bucket)
+    assert here.request_signed("GET", "/?bucketInfo").text("Location") == "oss-cn-beijing"
     there = Request("GET", "/?uploads", f"{bucket}.oss-cn-beijing.localhost")
     assert here.send(there, sign(there, here.owner)).status == 200
 
@@ -275,45 +276,45 @@ def test_a_bucket_of_another_region(oss_store: OssStore) -> None:
 
 
 @pytest.mark.parametrize("key", HOSTILE, ids=repr)
-def test_keys_are_what_the_path_says(oss_store: OssStore, key: str) -> None:
-    """Object and upload have exactly that key, and no other is there."""
-    place = Place(oss_store, oss_store.new_bucket())
+def test_key_equals_the_path(oss_store: OssStore, key: str) -> None:
+    """Object and upload have exactly that key, and no other key exists."""
+    client = BucketClient(oss_store, oss_store.new_bucket())
     target = "/" + quote(key, safe="/")
-    assert place.ask("PUT", target, b"content").status == 200
-    upload_id = place.ask("POST", f"{target}?encoding-type=url&uploads").text("UploadId")
-    assert place.ask("GET", target).body == b"content"
-    objects = place.ask("GET", "/?encoding-type=url").document
+    assert client.request_signed("PUT", target, b"content").status == 200
+    upload_id = client.request_signed("POST", f"{target}?encoding-type=url&uploads").text("UploadId")
+    assert client.request_signed("GET", target).body == b"content"
+    objects = client.request_signed("GET", "/?encoding-type=url").document
     assert [each.findtext("Key") for each in objects.findall("Contents")] == [quote(key, safe="")]
-    listed = place.ask("GET", "/?encoding-type=url&uploads").document
+    listed = client.request_signed("GET", "/?encoding-type=url&uploads").document
     assert [each.findtext("Key") for each in listed.findall("Upload")] == [quote(key, safe="")]
-    assert place.ask("DELETE", f"{target}?uploadId={upload_id}").status == 204
-    assert place.ask("DELETE", target).status == 204
-    assert place.ask("GET", "/").document.find("Contents") is None
+    assert client.request_signed("DELETE", f"{target}?uploadId={upload_id}").status == 204
+    assert client.request_signed("DELETE", target).status == 204
+    assert client.request_signed("GET", "/").document.find("Contents") is None
 
 
-def test_line_ends_in_keys_need_no_encoding(oss_store: OssStore) -> None:
-    """XML can write them, where it does it by number."""
-    place = Place(oss_store, oss_store.new_bucket())
-    assert place.ask("POST", "/a%0D%0Ab%09c%0D?uploads").text("Key") == "a\r\nb\tc\r"
-    assert place.ask("GET", "/?uploads").text("Key") == "a\r\nb\tc\r"
+def test_line_breaks_in_keys_need_no_encoding(oss_store: OssStore) -> None:
+    """XML can contain them as character references."""
+    client = BucketClient(oss_store, oss_store.new_bucket())
+    assert client.request_signed("POST", "/a%0D%0Ab%09c%0D?uploads").text("Key") == "a\r\nb\tc\r"
+    assert client.request_signed("GET", "/?uploads").text("Key") == "a\r\nb\tc\r"
 
 
-def test_every_way_to_write_a_key(place: Place) -> None:
-    """Percent-encoded or not, in upper or lower case: the same key."""
-    place.ask("PUT", "/d%C3%AEr/a~b", b"once")
+def test_equivalent_encodings_of_a_key(client: BucketClient) -> None:
+    """Percent-encoding, in upper or lower case, does not change the key."""
+    client.request_signed("PUT", "/d%C3%AEr/a~b", b"once")
     for target in ("/d%c3%aer/a~b", "/%64%C3%AEr%2Fa%7Eb"):
-        assert place.ask("GET", target).body == b"once"
+        assert client.request_signed("GET", target).body == b"once"
 
 
 @pytest.mark.parametrize(
     "target", ["//x", "/%2Fx", "/%5Cx", "/\\x", "/" + "x" * 1024, "/" + "%C3%BC" * 512, "/%FF", "/a%C0%AFb"]
 )
-def test_keys_that_cannot_be(place: Place, target: str) -> None:
-    """A leading slash or backslash, more than 1,023 bytes, no UTF-8: InvalidObjectName, whatever is asked."""
+def test_invalid_keys(client: BucketClient, target: str) -> None:
+    """A leading slash or backslash, over 1,023 bytes, or invalid UTF-8: InvalidObjectName for every operation."""
     for method, query in (("PUT", ""), ("GET", ""), ("POST", "?uploads"), ("GET", "?uploadId=1")):
-        # What is no UTF-8 cannot be signed as it is: it is refused before the signature is looked at.
-        answer = place.ask(method, target + query)
-        assert refused(answer) == (400, "InvalidObjectName"), (method, query)
+        # Invalid UTF-8 cannot be signed, so it is refused before the signature is checked.
+        response = client.request_signed(method, target + query)
+        assert refused(response) == (400, "InvalidObjectName"), (method, query)
 
 
 @settings(max_examples=60, deadline=None)
@@ -324,129 +325,131 @@ def test_keys_that_cannot_be(place: Place, target: str) -> None:
     value=st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=20),
     prefix=st.binary(max_size=10),
 )
-def test_whatever_is_sent_arrives(place: Place, key: str, value: str, prefix: bytes) -> None:
-    """Generated keys, metadata and query values: signed by the vendor, verified, kept and answered unchanged."""
+def test_any_values_are_stored_unchanged(client: BucketClient, key: str, value: str, prefix: bytes) -> None:
+    """Generated keys, metadata and query values are signed by the vendor, verified, stored and returned unchanged."""
     target = "/" + quote(key, safe="/")
-    answer = place.ask("PUT", f"{target}?x={quote_from_bytes(prefix, safe='')}", key.encode(), x_oss_meta_v=value)
-    assert answer.status == 200
-    head = place.ask("HEAD", target)
+    response = client.request_signed(
+        "PUT", f"{target}?x={quote_from_bytes(prefix, safe='')}", key.encode(), x_oss_meta_v=value
+    )
+    assert response.status == 200
+    head = client.request_signed("HEAD", target)
     assert (head.headers["content-length"], head.headers["x-oss-meta-v"]) == (str(len(key.encode())), value)
 
 
-# --- Lines that break, and things at the same moment ------------------------------------------------------------------
+# --- Broken connections and concurrency -------------------------------------------------------------------------------
 
 
 @contextmanager
-def half_sent(place: Place, target: str, body: bytes) -> Iterator[socket]:
-    """The line of a PUT of which the server has read a part of the body and waits for the rest."""
-    request = place.request("PUT", target, body, Content_Length=str(len(body)))
-    before = set((place.store.folder / "bytes").iterdir())
-    with create_connection(("127.0.0.1", place.store.port), timeout=PATIENCE) as line:
-        line.sendall(_head(request, sign(request, place.owner)) + body[: len(body) // 2])
-        _wait(lambda: any(path.stat().st_size for path in _files(place) - before))
-        yield line
+def half_sent(client: BucketClient, target: str, body: bytes) -> Iterator[socket]:
+    """The connection of a PUT request while the server waits for the second half of the body."""
+    request = client.request("PUT", target, body, Content_Length=str(len(body)))
+    before = set((client.store.folder / "bytes").iterdir())
+    with create_connection(("127.0.0.1", client.store.port), timeout=PATIENCE) as connection:
+        connection.sendall(_head(request, sign(request, client.owner)) + body[: len(body) // 2])
+        _wait(lambda: any(path.stat().st_size for path in _files(client) - before))
+        yield connection
 
 
-def _files(place: Place) -> set[Path]:
-    return set((place.store.folder / "bytes").iterdir())
+def _files(client: BucketClient) -> set[Path]:
+    return set((client.store.folder / "bytes").iterdir())
 
 
 def _head(request: Request, headers: Mapping[str, str]) -> bytes:
-    lines = "".join(f"{name}: {text}\r\n" for name, text in headers.items())
-    return f"{request.method} {request.target} HTTP/1.1\r\n{lines}\r\n".encode()
+    header_lines = "".join(f"{name}: {text}\r\n" for name, text in headers.items())
+    return f"{request.method} {request.target} HTTP/1.1\r\n{header_lines}\r\n".encode()
 
 
-def _wait(look: Callable[[], object]) -> None:
+def _wait(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not look():
-        assert time.monotonic() < deadline, "never seen"
+    while not condition():
+        assert time.monotonic() < deadline, "The condition was not met in time."
         time.sleep(0.01)
 
 
-def test_a_part_that_ends_early_is_no_part(place: Place) -> None:
-    upload_id = place.ask("POST", "/cut?uploads").text("UploadId")
-    place.ask("PUT", f"/cut?partNumber=1&uploadId={upload_id}", b"whole")
-    before = _files(place)
-    with half_sent(place, f"/cut?partNumber=1&uploadId={upload_id}", b"x" * 1_000_000):
-        assert _files(place) != before
-    _wait(lambda: _files(place) == before)
-    parts = place.ask("GET", f"/cut?uploadId={upload_id}").document.findall("Part")
+def test_truncated_part_is_not_stored(client: BucketClient) -> None:
+    upload_id = client.request_signed("POST", "/cut?uploads").text("UploadId")
+    client.request_signed("PUT", f"/cut?partNumber=1&uploadId={upload_id}", b"whole")
+    before = _files(client)
+    with half_sent(client, f"/cut?partNumber=1&uploadId={upload_id}", b"x" * 1_000_000):
+        assert _files(client) != before
+    _wait(lambda: _files(client) == before)
+    parts = client.request_signed("GET", f"/cut?uploadId={upload_id}").document.findall("Part")
     assert [part.findtext("Size") for part in parts] == ["5"]
 
 
-def test_an_abort_does_not_reach_parts_on_their_way(place: Place) -> None:
-    """They land afterwards and the upload is there again, until it is aborted once more."""
-    upload_id = place.ask("POST", "/late?uploads").text("UploadId")
-    place.ask("PUT", f"/late?partNumber=1&uploadId={upload_id}", b"early")
+def test_abort_does_not_affect_parts_being_sent(client: BucketClient) -> None:
+    """Such a part arrives afterwards, and the upload exists again until it is aborted once more."""
+    upload_id = client.request_signed("POST", "/late?uploads").text("UploadId")
+    client.request_signed("PUT", f"/late?partNumber=1&uploadId={upload_id}", b"early")
     late = b"x" * 1_000_000
-    with half_sent(place, f"/late?partNumber=2&uploadId={upload_id}", late) as line:
-        assert place.ask("DELETE", f"/late?uploadId={upload_id}").status == 204
-        refused_part = place.ask("PUT", f"/late?partNumber=3&uploadId={upload_id}", b"new")
+    with half_sent(client, f"/late?partNumber=2&uploadId={upload_id}", late) as connection:
+        assert client.request_signed("DELETE", f"/late?uploadId={upload_id}").status == 204
+        refused_part = client.request_signed("PUT", f"/late?partNumber=3&uploadId={upload_id}", b"new")
         assert refused(refused_part) == (404, "NoSuchUpload")
-        line.sendall(late[len(late) // 2 :])
-        assert line.recv(1024).startswith(b"HTTP/1.1 200 OK\r\n")
-    parts = place.ask("GET", f"/late?uploadId={upload_id}").document.findall("Part")
+        connection.sendall(late[len(late) // 2 :])
+        assert connection.recv(1024).startswith(b"HTTP/1.1 200 OK\r\n")
+    parts = client.request_signed("GET", f"/late?uploadId={upload_id}").document.findall("Part")
     assert [part.findtext("PartNumber") for part in parts] == ["2"]
     complete = (
         b"<CompleteMultipartUpload><Part><PartNumber>2</PartNumber><ETag>E</ETag></Part></CompleteMultipartUpload>"
     )
-    assert refused(place.ask("POST", f"/late?uploadId={upload_id}", complete)) == (404, "NoSuchUpload")
-    assert place.ask("DELETE", f"/late?uploadId={upload_id}").status == 204
-    assert refused(place.ask("DELETE", f"/late?uploadId={upload_id}")) == (404, "NoSuchUpload")
+    assert refused(client.request_signed("POST", f"/late?uploadId={upload_id}", complete)) == (404, "NoSuchUpload")
+    assert client.request_signed("DELETE", f"/late?uploadId={upload_id}").status == 204
+    assert refused(client.request_signed("DELETE", f"/late?uploadId={upload_id}")) == (404, "NoSuchUpload")
 
 
-def test_complete_goes_on_when_nobody_waits(place: Place) -> None:
-    upload_id = place.ask("POST", "/left?uploads").text("UploadId")
+def test_complete_continues_after_client_disconnects(client: BucketClient) -> None:
+    upload_id = client.request_signed("POST", "/left?uploads").text("UploadId")
     etags = [
-        place.ask("PUT", f"/left?partNumber={number}&uploadId={upload_id}", b"x" * MIN_PART).headers["etag"]
+        client.request_signed("PUT", f"/left?partNumber={number}&uploadId={upload_id}", b"x" * MIN_PART).headers["etag"]
         for number in range(1, 20)
     ]
-    named = "".join(
+    parts_xml = "".join(
         f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>" for number, etag in enumerate(etags, 1)
     )
-    body = f"<CompleteMultipartUpload>{named}</CompleteMultipartUpload>".encode()
-    request = place.request("POST", f"/left?uploadId={upload_id}", body, Content_Length=str(len(body)))
-    with create_connection(("127.0.0.1", place.store.port), timeout=PATIENCE) as line:
-        line.sendall(_head(request, sign(request, place.owner)) + body)
-    _wait(lambda: place.ask("HEAD", "/left").status == 200)
-    assert place.ask("HEAD", "/left").headers["content-length"] == str(19 * MIN_PART)
+    body = f"<CompleteMultipartUpload>{parts_xml}</CompleteMultipartUpload>".encode()
+    request = client.request("POST", f"/left?uploadId={upload_id}", body, Content_Length=str(len(body)))
+    with create_connection(("127.0.0.1", client.store.port), timeout=PATIENCE) as connection:
+        connection.sendall(_head(request, sign(request, client.owner)) + body)
+    _wait(lambda: client.request_signed("HEAD", "/left").status == 200)
+    assert client.request_signed("HEAD", "/left").headers["content-length"] == str(19 * MIN_PART)
 
 
-def test_a_refused_body_does_not_break_the_line(place: Place) -> None:
-    """The answer is seen though the body was not wanted, and the next request on the line is read where it begins."""
+def test_refused_body_does_not_break_the_connection(client: BucketClient) -> None:
+    """The response arrives although the body was refused, and the next request on the connection is read correctly."""
     body = b"x" * 3_000_000
-    request = place.request("PUT", "/refused?partNumber=1&uploadId=none", body, Content_Length=str(len(body)))
-    again = place.request("HEAD", "/refused")
-    with create_connection(("127.0.0.1", place.store.port), timeout=PATIENCE) as line:
-        line.sendall(_head(request, sign(request, place.owner)) + body + _head(again, sign(again, place.owner)))
-        seen = b""
-        while seen.count(b"HTTP/1.1") < 2 or not seen.endswith(b"\r\n\r\n"):
-            block = line.recv(65536)
-            assert block, seen
-            seen += block
-    assert b"<Code>NoSuchUpload</Code>" in seen
-    assert b"x-oss-err: " in seen
+    request = client.request("PUT", "/refused?partNumber=1&uploadId=none", body, Content_Length=str(len(body)))
+    again = client.request("HEAD", "/refused")
+    with create_connection(("127.0.0.1", client.store.port), timeout=PATIENCE) as connection:
+        connection.sendall(_head(request, sign(request, client.owner)) + body + _head(again, sign(again, client.owner)))
+        received = b""
+        while received.count(b"HTTP/1.1") < 2 or not received.endswith(b"\r\n\r\n"):
+            block = connection.recv(65536)
+            assert block, received
+            received += block
+    assert b"<Code>NoSuchUpload</Code>" in received
+    assert b"x-oss-err: " in received
 
 
 # --- Processes --------------------------------------------------------------------------------------------------------
 
 
-def test_a_process_of_its_own_knows_the_names(place: Place) -> None:
-    """With the store's environment, whatever the machine's resolver makes of `*.localhost`."""
+def test_other_process_resolves_the_host_names(client: BucketClient) -> None:
+    """With the store's environment, even if the machine's resolver does not know `*.localhost`."""
     program = "import requests, sys; print(requests.get(sys.argv[1], timeout=30).text)"
-    url = f"http://{place.host}:{place.store.port}/key"
+    url = f"http://{client.host}:{client.store.port}/key"
     done = subprocess.run(
         [sys.executable, "-c", program, url],
-        env={**place.store.environment, "NO_PROXY": "*"},
+        env={**client.store.environment, "NO_PROXY": "*"},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert f"<HostId>{place.host}</HostId>" in done.stdout
+    assert f"<HostId>{client.host}</HostId>" in done.stdout
 
 
-def test_two_stores_at_once(oss_store: OssStore, tmp_path: Path) -> None:
-    """Each has its own buckets and accounts; one that ends takes nothing from the other."""
+def test_two_stores_at_the_same_time(oss_store: OssStore, tmp_path: Path) -> None:
+    """Each has its own buckets and accounts, and stopping one does not affect the other."""
     with oss_stores.running(tmp_path) as other:
         bucket = other.new_bucket()
         assert refusal(Uploads(oss_store, "only-there").listing).code == "NoSuchBucket"

@@ -1,4 +1,4 @@
-"""The vendor's client, at a store of the tests."""
+"""The vendor's client, connected to a test server."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ MIN_PART = 100 * 1024
 
 
 def client(store: OssStore, account: Account | None = None, **settings: Any) -> Any:
-    """One that tries each request once."""
-    who = account or Account(store.access_key, store.secret_key)
-    provider = oss.credentials.StaticCredentialsProvider(who.access_key, who.secret_key, who.token or None)
-    given = {"region": store.region, "endpoint": store.endpoint_url, "retry_max_attempts": 1, **settings}
-    return oss.Client(oss.Config(credentials_provider=provider, **given))
+    """A client that does not retry requests."""
+    owner = account or Account(store.access_key, store.secret_key)
+    provider = oss.credentials.StaticCredentialsProvider(owner.access_key, owner.secret_key, owner.token or None)
+    values = {"region": store.region, "endpoint": store.endpoint_url, "retry_max_attempts": 1, **settings}
+    return oss.Client(oss.Config(credentials_provider=provider, **values))
 
 
 def refusal(call: Callable[[], object]) -> Any:
-    """The error with which the service refuses a call."""
+    """The error that the service returns for a call."""
     with pytest.raises(oss.exceptions.OperationError) as caught:
         call()
     error = caught.value.unwrap()
@@ -32,18 +32,18 @@ def refusal(call: Callable[[], object]) -> Any:
 
 
 class Uploads:
-    """The operations of multipart uploads in one bucket, with few words."""
+    """Shortcuts for the operations on multipart uploads in one bucket."""
 
     def __init__(self, store: OssStore, bucket: str, account: Account | None = None, **settings: Any) -> None:
         self.client = client(store, account, **settings)
         self.bucket = bucket
 
     def initiate(self, key: str, **fields: Any) -> str:
-        """The upload id."""
+        """Create an upload and return its id."""
         request = oss.InitiateMultipartUploadRequest(bucket=self.bucket, key=key, **fields)
-        answer = self.client.initiate_multipart_upload(request)
-        assert (answer.bucket, answer.key) == (self.bucket, key)
-        upload_id: str = answer.upload_id
+        response = self.client.initiate_multipart_upload(request)
+        assert (response.bucket, response.key) == (self.bucket, key)
+        upload_id: str = response.upload_id
         return upload_id
 
     def part(self, key: str, upload_id: str, number: int, body: Any, **fields: Any) -> Any:
@@ -53,12 +53,12 @@ class Uploads:
         return self.client.upload_part(request)
 
     def complete(self, key: str, upload_id: str, parts: list[tuple[int, str]], **fields: Any) -> Any:
-        named = [oss.UploadPart(part_number=number, etag=etag) for number, etag in parts]
+        listed = [oss.UploadPart(part_number=number, etag=etag) for number, etag in parts]
         request = oss.CompleteMultipartUploadRequest(
             bucket=self.bucket,
             key=key,
             upload_id=upload_id,
-            complete_multipart_upload=oss.CompleteMultipartUpload(parts=named),
+            complete_multipart_upload=oss.CompleteMultipartUpload(parts=listed),
             **fields,
         )
         return self.client.complete_multipart_upload(request)
@@ -75,8 +75,8 @@ class Uploads:
         return self.client.list_multipart_uploads(oss.ListMultipartUploadsRequest(bucket=self.bucket, **fields))
 
     def object(self, key: str) -> bytes:
-        answer = self.client.get_object(oss.GetObjectRequest(bucket=self.bucket, key=key))
-        content: bytes = answer.body.content
+        response = self.client.get_object(oss.GetObjectRequest(bucket=self.bucket, key=key))
+        content: bytes = response.body.content
         return content
 
     def head(self, key: str) -> Any:

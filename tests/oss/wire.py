@@ -1,4 +1,4 @@
-"""Requests to an OSS endpoint exactly as they are given, signed by the vendor's signer: no client stands between."""
+"""Raw requests to an OSS endpoint, signed with the vendor's signer but sent without a client."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.stores.oss.accounts import Account
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """`headers` have names in lower case."""
+class Response:
+    """The names in `headers` are lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -28,7 +28,7 @@ class Answer:
         return ET.fromstring(self.body)
 
     def text(self, name: str) -> str:
-        """The text of the first element of that name, '' where it is empty; AssertionError where there is none."""
+        """The text of the first element with that name, '' if it is empty; AssertionError if there is none."""
         found = self.document.find(f".//{name}")
         assert found is not None, (name, self.body)
         return found.text or ""
@@ -36,7 +36,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`target` is the path and query as they go over the line. `host` is `[bucket.]oss[-region].domain`."""
+    """`target` is the path and query exactly as sent. `host` is `[bucket.]oss[-region].domain`."""
 
     method: str
     target: str
@@ -46,7 +46,7 @@ class Request:
 
     @property
     def region(self) -> str:
-        """That of the endpoint; oss.aliyuncs.com has none in its name."""
+        """The region of the endpoint; the name oss.aliyuncs.com contains none."""
         label = next(
             label for label in self.host.split(".") if label.partition("-")[0] == "oss" and label != self.bucket
         )
@@ -61,26 +61,26 @@ class Request:
 def sign(
     request: Request, account: Account, *, signed_at: datetime | None = None, additional: Collection[str] = ()
 ) -> dict[str, str]:
-    """The headers with which this request goes out."""
+    """The headers of the signed request."""
     path, _, query = request.target.partition("?")
-    theirs = vendor.HttpRequest(request.method, f"http://{request.host}/?{query}", headers=dict(request.headers))
-    theirs.headers["Host"] = request.host
+    signed = vendor.HttpRequest(request.method, f"http://{request.host}/?{query}", headers=dict(request.headers))
+    signed.headers["Host"] = request.host
     context = vendor.SigningContext(
         product="oss",
         region=request.region,
         bucket=request.bucket,
         key=unquote(path[1:]) or None,
-        request=theirs,
+        request=signed,
         credentials=vendor.Credentials(account.access_key, account.secret_key, account.token or None),
         signing_time=signed_at or datetime.now(UTC),
         additional_headers=set(additional),
     )
     SignerV4().sign(context)
-    return dict(theirs.headers)
+    return dict(signed.headers)
 
 
-def send(port: int, request: Request, headers: Mapping[str, str]) -> Answer:
-    """Send to a loopback port and read the answer. A body goes with its length, or in chunks where a header says so."""
+def send(port: int, request: Request, headers: Mapping[str, str]) -> Response:
+    """Send to a loopback port and read the response. A body is sent with its length, or chunked if a header says so."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.putrequest(request.method, request.target, skip_host=True, skip_accept_encoding=True)
@@ -92,8 +92,8 @@ def send(port: int, request: Request, headers: Mapping[str, str]) -> Answer:
         connection.endheaders(request.body or None, encode_chunked=chunked)
         if chunked and not request.body:
             connection.send(b"0\r\n\r\n")
-        answer = connection.getresponse()
-        names = {name.lower(): text for name, text in answer.getheaders()}
-        return Answer(answer.status, names, answer.read())
+        response = connection.getresponse()
+        names = {name.lower(): text for name, text in response.getheaders()}
+        return Response(response.status, names, response.read())
     finally:
         connection.close()

@@ -1,4 +1,4 @@
-"""Every test of this folder runs on every server of the tests."""
+"""All tests in this folder run on every test server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests ask of a server more than once."""
+"""Helpers of the tests that run on every server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from uploads.objectstore.xml import get, parse, unchecked_complete_body
 MIB = 1024 * 1024
 
 NO_UPLOAD = "11111111-2222-3333-4444-555555555555"
-"""An upload id that no server has given out, in a form that all of them read."""
+"""A well-formed upload id that no server has created."""
 
 
 def listed(client: ObjectStoreClient, bucket: str, **parameters: object) -> list[tuple[str, str]]:
@@ -29,7 +29,7 @@ def listed(client: ObjectStoreClient, bucket: str, **parameters: object) -> list
 
 
 def objects(server: Server, bucket: str) -> list[str]:
-    """The keys of a bucket's objects, which the client itself has no need to list."""
+    """The keys of a bucket's objects, which the client cannot list."""
     fields = parse(server.send(Call("ListObjects", "GET", bucket, query={"encoding-type": "url"})).body, LISTING)
     keys = [get(row, "Key") for name, row in fields if name == "Contents" and isinstance(row, list)]
     return [unquote(key) for key in keys] if get(fields, "EncodingType") == "url" else keys
@@ -41,7 +41,7 @@ LISTING = "ListBucketResult"
 def send_parts(
     client: ObjectStoreClient, bucket: str, key: str, upload_id: str, bodies: Sequence[FileSlice]
 ) -> list[CompletedPart]:
-    """Parts 1, 2 and so on."""
+    """Send parts 1, 2 and so on."""
     sent = [client.upload_part(bucket, key, upload_id, number, body) for number, body in enumerate(bodies, start=1)]
     return [CompletedPart(number, each.etag) for number, each in enumerate(sent, start=1)]
 
@@ -49,14 +49,14 @@ def send_parts(
 def complete_unchecked(
     server: Server, bucket: str, key: str, upload_id: str, parts: Sequence[CompletedPart], **headers: str
 ) -> Response:
-    """CompleteMultipartUpload with whatever parts, which the client would look at first."""
+    """CompleteMultipartUpload with any parts, without the checks of the client."""
     body = Payload(unchecked_complete_body(parts))
     headers = {"Content-Type": "application/xml", **headers}
     return server.send(Call("CompleteMultipartUpload", "POST", bucket, key, {"uploadId": upload_id}, headers, body))
 
 
 def is_there(client: ObjectStoreClient, bucket: str, key: str) -> bool:
-    """Whether HEAD finds an object."""
+    """Whether HEAD finds the object."""
     try:
         client.head_object(bucket, key)
     except Refused as refused:
@@ -67,7 +67,7 @@ def is_there(client: ObjectStoreClient, bucket: str, key: str) -> bool:
 
 
 def assert_key_is_not_sent(client: ObjectStoreClient, bucket: str, key: str, body: FileSlice) -> None:
-    """Neither an upload nor an object is begun, and the store hears nothing of it."""
+    """Neither an upload nor an object is created, and no request is sent."""
     with pytest.raises(NotSent) as caught:
         client.create_multipart_upload(bucket, key)
     assert caught.value.reason is Reason.BAD_KEY

@@ -1,4 +1,4 @@
-"""Who may: secrets, access keys, tokens, regions and clocks, on every server."""
+"""Access on every server: secrets, access keys, tokens, regions and clocks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from uploads.problems import Code, Problem
 
 
 def refusal(server: Server, bucket: str, **changes: str) -> Refused:
-    """What a listing is answered with other credentials or another region."""
+    """The error of a listing with other credentials or another region."""
     with server.connect(**changes) as stranger, pytest.raises(Refused) as caught:
         stranger.list_multipart_uploads(bucket)
     assert caught.value.request_id
@@ -23,14 +23,14 @@ def refusal(server: Server, bucket: str, **changes: str) -> Refused:
     return caught.value
 
 
-def test_a_wrong_secret_is_about_credentials(server: Server, bucket: str) -> None:
-    """A wrong secret key is about credentials"""
+def test_wrong_secret_is_a_credentials_error(server: Server, bucket: str) -> None:
+    """A wrong secret key is a credentials error"""
     refused = refusal(server, bucket, secret_key="wrong")
     assert (refused.reason, refused.code) == (Reason.CREDENTIALS, "SignatureDoesNotMatch")
 
 
-def test_an_unknown_access_key_is_about_credentials(server: Server, bucket: str) -> None:
-    """An unknown access key is about credentials"""
+def test_unknown_access_key_is_a_credentials_error(server: Server, bucket: str) -> None:
+    """An unknown access key is a credentials error"""
     refused = refusal(server, bucket, access_key="nobody:here")
     assert refused.reason is Reason.CREDENTIALS
     if server.does("reports an unknown access key as a wrong signature"):
@@ -41,8 +41,8 @@ def test_an_unknown_access_key_is_about_credentials(server: Server, bucket: str)
         assert refused.code == "InvalidAccessKeyId"
 
 
-def test_a_token_of_nobody_is_about_credentials(server: Server, bucket: str) -> None:
-    """A session token that nobody gave out is about credentials"""
+def test_unknown_token_is_a_credentials_error(server: Server, bucket: str) -> None:
+    """An unknown session token is a credentials error"""
     if server.does("ignores unknown session tokens"):
         with server.connect(session_token="nonsense") as stranger:
             assert listed(stranger, bucket) == []
@@ -50,7 +50,7 @@ def test_a_token_of_nobody_is_about_credentials(server: Server, bucket: str) -> 
         assert refusal(server, bucket, session_token="nonsense").reason is Reason.CREDENTIALS
 
 
-def test_a_wrong_region_is_about_the_region(server: Server, bucket: str) -> None:
+def test_wrong_region_is_a_region_error(server: Server, bucket: str) -> None:
     """A request signed for a wrong region"""
     if server.does("accepts requests for any region"):
         with server.connect(region="eu-west-1") as stranger:
@@ -67,7 +67,7 @@ def test_a_wrong_region_is_about_the_region(server: Server, bucket: str) -> None
 
 
 @pytest.mark.parametrize("minutes", [30, -30], ids=["ahead", "behind"])
-def test_a_wrong_clock_is_about_the_clock(server: Server, bucket: str, minutes: int) -> None:
+def test_wrong_clock_is_a_clock_error(server: Server, bucket: str, minutes: int) -> None:
     """A clock that is half an hour ahead, or behind"""
     with pytest.raises(Refused) as caught:
         call = Call("ListMultipartUploads", "GET", bucket, query={"uploads": ""})
@@ -75,7 +75,7 @@ def test_a_wrong_clock_is_about_the_clock(server: Server, bucket: str, minutes: 
     assert (caught.value.reason, caught.value.code) == (Reason.CLOCK_SKEW, "RequestTimeTooSkewed")
 
 
-def test_the_clock_of_the_store_is_known(server: Server, client: ObjectStoreClient, bucket: str) -> None:
-    """Each answer tells the store's clock"""
+def test_clock_offset_is_measured(server: Server, client: ObjectStoreClient, bucket: str) -> None:
+    """Each response contains the time of the store"""
     client.head_bucket(bucket)
     assert abs(client.clock_offset) < timedelta(minutes=1)

@@ -1,4 +1,4 @@
-"""CompleteMultipartUpload, right and wrong, on every server."""
+"""CompleteMultipartUpload with valid and invalid parts, on every server."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ WRONG = "0" * 32
 
 
 @dataclass(frozen=True)
-class Begun:
-    """An upload of two parts that could be completed."""
+class TwoParts:
+    """An upload of two parts that can be completed."""
 
     bucket: str
     key: str
@@ -29,66 +29,66 @@ class Begun:
 
 
 @pytest.fixture
-def begun(server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> Begun:
+def upload(server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> TwoParts:
     bodies = [make_file(content * server.profile.min_part_size) for content in (b"1", b"2")]
     upload_id = client.create_multipart_upload(bucket, "k")
     first, second = send_parts(client, bucket, "k", upload_id, bodies)
-    return Begun(bucket, "k", upload_id, (first, second), server.profile.min_part_size)
+    return TwoParts(bucket, "k", upload_id, (first, second), server.profile.min_part_size)
 
 
-def refusal(server: Server, begun: Begun, parts: list[CompletedPart]) -> Refused:
-    """What the store says to these parts; the upload is still whole afterwards, and no object is made."""
+def refusal(server: Server, upload: TwoParts, parts: list[CompletedPart]) -> Refused:
+    """The store's error for these parts; the upload stays unchanged, and no object is created."""
     with pytest.raises(Refused) as caught:
-        complete_unchecked(server, begun.bucket, begun.key, begun.upload_id, parts)
+        complete_unchecked(server, upload.bucket, upload.key, upload.upload_id, parts)
     with server.connect() as client:
-        assert [each.number for each in client.iter_parts(begun.bucket, begun.key, begun.upload_id)] == [1, 2]
-        assert not is_there(client, begun.bucket, begun.key)
+        assert [each.number for each in client.iter_parts(upload.bucket, upload.key, upload.upload_id)] == [1, 2]
+        assert not is_there(client, upload.bucket, upload.key)
     assert caught.value.reason is Reason.REFUSED
     return caught.value
 
 
-def not_sent(client: ObjectStoreClient, begun: Begun, parts: list[CompletedPart]) -> None:
-    """The client sees before sending that no store could take these parts."""
+def not_sent(client: ObjectStoreClient, upload: TwoParts, parts: list[CompletedPart]) -> None:
+    """The client refuses these parts before it sends a request."""
     with pytest.raises(NotSent) as caught:
-        client.complete_multipart_upload(begun.bucket, begun.key, begun.upload_id, parts)
+        client.complete_multipart_upload(upload.bucket, upload.key, upload.upload_id, parts)
     assert caught.value.reason is Reason.BAD_ARGUMENT
 
 
-def test_another_etag(server: Server, begun: Begun) -> None:
-    """Complete with another ETag than a part's: InvalidPart"""
-    assert refusal(server, begun, [CompletedPart(1, WRONG), begun.parts[1]]).code == "InvalidPart"
+def test_wrong_etag(server: Server, upload: TwoParts) -> None:
+    """Complete with the wrong ETag of a part: InvalidPart"""
+    assert refusal(server, upload, [CompletedPart(1, WRONG), upload.parts[1]]).code == "InvalidPart"
 
 
-def test_a_part_that_was_never_sent(server: Server, begun: Begun) -> None:
-    """Complete with a part that was never sent: InvalidPart"""
-    assert refusal(server, begun, [begun.parts[0], CompletedPart(9, begun.parts[1].etag)]).code == "InvalidPart"
+def test_part_that_was_not_sent(server: Server, upload: TwoParts) -> None:
+    """Complete with a part that was not sent: InvalidPart"""
+    assert refusal(server, upload, [upload.parts[0], CompletedPart(9, upload.parts[1].etag)]).code == "InvalidPart"
 
 
-def test_parts_in_the_wrong_order(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
+def test_parts_in_the_wrong_order(server: Server, client: ObjectStoreClient, upload: TwoParts) -> None:
     """Complete with parts in the wrong order: InvalidPartOrder"""
-    backwards = [begun.parts[1], begun.parts[0]]
-    not_sent(client, begun, backwards)
+    backwards = [upload.parts[1], upload.parts[0]]
+    not_sent(client, upload, backwards)
     if server.does("completes parts in any order"):
-        complete_unchecked(server, begun.bucket, begun.key, begun.upload_id, backwards)
-        # In the order of their numbers all the same.
-        digests = b"".join(bytes.fromhex(part.etag) for part in begun.parts)
-        assert client.head_object(begun.bucket, begun.key).etag == f"{hashlib.md5(digests).hexdigest()}-2"
+        complete_unchecked(server, upload.bucket, upload.key, upload.upload_id, backwards)
+        # The object still has its parts in the order of their numbers.
+        digests = b"".join(bytes.fromhex(part.etag) for part in upload.parts)
+        assert client.head_object(upload.bucket, upload.key).etag == f"{hashlib.md5(digests).hexdigest()}-2"
     else:
-        assert refusal(server, begun, backwards).code == "InvalidPartOrder"
+        assert refusal(server, upload, backwards).code == "InvalidPartOrder"
 
 
-def test_a_part_named_twice(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
+def test_repeated_part(server: Server, client: ObjectStoreClient, upload: TwoParts) -> None:
     """Complete with a part named twice: InvalidPartOrder"""
-    twice = [begun.parts[0], begun.parts[0]]
-    not_sent(client, begun, twice)
+    twice = [upload.parts[0], upload.parts[0]]
+    not_sent(client, upload, twice)
     code = "InvalidPart" if server.does("compares the number of parts before it checks them") else "InvalidPartOrder"
-    assert refusal(server, begun, twice).code == code
+    assert refusal(server, upload, twice).code == code
 
 
-def test_no_parts_at_all(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
-    """Complete with no parts at all: MalformedXML"""
-    not_sent(client, begun, [])
-    assert refusal(server, begun, []).code == "MalformedXML"
+def test_no_parts(server: Server, client: ObjectStoreClient, upload: TwoParts) -> None:
+    """Complete without parts: MalformedXML"""
+    not_sent(client, upload, [])
+    assert refusal(server, upload, []).code == "MalformedXML"
 
 
 def test_parts_that_are_too_small(server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
@@ -102,19 +102,19 @@ def test_parts_that_are_too_small(server: Server, client: ObjectStoreClient, buc
     assert listed(client, bucket) == [("k", upload_id)]
 
 
-def test_some_of_the_parts(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
+def test_subset_of_parts(server: Server, client: ObjectStoreClient, upload: TwoParts) -> None:
     """Complete with some of the parts: the rest is dropped"""
-    first = [begun.parts[0]]
+    first = [upload.parts[0]]
     if server.does("completes an upload only with all of its parts"):
-        assert refusal(server, begun, first).code == "InvalidPart"
-        client.complete_multipart_upload(begun.bucket, begun.key, begun.upload_id, begun.parts)
-        assert client.head_object(begun.bucket, begun.key).size == 2 * begun.size
+        assert refusal(server, upload, first).code == "InvalidPart"
+        client.complete_multipart_upload(upload.bucket, upload.key, upload.upload_id, upload.parts)
+        assert client.head_object(upload.bucket, upload.key).size == 2 * upload.size
     else:
-        client.complete_multipart_upload(begun.bucket, begun.key, begun.upload_id, first)
-        assert client.head_object(begun.bucket, begun.key).size == begun.size
+        client.complete_multipart_upload(upload.bucket, upload.key, upload.upload_id, first)
+        assert client.head_object(upload.bucket, upload.key).size == upload.size
 
 
-def test_gaps_between_the_numbers(server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
+def test_gaps_between_numbers(server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
     """Complete with gaps between the part numbers"""
     upload_id = client.create_multipart_upload(bucket, "k")
     body, size = make_file(b"x" * server.profile.min_part_size), server.profile.min_part_size
@@ -124,42 +124,42 @@ def test_gaps_between_the_numbers(server: Server, client: ObjectStoreClient, buc
     assert client.head_object(bucket, "k").size == 3 * size
 
 
-def test_completed_twice(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
-    """A completion repeated, as after a lost answer"""
+def test_completed_twice(server: Server, client: ObjectStoreClient, upload: TwoParts) -> None:
+    """Complete repeated, as after a lost response"""
 
     def complete() -> str:
-        return client.complete_multipart_upload(begun.bucket, begun.key, begun.upload_id, begun.parts).etag
+        return client.complete_multipart_upload(upload.bucket, upload.key, upload.upload_id, upload.parts).etag
 
     complete()
-    etag = client.head_object(begun.bucket, begun.key).etag
+    etag = client.head_object(upload.bucket, upload.key).etag
     if server.does("reports success again for an upload that was completed before"):
         assert complete() == etag
     else:
         with pytest.raises(Refused) as caught:
             complete()
         assert caught.value.reason is Reason.NO_SUCH_UPLOAD
-    assert client.head_object(begun.bucket, begun.key).etag == etag
+    assert client.head_object(upload.bucket, upload.key).etag == etag
     with pytest.raises(Refused) as caught:
-        client.abort_multipart_upload(begun.bucket, begun.key, begun.upload_id)
+        client.abort_multipart_upload(upload.bucket, upload.key, upload.upload_id)
     assert caught.value.reason is Reason.NO_SUCH_UPLOAD
-    assert client.head_object(begun.bucket, begun.key).etag == etag
+    assert client.head_object(upload.bucket, upload.key).etag == etag
 
 
-def test_the_parts_of_a_completed_upload(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
+def test_parts_of_completed_upload(server: Server, client: ObjectStoreClient, upload: TwoParts) -> None:
     """ListParts of a completed upload"""
-    client.complete_multipart_upload(begun.bucket, begun.key, begun.upload_id, begun.parts)
+    client.complete_multipart_upload(upload.bucket, upload.key, upload.upload_id, upload.parts)
     if server.does("keeps listing the parts of completed uploads"):
-        assert len(list(client.iter_parts(begun.bucket, begun.key, begun.upload_id))) == 2
+        assert len(list(client.iter_parts(upload.bucket, upload.key, upload.upload_id))) == 2
     else:
         with pytest.raises(Refused) as caught:
-            client.list_parts(begun.bucket, begun.key, begun.upload_id)
+            client.list_parts(upload.bucket, upload.key, upload.upload_id)
         assert caught.value.reason is Reason.NO_SUCH_UPLOAD
-    assert listed(client, begun.bucket) == []
+    assert listed(client, upload.bucket) == []
 
 
 @pytest.mark.parametrize("upload_id", [NO_UPLOAD, "missing"], ids=["well formed", "nonsense"])
-def test_an_upload_that_never_was(server: Server, client: ObjectStoreClient, bucket: str, upload_id: str) -> None:
-    """Complete of an upload that never was"""
+def test_missing_upload(server: Server, client: ObjectStoreClient, bucket: str, upload_id: str) -> None:
+    """Complete of an upload that does not exist"""
     with pytest.raises(Refused) as caught:
         client.complete_multipart_upload(bucket, "k", upload_id, [CompletedPart(1, WRONG)])
     if server.does("returns 500 when a missing upload is completed"):
@@ -170,18 +170,18 @@ def test_an_upload_that_never_was(server: Server, client: ObjectStoreClient, buc
     assert not is_there(client, bucket, "k")
 
 
-def test_an_aborted_upload_over_an_object(
+def test_aborted_upload_with_existing_object(
     server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile
 ) -> None:
-    """Complete of an upload that was aborted, where an object of its key is"""
+    """Complete of an aborted upload whose key has an object"""
     client.put_object(bucket, "k", make_file(b"the object before"))
     before = client.head_object(bucket, "k")
     upload_id = client.create_multipart_upload(bucket, "k")
     parts = send_parts(client, bucket, "k", upload_id, [make_file(b"new")])
     client.abort_multipart_upload(bucket, "k", upload_id)
     if server.does("reports success for a missing upload if there is an object"):
-        said = client.complete_multipart_upload(bucket, "k", upload_id, parts)
-        assert said.etag != before.etag, "what it names is not what is there: HEAD shows it"
+        result = client.complete_multipart_upload(bucket, "k", upload_id, parts)
+        assert result.etag != before.etag, "The reported ETag is not that of the object."
     else:
         with pytest.raises(Refused) as caught:
             client.complete_multipart_upload(bucket, "k", upload_id, parts)

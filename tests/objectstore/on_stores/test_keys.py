@@ -1,4 +1,4 @@
-"""Exact keys on every server: a key reaches itself, or is refused before anything is sent; never another one."""
+"""Exact keys on every server: a key reaches itself or is refused before sending, but never reaches another key."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ HOSTILE_KEYS = (
 )
 
 
-def is_not_taken(server: Server, key: str) -> bool:
-    """Whether nothing may be begun under the key in this server, as the profile says."""
+def is_refused_by_profile(server: Server, key: str) -> bool:
+    """Whether the profile of this server does not allow the key."""
     if key[0] in "/\\" and server.does("refuses keys that start with a slash or backslash"):
         return True
     if len(key.encode()) > 1023 and server.does("accepts keys of at most 1,023 bytes"):
@@ -35,12 +35,12 @@ def is_not_taken(server: Server, key: str) -> bool:
 
 
 @pytest.mark.parametrize("key", HOSTILE_KEYS)
-def test_a_hostile_key_reaches_exactly_itself(
+def test_hostile_key_reaches_only_itself(
     server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile, key: str
 ) -> None:
-    """Dots, slashes, spaces, `%`, Unicode, 1,024 bytes: each such key is itself, as an upload and as an object"""
+    """Keys with dots, slashes, spaces, `%`, Unicode or 1,024 bytes reach only themselves, as uploads and as objects"""
     body = make_file(b"content")
-    if is_not_taken(server, key):
+    if is_refused_by_profile(server, key):
         assert_key_is_not_sent(client, bucket, key, body)
         assert (listed(client, bucket), objects(server, bucket)) == ([], [])
         return
@@ -52,7 +52,7 @@ def test_a_hostile_key_reaches_exactly_itself(
         assert (listed(client, bucket), objects(server, bucket)) == ([], [])
         return
     if key in LONG and server.does("accepts uploads with names that are too long for it, and cannot complete them"):
-        cannot_be_completed(client, bucket, key, make_file)
+        assert_cannot_be_completed(client, bucket, key, make_file)
         return
     client.put_object(bucket, key, make_file(b"before"))
     upload_id = client.create_multipart_upload(bucket, key)
@@ -67,8 +67,8 @@ def test_a_hostile_key_reaches_exactly_itself(
     assert listed(client, bucket) == []
 
 
-def cannot_be_completed(client: ObjectStoreClient, bucket: str, key: str, make_file: MakeFile) -> None:
-    """PutObject is refused, Complete a fault of the store; the upload can still be aborted."""
+def assert_cannot_be_completed(client: ObjectStoreClient, bucket: str, key: str, make_file: MakeFile) -> None:
+    """PutObject is refused, Complete fails with an internal error, and the upload can be aborted."""
     with pytest.raises(Refused) as caught:
         client.put_object(bucket, key, make_file(b"content"))
     assert (caught.value.reason, caught.value.code) == (Reason.REFUSED, "KeyTooLongError")
@@ -97,10 +97,10 @@ def cannot_be_completed(client: ObjectStoreClient, bucket: str, key: str, make_f
         ("a%20b", "a b"),
     ],
 )
-def test_the_normalised_key_is_never_touched(
+def test_normalised_key_is_not_reached(
     server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile, key: str, normalised: str
 ) -> None:
-    """The key that a hostile one would become is never touched"""
+    """The normalised form of a hostile key is not reached"""
     client.put_object(bucket, normalised, make_file(b"bystander"))
     bystander = client.create_multipart_upload(bucket, normalised)
     part = client.upload_part(bucket, normalised, bystander, 1, make_file(b"part"))
@@ -114,7 +114,7 @@ def test_the_normalised_key_is_never_touched(
     with pytest.raises(NotSent if is_path else Refused):
         client.complete_multipart_upload(bucket, key, bystander, complete)
     if is_path:
-        # Looking is harmless, and shows what such a key really is there.
+        # HEAD changes nothing, and shows that the key is that of the other object.
         assert client.head_object(bucket, key).size == len(b"bystander")
     else:
         with pytest.raises(Refused):
@@ -127,10 +127,10 @@ def test_the_normalised_key_is_never_touched(
     assert listed(client, bucket) == [(normalised, bystander)]
 
 
-def test_a_key_never_reaches_another_bucket(
+def test_key_does_not_reach_another_bucket(
     server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile
 ) -> None:
-    """A key that climbs out of its bucket does not reach another one"""
+    """A key with `..` does not reach another bucket"""
     other = server.store.new_bucket()
     client.put_object(other, "k", make_file(b"bystander"))
     keys = [f"../{other}/k", f"a/../../{other}/k"]
@@ -147,26 +147,26 @@ def test_a_key_never_reaches_another_bucket(
 
 
 @pytest.mark.parametrize("key", ["", "a\0b", "\ud800", "k" * 1025, "é" * 513])
-def test_a_key_that_cannot_be_sent_exactly_is_refused_and_nothing_is_there(
+def test_key_that_cannot_be_sent_exactly_is_refused(
     client: ObjectStoreClient, bucket: str, make_file: MakeFile, key: str
 ) -> None:
-    """Keys that no store can be sent exactly (empty, NUL, no Unicode, over 1,024 bytes) are not sent"""
+    """Keys that cannot be sent exactly (empty, NUL, invalid Unicode, over 1,024 bytes) are refused"""
     assert_key_is_not_sent(client, bucket, key, make_file(b"x"))
     assert listed(client, bucket) == []
 
 
 @pytest.mark.parametrize("character", ["\x01", "\n", "\x1f", "\ufffe"])
-def test_a_control_character_does_not_hide_the_page(
+def test_page_with_control_character_is_readable(
     server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile, character: str
 ) -> None:
-    """A key with a control character: the page that lists it can be read, and it is exactly itself"""
+    """A page that lists a key with a control character can be read, and the key is exact"""
     key = f"b{character}b"
     others = [(each, client.create_multipart_upload(bucket, each)) for each in ("a", "c")]
     if server.does("fails on listings with control characters in keys"):
         with pytest.raises(NotSent) as caught:
             client.create_multipart_upload(bucket, key)
         assert caught.value.reason is Reason.BAD_KEY
-        # As the key of an object it does no harm.
+        # Objects with such a key work.
         client.put_object(bucket, key, make_file(b"x"))
         assert client.head_object(bucket, key).size == 1
         assert listed(client, bucket) == others
@@ -176,22 +176,22 @@ def test_a_control_character_does_not_hide_the_page(
     shown = "b\ufffdb" if changed else key
     assert listed(client, bucket) == [others[0], (shown, upload_id), others[1]]
     if changed:
-        gone(lambda: client.list_parts(bucket, shown, upload_id))
-        gone(lambda: client.abort_multipart_upload(bucket, shown, upload_id))
+        assert_no_such_upload(lambda: client.list_parts(bucket, shown, upload_id))
+        assert_no_such_upload(lambda: client.abort_multipart_upload(bucket, shown, upload_id))
     (part,) = send_parts(client, bucket, key, upload_id, [make_file(b"x")])
     client.complete_multipart_upload(bucket, key, upload_id, [part])
     assert client.head_object(bucket, key).size == 1
     assert listed(client, bucket) == others
 
 
-def gone(act: Callable[[], object]) -> None:
+def assert_no_such_upload(act: Callable[[], object]) -> None:
     with pytest.raises(Refused) as caught:
         act()
     assert caught.value.reason is Reason.NO_SUCH_UPLOAD
 
 
-def test_a_key_below_another(server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
-    """An upload on `k/b` is completed where an object `k` is"""
+def test_key_below_another(server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
+    """An upload with the key `k/b` is completed next to an object `k`"""
     client.put_object(bucket, "k", make_file(b"x"))
     upload_id = client.create_multipart_upload(bucket, "k/b")
     parts = send_parts(client, bucket, "k/b", upload_id, [make_file(b"xy")])

@@ -21,10 +21,10 @@ Name = tuple[str, str]
 """Key and upload id."""
 
 KEYS = ("a", "z", "a/b", "a", "a.csv", "a b", "a+b", "100%25", "é/2", "100%", "a/b/c", "a", "é/1")
-"""In the order in which they are begun: not that of their names."""
+"""In the order of creation, which is not the order of names."""
 
 TICK = 0.02
-"""Seconds after which a file system sees that time has passed."""
+"""Seconds after which the timestamps of a file system differ."""
 
 BY_TIME = "orders the uploads of a key by their start"
 REFUSES_MARKERS = "refuses the markers that it returns"
@@ -34,19 +34,19 @@ BY_DOT = "orders uploads by key and upload id, joined by a dot"
 
 
 @dataclass(frozen=True)
-class Begun:
+class Created:
     """Uploads in progress, in the order in which this server lists them."""
 
     bucket: str
     names: list[Name]
     place: Callable[[Name], bytes]
-    """What the server's order is the byte order of."""
+    """The sort key of the server's order."""
 
     def of(self, key: str) -> list[Name]:
         return [each for each in self.names if each[0] == key]
 
     def after(self, marker: Name) -> list[Name]:
-        """What comes behind both markers."""
+        """The uploads after both markers."""
         return self.names[self.names.index(marker) + 1 :]
 
 
@@ -60,19 +60,19 @@ def place_of(server: Server, made: list[Name]) -> Callable[[Name], bytes]:
     return lambda name: "\0".join(name).encode()
 
 
-def begin(server: Server, client: ObjectStoreClient, bucket: str, keys: Iterable[str]) -> Begun:
+def create(server: Server, client: ObjectStoreClient, bucket: str, keys: Iterable[str]) -> Created:
     made = []
     for key in keys:
         made.append((key, client.create_multipart_upload(bucket, key)))
         if server.has(BY_TIME):
             time.sleep(TICK)
     place = place_of(server, made)
-    return Begun(bucket, sorted(made, key=place), place)
+    return Created(bucket, sorted(made, key=place), place)
 
 
 @pytest.fixture
-def begun(server: Server, client: ObjectStoreClient, bucket: str) -> Begun:
-    return begin(server, client, bucket, KEYS)
+def created(server: Server, client: ObjectStoreClient, bucket: str) -> Created:
+    return create(server, client, bucket, KEYS)
 
 
 def names(page: UploadsPage) -> list[Name]:
@@ -80,7 +80,7 @@ def names(page: UploadsPage) -> list[Name]:
 
 
 def folder(key: str, prefix: str, delimiter: str) -> str:
-    """The common prefix that a key is grouped to; '' for none."""
+    """The common prefix of a key; '' if there is none."""
     end = key.find(delimiter, len(prefix)) if delimiter else -1
     return key[: end + len(delimiter)] if end >= 0 else ""
 
@@ -88,35 +88,35 @@ def folder(key: str, prefix: str, delimiter: str) -> str:
 # One page
 
 
-def test_a_page_lists_in_order(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
+def test_page_is_in_order(server: Server, client: ObjectStoreClient, created: Created) -> None:
     """A page lists all uploads, in the order of keys and upload ids"""
-    page = client.list_multipart_uploads(begun.bucket)
-    assert names(page) == begun.names
-    has_its_own = [way for way in (BY_SLASH, BY_DOT, BY_TIME) if server.does(way)]
-    assert has_its_own or begun.names == sorted(begun.names)
+    page = client.list_multipart_uploads(created.bucket)
+    assert names(page) == created.names
+    own_orders = [quirk for quirk in (BY_SLASH, BY_DOT, BY_TIME) if server.does(quirk)]
+    assert own_orders or created.names == sorted(created.names)
     assert not page.is_truncated
 
 
-def test_a_page_has_as_many_as_were_asked_for(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
-    """A page has as many uploads as were asked for, and says whether there are more"""
+def test_page_size(server: Server, client: ObjectStoreClient, created: Created) -> None:
+    """A page has as many uploads as requested, and reports whether there are more"""
     for size in range(1, len(KEYS) + 2):
-        page = client.list_multipart_uploads(begun.bucket, max_uploads=size)
-        assert names(page) == begun.names[:size]
+        page = client.list_multipart_uploads(created.bucket, max_uploads=size)
+        assert names(page) == created.names[:size]
         if size == len(KEYS) and server.does("reports a page with exactly all remaining uploads as truncated"):
             assert page.is_truncated
             following = client.list_multipart_uploads(
-                begun.bucket, key_marker=page.next_key_marker, upload_id_marker=page.next_upload_id_marker
+                created.bucket, key_marker=page.next_key_marker, upload_id_marker=page.next_upload_id_marker
             )
             assert (following.uploads, following.is_truncated) == ((), False)
         else:
             assert page.is_truncated == (size < len(KEYS))
 
 
-def test_a_truncated_page_names_where_to_go_on(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
-    """A truncated page names the markers of its last upload"""
+def test_markers_of_truncated_page(server: Server, client: ObjectStoreClient, created: Created) -> None:
+    """A truncated page has the markers of its last upload"""
     for size in range(1, len(KEYS)):
-        page = client.list_multipart_uploads(begun.bucket, max_uploads=size)
-        last = begun.names[size - 1]
+        page = client.list_multipart_uploads(created.bucket, max_uploads=size)
+        last = created.names[size - 1]
         if size == 1 and server.does("returns no markers with a page of one upload"):
             assert (page.next_key_marker, page.next_upload_id_marker) == ("", "")
             assert page.onward == last
@@ -124,36 +124,36 @@ def test_a_truncated_page_names_where_to_go_on(server: Server, client: ObjectSto
             assert page.onward == (page.next_key_marker, page.next_upload_id_marker) == last
 
 
-def test_a_prefix(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
-    """A prefix: all uploads whose keys begin so, and no others"""
+def test_prefix(server: Server, client: ObjectStoreClient, created: Created) -> None:
+    """A prefix returns exactly the uploads whose keys start with it"""
     for prefix in ("a", "a/", "a/b", "a ", "100%", "100%2", "é/", "z", "zz", "/"):
-        due = [each for each in begun.names if each[0].startswith(prefix)]
-        assert names(client.list_multipart_uploads(begun.bucket, prefix=prefix)) == due, prefix
+        expected = [each for each in created.names if each[0].startswith(prefix)]
+        assert names(client.list_multipart_uploads(created.bucket, prefix=prefix)) == expected, prefix
     if server.does(BY_SLASH):
-        raw = listing(server, begun.bucket, {"prefix": "a/"})
-        assert {key for key, _ in names(raw)} == {"a", "a/b", "a/b/c"}, "a key is a prefix of itself and a slash there"
+        raw = listing(server, created.bucket, {"prefix": "a/"})
+        assert {key for key, _ in names(raw)} == {"a", "a/b", "a/b/c"}, "There, the prefix `a/` also finds the key `a`."
 
 
-def test_a_delimiter(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
-    """A delimiter: uploads that share a common prefix are grouped, the others stay"""
+def test_delimiter(server: Server, client: ObjectStoreClient, created: Created) -> None:
+    """A delimiter groups uploads that share a common prefix"""
     for prefix, delimiter in itertools.product(("", "a", "a/", "é/"), ("/", "b")):
-        page = client.list_multipart_uploads(begun.bucket, prefix=prefix, delimiter=delimiter)
-        chosen = [each for each in begun.names if each[0].startswith(prefix)]
+        page = client.list_multipart_uploads(created.bucket, prefix=prefix, delimiter=delimiter)
+        chosen = [each for each in created.names if each[0].startswith(prefix)]
         alone = [each for each in chosen if not folder(each[0], prefix, delimiter)]
         folders = {found for key, _ in chosen if (found := folder(key, prefix, delimiter))}
         if server.does(LOSES_UPLOADS):
             assert page.common_prefixes == ()
             assert set(names(page)) <= set(alone)
-            whole = client.iter_multipart_uploads(begun.bucket, prefix=prefix, delimiter=delimiter)
+            whole = client.iter_multipart_uploads(created.bucket, prefix=prefix, delimiter=delimiter)
             assert [each for page in whole for each in names(page)] == chosen
         else:
             assert names(page) == alone
             assert sorted(page.common_prefixes) == sorted(folders)
 
 
-def test_common_prefixes_count(server: Server, client: ObjectStoreClient, bucket: str) -> None:
-    """A common prefix counts as one of a page"""
-    begin(server, client, bucket, ["b/1", "b/2", "c", "d", "e/1"])
+def test_common_prefixes_count_towards_page_size(server: Server, client: ObjectStoreClient, bucket: str) -> None:
+    """A common prefix counts as one row of a page"""
+    create(server, client, bucket, ["b/1", "b/2", "c", "d", "e/1"])
     page = client.list_multipart_uploads(bucket, delimiter="/", max_uploads=2)
     shown = (page.common_prefixes, tuple(upload.key for upload in page.uploads), page.is_truncated)
     if server.does(LOSES_UPLOADS):
@@ -167,15 +167,15 @@ def test_common_prefixes_count(server: Server, client: ObjectStoreClient, bucket
 # Markers
 
 
-def test_a_key_marker_alone(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
-    """A key marker alone: strictly after all uploads of that key"""
+def test_key_marker_alone(server: Server, client: ObjectStoreClient, created: Created) -> None:
+    """A key marker alone continues after all uploads of that key"""
     for marker in ("a", "a b", "a/b", "a/", "b", "100%", "é/1", "z", "zz", "0"):
-        due = [each for each in begun.names if behind(server, each, marker)]
-        assert names(client.list_multipart_uploads(begun.bucket, key_marker=marker)) == due, marker
+        expected = [each for each in created.names if is_after(server, each, marker)]
+        assert names(client.list_multipart_uploads(created.bucket, key_marker=marker)) == expected, marker
 
 
-def behind(server: Server, name: Name, marker: str) -> bool:
-    """Whether an upload comes behind a key marker that has no upload id with it."""
+def is_after(server: Server, name: Name, marker: str) -> bool:
+    """Whether an upload comes after a key marker without an upload id."""
     key, upload_id = name
     if server.does("adds a slash to a key marker without an upload id marker"):
         return f"{key}/{upload_id}".encode() > f"{marker}/~".encode()
@@ -184,61 +184,61 @@ def behind(server: Server, name: Name, marker: str) -> bool:
     return key.encode() > marker.encode()
 
 
-def test_both_markers(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
-    """Both markers: what comes after that upload, also of the same key"""
-    for marker in begun.names:
+def test_both_markers(server: Server, client: ObjectStoreClient, created: Created) -> None:
+    """Both markers continue after that upload, also within its key"""
+    for marker in created.names:
         key, upload_id = marker
         if server.does(REFUSES_MARKERS):
             with pytest.raises(Refused) as caught:
-                listing(server, begun.bucket, {"key-marker": key, "upload-id-marker": upload_id})
+                listing(server, created.bucket, {"key-marker": key, "upload-id-marker": upload_id})
             assert (caught.value.reason, caught.value.code) == (Reason.REFUSED, "InvalidArgument")
-        page = client.list_multipart_uploads(begun.bucket, key_marker=key, upload_id_marker=upload_id)
-        assert names(page) == begun.after(marker)
+        page = client.list_multipart_uploads(created.bucket, key_marker=key, upload_id_marker=upload_id)
+        assert names(page) == created.after(marker)
 
 
-def test_an_upload_id_marker_alone_is_ignored(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
+def test_upload_id_marker_alone_is_ignored(server: Server, client: ObjectStoreClient, created: Created) -> None:
     """An upload id marker alone is ignored"""
-    for _, upload_id in begun.of("a"):
-        assert names(listing(server, begun.bucket, {"upload-id-marker": upload_id})) == begun.names
-        assert names(client.list_multipart_uploads(begun.bucket, upload_id_marker=upload_id)) == begun.names
+    for _, upload_id in created.of("a"):
+        assert names(listing(server, created.bucket, {"upload-id-marker": upload_id})) == created.names
+        assert names(client.list_multipart_uploads(created.bucket, upload_id_marker=upload_id)) == created.names
 
 
-@pytest.mark.parametrize("kind", ["ended", "never was"])
-def test_a_marker_that_is_gone(server: Server, client: ObjectStoreClient, begun: Begun, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["ended", "missing"])
+def test_markers_of_ended_upload(server: Server, client: ObjectStoreClient, created: Created, kind: str) -> None:
     """Both markers of an upload that ended between two pages"""
     marker = ("a b", NO_UPLOAD)
     if kind == "ended":
-        marker = begun.of("a")[1]
-        client.abort_multipart_upload(begun.bucket, *marker)
-    left = [each for each in begun.names if each != marker]
+        marker = created.of("a")[1]
+        client.abort_multipart_upload(created.bucket, *marker)
+    left = [each for each in created.names if each != marker]
     if server.does(REFUSES_MARKERS):
         with pytest.raises(Refused) as caught:
-            client.list_multipart_uploads(begun.bucket, key_marker=marker[0], upload_id_marker=marker[1])
+            client.list_multipart_uploads(created.bucket, key_marker=marker[0], upload_id_marker=marker[1])
         assert (caught.value.reason, caught.value.code) == (Reason.REFUSED, "InvalidArgument")
-        # By the key alone nothing that follows is lost.
-        after = names(client.list_multipart_uploads(begun.bucket, key_marker=marker[0]))
+        # With the key marker alone, no later upload is lost.
+        after = names(client.list_multipart_uploads(created.bucket, key_marker=marker[0]))
         assert after == [each for each in left if each[0].encode() > marker[0].encode()]
     else:
-        page = client.list_multipart_uploads(begun.bucket, key_marker=marker[0], upload_id_marker=marker[1])
-        assert names(page) == [each for each in left if begun.place(each) > begun.place(marker)]
+        page = client.list_multipart_uploads(created.bucket, key_marker=marker[0], upload_id_marker=marker[1])
+        assert names(page) == [each for each in left if created.place(each) > created.place(marker)]
 
 
-# Paged to the end
+# All pages
 
 
-def test_every_upload_once_at_every_page_size(client: ObjectStoreClient, begun: Begun) -> None:
-    """Paged to the end at page sizes from 1 to 1,000: every upload once"""
+def test_all_pages_contain_each_upload_once(client: ObjectStoreClient, created: Created) -> None:
+    """All pages, with page sizes from 1 to 1,000, contain each upload once"""
     for size in (1, 2, 3, 5, len(KEYS), 1000):
-        assert listed(client, begun.bucket, max_uploads=size) == begun.names, size
+        assert listed(client, created.bucket, max_uploads=size) == created.names, size
 
 
-def test_all_parameters_together(server: Server, client: ObjectStoreClient, begun: Begun) -> None:
-    """Prefix, delimiter, page size and both markers in all combinations, paged to the end"""
-    markers = [("", ""), *((key, "") for key in ("a", "a/b", "b", "é/1")), *begun.of("a"), *begun.of("a/b")]
-    for asked in itertools.product(("", "a", "a/", "none"), ("", "/"), (1, 3, 1000), markers):
-        prefix, delimiter, size, marker = asked
+def test_combinations_of_parameters(server: Server, client: ObjectStoreClient, created: Created) -> None:
+    """All pages with all combinations of prefix, delimiter, page size and markers"""
+    markers = [("", ""), *((key, "") for key in ("a", "a/b", "b", "é/1")), *created.of("a"), *created.of("a/b")]
+    for parameters in itertools.product(("", "a", "a/", "none"), ("", "/"), (1, 3, 1000), markers):
+        prefix, delimiter, size, marker = parameters
         pages = client.iter_multipart_uploads(
-            begun.bucket,
+            created.bucket,
             prefix=prefix,
             delimiter=delimiter,
             max_uploads=size,
@@ -250,53 +250,55 @@ def test_all_parameters_together(server: Server, client: ObjectStoreClient, begu
                 list(pages)
         else:
             shown = list(pages)
-            alone, folders = due(server, begun, prefix, delimiter, marker)
-            assert [each for page in shown for each in names(page)] == alone, asked
-            assert sorted(each for page in shown for each in page.common_prefixes) == sorted(folders), asked
+            alone, folders = expected(server, created, prefix, delimiter, marker)
+            assert [each for page in shown for each in names(page)] == alone, parameters
+            assert sorted(each for page in shown for each in page.common_prefixes) == sorted(folders), parameters
 
 
-def due(server: Server, begun: Begun, prefix: str, delimiter: str, marker: Name) -> tuple[list[Name], set[str]]:
-    """What the API says should come: uploads that stand alone, and the common prefixes of the others."""
+def expected(
+    server: Server, created: Created, prefix: str, delimiter: str, marker: Name
+) -> tuple[list[Name], set[str]]:
+    """The result according to the API: uploads without a common prefix, and the common prefixes of the others."""
     if delimiter and server.does(LOSES_UPLOADS):
-        delimiter = ""  # It is not sent, and nothing is lost.
-    after = begun.names
+        delimiter = ""  # The client does not send it, so that nothing is lost.
+    after = created.names
     if marker[1]:
-        after = begun.after(marker)
+        after = created.after(marker)
     elif marker[0]:
-        after = [each for each in begun.names if behind(server, each, marker[0])]
+        after = [each for each in created.names if is_after(server, each, marker[0])]
     chosen = [each for each in after if each[0].startswith(prefix)]
     alone = [each for each in chosen if not folder(each[0], prefix, delimiter)]
     return alone, {found for key, _ in chosen if (found := folder(key, prefix, delimiter))}
 
 
-def test_folders_come_once(server: Server, client: ObjectStoreClient, bucket: str) -> None:
-    """Folders over many pages: each comes once"""
-    begun = begin(server, client, bucket, ("top", "a b/1", "a b/2", "100%25/1", "c+d/1", "c+d/2", "é/1", "top2"))
+def test_folders_are_listed_once(server: Server, client: ObjectStoreClient, bucket: str) -> None:
+    """A folder that spans pages is listed once"""
+    created = create(server, client, bucket, ("top", "a b/1", "a b/2", "100%25/1", "c+d/1", "c+d/2", "é/1", "top2"))
     for size in (1, 2, 3, 1000):
         pages = list(client.iter_multipart_uploads(bucket, delimiter="/", max_uploads=size))
         prefixes = sorted(prefix for page in pages for prefix in page.common_prefixes)
         keys = sorted(upload.key for page in pages for upload in page.uploads)
         if server.does(LOSES_UPLOADS):
-            assert (prefixes, keys) == ([], sorted(key for key, _ in begun.names))
+            assert (prefixes, keys) == ([], sorted(key for key, _ in created.names))
         else:
             assert (prefixes, keys) == (["100%25/", "a b/", "c+d/", "é/"], ["top", "top2"])
 
 
-def test_more_uploads_of_one_key_than_a_page_holds(server: Server, client: ObjectStoreClient, bucket: str) -> None:
-    """More uploads of one key than a page holds"""
-    begun = begin(server, client, bucket, ["k"] * 7 + ["l"] + ["k"] * 4)
+def test_more_uploads_of_one_key_than_fit_on_a_page(server: Server, client: ObjectStoreClient, bucket: str) -> None:
+    """More uploads of one key than fit on a page"""
+    created = create(server, client, bucket, ["k"] * 7 + ["l"] + ["k"] * 4)
     for size in (1, 2, 4):
-        assert listed(client, bucket, max_uploads=size) == begun.names, size
+        assert listed(client, bucket, max_uploads=size) == created.names, size
 
 
 # Encoding
 
 
-def test_keys_and_markers_come_exactly(server: Server, client: ObjectStoreClient, bucket: str) -> None:
-    """Keys, prefixes and markers with characters to encode come exactly, page by page"""
+def test_keys_and_markers_are_exact(server: Server, client: ObjectStoreClient, bucket: str) -> None:
+    """Keys, prefixes and markers with encoded characters are exact"""
     keys = ["100%/1", "100%25/1", "a b", "a%20b", "a+b", "a&b", "é", "日本/1", "😀", "~", "'"]
-    begun = begin(server, client, bucket, keys)
-    assert sorted(listed(client, bucket, max_uploads=2)) == sorted(begun.names)
+    created = create(server, client, bucket, keys)
+    assert sorted(listed(client, bucket, max_uploads=2)) == sorted(created.names)
     body = server.send(Call("ListMultipartUploads", "GET", bucket, query={"uploads": "", "encoding-type": "url"})).body
     if server.does("encodes keys without reporting the encoding"):
         assert (b"<EncodingType>" in body, b"a%20b" in body) == (False, True)
@@ -312,6 +314,6 @@ def test_keys_and_markers_come_exactly(server: Server, client: ObjectStoreClient
 
 
 def listing(server: Server, bucket: str, query: dict[str, str]) -> UploadsPage:
-    """A page as the server gives it, with nothing put right."""
+    """A page as the server returns it, without repairs."""
     call = Call("ListMultipartUploads", "GET", bucket, query={"uploads": "", **query})
     return uploads_page(uploads_fields(server.send(call).body))

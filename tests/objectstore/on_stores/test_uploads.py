@@ -1,4 +1,4 @@
-"""The life of uploads, parts and objects, on every server."""
+"""Uploads, parts and objects on every server."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def test_buckets_are_listed(client: ObjectStoreClient, bucket: str) -> None:
     assert bucket in [each.name for each in client.list_buckets()]
 
 
-def test_a_bucket_names_its_region(server: Server, client: ObjectStoreClient, bucket: str) -> None:
+def test_bucket_reports_its_region(server: Server, client: ObjectStoreClient, bucket: str) -> None:
     if server.does("does not report the region of a bucket"):
         assert client.head_bucket(bucket) == ""
     else:
         assert client.head_bucket(bucket) == server.store.region
 
 
-def test_a_bucket_that_is_not_there(client: ObjectStoreClient, bucket: str) -> None:
+def test_missing_bucket(client: ObjectStoreClient, bucket: str) -> None:
     missing = bucket + "-missing"
     for act in (
         lambda: client.head_bucket(missing),
@@ -55,10 +55,10 @@ def test_a_bucket_that_is_not_there(client: ObjectStoreClient, bucket: str) -> N
 # From Create to HEAD
 
 
-def test_the_life_of_an_upload(
+def test_upload_from_create_to_head(
     server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile, tmp_path: Path
 ) -> None:
-    """An upload with type and metadata, from Create over two parts to HEAD"""
+    """An upload with content type and metadata: Create, two parts, Complete, HEAD"""
     first, second = b"1" * server.profile.min_part_size, b"2" * 10
     body = make_file(first + second)
     upload_id = client.create_multipart_upload(bucket, "k", content_type="text/x-test", metadata={"Owner": "it's  me"})
@@ -88,10 +88,8 @@ def test_the_life_of_an_upload(
     assert objects(server, bucket) == ["k"]
 
 
-def test_the_etag_of_a_completed_upload(
-    server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile
-) -> None:
-    """Complete names the object's ETag, made of the MD5s of its parts"""
+def test_etag_of_completed_upload(server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
+    """Complete returns the object's ETag, computed from the MD5s of its parts"""
     contents = [b"1" * server.profile.min_part_size, b"2"]
     upload_id = client.create_multipart_upload(bucket, "k")
     parts = send_parts(client, bucket, "k", upload_id, [make_file(each) for each in contents])
@@ -107,16 +105,16 @@ def test_the_etag_of_a_completed_upload(
         assert done.etag == etag == joined
 
 
-def test_an_object_without_a_type(client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
-    """An upload begun without a content type has none of its own afterwards"""
+def test_object_without_content_type(client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
+    """An upload without a content type becomes an object with the default type"""
     upload_id = client.create_multipart_upload(bucket, "k")
     parts = send_parts(client, bucket, "k", upload_id, [make_file(b"x")])
     client.complete_multipart_upload(bucket, "k", upload_id, parts)
     assert client.head_object(bucket, "k").content_type in {"application/octet-stream", "binary/octet-stream"}
 
 
-def test_a_storage_class(server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
-    """A storage class is kept, or refused before a byte is sent"""
+def test_storage_class(server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
+    """A storage class is applied, or refused before any part is sent"""
     if server.does("refuses unknown storage classes"):
         with pytest.raises(Refused) as caught:
             client.create_multipart_upload(bucket, "k", storage_class="IA")
@@ -133,29 +131,29 @@ def test_a_storage_class(server: Server, client: ObjectStoreClient, bucket: str,
 
 
 @pytest.mark.parametrize("content", [b"", b"1", b"x" * (17 * MIB)], ids=["empty", "a byte", "streamed"])
-def test_objects_put_in_one_piece(client: ObjectStoreClient, bucket: str, make_file: MakeFile, content: bytes) -> None:
-    """PutObject: nothing, a byte, 17 MiB, with type and metadata"""
+def test_put_object(client: ObjectStoreClient, bucket: str, make_file: MakeFile, content: bytes) -> None:
+    """PutObject of 0 bytes, 1 byte and 17 MiB, with content type and metadata"""
     sent = client.put_object(bucket, "k", make_file(content), content_type="a/b", metadata={"x": "y"})
     facts = client.head_object(bucket, "k")
     assert (facts.size, facts.etag.lower()) == (len(content), md5(content))
     assert (facts.etag, facts.content_type, facts.metadata) == (sent.etag, "a/b", {"x": "y"})
 
 
-def test_an_object_of_no_file(client: ObjectStoreClient, bucket: str) -> None:
-    """PutObject of no file makes an empty object"""
+def test_put_object_without_file(client: ObjectStoreClient, bucket: str) -> None:
+    """PutObject without a file creates an empty object"""
     client.put_object(bucket, "k", None)
     assert client.head_object(bucket, "k").size == 0
 
 
-def test_an_object_that_is_not_there(client: ObjectStoreClient, bucket: str) -> None:
-    """HEAD of an object that is not there"""
+def test_missing_object(client: ObjectStoreClient, bucket: str) -> None:
+    """HEAD of an object that does not exist"""
     with pytest.raises(Refused) as caught:
         client.head_object(bucket, "missing")
     assert caught.value.reason is Reason.NO_SUCH_KEY
     assert caught.value.request_id
 
 
-def test_an_object_is_deleted(server: Server, client: ObjectStoreClient, bucket: str) -> None:
+def test_object_is_deleted(server: Server, client: ObjectStoreClient, bucket: str) -> None:
     for key in ("kept", "deleted"):
         client.put_object(bucket, key, None)
     client.delete_object(bucket, "deleted")
@@ -165,8 +163,8 @@ def test_an_object_is_deleted(server: Server, client: ObjectStoreClient, bucket:
 # Uploads in progress
 
 
-def test_an_upload_is_listed_with_its_facts(server: Server, client: ObjectStoreClient, bucket: str) -> None:
-    """An upload is listed with its id, the time it began, its owner and storage class"""
+def test_upload_is_listed_with_its_facts(server: Server, client: ObjectStoreClient, bucket: str) -> None:
+    """An upload is listed with its id, start, owner and storage class"""
     upload_id = client.create_multipart_upload(bucket, "k")
     (upload,) = client.list_multipart_uploads(bucket).uploads
     assert (upload.key, upload.upload_id, upload.storage_class.upper()) == ("k", upload_id, "STANDARD")
@@ -179,12 +177,14 @@ def test_an_upload_is_listed_with_its_facts(server: Server, client: ObjectStoreC
         assert upload.initiator
 
 
-def test_a_part_moves_no_upload(server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
-    """A part that arrives does not move its upload in the listing"""
+def test_new_part_does_not_change_the_order(
+    server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile
+) -> None:
+    """A new part does not change the order of the listing"""
     ids = []
     for _ in range(3):
         ids.append(client.create_multipart_upload(bucket, "k"))
-        time.sleep(0.02)  # A file system sees that time has passed.
+        time.sleep(0.02)  # So that the timestamps of a file system differ.
     before = listed(client, bucket)
     client.upload_part(bucket, "k", ids[0], 1, make_file(b"x"))
     if server.does("reports the last change of an upload as its start"):
@@ -193,10 +193,8 @@ def test_a_part_moves_no_upload(server: Server, client: ObjectStoreClient, bucke
         assert listed(client, bucket) == before
 
 
-def test_an_abort_is_done_once_and_then_there_is_nothing(
-    server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile
-) -> None:
-    """An upload aborted twice: the second time, and to ListParts, it is gone"""
+def test_abort_is_not_repeatable(server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
+    """A second Abort and ListParts do not find an aborted upload"""
     upload_id = client.create_multipart_upload(bucket, "k")
     client.upload_part(bucket, "k", upload_id, 1, make_file(b"x"))
     client.abort_multipart_upload(bucket, "k", upload_id)
@@ -217,10 +215,10 @@ def test_an_abort_is_done_once_and_then_there_is_nothing(
 
 
 @pytest.mark.parametrize("upload_id", [NO_UPLOAD, "missing"], ids=["well formed", "nonsense"])
-def test_an_upload_that_never_was(
+def test_missing_upload(
     server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile, upload_id: str
 ) -> None:
-    """Abort, ListParts and UploadPart of an upload that never was"""
+    """Abort, ListParts and UploadPart of an upload that does not exist"""
     for act in (
         lambda: client.abort_multipart_upload(bucket, "k", upload_id),
         lambda: client.list_parts(bucket, "k", upload_id),
@@ -233,15 +231,15 @@ def test_an_upload_that_never_was(
     assert objects(server, bucket) == []
 
 
-def test_an_upload_goes_by_its_id_not_only_by_its_key(client: ObjectStoreClient, bucket: str) -> None:
-    """Of three uploads of one key, one is aborted"""
+def test_uploads_of_one_key_are_independent(client: ObjectStoreClient, bucket: str) -> None:
+    """One of three uploads of one key is aborted"""
     ids = [client.create_multipart_upload(bucket, "k") for _ in range(3)]
     client.abort_multipart_upload(bucket, "k", ids[1])
     assert sorted(each for _, each in listed(client, bucket)) == sorted([ids[0], ids[2]])
 
 
-def test_an_upload_is_not_found_under_another_key(client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
-    """An upload's id with another key reaches nothing"""
+def test_upload_id_with_another_key(client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
+    """An upload id with another key reaches nothing"""
     upload_id = client.create_multipart_upload(bucket, "mine")
     part = client.upload_part(bucket, "mine", upload_id, 1, make_file(b"x"))
     for act in (client.abort_multipart_upload, client.list_parts):
@@ -256,8 +254,8 @@ def test_an_upload_is_not_found_under_another_key(client: ObjectStoreClient, buc
 # Parts
 
 
-def test_a_part_sent_again_replaces_the_first(client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
-    """A part sent again replaces the one of that number"""
+def test_part_sent_again_replaces_the_first(client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
+    """A part that is sent again replaces the one with its number"""
     upload_id = client.create_multipart_upload(bucket, "k")
     client.upload_part(bucket, "k", upload_id, 3, make_file(b"first"))
     again = client.upload_part(bucket, "k", upload_id, 3, make_file(b"another"))
@@ -267,8 +265,8 @@ def test_a_part_sent_again_replaces_the_first(client: ObjectStoreClient, bucket:
     assert client.head_object(bucket, "k").size == 7
 
 
-def test_parts_over_pages(client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
-    """ListParts by key and upload id alone, and page by page"""
+def test_pages_of_parts(client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
+    """ListParts by key and upload id alone, page by page"""
     upload_id = client.create_multipart_upload(bucket, "k")
     numbers = [1, 2, 3, 7, 10, 100, 9999, 10_000]
     for number in numbers:
@@ -288,7 +286,7 @@ def test_parts_over_pages(client: ObjectStoreClient, bucket: str, make_file: Mak
 
 
 @pytest.mark.parametrize("number", [0, -1, 10_001])
-def test_a_part_number_out_of_range(
+def test_part_number_out_of_range(
     server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile, number: int
 ) -> None:
     """Part numbers 0, -1 and 10,001"""
@@ -307,29 +305,29 @@ def test_a_part_number_out_of_range(
         assert refused.value.code == "InvalidArgument"
 
 
-def test_an_empty_part(client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
-    """An upload of one empty part is an empty object"""
+def test_empty_part(client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
+    """An upload of one empty part becomes an empty object"""
     upload_id = client.create_multipart_upload(bucket, "k")
     parts = send_parts(client, bucket, "k", upload_id, [make_file(b"")])
     client.complete_multipart_upload(bucket, "k", upload_id, parts)
     assert client.head_object(bucket, "k").size == 0
 
 
-def test_a_cut_part_leaves_nothing(client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
-    """A part cut off on its way leaves nothing"""
+def test_interrupted_part_leaves_nothing(client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
+    """A part that is interrupted leaves nothing"""
     upload_id = client.create_multipart_upload(bucket, "k")
     counted: list[int] = []
 
     class Cancelled(Exception):
         pass
 
-    def cut(count: int) -> None:
+    def interrupt(count: int) -> None:
         counted.append(count)
         if sum(counted) > 2 * MIB:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        client.upload_part(bucket, "k", upload_id, 1, make_file(b"x" * 8 * MIB), on_bytes=cut)
+        client.upload_part(bucket, "k", upload_id, 1, make_file(b"x" * 8 * MIB), on_bytes=interrupt)
     assert 2 * MIB < sum(counted) < 3 * MIB
     assert list(client.iter_parts(bucket, "k", upload_id)) == []
 
@@ -338,15 +336,15 @@ def test_a_cut_part_leaves_nothing(client: ObjectStoreClient, bucket: str, make_
 
 
 class WrongDigest(Payload):
-    """A body that says it is another one."""
+    """A body with the Content-MD5 of another one."""
 
     @property
     def content_md5(self) -> str:
         return Payload(b"other").content_md5
 
 
-def test_the_store_checks_content_md5(server: Server, client: ObjectStoreClient, bucket: str) -> None:
-    """A body that is not what its Content-MD5 says is refused, and nothing of it is kept"""
+def test_store_checks_content_md5(server: Server, client: ObjectStoreClient, bucket: str) -> None:
+    """A body that does not match its Content-MD5 is refused and not stored"""
     upload_id = client.create_multipart_upload(bucket, "k")
     query = {"partNumber": "1", "uploadId": upload_id}
     for call in (
@@ -362,12 +360,12 @@ def test_the_store_checks_content_md5(server: Server, client: ObjectStoreClient,
     assert objects(server, bucket) == []
 
 
-def test_a_file_that_changes_between_digest_and_sending_does_not_arrive_wrong(
+def test_file_that_changes_after_its_digest_is_not_stored_mixed(
     client: ObjectStoreClient, bucket: str, tmp_path: Path
 ) -> None:
-    """A file that changes after its digest was made does not arrive as a mixture"""
+    """A file that changes after its digest was computed is not stored as a mixture"""
     path = tmp_path / "file"
-    # More than is kept in memory: read once for the digests, and again to be sent.
+    # More than is kept in memory: read once for the digests, and again for sending.
     path.write_bytes(b"a" * 33 * MIB)
     upload_id = client.create_multipart_upload(bucket, "k")
     changed = False
@@ -383,10 +381,8 @@ def test_a_file_that_changes_between_digest_and_sending_does_not_arrive_wrong(
     client.abort_multipart_upload(bucket, "k", upload_id)
 
 
-def test_the_crc_of_parts_and_of_the_whole(
-    server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile
-) -> None:
-    """The CRC-64 that the store names of each part, of the whole and to HEAD is ours"""
+def test_crc_of_parts_and_object(server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
+    """The CRC-64 that the store reports for parts, to Complete and to HEAD equals ours"""
     contents = [b"1" * server.profile.min_part_size, b"2" * 10]
     algorithm = server.profile.crc64
     upload_id = client.create_multipart_upload(bucket, "k")
@@ -410,14 +406,14 @@ def test_the_crc_of_parts_and_of_the_whole(
         assert reported == ours
 
 
-# What must not be replaced
+# Forbidding to replace an object
 
 PUT_ONLY = "refuses to replace an object with PutObject, but not with Complete"
-UNLESS_THERE = {"If-None-Match": "*"}
+IF_NONE_MATCH = {"If-None-Match": "*"}
 
 
-def test_an_object_is_not_replaced(server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
-    """An object that must not be replaced: PutObject and Complete are refused, and it stays"""
+def test_object_is_not_replaced(server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
+    """PutObject and Complete that must not replace an object are refused"""
     client.put_object(bucket, "k", make_file(b"before"))
     upload_id = client.create_multipart_upload(bucket, "k")
     parts = send_parts(client, bucket, "k", upload_id, [make_file(b"after")])
@@ -431,7 +427,7 @@ def test_an_object_is_not_replaced(server: Server, client: ObjectStoreClient, bu
                 act()
             assert not_sent.value.reason is Reason.BAD_ARGUMENT
         with pytest.raises(Refused) as caught:
-            server.send(Call("PutObject", "PUT", bucket, "k", headers=UNLESS_THERE, payload=Payload(b"after")))
+            server.send(Call("PutObject", "PUT", bucket, "k", headers=IF_NONE_MATCH, payload=Payload(b"after")))
         assert caught.value.reason is Reason.EXISTS
     else:
         for act in acts:
@@ -440,38 +436,38 @@ def test_an_object_is_not_replaced(server: Server, client: ObjectStoreClient, bu
             assert (caught.value.reason, caught.value.retryable) == (Reason.EXISTS, False)
     assert client.head_object(bucket, "k").size == len(b"before")
     assert listed(client, bucket) == [("k", upload_id)]
-    headers = UNLESS_THERE if server.does(PUT_ONLY) else {}
+    headers = IF_NONE_MATCH if server.does(PUT_ONLY) else {}
     complete_unchecked(server, bucket, "k", upload_id, parts, **headers)
     assert client.head_object(bucket, "k").size == len(b"after")
 
 
-def test_nothing_is_begun_where_an_object_must_not_be_replaced(
+def test_create_checks_for_existing_object(
     server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile
 ) -> None:
-    """An object that must not be replaced is seen when an upload is begun"""
+    """Create that must not replace an object is refused"""
     client.put_object(bucket, "k", None)
 
-    def begin() -> str:
+    def create() -> str:
         return client.create_multipart_upload(bucket, "k", forbid_overwrite=True)
 
     if server.does(PUT_ONLY):
         with pytest.raises(NotSent):
-            begin()
+            create()
     elif server.does("checks for an existing object only when the object is created"):
-        upload_id = begin()
+        upload_id = create()
         assert listed(client, bucket) == [("k", upload_id)]
         return
     else:
         with pytest.raises(Refused) as caught:
-            begin()
+            create()
         assert caught.value.reason is Reason.EXISTS
     assert listed(client, bucket) == []
 
 
-def test_what_is_not_there_may_be_made(
+def test_forbid_overwrite_without_existing_object(
     server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile
 ) -> None:
-    """Where no object is, one that must not replace any is made"""
+    """PutObject and Complete that must not replace an object create a new one"""
     forbid = not server.does(PUT_ONLY)
     client.put_object(bucket, "put", make_file(b"x"), forbid_overwrite=forbid)
     upload_id = client.create_multipart_upload(bucket, "parts", forbid_overwrite=forbid)
