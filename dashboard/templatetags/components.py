@@ -93,6 +93,13 @@ def state(name: str) -> SafeString:
     return dot(shown.tone, shown.text) if shown else dot("idle", str(name).replace("-", " "))
 
 
+@register.filter
+def state_text(name: str) -> str:
+    """The text of a state without its dot."""
+    shown = STATES.get(str(name))
+    return str(shown.text) if shown else str(name)
+
+
 @register.simple_tag
 def dot(tone: str, text: str, title: str = "") -> SafeString:
     """A text with a coloured dot. Tones: busy, wait, good, warn, bad, idle."""
@@ -194,10 +201,11 @@ def columns(*texts: str) -> SafeString:
 
 
 @register.simple_block_tag
-def fact(content: str, name: str) -> SafeString:
-    """One entry of a `<dl class="facts">`: `{% fact _("Size") %}...{% endfact %}`."""
+def fact(content: str, name: str, classes: str = "") -> SafeString:
+    """One entry of a `<dl class="facts">`: `{% fact _("Size") %}...{% endfact %}`; class `wide` takes a whole row."""
     return format_html(
-        "<div><dt>{}</dt><dd>{}</dd></div>",
+        "<div{}><dt>{}</dt><dd>{}</dd></div>",
+        format_html(' class="{}"', classes) if classes else "",
         name,
         mark_safe(content),  # noqa: S308  (rendered by the template, which has escaped it)
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from django import forms
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from dashboard.shared.messages import store_error_text, text_of
@@ -81,7 +82,15 @@ class NewTransferForm(forms.Form):
         to_field_name="name",
         label=_("Store"),
         empty_label=None,
-        widget=forms.Select(attrs={"class": "form-select"}),
+        widget=forms.Select(
+            attrs={
+                "class": "form-select",
+                "hx-get": reverse_lazy("new-transfer-buckets"),
+                "hx-trigger": "load, change",
+                "hx-target": "#bucket-options",
+                "hx-swap": "innerHTML",
+            }
+        ),
         error_messages={
             "required": _("Select a store."),
             "invalid_choice": _("There is no such store, or it is disabled."),

@@ -45,6 +45,17 @@ STORAGE_CLASSES = (
 """Suggestions: a store may have other classes."""
 
 
+VERIFY_CHOICES = (
+    {"value": "", "label": _("No"), "hint": _("sizes and the digests of all parts are verified in any case")},
+    {
+        "value": "sha256",
+        "label": _("Compute it in the browser while sending"),
+        "hint": _("the object must equal the file on this computer"),
+    },
+    {"value": "pasted", "label": _("Compare with a digest that I paste"), "hint": _("for a single file")},
+)
+
+
 @require_safe
 def show(request: HttpRequest) -> HttpResponse:
     """The empty form. `store`, `bucket`, `prefix` and `key` can be given in the query."""
@@ -76,6 +87,7 @@ def render_form(
         "has_stores": stores.exists(),
         "buckets": _named_buckets(form["store"].value() or "", list(stores)),
         "storage_classes": STORAGE_CLASSES,
+        "verify_choices": VERIFY_CHOICES,
         "unfinished": rows_of(waiting_for_file(request.user)),
     }
     return render(request, "transfers/new.html", context, status=status)

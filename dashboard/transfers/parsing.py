@@ -8,7 +8,7 @@ import re
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from dashboard.shared.formatting import bytes_text
+from dashboard.shared.formatting import exact_bytes_text
 from dashboard.shared.messages import store_error_text
 from uploads.objectstore.errors import NotSent
 from uploads.objectstore.keys import metadata_headers
@@ -72,7 +72,7 @@ def parse_part_size(text: str) -> int | None:
     match = _SIZE.fullmatch(text)
     size = int(match[1]) * _UNITS[match[2][:1].lower()] if match else 0
     if not size:
-        raise ValidationError(_("Enter a part size in bytes, or with a unit, such as 16 MiB or 1 GiB."))
+        raise ValidationError(_("Enter a part size of at least 1 byte, with or without a unit, such as 16 MiB."))
     return size
 
 
@@ -110,7 +110,7 @@ def parse_metadata(text: str) -> dict[str, str]:
     if size > MAX_METADATA_BYTES:
         raise ValidationError(
             _("The names and values of the metadata have %(size)s. At most %(limit)s are allowed.")
-            % {"size": bytes_text(size), "limit": bytes_text(MAX_METADATA_BYTES)}
+            % {"size": exact_bytes_text(size), "limit": exact_bytes_text(MAX_METADATA_BYTES)}
         )
     return metadata
 

@@ -6,10 +6,21 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from dashboard.shared.formatting import count_text
 from uploads.domain.states import PartState
 from uploads.selectors.transfers import PartRun
 
-PICTURED = ("sent", "sending", "staged", "waiting", "absent")
+PART_STATES = {
+    "sent": gettext_lazy("sent"),
+    "sending": gettext_lazy("sending"),
+    "staged": gettext_lazy("staged"),
+    "waiting": gettext_lazy("waiting"),
+    "absent": gettext_lazy("absent"),
+}
+"""The states in the order of the legend, with their texts."""
 MAX_SINGLE_CELLS = 150
 """Up to this many parts, each is drawn separately. With more, neighbours in the same state form a run."""
 MAX_RUNS = 400
@@ -27,8 +38,17 @@ def draw(runs: Sequence[PartRun], part_count: int) -> dict[str, object]:
     cells = [cell for run in drawn for cell in _cells(run, part_count)]
     # Parts that are being sent are drawn last, so that one of 10,000 is still visible.
     cells.sort(key=lambda cell: cell["state"] == PartState.SENDING)
-    legend = [(state, counts[state]) for state in PICTURED if counts[state]]
+    legend = [(state, _legend_text(counts[state], state)) for state in PART_STATES if counts[state]]
     return {"width": part_count, "cells": cells, "legend": legend}
+
+
+def _legend_text(count: int, state: str) -> str:
+    return _("%(count)s %(state)s") % {"count": count_text(count), "state": PART_STATES[state]}
+
+
+def _title(first: int, last: int, state: str) -> str:
+    texts = {"first": count_text(first), "last": count_text(last), "state": PART_STATES[state]}
+    return (_("Part %(first)s: %(state)s") if first == last else _("Parts %(first)s to %(last)s: %(state)s")) % texts
 
 
 def _coarser(runs: Sequence[PartRun], part_count: int) -> list[PartRun]:
@@ -44,8 +64,12 @@ def _cells(run: PartRun, part_count: int) -> Iterator[dict[str, Any]]:
     """Each part separately, with a gap, if there are few of them; otherwise the run as one cell."""
     if part_count > MAX_SINGLE_CELLS:
         width = max(run.last - run.first + 1, part_count / MIN_CELL)
-        yield {"first": run.first, "last": run.last, "x": run.first - 1, "width": width, "state": run.state}
+        yield _cell(run.first, run.last, width, run.state)
         return
     width = 1 - min(0.12, 0.003 * (part_count - 1))
     for number in range(run.first, run.last + 1):
-        yield {"first": number, "last": number, "x": number - 1, "width": width, "state": run.state}
+        yield _cell(number, number, width, run.state)
+
+
+def _cell(first: int, last: int, width: float, state: str) -> dict[str, Any]:
+    return {"title": _title(first, last, state), "x": first - 1, "width": width, "state": state}

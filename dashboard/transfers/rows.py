@@ -10,7 +10,9 @@ from django.db.models import Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from dashboard.shared.formatting import percent, percent_text
 from dashboard.shared.messages import text_of
+from dashboard.transfers.legs import Leg, leg_of, legs_of
 from uploads.domain.states import DesiredState, Phase, TransferState, shown_state
 from uploads.models import Transfer
 from uploads.objectstore.checksums import as_store_writes_it
@@ -29,6 +31,7 @@ ANNOUNCED = {
     TransferState.CANCELLED: _("Cancelled."),
 }
 
+RESULTS = {TransferState.DONE: _("Done"), TransferState.FAILED: _("Failed")}
 
 CRC64_NAMES = {"nvme": ("CRC-64/NVME", "base64"), "ecma": ("CRC-64/ECMA", "decimal")}
 
@@ -61,18 +64,36 @@ class TransferRow:
     @property
     def received(self) -> tuple[int, int]:
         """The progress of Browser → Partway: a value and its maximum."""
-        return _leg(self.progress.bytes_received, self.transfer.size, whole=self.transfer.all_received)
+        return leg_of(self.progress.bytes_received, self.transfer.size, is_complete=self.transfer.all_received)
 
     @property
     def sent(self) -> tuple[int, int]:
         """The progress of Partway → store: a value and its maximum."""
-        return _leg(self.progress.bytes_sent, self.transfer.size, whole=self.state is TransferState.DONE)
+        return leg_of(self.progress.bytes_sent, self.transfer.size, is_complete=self.state is TransferState.DONE)
+
+    @property
+    def legs(self) -> list[Leg]:
+        return legs_of(self.transfer, self.progress)
+
+    @property
+    def rate(self) -> float | None:
+        """Bytes per second of the leg that is further along."""
+        return self.progress.send_rate or self.progress.receive_rate
+
+    @property
+    def seconds_left(self) -> float | None:
+        return self.progress.seconds_left if self.is_live else None
 
     @property
     def percent(self) -> int:
         """The percentage of the file that is in the store, rounded down."""
-        value, maximum = self.sent
-        return value * 100 // maximum
+        return percent(*self.sent)
+
+    @property
+    def title(self) -> str:
+        """The title of the page. The progress, or the result, comes first: tabs are narrow."""
+        result = percent_text(self.percent) if self.is_live else str(RESULTS.get(self.state, ""))
+        return " · ".join(filter(None, [result, self.transfer.key, "Partway"]))
 
     @property
     def announcement(self) -> str:
@@ -80,10 +101,9 @@ class TransferRow:
         if self.state in ANNOUNCED:
             return str(ANNOUNCED[self.state])
         if not self.transfer.all_received:
-            value, maximum = self.received
-            texts = {"received": value * 100 // maximum // 25 * 25, "sent": self.percent // 25 * 25}
-            return gettext("%(received)s %% received, %(sent)s %% in the store.") % texts
-        return gettext("%(sent)s %% in the store.") % {"sent": self.percent // 25 * 25}
+            texts = {"received": _quarters(percent(*self.received)), "sent": _quarters(self.percent)}
+            return gettext("%(received)s received, %(sent)s in the store.") % texts
+        return gettext("%(sent)s in the store.") % {"sent": _quarters(self.percent)}
 
     @property
     def seen(self) -> str:
@@ -105,9 +125,9 @@ class TransferRow:
         return f"{zlib.crc32(self.announcement.encode()):08x}"
 
 
-def _leg(value: int, size: int, *, whole: bool) -> tuple[int, int]:
-    """An empty file has no bytes to count: its progress is nothing or all."""
-    return (min(value, size), size) if size else (int(whole), 1)
+def _quarters(whole_percent: int) -> str:
+    """Rounded down to 0 %, 25 %, 50 %, 75 % or 100 %."""
+    return percent_text(whole_percent // 25 * 25)
 
 
 def rows_of(transfers: Sequence[Transfer]) -> list[TransferRow]:

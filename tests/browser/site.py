@@ -138,7 +138,7 @@ class Site:
         self.file(key).locator(f"[data-step={step}]").click()
 
     def confirm_cancel(self) -> None:
-        self.page.get_by_role("dialog").get_by_role("button", name="Cancel it").click()
+        self.page.get_by_role("dialog").get_by_role("button", name="Yes, cancel").click()
 
     def received(self, key: str) -> int:
         """The percentage received, as the row shows it."""

@@ -74,7 +74,7 @@ def test_existing_object_must_be_confirmed(site: Site, bucket: str, stack: Stack
     stack.s3.put_object(Bucket=bucket, Key="taken", Body=b"before")
     site.watcher.expect("status of 4(00|09)")
     site.choose_file(bucket, file, key="taken")
-    expect(site.page.locator("#existing")).to_contain_text("An object has this key already: 6 bytes")
+    expect(site.page.locator("#existing")).to_contain_text("Current object at this key: 6 bytes")
     site.send()
     site.wait_for_file("taken", "confirm")
     assert stack.object_digest(bucket, "taken")[0] == 6

@@ -179,9 +179,9 @@ def test_all_are_paused_resumed_and_cancelled(site: Site, stack: Stack, bucket: 
     site.page.get_by_role("button", name="Cancel all").click()
     site.confirm_cancel()
     site.wait_for_files("cancelled", 4)
-    site.page.get_by_role("button", name="Clear ended").click()
+    site.page.get_by_role("button", name="Clear finished").click()
     expect(site.files).to_have_count(0)
-    expect(site.page.get_by_role("button", name="Choose files")).to_be_visible()
+    expect(site.page.get_by_role("button", name="Select files")).to_be_visible()
     assert stack.uploads_in(bucket) == []
 
 
@@ -337,7 +337,7 @@ def test_unfinished_transfer_is_offered(site: Site, stack: Stack, bucket: str, f
     site.page.goto("/transfers/new/")
     offer = site.page.locator(".unfinished li").filter(has_text=KEY).filter(has_text=bucket)
     with site.page.expect_file_chooser() as choosing:
-        offer.get_by_role("button", name="Choose its file").click()
+        offer.get_by_role("button", name="Select its file").click()
     choosing.value.set_files(file)
     assert site.file_keys == [KEY]
     site.send()

@@ -1,4 +1,4 @@
-"""Transfers in every state, made as rows: what pages show of them needs no bytes."""
+"""Transfers in any state, created as rows: pages need no bytes to show them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MIB = 1024**2
 def make_transfer(
     owner: User, store: Store, *, sent: int = 0, sending: int = 0, staged: int = 0, upload_id: str = "", **values: Any
 ) -> Transfer:
-    """Ten parts of 1 MiB each, the given numbers of them sent, on their way and staged."""
+    """A transfer of ten parts of 1 MiB, with the given numbers of sent, sending and staged parts."""
     facts = {"bucket": "photos", "key": "cat.jpg", "size": 10 * MIB, "part_size": MIB, "part_count": 10, "node": "n"}
     now = timezone.now()
     given = facts | {"phase": Phase.SENDING, "received_at": now, "sending_at": now} | values

@@ -1,7 +1,8 @@
-"""The form of a new transfer: clean values, refusals, the plan in words, an object that is there already, the page."""
+"""The form of a new transfer: its values, its errors, the plan, the current object at the key, and the page."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,32 +36,37 @@ VALUES = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size
 
 
 @pytest.fixture
-def away(db: None) -> Store:
-    """A store that nothing in these tests asks."""
-    return Store.objects.create(name="away", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
+def unreachable(db: None) -> Store:
+    """A store that these tests never reach."""
+    return Store.objects.create(name="unreachable", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
 
 
 def filled(user: User, **fields: str) -> NewTransferForm:
-    data = {"store": "away", "bucket": "photos", "filename": "cat.jpg"} | fields
+    data = {"store": "unreachable", "bucket": "photos", "filename": "cat.jpg"} | fields
     return NewTransferForm(user=user, data={name.replace("_", "-"): value for name, value in data.items()})
 
 
 # --- Fields -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_least_that_can_be_given(operator: User, away: Store) -> None:
+def test_only_the_required_fields(operator: User, unreachable: Store) -> None:
     form = filled(operator)
     assert form.is_valid(), form.errors
     values = form.values()
-    assert (values.store, values.bucket, values.key, values.content_type) == (away, "photos", "cat.jpg", "image/jpeg")
+    assert (values.store, values.bucket, values.key, values.content_type) == (
+        unreachable,
+        "photos",
+        "cat.jpg",
+        "image/jpeg",
+    )
     assert (values.part_size, values.part_count, values.metadata, values.replace) == (None, None, {}, False)
 
 
-def test_everything_that_can_be_given(operator: User, away: Store) -> None:
+def test_all_fields(operator: User, unreachable: Store) -> None:
     form = filled(
         operator,
         key=" a//../b ",
-        prefix="not used/",
+        prefix="unused/",
         content_type='text/plain; charset="utf-8"',
         storage_class="STANDARD_IA",
         metadata="Owner: ops\r\n\r\nticket:  A: 1 ",
@@ -76,11 +82,11 @@ def test_everything_that_can_be_given(operator: User, away: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "words"),
+    ("field", "value", "text"),
     [
-        ("store", "", "Choose a store"),
+        ("store", "", "Select a store"),
         ("store", "unknown", "no such store"),
-        ("bucket", "", "Name a bucket"),
+        ("bucket", "", "Enter a bucket"),
         ("bucket", "../other", "not a bucket name"),
         ("key", "x" * 1025, "1,025 bytes"),
         ("key", "a\0b", "ull"),
@@ -94,11 +100,11 @@ def test_everything_that_can_be_given(operator: User, away: Store) -> None:
         ("metadata", "a b: 1", "Line 1"),
         ("metadata", "a: ü", "printable ASCII"),
         ("metadata", "a: 1\nA: 2", "twice"),
-        ("metadata", "partway-transfer: 1", "Partway's own"),
+        ("metadata", "partway-transfer: 1", "reserved"),
         ("metadata", f"a: {'x' * 2000}", f"{MAX_METADATA_BYTES:,}"),
-        ("part_size", "0", "1 or more"),
-        ("part_size", "-5", "1 or more"),
-        ("part_size", "5 apples", "1 or more"),
+        ("part_size", "0", "at least 1 byte"),
+        ("part_size", "-5", "at least 1 byte"),
+        ("part_size", "5 apples", "at least 1 byte"),
         ("part_count", "1.5", "whole number"),
         ("part_count", "٣", "whole number"),
         ("verify", "md5", "md5"),
@@ -107,18 +113,18 @@ def test_everything_that_can_be_given(operator: User, away: Store) -> None:
         ("fingerprint", "x" * 129, "128"),
     ],
 )
-def test_refusals_say_what_is_allowed(field: str, value: str, words: str, operator: User, away: Store) -> None:
+def test_errors_state_what_is_allowed(field: str, value: str, text: str, operator: User, unreachable: Store) -> None:
     form = filled(operator, **{field: value})
     assert not form.is_valid()
-    shown = form.field_errors()
+    errors = form.field_errors()
     name = "key" if field == "prefix" else field.replace("_", "-")
-    assert words in shown[name]
+    assert text in errors[name]
 
 
 SHA256 = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855"
 
 
-def test_a_pasted_digest_is_a_promise_whoever_sends(operator: User, away: Store) -> None:
+def test_pasted_digest_is_expected_for_any_upload(operator: User, unreachable: Store) -> None:
     form = filled(operator, sha256=f" {SHA256}\n")
     assert form.is_valid(), form.errors
     for resumable in (False, True):
@@ -126,7 +132,7 @@ def test_a_pasted_digest_is_a_promise_whoever_sends(operator: User, away: Store)
         assert (new.verify_sha256, new.expected_sha256, new.resumable) == (True, SHA256.lower(), resumable)
 
 
-def test_a_digest_for_later_is_promised_by_resumable_uploads_only(operator: User, away: Store) -> None:
+def test_later_digest_is_expected_for_resumable_uploads_only(operator: User, unreachable: Store) -> None:
     form = filled(operator, verify="sha256", fingerprint="f-1")
     assert form.is_valid(), form.errors
     later = form.values().new_transfer(operator, 5, resumable=True)
@@ -135,15 +141,15 @@ def test_a_digest_for_later_is_promised_by_resumable_uploads_only(operator: User
     assert (plain.verify_sha256, plain.expected_sha256, plain.fingerprint) == (False, "", "")
 
 
-def test_nothing_is_promised_by_itself(operator: User, away: Store) -> None:
+def test_no_digest_is_expected_by_default(operator: User, unreachable: Store) -> None:
     form = filled(operator)
     assert form.is_valid()
     new = form.values().new_transfer(operator, 5, resumable=True)
     assert (new.verify_sha256, new.expected_sha256, new.fingerprint) == (False, "", "")
 
 
-def test_all_metadata_together_keep_the_stores_limit(operator: User, away: Store) -> None:
-    """The operator's, and what Partway itself adds: whose object it is, and its digest."""
+def test_all_metadata_fits_the_limit_of_the_store(operator: User, unreachable: Store) -> None:
+    """The metadata of the operator, and what Partway adds: the transfer's id and the digest."""
     form = filled(operator, metadata=f"a: {'x' * (MAX_METADATA_BYTES - 1)}", sha256=SHA256)
     assert form.is_valid(), form.errors
     new = form.values().new_transfer(operator, 5)
@@ -151,47 +157,47 @@ def test_all_metadata_together_keep_the_stores_limit(operator: User, away: Store
     assert sum(len(name) + len(value) for name, value in object_metadata(transfer).items()) <= 2048
 
 
-def test_part_size_and_count_exclude_each_other(operator: User, away: Store) -> None:
+def test_part_size_and_count_exclude_each_other(operator: User, unreachable: Store) -> None:
     form = filled(operator, part_size="5242880", part_count="3")
     assert "not both" in form.field_errors()["part-count"]
 
 
-def test_a_disabled_store_takes_no_transfer(administrator: User, away: Store) -> None:
+def test_disabled_store_is_refused(administrator: User, unreachable: Store) -> None:
     Store.objects.update(enabled=False)
     assert "store" in filled(administrator).field_errors()
 
 
-def test_nobody_has_no_form() -> None:
+def test_anonymous_user_has_no_form() -> None:
     with pytest.raises(PermissionDenied):
         NewTransferForm(user=AnonymousUser())
 
 
-def test_without_a_name_the_key_waits_for_the_file(operator: User, away: Store) -> None:
+def test_key_is_empty_until_the_filename_is_known(operator: User, unreachable: Store) -> None:
     form = filled(operator, filename="", prefix="in/")
     assert form.is_valid()
     assert (form.values().key, form.values().prefix) == ("", "in/")
 
 
-def test_keys_come_from_the_last_segment_of_a_file_name() -> None:
+def test_key_ends_with_the_last_segment_of_the_filename() -> None:
     assert base_name("C:\\Users\\olga\\cat.jpg") == base_name("/home/olga/cat.jpg") == "cat.jpg"
     assert object_key("", "a/", "dir/cat.jpg") == "a/cat.jpg"
     assert object_key("whole", "a/", "cat.jpg") == "whole"
     assert object_key("", "a/", "") == ""
 
 
-def test_content_types_are_guessed_from_names() -> None:
+def test_content_type_is_guessed_from_the_name() -> None:
     assert guess_content_type("a.csv") == "text/csv"
     assert guess_content_type("a.tar.gz") == "application/gzip"
     assert guess_content_type("unknown") == "application/octet-stream"
 
 
 @given(st.dictionaries(NAMES, VALUES.filter(bool), max_size=10))
-def test_metadata_lines_come_back_as_they_were_written(metadata: dict[str, str]) -> None:
+def test_metadata_round_trip(metadata: dict[str, str]) -> None:
     assert parse_metadata("\n".join(f"{name}: {value}" for name, value in metadata.items())) == metadata
 
 
 @given(st.text(max_size=200))
-def test_metadata_is_refused_or_fit_for_a_header(text: str) -> None:
+def test_metadata_is_refused_or_valid_in_a_header(text: str) -> None:
     try:
         metadata = parse_metadata(text)
     except ValidationError:
@@ -215,23 +221,23 @@ def test_numbers_are_positive_or_refused(text: str) -> None:
 # --- The page ---------------------------------------------------------------------------------------------------------
 
 
-def test_page_without_stores_says_so(operator_client: Client, administrator_client: Client) -> None:
-    assert "an administrator has to add one" in Page(operator_client.get(NEW)).text
+def test_page_without_stores(operator_client: Client, administrator_client: Client) -> None:
+    assert "An administrator has to add the store" in Page(operator_client.get(NEW)).text
     assert "/stores/new/" in Page(administrator_client.get(NEW)).text
 
 
-def test_page_is_filled_from_the_query(operator_client: Client, away: Store) -> None:
-    NamedBucket.objects.create(store=away, name="named")
+def test_page_is_filled_from_the_query(operator_client: Client, unreachable: Store) -> None:
+    NamedBucket.objects.create(store=unreachable, name="named")
     Store.objects.create(name="aaa", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
-    text = Page(operator_client.get(NEW, {"store": "away", "bucket": "b%&", "prefix": "p/ ü"})).text
-    assert '<option value="away" selected>' in text
+    text = Page(operator_client.get(NEW, {"store": "unreachable", "bucket": "b%&", "prefix": "p/ ü"})).text
+    assert '<option value="unreachable" selected>' in text
     assert 'value="b%&amp;"' in text
     assert 'value="p/ ü"' in text
     assert '<option value="named">' in text
     assert "style=" not in text
 
 
-def test_file_is_the_last_field(operator_client: Client, away: Store) -> None:
+def test_file_is_the_last_field(operator_client: Client, unreachable: Store) -> None:
     text = Page(operator_client.get(NEW)).text
     form = text[text.index('id="transfer-form"') :]
     names = (
@@ -249,24 +255,26 @@ def test_file_is_the_last_field(operator_client: Client, away: Store) -> None:
         assert 0 < form.index(f'name="{name}"') < form.index('name="file"')
 
 
-def test_form_comes_back_with_what_was_typed_and_what_is_wrong(rf: RequestFactory, operator: User, away: Store) -> None:
+def test_refused_form_keeps_its_values_and_shows_its_errors(
+    rf: RequestFactory, operator: User, unreachable: Store
+) -> None:
     request = rf.post(NEW)
     request.user = operator
-    values = {"store": "away", "bucket": "photos", "key": "cat.jpg", "metadata": "bad", "replace": "on"}
-    errors = {"metadata": "Line 1 is wrong.", "key": "There is one.", "file": "Too large.", "": "No room."}
+    values = {"store": "unreachable", "bucket": "photos", "key": "cat.jpg", "metadata": "bad", "replace": "on"}
+    errors = {"metadata": "Line 1 is wrong.", "key": "There is one.", "file": "Too large.", "": "Staging is full."}
     page = Page(render_form(request, values=values, errors=errors, status=409))
     assert page.status == 409
     assert 'value="cat.jpg"' in page.text
-    for words in ("There is one.", "Too large.", "No room.", "chosen again"):
-        assert words in page.text
-    assert 'name="replace" id="id_replace" checked' in page.text
+    for text in ("There is one.", "Too large.", "Staging is full.", "Select the file again."):
+        assert text in page.text
+    assert re.search(r'name="replace"\s+id="id_replace"\s+checked', page.text)
 
 
-# --- What the page asks while it is filled in ------------------------------------------------------------------------
+# --- Requests while the page is filled in -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("query", "words"),
+    ("query", "text"),
     [
         ({}, "5.00 MiB"),
         ({"size": "0"}, "PutObject"),
@@ -276,14 +284,14 @@ def test_form_comes_back_with_what_was_typed_and_what_is_wrong(rf: RequestFactor
         ({"size": str(100 * 1024**2), "part-size": "1 MiB"}, "too small"),
         ({"size": "9" * 18}, "at most"),
         ({"size": "many"}, "number of bytes"),
-        ({"part-size": "x"}, "1 or more"),
+        ({"part-size": "x"}, "at least 1 byte"),
         ({"part-size": "5", "part-count": "5"}, "not both"),
     ],
 )
-def test_plan_in_words(query: dict[str, str], words: str, operator_client: Client, away: Store) -> None:
-    page = Page(operator_client.get(f"{NEW}plan/", {"store": "away", **query}))
+def test_plan(query: dict[str, str], text: str, operator_client: Client, unreachable: Store) -> None:
+    page = Page(operator_client.get(f"{NEW}plan/", {"store": "unreachable", **query}))
     assert page.status == 200
-    assert words in page.text
+    assert text in page.text
 
 
 def test_plan_of_an_unknown_store_is_404(operator_client: Client) -> None:
@@ -304,21 +312,23 @@ def test_existing_object_is_shown(
 ) -> None:
     key = "a b/+%?.txt"
     put(object_store, bucket, key, tmp_path)
-    asked = {"store": "swift", "bucket": bucket}
-    found = Page(operator_client.get(f"{NEW}existing/", {**asked, "key": key})).text
-    for words in ("5 bytes", "5d41402abc4b2a76b9719d911017c592", 'name="replace"'):
-        assert words in found
-    assert "No object has this key" in Page(operator_client.get(f"{NEW}existing/", {**asked, "key": "other"})).text
-    assert 'name="replace"' in Page(operator_client.get(f"{NEW}existing/", asked)).text
-    assert "1,025 bytes" in Page(operator_client.get(f"{NEW}existing/", {**asked, "key": "x" * 1025})).text
+    query = {"store": "swift", "bucket": bucket}
+    shown = Page(operator_client.get(f"{NEW}existing/", {**query, "key": key})).text
+    for text in ("5 bytes", "5d41402abc4b2a76b9719d911017c592", 'name="replace"'):
+        assert text in shown
+    assert "No object has this key" in Page(operator_client.get(f"{NEW}existing/", {**query, "key": "other"})).text
+    assert 'name="replace"' in Page(operator_client.get(f"{NEW}existing/", query)).text
+    assert "1,025 bytes" in Page(operator_client.get(f"{NEW}existing/", {**query, "key": "x" * 1025})).text
 
 
-def test_existing_explains_a_store_that_is_away(operator_client: Client, away: Store) -> None:
-    page = Page(operator_client.get(f"{NEW}existing/", {"store": "away", "bucket": "photos", "key": "k"}))
+def test_existing_object_of_an_unreachable_store_is_explained(operator_client: Client, unreachable: Store) -> None:
+    page = Page(operator_client.get(f"{NEW}existing/", {"store": "unreachable", "bucket": "photos", "key": "k"}))
     assert "cannot be reached" in page.text
 
 
-def test_check_before_the_first_byte(site: Site, bucket: str, object_store: ObjectStoreClient, tmp_path: Path) -> None:
+def test_check_before_the_file_is_sent(
+    site: Site, bucket: str, object_store: ObjectStoreClient, tmp_path: Path
+) -> None:
     put(object_store, bucket, "here.txt", tmp_path)
     fields: dict[str, Any] = {"store": "swift", "bucket": bucket, "filename": "new.txt", "size": "5"}
 

@@ -1,4 +1,4 @@
-"""Which chosen files go on with transfers that began before: one's own, live, and the very same file only."""
+"""Which selected files resume earlier transfers: only the operator's own live transfers of the same file."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ FILE = {"key": "cat.jpg", "size": 10 * MIB, "fingerprint": "f-1"}
 
 
 @pytest.fixture
-def away(db: None) -> Store:
-    """A store that nothing in these tests asks."""
-    return Store.objects.create(name="away", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
+def unreachable(db: None) -> Store:
+    """A store that these tests never reach."""
+    return Store.objects.create(name="unreachable", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
 
 
 @pytest.fixture
-def make(operator: User, away: Store) -> Callable[..., Transfer]:
-    """A resumable transfer of FILE to away/photos, three of its ten parts here."""
+def make(operator: User, unreachable: Store) -> Callable[..., Transfer]:
+    """A resumable transfer of FILE to unreachable/photos; three of its ten parts are staged."""
 
     def make_one(**values: Any) -> Transfer:
-        store = values.pop("store", away)
+        store = values.pop("store", unreachable)
         facts: dict[str, Any] = {"fingerprint": "f-1", "resumable": True, "staged": 3}
         return make_transfer(values.pop("owner", operator), store, **facts | values)
 
@@ -44,8 +44,8 @@ def make(operator: User, away: Store) -> Callable[..., Transfer]:
 Make = Callable[..., Transfer]
 
 
-def ask(client: Client, files: list[dict[str, Any]], *, token: bool = True, **changes: Any) -> Page:
-    return send(client, json.dumps({"store": "away", "bucket": "photos", "files": files} | changes), token=token)
+def request_known(client: Client, files: list[dict[str, Any]], *, token: bool = True, **changes: Any) -> Page:
+    return send(client, json.dumps({"store": "unreachable", "bucket": "photos", "files": files} | changes), token=token)
 
 
 def send(client: Client, body: str | bytes, *, token: bool = True) -> Page:
@@ -59,9 +59,9 @@ def keys(page: Page) -> list[str]:
     return [each["key"] for each in page.json["known"]]
 
 
-def test_a_file_that_began_before_is_known(operator_client: Client, make: Make) -> None:
+def test_file_of_an_earlier_transfer_is_known(operator_client: Client, make: Make) -> None:
     transfer = make()
-    page = ask(operator_client, [FILE, FILE | {"key": "dog.jpg"}])
+    page = request_known(operator_client, [FILE, FILE | {"key": "dog.jpg"}])
     assert page.json == {
         "known": [
             {
@@ -79,11 +79,14 @@ def test_a_file_that_began_before_is_known(operator_client: Client, make: Make) 
 
 
 @pytest.mark.parametrize(("replace", "forbids"), [(True, False), (False, True), ("on", True)])
-def test_a_known_one_may_replace_an_object_once_that_is_agreed(
+def test_known_transfer_may_replace_an_object_once_allowed(
     operator_client: Client, make: Make, replace: object, forbids: bool
 ) -> None:
     mine, other = make(forbid_overwrite=True), make(forbid_overwrite=True, key="dog.jpg")
-    assert keys(ask(operator_client, [FILE | {"replace": replace}, FILE | {"key": "dog.jpg"}])).count("cat.jpg") == 1
+    assert (
+        keys(request_known(operator_client, [FILE | {"replace": replace}, FILE | {"key": "dog.jpg"}])).count("cat.jpg")
+        == 1
+    )
     mine.refresh_from_db()
     other.refresh_from_db()
     assert (mine.forbid_overwrite, other.forbid_overwrite) == (forbids, True)
@@ -91,9 +94,9 @@ def test_a_known_one_may_replace_an_object_once_that_is_agreed(
 
 
 @pytest.mark.parametrize("change", [{"key": "other"}, {"size": 1}, {"fingerprint": "f-2"}, {"fingerprint": ""}])
-def test_another_file_is_not(operator_client: Client, make: Make, change: dict[str, Any]) -> None:
+def test_another_file_is_not_known(operator_client: Client, make: Make, change: dict[str, Any]) -> None:
     make()
-    assert keys(ask(operator_client, [FILE | change])) == []
+    assert keys(request_known(operator_client, [FILE | change])) == []
 
 
 @pytest.mark.parametrize(
@@ -107,9 +110,11 @@ def test_another_file_is_not(operator_client: Client, make: Make, change: dict[s
         {"desired_state": DesiredState.CANCEL},
     ],
 )
-def test_what_cannot_be_gone_on_with_is_not_known(operator_client: Client, make: Make, change: dict[str, Any]) -> None:
+def test_transfer_that_cannot_be_resumed_is_not_known(
+    operator_client: Client, make: Make, change: dict[str, Any]
+) -> None:
     make(**change)
-    assert keys(ask(operator_client, [FILE, FILE | {"fingerprint": ""}])) == []
+    assert keys(request_known(operator_client, [FILE, FILE | {"fingerprint": ""}])) == []
 
 
 @pytest.mark.parametrize(
@@ -121,25 +126,25 @@ def test_what_cannot_be_gone_on_with_is_not_known(operator_client: Client, make:
         ({"phase": Phase.COMPLETING, "all_received": True}, "completing"),
     ],
 )
-def test_its_state_is_told(operator_client: Client, make: Make, change: dict[str, Any], state: str) -> None:
+def test_state_of_a_known_transfer(operator_client: Client, make: Make, change: dict[str, Any], state: str) -> None:
     make(**change)
-    (known,) = ask(operator_client, [FILE]).json["known"]
+    (known,) = request_known(operator_client, [FILE]).json["known"]
     assert known["state"] == state
     assert known["bytes_received"] == (10 * MIB if change.get("all_received") else 3 * MIB)
 
 
-def test_others_files_are_not_known_to_anybody_else(
+def test_files_of_other_operators_are_not_known(
     operator_client: Client, administrator_client: Client, make: Make
 ) -> None:
     make(owner=User.objects.create_user("eve"))
-    assert keys(ask(operator_client, [FILE])) == []
-    assert keys(ask(administrator_client, [FILE])) == []
+    assert keys(request_known(operator_client, [FILE])) == []
+    assert keys(request_known(administrator_client, [FILE])) == []
 
 
-def test_other_stores_are_others(operator_client: Client, make: Make) -> None:
+def test_files_of_another_store_are_not_known(operator_client: Client, make: Make) -> None:
     make(store=Store.objects.create(name="b", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b"))
-    assert keys(ask(operator_client, [FILE])) == []
-    assert keys(ask(operator_client, [FILE], store="b")) == ["cat.jpg"]
+    assert keys(request_known(operator_client, [FILE])) == []
+    assert keys(request_known(operator_client, [FILE], store="b")) == ["cat.jpg"]
 
 
 def test_a_thousand_files_cost_few_queries(
@@ -149,17 +154,19 @@ def test_a_thousand_files_cost_few_queries(
         make(key=f"k-{number}", fingerprint=f"f-{number}")
     files = [FILE | {"key": f"k-{number}", "fingerprint": f"f-{number}"} for number in range(1000)]
     with django_assert_max_num_queries(15):
-        found = keys(ask(operator_client, files))
-    assert sorted(found) == sorted(f"k-{number}" for number in range(20))
+        known = keys(request_known(operator_client, files))
+    assert sorted(known) == sorted(f"k-{number}" for number in range(20))
 
 
 def test_keys_and_fingerprints_of_any_text(operator_client: Client, make: Make) -> None:
     make(key="Zürich/東京 🎞", fingerprint="ü'\"<>\\")
-    assert keys(ask(operator_client, [FILE | {"key": "Zürich/東京 🎞", "fingerprint": "ü'\"<>\\"}])) == ["Zürich/東京 🎞"]
+    assert keys(request_known(operator_client, [FILE | {"key": "Zürich/東京 🎞", "fingerprint": "ü'\"<>\\"}])) == [
+        "Zürich/東京 🎞"
+    ]
 
 
-def test_nothing_asked_nothing_known(operator_client: Client, away: Store) -> None:
-    assert keys(ask(operator_client, [])) == []
+def test_empty_request(operator_client: Client, unreachable: Store) -> None:
+    assert keys(request_known(operator_client, [])) == []
 
 
 # --- Refused ----------------------------------------------------------------------------------------------------------
@@ -174,48 +181,48 @@ def test_nothing_asked_nothing_known(operator_client: Client, away: Store) -> No
         "null",
         "5",
         "{}",
-        '{"store": "away", "bucket": "b"}',
-        '{"store": "away", "bucket": "b", "files": 5}',
-        '{"store": "away", "bucket": "b", "files": [5]}',
-        '{"store": "away", "bucket": "b", "files": [{}]}',
-        '{"store": "away", "bucket": "b", "files": [{"key": "k", "size": "many", "fingerprint": "f"}]}',
-        '{"store": "away", "bucket": "b", "files": [{"key": "k", "size": 1e999, "fingerprint": "f"}]}',
-        '{"store": "away", "bucket": "b", "files": [{"key": "k", "size": NaN, "fingerprint": "f"}]}',
-        '{"store": "away", "bucket": "b", "files": [{"key": "k", "size": 1, "fingerprint": "\\ud800"}]}',
-        '{"store": "away", "bucket": "b", "files": [{"key": "a\\u0000", "size": 1, "fingerprint": "f"}]}',
+        '{"store": "unreachable", "bucket": "b"}',
+        '{"store": "unreachable", "bucket": "b", "files": 5}',
+        '{"store": "unreachable", "bucket": "b", "files": [5]}',
+        '{"store": "unreachable", "bucket": "b", "files": [{}]}',
+        '{"store": "unreachable", "bucket": "b", "files": [{"key": "k", "size": "many", "fingerprint": "f"}]}',
+        '{"store": "unreachable", "bucket": "b", "files": [{"key": "k", "size": 1e999, "fingerprint": "f"}]}',
+        '{"store": "unreachable", "bucket": "b", "files": [{"key": "k", "size": NaN, "fingerprint": "f"}]}',
+        '{"store": "unreachable", "bucket": "b", "files": [{"key": "k", "size": 1, "fingerprint": "\\ud800"}]}',
+        '{"store": "unreachable", "bucket": "b", "files": [{"key": "a\\u0000", "size": 1, "fingerprint": "f"}]}',
         '{"store": "\\udfff", "bucket": "b", "files": []}',
         b"\xff\xfe",
         "[" * 100_000,
     ],
     ids=range(18),
 )
-def test_what_is_no_question_is_refused(operator_client: Client, away: Store, body: str | bytes) -> None:
+def test_invalid_request_is_refused(operator_client: Client, unreachable: Store, body: str | bytes) -> None:
     page = send(operator_client, body)
     assert page.status == 400
     assert page.json["error"]["code"] == "InvalidRequest"
 
 
-def test_too_many_files_at_once(operator_client: Client, away: Store) -> None:
-    page = ask(operator_client, [FILE] * 1001)
+def test_too_many_files_are_refused(operator_client: Client, unreachable: Store) -> None:
+    page = request_known(operator_client, [FILE] * 1001)
     assert page.status == 400
     assert "1,000" in page.json["error"]["message"]
 
 
-def test_unknown_stores_and_methods(operator_client: Client, away: Store) -> None:
-    assert ask(operator_client, [FILE], store="unknown").status == 404
+def test_unknown_stores_and_methods(operator_client: Client, unreachable: Store) -> None:
+    assert request_known(operator_client, [FILE], store="unknown").status == 404
     assert operator_client.get(URL).status_code == 405
 
 
-def test_the_token_is_needed(operator_client: Client, make: Make) -> None:
+def test_csrf_token_is_required(operator_client: Client, make: Make) -> None:
     make()
-    assert ask(operator_client, [FILE], token=False).status == 403
+    assert request_known(operator_client, [FILE], token=False).status == 403
     assert Client().post(URL, "{}", content_type="application/json").status_code == 302
 
 
 # --- On the page ------------------------------------------------------------------------------------------------------
 
 
-def test_the_form_shows_what_waits_for_its_file(operator_client: Client, make: Make) -> None:
+def test_form_shows_unfinished_transfers(operator_client: Client, make: Make) -> None:
     silent = timezone.now() - timedelta(minutes=5)
     make(key="waits.bin", received_at=silent)
     make(key="arrives.bin")
@@ -223,6 +230,6 @@ def test_the_form_shows_what_waits_for_its_file(operator_client: Client, make: M
     make(key="strangers.bin", received_at=silent, owner=User.objects.create_user("eve"))
     text = Page(operator_client.get(reverse("new-transfer"))).text
     assert "waits.bin" in text
-    assert "30 %" in text
+    assert "30%" in text
     for name in ("arrives.bin", "whole.bin", "strangers.bin"):
         assert name not in text

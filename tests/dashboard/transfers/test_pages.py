@@ -1,4 +1,4 @@
-"""The list of transfers, one transfer, its polls, its steps, its JSON."""
+"""The list of transfers; one transfer with its polls, steps and JSON."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ ERROR: dict[str, Any] = {"error_code": "AccessDenied", "error_message": "No <b>e
 
 
 @pytest.fixture
-def away(db: None) -> Store:
-    """A store that nothing in these tests asks."""
-    return Store.objects.create(name="away", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
+def unreachable(db: None) -> Store:
+    """A store that these tests never reach."""
+    return Store.objects.create(name="unreachable", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
 
 
 def page_of(client: Client, transfer: Transfer, query: str = "", **headers: str) -> Page:
     return Page(client.get(reverse("transfer", args=[transfer.pk]) + query, headers=headers or None))
 
 
-def order(client: Client, transfer: Transfer, step: str, *, json: bool = True) -> Page:
+def request_step(client: Client, transfer: Transfer, step: str, *, json: bool = True) -> Page:
     token = TOKEN.search(client.get(reverse("new-transfer")).content.decode())
     assert token
     url = reverse(f"transfer-{step}", args=[transfer.pk])
@@ -52,21 +52,23 @@ def test_empty_list_offers_a_new_transfer(operator_client: Client) -> None:
     assert "hx-trigger" not in page.text
 
 
-def test_list_shows_both_legs_and_polls_while_something_moves(
-    operator_client: Client, operator: User, away: Store
+def test_list_shows_both_legs_and_polls_while_a_transfer_is_live(
+    operator_client: Client, operator: User, unreachable: Store
 ) -> None:
-    make_transfer(operator, away, sent=3, staged=4)
+    make_transfer(operator, unreachable, sent=3, staged=4)
     page = Page(operator_client.get("/transfers/"))
-    assert "70 %" in page.text
-    assert "30 %" in page.text
+    assert "70%" in page.text
+    assert "30%" in page.text
     assert 'hx-trigger="every 2s"' in page.text
     assert "<html" not in Page(operator_client.get("/transfers/", headers=POLL)).text
 
 
-def test_list_rests_with_its_transfers(operator_client: Client, operator: User, away: Store) -> None:
-    make_transfer(operator, away, phase=Phase.DONE, all_received=True)
-    make_transfer(operator, away, phase=Phase.FAILED, all_received=True, **ERROR)
-    make_transfer(operator, away, desired_state=DesiredState.PAUSE, all_received=True)
+def test_list_does_not_poll_when_no_transfer_is_live(
+    operator_client: Client, operator: User, unreachable: Store
+) -> None:
+    make_transfer(operator, unreachable, phase=Phase.DONE, all_received=True)
+    make_transfer(operator, unreachable, phase=Phase.FAILED, all_received=True, **ERROR)
+    make_transfer(operator, unreachable, desired_state=DesiredState.PAUSE, all_received=True)
     page = Page(operator_client.get("/transfers/"))
     assert "hx-trigger" not in page.text
     assert "No &lt;b&gt;entry&lt;/b&gt;." in page.text
@@ -74,16 +76,18 @@ def test_list_rests_with_its_transfers(operator_client: Client, operator: User, 
 
 @pytest.mark.parametrize("state", list(TransferState))
 def test_filter_finds_exactly_the_transfers_shown_in_a_state(
-    state: TransferState, operator_client: Client, operator: User, away: Store
+    state: TransferState, operator_client: Client, operator: User, unreachable: Store
 ) -> None:
     facts = list(product(Phase, DesiredState))
-    for phase, wanted in facts:
-        make_transfer(operator, away, phase=phase, desired_state=wanted, key=f"{phase} {wanted}")
-    expected = {f"{phase} {wanted}" for phase, wanted in facts if shown_state(phase, wanted) is state}
+    for phase, desired_state in facts:
+        make_transfer(operator, unreachable, phase=phase, desired_state=desired_state, key=f"{phase} {desired_state}")
+    expected = {
+        f"{phase} {desired_state}" for phase, desired_state in facts if shown_state(phase, desired_state) is state
+    }
     assert set(Transfer.objects.filter(in_state(state)).values_list("key", flat=True)) == expected
-    found = Page(operator_client.get(f"/transfers/?state={state}", headers=JSON)).json["transfers"]
-    assert {row["state"] for row in found} == {state.value}
-    assert len(found) == len(expected)
+    rows = Page(operator_client.get(f"/transfers/?state={state}", headers=JSON)).json["transfers"]
+    assert {row["state"] for row in rows} == {state.value}
+    assert len(rows) == len(expected)
 
 
 def test_unknown_state_is_refused_with_the_allowed_ones(operator_client: Client) -> None:
@@ -92,9 +96,9 @@ def test_unknown_state_is_refused_with_the_allowed_ones(operator_client: Client)
     assert "cancelling" in page.text
 
 
-def test_list_is_paged(operator_client: Client, operator: User, away: Store) -> None:
+def test_list_is_paged(operator_client: Client, operator: User, unreachable: Store) -> None:
     for number in range(53):
-        make_transfer(operator, away, key=f"file-{number:03}", phase=Phase.DONE)
+        make_transfer(operator, unreachable, key=f"file-{number:03}", phase=Phase.DONE)
     first = Page(operator_client.get("/transfers/"))
     assert "file-052" in first.text
     assert "file-002" not in first.text
@@ -103,27 +107,27 @@ def test_list_is_paged(operator_client: Client, operator: User, away: Store) -> 
     assert second.link("prev") == "?page=1"
 
 
-def test_a_page_costs_few_queries(
-    operator_client: Client, operator: User, away: Store, django_assert_max_num_queries: DjangoAssertNumQueries
+def test_page_needs_few_queries(
+    operator_client: Client, operator: User, unreachable: Store, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     for number in range(30):
-        make_transfer(operator, away, key=f"file-{number}", sent=2)
+        make_transfer(operator, unreachable, key=f"file-{number}", sent=2)
     with django_assert_max_num_queries(8):
         operator_client.get("/transfers/")
 
 
-def test_others_see_nothing_and_administrators_all(
-    operator_client: Client, administrator_client: Client, operator: User, away: Store
+def test_only_administrators_see_transfers_of_others(
+    operator_client: Client, administrator_client: Client, operator: User, unreachable: Store
 ) -> None:
     stranger = User.objects.create_user("eve")
-    transfer = make_transfer(stranger, away, key="secret.txt")
+    transfer = make_transfer(stranger, unreachable, key="secret.txt")
     assert "secret.txt" not in Page(operator_client.get("/transfers/")).text
     assert page_of(operator_client, transfer).status == 404
-    assert order(operator_client, transfer, "cancel").status == 404
+    assert request_step(operator_client, transfer, "cancel").status == 404
     assert "secret.txt" in Page(administrator_client.get("/transfers/")).text
 
 
-# --- Some by id -------------------------------------------------------------------------------------------------------
+# --- Requested by id --------------------------------------------------------------------------------------------------
 
 
 def by_id(client: Client, ids: list[Any], **headers: str) -> Page:
@@ -131,48 +135,48 @@ def by_id(client: Client, ids: list[Any], **headers: str) -> Page:
     return Page(client.get(f"/transfers/?{query}", headers=headers or JSON))
 
 
-def test_named_transfers_and_only_those(operator_client: Client, operator: User, away: Store) -> None:
-    wanted = [make_transfer(operator, away, key=f"k-{number}", sent=number) for number in range(3)]
-    make_transfer(operator, away, key="other")
-    answer = by_id(operator_client, [each.pk for each in wanted] * 2)
-    assert {row["key"]: row["bytes_sent"] for row in answer.json["transfers"]} == {
+def test_transfers_by_id(operator_client: Client, operator: User, unreachable: Store) -> None:
+    requested = [make_transfer(operator, unreachable, key=f"k-{number}", sent=number) for number in range(3)]
+    make_transfer(operator, unreachable, key="other")
+    response = by_id(operator_client, [each.pk for each in requested] * 2)
+    assert {row["key"]: row["bytes_sent"] for row in response.json["transfers"]} == {
         f"k-{number}": number * MIB for number in range(3)
     }
-    assert answer.json["transfers"][0].keys() == page_of(operator_client, wanted[0], **JSON).json.keys()
-    assert "no-store" in answer.response["Cache-Control"]
+    assert response.json["transfers"][0].keys() == page_of(operator_client, requested[0], **JSON).json.keys()
+    assert "no-store" in response.response["Cache-Control"]
 
 
-def test_what_one_may_not_see_is_left_out(
-    operator_client: Client, administrator_client: Client, operator: User, away: Store
+def test_transfers_of_others_are_omitted(
+    operator_client: Client, administrator_client: Client, operator: User, unreachable: Store
 ) -> None:
-    own = make_transfer(operator, away)
-    strangers = make_transfer(User.objects.create_user("eve"), away)
+    own = make_transfer(operator, unreachable)
+    strangers = make_transfer(User.objects.create_user("eve"), unreachable)
     ids = [own.pk, strangers.pk, uuid.uuid4()]
     assert [row["id"] for row in by_id(operator_client, ids).json["transfers"]] == [str(own.pk)]
     assert len(by_id(administrator_client, ids).json["transfers"]) == 2
 
 
-def test_two_hundred_cost_as_few_queries_as_one(
-    operator_client: Client, operator: User, away: Store, django_assert_max_num_queries: DjangoAssertNumQueries
+def test_two_hundred_transfers_need_few_queries(
+    operator_client: Client, operator: User, unreachable: Store, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
-    ids = [make_transfer(operator, away, sent=1).pk for _ in range(50)]
+    ids = [make_transfer(operator, unreachable, sent=1).pk for _ in range(50)]
     with django_assert_max_num_queries(8):
         assert len(by_id(operator_client, ids + [uuid.uuid4() for _ in range(150)]).json["transfers"]) == 50
 
 
 @pytest.mark.parametrize("ids", [["x"], [""], [uuid.uuid4(), "../etc"], [uuid.uuid4()] * 201])
-def test_ids_that_are_none_and_too_many_are_refused(operator_client: Client, ids: list[Any]) -> None:
-    answer = by_id(operator_client, ids)
-    assert (answer.status, answer.json["error"]["code"]) == (400, "InvalidArgument")
+def test_invalid_ids_and_too_many_ids_are_refused(operator_client: Client, ids: list[Any]) -> None:
+    response = by_id(operator_client, ids)
+    assert (response.status, response.json["error"]["code"]) == (400, "InvalidArgument")
 
 
 # --- One transfer -----------------------------------------------------------------------------------------------------
 
 
-def test_page_shows_legs_picture_and_facts(operator_client: Client, operator: User, away: Store) -> None:
+def test_page_shows_legs_picture_and_facts(operator_client: Client, operator: User, unreachable: Store) -> None:
     transfer = make_transfer(
         operator,
-        away,
+        unreachable,
         key="a b/+?#&%41",
         sent=4,
         sending=1,
@@ -187,41 +191,47 @@ def test_page_shows_legs_picture_and_facts(operator_client: Client, operator: Us
         assert text in page.text
     assert page.text.count("<rect x=") == 10
     assert "uploads/detail/?key=a%20b%2F%2B%3F%23%26%2541&amp;upload-id=id%2F%2B%26" in page.text
-    assert "<title>40 % · a b/+?#&amp;%41 · Partway</title>" in page.text
+    assert "<title>40% · a b/+?#&amp;%41 · Partway</title>" in page.text
     assert "style=" not in page.text
 
 
-def test_picture_of_ten_thousand_parts_is_drawn_in_runs(operator_client: Client, operator: User, away: Store) -> None:
-    transfer = make_transfer(operator, away, sent=5000, sending=1, size=10_000 * MIB, part_count=10_000)
+def test_picture_of_ten_thousand_parts_is_drawn_in_runs(
+    operator_client: Client, operator: User, unreachable: Store
+) -> None:
+    transfer = make_transfer(operator, unreachable, sent=5000, sending=1, size=10_000 * MIB, part_count=10_000)
     page = page_of(operator_client, transfer)
     assert page.text.count("<rect x=") == 3
-    # The one part that moves is wide enough to be seen, and drawn over its neighbours.
+    # The part that is being sent is wide enough to be visible, and drawn over its neighbours.
     assert re.search(r'x="5000" y="0" width="25.0" height="10" class="part-sending"', page.text)
     assert page.text.index("part-absent") < page.text.index('"part-sending"')
 
 
 def test_picture_stays_small_whatever_the_order_of_the_parts(
-    operator_client: Client, operator: User, away: Store
+    operator_client: Client, operator: User, unreachable: Store
 ) -> None:
-    transfer = make_transfer(operator, away, staged=3000, size=3000 * MIB, part_count=3000)
+    transfer = make_transfer(operator, unreachable, staged=3000, size=3000 * MIB, part_count=3000)
     transfer.parts.filter(number__in=range(1, 3001, 3)).update(state=PartState.SENT)
     text = page_of(operator_client, transfer).text
     assert text.count("<rect x=") <= 400
-    assert "1000 sent" in text
-    assert "2000 staged" in text
+    assert "1,000 sent" in text
+    assert "2,000 staged" in text
 
 
-def test_empty_file_is_not_shown_as_sent_before_it_is(operator_client: Client, operator: User, away: Store) -> None:
+def test_empty_file_is_shown_as_sent_only_when_it_is(
+    operator_client: Client, operator: User, unreachable: Store
+) -> None:
     facts: dict[str, Any] = {"size": 0, "part_count": 1, "all_received": True}
-    assert "<title>0 % · " in page_of(operator_client, make_transfer(operator, away, **facts)).text
-    done = page_of(operator_client, make_transfer(operator, away, **facts, phase=Phase.DONE, verified=True))
+    assert "<title>0% · " in page_of(operator_client, make_transfer(operator, unreachable, **facts)).text
+    done = page_of(operator_client, make_transfer(operator, unreachable, **facts, phase=Phase.DONE, verified=True))
     assert "verified by HEAD" in done.text
-    assert done.text.count("100 %") == 2
+    assert done.text.count(">100%</span>") == 2
 
 
-def test_done_unverified_says_so(operator_client: Client, operator: User, away: Store) -> None:
-    page = page_of(operator_client, make_transfer(operator, away, phase=Phase.DONE, etag="abc-10", upload_id="u-1"))
-    assert "done, unverified" in page.text
+def test_object_that_could_not_be_verified(operator_client: Client, operator: User, unreachable: Store) -> None:
+    page = page_of(
+        operator_client, make_transfer(operator, unreachable, phase=Phase.DONE, etag="abc-10", upload_id="u-1")
+    )
+    assert "the object was not verified" in page.text
     assert "abc-10" in page.text
     assert "uploads/detail" not in page.text
 
@@ -240,54 +250,56 @@ def test_done_unverified_says_so(operator_client: Client, operator: User, away: 
         ({"phase": Phase.FAILED}, False),
     ],
 )
-def test_page_polls_while_it_moves_and_stops_at_rest(
-    facts: dict[str, Any], is_live: bool, operator_client: Client, operator: User, away: Store
+def test_page_polls_while_the_transfer_is_live(
+    facts: dict[str, Any], is_live: bool, operator_client: Client, operator: User, unreachable: Store
 ) -> None:
-    transfer = make_transfer(operator, away, **facts)
+    transfer = make_transfer(operator, unreachable, **facts)
     for page in (page_of(operator_client, transfer), page_of(operator_client, transfer, **POLL)):
         assert ('hx-trigger="every 1s"' in page.text) is is_live
 
 
-def test_poll_brings_only_what_is_new(operator_client: Client, operator: User, away: Store) -> None:
-    transfer = make_transfer(operator, away, sent=2, all_received=True)
+def test_poll_fetches_only_what_has_changed(operator_client: Client, operator: User, unreachable: Store) -> None:
+    transfer = make_transfer(operator, unreachable, sent=2, all_received=True)
     seen = re.search(r'hx-get="[^"]*\?([^"]*)"', page_of(operator_client, transfer).text)
     assert seen
     query = "?" + seen[1].replace("&amp;", "&")
     quiet = page_of(operator_client, transfer, query, **POLL).text
     assert "hx-swap-oob" not in quiet
-    assert "<title>20 %" in quiet
+    assert "<title>20%" in quiet
     Part.objects.filter(transfer=transfer).update(state=PartState.STAGED)
     Part.objects.create(transfer=transfer, number=3, size=5 * MIB, received=5 * MIB, state=PartState.SENT)
-    spoken = page_of(operator_client, transfer, query, **POLL).text
-    assert '"innerHTML:#transfer-announcement">50 % in the store.' in spoken
-    assert "#transfer-actions" not in spoken
+    announced = page_of(operator_client, transfer, query, **POLL).text
+    assert '"innerHTML:#transfer-announcement">50% in the store.' in announced
+    assert "#transfer-actions" not in announced
     Transfer.objects.update(phase=Phase.DONE, etag="e-1")
     changed = page_of(operator_client, transfer, query, **POLL).text
-    assert "Done: the object is in the store." in changed
+    assert "Done. The object is in the store." in changed
     assert '"innerHTML:#transfer-actions"' in changed
     assert "e-1" in changed
 
 
-def test_failure_is_explained_with_code_and_request_id(operator_client: Client, operator: User, away: Store) -> None:
+def test_failure_is_explained_with_code_and_request_id(
+    operator_client: Client, operator: User, unreachable: Store
+) -> None:
     facts: dict[str, Any] = {"phase": Phase.FAILED, **ERROR}
-    page = page_of(operator_client, make_transfer(operator, away, staged=10, all_received=True, **facts))
-    for text in ("AccessDenied", "tx-42", "No &lt;b&gt;entry&lt;/b&gt;.", "Retry goes on from there", "/retry/"):
+    page = page_of(operator_client, make_transfer(operator, unreachable, staged=10, all_received=True, **facts))
+    for text in ("AccessDenied", "tx-42", "No &lt;b&gt;entry&lt;/b&gt;.", "A retry sends only these.", "/retry/"):
         assert text in page.text
-    page = page_of(operator_client, make_transfer(operator, away, staged=3, **facts))
+    page = page_of(operator_client, make_transfer(operator, unreachable, staged=3, **facts))
     assert "send the file again" in page.text
     assert "/retry/" not in page.text
 
 
-def test_parts_that_are_tried_again_say_why(operator_client: Client, operator: User, away: Store) -> None:
-    transfer = make_transfer(operator, away, staged=3)
+def test_failed_parts_show_their_errors(operator_client: Client, operator: User, unreachable: Store) -> None:
+    transfer = make_transfer(operator, unreachable, staged=3)
     transfer.parts.filter(number=2).update(tries=2, error_code="SlowDown", error_message="Less, please.")
     text = page_of(operator_client, transfer).text
-    assert "2 failed tries" in text
+    assert "2 failed attempts" in text
     assert "SlowDown" in text
 
 
-def test_json_has_the_fixed_shape(operator_client: Client, operator: User, away: Store) -> None:
-    transfer = make_transfer(operator, away, sent=2, staged=3, upload_id="u-1")
+def test_json_has_the_fixed_shape(operator_client: Client, operator: User, unreachable: Store) -> None:
+    transfer = make_transfer(operator, unreachable, sent=2, staged=3, upload_id="u-1")
     assert page_of(operator_client, transfer, **JSON).json == {
         "id": str(transfer.pk),
         "state": "sending",
@@ -297,7 +309,7 @@ def test_json_has_the_fixed_shape(operator_client: Client, operator: User, away:
         "parts": {"count": 10, "received": 5, "sent": 2},
         "upload_id": "u-1",
         "error": None,
-        "store": "away",
+        "store": "unreachable",
         "bucket": "photos",
         "key": "cat.jpg",
         "url": f"/transfers/{transfer.pk}/",
@@ -306,25 +318,25 @@ def test_json_has_the_fixed_shape(operator_client: Client, operator: User, away:
         "crc64": None,
         "sha256": None,
     }
-    failed = make_transfer(operator, away, phase=Phase.FAILED, **ERROR)
+    failed = make_transfer(operator, unreachable, phase=Phase.FAILED, **ERROR)
     expected = {"code": "AccessDenied", "message": "No <b>entry</b>.", "request_id": "tx-42"}
     assert page_of(operator_client, failed, **JSON).json["error"] == expected
 
 
-ROOM = "Staging is full"
-FILE = "The browser has stopped sending. Select the same file again to resume."
+STAGING_FULL = "Staging is full. The upload resumes automatically when space is free."
+BROWSER_STOPPED = "The browser has stopped sending. Select the same file again to resume."
 
 
 @pytest.mark.parametrize(
-    ("facts", "words"),
+    ("facts", "expected"),
     [
         ({}, ""),
-        ({"quota_refused_at": 5}, ROOM),
-        ({"quota_refused_at": 5, "received_at": 60}, ROOM),
+        ({"quota_refused_at": 5}, STAGING_FULL),
+        ({"quota_refused_at": 5, "received_at": 60}, STAGING_FULL),
         ({"quota_refused_at": 90}, ""),
         ({"received_at": 10}, ""),
-        ({"received_at": 60}, FILE),
-        ({"received_at": 60, "phase": Phase.RECEIVING}, FILE),
+        ({"received_at": 60}, BROWSER_STOPPED),
+        ({"received_at": 60, "phase": Phase.RECEIVING}, BROWSER_STOPPED),
         ({"received_at": 60, "resumable": False}, ""),
         ({"received_at": 60, "all_received": True}, ""),
         ({"received_at": 60, "desired_state": DesiredState.PAUSE}, ""),
@@ -333,28 +345,28 @@ FILE = "The browser has stopped sending. Select the same file again to resume."
         ({"received_at": 60, "phase": Phase.CANCELLED, "quota_refused_at": 5}, ""),
     ],
 )
-def test_why_it_does_not_move(
-    facts: dict[str, Any], words: str, operator_client: Client, operator: User, away: Store
+def test_why_a_transfer_waits(
+    facts: dict[str, Any], expected: str, operator_client: Client, operator: User, unreachable: Store
 ) -> None:
     ages = {name: facts[name] for name in ("received_at", "quota_refused_at") if name in facts}
     times: dict[str, Any] = {name: timezone.now() - timedelta(seconds=age) for name, age in ages.items()}
     known: dict[str, Any] = {"resumable": True, "key": "a b.bin"}
-    transfer = make_transfer(operator, away, **known | facts | times)
+    transfer = make_transfer(operator, unreachable, **known | facts | times)
     waiting = page_of(operator_client, transfer, **JSON).json["waiting"]
-    assert waiting.startswith(words) if words else waiting is None
+    assert waiting == (expected or None)
     text = page_of(operator_client, transfer).text
-    assert (ROOM in text, FILE in text) == (words == ROOM, words == FILE)
-    assert ("key=a%20b.bin" in text and "Choose the file" in text) is bool(words)
+    assert (STAGING_FULL in text, BROWSER_STOPPED in text) == (waiting == STAGING_FULL, waiting == BROWSER_STOPPED)
+    assert ("key=a%20b.bin" in text and "Select the file" in text) is bool(expected)
 
 
-def test_the_sentence_comes_with_a_poll(operator_client: Client, operator: User, away: Store) -> None:
-    transfer = make_transfer(operator, away, resumable=True)
+def test_poll_fetches_why_a_transfer_waits(operator_client: Client, operator: User, unreachable: Store) -> None:
+    transfer = make_transfer(operator, unreachable, resumable=True)
     seen = re.search(r'hx-get="[^"]*\?([^"]*)"', page_of(operator_client, transfer).text)
     assert seen
     query = "?" + seen[1].replace("&amp;", "&")
-    assert ROOM not in page_of(operator_client, transfer, query, **POLL).text
+    assert STAGING_FULL not in page_of(operator_client, transfer, query, **POLL).text
     Transfer.objects.update(quota_refused_at=timezone.now())
-    assert ROOM in page_of(operator_client, transfer, query, **POLL).text
+    assert STAGING_FULL in page_of(operator_client, transfer, query, **POLL).text
 
 
 @pytest.mark.parametrize(
@@ -374,59 +386,75 @@ def test_the_sentence_comes_with_a_poll(operator_client: Client, operator: User,
         ),
     ],
 )
-def test_the_crc_is_shown_as_the_store_writes_it(
-    crc64: str, shown: dict[str, str], operator_client: Client, operator: User, away: Store
+def test_crc64_is_shown_in_the_notation_of_the_store(
+    crc64: str, shown: dict[str, str], operator_client: Client, operator: User, unreachable: Store
 ) -> None:
-    transfer = make_transfer(operator, away, sent=10, phase=Phase.DONE, all_received=True, verified=True, crc64=crc64)
+    transfer = make_transfer(
+        operator, unreachable, sent=10, phase=Phase.DONE, all_received=True, verified=True, crc64=crc64
+    )
     assert page_of(operator_client, transfer, **JSON).json["crc64"] == shown
     text = page_of(operator_client, transfer).text
-    for words in shown.values():
-        assert words in text
+    for value in shown.values():
+        assert value in text
 
 
 @pytest.mark.parametrize(
-    ("facts", "words", "missing"),
+    ("facts", "shown", "hidden"),
     [
         ({}, "", "SHA-256"),
-        ({"verify_sha256": True}, "promised; it is checked", "as promised"),
-        ({"verify_sha256": True, "sha256": "a" * 64, "expected_sha256": "a" * 64}, "as promised", "not the one"),
-        ({"verify_sha256": True, "sha256": "a" * 64, "expected_sha256": "b" * 64}, "not the one that was promised", ""),
+        ({"verify_sha256": True}, "It is verified before the object is completed.", "as expected"),
+        (
+            {"verify_sha256": True, "sha256": "a" * 64, "expected_sha256": "a" * 64},
+            "as expected",
+            "not the expected one",
+        ),
+        (
+            {"verify_sha256": True, "sha256": "a" * 64, "expected_sha256": "b" * 64},
+            "not the expected one",
+            "as expected",
+        ),
     ],
 )
-def test_the_sha256_is_shown_with_what_was_promised(
-    facts: dict[str, Any], words: str, missing: str, operator_client: Client, operator: User, away: Store
+def test_sha256_is_compared_with_the_expected_one(
+    facts: dict[str, Any], shown: str, hidden: str, operator_client: Client, operator: User, unreachable: Store
 ) -> None:
-    transfer = make_transfer(operator, away, **facts)
+    transfer = make_transfer(operator, unreachable, **facts)
     text = page_of(operator_client, transfer).text
-    assert words in text
-    assert not missing or missing not in text
+    assert shown in text
+    assert hidden not in text
     assert page_of(operator_client, transfer, **JSON).json["sha256"] == facts.get("sha256")
     assert (("a" * 64) in text) is ("sha256" in facts)
 
 
-def test_a_promise_that_was_broken_offers_no_retry(operator_client: Client, operator: User, away: Store) -> None:
+def test_transfer_with_a_sha256_mismatch_cannot_be_retried(
+    operator_client: Client, operator: User, unreachable: Store
+) -> None:
     facts: dict[str, Any] = {"verify_sha256": True, "sha256": "a" * 64, "expected_sha256": "b" * 64}
-    transfer = make_transfer(operator, away, staged=10, all_received=True, phase=Phase.FAILED, **facts, **ERROR)
+    transfer = make_transfer(operator, unreachable, staged=10, all_received=True, phase=Phase.FAILED, **facts, **ERROR)
     text = page_of(operator_client, transfer).text
     assert "It cannot be retried" in text
-    assert order(operator_client, transfer, "retry").status == 409
-    assert order(operator_client, transfer, "cancel").json["state"] == "cancelling"
+    assert request_step(operator_client, transfer, "retry").status == 409
+    assert request_step(operator_client, transfer, "cancel").json["state"] == "cancelling"
 
 
-def test_a_resumable_one_that_failed_half_way_can_be_retried(
-    operator_client: Client, operator: User, away: Store
+def test_resumable_transfer_that_failed_halfway_can_be_retried(
+    operator_client: Client, operator: User, unreachable: Store
 ) -> None:
-    transfer = make_transfer(operator, away, staged=3, phase=Phase.FAILED, resumable=True, **ERROR)
-    assert "come from the browser once more" in page_of(operator_client, transfer).text
-    assert order(operator_client, transfer, "retry").json["state"] == "sending"
+    transfer = make_transfer(operator, unreachable, staged=3, phase=Phase.FAILED, resumable=True, **ERROR)
+    assert "can be sent by the browser again" in page_of(operator_client, transfer).text
+    assert request_step(operator_client, transfer, "retry").json["state"] == "sending"
 
 
-def test_when_it_expires_is_shown_until_all_is_here(operator_client: Client, operator: User, away: Store) -> None:
-    assert "unless bytes come before" in page_of(operator_client, make_transfer(operator, away, resumable=True)).text
-    form = make_transfer(operator, away, resumable=False)
-    whole = make_transfer(operator, away, resumable=True, all_received=True)
-    for transfer in (form, whole):
-        assert "unless bytes come before" not in page_of(operator_client, transfer).text
+def test_expiry_is_shown_until_the_file_is_complete(
+    operator_client: Client, operator: User, unreachable: Store
+) -> None:
+    assert (
+        "if nothing more arrives" in page_of(operator_client, make_transfer(operator, unreachable, resumable=True)).text
+    )
+    form = make_transfer(operator, unreachable, resumable=False)
+    complete = make_transfer(operator, unreachable, resumable=True, all_received=True)
+    for transfer in (form, complete):
+        assert "if nothing more arrives" not in page_of(operator_client, transfer).text
 
 
 def test_unknown_transfer_is_404_as_page_and_json(operator_client: Client) -> None:
@@ -438,11 +466,11 @@ def test_unknown_transfer_is_404_as_page_and_json(operator_client: Client) -> No
 # --- Steps ------------------------------------------------------------------------------------------------------------
 
 
-def test_pause_resume_and_cancel(operator_client: Client, operator: User, away: Store) -> None:
-    transfer = make_transfer(operator, away, staged=10, all_received=True)
-    assert order(operator_client, transfer, "pause").json["state"] == "paused"
-    assert order(operator_client, transfer, "resume").json["state"] == "sending"
-    assert order(operator_client, transfer, "cancel").json["state"] == "cancelling"
+def test_pause_resume_and_cancel(operator_client: Client, operator: User, unreachable: Store) -> None:
+    transfer = make_transfer(operator, unreachable, staged=10, all_received=True)
+    assert request_step(operator_client, transfer, "pause").json["state"] == "paused"
+    assert request_step(operator_client, transfer, "resume").json["state"] == "sending"
+    assert request_step(operator_client, transfer, "cancel").json["state"] == "cancelling"
     actions = AuditEntry.objects.filter(transfer_id=transfer.pk).values_list("action", "actor_name")
     assert sorted(actions) == [
         ("transfer.cancel-ordered", "olga"),
@@ -451,22 +479,22 @@ def test_pause_resume_and_cancel(operator_client: Client, operator: User, away: 
     ]
 
 
-def test_retry_of_a_failed_transfer(operator_client: Client, operator: User, away: Store) -> None:
-    transfer = make_transfer(operator, away, staged=10, all_received=True, phase=Phase.FAILED, **ERROR)
-    answer = order(operator_client, transfer, "retry")
-    assert answer.json["state"] == "sending"
-    assert answer.json["error"] is None
+def test_retry_of_a_failed_transfer(operator_client: Client, operator: User, unreachable: Store) -> None:
+    transfer = make_transfer(operator, unreachable, staged=10, all_received=True, phase=Phase.FAILED, **ERROR)
+    response = request_step(operator_client, transfer, "retry")
+    assert response.json["state"] == "sending"
+    assert response.json["error"] is None
 
 
 @pytest.mark.parametrize("step", ["pause", "resume", "cancel", "retry"])
-def test_a_step_the_state_does_not_allow_is_409_and_changes_nothing(
-    step: str, operator_client: Client, operator: User, away: Store
+def test_step_that_is_not_allowed_is_409_and_changes_nothing(
+    step: str, operator_client: Client, operator: User, unreachable: Store
 ) -> None:
-    transfer = make_transfer(operator, away, sent=10, all_received=True, phase=Phase.DONE)
-    refused = order(operator_client, transfer, step)
+    transfer = make_transfer(operator, unreachable, sent=10, all_received=True, phase=Phase.DONE)
+    refused = request_step(operator_client, transfer, step)
     assert refused.status == 409
     assert refused.json["error"]["message"]
-    page = order(operator_client, transfer, step, json=False)
+    page = request_step(operator_client, transfer, step, json=False)
     assert page.status == 303
     assert 'class="alert alert-danger"' in page_of(operator_client, transfer).text
     transfer.refresh_from_db()
@@ -474,7 +502,7 @@ def test_a_step_the_state_does_not_allow_is_409_and_changes_nothing(
     assert not AuditEntry.objects.filter(transfer_id=transfer.pk).exists()
 
 
-def test_a_page_offers_exactly_the_steps_that_are_allowed(operator_client: Client, operator: User, away: Store) -> None:
+def test_page_offers_exactly_the_allowed_steps(operator_client: Client, operator: User, unreachable: Store) -> None:
     offered = {
         Phase.SENDING: {"pause", "cancel"},
         Phase.COMPLETING: set(),
@@ -483,13 +511,15 @@ def test_a_page_offers_exactly_the_steps_that_are_allowed(operator_client: Clien
         Phase.FAILED: {"retry", "cancel"},
     }
     for phase, steps in offered.items():
-        text = page_of(operator_client, make_transfer(operator, away, phase=phase, all_received=True)).text
-        assert set(re.findall(r'method="post" action="/transfers/[0-9a-f-]+/(\w+)/"', text)) == steps
+        text = page_of(operator_client, make_transfer(operator, unreachable, phase=phase, all_received=True)).text
+        assert set(re.findall(r'method="post"\s+action="/transfers/[0-9a-f-]+/(\w+)/"', text)) == steps
 
 
 @pytest.mark.parametrize("step", ["pause", "resume", "cancel", "retry"])
-def test_steps_take_only_posts_of_this_site(step: str, operator_client: Client, operator: User, away: Store) -> None:
-    transfer = make_transfer(operator, away)
+def test_steps_require_a_post_with_a_csrf_token(
+    step: str, operator_client: Client, operator: User, unreachable: Store
+) -> None:
+    transfer = make_transfer(operator, unreachable)
     url = reverse(f"transfer-{step}", args=[transfer.pk])
     assert operator_client.get(url).status_code == 405
     assert operator_client.post(url).status_code == 403

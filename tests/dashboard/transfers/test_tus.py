@@ -1,4 +1,4 @@
-"""`/files/` through Django's test client: who may ask, what is refused and in which words, and what is kept."""
+"""`/files/` through Django's test client: who has access, what is refused and how, and which bytes are kept."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def staging(settings: Settings, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def away(db: None) -> Store:
-    """A store that nothing in these tests reaches."""
-    return Store.objects.create(name="away", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
+def unreachable(db: None) -> Store:
+    """A store that these tests never reach."""
+    return Store.objects.create(name="unreachable", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
 
 
 class Tus:
@@ -53,8 +53,8 @@ class Tus:
         client.get("/stores/")
         self.token = client.cookies["csrftoken"].value
 
-    def ask(self, method: str, url: str = FILES, body: bytes = b"", **headers: str) -> Any:
-        """Underscores in the names of headers stand for hyphens; an empty value leaves a header out."""
+    def request(self, method: str, url: str = FILES, body: bytes = b"", **headers: str) -> Any:
+        """Underscores in the names of headers stand for hyphens; an empty value omits a header."""
         given = {"Tus-Resumable": "1.0.0", "X-CSRFToken": self.token, "Content-Type": tus.CONTENT_TYPE if body else ""}
         given |= {name.replace("_", "-"): value for name, value in headers.items()}
         kind = given.pop("Content-Type")
@@ -65,15 +65,15 @@ class Tus:
     def create(self, size: int, body: bytes = b"", *, headers: dict[str, str] | None = None, **metadata: str) -> Any:
         pairs = {name.replace("_", "-"): value for name, value in metadata.items()}
         text = ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in pairs.items())
-        return self.ask("POST", FILES, body, Upload_Length=str(size), Upload_Metadata=text, **(headers or {}))
+        return self.request("POST", FILES, body, Upload_Length=str(size), Upload_Metadata=text, **(headers or {}))
 
     def patch(self, url: str, offset: int, body: bytes, **headers: str) -> Any:
-        return self.ask(
+        return self.request(
             "PATCH", url, body, **{"Upload_Offset": str(offset), "Content-Type": tus.CONTENT_TYPE, **headers}
         )
 
     def offset(self, url: str) -> int:
-        return int(self.ask("HEAD", url)["Upload-Offset"])
+        return int(self.request("HEAD", url)["Upload-Offset"])
 
 
 @pytest.fixture
@@ -82,12 +82,12 @@ def operator_tus(operator_client: Client) -> Tus:
 
 
 @pytest.fixture
-def make(operator: User, away: Store) -> Callable[..., Transfer]:
-    """A resumable transfer of 30 bytes in parts of 10, all of it still to come."""
+def make(operator: User, unreachable: Store) -> Callable[..., Transfer]:
+    """A resumable transfer of 30 bytes in parts of 10, of which nothing has arrived."""
 
     def make_one(**values: Any) -> Transfer:
         facts: dict[str, Any] = {"size": 30, "part_size": 10, "part_count": 3, "node": "test-node", "resumable": True}
-        return make_transfer(values.pop("owner", operator), away, **facts | {"phase": Phase.RECEIVING} | values)
+        return make_transfer(values.pop("owner", operator), unreachable, **facts | {"phase": Phase.RECEIVING} | values)
 
     return make_one
 
@@ -103,69 +103,73 @@ def transfer_at(url: str) -> Transfer:
     return Transfer.objects.get(pk=url.removeprefix(FILES))
 
 
-def check_error(answer: Any, status: int, code: str) -> dict[str, str]:
-    assert answer.status_code == status, answer.content
-    assert answer["Tus-Resumable"] == "1.0.0"
-    assert answer["Cache-Control"] == "no-store"
-    if answer.request["REQUEST_METHOD"] == "HEAD":
+def check_error(response: Any, status: int, code: str) -> dict[str, str]:
+    assert response.status_code == status, response.content
+    assert response["Tus-Resumable"] == "1.0.0"
+    assert response["Cache-Control"] == "no-store"
+    if response.request["REQUEST_METHOD"] == "HEAD":
         return {}
-    error: dict[str, str] = answer.json()["error"]
+    error: dict[str, str] = response.json()["error"]
     assert set(error) == {"code", "message", "request_id"}
     assert error["code"] == code
     assert error["message"].endswith(".")
     return error
 
 
-# --- Who asks ---------------------------------------------------------------------------------------------------------
+# --- Access -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_nobody_is_told_to_sign_in_as_json(method: str, make: Make) -> None:
+def test_anonymous_request_is_401_as_json(method: str, make: Make) -> None:
     for url in (FILES, url_of(make())):
-        answer = Client().generic(method, url, headers={"Tus-Resumable": "1.0.0"})
-        check_error(answer, 401, "NotSignedIn")
+        response = Client().generic(method, url, headers={"Tus-Resumable": "1.0.0"})
+        check_error(response, 401, "NotSignedIn")
 
 
-def test_who_was_deactivated_is_nobody(operator_tus: Tus, operator: User, make: Make) -> None:
+def test_deactivated_user_has_no_access(operator_tus: Tus, operator: User, make: Make) -> None:
     url = url_of(make())
     User.objects.filter(pk=operator.pk).update(is_active=False)
-    check_error(operator_tus.ask("HEAD", url), 401, "NotSignedIn")
+    check_error(operator_tus.request("HEAD", url), 401, "NotSignedIn")
 
 
 @pytest.mark.parametrize("method", UNSAFE)
 @pytest.mark.parametrize("token", ["", "x" * 64, "short"])
-def test_changes_need_a_token_of_this_site(method: str, token: str, operator_tus: Tus, make: Make) -> None:
+def test_changes_require_a_csrf_token(method: str, token: str, operator_tus: Tus, make: Make) -> None:
     transfer = make()
     url = FILES if method == "POST" else url_of(transfer)
-    answer = operator_tus.ask(method, url, b"0123456789", Upload_Offset="0", Upload_Length="10", X_CSRFToken=token)
-    check_error(answer, 403, "CsrfFailed")
+    response = operator_tus.request(
+        method, url, b"0123456789", Upload_Offset="0", Upload_Length="10", X_CSRFToken=token
+    )
+    check_error(response, 403, "CsrfFailed")
     transfer.refresh_from_db()
     assert (transfer.state, Transfer.objects.count()) == (TransferState.RECEIVING, 1)
     assert not transfer.folder.exists()
 
 
 def test_another_origin_is_refused(operator_tus: Tus, make: Make) -> None:
-    answer = operator_tus.ask("DELETE", url_of(make()), Origin="https://elsewhere.example")
-    check_error(answer, 403, "CsrfFailed")
+    response = operator_tus.request("DELETE", url_of(make()), Origin="https://elsewhere.example")
+    check_error(response, 403, "CsrfFailed")
 
 
-def test_looking_needs_no_token(operator_tus: Tus, make: Make) -> None:
-    assert operator_tus.ask("HEAD", url_of(make()), X_CSRFToken="").status_code == 200
-    assert operator_tus.ask("OPTIONS", X_CSRFToken="").status_code == 204
+def test_reading_requires_no_csrf_token(operator_tus: Tus, make: Make) -> None:
+    assert operator_tus.request("HEAD", url_of(make()), X_CSRFToken="").status_code == 200
+    assert operator_tus.request("OPTIONS", X_CSRFToken="").status_code == 204
 
 
 @pytest.mark.parametrize("method", ["HEAD", "PATCH", "DELETE"])
-def test_what_is_not_ones_own_is_not_there(
+def test_uploads_of_others_are_not_found(
     method: str, operator_tus: Tus, administrator_client: Client, make: Make
 ) -> None:
-    """An administrator sees other operators' transfers, and may cancel them on their pages; their bytes are theirs."""
-    strangers = make(owner=User.objects.create_user("eve"))
+    """An administrator sees and can cancel the transfers of others on their pages, but cannot send their bytes."""
+    of_another = make(owner=User.objects.create_user("eve"))
     own_form = make(resumable=False)
-    for url in (url_of(strangers), url_of(own_form), f"/files/{uuid.uuid4()}"):
-        answer = operator_tus.ask(method, url, Upload_Offset="0", Content_Type=tus.CONTENT_TYPE)
-        check_error(answer, 404, "NotFound")
-    others = Tus(administrator_client).ask(method, url_of(make()), Upload_Offset="0", Content_Type=tus.CONTENT_TYPE)
-    check_error(others, 404, "NotFound")
+    for url in (url_of(of_another), url_of(own_form), f"/files/{uuid.uuid4()}"):
+        response = operator_tus.request(method, url, Upload_Offset="0", Content_Type=tus.CONTENT_TYPE)
+        check_error(response, 404, "NotFound")
+    refused = Tus(administrator_client).request(
+        method, url_of(make()), Upload_Offset="0", Content_Type=tus.CONTENT_TYPE
+    )
+    check_error(refused, 404, "NotFound")
     assert not Transfer.objects.exclude(desired_state=DesiredState.RUN).exists()
 
 
@@ -173,86 +177,90 @@ def test_what_is_not_ones_own_is_not_there(
 
 
 @pytest.mark.parametrize(
-    ("method", "whole", "one"), [("GET", 405, 405), ("PUT", 405, 405), ("PATCH", 405, 0), ("HEAD", 405, 0)]
+    ("method", "all_files", "one_file"), [("GET", 405, 405), ("PUT", 405, 405), ("PATCH", 405, 0), ("HEAD", 405, 0)]
 )
-def test_methods_that_are_not_taken(method: str, whole: int, one: int, operator_tus: Tus, make: Make) -> None:
-    answer = operator_tus.ask(method)
-    assert answer.status_code == whole
-    assert answer["Allow"] == "POST, OPTIONS"
-    if one:
-        answer = operator_tus.ask(method, url_of(make()))
-        assert answer.status_code == one
-        assert answer["Allow"] == "HEAD, PATCH, DELETE, OPTIONS"
+def test_methods_that_are_not_allowed(
+    method: str, all_files: int, one_file: int, operator_tus: Tus, make: Make
+) -> None:
+    response = operator_tus.request(method)
+    assert response.status_code == all_files
+    assert response["Allow"] == "POST, OPTIONS"
+    if one_file:
+        response = operator_tus.request(method, url_of(make()))
+        assert response.status_code == one_file
+        assert response["Allow"] == "HEAD, PATCH, DELETE, OPTIONS"
 
 
 @pytest.mark.parametrize("version", ["", "0.2.2", "2.0.0"])
-def test_other_versions_are_refused(version: str, operator_tus: Tus, make: Make) -> None:
+def test_other_protocol_versions_are_refused(version: str, operator_tus: Tus, make: Make) -> None:
     for method, url in (("POST", FILES), ("HEAD", url_of(make())), ("DELETE", url_of(make()))):
-        answer = operator_tus.ask(method, url, Tus_Resumable=version)
-        check_error(answer, 412, "WrongTusVersion")
-        assert answer["Tus-Version"] == "1.0.0"
-    assert operator_tus.ask("OPTIONS", Tus_Resumable=version).status_code == 204
+        response = operator_tus.request(method, url, Tus_Resumable=version)
+        check_error(response, 412, "WrongTusVersion")
+        assert response["Tus-Version"] == "1.0.0"
+    assert operator_tus.request("OPTIONS", Tus_Resumable=version).status_code == 204
 
 
-def test_what_the_server_can(operator_tus: Tus, away: Store) -> None:
+def test_options_lists_what_the_server_supports(operator_tus: Tus, unreachable: Store) -> None:
     for url in (FILES, f"/files/{uuid.uuid4()}"):
-        answer = operator_tus.ask("OPTIONS", url)
-        assert answer.status_code == 204
-        assert answer["Tus-Version"] == "1.0.0"
-        assert answer["Tus-Extension"].split(",") == [
+        response = operator_tus.request("OPTIONS", url)
+        assert response.status_code == 204
+        assert response["Tus-Version"] == "1.0.0"
+        assert response["Tus-Extension"].split(",") == [
             "creation",
             "creation-with-upload",
             "termination",
             "expiration",
             "checksum",
         ]
-        assert answer["Tus-Checksum-Algorithm"] == "sha1,sha256,md5"
-        assert int(answer["Tus-Max-Size"]) > 10**12
+        assert response["Tus-Checksum-Algorithm"] == "sha1,sha256,md5"
+        assert int(response["Tus-Max-Size"]) > 10**12
 
 
 # --- Overriding the method --------------------------------------------------------------------------------------------
 
 
-def test_a_post_may_stand_for_another_method(operator_tus: Tus, make: Make) -> None:
+def test_post_can_override_its_method(operator_tus: Tus, make: Make) -> None:
     transfer = make()
     url = url_of(transfer)
-    head = operator_tus.ask("POST", url, X_HTTP_Method_Override="HEAD")
+    head = operator_tus.request("POST", url, X_HTTP_Method_Override="HEAD")
     assert (head.status_code, head["Upload-Offset"]) == (200, "0")
-    patch = operator_tus.ask("POST", url, b"abc", X_HTTP_Method_Override="patch", Upload_Offset="0")
+    patch = operator_tus.request("POST", url, b"abc", X_HTTP_Method_Override="patch", Upload_Offset="0")
     assert (patch.status_code, patch["Upload-Offset"]) == (204, "3")
-    assert operator_tus.ask("POST", url, X_HTTP_Method_Override="DELETE").status_code == 204
+    assert operator_tus.request("POST", url, X_HTTP_Method_Override="DELETE").status_code == 204
     transfer.refresh_from_db()
     assert transfer.desired_state == DesiredState.CANCEL
 
 
 @pytest.mark.parametrize("override", ["HEAD", "OPTIONS", "PATCH", "DELETE"])
-def test_an_override_makes_no_post_safer_than_it_is(override: str, operator_tus: Tus, make: Make) -> None:
+def test_override_still_requires_a_csrf_token(override: str, operator_tus: Tus, make: Make) -> None:
     transfer = make()
-    answer = operator_tus.ask("POST", url_of(transfer), X_HTTP_Method_Override=override, X_CSRFToken="")
-    check_error(answer, 403, "CsrfFailed")
+    response = operator_tus.request("POST", url_of(transfer), X_HTTP_Method_Override=override, X_CSRFToken="")
+    check_error(response, 403, "CsrfFailed")
     transfer.refresh_from_db()
     assert transfer.desired_state == DesiredState.RUN
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
-def test_an_override_counts_on_posts_only(method: str, operator_tus: Tus, make: Make) -> None:
+def test_override_counts_only_for_posts(method: str, operator_tus: Tus, make: Make) -> None:
     transfer = make()
-    operator_tus.ask(method, url_of(transfer), X_HTTP_Method_Override="DELETE")
+    operator_tus.request(method, url_of(transfer), X_HTTP_Method_Override="DELETE")
     transfer.refresh_from_db()
     assert transfer.desired_state == DesiredState.RUN
 
 
-def test_a_post_that_stands_for_nothing_here(operator_tus: Tus, make: Make) -> None:
-    check_error(operator_tus.ask("POST", url_of(make())), 405, "MethodNotAllowed")
-    check_error(operator_tus.ask("POST", url_of(make()), X_HTTP_Method_Override="BREW"), 405, "MethodNotAllowed")
-    check_error(operator_tus.ask("POST", FILES, X_HTTP_Method_Override="PATCH"), 405, "MethodNotAllowed")
+def test_override_with_a_method_that_is_not_allowed(operator_tus: Tus, make: Make) -> None:
+    check_error(operator_tus.request("POST", url_of(make())), 405, "MethodNotAllowed")
+    check_error(operator_tus.request("POST", url_of(make()), X_HTTP_Method_Override="BREW"), 405, "MethodNotAllowed")
+    check_error(operator_tus.request("POST", FILES, X_HTTP_Method_Override="PATCH"), 405, "MethodNotAllowed")
 
 
 # --- Creation ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_transfer_is_made_and_its_address_told(operator_tus: Tus, store: Store, bucket: str, operator: User) -> None:
-    answer = operator_tus.create(
+def test_creation_returns_the_address_of_the_transfer(
+    operator_tus: Tus, store: Store, bucket: str, operator: User
+) -> None:
+    response = operator_tus.create(
         12 * MIB,
         store="swift",
         bucket=bucket,
@@ -262,57 +270,57 @@ def test_a_transfer_is_made_and_its_address_told(operator_tus: Tus, store: Store
         fingerprint="f-1",
         verify="sha256",
     )
-    assert (answer.status_code, answer["Upload-Offset"], answer.content) == (201, "0", b"")
-    transfer = transfer_at(answer["Location"])
+    assert (response.status_code, response["Upload-Offset"], response.content) == (201, "0", b"")
+    transfer = transfer_at(response["Location"])
     assert (transfer.owner, transfer.store, transfer.bucket, transfer.key) == (operator, store, bucket, "cat.jpg")
     assert (transfer.size, transfer.part_size, transfer.part_count) == (12 * MIB, 5 * MIB, 3)
     assert (transfer.resumable, transfer.fingerprint, transfer.verify_sha256) == (True, "f-1", True)
     assert (transfer.content_type, transfer.metadata, transfer.expected_sha256) == ("image/jpeg", {"owner": "ops"}, "")
-    expires = parsedate_to_datetime(answer["Upload-Expires"])
+    expires = parsedate_to_datetime(response["Upload-Expires"])
     assert timedelta(hours=23) < expires - datetime.now(UTC) < timedelta(hours=25)
 
 
-def test_the_same_file_goes_on_with_its_transfer(operator_tus: Tus, store: Store, bucket: str) -> None:
-    asked: dict[str, Any] = {"store": "swift", "bucket": bucket, "key": "k", "fingerprint": "f-1"}
-    first = operator_tus.create(30, **asked)
+def test_same_file_resumes_its_transfer(operator_tus: Tus, store: Store, bucket: str) -> None:
+    fields: dict[str, Any] = {"store": "swift", "bucket": bucket, "key": "k", "fingerprint": "f-1"}
+    first = operator_tus.create(30, **fields)
     operator_tus.patch(first["Location"], 0, b"0123456789")
-    again = operator_tus.create(30, **asked)
+    again = operator_tus.create(30, **fields)
     assert (again.status_code, again["Location"], again["Upload-Offset"]) == (201, first["Location"], "10")
     for fingerprint in ("f-2", ""):
-        answer = operator_tus.create(30, **asked | {"fingerprint": fingerprint})
-        check_error(answer, 409, "KeyBusy")
-        assert set(answer.json()["fields"]) == {"key"}
-    check_error(operator_tus.create(31, **asked), 409, "KeyBusy")
-    assert operator_tus.create(30, **asked | {"key": "other"})["Location"] != first["Location"]
+        response = operator_tus.create(30, **fields | {"fingerprint": fingerprint})
+        check_error(response, 409, "KeyBusy")
+        assert set(response.json()["fields"]) == {"key"}
+    check_error(operator_tus.create(31, **fields), 409, "KeyBusy")
+    assert operator_tus.create(30, **fields | {"key": "other"})["Location"] != first["Location"]
 
 
-def test_bytes_may_come_with_the_creation(operator_tus: Tus, store: Store, bucket: str) -> None:
-    asked: dict[str, Any] = {"store": "swift", "bucket": bucket, "key": "k", "fingerprint": "f-1"}
-    answer = operator_tus.create(10, b"0123", **asked)
-    assert (answer.status_code, answer["Upload-Offset"]) == (201, "4")
-    # The same request again, whose answer was lost: what is here is not taken twice.
-    again = operator_tus.create(10, b"0123", **asked)
-    assert (again["Location"], again["Upload-Offset"]) == (answer["Location"], "4")
+def test_creation_with_upload(operator_tus: Tus, store: Store, bucket: str) -> None:
+    fields: dict[str, Any] = {"store": "swift", "bucket": bucket, "key": "k", "fingerprint": "f-1"}
+    response = operator_tus.create(10, b"0123", **fields)
+    assert (response.status_code, response["Upload-Offset"]) == (201, "4")
+    # The same request again, because its response was lost: bytes that have arrived are not received twice.
+    again = operator_tus.create(10, b"0123", **fields)
+    assert (again["Location"], again["Upload-Offset"]) == (response["Location"], "4")
     check_error(
-        operator_tus.create(10, b"0123", headers={"Content-Type": "text/plain"}, **asked), 415, "WrongContentType"
+        operator_tus.create(10, b"0123", headers={"Content-Type": "text/plain"}, **fields), 415, "WrongContentType"
     )
-    check_error(operator_tus.create(3, b"0123", **asked | {"key": "short"}), 413, "TooLarge")
+    check_error(operator_tus.create(3, b"0123", **fields | {"key": "short"}), 413, "TooLarge")
 
 
-def test_an_empty_file_is_whole_at_once(operator_tus: Tus, store: Store, bucket: str) -> None:
-    answer = operator_tus.create(0, store="swift", bucket=bucket, key="k")
-    assert (answer.status_code, answer["Upload-Offset"]) == (201, "0")
-    assert "Upload-Expires" not in answer
-    assert transfer_at(answer["Location"]).all_received
+def test_empty_file_is_complete_at_once(operator_tus: Tus, store: Store, bucket: str) -> None:
+    response = operator_tus.create(0, store="swift", bucket=bucket, key="k")
+    assert (response.status_code, response["Upload-Offset"]) == (201, "0")
+    assert "Upload-Expires" not in response
+    assert transfer_at(response["Location"]).all_received
 
 
-def test_creation_stands_even_where_its_bytes_find_no_room(
+def test_creation_succeeds_even_if_staging_is_full(
     operator_tus: Tus, store: Store, bucket: str, settings: Settings
 ) -> None:
     settings.STAGING_QUOTA = 20
     operator_tus.create(15, b"x", store="swift", bucket=bucket, key="first")
-    answer = operator_tus.create(15, b"x", store="swift", bucket=bucket, key="second")
-    assert (answer.status_code, answer["Upload-Offset"]) == (201, "0")
+    response = operator_tus.create(15, b"x", store="swift", bucket=bucket, key="second")
+    assert (response.status_code, response["Upload-Offset"]) == (201, "0")
 
 
 @pytest.mark.parametrize(
@@ -335,10 +343,10 @@ def test_creation_stands_even_where_its_bytes_find_no_room(
         ({"fingerprint": "x" * 129}, "fingerprint"),
     ],
 )
-def test_wrong_fields_are_named(changes: dict[str, Any], field: str, operator_tus: Tus, away: Store) -> None:
-    answer = operator_tus.create(10, **{"store": "away", "bucket": "photos", "key": "k"} | changes)
-    check_error(answer, 400, "InvalidMetadata")
-    assert set(answer.json()["fields"]) == {field}
+def test_invalid_fields_are_named(changes: dict[str, Any], field: str, operator_tus: Tus, unreachable: Store) -> None:
+    response = operator_tus.create(10, **{"store": "unreachable", "bucket": "photos", "key": "k"} | changes)
+    check_error(response, 400, "InvalidMetadata")
+    assert set(response.json()["fields"]) == {field}
     assert not Transfer.objects.exists()
 
 
@@ -353,78 +361,78 @@ def test_wrong_fields_are_named(changes: dict[str, Any], field: str, operator_tu
         ({"Upload_Length": "10", "Upload_Metadata": "key \x80"}, 400, "InvalidMetadata"),
     ],
 )
-def test_wrong_headers(headers: dict[str, Any], status: int, code: str, operator_tus: Tus) -> None:
-    check_error(operator_tus.ask("POST", **headers), status, code)
+def test_invalid_headers(headers: dict[str, Any], status: int, code: str, operator_tus: Tus) -> None:
+    check_error(operator_tus.request("POST", **headers), status, code)
 
 
-def test_a_file_too_large_for_its_store(operator_tus: Tus, away: Store) -> None:
-    answer = operator_tus.create(10**17, store="away", bucket="photos", key="k")
-    check_error(answer, 413, "InvalidForm")
-    assert set(answer.json()["fields"]) == {"file"}
+def test_file_that_is_too_large_for_its_store(operator_tus: Tus, unreachable: Store) -> None:
+    response = operator_tus.create(10**17, store="unreachable", bucket="photos", key="k")
+    check_error(response, 413, "InvalidForm")
+    assert set(response.json()["fields"]) == {"file"}
 
 
-def test_a_store_that_cannot_be_asked(operator_tus: Tus, away: Store) -> None:
-    answer = operator_tus.create(10, store="away", bucket="photos", key="k")
-    assert answer.status_code == 502
-    assert "could not be reached" in answer.json()["fields"]["store"]
-    # Who would replace whatever is there need not ask.
-    assert operator_tus.create(10, store="away", bucket="photos", key="k", replace="on").status_code == 201
+def test_unreachable_store(operator_tus: Tus, unreachable: Store) -> None:
+    response = operator_tus.create(10, store="unreachable", bucket="photos", key="k")
+    assert response.status_code == 502
+    assert "could not be reached" in response.json()["fields"]["store"]
+    # With permission to replace, the store need not be asked.
+    assert operator_tus.create(10, store="unreachable", bucket="photos", key="k", replace="on").status_code == 201
 
 
-def test_an_object_that_is_there_must_be_confirmed(
+def test_replacing_an_object_must_be_confirmed(
     operator_tus: Tus, store: Store, bucket: str, object_store: ObjectStoreClient, tmp_path: Path
 ) -> None:
     (tmp_path / "body").write_bytes(b"hello")
     object_store.put_object(bucket, "k", FileSlice(tmp_path / "body", 0, 5))
-    asked: dict[str, Any] = {"store": "swift", "bucket": bucket, "key": "k"}
-    answer = operator_tus.create(10, **asked)
-    error = check_error(answer, 409, "ObjectExists")
-    assert answer.json()["fields"] == {"replace": error["message"]}
-    assert operator_tus.create(10, **asked, replace="on").status_code == 201
+    fields: dict[str, Any] = {"store": "swift", "bucket": bucket, "key": "k"}
+    response = operator_tus.create(10, **fields)
+    error = check_error(response, 409, "ObjectExists")
+    assert response.json()["fields"] == {"replace": error["message"]}
+    assert operator_tus.create(10, **fields, replace="on").status_code == 201
 
 
 # --- One upload -------------------------------------------------------------------------------------------------------
 
 
-def test_bytes_come_in_pieces_of_any_size(operator_tus: Tus, make: Make) -> None:
+def test_bytes_arrive_in_pieces_of_any_size(operator_tus: Tus, make: Make) -> None:
     transfer = make()
     url, content, offset = url_of(transfer), bytes(range(30)), 0
     for size in (1, 9, 11, 0, 9):
-        answer = operator_tus.patch(url, offset, content[offset : offset + size])
+        response = operator_tus.patch(url, offset, content[offset : offset + size])
         offset += size
-        assert (answer.status_code, answer["Upload-Offset"], answer.content) == (204, str(offset), b"")
+        assert (response.status_code, response["Upload-Offset"], response.content) == (204, str(offset), b"")
         assert operator_tus.offset(url) == offset
     transfer.refresh_from_db()
     assert transfer.all_received
     assert b"".join(path.read_bytes() for path in sorted(transfer.folder.path.glob("0*"))) == content
 
 
-def test_head_tells_where_to_go_on_and_until_when(operator_tus: Tus, make: Make) -> None:
+def test_head_returns_the_offset_and_the_expiry(operator_tus: Tus, make: Make) -> None:
     transfer = make()
     operator_tus.patch(url_of(transfer), 0, bytes(12))
-    answer = operator_tus.ask("HEAD", url_of(transfer))
-    assert (answer.status_code, answer["Upload-Offset"], answer["Upload-Length"]) == (200, "12", "30")
-    assert answer["Cache-Control"] == "no-store"
-    assert parsedate_to_datetime(answer["Upload-Expires"]) > timezone.now()
-    assert answer.content == b""
+    response = operator_tus.request("HEAD", url_of(transfer))
+    assert (response.status_code, response["Upload-Offset"], response["Upload-Length"]) == (200, "12", "30")
+    assert response["Cache-Control"] == "no-store"
+    assert parsedate_to_datetime(response["Upload-Expires"]) > timezone.now()
+    assert response.content == b""
 
 
-def test_what_is_whole_stays_so(operator_tus: Tus, make: Make) -> None:
+def test_complete_file_accepts_no_more_bytes(operator_tus: Tus, make: Make) -> None:
     transfer = make()
     url = url_of(transfer)
     operator_tus.patch(url, 0, bytes(30))
     for phase in (Phase.SENDING, Phase.COMPLETING, Phase.DONE, Phase.FAILED):
         Transfer.objects.filter(pk=transfer.pk).update(phase=phase)
-        answer = operator_tus.ask("HEAD", url)
-        assert (answer.status_code, answer["Upload-Offset"]) == (200, "30")
-        assert "Upload-Expires" not in answer
+        response = operator_tus.request("HEAD", url)
+        assert (response.status_code, response["Upload-Offset"]) == (200, "30")
+        assert "Upload-Expires" not in response
         assert operator_tus.patch(url, 30, b"")["Upload-Offset"] == "30"
-        answer = operator_tus.patch(url, 20, bytes(10))
-        check_error(answer, 409, "WrongOffset")
-        assert answer["Upload-Offset"] == "30"
+        response = operator_tus.patch(url, 20, bytes(10))
+        check_error(response, 409, "WrongOffset")
+        assert response["Upload-Offset"] == "30"
 
 
-def test_head_hands_over_what_a_dead_server_left_whole(operator_tus: Tus, make: Make) -> None:
+def test_head_recovers_a_complete_file_after_a_crash(operator_tus: Tus, make: Make) -> None:
     transfer = make()
     url = url_of(transfer)
     operator_tus.patch(url, 0, bytes(30))
@@ -435,12 +443,12 @@ def test_head_hands_over_what_a_dead_server_left_whole(operator_tus: Tus, make: 
 
 
 @pytest.mark.parametrize("offset", [0, 9, 11, 30, 31])
-def test_another_offset_is_refused_and_the_right_one_told(offset: int, operator_tus: Tus, make: Make) -> None:
+def test_wrong_offset_is_refused_with_the_right_one(offset: int, operator_tus: Tus, make: Make) -> None:
     url = url_of(make())
     operator_tus.patch(url, 0, bytes(10))
-    answer = operator_tus.patch(url, offset, b"")
-    check_error(answer, 409, "WrongOffset")
-    assert answer["Upload-Offset"] == "10"
+    response = operator_tus.patch(url, offset, b"")
+    check_error(response, 409, "WrongOffset")
+    assert response["Upload-Offset"] == "10"
     assert operator_tus.offset(url) == 10
 
 
@@ -457,35 +465,37 @@ def test_another_offset_is_refused_and_the_right_one_told(offset: int, operator_
         ({"Partway_SHA256": "a" * 64}, 400, "InvalidHeader"),
     ],
 )
-def test_wrong_headers_of_a_body(
+def test_invalid_headers_of_a_body(
     headers: dict[str, Any], status: int, code: str, operator_tus: Tus, make: Make
 ) -> None:
     url = url_of(make())
     given = {name.replace("_", "-"): value for name, value in headers.items()}
-    answer = operator_tus.ask("PATCH", url, b"abc", **{"Upload-Offset": "0", "Content-Type": tus.CONTENT_TYPE} | given)
-    check_error(answer, status, code)
+    response = operator_tus.request(
+        "PATCH", url, b"abc", **{"Upload-Offset": "0", "Content-Type": tus.CONTENT_TYPE} | given
+    )
+    check_error(response, status, code)
     assert operator_tus.offset(url) == 0
 
 
-def test_a_body_beyond_the_end_is_not_read(operator_tus: Tus, make: Make) -> None:
+def test_body_beyond_the_end_is_refused(operator_tus: Tus, make: Make) -> None:
     url = url_of(make())
     check_error(operator_tus.patch(url, 0, bytes(31)), 413, "TooLarge")
     assert operator_tus.offset(url) == 0
 
 
-def test_a_checksum_is_seen_to(operator_tus: Tus, make: Make) -> None:
+def test_checksum_is_verified(operator_tus: Tus, make: Make) -> None:
     url = url_of(make())
     right = base64.b64encode(hashlib.sha1(b"a" * 15).digest()).decode()
     check_error(operator_tus.patch(url, 0, b"b" * 15, Upload_Checksum=f"sha1 {right}"), 460, "ChecksumMismatch")
     assert operator_tus.offset(url) == 0
-    answer = operator_tus.patch(url, 0, b"a" * 15, Upload_Checksum=f"sha1 {right}")
-    assert (answer.status_code, answer["Upload-Offset"]) == (204, "15")
+    response = operator_tus.patch(url, 0, b"a" * 15, Upload_Checksum=f"sha1 {right}")
+    assert (response.status_code, response["Upload-Offset"]) == (204, "15")
 
 
-def test_a_body_with_a_checksum_is_bounded(operator_tus: Tus, make: Make) -> None:
+def test_body_with_a_checksum_has_a_limit(operator_tus: Tus, make: Make) -> None:
     transfer = make(size=100 * MIB, part_size=50 * MIB, part_count=2)
-    answer = operator_tus.patch(url_of(transfer), 0, bytes(64 * MIB + 1), Upload_Checksum="sha1 " + "A" * 27 + "=")
-    check_error(answer, 413, "TooLarge")
+    response = operator_tus.patch(url_of(transfer), 0, bytes(64 * MIB + 1), Upload_Checksum="sha1 " + "A" * 27 + "=")
+    check_error(response, 413, "TooLarge")
 
 
 @pytest.mark.parametrize(
@@ -499,16 +509,16 @@ def test_a_body_with_a_checksum_is_bounded(operator_tus: Tus, make: Make) -> Non
         ({"node": "elsewhere"}, 503, "OtherNode"),
     ],
 )
-def test_bytes_that_are_not_wanted_now(
+def test_transfer_that_accepts_no_bytes(
     change: dict[str, Any], status: int, code: str, operator_tus: Tus, make: Make
 ) -> None:
     transfer = make(**change)
     check_error(operator_tus.patch(url_of(transfer), 0, b"abc"), status, code)
-    looked = operator_tus.ask("HEAD", url_of(transfer))
-    assert looked.status_code == (200 if status == 423 else status)
+    head = operator_tus.request("HEAD", url_of(transfer))
+    assert head.status_code == (200 if status == 423 else status)
 
 
-def test_another_connection_is_sending(operator_tus: Tus, make: Make) -> None:
+def test_another_connection_has_the_lock(operator_tus: Tus, make: Make) -> None:
     transfer = make()
     with transfer.folder.writer():
         check_error(operator_tus.patch(url_of(transfer), 0, b"abc"), 423, "Locked")
@@ -520,28 +530,28 @@ def test_staging_is_full(operator_tus: Tus, make: Make, settings: Settings) -> N
     settings.STAGING_QUOTA = 10
     first, second = make(), make(key="other")
     assert operator_tus.patch(url_of(first), 0, bytes(10)).status_code == 204
-    answer = operator_tus.patch(url_of(second), 0, b"abc")
-    check_error(answer, 503, "NoRoom")
-    assert int(answer["Retry-After"]) > 0
+    response = operator_tus.patch(url_of(second), 0, b"abc")
+    check_error(response, 503, "NoRoom")
+    assert int(response["Retry-After"]) > 0
     part = first.parts.get(number=1)
     Part.objects.filter(pk=part.pk).update(state=PartState.SENT)
     quota.release(part)
     assert operator_tus.patch(url_of(second), 0, b"abc").status_code == 204
 
 
-def test_as_many_bodies_as_the_server_takes(operator_tus: Tus, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_bodies_at_a_time_is_limited(operator_tus: Tus, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     full = threading.BoundedSemaphore(1)
     monkeypatch.setattr(bodies, "_slots", full)
     url = url_of(make())
     with full:
-        answer = operator_tus.patch(url, 0, b"abc")
-        check_error(answer, 503, "Busy")
-        assert int(answer["Retry-After"]) > 0
+        response = operator_tus.patch(url, 0, b"abc")
+        check_error(response, 503, "Busy")
+        assert int(response["Retry-After"]) > 0
     assert operator_tus.patch(url, 0, b"abc").status_code == 204
     assert full.acquire(blocking=False)
 
 
-def test_a_disk_that_fails(operator_tus: Tus, make: Make, staging: Path) -> None:
+def test_failure_of_the_disk(operator_tus: Tus, make: Make, staging: Path) -> None:
     staging.write_text("a file where the folder should be")
     error = check_error(operator_tus.patch(url_of(make()), 0, b"abc"), 507, "StagingFailed")
     assert "Not a directory" in error["message"]
@@ -551,18 +561,18 @@ def test_a_disk_that_fails(operator_tus: Tus, make: Make, staging: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("promised", "state", "code"),
+    ("sent", "state", "code"),
     [
         ("right", TransferState.SENDING, ""),
         ("wrong", TransferState.FAILED, "Sha256Mismatch"),
         ("", TransferState.FAILED, "Sha256Missing"),
     ],
 )
-def test_the_digest_comes_with_the_last_bytes(
-    promised: str, state: TransferState, code: str, operator_tus: Tus, make: Make
+def test_digest_is_sent_with_the_last_bytes(
+    sent: str, state: TransferState, code: str, operator_tus: Tus, make: Make
 ) -> None:
     content = b"x" * 30
-    digest = {"right": hashlib.sha256(content), "wrong": hashlib.sha256(b"other")}.get(promised)
+    digest = {"right": hashlib.sha256(content), "wrong": hashlib.sha256(b"other")}.get(sent)
     transfer = make(verify_sha256=True)
     operator_tus.patch(url_of(transfer), 0, content[:15])
     headers = {"Partway_SHA256": digest.hexdigest().upper()} if digest else {}
@@ -572,7 +582,7 @@ def test_the_digest_comes_with_the_last_bytes(
     assert transfer.sha256 == hashlib.sha256(content).hexdigest()
 
 
-def test_another_digest_than_before_is_refused(operator_tus: Tus, make: Make) -> None:
+def test_digest_cannot_be_changed(operator_tus: Tus, make: Make) -> None:
     transfer = make(verify_sha256=True)
     assert operator_tus.patch(url_of(transfer), 0, b"abc", Partway_SHA256="a" * 64).status_code == 204
     check_error(operator_tus.patch(url_of(transfer), 3, b"abc", Partway_SHA256="b" * 64), 400, "InvalidHeader")
@@ -586,15 +596,15 @@ def test_another_digest_than_before_is_refused(operator_tus: Tus, make: Make) ->
 )
 def test_delete_cancels(change: dict[str, Any], operator_tus: Tus, make: Make) -> None:
     transfer = make(**change)
-    answer = operator_tus.ask("DELETE", url_of(transfer))
-    assert (answer.status_code, answer.content) == (204, b"")
+    response = operator_tus.request("DELETE", url_of(transfer))
+    assert (response.status_code, response.content) == (204, b"")
     transfer.refresh_from_db()
     assert transfer.state is TransferState.CANCELLING
-    check_error(operator_tus.ask("DELETE", url_of(transfer)), 410, "Cancelled")
-    check_error(operator_tus.ask("HEAD", url_of(transfer)), 410, "Cancelled")
+    check_error(operator_tus.request("DELETE", url_of(transfer)), 410, "Cancelled")
+    check_error(operator_tus.request("HEAD", url_of(transfer)), 410, "Cancelled")
 
 
 @pytest.mark.parametrize("phase", [Phase.COMPLETING, Phase.DONE])
-def test_what_is_an_object_already_cannot_be_cancelled(phase: Phase, operator_tus: Tus, make: Make) -> None:
+def test_completed_transfer_cannot_be_cancelled(phase: Phase, operator_tus: Tus, make: Make) -> None:
     transfer = make(phase=phase, all_received=True)
-    check_error(operator_tus.ask("DELETE", url_of(transfer)), 409, "StepRefused")
+    check_error(operator_tus.request("DELETE", url_of(transfer)), 409, "StepRefused")
