@@ -1,7 +1,7 @@
 """`python -m checks.prose`: finds sentences in `uploads/`, which holds codes only; the dashboard has their texts.
 
-A sentence is a string of five words or more. Docstrings, log messages, help texts and the messages of exceptions for
-programmers are none. Migrations are history and not checked.
+A sentence is a string of five words or more. Docstrings, log messages, help texts, proper names and the messages of
+exceptions for programmers are none. Migrations are history and not checked.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ FOR_PROGRAMMERS = {
 METRICS = {"Counter", "Gauge", "Histogram", "CounterMetricFamily", "GaugeMetricFamily", "HistogramMetricFamily"}
 """Their second argument is a help text."""
 HELP = {"help", "help_text"}
+NAMES = {"label"}
+"""Proper names, such as that of a provider."""
 
 ALLOWED = 442
 """Sentences that are still to become codes."""
@@ -70,7 +72,7 @@ def _is_for_programmers(node: ast.AST) -> bool:
         case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
             return name in FOR_PROGRAMMERS | METRICS
         case ast.keyword(arg=name):
-            return name in HELP
+            return name in HELP | NAMES
         case _:
             return False
 

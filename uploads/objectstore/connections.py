@@ -53,7 +53,7 @@ class WholeHeadResponse(http.client.HTTPResponse):
         if self.fp is lines:
             self.fp = lines.raw  # type: ignore[assignment]
         if lines.last not in (b"\r\n", b"\n"):
-            raise http.client.RemoteDisconnected("the response ended within its headers")
+            raise http.client.RemoteDisconnected("truncated response headers")
 
 
 class PatientConnection(HTTPConnection):
@@ -86,7 +86,7 @@ class PatientConnection(HTTPConnection):
             if isinstance(data, memoryview) and self._has_response():
                 # On a broken pipe urllib3 assumes that the server responded and closed, and reads the response.
                 self._responded_early = True
-                raise BrokenPipeError("the store responded before it had the whole body")
+                raise BrokenPipeError("early response")
             left = left[self.sock.send(left) :]
 
     def _has_response(self) -> bool:

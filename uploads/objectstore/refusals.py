@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -60,46 +60,60 @@ class Response:
             return b""
 
 
-def _codes(reason: Reason, codes: str) -> Iterable[tuple[str, Reason]]:
-    return ((code, reason) for code in codes.split())
-
-
-_REASONS: Mapping[str, Reason] = dict(
-    [
-        *_codes(
-            Reason.CREDENTIALS,
-            "InvalidAccessKeyId SignatureDoesNotMatch InvalidToken InvalidSecurity InvalidSecurityToken "
-            "InvalidClientTokenId CredentialsNotSupported XAdminUserNotFound",
-        ),
-        *_codes(Reason.CREDENTIALS_EXPIRED, "ExpiredToken TokenRefreshRequired SecurityTokenExpired"),
-        *_codes(
-            Reason.PERMISSION, "AccessDenied AllAccessDisabled AccountProblem UserDisable NotSignedUp AccessForbidden"
-        ),
-        *_codes(Reason.CLOCK_SKEW, "RequestTimeTooSkewed"),
-        *_codes(
-            Reason.WRONG_REGION,
-            "PermanentRedirect TemporaryRedirect Redirect IllegalLocationConstraintException IncorrectEndpoint",
-        ),
-        *_codes(Reason.NO_SUCH_BUCKET, "NoSuchBucket"),
-        *_codes(Reason.NO_SUCH_KEY, "NoSuchKey NoSuchObject"),
-        *_codes(Reason.NO_SUCH_UPLOAD, "NoSuchUpload"),
-        *_codes(
-            Reason.DIGEST_MISMATCH,
-            "BadDigest InvalidDigest XAmzContentSHA256Mismatch XAmzContentChecksumMismatch",
-        ),
-        *_codes(
-            Reason.THROTTLED,
-            "SlowDown SlowDownRead SlowDownWrite ServiceUnavailable Busy TooManyRequests RequestLimitExceeded "
-            "Throttling ThrottlingException BandwidthLimitExceeded QpsLimitExceeded TooManyRequestsException",
-        ),
-        *_codes(Reason.TIMEOUT, "RequestTimeout"),
-        # Two concurrent writes to one key, one of them conditional: the outcome is still open.
-        *_codes(Reason.STORE_FAULT, "InternalError OperationAborted ConditionalRequestConflict"),
-        *_codes(Reason.ADDRESSING, "SecondLevelDomainForbidden"),
-        *_codes(Reason.EXISTS, "FileAlreadyExists PreconditionFailed ObjectAlreadyExists"),
-        *_codes(Reason.REFUSED, "NotImplemented"),
-    ]
-)
+_CODES: Mapping[Reason, Sequence[str]] = {
+    Reason.CREDENTIALS: (
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "InvalidToken",
+        "InvalidSecurity",
+        "InvalidSecurityToken",
+        "InvalidClientTokenId",
+        "CredentialsNotSupported",
+        "XAdminUserNotFound",
+    ),
+    Reason.CREDENTIALS_EXPIRED: ("ExpiredToken", "TokenRefreshRequired", "SecurityTokenExpired"),
+    Reason.PERMISSION: (
+        "AccessDenied",
+        "AllAccessDisabled",
+        "AccountProblem",
+        "UserDisable",
+        "NotSignedUp",
+        "AccessForbidden",
+    ),
+    Reason.CLOCK_SKEW: ("RequestTimeTooSkewed",),
+    Reason.WRONG_REGION: (
+        "PermanentRedirect",
+        "TemporaryRedirect",
+        "Redirect",
+        "IllegalLocationConstraintException",
+        "IncorrectEndpoint",
+    ),
+    Reason.NO_SUCH_BUCKET: ("NoSuchBucket",),
+    Reason.NO_SUCH_KEY: ("NoSuchKey", "NoSuchObject"),
+    Reason.NO_SUCH_UPLOAD: ("NoSuchUpload",),
+    Reason.DIGEST_MISMATCH: ("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"),
+    Reason.THROTTLED: (
+        "SlowDown",
+        "SlowDownRead",
+        "SlowDownWrite",
+        "ServiceUnavailable",
+        "Busy",
+        "TooManyRequests",
+        "RequestLimitExceeded",
+        "Throttling",
+        "ThrottlingException",
+        "BandwidthLimitExceeded",
+        "QpsLimitExceeded",
+        "TooManyRequestsException",
+    ),
+    Reason.TIMEOUT: ("RequestTimeout",),
+    # Two concurrent writes to one key, one of them conditional: the outcome is still open.
+    Reason.STORE_FAULT: ("InternalError", "OperationAborted", "ConditionalRequestConflict"),
+    Reason.ADDRESSING: ("SecondLevelDomainForbidden",),
+    Reason.EXISTS: ("FileAlreadyExists", "PreconditionFailed", "ObjectAlreadyExists"),
+    Reason.REFUSED: ("NotImplemented",),
+}
+_REASONS: Mapping[str, Reason] = {code: reason for reason, codes in _CODES.items() for code in codes}
 
 _STATUSES: Mapping[int, Reason] = {
     301: Reason.WRONG_REGION,
