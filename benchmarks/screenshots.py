@@ -139,7 +139,7 @@ class Camera:
             with (folder / name).open("wb") as empty:
                 empty.truncate(size * MIB)
         site.fill_form(BUCKET, prefix="video/", metadata="project: harbour\ncamera: B", part_size="8 MiB")
-        site.choose_folder(folder)
+        site.select_folder(folder)
         Line(site.page).slow_down(12 * MIB)
         site.send()
         site.wait_for_file("video/raw/slate.jpg", "done")

@@ -79,16 +79,16 @@ class Site:
         for name, value in {"bucket": bucket, **fields}.items():
             self.page.locator(f"[name={name.replace('_', '-')}]").fill(value)
 
-    def choose(self, *paths: Path) -> None:
-        self.page.get_by_label("The file to send").set_input_files(paths)
+    def select_files(self, *paths: Path) -> None:
+        self.page.locator("#id_file").set_input_files(paths)
 
-    def choose_folder(self, path: Path) -> None:
+    def select_folder(self, path: Path) -> None:
         self.page.locator("#folder-input").set_input_files(path)
 
-    def choose_file(self, bucket: str, path: Path, key: str = "", **fields: str) -> None:
+    def select_file(self, bucket: str, path: Path, key: str = "", **fields: str) -> None:
         """Fill in the form and select one file."""
         self.fill_form(bucket, key=key, **fields)
-        self.choose(path)
+        self.select_files(path)
 
     def send(self) -> None:
         self.page.get_by_role("button", name=SEND).click()

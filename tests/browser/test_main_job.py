@@ -74,7 +74,7 @@ def test_a_file_of_three_parts_is_sent_and_followed(
     """A file of three parts is sent from the browser and followed until it is done; the object is the file"""
     path, page = tmp_path / "a file.bin", site.page
     digest = write_file(path, 2 * SMALLEST + 1234)
-    site.choose_file(bucket, path, prefix="inbox/", part_size="5 MiB", metadata="owner: ops")
+    site.select_file(bucket, path, prefix="inbox/", part_size="5 MiB", metadata="owner: ops")
     expect(page.locator("#plan")).to_contain_text("10.0 MiB in 3 parts of 5.00 MiB")
     Line(page).slow_down(8 * MIB)
     site.send()

@@ -31,7 +31,7 @@ def test_object_is_the_file(
     bucket = stack.new_bucket()
     path = tmp_path / "file"
     expected = write_file(path, size)
-    site.choose_file(bucket, path, part_size=part_size)
+    site.select_file(bucket, path, part_size=part_size)
     site.send()
     transfer_id = site.wait_for_transfer("done")
     path.unlink()

@@ -42,7 +42,7 @@ def test_file_of_several_parts_is_followed_until_it_is_done(
 ) -> None:
     site = open_site()
     page = site.page
-    site.choose_file(bucket, file, prefix="inbox/", part_size="5 MiB", metadata="owner: ops")
+    site.select_file(bucket, file, prefix="inbox/", part_size="5 MiB", metadata="owner: ops")
     expect(page.locator("#plan")).to_contain_text("12.0 MiB in 3 parts of 5.00 MiB")
     expect(page.locator("#existing")).to_contain_text("No object has this key yet.")
     expect(page.locator("#key-preview")).to_have_text(f"{bucket} / inbox/a file.bin")
@@ -61,7 +61,7 @@ def test_file_of_several_parts_is_followed_until_it_is_done(
 
 
 def test_page_of_a_transfer_stops_asking_when_it_has_ended(site: Site, bucket: str, file: Path) -> None:
-    site.choose_file(bucket, file, part_size="5 MiB")
+    site.select_file(bucket, file, part_size="5 MiB")
     site.send()
     site.wait_for_transfer("done")
     asked: list[str] = []
@@ -73,7 +73,7 @@ def test_page_of_a_transfer_stops_asking_when_it_has_ended(site: Site, bucket: s
 def test_existing_object_must_be_confirmed(site: Site, bucket: str, stack: Stack, file: Path) -> None:
     stack.s3.put_object(Bucket=bucket, Key="taken", Body=b"before")
     site.watcher.expect("status of 4(00|09)")
-    site.choose_file(bucket, file, key="taken")
+    site.select_file(bucket, file, key="taken")
     expect(site.page.locator("#existing")).to_contain_text("Current object at this key: 6 bytes")
     site.send()
     site.wait_for_file("taken", "confirm")
@@ -85,7 +85,7 @@ def test_existing_object_must_be_confirmed(site: Site, bucket: str, stack: Stack
 
 def test_existing_object_is_replaced_where_the_form_says_so(site: Site, bucket: str, stack: Stack, file: Path) -> None:
     stack.s3.put_object(Bucket=bucket, Key="taken", Body=b"before")
-    site.choose_file(bucket, file, key="taken")
+    site.select_file(bucket, file, key="taken")
     site.page.get_by_label("Replace it").check()
     site.send()
     site.wait_for_transfer("done")
@@ -94,7 +94,7 @@ def test_existing_object_is_replaced_where_the_form_says_so(site: Site, bucket: 
 
 def test_without_javascript_a_file_is_sent(open_site: OpenSite, bucket: str, stack: Stack, file: Path) -> None:
     site = open_site(java_script_enabled=False)
-    site.choose_file(bucket, file, part_count="2")
+    site.select_file(bucket, file, part_count="2")
     site.send()
     site.page.wait_for_url("**/transfers/*-*/")
     while site.page.locator("#transfer-state .state").inner_text() != "done":
@@ -106,7 +106,7 @@ def test_without_javascript_a_file_is_sent(open_site: OpenSite, bucket: str, sta
 def test_without_javascript_a_refused_form_keeps_what_was_typed(open_site: OpenSite, bucket: str, file: Path) -> None:
     site = open_site(java_script_enabled=False)
     site.watcher.expect("status of 400")
-    site.choose_file(bucket, file, key="kept", part_size="1 byte")
+    site.select_file(bucket, file, key="kept", part_size="1 byte")
     site.send()
     expect(site.page.get_by_role("alert").first).to_contain_text("Nothing was sent")
     expect(site.page.locator("[name=key]")).to_have_value("kept")
@@ -115,7 +115,7 @@ def test_without_javascript_a_refused_form_keeps_what_was_typed(open_site: OpenS
 
 def test_upload_is_stopped_in_the_form(site: Site, bucket: str, stack: Stack, file: Path) -> None:
     page = site.page
-    site.choose_file(bucket, file, key="stopped", part_size="5 MiB")
+    site.select_file(bucket, file, key="stopped", part_size="5 MiB")
     Line(page).slow_down(MIB)
     site.send()
     site.wait_until_received("stopped", 1)
@@ -158,7 +158,7 @@ def test_transfer_is_cancelled_while_it_arrives(site: Site, bucket: str, stack: 
 def test_transfer_is_paused_and_resumed(site: Site, bucket: str, stack: Stack, file: Path) -> None:
     stack.freeze("sender")
     try:
-        site.choose_file(bucket, file, key="paused", part_size="5 MiB")
+        site.select_file(bucket, file, key="paused", part_size="5 MiB")
         site.send()
         site.wait_for_transfer("sending")
         site.page.get_by_role("button", name="Pause").click()
@@ -174,7 +174,7 @@ def test_failed_transfer_says_why_and_is_retried(site: Site, stack: Stack, bucke
     page = site.page
     site.watcher.expect("status of 502.* at .*/stores/moody/")
     _add_store(page, stack, "moody", secret="not the secret")
-    site.choose_file(bucket, file, key="retried", part_size="5 MiB")
+    site.select_file(bucket, file, key="retried", part_size="5 MiB")
     page.locator("[name=store]").select_option("moody")
     site.send()
     site.wait_for_transfer("failed")

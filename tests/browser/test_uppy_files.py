@@ -41,7 +41,7 @@ def transfers_to(stack: Stack, bucket: str) -> int:
 def test_five_files_are_sent_at_once(site: Site, stack: Stack, bucket: str, tmp_path: Path) -> None:
     digests = {name: write_file(tmp_path / name, size) for name, size in SIZES.items()}
     site.fill_form(bucket, prefix="in/", part_size="5 MiB", metadata="owner: ops")
-    site.choose(*(tmp_path / name for name in SIZES))
+    site.select_files(*(tmp_path / name for name in SIZES))
     expect(site.page.locator("#files-count")).to_contain_text("5 files · 15.1 MiB")
     expect(site.page.locator("#plan")).to_contain_text("12.0 MiB in 3 parts")  # The largest.
     expect(site.page.get_by_label("Key", exact=True)).to_be_disabled()
@@ -57,7 +57,7 @@ def test_five_files_are_sent_at_once(site: Site, stack: Stack, bucket: str, tmp_
 def test_folder_keeps_its_paths(site: Site, stack: Stack, bucket: str, tmp_path: Path) -> None:
     digests = {path: write_file(tmp_path / path, 1000 + number) for number, path in enumerate(TREE)}
     site.fill_form(bucket, prefix="in/")
-    site.choose_folder(tmp_path / "folder")
+    site.select_folder(tmp_path / "folder")
     assert sorted(site.file_keys) == sorted(f"in/{path}" for path in TREE)
     site.send()
     site.wait_for_files("done", len(TREE))
@@ -86,8 +86,8 @@ def test_file_in_the_list_is_not_added_again(site: Site, bucket: str, tmp_path: 
     write_file(tmp_path / "a.txt", 10)
     write_file(tmp_path / "b.txt", 10)
     site.fill_form(bucket)
-    site.choose(tmp_path / "a.txt")
-    site.choose(tmp_path / "a.txt", tmp_path / "b.txt")
+    site.select_files(tmp_path / "a.txt")
+    site.select_files(tmp_path / "a.txt", tmp_path / "b.txt")
     expect(site.files).to_have_count(2)
     expect(site.page.locator("#files-notice")).to_have_text("1 file is already in the list.")
     site.step("a.txt", "remove")
@@ -99,7 +99,7 @@ def test_list_shows_and_counts_a_thousand_files(site: Site, bucket: str, tmp_pat
     for number in range(1000):
         write_file(tmp_path / "many" / f"{number // 100}" / f"file-{number}", 10)
     site.fill_form(bucket, prefix="in/")
-    site.choose_folder(tmp_path / "many")
+    site.select_folder(tmp_path / "many")
     expect(site.files).to_have_count(1000)
     expect(site.page.locator("#files-count")).to_contain_text("1,000 files")
     assert site.file_keys[:2] == ["in/many/0/file-0", "in/many/0/file-1"]
@@ -115,7 +115,7 @@ def test_list_shows_and_counts_a_thousand_files(site: Site, bucket: str, tmp_pat
 def test_key_of_one_file_is_edited(site: Site, stack: Stack, bucket: str, tmp_path: Path) -> None:
     digests = [write_file(tmp_path / name, 1000) for name in ("a.txt", "b.txt")]
     site.fill_form(bucket, prefix="in/")
-    site.choose(tmp_path / "a.txt", tmp_path / "b.txt")
+    site.select_files(tmp_path / "a.txt", tmp_path / "b.txt")
     site.step("in/a.txt", "edit")
     editor = site.page.get_by_label("New key of a.txt")
     expect(editor).to_be_focused()
@@ -136,7 +136,7 @@ def test_two_files_cannot_have_the_same_key(site: Site, stack: Stack, bucket: st
     digest = write_file(tmp_path / "a" / "same.txt", 1000)
     write_file(tmp_path / "b" / "same.txt", 2000)
     site.fill_form(bucket)
-    site.choose(tmp_path / "a" / "same.txt", tmp_path / "b" / "same.txt")
+    site.select_files(tmp_path / "a" / "same.txt", tmp_path / "b" / "same.txt")
     site.send()
     refused = site.page.locator(".file[data-state=refused]")
     expect(refused).to_contain_text("Another file in this list has the same key.")
@@ -155,7 +155,7 @@ def test_refused_key_is_reported_in_its_row(site: Site, stack: Stack, bucket: st
     write_file(tmp_path / "a.txt", 10)
     write_file(tmp_path / "b.txt", 10)
     site.fill_form(bucket)
-    site.choose(tmp_path / "a.txt", tmp_path / "b.txt")
+    site.select_files(tmp_path / "a.txt", tmp_path / "b.txt")
     site.step("a.txt", "edit")
     site.page.get_by_label("New key of a.txt").fill("k" * 1025)
     site.page.keyboard.press("Enter")
@@ -171,7 +171,7 @@ def test_shared_field_is_refused_before_anything_is_sent(site: Site, stack: Stac
     for name in ("a.txt", "b.txt"):
         write_file(tmp_path / name, 10)
     site.fill_form(bucket, metadata="no colon")
-    site.choose(tmp_path / "a.txt", tmp_path / "b.txt")
+    site.select_files(tmp_path / "a.txt", tmp_path / "b.txt")
     site.send()
     expect(site.page.locator("#id_metadata_error")).to_contain_text("Line 1")
     expect(site.page.locator("[name=metadata]")).to_be_focused()
@@ -186,7 +186,7 @@ def test_objects_are_replaced_only_after_confirmation(site: Site, stack: Stack, 
     for name in names[:3]:
         stack.s3.put_object(Bucket=bucket, Key=name, Body=b"before")
     site.fill_form(bucket)
-    site.choose(*(tmp_path / name for name in names))
+    site.select_files(*(tmp_path / name for name in names))
     site.send()
     site.wait_for_file("free.bin", "done")
     expect(site.page.locator(".file[data-state=confirm]")).to_have_count(3)
@@ -208,7 +208,7 @@ def test_objects_are_replaced_only_after_confirmation(site: Site, stack: Stack, 
 @pytest.mark.parametrize("size", [pytest.param(0, id="empty"), 100_000, 130 * MIB])
 def test_digest_is_computed_in_the_browser(site: Site, stack: Stack, bucket: str, tmp_path: Path, size: int) -> None:
     digest = write_file(tmp_path / "file", size)
-    site.choose_file(bucket, tmp_path / "file")
+    site.select_file(bucket, tmp_path / "file")
     site.page.get_by_label("Compute it here while sending").check()
     site.send()
     row = site.wait_for_file("file", "done")
@@ -220,7 +220,7 @@ def test_digest_is_computed_in_the_browser(site: Site, stack: Stack, bucket: str
 def test_pasted_digest_is_compared(site: Site, stack: Stack, bucket: str, tmp_path: Path) -> None:
     digest = write_file(tmp_path / "right", 6 * MIB)
     write_file(tmp_path / "wrong", 6 * MIB)
-    site.choose_file(bucket, tmp_path / "right", part_size="5 MiB")
+    site.select_file(bucket, tmp_path / "right", part_size="5 MiB")
     site.page.get_by_label("Compare with one I paste").check()
     site.page.get_by_label("SHA-256", exact=True).fill("not a digest")
     site.send()
@@ -228,7 +228,7 @@ def test_pasted_digest_is_compared(site: Site, stack: Stack, bucket: str, tmp_pa
     site.page.get_by_label("SHA-256", exact=True).fill(digest.upper())
     site.send()
     site.wait_for_file("right", "done")
-    site.choose(tmp_path / "wrong")
+    site.select_files(tmp_path / "wrong")
     site.send()
     row = site.wait_for_file("wrong", "failed")
     expect(row.locator("[data-part=words]")).to_contain_text(digest)
@@ -250,7 +250,7 @@ def test_leaving_the_page_needs_confirmation_while_sending(site: Site, bucket: s
         dialog.dismiss()
 
     site.page.on("dialog", stay)
-    site.choose_file(bucket, tmp_path / "file")
+    site.select_file(bucket, tmp_path / "file")
     line = Line(site.page)
     line.slow_down(MIB)
     site.send()
@@ -272,7 +272,7 @@ def test_list_fits_a_phone(open_site: OpenSite, stack: Stack, bucket: str, tmp_p
         write_file(tmp_path / name, 2 * MIB)
     stack.s3.put_object(Bucket=bucket, Key="in/taken", Body=b"before")
     site.fill_form(bucket, prefix="in/")
-    site.choose(*(tmp_path / name for name in names))
+    site.select_files(*(tmp_path / name for name in names))
     assert overflow(site.page) == 0, widest(site.page)
     site.step("in/taken", "edit")
     assert overflow(site.page) == 0, widest(site.page)

@@ -58,7 +58,7 @@ def start(site: Site, bucket: str, file: Path, *, verify: bool = False) -> Line:
 def send_slowly(site: Site, file: Path, *, verify: bool = False) -> Line:
     line = Line(site.page)
     line.slow_down(RATE)
-    site.choose(file)
+    site.select_files(file)
     if verify:
         site.page.get_by_label("Compute it here while sending").check()
     site.send()
@@ -168,7 +168,7 @@ def test_all_are_paused_resumed_and_cancelled(site: Site, stack: Stack, bucket: 
     for name in names:
         write_file(tmp_path / name, 6 * MIB)
     site.fill_form(bucket, part_size="5 MiB")
-    site.choose(*(tmp_path / name for name in names))
+    site.select_files(*(tmp_path / name for name in names))
     Line(site.page).slow_down(4 * MIB)
     site.send()
     site.wait_until_received(names[0], 1)
@@ -285,7 +285,7 @@ def test_two_windows_share_one_transfer(
         site.watcher.expect("status of (409|423)")
     line = start(first, bucket, file)
     second.fill_form(bucket, prefix="in/", part_size="5 MiB")
-    second.choose(file)
+    second.select_files(file)
     second.send()
     second.wait_for_file(KEY, "interrupted")
     expect(second.file(KEY).locator("[data-part=words]")).to_contain_text("Another window")
@@ -301,7 +301,7 @@ def test_window_resumes_after_another_was_closed(
     second.watcher.expect("status of (409|423)")
     start(first, bucket, file)
     second.fill_form(bucket, prefix="in/")
-    second.choose(file)
+    second.select_files(file)
     second.send()
     second.wait_for_file(KEY, "interrupted")
     first.page.context.close()
@@ -320,7 +320,7 @@ def test_different_file_with_the_same_name_is_a_new_transfer(
     other = tmp_path / "other" / "big.bin"
     other.parent.mkdir()
     other.write_bytes(bytes(SIZE))
-    site.choose(other)
+    site.select_files(other)
     site.send()
     row = site.wait_for_file(KEY, "refused")
     expect(row.locator("[data-part=words]")).to_contain_text("under way")
