@@ -92,6 +92,18 @@ class Code(StrEnum):
     ENDPOINT_CHANGED = "EndpointChanged"
     UPLOAD_MAY_EXIST = "UploadMayExist"
     LEFT_AT_OTHER_ENDPOINT = "LeftAtOtherEndpoint"
+    STORE_NAME_INVALID = "StoreNameInvalid"
+    STORE_CHANGED = "StoreChanged"
+    ENDPOINT_URL_NOT_HTTP = "EndpointUrlNotHttp"
+    ENDPOINT_URL_WITH_EXTRAS = "EndpointUrlWithExtras"
+    ENDPOINT_NEEDED = "EndpointNeeded"
+    ENDPOINT_NEEDED_FOR_REGION = "EndpointNeededForRegion"
+    ENDPOINT_OF_OTHER_PROVIDER = "EndpointOfOtherProvider"
+    REGION_NOT_IN_HOST_NAMES = "RegionNotInHostNames"
+    SECRET_NEEDED_AT_NEW_ENDPOINT = "SecretNeededAtNewEndpoint"  # noqa: S105
+    SIGNATURE_NOT_SUPPORTED = "SignatureNotSupported"
+    SIGNATURE_OF_OTHER_PROVIDER = "SignatureOfOtherProvider"
+    SIGNATURE_NOT_SUPPORTED_AT_ENDPOINT = "SignatureNotSupportedAtEndpoint"
 
     # --- Planning a transfer, its form, and its steps
     NEGATIVE_SIZE = "NegativeSize"

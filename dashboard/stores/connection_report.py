@@ -1,43 +1,48 @@
-"""What came of trying a store's settings, in words: each step, what a failure means, and which field mends it."""
+"""The result of a connection test in words: each step, what a failure means, and which field fixes it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
 from dashboard.shared.explain import Explanation, explain
-from dashboard.shared.formatting import duration_text
+from dashboard.shared.messages import shown
 from uploads.objectstore.endpoints import endpoint_of
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
 from uploads.objectstore.providers import PROVIDERS
-from uploads.services.stores.connection_test import MAX_BUCKETS, Step, Trial
+from uploads.services.stores.connection_test import MAX_BUCKETS, ConnectionTest, Step
 
-WORTH_SAYING = timedelta(minutes=1)
-"""Stores bear 15 minutes; a clock that is off by one will be there in time."""
+TOLERABLE_OFFSET = timedelta(minutes=1)
+"""Stores accept 15 minutes, but a clock that is a minute off keeps drifting."""
 
-FIXES = {
-    Reason.ADDRESSING: "Set Addressing to virtual-hosted.",
-    Reason.TLS: "If the certificate is of an authority of your own, name its PEM file in CA bundle.",
+FIXES: Mapping[Reason, Promise | str] = {
+    Reason.ADDRESSING: gettext_lazy("Set Addressing to virtual-hosted."),
+    Reason.TLS: gettext_lazy("If the certificate is from a private authority, enter its PEM file in CA bundle."),
 }
 
-NOT_THERE = frozenset({"NotImplemented", "MethodNotAllowed", "501", "405"})
-"""Codes of an operation that an endpoint does not have."""
+NOT_SUPPORTED = frozenset({"NotImplemented", "MethodNotAllowed", "501", "405"})
+"""Codes for an operation that an endpoint does not support."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """One step. `found` is what worked, else `explained` and perhaps `fix`: what to enter where."""
+    """One step. `text` says what worked; otherwise there is `explained`, and `fix` if a field is known to be wrong."""
 
     title: str
     operation: str
     bucket: str
-    found: str = ""
+    text: str = ""
     explained: Explanation | None = None
     fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class TrialReport:
+class ConnectionReport:
     """`verdict` is good, partly or bad."""
 
     verdict: str
@@ -45,86 +50,105 @@ class TrialReport:
     text: str
     steps: list[StepReport]
     clock: str
-    untried: tuple[str, ...]
+    not_tried: tuple[str, ...]
 
 
-def report_of(trial: Trial) -> TrialReport:
-    verdict, title, text = _verdict(trial)
-    return TrialReport(
+def report_of(test: ConnectionTest) -> ConnectionReport:
+    verdict, title, text = _verdict(test)
+    return ConnectionReport(
         verdict=verdict,
         title=title,
         text=text,
-        steps=[_step(step, trial) for step in trial.steps],
-        clock=_clock(trial.clock_offset),
-        untried=trial.untried,
+        steps=[_step(step, test) for step in test.steps],
+        clock=_clock(test.clock_offset),
+        not_tried=test.not_tried,
     )
 
 
-def _verdict(trial: Trial) -> tuple[str, str, str]:
-    if not trial.failures:
-        if trial.lists_uploads:
-            return "good", "The store works with these values", ""
-        text = "It lists no bucket, so listing uploads could not be tried. Name a bucket to try it there."
-        return "partly", "The store answers", text
-    if trial.lists_uploads:
-        return "partly", "The store works, but not all of it", ""
-    return "bad", "The store does not work with these values", ""
+def _verdict(test: ConnectionTest) -> tuple[str, str, str]:
+    if not test.failures:
+        if test.lists_uploads:
+            return "good", _("The store works with these values"), ""
+        text = _("It lists no buckets, so listing uploads could not be tested. Enter a bucket to test it there.")
+        return "partly", _("The store responds"), text
+    if test.lists_uploads:
+        return "partly", _("The store works in part with these values"), ""
+    return "bad", _("The store does not work with these values"), ""
 
 
-def _step(step: Step, trial: Trial) -> StepReport:
-    title = "Listing uploads in progress" if step.bucket else "Listing buckets"
+def _step(step: Step, test: ConnectionTest) -> StepReport:
+    title = _("Listing uploads in progress") if step.bucket else _("Listing buckets")
     if step.error is None:
-        return StepReport(title, step.operation, step.bucket, found=_found(step, trial))
+        return StepReport(title, step.operation, step.bucket, text=_result(step, test))
     explained = explain(step.error)
-    return StepReport(title, step.operation, step.bucket, explained=explained, fix=_fix(step, step.error, trial))
+    return StepReport(title, step.operation, step.bucket, explained=explained, fix=_fix(step, step.error, test))
 
 
-def _found(step: Step, trial: Trial) -> str:
+def _result(step: Step, test: ConnectionTest) -> str:
     if step.bucket:
-        return "there are uploads in progress" if step.count else "no upload in progress"
-    buckets = f"{step.count:,} bucket{'' if step.count == 1 else 's'}"
-    asked = sum(bool(each.bucket) for each in trial.steps)
-    return f"{buckets}; asked of the first {asked} below" if step.count > asked == MAX_BUCKETS else buckets
+        return _("there are uploads in progress") if step.count else _("no uploads in progress")
+    tested = sum(bool(each.bucket) for each in test.steps)
+    if step.count > tested == MAX_BUCKETS:
+        text = ngettext(
+            "%(count)s bucket; the first %(tested)s are tested below",
+            "%(count)s buckets; the first %(tested)s are tested below",
+            step.count,
+        )
+    else:
+        text = ngettext("%(count)s bucket", "%(count)s buckets", step.count)
+    return text % shown({"count": step.count, "tested": tested})
 
 
-def _fix(step: Step, error: ObjectStoreError, trial: Trial) -> str:
-    """What to enter where, as far as that is known; '' where the general advice says all."""
+def _fix(step: Step, error: ObjectStoreError, test: ConnectionTest) -> str:
+    """Which value to enter in which field, if that is known; empty if the general advice is enough."""
     if error.reason is Reason.WRONG_REGION and isinstance(error, Refused) and error.region:
-        return _set_region(error.region, trial)
+        return _set_region(error.region, test)
     if error.reason in FIXES:
-        return FIXES[error.reason]
+        return str(FIXES[error.reason])
     if step.bucket:
-        return _fix_of_bucket(error, trial)
+        return _fix_for_bucket(error, test)
     if error.reason is Reason.PERMISSION:
-        return "Name the buckets here: they can be used without this permission."
+        return _("Enter the buckets in Named buckets: they can be used without this permission.")
     return ""
 
 
-def _fix_of_bucket(error: ObjectStoreError, trial: Trial) -> str:
-    if error.reason is Reason.UNREACHABLE and trial.addressing == "virtual":
-        return "The endpoint itself answers, the bucket's own host name does not: set Addressing to path."
-    provider = PROVIDERS[trial.provider]
-    if (isinstance(error, Refused) and error.code in NOT_THERE) or not provider.lists_uploads:
+def _fix_for_bucket(error: ObjectStoreError, test: ConnectionTest) -> str:
+    if error.reason is Reason.UNREACHABLE and test.addressing == "virtual":
+        return _("The endpoint responds, but not the bucket's own host name. Set Addressing to path.")
+    provider = PROVIDERS[test.provider]
+    if (isinstance(error, Refused) and error.code in NOT_SUPPORTED) or not provider.lists_uploads:
         other = PROVIDERS.get(provider.listed_by)
-        way = f"To list them choose the provider {other.label}. " if other else ""
-        return f"{way}Uploads can be opened by key and upload id without a list, and files be sent."
+        if other is None:
+            return _("Uploads can be opened by key and upload id without a list, and files can be sent.")
+        text = _(
+            "To list uploads, select the provider %(provider)s. Without a list, uploads can be opened by key and "
+            "upload id, and files can be sent."
+        )
+        return text % {"provider": other.label}
     return ""
 
 
-def _set_region(region: str, trial: Trial) -> str:
-    provider = PROVIDERS[trial.provider]
+def _set_region(region: str, test: ConnectionTest) -> str:
+    provider = PROVIDERS[test.provider]
     endpoint = endpoint_of(provider, region)
-    is_made = trial.endpoint_url == endpoint_of(provider, trial.region)
-    if is_made and endpoint and endpoint != trial.endpoint_url:
-        return f"Set Region to {region}, and Endpoint URL to {endpoint}."
-    return f"Set Region to {region}."
+    follows_region = test.endpoint_url == endpoint_of(provider, test.region)
+    if follows_region and endpoint and endpoint != test.endpoint_url:
+        text = _("Set Region to %(region)s and Endpoint URL to %(endpoint_url)s.")
+        return text % {"region": region, "endpoint_url": endpoint}
+    return _("Set Region to %(region)s.") % {"region": region}
 
 
 def _clock(offset: timedelta) -> str:
-    if abs(offset) < WORTH_SAYING:
+    if abs(offset) < TOLERABLE_OFFSET:
         return ""
-    where = "ahead of" if offset > timedelta() else "behind"
-    return (
-        f"The store's clock is {duration_text(abs(offset).total_seconds())} {where} this machine's. "
-        "Beyond 15 minutes stores refuse every request: set the clock that is wrong (NTP)."
-    )
+    if offset > timedelta():
+        text = _(
+            "The store's clock is %(difference_seconds)s ahead of this machine's. Stores refuse every request if the "
+            "difference exceeds 15 minutes: set the wrong clock (NTP)."
+        )
+    else:
+        text = _(
+            "The store's clock is %(difference_seconds)s behind this machine's. Stores refuse every request if the "
+            "difference exceeds 15 minutes: set the wrong clock (NTP)."
+        )
+    return text % shown({"difference_seconds": abs(offset).total_seconds()})

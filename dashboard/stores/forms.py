@@ -5,52 +5,62 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from dashboard.shared.messages import stores as texts
+from dashboard.shared.messages.validation import by_field, with_texts
 from dashboard.shared.routes import BUCKET
 from dashboard.stores.provider_notes import ADDRESSING, SIGNATURE
 from uploads.models import Store
-from uploads.models.store import SIGNATURES as STORE_SIGNATURES
 from uploads.models.store import validate_endpoint_url
 from uploads.objectstore.providers import PROVIDERS, Provider
 from uploads.selectors.stores import is_name_taken
 from uploads.services.stores.settings import StoreValues
 
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise as Text
+
 RESERVED_NAMES = frozenset({"new"})
-"""Names that the site's own URLs take."""
+"""Names that URLs of the site use."""
 
-ADDRESSINGS = [("", ""), ("path", "Path: endpoint/bucket/key"), ("virtual", "Virtual-hosted: bucket.endpoint/key")]
-SIGNATURES = [("", ""), *STORE_SIGNATURES]
-"""The first choice leaves it to the provider; what that has is written behind these words."""
+ADDRESSINGS: list[tuple[str, Text]] = [
+    ("path", gettext_lazy("Path: endpoint/bucket/key")),
+    ("virtual", gettext_lazy("Virtual-hosted: bucket.endpoint/key")),
+]
+SIGNATURES: list[tuple[str, Text]] = [*texts.SIGNATURES.items()]
+PAYLOAD_SIGNINGS: list[tuple[str, Text]] = [("unsigned", gettext_lazy("No")), ("signed", gettext_lazy("Yes"))]
 
-AS_PROVIDER = "The provider's: "
+AS_PROVIDER = gettext_lazy("The provider's: %(default)s")
+"""The choice that leaves a field to the provider."""
 
 NEW_STORE = {"provider": "generic", "payload_signing": "unsigned"}
 
 
-def _text(label: str, *, required: bool = True, help_text: str = "", **attributes: str) -> forms.CharField:
+def _text(label: Text, *, required: bool = True, help_text: Text = "", **attributes: str) -> forms.CharField:
     widget = forms.TextInput(
         attrs={"class": "form-control", "spellcheck": "false", "autocapitalize": "none"} | attributes
     )
     return forms.CharField(label=label, required=required, help_text=help_text, max_length=500, widget=widget)
 
 
-def _secret(label: str, help_text: str) -> forms.CharField:
-    """Never filled in by us: a secret that was stored is not shown again."""
+def _secret(label: Text, help_text: Text) -> forms.CharField:
+    """Always rendered empty: a stored secret is never shown."""
     widget = forms.PasswordInput(render_value=False, attrs={"class": "form-control", "autocomplete": "new-password"})
     return forms.CharField(label=label, required=False, help_text=help_text, max_length=8192, widget=widget)
 
 
-def _choice(label: str, choices: list[tuple[str, str]], help_text: str = "") -> forms.ChoiceField:
+def _choice(label: Text, choices: list[tuple[str, Text]], help_text: Text = "") -> forms.ChoiceField:
     widget = forms.Select(attrs={"class": "form-select"})
     return forms.ChoiceField(label=label, choices=choices, required=False, help_text=help_text, widget=widget)
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
+class FieldErrors:
     """The errors of one field, with its label and the id of its control."""
 
     label: str
@@ -59,43 +69,49 @@ class Complaint:
 
 
 class StoreForm(forms.Form):
-    """A store as an administrator enters it. What is left open is the provider's; empty secrets keep the stored."""
+    """A store as an administrator enters it. Empty fields mean the provider's values; empty secrets keep the stored."""
 
-    name = _text("Name", help_text="What URLs and people call it: lower-case letters, digits and hyphens.")
-    provider = _choice("Provider", [(each.name, each.label) for each in PROVIDERS.values()])
+    name = _text(gettext_lazy("Name"), help_text=gettext_lazy("Part of URLs: lower-case letters, digits and hyphens."))
+    provider = _choice(gettext_lazy("Provider"), [(each.name, each.label) for each in PROVIDERS.values()])
     endpoint_url = _text(
-        "Endpoint URL",
+        gettext_lazy("Endpoint URL"),
         required=False,
-        help_text="The API's address, without a bucket. Empty: made from provider and region where these say it all.",
+        help_text=gettext_lazy(
+            "The address of the API, without a bucket. If empty, it is built from provider and region where possible."
+        ),
         inputmode="url",
     )
-    region = _text("Region", required=False, help_text="Empty: the provider's usual one.")
-    addressing = _choice("Addressing", ADDRESSINGS)
-    signature = _choice("Signature", SIGNATURES)
-    payload_signing = _choice(
-        "Sign payloads",
-        [("unsigned", "No"), ("signed", "Yes")],
-        "SHA-256 of every body in the signature, besides the Content-MD5 that always is in it.",
+    region = _text(
+        gettext_lazy("Region"), required=False, help_text=gettext_lazy("If empty, the provider's default is used.")
     )
-    access_key = _text("Access key", autocomplete="off")
-    secret_key = _secret("Secret key", "Stored encrypted, never shown again.")
-    session_token = _secret("Session token", "Only with temporary credentials (STS).")
+    addressing = _choice(gettext_lazy("Addressing"), [("", ""), *ADDRESSINGS])
+    signature = _choice(gettext_lazy("Signature"), [("", ""), *SIGNATURES])
+    payload_signing = _choice(
+        gettext_lazy("Sign payloads"),
+        PAYLOAD_SIGNINGS,
+        gettext_lazy("Includes the SHA-256 of every body in the signature. Content-MD5 is always included."),
+    )
+    access_key = _text(gettext_lazy("Access key"), autocomplete="off")
+    secret_key = _secret(gettext_lazy("Secret key"), gettext_lazy("Stored encrypted, and never shown."))
+    session_token = _secret(gettext_lazy("Session token"), gettext_lazy("Only with temporary credentials (STS)."))
     clear_session_token = forms.BooleanField(
-        label="Forget the stored session token",
+        label=gettext_lazy("Remove the stored session token"),
         required=False,
         widget=forms.CheckboxInput(attrs={"class": "form-check-input"}),
     )
     ca_bundle = _text(
-        "CA bundle", required=False, help_text="Path of a PEM file on the server, for a store with a private authority."
+        gettext_lazy("CA bundle"),
+        required=False,
+        help_text=gettext_lazy("Path of a PEM file on the server, for a store with a private certificate authority."),
     )
     buckets = forms.CharField(
-        label="Named buckets",
+        label=gettext_lazy("Named buckets"),
         required=False,
-        help_text="One a line. For credentials that may not list buckets.",
+        help_text=gettext_lazy("One per line, for credentials that cannot list buckets."),
         widget=forms.Textarea(attrs={"class": "form-control", "rows": "3", "spellcheck": "false"}),
     )
     enabled = forms.BooleanField(
-        label="Enabled: operators see it and may use it",
+        label=gettext_lazy("Enabled: operators can see and use this store"),
         required=False,
         initial=True,
         widget=forms.CheckboxInput(attrs={"class": "form-check-input"}),
@@ -109,40 +125,47 @@ class StoreForm(forms.Form):
             self.fields["secret_key"].required = True
             del self.fields["clear_session_token"], self.fields["seen"]
         else:
-            # URLs and the audit log know the store by its name.
-            self.fields["name"].disabled = True
-            self.fields["secret_key"].help_text = "Empty: the stored one is kept. It is never shown."
-            self.fields["session_token"].help_text = "Empty: the stored one, if any, is kept. It is never shown."
-            # A step of its own, which says what it means.
-            del self.fields["enabled"]
-            if not store.session_token:
-                del self.fields["clear_session_token"]
+            self._edit(store)
         self._show_defaults()
+
+    def _edit(self, store: Store) -> None:
+        # URLs and the audit log refer to the store by its name.
+        self.fields["name"].disabled = True
+        self.fields["secret_key"].help_text = _("If empty, the stored one is kept. It is never shown.")
+        self.fields["session_token"].help_text = _("If empty, the stored one, if any, is kept. It is never shown.")
+        # A page of its own explains the consequences.
+        del self.fields["enabled"]
+        if not store.session_token:
+            del self.fields["clear_session_token"]
 
     @property
     def chosen_provider(self) -> Provider:
-        """What is chosen as the form stands now; where that is none, the one we know nothing of."""
+        """The provider that is selected now; for an unknown one, the generic profile."""
         return PROVIDERS.get(self["provider"].value() or "", PROVIDERS["generic"])
 
     def _show_defaults(self) -> None:
-        """Say in the fields what the provider has where they are left open."""
+        """Show in the fields which values of the provider apply if they are empty."""
         provider = self.chosen_provider
         self._name_default("addressing", ADDRESSINGS, str(ADDRESSING[provider.addressing]))
         self._name_default("signature", SIGNATURES, SIGNATURE[provider.signature])
         self.fields["endpoint_url"].widget.attrs["placeholder"] = provider.endpoint_hint
         self.fields["region"].widget.attrs["placeholder"] = provider.region_default
 
-    def _name_default(self, name: str, choices: list[tuple[str, str]], default: str) -> None:
+    def _name_default(self, name: str, choices: list[tuple[str, Text]], default: str) -> None:
         field = self.fields[name]
         assert isinstance(field, forms.ChoiceField)
-        field.choices = [("", f"{AS_PROVIDER}{default}"), *choices[1:]]
+        field.choices = [("", str(AS_PROVIDER) % {"default": default}), *choices]
+
+    def add_error(self, field: str | None, error: Any) -> None:
+        """Show texts in place of the codes of models and services."""
+        super().add_error(field, with_texts(error) if isinstance(error, ValidationError) else error)
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
         if name in RESERVED_NAMES:
-            raise ValidationError(f"“{name}” is taken by a page of this site.")
+            raise ValidationError(_("“%(name)s” is the name of a page of this site.") % {"name": name})
         if self.store is None and is_name_taken(name):
-            raise ValidationError("There is a store of this name already.")
+            raise ValidationError(_("A store with this name already exists."))
         return name
 
     def clean_endpoint_url(self) -> str:
@@ -155,18 +178,20 @@ class StoreForm(forms.Form):
         names = [line.strip() for line in self.cleaned_data["buckets"].splitlines()]
         for name in names:
             if name and not re.fullmatch(BUCKET, name):
-                raise ValidationError(f"{name!r} is not a bucket name: letters, digits, '.', '-' and '_' are allowed.")
+                text = _("“%(name)s” is not a bucket name. Use letters, digits, “.”, “-” and “_”.")
+                raise ValidationError(text % {"name": name})
         return tuple(dict.fromkeys(name for name in names if name))
 
     def clean_seen(self) -> datetime | None:
-        """When the store was last changed, as the form was shown; a script need not say."""
+        """When the store was last changed before the form was shown. Scripts can leave it out."""
         try:
             return datetime.fromisoformat(self.cleaned_data["seen"]) if self.cleaned_data["seen"] else None
         except ValueError as error:
-            raise ValidationError("Open this form anew: it does not say which state of the store it shows.") from error
+            text = _("Open this form again: it does not contain which version of the store it shows.")
+            raise ValidationError(text) from error
 
     def values(self) -> StoreValues:
-        """What was entered; what was left open stays open."""
+        """The entered values; empty ones stay empty."""
         data = self.cleaned_data
         return StoreValues(
             name=data["name"],
@@ -185,23 +210,23 @@ class StoreForm(forms.Form):
             buckets=data["buckets"],
         )
 
-    def take_errors(self, error: ValidationError) -> None:
-        """Show what the model refused beside the fields it is about."""
-        for name, errors in (error.message_dict if hasattr(error, "error_dict") else {"": error.messages}).items():
+    def add_errors(self, error: ValidationError) -> None:
+        """Show what the model or a service refused beside the fields it concerns."""
+        for name, errors in by_field(error).items():
             self.add_error(name if name in self.fields else None, errors)
 
     def show_state_of(self, changed_at: datetime) -> None:
-        """Have the form, sent once more, replace the store as it was changed at this time."""
+        """Let the form, when it is sent again, replace the store as it was changed at this time."""
         self.data = {name: self.data[name] for name in self.data} | {"seen": changed_at.isoformat()}
 
-    def complaints(self) -> list[Complaint]:
-        """What is wrong, field by field; of the form as a whole without a label."""
-        return [self._complaint(name, [str(error) for error in errors]) for name, errors in self.errors.items()]
+    def all_errors(self) -> list[FieldErrors]:
+        """All errors, field by field; those of the whole form have no label."""
+        return [self._field_errors(name, [str(error) for error in errors]) for name, errors in self.errors.items()]
 
-    def _complaint(self, name: str, errors: list[str]) -> Complaint:
+    def _field_errors(self, name: str, errors: list[str]) -> FieldErrors:
         if name not in self.fields:
-            return Complaint("", "", errors)
-        return Complaint(str(self.fields[name].label or name), self[name].id_for_label, errors)
+            return FieldErrors("", "", errors)
+        return FieldErrors(str(self.fields[name].label or name), self[name].id_for_label, errors)
 
 
 def _initial(store: Store) -> dict[str, Any]:

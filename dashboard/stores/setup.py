@@ -1,10 +1,12 @@
 """Setting up stores, by administrators: add, change, test before saving, disable and enable.
 
-The test has this machine connect to whatever address was typed, inner ones too. That is meant: stores are often there.
-So it is for administrators only, as saving a store is, which has the same effect.
+A test makes this machine connect to any address that is entered, internal ones included: stores are often there. Saving
+a store has the same effect, so both are for administrators only.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.models import User
@@ -13,20 +15,21 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from dashboard.shared.messages.providers import notes_on
 from dashboard.shared.responses import explains_failures, is_fragment, see_other
-from dashboard.stores.connection_report import TrialReport, report_of
+from dashboard.stores.connection_report import ConnectionReport, report_of
 from dashboard.stores.forms import AS_PROVIDER, StoreForm
 from dashboard.stores.provider_notes import ADDRESSING, SIGNATURE, limits, notes
 from uploads import access
 from uploads.models import Store
 from uploads.objectstore.endpoints import is_made_from_region
-from uploads.objectstore.providers import PROVIDERS
+from uploads.objectstore.providers import PROVIDERS, Provider
 from uploads.services.stores import settings as services
-from uploads.services.stores.connection_test import try_store
+from uploads.services.stores.connection_test import run_connection_test
 
 
 @sensitive_post_parameters("secret_key", "session_token")
@@ -65,17 +68,20 @@ def enable_store(request: HttpRequest, store: str) -> HttpResponseBase:
 
 
 def _switch(request: HttpRequest, name: str, *, enabled: bool) -> HttpResponse:
-    """A page that says what it means, and by POST the deed."""
+    """GET: a page that explains the consequences. POST: enable or disable the store."""
     store = access.store_to_change(request.user, name)
     actor = access.actor(request.user)
     if request.method == "GET":
-        context = {"store": store, "enabled": enabled, "under_way": services.under_way(store)}
+        context = {"store": store, "enabled": enabled, "active_work": services.active_work(store)}
         return render(request, "stores/switch.html", context)
-    word = "enabled" if enabled else "disabled"
     if services.set_enabled(actor, store, enabled=enabled):
-        messages.success(request, f"The store {name} is {word} now.")
+        text = _("The store %(store)s is now enabled.") if enabled else _("The store %(store)s is now disabled.")
+        messages.success(request, text % {"store": name})
     else:
-        messages.info(request, f"The store {name} was {word} already.")
+        text = (
+            _("The store %(store)s is already enabled.") if enabled else _("The store %(store)s is already disabled.")
+        )
+        messages.info(request, text % {"store": name})
     return see_other(reverse("stores"))
 
 
@@ -89,9 +95,9 @@ def _add(request: HttpRequest, actor: User, form: StoreForm) -> HttpResponse:
     try:
         store = services.add_store(actor, form.values())
     except ValidationError as error:
-        form.take_errors(error)
+        form.add_errors(error)
         return _form_page(request, form)
-    messages.success(request, f"The store {store.name} was added. Below is what it answers.")
+    messages.success(request, _("The store %(store)s was added.") % {"store": store.name})
     return see_other(reverse("store", args=[store.name]))
 
 
@@ -101,29 +107,31 @@ def _change(request: HttpRequest, actor: User, form: StoreForm, store: Store) ->
     try:
         change = services.change_store(actor, store, form.values(), seen=form.cleaned_data["seen"])
     except ValidationError as error:
-        form.take_errors(error)
+        form.add_errors(error)
         return _form_page(request, form)
-    except services.ChangedMeanwhile as conflict:
+    except services.EditConflict as conflict:
         form.show_state_of(conflict.at)
         return _form_page(request, form, conflict=conflict, status=409)
-    messages.success(request, f"The store {store.name} was changed. Below is what it answers.")
-    if change.forgot_found:
-        text = "What a store check had found was forgotten: it spoke of the store as it was. Check it again."
+    messages.success(request, _("The store %(store)s was changed.") % {"store": store.name})
+    if change.removed_overrides:
+        text = _(
+            "The overrides of its profile were removed, because they applied to the previous settings. Check it again."
+        )
         messages.info(request, text)
     return see_other(reverse("store", args=[store.name]))
 
 
 def _test(request: HttpRequest, form: StoreForm) -> HttpResponse:
-    """What the store says to these values. Nothing is saved; for htmx it is a fragment, so that typed secrets stay."""
+    """Test the entered values without saving them. For htmx a fragment, so that entered secrets stay in the form."""
     report = None
     if form.is_valid():
         try:
-            report = report_of(try_store(form.values(), form.store))
+            report = report_of(run_connection_test(form.values(), form.store))
         except ValidationError as error:
-            form.take_errors(error)
+            form.add_errors(error)
     if is_fragment(request):
-        # 200 whatever came of it: htmx shows no other.
-        return render(request, "stores/_trial.html", {"form": form, "report": report})
+        # Always 200: htmx shows no other response.
+        return render(request, "stores/connection_test.html", {"form": form, "report": report})
     return _form_page(request, form, report=report)
 
 
@@ -131,29 +139,30 @@ def _form_page(
     request: HttpRequest,
     form: StoreForm,
     *,
-    report: TrialReport | None = None,
-    conflict: services.ChangedMeanwhile | None = None,
+    report: ConnectionReport | None = None,
+    conflict: services.EditConflict | None = None,
     status: int = 200,
 ) -> HttpResponse:
     context = {
         "form": form,
         "store": form.store,
         "store_name": form.store.name if form.store else None,
-        "providers": [
-            {
-                "profile": each,
-                "is_chosen": each == form.chosen_provider,
-                "is_made": is_made_from_region(each),
-                "limits": limits(each),
-                "remarks": notes_on(each.name),
-                "notes": notes(each),
-                "addressing": ADDRESSING[each.addressing],
-                "signature": SIGNATURE[each.signature],
-            }
-            for each in PROVIDERS.values()
-        ],
+        "providers": [_provider(each, form) for each in PROVIDERS.values()],
         "as_provider": AS_PROVIDER,
         "report": report,
         "conflict": conflict,
     }
     return render(request, "stores/form.html", context, status=400 if form.errors else status)
+
+
+def _provider(profile: Provider, form: StoreForm) -> dict[str, Any]:
+    return {
+        "profile": profile,
+        "is_chosen": profile == form.chosen_provider,
+        "is_made": is_made_from_region(profile),
+        "limits": limits(profile),
+        "remarks": notes_on(profile.name),
+        "notes": notes(profile),
+        "addressing": ADDRESSING[profile.addressing],
+        "signature": SIGNATURE[profile.signature],
+    }

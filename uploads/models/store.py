@@ -2,65 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import cast
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
 from uploads.models.fields import EncryptedTextField
+from uploads.models.validation import invalid
 from uploads.objectstore.providers import PROVIDERS
 from uploads.objectstore.types import Addressing, Credentials, PayloadSigning, Signature, StoreConfig
+from uploads.problems import Code, Problem
 
-SIGNATURES = [("sigv4", "AWS Signature Version 4"), ("oss4", "OSS V4 (OSS4-HMAC-SHA256)")]
+ADDRESSINGS = ("path", "virtual")
+SIGNATURES = ("sigv4", "oss4")
+PAYLOAD_SIGNINGS = ("signed", "unsigned")
+
+NAME_INVALID = Code.STORE_NAME_INVALID.value
 
 
 def validate_endpoint_url(url: str) -> None:
-    """An http or https URL with a host and nothing that belongs elsewhere; a host without a dot is fine."""
+    """Require an http or https URL with a host and nothing else; a host without a dot is valid."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
     if not usable:
-        raise ValidationError("This must be an http or https URL with a host, such as https://s3.example.org:9000.")
+        raise invalid(Problem(Code.ENDPOINT_URL_NOT_HTTP))
     if parts.username is not None or parts.query or parts.fragment:
-        raise ValidationError("Credentials, a query or a fragment do not belong in the endpoint URL.")
+        raise invalid(Problem(Code.ENDPOINT_URL_WITH_EXTRAS))
 
 
 def validate_provider(name: str) -> None:
     if name not in PROVIDERS:
-        raise ValidationError(f"There is no provider {name!r}; known are {', '.join(PROVIDERS)}.")
+        raise invalid(Problem(Code.UNKNOWN_PROVIDER, provider=name, known=tuple(PROVIDERS)))
+
+
+def _choices(values: Iterable[str]) -> list[tuple[str, str]]:
+    """The dashboard has the labels."""
+    return [(value, value) for value in values]
 
 
 class Store(models.Model):
-    """An endpoint with credentials. `name` is what URLs and people call it."""
+    """An endpoint with credentials. URLs and users know it by its `name`."""
 
     name = models.CharField(
         max_length=63,
         unique=True,
         validators=[
-            RegexValidator(r"^[a-z0-9][a-z0-9-]*$", "Lower-case letters, digits and hyphens, beginning with no hyphen.")
+            RegexValidator(r"^[a-z0-9][a-z0-9-]*$", Code.STORE_NAME_INVALID.value, Code.STORE_NAME_INVALID.value)
         ],
     )
     endpoint_url = models.CharField(max_length=500, validators=[validate_endpoint_url])
     region = models.CharField(max_length=64, default="us-east-1")
     provider = models.CharField(max_length=32, default="generic", validators=[validate_provider])
-    addressing = models.CharField(max_length=8, choices=[("path", "path"), ("virtual", "virtual")], default="path")
-    signature = models.CharField(max_length=8, choices=SIGNATURES, default="sigv4")
-    payload_signing = models.CharField(
-        max_length=8,
-        choices=[("signed", "signed"), ("unsigned", "unsigned")],
-        default="unsigned",
-    )
+    addressing = models.CharField(max_length=8, choices=_choices(ADDRESSINGS), default="path")
+    signature = models.CharField(max_length=8, choices=_choices(SIGNATURES), default="sigv4")
+    payload_signing = models.CharField(max_length=8, choices=_choices(PAYLOAD_SIGNINGS), default="unsigned")
     access_key = models.CharField(max_length=256)
     secret_key = EncryptedTextField()
     session_token = EncryptedTextField(blank=True, default="")
     ca_bundle = models.CharField(max_length=500, blank=True, default="")
     enabled = models.BooleanField(default=True)
-    # What a store check found to be otherwise than the provider's profile says: names and values of its fields.
+    # Fields of the provider's profile that a store check found to be different, with their values.
     overrides = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -72,7 +79,7 @@ class Store(models.Model):
         return self.name
 
     def config(self) -> StoreConfig:
-        """What the object store client needs to reach this store."""
+        """The configuration of the object store client for this store."""
         return StoreConfig(
             endpoint_url=self.endpoint_url,
             region=self.region,
@@ -88,7 +95,7 @@ class Store(models.Model):
 
 
 class NamedBucket(models.Model):
-    """A bucket named by an administrator, where ListBuckets is not allowed or not wanted."""
+    """A bucket that an administrator entered, because ListBuckets is not allowed or shows too much."""
 
     store = models.ForeignKey(Store, on_delete=models.CASCADE, related_name="named_buckets")
     name = models.CharField(max_length=255)

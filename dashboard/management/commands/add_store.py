@@ -7,10 +7,13 @@ import os
 import sys
 from typing import Any
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.translation import gettext as _
 
+from dashboard.shared.messages.validation import by_field
 from uploads.models import Store
+from uploads.models.store import ADDRESSINGS, PAYLOAD_SIGNINGS, SIGNATURES
 from uploads.objectstore.providers import PROVIDERS
 from uploads.services.stores.settings import StoreValues, add_store, change_store, has_moved, validate_endpoint
 
@@ -19,56 +22,63 @@ KEPT = ("endpoint_url", "region", "access_key", "provider", "addressing", "signa
 
 class Command(BaseCommand):
     help = (
-        "Add a store, or with --update change one. The secret key comes from STORE_SECRET_KEY, else from a prompt; a "
-        "session token from STORE_SESSION_TOKEN. Neither is ever taken from the command line, which others can see."
+        "Add a store, or change one with --update. The secret key is read from STORE_SECRET_KEY or a prompt, and a "
+        "session token from STORE_SESSION_TOKEN. Neither can be passed on the command line, which others can see."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", help="what URLs and people call the store: lower-case letters, digits, hyphens")
+        parser.add_argument("name", help="the name in URLs: lower-case letters, digits, hyphens")
         parser.add_argument(
             "--endpoint-url",
-            help="such as https://minio.example.org:9000; left out: the provider's own, where a region makes it",
+            help="such as https://minio.example.org:9000; the default is the provider's, if the region determines it",
         )
-        parser.add_argument("--region", help="empty: the provider's usual one")
+        parser.add_argument("--region", help="the default is the provider's")
         parser.add_argument("--access-key")
         parser.add_argument("--provider", choices=sorted(PROVIDERS))
-        parser.add_argument("--addressing", choices=["path", "virtual"], help="left out: the provider's")
-        parser.add_argument("--signature", choices=["sigv4", "oss4"], help="left out: the provider's")
-        parser.add_argument("--payload-signing", choices=["signed", "unsigned"])
+        parser.add_argument("--addressing", choices=ADDRESSINGS, help="the default is the provider's")
+        parser.add_argument("--signature", choices=SIGNATURES, help="the default is the provider's")
+        parser.add_argument("--payload-signing", choices=PAYLOAD_SIGNINGS)
         parser.add_argument("--ca-bundle", help="a PEM file with the certificate authority of the store")
-        parser.add_argument("--bucket", action="append", help="a bucket to show though ListBuckets is not allowed")
-        parser.add_argument(
-            "--update", action="store_true", help="change the store of this name; what is left out stays"
-        )
+        parser.add_argument("--bucket", action="append", help="a bucket to show if ListBuckets is not allowed")
+        parser.add_argument("--update", action="store_true", help="change the store; omitted values stay as they are")
 
-    def handle(self, *_: Any, **options: Any) -> None:
+    def handle(self, *_args: Any, **options: Any) -> None:
         name = options["name"]
         store = Store.objects.filter(name=name).first()
         if store and not options["update"]:
-            raise CommandError(f"There is a store {name!r} already. Use --update to change it.")
+            raise CommandError(_("The store “%(name)s” already exists. Use --update to change it.") % {"name": name})
         if not store and options["update"]:
-            raise CommandError(f"There is no store {name!r} to change.")
+            raise CommandError(_("There is no store “%(name)s” to change.") % {"name": name})
         try:
-            said = _change(store, options) if store else _add(options)
+            text = _change(store, options) if store else _add(options)
         except ValidationError as error:
             raise CommandError("\n".join(_lines(error))) from error
-        self.stdout.write(said)
+        self.stdout.write(text)
 
 
 def _add(options: dict[str, Any]) -> str:
     store = add_store(None, _new_values(options))
-    return f"Added store {store.name} at {store.endpoint_url}."
+    return _("Added store %(name)s at %(endpoint_url)s.") % _names(store)
 
 
 def _change(store: Store, options: dict[str, Any]) -> str:
     change = change_store(None, store, _changed_values(store, options))
-    said = f"Changed store {store.name} at {store.endpoint_url}."
-    return said + (" What a store check had found was forgotten: check it again." if change.forgot_found else "")
+    if change.removed_overrides:
+        text = _(
+            "Changed store %(name)s at %(endpoint_url)s. The overrides of its profile were removed: check it again."
+        )
+    else:
+        text = _("Changed store %(name)s at %(endpoint_url)s.")
+    return text % _names(store)
+
+
+def _names(store: Store) -> dict[str, str]:
+    return {"name": store.name, "endpoint_url": store.endpoint_url}
 
 
 def _new_values(options: dict[str, Any]) -> StoreValues:
     if not options["access_key"]:
-        raise CommandError("--access-key is needed.")
+        raise CommandError(_("--access-key is required."))
     return StoreValues(
         name=options["name"],
         endpoint_url=options["endpoint_url"] or "",
@@ -86,7 +96,7 @@ def _new_values(options: dict[str, Any]) -> StoreValues:
 
 
 def _changed_values(store: Store, options: dict[str, Any]) -> StoreValues:
-    """What was given, and for the rest what there is. A new access key needs its new secret, a new address the old."""
+    """The given values, and the stored ones for the rest. A new access key or a new address needs the secret again."""
     new_key = options["access_key"] not in (None, store.access_key)
     moved = options["endpoint_url"] is not None and _is_elsewhere(store, options["endpoint_url"])
     buckets = options["bucket"]
@@ -108,20 +118,22 @@ def _is_elsewhere(store: Store, endpoint_url: str) -> bool:
 def _secret_key() -> str:
     secret = os.environ.get("STORE_SECRET_KEY", "")
     if not secret and sys.stdin.isatty():
-        secret = getpass.getpass("Secret key: ")
+        secret = getpass.getpass(_("Secret key: "))
     if not secret:
-        raise CommandError("Set STORE_SECRET_KEY to the secret key, or run this where it can be typed.")
+        raise CommandError(_("Set STORE_SECRET_KEY to the secret key, or run this command in a terminal."))
     return secret
 
 
 def _lines(error: ValidationError) -> list[str]:
-    if not hasattr(error, "error_dict"):
-        return list(error.messages)
-    return [f"{_typed_as(name)}: {' '.join(messages)}" for name, messages in error.message_dict.items()]
+    return [_line(name, " ".join(errors.messages)) for name, errors in by_field(error).items()]
 
 
-def _typed_as(field: str) -> str:
-    """Where the value of a field is given."""
+def _line(field: str, text: str) -> str:
+    return text if field == NON_FIELD_ERRORS else f"{_option_of(field)}: {text}"
+
+
+def _option_of(field: str) -> str:
+    """The option or variable that sets a field."""
     if field in ("secret_key", "session_token"):
         return f"STORE_{field.upper()}"
     return field if field == "name" else f"--{field.replace('_', '-')}"

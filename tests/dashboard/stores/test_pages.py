@@ -1,4 +1,4 @@
-"""Stores: listed, added and changed by administrators, their secrets never shown; their buckets."""
+"""Pages of stores: the list, adding and changing stores, secrets that are never shown, and buckets."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def form(swift_store: SwiftStore, **changes: str) -> dict[str, Any]:
     return values | changes
 
 
-def test_adding_a_store_takes_the_providers_defaults(office: Site, swift_store: SwiftStore) -> None:
+def test_new_store_gets_the_defaults_of_its_provider(office: Site, swift_store: SwiftStore) -> None:
     added = office.post("/stores/new/", form(swift_store, buckets="one\n\n two \none"))
     assert (added.status, added.response["Location"]) == (303, "/stores/new-store/")
     store = Store.objects.get()
@@ -50,15 +50,15 @@ def test_adding_a_store_takes_the_providers_defaults(office: Site, swift_store: 
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "text"),
     [
-        ({"name": "Upper"}, "Lower-case"),
-        ({"name": "new"}, "taken by a page"),
+        ({"name": "Upper"}, "Use lower-case letters"),
+        ({"name": "new"}, "the name of a page"),
         ({"name": ""}, "required"),
         ({"endpoint_url": "ftp://host"}, "http or https"),
         ({"endpoint_url": "https://"}, "http or https"),
-        ({"endpoint_url": "https://user:pw@host"}, "do not belong"),
-        ({"endpoint_url": "https://host/?x=1"}, "do not belong"),
+        ({"endpoint_url": "https://user:pw@host"}, "without credentials"),
+        ({"endpoint_url": "https://host/?x=1"}, "without credentials"),
         ({"endpoint_url": "https://host:99999"}, "http or https"),
         ({"secret_key": ""}, "required"),
         ({"access_key": ""}, "required"),
@@ -66,18 +66,18 @@ def test_adding_a_store_takes_the_providers_defaults(office: Site, swift_store: 
         ({"provider": "nobody"}, "Select a valid choice"),
     ],
 )
-def test_a_bad_form_is_shown_again_and_nothing_stored(
-    office: Site, swift_store: SwiftStore, changes: dict[str, str], words: str
+def test_invalid_form_is_shown_again_and_nothing_is_stored(
+    office: Site, swift_store: SwiftStore, changes: dict[str, str], text: str
 ) -> None:
-    answer = office.post("/stores/new/", form(swift_store, **changes))
-    assert answer.status == 400
-    assert words in answer.text
+    response = office.post("/stores/new/", form(swift_store, **changes))
+    assert response.status == 400
+    assert text in response.text
     assert not Store.objects.exists()
 
 
-def test_a_name_is_given_once(office: Site, store: Store, swift_store: SwiftStore) -> None:
-    answer = office.post("/stores/new/", form(swift_store, name=store.name))
-    assert "There is a store of this name already." in answer.text
+def test_existing_name_is_refused(office: Site, store: Store, swift_store: SwiftStore) -> None:
+    response = office.post("/stores/new/", form(swift_store, name=store.name))
+    assert "A store with this name already exists." in response.text
 
 
 def test_secrets_are_kept_and_never_shown(office: Site, store: Store, swift_store: SwiftStore) -> None:
@@ -117,10 +117,10 @@ def test_buckets_of_a_store(site: Site, store: Store, store_requests: list[str])
     assert len(store_requests) == 1
 
 
-def test_named_buckets_are_there_where_listing_is_refused(
+def test_named_buckets_are_shown_although_listing_is_refused(
     site: Site, make_store: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Swift has no such permission, so its refusal is put in place of its answer."""
+    """Swift has no such permission, so its refusal is put in place of its response."""
 
     def refuse(_: object) -> None:
         raise Refused("No.", code="AccessDenied", status=403, reason=Reason.PERMISSION, request_id="tx1")
@@ -129,12 +129,12 @@ def test_named_buckets_are_there_where_listing_is_refused(
     make_store(name="narrow", buckets=("mine",))
     page = site.get("/stores/narrow/")
     assert page.status == 200
-    assert "may not list buckets" in page.text
+    assert "cannot list buckets" in page.text
     assert "/stores/narrow/mine/uploads/" in page.text
     assert "AccessDenied" in page.text
 
 
-def test_a_store_that_cannot_be_reached_still_has_its_forms(site: Site, make_store: Callable[..., Store]) -> None:
+def test_unreachable_store_still_has_its_forms(site: Site, make_store: Callable[..., Store]) -> None:
     make_store(name="away", endpoint_url="http://127.0.0.1:1")
     page = site.get("/stores/away/")
     assert page.status == 502
@@ -143,11 +143,11 @@ def test_a_store_that_cannot_be_reached_still_has_its_forms(site: Site, make_sto
 
 
 @pytest.mark.parametrize("bucket", ["", "a", "../x", "a/b", "a b", ".x", "a%00"])
-def test_a_bucket_that_has_no_such_name(site: Site, store: Store, bucket: str) -> None:
-    answer = site.get(f"/stores/{store.name}/open/?bucket={bucket}")
-    assert answer.status == 400
+def test_invalid_bucket_name_is_refused(site: Site, store: Store, bucket: str) -> None:
+    response = site.get(f"/stores/{store.name}/open/?bucket={bucket}")
+    assert response.status == 400
 
 
-def test_open_a_bucket_by_name(site: Site, store: Store) -> None:
-    answer = site.get(f"/stores/{store.name}/open/?bucket=my.Bucket_1")
-    assert answer.response["Location"] == f"/stores/{store.name}/my.Bucket_1/uploads/"
+def test_bucket_is_opened_by_name(site: Site, store: Store) -> None:
+    response = site.get(f"/stores/{store.name}/open/?bucket=my.Bucket_1")
+    assert response.response["Location"] == f"/stores/{store.name}/my.Bucket_1/uploads/"

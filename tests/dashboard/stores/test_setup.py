@@ -1,4 +1,4 @@
-"""Setting up stores: defaults on the page, testing before saving, two at once, disabling; secrets shown nowhere."""
+"""Setting up stores: defaults, connection tests, concurrent edits, disabling, and secrets that are never shown."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from uploads.services.stores.settings import set_enabled
 from uploads.staging.tus import CONTENT_TYPE
 
 WITHOUT_TEXT = {"name", "label", "region_default", "endpoint_hint"}
-SECRET = "a secret that was typed"
-TOKEN_TYPED = "a token that was typed"
+SECRET = "a secret that was entered"
+SESSION_TOKEN = "a token that was entered"
 
 
 @pytest.fixture
@@ -53,12 +53,12 @@ def form(swift_store: SwiftStore, **changes: str) -> dict[str, Any]:
     return values | changes
 
 
-def trying(swift_store: SwiftStore, **changes: str) -> dict[str, Any]:
+def to_test(swift_store: SwiftStore, **changes: str) -> dict[str, Any]:
     return form(swift_store, action="test", **changes)
 
 
 def live_test(office: Site, url: str, data: dict[str, Any]) -> Page:
-    """The Test button as htmx presses it."""
+    """The request that htmx sends for the Test button."""
     token = TOKEN.search(office.client.get("/stores/").content.decode())
     assert token
     return Page(office.client.post(url, data | {"csrfmiddlewaretoken": token[1]}, headers={"HX-Request": "true"}))
@@ -105,9 +105,9 @@ def test_every_value_of_a_profile_has_a_text() -> None:
     assert set(provider_notes.URL_ENCODING) == set(get_args(providers.UrlEncoding))
 
 
-def test_the_page_tells_each_providers_defaults_and_shows_the_chosen_one(office: Site, store: Store) -> None:
+def test_page_contains_the_defaults_of_each_provider_and_shows_the_selected_one(office: Site, store: Store) -> None:
     page = office.get(f"/stores/{store.name}/edit/")
-    panels = re.findall(r'<div class="provider-ways" data-provider="([^"]*)"[^>]*?( hidden)?>', page.text)
+    panels = re.findall(r'<div\s+class="provider-ways"\s+data-provider="([^"]*)"[^>]*?(\shidden)?\s*>', page.text)
     assert [name for name, _ in panels] == list(PROVIDERS)
     assert [name for name, hidden in panels if not hidden] == ["swift"]
     assert "The provider&#x27;s: path" in page.text
@@ -118,7 +118,7 @@ def test_the_page_tells_each_providers_defaults_and_shows_the_chosen_one(office:
     assert 'data-endpoint="https://oss-REGION.aliyuncs.com"' in again.text
 
 
-def test_a_form_without_endpoint_takes_the_providers(office: Site, swift_store: SwiftStore) -> None:
+def test_form_without_endpoint_uses_the_providers(office: Site, swift_store: SwiftStore) -> None:
     added = office.post("/stores/new/", form(swift_store, provider="oss", endpoint_url="", region="cn-shanghai"))
     assert added.status == 303
     store = Store.objects.get()
@@ -126,55 +126,57 @@ def test_a_form_without_endpoint_takes_the_providers(office: Site, swift_store: 
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "text"),
     [
-        ({"provider": "r2", "endpoint_url": ""}, "It is like https://ACCOUNT.r2.cloudflarestorage.com."),
-        ({"provider": "oss", "signature": "sigv4", "endpoint_url": ""}, "Aliyun OSS takes OSS V4"),
-        ({"provider": "aws", "region": "a/b", "endpoint_url": ""}, "no endpoint can be made from it"),
-        ({"provider": "oss", "endpoint_url": "https://s3.oss-cn-x.aliyuncs.com"}, "which does not know OSS V4"),
+        ({"provider": "r2", "endpoint_url": ""}, "It looks like https://ACCOUNT.r2.cloudflarestorage.com."),
+        ({"provider": "oss", "signature": "sigv4", "endpoint_url": ""}, "Aliyun OSS requires OSS V4"),
+        ({"provider": "aws", "region": "a/b", "endpoint_url": ""}, "No endpoint URL can be built from “a/b”"),
+        ({"provider": "oss", "endpoint_url": "https://s3.oss-cn-x.aliyuncs.com"}, "which does not support OSS V4"),
     ],
 )
-def test_what_makes_no_sense_is_said_at_its_field(
-    office: Site, swift_store: SwiftStore, changes: dict[str, str], words: str
+def test_invalid_value_is_reported_at_its_field(
+    office: Site, swift_store: SwiftStore, changes: dict[str, str], text: str
 ) -> None:
     for action in ("", "test"):
-        answer_ = office.post("/stores/new/", form(swift_store, action=action, **changes))
-        assert answer_.status == 400
-        assert words in html.unescape(answer_.text)
+        response = office.post("/stores/new/", form(swift_store, action=action, **changes))
+        assert response.status == 400
+        assert text in html.unescape(response.text)
     assert not Store.objects.exists()
 
 
 # --- Testing before saving --------------------------------------------------------------------------------------------
 
 
-def test_a_test_says_what_works_and_saves_nothing(office: Site, swift_store: SwiftStore, bucket: str) -> None:
-    page = office.post("/stores/new/", trying(swift_store, buckets=bucket))
+def test_connection_test_reports_what_works_and_saves_nothing(
+    office: Site, swift_store: SwiftStore, bucket: str
+) -> None:
+    page = office.post("/stores/new/", to_test(swift_store, buckets=bucket))
     assert page.status == 200
     assert "The store works with these values" in page.text
     assert bucket in page.text
-    assert "no upload in progress" in page.text
-    assert "has to be typed again before saving" in page.text
+    assert "no uploads in progress" in page.text
+    assert "Enter secrets again before you save" in page.text
     assert swift_store.secret_key not in page.text
-    # What was typed stays in the form.
+    # The entered values stay in the form.
     assert f'value="{swift_store.endpoint_url}"' in page.text
     assert not Store.objects.exists()
     assert not AuditEntry.objects.exists()
 
 
-def test_the_live_test_is_only_the_result(office: Site, swift_store: SwiftStore, bucket: str) -> None:
-    part = live_test(office, "/stores/new/", trying(swift_store, buckets=bucket))
+def test_live_test_returns_only_the_result(office: Site, swift_store: SwiftStore, bucket: str) -> None:
+    part = live_test(office, "/stores/new/", to_test(swift_store, buckets=bucket))
     assert part.status == 200
     assert part.text.lstrip().startswith("<section")
     assert 'data-verdict="good"' in part.text
-    assert "typed again" not in part.text
-    invalid = live_test(office, "/stores/new/", trying(swift_store, name="", buckets="../x"))
+    assert "Enter secrets again" not in part.text
+    invalid = live_test(office, "/stores/new/", to_test(swift_store, name="", buckets="../x"))
     assert 'href="#id_name"' in invalid.text
     assert "Named buckets" in invalid.text
-    assert "Nothing was asked yet" in invalid.text
+    assert "Nothing was sent to the store" in invalid.text
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "texts"),
     [
         ({"secret_key": "wrong"}, ["does not accept the credentials", "SignatureDoesNotMatch", "request id"]),
         ({"region": "eu-x"}, ["in another region", "Set Region to us-east-1."]),
@@ -182,13 +184,11 @@ def test_the_live_test_is_only_the_result(office: Site, swift_store: SwiftStore,
         ({"buckets": "no-such-bucket"}, ["There is no such bucket", "NoSuchBucket"]),
     ],
 )
-def test_what_fails_is_explained(
-    office: Site, swift_store: SwiftStore, changes: dict[str, str], said: list[str]
-) -> None:
-    part = live_test(office, "/stores/new/", trying(swift_store, **changes))
+def test_failure_is_explained(office: Site, swift_store: SwiftStore, changes: dict[str, str], texts: list[str]) -> None:
+    part = live_test(office, "/stores/new/", to_test(swift_store, **changes))
     assert 'data-verdict="bad"' in part.text
-    for words in said:
-        assert words in part.text
+    for text in texts:
+        assert text in part.text
 
 
 NO_UPLOADS = respond(200, b"<ListMultipartUploadsResult></ListMultipartUploadsResult>")
@@ -197,67 +197,67 @@ BUCKETS = respond(200, NO_BUCKETS)
 
 
 @pytest.mark.parametrize(
-    ("script", "verdict", "said"),
+    ("script", "verdict", "text"),
     [
-        ([error(403, "AccessDenied"), NO_UPLOADS], "partly", "Name the buckets here"),
+        ([error(403, "AccessDenied"), NO_UPLOADS], "partly", "Enter the buckets in Named buckets"),
         ([BUCKETS, error(501, "NotImplemented")], "bad", "can be opened by key and upload id without a list"),
         ([BUCKETS, error(403, "SecondLevelDomainForbidden")], "bad", "Set Addressing to virtual-hosted."),
         ([error(403, "RequestTimeTooSkewed")], "bad", "The clocks differ too much"),
     ],
 )
-def test_the_field_that_mends_it_is_named(
-    office: Site, swift_store: SwiftStore, script: list[Any], verdict: str, said: str
+def test_field_that_fixes_the_failure_is_named(
+    office: Site, swift_store: SwiftStore, script: list[Any], verdict: str, text: str
 ) -> None:
     with FaultServer(*script) as server:
-        data = trying(swift_store, provider="generic", endpoint_url=server.url, buckets="mine")
+        data = to_test(swift_store, provider="generic", endpoint_url=server.url, buckets="mine")
         part = live_test(office, "/stores/new/", data)
     assert f'data-verdict="{verdict}"' in part.text
-    assert said in part.text
+    assert text in part.text
 
 
-def test_a_made_endpoint_is_named_with_the_region(swift_store: SwiftStore) -> None:
-    """No real store of a cloud is asked: what one says of a region is told by hand."""
+def test_endpoint_that_follows_from_the_region_is_named_with_it(swift_store: SwiftStore) -> None:
+    """The response of a cloud store is made by hand."""
     from datetime import timedelta
 
     from dashboard.stores.connection_report import report_of
     from uploads.objectstore.errors import Reason, Refused
-    from uploads.services.stores.connection_test import Step, Trial
+    from uploads.services.stores.connection_test import ConnectionTest, Step
 
     refused = Refused("no", code="PermanentRedirect", status=301, reason=Reason.WRONG_REGION, region="eu-west-1")
-    asked = [Step("ListBuckets", count=1), Step("ListMultipartUploads", "mine", error=refused)]
-    made = Trial("aws", "eu-x", "https://s3.eu-x.amazonaws.com", "virtual", tuple(asked), (), timedelta())
-    fix = report_of(made).steps[1].fix
-    assert fix == "Set Region to eu-west-1, and Endpoint URL to https://s3.eu-west-1.amazonaws.com."
+    steps = [Step("ListBuckets", count=1), Step("ListMultipartUploads", "mine", error=refused)]
+    result = ConnectionTest("aws", "eu-x", "https://s3.eu-x.amazonaws.com", "virtual", tuple(steps), (), timedelta())
+    fix = report_of(result).steps[1].fix
+    assert fix == "Set Region to eu-west-1 and Endpoint URL to https://s3.eu-west-1.amazonaws.com."
 
 
-def test_a_bucket_whose_host_is_not_found_asks_for_path_addressing(office: Site, swift_store: SwiftStore) -> None:
-    """Swift answers at 127.0.0.1; no name below that resolves, as below many a store of one's own."""
-    data = trying(swift_store, addressing="virtual", buckets="mine")
+def test_unknown_host_of_a_bucket_suggests_path_addressing(office: Site, swift_store: SwiftStore) -> None:
+    """Swift listens at 127.0.0.1, and no name below that resolves, as with many private stores."""
+    data = to_test(swift_store, addressing="virtual", buckets="mine")
     part = live_test(office, "/stores/new/", data)
-    assert "set Addressing to path" in part.text
+    assert "Set Addressing to path" in part.text
 
 
-def test_clocks_that_differ_are_said(office: Site, swift_store: SwiftStore) -> None:
+def test_different_clocks_are_reported(office: Site, swift_store: SwiftStore) -> None:
     with FaultServer(respond(200, NO_BUCKETS, {"Date": "Sat, 01 Jan 2000 00:00:00 GMT"})) as server:
-        part = live_test(office, "/stores/new/", trying(swift_store, endpoint_url=server.url))
+        part = live_test(office, "/stores/new/", to_test(swift_store, endpoint_url=server.url))
     assert "clock is" in part.text
     assert "behind this machine" in html.unescape(part.text)
-    assert "Name a bucket to try it there" in part.text
+    assert "Enter a bucket to test it there" in part.text
 
 
-def test_an_edit_is_tested_with_the_stored_secret_and_nowhere_else(
+def test_edit_is_tested_with_the_stored_secret_at_its_own_address_only(
     office: Site, store: Store, swift_store: SwiftStore
 ) -> None:
     url = f"/stores/{store.name}/edit/"
-    here = live_test(office, url, trying(swift_store, secret_key=""))
+    here = live_test(office, url, to_test(swift_store, secret_key=""))
     assert 'data-verdict="good"' in here.text or 'data-verdict="partly"' in here.text
     with FaultServer() as elsewhere:
-        part = live_test(office, url, trying(swift_store, secret_key="", endpoint_url=elsewhere.url))
+        part = live_test(office, url, to_test(swift_store, secret_key="", endpoint_url=elsewhere.url))
         saved = office.post(url, form(swift_store, secret_key="", endpoint_url=elsewhere.url))
         assert elsewhere.received == []
     assert saved.status == 400
     for page in (part, saved):
-        assert "never used at an address that it was not entered for" in page.text
+        assert "never sent to an address that it was not entered for" in page.text
     store.refresh_from_db()
     assert store.endpoint_url == swift_store.endpoint_url
 
@@ -266,12 +266,12 @@ def test_secrets_are_in_no_page_log_message_or_audit_entry(
     office: Site, store: Store, swift_store: SwiftStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    typed = {"secret_key": SECRET, "session_token": TOKEN_TYPED}
+    typed = {"secret_key": SECRET, "session_token": SESSION_TOKEN}
     url = f"/stores/{store.name}/edit/"
     pages = [
-        office.post("/stores/new/", trying(swift_store, **typed)),
-        live_test(office, "/stores/new/", trying(swift_store, **typed)),
-        office.post(url, trying(swift_store, **typed)),
+        office.post("/stores/new/", to_test(swift_store, **typed)),
+        live_test(office, "/stores/new/", to_test(swift_store, **typed)),
+        office.post(url, to_test(swift_store, **typed)),
         office.post(url, form(swift_store, **typed, endpoint_url="x")),
         office.post(url, form(swift_store, **typed)),
         office.get("/stores/"),
@@ -280,15 +280,15 @@ def test_secrets_are_in_no_page_log_message_or_audit_entry(
     ]
     for page in pages:
         assert SECRET not in page.text
-        assert TOKEN_TYPED not in page.text
+        assert SESSION_TOKEN not in page.text
     kept = caplog.text + str(list(AuditEntry.objects.values()))
     assert SECRET not in kept
-    assert TOKEN_TYPED not in kept
+    assert SESSION_TOKEN not in kept
 
 
-def test_only_administrators_test_and_switch(site: Site, store: Store, swift_store: SwiftStore) -> None:
+def test_only_administrators_test_and_switch_stores(site: Site, store: Store, swift_store: SwiftStore) -> None:
     with FaultServer() as server:
-        data = trying(swift_store, endpoint_url=server.url)
+        data = to_test(swift_store, endpoint_url=server.url)
         assert site.post("/stores/new/", data).status == 403
         assert site.post(f"/stores/{store.name}/edit/", data).status == 403
         assert server.received == []
@@ -302,24 +302,24 @@ def test_only_administrators_test_and_switch(site: Site, store: Store, swift_sto
 # --- The list ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_list_says_how_the_last_check_ended(
+def test_list_shows_the_result_of_the_last_check(
     office: Site, store: Store, make_store: Callable[..., Store], django_assert_max_num_queries: Any
 ) -> None:
-    failed = {"name": "n", "group": "parts", "title": "t", "said": "", "advice": "", "verdict": "failed"}
+    failed = {"name": "n", "group": "parts", "observed": {"code": "PartNotReplaced"}, "verdict": "failed"}
     StoreCheck.objects.create(store=store, bucket="b", state="done", results=[failed])
     StoreCheck.objects.create(store=store, bucket="b", state="done", results=[failed, failed | {"name": "m"}])
     StoreCheck.objects.create(store=make_store(name="fine"), bucket="b", state="done")
     make_store(name="fresh")
     with django_assert_max_num_queries(10):
         page = office.get("/stores/")
-    said = re.findall(r"<span>([^<]*to look at)</span>|>(not checked yet)<", page.text)
-    assert [a or b for a, b in said] == ["nothing to look at", "not checked yet", "2 to look at"]
+    shown = re.findall(r"<span\s*>\s*([^<]*\battention)\s*</span>|>(not checked yet)<", page.text)
+    assert [a or b for a, b in shown] == ["nothing needs attention", "not checked yet", "2 need attention"]
 
 
-# --- Two at once, and what a check found ------------------------------------------------------------------------------
+# --- Concurrent edits, and overrides ------------------------------------------------------------------------------
 
 
-def test_the_second_of_two_edits_is_told_and_may_then_replace(
+def test_second_of_two_edits_is_refused_once_and_can_then_replace_the_first(
     office: Site, store: Store, swift_store: SwiftStore
 ) -> None:
     url = f"/stores/{store.name}/edit/"
@@ -327,8 +327,8 @@ def test_the_second_of_two_edits_is_told_and_may_then_replace(
     assert office.post(url, form(swift_store, region="first", seen=theirs)).status == 303
     late = office.post(url, form(swift_store, region="second", seen=mine))
     assert late.status == 409
-    assert "Changed meanwhile by ada" in late.text
-    assert "(region)" in late.text
+    assert "Changed in the meantime by ada" in late.text
+    assert re.search(r"Changed fields:\s*<span translate=\"no\">region</span>", late.text)
     assert 'value="second"' in late.text
     store.refresh_from_db()
     assert store.region == "first"
@@ -337,49 +337,47 @@ def test_the_second_of_two_edits_is_told_and_may_then_replace(
     assert store.region == "second"
 
 
-def test_a_form_that_says_no_state_it_was_read_in_is_refused(
-    office: Site, store: Store, swift_store: SwiftStore
-) -> None:
-    answer_ = office.post(f"/stores/{store.name}/edit/", form(swift_store, region="x", seen="yesterday"))
-    assert answer_.status == 400
-    assert "Open this form anew" in answer_.text
+def test_form_with_an_invalid_version_is_refused(office: Site, store: Store, swift_store: SwiftStore) -> None:
+    response = office.post(f"/stores/{store.name}/edit/", form(swift_store, region="x", seen="yesterday"))
+    assert response.status == 400
+    assert "Open this form again" in response.text
 
 
-def test_forgetting_what_a_check_found_is_said(office: Site, store: Store, swift_store: SwiftStore) -> None:
+def test_removed_overrides_are_reported(office: Site, store: Store, swift_store: SwiftStore) -> None:
     Store.objects.update(overrides={"delimiter": "broken"})
     url = f"/stores/{store.name}/edit/"
     office.post(url, form(swift_store, region="us-east-1"))
-    assert "was forgotten" not in office.get(f"/stores/{store.name}/").text
+    assert "overrides of its profile were removed" not in office.get(f"/stores/{store.name}/").text
     office.post(url, form(swift_store, provider="generic"))
-    assert "was forgotten" in office.get(f"/stores/{store.name}/").text
+    assert "overrides of its profile were removed" in office.get(f"/stores/{store.name}/").text
 
 
 # --- Disabled ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_store_is_disabled_and_enabled_with_what_it_means(
+def test_store_is_disabled_and_enabled_after_an_explanation(
     office: Site, store: Store, operator: User, make_store: Callable[..., Store]
 ) -> None:
     make_store(name="other")
     site = Site(Client(enforce_csrf_checks=True), store.name, "any")
     site.client.force_login(operator)
     url = f"/stores/{store.name}/disable/"
-    asked = office.get(url)
-    assert "goes on to its end" in asked.text
-    assert "Transfers under way" in asked.text
+    page = office.get(url)
+    assert "Active work continues." in page.text
+    assert "Active transfers" in page.text
     assert Store.objects.get(pk=store.pk).enabled
-    assert office.client.post(url).status_code == 403, "without the token of a form of ours"
+    assert office.client.post(url).status_code == 403, "without the CSRF token"
 
     assert office.post(url, {}).status == 303
     listed = office.get("/stores/")
-    assert f"The store {store.name} is disabled now." in listed.text
+    assert f"The store {store.name} is now disabled." in listed.text
     assert f'href="/stores/{store.name}/enable/"' in listed.text
     assert office.post(url, {}).status == 303
-    assert "was disabled already" in office.get("/stores/").text
+    assert "is already disabled" in office.get("/stores/").text
     assert AuditEntry.objects.filter(action="store.disabled").count() == 1
     assert site.get(f"/stores/{store.name}/").status == 404
     assert store.name not in re.findall(r'<th scope="row"><a href="/stores/([^/]*)/"', site.get("/stores/").text)
-    assert "operators do not see this store" in office.get(f"/stores/{store.name}/edit/").text
+    assert "Operators do not see this store" in office.get(f"/stores/{store.name}/edit/").text
 
     assert "Operators see the store" in office.get(f"/stores/{store.name}/enable/").text
     office.post(f"/stores/{store.name}/enable/", {})
@@ -393,7 +391,7 @@ def test_saving_a_disabled_store_does_not_enable_it(office: Site, store: Store, 
     assert (store.region, store.enabled) == ("x", False)
 
 
-def test_a_file_that_arrives_goes_on_and_is_taken_up_again_once_the_store_is_enabled(
+def test_file_being_received_continues_and_is_resumed_once_the_store_is_enabled(
     store: Store, bucket: str, operator: User, operator_client: Client, settings: Settings, tmp_path: Path
 ) -> None:
     settings.STAGING_DIR = tmp_path / "staging"
@@ -413,7 +411,7 @@ def test_a_file_that_arrives_goes_on_and_is_taken_up_again_once_the_store_is_ena
     for again in (names, names | {"key": "another", "fingerprint": "f-2"}):
         refused = tus.create(30, **again)
         assert refused.status_code == 400
-        assert "not enabled" in refused.json()["fields"]["store"]
+        assert refused.json()["fields"]["store"] == "There is no such store, or it is disabled."
     set_enabled(None, store, enabled=True)
-    taken_up = tus.create(30, **names)
-    assert (taken_up["Location"], taken_up["Upload-Offset"]) == (url, "20")
+    resumed = tus.create(30, **names)
+    assert (resumed["Location"], resumed["Upload-Offset"]) == (url, "20")

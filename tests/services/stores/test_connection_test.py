@@ -1,4 +1,4 @@
-"""Trying a store's settings on the real Swift: what is asked, what is heard, and that nothing is kept."""
+"""Connection tests on a real Swift: the requests, their results, and that nothing is kept."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from tests.stores.swift import SwiftStore
 from uploads.models import AuditEntry, Store
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import Reason
+from uploads.problems import Code
 from uploads.services.stores import clients
-from uploads.services.stores.connection_test import MAX_BUCKETS, try_store
+from uploads.services.stores.connection_test import MAX_BUCKETS, run_connection_test
 from uploads.services.stores.settings import StoreValues, add_store
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def values(swift_store: SwiftStore, **changes: Any) -> StoreValues:
     given = {
-        "name": "tried",
+        "name": "tested",
         "endpoint_url": swift_store.endpoint_url,
         "provider": "swift",
         "access_key": swift_store.access_key,
@@ -36,32 +37,32 @@ def values(swift_store: SwiftStore, **changes: Any) -> StoreValues:
     return StoreValues(**{**given, **changes})
 
 
-def test_what_works_is_said_step_by_step_and_nothing_is_stored(
+def test_each_step_is_reported_and_nothing_is_stored(
     swift_store: SwiftStore, bucket: str, client: ObjectStoreClient
 ) -> None:
     Store.objects.all().delete()
     empty = swift_store.new_bucket()
     client.create_multipart_upload(bucket, "a key")
-    trial = try_store(values(swift_store, buckets=(bucket, empty)))
-    buckets, first, second = trial.steps
+    result = run_connection_test(values(swift_store, buckets=(bucket, empty)))
+    buckets, first, second = result.steps
     assert (buckets.operation, buckets.error) == ("ListBuckets", None)
     assert buckets.count >= 2
     assert (first.operation, first.bucket, first.count) == ("ListMultipartUploads", bucket, 1)
     assert (second.bucket, second.count) == (empty, 0)
-    assert trial.failures == 0
-    assert trial.lists_uploads
-    assert abs(trial.clock_offset) < timedelta(minutes=1)
+    assert result.failures == 0
+    assert result.lists_uploads
+    assert abs(result.clock_offset) < timedelta(minutes=1)
     assert not Store.objects.exists()
-    assert not AuditEntry.objects.filter(store="tried").exists()
+    assert not AuditEntry.objects.filter(store="tested").exists()
 
 
-def test_without_named_buckets_the_first_listed_are_asked(swift_store: SwiftStore) -> None:
+def test_without_named_buckets_the_first_listed_buckets_are_tested(swift_store: SwiftStore) -> None:
     for _ in range(MAX_BUCKETS + 1):
         swift_store.new_bucket()
-    trial = try_store(values(swift_store))
-    assert trial.steps[0].count > MAX_BUCKETS
-    assert len(trial.steps) == 1 + MAX_BUCKETS
-    assert trial.untried == ()
+    result = run_connection_test(values(swift_store))
+    assert result.steps[0].count > MAX_BUCKETS
+    assert len(result.steps) == 1 + MAX_BUCKETS
+    assert result.not_tried == ()
 
 
 @pytest.mark.parametrize(
@@ -72,23 +73,23 @@ def test_without_named_buckets_the_first_listed_are_asked(swift_store: SwiftStor
         ({"region": "eu-x"}, Reason.WRONG_REGION, "AuthorizationHeaderMalformed"),
     ],
 )
-def test_what_fails_for_all_is_asked_once(
+def test_failure_that_concerns_every_request_stops_the_test(
     swift_store: SwiftStore, bucket: str, changes: dict[str, str], reason: Reason, code: str
 ) -> None:
-    trial = try_store(values(swift_store, buckets=(bucket,), **changes))
-    [step] = trial.steps
+    result = run_connection_test(values(swift_store, buckets=(bucket,), **changes))
+    [step] = result.steps
     assert step.error is not None
     assert (step.error.reason, getattr(step.error, "code", "")) == (reason, code)
-    assert trial.untried == (bucket,)
+    assert result.not_tried == (bucket,)
 
 
-def test_a_wrong_region_names_the_right_one(swift_store: SwiftStore) -> None:
-    [step] = try_store(values(swift_store, region="eu-x")).steps
+def test_wrong_region_reports_the_right_one(swift_store: SwiftStore) -> None:
+    [step] = run_connection_test(values(swift_store, region="eu-x")).steps
     assert getattr(step.error, "region", "") == swift_store.region
 
 
-def test_a_bucket_that_is_not_there_does_not_hide_the_next(swift_store: SwiftStore, bucket: str) -> None:
-    _, missing, there = try_store(values(swift_store, buckets=("no-such-bucket", bucket))).steps
+def test_missing_bucket_does_not_stop_the_test(swift_store: SwiftStore, bucket: str) -> None:
+    _, missing, there = run_connection_test(values(swift_store, buckets=("no-such-bucket", bucket))).steps
     assert missing.error is not None
     assert missing.error.reason is Reason.NO_SUCH_BUCKET
     assert there.error is None
@@ -96,79 +97,83 @@ def test_a_bucket_that_is_not_there_does_not_hide_the_next(swift_store: SwiftSto
 
 @pytest.fixture
 def dead_port() -> Iterator[int]:
-    """A port of this machine where nothing answers."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        yield held.getsockname()[1]
+    """A port of this machine that refuses connections."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
-def test_a_store_that_is_not_there_is_tried_once(swift_store: SwiftStore, dead_port: int) -> None:
-    trial = try_store(values(swift_store, endpoint_url=f"http://127.0.0.1:{dead_port}", buckets=("one", "two")))
-    [step] = trial.steps
+def test_unreachable_store_gets_one_request(swift_store: SwiftStore, dead_port: int) -> None:
+    result = run_connection_test(
+        values(swift_store, endpoint_url=f"http://127.0.0.1:{dead_port}", buckets=("one", "two"))
+    )
+    [step] = result.steps
     assert step.error is not None
     assert step.error.reason is Reason.UNREACHABLE
-    assert trial.untried == ("one", "two")
+    assert result.not_tried == ("one", "two")
 
 
-def test_tls_where_there_is_none(swift_store: SwiftStore) -> None:
-    [step] = try_store(values(swift_store, endpoint_url=swift_store.endpoint_url.replace("http:", "https:"))).steps
+def test_tls_against_plain_http(swift_store: SwiftStore) -> None:
+    [step] = run_connection_test(
+        values(swift_store, endpoint_url=swift_store.endpoint_url.replace("http:", "https:"))
+    ).steps
     assert step.error is not None
     assert step.error.reason is Reason.TLS
 
 
-def test_what_no_header_can_hold_is_a_failed_step(swift_store: SwiftStore) -> None:
-    trial = try_store(values(swift_store, access_key="a\nb", buckets=("one",)))
-    [step] = trial.steps
+def test_credentials_that_no_header_can_hold_are_a_failed_step(swift_store: SwiftStore) -> None:
+    result = run_connection_test(values(swift_store, access_key="a\nb", buckets=("one",)))
+    [step] = result.steps
     assert step.error is not None
     assert step.error.reason is Reason.BAD_ARGUMENT
-    assert trial.untried == ("one",)
+    assert result.not_tried == ("one",)
 
 
 NO_UPLOADS = respond(200, b"<ListMultipartUploadsResult></ListMultipartUploadsResult>")
 NO_BUCKETS = b"<ListAllMyBucketsResult></ListAllMyBucketsResult>"
 
 
-def test_named_buckets_are_asked_though_listing_buckets_is_denied(swift_store: SwiftStore) -> None:
+def test_named_buckets_are_tested_although_listing_buckets_is_denied(swift_store: SwiftStore) -> None:
     with FaultServer(error(403, "AccessDenied"), NO_UPLOADS) as server:
-        trial = try_store(values(swift_store, endpoint_url=server.url, buckets=("mine",)))
-    assert [step.error is None for step in trial.steps] == [False, True]
-    assert trial.lists_uploads
+        result = run_connection_test(values(swift_store, endpoint_url=server.url, buckets=("mine",)))
+    assert [step.error is None for step in result.steps] == [False, True]
+    assert result.lists_uploads
 
 
-def test_nothing_is_asked_a_second_time(swift_store: SwiftStore) -> None:
+def test_no_request_is_repeated(swift_store: SwiftStore) -> None:
     with FaultServer(error(503, "SlowDown")) as server:
-        trial = try_store(values(swift_store, endpoint_url=server.url, buckets=("mine",)))
+        result = run_connection_test(values(swift_store, endpoint_url=server.url, buckets=("mine",)))
         assert len(server.received) == 1
-    assert trial.steps[0].error is not None
-    assert trial.steps[0].error.reason is Reason.THROTTLED
+    assert result.steps[0].error is not None
+    assert result.steps[0].error.reason is Reason.THROTTLED
 
 
 def test_the_clocks_are_compared(swift_store: SwiftStore) -> None:
     with FaultServer(respond(200, NO_BUCKETS, {"Date": "Sat, 01 Jan 2000 00:00:00 GMT"})) as server:
-        trial = try_store(values(swift_store, endpoint_url=server.url))
-    assert trial.failures == 0
-    assert abs(trial.clock_offset) > timedelta(hours=1)
+        result = run_connection_test(values(swift_store, endpoint_url=server.url))
+    assert result.failures == 0
+    assert abs(result.clock_offset) > timedelta(hours=1)
 
 
-def test_stored_secrets_are_used_where_none_were_typed_but_at_no_other_address(
-    swift_store: SwiftStore, bucket: str
-) -> None:
+def test_stored_secrets_are_used_only_at_their_own_address(swift_store: SwiftStore, bucket: str) -> None:
     store = add_store(None, values(swift_store))
-    asked = values(swift_store, secret_key="", region="us-east-1", buckets=(bucket,))
-    assert try_store(asked, store).failures == 0
+    unchanged = values(swift_store, secret_key="", region="us-east-1", buckets=(bucket,))
+    assert run_connection_test(unchanged, store).failures == 0
     with FaultServer() as elsewhere:
         with pytest.raises(ValidationError) as caught:
-            try_store(values(swift_store, secret_key="", endpoint_url=elsewhere.url), store)
+            run_connection_test(values(swift_store, secret_key="", endpoint_url=elsewhere.url), store)
         assert elsewhere.received == []
-    assert "never used at an address" in caught.value.message_dict["secret_key"][0]
+    assert caught.value.message_dict == {"secret_key": [Code.SECRET_NEEDED_AT_NEW_ENDPOINT]}
     store.refresh_from_db()
     assert store.named_buckets.count() == 0
 
 
-def test_unsaved_secrets_stay_nowhere(swift_store: SwiftStore, caplog: pytest.LogCaptureFixture) -> None:
+def test_unsaved_secrets_are_kept_nowhere(swift_store: SwiftStore, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     before = list(clients._clients)
-    try_store(values(swift_store, secret_key="a secret that was typed", session_token="a token that was typed"))
+    run_connection_test(
+        values(swift_store, secret_key="a secret that was typed", session_token="a token that was typed")
+    )
     assert list(clients._clients) == before
     assert "that was typed" not in caplog.text
     assert "operation='ListBuckets'" in caplog.text
@@ -180,39 +185,39 @@ def test_unsaved_secrets_stay_nowhere(swift_store: SwiftStore, caplog: pytest.Lo
 def oss_values(oss_store: OssStore, **changes: Any) -> StoreValues:
     given = {"endpoint_url": oss_store.endpoint_url, "provider": "oss", "region": oss_store.region}
     keys = {"access_key": oss_store.access_key, "secret_key": oss_store.secret_key}
-    return StoreValues(**{"name": "tried", **given, **keys, **changes})
+    return StoreValues(**{"name": "tested", **given, **keys, **changes})
 
 
 def test_oss_works_with_its_defaults(oss_store: OssStore) -> None:
     bucket = oss_store.new_bucket()
-    trial = try_store(oss_values(oss_store, buckets=(bucket,)))
-    assert trial.failures == 0
-    assert [step.bucket for step in trial.steps] == ["", bucket]
-    assert report_of(trial).verdict == "good"
+    result = run_connection_test(oss_values(oss_store, buckets=(bucket,)))
+    assert result.failures == 0
+    assert [step.bucket for step in result.steps] == ["", bucket]
+    assert report_of(result).verdict == "good"
 
 
-def test_oss_in_the_path_is_told_to_be_virtual_hosted(oss_store: OssStore) -> None:
-    trial = try_store(oss_values(oss_store, addressing="path", buckets=(oss_store.new_bucket(),)))
-    step = report_of(trial).steps[1]
+def test_oss_with_path_addressing_suggests_virtual_hosted(oss_store: OssStore) -> None:
+    result = run_connection_test(oss_values(oss_store, addressing="path", buckets=(oss_store.new_bucket(),)))
+    step = report_of(result).steps[1]
     assert step.explained is not None
     assert (step.explained.code, step.fix) == ("SecondLevelDomainForbidden", "Set Addressing to virtual-hosted.")
 
 
-def test_a_bucket_of_another_oss_region_names_it_and_hides_no_other(oss_store: OssStore) -> None:
+def test_bucket_in_another_oss_region_names_it_and_does_not_stop_the_test(oss_store: OssStore) -> None:
     elsewhere, here = oss_store.new_bucket("cn-shanghai"), oss_store.new_bucket()
-    report = report_of(try_store(oss_values(oss_store, buckets=(elsewhere, here))))
+    report = report_of(run_connection_test(oss_values(oss_store, buckets=(elsewhere, here))))
     assert report.steps[1].fix == "Set Region to cn-shanghai."
     assert report.steps[2].explained is None
     assert report.verdict == "partly"
 
 
-def test_oss_without_leave_to_list_buckets_uses_those_named(oss_store: OssStore) -> None:
+def test_oss_without_permission_to_list_buckets_uses_named_buckets(oss_store: OssStore) -> None:
     account = oss_store.new_account(denied=["oss:ListBuckets"])
     keys = {"access_key": account.access_key, "secret_key": account.secret_key}
-    report = report_of(try_store(oss_values(oss_store, buckets=(oss_store.new_bucket(),), **keys)))
-    assert "Name the buckets here" in report.steps[0].fix
+    report = report_of(run_connection_test(oss_values(oss_store, buckets=(oss_store.new_bucket(),), **keys)))
+    assert "Enter the buckets in Named buckets" in report.steps[0].fix
     assert report.verdict == "partly"
-    assert report.steps[1].found == "no upload in progress"
+    assert report.steps[1].text == "no uploads in progress"
 
 
 @pytest.mark.parametrize(
@@ -226,7 +231,11 @@ def test_oss_without_leave_to_list_buckets_uses_those_named(oss_store: OssStore)
 def test_oss_with_temporary_credentials(
     oss_store: OssStore, account: dict[str, Any], token: bool, reason: Reason | None
 ) -> None:
-    made = oss_store.new_account(**account)
-    keys = {"access_key": made.access_key, "secret_key": made.secret_key, "session_token": made.token if token else ""}
-    first = try_store(oss_values(oss_store, **keys)).steps[0]
+    created = oss_store.new_account(**account)
+    keys = {
+        "access_key": created.access_key,
+        "secret_key": created.secret_key,
+        "session_token": created.token if token else "",
+    }
+    first = run_connection_test(oss_values(oss_store, **keys)).steps[0]
     assert (first.error.reason if first.error else None) is reason

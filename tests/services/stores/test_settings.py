@@ -1,4 +1,4 @@
-"""Adding and changing stores: what is left open, what makes no sense, whose secret goes where, who was first."""
+"""Adding and changing stores: defaults, invalid values, secrets and addresses, concurrent edits, the command."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from dashboard.shared.messages.validation import by_field
 from tests.services.drive import Drive
 from uploads.domain.states import Phase
 from uploads.models import AuditEntry, Store
+from uploads.problems import Code, Problem
 from uploads.services.stores.settings import (
-    ChangedMeanwhile,
+    EditConflict,
     StoreValues,
+    active_work,
     add_store,
     change_store,
     set_enabled,
-    under_way,
     with_defaults,
 )
 
@@ -34,7 +36,14 @@ def values(**changes: Any) -> StoreValues:
     return StoreValues(**{**given, **changes})
 
 
-# --- What is left open ------------------------------------------------------------------------------------------------
+def problem_of(error: ValidationError, field: str) -> Problem:
+    """The only problem with a field."""
+    [only] = error.error_dict[field]
+    assert only.code is not None
+    return Problem(only.code, **only.params or {})
+
+
+# --- Defaults ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -48,7 +57,7 @@ def values(**changes: Any) -> StoreValues:
         ("scaleway", "nl-ams", "https://s3.nl-ams.scw.cloud", ("path", "sigv4")),
     ],
 )
-def test_an_endpoint_is_made_where_the_region_says_it_all(
+def test_endpoint_follows_from_the_region(
     provider: str, region: str, endpoint_url: str, others: tuple[str, str]
 ) -> None:
     store = add_store(None, values(provider=provider, region=region, endpoint_url=""))
@@ -57,51 +66,88 @@ def test_an_endpoint_is_made_where_the_region_says_it_all(
 
 
 @pytest.mark.parametrize("provider", ["r2", "minio", "ceph", "swift", "generic"])
-def test_an_endpoint_that_only_the_operator_knows_is_demanded_with_its_shape(provider: str) -> None:
+def test_endpoint_that_does_not_follow_is_required_with_an_example(provider: str) -> None:
     with pytest.raises(ValidationError) as caught:
         with_defaults(values(provider=provider, endpoint_url=""))
-    assert "It is like http" in caught.value.message_dict["endpoint_url"][0]
+    assert problem_of(caught.value, "endpoint_url").code == Code.ENDPOINT_NEEDED
+    assert str(problem_of(caught.value, "endpoint_url").params["example"]).startswith("http")
 
 
-def test_regions_with_endpoints_of_their_own_are_not_guessed() -> None:
+def test_endpoint_of_a_special_region_is_not_guessed() -> None:
     with pytest.raises(ValidationError) as caught:
         with_defaults(values(provider="aws", region="cn-north-1", endpoint_url=""))
-    assert "an endpoint of its own" in caught.value.message_dict["endpoint_url"][0]
+    assert problem_of(caught.value, "endpoint_url") == Problem(
+        Code.ENDPOINT_NEEDED_FOR_REGION, region="cn-north-1", pattern="https://s3.REGION.amazonaws.com"
+    )
 
 
 @pytest.mark.parametrize("region", ["evil.example/", "a.b", "-a", "A", "x#", "x@y"])
-def test_no_endpoint_is_made_from_what_is_no_part_of_a_host_name(region: str) -> None:
+def test_no_endpoint_follows_from_a_region_that_cannot_be_in_a_host_name(region: str) -> None:
     with pytest.raises(ValidationError) as caught:
         add_store(None, values(provider="aws", region=region, endpoint_url=""))
-    assert "no endpoint can be made" in caught.value.message_dict["region"][0]
+    assert problem_of(caught.value, "region") == Problem(Code.REGION_NOT_IN_HOST_NAMES, region=region)
     assert not Store.objects.exists()
 
 
-# --- What makes no sense ----------------------------------------------------------------------------------------------
+# --- Invalid values ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("changes", "field", "words"),
+    ("changes", "field", "problem", "text"),
     [
-        ({"provider": "oss", "signature": "sigv4", "endpoint_url": ""}, "signature", "takes OSS V4"),
-        ({"provider": "oss-s3", "signature": "oss4", "endpoint_url": ""}, "signature", "choose Aliyun OSS"),
-        ({"provider": "ceph", "signature": "oss4"}, "signature", "takes AWS Signature Version 4"),
+        (
+            {"provider": "oss", "signature": "sigv4", "endpoint_url": ""},
+            "signature",
+            Problem(Code.SIGNATURE_NOT_SUPPORTED, provider="Aliyun OSS", signature="oss4"),
+            "Aliyun OSS requires OSS V4",
+        ),
+        (
+            {"provider": "oss-s3", "signature": "oss4", "endpoint_url": ""},
+            "signature",
+            Problem(
+                Code.SIGNATURE_OF_OTHER_PROVIDER,
+                provider="Aliyun OSS (S3-compatible endpoint)",
+                signature="sigv4",
+                others=["Aliyun OSS"],
+            ),
+            "select the provider Aliyun OSS.",
+        ),
+        (
+            {"provider": "ceph", "signature": "oss4"},
+            "signature",
+            Problem(
+                Code.SIGNATURE_OF_OTHER_PROVIDER,
+                provider="Ceph RADOS Gateway",
+                signature="sigv4",
+                others=["Aliyun OSS"],
+            ),
+            "requires AWS Signature Version 4",
+        ),
         (
             {"provider": "oss", "region": "cn-x", "endpoint_url": "https://s3.oss-cn-x.aliyuncs.com"},
             "endpoint_url",
+            Problem(
+                Code.ENDPOINT_OF_OTHER_PROVIDER,
+                owner="Aliyun OSS (S3-compatible endpoint)",
+                signature="oss4",
+                provider="Aliyun OSS",
+                endpoint_url="https://oss-cn-x.aliyuncs.com",
+            ),
             "Aliyun OSS is at https://oss-cn-x.aliyuncs.com.",
         ),
         (
             {"provider": "generic", "signature": "oss4", "endpoint_url": "https://s3.eu-x.amazonaws.com"},
             "endpoint_url",
-            "Amazon S3, which does not know OSS V4",
+            Problem(Code.SIGNATURE_NOT_SUPPORTED_AT_ENDPOINT, owner="Amazon S3", signature="oss4"),
+            "Amazon S3, which does not support OSS V4",
         ),
     ],
 )
-def test_a_signature_that_the_store_does_not_know_is_refused(changes: dict[str, str], field: str, words: str) -> None:
+def test_unsupported_signature_is_refused(changes: dict[str, str], field: str, problem: Problem, text: str) -> None:
     with pytest.raises(ValidationError) as caught:
         add_store(None, values(**changes))
-    assert words in " ".join(caught.value.message_dict[field])
+    assert problem_of(caught.value, field) == problem
+    assert text in " ".join(by_field(caught.value)[field].messages)
     assert not Store.objects.exists()
 
 
@@ -114,19 +160,20 @@ def test_a_signature_that_the_store_does_not_know_is_refused(changes: dict[str, 
         {"provider": "generic", "endpoint_url": "https://s3.eu-x.amazonaws.com"},
     ],
 )
-def test_a_signature_that_the_store_may_know_is_taken(changes: dict[str, str]) -> None:
+def test_signature_that_may_be_supported_is_accepted(changes: dict[str, str]) -> None:
     assert add_store(None, values(**changes)).pk
 
 
-# --- Secrets go where they were entered for ---------------------------------------------------------------------------
+# --- Secrets and addresses ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("elsewhere", ["http://other:9", "http://s:10", "https://s:9", "http://s.other:9"])
-def test_a_stored_secret_is_not_taken_to_another_address(elsewhere: str) -> None:
+def test_stored_secret_is_not_sent_to_another_address(elsewhere: str) -> None:
     store = add_store(None, values(session_token="TOKEN"))
     with pytest.raises(ValidationError) as caught:
         change_store(None, store, values(endpoint_url=elsewhere, secret_key=""))
-    assert set(caught.value.message_dict) == {"secret_key", "session_token"}
+    code = Code.SECRET_NEEDED_AT_NEW_ENDPOINT
+    assert caught.value.message_dict == {"secret_key": [code], "session_token": [code]}
     store.refresh_from_db()
     assert store.endpoint_url == "http://s:9"
 
@@ -147,7 +194,7 @@ def test_secrets_are_in_no_repr() -> None:
     assert "TOKEN" not in repr(values(session_token="TOKEN"))
 
 
-# --- What a check found, and who was first ----------------------------------------------------------------------------
+# --- Overrides, and concurrent edits ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -159,28 +206,29 @@ def test_secrets_are_in_no_repr() -> None:
         ({"provider": "generic", "signature": "oss4"}, False),
     ],
 )
-def test_what_a_check_found_lasts_as_long_as_it_speaks_of_this_store(changes: dict[str, Any], kept: bool) -> None:
+def test_overrides_are_removed_when_they_may_no_longer_apply(changes: dict[str, Any], kept: bool) -> None:
     store = add_store(None, values())
     store.overrides = {"delimiter": "broken"}
     store.save()
     change = change_store(None, store, values(**changes))
     store.refresh_from_db()
-    assert (store.overrides, change.forgot_found) == (({"delimiter": "broken"}, False) if kept else ({}, True))
-    assert ("forgot" in AuditEntry.objects.get(action="store.changed").detail) is not kept
+    assert (store.overrides, change.removed_overrides) == (({"delimiter": "broken"}, False) if kept else ({}, True))
+    forgot = AuditEntry.objects.get(action="store.changed").detail.get("forgot")
+    assert forgot == (None if kept else ["delimiter"])
 
 
-def test_a_change_says_what_it_changed() -> None:
+def test_change_reports_the_changed_fields() -> None:
     store = add_store(None, values(buckets=("one",)))
     change = change_store(None, store, values(region="eu-x", secret_key="NEW", buckets=("two",)))
     assert change.fields == ("buckets", "region", "secret_key")
     assert AuditEntry.objects.get(action="store.changed").detail == {"fields": list(change.fields)}
 
 
-def test_the_second_of_two_changes_does_not_overwrite_the_first(user: User) -> None:
+def test_second_of_two_edits_does_not_overwrite_the_first(user: User) -> None:
     store = add_store(None, values())
     seen = Store.objects.get().updated_at
     change_store(user, store, values(region="first"), seen=seen)
-    with pytest.raises(ChangedMeanwhile) as caught:
+    with pytest.raises(EditConflict) as caught:
         change_store(None, store, values(region="second"), seen=seen)
     assert (caught.value.by, caught.value.fields) == ("olga", ("region",))
     store.refresh_from_db()
@@ -190,11 +238,11 @@ def test_the_second_of_two_changes_does_not_overwrite_the_first(user: User) -> N
     assert store.region == "second"
 
 
-def test_a_change_that_nobody_wrote_down_is_laid_at_nobodys_door(user: User) -> None:
+def test_unrecorded_change_is_attributed_to_nobody(user: User) -> None:
     store = add_store(user, values())
     seen = Store.objects.get().updated_at
     store.save()
-    with pytest.raises(ChangedMeanwhile) as caught:
+    with pytest.raises(EditConflict) as caught:
         change_store(None, store, values(region="second"), seen=seen)
     assert caught.value.by == ""
 
@@ -202,31 +250,29 @@ def test_a_change_that_nobody_wrote_down_is_laid_at_nobodys_door(user: User) -> 
 # --- Disabled ---------------------------------------------------------------------------------------------------------
 
 
-def test_disabling_is_done_once_and_written_down(user: User) -> None:
+def test_disabling_is_recorded_once(user: User) -> None:
     store = add_store(None, values())
     seen = Store.objects.get().updated_at
     assert set_enabled(user, store, enabled=False)
     assert not set_enabled(user, store, enabled=False)
     assert not Store.objects.get().enabled
     assert AuditEntry.objects.get(action="store.disabled").actor_name == "olga"
-    # Who has the form open meanwhile changes nothing of this, and is not in its way.
+    # A form that is open in the meantime neither changes this nor conflicts with it.
     change_store(user, store, values(region="eu-x"), seen=seen)
     assert not Store.objects.get().enabled
     assert set_enabled(user, store, enabled=True)
     assert Store.objects.get().enabled
 
 
-def test_what_is_under_way_in_a_disabled_store_goes_on_to_its_end(
-    drive: Drive, read_object: Callable[[str], bytes]
-) -> None:
+def test_active_work_in_a_disabled_store_continues(drive: Drive, read_object: Callable[[str], bytes]) -> None:
     data = b"some bytes" * 1_000_000
     transfer = drive.start(len(data), part_size=5 * 1024**2)
-    assert under_way(drive.store).transfers == 1
+    assert active_work(drive.store).transfers == 1
     set_enabled(None, drive.store, enabled=False)
     drive.receive(transfer, data)
     assert drive.finish(transfer).phase == Phase.DONE
     assert read_object("a/key") == data
-    assert under_way(drive.store).transfers == 0
+    assert active_work(drive.store).transfers == 0
 
 
 # --- The command ------------------------------------------------------------------------------------------------------
@@ -256,13 +302,13 @@ def test_add_and_update(secret: str) -> None:
 
 
 def test_the_endpoint_may_be_left_out_where_it_can_be_created_things(secret: str) -> None:
-    said = add("--provider", "oss", "--region", "cn-shanghai", "--access-key", "AK")
-    assert said == "Added store mine at https://oss-cn-shanghai.aliyuncs.com.\n"
+    text = add("--provider", "oss", "--region", "cn-shanghai", "--access-key", "AK")
+    assert text == "Added store mine at https://oss-cn-shanghai.aliyuncs.com.\n"
     store = Store.objects.get()
     assert (store.addressing, store.signature) == ("virtual", "oss4")
 
 
-def test_another_address_wants_the_secret_again(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_requires_the_secret_again_for_another_address(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     add(*GIVEN)
     monkeypatch.delenv("STORE_SECRET_KEY")
     with pytest.raises(CommandError, match="STORE_SECRET_KEY"):
@@ -273,14 +319,14 @@ def test_another_address_wants_the_secret_again(secret: str, monkeypatch: pytest
     assert Store.objects.get().secret_key == "typed again"
 
 
-def test_an_update_says_that_findings_were_forgotten(secret: str) -> None:
+def test_command_reports_removed_overrides(secret: str) -> None:
     add(*GIVEN)
     Store.objects.update(overrides={"delimiter": "broken"})
-    assert "forgotten" not in add("--update", "--region", "eu-1")
-    assert "forgotten" in add("--update", "--provider", "ceph")
+    assert "overrides" not in add("--update", "--region", "eu-1")
+    assert "overrides of its profile were removed" in add("--update", "--provider", "ceph")
 
 
-def test_the_secret_is_encrypted_and_never_shown(secret: str) -> None:
+def test_secret_is_encrypted_and_never_shown(secret: str) -> None:
     shown = add(*GIVEN)
     with connection.cursor() as cursor:
         cursor.execute("SELECT secret_key FROM uploads_store")
@@ -293,31 +339,31 @@ def test_the_secret_is_encrypted_and_never_shown(secret: str) -> None:
 
 @pytest.mark.usefixtures("secret")
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "text"),
     [
-        (["--access-key", "AK"], "--endpoint-url: Needed"),
-        (["--endpoint-url", "http://x"], "--access-key is needed"),
+        (["--access-key", "AK"], "--endpoint-url: Enter the endpoint URL"),
+        (["--endpoint-url", "http://x"], "--access-key is required"),
         (["--endpoint-url", "ftp://x", "--access-key", "AK"], "http or https URL"),
-        (["--endpoint-url", "http://u:p@x", "--access-key", "AK"], "do not belong"),
-        ([*GIVEN, "--update"], "no store 'mine' to change"),
+        (["--endpoint-url", "http://u:p@x", "--access-key", "AK"], "without credentials"),
+        ([*GIVEN, "--update"], "no store “mine” to change"),
         ([*GIVEN, "--signature", "sigv2"], "invalid choice"),
-        ([*GIVEN, "--signature", "oss4"], "--signature: MinIO takes AWS"),
+        ([*GIVEN, "--signature", "oss4"], "--signature: MinIO requires AWS"),
     ],
 )
-def test_bad_values_change_nothing(arguments: list[str], words: str) -> None:
-    with pytest.raises(CommandError, match=words):
+def test_invalid_values_change_nothing(arguments: list[str], text: str) -> None:
+    with pytest.raises(CommandError, match=text):
         add(*arguments)
     assert not Store.objects.exists()
 
 
-def test_a_secret_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secret_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STORE_SECRET_KEY", raising=False)
     with pytest.raises(CommandError, match="STORE_SECRET_KEY"):
         add(*GIVEN)
 
 
 @pytest.mark.usefixtures("secret")
-def test_the_same_name_twice_is_refused() -> None:
+def test_existing_name_is_refused() -> None:
     add(*GIVEN)
     with pytest.raises(CommandError, match="--update"):
         add(*GIVEN)

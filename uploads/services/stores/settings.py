@@ -13,9 +13,11 @@ from django.db import transaction
 from uploads import audit
 from uploads.domain.states import ACTIVE_ITEM_STATES, LIVE_PHASES
 from uploads.models import AuditEntry, NamedBucket, OperationItem, Store, Transfer
-from uploads.models.store import SIGNATURES, validate_endpoint_url
+from uploads.models.store import validate_endpoint_url
+from uploads.models.validation import invalid
 from uploads.objectstore.endpoints import endpoint_of, is_elsewhere, is_made_from_region, origin, provider_at
 from uploads.objectstore.providers import PROVIDERS, Provider
+from uploads.problems import Code, Problem, ProblemError
 
 PLAIN_FIELDS = (
     "name",
@@ -31,21 +33,16 @@ PLAIN_FIELDS = (
 SECRET_FIELDS = ("secret_key", "session_token")
 
 CHECKED_FIELDS = frozenset({"endpoint_url", "provider", "signature"})
-"""What a store check found is true of these only."""
-
-MOVED = (
-    "The endpoint is another address than before: type this again. A stored secret is never used at an address that "
-    "it was not entered for."
-)
+"""The results of store checks only apply to a store with the same values of these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreValues:
-    """What an administrator says of a store.
+    """The values of a store, as an administrator enters them.
 
-    An empty region, addressing or signature is the provider's; so is an empty endpoint URL, where a region makes it. An
-    empty secret keeps the one there is, as does an empty session token unless it is to be cleared. `enabled` is for a
-    store that is added; afterwards see `set_enabled`.
+    An empty region, addressing or signature means the provider's; so does an empty endpoint URL, if the region
+    determines it. An empty secret keeps the stored one, as does an empty session token unless it is to be cleared.
+    `enabled` is for a new store; `set_enabled` changes it later.
     """
 
     name: str
@@ -66,26 +63,26 @@ class StoreValues:
 
 @dataclass(frozen=True, slots=True)
 class StoreChange:
-    """What a change did: names of fields, and whether what a store check had found was forgotten by it."""
+    """The result of a change: the names of the changed fields, and whether it removed the overrides of the profile."""
 
     store: Store
     fields: tuple[str, ...]
-    forgot_found: bool
+    removed_overrides: bool
 
 
-class ChangedMeanwhile(Exception):
-    """Somebody changed the store after it was read to be changed. `at` is when; `by` is '' where that is not known."""
+class EditConflict(ProblemError):
+    """Somebody changed the store after it was read. `at` is when; `by` is empty if that is not known."""
 
     def __init__(self, by: str, at: datetime, fields: tuple[str, ...]) -> None:
-        super().__init__(f"The store was changed meanwhile by {by or 'somebody'}.")
+        super().__init__(Problem(Code.STORE_CHANGED))
         self.by = by
         self.at = at
         self.fields = fields
 
 
 @dataclass(frozen=True, slots=True)
-class UnderWay:
-    """What goes on in a store: numbers of transfers that have not ended, and of uploads being aborted or completed."""
+class ActiveWork:
+    """The number of transfers that have not ended, and of uploads that are being aborted or completed."""
 
     transfers: int
     items: int
@@ -93,8 +90,8 @@ class UnderWay:
 
 @transaction.atomic
 def add_store(actor: User | None, values: StoreValues) -> Store:
-    """Raises django.core.exceptions.ValidationError; nothing is stored then."""
-    store = drafted(None, values)
+    """Raises django.core.exceptions.ValidationError, and stores nothing then."""
+    store = draft(None, values)
     store.enabled = values.enabled
     _save(store, values)
     audit.record_store(actor, "added", store, endpoint_url=store.endpoint_url)
@@ -103,31 +100,31 @@ def add_store(actor: User | None, values: StoreValues) -> Store:
 
 @transaction.atomic
 def change_store(actor: User | None, store: Store, values: StoreValues, *, seen: datetime | None = None) -> StoreChange:
-    """Change a store, and forget what a check found where that no longer speaks of it.
+    """Change a store, and remove the overrides of its profile if they may no longer apply.
 
-    Raises django.core.exceptions.ValidationError; and ChangedMeanwhile where the store is no longer the one whose
-    `updated_at` was `seen`. Nothing is changed then.
+    Raises django.core.exceptions.ValidationError, and EditConflict if the store's `updated_at` is no longer `seen`.
+    Nothing is changed then.
     """
     before = Store.objects.select_for_update().get(pk=store.pk)
     if seen is not None and seen != before.updated_at:
-        raise _changed_meanwhile(before)
-    after = drafted(before, values)
+        raise _edit_conflict(before)
+    after = draft(before, values)
     changed = {name for name in (*PLAIN_FIELDS, *SECRET_FIELDS) if getattr(after, name) != getattr(before, name)}
     if set(before.named_buckets.values_list("name", flat=True)) != set(values.buckets):
         changed.add("buckets")
-    forgot_found = bool(before.overrides) and bool(changed & CHECKED_FIELDS)
-    if forgot_found:
+    removes_overrides = bool(before.overrides) and bool(changed & CHECKED_FIELDS)
+    detail = {"forgot": sorted(before.overrides)} if removes_overrides else {}
+    if removes_overrides:
         after.overrides = {}
     _save(after, values)
     store.refresh_from_db()
-    detail = {"forgot": "what a store check found"} if forgot_found else {}
     audit.record_store(actor, "changed", store, fields=sorted(changed), **detail)
-    return StoreChange(store, tuple(sorted(changed)), forgot_found)
+    return StoreChange(store, tuple(sorted(changed)), removes_overrides)
 
 
 @transaction.atomic
 def set_enabled(actor: User | None, store: Store, *, enabled: bool) -> bool:
-    """Whether operators see and use the store. What is under way in it goes on to its end. False where it was so."""
+    """Set whether operators see and use the store; active work continues. False if nothing changed."""
     if not Store.objects.filter(pk=store.pk, enabled=not enabled).update(enabled=enabled):
         return False
     store.enabled = enabled
@@ -135,14 +132,13 @@ def set_enabled(actor: User | None, store: Store, *, enabled: bool) -> bool:
     return True
 
 
-def under_way(store: Store) -> UnderWay:
+def active_work(store: Store) -> ActiveWork:
     items = OperationItem.objects.filter(operation__store=store, state__in=ACTIVE_ITEM_STATES)
-    return UnderWay(Transfer.objects.filter(store=store, phase__in=LIVE_PHASES).count(), items.count())
+    return ActiveWork(Transfer.objects.filter(store=store, phase__in=LIVE_PHASES).count(), items.count())
 
 
 def with_defaults(values: StoreValues) -> StoreValues:
-    """The values with the provider's own where they were left open. Raises ValidationError for an endpoint that only
-    the operator can know."""
+    """The values, with the provider's in place of empty ones. Raises ValidationError if no endpoint follows."""
     provider = PROVIDERS.get(values.provider)
     if provider is None:
         return values
@@ -150,91 +146,111 @@ def with_defaults(values: StoreValues) -> StoreValues:
     return replace(
         values,
         region=region,
-        endpoint_url=values.endpoint_url or _made_endpoint(provider, region),
+        endpoint_url=values.endpoint_url or _endpoint_from_region(provider, region),
         addressing=values.addressing or provider.addressing,
         signature=values.signature or provider.signature,
     )
 
 
-def drafted(store: Store | None, values: StoreValues) -> Store:
-    """The store, or a new one, as it would be with these values; not saved, and what was given stays as it is.
+def draft(store: Store | None, values: StoreValues) -> Store:
+    """The store, or a new one, as it would be with these values. Saves nothing, and leaves `store` as it is.
 
-    Raises django.core.exceptions.ValidationError where it could not be saved.
+    Raises django.core.exceptions.ValidationError if it could not be saved.
     """
     values = with_defaults(values)
     validate_endpoint(values.endpoint_url)
     if store is not None:
         _check_secrets(store, values)
-    draft = copy.copy(store) if store is not None else Store()
+    drafted = copy.copy(store) if store is not None else Store()
     for name in PLAIN_FIELDS:
-        setattr(draft, name, getattr(values, name))
-    draft.secret_key = values.secret_key or draft.secret_key
-    draft.session_token = "" if values.clear_session_token else values.session_token or draft.session_token
-    draft.full_clean()
+        setattr(drafted, name, getattr(values, name))
+    drafted.secret_key = values.secret_key or drafted.secret_key
+    drafted.session_token = "" if values.clear_session_token else values.session_token or drafted.session_token
+    drafted.full_clean()
     _check_signature(values)
-    return draft
+    return drafted
 
 
 def validate_endpoint(endpoint_url: str) -> None:
-    """`validate_endpoint_url`, told by the field it is about."""
+    """`validate_endpoint_url`, with the error under the name of the field."""
     try:
         validate_endpoint_url(endpoint_url)
     except ValidationError as error:
-        raise ValidationError({"endpoint_url": error.messages}) from error
+        raise ValidationError({"endpoint_url": error}) from error
 
 
 def has_moved(store: Store, endpoint_url: str) -> bool:
-    """Whether requests to this endpoint go to somebody else than those of the store: another scheme, host or port."""
+    """Whether requests to this endpoint go to another scheme, host or port than the store's."""
     return origin(endpoint_url) != origin(store.endpoint_url)
 
 
-def _made_endpoint(provider: Provider, region: str) -> str:
-    made = endpoint_of(provider, region)
-    if made:
-        return made
+def _endpoint_from_region(provider: Provider, region: str) -> str:
+    endpoint = endpoint_of(provider, region)
+    if endpoint:
+        return endpoint
     if is_elsewhere(provider, region):
-        message = f"Needed: {region} is not at {provider.endpoint_hint}, but at an endpoint of its own."
-        raise ValidationError({"endpoint_url": message})
+        problem = Problem(Code.ENDPOINT_NEEDED_FOR_REGION, region=region, pattern=provider.endpoint_hint)
+        raise ValidationError({"endpoint_url": invalid(problem)})
     if is_made_from_region(provider):
-        raise ValidationError({"region": f"No host name has {region!r} in it, so no endpoint can be made from it."})
-    message = f"Needed: where a store of this provider is, only you know. It is like {provider.endpoint_hint}."
-    raise ValidationError({"endpoint_url": message})
+        raise ValidationError({"region": invalid(Problem(Code.REGION_NOT_IN_HOST_NAMES, region=region))})
+    problem = Problem(Code.ENDPOINT_NEEDED, example=provider.endpoint_hint)
+    raise ValidationError({"endpoint_url": invalid(problem)})
 
 
 def _check_secrets(store: Store, values: StoreValues) -> None:
-    """A stored secret goes to no address that it was not entered for: else it could be sent to anybody's."""
+    """A stored secret is never sent to another address: otherwise it could be sent to any address."""
     if not has_moved(store, values.endpoint_url):
         return
-    wrong = {}
+    missing = []
     if not values.secret_key:
-        wrong["secret_key"] = MOVED
+        missing.append("secret_key")
     if store.session_token and not (values.session_token or values.clear_session_token):
-        wrong["session_token"] = MOVED
-    if wrong:
-        raise ValidationError(wrong)
+        missing.append("session_token")
+    if missing:
+        problem = Problem(Code.SECRET_NEEDED_AT_NEW_ENDPOINT)
+        raise ValidationError({name: invalid(problem) for name in missing})
 
 
 def _check_signature(values: StoreValues) -> None:
-    """A signature that the store surely does not know, by its provider or by the provider whose host it is."""
-    provider, words = PROVIDERS[values.provider], dict(SIGNATURES)
+    """Refuse a signature that the chosen provider, or the provider of the endpoint's host, does not support."""
+    provider = PROVIDERS[values.provider]
     if values.signature != provider.signature and not provider.any_signature:
-        message = f"{provider.label} takes {words[provider.signature]}."
-        others = [each.label for each in PROVIDERS.values() if each.signature == values.signature != "sigv4"]
-        raise ValidationError({"signature": " ".join([message, *(f"For this one choose {name}." for name in others)])})
+        raise ValidationError({"signature": invalid(_unsupported(provider, values.signature))})
     owner = provider_at(values.endpoint_url)
-    # The other way round nothing is sure: OSS's own endpoints understand S3's signature too.
+    # The reverse is not certain: OSS's own endpoints also understand the signature of S3.
     if owner is not None and values.signature == "oss4" and owner.signature != "oss4":
-        message = f"This is an endpoint of {owner.label}, which does not know {words['oss4']}."
-        mine = endpoint_of(provider, values.region)
-        raise ValidationError({"endpoint_url": message + (f" {provider.label} is at {mine}." if mine else "")})
+        problem = _unsupported_at_endpoint(owner, provider, values)
+        raise ValidationError({"endpoint_url": invalid(problem)})
 
 
-def _changed_meanwhile(store: Store) -> ChangedMeanwhile:
+def _unsupported(provider: Provider, signature: str) -> Problem:
+    others = [each.label for each in PROVIDERS.values() if each.signature == signature != "sigv4"]
+    if not others:
+        return Problem(Code.SIGNATURE_NOT_SUPPORTED, provider=provider.label, signature=provider.signature)
+    return Problem(
+        Code.SIGNATURE_OF_OTHER_PROVIDER, provider=provider.label, signature=provider.signature, others=others
+    )
+
+
+def _unsupported_at_endpoint(owner: Provider, provider: Provider, values: StoreValues) -> Problem:
+    endpoint = endpoint_of(provider, values.region)
+    if not endpoint:
+        return Problem(Code.SIGNATURE_NOT_SUPPORTED_AT_ENDPOINT, owner=owner.label, signature=values.signature)
+    return Problem(
+        Code.ENDPOINT_OF_OTHER_PROVIDER,
+        owner=owner.label,
+        signature=values.signature,
+        provider=provider.label,
+        endpoint_url=endpoint,
+    )
+
+
+def _edit_conflict(store: Store) -> EditConflict:
     changes = AuditEntry.objects.filter(store=store.name, action__startswith="store.")
-    # Its row is written just after the change; an older one is of another.
+    # The audit entry is written right after the change, so an older entry belongs to another change.
     last = changes.filter(at__gte=store.updated_at).exclude(action__in=("store.enabled", "store.disabled")).first()
     fields = last.detail.get("fields", ()) if last else ()
-    return ChangedMeanwhile(last.actor_name if last else "", store.updated_at, tuple(fields))
+    return EditConflict(last.actor_name if last else "", store.updated_at, tuple(fields))
 
 
 def _save(store: Store, values: StoreValues) -> None:
