@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from django.db.models import F, Model
+from django.db.models import F
 
-from uploads.models import OperationItem, Part, StoreCheck, Transfer
+from uploads import tasks  # noqa: F401 - declares all kinds of work
+from uploads.models import Transfer
 from uploads.services.upkeep import watchdog
+from uploads.services.work.kinds import KINDS
 
-DEADLINES: dict[type[Model], tuple[str, ...]] = {
-    Part: ("lease_until", "queued_at", "not_before"),
-    OperationItem: ("lease_until", "queued_at", "not_before"),
-    StoreCheck: ("lease_until", "queued_at", "not_before"),
-    Transfer: ("lease_until", "queued_at", "not_before", "received_at"),
-}
+DEADLINES = ("lease_until", "queued_at", "not_before")
+"""The columns of all kinds of work."""
 
 
 def let_time_pass(seconds: float) -> None:
-    for model, names in DEADLINES.items():
-        earlier = {name: F(name) - timedelta(seconds=seconds) for name in names}
-        model._default_manager.update(**earlier)
+    for kind in KINDS.values():
+        kind.rows.update(**{name: F(name) - timedelta(seconds=seconds) for name in DEADLINES})
+    Transfer.objects.update(received_at=F("received_at") - timedelta(seconds=seconds))
     watchdog.watch()
