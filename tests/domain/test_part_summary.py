@@ -67,9 +67,9 @@ def test_expected_etag_is_that_of_s3() -> None:
 
 
 def crc64(content: bytes) -> ReportedCrc64:
-    made = Crc64("ecma")
-    made.update(content)
-    return ReportedCrc64("ecma", made.value)
+    checksum = Crc64("ecma")
+    checksum.update(content)
+    return ReportedCrc64("ecma", checksum.value)
 
 
 def test_crc_of_object_is_combined_by_part_number() -> None:

@@ -105,9 +105,9 @@ def test_several_parts_fit_into_staging_if_store_allows(size: int, provider: Lim
 
 @given(st.integers(1, 100_000 * MIB), limits, quotas, st.integers(1, 10_000))
 def test_requested_parts_fit_into_staging_or_are_refused(size: int, provider: Limits, quota: int, count: int) -> None:
-    for asked in ({"part_count": count}, {"part_size": max(1, size // count)}):
+    for requested in ({"part_count": count}, {"part_size": max(1, size // count)}):
         try:
-            plan = plan_parts(size, under(provider, quota), **asked)
+            plan = plan_parts(size, under(provider, quota), **requested)
         except PlanRefused:
             continue
         check_covers(plan, size)

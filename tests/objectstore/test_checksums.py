@@ -33,9 +33,9 @@ numbers = st.integers(0, 2**64 - 1)
 
 
 def crc(algorithm: Algorithm, content: bytes) -> int:
-    made = Crc64(algorithm)
-    made.update(content)
-    return made.value
+    crc64 = Crc64(algorithm)
+    crc64.update(content)
+    return crc64.value
 
 
 def written(value: int) -> str:
@@ -63,11 +63,11 @@ def test_known_values(algorithm: Algorithm, content: bytes, value: int) -> None:
 
 
 @given(algorithms, st.binary(max_size=300), st.integers(0, 300))
-def test_value_is_independent_of_blocks_and_buffer_types(algorithm: Algorithm, content: bytes, cut: int) -> None:
+def test_value_is_independent_of_blocks_and_buffer_types(algorithm: Algorithm, content: bytes, split: int) -> None:
     whole = crc(algorithm, content)
     pieces = Crc64(algorithm)
-    pieces.update(memoryview(bytearray(content))[:cut])
-    pieces.update(bytearray(content[cut:]))
+    pieces.update(memoryview(bytearray(content))[:split])
+    pieces.update(bytearray(content[split:]))
     assert pieces.value == whole
     assert crc(algorithm, b"") == 0
 
@@ -139,8 +139,8 @@ def test_checksum_of_full_object_is_read() -> None:
 
 @given(st.text(max_size=20))
 def test_any_text_is_a_checksum_or_none(text: str) -> None:
-    said = reported_nvme(text)
-    assert said is None or 0 <= said.value < 2**64
+    reported = reported_nvme(text)
+    assert reported is None or 0 <= reported.value < 2**64
 
 
 COMPLETED = "<CompleteMultipartUploadResult>{}<ETag>e</ETag></CompleteMultipartUploadResult>"
@@ -235,6 +235,6 @@ def test_head_requests_checksum_if_necessary(
     )
     assert client.head_object("bucket", "k").crc64 == ReportedCrc64("nvme", 7)
     assert oss.head_object("bucket", "k").crc64 == ReportedCrc64("ecma", 8)
-    asked = [each.headers.get("x-amz-checksum-mode") for each in server.received]
-    assert asked == ["ENABLED", None]
+    modes = [each.headers.get("x-amz-checksum-mode") for each in server.received]
+    assert modes == ["ENABLED", None]
     assert "x-amz-checksum-mode" in server.received[0].headers["authorization"]

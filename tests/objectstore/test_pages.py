@@ -59,13 +59,13 @@ def test_both_markers_are_sent_and_repeats_dropped(server: FaultServer, client: 
     pages = list(client.iter_multipart_uploads("bucket", prefix="a", delimiter="/", max_uploads=2))
     assert [[upload.upload_id for upload in each.uploads] for each in pages] == [["1", "2"], ["3"], ["1"]]
     assert [each.common_prefixes for each in pages] == [("p/",), ("q/",), ()]
-    asked = queries(server)
-    assert [(each.get("key-marker"), each.get("upload-id-marker")) for each in asked] == [
+    sent = queries(server)
+    assert [(each.get("key-marker"), each.get("upload-id-marker")) for each in sent] == [
         (None, None),
         ("a", "2"),
         ("a", "3"),
     ]
-    assert all((each["prefix"], each["delimiter"], each["max-uploads"]) == ("a", "/", "2") for each in asked)
+    assert all((each["prefix"], each["delimiter"], each["max-uploads"]) == ("a", "/", "2") for each in sent)
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,8 @@ def test_missing_markers_are_those_of_last_upload(server: FaultServer, client: O
         page(("b", "4"), ("c", "1")),
     )
     assert iterate(client) == [("a", "1"), ("b", "1"), ("b", "2"), ("b", "3"), ("b", "4"), ("c", "1")]
-    asked = [(each.get("key-marker"), each.get("upload-id-marker")) for each in queries(server)]
-    assert asked == [(None, None), ("b", "1"), ("b", "3")]
+    sent = [(each.get("key-marker"), each.get("upload-id-marker")) for each in queries(server)]
+    assert sent == [(None, None), ("b", "1"), ("b", "3")]
 
 
 def test_delimiter_is_not_sent_to_store_with_broken_grouping(server: FaultServer, make_client: MakeClient) -> None:

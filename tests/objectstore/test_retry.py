@@ -71,13 +71,13 @@ class Attempts:
 
 def test_attempts_continue_until_success() -> None:
     slept: list[float] = []
-    told: list[ObjectStoreError] = []
+    reported: list[ObjectStoreError] = []
     attempts = Attempts(NOT_SENT, UNKNOWN, "done")
     policy = RetryPolicy(sleep=slept.append, random=lambda: 1.0)
-    assert run(attempts, policy, repeatable=True, before_repeat=told.append) == "done"
+    assert run(attempts, policy, repeatable=True, before_repeat=reported.append) == "done"
     assert attempts.count == 3
     assert slept == [0.2, 0.4]
-    assert told == [NOT_SENT, UNKNOWN]
+    assert reported == [NOT_SENT, UNKNOWN]
 
 
 def test_last_error_is_raised() -> None:

@@ -233,7 +233,7 @@ def _signed(transport: Transport, here: threading.local, day: datetime) -> str:
 
 def test_unknown_signature_is_refused() -> None:
     with pytest.raises(NotSent, match=r"UnknownSignature signature=.* known=\('sigv4', 'oss4'\)"):
-        signer_for(config(ENDPOINTS[0], signature="nobody"))
+        signer_for(config(ENDPOINTS[0], signature="nonesuch"))
 
 
 # Sent requests
@@ -260,17 +260,17 @@ def boto_paths() -> Iterator[Any]:
         aws_secret_access_key=SECRET,
         config=Config(s3={"addressing_style": "path"}, parameter_validation=False),
     )
-    seen: list[str] = []
+    paths: list[str] = []
 
     def capture(request: Any, **_: Any) -> AWSResponse:
-        seen.append(urlsplit(request.url).path)
+        paths.append(urlsplit(request.url).path)
         return AWSResponse(request.url, 200, {}, SimpleNamespace(stream=lambda: []))
 
     s3.meta.events.register("before-send.s3.HeadObject", capture)
 
     def path_of(key: str) -> str:
         s3.head_object(Bucket="bucket", Key=key)
-        return seen[-1]
+        return paths[-1]
 
     yield path_of
     s3.close()

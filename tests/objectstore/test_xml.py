@@ -240,11 +240,11 @@ def test_any_bytes_are_read_or_unreadable(body: bytes) -> None:
 
 
 @given(st.integers(0, 400), st.sampled_from(["\x01", "&#x01;", "\udcff", "x"]))
-def test_truncated_response_is_unreadable(cut: int, inside: str) -> None:
+def test_truncated_response_is_unreadable(length: int, inside: str) -> None:
     whole = listing(row("a" + inside) + row("b"), IsTruncated="false")
-    if cut < len(whole):
+    if length < len(whole):
         with pytest.raises(UnreadableResponse):
-            uploads_page(whole[:cut])
+            uploads_page(whole[:length])
 
 
 def test_many_elements_do_not_exhaust_memory() -> None:
@@ -279,9 +279,9 @@ def test_missing_part_number_marker_is_last_number() -> None:
     assert xml.parts_page(body, abort_date=None, abort_rule_id="", request_id="").next_part_number_marker == 9
 
 
-@pytest.mark.parametrize("said", ["", "-1", "0x1", "\u0661", str(2**64), "9" * 5000])
-def test_invalid_crc_of_part_is_none(said: str) -> None:
-    part = f"<Part><PartNumber>1</PartNumber><HashCrc64ecma>{said}</HashCrc64ecma></Part>"
+@pytest.mark.parametrize("text", ["", "-1", "0x1", "\u0661", str(2**64), "9" * 5000])
+def test_invalid_crc_of_part_is_none(text: str) -> None:
+    part = f"<Part><PartNumber>1</PartNumber><HashCrc64ecma>{text}</HashCrc64ecma></Part>"
     body = f"<ListPartsResult>{part}</ListPartsResult>".encode()
     [found] = xml.parts_page(body, abort_date=None, abort_rule_id="", request_id="").parts
     assert found.crc64 is None
@@ -338,10 +338,10 @@ def test_error_is_found_after_keep_alive_whitespace() -> None:
     ).filter(lambda parts: parts and all(etag.strip('"') for etag in parts.values()))
 )
 def test_body_of_complete_is_read_back(parts: dict[int, str]) -> None:
-    wanted = [CompletedPart(number, xml.unquoted(etag)) for number, etag in sorted(parts.items())]
-    tree = ElementTree.fromstring(xml.complete_body([part for part in wanted if part.etag] or wanted))
+    expected = [CompletedPart(number, xml.unquoted(etag)) for number, etag in sorted(parts.items())]
+    tree = ElementTree.fromstring(xml.complete_body([part for part in expected if part.etag] or expected))
     rows = [(int(part[0].text or ""), part[1].text) for part in tree]
-    assert rows == [(part.number, f'"{part.etag}"') for part in wanted if part.etag]
+    assert rows == [(part.number, f'"{part.etag}"') for part in expected if part.etag]
 
 
 @pytest.mark.parametrize("numbers", [[], [2, 1], [1, 1]])

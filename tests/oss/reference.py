@@ -379,7 +379,7 @@ OBJECTS = (
         before=add_bucket,
         without={
             "x-oss-bucket-version": "described nowhere, and in no newer example",
-            "Content-Type": "of an answer without a body; not in the first example",
+            "Content-Type": "of a response without a body; not in the first example",
         },
     ),
     Example(

@@ -131,9 +131,9 @@ def test_combined_parameters(created: tuple[Uploads, list[Name]]) -> None:
     )
     for prefix, (key, upload_id), limit in combinations:
         page = uploads.listing(prefix=prefix, key_marker=key, upload_id_marker=upload_id, max_uploads=limit)
-        wanted = expected(names, prefix=prefix, key_marker=key, id_marker=upload_id)
-        assert names_of(page) == wanted[:limit], (prefix, key, upload_id, limit)
-        assert page.is_truncated is (len(wanted) > limit)
+        expected_rows = expected(names, prefix=prefix, key_marker=key, id_marker=upload_id)
+        assert names_of(page) == expected_rows[:limit], (prefix, key, upload_id, limit)
+        assert page.is_truncated is (len(expected_rows) > limit)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 16, 1000])
@@ -143,9 +143,9 @@ def test_all_pages(created: tuple[Uploads, list[Name]], limit: int, prefix: str)
     uploads, names = created
     request = oss.ListMultipartUploadsRequest(bucket=uploads.bucket, prefix=prefix)
     pages = list(uploads.client.list_multipart_uploads_paginator(limit=limit).iter_page(request))
-    wanted = expected(names, prefix=prefix)
-    assert [name for page in pages for name in names_of(page)] == wanted
-    assert len(pages) == -(-len(wanted) // limit)
+    expected_rows = expected(names, prefix=prefix)
+    assert [name for page in pages for name in names_of(page)] == expected_rows
+    assert len(pages) == -(-len(expected_rows) // limit)
 
 
 def test_more_than_one_page(oss_store: OssStore) -> None:
@@ -205,10 +205,10 @@ def fold(names: list[Name], prefix: str, delimiter: str) -> list[tuple[str, str]
 def test_delimiter(created: tuple[Uploads, list[Name]], prefix: str, delimiter: str) -> None:
     uploads, names = created
     page = grouped_page(uploads, {"prefix": prefix, "delimiter": delimiter, "encoding-type": "url"})
-    wanted = fold(expected(names, prefix=prefix), prefix, delimiter)
+    expected_rows = fold(expected(names, prefix=prefix), prefix, delimiter)
     keys, prefixes = rows_of(page)
-    assert keys == [text for kind, text in wanted if kind == "key"]
-    assert prefixes == [text for kind, text in wanted if kind == "prefix"]
+    assert keys == [text for kind, text in expected_rows if kind == "key"]
+    assert prefixes == [text for kind, text in expected_rows if kind == "prefix"]
     assert unquote(page.findtext("Delimiter") or "") == delimiter
 
 
@@ -220,8 +220,8 @@ def test_all_pages_with_delimiter(created: tuple[Uploads, list[Name]], limit: in
     markers: dict[str, str] = {}
     listed: list[tuple[str, str]] = []
     for _ in range(len(names) + 1):
-        asked = {"prefix": prefix, "delimiter": "/", "max-uploads": str(limit), "encoding-type": "url", **markers}
-        page = grouped_page(uploads, asked)
+        parameters = {"prefix": prefix, "delimiter": "/", "max-uploads": str(limit), "encoding-type": "url", **markers}
+        page = grouped_page(uploads, parameters)
         keys, prefixes = rows_of(page)
         assert len(keys) + len(prefixes) <= limit
         listed += sorted(
@@ -259,8 +259,8 @@ def test_control_characters_require_encoding(created: tuple[Uploads, list[Name]]
 def test_encoded_fields(created: tuple[Uploads, list[Name]]) -> None:
     """Delimiter, KeyMarker, Prefix, NextKeyMarker and Key; a space is %20 and a plus %2B."""
     uploads, names = created
-    asked = {"prefix": "c", "delimiter": "/", "key-marker": "b/1", "max-uploads": "2", "encoding-type": "url"}
-    page = grouped_page(uploads, asked)
+    parameters = {"prefix": "c", "delimiter": "/", "key-marker": "b/1", "max-uploads": "2", "encoding-type": "url"}
+    page = grouped_page(uploads, parameters)
     texts = {
         name: page.findtext(name) for name in ("EncodingType", "KeyMarker", "Delimiter", "NextKeyMarker", "Prefix")
     }

@@ -22,9 +22,9 @@ DRAW = random.Random(20)
 
 def crc64(content: bytes) -> str:
     """Computed by the vendor's own code."""
-    made = Crc64(0)
-    made.update(content)
-    return str(made.sum64())
+    checksum = Crc64(0)
+    checksum.update(content)
+    return str(checksum.sum64())
 
 
 def md5(content: bytes) -> bytes:
@@ -35,13 +35,13 @@ def test_three_steps(uploads: Uploads) -> None:
     """Initiate, upload parts, complete: the object consists of the parts in order."""
     bodies = [DRAW.randbytes(MIN_PART), DRAW.randbytes(MIN_PART + 1), DRAW.randbytes(10)]
     upload_id = uploads.initiate("multipart.data")
-    answers = [uploads.part("multipart.data", upload_id, number, body) for number, body in enumerate(bodies, 1)]
-    for response, body in zip(answers, bodies, strict=True):
+    responses = [uploads.part("multipart.data", upload_id, number, body) for number, body in enumerate(bodies, 1)]
+    for response, body in zip(responses, bodies, strict=True):
         assert response.etag == f'"{md5(body).hex().upper()}"'
         assert response.content_md5 == base64.b64encode(md5(body)).decode()
         assert response.hash_crc64 == crc64(body)
     done = uploads.complete(
-        "multipart.data", upload_id, [(number, each.etag) for number, each in enumerate(answers, 1)]
+        "multipart.data", upload_id, [(number, each.etag) for number, each in enumerate(responses, 1)]
     )
     whole = b"".join(bodies)
     assert (done.bucket, done.key) == (uploads.bucket, "multipart.data")
@@ -206,35 +206,35 @@ def test_part_numbers_out_of_range(uploads: Uploads, number: int) -> None:
 
 def test_forbid_overwrite(uploads: Uploads) -> None:
     """409 FileAlreadyExists from Initiate, Complete and PutObject. Without the header the object is replaced."""
-    begun = uploads.initiate("key", forbid_overwrite=True)
-    etag = uploads.part("key", begun, 1, b"fresh").etag
+    upload_id = uploads.initiate("key", forbid_overwrite=True)
+    etag = uploads.part("key", upload_id, 1, b"fresh").etag
     uploads.put("key", b"there", forbid_overwrite=True)
     for refused in (
         lambda: uploads.initiate("key", forbid_overwrite=True),
-        lambda: uploads.complete("key", begun, [(1, etag)], forbid_overwrite=True),
+        lambda: uploads.complete("key", upload_id, [(1, etag)], forbid_overwrite=True),
         lambda: uploads.put("key", b"again", forbid_overwrite=True),
     ):
         error = refusal(refused)
         assert (error.status_code, error.code) == (409, "FileAlreadyExists")
     assert uploads.object("key") == b"there"
-    uploads.complete("key", begun, [(1, etag)], forbid_overwrite=False)
+    uploads.complete("key", upload_id, [(1, etag)], forbid_overwrite=False)
     assert uploads.object("key") == b"fresh"
 
 
 def test_parts_by_key_and_upload_id_alone(oss_store: OssStore, uploads: Uploads) -> None:
     """Another client that knows only key and upload id gets the same parts."""
     upload_id = uploads.initiate("folder/key")
-    answers = {number: uploads.part("folder/key", upload_id, number, b"x" * number) for number in (1, 2, 7)}
+    responses = {number: uploads.part("folder/key", upload_id, number, b"x" * number) for number in (1, 2, 7)}
     stranger = Uploads(oss_store, uploads.bucket)
-    for seen in (uploads.parts("folder/key", upload_id), stranger.parts("folder/key", upload_id)):
-        assert (seen.bucket, seen.key, seen.upload_id) == (uploads.bucket, "folder/key", upload_id)
-        assert (seen.part_number_marker, seen.next_part_number_marker) == (0, 7)
-        assert (seen.max_parts, seen.is_truncated, seen.storage_class) == (1000, False, "Standard")
-        for part in seen.parts:
-            response = answers[part.part_number]
+    for page in (uploads.parts("folder/key", upload_id), stranger.parts("folder/key", upload_id)):
+        assert (page.bucket, page.key, page.upload_id) == (uploads.bucket, "folder/key", upload_id)
+        assert (page.part_number_marker, page.next_part_number_marker) == (0, 7)
+        assert (page.max_parts, page.is_truncated, page.storage_class) == (1000, False, "Standard")
+        for part in page.parts:
+            response = responses[part.part_number]
             assert (part.size, part.etag, part.hash_crc64) == (part.part_number, response.etag, response.hash_crc64)
             assert part.last_modified.tzinfo is not None
-        assert [part.part_number for part in seen.parts] == [1, 2, 7]
+        assert [part.part_number for part in page.parts] == [1, 2, 7]
 
 
 def test_pages_of_parts(uploads: Uploads) -> None:
@@ -253,8 +253,8 @@ def test_pages_of_parts(uploads: Uploads) -> None:
 
 
 def test_upload_without_parts(uploads: Uploads) -> None:
-    seen = uploads.parts("key", uploads.initiate("key"))
-    assert (seen.parts, seen.next_part_number_marker, seen.is_truncated) == (None, None, False)
+    page = uploads.parts("key", uploads.initiate("key"))
+    assert (page.parts, page.next_part_number_marker, page.is_truncated) == (None, None, False)
 
 
 @pytest.mark.parametrize("fields", [{"max_parts": 0}, {"max_parts": 1001}, {"part_number_marker": "x"}])
@@ -288,7 +288,7 @@ def test_uploader_resumes_where_it_stopped(uploads: Uploads, tmp_path: Path) -> 
 
     def fail_at_third_part(part: Any, **fields: Any) -> Any:
         if part.part_number == 3:
-            raise ConnectionError("cut")
+            raise ConnectionError("interrupted")
         return send(part, **fields)
 
     uploads.client.upload_part = fail_at_third_part
@@ -334,12 +334,12 @@ def test_put_head_get_delete(uploads: Uploads) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("byte_range", "expected"),
     [("bytes=2-5", b"2345"), ("bytes=17-", b"789"), ("bytes=-4", b"6789"), ("bytes=8-11", b"8901")],
 )
-def test_ranges(uploads: Uploads, asked: str, expected: bytes) -> None:
+def test_ranges(uploads: Uploads, byte_range: str, expected: bytes) -> None:
     uploads.put("key", b"0123456789" * 2)
-    request = oss.GetObjectRequest(bucket=uploads.bucket, key="key", range_header=asked)
+    request = oss.GetObjectRequest(bucket=uploads.bucket, key="key", range_header=byte_range)
     response = uploads.client.get_object(request)
     assert (response.status_code, response.body.content) == (206, expected)
     assert response.content_range.endswith("/20")

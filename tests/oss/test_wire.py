@@ -204,7 +204,7 @@ def test_temporary_credentials(oss_store: OssStore, client: BucketClient) -> Non
     assert Uploads(oss_store, client.bucket, valid).listing().status_code == 200
     for account, code in (
         (dataclasses.replace(valid, token=""), "InvalidAccessKeyId"),
-        (dataclasses.replace(valid, token="made up"), "InvalidSecurityToken"),
+        (dataclasses.replace(valid, token="invented"), "InvalidSecurityToken"),
         (dataclasses.replace(valid, token=other.token), "AccessKeyIdAndSecurityTokenNotMatch"),
         (dataclasses.replace(client.owner, token=valid.token), "InvalidAccessKeyId"),
         (expired, "SecurityTokenExpired"),
@@ -367,13 +367,13 @@ def _wait(condition: Callable[[], object]) -> None:
 
 
 def test_truncated_part_is_not_stored(client: BucketClient) -> None:
-    upload_id = client.request_signed("POST", "/cut?uploads").text("UploadId")
-    client.request_signed("PUT", f"/cut?partNumber=1&uploadId={upload_id}", b"whole")
+    upload_id = client.request_signed("POST", "/truncated?uploads").text("UploadId")
+    client.request_signed("PUT", f"/truncated?partNumber=1&uploadId={upload_id}", b"whole")
     before = _files(client)
-    with half_sent(client, f"/cut?partNumber=1&uploadId={upload_id}", b"x" * 1_000_000):
+    with half_sent(client, f"/truncated?partNumber=1&uploadId={upload_id}", b"x" * 1_000_000):
         assert _files(client) != before
     _wait(lambda: _files(client) == before)
-    parts = client.request_signed("GET", f"/cut?uploadId={upload_id}").document.findall("Part")
+    parts = client.request_signed("GET", f"/truncated?uploadId={upload_id}").document.findall("Part")
     assert [part.findtext("Size") for part in parts] == ["5"]
 
 

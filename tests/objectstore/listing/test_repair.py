@@ -73,8 +73,8 @@ PageSource = Callable[[Names, Marker, int], UploadsPage]
 
 def swift_page(names: Names, after: Marker, size: int) -> UploadsPage:
     """The response of Swift 2.38's s3api with the delimiter `/`; `names` are all uploads in its order."""
-    begin = place("key/upload-id", *after) if after[0] else b""
-    rest = [name for name in names if place("key/upload-id", *name) > begin]
+    start = place("key/upload-id", *after) if after[0] else b""
+    rest = [name for name in names if place("key/upload-id", *name) > start]
     plain = [name for name in rest if "/" not in name[0]]
     shown = plain[:size]
     last = shown[-1] if len(shown) > 1 else NOWHERE
@@ -84,8 +84,8 @@ def swift_page(names: Names, after: Marker, size: int) -> UploadsPage:
 
 def flat_page(names: Names, after: Marker, size: int, order: Order) -> UploadsPage:
     """The response of a store without a delimiter. A key marker alone is inclusive if the sort key contains ids."""
-    begin = place(order, *after) if after[0] else b""
-    rest = [name for name in names if place(order, *name) > begin or (name[0] == after[0] and name[1] > after[1] > "")]
+    start = place(order, *after) if after[0] else b""
+    rest = [name for name in names if place(order, *name) > start or (name[0] == after[0] and name[1] > after[1] > "")]
     shown = rest[:size]
     return page_of(
         *(upload(*name) for name in shown),
@@ -94,13 +94,13 @@ def flat_page(names: Names, after: Marker, size: int, order: Order) -> UploadsPa
     )
 
 
-def all_pages(ask: Callable[[Marker], UploadsPage]) -> tuple[Names, list[str], int]:
+def all_pages(request_page: Callable[[Marker], UploadsPage]) -> tuple[Names, list[str], int]:
     """Uploads, prefixes and the number of pages, from the first to the last."""
     uploads: Names = []
     prefixes: list[str] = []
     after = NOWHERE
     for pages in count(1):
-        page = ask(after)
+        page = request_page(after)
         uploads += [(each.key, each.upload_id) for each in page.uploads]
         prefixes += page.common_prefixes
         if not page.is_truncated or not page.next_key_marker:
@@ -130,11 +130,11 @@ def test_computed_folders_are_shown_once_and_nothing_is_lost(
     for order in ("key", "key.upload-id"):
         names = [name for name in in_order(keys, order) if name[0].startswith(prefix)]
 
-        def ask(after: Marker, names: Names = names, order: Order = order) -> UploadsPage:
+        def request_page(after: Marker, names: Names = names, order: Order = order) -> UploadsPage:
             page = tidy(flat_page(names, after, size, order), after, replace(CEPH, order=order))
             return fold(page, after, prefix=prefix, delimiter=delimiter, order=order)
 
-        uploads, prefixes, _ = all_pages(ask)
+        uploads, prefixes, _ = all_pages(request_page)
         folders = {common_prefix(key, prefix, delimiter) for key, _ in names} - {""}
         assert uploads == [name for name in names if not common_prefix(name[0], prefix, delimiter)]
         assert set(prefixes) == folders
@@ -146,11 +146,11 @@ def test_computed_folders_are_shown_once_and_nothing_is_lost(
 def test_folder_that_exceeds_page_is_skipped() -> None:
     names = in_order([f"big/{number:04}" for number in range(1000)] + ["after", "zoo"], "key.upload-id")
 
-    def ask(after: Marker) -> UploadsPage:
+    def request_page(after: Marker) -> UploadsPage:
         page = tidy(flat_page(names, after, 10, "key.upload-id"), after, CEPH)
         return fold(page, after, prefix="", delimiter="/", order="key.upload-id")
 
-    uploads, prefixes, pages = all_pages(ask)
+    uploads, prefixes, pages = all_pages(request_page)
     assert ([key for key, _ in uploads], prefixes, pages) == (["after", "zoo"], ["big/"], 2)
 
 
@@ -174,11 +174,11 @@ def test_computed_prefix_finds_all_matching_uploads(keys: list[str], size: int, 
     for order in ("key", "key.upload-id", "key/upload-id"):
         names = in_order(keys, order)
 
-        def ask(after: Marker, names: Names = names, order: Order = order) -> UploadsPage:
+        def request_page(after: Marker, names: Names = names, order: Order = order) -> UploadsPage:
             after = after if after[0] else (marker_before(prefix, order), "")
             return narrow(tidy(flat_page(names, after, size, order), after, PLAIN), prefix, order)
 
-        uploads, _, pages = all_pages(ask)
+        uploads, _, pages = all_pages(request_page)
         having = [name for name in names if name[0].startswith(prefix)]
         assert uploads == having
         if order == "key":
@@ -201,21 +201,21 @@ def test_marker_before_prefix_is_valid_and_before_it(prefix: str) -> None:
 def test_span_contains_exactly_the_uploads_of_its_page(keys: list[str], size: int, order: Order) -> None:
     names = in_order(keys, order)
     provider = replace(PLAIN, order=order)
-    holders: dict[tuple[str, str], int] = dict.fromkeys(names, 0)
+    counts: dict[tuple[str, str], int] = dict.fromkeys(names, 0)
 
-    def ask(after: Marker) -> UploadsPage:
+    def request_page(after: Marker) -> UploadsPage:
         page = tidy(flat_page(names, after, size, order), after, provider)
         span = span_of(page, after, provider)
         assert span is not None
         listed = {(each.key, each.upload_id) for each in page.uploads}
         for name in names:
-            holders[name] += span.holds(*name)
+            counts[name] += span.holds(*name)
             assert name in listed or not span.holds(*name)
         return page
 
-    all_pages(ask)
+    all_pages(request_page)
     if order != "key":
-        assert set(holders.values()) <= {1}
+        assert set(counts.values()) <= {1}
 
 
 def test_span_by_key_is_undecided_within_a_split_key() -> None:

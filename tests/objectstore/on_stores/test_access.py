@@ -31,7 +31,7 @@ def test_wrong_secret_is_a_credentials_error(server: Server, bucket: str) -> Non
 
 def test_unknown_access_key_is_a_credentials_error(server: Server, bucket: str) -> None:
     """An unknown access key is a credentials error"""
-    refused = refusal(server, bucket, access_key="nobody:here")
+    refused = refusal(server, bucket, access_key="unknown:key")
     assert refused.reason is Reason.CREDENTIALS
     if server.does("reports an unknown access key as a wrong signature"):
         assert refused.code == "SignatureDoesNotMatch"

@@ -50,24 +50,24 @@ class Created:
         return self.names[self.names.index(marker) + 1 :]
 
 
-def place_of(server: Server, made: list[Name]) -> Callable[[Name], bytes]:
+def place_of(server: Server, by_start: list[Name]) -> Callable[[Name], bytes]:
     if server.has(BY_SLASH):
         return lambda name: "/".join(name).encode()
     if server.has(BY_DOT):
         return lambda name: ".".join(name).encode()
     if server.has(BY_TIME):
-        return lambda name: f"{name[0]}\0{made.index(name):04}".encode()
+        return lambda name: f"{name[0]}\0{by_start.index(name):04}".encode()
     return lambda name: "\0".join(name).encode()
 
 
 def create(server: Server, client: ObjectStoreClient, bucket: str, keys: Iterable[str]) -> Created:
-    made = []
+    by_start = []
     for key in keys:
-        made.append((key, client.create_multipart_upload(bucket, key)))
+        by_start.append((key, client.create_multipart_upload(bucket, key)))
         if server.has(BY_TIME):
             time.sleep(TICK)
-    place = place_of(server, made)
-    return Created(bucket, sorted(made, key=place), place)
+    place = place_of(server, by_start)
+    return Created(bucket, sorted(by_start, key=place), place)
 
 
 @pytest.fixture
