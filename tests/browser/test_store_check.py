@@ -1,4 +1,4 @@
-"""Checking a store in a browser: live with JavaScript, by looking again without; what was found is reset."""
+"""Store checks in a browser: live with JavaScript, with a refresh link without it; overrides are reset."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ WIDTHS = (390, 768, 1440)
 
 @pytest.fixture
 def bucket(stack: Stack) -> Iterator[str]:
-    """A bucket to check in. The profile holds again afterwards: other tests use this store too."""
+    """A bucket to check in. The overrides are removed afterwards, because other tests use this store, too."""
     yield stack.new_bucket()
     with stack.signed_in() as operator:
         operator.post(f"/stores/{stack.store}/check/reset/")
 
 
-def order(site: Site, stack: Stack, bucket: str) -> None:
+def request_check(site: Site, stack: Stack, bucket: str) -> None:
     site.page.goto(f"/stores/{stack.store}/")
     site.follow("Check this store…")
     site.page.get_by_label("Bucket", exact=True).fill(bucket)
-    site.page.get_by_label("Some 20 uploads").check()
+    site.page.get_by_label("The check writes about 20 uploads").check()
     site.page.get_by_role("button", name="Check", exact=True).click()
     site.page.wait_for_url("**/check/*-*/")
 
@@ -38,19 +38,19 @@ def open_all(page: Page) -> None:
             section.click()
 
 
-def test_a_check_fills_its_card_and_is_reset(site: Site, stack: Stack, bucket: str) -> None:
-    order(site, stack, bucket)
+def test_check_fills_its_card_and_is_reset(site: Site, stack: Stack, bucket: str) -> None:
+    request_check(site, stack, bucket)
     page = site.page
-    expect(page.get_by_role("heading", name="What was found")).to_be_visible()
-    expect(page.get_by_role("heading", name="Overrules the profile of OpenStack Swift")).to_be_visible()
+    expect(page.get_by_role("heading", name="Results")).to_be_visible()
+    expect(page.get_by_role("heading", name="Overrides of the profile of OpenStack Swift")).to_be_visible()
     expect(page.locator("#check .check-head")).to_contain_text("43 ok")
     open_all(page)
-    expect(page.get_by_text("Uploads come in the order of key and upload id")).to_be_visible()
+    expect(page.get_by_text("Uploads are listed in the order of key and upload id")).to_be_visible()
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 844})
         assert overflow(page) == 0, (width, widest(page))
     page.get_by_role("button", name="Reset to the profile").click()
-    expect(page.get_by_text("its provider's profile holds again")).to_be_visible()
+    expect(page.get_by_text("The profile of its provider applies again")).to_be_visible()
     expect(page.get_by_role("button", name="Reset to the profile")).to_have_count(0)
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 844})
@@ -61,14 +61,14 @@ def test_a_check_fills_its_card_and_is_reset(site: Site, stack: Stack, bucket: s
 
 RUNNING = """
 from uploads.models import Store, StoreCheck
-one = {{"name": "reach", "title": "The endpoint answers", "group": "reach", "verdict": "ok", "said": "Yes."}}
+one = {{"name": "reach", "group": "reach", "verdict": "ok", "observed": {{"code": "EndpointResponds"}}}}
 store = Store.objects.get(name={store!r})
 check = StoreCheck.objects.create(store=store, bucket={bucket!r}, state="running", total=2, results=[one])
 print(check.pk)
 """
-ENDED = """
+FINISHED = """
 from uploads.models import StoreCheck
-two = {{"name": "tls", "title": "The connection is encrypted", "group": "reach", "verdict": "ok", "said": "Surely."}}
+two = {{"name": "tls", "group": "reach", "verdict": "ok", "observed": {{"code": "ConnectionEncrypted"}}}}
 check = StoreCheck.objects.get(pk={check!r})
 check.results.append(two)
 check.state = {state!r}
@@ -76,42 +76,42 @@ check.save()
 """
 
 
-def test_a_section_that_was_opened_stays_open_while_the_card_fills(site: Site, stack: Stack, bucket: str) -> None:
+def test_open_section_stays_open_while_the_card_fills(site: Site, stack: Stack, bucket: str) -> None:
     check = stack.run_python(RUNNING.format(store=stack.store, bucket=bucket)).strip()
     page = site.page
     page.goto(f"/stores/{stack.store}/check/{check}/")
     section = page.locator("#section-reach")
-    expect(section.get_by_text("Yes.")).to_be_hidden()
+    expect(section.get_by_text("The endpoint responds.")).to_be_hidden()
     section.locator("summary").click()
-    expect(section.get_by_text("Yes.")).to_be_visible()
-    # By another poll, and by the last one.
+    expect(section.get_by_text("The endpoint responds.")).to_be_visible()
+    # After another poll, and after the last one.
     for number, state in enumerate(("running", "done"), start=1):
-        stack.run_python(ENDED.format(check=check, state=state))
+        stack.run_python(FINISHED.format(check=check, state=state))
         expect(section.locator(".check")).to_have_count(number + 1)
-        expect(section.get_by_text("Surely.").last).to_be_visible()
+        expect(section.get_by_text("the certificate was verified.").last).to_be_visible()
         expect(section.locator("summary")).to_be_focused()
-    expect(page.get_by_role("heading", name="What was found")).to_be_visible()
-    # And one that is closed stays closed.
+    expect(page.get_by_role("heading", name="Results")).to_be_visible()
+    # A closed section stays closed.
     section.locator("summary").click()
-    expect(section.get_by_text("Yes.")).to_be_hidden()
+    expect(section.get_by_text("The endpoint responds.")).to_be_hidden()
 
 
-def test_without_consent_nothing_is_ordered(site: Site, stack: Stack, bucket: str) -> None:
+def test_without_consent_nothing_is_requested(site: Site, stack: Stack, bucket: str) -> None:
     page = site.page
     page.goto(f"/stores/{stack.store}/check/?bucket={bucket}")
     page.get_by_role("button", name="Check", exact=True).click()
-    # The browser itself asks for the tick.
-    assert page.get_by_label("Some 20 uploads").evaluate("each => each.validity.valueMissing")
+    # The browser itself requires the checkbox.
+    assert page.get_by_label("The check writes about 20 uploads").evaluate("each => each.validity.valueMissing")
     assert page.url.endswith(f"?bucket={bucket}")
 
 
-def test_without_javascript_one_looks_again(open_site: OpenSite, stack: Stack, bucket: str) -> None:
+def test_without_javascript_there_is_a_refresh_link(open_site: OpenSite, stack: Stack, bucket: str) -> None:
     site = open_site(java_script_enabled=False)
-    order(site, stack, bucket)
+    request_check(site, stack, bucket)
     page = site.page
-    while (again := page.get_by_role("link", name="Look again")).count():
+    while (refresh := page.get_by_role("link", name="Refresh")).count():
         page.wait_for_timeout(200)
         with page.expect_navigation():
-            again.click()
-    expect(page.get_by_role("heading", name="What was found")).to_be_visible()
+            refresh.click()
+    expect(page.get_by_role("heading", name="Results")).to_be_visible()
     expect(page.locator("#check .check-head")).to_contain_text("43 ok")

@@ -1,4 +1,4 @@
-"""Setting up a store in the browser: defaults that follow the provider, a live test, and no secret on any page."""
+"""Setting up a store in a browser: defaults of the provider, a live connection test, and no secret on any page."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tests.system.stack import Stack
 
 
 class Setup:
-    """The form of a store, as somebody fills it in."""
+    """The form of a store."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.result = page.locator("#trial")
+        self.result = page.locator("#connection-test")
 
     def field(self, name: str) -> str:
         return self.page.locator(f"[name={name}]").input_value()
@@ -59,19 +59,19 @@ def test_defaults_follow_provider_and_region(setup: Setup) -> None:
     expect(shown).to_have_attribute("placeholder", "https://ACCOUNT.r2.cloudflarestorage.com")
 
 
-def test_what_was_typed_is_not_touched(setup: Setup) -> None:
+def test_edited_fields_are_not_changed(setup: Setup) -> None:
     setup.fill(endpoint_url="https://mine.example.org", region="my-region")
     for provider in ("aws", "oss", "generic"):
         setup.choose(provider)
         assert (setup.field("endpoint_url"), setup.field("region")) == ("https://mine.example.org", "my-region")
-    # Emptied, they are filled in again when they are left.
+    # Emptied fields are filled in again when they lose the focus.
     setup.choose("aws")
     setup.fill(region="", endpoint_url="")
     setup.page.locator("[name=name]").focus()
     assert (setup.field("region"), setup.field("endpoint_url")) == ("us-east-1", "https://s3.us-east-1.amazonaws.com")
 
 
-def test_an_edit_shows_what_is_stored(page: Page, stack: Stack) -> None:
+def test_edit_form_shows_the_stored_values(page: Page, stack: Stack) -> None:
     page.goto(f"/stores/{stack.store}/edit/")
     setup = Setup(page)
     assert setup.field("endpoint_url") == stack.swift.endpoint_url
@@ -84,12 +84,12 @@ def test_an_edit_shows_what_is_stored(page: Page, stack: Stack) -> None:
     expect(page.locator("#moved")).to_be_hidden()
 
 
-def test_a_store_is_tried_until_it_works_and_then_added(setup: Setup, stack: Stack) -> None:
+def test_store_is_tested_until_it_works_and_then_added(setup: Setup, stack: Stack) -> None:
     bucket, page = stack.new_bucket(), setup.page
     setup.choose("swift")
     setup.test()
-    expect(setup.result).to_contain_text("Nothing was asked yet")
-    setup.fill(name="tried-first", region="eu-x", endpoint_url=stack.swift.endpoint_url, buckets=bucket)
+    expect(setup.result).to_contain_text("Nothing was sent to the store")
+    setup.fill(name="tested-first", region="eu-x", endpoint_url=stack.swift.endpoint_url, buckets=bucket)
     setup.fill(access_key=stack.swift.access_key, secret_key="not the secret")
     setup.test()
     expect(setup.result).to_contain_text("Set Region to us-east-1.")
@@ -100,31 +100,31 @@ def test_a_store_is_tried_until_it_works_and_then_added(setup: Setup, stack: Sta
     setup.test()
     expect(setup.result).to_contain_text("The store works with these values")
     expect(setup.result).to_contain_text("Nothing was saved.")
-    assert stack.query("SELECT id FROM uploads_store WHERE name = 'tried-first'") == []
-    # What was typed is still there, secrets too; Enter saves, and does not test.
+    assert stack.query("SELECT id FROM uploads_store WHERE name = 'tested-first'") == []
+    # The entered values are still there, including secrets. Enter saves, and does not test.
     page.locator("[name=secret_key]").press("Enter")
-    page.wait_for_url("**/stores/tried-first/")
+    page.wait_for_url("**/stores/tested-first/")
     expect(page.get_by_role("main")).to_contain_text(bucket)
 
 
-def test_a_test_without_javascript(open_site: OpenSite, stack: Stack) -> None:
+def test_connection_test_without_javascript(open_site: OpenSite, stack: Stack) -> None:
     page = open_site(java_script_enabled=False).page
     page.goto("/stores/new/")
     setup = Setup(page)
     setup.choose("swift")
-    setup.fill(name="typed-by-hand", endpoint_url=stack.swift.endpoint_url)
+    setup.fill(name="entered-by-hand", endpoint_url=stack.swift.endpoint_url)
     setup.fill(access_key=stack.swift.access_key, secret_key=stack.swift.secret_key)
     setup.test()
-    expect(setup.result).to_contain_text("has to be typed again before saving")
+    expect(setup.result).to_contain_text("Enter secrets again before you save")
     assert setup.field("secret_key") == ""
     assert setup.field("access_key") == stack.swift.access_key
     expect(page.locator(".provider-ways:visible")).to_contain_text("Parts of completed uploads can still be listed")
     setup.fill(secret_key=stack.swift.secret_key)
     page.get_by_role("button", name="Add the store").click()
-    page.wait_for_url("**/stores/typed-by-hand/")
-    page.goto("/stores/typed-by-hand/disable/")
+    page.wait_for_url("**/stores/entered-by-hand/")
+    page.goto("/stores/entered-by-hand/disable/")
     page.get_by_role("button", name="Disable the store").click()
-    expect(page.get_by_role("row").filter(has_text="typed-by-hand")).to_contain_text("disabled")
+    expect(page.get_by_role("row").filter(has_text="entered-by-hand")).to_contain_text("disabled")
 
 
 @pytest.mark.parametrize("width", [390, 1280])
