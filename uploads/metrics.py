@@ -74,7 +74,7 @@ def part_sent(size: int) -> None:
     BYTES_SENT.inc(size)
 
 
-def work_tried_again(reason: str) -> None:
+def work_deferred(reason: str) -> None:
     RETRIES.labels("work", reason).inc()
 
 

@@ -30,7 +30,7 @@ from uploads.services.transfers.kinds import TRANSFERS
 from uploads.services.transfers.kinds import dispatch_guarded as dispatch_transfer_guarded
 from uploads.services.upkeep.watchdog import watch
 from uploads.services.work import attempts, leases
-from uploads.services.work.attempts import MAX_TRIES
+from uploads.services.work.attempts import MAX_ATTEMPTS
 from uploads.services.work.tasks import TASKS
 
 CLIENT = "uploads.objectstore.client.ObjectStoreClient"
@@ -94,7 +94,7 @@ class Case:
     raises: str
     waiting: str
     ended: str
-    attempts: int = MAX_TRIES
+    attempts: int = MAX_ATTEMPTS
 
     @property
     def column(self) -> str:
@@ -179,7 +179,7 @@ def test_row_fails_after_a_limited_number_of_attempts(
 def test_malformed_value_in_a_row_fails_a_transfer(transfer: Transfer, caplog: pytest.LogCaptureFixture) -> None:
     _complete(transfer).parts.update(crc64="not hex")
     case = next(case for case in CASES if case.task == "complete_transfer")
-    for _ in range(MAX_TRIES):
+    for _ in range(MAX_ATTEMPTS):
         attempt(case, transfer)
     assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "InternalError")
     assert "not hex" in tracebacks(caplog)[0]
@@ -189,10 +189,10 @@ def test_cancellation_is_deferred_without_end_and_shows_the_error(transfer: Tran
     case = Case("cancel_transfer", _cancel, f"{CLIENT}.abort_multipart_upload", Phase.SENDING, Phase.SENDING)
     _cancel(transfer)
     broken(case.raises)
-    for _ in range(MAX_TRIES + 2):
+    for _ in range(MAX_ATTEMPTS + 2):
         attempt(case, transfer)
     assert (transfer.phase, transfer.lease_token) == (Phase.SENDING, None)
-    assert (transfer.error_code, transfer.tries) == ("InternalError", MAX_TRIES + 2)
+    assert (transfer.error_code, transfer.tries) == ("InternalError", MAX_ATTEMPTS + 2)
     assert transfer.store_uploads.get().state == StoreUploadState.OPEN
 
 
@@ -200,7 +200,7 @@ def test_row_whose_end_cannot_be_written_is_deferred(
     transfer: Transfer, broken: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     row = _item(transfer)
-    OperationItem.objects.update(tries=MAX_TRIES - 1, error_reason="InternalError")
+    OperationItem.objects.update(tries=MAX_ATTEMPTS - 1, error_reason="InternalError")
     broken(f"{CLIENT}.abort_multipart_upload")
     broken("uploads.audit.record_item", TypeError("not serializable"))
     attempt(CASES[3], row)
@@ -215,7 +215,7 @@ def test_related_row_that_cannot_be_loaded_does_not_leave_a_row_running(
     row = _part(transfer)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE uploads_store SET secret_key = 'no token'")
-    for count in range(1, MAX_TRIES + 3):
+    for count in range(1, MAX_ATTEMPTS + 3):
         attempt(CASES[0], row)
         assert (row.state, row.lease_token, row.tries) == (PartState.STAGED, None, count)
         assert row.error_code == "InternalError"
@@ -227,9 +227,9 @@ def test_related_row_that_cannot_be_loaded_does_not_leave_a_row_running(
 def test_database_that_is_unavailable_is_not_counted_as_a_bug(transfer: Transfer, broken: Any) -> None:
     row = _part(transfer)
     broken(f"{CLIENT}.upload_part", OperationalError("database is locked"))
-    for _ in range(MAX_TRIES + 2):
+    for _ in range(MAX_ATTEMPTS + 2):
         attempt(CASES[0], row)
-    assert (row.state, row.error_code, row.tries) == (PartState.STAGED, "InternalError", MAX_TRIES + 2)
+    assert (row.state, row.error_code, row.tries) == (PartState.STAGED, "InternalError", MAX_ATTEMPTS + 2)
     transfer.refresh_from_db()
     assert transfer.phase == Phase.SENDING
 
@@ -263,7 +263,7 @@ def test_failed_dispatch_counts_as_an_attempt_of_the_transfer(
     dispatch_transfer_guarded(transfer.pk)
     transfer.refresh_from_db()
     assert (transfer.phase, transfer.error_code, transfer.tries) == (Phase.SENDING, "InternalError", 1)
-    for _ in range(MAX_TRIES):
+    for _ in range(MAX_ATTEMPTS):
         Transfer.objects.update(not_before=None)
         dispatch_transfer_guarded(transfer.pk)
     transfer.refresh_from_db()
@@ -274,7 +274,7 @@ def test_failed_dispatch_counts_as_an_attempt_of_the_transfer(
 def test_failed_dispatch_counts_as_an_attempt_of_each_item(transfer: Transfer, broken: Any) -> None:
     item = _item(transfer)
     broken("uploads.services.operations.order.enqueue_rows")
-    for _ in range(MAX_TRIES):
+    for _ in range(MAX_ATTEMPTS):
         OperationItem.objects.update(not_before=None)
         dispatch_operation_guarded(item.operation_id)
     item.refresh_from_db()

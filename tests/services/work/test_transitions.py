@@ -38,6 +38,26 @@ def test_no_other_function_updates_a_state() -> None:
     assert found == []
 
 
+ASSIGNED = {
+    "order.py": "the initial state of an item",
+    "dispatch.py": "follows an UPDATE, on the object in memory",
+    "create.py": "the initial state of an upload in the store, in `get_or_create`",
+}
+"""Modules of services that mention a state as an attribute or a key, and why."""
+
+
+def test_no_state_is_assigned_or_hidden_in_a_dict() -> None:
+    found = set()
+    for path in sorted((PROJECT / "uploads" / "services").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            keys = node.keys if isinstance(node, ast.Dict) else []
+            names = {each.attr for each in targets if isinstance(each, ast.Attribute)}
+            if STATES & (names | {key.value for key in keys if isinstance(key, ast.Constant)}):
+                found.add(path.name)
+    assert found == set(ASSIGNED)
+
+
 @pytest.fixture
 def transfer(db: None) -> Transfer:
     store = Store.objects.create(name="s", endpoint_url="http://127.0.0.1:1", access_key="a", secret_key="b")

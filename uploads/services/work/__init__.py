@@ -1,1 +1,1 @@
-"""A leased row of work: who holds it, when it is tried again, how it is put on the queue."""
+"""Leased work: its kinds and tasks, leases, states, failed attempts, and the queue."""

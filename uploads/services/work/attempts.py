@@ -16,7 +16,7 @@ from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
 from uploads.problems import Code
 from uploads.services.work.leases import in_seconds
 
-MAX_TRIES = 8
+MAX_ATTEMPTS = 8
 """Failed attempts of one kind in a row, of those that more attempts would not help, before a row fails for good."""
 
 GIVE_UP = timedelta(hours=24)
@@ -43,16 +43,16 @@ class Retry(StrEnum):
 def next_attempt(row: WorkFields, error: Exception, retry: Retry = Retry.LIMITED) -> dict[str, Any] | None:
     """The columns that defer a row whose work failed; None if it fails for good."""
     now, since = timezone.now(), row.failing_since or timezone.now()
-    tries = row.tries + 1
+    attempts = row.tries + 1
     if _is_counted(error) and row.error_reason not in COUNTED:
         # The attempts until now only waited, for example for a store that was unreachable.
-        tries = 1
-    worthwhile = _may_succeed(error, tries) and now - since < GIVE_UP
+        attempts = 1
+    worthwhile = _may_succeed(error, attempts) and now - since < GIVE_UP
     if retry is Retry.NEVER or (retry is Retry.LIMITED and not worthwhile):
         return None
-    metrics.work_tried_again(reason_of(error))
-    wait = max(backoff_seconds(tries), _requested_wait(error))
-    return {"not_before": in_seconds(wait), "tries": tries, "failing_since": since}
+    metrics.work_deferred(reason_of(error))
+    wait = max(backoff_seconds(attempts), _requested_wait(error))
+    return {"not_before": in_seconds(wait), "tries": attempts, "failing_since": since}
 
 
 def reason_of(error: Exception) -> str:
@@ -64,9 +64,9 @@ def _is_counted(error: Exception) -> bool:
     return reason_of(error) in COUNTED and not isinstance(error, OperationalError | InterfaceError)
 
 
-def _may_succeed(error: Exception, tries: int) -> bool:
+def _may_succeed(error: Exception, attempts: int) -> bool:
     if _is_counted(error):
-        return tries < MAX_TRIES
+        return attempts < MAX_ATTEMPTS
     return not isinstance(error, ObjectStoreError) or error.retryable or error.reason in WAITS_FOR_OPERATOR
 
 
@@ -76,6 +76,6 @@ def _requested_wait(error: Exception) -> float:
     return min(requested or 0.0, LONGEST_RETRY_AFTER_SECONDS)
 
 
-def backoff_seconds(tries: int) -> float:
+def backoff_seconds(attempts: int) -> float:
     """Full jitter: a random time between zero and the exponential bound."""
-    return random.uniform(0, min(BACKOFF_CAP_SECONDS, BACKOFF_BASE_SECONDS * 2.0 ** min(tries, 20)))  # noqa: S311 - spreads load, hides nothing
+    return random.uniform(0, min(BACKOFF_CAP_SECONDS, BACKOFF_BASE_SECONDS * 2.0 ** min(attempts, 20)))  # noqa: S311 - spreads load, hides nothing

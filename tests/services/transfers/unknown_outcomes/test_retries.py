@@ -53,7 +53,7 @@ class TestAbort:
         drive.send(transfer, parts=1)
         request_cancel(user, transfer)
         proxy.always("AbortMultipartUpload", Fault.INVALID_ACCESS_KEY)
-        for _ in range(attempts.MAX_TRIES + 2):
+        for _ in range(attempts.MAX_ATTEMPTS + 2):
             due(transfer)
             cancel_transfer(transfer.pk)
         transfer.refresh_from_db()
@@ -71,11 +71,11 @@ class TestUnreachableStore:
         open_store_upload(transfer.pk)
         proxy.disconnect()
         part = first_part(transfer)
-        for _ in range(attempts.MAX_TRIES + 2):
+        for _ in range(attempts.MAX_ATTEMPTS + 2):
             due(transfer)
             send_part(part.pk)
         part.refresh_from_db()
-        assert (part.state, part.error_code, part.tries) == (PartState.STAGED, "Unreachable", attempts.MAX_TRIES + 2)
+        assert (part.state, part.error_code, part.tries) == (PartState.STAGED, "Unreachable", attempts.MAX_ATTEMPTS + 2)
         assert part.not_before is not None
         assert part.failing_since is not None
         assert timezone.now() < part.not_before + timedelta(seconds=1)
@@ -163,7 +163,7 @@ class TestCredentials:
         for operation in ("UploadPart", "CompleteMultipartUpload", "HeadObject", "ListParts"):
             proxy.always(operation, Fault.EXPIRED_TOKEN)
         part = transfer.parts.get(number=2)
-        for _ in range(attempts.MAX_TRIES + 2):
+        for _ in range(attempts.MAX_ATTEMPTS + 2):
             due(transfer)
             send_part(part.pk)
         part.refresh_from_db()

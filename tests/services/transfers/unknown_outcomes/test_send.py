@@ -113,7 +113,7 @@ def test_part_corrupted_eight_times_fails_the_transfer(
     data = bytes_of(transfer)
     open_store_upload(transfer.pk)
     proxy.always("UploadPart", Fault.FLIPPED_BYTE)
-    for count in range(1, attempts.MAX_TRIES + 1):
+    for count in range(1, attempts.MAX_ATTEMPTS + 1):
         transfer.refresh_from_db()
         assert transfer.phase == Phase.SENDING
         due(transfer)
