@@ -34,7 +34,7 @@ HELP = {"help", "help_text"}
 NAMES = {"label"}
 """Proper names, such as that of a provider."""
 
-ALLOWED = 442
+ALLOWED = 15
 """Sentences that are still to become codes."""
 
 

@@ -46,7 +46,7 @@ NAMES = {
 }
 """Names that are the same in every language."""
 
-ALLOWED = {"lines": 213, "urls": 23, "texts": 715}
+ALLOWED = {"lines": 126, "urls": 6, "texts": 462}
 """Findings that are still to be repaired."""
 
 

@@ -167,7 +167,6 @@ def test_every_text_is_translated(pseudo_site: Site, content: Content) -> None:
     assert not found, "\n".join(f"{path.partition('?')[0]}: {text}" for text, path in found.items())
 
 
-@pytest.mark.xfail(reason="Some page families are not translated yet.", strict=True)
 def test_texts_of_scripts_are_translated(pseudo_site: Site, stack: Stack, content: Content, tmp_path: Path) -> None:
     page, bucket = pseudo_site.page, stack.new_bucket()
     pseudo_site.watcher.expect("status of 409")

@@ -1,4 +1,4 @@
-"""The pages' pure parts: formats, names in forms, the trail, the picture, the explanations."""
+"""Pure functions of pages: formats, form values, the trail, the picture and the explanations."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 from django.test import RequestFactory
+from django.utils import translation
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,7 +25,7 @@ MARKERS = st.lists(st.tuples(TEXT, TEXT), max_size=300)
 
 
 class Text(HTMLParser):
-    """The text of a fragment, as a reader sees it."""
+    """The text of an HTML fragment."""
 
     def __init__(self, fragment: str) -> None:
         super().__init__()
@@ -71,6 +72,32 @@ def test_age(seconds: int, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, ""),
+        (0, "0 s"),
+        (61, "1 min 1 s"),
+        (3600, "1 h"),
+        (7500, "2 h 5 min"),
+        (86400 + 59, "1 d"),
+        (90000, "1 d 1 h"),
+    ],
+)
+def test_duration(seconds: float | None, text: str) -> None:
+    assert formatting.duration_text(seconds) == text
+
+
+def test_numbers_and_dates_follow_the_language() -> None:
+    at = datetime(2026, 1, 31, 12, 30, tzinfo=UTC)
+    assert formatting.count_text(10_000) == "10,000"
+    assert "2026-01-31 12:30:00" in formatting.time_html(at)
+    with translation.override("de"):
+        assert formatting.count_text(10_000) == "10.000"
+        assert formatting.bytes_text(1536) == "1,50 KiB"
+        assert "31. Januar 2026 12:30" in formatting.time_html(at)
+
+
+@pytest.mark.parametrize(
     ("key", "shown"),
     [
         ("a/b.c", "a/b.c"),
@@ -84,18 +111,18 @@ def test_age(seconds: int, text: str) -> None:
         ("東京", "東京"),
     ],
 )
-def test_keys_show_what_cannot_be_seen(key: str, shown: str) -> None:
+def test_keys_show_invisible_characters(key: str, shown: str) -> None:
     assert Text(formatting.key_html(key)).text == shown
 
 
 @given(TEXT)
-def test_a_key_adds_no_markup_of_its_own(key: str) -> None:
+def test_key_adds_no_markup(key: str) -> None:
     html = formatting.key_html(key)
     assert html.count("<") == html.count("</span>") * 2
 
 
 @given(TEXT, TEXT)
-def test_an_upload_comes_back_from_its_form_value(key: str, upload_id: str) -> None:
+def test_upload_survives_its_form_value(key: str, upload_id: str) -> None:
     value = write_upload(UploadRef(key, upload_id))
     assert value.isascii()
     assert value.isprintable()
@@ -103,7 +130,7 @@ def test_an_upload_comes_back_from_its_form_value(key: str, upload_id: str) -> N
 
 
 @given(MARKERS)
-def test_a_trail_keeps_the_last_markers_that_fit(markers: list[tuple[str, str]]) -> None:
+def test_trail_keeps_the_last_markers_that_fit(markers: list[tuple[str, str]]) -> None:
     trail = write_trail(markers)
     assert len(trail) <= MAX_TRAIL
     kept = read_trail(Query(RequestFactory().get("/", {"trail": trail})))
@@ -111,7 +138,7 @@ def test_a_trail_keeps_the_last_markers_that_fit(markers: list[tuple[str, str]])
     assert kept or not markers
 
 
-def test_the_trail_of_1500_pages_stays_short() -> None:
+def test_trail_of_1500_pages_stays_short() -> None:
     trail: list[tuple[str, str]] = []
     for number in range(1500):
         trail.append((f"folder/{number:06}/{number * 7919:x}", f"{number * 104729:040x}"))
@@ -121,13 +148,13 @@ def test_the_trail_of_1500_pages_stays_short() -> None:
     assert len(trail) >= 10
 
 
-def test_a_pair_of_the_longest_markers_fits() -> None:
+def test_pair_of_the_longest_markers_fits() -> None:
     longest = [("", ""), ("".join(chr(0x4E00 + number) for number in range(341)), "f" * 64)]
     assert write_trail(longest)
 
 
 @given(st.sets(st.integers(1, 10_000), max_size=400), st.integers(1, 3))
-def test_the_picture_stays_inside_and_small(numbers: set[int], sizes: int) -> None:
+def test_picture_stays_inside_its_width_and_small(numbers: set[int], sizes: int) -> None:
     parts = [ListedPart(number, 10 * 1024**2 + number % sizes, "", None) for number in numbers]
     picture = draw(summarize_parts(parts, 5 * 1024**2))
     assert len(picture.bars) <= MAX_BARS
@@ -135,14 +162,14 @@ def test_the_picture_stays_inside_and_small(numbers: set[int], sizes: int) -> No
     assert sum(entry.count for entry in picture.legend) == max(numbers, default=0)
 
 
-def test_one_missing_part_of_10000_is_seen() -> None:
+def test_one_missing_part_of_10000_is_visible() -> None:
     parts = [ListedPart(number, 10**7, "", None) for number in range(1, 10_001) if number != 5000]
     (gap,) = [bar for bar in draw(summarize_parts(parts, 0)).bars if bar.kind == "missing"]
     assert gap.width >= 2
     assert gap.title == "Part 5,000: missing"
 
 
-def test_every_reason_is_explained() -> None:
+def test_every_reason_has_an_explanation() -> None:
     assert set(REASON_TEXTS) == set(Reason)
     for reason in Reason:
         explained = explain(NotSent("why", reason=reason))
@@ -151,7 +178,7 @@ def test_every_reason_is_explained() -> None:
         assert 400 <= explained.http_status < 600
 
 
-def test_an_explanation_carries_what_the_store_said() -> None:
+def test_explanation_has_the_response_of_the_store() -> None:
     refused = Refused(
         "Go there.", code="PermanentRedirect", status=301, reason=Reason.WRONG_REGION, request_id="tx", region="eu-1"
     )
