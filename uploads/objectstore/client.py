@@ -15,7 +15,7 @@ from typing import Self, TypeVar
 
 from uploads.objectstore import checksums, xml
 from uploads.objectstore.dialects import dialect_of
-from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason
+from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason, unreadable
 from uploads.objectstore.keys import (
     bad_argument,
     check_bucket,
@@ -48,6 +48,7 @@ from uploads.objectstore.types import (
     StoreConfig,
     UploadsPage,
 )
+from uploads.objectstore.xml_tree import Fields
 from uploads.problems import Code, Problem
 
 T = TypeVar("T")
@@ -255,7 +256,7 @@ class ObjectStoreClient:
         query = {"partNumber": str(number), "uploadId": upload_id}
         sent = self._send_bytes(Call("UploadPart", "PUT", bucket, key, query, payload=payload), payload)
         if not sent.etag:
-            raise xml.unreadable(Code.RESPONSE_WITHOUT_ETAG)
+            raise unreadable(Code.RESPONSE_WITHOUT_ETAG)
         return sent
 
     def put_object(
@@ -388,7 +389,7 @@ class ObjectStoreClient:
         fields = xml.uploads_fields(response.body)
         return None if xml.encoding_is_ambiguous(fields) else self._interpreted(fields, response)
 
-    def _interpreted(self, fields: xml.Fields, response: Response) -> UploadsPage:
+    def _interpreted(self, fields: Fields, response: Response) -> UploadsPage:
         markers_encoded = self._provider.url_encoding == "all"
         return xml.uploads_page(fields, markers_encoded=markers_encoded, request_id=response.request_id)
 
@@ -439,7 +440,7 @@ def _other_bytes(code: Code, reported: str, expected: str) -> OutcomeUnknown:
 
 
 def _loop(operation: str, marker: object) -> ObjectStoreError:
-    error = xml.unreadable(Code.LISTING_WITHOUT_END, marker=repr(marker))
+    error = unreadable(Code.LISTING_WITHOUT_END, marker=repr(marker))
     error.operation = operation
     return error
 
@@ -472,7 +473,7 @@ def _object_facts(response: Response) -> ObjectFacts:
     headers = response.headers
     size = headers.get("content-length", "")
     if not size.isdigit():
-        raise xml.unreadable(Code.RESPONSE_WITHOUT_SIZE)
+        raise unreadable(Code.RESPONSE_WITHOUT_SIZE)
     return ObjectFacts(
         size=int(size),
         etag=xml.unquoted(headers.get("etag", "")),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from uploads.problems import Problem
+from uploads.problems import Code, Param, Problem
 
 
 class Reason(StrEnum):
@@ -104,3 +104,7 @@ class Refused(ObjectStoreError):
 
     def __str__(self) -> str:
         return f"{self.code} {super().__str__()}"
+
+
+def unreadable(code: Code, **params: Param) -> UnreadableResponse:
+    return UnreadableResponse(Problem(code, **params), reason=Reason.UNREADABLE_RESPONSE)

@@ -21,10 +21,10 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
-from uploads.objectstore import refusals, xml
+from uploads.objectstore import refusals
 from uploads.objectstore.connections import NeverConnectedError, PatientAdapter
 from uploads.objectstore.dialects import dialect_of
-from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Reason, Refused
+from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Reason, Refused, unreadable
 from uploads.objectstore.keys import bad_argument, check_bucket, check_dns_bucket, check_key, quote_key, quote_query
 from uploads.objectstore.payload import InterruptedByCallback, Payload
 from uploads.objectstore.refusals import Response
@@ -213,7 +213,7 @@ def _read(response: requests.Response) -> Response:
     while block := response.raw.read(64 * 1024, decode_content=True):
         body += block
         if len(body) > MAX_RESPONSE:
-            raise xml.unreadable(Code.RESPONSE_TOO_LARGE, limit_bytes=MAX_RESPONSE)
+            raise unreadable(Code.RESPONSE_TOO_LARGE, limit_bytes=MAX_RESPONSE)
     headers = {name.lower(): value for name, value in response.headers.items()}
     return Response(response.status_code, headers, bytes(body))
 
@@ -232,7 +232,7 @@ def _unknown(error: Exception) -> OutcomeUnknown:
     if any(isinstance(each, TimeoutError | urllib3.exceptions.ReadTimeoutError) for each in causes):
         return OutcomeUnknown(Problem(Code.CONNECTION_STALLED), reason=Reason.TIMEOUT, retryable=True)
     if any(_is_malformed(each) for each in causes):
-        return xml.unreadable(Code.RESPONSE_NOT_HTTP, detail=str(causes[-1]))
+        return unreadable(Code.RESPONSE_NOT_HTTP, detail=str(causes[-1]))
     return OutcomeUnknown(
         Problem(Code.CONNECTION_LOST, detail=str(causes[-1])), reason=Reason.CONNECTION_LOST, retryable=True
     )

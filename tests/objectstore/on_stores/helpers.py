@@ -14,7 +14,8 @@ from uploads.objectstore.payload import Payload
 from uploads.objectstore.refusals import Response
 from uploads.objectstore.transport import Call
 from uploads.objectstore.types import CompletedPart, FileSlice
-from uploads.objectstore.xml import get, parse, unchecked_complete_body
+from uploads.objectstore.xml import unchecked_complete_body
+from uploads.objectstore.xml_tree import get, parse
 
 MIB = 1024 * 1024
 

@@ -14,6 +14,7 @@ from uploads.objectstore.probing.listing import listable
 from uploads.objectstore.probing.permissions import is_there
 from uploads.objectstore.probing.probe import Check, NotTried, Probe
 from uploads.objectstore.probing.results import Finding, Group, Verdict, differs, failed, ok
+from uploads.objectstore.xml_tree import Fields, get
 from uploads.problems import Problem
 
 
@@ -63,7 +64,7 @@ def _is_about_the_key(error: ObjectStoreError) -> bool:
     return error.reason is Reason.BAD_KEY or (isinstance(error, Refused) and error.reason not in passing)
 
 
-def encoded(probe: Probe) -> xml.Fields:
+def encoded(probe: Probe) -> Fields:
     """A page of the two keys that need encoding most, requested with encoding-type=url; more follow."""
     probe.once(listable)
     started = probe.once(_Started)
@@ -76,12 +77,12 @@ def _encoding(probe: Probe) -> Finding:
     fields = probe.once(encoded)
     prefix = odd_prefix(probe)
     plain = [prefix + odd.key for odd in ODD_KEYS[:PAIR]]
-    keys = [xml.get(node, "Key") for name, node in fields if name == "Upload" and isinstance(node, list)]
+    keys = [get(node, "Key") for name, node in fields if name == "Upload" and isinstance(node, list)]
     # A page that is longer than requested, or in another order, also holds other keys.
     raw = [key for key in keys if key in plain or xml.decode(key) in plain]
     if len(raw) < PAIR and probe.flags.get("order") == "none":
         raise NotTried(Problem(FindingCode.NEEDS_ORDER))
-    declared = xml.get(fields, "EncodingType").strip().lower() == "url"
+    declared = get(fields, "EncodingType").strip().lower() == "url"
     if sorted(raw) == sorted(plain):
         code = FindingCode.ENCODING_DECLARED_ONLY if declared else FindingCode.ENCODING_IGNORED
         return differs(code, NO_ENCODING)
@@ -89,7 +90,7 @@ def _encoding(probe: Probe) -> Finding:
         return failed(FindingCode.ENCODING_CHANGES_KEYS)
     if not declared:
         return differs(FindingCode.ENCODING_NOT_DECLARED, NO_ENCODING)
-    if xml.get(fields, "NextKeyMarker") in plain:
+    if get(fields, "NextKeyMarker") in plain:
         return differs(FindingCode.ENCODING_OF_KEYS_ONLY, ("url_encoding", "keys"))
     return ok(FindingCode.ENCODING_COMPLETE, ("url_encoding", "all"))
 

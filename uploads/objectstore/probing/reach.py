@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from uploads.objectstore import xml
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
 from uploads.objectstore.probing.codes import FindingCode
 from uploads.objectstore.probing.failures import finding_of
 from uploads.objectstore.probing.probe import Check, Probe
 from uploads.objectstore.probing.results import Finding, Group, differs, ok
 from uploads.objectstore.types import Bucket
+from uploads.objectstore.xml_tree import Fields
 
 NOT_ACCEPTED = frozenset({Reason.CREDENTIALS, Reason.CREDENTIALS_EXPIRED, Reason.CLOCK_SKEW})
 NOT_HERE = NOT_ACCEPTED | {Reason.NO_SUCH_BUCKET, Reason.WRONG_REGION, Reason.ADDRESSING}
@@ -23,7 +23,7 @@ def buckets(probe: Probe) -> tuple[Bucket, ...]:
     return probe.requester.client.list_buckets()
 
 
-def first_listing(probe: Probe) -> xml.Fields:
+def first_listing(probe: Probe) -> Fields:
     return probe.requester.list_uploads(probe.prefix, max_uploads=1)
 
 

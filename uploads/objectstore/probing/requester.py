@@ -24,6 +24,7 @@ from uploads.objectstore.retry import RetryPolicy, run
 from uploads.objectstore.signing import signer_for
 from uploads.objectstore.transport import Call, Observer, Transport
 from uploads.objectstore.types import MAX_PAGE, CompletedPart, Marker, StoreConfig, UploadsPage
+from uploads.objectstore.xml_tree import Fields
 from uploads.problems import Problem, ProblemError
 
 RETRIES = RetryPolicy(attempts=3, cap=2.0, longest_retry_after=3.0)
@@ -162,7 +163,7 @@ class Requester:
         max_uploads: int = MAX_PAGE,
         after: Marker = ("", ""),
         encoded: bool = False,
-    ) -> xml.Fields:
+    ) -> Fields:
         """One page of ListMultipartUploads as the store wrote it; `encoded` requests encoding-type=url."""
         markers = {"prefix": prefix, "delimiter": delimiter, "key-marker": after[0], "upload-id-marker": after[1]}
         query = {name: text for name, text in markers.items() if text}
