@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path, register_converter
 
-from dashboard import audit, auth, monitoring, operations, overview, staging
+from dashboard import audit, auth, monitoring, overview
+from dashboard.operations import pages as operations
 from dashboard.shared.routes import BucketConverter, StoreConverter
 from dashboard.site.catalog import catalog
+from dashboard.staging import pages as staging
 from dashboard.stores import check, setup
 from dashboard.stores import pages as stores
 from dashboard.transfers import known, new, receive, tus

@@ -1,4 +1,4 @@
-"""Aborting one upload or many: a page that asks, and the order."""
+"""Aborting one upload or many: a confirmation page, and the request."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from dashboard.operations import answer_order
+from dashboard.operations.pages import respond_with
 from dashboard.shared import formatting, jsonapi
 from dashboard.shared.explain import explain
 from dashboard.shared.links import BucketLinks
 from dashboard.shared.messages import text_of
 from dashboard.shared.parameters import read_uploads, write_upload
 from dashboard.shared.responses import explains_failures
+from dashboard.uploads.columns import FACTS, TO_ABORT
 from dashboard.uploads.detail import ending_operation, gone, part_summary_context, upload_context
-from dashboard.uploads.rows import LANES
+from dashboard.uploads.rows import LANES, rows_to_abort
 from uploads import access
 from uploads.models import Store
 from uploads.objectstore.types import UploadRef
@@ -27,68 +29,63 @@ from uploads.services.browse.preflight import preflight_abort
 from uploads.services.operations.order import request_abort
 
 SHOWN_ROWS = 50
-"""Uploads of a selection that the page names; their facts are looked up one by one, as they are scrolled to."""
+"""Uploads of a selection that the page shows. The facts of each are fetched when it is scrolled into view."""
 
 
 @require_http_methods(["GET", "POST"])
 @explains_failures
 def abort(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
-    """GET asks. POST orders, unless it carries `ask`: a selection is too long for a URL, so the listing posts it."""
+    """GET shows the confirmation page. So does POST with `ask`, because a selection is too long for a URL.
+
+    Any other POST requests the abort.
+    """
     found = access.store_to_abort_in(request.user, store)
     names = read_uploads(request)
     links = BucketLinks(found.name, bucket)
     if request.method == "GET" or "ask" in request.POST:
-        return _ask(request, found, links, names)
+        return _confirm(request, found, links, names)
     try:
         operation = request_abort(access.actor(request.user), found, bucket, names)
     except OwnedByTransfer as owned:
         if jsonapi.wants_json(request):
             return jsonapi.json_error(owned.problem.code, text_of(owned.problem), status=409)
-        return _ask_one(request, found, links, names[0], status=409)
-    return answer_order(request, operation)
+        return _confirm_one(request, found, links, names[0], status=409)
+    return respond_with(request, operation)
 
 
-def _ask(request: HttpRequest, store: Store, links: BucketLinks, names: Sequence[UploadRef]) -> HttpResponse:
+def _confirm(request: HttpRequest, store: Store, links: BucketLinks, names: Sequence[UploadRef]) -> HttpResponse:
     if len(names) == 1:
-        return _ask_one(request, store, links, names[0])
-    return _ask_many(request, store, links, names)
+        return _confirm_one(request, store, links, names[0])
+    return _confirm_many(request, store, links, names)
 
 
-def _ask_one(
+def _confirm_one(
     request: HttpRequest, store: Store, links: BucketLinks, name: UploadRef, *, status: int = 200
 ) -> HttpResponse:
     ended = ending_operation(request.user, store, links.bucket, name)
-    looked = None if ended else preflight_abort(store, links.bucket, name)
-    if looked is None or looked.gone:
+    preflight = None if ended else preflight_abort(store, links.bucket, name)
+    if preflight is None or preflight.gone:
         return gone(request, links, name, ended=ended)
     context: dict[str, Any] = upload_context(request.user, store, links, name) | {
-        "operation": looked.operation,
-        "refusal": explain(looked.refusal) if looked.refusal else None,
+        "operation": preflight.operation,
+        "refusal": explain(preflight.refusal) if preflight.refusal else None,
     }
-    if looked.part_summary is not None:
-        context |= part_summary_context(looked.part_summary, store)
+    if preflight.part_summary is not None:
+        context |= part_summary_context(preflight.part_summary, store)
     return render(request, "uploads/abort.html", context, status=status)
 
 
-def _ask_many(request: HttpRequest, store: Store, links: BucketLinks, names: Sequence[UploadRef]) -> HttpResponse:
+def _confirm_many(request: HttpRequest, store: Store, links: BucketLinks, names: Sequence[UploadRef]) -> HttpResponse:
     owned = owners(store, links.bucket, [name.upload_id for name in names])
-    rows = [
-        {
-            "key": formatting.key_html(name.key),
-            "upload_id": name.upload_id,
-            "detail_url": links.detail(name),
-            "facts_url": links.facts(name),
-            "lane": index % LANES,
-            "owned": (name.key, name.upload_id) in owned,
-        }
-        for index, name in enumerate(names[:SHOWN_ROWS])
-    ]
+    rows = list(rows_to_abort(links, names[:SHOWN_ROWS], owned))
     context = {
         "store": store,
         "bucket": links.bucket,
         "links": links,
         "rows": rows,
         "values": [write_upload(name) for name in names],
+        "title": _("Abort %(count)s uploads?") % {"count": formatting.Count(len(names))},
+        "columns": (*TO_ABORT, *FACTS),
         "count": len(names),
         "keys": len({name.key for name in names}),
         "hidden": len(names) - len(rows),

@@ -1,4 +1,4 @@
-"""Completing an upload: a preflight that asks, and the order."""
+"""Completing an upload: a confirmation page with a preflight, and the request."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from dashboard.operations import answer_order
+from dashboard.operations.pages import respond_with
 from dashboard.shared import jsonapi
+from dashboard.shared.formatting import Count
 from dashboard.shared.links import BucketLinks
 from dashboard.shared.messages import text_of
 from dashboard.shared.parameters import BadParameter, read_uploads
@@ -28,12 +30,15 @@ from uploads.services.operations.order import request_complete
 @require_http_methods(["GET", "POST"])
 @explains_failures
 def complete(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
-    """GET asks. POST orders; `allow-gaps`: missing part numbers are meant; `forbid-overwrite`: never over an object."""
+    """GET shows the confirmation page, POST requests the completion.
+
+    `allow-gaps` accepts missing part numbers, `forbid-overwrite` refuses to replace an object.
+    """
     found = access.store_to_complete_in(request.user, store)
     name = _only_one(read_uploads(request))
     links = BucketLinks(found.name, bucket)
     if request.method == "GET" or "ask" in request.POST:
-        return _ask(request, found, links, name)
+        return _confirm(request, found, links, name)
     try:
         operation = request_complete(
             access.actor(request.user),
@@ -46,8 +51,8 @@ def complete(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     except OwnedByTransfer as owned:
         if jsonapi.wants_json(request):
             return jsonapi.json_error(owned.problem.code, text_of(owned.problem), status=409)
-        return _ask(request, found, links, name, status=409)
-    return answer_order(request, operation)
+        return _confirm(request, found, links, name, status=409)
+    return respond_with(request, operation)
 
 
 def _is_ticked(request: HttpRequest, name: str) -> bool:
@@ -56,29 +61,33 @@ def _is_ticked(request: HttpRequest, name: str) -> bool:
 
 def _only_one(names: list[UploadRef]) -> UploadRef:
     if len(names) > 1:
-        raise BadParameter(f"{len(names):,} uploads are named: they are completed one at a time.")
+        raise BadParameter(
+            _("%(count)s uploads are given. Uploads are completed one at a time.") % {"count": Count(len(names))}
+        )
     return names[0]
 
 
-def _ask(request: HttpRequest, store: Store, links: BucketLinks, name: UploadRef, *, status: int = 200) -> HttpResponse:
+def _confirm(
+    request: HttpRequest, store: Store, links: BucketLinks, name: UploadRef, *, status: int = 200
+) -> HttpResponse:
     ended = ending_operation(request.user, store, links.bucket, name)
-    looked = None if ended else preflight_complete(store, links.bucket, name)
-    if looked is None or looked.gone:
+    preflight = None if ended else preflight_complete(store, links.bucket, name)
+    if preflight is None or preflight.gone:
         return gone(request, links, name, ended=ended)
-    context = upload_context(request.user, store, links, name) | _preflight_context(looked)
+    context = upload_context(request.user, store, links, name) | _preflight_context(preflight)
     context["forbids_overwrite"] = bool(provider_of(store).forbid_overwrite) and context["is_free"]
-    if looked.part_summary is not None:
-        context |= part_summary_context(looked.part_summary, store)
+    if preflight.part_summary is not None:
+        context |= part_summary_context(preflight.part_summary, store)
     return render(request, "uploads/complete.html", context, status=status)
 
 
-def _preflight_context(looked: CompletePreflight) -> dict[str, Any]:
-    existing = looked.existing
+def _preflight_context(preflight: CompletePreflight) -> dict[str, Any]:
+    existing = preflight.existing
     return {
-        "looked": looked,
-        "operation": looked.operation,
+        "preflight": preflight,
+        "operation": preflight.operation,
         "replaced": existing.facts if existing else None,
         "is_free": existing is not None and existing.facts is None and existing.refusal is None,
         "cannot_look": existing is not None and existing.refusal is not None,
-        "blocked": bool(looked.blockers) or looked.transfer is not None,
+        "blocked": bool(preflight.blockers) or preflight.transfer is not None,
     }

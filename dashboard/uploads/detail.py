@@ -1,12 +1,14 @@
-"""One upload with its parts, and what every page about one shows."""
+"""One upload with its parts, and what every page about an upload shows."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from dashboard.shared import jsonapi
@@ -15,9 +17,10 @@ from dashboard.shared.links import BucketLinks
 from dashboard.shared.parameters import Query, read_named_upload, write_upload
 from dashboard.shared.responses import explains_failures
 from dashboard.uploads.picture import draw
+from dashboard.uploads.serializers import detail_json
 from uploads import access
 from uploads.access import AnyUser
-from uploads.domain.part_summary import PartSummary, summarize_parts
+from uploads.domain.part_summary import PartSummary, Run, summarize_parts
 from uploads.models import Operation, Store, Transfer
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import DEFAULT_PAGE, MAX_PAGE, MAX_PART_NUMBER, PartsPage, UploadRef, UploadsQuery
@@ -27,11 +30,14 @@ from uploads.services.browse import browsing, ownership
 from uploads.services.browse.preflight import is_recent
 from uploads.services.operations.order import settle_possible_orphans
 
+MAX_NAMED_RUNS = 20
+"""Gaps, or runs of parts that are too small, that the page names."""
+
 
 @require_GET
 @explains_failures
 def detail(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
-    """One page of ListParts; the picture of all parts comes with it where this page is all, else later."""
+    """One page of ListParts. The picture of all parts is included if the page has every part; else htmx loads it."""
     found = access.store_to_list(request.user, store)
     query = Query(request)
     name = read_named_upload(query)
@@ -52,7 +58,7 @@ def detail(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
         settle_possible_orphans(found, bucket, name)
         return gone(request, links, name, error=error)
     if jsonapi.wants_json(request):
-        return JsonResponse(_detail_json(bucket, name, page, max_parts, marker))
+        return JsonResponse(detail_json(bucket, name, page, max_parts, marker))
     context = upload_context(request.user, found, links, name) | {
         "page": page,
         "marker": marker,
@@ -68,14 +74,14 @@ def detail(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
 def _unseen(
     request: HttpRequest, store: Store, links: BucketLinks, name: UploadRef, error: ObjectStoreError
 ) -> HttpResponse:
-    """Its parts may not be listed: what else can be done with it still can."""
+    """The credentials do not allow listing its parts. The page offers everything else."""
     explained = explain(error)
     context = upload_context(request.user, store, links, name) | {"explained": explained}
     return render(request, "uploads/unseen.html", context, status=explained.http_status)
 
 
 def upload_context(user: AnyUser, store: Store, links: BucketLinks, name: UploadRef) -> dict[str, Any]:
-    """What every page about one upload shows."""
+    """The context of every page about one upload."""
     owner = ownership.owner_of(store, links.bucket, name.key, name.upload_id)
     return {
         "store": store,
@@ -92,7 +98,7 @@ def upload_context(user: AnyUser, store: Store, links: BucketLinks, name: Upload
 
 
 def _suspected(user: AnyUser, store: Store, bucket: str, name: UploadRef) -> list[tuple[Transfer, bool]]:
-    """The transfers that may have begun this upload, each with whether the user may open it."""
+    """The transfers that may have started this upload, each with whether the user may open it."""
     suspected = possible_creators(store, bucket, name.key, name.upload_id)
     visible = set(access.visible_transfers(user).filter(pk__in=[each.pk for each in suspected]))
     return [(each, each in visible) for each in suspected]
@@ -102,13 +108,21 @@ def part_summary_context(part_summary: PartSummary, store: Store) -> dict[str, A
     return {
         "part_summary": part_summary,
         "picture": draw(part_summary),
+        "missing": _numbers(part_summary.missing),
+        "too_small": _numbers(part_summary.too_small),
         "recent": is_recent(part_summary),
         "provider": browsing.provider_of(store),
     }
 
 
+def _numbers(runs: Sequence[Run]) -> str:
+    """The part numbers of runs, such as `3, 7-9`."""
+    named = [str(run.first) if run.count == 1 else f"{run.first}-{run.last}" for run in runs[:MAX_NAMED_RUNS]]
+    return ", ".join([*named, "…"] if len(runs) > MAX_NAMED_RUNS else named)
+
+
 def ending_operation(user: AnyUser, store: Store, bucket: str, name: UploadRef) -> Operation | None:
-    """The operation of ours that ended this upload."""
+    """The operation of Partway that ended this upload."""
     return operations.ending_operation(user, store, bucket, name.key, name.upload_id)
 
 
@@ -120,11 +134,11 @@ def gone(
     error: ObjectStoreError | None = None,
     ended: Operation | None = None,
 ) -> HttpResponse:
-    """Already completed or aborted: said plainly, with what ended it where we know, and the way back to the list."""
+    """The page of an upload that was completed or aborted. It names the operation that did so, if there is one."""
     if jsonapi.wants_json(request):
         if error is not None:
             return jsonapi.store_error(error)
-        return jsonapi.json_error("NoSuchUpload", "The upload was already completed or aborted.", status=404)
+        return jsonapi.json_error("NoSuchUpload", _("The upload was already completed or aborted."), status=404)
     explained: Explanation | None = explain(error) if error else None
     context = {
         "store_name": links.store,
@@ -141,7 +155,7 @@ def gone(
 def _summary(
     store: Store, links: BucketLinks, name: UploadRef, page: PartsPage, marker: int, *, with_summary: bool
 ) -> dict[str, Any]:
-    """The picture: free where this page holds every part, else only where it was asked for."""
+    """The picture of all parts. It costs no request if this page has every part; otherwise it is drawn on request."""
     summary: dict[str, Any] = {
         "part_summary_url": links.part_summary(name),
         "part_summary_link": links.detail(name, survey=1),
@@ -156,33 +170,12 @@ def _summary(
 
 
 def _next_parts(links: BucketLinks, name: UploadRef, page: PartsPage, max_parts: int, marker: int) -> str:
-    """By the store's marker, or the last number shown where it gives none; never back to where we are."""
+    """The next page of parts: after the store's marker, or after the last part shown if the store gives no marker.
+
+    A marker that does not advance gives no link, because the link would lead to the same page again.
+    """
     last = page.parts[-1].number if page.parts else 0
     after = page.next_part_number_marker or last
     if not page.is_truncated or after <= marker:
         return ""
     return links.detail(name, max_parts=max_parts, part_number_marker=after)
-
-
-def _detail_json(bucket: str, name: UploadRef, page: PartsPage, max_parts: int, marker: int) -> dict[str, Any]:
-    return {
-        "Bucket": bucket,
-        "Key": name.key,
-        "UploadId": name.upload_id,
-        "PartNumberMarker": marker,
-        "MaxParts": max_parts,
-        "IsTruncated": page.is_truncated,
-        "NextPartNumberMarker": page.next_part_number_marker if page.is_truncated else 0,
-        "Initiator": page.initiator,
-        "Owner": page.owner,
-        "StorageClass": page.storage_class,
-        "Parts": [
-            {
-                "PartNumber": part.number,
-                "Size": part.size,
-                "ETag": part.etag,
-                "LastModified": jsonapi.iso(part.last_modified),
-            }
-            for part in page.parts
-        ],
-    }

@@ -1,4 +1,4 @@
-"""What is learned of an upload late: fragments for htmx."""
+"""Fragments about an upload that a page fetches after it has loaded."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dashboard.shared.explain import explain
 from dashboard.shared.links import BucketLinks
 from dashboard.shared.parameters import Query, read_named_upload
 from dashboard.shared.responses import explains_failures
+from dashboard.uploads.columns import FACTS, Facts, render_facts
 from dashboard.uploads.detail import part_summary_context
 from uploads import access
 from uploads.models import Store
@@ -26,17 +27,17 @@ from uploads.services.operations.order import settle_possible_orphans
 @require_GET
 @explains_failures
 def facts(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
-    """Parts, bytes and last activity of one row: cells for htmx, always 200 so that they are shown.
+    """Parts, bytes and last activity of one row as cells. The status is always 200, because htmx shows nothing else.
 
-    `unlisted`: the row stands for an upload that the store's listing leaves out.
+    `unlisted`: the store's listing leaves out the upload of this row.
     """
     found = access.store_to_list(request.user, store)
     query = Query(request)
-    name = read_named_upload(query)
-    context: dict[str, Any] = {"unlisted": query.text("unlisted") == "1"}
+    name, is_unlisted = read_named_upload(query), query.text("unlisted") == "1"
+    context: dict[str, Any] = {"unlisted": is_unlisted, "facts": FACTS}
     try:
-        part_summary = browsing.summarize_upload(found, bucket, name.key, name.upload_id)
-        context |= {"part_summary": part_summary, "recent": is_recent(part_summary)}
+        summary = browsing.summarize_upload(found, bucket, name.key, name.upload_id)
+        context["cells"] = render_facts(Facts(summary, is_recent(summary), is_unlisted))
     except ObjectStoreError as error:
         if browsing.is_gone(error):
             settle_possible_orphans(found, bucket, name)
@@ -48,7 +49,7 @@ def facts(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
 @require_GET
 @explains_failures
 def part_summary_fragment(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
-    """All parts of an upload as a picture: a request for each 1,000 of them, and one for when it was initiated."""
+    """All parts of an upload as a picture: one request for each 1,000 of them, and one for when it was initiated."""
     found = access.store_to_list(request.user, store)
     name = read_named_upload(Query(request))
     context: dict[str, Any] = {"upload": name, "links": BucketLinks(found.name, bucket)}
@@ -61,9 +62,10 @@ def part_summary_fragment(request: HttpRequest, store: str, bucket: str) -> Http
 
 
 def _listed_facts(store: Store, bucket: str, name: UploadRef) -> dict[str, Any]:
-    """ListParts does not say when an upload was initiated; the listing at its key does, or that it has no such upload.
+    """When the upload was initiated, which ListParts does not report; or that the listing does not show the upload.
 
-    Swift goes on listing the parts of completed uploads, MinIO's listing forgets live ones: `unlisted` tells of both.
+    Swift keeps listing the parts of completed uploads, and MinIO's listing leaves out live ones: `unlisted` is set for
+    both.
     """
     try:
         listed, is_all = browsing.find_listed(store, bucket, name.key, name.upload_id)

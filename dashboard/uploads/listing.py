@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -12,6 +11,8 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
 
 from dashboard.shared import formatting, jsonapi
@@ -19,24 +20,29 @@ from dashboard.shared.explain import explain
 from dashboard.shared.links import BucketLinks, Trail
 from dashboard.shared.parameters import Query, read_listing, read_trail
 from dashboard.shared.responses import explains_failures
+from dashboard.uploads.columns import COLUMNS, FACTS
 from dashboard.uploads.notes import notes_on
 from dashboard.uploads.rows import LANES, Group, listed_group, unlisted_group
+from dashboard.uploads.serializers import listing_json
 from uploads import access
+from uploads.models import Store
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.providers import PROVIDERS
-from uploads.objectstore.types import Marker, MultipartUpload, UploadsPage, UploadsQuery
+from uploads.objectstore.types import UploadsPage, UploadsQuery
 from uploads.services.browse import browsing
 from uploads.services.browse.unlisted import MAX_UNLISTED, Unlisted, find_unlisted
 
 CANNOT_LIST = frozenset({Reason.PERMISSION, Reason.REFUSED})
-"""Why a store that can be reached may not list: then what was begun here can be shown all the same."""
+"""Failures of a reachable store that refuses to list: the uploads that Partway started can be shown all the same."""
 
 NOTHING_LISTED = UploadsPage((), (), is_truncated=False, next_key_marker="", next_upload_id_marker="")
+
+COLUMN_CONTEXT = {"columns": COLUMNS, "facts": FACTS, "lanes": range(LANES)}
 
 
 @dataclass(frozen=True, slots=True)
 class Pager:
-    """Links to the pages around; empty where there is none. `stuck`: more should follow, and why it cannot be had."""
+    """Links to the pages around; empty where there is none. `stuck` explains why a page that should follow cannot."""
 
     first: str = ""
     previous: str = ""
@@ -49,63 +55,96 @@ class Pager:
 def listing(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     """One page of ListMultipartUploads: one request to the store."""
     found = access.store_to_list(request.user, store)
-    query = Query(request)
-    asked, trail = read_listing(query), read_trail(query)
-    links = BucketLinks(found.name, bucket)
-    provider = browsing.provider_of(found)
-    context = {
-        "store": found,
-        "bucket": bucket,
-        "links": links,
-        "asked": asked,
-        "crumbs": _crumbs(links, asked),
-        "select_all": query.text("select") == "all",
-        "select_all_url": _with_selection(request),
-        "folders_url": links.listing(UploadsQuery(asked.prefix, "" if asked.delimiter else "/", asked.max_uploads)),
-        "marker_ignored": bool(asked.upload_id_marker and not asked.key_marker),
-        "whole_key_url": links.listing(replace(_at(asked, ("", "")), whole_key=True)),
-        "narrowed": browsing.narrows_here(provider, asked),
-        "lanes": range(LANES),
-        "provider": provider,
-        "listed_by": PROVIDERS.get(provider.listed_by),
-    }
+    parameters = Query(request)
+    query, trail = read_listing(parameters), read_trail(parameters)
     asked_at = timezone.now()
     try:
-        page = browsing.list_uploads(found, bucket, asked)
+        page = browsing.list_uploads(found, bucket, query)
     except ObjectStoreError as error:
-        return _failed_listing(request, context, error, asked_at)
-    unlisted = find_unlisted(found, bucket, asked, page, asked_at)
+        return _failed_listing(request, found, bucket, query, error, asked_at)
+    unlisted = find_unlisted(found, bucket, query, page, asked_at)
     if jsonapi.wants_json(request):
-        return JsonResponse(_listing_json(bucket, asked, page, unlisted))
-    listed = listed_group(found, links, asked, page, asked_at)
-    context |= {
+        return JsonResponse(listing_json(bucket, query, page, unlisted))
+    links = BucketLinks(found.name, bucket)
+    listed = listed_group(found, links, query, page, asked_at)
+    context = _page_context(request, found, links, query) | {
         "page": page,
         "listed": listed,
-        "pager": _pager(links, asked, trail, page),
-        "notes": notes_on(provider, asked, page),
-        **_groups(links, asked, unlisted, listed),
+        "summary": _summary(listed, more_follow=page.is_truncated),
+        "select_all": parameters.text("select") == "all",
+        "pager": _pager(links, query, trail, page),
+        "notes": notes_on(browsing.provider_of(found), query, page),
+        **_groups(links, query, unlisted, listed),
     }
     return render(request, "uploads/listing.html", context)
 
 
+def _summary(listed: Group | None, *, more_follow: bool) -> str:
+    """What the page lists, in one line."""
+    if listed is None or not (listed.rows or listed.folders):
+        return _("Nothing is listed, more follow") if more_follow else _("Nothing is listed")
+    counts = {"folders": _folder_count(len(listed.folders)), "uploads": _upload_count(len(listed.rows))}
+    if not listed.rows:
+        text = _("%(folders)s on this page, more follow") if more_follow else _("%(folders)s on this page")
+    elif not listed.folders:
+        text = _("%(uploads)s on this page, more follow") if more_follow else _("%(uploads)s on this page")
+    elif more_follow:
+        text = _("%(folders)s, %(uploads)s on this page, more follow")
+    else:
+        text = _("%(folders)s, %(uploads)s on this page")
+    return text % counts
+
+
+def _folder_count(number: int) -> str:
+    return ngettext("%(count)s folder", "%(count)s folders", number) % {"count": formatting.Count(number)}
+
+
+def _upload_count(number: int) -> str:
+    return ngettext("%(count)s upload", "%(count)s uploads", number) % {"count": formatting.Count(number)}
+
+
 def _failed_listing(
-    request: HttpRequest, context: dict[str, Any], error: ObjectStoreError, asked_at: datetime
+    request: HttpRequest, store: Store, bucket: str, query: UploadsQuery, error: ObjectStoreError, asked_at: datetime
 ) -> HttpResponse:
-    """The page stands, with its forms: another prefix, or an upload whose id is known, may still work."""
+    """The page with its forms: another prefix, or an upload whose id is known, may still work."""
     if jsonapi.wants_json(request):
         return jsonapi.store_error(error)
     explained = explain(error)
-    context["explained"] = explained
+    links = BucketLinks(store.name, bucket)
+    context = _page_context(request, store, links, query) | {
+        "explained": explained,
+        "summary": _summary(None, more_follow=False),
+    }
     if error.reason in CANNOT_LIST:
-        store, links, asked = context["store"], context["links"], context["asked"]
-        unlisted = find_unlisted(store, links.bucket, asked, NOTHING_LISTED, asked_at)
-        context |= _groups(links, asked, unlisted)
+        unlisted = find_unlisted(store, bucket, query, NOTHING_LISTED, asked_at)
+        context |= _groups(links, query, unlisted)
     return render(request, "uploads/listing.html", context, status=explained.http_status)
 
 
-def _groups(links: BucketLinks, asked: UploadsQuery, unlisted: Unlisted, *listed: Group) -> dict[str, Any]:
-    """The groups that have something to show, and what the page says of the uploads that are not listed."""
-    beside = unlisted_group(links, asked, unlisted)
+def _page_context(request: HttpRequest, store: Store, links: BucketLinks, query: UploadsQuery) -> dict[str, Any]:
+    """Everything around the table."""
+    provider = browsing.provider_of(store)
+    return {
+        "store": store,
+        "bucket": links.bucket,
+        "links": links,
+        "query": query,
+        "crumbs": _crumbs(links, query),
+        "all_folders_url": links.listing(UploadsQuery(delimiter=query.delimiter)),
+        "select_all_url": _with_selection(request),
+        "folders_url": links.listing(UploadsQuery(query.prefix, "" if query.delimiter else "/", query.max_uploads)),
+        "marker_ignored": bool(query.upload_id_marker and not query.key_marker),
+        "whole_key_url": links.listing(replace(_at(query, ("", "")), whole_key=True)),
+        "narrowed": browsing.narrows_here(provider, query),
+        "provider": provider,
+        "listed_by": PROVIDERS.get(provider.listed_by),
+        **COLUMN_CONTEXT,
+    }
+
+
+def _groups(links: BucketLinks, query: UploadsQuery, unlisted: Unlisted, *listed: Group) -> dict[str, Any]:
+    """The groups that have something to show, and what the page says about the uploads that are not listed."""
+    beside = unlisted_group(links, query, unlisted)
     return {
         "groups": [group for group in (*listed, beside) if group.rows or group.folders],
         "unlisted": beside,
@@ -115,80 +154,46 @@ def _groups(links: BucketLinks, asked: UploadsQuery, unlisted: Unlisted, *listed
 
 
 def _with_selection(request: HttpRequest) -> str:
-    """This page with every row ticked: 'select all' without JavaScript."""
+    """This page with every row selected: 'select all' without JavaScript."""
     query = request.META.get("QUERY_STRING", "")
     return f"{request.path}?{query}&select=all" if query else f"{request.path}?select=all"
 
 
-def _crumbs(links: BucketLinks, asked: UploadsQuery) -> list[tuple[SafeString, str]]:
-    """The folders above, each with the listing inside it; the last is the one shown."""
-    if not asked.prefix:
+def _crumbs(links: BucketLinks, query: UploadsQuery) -> list[tuple[SafeString, str]]:
+    """The folders above, each with the URL of the listing inside it; the last, without a URL, is the one shown."""
+    if not query.prefix:
         return []
-    if not asked.delimiter:
-        return [(formatting.key_html(asked.prefix), "")]
+    if not query.delimiter:
+        return [(formatting.key_html(query.prefix), "")]
     crumbs, reached = [], ""
-    for piece in asked.prefix.split(asked.delimiter)[:-1]:
-        reached += piece + asked.delimiter
-        url = links.listing(UploadsQuery(reached, asked.delimiter, asked.max_uploads))
-        crumbs.append((formatting.key_html(piece + asked.delimiter), url if reached != asked.prefix else ""))
-    if rest := asked.prefix[len(reached) :]:
+    for piece in query.prefix.split(query.delimiter)[:-1]:
+        reached += piece + query.delimiter
+        url = links.listing(UploadsQuery(reached, query.delimiter, query.max_uploads))
+        crumbs.append((formatting.key_html(piece + query.delimiter), url if reached != query.prefix else ""))
+    if rest := query.prefix[len(reached) :]:
         crumbs.append((formatting.key_html(rest), ""))
     return crumbs
 
 
-def _pager(links: BucketLinks, asked: UploadsQuery, trail: Trail, page: UploadsPage) -> Pager:
-    here = (asked.key_marker, asked.upload_id_marker)
+def _pager(links: BucketLinks, query: UploadsQuery, trail: Trail, page: UploadsPage) -> Pager:
+    here = (query.key_marker, query.upload_id_marker)
     after = (page.next_key_marker, page.next_upload_id_marker)
-    stuck = ""
-    if page.is_truncated and not after[0]:
-        stuck = "it names no place to go on from"
-    elif page.is_truncated and (after == here or after in trail):
-        stuck = "its markers lead back to where we were"
+    stuck = _why_stuck(trail, page, here, after)
     return Pager(
-        first=links.listing(_at(asked, ("", ""))) if asked.key_marker else "",
-        previous=links.listing(_at(asked, trail[-1]), trail[:-1]) if trail else "",
-        next=links.listing(_at(asked, after), [*trail, here]) if page.is_truncated and not stuck else "",
+        first=links.listing(_at(query, ("", ""))) if query.key_marker else "",
+        previous=links.listing(_at(query, trail[-1]), trail[:-1]) if trail else "",
+        next=links.listing(_at(query, after), [*trail, here]) if page.is_truncated and not stuck else "",
         stuck=stuck,
     )
 
 
-def _at(asked: UploadsQuery, marker: Marker) -> UploadsQuery:
-    return replace(asked, key_marker=marker[0], upload_id_marker=marker[1])
+def _why_stuck(trail: Trail, page: UploadsPage, here: tuple[str, str], after: tuple[str, str]) -> str:
+    if page.is_truncated and not after[0]:
+        return _("The store reports that more uploads follow, but it gives no marker to continue from.")
+    if page.is_truncated and (after == here or after in trail):
+        return _("The store reports that more uploads follow, but its markers lead back to an earlier page.")
+    return ""
 
 
-def _listing_json(bucket: str, asked: UploadsQuery, page: UploadsPage, unlisted: Unlisted) -> dict[str, Any]:
-    """`Uploads` and `CommonPrefixes` are the store's own; what was begun here and they leave out stands beside them."""
-    return {
-        "Bucket": bucket,
-        "Prefix": asked.prefix,
-        "Delimiter": asked.delimiter,
-        "MaxUploads": asked.max_uploads,
-        "KeyMarker": asked.key_marker,
-        "UploadIdMarker": asked.upload_id_marker,
-        "IsTruncated": page.is_truncated,
-        "NextKeyMarker": page.next_key_marker if page.is_truncated else "",
-        "NextUploadIdMarker": page.next_upload_id_marker if page.is_truncated else "",
-        "CommonPrefixes": _prefixes_json(page.common_prefixes),
-        "Uploads": _uploads_json(page.uploads),
-        "Unlisted": _uploads_json([each.upload for each in unlisted.uploads]),
-        "UnlistedPrefixes": _prefixes_json(unlisted.prefixes),
-        "UnlistedIsTruncated": unlisted.more,
-    }
-
-
-def _prefixes_json(prefixes: Sequence[str]) -> list[dict[str, str]]:
-    return [{"Prefix": prefix} for prefix in prefixes]
-
-
-def _uploads_json(uploads: Sequence[MultipartUpload]) -> list[dict[str, Any]]:
-    return [
-        {
-            "Key": upload.key,
-            "UploadId": upload.upload_id,
-            "Initiated": jsonapi.iso(upload.initiated),
-            "Initiator": upload.initiator,
-            "Owner": upload.owner,
-            "StorageClass": upload.storage_class,
-        }
-        for upload in uploads
-    ]
+def _at(query: UploadsQuery, marker: tuple[str, str]) -> UploadsQuery:
+    return replace(query, key_marker=marker[0], upload_id_marker=marker[1])

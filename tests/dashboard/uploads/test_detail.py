@@ -257,7 +257,7 @@ def test_a_page_of_1000_uploads_can_be_selected(site: Site) -> None:
 
 
 def test_abort_as_json_without_a_worker_is_accepted(site: Site, begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dashboard.operations.PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("dashboard.operations.pages.PATIENCE_SECONDS", 0.2)
     name = begin("key")
     answer = site.post(site.links.abort_form, {"key": name.key, "upload-id": name.upload_id}, json=True)
     assert answer.status == 202
@@ -275,7 +275,7 @@ def test_abort_as_json_without_a_worker_is_accepted(site: Site, begin: Begin, mo
 def test_abort_as_json_tells_the_outcome_when_it_comes_soon(
     site: Site, begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dashboard.operations.time.sleep", lambda _: work_off())
+    monkeypatch.setattr("dashboard.operations.pages.time.sleep", lambda _: work_off())
     name = begin("key")
     answer = site.post(site.links.abort_form, {"key": name.key, "upload-id": name.upload_id}, json=True)
     assert (answer.status, answer.json["state"]) == (200, "done")

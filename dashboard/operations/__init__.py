@@ -1,0 +1,1 @@
+"""Pages about operations: aborts and completions that run in the background."""

@@ -1,0 +1,38 @@
+"""An operation as JSON: the same facts as its page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import reverse
+
+from dashboard.shared import jsonapi
+from dashboard.shared.messages import error_json
+from uploads.models import Operation, OperationItem
+from uploads.selectors.operations import OperationProgress
+
+
+def operation_json(operation: Operation, progress: OperationProgress) -> dict[str, Any]:
+    return {
+        "id": str(operation.pk),
+        "url": reverse("operation", args=[operation.pk]),
+        "kind": operation.kind,
+        "state": progress.state,
+        "store": operation.store.name,
+        "Bucket": operation.bucket,
+        "actor": operation.actor.get_username(),
+        "created": jsonapi.iso(operation.created_at),
+        "items": {"count": progress.total, "done": progress.done, "failed": progress.failed, "active": progress.active},
+        "Uploads": [item_json(item) for item in operation.items.all()],
+    }
+
+
+def item_json(item: OperationItem) -> dict[str, Any]:
+    return {
+        "Key": item.key,
+        "UploadId": item.upload_id,
+        "state": item.state,
+        "outcome": item.outcome,
+        "error": error_json(item.error),
+        "finished": jsonapi.iso(item.finished_at),
+    }
