@@ -24,7 +24,7 @@ from uploads.objectstore.types import UploadRef
 from uploads.selectors.operations import OperationProgress, operation_progress
 
 SHOWN_ITEMS = 50
-"""The most failed items, and the most other items, that the page shows. The counts include the rest; the JSON has all."""
+"""The most failed items, and the most other items, that the page shows. The JSON has all of them."""
 
 PATIENCE_SECONDS = 2.0
 """How long a JSON request waits for the outcome before the response names the operation's URL instead."""

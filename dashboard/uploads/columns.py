@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from dashboard.shared import formatting, jsonapi
 from dashboard.templatetags.components import copy_button, dot
+from dashboard.templatetags.values import exactly
 from uploads.domain.part_summary import PartSummary
 from uploads.objectstore.types import MultipartUpload
 
@@ -84,10 +86,18 @@ def _key(row: ListedUpload) -> str:
 
 def _upload_id(row: ListedUpload) -> str:
     upload_id = row.upload.upload_id
-    button = copy_button(upload_id, "upload id")
+    before, after = _copy_button_around(get_language())
+    button = mark_safe(before + exactly(upload_id) + after)  # noqa: S308  (percent-encoded)
     return format_html(
         '<span class="mono" translate="no" title="{}">{}</span>{}', upload_id, formatting.short_id(upload_id), button
     )
+
+
+@cache
+def _copy_button_around(language: str | None) -> tuple[str, str]:  # noqa: ARG001  (the key of the cache)
+    """A copy button before and after its value. To render it anew for each of 1,000 rows takes a fifth of the page."""
+    before, _value, after = copy_button("VALUE", "upload id").partition("VALUE")
+    return before, after
 
 
 def _parts(facts: Facts) -> str:
@@ -182,7 +192,7 @@ def render_facts(facts: Facts) -> SafeString:
     return mark_safe("".join(f"{opening}{cell}{closing}" for cell, opening, closing in cells))  # noqa: S308  (as above)
 
 
-def render_without_facts(label: StrOrPromise, content: SafeString) -> SafeString:
+def render_without_facts(label: StrOrPromise, content: str) -> SafeString:
     """One cell in place of all fact columns."""
     return format_html('<td colspan="{}" data-label="{}">{}</td>', len(FACTS), label, content)
 

@@ -30,7 +30,7 @@ WORST_FIRST = (PartKind.MISSING, PartKind.TOO_SMALL, PartKind.ODD_SIZED, PartKin
 class Texts(NamedTuple):
     """The texts of a kind of part: for the legend, with a plural, and for a bar of one part and of many."""
 
-    count: Message
+    counted: Message
     part: Message
     parts: Message
 
@@ -72,6 +72,7 @@ class Bar:
 @dataclass(frozen=True, slots=True)
 class LegendEntry:
     kind: PartKind
+    count: int
     text: str
 
 
@@ -87,7 +88,7 @@ class Picture:
 
 def draw(summary: PartSummary) -> Picture:
     counts = {kind: summary.numbers_of(kind) for kind in PartKind}
-    legend = tuple(LegendEntry(kind, TEXTS[kind].count % {"count": Count(n)}) for kind, n in counts.items() if n)
+    legend = tuple(LegendEntry(kind, n, TEXTS[kind].counted % {"count": Count(n)}) for kind, n in counts.items() if n)
     values = {"last": Count(summary.last_number), "counts": ", ".join(entry.text for entry in legend)}
     text = _("Part numbers 1 to %(last)s: %(counts)s.") % values if legend else _("No parts.")
     return Picture(WIDTH, _bars(summary), legend, text)
