@@ -1,55 +1,76 @@
-"""The overview: stores with their state, what is under way, what needs attention."""
+"""The overview: stores with their state, transfers and operations in progress, and what needs attention."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from dashboard.shared.explain import explain
+from dashboard.shared.links import BucketLinks
 from dashboard.shared.responses import is_fragment
 from dashboard.transfers.pages import same_address
 from dashboard.transfers.rows import rows_of
 from uploads import access
+from uploads.models import StoreUpload
 from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.objectstore.types import UploadRef
 from uploads.selectors.operations import operation_progress, operations_in_progress
-from uploads.selectors.overview import attention
+from uploads.selectors.overview import Attention, attention
 from uploads.selectors.transfers import transfers_in_progress
 from uploads.services.browse.browsing import list_buckets
 
 MAX_SHOWN = 20
-"""Rows of each kind; the pages of transfers and operations have the rest."""
+"""Rows of each kind. The pages of transfers and operations have the rest."""
 
 UNREACHABLE = frozenset({Reason.UNREACHABLE, Reason.TLS, Reason.TIMEOUT, Reason.CONNECTION_LOST})
 
 
 @require_GET
 def overview(request: HttpRequest) -> HttpResponse:
-    """The page, or the part of it that moves. The stores are asked one by one, each by its own fragment."""
-    in_progress = rows_of(list(transfers_in_progress(request.user)[:MAX_SHOWN]))
+    """The page, or the part of it that is polled. A fragment for each store requests that store's state."""
+    stores = access.stores_to_see(request.user)
+    rows = rows_of(list(transfers_in_progress(request.user)[:MAX_SHOWN]))
     operations = list(operations_in_progress(request.user)[:MAX_SHOWN])
     progress = operation_progress(operations)
     context = {
-        "rows": in_progress,
+        "rows": rows,
         "operations": [(operation, progress[operation.pk]) for operation in operations],
-        "attention": attention(request.user)[:MAX_SHOWN],
-        "is_live": bool(operations) or any(row.is_live for row in in_progress),
+        "attention": [_attention_row(each) for each in attention(request.user)[:MAX_SHOWN]],
+        "is_live": bool(operations) or any(row.is_live for row in rows),
     }
     if is_fragment(request):
         return same_address(render(request, "overview/_live.html", context))
-    context["stores"] = access.stores_to_see(request.user)
-    context["may_add"] = access.may_change_stores(request.user)
+    context |= {"stores": stores, "may_add": access.may_change_stores(request.user)}
     return same_address(render(request, "overview.html", context))
+
+
+def _attention_row(attention: Attention) -> dict[str, Any]:
+    orphan = attention.possible_orphan
+    return {
+        "transfer": attention.transfer,
+        "operation": attention.operation,
+        "failed_items": attention.failed_items,
+        "possible_orphan": orphan,
+        "upload_url": _upload_url(orphan) if orphan else "",
+    }
+
+
+def _upload_url(row: StoreUpload) -> str:
+    transfer = row.transfer
+    return BucketLinks(transfer.store.name, transfer.bucket).detail(UploadRef(transfer.key, row.upload_id))
 
 
 @require_GET
 def store_state(request: HttpRequest, store: str) -> HttpResponse:
-    """One store's state, found by one ListBuckets. A store that answers but refuses the list is reachable."""
+    """The state of one store, by one ListBuckets. A store that refuses to list buckets is reachable."""
     found = access.store_to_see(request.user, store)
     context: dict[str, object] = {"store": found}
     if found.enabled:
         buckets = list_buckets(found)
-        context["count"] = len(buckets.buckets)
+        context["bucket_count"] = len(buckets.buckets)
         context["may_list"] = not _lacks_permission(buckets.refusal)
         if buckets.refusal is not None and context["may_list"]:
             context["explained"] = explain(buckets.refusal)

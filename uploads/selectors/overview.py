@@ -1,4 +1,4 @@
-"""Reading what needs attention: transfers and operations that failed, and possible orphans."""
+"""What needs attention: transfers and operations that failed, and possible orphans."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from uploads.models import Operation, StoreUpload, Transfer
 from uploads.selectors.transfers import possible_orphans
 
 ATTENTION_WINDOW = timedelta(days=7)
-"""How long a failed operation is shown as needing attention; a failed transfer is until it is retried or discarded."""
+"""How long a failed operation needs attention. A failed transfer does until it is retried or discarded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Something that rests until somebody looks: it failed, or an upload in the store may be ours and nobody knows."""
+    """Something that waits for an operator: a failure, or an upload that Partway may have started."""
 
     transfer: Transfer | None = None
     operation: Operation | None = None
     failed_items: int = 0
-    suspect: StoreUpload | None = None
+    possible_orphan: StoreUpload | None = None
 
 
 def attention(user: AnyUser, limit: int = 20) -> list[Attention]:
-    """Failed transfers that rest, then possible orphans, then operations that failed lately; newest first."""
+    """Failed transfers, then possible orphans, then operations that failed recently; the newest first."""
     transfers = (
         access.visible_transfers(user).filter(phase=Phase.FAILED).exclude(desired_state=DesiredState.CANCEL)[:limit]
     )
@@ -42,6 +42,6 @@ def attention(user: AnyUser, limit: int = 20) -> list[Attention]:
     operations = access.visible_operations(user).annotate(failed_items=failed).filter(failed_items__gt=0)[:limit]
     return [
         *(Attention(transfer=transfer) for transfer in transfers),
-        *(Attention(suspect=suspect) for suspect in possible_orphans(user)[:limit]),
+        *(Attention(possible_orphan=orphan) for orphan in possible_orphans(user)[:limit]),
         *(Attention(operation=operation, failed_items=operation.failed_items) for operation in operations),
     ]
