@@ -1,4 +1,4 @@
-"""The overview: what is under way, what needs attention, and each store's state on its own."""
+"""The overview: what is in progress, what needs attention, and the state of each store."""
 
 from __future__ import annotations
 
@@ -33,38 +33,38 @@ def make_operation(actor: User, store: Store, states: list[ItemState]) -> Operat
     return operation
 
 
-def test_nothing_there_yet(operator_client: Client, administrator_client: Client) -> None:
-    text = Page(operator_client.get("/")).text
-    assert "An administrator has to add a store" in text
-    assert "hx-trigger" not in text
-    assert 'href="/stores/new/"' in Page(administrator_client.get("/")).text
+def test_empty_overview(operator_client: Client, administrator_client: Client) -> None:
+    page = Page(operator_client.get("/"))
+    assert "An administrator has to add a store" in page.words
+    assert "hx-trigger" not in page.text
+    assert Page(administrator_client.get("/")).href("Add a store") == "/stores/new/"
 
 
-def test_the_page_asks_no_store(operator_client: Client, store: Store, store_requests: list[str]) -> None:
-    text = Page(operator_client.get("/")).text
+def test_page_sends_no_request_to_a_store(operator_client: Client, store: Store, store_requests: list[str]) -> None:
+    page = Page(operator_client.get("/"))
     assert store_requests == []
-    assert 'hx-get="/stores/swift/state/"' in text
-    # Without JavaScript the state is a link away.
-    assert '<noscript><a href="/stores/swift/state/">' in text
+    assert page.find("div", hx_get="/stores/swift/state/")
+    (link,) = page.find("a", href="/stores/swift/state/")
+    assert link.parent
+    assert link.parent.tag == "noscript"
 
 
 def test_state_of_a_store_costs_one_request(
     operator_client: Client, store: Store, bucket: str, store_requests: list[str]
 ) -> None:
-    text = Page(operator_client.get("/stores/swift/state/")).text
-    assert "reachable" in text
+    assert "reachable" in Page(operator_client.get("/stores/swift/state/")).words
     assert len(store_requests) == 1
 
 
-def test_state_of_a_store_that_cannot_be_reached(operator_client: Client, make_store: Callable[..., Store]) -> None:
+def test_state_of_an_unreachable_store(operator_client: Client, make_store: Callable[..., Store]) -> None:
     make_store(name="nowhere", endpoint_url="http://127.0.0.1:9")
     piece = Page(operator_client.get("/stores/nowhere/state/", headers=POLL)).text
     assert "unreachable" in piece
     assert "firewall" in piece
     assert "<html" not in piece
-    # Followed as a plain link it is a page.
+    # The plain link shows a page.
     page = Page(operator_client.get("/stores/nowhere/state/"))
-    assert "The store cannot be reached" in page.text
+    assert "The store cannot be reached" in page.words
     assert "<html" in page.text
 
 
@@ -74,11 +74,11 @@ def test_state_of_a_store_that_refuses_the_credentials(
     make_store(name="wrong", secret_key="not the key")
     page = Page(operator_client.get("/stores/wrong/state/", headers=POLL))
     assert page.status == 200
-    assert "SignatureDoesNotMatch" in page.text
-    assert "failed" in page.text
+    assert "SignatureDoesNotMatch" in page.words
+    assert "failed" in page.words
 
 
-def test_a_disabled_store_is_for_administrators_and_not_asked(
+def test_disabled_store_is_visible_to_administrators_and_gets_no_request(
     operator_client: Client,
     administrator_client: Client,
     make_store: Callable[..., Store],
@@ -86,44 +86,44 @@ def test_a_disabled_store_is_for_administrators_and_not_asked(
 ) -> None:
     make_store(name="off", enabled=False)
     assert operator_client.get("/stores/off/state/").status_code == 404
-    assert "disabled" in Page(administrator_client.get("/stores/off/state/")).text
+    assert "disabled" in Page(administrator_client.get("/stores/off/state/")).words
     assert store_requests == []
 
 
-def test_what_is_under_way_is_shown_and_polled(operator_client: Client, operator: User, away: Store) -> None:
+def test_work_in_progress_is_shown_and_polled(operator_client: Client, operator: User, away: Store) -> None:
     make_transfer(operator, away, key="moving.bin", sent=3)
     make_transfer(operator, away, key="finished.bin", phase=Phase.DONE)
     operation = make_operation(operator, away, [ItemState.DONE, ItemState.RUNNING, ItemState.ORDERED])
     page = Page(operator_client.get("/"))
-    assert "moving.bin" in page.text
-    assert "finished.bin" not in page.text
-    assert f'href="/operations/{operation.pk}/">Abort of 3 uploads' in page.text
-    assert "1 / 3" in page.text
+    assert "moving.bin" in page.words
+    assert "finished.bin" not in page.words
+    assert page.href("Abort of 3 uploads") == f"/operations/{operation.pk}/"
+    assert "1 / 3" in page.words
     assert 'hx-trigger="every 2s"' in page.text
     poll = Page(operator_client.get("/", headers=POLL)).text
     assert "moving.bin" in poll
     assert "<html" not in poll
-    # A poll does not ask the stores again.
+    # A poll does not request the states of the stores again.
     assert "/state/" not in poll
 
 
-def test_polling_stops_when_all_rests(operator_client: Client, operator: User, away: Store) -> None:
+def test_polling_stops_when_nothing_is_running(operator_client: Client, operator: User, away: Store) -> None:
     make_transfer(operator, away, desired_state=DesiredState.PAUSE, all_received=True)
     page = Page(operator_client.get("/", headers=POLL))
-    assert "paused" in page.text
+    assert "paused" in page.words
     assert "hx-trigger" not in page.text
 
 
-def test_what_failed_needs_attention_with_its_reason(operator_client: Client, operator: User, away: Store) -> None:
+def test_failures_need_attention_and_show_the_reason(operator_client: Client, operator: User, away: Store) -> None:
     make_transfer(
         operator, away, key="lost.bin", phase=Phase.FAILED, error_code="NoSuchBucket", error_message="It is gone."
     )
     make_operation(operator, away, [ItemState.FAILED, ItemState.FAILED, ItemState.DONE])
-    text = Page(operator_client.get("/")).text
+    words = Page(operator_client.get("/")).words
     for part in ("Needs attention", "lost.bin", "NoSuchBucket", "It is gone.", "2 uploads could not be aborted"):
-        assert part in text
+        assert part in words
 
 
-def test_a_login_is_needed() -> None:
+def test_pages_need_a_login() -> None:
     for url in ("/", "/stores/any/state/", "/transfers/", "/transfers/new/", "/audit/"):
         assert Client().get(url).headers["Location"] == f"/login/?next={url}"

@@ -38,26 +38,26 @@ def staged(owner: User, store: Store, parts: int, **values: Any) -> Transfer:
     return transfer
 
 
-def test_operators_may_not_look(operator_client: Client) -> None:
+def test_operators_may_not_see_staging(operator_client: Client) -> None:
     page = Page(operator_client.get(URL))
     assert page.status == 403
-    assert "Only an administrator" in page.text
+    assert "Only an administrator" in page.words
     refused = Page(operator_client.get(URL, headers=JSON))
     assert (refused.status, refused.json["error"]["code"]) == (403, "AccessDenied")
 
 
-def test_nobody_signs_in_first(client: Client) -> None:
+def test_staging_needs_a_login(client: Client) -> None:
     assert client.get(URL).status_code == 302
 
 
-def test_only_looking_is_possible(administrator_client: Client) -> None:
+def test_staging_page_is_read_only(administrator_client: Client) -> None:
     administrator_client.get("/stores/")
     token = administrator_client.cookies["csrftoken"].value
     assert administrator_client.post(URL, headers={"X-CSRFToken": token}).status_code == 405
     assert administrator_client.head(URL).status_code == 200
 
 
-def test_the_link_is_the_administrators(operator_client: Client, administrator_client: Client) -> None:
+def test_link_is_for_administrators_only(operator_client: Client, administrator_client: Client) -> None:
     assert f'href="{URL}"' in Page(administrator_client.get("/")).text
     assert f'href="{URL}"' not in Page(operator_client.get("/")).text
 
@@ -65,9 +65,9 @@ def test_the_link_is_the_administrators(operator_client: Client, administrator_c
 def test_empty_staging(administrator_client: Client, settings: Settings) -> None:
     page = Page(administrator_client.get(URL))
     assert page.status == 200
-    assert "Nothing is staged" in page.text
-    assert "what the disk has" in page.text
-    assert "test-node" in page.text
+    assert "Nothing is staged" in page.words
+    assert "limited only by the disk" in page.words
+    assert "test-node" in page.words
     settings.STAGING_QUOTA = 100 * MIB
     facts = Page(administrator_client.get(URL, headers=JSON)).json
     assert facts == {
@@ -79,7 +79,7 @@ def test_empty_staging(administrator_client: Client, settings: Settings) -> None
     }
 
 
-def test_who_holds_how_much(
+def test_reserved_bytes_by_operator_and_transfer(
     administrator_client: Client, operator: User, administrator: User, away: Store, settings: Settings
 ) -> None:
     settings.STAGING_QUOTA = 10 * MIB
@@ -111,15 +111,15 @@ def test_who_holds_how_much(
 def test_full_staging(
     quota: int, administrator_client: Client, operator: User, away: Store, settings: Settings
 ) -> None:
-    """And over-full, where an administrator has just lowered the quota."""
+    """Also more than full, after an administrator has lowered the quota."""
     settings.STAGING_QUOTA = quota
     staged(operator, away, 6)
-    assert "nothing: senders wait" in Page(administrator_client.get(URL)).text
+    assert "nothing: senders wait" in Page(administrator_client.get(URL)).words
     facts = Page(administrator_client.get(URL, headers=JSON)).json
     assert (facts["held"], facts["free_room"]) == (6 * MIB, 0)
 
 
-def test_the_page_costs_few_queries_and_names_the_largest(
+def test_page_needs_few_queries_and_shows_the_largest(
     administrator_client: Client,
     operator: User,
     away: Store,

@@ -1,4 +1,4 @@
-"""One upload: its parts, the pages that ask before an abort or a completion, the orders, the operation's page."""
+"""One upload: its parts, the confirmation pages of an abort and a completion, the requests, the operation's page."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ HOSTILE_KEYS = (
 )
 
 
-def work_off() -> None:
-    """Do what the workers would."""
+def run_items() -> None:
+    """Do the work of the workers."""
     for item_id in OperationItem.objects.filter(state=ItemState.ORDERED).values_list("pk", flat=True):
         run_item(item_id)
 
@@ -54,7 +54,7 @@ def listed(object_store: ObjectStoreClient, bucket: str) -> set[UploadRef]:
 
 
 @pytest.mark.parametrize("key", HOSTILE_KEYS, ids=range(len(HOSTILE_KEYS)))
-def test_a_key_stays_itself_from_row_to_detail_to_abort(
+def test_key_is_exact_from_row_to_detail_to_abort(
     site: Site, begin: Begin, object_store: ObjectStoreClient, key: str
 ) -> None:
     name, decoy = begin(key, {1: 10}), begin("decoy")
@@ -65,20 +65,20 @@ def test_a_key_stays_itself_from_row_to_detail_to_abort(
     index = page.rows.index(name)
     detail = site.get(page.details[index])
     assert detail.status == 200
-    assert name.upload_id in detail.text
-    asking = site.get(detail.href("Abort"))
-    assert asking.status == 200
-    (value,) = asking.hidden_uploads
-    ordered = site.post(site.links.abort_form, {"upload": value})
-    assert ordered.status == 303
+    assert name.upload_id in detail.words
+    confirmation = site.get(detail.href("Abort"))
+    assert confirmation.status == 200
+    (value,) = confirmation.hidden_uploads
+    requested = site.post(site.links.abort_form, {"upload": value})
+    assert requested.status == 303
     item = OperationItem.objects.get()
     assert (item.key, item.upload_id) == (name.key, name.upload_id)
-    work_off()
+    run_items()
     assert listed(object_store, site.bucket) == {decoy}
 
 
-def test_a_line_feed_survives_links_and_forms(site: Site) -> None:
-    """Swift cannot keep such a key; everything of ours that carries it must."""
+def test_line_feed_survives_links_and_forms(site: Site) -> None:
+    """Swift refuses such a key, but links and forms must keep it."""
     name = UploadRef("line\nfeed\r\ttab", "aWQ")
     gone = site.get(site.links.detail(name))
     assert gone.status == 404
@@ -105,7 +105,7 @@ def test_a_line_feed_survives_links_and_forms(site: Site) -> None:
     ],
 )
 @pytest.mark.parametrize("page", ["upload", "abort", "complete", "survey", "facts"])
-def test_an_upload_that_cannot_be_named_is_refused(
+def test_incomplete_or_invalid_name_is_refused(
     site: Site, store_requests: list[str], page: str, query: str, words: str
 ) -> None:
     urls = {
@@ -117,14 +117,14 @@ def test_an_upload_that_cannot_be_named_is_refused(
     }
     answer = site.get(f"{urls[page]}?{query}")
     assert answer.status == 400
-    assert words in answer.text
+    assert words in answer.words
     assert store_requests == []
 
 
-def test_a_posted_key_that_is_not_utf8_is_refused(site: Site) -> None:
+def test_posted_key_that_is_not_utf8_is_refused(site: Site) -> None:
     answer = site.post(site.links.abort_form, {"key": "a\ufffd", "upload-id": "x"})
     assert answer.status == 400
-    assert "U+FFFD" in answer.text
+    assert "U+FFFD" in answer.words
     assert not Operation.objects.exists()
 
 
@@ -142,10 +142,10 @@ def test_a_posted_key_that_is_not_utf8_is_refused(site: Site) -> None:
         ("part-number-marker=two", "0 to 10,000"),
     ],
 )
-def test_a_bad_parameter_of_the_parts_is_refused(site: Site, store_requests: list[str], query: str, words: str) -> None:
+def test_bad_parameter_of_the_parts_is_refused(site: Site, store_requests: list[str], query: str, words: str) -> None:
     answer = site.get(f"{site.links.detail_form}?key=a&upload-id=b&{query}")
     assert answer.status == 400
-    assert words in answer.text
+    assert words in answer.words
     assert store_requests == []
 
 
@@ -157,21 +157,21 @@ def test_parts_are_paged_by_their_numbers(site: Site, begin: Begin, store_reques
         pages.append(site.get(url))
         url = pages[-1].link("next")
     assert len(store_requests) == len(pages) == 3
-    numbers = [row for page in pages for row in page.text.split('<th scope="row" class="text-num">')[1:]]
-    assert [int(row.split("<")[0]) for row in numbers] == [1, 2, 4, 7, 10]
-    assert "Look at all parts" in pages[0].text
+    numbers = [cell.text for page in pages for cell in page.find("th", "text-num", scope="row")]
+    assert numbers == ["1", "2", "4", "7", "10"]
+    assert "Show all parts" in pages[0].words
     assert site.get(pages[2].link("first")).status == 200
 
 
-def test_the_picture_names_gaps_and_small_parts(site: Site, begin: Begin) -> None:
+def test_picture_shows_gaps_and_small_parts(site: Site, begin: Begin) -> None:
     name = begin("key", {1: PART, 2: 100, 4: 10})
     detail = site.get(site.links.detail(name))
     for words in ("2 present", "1 missing", "1 too small", "Missing part numbers", "5.00 MiB"):
-        assert words in detail.text
+        assert words in detail.words
     fragment = site.get(site.links.part_summary(name))
-    assert "Initiated" in fragment.text
+    assert "Initiated" in fragment.words
     assert fragment.text.startswith('<div id="survey">')
-    assert "1 missing" in site.get(site.links.detail(name, max_parts=1, survey=1)).text
+    assert "1 missing" in site.get(site.links.detail(name, max_parts=1, survey=1)).words
 
 
 def test_detail_as_json(site: Site, begin: Begin) -> None:
@@ -185,19 +185,19 @@ def test_detail_as_json(site: Site, begin: Begin) -> None:
     assert part["LastModified"].endswith("Z")
 
 
-def test_an_upload_that_is_gone(site: Site, begin: Begin, object_store: ObjectStoreClient) -> None:
+def test_upload_that_is_gone(site: Site, begin: Begin, object_store: ObjectStoreClient) -> None:
     name = begin("key")
     object_store.abort_multipart_upload(site.bucket, name.key, name.upload_id)
     for url in (site.links.detail(name), site.links.abort(name), site.links.complete(name)):
         page = site.get(url)
         assert page.status == 404
-        assert "Already completed or aborted" in page.text
+        assert "Already completed or aborted" in page.words
         assert page.href("To the list of uploads") == site.links.uploads
         error = site.json(url).json["error"]
         assert error["code"] == "NoSuchUpload"
 
 
-def test_the_forms_that_take_a_name_lead_to_the_upload(site: Site, begin: Begin, store: Store) -> None:
+def test_open_form_leads_to_the_upload(site: Site, begin: Begin, store: Store) -> None:
     name = begin("a key/with+more")
     query = f"bucket={site.bucket}&key={quote(name.key, safe='')}&upload-id={name.upload_id}"
     found = site.get(f"/stores/{store.name}/open/?{query}")
@@ -208,11 +208,11 @@ def test_the_forms_that_take_a_name_lead_to_the_upload(site: Site, begin: Begin,
 # --- Abort --------------------------------------------------------------------------------------------------------
 
 
-def test_abort_asks_first_and_shows_what_is_lost(site: Site, begin: Begin) -> None:
+def test_abort_is_confirmed_and_shows_what_is_lost(site: Site, begin: Begin) -> None:
     name = begin("key", {1: 1000, 2: 24})
     page = site.get(site.links.abort(name))
-    for words in ("Its 2 parts", "1.00 KiB", "within the last hour", name.upload_id):
-        assert words in page.text
+    for words in ("Its 2 parts (1.00 KiB)", "within the last hour", name.upload_id):
+        assert words in page.words
     assert not Operation.objects.exists()
 
 
@@ -222,38 +222,38 @@ def test_abort_of_a_selection(
     names = [begin(f"key {number}") for number in range(5)]
     values = [write_upload(name) for name in names[:3]]
     store_requests.clear()
-    asking = site.post(site.links.abort_form, {"ask": "1", "upload": values})
-    assert asking.status == 200
-    assert "Abort 3 uploads?" in asking.text
-    assert asking.hidden_uploads == values
+    confirmation = site.post(site.links.abort_form, {"ask": "1", "upload": values})
+    assert confirmation.status == 200
+    assert "Abort 3 uploads?" in confirmation.words
+    assert confirmation.hidden_uploads == values
     assert store_requests == []
     assert not Operation.objects.exists()
-    ordered = site.post(site.links.abort_form, {"upload": asking.hidden_uploads})
-    assert ordered.status == 303
-    work_off()
+    requested = site.post(site.links.abort_form, {"upload": confirmation.hidden_uploads})
+    assert requested.status == 303
+    run_items()
     assert listed(object_store, site.bucket) == set(names[3:])
-    page = site.get(ordered.response["Location"])
-    assert "Abort of 3 uploads" in page.text
-    assert "3 of 3 ended" in page.text
+    page = site.get(requested.response["Location"])
+    assert "Abort of 3 uploads" in page.words
+    assert "3 of 3 finished" in page.words
     assert "hx-trigger" not in page.text
     assert AuditEntry.objects.filter(action="abort.done", actor_name="olga").count() == 3
 
 
-def test_a_page_of_1000_uploads_can_be_selected(site: Site) -> None:
-    """Keys of 1,024 bytes of UTF-8: the longest form there can be. Nothing is asked of the store to ask."""
+def test_page_of_1000_uploads_can_be_selected(site: Site) -> None:
+    """With keys of 1,024 bytes of UTF-8 it is the longest possible form. The confirmation requests nothing from the store."""
     values = [write_upload(UploadRef(f"{number:04}" + "ü" * 510, "i" * 60)) for number in range(1000)]
-    asking = site.post(site.links.abort_form, {"ask": "1", "upload": values})
-    assert asking.status == 200
-    assert asking.hidden_uploads == values
-    ordered = site.post(site.links.abort_form, {"upload": values})
-    assert ordered.status == 303
+    confirmation = site.post(site.links.abort_form, {"ask": "1", "upload": values})
+    assert confirmation.status == 200
+    assert confirmation.hidden_uploads == values
+    requested = site.post(site.links.abort_form, {"upload": values})
+    assert requested.status == 303
     assert OperationItem.objects.count() == 1000
-    page = site.get(ordered.response["Location"])
+    page = site.get(requested.response["Location"])
     assert page.text.count("<tr>") < 60
-    assert "every 1s" in page.text
+    assert "every 1s" in page.words
     too_many = site.post(site.links.abort_form, {"upload": [*values, "a/b"]})
     assert too_many.status == 400
-    assert "at most 1,000" in too_many.text
+    assert "at most 1,000" in too_many.words
 
 
 def test_abort_as_json_without_a_worker_is_accepted(site: Site, begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,16 +266,16 @@ def test_abort_as_json_without_a_worker_is_accepted(site: Site, begin: Begin, mo
     assert answer.json["state"] == "running"
     again = site.post(site.links.abort_form, {"key": name.key, "upload-id": name.upload_id}, json=True)
     assert again.json["id"] == answer.json["id"]
-    work_off()
+    run_items()
     done = site.json(url)
     assert (done.status, done.json["state"]) == (200, "done")
     assert done.json["Uploads"][0]["outcome"] == {"repeats": 1, "already_gone": False}
 
 
-def test_abort_as_json_tells_the_outcome_when_it_comes_soon(
+def test_abort_as_json_reports_the_outcome_if_it_is_known_soon(
     site: Site, begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dashboard.operations.pages.time.sleep", lambda _: work_off())
+    monkeypatch.setattr("dashboard.operations.pages.time.sleep", lambda _: run_items())
     name = begin("key")
     answer = site.post(site.links.abort_form, {"key": name.key, "upload-id": name.upload_id}, json=True)
     assert (answer.status, answer.json["state"]) == (200, "done")
@@ -292,7 +292,7 @@ def owned(site: Site, begin: Begin, store: Store, operator: User) -> UploadRef:
     return name
 
 
-def test_an_upload_that_a_transfer_owns_is_left_alone(site: Site, owned: UploadRef) -> None:
+def test_upload_that_a_transfer_owns_is_neither_aborted_nor_completed(site: Site, owned: UploadRef) -> None:
     transfer = Transfer.objects.get()
     for url in (site.links.detail(owned), site.links.abort(owned), site.links.complete(owned)):
         page = site.get(url)
@@ -315,22 +315,29 @@ def test_complete_shows_the_object_and_what_it_replaces(
     object_store.put_object(site.bucket, "key", None)
     name = begin("key", {1: PART, 2: 100})
     page = site.get(site.links.complete(name))
-    for words in ("5,242,980 bytes", "will be replaced", "d41d8cd98f00b204e9800998ecf8427e", "-2</span>"):
-        assert words in page.text
-    assert " disabled" not in page.text
-    ordered = site.post(site.links.complete_form, {"upload": page.hidden_uploads[0]})
-    work_off()
-    done = site.get(ordered.response["Location"])
-    assert "the object is there" in done.text
+    for words in (
+        "Resulting object",
+        "Current object at this key",
+        "will be replaced",
+        "d41d8cd98f00b204e9800998ecf8427e",
+    ):
+        assert words in page.words
+    assert "5,242,980 bytes" in page.text
+    assert [each.text for each in page.find("span", "mono") if each.text.endswith("-2")]
+    assert not page.find("button", "btn-primary")[0].has("disabled")
+    requested = site.post(site.links.complete_form, {"upload": page.hidden_uploads[0]})
+    run_items()
+    done = site.get(requested.response["Location"])
+    assert "HEAD confirmed the object" in done.words
     assert object_store.head_object(site.bucket, "key").size == PART + 100
 
 
-def test_what_was_completed_here_is_gone_though_swift_still_lists_its_parts(
+def test_upload_completed_by_partway_is_gone_although_swift_still_lists_its_parts(
     site: Site, begin: Begin, object_store: ObjectStoreClient
 ) -> None:
     name = begin("key", {1: 100})
     operation = site.post(site.links.complete_form, {"upload": write_upload(name)}).response["Location"]
-    work_off()
+    run_items()
     assert object_store.list_parts(site.bucket, name.key, name.upload_id).parts
     for url in (site.links.detail(name), site.links.abort(name), site.links.complete(name)):
         page = site.get(url)
@@ -340,59 +347,59 @@ def test_what_was_completed_here_is_gone_though_swift_still_lists_its_parts(
     assert site.listing().rows == []
 
 
-def test_what_another_program_completed_is_said_to_be_unlisted(
+def test_upload_completed_by_another_program_is_shown_as_unlisted(
     site: Site, begin: Begin, object_store: ObjectStoreClient
 ) -> None:
     name = begin("key", {1: 100})
-    assert "does not show this upload" not in site.get(site.links.part_summary(name)).text
+    assert "does not show this upload" not in site.get(site.links.part_summary(name)).words
     (part,) = object_store.list_parts(site.bucket, name.key, name.upload_id).parts
     object_store.complete_multipart_upload(site.bucket, name.key, name.upload_id, [CompletedPart(1, part.etag)])
-    assert "does not show this upload" in site.get(site.links.part_summary(name)).text
+    assert "does not show this upload" in site.get(site.links.part_summary(name)).words
 
 
-def test_complete_blocks_what_the_store_would_refuse(site: Site, begin: Begin) -> None:
+def test_complete_is_blocked_if_the_store_would_refuse(site: Site, begin: Begin) -> None:
     page = site.get(site.links.complete(begin("small", {1: 100, 2: 100})))
-    assert "The store would refuse this" in page.text
-    assert 'type="submit" disabled' in page.text
+    assert "The store would refuse this" in page.words
+    assert page.find("button", "btn-primary")[0].has("disabled")
     empty = site.get(site.links.complete(begin("empty")))
-    assert "nothing to complete" in empty.text
+    assert "nothing to complete" in empty.words
 
 
-def test_a_gap_needs_an_explicit_tick(site: Site, begin: Begin, object_store: ObjectStoreClient) -> None:
+def test_gap_needs_explicit_consent(site: Site, begin: Begin, object_store: ObjectStoreClient) -> None:
     name = begin("gap", {1: PART, 3: 100})
     page = site.get(site.links.complete(name))
     assert 'name="allow-gaps"' in page.text
     refused = site.post(site.links.complete_form, {"upload": write_upload(name)})
-    work_off()
-    assert "GapNotAllowed" in site.get(refused.response["Location"]).text
+    run_items()
+    assert "GapNotAllowed" in site.get(refused.response["Location"]).words
     allowed = site.post(site.links.complete_form, {"upload": write_upload(name), "allow-gaps": "1"})
-    work_off()
-    assert "the object is there" in site.get(allowed.response["Location"]).text
+    run_items()
+    assert "HEAD confirmed the object" in site.get(allowed.response["Location"]).words
     assert object_store.head_object(site.bucket, "gap").size == PART + 100
 
 
-def test_complete_takes_one_upload(site: Site) -> None:
+def test_complete_takes_only_one_upload(site: Site) -> None:
     answer = site.post(site.links.complete_form, {"upload": ["a/b", "c/d"]})
     assert answer.status == 400
-    assert "one at a time" in answer.text
+    assert "one at a time" in answer.words
 
 
 # --- Operations ---------------------------------------------------------------------------------------------------
 
 
-def test_the_poll_gets_the_fragment_and_ends(site: Site, begin: Begin, operator_client: Client) -> None:
+def test_poll_gets_the_fragment_and_ends(site: Site, begin: Begin, operator_client: Client) -> None:
     name = begin("key")
     url = site.post(site.links.abort_form, {"upload": write_upload(name)}).response["Location"]
     fragment = site.get(url, **{"HX-Request": "true"})
     assert fragment.text.lstrip().startswith("<div")
     assert 'hx-trigger="every 1s"' in fragment.text
-    work_off()
+    run_items()
     last = site.get(url, **{"HX-Request": "true"})
     assert "hx-trigger" not in last.text
-    assert "The operation has ended: 1 done, 0 failed." in last.text
+    assert "The operation has finished: 1 done, 0 failed." in last.words
 
 
-def test_a_failure_is_shown_with_code_and_request_id(site: Site, begin: Begin) -> None:
+def test_failure_is_shown_with_code_and_request_id(site: Site, begin: Begin) -> None:
     name = begin("key")
     url = site.post(site.links.abort_form, {"upload": write_upload(name)}).response["Location"]
     OperationItem.objects.update(
@@ -400,7 +407,7 @@ def test_a_failure_is_shown_with_code_and_request_id(site: Site, begin: Begin) -
     )
     page = site.get(url)
     for words in ("AccessDenied", "Not you.", "tx123"):
-        assert words in page.text
+        assert words in page.words
     assert site.json(url).json["Uploads"][0]["error"] == {
         "code": "AccessDenied",
         "message": "Not you.",
@@ -408,5 +415,5 @@ def test_a_failure_is_shown_with_code_and_request_id(site: Site, begin: Begin) -
     }
 
 
-def test_an_unknown_operation_is_404(site: Site) -> None:
+def test_unknown_operation_is_404(site: Site) -> None:
     assert site.get("/operations/6e3aa0a2-6a0a-4f4f-9d3b-3c8a1c9d6f11/").status == 404

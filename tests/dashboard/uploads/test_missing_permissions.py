@@ -1,5 +1,8 @@
-"""A permission that is missing degrades the pages it concerns, and no others: on Swift behind a proxy that refuses
-single operations, and on the OSS test server, whose accounts may be denied single actions."""
+"""A missing permission affects the pages that need it, and no others.
+
+Tested on Swift behind a proxy that refuses single operations, and on the OSS test server, which can deny an account
+single actions.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ ALL = tuple(PERMISSIONS)
 
 @dataclass
 class Narrow:
-    """A store whose credentials lack one permission, its page as an operator has it, and an owner who lacks none."""
+    """A store whose credentials lack one permission, the operator's pages of it, and a client that lacks none."""
 
     kind: str
     operation: str
@@ -105,13 +108,13 @@ def _stored(provider: str, url: str, region: str, bucket: str, access_key: str, 
     )
 
 
-def work_off() -> None:
+def run_items() -> None:
     for item_id in OperationItem.objects.values_list("pk", flat=True):
         run_item(item_id)
 
 
 def pages(narrow: Narrow, upload: UploadRef) -> dict[str, Page]:
-    """Each page that a permission may concern, by the operation it shows."""
+    """Each page that a permission may affect, by the operation that it shows."""
     site = narrow.site
     return {
         "ListBuckets": site.get("/stores/narrow/"),
@@ -123,43 +126,43 @@ def pages(narrow: Narrow, upload: UploadRef) -> dict[str, Page]:
     }
 
 
-CONCERNED = {
+AFFECTED = {
     "ListMultipartUploads": {"ListMultipartUploads"},
     "ListParts": {"ListParts", "complete"},
 }
-"""Pages that cannot be shown as they should be. For want of ListBuckets buckets are named; the rest is for orders."""
+"""The pages that fail without an operation. Without ListBuckets, named buckets are shown instead."""
 
 
 @pytest.mark.parametrize("operation", ALL)
-def test_no_page_fails_for_a_permission_that_it_does_not_need(narrow: Narrow) -> None:
+def test_no_page_fails_because_of_a_permission_that_it_does_not_need(narrow: Narrow) -> None:
     shown = pages(narrow, narrow.begin())
     failed = {name for name, page in shown.items() if page.status != 200}
-    assert failed == CONCERNED.get(narrow.operation, set())
+    assert failed == AFFECTED.get(narrow.operation, set())
     for name in failed:
         assert shown[name].status == 403
-        assert "The credentials do not allow this" in shown[name].text
-        assert narrow.action in shown[name].text
+        assert "The credentials do not allow this" in shown[name].words
+        assert narrow.action in shown[name].words
 
 
 @pytest.mark.parametrize("operation", ["ListBuckets"])
-def test_without_list_buckets_the_named_ones_are_there(narrow: Narrow) -> None:
+def test_without_list_buckets_named_buckets_are_shown(narrow: Narrow) -> None:
     page = narrow.site.get("/stores/narrow/")
-    assert "cannot list buckets" in page.text
-    assert narrow.site.links.uploads in page.text
-    assert "AccessDenied" in page.text
+    assert "may not list buckets" in page.words
+    assert narrow.site.links.uploads in page.words
+    assert "AccessDenied" in page.words
 
 
 @pytest.mark.parametrize("operation", ["ListMultipartUploads"])
-def test_without_list_uploads_one_is_opened_by_key_and_id(narrow: Narrow) -> None:
+def test_without_list_uploads_an_upload_is_opened_by_key_and_id(narrow: Narrow) -> None:
     upload = narrow.begin()
     page = narrow.site.listing()
     assert 'name="upload-id"' in page.text
-    assert "AccessDenied" in page.text
+    assert "AccessDenied" in page.words
     detail = narrow.site.get(narrow.site.links.detail(upload))
     assert "<caption" in detail.text
     assert narrow.site.get(narrow.site.links.part_summary(upload)).status == 200
     narrow.site.post(narrow.site.links.abort_form, _named(upload))
-    work_off()
+    run_items()
     assert not narrow.is_open(upload)
 
 
@@ -173,10 +176,10 @@ def test_without_list_parts_the_listing_works_and_the_upload_can_be_aborted(narr
     assert "<td" in cells.text
     detail = narrow.site.get(narrow.site.links.detail(upload))
     assert detail.href("Abort…") == narrow.site.links.abort(upload)
-    ask = narrow.site.get(narrow.site.links.abort(upload))
-    assert "Not known: these credentials do not allow listing them" in ask.text
+    confirmation = narrow.site.get(narrow.site.links.abort(upload))
+    assert "Not known: the credentials do not allow listing parts." in confirmation.words
     narrow.site.post(narrow.site.links.abort_form, _named(upload))
-    work_off()
+    run_items()
     assert OperationItem.objects.get().state == "done"
     assert not narrow.is_open(upload)
 
@@ -186,14 +189,14 @@ def _named(upload: UploadRef) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("operation", ["HeadObject"])
-def test_without_head_what_is_completed_is_done_unverified(narrow: Narrow, settings: Settings, tmp_path: Path) -> None:
+def test_without_head_a_completion_is_done_unverified(narrow: Narrow, settings: Settings, tmp_path: Path) -> None:
     settings.STAGING_DIR = tmp_path / "staging"
     upload = narrow.begin()
-    ordered = narrow.site.post(narrow.site.links.complete_form, _named(upload))
-    work_off()
+    requested = narrow.site.post(narrow.site.links.complete_form, _named(upload))
+    run_items()
     item = OperationItem.objects.get()
     assert (item.state, item.outcome["verified"]) == ("done", False)
-    assert "Done, unverified" in narrow.site.get(ordered.response["Location"]).text
+    assert "Done, unverified" in narrow.site.get(requested.response["Location"]).words
     assert narrow.owner.head_object(narrow.bucket, "a/key").size == 10
     drive = Drive(narrow.user, narrow.store, narrow.bucket)
     sent = drive.finish(drive.upload(b"a small file", "small"))
@@ -202,7 +205,7 @@ def test_without_head_what_is_completed_is_done_unverified(narrow: Narrow, setti
 
 
 @pytest.mark.parametrize("operation", ["HeadObject"])
-def test_without_head_replacing_is_asked_for_where_the_store_would_refuse_it(narrow: Narrow) -> None:
+def test_without_head_replacing_needs_consent_if_the_store_would_refuse_it(narrow: Narrow) -> None:
     asked = {"store": narrow.store.name, "bucket": narrow.bucket, "key": "a/key"}
     text = narrow.client.get("/transfers/new/existing/", asked).content.decode()
     assert "do not allow HEAD" in text
@@ -211,19 +214,19 @@ def test_without_head_replacing_is_asked_for_where_the_store_would_refuse_it(nar
 
 
 @pytest.mark.parametrize("operation", ["AbortMultipartUpload"])
-def test_without_abort_the_operation_fails_and_says_what_to_allow(narrow: Narrow) -> None:
+def test_without_abort_the_operation_fails_and_names_the_permission(narrow: Narrow) -> None:
     upload = narrow.begin()
-    ordered = narrow.site.post(narrow.site.links.abort_form, _named(upload))
-    work_off()
+    requested = narrow.site.post(narrow.site.links.abort_form, _named(upload))
+    run_items()
     item = OperationItem.objects.get()
     assert (item.state, item.error_code) == ("failed", "AccessDenied")
-    page = narrow.site.get(ordered.response["Location"])
-    assert narrow.action in page.text
+    page = narrow.site.get(requested.response["Location"])
+    assert narrow.action in page.words
     assert narrow.is_open(upload)
 
 
 @pytest.mark.parametrize("operation", ["AbortMultipartUpload"])
-def test_without_abort_a_cancelled_transfer_waits_and_says_what_to_allow(
+def test_without_abort_a_cancelled_transfer_waits_and_names_the_permission(
     narrow: Narrow, settings: Settings, tmp_path: Path
 ) -> None:
     settings.STAGING_DIR = tmp_path / "staging"
@@ -236,14 +239,14 @@ def test_without_abort_a_cancelled_transfer_waits_and_says_what_to_allow(
     transfer = Transfer.objects.get(pk=transfer.pk)
     assert transfer.desired_state == "cancel"
     assert transfer.error_code == "AccessDenied"
-    assert narrow.action in narrow.site.get(f"/transfers/{transfer.pk}/").text
+    assert narrow.action in narrow.site.get(f"/transfers/{transfer.pk}/").words
 
 
 @pytest.mark.parametrize("operation", ["CompleteMultipartUpload"])
-def test_without_complete_the_operation_fails_and_says_what_to_allow(narrow: Narrow) -> None:
+def test_without_complete_the_operation_fails_and_names_the_permission(narrow: Narrow) -> None:
     upload = narrow.begin()
     narrow.site.post(narrow.site.links.complete_form, _named(upload))
-    work_off()
+    run_items()
     operation = Operation.objects.get()
-    assert narrow.action in narrow.site.get(f"/operations/{operation.pk}/").text
+    assert narrow.action in narrow.site.get(f"/operations/{operation.pk}/").words
     assert narrow.is_open(upload)

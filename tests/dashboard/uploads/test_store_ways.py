@@ -66,7 +66,7 @@ def folder_names(pages: list[Page]) -> list[str]:
 
 
 def says_unlisted(page: Page) -> bool:
-    return any(words in page.text for words in UNLISTED)
+    return any(words in page.words for words in UNLISTED)
 
 
 def unlisted_keys(page: Page) -> list[str]:
@@ -77,7 +77,7 @@ def unlisted_keys(page: Page) -> list[str]:
 
 
 def facts_urls(page: Page) -> list[str]:
-    return [html.unescape(url) for url in FACTS.findall(page.text)]
+    return [html.unescape(url) for url in FACTS.findall(page.words)]
 
 
 # --- Ceph -------------------------------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ def test_a_key_with_more_uploads_than_a_page_is_walked_through_on_ceph(ceph: Sit
     assert rows_of(walk(ceph, "max-uploads=2")) == Counter(begun)
     # The marker's own key fills the first page: it is empty, and leads on.
     pages = walk(ceph, "key-marker=same&max-uploads=2")
-    assert "More follows: go on to the next page" in pages[0].text
+    assert "More follows: go on to the next page" in pages[0].words
     assert (pages[0].rows, pages[-1].rows[-1].key) == ([], "samez")
 
 
@@ -130,7 +130,7 @@ def test_folders_are_made_here_where_cephs_vanish(ceph: Site, store_requests: li
         ceph, "dir", "dir", "dir-x", "dir.x", "dir/", "dir/a", "dir/b/c", "dir/b/d", "other/x", "top", "é/1"
     )
     pages = walk(ceph, f"delimiter=/&max-uploads={size}")
-    assert all("Folders are made here" in page.text for page in pages)
+    assert all("Folders are made here" in page.words for page in pages)
     assert rows_of(pages) == Counter(name for name in begun if "/" not in name.key)
     assert sorted(folder_names(pages)) == ["dir/", "other/", "é/"]
     inside = walk(ceph, f"delimiter=/&prefix=dir/&max-uploads={size}")
@@ -191,8 +191,8 @@ def test_cephs_no_such_key_of_list_parts_is_an_upload_that_is_gone(ceph: Site) -
     assert "data-gone" in facts.text
     detail = ceph.get(page.details[0])
     assert detail.status == 404
-    assert "Already completed or aborted" in detail.text
-    assert "NoSuchKey" in detail.text
+    assert "Already completed or aborted" in detail.words
+    assert "NoSuchKey" in detail.words
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
@@ -223,7 +223,7 @@ def test_uploads_begun_here_stand_on_cephs_pages_as_ceph_sorts_them(ceph: Site, 
     for query in ("", "delimiter=/", "prefix=a", "key-marker=a", "prefix=a&delimiter=."):
         for size in (1, 2, 3, 100):
             pages = walk(ceph, f"{query}&max-uploads={size}")
-            assert not [page.text for page in pages if says_unlisted(page)], (query, size)
+            assert not [page.words for page in pages if says_unlisted(page)], (query, size)
 
 
 # --- Swift ------------------------------------------------------------------------------------------------------------
@@ -257,7 +257,7 @@ def test_swifts_exact_fit_ends_with_a_page_that_says_so(site: Site, begin: Begin
     pages = walk(site, "max-uploads=2")
     assert [len(page.rows) for page in pages] == [2, 2, 0]
     assert rows_of(pages) == Counter(begun)
-    assert "No more uploads after this point" in pages[-1].text
+    assert "No more uploads after this point" in pages[-1].words
     assert walk_back(site, pages[-1])[1:] == [pages[1].rows, pages[0].rows]
 
 
@@ -278,7 +278,7 @@ def test_swifts_repeated_common_prefixes_are_shown_once(
     pages = walk(site, f"delimiter=/&max-uploads={size}")
     assert folder_names(pages) == ["b/", "d/"]
     assert rows_of(pages) == Counter(name for name in begun if "/" not in name.key)
-    assert not any("Folders are made here" in page.text for page in pages)
+    assert not any("Folders are made here" in page.words for page in pages)
 
 
 def test_uploads_begun_here_stand_on_swifts_pages_as_swift_sorts_them(
@@ -289,7 +289,7 @@ def test_uploads_begun_here_stand_on_swifts_pages_as_swift_sorts_them(
     for query in ("", "delimiter=/", "prefix=a", "key-marker=a", "prefix=a/&delimiter=/"):
         for size in (1, 2, 3, 100):
             pages = walk(site, f"{query}&max-uploads={size}")
-            assert not [page.text for page in pages if says_unlisted(page)], (query, size)
+            assert not [page.words for page in pages if says_unlisted(page)], (query, size)
 
 
 # --- Versity ----------------------------------------------------------------------------------------------------------
@@ -317,11 +317,11 @@ def test_versitys_own_pair_of_markers_is_put_so_that_it_takes_it(
         own(operator, store, site.bucket, name)
     pages = walk(site, f"max-uploads={size}")
     assert rows_of(pages) == Counter(begun)
-    assert not [page.text for page in pages if says_unlisted(page)]
+    assert not [page.words for page in pages if says_unlisted(page)]
     pages = walk(site, f"delimiter=/&max-uploads={size}")
     assert folder_names(pages) == ["c/"]
     assert rows_of(pages) == Counter(name for name in begun if "/" not in name.key)
-    assert not [page.text for page in pages if says_unlisted(page)]
+    assert not [page.words for page in pages if says_unlisted(page)]
 
 
 # --- Listings that lie: what no store here does -----------------------------------------------------------------------
@@ -395,8 +395,8 @@ def test_its_facts_say_whether_it_is_still_there(
     page = lied.listing()
     (url,) = facts_urls(page)
     facts = lied.get(url)
-    assert "still there" in facts.text
-    assert "1.00 KiB" in facts.text
+    assert "still there" in facts.words
+    assert "1.00 KiB" in facts.words
     assert lied.get(page.details[0]).status == 200
     object_store.abort_multipart_upload(lied.bucket, lost.key, lost.upload_id)
     assert "data-gone" in lied.get(url).text
@@ -412,7 +412,7 @@ def test_an_empty_listing_of_a_store_that_forgets_shows_them_too(
     liar.forgotten = {lost.upload_id}
     page = lied.listing()
     assert unlisted_keys(page) == ["lost"]
-    assert "may leave out uploads" in page.text
+    assert "may leave out uploads" in page.words
     StoreUpload.objects.update(state=StoreUploadState.GONE)
     assert "No uploads are listed" in lied.listing().text
 
@@ -467,7 +467,7 @@ def test_not_more_than_200_are_shown_and_that_is_said(lied: Site, operator: User
         own(operator, store, lied.bucket, UploadRef(f"lost {number:03}", f"id-{number}"))
     page = lied.listing()
     assert unlisted_keys(page) == [f"lost {number:03}" for number in range(MAX_UNLISTED)]
-    assert "Only the first 200 are shown" in page.text
+    assert "Only the first 200 are shown" in page.words
     assert lied.json(lied.links.uploads).json["UnlistedIsTruncated"] is True
     assert unlisted_keys(lied.listing("prefix=lost 200")) == ["lost 200"]
 
@@ -482,8 +482,8 @@ def test_without_an_order_what_is_missing_stands_on_the_last_page(
     liar.forgotten = {lost.upload_id}
     pages = walk(lied, "max-uploads=2")
     assert [unlisted_keys(page) for page in pages] == [[], ["a"]]
-    assert "may be on other pages" in pages[1].text
-    assert "lists in no order" in pages[0].text
+    assert "may be on other pages" in pages[1].words
+    assert "lists in no order" in pages[0].words
 
 
 def test_other_buckets_and_stores_are_not_mixed_in(
@@ -508,8 +508,8 @@ def test_a_row_that_was_aborted_here_and_is_listed_still_says_so_at_once(
         run_item(item)
     page = lied.listing()
     assert page.rows == [alive]
-    assert "aborted here" in page.text
-    assert "the store still lists it" in page.text
+    assert "aborted here" in page.words
+    assert "the store still lists it" in page.words
     assert f'href="/operations/{operation.pk}/"' in page.text
     assert [unquote(url) for url in facts_urls(page)] == [unquote(lied.links.facts(alive))]
     answer = lied.json(lied.links.uploads).json
@@ -523,9 +523,9 @@ def test_a_row_that_a_transfer_completed_and_is_listed_still_says_so_at_once(
     StoreUpload.objects.update(state=StoreUploadState.COMPLETED)
     page = lied.listing()
     assert page.rows == []
-    assert "completed here" in page.text
-    assert "3 minutes ago" in page.text
-    assert "Abort selected" not in page.text
+    assert "completed here" in page.words
+    assert "3 minutes ago" in page.words
+    assert "Abort selected" not in page.words
     transfer = StoreUpload.objects.get(upload_id=name.upload_id).transfer_id
     assert f'href="/transfers/{transfer}/"' in page.text
 
@@ -540,7 +540,7 @@ def test_another_row_that_is_gone_is_marked_when_that_is_seen(
     assert page.rows == [name]
     facts = lied.get(facts_urls(page)[0])
     assert "data-gone" in facts.text
-    assert "the store still listed it" in facts.text
+    assert "the store still listed it" in facts.words
 
 
 def listed(site: Site, liar: LyingStore, name: UploadRef) -> list[MultipartUpload]:
@@ -559,10 +559,10 @@ def test_a_truncated_page_that_leads_nowhere_says_so(lied: Site, liar: LyingStor
     liar.way = lying.truncated_and_empty
     page = lied.listing()
     assert not page.link("next")
-    assert "it names no place to go on from" in page.text
+    assert "it names no place to go on from" in page.words
     page = lied.listing("key-marker=a")
     assert not page.link("next")
-    assert "it names no place to go on from" in page.text
+    assert "it names no place to go on from" in page.words
 
 
 def test_a_prefix_is_looked_for_here_where_the_store_takes_whole_keys(
@@ -576,7 +576,7 @@ def test_a_prefix_is_looked_for_here_where_the_store_takes_whole_keys(
         del liar.asked[:]
         pages = walk(lied, f"prefix=p&max-uploads={size}")
         assert rows_of(pages) == having
-        assert all("only by their whole key" in page.text for page in pages)
+        assert all("only by their whole key" in page.words for page in pages)
         assert not any(each.prefix for each in liar.asked)
         # It begins and ends where the prefix does.
         assert len(pages) <= 5 // size + 2
@@ -625,7 +625,7 @@ def test_without_leave_to_list_parts_the_cells_are_quiet_and_no_page_fails(
     assert page.rows == [name]
     facts = denied.get(facts_urls(page)[0])
     assert facts.status == 200
-    assert "not allowed" in facts.text
+    assert "not allowed" in facts.words
     assert "data-gone" not in facts.text
 
 
@@ -637,10 +637,10 @@ def test_without_leave_to_list_uploads_those_begun_here_are_shown(
     proxy.always("ListMultipartUploads", Fault.ACCESS_DENIED)
     page = denied.listing()
     assert page.status == 403
-    assert "AccessDenied" in page.text
+    assert "AccessDenied" in page.words
     assert unlisted_keys(page) == ["key"]
     assert denied.get(page.details[0]).status == 200
-    assert "Open an upload by key and upload id" in page.text
+    assert "Open an upload by key and upload id" in page.words
     assert denied.json(denied.links.uploads).status == 403
 
 
