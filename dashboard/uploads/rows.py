@@ -90,7 +90,8 @@ def unlisted_group(links: BucketLinks, query: UploadsQuery, unlisted: Unlisted) 
     """The rows that the store's page leaves out."""
     new_row = _row_factory(links, LISTED, more_facts="&unlisted=1")
     rows = [
-        new_row(each.upload, _unlisted_marks(each.transfer_id, suspected=each.possible_orphan)) for each in unlisted.uploads
+        new_row(each.upload, _unlisted_marks(each.transfer_id, suspected=each.possible_orphan))
+        for each in unlisted.uploads
     ]
     return Group(_folders(links, query, unlisted.prefixes), rows, is_listed=False)
 

@@ -240,7 +240,7 @@ def test_abort_of_a_selection(
 
 
 def test_page_of_1000_uploads_can_be_selected(site: Site) -> None:
-    """With keys of 1,024 bytes of UTF-8 it is the longest possible form. The confirmation requests nothing from the store."""
+    """Keys of 1,024 bytes of UTF-8 make the longest possible form. The confirmation sends no request to the store."""
     values = [write_upload(UploadRef(f"{number:04}" + "ü" * 510, "i" * 60)) for number in range(1000)]
     confirmation = site.post(site.links.abort_form, {"ask": "1", "upload": values})
     assert confirmation.status == 200
