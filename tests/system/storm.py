@@ -166,7 +166,7 @@ class Sender:
             for block in file.blocks(offset, offset + length):
                 sending.send(block)
                 time.sleep(self._slow)
-            response = sending.answer()
+            response = sending.response()
         if response.status != 204:
             self._check_can_repeat(file, response.status, response.body)
 

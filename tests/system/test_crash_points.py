@@ -139,7 +139,7 @@ def test_crash_while_parts_are_sent(
 ) -> None:
     trigger = die_at(point)
     tus = Tus(stack, operator, bucket)
-    path = tus.begin(SIZE)
+    path = tus.start(SIZE)
     assert tus.patch(path, 0, content(0, SIZE)).status == 204
     wait_for_death(trigger)
     restart(stack, process)
@@ -154,7 +154,7 @@ def test_crash_while_bytes_are_received(stack: Stack, operator: Operator, die_at
     for point in CHECKING if checksum else RECEIVING:
         bucket = stack.new_bucket()
         tus = Tus(stack, operator, bucket)
-        path = tus.begin(SIZE)
+        path = tus.start(SIZE)
         data = content(0, SIZE)
         trigger = die_at(point)
         with pytest.raises((OSError, http.client.HTTPException)):
@@ -178,7 +178,7 @@ def test_crash_while_a_transfer_is_cancelled(
     if point == "orphan.aborted":
         lost = die_at("create.responded")
     tus = Tus(stack, operator, bucket)
-    path = tus.begin(SIZE)
+    path = tus.start(SIZE)
     assert tus.patch(path, 0, content(0, PART + 1)).status == 204
     if point == "orphan.aborted":
         wait_for_death(lost)
@@ -216,7 +216,7 @@ def test_crash_during_an_operation(
 @pytest.mark.parametrize("point", EXPIRING)
 def test_crash_while_a_transfer_expires(stack: Stack, operator: Operator, bucket: str, die_at: Die, point: str) -> None:
     tus = Tus(stack, operator, bucket)
-    path = tus.begin(SIZE)
+    path = tus.start(SIZE)
     assert tus.patch(path, 0, content(0, PART)).status == 204
     trigger = die_at(point)
     with pytest.raises(subprocess.CalledProcessError):

@@ -1,4 +1,4 @@
-"""The browser's leg under all that can happen to it: senders that stall, cuts, crashes, no room, cancels, expiry."""
+"""Receiving under failures: stalled senders, lost connections, crashes, full staging, cancellation, expiry."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ import pytest
 from tests.system import stack as stacks
 from tests.system.sending import SlowForm
 from tests.system.stack import MIB, Operator, Stack, staged_bytes, wait_for
-from tests.system.tus import PART, Answer, OpenPatch, Tus, checksum_header, content, content_digest, transfer_id
+from tests.system.tus import PART, OpenPatch, Response, Tus, checksum_header, content, content_digest, transfer_id
 
 SMALL = 10_000
 HUGE = 1024 * MIB
-"""Announced, and never sent."""
+"""Announced but never sent."""
 
 QUOTA = 2 * PART
 STALL_SECONDS = 3
@@ -44,13 +44,13 @@ def operator(stack: Stack) -> Iterator[Operator]:
 
 @pytest.fixture
 def tus(stack: Stack, operator: Operator) -> Tus:
-    """A client with a bucket of its own."""
+    """A client with its own bucket."""
     return Tus(stack, operator, stack.new_bucket())
 
 
 @pytest.fixture(scope="module")
 def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A Partway with room for two parts, few senders at a time, and little patience with silent ones."""
+    """A Partway with a quota of two parts, few senders at a time, and a short timeout for silent ones."""
     env = {"STAGING_QUOTA": QUOTA, "RECEIVE_STALL_SECONDS": STALL_SECONDS, "RECEIVE_SLOTS": SLOTS}
     with stacks.running(tmp_path_factory.mktemp("tight"), {name: str(each) for name, each in env.items()}) as running:
         yield running
@@ -88,22 +88,22 @@ def frozen(stack: Stack, part: str) -> Iterator[None]:
         stack.thaw(part)
 
 
-def assert_pages_answer(operator: Operator) -> None:
+def assert_pages_respond(operator: Operator) -> None:
     for path in ("/", "/transfers/", "/transfers/new/", "/audit/"):
         assert operator.session.get(operator.url + path).status_code == 200
 
 
-def send_until_answered(sending: OpenPatch, data: bytes) -> Answer:
-    """Byte by byte, as the server hears nothing else of what was ordered meanwhile."""
+def send_until_response(sending: OpenPatch, data: bytes) -> Response:
+    """Byte by byte, because the server checks the desired state only when bytes arrive."""
     rest = iter(data)
 
-    def is_answered() -> bool:
-        if not sending.has_answer():
+    def has_responded() -> bool:
+        if not sending.has_response():
             sending.send(bytes([next(rest)]))
-        return sending.has_answer()
+        return sending.has_response()
 
-    wait_for("an answer in the middle of the body", is_answered)
-    return sending.answer()
+    wait_for("a response in the middle of the body", has_responded)
+    return sending.response()
 
 
 def is_beyond(tus: Tus, path: str, offset: int) -> bool:
@@ -111,11 +111,11 @@ def is_beyond(tus: Tus, path: str, offset: int) -> bool:
 
 
 class Trickle:
-    """Sends a byte on each connection, round after round, in a thread; counts those that the server has closed."""
+    """Sends one byte on each connection in rounds, in a thread, and counts the connections that were closed."""
 
     def __init__(self, connections: list[OpenPatch]) -> None:
         self._connections = connections
-        self._ended = threading.Event()
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.rounds = 0
         self.closed = 0
@@ -128,11 +128,11 @@ class Trickle:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ended.set()
+        self._stopped.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._ended.wait(0.1):
+        while not self._stopped.wait(0.1):
             for each in self._connections:
                 try:
                     each.send(b".")
@@ -142,13 +142,13 @@ class Trickle:
 
 
 class Watch:
-    """Looks at the size of all that is staged, again and again, in a thread."""
+    """Measures the size of all staged bytes repeatedly, in a thread."""
 
     def __init__(self, staging: Path) -> None:
         self._staging = staging
-        self._ended = threading.Event()
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self.looks = 0
+        self.measurements = 0
         self.peak = 0
 
     def __enter__(self) -> Self:
@@ -158,113 +158,113 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ended.set()
+        self._stopped.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._ended.wait(0.005):
+        while not self._stopped.wait(0.005):
             self.peak = max(self.peak, staged_bytes(self._staging))
-            self.looks += 1
+            self.measurements += 1
 
 
-# --- Senders that stall or trickle ------------------------------------------------------------------------------------
+# --- Stalled and slow senders -----------------------------------------------------------------------------------------
 
 
 def test_stalled_bodies_do_not_freeze_the_pages(tus: Tus, operator: Operator) -> None:
-    """Nor other uploads."""
+    """They do not freeze other uploads either."""
     with ExitStack() as opened:
-        paths = [tus.begin(SMALL, key=f"stalled/{number}") for number in range(32)]
+        paths = [tus.start(SMALL, key=f"stalled/{number}") for number in range(32)]
         for path in paths:
             opened.enter_context(tus.open_patch(path, 0, SMALL)).send(content(0, 100))
         for path in paths:
             wait_for("the first bytes", partial(is_beyond, tus, path, 99))
-        assert_pages_answer(operator)
+        assert_pages_respond(operator)
         tus.assert_arrived(tus.upload(PART + SMALL, key="passing"), PART + SMALL, "passing")
 
 
-def test_trickling_bodies_do_not_freeze_the_pages(tus: Tus, operator: Operator) -> None:
+def test_slow_bodies_do_not_freeze_the_pages(tus: Tus, operator: Operator) -> None:
     with ExitStack() as opened:
-        paths = [tus.begin(SMALL, key=f"trickling/{number}") for number in range(32)]
+        paths = [tus.start(SMALL, key=f"trickling/{number}") for number in range(32)]
         connections = [opened.enter_context(tus.open_patch(path, 0, SMALL)) for path in paths]
         with Trickle(connections) as trickle:
             for path in paths:
                 wait_for("the first bytes", partial(is_beyond, tus, path, 0))
-            assert_pages_answer(operator)
+            assert_pages_respond(operator)
             tus.assert_arrived(tus.upload(PART + SMALL, key="passing"), PART + SMALL, "passing")
             assert trickle.closed == 0
 
 
 def test_refused_bodies_do_not_freeze_the_pages(tus: Tus, operator: Operator) -> None:
-    """More than the server has threads: each is answered at once, and its sender sends on regardless."""
-    path = tus.begin(SMALL)
+    """There are more of them than threads. Each gets a response at once, and its sender continues regardless."""
+    path = tus.start(SMALL)
     with ExitStack() as opened:
         refused = [opened.enter_context(tus.open_patch(path, 7, SMALL - 7)) for _ in range(100)]
         for sending in refused:
-            assert sending.answer().status in (409, 423)
+            assert sending.response().status in (409, 423)
         with Trickle(refused) as trickle:
-            assert_pages_answer(operator)
+            assert_pages_respond(operator)
             assert trickle.closed == 0
 
 
-def test_connections_that_say_nothing_do_not_freeze_the_pages(tus: Tus, operator: Operator) -> None:
-    """As browsers open them, to have one ready."""
+def test_silent_connections_do_not_freeze_the_pages(tus: Tus, operator: Operator) -> None:
+    """Browsers open such connections in advance."""
     with ExitStack() as opened:
         silent = [opened.enter_context(tus.connect()) for _ in range(100)]
-        assert_pages_answer(operator)
-        # Still taken: the pages did not wait until these were given up.
+        assert_pages_respond(operator)
+        # They are still open: the pages did not wait for their timeout.
         for connection in silent:
-            connection.begin("GET", "/healthz", {})
-            assert connection.answer().status == 200
+            connection.send_head("GET", "/healthz", {})
+            assert connection.response().status == 200
 
 
-def test_stalled_bodies_give_their_places_back(narrow: Tus) -> None:
-    """More of them than are taken at a time; the rest is told to come back."""
-    path = narrow.begin(SMALL)
+def test_stalled_bodies_release_their_slots(narrow: Tus) -> None:
+    """There are more of them than slots. The others are told to come back."""
+    path = narrow.start(SMALL)
     forms: list[SlowForm] = []
     with ExitStack() as opened:
 
-        def refused() -> Answer | None:
-            """One form after the other, faster than they are given up."""
+        def refused() -> Response | None:
+            """One form after the other, faster than they time out."""
             forms.extend(opened.enter_context(slow_form(narrow, f"stalled/{len(forms)}/{n}")) for n in range(SLOTS))
-            answer = narrow.patch(path, 0, b"")
-            return answer if answer.status == 503 else None
+            response = narrow.patch(path, 0, b"")
+            return response if response.status == 503 else None
 
-        busy = wait_for("no place left", refused)
+        busy = wait_for("all slots to be occupied", refused)
         assert busy.code == "Busy"
         assert int(busy.headers["retry-after"]) > 0
-        assert_pages_answer(narrow.operator)
+        assert_pages_respond(narrow.operator)
         narrow.send_rest(path, SMALL)
         assert {form.response_status() for form in forms} <= {400, 503}
     narrow.assert_arrived(path, SMALL)
 
 
 def slow_form(tus: Tus, key: str, size: int = SMALL) -> SlowForm:
-    """A form with its fields, and no byte of its file."""
+    """A form that has sent its fields and nothing of its file."""
     return SlowForm(tus.operator, {"store": tus.stack.store, "bucket": tus.bucket, "key": key}, size)
 
 
-def test_a_silent_writer_is_displaced(narrow: Tus) -> None:
-    path = narrow.begin(PART + SMALL)
+def test_silent_writer_is_replaced(narrow: Tus) -> None:
+    path = narrow.start(PART + SMALL)
     with narrow.open_patch(path, 0, PART + SMALL) as silent:
         silent.send(content(0, SMALL))
-        wait_for("the silent one's bytes", lambda: narrow.offset(path) == SMALL)
+        wait_for("the bytes of the silent writer", lambda: narrow.offset(path) == SMALL)
         assert narrow.patch(path, SMALL, content(SMALL, PART)).status == 423
         assert narrow.send_rest(path, PART + SMALL) > 0
-        assert silent.answer().status == 408
+        assert silent.response().status == 408
     narrow.assert_arrived(path, PART + SMALL)
 
 
-def test_a_trickling_writer_is_displaced(narrow: Tus) -> None:
-    path = narrow.begin(SMALL)
+def test_slow_writer_is_replaced(narrow: Tus) -> None:
+    path = narrow.start(SMALL)
     with narrow.open_patch(path, 0, SMALL) as slow:
-        assert send_until_answered(slow, content(0, SMALL)).status == 408
+        assert send_until_response(slow, content(0, SMALL)).status == 408
     assert 0 < narrow.offset(path) < SMALL
     narrow.send_rest(path, SMALL)
     narrow.assert_arrived(path, SMALL)
 
 
-def test_a_form_that_stalls_gives_its_place_back(narrow: Tus) -> None:
-    """What cannot be resumed is cancelled."""
+def test_stalled_form_is_cancelled(narrow: Tus) -> None:
+    """A form cannot be resumed."""
     with slow_form(narrow, "form", PART + SMALL) as form:
         form.send(PART + 100)
         assert form.response_status() == 400
@@ -274,13 +274,13 @@ def test_a_form_that_stalls_gives_its_place_back(narrow: Tus) -> None:
     narrow.assert_nothing_left(f"/files/{uuid.UUID(identity)}")
 
 
-# --- Connections that are cut -----------------------------------------------------------------------------------------
+# --- Lost connections -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("count", [1, 4095, PART - 1, PART, PART + 1, 2 * PART + 12_345])
-def test_a_body_that_ends_early_keeps_every_byte(tus: Tus, count: int) -> None:
+def test_body_that_ends_early_keeps_every_byte(tus: Tus, count: int) -> None:
     size = 3 * PART
-    path = tus.begin(size)
+    path = tus.start(size)
     with tus.open_patch(path, 0, size) as sending:
         sending.send(content(0, count))
     wait_for("every byte", lambda: tus.offset(path) == count)
@@ -288,55 +288,55 @@ def test_a_body_that_ends_early_keeps_every_byte(tus: Tus, count: int) -> None:
     tus.assert_arrived(path, size)
 
 
-def test_a_reset_keeps_every_byte_that_came(tus: Tus) -> None:
+def test_reset_keeps_every_byte_that_arrived(tus: Tus) -> None:
     size = 2 * PART
-    path = tus.begin(size)
+    path = tus.start(size)
     sending = tus.open_patch(path, 0, size)
     sending.send(content(0, PART + 777))
     wait_for("the bytes", lambda: tus.offset(path) == PART + 777)
-    sending.cut()
-    wait_for("the server has seen it", lambda: tus.patch(path, PART + 777, b"").status == 204)
+    sending.reset()
+    wait_for("the server to notice it", lambda: tus.patch(path, PART + 777, b"").status == 204)
     assert tus.offset(path) == PART + 777
     tus.send_rest(path, size)
     tus.assert_arrived(path, size)
 
 
-# --- The web server dies ----------------------------------------------------------------------------------------------
+# --- Crashes of the web server ----------------------------------------------------------------------------------------
 
 
-def test_a_web_server_killed_at_any_moment_loses_nothing_that_it_told_of(tus: Tus) -> None:
-    """Nor the digest of the file, which was promised and must be right in the end."""
+def test_web_server_killed_at_any_moment_loses_nothing_it_has_confirmed(tus: Tus) -> None:
+    """The SHA-256 of the file is verified in the end too."""
     stack, moments, size = tus.stack, random.Random(SEED), 6 * PART
-    path = tus.begin(size, sha256=content_digest(size))
+    path = tus.start(size, sha256=content_digest(size))
     for _ in range(4):
         offset = tus.offset(path)
-        told = send_and_kill(tus, path, offset, moments.randrange(1, PART * 3 // 2), size)
+        reported = send_and_kill(tus, path, offset, moments.randrange(1, PART * 3 // 2), size)
         stack.start("web")
-        assert told <= tus.offset(path)
+        assert reported <= tus.offset(path)
     tus.send_rest(path, size)
     stack.let_time_pass(A_LOST_MESSAGE)
     tus.assert_arrived(path, size)
 
 
 def send_and_kill(tus: Tus, path: str, offset: int, count: int, size: int) -> int:
-    """Send so many bytes and kill the server while it takes them; the last offset that it told."""
+    """Send bytes and kill the server while it receives them. Returns the last offset it has reported."""
     end = min(size, offset + count)
     with tus.open_patch(path, offset, size - offset) as sending:
         sending.send(content(offset, end))
-        told = tus.offset(path)
+        reported = tus.offset(path)
         tus.stack.kill("web")
-    assert offset <= told <= end
-    return told
+    assert offset <= reported <= end
+    return reported
 
 
-def test_a_web_server_killed_before_a_sum_was_seen_keeps_nothing_of_that_body(tus: Tus) -> None:
+def test_web_server_killed_before_a_checksum_is_verified_keeps_nothing_of_the_body(tus: Tus) -> None:
     size = 3 * PART
-    path = tus.begin(size)
+    path = tus.start(size)
     tus.patch(path, 0, content(0, SMALL))
     body = content(SMALL, size)
     with tus.open_patch(path, SMALL, len(body), Upload_Checksum=checksum_header("sha256", body)) as sending:
         sending.send(body[: PART + SMALL])
-        wait_for("a whole part here", lambda: staged_bytes(tus.stack.staging / transfer_id(path)) > PART)
+        wait_for("a staged part", lambda: staged_bytes(tus.stack.staging / transfer_id(path)) > PART)
         tus.stack.kill("web")
     tus.stack.start("web")
     assert tus.offset(path) == SMALL
@@ -345,9 +345,9 @@ def test_a_web_server_killed_before_a_sum_was_seen_keeps_nothing_of_that_body(tu
     tus.assert_arrived(path, size)
 
 
-def test_a_web_server_told_to_stop_keeps_what_came(tus: Tus) -> None:
+def test_web_server_that_is_stopped_keeps_the_bytes(tus: Tus) -> None:
     size = 3 * PART
-    path = tus.begin(size)
+    path = tus.start(size)
     with tus.open_patch(path, 0, size) as sending:
         sending.send(content(0, PART + 999))
         wait_for("the bytes", lambda: tus.offset(path) == PART + 999)
@@ -359,13 +359,13 @@ def test_a_web_server_told_to_stop_keeps_what_came(tus: Tus) -> None:
     tus.assert_arrived(path, size)
 
 
-def test_what_a_crash_left_behind_is_adopted_or_removed(tus: Tus) -> None:
-    """Bytes that nobody wrote down, a part that is in the store already, and folders of nobody."""
+def test_remains_of_a_crash_are_recovered_or_removed(tus: Tus) -> None:
+    """Bytes that were not recorded, a part that is already in the store, and folders without a transfer."""
     stack, size = tus.stack, 4 * PART
-    path = tus.begin(size)
+    path = tus.start(size)
     tus.patch(path, 0, content(0, PART + 100))
     wait_for("a part in the store", lambda: tus.operator.transfer(transfer_id(path))["parts"]["sent"])
-    nobody, alien = stack.staging / str(uuid.uuid4()), stack.staging / "not-ours"
+    unknown, foreign = stack.staging / str(uuid.uuid4()), stack.staging / "not-ours"
     stack.kill("web")
     try:
         ours = stack.staging / transfer_id(path)
@@ -373,27 +373,27 @@ def test_what_a_crash_left_behind_is_adopted_or_removed(tus: Tus) -> None:
         with (ours / "00002.partial").open("ab") as file:
             file.write(content(PART + 100, 2 * PART))
         (ours / "00003").write_bytes(content(2 * PART, 3 * PART))
-        for folder in (nobody, alien):
+        for folder in (unknown, foreign):
             folder.mkdir()
             (folder / "00001.partial").write_bytes(b"stray")
     finally:
         stack.start("web")
     try:
-        wait_for("the stray folder gone", lambda: not nobody.exists())
-        wait_for("the parts adopted", lambda: tus.operator.transfer(transfer_id(path))["parts"]["sent"] == 3)
+        wait_for("the removal of the unknown folder", lambda: not unknown.exists())
+        wait_for("the recovered parts", lambda: tus.operator.transfer(transfer_id(path))["parts"]["sent"] == 3)
         assert not (ours / "00001").exists()
-        assert (alien / "00001.partial").exists()
+        assert (foreign / "00001.partial").exists()
     finally:
-        (alien / "00001.partial").unlink()
-        alien.rmdir()
+        (foreign / "00001.partial").unlink()
+        foreign.rmdir()
     assert tus.offset(path) == 3 * PART
     tus.send_rest(path, size)
     tus.assert_arrived(path, size)
 
 
-def test_a_whole_file_whose_last_step_was_lost_is_handed_over(tus: Tus) -> None:
-    """All bytes are here, the server died before it wrote that down, and nobody sends another byte."""
-    path = tus.begin(SMALL)
+def test_complete_file_that_was_not_recorded_is_recovered(tus: Tus) -> None:
+    """All bytes have arrived, the server crashed before it recorded that, and no further byte is sent."""
+    path = tus.start(SMALL)
     tus.patch(path, 0, content(0, SMALL - 1))
     with (tus.stack.staging / transfer_id(path) / "00001.partial").open("ab") as file:
         file.write(content(SMALL - 1, SMALL))
@@ -401,12 +401,12 @@ def test_a_whole_file_whose_last_step_was_lost_is_handed_over(tus: Tus) -> None:
     tus.assert_arrived(path, SMALL)
 
 
-# --- Room in staging --------------------------------------------------------------------------------------------------
+# --- The quota of staging ---------------------------------------------------------------------------------------------
 
 
-def test_a_file_of_twenty_times_the_quota_passes(narrow: Tus) -> None:
+def test_file_of_twenty_times_the_quota_arrives(narrow: Tus) -> None:
     size = 20 * QUOTA
-    path = narrow.begin(size)
+    path = narrow.start(size)
     with Watch(narrow.stack.staging) as watch:
         narrow.send_rest(path, size, most=64 * MIB)
         narrow.wait_for_state(path, "done")
@@ -414,7 +414,7 @@ def test_a_file_of_twenty_times_the_quota_passes(narrow: Tus) -> None:
     narrow.assert_arrived(path, size)
 
 
-def test_a_form_of_several_times_the_quota_passes(narrow: Tus) -> None:
+def test_form_of_several_times_the_quota_arrives(narrow: Tus) -> None:
     size = 4 * QUOTA
     with Watch(narrow.stack.staging) as watch, slow_form(narrow, "file", size) as form:
         assert form.finish() == 201
@@ -441,43 +441,43 @@ def test_several_files_at_once_stay_within_the_quota(narrow: Tus, other: Tus) ->
         client.assert_arrived(path.result(), size, key)
 
 
-def test_without_room_a_body_is_refused_before_it_is_read(narrow: Tus, other: Tus) -> None:
-    """Its page says why it does not move, and a client that waits goes on by itself."""
-    full, waiting = narrow.begin(QUOTA), other.begin(PART, key="waiting")
+def test_full_staging_refuses_a_body_before_it_is_read(narrow: Tus, other: Tus) -> None:
+    """The page shows why the transfer waits, and a client that waits resumes automatically."""
+    full, waiting = narrow.start(QUOTA), other.start(PART, key="waiting")
     with frozen(narrow.stack, "sender"), ThreadPoolExecutor(1) as pool:
         narrow.send_rest(full, QUOTA)
         with other.open_patch(waiting, 0, PART) as sending:
-            answer = sending.answer()
-        assert (answer.status, answer.code) == (503, "NoRoom")
-        assert int(answer.headers["retry-after"]) > 0
+            response = sending.response()
+        assert (response.status, response.code) == (503, "NoRoom")
+        assert int(response.headers["retry-after"]) > 0
         assert other.offset(waiting) == 0
         assert other.operator.transfer(transfer_id(waiting))["waiting"]
-        going_on = pool.submit(other.send_rest, waiting, PART)
+        resuming = pool.submit(other.send_rest, waiting, PART)
         narrow.stack.thaw("sender")
-        going_on.result()
+        resuming.result()
     narrow.wait_for_state(full, "done")
     other.assert_arrived(waiting, PART, "waiting")
     assert other.operator.transfer(transfer_id(waiting))["waiting"] is None
 
 
-def test_a_creation_without_room_is_made_all_the_same(narrow: Tus) -> None:
-    full = narrow.begin(QUOTA)
+def test_creation_succeeds_while_staging_is_full(narrow: Tus) -> None:
+    full = narrow.start(QUOTA)
     with frozen(narrow.stack, "sender"):
         narrow.send_rest(full, QUOTA)
-        made = narrow.create(SMALL, content(0, SMALL), key="made")
-        assert (made.status, made.offset) == (201, 0)
-    narrow.send_rest(made.headers["location"], SMALL)
+        created = narrow.create(SMALL, content(0, SMALL), key="created")
+        assert (created.status, created.offset) == (201, 0)
+    narrow.send_rest(created.headers["location"], SMALL)
     narrow.wait_for_state(full, "done")
-    narrow.assert_arrived(made.headers["location"], SMALL, "made")
+    narrow.assert_arrived(created.headers["location"], SMALL, "created")
 
 
-def test_a_huge_file_does_not_starve_a_small_one(narrow: Tus, other: Tus) -> None:
+def test_huge_file_does_not_starve_a_small_one(narrow: Tus, other: Tus) -> None:
     size = 12 * QUOTA
-    huge, small = narrow.begin(size), other.begin(PART, key="small")
+    huge, small = narrow.start(size), other.start(PART, key="small")
     with ThreadPoolExecutor(2) as pool:
         with frozen(narrow.stack, "sender"):
             pool.submit(narrow.send_rest, huge, size)
-            wait_for("staging full", lambda: narrow.offset(huge) == QUOTA)
+            wait_for("full staging", lambda: narrow.offset(huge) == QUOTA)
             assert other.patch(small, 0, content(0, PART)).status == 503
         other.send_rest(small, PART)
         assert narrow.offset(huge) < size
@@ -485,11 +485,11 @@ def test_a_huge_file_does_not_starve_a_small_one(narrow: Tus, other: Tus) -> Non
     other.assert_arrived(small, PART, "small")
 
 
-def test_half_filled_parts_of_the_silent_give_up_their_room(narrow: Tus, other: Tus) -> None:
-    silent = [narrow.begin(PART + SMALL, key=f"silent/{number}") for number in range(2)]
+def test_partial_parts_of_silent_senders_are_reclaimed(narrow: Tus, other: Tus) -> None:
+    silent = [narrow.start(PART + SMALL, key=f"silent/{number}") for number in range(2)]
     for path in silent:
         narrow.patch(path, 0, content(0, PART // 2))
-    small = other.begin(SMALL, key="small")
+    small = other.start(SMALL, key="small")
     assert other.patch(small, 0, content(0, SMALL)).code == "NoRoom"
     assert [narrow.offset(path) for path in silent] == [PART // 2] * 2
     narrow.stack.let_time_pass(A_SILENCE)
@@ -507,61 +507,61 @@ def test_half_filled_parts_of_the_silent_give_up_their_room(narrow: Tus, other: 
 # --- Paused, cancelled, expired ---------------------------------------------------------------------------------------
 
 
-def test_a_pause_stops_the_writer_and_a_resume_lets_it_go_on(tus: Tus) -> None:
+def test_pause_stops_the_writer_until_a_resume(tus: Tus) -> None:
     size = 2 * PART
-    path = tus.begin(size)
+    path = tus.start(size)
     with tus.open_patch(path, 0, size) as sending:
         sending.send(content(0, SMALL))
         wait_for("the first bytes", lambda: tus.offset(path) == SMALL)
-        tus.order(path, "pause")
-        answer = send_until_answered(sending, content(SMALL, 2 * SMALL))
-        assert (answer.status, answer.code) == (423, "Paused")
+        tus.request_step(path, "pause")
+        response = send_until_response(sending, content(SMALL, 2 * SMALL))
+        assert (response.status, response.code) == (423, "Paused")
     assert tus.offset(path) >= SMALL
-    tus.order(path, "resume")
+    tus.request_step(path, "resume")
     tus.send_rest(path, size)
     tus.assert_arrived(path, size)
 
 
-@pytest.mark.parametrize("order", ["delete", "cancel"])
-def test_a_cancel_stops_the_writer(tus: Tus, order: str) -> None:
-    path = tus.begin(2 * PART)
+@pytest.mark.parametrize("method", ["delete", "cancel"])
+def test_cancellation_stops_the_writer(tus: Tus, method: str) -> None:
+    path = tus.start(2 * PART)
     with tus.open_patch(path, 0, 2 * PART) as sending:
         sending.send(content(0, PART + SMALL))
         wait_for("the first bytes", lambda: tus.offset(path) == PART + SMALL)
-        cancel(tus, path, order)
-        assert send_until_answered(sending, content(SMALL, 2 * SMALL)).status == 410
+        cancel(tus, path, method)
+        assert send_until_response(sending, content(SMALL, 2 * SMALL)).status == 410
     tus.assert_cancelled(path)
 
 
-def cancel(tus: Tus, path: str, order: str) -> bool:
-    """Whether it was still possible."""
-    if order == "delete":
+def cancel(tus: Tus, path: str, method: str) -> bool:
+    """Cancel an upload. Returns whether that was still possible."""
+    if method == "delete":
         return tus.delete(path).status == 204
     return tus.operator.post(f"/transfers/{transfer_id(path)}/cancel/").status_code == 200
 
 
-def test_a_cancel_at_any_moment_leaves_nothing(stack: Stack, operator: Operator) -> None:
-    """Over both legs: before the first byte, while bytes arrive, while they leave, at the very end."""
+def test_cancellation_at_any_moment_leaves_nothing(stack: Stack, operator: Operator) -> None:
+    """On both legs: before the first byte, while bytes arrive, while they are sent, at the very end."""
     moments = random.Random(SEED)
-    tries = [(Tus(stack, operator, stack.new_bucket()), moments.random(), moments.random()) for _ in range(16)]
+    attempts = [(Tus(stack, operator, stack.new_bucket()), moments.random(), moments.random()) for _ in range(16)]
 
-    def try_one(number: int) -> bool:
-        tus, fraction, wait = tries[number]
+    def attempt(number: int) -> bool:
+        tus, fraction, wait = attempts[number]
         return cancel_at(tus, int(fraction * 1.2 * 3 * PART), wait / 2, "delete" if number % 2 else "cancel")
 
     with ThreadPoolExecutor(4) as pool:
-        cancelled = list(pool.map(try_one, range(len(tries))))
-    assert sum(cancelled) > len(tries) // 2
+        cancelled = list(pool.map(attempt, range(len(attempts))))
+    assert sum(cancelled) > len(attempts) // 2
 
 
-def cancel_at(tus: Tus, count: int, wait: float, order: str) -> bool:
-    """Cancel once so many bytes were sent and a moment has passed; whether it still was possible."""
+def cancel_at(tus: Tus, count: int, wait: float, method: str) -> bool:
+    """Cancel after `count` bytes and `wait` seconds. Returns whether that was still possible."""
     size = 3 * PART
-    path = tus.begin(size)
+    path = tus.start(size)
     with tus.open_patch(path, 0, size) as sending:
         sending.send(content(0, min(size, count)))
         time.sleep(wait)
-        possible = cancel(tus, path, order)
+        possible = cancel(tus, path, method)
         with suppress(OSError):
             sending.send(content(min(size, count), size))
     if possible:
@@ -571,47 +571,47 @@ def cancel_at(tus: Tus, count: int, wait: float, order: str) -> bool:
     return possible
 
 
-def test_nobody_writes_to_what_is_being_cancelled(tus: Tus) -> None:
-    """Clients that try again and again while a cancellation is under way leave no folder behind."""
-    path = tus.begin(3 * PART)
+def test_cancelling_transfer_accepts_no_bytes(tus: Tus) -> None:
+    """Clients that retry repeatedly during a cancellation leave no folder behind."""
+    path = tus.start(3 * PART)
     tus.patch(path, 0, content(0, PART + SMALL))
-    ended = threading.Event()
+    stopped = threading.Event()
 
-    def insist() -> list[int]:
-        seen = []
-        while not ended.is_set():
-            seen.append(tus.patch(path, PART + SMALL, content(PART + SMALL, PART + 2 * SMALL)).status)
-        return seen
+    def retry() -> list[int]:
+        statuses = []
+        while not stopped.is_set():
+            statuses.append(tus.patch(path, PART + SMALL, content(PART + SMALL, PART + 2 * SMALL)).status)
+        return statuses
 
     with ThreadPoolExecutor(3) as pool:
-        insisting = [pool.submit(insist) for _ in range(3)]
+        retrying = [pool.submit(retry) for _ in range(3)]
         assert cancel(tus, path, "delete")
         tus.wait_for_state(path, "cancelled")
-        ended.set()
-        seen = {status for each in insisting for status in each.result()}
-    assert seen <= {204, 409, 410, 423}
+        stopped.set()
+        statuses = {status for each in retrying for status in each.result()}
+    assert statuses <= {204, 409, 410, 423}
     tus.assert_cancelled(path)
 
 
-def test_what_is_silent_for_a_day_expires(tus: Tus) -> None:
-    path = tus.begin(2 * PART)
+def test_silent_transfer_expires_after_a_day(tus: Tus) -> None:
+    path = tus.start(2 * PART)
     tus.patch(path, 0, content(0, PART + SMALL))
     wait_for("a part in the store", lambda: tus.operator.transfer(transfer_id(path))["parts"]["sent"])
     tus.stack.let_time_pass(A_DAY)
-    answer = tus.patch(path, PART + SMALL, b"x")
-    assert (answer.status, answer.code) == (410, "Expired")
+    response = tus.patch(path, PART + SMALL, b"x")
+    assert (response.status, response.code) == (410, "Expired")
     tus.assert_cancelled(path)
 
 
-def test_what_is_silent_for_less_does_not_expire(tus: Tus) -> None:
-    path = tus.begin(2 * PART)
+def test_silent_transfer_does_not_expire_before_a_day(tus: Tus) -> None:
+    path = tus.start(2 * PART)
     tus.patch(path, 0, content(0, PART + SMALL))
     tus.stack.let_time_pass(A_DAY - 2 * 3600)
     tus.send_rest(path, 2 * PART)
     tus.assert_arrived(path, 2 * PART)
 
 
-# --- Several at once --------------------------------------------------------------------------------------------------
+# --- Concurrency ------------------------------------------------------------------------------------------------------
 
 
 def test_five_files_at_once_arrive(tus: Tus) -> None:

@@ -1,4 +1,4 @@
-"""Clients that others wrote resume unchanged: tuspy in Python, tus-js-client in Node."""
+"""Other tus clients work and resume unchanged: tuspy in Python, tus-js-client in Node."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def operator(stack: Stack) -> Iterator[Operator]:
 
 @pytest.fixture
 def tus(stack: Stack, operator: Operator) -> Tus:
-    """Our own client, to look at what theirs did."""
+    """Our own client, to check the results of the others."""
     return Tus(stack, operator, stack.new_bucket())
 
 
@@ -52,32 +52,32 @@ def metadata(tus: Tus) -> dict[str, str]:
 
 
 def credentials(tus: Tus) -> dict[str, str]:
-    """What an operator's script sends with each request."""
+    """The headers that an operator's script sends with each request."""
     return {"Cookie": tus.operator.cookies, "X-CSRFToken": tus.operator.csrf_token}
 
 
-# --- A line that breaks -----------------------------------------------------------------------------------------------
+# --- A line that fails ------------------------------------------------------------------------------------------------
 
 
 class Line:
-    """The way to the web server, which breaks once after so many bytes. Who is on it hears that when it is mended."""
+    """A line to the web server that fails once, after some bytes. Both ends are closed when it is repaired."""
 
-    def __init__(self, url: str, breaks_after: int) -> None:
+    def __init__(self, url: str, fails_after: int) -> None:
         self._target = urlsplit(url)
-        self._left = breaks_after
-        self._broke, self._mended = threading.Event(), threading.Event()
+        self._left = fails_after
+        self._failed, self._repaired = threading.Event(), threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=16)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def mend_when_broken(self, meanwhile: Callable[[], None]) -> None:
-        """Do something while it is broken."""
-        assert self._broke.wait(PATIENCE), "the line never broke"
+    def repair_after_failure(self, meanwhile: Callable[[], None]) -> None:
+        """Wait for the failure, call `meanwhile`, and repair the line."""
+        assert self._failed.wait(PATIENCE), "the line did not fail"
         meanwhile()
-        self._mended.set()
+        self._repaired.set()
 
     def close(self) -> None:
-        self._mended.set()
+        self._repaired.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
@@ -98,10 +98,10 @@ class Line:
 
     def _send(self, client: socket.socket, server: socket.socket) -> None:
         while data := client.recv(64 * 1024):
-            if not self._broke.is_set() and len(data) >= self._left:
+            if not self._failed.is_set() and len(data) >= self._left:
                 server.sendall(data[: self._left])
-                self._broke.set()
-                self._mended.wait()
+                self._failed.set()
+                self._repaired.wait()
                 for end in (client, server):
                     end.shutdown(socket.SHUT_RDWR)
                 return
@@ -119,25 +119,25 @@ def forward(source: socket.socket, target: socket.socket) -> None:
 
 @contextmanager
 def line(stack: Stack) -> Iterator[Line]:
-    made = Line(stack.url, PART + 2 * MIB)
+    opened = Line(stack.url, PART + 2 * MIB)
     try:
-        yield made
+        yield opened
     finally:
-        made.close()
+        opened.close()
 
 
-def is_cut(_: Stack) -> None:
-    """Nothing more happens than that the line breaks."""
+def only_fail(_: Stack) -> None:
+    """Nothing happens besides the failure of the line."""
 
 
-def is_killed(stack: Stack) -> None:
-    """The web server is, and started again. Not in a thread: a part ends with the thread that started it."""
+def restart_web(stack: Stack) -> None:
+    """Kill and restart the web server. Not in a thread: a process ends with the thread that started it."""
     stack.kill("web")
     stack.start("web")
 
 
-EVENTS = pytest.mark.parametrize("happens", [is_cut, is_killed])
-Happens = Callable[[Stack], None]
+EVENTS = pytest.mark.parametrize("event", [only_fail, restart_web])
+Event = Callable[[Stack], None]
 
 
 # --- tuspy ------------------------------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ Happens = Callable[[Stack], None]
 
 @pytest.fixture
 def tuspy(tus: Tus, file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    """An uploader of the file; the client's own options may be given."""
+    """Creates an uploader of the file, with options of the client."""
     monkeypatch.setenv("NO_PROXY", "*")
     with ExitStack() as opened:
 
@@ -174,21 +174,21 @@ def test_tuspy_stops_and_resumes_by_url(tus: Tus, tuspy: Callable[..., Any]) -> 
 
 
 @EVENTS
-def test_tuspy_is_interrupted_and_resumes_by_url(tus: Tus, tuspy: Callable[..., Any], happens: Happens) -> None:
-    with line(tus.stack) as way, ThreadPoolExecutor(1) as pool:
-        uploader = tuspy(way.url)
+def test_tuspy_is_interrupted_and_resumes_by_url(tus: Tus, tuspy: Callable[..., Any], event: Event) -> None:
+    with line(tus.stack) as opened_line, ThreadPoolExecutor(1) as pool:
+        uploader = tuspy(opened_line.url)
         sending = pool.submit(uploader.upload)
-        way.mend_when_broken(lambda: happens(tus.stack))
+        opened_line.repair_after_failure(lambda: event(tus.stack))
         with pytest.raises((TusUploadFailed, TusCommunicationError)):
             sending.result()
-        resumed = tuspy(way.url, url=uploader.url)
+        resumed = tuspy(opened_line.url, url=uploader.url)
         assert 0 < resumed.offset < SIZE
         resume(resumed)
     arrive_after_a_lost_message(tus, urlsplit(resumed.url).path)
 
 
 def resume(uploader: Any) -> None:
-    """The server may still be listening to the connection that was cut."""
+    """The server may still be waiting for the interrupted connection."""
 
     def is_uploaded() -> bool:
         with suppress(TusUploadFailed):
@@ -197,21 +197,21 @@ def resume(uploader: Any) -> None:
             return True
         return False
 
-    wait_for("the rest sent", is_uploaded)
+    wait_for("the rest to be sent", is_uploaded)
 
 
 @EVENTS
-def test_tuspy_goes_on_by_itself(tus: Tus, tuspy: Callable[..., Any], happens: Happens) -> None:
-    with line(tus.stack) as way, ThreadPoolExecutor(1) as pool:
-        uploader = tuspy(way.url, chunk_size=4 * MIB, retries=30, retry_delay=1)
+def test_tuspy_resumes_automatically(tus: Tus, tuspy: Callable[..., Any], event: Event) -> None:
+    with line(tus.stack) as opened_line, ThreadPoolExecutor(1) as pool:
+        uploader = tuspy(opened_line.url, chunk_size=4 * MIB, retries=30, retry_delay=1)
         sending = pool.submit(uploader.upload)
-        way.mend_when_broken(lambda: happens(tus.stack))
+        opened_line.repair_after_failure(lambda: event(tus.stack))
         sending.result()
     arrive_after_a_lost_message(tus, urlsplit(uploader.url).path)
 
 
 def arrive_after_a_lost_message(tus: Tus, path: str) -> None:
-    """A web server that is killed may take a message to the workers with it; the watchdog sends it again."""
+    """A killed web server may lose a message to the workers. The watchdog sends it again."""
     tus.stack.let_time_pass(90)
     tus.assert_arrived(path, SIZE)
 
@@ -220,7 +220,7 @@ def arrive_after_a_lost_message(tus: Tus, path: str) -> None:
 
 
 class JsClient:
-    """One run of tus-js-client in a process of its own."""
+    """One run of tus-js-client in a separate process."""
 
     def __init__(self, tus: Tus, file: Path, base: str, **task: object) -> None:
         node = shutil.which("node") or str(Path(sys.executable).with_name("node"))
@@ -232,22 +232,22 @@ class JsClient:
 
     def facts(self) -> Iterator[dict[str, Any]]:
         assert self._process.stdout is not None
-        for told in self._process.stdout:
-            yield json.loads(told)
+        for line_of_json in self._process.stdout:
+            yield json.loads(line_of_json)
 
     def kill(self) -> None:
         self._process.kill()
         self.wait()
 
     def wait(self) -> dict[str, Any]:
-        """All that it told, the latest of each kind."""
-        told: dict[str, Any] = {}
+        """The latest fact of each kind."""
+        reported: dict[str, Any] = {}
         for fact in self.facts():
-            told |= fact
+            reported |= fact
         self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
-        return told
+        return reported
 
 
 @pytest.mark.parametrize(
@@ -261,55 +261,55 @@ class JsClient:
     ],
 )
 def test_tus_js_client_sends_a_file(tus: Tus, file: Path, task: dict[str, object]) -> None:
-    told = JsClient(tus, file, tus.stack.url, **task).wait()
-    assert told.get("done"), told
-    tus.assert_arrived(urlsplit(told["url"]).path, SIZE)
+    reported = JsClient(tus, file, tus.stack.url, **task).wait()
+    assert reported.get("done"), reported
+    tus.assert_arrived(urlsplit(reported["url"]).path, SIZE)
 
 
 def test_tus_js_client_is_killed_and_resumes_by_url(tus: Tus, file: Path) -> None:
     first = JsClient(tus, file, tus.stack.url, chunkSize=MIB)
-    told: dict[str, Any] = {}
+    reported: dict[str, Any] = {}
     for fact in first.facts():
-        told |= fact
-        if told.get("sent", 0) > PART:
+        reported |= fact
+        if reported.get("sent", 0) > PART:
             break
     first.kill()
-    assert 0 < tus.offset(urlsplit(told["url"]).path) < SIZE
-    again = JsClient(tus, file, tus.stack.url, uploadUrl=told["url"], retryDelays=[100] * 100).wait()
+    assert 0 < tus.offset(urlsplit(reported["url"]).path) < SIZE
+    again = JsClient(tus, file, tus.stack.url, uploadUrl=reported["url"], retryDelays=[100] * 100).wait()
     assert again.get("done"), again
-    tus.assert_arrived(urlsplit(told["url"]).path, SIZE)
+    tus.assert_arrived(urlsplit(reported["url"]).path, SIZE)
 
 
 @EVENTS
-def test_tus_js_client_is_interrupted_and_resumes_by_url(tus: Tus, file: Path, happens: Happens) -> None:
-    with line(tus.stack) as way:
-        client = JsClient(tus, file, way.url)
-        way.mend_when_broken(lambda: happens(tus.stack))
-        told = client.wait()
-        assert told.get("error"), told
-        path = urlsplit(told["url"]).path
+def test_tus_js_client_is_interrupted_and_resumes_by_url(tus: Tus, file: Path, event: Event) -> None:
+    with line(tus.stack) as opened_line:
+        client = JsClient(tus, file, opened_line.url)
+        opened_line.repair_after_failure(lambda: event(tus.stack))
+        reported = client.wait()
+        assert reported.get("error"), reported
+        path = urlsplit(reported["url"]).path
         assert 0 < tus.offset(path) < SIZE
-        again = JsClient(tus, file, way.url, uploadUrl=told["url"], retryDelays=[100] * 100).wait()
+        again = JsClient(tus, file, opened_line.url, uploadUrl=reported["url"], retryDelays=[100] * 100).wait()
         assert again.get("done"), again
     arrive_after_a_lost_message(tus, path)
 
 
 @EVENTS
 @pytest.mark.parametrize("whole", [False, True])
-def test_tus_js_client_goes_on_by_itself(tus: Tus, file: Path, happens: Happens, whole: bool) -> None:
-    with line(tus.stack) as way:
-        client = JsClient(tus, file, way.url, whole=whole, retryDelays=[500] * 100)
-        way.mend_when_broken(lambda: happens(tus.stack))
-        told = client.wait()
-        assert told.get("done"), told
-    arrive_after_a_lost_message(tus, urlsplit(told["url"]).path)
+def test_tus_js_client_resumes_automatically(tus: Tus, file: Path, event: Event, whole: bool) -> None:
+    with line(tus.stack) as opened_line:
+        client = JsClient(tus, file, opened_line.url, whole=whole, retryDelays=[500] * 100)
+        opened_line.repair_after_failure(lambda: event(tus.stack))
+        reported = client.wait()
+        assert reported.get("done"), reported
+    arrive_after_a_lost_message(tus, urlsplit(reported["url"]).path)
 
 
-def test_tus_js_client_is_cut_off_while_it_creates(tus: Tus, file: Path) -> None:
-    """It never heard the upload's address, and begins another."""
-    with line(tus.stack) as way:
-        client = JsClient(tus, file, way.url, duringCreation=True, retryDelays=[500] * 100)
-        way.mend_when_broken(lambda: is_cut(tus.stack))
-        told = client.wait()
-        assert told.get("done"), told
-    tus.assert_arrived(urlsplit(told["url"]).path, SIZE)
+def test_tus_js_client_is_interrupted_during_creation(tus: Tus, file: Path) -> None:
+    """It does not know the address of the upload and starts another one."""
+    with line(tus.stack) as opened_line:
+        client = JsClient(tus, file, opened_line.url, duringCreation=True, retryDelays=[500] * 100)
+        opened_line.repair_after_failure(lambda: only_fail(tus.stack))
+        reported = client.wait()
+        assert reported.get("done"), reported
+    tus.assert_arrived(urlsplit(reported["url"]).path, SIZE)

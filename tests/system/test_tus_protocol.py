@@ -1,4 +1,4 @@
-"""tus 1.0.0 on the live server: every method and extension, every status where it belongs."""
+"""tus 1.0.0 on the live server: every method, every extension and every status."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.system.stack import MIB, Operator, Stack, wait_for
 from tests.system.tus import (
     OFFSET_STREAM,
     PART,
-    Answer,
+    Response,
     Tus,
     checksum_header,
     content,
@@ -26,7 +26,7 @@ from uploads.objectstore.providers import PROVIDERS
 
 SMALL = 1000
 HUGE = 1024 * MIB
-"""Announced, and never sent: an answer that comes came before these bytes were read."""
+"""Announced but never sent: a response arrives before these bytes are read."""
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +43,13 @@ def other_operator(stack: Stack) -> Iterator[Operator]:
 
 @pytest.fixture
 def tus(stack: Stack, operator: Operator) -> Tus:
-    """A client with a bucket of its own."""
+    """A client with its own bucket."""
     return Tus(stack, operator, stack.new_bucket())
 
 
 @pytest.fixture
 def other(tus: Tus, other_operator: Operator) -> Tus:
-    """Another operator, no administrator, with the same bucket."""
+    """Another operator, not an administrator, with the same bucket."""
     return Tus(tus.stack, other_operator, tus.bucket)
 
 
@@ -59,77 +59,77 @@ def transfers_to(tus: Tus) -> int:
 
 
 def staged_bytes(tus: Tus, path: str) -> int:
-    """What is on the disk, whether or not it counts."""
+    """The bytes on the disk, whether or not they count."""
     return sum(each.stat().st_size for each in (tus.stack.staging / transfer_id(path)).iterdir())
 
 
-def assert_refused(answer: Answer, status: int, code: str) -> None:
-    assert (answer.status, answer.code) == (status, code)
-    assert answer.json["error"]["message"]
-    assert answer.headers["tus-resumable"] == "1.0.0"
+def assert_refused(response: Response, status: int, code: str) -> None:
+    assert (response.status, response.code) == (status, code)
+    assert response.json["error"]["message"]
+    assert response.headers["tus-resumable"] == "1.0.0"
 
 
-# --- What the server can ----------------------------------------------------------------------------------------------
+# --- OPTIONS ----------------------------------------------------------------------------------------------------------
 
 
-def test_options_say_what_is_supported(tus: Tus) -> None:
-    answer = tus.request("OPTIONS", "/files/", Tus_Resumable=None)
-    assert answer.status == 204
-    assert answer.headers["tus-version"] == "1.0.0"
-    assert answer.headers["tus-resumable"] == "1.0.0"
-    extensions = set(answer.headers["tus-extension"].split(","))
+def test_options_lists_what_is_supported(tus: Tus) -> None:
+    response = tus.request("OPTIONS", "/files/", Tus_Resumable=None)
+    assert response.status == 204
+    assert response.headers["tus-version"] == "1.0.0"
+    assert response.headers["tus-resumable"] == "1.0.0"
+    extensions = set(response.headers["tus-extension"].split(","))
     assert extensions == {"creation", "creation-with-upload", "termination", "expiration", "checksum"}
-    assert {"sha1", "sha256"} <= set(answer.headers["tus-checksum-algorithm"].split(","))
-    assert int(answer.headers["tus-max-size"]) == PROVIDERS["swift"].max_object_size
+    assert {"sha1", "sha256"} <= set(response.headers["tus-checksum-algorithm"].split(","))
+    assert int(response.headers["tus-max-size"]) == PROVIDERS["swift"].max_object_size
 
 
 def test_more_than_the_maximum_is_refused(tus: Tus) -> None:
     largest = int(tus.request("OPTIONS", "/files/").headers["tus-max-size"])
-    answer = tus.create(largest + 1, part_size=None)
-    assert_refused(answer, 413, "InvalidForm")
+    response = tus.create(largest + 1, part_size=None)
+    assert_refused(response, 413, "InvalidForm")
     assert transfers_to(tus) == 0
 
 
 # --- Creation ---------------------------------------------------------------------------------------------------------
 
 
-def test_creation_gives_an_address_and_says_when_it_ends(tus: Tus) -> None:
-    answer = tus.create(SMALL)
-    assert answer.status == 201
-    assert answer.headers["location"].startswith("/files/")
-    assert answer.offset == 0
-    assert answer.headers["tus-resumable"] == "1.0.0"
-    created, ends = (parsedate_to_datetime(answer.headers[name]) for name in ("date", "upload-expires"))
-    assert ends > created
+def test_creation_returns_the_address_and_the_expiry(tus: Tus) -> None:
+    response = tus.create(SMALL)
+    assert response.status == 201
+    assert response.headers["location"].startswith("/files/")
+    assert response.offset == 0
+    assert response.headers["tus-resumable"] == "1.0.0"
+    created, expires = (parsedate_to_datetime(response.headers[name]) for name in ("date", "upload-expires"))
+    assert expires > created
 
 
-def test_head_says_offset_length_and_expiry_and_is_not_stored(tus: Tus) -> None:
-    path = tus.begin(SMALL)
-    answer = tus.head(path)
-    assert (answer.status, answer.body) == (200, b"")
-    assert (answer.offset, answer.headers["upload-length"]) == (0, str(SMALL))
-    assert answer.headers["cache-control"] == "no-store"
-    assert answer.headers["upload-expires"]
+def test_head_returns_offset_length_and_expiry_and_is_not_cached(tus: Tus) -> None:
+    path = tus.start(SMALL)
+    response = tus.head(path)
+    assert (response.status, response.body) == (200, b"")
+    assert (response.offset, response.headers["upload-length"]) == (0, str(SMALL))
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["upload-expires"]
 
 
 @pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 2 * PART, 2 * PART + 77])
-def test_files_of_every_awkward_size_arrive(tus: Tus, size: int) -> None:
+def test_files_of_critical_sizes_arrive(tus: Tus, size: int) -> None:
     path = tus.upload(size)
     tus.assert_arrived(path, size)
     assert tus.head(path).offset == size
 
 
 def test_creation_with_the_whole_file(tus: Tus) -> None:
-    answer = tus.create(SMALL, content(0, SMALL))
-    assert (answer.status, answer.offset) == (201, SMALL)
-    tus.assert_arrived(answer.headers["location"], SMALL)
+    response = tus.create(SMALL, content(0, SMALL))
+    assert (response.status, response.offset) == (201, SMALL)
+    tus.assert_arrived(response.headers["location"], SMALL)
 
 
 def test_creation_with_the_first_bytes(tus: Tus) -> None:
     size = PART + SMALL
-    answer = tus.create(size, content(0, SMALL))
-    assert (answer.status, answer.offset) == (201, SMALL)
-    path = answer.headers["location"]
+    response = tus.create(size, content(0, SMALL))
+    assert (response.status, response.offset) == (201, SMALL)
+    path = response.headers["location"]
     tus.send_rest(path, size)
     tus.assert_arrived(path, size)
 
@@ -140,26 +140,26 @@ def test_creation_with_more_than_was_announced_is_refused(tus: Tus) -> None:
     assert "Contents" not in tus.stack.s3.list_objects_v2(Bucket=tus.bucket)
 
 
-def test_a_creation_that_came_to_nothing_leaves_its_key_free(tus: Tus) -> None:
-    """Nobody was told its address: who tries again would find the key busy."""
+def test_failed_creation_does_not_occupy_its_key(tus: Tus) -> None:
+    """No client has received its address, so a retry would find the key in use."""
     wrong = {"Upload_Checksum": checksum_header("sha1", b"")}
     assert tus.create_with(wrong, SMALL, content(0, SMALL), key="file").status == 460
     assert tus.create(SMALL, content(0, SMALL + 1)).status == 413
     with tus.open_creation(SMALL) as sending:
         sending.send(content(0, 100))
         wait_for("the upload", lambda: transfers_to(tus) == 3)
-    made: list[Answer] = []
+    created: list[Response] = []
 
-    def is_made() -> bool:
-        made.append(tus.create(SMALL, content(0, SMALL)))
-        return made[-1].status == 201
+    def is_created() -> bool:
+        created.append(tus.create(SMALL, content(0, SMALL)))
+        return created[-1].status == 201
 
-    wait_for("the key free", is_made)
-    assert made[-1].offset == SMALL
-    tus.assert_arrived(made[-1].headers["location"], SMALL)
+    wait_for("the key to be free", is_created)
+    assert created[-1].offset == SMALL
+    tus.assert_arrived(created[-1].headers["location"], SMALL)
 
 
-def test_a_creation_that_was_cut_is_found_by_its_fingerprint(tus: Tus) -> None:
+def test_interrupted_creation_is_found_by_its_fingerprint(tus: Tus) -> None:
     with tus.open_creation(SMALL, fingerprint="this file") as sending:
         sending.send(content(0, 100))
         wait_for("the upload", lambda: transfers_to(tus) == 1)
@@ -172,8 +172,8 @@ def test_a_creation_that_was_cut_is_found_by_its_fingerprint(tus: Tus) -> None:
 
 
 def test_creation_with_bytes_of_another_type_is_refused(tus: Tus) -> None:
-    answer = tus.create_with({"Content_Type": "text/plain"}, SMALL, content(0, SMALL), key="file")
-    assert_refused(answer, 415, "WrongContentType")
+    response = tus.create_with({"Content_Type": "text/plain"}, SMALL, content(0, SMALL), key="file")
+    assert_refused(response, 415, "WrongContentType")
     assert transfers_to(tus) == 0
 
 
@@ -193,46 +193,46 @@ def test_creation_with_bytes_of_another_type_is_refused(tus: Tus) -> None:
         ("fingerprint", "f" * 129),
     ],
 )
-def test_wrong_metadata_is_refused_by_field(tus: Tus, field: str, value: str) -> None:
-    answer = tus.create(100 * MIB, **{"key": "file", "part_size": None, field.replace("-", "_"): value})
-    assert answer.status == 400
-    assert answer.json["fields"][field]
+def test_invalid_metadata_is_refused_by_field(tus: Tus, field: str, value: str) -> None:
+    response = tus.create(100 * MIB, **{"key": "file", "part_size": None, field.replace("-", "_"): value})
+    assert response.status == 400
+    assert response.json["fields"][field]
     assert transfers_to(tus) == 0
 
 
 @pytest.mark.parametrize("header", ["key !!!", "key /w==", "key YQ==,key YQ==", "key " + "A" * 20000])
-def test_metadata_that_cannot_be_read_is_refused(tus: Tus, header: str) -> None:
-    answer = tus.create_with({"Upload_Metadata": header}, SMALL)
-    assert_refused(answer, 400, "InvalidMetadata")
+def test_unreadable_metadata_is_refused(tus: Tus, header: str) -> None:
+    response = tus.create_with({"Upload_Metadata": header}, SMALL)
+    assert_refused(response, 400, "InvalidMetadata")
 
 
 @pytest.mark.parametrize("length", [None, "", "-1", "many", "1.5", "0x10", "9" * 19])
-def test_a_length_that_is_none_is_refused(tus: Tus, length: str | None) -> None:
+def test_invalid_length_is_refused(tus: Tus, length: str | None) -> None:
     assert_refused(tus.create_with({"Upload_Length": length}, SMALL, key="file"), 400, "InvalidHeader")
 
 
-def test_a_length_that_is_told_later_is_refused(tus: Tus) -> None:
-    answer = tus.create_with({"Upload_Length": None, "Upload_Defer_Length": "1"}, SMALL, key="file")
-    assert_refused(answer, 400, "LengthRequired")
+def test_deferred_length_is_refused(tus: Tus) -> None:
+    response = tus.create_with({"Upload_Length": None, "Upload_Defer_Length": "1"}, SMALL, key="file")
+    assert_refused(response, 400, "LengthRequired")
 
 
-def test_an_object_that_exists_is_replaced_only_when_asked_to(tus: Tus) -> None:
+def test_existing_object_is_replaced_only_on_request(tus: Tus) -> None:
     tus.stack.s3.put_object(Bucket=tus.bucket, Key="file", Body=b"before")
-    answer = tus.create(SMALL)
-    assert_refused(answer, 409, "ObjectExists")
-    assert answer.json["fields"]["replace"]
+    response = tus.create(SMALL)
+    assert_refused(response, 409, "ObjectExists")
+    assert response.json["fields"]["replace"]
     tus.assert_arrived(tus.upload(SMALL, replace="on"), SMALL)
 
 
-def test_a_key_that_is_busy_is_refused(tus: Tus, other: Tus) -> None:
-    tus.begin(SMALL)
-    for answer in (tus.create(SMALL), other.create(SMALL), tus.create(SMALL, fingerprint="another")):
-        assert_refused(answer, 409, "KeyBusy")
-        assert answer.json["fields"]["key"]
+def test_key_in_use_is_refused(tus: Tus, other: Tus) -> None:
+    tus.start(SMALL)
+    for response in (tus.create(SMALL), other.create(SMALL), tus.create(SMALL, fingerprint="another")):
+        assert_refused(response, 409, "KeyBusy")
+        assert response.json["fields"]["key"]
 
 
-def test_the_same_file_is_the_same_upload(tus: Tus) -> None:
-    path = tus.begin(SMALL, fingerprint="this file")
+def test_same_file_resumes_the_same_upload(tus: Tus) -> None:
+    path = tus.start(SMALL, fingerprint="this file")
     assert tus.patch(path, 0, content(0, 600)).offset == 600
     again = tus.create(SMALL, fingerprint="this file")
     assert (again.status, again.headers["location"], again.offset) == (201, path, 600)
@@ -242,68 +242,68 @@ def test_the_same_file_is_the_same_upload(tus: Tus) -> None:
     tus.assert_arrived(path, SMALL)
 
 
-def test_the_same_file_of_another_operator_is_another(tus: Tus, other: Tus) -> None:
-    tus.begin(SMALL, fingerprint="this file")
+def test_same_file_of_another_operator_does_not_resume(tus: Tus, other: Tus) -> None:
+    tus.start(SMALL, fingerprint="this file")
     assert_refused(other.create(SMALL, fingerprint="this file"), 409, "KeyBusy")
 
 
 # --- PATCH ------------------------------------------------------------------------------------------------------------
 
 
-def test_patches_of_every_length_make_one_file(tus: Tus) -> None:
+def test_patches_of_any_length_form_one_file(tus: Tus) -> None:
     size = 2 * PART + SMALL
-    path = tus.begin(size)
+    path = tus.start(size)
     for start, end in [(0, 1), (1, 1), (1, PART - 1), (PART - 1, PART + 1), (PART + 1, size)]:
-        answer = tus.patch(path, start, content(start, end))
-        assert (answer.status, answer.offset) == (204, end)
+        response = tus.patch(path, start, content(start, end))
+        assert (response.status, response.offset) == (204, end)
         assert tus.offset(path) == end
     tus.assert_arrived(path, size)
 
 
-def test_another_offset_is_refused_and_says_the_right_one(tus: Tus) -> None:
-    path = tus.begin(SMALL)
+def test_wrong_offset_is_refused(tus: Tus) -> None:
+    path = tus.start(SMALL)
     tus.patch(path, 0, content(0, 500))
     for wrong in (0, 499, 501, SMALL):
-        answer = tus.patch(path, wrong, content(wrong, SMALL))
-        assert_refused(answer, 409, "WrongOffset")
+        response = tus.patch(path, wrong, content(wrong, SMALL))
+        assert_refused(response, 409, "WrongOffset")
         assert tus.offset(path) == 500
 
 
-def test_a_wrong_offset_is_refused_before_the_body_is_read(tus: Tus) -> None:
-    path = tus.begin(2 * HUGE, part_size=None)
+def test_wrong_offset_is_refused_before_the_body_is_read(tus: Tus) -> None:
+    path = tus.start(2 * HUGE, part_size=None)
     with tus.open_patch(path, 1, HUGE) as sending:
-        assert_refused(sending.answer(), 409, "WrongOffset")
+        assert_refused(sending.response(), 409, "WrongOffset")
 
 
 @pytest.mark.parametrize("offset", [None, "-1", "none"])
-def test_an_offset_that_is_none_is_refused(tus: Tus, offset: str | None) -> None:
-    path = tus.begin(SMALL)
+def test_invalid_offset_is_refused(tus: Tus, offset: str | None) -> None:
+    path = tus.start(SMALL)
     assert_refused(tus.patch(path, 0, content(0, 10), Upload_Offset=offset), 400, "InvalidHeader")
 
 
 @pytest.mark.parametrize("kind", [None, "application/octet-stream", "multipart/form-data; boundary=x"])
-def test_a_body_of_another_type_is_refused(tus: Tus, kind: str | None) -> None:
-    path = tus.begin(SMALL)
+def test_other_content_types_are_refused(tus: Tus, kind: str | None) -> None:
+    path = tus.start(SMALL)
     assert_refused(tus.patch(path, 0, content(0, 10), Content_Type=kind), 415, "WrongContentType")
     assert tus.offset(path) == 0
 
 
-def test_more_than_announced_is_refused_before_it_is_read(tus: Tus) -> None:
-    path = tus.begin(SMALL)
+def test_body_beyond_the_size_is_refused_before_it_is_read(tus: Tus) -> None:
+    path = tus.start(SMALL)
     with tus.open_patch(path, 0, HUGE) as sending:
-        assert_refused(sending.answer(), 413, "TooLarge")
+        assert_refused(sending.response(), 413, "TooLarge")
     assert tus.offset(path) == 0
 
 
-def test_a_body_of_unknown_length_is_refused(tus: Tus) -> None:
-    path = tus.begin(SMALL)
+def test_body_of_unknown_length_is_refused(tus: Tus) -> None:
+    path = tus.start(SMALL)
     with tus.open("PATCH", path, Content_Type=OFFSET_STREAM, Upload_Offset="0", Transfer_Encoding="chunked") as sending:
         sending.send(b"a\r\n" + content(0, 10) + b"\r\n0\r\n\r\n")
-        assert_refused(sending.answer(), 411, "MissingContentLength")
+        assert_refused(sending.response(), 411, "MissingContentLength")
     assert tus.offset(path) == 0
 
 
-def test_a_finished_file_takes_nothing_more(tus: Tus) -> None:
+def test_complete_file_accepts_no_more_bytes(tus: Tus) -> None:
     path = tus.upload(SMALL)
     assert tus.patch(path, SMALL, b"").status == 204
     assert_refused(tus.patch(path, 0, content(0, SMALL)), 409, "WrongOffset")
@@ -312,18 +312,18 @@ def test_a_finished_file_takes_nothing_more(tus: Tus) -> None:
 
 
 @pytest.mark.parametrize("version", [None, "0.2.2", "1.0.1"])
-def test_another_version_is_refused(tus: Tus, version: str | None) -> None:
-    path = tus.begin(SMALL)
-    for method, where in [("HEAD", path), ("PATCH", path), ("DELETE", path), ("POST", "/files/")]:
-        answer = tus.request(method, where, Tus_Resumable=version, Upload_Offset="0", Content_Type=OFFSET_STREAM)
-        assert answer.status == 412
-        assert answer.headers["tus-version"] == "1.0.0"
+def test_other_protocol_versions_are_refused(tus: Tus, version: str | None) -> None:
+    path = tus.start(SMALL)
+    for method, url in [("HEAD", path), ("PATCH", path), ("DELETE", path), ("POST", "/files/")]:
+        response = tus.request(method, url, Tus_Resumable=version, Upload_Offset="0", Content_Type=OFFSET_STREAM)
+        assert response.status == 412
+        assert response.headers["tus-version"] == "1.0.0"
     assert tus.offset(path) == 0
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "TRACE"])
 def test_other_methods_are_refused(tus: Tus, method: str) -> None:
-    path = tus.begin(SMALL)
+    path = tus.start(SMALL)
     assert_refused(tus.request(method, path), 405, "MethodNotAllowed")
     assert_refused(tus.request(method, "/files/"), 405, "MethodNotAllowed")
     assert "PATCH" in tus.request(method, path).headers["allow"]
@@ -333,9 +333,9 @@ def test_other_methods_are_refused(tus: Tus, method: str) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
-def test_a_body_with_the_right_sum_is_kept(tus: Tus, algorithm: str) -> None:
+def test_body_with_the_right_checksum_is_kept(tus: Tus, algorithm: str) -> None:
     size = PART + SMALL
-    path = tus.begin(size)
+    path = tus.start(size)
     for start, end in [(0, PART - 1), (PART - 1, size)]:
         body = content(start, end)
         assert tus.patch(path, start, body, Upload_Checksum=checksum_header(algorithm, body)).status == 204
@@ -343,67 +343,67 @@ def test_a_body_with_the_right_sum_is_kept(tus: Tus, algorithm: str) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
-def test_a_body_with_another_sum_leaves_nothing(tus: Tus, algorithm: str) -> None:
-    """Whole parts of it neither."""
+def test_body_with_a_wrong_checksum_is_not_kept(tus: Tus, algorithm: str) -> None:
+    """Not even its whole parts are kept."""
     size = 3 * PART
-    path = tus.begin(size)
+    path = tus.start(size)
     tus.patch(path, 0, content(0, SMALL))
     body = content(SMALL, 2 * PART + SMALL)
-    answer = tus.patch(path, SMALL, body, Upload_Checksum=checksum_header(algorithm, body + b"."))
-    assert_refused(answer, 460, "ChecksumMismatch")
+    response = tus.patch(path, SMALL, body, Upload_Checksum=checksum_header(algorithm, body + b"."))
+    assert_refused(response, 460, "ChecksumMismatch")
     assert tus.offset(path) == SMALL
     assert tus.stack.uploads_in(tus.bucket) == []
     tus.send_rest(path, size)
     tus.assert_arrived(path, size)
 
 
-def test_nothing_leaves_and_nothing_counts_before_the_sum_was_seen(tus: Tus, operator: Operator) -> None:
+def test_nothing_is_sent_or_counted_before_the_checksum_is_verified(tus: Tus, operator: Operator) -> None:
     size = 3 * PART
-    path = tus.begin(size)
+    path = tus.start(size)
     body = content(0, size)
     with tus.open_patch(path, 0, size, Upload_Checksum=checksum_header("sha256", body)) as sending:
         sending.send(body[: 2 * PART + SMALL])
-        wait_for("two whole parts here", lambda: staged_bytes(tus, path) > 2 * PART)
+        wait_for("two staged parts", lambda: staged_bytes(tus, path) > 2 * PART)
         assert tus.offset(path) == 0
         assert operator.transfer(transfer_id(path))["parts"]["sent"] == 0
         assert tus.stack.uploads_in(tus.bucket) == []
         sending.send(body[2 * PART + SMALL :])
-        assert sending.answer().status == 204
+        assert sending.response().status == 204
     tus.assert_arrived(path, size)
 
 
-def test_a_body_with_a_sum_that_is_cut_counts_for_nothing(tus: Tus) -> None:
+def test_interrupted_body_with_a_checksum_does_not_count(tus: Tus) -> None:
     size = 2 * PART
-    path = tus.begin(size)
+    path = tus.start(size)
     tus.patch(path, 0, content(0, 10))
     body = content(10, size)
     with tus.open_patch(path, 10, len(body), Upload_Checksum=checksum_header("sha1", body)) as sending:
         sending.send(body[: PART + SMALL])
-        wait_for("a whole part here", lambda: staged_bytes(tus, path) > PART)
-    wait_for("the writer gone", lambda: tus.patch(path, 10, content(10, 20)).status == 204)
+        wait_for("a staged part", lambda: staged_bytes(tus, path) > PART)
+    wait_for("the end of the writer", lambda: tus.patch(path, 10, content(10, 20)).status == 204)
     tus.send_rest(path, size)
     tus.assert_arrived(path, size)
 
 
-def test_a_body_with_a_sum_is_capped(tus: Tus) -> None:
-    path = tus.begin(HUGE)
+def test_body_with_a_checksum_has_a_limit(tus: Tus) -> None:
+    path = tus.start(HUGE)
     with tus.open_patch(path, 0, 64 * MIB + 1, Upload_Checksum=checksum_header("sha1", b"")) as sending:
-        assert_refused(sending.answer(), 413, "TooLarge")
+        assert_refused(sending.response(), 413, "TooLarge")
 
 
 @pytest.mark.parametrize(
     ("header", "code"),
     [("crc32 AAAA", "UnsupportedChecksum"), ("sha1 !", "InvalidHeader"), ("sha1 AAAA", "InvalidHeader")],
 )
-def test_a_sum_that_cannot_be_checked_is_refused(tus: Tus, header: str, code: str) -> None:
-    path = tus.begin(SMALL)
+def test_invalid_checksum_is_refused(tus: Tus, header: str, code: str) -> None:
+    path = tus.start(SMALL)
     assert_refused(tus.patch(path, 0, content(0, 10), Upload_Checksum=header), 400, code)
     assert tus.offset(path) == 0
 
 
-def test_a_creation_with_a_wrong_sum_leaves_nothing(tus: Tus) -> None:
-    answer = tus.create_with({"Upload_Checksum": checksum_header("sha1", b"")}, SMALL, content(0, SMALL), key="file")
-    assert_refused(answer, 460, "ChecksumMismatch")
+def test_creation_with_a_wrong_checksum_leaves_nothing(tus: Tus) -> None:
+    response = tus.create_with({"Upload_Checksum": checksum_header("sha1", b"")}, SMALL, content(0, SMALL), key="file")
+    assert_refused(response, 460, "ChecksumMismatch")
     assert "Contents" not in tus.stack.s3.list_objects_v2(Bucket=tus.bucket)
 
 
@@ -411,7 +411,7 @@ def test_a_creation_with_a_wrong_sum_leaves_nothing(tus: Tus) -> None:
 
 
 def test_delete_leaves_nothing(tus: Tus) -> None:
-    path = tus.begin(3 * PART)
+    path = tus.start(3 * PART)
     tus.patch(path, 0, content(0, 2 * PART + SMALL))
     assert tus.delete(path).status == 204
     assert_refused(tus.patch(path, 2 * PART + SMALL, b"x"), 410, "Cancelled")
@@ -419,27 +419,27 @@ def test_delete_leaves_nothing(tus: Tus) -> None:
     tus.assert_cancelled(path)
 
 
-def test_delete_of_what_is_done_is_refused(tus: Tus) -> None:
+def test_delete_of_a_done_transfer_is_refused(tus: Tus) -> None:
     path = tus.upload(SMALL)
     tus.assert_arrived(path, SMALL)
     assert_refused(tus.delete(path), 409, "StepRefused")
     tus.assert_arrived(path, SMALL)
 
 
-# --- Who may ----------------------------------------------------------------------------------------------------------
+# --- Access -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("cookie", [None, "sessionid=nobody"])
-def test_without_a_session_everything_is_401_in_json(tus: Tus, cookie: str | None) -> None:
-    path = tus.begin(SMALL)
-    for method, where in [("POST", "/files/"), ("PATCH", path), ("DELETE", path), ("OPTIONS", "/files/")]:
-        assert_refused(tus.request(method, where, Cookie=cookie), 401, "NotSignedIn")
+def test_requests_without_a_session_are_401_in_json(tus: Tus, cookie: str | None) -> None:
+    path = tus.start(SMALL)
+    for method, url in [("POST", "/files/"), ("PATCH", path), ("DELETE", path), ("OPTIONS", "/files/")]:
+        assert_refused(tus.request(method, url, Cookie=cookie), 401, "NotSignedIn")
     assert tus.request("HEAD", path, Cookie=cookie).status == 401
     assert tus.offset(path) == 0
 
 
-def test_without_the_csrf_token_nothing_is_changed(tus: Tus) -> None:
-    path = tus.begin(SMALL)
+def test_requests_without_the_csrf_token_change_nothing(tus: Tus) -> None:
+    path = tus.start(SMALL)
     for token in (None, "x" * 32):
         assert_refused(tus.create_with({"X_CSRFToken": token}, SMALL, key="other"), 403, "CsrfFailed")
         assert_refused(tus.patch(path, 0, content(0, 10), X_CSRFToken=token), 403, "CsrfFailed")
@@ -448,22 +448,22 @@ def test_without_the_csrf_token_nothing_is_changed(tus: Tus) -> None:
     assert transfers_to(tus) == 1
 
 
-def test_from_another_origin_nothing_is_changed(tus: Tus) -> None:
-    path = tus.begin(SMALL)
+def test_requests_from_another_origin_change_nothing(tus: Tus) -> None:
+    path = tus.start(SMALL)
     for origin in ("http://elsewhere.example", "null"):
         assert_refused(tus.patch(path, 0, content(0, 10), Origin=origin), 403, "CsrfFailed")
         assert_refused(tus.request("DELETE", path, Origin=origin), 403, "CsrfFailed")
     assert tus.patch(path, 0, content(0, 10), Origin=tus.operator.url).status == 204
 
 
-def test_the_csrf_token_is_seen_before_the_body(tus: Tus) -> None:
-    path = tus.begin(HUGE)
+def test_csrf_token_is_checked_before_the_body_is_read(tus: Tus) -> None:
+    path = tus.start(HUGE)
     with tus.open_patch(path, 0, HUGE, X_CSRFToken=None) as sending:
-        assert_refused(sending.answer(), 403, "CsrfFailed")
+        assert_refused(sending.response(), 403, "CsrfFailed")
 
 
-def test_a_method_may_be_overridden(tus: Tus) -> None:
-    path = tus.begin(SMALL)
+def test_method_can_be_overridden(tus: Tus) -> None:
+    path = tus.start(SMALL)
     sent = tus.request(
         "POST",
         path,
@@ -476,29 +476,29 @@ def test_a_method_may_be_overridden(tus: Tus) -> None:
     assert tus.request("POST", path, X_HTTP_Method_Override="HEAD").offset == SMALL
 
 
-def test_an_override_opens_no_way_round_csrf(tus: Tus) -> None:
-    path = tus.begin(SMALL)
+def test_override_does_not_bypass_csrf(tus: Tus) -> None:
+    path = tus.start(SMALL)
     for method in ("GET", "HEAD", "OPTIONS"):
-        # A safe method stays what it is, whatever it says.
-        answer = tus.request(method, path, X_HTTP_Method_Override="DELETE", X_CSRFToken=None)
-        assert answer.status in (405, 200, 204)
-        # An unsafe one is checked, however safe it says it is.
+        # An override has no effect on a safe method.
+        response = tus.request(method, path, X_HTTP_Method_Override="DELETE", X_CSRFToken=None)
+        assert response.status in (405, 200, 204)
+        # A POST is checked even if it claims to be a safe method.
         assert tus.request("POST", path, X_HTTP_Method_Override=method, X_CSRFToken=None).status == 403
     assert tus.request("POST", path, X_HTTP_Method_Override="DELETE", X_CSRFToken=None).status == 403
     assert tus.head(path).status == 200
 
 
-def test_a_header_with_underscores_is_not_taken_for_one_with_hyphens(tus: Tus) -> None:
-    path = tus.begin(SMALL)
+def test_header_with_underscores_does_not_count_as_one_with_hyphens(tus: Tus) -> None:
+    path = tus.start(SMALL)
     headers = {**tus.headers(X_CSRFToken=None), "X_CSRFToken": tus.operator.csrf_token}
-    answer = tus.operator.session.delete(tus.operator.url + path, headers=headers)
-    assert answer.status_code == 403
+    response = tus.operator.session.delete(tus.operator.url + path, headers=headers)
+    assert response.status_code == 403
     assert tus.head(path).status == 200
 
 
-def test_an_upload_is_its_operators_alone(tus: Tus, other: Tus) -> None:
-    """Not even an administrator's to see, or to end, by this way."""
-    mine, theirs = tus.begin(SMALL), other.begin(SMALL, key="theirs")
+def test_upload_is_accessible_to_its_operator_only(tus: Tus, other: Tus) -> None:
+    """Here not even an administrator can see or end the upload of another operator."""
+    mine, theirs = tus.start(SMALL), other.start(SMALL, key="theirs")
     for someone, path in [(other, mine), (tus, theirs)]:
         assert someone.head(path).status == 404
         assert_refused(someone.patch(path, 0, content(0, 10)), 404, "NotFound")
@@ -506,14 +506,14 @@ def test_an_upload_is_its_operators_alone(tus: Tus, other: Tus) -> None:
     assert tus.head(mine).offset == other.head(theirs).offset == 0
 
 
-def test_what_never_was_is_not_found(tus: Tus) -> None:
+def test_unknown_upload_is_not_found(tus: Tus) -> None:
     path = f"/files/{uuid.uuid4()}"
     assert tus.head(path).status == 404
     assert_refused(tus.patch(path, 0, b"x"), 404, "NotFound")
     assert_refused(tus.delete(path), 404, "NotFound")
 
 
-def test_a_transfer_of_the_form_is_no_upload(tus: Tus, operator: Operator) -> None:
+def test_transfer_of_the_form_is_not_found(tus: Tus, operator: Operator) -> None:
     sent = operator.send_file(tus.stack.store, tus.bucket, "form", b"from the form")
     assert tus.head(f"/files/{sent}").status == 404
     operator.wait_for_state(sent, "done")
@@ -522,23 +522,23 @@ def test_a_transfer_of_the_form_is_no_upload(tus: Tus, operator: Operator) -> No
 # --- States -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_paused_upload_takes_nothing_and_goes_on_after(tus: Tus) -> None:
+def test_paused_upload_accepts_nothing_until_it_is_resumed(tus: Tus) -> None:
     size = 2 * PART
-    path = tus.begin(size)
+    path = tus.start(size)
     tus.patch(path, 0, content(0, SMALL))
-    tus.order(path, "pause")
+    tus.request_step(path, "pause")
     assert tus.head(path).offset == SMALL
     assert_refused(tus.patch(path, SMALL, content(SMALL, size)), 423, "Paused")
     assert tus.offset(path) == SMALL
-    tus.order(path, "resume")
+    tus.request_step(path, "resume")
     tus.send_rest(path, size)
     tus.assert_arrived(path, size)
 
 
-def test_a_failed_upload_takes_nothing_and_goes_on_after_a_retry(tus: Tus) -> None:
-    """The store refuses parts, as its key is wrong for a while."""
+def test_failed_upload_accepts_nothing_until_it_is_retried(tus: Tus) -> None:
+    """The store refuses parts while its region is wrong."""
     size = 3 * PART
-    path = tus.begin(size)
+    path = tus.start(size)
     wrong = "Store.objects.update(region='nowhere-at-all')"
     right = f"Store.objects.update(region={tus.stack.swift.region!r})"
     tus.stack.run_python(f"from uploads.models import Store\n{wrong}")
@@ -549,23 +549,23 @@ def test_a_failed_upload_takes_nothing_and_goes_on_after_a_retry(tus: Tus) -> No
         tus.stack.run_python(f"from uploads.models import Store\n{right}")
     assert tus.offset(path) == PART + SMALL
     assert_refused(tus.patch(path, PART + SMALL, content(PART + SMALL, size)), 423, "Failed")
-    tus.order(path, "retry")
+    tus.request_step(path, "retry")
     tus.send_rest(path, size)
     tus.assert_arrived(path, size)
 
 
-def test_a_promised_digest_that_is_kept(tus: Tus) -> None:
+def test_expected_digest_matches(tus: Tus) -> None:
     size = PART + SMALL
-    path = tus.begin(size, verify="sha256")
+    path = tus.start(size, verify="sha256")
     tus.patch(path, 0, content(0, SMALL))
-    answer = tus.patch(path, SMALL, content(SMALL, size), Partway_SHA256=content_digest(size))
-    assert answer.status == 204
+    response = tus.patch(path, SMALL, content(SMALL, size), Partway_SHA256=content_digest(size))
+    assert response.status == 204
     tus.assert_arrived(path, size)
 
 
 @pytest.mark.parametrize("digest", [None, "0" * 64])
-def test_a_promised_digest_that_is_broken_completes_nothing(tus: Tus, digest: str | None) -> None:
-    path = tus.begin(SMALL, verify="sha256")
+def test_digest_mismatch_completes_nothing(tus: Tus, digest: str | None) -> None:
+    path = tus.start(SMALL, verify="sha256")
     tus.patch(path, 0, content(0, SMALL), Partway_SHA256=digest)
     tus.wait_for_state(path, "failed")
     assert "Contents" not in tus.stack.s3.list_objects_v2(Bucket=tus.bucket)
@@ -573,25 +573,25 @@ def test_a_promised_digest_that_is_broken_completes_nothing(tus: Tus, digest: st
     tus.assert_cancelled(path)
 
 
-# --- Many at once -----------------------------------------------------------------------------------------------------
+# --- Concurrency ------------------------------------------------------------------------------------------------------
 
 
-def test_a_second_writer_is_locked_out(tus: Tus) -> None:
+def test_second_writer_is_locked_out(tus: Tus) -> None:
     size = 2 * PART
-    path = tus.begin(size)
+    path = tus.start(size)
     with tus.open_patch(path, 0, size) as first:
         first.send(content(0, SMALL))
-        wait_for("the first one's bytes", lambda: tus.offset(path) == SMALL)
+        wait_for("the bytes of the first writer", lambda: tus.offset(path) == SMALL)
         with tus.open_patch(path, SMALL, size - SMALL) as second:
-            assert_refused(second.answer(), 423, "Locked")
+            assert_refused(second.response(), 423, "Locked")
         first.send(content(SMALL, size))
-        assert first.answer().status == 204
+        assert first.response().status == 204
     tus.assert_arrived(path, size)
 
 
-def test_of_many_clients_at_once_one_writes(tus: Tus) -> None:
+def test_only_one_of_many_clients_writes_at_a_time(tus: Tus) -> None:
     size = 6 * PART
-    path = tus.begin(size)
+    path = tus.start(size)
 
     def send(_: int) -> int:
         return tus.send_rest(path, size, most=PART + SMALL)
@@ -602,31 +602,31 @@ def test_of_many_clients_at_once_one_writes(tus: Tus) -> None:
     tus.assert_arrived(path, size)
 
 
-def test_of_many_creations_at_once_one_is_made(tus: Tus) -> None:
+def test_only_one_of_many_concurrent_creations_succeeds(tus: Tus) -> None:
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: tus.create(SMALL), range(8)))
-    assert sorted(answer.status for answer in answers) == [201] + [409] * 7
+        responses = list(pool.map(lambda _: tus.create(SMALL), range(8)))
+    assert sorted(response.status for response in responses) == [201] + [409] * 7
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: tus.create(SMALL, key="same", fingerprint="same"), range(8)))
-    assert len({answer.headers["location"] for answer in answers}) == 1
+        responses = list(pool.map(lambda _: tus.create(SMALL, key="same", fingerprint="same"), range(8)))
+    assert len({response.headers["location"] for response in responses}) == 1
 
 
 def test_metadata_is_kept_exactly(tus: Tus) -> None:
-    """What was said at the creation is what the object has."""
-    said = {"filename": "über.csv", "content-type": "text/csv", "metadata": "Owner: ops\nnote: 1 2"}
-    path = tus.upload(SMALL, **said)
+    """The object has the metadata that was given at the creation."""
+    given = {"filename": "über.csv", "content-type": "text/csv", "metadata": "Owner: ops\nnote: 1 2"}
+    path = tus.upload(SMALL, **given)
     tus.assert_arrived(path, SMALL)
     facts = tus.stack.s3.head_object(Bucket=tus.bucket, Key="file")
     assert facts["ContentType"] == "text/csv"
     assert facts["Metadata"] == {"owner": "ops", "note": "1 2", "partway-transfer": transfer_id(path)}
 
 
-def test_a_key_may_be_anything_in_metadata(tus: Tus) -> None:
+def test_key_can_have_any_characters(tus: Tus) -> None:
     key = "a folder/ÿ,=+ %2F//..é😀"
     tus.assert_arrived(tus.upload(SMALL, key=key), SMALL, key)
 
 
-def test_a_key_in_metadata_without_a_value_is_empty(tus: Tus) -> None:
+def test_metadata_without_a_value_is_empty(tus: Tus) -> None:
     pairs = metadata_header({"store": tus.stack.store, "bucket": tus.bucket, "key": "file"}) + ",replace,metadata"
     assert tus.create_with({"Upload_Metadata": pairs}, SMALL).status == 201
     assert base64.b64decode(pairs.split(",", maxsplit=1)[0].split(" ")[1]).decode() == tus.stack.store

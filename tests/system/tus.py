@@ -1,6 +1,6 @@
-"""A small tus client that does as it is told: whole bodies, pieces, wrong headers, bodies that stall or are cut.
+"""A small tus client that sends anything: whole bodies, pieces, wrong headers, bodies that stall or are interrupted.
 
-The bytes of every file are those of `sending.file_blocks`: each eight of them name their own offset.
+The bytes of every file are those of `sending.file_blocks`: each eight bytes contain their own offset.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.system.stack import MIB, PATIENCE, Operator, Stack, wait_for
 PART = 5 * MIB
 OFFSET_STREAM = "application/offset+octet-stream"
 COME_BACK = (408, 409, 423, 503)
-"""Answers after which a client asks for the offset and goes on."""
+"""Statuses after which a client requests the offset and resumes."""
 
 
 def content(start: int, end: int) -> bytes:
@@ -41,7 +41,7 @@ def content_digest(size: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -52,7 +52,7 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """What our JSON calls the error."""
+        """The code of the error in JSON."""
         return str(self.json["error"]["code"])
 
     @property
@@ -70,12 +70,12 @@ def checksum_header(algorithm: str, body: bytes) -> str:
 
 
 class OpenPatch:
-    """A connection with a request whose body is sent as far as the test says. Leaving the block hangs up."""
+    """A connection with a request whose body the test sends. Leaving the block closes the connection."""
 
     def __init__(self, netloc: str) -> None:
         self._connection = http.client.HTTPConnection(netloc, timeout=PATIENCE)
         self._connection.connect()
-        # Of its own: http.client closes its socket after an answer that says that the server will.
+        # A duplicate: http.client closes its socket if the response announces that the server will close it.
         self._socket: socket.socket = self._connection.sock.dup()
 
     def __enter__(self) -> Self:
@@ -86,38 +86,38 @@ class OpenPatch:
     ) -> None:
         self.hang_up()
 
-    def begin(self, method: str, path: str, headers: Mapping[str, str]) -> None:
-        """Send a request's head."""
+    def send_head(self, method: str, path: str, headers: Mapping[str, str]) -> None:
+        """Send the head of a request."""
         self._connection.putrequest(method, path, skip_accept_encoding=True)
         for name, value in headers.items():
             self._connection.putheader(name, value)
         self._connection.endheaders()
 
     def send(self, data: bytes) -> None:
-        """Raises OSError where the server has hung up."""
+        """Raises OSError if the server has closed the connection."""
         self._socket.sendall(data)
 
-    def has_answer(self) -> bool:
+    def has_response(self) -> bool:
         return bool(select.select([self._socket], [], [], 0)[0])
 
-    def answer(self) -> Answer:
+    def response(self) -> Response:
         response = self._connection.getresponse()
         headers = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, headers, response.read())
+        return Response(response.status, headers, response.read())
 
     def hang_up(self) -> None:
-        """Close the connection as a program does that ends: what was sent still arrives."""
+        """Close the connection as a program does that ends: bytes that were sent still arrive."""
         self._connection.close()
         self._socket.close()
 
-    def cut(self) -> None:
-        """A reset, as from a network that goes away."""
+    def reset(self) -> None:
+        """Reset the connection, as a lost network does."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.hang_up()
 
 
 class Tus:
-    """An operator's tus client. Paths are what `Location` says."""
+    """The tus client of an operator. Paths are those in `Location`."""
 
     def __init__(self, stack: Stack, operator: Operator, bucket: str) -> None:
         self.stack, self.operator, self.bucket = stack, operator, bucket
@@ -126,7 +126,7 @@ class Tus:
     # --- Requests -----------------------------------------------------------------------------------------------------
 
     def headers(self, **more: str | None) -> dict[str, str]:
-        """What every request has. `Some_Header` is written `Some-Header`; None takes a header away."""
+        """The headers of every request. `Some_Header` becomes `Some-Header`; None omits a header."""
         ours: dict[str, str | None] = {
             "Tus-Resumable": "1.0.0",
             "Cookie": self.operator.cookies,
@@ -137,37 +137,37 @@ class Tus:
 
     def open(self, method: str, path: str, **headers: str | None) -> OpenPatch:
         sending = self.connect()
-        sending.begin(method, path, self.headers(**headers))
+        sending.send_head(method, path, self.headers(**headers))
         return sending
 
     def connect(self) -> OpenPatch:
-        """A connection that says nothing yet."""
+        """A connection on which nothing has been sent."""
         return OpenPatch(self._netloc)
 
-    def request(self, method: str, path: str, body: bytes | None = None, **headers: str | None) -> Answer:
-        """One request; its length is announced where it has a body and no other is given."""
+    def request(self, method: str, path: str, body: bytes | None = None, **headers: str | None) -> Response:
+        """One request. Its length is announced if it has a body, unless another one is given."""
         if body is not None:
             headers.setdefault("Content_Length", str(len(body)))
         with self.open(method, path, **headers) as sending:
             if body:
                 sending.send(body)
-            return sending.answer()
+            return sending.response()
 
-    def create(self, size: int, body: bytes | None = None, /, **metadata: object) -> Answer:
-        """POST, for the key `file` where no other is given; `part_size` and such are names of metadata."""
+    def create(self, size: int, body: bytes | None = None, /, **metadata: object) -> Response:
+        """POST, for the key `file` unless another one is given. `part_size` and others are names of metadata."""
         return self.create_with({}, size, body, **{"key": "file", **metadata})
 
     def create_with(
         self, headers: Mapping[str, str | None], size: int, body: bytes | None = None, /, **metadata: object
-    ) -> Answer:
-        """POST with headers of one's own besides."""
+    ) -> Response:
+        """POST with additional headers."""
         sent = self._creating(size, metadata)
         if body is not None:
             sent["Content_Type"] = OFFSET_STREAM
         return self.request("POST", "/files/", body, **{**sent, **headers})
 
     def open_creation(self, size: int, **metadata: object) -> OpenPatch:
-        """A POST that announces all of the file, and has sent nothing of it."""
+        """A POST that announces the whole file and has not sent any of it."""
         sent = self._creating(size, {"key": "file", **metadata})
         return self.open("POST", "/files/", Content_Length=str(size), Content_Type=OFFSET_STREAM, **sent)
 
@@ -176,79 +176,81 @@ class Tus:
         fields = {name.replace("_", "-"): value for name, value in known.items() if value is not None}
         return {"Upload_Length": str(size), "Upload_Metadata": metadata_header(fields)}
 
-    def begin(self, size: int, **metadata: object) -> str:
+    def start(self, size: int, **metadata: object) -> str:
         """The path of a new upload."""
-        answer = self.create(size, **metadata)
-        assert answer.status == 201, (answer.status, answer.body)
-        return answer.headers["location"]
+        response = self.create(size, **metadata)
+        assert response.status == 201, (response.status, response.body)
+        return response.headers["location"]
 
-    def head(self, path: str) -> Answer:
+    def head(self, path: str) -> Response:
         return self.request("HEAD", path)
 
     def offset(self, path: str) -> int:
-        answer = self.head(path)
-        assert answer.status == 200, answer
-        return answer.offset
+        response = self.head(path)
+        assert response.status == 200, response
+        return response.offset
 
-    def patch(self, path: str, offset: int, body: bytes, **headers: str | None) -> Answer:
+    def patch(self, path: str, offset: int, body: bytes, **headers: str | None) -> Response:
         return self.request("PATCH", path, body, **self._patching(offset, headers))
 
     def open_patch(self, path: str, offset: int, length: int, **headers: str | None) -> OpenPatch:
-        """A PATCH that announces so many bytes, and has sent none of them."""
+        """A PATCH that announces `length` bytes and has not sent any of them."""
         return self.open("PATCH", path, Content_Length=str(length), **self._patching(offset, headers))
 
     def _patching(self, offset: int, headers: Mapping[str, str | None]) -> dict[str, str | None]:
         return {"Content_Type": OFFSET_STREAM, "Upload_Offset": str(offset), **headers}
 
-    def delete(self, path: str) -> Answer:
+    def delete(self, path: str) -> Response:
         return self.request("DELETE", path)
 
     # --- Whole files --------------------------------------------------------------------------------------------------
 
     def send_rest(self, path: str, size: int, most: int = 8 * MIB) -> int:
-        """Go on from wherever the server stands, in bodies of at most `most` bytes, as a client that never gives up
-        does; the number of answers after which it had to come back."""
+        """Send the rest from the current offset in bodies of at most `most` bytes, and retry without end.
+
+        Returns the number of responses after which it had to come back.
+        """
         came_back = 0
 
         def is_sent() -> bool:
             nonlocal came_back
             offset = self.offset(path)
             while offset < size:
-                answer = self.patch(path, offset, content(offset, min(size, offset + most)))
-                if answer.status in COME_BACK:
+                response = self.patch(path, offset, content(offset, min(size, offset + most)))
+                if response.status in COME_BACK:
                     came_back += 1
                     return False
-                assert answer.status == 204, (answer.status, answer.body)
-                offset = answer.offset
+                assert response.status == 204, (response.status, response.body)
+                offset = response.offset
             return True
 
-        wait_for(f"all of {path} taken", is_sent)
+        wait_for(f"all of {path} received", is_sent)
         return came_back
 
     def upload(self, size: int, **metadata: object) -> str:
-        """Send a whole file; its path."""
-        path = self.begin(size, **metadata)
+        """Send a whole file. Returns its path."""
+        path = self.start(size, **metadata)
         self.send_rest(path, size)
         return path
 
-    # --- What came of it ----------------------------------------------------------------------------------------------
+    # --- Results ------------------------------------------------------------------------------------------------------
 
     def wait_for_state(self, path: str, *states: str) -> dict[str, Any]:
         return self.operator.wait_for_state(transfer_id(path), *states)
 
-    def order(self, path: str, step: str) -> None:
-        """pause, resume, cancel or retry."""
-        answer = self.operator.post(f"/transfers/{transfer_id(path)}/{step}/")
-        assert answer.status_code == 200, answer.text
+    def request_step(self, path: str, step: str) -> None:
+        """Request pause, resume, cancel or retry."""
+        response = self.operator.post(f"/transfers/{transfer_id(path)}/{step}/")
+        assert response.status_code == 200, response.text
 
     def assert_arrived(self, path: str, size: int, key: str = "file") -> None:
-        """The object is there, byte for byte, and nothing else is left anywhere."""
+        """The object exists, byte for byte, and nothing else is left anywhere."""
         self.wait_for_state(path, "done")
         assert self.stack.object_digest(self.bucket, key) == (size, content_digest(size))
         self.assert_nothing_left(path)
 
     def assert_cancelled(self, path: str) -> None:
-        """Nothing is left: not here, not in the store; and the upload is gone for good."""
+        """Nothing is left, neither staged nor in the store, and the upload is gone."""
         self.wait_for_state(path, "cancelled")
         assert self.head(path).status == 410
         self.assert_nothing_left(path)
@@ -257,9 +259,9 @@ class Tus:
     def assert_nothing_left(self, path: str) -> None:
         assert self.stack.uploads_in(self.bucket) == []
         folder = self.stack.staging / transfer_id(path)
-        wait_for("its folder gone", lambda: not folder.exists())
+        wait_for("the removal of its folder", lambda: not folder.exists())
 
 
 def transfer_id(path: str) -> str:
-    """The transfer behind an upload's path."""
+    """The id of the transfer in the path of an upload."""
     return path.rpartition("/")[2]

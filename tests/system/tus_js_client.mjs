@@ -1,5 +1,5 @@
-// tus-js-client as its README uses it, in Node. Takes its task as JSON on stdin, tells of its progress in JSON lines:
-// {url} once there is one, {sent} as bytes are taken, and in the end {done} or {error}.
+// tus-js-client in Node, used as in its README. Reads its task as JSON from stdin and reports its progress in JSON lines:
+// {url} once it is known, {sent} as bytes are accepted, and finally {done} or {error}.
 
 import { createReadStream, readFileSync } from "node:fs";
 import { text } from "node:stream/consumers";
@@ -7,7 +7,7 @@ import { text } from "node:stream/consumers";
 import { Upload } from "tus-js-client";
 
 const task = JSON.parse(await text(process.stdin));
-const tell = (fact) => process.stdout.write(`${JSON.stringify(fact)}\n`);
+const report = (fact) => process.stdout.write(`${JSON.stringify(fact)}\n`);
 
 const upload = new Upload(task.whole ? readFileSync(task.file) : createReadStream(task.file), {
   endpoint: task.endpoint,
@@ -18,9 +18,9 @@ const upload = new Upload(task.whole ? readFileSync(task.file) : createReadStrea
   retryDelays: task.retryDelays ?? null,
   headers: task.headers,
   metadata: task.metadata,
-  onUploadUrlAvailable: () => tell({ url: upload.url }),
-  onChunkComplete: (_size, sent) => tell({ sent }),
-  onSuccess: () => tell({ done: true }),
-  onError: (error) => tell({ error: String(error) }),
+  onUploadUrlAvailable: () => report({ url: upload.url }),
+  onChunkComplete: (_size, sent) => report({ sent }),
+  onSuccess: () => report({ done: true }),
+  onError: (error) => report({ error: String(error) }),
 });
 upload.start();
