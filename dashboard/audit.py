@@ -6,59 +6,42 @@ from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from dashboard.shared.errors import refuse
+from dashboard.shared.messages.audit import ACTIONS
 from uploads.selectors.audit import find_audit_entries
 
 PAGE_SIZE = 100
 FILTERS = ("actor", "action", "store", "bucket", "key")
-ACTIONS = (
-    "abort.ordered",
-    "abort.done",
-    "abort.failed",
-    "complete.ordered",
-    "complete.done",
-    "complete.failed",
-    "store.added",
-    "store.changed",
-    "store.enabled",
-    "store.disabled",
-    "check.ordered",
-    "check.done",
-    "check.failed",
-    "transfer.begun",
-    "transfer.paused",
-    "transfer.resumed",
-    "transfer.cancel-ordered",
-    "transfer.cancelled",
-    "transfer.retried",
-    "transfer.replace-allowed",
-    "transfer.done",
-    "transfer.failed",
-)
-"""Offered in the filter; others can be typed."""
 
 
 @require_GET
 def audit(request: HttpRequest) -> HttpResponse:
-    """One page, filtered; `before` is the id of the last entry of the page before."""
+    """One page, filtered. `before` is the id of the last entry of the previous page."""
     before = request.GET.get("before", "")
     if before and not (before.isascii() and before.isdigit() and len(before) <= 18):
-        text = "before is the number of an audit entry: the links of this page have it."
-        return refuse(request, 400, "No such place in the log", text, code="InvalidArgument", back="/audit/")
-    wanted = {name: request.GET.get(name, "") for name in FILTERS}
-    # One more than is shown tells whether there is an older page.
-    found = find_audit_entries(request.user, **wanted, before=int(before) if before else None, limit=PAGE_SIZE + 1)
+        return _no_such_place(request)
+    filters = {name: request.GET.get(name, "") for name in FILTERS}
+    # One more entry than is shown tells whether there is an older page.
+    found = find_audit_entries(request.user, **filters, before=int(before) if before else None, limit=PAGE_SIZE + 1)
     entries, has_older = found[:PAGE_SIZE], len(found) > PAGE_SIZE
-    kept = {name: value for name, value in wanted.items() if value}
+    given = {name: value for name, value in filters.items() if value}
     context = {
         "entries": entries,
-        "wanted": wanted,
-        "is_filtered": bool(kept),
-        "actions": ACTIONS,
+        "filters": filters,
+        "is_filtered": bool(given),
+        "actions": ACTIONS.items(),
         "before": before,
-        "newest_query": urlencode(kept),
-        "older_query": urlencode({**kept, "before": entries[-1].pk}) if has_older else "",
+        "newest_query": urlencode(given),
+        "older_query": urlencode({**given, "before": entries[-1].pk}) if has_older else "",
     }
     return render(request, "audit/audit.html", context)
+
+
+def _no_such_place(request: HttpRequest) -> HttpResponse:
+    title = _("No such place in the log")
+    text = _("The parameter “before” must be the number of an audit entry. Use the links of this page.")
+    return refuse(request, 400, title, text, code="InvalidArgument", back=reverse("audit"))

@@ -1,4 +1,7 @@
-"""Writing the audit log. Call inside the transaction of the change that is recorded."""
+"""Writing the audit log. Call it inside the transaction of the change that it records.
+
+A new action needs a text in `dashboard/shared/messages/audit.py`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from uploads.models import AuditEntry, Operation, OperationItem, Store, Transfer
 from uploads.problems import Problem
 
 SYSTEM = "partway"
-"""The actor's name where Partway acts by itself."""
+"""The name of the actor if Partway acts by itself."""
 
 
 def record(

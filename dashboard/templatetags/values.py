@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from dashboard.shared import formatting
 from dashboard.shared.messages import error_text as text_of_error
 from dashboard.shared.messages import text_of
+from dashboard.shared.messages.audit import action_text, detail_name
 from uploads.problems import Problem, RecordedError
 
 if TYPE_CHECKING:
@@ -83,7 +84,14 @@ def audit_details(entry: AuditEntry) -> list[tuple[str, str]]:
     error = RecordedError.from_columns(entry.detail)
     rows = [("error", f"{error.code}: {text_of_error(error)}")] if error else []
     values = {name: value for name, value in entry.detail.items() if not (error and name.startswith("error_"))}
-    return rows + [(name, detail(value)) for name, value in values.items() if value not in ("", None)]
+    rows += [(name, detail(value)) for name, value in values.items() if value not in ("", None)]
+    return [(detail_name(name), value) for name, value in rows]
+
+
+@register.filter
+def audit_action(action: str) -> str:
+    """The text of an action of the audit log, or '' if there is none."""
+    return action_text(action)
 
 
 def detail(value: object) -> str:
@@ -91,7 +99,9 @@ def detail(value: object) -> str:
     if isinstance(value, dict):
         if "code" in value:
             return text_of(Problem.from_json(value))
-        return ", ".join(f"{name} {detail(each)}" for name, each in value.items() if each not in ("", None))
+        return ", ".join(
+            f"{detail_name(name)} {detail(each)}" for name, each in value.items() if each not in ("", None)
+        )
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, int):

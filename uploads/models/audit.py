@@ -17,7 +17,7 @@ class AuditQuerySet(models.QuerySet["AuditEntry"]):
 
 
 class AuditEntry(models.Model):
-    """One act: its intent before, its outcome after, each a row of its own. Names are kept as text, for ever."""
+    """One action of an actor. A request and its outcome are separate rows. Names are stored as text, permanently."""
 
     at = models.DateTimeField(auto_now_add=True)
     actor = models.ForeignKey(

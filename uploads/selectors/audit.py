@@ -18,7 +18,10 @@ def find_audit_entries(
     before: int | None = None,
     limit: int,
 ) -> list[AuditEntry]:
-    """Entries that match every given filter, newest first; `before` is the id to go on from. `key` is a prefix."""
+    """Entries that match every given filter, newest first, starting below the id `before`.
+
+    `action` and `key` are compared by their beginning.
+    """
     entries = access.audit_entries_to_see(user)
     exact = {"actor_name": actor, "store": store, "bucket": bucket}
     entries = entries.filter(**{name: value for name, value in exact.items() if value})

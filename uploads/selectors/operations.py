@@ -1,4 +1,4 @@
-"""Reading operations for pages: how far each is, which are under way, what ended an upload."""
+"""Reading operations for pages: their progress, those in progress, and the one that ended an upload."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class OperationProgress:
 
 
 def operation_progress(operations: Sequence[Operation]) -> dict[uuid.UUID, OperationProgress]:
-    """How far each operation of a page is: one query."""
+    """The progress of each operation of a page: one query."""
     rows = (
         OperationItem.objects.filter(operation__in=[operation.pk for operation in operations])
         .order_by()
@@ -62,9 +62,9 @@ def operations_in_progress(user: AnyUser) -> QuerySet[Operation]:
 
 
 def ending_operation(user: AnyUser, store: Store, bucket: str, key: str, upload_id: str) -> Operation | None:
-    """The operation that aborted or completed this upload. Upload ids are not used again, so it is gone for good.
+    """The operation that aborted or completed this upload. Stores do not reuse upload ids, so the upload is gone.
 
-    The store may not say so: Swift goes on listing the parts of an upload that was completed.
+    The store may not report it: Swift keeps listing the parts of a completed upload.
     """
     ended = OperationItem.objects.filter(key=key, upload_id=upload_id, state=ItemState.DONE)
     return access.visible_operations(user).filter(store=store, bucket=bucket, items__in=ended).first()
@@ -72,7 +72,7 @@ def ending_operation(user: AnyUser, store: Store, bucket: str, key: str, upload_
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The end of an upload that came about here: by an operation, or with the transfer that had begun it."""
+    """How Partway ended an upload: by an operation, or with the transfer that had started it."""
 
     completed: bool
     at: datetime | None
@@ -81,7 +81,7 @@ class Ended:
 
 
 def ended_here(store: Store, bucket: str, upload_ids: Sequence[str]) -> dict[tuple[str, str], Ended]:
-    """Uploads that Partway itself completed or aborted, by (key, upload id): two queries."""
+    """Uploads that Partway completed or aborted, by (key, upload id): two queries."""
     rows = StoreUpload.objects.filter(
         upload_id__in=upload_ids,
         state__in=(StoreUploadState.COMPLETED, StoreUploadState.GONE),

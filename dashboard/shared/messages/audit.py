@@ -1,0 +1,79 @@
+"""Texts of the audit log: its actions, and the names of their details."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
+
+ACTIONS: Mapping[str, StrPromise] = {
+    "abort.ordered": _("Abort requested"),
+    "abort.done": _("Upload aborted"),
+    "abort.failed": _("Abort failed"),
+    "complete.ordered": _("Completion requested"),
+    "complete.done": _("Upload completed"),
+    "complete.failed": _("Completion failed"),
+    "store.added": _("Store added"),
+    "store.changed": _("Store changed"),
+    "store.enabled": _("Store enabled"),
+    "store.disabled": _("Store disabled"),
+    "check.ordered": _("Store check requested"),
+    "check.done": _("Store check done"),
+    "check.failed": _("Store check failed"),
+    "check.reset": _("Findings of store checks removed"),
+    "transfer.begun": _("Transfer started"),
+    "transfer.paused": _("Transfer paused"),
+    "transfer.resumed": _("Transfer resumed"),
+    "transfer.cancel-ordered": _("Cancellation of a transfer requested"),
+    "transfer.cancelled": _("Transfer cancelled"),
+    "transfer.retried": _("Transfer retried"),
+    "transfer.replace-allowed": _("Replacing the object allowed"),
+    "transfer.done": _("Transfer done"),
+    "transfer.failed": _("Transfer failed"),
+    "transfer.begun-anew": _("Upload of a transfer started again"),
+    "transfer.twin-aborted": _("Duplicate upload of a transfer aborted"),
+    "transfer.possible-orphan": _("Possible orphan recorded"),
+    "transfer.reconciled": _("Upload of a transfer reconciled with the store"),
+}
+"""Every action that is written, in the order of the filter. The names are stored and do not change."""
+
+DETAILS: Mapping[str, StrPromise] = {
+    "already_gone": _("already gone"),
+    "crc64": _("CRC-64"),
+    "denied": _("denied"),
+    "differs": _("differs"),
+    "endpoint_url": _("endpoint"),
+    "error": _("error"),
+    "etag": _("ETag"),
+    "failed": _("failed"),
+    "fields": _("fields"),
+    "forgot": _("removed findings"),
+    "found": _("findings"),
+    "last_modified": _("last modified"),
+    "not-tried": _("not tested"),
+    "ok": _("ok"),
+    "outcome": _("outcome"),
+    "parts": _("parts"),
+    "reason": _("reason"),
+    "refused": _("refused"),
+    "repeats": _("requests"),
+    "replace": _("replace"),
+    "size": _("size"),
+    "state": _("state"),
+    "upload_id": _("upload id"),
+    "verified": _("verified"),
+}
+"""The names of details. A name that is not listed, such as one of an old entry, is shown as it is stored."""
+
+
+def action_text(action: str) -> str:
+    """The text of an action, or '' for one that is no longer written."""
+    return str(ACTIONS.get(action, ""))
+
+
+def detail_name(name: str) -> str:
+    return str(DETAILS.get(name, name))
