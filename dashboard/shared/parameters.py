@@ -17,7 +17,7 @@ from django.http import HttpRequest
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
-from dashboard.shared.formatting import Count
+from dashboard.shared.numbers import Count
 from uploads.objectstore.types import DEFAULT_PAGE, MAX_PAGE, Marker, UploadRef, UploadsQuery
 
 MAX_TEXT_BYTES = 1024

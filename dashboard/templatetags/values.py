@@ -17,6 +17,7 @@ from dashboard.shared import formatting
 from dashboard.shared.messages import error_text as text_of_error
 from dashboard.shared.messages import text_of
 from dashboard.shared.messages.audit import action_text, detail_name
+from dashboard.shared.numbers import count_text
 from uploads.problems import Problem, RecordedError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def rate(bytes_per_second: float) -> str:
 @register.filter
 def count(number: int) -> str:
     """A whole number with the thousands separators of the language."""
-    return formatting.count_text(number)
+    return count_text(number)
 
 
 @register.filter
@@ -105,7 +106,7 @@ def detail(value: object) -> str:
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, int):
-        return formatting.count_text(value)
+        return count_text(value)
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

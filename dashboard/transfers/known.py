@@ -9,8 +9,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from dashboard.shared.formatting import count_text
 from dashboard.shared.jsonapi import json_error
+from dashboard.shared.numbers import count_text
 from dashboard.transfers.serializers import known_json
 from uploads import access
 from uploads.selectors.transfers import SelectedFile, find_known

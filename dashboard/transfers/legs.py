@@ -8,7 +8,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from dashboard.shared.formatting import Count, bytes_text, duration_text, rate_text
+from dashboard.shared.formatting import bytes_text, duration_text, rate_text
+from dashboard.shared.numbers import Count
 from uploads.domain.states import TransferState
 from uploads.models import Transfer
 from uploads.selectors.transfers import TransferProgress

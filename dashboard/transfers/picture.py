@@ -9,7 +9,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from dashboard.shared.formatting import count_text
+from dashboard.shared.numbers import count_text
 from uploads.domain.states import PartState
 from uploads.selectors.transfers import PartRun
 

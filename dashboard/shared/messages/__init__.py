@@ -10,9 +10,10 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from dashboard.shared.formatting import Count, bytes_text, duration_text
+from dashboard.shared.formatting import bytes_text, duration_text
 from dashboard.shared.messages import access, checks, objectstore, operations, reasons, staging, stores, transfers
 from dashboard.shared.messages.types import Message
+from dashboard.shared.numbers import Count
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.problems import Problem, RecordedError
 from uploads.services.work.failures import error_code, recorded_error, request_id

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from dashboard.shared import formatting
 from dashboard.shared.explain import REASON_TEXTS, explain
 from dashboard.shared.messages import error_code
+from dashboard.shared.numbers import count_text
 from dashboard.shared.parameters import MAX_TRAIL, Query, read_trail, read_upload, write_trail, write_upload
 from dashboard.uploads.picture import MAX_BARS, WIDTH, draw
 from uploads.domain.part_summary import summarize_parts
@@ -89,10 +90,10 @@ def test_duration(seconds: float | None, text: str) -> None:
 
 def test_numbers_and_dates_follow_the_language() -> None:
     at = datetime(2026, 1, 31, 12, 30, tzinfo=UTC)
-    assert formatting.count_text(10_000) == "10,000"
+    assert count_text(10_000) == "10,000"
     assert "2026-01-31 12:30:00" in formatting.time_html(at)
     with translation.override("de"):
-        assert formatting.count_text(10_000) == "10.000"
+        assert count_text(10_000) == "10.000"
         assert formatting.bytes_text(1536) == "1,50 KiB"
         assert "31. Januar 2026 12:30" in formatting.time_html(at)
 
