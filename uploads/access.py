@@ -85,12 +85,13 @@ def actor(user: AnyUser) -> User:
     return user
 
 
-def _may(user: AnyUser, action: Action) -> bool:
+def may(user: AnyUser, action: Action) -> bool:
+    """Whether the role of the user includes the action. Pages offer only such actions."""
     return action in ALLOWED[role_of(actor(user))]
 
 
 def _require(user: AnyUser, action: Action) -> None:
-    if not _may(user, action):
+    if not may(user, action):
         needs_administrator = action in ADMINISTRATORS_ONLY
         raise NotAllowed(Problem(Code.ADMINISTRATOR_REQUIRED if needs_administrator else Code.ACCESS_DENIED))
 
@@ -107,9 +108,9 @@ def _get(rows: QuerySet[M], problem: Problem, **fields: Any) -> M:
 
 def visible_stores(user: AnyUser) -> QuerySet[Store]:
     """The stores whose names the user may see, for pages about something else."""
-    if not _may(user, Action.SEE_STORES):
+    if not may(user, Action.SEE_STORES):
         return Store.objects.none()
-    return Store.objects.all() if _may(user, Action.SEE_DISABLED_STORES) else Store.objects.filter(enabled=True)
+    return Store.objects.all() if may(user, Action.SEE_DISABLED_STORES) else Store.objects.filter(enabled=True)
 
 
 def _store(user: AnyUser, name: str, action: Action) -> Store:
@@ -129,7 +130,7 @@ def store_to_see(user: AnyUser, name: str) -> Store:
 
 def may_change_stores(user: AnyUser) -> bool:
     """Whether pages offer to add and change stores."""
-    return _may(user, Action.CHANGE_STORES)
+    return may(user, Action.CHANGE_STORES)
 
 
 def actor_to_add_stores(user: AnyUser) -> User:
@@ -143,7 +144,7 @@ def store_to_change(user: AnyUser, name: str) -> Store:
 
 def may_check_stores(user: AnyUser) -> bool:
     """Whether pages offer to check a store."""
-    return _may(user, Action.CHECK_STORES)
+    return may(user, Action.CHECK_STORES)
 
 
 def store_to_check(user: AnyUser, name: str) -> Store:
@@ -183,7 +184,7 @@ def store_to_complete_in(user: AnyUser, name: str) -> Store:
 
 def visible_operations(user: AnyUser) -> QuerySet[Operation]:
     """The operations of all actors, because they concern uploads that every operator sees."""
-    if not _may(user, Action.SEE_OPERATIONS):
+    if not may(user, Action.SEE_OPERATIONS):
         return Operation.objects.none()
     return Operation.objects.filter(store__in=visible_stores(user)).select_related("store", "actor")
 
@@ -223,9 +224,9 @@ def transfer_to_send(user: AnyUser, transfer_id: uuid.UUID) -> Transfer:
 def visible_transfers(user: AnyUser) -> QuerySet[Transfer]:
     """The user's own transfers, or everybody's where the role sees all."""
     transfers = Transfer.objects.select_related("store", "owner")
-    if _may(user, Action.SEE_ALL_TRANSFERS):
+    if may(user, Action.SEE_ALL_TRANSFERS):
         return transfers
-    return transfers.filter(owner=actor(user)) if _may(user, Action.SEE_TRANSFERS) else transfers.none()
+    return transfers.filter(owner=actor(user)) if may(user, Action.SEE_TRANSFERS) else transfers.none()
 
 
 def transfers_to_see(user: AnyUser) -> QuerySet[Transfer]:

@@ -16,8 +16,10 @@ from django.utils.translation import gettext as _
 from dashboard.shared import formatting
 from dashboard.shared.messages import error_text as text_of_error
 from dashboard.shared.messages import text_of
+from dashboard.shared.messages.access import ROLES
 from dashboard.shared.messages.audit import action_text, detail_name
 from dashboard.shared.numbers import count_text
+from uploads import access
 from uploads.problems import Problem, RecordedError
 
 if TYPE_CHECKING:
@@ -136,3 +138,14 @@ def short_id(upload_id: str) -> str:
 def exactly(value: str) -> str:
     """Percent-encoded as a whole, for a query string or a data attribute: no browser changes a character of it."""
     return quote(value, safe="")
+
+
+@register.filter
+def may(user: access.AnyUser, action: str) -> bool:
+    """Whether the role of the user includes an action of `uploads.access.Action`."""
+    return access.may(user, access.Action(action))
+
+
+@register.filter
+def role_name(user: access.AnyUser) -> str:
+    return str(ROLES[access.role_of(access.actor(user))])

@@ -15,6 +15,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
+from dashboard.shared.messages.access import ROLES
 from tests.dashboard.make_transfer import make_transfer
 from tests.dashboard.test_access import EVERY, PUBLIC
 from uploads import access
@@ -185,3 +186,12 @@ def managers(tree: ast.AST) -> Iterator[ast.Attribute]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr == "objects" and node not in empty:
             yield node
+
+
+def test_every_role_has_a_name() -> None:
+    assert set(ROLES) == set(Role)
+
+
+def test_templates_ask_for_actions_and_not_for_roles() -> None:
+    templates = (Path(__file__).parents[2] / "templates").rglob("*.html")
+    assert [path.name for path in templates if "is_staff" in path.read_text()] == []

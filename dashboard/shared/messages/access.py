@@ -1,4 +1,4 @@
-"""Texts of codes about access: what does not exist for this user, and what the role does not allow."""
+"""Texts about access: what does not exist for this user, what the role does not allow, and the names of roles."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from django.utils.translation import gettext_lazy as _
 
 from dashboard.shared.messages.types import Message
+from uploads.access import Role
 from uploads.problems import Code
 
 MESSAGES: Mapping[str, Message] = {
@@ -18,4 +19,9 @@ MESSAGES: Mapping[str, Message] = {
     Code.NO_SUCH_CHECK: _("There is no such check of this store."),
     Code.NO_SUCH_OPERATION: _("There is no such operation."),
     Code.NO_SUCH_TRANSFER: _("There is no such transfer."),
+}
+
+ROLES: Mapping[Role, Message] = {
+    Role.OPERATOR: _("Operator"),
+    Role.ADMINISTRATOR: _("Administrator"),
 }
