@@ -99,6 +99,18 @@ def check_upload_id(upload_id: str) -> None:
     check_text("uploadId", upload_id)
 
 
+def check_object(bucket: str, key: str) -> None:
+    """Refuse a bucket or key that cannot be sent exactly."""
+    check_bucket(bucket)
+    check_key(key)
+
+
+def check_upload(bucket: str, key: str, upload_id: str) -> None:
+    """Refuse a bucket, key or upload id that cannot be sent exactly."""
+    check_object(bucket, key)
+    check_upload_id(upload_id)
+
+
 def check_text(parameter: str, text: str) -> None:
     """Refuse a query value that cannot be sent exactly; NotSent with BAD_ARGUMENT."""
     if "\0" in text or _SURROGATE.search(text):

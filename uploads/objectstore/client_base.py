@@ -1,0 +1,70 @@
+"""The connection to one store: sends calls, with retries, and reads their responses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from types import TracebackType
+from typing import Self, TypeVar
+
+from uploads.objectstore.dialects import dialect_of
+from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.objectstore.providers import profile_of
+from uploads.objectstore.refusals import Response
+from uploads.objectstore.retry import DEFAULT_RETRIES, RetryPolicy, run
+from uploads.objectstore.signing import signer_for
+from uploads.objectstore.transport import Call, Observer, Transport
+from uploads.objectstore.types import StoreConfig
+
+T = TypeVar("T")
+
+
+class ClientBase:
+    """Connections to one store. May be shared between threads. Close it, or use it as a context manager."""
+
+    def __init__(
+        self, config: StoreConfig, *, retries: RetryPolicy = DEFAULT_RETRIES, observer: Observer | None = None
+    ) -> None:
+        """NotSent with BAD_ARGUMENT for an invalid endpoint URL, or an unknown provider or signature."""
+        self._provider = profile_of(config)
+        self._dialect = dialect_of(config.signature)
+        self._transport = Transport(config, signer_for(config), observer)
+        self._observer = observer
+        self._retries = retries
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._transport.close()
+
+    @property
+    def clock_offset(self) -> timedelta:
+        """How far the store's clock is ahead of ours, to the second; zero before the first response."""
+        return self._transport.clock_offset
+
+    def _call(self, call: Call) -> Response:
+        return self._read(call, lambda response: response)
+
+    def _read(self, call: Call, reader: Callable[[Response], T], *, repeatable: bool = True) -> T:
+        """Send the call and read its response, with retries."""
+
+        def before_repeat(error: ObjectStoreError) -> None:
+            if self._observer is not None:
+                self._observer.repeats(error)
+            if call.payload is not None:
+                call.payload.count_as_unsent()
+                if error.reason is Reason.DIGEST_MISMATCH:
+                    call.payload.read_digests()
+
+        return run(
+            lambda: self._transport.exchange(call, reader),
+            self._retries,
+            repeatable=repeatable,
+            before_repeat=before_repeat,
+        )

@@ -1,0 +1,208 @@
+"""ListingClient: buckets, uploads in progress and their parts; single pages, and iterators over all pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from uploads.objectstore import xml
+from uploads.objectstore.client_base import ClientBase
+from uploads.objectstore.errors import ObjectStoreError, unreadable
+from uploads.objectstore.keys import check_bucket, check_range, check_text, check_upload, key_before
+from uploads.objectstore.refusals import Response, http_date
+from uploads.objectstore.transport import Call
+from uploads.objectstore.types import MAX_PAGE, Bucket, ListedPart, Marker, PartsPage, UploadsPage
+from uploads.objectstore.xml_tree import Fields
+from uploads.problems import Code
+
+T = TypeVar("T")
+
+
+class ListingClient(ClientBase):
+    """The operations that list."""
+
+    _encodes_silently = False
+    """Whether the store was seen to encode keys without saying so."""
+
+    # Buckets
+
+    def list_buckets(self) -> tuple[Bucket, ...]:
+        """ListBuckets (OSS: ListBuckets, GetService): all buckets, from all pages."""
+        found: list[Bucket] = []
+        query, seen = dict(self._dialect.list_buckets), set[str]()
+        while True:
+            call = Call("ListBuckets", "GET", query=query)
+            page, onward = self._read(call, lambda response: xml.buckets(response.body))
+            found += page
+            if not onward:
+                return tuple(found)
+            query |= onward
+            if not _is_new(str(onward), seen):
+                raise _loop("ListBuckets", onward)
+
+    def head_bucket(self, bucket: str) -> str:
+        """HeadBucket (OSS: GetBucketInfo): the bucket's region, '' if the store does not name it.
+
+        Raises Refused if the credentials may not use the bucket.
+        """
+        check_bucket(bucket)
+        method, query = self._dialect.bucket_region
+        response = self._call(Call("HeadBucket", method, bucket, query=query))
+        return response.named("bucket-region") or (xml.bucket_region(response.body) if response.body else "")
+
+    # Uploads in progress
+
+    def list_multipart_uploads(
+        self,
+        bucket: str,
+        *,
+        prefix: str = "",
+        delimiter: str = "",
+        max_uploads: int = MAX_PAGE,
+        key_marker: str = "",
+        upload_id_marker: str = "",
+    ) -> UploadsPage:
+        """ListMultipartUploads: one page of 1 to 1,000 uploads after the markers, with one request.
+
+        If a store appears to encode keys without saying so, the client repeats the request once without encoding-type,
+        and does not request it again.
+        """
+        check_bucket(bucket)
+        check_range("max-uploads", max_uploads, 1, MAX_PAGE)
+        after = (key_marker, key_marker and upload_id_marker)
+        if self._provider.marker_pair == "key-before" and after[1]:
+            after = key_before(after, prefix, delimiter)
+        query = _query(prefix=prefix, delimiter=delimiter, key_marker=after[0], upload_id_marker=after[1])
+        query |= {"uploads": "", "max-uploads": str(max_uploads)}
+        return _under(prefix, self._listed(bucket, query))
+
+    def _listed(self, bucket: str, query: Mapping[str, str]) -> UploadsPage:
+        if self._provider.url_encoding != "none" and not self._encodes_silently:
+            call = Call("ListMultipartUploads", "GET", bucket, query={**query, "encoding-type": "url"})
+            if page := self._read(call, self._page_unless_ambiguous):
+                return page
+            self._encodes_silently = True
+        return self._read(Call("ListMultipartUploads", "GET", bucket, query=query), self._uploads_page)
+
+    def iter_multipart_uploads(
+        self,
+        bucket: str,
+        *,
+        prefix: str = "",
+        delimiter: str = "",
+        max_uploads: int = MAX_PAGE,
+        key_marker: str = "",
+        upload_id_marker: str = "",
+    ) -> Iterator[UploadsPage]:
+        """All pages after the markers, without repeated uploads or prefixes.
+
+        The delimiter is not sent to a store that groups incorrectly, so that no upload is lost. Raises
+        UnreadableResponse if a truncated page has no marker, or a pair of markers that was used before.
+        """
+        if self._provider.delimiter == "broken":
+            delimiter = ""
+        markers = (key_marker, upload_id_marker)
+        seen_markers, seen_uploads, seen_prefixes = {markers}, set[Marker](), set[str]()
+        while True:
+            page = self.list_multipart_uploads(
+                bucket,
+                prefix=prefix,
+                delimiter=delimiter,
+                max_uploads=max_uploads,
+                key_marker=markers[0],
+                upload_id_marker=markers[1],
+            )
+            yield _without_repeats(page, seen_uploads, seen_prefixes)
+            if not page.is_truncated:
+                return
+            markers = page.onward
+            if not markers[0] or markers in seen_markers:
+                raise _loop("ListMultipartUploads", markers)
+            seen_markers.add(markers)
+
+    def list_parts(
+        self, bucket: str, key: str, upload_id: str, *, max_parts: int = MAX_PAGE, part_number_marker: int = 0
+    ) -> PartsPage:
+        """ListParts: one page of 1 to 1,000 parts whose numbers are greater than the marker."""
+        check_upload(bucket, key, upload_id)
+        check_range("max-parts", max_parts, 1, MAX_PAGE)
+        check_range("part-number-marker", part_number_marker, 0, 2**31 - 1)
+        query = {"uploadId": upload_id, "max-parts": str(max_parts)}
+        if part_number_marker:
+            query["part-number-marker"] = str(part_number_marker)
+        return self._read(Call("ListParts", "GET", bucket, key, query), _parts_page)
+
+    def iter_parts(
+        self, bucket: str, key: str, upload_id: str, *, max_parts: int = MAX_PAGE, part_number_marker: int = 0
+    ) -> Iterator[ListedPart]:
+        """All parts after the marker, each number once, from as many pages of ListParts as necessary.
+
+        Raises UnreadableResponse if a truncated page has no marker, or one that was used before.
+        """
+        marker, seen_markers, seen = part_number_marker, {part_number_marker}, set[int]()
+        while True:
+            page = self.list_parts(bucket, key, upload_id, max_parts=max_parts, part_number_marker=marker)
+            yield from (part for part in page.parts if _is_new(part.number, seen))
+            if not page.is_truncated:
+                return
+            marker = page.next_part_number_marker
+            if marker <= 0 or marker in seen_markers:
+                raise _loop("ListParts", marker)
+            seen_markers.add(marker)
+
+    def _uploads_page(self, response: Response) -> UploadsPage:
+        return self._interpreted(xml.uploads_fields(response.body), response)
+
+    def _page_unless_ambiguous(self, response: Response) -> UploadsPage | None:
+        fields = xml.uploads_fields(response.body)
+        return None if xml.encoding_is_ambiguous(fields) else self._interpreted(fields, response)
+
+    def _interpreted(self, fields: Fields, response: Response) -> UploadsPage:
+        markers_encoded = self._provider.url_encoding == "all"
+        return xml.uploads_page(fields, markers_encoded=markers_encoded, request_id=response.request_id)
+
+
+def _query(**values: str) -> dict[str, str]:
+    """The parameters that are not empty, by their names in the API; each can be sent exactly."""
+    named = {name.replace("_", "-"): text for name, text in values.items() if text}
+    for name, text in named.items():
+        check_text(name, text)
+    return named
+
+
+def _under(prefix: str, page: UploadsPage) -> UploadsPage:
+    """The page without uploads that lack the prefix: with the prefix `a/`, Swift also lists uploads of the key `a`."""
+    if all(upload.key.startswith(prefix) for upload in page.uploads):
+        return page
+    kept = tuple(upload for upload in page.uploads if upload.key.startswith(prefix))
+    key_marker, upload_id_marker = page.onward
+    return replace(page, uploads=kept, next_key_marker=key_marker, next_upload_id_marker=upload_id_marker)
+
+
+def _without_repeats(page: UploadsPage, uploads: set[Marker], prefixes: set[str]) -> UploadsPage:
+    """The page without the uploads and prefixes in the sets, to which the page's are added."""
+    new_uploads = [each for each in page.uploads if _is_new((each.key, each.upload_id), uploads)]
+    new_prefixes = [each for each in page.common_prefixes if _is_new(each, prefixes)]
+    return replace(page, uploads=tuple(new_uploads), common_prefixes=tuple(new_prefixes))
+
+
+def _is_new(item: T, seen: set[T]) -> bool:
+    new = item not in seen
+    seen.add(item)
+    return new
+
+
+def _loop(operation: str, marker: object) -> ObjectStoreError:
+    error = unreadable(Code.LISTING_WITHOUT_END, marker=repr(marker))
+    error.operation = operation
+    return error
+
+
+def _parts_page(response: Response) -> PartsPage:
+    return xml.parts_page(
+        response.body,
+        abort_date=http_date(response.named("abort-date")),
+        abort_rule_id=response.named("abort-rule-id"),
+        request_id=response.request_id,
+    )
