@@ -14,7 +14,7 @@ from celery import shared_task
 from uploads import logs
 from uploads.services.operations import kinds as operations
 from uploads.services.operations import run  # noqa: F401 - declares its task
-from uploads.services.stores import checks  # noqa: F401 - declares its task
+from uploads.services.stores.checks import run as checks  # noqa: F401 - declares its task
 from uploads.services.transfers import cancel, complete, create, send  # noqa: F401 - declare their tasks
 from uploads.services.transfers import kinds as transfers
 from uploads.services.upkeep import watchdog as watchdogs

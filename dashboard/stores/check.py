@@ -23,7 +23,8 @@ from dashboard.stores.serializers import check_json, checks_json
 from uploads import access
 from uploads.models import Store
 from uploads.objectstore.providers import PROVIDERS
-from uploads.services.stores.checks import request_check, reset_found
+from uploads.services.stores.checks.overrides import reset_overrides
+from uploads.services.stores.checks.request import request_check
 
 SHOWN_CHECKS = 10
 """Checks of a store that its page lists, newest first."""
@@ -64,7 +65,7 @@ def check(request: HttpRequest, store: str, check_id: uuid.UUID) -> HttpResponse
 def reset(request: HttpRequest, store: str) -> HttpResponseBase:
     """Use the provider's profile again."""
     found = access.store_to_check(request.user, store)
-    if reset_found(access.actor(request.user), found):
+    if reset_overrides(access.actor(request.user), found):
         text = _("The overrides of %(store)s were removed. The profile of its provider applies again.")
         messages.success(request, text % {"store": found.name})
     else:

@@ -279,7 +279,7 @@ def test_crc64_that_is_wrong_or_of_another_polynomial(
     assert results["crc64"].observed == observed
 
 
-# --- Scripted stores -----------------------------------------------------------------------------------
+# --- Scripted stores --------------------------------------------------------------------------------------------------
 
 BUCKETS = b"<ListAllMyBucketsResult><Buckets></Buckets></ListAllMyBucketsResult>"
 

@@ -19,7 +19,9 @@ from uploads.models import Store, StoreCheck
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.probing.created import Leftover
 from uploads.objectstore.probing.results import CheckResult, Group, Verdict
-from uploads.services.stores.checks import request_check, reset_found, run_store_check
+from uploads.services.stores.checks.overrides import reset_overrides
+from uploads.services.stores.checks.request import request_check
+from uploads.services.stores.checks.run import run_store_check
 
 POLL_SECONDS = 0.5
 
@@ -60,7 +62,7 @@ class Command(BaseCommand):
             raise SystemExit(1)
 
     def _reset(self, store: Store) -> None:
-        overrides = reset_found(None, store)
+        overrides = reset_overrides(None, store)
         if overrides:
             self.stdout.write(_("Removed overrides: %(overrides)s.") % {"overrides": _fields(overrides)})
         else:

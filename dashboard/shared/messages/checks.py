@@ -10,6 +10,7 @@ from django.utils.translation import ngettext_lazy
 from dashboard.shared.messages import findings
 from dashboard.shared.messages.types import Message
 from uploads.problems import Code
+from uploads.services.stores.checks.run import CLEANING_UP, CLEANING_UP_EARLIER
 
 MESSAGES: Mapping[str, Message] = {
     Code.INTERRUPTED: _("The check was interrupted."),
@@ -84,8 +85,8 @@ TITLES: Mapping[str, Message] = {
 """What each check is called, by its name."""
 
 STEPS: Mapping[str, Message] = {
-    "clean-up-earlier": _("Cleaning up after earlier checks"),
-    "clean-up": _("Cleaning up"),
+    CLEANING_UP_EARLIER: _("Cleaning up after earlier checks"),
+    CLEANING_UP: _("Cleaning up"),
 }
 """What a check does besides its checks."""
 

@@ -14,7 +14,8 @@ from django.test import Client
 from tests.dashboard.pages import Page, Site
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.models import AuditEntry, Store, StoreCheck
-from uploads.services.stores.checks import request_check, run_store_check
+from uploads.services.stores.checks.request import request_check
+from uploads.services.stores.checks.run import run_store_check
 
 CONSENT = {"consent": "on"}
 

@@ -18,7 +18,7 @@ from uploads.objectstore.probing.codes import FindingCode
 from uploads.objectstore.probing.results import CheckResult, Group, Verdict
 from uploads.objectstore.probing.running import CHECKS
 from uploads.problems import Code, Problem
-from uploads.services.stores import checks
+from uploads.services.stores.checks import run
 
 NAMES = {check.name for check in CHECKS}
 
@@ -30,7 +30,7 @@ def test_every_check_has_a_title() -> None:
 
 
 def test_every_step_has_a_text() -> None:
-    assert set(STEPS) == {checks.CLEANING_UP, checks.CLEANING_UP_EARLIER}
+    assert set(STEPS) == {run.CLEANING_UP, run.CLEANING_UP_EARLIER}
     assert step_text("order") == title_of("order") == "Order of uploads"
     assert step_text("Order of uploads") == "Order of uploads"
 

@@ -316,7 +316,7 @@ def test_list_shows_the_result_of_the_last_check(
     assert [a or b for a, b in shown] == ["nothing needs attention", "not checked yet", "2 need attention"]
 
 
-# --- Concurrent edits, and overrides ------------------------------------------------------------------------------
+# --- Concurrent edits, and overrides ----------------------------------------------------------------------------------
 
 
 def test_second_of_two_edits_is_refused_once_and_can_then_replace_the_first(

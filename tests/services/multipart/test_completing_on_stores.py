@@ -18,7 +18,8 @@ from uploads.objectstore.errors import Reason
 from uploads.objectstore.types import FileSlice, SentBytes, UploadRef
 from uploads.problems import Code
 from uploads.services.operations.order import request_complete
-from uploads.services.stores.checks import request_check, run_store_check
+from uploads.services.stores.checks.request import request_check
+from uploads.services.stores.checks.run import run_store_check
 from uploads.services.stores.settings import StoreValues, add_store
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -1,4 +1,4 @@
-"""Store checks against real stores: every verdict by name, what overrules the profile, and that nothing is left."""
+"""Store checks of real stores: every verdict by name, overrides of the profile, and that nothing is left behind."""
 
 from __future__ import annotations
 
@@ -29,8 +29,10 @@ from uploads.objectstore.permissions import PERMISSIONS
 from uploads.objectstore.probing.requester import ProbeBudget
 from uploads.objectstore.probing.running import CHECKS, probe_store
 from uploads.problems import Code
-from uploads.services.stores import checks
-from uploads.services.stores.checks import request_check, reset_found, run_store_check
+from uploads.services.stores.checks import run
+from uploads.services.stores.checks.overrides import reset_overrides
+from uploads.services.stores.checks.request import request_check
+from uploads.services.stores.checks.run import run_store_check
 from uploads.services.stores.clients import client_for
 from uploads.services.stores.settings import StoreValues, add_store, change_store
 from uploads.services.upkeep.watchdog import watch
@@ -39,17 +41,17 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Ways:
-    """What one server shows: a provider's name, the checks that are not simply ok, and what overrules its profile."""
+class Expected:
+    """The results of one server: a provider's name, the checks whose verdict is not ok, and the overrides."""
 
     provider: str
-    otherwise: dict[str, str]
-    found: dict[str, object]
+    not_ok: dict[str, str]
+    overrides: dict[str, object]
 
 
-SWIFT = Ways(
+SWIFT = Expected(
     provider="swift",
-    otherwise={
+    not_ok={
         "tls": "differs",
         "order": "differs",
         "key-marker": "differs",
@@ -58,11 +60,11 @@ SWIFT = Ways(
         "delimiter-pages": "differs",
         "encoding": "differs",
     },
-    found={"forbid_overwrite": "if-none-match"},
+    overrides={"forbid_overwrite": "if-none-match"},
 )
-CEPH = Ways(
+CEPH = Expected(
     provider="ceph",
-    otherwise={
+    not_ok={
         "tls": "differs",
         "order": "differs",
         "key-marker": "differs",
@@ -76,11 +78,11 @@ CEPH = Ways(
         "complete-over": "differs",
         "forbid-overwrite": "differs",
     },
-    found={},
+    overrides={},
 )
-VERSITY = Ways(
+VERSITY = Expected(
     provider="generic",
-    otherwise={
+    not_ok={
         "tls": "differs",
         "both-markers": "differs",
         "encoding": "differs",
@@ -90,7 +92,7 @@ VERSITY = Ways(
         "key-slashes": "differs",
         "key-leading": "differs",
     },
-    found={
+    overrides={
         "etag_is_md5": True,
         "forbid_overwrite": "if-none-match",
         "joined_etag": True,
@@ -100,10 +102,10 @@ VERSITY = Ways(
     },
 )
 
-OSS = Ways(
+OSS = Expected(
     provider="oss",
-    otherwise={"tls": "differs", "completed-etag": "differs", "key-leading": "differs"},
-    found={},
+    not_ok={"tls": "differs", "completed-etag": "differs", "key-leading": "differs"},
+    overrides={},
 )
 
 
@@ -131,7 +133,7 @@ def verdicts(check: StoreCheck) -> dict[str, str]:
     return {result["name"]: result["verdict"] for result in check.results}
 
 
-def otherwise(check: StoreCheck) -> dict[str, str]:
+def not_ok(check: StoreCheck) -> dict[str, str]:
     return {name: verdict for name, verdict in verdicts(check).items() if verdict != "ok"}
 
 
@@ -141,7 +143,7 @@ def result(check: StoreCheck, name: str) -> dict[str, Any]:
 
 
 def left_in(server: RunningStore, bucket: str) -> list[str]:
-    """Keys of objects and uploads in a bucket, by another client than ours."""
+    """Keys of objects and uploads in a bucket, listed by an independent client."""
     if isinstance(server, OssStore):
         return left_in_oss(server, bucket)
     s3 = boto3.client(
@@ -167,25 +169,25 @@ def left_in_oss(server: OssStore, bucket: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("fixture", "ways"),
+    ("fixture", "expected"),
     [("swift_store", SWIFT), ("ceph_store", CEPH), ("versity_store", VERSITY), ("oss_store", OSS)],
 )
-def test_what_each_server_shows(request: pytest.FixtureRequest, fixture: str, ways: Ways) -> None:
+def test_results_of_each_server(request: pytest.FixtureRequest, fixture: str, expected: Expected) -> None:
     server: RunningStore = request.getfixturevalue(fixture)
-    store, bucket = stored(server, ways.provider), server.new_bucket()
+    store, bucket = stored(server, expected.provider), server.new_bucket()
     check = checked(store, bucket)
     assert (check.state, check.error, check.leftovers, check.created) == ("done", None, [], {})
     assert list(verdicts(check)) == [each.name for each in CHECKS]
-    assert otherwise(check) == ways.otherwise
-    assert check.overrides == store.overrides == ways.found
+    assert not_ok(check) == expected.not_ok
+    assert check.overrides == store.overrides == expected.overrides
     assert check.requests < 120
     assert left_in(server, bucket) == []
-    # A second time, with what was found in force, it finds the same.
+    # A second check, with the overrides in effect, has the same results.
     again = checked(store, bucket)
-    assert (verdicts(again), again.overrides) == (verdicts(check), ways.found)
+    assert (verdicts(again), again.overrides) == (verdicts(check), expected.overrides)
 
 
-# --- On real Swift, with a proxy before it ----------------------------------------------------------------------------
+# --- Swift behind a proxy ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -212,7 +214,7 @@ DENIED = {
 
 
 @pytest.mark.parametrize("operation", DENIED)
-def test_each_permission_that_is_missing(
+def test_each_missing_permission(
     swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store, operation: str
 ) -> None:
     proxy.always(operation, Fault.ACCESS_DENIED)
@@ -222,7 +224,7 @@ def test_each_permission_that_is_missing(
     [name] = denied
     found = result(check, name)
     assert (found["observed"]["code"], found["observed"]["params"]["operation"]) == ("PermissionMissing", operation)
-    # HEAD is refused without a body that could say so.
+    # The refusal of HEAD has no body with a code.
     assert (found["code"], found.get("request_id")) == (
         ("403", None) if operation == "HeadObject" else ("AccessDenied", "proxy-1")
     )
@@ -245,7 +247,7 @@ def test_each_permission_that_is_missing(
         ("oss:DeleteObject", {"delete-object"}),
     ],
 )
-def test_the_permission_that_is_missing_on_oss_is_named_as_there(
+def test_missing_oss_permission_is_reported_for_its_operation(
     oss_store: OssStore, action: str, names: set[str]
 ) -> None:
     account = oss_store.new_account(denied=[action])
@@ -258,7 +260,7 @@ def test_the_permission_that_is_missing_on_oss_is_named_as_there(
         assert result(check, name)["request_id"]
 
 
-def test_without_leave_to_abort_one_upload_is_left_and_named_and_the_next_check_removes_it(
+def test_without_permission_to_abort_one_upload_is_left_until_the_next_check(
     swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
 ) -> None:
     proxy.always("AbortMultipartUpload", Fault.ACCESS_DENIED)
@@ -274,7 +276,7 @@ def test_without_leave_to_abort_one_upload_is_left_and_named_and_the_next_check_
     assert left_in(swift_store, bucket) == []
 
 
-def test_without_leave_to_delete_one_object_is_left_and_named(
+def test_without_permission_to_delete_one_object_is_left(
     swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
 ) -> None:
     proxy.always("DELETE", Fault.ACCESS_DENIED)
@@ -285,7 +287,7 @@ def test_without_leave_to_delete_one_object_is_left_and_named(
     assert left_in(swift_store, bucket) == [check.leftovers[0]["key"]]
 
 
-def test_a_request_that_fails_stops_only_what_needs_it(
+def test_failed_request_only_stops_the_checks_that_need_it(
     swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
 ) -> None:
     proxy.always("PutObject", Fault.INTERNAL_ERROR)
@@ -299,8 +301,10 @@ def test_a_request_that_fails_stops_only_what_needs_it(
     assert left_in(swift_store, bucket) == []
 
 
-def test_lost_answers_leave_nothing(swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store) -> None:
-    """The store has begun an upload, or made an object, and nobody has heard of it."""
+def test_lost_responses_leave_nothing_behind(
+    swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
+) -> None:
+    """The store has started an upload, or created an object, and its response was lost."""
     proxy.next("CreateMultipartUpload", Fault.RESPONSE_LOST, count=3)
     proxy.next("CompleteMultipartUpload", Fault.RESPONSE_LOST)
     proxy.next("PutObject", Fault.RESPONSE_LOST, count=3)
@@ -308,10 +312,10 @@ def test_lost_answers_leave_nothing(swift_store: RunningStore, bucket: str, prox
     assert left_in(swift_store, bucket) == []
 
 
-def test_an_upload_that_nobody_could_look_for_is_named_until_one_can(
+def test_upload_that_could_not_be_looked_up_is_reported_until_it_is_removed(
     swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
 ) -> None:
-    """Its id was in an answer that was lost, and uploads may not be listed."""
+    """Its id was in a lost response, and listing uploads is not allowed."""
     proxy.next("CreateMultipartUpload", Fault.RESPONSE_LOST)
     proxy.always("ListMultipartUploads", Fault.ACCESS_DENIED)
     check = checked(proxied, bucket)
@@ -326,7 +330,7 @@ def test_an_upload_that_nobody_could_look_for_is_named_until_one_can(
     assert left_in(swift_store, bucket) == []
 
 
-def test_what_was_refused_by_a_fault_of_the_store_is_looked_for(
+def test_upload_refused_by_an_internal_error_of_the_store_may_exist(
     swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
 ) -> None:
     proxy.next("CreateMultipartUpload", Fault.INTERNAL_ERROR)
@@ -348,13 +352,13 @@ def pointed_at(store: Store, server: RunningStore, endpoint_url: str) -> Store:
     return Store.objects.get(pk=store.pk)
 
 
-def test_what_is_left_at_another_endpoint_stays_named_until_that_is_set_back(
+def test_leftovers_at_another_endpoint_are_reported_until_it_is_set_back(
     swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
 ) -> None:
     proxy.always("AbortMultipartUpload", Fault.ACCESS_DENIED)
     check = checked(proxied, bucket)
     [left] = check.leftovers
-    # Where it points now, requests get through, and would find the upload gone afterwards.
+    # Requests to the present endpoint succeed, but reach another store as far as the check knows.
     assert checked(pointed_at(proxied, swift_store, swift_store.endpoint_url), bucket).leftovers == []
     check.refresh_from_db()
     [still] = check.leftovers
@@ -370,13 +374,13 @@ def test_what_is_left_at_another_endpoint_stays_named_until_that_is_set_back(
 
 
 def died(store: Store, bucket: str, created: dict[str, Any]) -> StoreCheck:
-    """A check whose process died when it had written this down, ordered again."""
+    """A check whose process died after it had recorded this, and that waits again."""
     check = request_check(None, store, bucket, here=True)
     StoreCheck.objects.filter(pk=check.pk).update(created=created, tries=1)
     return check
 
 
-def test_a_check_that_died_at_another_endpoint_is_not_done_again_at_this_one(
+def test_check_that_died_at_another_endpoint_is_not_run_again_at_this_one(
     swift_store: RunningStore, bucket: str
 ) -> None:
     elsewhere = {"uploads": [[".partway-check-1/upload", "id"]], "objects": [], "endpoint": "http://127.0.0.1:1"}
@@ -389,7 +393,7 @@ def test_a_check_that_died_at_another_endpoint_is_not_done_again_at_this_one(
     assert [each["id"] for each in check.leftovers] == ["id"]
 
 
-def test_what_a_try_that_died_has_left_is_not_forgotten_by_the_next(
+def test_leftovers_of_an_attempt_that_died_are_kept_by_the_next(
     swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
 ) -> None:
     upload = client_for(proxied).create_multipart_upload(bucket, ".partway-check-1/upload")
@@ -403,7 +407,7 @@ def test_what_a_try_that_died_has_left_is_not_forgotten_by_the_next(
     assert left_in(swift_store, bucket) == []
 
 
-def test_a_clock_that_differs_is_told(bucket: str, proxy: FaultProxy, proxied: Store) -> None:
+def test_different_clock_is_reported(bucket: str, proxy: FaultProxy, proxied: Store) -> None:
     proxy.clock_ahead = timedelta(minutes=4)
     found = result(checked(proxied, bucket), "clock")
     assert found["verdict"] == "differs"
@@ -411,10 +415,10 @@ def test_a_clock_that_differs_is_told(bucket: str, proxy: FaultProxy, proxied: S
     assert 230 <= found["observed"]["params"]["difference_seconds"] <= 250
 
 
-# --- Stores that do not answer as they should -------------------------------------------------------------------------
+# --- Stores that do not respond as expected ---------------------------------------------------------------------------
 
 
-def test_a_store_that_is_away(swift_store: RunningStore, bucket: str) -> None:
+def test_unreachable_store(swift_store: RunningStore, bucket: str) -> None:
     store = stored(swift_store, "swift", endpoint_url="http://127.0.0.1:1")
     check = checked(store, bucket)
     assert check.state == "done"
@@ -424,14 +428,14 @@ def test_a_store_that_is_away(swift_store: RunningStore, bucket: str) -> None:
     assert store.overrides == {}
 
 
-def test_a_wrong_secret(swift_store: RunningStore, bucket: str) -> None:
+def test_wrong_secret(swift_store: RunningStore, bucket: str) -> None:
     check = checked(stored(swift_store, "swift", secret_key="wrong"), bucket)
-    assert otherwise(check)["credentials"] == "failed"
+    assert not_ok(check)["credentials"] == "failed"
     assert result(check, "credentials")["code"] == "SignatureDoesNotMatch"
     assert {name for name, verdict in verdicts(check).items() if verdict == "ok"} == {"reach", "clock"}
 
 
-def test_a_bucket_that_is_not_there(swift_store: RunningStore) -> None:
+def test_missing_bucket(swift_store: RunningStore) -> None:
     check = checked(stored(swift_store, "swift"), "no-such-bucket")
     assert verdicts(check)["bucket"] == "failed"
     assert result(check, "bucket")["code"] == "NoSuchBucket"
@@ -439,8 +443,8 @@ def test_a_bucket_that_is_not_there(swift_store: RunningStore) -> None:
     assert verdicts(check)["create"] == "not-tried"
 
 
-def test_time_that_is_used_up_is_said(swift_store: RunningStore, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "BUDGET", ProbeBudget(requests=30))
+def test_exhausted_budget_is_reported(swift_store: RunningStore, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "BUDGET", ProbeBudget(requests=30))
     check = checked(stored(swift_store, "swift"), bucket)
     assert check.state == "done"
     assert result(check, "key-leading")["observed"] == {"code": "RequestsUsedUp", "params": {"limit": 30}}
@@ -448,10 +452,10 @@ def test_time_that_is_used_up_is_said(swift_store: RunningStore, bucket: str, mo
     assert left_in(swift_store, bucket) == []
 
 
-# --- Orders -----------------------------------------------------------------------------------------------------------
+# --- Requests ---------------------------------------------------------------------------------------------------------
 
 
-def test_ordered_twice_it_is_one_check(swift_store: RunningStore, bucket: str, user: User) -> None:
+def test_second_request_joins_the_active_check(swift_store: RunningStore, bucket: str, user: User) -> None:
     store = stored(swift_store, "swift")
     first = request_check(user, store, bucket)
     assert request_check(None, store, bucket) == first
@@ -466,29 +470,29 @@ def test_ordered_twice_it_is_one_check(swift_store: RunningStore, bucket: str, u
     ]
 
 
-def test_what_is_no_bucket_name_is_not_ordered(swift_store: RunningStore) -> None:
+def test_invalid_bucket_name_is_refused(swift_store: RunningStore) -> None:
     with pytest.raises(NotSent):
         request_check(None, stored(swift_store, "swift"), "../up")
     assert not StoreCheck.objects.exists()
 
 
-def test_what_was_found_overrules_the_profile_until_it_is_reset(versity_store: RunningStore, user: User) -> None:
+def test_overrides_apply_until_they_are_reset(versity_store: RunningStore, user: User) -> None:
     store, bucket = stored(versity_store), versity_store.new_bucket()
     checked(store, bucket)
-    assert dict(store.config().overrides) == VERSITY.found
-    assert reset_found(user, store) == VERSITY.found
+    assert dict(store.config().overrides) == VERSITY.overrides
+    assert reset_overrides(user, store) == VERSITY.overrides
     store.refresh_from_db()
     assert store.overrides == {}
     assert AuditEntry.objects.get(action="check.reset").actor_name == user.get_username()
-    assert reset_found(user, store) == {}
+    assert reset_overrides(user, store) == {}
 
 
-def test_a_check_of_a_store_that_is_changed_meanwhile_overrules_nothing(
+def test_check_of_a_store_that_was_changed_overrides_nothing(
     swift_store: RunningStore, versity_store: RunningStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, bucket = stored(versity_store), versity_store.new_bucket()
 
-    def changed_meanwhile(*args: Any) -> Any:
+    def changed_during_the_check(*args: Any) -> Any:
         values = StoreValues(
             name=store.name,
             endpoint_url=swift_store.endpoint_url,
@@ -500,40 +504,40 @@ def test_a_check_of_a_store_that_is_changed_meanwhile_overrules_nothing(
         change_store(None, Store.objects.get(pk=store.pk), values)
         return probe_store(*args)
 
-    monkeypatch.setattr(checks, "probe_store", changed_meanwhile)
+    monkeypatch.setattr(run, "probe_store", changed_during_the_check)
     check = checked(store, bucket)
     assert check.state == "done"
     assert store.overrides == {}
 
 
-def test_what_was_not_found_out_this_time_stays(
+def test_fields_that_were_not_determined_keep_their_overrides(
     swift_store: RunningStore, bucket: str, proxy: FaultProxy, proxied: Store
 ) -> None:
     checked(proxied, bucket)
-    assert proxied.overrides == SWIFT.found
+    assert proxied.overrides == SWIFT.overrides
     proxy.always("CreateMultipartUpload", Fault.ACCESS_DENIED)
     checked(proxied, bucket)
-    assert proxied.overrides == SWIFT.found
+    assert proxied.overrides == SWIFT.overrides
 
 
-# --- Deaths -----------------------------------------------------------------------------------------------------------
+# --- Processes that die -----------------------------------------------------------------------------------------------
 
 
 KILLED = """
 import django; django.setup()
 from tests.services.stores.kill_a_check import main
-main({pk!r}, {notes})
+main({pk!r}, {changes})
 """
 
 
-@pytest.mark.parametrize("notes", [2, 40])
-def test_a_check_that_is_killed_is_cleaned_up_and_done_again(
-    swift_store: RunningStore, bucket: str, settings: Settings, notes: int
+@pytest.mark.parametrize("changes", [2, 40])
+def test_killed_check_is_cleaned_up_and_run_again(
+    swift_store: RunningStore, bucket: str, settings: Settings, changes: int
 ) -> None:
-    """The process dies when it has written down so much of what it made."""
+    """The process dies after it has recorded so many changes."""
     store = stored(swift_store, "swift")
     check = request_check(None, store, bucket, here=True)
-    code = KILLED.format(pk=str(check.pk), notes=notes)
+    code = KILLED.format(pk=str(check.pk), changes=changes)
     name = connection.settings_dict["NAME"]
     died = subprocess.run(
         [sys.executable, "-c", code],
@@ -554,13 +558,13 @@ def test_a_check_that_is_killed_is_cleaned_up_and_done_again(
     check.refresh_from_db()
     assert (check.state, check.created, check.leftovers) == ("done", {}, [])
     assert check.prefix != before
-    assert otherwise(check) == SWIFT.otherwise
+    assert not_ok(check) == SWIFT.not_ok
     assert left_in(swift_store, bucket) == []
 
 
-def test_a_check_that_dies_again_and_again_is_given_up(swift_store: RunningStore, bucket: str) -> None:
+def test_check_that_dies_repeatedly_fails(swift_store: RunningStore, bucket: str) -> None:
     check = request_check(None, stored(swift_store, "swift"), bucket, here=True)
-    StoreCheck.objects.update(tries=checks.MAX_RUNS)
+    StoreCheck.objects.update(tries=run.MAX_RUNS)
     run_store_check(check.pk)
     check.refresh_from_db()
     assert (check.state, check.active_key) == ("failed", None)
@@ -568,22 +572,22 @@ def test_a_check_that_dies_again_and_again_is_given_up(swift_store: RunningStore
     assert check.error.code == "Died"
 
 
-def test_who_has_lost_the_lease_writes_nothing_more(
+def test_check_without_its_lease_writes_nothing_more(
     swift_store: RunningStore, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check = request_check(None, stored(swift_store, "swift"), bucket, here=True)
 
-    def lost_meanwhile(*args: Any) -> Any:
+    def lost_during_the_check(*args: Any) -> Any:
         StoreCheck.objects.update(lease_token=None)
         return probe_store(*args)
 
-    monkeypatch.setattr(checks, "probe_store", lost_meanwhile)
+    monkeypatch.setattr(run, "probe_store", lost_during_the_check)
     run_store_check(check.pk)
     check.refresh_from_db()
     assert (check.state, check.results) == ("running", [])
 
 
-def test_a_lost_message_is_sent_again(swift_store: RunningStore, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_message_is_sent_again(swift_store: RunningStore, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[str] = []
     monkeypatch.setattr("uploads.services.work.queue._publish", lambda task, argument, *_: sent.append(argument))
     check = request_check(None, stored(swift_store, "swift"), bucket)

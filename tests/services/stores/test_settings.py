@@ -43,7 +43,7 @@ def problem_of(error: ValidationError, field: str) -> Problem:
     return Problem(only.code, **only.params or {})
 
 
-# --- Defaults ------------------------------------------------------------------------------------------------
+# --- Defaults ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_no_endpoint_follows_from_a_region_that_cannot_be_in_a_host_name(region:
     assert not Store.objects.exists()
 
 
-# --- Invalid values ----------------------------------------------------------------------------------------------
+# --- Invalid values ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_signature_that_may_be_supported_is_accepted(changes: dict[str, str]) ->
     assert add_store(None, values(**changes)).pk
 
 
-# --- Secrets and addresses ---------------------------------------------------------------------------
+# --- Secrets and addresses --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("elsewhere", ["http://other:9", "http://s:10", "https://s:9", "http://s.other:9"])
@@ -194,7 +194,7 @@ def test_secrets_are_in_no_repr() -> None:
     assert "TOKEN" not in repr(values(session_token="TOKEN"))
 
 
-# --- Overrides, and concurrent edits ----------------------------------------------------------------------------
+# --- Overrides, and concurrent edits ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ CASES = (
     Case("open_store_upload", _create, f"{CREATE}.settle_unknown_create", Phase.SENDING, Phase.FAILED),
     Case("complete_transfer", _complete, f"{CLIENT}.complete_multipart_upload", Phase.COMPLETING, Phase.FAILED),
     Case("run_item", _item, f"{CLIENT}.abort_multipart_upload", ItemState.ORDERED, ItemState.FAILED),
-    Case("run_store_check", _check, "uploads.services.stores.checks.probe_store", "", ItemState.FAILED, attempts=1),
+    Case("run_store_check", _check, "uploads.services.stores.checks.run.probe_store", "", ItemState.FAILED, attempts=1),
 )
 by_task = pytest.mark.parametrize("case", CASES, ids=[case.task for case in CASES])
 
