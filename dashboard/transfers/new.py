@@ -74,15 +74,15 @@ def render_form(
     `errors` are by the field's name in the page. `file` is one of them; an empty name stands for the whole form.
     """
     form = _filled_form(request, values)
-    wrong = dict(errors or {})
-    for name in set(wrong) & {form.add_prefix(field) for field in form.fields}:
+    remaining = dict(errors or {})
+    for name in set(remaining) & {form.add_prefix(field) for field in form.fields}:
         if name not in form.field_errors():
-            form.add_error(name.replace("-", "_"), wrong.pop(name))
+            form.add_error(name.replace("-", "_"), remaining.pop(name))
     stores = access.stores_to_transfer_to(request.user)
     context = {
         "form": form,
-        "file_error": wrong.pop("file", ""),
-        "other_errors": [message for name, message in wrong.items() if name not in form.field_errors()],
+        "file_error": remaining.pop("file", ""),
+        "other_errors": [message for name, message in remaining.items() if name not in form.field_errors()],
         "refused": errors is not None,
         "has_stores": stores.exists(),
         "buckets": _named_buckets(form["store"].value() or "", list(stores)),
@@ -109,8 +109,8 @@ def _named_buckets(store_name: str, stores: list[Store]) -> list[str]:
 @require_GET
 def buckets(request: HttpRequest) -> HttpResponse:
     """The options of the bucket field: what the store lists, or what an administrator entered."""
-    found = list_buckets(access.store_to_transfer_to(request.user, request.GET.get("store", "")))
-    return render(request, "transfers/_bucket_options.html", {"buckets": [bucket.name for bucket in found.buckets]})
+    listed = list_buckets(access.store_to_transfer_to(request.user, request.GET.get("store", "")))
+    return render(request, "transfers/_bucket_options.html", {"buckets": [bucket.name for bucket in listed.buckets]})
 
 
 @require_GET
@@ -155,14 +155,14 @@ def existing(request: HttpRequest) -> HttpResponse:
     try:
         check_bucket(bucket)
         check_key(key)
-        found = head_object(store, bucket, key)
+        current = head_object(store, bucket, key)
     except ObjectStoreError as error:
         return render(request, "transfers/_existing.html", {"explained": explain(error)})
     context = {
         "checked": True,
-        "facts": found.facts,
+        "facts": current.facts,
         "key": key,
-        "head_forbidden": found.refusal is not None,
+        "head_forbidden": current.refusal is not None,
         "forbids_overwrite": may_forbid_overwrite(store),
     }
     return render(request, "transfers/_existing.html", context)
@@ -189,10 +189,10 @@ def _replace_errors(values: NewTransferValues) -> dict[str, str]:
     if values.replace or not values.key:
         return {}
     try:
-        found = head_object(values.store, values.bucket, values.key)
+        current = head_object(values.store, values.bucket, values.key)
     except ObjectStoreError as error:
         return {"": f"{explain(error).title}. {store_error_text(error)}"}
-    if not found.facts:
+    if not current.facts:
         return {}
     return {"replace": gettext("Confirm that the object is to be replaced, or enter another key.")}
 

@@ -1,4 +1,4 @@
-"""Files on their way through Chromium: sent, followed, cancelled, failed and tried again."""
+"""Transfers in Chromium: sent, followed, cancelled, failed and retried."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ def test_file_of_several_parts_is_followed_until_it_is_done(
     assert stack.uploads_in(bucket) == []
 
 
-def test_page_of_a_transfer_stops_asking_when_it_has_ended(site: Site, bucket: str, file: Path) -> None:
+def test_page_of_a_finished_transfer_stops_polling(site: Site, bucket: str, file: Path) -> None:
     site.select_file(bucket, file, part_size="5 MiB")
     site.send()
     site.wait_for_transfer("done")
-    asked: list[str] = []
-    site.page.on("request", lambda request: asked.append(request.url))
-    site.page.wait_for_timeout(2500)  # Two and a half times the pause between two polls.
-    assert asked == []
+    requests: list[str] = []
+    site.page.on("request", lambda request: requests.append(request.url))
+    site.page.wait_for_timeout(2500)  # Two and a half times the interval of polls.
+    assert requests == []
 
 
 def test_existing_object_must_be_confirmed(site: Site, bucket: str, stack: Stack, file: Path) -> None:
@@ -83,7 +83,7 @@ def test_existing_object_must_be_confirmed(site: Site, bucket: str, stack: Stack
     assert stack.object_digest(bucket, "taken") == digest_of(file)
 
 
-def test_existing_object_is_replaced_where_the_form_says_so(site: Site, bucket: str, stack: Stack, file: Path) -> None:
+def test_existing_object_is_replaced_if_the_form_allows_it(site: Site, bucket: str, stack: Stack, file: Path) -> None:
     stack.s3.put_object(Bucket=bucket, Key="taken", Body=b"before")
     site.select_file(bucket, file, key="taken")
     site.page.get_by_label("Replace it").check()
@@ -103,7 +103,7 @@ def test_without_javascript_a_file_is_sent(open_site: OpenSite, bucket: str, sta
     assert stack.object_digest(bucket, "a file.bin") == digest_of(file)
 
 
-def test_without_javascript_a_refused_form_keeps_what_was_typed(open_site: OpenSite, bucket: str, file: Path) -> None:
+def test_without_javascript_a_refused_form_keeps_its_values(open_site: OpenSite, bucket: str, file: Path) -> None:
     site = open_site(java_script_enabled=False)
     site.watcher.expect("status of 400")
     site.select_file(bucket, file, key="kept", part_size="1 byte")
@@ -113,7 +113,7 @@ def test_without_javascript_a_refused_form_keeps_what_was_typed(open_site: OpenS
     expect(site.page.locator("#id_part_size_error, .field-error").first).to_be_visible()
 
 
-def test_upload_is_stopped_in_the_form(site: Site, bucket: str, stack: Stack, file: Path) -> None:
+def test_upload_is_cancelled_in_the_form(site: Site, bucket: str, stack: Stack, file: Path) -> None:
     page = site.page
     site.select_file(bucket, file, key="stopped", part_size="5 MiB")
     Line(page).slow_down(MIB)
@@ -131,7 +131,7 @@ def test_upload_is_stopped_in_the_form(site: Site, bucket: str, stack: Stack, fi
 
 @pytest.fixture
 def arriving(stack: Stack, bucket: str) -> Iterator[SlowForm]:
-    """A file of four parts of which three have come."""
+    """A file of four parts, of which three have arrived."""
     with stack.signed_in() as operator:
         form = SlowForm(operator, {"store": stack.store, "bucket": bucket, "key": "slow", "part-size": PART}, 4 * PART)
         with form:
@@ -170,7 +170,7 @@ def test_transfer_is_paused_and_resumed(site: Site, bucket: str, stack: Stack, f
     assert stack.object_digest(bucket, "paused") == digest_of(file)
 
 
-def test_failed_transfer_says_why_and_is_retried(site: Site, stack: Stack, bucket: str, file: Path) -> None:
+def test_failed_transfer_shows_why_and_is_retried(site: Site, stack: Stack, bucket: str, file: Path) -> None:
     page = site.page
     site.watcher.expect("status of 502.* at .*/stores/moody/")
     _add_store(page, stack, "moody", secret="not the secret")
