@@ -58,6 +58,8 @@ check: $(DEVELOPMENT) $(BROWSER_LIBRARIES) gettext
 	$(PY) -m mypy dashboard uploads local tests benchmarks checks
 	$(VENV)/bin/lint-imports
 	$(PY) -m checks.prose
+	$(VENV)/bin/djangofmt --check templates
+	$(VENV)/bin/djangofmt check templates
 	$(PY) -m checks.templates
 	$(PY) -m checks.messages
 	$(PY) manage.py makemigrations --check --dry-run

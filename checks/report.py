@@ -21,10 +21,8 @@ class Finding:
         return f"{self.path.relative_to(PROJECT)}:{self.line}: {self.text}"
 
 
-def report(rule: str, findings: Iterable[Finding], allowed: int = 0) -> int:
-    """Print the findings, and give the exit status: 1 if there are more than `allowed`."""
+def report(rule: str, findings: Iterable[Finding]) -> int:
+    """Print the findings. Returns the exit status: 1 if there are any."""
     found = sorted(findings)
-    if len(found) > allowed:
-        print(*found, sep="\n")
-    print(f"{rule}: {len(found)} found" + (f", {allowed} allowed" if allowed else ""))
-    return int(len(found) > allowed)
+    print(*found, f"{rule}: {len(found)} found", sep="\n")
+    return int(bool(found))

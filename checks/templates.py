@@ -18,8 +18,9 @@ TAG = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", re.DOTALL)
 TRANSLATED_BLOCK = re.compile(r"\{%\s*blocktrans(?:late)?\b.*?\{%\s*endblocktrans(?:late)?\s*%\}", re.DOTALL)
 COMMENT_BLOCK = re.compile(r"\{%\s*comment\b.*?\{%\s*endcomment\s*%\}", re.DOTALL)
 PLURAL_GLUE = re.compile(r"\|pluralize\b")
-TEXT_ARGUMENT = re.compile(r"""(?<!_\()"((?:[^"\n]*[A-Za-z]\s[^"\n]*)|[A-Z][^"\n]*)"(?!\s*as\b)""")
-"""A string in a tag that reads like text: it has a space or starts with a capital letter."""
+ARGUMENT = re.compile(r'(_\()?"([^"]*)"')
+READS_LIKE_TEXT = re.compile(r"[A-Z]|.*[A-Za-z]\s")
+CLASSES = re.compile(r"[a-z0-9]+-[a-z0-9-]*(?: [a-z0-9-]+)*")
 NO_TEXT_TAGS = re.compile(
     r"\{%\s*(?:translate|trans|blocktranslate|blocktrans|url|static|include|extends|load|copy_button)\b"
 )
@@ -46,22 +47,15 @@ NAMES = {
 }
 """Names that are the same in every language."""
 
-ALLOWED = {"lines": 126, "urls": 6, "texts": 462}
-"""Findings that are still to be repaired."""
-
 
 def main() -> int:
     templates = sorted(ROOT.rglob("*.html"))
     checks = {
-        "lines": ("Template lines over 160 characters", long_lines),
-        "urls": ("Literal URLs in templates", literal_urls),
-        "texts": ("Untranslated text in templates", untranslated),
+        "Template lines over 160 characters": long_lines,
+        "Literal URLs in templates": literal_urls,
+        "Untranslated text in templates": untranslated,
     }
-    statuses = [
-        report(rule, (finding for path in templates for finding in find(path)), ALLOWED[name])
-        for name, (rule, find) in checks.items()
-    ]
-    return max(statuses)
+    return max(report(rule, (each for path in templates for each in find(path))) for rule, find in checks.items())
 
 
 def long_lines(path: Path) -> Iterator[Finding]:
@@ -100,7 +94,12 @@ def _texts_of_tag(tag: str) -> Iterator[str]:
     if PLURAL_GLUE.search(tag):
         yield tag
     if not tag.startswith("{#") and not NO_TEXT_TAGS.match(tag):
-        yield from (text for text in TEXT_ARGUMENT.findall(tag) if _is_text(text))
+        yield from (text for translated, text in ARGUMENT.findall(tag) if not translated and _is_argument_text(text))
+
+
+def _is_argument_text(text: str) -> bool:
+    """Whether a string in a tag reads like text: it has a space or starts with a capital letter."""
+    return bool(READS_LIKE_TEXT.match(text)) and not CLASSES.fullmatch(text) and _is_text(text)
 
 
 def _is_text(text: str) -> bool:

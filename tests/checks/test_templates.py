@@ -52,7 +52,9 @@ def test_untranslated_texts_are_found(tmp_path: Path, source: str, text: str) ->
     [
         '<p>{% translate "Plain text" %}</p>',
         "{% blocktranslate count n=n %}{{ n }} part{% plural %}{{ n }} parts{% endblocktranslate %}",
-        '{% empty "icon" _("Plain text") %}',
+        '{% empty "icon" _("Plain text") link _("Plain text") %}',
+        '{% column _("Size") "text-num fit" %}',
+        '{% if state == "done" and state != "failed" %}{% endif %}',
         "{# A comment #}{% comment %}Another comment{% endcomment %}",
         '<code>NoSuchKey</code><span class="key">a key</span><b translate="no">admin</b>',
         "<dt>ETag</dt><dd>{{ etag }} · 12</dd>",

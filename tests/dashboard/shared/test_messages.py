@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils.functional import Promise
 
 import uploads
 from dashboard.shared.messages import MESSAGES, text_of
@@ -68,6 +69,12 @@ def test_every_code_has_a_text_and_every_text_a_code() -> None:
 @pytest.mark.parametrize(("place", "code", "params"), [pytest.param(*call, id=call[0]) for call in _problem_calls()])
 def test_problem_has_the_parameters_of_its_text(place: str, code: Code, params: set[str]) -> None:
     assert params == _placeholders(code), f"{place}: {code}"
+
+
+@pytest.mark.parametrize("code", Code)
+def test_text_is_translated(code: Code) -> None:
+    """A text that is not lazy would stay in the language that is active at import."""
+    assert isinstance(MESSAGES[code], Promise)
 
 
 @pytest.mark.parametrize("code", Code)
