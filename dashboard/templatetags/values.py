@@ -143,7 +143,7 @@ def exactly(value: str) -> str:
 @register.filter
 def may(user: access.AnyUser, action: str) -> bool:
     """Whether the role of the user includes an action of `uploads.access.Action`."""
-    return access.may(user, access.Action(action))
+    return user.is_authenticated and access.may(user, access.Action(action))
 
 
 @register.filter
