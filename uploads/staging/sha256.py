@@ -59,7 +59,7 @@ class ResumableSha256:
         """Start anew, or from a saved `state`. Raises Unavailable; ValueError for an invalid state."""
         library = _libcrypto()
         if library is None:
-            raise Unavailable("SHA-256 cannot be resumed with this Python: its libcrypto cannot be used.")
+            raise Unavailable("no usable libcrypto")
         hasher = cls(library)
         if state is not None:
             hasher.restore(state)

@@ -55,20 +55,17 @@ def _transfers() -> list[Metric]:
 
 def _staging() -> list[Metric]:
     node = settings.NODE_NAME
-    figures = {
-        "partway_staging_bytes": (
-            "Bytes of this node's staging that are taken or reserved.",
-            quota.reserved_bytes(node),
-        ),
-        "partway_staging_quota_bytes": ("Bytes that staging may take; 0: limited by the disk.", settings.STAGING_QUOTA),
-        "partway_staging_free_bytes": ("Bytes that are free for the next part.", max(0, quota.free_bytes(node))),
-    }
-    families: list[Metric] = []
-    for name, (description, value) in figures.items():
-        family = GaugeMetricFamily(name, description, labels=["node"])
-        family.add_metric([node], value)
-        families.append(family)
-    return families
+    used = GaugeMetricFamily(
+        "partway_staging_bytes", "Bytes of this node's staging that are taken or reserved.", labels=["node"]
+    )
+    limit = GaugeMetricFamily(
+        "partway_staging_quota_bytes", "Bytes that staging may take; 0: limited by the disk.", labels=["node"]
+    )
+    free = GaugeMetricFamily("partway_staging_free_bytes", "Bytes that are free for the next part.", labels=["node"])
+    used.add_metric([node], quota.reserved_bytes(node))
+    limit.add_metric([node], settings.STAGING_QUOTA)
+    free.add_metric([node], max(0, quota.free_bytes(node)))
+    return [used, limit, free]
 
 
 def _queues() -> list[Metric]:
