@@ -640,7 +640,7 @@ def test_complete_file_is_enqueued_once(make: Make, monkeypatch: pytest.MonkeyPa
     """Each part is enqueued once; a repeated request for the complete file enqueues nothing."""
     sent: list[str] = []
     monkeypatch.setattr(
-        "uploads.services.transfers.dispatch.enqueue_on_commit",
+        "uploads.services.work.queue.enqueue_on_commit",
         lambda task, ids, **_: sent.extend(f"{task}" for _ in ids),
     )
     content = os.urandom(25)
@@ -651,6 +651,12 @@ def test_complete_file_is_enqueued_once(make: Make, monkeypatch: pytest.MonkeyPa
     recover(transfer)
     assert sent == ["open_store_upload"]
     check_complete(transfer, content)
+
+
+def test_empty_file_with_a_checksum_is_complete(make: Make) -> None:
+    transfer = make(b"")
+    send(transfer, b"", checksum=checksum_of(b""))
+    check_complete(transfer, b"")
 
 
 @pytest.mark.parametrize("with_sha256", [False, True])

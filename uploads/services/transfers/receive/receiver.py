@@ -165,7 +165,8 @@ class Receiver:
         """An empty file has one part of no bytes."""
         if not self._transfer.size and not self._transfer.parts.exclude(state=PartState.WAITING).exists():
             self._parts.start(self._quota_patience)
-            self._end_part()
+            # A checksum has been verified by now, so the part does not wait for it.
+            self._syncer.start(*self._parts.end())
             self._syncer.wait()
 
 
