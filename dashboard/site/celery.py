@@ -90,9 +90,9 @@ INTERRUPT_SECONDS = 12
 @worker_process_init.connect
 def _listen_for_interruption(**_: Any) -> None:
     """In each process of the pool. Celery uses SIGUSR1 for soft time limits."""
-    from uploads.services.transfers.interruption import hand_back
+    from uploads.services.transfers.interruption import interrupt_sending
 
-    signal.signal(signal.SIGUSR2, lambda _number, _frame: hand_back())
+    signal.signal(signal.SIGUSR2, lambda _number, _frame: interrupt_sending())
 
 
 @worker_shutting_down.connect

@@ -82,7 +82,7 @@ SENDING: Mapping[str, Message] = {
         "The object may be this transfer's own object, from an earlier attempt. The credentials do not allow HEAD, "
         "which would show whether it is."
     ),
-    Code.UPLOAD_ENDED_BY_OTHERS: _("Someone else aborted or completed it while the transfer was running."),
+    Code.UPLOAD_ENDED_BY_OTHERS: _("Someone else aborted or completed the upload while the transfer was running."),
     Code.UPLOADS_NOT_LISTABLE: _("The store does not allow the uploads to be listed."),
     Code.PARTS_NOT_IN_UPLOAD: ngettext_lazy(
         "The file has %(count)s part, and %(present)s of them are in this upload. The upload was not completed. "

@@ -17,8 +17,12 @@ class OwnedByTransfer(ProblemError):
         self.transfer = transfer
 
 
-def owners(store: Store, bucket: str, upload_ids: Sequence[str]) -> dict[tuple[str, str], Transfer]:
-    """The transfers that still own uploads, by (key, upload id)."""
+Owners = dict[tuple[str, str], Transfer]
+"""Transfers that own uploads, by (key, upload id)."""
+
+
+def owners(store: Store, bucket: str, upload_ids: Sequence[str]) -> Owners:
+    """The unfinished transfers that own uploads."""
     rows = (
         StoreUpload.objects.filter(
             upload_id__in=upload_ids,

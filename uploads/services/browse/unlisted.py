@@ -59,36 +59,49 @@ class Unlisted:
     elsewhere: bool = False
 
 
-def find_unlisted(store: Store, bucket: str, asked: UploadsQuery, page: UploadsPage, asked_at: datetime) -> Unlisted:
-    """What this page, requested at `asked_at`, leaves out.
+def find_unlisted(
+    store: Store, bucket: str, query: UploadsQuery, page: UploadsPage, requested_at: datetime
+) -> Unlisted:
+    """What this page, requested at `requested_at`, leaves out.
 
     Called after the store has responded: completions in the meantime are recorded by then.
     """
-    span = span_of(page, (asked.key_marker, asked.upload_id_marker), provider_of(store))
+    span = span_of(page, (query.key_marker, query.upload_id_marker), provider_of(store))
     if span is None:
         return Unlisted()
-    within = _narrowed(asked.prefix, span)
+    within = _narrowed(query.prefix, span)
     if within is None:
         return Unlisted()
-    listed = {(upload.key, upload.upload_id) for upload in page.uploads}
-    missing = _First[StoreUpload](
-        lambda row: (place(span.order, row.transfer.key, row.upload_id), row.upload_id, row.pk)
-    )
-    folders = _First(as_bytes)
-    for row in _open_uploads(store, bucket, within, asked_at - SETTLING).iterator(CHUNK):
-        key = row.transfer.key
-        folder = common_prefix(key, asked.prefix, asked.delimiter)
-        if folder and span.holds_prefix(folder) and folder not in page.common_prefixes:
-            folders.add(folder)
-        belongs = not folder and key.startswith(asked.prefix) and span.holds(key, row.upload_id)
-        if belongs and (key, row.upload_id) not in listed:
-            missing.add(row)
+    missing = _Missing(query, page, span)
+    for row in _open_uploads(store, bucket, within, requested_at - SETTLING).iterator(CHUNK):
+        missing.add(row)
     return Unlisted(
-        tuple(map(_own, missing.found)),
-        tuple(folders.found),
-        more=missing.more or folders.more,
-        elsewhere=span.order == "none" and bool(asked.key_marker),
+        tuple(map(_own, missing.uploads.found)),
+        tuple(missing.folders.found),
+        more=missing.uploads.more or missing.folders.more,
+        elsewhere=span.order == "none" and bool(query.key_marker),
     )
+
+
+class _Missing:
+    """Collects the uploads and folders that belong on a page and are not listed there."""
+
+    def __init__(self, query: UploadsQuery, page: UploadsPage, span: Span) -> None:
+        self.uploads = _First[StoreUpload](
+            lambda row: (place(span.order, row.transfer.key, row.upload_id), row.upload_id, row.pk)
+        )
+        self.folders = _First(as_bytes)
+        self._query, self._page, self._span = query, page, span
+        self._listed = {(upload.key, upload.upload_id) for upload in page.uploads}
+
+    def add(self, row: StoreUpload) -> None:
+        key, query = row.transfer.key, self._query
+        folder = common_prefix(key, query.prefix, query.delimiter)
+        if folder and self._span.holds_prefix(folder) and folder not in self._page.common_prefixes:
+            self.folders.add(folder)
+        belongs = not folder and key.startswith(query.prefix) and self._span.holds(key, row.upload_id)
+        if belongs and (key, row.upload_id) not in self._listed:
+            self.uploads.add(row)
 
 
 class _First(Generic[T]):

@@ -17,7 +17,7 @@ from uploads.models.operation import active_key
 from uploads.objectstore.types import UploadRef
 from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import may_forbid_overwrite
-from uploads.services.browse.ownership import OwnedByTransfer, owners
+from uploads.services.browse.ownership import OwnedByTransfer, Owners, owners
 from uploads.services.browse.preflight import active_operation
 from uploads.services.work.failures import problem_fields
 from uploads.services.work.kinds import due
@@ -66,14 +66,7 @@ def request_complete(
 
 
 def _request(
-    kind: OperationKind,
-    actor: User,
-    store: Store,
-    bucket: str,
-    uploads: Sequence[UploadRef],
-    *,
-    allow_gaps: bool = False,
-    forbid_overwrite: bool = False,
+    kind: OperationKind, actor: User, store: Store, bucket: str, uploads: Sequence[UploadRef], **options: bool
 ) -> Operation:
     if not uploads:
         raise ValueError("no uploads")
@@ -81,29 +74,32 @@ def _request(
         # Without the lock, two requests at the same time could violate the unique active key.
         Store.objects.select_for_update().get(pk=store.pk)
         owned = owners(store, bucket, [upload.upload_id for upload in uploads])
-        if len(uploads) == 1:
-            (upload,) = uploads
-            if (upload.key, upload.upload_id) in owned:
-                raise OwnedByTransfer(owned[upload.key, upload.upload_id])
-            earlier = active_operation(store, bucket, upload) or _done_operation(kind, store, bucket, upload)
-            if earlier:
-                return earlier
-        operation = Operation.objects.create(
-            kind=kind,
-            actor=actor,
-            store=store,
-            bucket=bucket,
-            allow_gaps=allow_gaps,
-            forbid_overwrite=forbid_overwrite,
-        )
-        busy = _busy(store, bucket, uploads)
-        OperationItem.objects.bulk_create(
-            _new_item(operation, upload, owned=(upload.key, upload.upload_id) in owned, busy=busy) for upload in uploads
-        )
-        for item in operation.items.all():
-            audit.record_item(actor, "ordered", operation, item, **({"refused": item.error_code} if item.error else {}))
+        earlier = _earlier_operation(kind, store, bucket, uploads[0], owned) if len(uploads) == 1 else None
+        if earlier:
+            return earlier
+        operation = Operation.objects.create(kind=kind, actor=actor, store=store, bucket=bucket, **options)
+        _create_items(operation, uploads, owned)
     dispatch_operation(operation.pk)
     return operation
+
+
+def _earlier_operation(
+    kind: OperationKind, store: Store, bucket: str, upload: UploadRef, owned: Owners
+) -> Operation | None:
+    """The operation that works on this upload or has done the same. Raises OwnedByTransfer."""
+    if (upload.key, upload.upload_id) in owned:
+        raise OwnedByTransfer(owned[upload.key, upload.upload_id])
+    return active_operation(store, bucket, upload) or _done_operation(kind, store, bucket, upload)
+
+
+def _create_items(operation: Operation, uploads: Sequence[UploadRef], owned: Owners) -> None:
+    busy = _busy(operation.store, operation.bucket, uploads)
+    OperationItem.objects.bulk_create(
+        _new_item(operation, upload, owned=(upload.key, upload.upload_id) in owned, busy=busy) for upload in uploads
+    )
+    for item in operation.items.all():
+        refused = {"refused": item.error_code} if item.error else {}
+        audit.record_item(operation.actor, "ordered", operation, item, **refused)
 
 
 def _new_item(operation: Operation, upload: UploadRef, *, owned: bool, busy: set[str]) -> OperationItem:

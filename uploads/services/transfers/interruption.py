@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +11,6 @@ from django.db.models import Q
 from uploads.domain.states import DesiredState
 from uploads.models import Part, Transfer
 from uploads.services.work.leases import Lease, LeaseLost
-
-log = logging.getLogger(__name__)
 
 RENEWAL_SECONDS = 1.0
 """How often the progress of a part that is being sent is recorded, which also renews its lease."""
@@ -28,7 +25,7 @@ _is_sending = False
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Only in this context does `hand_back` interrupt: a part that was interrupted is sent again."""
+    """Only in this context does `interrupt_sending` interrupt: a part that was interrupted is sent again."""
     global _is_sending  # noqa: PLW0603 - one process sends one part at a time, and a signal has no other way to know
     _is_sending = True
     try:
@@ -37,7 +34,7 @@ def interruptible() -> Iterator[None]:
         _is_sending = False
 
 
-def hand_back() -> None:
+def interrupt_sending() -> None:
     """Stop sending the current part, if there is one. Called from a signal handler when the process has to stop."""
     if _is_sending:
         raise Interrupted
