@@ -99,6 +99,7 @@ def _context(request: HttpRequest, store: Store) -> dict[str, Any]:
         "store": store,
         "may_change": access.may_check_stores(request.user),
         "profile": profile,
+        "provider": provider_notes.label_of(store.provider),
         "overrides": overrides_in_words(profile, store.overrides),
         "limits": provider_notes.limits(profile) if profile else "",
         "lifecycle": provider_notes.lifecycle(profile) if profile else "",

@@ -123,7 +123,7 @@ def card_of(check: StoreCheck) -> Card:
     return Card(
         check=check,
         url=reverse("store-check", args=[check.store.name, check.pk]),
-        provider=profile.label if profile else check.provider,
+        provider=provider_notes.label_of(check.provider),
         counts=_counts(results),
         sections=_sections(results),
         needs_attention=[_row(result) for result in results if result.verdict in NEEDS_ATTENTION],

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from dashboard.shared.explain import Explanation, explain
 from dashboard.shared.messages import shown
+from dashboard.stores.provider_notes import label_of
 from uploads.objectstore.endpoints import endpoint_of
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
 from uploads.objectstore.providers import PROVIDERS
@@ -124,7 +125,7 @@ def _fix_for_bucket(error: ObjectStoreError, test: ConnectionTest) -> str:
             "To list uploads, select the provider %(provider)s. Without a list, uploads can be opened by key and "
             "upload id, and files can be sent."
         )
-        return text % {"provider": other.label}
+        return text % {"provider": label_of(other.name)}
     return ""
 
 

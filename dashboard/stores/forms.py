@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.functional import lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from dashboard.shared.messages import stores as texts
 from dashboard.shared.messages.validation import by_field, with_texts
 from dashboard.shared.routes import BUCKET
-from dashboard.stores.provider_notes import ADDRESSING, SIGNATURE
+from dashboard.stores.provider_notes import ADDRESSING, SIGNATURE, label_of
 from uploads.models import Store
 from uploads.models.store import validate_endpoint_url
 from uploads.objectstore.providers import PROVIDERS, Provider
@@ -72,7 +73,7 @@ class StoreForm(forms.Form):
     """A store as an administrator enters it. Empty fields mean the provider's values; empty secrets keep the stored."""
 
     name = _text(gettext_lazy("Name"), help_text=gettext_lazy("Part of URLs: lower-case letters, digits and hyphens."))
-    provider = _choice(gettext_lazy("Provider"), [(each.name, each.label) for each in PROVIDERS.values()])
+    provider = _choice(gettext_lazy("Provider"), [(name, lazy(label_of, str)(name)) for name in PROVIDERS])
     endpoint_url = _text(
         gettext_lazy("Endpoint URL"),
         required=False,

@@ -1,4 +1,4 @@
-"""Stores, and the buckets of one. How stores are set up: store_setup.py."""
+"""The list of stores, and the buckets of a store. `setup` has the pages that add and change stores."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from dashboard.shared.explain import explain
@@ -18,6 +19,7 @@ from dashboard.shared.parameters import BadParameter, Query
 from dashboard.shared.responses import explains_failures, see_other
 from dashboard.shared.routes import BUCKET
 from dashboard.stores.check_report import last_card, last_cards, overrides_in_words
+from dashboard.stores.provider_notes import label_of
 from uploads import access
 from uploads.models import Store
 from uploads.objectstore.errors import Reason
@@ -34,7 +36,7 @@ def stores(request: HttpRequest) -> HttpResponseBase:
     rows = [
         {
             "store": store,
-            "provider": PROVIDERS[store.provider].label if store.provider in PROVIDERS else store.provider,
+            "provider": label_of(store.provider),
             "check": checks.get(store.pk),
         }
         for store in visible
@@ -46,14 +48,14 @@ def stores(request: HttpRequest) -> HttpResponseBase:
 @require_GET
 @explains_failures
 def buckets(request: HttpRequest, store: str) -> HttpResponseBase:
-    """ListBuckets and the named ones; where listing is not allowed the named ones still work."""
+    """The listed and the named buckets. If listing is not allowed, the named ones still work."""
     found = access.store_to_see(request.user, store)
     listed = browsing.list_buckets(found)
     refusal = listed.refusal
     context: dict[str, Any] = {
         "store": found,
         "rows": [_bucket_row(found, bucket) for bucket in listed.buckets],
-        "provider": browsing.provider_of(found) if found.provider in PROVIDERS else None,
+        "provider": label_of(found.provider),
         "may_change": access.may_change_stores(request.user),
         "last_check": last_card(found),
         "remarks": notes_on(found.provider),
@@ -68,7 +70,7 @@ def buckets(request: HttpRequest, store: str) -> HttpResponseBase:
 
 
 def _bucket_row(store: Store, bucket: Bucket) -> dict[str, Any]:
-    """A bucket whose name cannot stand in a URL is shown without a link."""
+    """A bucket whose name cannot be part of a URL is shown without a link."""
     usable = re.fullmatch(BUCKET, bucket.name) is not None
     return {"bucket": bucket, "url": BucketLinks(store.name, bucket.name).uploads if usable else ""}
 
@@ -81,9 +83,10 @@ def open_bucket(request: HttpRequest, store: str) -> HttpResponseBase:
     query = Query(request)
     bucket = query.text("bucket").strip()
     if not re.fullmatch(BUCKET, bucket):
-        raise BadParameter(
-            f"bucket is {bucket!r}: letters, digits, '.', '-' and '_' are allowed, beginning with a letter or digit."
+        text = _(
+            "“%(name)s” is not a bucket name. Begin with a letter or digit, and use letters, digits, “.”, “-” and “_”."
         )
+        raise BadParameter(text % {"name": bucket})
     links = BucketLinks(found.name, bucket)
     key, upload_id = query.text("key"), query.text("upload-id").strip()
     if not key and not upload_id:

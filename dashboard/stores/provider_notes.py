@@ -68,7 +68,7 @@ def _two(name: str, first: str, yes: Text, no: Text) -> Callable[[Provider], str
 def _listed_by(profile: Provider) -> str:
     if not profile.listed_by:
         return _("No other provider is needed to list uploads.")
-    label = PROVIDERS[profile.listed_by].label
+    label = label_of(profile.listed_by)
     return _("The provider “%(provider)s” lists the uploads of these buckets.") % {"provider": label}
 
 
@@ -184,6 +184,13 @@ class Note:
 
     text: str
     source: str
+
+
+def label_of(name: str) -> str:
+    """What a provider is called. Names of products are not translated; an unknown provider is shown by its name."""
+    if name == "generic":
+        return _("Another S3-compatible store")
+    return PROVIDERS[name].label if name in PROVIDERS else name
 
 
 def limits(provider: Provider) -> str:

@@ -23,7 +23,7 @@ from dashboard.shared.messages.providers import notes_on
 from dashboard.shared.responses import explains_failures, is_fragment, see_other
 from dashboard.stores.connection_report import ConnectionReport, report_of
 from dashboard.stores.forms import AS_PROVIDER, StoreForm
-from dashboard.stores.provider_notes import ADDRESSING, SIGNATURE, limits, notes
+from dashboard.stores.provider_notes import ADDRESSING, SIGNATURE, label_of, limits, notes
 from uploads import access
 from uploads.models import Store
 from uploads.objectstore.endpoints import is_made_from_region
@@ -158,6 +158,7 @@ def _form_page(
 def _provider(profile: Provider, form: StoreForm) -> dict[str, Any]:
     return {
         "profile": profile,
+        "label": label_of(profile.name),
         "is_chosen": profile == form.chosen_provider,
         "is_made": is_made_from_region(profile),
         "limits": limits(profile),

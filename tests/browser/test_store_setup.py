@@ -49,8 +49,8 @@ def test_defaults_follow_provider_and_region(setup: Setup) -> None:
     )
     assert setup.shown_default("addressing") == "The provider's: virtual-hosted"
     assert setup.shown_default("signature") == "The provider's: OSS V4"
-    expect(setup.page.locator(".provider-ways:visible")).to_have_count(1)
-    expect(setup.page.locator(".provider-ways:visible")).to_contain_text("A gap between part numbers is accepted")
+    expect(setup.page.locator(".provider-profile:visible")).to_have_count(1)
+    expect(setup.page.locator(".provider-profile:visible")).to_contain_text("A gap between part numbers is accepted")
     setup.fill(region="cn-shanghai")
     assert setup.field("endpoint_url") == "https://oss-cn-shanghai.aliyuncs.com"
     setup.choose("r2")
@@ -118,7 +118,7 @@ def test_connection_test_without_javascript(open_site: OpenSite, stack: Stack) -
     expect(setup.result).to_contain_text("Enter secrets again before you save")
     assert setup.field("secret_key") == ""
     assert setup.field("access_key") == stack.swift.access_key
-    expect(page.locator(".provider-ways:visible")).to_contain_text("Parts of completed uploads can still be listed")
+    expect(page.locator(".provider-profile:visible")).to_contain_text("Parts of completed uploads can still be listed")
     setup.fill(secret_key=stack.swift.secret_key)
     page.get_by_role("button", name="Add the store").click()
     page.wait_for_url("**/stores/entered-by-hand/")

@@ -107,7 +107,7 @@ def test_every_value_of_a_profile_has_a_text() -> None:
 
 def test_page_contains_the_defaults_of_each_provider_and_shows_the_selected_one(office: Site, store: Store) -> None:
     page = office.get(f"/stores/{store.name}/edit/")
-    panels = re.findall(r'<div\s+class="provider-ways"\s+data-provider="([^"]*)"[^>]*?(\shidden)?\s*>', page.text)
+    panels = re.findall(r'<div\s+class="provider-profile"\s+data-provider="([^"]*)"[^>]*?(\shidden)?\s*>', page.text)
     assert [name for name, _ in panels] == list(PROVIDERS)
     assert [name for name, hidden in panels if not hidden] == ["swift"]
     assert "The provider&#x27;s: path" in page.text

@@ -1,4 +1,4 @@
-"""Object store clients, one for each store and process, so that connections are reused."""
+"""Object store clients: one per store and process, so that connections are reused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from uploads.objectstore.retry import DEFAULT_RETRIES, RetryPolicy
 from uploads.objectstore.types import StoreConfig
 
 MAX_CLIENTS = 32
-"""Clients kept open; with more stores than this the one used longest ago is closed."""
+"""The number of open clients. When there are more stores, the least recently used client is closed."""
 
 ONCE = RetryPolicy(attempts=1)
 """For bytes: what failed is looked for before it is sent again, and no sender sleeps between two tries."""
@@ -22,7 +22,7 @@ _clients: OrderedDict[tuple[StoreConfig, RetryPolicy], ObjectStoreClient] = Orde
 
 
 def client_for(store: Store, retries: RetryPolicy = DEFAULT_RETRIES) -> ObjectStoreClient:
-    """The client of a store. An edited store has another configuration, so it gets another client."""
+    """The client of a store. A changed store has another configuration, and so another client."""
     config = (store.config(), retries)
     with _lock:
         client = _clients.get(config)
