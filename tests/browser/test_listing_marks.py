@@ -59,7 +59,7 @@ def scene(stack: Stack, tmp_path: Path) -> Iterator[Scene]:
     lost = [(key, stack.create_upload(bucket, key, {1: 3000, 3: 10}, part)) for key in ("films/lost.mov", "lost.iso")]
     gone = ("lost too.iso", "MTIzNDU2Nzg5MDEyMzQ1Njc4OTA")
     with lying(stack.client, stack.swift.endpoint_url) as liar:
-        liar.way = like_minio
+        liar.make_page = like_minio
         liar.forgotten = {upload_id for _, upload_id in lost}
         pages = stack.client.iter_multipart_uploads(bucket)
         liar.kept = [each for page in pages for each in page.uploads if (each.key, each.upload_id) in kept]

@@ -1,4 +1,4 @@
-"""A listing that lies, before a real store: what MinIO and others do that no store here shows.
+"""A listing that store, before a real store: what MinIO and others do that no store here shows.
 
 ListMultipartUploads is answered here, of what the store behind really holds and of what the test makes of it; every
 other request goes to that store as it came, Host included, so that its signature stays valid.
@@ -22,7 +22,7 @@ from uploads.objectstore.types import MultipartUpload
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ListingQuery:
     """The parameters of ListMultipartUploads."""
 
     prefix: str
@@ -33,8 +33,8 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A page as it will be answered; a marker of None is left out."""
+class ListedPage:
+    """A page of the response. A marker of None is omitted."""
 
     uploads: Sequence[MultipartUpload]
     prefixes: Sequence[str] = ()
@@ -43,119 +43,119 @@ class Told:
     upload_id_marker: str | None = None
 
 
-Way = Callable[[Sequence[MultipartUpload], Asked], Told]
+MakePage = Callable[[Sequence[MultipartUpload], ListingQuery], ListedPage]
 
 
-def by_key(uploads: Sequence[MultipartUpload], asked: Asked) -> Told:
-    """As S3 lists, without folders: by key, strictly after the markers."""
+def by_key(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
+    """Like S3, without folders: by key, strictly after the markers."""
     ordered = sorted(uploads, key=lambda each: (each.key, each.upload_id))
-    after = (asked.key_marker, asked.upload_id_marker or "\uffff")
-    rest = [each for each in ordered if not asked.key_marker or (each.key, each.upload_id) > after]
-    rest = [each for each in rest if each.key.startswith(asked.prefix)]
-    shown = rest[: asked.max_uploads]
+    after = (query.key_marker, query.upload_id_marker or "\uffff")
+    rest = [each for each in ordered if not query.key_marker or (each.key, each.upload_id) > after]
+    rest = [each for each in rest if each.key.startswith(query.prefix)]
+    shown = rest[: query.max_uploads]
     if len(rest) <= len(shown):
-        return Told(shown)
-    return Told(shown, is_truncated=True, key_marker=shown[-1].key, upload_id_marker=shown[-1].upload_id)
+        return ListedPage(shown)
+    return ListedPage(shown, is_truncated=True, key_marker=shown[-1].key, upload_id_marker=shown[-1].upload_id)
 
 
-def without_upload_id_marker(uploads: Sequence[MultipartUpload], asked: Asked) -> Told:
-    """As some stores do: the next key marker alone, also where more uploads of that key follow."""
-    told = by_key(uploads, asked)
-    return Told(told.uploads, is_truncated=told.is_truncated, key_marker=told.key_marker)
+def without_upload_id_marker(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
+    """Like some stores: the next key marker alone, even if more uploads of that key follow."""
+    page = by_key(uploads, query)
+    return ListedPage(page.uploads, is_truncated=page.is_truncated, key_marker=page.key_marker)
 
 
-def truncated_and_empty(uploads: Sequence[MultipartUpload], asked: Asked) -> Told:
-    """More is promised, and nothing said of where it is."""
-    return Told((), is_truncated=True)
+def truncated_and_empty(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
+    """A truncated page without uploads and markers."""
+    return ListedPage((), is_truncated=True)
 
 
-def like_minio(uploads: Sequence[MultipartUpload], asked: Asked) -> Told:
-    """All uploads by the time they began, whatever else is asked; with a prefix those of exactly that key."""
-    if asked.prefix:
-        return Told([each for each in uploads if each.key == asked.prefix])
-    return Told(sorted(uploads, key=lambda each: (str(each.initiated), each.upload_id)))
+def like_minio(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
+    """All uploads by creation time, ignoring other parameters; with a prefix, those with exactly that key."""
+    if query.prefix:
+        return ListedPage([each for each in uploads if each.key == query.prefix])
+    return ListedPage(sorted(uploads, key=lambda each: (str(each.initiated), each.upload_id)))
 
 
-def in_order_of(ids: Sequence[str], uploads: Sequence[MultipartUpload], asked: Asked) -> Told:
-    """In the order of these upload ids, whatever the keys; page by page after the upload id of the markers."""
-    known = {each.upload_id: each for each in uploads if each.key.startswith(asked.prefix)}
-    there = [known[upload_id] for upload_id in ids if upload_id in known]
-    begin = ids.index(asked.upload_id_marker) + 1 if asked.upload_id_marker in ids else 0
-    rest = [each for each in there if each.upload_id not in ids[:begin]]
-    shown = rest[: asked.max_uploads]
+def in_order_of(ids: Sequence[str], uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
+    """In the order of these upload ids, independent of keys; page by page after the upload id marker."""
+    known = {each.upload_id: each for each in uploads if each.key.startswith(query.prefix)}
+    present = [known[upload_id] for upload_id in ids if upload_id in known]
+    start = ids.index(query.upload_id_marker) + 1 if query.upload_id_marker in ids else 0
+    rest = [each for each in present if each.upload_id not in ids[:start]]
+    shown = rest[: query.max_uploads]
     if len(rest) <= len(shown):
-        return Told(shown)
-    return Told(shown, is_truncated=True, key_marker=shown[-1].key, upload_id_marker=shown[-1].upload_id)
+        return ListedPage(shown)
+    return ListedPage(shown, is_truncated=True, key_marker=shown[-1].key, upload_id_marker=shown[-1].upload_id)
 
 
-def exact_keys_only(uploads: Sequence[MultipartUpload], asked: Asked) -> Told:
-    """By key and page by page, and a prefix must be a whole key."""
-    if asked.prefix:
-        uploads = [each for each in uploads if each.key == asked.prefix]
-    return by_key(uploads, asked)
+def exact_keys_only(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
+    """By key and page by page. A prefix must be a whole key."""
+    if query.prefix:
+        uploads = [each for each in uploads if each.key == query.prefix]
+    return by_key(uploads, query)
 
 
 @dataclass
 class LyingStore:
-    """`way` makes a page; `forgotten` upload ids are named no more, `kept` uploads go on being named.
+    """`make_page` creates a page. It never contains `forgotten` upload ids, and always the uploads in `kept`.
 
-    `headers` stand, by the request's method, in answers instead of the store's own; a `deaf` store takes whatever
-    Content-MD5 denies, and here keeps nothing of it.
+    `headers` replace headers of the store's responses, by the request's method. With `ignores_md5`, bodies that do not
+    match their Content-MD5 are accepted, but not stored.
     """
 
     client: ObjectStoreClient
     endpoint_url: str
-    way: Way = by_key
+    make_page: MakePage = by_key
     forgotten: set[str] = field(default_factory=set)
     kept: list[MultipartUpload] = field(default_factory=list)
-    asked: list[Asked] = field(default_factory=list)
+    queries: list[ListingQuery] = field(default_factory=list)
     headers: dict[str, dict[str, str]] = field(default_factory=dict)
-    deaf: bool = False
+    ignores_md5: bool = False
     url: str = ""
 
-    def answer(self, bucket: str, query: dict[str, list[str]]) -> bytes:
-        given = {name: values[0] for name, values in query.items()}
-        asked = Asked(
+    def respond(self, bucket: str, parameters: dict[str, list[str]]) -> bytes:
+        given = {name: values[0] for name, values in parameters.items()}
+        query = ListingQuery(
             given.get("prefix", ""),
             given.get("delimiter", ""),
             int(given.get("max-uploads", "1000")),
             given.get("key-marker", ""),
             given.get("upload-id-marker", ""),
         )
-        self.asked.append(asked)
+        self.queries.append(query)
         pages = self.client.iter_multipart_uploads(bucket)
-        there = [each for page in pages for each in page.uploads if each.upload_id not in self.forgotten]
-        return _written(self.way([*there, *(each for each in self.kept if each not in there)], asked))
+        present = [each for page in pages for each in page.uploads if each.upload_id not in self.forgotten]
+        return _written(self.make_page([*present, *(each for each in self.kept if each not in present)], query))
 
 
-def _written(told: Told) -> bytes:
+def _written(page: ListedPage) -> bytes:
     rows = "".join(
         f"<Upload><Key>{escape(each.key)}</Key><UploadId>{each.upload_id}</UploadId>"
         f"<Initiated>{each.initiated.isoformat() if each.initiated else ''}</Initiated></Upload>"
-        for each in told.uploads
+        for each in page.uploads
     )
-    rows += "".join(f"<CommonPrefixes><Prefix>{escape(each)}</Prefix></CommonPrefixes>" for each in told.prefixes)
-    markers = {"NextKeyMarker": told.key_marker, "NextUploadIdMarker": told.upload_id_marker}
+    rows += "".join(f"<CommonPrefixes><Prefix>{escape(each)}</Prefix></CommonPrefixes>" for each in page.prefixes)
+    markers = {"NextKeyMarker": page.key_marker, "NextUploadIdMarker": page.upload_id_marker}
     rows += "".join(f"<{name}>{escape(text)}</{name}>" for name, text in markers.items() if text is not None)
-    truncated = f"<IsTruncated>{str(told.is_truncated).lower()}</IsTruncated>"
+    truncated = f"<IsTruncated>{str(page.is_truncated).lower()}</IsTruncated>"
     return f"<ListMultipartUploadsResult>{truncated}{rows}</ListMultipartUploadsResult>".encode()
 
 
 @contextmanager
 def lying(client: ObjectStoreClient, endpoint_url: str) -> Iterator[LyingStore]:
     """Serve on a free loopback port."""
-    store = LyingStore(client, endpoint_url)
+    served = LyingStore(client, endpoint_url)
 
     class Handler(_Handler):
-        lies = store
+        store = served
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    store.url = f"http://127.0.0.1:{server.server_address[1]}"
+    served.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
-        yield store
+        yield served
     finally:
         server.shutdown()
         server.server_close()
@@ -163,7 +163,7 @@ def lying(client: ObjectStoreClient, endpoint_url: str) -> Iterator[LyingStore]:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    lies: LyingStore
+    store: LyingStore
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing is logged."""
@@ -172,32 +172,35 @@ class _Handler(BaseHTTPRequestHandler):
         target = urlsplit(self.path)
         query = parse_qs(target.query, keep_blank_values=True)
         if self.command == "GET" and "uploads" in query:
-            self._answer(200, {}, self.lies.answer(target.path.strip("/"), query))
+            self._respond(200, {}, self.store.respond(target.path.strip("/"), query))
         else:
-            self._hand_on()
+            self._forward()
 
-    def _hand_on(self) -> None:
+    def _forward(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         digest = hashlib.md5(body, usedforsecurity=False)
-        if self.lies.deaf and self.headers.get("Content-MD5") not in {None, b64encode(digest.digest()).decode()}:
-            self._answer(200, {"ETag": f'"{digest.hexdigest()}"'}, b"")
+        if self.store.ignores_md5 and self.headers.get("Content-MD5") not in {
+            None,
+            b64encode(digest.digest()).decode(),
+        }:
+            self._respond(200, {"ETag": f'"{digest.hexdigest()}"'}, b"")
             return
-        behind = http.client.HTTPConnection(urlsplit(self.lies.endpoint_url).netloc, timeout=60)
+        upstream = http.client.HTTPConnection(urlsplit(self.store.endpoint_url).netloc, timeout=60)
         try:
-            behind.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, text in self.headers.items():
-                behind.putheader(name, text)
-            behind.endheaders(body)
-            answer = behind.getresponse()
-            self._answer(answer.status, dict(answer.getheaders()), answer.read())
+                upstream.putheader(name, text)
+            upstream.endheaders(body)
+            response = upstream.getresponse()
+            self._respond(response.status, dict(response.getheaders()), response.read())
         finally:
-            behind.close()
+            upstream.close()
 
-    def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+    def _respond(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response_only(status)
         length = str(len(body))
-        instead = self.lies.headers.get(self.command, {})
-        for name, text in {**{name.lower(): text for name, text in headers.items()}, **instead}.items():
+        replaced = self.store.headers.get(self.command, {})
+        for name, text in {**{name.lower(): text for name, text in headers.items()}, **replaced}.items():
             if name.lower() == "content-length" and self.command == "HEAD":
                 length = text
             elif name.lower() not in {"content-length", "connection", "transfer-encoding"}:

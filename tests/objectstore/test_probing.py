@@ -12,9 +12,9 @@ import pytest
 from botocore.config import Config
 
 from tests.dashboard.lying import (
-    Asked,
+    ListedPage,
+    ListingQuery,
     LyingStore,
-    Told,
     by_key,
     in_order_of,
     like_minio,
@@ -101,7 +101,7 @@ def overrides(results: Results) -> dict[str, object]:
 
 
 def test_listing_by_whole_keys_only(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
-    liar.way = like_minio
+    liar.make_page = like_minio
     results = probed(lied, bucket)
     assert overrides(results)["exact_prefix"] is True
     assert results["prefix"].verdict is Verdict.DIFFERS
@@ -126,11 +126,11 @@ def test_listing_that_keeps_ended_uploads(lied: StoreConfig, liar: LyingStore, b
 
 
 def test_listing_in_no_order(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
-    def backwards(uploads: Sequence[MultipartUpload], asked: Asked) -> Told:
-        told = by_key(uploads, asked)
-        return Told(told.uploads[::-1], (), told.is_truncated, told.key_marker, told.upload_id_marker)
+    def backwards(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
+        page = by_key(uploads, query)
+        return ListedPage(page.uploads[::-1], (), page.is_truncated, page.key_marker, page.upload_id_marker)
 
-    liar.way = backwards
+    liar.make_page = backwards
     results = probed(lied, bucket)
     assert overrides(results)["order"] == "none"
     assert results["key-marker"].verdict is Verdict.NOT_TRIED
@@ -139,24 +139,24 @@ def test_listing_in_no_order(lied: StoreConfig, liar: LyingStore, bucket: str) -
 def test_listing_by_start_time_counts_as_no_order(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
     created = CreatedThings(f".partway-check-{secrets.token_hex(4)}/")
     # Not by Initiated, which has whole seconds in Swift.
-    liar.way = lambda uploads, asked: in_order_of([upload_id for _, upload_id in created.uploads], uploads, asked)
+    liar.make_page = lambda uploads, query: in_order_of([upload_id for _, upload_id in created.uploads], uploads, query)
     results = probed(lied, bucket, created)
     assert results["prefix"].verdict is Verdict.OK
     assert overrides(results)["order"] == "none"
 
 
 def test_next_markers_without_an_upload_id(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
-    liar.way = without_upload_id_marker
+    liar.make_page = without_upload_id_marker
     results = probed(lied, bucket)
     assert results["next-of-two"].verdict is Verdict.DIFFERS
     assert code_of(results["next-of-two"]) == FindingCode.NEXT_UPLOAD_ID_MARKER_MISSING
 
 
 def test_ignored_markers(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
-    def first_page(uploads: Sequence[MultipartUpload], asked: Asked) -> Told:
-        return by_key(uploads, Asked(asked.prefix, "", asked.max_uploads, "", ""))
+    def first_page(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
+        return by_key(uploads, ListingQuery(query.prefix, "", query.max_uploads, "", ""))
 
-    liar.way = first_page
+    liar.make_page = first_page
     results = probed(lied, bucket)
     assert verdicts(results, "key-marker", "next-of-two", "next-of-one") == {
         "key-marker": "failed",
@@ -169,10 +169,10 @@ def test_ignored_markers(lied: StoreConfig, liar: LyingStore, bucket: str) -> No
 
 
 def test_ignored_page_size(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
-    def everything(uploads: Sequence[MultipartUpload], asked: Asked) -> Told:
-        return by_key(uploads, Asked(asked.prefix, "", 1000, asked.key_marker, asked.upload_id_marker))
+    def everything(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
+        return by_key(uploads, ListingQuery(query.prefix, "", 1000, query.key_marker, query.upload_id_marker))
 
-    liar.way = everything
+    liar.make_page = everything
     results = probed(lied, bucket)
     assert results["max-uploads"].verdict is Verdict.DIFFERS
     assert overrides(results)["url_encoding"] == "none"
@@ -180,7 +180,7 @@ def test_ignored_page_size(lied: StoreConfig, liar: LyingStore, bucket: str) -> 
 
 
 def test_incomplete_page_reported_as_the_last(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
-    liar.way = lambda uploads, asked: Told(by_key(uploads, asked).uploads)
+    liar.make_page = lambda uploads, query: ListedPage(by_key(uploads, query).uploads)
     results = probed(lied, bucket)
     assert results["next-of-two"].verdict is Verdict.FAILED
 
@@ -191,17 +191,17 @@ def test_ignored_delimiter(lied: StoreConfig, bucket: str) -> None:
 
 
 def test_truncated_pages_without_markers(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
-    def unmarked(uploads: Sequence[MultipartUpload], asked: Asked) -> Told:
-        told = by_key(uploads, asked)
-        return Told(told.uploads, is_truncated=told.is_truncated)
+    def unmarked(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
+        page = by_key(uploads, query)
+        return ListedPage(page.uploads, is_truncated=page.is_truncated)
 
-    liar.way = unmarked
+    liar.make_page = unmarked
     results = probed(lied, bucket)
     assert verdicts(results, "next-of-two", "next-of-one") == {"next-of-two": "differs", "next-of-one": "differs"}
 
 
 def test_empty_listing(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
-    liar.way = truncated_and_empty
+    liar.make_page = truncated_and_empty
     # The clean-up cannot rely on it either: it uses the record of started uploads.
     results = probed(lied, bucket)
     assert results["prefix"].verdict is Verdict.FAILED
@@ -210,11 +210,11 @@ def test_empty_listing(lied: StoreConfig, liar: LyingStore, bucket: str) -> None
 
 
 def test_upload_listed_under_another_key(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
-    def normalized(uploads: Sequence[MultipartUpload], asked: Asked) -> Told:
+    def normalized(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
         moved = [MultipartUpload(each.key.replace("//", "/"), each.upload_id, None) for each in uploads]
-        return by_key(moved, asked)
+        return by_key(moved, query)
 
-    liar.way = normalized
+    liar.make_page = normalized
     results = probed(lied, bucket)
     assert results["key-slashes"].verdict is Verdict.FAILED
     assert code_of(results["key-slashes"]) == FindingCode.KEY_LISTED_OTHERWISE
@@ -225,7 +225,7 @@ def test_upload_listed_under_another_key(lied: StoreConfig, liar: LyingStore, bu
 
 
 def test_unverified_content_md5(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
-    liar.deaf = True
+    liar.ignores_md5 = True
     results = probed(lied, bucket)
     assert verdicts(results, "md5-part", "md5-object") == {"md5-part": "differs", "md5-object": "differs"}
     assert code_of(results["md5-part"]) == FindingCode.WRONG_MD5_PART_ACCEPTED
@@ -233,7 +233,7 @@ def test_unverified_content_md5(lied: StoreConfig, liar: LyingStore, bucket: str
 
 
 def test_unverified_content_md5_where_etags_are_not_md5(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
-    liar.deaf = True
+    liar.ignores_md5 = True
     liar.headers = {"PUT": {"etag": '"an-etag"'}}
     results = probed(lied, bucket)
     assert (results["part-etag"].verdict, results["part-etag"].flag) == (Verdict.DIFFERS, ("etag_is_md5", False))

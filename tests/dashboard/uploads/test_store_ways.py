@@ -407,7 +407,7 @@ def test_an_empty_listing_of_a_store_that_forgets_shows_them_too(
     lied: Site, liar: LyingStore, begun_here: Callable[..., UploadRef]
 ) -> None:
     of_kind(lied, "minio")
-    liar.way = lying.like_minio
+    liar.make_page = lying.like_minio
     lost = begun_here("lost")
     liar.forgotten = {lost.upload_id}
     page = lied.listing()
@@ -434,7 +434,7 @@ def test_a_folder_that_is_forgotten_is_shown_as_one(
     lied: Site, liar: LyingStore, begun_here: Callable[..., UploadRef], begin: Begin
 ) -> None:
     of_kind(lied, "minio")
-    liar.way = lying.like_minio
+    liar.make_page = lying.like_minio
     lost = [begun_here("dir/lost"), begun_here("seen/lost"), begun_here("top")]
     begin("seen/kept")
     liar.forgotten = {name.upload_id for name in lost}
@@ -550,13 +550,13 @@ def listed(site: Site, liar: LyingStore, name: UploadRef) -> list[MultipartUploa
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_a_missing_upload_id_marker_loses_nothing(lied: Site, liar: LyingStore, begin: Begin, size: int) -> None:
-    liar.way = lying.without_upload_id_marker
+    liar.make_page = lying.without_upload_id_marker
     begun = [begin(key) for key in ("a", "b", "b", "b", "b", "c")]
     assert rows_of(walk(lied, f"max-uploads={size}")) == Counter(begun)
 
 
 def test_a_truncated_page_that_leads_nowhere_says_so(lied: Site, liar: LyingStore) -> None:
-    liar.way = lying.truncated_and_empty
+    liar.make_page = lying.truncated_and_empty
     page = lied.listing()
     assert not page.link("next")
     assert "it names no place to go on from" in page.words
@@ -569,28 +569,28 @@ def test_a_prefix_is_looked_for_here_where_the_store_takes_whole_keys(
     lied: Site, liar: LyingStore, begin: Begin
 ) -> None:
     Store.objects.filter(name=lied.store).update(overrides={"exact_prefix": True})
-    liar.way = lying.exact_keys_only
+    liar.make_page = lying.exact_keys_only
     begun = [begin(key) for key in ("a", "p", "pa", "pa", "pb/1", "pb/2", "q", "z")]
     having = Counter(name for name in begun if name.key.startswith("p"))
     for size in (1, 2, 100):
-        del liar.asked[:]
+        del liar.queries[:]
         pages = walk(lied, f"prefix=p&max-uploads={size}")
         assert rows_of(pages) == having
         assert all("only by their whole key" in page.words for page in pages)
-        assert not any(each.prefix for each in liar.asked)
+        assert not any(each.prefix for each in liar.queries)
         # It begins and ends where the prefix does.
         assert len(pages) <= 5 // size + 2
         pages = walk(lied, f"prefix=p&delimiter=/&max-uploads={size}")
         assert folder_names(pages) == ["pb/"]
         assert rows_of(pages) == Counter(name for name in having if "/" not in name.key)
     exact = lied.get(lied.listing("prefix=pa").href("Take the prefix for a whole key"))
-    assert liar.asked[-1].prefix == "pa"
+    assert liar.queries[-1].prefix == "pa"
     assert [row.key for row in exact.rows] == ["pa", "pa"]
 
 
 def test_minios_listing_is_narrowed_and_grouped(lied: Site, liar: LyingStore, begin: Begin) -> None:
     of_kind(lied, "minio")
-    liar.way = lying.like_minio
+    liar.make_page = lying.like_minio
     begun = [begin(key) for key in ("z", "dir/b", "a", "dir/a", "dir/sub/c")]
     page = lied.listing("prefix=dir/")
     assert Counter(page.rows) == Counter(name for name in begun if name.key.startswith("dir/"))
@@ -599,7 +599,7 @@ def test_minios_listing_is_narrowed_and_grouped(lied: Site, liar: LyingStore, be
     assert {row.key for row in folders.rows} == {"z", "a"}
     # A page about one upload asks with its whole key.
     lied.get(lied.links.part_summary(begun[1]))
-    assert liar.asked[-1].prefix == "dir/b"
+    assert liar.queries[-1].prefix == "dir/b"
 
 
 # --- Less than is needed ----------------------------------------------------------------------------------------------
