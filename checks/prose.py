@@ -14,7 +14,7 @@ from pathlib import Path
 
 from checks.report import PROJECT, Finding, report
 
-ROOT = PROJECT / "uploads"
+GETTEXT = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy", "pgettext", "pgettext_lazy", "npgettext"}
 LEAST_WORDS = 5
 WORD = re.compile(r"""(?<!\S)["'(“]?[A-Za-z][A-Za-z'’/-]*["')”]?[,;:.?!]?(?!\S)""")
 
@@ -30,35 +30,44 @@ FOR_PROGRAMMERS = {
 }
 METRICS = {"Counter", "Gauge", "Histogram", "CounterMetricFamily", "GaugeMetricFamily", "HistogramMetricFamily"}
 """Their second argument is a help text."""
-HELP = {"help", "help_text"}
+HELP = {"help", "help_text", "description"}
 NAMES = {"label"}
 """Proper names, such as that of a provider."""
 
 
 def main() -> int:
-    files = (path for path in sorted(ROOT.rglob("*.py")) if "migrations" not in path.parts)
-    return report("Sentences in uploads/", (finding for path in files for finding in sentences(path)))
+    checks = {
+        "Sentences in uploads/": sentences_below(PROJECT / "uploads", frozenset()),
+        "Sentences in dashboard/ without gettext": sentences_below(PROJECT / "dashboard", frozenset(GETTEXT)),
+    }
+    return max([report(rule, found) for rule, found in checks.items()])
 
 
-def sentences(path: Path) -> Iterator[Finding]:
-    """The sentences of a module."""
-    for node in _texts(ast.parse(path.read_text())):
+def sentences_below(folder: Path, allowed_calls: frozenset[str]) -> Iterator[Finding]:
+    for path in sorted(folder.rglob("*.py")):
+        if not {"migrations", "management"} & set(path.parts):
+            yield from sentences(path, allowed_calls)
+
+
+def sentences(path: Path, allowed_calls: frozenset[str] = frozenset()) -> Iterator[Finding]:
+    """The sentences of a module, except in arguments of these calls."""
+    for node in _texts(ast.parse(path.read_text()), allowed_calls):
         text = _text_of(node)
         if len(WORD.findall(text)) >= LEAST_WORDS:
             yield Finding(path, node.lineno, text[:100])
 
 
-def _texts(node: ast.AST) -> Iterator[ast.Constant | ast.JoinedStr]:
+def _texts(node: ast.AST, allowed_calls: frozenset[str]) -> Iterator[ast.Constant | ast.JoinedStr]:
     """The strings below a node that people may get to read."""
     if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str)):
         yield node
         return
-    if not _is_for_programmers(node):
+    if not _is_for_programmers(node, allowed_calls):
         for child in ast.iter_child_nodes(node):
-            yield from _texts(child)
+            yield from _texts(child, allowed_calls)
 
 
-def _is_for_programmers(node: ast.AST) -> bool:
+def _is_for_programmers(node: ast.AST, allowed_calls: frozenset[str]) -> bool:
     match node:
         case ast.Expr(value=ast.Constant()):  # A docstring.
             return True
@@ -67,7 +76,7 @@ def _is_for_programmers(node: ast.AST) -> bool:
         case ast.Call(func=ast.Attribute(value=ast.Constant(), attr="split")):  # A list of names.
             return True
         case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
-            return name in FOR_PROGRAMMERS | METRICS
+            return name in FOR_PROGRAMMERS | METRICS | allowed_calls
         case ast.keyword(arg=name):
             return name in HELP | NAMES
         case _:

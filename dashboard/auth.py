@@ -6,6 +6,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LoginView, LogoutView
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -19,11 +20,11 @@ _logout = LogoutView.as_view()
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def login(request: HttpRequest) -> HttpResponseBase:
-    """The form; whoever polls or asks for JSON without a session is told so, instead of being handed a page."""
+    """The form. Polling pages and clients that request JSON get a response that they understand instead."""
     if request.headers.get("HX-Request") == "true":
         return HttpResponse(headers={"HX-Refresh": "true"})
     if request.method != "POST" and wants_json(request):
-        return json_error("NotSignedIn", "Sign in first.", status=401)
+        return json_error("NotSignedIn", _("Sign in first."), status=401)
     return _login_form(request)
 
 

@@ -1,4 +1,4 @@
-"""What machines ask: whether the site lives, whether it can work, and what it counts."""
+"""For monitoring: whether the site is alive, whether it is ready, and its metrics."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -17,14 +18,14 @@ from uploads.services.upkeep.health import readiness
 from uploads.services.upkeep.metrics import exposition
 
 FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP", "Forwarded", "Via")
-"""Headers of a proxy: behind one, the address of the connection says nothing of who asks."""
+"""Headers of a proxy. Behind a proxy, the address of the connection is not that of the client."""
 
 
 @login_not_required
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
-    """The web server answers; with `?ready`, whether this node can work. Names only: strangers may ask."""
+    """That the web server is alive; with `?ready`, whether this node is ready. Public, so names of checks only."""
     if "ready" not in request.GET:
         return HttpResponse("ok", content_type="text/plain")
     checks = {name: "ok" if passed else "failed" for name, passed in readiness().items()}
@@ -32,7 +33,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
     status = 200 if ready else 503
     if wants_json(request):
         return JsonResponse({"ready": ready, "checks": checks}, status=status)
-    lines = "".join(f"{name} {said}\n" for name, said in checks.items())
+    lines = "".join(f"{name} {result}\n" for name, result in checks.items())
     return HttpResponse(lines, content_type="text/plain", status=status)
 
 
@@ -40,9 +41,10 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """For Prometheus: from this machine itself, or with the token."""
+    """For Prometheus, from this machine or with the token."""
     if not (_has_token(request) or _is_local(request)):
-        return HttpResponse("The metrics are for this machine, or for who has the token.\n", "text/plain", 403)
+        refusal = _("The metrics can be read from this machine, or with the token.")
+        return HttpResponse(f"{refusal}\n", "text/plain", 403)
     text, content_type = exposition(request.headers.get("Accept", ""))
     return HttpResponse(text, content_type=content_type)
 
@@ -50,15 +52,15 @@ def metrics(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def queue(request: HttpRequest) -> HttpResponse:
-    """The banner that says that the queue is away; nothing once it is back."""
-    return render(request, "components/queue_away.html")
+    """The banner that reports that the task queue is unavailable; empty if it is available."""
+    return render(request, "components/queue_unavailable.html")
 
 
 def _has_token(request: HttpRequest) -> bool:
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    wanted = settings.METRICS_TOKEN
-    is_it = hmac.compare_digest(given.strip().encode(), wanted.encode())
-    return bool(wanted) and scheme.lower() == "bearer" and is_it
+    scheme, _space, token = request.headers.get("Authorization", "").partition(" ")
+    expected = settings.METRICS_TOKEN
+    is_equal = hmac.compare_digest(token.strip().encode(), expected.encode())
+    return bool(expected) and scheme.lower() == "bearer" and is_equal
 
 
 def _is_local(request: HttpRequest) -> bool:

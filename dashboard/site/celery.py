@@ -42,7 +42,7 @@ class _Channel(transport.Channel):
 
     def _connparams(self, *args: Any, **kwargs: Any) -> Any:
         if self.connection is None or self.connection.client is None:
-            raise ConnectionError("the connection to the queue is closed")
+            raise ConnectionError("queue connection is closed")
         return super()._connparams(*args, **kwargs)  # type: ignore[misc]  # the stubs lack it
 
 

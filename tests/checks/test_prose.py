@@ -47,3 +47,9 @@ def test_sentences_are_found(tmp_path: Path, code: str) -> None:
 )
 def test_what_no_operator_reads_is_not_found(tmp_path: Path, code: str) -> None:
     assert found(tmp_path, code) == []
+
+
+def test_sentences_in_gettext_are_allowed_in_the_dashboard(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(f"ONE = _('{SENTENCE}')\nOTHER = '{SENTENCE}'")
+    assert [each.line for each in sentences(path, frozenset({"_"}))] == [2]

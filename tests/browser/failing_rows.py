@@ -1,0 +1,50 @@
+"""Rows of work that failed, paused or waits. Run in a process of the stack; the pages of the rows are printed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.urls import reverse
+
+from tests.dashboard.make_transfer import make_transfer
+from uploads.domain.states import DesiredState, ItemState, OperationKind, Phase
+from uploads.models import Operation, OperationItem, Store, Transfer
+from uploads.objectstore.errors import Reason
+from uploads.problems import Code
+
+ERROR: dict[str, Any] = {
+    "error_code": "AccessDenied",
+    "error_reason": Reason.PERMISSION,
+    "error_params": {"operation": "UploadPart"},
+}
+
+
+def create(store_name: str, bucket: str) -> list[str]:
+    """Create a store that is unreachable, and work that failed; the paths of their pages."""
+    owner, store = User.objects.get(username="admin"), Store.objects.get(name=store_name)
+    gone = Store(name="gone", endpoint_url="http://127.0.0.1:9", provider="generic", access_key="k", secret_key="s")
+    gone.save()
+    transfers = [
+        make_transfer(owner, store, bucket=bucket, sent=2, staged=1, phase=Phase.FAILED, **ERROR),
+        make_transfer(owner, store, bucket=bucket, sent=1, phase=Phase.RECEIVING, desired_state=DesiredState.PAUSE),
+        make_transfer(owner, store, bucket=bucket, phase=Phase.CANCELLED),
+    ]
+    operations = [_operation(owner, store, bucket, kind, count) for kind in OperationKind for count in (1, 3)]
+    return [*map(_transfer_page, transfers), *(reverse("operation", args=[each.pk]) for each in operations)]
+
+
+def _operation(owner: User, store: Store, bucket: str, kind: OperationKind, count: int) -> Operation:
+    """An operation whose items failed, for the causes that have a text of their own."""
+    operation = Operation.objects.create(kind=kind, actor=owner, store=store, bucket=bucket)
+    errors: list[dict[str, Any]] = [ERROR, {"error_code": Code.INTERNAL_ERROR, "error_reason": Code.INTERNAL_ERROR}, {}]
+    for number, error in enumerate(errors[:count]):
+        state = ItemState.FAILED if error else ItemState.DONE
+        OperationItem.objects.create(
+            operation=operation, key=f"failed-{number}", upload_id=f"upload-{number}", state=state, **error
+        )
+    return operation
+
+
+def _transfer_page(transfer: Transfer) -> str:
+    return reverse("transfer", args=[transfer.pk])
