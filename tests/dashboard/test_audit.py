@@ -137,7 +137,7 @@ COMPUTED: dict[str, set[str]] = {
     "operations/order.py": {
         f"{kind}.{state}" for kind in OperationKind for state in (ItemState.DONE, ItemState.FAILED)
     },
-    "stores/checks.py": {f"check.{state}" for state in (ItemState.DONE, ItemState.FAILED)},
+    "stores/checks/run.py": {f"check.{state}" for state in (ItemState.DONE, ItemState.FAILED)},
     "transfers/ending.py": {f"transfer.{phase}" for phase in (Phase.DONE, Phase.CANCELLED)},
     "transfers/orphans.py": {"transfer.twin-aborted", "transfer.possible-orphan"},
     "transfers/steps.py": {f"transfer.{step.action}" for step in (PAUSE, RESUME, CANCEL)},
