@@ -23,7 +23,7 @@ from tests.dashboard.lying import (
     without_upload_id_marker,
 )
 from tests.objectstore.fault_server import FaultServer, error, respond
-from tests.objectstore.test_faults import certificate
+from tests.objectstore.test_tls import certificate
 from tests.stores.s3 import S3Store
 from tests.stores.swift import SwiftStore
 from uploads.objectstore.checksums import Algorithm, Crc64
