@@ -39,6 +39,11 @@ OTHER_CONTENT = b"of another program"
 FORBIDDING = [name for name, kind in KINDS.items() if name != "ceph"]
 """The servers that can be told not to replace an object at every step; Ceph only supports it for PutObject."""
 
+on_stores_that_forget_uploads = pytest.mark.parametrize(
+    "backend", [name for name in KINDS if name != "swift"], indirect=True
+)
+"""Swift lists the parts of a completed upload, and completes it again."""
+
 on_stores_that_forbid = pytest.mark.parametrize("backend", FORBIDDING, indirect=True)
 
 
@@ -180,6 +185,20 @@ class TestOperationsWithLostResponse:
         drive.work_off()
         self.check_done(operation, others, part_size + 3)
         assert proxy.requests["HeadObject"] >= 2
+
+    @on_stores_that_forget_uploads
+    def test_operation_waits_while_head_fails(
+        self, drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int
+    ) -> None:
+        """The upload is gone, but as long as HEAD fails that does not mean that it was not completed."""
+        upload = others.create_upload(os.urandom(part_size), b"end")
+        operation = request_complete(user, drive.store, drive.bucket, upload)
+        proxy.next("CompleteMultipartUpload", Fault.RESPONSE_LOST)
+        proxy.next("HeadObject", Fault.INTERNAL_ERROR, count=8)
+        drive.work_off()
+        self.check_done(operation, others, part_size + 3)
+        assert proxy.requests["CompleteMultipartUpload"] == 1
+        assert proxy.requests["HeadObject"] > 8
 
     def test_another_object_of_the_same_size_is_not_the_completed_one(
         self, drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int
