@@ -1,4 +1,4 @@
-"""URLs of a bucket's pages: every value percent-encoded, so that each arrives exactly."""
+"""URLs of the pages of a bucket. Every value is percent-encoded, so that it arrives exactly."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ class BucketLinks:
     def facts_base(self) -> str:
         return self._url("facts")
 
-    def listing(self, asked: UploadsQuery, trail: Trail | None = None, *, default_page: int = DEFAULT_PAGE) -> str:
-        """A page of the listing, by its markers."""
+    def listing(self, query: UploadsQuery, trail: Trail | None = None, *, default_page: int = DEFAULT_PAGE) -> str:
+        """A page of the listing."""
         return self.uploads + query_string(
             {
-                "prefix": asked.prefix,
-                "delimiter": asked.delimiter,
-                "max-uploads": asked.max_uploads if asked.max_uploads != default_page else None,
-                "key-marker": asked.key_marker,
-                "upload-id-marker": asked.upload_id_marker,
-                "whole-key": 1 if asked.whole_key else None,
+                "prefix": query.prefix,
+                "delimiter": query.delimiter,
+                "max-uploads": query.max_uploads if query.max_uploads != default_page else None,
+                "key-marker": query.key_marker,
+                "upload-id-marker": query.upload_id_marker,
+                "whole-key": 1 if query.whole_key else None,
                 "trail": write_trail(trail or []),
             }
         )
@@ -75,5 +75,5 @@ class BucketLinks:
 
 def name_query(upload: UploadRef, **more: str | int) -> str:
     """`?key=…&upload-id=…`, and more parameters under the API's names."""
-    query = f"?key={quote(upload.key, safe='')}&upload-id={quote(upload.upload_id, safe='')}"
-    return query + "".join(f"&{name.replace('_', '-')}={value}" for name, value in more.items())
+    name = f"?key={quote(upload.key, safe='')}&upload-id={quote(upload.upload_id, safe='')}"
+    return name + "".join(f"&{name.replace('_', '-')}={value}" for name, value in more.items())

@@ -67,7 +67,7 @@ def detail(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
         "next_url": _next_parts(links, name, page, max_parts, marker),
     }
     context |= _summary(found, links, name, page, marker, with_summary=query.text("survey") == "1")
-    context["suspected"] = _suspected(request.user, found, bucket, name)
+    context["possible_creators"] = _possible_creators(request.user, found, bucket, name)
     return render(request, "uploads/detail.html", context)
 
 
@@ -97,11 +97,11 @@ def upload_context(user: AnyUser, store: Store, links: BucketLinks, name: Upload
     }
 
 
-def _suspected(user: AnyUser, store: Store, bucket: str, name: UploadRef) -> list[tuple[Transfer, bool]]:
+def _possible_creators(user: AnyUser, store: Store, bucket: str, name: UploadRef) -> list[tuple[Transfer, bool]]:
     """The transfers that may have started this upload, each with whether the user may open it."""
-    suspected = possible_creators(store, bucket, name.key, name.upload_id)
-    visible = set(access.visible_transfers(user).filter(pk__in=[each.pk for each in suspected]))
-    return [(each, each in visible) for each in suspected]
+    creators = possible_creators(store, bucket, name.key, name.upload_id)
+    visible = set(access.visible_transfers(user).filter(pk__in=[each.pk for each in creators]))
+    return [(each, each in visible) for each in creators]
 
 
 def part_summary_context(part_summary: PartSummary, store: Store) -> dict[str, Any]:

@@ -57,16 +57,16 @@ def listing(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     found = access.store_to_list(request.user, store)
     parameters = Query(request)
     query, trail = read_listing(parameters), read_trail(parameters)
-    asked_at = timezone.now()
+    requested_at = timezone.now()
     try:
         page = browsing.list_uploads(found, bucket, query)
     except ObjectStoreError as error:
-        return _failed_listing(request, found, bucket, query, error, asked_at)
-    unlisted = find_unlisted(found, bucket, query, page, asked_at)
+        return _failed_listing(request, found, bucket, query, error, requested_at)
+    unlisted = find_unlisted(found, bucket, query, page, requested_at)
     if jsonapi.wants_json(request):
         return JsonResponse(listing_json(bucket, query, page, unlisted))
     links = BucketLinks(found.name, bucket)
-    listed = listed_group(found, links, query, page, asked_at)
+    listed = listed_group(found, links, query, page, requested_at)
     context = _page_context(request, found, links, query) | {
         "page": page,
         "listed": listed,
@@ -104,7 +104,12 @@ def _upload_count(number: int) -> str:
 
 
 def _failed_listing(
-    request: HttpRequest, store: Store, bucket: str, query: UploadsQuery, error: ObjectStoreError, asked_at: datetime
+    request: HttpRequest,
+    store: Store,
+    bucket: str,
+    query: UploadsQuery,
+    error: ObjectStoreError,
+    requested_at: datetime,
 ) -> HttpResponse:
     """The page with its forms: another prefix, or an upload whose id is known, may still work."""
     if jsonapi.wants_json(request):
@@ -116,7 +121,7 @@ def _failed_listing(
         "summary": _summary(None, more_follow=False),
     }
     if error.reason in CANNOT_LIST:
-        unlisted = find_unlisted(store, bucket, query, NOTHING_LISTED, asked_at)
+        unlisted = find_unlisted(store, bucket, query, NOTHING_LISTED, requested_at)
         context |= _groups(links, query, unlisted)
     return render(request, "uploads/listing.html", context, status=explained.http_status)
 

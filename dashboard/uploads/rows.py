@@ -72,8 +72,10 @@ class Group:
         return self.is_listed and any(not row.has_ended for row in self.rows)
 
 
-def listed_group(store: Store, links: BucketLinks, query: UploadsQuery, page: UploadsPage, asked_at: datetime) -> Group:
-    """The rows of the store's page. `asked_at` is when the page was requested: an upload may have ended since."""
+def listed_group(
+    store: Store, links: BucketLinks, query: UploadsQuery, page: UploadsPage, requested_at: datetime
+) -> Group:
+    """The rows of the store's page. `requested_at` is when the page was requested: an upload may have ended since."""
     ids = [upload.upload_id for upload in page.uploads]
     owners = ownership.owners(store, links.bucket, ids)
     ended = ended_here(store, links.bucket, ids)
@@ -82,7 +84,7 @@ def listed_group(store: Store, links: BucketLinks, query: UploadsQuery, page: Up
     for upload in page.uploads:
         name = (upload.key, upload.upload_id)
         badge = _transfer_badge(owners[name].pk, badge_text) if name in owners else ""
-        rows.append(new_row(upload, badge, _ended(ended[name], asked_at) if name in ended else ""))
+        rows.append(new_row(upload, badge, _ended(ended[name], requested_at) if name in ended else ""))
     return Group(_folders(links, query, page.common_prefixes), rows)
 
 
@@ -139,11 +141,11 @@ def _unlisted_marks(transfer_id: uuid.UUID | None, *, suspected: bool) -> SafeSt
     return format_html("{} {}", badge, dot("warn", _("not listed")))
 
 
-def _ended(ended: Ended, asked_at: datetime) -> SafeString:
+def _ended(ended: Ended, requested_at: datetime) -> SafeString:
     """How an upload ended that the store's listing still names, with a link to the operation or transfer."""
     state = dot("idle", _("completed here") if ended.completed else _("aborted here"))
     age = formatting.age_html(ended.at) if ended.at else ""
-    since = _("just now") if ended.at and ended.at >= asked_at else _("the store still lists it")
+    since = _("just now") if ended.at and ended.at >= requested_at else _("the store still lists it")
     if ended.operation_id:
         url = reverse("operation", args=[ended.operation_id])
     else:
