@@ -1,4 +1,4 @@
-"""Rows of a listing that lies: what it leaves out is shown and looked at, what is gone cannot be chosen any more."""
+"""Rows of a misreporting listing: unlisted uploads are shown with their facts, and gone ones cannot be selected."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from playwright.sync_api import Route, expect
 from tests.browser.conftest import OpenSite
 from tests.browser.site import Site
 from tests.browser.watching import overflow, widest
-from tests.dashboard.lying import LyingStore, like_minio, lying
+from tests.dashboard.misreporting import MisreportingStore, like_minio, misreporting
 from tests.system.stack import Stack
 
-BEGUN_HERE = """
+OWN_UPLOADS = """
 from datetime import timedelta
 from django.contrib.auth.models import User
 from django.utils import timezone
 from uploads.models import Store, StoreUpload, Transfer
-store = Store.objects.create(name="liar", provider="minio", endpoint_url={url!r}, region={region!r},
+store = Store.objects.create(name="faulty", provider="minio", endpoint_url={url!r}, region={region!r},
     access_key={access_key!r}, secret_key={secret_key!r})
 for key, upload_id in {names!r}:
     transfer = Transfer.objects.create(
@@ -29,25 +29,25 @@ for key, upload_id in {names!r}:
     row = StoreUpload.objects.create(transfer=transfer, upload_id=upload_id)
     StoreUpload.objects.filter(pk=row.pk).update(created_at=timezone.now() - timedelta(hours=3))
 """
-"""Transfers that failed and rest, so that nothing touches their uploads."""
+"""Transfers that have failed, so that no worker touches their uploads."""
 
-FORGET = """
+REMOVE = """
 from uploads.models import Store, Transfer
-Transfer.objects.filter(store__name="liar").delete()
-Store.objects.filter(name="liar").delete()
+Transfer.objects.filter(store__name="faulty").delete()
+Store.objects.filter(name="faulty").delete()
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A bucket of a store whose listing forgets two uploads of ours and goes on naming one that was aborted."""
+    """A bucket of a store whose listing leaves out two uploads of Partway and keeps naming one that was aborted."""
 
     bucket: str
-    liar: LyingStore
+    faulty_store: MisreportingStore
 
     @property
     def listing(self) -> str:
-        return f"/stores/liar/{self.bucket}/uploads/"
+        return f"/stores/faulty/{self.bucket}/uploads/"
 
 
 @pytest.fixture
@@ -58,14 +58,20 @@ def scene(stack: Stack, tmp_path: Path) -> Iterator[Scene]:
     ]
     lost = [(key, stack.create_upload(bucket, key, {1: 3000, 3: 10}, part)) for key in ("films/lost.mov", "lost.iso")]
     gone = ("lost too.iso", "MTIzNDU2Nzg5MDEyMzQ1Njc4OTA")
+<<<<<<< HEAD
     with lying(stack.client, stack.swift.endpoint_url) as liar:
         liar.make_page = like_minio
         liar.forgotten = {upload_id for _, upload_id in lost}
+=======
+    with misreporting(stack.client, stack.swift.endpoint_url) as faulty_store:
+        faulty_store.quirk = like_minio
+        faulty_store.omitted = {upload_id for _, upload_id in lost}
+>>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
         pages = stack.client.iter_multipart_uploads(bucket)
-        liar.kept = [each for page in pages for each in page.uploads if (each.key, each.upload_id) in kept]
+        faulty_store.kept = [each for page in pages for each in page.uploads if (each.key, each.upload_id) in kept]
         stack.run_python(
-            BEGUN_HERE.format(
-                url=liar.url,
+            OWN_UPLOADS.format(
+                url=faulty_store.url,
                 region=stack.swift.region,
                 access_key=stack.swift.access_key,
                 secret_key=stack.swift.secret_key,
@@ -73,17 +79,17 @@ def scene(stack: Stack, tmp_path: Path) -> Iterator[Scene]:
                 bucket=bucket,
             )
         )
-        yield Scene(bucket, liar)
-        stack.run_python(FORGET)
+        yield Scene(bucket, faulty_store)
+        stack.run_python(REMOVE)
 
 
 def abort(stack: Stack, scene: Scene, key: str) -> None:
-    (upload,) = (each for each in scene.liar.kept if each.key == key)
+    (upload,) = (each for each in scene.faulty_store.kept if each.key == key)
     stack.client.abort_multipart_upload(scene.bucket, key, upload.upload_id)
 
 
-def test_a_row_that_is_seen_to_be_gone_is_unticked_for_good(site: Site, stack: Stack, scene: Scene) -> None:
-    """Its box was ticked before its facts came."""
+def test_row_that_is_gone_is_deselected_permanently(site: Site, stack: Stack, scene: Scene) -> None:
+    """Its checkbox was selected before its facts arrived."""
     page, held, released = site.page, list[Route](), list[bool]()
 
     def hold(route: Route) -> None:
@@ -117,7 +123,7 @@ def test_a_row_that_is_seen_to_be_gone_is_unticked_for_good(site: Site, stack: S
     expect(page.locator("main")).not_to_contain_text("notes.txt")
 
 
-def test_what_the_listing_leaves_out_is_looked_at(site: Site, scene: Scene) -> None:
+def test_facts_of_unlisted_uploads_are_fetched(site: Site, scene: Scene) -> None:
     site.page.goto(scene.listing)
     expect(site.row("lost.iso")).to_contain_text("still there")
     expect(site.row("lost.iso")).to_contain_text("gap")
@@ -127,16 +133,16 @@ def test_what_the_listing_leaves_out_is_looked_at(site: Site, scene: Scene) -> N
     expect(site.page.get_by_role("heading", level=1)).to_have_text("lost.iso")
 
 
-def test_without_javascript_its_row_leads_to_its_page(open_site: OpenSite, scene: Scene) -> None:
+def test_without_javascript_the_row_links_to_the_upload(open_site: OpenSite, scene: Scene) -> None:
     site = open_site(java_script_enabled=False)
     site.page.goto(scene.listing)
     expect(site.row("lost.iso")).to_contain_text("not listed")
-    site.follow(site.row("lost.iso").get_by_role("link", name="look"))
+    site.follow(site.row("lost.iso").get_by_role("link", name="view"))
     expect(site.page.get_by_role("heading", level=1)).to_have_text("lost.iso")
 
 
 @pytest.mark.parametrize("query", ["", "?delimiter=/", "?prefix=films/"])
-def test_the_marks_fit_every_width(site: Site, scene: Scene, query: str) -> None:
+def test_marks_fit_every_width(site: Site, scene: Scene, query: str) -> None:
     for width in (390, 768, 1440):
         site.page.set_viewport_size({"width": width, "height": 844})
         site.page.goto(scene.listing + query, wait_until="networkidle")

@@ -20,12 +20,12 @@ from uploads.objectstore.types import FileSlice, UploadRef
 from uploads.services.stores.clients import client_for
 from uploads.services.stores.settings import StoreValues, add_store
 
-Begin = Callable[..., UploadRef]
+Start = Callable[..., UploadRef]
 
 
 @pytest.fixture(autouse=True)
 def plain_static_files(settings: Settings) -> None:
-    """Static URLs without hashes: nothing was collected here."""
+    """Static URLs without hashes, because the tests do not collect static files."""
     settings.STATIC_ROOT.mkdir(exist_ok=True)
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
@@ -43,7 +43,7 @@ def administrator(db: None) -> User:
 
 @pytest.fixture
 def operator_client(operator: User) -> Client:
-    """An operator, signed in; CSRF is checked as it is in earnest."""
+    """A client signed in as an operator. It checks CSRF tokens, as browsers have to send them."""
     client = Client(enforce_csrf_checks=True)
     client.force_login(operator)
     return client
@@ -75,7 +75,7 @@ def values_for(swift_store: SwiftStore, **changes: Any) -> StoreValues:
 
 @pytest.fixture
 def make_store(db: None, swift_store: SwiftStore) -> Callable[..., Store]:
-    """Another store row for the same Swift, with other values."""
+    """Adds another store for the same Swift, with other values."""
     return lambda **changes: add_store(None, values_for(swift_store, **changes))
 
 
@@ -91,28 +91,28 @@ def object_store(store: Store) -> ObjectStoreClient:
 
 @pytest.fixture
 def site(operator_client: Client, store: Store, bucket: str) -> Site:
-    """The pages of an empty bucket, as an operator sees them."""
+    """The pages of an empty bucket, for an operator."""
     return Site(operator_client, store.name, bucket)
 
 
 @pytest.fixture
-def begin(object_store: ObjectStoreClient, bucket: str, tmp_path: Path) -> Begin:
-    """Begin an upload in the bucket, as another program would: `parts` gives the size of each part number."""
+def start(object_store: ObjectStoreClient, bucket: str, tmp_path: Path) -> Start:
+    """Start an upload in the bucket, as another program would: `parts` gives the size of each part number."""
     source = tmp_path / "source"
     source.write_bytes(bytes(5 * 1024**2))
 
-    def begin_upload(key: str, parts: dict[int, int] | None = None) -> UploadRef:
+    def start_upload(key: str, parts: dict[int, int] | None = None) -> UploadRef:
         upload_id = object_store.create_multipart_upload(bucket, key)
         for number, size in (parts or {}).items():
             object_store.upload_part(bucket, key, upload_id, number, FileSlice(source, 0, size))
         return UploadRef(key, upload_id)
 
-    return begin_upload
+    return start_upload
 
 
 @pytest.fixture
 def store_requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every request that leaves for a store, as it leaves: `METHOD URL`."""
+    """Every request that is sent to a store: `METHOD URL`."""
     sent: list[str] = []
     send = requests.adapters.HTTPAdapter.send
 

@@ -11,14 +11,21 @@ import boto3
 import pytest
 from botocore.config import Config
 
+<<<<<<< HEAD
 from tests.dashboard.lying import (
     ListedPage,
     ListingQuery,
     LyingStore,
+=======
+from tests.dashboard.misreporting import (
+    ListRequest,
+    MisreportingStore,
+    ReportedPage,
+>>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
     by_key,
     in_order_of,
     like_minio,
-    lying,
+    misreporting,
     truncated_and_empty,
     without_upload_id_marker,
 )
@@ -80,14 +87,14 @@ def behind(swift_store: SwiftStore) -> Iterator[ObjectStoreClient]:
 
 
 @pytest.fixture
-def liar(swift_store: SwiftStore, behind: ObjectStoreClient) -> Iterator[LyingStore]:
-    with lying(behind, swift_store.endpoint_url) as running:
+def faulty_store(swift_store: SwiftStore, behind: ObjectStoreClient) -> Iterator[MisreportingStore]:
+    with misreporting(behind, swift_store.endpoint_url) as running:
         yield running
 
 
 @pytest.fixture
-def lied(swift_store: SwiftStore, liar: LyingStore) -> StoreConfig:
-    return config_of(swift_store, liar.url)
+def faulty_config(swift_store: SwiftStore, faulty_store: MisreportingStore) -> StoreConfig:
+    return config_of(swift_store, faulty_store.url)
 
 
 def crc64_of(algorithm: Algorithm, data: bytes) -> int:
@@ -100,9 +107,15 @@ def overrides(results: Results) -> dict[str, object]:
     return overrides_of(results.values(), get_provider("generic"), {})
 
 
+<<<<<<< HEAD
 def test_listing_by_whole_keys_only(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
     liar.make_page = like_minio
     results = probed(lied, bucket)
+=======
+def test_listing_by_whole_keys_only(faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str) -> None:
+    faulty_store.quirk = like_minio
+    results = probed(faulty_config, bucket)
+>>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
     assert overrides(results)["exact_prefix"] is True
     assert results["prefix"].verdict is Verdict.DIFFERS
     for name in ("order", "key-marker", "both-markers", "next-of-two", "delimiter", "encoding"):
@@ -113,18 +126,21 @@ def test_listing_by_whole_keys_only(lied: StoreConfig, liar: LyingStore, bucket:
     assert results["ended"].flag == ("keeps_ended", False)
 
 
-def test_listing_that_keeps_ended_uploads(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
+def test_listing_that_keeps_ended_uploads(
+    faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str
+) -> None:
     created = CreatedThings(f".partway-check-{secrets.token_hex(4)}/")
-    created.changed = lambda: liar.kept.extend(
+    created.changed = lambda: faulty_store.kept.extend(
         each
         for each in (MultipartUpload(key, upload_id, None) for key, upload_id in created.uploads if upload_id)
-        if each not in liar.kept and each.key.endswith(("/upload", "/object"))
+        if each not in faulty_store.kept and each.key.endswith(("/upload", "/object"))
     )
-    results = probed(lied, bucket, created)
+    results = probed(faulty_config, bucket, created)
     assert results["ended"].verdict is Verdict.DIFFERS
     assert overrides(results)["keeps_ended"] is True
 
 
+<<<<<<< HEAD
 def test_listing_in_no_order(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
     def backwards(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
         page = by_key(uploads, query)
@@ -132,32 +148,69 @@ def test_listing_in_no_order(lied: StoreConfig, liar: LyingStore, bucket: str) -
 
     liar.make_page = backwards
     results = probed(lied, bucket)
+=======
+def test_listing_in_no_order(faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str) -> None:
+    def backwards(uploads: Sequence[MultipartUpload], request: ListRequest) -> ReportedPage:
+        reported = by_key(uploads, request)
+        return ReportedPage(
+            reported.uploads[::-1], (), reported.is_truncated, reported.key_marker, reported.upload_id_marker
+        )
+
+    faulty_store.quirk = backwards
+    results = probed(faulty_config, bucket)
+>>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
     assert overrides(results)["order"] == "none"
     assert results["key-marker"].verdict is Verdict.NOT_TRIED
 
 
-def test_listing_by_start_time_counts_as_no_order(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
+def test_listing_by_start_time_counts_as_no_order(
+    faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str
+) -> None:
     created = CreatedThings(f".partway-check-{secrets.token_hex(4)}/")
     # Not by Initiated, which has whole seconds in Swift.
+<<<<<<< HEAD
     liar.make_page = lambda uploads, query: in_order_of([upload_id for _, upload_id in created.uploads], uploads, query)
     results = probed(lied, bucket, created)
+=======
+    faulty_store.quirk = lambda uploads, request: in_order_of(
+        [upload_id for _, upload_id in created.uploads], uploads, request
+    )
+    results = probed(faulty_config, bucket, created)
+>>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
     assert results["prefix"].verdict is Verdict.OK
     assert overrides(results)["order"] == "none"
 
 
+<<<<<<< HEAD
 def test_next_markers_without_an_upload_id(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
     liar.make_page = without_upload_id_marker
     results = probed(lied, bucket)
+=======
+def test_next_markers_without_an_upload_id(
+    faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str
+) -> None:
+    faulty_store.quirk = without_upload_id_marker
+    results = probed(faulty_config, bucket)
+>>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
     assert results["next-of-two"].verdict is Verdict.DIFFERS
     assert code_of(results["next-of-two"]) == FindingCode.NEXT_UPLOAD_ID_MARKER_MISSING
 
 
+<<<<<<< HEAD
 def test_ignored_markers(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
     def first_page(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
         return by_key(uploads, ListingQuery(query.prefix, "", query.max_uploads, "", ""))
 
     liar.make_page = first_page
     results = probed(lied, bucket)
+=======
+def test_ignored_markers(faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str) -> None:
+    def first_page(uploads: Sequence[MultipartUpload], request: ListRequest) -> ReportedPage:
+        return by_key(uploads, ListRequest(request.prefix, "", request.max_uploads, "", ""))
+
+    faulty_store.quirk = first_page
+    results = probed(faulty_config, bucket)
+>>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
     assert verdicts(results, "key-marker", "next-of-two", "next-of-one") == {
         "key-marker": "failed",
         "next-of-two": "failed",
@@ -168,28 +221,46 @@ def test_ignored_markers(lied: StoreConfig, liar: LyingStore, bucket: str) -> No
     assert results["both-markers"].verdict is Verdict.DIFFERS
 
 
+<<<<<<< HEAD
 def test_ignored_page_size(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
     def everything(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
         return by_key(uploads, ListingQuery(query.prefix, "", 1000, query.key_marker, query.upload_id_marker))
 
     liar.make_page = everything
     results = probed(lied, bucket)
+=======
+def test_ignored_page_size(faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str) -> None:
+    def everything(uploads: Sequence[MultipartUpload], request: ListRequest) -> ReportedPage:
+        return by_key(uploads, ListRequest(request.prefix, "", 1000, request.key_marker, request.upload_id_marker))
+
+    faulty_store.quirk = everything
+    results = probed(faulty_config, bucket)
+>>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
     assert results["max-uploads"].verdict is Verdict.DIFFERS
     assert overrides(results)["url_encoding"] == "none"
     assert verdicts(results, "next-of-two", "next-of-one") == {"next-of-two": "not-tried", "next-of-one": "not-tried"}
 
 
+<<<<<<< HEAD
 def test_incomplete_page_reported_as_the_last(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
     liar.make_page = lambda uploads, query: ListedPage(by_key(uploads, query).uploads)
     results = probed(lied, bucket)
+=======
+def test_incomplete_page_reported_as_the_last(
+    faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str
+) -> None:
+    faulty_store.quirk = lambda uploads, request: ReportedPage(by_key(uploads, request).uploads)
+    results = probed(faulty_config, bucket)
+>>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
     assert results["next-of-two"].verdict is Verdict.FAILED
 
 
-def test_ignored_delimiter(lied: StoreConfig, bucket: str) -> None:
-    results = probed(lied, bucket)
+def test_ignored_delimiter(faulty_config: StoreConfig, bucket: str) -> None:
+    results = probed(faulty_config, bucket)
     assert overrides(results)["delimiter"] == "broken"
 
 
+<<<<<<< HEAD
 def test_truncated_pages_without_markers(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
     def unmarked(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
         page = by_key(uploads, query)
@@ -202,13 +273,30 @@ def test_truncated_pages_without_markers(lied: StoreConfig, liar: LyingStore, bu
 
 def test_empty_listing(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
     liar.make_page = truncated_and_empty
+=======
+def test_truncated_pages_without_markers(
+    faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str
+) -> None:
+    def unmarked(uploads: Sequence[MultipartUpload], request: ListRequest) -> ReportedPage:
+        reported = by_key(uploads, request)
+        return ReportedPage(reported.uploads, is_truncated=reported.is_truncated)
+
+    faulty_store.quirk = unmarked
+    results = probed(faulty_config, bucket)
+    assert verdicts(results, "next-of-two", "next-of-one") == {"next-of-two": "differs", "next-of-one": "differs"}
+
+
+def test_empty_listing(faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str) -> None:
+    faulty_store.quirk = truncated_and_empty
+>>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
     # The clean-up cannot rely on it either: it uses the record of started uploads.
-    results = probed(lied, bucket)
+    results = probed(faulty_config, bucket)
     assert results["prefix"].verdict is Verdict.FAILED
     assert results["prefix"].observed == Problem(FindingCode.LISTING_INCOMPLETE, started=7, listed=0)
     assert results["key-plus"].verdict is Verdict.OK
 
 
+<<<<<<< HEAD
 def test_upload_listed_under_another_key(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
     def normalized(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
         moved = [MultipartUpload(each.key.replace("//", "/"), each.upload_id, None) for each in uploads]
@@ -216,6 +304,17 @@ def test_upload_listed_under_another_key(lied: StoreConfig, liar: LyingStore, bu
 
     liar.make_page = normalized
     results = probed(lied, bucket)
+=======
+def test_upload_listed_under_another_key(
+    faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str
+) -> None:
+    def normalized(uploads: Sequence[MultipartUpload], request: ListRequest) -> ReportedPage:
+        moved = [MultipartUpload(each.key.replace("//", "/"), each.upload_id, None) for each in uploads]
+        return by_key(moved, request)
+
+    faulty_store.quirk = normalized
+    results = probed(faulty_config, bucket)
+>>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
     assert results["key-slashes"].verdict is Verdict.FAILED
     assert code_of(results["key-slashes"]) == FindingCode.KEY_LISTED_OTHERWISE
     assert results["key-dots"].verdict is Verdict.OK
@@ -224,27 +323,44 @@ def test_upload_listed_under_another_key(lied: StoreConfig, liar: LyingStore, bu
 # --- Digests ----------------------------------------------------------------------------------------------------------
 
 
+<<<<<<< HEAD
 def test_unverified_content_md5(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
     liar.ignores_md5 = True
     results = probed(lied, bucket)
+=======
+def test_unverified_content_md5(faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str) -> None:
+    faulty_store.ignores_md5 = True
+    results = probed(faulty_config, bucket)
+>>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
     assert verdicts(results, "md5-part", "md5-object") == {"md5-part": "differs", "md5-object": "differs"}
     assert code_of(results["md5-part"]) == FindingCode.WRONG_MD5_PART_ACCEPTED
     assert code_of(results["md5-object"]) == FindingCode.WRONG_MD5_OBJECT_ACCEPTED
 
 
+<<<<<<< HEAD
 def test_unverified_content_md5_where_etags_are_not_md5(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
     liar.ignores_md5 = True
     liar.headers = {"PUT": {"etag": '"an-etag"'}}
     results = probed(lied, bucket)
+=======
+def test_unverified_content_md5_where_etags_are_not_md5(
+    faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str
+) -> None:
+    faulty_store.ignores_md5 = True
+    faulty_store.headers = {"PUT": {"etag": '"an-etag"'}}
+    results = probed(faulty_config, bucket)
+>>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
     assert (results["part-etag"].verdict, results["part-etag"].flag) == (Verdict.DIFFERS, ("etag_is_md5", False))
     assert verdicts(results, "md5-part", "md5-object") == {"md5-part": "failed", "md5-object": "failed"}
     assert code_of(results["md5-part"]) == FindingCode.DAMAGED_PART_UNNOTICED
     assert code_of(results["md5-object"]) == FindingCode.DAMAGED_OBJECT_UNNOTICED
 
 
-def test_etag_of_a_completed_upload_not_computed_from_parts(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
-    liar.headers = {"HEAD": {"etag": '"an-etag"'}}
-    results = probed(lied, bucket)
+def test_etag_of_a_completed_upload_not_computed_from_parts(
+    faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str
+) -> None:
+    faulty_store.headers = {"HEAD": {"etag": '"an-etag"'}}
+    results = probed(faulty_config, bucket)
     assert results["part-etag"].verdict is Verdict.OK
     assert results["completed-etag"].flag == ("joined_etag", False)
     assert results["completed-etag"].verdict is Verdict.DIFFERS
@@ -252,9 +368,11 @@ def test_etag_of_a_completed_upload_not_computed_from_parts(lied: StoreConfig, l
     assert code_of(results["head-etag"]) == FindingCode.HEAD_ETAG_DIFFERS
 
 
-def test_encrypted_bucket_determines_nothing_about_etags(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
-    liar.headers = {"PUT": {"x-amz-server-side-encryption": "aws:kms"}}
-    results = probed(lied, bucket)
+def test_encrypted_bucket_determines_nothing_about_etags(
+    faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str
+) -> None:
+    faulty_store.headers = {"PUT": {"x-amz-server-side-encryption": "aws:kms"}}
+    results = probed(faulty_config, bucket)
     for name in ("part-etag", "completed-etag"):
         assert (results[name].verdict, results[name].flag) == (Verdict.DIFFERS, None)
 
@@ -271,10 +389,15 @@ def test_encrypted_bucket_determines_nothing_about_etags(lied: StoreConfig, liar
     ],
 )
 def test_crc64_that_is_wrong_or_of_another_polynomial(
-    lied: StoreConfig, liar: LyingStore, bucket: str, value: int, verdict: Verdict, observed: Problem
+    faulty_config: StoreConfig,
+    faulty_store: MisreportingStore,
+    bucket: str,
+    value: int,
+    verdict: Verdict,
+    observed: Problem,
 ) -> None:
-    liar.headers = {"PUT": {"x-oss-hash-crc64ecma": str(value)}}
-    results = probed(lied, bucket)
+    faulty_store.headers = {"PUT": {"x-oss-hash-crc64ecma": str(value)}}
+    results = probed(faulty_config, bucket)
     assert results["crc64"].verdict is verdict
     assert results["crc64"].observed == observed
 

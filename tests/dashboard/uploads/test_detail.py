@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from dashboard.shared.parameters import write_upload
-from tests.dashboard.conftest import Begin
+from tests.dashboard.conftest import Start
 from tests.dashboard.pages import Site
 from uploads.domain.states import ItemState
 from uploads.models import AuditEntry, Operation, OperationItem, Store, StoreUpload, Transfer
@@ -55,9 +55,9 @@ def listed(object_store: ObjectStoreClient, bucket: str) -> set[UploadRef]:
 
 @pytest.mark.parametrize("key", HOSTILE_KEYS, ids=range(len(HOSTILE_KEYS)))
 def test_key_is_exact_from_row_to_detail_to_abort(
-    site: Site, begin: Begin, object_store: ObjectStoreClient, key: str
+    site: Site, start: Start, object_store: ObjectStoreClient, key: str
 ) -> None:
-    name, decoy = begin(key, {1: 10}), begin("decoy")
+    name, decoy = start(key, {1: 10}), start("decoy")
     page = site.listing()
     assert name in page.rows
     assert "<script>alert" not in page.text
@@ -149,8 +149,8 @@ def test_bad_parameter_of_the_parts_is_refused(site: Site, store_requests: list[
     assert store_requests == []
 
 
-def test_parts_are_paged_by_their_numbers(site: Site, begin: Begin, store_requests: list[str]) -> None:
-    name = begin("key", dict.fromkeys([1, 2, 4, 7, 10], 100))
+def test_parts_are_paged_by_their_numbers(site: Site, start: Start, store_requests: list[str]) -> None:
+    name = start("key", dict.fromkeys([1, 2, 4, 7, 10], 100))
     store_requests.clear()
     url, pages = site.links.detail(name, max_parts=2), []
     while url:
@@ -163,8 +163,8 @@ def test_parts_are_paged_by_their_numbers(site: Site, begin: Begin, store_reques
     assert site.get(pages[2].link("first")).status == 200
 
 
-def test_picture_shows_gaps_and_small_parts(site: Site, begin: Begin) -> None:
-    name = begin("key", {1: PART, 2: 100, 4: 10})
+def test_picture_shows_gaps_and_small_parts(site: Site, start: Start) -> None:
+    name = start("key", {1: PART, 2: 100, 4: 10})
     detail = site.get(site.links.detail(name))
     for words in ("2 present", "1 missing", "1 too small", "Missing part numbers", "5.00 MiB"):
         assert words in detail.words
@@ -174,8 +174,8 @@ def test_picture_shows_gaps_and_small_parts(site: Site, begin: Begin) -> None:
     assert "1 missing" in site.get(site.links.detail(name, max_parts=1, survey=1)).words
 
 
-def test_detail_as_json(site: Site, begin: Begin) -> None:
-    name = begin("a key", {1: 100, 3: 50})
+def test_detail_as_json(site: Site, start: Start) -> None:
+    name = start("a key", {1: 100, 3: 50})
     answer = site.json(site.links.detail(name, max_parts=1)).json
     assert (answer["Bucket"], answer["Key"], answer["UploadId"]) == (site.bucket, "a key", name.upload_id)
     assert (answer["IsTruncated"], answer["NextPartNumberMarker"], answer["MaxParts"]) == (True, 1, 1)
@@ -185,8 +185,8 @@ def test_detail_as_json(site: Site, begin: Begin) -> None:
     assert part["LastModified"].endswith("Z")
 
 
-def test_upload_that_is_gone(site: Site, begin: Begin, object_store: ObjectStoreClient) -> None:
-    name = begin("key")
+def test_upload_that_is_gone(site: Site, start: Start, object_store: ObjectStoreClient) -> None:
+    name = start("key")
     object_store.abort_multipart_upload(site.bucket, name.key, name.upload_id)
     for url in (site.links.detail(name), site.links.abort(name), site.links.complete(name)):
         page = site.get(url)
@@ -197,8 +197,8 @@ def test_upload_that_is_gone(site: Site, begin: Begin, object_store: ObjectStore
         assert error["code"] == "NoSuchUpload"
 
 
-def test_open_form_leads_to_the_upload(site: Site, begin: Begin, store: Store) -> None:
-    name = begin("a key/with+more")
+def test_open_form_leads_to_the_upload(site: Site, start: Start, store: Store) -> None:
+    name = start("a key/with+more")
     query = f"bucket={site.bucket}&key={quote(name.key, safe='')}&upload-id={name.upload_id}"
     found = site.get(f"/stores/{store.name}/open/?{query}")
     assert found.status == 303
@@ -208,8 +208,8 @@ def test_open_form_leads_to_the_upload(site: Site, begin: Begin, store: Store) -
 # --- Abort --------------------------------------------------------------------------------------------------------
 
 
-def test_abort_is_confirmed_and_shows_what_is_lost(site: Site, begin: Begin) -> None:
-    name = begin("key", {1: 1000, 2: 24})
+def test_abort_is_confirmed_and_shows_what_is_lost(site: Site, start: Start) -> None:
+    name = start("key", {1: 1000, 2: 24})
     page = site.get(site.links.abort(name))
     for words in ("Its 2 parts (1.00 KiB)", "within the last hour", name.upload_id):
         assert words in page.words
@@ -217,9 +217,9 @@ def test_abort_is_confirmed_and_shows_what_is_lost(site: Site, begin: Begin) -> 
 
 
 def test_abort_of_a_selection(
-    site: Site, begin: Begin, object_store: ObjectStoreClient, store_requests: list[str]
+    site: Site, start: Start, object_store: ObjectStoreClient, store_requests: list[str]
 ) -> None:
-    names = [begin(f"key {number}") for number in range(5)]
+    names = [start(f"key {number}") for number in range(5)]
     values = [write_upload(name) for name in names[:3]]
     store_requests.clear()
     confirmation = site.post(site.links.abort_form, {"ask": "1", "upload": values})
@@ -256,9 +256,9 @@ def test_page_of_1000_uploads_can_be_selected(site: Site) -> None:
     assert "At most 1,000" in too_many.words
 
 
-def test_abort_as_json_without_a_worker_is_accepted(site: Site, begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_abort_as_json_without_a_worker_is_accepted(site: Site, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dashboard.operations.pages.PATIENCE_SECONDS", 0.2)
-    name = begin("key")
+    name = start("key")
     answer = site.post(site.links.abort_form, {"key": name.key, "upload-id": name.upload_id}, json=True)
     assert answer.status == 202
     url = f"/operations/{answer.json['id']}/"
@@ -273,18 +273,18 @@ def test_abort_as_json_without_a_worker_is_accepted(site: Site, begin: Begin, mo
 
 
 def test_abort_as_json_reports_the_outcome_if_it_is_known_soon(
-    site: Site, begin: Begin, monkeypatch: pytest.MonkeyPatch
+    site: Site, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dashboard.operations.pages.time.sleep", lambda _: run_items())
-    name = begin("key")
+    name = start("key")
     answer = site.post(site.links.abort_form, {"key": name.key, "upload-id": name.upload_id}, json=True)
     assert (answer.status, answer.json["state"]) == (200, "done")
 
 
 @pytest.fixture
-def owned(site: Site, begin: Begin, store: Store, operator: User) -> UploadRef:
+def owned(site: Site, start: Start, store: Store, operator: User) -> UploadRef:
     """An upload that a live transfer of this operator owns."""
-    name = begin("owned", {1: 10})
+    name = start("owned", {1: 10})
     transfer = Transfer.objects.create(
         owner=operator, store=store, bucket=site.bucket, key=name.key, size=20, part_size=10, part_count=2, node="n"
     )
@@ -310,10 +310,10 @@ def test_upload_that_a_transfer_owns_is_neither_aborted_nor_completed(site: Site
 
 
 def test_complete_shows_the_object_and_what_it_replaces(
-    site: Site, begin: Begin, object_store: ObjectStoreClient
+    site: Site, start: Start, object_store: ObjectStoreClient
 ) -> None:
     object_store.put_object(site.bucket, "key", None)
-    name = begin("key", {1: PART, 2: 100})
+    name = start("key", {1: PART, 2: 100})
     page = site.get(site.links.complete(name))
     for words in (
         "Resulting object",
@@ -333,9 +333,9 @@ def test_complete_shows_the_object_and_what_it_replaces(
 
 
 def test_upload_completed_by_partway_is_gone_although_swift_still_lists_its_parts(
-    site: Site, begin: Begin, object_store: ObjectStoreClient
+    site: Site, start: Start, object_store: ObjectStoreClient
 ) -> None:
-    name = begin("key", {1: 100})
+    name = start("key", {1: 100})
     operation = site.post(site.links.complete_form, {"upload": write_upload(name)}).response["Location"]
     run_items()
     assert object_store.list_parts(site.bucket, name.key, name.upload_id).parts
@@ -348,25 +348,25 @@ def test_upload_completed_by_partway_is_gone_although_swift_still_lists_its_part
 
 
 def test_upload_completed_by_another_program_is_shown_as_unlisted(
-    site: Site, begin: Begin, object_store: ObjectStoreClient
+    site: Site, start: Start, object_store: ObjectStoreClient
 ) -> None:
-    name = begin("key", {1: 100})
+    name = start("key", {1: 100})
     assert "does not show this upload" not in site.get(site.links.part_summary(name)).words
     (part,) = object_store.list_parts(site.bucket, name.key, name.upload_id).parts
     object_store.complete_multipart_upload(site.bucket, name.key, name.upload_id, [CompletedPart(1, part.etag)])
     assert "does not show this upload" in site.get(site.links.part_summary(name)).words
 
 
-def test_complete_is_blocked_if_the_store_would_refuse(site: Site, begin: Begin) -> None:
-    page = site.get(site.links.complete(begin("small", {1: 100, 2: 100})))
+def test_complete_is_blocked_if_the_store_would_refuse(site: Site, start: Start) -> None:
+    page = site.get(site.links.complete(start("small", {1: 100, 2: 100})))
     assert "The store would refuse this" in page.words
     assert page.find("button", "btn-primary")[0].has("disabled")
-    empty = site.get(site.links.complete(begin("empty")))
+    empty = site.get(site.links.complete(start("empty")))
     assert "nothing to complete" in empty.words
 
 
-def test_gap_needs_explicit_consent(site: Site, begin: Begin, object_store: ObjectStoreClient) -> None:
-    name = begin("gap", {1: PART, 3: 100})
+def test_gap_needs_explicit_consent(site: Site, start: Start, object_store: ObjectStoreClient) -> None:
+    name = start("gap", {1: PART, 3: 100})
     page = site.get(site.links.complete(name))
     assert 'name="allow-gaps"' in page.text
     refused = site.post(site.links.complete_form, {"upload": write_upload(name)})
@@ -387,8 +387,8 @@ def test_complete_takes_only_one_upload(site: Site) -> None:
 # --- Operations ---------------------------------------------------------------------------------------------------
 
 
-def test_poll_gets_the_fragment_and_ends(site: Site, begin: Begin, operator_client: Client) -> None:
-    name = begin("key")
+def test_poll_gets_the_fragment_and_ends(site: Site, start: Start, operator_client: Client) -> None:
+    name = start("key")
     url = site.post(site.links.abort_form, {"upload": write_upload(name)}).response["Location"]
     fragment = site.get(url, **{"HX-Request": "true"})
     assert fragment.text.lstrip().startswith("<div")
@@ -399,8 +399,8 @@ def test_poll_gets_the_fragment_and_ends(site: Site, begin: Begin, operator_clie
     assert "The operation has finished: 1 done, 0 failed." in last.words
 
 
-def test_failure_is_shown_with_code_and_request_id(site: Site, begin: Begin) -> None:
-    name = begin("key")
+def test_failure_is_shown_with_code_and_request_id(site: Site, start: Start) -> None:
+    name = start("key")
     url = site.post(site.links.abort_form, {"upload": write_upload(name)}).response["Location"]
     OperationItem.objects.update(
         state=ItemState.FAILED, error_code="AccessDenied", error_message="Not you.", error_request_id="tx123"

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 from django.test import Client
 
-from tests.dashboard.conftest import Begin
+from tests.dashboard.conftest import Start
 from tests.dashboard.pages import Page, Site
 from tests.stores.swift import SwiftStore
 from uploads.models import Store
@@ -104,18 +104,18 @@ def test_page_size_is_100_unless_given(
     assert len(site.listing("max-uploads=1").rows) == 1
 
 
-def test_select_all_without_javascript_selects_the_whole_page(site: Site, begin: Begin) -> None:
-    begin("one")
-    begin("two")
+def test_select_all_without_javascript_selects_the_whole_page(site: Site, start: Start) -> None:
+    start("one")
+    start("two")
     page = site.listing()
     assert not [box for box in page.find("input", name="upload") if box.has("checked")]
     selected = site.get(page.href("Select all on this page"))
     assert len([box for box in selected.find("input", name="upload") if box.has("checked")]) == 2
 
 
-def test_folders_and_the_way_back_up(site: Site, begin: Begin) -> None:
-    begin("a/b/c d/key")
-    begin("a/top")
+def test_folders_and_the_way_back_up(site: Site, start: Start) -> None:
+    start("a/b/c d/key")
+    start("a/top")
     page = site.get(site.listing("delimiter=/").folders[0])
     assert [row.key for row in page.rows] == ["a/top"]
     inner = site.get(site.get(page.folders[0]).folders[0])
@@ -161,17 +161,17 @@ def test_bad_parameter_is_refused_without_a_request(site: Site, store_requests: 
     assert store_requests == []
 
 
-def test_upload_id_marker_alone_is_accepted_and_reported_as_ignored(site: Site, begin: Begin) -> None:
-    begin("key")
+def test_upload_id_marker_alone_is_accepted_and_reported_as_ignored(site: Site, start: Start) -> None:
+    start("key")
     page = site.listing("upload-id-marker=abc")
     assert page.status == 200
     assert "ignores upload-id-marker" in page.words
     assert len(page.rows) == 1
 
 
-def test_empty_states_explain_themselves(site: Site, begin: Begin) -> None:
+def test_empty_states_explain_themselves(site: Site, start: Start) -> None:
     assert "No uploads in progress" in site.listing().words
-    begin("key")
+    start("key")
     assert "No upload in progress under this prefix" in site.listing("prefix=other").words
     assert "No more uploads after this point" in site.listing("key-marker=zzz").words
 
@@ -212,9 +212,9 @@ def test_no_such_bucket(operator_client: Client, store: Store) -> None:
     assert error["request_id"]
 
 
-def test_json_has_the_same_facts_under_the_names_of_the_api(site: Site, begin: Begin) -> None:
-    first, second = begin("a/1"), begin("a/2")
-    begin("b/1")
+def test_json_has_the_same_facts_under_the_names_of_the_api(site: Site, start: Start) -> None:
+    first, second = start("a/1"), start("a/2")
+    start("b/1")
     answer = site.json(f"{site.links.uploads}?prefix=a/&max-uploads=1").json
     assert answer["Bucket"] == site.bucket
     assert (answer["Prefix"], answer["Delimiter"], answer["MaxUploads"]) == ("a/", "", 1)
@@ -232,8 +232,8 @@ def test_json_has_the_same_facts_under_the_names_of_the_api(site: Site, begin: B
     assert folders["CommonPrefixes"] == [{"Prefix": "a/"}, {"Prefix": "b/"}]
 
 
-def test_facts_of_a_row(site: Site, begin: Begin) -> None:
-    name = begin("key", {1: 1024, 3: 10})
+def test_facts_of_a_row(site: Site, start: Start) -> None:
+    name = start("key", {1: 1024, 3: 10})
     facts = site.get(site.links.facts(name), **{"HX-Request": "true"})
     assert facts.text.lstrip().startswith("<td")
     assert "1.01 KiB" in facts.words

@@ -1,4 +1,4 @@
-"""More uploads in progress than any page holds, walked to the end by the page's own links: each exactly once."""
+"""More uploads in progress than any page holds: the links of the pages lead to each of them exactly once."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ pytestmark = pytest.mark.timeout(900)
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """A bucket full of uploads in progress, and what they are."""
+    """A bucket with many uploads in progress, and their names."""
 
     server: S3Store | SwiftStore
     provider: str
     bucket: str
-    begun: Counter[UploadRef]
+    started: Counter[UploadRef]
 
 
 def keys(count: int) -> Iterator[str]:
-    """Half of them in folders of very different sizes; names that stores sort in their own ways; many on one key."""
+    """Half of the keys are in folders of very different sizes. Stores sort some names differently. Some keys repeat."""
     for number in range(count // 4):
         yield f"big/{number // 100:03}/item {number:05}"
     for number in range(count // 4):
@@ -47,16 +47,16 @@ def keys(count: int) -> Iterator[str]:
         yield f"same {number // 700}"
 
 
-def begin(server: S3Store | SwiftStore, provider: str, count: int) -> Crowd:
+def start(server: S3Store | SwiftStore, provider: str, count: int) -> Crowd:
     bucket = server.new_bucket()
     credentials = Credentials(server.access_key, server.secret_key)
     config = StoreConfig(server.endpoint_url, server.region, credentials, provider)
     names = list(keys(count))
     with ObjectStoreClient(config) as client, ThreadPoolExecutor(8) as pool:
         ids = pool.map(lambda key: client.create_multipart_upload(bucket, key), names)
-        begun = Counter(map(UploadRef, names, ids))
-    assert (begun.total(), len(begun)) == (count, count)
-    return Crowd(server, provider, bucket, begun)
+        started = Counter(map(UploadRef, names, ids))
+    assert (started.total(), len(started)) == (count, count)
+    return Crowd(server, provider, bucket, started)
 
 
 @pytest.fixture(
@@ -64,7 +64,7 @@ def begin(server: S3Store | SwiftStore, provider: str, count: int) -> Crowd:
 )
 def crowd(request: pytest.FixtureRequest) -> Crowd:
     fixture, provider, count = request.param
-    return begin(request.getfixturevalue(fixture), provider, count)
+    return start(request.getfixturevalue(fixture), provider, count)
 
 
 @pytest.fixture
@@ -96,18 +96,18 @@ def pages_from(site: Site, url: str) -> Iterator[Page]:
 
 
 def test_flat(crowd: Crowd, site_of: Callable[[Crowd], Site], operator: User, store_requests: list[str]) -> None:
-    """300 of them, spread over the pages, were begun here: none is taken for forgotten."""
+    """Partway started 300 of them, spread over the pages. None is reported as unlisted."""
     site = site_of(crowd)
     store = Store.objects.get(name=crowd.provider)
-    ours = list(crowd.begun)[:: crowd.begun.total() // 300]
+    ours = list(crowd.started)[:: crowd.started.total() // 300]
     for name in ours:
         make_transfer(operator, store, bucket=crowd.bucket, key=name.key, upload_id=name.upload_id)
     StoreUpload.objects.update(created_at=timezone.now() - timedelta(days=1))
     pages = list(pages_from(site, f"{site.links.uploads}?max-uploads=1000"))
-    assert Counter(row for page in pages for row in page.rows) == crowd.begun
-    # One request a page, and each is full but the last; Swift ends an exact fit with an empty one.
+    assert Counter(row for page in pages for row in page.rows) == crowd.started
+    # One request for each page, and all but the last are full. Swift ends an exact fit with an empty page.
     assert len(store_requests) == len(pages)
-    assert [len(page.rows) for page in pages if page.rows] == [1000] * (crowd.begun.total() // 1000)
+    assert [len(page.rows) for page in pages if page.rows] == [1000] * (crowd.started.total() // 1000)
     assert sum(page.text.count('class="badge"') for page in pages) == len(ours)
     assert not [page for page in pages if "group-head" in page.words]
 
@@ -122,16 +122,16 @@ def test_by_folders(crowd: Crowd, site_of: Callable[[Crowd], Site], store_reques
             folders += page.folders
             waiting += page.folders
             pages += 1
-    assert seen == crowd.begun
+    assert seen == crowd.started
     assert len(folders) == len(set(folders)) == len(folder_names(crowd))
     assert len(store_requests) == pages
-    # Folders are jumped over, not waded through: no more pages than folders, and those that are full.
-    assert pages <= len(folders) + 1 + crowd.begun.total() // 500
+    # The uploads inside folders are skipped: there are no more pages than folders and full pages.
+    assert pages <= len(folders) + 1 + crowd.started.total() // 500
 
 
 def folder_names(crowd: Crowd) -> set[str]:
     found = set()
-    for name in crowd.begun:
+    for name in crowd.started:
         pieces = name.key.split("/")[:-1]
         found |= {"/".join(pieces[: depth + 1]) + "/" for depth in range(len(pieces))}
     return found

@@ -55,7 +55,7 @@ class Narrow:
         permission = PERMISSIONS[self.operation]
         return ", ".join(permission.oss if self.kind == "oss" else permission.s3)
 
-    def begin(self, key: str = "a/key") -> UploadRef:
+    def start(self, key: str = "a/key") -> UploadRef:
         upload_id = self.owner.create_multipart_upload(self.bucket, key)
         self.scratch.write_bytes(b"some bytes")
         self.owner.upload_part(self.bucket, key, upload_id, 1, FileSlice(self.scratch, 0, 10))
@@ -135,7 +135,7 @@ AFFECTED = {
 
 @pytest.mark.parametrize("operation", ALL)
 def test_no_page_fails_because_of_a_permission_that_it_does_not_need(narrow: Narrow) -> None:
-    shown = pages(narrow, narrow.begin())
+    shown = pages(narrow, narrow.start())
     failed = {name for name, page in shown.items() if page.status != 200}
     assert failed == AFFECTED.get(narrow.operation, set())
     for name in failed:
@@ -154,7 +154,7 @@ def test_without_list_buckets_named_buckets_are_shown(narrow: Narrow) -> None:
 
 @pytest.mark.parametrize("operation", ["ListMultipartUploads"])
 def test_without_list_uploads_an_upload_is_opened_by_key_and_id(narrow: Narrow) -> None:
-    upload = narrow.begin()
+    upload = narrow.start()
     page = narrow.site.listing()
     assert 'name="upload-id"' in page.text
     assert "AccessDenied" in page.words
@@ -168,7 +168,7 @@ def test_without_list_uploads_an_upload_is_opened_by_key_and_id(narrow: Narrow) 
 
 @pytest.mark.parametrize("operation", ["ListParts"])
 def test_without_list_parts_the_listing_works_and_the_upload_can_be_aborted(narrow: Narrow) -> None:
-    upload = narrow.begin()
+    upload = narrow.start()
     assert narrow.site.listing().rows == [upload]
     cells = narrow.site.get(narrow.site.links.facts(upload))
     assert cells.status == 200
@@ -191,7 +191,7 @@ def _named(upload: UploadRef) -> dict[str, str]:
 @pytest.mark.parametrize("operation", ["HeadObject"])
 def test_without_head_a_completion_is_done_unverified(narrow: Narrow, settings: Settings, tmp_path: Path) -> None:
     settings.STAGING_DIR = tmp_path / "staging"
-    upload = narrow.begin()
+    upload = narrow.start()
     requested = narrow.site.post(narrow.site.links.complete_form, _named(upload))
     run_items()
     item = OperationItem.objects.get()
@@ -215,7 +215,7 @@ def test_without_head_replacing_needs_consent_if_the_store_would_refuse_it(narro
 
 @pytest.mark.parametrize("operation", ["AbortMultipartUpload"])
 def test_without_abort_the_operation_fails_and_names_the_permission(narrow: Narrow) -> None:
-    upload = narrow.begin()
+    upload = narrow.start()
     requested = narrow.site.post(narrow.site.links.abort_form, _named(upload))
     run_items()
     item = OperationItem.objects.get()
@@ -244,7 +244,7 @@ def test_without_abort_a_cancelled_transfer_waits_and_names_the_permission(
 
 @pytest.mark.parametrize("operation", ["CompleteMultipartUpload"])
 def test_without_complete_the_operation_fails_and_names_the_permission(narrow: Narrow) -> None:
-    upload = narrow.begin()
+    upload = narrow.start()
     narrow.site.post(narrow.site.links.complete_form, _named(upload))
     run_items()
     operation = Operation.objects.get()

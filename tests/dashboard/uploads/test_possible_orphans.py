@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tests.dashboard.conftest import Begin
+from tests.dashboard.conftest import Start
 from tests.dashboard.make_transfer import make_transfer
 from tests.dashboard.pages import Page, Site
 from uploads.domain.states import ItemState, Phase, StoreUploadState
@@ -37,9 +37,9 @@ def state_of(row: StoreUpload) -> str:
 
 @pytest.mark.parametrize("key", ["plain.bin", "a//b c&d=<e>%2F?#ü"])
 def test_overview_leads_to_the_abort_of_an_orphan(
-    site: Site, begin: Begin, record_orphan: Record, object_store: ObjectStoreClient, key: str
+    site: Site, start: Start, record_orphan: Record, object_store: ObjectStoreClient, key: str
 ) -> None:
-    name = begin(key)
+    name = start(key)
     row = record_orphan(name)
     overview = site.get("/")
     assert "Needs attention" in overview.words
@@ -63,9 +63,9 @@ def test_overview_leads_to_the_abort_of_an_orphan(
 
 @pytest.mark.parametrize("page", ["detail", "facts"])
 def test_orphan_found_gone_needs_no_attention(
-    site: Site, begin: Begin, record_orphan: Record, object_store: ObjectStoreClient, page: str
+    site: Site, start: Start, record_orphan: Record, object_store: ObjectStoreClient, page: str
 ) -> None:
-    name, other = begin("key"), begin("key")
+    name, other = start("key"), start("key")
     row, kept = record_orphan(name), record_orphan(other)
     object_store.abort_multipart_upload(site.bucket, name.key, name.upload_id)
     url = site.links.detail(name) if page == "detail" else site.links.facts(name)
@@ -73,23 +73,23 @@ def test_orphan_found_gone_needs_no_attention(
     assert (state_of(row), state_of(kept)) == (StoreUploadState.GONE, StoreUploadState.SUSPECT)
 
 
-def test_unreachable_store_settles_nothing(site: Site, begin: Begin, record_orphan: Record, store: Store) -> None:
-    name = begin("key")
+def test_unreachable_store_settles_nothing(site: Site, start: Start, record_orphan: Record, store: Store) -> None:
+    name = start("key")
     row = record_orphan(name)
     Store.objects.filter(pk=store.pk).update(endpoint_url="http://127.0.0.1:9")
     assert site.get(site.links.detail(name)).status >= 500
     assert state_of(row) == StoreUploadState.SUSPECT
 
 
-def test_other_uploads_are_not_called_possible_orphans(site: Site, begin: Begin, record_orphan: Record) -> None:
-    record_orphan(begin("key"))
-    assert "possible orphan" not in site.get(site.links.detail(begin("key"))).words.lower()
+def test_other_uploads_are_not_called_possible_orphans(site: Site, start: Start, record_orphan: Record) -> None:
+    record_orphan(start("key"))
+    assert "possible orphan" not in site.get(site.links.detail(start("key"))).words.lower()
 
 
 def test_orphans_are_visible_to_the_owner_and_to_administrators(
-    site: Site, administrator: User, administrator_client: Client, begin: Begin, record_orphan: Record
+    site: Site, administrator: User, administrator_client: Client, start: Start, record_orphan: Record
 ) -> None:
-    name = begin("theirs.bin")
+    name = start("theirs.bin")
     row = record_orphan(name, administrator)
     assert "Needs attention" not in site.get("/").words
     assert "theirs.bin" in Page(administrator_client.get("/")).words
@@ -98,9 +98,9 @@ def test_orphans_are_visible_to_the_owner_and_to_administrators(
     assert f'href="/transfers/{row.transfer_id}/"' not in detail
 
 
-def test_possible_orphan_is_not_owned_by_its_transfer(site: Site, begin: Begin, record_orphan: Record) -> None:
+def test_possible_orphan_is_not_owned_by_its_transfer(site: Site, start: Start, record_orphan: Record) -> None:
     """Not by a live transfer either: the upload may belong to another program, so it can be aborted separately."""
-    name = begin("key")
+    name = start("key")
     row = record_orphan(name)
     Transfer.objects.filter(pk=row.transfer_id).update(phase=Phase.SENDING)
     assert site.get(site.links.detail(name)).href("Abort")
