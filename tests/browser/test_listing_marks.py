@@ -58,15 +58,9 @@ def scene(stack: Stack, tmp_path: Path) -> Iterator[Scene]:
     ]
     lost = [(key, stack.create_upload(bucket, key, {1: 3000, 3: 10}, part)) for key in ("films/lost.mov", "lost.iso")]
     gone = ("lost too.iso", "MTIzNDU2Nzg5MDEyMzQ1Njc4OTA")
-<<<<<<< HEAD
-    with lying(stack.client, stack.swift.endpoint_url) as liar:
-        liar.make_page = like_minio
-        liar.forgotten = {upload_id for _, upload_id in lost}
-=======
     with misreporting(stack.client, stack.swift.endpoint_url) as faulty_store:
-        faulty_store.quirk = like_minio
+        faulty_store.make_page = like_minio
         faulty_store.omitted = {upload_id for _, upload_id in lost}
->>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
         pages = stack.client.iter_multipart_uploads(bucket)
         faulty_store.kept = [each for page in pages for each in page.uploads if (each.key, each.upload_id) in kept]
         stack.run_python(

@@ -11,17 +11,10 @@ import boto3
 import pytest
 from botocore.config import Config
 
-<<<<<<< HEAD
-from tests.dashboard.lying import (
+from tests.dashboard.misreporting import (
     ListedPage,
     ListingQuery,
-    LyingStore,
-=======
-from tests.dashboard.misreporting import (
-    ListRequest,
     MisreportingStore,
-    ReportedPage,
->>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
     by_key,
     in_order_of,
     like_minio,
@@ -107,15 +100,9 @@ def overrides(results: Results) -> dict[str, object]:
     return overrides_of(results.values(), get_provider("generic"), {})
 
 
-<<<<<<< HEAD
-def test_listing_by_whole_keys_only(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
-    liar.make_page = like_minio
-    results = probed(lied, bucket)
-=======
 def test_listing_by_whole_keys_only(faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str) -> None:
-    faulty_store.quirk = like_minio
+    faulty_store.make_page = like_minio
     results = probed(faulty_config, bucket)
->>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
     assert overrides(results)["exact_prefix"] is True
     assert results["prefix"].verdict is Verdict.DIFFERS
     for name in ("order", "key-marker", "both-markers", "next-of-two", "delimiter", "encoding"):
@@ -140,25 +127,13 @@ def test_listing_that_keeps_ended_uploads(
     assert overrides(results)["keeps_ended"] is True
 
 
-<<<<<<< HEAD
-def test_listing_in_no_order(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
+def test_listing_in_no_order(faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str) -> None:
     def backwards(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
         page = by_key(uploads, query)
         return ListedPage(page.uploads[::-1], (), page.is_truncated, page.key_marker, page.upload_id_marker)
 
-    liar.make_page = backwards
-    results = probed(lied, bucket)
-=======
-def test_listing_in_no_order(faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str) -> None:
-    def backwards(uploads: Sequence[MultipartUpload], request: ListRequest) -> ReportedPage:
-        reported = by_key(uploads, request)
-        return ReportedPage(
-            reported.uploads[::-1], (), reported.is_truncated, reported.key_marker, reported.upload_id_marker
-        )
-
-    faulty_store.quirk = backwards
+    faulty_store.make_page = backwards
     results = probed(faulty_config, bucket)
->>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
     assert overrides(results)["order"] == "none"
     assert results["key-marker"].verdict is Verdict.NOT_TRIED
 
@@ -168,49 +143,29 @@ def test_listing_by_start_time_counts_as_no_order(
 ) -> None:
     created = CreatedThings(f".partway-check-{secrets.token_hex(4)}/")
     # Not by Initiated, which has whole seconds in Swift.
-<<<<<<< HEAD
-    liar.make_page = lambda uploads, query: in_order_of([upload_id for _, upload_id in created.uploads], uploads, query)
-    results = probed(lied, bucket, created)
-=======
-    faulty_store.quirk = lambda uploads, request: in_order_of(
-        [upload_id for _, upload_id in created.uploads], uploads, request
+    faulty_store.make_page = lambda uploads, query: in_order_of(
+        [upload_id for _, upload_id in created.uploads], uploads, query
     )
     results = probed(faulty_config, bucket, created)
->>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
     assert results["prefix"].verdict is Verdict.OK
     assert overrides(results)["order"] == "none"
 
 
-<<<<<<< HEAD
-def test_next_markers_without_an_upload_id(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
-    liar.make_page = without_upload_id_marker
-    results = probed(lied, bucket)
-=======
 def test_next_markers_without_an_upload_id(
     faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str
 ) -> None:
-    faulty_store.quirk = without_upload_id_marker
+    faulty_store.make_page = without_upload_id_marker
     results = probed(faulty_config, bucket)
->>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
     assert results["next-of-two"].verdict is Verdict.DIFFERS
     assert code_of(results["next-of-two"]) == FindingCode.NEXT_UPLOAD_ID_MARKER_MISSING
 
 
-<<<<<<< HEAD
-def test_ignored_markers(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
+def test_ignored_markers(faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str) -> None:
     def first_page(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
         return by_key(uploads, ListingQuery(query.prefix, "", query.max_uploads, "", ""))
 
-    liar.make_page = first_page
-    results = probed(lied, bucket)
-=======
-def test_ignored_markers(faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str) -> None:
-    def first_page(uploads: Sequence[MultipartUpload], request: ListRequest) -> ReportedPage:
-        return by_key(uploads, ListRequest(request.prefix, "", request.max_uploads, "", ""))
-
-    faulty_store.quirk = first_page
+    faulty_store.make_page = first_page
     results = probed(faulty_config, bucket)
->>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
     assert verdicts(results, "key-marker", "next-of-two", "next-of-one") == {
         "key-marker": "failed",
         "next-of-two": "failed",
@@ -221,37 +176,22 @@ def test_ignored_markers(faulty_config: StoreConfig, faulty_store: MisreportingS
     assert results["both-markers"].verdict is Verdict.DIFFERS
 
 
-<<<<<<< HEAD
-def test_ignored_page_size(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
+def test_ignored_page_size(faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str) -> None:
     def everything(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
         return by_key(uploads, ListingQuery(query.prefix, "", 1000, query.key_marker, query.upload_id_marker))
 
-    liar.make_page = everything
-    results = probed(lied, bucket)
-=======
-def test_ignored_page_size(faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str) -> None:
-    def everything(uploads: Sequence[MultipartUpload], request: ListRequest) -> ReportedPage:
-        return by_key(uploads, ListRequest(request.prefix, "", 1000, request.key_marker, request.upload_id_marker))
-
-    faulty_store.quirk = everything
+    faulty_store.make_page = everything
     results = probed(faulty_config, bucket)
->>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
     assert results["max-uploads"].verdict is Verdict.DIFFERS
     assert overrides(results)["url_encoding"] == "none"
     assert verdicts(results, "next-of-two", "next-of-one") == {"next-of-two": "not-tried", "next-of-one": "not-tried"}
 
 
-<<<<<<< HEAD
-def test_incomplete_page_reported_as_the_last(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
-    liar.make_page = lambda uploads, query: ListedPage(by_key(uploads, query).uploads)
-    results = probed(lied, bucket)
-=======
 def test_incomplete_page_reported_as_the_last(
     faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str
 ) -> None:
-    faulty_store.quirk = lambda uploads, request: ReportedPage(by_key(uploads, request).uploads)
+    faulty_store.make_page = lambda uploads, query: ListedPage(by_key(uploads, query).uploads)
     results = probed(faulty_config, bucket)
->>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
     assert results["next-of-two"].verdict is Verdict.FAILED
 
 
@@ -260,35 +200,20 @@ def test_ignored_delimiter(faulty_config: StoreConfig, bucket: str) -> None:
     assert overrides(results)["delimiter"] == "broken"
 
 
-<<<<<<< HEAD
-def test_truncated_pages_without_markers(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
+def test_truncated_pages_without_markers(
+    faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str
+) -> None:
     def unmarked(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
         page = by_key(uploads, query)
         return ListedPage(page.uploads, is_truncated=page.is_truncated)
 
-    liar.make_page = unmarked
-    results = probed(lied, bucket)
-    assert verdicts(results, "next-of-two", "next-of-one") == {"next-of-two": "differs", "next-of-one": "differs"}
-
-
-def test_empty_listing(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
-    liar.make_page = truncated_and_empty
-=======
-def test_truncated_pages_without_markers(
-    faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str
-) -> None:
-    def unmarked(uploads: Sequence[MultipartUpload], request: ListRequest) -> ReportedPage:
-        reported = by_key(uploads, request)
-        return ReportedPage(reported.uploads, is_truncated=reported.is_truncated)
-
-    faulty_store.quirk = unmarked
+    faulty_store.make_page = unmarked
     results = probed(faulty_config, bucket)
     assert verdicts(results, "next-of-two", "next-of-one") == {"next-of-two": "differs", "next-of-one": "differs"}
 
 
 def test_empty_listing(faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str) -> None:
-    faulty_store.quirk = truncated_and_empty
->>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
+    faulty_store.make_page = truncated_and_empty
     # The clean-up cannot rely on it either: it uses the record of started uploads.
     results = probed(faulty_config, bucket)
     assert results["prefix"].verdict is Verdict.FAILED
@@ -296,25 +221,15 @@ def test_empty_listing(faulty_config: StoreConfig, faulty_store: MisreportingSto
     assert results["key-plus"].verdict is Verdict.OK
 
 
-<<<<<<< HEAD
-def test_upload_listed_under_another_key(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
+def test_upload_listed_under_another_key(
+    faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str
+) -> None:
     def normalized(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
         moved = [MultipartUpload(each.key.replace("//", "/"), each.upload_id, None) for each in uploads]
         return by_key(moved, query)
 
-    liar.make_page = normalized
-    results = probed(lied, bucket)
-=======
-def test_upload_listed_under_another_key(
-    faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str
-) -> None:
-    def normalized(uploads: Sequence[MultipartUpload], request: ListRequest) -> ReportedPage:
-        moved = [MultipartUpload(each.key.replace("//", "/"), each.upload_id, None) for each in uploads]
-        return by_key(moved, request)
-
-    faulty_store.quirk = normalized
+    faulty_store.make_page = normalized
     results = probed(faulty_config, bucket)
->>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
     assert results["key-slashes"].verdict is Verdict.FAILED
     assert code_of(results["key-slashes"]) == FindingCode.KEY_LISTED_OTHERWISE
     assert results["key-dots"].verdict is Verdict.OK
@@ -323,33 +238,20 @@ def test_upload_listed_under_another_key(
 # --- Digests ----------------------------------------------------------------------------------------------------------
 
 
-<<<<<<< HEAD
-def test_unverified_content_md5(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
-    liar.ignores_md5 = True
-    results = probed(lied, bucket)
-=======
 def test_unverified_content_md5(faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str) -> None:
     faulty_store.ignores_md5 = True
     results = probed(faulty_config, bucket)
->>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
     assert verdicts(results, "md5-part", "md5-object") == {"md5-part": "differs", "md5-object": "differs"}
     assert code_of(results["md5-part"]) == FindingCode.WRONG_MD5_PART_ACCEPTED
     assert code_of(results["md5-object"]) == FindingCode.WRONG_MD5_OBJECT_ACCEPTED
 
 
-<<<<<<< HEAD
-def test_unverified_content_md5_where_etags_are_not_md5(lied: StoreConfig, liar: LyingStore, bucket: str) -> None:
-    liar.ignores_md5 = True
-    liar.headers = {"PUT": {"etag": '"an-etag"'}}
-    results = probed(lied, bucket)
-=======
 def test_unverified_content_md5_where_etags_are_not_md5(
     faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str
 ) -> None:
     faulty_store.ignores_md5 = True
     faulty_store.headers = {"PUT": {"etag": '"an-etag"'}}
     results = probed(faulty_config, bucket)
->>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly)
     assert (results["part-etag"].verdict, results["part-etag"].flag) == (Verdict.DIFFERS, ("etag_is_md5", False))
     assert verdicts(results, "md5-part", "md5-object") == {"md5-part": "failed", "md5-object": "failed"}
     assert code_of(results["md5-part"]) == FindingCode.DAMAGED_PART_UNNOTICED

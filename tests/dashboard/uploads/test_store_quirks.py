@@ -417,19 +417,11 @@ def test_facts_of_an_unlisted_upload_show_whether_it_exists(
 def test_empty_listing_shows_unlisted_uploads(
     faulty_site: Site, faulty_store: MisreportingStore, own_upload: Callable[..., UploadRef]
 ) -> None:
-<<<<<<< HEAD:tests/dashboard/uploads/test_store_ways.py
-    of_kind(lied, "minio")
-    liar.make_page = lying.like_minio
-    lost = begun_here("lost")
-    liar.forgotten = {lost.upload_id}
-    page = lied.listing()
-=======
     of_kind(faulty_site, "minio")
-    faulty_store.quirk = misreporting.like_minio
+    faulty_store.make_page = misreporting.like_minio
     lost = own_upload("lost")
     faulty_store.omitted = {lost.upload_id}
     page = faulty_site.listing()
->>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly):tests/dashboard/uploads/test_store_quirks.py
     assert unlisted_keys(page) == ["lost"]
     assert "may leave out uploads" in page.words
     StoreUpload.objects.update(state=StoreUploadState.GONE)
@@ -452,21 +444,12 @@ def test_unlisted_uploads_are_on_the_page_where_they_belong(
 def test_unlisted_folder_is_shown_as_a_folder(
     faulty_site: Site, faulty_store: MisreportingStore, own_upload: Callable[..., UploadRef], start: Start
 ) -> None:
-<<<<<<< HEAD:tests/dashboard/uploads/test_store_ways.py
-    of_kind(lied, "minio")
-    liar.make_page = lying.like_minio
-    lost = [begun_here("dir/lost"), begun_here("seen/lost"), begun_here("top")]
-    begin("seen/kept")
-    liar.forgotten = {name.upload_id for name in lost}
-    page = lied.listing("delimiter=/")
-=======
     of_kind(faulty_site, "minio")
-    faulty_store.quirk = misreporting.like_minio
+    faulty_store.make_page = misreporting.like_minio
     lost = [own_upload("dir/lost"), own_upload("seen/lost"), own_upload("top")]
     start("seen/kept")
     faulty_store.omitted = {name.upload_id for name in lost}
     page = faulty_site.listing("delimiter=/")
->>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly):tests/dashboard/uploads/test_store_quirks.py
     assert folder_names([page]) == ["seen/", "dir/"]
     assert unlisted_keys(page) == ["top"]
     assert unlisted_keys(faulty_site.get(page.folders[1])) == ["dir/lost"]
@@ -577,48 +560,16 @@ def listed(site: Site, faulty_store: MisreportingStore, name: UploadRef) -> list
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
-<<<<<<< HEAD:tests/dashboard/uploads/test_store_ways.py
-def test_a_missing_upload_id_marker_loses_nothing(lied: Site, liar: LyingStore, begin: Begin, size: int) -> None:
-    liar.make_page = lying.without_upload_id_marker
-    begun = [begin(key) for key in ("a", "b", "b", "b", "b", "c")]
-    assert rows_of(walk(lied, f"max-uploads={size}")) == Counter(begun)
-
-
-def test_a_truncated_page_that_leads_nowhere_says_so(lied: Site, liar: LyingStore) -> None:
-    liar.make_page = lying.truncated_and_empty
-    page = lied.listing()
-    assert not page.link("next")
-    assert "it names no place to go on from" in page.words
-    page = lied.listing("key-marker=a")
-    assert not page.link("next")
-    assert "it names no place to go on from" in page.words
-
-
-def test_a_prefix_is_looked_for_here_where_the_store_takes_whole_keys(
-    lied: Site, liar: LyingStore, begin: Begin
-) -> None:
-    Store.objects.filter(name=lied.store).update(overrides={"exact_prefix": True})
-    liar.make_page = lying.exact_keys_only
-    begun = [begin(key) for key in ("a", "p", "pa", "pa", "pb/1", "pb/2", "q", "z")]
-    having = Counter(name for name in begun if name.key.startswith("p"))
-    for size in (1, 2, 100):
-        del liar.queries[:]
-        pages = walk(lied, f"prefix=p&max-uploads={size}")
-        assert rows_of(pages) == having
-        assert all("only by their whole key" in page.words for page in pages)
-        assert not any(each.prefix for each in liar.queries)
-        # It begins and ends where the prefix does.
-=======
 def test_missing_upload_id_marker_loses_nothing(
     faulty_site: Site, faulty_store: MisreportingStore, start: Start, size: int
 ) -> None:
-    faulty_store.quirk = misreporting.without_upload_id_marker
+    faulty_store.make_page = misreporting.without_upload_id_marker
     started = [start(key) for key in ("a", "b", "b", "b", "b", "c")]
     assert rows_of(walk(faulty_site, f"max-uploads={size}")) == Counter(started)
 
 
 def test_truncated_page_without_markers_is_explained(faulty_site: Site, faulty_store: MisreportingStore) -> None:
-    faulty_store.quirk = misreporting.truncated_and_empty
+    faulty_store.make_page = misreporting.truncated_and_empty
     page = faulty_site.listing()
     assert not page.link("next")
     assert "it gives no marker to continue from" in page.words
@@ -631,42 +582,22 @@ def test_partway_filters_by_prefix_where_the_store_takes_whole_keys(
     faulty_site: Site, faulty_store: MisreportingStore, start: Start
 ) -> None:
     Store.objects.filter(name=faulty_site.store).update(overrides={"exact_prefix": True})
-    faulty_store.quirk = misreporting.exact_keys_only
+    faulty_store.make_page = misreporting.exact_keys_only
     started = [start(key) for key in ("a", "p", "pa", "pa", "pb/1", "pb/2", "q", "z")]
     having = Counter(name for name in started if name.key.startswith("p"))
     for size in (1, 2, 100):
-        del faulty_store.requests[:]
+        del faulty_store.queries[:]
         pages = walk(faulty_site, f"prefix=p&max-uploads={size}")
         assert rows_of(pages) == having
         assert all("only by their whole key" in page.words for page in pages)
-        assert not any(each.prefix for each in faulty_store.requests)
+        assert not any(each.prefix for each in faulty_store.queries)
         # The pages start and end with the prefix.
->>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly):tests/dashboard/uploads/test_store_quirks.py
         assert len(pages) <= 5 // size + 2
         pages = walk(faulty_site, f"prefix=p&delimiter=/&max-uploads={size}")
         assert folder_names(pages) == ["pb/"]
         assert rows_of(pages) == Counter(name for name in having if "/" not in name.key)
-<<<<<<< HEAD:tests/dashboard/uploads/test_store_ways.py
-    exact = lied.get(lied.listing("prefix=pa").href("Take the prefix for a whole key"))
-    assert liar.queries[-1].prefix == "pa"
-    assert [row.key for row in exact.rows] == ["pa", "pa"]
-
-
-def test_minios_listing_is_narrowed_and_grouped(lied: Site, liar: LyingStore, begin: Begin) -> None:
-    of_kind(lied, "minio")
-    liar.make_page = lying.like_minio
-    begun = [begin(key) for key in ("z", "dir/b", "a", "dir/a", "dir/sub/c")]
-    page = lied.listing("prefix=dir/")
-    assert Counter(page.rows) == Counter(name for name in begun if name.key.startswith("dir/"))
-    folders = lied.listing("delimiter=/")
-    assert folder_names([folders]) == ["dir/"]
-    assert {row.key for row in folders.rows} == {"z", "a"}
-    # A page about one upload asks with its whole key.
-    lied.get(lied.links.part_summary(begun[1]))
-    assert liar.queries[-1].prefix == "dir/b"
-=======
     exact = faulty_site.get(faulty_site.listing("prefix=pa").href("Use the prefix as a whole key"))
-    assert faulty_store.requests[-1].prefix == "pa"
+    assert faulty_store.queries[-1].prefix == "pa"
     assert [row.key for row in exact.rows] == ["pa", "pa"]
 
 
@@ -674,7 +605,7 @@ def test_listing_of_minio_is_filtered_and_grouped(
     faulty_site: Site, faulty_store: MisreportingStore, start: Start
 ) -> None:
     of_kind(faulty_site, "minio")
-    faulty_store.quirk = misreporting.like_minio
+    faulty_store.make_page = misreporting.like_minio
     started = [start(key) for key in ("z", "dir/b", "a", "dir/a", "dir/sub/c")]
     page = faulty_site.listing("prefix=dir/")
     assert Counter(page.rows) == Counter(name for name in started if name.key.startswith("dir/"))
@@ -683,8 +614,7 @@ def test_listing_of_minio_is_filtered_and_grouped(
     assert {row.key for row in folders.rows} == {"z", "a"}
     # A page about one upload sends the whole key.
     faulty_site.get(faulty_site.links.part_summary(started[1]))
-    assert faulty_store.requests[-1].prefix == "dir/b"
->>>>>>> 9a93173 (Name the tests of store quirks and the misreporting store plainly):tests/dashboard/uploads/test_store_quirks.py
+    assert faulty_store.queries[-1].prefix == "dir/b"
 
 
 # --- Missing permissions and operations -------------------------------------------------------------------------------
