@@ -360,12 +360,12 @@ def own_upload(faulty_site: Site, start: Start, operator: User) -> Callable[...,
     """Start an upload in the real store, and record it as one of a transfer."""
     store = Store.objects.get(name=faulty_site.store)
 
-    def start(key: str, **values: Any) -> UploadRef:
+    def start_own(key: str, **values: Any) -> UploadRef:
         name = start(key, {1: 1024})
         own(operator, store, faulty_site.bucket, name, **values)
         return name
 
-    return start
+    return start_own
 
 
 def test_unlisted_uploads_are_shown_and_marked(
