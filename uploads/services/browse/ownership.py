@@ -36,8 +36,8 @@ def owners(store: Store, bucket: str, upload_ids: Sequence[str]) -> Owners:
     return {(row.transfer.key, row.upload_id): row.transfer for row in rows}
 
 
-def was_aborted_on_purpose(transfer: Transfer, store_upload: StoreUpload) -> bool:
-    """Whether an operator requested to abort this upload here, and it was aborted or is being aborted."""
+def was_aborted_by_operator(transfer: Transfer, store_upload: StoreUpload) -> bool:
+    """Whether an operation of this site has aborted the upload or is aborting it."""
     return OperationItem.objects.filter(
         operation__kind=OperationKind.ABORT,
         operation__store=transfer.store_id,

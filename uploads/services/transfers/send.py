@@ -16,7 +16,7 @@ from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import FileSlice, SentBytes
 from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import forbids_overwrite
-from uploads.services.browse.ownership import was_aborted_on_purpose
+from uploads.services.browse.ownership import was_aborted_by_operator
 from uploads.services.staging import quota
 from uploads.services.stores.clients import ONCE, client_for
 from uploads.services.transfers.dispatch import dispatch
@@ -138,7 +138,7 @@ def _store_upload_vanished(lease: Lease[Part], store_upload: StoreUpload, error:
         rows = StoreUpload.objects.filter(pk=store_upload.pk)
         change(STORE_UPLOAD_STATES, rows, StoreUploadState.GONE, {StoreUploadState.OPEN})
         lost = transfer.parts.filter(store_upload=store_upload, state=PartState.SENT).exists()
-        if not lost and not was_aborted_on_purpose(transfer, store_upload):
+        if not lost and not was_aborted_by_operator(transfer, store_upload):
             audit.record_transfer(None, "begun-anew", transfer, upload_id=store_upload.upload_id)
             transfer.parts.filter(state=PartState.STAGED).update(not_before=None, queued_at=None)
             return
