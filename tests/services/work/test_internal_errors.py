@@ -271,6 +271,13 @@ def test_failed_dispatch_counts_as_an_attempt_of_the_transfer(
     assert set(tracebacks(caplog)) == {str(MALFORMED)}
 
 
+def test_dispatch_that_finds_the_database_locked_is_no_attempt(transfer: Transfer, broken: Any) -> None:
+    broken("uploads.services.transfers.dispatch._run", OperationalError("database is locked"))
+    dispatch_transfer_guarded(transfer.pk)
+    transfer.refresh_from_db()
+    assert (transfer.error_code, transfer.tries) == ("", 0)
+
+
 def test_failed_dispatch_counts_as_an_attempt_of_each_item(transfer: Transfer, broken: Any) -> None:
     item = _item(transfer)
     broken("uploads.services.operations.order.enqueue_rows")

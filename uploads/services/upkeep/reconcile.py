@@ -48,9 +48,9 @@ class Outcome(StrEnum):
     """What became of a finding."""
 
     REPAIRED = "repaired"
-    WOULD_BE_REPAIRED = "would be repaired"
-    NOT_REPAIRED = "not repaired"
-    FOR_OPERATOR = "for an operator"
+    WOULD_BE_REPAIRED = "would-be-repaired"
+    NOT_REPAIRED = "not-repaired"
+    FOR_OPERATOR = "for-operator"
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,9 @@ WAITS_FOR_OPERATOR = frozenset({Reason.CREDENTIALS_EXPIRED, Reason.CLOCK_SKEW})
 COUNTED = frozenset({Reason.DIGEST_MISMATCH, Reason.UNREADABLE_RESPONSE, Code.INTERNAL_ERROR})
 """Reasons of failures that are counted: data is corrupted on its way, or this program has a bug."""
 
+TRANSIENT = (OperationalError, InterfaceError)
+"""Errors of a database that is locked or restarts: neither corruption nor a bug."""
+
 BACKOFF_BASE_SECONDS = 1.0
 BACKOFF_CAP_SECONDS = 60.0
 LONGEST_RETRY_AFTER_SECONDS = 300.0
@@ -60,8 +63,7 @@ def reason_of(error: Exception) -> str:
 
 
 def _is_counted(error: Exception) -> bool:
-    # A database that is locked or restarts is neither corruption nor a bug.
-    return reason_of(error) in COUNTED and not isinstance(error, OperationalError | InterfaceError)
+    return reason_of(error) in COUNTED and not isinstance(error, TRANSIENT)
 
 
 def _may_succeed(error: Exception, attempts: int) -> bool:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic
 
-from django.db import DatabaseError
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -15,7 +14,7 @@ from uploads import logs
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.problems import Code, Problem
 from uploads.services.work import leases
-from uploads.services.work.attempts import Retry, next_attempt
+from uploads.services.work.attempts import TRANSIENT, Retry, next_attempt
 from uploads.services.work.failures import error_fields, problem_fields
 from uploads.services.work.kinds import Kind, Row
 from uploads.services.work.leases import Lease, LeaseLost
@@ -115,8 +114,8 @@ def guard(kind: Kind[Row], rows: QuerySet[Row], dispatch: Callable[[], None]) ->
     """Dispatch `rows`. An exception counts as a failed attempt of each of them, and does not stop the caller."""
     try:
         dispatch()
-    except DatabaseError:
-        log.exception("%s: the database failed while work was dispatched", kind.name)
+    except TRANSIENT as error:
+        log.warning("%s: the database failed while work was dispatched: %s", kind.name, error)
     except Exception as error:
         log.exception("%s: internal error while work was dispatched", kind.name)
         for pk in list(rows.values_list("pk", flat=True)):
