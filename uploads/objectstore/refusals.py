@@ -1,19 +1,19 @@
 """Error responses of a store: from code and status to a reason that tells an operator what to do.
 
 The code decides whether a request may be retried; the status decides only if there is no code.
-Codes: S3 API reference, "Error responses"; OSS API reference, "Error codes".
 """
 
 from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 from uploads.objectstore import xml
+from uploads.objectstore.error_codes import REASONS, STATUSES
 from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason, Refused, UnreadableResponse
 from uploads.problems import Code, Problem
 
@@ -59,70 +59,6 @@ class Response:
         except ValueError:
             return b""
 
-
-_CODES: Mapping[Reason, Sequence[str]] = {
-    Reason.CREDENTIALS: (
-        "InvalidAccessKeyId",
-        "SignatureDoesNotMatch",
-        "InvalidToken",
-        "InvalidSecurity",
-        "InvalidSecurityToken",
-        "InvalidClientTokenId",
-        "CredentialsNotSupported",
-        "XAdminUserNotFound",
-    ),
-    Reason.CREDENTIALS_EXPIRED: ("ExpiredToken", "TokenRefreshRequired", "SecurityTokenExpired"),
-    Reason.PERMISSION: (
-        "AccessDenied",
-        "AllAccessDisabled",
-        "AccountProblem",
-        "UserDisable",
-        "NotSignedUp",
-        "AccessForbidden",
-    ),
-    Reason.CLOCK_SKEW: ("RequestTimeTooSkewed",),
-    Reason.WRONG_REGION: (
-        "PermanentRedirect",
-        "TemporaryRedirect",
-        "Redirect",
-        "IllegalLocationConstraintException",
-        "IncorrectEndpoint",
-    ),
-    Reason.NO_SUCH_BUCKET: ("NoSuchBucket",),
-    Reason.NO_SUCH_KEY: ("NoSuchKey", "NoSuchObject"),
-    Reason.NO_SUCH_UPLOAD: ("NoSuchUpload",),
-    Reason.DIGEST_MISMATCH: ("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"),
-    Reason.THROTTLED: (
-        "SlowDown",
-        "SlowDownRead",
-        "SlowDownWrite",
-        "ServiceUnavailable",
-        "Busy",
-        "TooManyRequests",
-        "RequestLimitExceeded",
-        "Throttling",
-        "ThrottlingException",
-        "BandwidthLimitExceeded",
-        "QpsLimitExceeded",
-        "TooManyRequestsException",
-    ),
-    Reason.TIMEOUT: ("RequestTimeout",),
-    # Two concurrent writes to one key, one of them conditional: the outcome is still open.
-    Reason.STORE_FAULT: ("InternalError", "OperationAborted", "ConditionalRequestConflict"),
-    Reason.ADDRESSING: ("SecondLevelDomainForbidden",),
-    Reason.EXISTS: ("FileAlreadyExists", "PreconditionFailed", "ObjectAlreadyExists"),
-    Reason.REFUSED: ("NotImplemented",),
-}
-_REASONS: Mapping[str, Reason] = {code: reason for reason, codes in _CODES.items() for code in codes}
-
-_STATUSES: Mapping[int, Reason] = {
-    301: Reason.WRONG_REGION,
-    401: Reason.CREDENTIALS,
-    403: Reason.PERMISSION,
-    408: Reason.TIMEOUT,
-    429: Reason.THROTTLED,
-    503: Reason.THROTTLED,
-}
 
 _RETRYABLE = frozenset({Reason.DIGEST_MISMATCH, Reason.THROTTLED, Reason.TIMEOUT, Reason.STORE_FAULT})
 
@@ -173,7 +109,7 @@ def _not_from_store(response: Response, operation: str) -> ObjectStoreError | No
 
 def _reason(response: Response, fields: Mapping[str, str], region: str, now: datetime) -> Reason:
     code = fields.get("Code", "")
-    if known := Reason.WRONG_REGION if _mentions_region(fields) else _REASONS.get(code):
+    if known := Reason.WRONG_REGION if _mentions_region(fields) else REASONS.get(code):
         return known
     if code in ("AuthorizationHeaderMalformed", "AuthorizationQueryParametersError"):
         named = fields.get("Region") or "region" in fields.get("Message", "").lower()
@@ -201,8 +137,8 @@ def _region_of_host(host: str) -> str:
 def _by_status(status: int) -> Reason:
     if status == 404:
         return Reason.NO_SUCH_KEY
-    if status in _STATUSES:
-        return _STATUSES[status]
+    if status in STATUSES:
+        return STATUSES[status]
     return Reason.STORE_FAULT if status >= 500 and status not in (501, 505) else Reason.REFUSED
 
 

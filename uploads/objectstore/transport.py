@@ -1,16 +1,13 @@
 """One request to a store and its complete response: an exact, signed URL, sent once; redirects are not followed.
 
-Only this module translates exceptions of the network to NotSent or OutcomeUnknown, with the cause chained. There is a
-timeout for connecting and one for a stall (no byte in either direction), but none for the whole request.
+There is a timeout for connecting and one for a stall (no byte in either direction), but none for the whole request.
 """
 
 from __future__ import annotations
 
-import http.client
 import logging
-import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.cookiejar import DefaultCookiePolicy
@@ -24,8 +21,9 @@ import urllib3
 from uploads.objectstore import refusals
 from uploads.objectstore.connections import NeverConnectedError, PatientAdapter
 from uploads.objectstore.dialects import dialect_of
-from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Reason, Refused, unreadable
+from uploads.objectstore.errors import NotSent, ObjectStoreError, Reason, Refused, unreadable
 from uploads.objectstore.keys import bad_argument, check_bucket, check_dns_bucket, check_key, quote_key, quote_query
+from uploads.objectstore.network_errors import not_sent, outcome_unknown
 from uploads.objectstore.payload import InterruptedByCallback, Payload
 from uploads.objectstore.refusals import Response
 from uploads.objectstore.signing import UNSIGNED_PAYLOAD, Signer
@@ -202,9 +200,9 @@ class Transport:
         except InterruptedByCallback as interrupted:
             raise interrupted.cause from interrupted.cause.__cause__
         except NeverConnectedError as error:
-            raise _not_sent(error) from error
+            raise not_sent(error) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise _unknown(error) from error
+            raise outcome_unknown(error) from error
 
 
 def _read(response: requests.Response) -> Response:
@@ -216,46 +214,6 @@ def _read(response: requests.Response) -> Response:
             raise unreadable(Code.RESPONSE_TOO_LARGE, limit_bytes=MAX_RESPONSE)
     headers = {name.lower(): value for name, value in response.headers.items()}
     return Response(response.status_code, headers, bytes(body))
-
-
-def _not_sent(error: NeverConnectedError) -> NotSent:
-    """No connection was opened: retryable, unless TLS rejected the store."""
-    causes = list(_causes(error))
-    tls = next((each for each in causes if isinstance(each, ssl.SSLError | ssl.CertificateError)), None)
-    if tls is not None and not isinstance(tls, ssl.SSLEOFError):
-        return NotSent(Problem(Code.TLS_FAILED, detail=str(tls)), reason=Reason.TLS)
-    return NotSent(Problem(Code.CONNECTION_FAILED, detail=str(causes[-1])), reason=Reason.UNREACHABLE, retryable=True)
-
-
-def _unknown(error: Exception) -> OutcomeUnknown:
-    causes = list(_causes(error))
-    if any(isinstance(each, TimeoutError | urllib3.exceptions.ReadTimeoutError) for each in causes):
-        return OutcomeUnknown(Problem(Code.CONNECTION_STALLED), reason=Reason.TIMEOUT, retryable=True)
-    if any(_is_malformed(each) for each in causes):
-        return unreadable(Code.RESPONSE_NOT_HTTP, detail=str(causes[-1]))
-    return OutcomeUnknown(
-        Problem(Code.CONNECTION_LOST, detail=str(causes[-1])), reason=Reason.CONNECTION_LOST, retryable=True
-    )
-
-
-def _is_malformed(error: BaseException) -> bool:
-    if isinstance(error, urllib3.exceptions.DecodeError):
-        return True
-    lost = http.client.RemoteDisconnected | http.client.IncompleteRead
-    return isinstance(error, http.client.HTTPException) and not isinstance(error, lost)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and all its causes, outermost first: urllib3 keeps some in `reason` and in its arguments."""
-    pending, seen = [error], set[int]()
-    while pending:
-        each = pending.pop(0)
-        if id(each) in seen:
-            continue
-        seen.add(id(each))
-        yield each
-        inner = (*each.args, getattr(each, "reason", None), each.__cause__, each.__context__)
-        pending += [found for found in inner if isinstance(found, BaseException)]
 
 
 def _log(call: Call, response: Response | None, seconds: float, error: ObjectStoreError | None) -> None:

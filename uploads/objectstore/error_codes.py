@@ -1,0 +1,71 @@
+"""The reason of each error code and status. S3 API reference, "Error responses"; OSS API reference, "Error codes"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from uploads.objectstore.errors import Reason
+
+_CODES: Mapping[Reason, Sequence[str]] = {
+    Reason.CREDENTIALS: (
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "InvalidToken",
+        "InvalidSecurity",
+        "InvalidSecurityToken",
+        "InvalidClientTokenId",
+        "CredentialsNotSupported",
+        "XAdminUserNotFound",
+    ),
+    Reason.CREDENTIALS_EXPIRED: ("ExpiredToken", "TokenRefreshRequired", "SecurityTokenExpired"),
+    Reason.PERMISSION: (
+        "AccessDenied",
+        "AllAccessDisabled",
+        "AccountProblem",
+        "UserDisable",
+        "NotSignedUp",
+        "AccessForbidden",
+    ),
+    Reason.CLOCK_SKEW: ("RequestTimeTooSkewed",),
+    Reason.WRONG_REGION: (
+        "PermanentRedirect",
+        "TemporaryRedirect",
+        "Redirect",
+        "IllegalLocationConstraintException",
+        "IncorrectEndpoint",
+    ),
+    Reason.NO_SUCH_BUCKET: ("NoSuchBucket",),
+    Reason.NO_SUCH_KEY: ("NoSuchKey", "NoSuchObject"),
+    Reason.NO_SUCH_UPLOAD: ("NoSuchUpload",),
+    Reason.DIGEST_MISMATCH: ("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"),
+    Reason.THROTTLED: (
+        "SlowDown",
+        "SlowDownRead",
+        "SlowDownWrite",
+        "ServiceUnavailable",
+        "Busy",
+        "TooManyRequests",
+        "RequestLimitExceeded",
+        "Throttling",
+        "ThrottlingException",
+        "BandwidthLimitExceeded",
+        "QpsLimitExceeded",
+        "TooManyRequestsException",
+    ),
+    Reason.TIMEOUT: ("RequestTimeout",),
+    # Two concurrent writes to one key, one of them conditional: the outcome is still open.
+    Reason.STORE_FAULT: ("InternalError", "OperationAborted", "ConditionalRequestConflict"),
+    Reason.ADDRESSING: ("SecondLevelDomainForbidden",),
+    Reason.EXISTS: ("FileAlreadyExists", "PreconditionFailed", "ObjectAlreadyExists"),
+    Reason.REFUSED: ("NotImplemented",),
+}
+REASONS: Mapping[str, Reason] = {code: reason for reason, codes in _CODES.items() for code in codes}
+
+STATUSES: Mapping[int, Reason] = {
+    301: Reason.WRONG_REGION,
+    401: Reason.CREDENTIALS,
+    403: Reason.PERMISSION,
+    408: Reason.TIMEOUT,
+    429: Reason.THROTTLED,
+    503: Reason.THROTTLED,
+}

@@ -1,0 +1,53 @@
+"""Translates exceptions of the network to NotSent and OutcomeUnknown."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from collections.abc import Iterator
+
+import urllib3
+
+from uploads.objectstore.connections import NeverConnectedError
+from uploads.objectstore.errors import NotSent, OutcomeUnknown, Reason, unreadable
+from uploads.problems import Code, Problem
+
+
+def not_sent(error: NeverConnectedError) -> NotSent:
+    """No connection was opened: retryable, unless TLS rejected the store."""
+    causes = list(_causes(error))
+    tls = next((each for each in causes if isinstance(each, ssl.SSLError | ssl.CertificateError)), None)
+    if tls is not None and not isinstance(tls, ssl.SSLEOFError):
+        return NotSent(Problem(Code.TLS_FAILED, detail=str(tls)), reason=Reason.TLS)
+    return NotSent(Problem(Code.CONNECTION_FAILED, detail=str(causes[-1])), reason=Reason.UNREACHABLE, retryable=True)
+
+
+def outcome_unknown(error: Exception) -> OutcomeUnknown:
+    causes = list(_causes(error))
+    if any(isinstance(each, TimeoutError | urllib3.exceptions.ReadTimeoutError) for each in causes):
+        return OutcomeUnknown(Problem(Code.CONNECTION_STALLED), reason=Reason.TIMEOUT, retryable=True)
+    if any(_is_malformed(each) for each in causes):
+        return unreadable(Code.RESPONSE_NOT_HTTP, detail=str(causes[-1]))
+    return OutcomeUnknown(
+        Problem(Code.CONNECTION_LOST, detail=str(causes[-1])), reason=Reason.CONNECTION_LOST, retryable=True
+    )
+
+
+def _is_malformed(error: BaseException) -> bool:
+    if isinstance(error, urllib3.exceptions.DecodeError):
+        return True
+    lost = http.client.RemoteDisconnected | http.client.IncompleteRead
+    return isinstance(error, http.client.HTTPException) and not isinstance(error, lost)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and all its causes, outermost first: urllib3 keeps some in `reason` and in its arguments."""
+    pending, seen = [error], set[int]()
+    while pending:
+        each = pending.pop(0)
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        inner = (*each.args, getattr(each, "reason", None), each.__cause__, each.__context__)
+        pending += [found for found in inner if isinstance(found, BaseException)]
