@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from dashboard.shared.formatting import percent, percent_text
+from dashboard.shared.formatting import percent, percent_text, rate_text
 from dashboard.shared.messages import text_of
 from dashboard.transfers.legs import Leg, leg_of, legs_of
 from uploads.domain.states import DesiredState, Phase, TransferState, shown_state
@@ -76,9 +76,10 @@ class TransferRow:
         return legs_of(self.transfer, self.progress)
 
     @property
-    def rate(self) -> float | None:
-        """Bytes per second of the leg that is further along."""
-        return self.progress.send_rate or self.progress.receive_rate
+    def rate(self) -> str:
+        """The rate of the leg that is further along; empty if nothing moves."""
+        rate = self.progress.send_rate or self.progress.receive_rate
+        return rate_text(rate) if rate else ""
 
     @property
     def seconds_left(self) -> float | None:
