@@ -1,4 +1,4 @@
-"""Every URL needs a login, every change a POST with a token; strangers' failures are told in their own format."""
+"""Every URL needs a login, and every change needs a POST with a CSRF token. Refusals have the client's format."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ VALUES = {
     "language": "en",
     "version": "0",
 }
-"""A value for every argument of a path: nothing of it exists, and nobody without a login may learn that."""
+"""A value for every argument of a path. None of them exists, which a client without a login must not learn."""
 
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
 
 
 def paths(patterns: list[Any], before: str = "/") -> Iterator[tuple[str, str]]:
-    """Every URL of the site with its name, an example value for each argument."""
+    """The name and the path of every URL of the site, with an example value for each argument."""
     for pattern in patterns:
         route = before + re.sub(r"<\w+:(\w+)>", lambda match: VALUES[match[1]], str(pattern.pattern))
         if isinstance(pattern, URLResolver):
@@ -44,7 +44,7 @@ def paths(patterns: list[Any], before: str = "/") -> Iterator[tuple[str, str]]:
 EVERY = dict(paths(urlpatterns))
 
 
-def test_the_table_walks_the_whole_site() -> None:
+def test_table_covers_the_whole_site() -> None:
     assert {"overview", "stores", "uploads", "upload", "abort", "complete", "operation", "transfers", "audit"} <= set(
         EVERY
     )
@@ -53,7 +53,7 @@ def test_the_table_walks_the_whole_site() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", sorted(set(EVERY) - PUBLIC))
-def test_needs_a_login(name: str) -> None:
+def test_url_needs_a_login(name: str) -> None:
     client = Client()
     for method in METHODS:
         response = getattr(client, method)(EVERY[name])
@@ -65,11 +65,11 @@ def test_needs_a_login(name: str) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", sorted(set(EVERY) - PUBLIC))
-def test_a_post_needs_a_token(name: str, operator: User) -> None:
+def test_post_needs_a_csrf_token(name: str, operator: User) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(operator)
     response = client.post(EVERY[name])
-    # The form with the file reads its own body, and refuses one that is no such form before it looks for the token.
+    # The view of the file form reads the body itself. It refuses another content type before it checks the token.
     assert response.status_code in ({400, 403} if name == "new-transfer" else {403, 405})
     if response.status_code == 403:
         assert "not accepted" in response.content.decode()
@@ -77,17 +77,17 @@ def test_a_post_needs_a_token(name: str, operator: User) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", sorted(set(EVERY) - PUBLIC))
-def test_what_changes_does_not_listen_to_get(name: str, operator: User) -> None:
-    """A URL that takes POST either refuses GET or shows a form; a method that is neither is refused."""
+def test_other_methods_are_refused(name: str, operator: User) -> None:
+    """No URL accepts PUT, PATCH or DELETE, except for tus uploads."""
     client = Client()
     client.force_login(operator)
-    # One tus upload is what these methods are for; without the protocol's version nothing is done.
+    # These methods are for tus uploads. They are refused without the version of the protocol.
     refusals = {"patch": 412, "delete": 412} if name == "file" else {}
     for method in ("put", "patch", "delete"):
         assert getattr(client, method)(EVERY[name]).status_code == refusals.get(method, 405), method
 
 
-def test_healthz_says_ok_and_no_more() -> None:
+def test_healthz_reports_only_ok() -> None:
     response = Client().get("/healthz")
     assert (response.status_code, response.content) == (200, b"ok")
 
@@ -114,7 +114,7 @@ def test_signing_in_and_out(operator: User) -> None:
 
 
 @pytest.mark.django_db
-def test_a_next_on_another_site_is_not_followed(operator: User) -> None:
+def test_next_url_of_another_site_is_ignored(operator: User) -> None:
     response = Client().post(
         "/login/", {"username": "olga", "password": "olga's password", "next": "https://evil.example/"}
     )
@@ -122,15 +122,15 @@ def test_a_next_on_another_site_is_not_followed(operator: User) -> None:
 
 
 @pytest.mark.django_db
-def test_without_a_session_json_and_polls_are_told_so() -> None:
+def test_json_and_polls_without_a_session_are_refused_in_their_format() -> None:
     client = Client()
-    answer = client.get("/stores/", headers={"Accept": "application/json"}, follow=True)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "NotSignedIn")
+    response = client.get("/stores/", headers={"Accept": "application/json"}, follow=True)
+    assert (response.status_code, response.json()["error"]["code"]) == (401, "NotSignedIn")
     poll = client.get(EVERY["operation"], headers={"HX-Request": "true"}, follow=True)
     assert poll["HX-Refresh"] == "true"
 
 
-def test_every_page_carries_a_strict_policy(operator_client: Client) -> None:
+def test_every_page_has_a_strict_policy(operator_client: Client) -> None:
     response = operator_client.get("/stores/")
     policy = response["Content-Security-Policy"]
     assert "default-src 'none'" in policy
@@ -138,17 +138,17 @@ def test_every_page_carries_a_strict_policy(operator_client: Client) -> None:
     assert response["X-Frame-Options"] == "DENY"
 
 
-def test_pages_have_nothing_inline(operator_client: Client) -> None:
-    """What the policy would refuse: scripts or styles inside a page, handlers in attributes."""
+def test_pages_have_no_inline_scripts_or_styles(operator_client: Client) -> None:
+    """The policy refuses scripts and styles in a page, and handlers in attributes."""
     for url in ("/stores/", "/login/", "/nothing-here"):
         text = operator_client.get(url).content.decode()
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|hx-on", text), url
 
 
-def test_not_found_is_a_page_of_ours(operator_client: Client) -> None:
+def test_not_found_has_its_own_page(operator_client: Client) -> None:
     response = operator_client.get("/nothing-here")
     assert response.status_code == 404
     assert "There is nothing at this address." in response.content.decode()
-    answer = operator_client.get("/stores/none/", headers={"Accept": "application/json"})
-    assert answer.status_code == 404
-    assert answer.json()["error"]["code"] == "NotFound"
+    response = operator_client.get("/stores/none/", headers={"Accept": "application/json"})
+    assert response.status_code == 404
+    assert response.json()["error"]["code"] == "NotFound"

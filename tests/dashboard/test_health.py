@@ -1,4 +1,4 @@
-"""The probes, the banner that says that the queue is away, publishing without a queue, and records of logs."""
+"""Health checks, the banner for an unavailable queue, publishing without a queue, and log records."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from uploads.services.upkeep.health import CachedCheck, Check
 from uploads.services.work import broker, queue
 from uploads.services.work.tasks import TASKS
 
-NOBODY = "redis://:a-secret@127.0.0.1:1/0"
-"""Where no Redis is."""
+NO_REDIS = "redis://:a-secret@127.0.0.1:1/0"
+"""An address without a Redis."""
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def staging(settings: Settings, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def live_redis(settings: Settings, redis_url: str) -> Iterator[None]:
-    """A Redis in which every worker has said that it is there."""
+    """A Redis with a recent heartbeat of every worker."""
     settings.REDIS_URL = redis_url
     broker.send_heartbeat(["partway", f"node.{settings.NODE_NAME}", f"node.{settings.NODE_NAME}.steps"])
     yield
@@ -47,19 +47,19 @@ def live_redis(settings: Settings, redis_url: str) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def fresh_look_at_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    look = Check("queue", broker.responds)
-    monkeypatch.setattr(health, "_queue", CachedCheck(look, health.QUEUE_CHECK_SECONDS, health.QUEUE_CACHE_SECONDS))
+def fresh_check_of_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    check = Check("queue", broker.responds)
+    monkeypatch.setattr(health, "_queue", CachedCheck(check, health.QUEUE_CHECK_SECONDS, health.QUEUE_CACHE_SECONDS))
 
 
 def ready(client: Client | None = None) -> tuple[int, dict[str, str]]:
-    answer = (client or Client()).get("/healthz?ready", headers={"Accept": "application/json"})
-    facts = answer.json()
-    assert facts["ready"] is (answer.status_code == 200)
-    return answer.status_code, facts["checks"]
+    response = (client or Client()).get("/healthz?ready", headers={"Accept": "application/json"})
+    facts = response.json()
+    assert facts["ready"] is (response.status_code == 200)
+    return response.status_code, facts["checks"]
 
 
-# --- Probes -----------------------------------------------------------------------------------------------------------
+# --- Health checks ----------------------------------------------------------------------------------------------------
 
 pytestmark = pytest.mark.django_db
 
@@ -68,18 +68,18 @@ pytestmark = pytest.mark.django_db
 def test_every_part_is_named() -> None:
     names = ["database", "redis", "sender", "worker", "staging"]
     assert ready() == (200, dict.fromkeys(names, "ok"))
-    answer = Client().get("/healthz?ready")
-    assert (answer.status_code, answer["Content-Type"]) == (200, "text/plain")
-    assert answer.content.decode() == "".join(f"{name} ok\n" for name in names)
-    assert "no-store" in answer["Cache-Control"]
+    response = Client().get("/healthz?ready")
+    assert (response.status_code, response["Content-Type"]) == (200, "text/plain")
+    assert response.content.decode() == "".join(f"{name} ok\n" for name in names)
+    assert "no-store" in response["Cache-Control"]
 
 
 @pytest.mark.usefixtures("staging")
-def test_redis_away_is_named_and_its_address_is_not(settings: Settings) -> None:
-    settings.REDIS_URL = NOBODY
-    answer = Client().get("/healthz?ready")
-    assert answer.status_code == 503
-    text = answer.content.decode()
+def test_unavailable_redis_is_named_without_its_address(settings: Settings) -> None:
+    settings.REDIS_URL = NO_REDIS
+    response = Client().get("/healthz?ready")
+    assert response.status_code == 503
+    text = response.content.decode()
     assert "redis failed\n" in text
     assert "database ok\n" in text
     assert "127.0.0.1" not in text
@@ -87,7 +87,7 @@ def test_redis_away_is_named_and_its_address_is_not(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("staging", "live_redis")
-def test_a_worker_that_says_nothing_is_named(settings: Settings) -> None:
+def test_silent_worker_is_named(settings: Settings) -> None:
     client = broker._client(settings.REDIS_URL)
     assert client is not None
     client.delete(broker._heartbeat(f"node.{settings.NODE_NAME}"))
@@ -97,27 +97,27 @@ def test_a_worker_that_says_nothing_is_named(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("staging")
-def test_a_disk_at_its_floor_is_named(settings: Settings) -> None:
+def test_full_disk_is_named(settings: Settings) -> None:
     settings.STAGING_FREE_FLOOR = 2**62
     assert ready()[1]["staging"] == "failed"
 
 
-def test_staging_that_cannot_be_written_is_named(settings: Settings, tmp_path: Path) -> None:
+def test_unwritable_staging_is_named(settings: Settings, tmp_path: Path) -> None:
     settings.STAGING_DIR = tmp_path / "file"
     settings.STAGING_DIR.touch()
     assert ready()[1]["staging"] == "failed"
 
 
-def test_looking_at_staging_leaves_nothing(staging: Path) -> None:
+def test_check_of_staging_leaves_no_file(staging: Path) -> None:
     ready()
     assert list(staging.iterdir()) == []
 
 
-def test_what_hangs_counts_as_failed_and_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, release = [], Event()
+def test_hanging_check_fails_and_runs_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, release = [], Event()
 
     def hang() -> bool:
-        asked.append(1)
+        calls.append(1)
         return release.wait(60)
 
     monkeypatch.setattr(health, "CHECKS", (Check("disk", hang), Check("redis", lambda: True)))
@@ -126,16 +126,16 @@ def test_what_hangs_counts_as_failed_and_is_asked_once(monkeypatch: pytest.Monke
     for _ in range(3):
         assert ready() == (503, {"disk": "failed", "redis": "ok"})
     assert time.monotonic() - started < 3
-    assert len(asked) == 1
+    assert len(calls) == 1
     release.set()
 
 
-def test_the_limits_keep_a_probe_short() -> None:
+def test_limits_keep_the_health_check_short() -> None:
     assert health.CHECK_SECONDS <= 2
     assert broker.CONNECT_SECONDS + broker.RESPONSE_SECONDS <= 2
 
 
-def test_only_looking_is_allowed() -> None:
+def test_post_is_not_allowed() -> None:
     for path in ("/healthz", "/healthz?ready", "/metrics"):
         assert Client().post(path).status_code == 405
 
@@ -143,11 +143,11 @@ def test_only_looking_is_allowed() -> None:
 # --- The banner -------------------------------------------------------------------------------------------------------
 
 
-def test_the_banner_comes_and_goes(operator_client: Client, settings: Settings, redis_url: str) -> None:
+def test_banner_appears_and_disappears(operator_client: Client, settings: Settings, redis_url: str) -> None:
     assert "The task queue (Redis) is unavailable" not in operator_client.get("/stores/").content.decode()
-    settings.REDIS_URL = NOBODY
+    settings.REDIS_URL = NO_REDIS
     assert "The task queue (Redis) is unavailable" not in operator_client.get("/stores/").content.decode(), (
-        "it is remembered for a while"
+        "the result is cached"
     )
     health._queue._until = 0
     page = operator_client.get("/stores/").content.decode()
@@ -159,15 +159,15 @@ def test_the_banner_comes_and_goes(operator_client: Client, settings: Settings, 
     assert operator_client.get("/queue/").content.strip() == b""
 
 
-def test_strangers_are_not_told(settings: Settings) -> None:
-    settings.REDIS_URL = NOBODY
+def test_banner_is_hidden_before_the_login(settings: Settings) -> None:
+    settings.REDIS_URL = NO_REDIS
     assert "The task queue (Redis) is unavailable" not in Client().get("/login/").content.decode()
 
 
-def test_a_page_waits_little_for_a_queue_that_hangs(operator_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hanging_queue_delays_pages_only_briefly(operator_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     release = Event()
-    look = Check("queue", lambda: release.wait(60))
-    monkeypatch.setattr(health, "_queue", CachedCheck(look, health.QUEUE_CHECK_SECONDS, health.QUEUE_CACHE_SECONDS))
+    check = Check("queue", lambda: release.wait(60))
+    monkeypatch.setattr(health, "_queue", CachedCheck(check, health.QUEUE_CHECK_SECONDS, health.QUEUE_CACHE_SECONDS))
     started = time.monotonic()
     assert health.queue_is_unavailable()
     assert time.monotonic() - started < 1
@@ -182,19 +182,19 @@ def test_a_page_waits_little_for_a_queue_that_hangs(operator_client: Client, mon
 
 @pytest.fixture
 def no_queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Publishing fails; what was tried."""
-    tried: list[str] = []
+    """Publishing fails. The value lists the attempts."""
+    attempted: list[str] = []
 
-    def away(name: str, *, args: list[str], **_: object) -> None:
-        tried.extend(args)
-        raise ConnectionRefusedError("nobody there")
+    def fail(name: str, *, args: list[str], **_: object) -> None:
+        attempted.extend(args)
+        raise ConnectionRefusedError("refused")
 
-    monkeypatch.setattr("uploads.services.work.queue.current_app.send_task", away)
-    yield tried
+    monkeypatch.setattr("uploads.services.work.queue.current_app.send_task", fail)
+    yield attempted
     queue._Pause.until = 0.0
 
 
-def test_after_a_failure_nothing_is_tried_for_a_while(no_queue: list[str]) -> None:
+def test_publishing_pauses_after_a_failure(no_queue: list[str]) -> None:
     queue._send("dispatch_transfer", ["1", "2"], "partway", 0)
     queue._send("dispatch_transfer", ["3"], "partway", 0)
     assert no_queue == ["1"]
@@ -203,7 +203,7 @@ def test_after_a_failure_nothing_is_tried_for_a_while(no_queue: list[str]) -> No
     assert no_queue == ["1", "4"]
 
 
-def test_every_task_with_rows_is_known() -> None:
+def test_every_task_has_its_rows() -> None:
     assert {name: task.kind.model.__name__ for name, task in TASKS.items()} == {
         "send_part": "Part",
         "run_item": "OperationItem",
@@ -216,7 +216,7 @@ def test_every_task_with_rows_is_known() -> None:
         assert task.kind.model._meta.get_field("queued_at")
 
 
-def test_what_was_not_enqueued_is_marked_so(no_queue: list[str], operator: User) -> None:
+def test_rows_that_were_not_enqueued_are_marked(no_queue: list[str], operator: User) -> None:
     store = Store.objects.create(name="s", endpoint_url="http://127.0.0.1:1", access_key="a", secret_key="b")
     now = timezone.now()
     transfer = make_transfer(operator, store, staged=2, queued_at=now)
@@ -234,7 +234,7 @@ def test_what_was_not_enqueued_is_marked_so(no_queue: list[str], operator: User)
 # --- Logs -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_record_carries_what_was_noted_and_nothing_else() -> None:
+def test_log_record_has_only_the_noted_fields() -> None:
     record = logging.makeLogRecord({"name": "n", "levelname": "INFO", "msg": "two\nlines", "part": 7, "password": "x"})
     later = logging.makeLogRecord({"msg": "later"})
 
@@ -244,7 +244,7 @@ def test_a_record_carries_what_was_noted_and_nothing_else() -> None:
             logs.Noted().filter(record)
         logs.Noted().filter(later)
 
-    # As in a thread of its own: services that other tests called may have noted something here.
+    # A separate context, because services that other tests called may have noted fields in this one.
     contextvars.Context().run(work)
     text = logs.JsonLines().format(record)
     line = json.loads(text)
@@ -254,7 +254,7 @@ def test_a_record_carries_what_was_noted_and_nothing_else() -> None:
     assert not hasattr(later, "transfer")
 
 
-def test_what_was_raised_stands_in_the_same_line() -> None:
+def test_traceback_is_part_of_the_log_line() -> None:
     try:
         raise ValueError("broken")
     except ValueError:

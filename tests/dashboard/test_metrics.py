@@ -1,4 +1,4 @@
-"""What a scrape is told, and who may scrape."""
+"""The metrics, and who may read them."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def staging(settings: Settings, tmp_path: Path) -> None:
 
 
 def scrape(client: Client | None = None) -> dict[tuple[str, str], float]:
-    """Values by name and labels, `a=b,c=d`."""
-    answer = (client or Client()).get("/metrics")
-    assert answer.status_code == 200
-    assert answer["Content-Type"].startswith("text/plain")
+    """The values by name and labels, such as `a=b,c=d`."""
+    response = (client or Client()).get("/metrics")
+    assert response.status_code == 200
+    assert response["Content-Type"].startswith("text/plain")
     return {
         (sample.name, ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(answer.content.decode())
+        for family in text_string_to_metric_families(response.content.decode())
         for sample in family.samples
     }
 
 
-def grown(before: dict[tuple[str, str], float], name: str, labels: str = "") -> float:
+def increase(before: dict[tuple[str, str], float], name: str, labels: str = "") -> float:
     return scrape().get((name, labels), 0.0) - before.get((name, labels), 0.0)
 
 
@@ -53,16 +53,16 @@ def plain_store(**changes: str) -> Store:
     return Store.objects.create(**values | changes)
 
 
-# --- Who may ----------------------------------------------------------------------------------------------------------
+# --- Access -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.9", "::1", "::ffff:127.0.0.1"])
-def test_this_machine_may(address: str) -> None:
+def test_this_machine_may_read_metrics(address: str) -> None:
     assert Client(REMOTE_ADDR=address).get("/metrics").status_code == 200
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "192.0.2.1", "2001:db8::1", "::ffff:10.0.0.1", "", "nonsense"])
-def test_others_may_not(address: str, settings: Settings) -> None:
+def test_other_machines_need_the_token(address: str, settings: Settings) -> None:
     client = Client(REMOTE_ADDR=address)
     assert client.get("/metrics").status_code == 403
     for given in ("", "Bearer", "Bearer ", "bearer wrong", TOKEN, f"Basic {TOKEN}"):
@@ -79,20 +79,20 @@ def test_behind_a_proxy_only_the_token_counts(header: str, settings: Settings) -
     client = Client(REMOTE_ADDR="127.0.0.1")
     assert client.get("/metrics", headers={header: "127.0.0.1"}).status_code == 403
     assert client.get("/metrics", headers={header: "", "Accept": "*/*"}).status_code == 403
-    answer = client.get("/metrics", headers={header: "127.0.0.1", "Authorization": f"Bearer {TOKEN}"})
-    assert answer.status_code == 200
+    response = client.get("/metrics", headers={header: "127.0.0.1", "Authorization": f"Bearer {TOKEN}"})
+    assert response.status_code == 200
 
 
-def test_who_is_refused_learns_nothing(operator_client: Client) -> None:
-    answer = operator_client.get("/metrics", REMOTE_ADDR="10.0.0.1")
-    assert answer.status_code == 403
-    assert b"partway_" not in answer.content
+def test_refusal_reveals_nothing(operator_client: Client) -> None:
+    response = operator_client.get("/metrics", REMOTE_ADDR="10.0.0.1")
+    assert response.status_code == 403
+    assert b"partway_" not in response.content
 
 
-# --- How things stand -------------------------------------------------------------------------------------------------
+# --- Gauges -----------------------------------------------------------------------------------------------------------
 
 
-def test_transfers_by_the_state_that_pages_show(operator: User) -> None:
+def test_transfers_by_the_state_shown_on_pages(operator: User) -> None:
     store = plain_store()
     make_transfer(operator, store, phase=Phase.SENDING)
     make_transfer(operator, store, phase=Phase.SENDING, desired_state=DesiredState.PAUSE)
@@ -142,7 +142,9 @@ def test_queues(settings: Settings, redis_url: str) -> None:
     assert found["partway_up", "part=redis"] == 1
 
 
-def test_what_is_away_is_named_and_the_rest_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_parts_are_named_and_the_rest_is_reported(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
 
     def broken() -> list[object]:
@@ -157,7 +159,7 @@ def test_what_is_away_is_named_and_the_rest_is_told(settings: Settings, monkeypa
     assert ("partway_bytes_sent_total", "") in found
 
 
-# --- What is counted --------------------------------------------------------------------------------------------------
+# --- Counters ---------------------------------------------------------------------------------------------------------
 
 
 def test_requests_by_operation_and_outcome() -> None:
@@ -167,24 +169,24 @@ def test_requests_by_operation_and_outcome() -> None:
     with ObjectStoreClient(config, retries=retries, observer=metrics.StoreObserver()) as client, pytest.raises(NotSent):
         client.list_buckets()
     labels = "operation=ListBuckets,outcome=not-sent"
-    assert grown(before, "partway_store_request_seconds_count", labels) == 3
-    assert grown(before, "partway_store_request_seconds_bucket", f"le=+Inf,{labels}") == 3
-    assert grown(before, "partway_retries_total", "reason=unreachable,scope=request") == 2
+    assert increase(before, "partway_store_request_seconds_count", labels) == 3
+    assert increase(before, "partway_store_request_seconds_bucket", f"le=+Inf,{labels}") == 3
+    assert increase(before, "partway_retries_total", "reason=unreachable,scope=request") == 2
 
 
-def test_outcomes_are_told_apart() -> None:
+def test_outcomes_are_counted_separately() -> None:
     before = scrape()
     refused = Refused("no", code="AccessDenied", status=403, reason=Reason.PERMISSION)
     for error in (None, refused, OutcomeUnknown("?", reason=Reason.TIMEOUT), NotSent("-", reason=Reason.TLS)):
         metrics.StoreObserver().requested("HeadObject", 0.2, error)
     for outcome in ("ok", "refused", "unknown", "not-sent"):
         labels = f"operation=HeadObject,outcome={outcome}"
-        assert grown(before, "partway_store_request_seconds_count", labels) == 1, outcome
-        assert grown(before, "partway_store_request_seconds_bucket", f"le=0.1,{labels}") == 0
-        assert grown(before, "partway_store_request_seconds_bucket", f"le=0.5,{labels}") == 1
+        assert increase(before, "partway_store_request_seconds_count", labels) == 1, outcome
+        assert increase(before, "partway_store_request_seconds_bucket", f"le=0.1,{labels}") == 0
+        assert increase(before, "partway_store_request_seconds_bucket", f"le=0.5,{labels}") == 1
 
 
-def test_work_that_is_tried_again_is_counted_and_what_rests_is_not(operator: User) -> None:
+def test_retried_work_is_counted_and_failed_work_is_not(operator: User) -> None:
     before = scrape()
     transfer = make_transfer(operator, plain_store())
     throttled = Refused("slow down", code="SlowDown", status=503, reason=Reason.THROTTLED, retryable=True)
@@ -192,8 +194,8 @@ def test_work_that_is_tried_again_is_counted_and_what_rests_is_not(operator: Use
     assert not attempts.next_attempt(
         transfer, Refused("no", code="NoSuchBucket", status=404, reason=Reason.NO_SUCH_BUCKET)
     )
-    assert grown(before, "partway_retries_total", "reason=throttled,scope=work") == 1
-    assert grown(before, "partway_retries_total", "reason=no-such-bucket,scope=work") == 0
+    assert increase(before, "partway_retries_total", "reason=throttled,scope=work") == 1
+    assert increase(before, "partway_retries_total", "reason=no-such-bucket,scope=work") == 0
 
 
 def test_parts_bytes_and_takeovers() -> None:
@@ -201,12 +203,12 @@ def test_parts_bytes_and_takeovers() -> None:
     metrics.part_sent(1000)
     metrics.part_sent(24)
     metrics.leases_taken_over("part", 2)
-    assert grown(before, "partway_parts_sent_total") == 2
-    assert grown(before, "partway_bytes_sent_total") == 1024
-    assert grown(before, "partway_lease_takeovers_total", "work=part") == 2
+    assert increase(before, "partway_parts_sent_total") == 2
+    assert increase(before, "partway_bytes_sent_total") == 1024
+    assert increase(before, "partway_lease_takeovers_total", "work=part") == 2
 
 
-def test_nothing_names_an_address_or_a_secret(operator: User) -> None:
+def test_metrics_contain_no_address_or_secret(operator: User) -> None:
     make_transfer(operator, plain_store(), key="a/private/key", bucket="private-bucket")
     text = Client().get("/metrics").content.decode()
     for name in ("127.0.0.1", "hidden-secret", "private", "olga"):

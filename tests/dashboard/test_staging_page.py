@@ -1,4 +1,4 @@
-"""How much is staged and by whom: a page for administrators."""
+"""The staging page for administrators: reserved bytes by operator and by transfer."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def staging(settings: Settings, tmp_path: Path) -> None:
 
 @pytest.fixture
 def away(db: None) -> Store:
-    """A store that nothing in these tests asks."""
+    """A store that these tests send no request to."""
     return Store.objects.create(name="away", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
 
 
 def staged(owner: User, store: Store, parts: int, **values: Any) -> Transfer:
-    """A transfer that holds room for so many parts of 1 MiB."""
+    """A transfer that has reserved space for this number of parts of 1 MiB."""
     facts: dict[str, Any] = {"node": "test-node", "resumable": True}
     transfer = make_transfer(owner, store, staged=parts, **facts | values)
     transfer.parts.update(reserved_bytes=MIB)
