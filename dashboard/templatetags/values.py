@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 register = template.Library()
 
+EMPTY: tuple[object, ...] = ("", None, {}, [])
+"""Details of an audit entry that are not shown."""
+
 
 @register.filter(name="bytes")
 def bytes_filter(size: int | None) -> SafeString:
@@ -87,7 +90,7 @@ def audit_details(entry: AuditEntry) -> list[tuple[str, str]]:
     error = RecordedError.from_columns(entry.detail)
     rows = [("error", f"{error.code}: {text_of_error(error)}")] if error else []
     values = {name: value for name, value in entry.detail.items() if not (error and name.startswith("error_"))}
-    rows += [(name, detail(value)) for name, value in values.items() if value not in ("", None)]
+    rows += [(name, detail(value)) for name, value in values.items() if value not in EMPTY]
     return [(detail_name(name), value) for name, value in rows]
 
 
@@ -102,9 +105,7 @@ def detail(value: object) -> str:
     if isinstance(value, dict):
         if "code" in value:
             return text_of(Problem.from_json(value))
-        return ", ".join(
-            f"{detail_name(name)} {detail(each)}" for name, each in value.items() if each not in ("", None)
-        )
+        return ", ".join(f"{detail_name(name)} {detail(each)}" for name, each in value.items() if each not in EMPTY)
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, int):
