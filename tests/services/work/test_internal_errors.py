@@ -25,6 +25,8 @@ from uploads.models import (
 )
 from uploads.models.operation import active_key
 from uploads.models.work import WorkFields
+from uploads.objectstore.errors import NotSent, OutcomeUnknown, Reason, Refused
+from uploads.problems import Code, Problem
 from uploads.services.operations.kinds import dispatch_guarded as dispatch_operation_guarded
 from uploads.services.transfers.kinds import TRANSFERS
 from uploads.services.transfers.kinds import dispatch_guarded as dispatch_transfer_guarded
@@ -205,7 +207,34 @@ def test_row_whose_end_cannot_be_written_is_deferred(
     broken("uploads.audit.record_item", TypeError("not serializable"))
     attempt(CASES[3], row)
     assert (row.state, row.lease_token, row.error_code) == (ItemState.ORDERED, None, "InternalError")
-    assert tracebacks(caplog) == [str(MALFORMED), "not serializable"]
+    assert tracebacks(caplog) == [str(MALFORMED), "not serializable", "not serializable"]
+
+
+def test_failure_that_cannot_be_recorded_is_an_internal_error(
+    transfer: Transfer, broken: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = _part(transfer)
+    error = NotSent(Problem(Code.CONNECTION_FAILED, detail=object()), reason=Reason.UNREACHABLE, retryable=True)  # type: ignore[arg-type]
+    broken(f"{CLIENT}.upload_part", error)
+    for _ in range(MAX_ATTEMPTS):
+        attempt(CASES[0], row)
+    assert (row.state, row.lease_token, row.error_code) == (PartState.STAGED, None, "InternalError")
+    assert "not JSON serializable" in tracebacks(caplog)[0]
+    transfer.refresh_from_db()
+    assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "InternalError")
+
+
+def test_nul_characters_of_a_response_are_replaced(transfer: Transfer, broken: Any) -> None:
+    row = _part(transfer)
+    problem = Problem(Code.RESPONSE_NOT_HTTP, detail="\0garbage")
+    broken(f"{CLIENT}.upload_part", OutcomeUnknown(problem, reason=Reason.CONNECTION_LOST, retryable=True))
+    attempt(CASES[0], row)
+    assert row.error is not None
+    assert row.error.details == (Problem(Code.RESPONSE_NOT_HTTP, detail="\ufffdgarbage"),)
+    broken(f"{CLIENT}.upload_part", Refused("no\0", code="C\0", status=403, reason=Reason.PERMISSION, request_id="\0"))
+    attempt(CASES[0], row)
+    transfer.refresh_from_db()
+    assert (transfer.phase, transfer.error_code, transfer.error_message) == (Phase.FAILED, "C\ufffd", "no\ufffd")
 
 
 def test_related_row_that_cannot_be_loaded_does_not_leave_a_row_running(

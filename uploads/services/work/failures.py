@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from uploads.objectstore.errors import ObjectStoreError, Refused
@@ -24,12 +24,21 @@ def error_fields(error: ObjectStoreError, *, reason: str = "") -> dict[str, Any]
     """The error columns of a row. `reason` replaces the error's own where another text explains it better."""
     details = [each for each in (error.problem, *error.details) if each is not None]
     return {
-        "error_code": error_code(error)[:100],
+        "error_code": _storable(error_code(error)[:100]),
         "error_reason": reason or error.reason.value,
-        "error_params": {"operation": error.operation, "details": [each.as_json() for each in details]},
-        "error_message": error.store_message,
-        "error_request_id": request_id(error)[:200],
+        "error_params": {"operation": error.operation, "details": [_storable(each.as_json()) for each in details]},
+        "error_message": _storable(error.store_message),
+        "error_request_id": _storable(request_id(error)[:200]),
     }
+
+
+def _storable(value: Any) -> Any:
+    """A value without NUL characters, which PostgreSQL does not store, though a broken response may have them."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, Mapping):
+        return {name: _storable(each) for name, each in value.items()}
+    return [_storable(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def recorded_error(error: ObjectStoreError) -> RecordedError:
@@ -46,11 +55,11 @@ def recorded_error(error: ObjectStoreError) -> RecordedError:
 
 def problem_fields(problem: Problem, details: Sequence[Problem] = ()) -> dict[str, Any]:
     """The error columns of a row, for a failure that no store caused. `details` add to the problem."""
-    params = dict(problem.params)
+    params = _storable(problem.params)
     return {
         "error_code": problem.code,
         "error_reason": problem.code,
-        "error_params": {**params, "details": [each.as_json() for each in details]} if details else params,
+        "error_params": {**params, "details": [_storable(each.as_json()) for each in details]} if details else params,
         "error_message": "",
         "error_request_id": "",
     }

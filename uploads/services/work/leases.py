@@ -49,7 +49,7 @@ class Lease(Generic[Row]):
         return rows if self.kind.running is None else rows.filter(**{self.kind.table.field: self.kind.running.value})
 
     def load(self) -> Lease[Row]:
-        """The same lease with the related rows. They are not loaded with the lease, because that may fail."""
+        """The same lease with the related rows. `take` does not load them, because that may fail."""
         return replace(self, row=self.kind.rows.select_related(*self.kind.related).get(pk=self.row.pk))
 
     def renew(self, *conditions: Q, **changes: Any) -> None:

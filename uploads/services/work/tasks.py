@@ -57,10 +57,10 @@ class Task(Generic[Row]):
             log.warning("%s %s: the lease was lost", self.kind.name, lease.row.pk)
         except ObjectStoreError as error:
             log.warning("%s %s: %s", self.kind.name, lease.row.pk, error)
-            record_failure(lease, error, self.retry)
+            record_safely(lease, error, self.retry)
         except Exception as error:
             log.exception("%s %s: internal error in %s", self.kind.name, lease.row.pk, self.name)
-            record_internal_error(lease, error, self.retry)
+            record_safely(lease, error, self.retry)
 
 
 TASKS: dict[str, Task[Any]] = {}
@@ -95,13 +95,20 @@ def record_failure(
         lease.kind.resume(lease.row, max(0.0, (attempt["not_before"] - timezone.now()).total_seconds()))
 
 
-def record_internal_error(lease: Lease[Row], error: Exception, retry: Retry = Retry.LIMITED) -> None:
-    """As `record_failure`; if that fails too, the row is deferred with a single UPDATE."""
-    try:
-        record_failure(lease, error, retry)
-    except Exception:
-        log.exception("%s %s: internal error while recording a failure", lease.kind.name, lease.row.pk)
-        record_failure(lease, error, Retry.FOREVER)
+def record_safely(lease: Lease[Row], error: Exception, retry: Retry = Retry.LIMITED) -> None:
+    """As `record_failure`. A failure that cannot be recorded is an internal error itself, recorded in its place.
+
+    If the end of the row cannot be written either, a single UPDATE defers the row.
+    """
+    for _ in range(2):
+        try:
+            record_failure(lease, error, retry)
+        except Exception as failure:
+            log.exception("%s %s: internal error while recording a failure", lease.kind.name, lease.row.pk)
+            error = failure
+        else:
+            return
+    record_failure(lease, error, Retry.FOREVER)
 
 
 def failure_fields(error: Exception) -> dict[str, Any]:
@@ -121,4 +128,4 @@ def guard(kind: Kind[Row], rows: QuerySet[Row], dispatch: Callable[[], None]) ->
         for pk in list(rows.values_list("pk", flat=True)):
             lease = leases.take(kind, rows, pk)
             if lease is not None:
-                record_internal_error(lease, error)
+                record_safely(lease, error)
