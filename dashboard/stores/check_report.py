@@ -8,11 +8,9 @@ from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 from django.urls import reverse
-from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
 
 from dashboard.shared.messages.check_results import leftover_text, result_advice, result_text, result_title
-from dashboard.shared.messages.checks import step_text
+from dashboard.shared.messages.checks import GROUPS, VERDICTS, Text, step_text
 from dashboard.stores import provider_notes
 from uploads.domain.states import ItemState
 from uploads.models import Store, StoreCheck
@@ -25,27 +23,17 @@ from uploads.selectors.stores import newest_check, newest_checks
 class Look(NamedTuple):
     """How a verdict is shown: never by its colour alone."""
 
-    word: Promise | str
+    word: Text
     icon: str
     tone: str
 
 
 LOOKS: Mapping[Verdict, Look] = {
-    Verdict.OK: Look(_("ok"), "circle-check", "good"),
-    Verdict.DIFFERS: Look(_("differs"), "info-circle", "busy"),
-    Verdict.FAILED: Look(_("failed"), "circle-x", "bad"),
-    Verdict.DENIED: Look(_("denied"), "lock", "warn"),
-    Verdict.NOT_TRIED: Look(_("not tried"), "circle-dashed", "idle"),
-}
-
-GROUPS: Mapping[Group, Promise | str] = {
-    Group.REACH: _("Reaching the store"),
-    Group.PERMISSIONS: _("Permissions"),
-    Group.LISTING: _("Listing uploads"),
-    Group.PARTS: _("Parts"),
-    Group.COMPLETION: _("Completing"),
-    Group.DIGESTS: _("Digests"),
-    Group.KEYS: _("Odd keys"),
+    Verdict.OK: Look(VERDICTS[Verdict.OK], "circle-check", "good"),
+    Verdict.DIFFERS: Look(VERDICTS[Verdict.DIFFERS], "info-circle", "busy"),
+    Verdict.FAILED: Look(VERDICTS[Verdict.FAILED], "circle-x", "bad"),
+    Verdict.DENIED: Look(VERDICTS[Verdict.DENIED], "lock", "warn"),
+    Verdict.NOT_TRIED: Look(VERDICTS[Verdict.NOT_TRIED], "circle-dashed", "idle"),
 }
 
 NEEDS_ATTENTION = (Verdict.FAILED, Verdict.DENIED)
@@ -75,7 +63,7 @@ class Section:
     """The results of a group. The page's script knows it by `name`."""
 
     name: str
-    title: Promise | str
+    title: Text
     rows: list[Row]
     counts: list[Count]
 

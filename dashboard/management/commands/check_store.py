@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy
 
 from dashboard.shared.messages import error_text, store_error_text
 from dashboard.shared.messages.check_results import leftover_text, result_advice, result_text, result_title
+from dashboard.shared.messages.checks import GROUPS, VERDICTS
 from uploads.models import Store, StoreCheck
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.probing.created import Leftover
@@ -87,11 +88,10 @@ class Command(BaseCommand):
     def _report(self, check: StoreCheck) -> None:
         results = [CheckResult.from_json(fields) for fields in check.results]
         for group in Group:
-            self.stdout.write(f"\n{group.value.capitalize()}")
+            self.stdout.write(f"\n{GROUPS[group]}")
             for result in (each for each in results if each.group is group):
                 self._write_result(result)
-        counts = {verdict: sum(result.verdict is verdict for result in results) for verdict in Verdict}
-        self.stdout.write(f"\n{', '.join(f'{number} {verdict}' for verdict, number in counts.items() if number)}.")
+        self.stdout.write(f"\n{_counts(results)}.")
         if check.overrides:
             text = _("Overrides of the profile of %(provider)s: %(overrides)s.")
             self.stdout.write(text % {"provider": check.provider, "overrides": _fields(check.overrides)})
@@ -102,7 +102,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{check.error.code}: {error_text(check.error)}")
 
     def _write_result(self, result: CheckResult) -> None:
-        self.stdout.write(f"  {result.verdict.upper():9} {result_title(result)}: {result_text(result)}")
+        self.stdout.write(f"  {str(VERDICTS[result.verdict]).upper():9} {result_title(result)}: {result_text(result)}")
         for detail in _details(result):
             self.stdout.write(f"            {detail}")
 
@@ -133,6 +133,11 @@ def _details(result: CheckResult) -> Iterable[str]:
         yield _("%(code)s, request id %(request_id)s") % {"code": result.code, "request_id": result.request_id}
     elif result.code:
         yield result.code
+
+
+def _counts(results: list[CheckResult]) -> str:
+    numbers = {verdict: sum(result.verdict is verdict for result in results) for verdict in Verdict}
+    return ", ".join(f"{number} {VERDICTS[verdict]}" for verdict, number in numbers.items() if number)
 
 
 def _fields(overrides: Mapping[str, object]) -> str:

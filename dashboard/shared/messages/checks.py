@@ -1,16 +1,20 @@
-"""Texts about store checks: names of checks, results, steps, leftovers, and errors of a check as a whole."""
+"""Texts about store checks: names, groups, verdicts and steps, leftovers, and errors of a check as a whole."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
 from dashboard.shared.messages import findings
 from dashboard.shared.messages.types import Message
+from uploads.objectstore.probing.results import Group, Verdict
 from uploads.problems import Code
 from uploads.services.stores.checks.run import CLEANING_UP, CLEANING_UP_EARLIER
+
+Text = Promise | str
 
 MESSAGES: Mapping[str, Message] = {
     Code.INTERRUPTED: _("The check was interrupted."),
@@ -83,6 +87,24 @@ TITLES: Mapping[str, Message] = {
     "key-leading": _("A key that begins with a slash"),
 }
 """What each check is called, by its name."""
+
+GROUPS: Mapping[Group, Text] = {
+    Group.REACH: _("Reaching the store"),
+    Group.PERMISSIONS: _("Permissions"),
+    Group.LISTING: _("Listing uploads"),
+    Group.PARTS: _("Parts"),
+    Group.COMPLETION: _("Completing"),
+    Group.DIGESTS: _("Digests"),
+    Group.KEYS: _("Odd keys"),
+}
+
+VERDICTS: Mapping[Verdict, Text] = {
+    Verdict.OK: _("ok"),
+    Verdict.DIFFERS: _("differs"),
+    Verdict.FAILED: _("failed"),
+    Verdict.DENIED: _("denied"),
+    Verdict.NOT_TRIED: _("not tried"),
+}
 
 STEPS: Mapping[str, Message] = {
     CLEANING_UP_EARLIER: _("Cleaning up after earlier checks"),
