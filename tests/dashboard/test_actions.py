@@ -122,7 +122,7 @@ def rows(administrator: User) -> Rows:
     return Rows(store, transfer.pk, operation.pk, check.pk)
 
 
-def ask(client: Client, rows: Rows, name: str, method: str) -> int:
+def status_of(client: Client, rows: Rows, name: str, method: str) -> int:
     values = UPLOAD | {"store": rows.store.name, "bucket": "a-bucket"}
     path = rows.path(name)
     arguments: dict[str, Any] = {"headers": TUS}
@@ -146,13 +146,13 @@ def test_role_without_the_action_is_refused_by_the_view(
     name: str, method: str, signed_in: Client, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So a role can be added or changed in `access.ALLOWED` alone. A role without any action reads no row."""
-    assert ask(signed_in, rows, name, method) != 403
+    assert status_of(signed_in, rows, name, method) != 403
     without = frozenset(Action) - {BY_ACTION[name, method]}
     monkeypatch.setattr(access, "ALLOWED", dict.fromkeys(Role, without))
-    assert ask(signed_in, rows, name, method) == 403
+    assert status_of(signed_in, rows, name, method) == 403
     monkeypatch.setattr(access, "ALLOWED", {role: frozenset() for role in Role})
     with recorded_queries() as queries:
-        assert ask(signed_in, rows, name, method) == 403
+        assert status_of(signed_in, rows, name, method) == 403
     assert not [sql for sql in queries if '"uploads_' in sql]
 
 

@@ -10,6 +10,8 @@ from urllib.parse import quote
 import pytest
 from django.test import Client
 
+from dashboard.shared.parameters import write_upload
+from dashboard.uploads.columns import COLUMNS, FACTS, LISTED, TO_ABORT
 from tests.dashboard.conftest import Start
 from tests.dashboard.pages import Page, Site
 from tests.stores.swift import SwiftStore
@@ -230,6 +232,29 @@ def test_json_has_the_same_facts_under_the_names_of_the_api(site: Site, start: S
     assert rest["IsTruncated"] is False
     folders = site.json(f"{site.links.uploads}?delimiter=/").json
     assert folders["CommonPrefixes"] == [{"Prefix": "a/"}, {"Prefix": "b/"}]
+
+
+def test_every_row_spans_all_columns(site: Site, start: Start) -> None:
+    """The page, the facts and the confirmation of an abort derive their cells from `dashboard.uploads.columns`."""
+    names = [start("folder/key", {1: 10}), start("key"), start("other key")]
+    page = site.listing("delimiter=/")
+    assert set(widths(page)) == {1 + len(COLUMNS)}
+    confirmation = site.post(site.links.abort_form, {"ask": "1", "upload": [write_upload(name) for name in names]})
+    assert set(widths(confirmation)) == {len(TO_ABORT) + len(FACTS)}
+    assert len(site.get(site.links.facts(names[0])).find("td")) == len(FACTS)
+
+
+def widths(page: Page) -> list[int]:
+    """The number of columns that each row of the page's table spans."""
+    cells = page.find("th") + page.find("td")
+    rows = [id(each) for each in page.find("tr")]
+    return [sum(int(cell.get("colspan") or 1) for cell in cells if id(cell.parent) == row) for row in rows]
+
+
+def test_json_fields_are_those_of_the_columns(site: Site, start: Start) -> None:
+    start("key")
+    (upload,) = site.json(site.links.uploads).json["Uploads"]
+    assert set(upload) == {column.field for column in LISTED} | {"Owner"}
 
 
 def test_facts_of_a_row(site: Site, start: Start) -> None:
