@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from uploads.objectstore.errors import ObjectStoreError
-from uploads.objectstore.probing import completion, digests, keys, listing, parts, permissions, reach
+from uploads.objectstore.probing import completion, digests, keys, listing, paging, parts, permissions, reach
 from uploads.objectstore.probing.codes import FindingCode
 from uploads.objectstore.probing.failures import finding_of
 from uploads.objectstore.probing.probe import Check, NotTried, Probe
@@ -18,6 +18,8 @@ CHECKS: tuple[Check, ...] = (
     *reach.CHECKS,
     *permissions.CHECKS,
     *listing.CHECKS,
+    *paging.CHECKS,
+    listing.ENDED,
     keys.ENCODING,
     *parts.CHECKS,
     *digests.CHECKS,
