@@ -20,7 +20,7 @@ from uploads.objectstore.providers import OVERRIDABLE, PROVIDERS, Provider, with
 from uploads.selectors.stores import newest_check, newest_checks
 
 
-class Look(NamedTuple):
+class Style(NamedTuple):
     """How a verdict is shown: never by its colour alone."""
 
     word: Text
@@ -28,12 +28,12 @@ class Look(NamedTuple):
     tone: str
 
 
-LOOKS: Mapping[Verdict, Look] = {
-    Verdict.OK: Look(VERDICTS[Verdict.OK], "circle-check", "good"),
-    Verdict.DIFFERS: Look(VERDICTS[Verdict.DIFFERS], "info-circle", "busy"),
-    Verdict.FAILED: Look(VERDICTS[Verdict.FAILED], "circle-x", "bad"),
-    Verdict.DENIED: Look(VERDICTS[Verdict.DENIED], "lock", "warn"),
-    Verdict.NOT_TRIED: Look(VERDICTS[Verdict.NOT_TRIED], "circle-dashed", "idle"),
+STYLES: Mapping[Verdict, Style] = {
+    Verdict.OK: Style(VERDICTS[Verdict.OK], "circle-check", "good"),
+    Verdict.DIFFERS: Style(VERDICTS[Verdict.DIFFERS], "info-circle", "busy"),
+    Verdict.FAILED: Style(VERDICTS[Verdict.FAILED], "circle-x", "bad"),
+    Verdict.DENIED: Style(VERDICTS[Verdict.DENIED], "lock", "warn"),
+    Verdict.NOT_TRIED: Style(VERDICTS[Verdict.NOT_TRIED], "circle-dashed", "idle"),
 }
 
 NEEDS_ATTENTION = (Verdict.FAILED, Verdict.DENIED)
@@ -42,7 +42,7 @@ NEEDS_ATTENTION = (Verdict.FAILED, Verdict.DENIED)
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    look: Look
+    style: Style
     number: int
 
 
@@ -55,7 +55,7 @@ class Row:
     advice: str
     code: str
     request_id: str
-    look: Look
+    style: Style
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ def _differ(name: str, store: Provider, profile: Provider) -> bool:
 
 def _counts(results: list[CheckResult]) -> list[Count]:
     numbers = {verdict: sum(result.verdict is verdict for result in results) for verdict in Verdict}
-    return [Count(LOOKS[verdict], number) for verdict, number in numbers.items() if number]
+    return [Count(STYLES[verdict], number) for verdict, number in numbers.items() if number]
 
 
 def _sections(results: list[CheckResult]) -> list[Section]:
@@ -169,7 +169,7 @@ def _row(result: CheckResult) -> Row:
         advice=result_advice(result),
         code=result.code,
         request_id=result.request_id,
-        look=LOOKS[result.verdict],
+        style=STYLES[result.verdict],
     )
 
 

@@ -120,7 +120,7 @@ def test_buckets_of_a_store(site: Site, store: Store, store_requests: list[str])
 def test_named_buckets_are_shown_although_listing_is_refused(
     site: Site, make_store: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Swift has no such permission, so its refusal is put in place of its response."""
+    """Swift has no such permission, so a refusal replaces its response."""
 
     def refuse(_: object) -> None:
         raise Refused("No.", code="AccessDenied", status=403, reason=Reason.PERMISSION, request_id="tx1")

@@ -15,7 +15,7 @@ MAX_CLIENTS = 32
 """The number of open clients. When there are more stores, the least recently used client is closed."""
 
 ONCE = RetryPolicy(attempts=1)
-"""For bytes: what failed is looked for before it is sent again, and no sender sleeps between two tries."""
+"""For sending bytes: the store is checked before another attempt, and no sender sleeps between two attempts."""
 
 _lock = threading.Lock()
 _clients: OrderedDict[tuple[StoreConfig, RetryPolicy], ObjectStoreClient] = OrderedDict()
