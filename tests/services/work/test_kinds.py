@@ -16,8 +16,8 @@ from uploads.models import Operation, OperationItem, Store
 from uploads.services.upkeep.metrics import _queues
 from uploads.services.upkeep.watchdog import watch
 from uploads.services.work import leases, queue
-from uploads.services.work.kinds import KINDS, Kind, register
-from uploads.services.work.leases import Lease, LeaseLost
+from uploads.services.work.kinds import KINDS, register
+from uploads.services.work.leases import Kind, Lease, LeaseLost
 from uploads.services.work.tasks import TASKS, task
 
 

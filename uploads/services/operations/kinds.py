@@ -9,8 +9,8 @@ from typing import Any
 from uploads.domain.states import ITEM_STATES, ItemState
 from uploads.models import Operation, OperationItem
 from uploads.services.operations.order import dispatch_operation, end_item
-from uploads.services.work.kinds import Kind, register
-from uploads.services.work.leases import Lease
+from uploads.services.work.kinds import register
+from uploads.services.work.leases import Kind, Lease
 from uploads.services.work.queue import enqueue_on_commit
 from uploads.services.work.tasks import guard
 

@@ -20,8 +20,7 @@ from uploads.services.browse.browsing import may_forbid_overwrite
 from uploads.services.browse.ownership import OwnedByTransfer, Owners, owners
 from uploads.services.browse.preflight import active_operation
 from uploads.services.work.failures import problem_fields
-from uploads.services.work.kinds import due
-from uploads.services.work.leases import Lease
+from uploads.services.work.leases import Lease, due
 from uploads.services.work.queue import enqueue_rows
 from uploads.services.work.transitions import change
 

@@ -12,8 +12,7 @@ from uploads.services.transfers.kinds import TRANSFERS, steps_queue
 from uploads.services.transfers.orphans import settle_unknown_create
 from uploads.services.work import leases
 from uploads.services.work.attempts import Retry
-from uploads.services.work.kinds import free
-from uploads.services.work.leases import Lease
+from uploads.services.work.leases import Lease, free
 from uploads.services.work.tasks import task
 from uploads.services.work.transitions import change
 from uploads.staging.disk import WriterBusy

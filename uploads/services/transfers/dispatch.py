@@ -11,7 +11,7 @@ from django.utils import timezone
 from uploads.domain.states import PHASES, DesiredState, PartState, Phase, StoreUploadState
 from uploads.models import Transfer
 from uploads.services.staging import expected_sha256
-from uploads.services.work.kinds import due, free
+from uploads.services.work.leases import due, free
 from uploads.services.work.queue import enqueue_rows
 from uploads.services.work.transitions import change
 

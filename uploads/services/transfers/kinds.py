@@ -13,8 +13,8 @@ from uploads.models import Part, Transfer
 from uploads.models.transfer import parts_queue, steps_queue
 from uploads.services.transfers.dispatch import dispatch
 from uploads.services.transfers.ending import fail_transfer
-from uploads.services.work.kinds import Kind, register
-from uploads.services.work.leases import Lease
+from uploads.services.work.kinds import register
+from uploads.services.work.leases import Kind, Lease
 from uploads.services.work.queue import enqueue_on_commit
 from uploads.services.work.tasks import guard
 

@@ -24,8 +24,8 @@ from uploads.services.staging import quota
 from uploads.services.transfers.receive import abandon
 from uploads.services.upkeep.cleanup import expire
 from uploads.services.work import broker
-from uploads.services.work.kinds import KINDS, Kind
-from uploads.services.work.leases import give_back
+from uploads.services.work.kinds import KINDS
+from uploads.services.work.leases import Kind, give_back
 from uploads.services.work.queue import enqueue_on_commit
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,7 @@ from uploads.problems import Code, Problem
 from uploads.services.work import leases
 from uploads.services.work.attempts import TRANSIENT, Retry, next_attempt
 from uploads.services.work.failures import error_fields, problem_fields
-from uploads.services.work.kinds import Kind, Row
-from uploads.services.work.leases import Lease, LeaseLost
+from uploads.services.work.leases import Kind, Lease, LeaseLost, Row
 
 log = logging.getLogger(__name__)
 

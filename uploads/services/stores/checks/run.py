@@ -24,8 +24,8 @@ from uploads.services.stores.checks import leftovers
 from uploads.services.stores.checks.overrides import override
 from uploads.services.work.attempts import Retry
 from uploads.services.work.failures import NO_ERROR, problem_fields
-from uploads.services.work.kinds import Kind, due, register
-from uploads.services.work.leases import Lease, LeaseLost
+from uploads.services.work.kinds import register
+from uploads.services.work.leases import Kind, Lease, LeaseLost, due
 from uploads.services.work.queue import enqueue_on_commit, enqueue_rows
 from uploads.services.work.tasks import task
 
