@@ -410,9 +410,9 @@ class Storm:
         if self._failures:
             raise self._failures[0]
 
-    def wait_until_finished(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+    def wait_until_finished(self, each_check: Callable[[], None] = lambda: None) -> None:
         def finished() -> bool:
-            meanwhile()
+            each_check()
             return all(state in FINISHED for state in self.states().values())
 
         wait_for("the end of every transfer", finished, CALM_SECONDS)
