@@ -168,11 +168,11 @@ def test_one_upload_is_opened_and_aborted(site: Site, bucket: str, direct_store:
     site.follow("Abort…")
     expect(page.get_by_role("heading", name="Abort this upload?")).to_be_visible()
     expect(page.get_by_role("alert")).to_contain_text("A part arrived within the last hour")
-    expect(page.get_by_text("Its 2 parts (2.93 KiB) will be deleted")).to_be_visible()
+    expect(page.get_by_text("Its 2 parts (2.93 KiB) will be permanently deleted")).to_be_visible()
     assert ("dir/to abort", upload_id) in direct_store.uploads_in(bucket)
     page.get_by_role("button", name="Abort the upload").click()
     site.wait_for_operation()
-    expect(page.get_by_text("the store lists no part of it any more")).to_be_visible()
+    expect(page.get_by_text("The store lists no more parts of it")).to_be_visible()
     with pytest.raises(ObjectStoreError) as caught:
         list(direct_store.client.iter_parts(bucket, "dir/to abort", upload_id))
     assert caught.value.reason is Reason.NO_SUCH_UPLOAD
@@ -214,7 +214,7 @@ def test_a_whole_page_is_aborted_together(site: Site, bucket: str, direct_store:
     page.get_by_role("button", name="Abort selected").click()
     page.get_by_role("button", name="Abort 12 uploads").click()
     site.wait_for_operation()
-    expect(page.locator("#operation")).to_contain_text("12 of 12 ended")
+    expect(page.locator("#operation")).to_contain_text("12 of 12 finished")
     assert [key for key, _ in direct_store.uploads_in(bucket)] == ["key-12", "key-13", "key-14"]
 
 
@@ -235,11 +235,11 @@ def test_complete_with_a_gap_replaces_the_object(
     expect(page.get_by_text("10.0 MiB").first).to_be_visible()
     page.get_by_role("button", name="Complete the upload").click()
     assert page.url.split("?")[0].endswith("/complete/"), "without the tick nothing is ordered"
-    page.get_by_label("Part numbers are missing").check()
+    page.get_by_label("I know parts are missing").check()
     page.get_by_role("button", name="Complete the upload").click()
     site.wait_for_operation()
-    expect(page.get_by_text("Completed, and the object is there.")).to_be_visible()
-    expect(page.locator("div:has(> dt:text-is('Proved by HEAD'))")).to_contain_text("yes")
+    expect(page.get_by_text("Completed. HEAD confirmed the object.")).to_be_visible()
+    expect(page.locator("div:has(> dt:text-is('Confirmed by HEAD'))")).to_contain_text("yes")
     expected = b"".join(part_bytes(number, size) for number, size in sizes.items())
     assert direct_store.object_digest(bucket, "dir/gap") == (len(expected), hashlib.sha256(expected).hexdigest())
     assert direct_store.uploads_in(bucket) == []
@@ -297,19 +297,19 @@ def test_without_javascript_a_listing_is_walked_and_aborted(
     expect(page.locator("#survey")).to_contain_text("10 bytes")
     site.follow("Abort…")
     page.get_by_role("button", name="Abort the upload").click()
-    _look_again_until_done(page)
+    _refresh_until_done(page)
     assert ("dir/d", with_parts) not in direct_store.uploads_in(bucket)
     site.open_listing(bucket)
     site.follow("Select all on this page")
     page.get_by_role("button", name="Abort selected").click()
     page.get_by_role("button", name="Abort 3 uploads").click()
-    _look_again_until_done(page)
+    _refresh_until_done(page)
     assert direct_store.uploads_in(bucket) == []
 
 
-def _look_again_until_done(page: Page) -> None:
+def _refresh_until_done(page: Page) -> None:
     page.wait_for_url("**/operations/*/")
-    while (again := page.get_by_role("link", name="Look again")).count():
+    while (again := page.get_by_role("link", name="Refresh")).count():
         page.wait_for_timeout(200)
         with page.expect_navigation():
             again.click()

@@ -60,7 +60,7 @@ def send_slowly(site: Site, file: Path, *, verify: bool = False) -> Line:
     line.slow_down(RATE)
     site.select_files(file)
     if verify:
-        site.page.get_by_label("Compute it here while sending").check()
+        site.page.get_by_label("Compute it in the browser while sending").check()
     site.send()
     site.wait_until_received(KEY, 15)
     return line
@@ -323,7 +323,7 @@ def test_different_file_with_the_same_name_is_a_new_transfer(
     site.select_files(other)
     site.send()
     row = site.wait_for_file(KEY, "refused")
-    expect(row.locator("[data-part=words]")).to_contain_text("under way")
+    expect(row.locator("[data-part=words]")).to_contain_text("already in progress")
     assert len(transfers(stack, bucket)) == 1
 
 
