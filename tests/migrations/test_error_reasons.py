@@ -252,7 +252,7 @@ def test_unknown_text_stays(code: str, message: str) -> None:
 def test_code_of_our_own_gets_the_style_of_codes_though_its_text_stays() -> None:
     message = "The key has 1,030 bytes of UTF-8: at most 1,024 are allowed."
     assert migration.recognise("bad-key", message) == {"error_code": "BadKey"}
-    assert migration.recognise("nonsense", "A text of another version.") == {"error_code": "Nonsense"}
+    assert migration.recognise("nonsense", "A text of another version.") == {"error_code": "UnreadableResponse"}
 
 
 def test_permission_keeps_the_operation_that_was_refused() -> None:

@@ -36,6 +36,15 @@ OLD_SENTENCES = {
 
 REASONS_WITHOUT_SENTENCE = ("bad-key", "bad-argument", "no-such-key")
 
+CODES = {
+    "nonsense": "UnreadableResponse",
+    "tls": "TlsFailed",
+    "bad-argument": "InvalidArgument",
+    "permission": "AccessDenied",
+    "exists": "ObjectExists",
+}
+"""Codes of our own that are not the reason in the style of codes."""
+
 ADVICE = {
     "Allow s3:ListAllMyBuckets (on OSS oss:ListBuckets).": "ListBuckets",
     "Allow s3:ListBucketMultipartUploads (on OSS oss:ListMultipartUploads).": "ListMultipartUploads",
@@ -173,7 +182,7 @@ def recognise(code, message, size=None):
     """The columns of an error that was stored with `code` and `message`; those that stay are left out."""
     columns = _whole(code, message, size) or _blockers(code, message) or _store_error(code, message) or {}
     if code in OLD_SENTENCES or code in REASONS_WITHOUT_SENTENCE:
-        columns["error_code"] = "".join(word.capitalize() for word in code.split("-"))
+        columns["error_code"] = CODES.get(code) or "".join(word.capitalize() for word in code.split("-"))
     return columns
 
 

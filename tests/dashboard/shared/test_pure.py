@@ -190,3 +190,17 @@ def test_explanation_has_the_response_of_the_store() -> None:
     assert explain(OutcomeUnknown("?", reason=Reason.TIMEOUT)).certainty.endswith("not known.")
     assert error_code(refused) == "PermanentRedirect"
     assert error_code(NotSent("?", reason=Reason.BAD_KEY)) == "BadKey"
+    assert error_code(NotSent("?", reason=Reason.TLS)) == "TlsFailed"
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "code"),
+    [
+        (403, Reason.PERMISSION, "AccessDenied"),
+        (404, Reason.NO_SUCH_KEY, "NoSuchKey"),
+        (412, Reason.EXISTS, "ObjectExists"),
+        (429, Reason.THROTTLED, "Throttled"),
+    ],
+)
+def test_status_without_a_code_gets_the_code_of_its_reason(status: int, reason: Reason, code: str) -> None:
+    assert error_code(Refused("", code=str(status), status=status, reason=reason)) == code

@@ -5,15 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from uploads.objectstore.errors import ObjectStoreError, Refused
-from uploads.problems import Problem, RecordedError
+from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
+from uploads.problems import Code, Problem, RecordedError
+
+OWN_CODES: Mapping[Reason, str] = {
+    Reason.UNREADABLE_RESPONSE: "UnreadableResponse",
+    Reason.TLS: Code.TLS_FAILED,
+    Reason.BAD_ARGUMENT: "InvalidArgument",
+    Reason.PERMISSION: Code.ACCESS_DENIED,
+    Reason.EXISTS: Code.OBJECT_EXISTS,
+}
+"""Codes of reasons that other errors use too, or whose stored value is no name for a code."""
 
 
 def error_code(error: ObjectStoreError) -> str:
-    """The store's code, or ours in the same style where the store did not answer: `Unreachable`, `BadKey`."""
-    if isinstance(error, Refused) and error.code:
+    """The store's code, or ours in the same style if the store sent none: `Unreachable`, `AccessDenied`.
+
+    A response to HEAD has no body, so its error has the status in place of a code.
+    """
+    if isinstance(error, Refused) and error.code and error.code != str(error.status):
         return error.code
-    return "".join(word.capitalize() for word in error.reason.value.split("-"))
+    in_style = "".join(word.capitalize() for word in error.reason.value.split("-"))
+    return str(OWN_CODES.get(error.reason, in_style))
 
 
 def request_id(error: ObjectStoreError) -> str:
