@@ -239,7 +239,7 @@ def test_session_ends(open_site: OpenSite, stack: Stack, bucket: str, file: Path
         expect(notice).to_contain_text("Your session has ended.")
         site.wait_for_file(KEY, "interrupted")
         with site.page.expect_popup() as opened:
-            notice.get_by_role("link", name="Sign in again in another tab").click()
+            notice.get_by_role("link", name="Sign in in another tab").click()
         Site(opened.value, stack, site.watcher).sign_in()
         opened.value.close()
         finish(site, line)
