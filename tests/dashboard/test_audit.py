@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from dashboard.shared.messages import text_of
-from dashboard.shared.messages.audit import ACTIONS
+from dashboard.shared.messages.audit import ACTIONS, detail_name
 from tests.dashboard.pages import Page
 from uploads import audit
 from uploads import services as services_package
@@ -31,6 +31,21 @@ def log(operator: User) -> None:
     audit.record(
         other, "store.changed", store="ceph", detail={"fields": ["region", "enabled"], "ok": True, "size": 12345}
     )
+
+
+ABORTED = {"repeats": 1, "already_gone": False}
+COMPLETED = {
+    "expected_size": 11,
+    "expected_etag": "e-1",
+    "expected_crc64": "nvme:0",
+    "parts": 1,
+    "ordered_at": "2026-01-31T12:00:00+00:00",
+    "verified": True,
+    "etag": "e-1",
+    "size": 11,
+    "last_modified": "2026-01-31T12:00:00+00:00",
+}
+"""Outcomes as the items of operations keep them."""
 
 
 def actions_of(page: Page) -> list[str]:
@@ -165,3 +180,8 @@ def audit_calls(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func).removeprefix("audit.") in PREFIXES:
             yield ast.unparse(node.func).removeprefix("audit."), node.args[1]
+
+
+@pytest.mark.parametrize("outcome", [ABORTED, COMPLETED])
+def test_every_name_in_the_outcome_of_an_operation_has_a_text(outcome: dict[str, object]) -> None:
+    assert {name for name in outcome if detail_name(name) == name} <= {"parts", "size", "verified"}
