@@ -157,6 +157,7 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
         stack.admin.username,
         "gone",
         "an-object",
+        "cat.jpg",
         *(provider.label for provider in PROVIDERS.values()),
     }
     return Content(pages, data)
