@@ -19,6 +19,7 @@ class Code(StrEnum):
 
     # --- Work
     INTERNAL_ERROR = "InternalError"
+    WORKER_LOST = "WorkerLost"
 
     # --- Access
     NOT_SIGNED_IN = "NotSignedIn"

@@ -209,12 +209,13 @@ def observed(result: dict[str, Any]) -> dict[str, Any] | None:
         named = pattern.fullmatch(said)
         if named:
             return _problem(code, {"check": TITLES[named["title"]]}) if named["title"] in TITLES else None
-    if (said, result["verdict"]) in BY_VERDICT:
-        return _problem(BY_VERDICT[said, result["verdict"]], {})
-    if result["verdict"] == "denied" and (denied := DENIED.fullmatch(said)):
+    verdict = result.get("verdict")
+    if (said, verdict) in BY_VERDICT:
+        return _problem(BY_VERDICT[said, verdict], {})
+    if verdict == "denied" and (denied := DENIED.fullmatch(said)):
         store = {"reason": "permission", "code": result.get("code", "")}
         return _problem("PermissionMissing", {"operation": denied["operation"], **store})
-    if result["name"] == "wrong-etag" and (refused := WRONG_ETAG.fullmatch(said)):
+    if result.get("name") == "wrong-etag" and (refused := WRONG_ETAG.fullmatch(said)):
         return _problem("WrongETagRefused", refused.groupdict())
     for text, code in FINDINGS:
         found = re.fullmatch(text, said)

@@ -103,6 +103,10 @@ SENDING: Mapping[str, Message] = {
         "this object. Send the file again."
     ),
     Code.INTERNAL_ERROR: _("An internal error occurred. The log has the details."),
+    Code.WORKER_LOST: _(
+        "The worker process ended before it finished this step. It may have been killed, for example for lack of "
+        "memory. The logs of the system may have the details."
+    ),
 }
 
 MESSAGES: Mapping[str, Message] = {**PLANNING, **STARTING, **STEPS, **WAITING, **SENDING}

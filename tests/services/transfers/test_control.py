@@ -29,7 +29,7 @@ from uploads.services.transfers.send import send_part
 from uploads.services.transfers.start import TransferRefused
 from uploads.services.transfers.steps import StepRefused, request_cancel, request_pause, request_resume, request_retry
 from uploads.services.upkeep.watchdog import watch
-from uploads.services.work import leases
+from uploads.services.work import attempts, leases
 
 PART = 5 * MIB
 Reader = Callable[[str], bytes]
@@ -245,7 +245,8 @@ def test_full_staging_refuses_before_the_first_byte(drive: Drive, settings: Sett
 
 
 class TestWatchdog:
-    def test_part_is_sent_again_after_its_worker_died(self, drive: Drive) -> None:
+    def test_part_is_sent_again_after_its_worker_died(self, drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(attempts, "backoff_seconds", lambda _: 0.0)
         transfer = drive.upload(os.urandom(PART + 1), part_size=PART)
         open_store_upload(transfer.pk)
         Part.objects.filter(transfer=transfer, number=1).update(

@@ -68,6 +68,7 @@ def _declare() -> Kind[OperationItem]:
             facts=lambda row: {"order": row.operation_id},
             resume=lambda row, seconds: None,
             give_up=lambda lease, error: None,
+            worker_lost=lambda lease: lease.release(),
             dispatch_all=dispatch_all,
         )
     )

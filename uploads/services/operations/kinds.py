@@ -12,7 +12,7 @@ from uploads.services.operations.order import dispatch_operation, end_item
 from uploads.services.work.kinds import register
 from uploads.services.work.leases import Kind, Lease
 from uploads.services.work.queue import enqueue_on_commit
-from uploads.services.work.tasks import guard
+from uploads.services.work.tasks import guard, record_worker_lost
 
 
 def _resume(item: OperationItem, seconds: float) -> None:
@@ -46,6 +46,7 @@ ITEMS = register(
         facts=lambda item: {"order": item.operation_id, "upload_id": item.upload_id},
         resume=_resume,
         give_up=_give_up,
+        worker_lost=record_worker_lost,
         dispatch_all=_dispatch_all,
     )
 )

@@ -13,10 +13,11 @@ from uploads.models import Part, Transfer
 from uploads.models.transfer import parts_queue, steps_queue
 from uploads.services.transfers.dispatch import dispatch
 from uploads.services.transfers.ending import fail_transfer
+from uploads.services.work.attempts import MAX_ATTEMPTS
 from uploads.services.work.kinds import register
 from uploads.services.work.leases import Kind, Lease
 from uploads.services.work.queue import enqueue_on_commit
-from uploads.services.work.tasks import guard
+from uploads.services.work.tasks import guard, record_worker_lost
 
 
 def _resume(transfer: Transfer, seconds: float) -> None:
@@ -38,6 +39,15 @@ def _give_up_transfer(lease: Lease[Transfer], error: dict[str, Any]) -> None:
     if not fail_transfer(lease.row.pk, error, lease.token):
         # It is being cancelled: the cancellation needs the lease.
         lease.release(**error)
+
+
+def _lose_worker(lease: Lease[Transfer]) -> None:
+    """The error of a transfer that is being cancelled, such as `Expired`, is replaced only after many losses."""
+    transfer, attempts = lease.row, lease.row.tries + 1
+    if transfer.desired_state == DesiredState.CANCEL and transfer.error_code and attempts < MAX_ATTEMPTS:
+        lease.release(tries=attempts)
+    else:
+        record_worker_lost(lease)
 
 
 def dispatch_guarded(transfer_id: uuid.UUID) -> None:
@@ -66,6 +76,7 @@ PARTS = register(
         facts=lambda part: {"transfer": part.transfer_id, "part": part.number},
         resume=_resume_part,
         give_up=_give_up_part,
+        worker_lost=record_worker_lost,
     )
 )
 """`dispatch` of their transfer enqueues parts, a few at a time."""
@@ -79,6 +90,7 @@ TRANSFERS = register(
         facts=lambda transfer: {"transfer": transfer.pk},
         resume=_resume,
         give_up=_give_up_transfer,
+        worker_lost=_lose_worker,
         dispatch_all=_dispatch_all,
     )
 )

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -23,9 +24,9 @@ from uploads.problems import Code, Problem
 from uploads.services.staging import quota
 from uploads.services.transfers.receive import abandon
 from uploads.services.upkeep.cleanup import expire
-from uploads.services.work import broker
+from uploads.services.work import broker, leases
 from uploads.services.work.kinds import KINDS
-from uploads.services.work.leases import Kind, give_back
+from uploads.services.work.leases import Kind
 from uploads.services.work.queue import enqueue_on_commit
 
 log = logging.getLogger(__name__)
@@ -58,8 +59,14 @@ def _return_expired_leases() -> None:
 
 
 def _return_expired(kind: Kind[Any]) -> None:
-    with _unlocked(kind.expired_rows()) as rows:
-        metrics.leases_taken_over(kind.name, give_back(kind, rows))
+    _each(list(kind.expired_rows().values_list("pk", flat=True)), partial(_take_over, kind))
+
+
+def _take_over(kind: Kind[Any], pk: object) -> None:
+    lease = leases.take_over(kind, pk)
+    if lease is not None:
+        metrics.leases_taken_over(kind.name, 1)
+        kind.worker_lost(lease)
 
 
 def _forget_lost_messages() -> None:

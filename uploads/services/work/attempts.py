@@ -24,8 +24,8 @@ GIVE_UP = timedelta(hours=24)
 
 WAITS_FOR_OPERATOR = frozenset({Reason.CREDENTIALS_EXPIRED, Reason.CLOCK_SKEW})
 
-COUNTED = frozenset({Reason.DIGEST_MISMATCH, Reason.UNREADABLE_RESPONSE, Code.INTERNAL_ERROR})
-"""Reasons of failures that are counted: data is corrupted on its way, or this program has a bug."""
+COUNTED = frozenset({Reason.DIGEST_MISMATCH, Reason.UNREADABLE_RESPONSE, Code.INTERNAL_ERROR, Code.WORKER_LOST})
+"""Reasons of failures that are counted: data is corrupted on its way, or this program has a bug or is killed by it."""
 
 TRANSIENT = (OperationalError, InterfaceError)
 """Errors of a database that is locked or restarts: neither corruption nor a bug."""
@@ -33,6 +33,10 @@ TRANSIENT = (OperationalError, InterfaceError)
 BACKOFF_BASE_SECONDS = 1.0
 BACKOFF_CAP_SECONDS = 60.0
 LONGEST_RETRY_AFTER_SECONDS = 300.0
+
+
+class WorkerLost(Exception):
+    """The worker let its lease expire: it was killed, ran out of memory, or is cut off from the database."""
 
 
 class Retry(StrEnum):
@@ -50,8 +54,7 @@ def next_attempt(row: WorkFields, error: Exception, retry: Retry = Retry.LIMITED
     if _is_counted(error) and row.error_reason not in COUNTED:
         # The attempts until now only waited, for example for a store that was unreachable.
         attempts = 1
-    worthwhile = _may_succeed(error, attempts) and now - since < GIVE_UP
-    if retry is Retry.NEVER or (retry is Retry.LIMITED and not worthwhile):
+    if retry is Retry.NEVER or (retry is Retry.LIMITED and not _is_worthwhile(error, attempts, now - since)):
         return None
     metrics.work_deferred(reason_of(error))
     wait = max(backoff_seconds(attempts), _requested_wait(error))
@@ -59,17 +62,26 @@ def next_attempt(row: WorkFields, error: Exception, retry: Retry = Retry.LIMITED
 
 
 def reason_of(error: Exception) -> str:
-    return error.reason.value if isinstance(error, ObjectStoreError) else Code.INTERNAL_ERROR.value
+    if isinstance(error, ObjectStoreError):
+        return error.reason.value
+    return own_code(error).value
+
+
+def own_code(error: Exception) -> Code:
+    """Our code for an exception that is not an error of the store."""
+    return Code.WORKER_LOST if isinstance(error, WorkerLost) else Code.INTERNAL_ERROR
 
 
 def _is_counted(error: Exception) -> bool:
     return reason_of(error) in COUNTED and not isinstance(error, TRANSIENT)
 
 
-def _may_succeed(error: Exception, attempts: int) -> bool:
+def _is_worthwhile(error: Exception, attempts: int, failing_for: timedelta) -> bool:
     if _is_counted(error):
+        # Time says nothing about these: the machine may have been off for days.
         return attempts < MAX_ATTEMPTS
-    return not isinstance(error, ObjectStoreError) or error.retryable or error.reason in WAITS_FOR_OPERATOR
+    may_succeed = not isinstance(error, ObjectStoreError) or error.retryable or error.reason in WAITS_FOR_OPERATOR
+    return may_succeed and failing_for < GIVE_UP
 
 
 def _requested_wait(error: Exception) -> float:

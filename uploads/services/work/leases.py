@@ -32,7 +32,8 @@ class Kind(Generic[Row]):
     `on_take` and `on_return` are further columns that change when a lease is taken, and when it is returned unfinished.
     `related` names the rows that are loaded with a row for the work. `facts` are what log records say about a row.
     `resume` enqueues a row that was deferred, after so many seconds. `give_up` ends a row as failed, with the columns
-    of its error. `dispatch_all` enqueues all rows that wait; the watchdog calls it.
+    of its error. The watchdog calls `worker_lost` for a row whose lease has expired, and `dispatch_all`, which enqueues
+    all rows that wait.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Kind(Generic[Row]):
     facts: Callable[[Row], dict[str, object]]
     resume: Callable[[Row, float], None]
     give_up: Callable[[Lease[Row], dict[str, Any]], None]
+    worker_lost: Callable[[Lease[Row]], object]
     dispatch_all: Callable[[], None] = lambda: None
 
     @property
@@ -141,6 +143,13 @@ def take(kind: Kind[Row], rows: QuerySet[Row], pk: object) -> Lease[Row] | None:
         taken = rows.filter(free()).update(**held)
     else:
         taken = change(kind.table, rows, kind.running, {kind.waiting}, **held)
+    return Lease(kind, kind.rows.get(pk=pk), token) if taken else None
+
+
+def take_over(kind: Kind[Row], pk: object) -> Lease[Row] | None:
+    """Take the lease of a row from a worker that has let it expire; None if it has not, or if another process has."""
+    token = uuid.uuid4()
+    taken = kind.expired_rows().filter(pk=pk).update(lease_token=token, lease_until=deadline())
     return Lease(kind, kind.rows.get(pk=pk), token) if taken else None
 
 

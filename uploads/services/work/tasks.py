@@ -12,9 +12,9 @@ from django.utils import timezone
 
 from uploads import logs
 from uploads.objectstore.errors import ObjectStoreError
-from uploads.problems import Code, Problem
+from uploads.problems import Problem
 from uploads.services.work import leases
-from uploads.services.work.attempts import TRANSIENT, Retry, next_attempt
+from uploads.services.work.attempts import TRANSIENT, Retry, WorkerLost, next_attempt, own_code
 from uploads.services.work.failures import error_fields, problem_fields
 from uploads.services.work.leases import Kind, Lease, LeaseLost, Row
 
@@ -110,10 +110,16 @@ def record_safely(lease: Lease[Row], error: Exception, retry: Retry = Retry.LIMI
     record_failure(lease, error, Retry.FOREVER)
 
 
+def record_worker_lost(lease: Lease[Any]) -> None:
+    """Count the loss of a worker as a failed attempt: work that kills its worker each time must not run for ever."""
+    log.warning("%s %s: its worker was lost", lease.kind.name, lease.row.pk)
+    record_safely(lease, WorkerLost())
+
+
 def failure_fields(error: Exception) -> dict[str, Any]:
     if isinstance(error, ObjectStoreError):
         return error_fields(error)
-    return problem_fields(Problem(Code.INTERNAL_ERROR))
+    return problem_fields(Problem(own_code(error)))
 
 
 def guard(kind: Kind[Row], rows: QuerySet[Row], dispatch: Callable[[], None]) -> None:

@@ -102,6 +102,8 @@ STORE_CHECKS = register(
         facts=lambda check: {"order": check.pk, "bucket": check.bucket},
         resume=lambda check, seconds: enqueue_on_commit("run_store_check", [check.pk], countdown=seconds),
         give_up=_give_up,
+        # It counts its starts itself, and ends after some of them.
+        worker_lost=lambda lease: lease.release(),
         dispatch_all=_dispatch_all,
     )
 )
