@@ -5,10 +5,13 @@ Nothing below the dashboard writes a sentence: it names a code, and the numbers 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 Param = str | int | float | bool | None | Sequence[str]
 """Parameters survive a JSON column. Names that end in `_bytes` are sizes, names that end in `_seconds` durations."""
@@ -240,8 +243,26 @@ class Problem:
         return {"code": self.code, "params": dict(self.params)}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Problem:
-        return cls(value["code"], **value.get("params", {}))
+    def from_json(cls, value: Any) -> Problem:
+        """Read what `as_json` returned. Anything else, such as what a later version stored, becomes a code as it is."""
+        if not isinstance(value, Mapping) or "code" not in value:
+            return cls(str(value))
+        return cls(value["code"], **mapping_or_empty(value.get("params")))
+
+
+def problems_from_json(values: Any) -> tuple[Problem, ...]:
+    """Read a list of problems from a JSON column."""
+    return tuple(map(Problem.from_json, values if isinstance(values, list | tuple) else [values]))
+
+
+def without_surrogates(text: str) -> str:
+    """Text that can be encoded. Names of files that are not UTF-8 have surrogates in place of their bytes."""
+    return _SURROGATES.sub("\ufffd", text)
+
+
+def mapping_or_empty(value: Any) -> Mapping[str, Any]:
+    """An object of a JSON column, or an empty one if the column holds something else."""
+    return value if isinstance(value, Mapping) else {}
 
 
 class ProblemError(Exception):
@@ -273,13 +294,13 @@ class RecordedError:
         """From the values of a row's error columns, by name; None if they hold no error."""
         if not columns.get("error_code"):
             return None
-        params = dict(columns.get("error_params", {}))
+        params = dict(mapping_or_empty(columns.get("error_params")))
         details = params.pop("details", ())
         return cls(
             code=columns["error_code"],
             reason=columns.get("error_reason", ""),
             params=params,
-            details=tuple(Problem.from_json(each) for each in details),
+            details=problems_from_json(details),
             store_message=columns.get("error_message", ""),
             request_id=columns.get("error_request_id", ""),
         )

@@ -15,7 +15,7 @@ from dashboard.stores import provider_notes
 from uploads.domain.states import ItemState
 from uploads.models import Store, StoreCheck
 from uploads.objectstore.probing.created import Leftover
-from uploads.objectstore.probing.results import CheckResult, Group, Verdict
+from uploads.objectstore.probing.results import CheckResult, Group, Verdict, read_results
 from uploads.objectstore.providers import OVERRIDABLE, PROVIDERS, Provider, with_overrides
 from uploads.selectors.stores import newest_check, newest_checks
 
@@ -106,7 +106,7 @@ class Card:
 
 
 def card_of(check: StoreCheck) -> Card:
-    results = [CheckResult.from_json(fields) for fields in check.results]
+    results = read_results(check.results)
     profile = PROVIDERS.get(check.provider)
     return Card(
         check=check,

@@ -12,7 +12,7 @@ from dashboard.shared.messages import error_json
 from dashboard.shared.messages.check_results import leftover_text, result_advice, result_text, result_title
 from uploads.models import Store, StoreCheck
 from uploads.objectstore.probing.created import Leftover
-from uploads.objectstore.probing.results import CheckResult
+from uploads.objectstore.probing.results import CheckResult, read_results
 
 
 def check_json(check: StoreCheck) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def check_json(check: StoreCheck) -> dict[str, Any]:
         "requests": check.requests,
         "provider": check.provider,
         "found": check.overrides,
-        "results": [_result_json(fields) for fields in check.results],
+        "results": [_result_json(result) for result in read_results(check.results)],
         "leftovers": [_leftover_json(fields) for fields in check.leftovers],
         "error": error_json(check.error),
     }
@@ -45,9 +45,8 @@ def checks_json(store: Store, checks: Iterable[StoreCheck]) -> dict[str, Any]:
     }
 
 
-def _result_json(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _result_json(result: CheckResult) -> dict[str, Any]:
     """A result with its texts; what it does not have is left out."""
-    result = CheckResult.from_json(fields)
     shown = {
         "name": result.name,
         "title": result_title(result),

@@ -19,7 +19,7 @@ from dashboard.shared.messages.checks import GROUPS, VERDICTS
 from uploads.models import Store, StoreCheck
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.probing.created import Leftover
-from uploads.objectstore.probing.results import CheckResult, Group, Verdict
+from uploads.objectstore.probing.results import CheckResult, Group, Verdict, read_results
 from uploads.services.stores.checks.overrides import reset_overrides
 from uploads.services.stores.checks.request import request_check
 from uploads.services.stores.checks.run import run_store_check
@@ -86,7 +86,7 @@ class Command(BaseCommand):
         return check
 
     def _report(self, check: StoreCheck) -> None:
-        results = [CheckResult.from_json(fields) for fields in check.results]
+        results = read_results(check.results)
         for group in Group:
             self.stdout.write(f"\n{GROUPS[group]}")
             for result in (each for each in results if each.group is group):

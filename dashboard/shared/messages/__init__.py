@@ -5,6 +5,7 @@ To add a code: a member of `uploads.problems.Code`, and its text here under the 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,8 +16,10 @@ from dashboard.shared.messages import access, checks, objectstore, operations, r
 from dashboard.shared.messages.types import Message
 from dashboard.shared.numbers import Count
 from uploads.objectstore.errors import ObjectStoreError, Reason
-from uploads.problems import Problem, RecordedError
+from uploads.problems import Problem, RecordedError, without_surrogates
 from uploads.services.work.failures import error_code, recorded_error, request_id
+
+log = logging.getLogger(__name__)
 
 MESSAGES: Mapping[str, Message] = {
     **access.MESSAGES,
@@ -30,11 +33,14 @@ MESSAGES: Mapping[str, Message] = {
 
 
 def text_of(problem: Problem) -> str:
-    """The text of a code with its parameters. A code that a later version stored is shown as it is."""
+    """The text of a code with its parameters. What a later version stored under the code is shown as it is."""
     message = MESSAGES.get(problem.code)
-    if message is None:
-        return str(problem)
-    return str(message % shown(problem.params))
+    try:
+        text = str(problem) if message is None else str(message % shown(problem.params))
+    except (LookupError, TypeError, ValueError, OverflowError):
+        log.warning("the parameters do not fit the text: %s", problem)
+        text = str(problem)
+    return without_surrogates(text)
 
 
 def shown(params: Mapping[str, Any]) -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import Any
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
 from uploads.objectstore.probing.failures import recorded
-from uploads.problems import Code, Problem, RecordedError
+from uploads.problems import Code, Problem, RecordedError, mapping_or_empty, problems_from_json
 
 Name = tuple[str, str]
 """A key and an upload id, '' until the store reports it; or a key and an object's version id, '' for none."""
@@ -45,15 +45,16 @@ class Leftover:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Leftover:
         """Read what `as_json` returned. Rows stored before errors had codes have a text, in `why`."""
-        stored = fields.get("error", {})
+        stored = fields.get("error")
+        stored = stored if isinstance(stored, Mapping) else {}
         error = RecordedError(
             code="",
             reason=stored.get("reason", ""),
-            params=stored.get("params", {}),
-            details=tuple(map(Problem.from_json, stored.get("details", ()))),
+            params=mapping_or_empty(stored.get("params")),
+            details=problems_from_json(stored.get("details", ())),
             store_message=stored.get("store_message", fields.get("why", "")),
         )
-        return cls(fields["kind"], fields["key"], fields["id"], error)
+        return cls(fields.get("kind", ""), fields.get("key", ""), fields.get("id", ""), error)
 
 
 @dataclass

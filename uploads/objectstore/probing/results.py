@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from uploads.objectstore.probing.codes import FindingCode
 from uploads.objectstore.providers import OVERRIDABLE, Provider
-from uploads.problems import Param, Problem
+from uploads.problems import Param, Problem, problems_from_json
 
 Flag = tuple[str, object]
 """A field of a provider's profile that a check can determine (providers.OVERRIDABLE), and its value in this store."""
@@ -91,10 +92,20 @@ class CheckResult:
             "group": Group(fields["group"]),
             "verdict": Verdict(fields["verdict"]),
             "observed": Problem.from_json(observed) if observed else None,
-            "details": tuple(map(Problem.from_json, fields.get("details", ()))),
+            "details": problems_from_json(fields.get("details", ())),
             "flag": (flag[0], flag[1]) if flag else None,
         }
-        return cls(**{**fields, **read})
+        known = {name: value for name, value in fields.items() if name in cls.__slots__}
+        return cls(**{**known, **read})
+
+
+def read_results(stored: Iterable[Mapping[str, Any]]) -> list[CheckResult]:
+    """The results of a check as its row keeps them, without those that only a later version can read."""
+    results = []
+    for fields in stored:
+        with suppress(LookupError, TypeError, ValueError):
+            results.append(CheckResult.from_json(fields))
+    return results
 
 
 def ok(code: FindingCode, flag: Flag | None = None, /, **params: Param) -> Finding:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
-from uploads.problems import Code, Problem, RecordedError
+from uploads.problems import Code, Problem, RecordedError, without_surrogates
 
 OWN_CODES: Mapping[Reason, str] = {
     Reason.UNREADABLE_RESPONSE: "UnreadableResponse",
@@ -46,9 +46,12 @@ def error_fields(error: ObjectStoreError, *, reason: str = "") -> dict[str, Any]
 
 
 def _storable(value: Any) -> Any:
-    """A value without NUL characters, which PostgreSQL does not store, though a broken response may have them."""
+    """A value without NUL characters and surrogates, which databases do not store.
+
+    A broken response may have the former, and the name of a file the latter.
+    """
     if isinstance(value, str):
-        return value.replace("\0", "\ufffd")
+        return without_surrogates(value.replace("\0", "\ufffd"))
     if isinstance(value, Mapping):
         return {name: _storable(each) for name, each in value.items()}
     return [_storable(each) for each in value] if isinstance(value, list | tuple) else value
