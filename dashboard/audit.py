@@ -42,6 +42,6 @@ def audit(request: HttpRequest) -> HttpResponse:
 
 
 def _no_such_place(request: HttpRequest) -> HttpResponse:
-    title = _("No such place in the log")
+    title = _("No such page of the audit log")
     text = _("The parameter “before” must be the number of an audit entry. Use the links of this page.")
     return refuse(request, 400, title, text, code="InvalidArgument", back=reverse("audit"))

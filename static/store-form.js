@@ -1,4 +1,4 @@
-// The form of a store: the selected provider's profile, its defaults in fields nobody has edited, and the test's result.
+// The form of a store: the selected provider's profile, its defaults in fields that have not been edited, and the test's result.
 
 const form = document.querySelector("#store-form");
 const panels = [...form.querySelectorAll("[data-provider]")];

@@ -18,7 +18,7 @@ class CheckForm(forms.Form):
         strip=True,
         max_length=255,
         error_messages={
-            "invalid": _("Use letters, digits, “.”, “-” and “_”, and begin with a letter or a digit."),
+            "invalid": _("Use letters, digits, “.”, “-” and “_”, and start with a letter or a digit."),
         },
         widget=forms.TextInput(
             attrs={"class": "form-control mono", "autocapitalize": "none", "spellcheck": "false", "list": "buckets"}

@@ -84,7 +84,7 @@ def open_bucket(request: HttpRequest, store: str) -> HttpResponseBase:
     bucket = query.text("bucket").strip()
     if not re.fullmatch(BUCKET, bucket):
         text = _(
-            "“%(name)s” is not a bucket name. Begin with a letter or digit, and use letters, digits, “.”, “-” and “_”."
+            "“%(name)s” is not a bucket name. Start with a letter or digit, and use letters, digits, “.”, “-” and “_”."
         )
         raise BadParameter(text % {"name": bucket})
     links = BucketLinks(found.name, bucket)

@@ -90,17 +90,17 @@ NOTES: Mapping[str, Callable[[Provider], str]] = {
     ),
     "regions_elsewhere": _either(
         "regions_elsewhere",
-        gettext_lazy("Regions that begin with “%(value)s” have other endpoints: enter their URLs."),
+        gettext_lazy("Regions that start with “%(value)s” have other endpoints: enter their URLs."),
         gettext_lazy("The endpoints of all regions follow one pattern."),
     ),
     "any_signature": _either(
-        "any_signature", gettext_lazy("Both signatures can be chosen."), gettext_lazy("One signature only.")
+        "any_signature", gettext_lazy("Both signatures can be selected."), gettext_lazy("One signature only.")
     ),
     "max_key_bytes": _max_key_bytes,
     "leading_slash": _either(
         "leading_slash",
-        gettext_lazy("Keys can begin with a slash."),
-        gettext_lazy("Keys cannot begin with a slash or backslash."),
+        gettext_lazy("Keys can start with a slash."),
+        gettext_lazy("Keys cannot start with a slash or backslash."),
     ),
     "keys_are_paths": _either(
         "keys_are_paths",

@@ -18,7 +18,8 @@ NARROWED = _(
     "show fewer rows than its size, or none, although more follow."
 )
 UNORDERED = _(
-    "This store lists in no order. Rows are shown as they arrive, and some may move from one page to another."
+    "This store lists uploads in no particular order. Rows are shown as they arrive, and some may move from one page "
+    "to another."
 )
 FORGETS = _(
     "This store's listing may leave out uploads whose parts still exist. Uploads that Partway started are shown "

@@ -22,7 +22,7 @@ const BY_CODE = {
 const BY_STATUS = {
   0: () => retry("network", gettext("The connection is lost. Sending resumes automatically when it is back.")),
   401: signIn,
-  404: () => end("failed", gettext("Partway has no such transfer any more.")),
+  404: () => end("failed", gettext("This transfer no longer exists.")),
   408: () => retry("server", gettext("The connection was too slow. Retrying.")),
   410: () => end("cancelled", gettext("The transfer was cancelled elsewhere, or has expired.")),
   423: otherWindow,

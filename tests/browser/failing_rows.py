@@ -21,10 +21,11 @@ ERROR: dict[str, Any] = {
 
 
 def create(store_name: str, bucket: str) -> list[str]:
-    """Create a store that is unreachable, and work that failed; the paths of their pages."""
+    """Create a store that is unreachable, one that is disabled, and work that failed; the paths of the work's pages."""
     owner, store = User.objects.get(username="admin"), Store.objects.get(name=store_name)
-    gone = Store(name="gone", endpoint_url="http://127.0.0.1:9", provider="generic", access_key="k", secret_key="s")
-    gone.save()
+    settings = {"endpoint_url": "http://127.0.0.1:9", "provider": "generic", "access_key": "k", "secret_key": "s"}
+    Store.objects.create(name="gone", **settings)
+    Store.objects.create(name="disabled-store", enabled=False, **settings)
     transfers = [
         make_transfer(owner, store, bucket=bucket, sent=2, staged=1, phase=Phase.FAILED, **ERROR),
         make_transfer(owner, store, bucket=bucket, sent=1, phase=Phase.RECEIVING, desired_state=DesiredState.PAUSE),

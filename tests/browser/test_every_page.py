@@ -58,10 +58,10 @@ def place(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Place:
     upload_id = stack.create_upload(bucket, LONG_KEY, {1: 2000, 2: 2000, 7: 10}, folder / "part")
     with stack.signed_in() as operator:
         doomed = {"key": "doomed", "upload-id": stack.client.create_multipart_upload(bucket, "doomed")}
-        ordered = operator.post(f"/stores/{stack.store}/{bucket}/uploads/abort/", doomed).json()
+        aborted = operator.post(f"/stores/{stack.store}/{bucket}/uploads/abort/", doomed).json()
         sent = operator.send_file(stack.store, bucket, LONG_KEY, b"some bytes")
         operator.wait_for_state(sent, "done")
-    return Place(bucket, upload_id, ordered["url"], f"/transfers/{sent}/")
+    return Place(bucket, upload_id, aborted["url"], f"/transfers/{sent}/")
 
 
 def test_no_page_scrolls_horizontally(site: Site, stack: Stack, place: Place) -> None:

@@ -234,7 +234,7 @@ def test_complete_with_a_gap_replaces_the_object(
     expect(page.get_by_text(before)).to_be_visible()
     expect(page.get_by_text("10.0 MiB").first).to_be_visible()
     page.get_by_role("button", name="Complete the upload").click()
-    assert page.url.split("?")[0].endswith("/complete/"), "without the tick nothing is ordered"
+    assert page.url.split("?")[0].endswith("/complete/"), "without the tick nothing is requested"
     page.get_by_label("I know parts are missing").check()
     page.get_by_role("button", name="Complete the upload").click()
     site.wait_for_operation()

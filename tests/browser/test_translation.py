@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
+from urllib.parse import urlsplit
 
 import pytest
+from django.urls import Resolver404, resolve
 from playwright.sync_api import Browser, Page
 
 from local import installation
@@ -18,14 +20,28 @@ from tests.browser.conftest import launched
 from tests.browser.files import write_file
 from tests.browser.site import Site
 from tests.browser.watching import Watcher
+from tests.dashboard.test_access import EVERY
 from tests.system import stack as stacks
-from tests.system.stack import MIB, Stack
+from tests.system.stack import MIB, Stack, wait_for
 from uploads.objectstore.providers import PROVIDERS
 
 NAMES = {"Partway", "UTC", "ETag", "OSS", "Redis", "AWS Signature Version 4", "AWS", "NVME", "STANDARD"}
 """Names that are the same in every language."""
 MACHINE_READABLE = re.compile(r"https?://\S+|\b\w+:[0-9a-f]{16}\b")
 """URLs and digests."""
+
+FOR_PROGRAMS = {"files", "file", "healthz", "metrics", "new-transfer-known"}
+"""Names of URLs whose responses are for tus clients, scripts and monitoring."""
+AFTER_POST = {
+    "logout",
+    "new-transfer-check",
+    "reset-found",
+    "transfer-cancel",
+    "transfer-pause",
+    "transfer-resume",
+    "transfer-retry",
+}
+"""Names of URLs that have no page of their own: they redirect, or the page shows the response."""
 
 WHOLE = re.compile(r"⟦[^⟦⟧]*⟧")
 WORD = re.compile(r"(?<![\w-])[A-Za-z]{3,}(?![\w-])")
@@ -116,7 +132,8 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
         completed = operator.post(f"{uploads}complete/", {"key": "replaced", "upload-id": replaced}).json()["url"]
         sent = operator.send_file(store, bucket, "an-object", b"some bytes")
         operator.wait_for_state(sent, "done")
-        checked = operator.post(f"/stores/{store}/check/", {"bucket": bucket, "confirm": "on"}).json().get("url", "/")
+        checked = operator.post(f"/stores/{store}/check/", {"bucket": bucket, "consent": "on"}).json()["url"]
+        wait_for("the store check", lambda: operator.get_json(checked)["state"] == "done")
     pages = [
         "/",
         "/stores/",
@@ -124,6 +141,8 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
         f"/stores/{store}/",
         f"/stores/{store}/edit/",
         f"/stores/{store}/disable/",
+        "/stores/disabled-store/enable/",
+        f"/stores/{store}/open/?bucket=-",
         f"/stores/{store}/check/",
         checked,
         "/stores/gone/",
@@ -145,10 +164,15 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
         "/transfers/",
         "/transfers/?state=failed",
         "/transfers/new/",
+        f"/transfers/new/buckets/?store={store}",
+        f"/transfers/new/plan/?store={store}&size=100000000",
+        f"/transfers/new/plan/?store={store}&size=-1",
+        f"/transfers/new/existing/?store={store}&bucket={bucket}&key=an-object",
         f"/transfers/{sent}/",
         "/audit/",
         "/audit/?actor=nobody",
         "/staging/",
+        "/queue/",
         "/nowhere/",
     ]
     data = {
@@ -156,6 +180,7 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
         store,
         stack.admin.username,
         "gone",
+        "disabled-store",
         "an-object",
         "cat.jpg",
         *(provider.label for provider in PROVIDERS.values()),
@@ -164,13 +189,38 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
 
 
 def test_every_text_is_translated(pseudo_site: Site, content: Content) -> None:
-    """Each text is listed once, with the first page that shows it."""
+    """Every page of the site is visited. Each text is listed once, with the first page that shows it."""
     found: dict[str, str] = {}
+    visited = {"login"}  # By `test_login_is_translated`.
+    pseudo_site.page.on("request", lambda request: visited.add(url_name(request.url)))
     for path in content.pages:
         pseudo_site.page.goto(path, wait_until="networkidle")
         for text in untranslated(pseudo_site.page, content.data):
             found.setdefault(text, path)
     assert not found, "\n".join(f"{path.partition('?')[0]}: {text}" for text, path in found.items())
+    assert set(EVERY) - visited == FOR_PROGRAMS | AFTER_POST
+
+
+def url_name(url: str) -> str:
+    """The name of the site's URL; empty for static files and unknown addresses."""
+    try:
+        return resolve(urlsplit(url).path).url_name or ""
+    except Resolver404:
+        return ""
+
+
+def test_login_is_translated(pseudo_browser: Browser, stack: Stack) -> None:
+    context = pseudo_browser.new_context(base_url=stack.url, locale=pseudo.LANGUAGE)
+    page = context.new_page()
+    page.goto("/login/")
+    found = untranslated(page, set())
+    page.locator("[name=username]").fill("x")
+    page.locator("[name=password]").fill("wrong")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    found += untranslated(page, set())
+    context.close()
+    assert not found, "\n".join(dict.fromkeys(found))
 
 
 def test_texts_of_scripts_are_translated(pseudo_site: Site, stack: Stack, content: Content, tmp_path: Path) -> None:

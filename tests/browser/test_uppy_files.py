@@ -243,10 +243,10 @@ def test_pasted_digest_is_compared(site: Site, stack: Stack, bucket: str, tmp_pa
 
 def test_leaving_the_page_needs_confirmation_while_sending(site: Site, bucket: str, tmp_path: Path) -> None:
     write_file(tmp_path / "file", 8 * MIB)
-    asked: list[str] = []
+    dialogs: list[str] = []
 
     def stay(dialog: Dialog) -> None:
-        asked.append(dialog.type)
+        dialogs.append(dialog.type)
         dialog.dismiss()
 
     site.page.on("dialog", stay)
@@ -256,12 +256,12 @@ def test_leaving_the_page_needs_confirmation_while_sending(site: Site, bucket: s
     site.send()
     site.wait_until_received("file", 1)
     site.page.get_by_role("link", name="Transfers", exact=True).first.click()
-    assert asked == ["beforeunload"]
+    assert dialogs == ["beforeunload"]
     assert "/transfers/new/" in site.page.url
     line.restore()
     site.wait_for_file("file", "done")
     site.follow(site.page.get_by_role("link", name="Transfers", exact=True).first)
-    assert asked == ["beforeunload"]
+    assert dialogs == ["beforeunload"]
 
 
 def test_list_fits_a_phone(open_site: OpenSite, stack: Stack, bucket: str, tmp_path: Path) -> None:

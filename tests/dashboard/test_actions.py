@@ -114,7 +114,7 @@ def administrator(db: None) -> User:
 
 @pytest.fixture
 def rows(administrator: User) -> Rows:
-    store = Store.objects.create(name="away", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
+    store = Store.objects.create(name="unreachable", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
     operation = Operation.objects.create(kind="abort", actor=administrator, store=store, bucket="a-bucket")
     OperationItem.objects.create(operation=operation, key="a.bin", upload_id="u")
     check = StoreCheck.objects.create(store=store, bucket="a-bucket", actor=administrator)

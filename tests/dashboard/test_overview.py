@@ -18,8 +18,8 @@ POLL = {"HX-Request": "true"}
 
 
 @pytest.fixture
-def away(db: None) -> Store:
-    return Store.objects.create(name="away", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
+def unreachable(db: None) -> Store:
+    return Store.objects.create(name="unreachable", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
 
 
 def make_operation(actor: User, store: Store, states: list[ItemState]) -> Operation:
@@ -90,10 +90,10 @@ def test_disabled_store_is_visible_to_administrators_and_gets_no_request(
     assert store_requests == []
 
 
-def test_work_in_progress_is_shown_and_polled(operator_client: Client, operator: User, away: Store) -> None:
-    make_transfer(operator, away, key="moving.bin", sent=3)
-    make_transfer(operator, away, key="finished.bin", phase=Phase.DONE)
-    operation = make_operation(operator, away, [ItemState.DONE, ItemState.RUNNING, ItemState.ORDERED])
+def test_work_in_progress_is_shown_and_polled(operator_client: Client, operator: User, unreachable: Store) -> None:
+    make_transfer(operator, unreachable, key="moving.bin", sent=3)
+    make_transfer(operator, unreachable, key="finished.bin", phase=Phase.DONE)
+    operation = make_operation(operator, unreachable, [ItemState.DONE, ItemState.RUNNING, ItemState.ORDERED])
     page = Page(operator_client.get("/"))
     assert "moving.bin" in page.words
     assert "finished.bin" not in page.words
@@ -107,18 +107,25 @@ def test_work_in_progress_is_shown_and_polled(operator_client: Client, operator:
     assert "/state/" not in poll
 
 
-def test_polling_stops_when_nothing_is_running(operator_client: Client, operator: User, away: Store) -> None:
-    make_transfer(operator, away, desired_state=DesiredState.PAUSE, all_received=True)
+def test_polling_stops_when_nothing_is_running(operator_client: Client, operator: User, unreachable: Store) -> None:
+    make_transfer(operator, unreachable, desired_state=DesiredState.PAUSE, all_received=True)
     page = Page(operator_client.get("/", headers=POLL))
     assert "paused" in page.words
     assert "hx-trigger" not in page.text
 
 
-def test_failures_need_attention_and_show_the_reason(operator_client: Client, operator: User, away: Store) -> None:
+def test_failures_need_attention_and_show_the_reason(
+    operator_client: Client, operator: User, unreachable: Store
+) -> None:
     make_transfer(
-        operator, away, key="lost.bin", phase=Phase.FAILED, error_code="NoSuchBucket", error_message="It is gone."
+        operator,
+        unreachable,
+        key="lost.bin",
+        phase=Phase.FAILED,
+        error_code="NoSuchBucket",
+        error_message="It is gone.",
     )
-    make_operation(operator, away, [ItemState.FAILED, ItemState.FAILED, ItemState.DONE])
+    make_operation(operator, unreachable, [ItemState.FAILED, ItemState.FAILED, ItemState.DONE])
     words = Page(operator_client.get("/")).words
     for part in ("Needs attention", "lost.bin", "NoSuchBucket", "It is gone.", "2 uploads could not be aborted"):
         assert part in words

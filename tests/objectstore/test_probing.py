@@ -91,9 +91,9 @@ def faulty_config(swift_store: SwiftStore, faulty_store: MisreportingStore) -> S
 
 
 def crc64_of(algorithm: Algorithm, data: bytes) -> int:
-    made = Crc64(algorithm)
-    made.update(data)
-    return made.value
+    crc = Crc64(algorithm)
+    crc.update(data)
+    return crc.value
 
 
 def overrides(results: Results) -> dict[str, object]:

@@ -101,7 +101,7 @@ def add_object(state: State, bucket: Bucket, key: str, etag: str, size: int, mod
 
 
 COMMON = {"Server": "AliyunOSS", "Connection": "keep-alive", "x-oss-request-id": "****"}
-XML_ANSWER = {**COMMON, "Content-Type": "application/xml", "Content-Length": "****"}
+XML_RESPONSE = {**COMMON, "Content-Type": "application/xml", "Content-Length": "****"}
 
 
 # --- Multipart uploads ------------------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ MULTIPART = (
         "Wed, 22 Feb 2012 08:32:21 GMT",
         Request("POST", "/multipart.data?uploads", host(EXAMPLE), {"x-oss-storage-class": "Archive"}),
         200,
-        XML_ANSWER,
+        XML_RESPONSE,
         (
             "InitiateMultipartUploadResult",
             [
@@ -194,7 +194,7 @@ MULTIPART = (
             body=COMPLETE,
         ),
         200,
-        XML_ANSWER,
+        XML_RESPONSE,
         (
             "CompleteMultipartUploadResult",
             [
@@ -222,7 +222,7 @@ MULTIPART = (
         "Thu, 23 Feb 2012 06:14:27 GMT",
         Request("GET", "/?uploads", host(EXAMPLE)),
         200,
-        XML_ANSWER,
+        XML_RESPONSE,
         (
             "ListMultipartUploadsResult",
             [
@@ -269,7 +269,7 @@ MULTIPART = (
         "Thu, 23 Feb 2012 07:13:28 GMT",
         Request("GET", "/multipart.data?uploadId=0004B999EF5A239BB9138C6227D69F95", host(EXAMPLE)),
         200,
-        XML_ANSWER,
+        XML_RESPONSE,
         (
             "ListPartsResult",
             [
@@ -480,7 +480,7 @@ BUCKETS = (
         "Thu, 15 May 2014 11:18:32 GMT",
         Request("GET", "/", "oss-cn-hangzhou.aliyuncs.com"),
         200,
-        XML_ANSWER,
+        XML_RESPONSE,
         (
             "ListAllMyBucketsResult",
             [
@@ -520,7 +520,7 @@ BUCKETS = (
         "Thu, 15 May 2014 11:18:32 GMT",
         Request("GET", "/?prefix=xz02tphky6fjfiuc&max-keys=1", "oss-cn-hangzhou.aliyuncs.com"),
         200,
-        XML_ANSWER,
+        XML_RESPONSE,
         (
             "ListAllMyBucketsResult",
             [
@@ -645,7 +645,7 @@ BUCKETS = (
         "Fri, 24 Feb 2012 08:43:27 GMT",
         Request("GET", "/?list-type=2&prefix=a&encoding-type=url", host(EXAMPLE)),
         200,
-        XML_ANSWER,
+        XML_RESPONSE,
         (
             "ListBucketResult",
             [
@@ -697,7 +697,7 @@ ERRORS = (
             bytes(363),
         ),
         400,
-        {**XML_ANSWER, "x-oss-server-time": "****"},
+        {**XML_RESPONSE, "x-oss-server-time": "****"},
         (
             "Error",
             [

@@ -84,7 +84,7 @@ TITLES: Mapping[str, Message] = {
     "key-query": _("A key with ? and #"),
     "key-dots": _("A key with a dot segment"),
     "key-slashes": _("A key with a double slash"),
-    "key-leading": _("A key that begins with a slash"),
+    "key-leading": _("A key that starts with a slash"),
 }
 """What each check is called, by its name."""
 

@@ -232,7 +232,7 @@ MESSAGES: Mapping[str, Message] = {
     ),
     FindingCode.KEY_REWRITTEN: _("%(operation)s was refused with %(code)s."),
     FindingCode.LEADING_SLASH_REFUSED_BY_PROFILE: _(
-        "According to the provider's profile, keys cannot begin with a slash or backslash."
+        "According to the provider's profile, keys cannot start with a slash or backslash."
     ),
 }
 

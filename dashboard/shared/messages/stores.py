@@ -10,7 +10,7 @@ from dashboard.shared.messages.types import Message
 from uploads.problems import Code
 
 MESSAGES: Mapping[str, Message] = {
-    Code.STORE_NAME_INVALID: _("Use lower-case letters, digits and hyphens, and do not begin with a hyphen."),
+    Code.STORE_NAME_INVALID: _("Use lower-case letters, digits and hyphens, and do not start with a hyphen."),
     Code.STORE_CHANGED: _("The store was changed in the meantime."),
     Code.ENDPOINT_URL_NOT_HTTP: _("Enter an http or https URL with a host, such as https://s3.example.org:9000."),
     Code.ENDPOINT_URL_WITH_EXTRAS: _("Enter the endpoint URL without credentials, query or fragment."),

@@ -83,7 +83,7 @@ def test_running_check_shows_its_progress(site: Site, store: Store, bucket: str,
     ("fields", "words"),
     [
         ({"bucket": "b-1"}, "Agree to this first"),
-        ({"bucket": "../up", **CONSENT}, "begin with a letter or a digit"),
+        ({"bucket": "../up", **CONSENT}, "start with a letter or a digit"),
         ({"bucket": "", **CONSENT}, "This field is required"),
     ],
 )

@@ -135,8 +135,8 @@ def test_named_buckets_are_shown_although_listing_is_refused(
 
 
 def test_unreachable_store_still_has_its_forms(site: Site, make_store: Callable[..., Store]) -> None:
-    make_store(name="away", endpoint_url="http://127.0.0.1:1")
-    page = site.get("/stores/away/")
+    make_store(name="unreachable", endpoint_url="http://127.0.0.1:1")
+    page = site.get("/stores/unreachable/")
     assert page.status == 502
     assert "cannot be reached" in page.text
     assert "Open a bucket by name" in page.text

@@ -115,16 +115,16 @@ def test_incomplete_or_invalid_name_is_refused(
         "survey": site.links.detail_form.replace("detail", "survey"),
         "facts": site.links.facts_base,
     }
-    answer = site.get(f"{urls[page]}?{query}")
-    assert answer.status == 400
-    assert words in answer.words
+    response = site.get(f"{urls[page]}?{query}")
+    assert response.status == 400
+    assert words in response.words
     assert store_requests == []
 
 
 def test_posted_key_that_is_not_utf8_is_refused(site: Site) -> None:
-    answer = site.post(site.links.abort_form, {"key": "a\ufffd", "upload-id": "x"})
-    assert answer.status == 400
-    assert "U+FFFD" in answer.words
+    response = site.post(site.links.abort_form, {"key": "a\ufffd", "upload-id": "x"})
+    assert response.status == 400
+    assert "U+FFFD" in response.words
     assert not Operation.objects.exists()
 
 
@@ -143,9 +143,9 @@ def test_posted_key_that_is_not_utf8_is_refused(site: Site) -> None:
     ],
 )
 def test_bad_parameter_of_the_parts_is_refused(site: Site, store_requests: list[str], query: str, words: str) -> None:
-    answer = site.get(f"{site.links.detail_form}?key=a&upload-id=b&{query}")
-    assert answer.status == 400
-    assert words in answer.words
+    response = site.get(f"{site.links.detail_form}?key=a&upload-id=b&{query}")
+    assert response.status == 400
+    assert words in response.words
     assert store_requests == []
 
 
@@ -176,10 +176,10 @@ def test_picture_shows_gaps_and_small_parts(site: Site, start: Start) -> None:
 
 def test_detail_as_json(site: Site, start: Start) -> None:
     name = start("a key", {1: 100, 3: 50})
-    answer = site.json(site.links.detail(name, max_parts=1)).json
-    assert (answer["Bucket"], answer["Key"], answer["UploadId"]) == (site.bucket, "a key", name.upload_id)
-    assert (answer["IsTruncated"], answer["NextPartNumberMarker"], answer["MaxParts"]) == (True, 1, 1)
-    (part,) = answer["Parts"]
+    response = site.json(site.links.detail(name, max_parts=1)).json
+    assert (response["Bucket"], response["Key"], response["UploadId"]) == (site.bucket, "a key", name.upload_id)
+    assert (response["IsTruncated"], response["NextPartNumberMarker"], response["MaxParts"]) == (True, 1, 1)
+    (part,) = response["Parts"]
     assert (part["PartNumber"], part["Size"]) == (1, 100)
     assert len(part["ETag"]) == 32
     assert part["LastModified"].endswith("Z")
@@ -259,13 +259,13 @@ def test_page_of_1000_uploads_can_be_selected(site: Site) -> None:
 def test_abort_as_json_without_a_worker_is_accepted(site: Site, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dashboard.operations.pages.PATIENCE_SECONDS", 0.2)
     name = start("key")
-    answer = site.post(site.links.abort_form, {"key": name.key, "upload-id": name.upload_id}, json=True)
-    assert answer.status == 202
-    url = f"/operations/{answer.json['id']}/"
-    assert answer.response["Location"] == answer.json["url"] == url
-    assert answer.json["state"] == "running"
+    requested = site.post(site.links.abort_form, {"key": name.key, "upload-id": name.upload_id}, json=True)
+    assert requested.status == 202
+    url = f"/operations/{requested.json['id']}/"
+    assert requested.response["Location"] == requested.json["url"] == url
+    assert requested.json["state"] == "running"
     again = site.post(site.links.abort_form, {"key": name.key, "upload-id": name.upload_id}, json=True)
-    assert again.json["id"] == answer.json["id"]
+    assert again.json["id"] == requested.json["id"]
     run_items()
     done = site.json(url)
     assert (done.status, done.json["state"]) == (200, "done")
@@ -277,8 +277,8 @@ def test_abort_as_json_reports_the_outcome_if_it_is_known_soon(
 ) -> None:
     monkeypatch.setattr("dashboard.operations.pages.time.sleep", lambda _: run_items())
     name = start("key")
-    answer = site.post(site.links.abort_form, {"key": name.key, "upload-id": name.upload_id}, json=True)
-    assert (answer.status, answer.json["state"]) == (200, "done")
+    response = site.post(site.links.abort_form, {"key": name.key, "upload-id": name.upload_id}, json=True)
+    assert (response.status, response.json["state"]) == (200, "done")
 
 
 @pytest.fixture
@@ -301,8 +301,8 @@ def test_upload_that_a_transfer_owns_is_neither_aborted_nor_completed(site: Site
     assert f"/transfers/{transfer.pk}/" in site.listing().text
     for url in (site.links.abort_form, site.links.complete_form):
         assert site.post(url, {"upload": write_upload(owned)}).status == 409
-        answer = site.post(url, {"upload": write_upload(owned)}, json=True)
-        assert (answer.status, answer.json["error"]["code"]) == (409, "OwnedByTransfer")
+        response = site.post(url, {"upload": write_upload(owned)}, json=True)
+        assert (response.status, response.json["error"]["code"]) == (409, "OwnedByTransfer")
     assert not Operation.objects.exists()
 
 
@@ -379,9 +379,9 @@ def test_gap_needs_explicit_consent(site: Site, start: Start, object_store: Obje
 
 
 def test_complete_takes_only_one_upload(site: Site) -> None:
-    answer = site.post(site.links.complete_form, {"upload": ["a/b", "c/d"]})
-    assert answer.status == 400
-    assert "one at a time" in answer.words
+    response = site.post(site.links.complete_form, {"upload": ["a/b", "c/d"]})
+    assert response.status == 400
+    assert "one at a time" in response.words
 
 
 # --- Operations ---------------------------------------------------------------------------------------------------

@@ -156,10 +156,10 @@ def test_bad_parameter_is_refused_without_a_request(site: Site, store_requests: 
     page = site.listing(query)
     assert page.status == 400
     assert BAD[query] in page.words
-    answer = site.json(f"{site.links.uploads}?{query}")
-    assert answer.status == 400
-    assert answer.json["error"]["code"] == "InvalidArgument"
-    assert BAD[query] in answer.json["error"]["message"]
+    response = site.json(f"{site.links.uploads}?{query}")
+    assert response.status == 400
+    assert response.json["error"]["code"] == "InvalidArgument"
+    assert BAD[query] in response.json["error"]["message"]
     assert store_requests == []
 
 
@@ -200,8 +200,8 @@ def test_store_failure_is_explained_on_the_page(
     assert title in page.words
     assert 'name="prefix"' in page.text
     assert "Open an upload by key and upload id" in page.words
-    answer = site.json(site.links.uploads)
-    assert (answer.status, answer.json["error"]["code"]) == (status, code)
+    response = site.json(site.links.uploads)
+    assert (response.status, response.json["error"]["code"]) == (status, code)
 
 
 def test_no_such_bucket(operator_client: Client, store: Store) -> None:
@@ -217,16 +217,16 @@ def test_no_such_bucket(operator_client: Client, store: Store) -> None:
 def test_json_has_the_same_facts_under_the_names_of_the_api(site: Site, start: Start) -> None:
     first, second = start("a/1"), start("a/2")
     start("b/1")
-    answer = site.json(f"{site.links.uploads}?prefix=a/&max-uploads=1").json
-    assert answer["Bucket"] == site.bucket
-    assert (answer["Prefix"], answer["Delimiter"], answer["MaxUploads"]) == ("a/", "", 1)
-    assert (answer["IsTruncated"], answer["NextKeyMarker"]) == (True, "a/1")
-    assert answer["NextUploadIdMarker"] == first.upload_id
-    (upload,) = answer["Uploads"]
+    response = site.json(f"{site.links.uploads}?prefix=a/&max-uploads=1").json
+    assert response["Bucket"] == site.bucket
+    assert (response["Prefix"], response["Delimiter"], response["MaxUploads"]) == ("a/", "", 1)
+    assert (response["IsTruncated"], response["NextKeyMarker"]) == (True, "a/1")
+    assert response["NextUploadIdMarker"] == first.upload_id
+    (upload,) = response["Uploads"]
     assert (upload["Key"], upload["UploadId"]) == (first.key, first.upload_id)
     assert upload["Initiated"].endswith("Z")
     assert set(upload) == {"Key", "UploadId", "Initiated", "Initiator", "Owner", "StorageClass"}
-    markers = f"key-marker={answer['NextKeyMarker']}&upload-id-marker={answer['NextUploadIdMarker']}"
+    markers = f"key-marker={response['NextKeyMarker']}&upload-id-marker={response['NextUploadIdMarker']}"
     rest = site.json(f"{site.links.uploads}?prefix=a/&{markers}").json
     assert [upload["UploadId"] for upload in rest["Uploads"]] == [second.upload_id]
     assert rest["IsTruncated"] is False

@@ -387,12 +387,12 @@ def test_unlisted_uploads_are_shown_and_marked(
     assert page.rows == [seen]
     assert shows_unlisted(page)
     assert unlisted_keys(page) == ["lost"]
-    answer = faulty_site.json(faulty_site.links.uploads).json
-    assert [each["UploadId"] for each in answer["Uploads"]] == [seen.upload_id]
-    (unlisted,) = answer["Unlisted"]
+    response = faulty_site.json(faulty_site.links.uploads).json
+    assert [each["UploadId"] for each in response["Uploads"]] == [seen.upload_id]
+    (unlisted,) = response["Unlisted"]
     assert (unlisted["Key"], unlisted["UploadId"]) == ("lost", lost.upload_id)
-    assert set(unlisted) == set(answer["Uploads"][0])
-    assert answer["UnlistedIsTruncated"] is False
+    assert set(unlisted) == set(response["Uploads"][0])
+    assert response["UnlistedIsTruncated"] is False
 
 
 def test_facts_of_an_unlisted_upload_show_whether_it_exists(
@@ -453,9 +453,9 @@ def test_unlisted_folder_is_shown_as_a_folder(
     assert folder_names([page]) == ["seen/", "dir/"]
     assert unlisted_keys(page) == ["top"]
     assert unlisted_keys(faulty_site.get(page.folders[1])) == ["dir/lost"]
-    answer = faulty_site.json(f"{faulty_site.links.uploads}?delimiter=/").json
-    assert answer["CommonPrefixes"] == [{"Prefix": "seen/"}]
-    assert answer["UnlistedPrefixes"] == [{"Prefix": "dir/"}]
+    response = faulty_site.json(f"{faulty_site.links.uploads}?delimiter=/").json
+    assert response["CommonPrefixes"] == [{"Prefix": "seen/"}]
+    assert response["UnlistedPrefixes"] == [{"Prefix": "dir/"}]
 
 
 def test_uploads_that_have_just_started_or_are_ending_are_not_expected(
@@ -494,7 +494,7 @@ def test_without_an_order_unlisted_uploads_are_on_the_last_page(
     pages = walk(faulty_site, "max-uploads=2")
     assert [unlisted_keys(page) for page in pages] == [[], ["a"]]
     assert "may be on other pages" in pages[1].words
-    assert "lists in no order" in pages[0].words
+    assert "lists uploads in no particular order" in pages[0].words
 
 
 def test_other_buckets_and_stores_are_not_included(
@@ -523,8 +523,8 @@ def test_row_of_an_aborted_upload_that_is_still_listed_is_marked_at_once(
     assert "the store still lists it" in page.words
     assert f'href="/operations/{operation.pk}/"' in page.text
     assert [unquote(url) for url in facts_urls(page)] == [unquote(faulty_site.links.facts(alive))]
-    answer = faulty_site.json(faulty_site.links.uploads).json
-    assert {each["Key"] for each in answer["Uploads"]} == {"aborted", "alive"}
+    response = faulty_site.json(faulty_site.links.uploads).json
+    assert {each["Key"] for each in response["Uploads"]} == {"aborted", "alive"}
 
 
 def test_row_of_a_completed_upload_that_is_still_listed_is_marked_at_once(

@@ -50,11 +50,11 @@ def transfer(store: Store) -> Transfer:
     """Two parts, the first of which is sent; its upload in the store is open."""
     owner = User.objects.create_user("olga")
     facts = {"owner": owner, "store": store, "bucket": "photos", "key": "cat.jpg", "all_received": True}
-    made = Transfer.objects.create(size=20, part_size=10, part_count=2, node="n", phase=Phase.SENDING, **facts)
-    upload = StoreUpload.objects.create(transfer=made, upload_id="u")
-    Part.objects.create(transfer=made, number=1, size=10, state=PartState.SENT, store_upload=upload, etag="e")
-    Part.objects.create(transfer=made, number=2, size=10, state=PartState.STAGED)
-    return made
+    created = Transfer.objects.create(size=20, part_size=10, part_count=2, node="n", phase=Phase.SENDING, **facts)
+    upload = StoreUpload.objects.create(transfer=created, upload_id="u")
+    Part.objects.create(transfer=created, number=1, size=10, state=PartState.SENT, store_upload=upload, etag="e")
+    Part.objects.create(transfer=created, number=2, size=10, state=PartState.STAGED)
+    return created
 
 
 def _part(transfer: Transfer) -> Part:

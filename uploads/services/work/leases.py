@@ -137,12 +137,12 @@ def take(kind: Kind[Row], rows: QuerySet[Row], pk: object) -> Lease[Row] | None:
     row that another process has updated. Two processes would then take the same row.
     """
     token = uuid.uuid4()
-    held = {"lease_token": token, "lease_until": deadline(), "queued_at": None, **kind.on_take}
+    leased = {"lease_token": token, "lease_until": deadline(), "queued_at": None, **kind.on_take}
     rows = rows.filter(due(), pk=pk)
     if kind.running is None:
-        taken = rows.filter(free()).update(**held)
+        taken = rows.filter(free()).update(**leased)
     else:
-        taken = change(kind.table, rows, kind.running, {kind.waiting}, **held)
+        taken = change(kind.table, rows, kind.running, {kind.waiting}, **leased)
     return Lease(kind, kind.rows.get(pk=pk), token) if taken else None
 
 

@@ -25,9 +25,9 @@ def staging(settings: Settings, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def away(db: None) -> Store:
+def unreachable(db: None) -> Store:
     """A store that these tests send no request to."""
-    return Store.objects.create(name="away", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
+    return Store.objects.create(name="unreachable", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
 
 
 def staged(owner: User, store: Store, parts: int, **values: Any) -> Transfer:
@@ -80,14 +80,14 @@ def test_empty_staging(administrator_client: Client, settings: Settings) -> None
 
 
 def test_reserved_bytes_by_operator_and_transfer(
-    administrator_client: Client, operator: User, administrator: User, away: Store, settings: Settings
+    administrator_client: Client, operator: User, administrator: User, unreachable: Store, settings: Settings
 ) -> None:
     settings.STAGING_QUOTA = 10 * MIB
-    staged(operator, away, 2, key="small.bin")
-    staged(operator, away, 3, key="large <b>.bin")
-    staged(administrator, away, 1, key="own.bin")
-    staged(administrator, away, 4, key="elsewhere.bin", node="other-node")
-    make_transfer(operator, away, key="sent.bin", sent=5, node="test-node", phase=Phase.DONE)
+    staged(operator, unreachable, 2, key="small.bin")
+    staged(operator, unreachable, 3, key="large <b>.bin")
+    staged(administrator, unreachable, 1, key="own.bin")
+    staged(administrator, unreachable, 4, key="elsewhere.bin", node="other-node")
+    make_transfer(operator, unreachable, key="sent.bin", sent=5, node="test-node", phase=Phase.DONE)
     facts = Page(administrator_client.get(URL, headers=JSON)).json
     assert facts == {
         "node": "test-node",
@@ -109,11 +109,11 @@ def test_reserved_bytes_by_operator_and_transfer(
 
 @pytest.mark.parametrize("quota", [6 * MIB, 5 * MIB])
 def test_full_staging(
-    quota: int, administrator_client: Client, operator: User, away: Store, settings: Settings
+    quota: int, administrator_client: Client, operator: User, unreachable: Store, settings: Settings
 ) -> None:
     """Also more than full, after an administrator has lowered the quota."""
     settings.STAGING_QUOTA = quota
-    staged(operator, away, 6)
+    staged(operator, unreachable, 6)
     assert "nothing: senders wait" in Page(administrator_client.get(URL)).words
     facts = Page(administrator_client.get(URL, headers=JSON)).json
     assert (facts["held"], facts["free_room"]) == (6 * MIB, 0)
@@ -122,11 +122,11 @@ def test_full_staging(
 def test_page_needs_few_queries_and_shows_the_largest(
     administrator_client: Client,
     operator: User,
-    away: Store,
+    unreachable: Store,
     django_assert_max_num_queries: DjangoAssertNumQueries,
 ) -> None:
     for number in range(110):
-        staged(operator, away, 1 if number < 10 else 2, key=f"file-{number:03}")
+        staged(operator, unreachable, 1 if number < 10 else 2, key=f"file-{number:03}")
     with django_assert_max_num_queries(15):
         text = Page(administrator_client.get(URL)).text
     assert "110" in text
