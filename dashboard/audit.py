@@ -25,7 +25,7 @@ def audit(request: HttpRequest) -> HttpResponse:
     if before and not (before.isascii() and before.isdigit() and len(before) <= 18):
         return _no_such_place(request)
     filters = {name: request.GET.get(name, "") for name in FILTERS}
-    # One more entry than is shown tells whether there is an older page.
+    # One more entry than is shown reveals whether there is an older page.
     found = find_audit_entries(request.user, **filters, before=int(before) if before else None, limit=PAGE_SIZE + 1)
     entries, has_older = found[:PAGE_SIZE], len(found) > PAGE_SIZE
     given = {name: value for name, value in filters.items() if value}

@@ -1,6 +1,6 @@
-"""What there is to tell a person, as codes with parameters. Pure; `dashboard.shared.messages` turns them into text.
+"""Everything that is reported to people, as codes with parameters. Pure; `dashboard.shared.messages` has the texts.
 
-Nothing below the dashboard writes a sentence: it names a code, and the numbers and names that belong into the text.
+Code below the dashboard writes no sentences. It names a code, and the numbers and names that its text needs.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ transport.Transport.Channel = _Channel
 
 
 class WorkerHeartbeat(bootsteps.StartStopStep):
-    """While a worker is connected and its loop turns, it says so in Redis, for each queue it takes from."""
+    """Records in Redis, for each queue of the worker, that it is connected and its event loop runs."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 

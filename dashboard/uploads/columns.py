@@ -37,7 +37,7 @@ class ListedUpload:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the parts of an upload tell. `is_unlisted`: the store's listing leaves the upload out."""
+    """What the parts of an upload show. `is_unlisted`: the store's listing leaves the upload out."""
 
     part_summary: PartSummary
     is_recent: bool

@@ -1,4 +1,4 @@
-"""Does the work of the browser and the workers: sends a file, and runs the tasks that the database asks for."""
+"""Does the work of the browser and the workers: sends a file, and runs the tasks of all rows that wait."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def wait_for(what: str, check: Callable[[], T | None], seconds: float = PATIENCE
     deadline = time.monotonic() + seconds
     while not (result := check()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited in vain for {what}; the last result was {result!r}")
+            raise AssertionError(f"timed out waiting for {what}; the last result was {result!r}")
         time.sleep(0.05)
     return result
 

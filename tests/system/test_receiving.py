@@ -218,7 +218,7 @@ def test_silent_connections_do_not_freeze_the_pages(tus: Tus, operator: Operator
 
 
 def test_stalled_bodies_release_their_slots(narrow: Tus) -> None:
-    """There are more of them than slots. The others are told to come back."""
+    """There are more of them than slots. The others are refused and can retry."""
     path = narrow.start(SMALL)
     forms: list[SlowForm] = []
     with ExitStack() as opened:

@@ -208,7 +208,7 @@ class Tus:
     def send_rest(self, path: str, size: int, most: int = 8 * MIB) -> int:
         """Send the rest from the current offset in bodies of at most `most` bytes, and retry without end.
 
-        Returns the number of responses after which it had to come back.
+        Returns the number of responses after which it had to retry.
         """
         came_back = 0
 

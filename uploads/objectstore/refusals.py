@@ -143,7 +143,7 @@ def _by_status(status: int) -> Reason:
 
 
 def _missing_item(reason: Reason, code: str, key: str, upload_id: str) -> Reason:
-    """What does not exist, if the store does not say it: a bare 404 to HEAD, Ceph's NoSuchKey for an upload."""
+    """What does not exist, if the response does not name it: a bare 404 to HEAD, Ceph's NoSuchKey for an upload."""
     if reason is not Reason.NO_SUCH_KEY:
         return reason
     if upload_id:

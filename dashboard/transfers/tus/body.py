@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 DIGEST_HEADER = "Partway-SHA256"
 RETRY_AFTER_SECONDS = 3
 FIRST_PATIENCE_SECONDS = 1.0
-"""How long to wait for space before the body is read. Then the sender gets 503 and has to come back."""
+"""How long to wait for space before the body is read. Then the sender gets 503 and has to retry."""
 QUOTA_PATIENCE_SECONDS = 20.0
 """How long a sender is kept waiting for space in the middle of a body before it gets 503."""
 MAX_CHECKED_BODY = 64 * 1024**2

@@ -375,7 +375,7 @@ def test_unreachable_store(operator_tus: Tus, unreachable: Store) -> None:
     response = operator_tus.create(10, store="unreachable", bucket="photos", key="k")
     assert response.status_code == 502
     assert "could not be reached" in response.json()["fields"]["store"]
-    # With permission to replace, the store need not be asked.
+    # With permission to replace, no request to the store is needed.
     assert operator_tus.create(10, store="unreachable", bucket="photos", key="k", replace="on").status_code == 201
 
 

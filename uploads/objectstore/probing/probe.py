@@ -18,7 +18,7 @@ WORKED = frozenset({Verdict.OK, Verdict.DIFFERS})
 
 
 class NotTried(ProblemError):
-    """A check makes no sense in this store; the problem says why."""
+    """A check does not apply to this store; the problem says why."""
 
 
 class Probe:
@@ -54,7 +54,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One question about the store. It is only asked if all checks in `needs` worked."""
+    """One test of the store. It runs only if all checks in `needs` worked."""
 
     name: str
     group: Group

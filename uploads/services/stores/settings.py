@@ -71,7 +71,7 @@ class StoreChange:
 
 
 class EditConflict(ProblemError):
-    """Somebody changed the store after it was read. `at` is when; `by` is empty if that is not known."""
+    """Someone changed the store after it was read. `at` is when; `by` is empty if that is not known."""
 
     def __init__(self, by: str, at: datetime, fields: tuple[str, ...]) -> None:
         super().__init__(Problem(Code.STORE_CHANGED))

@@ -161,7 +161,7 @@ def _own_problem(error: ObjectStoreError) -> Problem:
 
 
 def _check_replacement(new: NewTransfer) -> None:
-    """Refuse to replace an object without confirmation. Where HEAD is not allowed, the transfer goes ahead."""
+    """Refuse to replace an object without confirmation. Where HEAD is not allowed, the transfer starts anyway."""
     if new.replace:
         return
     try:

@@ -46,7 +46,7 @@ def watch() -> None:
 
 
 def _each(things: Iterable[Thing], act: Callable[[Thing], object]) -> None:
-    """Do something with each. An exception is logged, and does not keep the others from their turn."""
+    """Call `act` with each. An exception is logged, and the others follow."""
     for thing in things:
         try:
             act(thing)
