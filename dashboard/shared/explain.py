@@ -9,7 +9,7 @@ from typing import NamedTuple
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from dashboard.shared.messages import store_error_text
+from dashboard.shared.messages import own_error_text, store_error_text
 from dashboard.shared.messages.reasons import permission_text
 from dashboard.shared.messages.types import Message
 from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Reason, Refused
@@ -208,7 +208,10 @@ REASON_TEXTS: Mapping[Reason, ReasonText] = {
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A failure as pages show it. `certainty` says whether the request had an effect."""
+    """A failure as pages show it. `certainty` says whether the request had an effect.
+
+    `message` is `own_text` with `store_message`, the store's own message, which is marked as such.
+    """
 
     reason: Reason
     title: str
@@ -217,6 +220,8 @@ class Explanation:
     icon: str
     http_status: int
     message: str
+    own_text: str
+    store_message: str
     certainty: str
     operation: str = ""
     code: str = ""
@@ -237,6 +242,8 @@ def explain(error: ObjectStoreError) -> Explanation:
         icon=text.icon,
         http_status=text.http_status,
         message=store_error_text(error),
+        own_text=own_error_text(error),
+        store_message=error.store_message,
         certainty=_certainty(error),
         operation=error.operation,
         code=refused.code if refused else "",

@@ -68,7 +68,7 @@ def error_text(error: RecordedError) -> str:
         return error.store_message
     sentences = [_reason_text(error), *(text_of(each) for each in error.details)]
     if error.store_message:
-        sentences.append(_("The store says: %(message)s") % {"message": error.store_message})
+        sentences.append(_marked(error.store_message))
     if error.reason == Reason.PERMISSION:
         sentences.append(reasons.permission_text(str(error.params.get("operation", ""))))
     return " ".join(filter(None, sentences))
@@ -88,10 +88,19 @@ def refusal_text(problem: Problem, store_error: ObjectStoreError | None = None) 
     return " ".join(filter(None, [text_of(problem), caused_by]))
 
 
+def own_error_text(error: ObjectStoreError) -> str:
+    """What we know of an error besides its reason; empty if nothing."""
+    return " ".join(text_of(each) for each in (error.problem, *error.details) if each is not None)
+
+
 def store_error_text(error: ObjectStoreError) -> str:
-    """What an error adds to its explanation: our own problem with it, or the store's message."""
-    own = [each for each in (error.problem, *error.details) if each is not None]
-    return " ".join([*(text_of(each) for each in own), *filter(None, [error.store_message])])
+    """What an error adds to its explanation: our own text, and the store's message, marked as such."""
+    marked = _marked(error.store_message) if error.store_message else ""
+    return " ".join(filter(None, [own_error_text(error), marked]))
+
+
+def _marked(store_message: str) -> str:
+    return _("The store says: %(message)s") % {"message": store_message}
 
 
 def error_json(error: RecordedError | None) -> dict[str, str] | None:
@@ -106,6 +115,7 @@ __all__ = [
     "error_code",
     "error_json",
     "error_text",
+    "own_error_text",
     "refusal_text",
     "request_id",
     "store_error_text",

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from dashboard.shared import formatting
 from dashboard.shared.explain import REASON_TEXTS, explain
-from dashboard.shared.messages import error_code
+from dashboard.shared.messages import error_code, text_of
 from dashboard.shared.numbers import count_text
 from dashboard.shared.parameters import MAX_TRAIL, Query, read_trail, read_upload, write_trail, write_upload
 from dashboard.uploads.picture import MAX_BARS, WIDTH, draw
 from uploads.domain.part_summary import summarize_parts
 from uploads.objectstore.errors import NotSent, OutcomeUnknown, Reason, Refused
 from uploads.objectstore.types import ListedPart, UploadRef
+from uploads.problems import Code, Problem
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=60)
 MARKERS = st.lists(st.tuples(TEXT, TEXT), max_size=300)
@@ -187,10 +188,19 @@ def test_explanation_has_the_response_of_the_store() -> None:
     assert (explained.code, explained.request_id, explained.status) == ("PermanentRedirect", "tx", 301)
     assert "eu-1" in explained.advice
     assert explained.certainty.startswith("The store refused")
+    assert (explained.own_text, explained.store_message) == ("", "Go there.")
+    assert explained.message == "The store says: Go there."
     assert explain(OutcomeUnknown("?", reason=Reason.TIMEOUT)).certainty.endswith("not known.")
     assert error_code(refused) == "PermanentRedirect"
     assert error_code(NotSent("?", reason=Reason.BAD_KEY)) == "BadKey"
     assert error_code(NotSent("?", reason=Reason.TLS)) == "TlsFailed"
+
+
+def test_text_of_our_own_is_not_shown_as_the_message_of_the_store() -> None:
+    problem = Problem(Code.ERROR_WITHOUT_MESSAGE, status=403)
+    explained = explain(Refused(problem, code="403", status=403, reason=Reason.PERMISSION))
+    assert (explained.own_text, explained.store_message) == (text_of(problem), "")
+    assert explained.message == explained.own_text
 
 
 @pytest.mark.parametrize(
