@@ -116,6 +116,25 @@ def test_other_text_is_kept_unchanged(said: str) -> None:
     assert (result_text(result), result_advice(result)) == (said, stored["advice"])
 
 
+@pytest.mark.parametrize("stored", [{}, {"name": "clock"}, {"said": "Else."}, {"verdict": "denied", "said": "Else."}])
+def test_incomplete_result_does_not_stop_the_migration(stored: dict[str, Any]) -> None:
+    assert migration.converted(stored) == stored
+
+
+def test_way_back_puts_codes_in_place_of_texts() -> None:
+    """The version before reads these names only, and needs a title and a text."""
+    details = [{"code": "BucketKeepsVersions", "params": {}}]
+    observed = {"code": "BucketsListed", "params": {"count": 3}}
+    result = old("list-buckets", "ok", "") | {"observed": observed, "details": details, "store_message": "Hello."}
+    del result["said"], result["title"]
+    back = migration.reverted(result)
+    assert set(back) <= {"name", "title", "group", "verdict", "said", "advice", "flag", "code", "request_id"}
+    assert (back["title"], back["said"]) == ("list-buckets", "BucketsListed count=3 BucketKeepsVersions Hello.")
+    assert migration.reverted(back) == back
+    left = {"kind": "upload", "key": "k", "id": "u", "error": {"reason": "permission", "store_message": "No."}}
+    assert migration.reverted_leftover(left) == {"kind": "upload", "key": "k", "id": "u", "why": "permission No."}
+
+
 def test_every_code_of_the_migration_exists() -> None:
     codes = {code for _, code in migration.FINDINGS} | set(migration.BY_VERDICT.values())
     assert codes <= set(map(str, FindingCode))

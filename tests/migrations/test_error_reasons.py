@@ -312,5 +312,39 @@ def test_rows_of_every_model_are_migrated(migrate: Callable[[str], Any]) -> None
     assert error_text(kept) == UNKNOWN[0][1]
 
 
+def test_way_back_keeps_a_text(migrate: Callable[[str], Any]) -> None:
+    """The version before shows only the message, and rows may have errors that it does not know."""
+    new = migrate(AFTER)
+    owner = new.get_model("auth", "User").objects.create(username="olga")
+    store = new.get_model("uploads", "Store").objects.create(name="s", endpoint_url="http://s", access_key="a")
+    facts = {"owner": owner, "store": store, "size": 20, "part_size": 10, "part_count": 2, "node": "n"}
+    transfers = new.get_model("uploads", "Transfer").objects
+    details = [{"code": "ConnectionFailed", "params": {"detail": "100% lost"}}]
+    refused = {"error_code": "SlowDown", "error_reason": "throttled", "error_message": "Slow down."}
+    connection_failed = {
+        "error_code": "Unreachable",
+        "error_reason": "unreachable",
+        "error_params": {"operation": "UploadPart", "details": details},
+    }
+    silent = {"error_code": "X", "error_reason": "SenderSilent", "error_params": {"silent_seconds": 900}}
+    unchanged = {"error_code": "X", "error_message": "A text of another version."}
+    rows = [transfers.create(**facts, **each) for each in (refused, connection_failed, silent, unchanged, {})]
+
+    migrate("0007_open_store_uploads")
+
+    old = MigrationExecutor(connection).loader.project_state([("uploads", "0007_open_store_uploads")]).apps
+    messages = dict(old.get_model("uploads", "Transfer").objects.values_list("pk", "error_message"))
+    assert [messages[row.pk] for row in rows] == [
+        "The store asks to slow down. Slow down.",
+        "The store could not be reached. ConnectionFailed detail=100% lost",
+        "SenderSilent silent_seconds=900",
+        "A text of another version.",
+        "",
+    ]
+    migrate(AFTER)
+    again = Transfer.objects.only("error_code", "error_reason", "error_params", "error_message").get(pk=rows[0].pk)
+    assert (again.error_reason, again.error_message) == ("throttled", "Slow down.")
+
+
 def test_on_postgresql(postgresql_cluster: Cluster) -> None:
     run_again(__file__, postgresql_cluster)

@@ -271,7 +271,30 @@ def _number(text):
     return int(digits) if digits.isdigit() else text
 
 
+def join_errors(apps, _schema_editor):
+    """The way back: the version before shows only `error_message`, which gets codes where no sentence is known."""
+    for name in MODELS:
+        model = apps.get_model("uploads", name)
+        ids = list(model.objects.exclude(error_reason="").values_list("pk", flat=True))
+        for start in range(0, len(ids), BATCH):
+            rows = list(model.objects.filter(pk__in=ids[start : start + BATCH]))
+            for row in rows:
+                row.error_message = joined(row.error_reason, row.error_params, row.error_message)
+                row.error_reason, row.error_params = "", {}
+            model.objects.bulk_update(rows, ["error_reason", "error_params", "error_message"])
+
+
+def joined(reason, params, message):
+    own = {name: value for name, value in params.items() if name not in ("operation", "details")}
+    first = OLD_SENTENCES.get(reason) or _code_text({"code": reason, "params": own})
+    return " ".join(filter(None, [first, *map(_code_text, params.get("details", [])), message]))
+
+
+def _code_text(problem):
+    return " ".join([problem["code"], *(f"{name}={value}" for name, value in problem["params"].items())])
+
+
 class Migration(migrations.Migration):
     dependencies = [("uploads", "0009_payload_signing")]
 
-    operations = [migrations.RunPython(split_errors, migrations.RunPython.noop)]
+    operations = [migrations.RunPython(split_errors, join_errors)]

@@ -261,7 +261,37 @@ def convert(apps: Apps, _: BaseDatabaseSchemaEditor) -> None:
         check.save(update_fields=["results", "leftovers", "step"])
 
 
+def reverted(result: dict[str, Any]) -> dict[str, Any]:
+    """A result that the version before can read: with its codes in place of a text."""
+    if "observed" not in result:
+        return result
+    kept = {name: value for name, value in result.items() if name not in {"observed", "details", "store_message"}}
+    texts = [*map(_code_text, [result["observed"], *result.get("details", [])]), result.get("store_message", "")]
+    return kept | {"title": result.get("title") or result["name"], "said": " ".join(filter(None, texts))}
+
+
+def reverted_leftover(leftover: dict[str, Any]) -> dict[str, Any]:
+    if "error" not in leftover:
+        return leftover
+    kept = {name: value for name, value in leftover.items() if name != "error"}
+    error = leftover["error"]
+    texts = [_code_text({**error, "code": error.get("reason", "")}), *map(_code_text, error.get("details", []))]
+    return kept | {"why": " ".join(filter(None, [*texts, error.get("store_message", "")]))}
+
+
+def _code_text(problem: dict[str, Any]) -> str:
+    return " ".join([problem["code"], *(f"{name}={value}" for name, value in problem.get("params", {}).items())])
+
+
+def revert(apps: Apps, _: BaseDatabaseSchemaEditor) -> None:
+    checks = apps.get_model("uploads", "StoreCheck").objects
+    for check in checks.only("results", "leftovers").iterator(chunk_size=100):
+        check.results = [reverted(result) for result in check.results]
+        check.leftovers = [reverted_leftover(leftover) for leftover in check.leftovers]
+        check.save(update_fields=["results", "leftovers"])
+
+
 class Migration(migrations.Migration):
     dependencies = [("uploads", "0011_store_choices")]
 
-    operations = [migrations.RunPython(convert, migrations.RunPython.noop)]
+    operations = [migrations.RunPython(convert, revert)]
