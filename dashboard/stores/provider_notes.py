@@ -122,8 +122,8 @@ NOTES: Mapping[str, Callable[[Provider], str]] = {
     "crc64": lambda each: (
         _("The CRC-64 of an object uses the %(polynomial)s polynomial.") % {"polynomial": each.crc64.upper()}
     ),
-    "asks_checksums": _either(
-        "asks_checksums",
+    "requests_checksums": _either(
+        "requests_checksums",
         gettext_lazy("Partway requests an object's checksum."),
         gettext_lazy("An object's checksum is returned without a request, if at all."),
     ),

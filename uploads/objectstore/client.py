@@ -137,7 +137,7 @@ class ObjectStoreClient(ListingClient):
     def head_object(self, bucket: str, key: str) -> ObjectFacts:
         """HeadObject. Refused with NO_SUCH_KEY if there is none (without permission to list: PERMISSION)."""
         check_object(bucket, key)
-        headers = {"x-amz-checksum-mode": "ENABLED"} if self._provider.asks_checksums else {}
+        headers = {"x-amz-checksum-mode": "ENABLED"} if self._provider.requests_checksums else {}
         return self._read(Call("HeadObject", "HEAD", bucket, key, headers=headers), _object_facts)
 
     def delete_object(self, bucket: str, key: str, version_id: str = "") -> None:

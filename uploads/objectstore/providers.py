@@ -88,7 +88,7 @@ class Provider:
     """Whether the ETag of a completed upload is the MD5 of its parts' MD5s, with the number of parts."""
     crc64: Algorithm = "nvme"
     """The polynomial of the CRC-64 that the store returns, if it returns one."""
-    asks_checksums: bool = False
+    requests_checksums: bool = False
     """Whether HEAD has to request an object's checksum (S3's x-amz-checksum-mode)."""
 
     # ListMultipartUploads.
@@ -123,7 +123,7 @@ _ALL = (
         regions_elsewhere="cn-",
         addressing="virtual",
         endpoint_hint="https://s3.REGION.amazonaws.com",
-        asks_checksums=True,
+        requests_checksums=True,
         forbid_overwrite="if-none-match",
     ),
     Provider(

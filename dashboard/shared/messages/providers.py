@@ -65,7 +65,7 @@ SOURCES: Mapping[str, Mapping[str, Promise]] = {
     "aws": {
         "addressing": _("Amazon S3 user guide, Virtual hosting of buckets"),
         "regions_elsewhere": _("AWS China, Endpoints: https://s3.REGION.amazonaws.com.cn"),
-        "asks_checksums": _("S3 API reference, HeadObject: x-amz-checksum-mode"),
+        "requests_checksums": _("S3 API reference, HeadObject: x-amz-checksum-mode"),
         "forbid_overwrite": _IF_NONE_MATCH,
     },
     "oss": {
