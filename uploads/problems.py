@@ -237,7 +237,7 @@ class Problem:
 
     def __str__(self) -> str:
         """For logs: `KeyTooLong size=1030 limit=1024`."""
-        return " ".join([self.code, *(f"{name}={value}" for name, value in self.params.items())])
+        return without_surrogates(" ".join([self.code, *(f"{name}={value}" for name, value in self.params.items())]))
 
     def as_json(self) -> dict[str, Any]:
         return {"code": self.code, "params": dict(self.params)}

@@ -53,6 +53,10 @@ def test_text_with_unexpected_parameters(code: str) -> None:
         text.encode()
 
 
+def test_problem_with_a_surrogate_can_be_logged() -> None:
+    assert str(Problem(Code.KEY_EMPTY, name="\ud800")).encode() == "KeyEmpty name=\ufffd".encode()
+
+
 def test_parameters_that_do_not_fit_are_shown_as_they_are() -> None:
     assert text_of(Problem(Code.KEY_TOO_LONG, length=3)) == "KeyTooLong length=3"
 
