@@ -112,8 +112,8 @@ class Camera:
 
     def _save(self, site: Site, name: str, *, full_page: bool = False) -> None:
         # Wait for what the page loads later: the facts of visible rows, the picture of all parts, the states of stores.
-        expect(site.page.get_by_text("asking…")).to_have_count(0)
         site.page.wait_for_timeout(1500)
+        expect(site.page.locator(".htmx-request")).to_have_count(0)
         site.page.screenshot(path=self._folder / f"{name}.png", full_page=full_page)
         site.watcher.check()
 
