@@ -75,5 +75,5 @@ def _fill_window(transfer: Transfer, free_slots: int) -> None:
 
 def _enqueue_step(transfer: Transfer, task: str) -> None:
     """Enqueue a step of the whole transfer, unless one is running, enqueued or deferred."""
-    if Transfer.objects.filter(free(), due(), pk=transfer.pk, queued_at__isnull=True).exists():
-        enqueue_rows(task, [transfer.pk], node=transfer.node)
+    idle = free() & due() & Q(queued_at__isnull=True)
+    enqueue_rows(task, [transfer.pk], node=transfer.node, only=idle)

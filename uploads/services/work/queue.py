@@ -14,6 +14,7 @@ from functools import cache, partial
 
 from celery import current_app
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from kombu import Connection
 from kombu.exceptions import KombuError
@@ -44,11 +45,14 @@ def enqueue_on_commit(task: str, ids: Sequence[object], *, queue: str = OPERATIO
         transaction.on_commit(partial(_send, task, [str(each) for each in ids], queue, countdown))
 
 
-def enqueue_rows(task: str, ids: Sequence[object], *, node: str = "") -> None:
-    """Mark rows as enqueued and enqueue their task, on the queue of their node where the task has one."""
+def enqueue_rows(task: str, ids: Sequence[object], *, node: str = "", only: Q = Q()) -> None:  # noqa: B008 - immutable
+    """Mark rows as enqueued and enqueue their task, on the queue of their node where the task has one.
+
+    Does nothing if no row meets the condition `only`.
+    """
     declared = TASKS[task]
-    declared.kind.rows.filter(pk__in=ids).update(queued_at=timezone.now())
-    enqueue_on_commit(task, ids, queue=declared.queue(node))
+    if declared.kind.rows.filter(only, pk__in=ids).update(queued_at=timezone.now()):
+        enqueue_on_commit(task, ids, queue=declared.queue(node))
 
 
 def _send(task: str, ids: Sequence[str], queue: str, countdown: float) -> None:
