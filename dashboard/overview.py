@@ -10,8 +10,7 @@ from django.views.decorators.http import require_GET
 
 from dashboard.shared.explain import explain
 from dashboard.shared.links import BucketLinks
-from dashboard.shared.responses import is_fragment
-from dashboard.transfers.pages import same_address
+from dashboard.shared.responses import is_fragment, same_address
 from dashboard.transfers.rows import rows_of
 from uploads import access
 from uploads.models import StoreUpload

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -20,6 +20,14 @@ from dashboard.shared.parameters import BadParameter
 from uploads.objectstore.errors import ObjectStoreError
 
 P = ParamSpec("P")
+Response = TypeVar("Response", bound=HttpResponseBase)
+
+
+def same_address(response: Response) -> Response:
+    """A page, its fragment and its JSON have the same address, and each is outdated after a second."""
+    patch_vary_headers(response, ["Accept", "HX-Request"])
+    add_never_cache_headers(response)
+    return response
 
 
 def explains_failures(
@@ -35,9 +43,7 @@ def explains_failures(
             response = bad_parameter(request, error)
         except ObjectStoreError as error:
             response = store_failed(request, error, **_place(kwargs))
-        patch_vary_headers(response, ["Accept", "HX-Request"])
-        add_never_cache_headers(response)
-        return response
+        return same_address(response)
 
     return explaining
 

@@ -8,8 +8,8 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from dashboard.shared.jsonapi import wants_json
+from dashboard.shared.responses import same_address
 from dashboard.staging.serializers import staging_json
-from dashboard.transfers.pages import same_address
 from dashboard.transfers.rows import rows_of
 from uploads import access
 from uploads.services.staging.usage import staging_use

@@ -12,7 +12,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
@@ -20,7 +19,7 @@ from dashboard.shared.errors import refuse
 from dashboard.shared.jsonapi import json_error, wants_json
 from dashboard.shared.links import BucketLinks
 from dashboard.shared.messages import text_of
-from dashboard.shared.responses import is_fragment, see_other
+from dashboard.shared.responses import is_fragment, same_address, see_other
 from dashboard.transfers.picture import draw
 from dashboard.transfers.rows import TransferRow, allowed_steps, in_state, row_of, rows_of
 from dashboard.transfers.serializers import transfer_json
@@ -34,13 +33,6 @@ from uploads.services.transfers.steps import StepRefused, request_cancel, reques
 PAGE_SIZE = 50
 MAX_IDS = 200
 MAX_PART_ERRORS = 5
-
-
-def same_address(response: HttpResponse) -> HttpResponse:
-    """A page, its fragment and its JSON have the same address, and each is outdated after a second."""
-    patch_vary_headers(response, ["Accept", "HX-Request"])
-    add_never_cache_headers(response)
-    return response
 
 
 @require_GET

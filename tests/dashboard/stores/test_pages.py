@@ -6,19 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.test import Client
 
 from tests.dashboard.pages import Site
 from tests.stores.swift import SwiftStore
 from uploads.models import AuditEntry, Store
 from uploads.objectstore.errors import Reason, Refused
 from uploads.services.browse import browsing
-
-
-@pytest.fixture
-def office(administrator_client: Client) -> Site:
-    """The site as an administrator sees it."""
-    return Site(administrator_client, "any", "any")
 
 
 def form(swift_store: SwiftStore, **changes: str) -> dict[str, Any]:

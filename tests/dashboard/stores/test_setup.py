@@ -33,12 +33,6 @@ SECRET = "a secret that was entered"
 SESSION_TOKEN = "a token that was entered"
 
 
-@pytest.fixture
-def office(administrator_client: Client) -> Site:
-    """The site as an administrator sees it."""
-    return Site(administrator_client, "any", "any")
-
-
 def form(swift_store: SwiftStore, **changes: str) -> dict[str, Any]:
     values = {
         "name": "new-store",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from uploads import crash
 from uploads.domain.states import FINAL_PHASES, STORE_UPLOAD_STATES, DesiredState, PartState, Phase, StoreUploadState
 from uploads.models import StoreUpload, Transfer
+from uploads.models.transfer import steps_queue
 from uploads.services.multipart.abort import abort_until_gone
 from uploads.services.stores.clients import client_for
 from uploads.services.transfers.ending import finish_transfer
-from uploads.services.transfers.kinds import TRANSFERS, steps_queue
+from uploads.services.transfers.kinds import TRANSFERS
 from uploads.services.transfers.orphans import settle_unknown_create
 from uploads.services.work import leases
 from uploads.services.work.attempts import Retry

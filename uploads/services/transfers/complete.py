@@ -7,6 +7,7 @@ from functools import partial
 from uploads import crash
 from uploads.domain.states import STORE_UPLOAD_STATES, PartState, Phase, StoreUploadState
 from uploads.models import StoreUpload, Transfer
+from uploads.models.transfer import steps_queue
 from uploads.objectstore.checksums import ReportedCrc64, as_kept, combine
 from uploads.objectstore.types import CompletedPart, SentBytes
 from uploads.problems import Code, Problem
@@ -20,7 +21,7 @@ from uploads.services.multipart.complete import (
 )
 from uploads.services.transfers.ending import finish_transfer
 from uploads.services.transfers.identity import TRANSFER_ID_METADATA
-from uploads.services.transfers.kinds import TRANSFERS, steps_queue
+from uploads.services.transfers.kinds import TRANSFERS
 from uploads.services.work.failures import NO_ERROR, problem_fields
 from uploads.services.work.leases import Lease
 from uploads.services.work.tasks import task

@@ -11,13 +11,14 @@ from django.utils import timezone
 from uploads import crash
 from uploads.domain.states import STORE_UPLOAD_STATES, DesiredState, Phase, StoreUploadState
 from uploads.models import StoreUpload, Transfer
+from uploads.models.transfer import steps_queue
 from uploads.objectstore.errors import NotSent, ObjectStoreError, Refused
 from uploads.services.browse.browsing import forbids_overwrite
 from uploads.services.multipart.abort import abort_until_gone
 from uploads.services.stores.clients import client_for
 from uploads.services.transfers.dispatch import dispatch
 from uploads.services.transfers.identity import object_metadata
-from uploads.services.transfers.kinds import TRANSFERS, steps_queue
+from uploads.services.transfers.kinds import TRANSFERS
 from uploads.services.transfers.orphans import settle_unknown_create
 from uploads.services.work import leases
 from uploads.services.work.failures import NO_ERROR

@@ -10,7 +10,6 @@ from django.db import transaction
 
 from uploads.domain.states import PART_STATES, PHASES, DesiredState, PartState, Phase
 from uploads.models import Part, Transfer
-from uploads.models.transfer import parts_queue, steps_queue
 from uploads.services.transfers.dispatch import dispatch
 from uploads.services.transfers.ending import fail_transfer
 from uploads.services.work.attempts import MAX_ATTEMPTS
@@ -94,5 +93,3 @@ TRANSFERS = register(
         dispatch_all=_dispatch_all,
     )
 )
-
-__all__ = ["PARTS", "TRANSFERS", "dispatch_guarded", "parts_queue", "steps_queue"]

@@ -11,6 +11,7 @@ from django.utils import timezone
 from uploads import audit, crash, logs, metrics
 from uploads.domain.states import STORE_UPLOAD_STATES, DesiredState, PartState, Phase, StoreUploadState
 from uploads.models import Part, StoreUpload, Transfer
+from uploads.models.transfer import parts_queue
 from uploads.objectstore.checksums import as_hex
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import FileSlice, SentBytes
@@ -23,7 +24,7 @@ from uploads.services.transfers.dispatch import dispatch
 from uploads.services.transfers.ending import fail_transfer
 from uploads.services.transfers.identity import object_metadata
 from uploads.services.transfers.interruption import Interrupted, LeaseRenewal, interruptible
-from uploads.services.transfers.kinds import PARTS, parts_queue
+from uploads.services.transfers.kinds import PARTS
 from uploads.services.transfers.lost_responses import find_after_failure
 from uploads.services.work import leases
 from uploads.services.work.failures import NO_ERROR, error_fields
