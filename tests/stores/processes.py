@@ -35,3 +35,12 @@ def stop(processes: Iterable[subprocess.Popen[bytes]]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def kill(processes: Iterable[subprocess.Popen[bytes]]) -> None:
+    """Kill all processes at once and wait until they have ended: for servers whose data is not kept."""
+    killed = list(processes)
+    for process in killed:
+        process.kill()
+    for process in killed:
+        process.wait()

@@ -1,4 +1,4 @@
-"""What Ceph and Versity have in common: an endpoint, credentials, and empty buckets on request."""
+"""What the test servers for S3 have in common: an endpoint, credentials, and empty buckets on request."""
 
 from __future__ import annotations
 

@@ -13,12 +13,19 @@ import pytest
 import requests
 from requests_aws4auth import AWS4Auth
 
-from tests.stores import ceph, swift, versity
+from tests.stores import ceph, rclone, s3proxy, seaweedfs, swift, versity
 from tests.stores.running import RunningStore
 
 Running = Callable[[Path], AbstractContextManager[RunningStore]]
 
-STORES: dict[str, Running] = {"swift": swift.running, "ceph": ceph.running, "versity": versity.running}
+STORES: dict[str, Running] = {
+    "swift": swift.running,
+    "ceph": ceph.running,
+    "versity": versity.running,
+    "seaweedfs": seaweedfs.running,
+    "s3proxy": s3proxy.running,
+    "rclone": rclone.running,
+}
 
 IN_ANOTHER_PROCESS = """
 import sys, boto3
@@ -31,10 +38,11 @@ print([each["UploadId"] == upload_id for each in client.list_multipart_uploads(B
 
 
 def listing(store: RunningStore, bucket: str, secret_key: str) -> requests.Response:
+    """List the objects. The listing of uploads does not exist on rclone in an empty bucket."""
     auth = AWS4Auth(store.access_key, secret_key, store.region, "s3")
     with requests.Session() as session:
         session.trust_env = False
-        return session.get(f"{store.endpoint_url}/{bucket}?uploads=", auth=auth, timeout=30)
+        return session.get(f"{store.endpoint_url}/{bucket}?list-type=2", auth=auth, timeout=30)
 
 
 @pytest.mark.parametrize("name", STORES)
@@ -43,6 +51,7 @@ def test_store_starts_and_ends(name: str, tmp_path: Path) -> None:
     with STORES[name](tmp_path) as store:
         started = [each for each in psutil.Process().children(recursive=True) if each.pid not in before]
         assert started
+        listening = {at.laddr.port for each in started for at in each.net_connections() if at.status == "LISTEN"}
         folders = {Path(word).parent for each in started for word in each.cmdline() if word.startswith("/tmp/partway-")}
         bucket = store.new_bucket()
         assert store.new_bucket() != bucket
@@ -56,6 +65,7 @@ def test_store_starts_and_ends(name: str, tmp_path: Path) -> None:
         assert (other.stdout.strip(), other.returncode) == ("[True]", 0), other.stderr
     assert not [each for each in started if each.is_running()]
     assert not [folder for folder in folders if folder.exists()]
+    assert not [path for path in Path("/tmp").glob("*.sock") for port in listening if str(port) in path.name]
 
 
 @pytest.mark.parametrize("name", STORES)
