@@ -1,26 +1,23 @@
-"""The OSS test server verifies signatures, and keeps names and keys exactly as they were sent."""
+"""The OSS test server keeps names and keys exactly as they were sent. See test_signatures.py for signatures."""
 
 from __future__ import annotations
 
-import dataclasses
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from socket import create_connection, socket
 from urllib.parse import quote, quote_from_bytes
 
-import alibabacloud_oss_v2 as oss
 import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.oss.vendor import MIN_PART, Uploads, refusal
-from tests.oss.wire import Request, Response, send, sign
+from tests.oss.wire import BucketClient, Request, refused, sign
 from tests.stores import oss as oss_stores
 from tests.stores.oss import OssStore
 from tests.stores.oss.accounts import Account
@@ -43,199 +40,6 @@ HOSTILE = (
     "\u00fc\u65e5\u672c\U0001f600",
     "x" * 1023,
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class BucketClient:
-    """A bucket, and requests to it with the owner's credentials."""
-
-    store: OssStore
-    bucket: str
-
-    @property
-    def host(self) -> str:
-        return f"{self.bucket}.oss-{self.store.region}.localhost"
-
-    @property
-    def owner(self) -> Account:
-        return Account(self.store.access_key, self.store.secret_key)
-
-    def request(self, method: str, target: str, body: bytes = b"", **headers: str) -> Request:
-        parts_xml = {name.replace("_", "-"): text for name, text in headers.items()}
-        return Request(method, target, self.host, parts_xml, body)
-
-    def request_signed(self, method: str, target: str, body: bytes = b"", **headers: str) -> Response:
-        request = self.request(method, target, body, **headers)
-        return self.send(request, sign(request, self.owner))
-
-    def send(self, request: Request, headers: Mapping[str, str]) -> Response:
-        return send(self.store.port, request, headers)
-
-
-@pytest.fixture(scope="module")
-def client(oss_store: OssStore) -> BucketClient:
-    return BucketClient(oss_store, oss_store.new_bucket())
-
-
-def refused(response: Response) -> tuple[int, str]:
-    return response.status, response.text("Code")
-
-
-# --- Signatures -------------------------------------------------------------------------------------------------------
-
-
-def test_signed_values_cannot_be_changed(oss_store: OssStore, client: BucketClient) -> None:
-    """Every difference from what was signed causes SignatureDoesNotMatch, and nothing is stored."""
-    request = client.request("PUT", "/signed?x-oss-ac-1=1", b"body", Content_Type="text/plain", x_oss_meta_a="1")
-    headers = sign(request, client.owner)
-    other = oss_store.new_bucket()
-    changed: list[tuple[Request, dict[str, str]]] = [
-        (dataclasses.replace(request, target="/Signed?x-oss-ac-1=1"), headers),
-        (dataclasses.replace(request, target="/signed?x-oss-ac-1=2"), headers),
-        (dataclasses.replace(request, target="/signed?x-oss-ac-1=1&b"), headers),
-        (dataclasses.replace(request, target="/signed"), headers),
-        (dataclasses.replace(request, method="DELETE"), headers),
-        (request, {**headers, "Content-Type": "text/html"}),
-        (request, {**headers, "x-oss-meta-a": "2"}),
-        (request, {**headers, "x-oss-meta-b": "1"}),
-        (request, {**headers, "x-oss-forbid-overwrite": "true"}),
-        (request, {**headers, "Content-MD5": "hBotaJrKa9FhFEdFPCLG/A=="}),
-        (request, {**headers, "Host": client.host.replace(client.bucket, other)}),
-        (request, {**headers, "x-oss-meta-a": "\xe9"}),
-    ]
-    for sent, with_headers in changed:
-        response = client.send(sent, with_headers)
-        assert refused(response) == (403, "SignatureDoesNotMatch"), (sent, with_headers)
-        assert response.text("StringToSign").startswith("OSS4-HMAC-SHA256\n") or "\xe9" in str(with_headers)
-    assert client.request_signed("HEAD", "/signed").status == 404
-    assert client.send(request, {**headers, "User-Agent": "anything"}).status == 200
-
-
-def test_wrong_secret(client: BucketClient) -> None:
-    request = client.request("GET", "/?uploads")
-    response = client.send(request, sign(request, dataclasses.replace(client.owner, secret_key="wrong")))
-    assert refused(response) == (403, "SignatureDoesNotMatch")
-    assert response.text("OSSAccessKeyId") == client.owner.access_key
-    assert response.headers["x-oss-ec"] == response.text("EC") == "0002-00000201"
-    assert client.owner.secret_key not in response.body.decode()
-
-
-def test_additional_headers(client: BucketClient) -> None:
-    """They are part of the signature if the client names them."""
-    request = client.request("PUT", "/additional", b"four", User_Agent="one")
-    headers = sign(request, client.owner, additional=["host", "user-agent"])
-    assert ",AdditionalHeaders=host;user-agent,Signature=" in headers["Authorization"]
-    assert client.send(request, headers).status == 200
-    assert refused(client.send(request, {**headers, "User-Agent": "two"})) == (403, "SignatureDoesNotMatch")
-    without = headers["Authorization"].replace("AdditionalHeaders=host;user-agent,", "")
-    assert refused(client.send(request, {**headers, "Authorization": without})) == (403, "SignatureDoesNotMatch")
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        ({"Authorization": None}, (403, "AccessDenied")),
-        ({"Authorization": "OSS key:c2lnbmF0dXJl"}, (400, "InvalidArgument")),
-        ({"Authorization": "AWS4-HMAC-SHA256 Credential=a/20120101/r/s3/aws4_request"}, (400, "InvalidArgument")),
-        ({"Authorization": "OSS4-HMAC-SHA256 Signature=18"}, (400, "InvalidArgument")),
-        ({"x-oss-content-sha256": None}, (400, "InvalidArgument")),
-        (
-            {"x-oss-content-sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
-            (400, "InvalidArgument"),
-        ),
-        ({"x-oss-date": None}, (403, "AccessDenied")),
-        ({"x-oss-date": "yesterday"}, (403, "AccessDenied")),
-    ],
-)
-def test_missing_or_malformed_authentication_headers(
-    client: BucketClient, change: dict[str, str | None], expected: tuple[int, str]
-) -> None:
-    request = client.request("GET", "/?uploads")
-    headers = {name: text for name, text in {**sign(request, client.owner), **change}.items() if text is not None}
-    assert refused(client.send(request, headers)) == expected
-
-
-@pytest.mark.parametrize(("part", "by"), [("/oss/", "/s3/"), ("/aliyun_v4_request", "/aws4_request"), ("/20", "/19")])
-def test_wrong_credential_scope(client: BucketClient, part: str, by: str) -> None:
-    request = client.request("GET", "/?uploads")
-    headers = sign(request, client.owner)
-    assert part in headers["Authorization"]
-    headers["Authorization"] = headers["Authorization"].replace(part, by, 1)
-    assert refused(client.send(request, headers)) == (400, "InvalidArgument")
-
-
-def test_region_of_signature_must_match_endpoint(client: BucketClient) -> None:
-    wrong = refusal(Uploads(client.store, client.bucket, region="cn-beijing").listing)
-    assert (wrong.status_code, wrong.code, wrong.ec) == (400, "InvalidArgument", "0002-00000226")
-
-
-@pytest.mark.parametrize(
-    ("minutes", "accepted"), [(14, True), (-14, True), (16, False), (-16, False), (60 * 24, False)]
-)
-def test_clocks_may_differ_by_15_minutes(client: BucketClient, minutes: int, accepted: bool) -> None:
-    request = client.request("GET", "/?uploads")
-    signed_at = datetime.now(UTC) + timedelta(minutes=minutes)
-    response = client.send(request, sign(request, client.owner, signed_at=signed_at))
-    if accepted:
-        assert response.status == 200
-        return
-    assert refused(response) == (403, "RequestTimeTooSkewed")
-    assert response.text("MaxAllowedSkewMilliseconds") == "900000"
-    assert response.text("RequestTime") == f"{signed_at:%Y-%m-%dT%H:%M:%S}.000Z"
-    assert response.text("ServerTime") < f"{datetime.now(UTC) + timedelta(seconds=1):%Y-%m-%dT%H:%M:%S}.000Z"
-
-
-def test_unknown_access_keys(client: BucketClient) -> None:
-    for name in ("LTAIunknown", "unknown/../x"):
-        request = client.request("GET", "/?uploads")
-        response = client.send(request, sign(request, Account(name, "secret")))
-        assert response.text("Code") in ("InvalidAccessKeyId", "InvalidArgument")
-    assert (
-        refusal(lambda: Uploads(client.store, client.bucket, Account("LTAIunknown", "x")).listing()).ec
-        == "0002-00000902"
-    )
-
-
-def test_temporary_credentials(oss_store: OssStore, client: BucketClient) -> None:
-    """An STS key is valid only with its own token, and only until that has expired."""
-    valid, other = (oss_store.new_account(temporary=True) for _ in range(2))
-    expired = oss_store.new_account(temporary=True, expired=True)
-    assert valid.access_key.startswith("STS.")
-    assert Uploads(oss_store, client.bucket, valid).listing().status_code == 200
-    for account, code in (
-        (dataclasses.replace(valid, token=""), "InvalidAccessKeyId"),
-        (dataclasses.replace(valid, token="invented"), "InvalidSecurityToken"),
-        (dataclasses.replace(valid, token=other.token), "AccessKeyIdAndSecurityTokenNotMatch"),
-        (dataclasses.replace(client.owner, token=valid.token), "InvalidAccessKeyId"),
-        (expired, "SecurityTokenExpired"),
-    ):
-        error = refusal(Uploads(oss_store, client.bucket, account).listing)
-        assert (error.status_code, error.code) == (403, code)
-
-
-CALLS: dict[str, Callable[[Uploads], object]] = {
-    "oss:ListBuckets": lambda uploads: uploads.client.list_buckets(oss.ListBucketsRequest()),
-    "oss:ListMultipartUploads": lambda uploads: uploads.listing(),
-    "oss:ListParts": lambda uploads: uploads.parts("key", "id"),
-    "oss:AbortMultipartUpload": lambda uploads: uploads.abort("key", "id"),
-    "oss:PutObject": lambda uploads: uploads.initiate("key"),
-    "oss:GetObject": lambda uploads: uploads.head("there"),
-}
-
-
-@pytest.mark.parametrize("action", CALLS)
-def test_account_without_a_permission(oss_store: OssStore, client: BucketClient, action: str) -> None:
-    """AccessDenied for the denied action only."""
-    assert client.request_signed("PUT", "/there").status == 200
-    user = Uploads(oss_store, client.bucket, oss_store.new_account(denied=[action]))
-    for name, call in CALLS.items():
-        if name == action:
-            error = refusal(lambda call=call: call(user))  # type: ignore[misc]
-            assert (error.status_code, error.code) == (403, "AccessDenied")
-        elif name in ("oss:ListParts", "oss:AbortMultipartUpload"):
-            assert refusal(lambda call=call: call(user)).code == "NoSuchUpload"  # type: ignore[misc]
-        else:
-            call(user)
 
 
 # --- Hosts ------------------------------------------------------------------------------------------------------------

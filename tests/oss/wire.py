@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from urllib.parse import unquote
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote, unquote, unquote_to_bytes
 from xml.etree import ElementTree as ET
 
 from alibabacloud_oss_v2 import types as vendor
-from alibabacloud_oss_v2.signer import SignerV4
+from alibabacloud_oss_v2.signer import SignerV1, SignerV4
 
+from tests.stores.oss import OssStore
 from tests.stores.oss.accounts import Account
 
 
@@ -58,25 +59,67 @@ class Request:
         return labels[0] if len(labels) > 1 and labels[1].partition("-")[0] == "oss" else None
 
 
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A signed request, and the text that the vendor's signer signed."""
+
+    request: Request
+    headers: Mapping[str, str]
+    string_to_sign: str
+
+
+FORMS = ("V4", "V1", "V4 URL", "V1 URL")
+"""The kinds of signatures: the version, and whether the signature is in the header or in the URL."""
+
+VALID = timedelta(minutes=10)
+"""The validity of signed URLs."""
+
+
 def sign(
     request: Request, account: Account, *, signed_at: datetime | None = None, additional: Collection[str] = ()
 ) -> dict[str, str]:
-    """The headers of the signed request."""
+    """The headers of the request with a V4 signature."""
+    return dict(signed(request, account, "V4", signed_at=signed_at, additional=additional).headers)
+
+
+def signed(
+    request: Request,
+    account: Account,
+    form: str,
+    *,
+    signed_at: datetime | None = None,
+    additional: Collection[str] = (),
+) -> Signed:
+    """The request with a signature of the form by the vendor's signer."""
     path, _, query = request.target.partition("?")
-    signed = vendor.HttpRequest(request.method, f"http://{request.host}/?{query}", headers=dict(request.headers))
-    signed.headers["Host"] = request.host
+    url = f"http://{request.host}/?{encoded_query(query)}"
+    sent = vendor.HttpRequest(request.method, url, headers=dict(request.headers))
+    sent.headers["Host"] = request.host
     context = vendor.SigningContext(
         product="oss",
         region=request.region,
         bucket=request.bucket,
         key=unquote(path[1:]) or None,
-        request=signed,
+        request=sent,
         credentials=vendor.Credentials(account.access_key, account.secret_key, account.token or None),
         signing_time=signed_at or datetime.now(UTC),
         additional_headers=set(additional),
     )
-    SignerV4().sign(context)
-    return dict(signed.headers)
+    if form.endswith("URL"):
+        context.auth_method_query = True
+        context.expiration_time = context.signing_time + VALID
+    (SignerV1 if form.startswith("V1") else SignerV4)().sign(context)
+    target = f"{path}?{sent.url.partition('?')[2]}" if context.auth_method_query else request.target
+    return Signed(replace(request, target=target), dict(sent.headers), context.string_to_sign)
+
+
+def encoded_query(query: str) -> str:
+    """The query as the vendor's client encodes it: OSS signs this form, however the request is encoded."""
+    pairs = (pair.partition("=") for pair in query.split("&") if pair)
+    encoded = (
+        (quote(unquote_to_bytes(name), safe=""), quote(unquote_to_bytes(value), safe="")) for name, _, value in pairs
+    )
+    return "&".join(f"{name}={value}" if value else name for name, value in encoded)
 
 
 def send(port: int, request: Request, headers: Mapping[str, str]) -> Response:
@@ -97,3 +140,38 @@ def send(port: int, request: Request, headers: Mapping[str, str]) -> Response:
         return Response(response.status, names, response.read())
     finally:
         connection.close()
+
+
+@dataclass(frozen=True)
+class BucketClient:
+    """A bucket, and requests to it with the owner's credentials."""
+
+    store: OssStore
+    bucket: str
+
+    @property
+    def host(self) -> str:
+        return f"{self.bucket}.oss-{self.store.region}.localhost"
+
+    @property
+    def owner(self) -> Account:
+        return Account(self.store.access_key, self.store.secret_key)
+
+    def request(self, method: str, target: str, body: bytes = b"", **headers: str) -> Request:
+        named = {name.replace("_", "-"): text for name, text in headers.items()}
+        return Request(method, target, self.host, named, body)
+
+    def request_signed(self, method: str, target: str, body: bytes = b"", **headers: str) -> Response:
+        request = self.request(method, target, body, **headers)
+        return self.send(request, sign(request, self.owner))
+
+    def send(self, request: Request, headers: Mapping[str, str]) -> Response:
+        return send(self.store.port, request, headers)
+
+    def send_signed(self, form: str, request: Request, account: Account | None = None) -> Response:
+        made = signed(request, account or self.owner, form)
+        return self.send(made.request, made.headers)
+
+
+def refused(response: Response) -> tuple[int, str]:
+    return response.status, response.text("Code")

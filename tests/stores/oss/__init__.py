@@ -1,8 +1,8 @@
 """A test server with the API of Aliyun OSS, which is not available offline.
 
-It verifies OSS V4 signatures with the vendor's signer. tests/oss verifies the server in two ways: with the vendor's
-client, and with the examples of the vendor's API reference. Like OSS, it has virtual-hosted addressing only: the
-endpoint is `http://oss-cn-hangzhou.localhost:PORT`, a bucket is at `http://BUCKET.oss-cn-hangzhou.localhost:PORT`.
+It verifies OSS V4 and V1 signatures, in the header and in the URL. tests/oss verifies the server in two ways: with the
+vendor's clients, and with the examples of the vendor's API reference. Like OSS, it has virtual-hosted addressing only:
+the endpoint is `http://oss-cn-hangzhou.localhost:PORT`, a bucket is at `http://BUCKET.oss-cn-hangzhou.localhost:PORT`.
 While a store runs, this process resolves such names. Another process does so if it is started with the store's
 `environment` (names/sitecustomize.py). The endpoint of another region has the buckets that were created there.
 
@@ -11,8 +11,9 @@ While a store runs, this process resolves such names. Another process does so if
         reader = store.new_account(denied=["oss:ListMultipartUploads"])
 
 It has GetService, PutBucket, GetBucketInfo, GetBucketLocation, the six operations of multipart uploads, PutObject,
-HeadObject, GetObject, DeleteObject, ListObjects and ListObjectsV2. It has no versions, no ACLs, no encryption, no
-copies, no conditional requests, no signatures in the URL, and loses all data when it ends.
+HeadObject, GetObject, DeleteObject, ListObjects and ListObjectsV2. It refuses what else is documented with
+NotImplemented (unsupported.py): versions, ACLs, encryption, copies, callbacks, conditional requests and so on. It loses
+all data when it ends.
 
 Where the documentation says nothing, it assumes: common prefixes count towards max-uploads; the marker of a page that
 ends with a common prefix is that prefix, without an upload id; parts that are being received when their upload is

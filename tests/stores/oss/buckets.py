@@ -11,7 +11,7 @@ from tests.stores.oss.responses import Response
 from tests.stores.oss.state import OWNER, Bucket, State
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
-_OWNER: xml.Node = ("Owner", [("ID", OWNER), ("DisplayName", OWNER)])
+OWNER_NODE: xml.Node = ("Owner", [("ID", OWNER), ("DisplayName", OWNER)])
 
 
 def list_buckets(state: State, request: Request) -> Response:
@@ -26,7 +26,7 @@ def list_buckets(state: State, request: Request) -> Response:
         paging = [("Prefix", prefix), ("Marker", marker), ("MaxKeys", limit), ("IsTruncated", True)]
         paging.append(("NextMarker", shown[-1].name))
     listed: xml.Node = ("Buckets", [("Bucket", [*_place(bucket), *_kind(bucket)]) for bucket in shown])
-    return responses.document(("ListAllMyBucketsResult", [*paging, _OWNER, listed]))
+    return responses.document(("ListAllMyBucketsResult", [*paging, OWNER_NODE, listed]))
 
 
 def put_bucket(state: State, request: Request) -> Response:
@@ -60,7 +60,7 @@ def get_bucket_info(state: State, request: Request) -> Response:
                         ("DataRedundancyType", "LRS"),
                         ("TransferAcceleration", "Disabled"),
                         ("CrossRegionReplication", "Disabled"),
-                        _OWNER,
+                        OWNER_NODE,
                         ("AccessControlList", [("Grant", "private")]),
                         ("ServerSideEncryptionRule", [("SSEAlgorithm", "None")]),
                         ("Comment", bucket.comment),

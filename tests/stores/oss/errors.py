@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 UNKNOWN_EC = "0000-00000000"
+NO_DATE = "OSS authentication requires a valid Date."
 
 
 class Refusal(Exception):
@@ -33,8 +34,34 @@ def anonymous() -> Refusal:
     return Refusal(403, "AccessDenied", "Anonymous access is forbidden for this operation.")
 
 
-def bad_authorization() -> Refusal:
-    return Refusal(400, "InvalidArgument", "Authorization header is invalid.", "0002-00000202")
+def bad_authorization(ec: str = "0002-00000202") -> Refusal:
+    return Refusal(400, "InvalidArgument", "Authorization header is invalid.", ec)
+
+
+def two_signatures() -> Refusal:
+    message = "Signatures in the Authorization header and in the URL are mutually exclusive."
+    return Refusal(400, "InvalidArgument", message, "0002-00000039")
+
+
+def incomplete_url(ec: str) -> Refusal:
+    """A URL with a V1 signature that lacks a parameter ("Add signatures to a URL", "Error codes")."""
+    message = "Query-string authentication requires the Signature, Expires and OSSAccessKeyId parameters."
+    return Refusal(403, "AccessDenied", message, ec)
+
+
+def bad_url(ec: str) -> Refusal:
+    """A URL with a V4 signature that lacks a parameter or has an invalid one."""
+    return Refusal(400, "InvalidArgument", "The signature parameters of the URL are invalid.", ec)
+
+
+def expired(expires: str, here: str, ec: str) -> Refusal:
+    """A signed URL that was used too late."""
+    return Refusal(403, "AccessDenied", "Request has expired.", ec, {"Expires": expires, "ServerTime": here})
+
+
+def too_early(ec: str) -> Refusal:
+    """A signed URL that was used too early."""
+    return Refusal(403, "AccessDenied", "Request is not valid yet.", ec)
 
 
 def bad_payload_hash(given: str) -> Refusal:
@@ -48,7 +75,11 @@ def bad_region(given: str) -> Refusal:
 
 
 def no_date() -> Refusal:
-    return Refusal(403, "AccessDenied", "OSS authentication requires a valid Date.")
+    return Refusal(403, "AccessDenied", NO_DATE, "0002-00000503")
+
+
+def bad_date() -> Refusal:
+    return Refusal(403, "AccessDenied", NO_DATE, "0002-00000502")
 
 
 def skewed(requested: str, here: str) -> Refusal:
@@ -75,7 +106,7 @@ def token_expired() -> Refusal:
     return Refusal(403, "SecurityTokenExpired", "The security token you provided has expired.", "0002-00000007")
 
 
-def bad_signature(access_key: str, provided: str, string_to_sign: str) -> Refusal:
+def bad_signature(access_key: str, provided: str, string_to_sign: str, ec: str) -> Refusal:
     message = (
         "The request signature we calculated does not match the signature you provided. "
         "Check your key and signing method."
@@ -84,9 +115,9 @@ def bad_signature(access_key: str, provided: str, string_to_sign: str) -> Refusa
         "OSSAccessKeyId": access_key,
         "SignatureProvided": provided,
         "StringToSign": string_to_sign,
-        "StringToSignBytes": string_to_sign.encode().hex(" ").upper(),
+        "StringToSignBytes": string_to_sign.encode("utf-8", "surrogateescape").hex(" ").upper(),
     }
-    return Refusal(403, "SignatureDoesNotMatch", message, "0002-00000201", fields)
+    return Refusal(403, "SignatureDoesNotMatch", message, ec, fields)
 
 
 def forbidden(action: str) -> Refusal:

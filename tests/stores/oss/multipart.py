@@ -10,7 +10,6 @@ from tests.stores.oss import bodies, errors, responses, xml
 from tests.stores.oss.arguments import forbids_overwrite, number, storage_class, stored_headers
 from tests.stores.oss.bodies import CRC64
 from tests.stores.oss.listing import page_of
-from tests.stores.oss.objects import refuse_conditions
 from tests.stores.oss.request import Request
 from tests.stores.oss.responses import Response
 from tests.stores.oss.state import Bucket, Object, Part, Piece, State, Upload, refuse_overwrite
@@ -39,7 +38,6 @@ def initiate(state: State, request: Request) -> Response:
 
 def upload_part(state: State, request: Request) -> Response:
     """A part replaces an earlier one with its number when it has been received completely."""
-    refuse_conditions(request)
     with state.lock:
         bucket, upload = _find(state, request, EC_PART)
         if upload.aborted:

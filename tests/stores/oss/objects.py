@@ -8,21 +8,17 @@ from collections.abc import Mapping
 from datetime import datetime
 from email.utils import format_datetime
 
-from tests.stores.oss import bodies, errors, responses, xml
+from tests.stores.oss import bodies, buckets, errors, responses, xml
 from tests.stores.oss.arguments import forbids_overwrite, number, storage_class, stored_headers
 from tests.stores.oss.listing import Page, page_of
 from tests.stores.oss.request import Request
 from tests.stores.oss.responses import FileRange, Response
 from tests.stores.oss.state import Bucket, Object, Piece, State
 
-CONDITIONS = ("if-modified-since", "if-unmodified-since", "if-match", "if-none-match")
-"""OSS does not implement these headers for PUT ("Error responses"), and this server for no method."""
-
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 def put_object(state: State, request: Request) -> Response:
-    refuse_conditions(request)
     key, bucket = request.object_key, state.bucket(request.bucket, request.host.region)
     kind = storage_class(request.header("x-oss-storage-class"), bucket.storage_class)
     path = state.new_path()
@@ -48,14 +44,12 @@ def put_object(state: State, request: Request) -> Response:
 
 
 def head_object(state: State, request: Request) -> Response:
-    refuse_conditions(request)
     stored = _find(state, request)
     return Response(200, _headers(stored), length=stored.size)
 
 
 def get_object(state: State, request: Request) -> Response:
     """The object, or one range of it. An invalid range is ignored (GetObject, "Range")."""
-    refuse_conditions(request)
     stored = _find(state, request)
     byte_range = _range(request.header("range"), stored.size)
     if byte_range is None:
@@ -86,7 +80,8 @@ def list_objects_v2(state: State, request: Request) -> Response:
     """ListObjectsV2, which is paged by a token: here the key in base64."""
     start_after, token = request.parameters.get("start-after", ""), request.parameters.get("continuation-token", "")
     encode = xml.encoder(request.parameters.get("encoding-type", ""))
-    bucket, page, nodes = _listed(state, request, _key_of(token) if token else start_after)
+    with_owner = request.parameters.get("fetch-owner") == "true"
+    bucket, page, nodes = _listed(state, request, _key_of(token) if token else start_after, with_owner=with_owner)
     more: list[xml.Node] = [("ContinuationToken", token)] if token else []
     if start_after:
         more.append(("StartAfter", encode(start_after)))
@@ -96,12 +91,6 @@ def list_objects_v2(state: State, request: Request) -> Response:
     return responses.document(
         ("ListBucketResult", [("Name", bucket.name), *nodes, *more, ("KeyCount", count), *encode.nodes])
     )
-
-
-def refuse_conditions(request: Request) -> None:
-    for name in CONDITIONS:
-        if name in request.headers:
-            raise errors.not_implemented("-".join(word.capitalize() for word in name.split("-")))
 
 
 def http_date(moment: datetime) -> str:
@@ -153,7 +142,9 @@ def _range(text: str, size: int) -> tuple[int, int] | None:
     return (int(first), end) if int(first) <= end else None
 
 
-def _listed(state: State, request: Request, after: str) -> tuple[Bucket, Page, list[xml.Node]]:
+def _listed(
+    state: State, request: Request, after: str, *, with_owner: bool = False
+) -> tuple[Bucket, Page, list[xml.Node]]:
     prefix, delimiter = request.parameters.get("prefix", ""), request.parameters.get("delimiter", "")
     limit = number(request, "max-keys", default=100, lowest=1, highest=1000)
     encode = xml.encoder(request.parameters.get("encoding-type", ""))
@@ -167,13 +158,13 @@ def _listed(state: State, request: Request, after: str) -> tuple[Bucket, Page, l
         ("MaxKeys", limit),
         ("Delimiter", encode(delimiter)),
         ("IsTruncated", page.truncated),
-        *(("Contents", _entry(each, encode)) for each in objects),
+        *(("Contents", _entry(each, encode, with_owner=with_owner)) for each in objects),
         *(("CommonPrefixes", [("Prefix", encode(each))]) for each in page.prefixes),
     ]
     return bucket, page, nodes
 
 
-def _entry(stored: Object, encode: xml.Encoder) -> list[xml.Node]:
+def _entry(stored: Object, encode: xml.Encoder, *, with_owner: bool) -> list[xml.Node]:
     return [
         ("Key", encode(stored.key)),
         ("LastModified", stored.modified),
@@ -181,6 +172,7 @@ def _entry(stored: Object, encode: xml.Encoder) -> list[xml.Node]:
         ("Type", stored.kind),
         ("Size", stored.size),
         ("StorageClass", stored.storage_class),
+        *([buckets.OWNER_NODE] if with_owner else []),
     ]
 
 

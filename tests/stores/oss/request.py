@@ -62,12 +62,17 @@ class Request:
             raise errors.bad_key(NOT_UTF_8) from None
 
     @cached_property
+    def pairs(self) -> list[tuple[bytes, bytes]]:
+        """The decoded names and values of the query in their order."""
+        pairs = (pair.partition("=") for pair in self.query.split("&") if pair)
+        return [(_decoded(name), _decoded(value)) for name, _, value in pairs]
+
+    @cached_property
     def parameters(self) -> dict[str, str]:
-        """The decoded query. The first parameter wins if a name occurs twice."""
+        """The query by name. The first parameter wins if a name occurs twice."""
         values: dict[str, str] = {}
-        for pair in filter(None, self.query.split("&")):
-            name, _, value = pair.partition("=")
-            values.setdefault(_decoded(name), _decoded(value))
+        for name, value in self.pairs:
+            values.setdefault(name.decode(errors="replace"), value.decode(errors="replace"))
         return values
 
     def header(self, name: str) -> str:
@@ -91,6 +96,11 @@ class Request:
         return key
 
 
-def _decoded(text: str) -> str:
-    """A `+` is a plus: the query is percent-encoded, not a form."""
-    return unquote_to_bytes(text.encode("latin-1")).decode(errors="replace")
+def bytes_of(text: str) -> bytes:
+    """The bytes of a text from a request, which may not be UTF-8."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _decoded(text: str) -> bytes:
+    """A `+` is a space: clients of OSS that encode the query as a form sign the space (oss2)."""
+    return unquote_to_bytes(text.replace("+", "%20").encode("latin-1"))

@@ -22,7 +22,7 @@ _ESCAPES = str.maketrans(
 
 
 def document(root: Node) -> bytes:
-    return (DECLARATION + _written(root)).encode()
+    return (DECLARATION + _written(root)).encode(errors="replace")
 
 
 def timestamp(moment: datetime) -> str:
@@ -64,13 +64,17 @@ def parse_complete(text: bytes) -> list[tuple[int, str]]:
 
 
 def parse_storage_class(text: bytes) -> str:
-    """The StorageClass of a CreateBucketConfiguration, or ''. Raises MalformedXML."""
+    """The StorageClass of a CreateBucketConfiguration, or ''. Raises MalformedXML or NotImplemented."""
     try:
         root = ET.fromstring(text)
     except ET.ParseError:
         raise errors.bad_xml() from None
     if _local(root) != "CreateBucketConfiguration":
         raise errors.bad_xml()
+    for child in root:
+        name, value = _local(child), (child.text or "").strip()
+        if name != "StorageClass" and (name, value) != ("DataRedundancyType", "LRS"):
+            raise errors.not_implemented(name)
     return _inner(root, "StorageClass", "")
 
 
