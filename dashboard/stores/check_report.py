@@ -33,10 +33,11 @@ STYLES: Mapping[Verdict, Style] = {
     Verdict.DIFFERS: Style(VERDICTS[Verdict.DIFFERS], "info-circle", "busy"),
     Verdict.FAILED: Style(VERDICTS[Verdict.FAILED], "circle-x", "bad"),
     Verdict.DENIED: Style(VERDICTS[Verdict.DENIED], "lock", "warn"),
+    Verdict.UNKNOWN: Style(VERDICTS[Verdict.UNKNOWN], "help-circle", "warn"),
     Verdict.NOT_TRIED: Style(VERDICTS[Verdict.NOT_TRIED], "circle-dashed", "idle"),
 }
 
-NEEDS_ATTENTION = (Verdict.FAILED, Verdict.DENIED)
+NEEDS_ATTENTION = (Verdict.FAILED, Verdict.DENIED, Verdict.UNKNOWN)
 """Results with these verdicts are shown first."""
 
 

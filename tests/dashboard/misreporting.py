@@ -14,11 +14,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
+import requests
+
 from uploads.objectstore.client import ObjectStoreClient
-from uploads.objectstore.types import MultipartUpload
+from uploads.objectstore.payload import Payload
+from uploads.objectstore.signing import signer_for
+from uploads.objectstore.transport import Call, Transport
+from uploads.objectstore.types import MultipartUpload, StoreConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,10 @@ class MisreportingStore:
     """`make_page` creates a page. It never contains `omitted` upload ids, and always the uploads in `kept`.
 
     `headers` replace headers of the store's responses, by the request's method. With `ignores_md5`, bodies that do not
-    match their Content-MD5 are accepted, but not stored.
+    match their Content-MD5 are accepted, but not stored. `fails_after_acting` has the number of requests, by method and
+    end of the key, to which the response is an internal error although the store has acted. `kept_after_abort` is the
+    number of aborts that are reported as successful, but do nothing. If `drops_leading_slash` is the configuration of
+    the real store, keys lose a slash at their start, as in Garage.
     """
 
     client: ObjectStoreClient
@@ -111,7 +119,24 @@ class MisreportingStore:
     queries: list[ListingQuery] = field(default_factory=list)
     headers: dict[str, dict[str, str]] = field(default_factory=dict)
     ignores_md5: bool = False
+    fails_after_acting: dict[tuple[str, str], int] = field(default_factory=dict)
+    kept_after_abort: int = 0
+    drops_leading_slash: StoreConfig | None = None
     url: str = ""
+
+    def fails(self, method: str, path: str) -> bool:
+        """Whether the response to this request is an internal error."""
+        key = unquote(path)
+        for (each, end), left in self.fails_after_acting.items():
+            if each == method and key.endswith(end) and left:
+                self.fails_after_acting[each, end] = left - 1
+                return True
+        return False
+
+    def keeps_upload(self) -> bool:
+        """Whether this abort does nothing."""
+        self.kept_after_abort -= 1
+        return self.kept_after_abort >= 0
 
     def respond(self, bucket: str, parameters: dict[str, list[str]]) -> bytes:
         given = {name: values[0] for name, values in parameters.items()}
@@ -173,11 +198,32 @@ class _Handler(BaseHTTPRequestHandler):
         query = parse_qs(target.query, keep_blank_values=True)
         if self.command == "GET" and "uploads" in query:
             self._respond(200, {}, self.store.respond(target.path.strip("/"), query))
+        elif self.command == "DELETE" and "uploadId" in query and self.store.keeps_upload():
+            self._respond(204, {}, b"")
         else:
-            self._forward()
+            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            bucket, _, key = target.path.removeprefix("/").partition("/")
+            config = self.store.drops_leading_slash
+            if config is not None and key.startswith("/"):
+                self._send_again(config, bucket, unquote(key).removeprefix("/"), query, body)
+            else:
+                self._forward(target.path, body)
 
-    def _forward(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+    def _send_again(self, config: StoreConfig, bucket: str, key: str, query: dict[str, list[str]], body: bytes) -> None:
+        """The request with another key, signed for it."""
+        parameters = {name: values[0] for name, values in query.items()}
+        call = Call("", self.command, bucket, key, parameters, payload=Payload(body) if body else None)
+        transport = Transport(config, signer_for(config))
+        try:
+            prepared = transport.prepare(call)
+        finally:
+            transport.close()
+        with requests.Session() as session:
+            session.trust_env = False
+            response = session.send(prepared)
+        self._respond(response.status_code, dict(response.headers), response.content)
+
+    def _forward(self, path: str, body: bytes) -> None:
         digest = hashlib.md5(body, usedforsecurity=False)
         if self.store.ignores_md5 and self.headers.get("Content-MD5") not in {
             None,
@@ -192,7 +238,10 @@ class _Handler(BaseHTTPRequestHandler):
                 upstream.putheader(name, text)
             upstream.endheaders(body)
             response = upstream.getresponse()
-            self._respond(response.status, dict(response.getheaders()), response.read())
+            status, headers, content = response.status, dict(response.getheaders()), response.read()
+            if self.store.fails(self.command, path):
+                status, headers, content = 500, {}, b"<Error><Code>InternalError</Code></Error>"
+            self._respond(status, headers, content)
         finally:
             upstream.close()
 

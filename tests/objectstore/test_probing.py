@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +30,21 @@ from tests.stores.s3 import S3Store
 from tests.stores.swift import SwiftStore
 from uploads.objectstore.checksums import Algorithm, Crc64
 from uploads.objectstore.client import ObjectStoreClient
-from uploads.objectstore.errors import Reason
+from uploads.objectstore.errors import NotSent, Reason, Refused
 from uploads.objectstore.probing.codes import FindingCode
 from uploads.objectstore.probing.created import CreatedThings
+from uploads.objectstore.probing.keys import LEADING, ODD_KEYS
 from uploads.objectstore.probing.permissions import DATA
 from uploads.objectstore.probing.requester import ProbeBudget, Requester
 from uploads.objectstore.probing.results import CheckResult, Verdict, overrides_of
 from uploads.objectstore.probing.running import probe_store
 from uploads.objectstore.providers import get_provider
-from uploads.objectstore.types import Credentials, MultipartUpload, StoreConfig
+from uploads.objectstore.types import CompletedPart, Credentials, MultipartUpload, StoreConfig
 from uploads.problems import Code, Problem
 
 Results = dict[str, CheckResult]
+
+KEY_CHECKS = (*(odd.name for odd in ODD_KEYS), LEADING.name)
 
 
 def config_of(store: SwiftStore | S3Store, url: str = "", **changes: Any) -> StoreConfig:
@@ -230,8 +235,8 @@ def test_upload_listed_under_another_key(
 
     faulty_store.make_page = normalized
     results = probed(faulty_config, bucket)
-    assert results["key-slashes"].verdict is Verdict.FAILED
-    assert code_of(results["key-slashes"]) == FindingCode.KEY_LISTED_OTHERWISE
+    assert code_of(results["key-slashes"]) == FindingCode.KEY_IS_PATH
+    assert overrides(results)["keys_are_paths"] is True
     assert results["key-dots"].verdict is Verdict.OK
 
 
@@ -363,7 +368,131 @@ def test_bucket_with_another_region_or_addressing() -> None:
     assert results["bucket"].observed.params["reason"] == Reason.ADDRESSING
 
 
+# --- Keys -------------------------------------------------------------------------------------------------------------
+
+
+def test_key_that_the_store_takes_for_another_one_is_refused_from_then_on(
+    swift_store: SwiftStore, faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str
+) -> None:
+    """Whatever a check finds about keys is enforced before a byte is sent: here a dropped slash, as in Garage."""
+    faulty_store.drops_leading_slash = config_of(swift_store, provider="swift")
+    results = probed(faulty_config, bucket)
+    assert code_of(results["key-leading"]) == FindingCode.LEADING_SLASH_DROPPED
+    assert overrides(results)["leading_slash"] is False
+    assert "keys_are_paths" not in overrides(results)
+    found = replace(faulty_config, overrides=tuple(overrides(results).items()))
+    with ObjectStoreClient(found) as client:
+        client.put_object(bucket, "precious", None)
+        for key in ("/precious", "//precious"):
+            for write in (client.create_multipart_upload, partial(client.put_object, body=None)):
+                with pytest.raises(NotSent) as refused:
+                    write(bucket, key)
+                assert refused.value.problem == Problem(Code.KEY_STARTS_WITH_SLASH, character="/")
+            with pytest.raises(NotSent):
+                client.complete_multipart_upload(bucket, key, "id", [CompletedPart(1, "etag")])
+        client.delete_object(bucket, "precious")
+
+
+def test_dropped_slash_is_found_where_uploads_cannot_be_listed_by_prefix(
+    swift_store: SwiftStore, faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str
+) -> None:
+    faulty_store.drops_leading_slash = config_of(swift_store, provider="swift")
+    faulty_store.make_page = like_minio
+    results = probed(faulty_config, bucket)
+    assert code_of(results["key-leading"]) == FindingCode.LEADING_SLASH_DROPPED
+    assert overrides(results)["leading_slash"] is False
+
+
+@pytest.mark.parametrize(
+    ("end", "changed"),
+    [
+        # The upload that the store has started in spite of the fault takes a place on the page of two.
+        ("odd/1 b+c%25", {"key-plus": "unknown", "encoding": "not-tried"}),
+        ("odd/5//b", {"key-slashes": "unknown"}),
+    ],
+)
+def test_fault_with_one_key_says_nothing_about_other_keys(
+    faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str, end: str, changed: dict[str, str]
+) -> None:
+    """One request that the store answers with 500 condemns neither other keys nor the encoding, nor its own key."""
+    faulty_store.fails_after_acting = {("POST", end): 1}
+    results = probed(faulty_config, bucket)
+    usual = dict.fromkeys(KEY_CHECKS, "ok") | {"encoding": "differs"}
+    assert verdicts(results, *KEY_CHECKS, "encoding") == usual | changed
+    assert {results[name].code for name, verdict in changed.items() if verdict == "unknown"} == {"InternalError"}
+
+
+def test_fault_of_the_store_is_no_finding(
+    faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str
+) -> None:
+    """Whatever request fails with 500, its check is not known, and the profile stays as it is."""
+    faulty_store.fails_after_acting = {("PUT", "/put-once"): 1, ("POST", "/parts"): 1}
+    results = probed(faulty_config, bucket)
+    assert verdicts(results, "forbid-overwrite", "replace", "md5-part") == {
+        "forbid-overwrite": "unknown",
+        "replace": "unknown",
+        "md5-part": "unknown",
+    }
+    assert results["forbid-overwrite"].flag is None
+
+
+# --- Clean-up ---------------------------------------------------------------------------------------------------------
+
+
+def test_object_whose_creation_was_refused_in_a_second_attempt_is_removed(
+    behind: ObjectStoreClient, faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str
+) -> None:
+    """A refusal proves that there is no object only if no earlier attempt may have created it."""
+    faulty_store.fails_after_acting = {("PUT", "/object"): 1}
+    created = CreatedThings(".partway-check-1/")
+    with Requester(faulty_config, bucket, created, budget=ProbeBudget()) as requester:
+        requester.put_object(".partway-check-1/object", DATA)
+        faulty_store.fails_after_acting = {("PUT", "/put-once"): 1}
+        for _ in range(2):
+            with pytest.raises(Refused):
+                requester.put_object(".partway-check-1/put-once", DATA, headers={"If-None-Match": "*"})
+        assert (".partway-check-1/put-once", "") in created.objects
+        assert requester.clean() == ()
+    with pytest.raises(Refused):
+        behind.head_object(bucket, ".partway-check-1/put-once")
+
+
+@pytest.mark.parametrize(("kept", "left"), [(1, 0), (3, 0), (1000, 1)])
+def test_upload_that_stays_after_an_abort_is_aborted_again_or_reported(
+    faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str, kept: int, left: int
+) -> None:
+    """That an abort was successful does not prove that the upload is gone: some stores keep its parts."""
+    created = CreatedThings(".partway-check-1/")
+    with Requester(faulty_config, bucket, created, budget=ProbeBudget()) as requester:
+        upload_id = requester.start_upload(".partway-check-1/upload")
+        requester.send_part(".partway-check-1/upload", upload_id, 1, DATA)
+        faulty_store.kept_after_abort = kept
+        leftovers = requester.clean()
+        assert [(each.kind, each.id, each.error.details) for each in leftovers] == [
+            ("upload", upload_id, (Problem(Code.STILL_LISTED, count=4),))
+        ] * left
+        assert created.is_empty == (not left)
+
+
+def test_abort_that_keeps_the_upload_is_reported(
+    faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str
+) -> None:
+    faulty_store.kept_after_abort = 1
+    results = probed(faulty_config, bucket)
+    assert code_of(results["abort"]) == FindingCode.UPLOAD_STAYS_AFTER_ABORT
+
+
 # --- Versions ---------------------------------------------------------------------------------------------------------
+
+
+def test_named_version_does_not_mean_that_the_bucket_keeps_versions(
+    faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str
+) -> None:
+    """Garage names a version of every object; GetBucketVersioning tells whether the bucket keeps them."""
+    faulty_store.headers = {"PUT": {"x-amz-version-id": "v1"}}
+    results = probed(faulty_config, bucket)
+    assert results["forbid-overwrite"].details == ()
+    assert results["forbid-overwrite"].flag == ("forbid_overwrite", "if-none-match")
 
 
 def test_no_version_or_delete_marker_is_left_in_a_bucket_with_versions(ceph_store: S3Store) -> None:

@@ -18,13 +18,12 @@ from uploads.objectstore.keys import (
     check_bucket,
     check_header,
     check_object,
-    check_path_key,
     check_range,
     check_upload,
     metadata_headers,
 )
 from uploads.objectstore.payload import OnBytes, Payload
-from uploads.objectstore.providers import check_new_key
+from uploads.objectstore.providers import check_new_key, check_own_key
 from uploads.objectstore.refusals import Response, http_date
 from uploads.objectstore.transport import Call
 from uploads.objectstore.types import MAX_PART_NUMBER, CompletedPart, FileSlice, ObjectFacts, SentBytes
@@ -116,8 +115,7 @@ class ObjectStoreClient(ListingClient):
         `forbid_overwrite`: Refused with EXISTS if an object with this key exists.
         """
         check_upload(bucket, key, upload_id)
-        if self._provider.keys_are_paths:
-            check_path_key(key)
+        check_own_key(self._provider, key)
         for part in parts:
             check_range("partNumber", part.number, 1, MAX_PART_NUMBER)
         payload = Payload(xml.complete_body(parts, self._dialect.namespace))

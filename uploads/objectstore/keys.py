@@ -39,7 +39,7 @@ def check_key(key: str) -> None:
         raise _bad_key(Code.KEY_HAS_NUL)
     if _SURROGATE.search(key):
         raise _bad_key(Code.KEY_NOT_UNICODE)
-    _check_key_size(key, MAX_KEY_BYTES)
+    check_key_size(key, MAX_KEY_BYTES)
 
 
 def check_listable_key(key: str) -> None:
@@ -48,10 +48,15 @@ def check_listable_key(key: str) -> None:
         raise _bad_key(Code.KEY_NOT_LISTABLE, character=f"U+{ord(found[0]):04X}")
 
 
-def check_key_of_store(key: str, *, max_bytes: int, leading_slash: bool) -> None:
-    """Refuse a key that this store would refuse, but only after the bytes were sent; NotSent with BAD_KEY."""
-    _check_key_size(key, max_bytes)
-    if not leading_slash and key[0] in "/\\":
+def check_key_size(key: str, limit: int) -> None:
+    """Refuse a key with more bytes of UTF-8; NotSent with BAD_KEY."""
+    if (size := len(key.encode())) > limit:
+        raise _bad_key(Code.KEY_TOO_LONG, size=size, limit=limit)
+
+
+def check_leading(key: str) -> None:
+    """Refuse a key that starts with a slash or backslash; NotSent with BAD_KEY."""
+    if key[0] in "/\\":
         raise _bad_key(Code.KEY_STARTS_WITH_SLASH, character=key[0])
 
 
@@ -162,8 +167,3 @@ def bad_argument(code: Code, **params: Param) -> NotSent:
 
 def _bad_key(code: Code, **params: Param) -> NotSent:
     return NotSent(Problem(code, **params), reason=Reason.BAD_KEY)
-
-
-def _check_key_size(key: str, limit: int) -> None:
-    if (size := len(key.encode())) > limit:
-        raise _bad_key(Code.KEY_TOO_LONG, size=size, limit=limit)

@@ -18,7 +18,8 @@ from uploads.objectstore.keys import (
     MAX_KEY_BYTES,
     bad_argument,
     check_key,
-    check_key_of_store,
+    check_key_size,
+    check_leading,
     check_listable_key,
     check_path_key,
 )
@@ -256,6 +257,7 @@ OVERRIDABLE: Mapping[str, tuple[object, ...]] = MappingProxyType(
         "etag_is_md5": (True, False),
         "joined_etag": (True, False),
         "keys_are_paths": (True, False),
+        "leading_slash": (True, False),
         "lists_uploads": (True, False),
         "delimiter": ("works", "broken"),
         "order": ("key", "key/upload-id", "key.upload-id", "none"),
@@ -285,11 +287,18 @@ def profile_of(config: StoreConfig) -> Provider:
 def check_new_key(provider: Provider, key: str, *, multipart: bool) -> None:
     """Refuse a key that such a store does not support, before anything is sent; NotSent with BAD_KEY."""
     check_key(key)
-    check_key_of_store(key, max_bytes=provider.max_key_bytes, leading_slash=provider.leading_slash)
-    if provider.keys_are_paths:
-        check_path_key(key)
+    check_own_key(provider, key)
+    check_key_size(key, provider.max_key_bytes)
     if multipart and not provider.control_characters:
         check_listable_key(key)
+
+
+def check_own_key(provider: Provider, key: str) -> None:
+    """Refuse a key that such a store takes for another one, whose object would be written; NotSent with BAD_KEY."""
+    if not provider.leading_slash:
+        check_leading(key)
+    if provider.keys_are_paths:
+        check_path_key(key)
 
 
 def with_overrides(provider: Provider, overrides: Iterable[tuple[str, object]]) -> Provider:

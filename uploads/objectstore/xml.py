@@ -51,6 +51,11 @@ def bucket_region(body: bytes) -> str:
     return get(info, "Location").removeprefix("oss-")
 
 
+def versioning_status(body: bytes) -> str:
+    """GetBucketVersioning: Enabled or Suspended; '' if the bucket never kept versions."""
+    return get(parse(body, "VersioningConfiguration"), "Status")
+
+
 def uploads_fields(body: bytes) -> Fields:
     """ListMultipartUploads, parsed but not yet decoded."""
     return parse(body, "ListMultipartUploadsResult")

@@ -103,6 +103,7 @@ VERDICTS: Mapping[Verdict, Text] = {
     Verdict.DIFFERS: _("differs"),
     Verdict.FAILED: _("failed"),
     Verdict.DENIED: _("denied"),
+    Verdict.UNKNOWN: _("not known"),
     Verdict.NOT_TRIED: _("not tried"),
 }
 

@@ -42,6 +42,7 @@ MESSAGES: Mapping[str, Message] = {
     FindingCode.PART_SENT: _("Parts can be sent."),
     FindingCode.PARTS_LISTED: _("Parts can be listed."),
     FindingCode.UPLOAD_ABORTED: _("Uploads can be aborted."),
+    FindingCode.UPLOAD_STAYS_AFTER_ABORT: _("The store reports an abort as successful, but keeps the upload."),
     FindingCode.UPLOAD_COMPLETED: _("Uploads can be completed."),
     # Listing uploads
     FindingCode.PREFIX_WORKS: _("Uploads are found by the beginning of their keys."),
@@ -226,6 +227,7 @@ MESSAGES: Mapping[str, Message] = {
     FindingCode.KEY_NOT_FOUND: _("An object that was put under this key is not found again."),
     FindingCode.KEY_HOLDS_ANOTHER_OBJECT: _("The object of another key is found under this key."),
     FindingCode.KEY_IS_PATH: _("Keys are treated as file paths: this key names the object of another key."),
+    FindingCode.LEADING_SLASH_DROPPED: _("The store drops the slash: this key names the object of another key."),
     FindingCode.KEY_REFUSED: _("%(operation)s was refused with %(code)s."),
     FindingCode.KEY_REFUSED_BY_PROFILE: _(
         "According to the provider's profile, such a key names the object of another key."
@@ -264,6 +266,7 @@ ADVICE: Mapping[str, Message] = {
     FindingCode.PREFIX_IS_WHOLE_KEY: _("Partway narrows listings by prefix itself, page by page."),
     FindingCode.LISTING_INCOMPLETE: _("Do not rely on this store's listing: open uploads by key and upload id."),
     FindingCode.UNORDERED: _("Partway shows pages in the order of the store."),
+    FindingCode.UPLOAD_STAYS_AFTER_ABORT: _("Partway aborts an upload again until the store no longer has it."),
     FindingCode.KEY_MARKER_IGNORED: _NARROW,
     FindingCode.KEY_MARKER_INCLUSIVE: _NO_REPEATS,
     FindingCode.KEY_MARKER_SKIPS: _(
@@ -337,6 +340,7 @@ ADVICE: Mapping[str, Message] = {
     FindingCode.KEY_NOT_FOUND: _AVOID,
     FindingCode.KEY_HOLDS_ANOTHER_OBJECT: _AVOID,
     FindingCode.KEY_IS_PATH: _REFUSED_BEFORE,
+    FindingCode.LEADING_SLASH_DROPPED: _REFUSED_BEFORE,
     FindingCode.KEY_REFUSED: _("Nothing is written under another key."),
     FindingCode.KEY_REFUSED_BY_PROFILE: _REFUSED_BEFORE,
     FindingCode.KEY_REWRITTEN: _(

@@ -42,6 +42,7 @@ class FindingCode(StrEnum):
     PART_SENT = "PartSent"
     PARTS_LISTED = "PartsListed"
     UPLOAD_ABORTED = "UploadAborted"
+    UPLOAD_STAYS_AFTER_ABORT = "UploadStaysAfterAbort"
     UPLOAD_COMPLETED = "UploadCompleted"
 
     # --- Listing uploads
@@ -163,6 +164,7 @@ class FindingCode(StrEnum):
     KEY_NOT_FOUND = "KeyNotFound"
     KEY_HOLDS_ANOTHER_OBJECT = "KeyHoldsAnotherObject"
     KEY_IS_PATH = "KeyIsPath"
+    LEADING_SLASH_DROPPED = "LeadingSlashDropped"
     KEY_REFUSED = "KeyRefused"
     KEY_REFUSED_BY_PROFILE = "KeyRefusedByProfile"
     KEY_REWRITTEN = "KeyRewritten"

@@ -8,7 +8,7 @@ from functools import partial
 
 from uploads.objectstore.errors import Reason, Refused
 from uploads.objectstore.probing.codes import FindingCode
-from uploads.objectstore.probing.failures import finding_of
+from uploads.objectstore.probing.failures import finding_of, is_fault
 from uploads.objectstore.probing.parts import NO_SUCH_UPLOAD, sent_parts, upload_of_parts
 from uploads.objectstore.probing.permissions import (
     DATA,
@@ -149,7 +149,7 @@ def _forbid(probe: Probe) -> Finding:
     by_put = _keeps(partial(_put, probe, header))
     by_complete = _keeps(partial(_complete, probe, header))
     finding = _kept_by(mechanism, by_put, by_complete)
-    if probe.once(put).named("version-id"):
+    if probe.requester.version_of(probe.once(put)):
         # OSS documentation, PutObject: no effect there. Such a bucket shows nothing about the store's others.
         return replace(finding, details=(Problem(FindingCode.BUCKET_KEEPS_VERSIONS),), flag=None)
     return finding
@@ -171,7 +171,7 @@ def _keeps(create: Callable[[], None]) -> bool:
         try:
             create()
         except Refused as refused:
-            if refused.reason in {Reason.PERMISSION, Reason.THROTTLED}:
+            if refused.reason is Reason.PERMISSION or is_fault(refused):
                 raise
             return exists and refused.reason is Reason.EXISTS
     return False

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from uploads.objectstore.client import ObjectStoreClient
-from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
+from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Reason
 from uploads.objectstore.probing.failures import recorded
 from uploads.problems import Code, Problem, RecordedError, mapping_or_empty, problems_from_json
 
@@ -16,6 +17,8 @@ Name = tuple[str, str]
 
 MAX_FOUND = 200
 """Uploads under the scratch prefix that one clean-up looks up; a probe starts fewer."""
+
+MAX_ABORTS = 4
 
 GONE = frozenset({Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY, Reason.NO_SUCH_BUCKET})
 
@@ -140,7 +143,7 @@ def clean(client: ObjectStoreClient, bucket: str, created: CreatedThings) -> tup
         if not upload_id and key in not_found:
             remover.leftovers.append(Leftover("upload", key, "", _may_exist(not_found[key])))
         # Otherwise an upload without an id was never started, or the listing has given it an entry with its id.
-        elif not upload_id or remover.remove("upload", key, upload_id, client.abort_multipart_upload):
+        elif not upload_id or remover.remove("upload", key, upload_id, partial(_abort, client)):
             created.upload_ended(key, upload_id)
     versioned = {key for key, version_id in created.objects if version_id}
     for key, version_id in list(created.objects):
@@ -158,6 +161,30 @@ def _may_exist(error: ObjectStoreError) -> RecordedError:
     )
 
 
+def is_gone(client: ObjectStoreClient, bucket: str, key: str, upload_id: str) -> bool:
+    """Whether an upload that was aborted has ended: some stores keep parts, and the upload, after a first abort.
+
+    Without permission for ListParts, the response to the abort has to suffice.
+    """
+    try:
+        client.list_parts(bucket, key, upload_id, max_parts=1)
+    except ObjectStoreError as error:
+        if error.reason in GONE or error.reason is Reason.PERMISSION:
+            return True
+        raise
+    return False
+
+
+def _abort(client: ObjectStoreClient, bucket: str, key: str, upload_id: str) -> None:
+    """Abort until the upload is gone. An abort that finds no upload ends it, even if its parts are still listed."""
+    for _ in range(MAX_ABORTS):
+        client.abort_multipart_upload(bucket, key, upload_id)
+        if is_gone(client, bucket, key, upload_id):
+            return
+    problem = Problem(Code.STILL_LISTED, count=MAX_ABORTS)
+    raise ObjectStoreError(problem, reason=Reason.REFUSED, operation="AbortMultipartUpload")
+
+
 class _Remover:
     """Removes one thing after another; an unavailable store gets one request only."""
 
@@ -171,7 +198,7 @@ class _Remover:
         error = self._unavailable or self._error_of(request, key, id_)
         if error is None:
             return True
-        self._unavailable = None if isinstance(error, Refused) else error
+        self._unavailable = error if isinstance(error, NotSent | OutcomeUnknown) else None
         self.leftovers.append(Leftover(kind, key, id_, recorded(error)))
         return False
 
@@ -200,7 +227,7 @@ def _find_uploads(client: ObjectStoreClient, bucket: str, created: CreatedThings
         except ObjectStoreError as error:
             if error.reason not in GONE:
                 errors[prefix] = error
-                unavailable = None if isinstance(error, Refused) else error
+                unavailable = error if isinstance(error, NotSent | OutcomeUnknown) else None
             continue
         for key, upload_id in found:
             if key.startswith(created.prefix) or key in unknown:

@@ -24,6 +24,12 @@ def finding_of(error: ObjectStoreError, code: FindingCode | None = None, verdict
     )
 
 
+def is_fault(error: ObjectStoreError) -> bool:
+    """Whether the store, or the way to it, failed: this says nothing about what the request tested."""
+    faults = {Reason.STORE_FAULT, Reason.THROTTLED, Reason.TIMEOUT, Reason.CONNECTION_LOST, Reason.UNREACHABLE}
+    return error.reason in faults
+
+
 def recorded(error: ObjectStoreError) -> RecordedError:
     return RecordedError(
         code=_store_code(error),

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from uploads.objectstore import xml
-from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
+from uploads.objectstore.errors import NotSent, ObjectStoreError, Reason, Refused
 from uploads.objectstore.probing.codes import FindingCode
-from uploads.objectstore.probing.failures import finding_of
+from uploads.objectstore.probing.failures import finding_of, is_fault
 from uploads.objectstore.probing.listing import listable
 from uploads.objectstore.probing.permissions import is_there
 from uploads.objectstore.probing.probe import Check, NotTried, Probe
-from uploads.objectstore.probing.results import Finding, Group, Verdict, differs, failed, ok
+from uploads.objectstore.probing.results import Finding, Flag, Group, Verdict, differs, failed, ok
 from uploads.objectstore.xml_tree import Fields, get
 from uploads.problems import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """A way to confuse a key with another one: the finding, and the field of the profile that then refuses such keys.
+
+    `value` is that of the field if the store confuses the keys.
+    """
+
+    code: FindingCode
+    field: str
+    value: bool
+
+
+PATHS = Confusion(FindingCode.KEY_IS_PATH, "keys_are_paths", True)
+LEADING_SLASH = Confusion(FindingCode.LEADING_SLASH_DROPPED, "leading_slash", False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +41,16 @@ class OddKey:
     name: str
     key: str
     normalized: str = ""
+    confusion: Confusion = PATHS
+
+    def names_another(self) -> Finding:
+        """The store takes the key for the normalized one."""
+        return differs(self.confusion.code, (self.confusion.field, self.confusion.value))
+
+    def keeps(self, flags: Mapping[str, object]) -> Flag | None:
+        """What it shows that the store keeps the key. If an earlier key was confused in this way, all keys are."""
+        field = self.confusion.field
+        return (field, flags.get(field, not self.confusion.value)) if self.normalized else None
 
 
 # The first two need encoding, so that a page of two ends on a marker that shows whether markers are encoded.
@@ -35,6 +61,7 @@ ODD_KEYS = (
     OddKey("key-dots", "4/../b", "b"),
     OddKey("key-slashes", "5//b", "5/b"),
 )
+NEED_ENCODING = ODD_KEYS[:3]
 PAIR = 2
 
 NO_ENCODING = ("url_encoding", "none")
@@ -45,43 +72,51 @@ def odd_prefix(probe: Probe) -> str:
 
 
 class _Started:
-    """Uploads with odd keys: those that could not be started, with the error."""
+    """Uploads with odd keys: those that could not be started, with the error. One key says nothing about another."""
 
     def __init__(self, probe: Probe) -> None:
-        self.refusals: dict[str, ObjectStoreError] = {}
+        self.errors: dict[str, ObjectStoreError] = {}
         for odd in ODD_KEYS:
             try:
                 probe.requester.start_upload(odd_prefix(probe) + odd.key)
             except ObjectStoreError as error:
-                if not _is_about_the_key(error):
+                if not _may_be_about_the_key(error):
                     raise
-                self.refusals[odd.key] = error
+                self.errors[odd.key] = error
+
+    @property
+    def pair(self) -> list[str]:
+        """The first two keys that need encoding and have an upload."""
+        return [odd.key for odd in NEED_ENCODING if odd.key not in self.errors][:PAIR]
 
 
-def _is_about_the_key(error: ObjectStoreError) -> bool:
-    """Whether the store refused the key itself, or our own client did because of the profile."""
-    passing = {Reason.PERMISSION, Reason.THROTTLED, Reason.STORE_FAULT}
-    return error.reason is Reason.BAD_KEY or (isinstance(error, Refused) and error.reason not in passing)
+def _may_be_about_the_key(error: ObjectStoreError) -> bool:
+    """Whether another key may fare better: the store, or our own client, refused the key, or the store failed on it."""
+    if isinstance(error, NotSent):
+        return error.reason is Reason.BAD_KEY
+    return error.reason not in {Reason.PERMISSION, Reason.THROTTLED, Reason.TIMEOUT}
 
 
 def encoded(probe: Probe) -> Fields:
     """A page of the two keys that need encoding most, requested with encoding-type=url; more follow."""
     probe.once(listable)
-    started = probe.once(_Started)
-    if any(odd.key in started.refusals for odd in ODD_KEYS[:PAIR]):
+    if len(probe.once(_Started).pair) < PAIR:
         raise NotTried(Problem(FindingCode.ENCODED_KEYS_REFUSED))
     return probe.requester.list_uploads(odd_prefix(probe), max_uploads=PAIR, encoded=True)
 
 
 def _encoding(probe: Probe) -> Finding:
-    fields = probe.once(encoded)
+    fields, started = probe.once(encoded), probe.once(_Started)
     prefix = odd_prefix(probe)
-    plain = [prefix + odd.key for odd in ODD_KEYS[:PAIR]]
+    plain = [prefix + key for key in started.pair]
     keys = [get(node, "Key") for name, node in fields if name == "Upload" and isinstance(node, list)]
     # A page that is longer than requested, or in another order, also holds other keys.
     raw = [key for key in keys if key in plain or xml.decode(key) in plain]
     if len(raw) < PAIR and probe.flags.get("order") == "none":
         raise NotTried(Problem(FindingCode.NEEDS_ORDER))
+    if len(raw) < PAIR and any(is_fault(error) for error in started.errors.values()):
+        # An upload that the store has started although it reported a fault takes the place of another on the page.
+        raise NotTried(Problem(FindingCode.ENCODED_KEYS_REFUSED))
     declared = get(fields, "EncodingType").strip().lower() == "url"
     if sorted(raw) == sorted(plain):
         code = FindingCode.ENCODING_DECLARED_ONLY if declared else FindingCode.ENCODING_IGNORED
@@ -113,18 +148,21 @@ def _odd_key(odd: OddKey, probe: Probe) -> Finding:
     """First an upload with the key, which creates nothing that lasts, then an object."""
     key = odd_prefix(probe) + odd.key
     normalized = odd_prefix(probe) + odd.normalized if odd.normalized else ""
-    if finding := _as_upload(probe, odd, key):
+    if finding := _as_upload(probe, odd, key, normalized):
         return finding
     return _as_object(probe, odd, key, normalized)
 
 
-def _as_upload(probe: Probe, odd: OddKey, key: str) -> Finding | None:
-    refusal = probe.once(_Started).refusals.get(odd.key)
-    if refusal is not None:
-        return _refused(refusal)
-    if _can_list(probe) and key not in probe.once(listed_keys):
-        return failed(FindingCode.KEY_LISTED_OTHERWISE)
-    return None
+def _as_upload(probe: Probe, odd: OddKey, key: str, normalized: str) -> Finding | None:
+    error = probe.once(_Started).errors.get(odd.key)
+    if error is not None:
+        return _not_usable(error)
+    if not _can_list(probe):
+        return None
+    listed = probe.once(listed_keys)
+    if key in listed:
+        return None
+    return odd.names_another() if normalized in listed else failed(FindingCode.KEY_LISTED_OTHERWISE)
 
 
 def _as_object(probe: Probe, odd: OddKey, key: str, normalized: str) -> Finding:
@@ -135,19 +173,19 @@ def _as_object(probe: Probe, odd: OddKey, key: str, normalized: str) -> Finding:
     try:
         probe.requester.put_object(key, b"x" * size)
     except ObjectStoreError as error:
-        if not _is_about_the_key(error):
+        if not _may_be_about_the_key(error):
             raise
-        return _refused(error)
+        return _not_usable(error)
     if not probe.worked("head-object"):
         return ok(FindingCode.KEY_ACCEPTED)
-    return _object_at(probe, key, normalized, size)
+    return _object_at(probe, odd, key, normalized, size)
 
 
-def _object_at(probe: Probe, key: str, normalized: str, size: int) -> Finding:
+def _object_at(probe: Probe, odd: OddKey, key: str, normalized: str, size: int) -> Finding:
     if normalized and is_there(probe, normalized):
         # The object of the other key was written, so that one has to be removed too.
         probe.requester.created.object_starting(normalized)
-        return differs(FindingCode.KEY_IS_PATH, ("keys_are_paths", True))
+        return odd.names_another()
     try:
         facts = probe.requester.client.head_object(probe.requester.bucket, key)
     except Refused as refused:
@@ -156,20 +194,21 @@ def _object_at(probe: Probe, key: str, normalized: str, size: int) -> Finding:
         return failed(FindingCode.KEY_NOT_FOUND)
     if facts.size != size:
         return failed(FindingCode.KEY_HOLDS_ANOTHER_OBJECT)
-    # If an earlier key was treated as a path, all keys are.
-    flag = ("keys_are_paths", probe.flags.get("keys_are_paths", False)) if normalized else None
-    return ok(FindingCode.KEY_WORKS, flag)
+    return ok(FindingCode.KEY_WORKS, odd.keeps(probe.flags))
 
 
-def _refused(error: ObjectStoreError) -> Finding:
+def _not_usable(error: ObjectStoreError) -> Finding:
+    """What a request with the key, which failed, shows about the key."""
     if error.reason is Reason.BAD_KEY:
         return differs(FindingCode.KEY_REFUSED_BY_PROFILE)
     if error.reason is Reason.CREDENTIALS:
         return finding_of(error, FindingCode.KEY_REWRITTEN)
-    return finding_of(error, FindingCode.KEY_REFUSED, Verdict.DIFFERS)
+    if isinstance(error, Refused) and not is_fault(error):
+        return finding_of(error, FindingCode.KEY_REFUSED, Verdict.DIFFERS)
+    return finding_of(error, verdict=Verdict.UNKNOWN)
 
 
-LEADING = OddKey("key-leading", "leading", "leading")
+LEADING = OddKey("key-leading", "leading", "leading", LEADING_SLASH)
 
 
 def _leading(probe: Probe) -> Finding:
@@ -180,14 +219,18 @@ def _leading(probe: Probe) -> Finding:
     try:
         probe.requester.start_upload(key)
     except ObjectStoreError as error:
-        if not _is_about_the_key(error):
+        if not _may_be_about_the_key(error):
             raise
-        return _refused(error)
-    if _can_list(probe):
-        page = xml.uploads_page(probe.requester.list_uploads("/" + probe.prefix), markers_encoded=False)
-        if [upload.key for upload in page.uploads] != [key]:
-            return failed(FindingCode.LEADING_KEY_LISTED_OTHERWISE)
+        return _not_usable(error)
+    if _can_list(probe) and _keys(probe, key) != [key]:
+        confused = normalized in _keys(probe, normalized)
+        return LEADING.names_another() if confused else failed(FindingCode.LEADING_KEY_LISTED_OTHERWISE)
     return _as_object(probe, LEADING, key, normalized)
+
+
+def _keys(probe: Probe, prefix: str) -> list[str]:
+    """The keys of the listed uploads under a prefix that needs no encoding."""
+    return [upload.key for upload in probe.requester.page(prefix).uploads]
 
 
 def _check(odd: OddKey, run: Callable[[Probe], Finding]) -> Check:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uploads.objectstore.errors import Reason, Refused
 from uploads.objectstore.probing.codes import FindingCode
 from uploads.objectstore.probing.probe import Check, Probe
-from uploads.objectstore.probing.results import Finding, Group, ok
+from uploads.objectstore.probing.results import Finding, Group, differs, ok
 from uploads.objectstore.refusals import Response
 from uploads.objectstore.types import CompletedPart, ObjectFacts, PartsPage
 from uploads.objectstore.xml import completed_etag, unquoted
@@ -54,7 +54,7 @@ def _head(probe: Probe) -> Finding:
 
 def _delete(probe: Probe) -> Finding:
     """Delete by version id where the bucket keeps versions: otherwise only a delete marker would be added."""
-    key, version_id = object_key(probe), probe.once(put).named("version-id")
+    key, version_id = object_key(probe), probe.requester.version_of(probe.once(put))
     probe.requester.client.delete_object(probe.requester.bucket, key, version_id)
     for name in {version_id, ""}:
         probe.requester.created.object_deleted(key, name)
@@ -96,8 +96,9 @@ def _list_parts(probe: Probe) -> Finding:
 
 def _abort(probe: Probe) -> Finding:
     upload = probe.once(first_upload)
-    probe.requester.abort(upload.key, upload.id)
-    return ok(FindingCode.UPLOAD_ABORTED)
+    if probe.requester.abort(upload.key, upload.id):
+        return ok(FindingCode.UPLOAD_ABORTED)
+    return differs(FindingCode.UPLOAD_STAYS_AFTER_ABORT)
 
 
 # An upload that is completed

@@ -18,7 +18,7 @@ from uploads.objectstore.dialects import dialect_of
 from uploads.objectstore.errors import NotSent, ObjectStoreError, Reason, Refused
 from uploads.objectstore.payload import Payload
 from uploads.objectstore.probing.codes import FindingCode
-from uploads.objectstore.probing.created import CreatedThings, Leftover, clean
+from uploads.objectstore.probing.created import CreatedThings, Leftover, clean, is_gone
 from uploads.objectstore.refusals import Response
 from uploads.objectstore.retry import RetryPolicy, run
 from uploads.objectstore.signing import signer_for
@@ -85,6 +85,7 @@ class Requester:
         self._transport = Transport(self.config, signer_for(self.config), self.counter)
         self._budget = budget
         self._until = time.monotonic() + budget.seconds
+        self._keeps_versions: bool | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -138,9 +139,13 @@ class Requester:
         call = Call("UploadPart", "PUT", self.bucket, key, query, payload=_payload(data, md5))
         return self.exchange(call, policy=ONCE if md5 else RETRIES)
 
-    def abort(self, key: str, upload_id: str) -> None:
+    def abort(self, key: str, upload_id: str) -> bool:
+        """AbortMultipartUpload. Returns whether the upload is gone; if not, it stays recorded."""
         self.client.abort_multipart_upload(self.bucket, key, upload_id)
-        self.created.upload_ended(key, upload_id)
+        gone = is_gone(self.client, self.bucket, key, upload_id)
+        if gone:
+            self.created.upload_ended(key, upload_id)
+        return gone
 
     def complete(
         self, key: str, upload_id: str, parts: Sequence[CompletedPart], headers: Mapping[str, str] | None = None
@@ -151,7 +156,7 @@ class Requester:
         call = Call("CompleteMultipartUpload", "POST", self.bucket, key, {"uploadId": upload_id}, given, Payload(body))
         with self._creating_object(key):
             response = self.exchange(call, policy=ONCE)
-        self.created.object_created(key, response.named("version-id"))
+        self.created.object_created(key, self.version_of(response))
         self.created.upload_ended(key, upload_id)
         return response
 
@@ -184,22 +189,42 @@ class Requester:
     def put_object(
         self, key: str, data: bytes, *, headers: Mapping[str, str] | None = None, md5: bytes = b""
     ) -> Response:
-        """PutObject; `md5` as for send_part."""
+        """PutObject; `md5` as for send_part. With `headers`, which make a repeated request fail, it is sent once."""
         call = Call("PutObject", "PUT", self.bucket, key, headers=headers or {}, payload=_payload(data, md5))
         with self._creating_object(key):
-            response = self.exchange(call, policy=ONCE if md5 else RETRIES)
-        self.created.object_created(key, response.named("version-id"))
+            response = self.exchange(call, policy=ONCE if md5 or headers else RETRIES)
+        self.created.object_created(key, self.version_of(response))
         return response
+
+    def version_of(self, response: Response) -> str:
+        """The version of a created object; '' if the bucket keeps no versions.
+
+        Garage names a version of every object, so GetBucketVersioning decides; if that fails, the named version.
+        """
+        version_id = response.named("version-id")
+        if version_id and self._keeps_versions is None:
+            self._keeps_versions = self._asked_for_versions()
+        return version_id if self._keeps_versions else ""
+
+    def _asked_for_versions(self) -> bool:
+        call = Call("GetBucketVersioning", "GET", self.bucket, query={"versioning": ""})
+        try:
+            return bool(xml.versioning_status(self._transport.exchange(call, lambda response: response).body))
+        except ObjectStoreError:
+            return True
 
     @contextmanager
     def _creating_object(self, key: str) -> Iterator[None]:
-        """Record that an object with this key may exist, until the store refuses to create it."""
+        """Record that an object with this key may exist, until the store refuses to create it and has none.
+
+        A refusal alone proves nothing: an earlier attempt, whose response was lost, may have created the object.
+        """
         new = not any(each == key for each, _ in self.created.objects)
         self.created.object_starting(key)
         try:
             yield
-        except Refused as refused:
-            if new and (refused.status < 500 or self._is_absent(key)):
+        except Refused:
+            if new and self._is_absent(key):
                 self.created.object_deleted(key, "")
             raise
 

@@ -17,12 +17,16 @@ Flag = tuple[str, object]
 
 
 class Verdict(StrEnum):
-    """`differs`: the store behaves differently from S3, and Partway can handle it."""
+    """`differs`: the store behaves differently from S3, and Partway can handle it.
+
+    `unknown`: the store failed for a moment (500, timeout), which says nothing about what it does otherwise.
+    """
 
     OK = "ok"
     DIFFERS = "differs"
     FAILED = "failed"
     DENIED = "denied"
+    UNKNOWN = "unknown"
     NOT_TRIED = "not-tried"
 
 

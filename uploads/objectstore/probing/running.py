@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.probing import completion, digests, keys, listing, paging, parts, permissions, reach
 from uploads.objectstore.probing.codes import FindingCode
-from uploads.objectstore.probing.failures import finding_of
+from uploads.objectstore.probing.failures import finding_of, is_fault
 from uploads.objectstore.probing.probe import Check, NotTried, Probe
 from uploads.objectstore.probing.requester import BudgetExhausted, Requester
-from uploads.objectstore.probing.results import CheckResult, Finding, not_tried
+from uploads.objectstore.probing.results import CheckResult, Finding, Group, Verdict, not_tried
 from uploads.objectstore.providers import get_provider
 from uploads.problems import Problem
 
@@ -54,7 +54,9 @@ def _run(check: Check, probe: Probe) -> Finding:
     except (NotTried, BudgetExhausted) as reason:
         return not_tried(reason.problem)
     except ObjectStoreError as error:
-        return finding_of(error)
+        # Only the checks of the connection itself fail because of a fault.
+        unknown = is_fault(error) and check.group is not Group.REACH
+        return finding_of(error, verdict=Verdict.UNKNOWN if unknown else Verdict.FAILED)
 
 
 def _result(check: Check, finding: Finding) -> CheckResult:
