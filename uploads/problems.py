@@ -68,6 +68,7 @@ class Code(StrEnum):
     CONNECTION_FAILED = "ConnectionFailed"
     CONNECTION_STALLED = "ConnectionStalled"
     CONNECTION_LOST = "ConnectionLost"
+    PAGE_TIME_USED_UP = "PageTimeUsedUp"
     GATEWAY_ERROR = "GatewayError"
     ERROR_WITHOUT_MESSAGE = "ErrorWithoutMessage"
     BUCKET_REGION = "BucketRegion"

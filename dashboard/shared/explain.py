@@ -66,7 +66,7 @@ REASON_TEXTS: Mapping[Reason, ReasonText] = {
     ),
     Reason.TIMEOUT: ReasonText(
         gettext_lazy("The store did not respond in time"),
-        gettext_lazy("The request was sent, then no data arrived for too long."),
+        gettext_lazy("The response was not complete in the time that Partway waits for it."),
         gettext_lazy(
             "Try again in a moment. If the error persists, check the load of the store and the proxies in front of it."
         ),

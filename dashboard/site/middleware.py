@@ -1,17 +1,21 @@
-"""Adds the transfer or operation of a request to the log records that are written while it is handled."""
+"""What every request of the site has: the subject of its log records, and a limit to the time it waits for stores."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from uploads import logs
+from uploads.objectstore import budget
 
 
 class LogContext:
+    """Adds the transfer or operation of a request to the log records that are written while it is handled."""
+
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
 
@@ -24,3 +28,14 @@ class LogContext:
             logs.note(transfer=kwargs["transfer_id"])
         if "operation_id" in kwargs:
             logs.note(order=kwargs["operation_id"])
+
+
+class StoreBudget:
+    """All requests that a page sends to stores share one budget of time."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        with budget.limited_to(budget.Budget(settings.STORE_PAGE_SECONDS)):
+            return self._get_response(request)

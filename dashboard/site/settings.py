@@ -51,6 +51,8 @@ METRICS_TOKEN: str = env.str("METRICS_TOKEN", "")
 
 STORE_STALL_SECONDS: float = env.float("STORE_STALL_SECONDS", 60)
 """Seconds without a byte in either direction until a request to a store times out."""
+STORE_PAGE_SECONDS: float = env.float("STORE_PAGE_SECONDS", 15, validate=validate.Range(min=0, min_inclusive=False))
+"""Seconds that one page, or one request of a script, waits for stores in all."""
 LEASE_SECONDS: float = env.float("LEASE_SECONDS", 120)
 """How long a process keeps its work without renewing the lease. Then another process takes the work over."""
 if LEASE_SECONDS <= STORE_STALL_SECONDS:
@@ -108,6 +110,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "dashboard.site.middleware.StoreBudget",
 ]
 
 ROOT_URLCONF = "dashboard.site.urls"

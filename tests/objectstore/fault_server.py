@@ -92,10 +92,56 @@ def stall(exchange: Exchange) -> None:
     exchange.stopped.wait(30)
 
 
-class FaultServer:
-    """Listens on a free loopback port; `url` is its endpoint. Uses TLS if `tls` is given."""
+def freeze(exchange: Exchange) -> None:
+    """Read the request and never respond."""
+    exchange.read()
+    exchange.stopped.wait()
 
-    def __init__(self, *script: Step, tls: ssl.SSLContext | None = None) -> None:
+
+def freeze_after_head(exchange: Exchange) -> None:
+    """Respond with headers and never send the body."""
+    exchange.read()
+    exchange.connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+    exchange.stopped.wait()
+
+
+def trickle(body: bytes, headers: Mapping[str, str] | None = None, *, pause: float = 0.02) -> Step:
+    """Send a valid response byte by byte, its head included, with `pause` seconds between them."""
+
+    def step(exchange: Exchange) -> None:
+        exchange.read()
+        lines = {"Content-Length": str(len(body)), **(headers or {})}
+        head = "".join(f"{name}: {text}\r\n" for name, text in lines.items())
+        for byte in f"HTTP/1.1 200 OK\r\n{head}\r\n".encode() + body:
+            exchange.connection.sendall(bytes([byte]))
+            if exchange.stopped.wait(pause):
+                return
+
+    return step
+
+
+@contextlib.contextmanager
+def full_backlog() -> Iterator[str]:
+    """The endpoint of a port whose queue of connections is full, so that connecting to it never ends."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield "http://{}:{}".format(*listener.getsockname())
+
+
+class FaultServer:
+    """Listens on a free loopback port; `url` is its endpoint. Uses TLS if `tls` is given.
+
+    `otherwise` is what it does when the script has ended. `freezes_in_handshake`: it accepts TLS connections and sends
+    nothing on them.
+    """
+
+    def __init__(self, *script: Step, tls: ssl.SSLContext | None = None, freezes_in_handshake: bool = False) -> None:
+        self.otherwise: Step = respond(500, b"the script has ended")
+        self._freezes_in_handshake = freezes_in_handshake
         self.received: list[Received] = []
         self.connections = 0
         self._script = iter(script)
@@ -105,7 +151,7 @@ class FaultServer:
         self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        self.url = f"{'https' if tls or freezes_in_handshake else 'http'}://127.0.0.1:{self.port}"
 
     def script(self, *steps: Step) -> None:
         self._script = iter(steps)
@@ -143,14 +189,14 @@ class FaultServer:
             self._start(self._serve, connection)
 
     def _serve(self, plain: socket.socket) -> None:
+        if self._freezes_in_handshake:
+            self._stopped.wait()
         # Errors here are intended: the script or the client under test causes them.
         with contextlib.suppress(OSError), plain, self._secured(plain) as connection:
             while head := _read_head(connection):
                 received, rest = _parse_head(*head)
                 self.received.append(received)
-                next(self._script, respond(500, b"the script has ended"))(
-                    Exchange(connection, received, rest, self._stopped)
-                )
+                next(self._script, self.otherwise)(Exchange(connection, received, rest, self._stopped))
 
     @contextlib.contextmanager
     def _secured(self, plain: socket.socket) -> Iterator[socket.socket]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
 from typing import Self, TypeVar
 
+from uploads.objectstore import budget
+from uploads.objectstore.budget import Budget
 from uploads.objectstore.dialects import dialect_of
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.providers import profile_of
 from uploads.objectstore.refusals import Response
-from uploads.objectstore.retry import DEFAULT_RETRIES, RetryPolicy, run
+from uploads.objectstore.retry import DEFAULT_RETRIES, PAGE_ATTEMPTS, RetryPolicy, run
 from uploads.objectstore.signing import signer_for
 from uploads.objectstore.transport import Call, Observer, Transport
 from uploads.objectstore.types import StoreConfig
@@ -62,9 +65,25 @@ class ClientBase:
                 if error.reason is Reason.DIGEST_MISMATCH:
                     call.payload.read_digests()
 
-        return run(
-            lambda: self._transport.exchange(call, reader),
-            self._retries,
-            repeatable=repeatable,
-            before_repeat=before_repeat,
-        )
+        def attempt() -> T:
+            return self._transport.exchange(call, reader)
+
+        page = budget.current()
+        if page is None:
+            return run(attempt, self._retries, repeatable=repeatable, before_repeat=before_repeat)
+        return self._read_for_page(page, attempt, repeatable=repeatable, before_repeat=before_repeat)
+
+    def _read_for_page(
+        self,
+        page: Budget,
+        attempt: Callable[[], T],
+        *,
+        repeatable: bool,
+        before_repeat: Callable[[ObjectStoreError], None],
+    ) -> T:
+        """As `run`, within what is left of the page's budget, and with at most one retry."""
+        policy = replace(self._retries, attempts=min(self._retries.attempts, PAGE_ATTEMPTS))
+        with page.spending():
+            return run(
+                attempt, policy, repeatable=repeatable, before_repeat=before_repeat, seconds_left=lambda: page.left
+            )

@@ -1,4 +1,4 @@
-"""urllib3's connections, with four changes for which there is no setting.
+"""urllib3's connections, with five changes for which there is no setting.
 
 * Sending has its own stall timeout, which starts again for every chunk that the socket accepts. urllib3 sends with the
   connect timeout, and `sendall` applies it to the whole block.
@@ -6,12 +6,19 @@
 * A response with truncated headers is a lost connection.
 * A response that arrives before the whole body was sent is read at once (with TLS: when the connection breaks), and
   the connection is not used again.
+* Whatever waits (looking up the name, connecting, TLS, sending, each read) ends with the budget of the page, so that a
+  store that sends a byte per second does not extend it.
 """
 
 from __future__ import annotations
 
+import errno
 import http.client
+import io
+import os
 import select
+import socket
+import sys
 from functools import partial
 from typing import Any
 
@@ -19,6 +26,11 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.response import HTTPResponse
+from urllib3.util.connection import create_connection
+
+from uploads.objectstore import budget
+from uploads.objectstore.budget import bounded
+from uploads.objectstore.resolving import look_up
 
 POOL_SIZE = 16
 """Connections per store that are kept for reuse. More may be open, but they are not kept."""
@@ -43,8 +55,40 @@ class _HeadLines:
         return getattr(self.raw, name)
 
 
+class _BoundedReads(io.RawIOBase):
+    """The bytes that a socket receives, each read with what is left of the page's budget as its timeout.
+
+    Only the connections of a page need this: the timeout of a socket holds for one read, not for a response.
+    """
+
+    def __init__(self, connection: Any, raw: Any) -> None:
+        self._connection = connection
+        self._raw = raw
+        self._timeout: float = connection.gettimeout()
+
+    def readable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return int(self._raw.fileno())
+
+    def readinto(self, buffer: Any) -> int:
+        self._connection.settimeout(bounded(self._timeout))
+        return int(self._raw.readinto(buffer))
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
 class WholeHeadResponse(http.client.HTTPResponse):
     """Detects truncated headers. http.client treats the end of the connection as the end of the headers."""
+
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        if budget.current() is not None:
+            raw: Any = self.fp.detach()
+            self.fp = io.BufferedReader(_BoundedReads(sock, raw))
 
     def begin(self) -> None:
         lines: Any = _HeadLines(self.fp)
@@ -72,6 +116,23 @@ class PatientConnection(HTTPConnection):
         except Exception as error:
             raise NeverConnectedError(str(error)) from error
 
+    def _new_conn(self) -> socket.socket:
+        """The connected socket, before TLS. Its timeout is that of the TLS handshake."""
+        if budget.current() is None:
+            return super()._new_conn()
+        longest = float(self.timeout or 0)
+        failure: OSError | None = None
+        for host, port, *_ in look_up(self._dns_host.strip("[]"), self.port, bounded(longest)):
+            try:
+                connected = create_connection((host, port), bounded(longest), socket_options=self.socket_options)
+                connected.settimeout(bounded(longest))
+            except OSError as error:
+                failure = error
+            else:
+                sys.audit("http.client.connect", self, self.host, self.port)
+                return connected
+        raise failure or OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
         self._responded_early = False
         super().request(method, url, *args, **kwargs)
@@ -80,9 +141,9 @@ class PatientConnection(HTTPConnection):
         """Send all data, chunk by chunk. Headers are bytes, bodies (from Payload) are memoryviews."""
         if self.sock is None:
             self.connect()
-        self.sock.settimeout(self._stall_timeout)
         left = memoryview(data)
         while left:
+            self.sock.settimeout(bounded(self._stall_timeout))
             if isinstance(data, memoryview) and self._has_response():
                 # On a broken pipe urllib3 assumes that the server responded and closed, and reads the response.
                 self._responded_early = True
@@ -96,7 +157,7 @@ class PatientConnection(HTTPConnection):
             return False
         poll = select.poll()
         poll.register(self.sock, select.POLLIN | select.POLLOUT)
-        ready = poll.poll(self._stall_timeout * 1000)
+        ready = poll.poll(bounded(self._stall_timeout) * 1000)
         if not ready:
             raise TimeoutError("timed out")
         return bool(ready[0][1] & select.POLLIN)

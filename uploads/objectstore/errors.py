@@ -44,8 +44,11 @@ class ObjectStoreError(Exception):
     """An operation failed, or its outcome is not known.
 
     `problem` is our own description, `store_message` the store's own message as it was sent. `details` add to either.
-    `retryable` says whether the same request may succeed later without a change.
+    `retryable` says whether the same request may succeed later without a change. `timed_out`: the store was waited
+    for, and did not answer.
     """
+
+    timed_out = False
 
     def __init__(self, message: Problem | str, *, reason: Reason, operation: str = "", retryable: bool = False) -> None:
         super().__init__(message)

@@ -6,6 +6,7 @@ follows for operations that may be repeated, and for those that may not.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -37,6 +38,9 @@ class RetryPolicy:
 
 DEFAULT_RETRIES = RetryPolicy()
 
+PAGE_ATTEMPTS = 2
+"""Attempts of a request that a page waits for."""
+
 
 def may_repeat(error: ObjectStoreError, *, repeatable: bool) -> bool:
     """Whether the same request may be retried immediately.
@@ -55,14 +59,21 @@ def run(
     *,
     repeatable: bool,
     before_repeat: Callable[[ObjectStoreError], None] = lambda _: None,
+    seconds_left: Callable[[], float] = lambda: math.inf,
 ) -> T:
-    """Call `attempt` until it succeeds, may not be retried, or the attempts are used up; raises its last error."""
+    """Call `attempt` until it succeeds, may not be retried, or the attempts are used up; raises its last error.
+
+    There is no other attempt either if it would start after `seconds_left`.
+    """
     for number in range(1, policy.attempts):
         try:
             return attempt()
         except ObjectStoreError as error:
             if not may_repeat(error, repeatable=repeatable):
                 raise
+            delay = policy.delay(number, error)
+            if delay >= seconds_left():
+                raise
             before_repeat(error)
-            policy.sleep(policy.delay(number, error))
+            policy.sleep(delay)
     return attempt()

@@ -1,6 +1,7 @@
 """One request to a store and its complete response: an exact, signed URL, sent once; redirects are not followed.
 
-There is a timeout for connecting and one for a stall (no byte in either direction), but none for the whole request.
+There is a timeout for connecting and one for a stall (no byte in either direction). Only the requests of a page have
+one for the whole request, see `budget`.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ import requests
 import urllib3
 
 from uploads.objectstore import refusals
+from uploads.objectstore.budget import BudgetUsedUp, bounded
 from uploads.objectstore.connections import NeverConnectedError, PatientAdapter
 from uploads.objectstore.dialects import dialect_of
 from uploads.objectstore.errors import NotSent, ObjectStoreError, Reason, Refused, unreadable
 from uploads.objectstore.keys import bad_argument, check_bucket, check_dns_bucket, check_key, quote_key, quote_query
-from uploads.objectstore.network_errors import not_sent, outcome_unknown
+from uploads.objectstore.network_errors import budget_used_up, not_sent, outcome_unknown
 from uploads.objectstore.payload import InterruptedByCallback, Payload
 from uploads.objectstore.refusals import Response
 from uploads.objectstore.signing import UNSIGNED_PAYLOAD, Signer
@@ -185,14 +187,22 @@ class Transport:
             raise NotSent(Problem(Code.CA_BUNDLE_MISSING, path=bundle), reason=Reason.TLS)
         return bundle or True
 
+    def _timeouts(self) -> tuple[float, float]:
+        """Seconds for connecting, and without a byte. NotSent if the page has no time left to wait."""
+        try:
+            return bounded(self._config.connect_timeout), bounded(self._config.stall_timeout)
+        except BudgetUsedUp as error:
+            problem = budget_used_up() or Problem(Code.CONNECTION_STALLED)
+            raise NotSent(problem, reason=Reason.TIMEOUT, retryable=True) from error
+
     def _send(self, prepared: requests.PreparedRequest) -> Response:
-        verify = self._verify()
+        verify, timeouts = self._verify(), self._timeouts()
         try:
             response = self._session.send(
                 prepared,
                 stream=True,
                 allow_redirects=False,
-                timeout=(self._config.connect_timeout, self._config.stall_timeout),
+                timeout=timeouts,
                 verify=verify,
             )
             with response:

@@ -78,6 +78,7 @@ _CONNECTIONS: Mapping[str, Message] = {
     Code.CONNECTION_FAILED: _("No connection to the store could be opened: %(detail)s"),
     Code.CONNECTION_STALLED: _("The connection stalled: no data was sent or received until the timeout."),
     Code.CONNECTION_LOST: _("The connection was lost: %(detail)s"),
+    Code.PAGE_TIME_USED_UP: _("A page waits at most %(limit_seconds)s for stores, and this time is used up."),
     Code.GATEWAY_ERROR: _(
         "A gateway in front of the store responded with status %(status)s. Whether the store received the request is "
         "not known."
