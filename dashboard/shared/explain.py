@@ -248,7 +248,7 @@ def explain(error: ObjectStoreError) -> Explanation:
         operation=error.operation,
         code=refused.code if refused else "",
         status=refused.status if refused else 0,
-        request_id=refused.request_id if refused else "",
+        request_id=error.request_id,
         host_id=refused.host_id if refused else "",
     )
 

@@ -24,7 +24,8 @@ from uploads.objectstore.keys import (
 )
 from uploads.objectstore.payload import OnBytes, Payload
 from uploads.objectstore.providers import check_new_key, check_own_key
-from uploads.objectstore.refusals import Response, http_date
+from uploads.objectstore.received import number_of, time_of
+from uploads.objectstore.refusals import Response
 from uploads.objectstore.transport import Call
 from uploads.objectstore.types import MAX_PART_NUMBER, CompletedPart, FileSlice, ObjectFacts, SentBytes
 from uploads.problems import Code, Problem
@@ -169,7 +170,7 @@ class ObjectStoreClient(ListingClient):
 
     def _send_bytes(self, call: Call, payload: Payload) -> SentBytes:
         def reader(response: Response) -> SentBytes:
-            etag = xml.unquoted(response.headers.get("etag", ""))
+            etag = response.etag
             reported = checksums.reported_crc64(response.headers)
             if reported is not None and reported.algorithm == self._provider.crc64 and reported.value != payload.crc64:
                 raise _other_bytes(
@@ -204,13 +205,13 @@ def _completed(response: Response) -> SentBytes:
 
 def _object_facts(response: Response) -> ObjectFacts:
     headers = response.headers
-    size = headers.get("content-length", "")
-    if not size.isdigit():
+    size = number_of(headers.get("content-length", ""))
+    if size is None:
         raise unreadable(Code.RESPONSE_WITHOUT_SIZE)
     return ObjectFacts(
-        size=int(size),
-        etag=xml.unquoted(headers.get("etag", "")),
-        last_modified=http_date(headers.get("last-modified", "")),
+        size=size,
+        etag=response.etag,
+        last_modified=time_of(headers.get("last-modified", "")),
         content_type=headers.get("content-type", ""),
         storage_class=response.named("storage-class"),
         metadata=response.metadata,

@@ -8,9 +8,10 @@ from typing import TypeVar
 
 from uploads.objectstore import xml
 from uploads.objectstore.client_base import ClientBase
-from uploads.objectstore.errors import ObjectStoreError, unreadable
+from uploads.objectstore.errors import ObjectStoreError, Reason, Refused, unreadable
 from uploads.objectstore.keys import check_bucket, check_range, check_text, check_upload, key_before
-from uploads.objectstore.refusals import Response, http_date
+from uploads.objectstore.received import time_of
+from uploads.objectstore.refusals import Response
 from uploads.objectstore.transport import Call
 from uploads.objectstore.types import MAX_PAGE, Bucket, ListedPart, Marker, PartsPage, UploadsPage
 from uploads.objectstore.xml_tree import Fields
@@ -78,6 +79,15 @@ class ListingClient(ClientBase):
         return _under(prefix, self._listed(bucket, query))
 
     def _listed(self, bucket: str, query: Mapping[str, str]) -> UploadsPage:
+        try:
+            return self._listed_page(bucket, query)
+        except Refused as refused:
+            if refused.reason is not Reason.NO_SUCH_UPLOAD:
+                raise
+            # rclone reports a bucket without uploads as 404 NoSuchUpload.
+            return UploadsPage((), (), is_truncated=False, next_key_marker="", next_upload_id_marker="")
+
+    def _listed_page(self, bucket: str, query: Mapping[str, str]) -> UploadsPage:
         if self._provider.url_encoding != "none" and not self._encodes_silently:
             call = Call("ListMultipartUploads", "GET", bucket, query={**query, "encoding-type": "url"})
             if page := self._read(call, self._page_unless_ambiguous):
@@ -202,7 +212,7 @@ def _loop(operation: str, marker: object) -> ObjectStoreError:
 def _parts_page(response: Response) -> PartsPage:
     return xml.parts_page(
         response.body,
-        abort_date=http_date(response.named("abort-date")),
+        abort_date=time_of(response.named("abort-date")),
         abort_rule_id=response.named("abort-rule-id"),
         request_id=response.request_id,
     )

@@ -45,12 +45,20 @@ class ObjectStoreError(Exception):
 
     `problem` is our own description, `store_message` the store's own message as it was sent. `details` add to either.
     `retryable` says whether the same request may succeed later without a change. `timed_out`: the store was waited
-    for, and did not answer.
+    for, and did not answer. `request_id` is the store's; '' if no response arrived or it has none.
     """
 
     timed_out = False
 
-    def __init__(self, message: Problem | str, *, reason: Reason, operation: str = "", retryable: bool = False) -> None:
+    def __init__(
+        self,
+        message: Problem | str,
+        *,
+        reason: Reason,
+        operation: str = "",
+        retryable: bool = False,
+        request_id: str = "",
+    ) -> None:
         super().__init__(message)
         self.problem = message if isinstance(message, Problem) else None
         self.store_message = message if isinstance(message, str) else ""
@@ -58,6 +66,7 @@ class ObjectStoreError(Exception):
         self.reason = reason
         self.operation = operation
         self.retryable = retryable
+        self.request_id = request_id
 
     def __str__(self) -> str:
         """For logs: our codes with their parameters, then the store's message."""
@@ -97,10 +106,9 @@ class Refused(ObjectStoreError):
         operation: str = "",
         retryable: bool = False,
     ) -> None:
-        super().__init__(message, reason=reason, operation=operation, retryable=retryable)
+        super().__init__(message, reason=reason, operation=operation, retryable=retryable, request_id=request_id)
         self.code = code
         self.status = status
-        self.request_id = request_id
         self.host_id = host_id
         self.region = region
         self.retry_after = retry_after

@@ -10,12 +10,15 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 
 from uploads.objectstore import xml
 from uploads.objectstore.error_codes import REASONS, STATUSES
 from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason, Refused, UnreadableResponse
+from uploads.objectstore.received import clean_text, etag_of, retry_after, time_of
 from uploads.problems import Code, Problem
+
+MAX_ID, MAX_CODE = 200, 100
+"""Characters of a request id and of an error code that are kept; columns of rows have these lengths."""
 
 _METADATA = re.compile("x-(?:amz|oss)-meta-(.*)")
 _OSS_HOST = re.compile(r"(?:.*\.)?oss-([a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com")
@@ -23,17 +26,21 @@ _OSS_HOST = re.compile(r"(?:.*\.)?oss-([a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A complete response; header names are lower case."""
+    """A complete response; header names are lower case, and their values are clean (received.header_text)."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
 
     @property
+    def etag(self) -> str:
+        return etag_of(self.headers.get("etag", ""))
+
+    @property
     def request_id(self) -> str:
         names = ("x-amz-request-id", "x-oss-request-id", "x-trans-id", "x-openstack-request-id")
         found = next((self.headers[name] for name in names if self.headers.get(name)), "")
-        return found.split(",", maxsplit=1)[0]  # Versity sends the header twice.
+        return clean_text(found.split(",", maxsplit=1)[0], MAX_ID)  # Versity sends the header twice.
 
     def named(self, name: str) -> str:
         """A header with the prefix of S3 or OSS, by its name without the prefix; '' if there is none."""
@@ -77,14 +84,14 @@ def error_of(
     if fields is None and (error := _not_from_store(response, operation)):
         return error
     fields = fields or {}
-    code = fields.get("Code") or str(response.status)
+    code = clean_text(fields.get("Code", "").strip(), MAX_CODE) or str(response.status)
     reason = _reason(response, fields, region, now or datetime.now(UTC))
     refused = Refused(
         fields.get("Message") or Problem(Code.ERROR_WITHOUT_MESSAGE, status=response.status),
         code=code,
         status=response.status,
         reason=_missing_item(reason, code, key, upload_id),
-        request_id=fields.get("RequestId") or response.request_id,
+        request_id=clean_text(fields.get("RequestId", ""), MAX_ID) or response.request_id,
         host_id=fields.get("HostId") or response.named("id-2"),
         region=_named_region(response, fields, region),
         retry_after=retry_after(response.headers.get("retry-after", ""), now or datetime.now(UTC)),
@@ -169,22 +176,5 @@ def _details(response: Response, fields: Mapping[str, str], refused: Refused) ->
 
 def _is_skewed(response: Response, now: datetime) -> bool:
     """Whether the clocks differ too much: the response to a HEAD request does not name that as the reason."""
-    theirs = http_date(response.headers.get("date", ""))
+    theirs = time_of(response.headers.get("date", ""))
     return theirs is not None and abs(theirs - now) > _SKEW
-
-
-def retry_after(text: str, now: datetime) -> float | None:
-    """Seconds of a Retry-After header (a number or a date), not negative; None if there is none."""
-    if text.strip().isascii() and text.strip().isdigit():
-        return float(text)
-    date = http_date(text)
-    return None if date is None else max(0.0, (date - now).total_seconds())
-
-
-def http_date(text: str) -> datetime | None:
-    """An HTTP date as aware UTC, or None."""
-    try:
-        date = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
-        return None
-    return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)

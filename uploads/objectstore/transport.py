@@ -9,9 +9,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
-from uploads.objectstore import refusals
+from uploads.objectstore import received, refusals
 from uploads.objectstore.budget import BudgetUsedUp, bounded
 from uploads.objectstore.connections import NeverConnectedError, PatientAdapter
 from uploads.objectstore.dialects import dialect_of
@@ -113,16 +112,14 @@ class Transport:
         self._signer = signer
         self._bare_flags = dialect_of(config.signature).bare_flags
         self._endpoint = Endpoint(config)
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._adapter = PatientAdapter(config.stall_timeout)
+        """Not a Session: it would read the whole body of a redirect, look for proxies in the environment, and keep
+        cookies."""
         self.clock_offset = timedelta()
         """How far the store's clock is ahead of ours, by the Date header of the last response."""
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, PatientAdapter(config.stall_timeout))
 
     def close(self) -> None:
-        self._session.close()
+        self._adapter.close()
 
     @property
     def signs_payloads(self) -> bool:
@@ -141,6 +138,7 @@ class Transport:
             result = reader(response)
         except ObjectStoreError as error:
             error.operation = call.operation
+            error.request_id = error.request_id or (response.request_id if response else "")
             self._ended(call, response, started, error)
             raise
         self._ended(call, response, started, None)
@@ -153,7 +151,7 @@ class Transport:
             self._observer.requested(call.operation, seconds, error)
 
     def _note_clock(self, response: Response) -> None:
-        if date := refusals.http_date(response.headers.get("date", "")):
+        if date := received.time_of(response.headers.get("date", "")):
             self.clock_offset = date - datetime.now(UTC)
 
     def _error_of(self, response: Response, call: Call) -> ObjectStoreError | None:
@@ -198,14 +196,7 @@ class Transport:
     def _send(self, prepared: requests.PreparedRequest) -> Response:
         verify, timeouts = self._verify(), self._timeouts()
         try:
-            response = self._session.send(
-                prepared,
-                stream=True,
-                allow_redirects=False,
-                timeout=timeouts,
-                verify=verify,
-            )
-            with response:
+            with self._adapter.send(prepared, stream=True, timeout=timeouts, verify=verify) as response:
                 return _read(response)
         except InterruptedByCallback as interrupted:
             raise interrupted.cause from interrupted.cause.__cause__
@@ -216,14 +207,29 @@ class Transport:
 
 
 def _read(response: requests.Response) -> Response:
-    """The response with its decompressed body, of which at most MAX_RESPONSE bytes are kept in memory."""
+    """The response with clean headers and its decompressed body. Errors from here on have the id of its header."""
+    headers = {received.clean_text(name.lower()): received.header_text(text) for name, text in response.headers.items()}
+    head = Response(response.status_code, headers, b"")
+    try:
+        body = _body(response)
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        lost = outcome_unknown(error)
+        lost.request_id = head.request_id
+        raise lost from error
+    except ObjectStoreError as error:
+        error.request_id = head.request_id
+        raise
+    return replace(head, body=received.body_with_charset(body, headers.get("content-type", "")))
+
+
+def _body(response: requests.Response) -> bytes:
+    """The decompressed body, of which at most MAX_RESPONSE bytes are kept in memory."""
     body = bytearray()
     while block := response.raw.read(64 * 1024, decode_content=True):
         body += block
         if len(body) > MAX_RESPONSE:
             raise unreadable(Code.RESPONSE_TOO_LARGE, limit_bytes=MAX_RESPONSE)
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    return Response(response.status_code, headers, bytes(body))
+    return bytes(body)
 
 
 def _log(call: Call, response: Response | None, seconds: float, error: ObjectStoreError | None) -> None:
@@ -235,7 +241,7 @@ def _log(call: Call, response: Response | None, seconds: float, error: ObjectSto
         "upload_id": call.upload_id,
         "status": response.status if response else None,
         "code": error.code if isinstance(error, Refused) else str(error.reason) if error else "",
-        "request_id": response.request_id if response else "",
+        "request_id": response.request_id if response else error.request_id if error else "",
         "seconds": round(seconds, 4),
     }
     text = " ".join(f"{name}={value!r}" for name, value in facts.items() if value not in (None, ""))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import cast
 from urllib.parse import unquote_plus
 from xml.sax.saxutils import escape
 
 from uploads.objectstore.checksums import ReportedCrc64, reported_ecma, reported_nvme
 from uploads.objectstore.errors import UnreadableResponse, unreadable
-from uploads.objectstore.keys import bad_argument
+from uploads.objectstore.keys import MAX_KEY_BYTES, bad_argument
+from uploads.objectstore.received import clean_text, etag_of, number_of, time_of
 from uploads.objectstore.types import Bucket, CompletedPart, ListedPart, MultipartUpload, PartsPage, UploadsPage
 from uploads.objectstore.xml_tree import (
     ILLEGAL,
@@ -20,17 +20,22 @@ from uploads.objectstore.xml_tree import (
     exact,
     get,
     inner_text,
-    is_exact,
-    number_of,
     parse,
     parse_any,
+    part_number_of,
+    raw,
     rows,
     texts,
-    time_of,
 )
 from uploads.problems import Code, Problem
 
-_URL_ENCODED = re.compile(r"(?:[A-Za-z0-9._~*()!'/+-]|%[0-9A-Fa-f]{2})*")
+MAX_ID = 1024
+"""Bytes of an upload id. Rows in the database have this length."""
+
+MAX_MARKER = 4096
+"""Bytes of a marker. A longer one does not fit into the URL of a request."""
+
+_NOT_URL_ENCODED = re.compile(r"[^A-Za-z0-9._~*()!'/+%-]|%(?![0-9A-Fa-f]{2})")
 
 
 def buckets(body: bytes) -> tuple[tuple[Bucket, ...], dict[str, str]]:
@@ -38,9 +43,9 @@ def buckets(body: bytes) -> tuple[tuple[Bucket, ...], dict[str, str]]:
     fields = parse(body, "ListAllMyBucketsResult")
     listed = (row for group in rows(fields, "Buckets") for row in rows(group, "Bucket"))
     page = tuple(Bucket(get(row, "Name"), time_of(get(row, "CreationDate"))) for row in listed)
-    if token := get(fields, "ContinuationToken"):
+    if token := _usable(raw(fields, "ContinuationToken")):
         return page, {"continuation-token": token}
-    if _is_truncated(fields) and (marker := get(fields, "NextMarker")):
+    if _is_truncated(fields) and (marker := _usable(raw(fields, "NextMarker"))):
         return page, {"marker": marker}
     return page, {}
 
@@ -71,13 +76,14 @@ def uploads_page(fields: Fields, *, markers_encoded: bool = True, request_id: st
     uploads, lost = _uploads(rows(fields, "Upload"), decode if encoded else _as_is)
     rest = decode if encoded and markers_encoded else _as_is
     prefixes = [rest(text) for row in rows(fields, "CommonPrefixes") for text in texts(row, "Prefix")]
-    lost += sum(not is_exact(prefix) for prefix in prefixes)
+    readable = tuple(prefix for prefix in prefixes if _usable(prefix, MAX_KEY_BYTES))
+    lost += len(prefixes) - len(readable)
     return UploadsPage(
         uploads=uploads,
-        common_prefixes=tuple(filter(is_exact, prefixes)),
+        common_prefixes=readable,
         is_truncated=_is_truncated(fields),
-        next_key_marker=_marker(get(fields, "NextKeyMarker"), rest, uploads, prefixes),
-        next_upload_id_marker=get(fields, "NextUploadIdMarker"),
+        next_key_marker=_marker(raw(fields, "NextKeyMarker"), rest, uploads, prefixes),
+        next_upload_id_marker=_usable(raw(fields, "NextUploadIdMarker")),
         request_id=request_id,
         notes=(Problem(Code.UPLOADS_NOT_READABLE, count=lost),) if lost else (),
     )
@@ -100,45 +106,55 @@ def _upload(row: Fields, decoded: Callable[[str], str]) -> MultipartUpload:
     key, upload_id = found.get("Key"), found.get("UploadId")
     if not isinstance(key, str) or not isinstance(upload_id, str) or not key or not upload_id:
         raise DirtyTextError
+    initiated, storage_class = found.get("Initiated"), found.get("StorageClass")
     return MultipartUpload(
-        key=exact(decoded(key)),
-        upload_id=exact(upload_id),
-        initiated=time_of(cast(str, found.get("Initiated") or "")),
+        key=exact(decoded(key), MAX_KEY_BYTES),
+        upload_id=exact(upload_id, MAX_ID),
+        initiated=time_of(initiated) if isinstance(initiated, str) else None,
         initiator=inner_text(found.get("Initiator", ""), "DisplayName", "ID"),
         owner=inner_text(found.get("Owner", ""), "DisplayName", "ID"),
-        storage_class=cast(str, found.get("StorageClass") or ""),
+        storage_class=clean_text(storage_class) if isinstance(storage_class, str) else "",
     )
 
 
 def _marker(
     text: str, decoded: Callable[[str], str], uploads: Sequence[MultipartUpload], prefixes: Sequence[str]
 ) -> str:
-    """The next key marker. A marker that equals the page's last item was not encoded, even if the response says so."""
+    """The next key marker; '' if it is not exact: the page's last upload then replaces it, see UploadsPage.onward.
+
+    A marker that equals the page's last item was not encoded, even if the response says so.
+    """
     ends = {*(upload.key for upload in uploads[-1:]), *prefixes[-1:]}
-    marker = text if text in ends else decoded(text)
-    if not is_exact(marker):
-        raise unreadable(Code.RESPONSE_MARKER_NOT_UTF8)
-    return marker
+    return _usable(text if text in ends else decoded(text))
+
+
+def _usable(text: str, limit: int = MAX_MARKER) -> str:
+    """A text that can be sent back in a request, otherwise ''."""
+    try:
+        return exact(text, limit)
+    except DirtyTextError:
+        return ""
 
 
 def encoding_is_ambiguous(fields: Fields) -> bool:
     """Whether the response to a request with encoding-type=url may be encoded without saying so, as Ceph's is."""
     if get(fields, "EncodingType"):
         return False
-    keys = (get(row, "Key") for row in rows(fields, "Upload"))
+    keys = (raw(row, "Key") for row in rows(fields, "Upload"))
     return any("%" in key or "+" in key for key in keys)
 
 
 def parts_page(body: bytes, *, abort_date: datetime | None, abort_rule_id: str, request_id: str) -> PartsPage:
-    """ListParts. If NextPartNumberMarker is missing (SeaweedFS), the last part's number replaces it."""
+    """ListParts. If NextPartNumberMarker is missing (SeaweedFS) or not a number, the last part's number replaces it."""
     fields = parse(body, "ListPartsResult")
     parts = tuple(_part(row) for row in rows(fields, "Part"))
     last = parts[-1].number if parts else 0
+    marker = number_of(get(fields, "NextPartNumberMarker"))
     found = dict(fields)
     return PartsPage(
         parts=parts,
         is_truncated=_is_truncated(fields),
-        next_part_number_marker=number_of(fields, "NextPartNumberMarker", last),
+        next_part_number_marker=last if marker is None else marker,
         initiator=inner_text(found.get("Initiator", ""), "DisplayName", "ID"),
         owner=inner_text(found.get("Owner", ""), "DisplayName", "ID"),
         storage_class=get(fields, "StorageClass"),
@@ -150,9 +166,9 @@ def parts_page(body: bytes, *, abort_date: datetime | None, abort_rule_id: str, 
 
 def _part(row: Fields) -> ListedPart:
     return ListedPart(
-        number=number_of(row, "PartNumber"),
-        size=number_of(row, "Size", 0),
-        etag=unquoted(get(row, "ETag")),
+        number=part_number_of(row, "PartNumber"),
+        size=number_of(get(row, "Size")) or 0,
+        etag=etag_of(raw(row, "ETag")),
         last_modified=time_of(get(row, "LastModified")),
         crc64=reported_ecma(get(row, "HashCrc64ecma")),
     )
@@ -160,7 +176,7 @@ def _part(row: Fields) -> ListedPart:
 
 def upload_id(body: bytes) -> str:
     """CreateMultipartUpload; UnreadableResponse without an upload id."""
-    found = get(parse(body, "InitiateMultipartUploadResult"), "UploadId")
+    found = _usable(raw(parse(body, "InitiateMultipartUploadResult"), "UploadId"), MAX_ID)
     if not found:
         raise unreadable(Code.RESPONSE_WITHOUT_UPLOAD_ID)
     return found
@@ -168,7 +184,7 @@ def upload_id(body: bytes) -> str:
 
 def completed_etag(body: bytes) -> str:
     """CompleteMultipartUpload: the ETag; '' if there is none."""
-    return unquoted(get(parse(body, "CompleteMultipartUploadResult"), "ETag"))
+    return etag_of(raw(parse(body, "CompleteMultipartUploadResult"), "ETag"))
 
 
 def completed_crc64(body: bytes) -> ReportedCrc64 | None:
@@ -184,7 +200,7 @@ def error_fields(body: bytes) -> dict[str, str] | None:
         return None
     if name != "Error" or isinstance(node, str):
         return None
-    return {each: text for each, text in node if isinstance(text, str)}
+    return {clean_text(each): clean_text(text) for each, text in node if isinstance(text, str)}
 
 
 def _is_truncated(fields: Fields) -> bool:
@@ -197,7 +213,7 @@ def _as_is(text: str) -> str:
 
 def decode(text: str) -> str:
     """A url-encoded field, decoded once. A text with characters that an encoder replaces was not encoded."""
-    if not ("%" in text or "+" in text) or not _URL_ENCODED.fullmatch(text):
+    if not ("%" in text or "+" in text) or _NOT_URL_ENCODED.search(text):
         return text
     return unquote_plus(text, errors="surrogateescape")
 

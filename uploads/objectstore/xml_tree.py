@@ -1,6 +1,7 @@
 """Parses the XML of responses to a tree. Pure. Everything that is read is considered hostile.
 
-DTDs, and with them custom entities, are rejected; depth and number of elements are limited; namespaces are ignored.
+DTDs, and with them custom entities, are rejected; depth and the numbers of elements, attributes and replaced characters
+are limited; namespaces are ignored. The time and memory for a document are proportional to its size.
 XML 1.0 cannot contain control characters, but some stores send them in keys (Ceph: `&#x01;`), and a strict parser then
 rejects the whole page. Such characters are replaced before parsing and restored afterwards, so that keys stay exact.
 """
@@ -8,25 +9,48 @@ rejects the whole page. Such characters are replaced before parsing and restored
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 from xml.parsers import expat
 
 from uploads.objectstore.errors import unreadable
+from uploads.objectstore.received import clean_text, document_text, is_exact, number_of
 from uploads.problems import Code
 
 Fields: TypeAlias = "list[tuple[str, Node]]"
 Node: TypeAlias = "str | Fields"
 
 MAX_DEPTH = 16
-MAX_ELEMENTS = 200_000
-"""A page of 1,000 uploads has about 13,000 elements."""
+MAX_ELEMENTS = 100_000
+"""A page of 1,000 uploads has about 13,000 elements, 10,000 buckets have about 50,000."""
+
+MAX_ATTRIBUTES = 100_000
+"""No operation needs attributes; some stores declare a namespace in each row."""
+
+MAX_REPLACED = 500_000
+"""Characters and references of a page that are replaced before parsing: about half a second."""
+
+_SIGNS: Mapping[str, frozenset[str]] = {
+    "ListAllMyBucketsResult": frozenset({"Buckets"}),
+    "BucketInfo": frozenset({"Bucket"}),
+    "ListMultipartUploadsResult": frozenset({"Upload", "MaxUploads", "UploadIdMarker", "NextUploadIdMarker"}),
+    "ListPartsResult": frozenset({"Part", "MaxParts", "PartNumberMarker", "NextPartNumberMarker"}),
+    "InitiateMultipartUploadResult": frozenset({"UploadId"}),
+    "CompleteMultipartUploadResult": frozenset({"ETag"}),
+}
+"""The roots of all operations, with fields that prove which operation a response with another root is of."""
 
 _DECLARATION = re.compile(r"<!(?!--|\[CDATA\[)")
-_REFERENCE = re.compile(r"&#(?:[xX]([0-9a-fA-F]{1,8})|([0-9]{1,8}));")
+_ATTRIBUTE = re.compile(r"=[ \t\r\n]*[\"']")
+_MARK = "\ue000"
+"""Starts a replaced character: its code follows as six hex digits. The mark itself is replaced too."""
+
+_REPLACED = re.compile(
+    "[^\t\n\r\x20-\ud7ff\ue001-\ufffd\U00010000-\U0010ffff]"
+    "|&#(?:[xX](?=[0-9a-fA-F])0*+([0-9a-fA-F]{0,8})|(?=[0-9])0*+([0-9]{0,8}));"
+)
+_MARKED = re.compile(_MARK + "([0-9a-f]{6})")
 ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_DIRTY = re.compile("[\0\ud800-\udfff]")
 
 
 class DirtyTextError(ValueError):
@@ -34,28 +58,38 @@ class DirtyTextError(ValueError):
 
 
 def parse(body: bytes, root: str) -> Fields:
-    """The fields of the document's root, which must have the given name. Raises UnreadableResponse."""
+    """The fields of the document's root. Raises UnreadableResponse.
+
+    Some servers give the root another name (rclone: `InitiateMultipartUpload`), and SDKs do not check it. Such a
+    document is accepted if it has a field that proves what it is, and if no other operation has that root.
+    """
     name, node = parse_any(body)
-    if name != root:
-        raise unreadable(Code.RESPONSE_ELEMENT_UNEXPECTED, found=name[:40], expected=root)
-    return node if isinstance(node, list) else []
+    fields = node if isinstance(node, list) else []
+    if name == root:
+        return fields
+    foreign = {each.removesuffix("Result") for each in _SIGNS if each != root} | {"Error"}
+    if name.removesuffix("Result") not in foreign and any(each in _SIGNS[root] for each, _ in fields):
+        return fields
+    raise unreadable(Code.RESPONSE_ELEMENT_UNEXPECTED, found=clean_text(name, 40), expected=root)
 
 
 def parse_any(body: bytes) -> tuple[str, Node]:
     """The root's name and content. UnreadableResponse if empty, not XML, truncated, with a DTD or nested too deeply."""
     if not body.strip():
         raise unreadable(Code.RESPONSE_EMPTY)
-    text = body.decode("utf-8", "surrogateescape").removeprefix("\ufeff").lstrip()
+    text = document_text(body).lstrip()
     if _DECLARATION.search(text):
         raise unreadable(Code.RESPONSE_HAS_DTD)
+    if sum(1 for _ in _ATTRIBUTE.finditer(text)) > MAX_ATTRIBUTES:
+        raise unreadable(Code.RESPONSE_TOO_COMPLEX)
     try:
         return _read(text, str)
     except (expat.ExpatError, UnicodeEncodeError) as error:
-        cleaned, restore = _escape_illegal(text)
+        cleaned = _without_illegal(text)
         if cleaned == text:
             raise unreadable(Code.RESPONSE_NOT_XML, detail=str(error)) from error
     try:
-        return _read(cleaned, restore)
+        return _read(cleaned, _restored)
     except expat.ExpatError as error:
         raise unreadable(Code.RESPONSE_NOT_XML, detail=str(error)) from error
 
@@ -87,47 +121,52 @@ def _read(text: str, restore: Callable[[str], str]) -> tuple[str, Node]:
     return root[0]
 
 
-def _escape_illegal(text: str) -> tuple[str, Callable[[str], str]]:
-    """The text with illegal characters replaced by a private one and six hex digits, and a function that undoes it."""
-    mark = _unused_mark(text)
+def _without_illegal(text: str) -> str:
+    """The text with illegal characters replaced by the mark and six hex digits, in one pass."""
+    number = 0
 
-    def name(match: re.Match[str]) -> str:
-        return f"{mark}{ord(match[0]):06x}"
+    def replace(match: re.Match[str]) -> str:
+        nonlocal number
+        number += 1
+        if number > MAX_REPLACED:
+            raise unreadable(Code.RESPONSE_TOO_COMPLEX)
+        code = _code_of(match)
+        legal = code <= 0x10FFFF and chr(code) != _MARK and not ILLEGAL.fullmatch(chr(code))
+        return match[0] if legal else f"{_MARK}{min(code, 0xFFFFFF):06x}"
 
-    def name_reference(match: re.Match[str]) -> str:
-        code = int(match[1], 16) if match[1] else int(match[2])
-        legal = code <= 0x10FFFF and not ILLEGAL.fullmatch(chr(code))
-        return match[0] if legal else f"{mark}{min(code, 0xFFFFFF):06x}"
+    return _REPLACED.sub(replace, text)
 
-    restore = re.compile(mark + "([0-9a-f]{6})")
-    cleaned = _REFERENCE.sub(name_reference, ILLEGAL.sub(name, text))
-    return cleaned, lambda found: restore.sub(lambda match: _character(int(match[1], 16)), found)
+
+def _code_of(match: re.Match[str]) -> int:
+    """The code of a character or of a reference to one."""
+    if len(match[0]) == 1:
+        return ord(match[0])
+    return int("0" + match[1], 16) if match[1] is not None else int("0" + match[2])
+
+
+def _restored(text: str) -> str:
+    return _MARKED.sub(lambda match: _character(int(match[1], 16)), text) if _MARK in text else text
 
 
 def _character(code: int) -> str:
     return chr(code) if code <= 0x10FFFF else "\0"
 
 
-def _unused_mark(text: str) -> str:
-    """A private-use character that the text does not contain, neither directly nor as a reference."""
-    used = {chr(int(a, 16) if a else int(b)) for a, b in _REFERENCE.findall(text) if _small(a, b)}
-    return next(mark for mark in map(chr, range(0xE000, 0xF8FF)) if mark not in text and mark not in used)
-
-
-def _small(hexadecimal: str, decimal: str) -> bool:
-    return (int(hexadecimal, 16) if hexadecimal else int(decimal)) <= 0x10FFFF
-
-
 # Fields
 
 
-def get(fields: Fields, name: str) -> str:
-    """The text of the last field of that name, or ''."""
+def raw(fields: Fields, name: str) -> str:
+    """The text of the last field of that name as it was sent, or ''. For names, which must be exact: see `exact`."""
     found = ""
     for each, node in fields:
         if each == name and isinstance(node, str):
             found = node
     return found
+
+
+def get(fields: Fields, name: str) -> str:
+    """The same as a clean text, to be shown and stored."""
+    return clean_text(raw(fields, name))
 
 
 def inner_text(node: Node, *names: str) -> str:
@@ -145,31 +184,17 @@ def texts(fields: Fields, name: str) -> Iterator[str]:
     return (node for each, node in fields if each == name and isinstance(node, str) and node)
 
 
-def time_of(text: str) -> datetime | None:
-    """An ISO 8601 time as aware UTC, or None."""
-    try:
-        parsed = datetime.fromisoformat(text.strip())
-    except ValueError:
-        return None
-    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+def part_number_of(fields: Fields, name: str) -> int:
+    """The number of a part, from 1; UnreadableResponse if it is none."""
+    text = get(fields, name)
+    number = number_of(text, 1, 2**31 - 1)
+    if number is None:
+        raise unreadable(Code.RESPONSE_NUMBER_INVALID, element=name, text=text[:40])
+    return number
 
 
-def number_of(fields: Fields, name: str, default: int | None = None) -> int:
-    text = get(fields, name).strip()
-    if not text and default is not None:
-        return default
-    try:
-        return int(text)
-    except ValueError:
-        raise unreadable(Code.RESPONSE_NUMBER_INVALID, element=name, text=text[:40]) from None
-
-
-def exact(text: str) -> str:
-    """The text, if it can be a key; DirtyTextError if it contains NUL or was not UTF-8."""
-    if not text.isprintable() and _DIRTY.search(text):
+def exact(text: str, limit: int) -> str:
+    """The text, if it can be a name of at most `limit` bytes in requests; DirtyTextError if it is not exact."""
+    if not is_exact(text) or len(text) > limit or (not text.isascii() and len(text.encode()) > limit):
         raise DirtyTextError
     return text
-
-
-def is_exact(text: str) -> bool:
-    return not _DIRTY.search(text)

@@ -17,7 +17,7 @@ from dashboard.shared.messages.types import Message
 from dashboard.shared.numbers import Count
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.problems import Problem, RecordedError, without_surrogates
-from uploads.services.work.failures import error_code, recorded_error, request_id
+from uploads.services.work.failures import error_code, recorded_error
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,6 @@ __all__ = [
     "error_text",
     "own_error_text",
     "refusal_text",
-    "request_id",
     "store_error_text",
     "text_of",
 ]

@@ -19,7 +19,7 @@ def finding_of(error: ObjectStoreError, code: FindingCode | None = None, verdict
         ),
         details=_details(error),
         code=_store_code(error),
-        request_id=error.request_id if isinstance(error, Refused) else "",
+        request_id=error.request_id,
         store_message=error.store_message,
     )
 
@@ -37,6 +37,7 @@ def recorded(error: ObjectStoreError) -> RecordedError:
         params={"operation": error.operation},
         details=_details(error),
         store_message=error.store_message,
+        request_id=error.request_id,
     )
 
 

@@ -174,7 +174,12 @@ class Requester:
         query = {name: text for name, text in markers.items() if text}
         query |= {"uploads": "", "max-uploads": str(max_uploads)} | ({"encoding-type": "url"} if encoded else {})
         call = Call("ListMultipartUploads", "GET", self.bucket, query=query)
-        return xml.uploads_fields(self.exchange(call).body)
+        try:
+            return xml.uploads_fields(self.exchange(call).body)
+        except Refused as refused:
+            if refused.reason is not Reason.NO_SUCH_UPLOAD:
+                raise
+            return []
 
     def page(
         self, prefix: str, *, delimiter: str = "", max_uploads: int = MAX_PAGE, after: Marker = ("", "")

@@ -29,10 +29,6 @@ def error_code(error: ObjectStoreError) -> str:
     return str(OWN_CODES.get(error.reason, in_style))
 
 
-def request_id(error: ObjectStoreError) -> str:
-    return error.request_id if isinstance(error, Refused) else ""
-
-
 def error_fields(error: ObjectStoreError, *, reason: str = "") -> dict[str, Any]:
     """The error columns of a row. `reason` replaces the error's own where another text explains it better."""
     details = [each for each in (error.problem, *error.details) if each is not None]
@@ -41,7 +37,7 @@ def error_fields(error: ObjectStoreError, *, reason: str = "") -> dict[str, Any]
         "error_reason": reason or error.reason.value,
         "error_params": {"operation": error.operation, "details": [_storable(each.as_json()) for each in details]},
         "error_message": _storable(error.store_message),
-        "error_request_id": _storable(request_id(error)[:200]),
+        "error_request_id": _storable(error.request_id[:200]),
     }
 
 
@@ -65,7 +61,7 @@ def recorded_error(error: ObjectStoreError) -> RecordedError:
         params={"operation": error.operation},
         details=tuple(each for each in (error.problem, *error.details) if each is not None),
         store_message=error.store_message,
-        request_id=request_id(error),
+        request_id=error.request_id,
     )
 
 

@@ -1,0 +1,450 @@
+"""What a store sends passes one boundary: it yields clean values, "unknown", or an ObjectStoreError."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import json
+import tracemalloc
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.objectstore.fault_server import XML_ERROR, Exchange, FaultServer, Step, respond
+from tests.objectstore.responses import COMPLETED, CREATED, EMPTY_LISTING, PARTS
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.errors import ObjectStoreError, Reason, Refused, UnreadableResponse
+from uploads.objectstore.received import EARLIEST, LATEST, time_of
+from uploads.objectstore.retry import RetryPolicy
+from uploads.objectstore.types import Credentials, StoreConfig
+from uploads.problems import Code, Problem
+
+MIB = 1024 * 1024
+
+# Redirects
+
+
+def test_redirect_keeps_code_and_request_id_of_its_body(server: FaultServer, client: ObjectStoreClient) -> None:
+    """Redirects whose body the HTTP library reads itself: the store's code, message and request id were lost."""
+    server.script(respond(307, XML_ERROR % b"QuotaExceeded", {"Location": "http://elsewhere.test/"}))
+    with pytest.raises(Refused) as caught:
+        client.list_multipart_uploads("bucket")
+    error = caught.value
+    assert (error.code, error.store_message, error.request_id, error.status) == ("QuotaExceeded", "no", "r-1", 307)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 404, 500])
+def test_size_limit_holds_for_every_status(server: FaultServer, client: ObjectStoreClient, status: int) -> None:
+    """Bodies that were read past the limit: 400 MiB of gzip in a redirect took 836 MiB of memory."""
+    bomb = gzip.compress(b" " * (200 * MIB), compresslevel=1)
+    headers = {"Content-Encoding": "gzip", "Location": "http://elsewhere.test/", "x-amz-request-id": "r-7"}
+    server.script(respond(status, bomb, headers))
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnreadableResponse, match=Code.RESPONSE_TOO_LARGE) as caught:
+            client.list_buckets()
+        assert tracemalloc.get_traced_memory()[1] < 64 * MIB
+    finally:
+        tracemalloc.stop()
+    assert caught.value.request_id == "r-7"
+
+
+# Request ids
+
+
+def cut(exchange: Exchange) -> None:
+    exchange.respond(200, b"<List", {"Content-Length": "500", "x-amz-request-id": "r-7"})
+    exchange.connection.shutdown(2)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        respond(200, b"<html>Login</html>", {"x-amz-request-id": "r-7"}),
+        respond(200, b"", {"x-oss-request-id": "r-7"}),
+        respond(404, b"<html>nginx</html>", {"x-amz-request-id": "r-7"}),
+        respond(502, b"", {"x-amz-request-id": "r-7"}),
+        respond(200, b"not gzip", {"Content-Encoding": "gzip", "x-amz-request-id": "r-7"}),
+        cut,
+    ],
+    ids=["page", "empty", "error page", "gateway", "not gzip", "cut"],
+)
+def test_unusable_response_keeps_request_id_of_its_header(
+    server: FaultServer, client: ObjectStoreClient, step: Step
+) -> None:
+    """Errors other than a refusal had no request id, although the response had one in its header."""
+    server.script(step, step, step)
+    with pytest.raises(ObjectStoreError) as caught:
+        client.list_multipart_uploads("bucket")
+    assert not isinstance(caught.value, Refused)
+    assert caught.value.request_id == "r-7"
+
+
+# Texts
+
+
+def listing(rows: str, encoding: str = "utf-8", declaration: str = "") -> bytes:
+    whole = f"<ListMultipartUploadsResult>{rows}</ListMultipartUploadsResult>"
+    return declaration.encode() + whole.encode(encoding, "surrogateescape")
+
+
+def row(key: str, **fields: str) -> str:
+    rest = "".join(f"<{name}>{text}</{name}>" for name, text in fields.items())
+    return f"<Upload><Key>{key}</Key><UploadId>u</UploadId>{rest}</Upload>"
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (listing(row("Größe"), "latin-1", '<?xml version="1.0" encoding="ISO-8859-1"?>'), ""),
+        (listing(row("Größe"), "latin-1"), "application/xml; charset=ISO-8859-1"),
+        (listing(row("Größe"), "utf-8", '<?xml version="1.0" encoding="UTF-8"?>'), "text/xml; charset=iso-8859-1"),
+        (listing(row("Größe"), "gb18030", "<?xml version='1.0' encoding='GB18030'?>"), ""),
+        (listing(row("Größe"), "utf-16"), ""),
+        (listing(row("Größe")), "application/xml"),
+        (listing(row("Größe")), "application/xml; charset=no-such"),
+    ],
+)
+def test_document_is_decoded_as_it_declares(
+    server: FaultServer, client: ObjectStoreClient, body: bytes, content_type: str
+) -> None:
+    """Documents in another encoding than UTF-8 that say so: their names were taken for damaged."""
+    server.script(respond(200, body, {"Content-Type": content_type}))
+    page = client.list_multipart_uploads("bucket")
+    assert ([each.key for each in page.uploads], page.notes) == (["Größe"], ())
+
+
+def test_damaged_texts_are_clean_and_damaged_names_are_counted(server: FaultServer, client: ObjectStoreClient) -> None:
+    """NUL, lone surrogates and bytes that are not UTF-8, in names and in all other texts."""
+    dirty = "a\udcff&#0;&#xD800;\0b"
+    rows = row(dirty) + row("k", StorageClass=dirty, Initiator=f"<DisplayName>{dirty}</DisplayName>")
+    rows += f"<NextUploadIdMarker>{dirty}</NextUploadIdMarker><NextKeyMarker>{dirty}</NextKeyMarker>"
+    server.script(respond(200, listing(f"<IsTruncated>true</IsTruncated>{rows}")))
+    page = client.list_multipart_uploads("bucket")
+    assert page.notes == (Problem(Code.UPLOADS_NOT_READABLE, count=1),)
+    [upload] = page.uploads
+    assert (upload.key, upload.storage_class) == ("k", "a\ufffd\ufffd\ufffd\ufffdb")
+    assert upload.initiator == upload.storage_class
+    assert page.onward == ("k", "u")
+    assert_clean(page)
+
+
+def test_error_with_damaged_texts_is_clean(server: FaultServer, client: ObjectStoreClient) -> None:
+    """Codes, messages and ids of errors, in the body and in headers."""
+    body = b"<Error><Code>A\xff&#0;</Code><Message>m\xff\0&#xDFFF;</Message><RequestId>r\xff</RequestId></Error>"
+    server.script(respond(400, body, {"x-amz-id-2": "h\x00\xff"}))
+    with pytest.raises(Refused) as caught:
+        client.list_multipart_uploads("bucket")
+    assert (caught.value.code, caught.value.request_id) == ("A\ufffd\ufffd", "r\ufffd")
+    assert_clean(vars(caught.value))
+
+
+def test_long_texts_are_cut(server: FaultServer, client: ObjectStoreClient) -> None:
+    """Texts without a limit: they went into rows, pages and logs as they were."""
+    body = f"<Error><Code>{'c' * MIB}</Code><Message>{'m' * MIB}</Message><RequestId>{'r' * MIB}</RequestId></Error>"
+    server.script(respond(400, body.encode()))
+    with pytest.raises(Refused) as caught:
+        client.list_multipart_uploads("bucket")
+    error = caught.value
+    assert (len(error.code), len(error.store_message), len(error.request_id)) == (100, 4000, 200)
+
+
+@pytest.mark.parametrize("name", ["k" * 1025, "ß" * 513])
+def test_upload_whose_names_fit_no_request_is_counted(
+    server: FaultServer, client: ObjectStoreClient, name: str
+) -> None:
+    """Names that are longer than the API allows, with which no request can act."""
+    long_id = "<Upload><Key>k</Key><UploadId>" + "u" * 1025 + "</UploadId></Upload>"
+    server.script(respond(200, listing(row(name) + row("k") + long_id)))
+    page = client.list_multipart_uploads("bucket")
+    assert [each.key for each in page.uploads] == ["k"]
+    assert page.notes == (Problem(Code.UPLOADS_NOT_READABLE, count=2),)
+
+
+# Times
+
+MOMENT = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
+ODD_TIMES = [
+    "0001-01-01T00:00:00+14:00",
+    "0001-01-01T00:00:00Z",
+    "1970-01-01T00:00:00.000Z",
+    "9999-12-31T23:59:59-14:00",
+    "Fri, 31 Dec 9999 23:59:59 -1400",
+    "Thu, 01 Jan 1970 00:00:00 GMT",
+    "Mon, 01 Jan 0001 00:00:00 +1400",
+    "2024-05-06T07:08:09+99:99",
+    "Mon, 06 May 2024 07:08:09 +9999999999",
+    "9" * 5000,
+    "-",
+    "\ud800",
+]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-05-06T07:08:09.000Z",
+        "2024-05-06T07:08:09Z",
+        "2024-05-06 07:08:09",
+        "2024-05-06T09:08:09+02:00",
+        "20240506T070809Z",
+        "Mon, 06 May 2024 07:08:09 GMT",
+        "Mon, 06 May 2024 09:08:09 +0200",
+        "Monday, 06-May-24 07:08:09 GMT",
+        "Mon May  6 07:08:09 2024",
+    ],
+)
+def test_time_is_read_in_every_format_and_place(server: FaultServer, client: ObjectStoreClient, text: str) -> None:
+    """Times in another format than the API's: in XML, and in headers."""
+    part = f"<Part><PartNumber>1</PartNumber><LastModified>{text}</LastModified></Part>"
+    server.script(
+        respond(200, listing(row("k", Initiated=text))),
+        respond(200, f"<ListPartsResult>{part}</ListPartsResult>".encode(), {"x-amz-abort-date": text}),
+        respond(200, headers={"Last-Modified": text}),
+    )
+    assert client.list_multipart_uploads("bucket").uploads[0].initiated == MOMENT
+    page = client.list_parts("bucket", "k", "u")
+    assert (page.parts[0].last_modified, page.abort_date) == (MOMENT, MOMENT)
+    assert client.head_object("bucket", "k").last_modified == MOMENT
+
+
+@pytest.mark.parametrize("text", ODD_TIMES)
+def test_time_that_is_none_of_an_object_store_is_unknown(text: str) -> None:
+    """Times out of range, which raised OverflowError, and zero times, which are 2027 years ago."""
+    assert time_of(text) is None
+
+
+@given(st.text(max_size=40) | st.datetimes().map(str) | st.from_regex(r"[A-Z][a-z]{2}, \d{2} \w{3} \d{1,9} [\d:+ -]*"))
+def test_any_text_is_a_time_in_range_or_unknown(text: str) -> None:
+    at = time_of(text)
+    assert at is None or EARLIEST <= at < LATEST
+
+
+# Numbers
+
+
+@pytest.mark.parametrize("size", ["9" * 400, "9" * 5000, "-1", "+1", "1e3", "", str(2**63)])
+def test_invalid_number_is_unknown_or_unreadable(server: FaultServer, client: ObjectStoreClient, size: str) -> None:
+    """Numbers that are out of range, negative or too long for `int`, in XML and in headers."""
+    body = f"<ListPartsResult><NextPartNumberMarker>{size}</NextPartNumberMarker></ListPartsResult>"
+    number = f"<ListPartsResult><Part><PartNumber>{size}</PartNumber></Part></ListPartsResult>"
+    server.script(
+        respond(200, body.encode()),
+        respond(200, number.encode()),
+        respond(200, headers={"Content-Length": size}),
+        respond(503, headers={"Retry-After": size}),
+        respond(200, EMPTY_LISTING),
+    )
+    assert client.list_parts("bucket", "k", "u").next_part_number_marker == 0
+    with pytest.raises(UnreadableResponse, match=Code.RESPONSE_NUMBER_INVALID):
+        client.list_parts("bucket", "k", "u")
+    with pytest.raises(UnreadableResponse, match=Code.RESPONSE_WITHOUT_SIZE):
+        client.head_object("bucket", "k")
+    assert client.list_multipart_uploads("bucket").uploads == ()
+
+
+# Names of roots
+
+
+def test_root_with_another_name_is_accepted_if_its_fields_prove_it(
+    server: FaultServer, client: ObjectStoreClient
+) -> None:
+    """Roots that SDKs accept: rclone's `InitiateMultipartUpload`, and any other name around the right fields."""
+    server.script(
+        respond(200, b"<InitiateMultipartUpload><UploadId>u-9</UploadId></InitiateMultipartUpload>"),
+        respond(200, b"<ListUploads><MaxUploads>1000</MaxUploads></ListUploads>"),
+        respond(200, b"<Parts><Part><PartNumber>1</PartNumber></Part></Parts>"),
+        respond(200, b"<CompleteMultipartUpload><ETag>e</ETag></CompleteMultipartUpload>"),
+        respond(200, b"<Result><Buckets><Bucket><Name>bucket</Name></Bucket></Buckets></Result>"),
+    )
+    assert client.create_multipart_upload("bucket", "k") == "u-9"
+    assert client.list_multipart_uploads("bucket").uploads == ()
+    assert [part.number for part in client.list_parts("bucket", "k", "u").parts] == [1]
+    assert client.complete_multipart_upload("bucket", "k", "u", PARTS).etag == "e"
+    assert [bucket.name for bucket in client.list_buckets()] == ["bucket"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<InitiateMultipartUpload/>",
+        b"<html><UploadId/></html>",
+        b"<ListPartsResult><UploadId>u</UploadId></ListPartsResult>",
+        b"<html><body>Login</body></html>",
+    ],
+)
+def test_root_that_proves_nothing_is_unreadable(server: FaultServer, client: ObjectStoreClient, body: bytes) -> None:
+    """Successful responses that could be of any server, or of another operation."""
+    server.script(respond(200, body))
+    with pytest.raises(UnreadableResponse):
+        client.create_multipart_upload("bucket", "k")
+
+
+def test_listing_of_objects_is_not_one_of_uploads(server: FaultServer, client: ObjectStoreClient) -> None:
+    """A server that ignores the parameter `uploads` lists objects: that is no empty listing of uploads."""
+    server.script(respond(200, b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"))
+    with pytest.raises(UnreadableResponse):
+        client.list_multipart_uploads("bucket")
+
+
+def test_bucket_without_uploads_may_list_as_no_such_upload(server: FaultServer, client: ObjectStoreClient) -> None:
+    """rclone's response for a bucket without uploads. Other errors remain errors."""
+    server.script(respond(404, XML_ERROR % b"NoSuchUpload"), respond(404, XML_ERROR % b"NoSuchBucket"))
+    page = client.list_multipart_uploads("bucket")
+    assert (page.uploads, page.is_truncated) == ((), False)
+    with pytest.raises(Refused) as caught:
+        client.list_multipart_uploads("bucket")
+    assert caught.value.reason is Reason.NO_SUCH_BUCKET
+
+
+# Anything
+
+UPLOADS = listing(
+    "<EncodingType>url</EncodingType><IsTruncated>true</IsTruncated><NextKeyMarker>b</NextKeyMarker>"
+    "<NextUploadIdMarker>2</NextUploadIdMarker><CommonPrefixes><Prefix>p/</Prefix></CommonPrefixes>"
+    + row(
+        "a%20b",
+        Initiated="2024-05-06T07:08:09.000Z",
+        StorageClass="STANDARD",
+        Owner="<ID>o</ID><DisplayName>Ö</DisplayName>",
+    )
+)
+LISTED_PARTS = (
+    b"<ListPartsResult><IsTruncated>false</IsTruncated><NextPartNumberMarker>2</NextPartNumberMarker><Owner><ID>o</ID>"
+    b"</Owner><Part><PartNumber>1</PartNumber><ETag>&quot;e&quot;</ETag><Size>5</Size><HashCrc64ecma>7</HashCrc64ecma>"
+    b"<LastModified>2024-05-06T07:08:09Z</LastModified></Part></ListPartsResult>"
+)
+BUCKETS = (
+    b"<ListAllMyBucketsResult><Buckets><Bucket><Name>bucket</Name><CreationDate>2024-01-01T00:00:00.000Z"
+    b"</CreationDate></Bucket></Buckets></ListAllMyBucketsResult>"
+)
+HEADERS = {
+    "ETag": '"e"',
+    "Date": "Mon, 06 May 2024 07:08:09 GMT",
+    "Last-Modified": "Mon, 06 May 2024 07:08:09 GMT",
+    "x-amz-request-id": "r-1",
+    "x-amz-id-2": "h-1",
+    "x-amz-meta-name": "value",
+    "x-amz-abort-date": "Mon, 06 May 2024 07:08:09 GMT",
+    "x-amz-abort-rule-id": "rule",
+    "x-amz-version-id": "v",
+    "x-amz-storage-class": "STANDARD",
+    "x-amz-checksum-crc64nvme": "AAAAAAAAAAA=",
+    "x-oss-hash-crc64ecma": "0",
+    "x-amz-bucket-region": "eu-west-1",
+    "Retry-After": "1",
+    "Content-Type": "application/xml; charset=utf-8",
+    "Location": "http://elsewhere.test/",
+}
+OPERATIONS: dict[str, tuple[bytes, Callable[[ObjectStoreClient], object]]] = {
+    "buckets": (BUCKETS, lambda client: client.list_buckets()),
+    "bucket": (b"", lambda client: client.head_bucket("bucket")),
+    "uploads": (UPLOADS, lambda client: client.list_multipart_uploads("bucket")),
+    "parts": (LISTED_PARTS, lambda client: client.list_parts("bucket", "k", "u")),
+    "create": (CREATED, lambda client: client.create_multipart_upload("bucket", "k")),
+    "complete": (COMPLETED, lambda client: client.complete_multipart_upload("bucket", "k", "u", PARTS)),
+    "put": (b"", lambda client: client.put_object("bucket", "k", None)),
+    "head": (b"", lambda client: client.head_object("bucket", "k")),
+    "abort": (b"", lambda client: client.abort_multipart_upload("bucket", "k", "u")),
+    "error": (XML_ERROR % b"AccessDenied", lambda client: client.delete_object("bucket", "k")),
+}
+NASTY = st.sampled_from(
+    [
+        *(text.encode("utf-8", "surrogatepass") for text in ODD_TIMES),
+        *(b"\xff", b"\0", b"&#0;", b"&#xD800;", b"&#x1;", b"\xed\xa0\x80", b"%00", b"%FF", b"-1", b"9" * 400),
+        *(
+            b"9" * 5000,
+            b"<",
+            b">",
+            b"</",
+            b"<Error>",
+            b"<a>" * 20,
+            b'encoding="latin-1"',
+            b"\xef\xbb\xbf",
+            b"",
+            b"true",
+        ),
+        *("\ue000000001".encode(), b"<!--", b"<![CDATA[", b"?>", b"=\"'", b"&#xe000;", b"x" * 5000),
+    ]
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn, original: bytes) -> bytes:
+    """The bytes with a few pieces replaced, inserted or removed."""
+    found = original
+    for _ in range(draw(st.integers(0, 3))):
+        start = draw(st.integers(0, len(found)))
+        end = draw(st.integers(start, min(len(found), start + 40)))
+        found = found[:start] + draw(NASTY | st.binary(max_size=8)) + found[end:]
+    return found
+
+
+def assert_clean(value: Any) -> None:
+    """All texts can be stored and shown, all numbers and times are in range."""
+    for each in values_in(value):
+        if isinstance(each, str):
+            assert "\0" not in each
+            json.dumps(each, ensure_ascii=False).encode()
+        elif isinstance(each, datetime):
+            assert EARLIEST <= each < LATEST
+        elif isinstance(each, int):
+            assert -1 <= each < 2**64
+
+
+def values_in(value: Any) -> Iterator[Any]:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield name
+            yield from values_in(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from values_in(each)
+    else:
+        yield value
+
+
+@pytest.fixture(scope="module")
+def fuzzed() -> Iterator[tuple[FaultServer, ObjectStoreClient]]:
+    with FaultServer() as server:
+        config = StoreConfig(
+            server.url, "us-east-1", Credentials("AK", "S"), provider="aws", connect_timeout=5.0, stall_timeout=0.5
+        )
+        with ObjectStoreClient(config, retries=RetryPolicy(attempts=1)) as client:
+            yield server, client
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_response_is_clean_or_an_error_of_the_store(
+    fuzzed: tuple[FaultServer, ObjectStoreClient], operation: str, data: st.DataObject
+) -> None:
+    """Bytes of real responses that are replaced, inserted and removed, in the body and in headers."""
+    server, client = fuzzed
+    body, call = OPERATIONS[operation]
+    body = data.draw(mutated(body))
+    name = data.draw(st.sampled_from(list(HEADERS)))
+    value = data.draw(mutated(HEADERS[name].encode())).translate(None, b"\r\n")
+    status = data.draw(st.sampled_from([200, 200, 200, 204, 206, 301, 400, 403, 404, 412, 500, 503]))
+
+    def step(exchange: Exchange) -> None:
+        exchange.read()
+        lines = {each: text.encode() for each, text in HEADERS.items()} | {name: value}
+        lines["Content-Length"] = str(len(body)).encode()
+        head = b"".join(each.encode() + b": " + text + b"\r\n" for each, text in lines.items())
+        sent = b"" if exchange.received.method == "HEAD" or status == 204 else body
+        exchange.connection.sendall(b"HTTP/1.1 %d Whatever\r\n%s\r\n%s" % (status, head, sent))
+
+    server.script(step, step)
+    try:
+        assert_clean(call(client))
+    except ObjectStoreError as error:
+        assert_clean(vars(error))
+        assert_clean(str(error))
