@@ -111,8 +111,10 @@ NOTES: Mapping[str, Callable[[Provider], str]] = {
     ),
     "etag_is_md5": _either(
         "etag_is_md5",
-        gettext_lazy("The ETag of a part is its MD5."),
-        gettext_lazy("The ETag of a part is not used as its MD5."),
+        gettext_lazy("An ETag of 32 hex digits is compared with the MD5 of the part."),
+        gettext_lazy(
+            "The ETags of parts are no MD5s, so they do not show whether the store received the bytes unchanged."
+        ),
     ),
     "joined_etag": _either(
         "joined_etag",

@@ -15,9 +15,10 @@ from tests.objectstore.fault_server import (
     respond,
 )
 from tests.objectstore.responses import md5, stored
+from uploads.objectstore.checksums import Crc64, as_store_writes_it
 from uploads.objectstore.client import ObjectStoreClient
-from uploads.objectstore.errors import ObjectStoreError, Reason, UnreadableResponse
-from uploads.problems import Code
+from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.objectstore.providers import PROVIDERS
 
 
 def test_corrupted_part_is_sent_again_without_abort(
@@ -66,26 +67,84 @@ def test_changed_file_is_read_again_after_mismatch(
         {"x-amz-server-side-encryption": "aws:kms"},
         {"x-amz-server-side-encryption": "aws:kms:dsse"},
         {"x-amz-server-side-encryption-customer-algorithm": "AES256"},
+        {"x-amz-server-side-encryption-customer-key-md5": "a=="},
+        {"x-amz-server-side-encryption-aws-kms-key-id": "arn:aws:kms:eu-west-1:1:key/2"},
+        {"x-oss-server-side-encryption": "KMS"},
+        {"x-oss-server-side-encryption": "SM4"},
+        {"x-oss-server-side-encryption-key-id": "9468da86"},
+        {"x-goog-encryption-algorithm": "AES256"},
+        {"x-goog-encryption-key-sha256": "a="},
+        {"x-goog-encryption-kms-key-name": "projects/p/locations/l/keyRings/r/cryptoKeys/k"},
     ],
 )
-def test_etag_of_encrypted_part_is_not_compared(
-    server: FaultServer, client: ObjectStoreClient, make_file: MakeFile, headers: dict[str, str]
+@pytest.mark.parametrize("operation", ["UploadPart", "PutObject"])
+def test_etag_of_encrypted_bytes_is_not_compared(
+    server: FaultServer, client: ObjectStoreClient, make_file: MakeFile, headers: dict[str, str], operation: str
 ) -> None:
-    server.script(respond(200, headers={"ETag": '"any"', **headers}))
-    assert client.upload_part("bucket", "k", "u", 1, make_file(b"content")).etag == "any"
+    """Bytes encrypted with a key of their own: no ETag is a mismatch, and none is sent again for its ETag."""
+    server.script(respond(200, headers={"ETag": f'"{md5(b"other")}"', **headers}))
+    if operation == "UploadPart":
+        sent = client.upload_part("bucket", "k", "u", 1, make_file(b"content"))
+    else:
+        sent = client.put_object("bucket", "k", make_file(b"content"))
+    assert (sent.etag, sent.etag_is_md5) == (md5(b"other"), False)
+    assert len(server.received) == 1
 
 
-def test_etag_is_compared_only_if_provider_uses_md5(
+def test_encryption_by_the_store_keeps_md5s(
+    server: FaultServer, client: ObjectStoreClient, make_file: MakeFile
+) -> None:
+    headers = {"x-amz-server-side-encryption": "AES256"}
+    server.script(respond(200, headers={"ETag": f'"{md5(b"other")}"', **headers}), stored(b"content"))
+    assert client.upload_part("bucket", "k", "u", 1, make_file(b"content")).etag_is_md5
+    assert len(server.received) == 2
+
+
+@pytest.mark.parametrize("provider", ["aws", "gcs", "generic", "swift"])
+@pytest.mark.parametrize(
+    "etag", ["any", "CKicn4fknf8CEAE=", "0x8D4BCC2E4835CD0", md5(b"other") + "-1", "5B3C1A2E053D763E1B002CC607C5A0FE1"]
+)
+def test_etag_that_does_not_look_like_an_md5_proves_nothing(
+    server: FaultServer, make_client: MakeClient, make_file: MakeFile, provider: str, etag: str
+) -> None:
+    """On every profile: such an ETag neither fails a part nor counts as a proof."""
+    server.script(respond(200, headers={"ETag": f'"{etag}"'}))
+    sent = make_client(server.url, provider=provider).upload_part("bucket", "k", "u", 1, make_file(b"x"))
+    assert (sent.etag, sent.etag_is_md5) == (etag, False)
+    assert len(server.received) == 1
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_etag_that_looks_like_another_md5_is_suspicious_on_every_profile(
+    server: FaultServer, make_client: MakeClient, make_file: MakeFile, provider: str
+) -> None:
+    server.script(stored(b"other"), stored(b"content"))
+    client = make_client(server.url, provider=provider)
+    assert client.upload_part("bucket", "k", "u", 1, make_file(b"content")).etag_is_md5
+    assert [each.body for each in server.received] == [b"content", b"content"]
+
+
+def test_etag_is_not_compared_if_the_store_has_no_md5s(
     server: FaultServer, make_client: MakeClient, make_file: MakeFile
 ) -> None:
-    server.script(respond(200, headers={"ETag": '"any"'}))
-    assert make_client(server.url, provider="generic").upload_part("bucket", "k", "u", 1, make_file(b"x")).etag == "any"
+    server.script(stored(b"other"))
+    client = make_client(server.url, provider="generic", overrides=(("etag_is_md5", False),))
+    assert client.upload_part("bucket", "k", "u", 1, make_file(b"content")).etag == md5(b"other")
 
 
-def test_part_without_etag_is_an_error(server: FaultServer, client: ObjectStoreClient, make_file: MakeFile) -> None:
-    server.script(respond(200))
-    with pytest.raises(UnreadableResponse, match=Code.RESPONSE_WITHOUT_ETAG):
-        client.upload_part("bucket", "k", "u", 1, make_file(b"x"))
+def test_crc64_decides_before_the_etag(server: FaultServer, client: ObjectStoreClient, make_file: MakeFile) -> None:
+    def reported(content: bytes, etag: str) -> Step:
+        crc = Crc64("nvme")
+        crc.update(content)
+        return respond(
+            200, headers={"ETag": f'"{etag}"', "x-amz-checksum-crc64nvme": as_store_writes_it("nvme", crc.value)}
+        )
+
+    server.script(reported(b"content", md5(b"other")))
+    assert client.upload_part("bucket", "k", "u", 1, make_file(b"content")).etag == md5(b"other")
+    server.script(reported(b"other", md5(b"content")), reported(b"content", md5(b"content")))
+    client.upload_part("bucket", "k", "u", 1, make_file(b"content"))
+    assert len(server.received) == 3
 
 
 @pytest.mark.parametrize("signing", ["signed", "unsigned"])

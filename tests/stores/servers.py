@@ -47,7 +47,6 @@ KINDS: Mapping[str, Kind] = {
         "Versity 1.8",
         "generic",
         {
-            "etag_is_md5": True,
             "forbid_overwrite": "if-none-match",
             "joined_etag": True,
             "keys_are_paths": True,

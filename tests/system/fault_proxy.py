@@ -14,8 +14,9 @@ import socket
 import struct
 import threading
 import time
+import uuid
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -48,16 +49,26 @@ class Fault(StrEnum):
     EXPIRED_TOKEN = "400 ExpiredToken"
     INVALID_ACCESS_KEY = "403 InvalidAccessKeyId"
     ACCESS_DENIED = "403 AccessDenied"
+    EMPTY_SUCCESS = "200 of a proxy, empty"
+    PAGE = "200 of a proxy, with a page"
+    PAGE_AFTER = "page of a proxy after the store acted"
+    OTHER_ETAG = "an ETag that is no MD5, the same for the same bytes"
+    CHANGING_ETAG = "another ETag for every request"
+    OPAQUE_ETAG = "an ETag that does not look like an MD5"
+    CUSTOMER_KEY = "the ETag of bytes encrypted with a customer's key"
 
 
 @dataclass(frozen=True, slots=True)
 class CannedResponse:
-    """A response of the proxy. The store does not receive the request. Without a code the response has no body."""
+    """A response of the proxy. The store does not receive the request. Without a code or a page it has no body."""
 
     status: int
     code: str = ""
     retry_after: str = ""
+    page: bytes = b""
 
+
+PAGE = b"<!DOCTYPE html><html><head><title>Welcome</title></head><body>It works!</body></html>"
 
 CANNED = {
     Fault.INTERNAL_ERROR: CannedResponse(500, "InternalError"),
@@ -68,6 +79,18 @@ CANNED = {
     Fault.EXPIRED_TOKEN: CannedResponse(400, "ExpiredToken"),
     Fault.INVALID_ACCESS_KEY: CannedResponse(403, "InvalidAccessKeyId"),
     Fault.ACCESS_DENIED: CannedResponse(403, "AccessDenied"),
+    Fault.EMPTY_SUCCESS: CannedResponse(200),
+    Fault.PAGE: CannedResponse(200, page=PAGE),
+}
+
+_OTHER_ETAGS: dict[Fault | None, Callable[[str], str]] = {
+    Fault.OTHER_ETAG: lambda etag: etag.strip('"')[::-1],
+    Fault.CHANGING_ETAG: lambda _: uuid.uuid4().hex,
+    Fault.OPAQUE_ETAG: lambda _: "CKicn4fknf8CEAE=",
+    Fault.CUSTOMER_KEY: lambda etag: etag.strip('"')[::-1],
+}
+_ETAG_HEADERS: dict[Fault | None, tuple[tuple[str, str], ...]] = {
+    Fault.CUSTOMER_KEY: (("x-goog-encryption-algorithm", "AES256"), ("x-goog-encryption-key-sha256", "a=")),
 }
 
 NEEDS_BODY = frozenset({Fault.RESET_DURING_BODY, Fault.FLIPPED_BYTE})
@@ -309,7 +332,12 @@ class FaultProxy:
             store.sendall(block)
         if fault is Fault.RESET_AFTER_BODY:
             raise ConnectionCut
-        self._respond(connection, self._response_of(store, request), fault)
+        if fault is Fault.PAGE_AFTER:
+            for _ in self._response_of(store, request):
+                pass
+            connection.sendall(_canned_response(CANNED[Fault.PAGE], request))
+            return request.keeps_alive and body.is_read
+        self._respond(connection, self._response_of(store, request, fault), fault)
         return request.keeps_alive and body.is_read and fault is not Fault.TRUNCATED
 
     def _respond(self, connection: socket.socket, response: Iterable[bytes], fault: Fault | None) -> None:
@@ -326,15 +354,17 @@ class FaultProxy:
             for block in response:
                 connection.sendall(block)
 
-    def _response_of(self, store: socket.socket, request: Request) -> Iterator[bytes]:
-        """The store's response: its head, then its body in blocks."""
+    def _response_of(self, store: socket.socket, request: Request, fault: Fault | None = None) -> Iterator[bytes]:
+        """The store's response, with the ETag of the fault: its head, then its body in blocks."""
         response = http.client.HTTPResponse(store, method=request.method)
         response.begin()
         chunked = bool(response.chunked)
         dropped = {"connection", "keep-alive", "transfer-encoding"}
         lines = [f"HTTP/1.1 {response.status} {response.reason}"]
-        for name, text in response.msg.items():
-            if name.lower() not in dropped:
+        for name, text in [*response.msg.items(), *_ETAG_HEADERS.get(fault, ())]:
+            if name.lower() == "etag" and fault in _OTHER_ETAGS:
+                lines.append(f'{name}: "{_OTHER_ETAGS[fault](text)}"')
+            elif name.lower() not in dropped:
                 lines.append(f"{name}: {self._shifted_date(text) if name.lower() == 'date' else text}")
         if chunked:
             lines.append("Transfer-Encoding: chunked")
@@ -404,10 +434,11 @@ def _operation(method: str, path: str, query: dict[str, list[str]]) -> str:
 
 def _canned_response(canned: CannedResponse, request: Request) -> bytes:
     code = f"<Code>{canned.code}</Code><Message>This is an injected fault.</Message><RequestId>proxy-1</RequestId>"
-    body = f"<?xml version='1.0'?><Error>{code}</Error>".encode() if canned.code else b""
+    body = f"<?xml version='1.0'?><Error>{code}</Error>".encode() if canned.code else canned.page
     lines = [f"HTTP/1.1 {canned.status} Injected", f"Content-Length: {len(body)}"]
     lines += [f"Date: {format_datetime(datetime.now(UTC), usegmt=True)}"]
     lines += [f"Retry-After: {canned.retry_after}"] if canned.retry_after else []
+    lines += ["Content-Type: text/html"] if canned.page else []
     head = "\r\n".join([*lines, "", ""]).encode()
     return head if request.method == "HEAD" else head + body
 

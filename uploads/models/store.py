@@ -69,6 +69,8 @@ class Store(models.Model):
     enabled = models.BooleanField(default=True)
     # Fields of the provider's profile that a store check found to be different, with their values.
     overrides = models.JSONField(default=dict, blank=True)
+    # Whether an ETag of this store has been the MD5 of the bytes that were sent: another one then means other bytes.
+    etag_was_md5 = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

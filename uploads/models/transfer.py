@@ -97,7 +97,7 @@ class Transfer(WorkFields):
 
     @property
     def by_put_object(self) -> bool:
-        """Whether the file goes by one PutObject instead of a multipart upload."""
+        """Whether the file goes by one PutObject instead of a multipart upload. Its bytes stay staged until it ends."""
         return self.part_count == 1
 
     @property

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from uploads.objectstore import checksums, xml
+from uploads.objectstore import checksums, successes, xml
 from uploads.objectstore.client_listing import ListingClient
-from uploads.objectstore.errors import OutcomeUnknown, Reason, unreadable
+from uploads.objectstore.digests import Comparison, compare
+from uploads.objectstore.errors import OutcomeUnknown, Reason
 from uploads.objectstore.keys import (
     bad_argument,
     check_bucket,
@@ -24,7 +25,6 @@ from uploads.objectstore.keys import (
 )
 from uploads.objectstore.payload import OnBytes, Payload
 from uploads.objectstore.providers import check_new_key, check_own_key
-from uploads.objectstore.received import number_of, time_of
 from uploads.objectstore.refusals import Response
 from uploads.objectstore.transport import Call
 from uploads.objectstore.types import MAX_PART_NUMBER, CompletedPart, FileSlice, ObjectFacts, SentBytes
@@ -56,7 +56,7 @@ class ObjectStoreClient(ListingClient):
         if forbid_overwrite:
             headers |= self._forbidding(at_end=False)
         call = Call("CreateMultipartUpload", "POST", bucket, key, {"uploads": ""}, headers)
-        return self._read(call, lambda response: xml.upload_id(response.body), repeatable=False)
+        return self._read(call, lambda response: successes.created_upload_id(response, key), repeatable=False)
 
     def upload_part(
         self,
@@ -78,10 +78,7 @@ class ObjectStoreClient(ListingClient):
         check_range("partNumber", number, 1, MAX_PART_NUMBER)
         payload = self._file_payload(body, on_bytes)
         query = {"partNumber": str(number), "uploadId": upload_id}
-        sent = self._send_bytes(Call("UploadPart", "PUT", bucket, key, query, payload=payload), payload)
-        if not sent.etag:
-            raise unreadable(Code.RESPONSE_WITHOUT_ETAG)
-        return sent
+        return self._send_bytes(Call("UploadPart", "PUT", bucket, key, query, payload=payload), payload)
 
     def put_object(
         self,
@@ -124,12 +121,13 @@ class ObjectStoreClient(ListingClient):
         headers = self._forbidding(at_end=True) if forbid_overwrite else {}
         query = {"uploadId": upload_id}
         call = Call("CompleteMultipartUpload", "POST", bucket, key, query, headers, payload)
-        return self._read(call, _completed, repeatable=False)
+        return self._read(call, successes.completed, repeatable=False)
 
     def abort_multipart_upload(self, bucket: str, key: str, upload_id: str) -> None:
         """AbortMultipartUpload. Refused with NO_SUCH_UPLOAD if it no longer exists, even after an earlier attempt."""
         check_upload(bucket, key, upload_id)
-        self._call(Call("AbortMultipartUpload", "DELETE", bucket, key, {"uploadId": upload_id}))
+        call = Call("AbortMultipartUpload", "DELETE", bucket, key, {"uploadId": upload_id})
+        self._read(call, successes.without_body)
 
     # Objects
 
@@ -137,13 +135,13 @@ class ObjectStoreClient(ListingClient):
         """HeadObject. Refused with NO_SUCH_KEY if there is none (without permission to list: PERMISSION)."""
         check_object(bucket, key)
         headers = {"x-amz-checksum-mode": "ENABLED"} if self._provider.requests_checksums else {}
-        return self._read(Call("HeadObject", "HEAD", bucket, key, headers=headers), _object_facts)
+        return self._read(Call("HeadObject", "HEAD", bucket, key, headers=headers), successes.object_facts)
 
     def delete_object(self, bucket: str, key: str, version_id: str = "") -> None:
         """DeleteObject; permanent if a version is given. Succeeds if the object does not exist."""
         check_object(bucket, key)
         query = {"versionId": version_id} if version_id else {}
-        self._call(Call("DeleteObject", "DELETE", bucket, key, query))
+        self._read(Call("DeleteObject", "DELETE", bucket, key, query), successes.without_body)
 
     def _object_headers(
         self, content_type: str, metadata: Mapping[str, str] | None, storage_class: str
@@ -170,15 +168,20 @@ class ObjectStoreClient(ListingClient):
 
     def _send_bytes(self, call: Call, payload: Payload) -> SentBytes:
         def reader(response: Response) -> SentBytes:
-            etag = response.etag
-            reported = checksums.reported_crc64(response.headers)
-            if reported is not None and reported.algorithm == self._provider.crc64 and reported.value != payload.crc64:
-                raise _other_bytes(
-                    Code.CRC64_DIFFERS, checksums.as_hex(reported.value), checksums.as_hex(payload.crc64)
-                )
-            if etag and self._provider.etag_is_md5 and not response.is_encrypted and etag.lower() != payload.md5.hex():
-                raise _other_bytes(Code.ETAG_DIFFERS, etag, payload.md5.hex())
-            return replace(_sent_bytes(response, etag), crc64=payload.crc64)
+            sent = successes.sent_bytes(response, payload)
+            found = compare(
+                self._provider,
+                payload,
+                etag=sent.etag,
+                crc64=sent.reported_crc64,
+                is_encrypted=response.is_encrypted,
+            )
+            if found is Comparison.OTHER_CRC64 and sent.reported_crc64 is not None:
+                reported = checksums.as_hex(sent.reported_crc64.value)
+                raise _other_bytes(Code.CRC64_DIFFERS, reported, checksums.as_hex(payload.crc64))
+            if found is Comparison.OTHER_ETAG:
+                raise _other_bytes(Code.ETAG_DIFFERS, sent.etag, payload.md5.hex())
+            return replace(sent, etag_is_md5=sent.etag.lower() == payload.md5.hex())
 
         return self._read(call, reader)
 
@@ -186,36 +189,3 @@ class ObjectStoreClient(ListingClient):
 def _other_bytes(code: Code, reported: str, expected: str) -> OutcomeUnknown:
     problem = Problem(code, reported=reported, expected=expected)
     return OutcomeUnknown(problem, reason=Reason.DIGEST_MISMATCH, retryable=True)
-
-
-def _sent_bytes(response: Response, etag: str) -> SentBytes:
-    return SentBytes(
-        etag,
-        response.request_id,
-        response.named("version-id"),
-        reported_crc64=checksums.reported_crc64(response.headers),
-    )
-
-
-def _completed(response: Response) -> SentBytes:
-    """The response to Complete contains the object's checksum in its body (S3) or in a header (OSS)."""
-    sent = _sent_bytes(response, xml.completed_etag(response.body))
-    return replace(sent, reported_crc64=sent.reported_crc64 or xml.completed_crc64(response.body))
-
-
-def _object_facts(response: Response) -> ObjectFacts:
-    headers = response.headers
-    size = number_of(headers.get("content-length", ""))
-    if size is None:
-        raise unreadable(Code.RESPONSE_WITHOUT_SIZE)
-    return ObjectFacts(
-        size=size,
-        etag=response.etag,
-        last_modified=time_of(headers.get("last-modified", "")),
-        content_type=headers.get("content-type", ""),
-        storage_class=response.named("storage-class"),
-        metadata=response.metadata,
-        version_id=response.named("version-id"),
-        request_id=response.request_id,
-        crc64=checksums.reported_crc64(headers),
-    )

@@ -53,7 +53,7 @@ Lifecycle = Literal["s3", "oss", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """One kind of store. `etag_is_md5` applies to the ETags of parts and of PutObject, without SSE-KMS and SSE-C."""
+    """One kind of store."""
 
     name: str
     label: str
@@ -85,6 +85,8 @@ class Provider:
 
     # Digests.
     etag_is_md5: bool = True
+    """Whether an ETag of 32 hex digits, of a part or of PutObject, is the MD5 of the bytes unless they are encrypted
+    with a key of their own. If not, ETags are not compared."""
     joined_etag: bool = True
     """Whether the ETag of a completed upload is the MD5 of its parts' MD5s, with the number of parts."""
     crc64: Algorithm = "nvme"
@@ -244,7 +246,6 @@ _ALL = (
         name="generic",
         label="Another S3-compatible store",
         any_signature=True,
-        etag_is_md5=False,
         joined_etag=False,
         endpoint_hint="https://s3.example.org",
     ),

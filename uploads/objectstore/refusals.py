@@ -21,6 +21,14 @@ MAX_ID, MAX_CODE = 200, 100
 """Characters of a request id and of an error code that are kept; columns of rows have these lengths."""
 
 _METADATA = re.compile("x-(?:amz|oss)-meta-(.*)")
+_OWN_KEY = (
+    *(f"x-{vendor}-server-side-encryption-customer-" for vendor in ("amz", "oss")),
+    "x-amz-server-side-encryption-aws-kms-",
+    "x-oss-server-side-encryption-key-id",
+    "x-goog-encryption-",
+)
+"""The beginnings of headers that name the key of a customer, or in a key management service."""
+
 _OSS_HOST = re.compile(r"(?:.*\.)?oss-([a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com")
 
 
@@ -48,9 +56,15 @@ class Response:
 
     @property
     def is_encrypted(self) -> bool:
-        """Under SSE-KMS and SSE-C an ETag is not the MD5 of the bytes, whatever the provider."""
-        kms = self.named("server-side-encryption").lower().startswith(("aws:kms", "kms"))
-        return kms or bool(self.named("server-side-encryption-customer-algorithm"))
+        """Whether the bytes are encrypted with a key of their own, so that an ETag is not the MD5 of the bytes.
+
+        SSE-KMS and DSSE-KMS, the KMS and SM4 of OSS, SSE-C, and customer keys of Google Cloud Storage. With the keys of
+        the store itself (AES256), an ETag still is the MD5.
+        """
+        method = self.named("server-side-encryption").strip().lower()
+        if method and method != "aes256":
+            return True
+        return any(name.startswith(_OWN_KEY) for name in self.headers)
 
     @property
     def metadata(self) -> dict[str, str]:

@@ -174,6 +174,7 @@ class SentBytes:
     """The response to UploadPart, PutObject or CompleteMultipartUpload. `etag` may be empty (Ceph's first Complete).
 
     `crc64` is computed from the bytes that were sent; `reported_crc64` is the store's, if it reports one.
+    `etag_is_md5`: the ETag is the MD5 of the bytes.
     """
 
     etag: str
@@ -181,11 +182,15 @@ class SentBytes:
     version_id: str = ""
     crc64: int = 0
     reported_crc64: ReportedCrc64 | None = None
+    etag_is_md5: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectFacts:
-    """The response to HeadObject. Metadata names are lower case, without the prefix x-amz-meta- or x-oss-meta-."""
+    """The response to HeadObject. Metadata names are lower case, without the prefix x-amz-meta- or x-oss-meta-.
+
+    `is_encrypted`: with a key of its own, so that the ETag depends on more than the bytes.
+    """
 
     size: int
     etag: str
@@ -196,3 +201,4 @@ class ObjectFacts:
     version_id: str = ""
     request_id: str = ""
     crc64: ReportedCrc64 | None = None
+    is_encrypted: bool = False

@@ -182,6 +182,12 @@ def upload_id(body: bytes) -> str:
     return found
 
 
+def named_key(body: bytes) -> str:
+    """The key that a response names as its own; '' if it names none."""
+    _, node = parse_any(body)
+    return "" if isinstance(node, str) else get(node, "Key")
+
+
 def completed_etag(body: bytes) -> str:
     """CompleteMultipartUpload: the ETag; '' if there is none."""
     return etag_of(raw(parse(body, "CompleteMultipartUploadResult"), "ETag"))

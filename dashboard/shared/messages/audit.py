@@ -21,6 +21,7 @@ ACTIONS: Mapping[str, StrPromise] = {
     "store.changed": _("Store changed"),
     "store.enabled": _("Store enabled"),
     "store.disabled": _("Store disabled"),
+    "store.etags-no-md5": _("ETags of a store found to be no MD5s"),
     "check.ordered": _("Store check requested"),
     "check.done": _("Store check done"),
     "check.failed": _("Store check failed"),

@@ -112,7 +112,17 @@ _RESPONSES: Mapping[str, Message] = {
     ),
     Code.RESPONSE_MARKER_NOT_UTF8: _("The store's marker for the next page is not valid UTF-8."),
     Code.RESPONSE_WITHOUT_UPLOAD_ID: _("The store's response contains no upload id."),
-    Code.RESPONSE_WITHOUT_ETAG: _("The store accepted the part, but its response contains no ETag."),
+    Code.RESPONSE_WITHOUT_ETAG: _(
+        "The store's response contains no ETag, so it does not show that the store has the bytes."
+    ),
+    Code.RESPONSE_WITH_BODY: _(
+        "The store's response contains a body of %(size_bytes)s, but responses to this request have none. It may be a "
+        "page of a proxy."
+    ),
+    Code.RESPONSE_FOR_OTHER_KEY: _("The store's response is about another key: “%(key)s”."),
+    Code.RESPONSE_NOT_OF_AN_OBJECT: _(
+        "The store's response to HEAD contains neither an ETag nor a date. It may be a page of a proxy."
+    ),
     Code.RESPONSE_WITHOUT_SIZE: _("The store's response to HEAD contains no size."),
     Code.LISTING_WITHOUT_END: _(
         "The store reports that the listing continues, but names no new marker for the next page: %(marker)s."

@@ -122,7 +122,7 @@ SOURCES: Mapping[str, Mapping[str, Promise]] = {
         "control_characters": _("tested with s3api of OpenStack Swift 2.38: 500 on Create and in listings"),
         "lifecycle": _("tested with s3api of OpenStack Swift 2.38: MalformedXML"),
     },
-    "generic": {"any_signature": _UNKNOWN, "etag_is_md5": _UNKNOWN, "joined_etag": _UNKNOWN},
+    "generic": {"any_signature": _UNKNOWN, "joined_etag": _UNKNOWN},
 }
 
 

@@ -93,7 +93,6 @@ VERSITY = Expected(
         "key-leading": "differs",
     },
     overrides={
-        "etag_is_md5": True,
         "forbid_overwrite": "if-none-match",
         "joined_etag": True,
         "keys_are_paths": True,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
-from uploads.objectstore import xml
+from uploads.objectstore import successes, xml
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.dialects import dialect_of
 from uploads.objectstore.errors import NotSent, ObjectStoreError, Reason, Refused
@@ -113,9 +113,10 @@ class Requester:
             raise BudgetExhausted(Problem(FindingCode.REQUESTS_USED_UP, limit=self._budget.requests))
 
     def exchange(self, call: Call, *, policy: RetryPolicy = RETRIES) -> Response:
-        """Send a call as it is; raises the same errors as the client."""
+        """Send a call as it is; raises the same errors as the client. Successes of PUT have no body."""
         self._spend()
-        return run(lambda: self._transport.exchange(call, lambda response: response), policy, repeatable=True)
+        reader = successes.without_body if call.method == "PUT" else _as_it_is
+        return run(lambda: self._transport.exchange(call, reader), policy, repeatable=True)
 
     # Uploads
 
@@ -240,6 +241,10 @@ class Requester:
         except ObjectStoreError as error:
             return error.reason is Reason.NO_SUCH_KEY
         return False
+
+
+def _as_it_is(response: Response) -> Response:
+    return response
 
 
 def _payload(data: bytes, md5: bytes) -> Payload:

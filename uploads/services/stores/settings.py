@@ -116,6 +116,8 @@ def change_store(actor: User | None, store: Store, values: StoreValues, *, seen:
     detail = {"forgot": sorted(before.overrides)} if removes_overrides else {}
     if removes_overrides:
         after.overrides = {}
+    if changed & CHECKED_FIELDS:
+        after.etag_was_md5 = False
     _save(after, values)
     store.refresh_from_db()
     audit.record_store(actor, "changed", store, fields=sorted(changed), **detail)

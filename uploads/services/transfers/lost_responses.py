@@ -1,16 +1,18 @@
-"""Finding out by ListParts or HEAD whether the store has a part or an object whose response was lost."""
+"""Finding out whether the store has a part or an object whose request did not succeed: by ListParts or HEAD."""
 
 from __future__ import annotations
 
 import logging
 
 from uploads.models import Part, StoreUpload
+from uploads.objectstore.digests import Comparison, compare
 from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason
 from uploads.objectstore.payload import Payload
-from uploads.objectstore.types import FileSlice, ObjectFacts, SentBytes
+from uploads.objectstore.types import FileSlice, ListedPart, ObjectFacts, SentBytes
 from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import head_object, provider_of
 from uploads.services.stores.clients import client_for
+from uploads.services.stores.etags import note_repeated_mismatch
 from uploads.services.transfers.identity import is_ours
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,7 @@ def find_after_failure(part: Part, store_upload: StoreUpload | None, error: Obje
     """
     exists = error.reason is Reason.EXISTS
     if not exists and not _is_lost(error):
-        return None
+        return find_behind_etag(part, error)
     try:
         return _existing_object(part, error) if exists else find_sent(part, store_upload)
     except ObjectStoreError as failed:
@@ -54,19 +56,46 @@ def _existing_object(part: Part, error: ObjectStoreError) -> SentBytes | None:
 
 
 def find_sent(part: Part, store_upload: StoreUpload | None) -> SentBytes | None:
-    """What the store has of a part, if its ETag proves that it has these bytes. Raises ObjectStoreError."""
-    if not provider_of(part.transfer.store).etag_is_md5 or not part.size:
+    """What the store has of a part, if that certainly is these bytes. Raises ObjectStoreError.
+
+    A part is proved by its digest. An object also by its size and the id of its transfer, unless a digest differs.
+    """
+    transfer = part.transfer
+    if transfer.by_put_object:
+        return own_object(part, head_object(transfer.store, transfer.bucket, transfer.key).facts)
+    listed = _listed_part(part, store_upload)
+    if listed is None:
         return None
     payload = _digests(part)
-    etag = _etag_in_store(part, store_upload)
-    return SentBytes(etag, crc64=payload.crc64) if etag.lower() == payload.md5.hex() else None
+    provider = provider_of(transfer.store)
+    found = compare(provider, payload, etag=listed.etag, crc64=listed.crc64, is_encrypted=False)
+    return SentBytes(listed.etag, crc64=payload.crc64) if found is Comparison.SAME else None
 
 
 def own_object(part: Part, facts: ObjectFacts | None) -> SentBytes | None:
-    """The object that an earlier PutObject of this transfer created; the store has checked its Content-MD5."""
+    """The object that an earlier PutObject of this transfer created, if the store does not report other bytes."""
     if facts is None or not is_ours(part.transfer, facts):
         return None
-    return SentBytes(facts.etag, crc64=_digests(part).crc64)
+    payload = _digests(part)
+    provider = provider_of(part.transfer.store)
+    found = compare(provider, payload, etag=facts.etag, crc64=facts.crc64, is_encrypted=facts.is_encrypted)
+    is_possible = found in (Comparison.SAME, Comparison.UNKNOWN)
+    return SentBytes(facts.etag, crc64=payload.crc64) if is_possible else None
+
+
+def find_behind_etag(part: Part, error: ObjectStoreError) -> SentBytes | None:
+    """The part whose ETag was not the MD5 of its bytes, if it turns out that the ETags of this store are no MD5s.
+
+    It does when the same bytes get the same ETag again (uploads.services.stores.etags).
+    """
+    mismatch = error.problem
+    if mismatch is None or mismatch.code != Code.ETAG_DIFFERS:
+        return None
+    earlier = part.error.details if part.error else ()
+    if mismatch not in earlier or not note_repeated_mismatch(part.transfer.store):
+        return None
+    log.warning("transfer %s part %s: the ETags of the store are no MD5s", part.transfer_id, part.number)
+    return SentBytes(str(mismatch.params["reported"]), error.request_id, crc64=_digests(part).crc64)
 
 
 def _digests(part: Part) -> Payload:
@@ -75,15 +104,12 @@ def _digests(part: Part) -> Payload:
     return Payload(body, sha256=False, crc64=provider_of(part.transfer.store).crc64)
 
 
-def _etag_in_store(part: Part, store_upload: StoreUpload | None) -> str:
-    """The ETag of a part in the store; empty if it is not there or has another size."""
-    transfer = part.transfer
-    if transfer.by_put_object:
-        facts = head_object(transfer.store, transfer.bucket, transfer.key).facts
-        return facts.etag if facts is not None and is_ours(transfer, facts) else ""
+def _listed_part(part: Part, store_upload: StoreUpload | None) -> ListedPart | None:
+    """The part in the store, as ListParts reports it; None if it is not there or has another size."""
     if store_upload is None:
-        return ""
+        return None
+    transfer = part.transfer
     page = client_for(transfer.store).list_parts(
         transfer.bucket, transfer.key, store_upload.upload_id, max_parts=1, part_number_marker=part.number - 1
     )
-    return next((each.etag for each in page.parts if (each.number, each.size) == (part.number, part.size)), "")
+    return next((each for each in page.parts if (each.number, each.size) == (part.number, part.size)), None)

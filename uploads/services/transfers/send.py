@@ -20,6 +20,7 @@ from uploads.services.browse.browsing import forbids_overwrite
 from uploads.services.browse.ownership import was_aborted_by_operator
 from uploads.services.staging import quota
 from uploads.services.stores.clients import ONCE, client_for
+from uploads.services.stores.etags import note_md5
 from uploads.services.transfers.dispatch import dispatch
 from uploads.services.transfers.ending import fail_transfer
 from uploads.services.transfers.identity import object_metadata
@@ -93,7 +94,10 @@ def _send(part: Part, store_upload: StoreUpload | None, renewal: LeaseRenewal) -
 
 
 def _part_sent(lease: Lease[Part], store_upload: StoreUpload | None, response: SentBytes) -> None:
-    """Only the holder of the lease marks the part sent; then its staged bytes are removed."""
+    """Only the holder of the lease marks the part sent; then its staged bytes are removed.
+
+    Those of PutObject stay until the object is proved by HEAD: no part in the store could be listed instead.
+    """
     part = lease.row
     with transaction.atomic():
         if not _is_open(store_upload):
@@ -114,7 +118,10 @@ def _part_sent(lease: Lease[Part], store_upload: StoreUpload | None, response: S
         metrics.part_sent(part.size)
         log.info("transfer %s part %s: sent", part.transfer_id, part.number, extra={"request_id": response.request_id})
         crash.point("part.recorded")
-        quota.release(part)
+        if response.etag_is_md5:
+            note_md5(part.transfer.store)
+        if not part.transfer.by_put_object:
+            quota.release(part)
 
 
 def _is_open(store_upload: StoreUpload | None) -> bool:

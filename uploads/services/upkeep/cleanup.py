@@ -74,7 +74,7 @@ def _sweep(path: Path) -> None:
 def _remove_stray_files(transfer: Transfer) -> None:
     states = dict(transfer.parts.values_list("number", "state"))
     for number, state in states.items():
-        if state == PartState.SENT:
+        if state == PartState.SENT and not transfer.by_put_object:
             transfer.folder.whole(number).unlink(missing_ok=True)
         if state != PartState.WAITING:
             transfer.folder.partial(number).unlink(missing_ok=True)
@@ -82,4 +82,5 @@ def _remove_stray_files(transfer: Transfer) -> None:
     for number, path in transfer.folder.partials():
         if number not in states:
             path.unlink()
-    Part.objects.filter(transfer=transfer, state=PartState.SENT, reserved_bytes__gt=0).update(reserved_bytes=0)
+    if not transfer.by_put_object:
+        Part.objects.filter(transfer=transfer, state=PartState.SENT, reserved_bytes__gt=0).update(reserved_bytes=0)

@@ -117,7 +117,11 @@ def _release_sent_parts() -> None:
     """Sent parts of this node whose staged bytes remain, because the worker died before it removed them."""
     old = timezone.now() - _lost_message()
     left = Part.objects.filter(
-        state=PartState.SENT, reserved_bytes__gt=0, sent_at__lt=old, transfer__node=settings.NODE_NAME
+        state=PartState.SENT,
+        reserved_bytes__gt=0,
+        sent_at__lt=old,
+        transfer__node=settings.NODE_NAME,
+        transfer__part_count__gt=1,  # The bytes of PutObject stay until the transfer ends.
     )
     _each(left.select_related("transfer"), quota.release)
 
