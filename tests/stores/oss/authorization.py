@@ -1,6 +1,6 @@
-"""Authentication: OSS V1 and V4 signatures, in the header or in the URL.
+"""Authentication: OSS V1 and V4 signatures in the header or in the URL, and V2 signatures in the header.
 
-V2 signatures (`OSS2 AccessKeyId:...`), POST policies and S3's signatures are not supported.
+POST policies and S3's signatures are not supported.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import hmac
 from datetime import datetime
 
-from tests.stores.oss import errors, signature_v1, signature_v4
+from tests.stores.oss import errors, signature_v1, signature_v2, signature_v4
 from tests.stores.oss.accounts import Account, Accounts
 from tests.stores.oss.claims import Claim
 from tests.stores.oss.request import Request, bytes_of
@@ -43,6 +43,8 @@ def _claim_of_header(request: Request, authorization: str, now: datetime) -> Cla
     match scheme:
         case "OSS":
             return signature_v1.claim_of_header(request, value, now)
+        case "OSS2":
+            return signature_v2.claim_of_header(request, value, now)
         case signature_v4.ALGORITHM:
             return signature_v4.claim_of_header(request, value, now)
     raise errors.bad_authorization()
