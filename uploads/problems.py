@@ -14,7 +14,7 @@ from typing import Any
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 Param = str | int | float | bool | None | Sequence[str]
-"""Parameters survive a JSON column. Names that end in `_bytes` are sizes, names that end in `_seconds` durations."""
+"""Parameters survive a JSON column. Names that end in `_bytes` are sizes, `_seconds` durations, `_at` times (ISO)."""
 
 
 class Code(StrEnum):
@@ -69,6 +69,8 @@ class Code(StrEnum):
     CONNECTION_STALLED = "ConnectionStalled"
     CONNECTION_LOST = "ConnectionLost"
     PAGE_TIME_USED_UP = "PageTimeUsedUp"
+    STORE_BUSY = "StoreBusy"
+    STORE_NOT_ANSWERING = "StoreNotAnswering"
     GATEWAY_ERROR = "GatewayError"
     ERROR_WITHOUT_MESSAGE = "ErrorWithoutMessage"
     BUCKET_REGION = "BucketRegion"

@@ -14,6 +14,7 @@ from celery import shared_task
 from uploads import logs
 from uploads.services.operations import kinds as operations
 from uploads.services.operations import run  # noqa: F401 - declares its task
+from uploads.services.stores import trying
 from uploads.services.stores.checks import run as checks  # noqa: F401 - declares its task
 from uploads.services.transfers import cancel, complete, create, send  # noqa: F401 - declare their tasks
 from uploads.services.transfers import kinds as transfers
@@ -47,6 +48,11 @@ def dispatch_operation(operation_id: str) -> None:
 @shared_task
 def drop_late_upload(store_upload_id: str) -> None:
     create.drop_late_upload(int(store_upload_id))
+
+
+@shared_task
+def try_store(store_id: str) -> None:
+    trying.try_store(int(store_id))
 
 
 @shared_task

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import NamedTuple
 
 from django.utils.translation import gettext as _
@@ -186,6 +187,23 @@ REASON_TEXTS: Mapping[Reason, ReasonText] = {
         "hourglass",
         503,
     ),
+    Reason.STORE_BUSY: ReasonText(
+        gettext_lazy("Too many requests wait for the store"),
+        gettext_lazy("The store answers slowly or not at all, so only a few pages wait for it at the same time."),
+        gettext_lazy("Try again in a moment. If the error persists, check the load of the store."),
+        "hourglass",
+        503,
+    ),
+    Reason.STORE_NOT_ANSWERING: ReasonText(
+        gettext_lazy("The store does not answer"),
+        gettext_lazy(
+            "Its last requests timed out, so pages no longer wait for it. Partway tries it again in the background, "
+            "and work in the queue continues when it answers."
+        ),
+        gettext_lazy("Check that the store runs and that this machine can reach it, then try again."),
+        "plug-connected-x",
+        503,
+    ),
     Reason.STORE_FAULT: ReasonText(
         gettext_lazy("Internal error in the store"),
         gettext_lazy("The store reported an internal error."),
@@ -228,6 +246,8 @@ class Explanation:
     status: int = 0
     request_id: str = ""
     host_id: str = ""
+    retry_after: int | None = None
+    """Seconds after which another attempt makes sense, if that is known."""
 
 
 def explain(error: ObjectStoreError) -> Explanation:
@@ -250,6 +270,7 @@ def explain(error: ObjectStoreError) -> Explanation:
         status=refused.status if refused else 0,
         request_id=error.request_id,
         host_id=refused.host_id if refused else "",
+        retry_after=None if error.retry_after is None else max(1, ceil(error.retry_after)),
     )
 
 

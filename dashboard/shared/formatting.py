@@ -158,6 +158,11 @@ def unknown_html() -> SafeString:
     return format_html('<span class="text-secondary" role="img" aria-label="{}">–</span>', _("not known"))
 
 
+def time_text(at: datetime) -> str:
+    """An absolute time, for texts."""
+    return _("%(time)s UTC") % {"time": _date_text(at.astimezone(UTC))}
+
+
 def time_html(at: datetime | None) -> SafeString:
     """Absolute UTC time and its age."""
     if at is None:

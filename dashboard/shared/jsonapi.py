@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 from django.http import HttpRequest, JsonResponse
+from django.http.response import HttpResponseBase
 
 from dashboard.shared.explain import explain
-from dashboard.shared.messages import error_code, store_error_text
+from dashboard.shared.messages import error_code, error_json, store_error_text
 from uploads.objectstore.errors import ObjectStoreError
+from uploads.services.stores.silence import NotAnswering
+
+Response = TypeVar("Response", bound=HttpResponseBase)
 
 
 def wants_json(request: HttpRequest) -> bool:
@@ -16,16 +22,35 @@ def wants_json(request: HttpRequest) -> bool:
     return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
 
 
-def json_error(code: str, message: str, *, status: int, request_id: str = "") -> JsonResponse:
-    return JsonResponse({"error": {"code": code, "message": message, "request_id": request_id}}, status=status)
+def json_error(
+    code: str, message: str, *, status: int, request_id: str = "", more: Mapping[str, Any] | None = None
+) -> JsonResponse:
+    error = {"code": code, "message": message, "request_id": request_id, **(more or {})}
+    return JsonResponse({"error": error}, status=status)
 
 
 def store_error(error: ObjectStoreError) -> JsonResponse:
     """A store's failure, with the store's code and request id."""
     explained = explain(error)
-    return json_error(
-        error_code(error), store_error_text(error), status=explained.http_status, request_id=explained.request_id
+    response = json_error(
+        error_code(error),
+        store_error_text(error),
+        status=explained.http_status,
+        request_id=explained.request_id,
+        more=_silence(error) if isinstance(error, NotAnswering) else None,
     )
+    return with_retry_after(response, explained.retry_after)
+
+
+def _silence(error: NotAnswering) -> dict[str, Any]:
+    return {"since": iso(error.since), "last_error": error_json(error.last_error)}
+
+
+def with_retry_after(response: Response, seconds: int | None) -> Response:
+    """The response, with the header Retry-After if it is known when another attempt makes sense."""
+    if seconds is not None:
+        response["Retry-After"] = str(seconds)
+    return response
 
 
 def iso(at: datetime | None) -> str | None:

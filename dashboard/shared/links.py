@@ -5,12 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from django.http import HttpRequest
 from django.urls import reverse
 
 from dashboard.shared.parameters import query_string, write_trail
 from uploads.objectstore.types import DEFAULT_PAGE, Marker, UploadRef, UploadsQuery
 
 Trail = list[Marker]
+
+TRY_AGAIN = "try"
+"""The parameter that makes a page ask a store that is known not to answer: `?try=1`."""
+
+
+def try_again_url(request: HttpRequest) -> str:
+    """The same page, which asks the store even if it is known not to answer."""
+    url = request.get_full_path()
+    return f"{url}{'&' if '?' in url else '?'}{TRY_AGAIN}=1"
 
 
 @dataclass(frozen=True, slots=True)

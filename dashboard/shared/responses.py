@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from dashboard.shared.errors import refuse
 from dashboard.shared.explain import explain
-from dashboard.shared.jsonapi import store_error, wants_json
+from dashboard.shared.jsonapi import store_error, wants_json, with_retry_after
 from dashboard.shared.links import BucketLinks
 from dashboard.shared.parameters import BadParameter
 from uploads.objectstore.errors import ObjectStoreError
@@ -68,7 +68,8 @@ def store_failed(request: HttpRequest, error: ObjectStoreError, store: str = "",
     context = {"explained": explained, "store_name": store, "bucket": bucket}
     if store and bucket:
         context["links"] = BucketLinks(store, bucket)
-    return render(request, "stores/failure.html", context, status=explained.http_status)
+    response = render(request, "stores/failure.html", context, status=explained.http_status)
+    return with_retry_after(response, explained.retry_after)
 
 
 def is_fragment(request: HttpRequest) -> bool:

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from dashboard.shared.links import TRY_AGAIN
 from uploads import logs
 from uploads.objectstore import budget
 
@@ -37,5 +38,6 @@ class StoreBudget:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        with budget.limited_to(budget.Budget(settings.STORE_PAGE_SECONDS)):
+        insists = request.GET.get(TRY_AGAIN) == "1"
+        with budget.limited_to(budget.Budget(settings.STORE_PAGE_SECONDS, insists=insists)):
             return self._get_response(request)

@@ -53,6 +53,8 @@ STORE_STALL_SECONDS: float = env.float("STORE_STALL_SECONDS", 60)
 """Seconds without a byte in either direction until a request to a store times out."""
 STORE_PAGE_SECONDS: float = env.float("STORE_PAGE_SECONDS", 15, validate=validate.Range(min=0, min_inclusive=False))
 """Seconds that one page, or one request of a script, waits for stores in all."""
+STORE_WEB_THREADS: int = env.int("STORE_WEB_THREADS", 8, validate=validate.Range(min=1))
+"""Threads of the web server, of 64, that may wait for one store at the same time."""
 LEASE_SECONDS: float = env.float("LEASE_SECONDS", 120)
 """How long a process keeps its work without renewing the lease. Then another process takes the work over."""
 if LEASE_SECONDS <= STORE_STALL_SECONDS:

@@ -17,9 +17,12 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from dashboard.shared.explain import Explanation
 from dashboard.shared.formatting import percent, percent_text
+from dashboard.shared.links import try_again_url
 from dashboard.shared.messages import error_json
 from dashboard.templatetags.values import exactly
+from uploads.objectstore.errors import Reason
 from uploads.problems import RecordedError
 
 register = template.Library()
@@ -50,6 +53,7 @@ STATES = {
     "reachable": State(gettext_lazy("reachable"), "good"),
     "failed": State(gettext_lazy("failed"), "bad"),
     "unreachable": State(gettext_lazy("unreachable"), "bad"),
+    "not-answering": State(gettext_lazy("not answering"), "bad"),
     "cancelled": State(gettext_lazy("cancelled"), "idle"),
     "gone": State(gettext_lazy("gone"), "idle"),
 }
@@ -167,10 +171,11 @@ def empty(icon_name: str, title: str, text: str = "", link: str = "", link_text:
     return {"icon_name": icon_name, "title": title, "text": text, "link": link, "link_text": link_text}
 
 
-@register.inclusion_tag("components/explanation.html")
-def explanation(explained: object) -> dict[str, object]:
+@register.inclusion_tag("components/explanation.html", takes_context=True)
+def explanation(context: Context, explained: Explanation) -> dict[str, object]:
     """A store's failure: the card for dashboard.shared.explain.explain(error)."""
-    return {"explained": explained}
+    is_silent = explained.reason is Reason.STORE_NOT_ANSWERING
+    return {"explained": explained, "try_url": try_again_url(context["request"]) if is_silent else ""}
 
 
 @register.inclusion_tag("components/recorded_error.html")

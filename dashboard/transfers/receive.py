@@ -12,7 +12,8 @@ from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
-from dashboard.shared.jsonapi import wants_json
+from dashboard.shared.explain import explain
+from dashboard.shared.jsonapi import wants_json, with_retry_after
 from dashboard.shared.messages import refusal_text, text_of
 from dashboard.transfers.bodies import NoSlot, open_body, receiving_slot
 from dashboard.transfers.csrf import check_csrf
@@ -42,13 +43,19 @@ QUOTA_PATIENCE_SECONDS = 600.0
 
 
 class FormRefused(Exception):
-    """Nothing was staged. `errors` are by form field; an empty name stands for the whole form."""
+    """Nothing was staged. `errors` are by form field; an empty name stands for the whole form.
 
-    def __init__(self, errors: Mapping[str, str], status: int = 400, code: str = "InvalidForm") -> None:
+    `retry_after`: the seconds after which another attempt makes sense, if that is known.
+    """
+
+    def __init__(
+        self, errors: Mapping[str, str], status: int = 400, code: str = "InvalidForm", retry_after: int | None = None
+    ) -> None:
         super().__init__("; ".join(errors.values()))
         self.errors = dict(errors)
         self.status = status
         self.code = code
+        self.retry_after = retry_after
 
 
 @csrf_exempt  # Django would read the whole body to find the token. `check_csrf` runs once the fields have arrived.
@@ -77,12 +84,19 @@ def _take(request: HttpRequest, user: User) -> HttpResponse:
     except (BadBody, BodyEnded, WrongLength) as error:
         refusal = FormRefused({"": text_of(error.problem)}, code=INCOMPLETE_BODY)
     except TransferRefused as error:
-        refusal = FormRefused({error.field: refusal_text(error.problem, error.store_error)}, error.status)
+        refusal = _refusal_of(error)
     except FormRefused as error:
         refusal = error
     else:
         return _created(request, transfer)
     return _refused(request, fields, refusal)
+
+
+def _refusal_of(error: TransferRefused) -> FormRefused:
+    errors = {error.field: refusal_text(error.problem, error.store_error)}
+    if error.store_error is None:
+        return FormRefused(errors, error.status)
+    return FormRefused(errors, error.status, error.code, explain(error.store_error).retry_after)
 
 
 def _form_body(request: HttpRequest) -> FormBody:
@@ -133,5 +147,6 @@ def _created(request: HttpRequest, transfer: Transfer) -> HttpResponse:
 
 def _refused(request: HttpRequest, fields: Mapping[str, str], refusal: FormRefused) -> HttpResponse:
     if wants_json(request):
-        return JsonResponse(fields_error_json(refusal.code, str(refusal), refusal.errors), status=refusal.status)
+        body = fields_error_json(refusal.code, str(refusal), refusal.errors)
+        return with_retry_after(JsonResponse(body, status=refusal.status), refusal.retry_after)
     return render_form(request, values=fields, errors=refusal.errors, status=refusal.status)

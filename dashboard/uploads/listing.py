@@ -123,7 +123,8 @@ def _failed_listing(
     if error.reason in CANNOT_LIST:
         unlisted = find_unlisted(store, bucket, query, NOTHING_LISTED, requested_at)
         context |= _groups(links, query, unlisted)
-    return render(request, "uploads/listing.html", context, status=explained.http_status)
+    response = render(request, "uploads/listing.html", context, status=explained.http_status)
+    return jsonapi.with_retry_after(response, explained.retry_after)
 
 
 def _page_context(request: HttpRequest, store: Store, links: BucketLinks, query: UploadsQuery) -> dict[str, Any]:

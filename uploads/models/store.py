@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from django.db import models
 
 from uploads.models.fields import EncryptedTextField
 from uploads.models.validation import invalid
+from uploads.models.work import ErrorFields
 from uploads.objectstore.providers import PROVIDERS
 from uploads.objectstore.types import Addressing, Credentials, PayloadSigning, Signature, StoreConfig
 from uploads.problems import Code, Problem
@@ -19,6 +21,9 @@ from uploads.problems import Code, Problem
 ADDRESSINGS = ("path", "virtual")
 SIGNATURES = ("sigv4", "oss4")
 PAYLOAD_SIGNINGS = ("signed", "unsigned")
+
+TIMEOUTS_OF_SILENCE = 3
+"""Timeouts in a row after which a store counts as not answering."""
 
 NAME_INVALID = Code.STORE_NAME_INVALID.value
 
@@ -46,8 +51,12 @@ def _choices(values: Iterable[str]) -> list[tuple[str, str]]:
     return [(value, value) for value in values]
 
 
-class Store(models.Model):
-    """An endpoint with credentials. URLs and users know it by its `name`."""
+class Store(ErrorFields):
+    """An endpoint with credentials. URLs and users know it by its `name`.
+
+    `timeouts` are the requests in a row that timed out, `silent_since` is the time of the first of them, `tried_at` of
+    the last try in the background, and the error is that of the last one.
+    """
 
     name = models.CharField(
         max_length=63,
@@ -71,6 +80,9 @@ class Store(models.Model):
     overrides = models.JSONField(default=dict, blank=True)
     # Whether an ETag of this store has been the MD5 of the bytes that were sent: another one then means other bytes.
     etag_was_md5 = models.BooleanField(default=False)
+    timeouts = models.PositiveIntegerField(default=0)
+    silent_since = models.DateTimeField(null=True, blank=True)
+    tried_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -79,6 +91,11 @@ class Store(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def not_answering_since(self) -> datetime | None:
+        """Since when the store has not answered, after several timeouts in a row; None if it answers."""
+        return self.silent_since if self.timeouts >= TIMEOUTS_OF_SILENCE else None
 
     def config(self) -> StoreConfig:
         """The configuration of the object store client for this store."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from uploads.objectstore import budget
 from uploads.objectstore.budget import Budget
@@ -22,13 +23,26 @@ from uploads.objectstore.types import StoreConfig
 T = TypeVar("T")
 
 
+class Threads(Protocol):
+    """The threads that may wait for a store at the same time, for pages."""
+
+    def one(self) -> AbstractContextManager[None]:
+        """Occupy one of them. Raises NotSent if none is free."""
+
+
 class ClientBase:
     """Connections to one store. May be shared between threads. Close it, or use it as a context manager."""
 
     def __init__(
-        self, config: StoreConfig, *, retries: RetryPolicy = DEFAULT_RETRIES, observer: Observer | None = None
+        self,
+        config: StoreConfig,
+        *,
+        retries: RetryPolicy = DEFAULT_RETRIES,
+        observer: Observer | None = None,
+        threads: Threads | None = None,
     ) -> None:
         """NotSent with BAD_ARGUMENT for an invalid endpoint URL, or an unknown provider or signature."""
+        self._threads = threads
         self._provider = profile_of(config)
         self._dialect = dialect_of(config.signature)
         self._transport = Transport(config, signer_for(config), observer)
@@ -83,7 +97,7 @@ class ClientBase:
     ) -> T:
         """As `run`, within what is left of the page's budget, and with at most one retry."""
         policy = replace(self._retries, attempts=min(self._retries.attempts, PAGE_ATTEMPTS))
-        with page.spending():
+        with page.spending(), self._threads.one() if self._threads else nullcontext():
             return run(
                 attempt, policy, repeatable=repeatable, before_repeat=before_repeat, seconds_left=lambda: page.left
             )

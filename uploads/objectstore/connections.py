@@ -29,7 +29,7 @@ from urllib3.response import HTTPResponse
 from urllib3.util.connection import create_connection
 
 from uploads.objectstore import budget
-from uploads.objectstore.budget import bounded
+from uploads.objectstore.budget import BudgetUsedUp, bounded
 from uploads.objectstore.resolving import look_up
 
 POOL_SIZE = 16
@@ -100,6 +100,16 @@ class WholeHeadResponse(http.client.HTTPResponse):
             raise http.client.RemoteDisconnected("truncated response headers")
 
 
+def _with_timeout(connected: socket.socket, seconds: float) -> socket.socket:
+    """The socket, with what is left of these seconds for the page as its timeout."""
+    try:
+        connected.settimeout(bounded(seconds))
+    except BudgetUsedUp:
+        connected.close()
+        raise
+    return connected
+
+
 class PatientConnection(HTTPConnection):
     """A connection that sends with a stall timeout (seconds), and reads while it sends a body."""
 
@@ -125,12 +135,11 @@ class PatientConnection(HTTPConnection):
         for host, port, *_ in look_up(self._dns_host.strip("[]"), self.port, bounded(longest)):
             try:
                 connected = create_connection((host, port), bounded(longest), socket_options=self.socket_options)
-                connected.settimeout(bounded(longest))
             except OSError as error:
                 failure = error
             else:
                 sys.audit("http.client.connect", self, self.host, self.port)
-                return connected
+                return _with_timeout(connected, longest)
         raise failure or OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:

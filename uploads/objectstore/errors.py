@@ -36,6 +36,8 @@ class Reason(StrEnum):
     EXISTS = "exists"
     DIGEST_MISMATCH = "digest-mismatch"
     THROTTLED = "throttled"
+    STORE_BUSY = "store-busy"
+    STORE_NOT_ANSWERING = "store-not-answering"
     STORE_FAULT = "store-fault"
     REFUSED = "refused"
 
@@ -44,11 +46,13 @@ class ObjectStoreError(Exception):
     """An operation failed, or its outcome is not known.
 
     `problem` is our own description, `store_message` the store's own message as it was sent. `details` add to either.
-    `retryable` says whether the same request may succeed later without a change. `timed_out`: the store was waited
-    for, and did not answer. `request_id` is the store's; '' if no response arrived or it has none.
+    `retryable` says whether the same request may succeed later without a change, and `retry_after` after how many
+    seconds, if that is known. `timed_out`: the store was waited for, and did not answer. `request_id` is the store's;
+    '' if no response arrived or it has none.
     """
 
     timed_out = False
+    retry_after: float | None = None
 
     def __init__(
         self,

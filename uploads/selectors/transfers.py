@@ -112,6 +112,8 @@ def why_waiting(transfer: Transfer) -> Problem | None:
     arriving = transfer.resumable and not transfer.all_received
     if arriving and (transfer.received_at or transfer.created_at) < now - SILENT_AFTER:
         return Problem(Code.BROWSER_STOPPED)
+    if transfer.phase != Phase.RECEIVING and (silent_since := transfer.store.not_answering_since):
+        return Problem(Code.STORE_NOT_ANSWERING, since_at=silent_since.isoformat())
     return None
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
 
-from dashboard.shared.formatting import bytes_text, duration_text
+from dashboard.shared.formatting import bytes_text, duration_text, time_text
 from dashboard.shared.messages import access, checks, objectstore, operations, reasons, staging, stores, transfers
 from dashboard.shared.messages.types import Message
 from dashboard.shared.numbers import Count
@@ -44,22 +45,28 @@ def text_of(problem: Problem) -> str:
 
 
 def shown(params: Mapping[str, Any]) -> dict[str, object]:
-    """Parameters as texts show them: numbers by the locale, `_bytes` as sizes, `_seconds` as durations."""
+    """Parameters as texts show them: numbers by the locale, `_bytes`, `_seconds` and `_at` with their units."""
     return {name: _shown(name, value) for name, value in params.items()}
 
 
 def _shown(name: str, value: Any) -> object:
     if isinstance(value, bool) or value is None:
         return value
-    if isinstance(value, int | float) and name.endswith("_bytes"):
-        return bytes_text(int(value))
-    if isinstance(value, int | float) and name.endswith("_seconds"):
-        return duration_text(value)
-    if isinstance(value, int):
-        return Count(value)
+    if isinstance(value, int | float):
+        return _number_shown(name, value)
+    if isinstance(value, str) and name.endswith("_at"):
+        return time_text(datetime.fromisoformat(value))
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return value
+
+
+def _number_shown(name: str, value: float) -> object:
+    if name.endswith("_bytes"):
+        return bytes_text(int(value))
+    if name.endswith("_seconds"):
+        return duration_text(value)
+    return Count(value) if isinstance(value, int) else value
 
 
 def error_text(error: RecordedError) -> str:

@@ -79,6 +79,12 @@ _CONNECTIONS: Mapping[str, Message] = {
     Code.CONNECTION_STALLED: _("The connection stalled: no data was sent or received until the timeout."),
     Code.CONNECTION_LOST: _("The connection was lost: %(detail)s"),
     Code.PAGE_TIME_USED_UP: _("A page waits at most %(limit_seconds)s for stores, and this time is used up."),
+    Code.STORE_BUSY: ngettext_lazy(
+        "The store has not answered %(count)s request that is still waiting. Try again.",
+        "The store has not answered %(count)s requests that are still waiting. Try again.",
+        "count",
+    ),
+    Code.STORE_NOT_ANSWERING: _("The store has not answered since %(since_at)s."),
     Code.GATEWAY_ERROR: _(
         "A gateway in front of the store responded with status %(status)s. Whether the store received the request is "
         "not known."

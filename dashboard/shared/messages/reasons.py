@@ -35,6 +35,8 @@ RECORDED: Mapping[Reason, Message] = {
     ),
     Reason.DIGEST_MISMATCH: gettext_lazy("The store repeatedly received other bytes than were sent."),
     Reason.THROTTLED: gettext_lazy("The store limits the rate of requests."),
+    Reason.STORE_BUSY: gettext_lazy("Too many requests wait for the store."),
+    Reason.STORE_NOT_ANSWERING: gettext_lazy("The store does not answer."),
     Reason.STORE_FAULT: gettext_lazy("The store reported an internal error."),
     Reason.REFUSED: gettext_lazy("The store refused the request."),
 }

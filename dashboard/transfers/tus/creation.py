@@ -10,6 +10,8 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
+from dashboard.shared.explain import explain
+from dashboard.shared.jsonapi import with_retry_after
 from dashboard.shared.messages import refusal_text, text_of
 from dashboard.transfers.form import NewTransferForm, NewTransferValues
 from dashboard.transfers.tus.body import receive
@@ -61,7 +63,8 @@ def _start(request: HttpRequest, user: User, values: NewTransferValues, size: in
         transfer = start_transfer(values.new_transfer(user, size, resumable=True))
     except TransferRefused as refusal:
         text = refusal_text(refusal.problem, refusal.store_error)
-        return fields_response(refusal.status, refusal.code, text, {refusal.field: text})
+        response = fields_response(refusal.status, refusal.code, text, {refusal.field: text})
+        return with_retry_after(response, explain(refusal.store_error).retry_after) if refusal.store_error else response
     offset = _first_bytes(request, user, transfer, length)
     response = HttpResponse(status=201, headers={"Location": reverse("file", args=[transfer.pk])})
     return with_progress(response, transfer, offset)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
-from uploads import metrics
 from uploads.models import Store
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.retry import DEFAULT_RETRIES, RetryPolicy
 from uploads.objectstore.types import StoreConfig
+from uploads.services.stores import silence
+from uploads.services.stores.web_threads import threads_of
 
 MAX_CLIENTS = 32
 """The number of open clients. When there are more stores, the least recently used client is closed."""
@@ -18,17 +19,24 @@ ONCE = RetryPolicy(attempts=1)
 """For sending bytes: the store is checked before another attempt, and no sender sleeps between two attempts."""
 
 _lock = threading.Lock()
-_clients: OrderedDict[tuple[StoreConfig, RetryPolicy], ObjectStoreClient] = OrderedDict()
+_clients: OrderedDict[tuple[int, StoreConfig, RetryPolicy], ObjectStoreClient] = OrderedDict()
 
 
 def client_for(store: Store, retries: RetryPolicy = DEFAULT_RETRIES) -> ObjectStoreClient:
-    """The client of a store. A changed store has another configuration, and so another client."""
-    config = (store.config(), retries)
+    """The client of a store. A changed store has another configuration, and so another client.
+
+    Raises NotAnswering for a page, if the store has not answered the last requests.
+    """
+    silence.look_at(store)
+    config = store.config()
+    key = (store.pk, config, retries)
     with _lock:
-        client = _clients.get(config)
+        client = _clients.get(key)
         if client is None:
-            client = _clients[config] = ObjectStoreClient(config[0], retries=retries, observer=metrics.StoreObserver())
+            client = _clients[key] = ObjectStoreClient(
+                config, retries=retries, observer=silence.StoreWatch(store), threads=threads_of(config.endpoint_url)
+            )
             while len(_clients) > MAX_CLIENTS:
                 _clients.popitem(last=False)
-        _clients.move_to_end(config)
+        _clients.move_to_end(key)
         return client

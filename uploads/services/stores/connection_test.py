@@ -17,6 +17,7 @@ from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import Addressing, Bucket, StoreConfig
 from uploads.services.stores.clients import ONCE
 from uploads.services.stores.settings import StoreValues, draft
+from uploads.services.stores.web_threads import threads_of
 
 MAX_BUCKETS = 5
 CONNECT_SECONDS = 5.0
@@ -75,7 +76,7 @@ def run_connection_test(values: StoreValues, store: Store | None = None) -> Conn
     config = draft(store, values).config()
     config = replace(config, connect_timeout=CONNECT_SECONDS, stall_timeout=STALL_SECONDS)
     try:
-        client = ObjectStoreClient(config, retries=ONCE)
+        client = ObjectStoreClient(config, retries=ONCE, threads=threads_of(config.endpoint_url))
     except ObjectStoreError as error:
         return _result(config, [Step("ListBuckets", error=error)], values.buckets[:MAX_BUCKETS], timedelta())
     with client:

@@ -18,6 +18,7 @@ from uploads.models.validation import invalid
 from uploads.objectstore.endpoints import endpoint_of, is_elsewhere, is_made_from_region, origin, provider_at
 from uploads.objectstore.providers import PROVIDERS, Provider
 from uploads.problems import Code, Problem, ProblemError
+from uploads.services.stores.silence import ANSWERING
 
 PLAIN_FIELDS = (
     "name",
@@ -102,6 +103,8 @@ def add_store(actor: User | None, values: StoreValues) -> Store:
 def change_store(actor: User | None, store: Store, values: StoreValues, *, seen: datetime | None = None) -> StoreChange:
     """Change a store, and remove the overrides of its profile if they may no longer apply.
 
+    A store that did not answer counts as answering afterwards, because other settings may help.
+
     Raises django.core.exceptions.ValidationError, and EditConflict if the store's `updated_at` is no longer `seen`.
     Nothing is changed then.
     """
@@ -118,6 +121,10 @@ def change_store(actor: User | None, store: Store, values: StoreValues, *, seen:
         after.overrides = {}
     if changed & CHECKED_FIELDS:
         after.etag_was_md5 = False
+    if changed:
+        # With other settings the store may answer, and pages wait for it again.
+        for name, value in ANSWERING.items():
+            setattr(after, name, value)
     _save(after, values)
     store.refresh_from_db()
     audit.record_store(actor, "changed", store, fields=sorted(changed), **detail)

@@ -13,12 +13,16 @@ from uploads import audit
 from uploads.domain.planning import PREFERRED_PART_SIZE, Limits, Plan, PlanRefused, plan_parts
 from uploads.domain.states import LIVE_PHASES, DesiredState, PartState, Phase
 from uploads.models import Store, Transfer
-from uploads.objectstore.errors import ObjectStoreError
+from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.keys import check_bucket
 from uploads.objectstore.providers import check_new_key
 from uploads.problems import Code, Problem, ProblemError
 from uploads.services.browse.browsing import head_object, may_forbid_overwrite, provider_of
 from uploads.services.staging import expected_sha256, quota
+from uploads.services.work.failures import error_code
+
+STATUSES = {Reason.STORE_BUSY: 503, Reason.STORE_NOT_ANSWERING: 503, Reason.TIMEOUT: 504}
+"""The HTTP statuses of failures of a store that pass; those of the others are 502."""
 
 
 class TransferRefused(ProblemError):
@@ -168,7 +172,8 @@ def _check_replacement(new: NewTransfer) -> None:
         existing = head_object(new.store, new.bucket, new.key)
     except ObjectStoreError as error:
         problem = Problem(Code.OBJECT_CHECK_FAILED)
-        raise TransferRefused(problem, "store", 502, store_error=error) from error
+        status = STATUSES.get(error.reason, 502)
+        raise TransferRefused(problem, "store", status, code=error_code(error), store_error=error) from error
     if existing.facts is not None:
         problem = Problem(Code.OBJECT_EXISTS, size_bytes=existing.facts.size, etag=existing.facts.etag)
         raise TransferRefused(problem, "replace", 409, code=Code.OBJECT_EXISTS)

@@ -22,6 +22,7 @@ from uploads.domain.states import FINAL_PHASES, DesiredState, PartState, Phase, 
 from uploads.models import Part, StoreUpload, Transfer
 from uploads.problems import Code, Problem
 from uploads.services.staging import quota
+from uploads.services.stores import silence
 from uploads.services.transfers.receive import abandon
 from uploads.services.upkeep.cleanup import expire
 from uploads.services.work import broker, leases
@@ -140,6 +141,11 @@ def _drop_late_uploads() -> None:
         enqueue_on_commit("drop_late_upload", list(late.values_list("pk", flat=True)[:MAX_LATE]))
 
 
+def _try_silent_stores() -> None:
+    with transaction.atomic():
+        enqueue_on_commit("try_store", silence.claim_tries())
+
+
 def _dispatch_all() -> None:
     _each(KINDS.values(), lambda kind: kind.dispatch_all())
 
@@ -152,5 +158,6 @@ STEPS = (
     _release_sent_parts,
     _release_ended_transfers,
     _drop_late_uploads,
+    _try_silent_stores,
     _dispatch_all,
 )
