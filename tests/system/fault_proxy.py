@@ -52,6 +52,7 @@ class Fault(StrEnum):
     EMPTY_SUCCESS = "200 of a proxy, empty"
     PAGE = "200 of a proxy, with a page"
     PAGE_AFTER = "page of a proxy after the store acted"
+    OTHER_KEY = "response about another key after the store acted"
     OTHER_ETAG = "an ETag that is no MD5, the same for the same bytes"
     CHANGING_ETAG = "another ETag for every request"
     OPAQUE_ETAG = "an ETag that does not look like an MD5"
@@ -370,6 +371,8 @@ class FaultProxy:
             lines.append("Transfer-Encoding: chunked")
         yield ("\r\n".join([*lines, "", ""])).encode("latin-1")
         while block := response.read(BLOCK):
+            if fault is Fault.OTHER_KEY:
+                block = re.sub(rb"<Key>(.)", lambda found: b"<Key>" + bytes([found[1][0] ^ 1]), block)
             yield b"%x\r\n%s\r\n" % (len(block), block) if chunked else block
         if chunked:
             yield b"0\r\n\r\n"

@@ -11,11 +11,11 @@ from dataclasses import replace
 from urllib.parse import unquote, unquote_plus
 
 from uploads.objectstore import checksums, xml
-from uploads.objectstore.errors import unreadable
+from uploads.objectstore.errors import ObjectStoreError, unreadable
 from uploads.objectstore.payload import Payload
 from uploads.objectstore.received import number_of, time_of
 from uploads.objectstore.refusals import Response
-from uploads.objectstore.types import ObjectFacts, SentBytes
+from uploads.objectstore.types import ObjectFacts, SentBytes, UploadRef
 from uploads.problems import Code
 
 _UNWRITABLE = re.compile("[^\x20-\x7e\xa0-\ud7ff]")
@@ -46,8 +46,20 @@ def created_upload_id(response: Response, key: str) -> str:
     named = xml.named_key(response.body)
     is_comparable = named and not _UNWRITABLE.search(key)
     if is_comparable and key not in (named, unquote(named), unquote_plus(named)):
-        raise unreadable(Code.RESPONSE_FOR_OTHER_KEY, key=named)
+        raise unreadable(Code.RESPONSE_FOR_OTHER_KEY, key=named, upload_id=upload_id)
     return upload_id
+
+
+def upload_of_other_key(error: ObjectStoreError) -> UploadRef | None:
+    """The upload of another key that a failed Create names.
+
+    It exists if the store changes keys. Abort it only by the key that was requested: a response that was mixed up names
+    an upload of another client.
+    """
+    problem = error.problem
+    if problem is None or problem.code != Code.RESPONSE_FOR_OTHER_KEY:
+        return None
+    return UploadRef(str(problem.params["key"]), str(problem.params["upload_id"]))
 
 
 def completed(response: Response) -> SentBytes:

@@ -125,7 +125,9 @@ _RESPONSES: Mapping[str, Message] = {
         "The store's response contains a body of %(size_bytes)s, but responses to this request have none. It may be a "
         "page of a proxy."
     ),
-    Code.RESPONSE_FOR_OTHER_KEY: _("The store's response is about another key: “%(key)s”."),
+    Code.RESPONSE_FOR_OTHER_KEY: _(
+        "The store's response is about another key: “%(key)s”, with the upload id %(upload_id)s."
+    ),
     Code.RESPONSE_NOT_OF_AN_OBJECT: _(
         "The store's response to HEAD contains neither an ETag nor a date. It may be a page of a proxy."
     ),

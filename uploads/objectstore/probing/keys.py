@@ -14,6 +14,7 @@ from uploads.objectstore.probing.listing import listable
 from uploads.objectstore.probing.permissions import is_there
 from uploads.objectstore.probing.probe import Check, NotTried, Probe
 from uploads.objectstore.probing.results import Finding, Flag, Group, Verdict, differs, failed, ok
+from uploads.objectstore.successes import upload_of_other_key
 from uploads.objectstore.xml_tree import Fields, get
 from uploads.problems import Problem
 
@@ -156,7 +157,7 @@ def _odd_key(odd: OddKey, probe: Probe) -> Finding:
 def _as_upload(probe: Probe, odd: OddKey, key: str, normalized: str) -> Finding | None:
     error = probe.once(_Started).errors.get(odd.key)
     if error is not None:
-        return _not_usable(error)
+        return odd.names_another() if _is_about(error, normalized) else _not_usable(error)
     if not _can_list(probe):
         return None
     listed = probe.once(listed_keys)
@@ -197,6 +198,12 @@ def _object_at(probe: Probe, odd: OddKey, key: str, normalized: str, size: int) 
     return ok(FindingCode.KEY_WORKS, odd.keeps(probe.flags))
 
 
+def _is_about(error: ObjectStoreError, key: str) -> bool:
+    """Whether a store has created an upload with this key instead of the requested one."""
+    other = upload_of_other_key(error)
+    return other is not None and other.key == key
+
+
 def _not_usable(error: ObjectStoreError) -> Finding:
     """What a request with the key, which failed, shows about the key."""
     if error.reason is Reason.BAD_KEY:
@@ -221,7 +228,7 @@ def _leading(probe: Probe) -> Finding:
     except ObjectStoreError as error:
         if not _may_be_about_the_key(error):
             raise
-        return _not_usable(error)
+        return LEADING.names_another() if _is_about(error, normalized) else _not_usable(error)
     if _can_list(probe) and _keys(probe, key) != [key]:
         confused = normalized in _keys(probe, normalized)
         return LEADING.names_another() if confused else failed(FindingCode.LEADING_KEY_LISTED_OTHERWISE)

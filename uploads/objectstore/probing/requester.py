@@ -15,7 +15,7 @@ from typing import Self
 from uploads.objectstore import successes, xml
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.dialects import dialect_of
-from uploads.objectstore.errors import NotSent, ObjectStoreError, Reason, Refused
+from uploads.objectstore.errors import NotSent, ObjectStoreError, Reason, Refused, UnreadableResponse
 from uploads.objectstore.payload import Payload
 from uploads.objectstore.probing.codes import FindingCode
 from uploads.objectstore.probing.created import CreatedThings, Leftover, clean, is_gone
@@ -130,6 +130,10 @@ class Requester:
             # An internal error proves nothing: Swift responds with 500 to some keys, and keeps the upload.
             if isinstance(error, NotSent) or error.status < 500 or error.reason is Reason.THROTTLED:
                 self.created.upload_ended(key, "")
+            raise
+        except UnreadableResponse as error:
+            if (other := successes.upload_of_other_key(error)) is not None:
+                self.created.upload_started(key, other.upload_id)
             raise
         self.created.upload_started(key, upload_id)
         return upload_id

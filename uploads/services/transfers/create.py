@@ -13,6 +13,7 @@ from uploads.domain.states import STORE_UPLOAD_STATES, DesiredState, Phase, Stor
 from uploads.models import StoreUpload, Transfer
 from uploads.models.transfer import steps_queue
 from uploads.objectstore.errors import NotSent, ObjectStoreError, Refused
+from uploads.objectstore.successes import upload_of_other_key
 from uploads.services.browse.browsing import forbids_overwrite
 from uploads.services.multipart.abort import abort_until_gone
 from uploads.services.stores.clients import client_for
@@ -87,6 +88,23 @@ def _create(lease: Lease[Transfer]) -> str:
     except ObjectStoreError as error:
         if isinstance(error, NotSent) or (isinstance(error, Refused) and error.status < 500):
             lease.rows().update(create_sent_at=None)
+        if (other := upload_of_other_key(error)) is not None:
+            _drop_other_upload(lease, other.upload_id)
         raise
     crash.point("create.responded")
     return upload_id
+
+
+def _drop_other_upload(lease: Lease[Transfer], upload_id: str) -> None:
+    """Abort the upload that the store has created for another key than the transfer's.
+
+    By the transfer's own key, which such a store changes in the same way: nobody else's upload is aborted.
+    """
+    transfer = lease.row
+    try:
+        outcome = abort_until_gone(client_for(transfer.store), transfer.bucket, transfer.key, upload_id)
+    except ObjectStoreError as error:
+        log.warning("transfer %s: the upload of another key could not be aborted: %s", transfer.pk, error)
+        return
+    if not outcome.already_gone:
+        lease.rows().update(create_sent_at=None)

@@ -90,3 +90,17 @@ def test_bytes_of_an_object_stay_staged_until_it_is_proved(
     assert part.staged_path.read_bytes() == data
     assert_done(drive, transfer, truth, read_object, data)
     assert first_part(transfer).reserved_bytes == 0
+
+
+def test_create_that_names_another_key_leaves_no_upload(
+    drive: Drive, proxy: FaultProxy, truth: Truth, read_object: Reader
+) -> None:
+    """The store acted, and the response is about another key: nothing is sent there, and nothing is left."""
+    data = os.urandom(PART + 1)
+    transfer = drive.upload(data, part_size=PART)
+    proxy.next("CreateMultipartUpload", Fault.OTHER_KEY)
+    open_store_upload(transfer.pk)
+    transfer.refresh_from_db()
+    assert (transfer.error_code, transfer.store_uploads.count()) == ("UnreadableResponse", 0)
+    assert (truth.uploads(), transfer.create_sent_at) == ([], None)
+    assert_done(drive, transfer, truth, read_object, data)
