@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.environment import VAR_DIR
-from tests.stores import ceph, oss, postgresql, redis, swift, versity
+from tests.stores import ceph, oss, postgresql, rclone, redis, s3proxy, seaweedfs, swift, versity
 from tests.stores.s3 import S3Store
 from tests.system import stack as stacks
 
@@ -40,6 +40,27 @@ def ceph_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
 def versity_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
     """A Versity S3 Gateway, with the interface of `swift_store`. It stores keys as paths and refuses some."""
     with versity.running(tmp_path_factory.mktemp("versity")) as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def seaweedfs_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
+    """A SeaweedFS, with the interface of `swift_store`. It pages by upload ids, and stores keys as paths."""
+    with seaweedfs.running(tmp_path_factory.mktemp("seaweedfs")) as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def s3proxy_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
+    """An S3Proxy, with the interface of `swift_store`. It stores keys as paths."""
+    with s3proxy.running(tmp_path_factory.mktemp("s3proxy")) as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def rclone_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
+    """An `rclone serve s3`, with the interface of `swift_store`. It keeps uploads in memory."""
+    with rclone.running(tmp_path_factory.mktemp("rclone")) as store:
         yield store
 
 

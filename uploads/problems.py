@@ -41,6 +41,8 @@ class Code(StrEnum):
     KEY_TOO_LONG = "KeyTooLong"
     KEY_NOT_LISTABLE = "KeyNotListable"
     KEY_STARTS_WITH_SLASH = "KeyStartsWithSlash"
+    KEY_ENDS_WITH_SLASH = "KeyEndsWithSlash"
+    KEY_SEGMENT_TOO_LONG = "KeySegmentTooLong"
     KEY_IS_NOT_A_PATH = "KeyIsNotAPath"
     BUCKET_NAME_INVALID = "BucketNameInvalid"
     BUCKET_NAME_NOT_DNS = "BucketNameNotDns"
@@ -95,6 +97,9 @@ class Code(StrEnum):
     RESPONSE_WITHOUT_SIZE = "ResponseWithoutSize"
     LISTING_WITHOUT_END = "ListingWithoutEnd"
     UPLOADS_NOT_READABLE = "UploadsNotReadable"
+    LISTING_END_NOT_STATED = "ListingEndNotStated"
+    WHOLE_KEY_NOT_LISTED = "WholeKeyNotListed"
+    WHOLE_KEY_HAS_MORE = "WholeKeyHasMore"
 
     # --- Store settings, connection tests and store checks
     INTERRUPTED = "Interrupted"

@@ -87,7 +87,7 @@ def _step(step: Step, test: ConnectionTest) -> StepReport:
 
 def _result(step: Step, test: ConnectionTest) -> str:
     if step.bucket:
-        return _("there are uploads in progress") if step.count else _("no uploads in progress")
+        return _("there are uploads in progress") if step.count else _("no upload was listed")
     tested = sum(bool(each.bucket) for each in test.steps)
     if step.count > tested == MAX_BUCKETS:
         text = ngettext(

@@ -33,7 +33,15 @@ ORDERS: Mapping[str, Text] = {
     "key": gettext_lazy("Listings are ordered by key."),
     "key/upload-id": gettext_lazy("Listings are ordered by key and upload id, joined with a slash."),
     "key.upload-id": gettext_lazy("Listings are ordered by key and upload id, joined with a dot."),
+    "upload-id": gettext_lazy("Listings are ordered by upload id."),
     "none": gettext_lazy("Listings are in no reliable order."),
+}
+MARKER_PAIRS: Mapping[str, Text] = {
+    "as-given": gettext_lazy("Pages are requested with the markers that the store returned."),
+    "key-before": gettext_lazy(
+        "It refuses its own pair of markers. Partway requests the next page just before the key."
+    ),
+    "upload-id": gettext_lazy("Pages continue after an upload id alone. Partway sends no key marker."),
 }
 URL_ENCODING: Mapping[str, Text] = {
     "all": gettext_lazy("Listings are encoded as requested."),
@@ -102,6 +110,16 @@ NOTES: Mapping[str, Callable[[Provider], str]] = {
         gettext_lazy("Keys can start with a slash."),
         gettext_lazy("Keys cannot start with a slash or backslash."),
     ),
+    "trailing_slash": _either(
+        "trailing_slash",
+        gettext_lazy("Keys can end with a slash."),
+        gettext_lazy("A key that ends with a slash is a folder without bytes. Partway refuses such keys."),
+    ),
+    "max_segment_bytes": _either(
+        "max_segment_bytes",
+        gettext_lazy("Between two slashes, keys have at most %(value)s bytes."),
+        gettext_lazy("The segments of keys may have any length."),
+    ),
     "keys_are_paths": _either(
         "keys_are_paths",
         gettext_lazy(
@@ -142,11 +160,16 @@ NOTES: Mapping[str, Callable[[Provider], str]] = {
         gettext_lazy("A delimiter hides uploads. Partway groups folders itself."),
     ),
     "order": _choice(ORDERS, "order"),
-    "marker_pair": _two(
-        "marker_pair",
-        "as-given",
-        gettext_lazy("Pages are requested with the markers that the store returned."),
-        gettext_lazy("It refuses its own pair of markers. Partway requests the next page just before the key."),
+    "rows_in_order": _either(
+        "rows_in_order",
+        gettext_lazy("The rows of a page are in the order of the listing."),
+        gettext_lazy("Pages are in order, but not their rows. Partway sorts the rows of each page."),
+    ),
+    "marker_pair": _choice(MARKER_PAIRS, "marker_pair"),
+    "loses_pages": _either(
+        "loses_pages",
+        gettext_lazy("Uploads are missing from the pages of listings, whatever markers are sent."),
+        gettext_lazy("The pages of a listing hold every upload."),
     ),
     "exact_prefix": _either(
         "exact_prefix",

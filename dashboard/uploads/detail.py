@@ -16,6 +16,7 @@ from dashboard.shared.explain import Explanation, explain
 from dashboard.shared.links import BucketLinks
 from dashboard.shared.parameters import Query, read_named_upload, write_upload
 from dashboard.shared.responses import explains_failures
+from dashboard.uploads.notes import why_parts_end
 from dashboard.uploads.picture import draw
 from dashboard.uploads.serializers import detail_json
 from uploads import access
@@ -65,6 +66,7 @@ def detail(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
         "max_parts": max_parts,
         "first_url": links.detail(name, max_parts=max_parts) if marker else "",
         "next_url": _next_parts(links, name, page, max_parts, marker),
+        "stuck": why_parts_end(page, marker),
     }
     context |= _summary(found, links, name, page, marker, with_summary=query.text("survey") == "1")
     context["possible_creators"] = _possible_creators(request.user, found, bucket, name)
@@ -170,12 +172,7 @@ def _summary(
 
 
 def _next_parts(links: BucketLinks, name: UploadRef, page: PartsPage, max_parts: int, marker: int) -> str:
-    """The next page of parts: after the store's marker, or after the last part shown if the store gives no marker.
-
-    A marker that does not advance gives no link, because the link would lead to the same page again.
-    """
-    last = page.parts[-1].number if page.parts else 0
-    after = page.next_part_number_marker or last
-    if not page.is_truncated or after <= marker:
+    """The next page of parts; '' if none follows, or if the marker would lead to the same page again."""
+    if not page.is_truncated or why_parts_end(page, marker):
         return ""
-    return links.detail(name, max_parts=max_parts, part_number_marker=after)
+    return links.detail(name, max_parts=max_parts, part_number_marker=page.onward)

@@ -21,13 +21,13 @@ from dashboard.shared.links import BucketLinks, Trail
 from dashboard.shared.parameters import Query, read_listing, read_trail
 from dashboard.shared.responses import explains_failures
 from dashboard.uploads.columns import COLUMNS, FACTS
-from dashboard.uploads.notes import notes_on
+from dashboard.uploads.notes import UNSUPPORTED, Note, notes_on, why_stuck
 from dashboard.uploads.rows import LANES, Group, listed_group, unlisted_group
 from dashboard.uploads.serializers import listing_json
 from uploads import access
 from uploads.models import Store
 from uploads.objectstore.errors import ObjectStoreError, Reason
-from uploads.objectstore.providers import PROVIDERS
+from uploads.objectstore.providers import PROVIDERS, Provider
 from uploads.objectstore.types import UploadsPage, UploadsQuery
 from uploads.services.browse import browsing
 from uploads.services.browse.unlisted import MAX_UNLISTED, Unlisted, find_unlisted
@@ -42,12 +42,12 @@ COLUMN_CONTEXT = {"columns": COLUMNS, "facts": FACTS, "lanes": range(LANES)}
 
 @dataclass(frozen=True, slots=True)
 class Pager:
-    """Links to the pages around; empty where there is none. `stuck` explains why a page that should follow cannot."""
+    """Links to the pages around; empty where there is none. `stuck` says why a page that should follow cannot."""
 
     first: str = ""
     previous: str = ""
     next: str = ""
-    stuck: str = ""
+    stuck: Note | None = None
 
 
 @require_GET
@@ -63,25 +63,30 @@ def listing(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     except ObjectStoreError as error:
         return _failed_listing(request, found, bucket, query, error, requested_at)
     unlisted = find_unlisted(found, bucket, query, page, requested_at)
+    links, provider = BucketLinks(found.name, bucket), browsing.provider_of(found)
+    notes, pager = notes_on(provider, query, page, trail), _pager(links, provider, query, trail, page)
     if jsonapi.wants_json(request):
-        return JsonResponse(listing_json(bucket, query, page, unlisted))
-    links = BucketLinks(found.name, bucket)
+        notes += [pager.stuck] if pager.stuck else []
+        return JsonResponse(listing_json(bucket, query, page, unlisted, notes, pager.next))
     listed = listed_group(found, links, query, page, requested_at)
     context = _page_context(request, found, links, query) | {
         "page": page,
         "listed": listed,
         "summary": _summary(listed, more_follow=page.is_truncated),
         "select_all": parameters.text("select") == "all",
-        "pager": _pager(links, query, trail, page),
-        "notes": notes_on(browsing.provider_of(found), query, page),
+        "pager": pager,
+        "may_miss": any(note.may_miss for note in notes),
+        "warnings": [note for note in notes if note.is_warning],
+        # The page says in more words that the operation is missing.
+        "notes": [note for note in notes if not note.is_warning and note is not UNSUPPORTED],
         **_groups(links, query, unlisted, listed),
     }
     return render(request, "uploads/listing.html", context)
 
 
-def _summary(listed: Group | None, *, more_follow: bool) -> str:
+def _summary(listed: Group, *, more_follow: bool) -> str:
     """What the page lists, in one line."""
-    if listed is None or not (listed.rows or listed.folders):
+    if not (listed.rows or listed.folders):
         return _("Nothing is listed, more follow") if more_follow else _("Nothing is listed")
     counts = {"folders": _folder_count(len(listed.folders)), "uploads": _upload_count(len(listed.rows))}
     if not listed.rows:
@@ -118,7 +123,7 @@ def _failed_listing(
     links = BucketLinks(store.name, bucket)
     context = _page_context(request, store, links, query) | {
         "explained": explained,
-        "summary": _summary(None, more_follow=False),
+        "summary": _("The store did not list its uploads"),
     }
     if error.reason in CANNOT_LIST:
         unlisted = find_unlisted(store, bucket, query, NOTHING_LISTED, requested_at)
@@ -139,7 +144,6 @@ def _page_context(request: HttpRequest, store: Store, links: BucketLinks, query:
         "all_folders_url": links.listing(UploadsQuery(delimiter=query.delimiter)),
         "select_all_url": _with_selection(request),
         "folders_url": links.listing(UploadsQuery(query.prefix, "" if query.delimiter else "/", query.max_uploads)),
-        "marker_ignored": bool(query.upload_id_marker and not query.key_marker),
         "whole_key_url": links.listing(replace(_at(query, ("", "")), whole_key=True)),
         "narrowed": browsing.narrows_here(provider, query),
         "provider": provider,
@@ -181,24 +185,16 @@ def _crumbs(links: BucketLinks, query: UploadsQuery) -> list[tuple[SafeString, s
     return crumbs
 
 
-def _pager(links: BucketLinks, query: UploadsQuery, trail: Trail, page: UploadsPage) -> Pager:
-    here = (query.key_marker, query.upload_id_marker)
+def _pager(links: BucketLinks, provider: Provider, query: UploadsQuery, trail: Trail, page: UploadsPage) -> Pager:
+    here = browsing.markers_here(provider, query)
     after = (page.next_key_marker, page.next_upload_id_marker)
-    stuck = _why_stuck(trail, page, here, after)
+    stuck = why_stuck(trail, page, here)
     return Pager(
-        first=links.listing(_at(query, ("", ""))) if query.key_marker else "",
+        first=links.listing(_at(query, ("", ""))) if any(here) else "",
         previous=links.listing(_at(query, trail[-1]), trail[:-1]) if trail else "",
         next=links.listing(_at(query, after), [*trail, here]) if page.is_truncated and not stuck else "",
         stuck=stuck,
     )
-
-
-def _why_stuck(trail: Trail, page: UploadsPage, here: tuple[str, str], after: tuple[str, str]) -> str:
-    if page.is_truncated and not after[0]:
-        return _("The store reports that more uploads follow, but it gives no marker to continue from.")
-    if page.is_truncated and (after == here or after in trail):
-        return _("The store reports that more uploads follow, but its markers lead back to an earlier page.")
-    return ""
 
 
 def _at(query: UploadsQuery, marker: tuple[str, str]) -> UploadsQuery:

@@ -7,12 +7,19 @@ from typing import Any
 
 from dashboard.shared import jsonapi
 from dashboard.uploads import columns
+from dashboard.uploads.notes import Note, why_parts_end
 from uploads.objectstore.types import ListedPart, MultipartUpload, PartsPage, UploadRef, UploadsPage, UploadsQuery
 from uploads.services.browse.unlisted import Unlisted
 
 
-def listing_json(bucket: str, query: UploadsQuery, page: UploadsPage, unlisted: Unlisted) -> dict[str, Any]:
-    """`Uploads` and `CommonPrefixes` are the store's own. `Unlisted` holds uploads of ours that they leave out."""
+def listing_json(
+    bucket: str, query: UploadsQuery, page: UploadsPage, unlisted: Unlisted, notes: Sequence[Note], next_page: str
+) -> dict[str, Any]:
+    """`Uploads` and `CommonPrefixes` are the store's own. `Unlisted` holds uploads of ours that they leave out.
+
+    `IsTruncated` is true only if the next page can be requested, so that a script that follows the markers ends.
+    `MayBeIncomplete` and `Notes` say whether and why uploads may be missing.
+    """
     return {
         "Bucket": bucket,
         "Prefix": query.prefix,
@@ -20,15 +27,22 @@ def listing_json(bucket: str, query: UploadsQuery, page: UploadsPage, unlisted: 
         "MaxUploads": query.max_uploads,
         "KeyMarker": query.key_marker,
         "UploadIdMarker": query.upload_id_marker,
-        "IsTruncated": page.is_truncated,
-        "NextKeyMarker": page.next_key_marker if page.is_truncated else "",
-        "NextUploadIdMarker": page.next_upload_id_marker if page.is_truncated else "",
+        "IsTruncated": bool(next_page),
+        "NextKeyMarker": page.next_key_marker if next_page else "",
+        "NextUploadIdMarker": page.next_upload_id_marker if next_page else "",
+        "NextPage": next_page,
+        "MayBeIncomplete": unlisted.more or any(note.may_miss for note in notes),
+        "Notes": notes_json(notes),
         "CommonPrefixes": _prefixes_json(page.common_prefixes),
         "Uploads": [upload_json(upload) for upload in page.uploads],
         "Unlisted": [upload_json(each.upload) for each in unlisted.uploads],
         "UnlistedPrefixes": _prefixes_json(unlisted.prefixes),
         "UnlistedIsTruncated": unlisted.more,
     }
+
+
+def notes_json(notes: Sequence[Note]) -> list[dict[str, str]]:
+    return [{"Code": note.code, "Message": str(note.text)} for note in notes]
 
 
 def upload_json(upload: MultipartUpload) -> dict[str, Any]:
@@ -41,17 +55,23 @@ def _prefixes_json(prefixes: Sequence[str]) -> list[dict[str, str]]:
 
 
 def detail_json(bucket: str, name: UploadRef, page: PartsPage, max_parts: int, marker: int) -> dict[str, Any]:
+    """ListParts. As in `listing_json`, `IsTruncated` is true only if the next page can be requested."""
+    stuck = why_parts_end(page, marker)
     return {
         "Bucket": bucket,
         "Key": name.key,
         "UploadId": name.upload_id,
         "PartNumberMarker": marker,
         "MaxParts": max_parts,
-        "IsTruncated": page.is_truncated,
-        "NextPartNumberMarker": page.next_part_number_marker if page.is_truncated else 0,
+        "IsTruncated": page.is_truncated and stuck is None,
+        "NextPartNumberMarker": page.onward,
+        "MayBeIncomplete": stuck is not None,
+        "Notes": notes_json([stuck] if stuck else []),
         "Initiator": page.initiator,
         "Owner": page.owner,
         "StorageClass": page.storage_class,
+        "AbortDate": jsonapi.iso(page.abort_date),
+        "AbortRuleId": page.abort_rule_id,
         "Parts": [part_json(part) for part in page.parts],
     }
 

@@ -72,11 +72,11 @@ def test_both_markers_are_sent_and_repeats_dropped(server: FaultServer, client: 
     "steps",
     [
         [page(markers=("", ""))],
-        [page(markers=("", "1"))],
+        [page(markers=("", "1")), page(markers=("", "1"))],
         [page(("a", "1"), markers=("a", "1")), page(("a", "1"), markers=("a", "1"))],
         [page(markers=("a", "")), page(markers=("b", "")), page(markers=("a", ""))],
     ],
-    ids=["empty", "no key marker", "the same pair", "a pair from before"],
+    ids=["empty", "the same upload id alone", "the same pair", "a pair from before"],
 )
 def test_markers_without_progress_are_an_error(
     server: FaultServer, client: ObjectStoreClient, steps: list[Step]
@@ -124,10 +124,37 @@ def test_empty_last_page_ends_iteration(server: FaultServer, client: ObjectStore
     assert iterate(client) == [("a", "1"), ("b", "1")]
 
 
-def test_upload_id_marker_alone_is_not_sent(server: FaultServer, client: ObjectStoreClient) -> None:
-    server.script(page())
-    client.list_multipart_uploads("bucket", upload_id_marker="u")
-    assert "upload-id-marker" not in queries(server)[0]
+def markers_sent(server: FaultServer) -> list[tuple[str | None, str | None]]:
+    return [(each.get("key-marker"), each.get("upload-id-marker")) for each in queries(server)]
+
+
+def test_upload_id_marker_alone_is_followed_if_the_store_names_no_other(
+    server: FaultServer, client: ObjectStoreClient
+) -> None:
+    """Markers that are not a pair: the page that follows must be the one that the store means."""
+    server.script(page(("c", "1"), ("a", "2"), markers=("", "2")), page(("b", "3"), markers=("", "3")), page())
+    assert iterate(client) == [("c", "1"), ("a", "2"), ("b", "3")]
+    assert markers_sent(server) == [(None, None), (None, "2"), (None, "3")]
+
+
+def test_key_marker_is_not_sent_to_store_that_continues_by_upload_id(
+    server: FaultServer, make_client: MakeClient
+) -> None:
+    server.script(page(("a", "2")), page(("a", "1")), page(("k", "1"), markers=("k", "1")), page(("a", "3")))
+    client = make_client(server.url, provider="seaweedfs")
+    client.list_multipart_uploads("bucket", key_marker="k", upload_id_marker="1")
+    client.list_multipart_uploads("bucket", key_marker="k")
+    assert markers_sent(server) == [(None, "1"), (None, None)]
+    found = client.iter_multipart_uploads("bucket", key_marker="k", upload_id_marker="0")
+    assert [upload.upload_id for each in found for upload in each.uploads] == ["1", "3"]
+
+
+def test_rows_are_sorted_if_only_pages_are_in_order(server: FaultServer, make_client: MakeClient) -> None:
+    """Garage sorts the rows of a page by upload id. The last row by key is then the marker, if the store names none."""
+    server.script(page(("b", "1"), ("a", "2"), ("b", "0"), markers=("", "")), page(("d", "1"), ("c", "2")))
+    client = make_client(server.url, provider="garage")
+    assert iterate(client) == [("a", "2"), ("b", "0"), ("b", "1"), ("c", "2"), ("d", "1")]
+    assert markers_sent(server) == [(None, None), ("b", "1")]
 
 
 def test_one_page_is_one_request(server: FaultServer, client: ObjectStoreClient) -> None:

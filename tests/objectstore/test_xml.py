@@ -189,7 +189,7 @@ def test_replacement_of_illegal_character_does_not_occur_in_text() -> None:
 
 @pytest.mark.parametrize("dirty", ["a&#0;", "a&#xD800;", "a&#x110000;", "a\0", "a\udcff", "a&#99999999;"])
 def test_key_that_is_not_exact_is_left_out_and_noted(dirty: str) -> None:
-    page = uploads_page(listing(row("a") + row(dirty) + row("b")))
+    page = uploads_page(listing(row("a") + row(dirty) + row("b"), IsTruncated="false"))
     assert keys_of(page) == ["a", "b"]
     assert page.notes == (Problem(Code.UPLOADS_NOT_READABLE, count=1),)
 
@@ -354,3 +354,13 @@ def test_complete_requires_ascending_numbers(numbers: list[int]) -> None:
 def test_complete_requires_etags(etag: str) -> None:
     with pytest.raises(NotSent):
         xml.complete_body([CompletedPart(1, etag)])
+
+
+def test_markers_mean_that_more_follow_if_the_store_does_not_state_it() -> None:
+    """A page that does not say whether it is the last must not be taken for the last."""
+    assert uploads_page(listing(row("a"), NextUploadIdMarker="1")).is_truncated
+    assert uploads_page(listing(row("a"), NextKeyMarker="a", NextUploadIdMarker="1")).is_truncated
+    assert not uploads_page(listing(row("a"), NextKeyMarker="a", IsTruncated="false")).is_truncated
+    silent = uploads_page(listing(row("a")))
+    assert (silent.is_truncated, silent.notes) == (False, (Problem(Code.LISTING_END_NOT_STATED),))
+    assert uploads_page(listing("")).notes == ()

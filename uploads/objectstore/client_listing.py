@@ -10,6 +10,7 @@ from uploads.objectstore import xml
 from uploads.objectstore.client_base import ClientBase
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused, unreadable
 from uploads.objectstore.keys import check_bucket, check_range, check_text, check_upload, key_before
+from uploads.objectstore.listing.order import markers_used, with_rows_in_order
 from uploads.objectstore.received import time_of
 from uploads.objectstore.refusals import Response
 from uploads.objectstore.transport import Call
@@ -66,17 +67,18 @@ class ListingClient(ClientBase):
     ) -> UploadsPage:
         """ListMultipartUploads: one page of 1 to 1,000 uploads after the markers, with one request.
 
+        An upload id marker without a key marker is sent as it is: S3 ignores it, and some stores have no other marker.
         If a store appears to encode keys without saying so, the client repeats the request once without encoding-type,
         and does not request it again.
         """
         check_bucket(bucket)
         check_range("max-uploads", max_uploads, 1, MAX_PAGE)
-        after = (key_marker, key_marker and upload_id_marker)
-        if self._provider.marker_pair == "key-before" and after[1]:
+        after = markers_used((key_marker, upload_id_marker), self._provider)
+        if self._provider.marker_pair == "key-before" and all(after):
             after = key_before(after, prefix, delimiter)
         query = _query(prefix=prefix, delimiter=delimiter, key_marker=after[0], upload_id_marker=after[1])
         query |= {"uploads": "", "max-uploads": str(max_uploads)}
-        return _under(prefix, self._listed(bucket, query))
+        return _under(prefix, with_rows_in_order(self._listed(bucket, query), self._provider))
 
     def _listed(self, bucket: str, query: Mapping[str, str]) -> UploadsPage:
         try:
@@ -112,7 +114,7 @@ class ListingClient(ClientBase):
         """
         if self._provider.delimiter == "broken":
             delimiter = ""
-        markers = (key_marker, upload_id_marker)
+        markers = markers_used((key_marker, upload_id_marker), self._provider)
         seen_markers, seen_uploads, seen_prefixes = {markers}, set[Marker](), set[str]()
         while True:
             page = self.list_multipart_uploads(
@@ -127,7 +129,7 @@ class ListingClient(ClientBase):
             if not page.is_truncated:
                 return
             markers = page.onward
-            if not markers[0] or markers in seen_markers:
+            if not any(markers) or markers in seen_markers:
                 raise _loop("ListMultipartUploads", markers)
             seen_markers.add(markers)
 

@@ -60,6 +60,19 @@ def check_leading(key: str) -> None:
         raise _bad_key(Code.KEY_STARTS_WITH_SLASH, character=key[0])
 
 
+def check_segments(key: str, limit: int) -> None:
+    """Refuse a key with a longer segment than the store's file names; NotSent with BAD_KEY. 0: any length."""
+    longest = max(len(piece.encode()) for piece in key.split("/"))
+    if limit and longest > limit:
+        raise _bad_key(Code.KEY_SEGMENT_TOO_LONG, size=longest, limit=limit)
+
+
+def check_trailing_slash(key: str) -> None:
+    """Refuse a key that ends with a slash, for stores that lose the bytes of its object; NotSent with BAD_KEY."""
+    if key.endswith("/"):
+        raise _bad_key(Code.KEY_ENDS_WITH_SLASH)
+
+
 def check_path_key(key: str) -> None:
     """Refuse a key that a store which keeps keys as file paths confuses with another key; NotSent with BAD_KEY."""
     if any(piece in ("", ".", "..") for piece in key.removesuffix("/").split("/")):

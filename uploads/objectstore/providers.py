@@ -22,6 +22,8 @@ from uploads.objectstore.keys import (
     check_leading,
     check_listable_key,
     check_path_key,
+    check_segments,
+    check_trailing_slash,
 )
 from uploads.objectstore.types import MAX_PART_NUMBER, Addressing, Signature, StoreConfig
 from uploads.problems import Code
@@ -38,11 +40,12 @@ it ignores the parameter or encodes without saying so, so that the parameter is 
 Delimiter = Literal["works", "broken"]
 """Whether ListMultipartUploads groups by a delimiter, or loses uploads, so that Partway groups folders itself."""
 
-Order = Literal["key", "key/upload-id", "key.upload-id", "none"]
-"""The order of a listing: by key, by key and upload id joined in one text, or no reliable order."""
+Order = Literal["key", "key/upload-id", "key.upload-id", "upload-id", "none"]
+"""The order of a listing: by key, by key and upload id joined in one text, by upload id, or no reliable order."""
 
-MarkerPair = Literal["as-given", "key-before"]
-"""The key marker that belongs to an upload id marker: the upload's own key, or a text just before it."""
+MarkerPair = Literal["as-given", "key-before", "upload-id"]
+"""What is sent with an upload id marker: the upload's own key as the key marker, a text just before the key, or no key
+marker at all."""
 
 ForbidOverwrite = Literal["", "x-oss-forbid-overwrite", "if-none-match"]
 """The header that forbids a store to replace an object; '' if there is none."""
@@ -80,6 +83,10 @@ class Provider:
     max_key_bytes: int = MAX_KEY_BYTES
     leading_slash: bool = True
     """Whether a key may start with a slash or backslash."""
+    trailing_slash: bool = True
+    """Whether a key may end with a slash: some stores keep no bytes there, or keep them under another key."""
+    max_segment_bytes: int = 0
+    """The longest text between two slashes of a key, in bytes of UTF-8; 0 for any length."""
     keys_are_paths: bool = False
     """Whether keys are file paths, so that `a//b` or `a/../b` names the object of another key."""
 
@@ -101,7 +108,11 @@ class Provider:
     """The provider whose API lists the uploads of the same buckets, if this one does not."""
     delimiter: Delimiter = "works"
     order: Order = "key"
+    rows_in_order: bool = True
+    """Whether the rows of a page are in the order of the listing. If not, Partway sorts them; pages are in order."""
     marker_pair: MarkerPair = "as-given"
+    loses_pages: bool = False
+    """Whether uploads are missing from the pages of a listing, whatever markers are sent."""
     exact_prefix: bool = False
     """Whether a prefix finds only the uploads with exactly that key."""
     url_encoding: UrlEncoding = "all"
@@ -174,11 +185,15 @@ _ALL = (
         name="minio",
         label="MinIO",
         endpoint_hint="https://minio.example.org:9000",
+        leading_slash=False,
+        keys_are_paths=True,
+        max_segment_bytes=255,
         delimiter="broken",
         order="none",
         exact_prefix=True,
         forgets=True,
         keeps_ended=True,
+        forbid_overwrite="if-none-match",
         lifecycle="none",
     ),
     Provider(
@@ -222,12 +237,23 @@ _ALL = (
         name="seaweedfs",
         label="SeaweedFS",
         endpoint_hint="http://seaweedfs.example.org:8333",
+        leading_slash=False,
+        trailing_slash=False,
+        keys_are_paths=True,
+        max_segment_bytes=255,
+        delimiter="broken",
+        order="upload-id",
+        marker_pair="upload-id",
+        url_encoding="none",
+        forbid_overwrite="if-none-match",
     ),
     Provider(
         name="garage",
         label="Garage",
         region_default="garage",
         endpoint_hint="http://garage.example.org:3900",
+        leading_slash=False,
+        rows_in_order=False,
     ),
     # The smallest part is s3api's min_segment_size: 5 MiB in the store that Partway includes.
     Provider(
@@ -261,8 +287,10 @@ OVERRIDABLE: Mapping[str, tuple[object, ...]] = MappingProxyType(
         "leading_slash": (True, False),
         "lists_uploads": (True, False),
         "delimiter": ("works", "broken"),
-        "order": ("key", "key/upload-id", "key.upload-id", "none"),
-        "marker_pair": ("as-given", "key-before"),
+        "order": ("key", "key/upload-id", "key.upload-id", "upload-id", "none"),
+        "rows_in_order": (True, False),
+        "marker_pair": ("as-given", "key-before", "upload-id"),
+        "loses_pages": (True, False),
         "exact_prefix": (True, False),
         "url_encoding": ("all", "keys", "none"),
         "prefixes_ahead": (True, False),
@@ -290,6 +318,7 @@ def check_new_key(provider: Provider, key: str, *, multipart: bool) -> None:
     check_key(key)
     check_own_key(provider, key)
     check_key_size(key, provider.max_key_bytes)
+    check_segments(key, provider.max_segment_bytes)
     if multipart and not provider.control_characters:
         check_listable_key(key)
 
@@ -298,6 +327,8 @@ def check_own_key(provider: Provider, key: str) -> None:
     """Refuse a key that such a store takes for another one, whose object would be written; NotSent with BAD_KEY."""
     if not provider.leading_slash:
         check_leading(key)
+    if not provider.trailing_slash:
+        check_trailing_slash(key)
     if provider.keys_are_paths:
         check_path_key(key)
 

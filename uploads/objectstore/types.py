@@ -28,7 +28,7 @@ MAX_PART_NUMBER = 10_000
 """The highest part number, and the largest number of parts, of S3 and OSS."""
 
 Marker = tuple[str, str]
-"""A key marker and an upload id marker; both are empty for the first page."""
+"""A key marker and an upload id marker; both are empty for the first page. Some stores use an upload id alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,13 @@ class UploadsPage:
 
     @property
     def onward(self) -> Marker:
-        """The markers for the next page: the store's, or those of the last upload if the store left one out."""
+        """The markers for the next page: the store's, or those of the last upload if the store left one out.
+
+        A store that names only an upload id marker continues by it alone: with a key marker, SeaweedFS lists only the
+        uploads of exactly that key.
+        """
+        if self.next_upload_id_marker and not self.next_key_marker:
+            return "", self.next_upload_id_marker
         last = self.uploads[-1] if self.uploads else None
         named = self.next_key_marker and (
             self.next_upload_id_marker or last is None or last.key != self.next_key_marker
@@ -159,6 +165,11 @@ class PartsPage:
     abort_date: datetime | None = None
     abort_rule_id: str = ""
     request_id: str = ""
+
+    @property
+    def onward(self) -> int:
+        """The part number marker of the next page: the store's, or the last part's number if the store names none."""
+        return self.next_part_number_marker or (self.parts[-1].number if self.parts else 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from urllib.parse import unquote_plus
 from xml.sax.saxutils import escape
@@ -78,15 +78,24 @@ def uploads_page(fields: Fields, *, markers_encoded: bool = True, request_id: st
     prefixes = [rest(text) for row in rows(fields, "CommonPrefixes") for text in texts(row, "Prefix")]
     readable = tuple(prefix for prefix in prefixes if _usable(prefix, MAX_KEY_BYTES))
     lost += len(prefixes) - len(readable)
+    named = raw(fields, "NextKeyMarker")
+    key_marker = _marker(named, rest, uploads, prefixes)
     return UploadsPage(
         uploads=uploads,
         common_prefixes=readable,
-        is_truncated=_is_truncated(fields),
-        next_key_marker=_marker(raw(fields, "NextKeyMarker"), rest, uploads, prefixes),
-        next_upload_id_marker=_usable(raw(fields, "NextUploadIdMarker")),
+        is_truncated=_is_truncated(fields) or (not _states_its_end(fields) and _names_markers(fields)),
+        next_key_marker=key_marker,
+        next_upload_id_marker=_usable(raw(fields, "NextUploadIdMarker")) if key_marker or not named else "",
         request_id=request_id,
-        notes=(Problem(Code.UPLOADS_NOT_READABLE, count=lost),) if lost else (),
+        notes=tuple(_notes(fields, lost, has_rows=bool(uploads or prefixes))),
     )
+
+
+def _notes(fields: Fields, lost: int, *, has_rows: bool) -> Iterator[Problem]:
+    if lost:
+        yield Problem(Code.UPLOADS_NOT_READABLE, count=lost)
+    if has_rows and not _states_its_end(fields) and not _names_markers(fields):
+        yield Problem(Code.LISTING_END_NOT_STATED)
 
 
 def _uploads(rows: Iterable[Fields], decoded: Callable[[str], str]) -> tuple[tuple[MultipartUpload, ...], int]:
@@ -207,6 +216,15 @@ def error_fields(body: bytes) -> dict[str, str] | None:
     if name != "Error" or isinstance(node, str):
         return None
     return {clean_text(each): clean_text(text) for each, text in node if isinstance(text, str)}
+
+
+def _states_its_end(fields: Fields) -> bool:
+    """Whether the page says whether it is the last. If it does not, markers mean that more follow."""
+    return bool(get(fields, "IsTruncated").strip())
+
+
+def _names_markers(fields: Fields) -> bool:
+    return bool(raw(fields, "NextKeyMarker") or raw(fields, "NextUploadIdMarker"))
 
 
 def _is_truncated(fields: Fields) -> bool:

@@ -58,8 +58,12 @@ MESSAGES: Mapping[str, Message] = {
     FindingCode.ORDERED_WITH_DOT: _(
         "Uploads are listed in the order of key and upload id, joined with a dot: “a-1” comes before “a”."
     ),
+    FindingCode.ORDERED_BY_UPLOAD_ID: _("Uploads are listed in the order of their upload ids."),
+    FindingCode.PAGES_ORDERED_BY_KEY: _("Pages are in the order of keys, but not the rows of a page."),
     FindingCode.UNORDERED: _("Uploads are listed in no particular order."),
-    FindingCode.NEEDS_ORDER: _("Not tried: uploads are listed in no particular order."),
+    FindingCode.ROWS_IN_ORDER: _("The rows of a page are in the order of the pages."),
+    FindingCode.ROWS_IN_OTHER_ORDER: _("The rows of a page are in another order than the pages."),
+    FindingCode.NEEDS_ORDER: _("Not tried: uploads are not listed in the order of their keys."),
     FindingCode.KEY_MARKER_IGNORED: _("A key marker is ignored: every page would be the first."),
     FindingCode.KEY_MARKER_INCLUSIVE: _("A key marker alone lists the uploads with that key again."),
     FindingCode.KEY_MARKER_EXCLUSIVE: _("A key marker alone continues strictly after that key."),
@@ -71,6 +75,9 @@ MESSAGES: Mapping[str, Message] = {
     FindingCode.MARKERS_REFUSED: _("The store refuses the markers of its own uploads (%(code)s)."),
     FindingCode.MARKERS_CONTINUE: _("Both markers together continue right after that upload."),
     FindingCode.MARKERS_LOSE_UPLOADS: _("Both markers together lose uploads with the marker's own key."),
+    FindingCode.UPLOAD_ID_MARKER_CONTINUES: _(
+        "Both markers together lose uploads. The upload id marker alone continues right after that upload."
+    ),
     FindingCode.MARKERS_REPEAT_THEIR_OWN: _("Both markers together list their own upload again."),
     FindingCode.MARKERS_REPEAT: ngettext_lazy(
         "Both markers together list %(count)s earlier upload again.",
@@ -91,6 +98,9 @@ MESSAGES: Mapping[str, Message] = {
     FindingCode.NEXT_UPLOAD_ID_MARKER_MISSING: _(
         "The next page continues correctly, although the page names no upload id marker."
     ),
+    FindingCode.NEXT_KEY_MARKER_MISSING: _("The next page continues correctly, although the page names no key marker."),
+    FindingCode.ALL_PAGES_COMPLETE: _("Page by page, every upload is listed."),
+    FindingCode.ALL_PAGES_LOSE: _("Page by page, %(missing)s of %(due)s uploads are never listed."),
     FindingCode.NEXT_MARKERS_LOOP: _("The next markers do not advance: the same uploads are listed again."),
     FindingCode.NEXT_PAGE_CONTINUES: _("The next page continues where the page ended."),
     FindingCode.NEXT_PAGE_WRONG: ngettext_lazy(
@@ -265,6 +275,13 @@ ADVICE: Mapping[str, Message] = {
     FindingCode.LISTING_UNSUPPORTED: _("Use another endpoint of the store, or another store, to list uploads."),
     FindingCode.PREFIX_IS_WHOLE_KEY: _("Partway narrows listings by prefix itself, page by page."),
     FindingCode.LISTING_INCOMPLETE: _("Do not rely on this store's listing: open uploads by key and upload id."),
+    FindingCode.ORDERED_BY_UPLOAD_ID: _("The uploads of a key or folder may be on several pages."),
+    FindingCode.ROWS_IN_OTHER_ORDER: _("Partway sorts the rows of each page."),
+    FindingCode.UPLOAD_ID_MARKER_CONTINUES: _("Partway sends the upload id marker alone."),
+    FindingCode.NEXT_KEY_MARKER_MISSING: _("Partway sends the upload id marker alone."),
+    FindingCode.ALL_PAGES_LOSE: _(
+        "Every page of the listing says so. Narrow the prefix until one page of 1,000 holds all uploads."
+    ),
     FindingCode.UNORDERED: _("Partway shows pages in the order of the store."),
     FindingCode.UPLOAD_STAYS_AFTER_ABORT: _("Partway aborts an upload again until the store no longer has it."),
     FindingCode.KEY_MARKER_IGNORED: _NARROW,
@@ -379,6 +396,7 @@ ADVICE_ON_ERROR_IN: Mapping[str, Message] = {
     "both-markers": _NARROW,
     "next-of-two": _NARROW,
     "next-of-one": _NARROW,
+    "all-pages": _NARROW,
     "delimiter-pages": _NARROW,
 }
 """What to do about any error that stopped a check, by the name of the check."""

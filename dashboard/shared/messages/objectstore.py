@@ -24,6 +24,13 @@ _NAMES: Mapping[str, Message] = {
     Code.KEY_STARTS_WITH_SLASH: _(
         "The key starts with %(character)s, which this store does not allow. The character is allowed inside a key."
     ),
+    Code.KEY_ENDS_WITH_SLASH: _(
+        "The key ends with “/”. This store keeps such a key as a folder, without the bytes of its object."
+    ),
+    Code.KEY_SEGMENT_TOO_LONG: _(
+        "A segment of the key has %(size)s bytes of UTF-8. This store keeps keys as file paths, with at most %(limit)s "
+        "bytes between slashes."
+    ),
     Code.KEY_IS_NOT_A_PATH: _(
         "This store keeps keys as file paths. The key has an empty, “.” or “..” segment, and would reach the object "
         "of another key. Choose a key without “//”, a leading slash and dot segments."
@@ -139,6 +146,13 @@ _RESPONSES: Mapping[str, Message] = {
         "%(count)s upload on this page has a name that cannot be read exactly.",
         "%(count)s uploads on this page have names that cannot be read exactly.",
         "count",
+    ),
+    Code.LISTING_END_NOT_STATED: _("The store does not say whether more uploads follow after this page."),
+    Code.WHOLE_KEY_NOT_LISTED: _(
+        "The uploads whose key is exactly the prefix could not be listed (%(code)s, request id %(request_id)s)."
+    ),
+    Code.WHOLE_KEY_HAS_MORE: _(
+        "More uploads have exactly this key than fit on a page. Use the prefix as a whole key to see all of them."
     ),
 }
 

@@ -34,13 +34,14 @@ NOTES: Mapping[str, tuple[Promise, ...]] = {
     ),
     "minio": (
         _("The listing may forget uploads after a restart. Their parts can still be listed."),
+        _("The page size and markers of a listing may be ignored."),
         _("MinIO aborts uploads that are a day old."),
     ),
     "r2": (_("Uploads in progress are aborted after 7 days."),),
     "wasabi": (_("Parts of unfinished uploads are billed like objects."),),
     "seaweedfs": (
         _("Some versions fail to complete more than 1,000 parts."),
-        _("Some versions do not list strictly after a key marker. A store check detects it."),
+        _("A key marker lists only the uploads with exactly that key. Partway sends upload id markers alone."),
     ),
     "swift": (
         _("Pages of one upload have no marker for the next page."),
@@ -59,6 +60,11 @@ _OSS_LIFECYCLE = _("OSS documentation, Lifecycle: AbortMultipartUpload, Days fro
 _CEPH_TEST = _("tested with Ceph RADOS Gateway 16.2")
 _MINIO_CACHE = _("minio/minio, ListMultipartUploads: without a prefix all cached uploads, ignoring other parameters")
 _SWIFT_TEST = _("tested with s3api of OpenStack Swift 2.38")
+_SEAWEEDFS_TEST = _("tested with SeaweedFS 4.48")
+_SEAWEEDFS_FOLDER = _("tested with SeaweedFS 4.48: PutObject keeps no bytes, Complete writes another key")
+_FILE_NAMES = _("tested with SeaweedFS 4.48: PutObject fails with KeyTooLongError, Complete with InternalError")
+_GARAGE_TEST = _("tested with Garage 2.5")
+_MINIO_TEST = _("tested with MinIO of February 2026")
 _UNKNOWN = _("not known; a store check detects it")
 
 SOURCES: Mapping[str, Mapping[str, Promise]] = {
@@ -94,6 +100,10 @@ SOURCES: Mapping[str, Mapping[str, Promise]] = {
     },
     "ceph": {"delimiter": _CEPH_TEST, "order": _CEPH_TEST, "url_encoding": _CEPH_TEST},
     "minio": {
+        "leading_slash": _MINIO_TEST,
+        "keys_are_paths": _MINIO_TEST,
+        "max_segment_bytes": _MINIO_TEST,
+        "forbid_overwrite": _MINIO_TEST,
         "delimiter": _MINIO_CACHE,
         "order": _("minio/minio, ListMultipartUploads: ordered by the time of creation"),
         "exact_prefix": _("MinIO documentation, S3 API compatibility: the prefix must be the object's name"),
@@ -115,6 +125,18 @@ SOURCES: Mapping[str, Mapping[str, Promise]] = {
         "max_parts": _("Scaleway documentation, Multipart uploads: at most 1,000 parts"),
         "max_object_size": _("1,000 parts of 5 GiB"),
     },
+    "seaweedfs": {
+        "leading_slash": _SEAWEEDFS_TEST,
+        "trailing_slash": _SEAWEEDFS_FOLDER,
+        "keys_are_paths": _SEAWEEDFS_TEST,
+        "max_segment_bytes": _FILE_NAMES,
+        "delimiter": _SEAWEEDFS_TEST,
+        "order": _SEAWEEDFS_TEST,
+        "marker_pair": _SEAWEEDFS_TEST,
+        "url_encoding": _SEAWEEDFS_TEST,
+        "forbid_overwrite": _SEAWEEDFS_TEST,
+    },
+    "garage": {"leading_slash": _GARAGE_TEST, "rows_in_order": _GARAGE_TEST},
     "swift": {
         "order": _SWIFT_TEST,
         "url_encoding": _("tested with s3api of OpenStack Swift 2.38: markers and common prefixes are not encoded"),

@@ -9,7 +9,7 @@ import re
 from dataclasses import replace
 
 from uploads.objectstore.keys import LAST_CHARACTER, MAX_KEY_BYTES, just_below
-from uploads.objectstore.listing.order import JOINED, as_bytes, place
+from uploads.objectstore.listing.order import JOINED, as_bytes, is_by_key, place
 from uploads.objectstore.providers import Order
 from uploads.objectstore.types import Marker, UploadsPage
 
@@ -30,9 +30,10 @@ def fold(page: UploadsPage, after: Marker, *, prefix: str, delimiter: str, order
 
     A folder is shown only on the page on which it starts, so not if the markers are already inside it. If it does not
     end on the page, the next page starts after it: otherwise a folder of a million uploads would be a thousand empty
-    pages. A folder may be shown again if the listing has no order, or has another key's uploads inside the folder.
+    pages. A folder may be shown again if the listing is not ordered by key, or has another key's uploads inside the
+    folder.
     """
-    entered = common_prefix(after[0], prefix, delimiter) if order != "none" else ""
+    entered = common_prefix(after[0], prefix, delimiter) if is_by_key(order) else ""
     folders = [common_prefix(upload.key, prefix, delimiter) for upload in page.uploads]
     folded = replace(
         page,
@@ -49,7 +50,7 @@ def _is_contiguous(folder: str, prefix: str, order: Order) -> bool:
 
     Swift sorts an upload of `a` as `a/id`, which is inside the folder `a/`; Ceph sorts it as `a.id`.
     """
-    if order == "none" or len(as_bytes(folder + LAST_CHARACTER)) > MAX_KEY_BYTES:
+    if not is_by_key(order) or len(as_bytes(folder + LAST_CHARACTER)) > MAX_KEY_BYTES:
         return False
     if order not in JOINED:
         return True
@@ -65,7 +66,7 @@ def narrow(page: UploadsPage, prefix: str, order: Order) -> UploadsPage:
 
 
 def _is_after(page: UploadsPage, prefix: str, order: Order) -> bool:
-    if order == "none" or not page.uploads:
+    if not is_by_key(order) or not page.uploads:
         return False
     last = place(order, page.uploads[-1].key, page.uploads[-1].upload_id)
     return last > as_bytes(prefix) and not last.startswith(as_bytes(prefix))
@@ -73,7 +74,7 @@ def _is_after(page: UploadsPage, prefix: str, order: Order) -> bool:
 
 def marker_before(prefix: str, order: Order) -> str:
     """A key marker shortly before everything with the prefix; '' for the start of the listing."""
-    if order == "none" or not prefix:
+    if not is_by_key(order) or not prefix:
         return ""
     # Not a control character, on which the listings of some stores fail.
     before = just_below(prefix) if prefix[-1] > " " else prefix[:-1]

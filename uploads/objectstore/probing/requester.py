@@ -194,6 +194,17 @@ class Requester:
             self.list_uploads(prefix, delimiter=delimiter, max_uploads=max_uploads, after=after), markers_encoded=False
         )
 
+    def pages(self, prefix: str, *, max_uploads: int, flags: Mapping[str, object]) -> Iterator[UploadsPage]:
+        """All pages under the prefix, as the client requests them for a store with these fields of the profile."""
+        config = replace(self.config, overrides=tuple(sorted(flags.items())))
+        with ObjectStoreClient(config, retries=RETRIES, observer=self.counter) as client:
+            pages = client.iter_multipart_uploads(self.bucket, prefix=prefix, max_uploads=max_uploads)
+            while True:
+                self._spend()
+                if (page := next(pages, None)) is None:
+                    return
+                yield page
+
     # Objects
 
     def put_object(

@@ -120,8 +120,8 @@ def differs(code: FindingCode, flag: Flag | None = None, /, **params: Param) -> 
     return Finding(verdict=Verdict.DIFFERS, observed=Problem(code, **params), flag=flag)
 
 
-def failed(code: FindingCode, /, **params: Param) -> Finding:
-    return Finding(verdict=Verdict.FAILED, observed=Problem(code, **params))
+def failed(code: FindingCode, flag: Flag | None = None, /, **params: Param) -> Finding:
+    return Finding(verdict=Verdict.FAILED, observed=Problem(code, **params), flag=flag)
 
 
 def not_tried(why: Problem) -> Finding:

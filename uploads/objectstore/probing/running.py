@@ -21,6 +21,7 @@ CHECKS: tuple[Check, ...] = (
     *paging.CHECKS,
     listing.ENDED,
     keys.ENCODING,
+    paging.ALL_PAGES,
     *parts.CHECKS,
     *digests.CHECKS,
     *completion.CHECKS,

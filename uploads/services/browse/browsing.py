@@ -5,24 +5,28 @@ Every function that sends a request may raise ObjectStoreError.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from uploads.domain.part_summary import PartSummary, summarize_parts
 from uploads.models import Operation, Store, Transfer
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
 from uploads.objectstore.listing.folders import fold, marker_before, narrow
+from uploads.objectstore.listing.order import markers_used
 from uploads.objectstore.listing.repair import tidy
 from uploads.objectstore.providers import Provider, profile_of
 from uploads.objectstore.types import (
     MAX_PAGE,
     Bucket,
+    Marker,
     MultipartUpload,
     ObjectFacts,
     PartsPage,
     UploadsPage,
     UploadsQuery,
 )
+from uploads.problems import Code, Problem
 from uploads.services.stores.clients import client_for
+from uploads.services.work.failures import error_code, request_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +74,16 @@ def list_buckets(store: Store) -> BucketList:
 
 
 def list_uploads(store: Store, bucket: str, query: UploadsQuery) -> UploadsPage:
-    """One page of ListMultipartUploads: one request. Repeated and unordered rows are repaired.
+    """One page of ListMultipartUploads. Repeated and unordered rows are repaired.
 
+    One request; if the store finds uploads only by their whole key, the first page under a prefix needs a second one.
     Folders and prefixes that the store gets wrong are computed here, from that same page, which may then have fewer
     rows than requested.
     """
     provider = provider_of(store)
     narrows, folds = narrows_here(provider, query), folds_here(provider, query)
-    after = (query.key_marker, query.upload_id_marker if query.key_marker else "")
-    if narrows and not query.key_marker:
+    after = markers_here(provider, query)
+    if narrows and not any(after):
         after = (marker_before(query.prefix, provider.order), "")
     page = client_for(store).list_multipart_uploads(
         bucket,
@@ -91,9 +96,32 @@ def list_uploads(store: Store, bucket: str, query: UploadsQuery) -> UploadsPage:
     page = tidy(page, after, provider)
     if narrows:
         page = narrow(page, query.prefix, provider.order)
+        if not any(markers_here(provider, query)):
+            page = _with_uploads_of_key(store, bucket, query, page)
     if folds:
         page = fold(page, after, prefix=query.prefix, delimiter=query.delimiter, order=provider.order)
     return page
+
+
+def _with_uploads_of_key(store: Store, bucket: str, query: UploadsQuery, page: UploadsPage) -> UploadsPage:
+    """The first page under a prefix, and the uploads whose whole key is the prefix: one request.
+
+    After a restart, MinIO lists an upload only if the prefix is its key.
+    """
+    try:
+        found = client_for(store).list_multipart_uploads(bucket, prefix=query.prefix, max_uploads=query.max_uploads)
+    except ObjectStoreError as error:
+        note = Problem(Code.WHOLE_KEY_NOT_LISTED, code=error_code(error), request_id=request_id(error) or "-")
+        return replace(page, notes=(*page.notes, note))
+    listed = {(upload.key, upload.upload_id) for upload in page.uploads}
+    left_out = (each for each in found.uploads if (each.key, each.upload_id) not in listed)
+    more = (Problem(Code.WHOLE_KEY_HAS_MORE),) if found.is_truncated else ()
+    return replace(page, uploads=(*left_out, *page.uploads), notes=(*page.notes, *found.notes, *more))
+
+
+def markers_here(provider: Provider, query: UploadsQuery) -> Marker:
+    """The markers after which such a page starts; both are empty on the first page."""
+    return markers_used((query.key_marker, query.upload_id_marker), provider)
 
 
 def folds_here(provider: Provider, query: UploadsQuery) -> bool:

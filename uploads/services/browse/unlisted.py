@@ -79,7 +79,7 @@ def find_unlisted(
         tuple(map(_own, missing.uploads.found)),
         tuple(missing.folders.found),
         more=missing.uploads.more or missing.folders.more,
-        elsewhere=span.order == "none" and bool(query.key_marker),
+        elsewhere=span.order == "none" and bool(query.key_marker or query.upload_id_marker),
     )
 
 
@@ -97,7 +97,7 @@ class _Missing:
     def add(self, row: StoreUpload) -> None:
         key, query = row.transfer.key, self._query
         folder = common_prefix(key, query.prefix, query.delimiter)
-        if folder and self._span.holds_prefix(folder) and folder not in self._page.common_prefixes:
+        if folder and folder not in self._page.common_prefixes and self._span.holds_folder(folder, key, row.upload_id):
             self.folders.add(folder)
         belongs = not folder and key.startswith(query.prefix) and self._span.holds(key, row.upload_id)
         if belongs and (key, row.upload_id) not in self._listed:
