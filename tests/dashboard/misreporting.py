@@ -12,7 +12,7 @@ import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
@@ -67,6 +67,37 @@ def without_upload_id_marker(uploads: Sequence[MultipartUpload], query: ListingQ
     """Like some stores: the next key marker alone, even if more uploads of that key follow."""
     page = by_key(uploads, query)
     return ListedPage(page.uploads, is_truncated=page.is_truncated, key_marker=page.key_marker)
+
+
+def like_garage(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
+    """Pages like those of S3, each with its rows by upload id."""
+    page = by_key(uploads, query)
+    return replace(page, uploads=sorted(page.uploads, key=lambda each: each.upload_id))
+
+
+def like_seaweedfs(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
+    """By upload id, with the next upload id marker alone. A key marker lists only the uploads with that key."""
+    rest = sorted((each for each in uploads if each.key.startswith(query.prefix)), key=lambda each: each.upload_id)
+    rest = [each for each in rest if query.key_marker in ("", each.key) and each.upload_id > query.upload_id_marker]
+    shown = rest[: query.max_uploads]
+    if len(shown) < query.max_uploads:
+        return ListedPage(shown)
+    return ListedPage(shown, is_truncated=True, upload_id_marker=shown[-1].upload_id)
+
+
+def nothing_after_markers(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
+    """The first page like that of S3. A page after any markers is empty, and reported as the last."""
+    return by_key(uploads, query) if not (query.key_marker or query.upload_id_marker) else ListedPage(())
+
+
+def back_and_forth(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
+    """The first page again and again: its markers do not advance."""
+    return by_key(uploads, replace(query, key_marker="", upload_id_marker=""))
+
+
+def whole_page_is_the_last(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
+    """The first page, never truncated."""
+    return ListedPage(by_key(uploads, query).uploads)
 
 
 def truncated_and_empty(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:

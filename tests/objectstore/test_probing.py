@@ -16,12 +16,18 @@ from botocore.config import Config
 from tests.dashboard.misreporting import (
     ListedPage,
     ListingQuery,
+    MakePage,
     MisreportingStore,
+    back_and_forth,
     by_key,
     in_order_of,
+    like_garage,
     like_minio,
+    like_seaweedfs,
     misreporting,
+    nothing_after_markers,
     truncated_and_empty,
+    whole_page_is_the_last,
     without_upload_id_marker,
 )
 from tests.objectstore.fault_server import FaultServer, error, respond
@@ -134,8 +140,8 @@ def test_listing_that_keeps_ended_uploads(
 
 def test_listing_in_no_order(faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str) -> None:
     def backwards(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
-        page = by_key(uploads, query)
-        return ListedPage(page.uploads[::-1], (), page.is_truncated, page.key_marker, page.upload_id_marker)
+        ordered = sorted(uploads, key=lambda each: each.key, reverse=True)
+        return in_order_of([each.upload_id for each in ordered], uploads, query)
 
     faulty_store.make_page = backwards
     results = probed(faulty_config, bucket)
@@ -154,6 +160,45 @@ def test_listing_by_start_time_counts_as_no_order(
     results = probed(faulty_config, bucket, created)
     assert results["prefix"].verdict is Verdict.OK
     assert overrides(results)["order"] == "none"
+
+
+def test_pages_by_key_with_rows_by_upload_id(
+    faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str
+) -> None:
+    """False alarms: Garage pages exactly, and only sorts the rows of each page otherwise."""
+    faulty_store.make_page = like_garage
+    results = probed(faulty_config, bucket)
+    paging = ("order", "key-marker", "both-markers", "next-of-two", "next-of-one", "all-pages")
+    assert verdicts(results, *paging) == dict.fromkeys(paging, "ok")
+    assert (overrides(results)["rows_in_order"], code_of(results["rows"])) == (False, FindingCode.ROWS_IN_OTHER_ORDER)
+    assert {"order", "marker_pair", "loses_pages"}.isdisjoint(overrides(results))
+
+
+def test_pages_that_continue_after_an_upload_id_alone(
+    faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str
+) -> None:
+    faulty_store.make_page = like_seaweedfs
+    results = probed(faulty_config, bucket)
+    found = overrides(results)
+    assert (found["order"], found["marker_pair"]) == ("upload-id", "upload-id")
+    assert {"rows_in_order", "loses_pages"}.isdisjoint(found)
+    assert verdicts(results, "both-markers", "next-of-two", "next-of-one", "all-pages") == {
+        "both-markers": "differs",
+        "next-of-two": "differs",
+        "next-of-one": "differs",
+        "all-pages": "ok",
+    }
+
+
+@pytest.mark.parametrize("make_page", [nothing_after_markers, back_and_forth, whole_page_is_the_last])
+def test_pages_that_lose_uploads_override_the_profile(
+    faulty_config: StoreConfig, faulty_store: MisreportingStore, bucket: str, make_page: MakePage
+) -> None:
+    """Whatever the reason is that no way to page lists every upload, the listing has to know it."""
+    faulty_store.make_page = make_page
+    results = probed(faulty_config, bucket)
+    assert results["all-pages"].verdict is Verdict.FAILED
+    assert overrides(results)["loses_pages"] is True
 
 
 def test_next_markers_without_an_upload_id(

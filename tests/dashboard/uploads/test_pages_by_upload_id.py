@@ -88,7 +88,7 @@ def test_script_that_follows_the_markers_gets_every_upload(site: Site, crowd: Cr
 
 
 def test_markers_that_are_entered_start_the_page(site_of: Callable[[str], Site], crowd: Crowd) -> None:
-    """Also the pair of an upload, as other stores need it. A key marker alone has no meaning here, and the page says so."""
+    """Also the pair of an upload, as other stores need it. The page says that a key marker has no meaning here."""
     site = site_of("seaweedfs")
     by_id = sorted(crowd.started, key=lambda name: name.upload_id)
     after = by_id[1199]

@@ -578,6 +578,130 @@ def test_truncated_page_without_markers_is_explained(faulty_site: Site, faulty_s
     assert "it gives no marker to continue from" in page.words
 
 
+def json_pages(site: Site, query: str = "") -> list[dict[str, Any]]:
+    """The JSON of every page, as a script gets it that follows the markers while IsTruncated is true."""
+    pages = [site.json(f"{site.links.uploads}?{query}").json]
+    while pages[-1]["IsTruncated"]:
+        assert len(pages) < 20
+        markers = f"key-marker={quote(pages[-1]['NextKeyMarker'])}"
+        markers += f"&upload-id-marker={quote(pages[-1]['NextUploadIdMarker'])}"
+        pages.append(site.json(f"{site.links.uploads}?{query}&{markers}").json)
+    return pages
+
+
+def codes_of(page: dict[str, Any]) -> list[str]:
+    return [note["Code"] for note in page["Notes"]]
+
+
+@pytest.mark.parametrize(
+    ("make_page", "code"),
+    [
+        (misreporting.back_and_forth, "NextMarkersDoNotAdvance"),
+        (misreporting.truncated_and_empty, "NextMarkersMissing"),
+    ],
+)
+def test_script_ends_if_markers_do_not_advance(
+    faulty_site: Site, faulty_store: MisreportingStore, start: Start, make_page: misreporting.MakePage, code: str
+) -> None:
+    """Truncated pages that cannot be continued: the JSON says so, and does not send a script back to them."""
+    for key in "abc":
+        start(key)
+    faulty_store.make_page = make_page
+    last = json_pages(faulty_site, "max-uploads=2")[-1]
+    assert (last["NextKeyMarker"], last["NextUploadIdMarker"], last["NextPage"]) == ("", "", "")
+    assert last["MayBeIncomplete"] is True
+    assert codes_of(last) == [code]
+
+
+def test_pages_that_lose_uploads_say_so(faulty_site: Site, faulty_store: MisreportingStore, start: Start) -> None:
+    """Every page of a listing that is known to lose uploads: full, empty, first and last, and the JSON."""
+    started = [start(key) for key in "abcd"]
+    faulty_store.make_page = misreporting.nothing_after_markers
+    Store.objects.filter(name=faulty_site.store).update(overrides={"loses_pages": True})
+    pages = walk(faulty_site, "max-uploads=2")
+    assert [page.rows for page in pages] == [started[:2], []]
+    assert all("pages of this store's listing leave out uploads" in page.words for page in pages)
+    assert all(page.find("div", "alert-warning") for page in pages)
+    assert "No more uploads after this point" not in pages[1].words
+    assert "No uploads in progress" not in faulty_site.listing("prefix=x").words
+    for page in json_pages(faulty_site, "max-uploads=2"):
+        assert page["MayBeIncomplete"] is True
+        assert codes_of(page) == ["PagesLoseUploads"]
+    Store.objects.filter(name=faulty_site.store).update(overrides={})
+    assert not faulty_site.listing().find("div", "alert-warning")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("provider", ["generic", "seaweedfs"])
+def test_pages_by_upload_id_alone_lose_nothing(
+    faulty_site: Site, faulty_store: MisreportingStore, start: Start, size: int, provider: str
+) -> None:
+    of_kind(faulty_site, provider)
+    faulty_store.make_page = misreporting.like_seaweedfs
+    started = Counter(start(key) for key in ("c", "a", "b", "b", "d/x"))
+    pages = walk(faulty_site, f"max-uploads={size}")
+    assert rows_of(pages) == started
+    assert not any(shows_unlisted(page) for page in pages)
+    found = json_pages(faulty_site, f"max-uploads={size}")
+    assert Counter(each["UploadId"] for page in found for each in page["Uploads"]) == Counter(
+        name.upload_id for name in started
+    )
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_rows_of_garage_are_sorted(
+    faulty_site: Site, faulty_store: MisreportingStore, start: Start, operator: User, size: int
+) -> None:
+    """Pages are exact, so own uploads are expected on them."""
+    of_kind(faulty_site, "garage")
+    faulty_store.make_page = misreporting.like_garage
+    started = [start(key) for key in ("a", "b", "b", "b-1", "b/1", "c", "d/x")]
+    lost = start("bb")
+    own(operator, Store.objects.get(name=faulty_site.store), faulty_site.bucket, lost)
+    faulty_store.omitted = {lost.upload_id}
+    pages = walk(faulty_site, f"max-uploads={size}")
+    rows = [row for page in pages for row in page.rows]
+    assert rows == sorted(started, key=lambda name: (name.key, name.upload_id))
+    assert [key for page in pages for key in unlisted_keys(page)] == ["bb"]
+
+
+def test_upload_is_found_by_its_exact_key_after_a_restart_of_minio(
+    faulty_site: Site, faulty_store: MisreportingStore, start: Start
+) -> None:
+    """Another client's upload that only a request with its whole key as the prefix still lists."""
+    of_kind(faulty_site, "minio")
+    forgotten, listed_still, beside = start("dir/forgotten"), start("dir/forgotten"), start("dir/forgotten-not")
+    faulty_store.make_page = lambda uploads, query: (
+        misreporting.like_minio(uploads, query)
+        if query.prefix
+        else misreporting.ListedPage([each for each in uploads if each.upload_id != forgotten.upload_id])
+    )
+    page = faulty_site.listing("prefix=dir/forgotten")
+    assert [each.prefix for each in faulty_store.queries] == ["", "dir/forgotten"]
+    assert Counter(page.rows) == Counter([forgotten, listed_still, beside])
+    ids = {
+        each["UploadId"]
+        for each in faulty_site.json(f"{faulty_site.links.uploads}?prefix=dir/forgotten").json["Uploads"]
+    }
+    assert ids == {name.upload_id for name in (forgotten, listed_still, beside)}
+    assert Counter(faulty_site.listing("prefix=dir/").rows) == Counter([listed_still, beside])
+    folder = faulty_site.listing("prefix=dir/forgotten&delimiter=/")
+    assert Counter(folder.rows) == Counter([forgotten, listed_still, beside])
+
+
+def test_second_request_of_a_prefix_that_fails_is_reported(
+    proxy: FaultProxy, make_store: Callable[..., Store], operator_client: Client, bucket: str, start: Start
+) -> None:
+    name = start("key")
+    site = Site(operator_client, make_store(name="minio", endpoint_url=proxy.url, provider="minio").name, bucket)
+    # The first request lists everything; the second has the prefix.
+    proxy.latency = 0
+    proxy.next("ListMultipartUploads", Fault.LATENCY, Fault.ACCESS_DENIED)
+    page = site.listing("prefix=key")
+    assert page.rows == [name]
+    assert "could not be listed (AccessDenied, request id" in page.words
+
+
 def test_partway_filters_by_prefix_where_the_store_takes_whole_keys(
     faulty_site: Site, faulty_store: MisreportingStore, start: Start
 ) -> None:
@@ -590,7 +714,9 @@ def test_partway_filters_by_prefix_where_the_store_takes_whole_keys(
         pages = walk(faulty_site, f"prefix=p&max-uploads={size}")
         assert rows_of(pages) == having
         assert all("only by their whole key" in page.words for page in pages)
-        assert not any(each.prefix for each in faulty_store.queries)
+        # Once, on the first page, the uploads whose whole key is the prefix are requested.
+        assert [each.prefix for each in faulty_store.queries].count("p") == 1
+        assert len(faulty_store.queries) == len(pages) + 1
         # The pages start and end with the prefix.
         assert len(pages) <= 5 // size + 2
         pages = walk(faulty_site, f"prefix=p&delimiter=/&max-uploads={size}")
@@ -660,9 +786,18 @@ def test_without_permission_to_list_uploads_own_uploads_are_shown(
 def test_api_without_the_operation_is_explained_first(
     operator_client: Client, make_store: Callable[..., Store], bucket: str, start: Start
 ) -> None:
-    name = start("key")
+    """A page or JSON that says that there is nothing, although Partway could not look."""
     store = make_store(name="ossish", provider="oss-s3", addressing="path")
-    page = Site(operator_client, store.name, bucket).listing()
+    site = Site(operator_client, store.name, bucket)
+    for query in ("", "prefix=x", "key-marker=x"):
+        empty = site.listing(query)
+        assert "Uploads cannot be listed here" in empty.words
+        assert "No upload" not in empty.words
+        assert "No more uploads" not in empty.words
+        response = site.json(f"{site.links.uploads}?{query}").json
+        assert (response["MayBeIncomplete"], codes_of(response)) == (True, ["ListingUnsupported"])
+    name = start("key")
+    page = site.listing()
     assert page.rows == [name]
     text = page.text[page.text.index("<main") :]
     assert text.index("has no operation that lists uploads") < text.index('name="prefix"')

@@ -26,7 +26,7 @@ from uploads.objectstore.types import (
 )
 from uploads.problems import Code, Problem
 from uploads.services.stores.clients import client_for
-from uploads.services.work.failures import error_code, request_id
+from uploads.services.work.failures import error_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def _with_uploads_of_key(store: Store, bucket: str, query: UploadsQuery, page: U
     try:
         found = client_for(store).list_multipart_uploads(bucket, prefix=query.prefix, max_uploads=query.max_uploads)
     except ObjectStoreError as error:
-        note = Problem(Code.WHOLE_KEY_NOT_LISTED, code=error_code(error), request_id=request_id(error) or "-")
+        note = Problem(Code.WHOLE_KEY_NOT_LISTED, code=error_code(error), request_id=error.request_id or "-")
         return replace(page, notes=(*page.notes, note))
     listed = {(upload.key, upload.upload_id) for upload in page.uploads}
     left_out = (each for each in found.uploads if (each.key, each.upload_id) not in listed)
