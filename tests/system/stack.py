@@ -119,6 +119,10 @@ class Stack:
     def wait_for_end(self, name: str) -> None:
         self._processes.pop(name).wait(PATIENCE)
 
+    def is_running(self, name: str) -> bool:
+        """Whether a process was started and neither stopped nor killed since."""
+        return name in self._processes
+
     def freeze(self, name: str) -> None:
         """Suspend a process, so that requests to it wait."""
         self._signal(name, signal.SIGSTOP)

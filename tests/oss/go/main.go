@@ -28,7 +28,7 @@ import (
 // options are the flags of all programs.
 type options struct {
 	key, uploadID, file, checkpoint              string
-	parts                                        int
+	parts, skip                                  int
 	partSize                                     int64
 	step                                         bool
 	prefix, delimiter, keyMarker, uploadIDMarker string
@@ -69,6 +69,7 @@ func parse(program string, args []string) options {
 	flags.StringVar(&o.file, "file", "", "the file to upload")
 	flags.StringVar(&o.checkpoint, "checkpoint", "", "the file that remembers the parts that were sent")
 	flags.IntVar(&o.parts, "parts", 3, "the number of parts")
+	flags.IntVar(&o.skip, "skip", 0, "the number of a part that is not uploaded")
 	flags.Int64Var(&o.partSize, "part-size", 100*1024, "the size of a part in bytes")
 	flags.BoolVar(&o.step, "step", false, "wait for a line on standard input after each step")
 	flags.StringVar(&o.prefix, "prefix", "", "list keys with this prefix only")

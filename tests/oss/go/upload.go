@@ -29,6 +29,9 @@ func upload(bucket *oss.Bucket, o options) error {
 
 	var sent []oss.UploadPart
 	for _, chunk := range chunks {
+		if chunk.Number == o.skip {
+			continue
+		}
 		if _, err := file.Seek(chunk.Offset, io.SeekStart); err != nil {
 			return err
 		}
