@@ -142,6 +142,8 @@ class Code(StrEnum):
     CANNOT_RESUME = "CannotResume"
     CANNOT_CANCEL = "CannotCancel"
     CANNOT_RETRY = "CannotRetry"
+    CANNOT_VERIFY = "CannotVerify"
+    STILL_NOT_VERIFIED = "StillNotVerified"
     BYTES_MISSING = "BytesMissing"
     BROWSER_STOPPED = "BrowserStopped"
     WAITING_FOR_SPACE = "WaitingForSpace"
@@ -219,6 +221,10 @@ class Code(StrEnum):
     OBJECT_APPEARED = "ObjectAppeared"
     OBJECT_MISSING = "ObjectMissing"
     OBJECT_DIFFERS = "ObjectDiffers"
+    OBJECT_ETAG_DIFFERS = "ObjectEtagDiffers"
+    COMPLETED_OBJECT_MISSING = "CompletedObjectMissing"
+    COMPLETED_NOT_VERIFIED = "CompletedNotVerified"
+    COMPLETION_UNKNOWN = "CompletionUnknown"
     CRC64_MISMATCH = "Crc64Mismatch"
 
     # --- Upkeep: cleanup and reconciliation

@@ -40,6 +40,7 @@ transfer_patterns: list[URLPattern | URLResolver] = [
     path("<uuid:transfer_id>/resume/", transfers.resume, name="transfer-resume"),
     path("<uuid:transfer_id>/cancel/", transfers.cancel, name="transfer-cancel"),
     path("<uuid:transfer_id>/retry/", transfers.retry, name="transfer-retry"),
+    path("<uuid:transfer_id>/verify/", transfers.verify, name="transfer-verify"),
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [

@@ -28,7 +28,15 @@ from uploads.domain.states import FINAL_PHASES, TransferState
 from uploads.models import Transfer
 from uploads.objectstore.types import UploadRef
 from uploads.selectors.transfers import part_runs
-from uploads.services.transfers.steps import StepRefused, request_cancel, request_pause, request_resume, request_retry
+from uploads.services.transfers.steps import (
+    StepRefused,
+    is_completed,
+    request_cancel,
+    request_pause,
+    request_resume,
+    request_retry,
+)
+from uploads.services.transfers.verify import request_verification
 
 PAGE_SIZE = 50
 MAX_IDS = 200
@@ -86,6 +94,7 @@ def transfer(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
         "transfer": row.transfer,
         "progress": row.progress,
         "steps": allowed_steps(row.transfer),
+        "is_completed": row.state is TransferState.FAILED and is_completed(row.transfer),
         "upload_url": upload_url(row),
         "picture": draw(part_runs(row.transfer), row.transfer.part_count),
         "part_errors": row.transfer.parts.exclude(error_code="")[:MAX_PART_ERRORS],
@@ -141,8 +150,13 @@ def retry(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
         request,
         transfer_id,
         request_retry,
-        _("The transfer is retried. Parts that are in the store are not sent again."),
+        _("The transfer is retried. What is in the store is not sent again."),
     )
+
+
+@require_POST
+def verify(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
+    return _step(request, transfer_id, request_verification, _("The object is verified."))
 
 
 @require_POST

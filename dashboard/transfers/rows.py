@@ -12,12 +12,14 @@ from django.utils.translation import gettext_lazy as _
 
 from dashboard.shared.formatting import percent, percent_text, rate_text
 from dashboard.shared.messages import text_of
+from dashboard.shared.messages.proofs import verification_text
 from dashboard.transfers.legs import Leg, leg_of, legs_of
 from uploads.domain.states import DesiredState, Phase, TransferState, shown_state
 from uploads.models import Transfer
 from uploads.objectstore.checksums import as_store_writes_it
 from uploads.selectors.transfers import TransferProgress, progress_of, why_waiting
 from uploads.services.transfers.steps import can_retry
+from uploads.services.transfers.verify import can_verify
 
 MOVING = frozenset({TransferState.RECEIVING, TransferState.SENDING, TransferState.COMPLETING, TransferState.CANCELLING})
 """States that change without an operator: pages poll them."""
@@ -46,6 +48,18 @@ class TransferRow:
         """Why the transfer does not move, as text; empty if it moves."""
         problem = why_waiting(self.transfer)
         return text_of(problem) if problem else ""
+
+    @property
+    def verification(self) -> str:
+        """What was proved of the object of a transfer that is done."""
+        return verification_text(verified=self.transfer.verified, proofs=self.transfer.proofs)
+
+    @property
+    def is_unverified(self) -> bool:
+        """Whether the store has confirmed the object, and HEAD has not, or not yet."""
+        transfer = self.transfer
+        is_completed = transfer.phase == Phase.DONE or transfer.completed_at is not None
+        return is_completed and not transfer.verified and transfer.phase in (Phase.COMPLETING, Phase.DONE)
 
     @property
     def crc64(self) -> dict[str, str] | None:
@@ -99,6 +113,8 @@ class TransferRow:
     @property
     def announcement(self) -> str:
         """The text for screen readers. It changes in steps of 25 % and with the state."""
+        if self.is_unverified and self.is_live:
+            return gettext("Completed in the store; not verified yet.")
         if self.state in ANNOUNCED:
             return str(ANNOUNCED[self.state])
         if not self.transfer.all_received:
@@ -115,6 +131,8 @@ class TransferRow:
             self.progress.upload_id,
             transfer.etag,
             transfer.verified,
+            transfer.proofs,
+            transfer.completed_at,
             transfer.error,
             self.waiting,
             transfer.sha256,
@@ -150,6 +168,8 @@ def allowed_steps(transfer: Transfer) -> frozenset[str]:
             return frozenset({"resume", "cancel"})
         case TransferState.FAILED:
             return frozenset({"retry", "cancel"} if can_retry(transfer) else {"cancel"})
+        case TransferState.DONE if can_verify(transfer):
+            return frozenset({"verify"})
         case _:
             return frozenset()
 

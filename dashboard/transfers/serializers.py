@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from dashboard.shared.messages import error_json
 from dashboard.transfers.rows import TransferRow, allowed_steps
+from uploads.domain.states import Phase
 from uploads.models import Transfer
 
 
@@ -27,7 +28,8 @@ def transfer_json(row: TransferRow) -> dict[str, Any]:
             "sent": progress.parts_sent,
         },
         "upload_id": progress.upload_id,
-        "error": error_json(transfer.error),
+        "error": error_json(transfer.error) if transfer.phase != Phase.DONE else None,
+        "verification": verification_json(transfer),
         "store": transfer.store.name,
         "bucket": transfer.bucket,
         "key": transfer.key,
@@ -36,6 +38,19 @@ def transfer_json(row: TransferRow) -> dict[str, Any]:
         "steps": sorted(allowed_steps(transfer)),
         "crc64": row.crc64,
         "sha256": transfer.sha256 or None,
+    }
+
+
+def verification_json(transfer: Transfer) -> dict[str, Any] | None:
+    """What is known of the object once the store has confirmed it; `reason` says why it is not verified."""
+    if transfer.phase not in (Phase.COMPLETING, Phase.DONE):
+        return None
+    if transfer.phase == Phase.COMPLETING and transfer.completed_at is None:
+        return None
+    return {
+        "verified": transfer.verified,
+        "proofs": transfer.proofs,
+        "reason": error_json(transfer.error),
     }
 
 

@@ -40,6 +40,7 @@ AFTER_POST = {
     "transfer-pause",
     "transfer-resume",
     "transfer-retry",
+    "transfer-verify",
 }
 """Names of URLs that have no page of their own: they redirect, or the page shows the response."""
 

@@ -15,6 +15,7 @@ import struct
 import threading
 import time
 import uuid
+from base64 import b64encode
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -57,16 +58,29 @@ class Fault(StrEnum):
     CHANGING_ETAG = "another ETag for every request"
     OPAQUE_ETAG = "an ETag that does not look like an MD5"
     CUSTOMER_KEY = "the ETag of bytes encrypted with a customer's key"
+    NO_SUCH_KEY = "404 NoSuchKey"
+    NO_SUCH_BUCKET = "404 NoSuchBucket"
+    NOT_FOUND_PAGE = "404 of a proxy, with a page"
+    BAD_REQUEST_PAGE = "400 of a proxy, with a page"
+    REDIRECT = "302 of a proxy, with a page"
+    REDIRECT_AFTER = "302 of a proxy after the store acted"
+    WITHOUT_LENGTH = "200 without Content-Length"
 
 
 @dataclass(frozen=True, slots=True)
 class CannedResponse:
-    """A response of the proxy. The store does not receive the request. Without a code or a page it has no body."""
+    """A response of the proxy. The store does not receive the request. Without a code or a page it has no body.
+
+    `location` is where it redirects to. A code `in_header` also arrives in a response to HEAD, as that of OSS does.
+    """
 
     status: int
     code: str = ""
     retry_after: str = ""
     page: bytes = b""
+    location: str = ""
+    in_header: bool = False
+    has_length: bool = True
 
 
 PAGE = b"<!DOCTYPE html><html><head><title>Welcome</title></head><body>It works!</body></html>"
@@ -82,6 +96,12 @@ CANNED = {
     Fault.ACCESS_DENIED: CannedResponse(403, "AccessDenied"),
     Fault.EMPTY_SUCCESS: CannedResponse(200),
     Fault.PAGE: CannedResponse(200, page=PAGE),
+    Fault.NO_SUCH_KEY: CannedResponse(404, "NoSuchKey"),
+    Fault.NO_SUCH_BUCKET: CannedResponse(404, "NoSuchBucket", in_header=True),
+    Fault.NOT_FOUND_PAGE: CannedResponse(404, page=PAGE),
+    Fault.BAD_REQUEST_PAGE: CannedResponse(400, page=PAGE),
+    Fault.REDIRECT: CannedResponse(302, page=PAGE, location="https://login.example.org/"),
+    Fault.WITHOUT_LENGTH: CannedResponse(200, has_length=False),
 }
 
 _OTHER_ETAGS: dict[Fault | None, Callable[[str], str]] = {
@@ -93,6 +113,9 @@ _OTHER_ETAGS: dict[Fault | None, Callable[[str], str]] = {
 _ETAG_HEADERS: dict[Fault | None, tuple[tuple[str, str], ...]] = {
     Fault.CUSTOMER_KEY: (("x-goog-encryption-algorithm", "AES256"), ("x-goog-encryption-key-sha256", "a=")),
 }
+
+REPLACED: dict[Fault | None, Fault] = {Fault.PAGE_AFTER: Fault.PAGE, Fault.REDIRECT_AFTER: Fault.REDIRECT}
+"""What the proxy responds in place of the store, after the store acted."""
 
 NEEDS_BODY = frozenset({Fault.RESET_DURING_BODY, Fault.FLIPPED_BYTE})
 
@@ -333,10 +356,10 @@ class FaultProxy:
             store.sendall(block)
         if fault is Fault.RESET_AFTER_BODY:
             raise ConnectionCut
-        if fault is Fault.PAGE_AFTER:
+        if fault in REPLACED:
             for _ in self._response_of(store, request):
                 pass
-            connection.sendall(_canned_response(CANNED[Fault.PAGE], request))
+            connection.sendall(_canned_response(CANNED[REPLACED[fault]], request))
             return request.keeps_alive and body.is_read
         self._respond(connection, self._response_of(store, request, fault), fault)
         return request.keeps_alive and body.is_read and fault is not Fault.TRUNCATED
@@ -438,10 +461,14 @@ def _operation(method: str, path: str, query: dict[str, list[str]]) -> str:
 def _canned_response(canned: CannedResponse, request: Request) -> bytes:
     code = f"<Code>{canned.code}</Code><Message>This is an injected fault.</Message><RequestId>proxy-1</RequestId>"
     body = f"<?xml version='1.0'?><Error>{code}</Error>".encode() if canned.code else canned.page
-    lines = [f"HTTP/1.1 {canned.status} Injected", f"Content-Length: {len(body)}"]
+    lines = [f"HTTP/1.1 {canned.status} Injected"]
+    lines += [f"Content-Length: {len(body)}"] if canned.has_length else []
+    lines += ["x-amz-request-id: proxy-1"] if canned.code else []
+    lines += [f"x-oss-err: {b64encode(body).decode()}"] if canned.in_header else []
+    lines += ["Content-Type: text/html"] if canned.page else []
+    lines += [f"Location: {canned.location}"] if canned.location else []
     lines += [f"Date: {format_datetime(datetime.now(UTC), usegmt=True)}"]
     lines += [f"Retry-After: {canned.retry_after}"] if canned.retry_after else []
-    lines += ["Content-Type: text/html"] if canned.page else []
     head = "\r\n".join([*lines, "", ""]).encode()
     return head if request.method == "HEAD" else head + body
 

@@ -108,12 +108,15 @@ PHASES = Transitions(
         Phase.RECEIVING: frozenset({Phase.SENDING, Phase.FAILED, Phase.CANCELLED}),
         Phase.SENDING: frozenset({Phase.COMPLETING, Phase.FAILED, Phase.CANCELLED}),
         Phase.COMPLETING: frozenset({Phase.DONE, Phase.FAILED, Phase.CANCELLED}),
-        Phase.FAILED: frozenset({Phase.SENDING, Phase.CANCELLED}),
+        Phase.FAILED: frozenset({Phase.SENDING, Phase.COMPLETING, Phase.CANCELLED}),
         Phase.DONE: frozenset(),
         Phase.CANCELLED: frozenset(),
     },
 )
-"""DONE and CANCELLED are final. FAILED stays until the transfer is retried or discarded."""
+"""DONE and CANCELLED are final. FAILED stays until the transfer is retried or discarded.
+
+A transfer that failed after the store had confirmed its completion goes back to COMPLETING, which verifies the object.
+"""
 
 FINAL_PHASES = PHASES.final
 LIVE_PHASES = frozenset({Phase.RECEIVING, Phase.SENDING, Phase.COMPLETING})

@@ -40,6 +40,10 @@ class Transfer(WorkFields):
     `expected_sha256`, which is empty until it is known.
     `forbid_overwrite`: the store refuses to replace an object with this key.
     `create_sent_at`: set while it is unknown whether the store has created an upload for this transfer.
+    `complete_sent_at`: set while a completion that was requested may have had an effect. `completed_at`: the store has
+    confirmed that the object is complete, with `complete_request_id` and the CRC-64 `complete_crc64`.
+    `verified`: HEAD has shown the object, and `proofs` (of `Proof`) say what was compared; rows of earlier versions
+    have none. An error of a transfer that is done says why its object is not verified.
     `crc64` is that of the whole object, as `nvme:<16 hex digits>` or `ecma:...`.
     """
 
@@ -68,6 +72,9 @@ class Transfer(WorkFields):
 
     etag = models.CharField(max_length=128, blank=True, default="")
     verified = models.BooleanField(default=False)
+    proofs = models.JSONField(default=list, blank=True)
+    complete_request_id = models.CharField(max_length=200, blank=True, default="")
+    complete_crc64 = models.CharField(max_length=32, blank=True, default="")
     crc64 = models.CharField(max_length=32, blank=True, default="")
     verify_sha256 = models.BooleanField(default=False)
     expected_sha256 = models.CharField(max_length=64, blank=True, default="")
@@ -77,6 +84,8 @@ class Transfer(WorkFields):
     received_at = models.DateTimeField(null=True, blank=True)
     create_sent_at = models.DateTimeField(null=True, blank=True)
     sending_at = models.DateTimeField(null=True, blank=True)
+    complete_sent_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

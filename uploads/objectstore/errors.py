@@ -121,5 +121,15 @@ class Refused(ObjectStoreError):
         return f"{self.code} {super().__str__()}"
 
 
+def certainly_not_done(error: ObjectStoreError) -> bool:
+    """Whether the store certainly did not act on the request: nothing was sent, or it refused with a readable error.
+
+    A redirect, HTML or a bare status may come from a proxy, after the store has acted.
+    """
+    if isinstance(error, NotSent):
+        return True
+    return isinstance(error, Refused) and error.status < 500 and error.code != str(error.status)
+
+
 def unreadable(code: Code, **params: Param) -> UnreadableResponse:
     return UnreadableResponse(Problem(code, **params), reason=Reason.UNREADABLE_RESPONSE)

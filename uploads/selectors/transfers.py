@@ -107,6 +107,8 @@ def why_waiting(transfer: Transfer) -> Problem | None:
     now = timezone.now()
     if transfer.phase not in LIVE_PHASES or transfer.desired_state != DesiredState.RUN:
         return None
+    if transfer.completed_at is not None:
+        return Problem(Code.COMPLETED_NOT_VERIFIED)
     if transfer.quota_refused_at and now - transfer.quota_refused_at < QUOTA_REFUSAL_SHOWN:
         return Problem(Code.WAITING_FOR_SPACE)
     arriving = transfer.resumable and not transfer.all_received

@@ -67,6 +67,8 @@ STEPS: Mapping[str, Message] = {
         "cancelled already."
     ),
     Code.CANNOT_RETRY: _("Only a failed transfer can be retried."),
+    Code.CANNOT_VERIFY: _("Only a transfer that is done, and whose object is not verified, can be verified again."),
+    Code.STILL_NOT_VERIFIED: _("The object is still not verified. The page of the transfer shows the reason."),
     Code.BYTES_MISSING: _(
         "Some bytes of this transfer are neither in the store nor staged on this server. Send the file again."
     ),
@@ -90,6 +92,20 @@ SENDING: Mapping[str, Message] = {
         "The file has %(count)s parts, and %(present)s of them are in this upload. The upload was not completed. "
         "Discard this transfer and send the file again.",
         "count",
+    ),
+    Code.COMPLETED_NOT_VERIFIED: _(
+        "Completed in the store; not verified yet. The check of the object with HEAD is repeated automatically."
+    ),
+    Code.COMPLETION_UNKNOWN: _(
+        "The completion was requested, and no usable response arrived. It is not known whether the object is complete."
+    ),
+    Code.COMPLETED_OBJECT_MISSING: _(
+        "The store confirmed the completion (request id %(request_id)s), but now has no object with this key. Someone "
+        "may have deleted it."
+    ),
+    Code.OBJECT_ETAG_DIFFERS: _(
+        "The object has the expected size, but its ETag %(etag)s is not the one of its parts (%(expected)s). Compare "
+        "the object with the file. If it is the same, run a store check, which finds how this store computes ETags."
     ),
     Code.OBJECT_MISSING: _(
         "After completion, no object with this key exists. Someone may have deleted it at the same moment."

@@ -18,8 +18,10 @@ from pytest_django import DjangoAssertNumQueries
 from dashboard.transfers.rows import in_state
 from tests.dashboard.make_transfer import MIB, make_transfer
 from tests.dashboard.pages import TOKEN, Page
-from uploads.domain.states import DesiredState, PartState, Phase, TransferState, shown_state
-from uploads.models import AuditEntry, Part, Store, Transfer
+from uploads.domain.proofs import Proof
+from uploads.domain.states import DesiredState, PartState, Phase, StoreUploadState, TransferState, shown_state
+from uploads.models import AuditEntry, Part, Store, StoreUpload, Transfer
+from uploads.objectstore.errors import Reason
 
 JSON = {"Accept": "application/json"}
 POLL = {"HX-Request": "true"}
@@ -231,9 +233,91 @@ def test_object_that_could_not_be_verified(operator_client: Client, operator: Us
     page = page_of(
         operator_client, make_transfer(operator, unreachable, phase=Phase.DONE, etag="abc-10", upload_id="u-1")
     )
-    assert "the object was not verified" in page.text
+    assert "It is not verified." in page.text
+    assert "The credentials do not allow HEAD." in page.text, "the only reason that earlier versions had"
     assert "abc-10" in page.text
     assert "uploads/detail" not in page.text
+
+
+REDIRECTED: dict[str, Any] = {
+    "error_code": "302",
+    "error_reason": Reason.REFUSED,
+    "error_params": {"operation": "HeadObject"},
+    "error_request_id": "tx-43",
+}
+
+
+@pytest.mark.parametrize(
+    ("facts", "state", "verification"),
+    [
+        ({"phase": Phase.DONE, "verified": True}, "verified by HEAD", {"verified": True, "proofs": []}),
+        (
+            {"phase": Phase.DONE, "verified": True, "proofs": [Proof.SIZE, Proof.CRC64]},
+            "verified by HEAD: size, CRC-64",
+            {"verified": True, "proofs": ["size", "crc64"]},
+        ),
+        ({"phase": Phase.DONE}, "not verified", {"verified": False, "proofs": []}),
+        (
+            {"phase": Phase.DONE, "proofs": [Proof.CRC64]},
+            "not verified by HEAD; as expected: CRC-64",
+            {"verified": False, "proofs": ["crc64"]},
+        ),
+    ],
+)
+def test_page_claims_what_was_proved(
+    operator_client: Client,
+    operator: User,
+    unreachable: Store,
+    facts: dict[str, Any],
+    state: str,
+    verification: dict[str, Any],
+) -> None:
+    """The page, the list and JSON name each thing that was compared, and claim nothing else."""
+    transfer = make_transfer(operator, unreachable, **facts)
+    shown = re.search(
+        r'id="transfer-state".*?<span class="text-secondary">(.*?)</span>',
+        page_of(operator_client, transfer).text,
+        re.DOTALL,
+    )
+    assert shown
+    assert shown[1] == state
+    json = page_of(operator_client, transfer, **JSON).json
+    assert json["verification"] == verification | {"reason": None}
+
+
+@pytest.mark.parametrize(
+    ("phase", "text"),
+    [
+        (Phase.COMPLETING, "Completed in the store; not verified yet."),
+        (Phase.DONE, "The store confirmed that the object is complete. It is not verified."),
+    ],
+)
+def test_object_that_is_not_verified_has_its_reason_on_page_list_and_json(
+    operator_client: Client, operator: User, unreachable: Store, phase: Phase, text: str
+) -> None:
+    """A completed object without a usable HEAD is a state of its own: no failure, and no error of a done transfer."""
+    transfer = make_transfer(operator, unreachable, phase=phase, completed_at=timezone.now(), **REDIRECTED)
+    page = page_of(operator_client, transfer)
+    assert text in page.text
+    assert "tx-43" in page.text
+    assert ("not verified" in Page(operator_client.get("/transfers/")).text) is True
+    json = page_of(operator_client, transfer, **JSON).json
+    assert json["verification"]["reason"]["request_id"] == "tx-43"
+    assert (json["error"] is None) is (phase == Phase.DONE)
+    assert (json["waiting"] or "").startswith("Completed in the store") is (phase == Phase.COMPLETING)
+
+
+def test_completed_transfer_that_failed_offers_to_verify_again(
+    operator_client: Client, operator: User, unreachable: Store
+) -> None:
+    transfer = make_transfer(
+        operator, unreachable, phase=Phase.FAILED, all_received=True, sent=10, completed_at=timezone.now(), **ERROR
+    )
+    StoreUpload.objects.create(transfer=transfer, upload_id="u-1", state=StoreUploadState.COMPLETED)
+    text = page_of(operator_client, transfer).text
+    assert "Verify again" in text
+    assert "nothing is sent again" in text
+    assert "Nothing is lost" not in text
 
 
 @pytest.mark.parametrize(
@@ -309,6 +393,7 @@ def test_json_has_the_fixed_shape(operator_client: Client, operator: User, unrea
         "parts": {"count": 10, "received": 5, "sent": 2},
         "upload_id": "u-1",
         "error": None,
+        "verification": None,
         "store": "unreachable",
         "bucket": "photos",
         "key": "cat.jpg",
@@ -506,7 +591,7 @@ def test_page_offers_exactly_the_allowed_steps(operator_client: Client, operator
     offered = {
         Phase.SENDING: {"pause", "cancel"},
         Phase.COMPLETING: set(),
-        Phase.DONE: set(),
+        Phase.DONE: {"verify"},
         Phase.CANCELLED: set(),
         Phase.FAILED: {"retry", "cancel"},
     }
@@ -515,7 +600,7 @@ def test_page_offers_exactly_the_allowed_steps(operator_client: Client, operator
         assert set(re.findall(r'method="post"\s+action="/transfers/[0-9a-f-]+/(\w+)/"', text)) == steps
 
 
-@pytest.mark.parametrize("step", ["pause", "resume", "cancel", "retry"])
+@pytest.mark.parametrize("step", ["pause", "resume", "cancel", "retry", "verify"])
 def test_steps_require_a_post_with_a_csrf_token(
     step: str, operator_client: Client, operator: User, unreachable: Store
 ) -> None:

@@ -42,10 +42,11 @@ class BucketList:
 
 @dataclass(frozen=True, slots=True)
 class ExistingObject:
-    """The result of HEAD: an object's facts, no object, or that HEAD is not allowed (`refusal`)."""
+    """The result of HEAD: an object's facts, no object (`absence`), or that HEAD is not allowed (`refusal`)."""
 
     facts: ObjectFacts | None
     refusal: ObjectStoreError | None = None
+    absence: Refused | None = None
 
 
 def provider_of(store: Store) -> Provider:
@@ -166,7 +167,7 @@ def head_object(store: Store, bucket: str, key: str) -> ExistingObject:
         return ExistingObject(client_for(store).head_object(bucket, key))
     except Refused as refusal:
         if refusal.reason is Reason.NO_SUCH_KEY:
-            return ExistingObject(None)
+            return ExistingObject(None, absence=refusal)
         if refusal.reason is Reason.PERMISSION:
             return ExistingObject(None, refusal)
         if refusal.code == "400":

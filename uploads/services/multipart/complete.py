@@ -2,118 +2,141 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from uploads import crash
+from uploads.domain.proofs import Proof
 from uploads.models import Store
-from uploads.objectstore.checksums import ReportedCrc64, as_hex
-from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason, Refused
+from uploads.objectstore.errors import ObjectStoreError, Reason, Refused, certainly_not_done
 from uploads.objectstore.types import CompletedPart, ObjectFacts, SentBytes
 from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import ExistingObject, head_object
+from uploads.services.multipart.expectation import Expectation
 from uploads.services.stores.clients import client_for
 
 
 @dataclass(frozen=True, slots=True)
 class UploadToComplete:
-    """`forbid_overwrite`: the store is told not to replace an object with this key."""
+    """`forbid_overwrite`: the store is told not to replace an object with this key.
+
+    `was_requested`: an earlier CompleteMultipartUpload of this upload may have had an effect.
+    """
 
     store: Store
     bucket: str
     key: str
     upload_id: str
     forbid_overwrite: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """The object that a completion must create.
-
-    `etag` and `crc64` are empty if they are not known. `metadata` is what identifies an object of ours.
-    """
-
-    size: int
-    etag: str = ""
-    crc64: ReportedCrc64 | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
-    def fits(self, facts: ObjectFacts) -> bool:
-        """Whether an object has the expected size and metadata."""
-        return facts.size == self.size and all(
-            facts.metadata.get(name) == value for name, value in self.metadata.items()
-        )
-
-    def identifies(self, facts: ObjectFacts | None) -> bool:
-        """Whether an object is certainly the expected one: by its metadata, else by its ETag and CRC-64."""
-        if facts is None or not self.fits(facts):
-            return False
-        if self.metadata:
-            return True
-        proofs = [facts.etag == self.etag] if self.etag else []
-        if self._is_comparable(facts.crc64):
-            proofs.append(facts.crc64 == self.crc64)
-        return bool(proofs) and all(proofs)
-
-    def crc64_problem(self, reported: ReportedCrc64 | None) -> Problem | None:
-        """The difference between the CRC-64 that the store reports and the expected one."""
-        if self.crc64 is None or reported is None or not self._is_comparable(reported) or reported == self.crc64:
-            return None
-        return Problem(Code.CRC64_MISMATCH, stored=as_hex(reported.value), sent=as_hex(self.crc64.value))
-
-    def _is_comparable(self, reported: ReportedCrc64 | None) -> bool:
-        """Whether both CRC-64 are known and use the same polynomial."""
-        return self.crc64 is not None and reported is not None and self.crc64.algorithm == reported.algorithm
+    was_requested: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CompletionOutcome:
     """What is known of the object after the completion.
 
-    `facts` are from HEAD; None if HEAD is not allowed, failed (`head_error`) or found no object.
-    `problem`: there is no such object, or it is not the expected one.
+    `facts` are from HEAD; None if HEAD is not allowed or failed (`head_error`) or found no object.
+    `problem`: there is no such object, or it is not the expected one. `proofs` is all that is known to be true of it.
+    `absence` is the store's response to HEAD that there is no object.
     """
 
     facts: ObjectFacts | None = None
     etag: str = ""
+    proofs: tuple[Proof, ...] = ()
     problem: Problem | None = None
     head_error: ObjectStoreError | None = None
+    absence: Refused | None = None
 
     @property
     def verified(self) -> bool:
+        """Whether HEAD has shown the expected object. `proofs` say how much of it."""
         return self.facts is not None and self.problem is None
+
+    @property
+    def trouble(self) -> ObjectStoreError | None:
+        """Why HEAD has to be repeated: its response was unusable, or may not show the completion yet. Otherwise None.
+
+        A store may show an object only some time after it has confirmed its completion.
+        """
+        if self.head_error is not None and self.head_error.reason is not Reason.PERMISSION:
+            return self.head_error
+        if self.problem is None or self.problem.code not in NOT_SHOWN:
+            return None
+        if self.absence is not None and not _is_from_store(self.absence):
+            return self.absence
+        return NotShown(self.problem, self.absence)
+
+
+NOT_SHOWN = frozenset({Code.OBJECT_MISSING, Code.OBJECT_DIFFERS})
+"""HEAD does not show the object whose completion the store has confirmed: not yet, or not any more."""
+
+
+class NotShown(ObjectStoreError):
+    """HEAD shows no object, or another one. `absence` is the store's response that there is none."""
+
+    def __init__(self, problem: Problem, absence: Refused | None) -> None:
+        super().__init__(problem, reason=Reason.NO_SUCH_KEY if absence else Reason.EXISTS, operation="HeadObject")
+        self.not_shown = problem
+        self.request_id = absence.request_id if absence else ""
+
+
+def _is_from_store(absence: Refused) -> bool:
+    """Whether a 404 to HEAD is the store's own. It has no body, and a proxy's has neither a code nor a request id."""
+    return bool(absence.request_id) or absence.code != str(absence.status)
+
+
+class CompletionUnknown(Exception):
+    """Whether the upload was completed is not known; another attempt may find out.
+
+    `error` is the last error of the store, `found` what HEAD showed; None if it showed nothing.
+    """
+
+    def __init__(self, error: ObjectStoreError, found: ExistingObject | None) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.found = found
 
 
 def complete_upload(
     upload: UploadToComplete,
     parts: Sequence[CompletedPart],
     expected: Expectation,
-    on_completed: Callable[[], None],
+    on_completed: Callable[[SentBytes], None],
 ) -> CompletionOutcome:
     """Complete an upload and prove its object. `on_completed` is called in between: the upload is gone from then on.
 
-    Can be repeated: if an earlier response was lost, the object is found by HEAD. Raises ObjectStoreError.
+    Can be repeated: if an earlier response was lost, the object is found by HEAD. Raises CompletionUnknown, and
+    ObjectStoreError if the upload was certainly not completed by this or an earlier request.
     """
     try:
         response = _complete(upload, parts)
     except ObjectStoreError as error:
         outcome = find_completed(upload, error, expected)
-        on_completed()
+        on_completed(SentBytes(outcome.etag))
         return outcome
-    on_completed()
+    on_completed(response)
     return prove_object(upload.store, upload.bucket, upload.key, response, expected)
 
 
 def find_completed(upload: UploadToComplete, error: ObjectStoreError, expected: Expectation) -> CompletionOutcome:
-    """The outcome of a completion that failed with `error`, if HEAD shows its object. Raises ObjectStoreError."""
+    """The outcome of a completion that failed with `error`, if HEAD shows its object. Raises as `complete_upload`."""
+    # The upload may be gone because this very request has completed it.
+    is_open = upload.was_requested or not certainly_not_done(error)
     error = _explained_by_list_parts(upload, error)
-    if not may_have_been_done(error):
+    if not is_open and not may_have_been_done(error):
         raise error
-    existing = head_object(upload.store, upload.bucket, upload.key)
+    try:
+        existing = head_object(upload.store, upload.bucket, upload.key)
+    except ObjectStoreError as failed:
+        if is_open:
+            raise CompletionUnknown(failed, None) from error
+        raise
     if expected.identifies(existing.facts):
         return _outcome(SentBytes(""), existing, expected)
     if expected.metadata and existing.refusal is not None and error.reason is Reason.EXISTS:
         error.details.append(Problem(Code.OBJECT_MAY_BE_OURS))
+    if is_open:
+        raise CompletionUnknown(error, existing)
     raise error
 
 
@@ -122,20 +145,15 @@ def prove_object(store: Store, bucket: str, key: str, response: SentBytes, expec
     try:
         existing = head_object(store, bucket, key)
     except ObjectStoreError as error:
-        # The response is not sent again: what it shows counts now.
-        problem = expected.crc64_problem(response.reported_crc64)
-        return CompletionOutcome(etag=response.etag, problem=problem, head_error=error)
+        return replace(_outcome(response, ExistingObject(None, error), expected), head_error=error)
     return _outcome(response, existing, expected)
 
 
 def may_have_been_done(error: ObjectStoreError) -> bool:
     """Whether a failed completion may have succeeded: now, with a lost response, or in an earlier attempt."""
-    if isinstance(error, OutcomeUnknown):
+    if not certainly_not_done(error):
         return True
-    return isinstance(error, Refused) and (
-        error.reason in {Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY, Reason.STORE_FAULT, Reason.EXISTS}
-        or error.status >= 500
-    )
+    return isinstance(error, Refused) and error.reason in {Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY, Reason.EXISTS}
 
 
 def _complete(upload: UploadToComplete, parts: Sequence[CompletedPart]) -> SentBytes:
@@ -159,21 +177,15 @@ def _explained_by_list_parts(upload: UploadToComplete, error: ObjectStoreError) 
 
 
 def _outcome(response: SentBytes, existing: ExistingObject, expected: Expectation) -> CompletionOutcome:
-    facts = existing.facts
+    facts, refusal = existing.facts, existing.refusal
     problem = expected.crc64_problem(response.reported_crc64)
-    if existing.refusal is None:
-        problem = problem or _object_problem(response, facts, expected)
-    return CompletionOutcome(facts, facts.etag if facts else response.etag, problem)
-
-
-def _object_problem(response: SentBytes, facts: ObjectFacts | None, expected: Expectation) -> Problem | None:
-    """Why the object that HEAD shows is not the expected one.
-
-    Versity reports a missing upload as completed if an object with its key exists.
-    """
-    if facts is None:
-        return Problem(Code.OBJECT_MISSING)
-    was_replaced = bool(response.etag) and not expected.metadata and facts.etag != response.etag
-    if was_replaced or not expected.fits(facts):
-        return Problem(Code.OBJECT_DIFFERS, expected_size=expected.size, size=facts.size)
-    return expected.crc64_problem(facts.crc64)
+    if problem is None and refusal is None:
+        problem = Problem(Code.OBJECT_MISSING) if facts is None else expected.problem_of(facts, response)
+    return CompletionOutcome(
+        facts=facts,
+        etag=facts.etag if facts else response.etag,
+        proofs=expected.proofs_in(facts, response.reported_crc64),
+        problem=problem,
+        head_error=refusal,
+        absence=existing.absence,
+    )

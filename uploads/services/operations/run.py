@@ -22,11 +22,12 @@ from uploads.services.browse.preflight import find_blockers
 from uploads.services.multipart.abort import abort_until_gone
 from uploads.services.multipart.complete import (
     CompletionOutcome,
-    Expectation,
+    CompletionUnknown,
     UploadToComplete,
     complete_upload,
     find_completed,
 )
+from uploads.services.multipart.expectation import Expectation
 from uploads.services.operations.kinds import ITEMS
 from uploads.services.operations.order import end_item
 from uploads.services.stores.clients import client_for
@@ -60,6 +61,8 @@ def run_item(lease: Lease[OperationItem]) -> None:
         log.warning("operation %s: %s", item.operation_id, error)
         reason = Code.OBJECT_APPEARED if error.reason is Reason.EXISTS else ""
         record_failure(lease, error, fields=error_fields(error, reason=reason))
+    except CompletionUnknown as unknown:
+        record_failure(lease, unknown.error)
     else:
         end_item(lease, ItemState.DONE, outcome=outcome, **NO_ERROR)
 
@@ -91,7 +94,7 @@ def _complete(item: OperationItem) -> dict[str, Any]:
         # An earlier attempt may have completed the upload.
         return _result(item, find_completed(upload, error, _expectation(item)))
     _record_request(item)
-    return _result(item, complete_upload(upload, parts, _expectation(item), lambda: crash.point("item.completed")))
+    return _result(item, complete_upload(upload, parts, _expectation(item), lambda _: crash.point("item.completed")))
 
 
 def _upload(item: OperationItem) -> UploadToComplete:
@@ -136,7 +139,12 @@ def _result(item: OperationItem, outcome: CompletionOutcome) -> dict[str, Any]:
     """The outcome as the item keeps it. A completed upload stays so if HEAD fails: done, but not verified."""
     if outcome.head_error is not None:
         log.warning("operation %s: HEAD after completion: %s", item.operation_id, outcome.head_error)
-    result = {**item.outcome, "verified": outcome.verified, "etag": outcome.etag}
+    result = {
+        **item.outcome,
+        "verified": outcome.verified,
+        "proofs": list(outcome.proofs),
+        "etag": outcome.etag,
+    }
     facts = outcome.facts
     if facts is not None:
         last_modified = facts.last_modified.isoformat() if facts.last_modified else ""

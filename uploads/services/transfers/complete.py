@@ -2,76 +2,176 @@
 
 from __future__ import annotations
 
-from functools import partial
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
 
 from uploads import crash
+from uploads.domain.part_summary import multipart_etag
 from uploads.domain.states import STORE_UPLOAD_STATES, PartState, Phase, StoreUploadState
 from uploads.models import StoreUpload, Transfer
 from uploads.models.transfer import steps_queue
-from uploads.objectstore.checksums import ReportedCrc64, as_kept, combine
+from uploads.objectstore.checksums import ReportedCrc64, as_kept, combine, from_kept
+from uploads.objectstore.errors import ObjectStoreError, certainly_not_done
+from uploads.objectstore.providers import Provider
 from uploads.objectstore.types import CompletedPart, SentBytes
 from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import forbids_overwrite, provider_of
 from uploads.services.multipart.complete import (
     CompletionOutcome,
-    Expectation,
+    CompletionUnknown,
+    NotShown,
     UploadToComplete,
     complete_upload,
     prove_object,
 )
+from uploads.services.multipart.expectation import Expectation
 from uploads.services.transfers.ending import finish_transfer
 from uploads.services.transfers.identity import TRANSFER_ID_METADATA
 from uploads.services.transfers.kinds import TRANSFERS
-from uploads.services.work.failures import NO_ERROR, problem_fields
+from uploads.services.work import leases
+from uploads.services.work.attempts import Retry
+from uploads.services.work.failures import NO_ERROR, error_fields, problem_fields
 from uploads.services.work.leases import Lease
-from uploads.services.work.tasks import task
+from uploads.services.work.tasks import record_failure, task
 from uploads.services.work.transitions import change
 
 
 @task(TRANSFERS, lambda: Transfer.objects.filter(phase=Phase.COMPLETING), queue=steps_queue)
 def complete_transfer(lease: Lease[Transfer]) -> None:
-    """Complete the upload, prove the object by HEAD, and only then record the transfer as done."""
-    transfer = lease.row
-    crc64 = whole_crc64(transfer)
-    outcome = _complete(transfer, crc64)
-    if outcome.problem is not None:
-        # Another attempt would not change the object.
-        TRANSFERS.give_up(lease, problem_fields(outcome.problem))
+    """Complete the upload, prove the object by HEAD, and only then record the transfer as done.
+
+    From the moment the store has confirmed the completion, attempts only verify. A transfer that cannot be verified
+    is done, unverified.
+    """
+    try:
+        outcome = _complete(lease)
+    except CompletionUnknown as unknown:
+        unknown.error.details.append(Problem(Code.COMPLETION_UNKNOWN))
+        record_failure(lease, unknown.error, Retry.PATIENT)
         return
-    if outcome.head_error is not None:
-        raise outcome.head_error
-    facts = {"etag": outcome.etag, "verified": outcome.verified, "crc64": as_kept(crc64)}
-    finish_transfer(lease, Phase.DONE, **facts, **NO_ERROR)
+    if outcome.trouble is not None:
+        record_failure(lease, outcome.trouble, Retry.PATIENT, reason_fields(lease.row, outcome))
+    elif outcome.problem is not None:
+        # Another attempt would not change the object.
+        TRANSFERS.give_up(lease, reason_fields(lease.row, outcome))
+    else:
+        finish_transfer(lease, Phase.DONE, **outcome_fields(lease.row, outcome))
 
 
-def whole_crc64(transfer: Transfer) -> ReportedCrc64:
-    """The CRC-64 of the whole file, combined from those of its parts without reading their bytes again."""
-    algorithm = provider_of(transfer.store).crc64
-    parts = transfer.parts.order_by("number").values_list("crc64", "size")
-    return ReportedCrc64(algorithm, combine(algorithm, ((int(value or "0", 16), size) for value, size in parts)))
+def outcome_fields(transfer: Transfer, outcome: CompletionOutcome) -> dict[str, Any]:
+    """The columns of a transfer that is done: what was proved, and the reason if the object is not verified."""
+    return {
+        "etag": outcome.etag or transfer.etag,
+        "verified": outcome.verified,
+        "proofs": list(outcome.proofs),
+        "crc64": transfer.crc64,
+        **(error_fields(outcome.head_error) if outcome.head_error else NO_ERROR),
+    }
 
 
-def _complete(transfer: Transfer, crc64: ReportedCrc64) -> CompletionOutcome:
+def reason_fields(transfer: Transfer, outcome: CompletionOutcome) -> dict[str, Any]:
+    """The columns of a transfer whose object is not verified: the reason, and what is proved nevertheless."""
+    is_wrong = outcome.problem is not None and outcome.problem.code == Code.CRC64_MISMATCH
+    crc64 = "" if is_wrong else transfer.crc64
+    return _reason(transfer, outcome) | {"proofs": list(outcome.proofs), "crc64": crc64}
+
+
+def _reason(transfer: Transfer, outcome: CompletionOutcome) -> dict[str, Any]:
+    trouble, problem = outcome.trouble or outcome.head_error, outcome.problem
+    if problem is None or (trouble is not None and not isinstance(trouble, NotShown)):
+        return error_fields(trouble) if trouble is not None else NO_ERROR
+    request_id = trouble.request_id if isinstance(trouble, NotShown) else ""
+    if problem.code == Code.OBJECT_MISSING and transfer.complete_request_id:
+        problem = Problem(Code.COMPLETED_OBJECT_MISSING, request_id=transfer.complete_request_id)
+    return problem_fields(problem) | {"error_request_id": request_id[:200]}
+
+
+def expectation_of(transfer: Transfer) -> Expectation:
+    """The object that this transfer creates, by its parts, whose bytes are not read again."""
+    provider = provider_of(transfer.store)
+    parts = list(transfer.parts.order_by("number").values_list("etag", "crc64", "size"))
+    crc64 = combine(provider.crc64, ((int(value or "0", 16), size) for _, value, size in parts))
+    return Expectation(
+        transfer.size,
+        _expected_etag(provider, transfer.by_put_object, [etag for etag, _, _ in parts]),
+        ReportedCrc64(provider.crc64, crc64),
+        metadata={TRANSFER_ID_METADATA: str(transfer.pk)},
+    )
+
+
+def _expected_etag(provider: Provider, by_put_object: bool, etags: list[str]) -> str:
+    """The ETag by the MD5s of the parts; empty if the ETags of this store are no MD5s."""
+    joined = multipart_etag(etags)
+    if not joined or not provider.etag_is_md5:
+        return ""
+    if by_put_object:
+        return etags[0].lower()
+    return joined if provider.joined_etag else ""
+
+
+def look_again(transfer: Transfer) -> CompletionOutcome:
+    """What one HEAD shows now of an object that the store has confirmed. Raises nothing."""
+    expected = expectation_of(transfer)
+    transfer.crc64 = as_kept(expected.crc64) if expected.crc64 else ""
+    return _prove(transfer, expected)
+
+
+def _prove(transfer: Transfer, expected: Expectation) -> CompletionOutcome:
+    return prove_object(transfer.store, transfer.bucket, transfer.key, _confirmation(transfer), expected)
+
+
+def _complete(lease: Lease[Transfer]) -> CompletionOutcome:
     """Complete the open upload; without one, the object exists already and is only proved."""
-    expected = Expectation(transfer.size, crc64=crc64, metadata={TRANSFER_ID_METADATA: str(transfer.pk)})
+    transfer = lease.row
+    expected = expectation_of(transfer)
+    transfer.crc64 = as_kept(expected.crc64) if expected.crc64 else ""
     store_upload = transfer.store_uploads.filter(state=StoreUploadState.OPEN).first()
-    if transfer.by_put_object or store_upload is None:
-        return prove_object(transfer.store, transfer.bucket, transfer.key, _put_response(transfer), expected)
+    if transfer.by_put_object or transfer.completed_at is not None or store_upload is None:
+        return _prove(transfer, expected)
     parts = _sent_parts(transfer, store_upload)
     if len(parts) != transfer.part_count:
         # Never complete some of the parts as if they were the whole file.
         return CompletionOutcome(
             problem=Problem(Code.PARTS_NOT_IN_UPLOAD, count=transfer.part_count, present=len(parts))
         )
+    return _request_completion(lease, store_upload, parts, expected)
+
+
+def _request_completion(
+    lease: Lease[Transfer], store_upload: StoreUpload, parts: list[CompletedPart], expected: Expectation
+) -> CompletionOutcome:
+    transfer = lease.row
+    was_requested = transfer.complete_sent_at is not None
     upload = UploadToComplete(
-        transfer.store, transfer.bucket, transfer.key, store_upload.upload_id, forbids_overwrite(transfer)
+        transfer.store,
+        transfer.bucket,
+        transfer.key,
+        store_upload.upload_id,
+        forbids_overwrite(transfer),
+        was_requested=was_requested,
     )
-    return complete_upload(upload, parts, expected, partial(_record_completed, store_upload))
+    if not was_requested:
+        lease.renew(complete_sent_at=timezone.now())
+
+    def on_completed(response: SentBytes) -> None:
+        _record_completed(transfer, store_upload, response)
+        crash.point("complete.recorded")
+
+    try:
+        return complete_upload(upload, parts, expected, on_completed)
+    except ObjectStoreError as error:
+        if certainly_not_done(error) and not was_requested:
+            lease.rows().update(complete_sent_at=None)
+        raise
 
 
-def _put_response(transfer: Transfer) -> SentBytes:
-    """What PutObject reported; its ETag is empty if the transfer has an upload."""
-    return SentBytes(transfer.parts.values_list("etag", flat=True).get() if transfer.by_put_object else "")
+def _confirmation(transfer: Transfer) -> SentBytes:
+    """What the store returned when it confirmed the object."""
+    if transfer.by_put_object:
+        return SentBytes(transfer.parts.values_list("etag", flat=True).get())
+    return SentBytes(transfer.etag, transfer.complete_request_id, reported_crc64=from_kept(transfer.complete_crc64))
 
 
 def _sent_parts(transfer: Transfer, store_upload: StoreUpload) -> list[CompletedPart]:
@@ -79,6 +179,23 @@ def _sent_parts(transfer: Transfer, store_upload: StoreUpload) -> list[Completed
     return [CompletedPart(number, etag) for number, etag in sent.values_list("number", "etag")]
 
 
-def _record_completed(store_upload: StoreUpload) -> None:
-    change(STORE_UPLOAD_STATES, StoreUpload.objects.filter(pk=store_upload.pk), StoreUploadState.COMPLETED)
-    crash.point("complete.recorded")
+@transaction.atomic
+def _record_completed(transfer: Transfer, store_upload: StoreUpload, response: SentBytes) -> None:
+    """From here on, attempts only verify the object, and earlier failures no longer count.
+
+    Recorded even if the lease was lost: a completion cannot be repeated.
+    """
+    rows = StoreUpload.objects.filter(pk=store_upload.pk)
+    change(STORE_UPLOAD_STATES, rows, StoreUploadState.COMPLETED)
+    facts: dict[str, Any] = {
+        "completed_at": timezone.now(),
+        "complete_request_id": response.request_id[:200],
+        "complete_crc64": as_kept(response.reported_crc64) if response.reported_crc64 else "",
+        "etag": response.etag,
+        "crc64": transfer.crc64,
+        **leases.SUCCEEDED,
+        **NO_ERROR,
+    }
+    Transfer.objects.filter(pk=transfer.pk, completed_at=None).update(**facts)
+    for name, value in facts.items():
+        setattr(transfer, name, value)

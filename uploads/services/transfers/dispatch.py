@@ -52,7 +52,10 @@ def _send(transfer: Transfer) -> None:
     if transfer.all_received and not transfer.parts.exclude(state=PartState.SENT).exists():
         if expected_sha256.mismatch(transfer, transfer.expected_sha256, transfer.sha256):
             return  # The transfer failed when its last byte was received.
-        change(PHASES, Transfer.objects.filter(pk=transfer.pk), Phase.COMPLETING, tries=0)
+        # PutObject has created the object already.
+        completed = {"completed_at": timezone.now()} if transfer.by_put_object else {}
+        rows = Transfer.objects.filter(pk=transfer.pk)
+        change(PHASES, rows, Phase.COMPLETING, {Phase.SENDING}, tries=0, **completed)
         transfer.phase = Phase.COMPLETING
     elif not transfer.by_put_object and not transfer.store_uploads.filter(state=StoreUploadState.OPEN).exists():
         _enqueue_step(transfer, "open_store_upload")

@@ -11,6 +11,7 @@ from django.utils import timezone
 from uploads import audit, crash
 from uploads.domain.states import PHASES, DesiredState, Phase
 from uploads.models import Transfer
+from uploads.problems import Code
 from uploads.services.staging import quota
 from uploads.services.work import leases
 from uploads.services.work.leases import Lease
@@ -32,6 +33,16 @@ def fail_transfer(transfer_id: uuid.UUID, error: dict[str, Any], token: uuid.UUI
         transfer = Transfer.objects.select_related("store").get(pk=transfer_id)
         audit.record_transfer(None, "failed", transfer, **error)
         return True
+
+
+SHOWN_WRONG = frozenset({Code.OBJECT_MISSING, Code.COMPLETED_OBJECT_MISSING, Code.OBJECT_DIFFERS, Code.CRC64_MISMATCH})
+"""Problems of a completed transfer that fails: the store has shown repeatedly that its object is missing or wrong."""
+
+
+def ends_unverified(transfer: Transfer, error: dict[str, Any]) -> bool:
+    """Whether a transfer that is given up is done: the store has confirmed its completion, and only HEAD failed."""
+    is_completed = transfer.phase == Phase.COMPLETING and transfer.completed_at is not None
+    return is_completed and error["error_reason"] not in SHOWN_WRONG
 
 
 def finish_transfer(lease: Lease[Transfer], phase: Phase, **facts: object) -> bool:

@@ -11,7 +11,7 @@ from django.db import transaction
 from uploads.domain.states import PART_STATES, PHASES, DesiredState, PartState, Phase
 from uploads.models import Part, Transfer
 from uploads.services.transfers.dispatch import dispatch
-from uploads.services.transfers.ending import fail_transfer
+from uploads.services.transfers.ending import ends_unverified, fail_transfer, finish_transfer
 from uploads.services.work.attempts import MAX_ATTEMPTS
 from uploads.services.work.kinds import register
 from uploads.services.work.leases import Kind, Lease
@@ -35,7 +35,9 @@ def _give_up_part(lease: Lease[Part], error: dict[str, Any]) -> None:
 
 
 def _give_up_transfer(lease: Lease[Transfer], error: dict[str, Any]) -> None:
-    if not fail_transfer(lease.row.pk, error, lease.token):
+    if ends_unverified(lease.row, error):
+        finish_transfer(lease, Phase.DONE, verified=False, **error)
+    elif not fail_transfer(lease.row.pk, error, lease.token):
         # It is being cancelled: the cancellation needs the lease.
         lease.release(**error)
 

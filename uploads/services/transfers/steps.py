@@ -94,18 +94,28 @@ def _take(step: _Step, actor: User | None, transfer: Transfer, **detail: object)
 
 
 def request_retry(actor: User, transfer: Transfer) -> None:
-    """Resume a failed transfer; what the store has is not sent again. Raises StepRefused."""
+    """Resume a failed transfer; what the store has is not sent again. Raises StepRefused.
+
+    If the store has confirmed the completion already, the object is verified again.
+    """
     with transaction.atomic():
         if not can_retry(transfer):
             raise StepRefused(Problem(Code.BYTES_MISSING))
         rows = Transfer.objects.filter(pk=transfer.pk).exclude(desired_state=DesiredState.CANCEL)
         forgotten = {**leases.SUCCEEDED, **leases.RELEASED, **NO_ERROR}
-        if not change(PHASES, rows, Phase.SENDING, {Phase.FAILED}, finished_at=None, **forgotten):
+        phase = Phase.COMPLETING if is_completed(transfer) else Phase.SENDING
+        if not change(PHASES, rows, phase, {Phase.FAILED}, finished_at=None, **forgotten):
             raise StepRefused(Problem(Code.CANNOT_RETRY))
         change(DESIRED_STATES, rows, DesiredState.RUN)
         transfer.parts.filter(state=PartState.STAGED).update(queued_at=None, **leases.SUCCEEDED, **NO_ERROR)
         audit.record_transfer(actor, "retried", transfer)
     dispatch(transfer.pk)
+
+
+def is_completed(transfer: Transfer) -> bool:
+    """Whether the store has confirmed that the object is complete; only its verification remains."""
+    has_completed = transfer.store_uploads.filter(state=StoreUploadState.COMPLETED).exists()
+    return transfer.completed_at is not None or has_completed
 
 
 def can_retry(transfer: Transfer) -> bool:
@@ -114,6 +124,9 @@ def can_retry(transfer: Transfer) -> bool:
         return False
     if not transfer.all_received and not transfer.resumable:
         return False
-    if transfer.by_put_object or transfer.store_uploads.filter(state=StoreUploadState.OPEN).exists():
+    if transfer.error_reason == Code.CRC64_MISMATCH:
+        return False  # The object is in the store, and will stay wrong.
+    ready = (StoreUploadState.OPEN, StoreUploadState.COMPLETED)
+    if transfer.by_put_object or transfer.store_uploads.filter(state__in=ready).exists():
         return True
     return not transfer.parts.filter(state=PartState.SENT).exists()

@@ -27,6 +27,18 @@ WAITS_FOR_OPERATOR = frozenset({Reason.CREDENTIALS_EXPIRED, Reason.CLOCK_SKEW})
 COUNTED = frozenset({Reason.DIGEST_MISMATCH, Reason.UNREADABLE_RESPONSE, Code.INTERNAL_ERROR, Code.WORKER_LOST})
 """Reasons of failures that are counted: data is corrupted on its way, or this program has a bug or is killed by it."""
 
+WAITING = frozenset(
+    {
+        Reason.UNREACHABLE,
+        Reason.TIMEOUT,
+        Reason.CONNECTION_LOST,
+        Reason.THROTTLED,
+        Reason.STORE_FAULT,
+        *WAITS_FOR_OPERATOR,
+    }
+)
+"""Reasons of failures after which work only has to wait. With Retry.PATIENT all others are counted."""
+
 TRANSIENT = (OperationalError, InterfaceError)
 """Errors of a database that is locked or restarts: neither corruption nor a bug."""
 
@@ -40,10 +52,13 @@ class WorkerLost(Exception):
 
 
 class Retry(StrEnum):
-    """Whether a failed task is attempted again."""
+    """Whether a failed task is attempted again. PATIENT: also after an error that usually does not pass, as the store
+    has acted already, and only a usable response is missing.
+    """
 
     NEVER = "never"
     LIMITED = "limited"
+    PATIENT = "patient"
     FOREVER = "forever"
 
 
@@ -51,10 +66,11 @@ def next_attempt(row: WorkFields, error: Exception, retry: Retry = Retry.LIMITED
     """The columns that defer a row whose work failed; None if it fails for good."""
     now, since = timezone.now(), row.failing_since or timezone.now()
     attempts = row.tries + 1
-    if _is_counted(error) and row.error_reason not in COUNTED:
+    if _is_counted(error, retry) and not _was_counted(row, retry):
         # The attempts until now only waited, for example for a store that was unreachable.
         attempts = 1
-    if retry is Retry.NEVER or (retry is Retry.LIMITED and not _is_worthwhile(error, attempts, now - since)):
+    is_limited = retry in (Retry.LIMITED, Retry.PATIENT)
+    if retry is Retry.NEVER or (is_limited and not _is_worthwhile(error, retry, attempts, now - since)):
         return None
     metrics.work_deferred(reason_of(error))
     wait = max(backoff_seconds(attempts), _requested_wait(error))
@@ -72,16 +88,25 @@ def own_code(error: Exception) -> Code:
     return Code.WORKER_LOST if isinstance(error, WorkerLost) else Code.INTERNAL_ERROR
 
 
-def _is_counted(error: Exception) -> bool:
-    return reason_of(error) in COUNTED and not isinstance(error, TRANSIENT)
+def _is_counted(error: Exception, retry: Retry) -> bool:
+    if isinstance(error, TRANSIENT):
+        return False
+    return reason_of(error) in COUNTED or (retry is Retry.PATIENT and reason_of(error) not in WAITING)
 
 
-def _is_worthwhile(error: Exception, attempts: int, failing_for: timedelta) -> bool:
-    if _is_counted(error):
+def _was_counted(row: WorkFields, retry: Retry) -> bool:
+    """Whether the row's last failure was counted."""
+    if retry is Retry.PATIENT:
+        return bool(row.error_reason) and row.error_reason not in WAITING
+    return row.error_reason in COUNTED
+
+
+def _is_worthwhile(error: Exception, retry: Retry, attempts: int, failing_for: timedelta) -> bool:
+    if _is_counted(error, retry):
         # Time says nothing about these: the machine may have been off for days.
         return attempts < MAX_ATTEMPTS
     may_succeed = not isinstance(error, ObjectStoreError) or error.retryable or error.reason in WAITS_FOR_OPERATOR
-    return may_succeed and failing_for < GIVE_UP
+    return (may_succeed or retry is Retry.PATIENT) and failing_for < GIVE_UP
 
 
 def _requested_wait(error: Exception) -> float:
