@@ -218,6 +218,7 @@ class Code(StrEnum):
     OBJECT_WOULD_BE_REPLACED = "ObjectWouldBeReplaced"
     GAP_NOT_ALLOWED = "GapNotAllowed"
     STILL_LISTED = "StillListed"
+    UPLOAD_NOT_LISTED = "UploadNotListed"
     OBJECT_APPEARED = "ObjectAppeared"
     OBJECT_MISSING = "ObjectMissing"
     OBJECT_DIFFERS = "ObjectDiffers"

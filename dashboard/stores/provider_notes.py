@@ -192,6 +192,13 @@ NOTES: Mapping[str, Callable[[Provider], str]] = {
         gettext_lazy("Uploads that have ended may stay in listings."),
         gettext_lazy("Uploads that have ended leave the listings."),
     ),
+    "checks_upload_ids": _either(
+        "checks_upload_ids",
+        gettext_lazy("Requests for an upload that does not exist are refused."),
+        gettext_lazy(
+            "An upload that does not exist has no parts instead of an error. Partway looks for it in the listing."
+        ),
+    ),
     "control_characters": _either(
         "control_characters",
         gettext_lazy("Keys can contain control characters."),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +34,7 @@ def direct_store(server: Server, stack: Stack, added_stores: dict[str, DirectSto
         return stack.direct_store
     if server.name not in added_stores:
         # The name sorts after that of the embedded store, which must stay the first and so the selected one.
-        config = replace(server.config(), overrides=())
-        added_stores[server.name] = stack.add_store(f"on-{server.name}", config, server.store.new_bucket)
+        added_stores[server.name] = stack.add_store(f"on-{server.name}", server.config(), server.store.new_bucket)
     return added_stores[server.name]
 
 

@@ -73,6 +73,10 @@ VERSITY: Quirks = {
     "HEAD: a transfer fails unless the object is its own, and a completion stays unverified.",
     "has its own code for an unknown access key": "It is explained as wrong credentials.",
     "uses keys as file paths": "Partway refuses keys that would become another key before it sends a byte.",
+    "drops a slash at the start of a key": "Partway refuses keys that start with a slash or backslash before it sends "
+    "a byte.",
+    "completes no upload whose key is below that of an object": "The error is shown with the store's code, and the "
+    "upload can be aborted.",
     "refuses bytes for a key that ends with a slash": "The error is shown with the store's code.",
     "accepts uploads with names that are too long for it, and cannot complete them": "The completion fails "
     "with the store's error, and the upload can be aborted.",
@@ -83,4 +87,52 @@ VERSITY: Quirks = {
     "ignores encoding-type": "Partway does not request it.",
 }
 
-QUIRKS: Mapping[str, Quirks] = {"swift": SWIFT, "oss": OSS, "ceph": CEPH, "versity": VERSITY}
+SEAWEEDFS: Quirks = {
+    "does not report the region of a bucket": "The region of the store's settings is used.",
+    "returns no CRC-64": "Parts are verified by their MD5, the object by its ETag and size.",
+    "returns no owner of an upload": "The column stays empty.",
+    "reports success for an abort of an upload that has ended": "ListParts shows that the upload is gone.",
+    "completes a part that is named twice": "Partway names each part once.",
+    "reports an upload that is completed without parts as missing": "Partway names all parts.",
+    "reports success again for an upload that was completed before": "Partway checks the object with HEAD.",
+    "accepts requests for any region": "The region in the store's settings does not matter.",
+    "ignores the delimiter": "Partway never sends one and groups each page into folders itself.",
+    "uses keys as file paths": "Partway refuses keys that would become another key before it sends a byte.",
+    "drops a slash at the start of a key": "Partway refuses keys that start with a slash or backslash before it sends "
+    "a byte.",
+}
+
+S3PROXY: Quirks = {
+    "does not report the region of a bucket": "The region of the store's settings is used.",
+    "refuses unknown storage classes": "The error is shown with the store's code.",
+    "returns no CRC-64": "Parts are verified by their MD5, the object by its ETag and size.",
+    "checks for an existing object only when the object is created": "A transfer then fails at its end.",
+    "does not check upload ids": "Partway looks for the upload in the listing before it aborts it, and where the "
+    "store lists no part of it.",
+    "accepts parts of uploads that do not exist": "The transfer fails at its end, as the upload does not exist.",
+    "lists all parts on one page": "Partway reads them from it.",
+    "completes parts in any order": "Partway always sends them in order.",
+    "completes a part that is named twice": "Partway names each part once.",
+    "reports success again for an upload that was completed before": "Partway checks the object with HEAD.",
+    "does not know session tokens": "The error is shown with the store's code.",
+    "accepts requests for any region": "The region in the store's settings does not matter.",
+    "ignores the delimiter": "Partway never sends one and groups each page into folders itself.",
+    "refuses delimiters other than a slash": "Partway never sends one.",
+    "uses keys as file paths": "Partway refuses keys that would become another key before it sends a byte.",
+    "keeps no bytes of a key that ends with a slash": "Partway compares ETag and size of the object, and reports the "
+    "difference.",
+    "returns 500 for names that are too long for it": "The error is shown with the store's code.",
+    "completes no upload whose key is below that of an object": "The error is shown with the store's code, and the "
+    "upload can be aborted.",
+    "cannot write control characters in the response to Create": "Partway looks for its upload in the listing, and "
+    "aborts it.",
+}
+
+QUIRKS: Mapping[str, Quirks] = {
+    "swift": SWIFT,
+    "oss": OSS,
+    "ceph": CEPH,
+    "versity": VERSITY,
+    "seaweedfs": SEAWEEDFS,
+    "s3proxy": S3PROXY,
+}

@@ -50,8 +50,20 @@ KINDS: Mapping[str, Kind] = {
             "forbid_overwrite": "if-none-match",
             "joined_etag": True,
             "keys_are_paths": True,
+            "leading_slash": False,
             "marker_pair": "key-before",
             "url_encoding": "none",
+        },
+    ),
+    "s3proxy": Kind(
+        "S3Proxy 4.1",
+        "generic",
+        {
+            "checks_upload_ids": False,
+            "delimiter": "broken",
+            "forbid_overwrite": "if-none-match",
+            "joined_etag": True,
+            "keys_are_paths": True,
         },
     ),
 }

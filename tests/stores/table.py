@@ -144,7 +144,7 @@ class Collector:
         used = {
             (server, quirk) for row in self._rows.values() for server, quirks in row.quirks.items() for quirk in quirks
         }
-        known = ((server, quirk) for server, quirks in QUIRKS.items() for quirk in quirks)
+        known = ((server, quirk) for server in KINDS for quirk in QUIRKS[server])
         return [f"  {server}: {quirk}" for server, quirk in known if (server, quirk) not in used]
 
 
@@ -161,7 +161,7 @@ def table_lines(rows: Rows) -> Iterator[str]:
         if GROUPS[file] != shown:
             shown = GROUPS[file]
             yield f"| **{shown}** |{' |' * len(labels)}"
-        cells = (_cell(sorted(numbers[quirk] for quirk in row.quirks[server])) for server in labels)
+        cells = (_cell(row, server, numbers) for server in labels)
         yield f"| {_escaped(row.title)} | {' | '.join(cells)} |"
     yield ""
     for quirk, number in numbers.items():
@@ -171,12 +171,17 @@ def table_lines(rows: Rows) -> Iterator[str]:
 
 def _numbers(rows: Iterator[Row]) -> dict[str, int]:
     """The numbers of the quirks, in the order of the table."""
-    quirks = [quirk for row in rows for server in KINDS for quirk in QUIRKS[server] if quirk in row.quirks[server]]
+    quirks = [
+        quirk for row in rows for server in KINDS for quirk in QUIRKS[server] if quirk in row.quirks.get(server, ())
+    ]
     return {quirk: number for number, quirk in enumerate(dict.fromkeys(quirks), start=1)}
 
 
-def _cell(numbers: list[int]) -> str:
-    return ", ".join(map(str, numbers)) if numbers else "✓"
+def _cell(row: Row, server: str, numbers: dict[str, int]) -> str:
+    """The notes of the row on the server; empty if the server does not take part in these tests."""
+    if server not in row.quirks:
+        return ""
+    return ", ".join(map(str, sorted(numbers[quirk] for quirk in row.quirks[server]))) or "✓"
 
 
 def _escaped(text: str) -> str:
@@ -186,9 +191,9 @@ def _escaped(text: str) -> str:
 def _footnote(number: int, quirk: str, labels: dict[str, str]) -> Iterator[str]:
     """One note. Servers with the same quirk are named together."""
     sentences: dict[str, list[str]] = {}
-    for server, quirks in QUIRKS.items():
-        if quirk in quirks:
-            sentences.setdefault(quirks[quirk], []).append(re.sub(r" [\d.]+$", "", labels[server]))
+    for server, label in labels.items():
+        if sentence := QUIRKS[server].get(quirk):
+            sentences.setdefault(sentence, []).append(re.sub(r" [\d.]+$", "", label))
     names_of_servers = [name for names in sentences.values() for name in names]
     yield f"{number}. **{', '.join(names_of_servers)}:** {quirk}. {' '.join(sentences)}"
 

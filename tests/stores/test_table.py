@@ -17,7 +17,7 @@ Reports = list[pytest.TestReport]
 
 
 def report(
-    file: str, server: str, *quirks: str, line: int = 1, title: str = "A check", of: int = 4
+    file: str, server: str, *quirks: str, line: int = 1, title: str = "A check", of: int = len(KINDS)
 ) -> pytest.TestReport:
     row = (CHECK, {"server": server, "title": title, "of": of})
     properties = [row, *((USED_QUIRK, quirk) for quirk in quirks)]

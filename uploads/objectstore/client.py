@@ -126,6 +126,7 @@ class ObjectStoreClient(ListingClient):
     def abort_multipart_upload(self, bucket: str, key: str, upload_id: str) -> None:
         """AbortMultipartUpload. Refused with NO_SUCH_UPLOAD if it no longer exists, even after an earlier attempt."""
         check_upload(bucket, key, upload_id)
+        self._require_upload(bucket, key, upload_id)
         call = Call("AbortMultipartUpload", "DELETE", bucket, key, {"uploadId": upload_id})
         self._read(call, successes.without_body)
 

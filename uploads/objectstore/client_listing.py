@@ -16,7 +16,7 @@ from uploads.objectstore.refusals import Response
 from uploads.objectstore.transport import Call
 from uploads.objectstore.types import MAX_PAGE, Bucket, ListedPart, Marker, PartsPage, UploadsPage
 from uploads.objectstore.xml_tree import Fields
-from uploads.problems import Code
+from uploads.problems import Code, Problem
 
 T = TypeVar("T")
 
@@ -133,17 +133,48 @@ class ListingClient(ClientBase):
                 raise _loop("ListMultipartUploads", markers)
             seen_markers.add(markers)
 
+    def is_listed(self, bucket: str, key: str, upload_id: str) -> bool:
+        """Whether ListMultipartUploads contains the upload, on the pages of uploads with exactly this key.
+
+        Raises ObjectStoreError, such as Refused without permission to list uploads.
+        """
+        for page in self.iter_multipart_uploads(bucket, prefix=key):
+            if any((upload.key, upload.upload_id) == (key, upload_id) for upload in page.uploads):
+                return True
+            # A key comes before all longer keys that start with it.
+            if self._provider.order == "key" and any(upload.key != key for upload in page.uploads):
+                return False
+        return False
+
     def list_parts(
         self, bucket: str, key: str, upload_id: str, *, max_parts: int = MAX_PAGE, part_number_marker: int = 0
     ) -> PartsPage:
-        """ListParts: one page of 1 to 1,000 parts whose numbers are greater than the marker."""
+        """ListParts: one page of 1 to 1,000 parts whose numbers are greater than the marker.
+
+        If a store that does not check upload ids finds no parts, the upload is looked for with ListMultipartUploads.
+        """
         check_upload(bucket, key, upload_id)
         check_range("max-parts", max_parts, 1, MAX_PAGE)
         check_range("part-number-marker", part_number_marker, 0, 2**31 - 1)
         query = {"uploadId": upload_id, "max-parts": str(max_parts)}
         if part_number_marker:
             query["part-number-marker"] = str(part_number_marker)
-        return self._read(Call("ListParts", "GET", bucket, key, query), _parts_page)
+        page = self._read(Call("ListParts", "GET", bucket, key, query), _parts_page)
+        if not page.parts and not part_number_marker:
+            self._require_upload(bucket, key, upload_id)
+        return page
+
+    def _require_upload(self, bucket: str, key: str, upload_id: str) -> None:
+        """Refused with NO_SUCH_UPLOAD if the store has no such upload, but would not say so itself."""
+        if self._provider.checks_upload_ids or self.is_listed(bucket, key, upload_id):
+            return
+        raise Refused(
+            Problem(Code.UPLOAD_NOT_LISTED),
+            code="NoSuchUpload",
+            status=404,
+            reason=Reason.NO_SUCH_UPLOAD,
+            operation="ListMultipartUploads",
+        )
 
     def iter_parts(
         self, bucket: str, key: str, upload_id: str, *, max_parts: int = MAX_PAGE, part_number_marker: int = 0

@@ -122,6 +122,12 @@ class Provider:
     """Whether uploads may be missing from listings although their parts exist."""
     keeps_ended: bool = False
     """Whether completed or aborted uploads may stay in listings."""
+    checks_upload_ids: bool = True
+    """Whether the store refuses ListParts and Abort for an upload id that it does not know, or knows for another key.
+
+    S3Proxy does not: it finds no parts, or an Abort with another key makes the upload impossible to end. Partway then
+    looks for the upload in the listing first.
+    """
     control_characters: bool = True
     """Whether listings work with keys that contain line feeds, or characters that XML cannot contain."""
 
@@ -295,6 +301,7 @@ OVERRIDABLE: Mapping[str, tuple[object, ...]] = MappingProxyType(
         "url_encoding": ("all", "keys", "none"),
         "prefixes_ahead": (True, False),
         "keeps_ended": (True, False),
+        "checks_upload_ids": (True, False),
         "forbid_overwrite": ("", "x-oss-forbid-overwrite", "if-none-match"),
     }
 )

@@ -15,6 +15,7 @@ REFUSALS: Mapping[str, Message] = {
     Code.ALREADY_ORDERED: _("Another operation is already working on this upload."),
     Code.PREFLIGHT_FAILED: _("The upload was not completed, because the store would refuse it."),
     Code.GAP_NOT_ALLOWED: _("Part numbers are missing, and completing with missing parts was not confirmed."),
+    Code.UPLOAD_NOT_LISTED: _("The store lists no upload with this key and upload id."),
     Code.STILL_LISTED: ngettext_lazy(
         "After %(count)s abort the store still lists parts of this upload. Something keeps sending to it.",
         "After %(count)s aborts the store still lists parts of this upload. Something keeps sending to it.",

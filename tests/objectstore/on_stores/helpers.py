@@ -23,6 +23,11 @@ NO_UPLOAD = "11111111-2222-3333-4444-555555555555"
 """A well-formed upload id that no server has created."""
 
 
+ABORTS_AGAIN = "reports success for an abort of an upload that has ended"
+IGNORES_IDS = "does not check upload ids"
+ACCEPTS_PARTS = "accepts parts of uploads that do not exist"
+
+
 def listed(client: ObjectStoreClient, bucket: str, **parameters: object) -> list[tuple[str, str]]:
     """Key and upload id of every upload, page by page."""
     pages = client.iter_multipart_uploads(bucket, **parameters)  # type: ignore[arg-type]

@@ -46,6 +46,9 @@ def test_unknown_token_is_a_credentials_error(server: Server, bucket: str) -> No
     if server.does("ignores unknown session tokens"):
         with server.connect(session_token="nonsense") as stranger:
             assert listed(stranger, bucket) == []
+    elif server.does("does not know session tokens"):
+        refused = refusal(server, bucket, session_token="nonsense")
+        assert (refused.reason, refused.code) == (Reason.REFUSED, "NotImplemented")
     else:
         assert refusal(server, bucket, session_token="nonsense").reason is Reason.CREDENTIALS
 

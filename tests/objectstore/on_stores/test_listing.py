@@ -29,6 +29,7 @@ TICK = 0.02
 BY_TIME = "orders the uploads of a key by their start"
 REFUSES_MARKERS = "refuses the markers that it returns"
 LOSES_UPLOADS = "leaves out uploads when a delimiter is given"
+IGNORES_DELIMITER = "ignores the delimiter"
 BY_SLASH = "orders uploads by key and upload id, joined by a slash"
 BY_DOT = "orders uploads by key and upload id, joined by a dot"
 
@@ -137,13 +138,18 @@ def test_prefix(server: Server, client: ObjectStoreClient, created: Created) -> 
 def test_delimiter(server: Server, client: ObjectStoreClient, created: Created) -> None:
     """A delimiter groups uploads that share a common prefix"""
     for prefix, delimiter in itertools.product(("", "a", "a/", "é/"), ("/", "b")):
+        if delimiter != "/" and server.does("refuses delimiters other than a slash"):
+            with pytest.raises(Refused) as caught:
+                client.list_multipart_uploads(created.bucket, prefix=prefix, delimiter=delimiter)
+            assert caught.value.code == "NotImplemented"
+            continue
         page = client.list_multipart_uploads(created.bucket, prefix=prefix, delimiter=delimiter)
         chosen = [each for each in created.names if each[0].startswith(prefix)]
         alone = [each for each in chosen if not folder(each[0], prefix, delimiter)]
         folders = {found for key, _ in chosen if (found := folder(key, prefix, delimiter))}
-        if server.does(LOSES_UPLOADS):
+        if server.does(LOSES_UPLOADS) or server.does(IGNORES_DELIMITER):
             assert page.common_prefixes == ()
-            assert set(names(page)) <= set(alone)
+            assert set(names(page)) <= set(chosen if server.has(IGNORES_DELIMITER) else alone)
             whole = client.iter_multipart_uploads(created.bucket, prefix=prefix, delimiter=delimiter)
             assert [each for page in whole for each in names(page)] == chosen
         else:
@@ -158,6 +164,8 @@ def test_common_prefixes_count_towards_page_size(server: Server, client: ObjectS
     shown = (page.common_prefixes, tuple(upload.key for upload in page.uploads), page.is_truncated)
     if server.does(LOSES_UPLOADS):
         assert shown[:2] == ((), ("c", "d"))
+    elif server.does(IGNORES_DELIMITER):
+        assert shown == ((), ("b/1", "b/2"), True)
     elif server.does("returns the common prefixes of all later pages on every page"):
         assert shown == (("b/", "e/"), ("c", "d"), True)
     else:
@@ -259,7 +267,7 @@ def expected(
     server: Server, created: Created, prefix: str, delimiter: str, marker: Name
 ) -> tuple[list[Name], set[str]]:
     """The result according to the API: uploads without a common prefix, and the common prefixes of the others."""
-    if delimiter and server.does(LOSES_UPLOADS):
+    if delimiter and (server.does(LOSES_UPLOADS) or server.does(IGNORES_DELIMITER)):
         delimiter = ""  # The client does not send it, so that nothing is lost.
     after = created.names
     if marker[1]:
@@ -278,7 +286,7 @@ def test_folders_are_listed_once(server: Server, client: ObjectStoreClient, buck
         pages = list(client.iter_multipart_uploads(bucket, delimiter="/", max_uploads=size))
         prefixes = sorted(prefix for page in pages for prefix in page.common_prefixes)
         keys = sorted(upload.key for page in pages for upload in page.uploads)
-        if server.does(LOSES_UPLOADS):
+        if server.does(LOSES_UPLOADS) or server.does(IGNORES_DELIMITER):
             assert (prefixes, keys) == ([], sorted(key for key, _ in created.names))
         else:
             assert (prefixes, keys) == (["100%25/", "a b/", "c+d/", "é/"], ["top", "top2"])

@@ -108,11 +108,13 @@ class FindingCode(StrEnum):
     PARTS_LISTED_WRONGLY = "PartsListedWrongly"
     PARTS_PAGED = "PartsPaged"
     PARTS_PAGE_SIZE_IGNORED = "PartsPageSizeIgnored"
+    PARTS_ON_ONE_PAGE = "PartsOnOnePage"
     PARTS_PAGE_WRONG = "PartsPageWrong"
     ENDED_UPLOAD_REFUSED = "EndedUploadRefused"
     ENDED_UPLOAD_CALLED_OTHERWISE = "EndedUploadCalledOtherwise"
     ENDED_UPLOAD_UNCLEAR = "EndedUploadUnclear"
     ENDED_UPLOAD_LISTS_PARTS = "EndedUploadListsParts"
+    ENDED_UPLOAD_HAS_NO_PARTS = "EndedUploadHasNoParts"
     ENDED_UPLOAD_ABORTED_AGAIN = "EndedUploadAbortedAgain"
 
     # --- Completing

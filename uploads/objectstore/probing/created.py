@@ -164,10 +164,12 @@ def _may_exist(error: ObjectStoreError) -> RecordedError:
 def is_gone(client: ObjectStoreClient, bucket: str, key: str, upload_id: str) -> bool:
     """Whether an upload that was aborted has ended: some stores keep parts, and the upload, after a first abort.
 
-    Without permission for ListParts, the response to the abort has to suffice.
+    Some list no parts of an upload that has ended. Without permission for ListParts or ListMultipartUploads, the
+    response to the abort has to suffice.
     """
     try:
-        client.list_parts(bucket, key, upload_id, max_parts=1)
+        if not client.list_parts(bucket, key, upload_id, max_parts=1).parts:
+            return not client.is_listed(bucket, key, upload_id)
     except ObjectStoreError as error:
         if error.reason in GONE or error.reason is Reason.PERMISSION:
             return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from uploads.objectstore.errors import Reason, Refused
 from uploads.objectstore.probing.codes import FindingCode
 from uploads.objectstore.probing.failures import finding_of
@@ -56,6 +58,8 @@ def _paging(probe: Probe) -> Finding:
     probe.once(all_parts)
     first = _page(probe, max_parts=1)
     marker = first.next_part_number_marker
+    if not first.is_truncated and {part.number for part in first.parts} == set(PARTS):
+        return differs(FindingCode.PARTS_ON_ONE_PAGE)
     if [part.number for part in first.parts] != [1] or not first.is_truncated or not marker:
         return failed(FindingCode.PARTS_PAGE_SIZE_IGNORED)
     second = _page(probe, max_parts=1, marker=marker)
@@ -78,8 +82,10 @@ def _list_ended(probe: Probe) -> Finding:
     try:
         page = probe.requester.client.list_parts(probe.requester.bucket, upload.key, upload.id)
     except Refused as refused:
-        return _refusal_of_ended(refused)
-    return failed(FindingCode.ENDED_UPLOAD_LISTS_PARTS, count=len(page.parts))
+        return replace(_refusal_of_ended(refused), flag=("checks_upload_ids", True))
+    if page.parts:
+        return failed(FindingCode.ENDED_UPLOAD_LISTS_PARTS, count=len(page.parts))
+    return differs(FindingCode.ENDED_UPLOAD_HAS_NO_PARTS, ("checks_upload_ids", False))
 
 
 def _abort_ended(probe: Probe) -> Finding:

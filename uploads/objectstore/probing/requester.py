@@ -38,7 +38,7 @@ STALL_SECONDS = 15.0
 class ProbeBudget:
     """The limits of a probe; the clean-up does not count."""
 
-    requests: int = 150
+    requests: int = 200
     seconds: float = 180.0
 
 
@@ -244,17 +244,23 @@ class Requester:
         self.created.object_starting(key)
         try:
             yield
-        except Refused:
-            if new and self._is_absent(key):
+        except Refused as refused:
+            if new and self._is_absent(key, refused):
                 self.created.object_deleted(key, "")
             raise
 
-    def _is_absent(self, key: str) -> bool:
-        """Whether there certainly is no object. Deleting a missing one would add a delete marker among versions."""
+    def _is_absent(self, key: str, refused: Refused) -> bool:
+        """Whether there certainly is no object. Deleting a missing one would add a delete marker among versions.
+
+        HEAD finds none, or it is refused as the creation was: the store refuses all requests with this key.
+        """
         try:
             self._client.head_object(self.bucket, key)
-        except ObjectStoreError as error:
-            return error.reason is Reason.NO_SUCH_KEY
+        except Refused as error:
+            same = (error.reason, error.status) == (refused.reason, refused.status) == (Reason.REFUSED, 400)
+            return same or error.reason is Reason.NO_SUCH_KEY
+        except ObjectStoreError:
+            return False
         return False
 
 
