@@ -220,6 +220,7 @@ class Code(StrEnum):
     STILL_LISTED = "StillListed"
     UPLOAD_NOT_LISTED = "UploadNotListed"
     OBJECT_APPEARED = "ObjectAppeared"
+    PARTS_REPLACED = "PartsReplaced"
     OBJECT_MISSING = "ObjectMissing"
     OBJECT_DIFFERS = "ObjectDiffers"
     OBJECT_ETAG_DIFFERS = "ObjectEtagDiffers"

@@ -50,6 +50,8 @@ class Fault(StrEnum):
     EXPIRED_TOKEN = "400 ExpiredToken"
     INVALID_ACCESS_KEY = "403 InvalidAccessKeyId"
     ACCESS_DENIED = "403 AccessDenied"
+    QUOTA_EXCEEDED = "403 QuotaExceeded"
+    INVALID_PART = "400 InvalidPart"
     EMPTY_SUCCESS = "200 of a proxy, empty"
     PAGE = "200 of a proxy, with a page"
     PAGE_AFTER = "page of a proxy after the store acted"
@@ -94,6 +96,8 @@ CANNED = {
     Fault.EXPIRED_TOKEN: CannedResponse(400, "ExpiredToken"),
     Fault.INVALID_ACCESS_KEY: CannedResponse(403, "InvalidAccessKeyId"),
     Fault.ACCESS_DENIED: CannedResponse(403, "AccessDenied"),
+    Fault.QUOTA_EXCEEDED: CannedResponse(403, "QuotaExceeded"),
+    Fault.INVALID_PART: CannedResponse(400, "InvalidPart"),
     Fault.EMPTY_SUCCESS: CannedResponse(200),
     Fault.PAGE: CannedResponse(200, page=PAGE),
     Fault.NO_SUCH_KEY: CannedResponse(404, "NoSuchKey"),

@@ -107,7 +107,7 @@ PHASES = Transitions(
     {
         Phase.RECEIVING: frozenset({Phase.SENDING, Phase.FAILED, Phase.CANCELLED}),
         Phase.SENDING: frozenset({Phase.COMPLETING, Phase.FAILED, Phase.CANCELLED}),
-        Phase.COMPLETING: frozenset({Phase.DONE, Phase.FAILED, Phase.CANCELLED}),
+        Phase.COMPLETING: frozenset({Phase.SENDING, Phase.DONE, Phase.FAILED, Phase.CANCELLED}),
         Phase.FAILED: frozenset({Phase.SENDING, Phase.COMPLETING, Phase.CANCELLED}),
         Phase.DONE: frozenset(),
         Phase.CANCELLED: frozenset(),
@@ -116,6 +116,7 @@ PHASES = Transitions(
 """DONE and CANCELLED are final. FAILED stays until the transfer is retried or discarded.
 
 A transfer that failed after the store had confirmed its completion goes back to COMPLETING, which verifies the object.
+COMPLETING becomes SENDING again if parts have to be sent again.
 """
 
 FINAL_PHASES = PHASES.final

@@ -59,6 +59,12 @@ class StagingFolder:
             if path.name.removesuffix(PARTIAL).isdecimal():
                 yield int(path.name.removesuffix(PARTIAL)), path
 
+    def whole_sizes(self) -> dict[int, int]:
+        """The staged bytes of each whole part, by its number."""
+        with suppress(FileNotFoundError), os.scandir(self.path) as entries:
+            return {int(each.name): each.stat().st_size for each in entries if each.name.isdecimal()}
+        return {}
+
     @contextmanager
     def writer(self) -> Iterator[None]:
         """Be the only writer. The kernel releases the lock when the process ends, even if it crashes.

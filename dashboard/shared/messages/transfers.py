@@ -107,6 +107,13 @@ SENDING: Mapping[str, Message] = {
         "The object has the expected size, but its ETag %(etag)s is not the one of its parts (%(expected)s). Compare "
         "the object with the file. If it is the same, run a store check, which finds how this store computes ETags."
     ),
+    Code.PARTS_REPLACED: ngettext_lazy(
+        "Someone else has replaced or removed part %(parts)s of this upload in the store, and its bytes are no longer "
+        "staged on this server. All that remains is to discard the transfer.",
+        "Someone else has replaced or removed %(count)s parts of this upload in the store (%(parts)s), and their bytes "
+        "are no longer staged on this server. All that remains is to discard the transfer.",
+        "count",
+    ),
     Code.OBJECT_MISSING: _(
         "After completion, no object with this key exists. Someone may have deleted it at the same moment."
     ),

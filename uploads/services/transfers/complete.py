@@ -17,7 +17,7 @@ from uploads.objectstore.errors import ObjectStoreError, certainly_not_done
 from uploads.objectstore.providers import Provider
 from uploads.objectstore.types import CompletedPart, SentBytes
 from uploads.problems import Code, Problem
-from uploads.services.browse.browsing import forbids_overwrite, provider_of
+from uploads.services.browse.browsing import forbids_overwrite, is_gone, provider_of
 from uploads.services.multipart.complete import (
     CompletionOutcome,
     CompletionUnknown,
@@ -30,6 +30,7 @@ from uploads.services.multipart.expectation import Expectation
 from uploads.services.transfers.ending import finish_transfer
 from uploads.services.transfers.identity import TRANSFER_ID_METADATA
 from uploads.services.transfers.kinds import TRANSFERS
+from uploads.services.transfers.replaced_parts import are_replaced, settle_replaced_parts
 from uploads.services.work import leases
 from uploads.services.work.attempts import Retry
 from uploads.services.work.failures import NO_ERROR, error_fields, problem_fields
@@ -48,9 +49,18 @@ def complete_transfer(lease: Lease[Transfer]) -> None:
     try:
         outcome = _complete(lease)
     except CompletionUnknown as unknown:
+        if settle_replaced_parts(lease, unknown.error):
+            return
+        if are_replaced(unknown.error):
+            raise unknown.error from unknown
         unknown.error.details.append(Problem(Code.COMPLETION_UNKNOWN))
         record_failure(lease, unknown.error, Retry.PATIENT)
         return
+    except ObjectStoreError as error:
+        if settle_replaced_parts(lease, error):
+            return
+        _note_vanished_upload(lease.row, error)
+        raise
     if outcome.trouble is not None:
         record_failure(lease, outcome.trouble, Retry.PATIENT, reason_fields(lease.row, outcome))
     elif outcome.problem is not None:
@@ -199,3 +209,11 @@ def _record_completed(transfer: Transfer, store_upload: StoreUpload, response: S
     Transfer.objects.filter(pk=transfer.pk, completed_at=None).update(**facts)
     for name, value in facts.items():
         setattr(transfer, name, value)
+
+
+def _note_vanished_upload(transfer: Transfer, error: ObjectStoreError) -> None:
+    """Someone else has ended the upload, and HEAD does not show its object: the parts are lost."""
+    if is_gone(error):
+        open_uploads = transfer.store_uploads.filter(state=StoreUploadState.OPEN)
+        change(STORE_UPLOAD_STATES, open_uploads, StoreUploadState.GONE)
+        error.details.append(Problem(Code.UPLOAD_ENDED_BY_OTHERS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -13,6 +14,7 @@ from uploads.models import Transfer
 from uploads.problems import Code, Problem, ProblemError
 from uploads.services.staging import expected_sha256
 from uploads.services.transfers.dispatch import dispatch
+from uploads.services.transfers.lost_bytes import has_lost_bytes, needs_sent_bytes_again, stage_again_for_retry
 from uploads.services.work import leases
 from uploads.services.work.failures import NO_ERROR
 from uploads.services.work.transitions import change
@@ -102,11 +104,14 @@ def request_retry(actor: User, transfer: Transfer) -> None:
         if not can_retry(transfer):
             raise StepRefused(Problem(Code.BYTES_MISSING))
         rows = Transfer.objects.filter(pk=transfer.pk).exclude(desired_state=DesiredState.CANCEL)
-        forgotten = {**leases.SUCCEEDED, **leases.RELEASED, **NO_ERROR}
+        forgotten: dict[str, Any] = {**leases.SUCCEEDED, **leases.RELEASED, **NO_ERROR}
         phase = Phase.COMPLETING if is_completed(transfer) else Phase.SENDING
+        if needs_sent_bytes_again(transfer):
+            phase, forgotten["completed_at"] = Phase.SENDING, None
         if not change(PHASES, rows, phase, {Phase.FAILED}, finished_at=None, **forgotten):
             raise StepRefused(Problem(Code.CANNOT_RETRY))
         change(DESIRED_STATES, rows, DesiredState.RUN)
+        stage_again_for_retry(transfer)
         transfer.parts.filter(state=PartState.STAGED).update(queued_at=None, **leases.SUCCEEDED, **NO_ERROR)
         audit.record_transfer(actor, "retried", transfer)
     dispatch(transfer.pk)
@@ -124,7 +129,9 @@ def can_retry(transfer: Transfer) -> bool:
         return False
     if not transfer.all_received and not transfer.resumable:
         return False
-    if transfer.error_reason == Code.CRC64_MISMATCH:
+    if has_lost_bytes(transfer):
+        return False
+    if transfer.error_reason == Code.CRC64_MISMATCH and not transfer.by_put_object:
         return False  # The object is in the store, and will stay wrong.
     ready = (StoreUploadState.OPEN, StoreUploadState.COMPLETED)
     if transfer.by_put_object or transfer.store_uploads.filter(state__in=ready).exists():

@@ -18,7 +18,6 @@ from uploads import audit
 from uploads.domain.states import (
     FINAL_PHASES,
     LIVE_PHASES,
-    PART_STATES,
     STORE_UPLOAD_STATES,
     DesiredState,
     PartState,
@@ -34,9 +33,10 @@ from uploads.services.staging import quota
 from uploads.services.stores.clients import client_for
 from uploads.services.transfers.dispatch import dispatch
 from uploads.services.transfers.ending import fail_transfer
+from uploads.services.transfers.lost_bytes import stage_again
 from uploads.services.transfers.orphans import settle_unknown_create
+from uploads.services.transfers.replaced_parts import differs
 from uploads.services.upkeep.cleanup import sweep_staging
-from uploads.services.work import leases
 from uploads.services.work.failures import problem_fields
 from uploads.services.work.transitions import change
 
@@ -153,12 +153,14 @@ def _different_parts() -> Iterator[Finding]:
         transfer = row.transfer
         try:
             listed = client_for(transfer.store).iter_parts(transfer.bucket, transfer.key, row.upload_id)
-            theirs = {part.number: part for part in listed}
+            theirs: dict[int, list[ListedPart]] = {}
+            for each in listed:
+                theirs.setdefault(each.number, []).append(each)
         except ObjectStoreError as error:
             yield Finding(_about_upload(Code.UPLOAD_NOT_CHECKED, row), error=error)
             continue
         for part in transfer.parts.filter(state=PartState.SENT, store_upload=row):
-            if _differs(part, theirs.get(part.number)):
+            if differs(part, theirs.get(part.number, ())):
                 yield Finding(_about_part(Code.PART_DIFFERS, part), partial(_send_again, part))
 
 
@@ -166,16 +168,10 @@ def _about_part(code: Code, part: Part) -> Problem:
     return Problem(code, transfer=str(part.transfer_id), number=part.number)
 
 
-def _differs(part: Part, theirs: ListedPart | None) -> bool:
-    return theirs is None or theirs.size != part.size or theirs.etag.lower() != part.etag.lower()
-
-
 def _send_again(part: Part) -> None:
     """Send a part again from staging; the transfer fails if its staged bytes are gone."""
     if part.staged_path.exists():
-        changes = {**leases.RELEASED, **leases.SUCCEEDED, "etag": "", "moved": 0, "store_upload": None}
-        rows = Part.objects.filter(pk=part.pk)
-        change(PART_STATES, rows, PartState.STAGED, {PartState.SENT}, reserved_bytes=part.size, **changes)
+        stage_again([part])
         return
     _fail(part, Code.SENT_PART_LOST)
 

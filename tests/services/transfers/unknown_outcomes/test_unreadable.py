@@ -104,3 +104,19 @@ def test_create_that_names_another_key_leaves_no_upload(
     assert (transfer.error_code, transfer.store_uploads.count()) == ("UnreadableResponse", 0)
     assert (truth.uploads(), transfer.create_sent_at) == ([], None)
     assert_done(drive, transfer, truth, read_object, data)
+
+
+def test_object_that_was_lost_after_put_object_is_sent_again_on_retry(
+    drive: Drive, user: User, proxy: FaultProxy, truth: Truth, read_object: Reader
+) -> None:
+    data = os.urandom(PART)
+    transfer = drive.upload(data)
+    send_part(first_part(transfer).pk)
+    truth.client.delete_object(truth.bucket, transfer.key)
+    drive.finish(transfer, attempts.MAX_ATTEMPTS + 1)
+    assert transfer.phase == Phase.FAILED
+    assert staged_names(transfer) == ["00001"]
+    request_retry(user, transfer)
+    assert first_part(transfer).state == PartState.STAGED
+    assert_done(drive, transfer, truth, read_object, data)
+    assert proxy.requests["PutObject"] == 2

@@ -1,0 +1,78 @@
+"""Bytes of a transfer that are neither in the store nor staged here: whether a retry can still send the whole file.
+
+A part is needed from staging if it waits to be sent, or if the store does not have it as it was sent. Whether a part
+is staged is only known on the node that stages it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.conf import settings
+
+from uploads.domain.states import PART_STATES, PartState, StoreUploadState
+from uploads.models import Part, Transfer
+from uploads.problems import Code
+from uploads.services.work import leases
+from uploads.services.work.failures import NO_ERROR
+from uploads.services.work.transitions import change
+
+OBJECT_IS_NOT_OURS = frozenset(
+    {Code.OBJECT_MISSING, Code.OBJECT_DIFFERS, Code.OBJECT_ETAG_DIFFERS, Code.CRC64_MISMATCH}
+)
+"""Reasons of failures after which an object sent by PutObject has to be sent again."""
+
+REPLACED = frozenset({Code.PARTS_REPLACED, Code.SENT_PART_LOST})
+"""The store no longer has parts as they were sent, and their bytes are not staged any more."""
+
+IN_THE_STORE = (StoreUploadState.OPEN, StoreUploadState.COMPLETED)
+
+
+def has_lost_bytes(transfer: Transfer) -> bool:
+    """Whether bytes that were received are lost, so that no retry can send the whole file."""
+    if was_replaced(transfer):
+        return True
+    needed = parts_needed_from_staging(transfer)
+    if not needed or transfer.node != settings.NODE_NAME:
+        return False
+    staged = transfer.folder.whole_sizes()
+    return any(part.size and staged.get(part.number) != part.size for part in needed)
+
+
+def was_replaced(transfer: Transfer) -> bool:
+    """Whether the transfer failed because someone else has replaced or removed its parts in the store."""
+    error = transfer.error
+    return error is not None and not REPLACED.isdisjoint({error.reason, *(each.code for each in error.details)})
+
+
+def parts_needed_from_staging(transfer: Transfer) -> list[Part]:
+    """The parts that a retry has to send."""
+    parts = transfer.parts.only("transfer_id", "number", "size", "state")
+    needed = list(parts.filter(state__in=(PartState.STAGED, PartState.SENDING)))
+    return needed + list(_sent_in_vain(transfer))
+
+
+def _sent_in_vain(transfer: Transfer) -> Iterable[Part]:
+    """Parts that were sent, and that the store does not have any more."""
+    sent = transfer.parts.filter(state=PartState.SENT)
+    if not transfer.by_put_object:
+        return sent.exclude(store_upload__state__in=IN_THE_STORE)
+    return sent if transfer.error_reason in OBJECT_IS_NOT_OURS else sent.none()
+
+
+def needs_sent_bytes_again(transfer: Transfer) -> bool:
+    """Whether a retry has to send parts that were sent before."""
+    return any(True for _ in _sent_in_vain(transfer))
+
+
+def stage_again(parts: Iterable[Part]) -> None:
+    """Have sent parts, whose bytes are still staged, wait to be sent again."""
+    for part in parts:
+        changes = {**leases.RELEASED, **leases.SUCCEEDED, **NO_ERROR, "etag": "", "moved": 0, "store_upload": None}
+        rows = Part.objects.filter(pk=part.pk)
+        change(PART_STATES, rows, PartState.STAGED, {PartState.SENT}, reserved_bytes=part.size, **changes)
+
+
+def stage_again_for_retry(transfer: Transfer) -> None:
+    """Before a retry: parts that were sent in vain are sent again."""
+    stage_again(_sent_in_vain(transfer))
