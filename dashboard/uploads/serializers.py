@@ -18,7 +18,8 @@ def listing_json(
     """`Uploads` and `CommonPrefixes` are the store's own. `Unlisted` holds uploads of ours that they leave out.
 
     `IsTruncated` is true only if the next page can be requested, so that a script that follows the markers ends.
-    `MayBeIncomplete` and `Notes` say whether and why uploads may be missing.
+    `MayBeIncomplete` and `Notes` say whether and why uploads may be missing. A store that leaves out uploads of ours
+    may leave out others as well.
     """
     return {
         "Bucket": bucket,
@@ -31,7 +32,7 @@ def listing_json(
         "NextKeyMarker": page.next_key_marker if next_page else "",
         "NextUploadIdMarker": page.next_upload_id_marker if next_page else "",
         "NextPage": next_page,
-        "MayBeIncomplete": unlisted.more or any(note.may_miss for note in notes),
+        "MayBeIncomplete": bool(unlisted.uploads or unlisted.prefixes) or any(note.may_miss for note in notes),
         "Notes": notes_json(notes),
         "CommonPrefixes": _prefixes_json(page.common_prefixes),
         "Uploads": [upload_json(upload) for upload in page.uploads],

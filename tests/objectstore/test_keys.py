@@ -141,3 +141,24 @@ def test_oss_refuses_leading_slashes_and_1024_bytes(key: str) -> None:
         assert caught.value.problem == problem
     check_new_key(PROVIDERS["oss"], "a" + key, multipart=True)
     check_new_key(PROVIDERS["aws"], key, multipart=True)
+
+
+@pytest.mark.parametrize(
+    ("provider", "key", "problem"),
+    [
+        ("seaweedfs", "folder/", Problem(Code.KEY_ENDS_WITH_SLASH)),
+        ("seaweedfs", "/a", Problem(Code.KEY_STARTS_WITH_SLASH, character="/")),
+        ("seaweedfs", "a//b", Problem(Code.KEY_IS_NOT_A_PATH)),
+        ("seaweedfs", "a/" + "ü" * 128, Problem(Code.KEY_SEGMENT_TOO_LONG, size=256, limit=255)),
+        ("minio", "a/" + "k" * 256, Problem(Code.KEY_SEGMENT_TOO_LONG, size=256, limit=255)),
+        ("minio", "a/../b", Problem(Code.KEY_IS_NOT_A_PATH)),
+        ("garage", "/a", Problem(Code.KEY_STARTS_WITH_SLASH, character="/")),
+    ],
+)
+def test_keys_that_a_store_keeps_otherwise_are_refused(provider: str, key: str, problem: Problem) -> None:
+    """The key is refused, not the store: nothing is sent that would fail at its end, or reach another key."""
+    with pytest.raises(NotSent) as caught:
+        check_new_key(PROVIDERS[provider], key, multipart=True)
+    assert (caught.value.problem, caught.value.reason) == (problem, Reason.BAD_KEY)
+    check_new_key(PROVIDERS["aws"], key, multipart=True)
+    check_new_key(PROVIDERS[provider], "a/" + "k" * 255, multipart=True)
