@@ -85,6 +85,7 @@ def test_parts_whose_marker_does_not_advance_end_a_script(
     assert [note["Code"] for note in page["Notes"]] == ["NextPartNumberMarkerDoesNotAdvance"]
     shown = site.get(url)
     assert "more parts should follow" in shown.words
+    assert "No part" not in shown.words
     assert not shown.link("next")
 
 
