@@ -29,9 +29,9 @@ class Note:
 PAGES_LOSE = Note(
     "PagesLoseUploads",
     _(
-        "The pages of this store's listing leave out uploads: a store check found none of the ways to continue after a "
-        "page to be complete. Uploads may be missing, even if a page is the last one. Narrow the prefix until one page "
-        "of 1,000 lists everything."
+        "The pages of this store's listing leave out uploads: a store check found no way to request all of them. "
+        "Uploads may be missing, even if a page is the last one. Narrow the prefix until one page of "
+        "1,000 lists everything."
     ),
     may_miss=True,
     is_warning=True,
@@ -62,8 +62,9 @@ FOLDERS = Note(
 NARROWED = Note(
     "PrefixFilteredHere",
     _(
-        "This store finds uploads only by their whole key. Partway filters by the prefix itself, page by page. A page "
-        "may show fewer rows than its size, or none, although more follow."
+        "This store finds uploads only by their whole key. Partway requests those with exactly this key, and filters "
+        "all others by the prefix itself, page by page. A page may show fewer rows than its size, or none, although "
+        "more follow."
     ),
 )
 UNORDERED = Note(
