@@ -151,6 +151,8 @@ class Code(StrEnum):
     UPLOAD_ENDED_BY_OTHERS = "UploadEndedByOthers"
     PARTS_NOT_IN_UPLOAD = "PartsNotInUpload"
     UPLOADS_NOT_LISTABLE = "UploadsNotListable"
+    UPLOADS_TOO_MANY = "UploadsTooMany"
+    NO_LOST_CREATE = "NoLostCreate"
 
     # --- Receiving: the form, tus, staging
     INVALID_SHA256 = "InvalidSha256"

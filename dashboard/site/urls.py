@@ -41,6 +41,7 @@ transfer_patterns: list[URLPattern | URLResolver] = [
     path("<uuid:transfer_id>/cancel/", transfers.cancel, name="transfer-cancel"),
     path("<uuid:transfer_id>/retry/", transfers.retry, name="transfer-retry"),
     path("<uuid:transfer_id>/verify/", transfers.verify, name="transfer-verify"),
+    path("<uuid:transfer_id>/dismiss-orphan/", transfers.dismiss_orphan, name="transfer-dismiss-orphan"),
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import uuid
 from collections.abc import Callable
 
@@ -27,7 +28,9 @@ from uploads import access
 from uploads.domain.states import FINAL_PHASES, TransferState
 from uploads.models import Transfer
 from uploads.objectstore.types import UploadRef
+from uploads.problems import Problem
 from uploads.selectors.transfers import part_runs
+from uploads.services.transfers.dismiss import request_dismissal
 from uploads.services.transfers.steps import (
     StepRefused,
     is_completed,
@@ -96,6 +99,9 @@ def transfer(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
         "steps": allowed_steps(row.transfer),
         "is_completed": row.state is TransferState.FAILED and is_completed(row.transfer),
         "upload_url": upload_url(row),
+        "orphan_links": orphan_links(row),
+        "lost_create_reason": text_of(Problem(row.transfer.lost_create_reason)) if row.transfer.lost_creates else "",
+        "quoted_key": shlex.quote(row.transfer.key),
         "picture": draw(part_runs(row.transfer), row.transfer.part_count),
         "part_errors": row.transfer.parts.exclude(error_code="")[:MAX_PART_ERRORS],
         "is_new": request.GET.get("seen") != row.seen,
@@ -112,6 +118,13 @@ def upload_url(row: TransferRow) -> str:
         return ""
     links = BucketLinks(transfer.store.name, transfer.bucket)
     return links.detail(UploadRef(transfer.key, row.progress.upload_id))
+
+
+def orphan_links(row: TransferRow) -> list[tuple[str, str]]:
+    """The upload ids of the transfer's possible orphans, and their pages."""
+    links = BucketLinks(row.transfer.store.name, row.transfer.bucket)
+    ids = row.progress.possible_orphans
+    return [(upload_id, links.detail(UploadRef(row.transfer.key, upload_id))) for upload_id in ids]
 
 
 Step = Callable[[User, Transfer], None]
@@ -157,6 +170,11 @@ def retry(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
 @require_POST
 def verify(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
     return _step(request, transfer_id, request_verification, _("The object is verified."))
+
+
+@require_POST
+def dismiss_orphan(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
+    return _step(request, transfer_id, request_dismissal, _("Dismissed."))
 
 
 @require_POST

@@ -133,6 +133,8 @@ class TransferRow:
             transfer.verified,
             transfer.proofs,
             transfer.completed_at,
+            transfer.lost_creates,
+            self.progress.possible_orphans,
             transfer.error,
             self.waiting,
             transfer.sha256,

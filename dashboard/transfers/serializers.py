@@ -7,10 +7,12 @@ from typing import Any
 
 from django.urls import reverse
 
-from dashboard.shared.messages import error_json
+from dashboard.shared.jsonapi import iso
+from dashboard.shared.messages import error_json, text_of
 from dashboard.transfers.rows import TransferRow, allowed_steps
 from uploads.domain.states import Phase
 from uploads.models import Transfer
+from uploads.problems import Problem
 
 
 def transfer_json(row: TransferRow) -> dict[str, Any]:
@@ -30,6 +32,7 @@ def transfer_json(row: TransferRow) -> dict[str, Any]:
         "upload_id": progress.upload_id,
         "error": error_json(transfer.error) if transfer.phase != Phase.DONE else None,
         "verification": verification_json(transfer),
+        "possible_orphans": orphans_json(row),
         "store": transfer.store.name,
         "bucket": transfer.bucket,
         "key": transfer.key,
@@ -52,6 +55,23 @@ def verification_json(transfer: Transfer) -> dict[str, Any] | None:
         "proofs": transfer.proofs,
         "reason": error_json(transfer.error),
     }
+
+
+def orphans_json(row: TransferRow) -> dict[str, Any] | None:
+    """Uploads that the transfer may have left in the store; `without_id` are requests whose uploads were not found."""
+    transfer, upload_ids = row.transfer, row.progress.possible_orphans
+    if not transfer.lost_creates and not upload_ids:
+        return None
+    without_id = {
+        "count": transfer.lost_creates,
+        "first": iso(transfer.lost_create_at),
+        "last": iso(transfer.lost_create_until),
+        "reason": {
+            "code": transfer.lost_create_reason,
+            "message": text_of(Problem(transfer.lost_create_reason)),
+        },
+    }
+    return {"upload_ids": list(upload_ids), "without_id": without_id if transfer.lost_creates else None}
 
 
 def known_json(transfer: Transfer, bytes_received: int) -> dict[str, Any]:

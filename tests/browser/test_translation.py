@@ -41,6 +41,7 @@ AFTER_POST = {
     "transfer-resume",
     "transfer-retry",
     "transfer-verify",
+    "transfer-dismiss-orphan",
 }
 """Names of URLs that have no page of their own: they redirect, or the page shows the response."""
 

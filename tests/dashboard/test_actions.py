@@ -61,6 +61,7 @@ BY_ACTION: dict[tuple[str, str], Action] = {
     ("transfer-cancel", POST): Action.STEER_TRANSFERS,
     ("transfer-retry", POST): Action.STEER_TRANSFERS,
     ("transfer-verify", POST): Action.STEER_TRANSFERS,
+    ("transfer-dismiss-orphan", POST): Action.STEER_TRANSFERS,
     ("new-transfer", GET): Action.SEND_FILES,
     ("new-transfer", POST): Action.SEND_FILES,
     ("new-transfer-buckets", GET): Action.SEND_FILES,

@@ -40,6 +40,8 @@ class Transfer(WorkFields):
     `expected_sha256`, which is empty until it is known.
     `forbid_overwrite`: the store refuses to replace an object with this key.
     `create_sent_at`: set while it is unknown whether the store has created an upload for this transfer.
+    `lost_creates`: requests whose uploads may be in the store, without an id, until an operator dismisses them; sent
+    from `lost_create_at` until `lost_create_until`. `lost_create_reason` is the code that says why none was found.
     `complete_sent_at`: set while a completion that was requested may have had an effect. `completed_at`: the store has
     confirmed that the object is complete, with `complete_request_id` and the CRC-64 `complete_crc64`.
     `verified`: HEAD has shown the object, and `proofs` (of `Proof`) say what was compared; rows of earlier versions
@@ -83,6 +85,10 @@ class Transfer(WorkFields):
     created_at = models.DateTimeField(auto_now_add=True)
     received_at = models.DateTimeField(null=True, blank=True)
     create_sent_at = models.DateTimeField(null=True, blank=True)
+    lost_creates = models.PositiveIntegerField(default=0)
+    lost_create_at = models.DateTimeField(null=True, blank=True)
+    lost_create_until = models.DateTimeField(null=True, blank=True)
+    lost_create_reason = models.CharField(max_length=64, blank=True, default="")
     sending_at = models.DateTimeField(null=True, blank=True)
     complete_sent_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
@@ -95,6 +101,9 @@ class Transfer(WorkFields):
             models.Index(fields=["owner", "-created_at"], name="transfer_by_owner"),
             models.Index(fields=["-created_at"], name="transfer_by_age"),
             models.Index(fields=["owner", "fingerprint"], name="transfer_by_fingerprint"),
+            models.Index(
+                fields=["lost_create_at"], name="transfer_by_lost_create", condition=models.Q(lost_creates__gt=0)
+            ),
         ]
 
     def __str__(self) -> str:

@@ -65,6 +65,11 @@ class ClientBase:
         """How far the store's clock is ahead of ours, to the second; zero before the first response."""
         return self._transport.clock_offset
 
+    @property
+    def knows_clock(self) -> bool:
+        """Whether a response has named the store's time."""
+        return self._transport.knows_clock
+
     def _call(self, call: Call) -> Response:
         return self._read(call, lambda response: response)
 

@@ -117,6 +117,7 @@ class Transport:
         cookies."""
         self.clock_offset = timedelta()
         """How far the store's clock is ahead of ours, by the Date header of the last response."""
+        self.knows_clock = False
 
     def close(self) -> None:
         self._adapter.close()
@@ -152,7 +153,7 @@ class Transport:
 
     def _note_clock(self, response: Response) -> None:
         if date := received.time_of(response.headers.get("date", "")):
-            self.clock_offset = date - datetime.now(UTC)
+            self.clock_offset, self.knows_clock = date - datetime.now(UTC), True
 
     def _error_of(self, response: Response, call: Call) -> ObjectStoreError | None:
         return refusals.error_of(

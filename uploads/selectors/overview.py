@@ -16,7 +16,7 @@ from uploads.domain.states import (
     Phase,
 )
 from uploads.models import Operation, StoreUpload, Transfer
-from uploads.selectors.transfers import possible_orphans
+from uploads.selectors.transfers import lost_creates, possible_orphans
 
 ATTENTION_WINDOW = timedelta(days=7)
 """How long a failed operation needs attention. A failed transfer does until it is retried or discarded."""
@@ -30,6 +30,7 @@ class Attention:
     operation: Operation | None = None
     failed_items: int = 0
     possible_orphan: StoreUpload | None = None
+    lost_create: Transfer | None = None
 
 
 def attention(user: AnyUser, limit: int = 20) -> list[Attention]:
@@ -43,5 +44,6 @@ def attention(user: AnyUser, limit: int = 20) -> list[Attention]:
     return [
         *(Attention(transfer=transfer) for transfer in transfers),
         *(Attention(possible_orphan=orphan) for orphan in possible_orphans(user)[:limit]),
+        *(Attention(lost_create=transfer) for transfer in lost_creates(user)[:limit]),
         *(Attention(operation=operation, failed_items=operation.failed_items) for operation in operations),
     ]

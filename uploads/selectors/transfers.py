@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, Literal
@@ -46,6 +46,8 @@ class TransferProgress:
     send_rate: float | None = None
     seconds_left: float | None = None
     upload_id: str = ""
+    possible_orphans: tuple[str, ...] = ()
+    """Upload ids of which an operator has to decide whether the transfer started them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,12 @@ def progress_of(transfers: Sequence[Transfer]) -> dict[uuid.UUID, TransferProgre
     now = timezone.now()
     ids = [transfer.pk for transfer in transfers]
     rows = {row["transfer_id"]: row for row in _part_sums(ids, now)}
-    uploads = _upload_ids(ids)
-    return {
+    uploads, suspects = _upload_ids(ids)
+    progress = {
         transfer.pk: _progress(transfer, rows.get(transfer.pk), uploads.get(transfer.pk, ""), now)
         for transfer in transfers
     }
+    return {pk: replace(each, possible_orphans=suspects.get(pk, ())) for pk, each in progress.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +140,16 @@ def _part_sums(ids: Sequence[uuid.UUID], now: datetime) -> Iterable[Mapping[str,
     )
 
 
-def _upload_ids(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
-    """The newest upload in the store of each transfer."""
-    rows = StoreUpload.objects.filter(transfer__in=ids).order_by("id").values_list("transfer_id", "upload_id")
-    return dict(rows)
+def _upload_ids(ids: Sequence[uuid.UUID]) -> tuple[dict[uuid.UUID, str], dict[uuid.UUID, tuple[str, ...]]]:
+    """The newest upload in the store of each transfer, and its possible orphans."""
+    newest, suspects = dict[uuid.UUID, str](), dict[uuid.UUID, tuple[str, ...]]()
+    rows = StoreUpload.objects.filter(transfer__in=ids).order_by("id")
+    for transfer_id, upload_id, state in rows.values_list("transfer_id", "upload_id", "state"):
+        if state == StoreUploadState.SUSPECT:
+            suspects[transfer_id] = (*suspects.get(transfer_id, ()), upload_id)
+        else:
+            newest[transfer_id] = upload_id
+    return newest, suspects
 
 
 def _progress(transfer: Transfer, row: Mapping[str, Any] | None, upload_id: str, now: datetime) -> TransferProgress:
@@ -211,6 +220,12 @@ def possible_orphans(user: AnyUser) -> QuerySet[StoreUpload]:
         state=StoreUploadState.SUSPECT, transfer__in=transfers, transfer__store__in=stores
     )
     return rows.select_related("transfer__store")
+
+
+def lost_creates(user: AnyUser) -> QuerySet[Transfer]:
+    """Transfers whose uploads may be in the store without an id that Partway knows."""
+    rows = access.visible_transfers(user).filter(lost_creates__gt=0, store__in=access.visible_stores(user))
+    return rows.select_related("store")
 
 
 def possible_creators(store: Store, bucket: str, key: str, upload_id: str) -> list[Transfer]:

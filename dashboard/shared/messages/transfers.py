@@ -67,6 +67,7 @@ STEPS: Mapping[str, Message] = {
         "cancelled already."
     ),
     Code.CANNOT_RETRY: _("Only a failed transfer can be retried."),
+    Code.NO_LOST_CREATE: _("This transfer has no possible orphan to dismiss."),
     Code.CANNOT_VERIFY: _("Only a transfer that is done, and whose object is not verified, can be verified again."),
     Code.STILL_NOT_VERIFIED: _("The object is still not verified. The page of the transfer shows the reason."),
     Code.BYTES_MISSING: _(
@@ -86,6 +87,7 @@ SENDING: Mapping[str, Message] = {
     ),
     Code.UPLOAD_ENDED_BY_OTHERS: _("Someone else aborted or completed the upload while the transfer was running."),
     Code.UPLOADS_NOT_LISTABLE: _("The store does not allow the uploads to be listed."),
+    Code.UPLOADS_TOO_MANY: _("The store has too many uploads whose keys start with this key to look at all of them."),
     Code.PARTS_NOT_IN_UPLOAD: ngettext_lazy(
         "The file has %(count)s part, and %(present)s of them are in this upload. The upload was not completed. "
         "Discard this transfer and send the file again.",

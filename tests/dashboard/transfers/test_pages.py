@@ -22,6 +22,7 @@ from uploads.domain.proofs import Proof
 from uploads.domain.states import DesiredState, PartState, Phase, StoreUploadState, TransferState, shown_state
 from uploads.models import AuditEntry, Part, Store, StoreUpload, Transfer
 from uploads.objectstore.errors import Reason
+from uploads.problems import Code
 
 JSON = {"Accept": "application/json"}
 POLL = {"HX-Request": "true"}
@@ -320,6 +321,36 @@ def test_completed_transfer_that_failed_offers_to_verify_again(
     assert "Nothing is lost" not in text
 
 
+def test_possible_orphans_are_on_page_json_and_overview(
+    operator_client: Client, operator: User, unreachable: Store
+) -> None:
+    """Both kinds: uploads with an id that may be ours, and requests whose uploads could not be looked for."""
+    now = timezone.now()
+    lost: dict[str, Any] = {"lost_creates": 2, "lost_create_at": now, "lost_create_until": now}
+    reason = Code.UPLOADS_NOT_LISTABLE
+    transfer = make_transfer(operator, unreachable, phase=Phase.DONE, lost_create_reason=reason, key="it's", **lost)
+    StoreUpload.objects.create(transfer=transfer, upload_id="suspect-1", state=StoreUploadState.SUSPECT)
+    json = page_of(operator_client, transfer, **JSON).json
+    assert (json["upload_id"], json["possible_orphans"]["upload_ids"]) == ("", ["suspect-1"])
+    assert json["possible_orphans"]["without_id"]["count"] == 2
+    assert json["possible_orphans"]["without_id"]["reason"]["code"] == reason
+    text = page_of(operator_client, transfer).text
+    assert "2 uploads for this key" in text
+    assert "upload-id=suspect-1" in text
+    assert "--bucket photos --prefix &#x27;it&#x27;&quot;&#x27;&quot;&#x27;s&#x27;" in text
+    assert "2 uploads for this key" in Page(operator_client.get("/")).text
+    assert request_step(operator_client, transfer, "dismiss-orphan").json["possible_orphans"]["without_id"] is None
+    assert "for this key, whose" not in page_of(operator_client, transfer).text
+    assert "for this key, whose" not in Page(operator_client.get("/")).text
+
+
+def test_failed_transfer_says_that_its_create_is_not_settled(
+    operator_client: Client, operator: User, unreachable: Store
+) -> None:
+    transfer = make_transfer(operator, unreachable, phase=Phase.FAILED, create_sent_at=timezone.now(), **ERROR)
+    assert "The store may have created an upload at" in page_of(operator_client, transfer).text
+
+
 @pytest.mark.parametrize(
     ("facts", "is_live"),
     [
@@ -394,6 +425,7 @@ def test_json_has_the_fixed_shape(operator_client: Client, operator: User, unrea
         "upload_id": "u-1",
         "error": None,
         "verification": None,
+        "possible_orphans": None,
         "store": "unreachable",
         "bucket": "photos",
         "key": "cat.jpg",
@@ -600,7 +632,7 @@ def test_page_offers_exactly_the_allowed_steps(operator_client: Client, operator
         assert set(re.findall(r'method="post"\s+action="/transfers/[0-9a-f-]+/(\w+)/"', text)) == steps
 
 
-@pytest.mark.parametrize("step", ["pause", "resume", "cancel", "retry", "verify"])
+@pytest.mark.parametrize("step", ["pause", "resume", "cancel", "retry", "verify", "dismiss-orphan"])
 def test_steps_require_a_post_with_a_csrf_token(
     step: str, operator_client: Client, operator: User, unreachable: Store
 ) -> None:

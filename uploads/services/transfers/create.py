@@ -12,7 +12,7 @@ from uploads import crash
 from uploads.domain.states import STORE_UPLOAD_STATES, DesiredState, Phase, StoreUploadState
 from uploads.models import StoreUpload, Transfer
 from uploads.models.transfer import steps_queue
-from uploads.objectstore.errors import NotSent, ObjectStoreError, Refused
+from uploads.objectstore.errors import ObjectStoreError, certainly_not_done
 from uploads.objectstore.successes import upload_of_other_key
 from uploads.services.browse.browsing import forbids_overwrite
 from uploads.services.multipart.abort import abort_until_gone
@@ -22,9 +22,10 @@ from uploads.services.transfers.identity import object_metadata
 from uploads.services.transfers.kinds import TRANSFERS
 from uploads.services.transfers.orphans import settle_unknown_create
 from uploads.services.work import leases
+from uploads.services.work.attempts import Retry
 from uploads.services.work.failures import NO_ERROR
 from uploads.services.work.leases import Lease
-from uploads.services.work.tasks import task
+from uploads.services.work.tasks import record_failure, task
 from uploads.services.work.transitions import change
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,13 @@ def _ready() -> QuerySet[Transfer]:
 @task(TRANSFERS, _ready, queue=steps_queue)
 def open_store_upload(lease: Lease[Transfer]) -> None:
     """Create the upload in the store and record its id immediately."""
-    upload_id = _create(lease)
+    try:
+        upload_id = _create(lease)
+    except ObjectStoreError as error:
+        # If the store may have acted, the next attempt settles that first, whatever the response was.
+        may_have_acted = error.operation == "CreateMultipartUpload" and not certainly_not_done(error)
+        record_failure(lease, error, Retry.PATIENT if may_have_acted else Retry.LIMITED)
+        return
     _record_upload(lease, upload_id)
     crash.point("create.recorded")
     dispatch(lease.row.pk)
@@ -86,7 +93,7 @@ def _create(lease: Lease[Transfer]) -> str:
             forbid_overwrite=forbids_overwrite(transfer),
         )
     except ObjectStoreError as error:
-        if isinstance(error, NotSent) or (isinstance(error, Refused) and error.status < 500):
+        if certainly_not_done(error):
             lease.rows().update(create_sent_at=None)
         if (other := upload_of_other_key(error)) is not None:
             _drop_other_upload(lease, other.upload_id)

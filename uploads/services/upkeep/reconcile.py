@@ -34,7 +34,7 @@ from uploads.services.stores.clients import client_for
 from uploads.services.transfers.dispatch import dispatch
 from uploads.services.transfers.ending import fail_transfer
 from uploads.services.transfers.lost_bytes import stage_again
-from uploads.services.transfers.orphans import settle_unknown_create
+from uploads.services.transfers.orphans import settle_lost_creates, settle_unknown_create
 from uploads.services.transfers.replaced_parts import differs
 from uploads.services.upkeep.cleanup import sweep_staging
 from uploads.services.work.failures import problem_fields
@@ -140,10 +140,15 @@ def _set(row: StoreUpload, state: StoreUploadState) -> None:
 
 
 def _unknown_creates() -> Iterator[Finding]:
-    """Transfers that have ended while it was unknown whether the store had created an upload for them."""
+    """Transfers that have ended while it was unknown whether the store had created an upload for them, and those for
+    which it still is.
+    """
     for transfer in Transfer.objects.filter(create_sent_at__isnull=False).exclude(phase__in=LIVE_PHASES):
         problem = Problem(Code.CREATED_UPLOAD_UNKNOWN, transfer=str(transfer.pk))
         yield Finding(problem, partial(settle_unknown_create, transfer))
+    for transfer in Transfer.objects.filter(lost_creates__gt=0).select_related("store"):
+        problem = Problem(Code.CREATED_UPLOAD_UNKNOWN, transfer=str(transfer.pk))
+        yield Finding(problem, partial(settle_lost_creates, transfer))
 
 
 def _different_parts() -> Iterator[Finding]:

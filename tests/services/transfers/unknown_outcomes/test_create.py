@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from tests.dashboard.misreporting import ListedPage, ListingQuery, MisreportingStore, by_key, misreporting
+from tests.on_postgresql import run_again
 from tests.services.drive import Drive
 from tests.services.transfers.unknown_outcomes.outcomes import (
     KEY,
@@ -21,15 +25,21 @@ from tests.services.transfers.unknown_outcomes.outcomes import (
     due,
     states,
 )
+from tests.stores.postgresql import Cluster
+from tests.stores.swift import SwiftStore
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.domain.states import Phase, StoreUploadState, TransferState
-from uploads.models import AuditEntry, StoreUpload, Transfer
+from uploads.models import AuditEntry, Store, StoreUpload, Transfer
 from uploads.objectstore.client import ObjectStoreClient
-from uploads.objectstore.types import FileSlice
+from uploads.objectstore.types import FileSlice, MultipartUpload
 from uploads.problems import Code, Problem
+from uploads.selectors.overview import attention
 from uploads.services.stores import clients
 from uploads.services.transfers.create import open_store_upload
-from uploads.services.transfers.steps import request_cancel
+from uploads.services.transfers.dismiss import request_dismissal
+from uploads.services.transfers.orphans import MAX_PAGES
+from uploads.services.transfers.steps import StepRefused, request_cancel
+from uploads.services.upkeep.reconcile import Outcome, reconcile
 from uploads.services.work import leases
 
 
@@ -296,3 +306,135 @@ def test_upload_that_another_worker_aborted_is_not_recorded_as_open(
     open_store_upload(transfer.pk)
     assert sorted(states(transfer).values()) == [StoreUploadState.GONE, StoreUploadState.OPEN]
     assert_done(drive, transfer, truth, read_object, data)
+
+
+@pytest.mark.parametrize("fault", [Fault.REDIRECT_AFTER, Fault.PAGE_AFTER, Fault.TRUNCATED, Fault.RESPONSE_LOST])
+def test_upload_behind_an_unusable_response_is_found(
+    drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader, fault: Fault
+) -> None:
+    """Whatever a proxy sends in place of the store's response (a redirect, a page, nothing): the store may have acted,
+    and only a readable refusal says that it did not.
+    """
+    data = bytes_of(transfer)
+    lose_create(proxy, transfer, fault)
+    [lost] = truth.uploads()
+    assert (transfer.phase, transfer.lost_creates) == (Phase.SENDING, 0)
+    assert transfer.create_sent_at is not None
+    assert_done(drive, transfer, truth, read_object, data)
+    assert states(transfer)[lost] == StoreUploadState.GONE
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.REDIRECT, Fault.BAD_REQUEST_PAGE, Fault.NOT_FOUND_PAGE, Fault.BAD_GATEWAY, Fault.EMPTY_SUCCESS]
+)
+def test_create_that_a_proxy_answered_is_sent_again(
+    drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader, fault: Fault
+) -> None:
+    data = bytes_of(transfer)
+    lose_create(proxy, transfer, fault)
+    assert transfer.phase == Phase.SENDING
+    assert_done(drive, transfer, truth, read_object, data)
+    assert list(states(transfer).values()) == [StoreUploadState.COMPLETED]
+
+
+def test_readable_refusal_leaves_nothing_to_look_for(proxy: FaultProxy, transfer: Transfer) -> None:
+    proxy.next("CreateMultipartUpload", Fault.ACCESS_DENIED)
+    open_store_upload(transfer.pk)
+    transfer.refresh_from_db()
+    assert (transfer.phase, transfer.create_sent_at) == (Phase.FAILED, None)
+
+
+def test_possible_orphans_without_id_are_recorded_until_they_are_dismissed(
+    drive: Drive, user: User, proxy: FaultProxy, truth: Truth, transfer: Transfer
+) -> None:
+    """Every lost response to Create whose upload cannot be looked for: listing refused, too long, or without end."""
+    proxy.always("ListMultipartUploads", Fault.ACCESS_DENIED)
+    for number in (1, 2):
+        lose_create(proxy, transfer)
+        due(transfer)
+        assert (transfer.lost_creates, len(truth.uploads())) == (number - 1, number)
+    assert drive.finish(transfer).phase == Phase.DONE
+    assert (transfer.lost_creates, transfer.lost_create_reason) == (2, Code.UPLOADS_NOT_LISTABLE)
+    assert transfer.lost_create_at is not None
+    assert transfer.lost_create_until is not None
+    assert transfer.lost_create_at < transfer.lost_create_until
+    assert [each.lost_create for each in attention(user)] == [transfer]
+    request_dismissal(user, transfer)
+    transfer.refresh_from_db()
+    assert transfer.lost_creates == 0
+    assert attention(user) == []
+    assert actions(transfer)[-1] == "orphan-dismissed"
+    with pytest.raises(StepRefused):
+        request_dismissal(user, transfer)
+
+
+def test_reconciliation_finds_possible_orphans_once_the_uploads_can_be_listed(
+    drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer
+) -> None:
+    proxy.always("ListMultipartUploads", Fault.ACCESS_DENIED)
+    lose_create(proxy, transfer)
+    [lost] = truth.uploads()
+    drive.finish(transfer)
+    assert [outcome for _, outcome in reconcile(dry_run=False)] == [Outcome.NOT_REPAIRED]
+    proxy.clear()
+    assert Outcome.REPAIRED in [outcome for _, outcome in reconcile(dry_run=False)]
+    transfer.refresh_from_db()
+    assert transfer.lost_creates == 0
+    assert states(transfer)[lost] == StoreUploadState.SUSPECT
+
+
+def test_candidate_whose_parts_cannot_be_listed_is_a_possible_orphan(
+    proxy: FaultProxy, truth: Truth, transfer: Transfer
+) -> None:
+    lose_create(proxy, transfer)
+    [lost] = truth.uploads()
+    proxy.always("ListParts", Fault.ACCESS_DENIED)
+    open_store_upload(transfer.pk)
+    assert states(transfer)[lost] == StoreUploadState.SUSPECT
+
+
+class TestListingsThatDoNotTell:
+    """A listing without dates, without the store's time, or without an end: nothing is dropped, nothing is aborted."""
+
+    @pytest.fixture
+    def served(
+        self, truth: Truth, swift_store: SwiftStore, proxy: FaultProxy, transfer: Transfer
+    ) -> Iterator[MisreportingStore]:
+        with misreporting(truth.client, swift_store.endpoint_url) as served:
+            lose_create(proxy, transfer)
+            Store.objects.update(endpoint_url=served.url)
+            clients._clients.clear()
+            yield served
+
+    def test_upload_without_a_date(self, truth: Truth, transfer: Transfer, served: MisreportingStore) -> None:
+        served.make_page = lambda uploads, query: by_key([replace(each, initiated=None) for each in uploads], query)
+        [lost] = truth.uploads()
+        open_store_upload(transfer.pk)
+        assert states(transfer)[lost] == StoreUploadState.SUSPECT
+        assert lost in truth.uploads()
+
+    def test_store_without_a_clock(self, truth: Truth, transfer: Transfer, served: MisreportingStore) -> None:
+        served.headers["GET"] = {"date": "never"}
+        [lost] = truth.uploads()
+        open_store_upload(transfer.pk)
+        assert states(transfer)[lost] == StoreUploadState.SUSPECT
+
+    @pytest.mark.parametrize("moves", [True, False])
+    def test_listing_without_an_end(
+        self, truth: Truth, transfer: Transfer, served: MisreportingStore, moves: bool
+    ) -> None:
+        def endless(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
+            marker = f"a/key{len(served.queries) if moves else ''}"
+            return ListedPage(uploads, is_truncated=True, key_marker=marker, upload_id_marker="x")
+
+        served.make_page = endless
+        [lost] = truth.uploads()
+        open_store_upload(transfer.pk)
+        transfer.refresh_from_db()
+        assert states(transfer)[lost] == StoreUploadState.SUSPECT
+        assert transfer.lost_creates == 1
+        assert len(served.queries) <= MAX_PAGES
+
+
+def test_created_uploads_on_postgresql(postgresql: Cluster) -> None:
+    run_again(__file__, postgresql)
