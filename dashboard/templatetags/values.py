@@ -75,6 +75,11 @@ def when(at: datetime | None) -> SafeString:
 
 
 @register.filter
+def time_text(at: datetime) -> str:
+    return formatting.time_text(at)
+
+
+@register.filter
 def age(at: datetime | None) -> SafeString:
     return formatting.age_html(at)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.urls import reverse
+from django.utils import timezone
 
 from tests.dashboard.make_transfer import make_transfer
 from uploads.domain.states import DesiredState, ItemState, OperationKind, Phase
@@ -19,19 +21,27 @@ ERROR: dict[str, Any] = {
     "error_params": {"operation": "UploadPart"},
 }
 
+TIMED_OUT = {"error_code": "Timeout", "error_reason": Reason.TIMEOUT}
+
 
 def create(store_name: str, bucket: str) -> list[str]:
-    """Create a store that is unreachable, one that is disabled, and work that failed; the paths of the work's pages."""
+    """Create stores that are unreachable, disabled and silent, and work that failed; the paths of the work's pages."""
     owner, store = User.objects.get(username="admin"), Store.objects.get(name=store_name)
     settings = {"endpoint_url": "http://127.0.0.1:9", "provider": "generic", "access_key": "k", "secret_key": "s"}
     Store.objects.create(name="gone", **settings)
     Store.objects.create(name="disabled-store", enabled=False, **settings)
+    silent = Store.objects.create(name="frozen", timeouts=3, silent_since=timezone.now(), **settings | TIMED_OUT)
     transfers = [
         make_transfer(owner, store, bucket=bucket, sent=2, staged=1, phase=Phase.FAILED, **ERROR),
         make_transfer(owner, store, bucket=bucket, sent=1, phase=Phase.RECEIVING, desired_state=DesiredState.PAUSE),
         make_transfer(owner, store, bucket=bucket, phase=Phase.CANCELLED),
     ]
-    operations = [_operation(owner, store, bucket, kind, count) for kind in OperationKind for count in (1, 3)]
+    waiting = Operation.objects.create(kind=OperationKind.ABORT, actor=owner, store=silent, bucket=bucket)
+    # Not due for a day: no worker takes it.
+    later = timezone.now() + timedelta(days=1)
+    OperationItem.objects.create(operation=waiting, key="waits", upload_id="upload", not_before=later)
+    operations = [waiting]
+    operations += [_operation(owner, store, bucket, kind, count) for kind in OperationKind for count in (1, 3)]
     return [*map(_transfer_page, transfers), *(reverse("operation", args=[each.pk]) for each in operations)]
 
 

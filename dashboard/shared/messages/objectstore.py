@@ -85,7 +85,7 @@ _CONNECTIONS: Mapping[str, Message] = {
     Code.CONNECTION_FAILED: _("No connection to the store could be opened: %(detail)s"),
     Code.CONNECTION_STALLED: _("The connection stalled: no data was sent or received until the timeout."),
     Code.CONNECTION_LOST: _("The connection was lost: %(detail)s"),
-    Code.PAGE_TIME_USED_UP: _("A page waits at most %(limit_seconds)s for stores, and this time is used up."),
+    Code.PAGE_TIME_USED_UP: _("The store took too long: Partway waits at most %(limit_seconds)s here."),
     Code.STORE_BUSY: ngettext_lazy(
         "The store has not answered %(count)s request that is still waiting. Try again.",
         "The store has not answered %(count)s requests that are still waiting. Try again.",
