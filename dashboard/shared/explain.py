@@ -213,6 +213,13 @@ REASON_TEXTS: Mapping[Reason, ReasonText] = {
         "server-bolt",
         502,
     ),
+    Reason.KEY_NOT_ALLOWED: ReasonText(
+        gettext_lazy("The store does not allow this key"),
+        gettext_lazy("The store refused the key: the key, or a segment of it, is too long or not allowed there."),
+        gettext_lazy("Choose another key. Other keys are not affected."),
+        "file-alert",
+        400,
+    ),
     Reason.REFUSED: ReasonText(
         gettext_lazy("The store refused the request"),
         gettext_lazy("The store responded with an error code that Partway does not know."),

@@ -95,6 +95,15 @@ def back_and_forth(uploads: Sequence[MultipartUpload], query: ListingQuery) -> L
     return by_key(uploads, replace(query, key_marker="", upload_id_marker=""))
 
 
+def in_a_circle(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
+    """Pages of which the last leads back to the second."""
+    page = by_key(uploads, query)
+    if page.is_truncated:
+        return page
+    first = by_key(uploads, replace(query, key_marker="", upload_id_marker=""))
+    return replace(first, uploads=page.uploads, is_truncated=True)
+
+
 def whole_page_is_the_last(uploads: Sequence[MultipartUpload], query: ListingQuery) -> ListedPage:
     """The first page, never truncated."""
     return ListedPage(by_key(uploads, query).uploads)

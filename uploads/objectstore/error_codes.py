@@ -57,6 +57,21 @@ _CODES: Mapping[Reason, Sequence[str]] = {
     Reason.STORE_FAULT: ("InternalError", "OperationAborted", "ConditionalRequestConflict"),
     Reason.ADDRESSING: ("SecondLevelDomainForbidden",),
     Reason.EXISTS: ("FileAlreadyExists", "PreconditionFailed", "ObjectAlreadyExists"),
+    # The key, not the store: SeaweedFS and MinIO allow 255 bytes between slashes, and both keep keys as paths.
+    Reason.KEY_NOT_ALLOWED: (
+        "KeyTooLongError",
+        "KeyTooLong",
+        "InvalidObjectName",
+        "InvalidURI",
+        "XMinioInvalidObjectName",
+        "XMinioInvalidResourceName",
+        "XMinioObjectExistsAsDirectory",
+        "XMinioParentIsObject",
+        "ExistingObjectIsDirectory",
+        "ExistingObjectIsFile",
+        "ObjectExistsAsDirectory",
+        "ObjectParentIsFile",
+    ),
     Reason.REFUSED: ("NotImplemented",),
 }
 REASONS: Mapping[str, Reason] = {code: reason for reason, codes in _CODES.items() for code in codes}

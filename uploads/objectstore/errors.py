@@ -34,6 +34,7 @@ class Reason(StrEnum):
     NO_SUCH_KEY = "no-such-key"
     NO_SUCH_UPLOAD = "no-such-upload"
     EXISTS = "exists"
+    KEY_NOT_ALLOWED = "key-not-allowed"
     DIGEST_MISMATCH = "digest-mismatch"
     THROTTLED = "throttled"
     STORE_BUSY = "store-busy"

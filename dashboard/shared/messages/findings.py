@@ -390,6 +390,7 @@ ADVICE_ON_ERROR: Mapping[str, Message] = {
     Reason.STORE_FAULT: _("Give the request id to the operator of the store."),
     Reason.BAD_ARGUMENT: _("Check the store's settings."),
     Reason.BAD_KEY: _("Nothing to do: Partway does not send such keys."),
+    Reason.KEY_NOT_ALLOWED: _AVOID,
 }
 """What to do about an error that stopped a check, by its reason."""
 

@@ -33,6 +33,7 @@ RECORDED: Mapping[Reason, Message] = {
         "An object with this key was created in the meantime and was not replaced. Choose another key, or send the "
         "file again with “replace”."
     ),
+    Reason.KEY_NOT_ALLOWED: gettext_lazy("The store does not allow this key. Choose another one."),
     Reason.DIGEST_MISMATCH: gettext_lazy("The store repeatedly received other bytes than were sent."),
     Reason.THROTTLED: gettext_lazy("The store limits the rate of requests."),
     Reason.STORE_BUSY: gettext_lazy("Too many requests wait for the store."),

@@ -613,6 +613,22 @@ def test_script_ends_if_markers_do_not_advance(
     assert codes_of(last) == [code]
 
 
+def test_links_end_if_markers_lead_in_a_circle(
+    faulty_site: Site, faulty_store: MisreportingStore, start: Start
+) -> None:
+    """The next page of the HTML and of the JSON knows the pages before, also those that are not the last one."""
+    started = [start(key) for key in "abcdef"]
+    faulty_store.make_page = misreporting.in_a_circle
+    pages = walk(faulty_site, "max-uploads=2")
+    assert [page.rows for page in pages] == [started[:2], started[2:4], started[4:]]
+    assert "markers lead back to an earlier page" in pages[-1].words
+    page = faulty_site.json(f"{faulty_site.links.uploads}?max-uploads=2").json
+    for _ in range(2):
+        page = faulty_site.json(page["NextPage"]).json
+    assert (page["IsTruncated"], page["NextPage"]) == (False, "")
+    assert codes_of(page) == ["NextMarkersDoNotAdvance"]
+
+
 def test_pages_that_lose_uploads_say_so(faulty_site: Site, faulty_store: MisreportingStore, start: Start) -> None:
     """Every page of a listing that is known to lose uploads: full, empty, first and last, and the JSON."""
     started = [start(key) for key in "abcd"]

@@ -30,6 +30,9 @@ from uploads.problems import Problem, ProblemError
 RETRIES = RetryPolicy(attempts=3, cap=2.0, longest_retry_after=3.0)
 ONCE = RetryPolicy(attempts=1)
 
+OF_THE_KEY = frozenset({Reason.REFUSED, Reason.KEY_NOT_ALLOWED})
+"""Reasons of a store that refuses a key. The response to HEAD has no code that would name the key."""
+
 STALL_SECONDS = 15.0
 """No response to such small requests takes longer."""
 
@@ -257,7 +260,7 @@ class Requester:
         try:
             self._client.head_object(self.bucket, key)
         except Refused as error:
-            same = (error.reason, error.status) == (refused.reason, refused.status) == (Reason.REFUSED, 400)
+            same = error.status == refused.status == 400 and {error.reason, refused.reason} <= OF_THE_KEY
             return same or error.reason is Reason.NO_SUCH_KEY
         except ObjectStoreError:
             return False
