@@ -22,8 +22,16 @@ def outcome_text(item: OperationItem) -> str:
 
 
 def _abort_text(item: OperationItem) -> str:
+    if item.outcome.get("no_bucket"):
+        return _("The store says that the bucket does not exist, so nothing of this upload is left there.")
+    if item.outcome.get("not_verified"):
+        return _(
+            "Aborted, not verified: the store accepted the abort, but Partway could not check that no parts are left."
+        )
     if item.outcome.get("already_gone"):
-        return _("It was already completed or aborted.")
+        return _(
+            "The store has no such upload: it was completed or aborted before, or the key or the upload id is wrong."
+        )
     repeats = item.outcome.get("repeats", 1)
     if repeats <= 1:
         return _("Aborted. The store lists no more parts of it.")

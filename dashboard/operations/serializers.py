@@ -32,7 +32,13 @@ def item_json(item: OperationItem) -> dict[str, Any]:
         "Key": item.key,
         "UploadId": item.upload_id,
         "state": item.state,
-        "outcome": item.outcome,
+        "outcome": _outcome_json(item),
         "error": error_json(item.error),
         "finished": jsonapi.iso(item.finished_at),
     }
+
+
+def _outcome_json(item: OperationItem) -> dict[str, Any]:
+    """The outcome, with a recorded error as JSON shows errors everywhere."""
+    errors = {"not_verified", "no_bucket"} & item.outcome.keys()
+    return {**item.outcome, **{name: error_json(item.outcome_error) for name in errors}}

@@ -157,9 +157,11 @@ REASON_TEXTS: Mapping[Reason, ReasonText] = {
         404,
     ),
     Reason.NO_SUCH_UPLOAD: ReasonText(
-        gettext_lazy("Already completed or aborted"),
-        gettext_lazy("The store no longer has an upload with this id: a person or a lifecycle rule ended it."),
-        gettext_lazy("Go back to the list of uploads. It shows the current uploads."),
+        gettext_lazy("No such upload"),
+        gettext_lazy(
+            "The store has no upload with this key and upload id: it was completed or aborted, or one of them is wrong."
+        ),
+        gettext_lazy("Compare the key and the upload id with the list of uploads. It shows the current uploads."),
         "circle-check",
         404,
     ),

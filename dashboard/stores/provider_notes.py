@@ -205,6 +205,19 @@ NOTES: Mapping[str, Callable[[Provider], str]] = {
         gettext_lazy("Uploads whose keys contain control characters break listings. Partway starts none."),
     ),
     "forbid_overwrite": _choice(FORBID_OVERWRITE, "forbid_overwrite"),
+    "if_match": _either(
+        "if_match",
+        gettext_lazy("A completion can be limited to replacing the object with a certain ETag (If-Match)."),
+        gettext_lazy(
+            "A completion cannot compare the object that it replaces. Partway compares it immediately before, so that "
+            "only a change in the moment after that is lost."
+        ),
+    ),
+    "keeps_part_copies": _either(
+        "keeps_part_copies",
+        gettext_lazy("A part that is sent twice is listed twice. Partway uses the newest copy, by its date."),
+        gettext_lazy("A part that is sent twice is listed once."),
+    ),
     "lifecycle": _choice(LIFECYCLE, "lifecycle"),
 }
 """A sentence for each field of the profile; a test checks that none is missing."""

@@ -17,6 +17,7 @@ from dashboard.transfers.legs import Leg, leg_of, legs_of
 from uploads.domain.states import DesiredState, Phase, TransferState, shown_state
 from uploads.models import Transfer
 from uploads.objectstore.checksums import as_store_writes_it
+from uploads.problems import Code
 from uploads.selectors.transfers import TransferProgress, progress_of, why_waiting
 from uploads.services.transfers.steps import can_retry
 from uploads.services.transfers.verify import can_verify
@@ -60,6 +61,11 @@ class TransferRow:
         transfer = self.transfer
         is_completed = transfer.phase == Phase.DONE or transfer.completed_at is not None
         return is_completed and not transfer.verified and transfer.phase in (Phase.COMPLETING, Phase.DONE)
+
+    @property
+    def abort_not_verified(self) -> bool:
+        """Whether the store accepted the abort of its upload, and then could not be asked whether parts are left."""
+        return self.transfer.error_reason == Code.ABORT_NOT_VERIFIED
 
     @property
     def crc64(self) -> dict[str, str] | None:

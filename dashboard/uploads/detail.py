@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET
 from dashboard.shared import jsonapi
 from dashboard.shared.explain import Explanation, explain
 from dashboard.shared.links import BucketLinks
+from dashboard.shared.messages import error_code, store_error_text
 from dashboard.shared.parameters import Query, read_named_upload, write_upload
 from dashboard.shared.responses import explains_failures
 from dashboard.uploads.notes import why_parts_end
@@ -22,7 +23,7 @@ from dashboard.uploads.serializers import detail_json
 from uploads import access
 from uploads.access import AnyUser
 from uploads.domain.part_summary import PartSummary, Run, summarize_parts
-from uploads.models import Operation, Store, Transfer
+from uploads.models import OperationItem, Store, Transfer
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import DEFAULT_PAGE, MAX_PAGE, MAX_PART_NUMBER, PartsPage, UploadRef, UploadsQuery
 from uploads.selectors import operations
@@ -30,6 +31,9 @@ from uploads.selectors.transfers import possible_creators
 from uploads.services.browse import browsing, ownership
 from uploads.services.browse.preflight import is_recent
 from uploads.services.operations.order import settle_possible_orphans
+
+UNUSABLE = frozenset({Reason.BAD_KEY, Reason.BAD_ARGUMENT})
+"""Reasons why no request about an upload can be sent."""
 
 MAX_NAMED_RUNS = 20
 """Gaps, or runs of parts that are too small, that the page names."""
@@ -52,10 +56,10 @@ def detail(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
             found, bucket, name.key, name.upload_id, max_parts=max_parts, part_number_marker=marker
         )
     except ObjectStoreError as error:
-        if error.reason is Reason.PERMISSION and not jsonapi.wants_json(request):
-            return _unseen(request, found, links, name, error)
         if not browsing.is_gone(error):
-            raise
+            if error.reason in UNUSABLE or jsonapi.wants_json(request):
+                raise
+            return _unseen(request, found, links, name, error)
         settle_possible_orphans(found, bucket, name)
         return gone(request, links, name, error=error)
     if jsonapi.wants_json(request):
@@ -76,7 +80,7 @@ def detail(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
 def _unseen(
     request: HttpRequest, store: Store, links: BucketLinks, name: UploadRef, error: ObjectStoreError
 ) -> HttpResponse:
-    """The credentials do not allow listing its parts. The page offers everything else."""
+    """Its parts cannot be listed. The page offers everything else: an abort needs no list of parts."""
     explained = explain(error)
     context = upload_context(request.user, store, links, name) | {"explained": explained}
     return render(request, "uploads/unseen.html", context, status=explained.http_status)
@@ -112,6 +116,8 @@ def part_summary_context(part_summary: PartSummary, store: Store) -> dict[str, A
         "picture": draw(part_summary),
         "missing": _numbers(part_summary.missing),
         "too_small": _numbers(part_summary.too_small),
+        "copied": _numbers(part_summary.copied),
+        "unclear": _numbers(part_summary.unclear),
         "recent": is_recent(part_summary),
         "provider": browsing.provider_of(store),
     }
@@ -123,8 +129,8 @@ def _numbers(runs: Sequence[Run]) -> str:
     return ", ".join([*named, "…"] if len(runs) > MAX_NAMED_RUNS else named)
 
 
-def ending_operation(user: AnyUser, store: Store, bucket: str, name: UploadRef) -> Operation | None:
-    """The operation of Partway that ended this upload."""
+def ending_operation(user: AnyUser, store: Store, bucket: str, name: UploadRef) -> OperationItem | None:
+    """The item of an operation of Partway that ended this upload."""
     return operations.ending_operation(user, store, bucket, name.key, name.upload_id)
 
 
@@ -134,15 +140,22 @@ def gone(
     name: UploadRef,
     *,
     error: ObjectStoreError | None = None,
-    ended: Operation | None = None,
+    ended: OperationItem | None = None,
 ) -> HttpResponse:
-    """The page of an upload that was completed or aborted. It names the operation that did so, if there is one."""
+    """The page of an upload that the store does not have, or no longer.
+
+    It names the operation that ended it, if there is one. Otherwise the key or the upload id may be wrong.
+    """
+    was_ended = ended is not None and not ended.outcome.get("already_gone")
     if jsonapi.wants_json(request):
-        if error is not None:
-            return jsonapi.store_error(error)
-        return jsonapi.json_error("NoSuchUpload", _("The upload was already completed or aborted."), status=404)
+        text = _gone_text(was_ended=was_ended)
+        if error is None:
+            return jsonapi.json_error("NoSuchUpload", text, status=404)
+        message = " ".join(filter(None, [text, store_error_text(error)]))
+        return jsonapi.json_error(error_code(error), message, status=404, request_id=error.request_id)
     explained: Explanation | None = explain(error) if error else None
     context = {
+        "title": _("Already completed or aborted") if was_ended else _("No such upload"),
         "store_name": links.store,
         "bucket": links.bucket,
         "links": links,
@@ -152,6 +165,12 @@ def gone(
         "around_url": links.listing(UploadsQuery(prefix=name.key, whole_key=True)),
     }
     return render(request, "uploads/gone.html", context, status=404)
+
+
+def _gone_text(*, was_ended: bool) -> str:
+    if was_ended:
+        return _("The upload was already completed or aborted.")
+    return _("The store has no such upload: it was completed or aborted, or the key or the upload id is wrong.")
 
 
 def _summary(
@@ -165,7 +184,10 @@ def _summary(
     if not marker and not page.is_truncated:
         part_summary = summarize_parts(page.parts, browsing.provider_of(store).min_part_size)
     elif with_summary:
-        part_summary = browsing.summarize_upload(store, links.bucket, name.key, name.upload_id)
+        try:
+            part_summary = browsing.summarize_upload(store, links.bucket, name.key, name.upload_id)
+        except ObjectStoreError as error:
+            return summary | {"explained": explain(error)}
     else:
         return summary
     return summary | part_summary_context(part_summary, store)

@@ -143,7 +143,8 @@ def _unlisted_marks(transfer_id: uuid.UUID | None, *, suspected: bool) -> SafeSt
 
 def _ended(ended: Ended, requested_at: datetime) -> SafeString:
     """How an upload ended that the store's listing still names, with a link to the operation or transfer."""
-    state = dot("idle", _("completed here") if ended.completed else _("aborted here"))
+    text = _("not found by the abort") if ended.found_none else _("aborted here")
+    state = dot("idle", _("completed here") if ended.completed else text)
     age = formatting.age_html(ended.at) if ended.at else ""
     since = _("just now") if ended.at and ended.at >= requested_at else _("the store still lists it")
     if ended.operation_id:

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from dashboard.shared import jsonapi
+from dashboard.shared.messages import text_of
 from dashboard.uploads import columns
 from dashboard.uploads.notes import Note, why_parts_end
 from uploads.objectstore.types import ListedPart, MultipartUpload, PartsPage, UploadRef, UploadsPage, UploadsQuery
+from uploads.problems import Problem
+from uploads.services.browse.preflight import CompletePreflight
 from uploads.services.browse.unlisted import Unlisted
 
 
@@ -84,3 +87,36 @@ def part_json(part: ListedPart) -> dict[str, Any]:
         "ETag": part.etag,
         "LastModified": jsonapi.iso(part.last_modified),
     }
+
+
+def preflight_json(bucket: str, preflight: CompletePreflight) -> dict[str, Any]:
+    """What a completion would do. The request for it repeats `PartsSeen`, `Gaps`, and the facts of `Object`.
+
+    `Object` is null if there is none. `ObjectKnown` is false if HEAD is not allowed.
+    """
+    existing = preflight.existing
+    facts = existing.facts if existing else None
+    replaced = facts and {
+        "Size": facts.size,
+        "ETag": facts.etag,
+        "LastModified": jsonapi.iso(facts.last_modified),
+    }
+    return {
+        "Bucket": bucket,
+        "Key": preflight.upload.key,
+        "UploadId": preflight.upload.upload_id,
+        "PartsCount": preflight.part_summary.count if preflight.part_summary else 0,
+        "PartsSeen": str(preflight.seen_parts),
+        "Gaps": preflight.gaps,
+        "Size": preflight.resulting_size,
+        "ETag": preflight.expected_etag,
+        "Object": replaced,
+        "ObjectKnown": existing is not None and existing.refusal is None,
+        "OwnedByTransfer": preflight.transfer is not None,
+        "blockers": [_problem_json(each) for each in preflight.blockers],
+        "warnings": [_problem_json(each) for each in preflight.warnings],
+    }
+
+
+def _problem_json(problem: Problem) -> dict[str, str]:
+    return {"code": problem.code, "message": text_of(problem)}

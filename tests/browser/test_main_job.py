@@ -183,7 +183,7 @@ def test_an_upload_gone_meanwhile_is_said_to_be_gone(site: Site, bucket: str, di
     direct_store.client.abort_multipart_upload(bucket, "gone", upload_id)
     site.watcher.expect("status of 404")
     site.follow("gone")
-    expect(site.page.get_by_role("heading", name="Already completed or aborted")).to_be_visible()
+    expect(site.page.get_by_role("heading", name="No such upload")).to_be_visible()
     site.follow("To the list of uploads")
     expect(site.page.get_by_text("No uploads in progress")).to_be_visible()
 
@@ -233,7 +233,8 @@ def test_complete_with_a_gap_replaces_the_object(
     expect(page.get_by_text("10.0 MiB").first).to_be_visible()
     page.get_by_role("button", name="Complete the upload").click()
     assert page.url.split("?")[0].endswith("/complete/"), "without the tick nothing is requested"
-    page.get_by_label("I know parts are missing").check()
+    page.get_by_label("are missing; build the object from the parts present").check()
+    page.get_by_label("Replace this object").check()
     page.get_by_role("button", name="Complete the upload").click()
     site.wait_for_operation()
     expect(page.get_by_text("Completed. HEAD confirmed the object.")).to_be_visible()

@@ -131,7 +131,10 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
     with stack.signed_in() as operator:
         doomed = {"key": "doomed", "upload-id": stack.client.create_multipart_upload(bucket, "doomed")}
         aborted = operator.post(f"{uploads}abort/", doomed).json()["url"]
-        completed = operator.post(f"{uploads}complete/", {"key": "replaced", "upload-id": replaced}).json()["url"]
+        named = {"key": "replaced", "upload-id": replaced}
+        seen = operator.get_json(f"{uploads}complete/?key=replaced&upload-id={replaced}")
+        consent = {"parts-seen": seen["PartsSeen"], "replace": "on", "replace-etag": seen["Object"]["ETag"]}
+        completed = operator.post(f"{uploads}complete/", named | consent).json()["url"]
         sent = operator.send_file(store, bucket, "an-object", b"some bytes")
         operator.wait_for_state(sent, "done")
         checked = operator.post(f"/stores/{store}/check/", {"bucket": bucket, "consent": "on"}).json()["url"]

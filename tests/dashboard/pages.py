@@ -115,6 +115,12 @@ class Page:
         return [each.get("value") for each in self.find("input", type="hidden", name="upload")]
 
     @property
+    def fields(self) -> dict[str, str]:
+        """What the browser sends of the page's form: its hidden fields, and its boxes as if all were ticked."""
+        inputs = [each for each in self.find("input") if each.get("type") in {"hidden", "checkbox"}]
+        return {each.get("name"): each.get("value") for each in inputs if each.get("name")}
+
+    @property
     def folders(self) -> list[str]:
         return [link.get("href") for link in self.find("a", "folder")]
 

@@ -7,8 +7,12 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from uploads.domain.confirmation import Confirmation, SeenObject
 from uploads.domain.states import DesiredState, ItemState, PartState, Phase
-from uploads.models import OperationItem, Part, Store, Transfer
+from uploads.models import Operation, OperationItem, Part, Store, Transfer
+from uploads.objectstore.types import UploadRef
+from uploads.services.browse.preflight import preflight_complete
+from uploads.services.operations.order import request_complete
 from uploads.services.operations.run import run_item
 from uploads.services.transfers.cancel import cancel_transfer
 from uploads.services.transfers.complete import complete_transfer
@@ -65,6 +69,15 @@ class Drive:
         Part.objects.filter(transfer=transfer).update(not_before=now)
         transfer.refresh_from_db()
 
+    def confirm(self, upload: UploadRef, *, gaps: bool = False, replace: bool = False) -> Confirmation:
+        """What an operator confirms who looks at the page of a completion now."""
+        return confirm(self.store, self.bucket, upload, gaps=gaps, replace=replace)
+
+    def complete(self, upload: UploadRef, *, gaps: bool = False, replace: bool = False) -> Operation:
+        """Look at an upload, and request its completion at once."""
+        confirmation = self.confirm(upload, gaps=gaps, replace=replace)
+        return request_complete(self.user, self.store, self.bucket, upload, confirmation)
+
     def work_off(self, rounds: int = 10) -> None:
         """Run all requested items until none is left."""
         for _ in range(rounds):
@@ -74,6 +87,18 @@ class Drive:
                 return
             for item_id in ids:
                 run_item(item_id)
+
+
+def confirm(store: Store, bucket: str, upload: UploadRef, *, gaps: bool = False, replace: bool = False) -> Confirmation:
+    """What an operator confirms: the gaps, and the object to be replaced, only if asked for."""
+    seen = preflight_complete(store, bucket, upload)
+    facts = seen.existing.facts if seen.existing else None
+    return Confirmation(
+        seen.seen_parts,
+        seen.gaps if gaps else "",
+        SeenObject.of(facts) if replace and facts else None,
+        replaces_unseen=replace and seen.existing is not None and seen.existing.refusal is not None,
+    )
 
 
 def staged_names(transfer: Transfer) -> list[str]:

@@ -33,6 +33,7 @@ CONNECTION_SECONDS = 120
 
 
 class Fault(StrEnum):
+    NONE = "none: the request passes"
     LATENCY = "latency"
     STALL = "stall"
     RESET_BEFORE_BODY = "reset before the body"
@@ -181,7 +182,8 @@ class FaultPlan:
     def choose(self, request: Request) -> Fault | None:
         with self._lock:
             if waiting := self._next.get(request.operation):
-                return waiting.popleft()
+                fault = waiting.popleft()
+                return None if fault is Fault.NONE else fault
             if request.operation in self._always:
                 return self._always[request.operation]
             return next((each.fault for each in self._chances if self._hits(each, request)), None)
@@ -208,6 +210,8 @@ class FaultProxy:
         self.faults: Counter[Fault] = Counter()
         self.latency = latency
         self.clock_ahead = timedelta()
+        self._before: dict[str, Callable[[], None]] = {}
+        self._answers: dict[str, CannedResponse] = {}
         store = urlsplit(endpoint_url)
         self._store = (store.hostname or "", store.port or 80)
         self._changed = threading.Condition()
@@ -235,12 +239,21 @@ class FaultProxy:
         """Inject these faults into the next requests of an operation, in this order."""
         self.plan.next(operation, *faults, count=count)
 
+    def before(self, operation: str, action: Callable[[], None]) -> None:
+        """Do this once, before the next request of an operation is passed on: what another client does meanwhile."""
+        self._before[operation] = action
+
     def always(self, operation: str, fault: Fault) -> None:
         """Inject this fault into every request of an operation until the plan is cleared."""
         self.plan.always(operation, fault)
 
+    def answer(self, operation: str, response: CannedResponse) -> None:
+        """Respond to every request of an operation with this until the plan is cleared."""
+        self._answers[operation] = response
+
     def clear(self) -> None:
         """Inject no more faults."""
+        self._answers.clear()
         self.plan.clear()
 
     # --- Reachability -------------------------------------------------------------------------------------------------
@@ -310,6 +323,8 @@ class FaultProxy:
         request, rest = read
         with self._at_work():
             fault = self.plan.choose(request)
+            if action := self._before.pop(request.operation, None):
+                action()
             with self._changed:
                 self.requests[request.operation] += 1
                 self.parts[request.part_number] += 1
@@ -335,10 +350,11 @@ class FaultProxy:
             return False
         if fault is Fault.LATENCY:
             time.sleep(self.latency)
-        if fault in CANNED:
+        canned = self._answers.get(request.operation) or (CANNED.get(fault) if fault else None)
+        if canned is not None:
             for _ in body:
                 pass
-            connection.sendall(_canned_response(CANNED[fault], request))
+            connection.sendall(_canned_response(canned, request))
             return request.keeps_alive
         with socket.create_connection(self._store, timeout=CONNECTION_SECONDS) as store:
             return self._forward(connection, store, request, body, fault)

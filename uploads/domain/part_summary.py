@@ -12,6 +12,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from uploads.objectstore.checksums import ReportedCrc64, combine
+from uploads.objectstore.listing.copies import newest_copies
 from uploads.objectstore.types import ListedPart
 
 MD5_ETAG = re.compile(r"[0-9a-f]{32}\Z")
@@ -46,6 +47,7 @@ class PartSummary:
     `usual_size` is the most common size of the parts before the last. A part is too small if it is below the
     provider's minimum and not the last, and odd-sized if it has another size than usual and is not the last.
     `expected_etag` is empty if a part's ETag is not an MD5, `expected_crc64` None if a part has no CRC-64.
+    `copied` are the parts of which the store lists several copies, and `unclear` those whose newest copy is not known.
     """
 
     count: int
@@ -56,6 +58,8 @@ class PartSummary:
     runs: tuple[Run, ...]
     expected_etag: str
     expected_crc64: ReportedCrc64 | None
+    copied: tuple[Run, ...] = ()
+    unclear: tuple[Run, ...] = ()
 
     def numbers_of(self, kind: PartKind) -> int:
         return sum(run.count for run in self.runs if run.kind is kind)
@@ -77,8 +81,11 @@ class PartSummary:
 
 
 def summarize_parts(parts: Iterable[ListedPart], min_part_size: int) -> PartSummary:
-    """Summarise all parts, in any order; `min_part_size` is the provider's, in bytes."""
-    ordered = sorted(parts, key=lambda part: part.number)
+    """Summarise all parts, in any order; `min_part_size` is the provider's, in bytes.
+
+    Of several copies of a part the newest counts.
+    """
+    ordered = sorted(newest_copies(parts), key=lambda part: part.number)
     usual = _usual_size(ordered)
     dates = [part.last_modified for part in ordered if part.last_modified is not None]
     return PartSummary(
@@ -90,6 +97,8 @@ def summarize_parts(parts: Iterable[ListedPart], min_part_size: int) -> PartSumm
         runs=_runs(ordered, usual, min_part_size),
         expected_etag=multipart_etag([part.etag for part in ordered]),
         expected_crc64=_whole_crc64(ordered),
+        copied=_runs_of(part.number for part in ordered if part.copies > 1),
+        unclear=_runs_of(part.number for part in ordered if part.is_unclear),
     )
 
 
@@ -135,6 +144,15 @@ def _runs(ordered: Sequence[ListedPart], usual: int, min_part_size: int) -> tupl
         single.append(Run(part.number, part.number, _kind(part, is_last, usual, min_part_size)))
         previous = part.number
     return _merged(single)
+
+
+def _runs_of(numbers: Iterable[int]) -> tuple[Run, ...]:
+    """Ascending part numbers as runs."""
+    runs: list[Run] = []
+    for number in numbers:
+        first = runs.pop().first if runs and runs[-1].last == number - 1 else number
+        runs.append(Run(first, number, PartKind.PRESENT))
+    return tuple(runs)
 
 
 def _merged(runs: Sequence[Run]) -> tuple[Run, ...]:

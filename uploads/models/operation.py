@@ -11,6 +11,7 @@ from django.db import models
 from uploads.domain.states import ItemState, OperationKind
 from uploads.models.store import Store
 from uploads.models.work import WorkFields
+from uploads.problems import RecordedError
 
 
 def active_key(store_id: int, bucket: str, key: str, upload_id: str) -> str:
@@ -21,8 +22,9 @@ def active_key(store_id: int, bucket: str, key: str, upload_id: str) -> str:
 class Operation(models.Model):
     """A request of an operator to abort or complete uploads. Its state is that of its items.
 
-    `forbid_overwrite`: there was no object with this key when the completion was requested, and the store is to refuse
-    to replace one that has appeared since.
+    `confirmed`: what the operator saw and confirmed before the completion (`domain.confirmation`). It is empty in
+    operations from before it was recorded. Only they use `allow_gaps` and `forbid_overwrite`: there was no object with
+    this key when the completion was requested, and the store is to refuse to replace one that has appeared since.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -32,6 +34,7 @@ class Operation(models.Model):
     bucket = models.CharField(max_length=255)
     allow_gaps = models.BooleanField(default=False)
     forbid_overwrite = models.BooleanField(default=False)
+    confirmed = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -45,8 +48,9 @@ class Operation(models.Model):
 class OperationItem(WorkFields):
     """One upload of an operation, and its result.
 
-    `outcome` of an abort: how often it was repeated, and whether the upload was already gone. Of a completion: the
-    object's size, ETag and date, and whether HEAD verified it.
+    `outcome` of an abort: how often it was repeated, whether the store had no such upload, and the error if the check
+    after it failed (`not_verified`) or if the bucket does not exist (`no_bucket`). Of a completion: the object's size,
+    ETag and date, and whether HEAD verified it.
     """
 
     operation = models.ForeignKey(Operation, on_delete=models.CASCADE, related_name="items")
@@ -59,6 +63,11 @@ class OperationItem(WorkFields):
     active_key = models.CharField(max_length=64, unique=True, null=True, blank=True)
     outcome = models.JSONField(default=dict, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+
+    @property
+    def outcome_error(self) -> RecordedError | None:
+        """Why the end of an upload was not verified, although the item is done."""
+        return RecordedError.from_columns(self.outcome.get("not_verified") or self.outcome.get("no_bucket") or {})
 
     class Meta:
         ordering = ["id"]

@@ -105,12 +105,20 @@ class ObjectStoreClient(ListingClient):
         return self._send_bytes(Call("PutObject", "PUT", bucket, key, headers=headers, payload=payload), payload)
 
     def complete_multipart_upload(
-        self, bucket: str, key: str, upload_id: str, parts: Sequence[CompletedPart], *, forbid_overwrite: bool = False
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        parts: Sequence[CompletedPart],
+        *,
+        forbid_overwrite: bool = False,
+        if_match: str = "",
     ) -> SentBytes:
         """CompleteMultipartUpload with these parts in ascending order.
 
         Not retried after OutcomeUnknown or InternalError: HEAD the object first. The ETag may be empty (Ceph).
-        `forbid_overwrite`: Refused with EXISTS if an object with this key exists.
+        `forbid_overwrite`: Refused with EXISTS if an object with this key exists. `if_match`: also if its object has
+        another ETag than this one, or if there is none.
         """
         check_upload(bucket, key, upload_id)
         check_own_key(self._provider, key)
@@ -119,6 +127,8 @@ class ObjectStoreClient(ListingClient):
         payload = Payload(xml.complete_body(parts, self._dialect.namespace))
         # No content type: Swift applies it to the object if none was set when the upload was created.
         headers = self._forbidding(at_end=True) if forbid_overwrite else {}
+        if if_match:
+            headers |= {"If-Match": f'"{if_match}"'}
         query = {"uploadId": upload_id}
         call = Call("CompleteMultipartUpload", "POST", bucket, key, query, headers, payload)
         return self._read(call, successes.completed, repeatable=False)

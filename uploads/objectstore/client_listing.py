@@ -10,6 +10,7 @@ from uploads.objectstore import xml
 from uploads.objectstore.client_base import ClientBase
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused, unreadable
 from uploads.objectstore.keys import check_bucket, check_range, check_text, check_upload, key_before
+from uploads.objectstore.listing.copies import keep_newest
 from uploads.objectstore.listing.order import markers_used, with_rows_in_order
 from uploads.objectstore.received import time_of
 from uploads.objectstore.refusals import Response
@@ -181,18 +182,28 @@ class ListingClient(ClientBase):
     ) -> Iterator[ListedPart]:
         """All parts after the marker, each number once, from as many pages of ListParts as necessary.
 
-        Raises UnreadableResponse if a truncated page has no marker, or one that was used before.
+        Of several copies it is the newest one. Raises UnreadableResponse if a truncated page has no marker, or one that
+        was used before.
         """
-        marker, seen_markers, seen = part_number_marker, {part_number_marker}, set[int]()
+        marker, seen_markers, kept = part_number_marker, {part_number_marker}, dict[int, ListedPart]()
         while True:
             page = self.list_parts(bucket, key, upload_id, max_parts=max_parts, part_number_marker=marker)
-            yield from (part for part in page.parts if _is_new(part.number, seen))
+            keep_newest(kept, page.parts)
             if not page.is_truncated:
-                return
-            marker = page.next_part_number_marker
+                break
+            marker = self._next_parts_marker(page, marker, kept)
             if marker <= 0 or marker in seen_markers:
                 raise _loop("ListParts", marker)
             seen_markers.add(marker)
+        yield from kept.values()
+
+    def _next_parts_marker(self, page: PartsPage, marker: int, kept: dict[int, ListedPart]) -> int:
+        """The marker of the next page. A page may end between the copies of its last part, which is read again then."""
+        after = page.next_part_number_marker
+        if self._provider.keeps_part_copies and after - 1 > marker:
+            kept.pop(after, None)
+            return after - 1
+        return after
 
     def _uploads_page(self, response: Response) -> UploadsPage:
         return self._interpreted(xml.uploads_fields(response.body), response)

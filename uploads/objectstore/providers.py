@@ -98,6 +98,8 @@ class Provider:
     """Whether the ETag of a completed upload is the MD5 of its parts' MD5s, with the number of parts."""
     crc64: Algorithm = "nvme"
     """The polynomial of the CRC-64 that the store returns, if it returns one."""
+    keeps_part_copies: bool = False
+    """Whether ListParts names a part once for each time it was sent. The dates tell which copy is the newest."""
     requests_checksums: bool = False
     """Whether HEAD has to request an object's checksum (S3's x-amz-checksum-mode)."""
 
@@ -133,6 +135,8 @@ class Provider:
 
     # Other.
     forbid_overwrite: ForbidOverwrite = ""
+    if_match: bool = False
+    """Whether CompleteMultipartUpload replaces only an object with the ETag in If-Match."""
     lifecycle: Lifecycle = "s3"
 
 
@@ -145,6 +149,7 @@ _ALL = (
         endpoint_hint="https://s3.REGION.amazonaws.com",
         requests_checksums=True,
         forbid_overwrite="if-none-match",
+        if_match=True,
     ),
     Provider(
         name="oss",
@@ -242,6 +247,8 @@ _ALL = (
     Provider(
         name="seaweedfs",
         label="SeaweedFS",
+        keeps_part_copies=True,
+        if_match=True,
         endpoint_hint="http://seaweedfs.example.org:8333",
         leading_slash=False,
         trailing_slash=False,
@@ -303,6 +310,8 @@ OVERRIDABLE: Mapping[str, tuple[object, ...]] = MappingProxyType(
         "keeps_ended": (True, False),
         "checks_upload_ids": (True, False),
         "forbid_overwrite": ("", "x-oss-forbid-overwrite", "if-none-match"),
+        "if_match": (True, False),
+        "keeps_part_copies": (True, False),
     }
 )
 """The fields of a profile that a store check can determine, with the values that they may have."""

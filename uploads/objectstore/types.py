@@ -143,13 +143,19 @@ class UploadsPage:
 
 @dataclass(frozen=True, slots=True)
 class ListedPart:
-    """One part in the store, as ListParts reports it. `etag` has no quotes; only OSS reports a `crc64`."""
+    """One part in the store, as ListParts reports it. `etag` has no quotes; only OSS reports a `crc64`.
+
+    `copies`: how many copies of this part the store lists (SeaweedFS: one for each time it was sent); this is the
+    newest, unless `is_unclear`: the dates do not tell which one that is.
+    """
 
     number: int
     size: int
     etag: str
     last_modified: datetime | None
     crc64: ReportedCrc64 | None = None
+    copies: int = 1
+    is_unclear: bool = False
 
 
 @dataclass(frozen=True, slots=True)

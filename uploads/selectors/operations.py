@@ -61,21 +61,31 @@ def operations_in_progress(user: AnyUser) -> QuerySet[Operation]:
     return access.visible_operations(user).filter(items__state__in=ACTIVE_ITEM_STATES).distinct()
 
 
-def ending_operation(user: AnyUser, store: Store, bucket: str, key: str, upload_id: str) -> Operation | None:
-    """The operation that aborted or completed this upload. Stores do not reuse upload ids, so the upload is gone.
+def ending_operation(user: AnyUser, store: Store, bucket: str, key: str, upload_id: str) -> OperationItem | None:
+    """The item that aborted or completed this upload. Stores do not reuse upload ids, so the upload is gone.
 
-    The store may not report it: Swift keeps listing the parts of a completed upload.
+    The store may not report it: Swift keeps listing the parts of a completed upload. An abort that was not verified
+    does not count: the store has to be asked.
     """
-    ended = OperationItem.objects.filter(key=key, upload_id=upload_id, state=ItemState.DONE)
-    return access.visible_operations(user).filter(store=store, bucket=bucket, items__in=ended).first()
+    items = OperationItem.objects.filter(
+        key=key,
+        upload_id=upload_id,
+        state=ItemState.DONE,
+        operation__in=access.visible_operations(user).filter(store=store, bucket=bucket),
+    )
+    return next((item for item in items.select_related("operation__actor") if item.outcome_error is None), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How Partway ended an upload: by an operation, or with the transfer that had started it."""
+    """How Partway ended an upload: by an operation, or with the transfer that had started it.
+
+    `found_none`: the abort found no such upload.
+    """
 
     completed: bool
     at: datetime | None
+    found_none: bool = False
     operation_id: uuid.UUID | None = None
     transfer_id: uuid.UUID | None = None
 
@@ -96,8 +106,13 @@ def ended_here(store: Store, bucket: str, upload_ids: Sequence[str]) -> dict[tup
     ).select_related("operation")
     ended = {(row.transfer.key, row.upload_id): _ended_with_transfer(row) for row in rows}
     for item in items:
-        completed = item.operation.kind == OperationKind.COMPLETE
-        ended[item.key, item.upload_id] = Ended(completed, item.finished_at, operation_id=item.operation_id)
+        if item.outcome_error is None:
+            ended[item.key, item.upload_id] = Ended(
+                item.operation.kind == OperationKind.COMPLETE,
+                item.finished_at,
+                bool(item.outcome.get("already_gone")),
+                operation_id=item.operation_id,
+            )
     return ended
 
 

@@ -46,7 +46,7 @@ ACTIONS: Mapping[str, StrPromise] = {
 """Every action that is written, in the order of the filter. The names are stored and do not change."""
 
 DETAILS: Mapping[str, StrPromise] = {
-    "already_gone": _("already gone"),
+    "already_gone": _("no such upload"),
     "crc64": _("CRC-64"),
     "denied": _("denied"),
     "differs": _("differs"),

@@ -14,16 +14,64 @@ REFUSALS: Mapping[str, Message] = {
     Code.OWNED_BY_TRANSFER: _("A transfer in progress owns this upload. Cancel the transfer instead."),
     Code.ALREADY_ORDERED: _("Another operation is already working on this upload."),
     Code.PREFLIGHT_FAILED: _("The upload was not completed, because the store would refuse it."),
-    Code.GAP_NOT_ALLOWED: _("Part numbers are missing, and completing with missing parts was not confirmed."),
     Code.UPLOAD_NOT_LISTED: _("The store lists no upload with this key and upload id."),
+    Code.GAP_NOT_ALLOWED: _("Part numbers are missing, and completing with exactly these gaps was not confirmed."),
+    Code.CONFIRMATION_MISSING: _(
+        "Nothing was requested: parts-seen is missing. Request this address as JSON with GET, and repeat PartsSeen as "
+        "parts-seen. To allow gaps, repeat Gaps as gaps. To replace an object, send replace=on and its ETag as "
+        "replace-etag."
+    ),
+    Code.CONFIRMATION_INVALID: _("Nothing was requested: %(name)s is not valid. Repeat it as it was shown."),
+    Code.REPLACE_ETAG_MISSING: _(
+        "Nothing was requested: replace is given without replace-etag, the ETag of the object to be replaced. Repeat "
+        "the ETag of Object, or send * if HEAD is not allowed."
+    ),
+    Code.CHANGED_SINCE_CONFIRMED: _(
+        "The upload was not completed, because something has changed since it was confirmed. Open the upload again, "
+        "and confirm what you see there."
+    ),
+    Code.OBJECT_NOT_TO_REPLACE: _(
+        "The upload was not completed, because an object with this key exists and replacing it was not confirmed. To "
+        "replace it, complete the upload again: select the replacement on the page, or send replace=on with its ETag "
+        "as replace-etag."
+    ),
+    Code.OBJECT_NOT_COMPARABLE: _(
+        "The upload was not completed, because the store refuses HEAD: it is not known whether an object would be "
+        "replaced. To replace any object with this key, complete the upload again with replace=on and replace-etag=*."
+    ),
     Code.STILL_LISTED: ngettext_lazy(
         "After %(count)s abort the store still lists parts of this upload. Something keeps sending to it.",
         "After %(count)s aborts the store still lists parts of this upload. Something keeps sending to it.",
         "count",
     ),
+    Code.ABORT_NOT_VERIFIED: _(
+        "The store accepted the abort of the upload, but Partway could not check that no parts are left."
+    ),
     Code.OBJECT_APPEARED: _(
         "An object with this key appeared in the meantime and was not replaced. Complete the upload again to replace "
         "it, or abort the upload."
+    ),
+}
+
+CHANGES: Mapping[str, Message] = {
+    Code.PARTS_ARRIVED: ngettext_lazy(
+        "%(count)s part has arrived since: %(parts)s.", "%(count)s parts have arrived since: %(parts)s.", "count"
+    ),
+    Code.PARTS_SENT_AGAIN: ngettext_lazy(
+        "%(count)s part has been replaced since: %(parts)s.",
+        "%(count)s parts have been replaced since: %(parts)s.",
+        "count",
+    ),
+    Code.PARTS_VANISHED: ngettext_lazy(
+        "%(count)s part is no longer there: %(parts)s.", "%(count)s parts are no longer there: %(parts)s.", "count"
+    ),
+    Code.PARTS_NOT_AS_SEEN: _("The parts are not those that were confirmed."),
+    Code.OBJECT_WOULD_BE_LOST: _(
+        "The object there now has %(size_bytes)s, the ETag %(etag)s and the date %(modified)s."
+    ),
+    Code.OBJECT_REPLACED_MEANWHILE: _(
+        "The object that was shown is not the one there now. Shown: %(seen_size_bytes)s, ETag %(seen_etag)s, "
+        "%(seen_modified)s. Now: %(size_bytes)s, ETag %(etag)s, %(modified)s."
     ),
 }
 
@@ -38,6 +86,13 @@ BLOCKERS: Mapping[str, Message] = {
     Code.PARTS_UNEQUAL: ngettext_lazy(
         "This store requires all parts except the last to have the same size, and %(count)s part differs: %(parts)s.",
         "This store requires all parts except the last to have the same size, and %(count)s parts differ: %(parts)s.",
+        "count",
+    ),
+    Code.PART_COPIES_UNCLEAR: ngettext_lazy(
+        "The store lists several copies of %(count)s part (%(parts)s), and their dates do not tell which one is the "
+        "newest. Send this part again, then open this page again.",
+        "The store lists several copies of %(count)s parts (%(parts)s), and their dates do not tell which one is the "
+        "newest. Send these parts again, then open this page again.",
         "count",
     ),
     Code.PART_LIMIT_EXCEEDED: ngettext_lazy(
@@ -55,6 +110,13 @@ WARNINGS: Mapping[str, Message] = {
         "short.",
         "%(count)s part numbers are missing (%(parts)s). The object would be built from the parts present and may be "
         "too short.",
+        "count",
+    ),
+    Code.PART_COPIES: ngettext_lazy(
+        "%(count)s part was sent more than once (%(parts)s), and the store lists all of its copies. The object is "
+        "built from the newest one.",
+        "%(count)s parts were sent more than once (%(parts)s), and the store lists all of their copies. The object is "
+        "built from the newest ones.",
         "count",
     ),
     Code.PART_ARRIVED_RECENTLY: _("A part arrived within the last hour. Someone may still be sending."),
@@ -89,4 +151,4 @@ FINDINGS: Mapping[str, Message] = {
 }
 """What `manage.py reconcile` reports."""
 
-MESSAGES: Mapping[str, Message] = {**REFUSALS, **BLOCKERS, **WARNINGS, **CLEANUP, **FINDINGS}
+MESSAGES: Mapping[str, Message] = {**REFUSALS, **CHANGES, **BLOCKERS, **WARNINGS, **CLEANUP, **FINDINGS}

@@ -73,6 +73,7 @@ SOURCES: Mapping[str, Mapping[str, Promise]] = {
         "regions_elsewhere": _("AWS China, Endpoints: https://s3.REGION.amazonaws.com.cn"),
         "requests_checksums": _("S3 API reference, HeadObject: x-amz-checksum-mode"),
         "forbid_overwrite": _IF_NONE_MATCH,
+        "if_match": _("S3 API reference, CompleteMultipartUpload: If-Match"),
     },
     "oss": {
         "addressing": _OSS_HOSTS,
@@ -135,6 +136,8 @@ SOURCES: Mapping[str, Mapping[str, Promise]] = {
         "marker_pair": _SEAWEEDFS_TEST,
         "url_encoding": _SEAWEEDFS_TEST,
         "forbid_overwrite": _SEAWEEDFS_TEST,
+        "if_match": _SEAWEEDFS_TEST,
+        "keeps_part_copies": _SEAWEEDFS_TEST,
     },
     "garage": {"leading_slash": _GARAGE_TEST, "rows_in_order": _GARAGE_TEST},
     "swift": {

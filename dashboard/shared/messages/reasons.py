@@ -28,7 +28,9 @@ RECORDED: Mapping[Reason, Message] = {
     Reason.ADDRESSING: gettext_lazy(
         "The store does not support this addressing of buckets. Change it in the store's settings."
     ),
-    Reason.NO_SUCH_UPLOAD: gettext_lazy("The upload no longer exists in the store: it was completed or aborted."),
+    Reason.NO_SUCH_UPLOAD: gettext_lazy(
+        "The store has no such upload: it was completed or aborted, or the key or the upload id is wrong."
+    ),
     Reason.EXISTS: gettext_lazy(
         "An object with this key was created in the meantime and was not replaced. Choose another key, or send the "
         "file again with “replace”."

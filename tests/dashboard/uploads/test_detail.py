@@ -191,7 +191,8 @@ def test_upload_that_is_gone(site: Site, start: Start, object_store: ObjectStore
     for url in (site.links.detail(name), site.links.abort(name), site.links.complete(name)):
         page = site.get(url)
         assert page.status == 404
-        assert "Already completed or aborted" in page.words
+        assert "No such upload" in page.words
+        assert "or the key or the upload id is wrong" in page.words
         assert page.href("To the list of uploads") == site.links.uploads
         error = site.json(url).json["error"]
         assert error["code"] == "NoSuchUpload"
@@ -300,8 +301,9 @@ def test_upload_that_a_transfer_owns_is_neither_aborted_nor_completed(site: Site
         assert page.href("open the transfer") == f"/transfers/{transfer.pk}/"
     assert f"/transfers/{transfer.pk}/" in site.listing().text
     for url in (site.links.abort_form, site.links.complete_form):
-        assert site.post(url, {"upload": write_upload(owned)}).status == 409
-        response = site.post(url, {"upload": write_upload(owned)}, json=True)
+        fields = {"upload": write_upload(owned), "parts-seen": "0" * 64}
+        assert site.post(url, fields).status == 409
+        response = site.post(url, fields, json=True)
         assert (response.status, response.json["error"]["code"]) == (409, "OwnedByTransfer")
     assert not Operation.objects.exists()
 
@@ -325,7 +327,7 @@ def test_complete_shows_the_object_and_what_it_replaces(
     assert "5,242,980 bytes" in page.text
     assert [each.text for each in page.find("span", "mono") if each.text.endswith("-2")]
     assert not page.find("button", "btn-primary")[0].has("disabled")
-    requested = site.post(site.links.complete_form, {"upload": page.hidden_uploads[0]})
+    requested = site.post(site.links.complete_form, page.fields)
     run_items()
     done = site.get(requested.response["Location"])
     assert "HEAD confirmed the object" in done.words
@@ -336,7 +338,8 @@ def test_upload_completed_by_partway_is_gone_although_swift_still_lists_its_part
     site: Site, start: Start, object_store: ObjectStoreClient
 ) -> None:
     name = start("key", {1: 100})
-    operation = site.post(site.links.complete_form, {"upload": write_upload(name)}).response["Location"]
+    fields = site.get(site.links.complete(name)).fields
+    operation = site.post(site.links.complete_form, fields).response["Location"]
     run_items()
     assert object_store.list_parts(site.bucket, name.key, name.upload_id).parts
     for url in (site.links.detail(name), site.links.abort(name), site.links.complete(name)):
@@ -368,11 +371,14 @@ def test_complete_is_blocked_if_the_store_would_refuse(site: Site, start: Start)
 def test_gap_needs_explicit_consent(site: Site, start: Start, object_store: ObjectStoreClient) -> None:
     name = start("gap", {1: PART, 3: 100})
     page = site.get(site.links.complete(name))
-    assert 'name="allow-gaps"' in page.text
-    refused = site.post(site.links.complete_form, {"upload": write_upload(name)})
-    run_items()
-    assert "GapNotAllowed" in site.get(refused.response["Location"]).words
-    allowed = site.post(site.links.complete_form, {"upload": write_upload(name), "allow-gaps": "1"})
+    (box,) = page.find("input", type="checkbox", name="gaps")
+    assert box.get("value") == "2"
+    seen = {"upload": write_upload(name), "parts-seen": page.find("input", name="parts-seen")[0].get("value")}
+    for gaps in ({}, {"gaps": ""}, {"gaps": "1"}, {"gaps": "1-2"}, {"allow-gaps": "1"}):
+        refused = site.post(site.links.complete_form, {**seen, **gaps})
+        run_items()
+        assert "GapNotAllowed" in site.get(refused.response["Location"]).words
+    allowed = site.post(site.links.complete_form, {**seen, "gaps": "2"})
     run_items()
     assert "HEAD confirmed the object" in site.get(allowed.response["Location"]).words
     assert object_store.head_object(site.bucket, "gap").size == PART + 100

@@ -177,10 +177,13 @@ def test_without_list_parts_the_listing_works_and_the_upload_can_be_aborted(narr
     detail = narrow.site.get(narrow.site.links.detail(upload))
     assert detail.href("Abort…") == narrow.site.links.abort(upload)
     confirmation = narrow.site.get(narrow.site.links.abort(upload))
-    assert "Not known: the credentials do not allow listing parts." in confirmation.words
+    assert "Not known, because the parts cannot be listed: The credentials do not allow this." in confirmation.words
     narrow.site.post(narrow.site.links.abort_form, _named(upload))
     run_items()
-    assert OperationItem.objects.get().state == "done"
+    item = OperationItem.objects.get()
+    assert item.state == "done"
+    assert item.outcome_error is not None
+    assert item.outcome_error.code == "AccessDenied"
     assert not narrow.is_open(upload)
 
 
@@ -192,7 +195,8 @@ def _named(upload: UploadRef) -> dict[str, str]:
 def test_without_head_a_completion_is_done_unverified(narrow: Narrow, settings: Settings, tmp_path: Path) -> None:
     settings.STAGING_DIR = tmp_path / "staging"
     upload = narrow.start()
-    requested = narrow.site.post(narrow.site.links.complete_form, _named(upload))
+    fields = narrow.site.get(narrow.site.links.complete(upload)).fields
+    requested = narrow.site.post(narrow.site.links.complete_form, fields)
     run_items()
     item = OperationItem.objects.get()
     assert (item.state, item.outcome["verified"]) == ("done", False)
@@ -245,7 +249,8 @@ def test_without_abort_a_cancelled_transfer_waits_and_names_the_permission(
 @pytest.mark.parametrize("operation", ["CompleteMultipartUpload"])
 def test_without_complete_the_operation_fails_and_names_the_permission(narrow: Narrow) -> None:
     upload = narrow.start()
-    narrow.site.post(narrow.site.links.complete_form, _named(upload))
+    fields = narrow.site.get(narrow.site.links.complete(upload)).fields
+    narrow.site.post(narrow.site.links.complete_form, fields)
     run_items()
     operation = Operation.objects.get()
     assert narrow.action in narrow.site.get(f"/operations/{operation.pk}/").words

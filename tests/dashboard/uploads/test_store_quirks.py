@@ -191,7 +191,7 @@ def test_no_such_key_of_list_parts_on_ceph_means_gone(ceph: Site) -> None:
     assert "data-gone" in facts.text
     detail = ceph.get(page.details[0])
     assert detail.status == 404
-    assert "Already completed or aborted" in detail.words
+    assert "No such upload" in detail.words
     assert "NoSuchKey" in detail.words
 
 

@@ -17,7 +17,6 @@ from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import Reason
 from uploads.objectstore.types import FileSlice, SentBytes, UploadRef
 from uploads.problems import Code
-from uploads.services.operations.order import request_complete
 from uploads.services.stores.checks.request import request_check
 from uploads.services.stores.checks.run import run_store_check
 from uploads.services.stores.settings import StoreValues, add_store
@@ -139,7 +138,7 @@ def test_a_completion_whose_upload_is_aborted(
         return complete(self, bucket, key, upload_id, *args, **more)
 
     monkeypatch.setattr(ObjectStoreClient, "complete_multipart_upload", abort_and_complete)
-    operation = request_complete(user, store, bucket, UploadRef("k", upload_id))
+    operation = Drive(user, store, bucket).complete(UploadRef("k", upload_id), replace=True)
     drive.work_off()
     item = operation.items.get()
     assert client.head_object(bucket, "k").size == len(BEFORE)

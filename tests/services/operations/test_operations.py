@@ -17,7 +17,7 @@ from uploads.objectstore.errors import Reason
 from uploads.objectstore.types import CompletedPart, FileSlice, UploadRef
 from uploads.problems import Code, Problem, RecordedError
 from uploads.services.browse.preflight import preflight_abort, preflight_complete
-from uploads.services.operations.order import OwnedByTransfer, request_abort, request_complete
+from uploads.services.operations.order import OwnedByTransfer, request_abort
 from uploads.services.operations.run import run_item
 
 PART = 5 * MIB
@@ -103,7 +103,7 @@ def test_completion_is_verified_by_head(drive: Drive, start: Start, client: Obje
     upload = start(parts={1: PART, 2: 7})
     preflight = preflight_complete(drive.store, drive.bucket, upload)
     assert (preflight.blockers, preflight.has_gaps, preflight.resulting_size) == ((), False, PART + 7)
-    operation = request_complete(drive.user, drive.store, drive.bucket, upload)
+    operation = drive.complete(upload)
     drive.work_off()
     item = operation.items.get()
     assert item.state == ItemState.DONE
@@ -132,7 +132,7 @@ def test_preflight_blocks_what_the_store_would_refuse(
 ) -> None:
     upload = start(parts=parts)
     assert preflight_complete(drive.store, drive.bucket, upload).blockers == (blocker,)
-    operation = request_complete(drive.user, drive.store, drive.bucket, upload)
+    operation = drive.complete(upload)
     drive.work_off()
     item = operation.items.get()
     assert (item.state, item.error_code) == (ItemState.FAILED, "PreflightFailed")
@@ -145,10 +145,10 @@ def test_missing_parts_need_a_confirmation(drive: Drive, start: Start, client: O
     preflight = preflight_complete(drive.store, drive.bucket, upload)
     assert preflight.has_gaps
     assert Problem(Code.PARTS_MISSING, count=3, parts="1, 3-4") in preflight.warnings
-    refused = request_complete(drive.user, drive.store, drive.bucket, upload)
+    refused = drive.complete(upload)
     drive.work_off()
     assert refused.items.get().error_code == "GapNotAllowed"
-    allowed = request_complete(drive.user, drive.store, drive.bucket, upload, allow_gaps=True)
+    allowed = drive.complete(upload, gaps=True)
     drive.work_off()
     assert allowed.items.get().state == ItemState.DONE
     assert client.head_object(drive.bucket, upload.key).size == PART + 1
@@ -159,7 +159,7 @@ def test_completion_whose_response_was_lost_is_found_by_head(
 ) -> None:
     """The worker died after the store had completed the upload, and before it recorded the result."""
     upload = start(parts={1: PART, 2: 7})
-    operation = request_complete(drive.user, drive.store, drive.bucket, upload)
+    operation = drive.complete(upload)
 
     def dies(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -180,7 +180,7 @@ def test_completion_of_an_upload_that_is_gone_fails_with_a_reason(
 ) -> None:
     upload = start(parts={1: 1})
     client.abort_multipart_upload(drive.bucket, upload.key, upload.upload_id)
-    operation = request_complete(drive.user, drive.store, drive.bucket, upload)
+    operation = drive.complete(upload)
     drive.work_off()
     item = operation.items.get()
     assert (item.state, item.error_code) == (ItemState.FAILED, "NoSuchUpload")
@@ -197,7 +197,7 @@ def test_upload_of_a_transfer_in_progress_cannot_be_aborted_or_completed(
         request_abort(drive.user, drive.store, drive.bucket, [owned])
     assert refusal.value.transfer.pk == transfer.pk
     with pytest.raises(OwnedByTransfer):
-        request_complete(drive.user, drive.store, drive.bucket, owned)
+        drive.complete(owned)
     other = UploadRef("other", client.create_multipart_upload(drive.bucket, "other"))
     operation = request_abort(drive.user, drive.store, drive.bucket, [owned, other])
     drive.work_off()
@@ -208,7 +208,7 @@ def test_upload_of_a_transfer_in_progress_cannot_be_aborted_or_completed(
 
 def test_upload_cannot_be_completed_and_aborted_at_once(drive: Drive, start: Start) -> None:
     upload = start(parts={1: 1})
-    completion = request_complete(drive.user, drive.store, drive.bucket, upload)
+    completion = drive.complete(upload)
     assert request_abort(drive.user, drive.store, drive.bucket, [upload]).pk == completion.pk
     several = request_abort(drive.user, drive.store, drive.bucket, [upload, start("b")])
     assert several.items.get(key=upload.key).error_code == "AlreadyOrdered"

@@ -22,7 +22,6 @@ from uploads.models import OperationItem, Part, Transfer
 from uploads.objectstore.checksums import Algorithm, Crc64, as_hex
 from uploads.objectstore.types import UploadRef
 from uploads.problems import Code
-from uploads.services.operations.order import request_complete
 from uploads.services.stores import clients
 from uploads.services.stores.settings import StoreValues, add_store
 from uploads.services.transfers.complete import complete_transfer
@@ -292,7 +291,8 @@ def test_parts_in_another_order_are_a_mismatch(drive_of: DriveOf, reporting: Rep
 
 def complete_foreign(drive: Drive, reporting: ReportingStore) -> OperationItem:
     reporting.parts = {1: os.urandom(102_400), 3: b"the end"}
-    request_complete(drive.user, drive.store, "bucket", UploadRef("a/key", "u"), allow_gaps=True)
+    drive.bucket = "bucket"
+    drive.complete(UploadRef("a/key", "u"), gaps=True, replace=True)
     drive.work_off()
     return OperationItem.objects.get()
 

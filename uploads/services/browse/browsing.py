@@ -17,6 +17,7 @@ from uploads.objectstore.providers import Provider, profile_of
 from uploads.objectstore.types import (
     MAX_PAGE,
     Bucket,
+    ListedPart,
     Marker,
     MultipartUpload,
     ObjectFacts,
@@ -151,10 +152,14 @@ def list_parts(
     )
 
 
-def summarize_upload(store: Store, bucket: str, key: str, upload_id: str) -> PartSummary:
+def list_all_parts(store: Store, bucket: str, key: str, upload_id: str) -> list[ListedPart]:
     """All parts of an upload, 10,000 at most: one request for each 1,000."""
-    parts = client_for(store).iter_parts(bucket, key, upload_id)
-    return summarize_parts(parts, provider_of(store).min_part_size)
+    return list(client_for(store).iter_parts(bucket, key, upload_id))
+
+
+def summarize_upload(store: Store, bucket: str, key: str, upload_id: str) -> PartSummary:
+    """All parts of an upload, in numbers: one request for each 1,000."""
+    return summarize_parts(list_all_parts(store, bucket, key, upload_id), provider_of(store).min_part_size)
 
 
 def head_object(store: Store, bucket: str, key: str) -> ExistingObject:

@@ -8,14 +8,15 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from uploads.domain.part_summary import PartSummary, Run
+from uploads.domain.confirmation import SeenParts, missing_numbers, write_numbers
+from uploads.domain.part_summary import PartSummary, Run, summarize_parts
 from uploads.models import Operation, OperationItem, Store, Transfer
 from uploads.models.operation import active_key
-from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.providers import Provider
-from uploads.objectstore.types import MAX_PART_NUMBER, UploadRef
+from uploads.objectstore.types import MAX_PART_NUMBER, ListedPart, UploadRef
 from uploads.problems import Code, Problem
-from uploads.services.browse.browsing import ExistingObject, head_object, is_gone, provider_of, summarize_upload
+from uploads.services.browse.browsing import ExistingObject, head_object, is_gone, list_all_parts, provider_of
 from uploads.services.browse.ownership import owner_of
 
 RECENT = timedelta(hours=1)
@@ -29,7 +30,7 @@ MAX_NAMED_RUNS = 10
 class AbortPreflight:
     """`recent`: a part arrived within the last hour. `transfer` owns the upload; `operation` works on it already.
 
-    `refusal`: the credentials do not allow ListParts, so the parts are not known.
+    `refusal`: ListParts failed, so the parts are not known.
     """
 
     upload: UploadRef
@@ -43,7 +44,10 @@ class AbortPreflight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletePreflight:
-    """`blockers` are what the store would refuse; with any of them the completion cannot be requested."""
+    """`blockers` are what the store would refuse; with any of them the completion cannot be requested.
+
+    `seen_parts`, `gaps` and `existing` are what a confirmation is bound to.
+    """
 
     upload: UploadRef
     part_summary: PartSummary | None
@@ -52,6 +56,8 @@ class CompletePreflight:
     blockers: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
     has_gaps: bool
+    seen_parts: SeenParts
+    gaps: str
     resulting_size: int
     expected_etag: str
     transfer: Transfer | None
@@ -59,13 +65,12 @@ class CompletePreflight:
 
 
 def preflight_abort(store: Store, bucket: str, upload: UploadRef) -> AbortPreflight:
-    """Raises ObjectStoreError. An upload can be aborted without permission to list its parts."""
+    """An upload can be aborted without knowing its parts, whatever the reason is."""
     refusal, part_summary = None, None
     try:
-        part_summary = _summarize(store, bucket, upload)
+        parts = _parts(store, bucket, upload)
+        part_summary = None if parts is None else summarize_parts(parts, provider_of(store).min_part_size)
     except ObjectStoreError as error:
-        if error.reason is not Reason.PERMISSION:
-            raise
         refusal = error
     return AbortPreflight(
         upload=upload,
@@ -80,9 +85,10 @@ def preflight_abort(store: Store, bucket: str, upload: UploadRef) -> AbortPrefli
 
 def preflight_complete(store: Store, bucket: str, upload: UploadRef) -> CompletePreflight:
     """Lists all parts and checks for an object with that key. Raises ObjectStoreError."""
-    part_summary = _summarize(store, bucket, upload)
-    existing = None if part_summary is None else head_object(store, bucket, upload.key)
     provider = provider_of(store)
+    parts = _parts(store, bucket, upload)
+    part_summary = None if parts is None else summarize_parts(parts, provider.min_part_size)
+    existing = None if part_summary is None else head_object(store, bucket, upload.key)
     return CompletePreflight(
         upload=upload,
         part_summary=part_summary,
@@ -91,6 +97,8 @@ def preflight_complete(store: Store, bucket: str, upload: UploadRef) -> Complete
         blockers=() if part_summary is None else find_blockers(part_summary, provider),
         warnings=() if part_summary is None else find_warnings(part_summary, existing),
         has_gaps=part_summary is not None and bool(part_summary.missing),
+        seen_parts=SeenParts.of(parts or ()),
+        gaps=write_numbers(missing_numbers(parts or ())),
         resulting_size=part_summary.total_bytes if part_summary else 0,
         expected_etag=part_summary.expected_etag if part_summary and provider.joined_etag else "",
         transfer=owner_of(store, bucket, upload.key, upload.upload_id),
@@ -113,7 +121,7 @@ def active_operation(store: Store, bucket: str, upload: UploadRef) -> Operation 
 
 
 def find_blockers(part_summary: PartSummary, provider: Provider) -> tuple[Problem, ...]:
-    """What the store would refuse."""
+    """What the store would refuse, or would build of the wrong parts."""
     if part_summary.count == 0:
         return (Problem(Code.NO_PARTS),)
     return (
@@ -121,6 +129,7 @@ def find_blockers(part_summary: PartSummary, provider: Provider) -> tuple[Proble
         *_too_many(part_summary, provider),
         *_too_large(part_summary, provider),
         *_unequal(part_summary, provider),
+        *_unclear_copies(part_summary),
     )
 
 
@@ -150,11 +159,18 @@ def _unequal(part_summary: PartSummary, provider: Provider) -> Iterator[Problem]
         yield Problem(Code.PARTS_UNEQUAL, count=_count(runs), parts=name_runs(runs))
 
 
+def _unclear_copies(part_summary: PartSummary) -> Iterator[Problem]:
+    if runs := part_summary.unclear:
+        yield Problem(Code.PART_COPIES_UNCLEAR, count=_count(runs), parts=name_runs(runs))
+
+
 def find_warnings(part_summary: PartSummary, existing: ExistingObject | None) -> tuple[Problem, ...]:
     """What an operator should know before an upload is completed."""
     found = []
     if missing := part_summary.missing:
         found.append(Problem(Code.PARTS_MISSING, count=_count(missing), parts=name_runs(missing)))
+    if copied := part_summary.copied:
+        found.append(Problem(Code.PART_COPIES, count=_count(copied), parts=name_runs(copied)))
     if is_recent(part_summary):
         found.append(Problem(Code.PART_ARRIVED_RECENTLY))
     if existing is not None and existing.facts is not None:
@@ -172,10 +188,10 @@ def _count(runs: tuple[Run, ...]) -> int:
     return sum(run.count for run in runs)
 
 
-def _summarize(store: Store, bucket: str, upload: UploadRef) -> PartSummary | None:
-    """None if the upload is gone."""
+def _parts(store: Store, bucket: str, upload: UploadRef) -> list[ListedPart] | None:
+    """All parts; None if the upload is gone."""
     try:
-        return summarize_upload(store, bucket, upload.key, upload.upload_id)
+        return list_all_parts(store, bucket, upload.key, upload.upload_id)
     except ObjectStoreError as error:
         if is_gone(error):
             return None

@@ -13,6 +13,9 @@ from uploads.services.browse.browsing import is_gone
 MAX_REPEATS = 8
 PAUSE_SECONDS = 0.5
 
+MAX_FAILED_CHECKS = 3
+"""Checks after an abort that may fail before the outcome is `not_verified`. The client repeats each of them as well."""
+
 
 class StillThere(ObjectStoreError):
     """The store still lists the upload after the last abort."""
@@ -20,20 +23,42 @@ class StillThere(ObjectStoreError):
 
 @dataclass(frozen=True, slots=True)
 class AbortOutcome:
-    """How many aborts were sent, and whether the upload was gone before the first one."""
+    """How many aborts were sent, and whether the store had no such upload before the first one.
+
+    `no_bucket`: the store says that the bucket does not exist. `not_verified`: the store accepted the abort, but the
+    check that nothing is left failed with this error.
+    """
 
     repeats: int
     already_gone: bool
+    no_bucket: ObjectStoreError | None = None
+    not_verified: ObjectStoreError | None = None
 
 
 def abort_until_gone(client: ObjectStoreClient, bucket: str, key: str, upload_id: str) -> AbortOutcome:
-    """Abort, and check with ListParts, until the store has no such upload. Raises ObjectStoreError."""
+    """Abort, and check with ListParts, until the store has no such upload.
+
+    Raises ObjectStoreError if no abort succeeded, or if the store lists the upload after the last one. An abort that
+    the store accepted is not a failure if only the check fails: the outcome is `not_verified` then.
+    """
+    failed_checks = 0
     for repeat in range(1, MAX_REPEATS + 1):
         # If there is nothing to abort, no more parts can arrive, though a store may still list some: Swift lists the
         # parts of completed uploads.
-        existed = _abort(client, bucket, key, upload_id)
-        if not existed or not _exists(client, bucket, key, upload_id):
-            return AbortOutcome(repeat, already_gone=repeat == 1 and not existed)
+        try:
+            existed = _abort(client, bucket, key, upload_id)
+            if not existed or not _exists(client, bucket, key, upload_id):
+                return AbortOutcome(repeat, already_gone=repeat == 1 and not existed)
+        except _CheckFailed as failure:
+            failed_checks += 1
+            if not failure.error.retryable or failed_checks == MAX_FAILED_CHECKS:
+                return AbortOutcome(repeat, already_gone=False, not_verified=failure.error)
+        except ObjectStoreError as error:
+            if repeat > 1 and failed_checks:
+                return AbortOutcome(repeat - 1, already_gone=False, not_verified=error)
+            if error.reason is Reason.NO_SUCH_BUCKET:
+                return AbortOutcome(repeat, already_gone=repeat == 1, no_bucket=error)
+            raise
         time.sleep(PAUSE_SECONDS)
     raise StillThere(
         Problem(Code.STILL_LISTED, count=MAX_REPEATS),
@@ -41,6 +66,14 @@ def abort_until_gone(client: ObjectStoreClient, bucket: str, key: str, upload_id
         operation="AbortMultipartUpload",
         retryable=True,
     )
+
+
+class _CheckFailed(Exception):
+    """ListParts after an abort failed, for another reason than that the upload is gone."""
+
+    def __init__(self, error: ObjectStoreError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 def _abort(client: ObjectStoreClient, bucket: str, key: str, upload_id: str) -> bool:
@@ -60,8 +93,5 @@ def _exists(client: ObjectStoreClient, bucket: str, key: str, upload_id: str) ->
     except ObjectStoreError as error:
         if is_gone(error):
             return False
-        if error.reason is Reason.PERMISSION:
-            # Without permission to list parts, the store's response to the abort has to suffice.
-            return False
-        raise
+        raise _CheckFailed(error) from error
     return True

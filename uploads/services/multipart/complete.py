@@ -21,6 +21,7 @@ class UploadToComplete:
     """`forbid_overwrite`: the store is told not to replace an object with this key.
 
     `was_requested`: an earlier CompleteMultipartUpload of this upload may have had an effect.
+    `if_match`: the ETag of the only object that the store is to replace; empty if it is not told one.
     """
 
     store: Store
@@ -29,6 +30,7 @@ class UploadToComplete:
     upload_id: str
     forbid_overwrite: bool
     was_requested: bool = False
+    if_match: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,12 @@ def may_have_been_done(error: ObjectStoreError) -> bool:
 def _complete(upload: UploadToComplete, parts: Sequence[CompletedPart]) -> SentBytes:
     crash.point("complete.requested")
     response = client_for(upload.store).complete_multipart_upload(
-        upload.bucket, upload.key, upload.upload_id, parts, forbid_overwrite=upload.forbid_overwrite
+        upload.bucket,
+        upload.key,
+        upload.upload_id,
+        parts,
+        forbid_overwrite=upload.forbid_overwrite,
+        if_match=upload.if_match,
     )
     crash.point("complete.responded")
     return response

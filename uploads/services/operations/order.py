@@ -11,12 +11,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from uploads import audit
+from uploads.domain.confirmation import Confirmation
 from uploads.domain.states import STORE_UPLOAD_STATES, ItemState, OperationKind, StoreUploadState
 from uploads.models import Operation, OperationItem, Store, StoreUpload
 from uploads.models.operation import active_key
 from uploads.objectstore.types import UploadRef
 from uploads.problems import Code, Problem
-from uploads.services.browse.browsing import may_forbid_overwrite
 from uploads.services.browse.ownership import OwnedByTransfer, Owners, owners
 from uploads.services.browse.preflight import active_operation
 from uploads.services.work.failures import problem_fields
@@ -50,22 +50,23 @@ def request_complete(
     store: Store,
     bucket: str,
     upload: UploadRef,
-    *,
-    allow_gaps: bool = False,
-    forbid_overwrite: bool = False,
+    confirmation: Confirmation,
 ) -> Operation:
-    """Have a task complete an upload. Raises OwnedByTransfer.
-
-    `forbid_overwrite`: do not replace an object with this key. It has no effect if the store cannot refuse that.
-    """
-    forbid = forbid_overwrite and may_forbid_overwrite(store)
+    """Have a task complete an upload, if it is still as it was confirmed. Raises OwnedByTransfer."""
     return _request(
-        OperationKind.COMPLETE, actor, store, bucket, [upload], allow_gaps=allow_gaps, forbid_overwrite=forbid
+        OperationKind.COMPLETE,
+        actor,
+        store,
+        bucket,
+        [upload],
+        allow_gaps=bool(confirmation.gaps),
+        forbid_overwrite=not confirmation.may_replace,
+        confirmed=confirmation.as_json(),
     )
 
 
 def _request(
-    kind: OperationKind, actor: User, store: Store, bucket: str, uploads: Sequence[UploadRef], **options: bool
+    kind: OperationKind, actor: User, store: Store, bucket: str, uploads: Sequence[UploadRef], **options: Any
 ) -> Operation:
     if not uploads:
         raise ValueError("no uploads")
@@ -126,15 +127,19 @@ def _busy(store: Store, bucket: str, uploads: Iterable[UploadRef]) -> set[str]:
 
 
 def _done_operation(kind: OperationKind, store: Store, bucket: str, upload: UploadRef) -> Operation | None:
-    """An earlier operation that did the same. A store never uses an upload id again, so its result still holds."""
-    return Operation.objects.filter(
-        kind=kind,
-        store=store,
-        bucket=bucket,
-        items__key=upload.key,
-        items__upload_id=upload.upload_id,
-        items__state=ItemState.DONE,
-    ).first()
+    """An earlier operation that did the same. A store never uses an upload id again, so its result still holds.
+
+    An abort that was not verified can be requested again.
+    """
+    done = OperationItem.objects.filter(
+        key=upload.key,
+        upload_id=upload.upload_id,
+        state=ItemState.DONE,
+        operation__kind=kind,
+        operation__store=store,
+        operation__bucket=bucket,
+    ).select_related("operation")
+    return next((item.operation for item in done if item.outcome_error is None), None)
 
 
 @transaction.atomic

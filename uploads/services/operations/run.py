@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from typing import Any
 
 from django.utils import timezone
@@ -14,9 +13,9 @@ from uploads.domain.states import ItemState, OperationKind
 from uploads.models import OperationItem
 from uploads.objectstore.checksums import as_kept, from_kept
 from uploads.objectstore.errors import ObjectStoreError, Reason
-from uploads.objectstore.types import CompletedPart
-from uploads.problems import Code, Problem, ProblemError
-from uploads.services.browse.browsing import forbids_overwrite, provider_of
+from uploads.objectstore.types import CompletedPart, SentBytes
+from uploads.problems import Code, Problem
+from uploads.services.browse.browsing import ExistingObject, forbids_overwrite, head_object, provider_of
 from uploads.services.browse.ownership import owner_of
 from uploads.services.browse.preflight import find_blockers
 from uploads.services.multipart.abort import abort_until_gone
@@ -26,8 +25,17 @@ from uploads.services.multipart.complete import (
     UploadToComplete,
     complete_upload,
     find_completed,
+    prove_object,
 )
 from uploads.services.multipart.expectation import Expectation
+from uploads.services.operations.confirmed import (
+    Condition,
+    ItemRefused,
+    check_parts,
+    confirmation_of,
+    explain_conflict,
+    object_condition,
+)
 from uploads.services.operations.kinds import ITEMS
 from uploads.services.operations.order import end_item
 from uploads.services.stores.clients import client_for
@@ -41,14 +49,6 @@ REQUESTED_AT = "ordered_at"
 """In an item's outcome from before its first CompleteMultipartUpload is sent."""
 
 
-class ItemRefused(ProblemError):
-    """The item fails without a request to the store. `details` add to the problem."""
-
-    def __init__(self, problem: Problem, details: Sequence[Problem] = ()) -> None:
-        super().__init__(problem)
-        self.details = details
-
-
 @task(ITEMS, OperationItem.objects.all)
 def run_item(lease: Lease[OperationItem]) -> None:
     """Abort or complete one upload, and write the result."""
@@ -59,12 +59,19 @@ def run_item(lease: Lease[OperationItem]) -> None:
         end_item(lease, ItemState.FAILED, **problem_fields(refusal.problem, refusal.details))
     except ObjectStoreError as error:
         log.warning("operation %s: %s", item.operation_id, error)
-        reason = Code.OBJECT_APPEARED if error.reason is Reason.EXISTS else ""
+        reason = _conflict(item, error) if error.reason is Reason.EXISTS else ""
         record_failure(lease, error, fields=error_fields(error, reason=reason))
     except CompletionUnknown as unknown:
         record_failure(lease, unknown.error)
     else:
         end_item(lease, ItemState.DONE, outcome=outcome, **NO_ERROR)
+
+
+def _conflict(item: OperationItem, error: ObjectStoreError) -> str:
+    """Why the store refused to replace an object: the code of the text, and details in the error."""
+    explain_conflict(item.operation, item.key, error)
+    is_other = any(each.code == Code.OBJECT_REPLACED_MEANWHILE for each in error.details)
+    return Code.CHANGED_SINCE_CONFIRMED if is_other else Code.OBJECT_APPEARED
 
 
 def _run(item: OperationItem) -> dict[str, Any]:
@@ -80,30 +87,56 @@ def _abort(item: OperationItem) -> dict[str, Any]:
     done = abort_until_gone(client_for(operation.store), operation.bucket, item.key, item.upload_id)
     crash.point("item.aborted")
     # In a second attempt, the first one is what removed it.
-    return {"repeats": done.repeats, "already_gone": done.already_gone and item.tries == 0}
+    outcome: dict[str, Any] = {"repeats": done.repeats, "already_gone": done.already_gone and item.tries == 0}
+    if done.not_verified is not None:
+        outcome["not_verified"] = error_fields(done.not_verified)
+    if done.no_bucket is not None:
+        outcome["no_bucket"] = error_fields(done.no_bucket)
+    return outcome
 
 
 def _complete(item: OperationItem) -> dict[str, Any]:
     """Complete the upload from the parts in the store. Repeatable: the expectation is recorded before the request."""
-    upload = _upload(item)
     try:
         parts = _parts_to_complete(item)
     except ObjectStoreError as error:
         if REQUESTED_AT not in item.outcome:
             raise
         # An earlier attempt may have completed the upload.
-        return _result(item, find_completed(upload, error, _expectation(item)))
+        return _result(item, find_completed(_upload(item, Condition()), error, _expectation(item)))
+    existing = head_object(item.operation.store, item.operation.bucket, item.key) if item.operation.confirmed else None
+    if existing is not None and REQUESTED_AT in item.outcome and _expectation(item).identifies(existing.facts):
+        # An earlier attempt completed the upload; Swift still lists its parts.
+        operation = item.operation
+        proven = prove_object(operation.store, operation.bucket, item.key, SentBytes(""), _expectation(item))
+        return _result(item, proven)
+    upload = _upload(item, _condition(item, existing))
     _record_request(item)
     return _result(item, complete_upload(upload, parts, _expectation(item), lambda _: crash.point("item.completed")))
 
 
-def _upload(item: OperationItem) -> UploadToComplete:
+def _upload(item: OperationItem, condition: Condition) -> UploadToComplete:
     operation = item.operation
-    return UploadToComplete(operation.store, operation.bucket, item.key, item.upload_id, forbids_overwrite(operation))
+    return UploadToComplete(
+        operation.store,
+        operation.bucket,
+        item.key,
+        item.upload_id,
+        forbid_overwrite=condition.forbid_overwrite,
+        if_match=condition.if_match,
+    )
+
+
+def _condition(item: OperationItem, existing: ExistingObject | None) -> Condition:
+    """What the store is told about the object at the key. Raises ItemRefused if it is not the one confirmed."""
+    confirmation = confirmation_of(item.operation)
+    if confirmation is None or existing is None:
+        return Condition(forbid_overwrite=forbids_overwrite(item.operation))
+    return object_condition(confirmation, item.operation.store, existing)
 
 
 def _parts_to_complete(item: OperationItem) -> list[CompletedPart]:
-    """All parts in the store. Raises ItemRefused if the store would refuse them, or for gaps that are not allowed."""
+    """All parts in the store. Raises ItemRefused if the store would refuse them, or if they are not those confirmed."""
     operation = item.operation
     parts = list(client_for(operation.store).iter_parts(operation.bucket, item.key, item.upload_id))
     provider = provider_of(operation.store)
@@ -111,7 +144,10 @@ def _parts_to_complete(item: OperationItem) -> list[CompletedPart]:
     blockers = find_blockers(part_summary, provider)
     if blockers:
         raise ItemRefused(Problem(Code.PREFLIGHT_FAILED), blockers)
-    if part_summary.missing and not operation.allow_gaps:
+    confirmation = confirmation_of(operation)
+    if confirmation is not None:
+        check_parts(confirmation, parts)
+    elif part_summary.missing and not operation.allow_gaps:
         raise ItemRefused(Problem(Code.GAP_NOT_ALLOWED))
     crc64 = part_summary.expected_crc64
     item.outcome.update(

@@ -6,6 +6,7 @@ from uploads import crash
 from uploads.domain.states import FINAL_PHASES, STORE_UPLOAD_STATES, DesiredState, PartState, Phase, StoreUploadState
 from uploads.models import StoreUpload, Transfer
 from uploads.models.transfer import steps_queue
+from uploads.problems import Code
 from uploads.services.multipart.abort import abort_until_gone
 from uploads.services.stores.clients import client_for
 from uploads.services.transfers.ending import finish_transfer
@@ -13,6 +14,7 @@ from uploads.services.transfers.kinds import TRANSFERS
 from uploads.services.transfers.orphans import settle_unknown_create
 from uploads.services.work import leases
 from uploads.services.work.attempts import Retry
+from uploads.services.work.failures import error_fields
 from uploads.services.work.leases import Lease, free
 from uploads.services.work.tasks import task
 from uploads.services.work.transitions import change
@@ -31,7 +33,7 @@ INTERRUPTION_SECONDS = 1.5
 def cancel_transfer(lease: Lease[Transfer]) -> None:
     """Abort every upload of this transfer until the store has none of it, then remove the staged bytes."""
     transfer = lease.row
-    _abort_all(transfer)
+    _abort_all(lease)
     # A part in flight could still reach the store or be read from staging.
     if _in_flight(transfer):
         _wait_for_interruption(lease)
@@ -54,10 +56,14 @@ def _in_flight(transfer: Transfer) -> bool:
     return transfer.parts.filter(state=PartState.SENDING).exclude(free()).exists()
 
 
-def _abort_all(transfer: Transfer) -> None:
+def _abort_all(lease: Lease[Transfer]) -> None:
+    transfer = lease.row
     settle_unknown_create(transfer)
     for store_upload in transfer.store_uploads.filter(state=StoreUploadState.OPEN):
-        abort_until_gone(client_for(transfer.store), transfer.bucket, transfer.key, store_upload.upload_id)
+        done = abort_until_gone(client_for(transfer.store), transfer.bucket, transfer.key, store_upload.upload_id)
         crash.point("cancel.aborted")
+        if done.not_verified is not None:
+            # Kept by the cancelled transfer, whose page shows it.
+            lease.renew(**error_fields(done.not_verified, reason=Code.ABORT_NOT_VERIFIED))
         if not _in_flight(transfer):
             change(STORE_UPLOAD_STATES, StoreUpload.objects.filter(pk=store_upload.pk), StoreUploadState.GONE)

@@ -6,36 +6,26 @@ Partway sends its requests through a proxy that injects faults. The tests read t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client
-from pytest_django import Settings
 
 from tests.services.drive import Drive, staged_names
-from tests.stores.servers import KINDS, Server, server_of
+from tests.services.on_servers.backend import KEY, OTHER_CONTENT, Others
+from tests.stores.servers import KINDS
 from tests.system import fault_proxy
 from tests.system.fault_proxy import CannedResponse, Fault, FaultProxy
 from uploads.domain.states import ItemState, Phase
 from uploads.models import AuditEntry, Operation, Store, Transfer
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import Reason
-from uploads.objectstore.types import FileSlice, UploadRef
 from uploads.problems import Code, Problem
-from uploads.services.operations.order import request_complete
-from uploads.services.stores.settings import StoreValues, add_store
 from uploads.services.transfers.steps import request_retry
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-KEY = "a/key"
 MAY_BE_OURS = Problem(Code.OBJECT_MAY_BE_OURS)
-OTHER_CONTENT = b"of another program"
 FORBIDDING = [name for name, kind in KINDS.items() if name != "ceph"]
 """The servers that can be told not to replace an object at every step; Ceph only supports it for PutObject."""
 
@@ -45,109 +35,6 @@ on_stores_that_forget_uploads = pytest.mark.parametrize(
 """Swift lists the parts of a completed upload, and completes it again."""
 
 on_stores_that_forbid = pytest.mark.parametrize("backend", FORBIDDING, indirect=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """A server, the proxy in front of it, and a client that bypasses the proxy."""
-
-    server: Server
-    proxy: FaultProxy
-    truth: ObjectStoreClient
-
-
-@pytest.fixture(params=KINDS)
-def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
-    server = server_of(request)
-    with FaultProxy(server.store.endpoint_url) as proxy, server.connect() as truth:
-        yield Backend(server, proxy, truth)
-
-
-@pytest.fixture
-def proxy(backend: Backend) -> FaultProxy:
-    return backend.proxy
-
-
-@pytest.fixture
-def truth(backend: Backend) -> ObjectStoreClient:
-    return backend.truth
-
-
-@pytest.fixture
-def store(transactional_db: None, backend: Backend, settings: Settings) -> Store:
-    """The store with the overrides of a check, reached through the proxy."""
-    settings.STORE_STALL_SECONDS = 5.0
-    given = backend.server.config()
-    store = add_store(
-        None,
-        StoreValues(
-            name=backend.server.name,
-            endpoint_url=f"http://{urlsplit(given.endpoint_url).hostname}:{backend.proxy.port}",
-            region=given.region,
-            provider=given.provider,
-            access_key=given.credentials.access_key,
-            secret_key=given.credentials.secret_key,
-        ),
-    )
-    Store.objects.filter(pk=store.pk).update(overrides=dict(backend.server.kind.overrides))
-    return Store.objects.get(pk=store.pk)
-
-
-@pytest.fixture
-def bucket(backend: Backend) -> str:
-    return backend.server.store.new_bucket()
-
-
-@pytest.fixture
-def part_size(backend: Backend) -> int:
-    return backend.server.profile.min_part_size
-
-
-@dataclass(frozen=True, slots=True)
-class Others:
-    """What other programs do in the bucket."""
-
-    truth: ObjectStoreClient
-    bucket: str
-    folder: Path
-
-    def put(self, content: bytes = OTHER_CONTENT) -> None:
-        self.truth.put_object(self.bucket, KEY, self._file(content))
-
-    def create_upload(self, *parts: bytes) -> UploadRef:
-        """Create an upload with these parts."""
-        upload_id = self.truth.create_multipart_upload(self.bucket, KEY)
-        for number, content in enumerate(parts, 1):
-            self.truth.upload_part(self.bucket, KEY, upload_id, number, self._file(content))
-        return UploadRef(KEY, upload_id)
-
-    def uploads(self) -> list[str]:
-        pages = self.truth.iter_multipart_uploads(self.bucket)
-        return [upload.upload_id for page in pages for upload in page.uploads]
-
-    def size(self) -> int:
-        return self.truth.head_object(self.bucket, KEY).size
-
-    def _file(self, content: bytes) -> FileSlice:
-        path = self.folder / "others"
-        path.write_bytes(content)
-        return FileSlice(path, 0, len(content))
-
-
-@pytest.fixture
-def others(truth: ObjectStoreClient, bucket: str, tmp_path: Path) -> Others:
-    return Others(truth, bucket, tmp_path)
-
-
-@pytest.fixture
-def browser(user: User, settings: Settings) -> Client:
-    """A signed-in operator. The static files are not collected, so their URLs have no hashes."""
-    settings.STATIC_ROOT.mkdir(exist_ok=True)
-    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def check_not_replaced(transfer: Transfer, others: Others) -> None:
@@ -169,7 +56,7 @@ class TestOperationsWithLostResponse:
         self, drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int
     ) -> None:
         upload = others.create_upload(os.urandom(part_size), b"end")
-        operation = request_complete(user, drive.store, drive.bucket, upload)
+        operation = drive.complete(upload)
         proxy.next("CompleteMultipartUpload", Fault.RESPONSE_LOST)
         drive.work_off()
         self.check_done(operation, others, part_size + 3)
@@ -179,12 +66,12 @@ class TestOperationsWithLostResponse:
         self, drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int
     ) -> None:
         upload = others.create_upload(os.urandom(part_size), b"end")
-        operation = request_complete(user, drive.store, drive.bucket, upload)
+        operation = drive.complete(upload)
         proxy.next("CompleteMultipartUpload", Fault.RESPONSE_LOST)
-        proxy.next("HeadObject", Fault.ACCESS_DENIED)
+        proxy.next("HeadObject", Fault.NONE, Fault.ACCESS_DENIED)
         drive.work_off()
         self.check_done(operation, others, part_size + 3)
-        assert proxy.requests["HeadObject"] >= 2
+        assert proxy.requests["HeadObject"] >= 3
 
     @on_stores_that_forget_uploads
     def test_operation_waits_while_head_fails(
@@ -192,20 +79,20 @@ class TestOperationsWithLostResponse:
     ) -> None:
         """The upload is gone, but as long as HEAD fails that does not mean that it was not completed."""
         upload = others.create_upload(os.urandom(part_size), b"end")
-        operation = request_complete(user, drive.store, drive.bucket, upload)
+        operation = drive.complete(upload)
         proxy.next("CompleteMultipartUpload", Fault.RESPONSE_LOST)
-        proxy.next("HeadObject", Fault.INTERNAL_ERROR, count=8)
+        proxy.next("HeadObject", Fault.NONE, *[Fault.INTERNAL_ERROR] * 8)
         drive.work_off()
         self.check_done(operation, others, part_size + 3)
         assert proxy.requests["CompleteMultipartUpload"] == 1
-        assert proxy.requests["HeadObject"] > 8
+        assert proxy.requests["HeadObject"] > 9
 
     def test_another_object_of_the_same_size_is_not_the_completed_one(
         self, drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int
     ) -> None:
         others.put(os.urandom(part_size + 3))
         upload = others.create_upload(os.urandom(part_size), b"end")
-        operation = request_complete(user, drive.store, drive.bucket, upload)
+        operation = drive.complete(upload, replace=True)
         proxy.next("CompleteMultipartUpload", Fault.RESET_BEFORE_BODY)
         drive.work_off()
         self.check_done(operation, others, part_size + 3)
@@ -216,9 +103,9 @@ class TestOperationsWithLostResponse:
         self, drive: Drive, user: User, proxy: FaultProxy, others: Others, part_size: int
     ) -> None:
         upload = others.create_upload(os.urandom(part_size), b"end")
-        operation = request_complete(user, drive.store, drive.bucket, upload, forbid_overwrite=True)
+        operation = drive.complete(upload)
         proxy.next("CompleteMultipartUpload", Fault.RESPONSE_LOST)
-        proxy.next("HeadObject", Fault.ACCESS_DENIED)
+        proxy.next("HeadObject", Fault.NONE, Fault.ACCESS_DENIED)
         drive.work_off()
         self.check_done(operation, others, part_size + 3)
 
@@ -229,61 +116,44 @@ class TestOperationsWithLostResponse:
         assert others.uploads() == []
 
 
-@on_stores_that_forbid
 class TestOperations:
-    def test_object_that_appeared_is_not_replaced(
-        self, drive: Drive, user: User, others: Others, part_size: int
-    ) -> None:
+    def test_object_that_appeared_is_not_replaced(self, drive: Drive, others: Others, part_size: int) -> None:
+        """On stores that cannot forbid it as well: Partway looks immediately before the completion."""
         upload = others.create_upload(os.urandom(part_size), b"end")
-        operation = request_complete(user, drive.store, drive.bucket, upload, forbid_overwrite=True)
+        operation = drive.complete(upload)
         others.put()
         drive.work_off()
         item = operation.items.get()
         assert item.state == ItemState.FAILED
-        assert item.error_reason == Code.OBJECT_APPEARED
+        assert item.error_reason == Code.OBJECT_NOT_TO_REPLACE
         assert others.size() == len(OTHER_CONTENT)
         assert others.uploads() == [upload.upload_id]
-        again = request_complete(user, drive.store, drive.bucket, upload)
+        again = drive.complete(upload, replace=True)
         drive.work_off()
         assert again.items.get().state == ItemState.DONE
         assert others.size() == part_size + 3
 
-    def test_transfer_succeeds_after_the_profile_was_reset(
-        self, drive: Drive, backend: Backend, user: User, others: Others
+    @on_stores_that_forbid
+    def test_store_keeps_an_object_that_appears_at_the_last_moment(
+        self, drive: Drive, proxy: FaultProxy, others: Others, part_size: int
     ) -> None:
-        operation = request_complete(
-            user, drive.store, drive.bucket, others.create_upload(b"all"), forbid_overwrite=True
-        )
+        upload = others.create_upload(os.urandom(part_size), b"end")
+        operation = drive.complete(upload)
+        proxy.before("CompleteMultipartUpload", others.put)
+        drive.work_off()
+        item = operation.items.get()
+        assert (item.state, item.error_reason) == (ItemState.FAILED, Code.OBJECT_APPEARED)
+        assert item.error is not None
+        assert [each.code for each in item.error.details] == [Code.OBJECT_WOULD_BE_LOST]
+        assert others.size() == len(OTHER_CONTENT)
+        assert others.uploads() == [upload.upload_id]
+
+    @on_stores_that_forbid
+    def test_completion_succeeds_after_the_profile_was_reset(self, drive: Drive, others: Others) -> None:
+        operation = drive.complete(others.create_upload(b"all"))
         reset_profile(drive.store)
         drive.work_off()
         assert (operation.items.get().state, others.size()) == (ItemState.DONE, 3)
-
-    def test_page_requests_no_overwrite_if_there_is_no_object(
-        self, drive: Drive, browser: Client, others: Others, part_size: int
-    ) -> None:
-        upload = others.create_upload(os.urandom(part_size), b"end")
-        page = f"/stores/{drive.store.name}/{drive.bucket}/uploads/complete/"
-        named = {"key": upload.key, "upload-id": upload.upload_id}
-        field = '<input type="hidden" name="forbid-overwrite" value="1">'
-        assert field in browser.get(page, named).content.decode()
-        browser.post(page, {**named, "forbid-overwrite": "1"})
-        operation = Operation.objects.get()
-        assert operation.forbid_overwrite
-        others.put()
-        drive.work_off()
-        assert (operation.items.get().state, others.size()) == (ItemState.FAILED, len(OTHER_CONTENT))
-        html = browser.get(page, named).content.decode()
-        assert "will be replaced" in html
-        assert field not in html
-
-
-@pytest.mark.parametrize("backend", ["ceph"], indirect=True)
-def test_page_does_not_request_what_the_store_cannot_do(drive: Drive, browser: Client, others: Others) -> None:
-    upload = others.create_upload(b"all")
-    page = f"/stores/{drive.store.name}/{drive.bucket}/uploads/complete/"
-    response = browser.get(page, {"key": upload.key, "upload-id": upload.upload_id})
-    assert "no object is replaced" in response.content.decode()
-    assert "forbid-overwrite" not in response.content.decode()
 
 
 def reset_profile(store: Store) -> None:

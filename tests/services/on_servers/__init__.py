@@ -1,0 +1,1 @@
+"""Services on each test server, through a proxy that injects faults."""
