@@ -72,6 +72,7 @@ class Code(StrEnum):
     CONNECTION_LOST = "ConnectionLost"
     PAGE_TIME_USED_UP = "PageTimeUsedUp"
     STORE_BUSY = "StoreBusy"
+    STORES_BUSY = "StoresBusy"
     STORE_NOT_ANSWERING = "StoreNotAnswering"
     GATEWAY_ERROR = "GatewayError"
     ERROR_WITHOUT_MESSAGE = "ErrorWithoutMessage"

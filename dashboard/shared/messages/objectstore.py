@@ -91,6 +91,11 @@ _CONNECTIONS: Mapping[str, Message] = {
         "The store has not answered %(count)s requests that are still waiting. Try again.",
         "count",
     ),
+    Code.STORES_BUSY: ngettext_lazy(
+        "Stores have not answered %(count)s request that is still waiting. Try again.",
+        "Stores have not answered %(count)s requests that are still waiting. Try again.",
+        "count",
+    ),
     Code.STORE_NOT_ANSWERING: _("The store has not answered since %(since_at)s."),
     Code.GATEWAY_ERROR: _(
         "A gateway in front of the store responded with status %(status)s. Whether the store received the request is "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 from pytest_django import Settings
@@ -13,11 +14,11 @@ from tests.objectstore.fault_server import Exchange, FaultServer, respond
 from tests.objectstore.responses import EMPTY_LISTING
 from uploads.objectstore.budget import Budget, limited_to
 from uploads.objectstore.client import ObjectStoreClient
-from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.objectstore.errors import NotSent, ObjectStoreError, Reason
 from uploads.objectstore.types import Credentials, StoreConfig
 from uploads.problems import Code
 from uploads.services.stores import web_threads
-from uploads.services.stores.web_threads import WAITING_PER_THREAD, StoreThreads
+from uploads.services.stores.web_threads import ALL_STORES, WAITING_PER_THREAD, StoreThreads, WebThreads
 
 THREADS = 3
 
@@ -46,7 +47,7 @@ def client(settings: Settings, holding: Holding) -> Iterator[ObjectStoreClient]:
     with FaultServer() as server:
         server.otherwise = holding
         config = StoreConfig(server.url, "r", Credentials("a", "s"))
-        with ObjectStoreClient(config, threads=StoreThreads()) as made:
+        with ObjectStoreClient(config, threads=StoreThreads(WebThreads(), server.url)) as made:
             yield made
 
 
@@ -112,6 +113,27 @@ def test_worker_takes_none_of_the_threads(client: ObjectStoreClient, holding: Ho
         assert worker.result(30).uploads == ()
 
 
-def test_endpoints_do_not_share_threads() -> None:
-    assert web_threads.threads_of("http://a") is web_threads.threads_of("http://a")
-    assert web_threads.threads_of("http://a") is not web_threads.threads_of("http://b")
+def test_frozen_store_takes_no_thread_of_another(settings: Settings) -> None:
+    """Threads are counted by endpoint, and nothing is kept of an endpoint that nobody waits for."""
+    settings.STORE_WEB_THREADS = 1
+    threads = WebThreads()
+    with StoreThreads(threads, "a").one():
+        with pytest.raises(NotSent), StoreThreads(threads, "a").one():
+            pass
+        with StoreThreads(threads, "b").one():
+            pass
+    with StoreThreads(threads, "a").one():
+        pass
+    assert not threads._taken
+    assert not threads._moved_at
+
+
+def test_many_frozen_stores_leave_threads_for_the_rest(settings: Settings) -> None:
+    """An outage of the network freezes all stores at once: together they hold less than the web server has."""
+    settings.STORE_WEB_THREADS = 8
+    threads = WebThreads()
+    with ExitStack() as held:
+        for number in range(ALL_STORES):
+            held.enter_context(threads.one(f"store-{number // 8}"))
+        with pytest.raises(NotSent, match=f"{Code.STORES_BUSY} count={ALL_STORES}"), threads.one("another"):
+            pass
