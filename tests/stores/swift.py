@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import requests
+
 from local import ports, swift
 from tests.stores import processes
 from tests.stores.naming import new_bucket_name
@@ -29,6 +31,18 @@ class SwiftStore:
         if not swift.create_bucket(self._store, bucket):
             raise swift.StoreError(f"The store did not create the bucket {bucket}.")
         return bucket
+
+    def segments(self, bucket: str) -> list[str]:
+        """The parts that Swift keeps for a bucket, from its own API: the API of S3 does not show this container."""
+        with requests.Session() as session:
+            session.trust_env = False
+            keys = {"X-Auth-User": self.access_key, "X-Auth-Key": self.secret_key}
+            signed_in = session.get(f"{self.endpoint_url}/auth/v1.0", headers=keys, timeout=30)
+            signed_in.raise_for_status()
+            url = f"{signed_in.headers['X-Storage-Url']}/{bucket}+segments"
+            listed = session.get(url, headers={"X-Auth-Token": signed_in.headers["X-Auth-Token"]}, timeout=30)
+            listed.raise_for_status()
+            return listed.text.splitlines()
 
 
 @contextmanager

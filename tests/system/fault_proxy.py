@@ -32,6 +32,10 @@ CONNECTION_SECONDS = 120
 """How long a connection may be silent until the proxy closes it: longer than any timeout in a test."""
 
 
+EXPECT = re.compile(rb"\r\nexpect: *100-continue(?=\r\n|$)", re.IGNORECASE)
+"""A header of boto3, which signs no part of it."""
+
+
 class Fault(StrEnum):
     NONE = "none: the request passes"
     LATENCY = "latency"
@@ -121,6 +125,9 @@ _ETAG_HEADERS: dict[Fault | None, tuple[tuple[str, str], ...]] = {
 
 REPLACED: dict[Fault | None, Fault] = {Fault.PAGE_AFTER: Fault.PAGE, Fault.REDIRECT_AFTER: Fault.REDIRECT}
 """What the proxy responds in place of the store, after the store acted."""
+
+Blocks = Iterable[tuple[int, bytearray]]
+"""The blocks of a body with their offsets."""
 
 NEEDS_BODY = frozenset({Fault.RESET_DURING_BODY, Fault.FLIPPED_BYTE})
 
@@ -217,6 +224,10 @@ class FaultProxy:
         self._changed = threading.Condition()
         self._open: set[socket.socket] = set()
         self._busy = 0
+        self._held = 0
+        self._first_held = 0
+        self._half_way = True
+        self._released = threading.Event()
         self._listener: socket.socket | None = None
         self.port = 0
         self.reconnect()
@@ -255,6 +266,39 @@ class FaultProxy:
         """Inject no more faults."""
         self._answers.clear()
         self.plan.clear()
+
+    # --- Parts that stop on their way ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def holding_parts(self, first: int, *, half_way: bool = True) -> Iterator[None]:
+        """Hold parts from this number on until the end of the block.
+
+        The store gets half of each, or with `half_way=False` nothing of it, not even the request.
+        """
+        self._first_held, self._half_way, self._released = first, half_way, threading.Event()
+        try:
+            yield
+        finally:
+            self._first_held = 0
+            self._released.set()
+
+    @property
+    def held(self) -> int:
+        """How many parts are being held."""
+        with self._changed:
+            return self._held
+
+    def _hold(self, connection: socket.socket) -> None:
+        """Wait until held parts are released. Raises ConnectionCut if the client has gone."""
+        with self._changed:
+            self._held += 1
+        try:
+            while not self._released.wait(0.05):
+                if _has_hung_up(connection):
+                    raise ConnectionCut
+        finally:
+            with self._changed:
+                self._held -= 1
 
     # --- Reachability -------------------------------------------------------------------------------------------------
 
@@ -356,16 +400,19 @@ class FaultProxy:
                 pass
             connection.sendall(_canned_response(canned, request))
             return request.keeps_alive
+        blocks = self._unless_held(connection, request, body)
         with socket.create_connection(self._store, timeout=CONNECTION_SECONDS) as store:
-            return self._forward(connection, store, request, body, fault)
+            keeps_alive = self._forward(connection, store, request, blocks, fault)
+            return keeps_alive and body.is_read
 
     def _forward(
-        self, connection: socket.socket, store: socket.socket, request: Request, body: _Body, fault: Fault | None
+        self, connection: socket.socket, store: socket.socket, request: Request, blocks: Blocks, fault: Fault | None
     ) -> bool:
+        """Returns whether the connection may have another request, if the whole body was read."""
         store.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         store.sendall(request.head)
         half = request.length // 2
-        for start, block in body:
+        for start, block in blocks:
             if fault is Fault.RESET_DURING_BODY and start + len(block) > half:
                 store.sendall(block[: max(0, half - start)])
                 raise ConnectionCut
@@ -380,9 +427,29 @@ class FaultProxy:
             for _ in self._response_of(store, request):
                 pass
             connection.sendall(_canned_response(CANNED[REPLACED[fault]], request))
-            return request.keeps_alive and body.is_read
+            return request.keeps_alive
         self._respond(connection, self._response_of(store, request, fault), fault)
-        return request.keeps_alive and body.is_read and fault is not Fault.TRUNCATED
+        return request.keeps_alive and fault is not Fault.TRUNCATED
+
+    def _unless_held(self, connection: socket.socket, request: Request, body: _Body) -> Blocks:
+        """The blocks of a body. Those of a held part, or of its second half, follow when it is released."""
+        if not 0 < self._first_held <= request.part_number:
+            return body
+        if self._half_way:
+            return self._held_half_way(connection, request, body)
+        # All that the client has sent must be read: its end comes after that.
+        blocks = [*body]
+        self._hold(connection)
+        return blocks
+
+    def _held_half_way(self, connection: socket.socket, request: Request, body: _Body) -> Blocks:
+        for start, block in body:
+            if start + len(block) <= request.length // 2:
+                yield start, block
+                continue
+            rest = [(start, block), *body]
+            self._hold(connection)
+            yield from rest
 
     def _respond(self, connection: socket.socket, response: Iterable[bytes], fault: Fault | None) -> None:
         if fault is Fault.RESPONSE_LOST:
@@ -453,6 +520,10 @@ def _read_head(connection: socket.socket) -> tuple[Request, bytes] | None:
             return None
         data += block
     head, _, rest = data.partition(b"\r\n\r\n")
+    if EXPECT.search(head):
+        # The proxy answers this itself: the store's answer would look like an early response.
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        head = EXPECT.sub(b"", head)
     return _parse_head(head + b"\r\n\r\n"), rest
 
 
@@ -491,6 +562,12 @@ def _canned_response(canned: CannedResponse, request: Request) -> bytes:
     lines += [f"Retry-After: {canned.retry_after}"] if canned.retry_after else []
     head = "\r\n".join([*lines, "", ""]).encode()
     return head if request.method == "HEAD" else head + body
+
+
+def _has_hung_up(connection: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(connection, select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 def _wait_for_end(connection: socket.socket) -> None:

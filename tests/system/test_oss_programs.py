@@ -17,7 +17,7 @@ from tests.oss.guide import Document, Guide, Refused
 from tests.oss.vendor import MIN_PART
 from tests.stores.oss import OssStore
 from tests.stores.servers import KINDS, Server
-from tests.system.confirmation import Confirmation
+from tests.system.bucket_pages import BucketPages, only_item
 from tests.system.direct_store import DirectStore
 from tests.system.stack import Operator, Stack, wait_for
 from tests.system.tus import PART, Tus, content, content_digest, transfer_id
@@ -55,50 +55,9 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-@dataclass(frozen=True)
-class Dashboard:
-    """What Partway says about a bucket."""
-
-    operator: Operator
-    bucket: str
-
-    @property
-    def path(self) -> str:
-        return f"/stores/{STORE}/{self.bucket}/uploads/"
-
-    def uploads(self) -> list[dict[str, Any]]:
-        listing = self.operator.get_json(self.path)
-        assert listing["IsTruncated"] is False
-        uploads: list[dict[str, Any]] = listing["Uploads"]
-        return uploads
-
-    def parts(self, upload: UploadRef) -> list[dict[str, Any]]:
-        parts: list[dict[str, Any]] = self._get("detail/", upload).json()["Parts"]
-        return parts
-
-    def status(self, upload: UploadRef) -> int:
-        status: int = self._get("detail/", upload).status_code
-        return status
-
-    def ask(self, step: str, upload: UploadRef) -> Confirmation:
-        """The page that asks for confirmation."""
-        return Confirmation(self.operator, step, STORE, self.bucket, upload)
-
-    def _get(self, page: str, upload: UploadRef) -> Any:
-        query = {"key": upload.key, "upload-id": upload.upload_id}
-        headers = {"Accept": "application/json"}
-        return self.operator.session.get(self.operator.url + self.path + page, params=query, headers=headers)
-
-
 @pytest.fixture
-def dashboard(operator: Operator, guide: Guide) -> Dashboard:
-    return Dashboard(operator, guide.bucket)
-
-
-def only_item(operation: dict[str, Any]) -> dict[str, Any]:
-    (item,) = operation["Uploads"]
-    found: dict[str, Any] = item
-    return found
+def dashboard(operator: Operator, guide: Guide) -> BucketPages:
+    return BucketPages(operator, STORE, guide.bucket)
 
 
 def as_parts(documents: list[Document]) -> list[tuple[int, int, str]]:
@@ -140,7 +99,7 @@ def stopped_after(guide: Guide, file: Path, parts: int, **flags: object) -> tupl
 
 @pytest.mark.parametrize("parts", range(4))
 def test_stopped_upload_is_judged_and_completed(
-    guide: Guide, dashboard: Dashboard, direct_store: DirectStore, file: Path, parts: int
+    guide: Guide, dashboard: BucketPages, direct_store: DirectStore, file: Path, parts: int
 ) -> None:
     """Killed after Initiate, after some parts, before Complete: listed, judged, and completed if it has a part."""
     upload, sent = stopped_after(guide, file, parts)
@@ -166,7 +125,7 @@ def test_stopped_upload_is_judged_and_completed(
 
 
 def test_gap_is_named_and_completed_only_on_request(
-    guide: Guide, dashboard: Dashboard, direct_store: DirectStore, file: Path
+    guide: Guide, dashboard: BucketPages, direct_store: DirectStore, file: Path
 ) -> None:
     """The program left out part 2: OSS would join parts 1 and 3 without an error."""
     upload, sent = stopped_after(guide, file, 2, skip=2)
@@ -188,7 +147,7 @@ def test_gap_is_named_and_completed_only_on_request(
 
 
 @pytest.mark.parametrize("parts", range(4))
-def test_live_upload_is_aborted(guide: Guide, dashboard: Dashboard, file: Path, parts: int) -> None:
+def test_live_upload_is_aborted(guide: Guide, dashboard: BucketPages, file: Path, parts: int) -> None:
     """The program goes on after the abort: it gets NoSuchUpload, and nothing is left."""
     with guide.steps("upload", key=KEY, file=file) as steps:
         upload = UploadRef(KEY, steps.read()["UploadId"])
@@ -205,7 +164,7 @@ def test_live_upload_is_aborted(guide: Guide, dashboard: Dashboard, file: Path, 
 
 
 def test_program_completes_while_the_page_is_open(
-    guide: Guide, dashboard: Dashboard, direct_store: DirectStore, file: Path
+    guide: Guide, dashboard: BucketPages, direct_store: DirectStore, file: Path
 ) -> None:
     """Neither an abort nor a completion that is confirmed afterwards changes the object, or claims to be its cause."""
     with guide.steps("upload", key=KEY, file=file) as steps:
@@ -279,7 +238,7 @@ def idle_worker(stack: Stack, sent: Sent) -> Iterator[None]:
 
 
 @one_version
-def test_program_lists_an_upload_of_partway(guide: Guide, dashboard: Dashboard, sent: Sent) -> None:
+def test_program_lists_an_upload_of_partway(guide: Guide, dashboard: BucketPages, sent: Sent) -> None:
     """Key, id, start and parts are those that Partway shows. Partway goes on, and the upload ends as it should."""
     (page,) = guide.run("uploads")
     (listed,) = dashboard.uploads()

@@ -1,4 +1,7 @@
-"""The pages that ask for confirmation, submitted as a browser submits them: with every field of their form."""
+"""What Partway says about the uploads of a bucket, and its pages that ask for confirmation.
+
+Their forms are submitted as a browser submits them: with every field.
+"""
 
 from __future__ import annotations
 
@@ -87,3 +90,52 @@ class Confirmation:
             return None if operation["state"] == "running" else operation
 
         return wait_for("the end of the operation", ended)
+
+
+@dataclass(frozen=True)
+class BucketPages:
+    """The uploads of a bucket in the dashboard. `store` is the name of the store there."""
+
+    operator: Operator
+    store: str
+    bucket: str
+
+    @property
+    def path(self) -> str:
+        return f"/stores/{self.store}/{self.bucket}/uploads/"
+
+    def uploads(self) -> list[dict[str, Any]]:
+        """The listing, which has one page."""
+        listing = self.operator.get_json(self.path)
+        assert listing["IsTruncated"] is False
+        uploads: list[dict[str, Any]] = listing["Uploads"]
+        return uploads
+
+    def parts(self, upload: UploadRef) -> list[dict[str, Any]]:
+        parts: list[dict[str, Any]] = self._get("detail/", upload, "application/json").json()["Parts"]
+        return parts
+
+    def status(self, upload: UploadRef) -> int:
+        """The status of the upload's page: 404 if there is no such upload."""
+        status: int = self._get("detail/", upload, "application/json").status_code
+        return status
+
+    def facts(self, upload: UploadRef) -> str:
+        """The cells that the row of an upload fetches: parts, bytes and last activity."""
+        text: str = self._get("facts/", upload, "text/html").text
+        return text
+
+    def ask(self, step: str, upload: UploadRef) -> Confirmation:
+        """The page that asks whether to `abort` or `complete` an upload."""
+        return Confirmation(self.operator, step, self.store, self.bucket, upload)
+
+    def _get(self, page: str, upload: UploadRef, accept: str) -> Any:
+        query = {"key": upload.key, "upload-id": upload.upload_id}
+        return self.operator.session.get(self.operator.url + self.path + page, params=query, headers={"Accept": accept})
+
+
+def only_item(operation: dict[str, Any]) -> dict[str, Any]:
+    """The item of an operation on one upload."""
+    (item,) = operation["Uploads"]
+    found: dict[str, Any] = item
+    return found
