@@ -10,6 +10,7 @@ from django.views.decorators.http import require_GET
 
 from dashboard.shared.explain import explain
 from dashboard.shared.links import BucketLinks
+from dashboard.shared.messages import text_of
 from dashboard.shared.responses import is_fragment, same_address
 from dashboard.transfers.rows import rows_of
 from uploads import access
@@ -71,6 +72,7 @@ def store_state(request: HttpRequest, store: str) -> HttpResponse:
     if found.enabled:
         buckets = list_buckets(found)
         context["bucket_count"] = len(buckets.buckets)
+        context["notes"] = [text_of(note) for note in buckets.notes]
         context["may_list"] = not _lacks_permission(buckets.refusal)
         if buckets.refusal is not None and context["may_list"]:
             context["explained"] = explain(buckets.refusal)

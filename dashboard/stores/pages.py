@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET
 from dashboard.shared.explain import explain
 from dashboard.shared.jsonapi import wants_json
 from dashboard.shared.links import BucketLinks
+from dashboard.shared.messages import text_of
 from dashboard.shared.messages.providers import notes_on
 from dashboard.shared.parameters import BadParameter, Query
 from dashboard.shared.responses import explains_failures, see_other
@@ -62,6 +63,7 @@ def buckets(request: HttpRequest, store: str) -> HttpResponseBase:
         "overrides": overrides_in_words(PROVIDERS.get(found.provider), found.overrides),
         "not_allowed": refusal is not None and refusal.reason is Reason.PERMISSION,
         "explained": explain(refusal) if refusal else None,
+        "notes": [text_of(note) for note in listed.notes],
     }
     if refusal and not listed.buckets and wants_json(request):
         raise refusal

@@ -108,8 +108,11 @@ def _parts(facts: Facts) -> str:
 
 
 def _last_activity(facts: Facts) -> str:
-    at = facts.part_summary.last_activity
-    if at is None:
+    at, undated = facts.part_summary.last_activity, facts.part_summary.undated
+    if undated and not facts.is_recent:
+        title = _("The store does not name a valid time for each part: whether someone is still sending is not known.")
+        cell = format_html("{} {}", formatting.age_html(at), dot("warn", _("not known"), title))
+    elif at is None:
         cell = format_html('<span class="text-secondary">{}</span>', _("no parts"))
     elif facts.is_recent:
         title = _("A part arrived within the last hour: another program may still be sending this upload.")

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
+from dashboard.shared.formatting import Count
 from dashboard.shared.links import Trail
 from dashboard.shared.messages import text_of
 from uploads.objectstore.providers import Provider
@@ -122,6 +124,7 @@ def notes_on(provider: Provider, query: UploadsQuery, page: UploadsPage, trail: 
 def _notes(provider: Provider, query: UploadsQuery, page: UploadsPage, trail: Trail) -> Iterator[tuple[Note, bool]]:
     has_rows = bool(page.uploads or page.common_prefixes)
     is_one_of_several = page.is_truncated or any(markers_here(provider, query))
+    yield Note("RowsLeftOut", _rows_left_out(page), may_miss=True, is_warning=True), page.unshown > 0
     yield UNSUPPORTED, not provider.lists_uploads
     yield PAGES_LOSE, provider.loses_pages
     yield KEY_MARKER_UNUSED, provider.marker_pair == "upload-id" and bool(query.key_marker)
@@ -154,3 +157,13 @@ def why_stuck(trail: Trail, page: UploadsPage, here: Marker) -> Note | None:
 def why_parts_end(page: PartsPage, marker: int) -> Note | None:
     """Why no page can follow a page of parts that is reported as truncated; None if one can, or need not."""
     return PART_MARKER_STUCK if page.is_truncated and page.onward <= marker else None
+
+
+def _rows_left_out(page: UploadsPage) -> str:
+    return ngettext(
+        "The store sent %(count)s row more than fits on one page; it is not shown here. Narrow the listing with a "
+        "prefix if the next page does not show it.",
+        "The store sent %(count)s rows more than fit on one page; they are not shown here. Narrow the listing with a "
+        "prefix if the next page does not show them.",
+        page.unshown,
+    ) % {"count": Count(page.unshown)}

@@ -59,8 +59,8 @@ def _interrupted_after(limit: int) -> demo.Progress:
     return progress
 
 
-def _uploads(client: ObjectStoreClient, bucket: str) -> Counter[tuple[str, frozenset[tuple[int, int]]]]:
-    uploads: Counter[tuple[str, frozenset[tuple[int, int]]]] = Counter()
+def _uploads(client: ObjectStoreClient, bucket: str) -> Counter[tuple[str, frozenset[tuple[int, int | None]]]]:
+    uploads: Counter[tuple[str, frozenset[tuple[int, int | None]]]] = Counter()
     for page in client.iter_multipart_uploads(bucket):
         for upload in page.uploads:
             parts = client.iter_parts(bucket, upload.key, upload.upload_id)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import itertools
 import json
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,11 +18,13 @@ from hypothesis import strategies as st
 
 from tests.objectstore.fault_server import XML_ERROR, Exchange, FaultServer, Step, respond
 from tests.objectstore.responses import COMPLETED, CREATED, EMPTY_LISTING, PARTS
+from uploads.objectstore import xml
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused, UnreadableResponse
 from uploads.objectstore.received import EARLIEST, LATEST, time_of
 from uploads.objectstore.retry import RetryPolicy
 from uploads.objectstore.types import Credentials, StoreConfig
+from uploads.objectstore.xml_tree import MAX_ALL_ELEMENTS, MAX_REPLACED, MAX_ROWS
 from uploads.problems import Code, Problem
 
 MIB = 1024 * 1024
@@ -88,7 +92,7 @@ def test_unusable_response_keeps_request_id_of_its_header(
 
 
 def listing(rows: str, encoding: str = "utf-8", declaration: str = "") -> bytes:
-    whole = f"<ListMultipartUploadsResult>{rows}</ListMultipartUploadsResult>"
+    whole = f"<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>{rows}</ListMultipartUploadsResult>"
     return declaration.encode() + whole.encode(encoding, "surrogateescape")
 
 
@@ -245,6 +249,144 @@ def test_invalid_number_is_unknown_or_unreadable(server: FaultServer, client: Ob
     with pytest.raises(UnreadableResponse, match=Code.RESPONSE_WITHOUT_SIZE):
         client.head_object("bucket", "k")
     assert client.list_multipart_uploads("bucket").uploads == ()
+
+
+def test_unknown_facts_of_part_are_unknown(server: FaultServer, client: ObjectStoreClient) -> None:
+    """Facts that are missing or invalid: they were 0, or an exception."""
+    facts = ["", "<Size>-5</Size><LastModified>0001-01-01T00:00:00Z</LastModified><ETag>e\udcff</ETag>"]
+    facts += [f"<Size>{'9' * 400}</Size><ETag>{'e' * 200}</ETag>"]
+    rows = "".join(f"<Part><PartNumber>{number}</PartNumber>{each}</Part>" for number, each in enumerate(facts, 1))
+    server.script(respond(200, f"<ListPartsResult>{rows}</ListPartsResult>".encode("utf-8", "surrogateescape")))
+    parts = client.list_parts("bucket", "k", "u").parts
+    assert [(part.number, part.size, part.last_modified, part.etag) for part in parts] == [
+        (number, None, None, "") for number in (1, 2, 3)
+    ]
+
+
+# Limits
+
+
+def repeated(body: Callable[[int], bytes]) -> Step:
+    """Responds to the n-th request with the n-th body."""
+    numbers = itertools.count(1)
+
+    def step(exchange: Exchange) -> None:
+        exchange.read()
+        exchange.respond(200, body(next(numbers)))
+
+    return step
+
+
+def test_listing_of_buckets_ends(server: FaultServer, client: ObjectStoreClient) -> None:
+    """ListBuckets whose pages never end: 3,000 requests for one page view."""
+
+    def page(number: int) -> bytes:
+        bucket = f"<Buckets><Bucket><Name>b-{number}</Name></Bucket></Buckets>"
+        token = f"<ContinuationToken>{number}</ContinuationToken>"
+        return f"<ListAllMyBucketsResult>{bucket}{token}</ListAllMyBucketsResult>".encode()
+
+    server.script(*[repeated(page)] * 100)
+    found = client.list_buckets()
+    assert (len(found), found.is_cut, len(server.received)) == (20, True, 20)
+
+
+def test_number_of_buckets_is_limited(server: FaultServer, client: ObjectStoreClient) -> None:
+    """Pages with more buckets than a page of Partway can show."""
+    rows = "".join(f"<Bucket><Name>b-{number}</Name></Bucket>" for number in range(10_001))
+    server.script(respond(200, f"<ListAllMyBucketsResult><Buckets>{rows}</Buckets></ListAllMyBucketsResult>".encode()))
+    found = client.list_buckets()
+    assert (len(found), found.is_cut) == (10_000, True)
+
+
+@pytest.mark.parametrize(("per_page", "requests"), [(0, 120), (1, 120), (1000, 21)])
+def test_listing_of_parts_ends(server: FaultServer, client: ObjectStoreClient, per_page: int, requests: int) -> None:
+    """ListParts whose pages never end: with new parts, with few, and with none although its marker advances."""
+
+    def page(number: int) -> bytes:
+        first = (number - 1) * per_page + 1
+        rows = "".join(f"<Part><PartNumber>{each}</PartNumber></Part>" for each in range(first, first + per_page))
+        marker = f"<NextPartNumberMarker>{number * max(per_page, 1)}</NextPartNumberMarker>"
+        return f"<ListPartsResult><IsTruncated>true</IsTruncated>{marker}{rows}</ListPartsResult>".encode()
+
+    server.script(*[repeated(page)] * 200)
+    with pytest.raises(UnreadableResponse, match=Code.PARTS_WITHOUT_END):
+        list(client.iter_parts("bucket", "k", "u"))
+    assert len(server.received) == requests
+
+
+def test_page_with_too_many_rows_takes_bounded_memory(server: FaultServer, client: ObjectStoreClient) -> None:
+    """60,000 uploads for max-uploads=10 took 787 MiB, and made a page of 94 MiB."""
+    rows = "".join(
+        f"<Upload><Key>key-{number:06}</Key><UploadId>{number}</UploadId><Initiated>2024-05-06T07:08:09Z</Initiated>"
+        "<Owner><ID>o</ID></Owner></Upload>"
+        for number in range(60_000)
+    )
+    prefixes = "<CommonPrefixes><Prefix>p/</Prefix></CommonPrefixes>" * 20_000
+    server.script(respond(200, listing(rows + prefixes + "<IsTruncated>false</IsTruncated>")))
+    tracemalloc.start()
+    try:
+        page = client.list_multipart_uploads("bucket", max_uploads=10)
+        assert tracemalloc.get_traced_memory()[1] < 128 * MIB
+    finally:
+        tracemalloc.stop()
+    assert (len(page.uploads), page.unshown, page.is_truncated) == (10_000, 60_000, True)
+    assert page.onward == ("key-009999", "9999")
+    shown = page.first(1000)
+    assert (len(shown.uploads), shown.unshown, shown.onward) == (1000, 78_000, ("key-000999", "999"))
+
+
+def test_page_with_too_many_parts_continues_after_the_last(server: FaultServer, client: ObjectStoreClient) -> None:
+    """More parts in one page than an upload can have."""
+    rows = "".join(f"<Part><PartNumber>{number}</PartNumber></Part>" for number in range(1, 30_001))
+    server.script(respond(200, f"<ListPartsResult>{rows}</ListPartsResult>".encode()))
+    page = client.list_parts("bucket", "k", "u", max_parts=10)
+    assert (len(page.parts), page.is_truncated, page.next_part_number_marker) == (10_000, True, 10_000)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x01" * (4 * MIB),
+        b"&#1;" * MIB,
+        "".join(map(chr, range(0xE000, 0xF8FF))).encode() * 100 + b"\x01",
+        b"<Upload " + b"".join(b"a%d='' " % number for number in range(200_000)) + b"/>",
+        b"<a/>" * MIB,
+        b"<a>" * MIB,
+        b"<Upload/>" * MIB,
+        b"&#x" + b"0" * (4 * MIB),
+        b"<!--" * MIB,
+        b"<Upload><Key>" + b"%41" * MIB + b"</Key><UploadId>u</UploadId></Upload>",
+    ],
+    ids=["raw", "references", "private", "attributes", "elements", "deep", "rows", "zeros", "comments", "long"],
+)
+def test_hostile_document_takes_bounded_memory(body: bytes) -> None:
+    """Documents that are large to read: illegal characters, attributes, elements, nesting, long names."""
+    whole = b"<ListMultipartUploadsResult><EncodingType>url</EncodingType>" + body + b"</ListMultipartUploadsResult>"
+    tracemalloc.start()
+    try:
+        with suppress(UnreadableResponse):
+            xml.uploads_page(xml.uploads_fields(whole))
+        assert tracemalloc.get_traced_memory()[1] < 128 * MIB
+    finally:
+        tracemalloc.stop()
+
+
+def test_number_of_replaced_characters_is_limited() -> None:
+    """Illegal characters cost a fixed time per page: at the limit the page is read, beyond it is refused."""
+    for piece in ("\x01", "&#1;"):
+        body = listing(row("k", Owner="<ID>" + piece * MAX_REPLACED + "</ID>"))
+        assert len(xml.uploads_page(xml.uploads_fields(body)).uploads) == 1
+        with pytest.raises(UnreadableResponse, match=Code.RESPONSE_TOO_COMPLEX):
+            xml.uploads_fields(body.replace(b"<ID>", b"<ID>\x01"))
+
+
+def test_number_of_elements_is_limited() -> None:
+    """Rows that are not kept cost time too: at the limit they are counted, beyond it the page is refused."""
+    rows = "<Upload/>" * (MAX_ALL_ELEMENTS - 2)
+    page = xml.uploads_page(xml.uploads_fields(listing(rows)))
+    assert page.unshown == MAX_ALL_ELEMENTS - 2 - MAX_ROWS
+    with pytest.raises(UnreadableResponse, match=Code.RESPONSE_TOO_COMPLEX):
+        xml.uploads_fields(listing(rows + "<Upload/>"))
 
 
 # Names of roots

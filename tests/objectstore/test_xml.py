@@ -268,7 +268,7 @@ def test_parts() -> None:
     <LastModified>2024-01-01T00:00:00+01:00</LastModified><HashCrc64ecma>18446744073709551615</HashCrc64ecma></Part>
     <Part><PartNumber>7</PartNumber><ETag>def</ETag></Part></ListPartsResult>"""
     page = xml.parts_page(body, abort_date=None, abort_rule_id="", request_id="r")
-    assert [(part.number, part.size, part.etag) for part in page.parts] == [(2, 5, "abc"), (7, 0, "def")]
+    assert [(part.number, part.size, part.etag) for part in page.parts] == [(2, 5, "abc"), (7, None, "def")]
     assert page.parts[0].last_modified == datetime(2023, 12, 31, 23, tzinfo=UTC)
     assert [part.crc64 for part in page.parts] == [ReportedCrc64("ecma", 2**64 - 1), None]
     assert (page.is_truncated, page.next_part_number_marker, page.owner, page.initiator) == (True, 7, "o", "")

@@ -42,22 +42,26 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class PartSummary:
-    """The totals of an upload's parts. Sizes are bytes.
+    """The totals of an upload's parts. Sizes are bytes; `total_bytes` is None if the size of any part is not known.
 
     `usual_size` is the most common size of the parts before the last. A part is too small if it is below the
     provider's minimum and not the last, and odd-sized if it has another size than usual and is not the last.
     `expected_etag` is empty if a part's ETag is not an MD5, `expected_crc64` None if a part has no CRC-64.
     `copied` are the parts of which the store lists several copies, and `unclear` those whose newest copy is not known.
+    `unsized`, `undated` and `without_etag` count the parts for which the store names no valid size, time or ETag.
     """
 
     count: int
-    total_bytes: int
+    total_bytes: int | None
     last_number: int
     last_activity: datetime | None
     usual_size: int
     runs: tuple[Run, ...]
     expected_etag: str
     expected_crc64: ReportedCrc64 | None
+    unsized: int
+    undated: int
+    without_etag: int
     copied: tuple[Run, ...] = ()
     unclear: tuple[Run, ...] = ()
 
@@ -88,15 +92,19 @@ def summarize_parts(parts: Iterable[ListedPart], min_part_size: int) -> PartSumm
     ordered = sorted(newest_copies(parts), key=lambda part: part.number)
     usual = _usual_size(ordered)
     dates = [part.last_modified for part in ordered if part.last_modified is not None]
+    sizes = [part.size for part in ordered if part.size is not None]
     return PartSummary(
         count=len(ordered),
-        total_bytes=sum(part.size for part in ordered),
+        total_bytes=sum(sizes) if len(sizes) == len(ordered) else None,
         last_number=ordered[-1].number if ordered else 0,
         last_activity=max(dates, default=None),
         usual_size=usual,
         runs=_runs(ordered, usual, min_part_size),
         expected_etag=multipart_etag([part.etag for part in ordered]),
         expected_crc64=_whole_crc64(ordered),
+        unsized=len(ordered) - len(sizes),
+        undated=len(ordered) - len(dates),
+        without_etag=sum(not part.etag for part in ordered),
         copied=_runs_of(part.number for part in ordered if part.copies > 1),
         unclear=_runs_of(part.number for part in ordered if part.is_unclear),
     )
@@ -113,7 +121,7 @@ def multipart_etag(part_etags: Sequence[str]) -> str:
 
 def _whole_crc64(ordered: Sequence[ListedPart]) -> ReportedCrc64 | None:
     """The CRC-64 of an object of these parts, if the store reports that of each."""
-    named = [(part.crc64, part.size) for part in ordered if part.crc64 is not None]
+    named = [(part.crc64, part.size) for part in ordered if part.crc64 is not None and part.size is not None]
     algorithms = {reported.algorithm for reported, _ in named}
     if len(named) < len(ordered) or len(algorithms) != 1:
         return None
@@ -122,12 +130,12 @@ def _whole_crc64(ordered: Sequence[ListedPart]) -> ReportedCrc64 | None:
 
 
 def _usual_size(ordered: Sequence[ListedPart]) -> int:
-    sizes = Counter(part.size for part in (ordered[:-1] or ordered))
+    sizes = Counter(part.size for part in (ordered[:-1] or ordered) if part.size is not None)
     return sizes.most_common(1)[0][0] if sizes else 0
 
 
 def _kind(part: ListedPart, is_last: bool, usual: int, min_part_size: int) -> PartKind:
-    if is_last:
+    if is_last or part.size is None:
         return PartKind.PRESENT
     if part.size < min_part_size:
         return PartKind.TOO_SMALL

@@ -15,11 +15,26 @@ from uploads.objectstore.listing.order import markers_used, with_rows_in_order
 from uploads.objectstore.received import time_of
 from uploads.objectstore.refusals import Response
 from uploads.objectstore.transport import Call
-from uploads.objectstore.types import MAX_PAGE, Bucket, ListedPart, Marker, PartsPage, UploadsPage
+from uploads.objectstore.types import (
+    MAX_PAGE,
+    MAX_PART_NUMBER,
+    Bucket,
+    Buckets,
+    ListedPart,
+    Marker,
+    PartsPage,
+    UploadsPage,
+)
 from uploads.objectstore.xml_tree import Fields
 from uploads.problems import Code, Problem
 
 T = TypeVar("T")
+
+MAX_BUCKETS, MAX_BUCKET_PAGES = 10_000, 20
+"""Where a listing of buckets ends, so that a page view is not thousands of requests. Each bucket opens by its name."""
+
+MAX_PARTS, MAX_PARTS_PAGES = 2 * MAX_PART_NUMBER, 120
+"""Where a listing of an upload's parts ends. Uploads have at most 10,000; some stores list 100 per page."""
 
 
 class ListingClient(ClientBase):
@@ -30,19 +45,24 @@ class ListingClient(ClientBase):
 
     # Buckets
 
-    def list_buckets(self) -> tuple[Bucket, ...]:
-        """ListBuckets (OSS: ListBuckets, GetService): all buckets, from all pages."""
+    def list_buckets(self) -> Buckets:
+        """ListBuckets (OSS: ListBuckets, GetService): all buckets, up to MAX_BUCKETS and MAX_BUCKET_PAGES."""
         found: list[Bucket] = []
         query, seen = dict(self._dialect.list_buckets), set[str]()
-        while True:
+        for _ in range(MAX_BUCKET_PAGES):
             call = Call("ListBuckets", "GET", query=query)
             page, onward = self._read(call, lambda response: xml.buckets(response.body))
             found += page
+            if len(found) > MAX_BUCKETS:
+                break
             if not onward:
-                return tuple(found)
+                return Buckets(found)
             query |= onward
             if not _is_new(str(onward), seen):
                 raise _loop("ListBuckets", onward)
+        cut = Buckets(found[:MAX_BUCKETS])
+        cut.is_cut = True
+        return cut
 
     def head_bucket(self, bucket: str) -> str:
         """HeadBucket (OSS: GetBucketInfo): the bucket's region, '' if the store does not name it.
@@ -183,10 +203,12 @@ class ListingClient(ClientBase):
         """All parts after the marker, each number once, from as many pages of ListParts as necessary.
 
         Of several copies it is the newest one. Raises UnreadableResponse if a truncated page has no marker, or one that
-        was used before.
+        was used before, or after MAX_PARTS parts or MAX_PARTS_PAGES pages.
         """
         marker, seen_markers, kept = part_number_marker, {part_number_marker}, dict[int, ListedPart]()
-        while True:
+        for _ in range(MAX_PARTS_PAGES):
+            if len(kept) > MAX_PARTS:
+                raise unreadable(Code.PARTS_WITHOUT_END, count=len(kept))
             page = self.list_parts(bucket, key, upload_id, max_parts=max_parts, part_number_marker=marker)
             keep_newest(kept, page.parts)
             if not page.is_truncated:
@@ -195,6 +217,8 @@ class ListingClient(ClientBase):
             if marker <= 0 or marker in seen_markers:
                 raise _loop("ListParts", marker)
             seen_markers.add(marker)
+        else:
+            raise unreadable(Code.PARTS_WITHOUT_END, count=len(kept))
         yield from kept.values()
 
     def _next_parts_marker(self, page: PartsPage, marker: int, kept: dict[int, ListedPart]) -> int:

@@ -6,7 +6,7 @@ Names follow the S3 API (the OSS API uses the same ones). Sizes are bytes, times
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -75,6 +75,12 @@ class Bucket:
     created: datetime | None
 
 
+class Buckets(tuple[Bucket, ...]):
+    """The buckets that ListBuckets names. `is_cut`: it names more than were read."""
+
+    is_cut = False
+
+
 @dataclass(frozen=True, slots=True)
 class MultipartUpload:
     """One upload in progress, as ListMultipartUploads reports it."""
@@ -122,6 +128,30 @@ class UploadsPage:
     request_id: str = ""
     notes: tuple[Problem, ...] = ()
     """What the page does not show, such as uploads whose key cannot be read exactly."""
+    unshown: int = 0
+    """Uploads and prefixes that the store sent in this page beyond its limit; they are left out."""
+
+    def first(self, limit: int, more_uploads: int = 0, more_prefixes: int = 0) -> UploadsPage:
+        """The page with at most `limit` uploads and prefixes; the next page starts after the last of its uploads.
+
+        `more_uploads` and `more_prefixes` follow in the store's response, and were not read.
+        """
+        more_uploads += max(0, len(self.uploads) - limit)
+        more_prefixes += max(0, len(self.common_prefixes) - limit)
+        if not more_uploads and not more_prefixes:
+            return self
+        page = replace(
+            self,
+            uploads=self.uploads[:limit],
+            common_prefixes=self.common_prefixes[:limit],
+            unshown=self.unshown + more_uploads + more_prefixes,
+        )
+        if not more_uploads or not page.uploads:
+            return page
+        last = page.uploads[-1]
+        by_id_alone = self.next_upload_id_marker and not self.next_key_marker
+        key_marker = "" if by_id_alone else last.key
+        return replace(page, is_truncated=True, next_key_marker=key_marker, next_upload_id_marker=last.upload_id)
 
     @property
     def onward(self) -> Marker:
@@ -143,14 +173,15 @@ class UploadsPage:
 
 @dataclass(frozen=True, slots=True)
 class ListedPart:
-    """One part in the store, as ListParts reports it. `etag` has no quotes; only OSS reports a `crc64`.
+    """One part in the store, as ListParts reports it. Only OSS reports a `crc64`.
 
+    `size` and `last_modified` are None, and `etag` (without quotes) is empty, if the store names none that is valid.
     `copies`: how many copies of this part the store lists (SeaweedFS: one for each time it was sent); this is the
     newest, unless `is_unclear`: the dates do not tell which one that is.
     """
 
     number: int
-    size: int
+    size: int | None
     etag: str
     last_modified: datetime | None
     crc64: ReportedCrc64 | None = None

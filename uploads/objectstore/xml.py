@@ -14,7 +14,9 @@ from uploads.objectstore.keys import MAX_KEY_BYTES, bad_argument
 from uploads.objectstore.received import clean_text, etag_of, number_of, time_of
 from uploads.objectstore.types import Bucket, CompletedPart, ListedPart, MultipartUpload, PartsPage, UploadsPage
 from uploads.objectstore.xml_tree import (
+    DROPPED,
     ILLEGAL,
+    MAX_ROWS,
     DirtyTextError,
     Fields,
     exact,
@@ -80,7 +82,7 @@ def uploads_page(fields: Fields, *, markers_encoded: bool = True, request_id: st
     lost += len(prefixes) - len(readable)
     named = raw(fields, "NextKeyMarker")
     key_marker = _marker(named, rest, uploads, prefixes)
-    return UploadsPage(
+    page = UploadsPage(
         uploads=uploads,
         common_prefixes=readable,
         is_truncated=_is_truncated(fields) or (not _states_its_end(fields) and _names_markers(fields)),
@@ -89,6 +91,12 @@ def uploads_page(fields: Fields, *, markers_encoded: bool = True, request_id: st
         request_id=request_id,
         notes=tuple(_notes(fields, lost, has_rows=bool(uploads or prefixes))),
     )
+    return page.first(MAX_ROWS, _dropped(fields, "Upload"), _dropped(fields, "CommonPrefixes"))
+
+
+def _dropped(fields: Fields, row: str) -> int:
+    """The rows of this name that the response has besides those in the fields."""
+    return number_of(get(fields, DROPPED + row)) or 0
 
 
 def _notes(fields: Fields, lost: int, *, has_rows: bool) -> Iterator[Problem]:
@@ -159,11 +167,11 @@ def parts_page(body: bytes, *, abort_date: datetime | None, abort_rule_id: str, 
     parts = tuple(_part(row) for row in rows(fields, "Part"))
     last = parts[-1].number if parts else 0
     marker = number_of(get(fields, "NextPartNumberMarker"))
-    found = dict(fields)
+    found, is_cut = dict(fields), _dropped(fields, "Part") > 0
     return PartsPage(
         parts=parts,
-        is_truncated=_is_truncated(fields),
-        next_part_number_marker=last if marker is None else marker,
+        is_truncated=is_cut or _is_truncated(fields),
+        next_part_number_marker=last if marker is None or is_cut else marker,
         initiator=inner_text(found.get("Initiator", ""), "DisplayName", "ID"),
         owner=inner_text(found.get("Owner", ""), "DisplayName", "ID"),
         storage_class=get(fields, "StorageClass"),
@@ -176,7 +184,7 @@ def parts_page(body: bytes, *, abort_date: datetime | None, abort_rule_id: str, 
 def _part(row: Fields) -> ListedPart:
     return ListedPart(
         number=part_number_of(row, "PartNumber"),
-        size=number_of(get(row, "Size")) or 0,
+        size=number_of(get(row, "Size")),
         etag=etag_of(raw(row, "ETag")),
         last_modified=time_of(get(row, "LastModified")),
         crc64=reported_ecma(get(row, "HashCrc64ecma")),
@@ -236,8 +244,11 @@ def _as_is(text: str) -> str:
 
 
 def decode(text: str) -> str:
-    """A url-encoded field, decoded once. A text with characters that an encoder replaces was not encoded."""
-    if not ("%" in text or "+" in text) or _NOT_URL_ENCODED.search(text):
+    """A url-encoded field, decoded once. A text with characters that an encoder replaces was not encoded.
+
+    A text that is longer than any name is returned as it is.
+    """
+    if len(text) > 3 * MAX_MARKER or not ("%" in text or "+" in text) or _NOT_URL_ENCODED.search(text):
         return text
     return unquote_plus(text, errors="surrogateescape")
 

@@ -9,6 +9,7 @@ rejects the whole page. Such characters are replaced before parsing and restored
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 from xml.parsers import expat
@@ -21,8 +22,18 @@ Fields: TypeAlias = "list[tuple[str, Node]]"
 Node: TypeAlias = "str | Fields"
 
 MAX_DEPTH = 16
-MAX_ELEMENTS = 100_000
-"""A page of 1,000 uploads has about 13,000 elements, 10,000 buckets have about 50,000."""
+MAX_ELEMENTS = 200_000
+"""Elements that are kept. A page of 1,000 uploads has about 13,000 elements, 10,000 buckets have about 50,000."""
+
+MAX_ALL_ELEMENTS = 1_000_000
+"""Elements that are read: about a second."""
+
+ROWS = frozenset({"Upload", "CommonPrefixes", "Part"})
+MAX_ROWS = 10_000
+"""Rows of one kind that are kept of a page. A page that was requested has at most 1,000; some stores send all parts."""
+
+DROPPED = "#"
+"""Starts the name of a field that no document has, `#Upload`: the number of rows of the root that were not kept."""
 
 MAX_ATTRIBUTES = 100_000
 """No operation needs attributes; some stores declare a namespace in each row."""
@@ -38,7 +49,7 @@ _SIGNS: Mapping[str, frozenset[str]] = {
     "InitiateMultipartUploadResult": frozenset({"UploadId"}),
     "CompleteMultipartUploadResult": frozenset({"ETag"}),
 }
-"""The roots of all operations, with fields that prove which operation a response with another root is of."""
+"""Roots, with fields that prove which operation a response with another root is of."""
 
 _DECLARATION = re.compile(r"<!(?!--|\[CDATA\[)")
 _ATTRIBUTE = re.compile(r"=[ \t\r\n]*[\"']")
@@ -67,8 +78,9 @@ def parse(body: bytes, root: str) -> Fields:
     fields = node if isinstance(node, list) else []
     if name == root:
         return fields
+    signs = _SIGNS.get(root, frozenset())
     foreign = {each.removesuffix("Result") for each in _SIGNS if each != root} | {"Error"}
-    if name.removesuffix("Result") not in foreign and any(each in _SIGNS[root] for each, _ in fields):
+    if name.removesuffix("Result") not in foreign and any(each in signs for each, _ in fields):
         return fields
     raise unreadable(Code.RESPONSE_ELEMENT_UNEXPECTED, found=clean_text(name, 40), expected=root)
 
@@ -97,20 +109,31 @@ def parse_any(body: bytes) -> tuple[str, Node]:
 def _read(text: str, restore: Callable[[str], str]) -> tuple[str, Node]:
     """Elements as (name, text) or (name, fields), without the text between elements. Closures are faster here."""
     root: Fields = []
-    stack, texts, elements = [root], list[str](), 0
+    stack, texts, elements, kept, before_row = [root], list[str](), 0, 0, 0
+    rows_of = Counter[str]()
 
     def start(_name: str, _attributes: object) -> None:
-        nonlocal elements
+        nonlocal elements, kept, before_row
         elements += 1
-        if len(stack) > MAX_DEPTH or elements > MAX_ELEMENTS:
+        if len(stack) == 2:
+            before_row = kept
+        kept += 1
+        if len(stack) > MAX_DEPTH or kept > MAX_ELEMENTS or elements > MAX_ALL_ELEMENTS:
             raise unreadable(Code.RESPONSE_TOO_COMPLEX)
         stack.append([])
         texts.clear()
 
     def end(name: str) -> None:
+        nonlocal kept
         node: Node = stack.pop() or restore("".join(texts))
         texts.clear()
-        stack[-1].append((name.rpartition(":")[2] if ":" in name else name, node))
+        name = name.rpartition(":")[2] if ":" in name else name
+        if len(stack) == 2 and name in ROWS:
+            rows_of[name] += 1
+            if rows_of[name] > MAX_ROWS:
+                kept = before_row
+                return
+        stack[-1].append((name, node))
 
     parser = expat.ParserCreate()
     parser.buffer_text = True
@@ -118,7 +141,10 @@ def _read(text: str, restore: Callable[[str], str]) -> tuple[str, Node]:
     parser.EndElementHandler = end
     parser.CharacterDataHandler = texts.append
     parser.Parse(text, True)
-    return root[0]
+    name, node = root[0]
+    if isinstance(node, list):
+        node += [(DROPPED + row, str(number - MAX_ROWS)) for row, number in rows_of.items() if number > MAX_ROWS]
+    return name, node
 
 
 def _without_illegal(text: str) -> str:

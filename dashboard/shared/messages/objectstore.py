@@ -147,6 +147,16 @@ _RESPONSES: Mapping[str, Message] = {
     Code.LISTING_WITHOUT_END: _(
         "The store reports that the listing continues, but names no new marker for the next page: %(marker)s."
     ),
+    Code.BUCKETS_NOT_SHOWN: ngettext_lazy(
+        "The store lists more than %(count)s bucket; the rest is not shown. You can open any bucket by its name.",
+        "The store lists more than %(count)s buckets; the rest is not shown. You can open any bucket by its name.",
+        "count",
+    ),
+    Code.PARTS_WITHOUT_END: ngettext_lazy(
+        "The listing of this upload's parts does not end: Partway stopped after %(count)s part.",
+        "The listing of this upload's parts does not end: Partway stopped after %(count)s parts.",
+        "count",
+    ),
     Code.UPLOADS_NOT_READABLE: ngettext_lazy(
         "%(count)s upload on this page has a name that cannot be read exactly.",
         "%(count)s uploads on this page have names that cannot be read exactly.",

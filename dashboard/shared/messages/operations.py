@@ -120,6 +120,23 @@ WARNINGS: Mapping[str, Message] = {
         "count",
     ),
     Code.PART_ARRIVED_RECENTLY: _("A part arrived within the last hour. Someone may still be sending."),
+    Code.PART_TIMES_UNKNOWN: ngettext_lazy(
+        "The store names no valid time for %(count)s part, so whether someone is still sending cannot be judged.",
+        "The store names no valid time for %(count)s parts, so whether someone is still sending cannot be judged.",
+        "count",
+    ),
+    Code.PART_SIZES_UNKNOWN: ngettext_lazy(
+        "The store names no valid size for %(count)s part. The size of the object is not known, and neither the size "
+        "limits nor the completed object can be checked by it.",
+        "The store names no valid size for %(count)s parts. The size of the object is not known, and neither the size "
+        "limits nor the completed object can be checked by it.",
+        "count",
+    ),
+    Code.PARTS_WITHOUT_ETAG: ngettext_lazy(
+        "The store names no valid ETag for %(count)s part. A completion needs the ETag of each part.",
+        "The store names no valid ETag for %(count)s parts. A completion needs the ETag of each part.",
+        "count",
+    ),
     Code.OBJECT_WOULD_BE_REPLACED: _("An object with this key exists and would be replaced."),
 }
 

@@ -34,11 +34,13 @@ from uploads.services.work.failures import error_code
 class BucketList:
     """The buckets of a store: those it lists and those an administrator named.
 
-    `refusal` is set if the store does not allow ListBuckets; the named ones are still included.
+    `refusal` is set if the store does not allow ListBuckets; the named ones are still included. `notes` say what the
+    list does not include.
     """
 
     buckets: tuple[Bucket, ...]
     refusal: ObjectStoreError | None = None
+    notes: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,13 @@ def list_buckets(store: Store) -> BucketList:
     """ListBuckets, with the named buckets added; only the named ones if the permission is missing."""
     named = {bucket.name: Bucket(bucket.name, None) for bucket in store.named_buckets.all()}
     try:
-        listed = {bucket.name: bucket for bucket in client_for(store).list_buckets()}
+        found = client_for(store).list_buckets()
     except ObjectStoreError as error:
         return BucketList(tuple(named.values()), error)
-    return BucketList(tuple(sorted({**named, **listed}.values(), key=lambda bucket: bucket.name)))
+    listed = {bucket.name: bucket for bucket in found}
+    buckets = sorted({**named, **listed}.values(), key=lambda bucket: bucket.name)
+    notes = (Problem(Code.BUCKETS_NOT_SHOWN, count=len(found)),) if found.is_cut else ()
+    return BucketList(tuple(buckets), notes=notes)
 
 
 def list_uploads(store: Store, bucket: str, query: UploadsQuery) -> UploadsPage:
@@ -95,7 +100,7 @@ def list_uploads(store: Store, bucket: str, query: UploadsQuery) -> UploadsPage:
         key_marker=after[0],
         upload_id_marker=after[1],
     )
-    page = tidy(page, after, provider)
+    page = tidy(page.first(MAX_PAGE), after, provider)
     if narrows:
         page = narrow(page, query.prefix, provider.order)
         if not any(markers_here(provider, query)):
@@ -146,10 +151,15 @@ def find_listed(store: Store, bucket: str, key: str, upload_id: str) -> tuple[Mu
 def list_parts(
     store: Store, bucket: str, key: str, upload_id: str, *, max_parts: int = MAX_PAGE, part_number_marker: int = 0
 ) -> PartsPage:
-    """One page of ListParts: one request."""
-    return client_for(store).list_parts(
+    """One page of ListParts: one request. Some stores send more parts than were requested, or earlier ones."""
+    page = client_for(store).list_parts(
         bucket, key, upload_id, max_parts=max_parts, part_number_marker=part_number_marker
     )
+    if len(page.parts) <= MAX_PAGE:
+        return page
+    parts = tuple(part for part in page.parts if part.number > part_number_marker)[:MAX_PAGE]
+    last = parts[-1].number if parts else 0
+    return replace(page, parts=parts, is_truncated=len(parts) == MAX_PAGE, next_part_number_marker=last)
 
 
 def list_all_parts(store: Store, bucket: str, key: str, upload_id: str) -> list[ListedPart]:

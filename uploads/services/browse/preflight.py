@@ -58,7 +58,7 @@ class CompletePreflight:
     has_gaps: bool
     seen_parts: SeenParts
     gaps: str
-    resulting_size: int
+    resulting_size: int | None
     expected_etag: str
     transfer: Transfer | None
     operation: Operation | None
@@ -107,6 +107,7 @@ def preflight_complete(store: Store, bucket: str, upload: UploadRef) -> Complete
 
 
 def is_recent(part_summary: PartSummary) -> bool:
+    """Whether a part arrived recently. If none did, `part_summary.undated` counts those that cannot be judged."""
     return part_summary.last_activity is not None and timezone.now() - part_summary.last_activity < RECENT
 
 
@@ -125,12 +126,18 @@ def find_blockers(part_summary: PartSummary, provider: Provider) -> tuple[Proble
     if part_summary.count == 0:
         return (Problem(Code.NO_PARTS),)
     return (
+        *_without_etag(part_summary),
         *_too_small(part_summary, provider),
         *_too_many(part_summary, provider),
         *_too_large(part_summary, provider),
         *_unequal(part_summary, provider),
         *_unclear_copies(part_summary),
     )
+
+
+def _without_etag(part_summary: PartSummary) -> Iterator[Problem]:
+    if part_summary.without_etag:
+        yield Problem(Code.PARTS_WITHOUT_ETAG, count=part_summary.without_etag)
 
 
 def _too_small(part_summary: PartSummary, provider: Provider) -> Iterator[Problem]:
@@ -149,7 +156,7 @@ def _too_many(part_summary: PartSummary, provider: Provider) -> Iterator[Problem
 
 
 def _too_large(part_summary: PartSummary, provider: Provider) -> Iterator[Problem]:
-    if part_summary.total_bytes > provider.max_object_size:
+    if part_summary.total_bytes is not None and part_summary.total_bytes > provider.max_object_size:
         yield Problem(Code.OBJECT_TOO_LARGE, size=part_summary.total_bytes, limit=provider.max_object_size)
 
 
@@ -173,6 +180,10 @@ def find_warnings(part_summary: PartSummary, existing: ExistingObject | None) ->
         found.append(Problem(Code.PART_COPIES, count=_count(copied), parts=name_runs(copied)))
     if is_recent(part_summary):
         found.append(Problem(Code.PART_ARRIVED_RECENTLY))
+    elif part_summary.undated:
+        found.append(Problem(Code.PART_TIMES_UNKNOWN, count=part_summary.undated))
+    if part_summary.unsized:
+        found.append(Problem(Code.PART_SIZES_UNKNOWN, count=part_summary.unsized))
     if existing is not None and existing.facts is not None:
         found.append(Problem(Code.OBJECT_WOULD_BE_REPLACED))
     return tuple(found)

@@ -52,7 +52,7 @@ class CompletionOutcome:
     @property
     def verified(self) -> bool:
         """Whether HEAD has shown the expected object. `proofs` say how much of it."""
-        return self.facts is not None and self.problem is None
+        return self.facts is not None and self.problem is None and bool(self.proofs)
 
     @property
     def trouble(self) -> ObjectStoreError | None:

@@ -18,13 +18,13 @@ _MD5_ETAG = re.compile(r"[0-9a-f]{32}(-[0-9]+)?\Z")
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """The object that a completion must create.
+    """The object that a completion must create. `size` is None if the store names no valid size for each part.
 
     `etag` is computed from MD5s; it and `crc64` are empty if they are not known. `metadata` is what identifies an
     object of ours. `appearance` is what was there before the request.
     """
 
-    size: int
+    size: int | None
     etag: str = ""
     crc64: ReportedCrc64 | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Expectation:
 
         By its metadata if the object is ours, else by its ETag and CRC-64, else by its size and its date.
         """
-        if facts is None or facts.size != self.size or not self._has_metadata(facts):
+        if facts is None or self._has_other_size(facts) or not self._has_metadata(facts):
             return False
         if self.metadata:
             return True
@@ -60,12 +60,15 @@ class Expectation:
         known = [facts.etag.lower() == self.etag] if self._compares_etag(facts) else []
         if self._compares_crc64(facts.crc64):
             known.append(facts.crc64 == self.crc64)
-        return all(known) if known else self.appearance is not None and self.appearance.confirms(facts)
+        if known:
+            return all(known)
+        return self.size is not None and self.appearance is not None and self.appearance.confirms(facts)
 
     def problem_of(self, facts: ObjectFacts, response: SentBytes) -> Problem | None:
         """Why the object that HEAD shows is not the one whose completion the store has confirmed with `response`."""
         if self._is_another(facts, response):
-            return Problem(Code.OBJECT_DIFFERS, expected_size=self.size, size=facts.size)
+            known = "?" if self.size is None else self.size
+            return Problem(Code.OBJECT_DIFFERS, expected_size=known, size=facts.size)
         if problem := self.crc64_problem(facts.crc64):
             return problem
         if self._compares_etag(facts) and facts.etag.lower() != self.etag:
@@ -82,7 +85,7 @@ class Expectation:
         """Whether the object has another size or is not ours. Versity confirms the completion of a missing upload if an
         object with its key exists.
         """
-        if facts.size != self.size:
+        if self._has_other_size(facts):
             return True
         if not self.metadata:
             return bool(response.etag) and facts.etag != response.etag
@@ -91,6 +94,9 @@ class Expectation:
         # A proxy may remove the metadata; then the content decides.
         is_named = any(name in facts.metadata for name in self.metadata)
         return is_named or not {Proof.ETAG, Proof.CRC64} & set(self.proofs_in(facts))
+
+    def _has_other_size(self, facts: ObjectFacts) -> bool:
+        return self.size not in (None, facts.size)
 
     def _has_metadata(self, facts: ObjectFacts) -> bool:
         return all(facts.metadata.get(name) == value for name, value in self.metadata.items())

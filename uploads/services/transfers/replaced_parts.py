@@ -81,8 +81,10 @@ def _differing_parts(transfer: Transfer) -> list[Part]:
 
 
 def differs(part: Part, theirs: Iterable[ListedPart]) -> bool:
-    """Whether no listed copy of a part is the one that was sent."""
-    return all((each.size, each.etag.lower()) != (part.size, part.etag.lower()) for each in theirs)
+    """Whether no listed copy of a part is the one that was sent. A size or ETag that is not known shows nothing."""
+    return all(
+        each.size not in (None, part.size) or each.etag.lower() not in ("", part.etag.lower()) for each in theirs
+    )
 
 
 def named(numbers: Sequence[int]) -> str:
