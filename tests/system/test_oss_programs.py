@@ -132,11 +132,11 @@ def test_gap_is_named_and_completed_only_on_request(
     assert [part["PartNumber"] for part in sent] == [1, 3]
     asked = dashboard.ask("complete", upload)
     assert "2 of 3" in " ".join(asked.text.split())
-    assert "allow-gaps" in asked.form.boxes
+    assert asked.form.boxes["gaps"] == "2"
     refused = asked.submit()
     assert "error" in refused or only_item(refused)["error"] is not None
     assert as_parts(guide.run("parts", key=KEY, upload_id=upload.upload_id)) == as_parts(sent)
-    item = only_item(dashboard.ask("complete", upload).submit(ticked=["allow-gaps"]))
+    item = only_item(dashboard.ask("complete", upload).submit(ticked=["gaps"]))
     assert item["state"] == "done"
     whole = file.read_bytes()
     size = len(whole) // 3
@@ -161,6 +161,20 @@ def test_live_upload_is_aborted(guide: Guide, dashboard: BucketPages, file: Path
     assert gone_for(guide, upload)
     assert dashboard.uploads() == []
     assert dashboard.status(upload) == 404
+
+
+def test_program_sends_a_part_while_the_page_is_open(guide: Guide, dashboard: BucketPages, file: Path) -> None:
+    """The completion was confirmed for two parts, and there are three now: it is refused, and the program goes on."""
+    with guide.steps("upload", key=KEY, file=file) as steps:
+        upload = UploadRef(KEY, steps.read()["UploadId"])
+        sent = [steps.go_on(), steps.go_on()]
+        asked = dashboard.ask("complete", upload)
+        sent.append(steps.go_on())
+        refused = asked.submit()
+        assert "error" in refused or only_item(refused)["error"] is not None
+        assert as_parts(dashboard.parts(upload)) == as_parts(sent)
+        assert steps.go_on()["Key"] == KEY
+    assert gone_for(guide, upload)
 
 
 def test_program_completes_while_the_page_is_open(
