@@ -82,4 +82,4 @@ def store_state(request: HttpRequest, store: str) -> HttpResponse:
 
 
 def _lacks_permission(error: ObjectStoreError | None) -> bool:
-    return error is not None and error.reason is Reason.PERMISSION
+    return error is not None and error.is_denied

@@ -117,6 +117,36 @@ REASON_TEXTS: Mapping[Reason, ReasonText] = {
         "lock",
         403,
     ),
+    Reason.FORBIDDEN: ReasonText(
+        gettext_lazy("The store does not allow this"),
+        gettext_lazy(
+            "The store refused the request with a code that Partway does not know. A permission may be missing, or the "
+            "account or the bucket may be in a state that does not allow it."
+        ),
+        gettext_lazy("The documentation of the store says what its code means."),
+        "lock",
+        403,
+    ),
+    Reason.ACCOUNT: ReasonText(
+        gettext_lazy("The account cannot be used"),
+        gettext_lazy(
+            "The store knows these credentials, but their account is suspended, disabled, or not signed up. A "
+            "permission does not change that."
+        ),
+        gettext_lazy("Ask the operator of the store about the account, for example about unpaid bills."),
+        "user-off",
+        502,
+    ),
+    Reason.STORE_FULL: ReasonText(
+        gettext_lazy("The store is full"),
+        gettext_lazy("A quota of the bucket or the account is used up, or the store has no space left."),
+        gettext_lazy(
+            "Delete objects or abort uploads that are no longer needed, or raise the quota. Transfers are retried for "
+            "an hour, and keep their bytes when they fail."
+        ),
+        "database-exclamation",
+        502,
+    ),
     Reason.CLOCK_SKEW: ReasonText(
         gettext_lazy("The clocks differ too much"),
         gettext_lazy("The store refuses requests whose time differs from its own by more than about 15 minutes."),
@@ -289,6 +319,8 @@ def _advice(text: ReasonText, error: ObjectStoreError) -> str:
         sentences.insert(0, _("According to the store, the region is %(region)s.") % {"region": error.region})
     elif error.reason is Reason.PERMISSION:
         sentences.insert(0, permission_text(error.operation))
+    elif error.reason is Reason.FORBIDDEN:
+        sentences.append(_("If a permission is missing: %(advice)s") % {"advice": permission_text(error.operation)})
     return " ".join(sentences)
 
 

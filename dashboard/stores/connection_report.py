@@ -108,7 +108,7 @@ def _fix(step: Step, error: ObjectStoreError, test: ConnectionTest) -> str:
         return str(FIXES[error.reason])
     if step.bucket:
         return _fix_for_bucket(error, test)
-    if error.reason is Reason.PERMISSION:
+    if error.is_denied:
         return _("Enter the buckets in Named buckets: they can be used without this permission.")
     return ""
 

@@ -23,7 +23,6 @@ from dashboard.stores.check_report import last_card, last_cards, overrides_in_wo
 from dashboard.stores.provider_notes import label_of
 from uploads import access
 from uploads.models import Store
-from uploads.objectstore.errors import Reason
 from uploads.objectstore.providers import PROVIDERS
 from uploads.objectstore.types import Bucket, UploadRef
 from uploads.services.browse import browsing
@@ -61,7 +60,7 @@ def buckets(request: HttpRequest, store: str) -> HttpResponseBase:
         "last_check": last_card(found),
         "remarks": notes_on(found.provider),
         "overrides": overrides_in_words(PROVIDERS.get(found.provider), found.overrides),
-        "not_allowed": refusal is not None and refusal.reason is Reason.PERMISSION,
+        "not_allowed": refusal is not None and refusal.is_denied,
         "explained": explain(refusal) if refusal else None,
         "notes": [text_of(note) for note in listed.notes],
     }

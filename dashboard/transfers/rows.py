@@ -17,7 +17,7 @@ from dashboard.transfers.legs import Leg, leg_of, legs_of
 from uploads.domain.states import DesiredState, Phase, TransferState, shown_state
 from uploads.models import Transfer
 from uploads.objectstore.checksums import as_store_writes_it
-from uploads.problems import Code
+from uploads.problems import Code, RecordedError
 from uploads.selectors.transfers import TransferProgress, progress_of, why_waiting
 from uploads.services.transfers.steps import can_retry
 from uploads.services.transfers.verify import can_verify
@@ -47,7 +47,7 @@ class TransferRow:
     @property
     def waiting(self) -> str:
         """Why the transfer does not move, as text; empty if it moves."""
-        problem = why_waiting(self.transfer)
+        problem = why_waiting(self.transfer, self.error)
         return text_of(problem) if problem else ""
 
     @property
@@ -66,6 +66,11 @@ class TransferRow:
     def abort_not_verified(self) -> bool:
         """Whether the store accepted the abort of its upload, and then could not be asked whether parts are left."""
         return self.transfer.error_reason == Code.ABORT_NOT_VERIFIED
+
+    @property
+    def error(self) -> RecordedError | None:
+        """The last error of the transfer or of one of its parts. One of a finished transfer is its verification's."""
+        return None if self.transfer.phase == Phase.DONE else self.transfer.error or self.progress.part_error
 
     @property
     def crc64(self) -> dict[str, str] | None:

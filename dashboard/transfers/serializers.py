@@ -30,7 +30,7 @@ def transfer_json(row: TransferRow) -> dict[str, Any]:
             "sent": progress.parts_sent,
         },
         "upload_id": progress.upload_id,
-        "error": error_json(transfer.error) if transfer.phase != Phase.DONE else None,
+        "error": error_json(row.error),
         "verification": verification_json(transfer),
         "possible_orphans": orphans_json(row),
         "store": transfer.store.name,

@@ -17,7 +17,7 @@ from dashboard.uploads.columns import FACTS, Facts, render_facts
 from dashboard.uploads.detail import part_summary_context
 from uploads import access
 from uploads.models import Store
-from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.types import UploadRef
 from uploads.services.browse import browsing
 from uploads.services.browse.preflight import is_recent
@@ -41,7 +41,7 @@ def facts(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     except ObjectStoreError as error:
         if browsing.is_gone(error):
             settle_possible_orphans(found, bucket, name)
-        denied = error.reason is Reason.PERMISSION
+        denied = error.is_denied
         context |= {"gone": browsing.is_gone(error), "denied": denied, "explained": explain(error)}
     return render(request, "uploads/facts.html", context)
 

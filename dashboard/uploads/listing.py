@@ -32,7 +32,7 @@ from uploads.objectstore.types import UploadsPage, UploadsQuery
 from uploads.services.browse import browsing
 from uploads.services.browse.unlisted import MAX_UNLISTED, Unlisted, find_unlisted
 
-CANNOT_LIST = frozenset({Reason.PERMISSION, Reason.REFUSED})
+CANNOT_LIST = frozenset({Reason.PERMISSION, Reason.FORBIDDEN, Reason.REFUSED})
 """Failures of a reachable store that refuses to list: the uploads that Partway started can be shown all the same."""
 
 NOTHING_LISTED = UploadsPage((), (), is_truncated=False, next_key_marker="", next_upload_id_marker="")

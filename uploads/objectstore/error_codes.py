@@ -10,23 +10,53 @@ _CODES: Mapping[Reason, Sequence[str]] = {
     Reason.CREDENTIALS: (
         "InvalidAccessKeyId",
         "SignatureDoesNotMatch",
+        "InvalidAccessKey",
+        "AccessKeyDisabled",
         "InvalidToken",
+        "InvalidTokenId",
+        "UnrecognizedClientException",
+        "SecurityTokenMalformed",
         "InvalidSecurity",
         "InvalidSecurityToken",
         "InvalidClientTokenId",
         "CredentialsNotSupported",
         "XAdminUserNotFound",
     ),
-    Reason.CREDENTIALS_EXPIRED: ("ExpiredToken", "TokenRefreshRequired", "SecurityTokenExpired"),
+    Reason.CREDENTIALS_EXPIRED: (
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "TokenRefreshRequired",
+        "SecurityTokenExpired",
+    ),
     Reason.PERMISSION: (
         "AccessDenied",
-        "AllAccessDisabled",
-        "AccountProblem",
-        "UserDisable",
-        "NotSignedUp",
+        "AccessDeniedException",
         "AccessForbidden",
+        "Forbidden",
+        "UnauthorizedAccess",
     ),
-    Reason.CLOCK_SKEW: ("RequestTimeTooSkewed",),
+    Reason.ACCOUNT: (
+        "AccountProblem",
+        "AccountSuspended",
+        "AccountDisabled",
+        "AllAccessDisabled",
+        "InvalidPayer",
+        "NotSignedUp",
+        "UserDisable",
+        "UserDisabled",
+        "UserSuspended",
+    ),
+    Reason.STORE_FULL: (
+        "QuotaExceeded",
+        "BucketQuotaExceeded",
+        "UserQuotaExceeded",
+        "StorageQuotaExceeded",
+        "StorageFull",
+        "InsufficientStorage",
+        "XMinioStorageFull",
+        "XMinioAdminBucketQuotaExceeded",
+    ),
+    Reason.CLOCK_SKEW: ("RequestTimeTooSkewed", "RequestExpired", "RequestNotYetValid"),
     Reason.WRONG_REGION: (
         "PermanentRedirect",
         "TemporaryRedirect",
@@ -83,4 +113,10 @@ STATUSES: Mapping[int, Reason] = {
     408: Reason.TIMEOUT,
     429: Reason.THROTTLED,
     503: Reason.THROTTLED,
+    507: Reason.STORE_FULL,
 }
+
+
+def reason_of_code(code: str) -> Reason | None:
+    """The reason of a code; None if it is not known. Alibaba Cloud appends details: `InvalidAccessKeyId.Inactive`."""
+    return REASONS.get(code) or REASONS.get(code.split(".", maxsplit=1)[0])

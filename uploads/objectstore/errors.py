@@ -27,6 +27,9 @@ class Reason(StrEnum):
     CREDENTIALS = "credentials"
     CREDENTIALS_EXPIRED = "credentials-expired"
     PERMISSION = "permission"
+    FORBIDDEN = "forbidden"
+    ACCOUNT = "account"
+    STORE_FULL = "store-full"
     CLOCK_SKEW = "clock-skew"
     WRONG_REGION = "wrong-region"
     ADDRESSING = "addressing"
@@ -72,6 +75,14 @@ class ObjectStoreError(Exception):
         self.operation = operation
         self.retryable = retryable
         self.request_id = request_id
+
+    @property
+    def is_denied(self) -> bool:
+        """Whether the store does not allow the request, while others may still work.
+
+        FORBIDDEN is a 403 with a code that is not known: a missing permission, or a state of the account or bucket.
+        """
+        return self.reason in (Reason.PERMISSION, Reason.FORBIDDEN)
 
     def __str__(self) -> str:
         """For logs: our codes with their parameters, then the store's message."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from uploads.objectstore import xml
-from uploads.objectstore.error_codes import REASONS, STATUSES
+from uploads.objectstore.error_codes import STATUSES, reason_of_code
 from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason, Refused, UnreadableResponse
 from uploads.objectstore.received import clean_text, etag_of, retry_after, time_of
 from uploads.problems import Code, Problem
@@ -130,7 +130,7 @@ def _not_from_store(response: Response, operation: str) -> ObjectStoreError | No
 
 def _reason(response: Response, fields: Mapping[str, str], region: str, now: datetime) -> Reason:
     code = fields.get("Code", "")
-    if known := Reason.WRONG_REGION if _mentions_region(fields) else REASONS.get(code):
+    if known := Reason.WRONG_REGION if _mentions_region(fields) else reason_of_code(code):
         return known
     if code in ("AuthorizationHeaderMalformed", "AuthorizationQueryParametersError"):
         named = fields.get("Region") or "region" in fields.get("Message", "").lower()
@@ -140,7 +140,7 @@ def _reason(response: Response, fields: Mapping[str, str], region: str, now: dat
     if not code and response.status in (400, 403) and _is_skewed(response, now):
         return Reason.CLOCK_SKEW
     if code and response.status < 500:
-        return Reason.PERMISSION if response.status == 403 else Reason.REFUSED
+        return Reason.FORBIDDEN if response.status == 403 else Reason.REFUSED
     return _by_status(response.status)
 
 

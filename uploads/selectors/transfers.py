@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, Literal
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Min, Q, QuerySet, Sum
 from django.utils import timezone
 
 from uploads import access
@@ -20,9 +20,11 @@ from uploads.domain.states import (
     PartState,
     Phase,
     StoreUploadState,
+    TransferState,
 )
 from uploads.models import Part, Store, StoreUpload, Transfer
-from uploads.problems import Code, Problem
+from uploads.objectstore.errors import Reason
+from uploads.problems import Code, Problem, RecordedError
 
 RATE_WINDOW = timedelta(seconds=30)
 """Rates are averages over this time."""
@@ -32,6 +34,14 @@ SILENT_AFTER = timedelta(seconds=20)
 
 QUOTA_REFUSAL_SHOWN = timedelta(minutes=1)
 """How long a transfer counts as waiting for space after the quota refused it space."""
+
+
+WAITING_AFTER: Mapping[str, Code] = {
+    Reason.CREDENTIALS_EXPIRED: Code.WAITING_FOR_CREDENTIALS,
+    Reason.CLOCK_SKEW: Code.WAITING_FOR_CLOCK,
+    Reason.STORE_FULL: Code.WAITING_FOR_STORE_SPACE,
+}
+"""What a transfer waits for after an error, by its reason. After every other error it waits for its next attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,8 @@ class TransferProgress:
     upload_id: str = ""
     possible_orphans: tuple[str, ...] = ()
     """Upload ids of which an operator has to decide whether the transfer started them."""
+    part_error: RecordedError | None = None
+    """The last error of the first part that failed and is not sent yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +72,20 @@ class PartRun:
 
 
 def progress_of(transfers: Sequence[Transfer]) -> dict[uuid.UUID, TransferProgress]:
-    """The progress of each transfer of a page: two queries for any number of transfers."""
+    """The progress of each transfer of a page: two queries for any number of transfers, three if parts have failed."""
     now = timezone.now()
     ids = [transfer.pk for transfer in transfers]
     rows = {row["transfer_id"]: row for row in _part_sums(ids, now)}
     uploads, suspects = _upload_ids(ids)
+    errors = _part_errors([row["failing"] for row in rows.values() if row["failing"] is not None])
     progress = {
         transfer.pk: _progress(transfer, rows.get(transfer.pk), uploads.get(transfer.pk, ""), now)
         for transfer in transfers
     }
-    return {pk: replace(each, possible_orphans=suspects.get(pk, ())) for pk, each in progress.items()}
+    return {
+        pk: replace(each, possible_orphans=suspects.get(pk, ()), part_error=errors.get(pk))
+        for pk, each in progress.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +121,28 @@ def waiting_for_file(user: AnyUser, limit: int = 50) -> list[Transfer]:
     return list(unfinished(user).filter(all_received=False, received_at__lt=silent)[:limit])
 
 
-def why_waiting(transfer: Transfer) -> Problem | None:
-    """Why a transfer does not move; None if it moves or has finished."""
-    now = timezone.now()
+def why_waiting(transfer: Transfer, error: RecordedError | None = None) -> Problem | None:
+    """Why a transfer does not move; None if it moves or has finished. `error` is its last one, or that of a part."""
+    if transfer.state is TransferState.CANCELLING and transfer.tries and error:
+        return Problem(Code.WAITING_FOR_RETRY)
     if transfer.phase not in LIVE_PHASES or transfer.desired_state != DesiredState.RUN:
         return None
+    return next(_reasons_for_waiting(transfer, error), None)
+
+
+def _reasons_for_waiting(transfer: Transfer, error: RecordedError | None) -> Iterator[Problem]:
+    now = timezone.now()
     if transfer.completed_at is not None:
-        return Problem(Code.COMPLETED_NOT_VERIFIED)
+        yield Problem(Code.COMPLETED_NOT_VERIFIED)
     if transfer.quota_refused_at and now - transfer.quota_refused_at < QUOTA_REFUSAL_SHOWN:
-        return Problem(Code.WAITING_FOR_SPACE)
+        yield Problem(Code.WAITING_FOR_SPACE)
     arriving = transfer.resumable and not transfer.all_received
     if arriving and (transfer.received_at or transfer.created_at) < now - SILENT_AFTER:
-        return Problem(Code.BROWSER_STOPPED)
+        yield Problem(Code.BROWSER_STOPPED)
     if transfer.phase != Phase.RECEIVING and (silent_since := transfer.store.not_answering_since):
-        return Problem(Code.STORE_NOT_ANSWERING, since_at=silent_since.isoformat())
-    return None
+        yield Problem(Code.STORE_NOT_ANSWERING, since_at=silent_since.isoformat())
+    if error is not None:
+        yield Problem(WAITING_AFTER.get(error.reason, Code.WAITING_FOR_RETRY))
 
 
 def _part_sums(ids: Sequence[uuid.UUID], now: datetime) -> Iterable[Mapping[str, Any]]:
@@ -135,9 +158,15 @@ def _part_sums(ids: Sequence[uuid.UUID], now: datetime) -> Iterable[Mapping[str,
             bytes_moved=Sum("moved", filter=sending),
             parts_received=Count("pk", filter=~Q(state=PartState.WAITING)),
             parts_sent=Count("pk", filter=sent),
+            failing=Min("pk", filter=~Q(error_code="")),
             sent_recent_parts=Sum("size", filter=sent & Q(sent_at__gte=since)),
         )
     )
+
+
+def _part_errors(ids: Sequence[int]) -> dict[uuid.UUID, RecordedError | None]:
+    """The errors of these parts, by transfer."""
+    return {part.transfer_id: part.error for part in Part.objects.filter(pk__in=ids)} if ids else {}
 
 
 def _upload_ids(ids: Sequence[uuid.UUID]) -> tuple[dict[uuid.UUID, str], dict[uuid.UUID, tuple[str, ...]]]:

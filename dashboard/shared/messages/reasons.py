@@ -22,6 +22,12 @@ RECORDED: Mapping[Reason, Message] = {
         "The temporary credentials have expired. Work resumes when new credentials are entered."
     ),
     Reason.PERMISSION: gettext_lazy("The credentials do not allow this request."),
+    Reason.FORBIDDEN: gettext_lazy(
+        "The store does not allow this request, with a code that Partway does not know. A permission may be missing, "
+        "or the account or the bucket may be in a state that does not allow it."
+    ),
+    Reason.ACCOUNT: gettext_lazy("The account of the credentials is suspended, disabled, or not signed up."),
+    Reason.STORE_FULL: gettext_lazy("The store is full, or a quota of the bucket or the account is used up."),
     Reason.CLOCK_SKEW: gettext_lazy("The clocks of this machine and of the store differ too much."),
     Reason.WRONG_REGION: gettext_lazy("The bucket is in another region."),
     Reason.NO_SUCH_BUCKET: gettext_lazy("The bucket does not exist."),

@@ -77,6 +77,17 @@ STEPS: Mapping[str, Message] = {
 
 WAITING: Mapping[str, Message] = {
     Code.BROWSER_STOPPED: _("The browser has stopped sending. Select the same file again to resume."),
+    Code.WAITING_FOR_STORE_SPACE: _(
+        "The store is full. The transfer is retried for an hour, and keeps its bytes if it fails."
+    ),
+    Code.WAITING_FOR_CREDENTIALS: _(
+        "The temporary credentials have expired. The transfer resumes automatically when new credentials are entered."
+    ),
+    Code.WAITING_FOR_CLOCK: _(
+        "The clocks of this machine and of the store differ too much. The transfer resumes automatically when they "
+        "agree."
+    ),
+    Code.WAITING_FOR_RETRY: _("The last attempt failed. It is retried automatically."),
     Code.WAITING_FOR_SPACE: _("Staging is full. The upload resumes automatically when space is free."),
 }
 

@@ -13,14 +13,16 @@ from hypothesis import strategies as st
 
 from dashboard.shared import formatting
 from dashboard.shared.explain import REASON_TEXTS, explain
-from dashboard.shared.messages import error_code, text_of
+from dashboard.shared.messages import error_code, error_text, text_of
 from dashboard.shared.numbers import count_text
 from dashboard.shared.parameters import MAX_TRAIL, Query, read_trail, read_upload, write_trail, write_upload
 from dashboard.uploads.picture import MAX_BARS, WIDTH, draw
 from uploads.domain.part_summary import summarize_parts
+from uploads.objectstore.error_codes import REASONS
 from uploads.objectstore.errors import NotSent, OutcomeUnknown, Reason, Refused
 from uploads.objectstore.types import ListedPart, UploadRef
 from uploads.problems import Code, Problem
+from uploads.services.work.failures import recorded_error
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=60)
 MARKERS = st.lists(st.tuples(TEXT, TEXT), max_size=300)
@@ -194,6 +196,25 @@ def test_explanation_has_the_response_of_the_store() -> None:
     assert error_code(refused) == "PermanentRedirect"
     assert error_code(NotSent("?", reason=Reason.BAD_KEY)) == "BadKey"
     assert error_code(NotSent("?", reason=Reason.TLS)) == "TlsFailed"
+
+
+@pytest.mark.parametrize("code", ["QuotaExceeded", "UserSuspended", "InvalidTokenId", "SecurityTokenExpired"])
+def test_refusal_that_is_no_missing_permission_does_not_ask_for_one(code: str) -> None:
+    """Of a full store, an account and credentials: neither the long nor the recorded text names a permission."""
+    refused = Refused("Why.", code=code, status=403, reason=REASONS[code], operation="PutObject")
+    for text in (explain(refused).advice, explain(refused).title, error_text(recorded_error(refused))):
+        assert "s3:PutObject" not in text
+        assert "permission" not in text.lower()
+
+
+def test_unknown_refusal_may_be_a_permission_or_an_account() -> None:
+    refused = Refused("Why.", code="Strange", status=403, reason=Reason.FORBIDDEN, operation="PutObject")
+    explained = explain(refused)
+    assert (explained.code, "account" in explained.meaning) == ("Strange", True)
+    assert "If a permission is missing: Allow s3:PutObject" in explained.advice
+    text = error_text(recorded_error(refused))
+    assert "A permission may be missing" in text
+    assert "s3:PutObject" not in text
 
 
 def test_text_of_our_own_is_not_shown_as_the_message_of_the_store() -> None:

@@ -413,6 +413,45 @@ def test_failed_parts_show_their_errors(operator_client: Client, operator: User,
     assert "SlowDown" in text
 
 
+@pytest.mark.parametrize("of_part", [True, False], ids=["part", "transfer"])
+@pytest.mark.parametrize(
+    ("reason", "waiting"),
+    [
+        (Reason.CREDENTIALS_EXPIRED, "The temporary credentials have expired."),
+        (Reason.STORE_FULL, "The store is full."),
+        (Reason.CLOCK_SKEW, "The clocks of this machine and of the store differ too much."),
+        (Reason.STORE_FAULT, "The last attempt failed. It is retried automatically."),
+    ],
+)
+def test_error_and_reason_for_waiting_are_shown_everywhere(
+    operator_client: Client, operator: User, unreachable: Store, reason: Reason, waiting: str, *, of_part: bool
+) -> None:
+    """Whatever the page of a transfer shows about why it does not move, its JSON, the list and the list's JSON show."""
+    transfer = make_transfer(operator, unreachable, staged=3, sent=1)
+    error = {"error_code": "TheCode", "error_reason": reason, "error_request_id": "tx-7", "tries": 2}
+    rows = transfer.parts.filter(number=2) if of_part else Transfer.objects.filter(pk=transfer.pk)
+    rows.update(**error)
+    for path in (reverse("transfer", args=[transfer.pk]), reverse("transfers")):
+        text = operator_client.get(path).content.decode()
+        for shown in (waiting, "TheCode", "tx-7"):
+            assert shown in text, path
+    one = page_of(operator_client, transfer, **JSON).json
+    listed = Page(operator_client.get(reverse("transfers"), headers=JSON)).json["transfers"]
+    for found in (one, *listed):
+        assert (found["error"]["code"], found["error"]["request_id"]) == ("TheCode", "tx-7")
+        assert found["waiting"].startswith(waiting)
+
+
+def test_errors_of_parts_take_one_query_for_a_page(
+    operator_client: Client, operator: User, unreachable: Store, django_assert_max_num_queries: Any
+) -> None:
+    for number in range(4):
+        transfer = make_transfer(operator, unreachable, key=f"k{number}", staged=3)
+        transfer.parts.update(error_code="SlowDown", error_reason=Reason.THROTTLED)
+    with django_assert_max_num_queries(9):
+        assert operator_client.get(reverse("transfers")).content.decode().count("SlowDown") == 4
+
+
 def test_json_has_the_fixed_shape(operator_client: Client, operator: User, unreachable: Store) -> None:
     transfer = make_transfer(operator, unreachable, sent=2, staged=3, upload_id="u-1")
     assert page_of(operator_client, transfer, **JSON).json == {

@@ -46,7 +46,7 @@ def _refusal(probe: Probe, check: str, parts: Sequence[CompletedPart]) -> Refuse
     try:
         completed_etag(probe.requester.complete(upload.key, upload.id, parts).body)
     except Refused as refused:
-        if refused.reason is Reason.PERMISSION:
+        if refused.is_denied:
             raise
         return refused
     consumed.by = check
@@ -171,7 +171,7 @@ def _keeps(create: Callable[[], None]) -> bool:
         try:
             create()
         except Refused as refused:
-            if refused.reason is Reason.PERMISSION or is_fault(refused):
+            if refused.is_denied or is_fault(refused):
                 raise
             return exists and refused.reason is Reason.EXISTS
     return False

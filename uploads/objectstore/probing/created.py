@@ -171,7 +171,7 @@ def is_gone(client: ObjectStoreClient, bucket: str, key: str, upload_id: str) ->
         if not client.list_parts(bucket, key, upload_id, max_parts=1).parts:
             return not client.is_listed(bucket, key, upload_id)
     except ObjectStoreError as error:
-        if error.reason in GONE or error.reason is Reason.PERMISSION:
+        if error.reason in GONE or error.is_denied:
             return True
         raise
     return False

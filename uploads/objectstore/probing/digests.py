@@ -132,7 +132,7 @@ def _wrong_object(probe: Probe) -> Finding:
 def _mismatch(refused: Refused) -> Finding:
     if refused.reason is Reason.DIGEST_MISMATCH:
         return ok(FindingCode.WRONG_MD5_REFUSED, code=refused.code)
-    if refused.reason in {Reason.PERMISSION, Reason.THROTTLED, Reason.STORE_FAULT}:
+    if refused.is_denied or refused.reason in {Reason.THROTTLED, Reason.STORE_FAULT, Reason.STORE_FULL}:
         raise refused
     return differs(FindingCode.WRONG_MD5_REFUSED_OTHERWISE, code=refused.code)
 

@@ -10,7 +10,7 @@ from uploads.problems import Problem, RecordedError
 
 def finding_of(error: ObjectStoreError, code: FindingCode | None = None, verdict: Verdict = Verdict.FAILED) -> Finding:
     """An error as the outcome of a check; a missing permission as such. `code` replaces the code of other errors."""
-    if error.reason is Reason.PERMISSION:
+    if error.is_denied:
         code, verdict = FindingCode.PERMISSION_MISSING, Verdict.DENIED
     return Finding(
         verdict=verdict,

@@ -95,7 +95,7 @@ def _may_be_about_the_key(error: ObjectStoreError) -> bool:
     """Whether another key may fare better: the store, or our own client, refused the key, or the store failed on it."""
     if isinstance(error, NotSent):
         return error.reason is Reason.BAD_KEY
-    return error.reason not in {Reason.PERMISSION, Reason.THROTTLED, Reason.TIMEOUT}
+    return not error.is_denied and error.reason not in {Reason.THROTTLED, Reason.TIMEOUT, Reason.STORE_FULL}
 
 
 def encoded(probe: Probe) -> Fields:

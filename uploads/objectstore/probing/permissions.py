@@ -135,7 +135,7 @@ def is_there(probe: Probe, key: str) -> bool:
     try:
         probe.requester.client.head_object(probe.requester.bucket, key)
     except Refused as refused:
-        if refused.reason in {Reason.NO_SUCH_KEY, Reason.PERMISSION}:
+        if refused.is_denied or refused.reason is Reason.NO_SUCH_KEY:
             return False
         raise
     return True

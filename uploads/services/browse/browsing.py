@@ -183,7 +183,7 @@ def head_object(store: Store, bucket: str, key: str) -> ExistingObject:
     except Refused as refusal:
         if refusal.reason is Reason.NO_SUCH_KEY:
             return ExistingObject(None, absence=refusal)
-        if refusal.reason is Reason.PERMISSION:
+        if refusal.is_denied:
             return ExistingObject(None, refusal)
         if refusal.code == "400":
             client_for(store).list_multipart_uploads(bucket, max_uploads=1)

@@ -60,7 +60,7 @@ class CompletionOutcome:
 
         A store may show an object only some time after it has confirmed its completion.
         """
-        if self.head_error is not None and self.head_error.reason is not Reason.PERMISSION:
+        if self.head_error is not None and not self.head_error.is_denied:
             return self.head_error
         if self.problem is None or self.problem.code not in NOT_SHOWN:
             return None

@@ -24,7 +24,15 @@ CONNECT_SECONDS = 5.0
 STALL_SECONDS = 10.0
 
 OF_ONE_REQUEST = frozenset(
-    {Reason.PERMISSION, Reason.REFUSED, Reason.NO_SUCH_BUCKET, Reason.ADDRESSING, Reason.STORE_FAULT}
+    {
+        Reason.PERMISSION,
+        Reason.FORBIDDEN,
+        Reason.STORE_FULL,
+        Reason.REFUSED,
+        Reason.NO_SUCH_BUCKET,
+        Reason.ADDRESSING,
+        Reason.STORE_FAULT,
+    }
 )
 """A store can refuse one request for these reasons, and accept another."""
 

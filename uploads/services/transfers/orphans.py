@@ -40,7 +40,7 @@ LARGEST_SKEW = timedelta(minutes=15)
 
 MAX_PAGES = 10
 
-LISTING_REFUSED = frozenset({Reason.PERMISSION, Reason.REFUSED})
+LISTING_REFUSED = frozenset({Reason.PERMISSION, Reason.FORBIDDEN, Reason.REFUSED})
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,9 @@ MAX_ATTEMPTS = 8
 GIVE_UP = timedelta(hours=24)
 """How long work is attempted that only has to wait: for a store that is unreachable or fails, or for an operator."""
 
+FULL_GIVE_UP = timedelta(hours=1)
+"""How long work is attempted while the store is full. Afterwards an operator has to decide; no byte is lost."""
+
 WAITS_FOR_OPERATOR = frozenset({Reason.CREDENTIALS_EXPIRED, Reason.CLOCK_SKEW})
 
 COUNTED = frozenset({Reason.DIGEST_MISMATCH, Reason.UNREADABLE_RESPONSE, Code.INTERNAL_ERROR, Code.WORKER_LOST})
@@ -34,6 +37,7 @@ WAITING = frozenset(
         Reason.CONNECTION_LOST,
         Reason.THROTTLED,
         Reason.STORE_FAULT,
+        Reason.STORE_FULL,
         *WAITS_FOR_OPERATOR,
     }
 )
@@ -105,6 +109,8 @@ def _is_worthwhile(error: Exception, retry: Retry, attempts: int, failing_for: t
     if _is_counted(error, retry):
         # Time says nothing about these: the machine may have been off for days.
         return attempts < MAX_ATTEMPTS
+    if reason_of(error) == Reason.STORE_FULL:
+        return failing_for < FULL_GIVE_UP
     may_succeed = not isinstance(error, ObjectStoreError) or error.retryable or error.reason in WAITS_FOR_OPERATOR
     return (may_succeed or retry is Retry.PATIENT) and failing_for < GIVE_UP
 

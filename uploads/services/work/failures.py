@@ -13,6 +13,7 @@ OWN_CODES: Mapping[Reason, str] = {
     Reason.TLS: Code.TLS_FAILED,
     Reason.BAD_ARGUMENT: "InvalidArgument",
     Reason.PERMISSION: Code.ACCESS_DENIED,
+    Reason.FORBIDDEN: Code.ACCESS_DENIED,
     Reason.EXISTS: Code.OBJECT_EXISTS,
 }
 """Codes of reasons that other errors use too, or whose stored value is no name for a code."""
