@@ -53,6 +53,7 @@ def _attention_row(attention: Attention) -> dict[str, Any]:
         "transfer": attention.transfer,
         "operation": attention.operation,
         "failed_items": attention.failed_items,
+        "unknown_items": attention.unknown_items,
         "possible_orphan": orphan,
         "lost_create": attention.lost_create,
         "upload_url": _upload_url(orphan) if orphan else "",

@@ -5,20 +5,55 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from dashboard.shared.formatting import Count
+from dashboard.shared.formatting import Count, bytes_text
+from dashboard.shared.messages.proofs import verification_text
 from uploads.domain.states import ItemState, OperationKind
 from uploads.models import OperationItem
 
 
 def outcome_text(item: OperationItem) -> str:
-    """Empty unless the item is done: a failure has its error instead."""
+    """What is known of the upload. A failure has its error instead."""
+    is_abort = item.operation.kind == OperationKind.ABORT
+    if item.state == ItemState.UNKNOWN:
+        return _unknown_abort_text() if is_abort else _unknown_completion_text(item)
     if item.state != ItemState.DONE:
-        return ""
-    if item.operation.kind == OperationKind.ABORT:
+        return _("Completed in the store; not verified yet.") if "completed_at" in item.outcome else ""
+    if is_abort:
         return _abort_text(item)
     if item.outcome.get("verified"):
         return _("Completed. HEAD confirmed the object.")
+    if "not_verified" in item.outcome:
+        return _("Done, unverified. The store confirmed that the object is complete.")
     return _("Done, unverified: the store refused HEAD, or the object is not as expected.")
+
+
+def completion_text(item: OperationItem) -> str:
+    """What was proved of the object of a completion that is done."""
+    if item.state != ItemState.DONE or item.operation.kind == OperationKind.ABORT:
+        return ""
+    return verification_text(verified=bool(item.outcome.get("verified")), proofs=item.outcome.get("proofs", []))
+
+
+def _unknown_abort_text() -> str:
+    return _(
+        "Outcome unknown. The abort was requested, and no usable response arrived. Look whether the upload still "
+        "exists, and abort it again if it does."
+    )
+
+
+def _unknown_completion_text(item: OperationItem) -> str:
+    requested = _(
+        "Outcome unknown. The completion was requested, and no usable response arrived. Look at the object with this "
+        "key: if it has %(size)s and its content is right, the upload was completed. If the upload still exists, "
+        "complete it again."
+    ) % {"size": bytes_text(item.outcome.get("expected_size", 0))}
+    found = item.outcome.get("head_showed")
+    if found is None:
+        return requested
+    if not found:
+        return f"{requested} {_('HEAD showed no object with this key.')}"
+    shown = {"size": bytes_text(found.get("size", 0)), "etag": found.get("etag", ""), "date": found["last_modified"]}
+    return f"{requested} {_('HEAD showed an object of %(size)s, ETag %(etag)s, last modified %(date)s.') % shown}"
 
 
 def _abort_text(item: OperationItem) -> str:

@@ -12,7 +12,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
-from dashboard.operations.outcome import outcome_text
+from dashboard.operations.outcome import completion_text, outcome_text
 from dashboard.operations.serializers import operation_json
 from dashboard.shared import jsonapi
 from dashboard.shared.links import BucketLinks
@@ -20,7 +20,7 @@ from dashboard.shared.responses import explains_failures, is_fragment, see_other
 from uploads import access
 from uploads.domain.states import ItemState, OperationKind
 from uploads.models import Operation, OperationItem
-from uploads.objectstore.types import UploadRef
+from uploads.objectstore.types import UploadRef, UploadsQuery
 from uploads.selectors.operations import OperationProgress, operation_progress
 
 SHOWN_ITEMS = 50
@@ -69,8 +69,9 @@ def _wait(operation: Operation) -> OperationProgress:
 def _context(operation: Operation, progress: OperationProgress) -> dict[str, Any]:
     links = BucketLinks(operation.store.name, operation.bucket)
     items = operation.items.select_related("operation").order_by("id")
-    failed = items.filter(state=ItemState.FAILED)[:SHOWN_ITEMS]
-    others = items.exclude(state=ItemState.FAILED)[:SHOWN_ITEMS]
+    wrong = (ItemState.FAILED, ItemState.UNKNOWN)
+    failed = items.filter(state__in=wrong)[:SHOWN_ITEMS]
+    others = items.exclude(state__in=wrong)[:SHOWN_ITEMS]
     rows = [_row(links, item) for item in [*failed, *others]]
     return {
         "operation": operation,
@@ -93,4 +94,10 @@ def _quarter(progress: OperationProgress) -> int:
 
 def _row(links: BucketLinks, item: OperationItem) -> dict[str, Any]:
     name = UploadRef(item.key, item.upload_id)
-    return {"item": item, "detail_url": links.detail(name), "outcome_text": outcome_text(item)}
+    return {
+        "item": item,
+        "detail_url": links.detail(name),
+        "key_url": links.listing(UploadsQuery(prefix=item.key, whole_key=True)),
+        "outcome_text": outcome_text(item),
+        "verification": completion_text(item),
+    }

@@ -22,7 +22,13 @@ def operation_json(operation: Operation, progress: OperationProgress) -> dict[st
         "Bucket": operation.bucket,
         "actor": operation.actor.get_username(),
         "created": jsonapi.iso(operation.created_at),
-        "items": {"count": progress.total, "done": progress.done, "failed": progress.failed, "active": progress.active},
+        "items": {
+            "count": progress.total,
+            "done": progress.done,
+            "failed": progress.failed,
+            "unknown": progress.unknown,
+            "active": progress.active,
+        },
         "Uploads": [item_json(item) for item in operation.items.all()],
     }
 

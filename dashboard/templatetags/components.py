@@ -46,6 +46,7 @@ STATES = {
     "paused": State(gettext_lazy("paused"), "wait"),
     "cancelling": State(gettext_lazy("cancelling"), "warn"),
     "partly-failed": State(gettext_lazy("partly failed"), "warn"),
+    "unknown": State(gettext_lazy("outcome unknown"), "warn"),
     "possible-orphan": State(gettext_lazy("possible orphan"), "warn"),
     "disabled": State(gettext_lazy("disabled"), "idle"),
     "done": State(gettext_lazy("done"), "good"),

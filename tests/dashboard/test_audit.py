@@ -148,8 +148,9 @@ def test_invalid_place_in_the_log_is_refused(before: str, operator_client: Clien
 
 
 ENDS = (ItemState.DONE, ItemState.FAILED)
+ITEM_ENDS = (*ENDS, ItemState.UNKNOWN)
 COMPUTED: dict[str, set[str]] = {
-    "operations/order.py": {f"{kind}.{state}" for kind in OperationKind for state in ENDS},
+    "operations/order.py": {f"{kind}.{state}" for kind in OperationKind for state in ITEM_ENDS},
     "stores/checks/run.py": {f"check.{state}" for state in ENDS},
     "transfers/ending.py": {f"transfer.{phase}" for phase in (Phase.DONE, Phase.CANCELLED)},
     "transfers/orphans.py": {"transfer.twin-aborted", "transfer.possible-orphan"},

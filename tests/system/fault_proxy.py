@@ -66,6 +66,7 @@ class Fault(StrEnum):
     OPAQUE_ETAG = "an ETag that does not look like an MD5"
     CUSTOMER_KEY = "the ETag of bytes encrypted with a customer's key"
     NO_SUCH_KEY = "404 NoSuchKey"
+    NO_SUCH_UPLOAD = "404 NoSuchUpload"
     NO_SUCH_BUCKET = "404 NoSuchBucket"
     NOT_FOUND_PAGE = "404 of a proxy, with a page"
     BAD_REQUEST_PAGE = "400 of a proxy, with a page"
@@ -106,6 +107,7 @@ CANNED = {
     Fault.EMPTY_SUCCESS: CannedResponse(200),
     Fault.PAGE: CannedResponse(200, page=PAGE),
     Fault.NO_SUCH_KEY: CannedResponse(404, "NoSuchKey"),
+    Fault.NO_SUCH_UPLOAD: CannedResponse(404, "NoSuchUpload"),
     Fault.NO_SUCH_BUCKET: CannedResponse(404, "NoSuchBucket", in_header=True),
     Fault.NOT_FOUND_PAGE: CannedResponse(404, page=PAGE),
     Fault.BAD_REQUEST_PAGE: CannedResponse(400, page=PAGE),
@@ -163,12 +165,12 @@ class FaultPlan:
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
-        self._next: dict[str, deque[Fault]] = {}
+        self._next: dict[str, deque[Fault | None]] = {}
         self._always: dict[str, Fault] = {}
         self._chances: list[Chance] = []
         self._lock = threading.Lock()
 
-    def next(self, operation: str, *faults: Fault, count: int = 1) -> None:
+    def next(self, operation: str, *faults: Fault | None, count: int = 1) -> None:
         with self._lock:
             self._next.setdefault(operation, deque()).extend(faults * count)
 
@@ -246,8 +248,8 @@ class FaultProxy:
 
     # --- Faults -------------------------------------------------------------------------------------------------------
 
-    def next(self, operation: str, *faults: Fault, count: int = 1) -> None:
-        """Inject these faults into the next requests of an operation, in this order."""
+    def next(self, operation: str, *faults: Fault | None, count: int = 1) -> None:
+        """Inject these faults into the next requests of an operation, in this order; None forwards a request."""
         self.plan.next(operation, *faults, count=count)
 
     def before(self, operation: str, action: Callable[[], None]) -> None:

@@ -53,12 +53,13 @@ class OperationKind(StrEnum):
 
 
 class ItemState(StrEnum):
-    """One upload of an operation."""
+    """One upload of an operation. UNKNOWN: it may have had an effect, and nothing more will find that out."""
 
     ORDERED = "ordered"
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
+    UNKNOWN = "unknown"
 
 
 class TransferState(StrEnum):
@@ -158,9 +159,10 @@ ITEM_STATES = Transitions(
     "state",
     {
         ItemState.ORDERED: frozenset({ItemState.RUNNING}),
-        ItemState.RUNNING: frozenset({ItemState.ORDERED, ItemState.DONE, ItemState.FAILED}),
+        ItemState.RUNNING: frozenset({ItemState.ORDERED, ItemState.DONE, ItemState.FAILED, ItemState.UNKNOWN}),
         ItemState.DONE: frozenset(),
         ItemState.FAILED: frozenset(),
+        ItemState.UNKNOWN: frozenset(),
     },
 )
 """Of the items of operations, and of store checks."""

@@ -26,8 +26,9 @@ class OperationProgress:
     total: int
     done: int
     failed: int
+    unknown: int
     active: int
-    state: Literal["running", "done", "failed", "partly-failed"]
+    state: Literal["running", "done", "failed", "partly-failed", "unknown"]
 
 
 def operation_progress(operations: Sequence[Operation]) -> dict[uuid.UUID, OperationProgress]:
@@ -40,21 +41,25 @@ def operation_progress(operations: Sequence[Operation]) -> dict[uuid.UUID, Opera
             total=Count("pk"),
             done=Count("pk", filter=Q(state=ItemState.DONE)),
             failed=Count("pk", filter=Q(state=ItemState.FAILED)),
+            unknown=Count("pk", filter=Q(state=ItemState.UNKNOWN)),
         )
     )
-    return {row["operation_id"]: _operation_progress(row["total"], row["done"], row["failed"]) for row in rows}
+    return {
+        row["operation_id"]: _operation_progress(row["total"], row["done"], row["failed"], row["unknown"])
+        for row in rows
+    }
 
 
-def _operation_progress(total: int, done: int, failed: int) -> OperationProgress:
-    active = total - done - failed
-    state: Literal["running", "done", "failed", "partly-failed"]
+def _operation_progress(total: int, done: int, failed: int, unknown: int) -> OperationProgress:
+    active = total - done - failed - unknown
+    state: Literal["running", "done", "failed", "partly-failed", "unknown"]
     if active:
         state = "running"
     elif failed:
-        state = "partly-failed" if done else "failed"
+        state = "failed" if failed == total else "partly-failed"
     else:
-        state = "done"
-    return OperationProgress(total, done, failed, active, state)
+        state = "unknown" if unknown else "done"
+    return OperationProgress(total, done, failed, unknown, active, state)
 
 
 def operations_in_progress(user: AnyUser) -> QuerySet[Operation]:

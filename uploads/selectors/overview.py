@@ -29,6 +29,7 @@ class Attention:
     transfer: Transfer | None = None
     operation: Operation | None = None
     failed_items: int = 0
+    unknown_items: int = 0
     possible_orphan: StoreUpload | None = None
     lost_create: Transfer | None = None
 
@@ -40,10 +41,15 @@ def attention(user: AnyUser, limit: int = 20) -> list[Attention]:
     )
     since = timezone.now() - ATTENTION_WINDOW
     failed = Count("items", filter=Q(items__state=ItemState.FAILED, items__finished_at__gte=since))
-    operations = access.visible_operations(user).annotate(failed_items=failed).filter(failed_items__gt=0)[:limit]
+    unknown = Count("items", filter=Q(items__state=ItemState.UNKNOWN, items__finished_at__gte=since))
+    operations = access.visible_operations(user).annotate(failed_items=failed, unknown_items=unknown)
+    operations = operations.filter(Q(failed_items__gt=0) | Q(unknown_items__gt=0))[:limit]
     return [
         *(Attention(transfer=transfer) for transfer in transfers),
         *(Attention(possible_orphan=orphan) for orphan in possible_orphans(user)[:limit]),
         *(Attention(lost_create=transfer) for transfer in lost_creates(user)[:limit]),
-        *(Attention(operation=operation, failed_items=operation.failed_items) for operation in operations),
+        *(
+            Attention(operation=each, failed_items=each.failed_items, unknown_items=each.unknown_items)
+            for each in operations
+        ),
     ]

@@ -82,7 +82,9 @@ def test_row_that_kills_its_workers_fails(case: Case, transfer: Transfer) -> Non
     for count in range(1, MAX_ATTEMPTS + 1):
         assert getattr(row, case.column) == case.waiting, count
         kill_worker(case.task, row)
-    assert (getattr(row, case.column), row.error_code, row.lease_token) == (case.ended, "WorkerLost", None)
+    # An operation may have had an effect: nobody knows.
+    ended = ItemState.UNKNOWN if case.task == "run_item" else case.ended
+    assert (getattr(row, case.column), row.error_code, row.lease_token) == (ended, "WorkerLost", None)
     if case.task == "send_part":
         transfer.refresh_from_db()
         assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "WorkerLost")

@@ -44,8 +44,21 @@ def was_aborted_by_operator(transfer: Transfer, store_upload: StoreUpload) -> bo
         operation__bucket=transfer.bucket,
         key=transfer.key,
         upload_id=store_upload.upload_id,
-        state__in=(ItemState.RUNNING, ItemState.DONE),
+        state__in=(ItemState.RUNNING, ItemState.DONE, ItemState.UNKNOWN),
     ).exists()
+
+
+TRANSFER_ID_METADATA = "partway-transfer"
+"""Object metadata with the id of the transfer that created the object."""
+
+
+def transfer_metadata(store: Store, bucket: str, key: str, upload_id: str) -> dict[str, str]:
+    """The metadata of the object of an upload that a transfer has certainly created; empty for other uploads."""
+    rows = StoreUpload.objects.exclude(state=StoreUploadState.SUSPECT).filter(
+        upload_id=upload_id, transfer__store=store, transfer__bucket=bucket, transfer__key=key
+    )
+    row = rows.first()
+    return {TRANSFER_ID_METADATA: str(row.transfer_id)} if row else {}
 
 
 def owner_of(store: Store, bucket: str, key: str, upload_id: str) -> Transfer | None:

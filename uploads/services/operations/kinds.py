@@ -9,6 +9,7 @@ from typing import Any
 from uploads.domain.states import ITEM_STATES, ItemState
 from uploads.models import Operation, OperationItem
 from uploads.services.operations.order import dispatch_operation, end_item
+from uploads.services.operations.outcomes import end_of
 from uploads.services.work.kinds import register
 from uploads.services.work.leases import Kind, Lease
 from uploads.services.work.queue import enqueue_on_commit
@@ -20,7 +21,8 @@ def _resume(item: OperationItem, seconds: float) -> None:
 
 
 def _give_up(lease: Lease[OperationItem], error: dict[str, Any]) -> None:
-    end_item(lease, ItemState.FAILED, **error)
+    state, columns = end_of(lease.row, error)
+    end_item(lease, state, **columns)
 
 
 def dispatch_guarded(operation_id: uuid.UUID) -> None:

@@ -18,6 +18,7 @@ from uploads.objectstore.providers import Provider
 from uploads.objectstore.types import CompletedPart, SentBytes
 from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import forbids_overwrite, is_gone, provider_of
+from uploads.services.browse.ownership import TRANSFER_ID_METADATA
 from uploads.services.multipart.complete import (
     CompletionOutcome,
     CompletionUnknown,
@@ -28,7 +29,6 @@ from uploads.services.multipart.complete import (
 )
 from uploads.services.multipart.expectation import Expectation
 from uploads.services.transfers.ending import finish_transfer
-from uploads.services.transfers.identity import TRANSFER_ID_METADATA
 from uploads.services.transfers.kinds import TRANSFERS
 from uploads.services.transfers.replaced_parts import are_replaced, settle_replaced_parts
 from uploads.services.work import leases

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from uploads.models import Transfer
 from uploads.objectstore.types import ObjectFacts
-
-TRANSFER_ID_METADATA = "partway-transfer"
-"""Object metadata with the id of the transfer that created the object."""
+from uploads.services.browse.ownership import TRANSFER_ID_METADATA
 
 SHA256_METADATA = "partway-sha256"
 """Object metadata with the SHA-256 of the whole file, if it was given before the first byte."""

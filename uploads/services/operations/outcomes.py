@@ -1,0 +1,36 @@
+"""How an item ends that is given up: failed, done but not verified, or with an outcome that nobody knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from uploads.domain.states import ItemState
+from uploads.models import OperationItem
+from uploads.problems import Code
+from uploads.services.work.failures import NO_ERROR
+
+REQUESTED_AT = "ordered_at"
+"""In an item's outcome while a CompleteMultipartUpload that was sent may have had an effect."""
+
+COMPLETED_AT = "completed_at"
+"""In an item's outcome once the store has confirmed the completion."""
+
+BEFORE = "before"
+"""In an item's outcome: the object that HEAD showed before the completion was requested."""
+
+UNANSWERED_AT = "unanswered_at"
+"""In the outcome of an abort: when a request was sent that got no usable response."""
+
+
+def end_of(item: OperationItem, error: dict[str, Any]) -> tuple[ItemState, dict[str, Any]]:
+    """The final state of an item that is given up after `error` (its columns), and the columns of that end.
+
+    A request that may have had an effect never counts as failed.
+    """
+    outcome = {**item.outcome, **error.get("outcome", {})}
+    if COMPLETED_AT in outcome:
+        reason = {name: value for name, value in error.items() if name in NO_ERROR}
+        unverified = {**outcome, "verified": False, "proofs": outcome.get("proofs", []), "not_verified": reason}
+        return ItemState.DONE, {"outcome": unverified, **NO_ERROR}
+    is_open = REQUESTED_AT in outcome or UNANSWERED_AT in outcome or error["error_reason"] == Code.WORKER_LOST
+    return ItemState.UNKNOWN if is_open else ItemState.FAILED, error
