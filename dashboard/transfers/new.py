@@ -12,7 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from dashboard.shared.explain import explain
-from dashboard.shared.messages import store_error_text, text_of
+from dashboard.shared.jsonapi import with_retry_after
+from dashboard.shared.messages import error_code, store_error_text, text_of
 from dashboard.transfers.form import NewTransferForm, NewTransferValues
 from dashboard.transfers.parsing import parse_part_count, parse_part_size, parse_size
 from dashboard.transfers.rows import rows_of
@@ -176,23 +177,28 @@ def check(request: HttpRequest) -> HttpResponse:
     """
     form = NewTransferForm(user=request.user, data=request.POST)
     errors = {} if form.is_valid() else form.field_errors()
-    if not errors:
-        errors = _plan_errors(form.values().store, request.POST) or _replace_errors(form.values())
+    try:
+        if not errors:
+            errors = _plan_errors(form.values().store, request.POST) or _replace_errors(form.values())
+    except ObjectStoreError as error:
+        return _not_checked(error)
     if not errors:
         return HttpResponse(status=204)
     problem = Problem(Code.INVALID_FORM)
     return JsonResponse(fields_error_json(problem.code, text_of(problem), errors), status=400)
 
 
+def _not_checked(error: ObjectStoreError) -> HttpResponse:
+    """The store did not say whether the object exists: its code, and its text as the error of the whole form."""
+    explained = explain(error)
+    errors = {"": f"{explained.title}. {store_error_text(error)}"}
+    body = fields_error_json(error_code(error), text_of(Problem(Code.INVALID_FORM)), errors)
+    return with_retry_after(JsonResponse(body, status=explained.http_status), explained.retry_after)
+
+
 def _replace_errors(values: NewTransferValues) -> dict[str, str]:
-    """An existing object that is not to be replaced, or a store that cannot be reached."""
-    if values.replace or not values.key:
-        return {}
-    try:
-        current = head_object(values.store, values.bucket, values.key)
-    except ObjectStoreError as error:
-        return {"": f"{explain(error).title}. {store_error_text(error)}"}
-    if not current.facts:
+    """An existing object that is not to be replaced. Raises ObjectStoreError."""
+    if values.replace or not values.key or not head_object(values.store, values.bucket, values.key).facts:
         return {}
     return {"replace": gettext("Confirm that the object is to be replaced, or enter another key.")}
 

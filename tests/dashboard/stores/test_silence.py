@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from io import BytesIO
 from urllib.parse import urlencode
 
 import pytest
@@ -60,7 +61,6 @@ def visitor(operator_client: Client, frozen: Store) -> Site:
         "/stores/frozen/",
         BUCKET,
         f"{BUCKET}detail/?{UPLOAD}",
-        f"{BUCKET}abort/?{UPLOAD}",
         f"{BUCKET}complete/?{UPLOAD}",
         "/stores/frozen/state/",
     ],
@@ -72,6 +72,13 @@ def test_page_responds_at_once_and_says_since_when(visitor: Site, server: FaultS
     assert SENTENCE in page.words
     assert "The connection stalled" in page.words
     assert page.href("Try again now").endswith("try=1")
+    assert server.received == []
+
+
+def test_abort_can_be_requested_without_waiting(visitor: Site, server: FaultServer) -> None:
+    """The worker aborts the upload when the store answers; only its parts are not shown."""
+    page = visitor.get(f"{BUCKET}abort/?{UPLOAD}")
+    assert (page.status, SENTENCE in page.words) == (200, True)
     assert server.received == []
 
 
@@ -134,8 +141,23 @@ def test_new_transfer_is_refused_with_the_same_code(
     refused = tus.create(10, store="frozen", bucket="photos", key="k")
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "StoreNotAnswering")
     assert int(refused["Retry-After"]) > 0
-    assert server.received == []
     assert tus.create(10, store="frozen", bucket="photos", key="k", replace="on").status_code == 201
+    assert server.received == []
+
+
+def test_check_before_a_transfer_has_the_same_code(visitor: Site, server: FaultServer) -> None:
+    """What the page and the plain form ask before they send a file."""
+    fields = {"store": "frozen", "bucket": "photos", "key": "k", "size": "10"}
+    checked = visitor.post("/transfers/new/check/", fields, json=True)
+    assert (checked.status, checked.json["error"]["code"]) == (503, "StoreNotAnswering")
+    assert checked.json["fields"][""].startswith(f"The store does not answer. {SENTENCE}")
+    assert int(checked.response["Retry-After"]) > 0
+    sent = visitor.post(
+        "/transfers/new/", fields | {"csrfmiddlewaretoken": "", "file": BytesIO(b"0123456789")}, json=True
+    )
+    assert (sent.status, sent.json["error"]["code"]) == (503, "StoreNotAnswering")
+    assert int(sent.response["Retry-After"]) > 0
+    assert server.received == []
 
 
 def test_transfer_says_that_it_waits_for_the_store(operator_client: Client, operator: User, frozen: Store) -> None:
