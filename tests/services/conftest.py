@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from pytest_django import Settings
 
 from tests.services.drive import Drive
+from tests.stores.running import RunningStore
 from tests.stores.swift import SwiftStore
 from uploads.models import Store
 from uploads.objectstore.client import ObjectStoreClient
@@ -61,15 +62,20 @@ def drive(user: User, store: Store, bucket: str) -> Drive:
 @pytest.fixture
 def read_object(swift_store: SwiftStore, bucket: str) -> Callable[[str], bytes]:
     """Returns the bytes of an object, read with boto3."""
+    return object_reader(swift_store, bucket)
+
+
+def object_reader(store: RunningStore, bucket: str) -> Callable[[str], bytes]:
+    """A function that reads the bytes of an object with boto3."""
     import boto3
     from botocore.config import Config
 
     s3 = boto3.client(
         "s3",
-        endpoint_url=swift_store.endpoint_url,
-        region_name=swift_store.region,
-        aws_access_key_id=swift_store.access_key,
-        aws_secret_access_key=swift_store.secret_key,
+        endpoint_url=store.endpoint_url,
+        region_name=store.region,
+        aws_access_key_id=store.access_key,
+        aws_secret_access_key=store.secret_key,
         config=Config(s3={"addressing_style": "path"}),
     )
     return lambda key: s3.get_object(Bucket=bucket, Key=key)["Body"].read()

@@ -23,13 +23,21 @@ def keep_newest(kept: dict[int, ListedPart], parts: Iterable[ListedPart]) -> Non
 
 
 def _newer(kept: ListedPart, other: ListedPart) -> ListedPart:
-    """The newer of two copies. Equal copies are one: a page may repeat a row of the page before."""
+    """The newer of two copies. Equal copies are one: a page may repeat a row of the page before.
+
+    A copy of unknown date may be newer than any other, so the date of what is kept is unknown from then on.
+    """
+    is_dated = kept.last_modified is not None and other.last_modified is not None
     if (kept.size, kept.etag) == (other.size, other.etag):
-        return kept if _date_order(kept, other) >= 0 else replace(kept, last_modified=other.last_modified)
+        if is_dated and _date_order(kept, other) >= 0:
+            return kept
+        return replace(kept, last_modified=other.last_modified if is_dated else None)
     copies, order = kept.copies + 1, _date_order(kept, other)
     if order < 0:
         return replace(other, copies=copies)
-    return replace(kept, copies=copies, is_unclear=kept.is_unclear or order == 0)
+    if order > 0:
+        return replace(kept, copies=copies)
+    return replace(kept, copies=copies, is_unclear=True, last_modified=kept.last_modified if is_dated else None)
 
 
 def _date_order(kept: ListedPart, other: ListedPart) -> int:
