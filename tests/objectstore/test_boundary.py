@@ -20,7 +20,7 @@ from tests.objectstore.fault_server import XML_ERROR, Exchange, FaultServer, Ste
 from tests.objectstore.responses import COMPLETED, CREATED, EMPTY_LISTING, PARTS
 from uploads.objectstore import xml
 from uploads.objectstore.client import ObjectStoreClient
-from uploads.objectstore.errors import ObjectStoreError, Reason, Refused, UnreadableResponse
+from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason, Refused, UnreadableResponse
 from uploads.objectstore.received import EARLIEST, LATEST, time_of
 from uploads.objectstore.retry import RetryPolicy
 from uploads.objectstore.types import Credentials, StoreConfig
@@ -55,6 +55,27 @@ def test_size_limit_holds_for_every_status(server: FaultServer, client: ObjectSt
     finally:
         tracemalloc.stop()
     assert caught.value.request_id == "r-7"
+
+
+@pytest.mark.parametrize("size", [b"-1", b"-ffffffff", b"+-5", b"x", b"f" * 5000])
+def test_size_limit_holds_for_strange_chunks(server: FaultServer, client: ObjectStoreClient, size: bytes) -> None:
+    """Chunks of a negative size, of which all that follows was read at once, and of other invalid sizes."""
+
+    def step(exchange: Exchange) -> None:
+        exchange.connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + size + b"\r\n")
+        with suppress(OSError):
+            for _ in range(100):
+                exchange.connection.sendall(b" " * MIB)
+        exchange.connection.shutdown(2)
+
+    server.script(step, step, step)
+    tracemalloc.start()
+    try:
+        with pytest.raises(OutcomeUnknown):
+            client.list_buckets()
+        assert tracemalloc.get_traced_memory()[1] < 64 * MIB
+    finally:
+        tracemalloc.stop()
 
 
 # Request ids

@@ -73,6 +73,7 @@ class Fault(StrEnum):
     REDIRECT = "302 of a proxy, with a page"
     REDIRECT_AFTER = "302 of a proxy after the store acted"
     WITHOUT_LENGTH = "200 without Content-Length"
+    STRANGE_VALUES = "texts, times and numbers that are damaged or out of range"
 
 
 @dataclass(frozen=True, slots=True)
@@ -471,6 +472,9 @@ class FaultProxy:
         """The store's response, with the ETag of the fault: its head, then its body in blocks."""
         response = http.client.HTTPResponse(store, method=request.method)
         response.begin()
+        if fault is Fault.STRANGE_VALUES:
+            yield from _with_strange_values(response, request)
+            return
         chunked = bool(response.chunked)
         dropped = {"connection", "keep-alive", "transfer-encoding"}
         lines = [f"HTTP/1.1 {response.status} {response.reason}"]
@@ -564,6 +568,39 @@ def _canned_response(canned: CannedResponse, request: Request) -> bytes:
     lines += [f"Retry-After: {canned.retry_after}"] if canned.retry_after else []
     head = "\r\n".join([*lines, "", ""]).encode()
     return head if request.method == "HEAD" else head + body
+
+
+STRANGE_TEXT = b"\xff\0&#0;&#xD800;"
+STRANGE_FIELDS = {
+    rb"Initiated|LastModified|CreationDate": b"0001-01-01T00:00:00+14:00",
+    rb"Size": b"9" * 400,
+    rb"DisplayName|StorageClass|Message|RequestId|HostId": STRANGE_TEXT,
+}
+STRANGE_HEADERS = {
+    "date": "Fri, 31 Dec 9999 23:59:59 -1400",
+    "last-modified": "Mon, 01 Jan 0001 00:00:00 +1400",
+    "retry-after": "9" * 5000,
+    "x-amz-abort-date": "9999-12-31T23:59:59-14:00",
+    "x-amz-abort-rule-id": "\xff\0",
+    "x-amz-storage-class": "\xff\0",
+    "x-amz-meta-strange": "\xff\0",
+    "x-amz-request-id": "\xff\0",
+    "x-amz-id-2": "\xff\0",
+}
+
+
+def _with_strange_values(response: http.client.HTTPResponse, request: Request) -> Iterator[bytes]:
+    """A response in which the values of known fields and headers are strange. Names and ETags are unchanged."""
+    body = response.read()
+    for fields, value in STRANGE_FIELDS.items():
+        body = re.sub(b"<(%s)>[^<]*<" % fields, b"<\\1>" + value + b"<", body)
+    dropped = {"connection", "keep-alive", "transfer-encoding", *STRANGE_HEADERS}
+    if request.method != "HEAD":
+        dropped.add("content-length")
+    kept = [(name, text) for name, text in response.msg.items() if name.lower() not in dropped]
+    length = [] if request.method == "HEAD" else [("Content-Length", str(len(body)))]
+    lines = [f"{name}: {text}" for name, text in [*kept, *STRANGE_HEADERS.items(), *length]]
+    yield "\r\n".join([f"HTTP/1.1 {response.status} {response.reason}", *lines, "", ""]).encode("latin-1") + body
 
 
 def _has_hung_up(connection: socket.socket) -> bool:

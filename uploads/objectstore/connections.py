@@ -1,9 +1,10 @@
-"""urllib3's connections, with five changes for which there is no setting.
+"""urllib3's connections, with six changes for which there is no setting.
 
 * Sending has its own stall timeout, which starts again for every chunk that the socket accepts. urllib3 sends with the
   connect timeout, and `sendall` applies it to the whole block.
 * An error before the connection is open is a NeverConnectedError: the request was certainly not sent.
 * A response with truncated headers is a lost connection.
+* So is one with a chunk of a negative size.
 * A response that arrives before the whole body was sent is read at once (with TLS: when the connection breaks), and
   the connection is not used again.
 * Whatever waits (looking up the name, connecting, TLS, sending, each read) ends with the budget of the page, so that a
@@ -98,6 +99,13 @@ class WholeHeadResponse(http.client.HTTPResponse):
             self.fp = lines.raw  # type: ignore[assignment]
         if lines.last not in (b"\r\n", b"\n"):
             raise http.client.RemoteDisconnected("truncated response headers")
+
+    def _read_next_chunk_size(self) -> int:
+        """The size of a chunk; ValueError for a negative one, with which http.client would read without a limit."""
+        size: int = super()._read_next_chunk_size()  # type: ignore[misc]
+        if size < 0:
+            raise ValueError("negative chunk size")
+        return size
 
 
 def _with_timeout(connected: socket.socket, seconds: float) -> socket.socket:
