@@ -89,17 +89,36 @@ VERSITY: Quirks = {
 
 SEAWEEDFS: Quirks = {
     "does not report the region of a bucket": "The region of the store's settings is used.",
+    "creates a missing bucket with its first upload": "Create fails on most stores, so compare the name of the bucket.",
+    "lists no storage class and no owner of an upload": "The columns stay empty.",
     "returns no CRC-64": "Parts are verified by their MD5, the object by its ETag and size.",
-    "returns no owner of an upload": "The column stays empty.",
+    "checks for an existing object only when the object is created": "A transfer then fails at its end.",
     "reports success for an abort of an upload that has ended": "ListParts shows that the upload is gone.",
+    "lists a part once for each time it was sent": "The newest copy counts. The page says that there are several.",
+    "sorts part 10,000 before part 1,000": "Partway sorts parts by number, and continues after the part before "
+    "which none is left out.",
+    "reports a part number out of range as InvalidPart": "Partway refuses them before it sends a byte.",
+    "accepts a negative part number": "Partway refuses them before it sends a byte.",
     "completes a part that is named twice": "Partway names each part once.",
     "reports an upload that is completed without parts as missing": "Partway names all parts.",
     "reports success again for an upload that was completed before": "Partway checks the object with HEAD.",
     "accepts requests for any region": "The region in the store's settings does not matter.",
-    "ignores the delimiter": "Partway never sends one and groups each page into folders itself.",
     "uses keys as file paths": "Partway refuses keys that would become another key before it sends a byte.",
     "drops a slash at the start of a key": "Partway refuses keys that start with a slash or backslash before it sends "
     "a byte.",
+    "keeps the bytes of a key that ends with a slash under another key": "Partway refuses such keys before it sends a "
+    "byte.",
+    "keeps at most 255 bytes between two slashes": "Partway refuses longer keys before it sends a byte.",
+    "refuses dot segments in keys": "Partway refuses them before it sends a byte.",
+    "finds an upload by another spelling of its key": "It is the same upload, and Partway shows and aborts it.",
+    "lists control characters as other characters": "The upload is found under its own key, not under the listed one.",
+    "orders uploads by upload id": "Pages have this order. Folders are grouped on each page.",
+    "returns only an upload id marker": "Pages continue with it.",
+    "continues after an upload id marker alone": "Partway sends it alone.",
+    "lists only the key of a key marker": "Partway does not send a key marker.",
+    "reports a page with exactly all remaining uploads as truncated": "An empty last page is shown as the end.",
+    "ignores the delimiter": "Partway never sends one and groups each page into folders itself.",
+    "declares an encoding and does not encode": "Partway does not request one.",
 }
 
 S3PROXY: Quirks = {

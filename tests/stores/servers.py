@@ -55,6 +55,7 @@ KINDS: Mapping[str, Kind] = {
             "url_encoding": "none",
         },
     ),
+    "seaweedfs": Kind("SeaweedFS 4.48", "seaweedfs", {}),
     "s3proxy": Kind(
         "S3Proxy 4.1",
         "generic",

@@ -12,6 +12,7 @@ from uploads.objectstore.errors import ObjectStoreError, Reason, Refused, unread
 from uploads.objectstore.keys import check_bucket, check_range, check_text, check_upload, key_before
 from uploads.objectstore.listing.copies import keep_newest
 from uploads.objectstore.listing.order import markers_used, with_rows_in_order
+from uploads.objectstore.listing.parts import in_number_order
 from uploads.objectstore.received import time_of
 from uploads.objectstore.refusals import Response
 from uploads.objectstore.transport import Call
@@ -180,7 +181,7 @@ class ListingClient(ClientBase):
         query = {"uploadId": upload_id, "max-parts": str(max_parts)}
         if part_number_marker:
             query["part-number-marker"] = str(part_number_marker)
-        page = self._read(Call("ListParts", "GET", bucket, key, query), _parts_page)
+        page = in_number_order(self._read(Call("ListParts", "GET", bucket, key, query), _parts_page))
         if not page.parts and not part_number_marker:
             self._require_upload(bucket, key, upload_id)
         return page

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import unquote
+from urllib.parse import unquote_plus
 
 import pytest
 
@@ -38,7 +38,7 @@ def objects(server: Server, bucket: str) -> list[str]:
     """The keys of a bucket's objects, which the client cannot list."""
     fields = parse(server.send(Call("ListObjects", "GET", bucket, query={"encoding-type": "url"})).body, LISTING)
     keys = [get(row, "Key") for name, row in fields if name == "Contents" and isinstance(row, list)]
-    return [unquote(key) for key in keys] if get(fields, "EncodingType") == "url" else keys
+    return [unquote_plus(key) for key in keys] if get(fields, "EncodingType") == "url" else keys
 
 
 LISTING = "ListBucketResult"

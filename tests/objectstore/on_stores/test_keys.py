@@ -17,6 +17,9 @@ from uploads.objectstore.transport import Call
 from uploads.objectstore.types import CompletedPart, FileSlice
 
 PATHS = ("a/../b", "a/./b", "../x", "../../x", "//x", "/x", "a//b", "/", "//", ".", "..", "a/..", "/..")
+SPELLINGS = ("//x", "/x", "a//b")
+"""Paths that a file system finds under their normalised form."""
+
 LONG = ("k" * 1024, "é" * 512)
 HOSTILE_KEYS = (
     *PATHS,
@@ -34,6 +37,10 @@ def is_refused_by_profile(server: Server, key: str) -> bool:
     ):
         return True
     if len(key.encode()) > 1023 and server.does("accepts keys of at most 1,023 bytes"):
+        return True
+    if key in LONG and server.does("keeps at most 255 bytes between two slashes"):
+        return True
+    if key == "a/" and server.does("keeps the bytes of a key that ends with a slash under another key"):
         return True
     return key in PATHS and server.does("uses keys as file paths")
 
@@ -134,10 +141,15 @@ def test_normalised_key_is_not_reached(
     bystander = client.create_multipart_upload(bucket, normalised)
     part = client.upload_part(bucket, normalised, bystander, 1, make_file(b"part"))
     is_slashed = key[0] == "/" and server.does("refuses keys that start with a slash or backslash")
-    for act in (client.abort_multipart_upload, client.list_parts):
+    same_upload = key in SPELLINGS and server.does("finds an upload by another spelling of its key")
+    dotted = "." in key and server.does("refuses dot segments in keys")
+    for act in () if same_upload else (client.abort_multipart_upload, client.list_parts):
         with pytest.raises(Refused) as caught:
             act(bucket, key, bystander)
-        assert caught.value.reason is (Reason.KEY_NOT_ALLOWED if is_slashed else Reason.NO_SUCH_UPLOAD)
+        expected = Reason.KEY_NOT_ALLOWED if is_slashed else Reason.REFUSED if dotted else Reason.NO_SUCH_UPLOAD
+        assert caught.value.reason is expected
+    if same_upload:
+        assert client.list_parts(bucket, key, bystander).parts == client.list_parts(bucket, normalised, bystander).parts
     is_path = key != normalised and "%" not in key and "+" not in key and server.does("uses keys as file paths")
     complete = [CompletedPart(1, part.etag)]
     with pytest.raises(NotSent if is_path or is_slashed else Refused):
@@ -199,23 +211,23 @@ def test_page_with_control_character_is_readable(
         # Objects with such a key work.
         client.put_object(bucket, key, make_file(b"x"))
         assert client.head_object(bucket, key).size == 1
-        assert listed(client, bucket) == others
+        assert sorted(listed(client, bucket)) == others
         return
     if character in "\x01\x1f" and server.does("cannot write control characters in the response to Create"):
         assert_is_created_without_response(client, bucket, key)
-        assert listed(client, bucket) == others
+        assert sorted(listed(client, bucket)) == others
         return
     upload_id = client.create_multipart_upload(bucket, key)
     changed = character != "\n" and server.does("lists control characters as other characters")
     shown = "b\ufffdb" if changed else key
-    assert listed(client, bucket) == [others[0], (shown, upload_id), others[1]]
+    assert sorted(listed(client, bucket)) == sorted([*others, (shown, upload_id)])
     if changed:
         assert_no_such_upload(lambda: client.list_parts(bucket, shown, upload_id))
         assert_no_such_upload(lambda: client.abort_multipart_upload(bucket, shown, upload_id))
     (part,) = send_parts(client, bucket, key, upload_id, [make_file(b"x")])
     client.complete_multipart_upload(bucket, key, upload_id, [part])
     assert client.head_object(bucket, key).size == 1
-    assert listed(client, bucket) == others
+    assert sorted(listed(client, bucket)) == others
 
 
 def assert_is_created_without_response(client: ObjectStoreClient, bucket: str, key: str) -> None:

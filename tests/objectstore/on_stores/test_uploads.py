@@ -28,8 +28,10 @@ from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import NotSent, Reason, Refused
 from uploads.objectstore.payload import Payload
 from uploads.objectstore.transport import Call
-from uploads.objectstore.types import CompletedPart, FileSlice
+from uploads.objectstore.types import CompletedPart, FileSlice, MultipartUpload
 from uploads.problems import Code, Problem
+
+LISTS_KEY_AND_ID = "lists no storage class and no owner of an upload"
 
 
 def md5(content: bytes) -> str:
@@ -50,13 +52,15 @@ def test_bucket_reports_its_region(server: Server, client: ObjectStoreClient, bu
         assert client.head_bucket(bucket) == server.store.region
 
 
-def test_missing_bucket(client: ObjectStoreClient, bucket: str) -> None:
+def test_missing_bucket(server: Server, client: ObjectStoreClient, bucket: str) -> None:
     missing = bucket + "-missing"
-    for act in (
+    acts: list[Callable[[], object]] = [
         lambda: client.head_bucket(missing),
         lambda: client.list_multipart_uploads(missing),
-        lambda: client.create_multipart_upload(missing, "k"),
-    ):
+    ]
+    if not server.does("creates a missing bucket with its first upload"):
+        acts.append(lambda: client.create_multipart_upload(missing, "k"))
+    for act in acts:
         with pytest.raises(Refused) as caught:
             act()
         assert caught.value.reason is Reason.NO_SUCH_BUCKET
@@ -135,7 +139,11 @@ def test_storage_class(server: Server, client: ObjectStoreClient, bucket: str, m
     upload_id = client.create_multipart_upload(bucket, "k", storage_class="IA")
     (upload,) = client.list_multipart_uploads(bucket).uploads
     kept = "STANDARD" if server.does("ignores the requested storage class") else "IA"
-    assert (upload.storage_class, client.list_parts(bucket, "k", upload_id).storage_class) == (kept, kept)
+    shown = (upload.storage_class, client.list_parts(bucket, "k", upload_id).storage_class)
+    if server.does(LISTS_KEY_AND_ID):
+        assert shown == ("", "STANDARD")
+    else:
+        assert shown == (kept, kept)
     parts = send_parts(client, bucket, "k", upload_id, [make_file(b"x")])
     client.complete_multipart_upload(bucket, "k", upload_id, parts)
     assert client.head_object(bucket, "k").storage_class == kept
@@ -178,6 +186,9 @@ def test_upload_is_listed_with_its_facts(server: Server, client: ObjectStoreClie
     """An upload is listed with its id, start, owner and storage class"""
     upload_id = client.create_multipart_upload(bucket, "k")
     (upload,) = client.list_multipart_uploads(bucket).uploads
+    if server.does(LISTS_KEY_AND_ID):
+        assert upload == MultipartUpload("k", upload_id, upload.initiated)
+        return
     assert (upload.key, upload.upload_id, upload.storage_class.upper()) == ("k", upload_id, "STANDARD")
     assert upload.initiated is not None
     assert abs(upload.initiated - datetime.now(UTC)) < timedelta(minutes=5)
@@ -287,13 +298,18 @@ def test_upload_id_with_another_key(client: ObjectStoreClient, bucket: str, make
 # Parts
 
 
-def test_part_sent_again_replaces_the_first(client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:
+def test_part_sent_again_replaces_the_first(
+    server: Server, client: ObjectStoreClient, bucket: str, make_file: MakeFile
+) -> None:
     """A part that is sent again replaces the one with its number"""
     upload_id = client.create_multipart_upload(bucket, "k")
     client.upload_part(bucket, "k", upload_id, 3, make_file(b"first"))
+    keeps_copies = server.does("lists a part once for each time it was sent")
+    if keeps_copies:
+        time.sleep(1.1)  # Its dates have whole seconds.
     again = client.upload_part(bucket, "k", upload_id, 3, make_file(b"another"))
     (part,) = client.iter_parts(bucket, "k", upload_id)
-    assert (part.number, part.size, part.etag) == (3, 7, again.etag)
+    assert (part.number, part.size, part.etag, part.copies) == (3, 7, again.etag, 1 + keeps_copies)
     client.complete_multipart_upload(bucket, "k", upload_id, [CompletedPart(3, again.etag)])
     assert client.head_object(bucket, "k").size == 7
 
@@ -307,7 +323,9 @@ def test_pages_of_parts(server: Server, client: ObjectStoreClient, bucket: str, 
     whole = client.list_parts(bucket, "k", upload_id)
     assert [(part.number, part.size) for part in whole.parts] == [(number, number % 7 + 1) for number in numbers]
     assert not whole.is_truncated
-    for size in (1, 3, len(numbers)):
+    # SeaweedFS sorts part 10,000 before part 1,000: a page of seven parts ends with it.
+    sizes = (3, 7, len(numbers)) if server.does("sorts part 10,000 before part 1,000") else (1, 3, 7, len(numbers))
+    for size in sizes:
         assert [part.number for part in client.iter_parts(bucket, "k", upload_id, max_parts=size)] == numbers
     page = client.list_parts(bucket, "k", upload_id, max_parts=3)
     if server.does("lists all parts on one page"):
@@ -333,12 +351,15 @@ def test_part_number_out_of_range(
     assert list(client.iter_parts(bucket, "k", upload_id)) == []
     query = {"partNumber": str(number), "uploadId": upload_id}
     call = Call("UploadPart", "PUT", bucket, "k", query, payload=Payload(b"x"))
-    if server.does("accepts part numbers out of range"):
+    if server.does("accepts part numbers out of range") or (
+        number < 0 and server.does("accepts a negative part number")
+    ):
         assert server.send(call).status == 200
     else:
         with pytest.raises(Refused) as refused:
             server.send(call)
-        assert refused.value.code == "InvalidArgument"
+        own_code = server.does("reports a part number out of range as InvalidPart")
+        assert refused.value.code == ("InvalidPart" if own_code else "InvalidArgument")
 
 
 def test_empty_part(client: ObjectStoreClient, bucket: str, make_file: MakeFile) -> None:

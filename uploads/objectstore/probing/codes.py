@@ -103,6 +103,7 @@ class FindingCode(StrEnum):
 
     # --- Parts
     PART_REPLACED = "PartReplaced"
+    PART_LISTED_TWICE = "PartListedTwice"
     PART_NOT_REPLACED = "PartNotReplaced"
     PARTS_NOT_LISTED = "PartsNotListed"
     PARTS_LISTED_WRONGLY = "PartsListedWrongly"

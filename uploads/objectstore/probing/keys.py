@@ -15,6 +15,7 @@ from uploads.objectstore.probing.permissions import is_there
 from uploads.objectstore.probing.probe import Check, NotTried, Probe
 from uploads.objectstore.probing.results import Finding, Flag, Group, Verdict, differs, failed, ok
 from uploads.objectstore.successes import upload_of_other_key
+from uploads.objectstore.types import MAX_PAGE
 from uploads.objectstore.xml_tree import Fields, get
 from uploads.problems import Problem
 
@@ -99,11 +100,15 @@ def _may_be_about_the_key(error: ObjectStoreError) -> bool:
 
 
 def encoded(probe: Probe) -> Fields:
-    """A page of the two keys that need encoding most, requested with encoding-type=url; more follow."""
+    """A page of the two keys that need encoding most, requested with encoding-type=url; more follow.
+
+    If the listing is ordered by upload id, it is a page of all keys: any of them may be first.
+    """
     probe.once(listable)
     if len(probe.once(_Started).pair) < PAIR:
         raise NotTried(Problem(FindingCode.ENCODED_KEYS_REFUSED))
-    return probe.requester.list_uploads(odd_prefix(probe), max_uploads=PAIR, encoded=True)
+    size = MAX_PAGE if probe.flags.get("order") == "upload-id" else PAIR
+    return probe.requester.list_uploads(odd_prefix(probe), max_uploads=size, encoded=True)
 
 
 def _encoding(probe: Probe) -> Finding:

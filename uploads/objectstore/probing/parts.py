@@ -46,7 +46,9 @@ def _page(probe: Probe, max_parts: int = MAX_PAGE, marker: int = 0) -> PartsPage
 def _replace(probe: Probe) -> Finding:
     sizes = [(part.number, part.size) for part in probe.once(all_parts).parts]
     if sizes == [(number, len(data)) for number, data in PARTS.items()]:
-        return ok(FindingCode.PART_REPLACED)
+        return ok(FindingCode.PART_REPLACED, ("keeps_part_copies", False))
+    if sorted(sizes) == sorted([(1, len(REPLACED)), *((number, len(data)) for number, data in PARTS.items())]):
+        return differs(FindingCode.PART_LISTED_TWICE, ("keeps_part_copies", True))
     if (1, len(REPLACED)) in sizes:
         return failed(FindingCode.PART_NOT_REPLACED)
     if not sizes:
