@@ -1,4 +1,4 @@
-"""The fault proxy: without a fault it changes nothing, and it makes a store unreachable and reachable again."""
+"""The fault proxy: it changes nothing without a fault, holds parts, and makes a store unreachable and reachable."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.stores.swift import SwiftStore
 from tests.system.fault_proxy import Fault, FaultProxy
+from tests.system.stack import wait_for
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Refused
 from uploads.objectstore.retry import RetryPolicy
@@ -27,10 +30,14 @@ def proxy(swift_store: SwiftStore) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture
-def client(swift_store: SwiftStore, proxy: FaultProxy) -> ObjectStoreClient:
-    """A client without retries, so that each fault is visible."""
+def config(swift_store: SwiftStore, proxy: FaultProxy) -> StoreConfig:
     credentials = Credentials(swift_store.access_key, swift_store.secret_key)
-    config = StoreConfig(proxy.url, swift_store.region, credentials, provider="swift", stall_timeout=1)
+    return StoreConfig(proxy.url, swift_store.region, credentials, provider="swift", stall_timeout=1)
+
+
+@pytest.fixture
+def client(config: StoreConfig) -> ObjectStoreClient:
+    """A client without retries, so that each fault is visible."""
     return ObjectStoreClient(config, retries=RetryPolicy(attempts=1))
 
 
@@ -103,6 +110,23 @@ def test_each_fault_raises_its_error_and_the_next_request_succeeds(
     assert proxy.faults == {fault: 1}
     assert client.put_object(bucket, "k", body).etag
     assert client.head_object(bucket, "k").size == PART
+
+
+@pytest.mark.parametrize("half_way", [True, False])
+def test_held_part_arrives_when_it_is_released(
+    swift_store: SwiftStore, proxy: FaultProxy, config: StoreConfig, body: FileSlice, half_way: bool
+) -> None:
+    bucket, client = swift_store.new_bucket(), ObjectStoreClient(replace(config, stall_timeout=60))
+    upload_id = client.create_multipart_upload(bucket, "k")
+    client.upload_part(bucket, "k", upload_id, 1, body)
+    with ThreadPoolExecutor(1) as pool:
+        with proxy.holding_parts(2, half_way=half_way):
+            sent = pool.submit(client.upload_part, bucket, "k", upload_id, 2, body)
+            wait_for("the held part", lambda: proxy.held == 1)
+            assert [part.number for part in client.list_parts(bucket, "k", upload_id).parts] == [1]
+        etag = sent.result().etag
+    assert [part.etag for part in client.list_parts(bucket, "k", upload_id).parts][1:] == [etag]
+    assert proxy.held == 0
 
 
 def test_truncated_response_body_is_a_lost_connection(

@@ -29,6 +29,9 @@ from uploads.objectstore.types import UploadRef
 KEY = "backups/a file.bin"
 SIZE = 3 * PART + 1_234
 HELD = 3
+PATIENCE = 180
+"""Seconds until the wait for the end of a client fails. No test measures it."""
+
 GONE = ("NoSuchUpload", "NoSuchKey")
 """What servers say to ListParts of an upload that does not exist: Ceph says the latter."""
 
@@ -203,7 +206,7 @@ def test_upload_of_a_live_client_is_marked_and_aborted(
             item = only_item(asked.submit())
             assert (item["state"], item["error"]) == ("done", None)
             assert process.poll() is None
-        assert process.wait(60) != 0
+        assert process.wait(PATIENCE) != 0
     assert_nothing_left(pages, truth, upload)
     late = [name.rpartition("/")[2] for name in segments(target, truth.bucket)]
     assert late == ([str(HELD)] if half_way and target.name == "swift" else [])
@@ -219,6 +222,6 @@ def test_client_that_is_not_disturbed_completes(
             upload = wait_until_held(proxy, truth)
             assert_same(pages, truth, upload)
             assert "within the last hour" in pages.ask("complete", upload).text
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
     assert truth.uploads() == pages.uploads() == []
     assert direct_store.object_digest(truth.bucket, KEY)[0] == file.stat().st_size
