@@ -19,6 +19,7 @@ from uploads.models import Transfer
 from uploads.objectstore.checksums import as_store_writes_it
 from uploads.problems import Code, RecordedError
 from uploads.selectors.transfers import TransferProgress, progress_of, why_waiting
+from uploads.services.browse.browsing import provider_of
 from uploads.services.transfers.steps import can_retry
 from uploads.services.transfers.verify import can_verify
 
@@ -71,6 +72,11 @@ class TransferRow:
     def error(self) -> RecordedError | None:
         """The last error of the transfer or of one of its parts. One of a finished transfer is its verification's."""
         return None if self.transfer.phase == Phase.DONE else self.transfer.error or self.progress.part_error
+
+    @property
+    def etags_are_no_md5s(self) -> bool:
+        """Whether a store check, or sending, has found that the ETags of the store do not show what was received."""
+        return not provider_of(self.transfer.store).etag_is_md5
 
     @property
     def crc64(self) -> dict[str, str] | None:
@@ -149,6 +155,7 @@ class TransferRow:
             transfer.error,
             self.waiting,
             transfer.sha256,
+            self.etags_are_no_md5s,
         )
         return f"{zlib.crc32(repr(facts).encode()):08x}"
 

@@ -442,6 +442,16 @@ def test_error_and_reason_for_waiting_are_shown_everywhere(
         assert found["waiting"].startswith(waiting)
 
 
+def test_page_says_that_the_etags_of_its_store_are_no_md5s(
+    operator_client: Client, operator: User, unreachable: Store
+) -> None:
+    transfer = make_transfer(operator, unreachable, staged=3)
+    text = "The ETags of this store are no MD5s"
+    assert text not in page_of(operator_client, transfer).text
+    Store.objects.filter(pk=unreachable.pk).update(overrides={"etag_is_md5": False})
+    assert text in page_of(operator_client, transfer).text
+
+
 def test_errors_of_parts_take_one_query_for_a_page(
     operator_client: Client, operator: User, unreachable: Store, django_assert_max_num_queries: Any
 ) -> None:
