@@ -83,7 +83,6 @@ def test_reason_by_code(status: int, code: str, reason: Reason, retryable: bool)
     ("status", "reason", "retryable"),
     [
         (301, Reason.WRONG_REGION, False),
-        (302, Reason.REFUSED, False),
         (400, Reason.REFUSED, False),
         (401, Reason.CREDENTIALS, False),
         (403, Reason.PERMISSION, False),
@@ -153,9 +152,15 @@ def test_clock_skew_of_head_is_detected_by_date() -> None:
     assert refusal(403, headers={"date": "Mon, 01 Jan 2024 12:10:00 GMT"}).reason is Reason.PERMISSION
 
 
-def test_target_of_redirect_is_reported() -> None:
-    problem = Problem(Code.REDIRECT_NOT_FOLLOWED, location="http://elsewhere/x")
-    assert refusal(302, headers={"location": "http://elsewhere/x"}).details == [problem]
+@pytest.mark.parametrize(
+    ("status", "body"), [(302, b""), (303, b""), (307, b""), (308, b""), (302, b"<html>"), (301, b"<html>")]
+)
+def test_redirect_of_a_proxy_leaves_the_outcome_open(status: int, body: bytes) -> None:
+    """Redirects to somewhere that is not another region, such as a login page, are no refusal of the store."""
+    found = error(status, body, headers={"location": "http://elsewhere/x"})
+    assert isinstance(found, UnreadableResponse)
+    assert found.problem == Problem(Code.RESPONSE_NOT_OF_THIS_API, status=status)
+    assert found.details == [Problem(Code.REDIRECT_NOT_FOLLOWED, location="http://elsewhere/x")]
 
 
 @pytest.mark.parametrize("status", [502, 504])

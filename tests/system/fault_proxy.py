@@ -170,6 +170,7 @@ class FaultPlan:
         self._always: dict[str, Fault] = {}
         self._chances: list[Chance] = []
         self._lock = threading.Lock()
+        self.frozen = False
 
     def next(self, operation: str, *faults: Fault | None, count: int = 1) -> None:
         with self._lock:
@@ -191,6 +192,8 @@ class FaultPlan:
 
     def choose(self, request: Request) -> Fault | None:
         with self._lock:
+            if self.frozen:
+                return Fault.STALL
             if waiting := self._next.get(request.operation):
                 fault = waiting.popleft()
                 return None if fault is Fault.NONE else fault
@@ -302,6 +305,15 @@ class FaultProxy:
         finally:
             with self._changed:
                 self._held -= 1
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Accept connections and never respond."""
+        self.plan.frozen = True
+        try:
+            yield
+        finally:
+            self.plan.frozen = False
 
     # --- Reachability -------------------------------------------------------------------------------------------------
 
@@ -469,7 +481,7 @@ class FaultProxy:
                 connection.sendall(block)
 
     def _response_of(self, store: socket.socket, request: Request, fault: Fault | None = None) -> Iterator[bytes]:
-        """The store's response, with the ETag of the fault: its head, then its body in blocks."""
+        """The store's response, as the fault changes it: its head, then its body in blocks."""
         response = http.client.HTTPResponse(store, method=request.method)
         response.begin()
         if fault is Fault.STRANGE_VALUES:

@@ -50,6 +50,28 @@ LOST = (OSError, http.client.HTTPException, requests.RequestException)
 WITH_RESPONSE_BODY = ("CreateMultipartUpload", "CompleteMultipartUpload", "ListParts", "ListMultipartUploads")
 """Operations whose responses have a body that can be truncated."""
 
+ACTING = (
+    "CreateMultipartUpload",
+    "UploadPart",
+    "PutObject",
+    "CompleteMultipartUpload",
+    "AbortMultipartUpload",
+)
+"""Operations whose success proves something, which a proxy's page or an empty response does not."""
+
+UNUSUAL_HEADS = (
+    Fault.NO_SUCH_KEY,
+    Fault.NO_SUCH_BUCKET,
+    Fault.NOT_FOUND_PAGE,
+    Fault.BAD_REQUEST_PAGE,
+    Fault.REDIRECT,
+    Fault.EMPTY_SUCCESS,
+    Fault.WITHOUT_LENGTH,
+)
+
+WITH_TEXTS = ("UploadPart", "PutObject", "CompleteMultipartUpload", "ListParts", "HeadObject")
+"""Not ListMultipartUploads: of an upload whose start is not known, an operator has to decide."""
+
 
 def add_transient_faults(proxy: FaultProxy) -> None:
     """Add all transient faults, each with its own probability."""
@@ -71,6 +93,11 @@ def add_transient_faults(proxy: FaultProxy) -> None:
         proxy.plan.add_chance(fault, probability)
     proxy.plan.add_chance(Fault.TRUNCATED, 0.05, *WITH_RESPONSE_BODY)
     proxy.plan.add_chance(Fault.ERROR_INSIDE, 0.1, "CompleteMultipartUpload")
+    for fault in (Fault.EMPTY_SUCCESS, Fault.PAGE, Fault.PAGE_AFTER, Fault.REDIRECT_AFTER):
+        proxy.plan.add_chance(fault, 0.03, *ACTING)
+    for fault in UNUSUAL_HEADS:
+        proxy.plan.add_chance(fault, 0.05, "HeadObject")
+    proxy.plan.add_chance(Fault.STRANGE_VALUES, 0.1, *WITH_TEXTS)
     # The most important faults, more often than the few requests of these operations would meet them.
     proxy.plan.add_chance(Fault.RESPONSE_LOST, 0.2, "CreateMultipartUpload", "CompleteMultipartUpload", "PutObject")
 
@@ -247,6 +274,11 @@ class Killer:
             time.sleep(self._chance.uniform(0.5, 2.0))
             self._proxy.reconnect()
             self.kills["store unreachable"] += 1
+            return
+        if self._chance.random() < 0.1:
+            with self._proxy.frozen():
+                time.sleep(self._chance.uniform(1.0, 4.0))
+            self.kills["store frozen"] += 1
             return
         name = self._first.pop() if self._first else self._chance.choice(self._victims)
         if name == DATABASE:
@@ -428,7 +460,16 @@ class Storm:
         }
 
     def row(self, file: File) -> dict[str, Any]:
-        names = ("phase", "error_code", "error_message", "all_received", "tries", "verified")
+        names = (
+            "phase",
+            "error_code",
+            "error_reason",
+            "error_params",
+            "error_message",
+            "all_received",
+            "tries",
+            "verified",
+        )
         sql = f"SELECT {', '.join(names)} FROM uploads_transfer WHERE id = ?"
         [values] = self.stack.query(sql, uuid.UUID(file.transfer_id).hex)
         return dict(zip(names, values, strict=True))

@@ -16,7 +16,7 @@ from tests.stores.swift import SwiftStore
 from tests.system.fault_proxy import Fault, FaultProxy
 from tests.system.stack import wait_for
 from uploads.objectstore.client import ObjectStoreClient
-from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Refused
+from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Reason, Refused
 from uploads.objectstore.retry import RetryPolicy
 from uploads.objectstore.types import CompletedPart, Credentials, FileSlice, StoreConfig
 
@@ -201,3 +201,10 @@ def test_drain_lets_running_requests_end(proxy: FaultProxy, client: ObjectStoreC
     assert len(responses) == 1
     with pytest.raises(NotSent):
         client.list_buckets()
+
+
+def test_frozen_store_accepts_connections_and_never_responds(proxy: FaultProxy, client: ObjectStoreClient) -> None:
+    with proxy.frozen(), pytest.raises(OutcomeUnknown) as caught:
+        client.list_buckets()
+    assert caught.value.reason is Reason.TIMEOUT
+    client.list_buckets()

@@ -117,15 +117,23 @@ def error_of(
 
 
 def _not_from_store(response: Response, operation: str) -> ObjectStoreError | None:
-    """For an error without the body of an S3 error: the outcome is open after a gateway timeout; HTML is unreadable."""
+    """For an error without the body of an S3 error: after a page, redirect or gateway timeout, the outcome is open."""
     if response.status in (502, 504):
         problem = Problem(Code.GATEWAY_ERROR, status=response.status)
         return OutcomeUnknown(problem, reason=Reason.STORE_FAULT, operation=operation, retryable=True)
     transient = response.status >= 500 or response.status in (408, 429)
-    if response.body.strip() and not transient and not 300 <= response.status < 400:
+    if (response.body.strip() and not transient) or _redirects_elsewhere(response):
         problem = Problem(Code.RESPONSE_NOT_OF_THIS_API, status=response.status)
-        return UnreadableResponse(problem, reason=Reason.UNREADABLE_RESPONSE, operation=operation)
+        unreadable = UnreadableResponse(problem, reason=Reason.UNREADABLE_RESPONSE, operation=operation)
+        unreadable.details += _redirect(response, {})
+        return unreadable
     return None
+
+
+def _redirects_elsewhere(response: Response) -> bool:
+    """Whether a redirect is a proxy's, for example to a login page: S3 redirects only to the region of the bucket."""
+    redirects = 300 <= response.status < 400 and response.status != 301
+    return redirects and not response.named("bucket-region")
 
 
 def _reason(response: Response, fields: Mapping[str, str], region: str, now: datetime) -> Reason:
@@ -183,6 +191,10 @@ def _details(response: Response, fields: Mapping[str, str], refused: Refused) ->
     """What the response reports in fields other than its message."""
     if refused.reason is Reason.WRONG_REGION and refused.region:
         yield Problem(Code.BUCKET_REGION, region=refused.region)
+    yield from _redirect(response, fields)
+
+
+def _redirect(response: Response, fields: Mapping[str, str]) -> Iterable[Problem]:
     location = fields.get("Endpoint") or response.headers.get("location", "")
     if location and 300 <= response.status < 400:
         yield Problem(Code.REDIRECT_NOT_FOLLOWED, location=location[:200])
