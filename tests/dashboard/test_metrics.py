@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import Error
 from django.test import Client
+from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import Settings
 
@@ -140,6 +141,15 @@ def test_queues(settings: Settings, redis_url: str) -> None:
     assert found["partway_queue_served", f"queue={steps}"] == 1
     assert found["partway_queue_served", "queue=partway"] == 0
     assert found["partway_up", "part=redis"] == 1
+
+
+def test_stores_that_do_not_answer(operator: User) -> None:
+    store = plain_store()
+    assert scrape()["partway_store_answers", f"store={store.name}"] == 1
+    Store.objects.update(timeouts=3, silent_since=timezone.now())
+    assert scrape()["partway_store_answers", f"store={store.name}"] == 0
+    Store.objects.update(enabled=False)
+    assert ("partway_store_answers", f"store={store.name}") not in scrape()
 
 
 def test_unavailable_parts_are_named_and_the_rest_is_reported(

@@ -16,7 +16,7 @@ from redis import RedisError
 
 from uploads import metrics
 from uploads.domain.states import DesiredState, Phase, TransferState, shown_state
-from uploads.models import StagingNode, Transfer
+from uploads.models import StagingNode, Store, Transfer
 from uploads.services.staging import quota
 from uploads.services.work import broker
 from uploads.services.work.tasks import TASKS
@@ -28,7 +28,7 @@ class State(Collector):
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("partway_up", "Whether this part could be read at this scrape.", labels=["part"])
         for part, read, failures in (
-            ("database", _transfers, DatabaseError),
+            ("database", _database, DatabaseError),
             ("staging", _staging, (DatabaseError, OSError)),
             ("redis", _queues, (DatabaseError, RedisError)),
         ):
@@ -42,7 +42,18 @@ class State(Collector):
         yield up
 
 
-def _transfers() -> list[Metric]:
+def _database() -> list[Metric]:
+    return [_transfers(), _stores()]
+
+
+def _stores() -> Metric:
+    family = GaugeMetricFamily("partway_store_answers", "0: the last requests timed out.", labels=["store"])
+    for store in Store.objects.filter(enabled=True).only("name", "timeouts", "silent_since"):
+        family.add_metric([store.name], store.not_answering_since is None)
+    return family
+
+
+def _transfers() -> Metric:
     rows = Transfer.objects.order_by().values_list("phase", "desired_state").annotate(count=Count("pk"))
     states = Counter(dict.fromkeys(TransferState, 0))
     for phase, desired_state, count in rows:
@@ -50,7 +61,7 @@ def _transfers() -> list[Metric]:
     family = GaugeMetricFamily("partway_transfers", "Transfers by the state that pages show.", labels=["state"])
     for state, count in states.items():
         family.add_metric([state.value], count)
-    return [family]
+    return family
 
 
 def _staging() -> list[Metric]:
