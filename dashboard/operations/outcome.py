@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from dashboard.shared.formatting import Count, bytes_text
+from dashboard.shared.formatting import Count, exact_bytes_text, time_text
 from dashboard.shared.messages.proofs import verification_text
 from uploads.domain.states import ItemState, OperationKind
 from uploads.models import OperationItem
@@ -46,13 +47,18 @@ def _unknown_completion_text(item: OperationItem) -> str:
         "Outcome unknown. The completion was requested, and no usable response arrived. Look at the object with this "
         "key: if it has %(size)s and its content is right, the upload was completed. If the upload still exists, "
         "complete it again."
-    ) % {"size": bytes_text(item.outcome.get("expected_size", 0))}
+    ) % {"size": exact_bytes_text(item.outcome.get("expected_size", 0))}
     found = item.outcome.get("head_showed")
     if found is None:
         return requested
     if not found:
         return f"{requested} {_('HEAD showed no object with this key.')}"
-    shown = {"size": bytes_text(found.get("size", 0)), "etag": found.get("etag", ""), "date": found["last_modified"]}
+    modified = parse_datetime(str(found.get("last_modified", "")))
+    shown = {
+        "size": exact_bytes_text(found.get("size", 0)),
+        "etag": found.get("etag", ""),
+        "date": time_text(modified) if modified else _("unknown"),
+    }
     return f"{requested} {_('HEAD showed an object of %(size)s, ETag %(etag)s, last modified %(date)s.') % shown}"
 
 

@@ -33,11 +33,11 @@ from uploads.selectors.transfers import part_runs
 from uploads.services.transfers.dismiss import request_dismissal
 from uploads.services.transfers.steps import (
     StepRefused,
-    is_completed,
     request_cancel,
     request_pause,
     request_resume,
     request_retry,
+    retry_only_verifies,
 )
 from uploads.services.transfers.verify import request_verification
 
@@ -97,7 +97,7 @@ def transfer(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
         "transfer": row.transfer,
         "progress": row.progress,
         "steps": allowed_steps(row.transfer),
-        "is_completed": row.state is TransferState.FAILED and is_completed(row.transfer),
+        "only_verifies": row.state is TransferState.FAILED and retry_only_verifies(row.transfer),
         "upload_url": upload_url(row),
         "orphan_links": orphan_links(row),
         "lost_create_reason": text_of(Problem(row.transfer.lost_create_reason)) if row.transfer.lost_creates else "",

@@ -314,7 +314,8 @@ def test_completed_transfer_that_failed_offers_to_verify_again(
     transfer = make_transfer(
         operator, unreachable, phase=Phase.FAILED, all_received=True, sent=10, completed_at=timezone.now(), **ERROR
     )
-    StoreUpload.objects.create(transfer=transfer, upload_id="u-1", state=StoreUploadState.COMPLETED)
+    completed = StoreUpload.objects.create(transfer=transfer, upload_id="u-1", state=StoreUploadState.COMPLETED)
+    transfer.parts.update(store_upload=completed)
     text = page_of(operator_client, transfer).text
     assert "Verify again" in text
     assert "nothing is sent again" in text
@@ -337,7 +338,7 @@ def test_possible_orphans_are_on_page_json_and_overview(
     text = page_of(operator_client, transfer).text
     assert "2 uploads for this key" in text
     assert "upload-id=suspect-1" in text
-    assert "--bucket photos --prefix &#x27;it&#x27;&quot;&#x27;&quot;&#x27;s&#x27;" in text
+    assert "--prefix &#x27;it&#x27;&quot;&#x27;&quot;&#x27;s&#x27;" in text
     assert "2 uploads for this key" in Page(operator_client.get("/")).text
     assert request_step(operator_client, transfer, "dismiss-orphan").json["possible_orphans"]["without_id"] is None
     assert "for this key, whose" not in page_of(operator_client, transfer).text

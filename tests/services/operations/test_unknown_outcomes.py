@@ -258,5 +258,5 @@ def test_refused_abort_fails(drive: Drive, proxy: FaultProxy, upload: UploadRef)
     assert (item.state, item.error_code) == (ItemState.FAILED, "AccessDenied")
 
 
-def test_unknown_outcomes_on_postgresql(postgresql: Cluster) -> None:
-    run_again(__file__, postgresql)
+def test_unknown_outcomes_on_postgresql(postgresql_cluster: Cluster) -> None:
+    run_again(__file__, postgresql_cluster)

@@ -128,6 +128,10 @@ def look_again(transfer: Transfer) -> CompletionOutcome:
     return _prove(transfer, expected)
 
 
+def _has_completed(transfer: Transfer) -> bool:
+    return transfer.store_uploads.filter(state=StoreUploadState.COMPLETED).exists()
+
+
 def _prove(transfer: Transfer, expected: Expectation) -> CompletionOutcome:
     return prove_object(transfer.store, transfer.bucket, transfer.key, _confirmation(transfer), expected)
 
@@ -138,7 +142,13 @@ def _complete(lease: Lease[Transfer]) -> CompletionOutcome:
     expected = expectation_of(transfer)
     transfer.crc64 = as_kept(expected.crc64) if expected.crc64 else ""
     store_upload = transfer.store_uploads.filter(state=StoreUploadState.OPEN).first()
-    if transfer.by_put_object or transfer.completed_at is not None or store_upload is None:
+    if transfer.completed_at is None and (
+        transfer.by_put_object or (store_upload is None and _has_completed(transfer))
+    ):
+        # A row of an earlier version.
+        transfer.completed_at = timezone.now()
+        lease.renew(completed_at=transfer.completed_at)
+    if transfer.completed_at is not None or store_upload is None:
         return _prove(transfer, expected)
     parts = _sent_parts(transfer, store_upload)
     if len(parts) != transfer.part_count:

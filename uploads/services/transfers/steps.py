@@ -105,9 +105,9 @@ def request_retry(actor: User, transfer: Transfer) -> None:
             raise StepRefused(Problem(Code.BYTES_MISSING))
         rows = Transfer.objects.filter(pk=transfer.pk).exclude(desired_state=DesiredState.CANCEL)
         forgotten: dict[str, Any] = {**leases.SUCCEEDED, **leases.RELEASED, **NO_ERROR}
-        phase = Phase.COMPLETING if is_completed(transfer) else Phase.SENDING
-        if needs_sent_bytes_again(transfer):
-            phase, forgotten["completed_at"] = Phase.SENDING, None
+        phase = Phase.COMPLETING if retry_only_verifies(transfer) else Phase.SENDING
+        if phase is Phase.SENDING:
+            forgotten["completed_at"] = None
         if not change(PHASES, rows, phase, {Phase.FAILED}, finished_at=None, **forgotten):
             raise StepRefused(Problem(Code.CANNOT_RETRY))
         change(DESIRED_STATES, rows, DesiredState.RUN)
@@ -121,6 +121,11 @@ def is_completed(transfer: Transfer) -> bool:
     """Whether the store has confirmed that the object is complete; only its verification remains."""
     has_completed = transfer.store_uploads.filter(state=StoreUploadState.COMPLETED).exists()
     return transfer.completed_at is not None or has_completed
+
+
+def retry_only_verifies(transfer: Transfer) -> bool:
+    """Whether a retry looks at the object again, and sends nothing."""
+    return is_completed(transfer) and not needs_sent_bytes_again(transfer)
 
 
 def can_retry(transfer: Transfer) -> bool:

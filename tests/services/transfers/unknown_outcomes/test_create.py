@@ -436,5 +436,5 @@ class TestListingsThatDoNotTell:
         assert len(served.queries) <= MAX_PAGES
 
 
-def test_created_uploads_on_postgresql(postgresql: Cluster) -> None:
-    run_again(__file__, postgresql)
+def test_created_uploads_on_postgresql(postgresql_cluster: Cluster) -> None:
+    run_again(__file__, postgresql_cluster)

@@ -222,5 +222,5 @@ def test_done_transfer_is_verified_again_on_request(proxy: FaultProxy, user: Use
         request_verification(user, transfer)
 
 
-def test_verification_on_postgresql(postgresql: Cluster) -> None:
-    run_again(__file__, postgresql)
+def test_verification_on_postgresql(postgresql_cluster: Cluster) -> None:
+    run_again(__file__, postgresql_cluster)
