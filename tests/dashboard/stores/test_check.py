@@ -286,14 +286,14 @@ def test_command_exits_with_1_if_something_failed(store: Store) -> None:
     assert "NoSuchBucket, request id tx" in text
 
 
-def test_command_shows_a_code_without_a_request_id(store: Store, bucket: str) -> None:
-    # The refusal of HEAD has no body that could contain one.
+def test_command_shows_status_and_request_id_of_a_refusal_without_body(store: Store, bucket: str) -> None:
+    # The refusal of HEAD has no body with a code. Its request id is in a header.
     with FaultProxy(store.endpoint_url) as proxy:
         proxy.always("HeadObject", Fault.ACCESS_DENIED)
         Store.objects.filter(pk=store.pk).update(endpoint_url=proxy.url)
         code, text = command(store.name, "--bucket", bucket, "--yes")
     assert code == 1
-    assert re.search("DENIED +HeadObject: .*\n.*\n +403\n", text)
+    assert re.search("DENIED +HeadObject: .*\n.*\n +403, request id proxy-1\n", text)
 
 
 def test_command_asks_for_consent(
