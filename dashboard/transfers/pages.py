@@ -101,7 +101,7 @@ def transfer(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
         "upload_url": upload_url(row),
         "orphan_links": orphan_links(row),
         "lost_create_reason": text_of(Problem(row.transfer.lost_create_reason)) if row.transfer.lost_creates else "",
-        "quoted_key": shlex.quote(row.transfer.key),
+        "list_command": list_command(row.transfer),
         "picture": draw(part_runs(row.transfer), row.transfer.part_count),
         "part_errors": row.transfer.parts.exclude(error_code="")[:MAX_PART_ERRORS],
         "is_new": request.GET.get("seen") != row.seen,
@@ -125,6 +125,12 @@ def orphan_links(row: TransferRow) -> list[tuple[str, str]]:
     links = BucketLinks(row.transfer.store.name, row.transfer.bucket)
     ids = row.progress.possible_orphans
     return [(upload_id, links.detail(UploadRef(row.transfer.key, upload_id))) for upload_id in ids]
+
+
+def list_command(transfer: Transfer) -> str:
+    """A command that lists the uploads in progress with the transfer's key."""
+    words = ["aws", "s3api", "list-multipart-uploads", "--bucket", transfer.bucket, "--prefix", transfer.key]
+    return shlex.join(words)
 
 
 Step = Callable[[User, Transfer], None]
