@@ -54,7 +54,7 @@ def buckets(request: HttpRequest, store: str) -> HttpResponseBase:
     refusal = listed.refusal
     context: dict[str, Any] = {
         "store": found,
-        "rows": [_bucket_row(found, bucket) for bucket in listed.buckets],
+        "rows": [_bucket_row(found, bucket, bucket.name in listed.entered) for bucket in listed.buckets],
         "provider": label_of(found.provider),
         "may_change": access.may_change_stores(request.user),
         "last_check": last_card(found),
@@ -70,10 +70,11 @@ def buckets(request: HttpRequest, store: str) -> HttpResponseBase:
     return render(request, "stores/buckets.html", context, status=status)
 
 
-def _bucket_row(store: Store, bucket: Bucket) -> dict[str, Any]:
+def _bucket_row(store: Store, bucket: Bucket, is_entered: bool) -> dict[str, Any]:
     """A bucket whose name cannot be part of a URL is shown without a link."""
     usable = re.fullmatch(BUCKET, bucket.name) is not None
-    return {"bucket": bucket, "url": BucketLinks(store.name, bucket.name).uploads if usable else ""}
+    url = BucketLinks(store.name, bucket.name).uploads if usable else ""
+    return {"bucket": bucket, "url": url, "is_entered": is_entered}
 
 
 @require_GET

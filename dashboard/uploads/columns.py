@@ -111,7 +111,8 @@ def _last_activity(facts: Facts) -> str:
     at, undated = facts.part_summary.last_activity, facts.part_summary.undated
     if undated and not facts.is_recent:
         title = _("The store does not name a valid time for each part: whether someone is still sending is not known.")
-        cell = format_html("{} {}", formatting.age_html(at), dot("warn", _("not known"), title))
+        mark = dot("warn", _("not known"), title)
+        cell = mark if at is None else format_html("{} {}", formatting.age_html(at), mark)
     elif at is None:
         cell = format_html('<span class="text-secondary">{}</span>', _("no parts"))
     elif facts.is_recent:

@@ -126,6 +126,15 @@ def test_unknown_time_is_shown_as_unknown_everywhere(odd: OddStore, site: Site, 
     assert "not known for 1 part" in site.get(site.links.part_summary(UPLOAD)).words
 
 
+@pytest.mark.parametrize("created", BAD_TIMES)
+def test_bucket_without_a_date_is_not_called_entered(odd: OddStore, site: Site, created: str) -> None:
+    """Buckets whose creation date is not known were shown as entered by an administrator."""
+    odd.buckets = f"<Bucket><Name>dateless</Name><CreationDate>{created}</CreationDate></Bucket>"
+    page = site.get(reverse("store", args=["odd"]))
+    assert "dateless" in page.words
+    assert "entered by an administrator" not in page.words
+
+
 @pytest.mark.parametrize("size", BAD_SIZES)
 def test_unknown_size_is_shown_as_unknown_everywhere(odd: OddStore, site: Site, size: str) -> None:
     """Sizes that are missing, negative or too long: they were 0, negative, or a 500 on every page."""
@@ -134,7 +143,7 @@ def test_unknown_size_is_shown_as_unknown_everywhere(odd: OddStore, site: Site, 
         assert page.status == 200
     assert [each["Size"] for each in site.json(site.links.detail(UPLOAD)).json["Parts"]] == [5242880, None, 5242880]
     assert "names no valid size for 1 part" in site.get(site.links.complete(UPLOAD)).words
-    assert "15" not in [each.text for each in site.get(site.links.abort(UPLOAD)).find("dd")]
+    assert "How many bytes they have is not known" in site.get(site.links.abort(UPLOAD)).words
 
 
 def test_unknown_etag_blocks_completion(odd: OddStore, site: Site) -> None:
@@ -154,15 +163,15 @@ def test_size_of_replaced_object_may_be_unreadable(odd: OddStore, site: Site, le
     assert "r-7" in page.text
 
 
-def test_object_of_parts_of_unknown_size_is_done_but_not_verified(odd: OddStore, site: Site) -> None:
-    """What only an unknown size could prove is not called verified, and the operation does not stay running."""
+def test_object_of_parts_of_unknown_size_is_not_proved_by_its_size(odd: OddStore, site: Site) -> None:
+    """An unknown size proves nothing, and the operation does not stay running."""
     odd.parts = part(1, size="9" * 400)
     odd.headers = {"ETag": '"new"'}
     site.post(site.links.complete_form, site.get(site.links.complete(UPLOAD)).fields)
     item = OperationItem.objects.get()
     run_item(item.pk)
     item.refresh_from_db()
-    assert (item.state, item.outcome["verified"], item.outcome["expected_size"]) == ("done", False, None)
+    assert (item.state, item.outcome["proofs"], item.outcome["expected_size"]) == ("done", ["date"], None)
 
 
 def test_damaged_texts_are_shown_clean(odd: OddStore, site: Site) -> None:

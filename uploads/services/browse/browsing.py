@@ -35,12 +35,13 @@ class BucketList:
     """The buckets of a store: those it lists and those an administrator named.
 
     `refusal` is set if the store does not allow ListBuckets; the named ones are still included. `notes` say what the
-    list does not include.
+    list does not include, and `entered` are the names that the store has not listed.
     """
 
     buckets: tuple[Bucket, ...]
     refusal: ObjectStoreError | None = None
     notes: tuple[Problem, ...] = ()
+    entered: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +74,11 @@ def list_buckets(store: Store) -> BucketList:
     try:
         found = client_for(store).list_buckets()
     except ObjectStoreError as error:
-        return BucketList(tuple(named.values()), error)
+        return BucketList(tuple(named.values()), error, entered=frozenset(named))
     listed = {bucket.name: bucket for bucket in found}
     buckets = sorted({**named, **listed}.values(), key=lambda bucket: bucket.name)
     notes = (Problem(Code.BUCKETS_NOT_SHOWN, count=len(found)),) if found.is_cut else ()
-    return BucketList(tuple(buckets), notes=notes)
+    return BucketList(tuple(buckets), notes=notes, entered=frozenset(named.keys() - listed.keys()))
 
 
 def list_uploads(store: Store, bucket: str, query: UploadsQuery) -> UploadsPage:
