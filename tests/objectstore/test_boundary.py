@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from tests.objectstore.fault_server import XML_ERROR, Exchange, FaultServer, Step, respond
 from tests.objectstore.responses import COMPLETED, CREATED, EMPTY_LISTING, PARTS
+from tests.stores.s3 import S3Store
 from uploads.objectstore import xml
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason, Refused, UnreadableResponse
@@ -611,3 +612,18 @@ def test_any_response_is_clean_or_an_error_of_the_store(
     except ObjectStoreError as error:
         assert_clean(vars(error))
         assert_clean(str(error))
+
+
+# A real server
+
+
+def test_rclone_creates_lists_and_aborts(rclone_store: S3Store) -> None:
+    """`rclone serve s3`, whose root of Create has another name, and which reports NoSuchUpload for an empty bucket."""
+    credentials = Credentials(rclone_store.access_key, rclone_store.secret_key)
+    bucket = rclone_store.new_bucket()
+    with ObjectStoreClient(StoreConfig(rclone_store.endpoint_url, rclone_store.region, credentials)) as client:
+        assert client.list_multipart_uploads(bucket).uploads == ()
+        upload_id = client.create_multipart_upload(bucket, "k")
+        assert [each.upload_id for each in client.list_multipart_uploads(bucket).uploads] == [upload_id]
+        client.abort_multipart_upload(bucket, "k", upload_id)
+        assert client.list_multipart_uploads(bucket).uploads == ()

@@ -14,11 +14,12 @@ from tests.services.drive import Drive
 from tests.stores.postgresql import Cluster
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.domain.states import ItemState
-from uploads.models import AuditEntry, OperationItem, Store, StoreCheck
+from uploads.models import AuditEntry, OperationItem, Part, Store, StoreCheck
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.permissions import PERMISSIONS
-from uploads.objectstore.types import FileSlice, UploadRef
+from uploads.objectstore.types import FileSlice, ListedPart, UploadRef
 from uploads.services.operations.order import request_abort
+from uploads.services.transfers.replaced_parts import differs
 
 MIB = 1024 * 1024
 
@@ -80,3 +81,12 @@ def test_refusal_with_strange_texts_is_recorded(proxy: FaultProxy, drive: Drive)
 
 def test_strange_values_on_postgresql(postgresql_cluster: Cluster) -> None:
     run_again(__file__, postgresql_cluster)
+
+
+@pytest.mark.parametrize(
+    ("size", "etag", "is_another"),
+    [(5, "e", False), (None, "e", False), (5, "", False), (None, "", False), (6, "e", True), (None, "f", True)],
+)
+def test_unknown_facts_do_not_make_a_part_another_one(size: int | None, etag: str, is_another: bool) -> None:
+    """Parts that were sent again, or failed their transfer, because the store does not name their size or ETag."""
+    assert differs(Part(number=1, size=5, etag="e"), [ListedPart(1, size, etag, None)]) is is_another
