@@ -244,7 +244,7 @@ def test_complete_with_a_gap_replaces_the_object(
     expect(page.get_by_text("10.0 MiB").first).to_be_visible()
     page.get_by_role("button", name="Complete the upload").click()
     assert page.url.split("?")[0].endswith("/complete/"), "without the tick nothing is requested"
-    page.get_by_label("are missing; build the object from the parts present").check()
+    page.get_by_label("build the object from the parts present").check()
     page.get_by_label("Replace this object").check()
     page.get_by_role("button", name="Complete the upload").click()
     site.wait_for_operation()

@@ -169,7 +169,7 @@ class TestUnknownUploads:
         assert "The store has no such upload" in page.words
         url = f"/stores/{drive.store.name}/{drive.bucket}/uploads/detail/"
         detail = Page(browser.get(url, {"key": upload.key, "upload-id": upload.upload_id}))
-        assert "the store had no such upload then" in detail.words
+        assert "The store had no such upload when" in detail.words
         assert "Already completed or aborted" not in detail.words
 
 
