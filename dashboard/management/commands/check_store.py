@@ -34,7 +34,7 @@ CONSENT = gettext_lazy(
 
 class Command(BaseCommand):
     help = (
-        "Check how a store behaves, with about 80 small requests in one bucket: permissions, listing, parts, "
+        "Check how a store behaves, with about 130 small requests in one bucket: permissions, listing, parts, "
         "completion, digests and odd keys. The check removes what it creates. The results override the provider's "
         "profile until --reset. The exit code is 1 if something failed or is not allowed."
     )
