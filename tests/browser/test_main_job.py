@@ -21,6 +21,8 @@ from uploads.objectstore.errors import ObjectStoreError, Reason
 
 SMALLEST = 5 * MIB
 
+INCLUSIVE = "lists the upload of both markers again"
+
 
 @pytest.fixture(params=KINDS)
 def server(request: pytest.FixtureRequest, stack: Stack) -> Server:
@@ -34,7 +36,10 @@ def direct_store(server: Server, stack: Stack, added_stores: dict[str, DirectSto
         return stack.direct_store
     if server.name not in added_stores:
         # The name sorts after that of the embedded store, which must stay the first and so the selected one.
-        added_stores[server.name] = stack.add_store(f"on-{server.name}", server.config(), server.store.new_bucket)
+        passes = not server.has("refuses other bytes for a part that was sent")
+        added_stores[server.name] = stack.add_store(
+            f"on-{server.name}", server.config(), server.store.new_bucket, passes=passes
+        )
     return added_stores[server.name]
 
 
@@ -112,7 +117,7 @@ def test_listing_is_paged_to_its_end_and_back(
         pages.append(site.listed_keys)
     listed = [key for page in pages for key in page]
     assert listed == ordered
-    assert [len(page) for page in pages] == [6, 6, 6, 6, 1]
+    assert [len(page) for page in pages] == ([6, 5, 5, 5, 4] if server.does(INCLUSIVE) else [6, 6, 6, 6, 1])
     for expected in reversed(pages[:-1]):
         site.follow("Previous")
         assert site.listed_keys == expected
@@ -128,7 +133,7 @@ def test_a_page_can_be_shared_and_leads_to_the_first(
     site.follow("Next")
     site.follow("Next")
     other.page.goto(site.page.url)
-    assert other.listed_keys == ordered[4:]
+    assert other.listed_keys == (ordered[3:4] if server.does(INCLUSIVE) else ordered[4:])
     other.follow("First")
     assert other.listed_keys == ordered[:2]
 
@@ -228,7 +233,7 @@ def test_a_whole_page_is_aborted_together(server: Server, site: Site, bucket: st
 
 
 def test_complete_with_a_gap_replaces_the_object(
-    site: Site, bucket: str, direct_store: DirectStore, tmp_path: Path
+    server: Server, site: Site, bucket: str, direct_store: DirectStore, tmp_path: Path
 ) -> None:
     """A completion with a gap is confirmed and replaces the object, which is exactly its parts"""
     sizes = {1: SMALLEST, 2: SMALLEST, 4: 1234}
@@ -247,6 +252,11 @@ def test_complete_with_a_gap_replaces_the_object(
     page.get_by_label("build the object from the parts present").check()
     page.get_by_label("Replace this object").check()
     page.get_by_role("button", name="Complete the upload").click()
+    if server.does("discards an upload that it is asked to complete with a gap"):
+        site.wait_for_operation("failed")
+        assert direct_store.uploads_in(bucket) == []
+        assert direct_store.client.head_object(bucket, "dir/gap").size == len(b"the object before")
+        return
     site.wait_for_operation()
     expect(page.get_by_text("Completed. HEAD confirmed the object.")).to_be_visible()
     expect(page.locator("div:has(> dt:text-is('Confirmed by HEAD'))")).to_contain_text("yes")
@@ -270,7 +280,8 @@ def test_an_upload_is_opened_by_key_and_upload_id(
     site: Site, bucket: str, server: Server, direct_store: DirectStore, tmp_path: Path
 ) -> None:
     """An upload is opened by its key and upload id alone"""
-    folder = "dir/" if server.does("uses keys as file paths") else "dir//"
+    plain = server.does("uses keys as file paths") or server.does("refuses two slashes in a row")
+    folder = "dir/" if plain else "dir//"
     key = folder + "a+b c%2F/東京 ?#&.bin"
     upload_id = direct_store.create_upload(bucket, key, {1: 321}, tmp_path / "part")
     page = site.page
@@ -299,7 +310,8 @@ def test_without_javascript_a_listing_is_walked_and_aborted(
     site.open_listing(bucket, max_uploads=2)
     first = site.listed_keys
     site.follow("Next")
-    assert sorted([*first, *site.listed_keys]) == ["dir/a", "dir/b", "dir/d", "other/c"]
+    listed = ["dir/a", "dir/b", "dir/d", "other/c"]
+    assert sorted([*first, *site.listed_keys]) == (listed[:3] if server.does(INCLUSIVE) else listed)
     site.follow("Previous")
     site.follow("Folders")
     site.follow("dir/")

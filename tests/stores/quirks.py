@@ -147,6 +147,15 @@ S3PROXY: Quirks = {
     "aborts it.",
 }
 
+RCLONE: Quirks = {
+    "lists the upload of both markers again": "It is left out, so that a page shows one upload less.",
+    "refuses two slashes in a row": "The error is shown with the store's code.",
+    "discards an upload that it is asked to complete with a gap": "The completion fails with the store's error. The "
+    "object is not replaced.",
+    "refuses other bytes for a part that was sent": "The store check reports it as a failure. A part that arrived "
+    "damaged cannot be sent again, so the transfer fails.",
+}
+
 QUIRKS: Mapping[str, Quirks] = {
     "swift": SWIFT,
     "oss": OSS,
@@ -154,4 +163,5 @@ QUIRKS: Mapping[str, Quirks] = {
     "versity": VERSITY,
     "seaweedfs": SEAWEEDFS,
     "s3proxy": S3PROXY,
+    "rclone": RCLONE,
 }

@@ -1,8 +1,8 @@
-"""The four test servers behind one interface.
+"""The test servers behind one interface.
 
-A test with the fixture `server` runs once on each of them. Where a server has a quirk, the test asks
-`server.does("...")` and asserts both cases. The quirks are in quirks.py. The runs of these tests generate the table in
-docs/stores.md (table.py).
+A test with the fixture `server` runs once on each of them, or on each of `IN_SUITE`. Where a server has a quirk, the
+test asks `server.does("...")` and asserts both cases. The quirks are in quirks.py. The runs of these tests generate the
+table in docs/stores.md (table.py).
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class Kind:
     label: str
     provider: str
     overrides: Mapping[str, object]
+    in_suite: bool = True
+    """Whether it takes part in the tests of the client and the services, and not only in the main job."""
 
 
 KINDS: Mapping[str, Kind] = {
@@ -67,7 +69,10 @@ KINDS: Mapping[str, Kind] = {
             "keys_are_paths": True,
         },
     ),
+    "rclone": Kind("rclone 1.75", "generic", {"delimiter": "broken", "url_encoding": "none"}, in_suite=False),
 }
+
+IN_SUITE = tuple(name for name, kind in KINDS.items() if kind.in_suite)
 
 
 class Server:

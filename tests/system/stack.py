@@ -201,15 +201,17 @@ class Stack:
         config = StoreConfig(self.swift.endpoint_url, self.swift.region, credentials, provider="swift")
         return DirectStore(self.store, config, self.swift.new_bucket)
 
-    def add_store(self, name: str, config: StoreConfig, new_bucket: Callable[[], str]) -> DirectStore:
-        """Add another store as an administrator does, and run a store check."""
+    def add_store(
+        self, name: str, config: StoreConfig, new_bucket: Callable[[], str], *, passes: bool = True
+    ) -> DirectStore:
+        """Add another store as an administrator does, and run a store check, which it passes or not."""
         keys = config.credentials
         options = ["--endpoint-url", config.endpoint_url, "--region", config.region, "--provider", config.provider]
         self._manage("add_store", name, *options, "--access-key", keys.access_key, STORE_SECRET_KEY=keys.secret_key)
-        self._manage("check_store", name, "--bucket", new_bucket(), "--yes")
+        self._manage("check_store", name, "--bucket", new_bucket(), "--yes", status=0 if passes else 1)
         return DirectStore(name, config, new_bucket)
 
-    def _manage(self, *arguments: str, **env: str) -> None:
+    def _manage(self, *arguments: str, status: int = 0, **env: str) -> None:
         argv = [sys.executable, "manage.py", *arguments]
         done = subprocess.run(
             argv,
@@ -220,7 +222,7 @@ class Stack:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stdout
+        assert done.returncode == status, done.stdout
 
     def new_bucket(self) -> str:
         return self.direct_store.new_bucket()

@@ -11,7 +11,7 @@ from uploads.objectstore.client_base import ClientBase
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused, unreadable
 from uploads.objectstore.keys import check_bucket, check_range, check_text, check_upload, key_before
 from uploads.objectstore.listing.copies import keep_newest
-from uploads.objectstore.listing.order import markers_used, with_rows_in_order
+from uploads.objectstore.listing.order import after_a_row, markers_used, with_rows_in_order
 from uploads.objectstore.listing.parts import in_number_order
 from uploads.objectstore.received import time_of
 from uploads.objectstore.refusals import Response
@@ -100,7 +100,7 @@ class ListingClient(ClientBase):
             after = key_before(after, prefix, delimiter)
         query = _query(prefix=prefix, delimiter=delimiter, key_marker=after[0], upload_id_marker=after[1])
         query |= {"uploads": "", "max-uploads": str(max_uploads)}
-        return _under(prefix, with_rows_in_order(self._listed(bucket, query), self._provider))
+        return _under(prefix, with_rows_in_order(after_a_row(self._listed(bucket, query)), self._provider))
 
     def _listed(self, bucket: str, query: Mapping[str, str]) -> UploadsPage:
         try:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.stores.servers import KINDS, Server, server_of
+from tests.stores.servers import IN_SUITE, Server, server_of
 from uploads.objectstore.client import ObjectStoreClient
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=IN_SUITE)
 def server(request: pytest.FixtureRequest) -> Server:
     return server_of(request)
 

@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from tests.services.drive import Drive
-from tests.stores.servers import KINDS, Server, server_of
+from tests.stores.servers import IN_SUITE, Server, server_of
 from uploads.domain.states import ItemState, Phase
 from uploads.models import Store
 from uploads.objectstore.client import ObjectStoreClient
@@ -27,7 +27,7 @@ BEFORE = b"the object before"
 CLAIMS_COMPLETED = "reports success for a missing upload if there is an object"
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=IN_SUITE)
 def server(request: pytest.FixtureRequest) -> Server:
     return server_of(request)
 

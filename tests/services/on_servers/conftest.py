@@ -12,14 +12,14 @@ from django.test import Client
 from pytest_django import Settings
 
 from tests.services.on_servers.backend import Backend, Others
-from tests.stores.servers import KINDS, server_of
+from tests.stores.servers import IN_SUITE, server_of
 from tests.system.fault_proxy import FaultProxy
 from uploads.models import Store
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.services.stores.settings import StoreValues, add_store
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=IN_SUITE)
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     server = server_of(request)
     with FaultProxy(server.store.endpoint_url) as proxy, server.connect() as truth:

@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 
 from tests.services.drive import Drive, staged_names
 from tests.services.on_servers.backend import KEY, OTHER_CONTENT, Others
-from tests.stores.servers import KINDS
+from tests.stores.servers import IN_SUITE
 from tests.system import fault_proxy
 from tests.system.fault_proxy import CannedResponse, Fault, FaultProxy
 from uploads.domain.states import ItemState, Phase
@@ -26,11 +26,11 @@ from uploads.services.transfers.steps import request_retry
 pytestmark = pytest.mark.django_db(transaction=True)
 
 MAY_BE_OURS = Problem(Code.OBJECT_MAY_BE_OURS)
-FORBIDDING = [name for name, kind in KINDS.items() if name != "ceph"]
+FORBIDDING = [name for name in IN_SUITE if name != "ceph"]
 """The servers that can be told not to replace an object at every step; Ceph only supports it for PutObject."""
 
 on_stores_that_forget_uploads = pytest.mark.parametrize(
-    "backend", [name for name in KINDS if name != "swift"], indirect=True
+    "backend", [name for name in IN_SUITE if name != "swift"], indirect=True
 )
 """Swift lists the parts of a completed upload, and completes it again."""
 

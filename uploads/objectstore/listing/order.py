@@ -46,6 +46,21 @@ def with_rows_in_order(page: UploadsPage, provider: Provider) -> UploadsPage:
     return replace(page, uploads=tuple(rows))
 
 
+def after_a_row(page: UploadsPage) -> UploadsPage:
+    """The page with the markers of its last upload, if the store's markers name a later one that is not on it.
+
+    rclone names the first upload of the next page, and lists it there. Ceph lists the last upload of a page again, and
+    Partway leaves it out. Without the markers of a row, it could not tell the two apart, and would lose an upload.
+    """
+    marker = (page.next_key_marker, page.next_upload_id_marker)
+    names = [(upload.key, upload.upload_id) for upload in page.uploads]
+    if not page.is_truncated or page.common_prefixes or not names or not all(marker) or marker in names:
+        return page
+    if as_bytes(marker[0]) < as_bytes(names[-1][0]):
+        return page  # It leads back.
+    return replace(page, next_key_marker=names[-1][0], next_upload_id_marker=names[-1][1])
+
+
 def markers_used(after: Marker, provider: Provider) -> Marker:
     """The markers that the store applies: a store that continues by upload id alone applies no key marker."""
     return ("", after[1]) if provider.marker_pair == "upload-id" else after
