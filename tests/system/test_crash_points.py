@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.system import stack as stacks
+from tests.system.bucket_pages import Confirmation
 from tests.system.stack import Operator, Stack, wait_for
 from tests.system.tus import PART, Tus, checksum_header, content, content_digest
+from uploads.objectstore.types import UploadRef
 
 SIZE = 2 * PART + 7
 A_LEASE = 150
@@ -201,7 +203,8 @@ def test_crash_during_an_operation(
 ) -> None:
     upload_id = stack.create_upload(bucket, "file", {1: PART, 2: 9}, tmp_path / "scratch")
     trigger = die_at(point)
-    response = operator.post(f"/stores/{stack.store}/{bucket}/uploads/{kind}/", {"key": "file", "upload-id": upload_id})
+    form = Confirmation(operator, kind, stack.store, bucket, UploadRef("file", upload_id)).form
+    response = operator.post(form.action, dict(form.fields))
     assert response.status_code in (200, 202)
     wait_for_death(trigger)
     restart(stack, "worker")
