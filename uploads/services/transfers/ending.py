@@ -40,9 +40,14 @@ SHOWN_WRONG = frozenset({Code.OBJECT_MISSING, Code.COMPLETED_OBJECT_MISSING, Cod
 
 
 def ends_unverified(transfer: Transfer, error: dict[str, Any]) -> bool:
-    """Whether a transfer that is given up is done: the store has confirmed its completion, and only HEAD failed."""
+    """Whether a transfer that is given up is done: the store has confirmed its completion, and only HEAD failed.
+
+    An object sent by PutObject has one other problem: another ETag than the MD5 of its bytes. These are still staged,
+    so the transfer fails and can be retried. The bytes of a multipart upload are not staged any more.
+    """
     is_completed = transfer.phase == Phase.COMPLETING and transfer.completed_at is not None
-    return is_completed and error["error_reason"] not in SHOWN_WRONG
+    shown_wrong = SHOWN_WRONG | {Code.OBJECT_ETAG_DIFFERS} if transfer.by_put_object else SHOWN_WRONG
+    return is_completed and error["error_reason"] not in shown_wrong
 
 
 def finish_transfer(lease: Lease[Transfer], phase: Phase, **facts: object) -> bool:

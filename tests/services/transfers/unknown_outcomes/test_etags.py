@@ -26,10 +26,12 @@ from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.domain.states import PartState, Phase
 from uploads.models import AuditEntry, Part, Store, Transfer
 from uploads.objectstore.errors import Reason
+from uploads.problems import Code
 from uploads.services.browse.browsing import provider_of
 from uploads.services.stores.settings import change_store
 from uploads.services.transfers.create import open_store_upload
 from uploads.services.transfers.send import send_part
+from uploads.services.transfers.steps import can_retry, request_retry
 from uploads.services.work import attempts
 
 
@@ -156,6 +158,25 @@ def test_damaged_object_whose_response_was_lost_is_sent_again(
     proxy.next("PutObject", Fault.RESPONSE_LOST)
     proxy.next("HeadObject", Fault.OTHER_ETAG)
     assert attempt(first_part(transfer)).state == PartState.STAGED
+    assert_done(drive, transfer, truth, read_object, data)
+    assert proxy.requests["PutObject"] == 2
+
+
+def test_bytes_stay_staged_while_head_shows_other_bytes(
+    drive: Drive, user: User, proxy: FaultProxy, truth: Truth, read_object: Reader
+) -> None:
+    """Whatever proves that an object sent by PutObject has other bytes (size, owner, CRC-64, ETag): the transfer fails,
+    the bytes stay staged, and a retry sends them again.
+    """
+    data = os.urandom(PART)
+    transfer = drive.upload(data)
+    proxy.always("HeadObject", Fault.OTHER_ETAG)
+    drive.finish(transfer)
+    assert (transfer.phase, transfer.error_reason) == (Phase.FAILED, Code.OBJECT_ETAG_DIFFERS)
+    assert len(staged_names(transfer)) == 1
+    assert can_retry(transfer)
+    proxy.clear()
+    request_retry(user, transfer)
     assert_done(drive, transfer, truth, read_object, data)
     assert proxy.requests["PutObject"] == 2
 
