@@ -232,7 +232,7 @@ def test_upload_is_completed_by_keyboard(calm_site: Site, stack: Stack, tmp_path
     site.open_upload(bucket, "gap", upload_id)
     keyboard.tab_to(page.get_by_role("link", name="Complete…"))
     keyboard.follow()
-    keyboard.tab_to(page.get_by_label("I know parts are missing"))
+    keyboard.tab_to(page.get_by_label("build the object from the parts present"))
     keyboard.press("Space")
     keyboard.tab_to(page.get_by_role("button", name="Complete the upload"))
     keyboard.press("Enter")
