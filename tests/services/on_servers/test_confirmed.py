@@ -7,6 +7,7 @@ changes, and the completion destroys bytes that nobody has seen, or creates an o
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from uploads.domain.states import ItemState
 from uploads.models import Operation, OperationItem, Store
 from uploads.objectstore.types import UploadRef
 from uploads.problems import Code, Problem
+from uploads.services.browse.browsing import provider_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -175,10 +177,12 @@ class TestParts:
         assert (completing.submit(form).state, others.size()) == (ItemState.DONE, 2 * part_size + 3)
 
     def test_part_that_is_replaced_meanwhile_is_named(
-        self, completing: Completing, others: Others, part_size: int
+        self, completing: Completing, others: Others, store: Store, part_size: int
     ) -> None:
         upload = others.create_upload(*[os.urandom(part_size)] * 3, b"end")
         form = completing.form(upload)
+        if provider_of(store).keeps_part_copies:
+            time.sleep(1.1)  # The dates that tell the copies apart have whole seconds.
         others.send_part(upload, 3, os.urandom(part_size))
         item = completing.submit(form)
         check_refused(item, Code.PARTS_SENT_AGAIN, others=others, upload=upload)
@@ -229,7 +233,7 @@ class TestRequestsOfScripts:
             ),
         ],
     )
-    @pytest.mark.parametrize("backend", ["versity"], indirect=True)
+    @pytest.mark.parametrize("backend", ["versity", "seaweedfs"], indirect=True)
     def test_invalid_confirmation_is_refused(
         self, completing: Completing, others: Others, fields: dict[str, str], code: str
     ) -> None:
@@ -299,12 +303,16 @@ class TestHeadNotAllowed:
         assert others.size() == 3
 
     def test_object_that_can_no_longer_be_compared_is_kept(
-        self, completing: Completing, others: Others, proxy: FaultProxy
+        self, completing: Completing, others: Others, proxy: FaultProxy, store: Store
     ) -> None:
         others.put()
         form = completing.form(others.create_upload(b"all"))
         proxy.always("HeadObject", Fault.ACCESS_DENIED)
         item = completing.submit(form)
+        if provider_of(store).if_match:
+            # The store compares the object itself, and it is still the one that was shown.
+            assert (item.state, others.size()) == (ItemState.DONE, 3)
+            return
         assert (item.state, item.error_reason) == (ItemState.FAILED, Code.OBJECT_NOT_COMPARABLE)
         assert others.size() == len(OTHER_CONTENT)
 
