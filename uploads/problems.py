@@ -237,6 +237,8 @@ class Code(StrEnum):
     CHANGED_SINCE_CONFIRMED = "ChangedSinceConfirmed"
     PARTS_ARRIVED = "PartsArrived"
     PARTS_REPLACED = "PartsReplaced"
+    PARTS_NOT_COMPARED = "PartsNotCompared"
+    PARTS_LISTED_AS_SENT = "PartsListedAsSent"
     PARTS_VANISHED = "PartsVanished"
     PARTS_NOT_AS_SEEN = "PartsNotAsSeen"
     OBJECT_WOULD_BE_LOST = "ObjectWouldBeLost"

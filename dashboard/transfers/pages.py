@@ -31,6 +31,7 @@ from uploads.objectstore.types import UploadRef
 from uploads.problems import Problem
 from uploads.selectors.transfers import part_runs
 from uploads.services.transfers.dismiss import request_dismissal
+from uploads.services.transfers.replaced_parts import ABOUT_PARTS
 from uploads.services.transfers.steps import (
     StepRefused,
     request_cancel,
@@ -97,6 +98,7 @@ def transfer(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
         "transfer": row.transfer,
         "progress": row.progress,
         "steps": allowed_steps(row.transfer),
+        "refused_for_parts": row.transfer.error_code in ABOUT_PARTS,
         "only_verifies": row.state is TransferState.FAILED and retry_only_verifies(row.transfer),
         "upload_url": upload_url(row),
         "orphan_links": orphan_links(row),

@@ -127,6 +127,13 @@ SENDING: Mapping[str, Message] = {
         "are no longer staged on this server. All that remains is to discard the transfer.",
         "count",
     ),
+    Code.PARTS_NOT_COMPARED: _(
+        "The parts in the store could not be compared with what was sent: ListParts failed (%(code)s, request id "
+        "%(request_id)s)."
+    ),
+    Code.PARTS_LISTED_AS_SENT: _(
+        "The store lists no part that differs from what was sent, and refuses the parts nevertheless."
+    ),
     Code.OBJECT_MISSING: _(
         "After completion, no object with this key exists. Someone may have deleted it at the same moment."
     ),

@@ -22,7 +22,8 @@ from uploads.domain.proofs import Proof
 from uploads.domain.states import DesiredState, PartState, Phase, StoreUploadState, TransferState, shown_state
 from uploads.models import AuditEntry, Part, Store, StoreUpload, Transfer
 from uploads.objectstore.errors import Reason
-from uploads.problems import Code
+from uploads.problems import Code, Problem
+from uploads.services.transfers.replaced_parts import ABOUT_PARTS
 
 JSON = {"Accept": "application/json"}
 POLL = {"HX-Request": "true"}
@@ -404,6 +405,24 @@ def test_failure_is_explained_with_code_and_request_id(
     page = page_of(operator_client, make_transfer(operator, unreachable, staged=3, **facts))
     assert "send the file again" in page.text
     assert "/retry/" not in page.text
+
+
+@pytest.mark.parametrize("code", sorted(ABOUT_PARTS))
+def test_refused_parts_are_not_called_kept(
+    operator_client: Client, operator: User, unreachable: Store, code: str
+) -> None:
+    """Every code with which stores refuse the parts of an upload: what the store has kept is then not known."""
+    problem = Problem(Code.PARTS_NOT_COMPARED, code="AccessDenied", request_id="tx-44")
+    params = {"operation": "CompleteMultipartUpload", "details": [problem.as_json()]}
+    facts: dict[str, Any] = {**ERROR, "error_code": code, "error_reason": Reason.REFUSED, "error_params": params}
+    transfer = make_transfer(
+        operator, unreachable, sent=10, all_received=True, phase=Phase.FAILED, upload_id="u-1", **facts
+    )
+    transfer.parts.update(store_upload=transfer.store_uploads.get())
+    text = page_of(operator_client, transfer).text
+    assert "The store refused to complete the upload because of its parts." in text
+    assert "tx-44" in text
+    assert "Nothing is lost" not in text
 
 
 def test_failed_parts_show_their_errors(operator_client: Client, operator: User, unreachable: Store) -> None:

@@ -17,7 +17,7 @@ from uploads.problems import Code, Problem
 from uploads.services.stores.clients import client_for
 from uploads.services.transfers.dispatch import dispatch
 from uploads.services.transfers.lost_bytes import stage_again
-from uploads.services.work.failures import NO_ERROR
+from uploads.services.work.failures import NO_ERROR, error_code
 from uploads.services.work.leases import Lease
 
 log = logging.getLogger(__name__)
@@ -32,8 +32,9 @@ MAX_NAMED = 10
 def settle_replaced_parts(lease: Lease[Transfer], error: ObjectStoreError) -> bool:
     """Compare the parts of a refused completion with ListParts, and send those again that are still staged.
 
-    False if that is not possible; the error then names the parts that someone else has replaced. Call it under the
-    lease of the transfer, on the node that stages its bytes.
+    False if that is not possible. The error then says what was found: the parts that someone else has replaced, no
+    such part, or nothing, as ListParts failed. Call it under the lease of the transfer, on the node that stages its
+    bytes.
     """
     if not isinstance(error, Refused) or error.code not in ABOUT_PARTS:
         return False
@@ -42,8 +43,12 @@ def settle_replaced_parts(lease: Lease[Transfer], error: ObjectStoreError) -> bo
         differing = _differing_parts(transfer)
     except ObjectStoreError as failed:
         log.info("transfer %s: its parts could not be listed: %s", transfer.pk, failed)
+        error.details.append(
+            Problem(Code.PARTS_NOT_COMPARED, code=error_code(failed), request_id=failed.request_id or "-")
+        )
         return False
     if not differing:
+        error.details.append(Problem(Code.PARTS_LISTED_AS_SENT))
         return False
     numbers = named([part.number for part in differing])
     if any(part.size and not part.staged_path.exists() for part in differing):

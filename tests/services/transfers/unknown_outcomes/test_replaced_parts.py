@@ -100,6 +100,30 @@ def test_refused_completion_without_replaced_parts_can_be_retried(
     assert_done(drive, transfer, truth, read_object, data)
 
 
+@pytest.mark.parametrize(
+    ("listing", "found"),
+    [
+        (None, Problem(Code.PARTS_LISTED_AS_SENT)),
+        (Fault.ACCESS_DENIED, Problem(Code.PARTS_NOT_COMPARED, code="AccessDenied", request_id="proxy-1")),
+        (Fault.BAD_REQUEST_PAGE, Problem(Code.PARTS_NOT_COMPARED, code="UnreadableResponse", request_id="-")),
+    ],
+)
+def test_refused_completion_says_what_the_comparison_of_parts_found(
+    drive: Drive, proxy: FaultProxy, transfer: Transfer, listing: Fault | None, found: Problem
+) -> None:
+    """Whatever a comparison finds: the parts as they were sent, a refusal or a page. None of it looks like nothing was
+    compared.
+    """
+    drive.send(transfer)
+    proxy.always("CompleteMultipartUpload", Fault.INVALID_PART)
+    if listing is not None:
+        proxy.always("ListParts", listing)
+    drive.finish(transfer)
+    assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "InvalidPart")
+    assert transfer.error is not None
+    assert found in transfer.error.details
+
+
 class TestCanRetry:
     """It is offered in every phase if, and only if, every byte can still be sent."""
 
