@@ -43,11 +43,7 @@ def _unknown_abort_text() -> str:
 
 
 def _unknown_completion_text(item: OperationItem) -> str:
-    requested = _(
-        "Outcome unknown. The completion was requested, and no usable response arrived. Look at the object with this "
-        "key: if it has %(size)s and its content is right, the upload was completed. If the upload still exists, "
-        "complete it again."
-    ) % {"size": exact_bytes_text(item.outcome.get("expected_size", 0))}
+    requested = _requested_text(item.outcome.get("expected_size"))
     found = item.outcome.get("head_showed")
     if found is None:
         return requested
@@ -60,6 +56,21 @@ def _unknown_completion_text(item: OperationItem) -> str:
         "date": time_text(modified) if modified else _("unknown"),
     }
     return f"{requested} {_('HEAD showed an object of %(size)s, ETag %(etag)s, last modified %(date)s.') % shown}"
+
+
+def _requested_text(expected_size: int | None) -> str:
+    """What to do about a completion. The size is None if the store named no valid size for each part."""
+    if expected_size is None:
+        return _(
+            "Outcome unknown. The completion was requested, and no usable response arrived. Look at the object with "
+            "this key: if its content is right, the upload was completed. Its size is not known, because the store "
+            "named no valid size for each part. If the upload still exists, complete it again."
+        )
+    return _(
+        "Outcome unknown. The completion was requested, and no usable response arrived. Look at the object with this "
+        "key: if it has %(size)s and its content is right, the upload was completed. If the upload still exists, "
+        "complete it again."
+    ) % {"size": exact_bytes_text(expected_size)}
 
 
 def _abort_text(item: OperationItem) -> str:

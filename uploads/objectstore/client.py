@@ -7,13 +7,13 @@ not act; after other errors the caller checks the store (ListMultipartUploads, H
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from uploads.objectstore import checksums, successes, xml
 from uploads.objectstore.client_listing import ListingClient
 from uploads.objectstore.digests import Comparison, compare
-from uploads.objectstore.errors import OutcomeUnknown, Reason
+from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason
 from uploads.objectstore.keys import (
     bad_argument,
     check_bucket,
@@ -133,12 +133,21 @@ class ObjectStoreClient(ListingClient):
         call = Call("CompleteMultipartUpload", "POST", bucket, key, query, headers, payload)
         return self._read(call, successes.completed, repeatable=False)
 
-    def abort_multipart_upload(self, bucket: str, key: str, upload_id: str) -> None:
-        """AbortMultipartUpload. Refused with NO_SUCH_UPLOAD if it no longer exists, even after an earlier attempt."""
+    def abort_multipart_upload(
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        on_repeat: Callable[[ObjectStoreError], None] = lambda _: None,
+    ) -> None:
+        """AbortMultipartUpload. Refused with NO_SUCH_UPLOAD if it no longer exists, even after an earlier attempt.
+
+        `on_repeat` is called with the error of each attempt that is followed by another: one of them may have acted.
+        """
         check_upload(bucket, key, upload_id)
         self._require_upload(bucket, key, upload_id)
         call = Call("AbortMultipartUpload", "DELETE", bucket, key, {"uploadId": upload_id})
-        self._read(call, successes.without_body)
+        self._read(call, successes.without_body, on_repeat=on_repeat)
 
     # Objects
 

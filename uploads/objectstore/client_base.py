@@ -73,10 +73,20 @@ class ClientBase:
     def _call(self, call: Call) -> Response:
         return self._read(call, lambda response: response)
 
-    def _read(self, call: Call, reader: Callable[[Response], T], *, repeatable: bool = True) -> T:
-        """Send the call and read its response, with retries."""
+    def _read(
+        self,
+        call: Call,
+        reader: Callable[[Response], T],
+        *,
+        repeatable: bool = True,
+        on_repeat: Callable[[ObjectStoreError], None] = lambda _: None,
+    ) -> T:
+        """Send the call and read its response, with retries. `on_repeat` is called with the error of each attempt that
+        is followed by another.
+        """
 
         def before_repeat(error: ObjectStoreError) -> None:
+            on_repeat(error)
             if self._observer is not None:
                 self._observer.repeats(error)
             if call.payload is not None:

@@ -16,6 +16,7 @@ from uploads.models import OperationItem
 from uploads.objectstore.types import UploadRef
 from uploads.services.operations.run import run_item
 from uploads.services.stores.settings import StoreValues, add_store
+from uploads.services.work.attempts import MAX_ATTEMPTS
 
 UPLOAD = UploadRef("k", "u")
 GOOD_PART = "<Size>5242880</Size><ETag>0123456789abcdef0123456789abcdef</ETag>"
@@ -42,6 +43,7 @@ class OddStore:
     uploads: str = ""
     object_status: int = 404
     length: str = "0"
+    completes: bool = True
 
     def __call__(self, exchange: Exchange) -> None:
         exchange.read()
@@ -51,6 +53,8 @@ class OddStore:
             exchange.respond(
                 self.object_status, b"", {"x-amz-request-id": "r-7", "Content-Length": self.length, **self.headers}
             )
+        elif received.method == "POST" and not self.completes:
+            exchange.respond(302, b"<html>Welcome</html>")
         elif received.method == "POST":
             exchange.respond(200, b"<CompleteMultipartUploadResult><ETag>new</ETag></CompleteMultipartUploadResult>")
             self.object_status = 200
@@ -172,6 +176,23 @@ def test_object_of_parts_of_unknown_size_is_not_proved_by_its_size(odd: OddStore
     run_item(item.pk)
     item.refresh_from_db()
     assert (item.state, item.outcome["proofs"], item.outcome["expected_size"]) == ("done", ["date"], None)
+
+
+def test_unknown_outcome_of_parts_of_unknown_size_is_shown(odd: OddStore, site: Site) -> None:
+    """Facts that an operation recorded as unknown: its page and its JSON were a 500."""
+    odd.parts, odd.completes = part(1, size=""), False
+    site.post(site.links.complete_form, site.get(site.links.complete(UPLOAD)).fields)
+    item = OperationItem.objects.get()
+    for _ in range(MAX_ATTEMPTS):
+        OperationItem.objects.filter(pk=item.pk).update(not_before=None)
+        run_item(item.pk)
+    item.refresh_from_db()
+    assert (item.state, item.outcome["expected_size"]) == ("unknown", None)
+    url = reverse("operation", args=[item.operation_id])
+    page = site.get(url)
+    assert page.status == 200
+    assert "Its size is not known" in page.words
+    assert site.json(url).json["Uploads"][0]["outcome"]["expected_size"] is None
 
 
 def test_damaged_texts_are_shown_clean(odd: OddStore, site: Site) -> None:

@@ -119,11 +119,28 @@ class TestCheckFails:
 
 
 class TestAbort:
-    def test_lost_response_is_no_failure(self, drive: Drive, user: User, proxy: FaultProxy, others: Others) -> None:
+    def test_lost_response_is_no_failure(
+        self, drive: Drive, user: User, proxy: FaultProxy, others: Others, browser: Client
+    ) -> None:
+        """An abort that the client repeats: the response to the repetition is about the first attempt's effect. The
+        page said that the store has no such upload, or that its id is wrong.
+        """
         upload = others.create_upload(b"part")
         proxy.next("AbortMultipartUpload", Fault.RESPONSE_LOST)
         item = run(drive, user, upload)
         assert (item.state, item.error_code, others.uploads()) == (ItemState.DONE, "", [])
+        assert item.outcome["already_gone"] is False
+        page = Page(browser.get(f"/operations/{item.operation_id}/"))
+        assert "The store lists no more parts of it" in page.words
+        assert "no such upload" not in page.words
+
+    def test_attempt_that_certainly_did_not_act_removed_nothing(
+        self, drive: Drive, user: User, proxy: FaultProxy
+    ) -> None:
+        """A refused attempt before the response that there is no such upload."""
+        proxy.next("AbortMultipartUpload", Fault.TOO_MANY_REQUESTS)
+        item = run(drive, user, UploadRef("a/key", "nonsense"))
+        assert (item.state, item.outcome["already_gone"]) == (ItemState.DONE, True)
 
     def test_missing_bucket_leaves_nothing(
         self, drive: Drive, user: User, proxy: FaultProxy, others: Others, browser: Client

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from uploads.objectstore.client import ObjectStoreClient
-from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.objectstore.errors import ObjectStoreError, Reason, certainly_not_done
 from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import is_gone
 
@@ -26,13 +27,15 @@ class AbortOutcome:
     """How many aborts were sent, and whether the store had no such upload before the first one.
 
     `no_bucket`: the store says that the bucket does not exist. `not_verified`: the store accepted the abort, but the
-    check that nothing is left failed with this error.
+    check that nothing is left failed with this error. `response_lost`: the store has no such upload, and the only abort
+    that may have removed it had no usable response.
     """
 
     repeats: int
     already_gone: bool
     no_bucket: ObjectStoreError | None = None
     not_verified: ObjectStoreError | None = None
+    response_lost: bool = False
 
 
 def abort_until_gone(client: ObjectStoreClient, bucket: str, key: str, upload_id: str) -> AbortOutcome:
@@ -46,9 +49,13 @@ def abort_until_gone(client: ObjectStoreClient, bucket: str, key: str, upload_id
         # If there is nothing to abort, no more parts can arrive, though a store may still list some: Swift lists the
         # parts of completed uploads.
         try:
-            existed = _abort(client, bucket, key, upload_id)
-            if not existed or not _exists(client, bucket, key, upload_id):
-                return AbortOutcome(repeat, already_gone=repeat == 1 and not existed)
+            found = _abort(client, bucket, key, upload_id)
+            if found is not _Found.UPLOAD or not _exists(client, bucket, key, upload_id):
+                return AbortOutcome(
+                    repeat,
+                    already_gone=repeat == 1 and found is _Found.NOTHING,
+                    response_lost=repeat == 1 and found is _Found.GONE_SINCE,
+                )
         except _CheckFailed as failure:
             failed_checks += 1
             if not failure.error.retryable or failed_checks == MAX_FAILED_CHECKS:
@@ -68,6 +75,14 @@ def abort_until_gone(client: ObjectStoreClient, bucket: str, key: str, upload_id
     )
 
 
+class _Found(Enum):
+    """What an abort found. GONE_SINCE: nothing, but an attempt of it whose response was lost may have removed it."""
+
+    UPLOAD = auto()
+    NOTHING = auto()
+    GONE_SINCE = auto()
+
+
 class _CheckFailed(Exception):
     """ListParts after an abort failed, for another reason than that the upload is gone."""
 
@@ -76,15 +91,16 @@ class _CheckFailed(Exception):
         self.error = error
 
 
-def _abort(client: ObjectStoreClient, bucket: str, key: str, upload_id: str) -> bool:
-    """Whether there was something to abort."""
+def _abort(client: ObjectStoreClient, bucket: str, key: str, upload_id: str) -> _Found:
+    """Send an abort. The client repeats it, so that "no such upload" may be the response to an abort that succeeded."""
+    errors: list[ObjectStoreError] = []
     try:
-        client.abort_multipart_upload(bucket, key, upload_id)
+        client.abort_multipart_upload(bucket, key, upload_id, errors.append)
     except ObjectStoreError as error:
         if not is_gone(error):
             raise
-        return False
-    return True
+        return _Found.NOTHING if all(certainly_not_done(each) for each in errors) else _Found.GONE_SINCE
+    return _Found.UPLOAD
 
 
 def _exists(client: ObjectStoreClient, bucket: str, key: str, upload_id: str) -> bool:

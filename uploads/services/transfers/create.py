@@ -113,5 +113,6 @@ def _drop_other_upload(lease: Lease[Transfer], upload_id: str) -> None:
     except ObjectStoreError as error:
         log.warning("transfer %s: the upload of another key could not be aborted: %s", transfer.pk, error)
         return
-    if not (outcome.already_gone or outcome.no_bucket or outcome.not_verified):
+    is_unsure = outcome.already_gone or outcome.response_lost or outcome.no_bucket or outcome.not_verified
+    if not is_unsure:
         lease.rows().update(create_sent_at=None)
