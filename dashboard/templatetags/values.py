@@ -18,6 +18,7 @@ from dashboard.shared.messages import error_text as text_of_error
 from dashboard.shared.messages import text_of
 from dashboard.shared.messages.access import ROLES
 from dashboard.shared.messages.audit import action_text, detail_name
+from dashboard.shared.messages.proofs import proofs_text
 from dashboard.shared.numbers import count_text
 from uploads import access
 from uploads.problems import Problem, RecordedError
@@ -29,6 +30,9 @@ register = template.Library()
 
 EMPTY: tuple[object, ...] = ("", None, {}, [])
 """Details of an audit entry that are not shown."""
+
+PROOFS = "proofs"
+"""The detail that lists proofs by their stored names."""
 
 
 @register.filter(name="bytes")
@@ -95,7 +99,7 @@ def audit_details(entry: AuditEntry) -> list[tuple[str, str]]:
     error = RecordedError.from_columns(entry.detail)
     rows = [("error", f"{error.code}: {text_of_error(error)}")] if error else []
     values = {name: value for name, value in entry.detail.items() if not (error and name.startswith("error_"))}
-    rows += [(name, detail(value)) for name, value in values.items() if value not in EMPTY]
+    rows += [(name, detail_of(name, value)) for name, value in values.items() if value not in EMPTY]
     return [(detail_name(name), value) for name, value in rows]
 
 
@@ -105,12 +109,19 @@ def audit_action(action: str) -> str:
     return action_text(action)
 
 
+def detail_of(name: str, value: object) -> str:
+    """The value of a named detail as text. Stored names of proofs are shown as pages name them."""
+    return proofs_text(value) if name == PROOFS and isinstance(value, list) else detail(value)
+
+
 def detail(value: object) -> str:
     """A value as text: yes or no, numbers with separators, lists without brackets, codes as their texts."""
     if isinstance(value, dict):
         if "code" in value:
             return text_of(Problem.from_json(value))
-        return ", ".join(f"{detail_name(name)} {detail(each)}" for name, each in value.items() if each not in EMPTY)
+        return ", ".join(
+            f"{detail_name(name)} {detail_of(name, each)}" for name, each in value.items() if each not in EMPTY
+        )
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, int):

@@ -87,7 +87,7 @@ class NewTransferForm(forms.Form):
                 "class": "form-select",
                 "hx-get": reverse_lazy("new-transfer-buckets"),
                 "hx-trigger": "load, change",
-                "hx-target": "#bucket-options",
+                "hx-target": "#bucket-suggestions",
                 "hx-swap": "innerHTML",
             }
         ),

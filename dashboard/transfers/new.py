@@ -109,9 +109,13 @@ def _named_buckets(store_name: str, stores: list[Store]) -> list[str]:
 
 @require_GET
 def buckets(request: HttpRequest) -> HttpResponse:
-    """The options of the bucket field: what the store lists, or what an administrator entered."""
+    """The options of the bucket field: what the store lists, or what an administrator entered.
+
+    A note says if the store lists more buckets than were read.
+    """
     listed = list_buckets(access.store_to_transfer_to(request.user, request.GET.get("store", "")))
-    return render(request, "transfers/_bucket_options.html", {"buckets": [bucket.name for bucket in listed.buckets]})
+    context = {"buckets": [bucket.name for bucket in listed.buckets], "bucket_notes": listed.notes}
+    return render(request, "transfers/_bucket_options.html", context)
 
 
 @require_GET

@@ -83,6 +83,15 @@ def test_codes_in_details_are_shown_as_text(operator_client: Client, operator: U
     assert text_of(Problem(Code.BROWSER_STOPPED)) in text
 
 
+def test_proofs_in_details_are_shown_as_text(operator_client: Client, operator: User) -> None:
+    """Stored names instead of texts: of a transfer, and in the outcome of an operation."""
+    audit.record(operator, "transfer.done", detail={"proofs": ["size", "transfer-id"]})
+    audit.record(operator, "complete.done", detail={"outcome": {**COMPLETED, "proofs": ["etag", "crc64", "date"]}})
+    text = Page(operator_client.get("/audit/")).text
+    assert "size, transfer id" in text
+    assert "proved ETag, CRC-64, date" in text
+
+
 def test_error_of_an_old_entry_is_shown_unchanged(operator_client: Client, operator: User) -> None:
     audit.record(operator, "test.failed", detail={"error_code": "Old", "error_message": "As it was said."})
     assert "Old: As it was said." in Page(operator_client.get("/audit/")).text

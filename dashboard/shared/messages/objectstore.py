@@ -148,8 +148,8 @@ _RESPONSES: Mapping[str, Message] = {
         "The store reports that the listing continues, but names no new marker for the next page: %(marker)s."
     ),
     Code.BUCKETS_NOT_SHOWN: ngettext_lazy(
-        "The store lists more than %(count)s bucket; the rest is not shown. You can open any bucket by its name.",
-        "The store lists more than %(count)s buckets; the rest is not shown. You can open any bucket by its name.",
+        "The store lists more than %(count)s bucket; the rest is not shown. You can enter the name of any bucket.",
+        "The store lists more than %(count)s buckets; the rest is not shown. You can enter the name of any bucket.",
         "count",
     ),
     Code.PARTS_WITHOUT_END: ngettext_lazy(

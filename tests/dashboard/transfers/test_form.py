@@ -25,6 +25,7 @@ from dashboard.transfers.parsing import (
     parse_part_size,
 )
 from tests.dashboard.pages import Page, Site
+from tests.objectstore.fault_server import FaultServer, respond
 from uploads.models import NamedBucket, Store, Transfer
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import FileSlice
@@ -300,6 +301,18 @@ def test_plan_of_an_unknown_store_is_404(operator_client: Client) -> None:
 
 def test_buckets_are_those_of_the_store(operator_client: Client, store: Store, bucket: str) -> None:
     assert f'value="{bucket}"' in Page(operator_client.get(f"{NEW}buckets/", {"store": "swift"})).text
+
+
+@pytest.mark.parametrize(("rows", "is_cut"), [(10_000, False), (10_001, True)])
+def test_bucket_suggestions_say_that_the_list_was_cut(operator_client: Client, rows: int, is_cut: bool) -> None:
+    """A list that was cut looks complete: a bucket that is not suggested seems not to exist."""
+    listed = "".join(f"<Bucket><Name>b-{number:05}</Name></Bucket>" for number in range(rows))
+    body = f"<ListAllMyBucketsResult><Buckets>{listed}</Buckets></ListAllMyBucketsResult>".encode()
+    with FaultServer(respond(200, body)) as server:
+        Store.objects.create(name="large", endpoint_url=server.url, access_key="a", secret_key="s")
+        page = Page(operator_client.get(f"{NEW}buckets/", {"store": "large"}))
+    assert 'value="b-09999"' in page.text
+    assert ("The store lists more than 10,000 buckets; the rest is not shown." in page.text) is is_cut
 
 
 def put(object_store: ObjectStoreClient, bucket: str, key: str, folder: Path) -> None:
