@@ -21,11 +21,7 @@ def outcome_text(item: OperationItem) -> str:
         return _("Completed in the store; not verified yet.") if "completed_at" in item.outcome else ""
     if is_abort:
         return _abort_text(item)
-    if item.outcome.get("verified"):
-        return _("Completed. HEAD confirmed the object.")
-    if "not_verified" in item.outcome:
-        return _("Done, unverified. The store confirmed that the object is complete.")
-    return _("Done, unverified: the store refused HEAD, or the object is not as expected.")
+    return _completed_text(item)
 
 
 def completion_text(item: OperationItem) -> str:
@@ -33,6 +29,19 @@ def completion_text(item: OperationItem) -> str:
     if item.state != ItemState.DONE or item.operation.kind == OperationKind.ABORT:
         return ""
     return verification_text(verified=bool(item.outcome.get("verified")), proofs=item.outcome.get("proofs", []))
+
+
+def _completed_text(item: OperationItem) -> str:
+    if item.outcome.get("verified"):
+        return _("Completed. HEAD confirmed the object.")
+    if "not_verified" in item.outcome:
+        return _("Done, unverified. The store confirmed that the object is complete.")
+    if "proofs" in item.outcome:
+        return _(
+            "Done, unverified. The store confirmed that the object is complete. HEAD shows an object with this key, "
+            "but neither its size nor its ETag can be compared."
+        )
+    return _("Done, unverified: the store refused HEAD, or the object is not as expected.")
 
 
 def _unknown_abort_text() -> str:

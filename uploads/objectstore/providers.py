@@ -139,6 +139,11 @@ class Provider:
     """Whether CompleteMultipartUpload replaces only an object with the ETag in If-Match."""
     lifecycle: Lifecycle = "s3"
 
+    @property
+    def computes_joined_etag(self) -> bool:
+        """Whether the ETag of a completed upload can be computed from the ETags of its parts in ListParts."""
+        return self.joined_etag and self.etag_is_md5
+
 
 _ALL = (
     Provider(

@@ -168,7 +168,9 @@ def test_size_of_replaced_object_may_be_unreadable(odd: OddStore, site: Site, le
 
 
 def test_object_of_parts_of_unknown_size_is_not_proved_by_its_size(odd: OddStore, site: Site) -> None:
-    """An unknown size proves nothing, and the operation does not stay running."""
+    """An unknown size proves nothing, and the operation does not stay running. A claim without proof: an object whose
+    date was all that is known of it was called verified.
+    """
     odd.parts = part(1, size="9" * 400)
     odd.headers = {"ETag": '"new"'}
     site.post(site.links.complete_form, site.get(site.links.complete(UPLOAD)).fields)
@@ -176,6 +178,11 @@ def test_object_of_parts_of_unknown_size_is_not_proved_by_its_size(odd: OddStore
     run_item(item.pk)
     item.refresh_from_db()
     assert (item.state, item.outcome["proofs"], item.outcome["expected_size"]) == ("done", ["date"], None)
+    assert item.outcome["verified"] is False
+    page = site.get(reverse("operation", args=[item.operation_id]))
+    assert "neither its size nor its ETag can be compared" in page.words
+    assert "not verified by HEAD; as expected: date" in page.words
+    assert "HEAD confirmed" not in page.words
 
 
 def test_unknown_outcome_of_parts_of_unknown_size_is_shown(odd: OddStore, site: Site) -> None:

@@ -23,6 +23,7 @@ from uploads.models import AuditEntry, OperationItem, Store
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import Credentials, FileSlice, StoreConfig, UploadRef
 from uploads.problems import Code
+from uploads.services.browse.preflight import preflight_complete
 from uploads.services.operations.order import request_abort
 from uploads.services.operations.run import run_item
 from uploads.services.stores.settings import add_store
@@ -256,6 +257,20 @@ def test_refused_abort_fails(drive: Drive, proxy: FaultProxy, upload: UploadRef)
     proxy.always("AbortMultipartUpload", Fault.ACCESS_DENIED)
     item = run(item)
     assert (item.state, item.error_code) == (ItemState.FAILED, "AccessDenied")
+
+
+def test_expected_etag_is_not_computed_from_etags_that_are_no_md5s(
+    drive: Drive, store: Store, upload: UploadRef
+) -> None:
+    """ETags that prove nothing were used all the same: the preflight showed an ETag computed from them, and the
+    completion of a store whose objects have another one was done, unverified.
+    """
+    Store.objects.filter(pk=store.pk).update(overrides={"etag_is_md5": False, "joined_etag": True})
+    drive.store.refresh_from_db()
+    assert preflight_complete(drive.store, drive.bucket, upload).expected_etag == ""
+    item = run(drive.complete(upload).items.get())
+    assert (item.state, item.outcome["expected_etag"], item.outcome["verified"]) == (ItemState.DONE, "", True)
+    assert Proof.ETAG not in item.outcome["proofs"]
 
 
 def test_unknown_outcomes_on_postgresql(postgresql_cluster: Cluster) -> None:

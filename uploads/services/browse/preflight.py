@@ -100,7 +100,7 @@ def preflight_complete(store: Store, bucket: str, upload: UploadRef) -> Complete
         seen_parts=SeenParts.of(parts or ()),
         gaps=write_numbers(missing_numbers(parts or ())),
         resulting_size=part_summary.total_bytes if part_summary else 0,
-        expected_etag=part_summary.expected_etag if part_summary and provider.joined_etag else "",
+        expected_etag=part_summary.expected_etag if part_summary and provider.computes_joined_etag else "",
         transfer=owner_of(store, bucket, upload.key, upload.upload_id),
         operation=active_operation(store, bucket, upload),
     )

@@ -51,8 +51,11 @@ class CompletionOutcome:
 
     @property
     def verified(self) -> bool:
-        """Whether HEAD has shown the expected object. `proofs` say how much of it."""
-        return self.facts is not None and self.problem is None and bool(self.proofs)
+        """Whether HEAD has shown the expected object. `proofs` say how much of it.
+
+        A date alone says that an object appeared, not that it is the expected one.
+        """
+        return self.facts is not None and self.problem is None and not {*self.proofs} <= {Proof.DATE}
 
     @property
     def trouble(self) -> ObjectStoreError | None:

@@ -155,7 +155,7 @@ def _parts_to_complete(item: OperationItem) -> list[CompletedPart]:
     crc64 = part_summary.expected_crc64
     item.outcome.update(
         expected_size=part_summary.total_bytes,
-        expected_etag=part_summary.expected_etag if provider.joined_etag else "",
+        expected_etag=part_summary.expected_etag if provider.computes_joined_etag else "",
         expected_crc64=as_kept(crc64) if crc64 else "",
         parts=part_summary.count,
     )
