@@ -94,6 +94,7 @@ class Code(StrEnum):
     RESPONSE_WITHOUT_ETAG = "ResponseWithoutEtag"
     RESPONSE_WITH_BODY = "ResponseWithBody"
     RESPONSE_FOR_OTHER_KEY = "ResponseForOtherKey"
+    RESPONSE_FOR_OTHER_UPLOAD = "ResponseForOtherUpload"
     RESPONSE_NOT_OF_AN_OBJECT = "ResponseNotOfAnObject"
     RESPONSE_WITHOUT_SIZE = "ResponseWithoutSize"
     LISTING_WITHOUT_END = "ListingWithoutEnd"

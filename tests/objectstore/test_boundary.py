@@ -362,7 +362,8 @@ def test_page_with_too_many_parts_continues_after_the_last(server: FaultServer, 
     rows = "".join(f"<Part><PartNumber>{number}</PartNumber></Part>" for number in range(1, 30_001))
     server.script(respond(200, f"<ListPartsResult>{rows}</ListPartsResult>".encode()))
     page = client.list_parts("bucket", "k", "u", max_parts=10)
-    assert (len(page.parts), page.is_truncated, page.next_part_number_marker) == (10_000, True, 10_000)
+    # Part 10,000 is listed again on the next page: on some stores, such a marker leaves out parts.
+    assert (len(page.parts), page.is_truncated, page.next_part_number_marker) == (9_999, True, 9_999)
 
 
 @pytest.mark.parametrize(
@@ -422,7 +423,7 @@ def test_root_with_another_name_is_accepted_if_its_fields_prove_it(
         respond(200, b"<InitiateMultipartUpload><UploadId>u-9</UploadId></InitiateMultipartUpload>"),
         respond(200, b"<ListUploads><MaxUploads>1000</MaxUploads></ListUploads>"),
         respond(200, b"<Parts><Part><PartNumber>1</PartNumber></Part></Parts>"),
-        respond(200, b"<CompleteMultipartUpload><ETag>e</ETag></CompleteMultipartUpload>"),
+        respond(200, b"<CompleteMultipartUpload><Key>k</Key><ETag>e</ETag></CompleteMultipartUpload>"),
         respond(200, b"<Result><Buckets><Bucket><Name>bucket</Name></Bucket></Buckets></Result>"),
     )
     assert client.create_multipart_upload("bucket", "k") == "u-9"

@@ -124,6 +124,64 @@ def test_upload_of_another_key_is_no_success(server: FaultServer, client: Object
             client.create_multipart_upload("bucket", key)
 
 
+def completion(fields: str, root: str = "CompleteMultipartUploadResult") -> Step:
+    return respond(200, f"<{root}>{fields}<ETag>e-1</ETag></{root}>".encode())
+
+
+def listing(fields: str) -> Step:
+    return respond(200, f"<ListPartsResult>{fields}<IsTruncated>false</IsTruncated></ListPartsResult>".encode())
+
+
+@pytest.mark.parametrize(
+    ("key", "fields"),
+    [
+        ("a/k é", ""),
+        ("a/k é", "<Key/>"),
+        ("a/k é", "<Bucket>behind-an-access-point</Bucket><Key>a/k é</Key>"),
+        ("a/k é", "<Key>a/k%20%C3%A9</Key>"),
+        ("a/k é", "<Key>a%2Fk+%C3%A9</Key>"),
+        ("100%41+", "<Key>100%41+</Key>"),
+        ("a\x01b\r\n", "<Key>ab</Key>"),
+    ],
+)
+def test_completion_and_parts_of_our_key_are_accepted(
+    server: FaultServer, client: ObjectStoreClient, key: str, fields: str
+) -> None:
+    """Every form in which stores name a key: not at all, as it is, or encoded."""
+    server.script(
+        completion(fields),
+        listing(fields),
+        listing(f"{fields}<UploadId>u/1+=</UploadId>"),
+        listing(f"{fields}<UploadId>u%2F1%2B%3D</UploadId>"),
+    )
+    assert client.complete_multipart_upload("bucket", key, "u", PARTS).etag == "e-1"
+    assert client.list_parts("bucket", key, "u").parts == ()
+    for _ in range(2):
+        assert client.list_parts("bucket", key, "u/1+=").parts == ()
+
+
+@pytest.mark.parametrize(
+    ("operation", "step"),
+    [
+        ("CompleteMultipartUpload", completion("<Key>other</Key>")),
+        ("CompleteMultipartUpload", completion("<Key>K</Key>")),
+        ("CompleteMultipartUpload", completion("<Key>other</Key>", root="x")),
+        ("CompleteMultipartUpload", completion("", root="x")),
+        ("ListParts", listing("<Key>other</Key>")),
+        ("ListParts", listing("<Key>k</Key><UploadId>other</UploadId>")),
+    ],
+)
+def test_response_about_another_upload_is_no_success(
+    server: FaultServer, client: ObjectStoreClient, make_file: MakeFile, operation: str, step: Step
+) -> None:
+    """A mixed-up response, or one of another API: it proves nothing about the upload of the request."""
+    server.script(step)
+    with pytest.raises(UnreadableResponse) as caught:
+        REQUESTS[operation](client, make_file)
+    assert caught.value.operation == operation
+    assert len(server.received) == 1
+
+
 def test_head_without_an_etag_is_an_object_if_it_has_a_date(server: FaultServer, make_client: MakeClient) -> None:
     """S3Proxy reports no ETag for a file that it has not written."""
     server.script(respond(200, headers={"Content-Length": "0", "Last-Modified": "Sat, 28 Nov 2026 10:00:00 GMT"}))

@@ -131,7 +131,7 @@ class ObjectStoreClient(ListingClient):
             headers |= {"If-Match": f'"{if_match}"'}
         query = {"uploadId": upload_id}
         call = Call("CompleteMultipartUpload", "POST", bucket, key, query, headers, payload)
-        return self._read(call, successes.completed, repeatable=False)
+        return self._read(call, lambda response: successes.completed(response, key), repeatable=False)
 
     def abort_multipart_upload(
         self,

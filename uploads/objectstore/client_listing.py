@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from uploads.objectstore import xml
+from uploads.objectstore import successes, xml
 from uploads.objectstore.client_base import ClientBase
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused, unreadable
 from uploads.objectstore.keys import check_bucket, check_range, check_text, check_upload, key_before
 from uploads.objectstore.listing.copies import keep_newest
 from uploads.objectstore.listing.order import after_a_row, markers_used, with_rows_in_order
 from uploads.objectstore.listing.parts import in_number_order
-from uploads.objectstore.received import time_of
 from uploads.objectstore.refusals import Response
 from uploads.objectstore.transport import Call
 from uploads.objectstore.types import (
@@ -181,7 +180,8 @@ class ListingClient(ClientBase):
         query = {"uploadId": upload_id, "max-parts": str(max_parts)}
         if part_number_marker:
             query["part-number-marker"] = str(part_number_marker)
-        page = in_number_order(self._read(Call("ListParts", "GET", bucket, key, query), _parts_page))
+        call = Call("ListParts", "GET", bucket, key, query)
+        page = in_number_order(self._read(call, lambda response: successes.parts_page(response, key, upload_id)))
         if not page.parts and not part_number_marker:
             self._require_upload(bucket, key, upload_id)
         return page
@@ -276,12 +276,3 @@ def _loop(operation: str, marker: object) -> ObjectStoreError:
     error = unreadable(Code.LISTING_WITHOUT_END, marker=repr(marker))
     error.operation = operation
     return error
-
-
-def _parts_page(response: Response) -> PartsPage:
-    return xml.parts_page(
-        response.body,
-        abort_date=time_of(response.named("abort-date")),
-        abort_rule_id=response.named("abort-rule-id"),
-        request_id=response.request_id,
-    )

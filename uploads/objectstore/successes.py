@@ -15,7 +15,8 @@ from uploads.objectstore.errors import ObjectStoreError, unreadable
 from uploads.objectstore.payload import Payload
 from uploads.objectstore.received import number_of, time_of
 from uploads.objectstore.refusals import Response
-from uploads.objectstore.types import ObjectFacts, SentBytes, UploadRef
+from uploads.objectstore.types import ObjectFacts, PartsPage, SentBytes, UploadRef
+from uploads.objectstore.xml_tree import get
 from uploads.problems import Code
 
 _UNWRITABLE = re.compile("[^\x20-\x7e\xa0-\ud7ff]")
@@ -44,8 +45,7 @@ def created_upload_id(response: Response, key: str) -> str:
     """
     upload_id = xml.upload_id(response.body)
     named = xml.named_key(response.body)
-    is_comparable = named and not _UNWRITABLE.search(key)
-    if is_comparable and key not in (named, unquote(named), unquote_plus(named)):
+    if not _may_be(named, key):
         raise unreadable(Code.RESPONSE_FOR_OTHER_KEY, key=named, upload_id=upload_id)
     return upload_id
 
@@ -62,13 +62,27 @@ def upload_of_other_key(error: ObjectStoreError) -> UploadRef | None:
     return UploadRef(str(problem.params["key"]), str(problem.params["upload_id"]))
 
 
-def completed(response: Response) -> SentBytes:
-    """CompleteMultipartUpload. The ETag may be missing (Ceph); the rest must be readable.
+def completed(response: Response, key: str) -> SentBytes:
+    """CompleteMultipartUpload. The ETag may be missing (Ceph); the rest must be readable, and of this key.
 
     The response contains the object's checksum in its body (S3) or in a header (OSS).
     """
+    _require(xml.named_key(response.body), key)
     sent = _sent(response, xml.completed_etag(response.body))
     return replace(sent, reported_crc64=sent.reported_crc64 or xml.completed_crc64(response.body))
+
+
+def parts_page(response: Response, key: str, upload_id: str) -> PartsPage:
+    """ListParts. Raises UnreadableResponse if the page names another key or upload id."""
+    fields = xml.parts_fields(response.body)
+    _require(get(fields, "Key"), key)
+    _require(get(fields, "UploadId").strip(), upload_id)
+    return xml.parts_page(
+        fields,
+        abort_date=time_of(response.named("abort-date")),
+        abort_rule_id=response.named("abort-rule-id"),
+        request_id=response.request_id,
+    )
 
 
 def object_facts(response: Response) -> ObjectFacts:
@@ -91,6 +105,19 @@ def object_facts(response: Response) -> ObjectFacts:
         crc64=checksums.reported_crc64(headers),
         is_encrypted=response.is_encrypted,
     )
+
+
+def _require(named: str, expected: str) -> None:
+    """UnreadableResponse if a response names another key or upload id than the request."""
+    if not _may_be(named, expected):
+        raise unreadable(Code.RESPONSE_FOR_OTHER_UPLOAD, named=named, expected=expected)
+
+
+def _may_be(named: str, expected: str) -> bool:
+    """Whether a response is of the request, by a key or upload id: it names none, the same, or its encoded form."""
+    if not named or _UNWRITABLE.search(expected):
+        return True
+    return expected in (named, unquote(named), unquote_plus(named))
 
 
 def _sent(response: Response, etag: str) -> SentBytes:

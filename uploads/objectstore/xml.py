@@ -161,9 +161,13 @@ def encoding_is_ambiguous(fields: Fields) -> bool:
     return any("%" in key or "+" in key for key in keys)
 
 
-def parts_page(body: bytes, *, abort_date: datetime | None, abort_rule_id: str, request_id: str) -> PartsPage:
+def parts_fields(body: bytes) -> Fields:
+    """ListParts, parsed."""
+    return parse(body, "ListPartsResult")
+
+
+def parts_page(fields: Fields, *, abort_date: datetime | None, abort_rule_id: str, request_id: str) -> PartsPage:
     """ListParts. If NextPartNumberMarker is missing (SeaweedFS) or not a number, the last part's number replaces it."""
-    fields = parse(body, "ListPartsResult")
     parts = tuple(_part(row) for row in rows(fields, "Part"))
     last = parts[-1].number if parts else 0
     marker = number_of(get(fields, "NextPartNumberMarker"))

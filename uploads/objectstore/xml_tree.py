@@ -47,7 +47,7 @@ _SIGNS: Mapping[str, frozenset[str]] = {
     "ListMultipartUploadsResult": frozenset({"Upload", "MaxUploads", "UploadIdMarker", "NextUploadIdMarker"}),
     "ListPartsResult": frozenset({"Part", "MaxParts", "PartNumberMarker", "NextPartNumberMarker"}),
     "InitiateMultipartUploadResult": frozenset({"UploadId"}),
-    "CompleteMultipartUploadResult": frozenset({"ETag"}),
+    "CompleteMultipartUploadResult": frozenset({"Key"}),
 }
 """Roots, with fields that prove which operation a response with another root is of."""
 

@@ -140,6 +140,9 @@ _RESPONSES: Mapping[str, Message] = {
     Code.RESPONSE_FOR_OTHER_KEY: _(
         "The store's response is about another key: “%(key)s”, with the upload id %(upload_id)s."
     ),
+    Code.RESPONSE_FOR_OTHER_UPLOAD: _(
+        "The store's response is about another upload: it names “%(named)s” instead of “%(expected)s”."
+    ),
     Code.RESPONSE_NOT_OF_AN_OBJECT: _(
         "The store's response to HEAD contains neither an ETag nor a date. It may be a page of a proxy."
     ),
