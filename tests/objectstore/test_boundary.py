@@ -466,6 +466,31 @@ def test_bucket_without_uploads_may_list_as_no_such_upload(server: FaultServer, 
     assert caught.value.reason is Reason.NO_SUCH_BUCKET
 
 
+@pytest.mark.parametrize("body", [b"", b"<Error/>", b"<Error><Message>no</Message></Error>"])
+@pytest.mark.parametrize(
+    "request_",
+    [
+        lambda client: client.create_multipart_upload("bucket", "k"),
+        lambda client: client.list_parts("bucket", "k", "u"),
+        lambda client: client.complete_multipart_upload("bucket", "k", "u", PARTS),
+        lambda client: client.abort_multipart_upload("bucket", "k", "u"),
+        lambda client: client.put_object("bucket", "k", None),
+        lambda client: client.delete_object("bucket", "k"),
+        lambda client: client.list_multipart_uploads("bucket"),
+        lambda client: client.list_buckets(),
+    ],
+    ids=["create", "parts", "complete", "abort", "put", "delete", "uploads", "buckets"],
+)
+def test_404_without_a_code_proves_no_absence(
+    server: FaultServer, client: ObjectStoreClient, request_: Callable[[ObjectStoreClient], object], body: bytes
+) -> None:
+    """A 404 that may be a proxy's: it was taken for the store's statement that the upload, key or bucket is gone."""
+    server.script(respond(404, body, {"x-request-id": "r-7"}))
+    with pytest.raises(UnreadableResponse):
+        request_(client)
+    assert len(server.received) == 1
+
+
 # Anything
 
 UPLOADS = listing(

@@ -18,9 +18,9 @@ NOW = datetime(2024, 1, 1, 12, tzinfo=UTC)
 
 
 def error(
-    status: int, body: bytes = b"", headers: dict[str, str] | None = None, **more: Any
+    status: int, body: bytes = b"", headers: dict[str, str] | None = None, *, operation: str = "Any", **more: Any
 ) -> ObjectStoreError | None:
-    return error_of(Response(status, headers or {}, body), operation="Any", region="us-east-1", now=NOW, **more)
+    return error_of(Response(status, headers or {}, body), operation=operation, region="us-east-1", now=NOW, **more)
 
 
 def xml(code: str, **fields: str) -> bytes:
@@ -86,7 +86,6 @@ def test_reason_by_code(status: int, code: str, reason: Reason, retryable: bool)
         (400, Reason.REFUSED, False),
         (401, Reason.CREDENTIALS, False),
         (403, Reason.PERMISSION, False),
-        (404, Reason.NO_SUCH_KEY, False),
         (405, Reason.REFUSED, False),
         (412, Reason.REFUSED, False),
         (429, Reason.THROTTLED, True),
@@ -100,10 +99,13 @@ def test_reason_by_status_without_body(status: int, reason: Reason, retryable: b
     assert (found.reason, found.retryable, found.code, found.request_id) == (reason, retryable, str(status), "r")
 
 
-def test_bare_404_depends_on_the_request() -> None:
-    assert refusal(404).reason is Reason.NO_SUCH_BUCKET
-    assert refusal(404, key="k").reason is Reason.NO_SUCH_KEY
-    assert refusal(404, key="k", upload_id="u").reason is Reason.NO_SUCH_UPLOAD
+def test_404_without_a_code_names_what_is_missing_only_for_head() -> None:
+    """A response to HEAD has no body. In other responses, only a code proves that something is missing."""
+    assert refusal(404, operation="HeadBucket").reason is Reason.NO_SUCH_BUCKET
+    assert refusal(404, operation="HeadObject", key="k").reason is Reason.NO_SUCH_KEY
+    for body in (b"", b" ", b"<Error/>", b"<Error><Message>no</Message></Error>", b"<Error><Code> </Code></Error>"):
+        found = error(404, body, {"x-amz-request-id": "r"}, key="k", upload_id="u")
+        assert isinstance(found, UnreadableResponse)
 
 
 def test_no_such_key_for_an_upload_is_no_such_upload() -> None:

@@ -69,6 +69,7 @@ class Fault(StrEnum):
     NO_SUCH_UPLOAD = "404 NoSuchUpload"
     NO_SUCH_BUCKET = "404 NoSuchBucket"
     NOT_FOUND_PAGE = "404 of a proxy, with a page"
+    NOT_FOUND_EMPTY = "404 of a proxy, empty"
     BAD_REQUEST_PAGE = "400 of a proxy, with a page"
     REDIRECT = "302 of a proxy, with a page"
     REDIRECT_AFTER = "302 of a proxy after the store acted"
@@ -111,6 +112,7 @@ CANNED = {
     Fault.NO_SUCH_UPLOAD: CannedResponse(404, "NoSuchUpload"),
     Fault.NO_SUCH_BUCKET: CannedResponse(404, "NoSuchBucket", in_header=True),
     Fault.NOT_FOUND_PAGE: CannedResponse(404, page=PAGE),
+    Fault.NOT_FOUND_EMPTY: CannedResponse(404),
     Fault.BAD_REQUEST_PAGE: CannedResponse(400, page=PAGE),
     Fault.REDIRECT: CannedResponse(302, page=PAGE, location="https://login.example.org/"),
     Fault.WITHOUT_LENGTH: CannedResponse(200, has_length=False),

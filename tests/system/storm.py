@@ -63,6 +63,7 @@ UNUSUAL_HEADS = (
     Fault.NO_SUCH_KEY,
     Fault.NO_SUCH_BUCKET,
     Fault.NOT_FOUND_PAGE,
+    Fault.NOT_FOUND_EMPTY,
     Fault.BAD_REQUEST_PAGE,
     Fault.REDIRECT,
     Fault.EMPTY_SUCCESS,
@@ -93,7 +94,7 @@ def add_transient_faults(proxy: FaultProxy) -> None:
         proxy.plan.add_chance(fault, probability)
     proxy.plan.add_chance(Fault.TRUNCATED, 0.05, *WITH_RESPONSE_BODY)
     proxy.plan.add_chance(Fault.ERROR_INSIDE, 0.1, "CompleteMultipartUpload")
-    for fault in (Fault.EMPTY_SUCCESS, Fault.PAGE, Fault.PAGE_AFTER, Fault.REDIRECT_AFTER):
+    for fault in (Fault.EMPTY_SUCCESS, Fault.PAGE, Fault.PAGE_AFTER, Fault.REDIRECT_AFTER, Fault.NOT_FOUND_EMPTY):
         proxy.plan.add_chance(fault, 0.03, *ACTING)
     for fault in UNUSUAL_HEADS:
         proxy.plan.add_chance(fault, 0.05, "HeadObject")

@@ -83,6 +83,9 @@ class Response:
 
 _RETRYABLE = frozenset({Reason.DIGEST_MISMATCH, Reason.THROTTLED, Reason.TIMEOUT, Reason.STORE_FAULT})
 
+_WITHOUT_BODY = frozenset({"HeadBucket", "HeadObject"})
+"""Operations whose errors have no body. For others, a 404 without a code may be a proxy's: it proves no absence."""
+
 _SKEW = timedelta(minutes=15)
 """The difference that S3 allows between its clock and ours."""
 
@@ -98,6 +101,8 @@ def error_of(
     if fields is None and (error := _not_from_store(response, operation)):
         return error
     fields = fields or {}
+    if response.status == 404 and not fields.get("Code", "").strip() and operation not in _WITHOUT_BODY:
+        return _not_of_this_api(response, operation)
     code = clean_text(fields.get("Code", "").strip(), MAX_CODE) or str(response.status)
     reason = _reason(response, fields, region, now or datetime.now(UTC))
     refused = Refused(
@@ -123,11 +128,15 @@ def _not_from_store(response: Response, operation: str) -> ObjectStoreError | No
         return OutcomeUnknown(problem, reason=Reason.STORE_FAULT, operation=operation, retryable=True)
     transient = response.status >= 500 or response.status in (408, 429)
     if (response.body.strip() and not transient) or _redirects_elsewhere(response):
-        problem = Problem(Code.RESPONSE_NOT_OF_THIS_API, status=response.status)
-        unreadable = UnreadableResponse(problem, reason=Reason.UNREADABLE_RESPONSE, operation=operation)
-        unreadable.details += _redirect(response, {})
-        return unreadable
+        return _not_of_this_api(response, operation)
     return None
+
+
+def _not_of_this_api(response: Response, operation: str) -> UnreadableResponse:
+    problem = Problem(Code.RESPONSE_NOT_OF_THIS_API, status=response.status)
+    unreadable = UnreadableResponse(problem, reason=Reason.UNREADABLE_RESPONSE, operation=operation)
+    unreadable.details += _redirect(response, {})
+    return unreadable
 
 
 def _redirects_elsewhere(response: Response) -> bool:

@@ -33,7 +33,14 @@ from uploads.services.work.attempts import MAX_ATTEMPTS
 
 KEY = "foreign/key"
 PART = 5 * MIB
-UNUSABLE = (Fault.REDIRECT, Fault.NOT_FOUND_PAGE, Fault.BAD_REQUEST_PAGE, Fault.WITHOUT_LENGTH, Fault.NO_SUCH_BUCKET)
+UNUSABLE = (
+    Fault.REDIRECT,
+    Fault.NOT_FOUND_PAGE,
+    Fault.NOT_FOUND_EMPTY,
+    Fault.BAD_REQUEST_PAGE,
+    Fault.WITHOUT_LENGTH,
+    Fault.NO_SUCH_BUCKET,
+)
 
 
 @pytest.fixture
@@ -241,10 +248,13 @@ def test_lost_abort_is_done_by_the_next_attempt(
     assert (item.state, truth.uploads()) == (ItemState.DONE, [])
 
 
-@pytest.mark.parametrize("fault", [Fault.REDIRECT_AFTER, Fault.BAD_REQUEST_PAGE])
+@pytest.mark.parametrize("fault", [Fault.REDIRECT_AFTER, Fault.BAD_REQUEST_PAGE, Fault.NOT_FOUND_EMPTY])
 def test_abort_without_a_usable_response_is_unknown(
     drive: Drive, proxy: FaultProxy, upload: UploadRef, fault: Fault
 ) -> None:
+    """Whatever a proxy sends in place of the store's response, an empty 404 too: it does not prove that the upload is
+    gone.
+    """
     item = request_abort(drive.user, drive.store, drive.bucket, [upload]).items.get()
     proxy.always("AbortMultipartUpload", fault)
     item = run(item, MAX_ATTEMPTS)

@@ -325,7 +325,15 @@ def test_upload_behind_an_unusable_response_is_found(
 
 
 @pytest.mark.parametrize(
-    "fault", [Fault.REDIRECT, Fault.BAD_REQUEST_PAGE, Fault.NOT_FOUND_PAGE, Fault.BAD_GATEWAY, Fault.EMPTY_SUCCESS]
+    "fault",
+    [
+        Fault.REDIRECT,
+        Fault.BAD_REQUEST_PAGE,
+        Fault.NOT_FOUND_PAGE,
+        Fault.NOT_FOUND_EMPTY,
+        Fault.BAD_GATEWAY,
+        Fault.EMPTY_SUCCESS,
+    ],
 )
 def test_create_that_a_proxy_answered_is_sent_again(
     drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader, fault: Fault

@@ -73,6 +73,7 @@ def test_empty_object_whose_response_was_lost_is_not_sent_twice(
         Fault.TOO_MANY_REQUESTS,
         Fault.ERROR_INSIDE,
         Fault.DUPLICATED,
+        Fault.NOT_FOUND_EMPTY,
     ],
 )
 @pytest.mark.parametrize("size", [2 * PART, PART], ids=["parts", "object"])

@@ -1,4 +1,7 @@
-"""Successes that prove nothing: no byte is lost, because staged bytes are deleted only after proof."""
+"""Successes, and a 404 without a code, that prove nothing.
+
+No byte is lost, because staged bytes are deleted only after proof.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,12 @@ from uploads.services.upkeep.cleanup import sweep_staging
 from uploads.services.upkeep.watchdog import watch
 from uploads.services.work import attempts
 
-NOTHING_STORED = [Fault.PAGE, Fault.EMPTY_SUCCESS]
+NOTHING_STORED = [Fault.PAGE, Fault.EMPTY_SUCCESS, Fault.NOT_FOUND_EMPTY]
 
 
 @pytest.mark.parametrize("fault", [*NOTHING_STORED, Fault.PAGE_AFTER])
 @pytest.mark.parametrize("size", [2 * PART + 1, PART, 1, 0], ids=["parts", "object", "byte", "empty"])
-def test_every_byte_arrives_after_an_unreadable_success(
+def test_every_byte_arrives_after_an_unreadable_response(
     drive: Drive, proxy: FaultProxy, truth: Truth, read_object: Reader, fault: Fault, size: int
 ) -> None:
     """Of every request of a transfer: the outcome is looked up, and the request sent again if nothing was stored."""
@@ -40,7 +43,7 @@ def test_every_byte_arrives_after_an_unreadable_success(
 
 @pytest.mark.parametrize("fault", NOTHING_STORED)
 @pytest.mark.parametrize("operation", ["UploadPart", "PutObject"])
-def test_bytes_stay_staged_while_successes_are_unreadable(
+def test_bytes_stay_staged_while_responses_are_unreadable(
     drive: Drive, user: User, proxy: FaultProxy, truth: Truth, read_object: Reader, fault: Fault, operation: str
 ) -> None:
     data = os.urandom(PART if operation == "PutObject" else PART + 1)
