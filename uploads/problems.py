@@ -249,6 +249,7 @@ class Code(StrEnum):
     STILL_LISTED = "StillListed"
     UPLOAD_NOT_LISTED = "UploadNotListed"
     ABORT_NOT_VERIFIED = "AbortNotVerified"
+    BUCKET_GONE = "BucketGone"
     OBJECT_APPEARED = "ObjectAppeared"
     PARTS_SENT_AGAIN = "PartsSentAgain"
     OBJECT_MISSING = "ObjectMissing"

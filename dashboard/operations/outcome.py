@@ -7,9 +7,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from dashboard.shared.formatting import Count, exact_bytes_text, time_text
+from dashboard.shared.messages import text_of
 from dashboard.shared.messages.proofs import verification_text
 from uploads.domain.states import ItemState, OperationKind
-from uploads.models import OperationItem
+from uploads.models import Operation, OperationItem
+from uploads.selectors.operations import OperationProgress, why_operation_waits
 
 
 def outcome_text(item: OperationItem) -> str:
@@ -22,6 +24,12 @@ def outcome_text(item: OperationItem) -> str:
     if is_abort:
         return _abort_text(item)
     return _completed_text(item)
+
+
+def waiting_text(operation: Operation, progress: OperationProgress) -> str:
+    """Why an operation waits; empty if it does not."""
+    problem = why_operation_waits(operation, progress)
+    return text_of(problem) if problem else ""
 
 
 def completion_text(item: OperationItem) -> str:

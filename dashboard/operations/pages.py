@@ -12,7 +12,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
-from dashboard.operations.outcome import completion_text, outcome_text
+from dashboard.operations.outcome import completion_text, outcome_text, waiting_text
 from dashboard.operations.serializers import operation_json
 from dashboard.shared import jsonapi
 from dashboard.shared.links import BucketLinks
@@ -78,6 +78,7 @@ def _context(operation: Operation, progress: OperationProgress) -> dict[str, Any
         "progress": progress,
         "finished": progress.total - progress.active,
         "running": progress.state == "running",
+        "waiting": waiting_text(operation, progress),
         "links": links,
         "rows": rows,
         "hidden": progress.total - len(rows),

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.urls import reverse
 
+from dashboard.operations.outcome import waiting_text
 from dashboard.shared import jsonapi
 from dashboard.shared.messages import error_json
 from uploads.models import Operation, OperationItem
@@ -18,6 +19,7 @@ def operation_json(operation: Operation, progress: OperationProgress) -> dict[st
         "url": reverse("operation", args=[operation.pk]),
         "kind": operation.kind,
         "state": progress.state,
+        "waiting": waiting_text(operation, progress) or None,
         "store": operation.store.name,
         "Bucket": operation.bucket,
         "actor": operation.actor.get_username(),

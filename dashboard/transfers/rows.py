@@ -69,6 +69,11 @@ class TransferRow:
         return self.transfer.error_reason == Code.ABORT_NOT_VERIFIED
 
     @property
+    def bucket_was_gone(self) -> bool:
+        """Whether the store responded to the abort of its upload that the bucket does not exist."""
+        return self.transfer.error_reason == Code.BUCKET_GONE
+
+    @property
     def error(self) -> RecordedError | None:
         """The last error of the transfer or of one of its parts. One of a finished transfer is its verification's."""
         return None if self.transfer.phase == Phase.DONE else self.transfer.error or self.progress.part_error

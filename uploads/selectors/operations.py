@@ -19,6 +19,7 @@ from uploads.domain.states import (
     StoreUploadState,
 )
 from uploads.models import Operation, OperationItem, Store, StoreUpload
+from uploads.problems import Code, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,14 @@ def _operation_progress(total: int, done: int, failed: int, unknown: int) -> Ope
     else:
         state = "unknown" if unknown else "done"
     return OperationProgress(total, done, failed, unknown, active, state)
+
+
+def why_operation_waits(operation: Operation, progress: OperationProgress) -> Problem | None:
+    """Why all of an operation waits; None if it does not. An error of one upload is in its item."""
+    silent_since = operation.store.not_answering_since
+    if progress.state != "running" or silent_since is None:
+        return None
+    return Problem(Code.STORE_NOT_ANSWERING, since_at=silent_since.isoformat())
 
 
 def operations_in_progress(user: AnyUser) -> QuerySet[Operation]:

@@ -37,7 +37,8 @@ REFUSALS: Mapping[str, Message] = {
     ),
     Code.OBJECT_NOT_COMPARABLE: _(
         "The upload was not completed, because the store refuses HEAD: it is not known whether an object would be "
-        "replaced. To replace any object with this key, complete the upload again with replace=on and replace-etag=*."
+        "replaced. To replace any object with this key, complete the upload again: select the replacement on the page, "
+        "or send replace=on with replace-etag=*."
     ),
     Code.STILL_LISTED: ngettext_lazy(
         "After %(count)s abort the store still lists parts of this upload. Something keeps sending to it.",
@@ -47,6 +48,7 @@ REFUSALS: Mapping[str, Message] = {
     Code.ABORT_NOT_VERIFIED: _(
         "The store accepted the abort of the upload, but Partway could not check that no parts are left."
     ),
+    Code.BUCKET_GONE: _("The store says that the bucket does not exist, so nothing of the upload is left there."),
     Code.OBJECT_APPEARED: _(
         "An object with this key appeared in the meantime and was not replaced. Complete the upload again to replace "
         "it, or abort the upload."

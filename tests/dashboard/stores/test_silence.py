@@ -170,12 +170,15 @@ def test_transfer_says_that_it_waits_for_the_store(operator_client: Client, oper
 
 
 def test_operation_says_that_it_waits_for_the_store(operator_client: Client, operator: User, frozen: Store) -> None:
+    """A reason for waiting that the page shows: the JSON had none."""
     row = Operation.objects.create(kind="abort", actor=operator, store=frozen, bucket="photos")
     item = OperationItem.objects.create(operation=row, key="k", upload_id="u", state=ItemState.ORDERED)
     url = f"/operations/{row.pk}/"
     assert "has not answered since 2026-03-04 05:06:07 UTC" in Page(operator_client.get(url)).words
+    assert operator_client.get(url, headers=JSON).json()["waiting"] == SENTENCE
     OperationItem.objects.filter(pk=item.pk).update(state=ItemState.DONE)
     assert "has not answered" not in Page(operator_client.get(url)).words
+    assert operator_client.get(url, headers=JSON).json()["waiting"] is None
 
 
 def test_page_ends_with_its_time(operator_client: Client, frozen: Store, server: FaultServer, settings: object) -> None:

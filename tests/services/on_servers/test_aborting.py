@@ -117,6 +117,24 @@ class TestCheckFails:
         assert "aborted, not verified" in page.words
         assert "AccessDenied" in page.words
 
+    def test_cancelled_transfer_says_that_the_bucket_does_not_exist(
+        self, drive: Drive, user: User, proxy: FaultProxy, browser: Client, part_size: int
+    ) -> None:
+        """A response to an abort that is no success: its page and JSON said that the upload had been aborted."""
+        transfer = drive.upload(os.urandom(2 * part_size), part_size=part_size)
+        drive.send(transfer, parts=1)
+        request_cancel(user, transfer)
+        proxy.answer("AbortMultipartUpload", CannedResponse(404, "NoSuchBucket"))
+        transfer.refresh_from_db()
+        drive.finish(transfer)
+        assert (transfer.phase, transfer.error_code) == (Phase.CANCELLED, "NoSuchBucket")
+        page = Page(browser.get(f"/transfers/{transfer.pk}/"))
+        assert "The upload in the store was not aborted" in page.words
+        assert "the bucket does not exist, so nothing of the upload is left there" in page.words
+        assert "the upload in the store is aborted" not in page.words
+        shown = browser.get(f"/transfers/{transfer.pk}/", HTTP_ACCEPT="application/json").json()
+        assert shown["error"]["code"] == "NoSuchBucket"
+
 
 class TestAbort:
     def test_lost_response_is_no_failure(

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from dashboard.shared.messages import error_json
 from tests.dashboard.pages import Page
 from tests.services.drive import Drive
 from tests.services.on_servers.backend import KEY, OTHER_CONTENT, Others
@@ -314,6 +315,9 @@ class TestHeadNotAllowed:
             assert (item.state, others.size()) == (ItemState.DONE, 3)
             return
         assert (item.state, item.error_reason) == (ItemState.FAILED, Code.OBJECT_NOT_COMPARABLE)
+        shown = error_json(item.error)
+        assert shown is not None
+        assert "select the replacement on the page, or send" in shown["message"]
         assert others.size() == len(OTHER_CONTENT)
 
 

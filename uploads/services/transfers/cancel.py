@@ -62,8 +62,10 @@ def _abort_all(lease: Lease[Transfer]) -> None:
     for store_upload in transfer.store_uploads.filter(state=StoreUploadState.OPEN):
         done = abort_until_gone(client_for(transfer.store), transfer.bucket, transfer.key, store_upload.upload_id)
         crash.point("cancel.aborted")
+        # Kept by the cancelled transfer, whose page shows it.
         if done.not_verified is not None:
-            # Kept by the cancelled transfer, whose page shows it.
             lease.renew(**error_fields(done.not_verified, reason=Code.ABORT_NOT_VERIFIED))
+        elif done.no_bucket is not None:
+            lease.renew(**error_fields(done.no_bucket, reason=Code.BUCKET_GONE))
         if not _in_flight(transfer):
             change(STORE_UPLOAD_STATES, StoreUpload.objects.filter(pk=store_upload.pk), StoreUploadState.GONE)
