@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from dashboard.shared.messages import own_error_text, store_error_text
 from dashboard.shared.messages.reasons import permission_text
 from dashboard.shared.messages.types import Message
-from uploads.objectstore.errors import NotSent, ObjectStoreError, OutcomeUnknown, Reason, Refused
+from uploads.objectstore.errors import NotSent, ObjectStoreError, Reason, Refused, certainly_not_done
 
 
 class ReasonText(NamedTuple):
@@ -263,6 +263,10 @@ REASON_TEXTS: Mapping[Reason, ReasonText] = {
 """One entry for each reason; a test checks that it is complete."""
 
 
+_READS = ("List", "Head", "Get")
+"""How the names of operations begin that change nothing in the store."""
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """A failure as pages show it. `certainty` says whether the request had an effect.
@@ -327,6 +331,8 @@ def _advice(text: ReasonText, error: ObjectStoreError) -> str:
 def _certainty(error: ObjectStoreError) -> str:
     if isinstance(error, NotSent):
         return _("Nothing reached the store.")
-    if isinstance(error, OutcomeUnknown):
-        return _("The request was sent. Whether it had an effect is not known.")
-    return _("The store refused the request: nothing changed.")
+    if error.operation.startswith(_READS):
+        return _("The request only reads: nothing changed.")
+    if certainly_not_done(error) or (isinstance(error, Refused) and error.is_throttled_by_store):
+        return _("The store refused the request: nothing changed.")
+    return _("The request was sent. Whether it had an effect is not known.")

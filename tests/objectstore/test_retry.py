@@ -18,6 +18,9 @@ NOT_SENT = NotSent("no", reason=Reason.UNREACHABLE, retryable=True)
 UNKNOWN = OutcomeUnknown("no", reason=Reason.TIMEOUT, retryable=True)
 UNREADABLE = UnreadableResponse("no", reason=Reason.UNREADABLE_RESPONSE)
 THROTTLED = refused(Reason.THROTTLED, retryable=True)
+WITHOUT_CODE = [
+    Refused("", code=str(status), status=status, reason=Reason.THROTTLED, retryable=True) for status in (429, 503)
+]
 FAULT = refused(Reason.STORE_FAULT, retryable=True)
 DENIED = refused(Reason.PERMISSION, retryable=False)
 
@@ -29,6 +32,7 @@ DENIED = refused(Reason.PERMISSION, retryable=False)
         (UNKNOWN, True, False),
         (UNREADABLE, False, False),
         (THROTTLED, True, True),
+        *((error, True, False) for error in WITHOUT_CODE),
         (FAULT, True, False),
         (DENIED, False, False),
         (NotSent("no", reason=Reason.BAD_KEY), False, False),

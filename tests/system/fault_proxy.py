@@ -71,6 +71,8 @@ class Fault(StrEnum):
     NOT_FOUND_PAGE = "404 of a proxy, with a page"
     NOT_FOUND_EMPTY = "404 of a proxy, empty"
     BAD_REQUEST_PAGE = "400 of a proxy, with a page"
+    UNAVAILABLE_PAGE = "503 of a proxy, with a page"
+    UNAVAILABLE_AFTER = "503 of a proxy, with a page, after the store acted"
     REDIRECT = "302 of a proxy, with a page"
     REDIRECT_AFTER = "302 of a proxy after the store acted"
     WITHOUT_LENGTH = "200 without Content-Length"
@@ -114,6 +116,7 @@ CANNED = {
     Fault.NOT_FOUND_PAGE: CannedResponse(404, page=PAGE),
     Fault.NOT_FOUND_EMPTY: CannedResponse(404),
     Fault.BAD_REQUEST_PAGE: CannedResponse(400, page=PAGE),
+    Fault.UNAVAILABLE_PAGE: CannedResponse(503, page=PAGE),
     Fault.REDIRECT: CannedResponse(302, page=PAGE, location="https://login.example.org/"),
     Fault.WITHOUT_LENGTH: CannedResponse(200, has_length=False),
 }
@@ -128,7 +131,11 @@ _ETAG_HEADERS: dict[Fault | None, tuple[tuple[str, str], ...]] = {
     Fault.CUSTOMER_KEY: (("x-goog-encryption-algorithm", "AES256"), ("x-goog-encryption-key-sha256", "a=")),
 }
 
-REPLACED: dict[Fault | None, Fault] = {Fault.PAGE_AFTER: Fault.PAGE, Fault.REDIRECT_AFTER: Fault.REDIRECT}
+REPLACED: dict[Fault | None, Fault] = {
+    Fault.PAGE_AFTER: Fault.PAGE,
+    Fault.REDIRECT_AFTER: Fault.REDIRECT,
+    Fault.UNAVAILABLE_AFTER: Fault.UNAVAILABLE_PAGE,
+}
 """What the proxy responds in place of the store, after the store acted."""
 
 Blocks = Iterable[tuple[int, bytearray]]

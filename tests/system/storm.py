@@ -59,6 +59,16 @@ ACTING = (
 )
 """Operations whose success proves something, which a proxy's page or an empty response does not."""
 
+UNUSABLE = (
+    Fault.EMPTY_SUCCESS,
+    Fault.PAGE,
+    Fault.PAGE_AFTER,
+    Fault.REDIRECT_AFTER,
+    Fault.NOT_FOUND_EMPTY,
+    Fault.UNAVAILABLE_AFTER,
+)
+"""Responses of a proxy, some of them after the store acted."""
+
 UNUSUAL_HEADS = (
     Fault.NO_SUCH_KEY,
     Fault.NO_SUCH_BUCKET,
@@ -94,7 +104,7 @@ def add_transient_faults(proxy: FaultProxy) -> None:
         proxy.plan.add_chance(fault, probability)
     proxy.plan.add_chance(Fault.TRUNCATED, 0.05, *WITH_RESPONSE_BODY)
     proxy.plan.add_chance(Fault.ERROR_INSIDE, 0.1, "CompleteMultipartUpload")
-    for fault in (Fault.EMPTY_SUCCESS, Fault.PAGE, Fault.PAGE_AFTER, Fault.REDIRECT_AFTER, Fault.NOT_FOUND_EMPTY):
+    for fault in UNUSABLE:
         proxy.plan.add_chance(fault, 0.03, *ACTING)
     for fault in UNUSUAL_HEADS:
         proxy.plan.add_chance(fault, 0.05, "HeadObject")

@@ -129,6 +129,16 @@ class Refused(ObjectStoreError):
         self.region = region
         self.retry_after = retry_after
 
+    @property
+    def has_code(self) -> bool:
+        """Whether the response has an error code. Without one, it may come from a proxy, after the store has acted."""
+        return self.code != str(self.status)
+
+    @property
+    def is_throttled_by_store(self) -> bool:
+        """Whether the store itself limits the rate of requests, and so did not act on this one."""
+        return self.reason is Reason.THROTTLED and self.has_code
+
     def __str__(self) -> str:
         return f"{self.code} {super().__str__()}"
 
@@ -140,7 +150,7 @@ def certainly_not_done(error: ObjectStoreError) -> bool:
     """
     if isinstance(error, NotSent):
         return True
-    return isinstance(error, Refused) and error.status < 500 and error.code != str(error.status)
+    return isinstance(error, Refused) and error.status < 500 and error.has_code
 
 
 def unreadable(code: Code, **params: Param) -> UnreadableResponse:

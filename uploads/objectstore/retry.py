@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from uploads.objectstore.errors import NotSent, ObjectStoreError, Reason, Refused
+from uploads.objectstore.errors import NotSent, ObjectStoreError, Refused
 
 T = TypeVar("T")
 
@@ -46,11 +46,12 @@ def may_repeat(error: ObjectStoreError, *, repeatable: bool) -> bool:
     """Whether the same request may be retried immediately.
 
     An operation that is not repeatable (Create, Complete) is retried only if the store certainly did not act: nothing
-    was sent, or the request was throttled. After other errors the caller has to check the state of the store first.
+    was sent, or the store throttled the request with an error code. A 503 or 429 without one may come from a proxy
+    after the store has acted: after these and other errors the caller has to check the state of the store first.
     """
     if not error.retryable or repeatable:
         return error.retryable
-    return isinstance(error, NotSent) or (isinstance(error, Refused) and error.reason is Reason.THROTTLED)
+    return isinstance(error, NotSent) or (isinstance(error, Refused) and error.is_throttled_by_store)
 
 
 def run(

@@ -217,6 +217,27 @@ def test_unknown_refusal_may_be_a_permission_or_an_account() -> None:
     assert "s3:PutObject" not in text
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "reason", "is_known"),
+    [
+        (500, "500", Reason.STORE_FAULT, False),
+        (500, "InternalError", Reason.STORE_FAULT, False),
+        (503, "503", Reason.THROTTLED, False),
+        (503, "SlowDown", Reason.THROTTLED, True),
+        (403, "403", Reason.PERMISSION, False),
+        (403, "AccessDenied", Reason.PERMISSION, True),
+    ],
+)
+def test_effect_of_a_refusal_is_known_only_from_the_code_of_the_store(
+    status: int, code: str, reason: Reason, is_known: bool
+) -> None:
+    """Errors of which a proxy may be the author, and internal errors: pages said that nothing changed."""
+    acting = Refused("", code=code, status=status, reason=reason, operation="CompleteMultipartUpload")
+    assert explain(acting).certainty.endswith("nothing changed." if is_known else "not known.")
+    reading = Refused("", code=code, status=status, reason=reason, operation="ListParts")
+    assert explain(reading).certainty == "The request only reads: nothing changed."
+
+
 def test_text_of_our_own_is_not_shown_as_the_message_of_the_store() -> None:
     problem = Problem(Code.ERROR_WITHOUT_MESSAGE, status=403)
     explained = explain(Refused(problem, code="403", status=403, reason=Reason.PERMISSION))

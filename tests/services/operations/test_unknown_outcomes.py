@@ -103,7 +103,9 @@ def put_other(truth: Truth, folder: Path, size: int) -> None:
     truth.client.put_object(truth.bucket, KEY, FileSlice(folder / "other", 0, size))
 
 
-@pytest.mark.parametrize("fault", [Fault.RESPONSE_LOST, Fault.REDIRECT_AFTER, Fault.PAGE_AFTER])
+@pytest.mark.parametrize(
+    "fault", [Fault.RESPONSE_LOST, Fault.REDIRECT_AFTER, Fault.PAGE_AFTER, Fault.UNAVAILABLE_AFTER]
+)
 def test_lost_completion_is_proved_by_size_and_date(
     drive: Drive, proxy: FaultProxy, upload: UploadRef, fault: Fault
 ) -> None:

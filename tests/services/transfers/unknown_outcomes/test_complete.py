@@ -26,7 +26,7 @@ def sent(drive: Drive, transfer: Transfer) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("fault", [Fault.RESPONSE_LOST, Fault.TRUNCATED, Fault.DUPLICATED])
+@pytest.mark.parametrize("fault", [Fault.RESPONSE_LOST, Fault.TRUNCATED, Fault.DUPLICATED, Fault.UNAVAILABLE_AFTER])
 def test_completion_whose_response_was_lost_is_found_at_once(
     proxy: FaultProxy, truth: Truth, transfer: Transfer, sent: bytes, read_object: Reader, fault: Fault
 ) -> None:

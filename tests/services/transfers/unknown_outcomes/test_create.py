@@ -308,7 +308,10 @@ def test_upload_that_another_worker_aborted_is_not_recorded_as_open(
     assert_done(drive, transfer, truth, read_object, data)
 
 
-@pytest.mark.parametrize("fault", [Fault.REDIRECT_AFTER, Fault.PAGE_AFTER, Fault.TRUNCATED, Fault.RESPONSE_LOST])
+@pytest.mark.parametrize(
+    "fault",
+    [Fault.REDIRECT_AFTER, Fault.PAGE_AFTER, Fault.UNAVAILABLE_AFTER, Fault.TRUNCATED, Fault.RESPONSE_LOST],
+)
 def test_upload_behind_an_unusable_response_is_found(
     drive: Drive, proxy: FaultProxy, truth: Truth, transfer: Transfer, read_object: Reader, fault: Fault
 ) -> None:
@@ -332,6 +335,7 @@ def test_upload_behind_an_unusable_response_is_found(
         Fault.NOT_FOUND_PAGE,
         Fault.NOT_FOUND_EMPTY,
         Fault.BAD_GATEWAY,
+        Fault.UNAVAILABLE_PAGE,
         Fault.EMPTY_SUCCESS,
     ],
 )
