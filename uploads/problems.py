@@ -100,6 +100,7 @@ class Code(StrEnum):
     LISTING_WITHOUT_END = "ListingWithoutEnd"
     BUCKETS_NOT_SHOWN = "BucketsNotShown"
     PARTS_WITHOUT_END = "PartsWithoutEnd"
+    UPLOADS_WITHOUT_END = "UploadsWithoutEnd"
     UPLOADS_NOT_READABLE = "UploadsNotReadable"
     LISTING_END_NOT_STATED = "ListingEndNotStated"
     WHOLE_KEY_NOT_LISTED = "WholeKeyNotListed"

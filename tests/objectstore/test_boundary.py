@@ -336,6 +336,45 @@ def test_listing_of_parts_ends(server: FaultServer, client: ObjectStoreClient, p
     assert len(server.received) == requests
 
 
+@pytest.mark.parametrize("per_page", [0, 1])
+def test_listing_of_uploads_ends(server: FaultServer, client: ObjectStoreClient, per_page: int) -> None:
+    """Listings of uploads whose markers advance forever, with new uploads or none: in iterators, and in the search for
+    one upload before an abort.
+    """
+
+    def page(number: int) -> bytes:
+        markers = f"<NextKeyMarker>k</NextKeyMarker><NextUploadIdMarker>{number}</NextUploadIdMarker>"
+        row = f"<Upload><Key>k</Key><UploadId>{number}</UploadId></Upload>" * per_page
+        return listing(f"<IsTruncated>true</IsTruncated>{markers}{row}")
+
+    server.script(*[repeated(page)] * 2100)
+    with pytest.raises(UnreadableResponse, match=Code.UPLOADS_WITHOUT_END) as caught:
+        client.is_listed("bucket", "k", "u")
+    assert caught.value.operation == "ListMultipartUploads"
+    assert len(server.received) == 2000
+
+
+def test_listing_of_uploads_ends_after_too_many(
+    server: FaultServer, client: ObjectStoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages of as many uploads and prefixes as are read of one: what is remembered of them is bounded."""
+    monkeypatch.setattr("uploads.objectstore.client_listing.MAX_UPLOADS", 25)
+
+    def page(number: int) -> bytes:
+        rows = "".join(
+            f"<Upload><Key>k{number}</Key><UploadId>{each}</UploadId></Upload>"
+            f"<CommonPrefixes><Prefix>p{number}-{each}/</Prefix></CommonPrefixes>"
+            for each in range(5)
+        )
+        marker = f"<NextKeyMarker>k{number}</NextKeyMarker><NextUploadIdMarker>4</NextUploadIdMarker>"
+        return listing(f"<IsTruncated>true</IsTruncated>{marker}{rows}")
+
+    server.script(*[repeated(page)] * 10)
+    with pytest.raises(UnreadableResponse, match=Code.UPLOADS_WITHOUT_END):
+        list(client.iter_multipart_uploads("bucket"))
+    assert len(server.received) == 3
+
+
 def test_page_with_too_many_rows_takes_bounded_memory(server: FaultServer, client: ObjectStoreClient) -> None:
     """60,000 uploads for max-uploads=10 took 787 MiB, and made a page of 94 MiB."""
     rows = "".join(

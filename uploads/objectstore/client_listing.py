@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from hashlib import blake2b
 from typing import TypeVar
 
 from uploads.objectstore import successes, xml
@@ -21,7 +22,6 @@ from uploads.objectstore.types import (
     Bucket,
     Buckets,
     ListedPart,
-    Marker,
     PartsPage,
     UploadsPage,
 )
@@ -35,6 +35,9 @@ MAX_BUCKETS, MAX_BUCKET_PAGES = 10_000, 20
 
 MAX_PARTS, MAX_PARTS_PAGES = 2 * MAX_PART_NUMBER, 120
 """Where a listing of an upload's parts ends. Uploads have at most 10,000; some stores list 100 per page."""
+
+MAX_UPLOADS, MAX_UPLOADS_PAGES = 1_000_000, 2000
+"""Where a listing of all uploads ends: the names that are remembered, to leave out repeats, take about 100 MB then."""
 
 
 class ListingClient(ClientBase):
@@ -131,13 +134,14 @@ class ListingClient(ClientBase):
         """All pages after the markers, without repeated uploads or prefixes.
 
         The delimiter is not sent to a store that groups incorrectly, so that no upload is lost. Raises
-        UnreadableResponse if a truncated page has no marker, or a pair of markers that was used before.
+        UnreadableResponse if a truncated page has no marker, or a pair of markers that was used before, or after
+        MAX_UPLOADS uploads and prefixes or MAX_UPLOADS_PAGES pages.
         """
         if self._provider.delimiter == "broken":
             delimiter = ""
         markers = markers_used((key_marker, upload_id_marker), self._provider)
-        seen_markers, seen_uploads, seen_prefixes = {markers}, set[Marker](), set[str]()
-        while True:
+        seen_markers, seen = {_name_of(*markers)}, set[bytes]()
+        for _ in range(MAX_UPLOADS_PAGES):
             page = self.list_multipart_uploads(
                 bucket,
                 prefix=prefix,
@@ -146,13 +150,17 @@ class ListingClient(ClientBase):
                 key_marker=markers[0],
                 upload_id_marker=markers[1],
             )
-            yield _without_repeats(page, seen_uploads, seen_prefixes)
+            yield _without_repeats(page, seen)
             if not page.is_truncated:
                 return
             markers = page.onward
-            if not any(markers) or markers in seen_markers:
+            if not any(markers) or not _is_new(_name_of(*markers), seen_markers):
                 raise _loop("ListMultipartUploads", markers)
-            seen_markers.add(markers)
+            if len(seen) > MAX_UPLOADS:
+                break
+        error = unreadable(Code.UPLOADS_WITHOUT_END, count=len(seen_markers) - 1)
+        error.operation = "ListMultipartUploads"
+        raise error
 
     def is_listed(self, bucket: str, key: str, upload_id: str) -> bool:
         """Whether ListMultipartUploads contains the upload, on the pages of uploads with exactly this key.
@@ -259,11 +267,16 @@ def _under(prefix: str, page: UploadsPage) -> UploadsPage:
     return replace(page, uploads=kept, next_key_marker=key_marker, next_upload_id_marker=upload_id_marker)
 
 
-def _without_repeats(page: UploadsPage, uploads: set[Marker], prefixes: set[str]) -> UploadsPage:
-    """The page without the uploads and prefixes in the sets, to which the page's are added."""
-    new_uploads = [each for each in page.uploads if _is_new((each.key, each.upload_id), uploads)]
-    new_prefixes = [each for each in page.common_prefixes if _is_new(each, prefixes)]
+def _without_repeats(page: UploadsPage, seen: set[bytes]) -> UploadsPage:
+    """The page without the uploads and prefixes whose names are in the set, to which the page's are added."""
+    new_uploads = [each for each in page.uploads if _is_new(_name_of(each.key, each.upload_id), seen)]
+    new_prefixes = [each for each in page.common_prefixes if _is_new(_name_of(each), seen)]
     return replace(page, uploads=tuple(new_uploads), common_prefixes=tuple(new_prefixes))
+
+
+def _name_of(*texts: str) -> bytes:
+    """A digest of a key and an upload id, or of a prefix: it takes as little memory for long ones."""
+    return blake2b("\0".join(texts).encode("utf-8", "surrogatepass"), digest_size=12).digest()
 
 
 def _is_new(item: T, seen: set[T]) -> bool:

@@ -155,6 +155,11 @@ _RESPONSES: Mapping[str, Message] = {
         "The store lists more than %(count)s buckets; the rest is not shown. You can enter the name of any bucket.",
         "count",
     ),
+    Code.UPLOADS_WITHOUT_END: ngettext_lazy(
+        "The listing of uploads does not end: Partway stopped after %(count)s page.",
+        "The listing of uploads does not end: Partway stopped after %(count)s pages.",
+        "count",
+    ),
     Code.PARTS_WITHOUT_END: ngettext_lazy(
         "The listing of this upload's parts does not end: Partway stopped after %(count)s part.",
         "The listing of this upload's parts does not end: Partway stopped after %(count)s parts.",
