@@ -259,7 +259,7 @@ def test_complete_with_a_gap_replaces_the_object(
         return
     site.wait_for_operation()
     expect(page.get_by_text("Completed. HEAD confirmed the object.")).to_be_visible()
-    expect(page.locator("div:has(> dt:text-is('Confirmed by HEAD'))")).to_contain_text("yes")
+    expect(page.locator("div:has(> dt:text-is('Verification'))")).to_contain_text("verified by HEAD: size")
     expected = b"".join(part_bytes(number, size) for number, size in sizes.items())
     assert direct_store.object_digest(bucket, "dir/gap") == (len(expected), hashlib.sha256(expected).hexdigest())
     assert direct_store.uploads_in(bucket) == []
