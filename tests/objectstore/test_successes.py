@@ -57,7 +57,7 @@ def test_page_of_a_proxy_is_no_success(
     assert len(server.received) == 1
 
 
-@pytest.mark.parametrize("operation", REQUESTS.keys() - MAY_BE_EMPTY)
+@pytest.mark.parametrize("operation", [each for each in REQUESTS if each not in MAY_BE_EMPTY])
 def test_empty_response_is_no_success(
     server: FaultServer, client: ObjectStoreClient, make_file: MakeFile, operation: str
 ) -> None:
