@@ -110,7 +110,7 @@ SEAWEEDFS: Quirks = {
     "byte.",
     "keeps at most 255 bytes between two slashes": "Partway refuses longer keys before it sends a byte.",
     "refuses dot segments in keys": "Partway refuses them before it sends a byte.",
-    "finds an upload by another spelling of its key": "It is the same upload, and Partway shows and aborts it.",
+    "finds an upload by another spelling of its key": "Partway shows it only under the key that the store names.",
     "lists control characters as other characters": "The upload is found under its own key, not under the listed one.",
     "orders uploads by upload id": "Pages have this order. Folders are grouped on each page.",
     "returns only an upload id marker": "Pages continue with it.",

@@ -15,6 +15,7 @@ from uploads.objectstore.errors import NotSent, OutcomeUnknown, Reason, Refused,
 from uploads.objectstore.payload import Payload
 from uploads.objectstore.transport import Call
 from uploads.objectstore.types import CompletedPart, FileSlice
+from uploads.problems import Code
 
 PATHS = ("a/../b", "a/./b", "../x", "../../x", "//x", "/x", "a//b", "/", "//", ".", "..", "a/..", "/..")
 SPELLINGS = ("//x", "/x", "a//b")
@@ -149,7 +150,8 @@ def test_normalised_key_is_not_reached(
         expected = Reason.KEY_NOT_ALLOWED if is_slashed else Reason.REFUSED if dotted else Reason.NO_SUCH_UPLOAD
         assert caught.value.reason is expected
     if same_upload:
-        assert client.list_parts(bucket, key, bystander).parts == client.list_parts(bucket, normalised, bystander).parts
+        with pytest.raises(UnreadableResponse, match=Code.RESPONSE_FOR_OTHER_UPLOAD):
+            client.list_parts(bucket, key, bystander)
     is_path = key != normalised and "%" not in key and "+" not in key and server.does("uses keys as file paths")
     complete = [CompletedPart(1, part.etag)]
     with pytest.raises(NotSent if is_path or is_slashed else Refused):
