@@ -260,18 +260,30 @@ def test_permission_keeps_the_operation_that_was_refused() -> None:
     assert migration.recognise(code, message)["error_params"]["operation"] == "AbortMultipartUpload"
 
 
+LATER = {
+    Reason.KEY_NOT_ALLOWED,
+    Reason.ACCOUNT,
+    Reason.FORBIDDEN,
+    Reason.STORE_FULL,
+    Reason.STORE_NOT_ANSWERING,
+    Reason.STORE_BUSY,
+}
+"""Reasons that rows from before the migration cannot have."""
+
+
 def test_every_reason_had_a_sentence_or_is_named() -> None:
-    assert {*migration.OLD_SENTENCES, *migration.REASONS_WITHOUT_SENTENCE} == {*map(str, Reason), "ObjectAppeared"}
+    known = {*map(str, set(Reason) - LATER), "ObjectAppeared"}
+    assert {*migration.OLD_SENTENCES, *migration.REASONS_WITHOUT_SENTENCE} == known
 
 
 @pytest.fixture
 def migrate(transactional_db: None) -> Iterator[Callable[[str], Any]]:
-    """Migrate to a state of the database. Returns its models."""
+    """Migrate to a state of the database, without a name to the newest one. Returns its models."""
 
-    def to(name: str) -> Any:
+    def to(name: str = "") -> Any:
         executor = MigrationExecutor(connection)
-        executor.migrate([("uploads", name)])
-        return MigrationExecutor(connection).loader.project_state([("uploads", name)]).apps
+        executor.migrate([("uploads", name)] if name else executor.loader.graph.leaf_nodes("uploads"))
+        return MigrationExecutor(connection).loader.project_state([("uploads", name)] if name else None).apps
 
     yield to
     executor = MigrationExecutor(connection)
@@ -294,7 +306,7 @@ def test_rows_of_every_model_are_migrated(migrate: Callable[[str], Any]) -> None
     item = old.get_model("uploads", "OperationItem").objects.create(operation=operation, **failed)
     check = old.get_model("uploads", "StoreCheck").objects.create(store=store, bucket="b", **failed)
 
-    migrate(AFTER)
+    migrate()
 
     for model, row in ((Transfer, transfer), (Part, part), (OperationItem, item), (StoreCheck, check)):
         error = model._default_manager.get(pk=row.pk).error
