@@ -22,7 +22,9 @@ FACTS = ObjectFacts(3, "etag", None)
 
 def summary(sizes: dict[int, int], at: datetime = LONG_AGO) -> PartSummary:
     """Parts by number, each with its size."""
-    return summarize_parts([ListedPart(number, size, "", at) for number, size in sizes.items()], PROVIDER.min_part_size)
+    return summarize_parts(
+        [ListedPart(number, size, "etag", at) for number, size in sizes.items()], PROVIDER.min_part_size
+    )
 
 
 def run(first: int, last: int) -> Run:
@@ -50,6 +52,12 @@ def test_too_many_parts_are_blocked() -> None:
 def test_part_number_above_the_limit_is_blocked() -> None:
     blockers = find_blockers(summary({10_001: 100}), PROVIDER)
     assert blockers == (Problem(Code.PART_NUMBER_TOO_HIGH, number=10_001, limit=10_000),)
+
+
+def test_parts_without_an_etag_are_blocked() -> None:
+    """A completion has to name the ETag of each part."""
+    parts = [ListedPart(1, 100, "etag", LONG_AGO), ListedPart(2, 100, "", LONG_AGO)]
+    assert find_blockers(summarize_parts(parts, 1), PROVIDER) == (Problem(Code.PARTS_WITHOUT_ETAG, count=1),)
 
 
 def test_too_large_object_is_blocked() -> None:
