@@ -36,7 +36,7 @@ def direct_store(server: Server, stack: Stack, added_stores: dict[str, DirectSto
         return stack.direct_store
     if server.name not in added_stores:
         # The name sorts after that of the embedded store, which must stay the first and so the selected one.
-        passes = not server.has("refuses other bytes for a part that was sent")
+        passes = not server.does("refuses other bytes for a part that was sent")
         added_stores[server.name] = stack.add_store(
             f"on-{server.name}", server.config(), server.store.new_bucket, passes=passes
         )

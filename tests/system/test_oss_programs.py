@@ -25,7 +25,7 @@ from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import UploadRef
 
 KEY = "from go/ü+ %2F.bin"
-STORE = "on-oss"
+STORE = "oss-of-programs"
 
 
 @pytest.fixture(scope="module")
