@@ -51,6 +51,7 @@ class ReportingStore:
     parts: dict[int, bytes] = field(default_factory=dict)
     without_crc64: set[int] = field(default_factory=set)
     content: bytes | None = None
+    head_is_denied: bool = False
     metadata: dict[str, str] = field(default_factory=dict)
     heads: list[dict[str, str]] = field(default_factory=list)
 
@@ -99,8 +100,8 @@ class ReportingStore:
 
     def _head(self, exchange: Exchange) -> None:
         self.heads.append(exchange.received.headers)
-        if self.content is None:
-            exchange.respond(404)
+        if self.content is None or self.head_is_denied:
+            exchange.respond(403 if self.head_is_denied else 404)
             return
         facts = {"Content-Length": str(len(self.content)), "ETag": '"e-1"'}
         exchange.respond(200, headers=facts | self.metadata | self.head_headers(self.content))
@@ -202,6 +203,19 @@ def test_crc64_mismatch_of_s3(drive_of: DriveOf, reporting: ReportingStore, wher
         reporting.completed_xml = lambda content: f"<ChecksumCRC64NVME>{wrong(content)}</ChecksumCRC64NVME>"
     else:
         reporting.head_headers = lambda content: {"x-amz-checksum-crc64nvme": wrong(content)}
+    content = os.urandom(PART + 7)
+    drive = drive_of("aws")
+    transfer = drive.upload(content, part_size=PART)
+    drive.finish(transfer)
+    check_mismatch(transfer, crc("nvme", content), user)
+
+
+def test_crc64_mismatch_is_reported_although_head_is_denied(
+    drive_of: DriveOf, reporting: ReportingStore, user: User
+) -> None:
+    """A difference that the store itself has reported is not hidden by an error of HEAD."""
+    reporting.completed_xml = lambda content: f"<ChecksumCRC64NVME>{nvme(crc('nvme', content) ^ 1)}</ChecksumCRC64NVME>"
+    reporting.head_is_denied = True
     content = os.urandom(PART + 7)
     drive = drive_of("aws")
     transfer = drive.upload(content, part_size=PART)

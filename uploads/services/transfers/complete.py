@@ -90,7 +90,9 @@ def reason_fields(transfer: Transfer, outcome: CompletionOutcome) -> dict[str, A
 
 def _reason(transfer: Transfer, outcome: CompletionOutcome) -> dict[str, Any]:
     trouble, problem = outcome.trouble or outcome.head_error, outcome.problem
-    if problem is None or (trouble is not None and not isinstance(trouble, NotShown)):
+    # The store itself has reported another checksum: that HEAD fails as well says less.
+    is_wrong = problem is not None and problem.code == Code.CRC64_MISMATCH
+    if problem is None or (trouble is not None and not isinstance(trouble, NotShown) and not is_wrong):
         return error_fields(trouble) if trouble is not None else NO_ERROR
     request_id = trouble.request_id if isinstance(trouble, NotShown) else ""
     if problem.code == Code.OBJECT_MISSING and transfer.complete_request_id:
