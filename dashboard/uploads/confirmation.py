@@ -13,8 +13,8 @@ from uploads.domain.confirmation import (
     SeenObject,
     SeenParts,
     read_numbers,
-    write_numbers,
 )
+from uploads.domain.part_numbers import write_numbers
 from uploads.problems import Code, Problem, ProblemError
 
 TICKED = frozenset({"1", "on", "true", "yes"})

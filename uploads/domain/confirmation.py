@@ -13,17 +13,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 from typing import Any
 
+from uploads.domain.part_numbers import name_numbers, write_numbers
 from uploads.objectstore.types import MAX_PART_NUMBER, ListedPart, ObjectFacts
 from uploads.problems import Code, Problem
 
 MARK_BYTES = 3
 """Bytes that tell whether a single part was replaced. They only name the part: the digest decides."""
-
-MAX_NAMED = 10
-"""Runs of part numbers that a problem names."""
 
 MAX_SEEN_TEXT = 256 * 1024
 """Characters of seen parts as text; 10,000 parts with every second number missing need less than 100,000."""
@@ -177,24 +174,6 @@ def missing_numbers(parts: Iterable[ListedPart]) -> tuple[int, ...]:
     present = {part.number for part in parts}
     last = min(max(present, default=0), MAX_PART_NUMBER)
     return tuple(number for number in range(1, last) if number not in present)
-
-
-def write_numbers(numbers: Sequence[int]) -> str:
-    """Ascending part numbers as runs: `2,4-49`. Empty for none."""
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in _runs(numbers))
-
-
-def name_numbers(numbers: Sequence[int]) -> str:
-    """Ascending part numbers for people: `2, 4-49`, at most the first ten runs."""
-    runs = [str(first) if first == last else f"{first}-{last}" for first, last in _runs(numbers)]
-    return ", ".join([*runs[:MAX_NAMED], *(["..."] if len(runs) > MAX_NAMED else [])])
-
-
-def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
-    if not numbers:
-        return []
-    starts = [0, *(index + 1 for index, (a, b) in enumerate(pairwise(numbers)) if b != a + 1)]
-    return [(numbers[start], numbers[end - 1]) for start, end in zip(starts, [*starts[1:], len(numbers)], strict=True)]
 
 
 def read_numbers(text: str, field: str) -> tuple[int, ...]:

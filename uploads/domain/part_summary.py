@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
 
+from uploads.domain.part_numbers import runs_of
 from uploads.objectstore.checksums import ReportedCrc64, combine
 from uploads.objectstore.listing.copies import newest_copies
 from uploads.objectstore.types import ListedPart
@@ -156,11 +157,7 @@ def _runs(ordered: Sequence[ListedPart], usual: int, min_part_size: int) -> tupl
 
 def _runs_of(numbers: Iterable[int]) -> tuple[Run, ...]:
     """Ascending part numbers as runs."""
-    runs: list[Run] = []
-    for number in numbers:
-        first = runs.pop().first if runs and runs[-1].last == number - 1 else number
-        runs.append(Run(first, number, PartKind.PRESENT))
-    return tuple(runs)
+    return tuple(Run(first, last, PartKind.PRESENT) for first, last in runs_of(numbers))
 
 
 def _merged(runs: Sequence[Run]) -> tuple[Run, ...]:

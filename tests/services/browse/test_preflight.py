@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 from django.utils import timezone
 
+from uploads.domain.part_numbers import MAX_NAMED
 from uploads.domain.part_summary import PartKind, PartSummary, Run, summarize_parts
 from uploads.objectstore.errors import Reason, Refused
 from uploads.objectstore.providers import PROVIDERS
 from uploads.objectstore.types import ListedPart, ObjectFacts
 from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import ExistingObject
-from uploads.services.browse.preflight import MAX_NAMED_RUNS, find_blockers, find_warnings, name_runs
+from uploads.services.browse.preflight import find_blockers, find_warnings, name_runs
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 PROVIDER = replace(PROVIDERS["aws"], min_part_size=100, max_parts=5, max_object_size=1000)
@@ -93,7 +94,7 @@ def test_no_warning_without_a_reason() -> None:
 
 
 def test_only_the_first_runs_are_named() -> None:
-    runs = tuple(run(number, number) for number in range(1, 2 * MAX_NAMED_RUNS + 2, 2))
-    assert name_runs(runs[:MAX_NAMED_RUNS]) == "1, 3, 5, 7, 9, 11, 13, 15, 17, 19"
+    runs = tuple(run(number, number) for number in range(1, 2 * MAX_NAMED + 2, 2))
+    assert name_runs(runs[:MAX_NAMED]) == "1, 3, 5, 7, 9, 11, 13, 15, 17, 19"
     assert name_runs(runs) == "1, 3, 5, 7, 9, 11, 13, 15, 17, 19, ..."
     assert name_runs((run(1, 4), run(9, 9))) == "1-4, 9"

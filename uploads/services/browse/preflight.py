@@ -8,7 +8,8 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from uploads.domain.confirmation import SeenParts, missing_numbers, write_numbers
+from uploads.domain import part_numbers
+from uploads.domain.confirmation import SeenParts, missing_numbers
 from uploads.domain.part_summary import PartSummary, Run, summarize_parts
 from uploads.models import Operation, OperationItem, Store, Transfer
 from uploads.models.operation import active_key
@@ -21,9 +22,6 @@ from uploads.services.browse.ownership import owner_of
 
 RECENT = timedelta(hours=1)
 """A part younger than this may mean that someone is still sending."""
-
-MAX_NAMED_RUNS = 10
-"""Gaps or small parts that a text names one by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +96,7 @@ def preflight_complete(store: Store, bucket: str, upload: UploadRef) -> Complete
         warnings=() if part_summary is None else find_warnings(part_summary, existing),
         has_gaps=part_summary is not None and bool(part_summary.missing),
         seen_parts=SeenParts.of(parts or ()),
-        gaps=write_numbers(missing_numbers(parts or ())),
+        gaps=part_numbers.write_numbers(missing_numbers(parts or ())),
         resulting_size=part_summary.total_bytes if part_summary else 0,
         expected_etag=part_summary.expected_etag if part_summary and provider.computes_joined_etag else "",
         transfer=owner_of(store, bucket, upload.key, upload.upload_id),
@@ -191,8 +189,7 @@ def find_warnings(part_summary: PartSummary, existing: ExistingObject | None) ->
 
 def name_runs(runs: tuple[Run, ...]) -> str:
     """Part numbers in short: `1-4, 9`."""
-    named = [str(run.first) if run.count == 1 else f"{run.first}-{run.last}" for run in runs[:MAX_NAMED_RUNS]]
-    return ", ".join(named) + (", ..." if len(runs) > MAX_NAMED_RUNS else "")
+    return part_numbers.name_runs([(run.first, run.last) for run in runs])
 
 
 def _count(runs: tuple[Run, ...]) -> int:

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from uploads.domain.confirmation import Confirmation, SeenObject, missing_numbers, name_numbers, read_numbers
+from uploads.domain.confirmation import Confirmation, SeenObject, missing_numbers, read_numbers
+from uploads.domain.part_numbers import name_numbers
 from uploads.models import Operation, Store
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.types import ListedPart, ObjectFacts

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 
 from django.db import transaction
 
 from uploads import audit
+from uploads.domain.part_numbers import name_numbers
 from uploads.domain.states import PartState, Phase, StoreUploadState
 from uploads.models import Part, Transfer
 from uploads.objectstore.errors import ObjectStoreError, Refused
@@ -24,9 +24,6 @@ log = logging.getLogger(__name__)
 
 ABOUT_PARTS = frozenset({"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "InvalidPartSize"})
 """Codes with which stores refuse to complete an upload whose parts are not those of the request."""
-
-MAX_NAMED = 10
-"""Runs of parts that a text names."""
 
 
 def settle_replaced_parts(lease: Lease[Transfer], error: ObjectStoreError) -> bool:
@@ -50,7 +47,7 @@ def settle_replaced_parts(lease: Lease[Transfer], error: ObjectStoreError) -> bo
     if not differing:
         error.details.append(Problem(Code.PARTS_LISTED_AS_SENT))
         return False
-    numbers = named([part.number for part in differing])
+    numbers = name_numbers([part.number for part in differing])
     if any(part.size and not part.staged_path.exists() for part in differing):
         error.details.append(Problem(Code.PARTS_REPLACED, count=len(differing), parts=numbers))
         return False
@@ -90,11 +87,3 @@ def differs(part: Part, theirs: Iterable[ListedPart]) -> bool:
     return all(
         each.size not in (None, part.size) or each.etag.lower() not in ("", part.etag.lower()) for each in theirs
     )
-
-
-def named(numbers: Sequence[int]) -> str:
-    """Ascending part numbers in short: `1-4, 9`."""
-    starts = [0, *(index + 1 for index, (a, b) in enumerate(pairwise(numbers)) if b != a + 1)]
-    runs = [numbers[start:end] for start, end in zip(starts, [*starts[1:], len(numbers)], strict=True)]
-    texts = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs[:MAX_NAMED]]
-    return ", ".join(texts) + (", ..." if len(runs) > MAX_NAMED else "")

@@ -23,13 +23,13 @@ from tests.services.transfers.unknown_outcomes.outcomes import (
 )
 from tests.stores.postgresql import Cluster
 from tests.system.fault_proxy import Fault, FaultProxy
+from uploads.domain.part_numbers import name_numbers
 from uploads.domain.states import PartState, Phase, StoreUploadState
 from uploads.models import Part, Transfer
 from uploads.objectstore.types import FileSlice
 from uploads.problems import Code, Problem
 from uploads.services.transfers.complete import complete_transfer
 from uploads.services.transfers.create import open_store_upload
-from uploads.services.transfers.replaced_parts import named
 from uploads.services.transfers.send import send_part
 from uploads.services.transfers.steps import StepRefused, can_retry, request_retry
 from uploads.services.upkeep.reconcile import reconcile
@@ -204,9 +204,9 @@ class TestCanRetry:
 
 
 def test_parts_are_named_in_runs() -> None:
-    assert named([1]) == "1"
-    assert named([1, 2, 3, 7, 9, 10]) == "1-3, 7, 9-10"
-    assert named(list(range(1, 100, 2))) == "1, 3, 5, 7, 9, 11, 13, 15, 17, 19, ..."
+    assert name_numbers([1]) == "1"
+    assert name_numbers([1, 2, 3, 7, 9, 10]) == "1-3, 7, 9-10"
+    assert name_numbers(list(range(1, 100, 2))) == "1, 3, 5, 7, 9, 11, 13, 15, 17, 19, ..."
 
 
 def test_staged_sizes_are_those_of_whole_parts(drive: Drive, transfer: Transfer) -> None:
