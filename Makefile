@@ -1,6 +1,6 @@
 # make run       start Partway at http://127.0.0.1:8000/ (PORT=8001 make run uses another port)
 # make test      run all tests
-# make check     check formatting, lint, types, import contracts, texts, templates and migrations
+# make check     check formatting, lint, types, import contracts, texts, templates, paths and migrations
 # make messages  update the texts to translate in locale/
 # make bench     run the benchmarks
 # make clean     remove the installed packages and keep the data in var/
@@ -43,7 +43,7 @@ S3PROXY := $(VENV)/s3proxy/copied
 CHECK_ENV := PARTWAY_VAR=/nonexistent SECRET_KEY=check CREDENTIALS_KEYS=Kx0MZ1y0Sx5F5jrm2l9vT3m3s0kTn4u6fJm9p7D2ZbE=
 
 .PHONY: help run test stores-table check messages bench screenshots clean
-.PHONY: chromium gettext postgresql ceph versity ossguide java s3proxy
+.PHONY: chromium gettext postgresql nginx ceph versity ossguide java s3proxy
 
 help:
 	@sed -n 's/^# \?//p; /^$$/q' Makefile
@@ -52,7 +52,7 @@ run: $(RUNTIME) $(BROWSER_LIBRARIES)
 	@# If make is killed, the launcher stops in order.
 	exec setpriv --pdeathsig TERM $(PY) -m local
 
-test: $(DEVELOPMENT) $(BROWSER_LIBRARIES) chromium postgresql ceph versity ossguide s3proxy
+test: $(DEVELOPMENT) $(BROWSER_LIBRARIES) chromium postgresql nginx ceph versity ossguide s3proxy
 	@$(PY) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 # Update the table of the test servers in docs/stores.md from a run of their tests. `make test` compares it.
@@ -70,6 +70,7 @@ check: $(DEVELOPMENT) $(BROWSER_LIBRARIES) gettext
 	$(VENV)/bin/djangofmt --check templates
 	$(VENV)/bin/djangofmt check templates
 	$(PY) -m checks.templates
+	$(PY) -m checks.paths
 	$(PY) -m checks.messages
 	$(PY) manage.py makemigrations --check --dry-run
 
@@ -181,6 +182,26 @@ postgresql:
 	$$sudo apt-get update -qq
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 	    -o Dpkg::Options::=--force-confold postgresql >/dev/null
+
+# nginx for the tests, which start it with temporary configurations. Debian would also start it as a service on port 80:
+# policy-rc.d prevents this, unless the machine has one of its own.
+nginx:
+	@if command -v nginx /usr/sbin/nginx >/dev/null; then
+	    exit 0
+	fi
+	$(call AS_ROOT,"The tests need nginx. Install it with: sudo apt-get install nginx")
+	echo "Installing nginx for the tests"
+	policy=/usr/sbin/policy-rc.d
+	if [ ! -e $$policy ]; then
+	    printf '#!/bin/sh\nexit 101\n' | $$sudo tee $$policy >/dev/null
+	    $$sudo chmod 755 $$policy
+	    trap '$$sudo rm -f /usr/sbin/policy-rc.d' EXIT
+	fi
+	$$sudo apt-get update -qq
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx >/dev/null
+	if [ -d /run/systemd/system ]; then
+	    $$sudo systemctl disable --quiet nginx.service
+	fi
 
 # A Ceph RADOS Gateway for the tests, which start a temporary cluster. Without a configuration, only Debian's service for
 # crash reports would run. It is masked unless Ceph was installed before.

@@ -63,6 +63,7 @@ class LaunchPlan:
     kept: Kept
     host: str
     port: int
+    sub_path: str
     store: swift.Swift
     redis_url: str
     processes: list[supervision.Process]
@@ -70,30 +71,31 @@ class LaunchPlan:
 
     @property
     def url(self) -> str:
-        return _url(self.host, self.port)
+        return _url(self.host, self.port, self.sub_path)
 
 
-def _url(host: str, port: int) -> str:
+def _url(host: str, port: int, sub_path: str) -> str:
     name = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, host)  # noqa: S104 - compared, not bound
-    return f"http://{f'[{name}]' if ':' in name else name}:{port}/"
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}{sub_path}/"
 
 
 def _run() -> int:
     var = installation.folder(os.environ)
     host, port = preflight.read_address(os.environ)
+    sub_path = preflight.read_sub_path(os.environ)
     preflight.check_tools()
     preflight.check_folder(var)
-    with preflight.only_run(var, _url(host, port)) as lock:
+    with preflight.only_run(var, _url(host, port, sub_path)) as lock:
         preflight.check_port(host, port)
         preflight.check_disk(var.path)
         orphans.become_subreaper()
-        plan = make_plan(var, host, port)
+        plan = make_plan(var, host, port, sub_path)
         say("preparing the database and the static files")
         _prepare_site(plan)
         return _Run(plan, lock).until_stopped()
 
 
-def make_plan(var: Folder, host: str, port: int) -> LaunchPlan:
+def make_plan(var: Folder, host: str, port: int, sub_path: str = "") -> LaunchPlan:
     kept = var.load()
     installation.choose_ports(kept)
     var.save(kept)
@@ -116,7 +118,7 @@ def make_plan(var: Folder, host: str, port: int) -> LaunchPlan:
     processes.append(supervision.beat(var.path / "celerybeat-schedule"))
     processes.append(supervision.web(host, port))
     env = installation.process_environment(var, settings)
-    return LaunchPlan(var, kept, host, port, store, redis_url, processes, env)
+    return LaunchPlan(var, kept, host, port, sub_path, store, redis_url, processes, env)
 
 
 def _prepare_site(plan: LaunchPlan) -> None:

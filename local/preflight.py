@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import IO
 
 import psutil
+from django.core.exceptions import ImproperlyConfigured
 
+from dashboard.site import sub_path
 from local import ports
 from local.installation import Folder
 
@@ -55,6 +57,14 @@ def read_address(environ: Mapping[str, str]) -> tuple[str, int]:
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65_536:
         raise Refusal(f"PORT={text} is not a port. Use a number from 1 to 65535, for example: PORT=8001 make run")
     return environ.get("HOST") or ports.LOOPBACK, int(text)
+
+
+def read_sub_path(environ: Mapping[str, str]) -> str:
+    """Read SUB_PATH."""
+    try:
+        return sub_path.checked(environ.get("SUB_PATH", ""))
+    except ImproperlyConfigured as error:
+        raise Refusal(str(error)) from error
 
 
 def check_port(host: str, port: int) -> None:

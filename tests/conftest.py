@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.environment import VAR_DIR
+from tests.proxies import BehindTls, behind_tls_proxy
 from tests.stores import ceph, oss, postgresql, rclone, redis, s3proxy, seaweedfs, swift, versity
 from tests.stores.s3 import S3Store
 from tests.system import stack as stacks
@@ -83,6 +84,13 @@ def postgresql_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pos
     """A PostgreSQL server. `new_database()` creates an empty database."""
     with postgresql.running(tmp_path_factory.mktemp("postgresql")) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def behind_tls(stack: stacks.Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BehindTls]:
+    """Another web server of `stack`, with the settings of docs/deployment.md, below a path, behind nginx with TLS."""
+    with behind_tls_proxy(stack, tmp_path_factory.mktemp("nginx")) as proxy:
+        yield proxy
 
 
 @pytest.fixture(scope="session")

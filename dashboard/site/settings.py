@@ -14,6 +14,8 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import Env, validate
 from whitenoise.compress import Compressor
 
+from dashboard.site import sub_path
+
 BASE_DIR = Path(__file__).resolve().parents[2]
 VAR_DIR = Path(os.environ.get("PARTWAY_VAR", BASE_DIR / "var"))
 
@@ -27,6 +29,9 @@ DEBUG: bool = env.bool("DEBUG", False)
 SECRET_KEY: str = env.str("SECRET_KEY")
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
+SUB_PATH: str = sub_path.checked(env.str("SUB_PATH", ""))
+"""The path of the site on its host, such as /partway. Empty: the site has the host for itself."""
+FORCE_SCRIPT_NAME = SUB_PATH or None
 CREDENTIALS_KEYS: list[str] = env.list("CREDENTIALS_KEYS")
 """Fernet keys for stored credentials. The first encrypts and all decrypt, so that keys can be rotated."""
 
@@ -108,7 +113,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "dashboard.auth.LoginRequired",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -141,9 +146,10 @@ TEMPLATES = [
     },
 ]
 
-LOGIN_URL = "/login/"
-LOGIN_REDIRECT_URL = "/"
-LOGOUT_REDIRECT_URL = "/login/"
+# Names of URLs: their paths begin with SUB_PATH.
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "overview"
+LOGOUT_REDIRECT_URL = "login"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -160,7 +166,7 @@ USE_I18N = True
 
 # --- Static files: ours, and locked npm packages ----------------------------------------------------------------------
 
-STATIC_URL = "/static/"
+STATIC_URL = f"{SUB_PATH}/static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", str(VAR_DIR / "static")))
 NODE_MODULES = BASE_DIR / "node_modules"
 STATICFILES_DIRS = [
@@ -200,6 +206,8 @@ SESSION_COOKIE_HTTPONLY = True
 SECURE_COOKIES: bool = env.bool("SECURE_COOKIES", False)
 """True if the dashboard is reachable over https only."""
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
+# The browser sends these cookies to this site only, and not to others on the same host.
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{SUB_PATH}/"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"

@@ -3,9 +3,12 @@
 import logging
 import os
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+
+from dashboard.site.sub_path import SubPath
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.site.settings")
 logging.captureWarnings(True)
 
-application = get_wsgi_application()
+application = SubPath(get_wsgi_application(), settings.SUB_PATH)

@@ -21,18 +21,28 @@ expect.set_options(timeout=PATIENCE * 1000)
 class Site:
     """One browser window at the live stack."""
 
-    def __init__(self, page: Page, stack: Stack, watcher: Watcher) -> None:
+    def __init__(self, page: Page, stack: Stack, watcher: Watcher, path: str = "") -> None:
         self.page = page
+        self.path = path
+        """Where the site is on its host: SUB_PATH."""
         self.watcher = watcher
         self.store = stack.store
         """The name of the store to use."""
 
     def sign_in(self, login: Login = Stack.admin) -> None:
-        self.page.goto("/login/")
+        self.goto("/login/")
+        self.fill_login(login)
+
+    def fill_login(self, login: Login = Stack.admin) -> None:
+        """Fill in the form on the page and send it."""
         self.page.get_by_label("Username").fill(login.username)
         self.page.get_by_label("Password").fill(login.password)
         self.page.get_by_role("button", name="Sign in").click()
-        expect(self.page.get_by_role("heading", name="Overview")).to_be_visible()
+        expect(self.page.get_by_role("heading", name="Sign in")).to_be_hidden()
+
+    def goto(self, path: str) -> None:
+        """Open a page, by its path below the site's own."""
+        self.page.goto(self.path + path)
 
     def follow(self, link: str | Locator) -> None:
         """Follow a link, given by its name or as a locator, and wait for its page."""
@@ -45,10 +55,10 @@ class Site:
     def open_listing(self, bucket: str, **query: str | int) -> None:
         """The uploads of a bucket; `max_uploads` and the like become parameters."""
         parameters = urlencode({name.replace("_", "-"): value for name, value in query.items()})
-        self.page.goto(f"{self._listing(bucket)}?{parameters}")
+        self.goto(f"{self._listing(bucket)}?{parameters}")
 
     def open_upload(self, bucket: str, key: str, upload_id: str) -> None:
-        self.page.goto(f"{self._listing(bucket)}detail/?{urlencode({'key': key, 'upload-id': upload_id})}")
+        self.goto(f"{self._listing(bucket)}detail/?{urlencode({'key': key, 'upload-id': upload_id})}")
 
     def _listing(self, bucket: str) -> str:
         return f"/stores/{self.store}/{bucket}/uploads/"
@@ -74,7 +84,7 @@ class Site:
 
     def fill_form(self, bucket: str, **fields: str) -> None:
         """Open the form of a new transfer and fill it in; `part_size` and the like are fields by name."""
-        self.page.goto("/transfers/new/")
+        self.goto("/transfers/new/")
         self.page.locator("[name=store]").select_option(label=self.store)
         for name, value in {"bucket": bucket, **fields}.items():
             self.page.locator(f"[name={name.replace('_', '-')}]").fill(value)

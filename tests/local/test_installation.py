@@ -12,7 +12,7 @@ import pytest
 from cryptography.fernet import Fernet
 from dotenv import dotenv_values
 
-from local import installation, preflight, swift
+from local import installation, launcher, preflight, swift
 from local.installation import Folder
 from local.memcache_filter import LocalCache
 from local.preflight import Refusal
@@ -119,3 +119,18 @@ def test_cache_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
         cache.set(str(number), number)
     assert cache.get("99") == 99
     assert sum(cache.get(str(number)) is not None for number in range(100)) <= 10
+
+
+@pytest.mark.usefixtures("no_settings")
+def test_sub_path_is_part_of_the_printed_url(var: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUB_PATH", "/partway")
+    path = preflight.read_sub_path(os.environ)
+    plan = launcher.make_plan(var, "0.0.0.0", 8000, path)
+    assert plan.url == "http://localhost:8000/partway/"
+    assert plan.env["SUB_PATH"] == "/partway"
+
+
+@pytest.mark.parametrize("path", ["partway", "/partway/", "/stores"])
+def test_sub_path_that_cannot_work_is_refused(path: str) -> None:
+    with pytest.raises(Refusal, match=rf"^SUB_PATH={path} "):
+        preflight.read_sub_path({"SUB_PATH": path})

@@ -13,6 +13,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from tests.certificate import certificate
 from tests.dashboard.misreporting import (
     ListedPage,
     ListingQuery,
@@ -31,7 +32,6 @@ from tests.dashboard.misreporting import (
     without_upload_id_marker,
 )
 from tests.objectstore.fault_server import FaultServer, error, respond
-from tests.objectstore.test_tls import certificate
 from tests.stores.s3 import S3Store
 from tests.stores.swift import SwiftStore
 from uploads.objectstore.checksums import Algorithm, Crc64

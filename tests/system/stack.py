@@ -28,7 +28,7 @@ import psutil
 import psycopg
 import requests
 
-from local import installation, launcher, ports, redis, site, swift
+from local import installation, launcher, ports, redis, site, supervision, swift
 from tests.stores import processes
 from tests.stores.swift import SwiftStore
 from tests.system.direct_store import Boto, DirectStore
@@ -144,6 +144,19 @@ class Stack:
         log = self._plan.var.logs / f"{name}.log"
         self._processes[name] = processes.start(self._commands[name].argv, log, self._plan.env)
 
+    @contextmanager
+    def another_web_server(self, log: Path, **settings: str) -> Iterator[str]:
+        """A second web server of the same node, with other settings. Yields its URL, without SUB_PATH."""
+        port = ports.choose(1)[0]
+        command = supervision.web(ports.LOOPBACK, port)
+        process = processes.start(command.argv, log, {**self._plan.env, **settings})
+        url = f"http://{ports.LOOPBACK}:{port}"
+        try:
+            wait_for("a response of the second web server", lambda: _responds(url))
+            yield url
+        finally:
+            processes.stop([process])
+
     def _signal(self, name: str, number: int) -> None:
         for process in self.tree(name):
             with suppress(psutil.NoSuchProcess):
@@ -158,13 +171,7 @@ class Stack:
         elif name.startswith("store-"):
             swift.wait_until_ready(self._plan.store, installation.BUCKET, running)
         elif name == "web":
-            wait_for("a response of the web server", self._web_responds)
-
-    def _web_responds(self) -> bool:
-        with suppress(requests.ConnectionError), requests.Session() as session:
-            session.trust_env = False
-            return session.get(f"{self.url}/healthz", timeout=PATIENCE).ok
-        return False
+            wait_for("a response of the web server", lambda: _responds(self.url))
 
     # --- Start and stop -----------------------------------------------------------------------------------------------
 
@@ -310,7 +317,7 @@ class Operator:
     def sign_in(self, login: Login) -> None:
         self.session.get(f"{self.url}/login/")
         form = {"username": login.username, "password": login.password, "csrfmiddlewaretoken": self.csrf_token}
-        response = self.session.post(f"{self.url}/login/", data=form)
+        response = self.session.post(f"{self.url}/login/", data=form, headers={"Referer": self.url})
         assert response.ok
         assert response.url != f"{self.url}/login/", "the login was refused"
 
@@ -356,6 +363,13 @@ class Operator:
             return values if values["state"] in states else None
 
         return wait_for(f"transfer {transfer_id} in {states}", check, seconds)
+
+
+def _responds(url: str) -> bool:
+    with suppress(requests.ConnectionError), requests.Session() as session:
+        session.trust_env = False
+        return session.get(f"{url}/healthz", timeout=PATIENCE).ok
+    return False
 
 
 def _query_postgresql(url: str, sql: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
