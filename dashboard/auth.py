@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.views import LoginView, LogoutView
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -21,11 +24,24 @@ _logout = LogoutView.as_view()
 @require_http_methods(["GET", "HEAD", "POST"])
 def login(request: HttpRequest) -> HttpResponseBase:
     """The form. Polling pages and clients that request JSON get a response that they understand instead."""
+    return (_for_scripts(request) if request.method != "POST" else None) or _login_form(request)
+
+
+class LoginRequired(LoginRequiredMiddleware):
+    """Scripts are not redirected to the form: only proxies redirect them, and scripts report that."""
+
+    def handle_no_permission(  # type: ignore[override]  # Django returns it as the response, whatever it is
+        self, request: HttpRequest, view_func: Any
+    ) -> HttpResponseBase:
+        return _for_scripts(request) or super().handle_no_permission(request, view_func)
+
+
+def _for_scripts(request: HttpRequest) -> HttpResponse | None:
     if request.headers.get("HX-Request") == "true":
         return HttpResponse(headers={"HX-Refresh": "true"})
-    if request.method != "POST" and wants_json(request):
+    if wants_json(request):
         return json_error("NotSignedIn", _("Sign in first."), status=401)
-    return _login_form(request)
+    return None
 
 
 @require_POST

@@ -74,7 +74,7 @@ for (const failure of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) 
     if (detail.target.id !== "connection-test") return;
     const { status } = detail.xhr;
     const text = status
-      ? gettext("The test failed on this site (status %(status)s). Nothing was saved. Try again.")
+      ? gettext("The test has no result (status %(status)s). Nothing was saved. Try again.")
       : gettext("The test did not reach this site. Nothing was saved. Try again.");
     detail.target.textContent = interpolate(text, { status }, true);
   });

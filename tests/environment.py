@@ -13,7 +13,7 @@ os.environ.update(
     # The queue is in memory and no worker takes from it: tests call the services themselves.
     REDIS_URL="memory://",
 )
-for name in ("DATABASE_URL", "STAGING_DIR", "STAGING_QUOTA", "DEBUG", "ALLOWED_HOSTS"):
+for name in ("DATABASE_URL", "STAGING_DIR", "STAGING_QUOTA", "DEBUG", "ALLOWED_HOSTS", "SUB_PATH"):
     os.environ.pop(name, None)
 if "TEST_DATABASE_URL" in os.environ:
     # Tests that other tests run again on PostgreSQL, in a separate process.

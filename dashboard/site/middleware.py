@@ -1,4 +1,4 @@
-"""What every request of the site has: the subject of its log records, and a limit to the time it waits for stores."""
+"""What all requests have: a mark on the response, the subject of log records, a limit to waiting for stores."""
 
 from __future__ import annotations
 
@@ -12,6 +12,18 @@ from django.http.response import HttpResponseBase
 from dashboard.shared.links import TRY_AGAIN
 from uploads import logs
 from uploads.objectstore import budget
+
+
+class OurResponses:
+    """Marks every response, so that pages recognize those of a proxy (static/responses.js)."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self._get_response(request)
+        response["Partway-Response"] = "1"
+        return response
 
 
 class LogContext:

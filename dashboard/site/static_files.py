@@ -11,6 +11,9 @@ class StaticFiles(CompressedManifestStaticFilesStorage):  # type: ignore[misc]
     """Django can rewrite the imports of every script (support_js_module_import_aggregation), but then also strings in
     minified libraries that look like imports. This rewrites the imports of our modules only."""
 
-    patterns = (*CompressedManifestStaticFilesStorage.patterns, ("new-transfer/*.js", (_IMPORTS,)))
+    patterns = (
+        *CompressedManifestStaticFilesStorage.patterns,
+        *((name, (_IMPORTS,)) for name in ("new-transfer/*.js", "fragments.js")),
+    )
     # Each pass resolves one more level of imports.
     max_post_process_passes = 10

@@ -1,5 +1,7 @@
 // What the form requests from the server while it is filled in: the part plan of a file, and the object at its key.
 
+import { isOurs, isPage, proxyText } from "../responses.js";
+
 const PLAN_DELAY = 250;
 const EXISTING_DELAY = 450;
 
@@ -55,12 +57,22 @@ function requester(target, delay, address) {
       if (request) request.abort();
       request = new AbortController();
       try {
-        const response = await fetch(url, { signal: request.signal, headers: { "HX-Request": "true" } });
-        // After the session has ended the response is the login page. Sending reports that; a reload would lose the files.
-        if (response.ok && !response.redirected) document.getElementById(target).innerHTML = await response.text();
+        const options = { signal: request.signal, headers: { "HX-Request": "true" }, redirect: "manual" };
+        await show(document.getElementById(target), await fetch(url, options));
       } catch (error) {
         if (error.name !== "AbortError") last = "";
       }
     }, delay);
   };
+}
+
+async function show(target, response) {
+  const { status, headers } = response;
+  const text = await response.text();
+  const header = (name) => headers.get(name);
+  const isRedirect = response.type === "opaqueredirect";
+  // After the session has ended, Partway asks htmx to reload the page. Sending reports that; a reload would lose the files.
+  if (headers.has("HX-Refresh")) return;
+  if (response.ok && !isPage(text)) target.innerHTML = text;
+  else if (isRedirect || !isOurs(header, text)) target.textContent = proxyText({ status, server: header("Server"), isRedirect });
 }

@@ -167,6 +167,8 @@ class Page {
 
   #showSession() {
     $("signed-out").hidden = !session.hasEnded;
+    showNotice($("proxy-problem"), session.proxyText);
+    showNotice($("proxy-ways"), waysText(this.#sending.ways));
     if (this.#wasSignedOut && !session.hasEnded) this.#sending.hurry(this.#files);
     this.#wasSignedOut = session.hasEnded;
   }
@@ -183,6 +185,28 @@ class Page {
     clearTimeout(this.#tick);
     if ([...this.#files].some(isInProgress)) this.#tick = setTimeout(() => this.#list.showNow(), 1000);
   }
+}
+
+function showNotice(element, text) {
+  element.hidden = !text;
+  element.lastElementChild.textContent = text;
+}
+
+// How sending has adapted to proxies, and what an operator can change.
+function waysText({ overridden, limit }) {
+  const texts = [];
+  if (overridden.size) {
+    const text = gettext("A proxy in front of Partway blocks %(methods)s. Files are sent with POST instead.");
+    texts.push(fill(text, { methods: [...overridden].sort().join(", ") }));
+  }
+  if (limit !== Infinity) {
+    const text = gettext(
+      "A proxy in front of Partway refuses requests of %(size)s. Files are sent in smaller requests, which is slower: raise " +
+        "its limit for request bodies (nginx: client_max_body_size).",
+    );
+    texts.push(fill(text, { size: bytesText(limit) }));
+  }
+  return texts.join(" ");
 }
 
 function knownText(count) {

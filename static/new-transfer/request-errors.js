@@ -1,5 +1,8 @@
 // What a failed request of the browser leg means for its file: whether it is retried, and the message.
 
+import { isPassing } from "../responses.js";
+import { fill } from "./formatting.js";
+
 // `retries`: it is retried automatically, and `kind` is the cause. Otherwise `kind` is the state in which the file ends.
 const retry = (kind, message) => ({ retries: true, kind, message });
 const end = (kind, message = "") => ({ retries: false, kind, message });
@@ -9,6 +12,11 @@ const stagingIsFull = () =>
   retry("quota", gettext("Staging is full. The upload resumes automatically when space is free."));
 const otherWindow = () => retry("locked", gettext("Another window is sending this file. Its progress is shown here."));
 const isBusy = () => retry("server", gettext("Partway is busy. Retrying."));
+
+export const smallerRequests = () =>
+  retry("proxy", gettext("A proxy refused a request of this size. Sending smaller requests."));
+export const withOverride = () =>
+  retry("proxy", gettext("A proxy blocks a method of HTTP that sending files uses. Sending with POST instead."));
 
 const BY_CODE = {
   NoRoom: stagingIsFull,
@@ -32,11 +40,25 @@ const BY_STATUS = {
   507: stagingIsFull,
 };
 
-export function reactionTo({ status, code, method, message }) {
+export function reactionTo({ status, code, method, message, proxy }) {
+  if (proxy) return reactionToProxy(proxy, method, message);
+  if (code === "HeaderRemoved") return end("failed", headerRemoved(fill(gettext("The response has no %(name)s."), { name: message })));
+  // This page sends all headers, and valid ones.
+  if (["InvalidHeader", "WrongTusVersion"].includes(code)) return end(unsent(method), headerRemoved(message));
   const known = BY_CODE[code] || BY_STATUS[status];
   if (known) return known();
   // A 409 to a PATCH means a wrong offset, so the offset is read again. A 409 to a POST means that the key is taken.
   if (status === 409 && method !== "POST") return retry("server", gettext("Checking how much has been received."));
   if (status >= 500) return retry("server", code ? message : gettext("Partway does not respond. Retrying."));
-  return end(method === "POST" ? "refused" : "failed", message);
+  return end(unsent(method), message);
+}
+
+const unsent = (method) => (method === "POST" ? "refused" : "failed");
+
+const headerRemoved = (message) =>
+  fill(gettext("%(message)s A proxy in front of Partway removes or changes headers of tus."), { message });
+
+function reactionToProxy(proxy, method, message) {
+  if (isPassing(proxy)) return retry(proxy.isRedirect ? "session" : "server", message);
+  return end(unsent(method), message);
 }

@@ -1,6 +1,7 @@
 // The operator's requests for a file: pause, resume, retry and cancel. Each goes to the server, for the store leg, and to
 // what this page is sending.
 
+import { isPassing } from "../responses.js";
 import { post } from "./server.js";
 
 const RETRY_DELAY = 2000;
@@ -58,7 +59,7 @@ export class Requests {
     try {
       while (file.lastRequest === request) {
         const error = await this.#send(file, step);
-        this.#notify(file, error && isTemporary(error) ? PENDING[step]() : "");
+        this.#notify(file, error && isTemporary(error) ? pendingText(step, error) : "");
         if (!error) return true;
         if (!isTemporary(error)) return this.#fail(file, step, error);
         await new Promise((resolve) => setTimeout(resolve, RETRY_DELAY));
@@ -91,5 +92,9 @@ export class Requests {
   }
 }
 
+const pendingText = (step, { proxy, message }) => (proxy ? `${message} ${PENDING[step]()}` : PENDING[step]());
+
 // No response, signed out, or an error of the server: the request is sent again.
-const isTemporary = ({ status, code }) => !status || status >= 500 || status === 401 || code === "CsrfFailed";
+// A proxy may let it pass later.
+const isTemporary = ({ status, code, proxy }) =>
+  proxy ? isPassing(proxy) : !status || status >= 500 || status === 401 || code === "CsrfFailed";

@@ -30,6 +30,9 @@ export class SelectedFile {
     this.page = "";
     this.digest = "";
     this.isCreating = false; // The creation request has no response yet: it is not known whether a transfer exists.
+    this.sentAs = ""; // The method of the current request, as it is sent: proxies may block some.
+    this.requestSize = 0; // The bytes in it.
+    this.failures = 0; // Of PATCH, in a row.
     this.isUnsent = true; // The browser leg is not finished.
     this.isCompleting = false;
     this.pendingRequests = 0; // Pause, resume and so on, without a response yet.

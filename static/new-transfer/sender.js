@@ -1,14 +1,13 @@
 // The browser leg: Uppy and its tus plugin send files to Partway. The server decides what is resumed where, so
 // tus-js-client's own storage of uploads is not used.
 
-import { reactionTo } from "./request-errors.js";
+import { reactionTo, smallerRequests, withOverride } from "./request-errors.js";
 import { RequestError, csrfToken, noteResponse } from "./server.js";
+import { Ways } from "./ways.js";
 
 const { Uppy, Tus } = globalThis.Uppy;
 
-export const CHUNK = 64 * 1024 * 1024;
-// The size of the first chunk after a failure. A browser sends all of a body even if the server refuses it.
-const PROBE = 256 * 1024;
+const OVERRIDE = "X-HTTP-Method-Override";
 const FILES_AT_A_TIME = 5;
 // Uppy goes through all its files on each event, so it gets only those that are sent now and those that are next.
 const FILES_IN_UPPY = 10;
@@ -38,12 +37,14 @@ export class Sender {
   #uppy;
   #on;
   #headersFor;
+  #ways;
 
   // `on` has a handler for each event of a file: started, created, progress, accepted, interrupted, received, ended.
   // `headersFor(file, start, end)` gives headers for the request that carries these bytes.
   constructor({ endpoint, on, headersFor }) {
     this.#on = on;
     this.#headersFor = headersFor;
+    this.#ways = new Ways(endpoint);
     this.#uppy = new Uppy({
       id: "partway",
       logger: SILENT,
@@ -51,7 +52,6 @@ export class Sender {
     });
     this.#uppy.use(Tus, {
       endpoint: new URL(endpoint, location.href).href,
-      chunkSize: CHUNK,
       limit: FILES_AT_A_TIME,
       retryDelays: retryDelays(),
       headers: { Accept: "application/json" },
@@ -61,6 +61,11 @@ export class Sender {
     this.#uppy.on("upload-progress", (added, { bytesUploaded }) => this.#tell("progress", added, bytesUploaded));
     this.#uppy.on("upload-success", (added) => this.#end("received", added));
     this.#uppy.on("upload-error", (added, error) => this.#end("ended", added, this.#ending(added, error)));
+  }
+
+  // What this tab has learned about proxies.
+  get ways() {
+    return this.#ways;
   }
 
   // Send files, one after another. A file that is resumed has its URL in `settings.tusUrl`.
@@ -129,8 +134,11 @@ export class Sender {
   }
 
   #optionsOf(file) {
+    file.failures = 0; // Of PATCH, in a row.
     return {
       uploadUrl: file.settings.tusUrl || null,
+      chunkSize: this.#ways.firstSize,
+      overridePatchMethod: this.#ways.overridden.has("PATCH"),
       allowedMetaFields: Object.keys(file.settings.metadata),
       onBeforeRequest: (request) => this.#beforeRequest(file, request),
       onAfterResponse: (request, response) => this.#afterResponse(file, request, response),
@@ -139,9 +147,12 @@ export class Sender {
   }
 
   async #beforeRequest(file, request) {
-    const method = request.getMethod();
+    const method = methodOf(request);
     // Uppy would delete the upload of a file that is removed from it.
     if (method === "DELETE") return never();
+    const isReopened = method === "HEAD" && this.#ways.overridden.has(method);
+    if (isReopened) sendAsPost(request);
+    file.sentAs = isReopened ? "POST" : request.getMethod();
     request.setHeader("X-CSRFToken", csrfToken());
     file.isCreating = method === "POST";
     this.#on.started(file);
@@ -152,35 +163,53 @@ export class Sender {
   async #addHeaders(file, request) {
     const { run } = file;
     const start = Number(request.getHeader("Upload-Offset"));
-    const { chunkSize } = this.#tusOptions(file);
-    const headers = await this.#headersFor(file, start, Math.min(start + chunkSize, file.size));
+    const end = Math.min(start + this.#tusOptions(file).chunkSize, file.size);
+    file.requestSize = end - start;
+    const headers = await this.#headersFor(file, start, end);
     // If it was paused or cancelled in the meantime, tus-js-client would send it nevertheless.
     if (run !== file.run) await never();
     for (const [name, value] of Object.entries(headers)) request.setHeader(name, value);
   }
 
   #afterResponse(file, request, response) {
-    const [method, status] = [request.getMethod(), response.getStatus()];
-    noteResponse(status);
+    const method = methodOf(request);
+    const error = errorIn(request, response);
+    noteResponse(error);
     if (method === "POST") file.isCreating = false;
-    if (method === "POST" && status === 201) this.#on.created(file, response.getHeader("Location"));
-    if (method === "PATCH" && status === 204) {
-      this.#tusOptions(file).chunkSize = CHUNK;
-      this.#on.accepted(file);
-    }
-    // After a failed HEAD tus-js-client would create another transfer.
-    if (method === "HEAD" && status >= 300) throw RequestError.from(status, "", method);
+    // tus-js-client would create another transfer after a failed HEAD, and takes any response with 2xx for a success.
+    if (error) throw error;
+    if (method === "POST") this.#on.created(file, response.getHeader("Location"));
+    if (method === "PATCH") this.#onAccepted(file, request);
+  }
+
+  #onAccepted(file, request) {
+    const options = this.#tusOptions(file);
+    file.failures = 0;
+    this.#ways.work(request.getMethod());
+    options.chunkSize = this.#ways.sizeAfter(options.chunkSize);
+    this.#on.accepted(file);
   }
 
   #shouldRetry(file, error) {
     file.isCreating = false;
     const requestError = requestErrorOf(error);
     if (!requestError) return false;
-    const reaction = reactionTo(requestError);
+    const reaction = this.#adapt(file, requestError) || reactionTo(requestError);
     if (!reaction.retries) return false;
-    this.#tusOptions(file).chunkSize = PROBE;
+    const options = this.#tusOptions(file);
+    options.chunkSize = this.#ways.smallSize;
+    options.overridePatchMethod = this.#ways.overridden.has("PATCH");
     this.#on.interrupted(file, reaction);
     return true;
+  }
+
+  // The reaction to a failure that a proxy has caused, if the request can be sent in another way; null otherwise.
+  #adapt(file, error) {
+    if (error.status && !error.proxy) return null;
+    if (error.status === 413 && error.method === "PATCH")
+      return this.#ways.refuse(file.requestSize) ? smallerRequests() : null;
+    file.failures = error.method === "PATCH" ? file.failures + 1 : 0;
+    return this.#ways.fail(error, file.sentAs, file.failures) ? withOverride() : null;
   }
 
   // The options of the current upload. tus-js-client reads them before each request.
@@ -213,13 +242,35 @@ export class Sender {
   }
 }
 
+// The method of tus, which may be sent as POST.
+const methodOf = (request) => request.getHeader(OVERRIDE) || request.getMethod();
+
+// tus-js-client has an option for PATCH only. Opening the request again removes its headers.
+function sendAsPost(request) {
+  const method = request.getMethod();
+  request.getUnderlyingObject().open("POST", request.getURL());
+  for (const name of ["Tus-Resumable", "Accept"]) request.setHeader(name, request.getHeader(name));
+  request.setHeader(OVERRIDE, method);
+}
+
+// What a success must have. A proxy's page has none of it.
+const PROOF = { POST: "Location", PATCH: "Upload-Offset", HEAD: "Upload-Offset" };
+
+// Why a response is not a success; null if it is one.
+function errorIn(request, response) {
+  const [method, status] = [methodOf(request), response.getStatus()];
+  const header = (name) => response.getHeader(name);
+  if (status < 300 && header(PROOF[method]) !== null) return null;
+  const isRedirect = new URL(request.getURL(), location.href).href !== response.getUnderlyingObject().responseURL;
+  const error = RequestError.from({ status, header, text: response.getBody(), method, isRedirect });
+  if (status >= 300 || error.proxy) return error;
+  return new RequestError({ status, method, code: "HeaderRemoved", message: PROOF[method] });
+}
+
 // Why a request failed, as a RequestError; null if the cause was not a request.
 function requestErrorOf(error) {
   const cause = error.causingError || error.cause;
   if (cause instanceof RequestError) return cause;
   if (cause instanceof Error && !error.originalResponse) return null;
-  const method = error.originalRequest?.getMethod() || "";
-  const response = error.originalResponse;
-  if (!response) return error.originalRequest ? new RequestError({ method }) : null;
-  return RequestError.from(response.getStatus(), response.getBody(), method);
+  return error.originalRequest ? new RequestError({ method: methodOf(error.originalRequest) }) : null;
 }

@@ -1,8 +1,9 @@
 // Sends selected files to Partway: fingerprints them, finds transfers that can be resumed, and follows the sending.
 
 import { fingerprintOf } from "./fingerprint.js";
-import { Sender, CHUNK } from "./sender.js";
+import { Sender } from "./sender.js";
 import { postJson } from "./server.js";
+import { CHUNK } from "./ways.js";
 
 const FILES_READ_AT_A_TIME = 4;
 const FILES_PER_REQUEST = 1000;
@@ -26,6 +27,11 @@ export class Sending {
       on: this.#events(),
       headersFor: (file, start, end) => this.#headersFor(file, start, end),
     });
+  }
+
+  // What this tab has learned about proxies.
+  get ways() {
+    return this.#sender.ways;
   }
 
   // --- Before the first byte --------------------------------------------------------------------------------------------

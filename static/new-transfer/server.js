@@ -1,16 +1,21 @@
 // Requests of this page to its server. Every failure becomes a RequestError.
 
+import { isOurs, proxyText } from "../responses.js";
 import { fill } from "./formatting.js";
 
 export class RequestError extends Error {
-  // `status` is 0 if there was no response. `fields` are messages by form field.
-  constructor({ status = 0, code = "", message = "", requestId = "", fields = null, method = "" }) {
-    super(message || fallbackMessage(status));
-    Object.assign(this, { status, code, requestId, fields, method });
+  // `status` is 0 if there was no response. `fields` are messages by form field. `proxy` describes a response that is not
+  // Partway's: {status, server, isRedirect}.
+  constructor({ status = 0, code = "", message = "", requestId = "", fields = null, method = "", proxy = null }) {
+    super((proxy && proxyText(proxy)) || message || fallbackMessage(status));
+    Object.assign(this, { status, code, requestId, fields, method, proxy });
   }
 
-  static from(status, text, method) {
-    const response = parsed(text);
+  // `header(name)` gives a header of the response.
+  static from({ status, header, text, method, isRedirect = false }) {
+    if (isRedirect || !isOurs(header, text))
+      return new RequestError({ status, method, proxy: { status, server: header("Server"), isRedirect } });
+    const response = parsed(text) || {};
     const { code = "", message = "", request_id: requestId = "" } = response.error || {};
     return new RequestError({ status, code, message, requestId, fields: response.fields || null, method });
   }
@@ -21,18 +26,20 @@ function fallbackMessage(status) {
   return fill(gettext("Partway sent an unexpected response (status %(status)s)."), { status: String(status) });
 }
 
-// Whether the last response reported that the session has ended.
-export const session = { hasEnded: false };
+// What the last response reported: that the session has ended, or what a proxy did instead of Partway.
+export const session = { hasEnded: false, proxyText: "" };
 
-export function noteResponse(status, code = "") {
-  if (status) session.hasEnded = status === 401 || code === "CsrfFailed";
+// `error` is null if Partway has accepted the request.
+export function noteResponse(error) {
+  session.proxyText = error?.proxy ? error.message : "";
+  if (!error?.proxy) session.hasEnded = error?.status === 401 || error?.code === "CsrfFailed";
 }
 
 function parsed(text) {
   try {
-    return JSON.parse(text) || {};
+    return JSON.parse(text);
   } catch {
-    return {}; // A proxy sends HTML.
+    return null;
   }
 }
 
@@ -53,13 +60,17 @@ async function send(method, url, body = null, moreHeaders = {}) {
   if (method !== "GET") headers["X-CSRFToken"] = csrfToken();
   let response, text;
   try {
-    response = await fetch(url, { method, headers, body });
+    response = await fetch(url, { method, headers, body, redirect: "manual" });
     text = await response.text();
   } catch {
     throw new RequestError({ method });
   }
-  const error = response.ok ? null : RequestError.from(response.status, text, method);
-  noteResponse(response.status, error?.code);
+  const result = response.status === 204 ? {} : response.ok && parsed(text);
+  // A success without JSON is a page of a proxy, and so is a redirect, whose status and headers are hidden from scripts.
+  const isRedirect = response.type === "opaqueredirect";
+  const facts = { status: response.status, header: (name) => response.headers.get(name), text, method, isRedirect };
+  const error = result ? null : RequestError.from(facts);
+  noteResponse(error);
   if (error) throw error;
-  return parsed(text);
+  return result;
 }

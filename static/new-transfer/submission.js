@@ -55,8 +55,8 @@ export class Submission {
     return true;
   }
 
-  #showError({ status, message, fields }) {
-    const messages = {
+  #showError({ status, message, fields, proxy }) {
+    const messages = proxy ? {} : {
       0: gettext("Partway cannot be reached. Nothing was sent. Try again."),
       401: gettext("Your session has ended. Sign in again, then send the files again."),
     };

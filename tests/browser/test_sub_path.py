@@ -53,7 +53,7 @@ def test_file_is_sent_and_watched_below_the_path(
     site.fill_login()
     expect(page.get_by_role("heading", name="New transfer")).to_be_visible()
     cookies = page.context.cookies()
-    assert {(cookie["path"], cookie["secure"]) for cookie in cookies} == {(f"{SUB_PATH}/", True)}  # type: ignore[typeddict-item]
+    assert {(cookie["path"], cookie["secure"]) for cookie in cookies} == {(f"{SUB_PATH}/", True)}
     # Uppy, the worker with the SHA-256, the lookups and polls.
     site.select_file(bucket, tmp_path / "file.bin", part_size="5 MiB")
     page.get_by_label("Compute it in the browser while sending").check()

@@ -123,11 +123,22 @@ def test_next_url_of_another_site_is_ignored(operator: User) -> None:
 
 @pytest.mark.django_db
 def test_json_and_polls_without_a_session_are_refused_in_their_format() -> None:
+    """They are not redirected: scripts take a redirect for that of a proxy."""
     client = Client()
-    response = client.get("/stores/", headers={"Accept": "application/json"}, follow=True)
-    assert (response.status_code, response.json()["error"]["code"]) == (401, "NotSignedIn")
-    poll = client.get(EVERY["operation"], headers={"HX-Request": "true"}, follow=True)
-    assert poll["HX-Refresh"] == "true"
+    for path in ("/stores/", "/login/"):
+        response = client.get(path, headers={"Accept": "application/json"})
+        assert (response.status_code, response.json()["error"]["code"]) == (401, "NotSignedIn")
+    posted = client.post(EVERY["transfer"] + "cancel/", headers={"Accept": "application/json"})
+    assert (posted.status_code, posted.json()["error"]["code"]) == (401, "NotSignedIn")
+    poll = client.get(EVERY["operation"], headers={"HX-Request": "true"})
+    assert (poll.status_code, poll["HX-Refresh"]) == (200, "true")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/login/", "/stores/", "/no-such-page", "/healthz", "/files/"])
+def test_every_response_is_marked(path: str) -> None:
+    """Scripts recognize responses of a proxy by the missing mark."""
+    assert Client().get(path)["Partway-Response"] == "1"
 
 
 def test_every_page_has_a_strict_policy(operator_client: Client) -> None:

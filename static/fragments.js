@@ -1,0 +1,48 @@
+// Reports responses to htmx that are not Partway's, above the content of the page. A page of a proxy is never put into ours, and
+// requests that are repeated, such as for progress, continue until Partway responds again.
+
+import { isOurs, isPage, proxyText } from "./responses.js";
+
+const notice = document.getElementById("line-problem");
+
+function show(text) {
+  notice.lastElementChild.textContent = text;
+  notice.hidden = !text;
+}
+
+function textOf(xhr) {
+  const header = (name) => xhr.getResponseHeader(name);
+  const isExpected = xhr.status < 400 && !isPage(xhr.responseText);
+  if (isExpected || isOurs(header, xhr.responseText)) return "";
+  return proxyText({ status: xhr.status, server: header("Server") });
+}
+
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  const { xhr, pathInfo } = detail;
+  let text = textOf(xhr);
+  if (text && isElsewhere(xhr, pathInfo.finalRequestPath)) text = proxyText({ isRedirect: true });
+  if (text) {
+    detail.shouldSwap = false;
+    detail.isError = true;
+  }
+  show(text);
+});
+
+const isElsewhere = (xhr, path) => new URL(xhr.responseURL).pathname !== new URL(path, location.href).pathname;
+
+for (const failure of ["htmx:sendError", "htmx:timeout"]) {
+  document.addEventListener(failure, async () => {
+    show(gettext("Partway cannot be reached. This page may be out of date."));
+    if (await isRedirected()) show(proxyText({ isRedirect: true }));
+  });
+}
+
+// A redirect to another host looks like a lost connection. Partway itself does not redirect requests for JSON.
+async function isRedirected() {
+  try {
+    const options = { headers: { Accept: "application/json" }, redirect: "manual" };
+    return (await fetch(location.href, options)).type === "opaqueredirect";
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,88 @@
+// How requests with bytes of files pass the proxies in front of Partway: what this tab has learned, for all of its files. A
+// proxy may block PATCH and HEAD, which then go as POST with X-HTTP-Method-Override, and limit the size of requests.
+
+const KIB = 1024;
+export const CHUNK = 64 * KIB * KIB;
+// The size of the first request after a failure. A browser sends all of a body even if the server refuses it.
+const PROBE = 256 * KIB;
+// A proxy that refuses even this is not worth adapting to.
+const LEAST = 16 * KIB;
+// What servers respond to a method that they do not allow. Others close the connection, or respond with 404 or 502.
+const BLOCKED = new Set([400, 403, 405, 406, 411, 415, 501]);
+const NOT_ABOUT_THE_METHOD = new Set([401, 407, 408, 413, 425, 429, 431]);
+const FAILURES_IN_A_ROW = 2;
+
+export class Ways {
+  #key;
+  #worked = new Set(); // Methods with which bytes have passed.
+  overridden = new Set(); // Methods that go as POST.
+  limit = Infinity; // Requests of this size have been refused.
+
+  // `endpoint` separates the sites of one host. What was learned is kept for the session of the tab.
+  constructor(endpoint) {
+    this.#key = `partway-ways ${endpoint}`;
+    try {
+      const { overridden, limit } = JSON.parse(sessionStorage.getItem(this.#key)) || {};
+      this.overridden = new Set(overridden);
+      this.limit = limit || Infinity;
+    } catch {
+      // The browser refuses storage: each page learns it again.
+    }
+  }
+
+  // --- The size of requests -----------------------------------------------------------------------------------------------
+
+  // For a file that has sent nothing.
+  get firstSize() {
+    let size = CHUNK;
+    while (size >= this.limit && size > LEAST) size /= 2;
+    return size;
+  }
+
+  // After requests of `size` have passed: it grows step by step, because a failed request is sent again as a whole.
+  sizeAfter(size) {
+    return Math.min(size * 2, this.firstSize);
+  }
+
+  // After any failure.
+  get smallSize() {
+    return Math.min(PROBE, this.firstSize);
+  }
+
+  // A proxy has refused a request of `size` as too large. Returns whether smaller ones make sense.
+  refuse(size) {
+    if (size <= LEAST) return false;
+    this.limit = Math.min(this.limit, size);
+    this.#keep();
+    return true;
+  }
+
+  // --- Methods ------------------------------------------------------------------------------------------------------------
+
+  // The request passed as `sentAs`, such as PATCH or POST.
+  work(sentAs) {
+    this.#worked.add(sentAs);
+  }
+
+  // A request failed without a response of Partway, `count` times in a row for its file. Returns whether its method is sent as
+  // POST from now on. Between two failures of PATCH, a HEAD has succeeded.
+  fail({ status, method, proxy }, sentAs, count) {
+    if (sentAs !== method || method === "POST") return false;
+    if (this.overridden.has(method)) return true; // Another file has learned it.
+    if (proxy?.isRedirect || NOT_ABOUT_THE_METHOD.has(status)) return false;
+    const isRepeated = method === "PATCH" && count >= FAILURES_IN_A_ROW && !this.#worked.has(method);
+    if (!BLOCKED.has(status) && !isRepeated) return false;
+    this.overridden.add(method);
+    this.#keep();
+    return true;
+  }
+
+  #keep() {
+    const limit = this.limit === Infinity ? 0 : this.limit;
+    try {
+      sessionStorage.setItem(this.#key, JSON.stringify({ overridden: [...this.overridden], limit }));
+    } catch {
+      // See the constructor.
+    }
+  }
+}
