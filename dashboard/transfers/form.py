@@ -13,8 +13,11 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from dashboard.shared.messages import store_error_text, text_of
+from dashboard.shared.replacing import read_replacement
 from dashboard.transfers import parsing
 from uploads import access
+from uploads.domain.confirmation import InvalidConfirmation
+from uploads.domain.replacement import NOTHING, Replacement
 from uploads.models import Store
 from uploads.objectstore.errors import NotSent
 from uploads.objectstore.keys import check_bucket, check_key
@@ -42,6 +45,7 @@ class NewTransferValues:
     part_size: int | None
     part_count: int | None
     replace: bool
+    replacement: Replacement
     filename: str
     verify: str
     sha256: str
@@ -62,6 +66,7 @@ class NewTransferValues:
             part_size=self.part_size,
             part_count=self.part_count,
             replace=self.replace,
+            replacement=self.replacement,
             resumable=resumable,
             fingerprint=self.fingerprint if resumable else "",
             # Only a browser that sends the file in pieces can send a digest at the end.
@@ -157,6 +162,10 @@ class NewTransferForm(forms.Form):
         label=_("Replace the object with this key"),
         widget=forms.CheckboxInput(attrs={"class": "form-check-input"}),
     )
+    # The object that was shown, where replacing it was allowed.
+    replace_etag = forms.CharField(required=False, strip=False, max_length=1024, widget=forms.HiddenInput())
+    replace_size = forms.CharField(required=False, max_length=32, widget=forms.HiddenInput())
+    replace_modified = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput())
     filename = forms.CharField(required=False, strip=False, max_length=1024, widget=forms.HiddenInput())
     verify = forms.ChoiceField(
         choices=[("", _("No")), ("sha256", _("Compute it in the browser while sending"))],
@@ -214,7 +223,21 @@ class NewTransferForm(forms.Form):
         if cleaned.get("part_size") is not None and cleaned.get("part_count") is not None:
             self.add_error("part_count", text_of(Problem(Code.PART_SIZE_AND_COUNT)))
         self._clean_key(cleaned)
+        cleaned["replacement"] = self._replacement(cleaned)
         return cleaned
+
+    def _replacement(self, cleaned: dict[str, Any]) -> Replacement:
+        """The object that may be replaced, if the form names one. The three fields exist only together."""
+        etag, size, modified = (cleaned.pop(f"replace_{name}", "") for name in ("etag", "size", "modified"))
+        if not etag:
+            return NOTHING
+        try:
+            return read_replacement(etag, size, modified)
+        except InvalidConfirmation as invalid:
+            self.add_error(
+                str(invalid).replace("-", "_"), text_of(Problem(Code.CONFIRMATION_INVALID, name=str(invalid)))
+            )
+            return NOTHING
 
     def _clean_key(self, cleaned: dict[str, Any]) -> None:
         """A key that is typed is the whole key. The prefix applies only to the file's name."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Sequence
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
@@ -13,8 +16,12 @@ from dashboard.shared.jsonapi import json_error
 from dashboard.shared.numbers import count_text
 from dashboard.transfers.serializers import known_json
 from uploads import access
+from uploads.models import Transfer
+from uploads.objectstore.errors import ObjectStoreError
 from uploads.selectors.transfers import SelectedFile, find_known
-from uploads.services.transfers.start import allow_replacing
+from uploads.services.transfers.start import allow_replacing, needs_leave
+
+log = logging.getLogger(__name__)
 
 MAX_FILES = 1000
 
@@ -27,7 +34,7 @@ class InvalidRequest(ValueError):
 def known(request: HttpRequest) -> HttpResponse:
     """Takes `{"store", "bucket", "files": [{"key", "size", "fingerprint", "replace"}]}` and returns the known files.
 
-    `replace` allows the transfer of a known file to replace an object with its key.
+    `replace` allows the transfer of a known file to replace the object with its key that is there now.
     """
     try:
         store_name, bucket, files, replacing = _read(request.body)
@@ -35,10 +42,18 @@ def known(request: HttpRequest) -> HttpResponse:
         return json_error("InvalidRequest", str(error), status=400)
     store = access.store_to_transfer_to(request.user, store_name)
     transfers = find_known(request.user, store, bucket, files)
-    for transfer, _received in transfers:
-        if transfer.forbid_overwrite and transfer.key in replacing:
-            allow_replacing(access.actor(request.user), transfer)
+    to_allow = [transfer for transfer, _ in transfers if transfer.key in replacing and needs_leave(transfer)]
+    _allow(access.actor(request.user), to_allow)
     return JsonResponse({"known": [known_json(transfer, received) for transfer, received in transfers]})
+
+
+def _allow(actor: User, transfers: Sequence[Transfer]) -> None:
+    """One HEAD each. If one fails, the others would wait as well: they end as before if an object is in the way."""
+    try:
+        for transfer in transfers:
+            allow_replacing(actor, transfer)
+    except ObjectStoreError as error:
+        log.warning("The objects to be replaced could not be looked at: %s", error)
 
 
 def _read(body: bytes) -> tuple[str, str, list[SelectedFile], set[str]]:

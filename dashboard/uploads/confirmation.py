@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from django.http import QueryDict
 
-from dashboard.shared.parameters import check_text
-from uploads.domain.confirmation import (
-    Confirmation,
-    InvalidConfirmation,
-    SeenObject,
-    SeenParts,
-    read_numbers,
-)
+from dashboard.shared.replacing import read_replacement
+from uploads.domain.confirmation import Confirmation, InvalidConfirmation, SeenParts, read_numbers
 from uploads.domain.part_numbers import write_numbers
 from uploads.problems import Code, Problem, ProblemError
 
 TICKED = frozenset({"1", "on", "true", "yes"})
-
-UNSEEN = "*"
-"""`replace-etag` of an object that nobody could look at, because HEAD is not allowed."""
 
 
 def read_confirmation(posted: QueryDict) -> Confirmation:
@@ -39,9 +28,8 @@ def read_confirmation(posted: QueryDict) -> Confirmation:
             return Confirmation(parts, gaps)
         if "replace-etag" not in posted:
             raise ProblemError(Problem(Code.REPLACE_ETAG_MISSING))
-        if _once(posted, "replace-etag") == UNSEEN:
-            return Confirmation(parts, gaps, replaces_unseen=True)
-        return Confirmation(parts, gaps, _seen_object(posted))
+        fields = (_once(posted, f"replace-{name}") for name in ("etag", "size", "modified"))
+        return Confirmation(parts, gaps, read_replacement(*fields))
     except InvalidConfirmation as invalid:
         raise ProblemError(Problem(Code.CONFIRMATION_INVALID, name=str(invalid))) from None
 
@@ -52,32 +40,3 @@ def _once(posted: QueryDict, name: str) -> str:
     if len(values) > 1:
         raise ProblemError(Problem(Code.CONFIRMATION_INVALID, name=name))
     return str(values[0]) if values else ""
-
-
-def _seen_object(posted: QueryDict) -> SeenObject:
-    etag = check_text("replace-etag", _once(posted, "replace-etag"))
-    # Scripts may repeat the ETag as HTTP writes it.
-    if len(etag) > 1 and etag.startswith('"') and etag.endswith('"'):
-        etag = etag[1:-1]
-    return SeenObject(etag, _size(_once(posted, "replace-size")), _time(_once(posted, "replace-modified")))
-
-
-def _size(text: str) -> int | None:
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise InvalidConfirmation("replace-size")
-    return int(text)
-
-
-def _time(text: str) -> datetime | None:
-    """A time as JSON and the page write it: ISO 8601 with a time zone."""
-    if not text:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-        if at.tzinfo is None:
-            raise InvalidConfirmation("replace-modified")
-        return at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise InvalidConfirmation("replace-modified") from None

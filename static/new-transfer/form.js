@@ -1,6 +1,7 @@
 // The form: the values of its fields, the key of each file, and the messages at the fields.
 
 const SHARED = ["content-type", "storage-class", "metadata", "part-size", "part-count"];
+const SEEN = ["replace-etag", "replace-size", "replace-modified"];
 
 export class Form {
   constructor(element) {
@@ -44,6 +45,8 @@ export class Form {
     const metadata = { store: this.store, bucket: this.bucket, key, filename: file.name };
     for (const name of SHARED) if (this.text(name).trim()) metadata[name] = this.text(name);
     if (this.mayReplace || file.mayReplace) metadata.replace = "on";
+    // The object that the page has shown. Without it, the server looks when the transfer starts.
+    if (this.mayReplace && isSingle) for (const name of SEEN) if (this.text(name)) metadata[name] = this.text(name);
     if (this.verify === "sha256") metadata.verify = "sha256";
     if (this.verify === "pasted") metadata.sha256 = this.text("sha256").trim().toLowerCase();
     return { key, store: this.store, bucket: this.bucket, isComputing: this.verify === "sha256", metadata };

@@ -7,7 +7,8 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from uploads.domain.confirmation import Confirmation, SeenObject
+from uploads.domain.confirmation import Confirmation
+from uploads.domain.replacement import Replacement, SeenObject
 from uploads.domain.states import DesiredState, ItemState, PartState, Phase
 from uploads.models import Operation, OperationItem, Part, Store, Transfer
 from uploads.objectstore.types import UploadRef
@@ -96,8 +97,10 @@ def confirm(store: Store, bucket: str, upload: UploadRef, *, gaps: bool = False,
     return Confirmation(
         seen.seen_parts,
         seen.gaps if gaps else "",
-        SeenObject.of(facts) if replace and facts else None,
-        replaces_unseen=replace and seen.existing is not None and seen.existing.refusal is not None,
+        Replacement(
+            SeenObject.of(facts) if replace and facts else None,
+            any_object=replace and seen.existing is not None and seen.existing.refusal is not None,
+        ),
     )
 
 

@@ -12,11 +12,11 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from uploads.domain.part_numbers import name_numbers, write_numbers
-from uploads.objectstore.types import MAX_PART_NUMBER, ListedPart, ObjectFacts
+from uploads.domain.replacement import NOTHING, Replacement, SeenObject
+from uploads.objectstore.types import MAX_PART_NUMBER, ListedPart
 from uploads.problems import Code, Problem
 
 MARK_BYTES = 3
@@ -108,65 +108,27 @@ class SeenParts:
 
 
 @dataclass(frozen=True, slots=True)
-class SeenObject:
-    """An object that was seen and may be replaced. What is not known is not compared: size (bytes) and date."""
-
-    etag: str
-    size: int | None = None
-    last_modified: datetime | None = None
-
-    @classmethod
-    def of(cls, facts: ObjectFacts) -> SeenObject:
-        return cls(facts.etag, facts.size, facts.last_modified)
-
-    def is_same(self, facts: ObjectFacts) -> bool:
-        return (
-            self.etag == facts.etag
-            and self.size in (None, facts.size)
-            and (None in (self.last_modified, facts.last_modified) or self.last_modified == facts.last_modified)
-        )
-
-    def describe(self) -> dict[str, str | int | None]:
-        """Parameters of a problem that names this object."""
-        return {
-            "etag": self.etag or "-",
-            "size_bytes": "-" if self.size is None else self.size,
-            "modified": f"{self.last_modified:%Y-%m-%d %H:%M:%S} UTC" if self.last_modified else "-",
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class Confirmation:
     """What an operator confirmed: these parts, with these gaps, and which object may be replaced.
 
-    `gaps` are the missing part numbers that were seen, as `write_numbers` writes them. Without `replaces` no object may
-    be replaced. `replaces_unseen`: HEAD was not allowed, and an object that nobody has looked at may be replaced.
+    `gaps` are the missing part numbers that were seen, as `write_numbers` writes them.
     """
 
     parts: SeenParts
     gaps: str = ""
-    replaces: SeenObject | None = None
-    replaces_unseen: bool = False
-
-    @property
-    def may_replace(self) -> bool:
-        return self.replaces is not None or self.replaces_unseen
+    replacement: Replacement = NOTHING
 
     def as_json(self) -> dict[str, Any]:
-        stored: dict[str, Any] = {"parts": str(self.parts), "gaps": self.gaps, "replaces_unseen": self.replaces_unseen}
-        if (seen := self.replaces) is not None:
-            date = seen.last_modified.isoformat() if seen.last_modified else None
-            stored["replaces"] = {"etag": seen.etag, "size": seen.size, "last_modified": date}
-        return stored
+        replacement = self.replacement
+        stored = {"parts": str(self.parts), "gaps": self.gaps, "replaces_unseen": replacement.any_object}
+        return stored if replacement.seen is None else {**stored, "replaces": replacement.seen.as_json()}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Confirmation:
         """Read what `as_json` returned."""
-        replaced = stored.get("replaces")
-        if replaced is not None:
-            date = replaced["last_modified"]
-            replaced = SeenObject(replaced["etag"], replaced["size"], datetime.fromisoformat(date) if date else None)
-        return cls(SeenParts.from_text(stored["parts"]), stored["gaps"], replaced, stored["replaces_unseen"])
+        seen = stored.get("replaces")
+        replacement = Replacement(SeenObject.from_json(seen) if seen else None, stored["replaces_unseen"])
+        return cls(SeenParts.from_text(stored["parts"]), stored["gaps"], replacement)
 
 
 def missing_numbers(parts: Iterable[ListedPart]) -> tuple[int, ...]:

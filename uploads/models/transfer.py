@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import models
 
 from uploads.domain.planning import Plan
+from uploads.domain.replacement import ANYTHING, NOTHING, Replacement, SeenObject
 from uploads.domain.states import DesiredState, PartState, Phase, StoreUploadState, TransferState, shown_state
 from uploads.models.store import Store
 from uploads.models.work import WorkFields
@@ -38,7 +39,9 @@ class Transfer(WorkFields):
     file, key and operator is one transfer. `quota_refused_at`: when staging last had no space for the next part.
     With `verify_sha256` the object is only completed if the SHA-256 of the received bytes (`sha256`) equals
     `expected_sha256`, which is empty until it is known.
-    `forbid_overwrite`: the store refuses to replace an object with this key.
+    `forbid_overwrite`: no object with this key may be replaced. Otherwise `replaces` has the object that was there when
+    the operator allowed it, as `{"object": {...} or None}`; without it (HEAD was not allowed, or an earlier version)
+    any object may be replaced. See `replacement`.
     `create_sent_at`: set while it is unknown whether the store has created an upload for this transfer.
     `lost_creates`: requests whose uploads may be in the store, without an id, until an operator dismisses them; sent
     from `lost_create_at` until `lost_create_until`. `lost_create_reason` is the code that says why none was found.
@@ -59,6 +62,7 @@ class Transfer(WorkFields):
     storage_class = models.CharField(max_length=64, blank=True, default="")
     metadata = models.JSONField(default=dict, blank=True)
     forbid_overwrite = models.BooleanField(default=False)
+    replaces = models.JSONField(default=dict, blank=True)
 
     size = models.BigIntegerField()
     part_size = models.BigIntegerField()
@@ -117,6 +121,16 @@ class Transfer(WorkFields):
     def by_put_object(self) -> bool:
         """Whether the file goes by one PutObject instead of a multipart upload. Its bytes stay staged until it ends."""
         return self.part_count == 1
+
+    @property
+    def replacement(self) -> Replacement:
+        """Which object with this key may be replaced. If there was none when it was allowed: none."""
+        if self.forbid_overwrite:
+            return NOTHING
+        if "object" not in self.replaces:
+            return ANYTHING
+        seen = self.replaces["object"]
+        return Replacement(SeenObject.from_json(seen)) if seen else NOTHING
 
     @property
     def state(self) -> TransferState:

@@ -90,17 +90,18 @@ class ObjectStoreClient(ListingClient):
         metadata: Mapping[str, str] | None = None,
         storage_class: str = "",
         forbid_overwrite: bool = False,
+        if_match: str = "",
         on_bytes: OnBytes | None = None,
     ) -> SentBytes:
         """PutObject: sends bytes of a file, or none, as the object. `on_bytes` as for upload_part.
 
         `forbid_overwrite`: Refused with EXISTS if an object with this key exists, even from an earlier attempt.
+        `if_match`: also if its object has another ETag than this one, or if there is none.
         """
         check_bucket(bucket)
         check_new_key(self._provider, key, multipart=False)
         headers = self._object_headers(content_type, metadata, storage_class)
-        if forbid_overwrite:
-            headers |= self._forbidding(at_end=True)
+        headers |= self._conditions(forbid_overwrite, if_match)
         payload = Payload(b"") if body is None else self._file_payload(body, on_bytes)
         return self._send_bytes(Call("PutObject", "PUT", bucket, key, headers=headers, payload=payload), payload)
 
@@ -126,9 +127,7 @@ class ObjectStoreClient(ListingClient):
             check_range("partNumber", part.number, 1, MAX_PART_NUMBER)
         payload = Payload(xml.complete_body(parts, self._dialect.namespace))
         # No content type: Swift applies it to the object if none was set when the upload was created.
-        headers = self._forbidding(at_end=True) if forbid_overwrite else {}
-        if if_match:
-            headers |= {"If-Match": f'"{if_match}"'}
+        headers = self._conditions(forbid_overwrite, if_match)
         query = {"uploadId": upload_id}
         call = Call("CompleteMultipartUpload", "POST", bucket, key, query, headers, payload)
         return self._read(call, lambda response: successes.completed(response, key), repeatable=False)
@@ -171,6 +170,11 @@ class ObjectStoreClient(ListingClient):
         for name, value in headers.items():
             check_header(value, Code.HEADER_NOT_ASCII, header=name)
         return headers | metadata_headers(metadata, self._dialect.header("meta-"))
+
+    def _conditions(self, forbid_overwrite: bool, if_match: str) -> dict[str, str]:
+        """The headers that let the store decide, at its last step, whether it may replace an object."""
+        headers = self._forbidding(at_end=True) if forbid_overwrite else {}
+        return headers | ({"If-Match": f'"{if_match}"'} if if_match else {})
 
     def _forbidding(self, *, at_end: bool) -> dict[str, str]:
         """The header that keeps the store from replacing an object. S3 checks it only as the last step."""

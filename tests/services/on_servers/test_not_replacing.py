@@ -161,7 +161,6 @@ def reset_profile(store: Store) -> None:
     Store.objects.filter(pk=store.pk).update(overrides={**store.overrides, "forbid_overwrite": ""})
 
 
-@on_stores_that_forbid
 class TestTransfersWithParts:
     @pytest.fixture
     def options(self, part_size: int) -> dict[str, Any]:
@@ -279,7 +278,6 @@ def test_oss_refuses_to_create_an_upload_if_an_object_exists(
     assert len(staged_names(transfer)) == 2
 
 
-@on_stores_that_forbid
 class TestTransfersByPutObject:
     def test_object_that_appeared_is_not_replaced(self, drive: Drive, user: User, others: Others) -> None:
         options = {"resumable": True, "fingerprint": "this file"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from uploads.domain.part_summary import PartSummary, summarize_parts
-from uploads.models import Operation, Store, Transfer
+from uploads.models import Store
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
 from uploads.objectstore.listing.folders import fold, marker_before, narrow
 from uploads.objectstore.listing.order import markers_used
@@ -61,11 +61,6 @@ def provider_of(store: Store) -> Provider:
 def may_forbid_overwrite(store: Store) -> bool:
     """Whether this store can be told not to replace an object, by its current profile."""
     return bool(provider_of(store).forbid_overwrite)
-
-
-def forbids_overwrite(work: Transfer | Operation) -> bool:
-    """Whether the store is told not to replace an object: it was requested, and the store supports it."""
-    return work.forbid_overwrite and may_forbid_overwrite(work.store)
 
 
 def list_buckets(store: Store) -> BucketList:

@@ -19,7 +19,7 @@ from uploads.objectstore.checksums import as_kept, from_kept
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.types import CompletedPart, ObjectFacts, SentBytes
 from uploads.problems import Code, Problem
-from uploads.services.browse.browsing import ExistingObject, forbids_overwrite, head_object, provider_of
+from uploads.services.browse.browsing import ExistingObject, head_object, may_forbid_overwrite, provider_of
 from uploads.services.browse.ownership import transfer_metadata
 from uploads.services.browse.preflight import find_blockers
 from uploads.services.multipart.appearance import Appearance, ObjectBefore
@@ -33,13 +33,8 @@ from uploads.services.multipart.complete import (
     prove_object,
 )
 from uploads.services.multipart.expectation import Expectation
-from uploads.services.operations.confirmed import (
-    Condition,
-    ItemRefused,
-    check_parts,
-    confirmation_of,
-    object_condition,
-)
+from uploads.services.multipart.replacing import Condition
+from uploads.services.operations.confirmed import ItemRefused, check_parts, condition_of, confirmation_of
 from uploads.services.operations.outcomes import BEFORE, COMPLETED_AT, REQUESTED_AT
 from uploads.services.stores.clients import client_for
 from uploads.services.work.failures import error_fields, problem_fields
@@ -134,8 +129,9 @@ def _condition(item: OperationItem, existing: ExistingObject | None) -> Conditio
     """What the store is told about the object at the key. Raises ItemRefused if it is not the one confirmed."""
     confirmation = confirmation_of(item.operation)
     if confirmation is None or existing is None:
-        return Condition(forbid_overwrite=forbids_overwrite(item.operation))
-    return object_condition(confirmation, item.operation.store, existing)
+        operation = item.operation
+        return Condition(forbid_overwrite=operation.forbid_overwrite and may_forbid_overwrite(operation.store))
+    return condition_of(confirmation, item.operation.store, existing)
 
 
 def _parts_to_complete(item: OperationItem) -> list[CompletedPart]:

@@ -60,7 +60,7 @@ def request_complete(
         bucket,
         [upload],
         allow_gaps=bool(confirmation.gaps),
-        forbid_overwrite=not confirmation.may_replace,
+        forbid_overwrite=confirmation.replacement.forbidden,
         confirmed=confirmation.as_json(),
     )
 

@@ -17,7 +17,7 @@ from uploads.objectstore.errors import ObjectStoreError, certainly_not_done
 from uploads.objectstore.providers import Provider
 from uploads.objectstore.types import CompletedPart, SentBytes
 from uploads.problems import Code, Problem
-from uploads.services.browse.browsing import forbids_overwrite, is_gone, provider_of
+from uploads.services.browse.browsing import is_gone, provider_of
 from uploads.services.browse.ownership import TRANSFER_ID_METADATA
 from uploads.services.multipart.complete import (
     CompletionOutcome,
@@ -28,9 +28,11 @@ from uploads.services.multipart.complete import (
     prove_object,
 )
 from uploads.services.multipart.expectation import Expectation
+from uploads.services.multipart.replacing import Condition
 from uploads.services.transfers.ending import finish_transfer
 from uploads.services.transfers.kinds import TRANSFERS
 from uploads.services.transfers.replaced_parts import are_replaced, settle_replaced_parts
+from uploads.services.transfers.replacing import NotComparable, ObjectInTheWay, condition_of, explain_conflict
 from uploads.services.work import leases
 from uploads.services.work.attempts import Retry
 from uploads.services.work.failures import NO_ERROR, error_fields, problem_fields
@@ -56,10 +58,15 @@ def complete_transfer(lease: Lease[Transfer]) -> None:
         unknown.error.details.append(Problem(Code.COMPLETION_UNKNOWN))
         record_failure(lease, unknown.error, Retry.PATIENT)
         return
+    except NotComparable as failed:
+        # Nothing was requested: an unusual response to HEAD is no reason to end the transfer.
+        record_failure(lease, failed.error, Retry.PATIENT)
+        return
     except ObjectStoreError as error:
         if settle_replaced_parts(lease, error):
             return
         _note_vanished_upload(lease.row, error)
+        explain_conflict(lease.row, error)
         raise
     if outcome.trouble is not None:
         record_failure(lease, outcome.trouble, Retry.PATIENT, reason_fields(lease.row, outcome))
@@ -166,13 +173,15 @@ def _request_completion(
 ) -> CompletionOutcome:
     transfer = lease.row
     was_requested = transfer.complete_sent_at is not None
+    condition = _condition(transfer, expected, was_requested)
     upload = UploadToComplete(
         transfer.store,
         transfer.bucket,
         transfer.key,
         store_upload.upload_id,
-        forbids_overwrite(transfer),
+        condition.forbid_overwrite,
         was_requested=was_requested,
+        if_match=condition.if_match,
     )
     if not was_requested:
         lease.renew(complete_sent_at=timezone.now())
@@ -187,6 +196,20 @@ def _request_completion(
         if certainly_not_done(error) and not was_requested:
             lease.rows().update(complete_sent_at=None)
         raise
+
+
+def _condition(transfer: Transfer, expected: Expectation, was_requested: bool) -> Condition:
+    """What the store is told about the object at the key. Raises ObjectInTheWay and NotComparable.
+
+    After a request whose outcome is not known, they are CompletionUnknown: that request may have completed the upload.
+    """
+    try:
+        return condition_of(transfer, expected.identifies)
+    except (ObjectInTheWay, NotComparable) as failed:
+        if not was_requested:
+            raise
+        error = failed.error if isinstance(failed, NotComparable) else failed
+        raise CompletionUnknown(error, None) from failed
 
 
 def _confirmation(transfer: Transfer) -> SentBytes:

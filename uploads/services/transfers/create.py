@@ -14,13 +14,13 @@ from uploads.models import StoreUpload, Transfer
 from uploads.models.transfer import steps_queue
 from uploads.objectstore.errors import ObjectStoreError, certainly_not_done
 from uploads.objectstore.successes import upload_of_other_key
-from uploads.services.browse.browsing import forbids_overwrite
 from uploads.services.multipart.abort import abort_until_gone
 from uploads.services.stores.clients import client_for
 from uploads.services.transfers.dispatch import dispatch
 from uploads.services.transfers.identity import object_metadata
 from uploads.services.transfers.kinds import TRANSFERS
 from uploads.services.transfers.orphans import settle_unknown_create
+from uploads.services.transfers.replacing import explain_conflict, store_forbids
 from uploads.services.work import leases
 from uploads.services.work.attempts import Retry
 from uploads.services.work.failures import NO_ERROR
@@ -44,6 +44,7 @@ def open_store_upload(lease: Lease[Transfer]) -> None:
     except ObjectStoreError as error:
         # If the store may have acted, the next attempt settles that first, whatever the response was.
         may_have_acted = error.operation == "CreateMultipartUpload" and not certainly_not_done(error)
+        explain_conflict(lease.row, error)
         record_failure(lease, error, Retry.PATIENT if may_have_acted else Retry.LIMITED)
         return
     _record_upload(lease, upload_id)
@@ -90,7 +91,7 @@ def _create(lease: Lease[Transfer]) -> str:
             content_type=transfer.content_type,
             metadata=object_metadata(transfer),
             storage_class=transfer.storage_class,
-            forbid_overwrite=forbids_overwrite(transfer),
+            forbid_overwrite=store_forbids(transfer),
         )
     except ObjectStoreError as error:
         if certainly_not_done(error):

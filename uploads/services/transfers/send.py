@@ -16,7 +16,6 @@ from uploads.objectstore.checksums import as_hex
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import FileSlice, SentBytes
 from uploads.problems import Code, Problem
-from uploads.services.browse.browsing import forbids_overwrite
 from uploads.services.browse.ownership import was_aborted_by_operator
 from uploads.services.staging import quota
 from uploads.services.stores.clients import ONCE, client_for
@@ -26,11 +25,13 @@ from uploads.services.transfers.ending import fail_transfer
 from uploads.services.transfers.identity import object_metadata
 from uploads.services.transfers.interruption import Interrupted, LeaseRenewal, interruptible
 from uploads.services.transfers.kinds import PARTS
-from uploads.services.transfers.lost_responses import find_after_failure
+from uploads.services.transfers.lost_responses import find_after_failure, own_object
+from uploads.services.transfers.replacing import NotComparable, condition_of, explain_conflict
 from uploads.services.work import leases
+from uploads.services.work.attempts import Retry
 from uploads.services.work.failures import NO_ERROR, error_fields
 from uploads.services.work.leases import Lease
-from uploads.services.work.tasks import task
+from uploads.services.work.tasks import record_failure, task
 from uploads.services.work.transitions import change
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,9 @@ def send_part(lease: Lease[Part]) -> None:
             response = _send(part, store_upload, LeaseRenewal(lease))
     except Interrupted:
         lease.release()
+    except NotComparable as failed:
+        # Nothing was sent: an unusual response to HEAD is no reason to end the transfer.
+        record_failure(lease, failed.error, Retry.PATIENT)
     except ObjectStoreError as error:
         found = find_after_failure(part, store_upload, error)
         if found is not None:
@@ -62,6 +66,7 @@ def send_part(lease: Lease[Part]) -> None:
         elif store_upload is not None and error.reason in (Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY):
             _store_upload_vanished(lease, store_upload, error)
         else:
+            explain_conflict(part.transfer, error)
             raise
     else:
         _part_sent(lease, store_upload, response)
@@ -73,6 +78,7 @@ def _send(part: Part, store_upload: StoreUpload | None, renewal: LeaseRenewal) -
     client = client_for(transfer.store, ONCE)
     body = FileSlice(part.staged_path, 0, part.size)
     if transfer.by_put_object:
+        condition = condition_of(transfer, lambda facts: own_object(part, facts) is not None)
         response = client.put_object(
             transfer.bucket,
             transfer.key,
@@ -80,7 +86,8 @@ def _send(part: Part, store_upload: StoreUpload | None, renewal: LeaseRenewal) -
             content_type=transfer.content_type,
             metadata=object_metadata(transfer),
             storage_class=transfer.storage_class,
-            forbid_overwrite=forbids_overwrite(transfer),
+            forbid_overwrite=condition.forbid_overwrite,
+            if_match=condition.if_match,
             on_bytes=renewal,
         )
     elif store_upload is None:

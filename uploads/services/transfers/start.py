@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -11,13 +12,14 @@ from django.utils import timezone
 
 from uploads import audit
 from uploads.domain.planning import PREFERRED_PART_SIZE, Limits, Plan, PlanRefused, plan_parts
+from uploads.domain.replacement import NOTHING, Replacement, SeenObject
 from uploads.domain.states import LIVE_PHASES, DesiredState, PartState, Phase
 from uploads.models import Store, Transfer
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.keys import check_bucket
 from uploads.objectstore.providers import check_new_key
 from uploads.problems import Code, Problem, ProblemError
-from uploads.services.browse.browsing import head_object, may_forbid_overwrite, provider_of
+from uploads.services.browse.browsing import ExistingObject, head_object, provider_of
 from uploads.services.staging import expected_sha256, quota
 from uploads.services.work.failures import error_code
 
@@ -51,6 +53,8 @@ class TransferRefused(ProblemError):
 class NewTransfer:
     """What a browser states about a file. `size` is bytes; without part size and part count the plan is automatic.
 
+    `replace` allows the transfer to replace the object with its key: the one in `replacement`, or without it the one
+    that is there when the transfer starts.
     `fingerprint` identifies the file's content; `expected_sha256` is hexadecimal, empty if it follows later.
     """
 
@@ -66,6 +70,7 @@ class NewTransfer:
     part_size: int | None = None
     part_count: int | None = None
     replace: bool = False
+    replacement: Replacement = NOTHING
     resumable: bool = False
     fingerprint: str = ""
     verify_sha256: bool = False
@@ -94,24 +99,27 @@ def start_transfer(new: NewTransfer) -> Transfer:
     plan = _plan(new)
     _check_names(new, plan)
     same = find_same_file(new)
+    if same is None:
+        _check_verification(new)
+    elif not _asks_for_leave(same, new):
+        return same
+    columns = _replacement_columns(new)
     if same is not None:
-        return _resumed(same, new)
-    _check_verification(new)
-    _check_replacement(new)
+        return _resumed(same, new, columns)
     with transaction.atomic():
         # The lock makes concurrent requests for one key wait for each other.
         Store.objects.select_for_update().get(pk=new.store.pk)
         same = find_same_file(new)
         if same is not None:
-            return _resumed(same, new)
+            return _resumed(same, new, columns)
         _check_key_is_free(new)
-        transfer = _new_row(new, plan)
+        transfer = _new_row(new, plan, columns)
         transfer.save(force_insert=True)
         audit.record_transfer(new.owner, "begun", transfer, size=new.size, replace=new.replace)
     return transfer
 
 
-def _new_row(new: NewTransfer, plan: Plan) -> Transfer:
+def _new_row(new: NewTransfer, plan: Plan, replacement_columns: dict[str, Any]) -> Transfer:
     return Transfer(
         owner=new.owner,
         store=new.store,
@@ -121,7 +129,6 @@ def _new_row(new: NewTransfer, plan: Plan) -> Transfer:
         content_type=new.content_type,
         storage_class=new.storage_class,
         metadata=new.metadata,
-        forbid_overwrite=not new.replace and may_forbid_overwrite(new.store),
         size=new.size,
         part_size=plan.part_size,
         part_count=plan.part_count,
@@ -131,6 +138,7 @@ def _new_row(new: NewTransfer, plan: Plan) -> Transfer:
         verify_sha256=new.verify_sha256,
         expected_sha256=new.expected_sha256,
         received_at=timezone.now(),
+        **replacement_columns,
     )
 
 
@@ -164,19 +172,37 @@ def _own_problem(error: ObjectStoreError) -> Problem:
     return error.problem or Problem(error.reason.value)
 
 
-def _check_replacement(new: NewTransfer) -> None:
-    """Refuse to replace an object without confirmation. Where HEAD is not allowed, the transfer starts anyway."""
-    if new.replace:
-        return
+def _replacement_columns(new: NewTransfer) -> dict[str, Any]:
+    """Which object the transfer may replace, by what HEAD shows now. Where HEAD is not allowed, the transfer starts.
+
+    Raises TransferRefused if an object would be replaced that the operator has not confirmed.
+    """
+    if new.replace and new.replacement.any_object:
+        return {"forbid_overwrite": False, "replaces": {}}
+    existing = _existing_object(new)
+    if not new.replace and existing.facts is not None:
+        problem = Problem(Code.OBJECT_EXISTS, size_bytes=existing.facts.size, etag=existing.facts.etag)
+        raise TransferRefused(problem, "replace", 409, code=Code.OBJECT_EXISTS)
+    if not new.replace:
+        return {"forbid_overwrite": True, "replaces": {}}
+    seen = new.replacement.seen
+    if seen is None and existing.refusal is not None:
+        return {"forbid_overwrite": False, "replaces": {}}
+    if seen is not None and existing.facts is not None and (changed := new.replacement.change(existing.facts)):
+        raise TransferRefused(changed, "replace", 409, code=Code.OBJECT_EXISTS)
+    if seen is None and existing.facts is not None:
+        seen = SeenObject.of(existing.facts)
+    return {"forbid_overwrite": False, "replaces": {"object": seen.as_json() if seen else None}}
+
+
+def _existing_object(new: NewTransfer) -> ExistingObject:
+    """What HEAD shows. Raises TransferRefused if it fails."""
     try:
-        existing = head_object(new.store, new.bucket, new.key)
+        return head_object(new.store, new.bucket, new.key)
     except ObjectStoreError as error:
         problem = Problem(Code.OBJECT_CHECK_FAILED)
         status = STATUSES.get(error.reason, 502)
         raise TransferRefused(problem, "store", status, code=error_code(error), store_error=error) from error
-    if existing.facts is not None:
-        problem = Problem(Code.OBJECT_EXISTS, size_bytes=existing.facts.size, etag=existing.facts.etag)
-        raise TransferRefused(problem, "replace", 409, code=Code.OBJECT_EXISTS)
 
 
 def _check_key_is_free(new: NewTransfer) -> None:
@@ -220,20 +246,40 @@ def offset_of(transfer: Transfer) -> int:
     return transfer.folder.offset(transfer.plan, whole)
 
 
-def _resumed(same: Transfer, new: NewTransfer) -> Transfer:
+def _resumed(same: Transfer, new: NewTransfer, replacement_columns: dict[str, Any]) -> Transfer:
     """The transfer that this file resumes, with leave to replace an object if it is given now."""
-    if new.replace:
-        allow_replacing(new.owner, same)
+    if _asks_for_leave(same, new):
+        _allow(new.owner, same, replacement_columns)
     return same
 
 
 def allow_replacing(actor: User, transfer: Transfer) -> None:
-    """Let an unfinished transfer replace an object with its key.
+    """Let an unfinished transfer replace the object with its key that is there now.
 
     The parts in the store stay there: a transfer that failed because of an existing object has only to be retried.
+    Raises ObjectStoreError if HEAD fails; nothing is changed then.
     """
+    existing = head_object(transfer.store, transfer.bucket, transfer.key)
+    seen = SeenObject.of(existing.facts).as_json() if existing.facts else None
+    _allow(actor, transfer, {"forbid_overwrite": False, "replaces": {} if existing.refusal else {"object": seen}})
+
+
+def needs_leave(transfer: Transfer) -> bool:
+    """Whether leave to replace an object has to be given: there is none yet, or another object was in the way."""
+    return transfer.forbid_overwrite or (transfer.phase == Phase.FAILED and transfer.error_reason == Reason.EXISTS)
+
+
+def _asks_for_leave(same: Transfer, new: NewTransfer) -> bool:
+    return new.replace and (needs_leave(same) or new.replacement.seen is not None)
+
+
+def _allow(actor: User, transfer: Transfer, replacement_columns: dict[str, Any]) -> None:
+    if all(getattr(transfer, name) == value for name, value in replacement_columns.items()):
+        return
     with transaction.atomic():
-        rows = Transfer.objects.filter(pk=transfer.pk, forbid_overwrite=True, phase__in=LIVE_PHASES | {Phase.FAILED})
-        if rows.update(forbid_overwrite=False):
-            audit.record_transfer(actor, "replace-allowed", transfer)
-            transfer.forbid_overwrite = False
+        rows = Transfer.objects.filter(pk=transfer.pk, phase__in=LIVE_PHASES | {Phase.FAILED})
+        if rows.update(**replacement_columns):
+            seen = replacement_columns["replaces"].get("object") or {}
+            audit.record_transfer(actor, "replace-allowed", transfer, **seen)
+            for name, value in replacement_columns.items():
+                setattr(transfer, name, value)
