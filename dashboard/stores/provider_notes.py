@@ -25,7 +25,10 @@ LIFECYCLE: Mapping[str, Text] = {
     "none": gettext_lazy("No lifecycle rule aborts uploads."),
 }
 FORBID_OVERWRITE: Mapping[str, Text] = {
-    "": gettext_lazy("It cannot refuse to replace an object: one that is created while a file is sent is replaced."),
+    "": gettext_lazy(
+        "It cannot refuse to replace an object. Partway looks for one immediately before it creates its own, so that "
+        "only an object that appears in the moment after that is lost."
+    ),
     "x-oss-forbid-overwrite": gettext_lazy("It can refuse to replace an object (x-oss-forbid-overwrite)."),
     "if-none-match": gettext_lazy("It can refuse to replace an object (If-None-Match)."),
 }
@@ -207,9 +210,9 @@ NOTES: Mapping[str, Callable[[Provider], str]] = {
     "forbid_overwrite": _choice(FORBID_OVERWRITE, "forbid_overwrite"),
     "if_match": _either(
         "if_match",
-        gettext_lazy("A completion can be limited to replacing the object with a certain ETag (If-Match)."),
+        gettext_lazy("A request can be limited to replacing the object with a certain ETag (If-Match)."),
         gettext_lazy(
-            "A completion cannot compare the object that it replaces. Partway compares it immediately before, so that "
+            "A request cannot compare the object that it replaces. Partway compares it immediately before, so that "
             "only a change in the moment after that is lost."
         ),
     ),

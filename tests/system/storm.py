@@ -217,7 +217,7 @@ class Sender:
         if file.transfer_id:
             return True
         fields = {"store": self._stack.store, "bucket": self._bucket, "key": file.key, "part-size": PART}
-        form = SlowForm(self._operator, {**fields, "replace": "on"}, file.size)
+        form = SlowForm(self._operator, {**fields, "replace": "on", "replace-etag": "*"}, file.size)
         with form:
             status, body = self._post(form, file)
         if status != 201:

@@ -327,7 +327,8 @@ def test_existing_object_is_shown(
     put(object_store, bucket, key, tmp_path)
     query = {"store": "swift", "bucket": bucket}
     shown = Page(operator_client.get(f"{NEW}existing/", {**query, "key": key})).text
-    for text in ("5 bytes", "5d41402abc4b2a76b9719d911017c592", 'name="replace"'):
+    seen = 'name="replace-etag" value="5d41402abc4b2a76b9719d911017c592"', 'name="replace-size" value="5"'
+    for text in ("5 bytes", 'name="replace"', *seen):
         assert text in shown
     assert "No object has this key" in Page(operator_client.get(f"{NEW}existing/", {**query, "key": "other"})).text
     assert 'name="replace"' in Page(operator_client.get(f"{NEW}existing/", query)).text

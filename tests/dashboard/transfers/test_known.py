@@ -80,17 +80,23 @@ def test_file_of_an_earlier_transfer_is_known(operator_client: Client, make: Mak
 
 @pytest.mark.parametrize(("replace", "forbids"), [(True, False), (False, True), ("on", True)])
 def test_known_transfer_may_replace_an_object_once_allowed(
-    operator_client: Client, make: Make, replace: object, forbids: bool
+    operator_client: Client, make: Make, store: Store, bucket: str, replace: object, forbids: bool
 ) -> None:
-    mine, other = make(forbid_overwrite=True), make(forbid_overwrite=True, key="dog.jpg")
-    assert (
-        keys(request_known(operator_client, [FILE | {"replace": replace}, FILE | {"key": "dog.jpg"}])).count("cat.jpg")
-        == 1
-    )
+    place: dict[str, Any] = {"store": store, "bucket": bucket, "forbid_overwrite": True}
+    mine, other = make(**place), make(**place, key="dog.jpg")
+    files = [FILE | {"replace": replace}, FILE | {"key": "dog.jpg"}]
+    assert keys(request_known(operator_client, files, store=store.name, bucket=bucket)).count("cat.jpg") == 1
     mine.refresh_from_db()
     other.refresh_from_db()
     assert (mine.forbid_overwrite, other.forbid_overwrite) == (forbids, True)
     assert AuditEntry.objects.filter(action="transfer.replace-allowed").count() == (not forbids)
+
+
+def test_nothing_may_be_replaced_that_could_not_be_looked_at(operator_client: Client, make: Make) -> None:
+    transfer = make(forbid_overwrite=True)
+    assert keys(request_known(operator_client, [FILE | {"replace": True}])) == ["cat.jpg"]
+    transfer.refresh_from_db()
+    assert transfer.forbid_overwrite
 
 
 @pytest.mark.parametrize("change", [{"key": "other"}, {"size": 1}, {"fingerprint": "f-2"}, {"fingerprint": ""}])

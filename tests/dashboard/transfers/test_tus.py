@@ -375,8 +375,10 @@ def test_unreachable_store(operator_tus: Tus, unreachable: Store) -> None:
     response = operator_tus.create(10, store="unreachable", bucket="photos", key="k")
     assert response.status_code == 502
     assert "could not be reached" in response.json()["fields"]["store"]
-    # With permission to replace, no request to the store is needed.
-    assert operator_tus.create(10, store="unreachable", bucket="photos", key="k", replace="on").status_code == 201
+    # With permission to replace any object, no request to the store is needed.
+    fields: dict[str, Any] = {"store": "unreachable", "bucket": "photos", "key": "k", "replace": "on"}
+    assert operator_tus.create(10, **fields).status_code == 502
+    assert operator_tus.create(10, **fields, replace_etag="*").status_code == 201
 
 
 def test_replacing_an_object_must_be_confirmed(
@@ -388,7 +390,14 @@ def test_replacing_an_object_must_be_confirmed(
     response = operator_tus.create(10, **fields)
     error = check_error(response, 409, "ObjectExists")
     assert response.json()["fields"] == {"replace": error["message"]}
-    assert operator_tus.create(10, **fields, replace="on").status_code == 201
+    error = check_error(operator_tus.create(10, **fields, replace="on", replace_etag="seen"), 409, "ObjectExists")
+    assert "The object that was shown is not the one there now." in error["message"]
+    assert operator_tus.create(10, **fields, replace="on", replace_size="five", replace_etag="e").status_code == 400
+    etag = object_store.head_object(bucket, "k").etag
+    assert operator_tus.create(10, **fields, replace="on", replace_etag=f'"{etag}"').status_code == 201
+    seen = Transfer.objects.get().replacement.seen
+    assert seen is not None
+    assert (seen.etag, seen.size) == (etag, None)
 
 
 # --- One upload -------------------------------------------------------------------------------------------------------

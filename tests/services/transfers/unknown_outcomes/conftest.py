@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from pytest_django import Settings
 
 from tests.services.drive import Drive
 from tests.services.transfers.unknown_outcomes.outcomes import PART, Truth, values_of
 from tests.stores.swift import SwiftStore
 from tests.system.fault_proxy import FaultProxy
+from uploads.domain.replacement import ANYTHING
 from uploads.models import Store, Transfer
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import Credentials, StoreConfig
@@ -28,6 +31,21 @@ def proxy(swift_store: SwiftStore) -> Iterator[FaultProxy]:
 def store(transactional_db: None, swift_store: SwiftStore, proxy: FaultProxy, settings: Settings) -> Store:
     settings.STORE_STALL_SECONDS = 1.0
     return add_store(None, values_of(swift_store, proxy))
+
+
+class ReplacingDrive(Drive):
+    """Its transfers may replace any object, so that each HEAD follows the request whose outcome it shows.
+
+    What precedes that request is tested in tests/services/on_servers/test_replacing.py.
+    """
+
+    def start(self, size: int, key: str = "a/key", **more: Any) -> Transfer:
+        return super().start(size, key, **{"replace": True, "replacement": ANYTHING} | more)
+
+
+@pytest.fixture
+def drive(user: User, store: Store, bucket: str) -> Drive:
+    return ReplacingDrive(user, store, bucket)
 
 
 @pytest.fixture
