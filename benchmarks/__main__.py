@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import listing, memory, pipeline, upload
+from benchmarks import listing, memory, pipeline, upload, watchdog
 from tests.system import stack
 
 BENCHMARKS: dict[str, Callable[[stack.Stack, Path], bool]] = {
@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, Callable[[stack.Stack, Path], bool]] = {
     "upload": upload.run,
     "pipeline": pipeline.run,
     "memory": memory.run,
+    "watchdog": watchdog.run,
 }
 """Each function prints its results and returns whether all limits are met."""
 

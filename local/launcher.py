@@ -115,6 +115,7 @@ def make_plan(var: Folder, host: str, port: int, sub_path: str = "") -> LaunchPl
         processes.append(supervision.Process(f"store-{each.name}", each.argv, priority=20, group="store"))
     processes.append(supervision.sender(settings["NODE_NAME"]))
     processes.append(supervision.worker(settings["NODE_NAME"]))
+    processes.append(supervision.watcher())
     processes.append(supervision.beat(var.path / "celerybeat-schedule"))
     processes.append(supervision.web(host, port))
     env = installation.process_environment(var, settings)

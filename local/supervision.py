@@ -57,6 +57,11 @@ def worker(node_name: str) -> Process:
     return Process("worker", _celery_worker("worker", queues, "threads", 8), priority=30, stop_seconds=30, group="work")
 
 
+def watcher() -> Process:
+    """The worker of the watchdog and of other rounds, so that no operator's request waits for one of them."""
+    return Process("watcher", _celery_worker("watcher", ["partway.watch"], "threads", 2), priority=30, group="work")
+
+
 def _celery_worker(name: str, queues: Sequence[str], pool: str, concurrency: int) -> list[str]:
     """Gossip and mingle are off: workers of one node do not need to know each other."""
     argv = [sys.executable, "-m", "celery", "-A", "dashboard", "--quiet", "worker", "--hostname", f"{name}@%h"]

@@ -7,7 +7,7 @@ see raises `NotVisible` (404), an action that the role does not include raises `
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -25,6 +25,14 @@ M = TypeVar("M", bound=Model)
 
 class NotVisible(ProblemError, Http404):
     """The object does not exist, or the user may not see it."""
+
+
+class Deleted(NotVisible):
+    """The object ended and was deleted after a while. `entries` are what the audit log has about it, newest first."""
+
+    def __init__(self, problem: Problem, entries: Sequence[AuditEntry]) -> None:
+        super().__init__(problem)
+        self.entries = entries
 
 
 class NotAllowed(ProblemError, PermissionDenied):
@@ -101,6 +109,23 @@ def _get(rows: QuerySet[M], problem: Problem, **fields: Any) -> M:
     if found is None:
         raise NotVisible(problem)
     return found
+
+
+MAX_ENTRIES = 200
+"""Audit entries that a page about a deleted object has."""
+
+
+def _get_or_deleted(user: AnyUser, rows: QuerySet[M], missing: Problem, deleted: Problem, **entry: uuid.UUID) -> M:
+    """As `_get`. Raises Deleted if the object is in the audit log only; `entry` is the column with its id."""
+    (pk,) = entry.values()
+    found = rows.filter(pk=pk).first()
+    if found is not None:
+        return found
+    if may(user, Action.SEE_AUDIT) and not rows.model._default_manager.filter(pk=pk).exists():
+        entries = list(AuditEntry.objects.filter(**entry)[:MAX_ENTRIES])
+        if entries:
+            raise Deleted(deleted, entries)
+    raise NotVisible(missing)
 
 
 # --- Stores -----------------------------------------------------------------------------------------------------------
@@ -191,7 +216,8 @@ def visible_operations(user: AnyUser) -> QuerySet[Operation]:
 
 def operation_to_see(user: AnyUser, operation_id: uuid.UUID) -> Operation:
     _require(user, Action.SEE_OPERATIONS)
-    return _get(visible_operations(user), Problem(Code.NO_SUCH_OPERATION), pk=operation_id)
+    missing, deleted = Problem(Code.NO_SUCH_OPERATION), Problem(Code.OPERATION_DELETED)
+    return _get_or_deleted(user, visible_operations(user), missing, deleted, operation_id=operation_id)
 
 
 # --- Transfers --------------------------------------------------------------------------------------------------------
@@ -235,7 +261,8 @@ def transfers_to_see(user: AnyUser) -> QuerySet[Transfer]:
 
 
 def transfer_to_see(user: AnyUser, transfer_id: uuid.UUID) -> Transfer:
-    return _get(transfers_to_see(user), Problem(Code.NO_SUCH_TRANSFER), pk=transfer_id)
+    missing, deleted = Problem(Code.NO_SUCH_TRANSFER), Problem(Code.TRANSFER_DELETED)
+    return _get_or_deleted(user, transfers_to_see(user), missing, deleted, transfer_id=transfer_id)
 
 
 def transfer_to_steer(user: AnyUser, transfer_id: uuid.UUID) -> Transfer:

@@ -33,6 +33,8 @@ class Code(StrEnum):
     NO_SUCH_CHECK = "NoSuchCheck"
     NO_SUCH_OPERATION = "NoSuchOperation"
     NO_SUCH_TRANSFER = "NoSuchTransfer"
+    OPERATION_DELETED = "OperationDeleted"
+    TRANSFER_DELETED = "TransferDeleted"
 
     # --- The object store client
     KEY_EMPTY = "KeyEmpty"

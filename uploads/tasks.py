@@ -18,6 +18,7 @@ from uploads.services.stores import trying
 from uploads.services.stores.checks import run as checks  # noqa: F401 - declares its task
 from uploads.services.transfers import cancel, complete, create, send  # noqa: F401 - declare their tasks
 from uploads.services.transfers import kinds as transfers
+from uploads.services.upkeep import cleanup, retention
 from uploads.services.upkeep import watchdog as watchdogs
 from uploads.services.work.tasks import TASKS, Task
 
@@ -56,5 +57,21 @@ def try_store(store_id: str) -> None:
 
 
 @shared_task
+def release_left_bytes(_node: str) -> None:
+    cleanup.release_left_bytes()
+
+
+MAX_ROUNDS = 10
+"""Rounds of the watchdog after one message, while there is more to do. The next message continues."""
+
+
+@shared_task
 def watchdog() -> None:
-    watchdogs.watch()
+    for _ in range(MAX_ROUNDS):
+        if not watchdogs.watch():
+            return
+
+
+@shared_task
+def delete_old_rows() -> None:
+    retention.delete_old_rows()

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET
 from dashboard.operations.outcome import completion_text, outcome_text, waiting_text
 from dashboard.operations.serializers import operation_json
 from dashboard.shared import jsonapi
+from dashboard.shared.deleted import shows_deleted
 from dashboard.shared.links import BucketLinks
 from dashboard.shared.responses import explains_failures, is_fragment, see_other
 from uploads import access
@@ -34,6 +35,7 @@ POLL_SECONDS = 0.1
 
 @require_GET
 @explains_failures
+@shows_deleted
 def detail(request: HttpRequest, operation_id: uuid.UUID) -> HttpResponseBase:
     operation = access.operation_to_see(request.user, operation_id)
     progress = progress_of(operation)

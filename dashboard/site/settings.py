@@ -68,6 +68,10 @@ LOST_MESSAGE_SECONDS: float = env.float("LOST_MESSAGE_SECONDS", 60)
 """After how long a message on the queue counts as lost and is sent again. Duplicates are harmless."""
 WATCH_SECONDS: float = env.float("WATCH_SECONDS", 10)
 """Seconds between two runs of the watchdog."""
+KEEP_TRANSFERS_DAYS: int = env.int("KEEP_TRANSFERS_DAYS", 90, validate=validate.Range(min=0))
+KEEP_OPERATIONS_DAYS: int = env.int("KEEP_OPERATIONS_DAYS", 90, validate=validate.Range(min=0))
+KEEP_CHECKS_DAYS: int = env.int("KEEP_CHECKS_DAYS", 365, validate=validate.Range(min=0))
+"""Days after its end until a row is deleted that owns nothing any more; 0: never. The audit log is never deleted."""
 
 DATABASES = {"default": env.dj_db_url("DATABASE_URL", f"sqlite:///{VAR_DIR / 'db.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
@@ -245,7 +249,14 @@ CELERY_BEAT_SCHEDULE = {
     "watchdog": {
         "task": "uploads.tasks.watchdog",
         "schedule": WATCH_SECONDS,
-        "options": {"expires": 2 * WATCH_SECONDS},
+        # Messages that wait behind a long round are worthless.
+        "options": {"queue": "partway.watch", "expires": 2 * WATCH_SECONDS},
+    },
+    # More often than once an hour, as beat may be restarted: the round itself runs at most once an hour.
+    "delete-old-rows": {
+        "task": "uploads.tasks.delete_old_rows",
+        "schedule": 600,
+        "options": {"queue": "partway.watch", "expires": 600},
     },
 }
 

@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
+from dashboard.shared.deleted import shows_deleted
 from dashboard.shared.errors import refuse
 from dashboard.shared.jsonapi import json_error, wants_json
 from dashboard.shared.links import BucketLinks
@@ -88,6 +89,7 @@ def _by_id(request: HttpRequest, found: QuerySet[Transfer]) -> HttpResponse:
 
 
 @require_GET
+@shows_deleted
 def transfer(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
     """One transfer. A poll sends what it has `seen` and `said`, and gets only what has changed besides the progress."""
     row = row_of(access.transfer_to_see(request.user, transfer_id))

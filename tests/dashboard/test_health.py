@@ -39,7 +39,8 @@ def staging(settings: Settings, tmp_path: Path) -> Path:
 def live_redis(settings: Settings, redis_url: str) -> Iterator[None]:
     """A Redis with a recent heartbeat of every worker."""
     settings.REDIS_URL = redis_url
-    broker.send_heartbeat(["partway", f"node.{settings.NODE_NAME}", f"node.{settings.NODE_NAME}.steps"])
+    node = f"node.{settings.NODE_NAME}"
+    broker.send_heartbeat(["partway", "partway.watch", node, f"{node}.steps"])
     yield
     client = broker._client(redis_url)
     assert client is not None
@@ -66,7 +67,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.mark.usefixtures("staging", "live_redis")
 def test_every_part_is_named() -> None:
-    names = ["database", "redis", "sender", "worker", "staging"]
+    names = ["database", "redis", "sender", "worker", "watcher", "staging"]
     assert ready() == (200, dict.fromkeys(names, "ok"))
     response = Client().get("/healthz?ready")
     assert (response.status_code, response["Content-Type"]) == (200, "text/plain")
@@ -91,9 +92,12 @@ def test_silent_worker_is_named(settings: Settings) -> None:
     client = broker._client(settings.REDIS_URL)
     assert client is not None
     client.delete(broker._heartbeat(f"node.{settings.NODE_NAME}"))
-    assert ready() == (503, {"database": "ok", "redis": "ok", "sender": "failed", "worker": "ok", "staging": "ok"})
+    names = ["database", "redis", "worker", "watcher", "staging"]
+    assert ready() == (503, {**dict.fromkeys(names, "ok"), "sender": "failed"})
     client.delete(broker._heartbeat(f"node.{settings.NODE_NAME}.steps"))
     assert ready()[1]["worker"] == "failed"
+    client.delete(broker._heartbeat("partway.watch"))
+    assert ready()[1]["watcher"] == "failed"
 
 
 @pytest.mark.usefixtures("staging")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local.supervision import Announcer, Process, beat, last_lines, web, worker, write_conf
+from local.supervision import Announcer, Process, beat, last_lines, watcher, web, worker, write_conf
 
 
 @pytest.fixture
@@ -61,13 +61,20 @@ def test_only_processes_that_still_run_are_reported_while_stopping(announcer: An
 def test_configuration_accepts_awkward_paths(tmp_path: Path) -> None:
     folder = tmp_path / "100% of it"
     folder.mkdir()
-    processes = [web("127.0.0.1", 8000), worker("a node"), beat(folder / "schedule"), Process("odd", ["a b", "%c"], 1)]
+    processes = [
+        watcher(),
+        web("127.0.0.1", 8000),
+        worker("a node"),
+        beat(folder / "schedule"),
+        Process("odd", ["a b", "%c"], 1),
+    ]
     write_conf(folder / "supervisord.conf", processes, folder)
     conf = configparser.RawConfigParser()
     conf.read(folder / "supervisord.conf")
     assert conf["program:odd"]["command"] == "setpriv --pdeathsig TERM 'a b' %%c"
     assert "100%% of it" in conf["program:web"]["stdout_logfile"]
     assert "'partway,node.a node.steps'" in conf["program:worker"]["command"]
+    assert " partway.watch " in conf["program:watcher"]["command"]
     assert (folder / "supervisord.conf").stat().st_mode & 0o777 == 0o600
 
 

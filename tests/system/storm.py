@@ -37,7 +37,7 @@ SETTINGS = {
 """Short timeouts, so that the work of dead processes is taken over after seconds."""
 
 FINISHED = ("done", "failed", "cancelled")
-VICTIMS = ("worker", "sender", "sender", "web", "beat", "redis")
+VICTIMS = ("worker", "sender", "sender", "web", "beat", "watcher", "redis")
 DATABASE = "database"
 """One more victim if the database is a server."""
 

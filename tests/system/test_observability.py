@@ -24,8 +24,8 @@ WRONG_SECRET = "the-secret-key-of-a-store"
 BACK_SECONDS = 30
 """Within how many seconds the work resumes after Redis is back."""
 
-NAMES = {"database", "redis", "sender", "worker", "staging"}
-PYTHON_PROCESSES = ("web", "sender", "worker", "beat")
+NAMES = {"database", "redis", "sender", "worker", "watcher", "staging"}
+PYTHON_PROCESSES = ("web", "sender", "worker", "watcher", "beat")
 BANNER = "The task queue (Redis) is unavailable"
 
 Values = dict[tuple[str, str], float]
@@ -92,7 +92,7 @@ def send(stack: Stack, operator: Operator, key: str, size: int, bucket: str) -> 
 # --- Probes -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["sender", "worker"])
+@pytest.mark.parametrize("name", ["sender", "worker", "watcher"])
 def test_frozen_worker_fails_readiness(observed: Stack, name: str) -> None:
     observed.freeze(name)
     try:
@@ -192,7 +192,7 @@ def test_expired_leases_and_queued_messages_are_counted(observed: Stack, operato
         sql += " WHERE reserved_bytes > 0"
         observed.run_python(
             f"from django.db import connection\nconnection.cursor().execute({sql.format('0' * 32)!r})\n"
-            "from uploads.services.upkeep import watchdog\nwatchdog.watch()"
+            "from tests.system.time_machine import run_round\nrun_round()"
         )
         assert grown(before, scrape(observed), "partway_lease_takeovers_total", "work=part") == 6
     finally:

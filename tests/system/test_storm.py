@@ -112,7 +112,7 @@ def test_permanent_faults_are_reported_and_keep_every_byte(
     add_transient_faults(proxy)
     faults = PermanentFaults(storm_run)
     try:
-        storm_run.run(sent, ("worker", "sender", "beat", "redis"), during=faults.apply)
+        storm_run.run(sent, ("worker", "sender", "beat", "watcher", "redis"), during=faults.apply)
         failed = [file for file in sent if storm_run.row(file)["phase"] == "failed"]
         storm_run.report.lines |= {
             "uploads aborted": len(faults.aborted),

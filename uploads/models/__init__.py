@@ -2,6 +2,7 @@
 
 from uploads.models.audit import AuditEntry
 from uploads.models.operation import Operation, OperationItem
+from uploads.models.round import Round
 from uploads.models.store import NamedBucket, Store
 from uploads.models.store_check import StoreCheck
 from uploads.models.transfer import Part, StagingNode, StoreUpload, Transfer
@@ -12,6 +13,7 @@ __all__ = [
     "Operation",
     "OperationItem",
     "Part",
+    "Round",
     "StagingNode",
     "Store",
     "StoreCheck",

@@ -41,6 +41,12 @@ class AuditEntry(models.Model):
             models.Index(fields=["actor_name", "-id"], name="audit_by_actor"),
             models.Index(fields=["action", "-id"], name="audit_by_action"),
             models.Index(fields=["store", "bucket", "-id"], name="audit_by_bucket"),
+            models.Index(
+                fields=["transfer_id"], name="audit_by_transfer", condition=models.Q(transfer_id__isnull=False)
+            ),
+            models.Index(
+                fields=["operation_id"], name="audit_by_operation", condition=models.Q(operation_id__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:

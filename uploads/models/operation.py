@@ -74,6 +74,15 @@ class OperationItem(WorkFields):
         indexes = [
             models.Index(fields=["operation", "state"], name="item_by_state"),
             models.Index(fields=["upload_id"], name="item_by_upload_id"),
+            models.Index(
+                fields=["operation", "id"],
+                name="item_to_enqueue",
+                condition=models.Q(state="ordered", queued_at__isnull=True),
+            ),
+            models.Index(
+                fields=["operation", "queued_at"], name="item_enqueued", condition=models.Q(queued_at__isnull=False)
+            ),
+            models.Index(fields=["operation"], name="item_running", condition=models.Q(state="running")),
         ]
 
     def __str__(self) -> str:

@@ -57,7 +57,11 @@ class StoreCheck(WorkFields):
 
     class Meta:
         ordering = ["-created_at"]
-        indexes = [models.Index(fields=["store", "-created_at"], name="check_by_store")]
+        indexes = [
+            models.Index(fields=["store", "-created_at"], name="check_by_store"),
+            models.Index(fields=["queued_at"], name="check_waiting", condition=models.Q(state="ordered")),
+            models.Index(fields=["created_at"], name="check_running", condition=models.Q(state="running")),
+        ]
 
     def __str__(self) -> str:
         return f"check {self.id} of {self.bucket}"

@@ -50,6 +50,7 @@ class Transfer(WorkFields):
     `verified`: HEAD has shown the object, and `proofs` (of `Proof`) say what was compared; rows of earlier versions
     have none. An error of a transfer that is done says why its object is not verified.
     `crc64` is that of the whole object, as `nvme:<16 hex digits>` or `ecma:...`.
+    `release_at`: since when its node is to remove what is staged, after its end; None once that is done.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -97,6 +98,7 @@ class Transfer(WorkFields):
     complete_sent_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+    release_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-created_at"]
@@ -108,6 +110,27 @@ class Transfer(WorkFields):
             models.Index(
                 fields=["lost_create_at"], name="transfer_by_lost_create", condition=models.Q(lost_creates__gt=0)
             ),
+            # What the watchdog looks for. Conditions without lists, and without columns that change often: SQLite
+            # uses an index only if the query repeats its condition, and PostgreSQL updates it with each change.
+            models.Index(
+                fields=["phase", "desired_state"], name="transfer_idle", condition=models.Q(queued_at__isnull=True)
+            ),
+            models.Index(fields=["queued_at"], name="transfer_enqueued", condition=models.Q(queued_at__isnull=False)),
+            models.Index(fields=["phase"], name="transfer_leased", condition=models.Q(lease_token__isnull=False)),
+            models.Index(
+                fields=["phase", "received_at"],
+                name="transfer_silent_form",
+                condition=models.Q(all_received=False, resumable=False),
+            ),
+            models.Index(
+                fields=["phase", "received_at"],
+                name="transfer_silent_tus",
+                condition=models.Q(all_received=False, resumable=True),
+            ),
+            models.Index(
+                fields=["release_at"], name="transfer_to_release", condition=models.Q(release_at__isnull=False)
+            ),
+            models.Index(fields=["phase", "finished_at"], name="transfer_by_end"),
         ]
 
     def __str__(self) -> str:
@@ -158,18 +181,23 @@ class Transfer(WorkFields):
 
 
 class StoreUpload(models.Model):
-    """A multipart upload in the store that a transfer created. It stays OPEN until the store confirms its end."""
+    """A multipart upload in the store that a transfer created. It stays OPEN until the store confirms its end.
+
+    `drop_at`: when it is aborted next, if its transfer has ended without the store's confirmation.
+    """
 
     transfer = models.ForeignKey(Transfer, on_delete=models.CASCADE, related_name="store_uploads")
     upload_id = models.CharField(max_length=1024)
     state = models.CharField(max_length=10, choices=choices(StoreUploadState), default=StoreUploadState.OPEN.value)
     created_at = models.DateTimeField(auto_now_add=True)
+    drop_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["upload_id"], name="store_upload_by_upload_id"),
             models.Index(fields=["state"], name="store_upload_by_state"),
+            models.Index(fields=["drop_at"], name="store_upload_to_drop", condition=models.Q(drop_at__isnull=False)),
         ]
 
     def __str__(self) -> str:
@@ -203,6 +231,12 @@ class Part(WorkFields):
             models.Index(fields=["transfer", "state", "number"], name="part_by_state"),
             models.Index(
                 fields=["reserved_bytes"], name="part_by_reservation", condition=models.Q(reserved_bytes__gt=0)
+            ),
+            models.Index(fields=["transfer"], name="part_enqueued", condition=models.Q(queued_at__isnull=False)),
+            models.Index(fields=["queued_at"], name="part_by_message", condition=models.Q(queued_at__isnull=False)),
+            models.Index(fields=["transfer"], name="part_being_sent", condition=models.Q(state="sending")),
+            models.Index(
+                fields=["sent_at"], name="part_to_release", condition=models.Q(state="sent", reserved_bytes__gt=0)
             ),
         ]
 

@@ -19,6 +19,14 @@ MESSAGES: Mapping[str, Message] = {
     Code.NO_SUCH_CHECK: _("There is no such check of this store."),
     Code.NO_SUCH_OPERATION: _("There is no such operation."),
     Code.NO_SUCH_TRANSFER: _("There is no such transfer."),
+    Code.OPERATION_DELETED: _(
+        "This operation has ended, and was deleted after the time for which this site keeps operations. The audit log "
+        "still has what was done."
+    ),
+    Code.TRANSFER_DELETED: _(
+        "This transfer has ended, and was deleted after the time for which this site keeps transfers. The audit log "
+        "still has what was done."
+    ),
 }
 
 ROLES: Mapping[Role, Message] = {

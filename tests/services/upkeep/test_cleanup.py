@@ -23,8 +23,9 @@ from uploads.services.staging import quota
 from uploads.services.transfers.receive import Receiver
 from uploads.services.transfers.start import offset_of
 from uploads.services.transfers.steps import request_pause
-from uploads.services.upkeep.cleanup import sweep_staging
+from uploads.services.upkeep.cleanup import release_left_bytes, sweep_staging
 from uploads.services.upkeep.watchdog import watch
+from uploads.services.work import broker, queue
 
 PART = 5 * MIB
 NODE = "test-node"
@@ -163,20 +164,38 @@ def test_sent_part_is_released_if_its_worker_died(drive: Drive) -> None:
     transfer = start(drive, 2 * PART)
     receive(transfer, bytes(2 * PART))
     Part.objects.filter(transfer=transfer, number=1).update(state=PartState.SENT, sent_at=timezone.now())
-    watch()
+    release_left_bytes()
     assert staged_names(transfer) == ["00001", "00002"]  # The worker that sent it may be about to release it.
     Part.objects.filter(transfer=transfer, number=1).update(sent_at=timezone.now() - timedelta(minutes=2))
-    watch()
+    release_left_bytes()
     assert staged_names(transfer) == ["00002"]
     assert quota.reserved_bytes(NODE) == PART
 
 
-def test_bytes_of_another_node_are_not_released(drive: Drive) -> None:
+def test_ended_transfer_is_released_if_its_worker_died(drive: Drive) -> None:
+    transfer = start(drive, 2 * PART)
+    receive(transfer, bytes(2 * PART))
+    Transfer.objects.update(phase=Phase.CANCELLED, release_at=timezone.now())
+    release_left_bytes()
+    assert staged_names(transfer) == []
+    assert (quota.reserved_bytes(NODE), Transfer.objects.get().release_at) == (0, None)
+
+
+def test_bytes_of_another_node_are_left_to_its_worker(drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The round of any node finds them, and has the node remove them, unless its worker does not run."""
     transfer = start(drive, 2 * PART)
     receive(transfer, bytes(2 * PART))
     Transfer.objects.filter(pk=transfer.pk).update(node="elsewhere")
     Part.objects.filter(transfer=transfer).update(state=PartState.SENT, sent_at=timezone.now() - timedelta(hours=1))
+    sent: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(queue, "_publish", lambda *message: sent.append(message[:3]))
     watch()
+    assert ("release_left_bytes", ["elsewhere"], "node.elsewhere.steps") in sent
+    sent.clear()
+    monkeypatch.setattr(broker, "is_served", lambda *_: False)
+    watch()
+    release_left_bytes()
+    assert sent == []
     assert staged_names(transfer) == ["00001", "00002"]
     assert quota.reserved_bytes("elsewhere") == 2 * PART
 

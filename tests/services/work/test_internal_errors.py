@@ -339,7 +339,7 @@ def test_watchdog_continues_after_one_transfer_and_one_step_failed(
     assert tracebacks(caplog) == [str(MALFORMED)] * 2
 
 
-def watchdog_steps() -> Iterator[Callable[[], None]]:
+def watchdog_steps() -> Iterator[Callable[[], bool | None]]:
     from uploads.services.upkeep.watchdog import STEPS
 
     yield from STEPS

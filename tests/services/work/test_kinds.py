@@ -54,9 +54,11 @@ def new_kind() -> Iterator[Kind[OperationItem]]:
 
 
 def _declare() -> Kind[OperationItem]:
-    def dispatch_all() -> None:
+    def dispatch_due(limit: int) -> int:
         waiting = kind.waiting_rows().filter(queued_at__isnull=True)
-        queue.enqueue_rows("run_new", list(waiting.values_list("pk", flat=True)), node="n")
+        ids = list(waiting.values_list("pk", flat=True)[:limit])
+        queue.enqueue_rows("run_new", ids, node="n")
+        return len(ids)
 
     kind = register(
         Kind(
@@ -69,7 +71,7 @@ def _declare() -> Kind[OperationItem]:
             resume=lambda row, seconds: None,
             give_up=lambda lease, error: None,
             worker_lost=lambda lease: lease.release(),
-            dispatch_all=dispatch_all,
+            dispatch_due=dispatch_due,
         )
     )
 
@@ -100,7 +102,7 @@ def test_watchdog_and_queue_know_a_new_kind(
     OperationItem.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     watch()
     assert taken_over == [("new", 1)]
-    assert published == [("run_new", str(item.pk), "node.n.new")]
+    assert published == [("run_new", [str(item.pk)], "node.n.new")]
     OperationItem.objects.update(queued_at=timezone.now() - timedelta(hours=1))
     watch()
     assert len(published) == 2, "a lost message is sent again"
@@ -129,4 +131,4 @@ def test_metrics_have_the_queue_of_a_new_kind(
 ) -> None:
     monkeypatch.setattr("uploads.services.upkeep.metrics.broker.depths", lambda queues: dict.fromkeys(queues, 0))
     depth, _ = _queues()
-    assert [sample.labels["queue"] for sample in depth.samples] == ["node.test-node.new"]
+    assert [sample.labels["queue"] for sample in depth.samples] == ["node.test-node.new", "partway.watch"]

@@ -7,13 +7,13 @@ from functools import partial
 from typing import Any
 
 from uploads.domain.states import ITEM_STATES, ItemState
-from uploads.models import Operation, OperationItem
-from uploads.services.operations.order import dispatch_operation, end_item
+from uploads.models import OperationItem
+from uploads.services.operations.order import dispatch_operation, dispatch_operations, due_operations, end_item
 from uploads.services.operations.outcomes import end_of
 from uploads.services.work.kinds import register
 from uploads.services.work.leases import Kind, Lease
 from uploads.services.work.queue import enqueue_on_commit
-from uploads.services.work.tasks import guard, record_worker_lost
+from uploads.services.work.tasks import dispatch_batches, guard, record_worker_lost
 
 
 def _resume(item: OperationItem, seconds: float) -> None:
@@ -31,10 +31,8 @@ def dispatch_guarded(operation_id: uuid.UUID) -> None:
     guard(ITEMS, rows, partial(dispatch_operation, operation_id))
 
 
-def _dispatch_all() -> None:
-    waiting = Operation.objects.filter(items__state=ItemState.ORDERED).distinct()
-    for operation_id in waiting.values_list("pk", flat=True):
-        dispatch_guarded(operation_id)
+def _dispatch_due(limit: int) -> int:
+    return dispatch_batches(due_operations(limit), dispatch_operations, dispatch_guarded)
 
 
 ITEMS = register(
@@ -49,6 +47,6 @@ ITEMS = register(
         resume=_resume,
         give_up=_give_up,
         worker_lost=record_worker_lost,
-        dispatch_all=_dispatch_all,
+        dispatch_due=_dispatch_due,
     )
 )

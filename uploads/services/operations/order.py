@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from uploads import audit
@@ -145,13 +148,47 @@ def _done_operation(kind: OperationKind, store: Store, bucket: str, upload: Uplo
 @transaction.atomic
 def dispatch_operation(operation_id: uuid.UUID) -> None:
     """Enqueue the next uploads of an operation. Can be called at any time."""
-    operation = Operation.objects.select_for_update().get(pk=operation_id)
-    ordered = operation.items.filter(state=ItemState.ORDERED)
-    running = operation.items.filter(state=ItemState.RUNNING).count()
-    free_slots = WINDOW - running - ordered.filter(queued_at__isnull=False).count()
-    if free_slots > 0:
-        waiting = ordered.filter(due(), queued_at__isnull=True).order_by("id")
-        enqueue_rows("run_item", list(waiting.values_list("pk", flat=True)[:free_slots]))
+    _dispatch(Operation.objects.select_for_update().filter(pk=operation_id))
+
+
+@transaction.atomic
+def dispatch_operations(operation_ids: Collection[uuid.UUID]) -> None:
+    """As `dispatch_operation`, without those that another process changes now. One takes as many statements as many."""
+    _dispatch(Operation.objects.select_for_update(skip_locked=True).filter(pk__in=operation_ids))
+
+
+def _dispatch(operations: QuerySet[Operation]) -> None:
+    ids = list(operations.order_by().values_list("pk", flat=True))
+    items = OperationItem.objects.filter(operation=OuterRef("pk")).order_by("id")
+    waiting = items.filter(due(), **TO_ENQUEUE).values("pk")
+    next_items = {f"next_{number}": Subquery(waiting[number : number + 1]) for number in range(WINDOW)}
+    found = Operation.objects.filter(pk__in=ids).annotate(busy=_busy_items(), **next_items).order_by()
+    chosen: list[int] = []
+    for busy, *candidates in found.values_list("busy", *next_items):
+        chosen += [each for each in candidates if each is not None][: max(0, WINDOW - busy)]
+    enqueue_rows("run_item", chosen)
+
+
+def due_operations(limit: int) -> list[uuid.UUID]:
+    """At most `limit` operations with uploads that nobody has enqueued: a process died, or a message was lost."""
+    waiting = OperationItem.objects.filter(due(), **TO_ENQUEUE).order_by().values("operation_id")
+    found = Operation.objects.filter(pk__in=waiting).annotate(busy=_busy_items()).filter(busy__lt=WINDOW)
+    return list(found.order_by().values_list("pk", flat=True)[:limit])
+
+
+TO_ENQUEUE = {"state": ItemState.ORDERED, "queued_at__isnull": True}
+"""The condition of the index `item_to_enqueue`."""
+
+
+def _busy_items() -> CombinedExpression:
+    """How many uploads of an operation are enqueued or running."""
+    items = OperationItem.objects.filter(operation=OuterRef("pk")).order_by()
+    return _count(items.filter(state=ItemState.RUNNING)) + _count(items.filter(queued_at__isnull=False))
+
+
+def _count(items: QuerySet[OperationItem]) -> Coalesce:
+    counted = items.values("operation_id").annotate(count=Count("pk")).values("count")
+    return Coalesce(Subquery(counted), 0)
 
 
 def end_item(lease: Lease[OperationItem], state: ItemState, **changes: Any) -> None:

@@ -206,3 +206,4 @@ def release_all(transfer: Transfer) -> None:
     transfer.folder.remove()
     crash.point("staging.removed")
     Part.objects.filter(transfer=transfer.pk, reserved_bytes__gt=0).update(reserved_bytes=0)
+    Transfer.objects.filter(pk=transfer.pk, release_at__isnull=False).update(release_at=None)

@@ -65,16 +65,35 @@ def _record_upload(lease: Lease[Transfer], upload_id: str) -> None:
         drop_late_upload(row.pk)
 
 
+MAX_LATE = 20
+"""Late uploads that one round of the watchdog has aborted."""
+
+DROP_AGAIN_SECONDS = 300.0
+"""After how long another attempt is made to abort a late upload."""
+
+
+def claim_late_uploads() -> list[int]:
+    """Some uploads of ended transfers to abort now, the longest waiting first. Each is claimed for a while."""
+    late = StoreUpload.objects.filter(drop_at__lte=timezone.now())
+    ids = list(late.order_by("drop_at").values_list("pk", flat=True)[:MAX_LATE])
+    if ids:
+        late.filter(pk__in=ids).update(drop_at=leases.in_seconds(DROP_AGAIN_SECONDS))
+    return ids
+
+
 def drop_late_upload(store_upload_id: int) -> None:
-    """Abort an upload that was created after the lease was lost. No part was ever sent to it."""
-    row = StoreUpload.objects.select_related("transfer__store").get(pk=store_upload_id)
+    """Abort an upload that its transfer does not need any more. Does nothing if it has ended meanwhile."""
+    row = StoreUpload.objects.select_related("transfer__store").filter(pk=store_upload_id).first()
+    if row is None or row.state in STORE_UPLOAD_STATES.final:
+        StoreUpload.objects.filter(pk=store_upload_id).update(drop_at=None)
+        return
     transfer = row.transfer
     try:
         abort_until_gone(client_for(transfer.store), transfer.bucket, transfer.key, row.upload_id)
     except ObjectStoreError as error:
         log.warning("transfer %s: an upload that was created too late could not be aborted: %s", transfer.pk, error)
         return
-    change(STORE_UPLOAD_STATES, StoreUpload.objects.filter(pk=row.pk), StoreUploadState.GONE)
+    change(STORE_UPLOAD_STATES, StoreUpload.objects.filter(pk=row.pk), StoreUploadState.GONE, (), drop_at=None)
 
 
 def _create(lease: Lease[Transfer]) -> str:

@@ -1,15 +1,22 @@
-"""Decides what a transfer needs next and enqueues it. Can be called at any time, any number of times."""
+"""Decides what transfers need next and enqueues it. Can be called at any time, any number of times.
+
+Many transfers take as many statements as one.
+"""
 
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from uploads.domain.states import PHASES, DesiredState, PartState, Phase, StoreUploadState
-from uploads.models import Transfer
+from uploads.models import Part, StoreUpload, Transfer
 from uploads.services.staging import expected_sha256
 from uploads.services.work.leases import due, free
 from uploads.services.work.queue import enqueue_rows
@@ -20,63 +27,181 @@ NEEDED = ("phase", "desired_state", "all_received", "part_count", "node", "verif
 WINDOW = 4
 """Parts of one transfer that are enqueued or being sent at a time, so that no transfer starves the others."""
 
+UNSENT = (PartState.WAITING, PartState.STAGED, PartState.SENDING)
+
 
 @transaction.atomic(savepoint=False)
 def dispatch(transfer_id: uuid.UUID) -> None:
     """Enqueue the next steps of a transfer: parts, the upload in the store, the completion or the cancellation."""
     # The lock of the row makes a process that has sent a part wait, and then see all parts that were staged before.
-    transfer = Transfer.objects.select_for_update().only(*NEEDED).filter(pk=transfer_id).first()
-    if transfer is None or transfer.phase in (Phase.DONE, Phase.CANCELLED):
-        return
-    if transfer.desired_state == DesiredState.CANCEL:
-        _enqueue_step(transfer, "cancel_transfer")
-    elif transfer.desired_state == DesiredState.RUN:
-        _run(transfer)
+    _run(Transfer.objects.select_for_update().filter(pk=transfer_id))
 
 
-def _run(transfer: Transfer) -> None:
-    if transfer.phase == Phase.RECEIVING and transfer.parts.filter(state=PartState.STAGED).exists():
-        rows = Transfer.objects.filter(pk=transfer.pk)
-        change(PHASES, rows, Phase.SENDING, {Phase.RECEIVING}, sending_at=timezone.now())
-        transfer.phase = Phase.SENDING
-    if transfer.phase == Phase.SENDING:
-        _send(transfer)
-    if transfer.phase == Phase.COMPLETING:
-        _enqueue_step(transfer, "complete_transfer")
+@transaction.atomic(savepoint=False)
+def dispatch_many(transfer_ids: Collection[uuid.UUID]) -> None:
+    """As `dispatch`. Transfers that another process changes now are left out: that process dispatches them."""
+    _run(Transfer.objects.select_for_update(skip_locked=True).filter(pk__in=transfer_ids))
 
 
-def _send(transfer: Transfer) -> None:
-    free_slots = WINDOW - _in_progress(transfer)
-    if free_slots <= 0:
-        return
-    if transfer.all_received and not transfer.parts.exclude(state=PartState.SENT).exists():
-        if expected_sha256.mismatch(transfer, transfer.expected_sha256, transfer.sha256):
-            return  # The transfer failed when its last byte was received.
-        # PutObject has created the object already.
-        completed = {"completed_at": timezone.now()} if transfer.by_put_object else {}
-        rows = Transfer.objects.filter(pk=transfer.pk)
-        change(PHASES, rows, Phase.COMPLETING, {Phase.SENDING}, tries=0, **completed)
-        transfer.phase = Phase.COMPLETING
-    elif not transfer.by_put_object and not transfer.store_uploads.filter(state=StoreUploadState.OPEN).exists():
-        _enqueue_step(transfer, "open_store_upload")
-    elif transfer.all_received or not transfer.by_put_object:
-        # PutObject creates the object: not before the SHA-256 of the whole file was checked.
-        _fill_window(transfer, free_slots)
+def _run(rows: QuerySet[Transfer]) -> None:
+    by_state: dict[DesiredState, list[Transfer]] = defaultdict(list)
+    for transfer in rows.only(*NEEDED).order_by().exclude(phase__in=PHASES.final):
+        by_state[DesiredState(transfer.desired_state)].append(transfer)
+    _enqueue_steps("cancel_transfer", by_state[DesiredState.CANCEL])
+    running = by_state[DesiredState.RUN]
+    moving = [transfer for transfer in running if transfer.phase in (Phase.RECEIVING, Phase.SENDING)]
+    completing = [transfer for transfer in running if transfer.phase == Phase.COMPLETING]
+    if moving:
+        completing += _send(_next_of(moving))
+    _enqueue_steps("complete_transfer", completing)
 
 
-def _in_progress(transfer: Transfer) -> int:
-    in_progress = Q(state=PartState.SENDING) | Q(state=PartState.STAGED, queued_at__isnull=False)
-    return transfer.parts.filter(in_progress).count()
+@dataclass(slots=True)
+class _Next:
+    """What some transfers need, which are receiving or sending."""
+
+    starting: list[Transfer] = field(default_factory=list)
+    uploads: list[Transfer] = field(default_factory=list)
+    completing: list[Transfer] = field(default_factory=list)
+    parts: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    """The ids of parts to send, by the node that has them."""
 
 
-def _fill_window(transfer: Transfer, free_slots: int) -> None:
-    waiting = transfer.parts.filter(due(), state=PartState.STAGED, queued_at__isnull=True)
-    ids = list(waiting.order_by("number").values_list("pk", flat=True)[:free_slots])
-    if ids:
-        enqueue_rows("send_part", ids, node=transfer.node)
+def _next_of(transfers: Iterable[Transfer]) -> _Next:
+    known = {transfer.pk: transfer for transfer in transfers}
+    result = _Next()
+    # Read after the rows were locked: a subquery of the locking statement would not see what the lock waited for.
+    for facts in with_part_facts(Transfer.objects.filter(pk__in=known)).values("pk", *FACTS).order_by():
+        transfer = known[facts["pk"]]
+        if transfer.phase == Phase.RECEIVING:
+            if not facts["has_staged"]:
+                continue
+            result.starting.append(transfer)
+        if facts["busy"] >= WINDOW:
+            continue
+        if transfer.all_received and not facts["has_unsent"]:
+            # The transfer with another SHA-256 failed when its last byte was received.
+            if not expected_sha256.mismatch(transfer, transfer.expected_sha256, transfer.sha256):
+                result.completing.append(transfer)
+        elif not transfer.by_put_object and not facts["has_upload"]:
+            result.uploads.append(transfer)
+        elif transfer.all_received or not transfer.by_put_object:
+            # PutObject creates the object: not before the SHA-256 of the whole file was checked.
+            waiting = [facts[name] for name in NEXT_PARTS if facts[name] is not None]
+            result.parts[transfer.node] += waiting[: WINDOW - facts["busy"]]
+    return result
 
 
-def _enqueue_step(transfer: Transfer, task: str) -> None:
-    """Enqueue a step of the whole transfer, unless one is running, enqueued or deferred."""
-    idle = free() & due() & Q(queued_at__isnull=True)
-    enqueue_rows(task, [transfer.pk], node=transfer.node, only=idle)
+def _send(found: _Next) -> list[Transfer]:
+    """Write what was found and enqueue it. Returns the transfers to complete."""
+    _change_phase(found.starting, Phase.SENDING, Phase.RECEIVING, sending_at=timezone.now())
+    _enqueue_steps("open_store_upload", found.uploads)
+    for node, ids in found.parts.items():
+        if ids:
+            enqueue_rows("send_part", ids, node=node)
+    # PutObject has created the object already.
+    put = [transfer for transfer in found.completing if transfer.by_put_object]
+    multipart = [transfer for transfer in found.completing if not transfer.by_put_object]
+    _change_phase(put, Phase.COMPLETING, Phase.SENDING, tries=0, completed_at=timezone.now())
+    _change_phase(multipart, Phase.COMPLETING, Phase.SENDING, tries=0)
+    return found.completing
+
+
+def _change_phase(transfers: Sequence[Transfer], to: Phase, since: Phase, **fields: object) -> None:
+    if transfers:
+        rows = Transfer.objects.filter(pk__in=[transfer.pk for transfer in transfers])
+        change(PHASES, rows, to, {since}, **fields)
+
+
+def _enqueue_steps(task: str, transfers: Iterable[Transfer]) -> None:
+    """Enqueue a step of each of the transfers, unless one is running, enqueued or deferred."""
+    by_node: dict[str, list[uuid.UUID]] = defaultdict(list)
+    for transfer in transfers:
+        by_node[transfer.node].append(transfer.pk)
+    for node, ids in by_node.items():
+        enqueue_rows(task, ids, node=node, only=idle())
+
+
+def idle() -> Q:
+    """Rows that no process works on, and that are neither enqueued nor deferred."""
+    return free() & due() & Q(queued_at__isnull=True)
+
+
+# --- What the parts of a transfer need, found through small indexes ---------------------------------------------------
+
+NEXT_PARTS = tuple(f"next_{number}" for number in range(WINDOW))
+FACTS = ("has_staged", "has_unsent", "has_upload", "busy", *NEXT_PARTS)
+
+
+def with_part_facts(transfers: QuerySet[Transfer]) -> QuerySet[Transfer]:
+    """Transfers with what decides on their next step. `busy`: parts that are enqueued or being sent.
+
+    `next_0` and so on are the first parts to enqueue. However many parts a transfer has, a few of them are read.
+    """
+    parts = Part.objects.filter(transfer=OuterRef("pk")).order_by()
+    uploads = StoreUpload.objects.filter(transfer=OuterRef("pk"), state=StoreUploadState.OPEN)
+    waiting = parts.filter(due(), **TO_ENQUEUE).order_by("number").values("pk")
+    return transfers.annotate(
+        has_staged=Exists(parts.filter(state=PartState.STAGED)),
+        has_unsent=Exists(parts.filter(state__in=UNSENT)),
+        has_upload=Exists(uploads),
+        busy=_count(parts.filter(state=PartState.SENDING)) + _count(parts.filter(queued_at__isnull=False)),
+        **{name: Subquery(waiting[number : number + 1]) for number, name in enumerate(NEXT_PARTS)},
+    )
+
+
+TO_ENQUEUE = {"state": PartState.STAGED, "queued_at__isnull": True}
+
+
+def _count(parts: QuerySet[Part]) -> Coalesce:
+    counted = parts.values("transfer_id").annotate(count=Count("pk")).values("count")
+    return Coalesce(Subquery(counted), 0)
+
+
+# --- What the watchdog looks for --------------------------------------------------------------------------------------
+
+
+def due_transfers(limit: int) -> list[uuid.UUID]:
+    """At most `limit` transfers that need a step which nobody has enqueued: a process died, or a message was lost."""
+    found: list[uuid.UUID] = []
+    for rows in (_to_cancel(), _to_complete(), _due_parts()):
+        found += rows.order_by().values_list("pk", flat=True)[: limit - len(found)]
+        if len(found) >= limit:
+            break
+    return found
+
+
+def _to_cancel() -> QuerySet[Transfer]:
+    unfinished = sorted(set(Phase) - PHASES.final)
+    return Transfer.objects.filter(idle(), desired_state=DesiredState.CANCEL, phase__in=unfinished)
+
+
+def _to_complete() -> QuerySet[Transfer]:
+    return Transfer.objects.filter(idle(), desired_state=DesiredState.RUN, phase=Phase.COMPLETING)
+
+
+def _due_parts() -> QuerySet[Transfer]:
+    """Transfers that are receiving or sending, and lack a step.
+
+    Each condition is a subquery with a limit, because PostgreSQL would read all parts for an EXISTS.
+    """
+    parts = Part.objects.filter(transfer=OuterRef("pk")).order_by()
+    rows = Transfer.objects.filter(
+        idle(), desired_state=DesiredState.RUN, phase__in=(Phase.RECEIVING, Phase.SENDING)
+    ).annotate(
+        waiting=Subquery(parts.filter(due(), **TO_ENQUEUE).order_by("number").values("pk")[:1]),
+        unsent=Subquery(parts.filter(state__in=UNSENT).values("pk")[:1]),
+        upload=Subquery(
+            StoreUpload.objects.filter(transfer=OuterRef("pk"), state=StoreUploadState.OPEN).order_by().values("pk")[:1]
+        ),
+        busy=_count(parts.filter(state=PartState.SENDING)) + _count(parts.filter(queued_at__isnull=False)),
+    )
+    is_multipart = Q(part_count__gt=1)
+    has_digest = Q(verify_sha256=False) | (Q(sha256=F("expected_sha256")) & ~Q(sha256=""))
+    to_start = Q(phase=Phase.RECEIVING, waiting__isnull=False)
+    to_open = is_multipart & Q(upload__isnull=True) & (Q(all_received=False) | Q(unsent__isnull=False))
+    to_send = Q(waiting__isnull=False, busy__lt=WINDOW) & (
+        (is_multipart & Q(upload__isnull=False)) | (~is_multipart & Q(all_received=True))
+    )
+    to_complete = Q(all_received=True, unsent__isnull=True) & has_digest
+    return rows.filter(to_start | Q(phase=Phase.SENDING) & (to_open | to_send | to_complete))

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from uploads import audit, crash
-from uploads.domain.states import PHASES, DesiredState, Phase
+from uploads.domain.states import PHASES, DesiredState, Phase, StoreUploadState
 from uploads.models import Transfer
 from uploads.problems import Code
 from uploads.services.staging import quota
@@ -53,8 +53,11 @@ def ends_unverified(transfer: Transfer, error: dict[str, Any]) -> bool:
 def finish_transfer(lease: Lease[Transfer], phase: Phase, **facts: object) -> bool:
     """End a transfer as done or cancelled. False if the lease was lost."""
     with transaction.atomic():
-        if not lease.end(phase, finished_at=timezone.now(), **facts):
+        now = timezone.now()
+        if not lease.end(phase, finished_at=now, release_at=now, **facts):
             return False
+        # Uploads that are left are aborted later, by the watchdog.
+        lease.row.store_uploads.filter(state=StoreUploadState.OPEN).update(drop_at=now)
         audit.record_transfer(None, phase.value, lease.row, **facts)
     crash.point("transfer.ended")
     quota.release_all(lease.row)

@@ -10,13 +10,13 @@ from django.db import transaction
 
 from uploads.domain.states import PART_STATES, PHASES, DesiredState, PartState, Phase
 from uploads.models import Part, Transfer
-from uploads.services.transfers.dispatch import dispatch
+from uploads.services.transfers.dispatch import dispatch, dispatch_many, due_transfers
 from uploads.services.transfers.ending import ends_unverified, fail_transfer, finish_transfer
 from uploads.services.work.attempts import MAX_ATTEMPTS
 from uploads.services.work.kinds import register
 from uploads.services.work.leases import Kind, Lease
 from uploads.services.work.queue import enqueue_on_commit
-from uploads.services.work.tasks import guard, record_worker_lost
+from uploads.services.work.tasks import dispatch_batches, guard, record_worker_lost
 
 
 def _resume(transfer: Transfer, seconds: float) -> None:
@@ -56,12 +56,9 @@ def dispatch_guarded(transfer_id: uuid.UUID) -> None:
     guard(TRANSFERS, TRANSFERS.waiting_rows().filter(pk=transfer_id), partial(dispatch, transfer_id))
 
 
-def _dispatch_all() -> None:
-    """Every transfer that has not ended and is neither paused nor failed, and every cancellation."""
-    failed = Transfer.objects.filter(phase=Phase.FAILED).exclude(desired_state=DesiredState.CANCEL)
-    rows = Transfer.objects.exclude(phase__in=PHASES.final).exclude(desired_state=DesiredState.PAUSE)
-    for transfer_id in rows.exclude(pk__in=failed).values_list("pk", flat=True):
-        dispatch_guarded(transfer_id)
+def _dispatch_due(limit: int) -> int:
+    """Transfers that have not ended, are neither paused nor failed, and lack a step; and cancellations."""
+    return dispatch_batches(due_transfers(limit), dispatch_many, dispatch_guarded)
 
 
 PARTS = register(
@@ -92,6 +89,6 @@ TRANSFERS = register(
         resume=_resume,
         give_up=_give_up_transfer,
         worker_lost=_lose_worker,
-        dispatch_all=_dispatch_all,
+        dispatch_due=_dispatch_due,
     )
 )

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Callable, Iterable
+from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 from django.conf import settings
+from django.db.models import QuerySet
+from django.utils import timezone
 
 from uploads import crash
 from uploads.domain.states import FINAL_PHASES, PartState
@@ -16,9 +21,12 @@ from uploads.services.staging import quota
 from uploads.services.transfers.receive import QuotaExceeded, ReceivingStopped, recover
 from uploads.services.transfers.steps import StepRefused, request_cancel
 from uploads.services.work.failures import problem_fields
+from uploads.services.work.rounds import only_one
 from uploads.staging.disk import StagingFolder, WriterBusy
 
 log = logging.getLogger(__name__)
+
+Thing = TypeVar("Thing")
 
 
 def expire(transfer: Transfer) -> None:
@@ -84,3 +92,51 @@ def _remove_stray_files(transfer: Transfer) -> None:
             path.unlink()
     if not transfer.by_put_object:
         Part.objects.filter(transfer=transfer, state=PartState.SENT, reserved_bytes__gt=0).update(reserved_bytes=0)
+
+
+# --- What workers that died have left ---------------------------------------------------------------------------------
+
+
+MAX_LEFT = 200
+"""Parts, and transfers, that one run releases. The next run has the others."""
+
+
+def nodes_with_left_bytes() -> list[str]:
+    """The nodes with something to release, by the database. Only a process of the node can do it."""
+    nodes = {*_sent_and_left().values_list("transfer__node", flat=True).order_by().distinct()}
+    nodes |= {*_ended_and_left().values_list("node", flat=True).order_by().distinct()}
+    return sorted(nodes)
+
+
+def release_left_bytes() -> None:
+    """Release what is staged here and not needed any more, because the process that should have removed it died."""
+    with only_one(f"staging of {settings.NODE_NAME}") as held:
+        if held is None:
+            return
+        here = settings.NODE_NAME
+        _each(_sent_and_left().filter(transfer__node=here).select_related("transfer")[:MAX_LEFT], quota.release)
+        held.renew()
+        _each(_ended_and_left().filter(node=here)[:MAX_LEFT], quota.release_all)
+
+
+def _each(things: Iterable[Thing], act: Callable[[Thing], object]) -> None:
+    for thing in things:
+        try:
+            act(thing)
+        except Exception:
+            log.exception("staging: internal error at %s", thing)
+
+
+def _sent_and_left() -> QuerySet[Part]:
+    # The process that has sent a part is about to remove it itself.
+    old = timezone.now() - timedelta(seconds=settings.LOST_MESSAGE_SECONDS)
+    return Part.objects.filter(
+        state=PartState.SENT,
+        reserved_bytes__gt=0,
+        sent_at__lt=old,
+        transfer__part_count__gt=1,  # The bytes of PutObject stay until the transfer ends.
+    ).order_by("sent_at")
+
+
+def _ended_and_left() -> QuerySet[Transfer]:
+    return Transfer.objects.filter(release_at__lte=timezone.now()).order_by("release_at")

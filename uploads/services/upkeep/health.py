@@ -16,7 +16,7 @@ from django.db import connections
 from uploads.models import StagingNode
 from uploads.models.transfer import parts_queue, steps_queue
 from uploads.services.work import broker
-from uploads.services.work.tasks import OPERATIONS_QUEUE
+from uploads.services.work.tasks import OPERATIONS_QUEUE, WATCH_QUEUE
 from uploads.staging.disk import free_bytes
 
 log = logging.getLogger(__name__)
@@ -80,6 +80,11 @@ def _worker() -> bool:
     return broker.is_served(OPERATIONS_QUEUE, steps_queue(settings.NODE_NAME))
 
 
+def _watcher() -> bool:
+    """Of any node: one is enough for all of them."""
+    return broker.is_served(WATCH_QUEUE)
+
+
 def _staging() -> bool:
     """Whether a byte can be written and more disk space is free than the floor."""
     folder = Path(settings.STAGING_DIR)
@@ -95,6 +100,7 @@ CHECKS = (
     Check("redis", broker.responds),
     Check("sender", _sender),
     Check("worker", _worker),
+    Check("watcher", _watcher),
     Check("staging", _staging),
 )
 

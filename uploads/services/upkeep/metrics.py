@@ -19,7 +19,7 @@ from uploads.domain.states import DesiredState, Phase, TransferState, shown_stat
 from uploads.models import StagingNode, Store, Transfer
 from uploads.services.staging import quota
 from uploads.services.work import broker
-from uploads.services.work.tasks import TASKS
+from uploads.services.work.tasks import TASKS, WATCH_QUEUE
 
 
 class State(Collector):
@@ -81,7 +81,7 @@ def _staging() -> list[Metric]:
 
 def _queues() -> list[Metric]:
     nodes = dict.fromkeys([settings.NODE_NAME, *StagingNode.objects.values_list("name", flat=True)])
-    queues = dict.fromkeys(task.queue(node) for node in nodes for task in TASKS.values())
+    queues = dict.fromkeys([*(task.queue(node) for node in nodes for task in TASKS.values()), WATCH_QUEUE])
     depth = GaugeMetricFamily("partway_queue_depth", "Messages that no worker has taken yet.", labels=["queue"])
     served = GaugeMetricFamily("partway_queue_served", "Whether a worker serves this queue.", labels=["queue"])
     for queue, waiting in broker.depths(queues).items():

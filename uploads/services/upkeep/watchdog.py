@@ -1,6 +1,8 @@
-"""The watchdog: enqueues work again whose worker died or whose message was lost, and cleans up.
+"""The watchdog: finds, every few seconds, all work that nobody does because a process died or a message was lost.
 
-Two watchdogs at once do no harm: every step is a filtered UPDATE.
+One round runs at a time in the whole installation. Its number of statements does not depend on the number of transfers:
+what is due is found through indexes, changed in sets, and limited per round. Whatever touches a disk is left to the
+node that has it (`cleanup.py`). Every step can be repeated: a process that dies in a round leaves nothing undone.
 """
 
 from __future__ import annotations
@@ -16,34 +18,58 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from redis import RedisError
 
 from uploads import metrics
-from uploads.domain.states import FINAL_PHASES, DesiredState, PartState, Phase, StoreUploadState
-from uploads.models import Part, StoreUpload, Transfer
+from uploads.domain.states import DesiredState, Phase
+from uploads.models import Transfer
+from uploads.models.transfer import steps_queue
 from uploads.problems import Code, Problem
-from uploads.services.staging import quota
 from uploads.services.stores import silence
+from uploads.services.transfers.create import claim_late_uploads
 from uploads.services.transfers.receive import abandon
-from uploads.services.upkeep.cleanup import expire
-from uploads.services.work import broker, leases
+from uploads.services.upkeep.cleanup import expire, nodes_with_left_bytes
+from uploads.services.work import broker, leases, queue
 from uploads.services.work.kinds import KINDS
-from uploads.services.work.leases import Kind
+from uploads.services.work.leases import Kind, LeaseLost
 from uploads.services.work.queue import enqueue_on_commit
+from uploads.services.work.rounds import only_one
 
 log = logging.getLogger(__name__)
 
 Thing = TypeVar("Thing")
 
-MAX_LATE = 20
-"""Late uploads that one round enqueues; the next round has the others."""
+MAX_DISPATCHED = 500
+"""Rows of a kind that one round dispatches, and rows of which it takes the messages for lost."""
+
+MAX_LOST = 50
+"""Expired leases of a kind that one round takes over, and silent transfers that it cancels. Each takes statements."""
 
 SILENT_BROWSER = timedelta(minutes=15)
 """A form upload of which nothing has arrived for this time has lost its browser or its web server."""
 
 
-def watch() -> None:
-    """One round."""
-    _each(STEPS, lambda step: step())
+def watch() -> bool:
+    """One round, unless one is running already. Returns whether more was due than one round handles."""
+    has_more = False
+    with only_one("watchdog") as held:
+        if held is None:
+            return False
+        for step in STEPS:
+            held.renew()
+            has_more |= _did_all_it_may(step)
+    return has_more and not queue.is_paused()
+
+
+def _did_all_it_may(step: Callable[[], bool | None]) -> bool:
+    """Whether a step stopped at its limit. An exception is logged, and the other steps follow."""
+    try:
+        return bool(step())
+    except LeaseLost:
+        raise
+    except Exception:
+        log.exception("watchdog: internal error at %s", step)
+        return False
 
 
 def _each(things: Iterable[Thing], act: Callable[[Thing], object]) -> None:
@@ -60,7 +86,9 @@ def _return_expired_leases() -> None:
 
 
 def _return_expired(kind: Kind[Any]) -> None:
-    _each(list(kind.expired_rows().values_list("pk", flat=True)), partial(_take_over, kind))
+    # Those that expired first: the others follow in the next round.
+    expired = kind.expired_rows().order_by("lease_until").values_list("pk", flat=True)[:MAX_LOST]
+    _each(list(expired), partial(_take_over, kind))
 
 
 def _take_over(kind: Kind[Any], pk: object) -> None:
@@ -70,12 +98,20 @@ def _take_over(kind: Kind[Any], pk: object) -> None:
         kind.worker_lost(lease)
 
 
-def _forget_lost_messages() -> None:
-    # If Redis lost messages, it lost all of them at once.
-    old = timezone.now() - (timedelta(0) if broker.was_emptied() else _lost_message())
+def _forget_lost_messages() -> bool:
+    old = timezone.now() - _lost_message()
+    # If Redis lost messages, it lost all that were enqueued before.
+    emptied = broker.emptied_at()
+    lost_before = max(old, emptied) if emptied else old
+    counts = []
     for kind in KINDS.values():
-        with _unlocked(kind.waiting_rows().filter(queued_at__lt=old)) as rows:
-            rows.update(queued_at=None)
+        lost = kind.waiting_rows().filter(queued_at__lt=lost_before).order_by("queued_at")
+        ids = list(lost.values_list("pk", flat=True)[:MAX_DISPATCHED])
+        counts.append(len(ids))
+        if ids:
+            with _unlocked(kind.waiting_rows().filter(pk__in=ids, queued_at__lt=lost_before)) as rows:
+                rows.update(queued_at=None)
+    return max(counts, default=0) >= MAX_DISPATCHED
 
 
 @contextmanager
@@ -98,47 +134,42 @@ def _lost_message() -> timedelta:
 def _abandon_silent_forms() -> None:
     old = timezone.now() - SILENT_BROWSER
     reason = Problem(Code.SENDER_SILENT, silent_seconds=int(SILENT_BROWSER.total_seconds()))
-    _each(_arriving().filter(resumable=False, received_at__lt=old), lambda transfer: abandon(transfer, reason))
+    silent = _arriving().filter(resumable=False, received_at__lt=old)
+    _each(silent[:MAX_LOST], lambda transfer: abandon(transfer, reason))
 
 
 def _expire_silent_transfers() -> None:
     """Only transfers whose file has not arrived completely: a complete file does not expire while it is sent."""
     old = timezone.now() - timedelta(seconds=settings.STAGING_EXPIRY)
-    _each(_arriving(Phase.FAILED).filter(resumable=True, received_at__lt=old), expire)
+    _each(_arriving(Phase.FAILED).filter(resumable=True, received_at__lt=old)[:MAX_LOST], expire)
 
 
 def _arriving(*more: Phase) -> QuerySet[Transfer]:
-    """Transfers whose file has not arrived completely."""
+    """Transfers whose file has not arrived completely, the longest silent first."""
     phases = (Phase.RECEIVING, Phase.SENDING, *more)
     arriving = Transfer.objects.filter(all_received=False, phase__in=phases).exclude(desired_state=DesiredState.CANCEL)
-    return arriving.select_related("store")
+    return arriving.select_related("store").order_by("received_at")
 
 
-def _release_sent_parts() -> None:
-    """Sent parts of this node whose staged bytes remain, because the worker died before it removed them."""
-    old = timezone.now() - _lost_message()
-    left = Part.objects.filter(
-        state=PartState.SENT,
-        reserved_bytes__gt=0,
-        sent_at__lt=old,
-        transfer__node=settings.NODE_NAME,
-        transfer__part_count__gt=1,  # The bytes of PutObject stay until the transfer ends.
-    )
-    _each(left.select_related("transfer"), quota.release)
+def _release_left_bytes() -> None:
+    """Have each node whose worker runs remove what is left on its disk."""
+    with transaction.atomic():
+        for node in nodes_with_left_bytes():
+            if _is_served(steps_queue(node)):
+                enqueue_on_commit("release_left_bytes", [node], queue=steps_queue(node))
 
 
-def _release_ended_transfers() -> None:
-    """Ended transfers of this node whose staged bytes remain, because the worker died before it removed them."""
-    ended = Transfer.objects.filter(node=settings.NODE_NAME, phase__in=FINAL_PHASES, parts__reserved_bytes__gt=0)
-    _each(ended.distinct(), quota.release_all)
+def _is_served(name: str) -> bool:
+    try:
+        return broker.is_served(name)
+    except RedisError:
+        return False
 
 
 def _drop_late_uploads() -> None:
     """Uploads that an ended transfer still has in the store, because they could not be aborted."""
-    old = timezone.now() - _lost_message()
-    late = StoreUpload.objects.filter(state=StoreUploadState.OPEN, transfer__phase__in=FINAL_PHASES, created_at__lt=old)
     with transaction.atomic():
-        enqueue_on_commit("drop_late_upload", list(late.values_list("pk", flat=True)[:MAX_LATE]))
+        enqueue_on_commit("drop_late_upload", claim_late_uploads())
 
 
 def _try_silent_stores() -> None:
@@ -146,18 +177,19 @@ def _try_silent_stores() -> None:
         enqueue_on_commit("try_store", silence.claim_tries())
 
 
-def _dispatch_all() -> None:
-    _each(KINDS.values(), lambda kind: kind.dispatch_all())
+def _dispatch_due() -> bool:
+    counts: list[int] = []
+    _each(KINDS.values(), lambda kind: counts.append(kind.dispatch_due(MAX_DISPATCHED)))
+    return max(counts, default=0) >= MAX_DISPATCHED
 
 
-STEPS = (
+STEPS: tuple[Callable[[], bool | None], ...] = (
     _return_expired_leases,
     _forget_lost_messages,
     _abandon_silent_forms,
     _expire_silent_transfers,
-    _release_sent_parts,
-    _release_ended_transfers,
+    _release_left_bytes,
     _drop_late_uploads,
     _try_silent_stores,
-    _dispatch_all,
+    _dispatch_due,
 )

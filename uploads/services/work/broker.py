@@ -6,7 +6,9 @@ Each request has a short time limit and is not repeated; callers continue withou
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from functools import cache
 
 import redis
@@ -58,13 +60,19 @@ def depths(queues: Iterable[str]) -> dict[str, int]:
     return {} if client is None else {queue: int(client.llen(queue)) for queue in queues}
 
 
-def was_emptied() -> bool:
-    """Whether Redis has lost its data since the last call. Messages that were enqueued are then lost."""
+def emptied_at() -> datetime | None:
+    """When Redis was first seen without its earlier data. Messages that were enqueued before are lost.
+
+    None if Redis is unavailable, or has kept its data since before it was noted.
+    """
     client = _client(settings.REDIS_URL)
+    if client is None:
+        return None
     try:
-        return client is not None and bool(client.set(_SEEN, 1, nx=True))
-    except redis.RedisError:
-        return False
+        client.set(_SEEN, time.time(), nx=True)
+        return datetime.fromtimestamp(float(client.get(_SEEN) or 0), UTC)
+    except (redis.RedisError, ValueError):
+        return None
 
 
 def _heartbeat(queue: str) -> str:

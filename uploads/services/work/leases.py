@@ -32,8 +32,8 @@ class Kind(Generic[Row]):
     `on_take` and `on_return` are further columns that change when a lease is taken, and when it is returned unfinished.
     `related` names the rows that are loaded with a row for the work. `facts` are what log records say about a row.
     `resume` enqueues a row that was deferred, after so many seconds. `give_up` ends a row as failed, with the columns
-    of its error. The watchdog calls `worker_lost` for a row whose lease has expired, and `dispatch_all`, which enqueues
-    all rows that wait.
+    of its error. The watchdog calls `worker_lost` for a row whose lease has expired, and `dispatch_due` with a limit,
+    which dispatches at most so many rows (or the owners of rows) that wait, and returns how many.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Kind(Generic[Row]):
     resume: Callable[[Row, float], None]
     give_up: Callable[[Lease[Row], dict[str, Any]], None]
     worker_lost: Callable[[Lease[Row]], object]
-    dispatch_all: Callable[[], None] = lambda: None
+    dispatch_due: Callable[[int], int] = lambda _limit: 0
 
     @property
     def rows(self) -> QuerySet[Row]:
@@ -65,7 +65,8 @@ class Kind(Generic[Row]):
         rows = self.rows.filter(lease_until__lt=timezone.now())
         if self.running is not None:
             return rows.filter(**{self.table.field: self.running.value})
-        return rows.exclude(**{f"{self.table.field}__in": self.table.final})
+        # The token is in the condition of the index of leased rows. The deadline is not: each renewal changes it.
+        return rows.filter(lease_token__isnull=False).exclude(**{f"{self.table.field}__in": self.table.final})
 
 
 def free() -> Q:

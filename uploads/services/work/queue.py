@@ -48,37 +48,44 @@ def enqueue_on_commit(task: str, ids: Sequence[object], *, queue: str = OPERATIO
 def enqueue_rows(task: str, ids: Sequence[object], *, node: str = "", only: Q = Q()) -> None:  # noqa: B008 - immutable
     """Mark rows as enqueued and enqueue their task, on the queue of their node where the task has one.
 
-    Does nothing if no row meets the condition `only`.
+    Only rows that meet the condition `only`.
     """
     declared = TASKS[task]
-    if declared.kind.rows.filter(only, pk__in=ids).update(queued_at=timezone.now()):
+    if only:
+        ids = list(declared.kind.rows.filter(only, pk__in=ids).order_by().values_list("pk", flat=True))
+    if ids and declared.kind.rows.filter(only, pk__in=ids).update(queued_at=timezone.now()):
         enqueue_on_commit(task, ids, queue=declared.queue(node))
 
 
+def is_paused() -> bool:
+    """Whether publishing failed a moment ago, so that this process does not try it now."""
+    return time.monotonic() < _Pause.until
+
+
 def _send(task: str, ids: Sequence[str], queue: str, countdown: float) -> None:
-    sent = 0
     crash.point("queue.committed")
     try:
-        for each in ids:
-            _publish(task, each, queue, countdown)
-            sent += 1
-            crash.point("queue.published")
+        _publish(task, ids, queue, countdown)
+        crash.point("queue.published")
     except _Unavailable:
-        _forget(task, ids[sent:])
+        _forget(task, ids)
     except (KombuError, OSError) as error:
         _Pause.until = time.monotonic() + PAUSE_SECONDS
         log.warning("the queue is unavailable, %s waits for the watchdog: %s", task, error)
-        _forget(task, ids[sent:])
+        _forget(task, ids)
 
 
-def _publish(task: str, argument: str, queue: str, countdown: float) -> None:
+def _publish(task: str, arguments: Sequence[str], queue: str, countdown: float) -> None:
+    """Publish a message for each argument, all of them in one request to Redis."""
     with producers[_connection(os.getpid())].acquire(block=True, timeout=2) as producer:
         # Checked last: a thread that waited for the connection sees the failure of the one that had it.
-        if time.monotonic() < _Pause.until:
+        if is_paused():
             raise _Unavailable
-        current_app.send_task(
-            f"uploads.tasks.{task}", args=[argument], queue=queue, countdown=countdown or None, producer=producer
-        )
+        with producer.batch():
+            for each in arguments:
+                current_app.send_task(
+                    f"uploads.tasks.{task}", args=[each], queue=queue, countdown=countdown or None, producer=producer
+                )
 
 
 @cache
@@ -88,6 +95,6 @@ def _connection(_process: int) -> Connection:
 
 
 def _forget(task: str, ids: Sequence[str]) -> None:
-    """Mark rows as not enqueued. If another process has enqueued them meanwhile, a second message does no harm."""
+    """Mark rows as not enqueued. If some of them were published, a second message does no harm."""
     if task in TASKS:
         TASKS[task].kind.rows.filter(pk__in=ids).update(queued_at=None)

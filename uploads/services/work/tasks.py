@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -20,8 +20,13 @@ from uploads.services.work.leases import Kind, Lease, LeaseLost, Row
 
 log = logging.getLogger(__name__)
 
+Id = TypeVar("Id")
+
 OPERATIONS_QUEUE = "partway"
 """The queue of work that needs no staged bytes: any node may do it."""
+
+WATCH_QUEUE = "partway.watch"
+"""The queue of the watchdog, which has an own worker, so that nothing waits for a round."""
 
 
 def any_node(_node: str) -> str:
@@ -134,3 +139,22 @@ def guard(kind: Kind[Row], rows: QuerySet[Row], dispatch: Callable[[], None]) ->
             lease = leases.take(kind, rows, pk)
             if lease is not None:
                 record_safely(lease, error)
+
+
+BATCH = 200
+"""Rows that are dispatched in one transaction, which holds their locks."""
+
+
+def dispatch_batches(ids: Sequence[Id], dispatch: Callable[[Sequence[Id]], None], one: Callable[[Id], None]) -> int:
+    """Dispatch rows in batches, and those of a batch that fails one by one. Returns how many there were."""
+    for start in range(0, len(ids), BATCH):
+        batch = ids[start : start + BATCH]
+        try:
+            dispatch(batch)
+        except TRANSIENT as error:
+            log.warning("the database failed while work was dispatched: %s", error)
+        except Exception:
+            # Each row that fails counts the attempt, and the others of the batch are dispatched.
+            for each in batch:
+                one(each)
+    return len(ids)

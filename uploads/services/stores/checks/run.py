@@ -84,10 +84,12 @@ def _give_up(lease: Lease[StoreCheck], error: dict[str, Any]) -> None:
         RunningCheck(lease).fail(error)
 
 
-def _dispatch_all() -> None:
+def _dispatch_due(limit: int) -> int:
     with transaction.atomic():
         waiting = STORE_CHECKS.waiting_rows().filter(due(), queued_at__isnull=True)
-        enqueue_rows("run_store_check", list(waiting.values_list("pk", flat=True)))
+        ids = list(waiting.values_list("pk", flat=True)[:limit])
+        enqueue_rows("run_store_check", ids)
+    return len(ids)
 
 
 STORE_CHECKS = register(
@@ -104,7 +106,7 @@ STORE_CHECKS = register(
         give_up=_give_up,
         # It counts its starts itself, and ends after some of them.
         worker_lost=lambda lease: lease.release(),
-        dispatch_all=_dispatch_all,
+        dispatch_due=_dispatch_due,
     )
 )
 

@@ -1,0 +1,176 @@
+"""Deleting old rows: sessions, ended transfers, operations and store checks, a set time after their end.
+
+What still owns something in a store or on a disk is kept, whatever its age, and so is the audit log. Rows are deleted
+in batches that lock them for a moment, in rounds of limited time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import Any
+
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.db import transaction
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from uploads.domain.states import ACTIVE_ITEM_STATES, FINAL_PHASES, STORE_UPLOAD_STATES, ItemState
+from uploads.models import Operation, OperationItem, Part, StoreCheck, StoreUpload, Transfer
+from uploads.problems import Code
+from uploads.services.work.leases import LeaseLost
+from uploads.services.work.rounds import Held, only_one
+
+log = logging.getLogger(__name__)
+
+EVERY = timedelta(hours=1)
+
+SECONDS = 30.0
+"""How long one round deletes rows of a kind. The next round continues."""
+
+BATCH = 200
+"""Rows that one transaction deletes."""
+
+MAX_DEPENDENT = 2000
+"""Parts, or items, that one transaction deletes with their transfers or operations; more if a single one has more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Old:
+    """Rows of a kind. `before`: those that ended before this time are deleted; None: none. `delete` deletes a batch."""
+
+    name: str
+    before: Callable[[], datetime | None]
+    delete: Callable[[datetime], int]
+
+
+def delete_old_rows() -> dict[str, int]:
+    """One round, at most one in an hour on all nodes. Returns how many rows were deleted, by kind."""
+    counts: dict[str, int] = {}
+    with only_one("deletion of old rows", every=EVERY) as held:
+        for old in KINDS_OF_ROWS if held is not None else ():
+            counts[old.name] = _delete(old, held)
+    if any(counts.values()):
+        log.info("deleted old rows: %s", ", ".join(f"{count} {name}" for name, count in counts.items()))
+    return counts
+
+
+def _delete(old: Old, held: Held | None) -> int:
+    """Delete rows in batches until none is left or the time is up. An exception does not stop the other kinds."""
+    count, deadline, before = 0, monotonic() + SECONDS, old.before()
+    try:
+        while before is not None and monotonic() < deadline:
+            assert held is not None
+            held.renew()
+            deleted = old.delete(before)
+            count += deleted
+            if not deleted:
+                break
+    except LeaseLost:
+        raise
+    except Exception:
+        log.exception("old %s could not be deleted, after %s of them", old.name, count)
+    return count
+
+
+def _days_ago(setting: str) -> datetime | None:
+    days = getattr(settings, setting)
+    return timezone.now() - timedelta(days=days) if days else None
+
+
+# --- Sessions ---------------------------------------------------------------------------------------------------------
+
+
+def _delete_sessions(before: datetime) -> int:
+    expired = Session.objects.filter(expire_date__lt=before).order_by("expire_date").values_list("pk", flat=True)
+    return Session.objects.filter(pk__in=list(expired[:BATCH])).delete()[0]
+
+
+# --- Transfers --------------------------------------------------------------------------------------------------------
+
+ENDED_UPLOADS = STORE_UPLOAD_STATES.final
+
+
+def deletable_transfers(before: datetime) -> QuerySet[Transfer]:
+    """Ended transfers that own nothing: no upload in a store that may exist, no staged bytes, no unknown outcome."""
+    uploads = StoreUpload.objects.filter(transfer=OuterRef("pk")).exclude(state__in=ENDED_UPLOADS)
+    staged = Part.objects.filter(transfer=OuterRef("pk"), reserved_bytes__gt=0)
+    rows = Transfer.objects.filter(
+        phase__in=FINAL_PHASES, finished_at__lt=before, release_at=None, lost_creates=0, create_sent_at=None
+    )
+    # An abort that was not verified may have left parts in the store, which only this row says.
+    return rows.exclude(error_reason=Code.ABORT_NOT_VERIFIED).filter(~Exists(uploads), ~Exists(staged))
+
+
+def _delete_transfers(before: datetime) -> int:
+    with transaction.atomic():
+        rows = deletable_transfers(before).order_by("finished_at").select_for_update(skip_locked=True)
+        ids = _at_most(rows.values_list("pk", "part_count")[:BATCH])
+        Part.objects.filter(transfer__in=ids).delete()
+        Transfer.objects.filter(pk__in=ids).delete()
+    return len(ids)
+
+
+def _at_most(rows: Iterable[tuple[Any, int]]) -> list[Any]:
+    """The ids of the first rows that have MAX_DEPENDENT rows together, but at least one."""
+    ids: list[Any] = []
+    total = 0
+    for pk, count in rows:
+        total += count
+        if ids and total > MAX_DEPENDENT:
+            break
+        ids.append(pk)
+    return ids
+
+
+# --- Operations -------------------------------------------------------------------------------------------------------
+
+
+def deletable_operations(before: datetime) -> QuerySet[Operation]:
+    """Operations whose items have all ended before that time, and of which the store's state is known."""
+    items = OperationItem.objects.filter(operation=OuterRef("pk")).order_by()
+    has_not_ended = Q(state__in=ACTIVE_ITEM_STATES) | Q(finished_at__gte=before)
+    is_unknown = Q(state=ItemState.UNKNOWN) | Q(outcome__has_key="not_verified")
+    return Operation.objects.filter(~Exists(items.filter(has_not_ended | is_unknown)), created_at__lt=before)
+
+
+def _delete_operations(before: datetime) -> int:
+    items = OperationItem.objects.filter(operation=OuterRef("pk")).order_by().values("operation_id")
+    counted = items.annotate(count=Count("pk")).values("count")
+    with transaction.atomic():
+        rows = deletable_operations(before).order_by("created_at").select_for_update(skip_locked=True)
+        rows = rows.annotate(count=Coalesce(Subquery(counted), 0))
+        ids = _at_most(rows.values_list("pk", "count")[:BATCH])
+        OperationItem.objects.filter(operation__in=ids).delete()
+        Operation.objects.filter(pk__in=ids).delete()
+    return len(ids)
+
+
+# --- Store checks -----------------------------------------------------------------------------------------------------
+
+
+def deletable_checks(before: datetime) -> QuerySet[StoreCheck]:
+    """Ended checks that have left nothing in their bucket and are not the last result for it."""
+    ended = StoreCheck.objects.exclude(state__in=ACTIVE_ITEM_STATES).filter(created_at__lt=before)
+    newer = StoreCheck.objects.filter(
+        store=OuterRef("store"), bucket=OuterRef("bucket"), state=ItemState.DONE, created_at__gt=OuterRef("created_at")
+    )
+    return ended.filter(Exists(newer), created={}, leftovers=[])
+
+
+def _delete_checks(before: datetime) -> int:
+    ids = list(deletable_checks(before).order_by("created_at").values_list("pk", flat=True)[:BATCH])
+    return StoreCheck.objects.filter(pk__in=ids).delete()[0]
+
+
+KINDS_OF_ROWS = (
+    Old("sessions", timezone.now, _delete_sessions),
+    Old("transfers", lambda: _days_ago("KEEP_TRANSFERS_DAYS"), _delete_transfers),
+    Old("operations", lambda: _days_ago("KEEP_OPERATIONS_DAYS"), _delete_operations),
+    Old("store checks", lambda: _days_ago("KEEP_CHECKS_DAYS"), _delete_checks),
+)
