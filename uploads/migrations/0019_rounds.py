@@ -44,6 +44,10 @@ class Migration(migrations.Migration):
         ),
         migrations.RunPython(note_what_is_left, migrations.RunPython.noop),
         migrations.AddIndex(
+            model_name="operationitem",
+            index=models.Index(fields=["state", "finished_at"], name="item_by_end"),
+        ),
+        migrations.AddIndex(
             model_name="auditentry",
             index=models.Index(
                 condition=models.Q(("transfer_id__isnull", False)), fields=["transfer_id"], name="audit_by_transfer"

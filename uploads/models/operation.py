@@ -82,6 +82,7 @@ class OperationItem(WorkFields):
             models.Index(
                 fields=["operation", "queued_at"], name="item_enqueued", condition=models.Q(queued_at__isnull=False)
             ),
+            models.Index(fields=["state", "finished_at"], name="item_by_end"),
             models.Index(fields=["operation"], name="item_running", condition=models.Q(state="running")),
         ]
 

@@ -15,7 +15,7 @@ from uploads.domain.states import (
     ItemState,
     Phase,
 )
-from uploads.models import Operation, StoreUpload, Transfer
+from uploads.models import Operation, OperationItem, StoreUpload, Transfer
 from uploads.selectors.transfers import lost_creates, possible_orphans
 
 ATTENTION_WINDOW = timedelta(days=7)
@@ -42,8 +42,10 @@ def attention(user: AnyUser, limit: int = 20) -> list[Attention]:
     since = timezone.now() - ATTENTION_WINDOW
     failed = Count("items", filter=Q(items__state=ItemState.FAILED, items__finished_at__gte=since))
     unknown = Count("items", filter=Q(items__state=ItemState.UNKNOWN, items__finished_at__gte=since))
-    operations = access.visible_operations(user).annotate(failed_items=failed, unknown_items=unknown)
-    operations = operations.filter(Q(failed_items__gt=0) | Q(unknown_items__gt=0))[:limit]
+    # Counted only for operations that are shown, and not for all that there are.
+    recent = OperationItem.objects.filter(state__in=(ItemState.FAILED, ItemState.UNKNOWN), finished_at__gte=since)
+    operations = access.visible_operations(user).filter(pk__in=recent.order_by().values("operation"))
+    operations = operations.annotate(failed_items=failed, unknown_items=unknown)[:limit]
     return [
         *(Attention(transfer=transfer) for transfer in transfers),
         *(Attention(possible_orphan=orphan) for orphan in possible_orphans(user)[:limit]),

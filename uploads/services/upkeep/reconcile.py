@@ -31,13 +31,14 @@ from uploads.services.browse.browsing import is_gone
 from uploads.services.multipart.abort import abort_until_gone
 from uploads.services.staging import quota
 from uploads.services.stores.clients import client_for
-from uploads.services.transfers.dispatch import dispatch
+from uploads.services.transfers.dispatch import dispatch, dispatch_many
 from uploads.services.transfers.ending import fail_transfer
 from uploads.services.transfers.lost_bytes import stage_again
 from uploads.services.transfers.orphans import settle_lost_creates, settle_unknown_create
 from uploads.services.transfers.replaced_parts import differs
 from uploads.services.upkeep.cleanup import sweep_staging
 from uploads.services.work.failures import problem_fields
+from uploads.services.work.tasks import dispatch_batches
 from uploads.services.work.transitions import change
 
 BYTES_GONE = "BytesGone"
@@ -69,8 +70,8 @@ def reconcile(*, dry_run: bool) -> Iterator[tuple[Finding, Outcome]]:
             yield _repair(finding, dry_run=dry_run)
     if not dry_run:
         sweep_staging()
-        for transfer_id in Transfer.objects.filter(phase__in=LIVE_PHASES).values_list("pk", flat=True):
-            dispatch(transfer_id)
+        live = list(Transfer.objects.filter(phase__in=LIVE_PHASES).order_by().values_list("pk", flat=True))
+        dispatch_batches(live, dispatch_many, dispatch)
 
 
 def _repair(finding: Finding, *, dry_run: bool) -> tuple[Finding, Outcome]:
