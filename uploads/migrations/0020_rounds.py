@@ -18,7 +18,7 @@ def note_what_is_left(apps: StateApps, _: object) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("uploads", "0018_unknown_outcomes"),
+        ("uploads", "0019_replaces"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
