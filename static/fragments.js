@@ -6,14 +6,14 @@ import { isOurs, isPage, proxyText } from "./responses.js";
 const notice = document.getElementById("line-problem");
 
 function show(text) {
-  notice.lastElementChild.textContent = text;
+  notice.lastElementChild.textContent = text && `${text} ${gettext("This page may be out of date.")}`;
   notice.hidden = !text;
 }
 
 function textOf(xhr) {
   const header = (name) => xhr.getResponseHeader(name);
   const isExpected = xhr.status < 400 && !isPage(xhr.responseText);
-  if (isExpected || isOurs(header, xhr.responseText)) return "";
+  if (isOurs(header, xhr.responseText, isExpected)) return "";
   return proxyText({ status: xhr.status, server: header("Server") });
 }
 
@@ -32,7 +32,7 @@ const isElsewhere = (xhr, path) => new URL(xhr.responseURL).pathname !== new URL
 
 for (const failure of ["htmx:sendError", "htmx:timeout"]) {
   document.addEventListener(failure, async () => {
-    show(gettext("Partway cannot be reached. This page may be out of date."));
+    show(gettext("Partway cannot be reached."));
     if (await isRedirected()) show(proxyText({ isRedirect: true }));
   });
 }

@@ -1,8 +1,10 @@
 // Whose response it is: that of Partway, or that of a proxy between this browser and Partway. Proxies refuse requests, ask to
 // sign in, or respond themselves while Partway restarts, usually with an HTML page.
 
+// In each response of Partway, unless a proxy removes headers that it does not know.
+const MARK = "Partway-Response";
 // In each page of Partway (templates/base.html, 500.html).
-const MARK = '<meta name="application-name" content="Partway">';
+const PAGE_MARK = '<meta name="application-name" content="Partway">';
 
 // How the statuses of proxies are explained.
 const HINTS = {
@@ -21,9 +23,14 @@ const PASSING = new Set([401, 404, 407, 408, 425, 429]);
 // Whether a body is a whole HTML page, and not one of the fragments that Partway's pages request.
 export const isPage = (text) => /^\s*<(?:!doctype|html)/i.test(text);
 
-// `header(name)` gives a header of the response. A proxy may remove headers that it does not know.
-export function isOurs(header, text) {
-  return Boolean(header("Partway-Response") || header("Tus-Resumable")) || text.includes(MARK) || hasOurError(text);
+let hasMarks = false; // Whether marks reach this page. Then a response without one is not Partway's.
+
+// `header(name)` gives a header of the response. `isExpected`: its content looks like what was requested.
+export function isOurs(header, text, isExpected = false) {
+  if (header(MARK)) hasMarks = true;
+  // The web server itself, without a proxy, refuses what is no valid HTTP.
+  if (hasMarks) return Boolean(header(MARK)) || header("Server") === "partway";
+  return isExpected || Boolean(header("Tus-Resumable")) || text.includes(PAGE_MARK) || hasOurError(text);
 }
 
 function hasOurError(text) {

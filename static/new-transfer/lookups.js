@@ -73,6 +73,8 @@ async function show(target, response) {
   const isRedirect = response.type === "opaqueredirect";
   // After the session has ended, Partway asks htmx to reload the page. Sending reports that; a reload would lose the files.
   if (headers.has("HX-Refresh")) return;
-  if (response.ok && !isPage(text)) target.innerHTML = text;
-  else if (isRedirect || !isOurs(header, text)) target.textContent = proxyText({ status, server: header("Server"), isRedirect });
+  const isExpected = response.ok && !isPage(text);
+  const isForeign = isRedirect || !isOurs(header, text, isExpected);
+  if (isExpected && !isForeign) target.innerHTML = text;
+  else if (isForeign) target.textContent = proxyText({ status, server: header("Server"), isRedirect });
 }

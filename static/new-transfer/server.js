@@ -68,8 +68,9 @@ async function send(method, url, body = null, moreHeaders = {}) {
   const result = response.status === 204 ? {} : response.ok && parsed(text);
   // A success without JSON is a page of a proxy, and so is a redirect, whose status and headers are hidden from scripts.
   const isRedirect = response.type === "opaqueredirect";
-  const facts = { status: response.status, header: (name) => response.headers.get(name), text, method, isRedirect };
-  const error = result ? null : RequestError.from(facts);
+  const header = (name) => response.headers.get(name);
+  const isSuccess = result && isOurs(header, text, true);
+  const error = isSuccess ? null : RequestError.from({ status: response.status, header, text, method, isRedirect });
   noteResponse(error);
   if (error) throw error;
   return result;

@@ -258,7 +258,8 @@ def test_restart_behind_a_proxy_is_reported_and_survived(
 def test_time_limit_of_a_proxy_is_reported_and_survived(
     open_site: OpenSite, proxy: Proxy, stack: Stack, bucket: str, file: Path, restarting: Callable[[], None]
 ) -> None:
-    with proxy("proxy_read_timeout 1s; proxy_send_timeout 1s;") as url:
+    limited = "location /files/ { $pass proxy_read_timeout 2s; proxy_send_timeout 2s; } location / { $pass }"
+    with proxy(limited) as url:
         site = behind(open_site, url)
         Line(site.page).slow_down(2 * MIB)
         send(site, bucket, file)
@@ -300,6 +301,26 @@ def test_responses_without_unknown_headers_work(
         send(site, bucket, file)
         site.wait_for_file(KEY, "done")
         check(stack, bucket, file)
+
+
+@pytest.mark.parametrize("page", ["<p>Come back later</p>", "{}"], ids=["html", "json"])
+def test_success_of_a_proxy_is_no_success(
+    open_site: OpenSite, proxy: Proxy, stack: Stack, bucket: str, file: Path, *, page: str
+) -> None:
+    answers = f"location ~ /pause/$ {{ default_type application/json; return 200 '{page}'; }} location / {{ $pass }}"
+    with proxy(answers) as url:
+        site = behind(open_site, url)
+        line = Line(site.page)
+        line.slow_down(2 * MIB)
+        send(site, bucket, file)
+        site.wait_until_received(KEY, 10)
+        site.step(KEY, "pause")
+        expect(site.file(KEY).locator("[data-part=words]")).to_contain_text(
+            "proxy, not from Partway (status 200, server"
+        )
+        with stack.signed_in() as operator:
+            [transfer] = [each for each in operator.get_json("/transfers/")["transfers"] if each["bucket"] == bucket]
+        assert transfer["state"] != "paused"
 
 
 # --- A proxy that asks to sign in -------------------------------------------------------------------------------------
