@@ -14,8 +14,9 @@ from dashboard.shared.messages import text_of
 from dashboard.shared.responses import is_fragment, same_address
 from dashboard.transfers.rows import rows_of
 from uploads import access
+from uploads.domain.store_health import StoreHealth, health_after
 from uploads.models import StoreUpload
-from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.types import UploadRef
 from uploads.selectors.operations import operation_progress, operations_in_progress
 from uploads.selectors.overview import Attention, attention
@@ -25,7 +26,8 @@ from uploads.services.browse.browsing import list_buckets
 MAX_SHOWN = 20
 """Rows of each kind. The pages of transfers and operations have the rest."""
 
-UNREACHABLE = frozenset({Reason.UNREACHABLE, Reason.TLS, Reason.TIMEOUT, Reason.CONNECTION_LOST})
+LIVE_SECONDS, IDLE_SECONDS = 2, 15
+"""How often the page is updated while something moves, and while nothing does."""
 
 
 @require_GET
@@ -39,7 +41,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "rows": rows,
         "operations": [(operation, progress[operation.pk]) for operation in operations],
         "attention": [_attention_row(each) for each in attention(request.user)[:MAX_SHOWN]],
-        "is_live": bool(operations) or any(row.is_live for row in rows),
+        "poll_seconds": LIVE_SECONDS if operations or any(row.is_live for row in rows) else IDLE_SECONDS,
     }
     if is_fragment(request):
         return same_address(render(request, "overview/_live.html", context))
@@ -50,7 +52,9 @@ def overview(request: HttpRequest) -> HttpResponse:
 def _attention_row(attention: Attention) -> dict[str, Any]:
     orphan = attention.possible_orphan
     return {
+        "store": attention.store,
         "transfer": attention.transfer,
+        "waiting": attention.waiting_transfer,
         "operation": attention.operation,
         "failed_items": attention.failed_items,
         "unknown_items": attention.unknown_items,
@@ -77,9 +81,15 @@ def store_state(request: HttpRequest, store: str) -> HttpResponse:
         context["may_list"] = not _lacks_permission(buckets.refusal)
         if buckets.refusal is not None and context["may_list"]:
             context["explained"] = explain(buckets.refusal)
-            context["is_unreachable"] = buckets.refusal.reason in UNREACHABLE
+            context["health"] = _health_after(buckets.refusal)
     template = "overview/_store_state.html" if is_fragment(request) else "overview/store_state.html"
     return same_address(render(request, template, context))
+
+
+def _health_after(refusal: ObjectStoreError) -> str:
+    """What this request met; the store's health needs more than one."""
+    found = health_after(refusal)
+    return "failed" if found in (None, StoreHealth.ANSWERS) else str(found)
 
 
 def _lacks_permission(error: ObjectStoreError | None) -> bool:

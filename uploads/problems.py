@@ -153,6 +153,7 @@ class Code(StrEnum):
     STILL_NOT_VERIFIED = "StillNotVerified"
     BYTES_MISSING = "BytesMissing"
     BROWSER_STOPPED = "BrowserStopped"
+    FORM_STOPPED = "FormStopped"
     WAITING_FOR_SPACE = "WaitingForSpace"
     WAITING_FOR_STORE_SPACE = "WaitingForStoreSpace"
     WAITING_FOR_CREDENTIALS = "WaitingForCredentials"

@@ -60,6 +60,8 @@ STORE_PAGE_SECONDS: float = env.float("STORE_PAGE_SECONDS", 15, validate=validat
 """Seconds that one page, or one request of a script, waits for stores in all."""
 STORE_WEB_THREADS: int = env.int("STORE_WEB_THREADS", 8, validate=validate.Range(min=1))
 """Threads of the web server, of 64, that may wait for one store at the same time."""
+STORE_PROBE_SECONDS: int = env.int("STORE_PROBE_SECONDS", 300, validate=validate.Range(min=0))
+"""After how long a store that nobody uses is tried in the background. 0: never."""
 LEASE_SECONDS: float = env.float("LEASE_SECONDS", 120)
 """How long a process keeps its work without renewing the lease. Then another process takes the work over."""
 if LEASE_SECONDS <= STORE_STALL_SECONDS:

@@ -13,7 +13,7 @@ class StaticFiles(CompressedManifestStaticFilesStorage):  # type: ignore[misc]
 
     patterns = (
         *CompressedManifestStaticFilesStorage.patterns,
-        *((name, (_IMPORTS,)) for name in ("new-transfer/*.js", "fragments.js")),
+        *((name, (_IMPORTS,)) for name in ("new-transfer/*.js", "fragments.js", "polling.js")),
     )
     # Each pass resolves one more level of imports.
     max_post_process_passes = 10

@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from dashboard.shared.jsonapi import wants_json
-from dashboard.shared.responses import same_address
+from dashboard.shared.responses import is_fragment, same_address
 from dashboard.staging.serializers import staging_json
 from dashboard.transfers.rows import rows_of
 from uploads import access
@@ -24,4 +24,5 @@ def staging(request: HttpRequest) -> HttpResponse:
         return same_address(JsonResponse(staging_json(use)))
     rows = rows_of([transfer for transfer, _ in use.transfers])
     staged = [(row, reserved_bytes) for row, (_, reserved_bytes) in zip(rows, use.transfers, strict=True)]
-    return same_address(render(request, "staging/staging.html", {"use": use, "staged": staged}))
+    template = "staging/_live.html" if is_fragment(request) else "staging/staging.html"
+    return same_address(render(request, template, {"use": use, "staged": staged}))

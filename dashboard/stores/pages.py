@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from django.http import HttpRequest
+from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -21,6 +21,7 @@ from dashboard.shared.responses import explains_failures, see_other
 from dashboard.shared.routes import BUCKET
 from dashboard.stores.check_report import last_card, last_cards, overrides_in_words
 from dashboard.stores.provider_notes import label_of
+from dashboard.stores.serializers import store_json
 from uploads import access
 from uploads.models import Store
 from uploads.objectstore.providers import PROVIDERS
@@ -41,6 +42,8 @@ def stores(request: HttpRequest) -> HttpResponseBase:
         }
         for store in visible
     ]
+    if wants_json(request):
+        return JsonResponse({"stores": [store_json(store) for store in visible]})
     context = {"rows": rows, "may_change": access.may_change_stores(request.user)}
     return render(request, "stores/list.html", context)
 
@@ -52,6 +55,7 @@ def buckets(request: HttpRequest, store: str) -> HttpResponseBase:
     found = access.store_to_see(request.user, store)
     listed = browsing.list_buckets(found)
     refusal = listed.refusal
+    found.refresh_from_db()  # The outcome of this request is part of its health.
     context: dict[str, Any] = {
         "store": found,
         "rows": [_bucket_row(found, bucket, bucket.name in listed.entered) for bucket in listed.buckets],

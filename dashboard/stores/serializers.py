@@ -1,4 +1,4 @@
-"""Stores and their checks as JSON."""
+"""Stores with their health, and their checks, as JSON."""
 
 from __future__ import annotations
 
@@ -13,6 +13,24 @@ from dashboard.shared.messages.check_results import leftover_text, result_advice
 from uploads.models import Store, StoreCheck
 from uploads.objectstore.probing.created import Leftover
 from uploads.objectstore.probing.results import CheckResult, read_results
+
+
+def store_json(store: Store) -> dict[str, Any]:
+    """A store and its health; never its credentials."""
+    return {
+        "store": store.name,
+        "url": reverse("store", args=[store.name]),
+        "endpoint": store.endpoint_url,
+        "region": store.region,
+        "provider": store.provider,
+        "enabled": store.enabled,
+        "health": {
+            "state": store.shown_health.value,
+            "since": jsonapi.iso(store.shown_health_since),
+            "confirmed": jsonapi.iso(store.heard_at),
+            "error": error_json(store.error),
+        },
+    }
 
 
 def check_json(check: StoreCheck) -> dict[str, Any]:

@@ -17,11 +17,12 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from dashboard.shared.explain import Explanation
+from dashboard.shared.explain import REASON_TEXTS, Explanation
 from dashboard.shared.formatting import percent, percent_text
 from dashboard.shared.links import try_again_url
 from dashboard.shared.messages import error_json
 from dashboard.templatetags.values import exactly
+from uploads.models import Store
 from uploads.objectstore.errors import Reason
 from uploads.problems import RecordedError
 
@@ -38,6 +39,7 @@ class State(NamedTuple):
 STATES = {
     "receiving": State(gettext_lazy("receiving"), "busy"),
     "sending": State(gettext_lazy("sending"), "busy"),
+    "waiting-for-browser": State(gettext_lazy("waiting for the browser"), "warn"),
     "completing": State(gettext_lazy("completing"), "busy"),
     "running": State(gettext_lazy("running"), "busy"),
     "ordered": State(gettext_lazy("queued"), "wait"),
@@ -55,6 +57,12 @@ STATES = {
     "failed": State(gettext_lazy("failed"), "bad"),
     "unreachable": State(gettext_lazy("unreachable"), "bad"),
     "not-answering": State(gettext_lazy("not answering"), "bad"),
+    "answers": State(gettext_lazy("answers"), "good"),
+    "refuses-credentials": State(gettext_lazy("refuses the credentials"), "bad"),
+    "clock-skew": State(gettext_lazy("clocks differ too much"), "bad"),
+    "tls": State(gettext_lazy("no secure connection"), "bad"),
+    "faulty": State(gettext_lazy("answers with errors"), "bad"),
+    "never-tried": State(gettext_lazy("not tried yet"), "idle"),
     "cancelled": State(gettext_lazy("cancelled"), "idle"),
     "gone": State(gettext_lazy("gone"), "idle"),
 }
@@ -128,6 +136,18 @@ def progress(value: int, maximum: int, label: str) -> SafeString:
     )
 
 
+@register.simple_tag
+def poll(url: str, seconds: int, hours: int = 1) -> SafeString:
+    """The attributes of an element, with an id, that static/polling.js keeps up to date.
+
+    It is requested every so many seconds while it changes, then less often, and after so many hours without a change
+    not at all.
+    """
+    return format_html(
+        'hx-get="{}" hx-trigger="poll" hx-swap="outerHTML" data-poll="{}" data-poll-hours="{}"', url, seconds, hours
+    )
+
+
 # --- Pages ------------------------------------------------------------------------------------------------------------
 
 
@@ -183,6 +203,19 @@ def explanation(context: Context, explained: Explanation) -> dict[str, object]:
 def recorded_error(error: RecordedError | None) -> dict[str, object]:
     """An error that a transfer, part or item keeps (`.error`): code, text, request id."""
     return {"error": error_json(error)}
+
+
+@register.inclusion_tag("components/store_health.html")
+def store_health(store: Store) -> dict[str, object]:
+    """The health of a store: its state, since when, the last error, and what to do about it."""
+    is_shown = (store.is_failing or store.is_in_doubt) and store.error_reason in set(Reason)
+    text = REASON_TEXTS[Reason(store.error_reason)] if is_shown else None
+    return {
+        "store": store,
+        "has_doubt": store.is_in_doubt,
+        "meaning": text.meaning if text else "",
+        "advice": text.advice if text else "",
+    }
 
 
 # --- Tables and facts -------------------------------------------------------------------------------------------------

@@ -103,6 +103,7 @@ def transfer(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
         "refused_for_parts": row.transfer.error_code in ABOUT_PARTS,
         "only_verifies": row.state is TransferState.FAILED and retry_only_verifies(row.transfer),
         "upload_url": upload_url(row),
+        "poll_url": poll_url(row),
         "orphan_links": orphan_links(row),
         "lost_create_reason": text_of(Problem(row.transfer.lost_create_reason)) if row.transfer.lost_creates else "",
         "list_command": list_command(row.transfer),
@@ -113,6 +114,11 @@ def transfer(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
     }
     template = "transfers/_poll.html" if is_fragment(request) else "transfers/transfer.html"
     return same_address(render(request, template, context))
+
+
+def poll_url(row: TransferRow) -> str:
+    """The address of the next poll: it names what the page has seen and said."""
+    return f"{reverse('transfer', args=[row.transfer.pk])}?seen={row.seen}&said={row.said}"
 
 
 def upload_url(row: TransferRow) -> str:

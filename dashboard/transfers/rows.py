@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from django.db.models import Q
 from django.utils.translation import gettext
@@ -14,19 +15,35 @@ from dashboard.shared.formatting import percent, percent_text, rate_text
 from dashboard.shared.messages import text_of
 from dashboard.shared.messages.proofs import verification_text
 from dashboard.transfers.legs import Leg, leg_of, legs_of
-from uploads.domain.states import DesiredState, Phase, TransferState, shown_state
+from uploads.domain.states import FINAL_PHASES, DesiredState, Phase, TransferState, shown_state
 from uploads.models import Transfer
+from uploads.models.transfer import browser_is_silent
 from uploads.objectstore.checksums import as_store_writes_it
-from uploads.problems import Code, RecordedError
-from uploads.selectors.transfers import TransferProgress, progress_of, why_waiting
+from uploads.problems import Code, Problem, RecordedError
+from uploads.selectors.transfers import (
+    ABOUT_THE_BROWSER,
+    TransferProgress,
+    progress_of,
+    reasons_for_waiting,
+    why_waiting,
+)
 from uploads.services.browse.browsing import provider_of
 from uploads.services.transfers.steps import can_retry
 from uploads.services.transfers.verify import can_verify
 
-MOVING = frozenset({TransferState.RECEIVING, TransferState.SENDING, TransferState.COMPLETING, TransferState.CANCELLING})
+MOVING = frozenset(
+    {
+        TransferState.RECEIVING,
+        TransferState.SENDING,
+        TransferState.WAITING_FOR_BROWSER,
+        TransferState.COMPLETING,
+        TransferState.CANCELLING,
+    }
+)
 """States that change without an operator: pages poll them."""
 
 ANNOUNCED = {
+    TransferState.WAITING_FOR_BROWSER: _("The browser has stopped sending."),
     TransferState.COMPLETING: _("All parts are in the store. The object is being completed."),
     TransferState.PAUSED: _("Paused."),
     TransferState.CANCELLING: _("Cancelling."),
@@ -48,8 +65,33 @@ class TransferRow:
     @property
     def waiting(self) -> str:
         """Why the transfer does not move, as text; empty if it moves."""
-        problem = why_waiting(self.transfer, self.error)
-        return text_of(problem) if problem else ""
+        return text_of(self.waits_for) if self.waits_for else ""
+
+    @property
+    def waits_for(self) -> Problem | None:
+        return why_waiting(self.transfer, self.error)
+
+    @property
+    def browser_waits(self) -> str:
+        """That the browser has stopped sending, and what to do."""
+        reasons = reasons_for_waiting(self.transfer, self.error)
+        return next((text_of(each) for each in reasons if each.code in ABOUT_THE_BROWSER), "")
+
+    @property
+    def failing(self) -> str:
+        """What follows an error of a transfer that runs; the browser is another matter."""
+        reasons = reasons_for_waiting(self.transfer, self.error)
+        found = (text_of(each) for each in reasons if each.code not in ABOUT_THE_BROWSER)
+        return next(found, gettext("The last attempt failed."))
+
+    @property
+    def can_expire(self) -> bool:
+        """Whether the transfer is cancelled, and what has arrived deleted, if nothing more arrives."""
+        return not self.transfer.all_received and self.state not in (*FINAL_PHASES, TransferState.CANCELLING)
+
+    @property
+    def waits_for_browser(self) -> bool:
+        return self.state is TransferState.WAITING_FOR_BROWSER
 
     @property
     def verification(self) -> str:
@@ -113,7 +155,7 @@ class TransferRow:
 
     @property
     def rate(self) -> str:
-        """The rate of the leg that is further along; empty if nothing moves."""
+        """The rate of Partway → store, or of the other leg while nothing moves there; empty if nothing moves."""
         rate = self.progress.send_rate or self.progress.receive_rate
         return rate_text(rate) if rate else ""
 
@@ -187,7 +229,7 @@ def row_of(transfer: Transfer) -> TransferRow:
 def allowed_steps(transfer: Transfer) -> frozenset[str]:
     """The steps that a page offers. The services check them again."""
     match transfer.state:
-        case TransferState.RECEIVING | TransferState.SENDING:
+        case TransferState.RECEIVING | TransferState.SENDING | TransferState.WAITING_FOR_BROWSER:
             return frozenset({"pause", "cancel"})
         case TransferState.PAUSED if transfer.phase != Phase.COMPLETING:
             return frozenset({"resume", "cancel"})
@@ -201,11 +243,13 @@ def allowed_steps(transfer: Transfer) -> frozenset[str]:
 
 def in_state(state: TransferState) -> Q:
     """The filter for transfers shown in `state`: every pair of phase and desired state it is derived from."""
-    filters = Q()
-    for phase in Phase:
-        for desired_state in DesiredState:
-            if shown_state(phase, desired_state) is state:
-                filters |= Q(phase=phase, desired_state=desired_state)
+    filters, silent = Q(), browser_is_silent()
+    for phase, desired_state in product(Phase, DesiredState):
+        while_sending = shown_state(phase, desired_state) is state
+        while_silent = shown_state(phase, desired_state, browser_is_silent=True) is state
+        if while_sending or while_silent:
+            pair = Q(phase=phase, desired_state=desired_state)
+            filters |= pair if while_sending == while_silent else pair & (silent if while_silent else ~silent)
     return filters
 
 

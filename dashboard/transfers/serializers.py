@@ -38,10 +38,20 @@ def transfer_json(row: TransferRow) -> dict[str, Any]:
         "key": transfer.key,
         "url": reverse("transfer", args=[transfer.pk]),
         "waiting": row.waiting or None,
+        "waiting_code": row.waits_for.code if row.waits_for else None,
+        "receive_rate": rounded(progress.receive_rate),
+        "send_rate": rounded(progress.send_rate),
+        "seconds_left": rounded(row.seconds_left),
+        "last_received": iso(transfer.received_at),
+        "expires": iso(transfer.expires_at) if row.can_expire else None,
         "steps": sorted(allowed_steps(transfer)),
         "crc64": row.crc64,
         "sha256": transfer.sha256 or None,
     }
+
+
+def rounded(number: float | None) -> int | None:
+    return None if number is None else round(number)
 
 
 def verification_json(transfer: Transfer) -> dict[str, Any] | None:

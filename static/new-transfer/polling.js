@@ -1,10 +1,14 @@
-// Follows the transfers of this page on the server: one request for all of them, every second while one moves.
+// Follows the transfers of this page on the server: one request for all of them, every second while one moves, and less
+// often the longer nothing changes. A hidden tab asks only while it sends: the transfer may be paused or resumed elsewhere.
 
+import { delayAfter } from "../poll-delays.js";
 import { getJson } from "./server.js";
 import { isFinal } from "./states.js";
 
-const WHILE_MOVING = 1000;
-const WHILE_RESTING = 5000;
+// Seconds.
+const WHILE_MOVING = 1;
+const WHILE_RESTING = 5;
+const AT_MOST = 15; // Another tab may pause or resume what this page sends.
 const TRANSFERS_PER_REQUEST = 100; // Their ids fit into a URL that every proxy accepts.
 
 export class Polling {
@@ -13,6 +17,8 @@ export class Polling {
   #sending;
   #changed;
   #turn = 0;
+  #changedAt = Date.now();
+  #timer = null;
 
   constructor({ addresses, files, sending, changed }) {
     this.#transfers = addresses.transfers;
@@ -20,16 +26,31 @@ export class Polling {
     this.#sending = sending;
     this.#changed = changed;
     this.#wait();
+    document.addEventListener("visibilitychange", () => !document.hidden && this.#soon());
+  }
+
+  #soon() {
+    this.#changedAt = Date.now();
+    this.#wait();
   }
 
   #wait() {
-    const moves = [...this.#files()].some((file) => file.transferId && isMoving(file));
-    setTimeout(() => this.#poll().finally(() => this.#wait()), moves ? WHILE_MOVING : WHILE_RESTING);
+    const followed = [...this.#files()].filter(isFollowed);
+    if (!followed.length) this.#changedAt = Date.now();
+    const fastest = followed.some(isMoving) ? WHILE_MOVING : WHILE_RESTING;
+    const delay = Math.min(AT_MOST, delayAfter((Date.now() - this.#changedAt) / 1000, fastest));
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#turnCame(), delay * 1000);
+  }
+
+  #turnCame() {
+    const asks = !document.hidden || [...this.#files()].some((file) => isFollowed(file) && file.isUnsent);
+    (asks ? this.#poll() : Promise.resolve()).finally(() => this.#wait());
   }
 
   // If there are more transfers than fit into a request, they take turns.
   async #poll() {
-    const followed = [...this.#files()].filter((file) => file.transferId && !isFinal(file));
+    const followed = [...this.#files()].filter(isFollowed);
     if (!followed.length) return;
     this.#turn %= followed.length;
     const polled = [...followed.slice(this.#turn), ...followed.slice(0, this.#turn)].slice(0, TRANSFERS_PER_REQUEST);
@@ -46,6 +67,10 @@ export class Polling {
   }
 
   #update(file, transfer, polledAt) {
+    const { state, bytes_received, bytes_sent } = transfer;
+    const polled = [state, bytes_received, bytes_sent].join();
+    if (file.polled !== polled) this.#changedAt = Date.now();
+    file.polled = polled;
     file.page = transfer.url;
     file.digest = transfer.sha256 || file.digest;
     this.#note(file, transfer);
@@ -105,4 +130,5 @@ function canBeResumed({ state, failedElsewhere }) {
   return state === "paused" || state === "cancelling" || (state === "failed" && failedElsewhere);
 }
 
+const isFollowed = (file) => file.transferId && !isFinal(file);
 const isMoving = (file) => !isFinal(file) && file.state !== "paused" && file.state !== "failed";

@@ -1,4 +1,4 @@
-"""docs/json.md names every field and every state of the JSON of transfers and operations."""
+"""docs/json.md names every field and every state of the JSON of transfers, stores and operations."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from django.utils import timezone
 
 from dashboard.operations.pages import progress_of
 from dashboard.operations.serializers import operation_json
+from dashboard.stores.serializers import store_json
 from dashboard.transfers.rows import row_of
 from dashboard.transfers.serializers import transfer_json
 from tests.dashboard.make_transfer import make_transfer
 from uploads.domain.proofs import Proof
 from uploads.domain.states import ItemState, OperationKind, Phase, StoreUploadState, TransferState
+from uploads.domain.store_health import StoreHealth
 from uploads.models import Operation, Store, StoreUpload
 from uploads.objectstore.checksums import ReportedCrc64, as_kept
 from uploads.objectstore.types import ObjectFacts
@@ -92,6 +94,10 @@ def test_fields_of_an_operation_are_documented(documented: set[str], operator: U
     assert set(fields_in(shown)) - documented == set()
 
 
+def test_fields_of_a_store_are_documented(documented: set[str], unreachable: Store) -> None:
+    assert set(fields_in(store_json(unreachable))) - documented == set()
+
+
 def test_states_and_proofs_are_documented(documented: set[str]) -> None:
-    values = [*TransferState, *OperationKind, *ItemState, *Proof]
+    values = [*TransferState, *StoreHealth, *OperationKind, *ItemState, *Proof]
     assert {value.value for value in values} - documented == set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,7 @@ def test_transfers_by_the_state_shown_on_pages(operator: User) -> None:
     store = plain_store()
     make_transfer(operator, store, phase=Phase.SENDING)
     make_transfer(operator, store, phase=Phase.SENDING, desired_state=DesiredState.PAUSE)
+    make_transfer(operator, store, phase=Phase.SENDING, received_at=timezone.now() - timedelta(minutes=1))
     make_transfer(operator, store, phase=Phase.DONE)
     make_transfer(operator, store, phase=Phase.DONE, desired_state=DesiredState.PAUSE)
     make_transfer(operator, store, phase=Phase.FAILED, desired_state=DesiredState.CANCEL)
@@ -105,6 +107,7 @@ def test_transfers_by_the_state_shown_on_pages(operator: User) -> None:
     assert shown == {
         "state=receiving": 0,
         "state=sending": 1,
+        "state=waiting-for-browser": 1,
         "state=completing": 0,
         "state=paused": 1,
         "state=cancelling": 1,

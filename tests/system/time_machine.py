@@ -9,7 +9,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from uploads import tasks  # noqa: F401 - declares all kinds of work
-from uploads.models import Round, Transfer
+from uploads.models import Part, Round, Store, Transfer
 from uploads.services.upkeep import watchdog
 from uploads.services.work.kinds import KINDS
 
@@ -20,8 +20,11 @@ DEADLINES = ("lease_until", "queued_at", "not_before")
 def let_time_pass(seconds: float) -> None:
     for kind in KINDS.values():
         kind.rows.update(**{name: F(name) - timedelta(seconds=seconds) for name in DEADLINES})
-    Transfer.objects.update(received_at=F("received_at") - timedelta(seconds=seconds))
-    Round.objects.update(until=F("until") - timedelta(seconds=seconds))
+    ago = timedelta(seconds=seconds)
+    Transfer.objects.update(received_at=F("received_at") - ago)
+    Part.objects.update(moved_at=F("moved_at") - ago, mark_at=F("mark_at") - ago)
+    Store.objects.update(tried_at=F("tried_at") - ago, heard_at=F("heard_at") - ago)
+    Round.objects.update(until=F("until") - ago)
     run_round()
 
 

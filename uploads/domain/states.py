@@ -63,10 +63,11 @@ class ItemState(StrEnum):
 
 
 class TransferState(StrEnum):
-    """The state that pages show: derived from the phase and the desired state."""
+    """The state that pages show: derived from the phase, the desired state, and whether the browser still sends."""
 
     RECEIVING = "receiving"
     SENDING = "sending"
+    WAITING_FOR_BROWSER = "waiting-for-browser"
     COMPLETING = "completing"
     PAUSED = "paused"
     CANCELLING = "cancelling"
@@ -170,12 +171,16 @@ ITEM_STATES = Transitions(
 ACTIVE_ITEM_STATES = frozenset({ItemState.ORDERED, ItemState.RUNNING})
 
 
-def shown_state(phase: Phase, desired_state: DesiredState) -> TransferState:
-    """The state that a page shows for a transfer."""
+def shown_state(phase: Phase, desired_state: DesiredState, *, browser_is_silent: bool = False) -> TransferState:
+    """The state that a page shows. `browser_is_silent`: bytes of the file are missing, and none arrive."""
     if phase in FINAL_PHASES:
         return TransferState(phase.value)
     if desired_state is DesiredState.CANCEL:
         return TransferState.CANCELLING
     if phase is Phase.FAILED:
         return TransferState.FAILED
-    return TransferState.PAUSED if desired_state is DesiredState.PAUSE else TransferState(phase.value)
+    if desired_state is DesiredState.PAUSE:
+        return TransferState.PAUSED
+    if browser_is_silent and phase in (Phase.RECEIVING, Phase.SENDING):
+        return TransferState.WAITING_FOR_BROWSER
+    return TransferState(phase.value)

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
 
+from uploads.domain.store_health import FAILING, StoreHealth
 from uploads.models.fields import EncryptedTextField
 from uploads.models.validation import invalid
 from uploads.models.work import ErrorFields
@@ -54,8 +55,10 @@ def _choices(values: Iterable[str]) -> list[tuple[str, str]]:
 class Store(ErrorFields):
     """An endpoint with credentials. URLs and users know it by its `name`.
 
-    `timeouts` are the requests in a row that timed out, `silent_since` is the time of the first of them, `tried_at` of
-    the last try in the background, and the error is that of the last one.
+    `timeouts` are the requests in a row that timed out, and `silent_since` is the time of the first of them. `failures`
+    are those that failed in other ways that concern the whole store, and `failing_since` is the time of the first of
+    them. `health` is what both were found to mean, `heard_at` about when that was last confirmed, `tried_at` the time
+    of the last try in the background, and the error is that of the last failure.
     """
 
     name = models.CharField(
@@ -82,6 +85,11 @@ class Store(ErrorFields):
     etag_was_md5 = models.BooleanField(default=False)
     timeouts = models.PositiveIntegerField(default=0)
     silent_since = models.DateTimeField(null=True, blank=True)
+    failures = models.PositiveIntegerField(default=0)
+    failing_since = models.DateTimeField(null=True, blank=True)
+    health = models.CharField(max_length=20, default=StoreHealth.NEVER_TRIED.value)
+    health_since = models.DateTimeField(null=True, blank=True)
+    heard_at = models.DateTimeField(null=True, blank=True)
     tried_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -96,6 +104,27 @@ class Store(ErrorFields):
     def not_answering_since(self) -> datetime | None:
         """Since when the store has not answered, after several timeouts in a row; None if it answers."""
         return self.silent_since if self.timeouts >= TIMEOUTS_OF_SILENCE else None
+
+    @property
+    def shown_health(self) -> StoreHealth:
+        """The state that pages show."""
+        if not self.enabled:
+            return StoreHealth.DISABLED
+        return StoreHealth.NOT_ANSWERING if self.not_answering_since else StoreHealth(self.health)
+
+    @property
+    def shown_health_since(self) -> datetime | None:
+        """Since when, as far as that is known."""
+        return self.not_answering_since or (self.health_since if self.enabled else None)
+
+    @property
+    def is_failing(self) -> bool:
+        return self.shown_health in FAILING
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether the last request failed in a way that may concern the whole store, which is not certain yet."""
+        return self.enabled and not self.is_failing and bool(self.failures or self.timeouts)
 
     def config(self) -> StoreConfig:
         """The configuration of the object store client for this store."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 
 from uploads.domain.planning import Plan
 from uploads.domain.replacement import ANYTHING, NOTHING, Replacement, SeenObject
@@ -16,6 +17,33 @@ from uploads.domain.states import DesiredState, PartState, Phase, StoreUploadSta
 from uploads.models.store import Store
 from uploads.models.work import WorkFields
 from uploads.staging.disk import StagingFolder
+
+SILENT_AFTER = timedelta(seconds=20)
+"""A browser that has sent nothing for this long has probably stopped sending."""
+
+QUOTA_REFUSAL_SHOWN = timedelta(minutes=1)
+"""How long a transfer counts as waiting for space after the quota refused it space: its browser tries again."""
+
+FORM_EXPIRY = timedelta(minutes=15)
+"""A form upload of which nothing has arrived for this time has lost its browser or its web server: it is cancelled."""
+
+
+def browser_is_silent() -> models.Q:
+    """Transfers whose file has not arrived completely, and of which nothing has arrived lately.
+
+    `Transfer.browser_is_silent` decides the same for one row.
+    """
+    now = timezone.now()
+    silent = models.Q(received_at__lt=now - SILENT_AFTER)
+    silent |= models.Q(received_at=None, created_at__lt=now - SILENT_AFTER)
+    refused = models.Q(quota_refused_at__gte=now - QUOTA_REFUSAL_SHOWN, quota_refused_at__isnull=False)
+    return models.Q(silent, all_received=False) & ~refused
+
+
+def waiting_for_browser() -> models.Q:
+    """Transfers in the shown state WAITING_FOR_BROWSER."""
+    phases = (Phase.RECEIVING, Phase.SENDING)
+    return models.Q(browser_is_silent(), phase__in=phases, desired_state=DesiredState.RUN)
 
 
 def choices(states: type[StrEnum]) -> list[tuple[str, str]]:
@@ -35,7 +63,8 @@ def steps_queue(node: str) -> str:
 class Transfer(WorkFields):
     """A file that a browser sends to a store. What was received, the desired state and the phase are separate columns.
 
-    `resumable`: the file arrives by tus, so a browser can resume it. `fingerprint` names the file's content: the same
+    `resumable`: the file arrives by tus, so a browser can resume it. `received_marks`: how many bytes of it had arrived
+    at some recent times (`uploads.domain.pace`). `fingerprint` names the file's content: the same
     file, key and operator is one transfer. `quota_refused_at`: when staging last had no space for the next part.
     With `verify_sha256` the object is only completed if the SHA-256 of the received bytes (`sha256`) equals
     `expected_sha256`, which is empty until it is known.
@@ -89,6 +118,7 @@ class Transfer(WorkFields):
 
     created_at = models.DateTimeField(auto_now_add=True)
     received_at = models.DateTimeField(null=True, blank=True)
+    received_marks = models.JSONField(default=list, blank=True)
     create_sent_at = models.DateTimeField(null=True, blank=True)
     lost_creates = models.PositiveIntegerField(default=0)
     lost_create_at = models.DateTimeField(null=True, blank=True)
@@ -157,7 +187,26 @@ class Transfer(WorkFields):
 
     @property
     def state(self) -> TransferState:
-        return shown_state(Phase(self.phase), DesiredState(self.desired_state))
+        phase, desired_state = Phase(self.phase), DesiredState(self.desired_state)
+        return shown_state(phase, desired_state, browser_is_silent=self.browser_is_silent)
+
+    @property
+    def last_received_at(self) -> datetime:
+        """When the last byte arrived; the start of the transfer if none has."""
+        return self.received_at or self.created_at
+
+    @property
+    def browser_is_silent(self) -> bool:
+        """Whether bytes of the file are missing, and none have arrived lately, though staging has space for them."""
+        now = timezone.now()
+        if self.all_received or self.last_received_at >= now - SILENT_AFTER:
+            return False
+        return not self.waits_for_space
+
+    @property
+    def waits_for_space(self) -> bool:
+        """Whether staging had no space for the next part lately."""
+        return self.quota_refused_at is not None and timezone.now() - self.quota_refused_at <= QUOTA_REFUSAL_SHOWN
 
     @property
     def folder(self) -> StagingFolder:
@@ -167,9 +216,10 @@ class Transfer(WorkFields):
     @property
     def expires_at(self) -> datetime | None:
         """When the staged bytes are removed if nothing more arrives; None once the whole file has arrived."""
-        if self.all_received or not self.resumable:
+        if self.all_received:
             return None
-        return (self.received_at or self.created_at) + timedelta(seconds=settings.STAGING_EXPIRY)
+        expiry = timedelta(seconds=settings.STAGING_EXPIRY) if self.resumable else FORM_EXPIRY
+        return self.last_received_at + expiry
 
     @property
     def parts_queue(self) -> str:
@@ -209,6 +259,8 @@ class Part(WorkFields):
 
     `reserved_bytes` is its share of the quota: its whole size, from before its first byte until its file is removed.
     `sha256_state` is the state of the SHA-256 of the whole file at the end of this part, if one is to be verified.
+    `moved` bytes of it have been sent in the current attempt, as of `moved_at`; `mark_moved` of them as of `mark_at`, a
+    little earlier.
     """
 
     transfer = models.ForeignKey(Transfer, on_delete=models.CASCADE, related_name="parts")
@@ -217,6 +269,9 @@ class Part(WorkFields):
     state = models.CharField(max_length=8, choices=choices(PartState), default=PartState.WAITING.value)
     received = models.BigIntegerField(default=0)
     moved = models.BigIntegerField(default=0)
+    moved_at = models.DateTimeField(null=True, blank=True)
+    mark_moved = models.BigIntegerField(default=0)
+    mark_at = models.DateTimeField(null=True, blank=True)
     reserved_bytes = models.BigIntegerField(default=0)
     crc64 = models.CharField(max_length=16, blank=True, default="")
     sha256_state = models.BinaryField(null=True, blank=True)

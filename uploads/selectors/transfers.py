@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, Literal
 
-from django.db.models import Count, Min, Q, QuerySet, Sum
+from django.db.models import Count, F, Min, Q, QuerySet, Sum
 from django.utils import timezone
 
 from uploads import access
 from uploads.access import AnyUser
+from uploads.domain.pace import WINDOW_SECONDS, rate_of, rate_since
 from uploads.domain.states import (
     LIVE_PHASES,
     DesiredState,
@@ -23,18 +24,9 @@ from uploads.domain.states import (
     TransferState,
 )
 from uploads.models import Part, Store, StoreUpload, Transfer
+from uploads.models.transfer import browser_is_silent
 from uploads.objectstore.errors import Reason
 from uploads.problems import Code, Problem, RecordedError
-
-RATE_WINDOW = timedelta(seconds=30)
-"""Rates are averages over this time."""
-
-SILENT_AFTER = timedelta(seconds=20)
-"""A browser that has sent nothing for this long has probably stopped sending."""
-
-QUOTA_REFUSAL_SHOWN = timedelta(minutes=1)
-"""How long a transfer counts as waiting for space after the quota refused it space."""
-
 
 WAITING_AFTER: Mapping[str, Code] = {
     Reason.CREDENTIALS_EXPIRED: Code.WAITING_FOR_CREDENTIALS,
@@ -116,29 +108,33 @@ def unfinished(user: AnyUser) -> QuerySet[Transfer]:
 
 
 def waiting_for_file(user: AnyUser, limit: int = 50) -> list[Transfer]:
-    """Unfinished transfers whose browser has stopped sending."""
-    silent = timezone.now() - SILENT_AFTER
-    return list(unfinished(user).filter(all_received=False, received_at__lt=silent)[:limit])
+    """Unfinished transfers whose browser has stopped sending, those that are paused or have failed included."""
+    return list(unfinished(user).filter(browser_is_silent())[:limit])
+
+
+ABOUT_THE_BROWSER = frozenset({Code.BROWSER_STOPPED, Code.FORM_STOPPED})
 
 
 def why_waiting(transfer: Transfer, error: RecordedError | None = None) -> Problem | None:
     """Why a transfer does not move; None if it moves or has finished. `error` is its last one, or that of a part."""
+    return next(reasons_for_waiting(transfer, error), None)
+
+
+def reasons_for_waiting(transfer: Transfer, error: RecordedError | None = None) -> Iterator[Problem]:
+    """Why a transfer does not move, what an operator can do most about first. One leg may still move."""
     if transfer.state is TransferState.CANCELLING and transfer.tries and error:
-        return Problem(Code.WAITING_FOR_RETRY)
-    if transfer.phase not in LIVE_PHASES or transfer.desired_state != DesiredState.RUN:
-        return None
-    return next(_reasons_for_waiting(transfer, error), None)
+        yield Problem(Code.WAITING_FOR_RETRY)
+    if transfer.phase in LIVE_PHASES and transfer.desired_state == DesiredState.RUN:
+        yield from _reasons_for_waiting(transfer, error)
 
 
 def _reasons_for_waiting(transfer: Transfer, error: RecordedError | None) -> Iterator[Problem]:
-    now = timezone.now()
     if transfer.completed_at is not None:
         yield Problem(Code.COMPLETED_NOT_VERIFIED)
-    if transfer.quota_refused_at and now - transfer.quota_refused_at < QUOTA_REFUSAL_SHOWN:
+    if transfer.waits_for_space:
         yield Problem(Code.WAITING_FOR_SPACE)
-    arriving = transfer.resumable and not transfer.all_received
-    if arriving and (transfer.received_at or transfer.created_at) < now - SILENT_AFTER:
-        yield Problem(Code.BROWSER_STOPPED)
+    if transfer.browser_is_silent:
+        yield Problem(Code.BROWSER_STOPPED if transfer.resumable else Code.FORM_STOPPED)
     if transfer.phase != Phase.RECEIVING and (silent_since := transfer.store.not_answering_since):
         yield Problem(Code.STORE_NOT_ANSWERING, since_at=silent_since.isoformat())
     if error is not None:
@@ -146,8 +142,8 @@ def _reasons_for_waiting(transfer: Transfer, error: RecordedError | None) -> Ite
 
 
 def _part_sums(ids: Sequence[uuid.UUID], now: datetime) -> Iterable[Mapping[str, Any]]:
-    since = now - RATE_WINDOW
     sent, sending = Q(state=PartState.SENT), Q(state=PartState.SENDING)
+    lately = (sent | sending) & Q(moved_at__gte=now - timedelta(seconds=WINDOW_SECONDS))
     return (
         Part.objects.filter(transfer__in=ids)
         .order_by()
@@ -159,7 +155,8 @@ def _part_sums(ids: Sequence[uuid.UUID], now: datetime) -> Iterable[Mapping[str,
             parts_received=Count("pk", filter=~Q(state=PartState.WAITING)),
             parts_sent=Count("pk", filter=sent),
             failing=Min("pk", filter=~Q(error_code="")),
-            sent_recent_parts=Sum("size", filter=sent & Q(sent_at__gte=since)),
+            sent_lately=Sum(F("moved") - F("mark_moved"), filter=lately),
+            sent_lately_since=Min("mark_at", filter=lately),
         )
     )
 
@@ -183,13 +180,13 @@ def _upload_ids(ids: Sequence[uuid.UUID]) -> tuple[dict[uuid.UUID, str], dict[uu
 
 def _progress(transfer: Transfer, row: Mapping[str, Any] | None, upload_id: str, now: datetime) -> TransferProgress:
     sums = {name: value or 0 for name, value in (row or {}).items()}
-    received, moved = sums.get("bytes_received", 0), sums.get("bytes_moved", 0)
-    sent = sums.get("bytes_sent", 0) + moved
+    received = transfer.size if transfer.all_received else sums.get("bytes_received", 0)
+    sent = sums.get("bytes_sent", 0) + sums.get("bytes_moved", 0)
     running = transfer.phase in LIVE_PHASES and transfer.desired_state == DesiredState.RUN
-    send_rate = _send_rate(transfer, sums.get("sent_recent_parts", 0) + moved, now) if running else None
-    receive_rate = _receive_rate(transfer, received) if running and not transfer.all_received else None
+    receive_rate = _receive_rate(transfer, received, now) if running else None
+    send_rate = _send_rate(sums, now) if running else None
     return TransferProgress(
-        bytes_received=transfer.size if transfer.all_received else received,
+        bytes_received=received,
         bytes_sent=sent,
         parts_received=sums.get("parts_received", 0),
         parts_sent=sums.get("parts_sent", 0),
@@ -200,27 +197,30 @@ def _progress(transfer: Transfer, row: Mapping[str, Any] | None, upload_id: str,
     )
 
 
-def _send_rate(transfer: Transfer, sent_recently: int, now: datetime) -> float | None:
-    if transfer.sending_at is None or not sent_recently:
+def _receive_rate(transfer: Transfer, received: int, now: datetime) -> float | None:
+    if transfer.all_received or transfer.browser_is_silent:
         return None
-    return sent_recently / max(1.0, min(now - transfer.sending_at, RATE_WINDOW).total_seconds())
+    return rate_since(transfer.received_marks, now.timestamp(), received)
 
 
-def _receive_rate(transfer: Transfer, received: int) -> float | None:
-    if transfer.received_at is None or not received:
-        return None
-    return received / max(0.5, (transfer.received_at - transfer.created_at).total_seconds())
+def _send_rate(sums: Mapping[str, Any], now: datetime) -> float | None:
+    since = sums.get("sent_lately_since")
+    return rate_of(sums["sent_lately"], (now - since).total_seconds()) if since else None
 
 
 def _seconds_left(
     transfer: Transfer, received: int, sent: int, receive_rate: float | None, send_rate: float | None
 ) -> float | None:
-    """The time that the slower of the two directions needs."""
+    """The time that the slower of the two legs needs; None if a leg that has something to move does not move."""
     legs = []
-    if not transfer.all_received and receive_rate:
+    if not transfer.all_received:
+        if not receive_rate:
+            return None
         legs.append((transfer.size - received) / receive_rate)
     if send_rate:
         legs.append((transfer.size - sent) / send_rate)
+    elif received - sent >= transfer.part_size or transfer.all_received:
+        return None  # The store leg has a whole part, or the rest of the file, and does not move.
     return max(legs, default=None)
 
 

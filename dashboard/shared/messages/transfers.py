@@ -77,6 +77,10 @@ STEPS: Mapping[str, Message] = {
 
 WAITING: Mapping[str, Message] = {
     Code.BROWSER_STOPPED: _("The browser has stopped sending. Select the same file again to resume."),
+    Code.FORM_STOPPED: _(
+        "The browser has stopped sending. A file that is sent with the plain form cannot be resumed: the transfer is "
+        "cancelled if nothing more arrives. Cancel it to send the file again at once."
+    ),
     Code.WAITING_FOR_STORE_SPACE: _(
         "The store is full. The transfer is retried for an hour, and keeps its bytes if it fails."
     ),

@@ -53,7 +53,7 @@ def test_check_is_requested_with_consent_and_shown_on_its_card(office: Site, buc
 
     waiting = office.get(place)
     assert "Waiting for a worker." in waiting.text
-    assert f'hx-get="{place}" hx-trigger="every 1s"' in waiting.text
+    assert f'hx-get="{place}" hx-trigger="poll"' in waiting.text
     assert "<html" not in fragment(office, place).text
 
     run_store_check(check.pk)

@@ -23,6 +23,7 @@ from uploads.problems import Code
 from uploads.services.browse.browsing import list_uploads
 from uploads.services.stores import silence, trying
 from uploads.services.stores.settings import StoreValues, add_store, change_store
+from uploads.services.stores.tries import TRY_EVERY
 from uploads.services.upkeep.watchdog import watch
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -116,7 +117,7 @@ def test_any_response_ends_the_silence(store: Store, server: FaultServer, answer
     else:
         trying.try_store(store.pk)
     store.refresh_from_db()
-    assert (store.timeouts, store.silent_since, store.error) == (0, None, None)
+    assert (store.timeouts, store.silent_since) == (0, None)
     server.otherwise = respond(200, EMPTY_LISTING)
     assert ask_for_a_page(store) is None
 
@@ -127,7 +128,7 @@ def test_lost_connection_is_neither_an_answer_nor_a_timeout(store: Store, server
     for _ in range(3):
         ask_for_a_page(store)
     store.refresh_from_db()
-    assert (store.timeouts, store.error) == (0, None)
+    assert (store.timeouts, store.not_answering_since) == (0, None)
     server.otherwise = freeze
     time_out(store, server)
     server.otherwise = reset_immediately
@@ -175,13 +176,14 @@ def test_watchdog_has_silent_stores_tried_a_few_at_a_time(store: Store, monkeypa
         tried.extend(map(str, ids) if task == "try_store" else ())
 
     monkeypatch.setattr("uploads.services.upkeep.watchdog.enqueue_on_commit", note)
+    Store.objects.update(heard_at=timezone.now())
     silent = {"timeouts": 3, "silent_since": timezone.now()}
     for number in range(3):
         Store.objects.create(name=f"s{number}", endpoint_url="http://127.0.0.1:1", access_key="a", **silent)
     for _ in range(3):
         watch()
     assert sorted(tried) == sorted(str(each.pk) for each in Store.objects.filter(timeouts=3))
-    Store.objects.filter(name="s1").update(tried_at=timezone.now() - silence.TRY_EVERY - timedelta(seconds=1))
+    Store.objects.filter(name="s1").update(tried_at=timezone.now() - TRY_EVERY - timedelta(seconds=1))
     tried.clear()
     watch()
     assert tried == [str(Store.objects.get(name="s1").pk)]
@@ -192,6 +194,7 @@ def test_answering_store_costs_no_statement(
 ) -> None:
     """Requests to a store that answers write nothing to the database."""
     server.otherwise = respond(200, EMPTY_LISTING)
+    assert ask(store) is None
     row = Store.objects.get(pk=store.pk)
     with limited_to(Budget(5)), connection.execute_wrapper(_no_statement):
         list_uploads(row, "bucket", UploadsQuery())

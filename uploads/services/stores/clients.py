@@ -10,6 +10,7 @@ from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.retry import DEFAULT_RETRIES, RetryPolicy
 from uploads.objectstore.types import StoreConfig
 from uploads.services.stores import silence
+from uploads.services.stores.health import StoreWatch
 from uploads.services.stores.web_threads import threads_of
 
 MAX_CLIENTS = 32
@@ -34,7 +35,7 @@ def client_for(store: Store, retries: RetryPolicy = DEFAULT_RETRIES) -> ObjectSt
         client = _clients.get(key)
         if client is None:
             client = _clients[key] = ObjectStoreClient(
-                config, retries=retries, observer=silence.StoreWatch(store), threads=threads_of(config.endpoint_url)
+                config, retries=retries, observer=StoreWatch(store), threads=threads_of(config.endpoint_url)
             )
             while len(_clients) > MAX_CLIENTS:
                 _clients.popitem(last=False)

@@ -18,7 +18,7 @@ from uploads.models.validation import invalid
 from uploads.objectstore.endpoints import endpoint_of, is_elsewhere, is_made_from_region, origin, provider_at
 from uploads.objectstore.providers import PROVIDERS, Provider
 from uploads.problems import Code, Problem, ProblemError
-from uploads.services.stores.silence import ANSWERING
+from uploads.services.stores.health import NEVER_TRIED
 
 PLAIN_FIELDS = (
     "name",
@@ -103,7 +103,7 @@ def add_store(actor: User | None, values: StoreValues) -> Store:
 def change_store(actor: User | None, store: Store, values: StoreValues, *, seen: datetime | None = None) -> StoreChange:
     """Change a store, and remove the overrides of its profile if they may no longer apply.
 
-    A store that did not answer counts as answering afterwards, because other settings may help.
+    Nothing is known of its health afterwards, because other settings may help or harm.
 
     Raises django.core.exceptions.ValidationError, and EditConflict if the store's `updated_at` is no longer `seen`.
     Nothing is changed then.
@@ -122,8 +122,8 @@ def change_store(actor: User | None, store: Store, values: StoreValues, *, seen:
     if changed & CHECKED_FIELDS:
         after.etag_was_md5 = False
     if changed:
-        # With other settings the store may answer, and pages wait for it again.
-        for name, value in ANSWERING.items():
+        # With other settings the store may answer: it is tried soon, and pages wait for it again.
+        for name, value in NEVER_TRIED.items():
             setattr(after, name, value)
     _save(after, values)
     store.refresh_from_db()
@@ -134,7 +134,7 @@ def change_store(actor: User | None, store: Store, values: StoreValues, *, seen:
 @transaction.atomic
 def set_enabled(actor: User | None, store: Store, *, enabled: bool) -> bool:
     """Set whether operators see and use the store; active work continues. False if nothing changed."""
-    if not Store.objects.filter(pk=store.pk, enabled=not enabled).update(enabled=enabled):
+    if not Store.objects.filter(pk=store.pk, enabled=not enabled).update(enabled=enabled, **NEVER_TRIED):
         return False
     store.enabled = enabled
     audit.record_store(actor, "enabled" if enabled else "disabled", store)

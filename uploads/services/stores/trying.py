@@ -1,4 +1,4 @@
-"""Trying a store that does not answer, in the background."""
+"""Trying a store in the background: whether it answers, and accepts the credentials."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ TRY_SECONDS = 10.0
 
 
 def try_store(store_id: int) -> None:
-    """Send ListBuckets. Any response shows that the store answers, and the watch of its client records that."""
-    store = Store.objects.filter(pk=store_id).first()
-    if store is None or store.not_answering_since is None:
+    """Send ListBuckets once. The watch of the client records the outcome."""
+    store = Store.objects.filter(pk=store_id, enabled=True).first()
+    if store is None:
         return
     with limited_to(Budget(TRY_SECONDS, insists=True)), suppress(ObjectStoreError):
         next(iter(client_for(store, ONCE).list_buckets()), None)

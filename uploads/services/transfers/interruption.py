@@ -5,9 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
 
 from django.db.models import Q
+from django.utils import timezone
 
+from uploads.domain.pace import add_mark
 from uploads.domain.states import DesiredState
 from uploads.models import Part, Transfer
 from uploads.services.work.leases import Lease, LeaseLost
@@ -48,6 +52,7 @@ class LeaseRenewal:
         running = Transfer.objects.filter(pk=lease.row.transfer_id, desired_state=DesiredState.RUN)
         self._condition = Q(transfer__in=running)
         self._moved = 0
+        self._marks = add_mark([], timezone.now().timestamp(), 0)
         self._next = time.monotonic() + RENEWAL_SECONDS
 
     def __call__(self, count: int) -> None:
@@ -56,6 +61,13 @@ class LeaseRenewal:
             return
         self._next = time.monotonic() + RENEWAL_SECONDS
         try:
-            self._lease.renew(self._condition, moved=self._moved)
+            self._lease.renew(self._condition, **self.progress(self._moved))
         except LeaseLost as error:
             raise Interrupted from error
+
+    def progress(self, moved: int) -> dict[str, Any]:
+        """The columns of a part of which so many bytes have been sent now."""
+        now = timezone.now()
+        at, before = self._marks[0]
+        self._marks = add_mark(self._marks, now.timestamp(), moved)
+        return {"moved": moved, "moved_at": now, "mark_moved": before, "mark_at": datetime.fromtimestamp(at, UTC)}

@@ -18,6 +18,9 @@ from uploads.services.work.leases import Kind, Lease
 from uploads.services.work.queue import enqueue_on_commit
 from uploads.services.work.tasks import dispatch_batches, guard, record_worker_lost
 
+NOTHING_MOVED = {"moved": 0, "moved_at": None, "mark_moved": 0, "mark_at": None}
+"""The columns of a part of which nothing was sent in this attempt."""
+
 
 def _resume(transfer: Transfer, seconds: float) -> None:
     enqueue_on_commit("dispatch_transfer", [transfer.pk], queue=transfer.steps_queue, countdown=seconds)
@@ -68,8 +71,8 @@ PARTS = register(
         table=PART_STATES,
         waiting=PartState.STAGED,
         running=PartState.SENDING,
-        on_take={"moved": 0},
-        on_return={"moved": 0},
+        on_take=NOTHING_MOVED,
+        on_return=NOTHING_MOVED,
         related=("transfer__store",),
         facts=lambda part: {"transfer": part.transfer_id, "part": part.number},
         resume=_resume_part,

@@ -51,9 +51,10 @@ def send_part(lease: Lease[Part]) -> None:
     part = lease.row
     store_upload = part.transfer.store_uploads.filter(state=StoreUploadState.OPEN).first()
     logs.note(upload_id=store_upload.upload_id if store_upload else "")
+    renewal = LeaseRenewal(lease)
     try:
         with interruptible():
-            response = _send(part, store_upload, LeaseRenewal(lease))
+            response = _send(part, store_upload, renewal)
     except Interrupted:
         lease.release()
     except NotComparable as failed:
@@ -62,14 +63,14 @@ def send_part(lease: Lease[Part]) -> None:
     except ObjectStoreError as error:
         found = find_after_failure(part, store_upload, error)
         if found is not None:
-            _part_sent(lease, store_upload, found)
+            _part_sent(lease, store_upload, found, renewal)
         elif store_upload is not None and error.reason in (Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY):
             _store_upload_vanished(lease, store_upload, error)
         else:
             explain_conflict(part.transfer, error)
             raise
     else:
-        _part_sent(lease, store_upload, response)
+        _part_sent(lease, store_upload, response, renewal)
     dispatch(part.transfer_id)
 
 
@@ -100,7 +101,9 @@ def _send(part: Part, store_upload: StoreUpload | None, renewal: LeaseRenewal) -
     return response
 
 
-def _part_sent(lease: Lease[Part], store_upload: StoreUpload | None, response: SentBytes) -> None:
+def _part_sent(
+    lease: Lease[Part], store_upload: StoreUpload | None, response: SentBytes, renewal: LeaseRenewal
+) -> None:
     """Only the holder of the lease marks the part sent; then its staged bytes are removed.
 
     Those of PutObject stay until the object is proved by HEAD: no part in the store could be listed instead.
@@ -116,8 +119,8 @@ def _part_sent(lease: Lease[Part], store_upload: StoreUpload | None, response: S
             etag=response.etag,
             crc64=as_hex(response.crc64),
             store_upload=store_upload,
-            moved=part.size,
             sent_at=timezone.now(),
+            **renewal.progress(part.size),
             **leases.SUCCEEDED,
             **NO_ERROR,
         )

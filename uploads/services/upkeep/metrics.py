@@ -16,7 +16,9 @@ from redis import RedisError
 
 from uploads import metrics
 from uploads.domain.states import DesiredState, Phase, TransferState, shown_state
+from uploads.domain.store_health import StoreHealth
 from uploads.models import StagingNode, Store, Transfer
+from uploads.models.transfer import browser_is_silent
 from uploads.services.staging import quota
 from uploads.services.work import broker
 from uploads.services.work.tasks import TASKS, WATCH_QUEUE
@@ -43,21 +45,27 @@ class State(Collector):
 
 
 def _database() -> list[Metric]:
-    return [_transfers(), _stores()]
+    return [_transfers(), *_stores()]
 
 
-def _stores() -> Metric:
-    family = GaugeMetricFamily("partway_store_answers", "0: the last requests timed out.", labels=["store"])
-    for store in Store.objects.filter(enabled=True).only("name", "timeouts", "silent_since"):
-        family.add_metric([store.name], store.not_answering_since is None)
-    return family
+def _stores() -> list[Metric]:
+    answers = GaugeMetricFamily("partway_store_answers", "0: the last requests failed.", labels=["store"])
+    health = GaugeMetricFamily("partway_store_health", "1: the state of this store.", labels=["store", "state"])
+    for store in Store.objects.filter(enabled=True):
+        answers.add_metric([store.name], not store.is_failing)
+        for state in StoreHealth:
+            if state is not StoreHealth.DISABLED:
+                health.add_metric([store.name, state.value], store.shown_health is state)
+    return [answers, health]
 
 
 def _transfers() -> Metric:
-    rows = Transfer.objects.order_by().values_list("phase", "desired_state").annotate(count=Count("pk"))
+    rows = Transfer.objects.order_by().values_list("phase", "desired_state")
+    counted = rows.annotate(count=Count("pk"), silent=Count("pk", filter=browser_is_silent()))
     states = Counter(dict.fromkeys(TransferState, 0))
-    for phase, desired_state, count in rows:
-        states[shown_state(Phase(phase), DesiredState(desired_state))] += count
+    for phase, desired_state, count, silent in counted:
+        states[shown_state(Phase(phase), DesiredState(desired_state))] += count - silent
+        states[shown_state(Phase(phase), DesiredState(desired_state), browser_is_silent=True)] += silent
     family = GaugeMetricFamily("partway_transfers", "Transfers by the state that pages show.", labels=["state"])
     for state, count in states.items():
         family.add_metric([state.value], count)

@@ -23,7 +23,7 @@ from redis import RedisError
 from uploads import metrics
 from uploads.domain.states import DesiredState, Phase
 from uploads.models import Transfer
-from uploads.models.transfer import steps_queue
+from uploads.models.transfer import FORM_EXPIRY, steps_queue
 from uploads.problems import Code, Problem
 from uploads.services.stores import silence
 from uploads.services.transfers.create import claim_late_uploads
@@ -45,8 +45,7 @@ MAX_DISPATCHED = 500
 MAX_LOST = 50
 """Expired leases of a kind that one round takes over, and silent transfers that it cancels. Each takes statements."""
 
-SILENT_BROWSER = timedelta(minutes=15)
-"""A form upload of which nothing has arrived for this time has lost its browser or its web server."""
+SILENT_BROWSER = FORM_EXPIRY
 
 
 def watch() -> bool:

@@ -16,16 +16,18 @@ from uploads.staging.tus import Checksum
 
 
 class CheckedBody:
-    """The checksum of one body, and the whole parts that wait for its verification."""
+    """The checksum of one body, and the whole parts that wait for its verification. It begins at offset `start`."""
 
     def __init__(self, transfer: Transfer, checksum: Checksum) -> None:
         self._transfer = transfer
         self._checksum = checksum
         self._hash = checksum.start()
         self._waiting: list[tuple[Part, bytes | None]] = []
+        self.start = 0
 
     def expect(self, offset: int, length: int, reservations: Reservations, patience: float) -> None:
         """Reserve all parts of the body, and mark its bytes as unverified. Raises QuotaExceeded, WrongLength."""
+        self.start = offset
         parts = self._parts_of(offset, length)
         if sum(part.size for part in parts) > quota.limit_bytes():
             fitting = parts[0].offset + parts[0].size - offset

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from django.utils import timezone
 
+from uploads.domain.pace import add_mark
 from uploads.domain.states import FINAL_PHASES, DesiredState, PartState, Phase
 from uploads.models import Part, Transfer
 from uploads.problems import Code, Problem
@@ -20,16 +22,18 @@ class Progress:
 
     def __init__(self, transfer: Transfer) -> None:
         self._transfer = transfer
+        self._marks = transfer.received_marks
         self._next_check = 0.0
 
     @property
     def is_due(self) -> bool:
         return time.monotonic() >= self._next_check
 
-    def check(self) -> None:
-        """Record that the sender is active. Raises ReceivingStopped."""
+    def check(self, received: int) -> None:
+        """Record that the sender is active, and has sent so many bytes. Raises ReceivingStopped."""
         self._next_check = time.monotonic() + CHECK_SECONDS
-        check_accepting(self._transfer)
+        self._marks = add_mark(self._marks, timezone.now().timestamp(), received)
+        check_accepting(self._transfer, received_marks=self._marks)
 
     def record(self, part: Part | None) -> None:
         """Record how many bytes of an arriving part are on the disk."""
@@ -38,13 +42,13 @@ class Progress:
             rows.update(received=self._transfer.folder.arrived(part.number))
 
 
-def check_accepting(transfer: Transfer, *, sender_is_active: bool = True) -> None:
-    """Raise ReceivingStopped unless the transfer accepts bytes. An active sender's time is recorded."""
+def check_accepting(transfer: Transfer, *, sender_is_active: bool = True, **changes: Any) -> None:
+    """Raise ReceivingStopped unless the transfer accepts bytes. An active sender's time is recorded, with `changes`."""
     rows = Transfer.objects.filter(pk=transfer.pk)
     accepting = rows.exclude(phase__in=FINAL_PHASES).exclude(desired_state=DesiredState.CANCEL)
     if transfer.resumable:
         accepting = accepting.filter(desired_state=DesiredState.RUN).exclude(phase=Phase.FAILED)
-    if accepting.update(received_at=timezone.now()) if sender_is_active else accepting.exists():
+    if accepting.update(received_at=timezone.now(), **changes) if sender_is_active else accepting.exists():
         return
     desired_state, phase = rows.values_list("desired_state", "phase").get()
     raise stopped(desired_state, phase)

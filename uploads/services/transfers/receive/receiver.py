@@ -139,7 +139,7 @@ class Receiver:
             self._syncer.start(part, sha256_state)
 
     def _check_progress(self) -> None:
-        self._progress.check()
+        self._progress.check(self.offset if self._checked is None else self._checked.start)
         if not self._checked:
             self._progress.record(self._parts.current_row)
 

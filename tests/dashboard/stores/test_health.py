@@ -1,0 +1,108 @@
+"""The health of stores on pages, in JSON and in the metrics: known without a request to a store."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from tests.dashboard.pages import JSON, Page
+from uploads.domain.store_health import FAILING, StoreHealth
+from uploads.models import Store
+from uploads.objectstore.errors import Reason, Refused
+from uploads.services.work.failures import error_fields
+
+SINCE = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+ADVICE = "What to do:"
+
+SHOWN = {
+    StoreHealth.NEVER_TRIED: ("idle", "not tried yet"),
+    StoreHealth.ANSWERS: ("good", "answers"),
+    StoreHealth.REFUSES_CREDENTIALS: ("bad", "refuses the credentials"),
+    StoreHealth.CLOCK_SKEW: ("bad", "clocks differ too much"),
+    StoreHealth.TLS: ("bad", "no secure connection"),
+    StoreHealth.UNREACHABLE: ("bad", "unreachable"),
+    StoreHealth.NOT_ANSWERING: ("bad", "not answering"),
+    StoreHealth.FAULTY: ("bad", "answers with errors"),
+    StoreHealth.DISABLED: ("idle", "disabled"),
+}
+
+
+def make_store(health: StoreHealth, name: str = "shop", **values: Any) -> Store:
+    error = Refused("Bad.", code="SignatureDoesNotMatch", status=403, reason=Reason.CREDENTIALS, request_id="req-7")
+    failed = error_fields(error) if health in FAILING else {}
+    known: dict[str, Any] = {"health": health.value, "health_since": SINCE, "enabled": True}
+    if health is StoreHealth.NOT_ANSWERING:
+        known |= {"timeouts": 3, "silent_since": SINCE}
+    if health is StoreHealth.DISABLED:
+        known |= {"enabled": False, "health": StoreHealth.NEVER_TRIED.value}
+    return Store.objects.create(
+        name=name, endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="s", **known | failed | values
+    )
+
+
+@pytest.mark.parametrize("health", list(StoreHealth))
+def test_every_state_has_a_dot_and_a_text(administrator_client: Client, health: StoreHealth) -> None:
+    make_store(health)
+    tone, text = SHOWN[health]
+    for url in ("/stores/", "/"):
+        page = Page(administrator_client.get(url))
+        dot = f'<span class="state state-{tone}"><span class="state-dot" aria-hidden="true"></span>{text}</span>'
+        assert dot in page.text
+    assert ("Needs attention" in page.words) is (health in FAILING)
+
+
+def test_failing_store_says_since_when_why_and_what_to_do(operator_client: Client) -> None:
+    make_store(StoreHealth.REFUSES_CREDENTIALS)
+    for url in ("/stores/", "/"):
+        page = Page(operator_client.get(url))
+        for part in ("since 2026-03-04 05:06:07 UTC", "SignatureDoesNotMatch", "req-7", ADVICE):
+            assert part in page.words, (url, part)
+        assert page.href("Try again now") == "/stores/shop/?try=1"
+
+
+def test_store_in_doubt_says_that_its_last_request_failed(operator_client: Client) -> None:
+    """One error does not make a store fail, and is not hidden either."""
+    error = Refused("Bad.", code="InvalidAccessKeyId", status=403, reason=Reason.CREDENTIALS)
+    make_store(StoreHealth.ANSWERS, failures=1, failing_since=SINCE, **error_fields(error))
+    page = Page(operator_client.get("/stores/"))
+    assert "answers" in page.words
+    assert "The last request failed. The store is tried again." in page.words
+    assert "InvalidAccessKeyId" in page.words
+    assert "Needs attention" not in Page(operator_client.get("/")).words
+
+
+def test_json_has_the_health_and_no_credentials(operator_client: Client) -> None:
+    make_store(StoreHealth.REFUSES_CREDENTIALS, heard_at=SINCE)
+    [shown] = operator_client.get("/stores/", headers=JSON).json()["stores"]
+    health = shown["health"]
+    assert (shown["store"], shown["enabled"], health["state"]) == ("shop", True, "refuses-credentials")
+    assert health["since"] == health["confirmed"] == "2026-03-04T05:06:07.000Z"
+    assert (health["error"]["code"], health["error"]["request_id"]) == ("SignatureDoesNotMatch", "req-7")
+    assert "access_key" not in shown
+
+
+def test_metrics_have_the_state_of_each_enabled_store(db: None) -> None:
+    for health in StoreHealth:
+        make_store(health, name=health.value)
+    lines = Client().get("/metrics").content.decode().splitlines()
+    for health in set(StoreHealth) - {StoreHealth.DISABLED}:
+        answers = 0.0 if health in FAILING else 1.0
+        assert f'partway_store_answers{{store="{health}"}} {answers}' in lines
+        found = [line for line in lines if line.startswith("partway_store_health") and f'store="{health}"' in line]
+        assert [line for line in found if line.endswith(" 1.0")] == [
+            f'partway_store_health{{state="{health}",store="{health}"}} 1.0'
+        ]
+    assert not any('store="disabled"' in line for line in lines)
+
+
+def test_page_of_a_store_shows_what_its_own_request_has_found(operator_client: Client) -> None:
+    make_store(StoreHealth.NEVER_TRIED)
+    page = Page(operator_client.get("/stores/shop/"))
+    assert "The last request failed. The store is tried again." in page.words
+    for _ in range(2):
+        page = Page(operator_client.get("/stores/shop/"))
+    assert "unreachable since" in page.words
+    assert "shop" in Page(operator_client.get("/", headers={"HX-Request": "true"})).words
