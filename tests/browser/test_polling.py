@@ -136,7 +136,7 @@ def test_hidden_tab_does_not_poll_and_is_updated_when_it_is_shown(site: Site, ab
 
 @pytest.mark.parametrize("failure", ["connection", "busy"])
 def test_page_that_cannot_be_updated_says_so(site: Site, abandoned: str, failure: str) -> None:
-    site.watcher.expect(r"ERR_FAILED|503")
+    site.watcher.expect(r"ERR_FAILED|503|htmx:")
     page = site.page
     clock = Clock(page, abandoned)
     failed = page.locator("#poll-failed")
