@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -18,7 +19,7 @@ from dashboard.transfers import parsing
 from uploads import access
 from uploads.domain.confirmation import InvalidConfirmation
 from uploads.domain.replacement import NOTHING, Replacement
-from uploads.models import Store
+from uploads.models import Store, Transfer
 from uploads.objectstore.errors import NotSent
 from uploads.objectstore.keys import check_bucket, check_key
 from uploads.problems import Code, Problem, ProblemError
@@ -50,6 +51,7 @@ class NewTransferValues:
     verify: str
     sha256: str
     fingerprint: str
+    discard: Transfer | None
 
     def new_transfer(self, owner: User, size: int, *, resumable: bool = False) -> NewTransfer:
         """The transfer to start for a file of `size` bytes."""
@@ -72,6 +74,7 @@ class NewTransferValues:
             # Only a browser that sends the file in pieces can send a digest at the end.
             verify_sha256=bool(self.sha256) or (resumable and self.verify == "sha256"),
             expected_sha256=self.sha256,
+            discard=self.discard,
         )
 
 
@@ -179,11 +182,17 @@ class NewTransferForm(forms.Form):
         help_text=_("The digest of the file, if you know it. A file with another digest is not completed."),
     )
     fingerprint = forms.CharField(required=False, max_length=128, widget=forms.HiddenInput())
+    discard = forms.UUIDField(
+        required=False,
+        widget=forms.HiddenInput(),
+        error_messages={"invalid": _("“discard” must be the id of a transfer.")},
+    )
 
     def __init__(
         self, *, user: AnyUser, data: Mapping[str, Any] | None = None, initial: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(data=data, initial=dict(initial or {}))
+        self._user = user
         cast("forms.ModelChoiceField[Store]", self.fields["store"]).queryset = access.stores_to_transfer_to(user)
 
     def add_prefix(self, field_name: str) -> str:
@@ -210,6 +219,16 @@ class NewTransferForm(forms.Form):
         try:
             return parse_digest(self.cleaned_data["sha256"])
         except ProblemError as error:
+            raise ValidationError(text_of(error.problem)) from error
+
+    def clean_discard(self) -> Transfer | None:
+        """The transfer that the user decided to discard: one that the user may cancel."""
+        transfer_id: uuid.UUID | None = self.cleaned_data["discard"]
+        if transfer_id is None:
+            return None
+        try:
+            return access.transfer_to_steer(self._user, transfer_id)
+        except access.NotVisible as error:
             raise ValidationError(text_of(error.problem)) from error
 
     def clean_part_size(self) -> int | None:

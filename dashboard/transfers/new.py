@@ -15,6 +15,7 @@ from dashboard.shared.explain import explain
 from dashboard.shared.jsonapi import with_retry_after
 from dashboard.shared.messages import error_code, store_error_text, text_of
 from dashboard.transfers.form import NewTransferForm, NewTransferValues
+from dashboard.transfers.in_the_way import InTheWay
 from dashboard.transfers.parsing import parse_part_count, parse_part_size, parse_size
 from dashboard.transfers.rows import rows_of
 from dashboard.transfers.serializers import fields_error_json
@@ -69,10 +70,12 @@ def render_form(
     values: Mapping[str, str] | None = None,
     errors: Mapping[str, str] | None = None,
     status: int = 200,
+    in_the_way: InTheWay | None = None,
 ) -> HttpResponse:
     """The form, empty or with the values and their errors.
 
     `errors` are by the field's name in the page. `file` is one of them; an empty name stands for the whole form.
+    The form offers to discard the transfer `in_the_way`.
     """
     form = _filled_form(request, values)
     remaining = dict(errors or {})
@@ -85,6 +88,7 @@ def render_form(
         "file_error": remaining.pop("file", ""),
         "other_errors": [message for name, message in remaining.items() if name not in form.field_errors()],
         "refused": errors is not None,
+        "in_the_way": in_the_way,
         "has_stores": stores.exists(),
         "buckets": _named_buckets(form["store"].value() or "", list(stores)),
         "storage_classes": STORAGE_CLASSES,

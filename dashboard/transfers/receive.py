@@ -18,6 +18,7 @@ from dashboard.shared.messages import refusal_text, text_of
 from dashboard.transfers.bodies import NoSlot, open_body, receiving_slot
 from dashboard.transfers.csrf import check_csrf
 from dashboard.transfers.form import NewTransferForm
+from dashboard.transfers.in_the_way import InTheWay, in_the_way
 from dashboard.transfers.new import render_form, show
 from dashboard.transfers.serializers import fields_error_json
 from uploads import access
@@ -30,7 +31,7 @@ from uploads.services.transfers.receive import (
     ReceivingStopped,
     WrongLength,
 )
-from uploads.services.transfers.start import NewTransfer, TransferRefused, start_transfer
+from uploads.services.transfers.start import KeyBusy, NewTransfer, TransferRefused, start_transfer
 from uploads.staging.body import BodyEnded
 from uploads.staging.form_body import BadBody, FormBody
 
@@ -45,17 +46,24 @@ QUOTA_PATIENCE_SECONDS = 600.0
 class FormRefused(Exception):
     """Nothing was staged. `errors` are by form field; an empty name stands for the whole form.
 
-    `retry_after`: the seconds after which another attempt makes sense, if that is known.
+    `retry_after`: the seconds after which another attempt makes sense, if that is known. `in_the_way`: the transfer
+    that has the key.
     """
 
     def __init__(
-        self, errors: Mapping[str, str], status: int = 400, code: str = "InvalidForm", retry_after: int | None = None
+        self,
+        errors: Mapping[str, str],
+        status: int = 400,
+        code: str = "InvalidForm",
+        retry_after: int | None = None,
+        in_the_way: InTheWay | None = None,
     ) -> None:
         super().__init__("; ".join(errors.values()))
         self.errors = dict(errors)
         self.status = status
         self.code = code
         self.retry_after = retry_after
+        self.in_the_way = in_the_way
 
 
 @csrf_exempt  # Django would read the whole body to find the token. `check_csrf` runs once the fields have arrived.
@@ -84,7 +92,7 @@ def _take(request: HttpRequest, user: User) -> HttpResponse:
     except (BadBody, BodyEnded, WrongLength) as error:
         refusal = FormRefused({"": text_of(error.problem)}, code=INCOMPLETE_BODY)
     except TransferRefused as error:
-        refusal = _refusal_of(error)
+        refusal = _refusal_of(user, error)
     except FormRefused as error:
         refusal = error
     else:
@@ -92,7 +100,10 @@ def _take(request: HttpRequest, user: User) -> HttpResponse:
     return _refused(request, fields, refusal)
 
 
-def _refusal_of(error: TransferRefused) -> FormRefused:
+def _refusal_of(user: User, error: TransferRefused) -> FormRefused:
+    if isinstance(error, KeyBusy):
+        found = in_the_way(user, error.transfer)
+        return FormRefused({"key": found.text}, 409, Code.KEY_BUSY, found.retry_after, found)
     errors = {error.field: refusal_text(error.problem, error.store_error)}
     if error.store_error is None:
         return FormRefused(errors, error.status)
@@ -148,5 +159,9 @@ def _created(request: HttpRequest, transfer: Transfer) -> HttpResponse:
 def _refused(request: HttpRequest, fields: Mapping[str, str], refusal: FormRefused) -> HttpResponse:
     if wants_json(request):
         body = fields_error_json(refusal.code, str(refusal), refusal.errors)
+        if refusal.in_the_way:
+            body["transfer"] = refusal.in_the_way.as_json()
         return with_retry_after(JsonResponse(body, status=refusal.status), refusal.retry_after)
-    return render_form(request, values=fields, errors=refusal.errors, status=refusal.status)
+    return render_form(
+        request, values=fields, errors=refusal.errors, status=refusal.status, in_the_way=refusal.in_the_way
+    )

@@ -51,9 +51,30 @@ STARTING: Mapping[str, Message] = {
         "another key."
     ),
     Code.OBJECT_CHECK_FAILED: _("Partway could not check whether an object with this key exists."),
-    Code.KEY_BUSY: _(
-        "A transfer to this key is already in progress. Wait until it finishes, cancel it, or enter another key."
+    Code.KEY_BUSY: _("A transfer to this key is already in progress."),
+    Code.KEY_BUSY_RECEIVING: _(
+        "A transfer to this key is unfinished. It was started at %(started_at)s with another file, or with this file "
+        "before it changed, and %(received_bytes)s of %(size_bytes)s have been received. Discard it to send this file, "
+        "or enter another key."
     ),
+    Code.KEY_BUSY_RECEIVED: _(
+        "A transfer to this key is in progress: all of its %(size_bytes)s have been received, and Partway sends them to "
+        "the store. It was started at %(started_at)s with another file, or with this file before it changed. Wait until "
+        "it is done, discard it to send this file instead, or enter another key."
+    ),
+    Code.KEY_BUSY_COMPLETING: _(
+        "A transfer to this key has all of its bytes in the store and is being completed, so it cannot be discarded. "
+        "Wait until it is done. Then this file can replace its object."
+    ),
+    Code.KEY_BUSY_CANCELLING: _(
+        "The earlier transfer to this key is being cancelled. This file can be sent in a few seconds."
+    ),
+    Code.KEY_BUSY_OTHER_OPERATOR: _(
+        "Another operator is sending a file to this key. Enter another key, or ask an administrator to cancel that "
+        "transfer."
+    ),
+    Code.DISCARDED_FOR_OTHER_FILE: _("Discarded, because another file is sent to its key."),
+    Code.DISCARD_OTHER_KEY: _("The transfer to discard has another key, bucket or store than this file."),
     Code.SHA256_UNAVAILABLE: _("This server cannot verify a SHA-256. Send the file without one."),
 }
 

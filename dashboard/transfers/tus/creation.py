@@ -14,13 +14,14 @@ from dashboard.shared.explain import explain
 from dashboard.shared.jsonapi import with_retry_after
 from dashboard.shared.messages import refusal_text, text_of
 from dashboard.transfers.form import NewTransferForm, NewTransferValues
+from dashboard.transfers.in_the_way import InTheWay, in_the_way
 from dashboard.transfers.tus.body import receive
 from dashboard.transfers.tus.responses import fields_response, with_progress
 from uploads import access
 from uploads.models import Transfer
 from uploads.objectstore.providers import PROVIDERS
 from uploads.problems import Code, Problem
-from uploads.services.transfers.start import TransferRefused, offset_of, start_transfer
+from uploads.services.transfers.start import KeyBusy, TransferRefused, offset_of, start_transfer
 from uploads.services.transfers.steps import StepRefused, request_cancel
 from uploads.staging import tus
 from uploads.staging.tus import TusError
@@ -61,6 +62,8 @@ def create(request: HttpRequest, user: User) -> HttpResponse:
 def _start(request: HttpRequest, user: User, values: NewTransferValues, size: int, length: int) -> HttpResponse:
     try:
         transfer = start_transfer(values.new_transfer(user, size, resumable=True))
+    except KeyBusy as refusal:
+        return _key_busy(in_the_way(user, refusal.transfer))
     except TransferRefused as refusal:
         text = refusal_text(refusal.problem, refusal.store_error)
         response = fields_response(refusal.status, refusal.code, text, {refusal.field: text})
@@ -68,6 +71,13 @@ def _start(request: HttpRequest, user: User, values: NewTransferValues, size: in
     offset = _first_bytes(request, user, transfer, length)
     response = HttpResponse(status=201, headers={"Location": reverse("file", args=[transfer.pk])})
     return with_progress(response, transfer, offset)
+
+
+def _key_busy(found: InTheWay) -> HttpResponse:
+    """409 with the transfer in the way: a sender may repeat the request with its id as `discard`."""
+    more = {"transfer": found.as_json()}
+    response = fields_response(409, Code.KEY_BUSY, found.text, {"key": found.text}, more)
+    return with_retry_after(response, found.retry_after)
 
 
 def _first_bytes(request: HttpRequest, user: User, transfer: Transfer, length: int) -> int:

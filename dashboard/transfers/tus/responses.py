@@ -23,9 +23,11 @@ def _text(error: TusError) -> str:
     return error.text if isinstance(error, UploadEnded) else text_of(error.problem)
 
 
-def fields_response(status: int, code: str, message: str, fields: Mapping[str, str]) -> HttpResponse:
-    """An error of one or more fields of Upload-Metadata."""
-    return JsonResponse(fields_error_json(code, message, fields), status=status)
+def fields_response(
+    status: int, code: str, message: str, fields: Mapping[str, str], more: Mapping[str, object] | None = None
+) -> HttpResponse:
+    """An error of one or more fields of Upload-Metadata, with `more` facts."""
+    return JsonResponse({**fields_error_json(code, message, fields), **(more or {})}, status=status)
 
 
 class UploadEnded(TusError):

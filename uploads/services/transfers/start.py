@@ -21,6 +21,8 @@ from uploads.objectstore.providers import check_new_key
 from uploads.problems import Code, Problem, ProblemError
 from uploads.services.browse.browsing import ExistingObject, head_object, provider_of
 from uploads.services.staging import expected_sha256, quota
+from uploads.services.transfers.in_the_way import find_in_the_way
+from uploads.services.transfers.steps import StepRefused, request_discard
 from uploads.services.work.failures import error_code
 
 STATUSES = {Reason.STORE_BUSY: 503, Reason.STORE_NOT_ANSWERING: 503, Reason.TIMEOUT: 504}
@@ -49,6 +51,14 @@ class TransferRefused(ProblemError):
         self.store_error = store_error
 
 
+class KeyBusy(TransferRefused):
+    """`transfer` is in progress and writes the same key. Not everybody may see it."""
+
+    def __init__(self, transfer: Transfer) -> None:
+        super().__init__(Problem(Code.KEY_BUSY), "key", 409, code=Code.KEY_BUSY)
+        self.transfer = transfer
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTransfer:
     """What a browser states about a file. `size` is bytes; without part size and part count the plan is automatic.
@@ -56,6 +66,7 @@ class NewTransfer:
     `replace` allows the transfer to replace the object with its key: the one in `replacement`, or without it the one
     that is there when the transfer starts.
     `fingerprint` identifies the file's content; `expected_sha256` is hexadecimal, empty if it follows later.
+    `discard` is a transfer to the same key that is cancelled first: the actor may cancel it, and has seen it.
     """
 
     owner: User
@@ -75,6 +86,7 @@ class NewTransfer:
     fingerprint: str = ""
     verify_sha256: bool = False
     expected_sha256: str = ""
+    discard: Transfer | None = None
 
 
 def limits_of(store: Store) -> Limits:
@@ -106,6 +118,8 @@ def start_transfer(new: NewTransfer) -> Transfer:
     columns = _replacement_columns(new)
     if same is not None:
         return _resumed(same, new, columns)
+    if _discard_other(new):
+        columns = _replacement_columns(new)
     with transaction.atomic():
         # The lock makes concurrent requests for one key wait for each other.
         Store.objects.select_for_update().get(pk=new.store.pk)
@@ -207,9 +221,25 @@ def _existing_object(new: NewTransfer) -> ExistingObject:
 
 def _check_key_is_free(new: NewTransfer) -> None:
     """A form sent twice starts one transfer: no second transfer to a key while one is in progress."""
-    live = Transfer.objects.filter(store=new.store, bucket=new.bucket, key=new.key, phase__in=LIVE_PHASES)
-    if live.exclude(desired_state=DesiredState.CANCEL).exists():
-        raise TransferRefused(Problem(Code.KEY_BUSY), "key", 409, code=Code.KEY_BUSY)
+    other = find_in_the_way(new.store, new.bucket, new.key)
+    if other is not None:
+        raise KeyBusy(other)
+
+
+def _discard_other(new: NewTransfer) -> bool:
+    """Cancel the transfer that the operator has decided to discard.
+
+    Returns whether it has ended by itself: its object may have appeared since the look at the key.
+    """
+    other = new.discard
+    if other is None:
+        return False
+    if (other.store_id, other.bucket, other.key) != (new.store.pk, new.bucket, new.key):
+        raise TransferRefused(Problem(Code.DISCARD_OTHER_KEY), "discard")
+    try:
+        return not request_discard(new.owner, other)
+    except StepRefused as refusal:
+        raise KeyBusy(other) from refusal
 
 
 def find_same_file(new: NewTransfer) -> Transfer | None:

@@ -9,11 +9,20 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from uploads import audit
-from uploads.domain.states import DESIRED_STATES, PHASES, DesiredState, PartState, Phase, StoreUploadState
-from uploads.models import Transfer
+from uploads.domain.states import (
+    DESIRED_STATES,
+    FINAL_PHASES,
+    PHASES,
+    DesiredState,
+    PartState,
+    Phase,
+    StoreUploadState,
+)
+from uploads.models import Store, Transfer
 from uploads.problems import Code, Problem, ProblemError
 from uploads.services.staging import expected_sha256
 from uploads.services.transfers.dispatch import dispatch
+from uploads.services.transfers.in_the_way import find_in_the_way
 from uploads.services.transfers.lost_bytes import has_lost_bytes, needs_sent_bytes_again, stage_again_for_retry
 from uploads.services.work import leases
 from uploads.services.work.failures import NO_ERROR
@@ -85,6 +94,24 @@ def request_cancel(actor: User | None, transfer: Transfer, reason: Problem | Non
     dispatch(transfer.pk)
 
 
+def request_discard(actor: User, transfer: Transfer) -> bool:
+    """Cancel a transfer for another file with its key. False if it has ended by itself: its object may exist now.
+
+    Raises StepRefused while its object is being completed. Can be repeated.
+    """
+    try:
+        request_cancel(actor, transfer, reason=Problem(Code.DISCARDED_FOR_OTHER_FILE))
+    except StepRefused:
+        transfer.refresh_from_db(fields=["phase", "desired_state"])
+        if transfer.phase in FINAL_PHASES:
+            return transfer.phase == Phase.CANCELLED
+        if transfer.desired_state != DesiredState.CANCEL:
+            raise
+    else:
+        transfer.desired_state = DesiredState.CANCEL
+    return True
+
+
 def _take(step: _Step, actor: User | None, transfer: Transfer, **detail: object) -> None:
     with transaction.atomic():
         rows = Transfer.objects.filter(pk=transfer.pk, phase__in=step.phases)
@@ -107,6 +134,7 @@ def request_retry(actor: User, transfer: Transfer) -> None:
         forgotten: dict[str, Any] = {**leases.SUCCEEDED, **leases.RELEASED, **NO_ERROR}
         phase = Phase.COMPLETING if retry_only_verifies(transfer) else Phase.SENDING
         if phase is Phase.SENDING:
+            _check_key_is_free(transfer)
             forgotten["completed_at"] = None
         if not change(PHASES, rows, phase, {Phase.FAILED}, finished_at=None, **forgotten):
             raise StepRefused(Problem(Code.CANNOT_RETRY))
@@ -115,6 +143,15 @@ def request_retry(actor: User, transfer: Transfer) -> None:
         transfer.parts.filter(state=PartState.STAGED).update(queued_at=None, **leases.SUCCEEDED, **NO_ERROR)
         audit.record_transfer(actor, "retried", transfer)
     dispatch(transfer.pk)
+
+
+def _check_key_is_free(transfer: Transfer) -> None:
+    """A failed transfer does not overwrite the object of one that was started after it."""
+    # As at the start of a transfer: the lock makes concurrent requests for one key wait for each other.
+    Store.objects.select_for_update().get(pk=transfer.store_id)
+    other = find_in_the_way(transfer.store, transfer.bucket, transfer.key)
+    if other is not None and other.pk != transfer.pk:
+        raise StepRefused(Problem(Code.KEY_BUSY))
 
 
 def is_completed(transfer: Transfer) -> bool:
