@@ -6,8 +6,9 @@ times as long.
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cache
 
@@ -75,6 +76,12 @@ PICTURES = {**{code: chr(0x2400 + code) for code in range(0x20)}, 0x7F: "\u2421"
 
 INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs", "Co", "Cn"})
 """Unicode categories of characters that are invisible, or that change the direction of the text around them."""
+
+IGNORABLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""Characters of other categories that are drawn as nothing, or as an empty space: Default_Ignorable_Code_Point."""
 
 
 def bytes_text(size: int) -> str:
@@ -214,25 +221,93 @@ def _is_plain(key: str) -> bool:
     return key.isascii() and key.isprintable() and key == key.strip(" ")
 
 
+def _is_invisible(character: str) -> bool:
+    category = unicodedata.category(character)
+    # A no-break space, for example, looks like a space.
+    return category in INVISIBLE_CATEGORIES or category == "Zs" or bool(IGNORABLE.match(character))
+
+
+def _mark(character: str) -> str:
+    code = ord(character)
+    return PICTURES.get(code) or f"U+{code:04X}"
+
+
 def _shown(character: str) -> str:
     """One character of a key, with a visible mark in place of an invisible one."""
-    if unicodedata.category(character) not in INVISIBLE_CATEGORIES and character != "\xa0":
+    if character == " " or not _is_invisible(character):
         return escape(character)
-    code = ord(character)
-    mark = PICTURES.get(code) or f"U+{code:04X}"
-    return f'<span class="ctl" title="U+{code:04X}">{mark}</span>'
+    return f'<span class="ctl" title="U+{ord(character):04X}">{_mark(character)}</span>'
 
 
 def key_html(key: str) -> SafeString:
-    """A key: monospaced, with its spaces, and with marks for invisible characters."""
+    """A key: monospaced, with its spaces, and with marks for what cannot be seen. Different keys look different.
+
+    Of the ways to write the same accented characters, composed ones (NFC) have no mark. Decomposed ones (NFD, as macOS
+    writes file names) have one mark for the whole key. In any other key, each such character has its code points.
+    """
     if _is_plain(key):
         return format_html('<span class="key" translate="no">{}</span>', key)
     body = key.strip(" ")
     space = format_html('<span class="ctl" title="{}">\u2423</span>', _("space"))
     before = len(key) - len(key.lstrip(" "))
     after = len(key) - len(key.rstrip(" ")) if body else 0
-    marked = space * before + "".join(_shown(character) for character in body) + space * after
+    marked = space * before + _body_html(body) + space * after + _nfd_html(key)
     return mark_safe(f'<span class="key" translate="no">{marked}</span>')  # noqa: S308  (every character went through escape)
+
+
+def _is_mixed(key: str) -> bool:
+    """Whether a key is neither composed nor decomposed."""
+    return not (unicodedata.is_normalized("NFC", key) or unicodedata.is_normalized("NFD", key))
+
+
+def _body_html(body: str) -> str:
+    if not _is_mixed(body):
+        return "".join(map(_shown, body))
+    return "".join(_cluster_html(cluster) for cluster in _clusters(body))
+
+
+def _cluster_html(cluster: str) -> str:
+    shown = "".join(map(_shown, cluster))
+    if unicodedata.is_normalized("NFC", cluster):
+        return shown
+    return f'{shown}<span class="ctl">{_codes(cluster)}</span>'
+
+
+def _codes(text: str) -> str:
+    """The code points of the characters that are not composed."""
+    clusters = [cluster for cluster in _clusters(text) if not unicodedata.is_normalized("NFC", cluster)]
+    return " ".join(f"U+{ord(character):04X}" for cluster in clusters for character in cluster)
+
+
+def _clusters(text: str) -> Iterator[str]:
+    """The text in pieces, each of which composes only within itself."""
+    piece = ""
+    for character in text:
+        if piece and unicodedata.normalize("NFC", piece + character) == unicodedata.normalize(
+            "NFC", piece
+        ) + unicodedata.normalize("NFC", character):
+            yield piece
+            piece = ""
+        piece += character
+    if piece:
+        yield piece
+
+
+def _nfd_html(key: str) -> str:
+    if unicodedata.is_normalized("NFC", key) or _is_mixed(key):
+        return ""
+    title = _("The key has decomposed characters (Unicode NFD), as macOS writes file names.")
+    return format_html('<span class="ctl ctl-nfd" title="{}">NFD</span>', title)
+
+
+def key_mark_text(key: str) -> str:
+    """A key for texts without markup, such as titles, with marks as in `key_html`."""
+    if _is_plain(key):
+        return key
+    marked = "".join(each if each == " " or not _is_invisible(each) else f"[{_mark(each)}]" for each in key)
+    if unicodedata.is_normalized("NFC", key):
+        return marked
+    return f"{marked} [{_codes(key) if _is_mixed(key) else 'NFD'}]"
 
 
 def short_id(upload_id: str, *, length: int = 14) -> str:

@@ -11,7 +11,7 @@ from dashboard.site.catalog import catalog
 from dashboard.staging import pages as staging
 from dashboard.stores import check, setup
 from dashboard.stores import pages as stores
-from dashboard.transfers import known, new, receive, tus
+from dashboard.transfers import known, new, receive, received, tus
 from dashboard.transfers import pages as transfers
 from dashboard.uploads import abort, complete, detail, facts, listing
 
@@ -36,6 +36,7 @@ transfer_patterns: list[URLPattern | URLResolver] = [
     path("new/check/", new.check, name="new-transfer-check"),
     path("new/known/", known.known, name="new-transfer-known"),
     path("<uuid:transfer_id>/", transfers.transfer, name="transfer"),
+    path("<uuid:transfer_id>/received/", received.received, name="transfer-received"),
     path("<uuid:transfer_id>/pause/", transfers.pause, name="transfer-pause"),
     path("<uuid:transfer_id>/resume/", transfers.resume, name="transfer-resume"),
     path("<uuid:transfer_id>/cancel/", transfers.cancel, name="transfer-cancel"),

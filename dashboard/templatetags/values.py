@@ -147,6 +147,12 @@ def key_text(key: str) -> SafeString:
 
 
 @register.filter
+def key_mark(key: str) -> str:
+    """A key in a text without markup."""
+    return formatting.key_mark_text(key)
+
+
+@register.filter
 def short_id(upload_id: str) -> str:
     return formatting.short_id(upload_id)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import mimetypes
+import json
+import posixpath
 import re
+from functools import cache
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
@@ -39,13 +42,16 @@ def object_key(key: str, prefix: str, filename: str) -> str:
 
 
 def guess_content_type(name: str) -> str:
-    """The content type for a file's extension. For a compressed file it is that of the compression."""
-    guessed, encoding = mimetypes.guess_type(name)
-    if encoding:
-        return {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}.get(
-            encoding, DEFAULT_CONTENT_TYPE
-        )
-    return guessed or DEFAULT_CONTENT_TYPE
+    """The content type for a file's extension, by our own table: the tables of machines and browsers differ."""
+    extension = posixpath.splitext(base_name(name))[1]
+    return _content_types().get(extension[1:].lower(), DEFAULT_CONTENT_TYPE)
+
+
+@cache
+def _content_types() -> dict[str, str]:
+    """The content type of each extension in lower case. The page of a new transfer shows the types by the same file."""
+    types: dict[str, str] = json.loads((settings.BASE_DIR / "static" / "content-types.json").read_text())
+    return types
 
 
 def parse_content_type(text: str) -> str:

@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from dashboard.shared.formatting import percent, percent_text, rate_text
+from dashboard.shared.formatting import key_mark_text, percent, percent_text, rate_text
 from dashboard.shared.messages import text_of
 from dashboard.shared.messages.proofs import verification_text
 from dashboard.transfers.legs import Leg, leg_of, legs_of
@@ -172,7 +172,7 @@ class TransferRow:
     def title(self) -> str:
         """The title of the page. The progress, or the result, comes first: tabs are narrow."""
         result = percent_text(self.percent) if self.is_live else str(RESULTS.get(self.state, ""))
-        return " · ".join(filter(None, [result, self.transfer.key, "Partway"]))
+        return " · ".join(filter(None, [result, key_mark_text(self.transfer.key), "Partway"]))
 
     @property
     def announcement(self) -> str:

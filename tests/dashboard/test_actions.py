@@ -69,6 +69,7 @@ BY_ACTION: dict[tuple[str, str], Action] = {
     ("new-transfer-existing", GET): Action.SEND_FILES,
     ("new-transfer-check", POST): Action.SEND_FILES,
     ("new-transfer-known", POST): Action.SEND_FILES,
+    ("transfer-received", GET): Action.SEND_FILES,
     ("files", POST): Action.SEND_FILES,
     ("files", "options"): Action.SEND_FILES,
     ("file", "head"): Action.SEND_FILES,

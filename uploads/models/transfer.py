@@ -137,6 +137,7 @@ class Transfer(WorkFields):
             models.Index(fields=["owner", "-created_at"], name="transfer_by_owner"),
             models.Index(fields=["-created_at"], name="transfer_by_age"),
             models.Index(fields=["owner", "fingerprint"], name="transfer_by_fingerprint"),
+            models.Index(fields=["key", "bucket", "store"], name="transfer_by_key"),
             models.Index(
                 fields=["lost_create_at"], name="transfer_by_lost_create", condition=models.Q(lost_creates__gt=0)
             ),

@@ -58,9 +58,9 @@ STARTING: Mapping[str, Message] = {
         "or enter another key."
     ),
     Code.KEY_BUSY_RECEIVED: _(
-        "A transfer to this key is in progress: all of its %(size_bytes)s have been received, and Partway sends them to "
-        "the store. It was started at %(started_at)s with another file, or with this file before it changed. Wait until "
-        "it is done, discard it to send this file instead, or enter another key."
+        "A transfer to this key is in progress: all of its %(size_bytes)s have been received, and Partway sends them "
+        "to the store. It was started at %(started_at)s with another file, or with this file before it changed. Wait "
+        "until it is done, discard it to send this file instead, or enter another key."
     ),
     Code.KEY_BUSY_COMPLETING: _(
         "A transfer to this key has all of its bytes in the store and is being completed, so it cannot be discarded. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
@@ -113,10 +114,31 @@ def test_numbers_and_dates_follow_the_language() -> None:
         ("a\xa0b", "aU+00A0b"),
         ("<b>&", "<b>&"),
         ("東京", "東京"),
+        ("a\u2003b", "aU+2003b"),  # Another kind of space.
+        ("a\ufe0fb", "aU+FE0Fb"),  # A variation selector.
+        ("a\u3164b", "aU+3164b"),  # A letter that is drawn as a space.
+        ("a\u200bb", "aU+200Bb"),
+        ("é", "é"),
+        ("e\u0301", "e\u0301NFD"),
+        ("e\u0301é", "e\u0301U+0065 U+0301é"),
+        ("\u212b", "\u212bU+212B"),  # The angstrom sign, which is no letter.
     ],
 )
 def test_keys_show_invisible_characters(key: str, shown: str) -> None:
     assert Text(formatting.key_html(key)).text == shown
+
+
+@given(st.text("eéE\u0301\u0323\u00c5\u212b가\u1100\u1161 a", max_size=6))
+def test_keys_that_look_the_same_have_different_marks(key: str) -> None:
+    """The ways to write the same accented characters. A browser draws them all in the same way."""
+    looks = Text(formatting.key_html(key)).text
+    for form in ("NFC", "NFD"):
+        other = unicodedata.normalize(form, key)
+        if other != key:
+            assert Text(formatting.key_html(other)).text != looks
+            drawn = unicodedata.normalize("NFC", Text(formatting.key_html(other)).text)
+            assert drawn != unicodedata.normalize("NFC", looks)
+            assert formatting.key_mark_text(other) != formatting.key_mark_text(key)
 
 
 @given(TEXT)

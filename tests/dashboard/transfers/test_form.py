@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import re
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,22 @@ def test_content_type_is_guessed_from_the_name() -> None:
     assert guess_content_type("a.csv") == "text/csv"
     assert guess_content_type("a.tar.gz") == "application/gzip"
     assert guess_content_type("unknown") == "application/octet-stream"
+    assert guess_content_type("folder.zip/.csv") == "application/octet-stream"
+
+
+def test_content_type_does_not_depend_on_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node whose /etc/mime.types differs sends the same file with the same content type."""
+    types = tmp_path / "mime.types"
+    types.write_text("application/x-of-this-machine csv webp\n")
+    monkeypatch.setattr(mimetypes, "knownfiles", [str(types)])
+    mimetypes.init()
+    try:
+        assert mimetypes.guess_type("a.csv")[0] == "application/x-of-this-machine"
+        assert guess_content_type("A.CSV") == "text/csv"
+        assert guess_content_type("a.webp") == "image/webp"
+    finally:
+        monkeypatch.undo()
+        mimetypes.init()
 
 
 @given(st.dictionaries(NAMES, VALUES.filter(bool), max_size=10))
