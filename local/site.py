@@ -29,8 +29,17 @@ ADMIN = "admin"
 UNUSED = [
     *("tabler-*", "tabler.rtl*", "tabler.css*", "htmx.js", "htmx.[ace]*", "ext", "*.d.ts", "README.md"),
     *("uppy.css*", "uppy.min.css", "uppy.min.mjs*"),
-    # Of hash-wasm only sha256.umd.min.js is used.
-    *("[!s]*.umd.min.js", "s[!h]*.umd.min.js", "sha[!2]*.umd.min.js", "sha224*", "*.umd.js", "*.esm*.js", "lib"),
+    # Of hash-wasm only sha256.umd.min.js and crc64.umd.min.js are used.
+    *(
+        "[!cs]*.umd.min.js",
+        "crc32*",
+        "s[!h]*.umd.min.js",
+        "sha[!2]*.umd.min.js",
+        "sha224*",
+        "*.umd.js",
+        "*.esm*.js",
+        "lib",
+    ),
 ]
 """Files of the npm packages that no page uses. Some refer to missing images, and compressing all of them is slow."""
 

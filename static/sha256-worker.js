@@ -1,5 +1,5 @@
-// SHA-256 of files, slice by slice, by hash-wasm. The first message has the URL of its script; each later one is a request
-// that gets one response. Errors are codes: static/new-transfer/digests.js has their texts. The position and state of each
+// SHA-256 and CRC-64 of files, slice by slice, by hash-wasm. The first message has the URLs of its scripts; each later one
+// is a request that gets one response. Errors are codes: static/new-transfer/digests.js has their texts. The position and state of each
 // computation are saved in IndexedDB, so that it resumes after a reload.
 
 const SLICE = 4 * 1024 * 1024;
@@ -11,8 +11,8 @@ const STATES = "sha256";
 const jobs = new Map();
 
 self.addEventListener("message", async ({ data }) => {
-  if (data.library) {
-    importScripts(data.library);
+  if (data.libraries) {
+    importScripts(...data.libraries);
     return;
   }
   try {
@@ -25,6 +25,7 @@ self.addEventListener("message", async ({ data }) => {
 function respond(message) {
   if (!self.hashwasm) throw new Error("library");
   if (message.bytes) return digestOf(message.bytes);
+  if (message.crc64) return crc64Of(message);
   if (message.start) return start(message);
   const job = jobs.get(message.advance || message.finish || message.stop);
   if (!job) throw new Error("stopped");
@@ -35,6 +36,17 @@ function respond(message) {
 async function digestOf(bytes) {
   const hasher = await hashwasm.createSHA256();
   return hasher.init().update(new Uint8Array(bytes)).digest("hex");
+}
+
+// The polynomials of S3 and of OSS, reflected as the library needs them.
+const POLYNOMIALS = { nvme: "9a6c9329ac4bc9b5", ecma: "c96c5795d7870f42" };
+
+async function crc64Of({ crc64: algorithm, file, from, to }) {
+  const hasher = (await hashwasm.createCRC64(POLYNOMIALS[algorithm])).init();
+  for (let at = from; at < to; at += SLICE) {
+    hasher.update(new Uint8Array(await file.slice(at, Math.min(at + SLICE, to)).arrayBuffer()));
+  }
+  return hasher.digest("hex");
 }
 
 function start({ start: name, file, fingerprint }) {

@@ -21,17 +21,17 @@ PARTS_PER_REQUEST = 1000
 
 @require_GET
 def received(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
-    """The ranges of bytes received from part `from` on, and their CRC-64: `{"algorithm", "ranges", "next"}`.
+    """The ranges of bytes received from the offset `from` on, and their CRC-64: `{"algorithm", "ranges", "next"}`.
 
-    `next` is the part to request next, null after the last one.
+    The first range starts at or before `from`. `next` is the offset to request next, null after the last byte.
     """
     transfer = access.transfer_to_send(request.user, transfer_id)
-    first = request.GET.get("from", "1")
-    if not (first.isascii() and first.isdigit() and 1 <= int(first[:9]) <= transfer.part_count):
-        return json_error("InvalidArgument", _("“from” must be the number of a part."), status=400)
+    start = request.GET.get("from", "0")
+    if not (start.isascii() and start.isdigit() and len(start) < 20):
+        return json_error("InvalidArgument", _("“from” must be an offset in the file."), status=400)
     if transfer.node != settings.NODE_NAME and not transfer.all_received:
         problem = Problem(Code.OTHER_NODE, node=transfer.node)
         return json_error(problem.code, text_of(problem), status=503)
-    found = received_ranges(transfer, int(first[:9]), BYTES_PER_REQUEST, PARTS_PER_REQUEST)
+    found = received_ranges(transfer, int(start), BYTES_PER_REQUEST, PARTS_PER_REQUEST)
     ranges = [{"start": each.start, "size": each.size, "crc64": each.crc64 or None} for each in found.ranges]
-    return JsonResponse({"algorithm": found.algorithm, "ranges": ranges, "next": found.next_part})
+    return JsonResponse({"algorithm": found.algorithm, "ranges": ranges, "next": found.next_start})

@@ -1,5 +1,5 @@
-// SHA-256 of whole files, computed in a worker while the files are sent. The page's CSP forbids WebAssembly; a worker may
-// run it.
+// Digests of files, computed in a worker: the SHA-256 of whole files while they are sent, and the CRC-64 of what the server
+// has received. The page's CSP forbids WebAssembly; a worker may run it.
 
 const ERRORS = {
   library: () => gettext("The hash function could not be loaded."),
@@ -13,13 +13,18 @@ export class Digests {
   #waiting = new Map();
   #number = 0;
 
-  constructor(workerUrl, libraryUrl) {
-    this.#addresses = { workerUrl, libraryUrl };
+  constructor(workerUrl, libraryUrls) {
+    this.#addresses = { workerUrl, libraryUrls };
   }
 
   // The digest of bytes in memory.
   ofBytes(bytes) {
     return this.#request({ bytes });
+  }
+
+  // The CRC-64 of the bytes of `file` between two offsets, in hexadecimal: `algorithm` is nvme or ecma.
+  crc64Of(file, start, end, algorithm) {
+    return this.#request({ crc64: algorithm, file, from: start, to: end });
   }
 
   // A job that hashes `file` from its start, or from the saved position of an earlier job with this fingerprint.
@@ -41,7 +46,7 @@ export class Digests {
     this.#worker = new Worker(this.#addresses.workerUrl);
     this.#worker.addEventListener("message", ({ data }) => this.#onResponse(data));
     this.#worker.addEventListener("error", (event) => this.#onCrash(event));
-    this.#worker.postMessage({ library: this.#addresses.libraryUrl });
+    this.#worker.postMessage({ libraries: this.#addresses.libraryUrls });
     return this.#worker;
   }
 

@@ -39,24 +39,35 @@ export class Form {
     return (isSingle && this.text("key")) || this.text("prefix") + file.path;
   }
 
-  // Where and how a file is sent, by the current values of the fields. The server has defaults for empty fields.
-  settingsFor(file, isSingle) {
-    const key = this.keyOf(file, isSingle);
-    const metadata = { store: this.store, bucket: this.bucket, key, filename: file.name };
-    for (const name of SHARED) if (this.text(name).trim()) metadata[name] = this.text(name);
-    if (this.mayReplace || file.mayReplace) metadata.replace = "on";
-    // The object that the page has shown. Without it, the server looks when the transfer starts.
-    if (this.mayReplace && isSingle) for (const name of SEEN) if (this.text(name)) metadata[name] = this.text(name);
-    if (this.verify === "sha256") metadata.verify = "sha256";
-    if (this.verify === "pasted") metadata.sha256 = this.text("sha256").trim().toLowerCase();
-    return { key, store: this.store, bucket: this.bucket, isComputing: this.verify === "sha256", metadata };
+  // Where and how files are sent, by the current values of the fields: a function of the file. The server has defaults for
+  // empty fields.
+  settings(isSingle) {
+    const { store, bucket, mayReplace, verify } = this;
+    const shared = {};
+    for (const name of SHARED) if (this.text(name).trim()) shared[name] = this.text(name);
+    if (verify === "sha256") shared.verify = "sha256";
+    if (verify === "pasted") shared.sha256 = this.text("sha256").trim().toLowerCase();
+    return (file) => {
+      const key = this.keyOf(file, isSingle);
+      const metadata = { store, bucket, key, filename: file.name, ...shared };
+      if (mayReplace || file.mayReplace) metadata.replace = "on";
+      // The object that the page has shown. Without it, the server looks when the transfer starts.
+      if (mayReplace && isSingle) for (const name of SEEN) if (this.text(name)) metadata[name] = this.text(name);
+      if (file.discard) metadata.discard = file.discard;
+      return { key, store, bucket, isComputing: verify === "sha256", metadata };
+    };
+  }
+
+  // The destination of a file that is not started.
+  destinationOf(file, isSingle) {
+    return { store: this.store, bucket: this.bucket, key: this.keyOf(file, isSingle) };
   }
 
   // The fields that all files share, as the server checks them before a byte is sent.
   sharedFields(files, isSingle) {
     const largest = files.reduce((largest, file) => (file.size > largest.size ? file : largest));
     const fields = new FormData(this.element);
-    for (const name of ["file", "replace", "key"]) fields.delete(name);
+    for (const name of ["file", "replace", "key", "discard"]) fields.delete(name);
     if (this.verify !== "sha256") fields.delete("verify");
     if (this.verify !== "pasted") fields.delete("sha256");
     fields.set("key", isSingle ? this.keyOf(largest, true) : "any");

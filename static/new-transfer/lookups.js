@@ -31,7 +31,7 @@ export class Lookups {
   // The largest file reaches the limits first.
   #planQuery(files) {
     const query = new URLSearchParams({ store: this.#form.store });
-    if (files.length) query.set("size", Math.max(...files.map((file) => file.size)));
+    if (files.length) query.set("size", files.reduce((largest, { size }) => Math.max(largest, size), 0));
     for (const name of ["part-size", "part-count"]) query.set(name, this.#form.text(name));
     return query;
   }

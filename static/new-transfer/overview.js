@@ -3,43 +3,33 @@
 
 import { bytesText, exactBytesText, filesText, fill, percent, percentText, rateText } from "./formatting.js";
 import { Rate } from "./rate.js";
-import { isFinal, isInProgress, isNotStarted, isSendable, needsThePage, needsTheOperator } from "./states.js";
 
 const $ = (id) => document.getElementById(id);
-const sum = (files, of) => files.reduce((total, file) => total + of(file), 0);
 
 export class Overview {
-  #files;
   #title = document.title;
   #rates = { received: new Rate(), stored: new Rate() };
   #wasInProgress = false;
   #announced = "";
 
-  constructor(files) {
-    this.#files = files;
-  }
-
-  show() {
-    const files = [...this.#files()];
-    const started = files.filter((file) => !isNotStarted(file) && file.state !== "cancelled");
-    const size = sum(files, (file) => file.size);
-    $("files-count").textContent = files.length ? `${filesText(files.length)} · ${bytesText(size)}` : "";
-    $("files-count").title = files.length ? exactBytesText(size) : "";
-    $("legs").hidden = !started.length;
-    const isReceived = started.every((file) => !file.isUnsent);
-    this.#showLeg("received", started, isReceived, true);
+  // `tally` is what tally.js has counted.
+  show(tally) {
+    const { count, size, started } = tally;
+    $("files-count").textContent = count ? `${filesText(count)} · ${bytesText(size)}` : "";
+    $("files-count").title = count ? exactBytesText(size) : "";
+    $("legs").hidden = !started.count;
+    this.#showLeg("received", tally, tally.isReceived, true);
     // The store leg can be estimated once it does not wait for the browser leg.
-    this.#showLeg("stored", started, started.every((file) => file.state === "done"), isReceived);
-    $("overall-counts").textContent = countsText(files);
-    this.#showTitle(started);
-    this.#announce(files, started);
+    this.#showLeg("stored", tally, tally.isStored, tally.isReceived);
+    $("overall-counts").textContent = countsText(tally);
+    this.#showTitle(tally);
+    this.#announce(tally);
   }
 
-  #showLeg(leg, files, isWhole, hasEstimate) {
-    const size = sum(files, (file) => file.size);
-    const value = sum(files, (file) => file[leg] || 0);
+  #showLeg(leg, { started, moved }, isWhole, hasEstimate) {
+    const { size, [leg]: value } = started;
     const rate = this.#rates[leg];
-    rate.add(sum(files, (file) => file.moved[leg]));
+    rate.add(moved[leg]);
     const done = percent(value, size, isWhole);
     $(`${leg}-bar`).value = done;
     $(`${leg}-percent`).textContent = percentText(done);
@@ -49,31 +39,26 @@ export class Overview {
   }
 
   // The browser leg: the page has to stay open until it is finished.
-  #showTitle(started) {
-    if (!started.some(needsThePage)) {
+  #showTitle({ started, needsThePage }) {
+    if (!needsThePage) {
       document.title = this.#title;
       return;
     }
-    const name = started.length === 1 ? started[0].name : filesText(started.length);
-    document.title = `${percentText(this.#percentReceived(started))} · ${name} · Partway`;
-  }
-
-  #percentReceived(started) {
-    return percent(sum(started, (file) => file.received || 0), sum(started, (file) => file.size));
+    const name = started.count === 1 ? started.first.name : filesText(started.count);
+    document.title = `${percentText(percent(started.received, started.size))} · ${name} · Partway`;
   }
 
   // At each quarter, when a file needs a decision, and at the end.
-  #announce(files, started) {
-    const isNowInProgress = started.some(isInProgress);
-    const toConfirm = files.filter((file) => file.state === "confirm").length;
-    if (isNowInProgress) {
-      const quarter = Math.floor(this.#percentReceived(started) / 25) * 25;
+  #announce(tally) {
+    const { started, decisions, inProgress } = tally;
+    if (inProgress) {
+      const quarter = Math.floor(percent(started.received, started.size) / 25) * 25;
       const received = fill(gettext("%(percent)s%% received."), { percent: quarter });
-      this.#show(toConfirm ? `${received} ${toConfirmText(toConfirm)}` : received);
-    } else if (this.#wasInProgress || toConfirm) {
-      this.#show(`${countsText(files)}.`);
+      this.#show(decisions ? `${received} ${toConfirmText(decisions)}` : received);
+    } else if (this.#wasInProgress || decisions) {
+      this.#show(`${countsText(tally)}.`);
     }
-    this.#wasInProgress = isNowInProgress;
+    this.#wasInProgress = inProgress > 0;
   }
 
   #show(text) {
@@ -88,19 +73,18 @@ function toConfirmText(count) {
 }
 
 const COUNTS = [
-  [(file) => file.state === "done", () => gettext("%(count)s done")],
-  [isInProgress, () => gettext("%(count)s in progress")],
-  [(file) => file.state === "confirm", (count) => ngettext("%(count)s needs a decision", "%(count)s need a decision", count)],
-  [(file) => needsTheOperator(file) && file.state !== "confirm", () => gettext("%(count)s failed")],
-  [(file) => file.state === "cancelled", () => gettext("%(count)s cancelled")],
-  [(file) => file.state === "waiting", () => gettext("%(count)s not sent yet")],
+  ["done", () => gettext("%(count)s done")],
+  ["inProgress", () => gettext("%(count)s in progress")],
+  ["decisions", (count) => ngettext("%(count)s needs a decision", "%(count)s need a decision", count)],
+  ["failed", () => gettext("%(count)s failed")],
+  ["cancelled", () => gettext("%(count)s cancelled")],
+  ["waiting", () => gettext("%(count)s not sent yet")],
 ];
 
 // "3 done · 1 failed"
-function countsText(files) {
-  return COUNTS.map(([is, text]) => [files.filter(is).length, text])
-    .filter(([count]) => count)
-    .map(([count, text]) => fill(text(count), { count }))
+function countsText(tally) {
+  return COUNTS.filter(([name]) => tally[name])
+    .map(([name, text]) => fill(text(tally[name]), { count: tally[name] }))
     .join(" · ");
 }
 
@@ -109,21 +93,31 @@ function sendText(count) {
   return fill(ngettext("Send %(count)s file", "Send %(count)s files", count), { count });
 }
 
-// Shows the buttons for all files that apply to some of them.
-export function showButtons(files, stepsOf) {
-  const all = [...files];
-  const having = (...steps) => all.filter((file) => stepsOf(file).some((step) => steps.includes(step))).length;
-  const sendable = all.filter(isSendable).length;
-  $("send").disabled = !sendable;
-  $("send-text").textContent = sendText(sendable);
+function sameKeysText(count) {
+  if (!count) return "";
+  const text = ngettext(
+    "%(count)s file has the same key as another file in this list, and is not sent. Edit its key.",
+    "%(count)s files have the same keys as other files in this list, and are not sent. Edit their keys.",
+    count,
+  );
+  return fill(text, { count });
+}
+
+// Shows the buttons for all files that apply to some of them, and what needs the operator before sending.
+export function showButtons(tally) {
+  const having = (step) => tally.steps[step] || 0;
+  $("send").disabled = !tally.sendable;
+  $("send-text").textContent = sendText(tally.sendable);
   $("pause-all").hidden = having("pause") < 2;
   $("resume-all").hidden = having("resume") < 2;
   $("retry-all").hidden = having("retry") < 2;
   $("replace-all").hidden = having("replace") < 2;
-  $("cancel-all").hidden = having("cancel", "discard") < 2;
-  const notStarted = all.filter(isNotStarted).length;
-  $("remove-all").hidden = notStarted < 2;
-  $("clear").hidden = !all.some(isFinal);
+  $("takeover-all").hidden = having("takeover") < 2;
+  $("cancel-all").hidden = having("cancel") + having("discard") < 2;
+  $("remove-all").hidden = tally.notStarted < 2;
+  $("clear").hidden = !tally.final;
   // A single file that is not sent yet has all it needs in its own buttons.
-  $("files-tools").hidden = notStarted === all.length && notStarted < 2;
+  $("files-tools").hidden = tally.notStarted === tally.count && tally.notStarted < 2;
+  $("same-keys").hidden = !tally.sameKeys;
+  $("same-keys-text").textContent = sameKeysText(tally.sameKeys);
 }

@@ -1,31 +1,45 @@
 // The page of a new transfer. Without scripts, its form sends a single file.
 
+import { areSame } from "./comparing.js";
+import { ContentTypes } from "./content-types.js";
 import { Digests } from "./digests.js";
+import { acceptDrops } from "./dropping.js";
+import { FileSet } from "./file-set.js";
 import { bytesText, fill } from "./formatting.js";
 import { Form } from "./form.js";
+import { showKey } from "./keys.js";
+import { LeftOut } from "./left-out.js";
 import { ListView } from "./list-view.js";
 import { Lookups } from "./lookups.js";
 import { Overview, showButtons } from "./overview.js";
 import { Polling } from "./polling.js";
 import { Requests } from "./requests.js";
+import { noteTwins } from "./same-keys.js";
 import { SelectedFile } from "./selected-file.js";
-import { acceptDrops, offerDialogs } from "./selecting.js";
+import { offerDialogs } from "./selecting.js";
 import { Sending } from "./sending.js";
 import { session } from "./server.js";
-import { isFinal, isInProgress, isNotStarted, isSendable, needsThePage, stepsOf } from "./states.js";
+import { isFinal, isNotStarted, isSendable, needsThePage } from "./states.js";
 import { Steps } from "./steps.js";
 import { Submission } from "./submission.js";
+import { tallyOf } from "./tally.js";
 
 const $ = (id) => document.getElementById(id);
 
 class Page {
-  #files = new Set();
+  #files = new FileSet();
   #form = new Form($("transfer-form"));
   #expected = null; // The unfinished transfer whose file is being selected.
   #tick = 0;
   #wasSignedOut = false;
+  #isSingle = false; // One file is not started yet: the field of the key is for it.
+  #selecting = Promise.resolve();
+  #known = 0;
+  #ended = 0;
+  #leftOut = new LeftOut();
+  #types;
   #lookups;
-  #overview;
+  #overview = new Overview();
   #list;
   #sending;
   #submission;
@@ -37,14 +51,17 @@ class Page {
     const changed = (file) => this.#list.touch(file);
     const onSetChanged = () => this.#onSetChanged();
     this.#lookups = new Lookups(form, () => this.#notStarted());
-    this.#overview = new Overview(() => files);
     const list = (this.#list = new ListView({
       list: $("file-list"),
+      pager: $("files-pager"),
+      filter: $("files-filter"),
+      files,
       keyOf: (file) => this.#keyOf(file),
-      isListed: (file) => files.has(file),
+      typeOf: (file) => this.#typeOf(file),
       onShown: () => this.#showRest(),
     }));
-    const digests = new Digests(addresses.sha256Worker, addresses.sha256Library);
+    this.#types = new ContentTypes(addresses.contentTypes, () => list.touchAll());
+    const digests = new Digests(addresses.sha256Worker, [addresses.sha256Library, addresses.crc64Library]);
     const sending = (this.#sending = new Sending({ addresses, digests, changed }));
     const requests = (sending.requests = new Requests({ addresses, sending, changed }));
     const submission = (this.#submission = new Submission({ files, form, list, sending, onSetChanged }));
@@ -57,8 +74,10 @@ class Page {
 
   #listen() {
     const onFiles = (selected) => this.#select(selected);
+    const onLeftOut = (...facts) => this.#leftOut.add(...facts);
     offerDialogs($("id_file"), { files: $("choose-files"), folder: $("choose-folder") }, onFiles);
-    acceptDrops($("drop-overlay"), onFiles, (problem) => this.#showUnreadable(problem));
+    acceptDrops($("drop-overlay"), onFiles, onLeftOut);
+    $("same-keys-show").addEventListener("click", () => this.#list.showAttention());
     this.#form.element.addEventListener("input", (event) => this.#onInput(event.target));
     this.#form.element.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -78,21 +97,42 @@ class Page {
 
   // --- Selecting files ----------------------------------------------------------------------------------------------------
 
+  // One selection after another, so that each is compared with all before it.
   #select(selected) {
-    const nameOf = (file, path) => `${path}\0${file.size}\0${file.lastModified}`;
-    const present = new Set([...this.#files].filter((each) => !isFinal(each)).map((each) => nameOf(each.file, each.path)));
-    const fresh = selected.filter(([file, path]) => !present.has(nameOf(file, path)));
-    const files = fresh.map(([file, path]) => new SelectedFile(file, path));
-    this.#applyExpectedFile(files);
-    for (const file of files) this.#files.add(file);
-    this.#list.add(files);
-    this.#form.clearErrors();
-    $("files-notice").textContent = knownText(selected.length - fresh.length);
-    this.#onSetChanged();
+    this.#known = 0;
+    $("files-notice").textContent = "";
+    this.#selecting = this.#selecting.then(() => this.#selectNow(selected));
   }
 
-  #showUnreadable(problem) {
-    this.#form.showGeneral(fill(gettext("Some files could not be read: %(problem)s"), { problem }));
+  async #selectNow(selected) {
+    const nameOf = (file, path) => `${path}\0${file.size}\0${file.lastModified}`;
+    const present = new Map([...this.#files].filter((each) => !isFinal(each)).map((each) => [nameOf(each.file, each.path), each.file]));
+    const [fresh, doubtful] = [[], []];
+    for (const [file, path] of selected) {
+      const name = nameOf(file, path);
+      (present.has(name) ? doubtful : fresh).push([file, path, present.get(name)]);
+      if (!present.has(name)) present.set(name, file);
+    }
+    this.#add(fresh);
+    // The same name, size and date do not make it the same file.
+    const others = [];
+    for (const [file, path, twin] of doubtful) {
+      if (await areSame(file, twin)) this.#known += 1;
+      else others.push([file, path]);
+    }
+    this.#add(others);
+    $("files-notice").textContent = knownText(this.#known);
+  }
+
+  #add(selected) {
+    if (!selected.length) return;
+    const files = selected.map(([file, path]) => new SelectedFile(file, path));
+    this.#applyExpectedFile(files);
+    for (const file of files) this.#files.add(file);
+    this.#form.clearErrors();
+    this.#list.move();
+    this.#onSetChanged();
+    this.#list.showNow();
   }
 
   // A file that was selected for an unfinished transfer gets the transfer's key, if it has the same size.
@@ -130,37 +170,45 @@ class Page {
   }
 
   #keyOf(file) {
-    return this.#form.keyOf(file, this.#notStarted().length === 1);
+    return this.#form.keyOf(file, this.#isSingle);
+  }
+
+  // What is typed, or the type that the server gives to the name.
+  #typeOf(file) {
+    if (file.settings && !isNotStarted(file)) return file.settings.metadata["content-type"] || this.#types.of(file.name);
+    return this.#form.text("content-type").trim() || this.#types.of(file.name);
   }
 
   // After a change of the number of files or of the fields, keys and lookups are updated.
   #onSetChanged() {
     this.#showForm();
     this.#lookups.onFiles();
-    this.#touchNotStarted();
+    this.#updateKeys();
   }
 
-  #touchNotStarted() {
-    for (const file of this.#notStarted()) this.#list.touch(file);
-    this.#list.showSoon();
+  #updateKeys() {
+    noteTwins(this.#files, (file) => this.#form.destinationOf(file, this.#isSingle));
+    this.#list.touchAll();
   }
 
   #onInput(control) {
     if (control.name !== "replace") this.#form.clearError(control.name);
     this.#showForm();
     this.#lookups.onInput(control.name);
-    if (["prefix", "key"].includes(control.name)) this.#touchNotStarted();
+    if (["store", "bucket", "prefix", "key"].includes(control.name)) this.#updateKeys();
+    if (control.name === "content-type") this.#list.touchAll();
   }
 
   #showForm() {
     const notStarted = this.#notStarted();
     const isSeveral = notStarted.length > 1;
+    this.#isSingle = notStarted.length === 1;
     this.#form.field("key").disabled = isSeveral;
     $("several-keys").hidden = !isSeveral;
     $("pasted-digest").hidden = this.#form.verify !== "pasted";
     const key = notStarted.length ? this.#keyOf(notStarted[0]) : this.#form.text("key");
     const shown = isSeveral || !key ? `${this.#form.text("prefix")}…` : key;
-    $("key-preview").textContent = `${this.#form.bucket || "…"} / ${shown}`;
+    showKey($("key-preview"), `${this.#form.bucket || "…"} / ${shown}`);
   }
 
   // --- What depends on all files ------------------------------------------------------------------------------------------
@@ -178,12 +226,18 @@ class Page {
     $("files-empty").hidden = !isEmpty;
     $("files-chosen").hidden = isEmpty;
     $("choosing").classList.toggle("is-empty", isEmpty);
-    this.#overview.show();
+    const tally = tallyOf(this.#files);
+    // A file may have returned to the ones that are not started.
+    if (this.#isSingle !== (tally.notStarted === 1)) this.#onSetChanged();
+    // A file that has ended does not need its key any more.
+    if (tally.sameKeys && tally.final !== this.#ended) this.#updateKeys();
+    this.#ended = tally.final;
+    this.#overview.show(tally);
     this.#showSession();
-    showButtons(this.#files, stepsOf);
+    showButtons(tally);
     // Rates decrease while nothing moves, so they are shown again every second.
     clearTimeout(this.#tick);
-    if ([...this.#files].some(isInProgress)) this.#tick = setTimeout(() => this.#list.showNow(), 1000);
+    if (tally.inProgress) this.#tick = setTimeout(() => this.#list.showNow(), 1000);
   }
 }
 

@@ -75,7 +75,7 @@ export class Polling {
     file.digest = transfer.sha256 || file.digest;
     this.#note(file, transfer);
     // The response does not reflect a request that was sent after it.
-    const isOld = file.pendingRequests || polledAt < file.requestedAt || isFinal(file);
+    const isOld = file.pendingRequests || polledAt < file.requestedAt || isFinal(file) || file.isProving;
     if (!isOld) this.#follow(file, transfer);
     this.#changed(file);
   }
@@ -90,7 +90,10 @@ export class Polling {
 
   #follow(file, transfer) {
     const { state, error, waiting } = transfer;
-    if (state === "done" || state === "failed" || state === "cancelled") {
+    // Another window may have sent the file, or the rest of it.
+    if (file.isUnsent && isReceived(transfer) && state !== "cancelled" && file.state !== "sending") {
+      this.#receivedElsewhere(file);
+    } else if (state === "done" || state === "failed" || state === "cancelled") {
       this.#end(file, state, error);
     } else if (state === "cancelling") {
       this.#sending.stop(file);
@@ -101,6 +104,12 @@ export class Polling {
       this.#resume(file, transfer);
       if (file.state === "storing") file.message = waiting || (error ? error.message : "");
     }
+  }
+
+  // Once it is certain that the bytes are those of this file, the next poll follows the rest.
+  #receivedElsewhere(file) {
+    file.isProving = true;
+    this.#sending.receivedElsewhere(file).finally(() => (file.isProving = false));
   }
 
   #end(file, state, error) {
@@ -117,10 +126,7 @@ export class Polling {
   // The transfer runs on the server.
   #resume(file, transfer) {
     file.error = null;
-    const isReceived = transfer.parts.received === transfer.parts.count;
-    // Another window may have sent the file, or the rest of it.
-    if (file.isUnsent && isReceived && file.state !== "sending") this.#sending.receivedElsewhere(file);
-    else if (canBeResumed(file)) this.#sending.resume(file);
+    if (canBeResumed(file)) this.#sending.resume(file);
     file.isCompleting = transfer.state === "completing";
   }
 }
@@ -131,4 +137,6 @@ function canBeResumed({ state, failedElsewhere }) {
 }
 
 const isFollowed = (file) => file.transferId && !isFinal(file);
+const isReceived = ({ parts }) => parts.received === parts.count;
+
 const isMoving = (file) => !isFinal(file) && file.state !== "paused" && file.state !== "failed";

@@ -18,12 +18,19 @@ export const smallerRequests = () =>
 export const withOverride = () =>
   retry("proxy", gettext("A proxy blocks a method of HTTP that sending files uses. Sending with POST instead."));
 
+// A transfer that is being cancelled leaves the key in a moment.
+function keyBusy({ transfer, message }) {
+  return transfer?.state === "cancelling" ? retry("server", message) : end("busy", message);
+}
+
 const BY_CODE = {
   NoRoom: stagingIsFull,
   Locked: otherWindow,
   Paused: () => end("paused"),
   Failed: () => end("failed"),
   ObjectExists: () => end("confirm", gettext("An object with this key already exists.")),
+  KeyBusy: keyBusy,
+  OtherBytes: ({ message }) => end("busy", message),
   CsrfFailed: signIn,
 };
 
@@ -40,13 +47,14 @@ const BY_STATUS = {
   507: stagingIsFull,
 };
 
-export function reactionTo({ status, code, method, message, proxy }) {
+export function reactionTo(error) {
+  const { status, code, method, message, proxy } = error;
   if (proxy) return reactionToProxy(proxy, method, message);
   if (code === "HeaderRemoved") return end("failed", headerRemoved(fill(gettext("The response has no %(name)s."), { name: message })));
   // This page sends all headers, and valid ones.
   if (["InvalidHeader", "WrongTusVersion"].includes(code)) return end(unsent(method), headerRemoved(message));
   const known = BY_CODE[code] || BY_STATUS[status];
-  if (known) return known();
+  if (known) return known(error);
   // A 409 to a PATCH means a wrong offset, so the offset is read again. A 409 to a POST means that the key is taken.
   if (status === 409 && method !== "POST") return retry("server", gettext("Checking how much has been received."));
   if (status >= 500) return retry("server", code ? message : gettext("Partway does not respond. Retrying."));

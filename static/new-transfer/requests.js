@@ -96,5 +96,5 @@ const pendingText = (step, { proxy, message }) => (proxy ? `${message} ${PENDING
 
 // No response, signed out, or an error of the server: the request is sent again.
 // A proxy may let it pass later.
-const isTemporary = ({ status, code, proxy }) =>
+export const isTemporary = ({ status, code, proxy }) =>
   proxy ? isPassing(proxy) : !status || status >= 500 || status === 401 || code === "CsrfFailed";

@@ -2,10 +2,13 @@
 // has only in some of its states are created on demand: a thousand rows would be slow otherwise.
 
 import { bytesText, exactBytesText, fill, percent, percentText, rateText } from "./formatting.js";
+import { showKey } from "./keys.js";
+import { twinText } from "./same-keys.js";
 import { isNotStarted, stepsOf, textOf, toneOf } from "./states.js";
 
 // In the order of the buttons: the label of each step for a file.
 const STEPS = {
+  takeover: () => gettext("Discard the earlier transfer and send %(file)s"),
   replace: () => gettext("Replace %(file)s"),
   again: () => gettext("Send %(file)s again"),
   retry: () => gettext("Retry %(file)s"),
@@ -21,14 +24,16 @@ const cloneOf = (template) => document.getElementById(template).content.firstEle
 export class RowView {
   #file;
   #keyOf;
+  #typeOf;
   #parts = new Map();
   #shown = new Map();
   #editing = null;
   #legs = null;
 
-  constructor(file, keyOf) {
+  constructor(file, keyOf, typeOf) {
     this.#file = file;
     this.#keyOf = keyOf;
+    this.#typeOf = typeOf;
     this.element = this.#take(cloneOf("file-template"));
     this.element.id = file.id;
     this.#part("edit").setAttribute("aria-label", fill(gettext("Edit the key of %(file)s"), { file: file.path }));
@@ -39,6 +44,7 @@ export class RowView {
   show() {
     const file = this.#file;
     this.#showKey(isNotStarted(file) || !file.settings ? this.#keyOf(file) : file.settings.key);
+    this.#text("type", this.#typeOf(file) || "");
     this.#showState();
     this.#if("legs", !isNotStarted(file), (on) => this.#makeLegs(on));
     if (this.#legs) this.#showLegs();
@@ -80,8 +86,11 @@ export class RowView {
   #showKey(key) {
     const { path, page } = this.#file;
     const element = this.#part("key");
-    this.#if("key", key, () => (element.textContent = element.title = key));
-    this.#text("path", key.endsWith(path) ? "" : path);
+    this.#if("key", key, () => showKey(element, key));
+    this.#if("path", key.endsWith(path) ? "" : path, (shown) => {
+      showKey(this.#part("path"), shown);
+      this.#part("path").hidden = !shown;
+    });
     this.#if("page", page, () => (page ? element.setAttribute("href", page) : element.removeAttribute("href")));
   }
 
@@ -125,9 +134,15 @@ export class RowView {
   }
 
   #showMessage() {
-    const { message, notice, error } = this.#file;
+    const { message, notice, error, twin, state, inTheWay } = this.#file;
     const recorded = error && error.message !== message ? error.message : "";
-    const shown = [message, recorded, notice].filter(Boolean).join(" ");
+    const same = twin && isNotStarted(this.#file) ? twinText(twin) : "";
+    const shown = [message, recorded, notice, same].filter(Boolean).join(" ");
+    this.element.classList.toggle("has-twin", Boolean(same));
+    this.#if("other", (state === "busy" && inTheWay?.url) || "", (url) => {
+      this.#part("other").hidden = !url;
+      if (url) this.#part("other").href = url;
+    });
     this.#text("words", shown);
     this.#text("code", error?.code || "");
     this.#text("request-id", error?.request_id ? fill(gettext("Request id %(id)s"), { id: error.request_id }) : "");

@@ -13,6 +13,8 @@ export class SelectedFile {
     this.receiveRate = new Rate();
     this.storeRate = new Rate();
     this.fingerprint = "";
+    this.twin = null; // Another file of the list that has the same key.
+    this.discard = ""; // The id of the transfer that is discarded for this file.
     this.reset();
   }
 
@@ -22,6 +24,7 @@ export class SelectedFile {
     this.message = ""; // Why it is in this state, if that is not obvious.
     this.notice = ""; // Why the last request failed.
     this.fields = null; // Messages by form field.
+    this.inTheWay = null; // The transfer that has its key: {id, can_discard, ...}.
     this.canRetry = true; // False if the server reports that a retry cannot help.
     this.failedElsewhere = false; // The store leg failed, not the sending from here.
     this.error = null; // What the server recorded: {code, message, request_id}.
@@ -33,8 +36,11 @@ export class SelectedFile {
     this.sentAs = ""; // The method of the current request, as it is sent: proxies may block some.
     this.requestSize = 0; // The bytes in it.
     this.failures = 0; // Of PATCH, in a row.
+    this.isExamined = false; // Its fingerprint is known, and whether it resumes a transfer.
     this.isUnsent = true; // The browser leg is not finished.
+    this.proven = 0; // The server has the bytes of this file up to here.
     this.isCompleting = false;
+    this.isProving = false; // Its bytes are being compared with those of its transfer.
     this.pendingRequests = 0; // Pause, resume and so on, without a response yet.
     this.requestedAt = 0;
     this.run = (this.run || 0) + 1; // Distinguishes requests of an earlier attempt from those of this one.

@@ -1,13 +1,6 @@
-// The ways to select files: a dialog for files, one for a folder, and dropping onto the page.
-
-import { SILENT } from "./sender.js";
-
-const { Uppy, DropTarget } = globalThis.Uppy;
+// The dialogs that select files or a folder.
 
 const byPath = new Intl.Collator(document.documentElement.lang, { numeric: true });
-
-// While something is dragged over the page, the browser fires an event at least this often.
-const DRAG_PAUSE = 700;
 
 // `onFiles` receives [File, path] pairs; the path starts with the selected folder.
 export function offerDialogs(input, buttons, onFiles) {
@@ -32,24 +25,3 @@ function take(input, onFiles) {
 
 // The browser lists a folder in the order of the disk.
 const sorted = (selected) => selected.sort(([, one], [, other]) => byPath.compare(one, other));
-
-// Uppy's DropTarget walks through the folders that are dropped.
-export function acceptDrops(overlay, onFiles, onProblem) {
-  let count = 0;
-  let timer = 0;
-  const hide = () => (overlay.hidden = true);
-  const show = () => {
-    overlay.hidden = false;
-    clearTimeout(timer);
-    timer = setTimeout(hide, DRAG_PAUSE);
-  };
-  // An id of our own: Uppy treats names that differ only in case as the same file.
-  const number = (added) => ({ ...added, id: `dropped-${++count}` });
-  const logger = { ...SILENT, error: (problem) => onProblem(problem.message) };
-  const uppy = new Uppy({ id: "drops", logger, onBeforeFileAdded: number });
-  uppy.use(DropTarget, { target: document.body, onDragOver: show, onDrop: hide });
-  uppy.on("files-added", (added) => {
-    onFiles(sorted(added.map(({ data, meta }) => [data, meta.relativePath || data.name])));
-    uppy.clear();
-  });
-}

@@ -20,7 +20,7 @@ const NO_STORAGE = {
   addUpload: async () => null,
   removeUpload: async () => {},
 };
-export const SILENT = { debug() {}, warn() {}, error() {} };
+const SILENT = { debug() {}, warn() {}, error() {} };
 const never = () => new Promise(() => {});
 
 // Doubled each time up to a limit, with jitter, so that pages do not overload a server that has come back.
@@ -39,7 +39,8 @@ export class Sender {
   #headersFor;
   #ways;
 
-  // `on` has a handler for each event of a file: started, created, progress, accepted, interrupted, received, ended.
+  // `on` has a handler for each event of a file: started, created, resuming, progress, accepted, interrupted, received,
+  // ended. The one of resuming may throw a RequestError: then nothing is sent.
   // `headersFor(file, start, end)` gives headers for the request that carries these bytes.
   constructor({ endpoint, on, headersFor }) {
     this.#on = on;
@@ -82,17 +83,30 @@ export class Sender {
   #feed() {
     this.#feeding = null;
     const moving = [...this.#files.values()].filter((file) => !file.isPausedHere).length;
-    const next = [...this.#waiting].slice(0, Math.max(0, FILES_IN_UPPY - moving));
+    const next = this.#takeNext(FILES_IN_UPPY - moving);
     if (!next.length) return;
-    for (const file of next) {
-      this.#waiting.delete(file);
-      this.#files.set(file.id, file);
-      file.isPausedHere = false;
-    }
     this.#uppy.addFiles(
       next.map(({ id, file, settings }) => ({ source: id, name: file.name, data: file, meta: settings.metadata })),
     );
     this.#uppy.upload().catch(() => {}); // Each file reports its own end.
+  }
+
+  // Without a copy of all that wait: they may be thousands, and this runs after each file.
+  #takeNext(count) {
+    const next = [];
+    for (const file of this.#waiting) {
+      if (next.length >= count) break;
+      this.#waiting.delete(file);
+      this.#files.set(file.id, file);
+      file.isPausedHere = false;
+      next.push(file);
+    }
+    return next;
+  }
+
+  // Whether it has nothing more to send soon.
+  get isHungry() {
+    return this.#waiting.size < FILES_IN_UPPY;
   }
 
   // Whether it can be resumed; otherwise it is started.
@@ -171,7 +185,7 @@ export class Sender {
     for (const [name, value] of Object.entries(headers)) request.setHeader(name, value);
   }
 
-  #afterResponse(file, request, response) {
+  async #afterResponse(file, request, response) {
     const method = methodOf(request);
     const error = errorIn(request, response);
     noteResponse(error);
@@ -179,12 +193,14 @@ export class Sender {
     // tus-js-client would create another transfer after a failed HEAD, and takes any response with 2xx for a success.
     if (error) throw error;
     if (method === "POST") this.#on.created(file, response.getHeader("Location"));
-    if (method === "PATCH") this.#onAccepted(file, request);
+    if (method === "PATCH") this.#onAccepted(file, request, response);
+    if (method === "HEAD") await this.#on.resuming(file, offsetIn(response));
   }
 
-  #onAccepted(file, request) {
+  #onAccepted(file, request, response) {
     const options = this.#tusOptions(file);
     file.failures = 0;
+    file.proven = Math.max(file.proven, offsetIn(response));
     this.#ways.work(request.getMethod());
     options.chunkSize = this.#ways.sizeAfter(options.chunkSize);
     this.#on.accepted(file);
@@ -252,6 +268,8 @@ function sendAsPost(request) {
   for (const name of ["Tus-Resumable", "Accept"]) request.setHeader(name, request.getHeader(name));
   request.setHeader(OVERRIDE, method);
 }
+
+const offsetIn = (response) => Number(response.getHeader("Upload-Offset"));
 
 // What a success must have. A proxy's page has none of it.
 const PROOF = { POST: "Location", PATCH: "Upload-Offset", HEAD: "Upload-Offset" };

@@ -1,12 +1,13 @@
-// Sends selected files to Partway: fingerprints them, finds transfers that can be resumed, and follows the sending.
+// Sends selected files to Partway: examines them, resumes their transfers or starts new ones, and follows the sending.
 
+import { Examination } from "./examination.js";
 import { fingerprintOf } from "./fingerprint.js";
+import { Proof } from "./proof.js";
+import { reactionTo } from "./request-errors.js";
 import { Sender } from "./sender.js";
 import { postJson } from "./server.js";
 import { CHUNK } from "./ways.js";
 
-const FILES_READ_AT_A_TIME = 4;
-const FILES_PER_REQUEST = 250; // Their keys fit into the 1 MiB that some proxies allow.
 const SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 export class Sending {
@@ -14,6 +15,8 @@ export class Sending {
   #digests;
   #changed;
   #sender;
+  #proof;
+  #examination;
 
   // Set by the page: Requests and Sending need each other.
   requests = null;
@@ -27,6 +30,13 @@ export class Sending {
       on: this.#events(),
       headersFor: (file, start, end) => this.#headersFor(file, start, end),
     });
+    this.#proof = new Proof({ transfers: addresses.transfers, digests });
+    this.#examination = new Examination({
+      read: (file) => this.#read(file),
+      lookUp: (files) => this.#findKnown(files),
+      ready: (files) => this.#queue(files),
+      isHungry: () => this.#sender.isHungry,
+    });
   }
 
   // What this tab has learned about proxies.
@@ -36,36 +46,35 @@ export class Sending {
 
   // --- Before the first byte --------------------------------------------------------------------------------------------
 
-  // Send files that have `settings`. Throws RequestError if the server cannot be reached.
+  // Send files that have `settings`. Throws RequestError if the server cannot be reached before the first is sent.
   async start(files) {
     const runs = new Map(files.map((file) => [file, file.run]));
-    // A file may have been cancelled in the meantime, and even sent again.
-    const rest = () => files.filter((file) => file.state === "preparing" && file.run === runs.get(file));
     for (const file of files) this.#change(file, "preparing");
     try {
-      await inTurns(files, FILES_READ_AT_A_TIME, (file) => this.#identify(file));
-      const identified = rest();
-      for (let at = 0; at < identified.length; at += FILES_PER_REQUEST)
-        await this.#findKnown(identified.slice(at, at + FILES_PER_REQUEST));
-      this.#queue(rest());
+      await this.#examination.start(files);
     } catch (error) {
-      for (const file of rest()) this.#change(file, "waiting");
+      const isLeft = (file) => file.state === "preparing" && file.run === runs.get(file);
+      for (const file of files) if (isLeft(file)) this.#change(file, "waiting");
       throw error;
     }
   }
 
-  async #identify(file) {
+  // Whether it can be read.
+  async #read(file) {
     try {
       file.fingerprint ||= await fingerprintOf(file.file, this.#digests);
     } catch {
       this.#change(file, "failed", unreadable());
-      return;
+      return false;
     }
     file.settings.metadata.fingerprint = file.fingerprint;
+    return true;
   }
 
   // Files that have an unfinished transfer resume it.
-  async #findKnown(files) {
+  async #findKnown(selected) {
+    // A transfer that is to be discarded is not resumed.
+    const files = selected.filter((file) => !file.discard);
     if (!files.length) return;
     const { store, bucket } = files[0].settings;
     const candidates = files.map(({ settings, size, fingerprint }) => ({
@@ -95,6 +104,7 @@ export class Sending {
       // An empty file has no last request that could carry its digest.
       const { settings } = file;
       if (settings.isComputing && !file.size) Object.assign(settings.metadata, { verify: "", sha256: SHA256_OF_NOTHING });
+      file.isExamined = true;
       this.#change(file, "queued");
     }
     this.#sender.start(files);
@@ -114,8 +124,10 @@ export class Sending {
     } else if (this.#sender.has(file)) {
       this.#change(file, "queued");
       this.#sender.resume(file);
-    } else {
+    } else if (file.isExamined) {
       this.#queue([file]);
+    } else {
+      this.start([file]).catch((error) => this.#change(file, "failed", error.message));
     }
   }
 
@@ -129,10 +141,22 @@ export class Sending {
     for (const file of files) if (file.state === "interrupted") this.#sender.hurry(file);
   }
 
-  // Another window has sent it.
-  receivedElsewhere(file) {
+  // Another window has sent it, or the rest of it: if its bytes were the same. Returns whether they are.
+  async receivedElsewhere(file) {
+    const { run } = file;
+    try {
+      await this.#proof.upTo(file, file.size);
+    } catch (error) {
+      if (error.code === "OtherBytes" && run === file.run) {
+        this.#sender.forget(file);
+        this.#onEnded(file, { reaction: reactionTo(error), error });
+      }
+      return false; // Otherwise the next poll tries again.
+    }
+    if (run !== file.run || !file.isUnsent) return false;
     this.#sender.forget(file);
     this.#onReceived(file);
+    return true;
   }
 
   // --- Events of the sender ---------------------------------------------------------------------------------------------
@@ -141,6 +165,7 @@ export class Sending {
     return {
       started: (file) => file.state === "queued" && this.#change(file, "sending"),
       created: (file, location) => this.#onCreated(file, location),
+      resuming: (file, offset) => this.#onResuming(file, offset),
       progress: (file, bytes) => this.#onProgress(file, bytes),
       accepted: (file) => file.state === "interrupted" && this.#change(file, "sending"),
       interrupted: (file, reaction) => this.#onInterrupted(file, reaction),
@@ -149,7 +174,19 @@ export class Sending {
     };
   }
 
+  // Its transfer has bytes that this page has not sent: they have to be those of this file.
+  async #onResuming(file, offset) {
+    if (offset <= file.proven) return;
+    const { state } = file;
+    file.message = gettext("Comparing the file with what has been received.");
+    this.#changed(file);
+    await this.#proof.upTo(file, offset);
+    if (file.state === state) file.message = "";
+    this.#changed(file);
+  }
+
   #onCreated(file, location) {
+    file.discard = "";
     file.transferId = location.replace(/\/$/, "").split("/").at(-1);
     file.settings.tusUrl = location;
     if (file.state === "cancelling") this.requests.cancel(file);
@@ -190,10 +227,21 @@ export class Sending {
       return;
     }
     if (error.status === 404) file.transferId = file.settings.tusUrl = "";
+    if (reaction.kind === "busy") this.#leaveToOther(file, error);
     file.fields = error.fields;
     file.failedElsewhere = error.code === "Failed";
-    const message = error.fields ? Object.values(error.fields).join(" ") : reaction.message;
+    const message = error.fields && reaction.kind !== "busy" ? Object.values(error.fields).join(" ") : reaction.message;
     this.#change(file, reaction.kind, message || reaction.message);
+  }
+
+  // Its key belongs to another transfer: the one that the server named, or the one that it was about to resume.
+  #leaveToOther(file, error) {
+    const isOwn = error.code === "OtherBytes";
+    file.inTheWay = isOwn ? { id: file.transferId, url: file.page, can_discard: true } : error.transfer;
+    file.settings.job?.stop(true);
+    file.transferId = file.settings.tusUrl = file.page = "";
+    file.startFrom(0, 0);
+    file.proven = 0;
   }
 
   #change(file, state, message = "") {
@@ -229,12 +277,3 @@ async function isReadable({ file, received }) {
     return false;
   }
 }
-
-async function inTurns(items, atATime, work) {
-  const rest = [...items];
-  const worker = async () => {
-    while (rest.length) await work(rest.shift());
-  };
-  await Promise.all(Array.from({ length: atATime }, worker));
-}
-

@@ -4,11 +4,12 @@ import { isOurs, proxyText } from "../responses.js";
 import { fill } from "./formatting.js";
 
 export class RequestError extends Error {
-  // `status` is 0 if there was no response. `fields` are messages by form field. `proxy` describes a response that is not
-  // Partway's: {status, server, isRedirect}.
-  constructor({ status = 0, code = "", message = "", requestId = "", fields = null, method = "", proxy = null }) {
+  // `status` is 0 if there was no response. `fields` are messages by form field. `transfer` is the one in the way of a new one.
+  // `proxy` describes a response that is not Partway's: {status, server, isRedirect}.
+  constructor({ status = 0, code = "", message = "", requestId = "", method = "", ...facts }) {
+    const { fields = null, transfer = null, proxy = null } = facts;
     super((proxy && proxyText(proxy)) || message || fallbackMessage(status));
-    Object.assign(this, { status, code, requestId, fields, method, proxy });
+    Object.assign(this, { status, code, requestId, fields, transfer, method, proxy });
   }
 
   // `header(name)` gives a header of the response.
@@ -17,7 +18,8 @@ export class RequestError extends Error {
       return new RequestError({ status, method, proxy: { status, server: header("Server"), isRedirect } });
     const response = parsed(text) || {};
     const { code = "", message = "", request_id: requestId = "" } = response.error || {};
-    return new RequestError({ status, code, message, requestId, fields: response.fields || null, method });
+    const { fields = null, transfer = null } = response;
+    return new RequestError({ status, code, message, requestId, fields, transfer, method });
   }
 }
 

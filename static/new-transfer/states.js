@@ -4,7 +4,7 @@ const state = (text, tone, ...steps) => ({ text, tone, steps });
 
 const STATES = {
   waiting: state(() => gettext("not sent yet"), "idle", "edit", "remove"),
-  preparing: state(() => gettext("preparing"), "busy", "cancel"),
+  preparing: state(() => gettext("preparing"), "busy", "pause", "cancel"),
   queued: state(() => gettext("queued"), "wait", "pause", "cancel"),
   sending: state(() => gettext("sending"), "busy", "pause", "cancel"),
   interrupted: state(() => gettext("interrupted"), "warn", "pause", "cancel"),
@@ -15,6 +15,7 @@ const STATES = {
   cancelling: state(() => gettext("cancelling"), "warn"),
   cancelled: state(() => gettext("cancelled"), "idle", "again", "remove"),
   confirm: state(() => gettext("object exists"), "warn", "replace", "edit", "remove"),
+  busy: state(() => gettext("key in use"), "warn", "takeover", "edit", "remove"),
   refused: state(() => gettext("refused"), "bad", "again", "edit", "remove"),
 };
 
@@ -22,7 +23,7 @@ const STATES = {
 const NEEDS_THE_PAGE = new Set(["preparing", "queued", "sending", "interrupted"]);
 const FINAL = new Set(["done", "cancelled"]);
 const SENDABLE = new Set(["waiting", "refused"]);
-const NOT_STARTED = new Set(["waiting", "refused", "confirm"]);
+const NOT_STARTED = new Set(["waiting", "refused", "confirm", "busy"]);
 
 export const needsThePage = (file) => NEEDS_THE_PAGE.has(file.state) && file.isUnsent;
 export const isFinal = (file) => FINAL.has(file.state);
@@ -30,7 +31,9 @@ export const isSendable = (file) => SENDABLE.has(file.state);
 // The form's fields still determine its key.
 export const isNotStarted = (file) => NOT_STARTED.has(file.state);
 export const isInProgress = (file) => !isNotStarted(file) && !isFinal(file) && file.state !== "failed";
-export const needsTheOperator = (file) => ["failed", "refused", "confirm"].includes(file.state);
+// The operator has to decide whether it replaces an object, or discards a transfer.
+export const needsDecision = (file) => file.state === "confirm" || file.state === "busy";
+export const needsTheOperator = (file) => needsDecision(file) || file.state === "failed" || file.state === "refused";
 
 export const toneOf = (file) => STATES[file.state].tone;
 
@@ -42,6 +45,8 @@ export function textOf(file) {
 export function stepsOf(file) {
   const { steps } = STATES[file.state];
   if (file.state === "storing" && file.isCompleting) return [];
+  // A transfer that is being completed, or another operator's, cannot be discarded.
+  if (file.state === "busy" && !file.inTheWay?.can_discard) return ["again", "edit", "remove"];
   if (file.state !== "failed") return steps;
   // A file without a transfer has nothing to discard.
   if (!file.transferId) return ["again", "edit", "remove"];

@@ -1,7 +1,11 @@
 // The buttons of the rows and the buttons for all files.
 
 import { fill } from "./formatting.js";
+import { showKey } from "./keys.js";
 import { isFinal, isNotStarted, stepsOf } from "./states.js";
+
+// The steps that send a file again: over an object, instead of the transfer in the way, or as before.
+const SENDING_AGAIN = new Set(["replace", "takeover", "again"]);
 
 const $ = (id) => document.getElementById(id);
 
@@ -45,7 +49,7 @@ export class Steps {
 
   #fileOf(element) {
     const { id } = element.closest(".file");
-    return [...this.#files].find((file) => file.id === id);
+    return this.#files.byId(id);
   }
 
   #step(step, file) {
@@ -55,14 +59,14 @@ export class Steps {
     else if (step === "keep") this.#list.row(file).takeEdited();
     else if (step === "remove") this.#remove(file);
     else if (step === "cancel" || step === "discard") this.#confirmCancel([file]);
-    else if (step === "replace" || step === "again") this.#sendAgain(step, [file]);
+    else if (SENDING_AGAIN.has(step)) this.#sendAgain(step, [file]);
     else this.#requests[step](file);
   }
 
   #stepAll(step) {
     const having = (...steps) => [...this.#files].filter((file) => stepsOf(file).some((each) => steps.includes(each)));
     if (step === "cancel") this.#confirmCancel(having("cancel", "discard"));
-    else if (step === "replace") this.#sendAgain(step, having("replace"));
+    else if (SENDING_AGAIN.has(step)) this.#sendAgain(step, having(step));
     else if (step === "remove") this.#remove(...[...this.#files].filter(isNotStarted));
     else if (step === "clear") this.#remove(...[...this.#files].filter(isFinal));
     else for (const file of having(step)) this.#step(step, file);
@@ -71,6 +75,7 @@ export class Steps {
   #sendAgain(step, files) {
     for (const file of files) {
       file.mayReplace ||= step === "replace";
+      if (step === "takeover") file.discard = file.inTheWay.id;
       // A file that was sent before keeps its key, whatever the form's fields say now.
       if (!isNotStarted(file)) file.ownKey = file.settings.key;
     }
@@ -81,8 +86,8 @@ export class Steps {
     for (const file of files) {
       this.#sending.stop(file);
       this.#files.delete(file);
-      this.#list.remove(file);
     }
+    this.#list.move();
     if (!this.#files.size) $("choose-files").focus();
     this.#onSetChanged();
   }
@@ -94,7 +99,8 @@ export class Steps {
       return;
     }
     const dialog = $("cancel-dialog");
-    $("cancel-what").textContent = files.length === 1 ? files[0].settings.key : transfersText(files.length);
+    if (files.length === 1) showKey($("cancel-what"), files[0].settings.key);
+    else $("cancel-what").textContent = transfersText(files.length);
     dialog.returnValue = "";
     dialog.addEventListener("close", () => dialog.returnValue === "cancel" && this.#cancel(files), { once: true });
     dialog.showModal();
@@ -109,7 +115,9 @@ export class Steps {
     const key = this.#list.row(file).takeEdited();
     if (key === null) return;
     file.ownKey = key || null;
-    file.mayReplace = false; // That was confirmed for the object at the other key.
+    // That was confirmed for the object, or the transfer, at the other key.
+    file.mayReplace = false;
+    file.discard = "";
     file.reset();
     this.#list.touch(file);
     this.#onSetChanged();

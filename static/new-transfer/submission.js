@@ -1,7 +1,8 @@
 // Sends files of the list: checks the form, gives each file its settings, and hands the files to Sending.
 
+import { keysInUse, takeKey } from "./same-keys.js";
 import { post } from "./server.js";
-import { isFinal, isNotStarted } from "./states.js";
+import { isNotStarted } from "./states.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -32,8 +33,10 @@ export class Submission {
     const isSingle = [...this.#files].filter(isNotStarted).length === 1;
     try {
       if (this.#hasDigestError(files)) return;
-      await post(this.#form.element.dataset.check, this.#form.sharedFields(files, isSingle));
-      const sent = files.filter((file) => this.#takeSettings(file, isSingle));
+      await this.#check(files, isSingle);
+      const inUse = keysInUse(this.#files);
+      const settingsOf = this.#form.settings(isSingle);
+      const sent = files.filter((file) => this.#takeSettings(file, settingsOf(file), inUse));
       this.#rememberDestination();
       this.#focusAfterSend();
       this.#sending.start(sent).catch((error) => this.#showError(error));
@@ -42,6 +45,16 @@ export class Submission {
     }
     this.#onSetChanged();
     this.#list.showNow();
+  }
+
+  // A file that is too large is refused in its row; it does not stop the others.
+  async #check(files, isSingle) {
+    try {
+      await post(this.#form.element.dataset.check, this.#form.sharedFields(files, isSingle));
+    } catch (error) {
+      const wrong = Object.keys(error.fields || {});
+      if (files.length < 2 || wrong.join() !== "file") throw error;
+    }
   }
 
   #hasDigestError(files) {
@@ -64,11 +77,10 @@ export class Submission {
   }
 
   // Whether no other file of the list has the same key. The fields are read now: later changes apply to other files.
-  #takeSettings(file, isSingle) {
-    const settings = this.#form.settingsFor(file, isSingle);
-    const hasKey = (other) => !isNotStarted(other) && !isFinal(other) && other.settings && isSameKey(other.settings, settings);
-    if ([...this.#files].some((other) => other !== file && hasKey(other))) {
-      Object.assign(file, { state: "refused", message: gettext("Another file in this list has the same key.") });
+  #takeSettings(file, settings, inUse) {
+    const other = takeKey(inUse, settings, file);
+    if (other) {
+      Object.assign(file, { state: "refused", message: "", twin: other });
       this.#list.touch(file);
       return false;
     }
@@ -89,5 +101,3 @@ export class Submission {
     if (document.activeElement === $("send") || document.activeElement === document.body) $("files-title").focus();
   }
 }
-
-const isSameKey = (one, other) => one.store === other.store && one.bucket === other.bucket && one.key === other.key;

@@ -100,13 +100,18 @@ def test_list_shows_and_counts_a_thousand_files(site: Site, bucket: str, tmp_pat
         write_file(tmp_path / "many" / f"{number // 100}" / f"file-{number}", 10)
     site.fill_form(bucket, prefix="in/")
     site.select_folder(tmp_path / "many")
-    expect(site.files).to_have_count(1000)
     expect(site.page.locator("#files-count")).to_contain_text("1,000 files")
+    expect(site.files).to_have_count(100)
+    expect(site.page.locator("#files-pager [data-part=range]")).to_have_text("1–100 of 1,000")
     assert site.file_keys[:2] == ["in/many/0/file-0", "in/many/0/file-1"]
     # Typing changes every key. Each key press is handled before the next.
     site.page.locator("[name=prefix]").press_sequentially("new/")
-    expect(site.page.locator("[data-part=key]").nth(999)).to_have_text("in/new/many/9/file-999")
-    assert site.page.locator(".file *").count() < 40_000
+    expect(site.page.locator("[data-part=key]").nth(99)).to_have_text("in/new/many/0/file-99")
+    for _ in range(9):
+        site.page.get_by_role("button", name="Next").click()
+    expect(site.page.locator("#files-pager [data-part=range]")).to_have_text("901–1,000 of 1,000")
+    expect(site.page.locator("[data-part=key]").nth(99)).to_have_text("in/new/many/9/file-999")
+    assert site.page.locator(".file *").count() < 4000
 
 
 # --- Keys -------------------------------------------------------------------------------------------------------------
@@ -137,9 +142,10 @@ def test_two_files_cannot_have_the_same_key(site: Site, stack: Stack, bucket: st
     write_file(tmp_path / "b" / "same.txt", 2000)
     site.fill_form(bucket)
     site.select_files(tmp_path / "a" / "same.txt", tmp_path / "b" / "same.txt")
+    expect(site.page.locator("#same-keys")).to_contain_text("1 file has the same key as another file")
     site.send()
     refused = site.page.locator(".file[data-state=refused]")
-    expect(refused).to_contain_text("Another file in this list has the same key.")
+    expect(refused).to_contain_text("Another file in this list has the same key: same.txt.")
     expect(site.page.locator(".file[data-state=done]")).to_have_count(1)
     assert digest_in(stack, bucket, "same.txt") == digest
     refused.locator("[data-step=edit]").click()

@@ -322,8 +322,8 @@ def test_different_file_with_the_same_name_is_a_new_transfer(
     other.write_bytes(bytes(SIZE))
     site.select_files(other)
     site.send()
-    row = site.wait_for_file(KEY, "refused")
-    expect(row.locator("[data-part=words]")).to_contain_text("already in progress")
+    row = site.wait_for_file(KEY, "busy")
+    expect(row.locator("[data-part=words]")).to_contain_text("is unfinished")
     assert len(transfers(stack, bucket)) == 1
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
 import pytest
+from django.conf import settings
 from django.test import RequestFactory
 from django.utils import translation
 from hypothesis import given
@@ -278,3 +280,16 @@ def test_text_of_our_own_is_not_shown_as_the_message_of_the_store() -> None:
 )
 def test_status_without_a_code_gets_the_code_of_its_reason(status: int, reason: Reason, code: str) -> None:
     assert error_code(Refused("", code=str(status), status=status, reason=reason)) == code
+
+
+def test_templates_show_keys_and_names_of_files_with_their_marks() -> None:
+    """Without the filter, keys that differ only in invisible characters look the same."""
+    plain = re.compile(r"\{\{ [\w.]*(?:\.key|filename)(?!\w)(?!\|key_text|\|key_mark|\|exactly)[^}]*\}\}")
+    form_fields = {"{{ filters.key }}", "{{ form.filename }}"}
+    found = {
+        (path.name, each)
+        for path in (settings.BASE_DIR / "templates").rglob("*.html")
+        for each in plain.findall(path.read_text())
+        if each not in form_fields
+    }
+    assert found == set()

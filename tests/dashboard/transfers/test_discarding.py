@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from tests.dashboard.make_transfer import make_transfer
@@ -58,7 +60,8 @@ def make(operator: User, store: Store, bucket: str) -> Make:
 
 
 def create(tus: Tus, bucket: str, size: int = 5, **more: str) -> Any:
-    return tus.create(size, **{"store": "swift", "bucket": bucket, "key": "k", "fingerprint": "new", **more})
+    fields: dict[str, Any] = {"store": "swift", "bucket": bucket, "key": "k", "fingerprint": "new", **more}
+    return tus.create(size, **fields)
 
 
 def transfer_in(response: Any) -> Any:
@@ -183,6 +186,13 @@ def test_discarding_twice_is_the_same_as_once(operator_tus: Tus, bucket: str, ma
     assert create(operator_tus, bucket, key="other", discard=str(cancelled.pk)).status_code == 201
 
 
+def test_transfer_of_the_same_fingerprint_is_discarded_on_request(operator_tus: Tus, bucket: str, make: Make) -> None:
+    """The browser has found other bytes in it than in its file, which differs only between the samples."""
+    old = make(fingerprint="new", size=5, part_size=5, part_count=1, staged=0, phase=Phase.RECEIVING)
+    assert create(operator_tus, bucket)["Location"] == f"/files/{old.pk}"
+    assert create(operator_tus, bucket, discard=str(old.pk))["Location"] != f"/files/{old.pk}"
+
+
 def test_second_tab_resumes_the_file_that_the_first_one_sends(operator_tus: Tus, bucket: str, make: Make) -> None:
     old = make()
     first = create(operator_tus, bucket, discard=str(old.pk))
@@ -236,6 +246,25 @@ def test_upload_of_the_discarded_one_is_aborted_in_the_store(
     old.refresh_from_db()
     assert old.phase == Phase.CANCELLED
     assert not old.store_uploads.exclude(state="gone").exists()
+
+
+@pytest.mark.usefixtures("store")
+def test_statements_of_a_new_transfer_do_not_grow_with_the_live_ones(
+    operator_tus: Tus, bucket: str, make: Make
+) -> None:
+    counts = []
+    for number in range(2):
+        with CaptureQueriesContext(connection) as captured:
+            assert create(operator_tus, bucket, key=f"new-{number}").status_code == 201
+        counts.append(len(captured))
+        for other in range(20):
+            make(key=f"live-{other}", staged=0)
+    assert counts[0] == counts[1]
+
+
+def test_index_finds_the_transfers_of_a_key(db: None, store: Store, bucket: str) -> None:
+    rows = Transfer.objects.filter(store=store, bucket=bucket, key="k", phase__in=["receiving", "sending"])
+    assert "transfer_by_key" in rows.explain()
 
 
 # --- The form without JavaScript --------------------------------------------------------------------------------------

@@ -243,24 +243,25 @@ def _discard_other(new: NewTransfer) -> bool:
 
 
 def find_same_file(new: NewTransfer) -> Transfer | None:
-    """The transfer that this file resumes: of the same operator, destination, size and content."""
+    """The transfer that this file resumes: of the same operator, destination, size and content.
+
+    One that is to be discarded is none: the browser has found other bytes in it than in the file.
+    """
     if not new.fingerprint:
         return None
-    return (
-        Transfer.objects.filter(
-            owner=new.owner,
-            store=new.store,
-            bucket=new.bucket,
-            key=new.key,
-            size=new.size,
-            fingerprint=new.fingerprint,
-            resumable=True,
-            phase__in=LIVE_PHASES | {Phase.FAILED},
-        )
-        .exclude(desired_state=DesiredState.CANCEL)
-        .select_related("store")
-        .first()
-    )
+    rows = Transfer.objects.filter(
+        owner=new.owner,
+        store=new.store,
+        bucket=new.bucket,
+        key=new.key,
+        size=new.size,
+        fingerprint=new.fingerprint,
+        resumable=True,
+        phase__in=LIVE_PHASES | {Phase.FAILED},
+    ).exclude(desired_state=DesiredState.CANCEL)
+    if new.discard is not None:
+        rows = rows.exclude(pk=new.discard.pk)
+    return rows.select_related("store").first()
 
 
 def _check_verification(new: NewTransfer) -> None:

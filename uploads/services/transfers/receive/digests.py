@@ -24,38 +24,42 @@ class ReceivedRange:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedRanges:
-    """`next_part` is the part to continue with, None after the last received byte."""
+    """`next_start` is the offset to continue with, None after the last received byte."""
 
     algorithm: str
     ranges: tuple[ReceivedRange, ...]
-    next_part: int | None
+    next_start: int | None
 
 
-def received_ranges(transfer: Transfer, first: int, budget: int, limit: int) -> ReceivedRanges:
-    """The received bytes from part `first` on: at most `limit` parts.
+def received_ranges(transfer: Transfer, start: int, budget: int, limit: int) -> ReceivedRanges:
+    """The received bytes from the part that has the offset `start`: at most `limit` parts.
 
     The digests of parts in the store are known. Those of staged bytes are computed: about `budget` bytes are read.
     """
-    offset, ranges, unread = offset_of(transfer), list[ReceivedRange](), budget
-    rows = {
-        number: (state, crc64)
-        for number, state, crc64 in transfer.parts.filter(number__gte=first, number__lt=first + limit).values_list(
-            "number", "state", "crc64"
-        )
-    }
-    number = first
-    while number <= transfer.part_count and transfer.plan.part(number).offset < offset:
-        if number >= first + limit or unread <= 0:
-            return ReceivedRanges(provider_of(transfer.store).crc64, tuple(ranges), number)
-        part = transfer.plan.part(number)
+    plan, offset = transfer.plan, offset_of(transfer)
+    first = start // transfer.part_size + 1 if transfer.part_size else 1
+    rows = _rows(transfer, first, limit)
+    ranges, next_start = list[ReceivedRange](), None
+    for number in range(first, transfer.part_count + 1):
+        part = plan.part(number)
         size = min(part.size, offset - part.offset)
+        if size <= 0:
+            break
+        if number >= first + limit or budget <= 0:
+            next_start = part.offset
+            break
         state, crc64 = rows.get(number, (PartState.WAITING, ""))
         if state != PartState.SENT or not crc64:
             crc64 = _staged_crc64(transfer, number, size)
-            unread -= size
+            budget -= size
         ranges.append(ReceivedRange(part.offset, size, crc64))
-        number += 1
-    return ReceivedRanges(provider_of(transfer.store).crc64, tuple(ranges), None)
+    return ReceivedRanges(provider_of(transfer.store).crc64, tuple(ranges), next_start)
+
+
+def _rows(transfer: Transfer, first: int, limit: int) -> dict[int, tuple[str, str]]:
+    """The state and the digest of each part."""
+    parts = transfer.parts.filter(number__gte=first, number__lt=first + limit)
+    return {number: (state, crc64) for number, state, crc64 in parts.values_list("number", "state", "crc64")}
 
 
 def _staged_crc64(transfer: Transfer, number: int, size: int) -> str:

@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("uploads", "0019_replaces"),
+        ("uploads", "0022_store_health"),
     ]
 
     operations = [
