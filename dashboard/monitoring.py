@@ -14,6 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from dashboard.shared.jsonapi import wants_json
+from dashboard.shared.unprepared import STATIC
 from uploads.services.upkeep.health import readiness
 from uploads.services.upkeep.metrics import exposition
 
@@ -28,7 +29,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
     """That the web server is alive; with `?ready`, whether this node is ready. Public, so names of checks only."""
     if "ready" not in request.GET:
         return HttpResponse("ok", content_type="text/plain")
-    checks = {name: "ok" if passed else "failed" for name, passed in readiness().items()}
+    checks = {name: "ok" if passed else "failed" for name, passed in readiness(STATIC).items()}
     ready = "failed" not in checks.values()
     status = 200 if ready else 503
     if wants_json(request):

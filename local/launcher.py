@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from importlib.metadata import version
 from types import FrameType
 from typing import IO
 
@@ -90,9 +92,23 @@ def _run() -> int:
         preflight.check_disk(var.path)
         orphans.become_subreaper()
         plan = make_plan(var, host, port, sub_path)
+        _name_programs()
         say("preparing the database and the static files")
+        started = time.monotonic()
         _prepare_site(plan)
+        say(f"the database and the static files are ready after {time.monotonic() - started:.0f} s")
         return _Run(plan, lock).until_stopped()
+
+
+def _name_programs() -> None:
+    """Say which programs run: they differ from machine to machine."""
+    say(f"Python {platform.python_version()} ({sys.executable})")
+    given = os.environ.get("REDIS_URL")
+    if given:
+        say(f"queue: the Redis of REDIS_URL, {redis.location(given)}")
+    else:
+        say(f"queue: {redis.program().version} ({redis.program().path})")
+    say(f"store: OpenStack Swift {version('swift')}")
 
 
 def make_plan(var: Folder, host: str, port: int, sub_path: str = "") -> LaunchPlan:
@@ -116,7 +132,7 @@ def make_plan(var: Folder, host: str, port: int, sub_path: str = "") -> LaunchPl
     processes.append(supervision.sender(settings["NODE_NAME"]))
     processes.append(supervision.worker(settings["NODE_NAME"]))
     processes.append(supervision.watcher())
-    processes.append(supervision.beat(var.path / "celerybeat-schedule"))
+    processes.append(supervision.beat())
     processes.append(supervision.web(host, port))
     env = installation.process_environment(var, settings)
     return LaunchPlan(var, kept, host, port, sub_path, store, redis_url, processes, env)

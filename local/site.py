@@ -1,21 +1,18 @@
 """Prepares the site in a short process: `python -m local.site ENDPOINT_URL`, with settings from the environment.
 
-It migrates the database, collects static files if one has changed, and on the first start creates an administrator
-and the store `demo`. It can be run again at any time.
+It migrates the database, collects static files, and on the first start creates an administrator and the store `demo`.
+It can be run again at any time.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import django
-from django.conf import settings
 from django.core.management import call_command
 
 from local import installation, swift
@@ -26,54 +23,15 @@ if TYPE_CHECKING:
 
 ADMIN = "admin"
 
-UNUSED = [
-    *("tabler-*", "tabler.rtl*", "tabler.css*", "htmx.js", "htmx.[ace]*", "ext", "*.d.ts", "README.md"),
-    *("uppy.css*", "uppy.min.css", "uppy.min.mjs*"),
-    # Of hash-wasm only sha256.umd.min.js and crc64.umd.min.js are used.
-    *(
-        "[!cs]*.umd.min.js",
-        "crc32*",
-        "s[!h]*.umd.min.js",
-        "sha[!2]*.umd.min.js",
-        "sha224*",
-        "*.umd.js",
-        "*.esm*.js",
-        "lib",
-    ),
-]
-"""Files of the npm packages that no page uses. Some refer to missing images, and compressing all of them is slow."""
-
 
 def main() -> None:
     django.setup()
     var = installation.folder(os.environ)
     call_command("migrate", interactive=False, verbosity=0)
-    collect_static_files()
+    call_command("collectstatic", interactive=False, verbosity=0)
     kept = var.load()
     new_database = create_admin(var, os.environ.get("ADMIN_PASSWORD", ""))
     add_store(sys.argv[1], kept, first=new_database or not kept.store_added)
-
-
-def collect_static_files() -> None:
-    """Collect static files if one is new or has changed. Hashing and compressing all of them takes seconds."""
-    root = Path(settings.STATIC_ROOT)
-    note = root / ".collected"
-    state = _static_files_state()
-    if note.exists() and note.read_text() == state:
-        return
-    call_command("collectstatic", interactive=False, verbosity=0, ignore_patterns=UNUSED)
-    note.write_text(state)
-
-
-def _static_files_state() -> str:
-    from django.contrib.staticfiles.finders import get_finders
-
-    digest = hashlib.sha256(repr([settings.STORAGES, UNUSED]).encode())
-    for finder in get_finders():
-        for path, storage in finder.list([]):
-            facts = Path(storage.path(path)).stat()
-            digest.update(f"{path}\0{facts.st_size}\0{facts.st_mtime_ns}\0".encode())
-    return digest.hexdigest()
 
 
 def create_admin(var: installation.Folder, password_of_user: str) -> bool:

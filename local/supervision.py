@@ -69,9 +69,9 @@ def _celery_worker(name: str, queues: Sequence[str], pool: str, concurrency: int
     return [*argv, "--without-gossip", "--without-mingle"]
 
 
-def beat(schedule: Path) -> Process:
+def beat() -> Process:
     argv = [sys.executable, "-m", "celery", "-A", "dashboard", "--quiet", "beat"]
-    return Process("beat", [*argv, "--schedule", str(schedule), "--pidfile="], priority=30, group="work")
+    return Process("beat", argv, priority=30, group="work")
 
 
 def write_conf(path: Path, processes: Iterable[Process], logs: Path) -> None:

@@ -83,6 +83,14 @@ def _set_up_logging(**_: Any) -> None:
     logging.captureWarnings(True)
 
 
+@celeryd_init.connect
+def _refuse_to_start(**_: Any) -> None:
+    """A worker whose database or keys do not fit would fail all work that it takes."""
+    from dashboard.site.checks import check_worker
+
+    check_worker()
+
+
 INTERRUPT_SECONDS = 12
 """How long a part may still be sent after the worker was told to stop. Then another worker sends it again."""
 

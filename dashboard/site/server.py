@@ -18,6 +18,7 @@ import select
 import selectors
 import signal
 import socket
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -221,8 +222,15 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.site.settings")
-    from dashboard.site.wsgi import application
+    from django.core.exceptions import ImproperlyConfigured
 
+    try:
+        from dashboard.site.wsgi import application
+    except ImproperlyConfigured as error:
+        sys.exit(f"Partway cannot start: {error}")
+    from dashboard.site.checks import check_web_server
+
+    check_web_server()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     # Before the first request, so that a client that resumes finds no other writer.

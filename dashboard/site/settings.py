@@ -10,6 +10,7 @@ import os
 import socket
 from pathlib import Path
 
+from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, validate
 from whitenoise.compress import Compressor
@@ -23,17 +24,34 @@ env = Env()
 if (VAR_DIR / "env").is_file():
     env.read_env(str(VAR_DIR / "env"), recurse=False)
 
+
+def _required(name: str) -> str:
+    value = env.str(name, "")
+    if not value:
+        raise ImproperlyConfigured(
+            f"{name} is not set. Load the settings of the installation first: set -a; . /etc/partway/env; set +a"
+        )
+    return value
+
+
 # --- The installation -------------------------------------------------------------------------------------------------
 
 DEBUG: bool = env.bool("DEBUG", False)
-SECRET_KEY: str = env.str("SECRET_KEY")
+SECRET_KEY: str = _required("SECRET_KEY")
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 SUB_PATH: str = sub_path.checked(env.str("SUB_PATH", ""))
 """The path of the site on its host, such as /partway. Empty: the site has the host for itself."""
 FORCE_SCRIPT_NAME = SUB_PATH or None
-CREDENTIALS_KEYS: list[str] = env.list("CREDENTIALS_KEYS")
+CREDENTIALS_KEYS: list[str] = [key.strip() for key in _required("CREDENTIALS_KEYS").split(",")]
 """Fernet keys for stored credentials. The first encrypts and all decrypt, so that keys can be rotated."""
+for number, key in enumerate(CREDENTIALS_KEYS, 1):
+    try:
+        Fernet(key)
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"Key {number} of CREDENTIALS_KEYS is not a Fernet key: 32 random bytes in URL-safe base64."
+        ) from None
 
 NODE_NAME: str = env.str("NODE_NAME", socket.gethostname())
 """The machine whose disk has a transfer's staged bytes. Its workers consume the queue `node.<NODE_NAME>`."""
@@ -101,11 +119,11 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.humanize",
     "whitenoise.runserver_nostatic",
-    "django.contrib.staticfiles",
+    "dashboard.shared.static_files.CollectedFiles",
     "csp",
     "django_htmx",
     "uploads",
-    "dashboard",
+    "dashboard.site.apps.DashboardConfig",
 ]
 
 MIDDLEWARE = [
@@ -186,7 +204,7 @@ STATICFILES_DIRS = [
 ICONS_DIR = NODE_MODULES / "@tabler/icons/icons"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "dashboard.site.static_files.StaticFiles"},
+    "staticfiles": {"BACKEND": "dashboard.shared.static_files.StaticFiles"},
 }
 WHITENOISE_USE_FINDERS = DEBUG
 # Only developer tools load source maps, and compressing them would take longer than everything else.
@@ -218,8 +236,17 @@ SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{SUB_PATH}/"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+SECURE_HSTS_SECONDS: int = env.int("SECURE_HSTS_SECONDS", 0, validate=validate.Range(min=0))
+"""How long browsers then use https only for this host. Sent with responses over https. 0: not sent."""
+SECURE_SSL_REDIRECT: bool = env.bool("SECURE_SSL_REDIRECT", False)
+"""Redirect http to https, except what programs on this machine read."""
+SECURE_REDIRECT_EXEMPT = [r"(^|/)(healthz|metrics)$"]
+# HSTS for subdomains and in the lists of browsers concerns other sites of the domain.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 CSRF_FAILURE_VIEW = "dashboard.shared.errors.csrf_failure"
-if env.bool("BEHIND_TLS_PROXY", False):
+BEHIND_TLS_PROXY: bool = env.bool("BEHIND_TLS_PROXY", False)
+"""True if a proxy sets X-Forwarded-Proto on every request."""
+if BEHIND_TLS_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 # All rows of a page of 1,000 can be selected, and each row is one field.
@@ -247,6 +274,8 @@ CELERY_TIMEZONE = "UTC"
 # For workers. Publishing has shorter timeouts (uploads/services/work/queue.py).
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 30, "retry_on_timeout": True}
 CELERY_TASK_PUBLISH_RETRY = False
+# Celery's default scheduler would write the times of the last runs into a file, and nothing needs them after a restart.
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 CELERY_BEAT_SCHEDULE = {
     "watchdog": {
         "task": "uploads.tasks.watchdog",

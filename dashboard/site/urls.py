@@ -76,3 +76,4 @@ urlpatterns: list[URLPattern | URLResolver] = [
 handler400 = "dashboard.shared.errors.bad_request"
 handler403 = "dashboard.shared.errors.permission_denied"
 handler404 = "dashboard.shared.errors.page_not_found"
+handler500 = "dashboard.shared.unprepared.server_error"

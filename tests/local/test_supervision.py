@@ -65,7 +65,7 @@ def test_configuration_accepts_awkward_paths(tmp_path: Path) -> None:
         watcher(),
         web("127.0.0.1", 8000),
         worker("a node"),
-        beat(folder / "schedule"),
+        beat(),
         Process("odd", ["a b", "%c"], 1),
     ]
     write_conf(folder / "supervisord.conf", processes, folder)

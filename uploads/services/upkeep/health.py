@@ -8,12 +8,16 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import cache
 from pathlib import Path
 
+from cryptography.fernet import InvalidToken
 from django.conf import settings
-from django.db import connections
+from django.db import connection, connections
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 
-from uploads.models import StagingNode
+from uploads.models import StagingNode, Store
 from uploads.models.transfer import parts_queue, steps_queue
 from uploads.services.work import broker
 from uploads.services.work.tasks import OPERATIONS_QUEUE, WATCH_QUEUE
@@ -72,6 +76,45 @@ def _database() -> bool:
     return True
 
 
+def missing_migrations() -> list[str]:
+    """The migrations of this version that the database does not have."""
+    missing = _known_migrations() - MigrationRecorder(connection).applied_migrations().keys()
+    return sorted(f"{app}.{name}" for app, name in missing)
+
+
+@cache
+def _known_migrations() -> frozenset[tuple[str, str]]:
+    """The migrations of this version. One that a squashed migration replaces is not among them."""
+    return frozenset(MigrationLoader(None).graph.nodes)
+
+
+def unreadable_stores() -> list[str]:
+    """The stores whose credentials cannot be decrypted with CREDENTIALS_KEYS."""
+    return [name for pk, name in Store.objects.values_list("pk", "name") if not _can_decrypt(pk)]
+
+
+def _migrations() -> bool:
+    missing = missing_migrations()
+    if missing:
+        log.error("the database lacks migrations, such as %s: run `manage.py migrate`", missing[-1])
+    return not missing
+
+
+def _keys() -> bool:
+    unreadable = unreadable_stores()
+    if unreadable:
+        log.error("CREDENTIALS_KEYS cannot decrypt the credentials of the stores %s", ", ".join(unreadable))
+    return not unreadable
+
+
+def _can_decrypt(pk: int) -> bool:
+    try:
+        Store.objects.filter(pk=pk).first()
+    except InvalidToken:
+        return False
+    return True
+
+
 def _sender() -> bool:
     return broker.is_served(parts_queue(settings.NODE_NAME))
 
@@ -95,8 +138,12 @@ def _staging() -> bool:
     return has_space
 
 
+MIGRATIONS = Check("migrations", _migrations)
+KEYS = Check("keys", _keys)
 CHECKS = (
     Check("database", _database),
+    MIGRATIONS,
+    KEYS,
     Check("redis", broker.responds),
     Check("sender", _sender),
     Check("worker", _worker),
@@ -105,10 +152,10 @@ CHECKS = (
 )
 
 
-def readiness() -> dict[str, bool]:
+def readiness(*more: Check) -> dict[str, bool]:
     """The results of all checks by name. They run at the same time, so that none waits for another."""
     deadline = time.monotonic() + CHECK_SECONDS
-    pending = {check.name: check.start() for check in CHECKS}
+    pending = {check.name: check.start() for check in (*CHECKS, *more)}
     return {name: _passes(future, deadline - time.monotonic()) for name, future in pending.items()}
 
 

@@ -1,0 +1,13 @@
+"""The application of the site."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class DashboardConfig(AppConfig):
+    name = "dashboard"
+
+    def ready(self) -> None:
+        # Registers the system checks.
+        from dashboard.site import checks  # noqa: F401

@@ -1,0 +1,85 @@
+"""Whether the settings and the installation are complete: system checks (`manage.py check`), and a check at each start.
+
+A process does not start if it could not do its work, and says what to do. It does start if the database is unavailable,
+because it works again when the database is back.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, NoReturn
+
+from django.conf import settings
+from django.core.checks import ERROR, CheckMessage, Error, Warning, register, run_checks
+from django.db import Error as DatabaseError
+from django.db import connections
+from django.utils.translation import gettext as _
+
+from dashboard.shared import static_files
+from uploads.models import Store
+from uploads.services.upkeep.health import missing_migrations, unreadable_stores
+
+log = logging.getLogger(__name__)
+
+
+@register("security")
+def check_https(**_kwargs: Any) -> list[CheckMessage]:
+    """The settings of https need a proxy that says which requests are https: this server speaks http."""
+    if settings.BEHIND_TLS_PROXY:
+        return []
+    hint = _("Set BEHIND_TLS_PROXY=1 if a proxy always sets X-Forwarded-Proto.")
+    found: list[CheckMessage] = []
+    if settings.SECURE_SSL_REDIRECT:
+        found.append(Error(_("SECURE_SSL_REDIRECT redirects every request forever."), hint, id="partway.E001"))
+    if settings.SECURE_HSTS_SECONDS:
+        text = _("SECURE_HSTS_SECONDS has no effect: no request is known to be https.")
+        found.append(Warning(text, hint, id="partway.W001"))
+    return found
+
+
+def check_web_server() -> None:
+    """Check before the web server starts. Raises SystemExit."""
+    _check_settings()
+    if problem := static_files.problem():
+        _refuse(problem)
+    _check_database()
+
+
+def check_worker() -> None:
+    """Check before a worker starts; Celery has checked the settings. Raises SystemExit."""
+    _check_database()
+
+
+def _check_settings() -> None:
+    # The checks for a deployment are about TLS.
+    found = run_checks(include_deployment_checks=settings.BEHIND_TLS_PROXY)
+    for message in found:
+        if not message.is_silenced():
+            log.log(message.level, "%s", message)
+    if any(message.is_serious(ERROR) and not message.is_silenced() for message in found):
+        _refuse(_("The settings have errors: see above."))
+
+
+def _check_database() -> None:
+    try:
+        missing, unreadable, stores = missing_migrations(), [], 0
+        if not missing:
+            unreadable, stores = unreadable_stores(), Store.objects.count()
+    except DatabaseError as error:
+        log.warning("the database is unavailable: %s", error)
+        return
+    finally:
+        connections.close_all()
+    if missing:
+        text = _("The database lacks migrations of this version, such as %(name)s. Run `manage.py migrate`.")
+        _refuse(text % {"name": missing[-1]})
+    # With wrong keys, all work would fail. Without a key that only some stores need, the others can be used.
+    if unreadable:
+        log.error("CREDENTIALS_KEYS cannot decrypt the credentials of the stores %s", ", ".join(unreadable))
+    if unreadable and len(unreadable) == stores:
+        _refuse(_("CREDENTIALS_KEYS cannot decrypt the credentials of any store. Add the key that encrypted them."))
+
+
+def _refuse(problem: str) -> NoReturn:
+    sys.exit(f"Partway cannot start: {problem}")
