@@ -6,7 +6,8 @@ Cheroot runs the site as its WSGI application, with one thread per request, and 
 * If the response is sent before the whole body was read, the connection is closed, but only after the rest has been
   read for a while. Otherwise a reset would reach the client, and a browser would show a network error instead of the
   response.
-* Header names with underscores are dropped: in the WSGI environment they look like those with hyphens.
+* Heads are read strictly (`heads`), and bodies in chunks are decoded as they arrive (`bodies`).
+* A response to HEAD never has a body.
 """
 
 from __future__ import annotations
@@ -14,32 +15,25 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import select
-import selectors
 import signal
 import socket
 import sys
-import threading
-import time
 from contextlib import suppress
-from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NoReturn
 
 from cheroot import wsgi
-from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest, KnownLengthRFile
+from cheroot.server import HTTPConnection, HTTPRequest
+
+from dashboard.shared.repeated_headers import REPEATED_HEADERS
+from dashboard.site.bodies import MOST_UNREAD, ChunkedBody, SocketBody
+from dashboard.site.drain import Drain
+from dashboard.site.heads import HeadReader
 
 THREADS = 64
 BACKLOG = 256
 IDLE_SECONDS = 20
 """When an idle connection is closed: between requests, in the middle of a head, or while a response is not read."""
-
-LINGER_BYTES = 128 * 1024**2
-LINGER_SECONDS = 30
-LINGER_SILENCE = 5
-"""How much of an unread body is drained, and for how long, so that the client receives the response."""
-LINGER_CHECK = 0.5
-"""Seconds between two checks for connections to close."""
 
 MAX_HEAD = 128 * 1024
 """Bytes of a request's head."""
@@ -50,62 +44,79 @@ STOP_SECONDS = 5
 log = logging.getLogger("dashboard.server")
 
 
-class SocketBody(KnownLengthRFile):
-    """A request's body that can be read without an intermediate copy."""
-
-    def __init__(self, connection: HTTPConnection, length: int) -> None:
-        super().__init__(connection.rfile, length)
-        self._socket: socket.socket = connection.socket
-
-    def set_timeout(self, seconds: float) -> None:
-        """Set the time without a byte after which a read raises TimeoutError."""
-        self._socket.settimeout(seconds)
-
-    def is_ready(self) -> bool:
-        """Whether a read would return at once."""
-        return self.rfile.has_data() or bool(select.select([self._socket], [], [], 0)[0])
-
-    def read_into(self, buffer: memoryview) -> int:
-        """Read some bytes of the body into `buffer`. Returns their number, 0 at the end of the body or connection."""
-        buffer = buffer[: self.remaining]
-        if not buffer:
-            return 0
-        if self.rfile.has_data():
-            block = self.rfile.read1(len(buffer))
-            buffer[: len(block)] = block
-            count = len(block)
-        else:
-            count = self._socket.recv_into(buffer)
-        self.remaining -= count
-        return count
-
-
 class Gateway(wsgi.Gateway_10):
     """Gives the application our body, and handles a body that it did not read."""
 
+    req: Request
+
     def get_environ(self) -> dict[str, Any]:  # type: ignore[override]  # the stub is wrong
         environ: dict[str, Any] = super().get_environ()  # type: ignore[no-untyped-call]
-        if not self.req.chunked_read:
-            self.req.rfile = environ["wsgi.input"] = SocketBody(self.req.conn, self.req.rfile.remaining)
+        self.req.rfile = environ["wsgi.input"] = self._body()
+        environ[REPEATED_HEADERS] = frozenset(self.req.header_reader.repeated)
         return environ
 
+    def _body(self) -> ChunkedBody | SocketBody:
+        before_read = self.req.send_continue if self.req.header_reader.expects_continue else None
+        if self.req.chunked_read:
+            return ChunkedBody(self.req.conn, before_read)
+        return SocketBody(self.req.conn, self.req.rfile.remaining, before_read)
+
     def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        if self.req.chunked_read or self.req.rfile.remaining:
+        if self.req.rfile.unread:
             # Cheroot would read the rest into memory before it responds.
             self.req.close_connection = True
-            self.req.conn.unread = getattr(self.req.rfile, "remaining", LINGER_BYTES)
+            self.req.conn.unread = self.req.rfile.unread
         self.req.conn.socket.settimeout(self.req.server.timeout)
         return super().start_response(status, headers, exc_info)
 
 
-class Headers(HeaderReader):
-    def _allow_header(self, key_name: bytes) -> bool:
-        # Cheroot's own DropUnderscoreHeaderReader looks for text in bytes, and fails.
-        return bool(super()._allow_header(key_name)) and b"_" not in key_name  # type: ignore[misc]  # the stub lacks it
-
-
 class Request(HTTPRequest):
-    header_reader = Headers()
+    """One request. Its response has no body where HTTP allows none, whatever the application returns.
+
+    Otherwise the client would read that body as the start of the next response.
+    """
+
+    method = b""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.header_reader: HeadReader = HeadReader()
+
+    def read_request_headers(self) -> bool:
+        if not super().read_request_headers():  # type: ignore[no-untyped-call]
+            return False
+        if b"Transfer-Encoding" in self.inheaders and not self.chunked_read:
+            self.simple_response("400 Bad Request", "HTTP/1.0 has no Transfer-Encoding.")
+            return False
+        return True
+
+    def send_continue(self) -> None:
+        """Tell the client to send the body, unless it uses a version of HTTP that does not wait for this."""
+        if self.response_protocol == "HTTP/1.1":
+            self.conn.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def send_headers(self) -> None:
+        if self._status == b"204":
+            self.outheaders = [(name, value) for name, value in self.outheaders if name.lower() != b"content-length"]
+        super().send_headers()
+
+    def write(self, chunk: bytes) -> None:
+        if self.method != b"HEAD" and self._status not in (b"204", b"304"):
+            super().write(chunk)
+
+    @property
+    def _status(self) -> bytes:
+        status: Any = self.status  # The stub says `str`.
+        return bytes(status[:3])
+
+    def simple_response(self, status: str, msg: str = "") -> None:
+        """Respond to a request that did not reach the application, and close the connection."""
+        self.close_connection = True
+        self.conn.unread = MOST_UNREAD
+        head = f"{self.server.protocol} {status}\r\nContent-Length: {len(msg)}\r\nContent-Type: text/plain\r\n"
+        body = "" if self.method == b"HEAD" else msg
+        with suppress(OSError):
+            self.conn.wfile.write(f"{head}Connection: close\r\n\r\n{body}".encode("latin-1", "replace"))
 
 
 class Connection(HTTPConnection):
@@ -123,67 +134,6 @@ class Connection(HTTPConnection):
                 self.server.drain.take(self, unread)
                 return
         super().close()
-
-
-@dataclass(slots=True)
-class _UnreadBody:
-    """The rest of a body that is drained: its bytes, and when to stop (monotonic seconds)."""
-
-    connection: Connection
-    left: int
-    until: float
-    silent_until: float = 0.0
-
-    def is_over(self) -> bool:
-        return self.left <= 0 or time.monotonic() >= min(self.until, self.silent_until)
-
-
-class Drain(threading.Thread):
-    """Reads and discards the rest of bodies. Closing a socket with unread bytes sends a reset, which can discard the
-    response.
-
-    One thread drains all such connections, because slow ones must not occupy the threads that handle requests.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(name="drain", daemon=True)
-        self._selector = selectors.DefaultSelector()
-        self._lock = threading.Lock()
-        self._discarded = bytearray(256 * 1024)
-
-    def take(self, connection: Connection, unread: int) -> None:
-        """Drain a connection, then close it. Raises OSError or ValueError if it is already closed."""
-        connection.socket.setblocking(False)
-        now = time.monotonic()
-        body = _UnreadBody(connection, min(unread, LINGER_BYTES), now + LINGER_SECONDS, now + LINGER_SILENCE)
-        with self._lock:
-            self._selector.register(connection.socket, selectors.EVENT_READ, body)
-
-    def run(self) -> None:
-        while True:
-            for key, _ in self._selector.select(LINGER_CHECK):
-                self._read(key.data)
-            with self._lock:
-                bodies = [key.data for key in self._selector.get_map().values()]
-            for body in bodies:
-                if body.is_over():
-                    self._end(body)
-
-    def _read(self, body: _UnreadBody) -> None:
-        try:
-            count = body.connection.socket.recv_into(self._discarded)
-        except BlockingIOError:
-            return
-        except OSError:
-            count = 0
-        body.left -= count or body.left
-        body.silent_until = time.monotonic() + LINGER_SILENCE
-
-    def _end(self, body: _UnreadBody) -> None:
-        with self._lock:
-            self._selector.unregister(body.connection.socket)
-        with suppress(OSError):
-            body.connection.close()
 
 
 class Server(wsgi.Server):

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from dashboard.shared.repeated_headers import REPEATED_HEADERS
+from dashboard.site import drain
 from dashboard.site import server as web
 from dashboard.site.server import Server
 
@@ -183,25 +185,104 @@ def test_header_names_with_underscores_are_dropped(site: Site) -> None:
     assert "forged" not in map(str, environ.values())
 
 
-def test_head_and_204_have_no_body(site: Site) -> None:
+BODILESS = [("HEAD", "200 OK"), ("HEAD", "404 Not Found"), ("GET", "204 No Content"), ("GET", "304 Not Modified")]
+
+
+@pytest.mark.parametrize(("method", "status"), BODILESS)
+@pytest.mark.parametrize("has_length", [True, False])
+def test_response_without_a_body_has_none_whatever_the_application_returns(
+    site: Site, method: str, status: str, has_length: bool
+) -> None:
     def app(environ: Environ, start: Any) -> Iterable[bytes]:
-        if environ["PATH_INFO"] == "/none":
-            start("204 No Content", [("Upload-Offset", "5")])
-            return []
-        start("200 OK", [("Content-Length", "5"), ("Upload-Offset", "5")])
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [b"12345"]
+        if environ["PATH_INFO"] == "/last":
+            return reply(start, b"last")
+        start(status, [("Content-Length", "5")] if has_length else [])
+        return [b"12345"]
 
     site.app = app
     with site.connect() as connection:
-        connection.send("HEAD")
-        status, headers = connection.head()
-        assert (status, headers["content-length"], headers["upload-offset"]) == (200, "5", "5")
-        connection.send("PATCH", "/none", b"abc")
-        # The body was not read, so the connection is closed after this response.
-        status, headers = connection.head()
-        assert (status, headers.get("content-length"), headers.get("transfer-encoding")) == (204, None, None)
-        assert headers["connection"] == "close"
+        for _ in range(3):
+            connection.send(method)
+            number, headers = connection.head()
+            assert number == int(status[:3])
+            assert "transfer-encoding" not in headers
+            if number == 204:
+                assert "content-length" not in headers
+            if headers.get("connection") == "close":
+                assert connection.is_closed()
+                return
+        connection.send("GET", "/last")
+        assert connection.response()[2] == b"last"
+
+
+def test_malformed_head_request_gets_no_body(site: Site) -> None:
+    with site.connect() as connection:
+        connection.send("HEAD", headers={"Content-Length": "many"})
+        assert connection.head()[0] == 400
         assert connection.is_closed()
+
+
+AMBIGUOUS = [
+    "Content-Length: 3\r\nContent-Length: 3",
+    "Content-Length: 3\r\nContent-Length: 5",
+    "Content-Length: 3, 3",
+    "Content-Length: +3",
+    "Content-Length: -3",
+    "Content-Length: 3_0",
+    "Content-Length:",
+    "Content-Length: 3\r\nTransfer-Encoding: chunked",
+    "Transfer-Encoding: chunked\r\nContent-Length: 3",
+    "Transfer-Encoding: chunked, chunked",
+    "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+    "Content-Type: a/b\r\nContent-Type: c/d",
+    "Host: other",
+    "Content-Length : 3",
+    " Content-Length: 3",
+    "X-Name: 1\r\n 2",
+    "X-Name: a\x00b",
+    "X-Name: a\rb",
+    "X Name: 1",
+    "no colon",
+    ": 1",
+]
+
+
+@pytest.mark.parametrize("lines", AMBIGUOUS)
+def test_head_that_can_be_understood_in_two_ways_is_refused(site: Site, lines: str) -> None:
+    """Also if its sender continues: the response arrives, and what follows is not read as a request."""
+    with site.connect() as connection:
+        connection.socket.sendall(f"POST / HTTP/1.1\r\nHost: test\r\n{lines}\r\n\r\n".encode("latin-1"))
+        connection.socket.sendall(b"0\r\n\r\n" + request("GET", "/smuggled"))
+        status, headers, body = connection.response()
+        assert (status, headers["connection"]) == (400, "close")
+        assert body
+        assert connection.is_closed()
+    assert site.requests == []
+
+
+def test_unknown_transfer_encoding_is_refused(site: Site) -> None:
+    for encoding in ("gzip", "gzip, chunked", "identity"):
+        with site.connect() as connection:
+            connection.send("POST", headers={"Transfer-Encoding": encoding})
+            assert connection.response()[0] == 501
+    with site.connect() as connection:
+        connection.socket.sendall(b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+        assert connection.response()[0] == 400
+    assert site.requests == []
+
+
+def test_repeated_headers_are_joined_and_named(site: Site) -> None:
+    with site.connect() as connection:
+        connection.socket.sendall(
+            b"GET / HTTP/1.1\r\nHost: test\r\nUpload-Length: 1\r\nupload-length: 2\r\nAccept: a\r\n"
+            b"Accept: b\r\nCookie: c=1\r\nCookie: d=2\r\n\r\n"
+        )
+        assert connection.response()[0] == 200
+    (environ,) = site.requests
+    assert environ["HTTP_UPLOAD_LENGTH"] == "1, 2"
+    assert environ["HTTP_ACCEPT"] == "a, b"
+    assert environ["HTTP_COOKIE"] == "c=1; d=2"
+    assert environ[REPEATED_HEADERS] == {"Upload-Length", "Accept", "Cookie"}
 
 
 def test_204_after_a_read_body_keeps_the_connection(site: Site) -> None:
@@ -256,14 +337,111 @@ def test_read_and_read_into_share_one_position(site: Site) -> None:
             assert connection.response()[2] == b"abc|defg|hij"
 
 
-def test_chunked_body_is_read_and_closes_the_connection(site: Site) -> None:
+def chunked(body: bytes, size: int) -> bytes:
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+def test_bodies_in_chunks_keep_the_connection(site: Site) -> None:
+    bodies = [b"", b"a", b"bc" * 3000, b"d" * 8191, b"e" * 8192, b"f" * 70_000]
+    head = request("POST", headers={"Transfer-Encoding": "Chunked"})
+    with site.connect() as connection:
+        for app in (echo_length, read_from_socket):
+            site.app = app
+            for size in (1, 7, 8190, 100_000):
+                pipelined = b"".join(head + chunked(body, size) for body in bodies)
+                sender = threading.Thread(target=connection.socket.sendall, args=[pipelined])
+                sender.start()
+                for body in bodies:
+                    status, headers, content = connection.response()
+                    assert (status, headers.get("connection")) == (200, None)
+                    assert content == (body if app is read_from_socket else str(len(body)).encode())
+                sender.join()
+
+
+def test_chunked_body_arrives_byte_by_byte_with_extensions_and_trailers(site: Site) -> None:
+    site.app = read_from_socket
+    with site.connect() as connection:
+        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        body = b"3;name=value\r\nabc\r\n00A \r\n0123456789\r\n0\r\nExpires: never\r\n\r\n"
+        for byte in request("POST", headers={"Transfer-Encoding": "chunked"}) + body:
+            connection.socket.sendall(bytes([byte]))
+        assert connection.response()[2] == b"abc0123456789"
+        connection.send("GET")
+        assert connection.response()[0] == 200
+
+
+def collect(environ: Environ, start: Any) -> Iterable[bytes]:
+    """Read a body that may fail. Respond with what came before the failure, and its type."""
+    source, buffer, received = environ["wsgi.input"], memoryview(bytearray(64)), bytearray()
+    source.set_timeout(0.3)
+    failure = ""
+    try:
+        while count := source.read_into(buffer):
+            received += buffer[:count]
+    except (OSError, ValueError) as error:
+        failure = next(kind.__name__ for kind in (TimeoutError, ConnectionError, ValueError) if isinstance(error, kind))
+    return reply(start, bytes(received) + b"|" + failure.encode())
+
+
+@pytest.mark.parametrize(
+    ("chunks", "failure"),
+    [
+        (b"x\r\n", b"ValueError"),
+        (b"-1\r\n", b"ValueError"),
+        (b"1_0\r\n", b"ValueError"),
+        (b"\r\n", b"ValueError"),
+        (b"2\r\nabc\r\n0\r\n\r\n", b"ValueError"),
+        (b"3\nabc\r\n0\r\n\r\n", b"ValueError"),
+        (b"3;" + b"x" * 5000, b"ValueError"),
+        (b"5\r\nab", b"TimeoutError"),
+        (b"5", b"TimeoutError"),
+        (b"0\r\n", b""),
+    ],
+)
+def test_bytes_before_a_fault_of_a_chunked_body_are_returned(site: Site, chunks: bytes, failure: bytes) -> None:
+    site.app = collect
     with site.connect() as connection:
         connection.send("POST", headers={"Transfer-Encoding": "chunked"})
-        connection.socket.sendall(b"3\r\nabc\r\n5\r\n12345\r\n0\r\n\r\n")
+        connection.socket.sendall(b"4\r\nkept\r\n" + chunks)
         status, headers, body = connection.response()
-        assert (status, body, headers["connection"]) == (200, b"8", "close")
-        assert connection.is_closed()
-    assert not hasattr(site.requests[0]["wsgi.input"], "read_into")
+    kept, _, kind = body.partition(b"|")
+    assert (status, kind, headers["connection"]) == (200, failure, "close")
+    assert kept in (b"kept", b"keptab")
+
+
+def test_connection_that_ends_in_a_chunked_body_is_a_fault(site: Site) -> None:
+    site.app = collect
+    for chunks in (b"", b"5\r\nab", b"5\r\nabcde\r\n"):
+        with site.connect() as connection:
+            connection.send("POST", headers={"Transfer-Encoding": "chunked"})
+            connection.socket.sendall(b"4\r\nkept\r\n" + chunks)
+            connection.socket.shutdown(socket.SHUT_WR)
+            body = connection.response()[2]
+            assert body.startswith(b"kept")
+            assert body.endswith(b"|ConnectionError")
+
+
+def test_trickle_between_chunks_is_a_stall(site: Site) -> None:
+    """Bytes of a chunk's size are no bytes of the body."""
+    site.app = collect
+    with site.connect() as connection:
+        connection.send("POST", headers={"Transfer-Encoding": "chunked"})
+        connection.socket.sendall(b"4\r\nkept\r\n4;")
+        stopped = threading.Event()
+
+        def trickle() -> None:
+            with suppress(OSError):
+                while not stopped.wait(0.05):
+                    connection.socket.sendall(b"x")
+
+        sender = threading.Thread(target=trickle)
+        sender.start()
+        try:
+            assert connection.response()[2] == b"kept|TimeoutError"
+        finally:
+            stopped.set()
+            sender.join()
 
 
 def test_unread_chunked_body_closes_the_connection(site: Site) -> None:
@@ -274,13 +452,23 @@ def test_unread_chunked_body_closes_the_connection(site: Site) -> None:
         assert (status, headers["connection"]) == (403, "close")
 
 
-def test_100_continue(site: Site) -> None:
-    site.app = read_from_socket
+@pytest.mark.parametrize("framing", [{"Content-Length": "5"}, {"Transfer-Encoding": "chunked"}])
+def test_100_continue_is_sent_when_the_body_is_read(site: Site, framing: dict[str, str]) -> None:
+    body = chunked(b"12345", 5) if "Transfer-Encoding" in framing else b"12345"
+    for app in (read_from_socket, echo_length):
+        site.app = app
+        with site.connect() as connection:
+            connection.send("POST", headers={**framing, "Expect": "100-Continue"})
+            assert connection.head()[0] == 100
+            connection.socket.sendall(body)
+            assert connection.response()[2] in (b"12345", b"5")
+
+
+def test_refused_request_is_not_told_to_continue(site: Site) -> None:
+    site.app = respond_early
     with site.connect() as connection:
         connection.send("POST", headers={"Content-Length": "5", "Expect": "100-continue"})
-        assert connection.head()[0] == 100
-        connection.socket.sendall(b"12345")
-        assert connection.response()[2] == b"12345"
+        assert connection.response()[0] == 403
 
 
 # --- Early responses --------------------------------------------------------------------------------------------------
@@ -317,12 +505,12 @@ def test_response_in_the_middle_of_a_body_reaches_the_client(site: Site) -> None
 
 def test_draining_is_limited_in_bytes_and_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.app = respond_early
-    monkeypatch.setattr(web, "LINGER_BYTES", MIB)
+    monkeypatch.setattr(drain, "LINGER_BYTES", MIB)
     with site.connect() as connection:
         connection.send("PATCH", headers={"Content-Length": str(10**12)})
         with pytest.raises(ConnectionError):
             send_slowly(connection, 100 * MIB)
-    monkeypatch.setattr(web, "LINGER_SECONDS", 0.3)
+    monkeypatch.setattr(drain, "LINGER_SECONDS", 0.3)
     with site.connect() as connection:
         connection.send("PATCH", body=b"x", headers={"Content-Length": str(10**12)})
         assert connection.response()[0] == 403
