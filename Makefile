@@ -51,7 +51,7 @@ UNUSED_KEY := Kx0MZ1y0Sx5F5jrm2l9vT3m3s0kTn4u6fJm9p7D2ZbE=
 CHECK_ENV := PARTWAY_VAR=/nonexistent SECRET_KEY=check CREDENTIALS_KEYS=$(UNUSED_KEY)
 
 .PHONY: help run install test stores-table check messages bench screenshots clean
-.PHONY: chromium gettext postgresql nginx debian venv ceph versity ossguide java s3proxy
+.PHONY: chromium curl gettext postgresql nginx debian venv ceph versity ossguide java s3proxy
 
 help:
 	@sed -n 's/^# \?//p; /^$$/q' Makefile
@@ -72,7 +72,7 @@ install: $(RUNTIME) $(BROWSER_LIBRARIES)
 	fi
 	echo "partway: next: $(PY) manage.py migrate, and then start or restart the processes"
 
-test: $(DEVELOPMENT) $(BROWSER_LIBRARIES) $(OFFLINE) chromium postgresql nginx debian ceph versity ossguide s3proxy
+test: $(DEVELOPMENT) $(BROWSER_LIBRARIES) $(OFFLINE) chromium curl postgresql nginx debian ceph versity ossguide s3proxy
 	@$(PY) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 # Update the table of the test servers in docs/stores.md from a run of their tests. `make test` compares it.
@@ -180,6 +180,16 @@ chromium:
 	echo "Installing Chromium for the tests"
 	$$sudo apt-get update -qq
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
+
+# curl, which the tests send files with.
+curl:
+	@if command -v curl >/dev/null; then
+	    exit 0
+	fi
+	$(call AS_ROOT,"The tests need curl. Install it with: sudo apt-get install curl")
+	echo "Installing curl for the tests"
+	$$sudo apt-get update -qq
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends curl >/dev/null
 
 # GNU gettext, which extracts the texts to translate.
 gettext:

@@ -184,7 +184,7 @@ class ChunkedBody(io.RawIOBase):
         self._set_socket_timeout(deadline)
         count = _read_some(self._rfile, self._socket, buffer[: self._left])
         if not count:
-            raise ConnectionError("the connection ended in a chunk")
+            raise ConnectionError("ended in a chunk")
         self._left -= count
         if not self._left:
             self._next = _Next.LINE_END
@@ -199,7 +199,7 @@ class ChunkedBody(io.RawIOBase):
             self._set_socket_timeout(deadline)
             more = self._rfile.peek(len(ahead) + 1)
             if len(more) == len(ahead):
-                raise ConnectionError("the connection ended between two chunks")
+                raise ConnectionError("ended between two chunks")
             ahead = more
         line: bytes = self._rfile.read1(ahead.index(b"\n") + 1)
         if not line.endswith(b"\r\n"):

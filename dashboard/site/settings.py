@@ -129,6 +129,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "dashboard.site.middleware.OurResponses",
     "dashboard.site.middleware.LogContext",
+    "dashboard.transfers.tus.middleware.TusResponses",
+    "dashboard.site.chunked_forms.ChunkedForms",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",

@@ -30,7 +30,12 @@ def receiving_slot() -> Iterator[None]:
         _slots.release()
 
 
-def open_body(request: HttpRequest, length: int) -> Body:
-    """The `length` bytes of the request's body, not yet read."""
+def decodes_chunks(request: HttpRequest) -> bool:
+    """Whether the web server decodes a body in chunks, and ends it where its last chunk ends."""
+    return bool(request.META.get("wsgi.input_terminated"))
+
+
+def open_body(request: HttpRequest, length: int | None) -> Body:
+    """The `length` bytes of the request's body, not yet read; None if it is in chunks."""
     patience = Patience(settings.RECEIVE_STALL_SECONDS, settings.RECEIVE_LEAST_RATE)
     return Body(request.META, length, patience)

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 from dashboard.shared.explain import explain
 from dashboard.shared.jsonapi import wants_json, with_retry_after
 from dashboard.shared.messages import refusal_text, text_of
-from dashboard.transfers.bodies import NoSlot, open_body, receiving_slot
+from dashboard.transfers.bodies import NoSlot, decodes_chunks, open_body, receiving_slot
 from dashboard.transfers.csrf import check_csrf
 from dashboard.transfers.form import NewTransferForm
 from dashboard.transfers.in_the_way import InTheWay, in_the_way
@@ -111,11 +111,22 @@ def _refusal_of(user: User, error: TransferRefused) -> FormRefused:
 
 
 def _form_body(request: HttpRequest) -> FormBody:
+    return FormBody(open_body(request, _length(request)), request.headers.get("Content-Type", ""), "file")
+
+
+def _length(request: HttpRequest) -> int | None:
+    """The length of the body; None if it is in chunks. Raises FormRefused."""
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding != "identity":
+        problem = Problem(Code.CONTENT_ENCODING_NOT_SUPPORTED, given=encoding)
+        raise FormRefused({"": text_of(problem)}, 415, problem.code)
+    if "Transfer-Encoding" in request.headers and decodes_chunks(request):
+        return None
     length = request.headers.get("Content-Length", "")
     if not length.isdigit():
         problem = Problem(Code.MISSING_CONTENT_LENGTH)
         raise FormRefused({"": text_of(problem)}, 411, problem.code)
-    return FormBody(open_body(request, int(length)), request.headers.get("Content-Type", ""), "file")
+    return int(length)
 
 
 def _checked(user: User, fields: Mapping[str, str], body: FormBody) -> NewTransfer:

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from dashboard.site.server import Connection, SocketBody
+from dashboard.site.bodies import ChunkedBody, SocketBody
+from dashboard.site.server import Connection
 from uploads.problems import Code, Problem, ProblemError
-from uploads.staging.body import BLOCK_SIZE, Body, BodyEnded, BodyStalled, Patience
+from uploads.staging.body import BLOCK_SIZE, Body, BodyEnded, BodyMalformed, BodyStalled, BodyTooLong, Patience
 
 
 class Line:
@@ -28,6 +29,9 @@ class Line:
     def body(self, length: int, *, stall: float = 5, rate: int = 0, clock: Any = time.monotonic) -> Body:
         source = SocketBody(self.connection, length)
         return Body({"wsgi.input": source}, length, Patience(stall, rate, clock))
+
+    def body_in_chunks(self, *, stall: float = 5, rate: int = 0, clock: Any = time.monotonic) -> Body:
+        return Body({"wsgi.input": ChunkedBody(self.connection)}, None, Patience(stall, rate, clock))
 
     def send_later(self, *pieces: bytes, pause: float = 0.02) -> threading.Thread:
         def send() -> None:
@@ -203,6 +207,63 @@ def test_sender_is_not_slow_while_it_is_kept_waiting(line: Line) -> None:
         clock.now += 3600
         body.pause()
     assert body.left == 995
+
+
+# --- In chunks --------------------------------------------------------------------------------------------------------
+
+
+def read_up_to(body: Body, limit: int) -> Iterator[bytes]:
+    yield from map(bytes, body.read_blocks(limit))
+
+
+def test_block_that_reaches_the_limit_is_returned_when_the_body_has_ended(line: Line) -> None:
+    body = line.body_in_chunks()
+    line.sender.sendall(b"3\r\nabc\r\n")
+    blocks = read_up_to(body, 5)
+    assert next(blocks) == b"abc"
+    line.sender.sendall(b"2\r\nde\r\n0\r\n\r\n")
+    assert list(blocks) == [b"de"]
+
+
+@pytest.mark.parametrize("chunks", [b"2\r\nde\r\n1\r\nf\r\n0\r\n\r\n", b"3\r\ndef\r\n0\r\n\r\n"])
+def test_body_in_chunks_that_is_too_long_is_detected(line: Line, chunks: bytes) -> None:
+    line.sender.sendall(b"3\r\nabc\r\n" + chunks)
+    with pytest.raises(BodyTooLong, check=has_problem(Code.BODY_GOES_ON)):
+        list(read_up_to(line.body_in_chunks(), 5))
+
+
+def test_body_in_chunks_of_a_complete_file_must_be_empty(line: Line) -> None:
+    line.sender.sendall(b"0\r\n\r\n1\r\nx\r\n")
+    assert list(read_up_to(line.body_in_chunks(), 0)) == []
+    with pytest.raises(BodyTooLong):
+        list(read_up_to(line.body_in_chunks(), 0))
+
+
+def test_body_in_chunks_that_ends_early_returns_all_of_its_bytes(line: Line) -> None:
+    line.sender.sendall(b"5\r\nabcde\r\n")
+    line.sender.close()
+    blocks = read_up_to(line.body_in_chunks(), 5)
+    assert next(blocks) == b"abcde"
+    with pytest.raises(BodyEnded, check=has_problem(Code.CHUNKS_ENDED)):
+        next(blocks)
+
+
+def test_malformed_chunk_is_reported_after_the_bytes_before_it(line: Line) -> None:
+    line.sender.sendall(b"5\r\nabcde\r\nmany\r\n")
+    body = line.body_in_chunks()
+    assert bytes(body.read_block()) == b"abcde"
+    with pytest.raises(BodyMalformed):
+        body.read_block()
+
+
+def test_slow_sender_of_chunks_is_detected(line: Line) -> None:
+    clock = Clock()
+    body = line.body_in_chunks(stall=10, rate=5, clock=clock)
+    line.sender.sendall(b"20\r\n" + bytes(32))
+    body.read_block(16)
+    clock.now += 10
+    with pytest.raises(BodyStalled, check=has_problem(Code.SENDER_TOO_SLOW, rate_bytes=5)):
+        body.read_block(1)
 
 
 # --- With another WSGI server -----------------------------------------------------------------------------------------

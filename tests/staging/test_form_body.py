@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from uploads.problems import Code
@@ -63,6 +63,27 @@ def test_result_does_not_depend_on_the_blocks(fields: dict[str, str], data: byte
     assert body.read_fields() == fields
     assert body.file_size == len(data)
     assert b"".join(body.blocks()) == data
+
+
+@settings(deadline=None)
+@given(payloads, st.integers(1, 90))
+def test_field_states_the_size_of_a_file_in_a_body_of_unknown_length(data: bytes, at_most: int) -> None:
+    assume(f"--{BOUNDARY}".encode() not in data)
+    body = open_chunked(encode({"size": str(len(data))}, data), at_most)
+    assert body.read_fields() == {"size": str(len(data))}
+    assert body.file_size == len(data)
+    assert b"".join(body.blocks()) == data
+
+
+@pytest.mark.parametrize("fields", [{}, {"size": ""}, {"size": "-1"}, {"size": "1.0"}, {"size": "9" * 19}])
+def test_body_of_unknown_length_needs_the_size_of_its_file(fields: dict[str, str]) -> None:
+    with pytest.raises(BadBody, match=Code.FORM_SIZE_MISSING):
+        open_chunked(encode(fields, b"data")).read_fields()
+
+
+def open_chunked(raw: bytes, at_most: int = 1 << 30) -> FormBody:
+    body = Body({"wsgi.input": Slowly(raw, at_most)}, None, Patience(30, 0))
+    return FormBody(body, f"multipart/form-data; boundary={BOUNDARY}", "file")
 
 
 def test_large_file_is_read_in_large_blocks() -> None:

@@ -20,6 +20,10 @@ def encode(metadata: dict[str, str]) -> str:
     return ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in metadata.items())
 
 
+def read(text: str, *fields: str) -> dict[str, str]:
+    return tus.read_metadata({"Upload-Metadata": text}, fields)
+
+
 def refusal(status: int, code: str) -> pytest.RaisesExc[TusError]:
     return pytest.raises(TusError, check=lambda error: (error.status, error.code) == (status, code))
 
@@ -29,18 +33,18 @@ def refusal(status: int, code: str) -> pytest.RaisesExc[TusError]:
 
 @given(st.dictionaries(NAMES, VALUES, max_size=10))
 def test_metadata_round_trip(metadata: dict[str, str]) -> None:
-    assert tus.read_metadata({"Upload-Metadata": encode(metadata)}) == metadata
+    assert read(encode(metadata), *metadata) == metadata
 
 
 @given(st.dictionaries(NAMES, VALUES, max_size=5), st.sampled_from([" , ", ", ", " ,"]))
 def test_spaces_around_commas_do_not_matter(metadata: dict[str, str], comma: str) -> None:
-    assert tus.read_metadata({"Upload-Metadata": encode(metadata).replace(",", comma)}) == metadata
+    assert read(encode(metadata).replace(",", comma), *metadata) == metadata
 
 
 @given(st.text(st.characters(codec="latin-1"), max_size=300))
 def test_any_header_is_read_or_refused(text: str) -> None:
     try:
-        metadata = tus.read_metadata({"Upload-Metadata": text})
+        metadata = read(text, *(pair.strip().partition(" ")[0] for pair in text.split(",")))
     except TusError as error:
         refused = (error.status, error.code)
     else:
@@ -50,8 +54,15 @@ def test_any_header_is_read_or_refused(text: str) -> None:
 
 
 def test_metadata_value_is_optional() -> None:
-    assert tus.read_metadata({"Upload-Metadata": "replace,key YQ=="}) == {"replace": "", "key": "a"}
-    assert tus.read_metadata({}) == {}
+    assert read("replace,key YQ==", "replace", "key") == {"replace": "", "key": "a"}
+    assert tus.read_metadata({}, ["key"]) == {}
+
+
+def test_names_of_the_client_itself_may_have_any_value() -> None:
+    assert read("thumbnail /9j/4A==,key YQ==", "key") == {"key": "a"}
+    for invalid in ("thumbnail ???", "thumbnail YQ==,thumbnail YQ=="):
+        with refusal(400, "InvalidMetadata"):
+            read(invalid, "key")
 
 
 @pytest.mark.parametrize(
@@ -70,14 +81,14 @@ def test_metadata_value_is_optional() -> None:
 )
 def test_invalid_metadata_is_refused(text: str) -> None:
     with refusal(400, "InvalidMetadata"):
-        tus.read_metadata({"Upload-Metadata": text})
+        read(text, "key")
 
 
 def test_metadata_size_is_limited() -> None:
     fits = "key " + "A" * (tus.MAX_METADATA - 4)
-    assert len(tus.read_metadata({"Upload-Metadata": fits})["key"]) > 12_000
+    assert len(read(fits, "key")["key"]) > 12_000
     with refusal(400, "InvalidMetadata"):
-        tus.read_metadata({"Upload-Metadata": fits + "AAAA"})
+        read(fits + "AAAA", "key")
 
 
 # --- Numbers ----------------------------------------------------------------------------------------------------------
@@ -87,7 +98,7 @@ def test_metadata_size_is_limited() -> None:
 def test_numbers_of_bytes(number: int) -> None:
     assert tus.read_length({"Upload-Length": str(number)}) == number
     assert tus.read_offset({"Upload-Offset": f" {number} "}) == number
-    assert tus.read_content_length({"Content-Length": str(number)}) == number
+    assert tus.read_content_length({"Content-Length": str(number)}, decodes_chunks=False) == number
 
 
 @pytest.mark.parametrize("text", ["", "-1", "+1", "1.0", "1e3", "0x10", "٣", "²", "1_000", "1 0", "9" * 19, "many"])
@@ -98,17 +109,61 @@ def test_invalid_number_of_bytes_is_refused(text: str) -> None:
         tus.read_offset({"Upload-Offset": text})
 
 
-def test_deferred_length_is_refused() -> None:
-    with refusal(400, "LengthRequired"):
-        tus.read_length({"Upload-Defer-Length": "1"})
+def test_missing_length_is_refused() -> None:
     with refusal(400, "InvalidHeader"):
         tus.read_length({})
 
 
-def test_missing_content_length() -> None:
-    assert tus.read_content_length({}) == 0
+def test_length_of_a_body_in_chunks_is_unknown() -> None:
+    assert tus.read_content_length({}, decodes_chunks=True) == 0
+    assert tus.read_content_length({"Transfer-Encoding": "chunked"}, decodes_chunks=True) is None
     with refusal(411, "MissingContentLength"):
-        tus.read_content_length({"Transfer-Encoding": "chunked"})
+        tus.read_content_length({"Transfer-Encoding": "chunked"}, decodes_chunks=False)
+
+
+# --- Headers that are not offered -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({"Upload-Concat": "partial"}, 400, "ConcatNotSupported"),
+        ({"Upload-Concat": "final;/files/1 /files/2"}, 400, "ConcatNotSupported"),
+        ({"Upload-Defer-Length": "1"}, 400, "LengthRequired"),
+        ({"Upload-Complete": "?1"}, 400, "HeaderNotSupported"),
+        ({"Upload-Incomplete": "?0"}, 400, "HeaderNotSupported"),
+        ({"Upload-Draft-Interop-Version": "6"}, 400, "HeaderNotSupported"),
+        ({"Upload-Anything": ""}, 400, "HeaderNotSupported"),
+        ({"Content-Range": "bytes 0-1/2"}, 400, "HeaderNotSupported"),
+        ({"Content-Encoding": "gzip"}, 415, "ContentEncodingNotSupported"),
+        ({"Trailer": "Expires, upload-checksum"}, 400, "InvalidHeader"),
+    ],
+)
+def test_header_of_an_extension_that_is_not_offered_is_refused(headers: dict[str, str], status: int, code: str) -> None:
+    for allowed in (tus.CREATION_HEADERS, tus.PATCH_HEADERS):
+        with refusal(status, code):
+            tus.check_extensions(headers, allowed)
+
+
+def test_other_headers_are_allowed() -> None:
+    headers = {"Upload-Offset": "0", "Upload-Length": "5", "Content-Encoding": "identity", "Trailer": "Expires"}
+    for allowed in (tus.CREATION_HEADERS, tus.PATCH_HEADERS):
+        tus.check_extensions(headers | {"X-Upload-Anything": "1"}, allowed)
+
+
+def test_repeated_headers_are_refused_if_they_have_a_meaning_here() -> None:
+    for name in ("Upload-Length", "Tus-Resumable", "X-Http-Method-Override", "Partway-Sha256"):
+        with refusal(400, "InvalidHeader"):
+            tus.check_repeated({name})
+    tus.check_repeated({"Cookie", "X-Forwarded-For"})
+
+
+def test_number_that_is_repeated_must_be_the_same() -> None:
+    tus.check_unchanged({}, "Upload-Length", 5)
+    tus.check_unchanged({"Upload-Length": "5"}, "Upload-Length", 5)
+    for other in ("6", "", "five"):
+        with refusal(400, "InvalidHeader"):
+            tus.check_unchanged({"Upload-Length": other}, "Upload-Length", 5)
 
 
 # --- Version and content type -----------------------------------------------------------------------------------------
@@ -158,6 +213,7 @@ def test_checksum_is_optional() -> None:
     [
         ("crc32 AAAAAA==", "UnsupportedChecksum"),
         ("SHA1 AAAAAAAAAAAAAAAAAAAAAAAAAAA=", "UnsupportedChecksum"),
+        ("", "UnsupportedChecksum"),
         ("sha1", "InvalidHeader"),
         ("sha1 ???", "InvalidHeader"),
         ("sha1 AAAA", "InvalidHeader"),

@@ -19,7 +19,17 @@ import pytest
 from tests.system import stack as stacks
 from tests.system.sending import SlowForm
 from tests.system.stack import MIB, Operator, Stack, staged_bytes, wait_for
-from tests.system.tus import PART, OpenPatch, Response, Tus, checksum_header, content, content_digest, transfer_id
+from tests.system.tus import (
+    PART,
+    OpenPatch,
+    Response,
+    Tus,
+    checksum_header,
+    chunked,
+    content,
+    content_digest,
+    transfer_id,
+)
 
 SMALL = 10_000
 HUGE = 1024 * MIB
@@ -258,6 +268,26 @@ def test_slow_writer_is_replaced(narrow: Tus) -> None:
     path = narrow.start(SMALL)
     with narrow.open_patch(path, 0, SMALL) as slow:
         assert send_until_response(slow, content(0, SMALL)).status == 408
+    assert 0 < narrow.offset(path) < SMALL
+    narrow.send_rest(path, SMALL)
+    narrow.assert_arrived(path, SMALL)
+
+
+def test_silent_writer_in_chunks_is_replaced(narrow: Tus) -> None:
+    """Also if it keeps sending bytes that belong to no chunk."""
+    path = narrow.start(SMALL)
+    with narrow.open_chunked(path, 0) as silent:
+        silent.send(chunked(content(0, 100), end=False) + b"5;")
+        wait_for("the bytes of the silent writer", lambda: narrow.offset(path) == 100)
+        assert send_until_response(silent, b"x" * SMALL).status == 408
+    narrow.send_rest(path, SMALL)
+    narrow.assert_arrived(path, SMALL)
+
+
+def test_slow_writer_in_chunks_is_replaced(narrow: Tus) -> None:
+    path = narrow.start(SMALL)
+    with narrow.open_chunked(path, 0) as slow:
+        assert send_until_response(slow, chunked(content(0, SMALL), 1)).status == 408
     assert 0 < narrow.offset(path) < SMALL
     narrow.send_rest(path, SMALL)
     narrow.assert_arrived(path, SMALL)

@@ -1,4 +1,4 @@
-"""Other tus clients work and resume unchanged: tuspy in Python, tus-js-client in Node."""
+"""Other clients work and resume unchanged: tuspy in Python, tus-js-client in Node, curl."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -21,7 +21,7 @@ from tusclient.exceptions import TusCommunicationError, TusUploadFailed
 
 from tests.system.sending import file_blocks
 from tests.system.stack import MIB, PATIENCE, Operator, Stack, wait_for
-from tests.system.tus import PART, Tus
+from tests.system.tus import OFFSET_STREAM, PART, Tus, metadata_header
 
 SIZE = 3 * PART + 12_345
 SCRIPT = Path(__file__).with_name("tus_js_client.mjs")
@@ -313,3 +313,93 @@ def test_tus_js_client_is_interrupted_during_creation(tus: Tus, file: Path) -> N
         reported = client.wait()
         assert reported.get("done"), reported
     tus.assert_arrived(urlsplit(reported["url"]).path, SIZE)
+
+
+@pytest.mark.parametrize(
+    ("task", "reason"),
+    [
+        ({"parallelUploads": 2}, "Upload-Concat is not supported"),
+        ({"deferred": True, "chunkSize": MIB}, "Upload-Defer-Length is not supported"),
+        ({"protocol": "ietf-draft-05"}, "This server uses tus 1.0.0"),
+    ],
+)
+def test_tus_js_client_is_told_what_is_not_supported(
+    tus: Tus, file: Path, task: dict[str, object], reason: str
+) -> None:
+    """Otherwise each of the parallel uploads would be reported as a file of its own, and be done."""
+    reported = JsClient(tus, file, tus.stack.url, whole=not task.get("deferred"), **task).wait()
+    assert reason in reported["error"]
+    assert tus.stack.query("SELECT id FROM uploads_transfer WHERE bucket = ?", tus.bucket) == []
+
+
+# --- curl -------------------------------------------------------------------------------------------------------------
+
+PATCHING = {"Content-Type": OFFSET_STREAM, "Upload-Offset": "0"}
+CREATING = {"Content-Type": OFFSET_STREAM, "Upload-Length": str(SIZE)}
+CHUNKED = {"Transfer-Encoding": "chunked"}
+
+
+def curl(
+    tus: Tus, path: str, *options: str, headers: Mapping[str, str] | None = None, stdin: Path | None = None
+) -> tuple[int, str]:
+    """Run curl with the credentials of an operator. Returns the status and the heads and body of the response."""
+    sent = {"Tus-Resumable": "1.0.0", **credentials(tus), **(headers or {})}
+    arguments = [argument for name, value in sent.items() for argument in ("-H", f"{name}: {value}")]
+    command = ["curl", "-sS", "-i", "--noproxy", "*", "-w", "\n%{http_code}", *arguments, *options]
+    with ExitStack() as opened:
+        source = opened.enter_context(stdin.open("rb")) if stdin else subprocess.DEVNULL
+        done = subprocess.run(
+            [*command, tus.stack.url + path], stdin=source, stdout=subprocess.PIPE, text=True, check=True
+        )
+    output, _, status = done.stdout.rpartition("\n")
+    return int(status), output
+
+
+@pytest.mark.parametrize(
+    ("options", "headers"),
+    [
+        (["-X", "PATCH", "-T", "-"], CHUNKED),
+        (["-X", "PATCH", "--data-binary", "@-"], CHUNKED),
+        (["-X", "PATCH", "-T", "."], CHUNKED),
+        (["-X", "PATCH", "--data-binary", "@-"], {}),
+        (["-T", "-"], {"X-HTTP-Method-Override": "PATCH"}),
+        (["-X", "PATCH", "--http1.0", "--data-binary", "@-"], {}),
+    ],
+)
+def test_curl_sends_a_file(tus: Tus, file: Path, options: list[str], headers: dict[str, str]) -> None:
+    """In chunks, with Expect: 100-continue, and with an override."""
+    path = tus.start(SIZE)
+    status, output = curl(tus, path, *options, stdin=file, headers={**PATCHING, **headers})
+    assert status == 204, output
+    tus.assert_arrived(path, SIZE)
+
+
+def test_curl_creates_an_upload_with_a_body_in_chunks(tus: Tus, file: Path) -> None:
+    given = metadata_header(metadata(tus))
+    headers = {**CREATING, **CHUNKED, "Upload-Metadata": given}
+    status, output = curl(tus, "/files/", "-X", "POST", "-T", "-", stdin=file, headers=headers)
+    assert status == 201, output
+    [path] = [each.split()[1] for each in output.splitlines() if each.lower().startswith("location:")]
+    status, output = curl(tus, path, "--head")
+    assert status == 200
+    assert f"upload-metadata: {given}" in output.lower().replace(given.lower(), given)
+    tus.assert_arrived(path, SIZE)
+
+
+def test_curl_is_refused_before_it_sends_the_body(tus: Tus, file: Path) -> None:
+    path = tus.start(SIZE)
+    status, output = curl(tus, path, "-X", "PATCH", "-T", str(file), headers={**PATCHING, "Upload-Offset": "7"})
+    assert status == 413
+    assert "100 Continue" not in output
+
+
+def test_curl_sends_the_form_in_chunks(tus: Tus, file: Path) -> None:
+    fields = {"csrfmiddlewaretoken": tus.operator.csrf_token, **metadata(tus)}
+    form = [option for name, value in fields.items() for option in ("-F", f"{name}={value}")]
+    headers = {**CHUNKED, "Accept": "application/json"}
+    status, output = curl(tus, "/transfers/new/", *form, "-F", f"file=@{file}", headers=headers)
+    assert status == 400
+    assert "“size”" in json.loads(output.rpartition("\n")[2])["error"]["message"]
+    status, output = curl(tus, "/transfers/new/", *form, "-F", f"size={SIZE}", "-F", f"file=@{file}", headers=headers)
+    assert status == 201, output
+    tus.assert_arrived(f"/{json.loads(output.rpartition(chr(10))[2])['id']}", SIZE)

@@ -69,6 +69,13 @@ def checksum_header(algorithm: str, body: bytes) -> str:
     return f"{algorithm} {base64.b64encode(hashlib.new(algorithm, body).digest()).decode()}"
 
 
+def chunked(body: bytes, size: int = 64 * 1024, *, end: bool = True) -> bytes:
+    """A body in chunks of `size` bytes, with or without its end."""
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
+    encoded = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces]
+    return b"".join([*encoded, b"0\r\n\r\n" if end else b""])
+
+
 class OpenPatch:
     """A connection with a request whose body the test sends. Leaving the block closes the connection."""
 
@@ -90,7 +97,9 @@ class OpenPatch:
         """Send the head of a request."""
         self._connection.putrequest(method, path, skip_accept_encoding=True)
         for name, value in headers.items():
-            self._connection.putheader(name, value)
+            # A line feed separates the values of a header that is sent several times.
+            for each in value.split("\n"):
+                self._connection.putheader(name, each)
         self._connection.endheaders()
 
     def send(self, data: bytes) -> None:
@@ -196,6 +205,15 @@ class Tus:
     def open_patch(self, path: str, offset: int, length: int, **headers: str | None) -> OpenPatch:
         """A PATCH that announces `length` bytes and has not sent any of them."""
         return self.open("PATCH", path, Content_Length=str(length), **self._patching(offset, headers))
+
+    def open_chunked(self, path: str, offset: int, **headers: str | None) -> OpenPatch:
+        """A PATCH in chunks, of which none has been sent."""
+        return self.open("PATCH", path, Transfer_Encoding="chunked", **self._patching(offset, headers))
+
+    def patch_chunked(self, path: str, offset: int, encoded: bytes, **headers: str | None) -> Response:
+        with self.open_chunked(path, offset, **headers) as sending:
+            sending.send(encoded)
+            return sending.response()
 
     def _patching(self, offset: int, headers: Mapping[str, str | None]) -> dict[str, str | None]:
         return {"Content_Type": OFFSET_STREAM, "Upload_Offset": str(offset), **headers}

@@ -12,9 +12,12 @@ const report = (fact) => process.stdout.write(`${JSON.stringify(fact)}\n`);
 const upload = new Upload(task.whole ? readFileSync(task.file) : createReadStream(task.file), {
   endpoint: task.endpoint,
   uploadUrl: task.uploadUrl ?? null,
-  uploadSize: task.size,
+  uploadSize: task.deferred || task.parallelUploads ? null : task.size,
   chunkSize: task.chunkSize ?? Infinity,
   uploadDataDuringCreation: task.duringCreation ?? false,
+  uploadLengthDeferred: task.deferred ?? false,
+  parallelUploads: task.parallelUploads ?? 1,
+  protocol: task.protocol ?? "tus-v1",
   retryDelays: task.retryDelays ?? null,
   headers: task.headers,
   metadata: task.metadata,

@@ -64,8 +64,9 @@ class Transfer(WorkFields):
     """A file that a browser sends to a store. What was received, the desired state and the phase are separate columns.
 
     `resumable`: the file arrives by tus, so a browser can resume it. `received_marks`: how many bytes of it had arrived
-    at some recent times (`uploads.domain.pace`). `fingerprint` names the file's content: the same
-    file, key and operator is one transfer. `quota_refused_at`: when staging last had no space for the next part.
+    at some recent times (`uploads.domain.pace`). `fingerprint` names the file's content: the same file, key and
+    operator is one transfer. `upload_metadata` is the header Upload-Metadata of its creation, unchanged, for tus
+    clients that ask for it. `quota_refused_at`: when staging last had no space for the next part.
     With `verify_sha256` the object is only completed if the SHA-256 of the received bytes (`sha256`) equals
     `expected_sha256`, which is empty until it is known.
     `forbid_overwrite`: no object with this key may be replaced. Otherwise `replaces` has the object that was there when
@@ -101,6 +102,7 @@ class Transfer(WorkFields):
     node = models.CharField(max_length=255)
     resumable = models.BooleanField(default=False)
     fingerprint = models.CharField(max_length=128, blank=True, default="")
+    upload_metadata = models.TextField(blank=True, default="")
     all_received = models.BooleanField(default=False)
     quota_refused_at = models.DateTimeField(null=True, blank=True)
     desired_state = models.CharField(max_length=8, choices=choices(DesiredState), default=DesiredState.RUN.value)

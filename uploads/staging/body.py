@@ -1,13 +1,14 @@
 """A request's body as it arrives, read in large blocks into one buffer, with a limit on how long to wait.
 
-If the web server hands over its connection (dashboard/server.py), bytes go straight from the socket into the buffer,
-and a sender that is silent or too slow is detected. With any other WSGI server the body is read through `wsgi.input`.
+If the web server hands over its connection (dashboard/site/bodies.py), bytes go straight from the socket into the
+buffer, and a sender that is silent or too slow is detected. With any other WSGI server the body is read through
+`wsgi.input`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,14 @@ class BodyStalled(BodyEnded):
     """The sender is silent or too slow."""
 
 
+class BodyMalformed(BodyEnded):
+    """A body in chunks cannot be decoded any further. Bytes before that are kept."""
+
+
+class BodyTooLong(ProblemError):
+    """A body of unknown length has more bytes than it may have."""
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long to wait for a sender: seconds without a byte, and the minimum rate in bytes a second over that time."""
@@ -35,14 +44,18 @@ class Patience:
 
 
 class Body:
-    """A body of `length` bytes. Read it with `read_block`; `left` is the number of bytes that have not arrived."""
+    """A body of `length` bytes, or of an unknown length if that is None. Read it with `read_block`.
 
-    def __init__(self, environ: Mapping[str, Any], length: int, patience: Patience) -> None:
+    `left` is the number of bytes that have not arrived, if the length is known.
+    """
+
+    def __init__(self, environ: Mapping[str, Any], length: int | None, patience: Patience) -> None:
         self._source = environ["wsgi.input"]
         self._direct = hasattr(self._source, "read_into")
         self._patience = patience
-        self._buffer = memoryview(bytearray(min(BLOCK_SIZE, max(1, length))))
+        self._buffer = memoryview(bytearray(BLOCK_SIZE if length is None else min(BLOCK_SIZE, max(1, length))))
         self.length = self.left = length
+        self._is_over = False
         self._start_window()
         if self._direct:
             self._source.set_timeout(patience.stall_seconds)
@@ -54,17 +67,42 @@ class Body:
     def read_block(self, most: int = BLOCK_SIZE) -> memoryview:
         """The next bytes, at least one; empty at the end of the body. The next read overwrites them.
 
-        Raises BodyEnded, BodyStalled.
+        Raises BodyEnded, BodyStalled, BodyMalformed.
         """
-        size = min(most, self.left, len(self._buffer))
-        if not size:
+        size = min(most, len(self._buffer) if self.left is None else self.left, len(self._buffer))
+        if not size or self._is_over:
             return self._buffer[:0]
         count = self._read(size)
-        if not count:
-            raise self._connection_ended()
-        self.left -= count
+        if self.left is not None:
+            if not count:
+                raise self._connection_ended()
+            self.left -= count
+        self._is_over = not count
         self._watch(count)
         return self._buffer[:count]
+
+    def read_blocks(self, limit: int) -> Iterator[memoryview]:
+        """All blocks of a body that may have `limit` bytes. Raises BodyTooLong, and what `read_block` raises.
+
+        If the length is unknown, the block that reaches the limit is returned once it is known that no more follows.
+        """
+        while block := self.read_block():
+            limit -= len(block)
+            if limit > 0 or self.length is not None:
+                yield block
+            else:
+                yield from self._last_block(block, limit)
+
+    def _last_block(self, block: memoryview, limit: int) -> Iterator[memoryview]:
+        last = memoryview(bytes(block))
+        try:
+            goes_on = limit < 0 or bool(self.read_block(1))
+        except BodyEnded:
+            yield last
+            raise
+        if goes_on:
+            raise BodyTooLong(Problem(Code.BODY_GOES_ON))
+        yield last
 
     def read(self, most: int) -> bytes:
         """The next bytes as an object of their own, for parsers."""
@@ -81,12 +119,16 @@ class Body:
             block = self._source.read(size)
             self._buffer[: len(block)] = block
             return len(block)
+        except ValueError as error:
+            raise BodyMalformed(Problem(Code.CHUNKS_INVALID, detail=str(error))) from error
         except TimeoutError as error:
             raise BodyStalled(Problem(Code.SENDER_SILENT, silent_seconds=self._patience.stall_seconds)) from error
         except OSError as error:
             raise self._connection_ended() from error
 
     def _connection_ended(self) -> BodyEnded:
+        if self.left is None:
+            return BodyEnded(Problem(Code.CHUNKS_ENDED))
         return BodyEnded(Problem(Code.CONNECTION_ENDED, missing_bytes=self.left))
 
     def _start_window(self) -> None:
@@ -98,6 +140,6 @@ class Body:
         elapsed = self._patience.clock() - self._window_started
         if elapsed < self._patience.stall_seconds:
             return
-        if self.left and self._window_bytes < self._patience.least_rate * elapsed:
+        if self.left != 0 and not self._is_over and self._window_bytes < self._patience.least_rate * elapsed:
             raise BodyStalled(Problem(Code.SENDER_TOO_SLOW, rate_bytes=self._patience.least_rate))
         self._start_window()

@@ -1,7 +1,8 @@
 """A multipart/form-data body whose last field is a file, read as it arrives: fields first, then the file's bytes.
 
 Only the fields and one block are buffered. The file's size is known before its first byte: the announced length of the
-request without what precedes the file and without the closing boundary.
+request without what precedes the file and without the closing boundary. A body in chunks has no announced length; its
+field `size` states the file's size.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from uploads.staging.body import BLOCK_SIZE, Body
 
 MAX_FIELDS_BYTES = 64 * 1024
 MAX_FIELDS = 64
+SIZE_FIELD = "size"
+MAX_SIZE_DIGITS = 18
 
 
 class BadBody(ProblemError):
@@ -32,7 +35,9 @@ class FormBody:
         self._body = body
         self._file_field = file_field
         self._closing = len(f"\r\n--{boundary}--\r\n".encode())
-        self._parser = PushMultipartParser(boundary, body.length, max_segment_count=MAX_FIELDS)
+        self._parser = PushMultipartParser(
+            boundary, -1 if body.length is None else body.length, max_segment_count=MAX_FIELDS
+        )
         self._block, self._position = b"", 0
         self.filename = ""
         self.file_size = 0
@@ -51,8 +56,9 @@ class FormBody:
                 for event in list(self._parser.parse(line)):
                     if isinstance(event, MultipartSegment):
                         if event.name == self._file_field:
-                            self._start_file(event, consumed)
-                            return {name: value.decode() for name, value in fields.items()}
+                            texts = {name: value.decode() for name, value in fields.items()}
+                            self._start_file(event, consumed, texts.get(SIZE_FIELD, ""))
+                            return texts
                         current = fields.setdefault(event.name, bytearray())
                     elif event is not None and current is not None:
                         current += event
@@ -60,8 +66,11 @@ class FormBody:
             raise BadBody(Problem(Code.FORM_UNREADABLE, detail=str(error))) from error
         raise BadBody(Problem(Code.FORM_FILE_MISSING, field=self._file_field))
 
-    def _start_file(self, segment: MultipartSegment, consumed: int) -> None:
+    def _start_file(self, segment: MultipartSegment, consumed: int, stated_size: str) -> None:
         self.filename = segment.filename or ""
+        if self._body.length is None:
+            self.file_size = _parse_size(stated_size)
+            return
         self.file_size = self._body.length - consumed - self._closing
         if self.file_size < 0:
             raise BadBody(Problem(Code.FORM_FILE_NOT_LAST))
@@ -90,8 +99,8 @@ class FormBody:
         """The file's bytes. Raises BodyEnded; BadBody if something follows the file."""
         try:
             yield from self._file_events(self._block[self._position :])
-            while self._body.left:
-                yield from self._file_events(self._next_block())
+            while block := self._next_block():
+                yield from self._file_events(block)
             self._parser.close()
         except MultipartError as error:
             raise BadBody(Problem(Code.FORM_UNREADABLE, detail=str(error))) from error
@@ -104,3 +113,9 @@ class FormBody:
                 raise BadBody(Problem(Code.FORM_FILE_NOT_LAST))
             if event is not None:
                 yield event
+
+
+def _parse_size(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_SIZE_DIGITS):
+        raise BadBody(Problem(Code.FORM_SIZE_MISSING))
+    return int(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,10 @@ VERSION = "1.0.0"
 EXTENSIONS = ("creation", "creation-with-upload", "termination", "expiration", "checksum")
 CHECKSUMS = ("sha1", "sha256", "md5")
 CONTENT_TYPE = "application/offset+octet-stream"
+
+CREATION_HEADERS = ("Upload-Length", "Upload-Metadata", "Upload-Checksum", "Upload-Offset")
+PATCH_HEADERS = ("Upload-Offset", "Upload-Checksum", "Upload-Length")
+"""The headers that requests with a body may have. Clients may repeat in one what they have said in the other."""
 
 MAX_METADATA = 16 * 1024
 """Bytes of the Upload-Metadata header."""
@@ -51,13 +55,49 @@ def check_version(headers: Mapping[str, str]) -> None:
         problem = Problem(Code.MISSING_TUS_VERSION, version=VERSION)
         if given:
             problem = Problem(Code.WRONG_TUS_VERSION, version=VERSION, given=given)
+        elif "Upload-Draft-Interop-Version" in headers:
+            problem = Problem(Code.OTHER_PROTOCOL, version=VERSION)
         raise TusError(412, problem, code=Code.WRONG_TUS_VERSION, headers={"Tus-Version": VERSION})
 
 
+def check_repeated(names: Collection[str]) -> None:
+    """Refuse a request that has a header several times: one of them would be ignored."""
+    for name in sorted(names):
+        if name.startswith(("Upload-", "Tus-", "Partway-", "Content-")) or name == "X-Http-Method-Override":
+            raise _invalid_header(Code.HEADER_REPEATED, header=name)
+
+
+def check_extensions(headers: Mapping[str, str], allowed: Collection[str]) -> None:
+    """Refuse headers of extensions that are not offered: ignoring one would change what the request means."""
+    for name in headers:
+        if name.startswith("Upload-") and name not in allowed:
+            raise _not_supported(name, allowed)
+    if "Content-Range" in headers:
+        raise _not_supported("Content-Range", allowed)
+    encoding = headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding != "identity":
+        raise TusError(415, Problem(Code.CONTENT_ENCODING_NOT_SUPPORTED, given=encoding))
+    for name in headers.get("Trailer", "").split(","):
+        if name.strip().title().startswith("Upload-"):
+            raise _invalid_header(Code.TRAILER_NOT_SUPPORTED, header=name.strip())
+
+
+def _not_supported(name: str, allowed: Collection[str]) -> TusError:
+    if name == "Upload-Defer-Length":
+        return TusError(400, Problem(Code.LENGTH_REQUIRED))
+    if name == "Upload-Concat":
+        return TusError(400, Problem(Code.CONCAT_NOT_SUPPORTED))
+    return TusError(400, Problem(Code.HEADER_NOT_SUPPORTED, header=name, allowed=tuple(allowed)))
+
+
+def check_unchanged(headers: Mapping[str, str], name: str, expected: int) -> None:
+    """A number of bytes that a client repeats must be what it was."""
+    if name in headers and (given := _number(headers, name)) != expected:
+        raise _invalid_header(Code.HEADER_CHANGED, header=name, expected=str(expected), given=str(given))
+
+
 def read_length(headers: Mapping[str, str]) -> int:
-    """Upload-Length, in bytes. It cannot be deferred (Upload-Defer-Length): the parts are planned from it."""
-    if "Upload-Defer-Length" in headers:
-        raise TusError(400, Problem(Code.LENGTH_REQUIRED))
+    """Upload-Length, in bytes. The parts are planned from it, so it cannot be deferred."""
     return _number(headers, "Upload-Length")
 
 
@@ -66,12 +106,13 @@ def read_offset(headers: Mapping[str, str]) -> int:
     return _number(headers, "Upload-Offset")
 
 
-def read_content_length(headers: Mapping[str, str]) -> int:
-    """Content-Length, in bytes. Raises 411 without it: a body of unknown length cannot be checked in advance."""
-    text = headers.get("Content-Length", "")
-    if not text and "Transfer-Encoding" in headers:
-        raise TusError(411, Problem(Code.MISSING_CONTENT_LENGTH))
-    return _number({"Content-Length": text or "0"}, "Content-Length")
+def read_content_length(headers: Mapping[str, str], *, decodes_chunks: bool) -> int | None:
+    """Content-Length, in bytes; None if the body is in chunks. Raises 411 if the web server does not decode them."""
+    if "Transfer-Encoding" in headers:
+        if not decodes_chunks:
+            raise TusError(411, Problem(Code.MISSING_CONTENT_LENGTH))
+        return None
+    return _number({"Content-Length": headers.get("Content-Length") or "0"}, "Content-Length")
 
 
 def check_content_type(headers: Mapping[str, str]) -> None:
@@ -89,24 +130,34 @@ def _number(headers: Mapping[str, str], name: str) -> int:
     return int(text)
 
 
-def read_metadata(headers: Mapping[str, str]) -> dict[str, str]:
-    """Upload-Metadata: names with values in base64, which are UTF-8 here. A value may be missing."""
+def read_metadata(headers: Mapping[str, str], fields: Collection[str]) -> dict[str, str]:
+    """The `fields` in Upload-Metadata: names with values in base64, which are UTF-8 here. A value may be missing.
+
+    Other names are the client's own, and their values may be any bytes.
+    """
     text = headers.get("Upload-Metadata", "")
     if len(text) > MAX_METADATA:
         raise _invalid_metadata(Code.METADATA_HEADER_TOO_LARGE, size_bytes=len(text), limit_bytes=MAX_METADATA)
-    metadata: dict[str, str] = {}
+    metadata: dict[str, bytes] = {}
     for pair in filter(None, (each.strip() for each in text.split(","))):
         name, _, value = pair.partition(" ")
         if name in metadata:
             raise _invalid_metadata(Code.METADATA_NAME_REPEATED, name=name)
         metadata[name] = _decoded(name, value.strip())
-    return metadata
+    return {name: _text(name, value) for name, value in metadata.items() if name in fields}
 
 
-def _decoded(name: str, value: str) -> str:
+def _decoded(name: str, value: str) -> bytes:
     try:
-        return base64.b64decode(value, validate=True).decode()
+        return base64.b64decode(value, validate=True)
     except ValueError as error:
+        raise _invalid_metadata(Code.METADATA_NOT_BASE64, name=name) from error
+
+
+def _text(name: str, value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
         raise _invalid_metadata(Code.METADATA_NOT_BASE64, name=name) from error
 
 
@@ -128,8 +179,8 @@ class Checksum:
 
 def read_checksum(headers: Mapping[str, str]) -> Checksum | None:
     """Upload-Checksum; None without the header."""
-    text = headers.get("Upload-Checksum", "")
-    if not text:
+    text = headers.get("Upload-Checksum")
+    if text is None:
         return None
     algorithm, _, value = text.partition(" ")
     if algorithm not in CHECKSUMS:

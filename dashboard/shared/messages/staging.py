@@ -35,6 +35,8 @@ STOPPED: Mapping[str, Message] = {
     Code.SENDER_SILENT: _("Nothing arrived from the browser for %(silent_seconds)s."),
     Code.SENDER_TOO_SLOW: _("The browser sent less than %(rate_bytes)s per second."),
     Code.CONNECTION_ENDED: _("The connection ended %(missing_bytes)s before the end of the body."),
+    Code.CHUNKS_ENDED: _("The connection ended before the last chunk of the body."),
+    Code.CHUNKS_INVALID: _("The chunks of the body are malformed: %(detail)s."),
 }
 
 STAGING: Mapping[str, Message] = {
@@ -48,6 +50,7 @@ STAGING: Mapping[str, Message] = {
 
 LENGTHS: Mapping[str, Message] = {
     Code.BODY_TOO_LONG: _("A body of %(length_bytes)s would exceed the announced size of %(size_bytes)s."),
+    Code.BODY_GOES_ON: _("The body has more bytes than the rest of the file. The file was not completed."),
     Code.FILE_TOO_LONG: _("The file is longer than its announced size of %(size_bytes)s."),
     Code.FILE_ENDED_EARLY: _("The file ended before its announced size of %(size_bytes)s."),
     Code.CHECKED_BODY_LIMIT: _(
@@ -67,8 +70,26 @@ LENGTHS: Mapping[str, Message] = {
 TUS: Mapping[str, Message] = {
     Code.HEADER_MISSING: _("The header %(header)s is missing."),
     Code.HEADER_NOT_A_NUMBER: _("The header %(header)s must be a number of bytes, not “%(given)s”."),
-    Code.LENGTH_REQUIRED: _("Upload-Defer-Length is not supported. Send Upload-Length."),
-    Code.MISSING_CONTENT_LENGTH: _("The header Content-Length is missing."),
+    Code.HEADER_REPEATED: _("The header %(header)s was sent several times. Send it once."),
+    Code.HEADER_NOT_SUPPORTED: _("The header %(header)s is not supported here. Supported: %(allowed)s."),
+    Code.HEADER_CHANGED: _("The header %(header)s cannot be changed: it is %(expected)s, not “%(given)s”."),
+    Code.LENGTH_REQUIRED: _(
+        "Upload-Defer-Length is not supported: the size of the file must be known when its upload is created. Send it "
+        "in Upload-Length."
+    ),
+    Code.CONCAT_NOT_SUPPORTED: _(
+        "Upload-Concat is not supported: a file is sent as one upload, from its first byte to its last. In "
+        "tus-js-client and Uppy, set parallelUploads to 1. Several files can be sent at the same time."
+    ),
+    Code.TRAILER_NOT_SUPPORTED: _("%(header)s is not supported as a trailer. Send it as a header."),
+    Code.CONTENT_ENCODING_NOT_SUPPORTED: _(
+        "A body with Content-Encoding: %(given)s is not supported. Send the bytes of the file as they are."
+    ),
+    Code.OTHER_PROTOCOL: _(
+        "This server uses tus %(version)s, and no draft of another protocol. Send Tus-Resumable: %(version)s. In "
+        "tus-js-client, set protocol to tus-v1."
+    ),
+    Code.MISSING_CONTENT_LENGTH: _("The header Content-Length is missing, and this web server decodes no chunks."),
     Code.WRONG_CONTENT_TYPE: _("The content type of the body must be %(expected)s, not “%(given)s”."),
     Code.MISSING_TUS_VERSION: _("The header Tus-Resumable: %(version)s is missing."),
     Code.WRONG_TUS_VERSION: _("The header Tus-Resumable must be %(version)s, not “%(given)s”."),
@@ -91,6 +112,10 @@ FORM: Mapping[str, Message] = {
     Code.FORM_UNREADABLE: _("The form could not be read: %(detail)s"),
     Code.FORM_FILE_MISSING: _("The form has no field “%(field)s”."),
     Code.FORM_FILE_NOT_LAST: _("The file must be the last field of the form."),
+    Code.FORM_SIZE_MISSING: _(
+        "A form in chunks must state the size of the file in bytes, in a field “size” before the file. Or send "
+        "Content-Length."
+    ),
     Code.INVALID_FORM: _("Some fields are not valid."),
     Code.FILE_NOT_SELECTED: _("Select a file."),
     Code.KEY_MISSING: _("Enter a key or a filename."),

@@ -15,7 +15,7 @@ from uploads.services.staging.expected_sha256 import parse_digest
 from uploads.services.transfers.receive import QuotaExceeded, Receiver, ReceivingStopped, WrongLength
 from uploads.services.transfers.steps import set_expected_sha256
 from uploads.staging import tus
-from uploads.staging.body import BodyEnded
+from uploads.staging.body import BodyEnded, BodyMalformed, BodyTooLong
 from uploads.staging.disk import WriterBusy
 from uploads.staging.tus import Checksum, TusError
 
@@ -35,21 +35,27 @@ BODY_ENDED = "BodyEnded"
 """Codes in JSON that several problems share."""
 
 
-def receive(request: HttpRequest, transfer: Transfer, offset: int, length: int) -> int:
-    """Receive a body at an offset. Returns the offset of the next byte.
+def receive(request: HttpRequest, transfer: Transfer, offset: int, length: int | None) -> int:
+    """Receive a body at an offset. Returns the offset of the next byte. The length is None for a body in chunks.
 
     Bytes that arrived before a failure are kept. Raises TusError.
     """
     checksum = tus.read_checksum(request.headers)
-    _check_length(transfer, offset, length, is_checked=checksum is not None)
+    check_fits(transfer.size, offset, length, is_checked=checksum is not None)
     if transfer.all_received:
-        return _check_all_received(transfer, offset)
+        return _check_all_received(request, transfer, offset, length)
     _set_digest(request, transfer)
-    with _as_tus_errors(transfer), receiving_slot():
+    with _as_tus_errors(request), receiving_slot():
         return _write(request, transfer, offset, length, checksum)
 
 
-def _write(request: HttpRequest, transfer: Transfer, offset: int, length: int, checksum: Checksum | None) -> int:
+def is_empty(request: HttpRequest) -> bool:
+    """Whether a body in chunks has no byte. Raises TusError."""
+    with _as_tus_errors(request), receiving_slot():
+        return not open_body(request, None).read_block(1)
+
+
+def _write(request: HttpRequest, transfer: Transfer, offset: int, length: int | None, checksum: Checksum | None) -> int:
     body = open_body(request, length)
     receiver = Receiver(
         transfer,
@@ -63,25 +69,36 @@ def _write(request: HttpRequest, transfer: Transfer, offset: int, length: int, c
             problem = Problem(Code.WRONG_OFFSET, expected=receiver.offset, given=offset)
             raise TusError(409, problem, headers=_offset_header(receiver.offset))
         receiver.expect(length, FIRST_PATIENCE_SECONDS)
-        while block := body.read_block():
+        for block in body.read_blocks(transfer.size - offset):
+            if checksum and receiver.offset + len(block) - offset > MAX_CHECKED_BODY:
+                raise _checked_too_large(receiver.offset + len(block) - offset)
             receiver.write(block)
         receiver.end()
     return receiver.offset
 
 
-def _check_length(transfer: Transfer, offset: int, length: int, *, is_checked: bool) -> None:
+def check_fits(size: int, offset: int, length: int | None, *, is_checked: bool) -> None:
+    """Raise 413 for a body of known length that exceeds the size of its file, or what one checksum may cover."""
+    if length is None:
+        return
     if is_checked and length > MAX_CHECKED_BODY:
-        problem = Problem(Code.CHECKED_BODY_LIMIT, length_bytes=length, limit_bytes=MAX_CHECKED_BODY)
-        raise TusError(413, problem, code=TOO_LARGE)
-    if length > transfer.size - offset >= 0:
-        problem = Problem(Code.BODY_TOO_LONG, length_bytes=length, size_bytes=transfer.size)
+        raise _checked_too_large(length)
+    if length > size - offset >= 0:
+        problem = Problem(Code.BODY_TOO_LONG, length_bytes=length, size_bytes=size)
         raise TusError(413, problem, code=TOO_LARGE)
 
 
-def _check_all_received(transfer: Transfer, offset: int) -> int:
+def _checked_too_large(length: int) -> TusError:
+    problem = Problem(Code.CHECKED_BODY_LIMIT, length_bytes=length, limit_bytes=MAX_CHECKED_BODY)
+    return TusError(413, problem, code=TOO_LARGE)
+
+
+def _check_all_received(request: HttpRequest, transfer: Transfer, offset: int, length: int | None) -> int:
     if offset != transfer.size:
         problem = Problem(Code.ALL_RECEIVED, size_bytes=transfer.size)
         raise TusError(409, problem, code=Code.WRONG_OFFSET, headers=_offset_header(transfer.size))
+    if length is None and not is_empty(request):
+        raise TusError(413, Problem(Code.BODY_GOES_ON), code=TOO_LARGE)
     return offset
 
 
@@ -101,12 +118,12 @@ def _set_digest(request: HttpRequest, transfer: Transfer) -> None:
 
 
 @contextmanager
-def _as_tus_errors(transfer: Transfer) -> Iterator[None]:
+def _as_tus_errors(request: HttpRequest) -> Iterator[None]:
     """Turn every way in which a body can fail into a response with its status."""
     try:
         yield
     except OSError as error:
-        log.warning("transfer %s: %s", transfer.pk, error)
+        log.warning("%s: %s", request.path, error)
         raise TusError(507, Problem(Code.STAGING_FAILED, detail=error.strerror or str(error))) from error
     except ProblemError as error:
         raise _tus_error(error) from error
@@ -119,12 +136,13 @@ def _tus_error(error: ProblemError) -> TusError:
             return error
         case NoSlot() | QuotaExceeded():
             return TusError(503, problem, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
-        case WriterBusy():
-            return TusError(423, problem, code=Code.WRITER_BUSY)
-        case ReceivingStopped():
-            return TusError(410 if problem.code == Code.TRANSFER_CANCELLED else 423, problem)
-        case WrongLength():
+        case WriterBusy() | ReceivingStopped():
+            code = Code.WRITER_BUSY if isinstance(error, WriterBusy) else problem.code
+            return TusError(410 if code == Code.TRANSFER_CANCELLED else 423, problem, code=code)
+        case WrongLength() | BodyTooLong():
             return TusError(413, problem, code=TOO_LARGE)
+        case BodyMalformed():
+            return TusError(400, problem)
         case BodyEnded():
             # The sender may have left, or receive this and continue: HEAD tells it how much was kept.
             return TusError(408, problem, code=BODY_ENDED)

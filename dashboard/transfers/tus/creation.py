@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
@@ -13,15 +14,16 @@ from django.urls import reverse
 from dashboard.shared.explain import explain
 from dashboard.shared.jsonapi import with_retry_after
 from dashboard.shared.messages import refusal_text, text_of
-from dashboard.transfers.form import NewTransferForm, NewTransferValues
+from dashboard.transfers.bodies import decodes_chunks
+from dashboard.transfers.form import NewTransferForm
 from dashboard.transfers.in_the_way import InTheWay, in_the_way
-from dashboard.transfers.tus.body import receive
+from dashboard.transfers.tus.body import check_fits, is_empty, receive
 from dashboard.transfers.tus.responses import fields_response, with_progress
 from uploads import access
 from uploads.models import Transfer
 from uploads.objectstore.providers import PROVIDERS
 from uploads.problems import Code, Problem
-from uploads.services.transfers.start import KeyBusy, TransferRefused, offset_of, start_transfer
+from uploads.services.transfers.start import KeyBusy, NewTransfer, TransferRefused, offset_of, start_transfer
 from uploads.services.transfers.steps import StepRefused, request_cancel
 from uploads.staging import tus
 from uploads.staging.tus import TusError
@@ -31,37 +33,62 @@ log = logging.getLogger(__name__)
 
 def options(_request: HttpRequest, user: User, **_kwargs: uuid.UUID) -> HttpResponse:
     stores = access.stores_to_transfer_to(user)
-    largest = max((PROVIDERS[store.provider].max_object_size for store in stores), default=0)
-    return HttpResponse(
-        status=204,
-        headers={
-            "Tus-Version": tus.VERSION,
-            "Tus-Extension": ",".join(tus.EXTENSIONS),
-            "Tus-Checksum-Algorithm": ",".join(tus.CHECKSUMS),
-            "Tus-Max-Size": str(largest),
-        },
-    )
+    sizes = [PROVIDERS[store.provider].max_object_size for store in stores]
+    headers = {
+        "Tus-Version": tus.VERSION,
+        "Tus-Extension": ",".join(tus.EXTENSIONS),
+        "Tus-Checksum-Algorithm": ",".join(tus.CHECKSUMS),
+    }
+    return HttpResponse(status=204, headers=headers | ({"Tus-Max-Size": str(max(sizes))} if sizes else {}))
 
 
 def create(request: HttpRequest, user: User) -> HttpResponse:
     """201 with the address of the transfer. A body of the right content type has its first bytes."""
-    size = tus.read_length(request.headers)
-    length = tus.read_content_length(request.headers)
-    if length:
-        tus.check_content_type(request.headers)
-    form = NewTransferForm(user=user, data=tus.read_metadata(request.headers))
+    first = _first_body(request)
+    form = NewTransferForm(user=user, data=tus.read_metadata(request.headers, _metadata_names()))
     if not form.is_valid():
         return fields_response(400, tus.INVALID_METADATA, text_of(Problem(Code.INVALID_FORM)), form.field_errors())
     values = form.values()
     if not values.key:
         text = text_of(Problem(Code.KEY_MISSING))
         return fields_response(400, tus.INVALID_METADATA, text, {"key": text})
-    return _start(request, user, values, size, length)
+    new = values.new_transfer(user, first.size, resumable=True)
+    metadata = request.headers.get("Upload-Metadata", "")
+    return _start(request, user, replace(new, upload_metadata=metadata), first.length)
 
 
-def _start(request: HttpRequest, user: User, values: NewTransferValues, size: int, length: int) -> HttpResponse:
+def _metadata_names() -> list[str]:
+    """The names in Upload-Metadata that Partway reads."""
+    return [name.replace("_", "-") for name in NewTransferForm.base_fields]
+
+
+@dataclass(frozen=True, slots=True)
+class _FirstBody:
+    """The size of the file, and the length of the body that comes with its creation; None if that is in chunks."""
+
+    size: int
+    length: int | None
+
+
+def _first_body(request: HttpRequest) -> _FirstBody:
+    """Check all headers, so that nothing is created for a request that must be refused."""
+    headers = request.headers
+    tus.check_extensions(headers, tus.CREATION_HEADERS)
+    size = tus.read_length(headers)
+    tus.check_unchanged(headers, "Upload-Offset", 0)
+    checksum = tus.read_checksum(headers)
+    length = tus.read_content_length(headers, decodes_chunks=decodes_chunks(request))
+    if length is None and not headers.get("Content-Type") and is_empty(request):
+        length = 0
+    if length != 0:
+        tus.check_content_type(headers)
+    check_fits(size, 0, length, is_checked=checksum is not None)
+    return _FirstBody(size, length)
+
+
+def _start(request: HttpRequest, user: User, new: NewTransfer, length: int | None) -> HttpResponse:
     try:
-        transfer = start_transfer(values.new_transfer(user, size, resumable=True))
+        transfer = start_transfer(new)
     except KeyBusy as refusal:
         return _key_busy(in_the_way(user, refusal.transfer))
     except TransferRefused as refusal:
@@ -80,13 +107,13 @@ def _key_busy(found: InTheWay) -> HttpResponse:
     return with_retry_after(response, found.retry_after)
 
 
-def _first_bytes(request: HttpRequest, user: User, transfer: Transfer, length: int) -> int:
+def _first_bytes(request: HttpRequest, user: User, transfer: Transfer, length: int | None) -> int:
     """Receive what came with the creation. Returns the offset of the next byte.
 
     The upload exists, so the response is 201 if the bytes can be sent again later.
     """
     offset = offset_of(transfer)
-    if not (length and not offset) and transfer.size:
+    if not (length != 0 and not offset) and transfer.size:
         return offset
     try:
         return receive(request, transfer, 0, length)

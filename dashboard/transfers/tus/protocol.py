@@ -10,12 +10,15 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
+from dashboard.shared.repeated_headers import repeated_headers
 from dashboard.transfers.csrf import check_csrf
 from dashboard.transfers.tus.responses import error_response
 from uploads import access
 from uploads.problems import Code, Problem
 from uploads.staging import tus
 from uploads.staging.tus import TusError
+
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
 
 Handler = Callable[..., HttpResponse]
 View = Callable[..., HttpResponseBase]
@@ -28,12 +31,9 @@ def tus_view(handlers: Mapping[str, Handler]) -> View:
     @csrf_exempt  # Checked in `_handle`, before the body is read.
     def view(request: HttpRequest, **kwargs: uuid.UUID) -> HttpResponseBase:
         try:
-            response = _handle(request, handlers, kwargs)
+            return _handle(request, handlers, kwargs)
         except TusError as error:
-            response = error_response(error)
-        response["Tus-Resumable"] = tus.VERSION
-        response["Cache-Control"] = "no-store"
-        return response
+            return error_response(error)
 
     return view
 
@@ -41,10 +41,11 @@ def tus_view(handlers: Mapping[str, Handler]) -> View:
 def _handle(request: HttpRequest, handlers: Mapping[str, Handler], kwargs: Mapping[str, uuid.UUID]) -> HttpResponse:
     if not request.user.is_authenticated:
         raise TusError(401, Problem(Code.NOT_SIGNED_IN))
-    # Checked for the method that was really sent: an override never makes a request safer.
-    if check_csrf(request, {}) is not None:
-        raise TusError(403, Problem(Code.CSRF_FAILED))
+    tus.check_repeated(repeated_headers(request))
     method = _method(request)
+    # An override never makes a request safer: the check is that of an unsafe method if either of the two is unsafe.
+    if check_csrf(request, {}, method if request.method in SAFE_METHODS else "") is not None:
+        raise TusError(403, Problem(Code.CSRF_FAILED))
     handler = handlers.get(method)
     if handler is None:
         allowed = ", ".join(handlers)
@@ -55,6 +56,5 @@ def _handle(request: HttpRequest, handlers: Mapping[str, Handler], kwargs: Mappi
 
 
 def _method(request: HttpRequest) -> str:
-    """The method, or the one in X-HTTP-Method-Override, which counts only for a POST."""
-    method = request.method or ""
-    return request.headers.get("X-HTTP-Method-Override", method).upper() if method == "POST" else method
+    """The method, or the one in X-HTTP-Method-Override, for which the method that was sent does not matter."""
+    return request.headers.get("X-HTTP-Method-Override", request.method or "").upper()

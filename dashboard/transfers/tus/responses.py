@@ -42,6 +42,13 @@ class UploadEnded(TusError):
 def with_progress(response: HttpResponse, transfer: Transfer, offset: int) -> HttpResponse:
     response["Upload-Offset"] = str(offset)
     response["Upload-Length"] = str(transfer.size)
-    if offset < transfer.size and transfer.expires_at:
-        response["Upload-Expires"] = http_date(transfer.expires_at.timestamp())
+    if offset < transfer.size:
+        for name, value in expiry_headers(transfer).items():
+            response[name] = value
     return response
+
+
+def expiry_headers(transfer: Transfer) -> dict[str, str]:
+    """When the staged bytes are removed if nothing more arrives: in every response to PATCH, errors too."""
+    expires_at = transfer.expires_at
+    return {"Upload-Expires": http_date(expires_at.timestamp())} if expires_at else {}

@@ -9,8 +9,9 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 
+from dashboard.transfers.bodies import decodes_chunks
 from dashboard.transfers.tus.body import receive
-from dashboard.transfers.tus.responses import UploadEnded, with_progress
+from dashboard.transfers.tus.responses import UploadEnded, expiry_headers, with_progress
 from uploads import access
 from uploads.domain.states import DesiredState, Phase
 from uploads.models import Transfer
@@ -30,16 +31,32 @@ def head(_request: HttpRequest, user: User, transfer_id: uuid.UUID) -> HttpRespo
     offset = offset_of(transfer)
     if offset == transfer.size and not transfer.all_received:
         _recover(transfer)
-    return with_progress(HttpResponse(), transfer, offset)
+    response = with_progress(HttpResponse(), transfer, offset)
+    if transfer.upload_metadata:
+        # As it was given at the creation: a MUST of the protocol.
+        response["Upload-Metadata"] = transfer.upload_metadata
+    return response
 
 
 def patch(request: HttpRequest, user: User, transfer_id: uuid.UUID) -> HttpResponse:
-    tus.check_content_type(request.headers)
-    offset = tus.read_offset(request.headers)
-    length = tus.read_content_length(request.headers)
     transfer = _load(user, transfer_id)
-    offset = receive(request, transfer, offset, length)
+    try:
+        offset = _receive(request, transfer)
+    except TusError as error:
+        error.headers |= expiry_headers(transfer)
+        raise
+    transfer.refresh_from_db(fields=["received_at", "all_received"])
     return with_progress(HttpResponse(status=204), transfer, offset)
+
+
+def _receive(request: HttpRequest, transfer: Transfer) -> int:
+    headers = request.headers
+    tus.check_extensions(headers, tus.PATCH_HEADERS)
+    tus.check_content_type(headers)
+    tus.check_unchanged(headers, "Upload-Length", transfer.size)
+    offset = tus.read_offset(headers)
+    length = tus.read_content_length(headers, decodes_chunks=decodes_chunks(request))
+    return receive(request, transfer, offset, length)
 
 
 def delete(_request: HttpRequest, user: User, transfer_id: uuid.UUID) -> HttpResponse:

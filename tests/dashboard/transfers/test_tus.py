@@ -240,12 +240,14 @@ def test_override_still_requires_a_csrf_token(override: str, operator_tus: Tus, 
     assert transfer.desired_state == DesiredState.RUN
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
-def test_override_counts_only_for_posts(method: str, operator_tus: Tus, make: Make) -> None:
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "POST"])
+def test_override_counts_whatever_method_was_sent(method: str, operator_tus: Tus, make: Make) -> None:
     transfer = make()
-    operator_tus.request(method, url_of(transfer), X_HTTP_Method_Override="DELETE")
+    response = operator_tus.request(method, url_of(transfer), X_HTTP_Method_Override="DELETE", X_CSRFToken="")
+    assert response.status_code == 403
+    assert operator_tus.request(method, url_of(transfer), X_HTTP_Method_Override="DELETE").status_code == 204
     transfer.refresh_from_db()
-    assert transfer.desired_state == DesiredState.RUN
+    assert transfer.desired_state == DesiredState.CANCEL
 
 
 def test_override_with_a_method_that_is_not_allowed(operator_tus: Tus, make: Make) -> None:

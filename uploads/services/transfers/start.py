@@ -67,6 +67,7 @@ class NewTransfer:
     that is there when the transfer starts.
     `fingerprint` identifies the file's content; `expected_sha256` is hexadecimal, empty if it follows later.
     `discard` is a transfer to the same key that is cancelled first: the actor may cancel it, and has seen it.
+    `upload_metadata` is the header of the request, unchanged.
     """
 
     owner: User
@@ -87,6 +88,7 @@ class NewTransfer:
     verify_sha256: bool = False
     expected_sha256: str = ""
     discard: Transfer | None = None
+    upload_metadata: str = ""
 
 
 def limits_of(store: Store) -> Limits:
@@ -151,6 +153,7 @@ def _new_row(new: NewTransfer, plan: Plan, replacement_columns: dict[str, Any]) 
         fingerprint=new.fingerprint,
         verify_sha256=new.verify_sha256,
         expected_sha256=new.expected_sha256,
+        upload_metadata=new.upload_metadata,
         received_at=timezone.now(),
         **replacement_columns,
     )
@@ -279,6 +282,9 @@ def offset_of(transfer: Transfer) -> int:
 
 def _resumed(same: Transfer, new: NewTransfer, replacement_columns: dict[str, Any]) -> Transfer:
     """The transfer that this file resumes, with leave to replace an object if it is given now."""
+    if not same.upload_metadata:  # It was created by an earlier version.
+        same.upload_metadata = new.upload_metadata
+        same.save(update_fields=["upload_metadata"])
     if _asks_for_leave(same, new):
         _allow(new.owner, same, replacement_columns)
     return same

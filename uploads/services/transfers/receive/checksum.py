@@ -25,18 +25,29 @@ class CheckedBody:
         self._waiting: list[tuple[Part, bytes | None]] = []
         self.start = 0
 
-    def expect(self, offset: int, length: int, reservations: Reservations, patience: float) -> None:
-        """Reserve all parts of the body, and mark its bytes as unverified. Raises QuotaExceeded, WrongLength."""
+    def expect(self, offset: int, length: int | None, reservations: Reservations, patience: float) -> None:
+        """Reserve all parts of the body, and mark its bytes as unverified. Raises QuotaExceeded, WrongLength.
+
+        If the length is unknown, only the first part is reserved. The others are when their bytes arrive.
+        """
         self.start = offset
-        parts = self._parts_of(offset, length)
-        if sum(part.size for part in parts) > quota.limit_bytes():
-            fitting = parts[0].offset + parts[0].size - offset
-            raise WrongLength(
-                Problem(Code.CHECKED_BODY_TOO_LARGE, length_bytes=length, count=len(parts), fitting_bytes=fitting)
-            )
+        parts = self._fitting_parts(1 if length is None else length)
         reservations.reserve_all(parts, patience)
         self._transfer.folder.mark_unverified(offset)
         crash.point("checksum.expected")
+
+    def expect_more(self, offset: int) -> None:
+        """The body goes on with another part. Raises WrongLength if all of its parts never fit into staging."""
+        self._fitting_parts(offset + 1 - self.start)
+
+    def _fitting_parts(self, length: int) -> list[PlannedPart]:
+        parts = self._parts_of(self.start, length)
+        if sum(part.size for part in parts) > quota.limit_bytes():
+            fitting = parts[0].offset + parts[0].size - self.start
+            raise WrongLength(
+                Problem(Code.CHECKED_BODY_TOO_LARGE, length_bytes=length, count=len(parts), fitting_bytes=fitting)
+            )
+        return parts
 
     def _parts_of(self, offset: int, length: int) -> list[PlannedPart]:
         end = offset + length

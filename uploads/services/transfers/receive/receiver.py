@@ -17,7 +17,7 @@ from uploads.services.staging.expected_sha256 import FileSha256
 from uploads.services.transfers.receive.checksum import CheckedBody
 from uploads.services.transfers.receive.ending import abandon, finish_receiving, reason_of
 from uploads.services.transfers.receive.errors import WrongLength
-from uploads.services.transfers.receive.parts import PartWriter
+from uploads.services.transfers.receive.parts import ArrivingPart, PartWriter
 from uploads.services.transfers.receive.progress import Progress
 from uploads.services.transfers.receive.reservations import Reservations
 from uploads.services.transfers.receive.resume import resume
@@ -94,15 +94,16 @@ class Receiver:
             self.offset = unverified
         self._progress.record(self._parts.current_row)
 
-    def expect(self, length: int, patience: float = 0) -> None:
-        """Announce a body of `length` bytes, and reserve space before the first byte is read.
+    def expect(self, length: int | None, patience: float = 0) -> None:
+        """Announce a body of `length` bytes, or of unknown length, and reserve space before the first byte is read.
 
-        The space is that of the whole body if it has a checksum, otherwise that of the next part. `patience` is how
-        many seconds to wait for it. Raises QuotaExceeded, WrongLength.
+        The space is that of the whole body if it has a checksum and its length is known, otherwise that of the next
+        part. `patience` is how many seconds to wait for it. Raises QuotaExceeded, WrongLength.
         """
-        if length > self._transfer.size - self.offset:
+        rest = self._transfer.size - self.offset
+        if length is not None and length > rest:
             raise WrongLength(Problem(Code.BODY_TOO_LONG, length_bytes=length, size_bytes=self._transfer.size))
-        if not length:
+        if not (rest if length is None else length):
             return
         if self._checked:
             self._checked.expect(self.offset, length, self._reservations, patience)
@@ -120,7 +121,7 @@ class Receiver:
 
     def _write_piece(self, block: memoryview) -> int:
         """Write as much as the current part takes. Returns the number of bytes."""
-        part = self._parts.current or self._parts.start(self._quota_patience)
+        part = self._parts.current or self._start_part()
         piece = self._parts.write(part, block)
         if self._checked:
             self._checked.update(piece)
@@ -128,6 +129,11 @@ class Receiver:
         if not part.missing_bytes:
             self._end_part()
         return len(piece)
+
+    def _start_part(self) -> ArrivingPart:
+        if self._checked:
+            self._checked.expect_more(self.offset)
+        return self._parts.start(self._quota_patience)
 
     def _end_part(self) -> None:
         # If the previous part cannot be synced, the file of this one still has to be closed by `_leave`.
