@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Sequence
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from dashboard.shared.explain import explain
@@ -15,7 +18,7 @@ from dashboard.shared.responses import is_fragment, same_address
 from dashboard.transfers.rows import rows_of
 from uploads import access
 from uploads.domain.store_health import StoreHealth, health_after
-from uploads.models import StoreUpload
+from uploads.models import Store, StoreUpload
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.types import UploadRef
 from uploads.selectors.operations import operation_progress, operations_in_progress
@@ -33,20 +36,31 @@ LIVE_SECONDS, IDLE_SECONDS = 2, 15
 @require_GET
 def overview(request: HttpRequest) -> HttpResponse:
     """The page, or the part of it that is polled. A fragment for each store requests that store's state."""
-    stores = access.stores_to_see(request.user)
+    stores = list(access.stores_to_see(request.user))
+    shown = _digest_of(stores)
     rows = rows_of(list(transfers_in_progress(request.user)[:MAX_SHOWN]))
     operations = list(operations_in_progress(request.user)[:MAX_SHOWN])
     progress = operation_progress(operations)
-    context = {
+    context: dict[str, Any] = {
         "rows": rows,
+        "stores": stores,
+        "may_add": access.may_change_stores(request.user),
+        "poll_url": f"{reverse('overview')}?stores={shown}",
+        "stores_changed": request.GET.get("stores", shown) != shown,
         "operations": [(operation, progress[operation.pk]) for operation in operations],
         "attention": [_attention_row(each) for each in attention(request.user)[:MAX_SHOWN]],
         "poll_seconds": LIVE_SECONDS if operations or any(row.is_live for row in rows) else IDLE_SECONDS,
     }
     if is_fragment(request):
         return same_address(render(request, "overview/_live.html", context))
-    context |= {"stores": stores, "may_add": access.may_change_stores(request.user)}
+    context["stores_changed"] = False
     return same_address(render(request, "overview.html", context))
+
+
+def _digest_of(stores: Sequence[Store]) -> str:
+    """A digest of what the list of stores shows without a request to them: a poll gets the list only if it changes."""
+    facts = [(store.name, store.endpoint_url, store.shown_health, store.is_in_doubt) for store in stores]
+    return f"{zlib.crc32(repr(facts).encode()):08x}"
 
 
 def _attention_row(attention: Attention) -> dict[str, Any]:

@@ -165,6 +165,7 @@ class Code(StrEnum):
     WAITING_FOR_STORE_SPACE = "WaitingForStoreSpace"
     WAITING_FOR_CREDENTIALS = "WaitingForCredentials"
     WAITING_FOR_CLOCK = "WaitingForClock"
+    WAITING_FOR_SENDER = "WaitingForSender"
     WAITING_FOR_RETRY = "WaitingForRetry"
     OBJECT_MAY_BE_OURS = "ObjectMayBeOurs"
     UPLOAD_ENDED_BY_OTHERS = "UploadEndedByOthers"

@@ -206,12 +206,13 @@ def recorded_error(error: RecordedError | None) -> dict[str, object]:
 
 
 @register.inclusion_tag("components/store_health.html")
-def store_health(store: Store) -> dict[str, object]:
-    """The health of a store: its state, since when, the last error, and what to do about it."""
+def store_health(store: Store, *, is_open: bool = False) -> dict[str, object]:
+    """The health of a store: its state, since when, the last error, and what to do about it, at once if `is_open`."""
     is_shown = (store.is_failing or store.is_in_doubt) and store.error_reason in set(Reason)
     text = REASON_TEXTS[Reason(store.error_reason)] if is_shown else None
     return {
         "store": store,
+        "is_open": is_open,
         "has_doubt": store.is_in_doubt,
         "meaning": text.meaning if text else "",
         "advice": text.advice if text else "",

@@ -30,6 +30,7 @@ from uploads.selectors.transfers import (
 from uploads.services.browse.browsing import provider_of
 from uploads.services.transfers.steps import can_retry
 from uploads.services.transfers.verify import can_verify
+from uploads.services.upkeep.health import sender_is_missing
 
 MOVING = frozenset(
     {
@@ -69,7 +70,18 @@ class TransferRow:
 
     @property
     def waits_for(self) -> Problem | None:
-        return why_waiting(self.transfer, self.error)
+        return why_waiting(self.transfer, self.error) or self._waits_for_sender
+
+    @property
+    def _waits_for_sender(self) -> Problem | None:
+        """That parts wait on a node where no process sends them. Asked only where nothing moves."""
+        transfer, progress = self.transfer, self.progress
+        staged = progress.bytes_received - progress.bytes_sent
+        has_part = staged > 0 and (transfer.all_received or staged >= transfer.part_size)
+        is_idle = self.state is TransferState.SENDING and not progress.send_rate
+        if is_idle and has_part and sender_is_missing(transfer.node):
+            return Problem(Code.WAITING_FOR_SENDER, node=transfer.node)
+        return None
 
     @property
     def browser_waits(self) -> str:

@@ -107,6 +107,17 @@ def test_work_in_progress_is_shown_and_polled(operator_client: Client, operator:
     assert "/state/" not in poll
 
 
+def test_poll_updates_the_stores_only_if_their_health_has_changed(operator_client: Client, unreachable: Store) -> None:
+    [live] = Page(operator_client.get("/")).find("div", id="overview-live")
+    poll = live.get("hx-get")
+    assert "/state/" not in Page(operator_client.get(poll, headers=POLL)).text
+    Store.objects.update(health="unreachable", health_since=timezone.now())
+    changed = Page(operator_client.get(poll, headers=POLL))
+    assert 'hx-swap-oob="innerHTML:#overview-stores"' in changed.text
+    assert "/stores/unreachable/state/" in changed.text
+    assert "Needs attention" in changed.words
+
+
 def test_polling_is_slow_when_nothing_is_running(operator_client: Client, operator: User, unreachable: Store) -> None:
     make_transfer(operator, unreachable, desired_state=DesiredState.PAUSE, all_received=True)
     page = Page(operator_client.get("/", headers=POLL))

@@ -112,6 +112,10 @@ WAITING: Mapping[str, Message] = {
         "The clocks of this machine and of the store differ too much. The transfer resumes automatically when they "
         "agree."
     ),
+    Code.WAITING_FOR_SENDER: _(
+        "No process sends the parts that have arrived on the node %(node)s. They are kept, and sent when a sender runs "
+        "there."
+    ),
     Code.WAITING_FOR_RETRY: _("The last attempt failed. It is retried automatically."),
     Code.WAITING_FOR_SPACE: _("Staging is full. The upload resumes automatically when space is free."),
 }

@@ -9,11 +9,15 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from tests.dashboard.make_transfer import MIB, make_transfer
 from tests.dashboard.pages import JSON, Page
 from uploads.domain.states import DesiredState, Phase
 from uploads.models import Part, Store, Transfer
+from uploads.models.transfer import parts_queue
+from uploads.services.upkeep import health
+from uploads.services.work import broker
 
 STOPPED = "The browser has stopped sending. Select the same file again to resume."
 WORDS = "waiting for the browser"
@@ -156,3 +160,35 @@ def test_no_time_is_left_to_show_while_the_store_leg_is_stuck(
     shown = json_of(operator_client, transfer)
     assert shown["receive_rate"]
     assert (shown["send_rate"], shown["seconds_left"]) == (None, None)
+
+
+# --- Workers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asked_anew(monkeypatch: pytest.MonkeyPatch, settings: Settings, redis_url: str) -> None:
+    """A real Redis, whose state is requested for every page."""
+    settings.REDIS_URL = redis_url
+    monkeypatch.setattr(health, "QUEUE_CACHE_SECONDS", 0.0)
+    monkeypatch.setattr(health, "QUEUE_CHECK_SECONDS", 5.0)
+    monkeypatch.setattr(health, "_senders", {})
+    monkeypatch.setattr(health, "_queue", health.CachedCheck(health.Check("queue", broker.responds), 5.0, 0.0))
+
+
+@pytest.mark.usefixtures("asked_anew")
+def test_parts_that_no_process_sends_say_so(operator_client: Client, operator: User, unreachable: Store) -> None:
+    """The heartbeat of the sender is missing: the transfer does not look as if it were being sent."""
+    transfer = make_transfer(operator, unreachable, staged=10, all_received=True, node="alone")
+    shown = json_of(operator_client, transfer)
+    assert (shown["state"], shown["waiting_code"]) == ("sending", "WaitingForSender")
+    assert "No process sends the parts" in Page(operator_client.get(f"/transfers/{transfer.pk}/")).words
+    broker.send_heartbeat([parts_queue("alone")])
+    assert json_of(operator_client, transfer)["waiting_code"] is None
+
+
+@pytest.mark.usefixtures("asked_anew")
+def test_parts_that_have_not_arrived_wait_for_no_sender(
+    operator_client: Client, operator: User, unreachable: Store
+) -> None:
+    transfer = make_transfer(operator, unreachable, sent=2, node="idle")
+    assert json_of(operator_client, transfer)["waiting_code"] is None

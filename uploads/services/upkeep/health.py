@@ -185,6 +185,17 @@ class CachedCheck:
 _queue = CachedCheck(Check("queue", broker.responds), QUEUE_CHECK_SECONDS, QUEUE_CACHE_SECONDS)
 
 
+_senders: dict[str, CachedCheck] = {}
+
+
+def sender_is_missing(node: str) -> bool:
+    """Whether no process sends the parts of a node, as of a few seconds ago; False if Redis cannot tell."""
+    if node not in _senders:
+        check = Check(f"sender-{node}", lambda: broker.is_served(parts_queue(node)))
+        _senders[node] = CachedCheck(check, QUEUE_CHECK_SECONDS, QUEUE_CACHE_SECONDS)
+    return not queue_is_unavailable() and not _senders[node].passes()
+
+
 def queue_is_unavailable() -> bool:
     """Whether Redis is unavailable, as of a few seconds ago. A page never waits long for it."""
     return not _queue.passes()
