@@ -28,6 +28,7 @@ def test_link_to_a_deleted_transfer_leads_to_its_audit_entries(
     assert response.status_code == 410
     assert text_of(Problem(Code.TRANSFER_DELETED)) in page
     assert page.count("reports/2026.csv") == 2
+    assert f'href="{url}"' not in page, "it does not lead to itself"
     assert "transfer.begun" in page
     json = operator_client.get(url, headers={"Accept": "application/json"})
     assert (json.status_code, json.json()["error"]["code"]) == (410, "TransferDeleted")
