@@ -290,6 +290,7 @@ class Part(WorkFields):
             models.Index(
                 fields=["reserved_bytes"], name="part_by_reservation", condition=models.Q(reserved_bytes__gt=0)
             ),
+            models.Index(fields=["transfer", "number"], name="part_unsent", condition=~models.Q(state="sent")),
             models.Index(fields=["transfer"], name="part_enqueued", condition=models.Q(queued_at__isnull=False)),
             models.Index(fields=["queued_at"], name="part_by_message", condition=models.Q(queued_at__isnull=False)),
             models.Index(fields=["transfer"], name="part_being_sent", condition=models.Q(state="sending")),

@@ -317,7 +317,7 @@ INDEXES = {
     "_expire_silent_transfers": {"transfer_silent_tus"},
     "_release_left_bytes": {"part_to_release", "transfer_to_release"},
     "_drop_late_uploads": {"store_upload_to_drop"},
-    "_dispatch_due": {"transfer_idle", "part_by_state", "part_enqueued", "item_to_enqueue"},
+    "_dispatch_due": {"transfer_idle", "part_unsent", "part_enqueued", "item_to_enqueue"},
 }
 """The indexes by which each step of a round finds what is due."""
 

@@ -27,8 +27,6 @@ NEEDED = ("phase", "desired_state", "all_received", "part_count", "node", "verif
 WINDOW = 4
 """Parts of one transfer that are enqueued or being sent at a time, so that no transfer starves the others."""
 
-UNSENT = (PartState.WAITING, PartState.STAGED, PartState.SENDING)
-
 
 @transaction.atomic(savepoint=False)
 def dispatch(transfer_id: uuid.UUID) -> None:
@@ -143,7 +141,7 @@ def with_part_facts(transfers: QuerySet[Transfer]) -> QuerySet[Transfer]:
     waiting = parts.filter(due(), **TO_ENQUEUE).order_by("number").values("pk")
     return transfers.annotate(
         has_staged=Exists(parts.filter(state=PartState.STAGED)),
-        has_unsent=Exists(parts.filter(state__in=UNSENT)),
+        has_unsent=Exists(unsent(parts)),
         has_upload=Exists(uploads),
         busy=_count(parts.filter(state=PartState.SENDING)) + _count(parts.filter(queued_at__isnull=False)),
         **{name: Subquery(waiting[number : number + 1]) for number, name in enumerate(NEXT_PARTS)},
@@ -151,6 +149,11 @@ def with_part_facts(transfers: QuerySet[Transfer]) -> QuerySet[Transfer]:
 
 
 TO_ENQUEUE = {"state": PartState.STAGED, "queued_at__isnull": True}
+
+
+def unsent(parts: QuerySet[Part]) -> QuerySet[Part]:
+    """By the condition of the index `part_unsent`: a large file has thousands of parts that are sent."""
+    return parts.exclude(state=PartState.SENT)
 
 
 def _count(parts: QuerySet[Part]) -> Coalesce:
@@ -190,7 +193,7 @@ def _due_parts() -> QuerySet[Transfer]:
         idle(), desired_state=DesiredState.RUN, phase__in=(Phase.RECEIVING, Phase.SENDING)
     ).annotate(
         waiting=Subquery(parts.filter(due(), **TO_ENQUEUE).order_by("number").values("pk")[:1]),
-        unsent=Subquery(parts.filter(state__in=UNSENT).values("pk")[:1]),
+        unsent=Subquery(unsent(parts).values("pk")[:1]),
         upload=Subquery(
             StoreUpload.objects.filter(transfer=OuterRef("pk"), state=StoreUploadState.OPEN).order_by().values("pk")[:1]
         ),
