@@ -82,7 +82,9 @@ class OperationItem(WorkFields):
             models.Index(
                 fields=["operation", "queued_at"], name="item_enqueued", condition=models.Q(queued_at__isnull=False)
             ),
-            models.Index(fields=["state", "finished_at"], name="item_by_end"),
+            models.Index(
+                fields=["state", "finished_at"], name="item_by_end", condition=models.Q(finished_at__isnull=False)
+            ),
             models.Index(fields=["operation"], name="item_running", condition=models.Q(state="running")),
         ]
 

@@ -249,7 +249,7 @@ class StoreUpload(models.Model):
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["upload_id"], name="store_upload_by_upload_id"),
-            models.Index(fields=["state"], name="store_upload_by_state"),
+            models.Index(fields=["state", "transfer"], name="store_upload_by_state_transfer"),
             models.Index(fields=["drop_at"], name="store_upload_to_drop", condition=models.Q(drop_at__isnull=False)),
         ]
 

@@ -317,7 +317,7 @@ INDEXES = {
     "_expire_silent_transfers": {"transfer_silent_tus"},
     "_release_left_bytes": {"part_to_release", "transfer_to_release"},
     "_drop_late_uploads": {"store_upload_to_drop"},
-    "_dispatch_due": {"transfer_idle", "part_unsent", "part_enqueued", "item_to_enqueue"},
+    "_dispatch_due": {"transfer_idle", "store_upload_by_state_transfer", "part_enqueued", "item_to_enqueue"},
 }
 """The indexes by which each step of a round finds what is due."""
 
@@ -343,6 +343,17 @@ def test_each_step_finds_what_is_due_by_an_index(make: Make, sent: Sent, owner: 
         for sql, plan in plans:
             whole = [line for line in plan.splitlines() if any(scan in line for scan in SCANS) and "USING" not in line]
             assert not whole, (name, sql, plan)
+
+
+def test_large_file_is_dispatched_without_reading_its_sent_parts(make: Make, sent: Sent) -> None:
+    transfer = make(1, staged=3000, part_count=3001)[0]
+    transfer.parts.filter(number__lt=3000).update(state=PartState.SENT, reserved_bytes=0)
+    index = "part_unsent" if connection.vendor == "postgresql" else "part_by_state (transfer_id=? AND state=?)"
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    (facts,) = [sql for sql in statements_of(lambda: dispatch(transfer.pk)) if "has_unsent" in sql]
+    assert index in plan_of(facts)
+    assert [len(ids) for _, ids, _ in sent] == [1]
 
 
 def plan_of(sql: str) -> str:

@@ -152,8 +152,11 @@ TO_ENQUEUE = {"state": PartState.STAGED, "queued_at__isnull": True}
 
 
 def unsent(parts: QuerySet[Part]) -> QuerySet[Part]:
-    """By the condition of the index `part_unsent`: a large file has thousands of parts that are sent."""
-    return parts.exclude(state=PartState.SENT)
+    """A large file has thousands of parts that are sent: they are not read.
+
+    SQLite looks for each of the states, and PostgreSQL uses the index `part_unsent`.
+    """
+    return parts.filter(state__in=(PartState.WAITING, PartState.STAGED, PartState.SENDING))
 
 
 def _count(parts: QuerySet[Part]) -> Coalesce:
