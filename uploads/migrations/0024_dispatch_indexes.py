@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("uploads", "0020_rounds"),
+        ("uploads", "0023_transfers_by_key"),
     ]
 
     operations = [
