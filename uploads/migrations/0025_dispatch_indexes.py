@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("uploads", "0023_transfers_by_key"),
+        ("uploads", "0024_upload_metadata"),
     ]
 
     operations = [
