@@ -84,6 +84,16 @@ def send(site: Site, bucket: str, file: Path) -> None:
     site.send()
 
 
+def send_some(site: Site, bucket: str, file: Path) -> Line:
+    """Send the file until some of it has been received. The rest takes minutes unless the line is restored."""
+    line = Line(site.page)
+    line.slow_down(2 * MIB)
+    send(site, bucket, file)
+    site.wait_until_received(KEY, 10)
+    line.slow_down(64 * 1024)
+    return line
+
+
 def check(stack: Stack, bucket: str, file: Path, key: str = KEY) -> None:
     content = file.read_bytes()
     assert stack.object_digest(bucket, key) == (len(content), hashlib.sha256(content).hexdigest())
@@ -131,14 +141,12 @@ def test_only_get_and_post_pass(open_site: OpenSite, proxy: Proxy, stack: Stack,
     """An interrupted file is resumed as well, for which the page requests its offset with HEAD."""
     with proxy(BLOCKED.format(methods="PATCH|HEAD|DELETE|PUT|OPTIONS", status=405)) as url:
         site = behind(open_site, url)
-        Line(site.page).slow_down(4 * MIB)
         sent = Sent(site.page)
-        send(site, bucket, file)
-        site.wait_until_received(KEY, 10)
+        line = send_some(site, bucket, file)
         site.step(KEY, "pause")
         site.wait_for_file(KEY, "paused")
         site.step(KEY, "resume")
-        Line(site.page).restore()
+        line.restore()
         site.wait_for_file(KEY, "done")
         check(stack, bucket, file)
         assert ("POST", "HEAD") in sent.methods()
@@ -230,10 +238,7 @@ def test_restart_behind_a_proxy_is_reported_and_survived(
     """The page of a transfer in another tab says so too, and never shows the page of the proxy."""
     with relayed(stack.url) as relay, proxy("", relay.url) as url:
         site = behind(open_site, url)
-        line = Line(site.page)
-        line.slow_down(2 * MIB)
-        send(site, bucket, file)
-        site.wait_until_received(KEY, 10)
+        line = send_some(site, bucket, file)
         link = site.file(KEY).locator("[data-part=key][href]")
         expect(link).to_be_visible()
         watching = site.page.context.new_page()
@@ -261,13 +266,11 @@ def test_time_limit_of_a_proxy_is_reported_and_survived(
     limited = "location /files/ { $pass proxy_read_timeout 2s; proxy_send_timeout 2s; } location / { $pass }"
     with proxy(limited) as url:
         site = behind(open_site, url)
-        Line(site.page).slow_down(2 * MIB)
-        send(site, bucket, file)
-        site.wait_until_received(KEY, 10)
+        line = send_some(site, bucket, file)
         restarting()
+        line.restore()
         expect(site.page.locator("#proxy-problem")).to_contain_text("status 504, server nginx")
         stack.thaw("web")
-        Line(site.page).restore()
         site.wait_for_file(KEY, "done")
         check(stack, bucket, file)
 
@@ -310,10 +313,7 @@ def test_success_of_a_proxy_is_no_success(
     answers = f"location ~ /pause/$ {{ default_type application/json; return 200 '{page}'; }} location / {{ $pass }}"
     with proxy(answers) as url:
         site = behind(open_site, url)
-        line = Line(site.page)
-        line.slow_down(2 * MIB)
-        send(site, bucket, file)
-        site.wait_until_received(KEY, 10)
+        line = send_some(site, bucket, file)
         site.step(KEY, "pause")
         expect(site.file(KEY).locator("[data-part=words]")).to_contain_text(
             "proxy, not from Partway (status 200, server"
@@ -340,10 +340,7 @@ def test_login_of_a_proxy_is_reported_and_survived(
         site = behind(open_site, url)
         cookie = {"name": "sso", "value": "1", "url": url}
         site.page.context.add_cookies([cookie])  # type: ignore[list-item]
-        line = Line(site.page)
-        line.slow_down(2 * MIB)
-        send(site, bucket, file)
-        site.wait_until_received(KEY, 10)
+        line = send_some(site, bucket, file)
         watching = site.page.context.new_page()
         link = site.file(KEY).locator("[data-part=key][href]")
         watching.goto(link.get_attribute("href") or "")
