@@ -6,7 +6,7 @@ import { isOurs, isPage, proxyText } from "./responses.js";
 const notice = document.getElementById("line-problem");
 
 function show(text) {
-  notice.lastElementChild.textContent = text && `${text} ${gettext("This page may be out of date.")}`;
+  notice.lastElementChild.textContent = text;
   notice.hidden = !text;
 }
 
@@ -32,7 +32,6 @@ const isElsewhere = (xhr, path) => new URL(xhr.responseURL).pathname !== new URL
 
 for (const failure of ["htmx:sendError", "htmx:timeout"]) {
   document.addEventListener(failure, async () => {
-    show(gettext("Partway cannot be reached."));
     if (await isRedirected()) show(proxyText({ isRedirect: true }));
   });
 }

@@ -85,12 +85,11 @@ def send(site: Site, bucket: str, file: Path) -> None:
 
 
 def send_some(site: Site, bucket: str, file: Path) -> Line:
-    """Send the file until some of it has been received. The rest takes minutes unless the line is restored."""
+    """Send the file until some of it has been received. The rest takes over a minute unless the line is restored."""
     line = Line(site.page)
-    line.slow_down(2 * MIB)
+    line.slow_down(128 * 1024)
     send(site, bucket, file)
-    site.wait_until_received(KEY, 10)
-    line.slow_down(64 * 1024)
+    site.wait_until_received(KEY, 1)
     return line
 
 
@@ -313,7 +312,7 @@ def test_success_of_a_proxy_is_no_success(
     answers = f"location ~ /pause/$ {{ default_type application/json; return 200 '{page}'; }} location / {{ $pass }}"
     with proxy(answers) as url:
         site = behind(open_site, url)
-        line = send_some(site, bucket, file)
+        send_some(site, bucket, file)
         site.step(KEY, "pause")
         expect(site.file(KEY).locator("[data-part=words]")).to_contain_text(
             "proxy, not from Partway (status 200, server"

@@ -162,6 +162,20 @@ def test_form_from_the_public_address_is_accepted(behind_tls: BehindTls, operato
     assert accepted.status_code == 303, accepted.text
     assert accepted.headers["Location"].startswith(f"{SUB_PATH}/transfers/")
     operator.wait_for_state(transfer_id(accepted.headers["Location"].rstrip("/")), "done")
+    [transfer] = [each for each in operator.get_json("/transfers/")["transfers"] if each["bucket"] == bucket]
+    assert transfer["url"] == accepted.headers["Location"]
+
+
+def test_json_of_an_operation_leads_to_it(behind_tls: BehindTls, operator: Operator) -> None:
+    stack = behind_tls.stack
+    bucket = stack.new_bucket()
+    upload = stack.client.create_multipart_upload(bucket, "key")
+    page = f"/stores/{stack.store}/{bucket}/uploads/abort/"
+    response = operator.post(page, {"key": "key", "upload-id": upload})
+    assert response.status_code in (200, 202), response.text
+    found = re.findall(r'"(/[^"]*)"', response.text)
+    assert found
+    assert [each for each in found if not each.startswith(f"{SUB_PATH}/")] == []
 
 
 # --- tus --------------------------------------------------------------------------------------------------------------
