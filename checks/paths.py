@@ -27,16 +27,14 @@ def main() -> int:
 
 
 def in_code(path: Path) -> Iterator[Finding]:
-    """Strings that start with a path of the site, but for docstrings."""
-    tree = ast.parse(path.read_text())
+    """Strings that start with a path of the site, but for docstrings and `path_info`, which lacks SUB_PATH."""
+    source = path.read_text()
+    lines, tree = source.splitlines(), ast.parse(source)
     others = set(_no_starts(ast.walk(tree)))
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Constant)
-            and isinstance(node.value, str)
-            and node not in others
-            and PATH.match(node.value)
-        ):
+        if not isinstance(node, ast.Constant) or node in others or "path_info" in lines[node.lineno - 1]:
+            continue
+        if isinstance(node.value, str) and PATH.match(node.value):
             yield Finding(path, node.lineno, node.value[:60])
 
 

@@ -24,7 +24,14 @@ def test_path_in_code_is_found(tmp_path: Path, source: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "source", ['"""/files/: tus"""', 'STATIC_URL = f"{SUB_PATH}/static/"', 'reverse("login")', 'text = "/filestore"']
+    "source",
+    [
+        '"""/files/: tus"""',
+        'request.path_info == "/files/"',
+        'STATIC_URL = f"{SUB_PATH}/static/"',
+        'reverse("login")',
+        'text = "/filestore"',
+    ],
 )
 def test_other_text_in_code_is_no_path(tmp_path: Path, source: str) -> None:
     assert found(in_code, tmp_path / "code.py", source) == 0
