@@ -91,7 +91,7 @@ export class Polling {
   #follow(file, transfer) {
     const { state, error, waiting } = transfer;
     // Another window may have sent the file, or the rest of it.
-    if (file.isUnsent && isReceived(transfer) && state !== "cancelled" && file.state !== "sending") {
+    if (file.isUnsent && isReceived(transfer) && !isCancelled(state) && file.state !== "sending") {
       this.#receivedElsewhere(file);
     } else if (state === "done" || state === "failed" || state === "cancelled") {
       this.#end(file, state, error);
@@ -137,6 +137,7 @@ function canBeResumed({ state, failedElsewhere }) {
 }
 
 const isFollowed = (file) => file.transferId && !isFinal(file);
+const isCancelled = (state) => state === "cancelled" || state === "cancelling";
 const isReceived = ({ parts }) => parts.received === parts.count;
 
 const isMoving = (file) => !isFinal(file) && file.state !== "paused" && file.state !== "failed";

@@ -136,7 +136,7 @@ export class RowView {
   #showMessage() {
     const { message, notice, error, twin, state, inTheWay } = this.#file;
     const recorded = error && error.message !== message ? error.message : "";
-    const same = twin && isNotStarted(this.#file) ? twinText(twin) : "";
+    const same = twin && state === "waiting" ? twinText(twin) : "";
     const shown = [message, recorded, notice, same].filter(Boolean).join(" ");
     this.element.classList.toggle("has-twin", Boolean(same));
     this.#if("other", (state === "busy" && inTheWay?.url) || "", (url) => {

@@ -1,6 +1,6 @@
 // Sends files of the list: checks the form, gives each file its settings, and hands the files to Sending.
 
-import { keysInUse, takeKey } from "./same-keys.js";
+import { keysInUse, takeKey, twinText } from "./same-keys.js";
 import { post } from "./server.js";
 import { isNotStarted } from "./states.js";
 
@@ -80,7 +80,7 @@ export class Submission {
   #takeSettings(file, settings, inUse) {
     const other = takeKey(inUse, settings, file);
     if (other) {
-      Object.assign(file, { state: "refused", message: "", twin: other });
+      Object.assign(file, { state: "refused", message: twinText(other), twin: other });
       this.#list.touch(file);
       return false;
     }

@@ -18,7 +18,7 @@ from tests.browser.site import Site
 from tests.system.stack import MIB, Stack
 
 SIZE = 48 * MIB
-RATE = 8 * MIB
+RATE = 4 * MIB
 KEY = "in/big.bin"
 
 
