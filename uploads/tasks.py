@@ -47,6 +47,12 @@ def dispatch_operation(operation_id: str) -> None:
 
 
 @shared_task
+def remove_staged(transfer_id: str) -> None:
+    with logs.about(transfer=transfer_id):
+        cleanup.remove_staged(uuid.UUID(transfer_id))
+
+
+@shared_task
 def drop_late_upload(store_upload_id: str) -> None:
     create.drop_late_upload(int(store_upload_id))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import logging.config
 import os
 import signal
@@ -12,12 +13,21 @@ from typing import Any
 import psutil
 from celery import Celery, bootsteps
 from celery.app.amqp import AMQP
-from celery.signals import celeryd_init, setup_logging, worker_process_init, worker_shutting_down
+from celery.signals import (
+    celeryd_after_setup,
+    celeryd_init,
+    setup_logging,
+    worker_process_init,
+    worker_ready,
+    worker_shutting_down,
+)
 from kombu import Connection
 from kombu.transport import redis as transport
 from redis import ConnectionError
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.site.settings")
+
+log = logging.getLogger(__name__)
 
 
 class _FrequentRetries(Connection):
@@ -89,6 +99,49 @@ def _refuse_to_start(**_: Any) -> None:
     from dashboard.site.checks import check_worker
 
     check_worker()
+
+
+@celeryd_after_setup.connect
+def _claim_node(instance: Any, **_: Any) -> None:
+    """Before the pool is started: a worker of a node does not start with the name or the disk of another node."""
+    from django.db import Error, connections
+
+    from dashboard.shared.messages import text_of
+    from uploads.services.staging.nodes import NodeConflict, claim
+
+    if not _node_queues(instance.app):
+        return
+    try:
+        claim()
+    except NodeConflict as conflict:
+        log.critical("%s", text_of(conflict.problem))
+        raise SystemExit(1) from None
+    except (Error, OSError) as error:
+        log.warning("the node could not be recorded yet: %s", error)
+    finally:
+        connections.close_all()
+
+
+@worker_ready.connect
+def _start_pulse(sender: Any, **_: Any) -> None:
+    from django.conf import settings
+
+    from uploads.models.transfer import parts_queue
+    from uploads.services.upkeep.pulse import Pulse
+
+    if queues := _node_queues(sender.app):
+        Pulse(is_sender=parts_queue(settings.NODE_NAME) in queues).start()
+
+
+def _node_queues(celery: Celery) -> set[str]:
+    """The queues of this node that the worker consumes. A worker without one needs no staging disk."""
+    from django.conf import settings
+
+    from uploads.models.transfer import parts_queue, steps_queue
+
+    return {parts_queue(settings.NODE_NAME), steps_queue(settings.NODE_NAME)}.intersection(
+        celery.amqp.queues.consume_from
+    )
 
 
 INTERRUPT_SECONDS = 12

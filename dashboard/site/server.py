@@ -184,7 +184,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     # Before the first request, so that a client that resumes finds no other writer.
-    _sweep_staging()
+    _start_node()
     server = Server((options.host, options.port), application)
     log.info("listening on %s:%s", options.host, options.port)
     server.safe_start()
@@ -194,14 +194,23 @@ def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(0)
 
 
-def _sweep_staging() -> None:
+def _start_node() -> None:
+    """Record the node, and clean its staging. Nothing is changed with the name or the disk of another node."""
     from django.db import connections
 
+    from dashboard.shared.messages import text_of
+    from uploads.services.staging.nodes import NodeConflict, claim
     from uploads.services.upkeep.cleanup import sweep_staging
+    from uploads.services.upkeep.pulse import Pulse
 
     try:
+        claim()
         sweep_staging()
+    except NodeConflict as conflict:
+        log.critical("%s", text_of(conflict.problem))
+        raise SystemExit(1) from None
     except Exception:
         log.exception("staging could not be swept")
     finally:
         connections.close_all()
+    Pulse(is_sender=False).start()

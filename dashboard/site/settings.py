@@ -61,6 +61,8 @@ STAGING_QUOTA: int = env.int("STAGING_QUOTA", 0)
 """Bytes that all staged parts of this node may use; 0: only free disk space limits them."""
 STAGING_FREE_FLOOR: int = env.int("STAGING_FREE_FLOOR", 512 * 1024**2)
 """Bytes of the staging disk that always stay free."""
+NODE_SILENT_SECONDS: float = env.float("NODE_SILENT_SECONDS", 60, validate=validate.Range(min=1))
+"""Seconds without a report of a node's sender until the node is silent: pages say so, and it gets no messages."""
 STAGING_EXPIRY: int = env.int("STAGING_EXPIRY", 24 * 3600)
 """Seconds after the last received byte until an incomplete file is deleted."""
 RECEIVE_STALL_SECONDS: float = env.float("RECEIVE_STALL_SECONDS", 30)

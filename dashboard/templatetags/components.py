@@ -47,6 +47,8 @@ STATES = {
     "staged": State(gettext_lazy("staged"), "wait"),
     "paused": State(gettext_lazy("paused"), "wait"),
     "cancelling": State(gettext_lazy("cancelling"), "warn"),
+    "waiting-for-node": State(gettext_lazy("waiting for the node"), "warn"),
+    "silent": State(gettext_lazy("silent"), "bad"),
     "partly-failed": State(gettext_lazy("partly failed"), "warn"),
     "unknown": State(gettext_lazy("outcome unknown"), "warn"),
     "possible-orphan": State(gettext_lazy("possible orphan"), "warn"),

@@ -62,10 +62,17 @@ def in_the_way(user: AnyUser, transfer: Transfer) -> InTheWay:
         return InTheWay(transfer, Problem(Code.KEY_BUSY_COMPLETING), can_discard=False, bytes_received=received)
     if transfer.state is TransferState.CANCELLING:
         return InTheWay(transfer, Problem(Code.KEY_BUSY_CANCELLING), can_discard=True, bytes_received=received)
-    problem = Problem(
+    return InTheWay(transfer, _problem(transfer, received), can_discard=True, bytes_received=received)
+
+
+def _problem(transfer: Transfer, received: int) -> Problem:
+    """Why the key of an unfinished transfer is in use."""
+    if transfer.node_silent_since is not None:
+        since_at = transfer.node_silent_since.isoformat()
+        return Problem(Code.KEY_BUSY_ON_SILENT_NODE, node=transfer.node, since_at=since_at)
+    return Problem(
         Code.KEY_BUSY_RECEIVED if transfer.all_received else Code.KEY_BUSY_RECEIVING,
         started_at=transfer.created_at.isoformat(),
         received_bytes=received,
         size_bytes=transfer.size,
     )
-    return InTheWay(transfer, problem, can_discard=True, bytes_received=received)

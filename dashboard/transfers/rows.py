@@ -17,6 +17,7 @@ from dashboard.shared.messages.proofs import verification_text
 from dashboard.transfers.legs import Leg, leg_of, legs_of
 from uploads.domain.states import FINAL_PHASES, DesiredState, Phase, TransferState, shown_state
 from uploads.models import Transfer
+from uploads.models.node import silent_nodes
 from uploads.models.transfer import browser_is_silent
 from uploads.objectstore.checksums import as_store_writes_it
 from uploads.problems import Code, Problem, RecordedError
@@ -37,6 +38,7 @@ MOVING = frozenset(
         TransferState.RECEIVING,
         TransferState.SENDING,
         TransferState.WAITING_FOR_BROWSER,
+        TransferState.WAITING_FOR_NODE,
         TransferState.COMPLETING,
         TransferState.CANCELLING,
     }
@@ -47,6 +49,7 @@ ANNOUNCED = {
     TransferState.WAITING_FOR_BROWSER: _("The browser has stopped sending."),
     TransferState.COMPLETING: _("All parts are in the store. The object is being completed."),
     TransferState.PAUSED: _("Paused."),
+    TransferState.WAITING_FOR_NODE: _("Waiting for the node that has its bytes."),
     TransferState.CANCELLING: _("Cancelling."),
     TransferState.DONE: _("Done. The object is in the store."),
     TransferState.FAILED: _("Failed."),
@@ -121,6 +124,12 @@ class TransferRow:
     def abort_not_verified(self) -> bool:
         """Whether the store accepted the abort of its upload, and then could not be asked whether parts are left."""
         return self.transfer.error_reason == Code.ABORT_NOT_VERIFIED
+
+    @property
+    def left_on_node(self) -> bool:
+        """Whether a node that is silent since before the end may still have staged bytes."""
+        silent_since, ended = self.transfer.node_silent_since, self.transfer.finished_at
+        return silent_since is not None and ended is not None and silent_since < ended
 
     @property
     def bucket_was_gone(self) -> bool:
@@ -241,7 +250,12 @@ def row_of(transfer: Transfer) -> TransferRow:
 def allowed_steps(transfer: Transfer) -> frozenset[str]:
     """The steps that a page offers. The services check them again."""
     match transfer.state:
-        case TransferState.RECEIVING | TransferState.SENDING | TransferState.WAITING_FOR_BROWSER:
+        case (
+            TransferState.RECEIVING
+            | TransferState.SENDING
+            | TransferState.WAITING_FOR_BROWSER
+            | TransferState.WAITING_FOR_NODE
+        ):
             return frozenset({"pause", "cancel"})
         case TransferState.PAUSED if transfer.phase != Phase.COMPLETING:
             return frozenset({"resume", "cancel"})
@@ -255,13 +269,20 @@ def allowed_steps(transfer: Transfer) -> frozenset[str]:
 
 def in_state(state: TransferState) -> Q:
     """The filter for transfers shown in `state`: every pair of phase and desired state it is derived from."""
-    filters, silent = Q(), browser_is_silent()
+    filters = Q(pk__in=())
+    node, browser = Q(node__in=silent_nodes()), browser_is_silent()
     for phase, desired_state in product(Phase, DesiredState):
-        while_sending = shown_state(phase, desired_state) is state
-        while_silent = shown_state(phase, desired_state, browser_is_silent=True) is state
-        if while_sending or while_silent:
-            pair = Q(phase=phase, desired_state=desired_state)
-            filters |= pair if while_sending == while_silent else pair & (silent if while_silent else ~silent)
+        pair = Q(phase=phase, desired_state=desired_state)
+        shown = {
+            silent: shown_state(phase, desired_state, node_is_silent=silent[0], browser_is_silent=silent[1])
+            for silent in product((False, True), repeat=2)
+        }
+        if set(shown.values()) == {state}:
+            filters |= pair
+            continue
+        for (of_node, of_browser), each in shown.items():
+            if each is state:
+                filters |= pair & (node if of_node else ~node) & (browser if of_browser else ~browser)
     return filters
 
 

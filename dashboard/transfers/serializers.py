@@ -44,6 +44,7 @@ def transfer_json(row: TransferRow) -> dict[str, Any]:
         "seconds_left": rounded(row.seconds_left),
         "last_received": iso(transfer.received_at),
         "expires": iso(transfer.expires_at) if row.can_expire else None,
+        "node": {"name": transfer.node, "silent_since": iso(transfer.node_silent_since)},
         "steps": sorted(allowed_steps(transfer)),
         "crc64": row.crc64,
         "sha256": transfer.sha256 or None,

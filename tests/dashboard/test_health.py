@@ -20,6 +20,7 @@ from pytest_django import Settings
 from tests.dashboard.make_transfer import make_transfer
 from uploads import logs
 from uploads.models import Part, Store
+from uploads.models.transfer import parts_queue, steps_queue
 from uploads.services.upkeep import health
 from uploads.services.upkeep.health import CachedCheck, Check
 from uploads.services.work import broker, queue
@@ -226,11 +227,11 @@ def test_rows_that_were_not_enqueued_are_marked(no_queue: list[str], operator: U
     transfer = make_transfer(operator, store, staged=2, queued_at=now)
     Part.objects.update(queued_at=now)
     first, second = Part.objects.order_by("number")
-    queue._send("send_part", [str(first.pk)], transfer.parts_queue, 0)
+    queue._send("send_part", [str(first.pk)], parts_queue(transfer.node), 0)
     first.refresh_from_db()
     second.refresh_from_db()
     assert (first.queued_at, second.queued_at) == (None, now)
-    queue._send("open_store_upload", [str(transfer.pk)], transfer.steps_queue, 0)
+    queue._send("open_store_upload", [str(transfer.pk)], steps_queue(transfer.node), 0)
     transfer.refresh_from_db()
     assert transfer.queued_at is None
 

@@ -114,6 +114,7 @@ def test_transfers_by_the_state_shown_on_pages(operator: User) -> None:
         "state=done": 2,
         "state=failed": 0,
         "state=cancelled": 0,
+        "state=waiting-for-node": 0,
     }
 
 

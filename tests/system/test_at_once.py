@@ -19,7 +19,12 @@ from tests.stores.postgresql import Cluster
 def outcome(postgresql_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The results of all threads. Standard error has the tracebacks of threads that failed."""
     var: Path = tmp_path_factory.mktemp("at-once")
-    env = {**os.environ, "DATABASE_URL": postgresql_cluster.new_database(), "STAGING_DIR": str(var / "staging")}
+    env = {
+        **os.environ,
+        "DATABASE_URL": postgresql_cluster.new_database(),
+        "STAGING_DIR": str(var / "staging"),
+        "NODE_NAME": "node",
+    }
     argv = [sys.executable, "-m", "tests.system.at_once"]
     done = subprocess.run(argv, env=env, cwd=PROJECT, check=True, capture_output=True, text=True)
     assert "Traceback" not in done.stderr, done.stderr

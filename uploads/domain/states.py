@@ -74,6 +74,7 @@ class TransferState(StrEnum):
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    WAITING_FOR_NODE = "waiting-for-node"
 
 
 State = TypeVar("State", bound=StrEnum)
@@ -122,6 +123,8 @@ COMPLETING becomes SENDING again if parts have to be sent again.
 """
 
 FINAL_PHASES = PHASES.final
+NEEDS_NODE = frozenset({Phase.RECEIVING, Phase.SENDING})
+"""Phases in which staged bytes are still needed. Every later step needs only the store, and any node takes it."""
 LIVE_PHASES = frozenset({Phase.RECEIVING, Phase.SENDING, Phase.COMPLETING})
 """Phases in which work remains that needs no operator."""
 
@@ -139,12 +142,16 @@ PART_STATES = Transitions(
     "state",
     {
         PartState.WAITING: frozenset({PartState.STAGED}),
-        PartState.STAGED: frozenset({PartState.SENDING}),
-        PartState.SENDING: frozenset({PartState.SENT, PartState.STAGED}),
-        PartState.SENT: frozenset({PartState.STAGED}),
+        PartState.STAGED: frozenset({PartState.SENDING, PartState.WAITING}),
+        PartState.SENDING: frozenset({PartState.SENT, PartState.STAGED, PartState.WAITING}),
+        PartState.SENT: frozenset({PartState.STAGED, PartState.WAITING}),
     },
 )
-"""A sent part becomes staged again only while its bytes are still staged: the store does not have it as it was sent."""
+"""A sent part becomes staged again only while its bytes are still staged: the store does not have it as it was sent.
+
+A part waits again for its bytes if the disk has lost them, and so does every part that follows it: a file arrives in
+order.
+"""
 
 STORE_UPLOAD_STATES = Transitions(
     "state",
@@ -171,8 +178,13 @@ ITEM_STATES = Transitions(
 ACTIVE_ITEM_STATES = frozenset({ItemState.ORDERED, ItemState.RUNNING})
 
 
-def shown_state(phase: Phase, desired_state: DesiredState, *, browser_is_silent: bool = False) -> TransferState:
-    """The state that a page shows. `browser_is_silent`: bytes of the file are missing, and none arrive."""
+def shown_state(
+    phase: Phase, desired_state: DesiredState, *, node_is_silent: bool = False, browser_is_silent: bool = False
+) -> TransferState:
+    """The state that a page shows. `node_is_silent`: nothing is heard of the node with the bytes.
+
+    `browser_is_silent`: bytes of the file are missing, and none arrive.
+    """
     if phase in FINAL_PHASES:
         return TransferState(phase.value)
     if desired_state is DesiredState.CANCEL:
@@ -181,6 +193,6 @@ def shown_state(phase: Phase, desired_state: DesiredState, *, browser_is_silent:
         return TransferState.FAILED
     if desired_state is DesiredState.PAUSE:
         return TransferState.PAUSED
-    if browser_is_silent and phase in (Phase.RECEIVING, Phase.SENDING):
-        return TransferState.WAITING_FOR_BROWSER
+    if phase in NEEDS_NODE and (node_is_silent or browser_is_silent):
+        return TransferState.WAITING_FOR_NODE if node_is_silent else TransferState.WAITING_FOR_BROWSER
     return TransferState(phase.value)

@@ -1,11 +1,12 @@
 """The database: the truth about stores, transfers and operations."""
 
 from uploads.models.audit import AuditEntry
+from uploads.models.node import StagingNode
 from uploads.models.operation import Operation, OperationItem
 from uploads.models.round import Round
 from uploads.models.store import NamedBucket, Store
 from uploads.models.store_check import StoreCheck
-from uploads.models.transfer import Part, StagingNode, StoreUpload, Transfer
+from uploads.models.transfer import Part, StoreUpload, Transfer
 
 __all__ = [
     "AuditEntry",

@@ -56,8 +56,12 @@ def parts_queue(node: str) -> str:
 
 
 def steps_queue(node: str) -> str:
-    """The queue of a node's short steps, which never wait behind parts."""
+    """The queue of a node's short work on its disk, which never waits behind parts."""
     return f"node.{node}.steps"
+
+
+class StagedElsewhere(RuntimeError):
+    """The bytes of a transfer are on the disk of another node, which this process cannot see."""
 
 
 class Transfer(WorkFields):
@@ -77,6 +81,7 @@ class Transfer(WorkFields):
     from `lost_create_at` until `lost_create_until`. `lost_create_reason` is the code that says why none was found.
     `complete_sent_at`: set while a completion that was requested may have had an effect. `completed_at`: the store has
     confirmed that the object is complete, with `complete_request_id` and the CRC-64 `complete_crc64`.
+    `node_silent_since` is no column: pages set it for a transfer whose node has not been heard of lately.
     `verified`: HEAD has shown the object, and `proofs` (of `Proof`) say what was compared; rows of earlier versions
     have none. An error of a transfer that is done says why its object is not verified.
     `crc64` is that of the whole object, as `nvme:<16 hex digits>` or `ecma:...`.
@@ -131,6 +136,8 @@ class Transfer(WorkFields):
     completed_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     release_at = models.DateTimeField(null=True, blank=True)
+
+    node_silent_since: datetime | None = None
 
     class Meta:
         ordering = ["-created_at"]
@@ -190,8 +197,17 @@ class Transfer(WorkFields):
 
     @property
     def state(self) -> TransferState:
-        phase, desired_state = Phase(self.phase), DesiredState(self.desired_state)
-        return shown_state(phase, desired_state, browser_is_silent=self.browser_is_silent)
+        return shown_state(
+            Phase(self.phase),
+            DesiredState(self.desired_state),
+            node_is_silent=self.node_silent_since is not None,
+            browser_is_silent=self.browser_is_silent,
+        )
+
+    @property
+    def is_staged_here(self) -> bool:
+        """Whether this node stages the bytes. No other node can say anything about them."""
+        return self.node == settings.NODE_NAME
 
     @property
     def last_received_at(self) -> datetime:
@@ -213,7 +229,9 @@ class Transfer(WorkFields):
 
     @property
     def folder(self) -> StagingFolder:
-        """Where this transfer's bytes are staged."""
+        """Where this transfer's bytes are staged. Raises StagedElsewhere on another node."""
+        if not self.is_staged_here:
+            raise StagedElsewhere(self.pk, self.node, settings.NODE_NAME)
         return StagingFolder(Path(settings.STAGING_DIR) / str(self.id))
 
     @property
@@ -223,14 +241,6 @@ class Transfer(WorkFields):
             return None
         expiry = timedelta(seconds=settings.STAGING_EXPIRY) if self.resumable else FORM_EXPIRY
         return self.last_received_at + expiry
-
-    @property
-    def parts_queue(self) -> str:
-        return parts_queue(self.node)
-
-    @property
-    def steps_queue(self) -> str:
-        return steps_queue(self.node)
 
 
 class StoreUpload(models.Model):
@@ -305,12 +315,3 @@ class Part(WorkFields):
     @property
     def staged_path(self) -> Path:
         return self.transfer.folder.whole(self.number)
-
-
-class StagingNode(models.Model):
-    """A machine with a staging disk. Its row is the lock for reservations of the quota."""
-
-    name = models.CharField(max_length=255, unique=True)
-
-    def __str__(self) -> str:
-        return self.name

@@ -24,6 +24,7 @@ from uploads.domain.states import (
     TransferState,
 )
 from uploads.models import Part, Store, StoreUpload, Transfer
+from uploads.models.node import lost_nodes, silent_nodes
 from uploads.models.transfer import browser_is_silent
 from uploads.objectstore.errors import Reason
 from uploads.problems import Code, Problem, RecordedError
@@ -32,6 +33,7 @@ WAITING_AFTER: Mapping[str, Code] = {
     Reason.CREDENTIALS_EXPIRED: Code.WAITING_FOR_CREDENTIALS,
     Reason.CLOCK_SKEW: Code.WAITING_FOR_CLOCK,
     Reason.STORE_FULL: Code.WAITING_FOR_STORE_SPACE,
+    Code.STAGED_BYTES_LOST: Code.BROWSER_STOPPED,
 }
 """What a transfer waits for after an error, by its reason. After every other error it waits for its next attempt."""
 
@@ -63,8 +65,19 @@ class PartRun:
     state: Literal["absent", "waiting", "staged", "sending", "sent"]
 
 
+def note_silent_nodes(transfers: Iterable[Transfer]) -> None:
+    """Set since when the node of each transfer is silent: one query."""
+    silent = silent_nodes()
+    for transfer in transfers:
+        transfer.node_silent_since = silent.get(transfer.node)
+
+
 def progress_of(transfers: Sequence[Transfer]) -> dict[uuid.UUID, TransferProgress]:
-    """The progress of each transfer of a page: two queries for any number of transfers, three if parts have failed."""
+    """The progress of each transfer of a page: three queries for any number of transfers, four if parts have failed.
+
+    The transfers also get to know whether their nodes are silent.
+    """
+    note_silent_nodes(transfers)
     now = timezone.now()
     ids = [transfer.pk for transfer in transfers]
     rows = {row["transfer_id"]: row for row in _part_sums(ids, now)}
@@ -99,11 +112,12 @@ def find_known(user: AnyUser, store: Store, bucket: str, files: Sequence[Selecte
 
 
 def unfinished(user: AnyUser) -> QuerySet[Transfer]:
-    """The user's own transfers that can be resumed by selecting the same file again."""
+    """The user's own transfers that can be resumed by selecting the same file again: not those of a silent node."""
     return (
         access.transfers_to_send(user)
         .filter(resumable=True, phase__in=LIVE_PHASES | {Phase.FAILED})
         .exclude(desired_state=DesiredState.CANCEL)
+        .exclude(node__in=lost_nodes())
     )
 
 
@@ -129,6 +143,9 @@ def reasons_for_waiting(transfer: Transfer, error: RecordedError | None = None) 
 
 
 def _reasons_for_waiting(transfer: Transfer, error: RecordedError | None) -> Iterator[Problem]:
+    if transfer.state is TransferState.WAITING_FOR_NODE and (node_silent_since := transfer.node_silent_since):
+        yield Problem(Code.WAITING_FOR_NODE, node=transfer.node, since_at=node_silent_since.isoformat())
+        return
     if transfer.completed_at is not None:
         yield Problem(Code.COMPLETED_NOT_VERIFIED)
     if transfer.waits_for_space:
@@ -183,6 +200,7 @@ def _progress(transfer: Transfer, row: Mapping[str, Any] | None, upload_id: str,
     received = transfer.size if transfer.all_received else sums.get("bytes_received", 0)
     sent = sums.get("bytes_sent", 0) + sums.get("bytes_moved", 0)
     running = transfer.phase in LIVE_PHASES and transfer.desired_state == DesiredState.RUN
+    running = running and transfer.state is not TransferState.WAITING_FOR_NODE
     receive_rate = _receive_rate(transfer, received, now) if running else None
     send_rate = _send_rate(sums, now) if running else None
     return TransferProgress(

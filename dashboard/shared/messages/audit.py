@@ -42,6 +42,7 @@ ACTIONS: Mapping[str, StrPromise] = {
     "transfer.twin-aborted": _("Duplicate upload of a transfer aborted"),
     "transfer.possible-orphan": _("Possible orphan recorded"),
     "transfer.parts-replaced": _("Parts of a transfer that were replaced in the store sent again"),
+    "transfer.bytes-lost": _("Staged bytes of a transfer found to be lost"),
     "transfer.orphan-dismissed": _("Possible orphan dismissed"),
     "transfer.reconciled": _("Upload of a transfer reconciled with the store"),
 }

@@ -10,6 +10,19 @@ from django.utils.translation import ngettext_lazy
 from dashboard.shared.messages.types import Message
 from uploads.problems import Code
 
+NODES: Mapping[str, Message] = {
+    Code.DISK_OF_OTHER_NODE: _(
+        "STAGING_DIR (%(folder)s) belongs to the node “%(other)s”, and NODE_NAME is “%(name)s”. Set "
+        "NODE_NAME=%(other)s, or give this node a folder of its own. To rename a node, finish or cancel its transfers "
+        "first, and stop all of its processes for %(silent_seconds)s."
+    ),
+    Code.NODE_NAME_TAKEN: _(
+        "A node with the name “%(name)s” and another staging disk reported %(ago_seconds)s ago. Two nodes need two "
+        "names: set another NODE_NAME here. If this is the same node with another disk, start it again "
+        "%(silent_seconds)s after its last report."
+    ),
+}
+
 SHA256: Mapping[str, Message] = {
     Code.INVALID_SHA256: _("A SHA-256 consists of 64 hexadecimal digits."),
     Code.SHA256_UNKNOWN: _(
@@ -121,4 +134,4 @@ FORM: Mapping[str, Message] = {
     Code.KEY_MISSING: _("Enter a key or a filename."),
 }
 
-MESSAGES: Mapping[str, Message] = {**SHA256, **STOPPED, **STAGING, **LENGTHS, **TUS, **FORM}
+MESSAGES: Mapping[str, Message] = {**NODES, **SHA256, **STOPPED, **STAGING, **LENGTHS, **TUS, **FORM}

@@ -75,6 +75,10 @@ STARTING: Mapping[str, Message] = {
     ),
     Code.DISCARDED_FOR_OTHER_FILE: _("Discarded, because another file is sent to its key."),
     Code.DISCARD_OTHER_KEY: _("The transfer to discard has another key, bucket or store than this file."),
+    Code.KEY_BUSY_ON_SILENT_NODE: _(
+        "An unfinished transfer to this key has its bytes on the node %(node)s, which has been silent since "
+        "%(since_at)s. Discard it to send this file, or start the node again."
+    ),
     Code.SHA256_UNAVAILABLE: _("This server cannot verify a SHA-256. Send the file without one."),
 }
 
@@ -92,11 +96,21 @@ STEPS: Mapping[str, Message] = {
     Code.CANNOT_VERIFY: _("Only a transfer that is done, and whose object is not verified, can be verified again."),
     Code.STILL_NOT_VERIFIED: _("The object is still not verified. The page of the transfer shows the reason."),
     Code.BYTES_MISSING: _(
-        "Some bytes of this transfer are neither in the store nor staged on this server. Send the file again."
+        "Some bytes of this transfer are neither in the store nor staged on its node. Send the file again."
+    ),
+    Code.STAGED_BYTES_LOST: ngettext_lazy(
+        "The staged bytes of part %(parts)s are lost: the disk of the node %(node)s does not have them any more.",
+        "The staged bytes of %(count)s parts (%(parts)s) are lost: the disk of the node %(node)s does not have them "
+        "any more.",
+        "count",
     ),
 }
 
 WAITING: Mapping[str, Message] = {
+    Code.WAITING_FOR_NODE: _(
+        "The bytes are on the node %(node)s, which has been silent since %(since_at)s. Start its sender again, and the "
+        "transfer resumes. If the node is lost, cancel the transfer and send the file again."
+    ),
     Code.BROWSER_STOPPED: _("The browser has stopped sending. Select the same file again to resume."),
     Code.FORM_STOPPED: _(
         "The browser has stopped sending. A file that is sent with the plain form cannot be resumed: the transfer is "

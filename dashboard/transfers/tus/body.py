@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from dashboard.transfers.bodies import NoSlot, open_body, receiving_slot
 from uploads.models import Transfer
+from uploads.models.node import silent_since
 from uploads.problems import Code, Problem, ProblemError
 from uploads.services.staging.expected_sha256 import parse_digest
 from uploads.services.transfers.receive import QuotaExceeded, Receiver, ReceivingStopped, WrongLength
@@ -53,6 +54,17 @@ def is_empty(request: HttpRequest) -> bool:
     """Whether a body in chunks has no byte. Raises TusError."""
     with _as_tus_errors(request), receiving_slot():
         return not open_body(request, None).read_block(1)
+
+
+def check_is_here(transfer: Transfer) -> None:
+    """Raise 503 if the bytes of a file that is still arriving are on another node, with its name."""
+    if transfer.is_staged_here or transfer.all_received:
+        return
+    since = silent_since(transfer.node)
+    problem = Problem(Code.OTHER_NODE, node=transfer.node)
+    if since is not None:
+        problem = Problem(Code.WAITING_FOR_NODE, node=transfer.node, since_at=since.isoformat())
+    raise TusError(503, problem, code=Code.OTHER_NODE)
 
 
 def _write(request: HttpRequest, transfer: Transfer, offset: int, length: int | None, checksum: Checksum | None) -> int:

@@ -17,7 +17,7 @@ from dashboard.shared.messages import refusal_text, text_of
 from dashboard.transfers.bodies import decodes_chunks
 from dashboard.transfers.form import NewTransferForm
 from dashboard.transfers.in_the_way import InTheWay, in_the_way
-from dashboard.transfers.tus.body import check_fits, is_empty, receive
+from dashboard.transfers.tus.body import check_fits, check_is_here, is_empty, receive
 from dashboard.transfers.tus.responses import fields_response, with_progress
 from uploads import access
 from uploads.models import Transfer
@@ -95,6 +95,7 @@ def _start(request: HttpRequest, user: User, new: NewTransfer, length: int | Non
         text = refusal_text(refusal.problem, refusal.store_error)
         response = fields_response(refusal.status, refusal.code, text, {refusal.field: text})
         return with_retry_after(response, explain(refusal.store_error).retry_after) if refusal.store_error else response
+    check_is_here(transfer)
     offset = _first_bytes(request, user, transfer, length)
     response = HttpResponse(status=201, headers={"Location": reverse("file", args=[transfer.pk])})
     return with_progress(response, transfer, offset)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import uuid
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 
 from dashboard.transfers.bodies import decodes_chunks
-from dashboard.transfers.tus.body import receive
+from dashboard.transfers.tus.body import check_is_here, receive
 from dashboard.transfers.tus.responses import UploadEnded, expiry_headers, with_progress
 from uploads import access
 from uploads.domain.states import DesiredState, Phase
@@ -60,7 +59,8 @@ def _receive(request: HttpRequest, transfer: Transfer) -> int:
 
 
 def delete(_request: HttpRequest, user: User, transfer_id: uuid.UUID) -> HttpResponse:
-    transfer = _load(user, transfer_id)
+    """Any node cancels, as the node with the bytes may be lost."""
+    transfer = _find(user, transfer_id)
     try:
         request_cancel(user, transfer)
     except StepRefused as refusal:
@@ -69,7 +69,14 @@ def delete(_request: HttpRequest, user: User, transfer_id: uuid.UUID) -> HttpRes
 
 
 def _load(user: User, transfer_id: uuid.UUID) -> Transfer:
-    """Raises 404 if it does not exist or is another operator's, 410 if it has ended, 503 if another node has it."""
+    """The upload, if its bytes are here. Raises 503 if another node has them, and as `_find`."""
+    transfer = _find(user, transfer_id)
+    check_is_here(transfer)
+    return transfer
+
+
+def _find(user: User, transfer_id: uuid.UUID) -> Transfer:
+    """Raises 404 if it does not exist or is another operator's, 410 if it has ended."""
     try:
         transfer = access.transfer_to_send(user, transfer_id)
     except access.NotVisible as error:
@@ -78,8 +85,6 @@ def _load(user: User, transfer_id: uuid.UUID) -> Transfer:
         raise TusError(404, Problem(Code.NO_SUCH_TRANSFER), code="NotFound")
     if transfer.phase == Phase.CANCELLED or transfer.desired_state == DesiredState.CANCEL:
         raise UploadEnded(transfer)
-    if transfer.node != settings.NODE_NAME and not transfer.all_received:
-        raise TusError(503, Problem(Code.OTHER_NODE, node=transfer.node))
     return transfer
 
 

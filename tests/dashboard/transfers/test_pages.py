@@ -21,7 +21,7 @@ from tests.dashboard.make_transfer import MIB, make_transfer
 from tests.dashboard.pages import TOKEN, Page
 from uploads.domain.proofs import Proof
 from uploads.domain.states import DesiredState, PartState, Phase, StoreUploadState, TransferState, shown_state
-from uploads.models import AuditEntry, Part, Store, StoreUpload, Transfer
+from uploads.models import AuditEntry, Part, StagingNode, Store, StoreUpload, Transfer
 from uploads.objectstore.errors import Reason
 from uploads.problems import Code, Problem
 from uploads.services.transfers.replaced_parts import ABOUT_PARTS
@@ -97,12 +97,16 @@ def browser_times() -> list[tuple[str, bool, dict[str, Any]]]:
 def test_filter_finds_exactly_the_transfers_shown_in_a_state(
     state: TransferState, operator_client: Client, operator: User, unreachable: Store
 ) -> None:
+    StagingNode.objects.create(name="silent", sender_heard_at=timezone.now() - timedelta(hours=1))
     expected = set()
-    for phase, desired_state, (name, silent, times) in product(Phase, DesiredState, browser_times()):
-        key = f"{phase} {desired_state} {name}"
-        transfer = make_transfer(operator, unreachable, phase=phase, desired_state=desired_state, key=key, **times)
-        assert transfer.state is shown_state(phase, desired_state, browser_is_silent=silent)
-        if transfer.state is state:
+    for phase, desired_state, (name, silent, times), node in product(
+        Phase, DesiredState, browser_times(), ("n", "silent")
+    ):
+        key = f"{phase} {desired_state} {name} {node}"
+        values = {"phase": phase, "desired_state": desired_state, "node": node, **times}
+        make_transfer(operator, unreachable, key=key, **values)
+        is_silent = {"browser_is_silent": silent, "node_is_silent": node == "silent"}
+        if shown_state(phase, desired_state, **is_silent) is state:
             expected.add(key)
     assert set(Transfer.objects.filter(in_state(state)).values_list("key", flat=True)) == expected
     rows = Page(operator_client.get(f"/transfers/?state={state}", headers=JSON)).json["transfers"]
@@ -522,6 +526,7 @@ def test_json_has_the_fixed_shape(operator_client: Client, operator: User, unrea
         "seconds_left": None,
         "last_received": iso(transfer.received_at),
         "expires": iso(transfer.expires_at),
+        "node": {"name": "n", "silent_since": None},
         "steps": ["cancel", "pause"],
         "crc64": None,
         "sha256": None,

@@ -157,7 +157,7 @@ def test_resumable_transfer_may_be_silent_for_longer_than_a_form(drive: Drive) -
     assert state_of(transfer) is TransferState.RECEIVING
 
 
-# --- The watchdog releases reserved bytes -----------------------------------------------------------------------------
+# --- The sender releases reserved bytes -------------------------------------------------------------------------------
 
 
 def test_sent_part_is_released_if_its_worker_died(drive: Drive) -> None:
@@ -203,7 +203,7 @@ def test_bytes_of_another_node_are_left_to_its_worker(drive: Drive, monkeypatch:
 # --- Sweeping ---------------------------------------------------------------------------------------------------------
 
 
-def test_missing_staging_folder_is_not_created(staging: Path) -> None:
+def test_missing_staging_folder_is_not_created(transactional_db: None, staging: Path) -> None:
     sweep_staging()
     assert not staging.exists()
 

@@ -118,7 +118,8 @@ def test_missing_staged_bytes_fail_the_transfer_with_a_reason(drive: Drive) -> N
     assert "the staged bytes of part 2 are gone" in output
     transfer.refresh_from_db()
     assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "BytesGone")
-    assert (transfer.error_reason, transfer.error_params) == ("StagedPartLost", {"number": 2})
+    lost = {"node": "test-node", "count": 1, "parts": "2"}
+    assert (transfer.error_reason, transfer.error_params) == ("StagedBytesLost", lost)
 
 
 def test_stray_folders_are_removed(drive: Drive, staging: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import OperationalError, connection
 from django.utils import timezone
@@ -50,10 +51,14 @@ def transfer(store: Store) -> Transfer:
     """Two parts, the first of which is sent; its upload in the store is open."""
     owner = User.objects.create_user("olga")
     facts = {"owner": owner, "store": store, "bucket": "photos", "key": "cat.jpg", "all_received": True}
-    created = Transfer.objects.create(size=20, part_size=10, part_count=2, node="n", phase=Phase.SENDING, **facts)
+    created = Transfer.objects.create(
+        size=20, part_size=10, part_count=2, node=settings.NODE_NAME, phase=Phase.SENDING, **facts
+    )
     upload = StoreUpload.objects.create(transfer=created, upload_id="u")
     Part.objects.create(transfer=created, number=1, size=10, state=PartState.SENT, store_upload=upload, etag="e")
     Part.objects.create(transfer=created, number=2, size=10, state=PartState.STAGED)
+    created.folder.make()
+    created.folder.whole(2).write_bytes(bytes(10))
     return created
 
 

@@ -131,4 +131,5 @@ def test_metrics_have_the_queue_of_a_new_kind(
 ) -> None:
     monkeypatch.setattr("uploads.services.upkeep.metrics.broker.depths", lambda queues: dict.fromkeys(queues, 0))
     depth, _ = _queues()
-    assert [sample.labels["queue"] for sample in depth.samples] == ["node.test-node.new", "partway.watch"]
+    queues = [sample.labels["queue"] for sample in depth.samples]
+    assert queues == ["node.test-node.new", "node.test-node.steps", "partway.watch"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from uploads import crash
 from uploads.domain.states import FINAL_PHASES, STORE_UPLOAD_STATES, DesiredState, PartState, Phase, StoreUploadState
 from uploads.models import StoreUpload, Transfer
-from uploads.models.transfer import steps_queue
 from uploads.problems import Code
 from uploads.services.multipart.abort import abort_until_gone
 from uploads.services.stores.clients import client_for
@@ -27,16 +26,22 @@ INTERRUPTION_SECONDS = 1.5
 @task(
     TRANSFERS,
     lambda: Transfer.objects.filter(desired_state=DesiredState.CANCEL).exclude(phase__in=FINAL_PHASES),
-    queue=steps_queue,
     retry=Retry.FOREVER,
 )
 def cancel_transfer(lease: Lease[Transfer]) -> None:
-    """Abort every upload of this transfer until the store has none of it, then remove the staged bytes."""
+    """Abort every upload of this transfer until the store has none of it, then remove the staged bytes.
+
+    Any node does it, as the node with the bytes may be lost.
+    """
     transfer = lease.row
     _abort_all(lease)
     # A part in flight could still reach the store or be read from staging.
     if _in_flight(transfer):
         _wait_for_interruption(lease)
+        return
+    if not transfer.is_staged_here:
+        # Its node removes the staged bytes, now or when it comes back: the cancellation does not wait for it.
+        finish_transfer(lease, Phase.CANCELLED)
         return
     try:
         # A process that still receives bytes notices the cancellation within a second and releases the lock.

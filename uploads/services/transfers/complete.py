@@ -11,7 +11,6 @@ from uploads import crash
 from uploads.domain.part_summary import multipart_etag
 from uploads.domain.states import STORE_UPLOAD_STATES, PartState, Phase, StoreUploadState
 from uploads.models import StoreUpload, Transfer
-from uploads.models.transfer import steps_queue
 from uploads.objectstore.checksums import ReportedCrc64, as_kept, combine, from_kept
 from uploads.objectstore.errors import ObjectStoreError, certainly_not_done
 from uploads.objectstore.providers import Provider
@@ -41,7 +40,7 @@ from uploads.services.work.tasks import record_failure, task
 from uploads.services.work.transitions import change
 
 
-@task(TRANSFERS, lambda: Transfer.objects.filter(phase=Phase.COMPLETING), queue=steps_queue)
+@task(TRANSFERS, lambda: Transfer.objects.filter(phase=Phase.COMPLETING))
 def complete_transfer(lease: Lease[Transfer]) -> None:
     """Complete the upload, prove the object by HEAD, and only then record the transfer as done.
 

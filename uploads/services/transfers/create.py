@@ -11,7 +11,6 @@ from django.utils import timezone
 from uploads import crash
 from uploads.domain.states import STORE_UPLOAD_STATES, DesiredState, Phase, StoreUploadState
 from uploads.models import StoreUpload, Transfer
-from uploads.models.transfer import steps_queue
 from uploads.objectstore.errors import ObjectStoreError, certainly_not_done
 from uploads.objectstore.successes import upload_of_other_key
 from uploads.services.multipart.abort import abort_until_gone
@@ -36,7 +35,7 @@ def _ready() -> QuerySet[Transfer]:
     return rows.exclude(store_uploads__state=StoreUploadState.OPEN)
 
 
-@task(TRANSFERS, _ready, queue=steps_queue)
+@task(TRANSFERS, _ready)
 def open_store_upload(lease: Lease[Transfer]) -> None:
     """Create the upload in the store and record its id immediately."""
     try:

@@ -1,6 +1,7 @@
-"""Decides what transfers need next and enqueues it. Can be called at any time, any number of times.
+"""Decides what transfers need next and enqueues it. Can be called at any time, any number of times, on any node.
 
-Many transfers take as many statements as one.
+Many transfers take as many statements as one. Only parts need the node that stages them. Nothing is enqueued for a node
+that is silent: when it is heard again, it dispatches its transfers itself.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from django.utils import timezone
 
 from uploads.domain.states import PHASES, DesiredState, PartState, Phase, StoreUploadState
 from uploads.models import Part, StoreUpload, Transfer
+from uploads.models.node import silent_nodes
 from uploads.services.staging import expected_sha256
 from uploads.services.work.leases import due, free
 from uploads.services.work.queue import enqueue_rows
@@ -94,8 +96,9 @@ def _send(found: _Next) -> list[Transfer]:
     """Write what was found and enqueue it. Returns the transfers to complete."""
     _change_phase(found.starting, Phase.SENDING, Phase.RECEIVING, sending_at=timezone.now())
     _enqueue_steps("open_store_upload", found.uploads)
+    silent = silent_nodes() if found.parts else {}
     for node, ids in found.parts.items():
-        if ids:
+        if ids and node not in silent:
             enqueue_rows("send_part", ids, node=node)
     # PutObject has created the object already.
     put = [transfer for transfer in found.completing if transfer.by_put_object]
@@ -113,11 +116,7 @@ def _change_phase(transfers: Sequence[Transfer], to: Phase, since: Phase, **fiel
 
 def _enqueue_steps(task: str, transfers: Iterable[Transfer]) -> None:
     """Enqueue a step of each of the transfers, unless one is running, enqueued or deferred."""
-    by_node: dict[str, list[uuid.UUID]] = defaultdict(list)
-    for transfer in transfers:
-        by_node[transfer.node].append(transfer.pk)
-    for node, ids in by_node.items():
-        enqueue_rows(task, ids, node=node, only=idle())
+    enqueue_rows(task, [transfer.pk for transfer in transfers], only=idle())
 
 
 def idle() -> Q:
@@ -187,7 +186,7 @@ def _to_complete() -> QuerySet[Transfer]:
 
 
 def _due_parts() -> QuerySet[Transfer]:
-    """Transfers that are receiving or sending, and lack a step.
+    """Transfers that are receiving or sending, and lack a step. Parts of silent nodes wait for their node.
 
     Each condition is a subquery with a limit, because PostgreSQL would read all parts for an EXISTS.
     """
@@ -206,8 +205,10 @@ def _due_parts() -> QuerySet[Transfer]:
     has_digest = Q(verify_sha256=False) | (Q(sha256=F("expected_sha256")) & ~Q(sha256=""))
     to_start = Q(phase=Phase.RECEIVING, waiting__isnull=False)
     to_open = is_multipart & Q(upload__isnull=True) & (Q(all_received=False) | Q(unsent__isnull=False))
-    to_send = Q(waiting__isnull=False, busy__lt=WINDOW) & (
-        (is_multipart & Q(upload__isnull=False)) | (~is_multipart & Q(all_received=True))
+    to_send = (
+        ~Q(node__in=silent_nodes())
+        & Q(waiting__isnull=False, busy__lt=WINDOW)
+        & ((is_multipart & Q(upload__isnull=False)) | (~is_multipart & Q(all_received=True)))
     )
     to_complete = Q(all_received=True, unsent__isnull=True) & has_digest
     return rows.filter(to_start | Q(phase=Phase.SENDING) & (to_open | to_send | to_complete))

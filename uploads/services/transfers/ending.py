@@ -11,10 +11,13 @@ from django.utils import timezone
 from uploads import audit, crash
 from uploads.domain.states import PHASES, DesiredState, Phase, StoreUploadState
 from uploads.models import Transfer
+from uploads.models.node import silent_since
+from uploads.models.transfer import steps_queue
 from uploads.problems import Code
 from uploads.services.staging import quota
 from uploads.services.work import leases
 from uploads.services.work.leases import Lease
+from uploads.services.work.queue import enqueue_on_commit
 from uploads.services.work.transitions import change
 
 
@@ -51,7 +54,10 @@ def ends_unverified(transfer: Transfer, error: dict[str, Any]) -> bool:
 
 
 def finish_transfer(lease: Lease[Transfer], phase: Phase, **facts: object) -> bool:
-    """End a transfer as done or cancelled. False if the lease was lost."""
+    """End a transfer as done or cancelled. False if the lease was lost.
+
+    Its staged bytes are removed here, or by their own node; one that is silent removes them when it comes back.
+    """
     with transaction.atomic():
         now = timezone.now()
         if not lease.end(phase, finished_at=now, release_at=now, **facts):
@@ -60,5 +66,8 @@ def finish_transfer(lease: Lease[Transfer], phase: Phase, **facts: object) -> bo
         lease.row.store_uploads.filter(state=StoreUploadState.OPEN).update(drop_at=now)
         audit.record_transfer(None, phase.value, lease.row, **facts)
     crash.point("transfer.ended")
-    quota.release_all(lease.row)
+    if lease.row.is_staged_here:
+        quota.release_all(lease.row)
+    elif silent_since(lease.row.node) is None:
+        enqueue_on_commit("remove_staged", [lease.row.pk], queue=steps_queue(lease.row.node))
     return True

@@ -23,7 +23,7 @@ NOTHING_MOVED = {"moved": 0, "moved_at": None, "mark_moved": 0, "mark_at": None}
 
 
 def _resume(transfer: Transfer, seconds: float) -> None:
-    enqueue_on_commit("dispatch_transfer", [transfer.pk], queue=transfer.steps_queue, countdown=seconds)
+    enqueue_on_commit("dispatch_transfer", [transfer.pk], countdown=seconds)
 
 
 def _resume_part(part: Part, seconds: float) -> None:

@@ -1,18 +1,17 @@
-"""Bytes of a transfer that are neither in the store nor staged here: whether a retry can still send the whole file.
+"""Bytes of a transfer that are neither in the store nor staged: whether a retry can still send the whole file.
 
-A part is needed from staging if it waits to be sent, or if the store does not have it as it was sent. Whether a part
-is staged is only known on the node that stages it.
+A part is needed from staging if it waits to be sent, or if the store does not have it as it was sent. The node that
+stages it looks at its disk; every other node knows what that node has recorded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from django.conf import settings
-
 from uploads.domain.states import PART_STATES, PartState, StoreUploadState
 from uploads.models import Part, Transfer
 from uploads.problems import Code
+from uploads.services.transfers.missing_files import can_arrive_again
 from uploads.services.work import leases
 from uploads.services.work.failures import NO_ERROR
 from uploads.services.work.transitions import change
@@ -32,11 +31,18 @@ def has_lost_bytes(transfer: Transfer) -> bool:
     """Whether bytes that were received are lost, so that no retry can send the whole file."""
     if was_replaced(transfer):
         return True
+    # Its node has found that staged bytes are lost, and its sender cannot send them again.
+    if transfer.all_received and transfer.parts.filter(state=PartState.WAITING).exists():
+        return True
     needed = parts_needed_from_staging(transfer)
-    if not needed or transfer.node != settings.NODE_NAME:
+    if not needed:
         return False
+    if not transfer.is_staged_here:
+        return any(part.size and part.state == PartState.SENT and not part.reserved_bytes for part in needed)
     staged = transfer.folder.whole_sizes()
-    return any(part.size and staged.get(part.number) != part.size for part in needed)
+    missing = [part for part in needed if part.size and staged.get(part.number) != part.size]
+    # A retry finds out that a staged part is missing, and then waits for its bytes.
+    return any(part.state == PartState.SENT or not can_arrive_again(transfer) for part in missing)
 
 
 def was_replaced(transfer: Transfer) -> bool:
@@ -47,7 +53,7 @@ def was_replaced(transfer: Transfer) -> bool:
 
 def parts_needed_from_staging(transfer: Transfer) -> list[Part]:
     """The parts that a retry has to send."""
-    parts = transfer.parts.only("transfer_id", "number", "size", "state")
+    parts = transfer.parts.only("transfer_id", "number", "size", "state", "reserved_bytes")
     needed = list(parts.filter(state__in=(PartState.STAGED, PartState.SENDING)))
     return needed + list(_sent_in_vain(transfer))
 

@@ -17,6 +17,7 @@ from uploads.problems import Code, Problem
 from uploads.services.stores.clients import client_for
 from uploads.services.transfers.dispatch import dispatch
 from uploads.services.transfers.lost_bytes import stage_again
+from uploads.services.transfers.missing_files import is_still_staged
 from uploads.services.work.failures import NO_ERROR, error_code
 from uploads.services.work.leases import Lease
 
@@ -30,8 +31,7 @@ def settle_replaced_parts(lease: Lease[Transfer], error: ObjectStoreError) -> bo
     """Compare the parts of a refused completion with ListParts, and send those again that are still staged.
 
     False if that is not possible. The error then says what was found: the parts that someone else has replaced, no
-    such part, or nothing, as ListParts failed. Call it under the lease of the transfer, on the node that stages its
-    bytes.
+    such part, or nothing, as ListParts failed. Call it under the lease of the transfer.
     """
     if not isinstance(error, Refused) or error.code not in ABOUT_PARTS:
         return False
@@ -48,7 +48,7 @@ def settle_replaced_parts(lease: Lease[Transfer], error: ObjectStoreError) -> bo
         error.details.append(Problem(Code.PARTS_LISTED_AS_SENT))
         return False
     numbers = name_numbers([part.number for part in differing])
-    if any(part.size and not part.staged_path.exists() for part in differing):
+    if not all(is_still_staged(part) for part in differing):
         error.details.append(Problem(Code.PARTS_REPLACED, count=len(differing), parts=numbers))
         return False
     _send_again(lease, differing, numbers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -26,6 +27,7 @@ from uploads.services.transfers.identity import object_metadata
 from uploads.services.transfers.interruption import Interrupted, LeaseRenewal, interruptible
 from uploads.services.transfers.kinds import PARTS
 from uploads.services.transfers.lost_responses import find_after_failure, own_object
+from uploads.services.transfers.missing_files import has_file, settle_missing_files
 from uploads.services.transfers.replacing import NotComparable, condition_of, explain_conflict
 from uploads.services.work import leases
 from uploads.services.work.attempts import Retry
@@ -33,14 +35,20 @@ from uploads.services.work.failures import NO_ERROR, error_fields
 from uploads.services.work.leases import Lease
 from uploads.services.work.tasks import record_failure, task
 from uploads.services.work.transitions import change
+from uploads.staging.disk import WriterBusy
 
 log = logging.getLogger(__name__)
+
+MISSING_SECONDS = 5.0
+"""When to look again for a part whose file is missing while the rest of the file is still arriving."""
 
 
 def _ready() -> QuerySet[Part]:
     # PutObject creates the object: not before the checksum of the whole file was checked.
     ready = Q(part_count__gt=1) | Q(all_received=True)
-    transfers = Transfer.objects.filter(ready, desired_state=DesiredState.RUN, phase=Phase.SENDING)
+    transfers = Transfer.objects.filter(
+        ready, desired_state=DesiredState.RUN, phase=Phase.SENDING, node=settings.NODE_NAME
+    )
     return Part.objects.filter(transfer__in=transfers)
 
 
@@ -61,6 +69,9 @@ def send_part(lease: Lease[Part]) -> None:
         # Nothing was sent: an unusual response to HEAD is no reason to end the transfer.
         record_failure(lease, failed.error, Retry.PATIENT)
     except ObjectStoreError as error:
+        if not has_file(part):
+            _file_is_missing(lease)
+            return
         found = find_after_failure(part, store_upload, error)
         if found is not None:
             _part_sent(lease, store_upload, found, renewal)
@@ -72,6 +83,16 @@ def send_part(lease: Lease[Part]) -> None:
     else:
         _part_sent(lease, store_upload, response, renewal)
     dispatch(part.transfer_id)
+
+
+def _file_is_missing(lease: Lease[Part]) -> None:
+    """The disk does not have the part any more. While the disk cannot be compared, the part waits."""
+    if not lease.release(not_before=leases.in_seconds(MISSING_SECONDS)):
+        return
+    try:
+        settle_missing_files(lease.row.transfer)
+    except WriterBusy:
+        PARTS.resume(lease.row, MISSING_SECONDS)
 
 
 def _send(part: Part, store_upload: StoreUpload | None, renewal: LeaseRenewal) -> SentBytes:

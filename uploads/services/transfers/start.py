@@ -15,6 +15,7 @@ from uploads.domain.planning import PREFERRED_PART_SIZE, Limits, Plan, PlanRefus
 from uploads.domain.replacement import NOTHING, Replacement, SeenObject
 from uploads.domain.states import LIVE_PHASES, DesiredState, PartState, Phase
 from uploads.models import Store, Transfer
+from uploads.models.node import lost_nodes
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.keys import check_bucket
 from uploads.objectstore.providers import check_new_key
@@ -248,7 +249,8 @@ def _discard_other(new: NewTransfer) -> bool:
 def find_same_file(new: NewTransfer) -> Transfer | None:
     """The transfer that this file resumes: of the same operator, destination, size and content.
 
-    One that is to be discarded is none: the browser has found other bytes in it than in the file.
+    One that is to be discarded is none: the browser has found other bytes in it than in the file. Neither is one whose
+    bytes are on a silent node.
     """
     if not new.fingerprint:
         return None
@@ -264,7 +266,7 @@ def find_same_file(new: NewTransfer) -> Transfer | None:
     ).exclude(desired_state=DesiredState.CANCEL)
     if new.discard is not None:
         rows = rows.exclude(pk=new.discard.pk)
-    return rows.select_related("store").first()
+    return rows.exclude(node__in=lost_nodes()).select_related("store").first()
 
 
 def _check_verification(new: NewTransfer) -> None:
@@ -273,7 +275,10 @@ def _check_verification(new: NewTransfer) -> None:
 
 
 def offset_of(transfer: Transfer) -> int:
-    """Where the browser resumes, in bytes: the parts that are whole by the database, then what the files hold."""
+    """Where the browser resumes, in bytes: the parts that are whole by the database, then what the files hold.
+
+    Raises StagedElsewhere on another node, unless the whole file has arrived.
+    """
     if transfer.all_received:
         return transfer.size
     whole = transfer.parts.exclude(state=PartState.WAITING).count()

@@ -6,6 +6,7 @@ import logging
 import uuid
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,17 +17,24 @@ from django.utils import timezone
 from uploads import crash
 from uploads.domain.states import FINAL_PHASES, PartState
 from uploads.models import Part, Transfer
+from uploads.models.transfer import steps_queue
 from uploads.problems import Code, Problem
 from uploads.services.staging import quota
+from uploads.services.staging.nodes import ID_FILE
+from uploads.services.transfers.missing_files import settle_missing_files
 from uploads.services.transfers.receive import QuotaExceeded, ReceivingStopped, recover
 from uploads.services.transfers.steps import StepRefused, request_cancel
 from uploads.services.work.failures import problem_fields
+from uploads.services.work.queue import enqueue_on_commit
 from uploads.services.work.rounds import only_one
 from uploads.staging.disk import StagingFolder, WriterBusy
 
 log = logging.getLogger(__name__)
 
 Thing = TypeVar("Thing")
+
+WRITER_SECONDS = 2.0
+"""When to try again to remove the bytes of a transfer that still receives. It stops within about a second."""
 
 
 def expire(transfer: Transfer) -> None:
@@ -44,20 +52,34 @@ def sweep_staging() -> None:
     """At the start of a node: remove every folder in its staging that belongs to no transfer in progress.
 
     Complete parts that are not in the database are recovered, and files of parts that are in the store are removed.
-    A folder without the name of a transfer was not created by Partway and stays.
+    A folder without the name of a transfer was not created by Partway and stays, as does one of another node. Then
+    the parts are looked for that should be here and are not.
     """
     staging = Path(settings.STAGING_DIR)
-    if not staging.exists():
-        return
-    for path in sorted(staging.iterdir()):
-        try:
-            _sweep(path)
-        except (WriterBusy, ReceivingStopped, QuotaExceeded) as reason:
-            log.info("staging %s: left unchanged: %s", path.name, reason)
-        except OSError as error:
-            log.warning("staging %s: %s", path.name, error)
-        except Exception:
-            log.exception("staging %s: internal error", path.name)
+    if staging.exists():
+        for path in sorted(staging.iterdir()):
+            if not path.name.startswith(ID_FILE):
+                _carefully(path.name, partial(_sweep, path))
+    for transfer in _with_staged_bytes():
+        _carefully(str(transfer.pk), partial(settle_missing_files, transfer))
+
+
+def _with_staged_bytes() -> QuerySet[Transfer]:
+    """The transfers of this node that have not ended and that have bytes on its disk, by the database."""
+    parts = Part.objects.filter(reserved_bytes__gt=0, transfer__node=settings.NODE_NAME)
+    return Transfer.objects.filter(pk__in=parts.values("transfer")).exclude(phase__in=FINAL_PHASES)
+
+
+def _carefully(name: str, act: Callable[[], object]) -> None:
+    """Call `act`. An exception is logged, and does not stop the caller."""
+    try:
+        act()
+    except (WriterBusy, ReceivingStopped, QuotaExceeded) as reason:
+        log.info("staging %s: left unchanged: %s", name, reason)
+    except OSError as error:
+        log.warning("staging %s: %s", name, error)
+    except Exception:
+        log.exception("staging %s: internal error", name)
 
 
 def _sweep(path: Path) -> None:
@@ -68,6 +90,9 @@ def _sweep(path: Path) -> None:
         return
     transfer = Transfer.objects.select_related("store").filter(pk=transfer_id).first()
     folder = StagingFolder(path)
+    if transfer is not None and not transfer.is_staged_here:
+        log.warning("staging %s: belongs to the node %s and stays", path.name, transfer.node)
+        return
     if transfer is None or transfer.phase in FINAL_PHASES:
         with folder.writer():
             log.warning("staging %s: removed, because it belongs to no transfer in progress", path.name)
@@ -77,6 +102,19 @@ def _sweep(path: Path) -> None:
         _remove_stray_files(transfer)
     if transfer.resumable and not transfer.all_received:
         recover(transfer)
+
+
+def remove_staged(transfer_id: uuid.UUID) -> None:
+    """Remove what is staged here of a transfer that another node has ended. While bytes arrive: a little later."""
+    transfer = Transfer.objects.filter(pk=transfer_id, node=settings.NODE_NAME, phase__in=FINAL_PHASES).first()
+    if transfer is None:
+        return
+    try:
+        with transfer.folder.writer():
+            quota.release_all(transfer)
+    except WriterBusy:
+        queue = steps_queue(settings.NODE_NAME)
+        enqueue_on_commit("remove_staged", [transfer.pk], queue=queue, countdown=WRITER_SECONDS)
 
 
 def _remove_stray_files(transfer: Transfer) -> None:

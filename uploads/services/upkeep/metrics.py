@@ -15,10 +15,11 @@ from prometheus_client.registry import Collector
 from redis import RedisError
 
 from uploads import metrics
-from uploads.domain.states import DesiredState, Phase, TransferState, shown_state
+from uploads.domain.states import FINAL_PHASES, DesiredState, Phase, TransferState, shown_state
 from uploads.domain.store_health import StoreHealth
 from uploads.models import StagingNode, Store, Transfer
-from uploads.models.transfer import browser_is_silent
+from uploads.models.node import silent_nodes
+from uploads.models.transfer import browser_is_silent, steps_queue
 from uploads.services.staging import quota
 from uploads.services.work import broker
 from uploads.services.work.tasks import TASKS, WATCH_QUEUE
@@ -45,7 +46,19 @@ class State(Collector):
 
 
 def _database() -> list[Metric]:
-    return [_transfers(), *_stores()]
+    return [_transfers(), *_stores(), _nodes()]
+
+
+def _nodes() -> Metric:
+    """Of the nodes with transfers that have not ended: a node that is not used any more may be silent."""
+    family = GaugeMetricFamily(
+        "partway_node_silent", "1: transfers have bytes on a node that is silent.", labels=["node"]
+    )
+    silent = silent_nodes()
+    unfinished = Transfer.objects.exclude(phase__in=FINAL_PHASES).order_by()
+    for node in unfinished.values_list("node", flat=True).distinct():
+        family.add_metric([node], node in silent)
+    return family
 
 
 def _stores() -> list[Metric]:
@@ -60,12 +73,14 @@ def _stores() -> list[Metric]:
 
 
 def _transfers() -> Metric:
-    rows = Transfer.objects.order_by().values_list("phase", "desired_state")
-    counted = rows.annotate(count=Count("pk"), silent=Count("pk", filter=browser_is_silent()))
+    silent = silent_nodes()
+    rows = Transfer.objects.order_by().values_list("phase", "desired_state", "node")
+    counted = rows.annotate(count=Count("pk"), unsent=Count("pk", filter=browser_is_silent()))
     states = Counter(dict.fromkeys(TransferState, 0))
-    for phase, desired_state, count, silent in counted:
-        states[shown_state(Phase(phase), DesiredState(desired_state))] += count - silent
-        states[shown_state(Phase(phase), DesiredState(desired_state), browser_is_silent=True)] += silent
+    for phase, desired_state, node, count, unsent in counted:
+        pair = Phase(phase), DesiredState(desired_state)
+        states[shown_state(*pair, node_is_silent=node in silent)] += count - unsent
+        states[shown_state(*pair, node_is_silent=node in silent, browser_is_silent=True)] += unsent
     family = GaugeMetricFamily("partway_transfers", "Transfers by the state that pages show.", labels=["state"])
     for state, count in states.items():
         family.add_metric([state.value], count)
@@ -89,7 +104,8 @@ def _staging() -> list[Metric]:
 
 def _queues() -> list[Metric]:
     nodes = dict.fromkeys([settings.NODE_NAME, *StagingNode.objects.values_list("name", flat=True)])
-    queues = dict.fromkeys([*(task.queue(node) for node in nodes for task in TASKS.values()), WATCH_QUEUE])
+    of_tasks = (task.queue(node) for node in nodes for task in TASKS.values())
+    queues = dict.fromkeys([*of_tasks, *map(steps_queue, nodes), WATCH_QUEUE])
     depth = GaugeMetricFamily("partway_queue_depth", "Messages that no worker has taken yet.", labels=["queue"])
     served = GaugeMetricFamily("partway_queue_served", "Whether a worker serves this queue.", labels=["queue"])
     for queue, waiting in broker.depths(queues).items():

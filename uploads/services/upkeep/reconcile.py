@@ -34,15 +34,13 @@ from uploads.services.stores.clients import client_for
 from uploads.services.transfers.dispatch import dispatch, dispatch_many
 from uploads.services.transfers.ending import fail_transfer
 from uploads.services.transfers.lost_bytes import stage_again
+from uploads.services.transfers.missing_files import BYTES_GONE, has_file, is_still_staged, settle_missing_files
 from uploads.services.transfers.orphans import settle_lost_creates, settle_unknown_create
 from uploads.services.transfers.replaced_parts import differs
 from uploads.services.upkeep.cleanup import sweep_staging
 from uploads.services.work.failures import problem_fields
 from uploads.services.work.tasks import dispatch_batches
 from uploads.services.work.transitions import change
-
-BYTES_GONE = "BytesGone"
-"""The error code of every transfer that fails because bytes of it are lost. The reason says more."""
 
 
 class Outcome(StrEnum):
@@ -176,7 +174,7 @@ def _about_part(code: Code, part: Part) -> Problem:
 
 def _send_again(part: Part) -> None:
     """Send a part again from staging; the transfer fails if its staged bytes are gone."""
-    if part.staged_path.exists():
+    if is_still_staged(part):
         stage_again([part])
         return
     _fail(part, Code.SENT_PART_LOST)
@@ -187,8 +185,8 @@ def _missing_staged_parts() -> Iterator[Finding]:
     waiting = Part.objects.filter(state=PartState.STAGED, transfer__node=settings.NODE_NAME)
     cancelled = Q(transfer__desired_state=DesiredState.CANCEL)
     for part in waiting.exclude(transfer__phase__in=FINAL_PHASES).exclude(cancelled):
-        if not part.staged_path.exists():
-            yield Finding(_about_part(Code.STAGED_PART_MISSING, part), partial(_fail, part, Code.STAGED_PART_LOST))
+        if not has_file(part):
+            yield Finding(_about_part(Code.STAGED_PART_MISSING, part), partial(settle_missing_files, part.transfer))
 
 
 def _fail(part: Part, code: Code) -> None:
