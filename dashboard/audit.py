@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from dashboard.shared.errors import refuse
 from dashboard.shared.messages.audit import ACTIONS
@@ -18,7 +18,7 @@ PAGE_SIZE = 100
 FILTERS = ("actor", "action", "store", "bucket", "key")
 
 
-@require_GET
+@require_safe
 def audit(request: HttpRequest) -> HttpResponse:
     """One page, filtered. `before` is the id of the last entry of the previous page."""
     before = request.GET.get("before", "")

@@ -9,7 +9,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from dashboard.shared.explain import explain
 from dashboard.shared.links import BucketLinks
@@ -33,7 +33,7 @@ LIVE_SECONDS, IDLE_SECONDS = 2, 15
 """How often the page is updated while something moves, and while nothing does."""
 
 
-@require_GET
+@require_safe
 def overview(request: HttpRequest) -> HttpResponse:
     """The page, or the part of it that is polled. A fragment for each store requests that store's state."""
     stores = list(access.stores_to_see(request.user))
@@ -86,7 +86,7 @@ def _upload_url(row: StoreUpload) -> str:
     return BucketLinks(transfer.store.name, transfer.bucket).detail(UploadRef(transfer.key, row.upload_id))
 
 
-@require_GET
+@require_safe
 def store_state(request: HttpRequest, store: str) -> HttpResponse:
     """The state of one store, by one ListBuckets. A store that refuses to list buckets is reachable."""
     found = access.store_to_see(request.user, store)

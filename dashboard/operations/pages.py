@@ -10,7 +10,7 @@ from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from dashboard.operations.outcome import completion_text, outcome_text, waiting_text
 from dashboard.operations.serializers import operation_json
@@ -33,7 +33,7 @@ PATIENCE_SECONDS = 2.0
 POLL_SECONDS = 0.1
 
 
-@require_GET
+@require_safe
 @explains_failures
 @shows_deleted
 def detail(request: HttpRequest, operation_id: uuid.UUID) -> HttpResponseBase:

@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from dashboard.shared import jsonapi
 from dashboard.shared.messages.providers import notes_on
@@ -48,7 +48,7 @@ def checks(request: HttpRequest, store: str) -> HttpResponseBase:
     return see_other(url)
 
 
-@require_GET
+@require_safe
 @explains_failures
 def check(request: HttpRequest, store: str, check_id: uuid.UUID) -> HttpResponseBase:
     """The card of a check. The page reloads it while the check runs."""

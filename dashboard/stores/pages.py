@@ -9,7 +9,7 @@ from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from dashboard.shared.explain import explain
 from dashboard.shared.jsonapi import wants_json
@@ -29,7 +29,7 @@ from uploads.objectstore.types import Bucket, UploadRef
 from uploads.services.browse import browsing
 
 
-@require_GET
+@require_safe
 @explains_failures
 def stores(request: HttpRequest) -> HttpResponseBase:
     visible = access.stores_to_see(request.user)
@@ -48,7 +48,7 @@ def stores(request: HttpRequest) -> HttpResponseBase:
     return render(request, "stores/list.html", context)
 
 
-@require_GET
+@require_safe
 @explains_failures
 def buckets(request: HttpRequest, store: str) -> HttpResponseBase:
     """The listed and the named buckets. If listing is not allowed, the named ones still work."""
@@ -81,7 +81,7 @@ def _bucket_row(store: Store, bucket: Bucket, is_entered: bool) -> dict[str, Any
     return {"bucket": bucket, "url": url, "is_entered": is_entered}
 
 
-@require_GET
+@require_safe
 @explains_failures
 def open_bucket(request: HttpRequest, store: str) -> HttpResponseBase:
     """Go to a bucket by its name, or to an upload by bucket, key and upload id."""

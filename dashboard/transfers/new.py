@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_GET, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from dashboard.shared.explain import explain
 from dashboard.shared.jsonapi import with_retry_after
@@ -111,7 +111,7 @@ def _named_buckets(store_name: str, stores: list[Store]) -> list[str]:
     return [bucket.name for bucket in store.named_buckets.all()] if store else []
 
 
-@require_GET
+@require_safe
 def buckets(request: HttpRequest) -> HttpResponse:
     """The options of the bucket field: what the store lists, or what an administrator entered.
 
@@ -122,7 +122,7 @@ def buckets(request: HttpRequest) -> HttpResponse:
     return render(request, "transfers/_bucket_options.html", context)
 
 
-@require_GET
+@require_safe
 def plan(request: HttpRequest) -> HttpResponse:
     """The plan for a file of `size` bytes, or why there is none."""
     store = access.store_to_transfer_to(request.user, request.GET.get("store", ""))
@@ -154,7 +154,7 @@ def plan_for(store: Store, fields: Mapping[str, str]) -> Plan | None:
     return plan_parts(size, limits_of(store), part_size=part_size, part_count=part_count)
 
 
-@require_GET
+@require_safe
 def existing(request: HttpRequest) -> HttpResponse:
     """The current object at the key: none, one to be replaced, or unknown because the store does not allow HEAD."""
     store = access.store_to_transfer_to(request.user, request.GET.get("store", ""))

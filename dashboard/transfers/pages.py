@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from dashboard.shared.deleted import shows_deleted
 from dashboard.shared.errors import refuse
@@ -48,7 +48,7 @@ MAX_IDS = 200
 MAX_PART_ERRORS = 5
 
 
-@require_GET
+@require_safe
 def transfers(request: HttpRequest) -> HttpResponse:
     """The list, newest first, filtered by `state`, in pages. With `id` parameters: those transfers as JSON."""
     state = request.GET.get("state", "")
@@ -88,7 +88,7 @@ def _by_id(request: HttpRequest, found: QuerySet[Transfer]) -> HttpResponse:
     return same_address(JsonResponse({"transfers": [transfer_json(row) for row in rows]}))
 
 
-@require_GET
+@require_safe
 @shows_deleted
 def transfer(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
     """One transfer. A poll sends what it has `seen` and `said`, and gets only what has changed besides the progress."""

@@ -7,7 +7,7 @@ import uuid
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from dashboard.shared.jsonapi import json_error
 from dashboard.shared.messages import text_of
@@ -19,7 +19,7 @@ BYTES_PER_REQUEST = 256 * 1024**2
 PARTS_PER_REQUEST = 1000
 
 
-@require_GET
+@require_safe
 def received(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
     """The ranges of bytes received from the offset `from` on, and their CRC-64: `{"algorithm", "ranges", "next"}`.
 

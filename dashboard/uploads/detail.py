@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from dashboard.shared import jsonapi
 from dashboard.shared.explain import Explanation, explain
@@ -39,7 +39,7 @@ MAX_NAMED_RUNS = 20
 """Gaps, or runs of parts that are too small, that the page names."""
 
 
-@require_GET
+@require_safe
 @explains_failures
 def detail(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     """One page of ListParts. The picture of all parts is included if the page has every part; else htmx loads it."""

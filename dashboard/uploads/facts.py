@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from dashboard.shared.explain import explain
 from dashboard.shared.links import BucketLinks
@@ -24,7 +24,7 @@ from uploads.services.browse.preflight import is_recent
 from uploads.services.operations.order import settle_possible_orphans
 
 
-@require_GET
+@require_safe
 @explains_failures
 def facts(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     """Parts, bytes and last activity of one row as cells. The status is always 200, because htmx shows nothing else.
@@ -46,7 +46,7 @@ def facts(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     return render(request, "uploads/facts.html", context)
 
 
-@require_GET
+@require_safe
 @explains_failures
 def part_summary_fragment(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     """All parts of an upload as a picture: one request for each 1,000 of them, and one for when it was initiated."""

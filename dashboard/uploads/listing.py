@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from dashboard.shared import formatting, jsonapi
 from dashboard.shared.explain import explain
@@ -50,7 +50,7 @@ class Pager:
     stuck: Note | None = None
 
 
-@require_GET
+@require_safe
 @explains_failures
 def listing(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     """One page of ListMultipartUploads: one request to the store."""

@@ -21,7 +21,7 @@ from tusclient.client import TusClient
 from tests.proxies import SUB_PATH, BehindTls
 from tests.system.sending import file_blocks
 from tests.system.stack import MIB, Operator
-from tests.system.tus import PART, content_digest, transfer_id
+from tests.system.tus import PART, content_digest, metadata_header, transfer_id
 
 SIZE = PART + 2 * MIB + 345
 
@@ -233,6 +233,24 @@ def test_tus_js_client_uploads_to_the_public_address(
     facts = {name: value for line in done.stdout.splitlines() for name, value in json.loads(line).items()}
     assert facts.get("done"), facts
     check(behind_tls, operator, metadata, facts["url"])
+
+
+def test_body_in_chunks_and_long_metadata_pass_the_proxy(
+    behind_tls: BehindTls, operator: Operator, metadata: dict[str, str]
+) -> None:
+    """With its own sizes of buffers, nginx would respond with 502 to a HEAD of an upload with such metadata."""
+    given = metadata_header({**metadata, "part-size": PART, "note": "n" * 4500})
+    sent = {**headers(operator), "Tus-Resumable": "1.0.0"}
+    created = operator.session.post(
+        f"{operator.url}/files/", headers={**sent, "Upload-Length": str(SIZE), "Upload-Metadata": given}
+    )
+    assert created.status_code == 201, created.text
+    url = urljoin(operator.url, created.headers["Location"])
+    body = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
+    response = operator.session.patch(url, data=file_blocks(0, SIZE), headers={**sent, **body})
+    assert (response.status_code, response.headers["Upload-Offset"]) == (204, str(SIZE))
+    assert operator.session.head(url, headers=sent).headers["Upload-Metadata"] == given
+    check(behind_tls, operator, metadata, url)
 
 
 def test_whole_host_behind_tls(behind_tls: BehindTls) -> None:

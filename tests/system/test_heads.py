@@ -120,3 +120,13 @@ def test_head_of_an_upload_between_other_requests(stack: Stack, operator: Operat
     status, response = connection.send("GET", "/healthz")
     assert (status, connection.read(int(response["content-length"]))) == (200, b"ok")
     connection.close()
+
+
+def test_pages_respond_to_head_as_to_get(stack: Stack, operator: Operator, bucket: str) -> None:
+    for pattern in PATHS:
+        if pattern.startswith("/files"):
+            continue
+        url = stack.url + pattern.format(store=stack.store, bucket=bucket, uuid=uuid.UUID(int=7))
+        head, got = (operator.session.request(method, url, allow_redirects=False) for method in ("HEAD", "GET"))
+        assert (head.status_code, head.content) == (got.status_code, b""), url
+        assert head.headers["Content-Type"] == got.headers["Content-Type"]

@@ -102,7 +102,7 @@ TUS: Mapping[str, Message] = {
         "This server uses tus %(version)s, and no draft of another protocol. Send Tus-Resumable: %(version)s. In "
         "tus-js-client, set protocol to tus-v1."
     ),
-    Code.MISSING_CONTENT_LENGTH: _("The header Content-Length is missing, and this web server decodes no chunks."),
+    Code.MISSING_CONTENT_LENGTH: _("The header Content-Length is missing."),
     Code.WRONG_CONTENT_TYPE: _("The content type of the body must be %(expected)s, not “%(given)s”."),
     Code.MISSING_TUS_VERSION: _("The header Tus-Resumable: %(version)s is missing."),
     Code.WRONG_TUS_VERSION: _("The header Tus-Resumable must be %(version)s, not “%(given)s”."),
