@@ -1,5 +1,5 @@
-// Reports responses to htmx that are not Partway's, above the content of the page. A page of a proxy is never put into ours, and
-// requests that are repeated, such as for progress, continue until Partway responds again.
+// Reports responses to htmx that are not Partway's, and those of a Partway without its database, above the content of the page.
+// A page of a proxy is never put into ours, and requests that are repeated, such as for progress, continue until Partway responds again.
 
 import { isOurs, isPage, proxyText } from "./responses.js";
 
@@ -13,8 +13,15 @@ function show(text) {
 function textOf(xhr) {
   const header = (name) => xhr.getResponseHeader(name);
   const isExpected = xhr.status < 400 && !isPage(xhr.responseText);
-  if (isOurs(header, xhr.responseText, isExpected)) return "";
+  if (isOurs(header, xhr.responseText, isExpected)) return failureText(xhr);
   return proxyText({ status: xhr.status, server: header("Server") });
+}
+
+// Why Partway itself cannot respond now (templates/components/request_failed.html). The page keeps what it shows.
+function failureText({ status, responseText }) {
+  if (status < 400) return "";
+  const failure = new DOMParser().parseFromString(responseText, "text/html").querySelector("[data-request-failed]");
+  return failure ? failure.textContent.trim() : "";
 }
 
 document.addEventListener("htmx:beforeSwap", ({ detail }) => {

@@ -3,7 +3,7 @@
 
 // In each response of Partway, unless a proxy removes headers that it does not know.
 const MARK = "Partway-Response";
-// In each page of Partway (templates/base.html, 500.html).
+// In each page of Partway (templates/base.html, error_alone.html).
 const PAGE_MARK = '<meta name="application-name" content="Partway">';
 
 // How the statuses of proxies are explained.

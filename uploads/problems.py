@@ -24,6 +24,19 @@ class Code(StrEnum):
     INTERNAL_ERROR = "InternalError"
     WORKER_LOST = "WorkerLost"
 
+    # --- The database
+    DATABASE_UNAVAILABLE = "DatabaseUnavailable"
+    DATABASE_BUSY = "DatabaseBusy"
+
+    # --- Requests
+    ORIGIN_UNTRUSTED = "OriginUntrusted"
+    ORIGIN_SCHEME = "OriginSchemeDiffers"
+    ORIGIN_HIDDEN = "OriginHidden"
+    REFERER_MISSING = "RefererMissing"
+    REFERER_INSECURE = "RefererInsecure"
+    CSRF_COOKIE_MISSING = "CsrfCookieMissing"
+    FORM_EXPIRED = "FormExpired"
+
     # --- Access
     NOT_SIGNED_IN = "NotSignedIn"
     ACCESS_DENIED = "AccessDenied"

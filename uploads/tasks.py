@@ -5,13 +5,16 @@ Every task is short or renews a lease, may run twice or late, and keeps no resul
 
 from __future__ import annotations
 
+import logging
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
 
 from celery import shared_task
+from celery.exceptions import Reject
 
-from uploads import logs
+from uploads import database, logs
 from uploads.services.operations import kinds as operations
 from uploads.services.operations import run  # noqa: F401 - declares its task
 from uploads.services.stores import trying
@@ -20,12 +23,26 @@ from uploads.services.transfers import cancel, complete, create, send  # noqa: F
 from uploads.services.transfers import kinds as transfers
 from uploads.services.upkeep import cleanup, retention
 from uploads.services.upkeep import watchdog as watchdogs
+from uploads.services.work.attempts import TRANSIENT
 from uploads.services.work.tasks import TASKS, Task
+
+log = logging.getLogger(__name__)
+
+UNAVAILABLE_SECONDS = 1.0
+"""How long a worker pauses before it returns a message whose row it could not take."""
 
 
 def _celery_function(task: Task[Any]) -> Callable[[str], None]:
     def run_task(row_id: str) -> None:
-        task(row_id)
+        try:
+            task(row_id)
+        except TRANSIENT as error:
+            if not database.is_unavailable(error):
+                raise
+            # The worker is about to stop, or the connection broke. No work was done: the message is sent again at once.
+            log.warning("%s %s: the database failed, the task is repeated: %s", task.name, row_id, error)
+            time.sleep(UNAVAILABLE_SECONDS)
+            raise Reject(str(error), requeue=True) from error
 
     return run_task
 

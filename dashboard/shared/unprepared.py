@@ -8,11 +8,11 @@ import sys
 from cryptography.fernet import InvalidToken
 from django.db import OperationalError, ProgrammingError
 from django.http import HttpRequest, HttpResponse
-from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
 from dashboard.shared import static_files
-from dashboard.shared.jsonapi import json_error, wants_json
+from dashboard.shared.errors import refuse, unavailable
+from uploads import database
 from uploads.services.upkeep.health import KEYS, MIGRATIONS, Check
 
 log = logging.getLogger(__name__)
@@ -31,13 +31,13 @@ STATIC = Check("static", _static)
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """The page of an unexpected exception. It needs nothing that may be the cause, and names a part that is missing."""
-    missing = _missing_part(sys.exc_info()[1])
+    error = sys.exc_info()[1]
+    if database.is_unavailable(error):
+        return unavailable(request, error)
+    missing = _missing_part(error)
     if missing is not None:
         missing.passes()  # Its failure is logged with what to do.
-    text = _text(missing)
-    if wants_json(request):
-        return json_error("InternalError", text, status=500)
-    return HttpResponse(_page(text, request), status=500)
+    return refuse(request, 500, _("Internal error in Partway"), _text(missing), code="InternalError", alone=True)
 
 
 def _missing_part(error: BaseException | None) -> Check | None:
@@ -60,12 +60,3 @@ def _text(missing: Check | None) -> str:
     if missing is KEYS:
         return _("The stored credentials of a store cannot be decrypted. The server's log says what to do.")
     return _("This request was not completed. The server's log has the details.")
-
-
-def _page(text: str, request: HttpRequest) -> str:
-    for styled in (True, False):
-        try:
-            return render_to_string("500.html", {"text": text, "styled": styled}, request=None)
-        except Exception:
-            log.exception("the error page of %s could not be rendered", request.path)
-    return text

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import psutil
@@ -17,6 +18,7 @@ from celery.signals import (
     celeryd_after_setup,
     celeryd_init,
     setup_logging,
+    worker_init,
     worker_process_init,
     worker_ready,
     worker_shutting_down,
@@ -101,18 +103,24 @@ def _refuse_to_start(**_: Any) -> None:
     check_worker()
 
 
+START_SECONDS = 3.0
+"""How long a worker that starts waits for the database."""
+
+
 @celeryd_after_setup.connect
 def _claim_node(instance: Any, **_: Any) -> None:
     """Before the pool is started: a worker of a node does not start with the name or the disk of another node."""
     from django.db import Error, connections
 
     from dashboard.shared.messages import text_of
+    from uploads import database
     from uploads.services.staging.nodes import NodeConflict, claim
 
     if not _node_queues(instance.app):
         return
     try:
-        claim()
+        with database.waiting(START_SECONDS):
+            claim()
     except NodeConflict as conflict:
         log.critical("%s", text_of(conflict.problem))
         raise SystemExit(1) from None
@@ -144,6 +152,23 @@ def _node_queues(celery: Celery) -> set[str]:
     )
 
 
+@worker_init.connect
+def _share_connections(sender: Any, **_: Any) -> None:
+    """A worker with threads shares its connections between them. One with processes has none itself."""
+    kind = sender.pool_cls if isinstance(sender.pool_cls, str) else sender.pool_cls.__module__
+    if "prefork" not in kind:
+        from uploads import database
+
+        database.use_pool(sender.concurrency, database.UNTIL_IT_RESPONDS)
+
+
+@worker_process_init.connect
+def _keep_one_connection(**_: Any) -> None:
+    from uploads import database
+
+    database.use_pool(1, database.UNTIL_IT_RESPONDS)
+
+
 INTERRUPT_SECONDS = 12
 """How long a part may still be sent after the worker was told to stop. Then another worker sends it again."""
 
@@ -151,13 +176,21 @@ INTERRUPT_SECONDS = 12
 @worker_process_init.connect
 def _listen_for_interruption(**_: Any) -> None:
     """In each process of the pool. Celery uses SIGUSR1 for soft time limits."""
+    from uploads import database
     from uploads.services.transfers.interruption import interrupt_sending
 
-    signal.signal(signal.SIGUSR2, lambda _number, _frame: interrupt_sending())
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        database.stop_waiting()
+        interrupt_sending()
+
+    signal.signal(signal.SIGUSR2, interrupt)
 
 
 @worker_shutting_down.connect
 def _interrupt_later(**_: Any) -> None:
+    from uploads import database
+
+    database.stop_waiting()
     timer = threading.Timer(INTERRUPT_SECONDS, _signal_children, args=[os.getpid()])
     timer.daemon = True
     timer.start()

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.core.exceptions import BadRequest
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.translation import gettext as _
+
+from dashboard.shared.errors import BadRequestError, bad_request
 
 
 class ChunkedForms:
@@ -19,11 +22,15 @@ class ChunkedForms:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         return self._get_response(request)
 
-    def process_view(self, request: HttpRequest, view: Any, _args: object, _kwargs: object) -> None:
+    def process_view(self, request: HttpRequest, view: Any, _args: object, _kwargs: object) -> HttpResponseBase | None:
         if not request.META.get("wsgi.input_terminated") or getattr(view, "csrf_exempt", False):
-            return
+            return None
         request._stream = request.META["wsgi.input"]
         try:
             request.META["CONTENT_LENGTH"] = str(len(request.body))
-        except (OSError, ValueError) as error:
-            raise BadRequest(str(error)) from error
+        except RequestDataTooBig as error:
+            return bad_request(request, error)
+        except (OSError, ValueError):
+            text = _("The chunks of the form are malformed, or the connection ended before the last one.")
+            return bad_request(request, BadRequestError(text, code="MalformedForm"))
+        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 
 from dashboard.site.catalog import catalog_url
@@ -18,3 +19,8 @@ def queue(_request: HttpRequest) -> dict[str, Any]:
 def catalog(_request: HttpRequest) -> dict[str, Any]:
     """`catalog_url` is the address of the texts of scripts."""
     return {"catalog_url": catalog_url}
+
+
+def cookies(_request: HttpRequest) -> dict[str, Any]:
+    """`csrf_cookie_name` is the cookie that scripts read the CSRF token from."""
+    return {"csrf_cookie_name": settings.CSRF_COOKIE_NAME}

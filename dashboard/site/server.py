@@ -29,6 +29,7 @@ from dashboard.shared.repeated_headers import REPEATED_HEADERS
 from dashboard.site.bodies import MOST_UNREAD, ChunkedBody, SocketBody
 from dashboard.site.drain import Drain
 from dashboard.site.heads import HeadReader
+from dashboard.site.refusals import refusal
 
 THREADS = 64
 BACKLOG = 256
@@ -40,6 +41,11 @@ MAX_HEAD = 128 * 1024
 
 STOP_SECONDS = 5
 """How long requests may continue after the server was told to stop. Bytes received until then are kept."""
+
+DATABASE_SECONDS = 3.0
+"""How long a request waits for a connection to the database, before its response is 503."""
+DATABASE_START_SECONDS = 30.0
+"""How long the server waits for the database before it starts without having cleaned up staging."""
 
 log = logging.getLogger("dashboard.server")
 
@@ -109,14 +115,17 @@ class Request(HTTPRequest):
         status: Any = self.status  # The stub says `str`.
         return bytes(status[:3])
 
-    def simple_response(self, status: str, msg: str = "") -> None:
-        """Respond to a request that did not reach the application, and close the connection."""
-        self.close_connection = True
-        self.conn.unread = MOST_UNREAD
-        head = f"{self.server.protocol} {status}\r\nContent-Length: {len(msg)}\r\nContent-Type: text/plain\r\n"
-        body = "" if self.method == b"HEAD" else msg
+    def simple_response(self, status: int | str, msg: str = "") -> None:
+        """Respond without the site: as JSON to a client that accepts it or speaks tus, with a text in any case."""
+        is_tus = b"/files/" in (getattr(self, "path", None) or b"") or b"Tus-Resumable" in self.inheaders
+        accepts_json = is_tus or b"application/json" in self.inheaders.get(b"Accept", b"")
+        limited = {"limit": MAX_HEAD}
+        head, body = refusal(int(str(status)[:3]), msg, limited, is_tus=is_tus, accepts_json=accepts_json)
+        # What follows on this connection cannot be told apart from the rest of this request.
+        self.close_connection = self.sent_headers = True
         with suppress(OSError):
-            self.conn.wfile.write(f"{head}Connection: close\r\n\r\n{body}".encode("latin-1", "replace"))
+            self.conn.wfile.write(head + (b"" if self.method == b"HEAD" else body))
+            self.conn.unread = MOST_UNREAD
 
 
 class Connection(HTTPConnection):
@@ -180,6 +189,7 @@ def main() -> None:
         sys.exit(f"Partway cannot start: {error}")
     from dashboard.site.checks import check_web_server
 
+    _share_connections()
     check_web_server()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
@@ -194,18 +204,29 @@ def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(0)
 
 
+def _share_connections() -> None:
+    from django.conf import settings
+
+    from uploads import database
+
+    database.use_pool(settings.DATABASE_POOL_SIZE, DATABASE_SECONDS)
+
+
 def _start_node() -> None:
     """Record the node, and clean its staging. Nothing is changed with the name or the disk of another node."""
     from django.db import connections
 
     from dashboard.shared.messages import text_of
+    from uploads import database
     from uploads.services.staging.nodes import NodeConflict, claim
     from uploads.services.upkeep.cleanup import sweep_staging
     from uploads.services.upkeep.pulse import Pulse
 
     try:
-        claim()
-        sweep_staging()
+        # A machine that starts may start its database later.
+        with database.waiting(DATABASE_START_SECONDS):
+            claim()
+            sweep_staging()
     except NodeConflict as conflict:
         log.critical("%s", text_of(conflict.problem))
         raise SystemExit(1) from None

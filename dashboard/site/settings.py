@@ -103,11 +103,14 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
+    DATABASES["default"]["CONN_MAX_AGE"] = 600
 else:
-    # Detect connections that the server closed, for example by a restart, before a request fails on them.
-    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-    DATABASES["default"]["OPTIONS"] = {"connect_timeout": 10, **DATABASES["default"].get("OPTIONS", {})}
-DATABASES["default"]["CONN_MAX_AGE"] = 600
+    if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+        # Each process shares a few connections between its threads.
+        DATABASES["default"]["ENGINE"] = "uploads.database"
+    DATABASES["default"]["OPTIONS"] = {"connect_timeout": 3, **DATABASES["default"].get("OPTIONS", {})}
+DATABASE_POOL_SIZE: int = env.int("DATABASE_POOL_SIZE", 16, validate=validate.Range(min=1))
+"""Connections to PostgreSQL of the web server, shared by its threads. A worker has at most one for each task."""
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL: str = env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
@@ -133,16 +136,17 @@ MIDDLEWARE = [
     "dashboard.site.middleware.LogContext",
     "dashboard.transfers.tus.middleware.TusResponses",
     "dashboard.site.chunked_forms.ChunkedForms",
+    "dashboard.site.request_checks.RequestChecks",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "dashboard.site.request_checks.KnownHost",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "dashboard.auth.LoginRequired",
+    "dashboard.site.request_checks.LoginRequired",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -164,6 +168,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "dashboard.site.context.queue",
                 "dashboard.site.context.catalog",
+                "dashboard.site.context.cookies",
             ],
             "builtins": [
                 "django.templatetags.static",
@@ -230,13 +235,20 @@ CONTENT_SECURITY_POLICY = {
         "base-uri": ["'none'"],
     }
 }
-SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_HTTPONLY = True
 SECURE_COOKIES: bool = env.bool("SECURE_COOKIES", False)
 """True if the dashboard is reachable over https only."""
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = SECURE_COOKIES
 # The browser sends these cookies to this site only, and not to others on the same host.
-SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{SUB_PATH}/"
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = LANGUAGE_COOKIE_PATH = f"{SUB_PATH}/"
+# Names of our own: another Django site on the same host would overwrite `sessionid`. Browsers accept `__Secure-` over
+# https only, from any path. `__Host-` would not allow a path.
+_COOKIE_PREFIX = "__Secure-" if SECURE_COOKIES else ""
+SESSION_COOKIE_NAME = f"{_COOKIE_PREFIX}partway_session"
+CSRF_COOKIE_NAME = f"{_COOKIE_PREFIX}partway_csrf"
+LANGUAGE_COOKIE_NAME = "partway_language"
+MESSAGE_STORAGE = "dashboard.site.message_storage.Messages"
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_HTTPONLY = True
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from django import template
 from django.conf import settings
 from django.template import Context
+from django.templatetags.static import static
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
@@ -96,6 +97,15 @@ def _icon_svg(name: str) -> str:
 def icon(name: str) -> SafeString:
     """An outline icon. Screen readers skip it: the text beside it, or an aria-label, has its meaning."""
     return mark_safe(_icon_svg(name))  # noqa: S308  (a file of the locked icon package)
+
+
+@register.simple_tag
+def static_if_known(path: str) -> str:
+    """The URL of a static file; empty if the manifest is missing, so that error pages can be rendered without it."""
+    try:
+        return static(path)
+    except (ValueError, OSError):
+        return ""
 
 
 # --- States and progress ----------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ const BY_CODE = {
   KeyBusy: keyBusy,
   OtherBytes: ({ message }) => end("busy", message),
   CsrfFailed: signIn,
+  CsrfCookieMissing: signIn,
 };
 
 const BY_STATUS = {

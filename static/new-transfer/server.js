@@ -31,10 +31,12 @@ function fallbackMessage(status) {
 // What the last response reported: that the session has ended, or what a proxy did instead of Partway.
 export const session = { hasEnded: false, proxyText: "" };
 
+const SESSION_CODES = new Set(["CsrfFailed", "CsrfCookieMissing"]);
+
 // `error` is null if Partway has accepted the request.
 export function noteResponse(error) {
   session.proxyText = error?.proxy ? error.message : "";
-  if (!error?.proxy) session.hasEnded = error?.status === 401 || error?.code === "CsrfFailed";
+  if (!error?.proxy) session.hasEnded = error?.status === 401 || SESSION_CODES.has(error?.code);
 }
 
 function parsed(text) {
@@ -47,8 +49,9 @@ function parsed(text) {
 
 // The cookie first: signing in again in another tab changes the token, and the one in this page is old then.
 export function csrfToken() {
-  const cookie = document.cookie.split("; ").find((each) => each.startsWith("csrftoken="));
-  return cookie ? cookie.slice("csrftoken=".length) : document.querySelector("[name=csrfmiddlewaretoken]").value;
+  const start = `${document.documentElement.dataset.csrfCookie}=`;
+  const cookie = document.cookie.split("; ").find((each) => each.startsWith(start));
+  return cookie ? cookie.slice(start.length) : document.querySelector("[name=csrfmiddlewaretoken]").value;
 }
 
 export const getJson = (url) => send("GET", url);

@@ -232,7 +232,7 @@ def test_session_ends(open_site: OpenSite, stack: Stack, bucket: str, file: Path
         site.watcher.expect(Line.broken)
         site.watcher.expect("status of 40[13]")
         line = start(site, bucket, file)
-        site.page.context.clear_cookies(name="sessionid")
+        site.page.context.clear_cookies(name="partway_session")
         relay.cut()
         relay.restore()
         notice = site.page.locator("#signed-out")

@@ -66,7 +66,7 @@ def test_first_run_shows_its_address_and_login(first: Launcher) -> None:
     with requests.Session() as session:
         session.trust_env = False
         page = session.get(first.url + "login/", timeout=30)
-        form = {"username": "admin", "password": password, "csrfmiddlewaretoken": session.cookies["csrftoken"]}
+        form = {"username": "admin", "password": password, "csrfmiddlewaretoken": session.cookies["partway_csrf"]}
         response = session.post(page.url, data=form, allow_redirects=False, timeout=30)
     assert response.status_code == requests.codes.found
 

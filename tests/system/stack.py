@@ -94,6 +94,11 @@ class Stack:
     # --- Processes ----------------------------------------------------------------------------------------------------
 
     @property
+    def environment(self) -> dict[str, str]:
+        """The environment of the processes."""
+        return self._plan.env
+
+    @property
     def process_names(self) -> list[str]:
         """The names in the order of their start."""
         return sorted(self._commands, key=lambda name: self._commands[name].priority)
@@ -323,7 +328,7 @@ class Operator:
 
     @property
     def csrf_token(self) -> str:
-        return self.session.cookies["csrftoken"]
+        return self.session.cookies["partway_csrf"]
 
     @property
     def cookies(self) -> str:

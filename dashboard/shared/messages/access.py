@@ -27,6 +27,38 @@ MESSAGES: Mapping[str, Message] = {
         "This transfer has ended, and was deleted after the time for which this site keeps transfers. The audit log "
         "still has what was done."
     ),
+    Code.DATABASE_UNAVAILABLE: _("The database of Partway is unavailable: it is down, or it restarts."),
+    Code.DATABASE_BUSY: _("All connections to the database of Partway are in use."),
+    Code.ORIGIN_UNTRUSTED: _(
+        "The form was sent from %(origin)s, but the address of this site is %(address)s. Nothing was changed. If "
+        "%(origin)s is an address of Partway, add it to the setting CSRF_TRUSTED_ORIGINS, and have the proxy send the "
+        "header Host unchanged."
+    ),
+    Code.ORIGIN_SCHEME: _(
+        "The form was sent from %(origin)s, but the web server received it as %(address)s. Nothing was changed. Behind "
+        "a proxy with TLS, add %(origin)s to the setting CSRF_TRUSTED_ORIGINS, or set BEHIND_TLS_PROXY if the proxy "
+        "sends X-Forwarded-Proto."
+    ),
+    Code.ORIGIN_HIDDEN: _(
+        "The browser hides from which site the form was sent (Origin: null). Nothing was changed. Open Partway in a "
+        "normal tab, without an extension that removes this header."
+    ),
+    Code.REFERER_MISSING: _(
+        "The browser sent neither Origin nor a valid Referer, which are needed over HTTPS. Nothing was changed. Open "
+        "Partway without an extension or a proxy that removes these headers."
+    ),
+    Code.REFERER_INSECURE: _(
+        "The form was opened over HTTP and sent over HTTPS. Nothing was changed. Open Partway with https:// and try "
+        "again."
+    ),
+    Code.CSRF_COOKIE_MISSING: _(
+        "The browser did not send the cookie %(cookie)s. Nothing was changed. Allow cookies for this site, open it "
+        "with https:// if SECURE_COOKIES is set, reload the page and try again."
+    ),
+    Code.FORM_EXPIRED: _(
+        "The form was not sent from this site, or its token has expired. Nothing was changed. Go back, reload the page "
+        "and try again."
+    ),
 }
 
 ROLES: Mapping[Role, Message] = {

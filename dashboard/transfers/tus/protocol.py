@@ -44,8 +44,10 @@ def _handle(request: HttpRequest, handlers: Mapping[str, Handler], kwargs: Mappi
     tus.check_repeated(repeated_headers(request))
     method = _method(request)
     # An override never makes a request safer: the check is that of an unsafe method if either of the two is unsafe.
-    if check_csrf(request, {}, method if request.method in SAFE_METHODS else "") is not None:
-        raise TusError(403, Problem(Code.CSRF_FAILED))
+    refused = check_csrf(request, {}, method if request.method in SAFE_METHODS else "")
+    if refused is not None:
+        expired = refused.problem.code == Code.FORM_EXPIRED
+        raise TusError(403, Problem(Code.CSRF_FAILED) if expired else refused.problem)
     handler = handlers.get(method)
     if handler is None:
         allowed = ", ".join(handlers)

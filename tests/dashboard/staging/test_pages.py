@@ -52,7 +52,7 @@ def test_staging_needs_a_login(client: Client) -> None:
 
 def test_staging_page_is_read_only(administrator_client: Client) -> None:
     administrator_client.get("/stores/")
-    token = administrator_client.cookies["csrftoken"].value
+    token = administrator_client.cookies["partway_csrf"].value
     assert administrator_client.post(URL, headers={"X-CSRFToken": token}).status_code == 405
     assert administrator_client.head(URL).status_code == 200
 

@@ -50,7 +50,7 @@ def request_known(client: Client, files: list[dict[str, Any]], *, token: bool = 
 
 def send(client: Client, body: str | bytes, *, token: bool = True) -> Page:
     client.get("/stores/")
-    headers = {"X-CSRFToken": client.cookies["csrftoken"].value} if token else {}
+    headers = {"X-CSRFToken": client.cookies["partway_csrf"].value} if token else {}
     return Page(client.post(URL, body, content_type="application/json", headers=headers))
 
 

@@ -263,7 +263,7 @@ def test_database_that_is_unavailable_is_not_counted_as_a_bug(transfer: Transfer
     broken(f"{CLIENT}.upload_part", OperationalError("database is locked"))
     for _ in range(MAX_ATTEMPTS + 2):
         attempt(CASES[0], row)
-    assert (row.state, row.error_code, row.tries) == (PartState.STAGED, "InternalError", MAX_ATTEMPTS + 2)
+    assert (row.state, row.error_code, row.tries) == (PartState.STAGED, "DatabaseUnavailable", MAX_ATTEMPTS + 2)
     transfer.refresh_from_db()
     assert transfer.phase == Phase.SENDING
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +12,14 @@ from typing import Any
 from django.db.models import Q
 from django.utils import timezone
 
+from uploads import database
 from uploads.domain.pace import add_mark
 from uploads.domain.states import DesiredState
 from uploads.models import Part, Transfer
+from uploads.services.work.attempts import TRANSIENT
 from uploads.services.work.leases import Lease, LeaseLost
+
+log = logging.getLogger(__name__)
 
 RENEWAL_SECONDS = 1.0
 """How often the progress of a part that is being sent is recorded, which also renews its lease."""
@@ -61,9 +66,15 @@ class LeaseRenewal:
             return
         self._next = time.monotonic() + RENEWAL_SECONDS
         try:
-            self._lease.renew(self._condition, **self.progress(self._moved))
+            # The store would not wait: the lease lasts longer than a short failure of the database.
+            with database.waiting(0):
+                self._lease.renew(self._condition, **self.progress(self._moved))
         except LeaseLost as error:
             raise Interrupted from error
+        except TRANSIENT as error:
+            if not database.is_unavailable(error):
+                raise
+            log.warning("part %s: the lease was not renewed, the database failed: %s", self._lease.row.pk, error)
 
     def progress(self, moved: int) -> dict[str, Any]:
         """The columns of a part of which so many bytes have been sent now."""

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
-from uploads import metrics
+from uploads import database, metrics
 from uploads.models.work import WorkFields
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
 from uploads.problems import Code
@@ -89,6 +89,8 @@ def reason_of(error: Exception) -> str:
 
 def own_code(error: Exception) -> Code:
     """Our code for an exception that is not an error of the store."""
+    if database.is_unavailable(error):
+        return Code.DATABASE_UNAVAILABLE
     return Code.WORKER_LOST if isinstance(error, WorkerLost) else Code.INTERNAL_ERROR
 
 

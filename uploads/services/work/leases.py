@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
+from django.db import OperationalError
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -79,6 +81,9 @@ def due() -> Q:
     return Q(not_before__isnull=True) | Q(not_before__lte=timezone.now())
 
 
+LOOKS = 10
+"""How often a row is read whose lease may have been taken, while the database fails."""
+
 RELEASED: dict[str, Any] = {"lease_token": None, "lease_until": None, "queued_at": None}
 """Columns of a row without a lease."""
 
@@ -138,13 +143,32 @@ def take(kind: Kind[Row], rows: QuerySet[Row], pk: object) -> Lease[Row] | None:
     row that another process has updated. Two processes would then take the same row.
     """
     token = uuid.uuid4()
+    try:
+        taken = _take(kind, rows.filter(due(), pk=pk), token)
+        return Lease(kind, kind.rows.get(pk=pk), token) if taken else None
+    except OperationalError:
+        row = _taken_with(kind, pk, token)
+        if row is None:
+            raise
+        return Lease(kind, row, token)
+
+
+def _taken_with(kind: Kind[Row], pk: object, token: uuid.UUID) -> Row | None:
+    """The row, if it was taken although the connection broke. Nobody else knows the token, so the lease would expire.
+
+    Each attempt waits for the database.
+    """
+    for _ in range(LOOKS):
+        with suppress(OperationalError):
+            return kind.rows.filter(pk=pk, lease_token=token).first()
+    return None
+
+
+def _take(kind: Kind[Row], rows: QuerySet[Row], token: uuid.UUID) -> int:
     leased = {"lease_token": token, "lease_until": deadline(), "queued_at": None, **kind.on_take}
-    rows = rows.filter(due(), pk=pk)
     if kind.running is None:
-        taken = rows.filter(free()).update(**leased)
-    else:
-        taken = change(kind.table, rows, kind.running, {kind.waiting}, **leased)
-    return Lease(kind, kind.rows.get(pk=pk), token) if taken else None
+        return rows.filter(free()).update(**leased)
+    return change(kind.table, rows, kind.running, {kind.waiting}, **leased)
 
 
 def take_over(kind: Kind[Row], pk: object) -> Lease[Row] | None:

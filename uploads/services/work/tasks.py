@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from uploads import logs
+from uploads import database, logs
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.problems import Problem
 from uploads.services.work import leases
@@ -63,7 +63,10 @@ class Task(Generic[Row]):
             log.warning("%s %s: %s", self.kind.name, lease.row.pk, error)
             record_safely(lease, error, self.retry)
         except Exception as error:
-            log.exception("%s %s: internal error in %s", self.kind.name, lease.row.pk, self.name)
+            if database.is_unavailable(error):
+                log.warning("%s %s: the database failed in %s: %s", self.kind.name, lease.row.pk, self.name, error)
+            else:
+                log.exception("%s %s: internal error in %s", self.kind.name, lease.row.pk, self.name)
             record_safely(lease, error, self.retry)
 
 

@@ -1,0 +1,14 @@
+"""PostgreSQL for Partway's processes: Django's backend (`base.py`) with a small pool of connections for each process.
+
+A thread has a connection only while it runs a statement or a transaction. While it waits for the bytes of a request,
+for a store or for staging, it has none. A few connections are therefore enough for many threads, and no code has to
+return one. Django's pool gives a thread a connection until the end of its request, which may take an hour.
+
+A process that has not called `use_pool` connects as Django does: commands, tests and the parent of worker processes.
+SQLite is not affected.
+"""
+
+from uploads.database.errors import is_busy, is_unavailable
+from uploads.database.pool import UNTIL_IT_RESPONDS, stop_waiting, use_pool, waiting
+
+__all__ = ["UNTIL_IT_RESPONDS", "is_busy", "is_unavailable", "stop_waiting", "use_pool", "waiting"]
