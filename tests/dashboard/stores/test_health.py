@@ -103,6 +103,7 @@ def test_page_of_a_store_shows_what_its_own_request_has_found(operator_client: C
     page = Page(operator_client.get("/stores/shop/"))
     assert "The last request failed. The store is tried again." in page.words
     for _ in range(2):
+        Store.objects.update(failing_since=SINCE)
         page = Page(operator_client.get("/stores/shop/"))
     assert "unreachable since" in page.words
     assert "shop" in Page(operator_client.get("/", headers={"HX-Request": "true"})).words

@@ -53,7 +53,9 @@ def store(values: StoreValues, settings: Settings) -> Store:
 
 
 def try_in_background(store: Store, times: int = 1) -> Store:
+    """As the watchdog does: half a minute lies between two tries."""
     for _ in range(times):
+        Store.objects.update(failing_since=F("failing_since") - TRY_EVERY)
         trying.try_store(store.pk)
     store.refresh_from_db()
     return store
@@ -90,7 +92,7 @@ def test_failures_in_a_row_make_a_store_fail_and_any_success_ends_it(
 ) -> None:
     assert store.shown_health is StoreHealth.NEVER_TRIED
     assert try_in_background(store).shown_health is StoreHealth.ANSWERS
-    before = timezone.now()
+    before = timezone.now() - LIMIT * TRY_EVERY
     server.otherwise = answer
     for _ in range(LIMIT - 1):
         assert try_in_background(store).shown_health is StoreHealth.ANSWERS
@@ -104,7 +106,17 @@ def test_failures_in_a_row_make_a_store_fail_and_any_success_ends_it(
     assert (store.failures, store.timeouts, store.error_code) == (0, 0, "")
 
 
-def test_port_that_is_closed_and_certificate_that_is_not_trusted(store: Store) -> None:
+def test_errors_of_a_moment_do_not_make_a_store_fail(store: Store, server: FaultServer) -> None:
+    """A page that is opened while the store restarts sends several requests within a second."""
+    server.otherwise = error(403, "InvalidAccessKeyId")
+    for _ in range(2 * LIMIT):
+        trying.try_store(store.pk)
+    store.refresh_from_db()
+    assert store.is_in_doubt
+    assert try_in_background(store).is_failing
+
+
+def test_port_that_is_closed_is_not_reachable(store: Store) -> None:
     Store.objects.update(endpoint_url="http://127.0.0.1:9")
     assert try_in_background(store, LIMIT).shown_health is StoreHealth.UNREACHABLE
 
@@ -166,6 +178,14 @@ def test_any_response_ends_that_a_store_is_not_reachable(store: Store, server: F
     try_in_background(store, LIMIT)
     server.otherwise = error(503, "SlowDown")
     assert try_in_background(store).shown_health is StoreHealth.ANSWERS
+
+
+def test_timeouts_among_other_failures_do_not_hide_them(store: Store, server: FaultServer) -> None:
+    """Neither kind reaches its limit alone for long."""
+    server.otherwise = freeze
+    try_in_background(store)
+    server.otherwise = reset_immediately
+    assert try_in_background(store, LIMIT).shown_health is StoreHealth.UNREACHABLE
 
 
 def test_failure_changes_into_another_at_once(store: Store, server: FaultServer) -> None:

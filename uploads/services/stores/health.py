@@ -1,8 +1,8 @@
 """The health of stores: known from the outcomes of all requests, of pages and workers, without requests of its own.
 
-A store that fails is recorded as failing after LIMIT failures in a row. A request that names a bucket can only raise a
-suspicion, because its failure may concern this bucket alone: a suspected store is tried in the background within half a
-minute, with a request that names none, and that one decides. Any success, of whichever request, ends both.
+A store is recorded as failing after LIMIT failures in a row, over FAILS_FOR at least. A request that names a bucket can
+only raise a suspicion, because its failure may concern this bucket alone: a suspected store is tried in the background
+within half a minute, with a request that names none, and that one decides. Any success ends both.
 
 The row is written only when something changes, and at most every few minutes to note that the store is in use, so that
 stores that nobody uses are found and tried.
@@ -39,6 +39,9 @@ from uploads.services.work.failures import NO_ERROR, error_code, error_fields
 log = logging.getLogger(__name__)
 
 LONGEST_NOTE = timedelta(minutes=5)
+
+FAILS_FOR = timedelta(seconds=10)
+"""How long failures have to last before a store counts as failing: a page sends several requests in a second."""
 
 NO_FAILURE: dict[str, Any] = {
     "timeouts": 0,
@@ -129,13 +132,13 @@ class StoreWatch(metrics.StoreObserver):
             log.warning("the store %s does not answer: %s", self._name, error)
 
     def _failed(self, seen: _Seen, found: StoreHealth, error: ObjectStoreError, *, store_wide: bool) -> None:
-        if seen.timeouts:
+        if seen.timeouts >= TIMEOUTS_OF_SILENCE:
             # It does not answer: this is the newest error.
             self._rows.filter(timeouts__gt=0).update(**error_fields(error))
         elif seen.health in FAILING:
             self._still_fails(seen, found, error, store_wide=store_wide)
         else:
-            self._suspect(seen, found, error, LIMIT if store_wide else LIMIT - 1)
+            self._suspect(seen, found, error, store_wide=store_wide)
 
     def _still_fails(self, seen: _Seen, found: StoreHealth, error: ObjectStoreError, *, store_wide: bool) -> None:
         now = timezone.now()
@@ -147,16 +150,19 @@ class StoreWatch(metrics.StoreObserver):
             self._rows.update(heard_at=now, **error_fields(error))
         seen.health, seen.code, seen.heard_at = found, error_code(error), now
 
-    def _suspect(self, seen: _Seen, found: StoreHealth, error: ObjectStoreError, most: int) -> None:
-        if seen.failures >= most:
-            return
+    def _suspect(self, seen: _Seen, found: StoreHealth, error: ObjectStoreError, *, store_wide: bool) -> None:
         now = timezone.now()
-        since = Coalesce("failing_since", now)
-        counted = self._rows.filter(failures__lt=most)
-        counted.update(failures=F("failures") + 1, failing_since=since, **error_fields(error))
-        seen.failures += 1
+        most = LIMIT if store_wide else LIMIT - 1
+        if seen.failures < most:
+            since = Coalesce("failing_since", now)
+            counted = self._rows.filter(failures__lt=most)
+            counted.update(failures=F("failures") + 1, failing_since=since, **error_fields(error))
+            seen.failures += 1
+        if not store_wide:
+            return
+        certain = self._rows.filter(failures__gte=LIMIT, failing_since__lte=now - FAILS_FOR)
         failing = {"health": found.value, "health_since": F("failing_since"), "heard_at": now}
-        if most == LIMIT and self._rows.filter(failures__gte=LIMIT).update(**failing):
+        if certain.update(**failing, **error_fields(error)):
             seen.health, seen.code, seen.heard_at = found, error_code(error), now
             log.warning("the store %s fails (%s): %s", self._name, found.value, error)
 
