@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from dashboard.shared import static_files
 from uploads.models import Store
 from uploads.services.upkeep.health import missing_migrations, unreadable_stores
+from uploads.services.work import broker
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +48,10 @@ def check_web_server() -> None:
 
 
 def check_worker() -> None:
-    """Check before a worker starts; Celery has checked the settings. Raises SystemExit."""
+    """Check before a worker starts. Raises SystemExit."""
     _check_database()
+    if broker.may_evict():
+        log.warning("Redis may delete messages of the queue: set its maxmemory-policy to noeviction")
 
 
 def _check_settings() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+import redis
 from cryptography.fernet import Fernet
 from django.contrib.auth.models import User
 from django.contrib.staticfiles.storage import staticfiles_storage
@@ -223,6 +224,19 @@ def test_key_that_only_some_stores_need_is_only_reported(
     checks.check_worker()
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert "of the stores lost" in caplog.text
+
+
+def test_redis_that_evicts_keys_is_reported(
+    settings: Settings, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.REDIS_URL = redis_url
+    checks.check_worker()
+    assert "maxmemory-policy" not in caplog.text
+    with redis.Redis.from_url(redis_url) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        checks.check_worker()
+        client.config_set("maxmemory-policy", "noeviction")
+    assert "set its maxmemory-policy to noeviction" in caplog.text
 
 
 def test_redirect_to_https_that_would_never_end_is_refused(settings: Settings) -> None:

@@ -36,6 +36,17 @@ def responds() -> bool:
     return client is None or bool(client.ping())
 
 
+def may_evict() -> bool:
+    """Whether Redis deletes keys, and so messages, when its memory is full. False if it is unavailable."""
+    client = _client(settings.REDIS_URL)
+    if client is None:
+        return False
+    try:
+        return client.info("memory").get("maxmemory_policy", "noeviction") != "noeviction"
+    except redis.RedisError:
+        return False
+
+
 def send_heartbeat(queues: Iterable[str]) -> None:
     """Record that a worker takes messages from these queues. If Redis is unavailable, nothing is recorded."""
     client = _client(settings.REDIS_URL)
