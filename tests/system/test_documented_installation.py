@@ -19,6 +19,9 @@ from tests.system import documented, tus
 from tests.system.documented import ADMIN, Documented
 from tests.system.stack import Operator, wait_for
 
+# It installs everything, which takes minutes on a busy machine.
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.fixture(scope="module")
 def place(postgresql_cluster: Cluster) -> Iterator[Documented]:

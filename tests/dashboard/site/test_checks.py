@@ -303,6 +303,14 @@ def test_http_is_redirected_to_https_with_hsts_but_not_for_monitoring() -> None:
     assert local.get("/stores/healthz/").status_code == 301
 
 
+@pytest.mark.usefixtures("behind_tls")
+def test_monitoring_below_a_path_is_not_redirected(settings: Settings) -> None:
+    settings.FORCE_SCRIPT_NAME = "/partway"
+    local = Client(headers={"Host": "127.0.0.1"})
+    assert local.get("/healthz").status_code == 200
+    assert local.get("/login/")["Location"] == "https://127.0.0.1/partway/login/"
+
+
 def test_neither_redirect_nor_hsts_without_settings() -> None:
     response = Client().get("/login/")
     assert response.status_code == 200
