@@ -42,7 +42,7 @@ def may_evict() -> bool:
     if client is None:
         return False
     try:
-        return client.info("memory").get("maxmemory_policy", "noeviction") != "noeviction"
+        return bool(client.info("memory").get("maxmemory_policy", "noeviction") != "noeviction")
     except redis.RedisError:
         return False
 
