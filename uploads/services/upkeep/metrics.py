@@ -74,9 +74,12 @@ def _stores() -> list[Metric]:
 
 def _transfers() -> Metric:
     silent = silent_nodes()
-    rows = Transfer.objects.order_by().values_list("phase", "desired_state", "node")
-    counted = rows.annotate(count=Count("pk"), unsent=Count("pk", filter=browser_is_silent()))
     states = Counter(dict.fromkeys(TransferState, 0))
+    # Most transfers have ended: they are counted by an index alone, and only the others are read.
+    ended = Transfer.objects.filter(phase__in=FINAL_PHASES).order_by().values_list("phase")
+    states.update({TransferState(phase): count for phase, count in ended.annotate(count=Count("*"))})
+    rows = Transfer.objects.exclude(phase__in=FINAL_PHASES).order_by().values_list("phase", "desired_state", "node")
+    counted = rows.annotate(count=Count("pk"), unsent=Count("pk", filter=browser_is_silent()))
     for phase, desired_state, node, count, unsent in counted:
         pair = Phase(phase), DesiredState(desired_state)
         states[shown_state(*pair, node_is_silent=node in silent)] += count - unsent
