@@ -100,7 +100,7 @@ def test_expiry_is_a_setting(drive: Drive, settings: Settings) -> None:
     transfer = start(drive, 2 * PART)
     silence(transfer, hours=1)
     watch()
-    assert state_of(transfer) is TransferState.RECEIVING
+    assert state_of(transfer) is TransferState.WAITING_FOR_BROWSER
     silence(transfer, hours=2)
     watch()
     assert state_of(transfer) is TransferState.CANCELLING
@@ -147,14 +147,14 @@ def test_silent_form_is_abandoned(drive: Drive) -> None:
     assert state_of(form) is TransferState.CANCELLING
     assert form.error_code == "IncompleteBody"
     assert state_of(failed) is TransferState.FAILED
-    assert state_of(live) is TransferState.RECEIVING
+    assert state_of(live) is TransferState.WAITING_FOR_BROWSER
 
 
 def test_resumable_transfer_may_be_silent_for_longer_than_a_form(drive: Drive) -> None:
     transfer = start(drive, 2 * PART)
     silence(transfer, hours=23)
     watch()
-    assert state_of(transfer) is TransferState.RECEIVING
+    assert state_of(transfer) is TransferState.WAITING_FOR_BROWSER
 
 
 # --- The sender releases reserved bytes -------------------------------------------------------------------------------
