@@ -1,0 +1,116 @@
+"""The pool of one process, with a real PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+from django.db import OperationalError
+
+from tests.stores.postgresql import Cluster
+from uploads import database
+from uploads.database import pool
+from uploads.database.errors import AllInUse
+from uploads.database.pool import Connection, Pool
+
+Connect = Callable[[], Connection]
+
+
+@pytest.fixture
+def connect(postgresql_cluster: Cluster) -> Iterator[Connect]:
+    opened: list[Connection] = []
+
+    def connect() -> Connection:
+        opened.append(psycopg.connect(postgresql_cluster.url("postgres"), autocommit=True))
+        return opened[-1]
+
+    yield connect
+    for connection in opened:
+        connection.close()
+
+
+def test_returned_connection_is_used_again(connect: Connect) -> None:
+    connections = Pool(2, 0)
+    first = connections.take(connect)
+    connections.give(first)
+    assert connections.take(connect) is first
+
+
+def test_no_more_connections_than_its_size(connect: Connect) -> None:
+    connections = Pool(2, 0.1)
+    taken = [connections.take(connect), connections.take(connect)]
+    with pytest.raises(AllInUse):
+        connections.take(connect)
+    connections.give(taken[0])
+    assert connections.take(connect) is taken[0]
+
+
+def test_thread_that_waits_gets_the_next_connection(connect: Connect) -> None:
+    connections = Pool(1, database.UNTIL_IT_RESPONDS)
+    first = connections.take(connect)
+    timer = threading.Timer(0.3, connections.give, [first])
+    timer.start()
+    assert connections.take(connect) is first
+    timer.join()
+
+
+def test_connection_that_the_server_has_ended_is_replaced(connect: Connect) -> None:
+    connections = Pool(1, 0)
+    first = connections.take(connect)
+    connections.give(first)
+    with connect() as admin:
+        admin.execute("SELECT pg_terminate_backend(%s, 5000)", [first.info.backend_pid])
+    second = connections.take(connect)
+    assert second is not first
+    assert second.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_connection_in_a_transaction_is_not_used_again(connect: Connect) -> None:
+    connections = Pool(1, 0)
+    first = connections.take(connect)
+    first.execute("BEGIN")
+    connections.give(first)
+    assert first.closed
+    assert connections.take(connect) is not first
+
+
+def test_failed_attempt_leaves_its_place_free(connect: Connect) -> None:
+    connections = Pool(1, 0)
+
+    def refuse() -> Connection:
+        raise psycopg.OperationalError("connection refused")
+
+    for _ in range(3):
+        with pytest.raises(psycopg.OperationalError, match="refused"):
+            connections.take(refuse)
+    assert not connections.take(connect).closed
+
+
+def test_waiting_ends_when_the_process_has_to_stop(connect: Connect) -> None:
+    connections = Pool(1, database.UNTIL_IT_RESPONDS)
+    connections.take(connect)
+    timer = threading.Timer(0.3, connections.stop_waiting)
+    timer.start()
+    with pytest.raises(AllInUse):
+        connections.take(connect)
+    timer.join()
+
+
+def test_child_process_does_not_use_the_pool_of_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool._Process, "pool", Pool(1, 0))
+    child = os.fork()
+    if not child:
+        os._exit(0 if pool.current() is None else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert pool.current() is not None
+
+
+def test_only_errors_that_pass_count_as_unavailable() -> None:
+    busy = OperationalError()
+    busy.__cause__ = AllInUse()
+    assert database.is_unavailable(busy)
+    assert database.is_busy(busy)
+    assert not database.is_unavailable(ValueError())
