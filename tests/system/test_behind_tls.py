@@ -254,12 +254,12 @@ def test_body_in_chunks_and_long_metadata_pass_the_proxy(
 
 
 def test_whole_host_behind_tls(behind_tls: BehindTls) -> None:
-    """The first example of the document."""
+    """The first example of the document, with more metadata than nginx passes by default."""
     url = behind_tls.whole_host_url
     with behind_tls.signed_in(url) as operator:
         assert {(cookie.path, cookie.secure) for cookie in operator.session.cookies} == {("/", True)}
         bucket = behind_tls.stack.new_bucket()
-        fields = {"store": behind_tls.stack.store, "bucket": bucket, "key": "file"}
+        fields = {"store": behind_tls.stack.store, "bucket": bucket, "key": "k" * 1000, "note": "n" * 9000}
         encoded = ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in fields.items())
         created = operator.session.post(
             f"{url}/files/",
@@ -275,5 +275,7 @@ def test_whole_host_behind_tls(behind_tls: BehindTls) -> None:
             data=b"abc",
         )
         assert created.status_code == 201, created.text
+        head = operator.session.head(urljoin(url, created.headers["Location"]), headers={"Tus-Resumable": "1.0.0"})
+        assert (head.status_code, head.headers["Upload-Metadata"]) == (200, encoded)
         assert urljoin(url, created.headers["Location"]).startswith(f"{url}/files/")
         operator.wait_for_state(transfer_id(created.headers["Location"]), "done")
