@@ -328,7 +328,8 @@ class Operator:
 
     @property
     def csrf_token(self) -> str:
-        return self.session.cookies["partway_csrf"]
+        prefix = "__Secure-" if self.url.startswith("https:") else ""
+        return self.session.cookies[f"{prefix}partway_csrf"]
 
     @property
     def cookies(self) -> str:
