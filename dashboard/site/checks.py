@@ -17,7 +17,6 @@ from django.db import connections
 from django.utils.translation import gettext as _
 
 from dashboard.shared import static_files
-from uploads.models import Store
 from uploads.services.upkeep.health import missing_migrations, unreadable_stores
 from uploads.services.work import broker
 
@@ -66,9 +65,8 @@ def _check_settings() -> None:
 
 def _check_database() -> None:
     try:
-        missing, unreadable, stores = missing_migrations(), [], 0
-        if not missing:
-            unreadable, stores = unreadable_stores(), Store.objects.count()
+        missing = missing_migrations()
+        unreadable, all_stores = ([], False) if missing else unreadable_stores()
     except DatabaseError as error:
         log.warning("the database is unavailable: %s", error)
         return
@@ -80,7 +78,7 @@ def _check_database() -> None:
     # With wrong keys, all work would fail. Without a key that only some stores need, the others can be used.
     if unreadable:
         log.error("CREDENTIALS_KEYS cannot decrypt the credentials of the stores %s", ", ".join(unreadable))
-    if unreadable and len(unreadable) == stores:
+    if unreadable and all_stores:
         _refuse(_("CREDENTIALS_KEYS cannot decrypt the credentials of any store. Add the key that encrypted them."))
 
 

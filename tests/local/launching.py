@@ -15,7 +15,7 @@ import psutil
 
 from local import installation
 
-PATIENCE = 120
+PATIENCE = 240
 """Seconds until a wait fails. No test measures it."""
 
 

@@ -88,9 +88,11 @@ def _known_migrations() -> frozenset[tuple[str, str]]:
     return frozenset(MigrationLoader(None).graph.nodes)
 
 
-def unreadable_stores() -> list[str]:
-    """The stores whose credentials cannot be decrypted with CREDENTIALS_KEYS."""
-    return [name for pk, name in Store.objects.values_list("pk", "name") if not _can_decrypt(pk)]
+def unreadable_stores() -> tuple[list[str], bool]:
+    """The stores whose credentials cannot be decrypted with CREDENTIALS_KEYS, and whether these are all stores."""
+    stores = list(Store.objects.values_list("pk", "name"))
+    unreadable = [name for pk, name in stores if not _can_decrypt(pk)]
+    return unreadable, len(unreadable) == len(stores)
 
 
 def _migrations() -> bool:
@@ -101,7 +103,7 @@ def _migrations() -> bool:
 
 
 def _keys() -> bool:
-    unreadable = unreadable_stores()
+    unreadable, _all = unreadable_stores()
     if unreadable:
         log.error("CREDENTIALS_KEYS cannot decrypt the credentials of the stores %s", ", ".join(unreadable))
     return not unreadable
