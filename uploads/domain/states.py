@@ -68,13 +68,13 @@ class TransferState(StrEnum):
     RECEIVING = "receiving"
     SENDING = "sending"
     WAITING_FOR_BROWSER = "waiting-for-browser"
+    WAITING_FOR_NODE = "waiting-for-node"
     COMPLETING = "completing"
     PAUSED = "paused"
     CANCELLING = "cancelling"
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
-    WAITING_FOR_NODE = "waiting-for-node"
 
 
 State = TypeVar("State", bound=StrEnum)
