@@ -42,7 +42,7 @@ MAX_HEAD = 128 * 1024
 STOP_SECONDS = 5
 """How long requests may continue after the server was told to stop. Bytes received until then are kept."""
 
-DATABASE_SECONDS = 3.0
+DATABASE_SECONDS = 5.0
 """How long a request waits for a connection to the database, before its response is 503."""
 DATABASE_START_SECONDS = 30.0
 """How long the server waits for the database before it starts without having cleaned up staging."""

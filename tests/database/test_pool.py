@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import psycopg
@@ -55,6 +56,27 @@ def test_thread_that_waits_gets_the_next_connection(connect: Connect) -> None:
     timer.start()
     assert connections.take(connect) is first
     timer.join()
+
+
+def test_threads_get_connections_in_the_order_in_which_they_wait(connect: Connect) -> None:
+    connections = Pool(1, database.UNTIL_IT_RESPONDS)
+    first = connections.take(connect)
+    served: list[int] = []
+
+    def take(number: int) -> None:
+        connection = connections.take(connect)
+        served.append(number)
+        connections.give(connection)
+
+    threads = [threading.Thread(target=take, args=[number]) for number in range(5)]
+    for waiting, thread in enumerate(threads, start=1):
+        thread.start()
+        while len(connections._queue) < waiting:
+            time.sleep(0.01)
+    connections.give(first)
+    for thread in threads:
+        thread.join()
+    assert served == [0, 1, 2, 3, 4]
 
 
 def test_connection_that_the_server_has_ended_is_replaced(connect: Connect) -> None:

@@ -93,7 +93,7 @@ def wait_for_all_done(stack: Stack, bucket: str) -> None:
     assert stack.query(left, bucket) == []
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 def test_200_files_and_50_pollers_need_few_connections_and_all_arrive(stack: Stack, tus: Tus, database: str) -> None:
     """64 threads would each keep a connection for ten minutes."""
     statuses: Counter[int] = Counter()

@@ -12,6 +12,7 @@ import os
 import select
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -59,7 +60,8 @@ class Pool:
     def __init__(self, size: int, patience: float) -> None:
         self.size = size
         self._patience = patience
-        self._slots = threading.BoundedSemaphore(size)
+        self._free = size
+        self._queue: deque[threading.Event] = deque()
         self._lock = threading.Lock()
         self._idle: list[tuple[Connection, float]] = []
         self._stopping = threading.Event()
@@ -72,7 +74,7 @@ class Pool:
         try:
             connection = self._connection(connect, deadline)
         except BaseException:
-            self._slots.release()
+            self._give_slot()
             raise
         self._outage.end()
         return connection
@@ -89,7 +91,7 @@ class Pool:
                 old = [each for each, since in self._idle if now - since > IDLE_SECONDS]
                 self._idle = [each for each in self._idle if now - each[1] <= IDLE_SECONDS]
         finally:
-            self._slots.release()
+            self._give_slot()
         for each in old:
             each.close()
 
@@ -103,9 +105,33 @@ class Pool:
         return SHORT_SECONDS if self._outage.is_on and self._patience < UNTIL_IT_RESPONDS else self._patience
 
     def _take_slot(self, deadline: float) -> None:
-        while not self._slots.acquire(timeout=max(0.0, min(1.0, deadline - time.monotonic()))):
-            if self._has_to_stop(deadline):
-                self._fail(AllInUse(f"in use: {self.size}"))
+        """The thread that has waited longest comes first: no thread waits while others are served again and again."""
+        turn = threading.Event()
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            self._queue.append(turn)
+        while not turn.wait(max(0.0, min(1.0, deadline - time.monotonic()))):
+            if self._has_to_stop(deadline) and self._leave(turn):
+                error = AllInUse(f"in use: {self.size}")
+                self._outage.report(error)
+                raise error
+
+    def _leave(self, turn: threading.Event) -> bool:
+        """Leave the queue. False if the turn has come in this moment."""
+        with self._lock:
+            if turn.is_set():
+                return False
+            self._queue.remove(turn)
+            return True
+
+    def _give_slot(self) -> None:
+        with self._lock:
+            if self._queue:
+                self._queue.popleft().set()
+            else:
+                self._free += 1
 
     def _connection(self, connect: Callable[[], Connection], deadline: float) -> Connection:
         while True:
