@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Request, expect
 
 from tests.browser.conftest import OpenSite
 from tests.browser.site import Site
-from tests.system.stack import Stack
+from tests.system.stack import Stack, wait_for
 
 COUNT = 5000
 PAGE = 100
@@ -93,8 +93,12 @@ def test_sending_starts_while_the_rest_is_examined(site: Site, bucket: str, fold
     assert 0 < work["copied"] <= 10
     # Wait until all have been examined, but not until all have been sent.
     expect(site.page.locator("#overall-counts")).to_contain_text("in progress")
-    site.page.wait_for_function(f"work.reads >= {COUNT}")
-    site.page.wait_for_timeout(1000)
+
+    def are_all_looked_up() -> bool:
+        site.page.wait_for_timeout(100)
+        return sum(requests.known) >= COUNT
+
+    wait_for("the lookups of all files", are_all_looked_up)
     assert sum(requests.known) == COUNT
     assert len(requests.known) <= COUNT // PAGE + 40
     assert requests.created < COUNT
