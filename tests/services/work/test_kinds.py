@@ -93,6 +93,7 @@ def test_new_kind_runs_under_a_lease(new_kind: Kind[OperationItem], item: Operat
 def test_watchdog_and_queue_know_a_new_kind(
     new_kind: Kind[OperationItem], item: OperationItem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    Store.objects.update(heard_at=timezone.now())  # Otherwise the watchdog has it tried.
     taken_over: list[tuple[str, int]] = []
     monkeypatch.setattr(metrics, "leases_taken_over", lambda name, count: taken_over.append((name, count)))
     published: list[Any] = []
