@@ -97,6 +97,8 @@ class Body:
         last = memoryview(bytes(block))
         try:
             goes_on = limit < 0 or bool(self.read_block(1))
+        except BodyMalformed:
+            raise  # Whether it goes on is unknown.
         except BodyEnded:
             yield last
             raise
