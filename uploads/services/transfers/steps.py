@@ -108,7 +108,7 @@ def request_discard(actor: User, transfer: Transfer) -> bool:
         if transfer.desired_state != DesiredState.CANCEL:
             raise
     else:
-        transfer.desired_state = DesiredState.CANCEL
+        transfer.refresh_from_db(fields=["desired_state"])
     return True
 
 
