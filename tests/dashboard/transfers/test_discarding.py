@@ -54,6 +54,7 @@ def make(operator: User, store: Store, bucket: str) -> Make:
 
     def make_one(**values: Any) -> Transfer:
         facts: dict[str, Any] = {"bucket": bucket, "key": "k", "resumable": True, "fingerprint": "old", "staged": 3}
+        facts["node"] = django_settings.NODE_NAME
         return make_transfer(values.pop("owner", operator), store, **facts | values)
 
     return make_one
@@ -272,7 +273,7 @@ def test_index_finds_the_transfers_of_a_key(db: None, store: Store, bucket: str)
 
 def post_form(client: Client, bucket: str, *, json: bool = False, **fields: str) -> Page:
     client.get("/stores/")
-    token = client.cookies["csrftoken"].value
+    token = client.cookies[django_settings.CSRF_COOKIE_NAME].value
     names = {"csrfmiddlewaretoken": token, "store": "swift", "bucket": bucket, "key": "k", **fields}
     boundary = "b"
     head = "".join(
