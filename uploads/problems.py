@@ -177,6 +177,7 @@ class Code(StrEnum):
     WAITING_FOR_NODE = "WaitingForNode"
     DISK_OF_OTHER_NODE = "DiskOfOtherNode"
     NODE_NAME_TAKEN = "NodeNameTaken"
+    DISK_NOT_HERE = "DiskNotHere"
     BROWSER_STOPPED = "BrowserStopped"
     FORM_STOPPED = "FormStopped"
     WAITING_FOR_SPACE = "WaitingForSpace"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from dashboard.shared.messages import store_error_text, text_of
 from uploads.objectstore.errors import ObjectStoreError
+from uploads.services.staging.nodes import NodeConflict
 from uploads.services.upkeep.reconcile import Finding, Outcome, reconcile
 
 OUTCOMES: dict[Outcome, Promise] = {
@@ -32,9 +33,12 @@ class Command(BaseCommand):
 
     def handle(self, *, dry_run: bool, **_options: Any) -> None:
         outcomes = []
-        for finding, outcome in reconcile(dry_run=dry_run):
-            outcomes.append(outcome)
-            self.stdout.write(_line(finding, outcome))
+        try:
+            for finding, outcome in reconcile(dry_run=dry_run):
+                outcomes.append(outcome)
+                self.stdout.write(_line(finding, outcome))
+        except NodeConflict as conflict:
+            raise CommandError(text_of(conflict.problem)) from None
         repaired = outcomes.count(Outcome.REPAIRED)
         self.stdout.write(_summary(len(outcomes), repaired))
         if repaired < len(outcomes):

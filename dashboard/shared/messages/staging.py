@@ -21,6 +21,10 @@ NODES: Mapping[str, Message] = {
         "names: set another NODE_NAME here. If this is the same node with another disk, start it again "
         "%(silent_seconds)s after its last report."
     ),
+    Code.DISK_NOT_HERE: _(
+        "STAGING_DIR (%(folder)s) does not have the staging disk of the node “%(name)s”. Mount the disk: the staged "
+        "bytes wait for it."
+    ),
 }
 
 SHA256: Mapping[str, Message] = {

@@ -13,7 +13,8 @@ from dashboard.shared.messages import error_text
 from tests.services.drive import MIB, Drive
 from uploads.domain.states import PartState, Phase
 from uploads.models import AuditEntry, Part, Transfer
-from uploads.services.staging import quota
+from uploads.services.staging import nodes, quota
+from uploads.services.transfers.missing_files import is_still_staged
 from uploads.services.transfers.receive import Receiver
 from uploads.services.transfers.send import send_part
 from uploads.services.transfers.start import offset_of
@@ -143,3 +144,52 @@ def test_partial_bytes_of_an_empty_disk_are_not_reserved(drive: Drive, staging: 
     sweep_staging()
     assert quota.reserved_bytes("test-node") == 0
     assert transfer.parts.get(number=1).received == 0
+
+
+# --- A disk that is not mounted ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unmounted(drive: Drive, resumable: Transfer, staging: Path) -> Path:
+    """The disk of the node, with one part that was sent, is elsewhere: STAGING_DIR is an empty mount point."""
+    nodes.claim()
+    drive.send(resumable, parts=1)
+    disk = staging.rename(staging.with_name("disk"))
+    staging.mkdir()
+    return disk
+
+
+def facts(transfer: Transfer) -> list[object]:
+    """What a loss of bytes would change."""
+    row = Transfer.objects.values_list("phase", "all_received", "error_reason").get(pk=transfer.pk)
+    return [*row, *transfer.parts.order_by("number").values_list("state", "received", "reserved_bytes")]
+
+
+def test_parts_wait_while_the_disk_is_not_mounted(
+    drive: Drive, resumable: Transfer, staging: Path, unmounted: Path, read_object: Callable[[str], bytes]
+) -> None:
+    before = facts(resumable)
+    send_part(resumable.parts.get(number=2).pk)
+    part = resumable.parts.get(number=2)
+    assert facts(resumable) == before
+    assert (part.error_reason, part.tries, part.not_before is not None) == ("DiskNotHere", 0, True)
+    assert list(staging.iterdir()) == []
+    staging.rmdir()
+    unmounted.rename(staging)
+    assert drive.finish(resumable).phase == Phase.DONE
+    assert resumable.parts.get(number=2).error_reason == ""
+    assert read_object("a/key") == CONTENT
+
+
+def test_nothing_is_lost_on_the_disk_of_another_node(resumable: Transfer, staging: Path, unmounted: Path) -> None:
+    (staging / nodes.ID_FILE).write_text("another")
+    before = facts(resumable)
+    sweep_staging()
+    send_part(resumable.parts.get(number=2).pk)
+    assert facts(resumable) == before
+    assert [path.name for path in staging.iterdir()] == [nodes.ID_FILE]
+
+
+@pytest.mark.usefixtures("unmounted")
+def test_part_counts_as_staged_by_the_database_while_the_disk_is_not_mounted(resumable: Transfer) -> None:
+    assert [is_still_staged(part) for part in resumable.parts.order_by("number")] == [False, True, True]

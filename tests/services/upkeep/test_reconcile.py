@@ -8,14 +8,14 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from tests.services.drive import MIB, Drive
 from uploads.domain.states import PartState, Phase, StoreUploadState
 from uploads.models import Part, StoreUpload, Transfer
 from uploads.objectstore.client import ObjectStoreClient
-from uploads.services.staging import quota
+from uploads.services.staging import nodes, quota
 from uploads.services.transfers.create import drop_late_upload
 from uploads.services.upkeep.watchdog import watch
 
@@ -108,6 +108,20 @@ def test_part_that_differs_in_the_store_is_sent_again(drive: Drive, still_here: 
     else:
         assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "BytesGone")
         assert (transfer.error_reason, transfer.error_params) == ("SentPartLost", {"number": 1})
+
+
+def test_nothing_is_judged_while_the_disk_of_the_node_is_not_mounted(drive: Drive, staging: Path) -> None:
+    nodes.claim()
+    transfer = drive.upload(os.urandom(2 * PART), part_size=PART)
+    staging.rename(staging.with_name("disk"))
+    staging.mkdir()
+    for arguments in ((), ("--dry-run",)):
+        with pytest.raises(CommandError, match="does not have the staging disk of the node “test-node”"):
+            run(*arguments)
+    transfer.refresh_from_db()
+    assert transfer.phase != Phase.FAILED
+    assert set(transfer.parts.values_list("state", flat=True)) == {PartState.STAGED}
+    assert list(staging.iterdir()) == []
 
 
 def test_missing_staged_bytes_fail_the_transfer_with_a_reason(drive: Drive) -> None:

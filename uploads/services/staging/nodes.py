@@ -55,6 +55,32 @@ def _write_id(path: Path) -> None:
     sync_folder(path.parent)
 
 
+def has_disk() -> bool:
+    """Whether the disk of this node is here: it may have been unmounted while the process runs.
+
+    Ask before what is not on the disk counts as lost. A disk never gets an id by this. A node whose disk no process has
+    recorded yet has nothing to compare.
+    """
+    recorded = StagingNode.objects.filter(name=settings.NODE_NAME).exclude(disk_id="")
+    expected = recorded.values_list("disk_id", flat=True).first()
+    return expected is None or _id_on_disk() == expected
+
+
+def check_disk() -> None:
+    """Raise NodeConflict unless the disk of this node is here."""
+    if not has_disk():
+        folder = str(settings.STAGING_DIR)
+        raise NodeConflict(Problem(Code.DISK_NOT_HERE, folder=folder, name=settings.NODE_NAME))
+
+
+def _id_on_disk() -> str:
+    """The id that is there; empty without one."""
+    try:
+        return (Path(settings.STAGING_DIR) / ID_FILE).read_text().strip()
+    except OSError:
+        return ""
+
+
 def claim() -> None:
     """Record that this process is the node NODE_NAME with this disk. Raises NodeConflict if it cannot be."""
     disk = disk_id()

@@ -17,6 +17,7 @@ from uploads.domain.part_numbers import name_numbers
 from uploads.domain.states import NEEDS_NODE, PART_STATES, DesiredState, PartState, Phase
 from uploads.models import Part, Transfer
 from uploads.problems import Code, Problem
+from uploads.services.staging import nodes
 from uploads.services.transfers.ending import fail_transfer
 from uploads.services.work import leases
 from uploads.services.work.failures import NO_ERROR, problem_fields
@@ -54,8 +55,11 @@ def has_file(part: Part) -> bool:
 
 
 def is_still_staged(part: Part) -> bool:
-    """Whether the bytes of a part are staged: by the disk on its own node, by the database elsewhere."""
-    return has_file(part) if part.transfer.is_staged_here else bool(part.reserved_bytes) or not part.size
+    """Whether the bytes of a part are staged: by the disk on its own node, by the database without that disk."""
+    by_database = bool(part.reserved_bytes) or not part.size
+    if not part.transfer.is_staged_here:
+        return by_database
+    return has_file(part) or (by_database and not nodes.has_disk())
 
 
 def can_arrive_again(transfer: Transfer) -> bool:
@@ -66,8 +70,10 @@ def can_arrive_again(transfer: Transfer) -> bool:
 def settle_missing_files(transfer: Transfer) -> bool:
     """Compare the staged parts of a transfer of this node with their files. Returns whether bytes are lost.
 
-    Raises OSError; WriterBusy while bytes arrive, or while a later part is being sent: try again later.
+    Raises OSError; NodeConflict while the disk of the node is not here; WriterBusy while bytes arrive, or while a
+    later part is being sent: try again later.
     """
+    nodes.check_disk()
     with transfer.folder.writer(), transaction.atomic():
         current = Transfer.objects.select_for_update().get(pk=transfer.pk)
         if current.phase not in NEEDS_NODE | {Phase.FAILED} or current.desired_state == DesiredState.CANCEL:
@@ -76,6 +82,7 @@ def settle_missing_files(transfer: Transfer) -> bool:
         missing = _missing_parts(current)
         if not missing:
             return False
+        nodes.check_disk()  # It may have been unmounted since.
         _settle(current, missing)
     return True
 

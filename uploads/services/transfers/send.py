@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -18,7 +19,8 @@ from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import FileSlice, SentBytes
 from uploads.problems import Code, Problem
 from uploads.services.browse.ownership import was_aborted_by_operator
-from uploads.services.staging import quota
+from uploads.services.staging import nodes, quota
+from uploads.services.staging.nodes import NodeConflict
 from uploads.services.stores.clients import ONCE, client_for
 from uploads.services.stores.etags import note_md5
 from uploads.services.transfers.dispatch import dispatch
@@ -31,7 +33,7 @@ from uploads.services.transfers.missing_files import has_file, settle_missing_fi
 from uploads.services.transfers.replacing import NotComparable, condition_of, explain_conflict
 from uploads.services.work import leases
 from uploads.services.work.attempts import Retry
-from uploads.services.work.failures import NO_ERROR, error_fields
+from uploads.services.work.failures import NO_ERROR, error_fields, problem_fields
 from uploads.services.work.leases import Lease
 from uploads.services.work.tasks import record_failure, task
 from uploads.services.work.transitions import change
@@ -87,11 +89,17 @@ def send_part(lease: Lease[Part]) -> None:
 
 def _file_is_missing(lease: Lease[Part]) -> None:
     """The disk does not have the part any more. While the disk cannot be compared, the part waits."""
-    if not lease.release(not_before=leases.in_seconds(MISSING_SECONDS)):
+    error: dict[str, Any] = {}
+    try:
+        nodes.check_disk()
+    except NodeConflict as conflict:
+        log.error("transfer %s part %s: %s", lease.row.transfer_id, lease.row.number, conflict.problem)
+        error = problem_fields(conflict.problem)
+    if not lease.release(not_before=leases.in_seconds(MISSING_SECONDS), **error):
         return
     try:
         settle_missing_files(lease.row.transfer)
-    except WriterBusy:
+    except (WriterBusy, NodeConflict):
         PARTS.resume(lease.row, MISSING_SECONDS)
 
 

@@ -20,7 +20,7 @@ from uploads.models import Part, Transfer
 from uploads.models.transfer import steps_queue
 from uploads.problems import Code, Problem
 from uploads.services.staging import quota
-from uploads.services.staging.nodes import ID_FILE
+from uploads.services.staging.nodes import ID_FILE, NodeConflict
 from uploads.services.transfers.missing_files import settle_missing_files
 from uploads.services.transfers.receive import QuotaExceeded, ReceivingStopped, recover
 from uploads.services.transfers.steps import StepRefused, request_cancel
@@ -76,7 +76,7 @@ def _carefully(name: str, act: Callable[[], object]) -> None:
         act()
     except (WriterBusy, ReceivingStopped, QuotaExceeded) as reason:
         log.info("staging %s: left unchanged: %s", name, reason)
-    except OSError as error:
+    except (OSError, NodeConflict) as error:
         log.warning("staging %s: %s", name, error)
     except Exception:
         log.exception("staging %s: internal error", name)

@@ -29,7 +29,8 @@ from uploads.objectstore.types import ListedPart
 from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import is_gone
 from uploads.services.multipart.abort import abort_until_gone
-from uploads.services.staging import quota
+from uploads.services.staging import nodes, quota
+from uploads.services.staging.nodes import NodeConflict
 from uploads.services.stores.clients import client_for
 from uploads.services.transfers.dispatch import dispatch, dispatch_many
 from uploads.services.transfers.ending import fail_transfer
@@ -62,7 +63,11 @@ class Finding:
 
 
 def reconcile(*, dry_run: bool) -> Iterator[tuple[Finding, Outcome]]:
-    """Every finding with its outcome. One that could not be repaired has the `error`."""
+    """Every finding with its outcome. One that could not be repaired has the `error`.
+
+    Raises NodeConflict before any finding if the disk of this node is not here: nothing about it can be judged.
+    """
+    nodes.check_disk()
     for find in (_left_in_the_store, _unknown_creates, _different_parts, _missing_staged_parts, _reserved_by_ended):
         for finding in find():
             yield _repair(finding, dry_run=dry_run)
@@ -79,7 +84,7 @@ def _repair(finding: Finding, *, dry_run: bool) -> tuple[Finding, Outcome]:
         return finding, Outcome.WOULD_BE_REPAIRED
     try:
         finding.repair()
-    except (ObjectStoreError, OSError) as error:
+    except (ObjectStoreError, OSError, NodeConflict) as error:
         return replace(finding, error=error), Outcome.NOT_REPAIRED
     return finding, Outcome.REPAIRED
 

@@ -26,7 +26,7 @@ OPERATIONS_QUEUE = "partway"
 """The queue of work that needs no staged bytes: any node may do it."""
 
 WATCH_QUEUE = "partway.watch"
-"""The queue of the watchdog, which has an own worker, so that nothing waits for a round."""
+"""The queue of the watchdog, which has a worker of its own, so that nothing waits for a round."""
 
 
 def any_node(_node: str) -> str:
