@@ -21,6 +21,7 @@ from uploads.models import AuditEntry, Operation, Store, Transfer
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import Reason
 from uploads.problems import Code, Problem
+from uploads.services.transfers.replacing import store_forbids
 from uploads.services.transfers.steps import request_retry
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -47,6 +48,11 @@ def check_not_replaced(transfer: Transfer, others: Others) -> None:
 def details(transfer: Transfer) -> tuple[Problem, ...]:
     assert transfer.error is not None
     return transfer.error.details
+
+
+def looks_before(transfer: Transfer) -> list[Fault]:
+    """The HEAD before the request that creates the object, where the store itself cannot keep another one."""
+    return [] if store_forbids(transfer) else [Fault.NONE]
 
 
 class TestOperationsWithLostResponse:
@@ -237,7 +243,7 @@ class TestTransfersWithParts:
         self, drive: Drive, proxy: FaultProxy, transfer: Transfer, others: Others, data: bytes
     ) -> None:
         proxy.next("CompleteMultipartUpload", Fault.RESPONSE_LOST)
-        proxy.next("HeadObject", Fault.ACCESS_DENIED)
+        proxy.next("HeadObject", *looks_before(transfer), Fault.ACCESS_DENIED)
         drive.finish(transfer)
         assert (transfer.phase, transfer.error_code, transfer.verified) == (Phase.DONE, "", True)
         assert (proxy.requests["CompleteMultipartUpload"], others.size()) == (2, len(data))
@@ -297,7 +303,7 @@ class TestTransfersByPutObject:
         """The response was lost and HEAD failed; the second request meets the object of the first one."""
         transfer = drive.upload(content, KEY)
         proxy.next("PutObject", Fault.RESPONSE_LOST)
-        proxy.next("HeadObject", Fault.ACCESS_DENIED)
+        proxy.next("HeadObject", *looks_before(transfer), Fault.ACCESS_DENIED)
         drive.finish(transfer)
         assert (transfer.phase, transfer.error_code, transfer.verified) == (Phase.DONE, "", True)
         assert (proxy.requests["PutObject"], others.size()) == (2, len(content))
