@@ -20,7 +20,7 @@ import socket
 import sys
 from contextlib import suppress
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from cheroot import wsgi
 from cheroot.server import HTTPConnection, HTTPRequest
@@ -30,6 +30,9 @@ from dashboard.site.bodies import MOST_UNREAD, ChunkedBody, SocketBody
 from dashboard.site.drain import Drain
 from dashboard.site.heads import HeadReader
 from dashboard.site.refusals import refusal
+
+if TYPE_CHECKING:
+    from uploads.services.upkeep.pulse import Pulse
 
 THREADS = 64
 BACKLOG = 256
@@ -45,7 +48,7 @@ STOP_SECONDS = 5
 DATABASE_SECONDS = 5.0
 """How long a request waits for a connection to the database, before its response is 503."""
 DATABASE_START_SECONDS = 30.0
-"""How long the server waits for the database before it starts without having cleaned up staging."""
+"""How long the server waits for the database before it starts. It then cleans up staging once the database responds."""
 
 log = logging.getLogger("dashboard.server")
 
@@ -194,7 +197,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     # Before the first request, so that a client that resumes finds no other writer.
-    _start_node()
+    _start_node().start()
     server = Server((options.host, options.port), application)
     log.info("listening on %s:%s", options.host, options.port)
     server.safe_start()
@@ -212,8 +215,11 @@ def _share_connections() -> None:
     database.use_pool(settings.DATABASE_POOL_SIZE, DATABASE_SECONDS)
 
 
-def _start_node() -> None:
-    """Record the node, and clean its staging. Nothing is changed with the name or the disk of another node."""
+def _start_node() -> Pulse:
+    """Record the node, and clean its staging. Nothing is changed with the name or the disk of another node.
+
+    Returns the pulse of the node, which does what could not be done yet.
+    """
     from django.db import connections
 
     from dashboard.shared.messages import text_of
@@ -227,11 +233,12 @@ def _start_node() -> None:
         with database.waiting(DATABASE_START_SECONDS):
             claim()
             sweep_staging()
+        return Pulse(is_sender=False)
     except NodeConflict as conflict:
         log.critical("%s", text_of(conflict.problem))
         raise SystemExit(1) from None
     except Exception:
-        log.exception("staging could not be swept")
+        log.exception("staging could not be swept yet")
+        return Pulse(is_sender=False, left_to_do=sweep_staging)
     finally:
         connections.close_all()
-    Pulse(is_sender=False).start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
+from dashboard.site.server import _start_node
 from tests.services.drive import Drive
 from uploads.domain.states import PartState, Phase, TransferState
 from uploads.models import Part, StagingNode, Transfer
@@ -95,6 +97,20 @@ def test_folder_of_another_nodes_transfer_stays(on_other_node: Transfer, staging
     (folder / "00001").write_bytes(b"x" * 100)
     sweep_staging()
     assert (folder / "00001").exists()
+
+
+def test_staging_that_could_not_be_swept_at_the_start_is_swept_later(transactional_db: None, staging: Path) -> None:
+    staging.touch()  # A file in place of the folder: the disk cannot be used.
+    pulse = _start_node()
+    pulse.beat()
+    staging.unlink()
+    stray = staging / str(uuid.uuid4())
+    stray.mkdir(parents=True)
+    pulse.beat()
+    assert not stray.exists()
+    stray.mkdir()
+    pulse.beat()
+    assert stray.exists(), "it was swept already"
 
 
 # --- Silent nodes -----------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 from django.conf import settings
 from django.db import connections
@@ -29,11 +30,15 @@ def beat_seconds() -> float:
 
 
 class Pulse(threading.Thread):
-    """Reports until the process ends. A conflict with another node stops the process."""
+    """Reports until the process ends. A conflict with another node stops the process.
 
-    def __init__(self, *, is_sender: bool) -> None:
+    `left_to_do` is called after a report, and after each later one until it has succeeded.
+    """
+
+    def __init__(self, *, is_sender: bool, left_to_do: Callable[[], None] | None = None) -> None:
         super().__init__(name="pulse", daemon=True)
         self._is_sender = is_sender
+        self._left_to_do = left_to_do
 
     def run(self) -> None:
         while True:
@@ -45,11 +50,22 @@ class Pulse(threading.Thread):
         try:
             if nodes.beat(is_sender=self._is_sender):
                 dispatch_node()
+            self._do_what_is_left()
         except NodeConflict as conflict:
             log.critical("%s", conflict.problem)
             os.kill(os.getpid(), signal.SIGTERM)
         except Exception as error:
             log.warning("node %s: it could not report: %s", settings.NODE_NAME, error)
+
+    def _do_what_is_left(self) -> None:
+        if self._left_to_do is None:
+            return
+        try:
+            self._left_to_do()
+        except Exception as error:
+            log.warning("node %s: it tries again to start: %s", settings.NODE_NAME, error)
+        else:
+            self._left_to_do = None
 
 
 def dispatch_node() -> None:
