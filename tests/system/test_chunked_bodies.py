@@ -188,6 +188,13 @@ def test_creation_with_more_than_was_announced_is_refused(tus: Tus, size: int) -
     assert "Contents" not in tus.stack.s3.list_objects_v2(Bucket=tus.bucket)
 
 
+def test_creation_of_an_empty_file_with_a_malformed_chunk_is_refused(tus: Tus) -> None:
+    response = create(tus, 0, b"zz\r\n")
+    assert (response.status, response.code) == (400, "ChunksInvalid")
+    wait_for("the key to be free", lambda: tus.create(SMALL).status == 201)
+    assert "Contents" not in tus.stack.s3.list_objects_v2(Bucket=tus.bucket)
+
+
 # --- Forms ------------------------------------------------------------------------------------------------------------
 
 

@@ -86,6 +86,8 @@ def _write(request: HttpRequest, transfer: Transfer, offset: int, length: int | 
                 if checksum and receiver.offset + len(block) - offset > MAX_CHECKED_BODY:
                     raise _checked_too_large(receiver.offset + len(block) - offset)
                 receiver.write(block)
+        except BodyMalformed:
+            raise  # What would have followed is unknown, for an empty file too.
         except BodyEnded:
             # Only the end of the chunks may be missing: no request may follow that would find the file complete.
             if receiver.offset != transfer.size:
