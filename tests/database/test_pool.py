@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 from django.db import OperationalError
 
 from tests.stores.postgresql import Cluster
+from tests.system.stack import wait_for
 from uploads import database
 from uploads.database import pool
 from uploads.database.errors import AllInUse
@@ -49,13 +50,19 @@ def test_no_more_connections_than_its_size(connect: Connect) -> None:
     assert connections.take(connect) is taken[0]
 
 
+def wait_for_threads(connections: Pool, count: int) -> None:
+    wait_for("threads that wait", lambda: connections.waiting_threads == count)
+
+
 def test_thread_that_waits_gets_the_next_connection(connect: Connect) -> None:
     connections = Pool(1, database.UNTIL_IT_RESPONDS)
     first = connections.take(connect)
-    timer = threading.Timer(0.3, connections.give, [first])
-    timer.start()
-    assert connections.take(connect) is first
-    timer.join()
+    with ThreadPoolExecutor(1) as threads:
+        taken = threads.submit(connections.take, connect)
+        wait_for_threads(connections, 1)
+        assert not taken.done()
+        connections.give(first)
+        assert taken.result() is first
 
 
 def test_threads_get_connections_in_the_order_in_which_they_wait(connect: Connect) -> None:
@@ -71,8 +78,7 @@ def test_threads_get_connections_in_the_order_in_which_they_wait(connect: Connec
     threads = [threading.Thread(target=take, args=[number]) for number in range(5)]
     for waiting, thread in enumerate(threads, start=1):
         thread.start()
-        while len(connections._queue) < waiting:
-            time.sleep(0.01)
+        wait_for_threads(connections, waiting)
     connections.give(first)
     for thread in threads:
         thread.join()
@@ -114,11 +120,12 @@ def test_failed_attempt_leaves_its_place_free(connect: Connect) -> None:
 def test_waiting_ends_when_the_process_has_to_stop(connect: Connect) -> None:
     connections = Pool(1, database.UNTIL_IT_RESPONDS)
     connections.take(connect)
-    timer = threading.Timer(0.3, connections.stop_waiting)
-    timer.start()
-    with pytest.raises(AllInUse):
-        connections.take(connect)
-    timer.join()
+    with ThreadPoolExecutor(1) as threads:
+        refused = threads.submit(connections.take, connect)
+        wait_for_threads(connections, 1)
+        connections.stop_waiting()
+        with pytest.raises(AllInUse):
+            refused.result()
 
 
 def test_child_process_does_not_use_the_pool_of_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,6 +95,11 @@ class Pool:
         for each in old:
             each.close()
 
+    @property
+    def waiting_threads(self) -> int:
+        """How many threads wait because all connections are in use."""
+        return len(self._queue)
+
     def stop_waiting(self) -> None:
         self._stopping.set()
 
