@@ -27,7 +27,7 @@ from uploads.selectors.transfers import transfers_in_progress
 from uploads.services.browse.browsing import list_buckets
 
 MAX_SHOWN = 20
-"""Rows of each kind. The pages of transfers and operations have the rest."""
+"""Rows of what is in progress. The pages of transfers and operations have the rest."""
 
 LIVE_SECONDS, IDLE_SECONDS = 2, 15
 """How often the page is updated while something moves, and while nothing does."""
@@ -48,7 +48,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "poll_url": f"{reverse('overview')}?stores={shown}",
         "stores_changed": request.GET.get("stores", shown) != shown,
         "operations": [(operation, progress[operation.pk]) for operation in operations],
-        "attention": [_attention_row(each) for each in attention(request.user)[:MAX_SHOWN]],
+        "attention": [_attention_row(each) for each in attention(request.user)],
         "poll_seconds": LIVE_SECONDS if operations or any(row.is_live for row in rows) else IDLE_SECONDS,
     }
     if is_fragment(request):
@@ -77,6 +77,7 @@ def _attention_row(attention: Attention) -> dict[str, Any]:
         "waiting_transfers": attention.waiting_transfers,
         "possible_orphan": orphan,
         "lost_create": attention.lost_create,
+        "more": attention.more,
         "upload_url": _upload_url(orphan) if orphan else "",
     }
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.dashboard.make_transfer import make_transfer
 from tests.dashboard.pages import Page
 from uploads.domain.states import DesiredState, ItemState, Phase
 from uploads.models import Operation, OperationItem, Store
+from uploads.selectors import overview
+from uploads.selectors.overview import MAX_SHOWN
 
 POLL = {"HX-Request": "true"}
 
@@ -140,6 +145,50 @@ def test_failures_need_attention_and_show_the_reason(
     words = Page(operator_client.get("/")).words
     for part in ("Needs attention", "lost.bin", "NoSuchBucket", "It is gone.", "2 uploads could not be aborted"):
         assert part in words
+
+
+def test_many_of_one_kind_do_not_hide_another(operator_client: Client, operator: User, unreachable: Store) -> None:
+    old = timezone.now() - timedelta(days=1)
+    for number in range(MAX_SHOWN + 15):
+        make_transfer(operator, unreachable, key=f"failed-{number}.bin", phase=Phase.FAILED)
+    for number in range(MAX_SHOWN + 1):
+        make_transfer(operator, unreachable, key=f"waiting-{number}.bin", phase=Phase.RECEIVING, received_at=old)
+        make_operation(operator, unreachable, [ItemState.FAILED])
+    page = Page(operator_client.get("/"))
+    assert page.text.count('id="look-') == 3 * MAX_SHOWN + 2
+    assert page.href("and 15 more failed transfers") == "/transfers/?state=failed"
+    assert page.href("and 1 more transfer that waits for the browser") == "/transfers/?state=waiting-for-browser"
+    assert page.words.count("1 upload could not be aborted") == MAX_SHOWN
+    assert "and 1 more operation with failures" in page.words
+    for state, rows in (("failed", MAX_SHOWN + 15), ("waiting-for-browser", MAX_SHOWN + 1)):
+        listed = operator_client.get(f"/transfers/?state={state}", headers={"Accept": "application/json"}).json()[
+            "transfers"
+        ]
+        assert len(listed) == rows
+
+
+def test_rows_that_fit_have_no_line_for_more(operator_client: Client, operator: User, unreachable: Store) -> None:
+    for number in range(MAX_SHOWN):
+        make_transfer(operator, unreachable, key=f"failed-{number}.bin", phase=Phase.FAILED)
+    words = Page(operator_client.get("/")).words
+    assert f"failed-{MAX_SHOWN - 1}.bin" in words
+    assert "more failed" not in words
+
+
+def test_others_are_counted_up_to_a_limit(
+    operator_client: Client, operator: User, unreachable: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overview, "MAX_COUNTED", 3)
+    statements = []
+    for _ in range(2):
+        for number in range(MAX_SHOWN + 4):
+            make_transfer(operator, unreachable, key=f"failed-{number}.bin", phase=Phase.FAILED)
+        with CaptureQueriesContext(connection) as captured:
+            assert "and 3+ more failed transfers" in Page(operator_client.get("/")).words
+        statements.append(len(captured))
+    assert statements[0] == statements[1]
+    [counting] = [each["sql"] for each in captured if each["sql"].startswith("SELECT COUNT(*) FROM (")]
+    assert f"LIMIT {MAX_SHOWN + 4}" in counting
 
 
 def test_pages_need_a_login() -> None:
