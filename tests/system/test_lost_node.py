@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import redis
 
@@ -63,6 +64,7 @@ def sender(installation: Stack, two: SecondNode) -> Iterator[Tus]:
 
 
 SENDER_HEARD = "SELECT 1 FROM uploads_stagingnode WHERE name = ? AND sender_heard_at > now() - interval '3 seconds'"
+NODE_SILENT = "SELECT 1 FROM uploads_stagingnode WHERE name = ? AND heard_at < now() - interval '4 seconds'"
 
 
 def stage(sender: Tus, two: SecondNode, parts: int = 3, **more: object) -> str:
@@ -179,6 +181,8 @@ def test_node_that_comes_back_with_an_empty_disk_waits_for_the_bytes_again(
     two.lose()
     waiting(one, transfer)
     waiting(one, form)
+    # Its web server reported later than its sender, and a name that is in use gets no other disk.
+    wait_for("silence of the whole node", lambda: installation.query(NODE_SILENT, "two"))
     shutil.rmtree(two.staging)
     two.start()
     found = wait_for("the report", lambda: one.transfer(transfer)["error"])
@@ -209,3 +213,31 @@ def test_two_nodes_with_one_name_and_a_renamed_node_do_not_start(
     assert len(two.staged_files()) == 3
     two.start()
     one.wait_for_state(transfer, "done")
+
+
+# --- A round of the watchdog that takes long --------------------------------------------------------------------------
+
+
+WAITING_FOR_LOCK = (
+    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' "
+    "AND query LIKE '%uploads_storecheck%'"
+)
+HELD_ROUND = "SELECT token FROM uploads_round WHERE name = 'watchdog' AND token IS NOT NULL"
+
+
+def test_abort_starts_and_ends_while_a_round_of_the_watchdog_is_held(installation: Stack, one: Operator) -> None:
+    bucket = installation.new_bucket()
+    fields = {"key": "doomed", "upload-id": installation.client.create_multipart_upload(bucket, "doomed")}
+    with psycopg.connect(installation.environment["DATABASE_URL"]) as connection:
+        # Each round reads this table, and an abort does not.
+        connection.execute("LOCK TABLE uploads_storecheck IN ACCESS EXCLUSIVE MODE")
+        wait_for("a round that waits", lambda: installation.query(WAITING_FOR_LOCK))
+        held = installation.query(HELD_ROUND)
+        response = one.post(f"/stores/{installation.store}/{bucket}/uploads/abort/", fields)
+        assert response.ok
+        url = response.json()["url"]
+        wait_for("the end of the abort", lambda: one.get_json(url)["state"] == "done")
+        assert installation.uploads_in(bucket) == []
+        assert len(held) == 1
+        assert installation.query(HELD_ROUND) == held
+    wait_for("the next round", lambda: installation.query(HELD_ROUND) != held)
