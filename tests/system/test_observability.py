@@ -24,7 +24,7 @@ WRONG_SECRET = "the-secret-key-of-a-store"
 BACK_SECONDS = 30
 """Within how many seconds the work resumes after Redis is back."""
 
-NAMES = {"database", "redis", "sender", "worker", "watcher", "staging"}
+NAMES = {"database", "migrations", "keys", "redis", "sender", "worker", "watcher", "staging", "static"}
 PYTHON_PROCESSES = ("web", "sender", "worker", "watcher", "beat")
 BANNER = "The task queue (Redis) is unavailable"
 
