@@ -137,5 +137,4 @@ def test_staged_file_that_vanished_fails_the_transfer_with_a_reason(drive: Drive
     transfer.parts.get(number=2).staged_path.unlink()
     work(drive, transfer, 3)
     assert transfer.phase == Phase.FAILED
-    assert transfer.error is not None
-    assert [each.code for each in transfer.error.details] == [Code.FILE_UNREADABLE]
+    assert (transfer.error_code, transfer.error_reason) == ("BytesGone", Code.STAGED_BYTES_LOST)
