@@ -18,6 +18,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -194,13 +195,35 @@ def main() -> None:
 
     _share_connections()
     check_web_server()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop)
+    _on_signal(_stop)
     # Before the first request, so that a client that resumes finds no other writer.
     _start_node().start()
     server = Server((options.host, options.port), application)
     log.info("listening on %s:%s", options.host, options.port)
-    server.safe_start()
+    run(server)
+
+
+def run(server: Server) -> None:
+    """Serve until a signal arrives.
+
+    One that arrives while the threads start has to wait: cheroot stops only a server that is ready, and a thread that
+    is left would keep the process alive.
+    """
+    early: list[int] = []
+    _on_signal(lambda number, _frame: early.append(number))
+    server.prepare()
+    try:
+        _on_signal(_stop)
+        if not early:
+            server.serve()
+    finally:
+        log.info("shutting down")
+        server.stop()
+
+
+def _on_signal(handler: Callable[[int, FrameType | None], object]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handler)
 
 
 def _stop(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -2,7 +2,7 @@
 // what this page is sending.
 
 import { isPassing } from "../responses.js";
-import { post } from "./server.js";
+import { SESSION_CODES, post } from "./server.js";
 
 const RETRY_DELAY = 2000;
 
@@ -97,4 +97,4 @@ const pendingText = (step, { proxy, message }) => (proxy ? `${message} ${PENDING
 // No response, signed out, or an error of the server: the request is sent again.
 // A proxy may let it pass later.
 export const isTemporary = ({ status, code, proxy }) =>
-  proxy ? isPassing(proxy) : !status || status >= 500 || status === 401 || code === "CsrfFailed";
+  proxy ? isPassing(proxy) : !status || status >= 500 || status === 401 || SESSION_CODES.has(code);

@@ -31,7 +31,7 @@ function fallbackMessage(status) {
 // What the last response reported: that the session has ended, or what a proxy did instead of Partway.
 export const session = { hasEnded: false, proxyText: "" };
 
-const SESSION_CODES = new Set(["CsrfFailed", "CsrfCookieMissing"]);
+export const SESSION_CODES = new Set(["CsrfFailed", "CsrfCookieMissing"]);
 
 // `error` is null if Partway has accepted the request.
 export function noteResponse(error) {

@@ -58,9 +58,11 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def staged_bytes(staging: Path) -> int:
-    """The bytes of all files in staging. A file that disappears in the meantime is not counted."""
+    """The bytes of all files in the folders of transfers. A file that disappears in the meantime is not counted."""
     total = 0
     for path in files_below(staging):
+        if path.parent == staging:
+            continue  # The id of the disk.
         with suppress(FileNotFoundError):
             total += path.stat().st_size
     return total

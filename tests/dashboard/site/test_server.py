@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
 import time
@@ -10,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from cheroot.workers.threadpool import ThreadPool
 
 from dashboard.shared.repeated_headers import REPEATED_HEADERS
 from dashboard.site import drain
@@ -556,3 +559,24 @@ def test_stalled_body_times_out_and_the_client_gets_the_response(site: Site) -> 
     with site.connect() as connection:
         connection.send("PATCH", body=b"abc", headers={"Content-Length": "10"})
         assert connection.response()[0] == 408
+
+
+def test_server_that_is_stopped_while_it_starts_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that is left would keep the process alive until its supervisor kills it."""
+    start, before = ThreadPool.start, set(threading.enumerate())
+
+    def start_and_be_stopped(pool: ThreadPool) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        start(pool)
+
+    monkeypatch.setattr(ThreadPool, "start", start_and_be_stopped)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        web.run(Server(("127.0.0.1", 0), echo_length))
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    left = [thread for thread in set(threading.enumerate()) - before if not thread.daemon]
+    for thread in left:
+        thread.join(5)
+    assert not any(thread.is_alive() for thread in left)

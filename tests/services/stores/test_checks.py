@@ -662,9 +662,12 @@ def test_check_without_its_lease_writes_nothing_more(
     assert (check.state, check.results) == ("running", [])
 
 
-def test_lost_message_is_sent_again(swift_store: RunningStore, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_message_is_sent_again(
+    swift_store: RunningStore, bucket: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sent: list[str] = []
-    monkeypatch.setattr("uploads.services.work.queue._publish", lambda task, argument, *_: sent.append(argument))
+    monkeypatch.setattr("uploads.services.work.queue._publish", lambda task, arguments, *_: sent.extend(arguments))
+    settings.STORE_PROBE_SECONDS = 0
     check = request_check(None, stored(swift_store, "swift"), bucket)
     watch()
     assert sent == [str(check.pk)]
