@@ -51,8 +51,10 @@ export class Form {
       const key = this.keyOf(file, isSingle);
       const metadata = { store, bucket, key, filename: file.name, ...shared };
       if (mayReplace || file.mayReplace) metadata.replace = "on";
-      // The object that the page has shown. Without it, the server looks when the transfer starts.
-      if (mayReplace && isSingle) for (const name of SEEN) if (this.text(name)) metadata[name] = this.text(name);
+      // The object that the form has shown. Without it, the server looks when the transfer starts: the row has named
+      // another object, and replacing that one was confirmed there.
+      if (mayReplace && isSingle && !file.mayReplace)
+        for (const name of SEEN) if (this.text(name)) metadata[name] = this.text(name);
       if (file.discard) metadata.discard = file.discard;
       return { key, store, bucket, isComputing: verify === "sha256", metadata };
     };

@@ -92,6 +92,20 @@ def test_existing_object_is_replaced_if_the_form_allows_it(site: Site, bucket: s
     assert stack.object_digest(bucket, "taken") == digest_of(file)
 
 
+def test_object_that_changed_since_it_was_shown_is_kept(site: Site, bucket: str, stack: Stack, file: Path) -> None:
+    stack.s3.put_object(Bucket=bucket, Key="taken", Body=b"shown")
+    site.watcher.expect("status of 409")
+    site.select_file(bucket, file, key="taken")
+    site.page.get_by_label("Replace it").check()
+    stack.s3.put_object(Bucket=bucket, Key="taken", Body=b"written since")
+    site.send()
+    site.wait_for_file("taken", "confirm")
+    assert stack.object_digest(bucket, "taken")[0] == len(b"written since")
+    site.step("taken", "replace")
+    site.wait_for_transfer("done")
+    assert stack.object_digest(bucket, "taken") == digest_of(file)
+
+
 def test_without_javascript_a_file_is_sent(open_site: OpenSite, bucket: str, stack: Stack, file: Path) -> None:
     site = open_site(java_script_enabled=False)
     site.select_file(bucket, file, part_count="2")
