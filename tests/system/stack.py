@@ -51,18 +51,19 @@ class Login:
     password: str
 
 
+DISK_ID = ".partway-disk"
+
+
 def files_below(folder: Path) -> Iterator[Path]:
-    """Every file in a folder that may change at the same time."""
+    """Every file of transfers in a staging folder that may change at the same time; not the id of the disk."""
     for inner, _, names in os.walk(folder):
-        yield from (Path(inner) / name for name in names)
+        yield from (Path(inner) / name for name in names if name != DISK_ID)
 
 
 def staged_bytes(staging: Path) -> int:
-    """The bytes of all files in the folders of transfers. A file that disappears in the meantime is not counted."""
+    """The bytes of all files in staging. A file that disappears in the meantime is not counted."""
     total = 0
     for path in files_below(staging):
-        if path.parent == staging:
-            continue  # The id of the disk.
         with suppress(FileNotFoundError):
             total += path.stat().st_size
     return total
