@@ -18,6 +18,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
@@ -206,19 +207,25 @@ def main() -> None:
 def run(server: Server) -> None:
     """Serve until a signal arrives.
 
-    One that arrives while the threads start has to wait: cheroot stops only a server that is ready, and a thread that
-    is left would keep the process alive.
+    The handler raises nothing: an exception in the middle of any statement can leave a queue of the server broken, and
+    a thread that waits at it for ever. A signal that arrives while the server starts waits until it is ready.
     """
-    early: list[int] = []
-    _on_signal(lambda number, _frame: early.append(number))
+    read, write = os.pipe()
+    _on_signal(lambda _number, _frame: os.write(write, b"."))
     server.prepare()
+    stopper = threading.Thread(target=_stop_after_signal, args=(server, read), name="stopper")
+    stopper.start()
     try:
-        _on_signal(_stop)
-        if not early:
-            server.serve()
+        server.serve()
     finally:
-        log.info("shutting down")
-        server.stop()
+        os.write(write, b".")
+        stopper.join()
+
+
+def _stop_after_signal(server: Server, read: int) -> None:
+    os.read(read, 1)
+    log.info("shutting down")
+    server.stop()
 
 
 def _on_signal(handler: Callable[[int, FrameType | None], object]) -> None:
