@@ -43,8 +43,8 @@ CEPH: Quirks = {
     "returns no ETag in its first response to Complete": "HEAD returns it.",
     "refuses unknown storage classes": "The error is shown with the store's code.",
     "returns no CRC-64": "Parts are verified by their MD5, the object by its ETag and size.",
-    "refuses to replace an object with PutObject, but not with Complete": "Partway checks for an "
-    "object before a transfer and before a completion.",
+    "refuses to replace an object with PutObject, but not with Complete": "Partway looks for an "
+    "object immediately before it creates one.",
     "returns NoSuchKey for a missing upload": "It is treated as NoSuchUpload.",
     "returns 500 when a missing upload is completed": "ListParts and HEAD show the outcome.",
     "completes parts in any order": "Partway always sends them in order.",
