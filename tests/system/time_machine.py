@@ -8,12 +8,10 @@ from datetime import timedelta
 from django.db.models import F
 from django.utils import timezone
 
-from uploads import tasks  # noqa: F401 - declares all kinds of work
+from uploads import tasks
 from uploads.models import Part, Round, Store, Transfer
 from uploads.services.upkeep import watchdog
 from uploads.services.work.kinds import KINDS
-
-MOST_ROUNDS = 10
 
 DEADLINES = ("lease_until", "queued_at", "not_before")
 """The columns of all kinds of work."""
@@ -39,5 +37,5 @@ def run_round() -> None:
     while not Round.objects.filter(name="watchdog", started_at__gte=since, token=None).exists():
         has_more = watchdog.watch()
         time.sleep(0.05)
-    for _ in range(MOST_ROUNDS):
+    for _ in range(tasks.MAX_ROUNDS):
         has_more = has_more and watchdog.watch()

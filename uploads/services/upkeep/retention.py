@@ -53,19 +53,20 @@ def delete_old_rows() -> dict[str, int]:
     """One round, at most one in an hour on all nodes. Returns how many rows were deleted, by kind."""
     counts: dict[str, int] = {}
     with only_one("deletion of old rows", every=EVERY) as held:
-        for old in KINDS_OF_ROWS if held is not None else ():
+        if held is None:
+            return counts
+        for old in KINDS_OF_ROWS:
             counts[old.name] = _delete(old, held)
     if any(counts.values()):
         log.info("deleted old rows: %s", ", ".join(f"{count} {name}" for name, count in counts.items()))
     return counts
 
 
-def _delete(old: Old, held: Held | None) -> int:
+def _delete(old: Old, held: Held) -> int:
     """Delete rows in batches until none is left or the time is up. An exception does not stop the other kinds."""
     count, deadline, before = 0, monotonic() + SECONDS, old.before()
     try:
         while before is not None and monotonic() < deadline:
-            assert held is not None
             held.renew()
             deleted = old.delete(before)
             count += deleted
