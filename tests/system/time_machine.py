@@ -6,12 +6,12 @@ import time
 from datetime import timedelta
 
 from django.db.models import F
-from django.utils import timezone
 
 from uploads import tasks
 from uploads.models import Part, Round, Store, Transfer
 from uploads.services.upkeep import watchdog
 from uploads.services.work.kinds import KINDS
+from uploads.services.work.rounds import only_one
 
 DEADLINES = ("lease_until", "queued_at", "not_before")
 """The columns of all kinds of work."""
@@ -29,13 +29,16 @@ def let_time_pass(seconds: float) -> None:
 
 
 def run_round() -> None:
-    """Run a round of the watchdog, or wait for the end of one that another process has started since.
-
-    Others follow while more is due than a round handles, as after a message.
-    """
-    since, has_more = timezone.now(), False
-    while not Round.objects.filter(name="watchdog", started_at__gte=since, token=None).exists():
-        has_more = watchdog.watch()
-        time.sleep(0.05)
+    """Run a round of the watchdog, and those that follow because more is due than one round handles."""
     for _ in range(tasks.MAX_ROUNDS):
-        has_more = has_more and watchdog.watch()
+        if not _wait_for_own_round():
+            return
+
+
+def _wait_for_own_round() -> bool:
+    """Whether more is due. While another process runs a round, this one waits."""
+    while True:
+        with only_one("watchdog") as held:
+            if held is not None:
+                return watchdog.run_steps(held)
+        time.sleep(0.05)

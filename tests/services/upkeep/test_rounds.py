@@ -193,6 +193,26 @@ def test_round_stops_at_its_limit_and_the_next_one_continues(
     assert [sum(len(ids) for _, ids, _ in sent[:end]) for end in (1, 2, 3)] == [20, 40, 50]
 
 
+def test_many_transfers_that_expired_are_cancelled_in_rounds_that_follow_at_once(
+    make: Make, sent: Sent, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "MAX_LOST", 2)
+    long_ago = timezone.now() - timedelta(seconds=settings.STAGING_EXPIRY + 60)
+    make(5, phase=Phase.RECEIVING, received_at=long_ago, resumable=True)
+    assert [watch(), watch(), watch()] == [True, True, False]
+    assert Transfer.objects.filter(desired_state=DesiredState.CANCEL, error_code="Expired").count() == 5
+
+
+def test_many_leases_that_expired_are_returned_in_rounds_that_follow_at_once(
+    make: Make, sent: Sent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "MAX_LOST", 2)
+    make(5)
+    Part.objects.update(state=PartState.SENDING, lease_token=uuid.uuid4(), lease_until=timezone.now())
+    assert [watch(), watch(), watch()] == [True, True, False]
+    assert not Part.objects.filter(state=PartState.SENDING).exists()
+
+
 def test_transfer_with_many_parts_gets_no_more_than_its_window(make: Make, sent: Sent) -> None:
     large = make(1, staged=200)[0]
     make(3)

@@ -33,7 +33,7 @@ from uploads.services.work import broker, leases, queue
 from uploads.services.work.kinds import KINDS
 from uploads.services.work.leases import Kind, LeaseLost
 from uploads.services.work.queue import enqueue_on_commit
-from uploads.services.work.rounds import only_one
+from uploads.services.work.rounds import Held, only_one
 
 log = logging.getLogger(__name__)
 
@@ -52,16 +52,22 @@ def watch() -> bool:
     """One round, unless one is running already. Returns whether more was due than one round handles."""
     has_more = False
     with only_one("watchdog") as held:
-        if held is None:
-            return False
-        for step in STEPS:
-            held.renew()
-            has_more |= _did_all_it_may(step)
+        if held is not None:
+            has_more = run_steps(held)
+    return has_more
+
+
+def run_steps(held: Held) -> bool:
+    """Whether more is due than one round handles. Raises LeaseLost."""
+    has_more = False
+    for step in STEPS:
+        held.renew()
+        has_more |= _stopped_at_its_limit(step)
     return has_more and not queue.is_paused()
 
 
-def _did_all_it_may(step: Callable[[], bool | None]) -> bool:
-    """Whether a step stopped at its limit. An exception is logged, and the other steps follow."""
+def _stopped_at_its_limit(step: Callable[[], bool | None]) -> bool:
+    """Run a step. An exception is logged, and the other steps follow."""
     try:
         return bool(step())
     except LeaseLost:
@@ -80,14 +86,22 @@ def _each(things: Iterable[Thing], act: Callable[[Thing], object]) -> None:
             log.exception("watchdog: internal error at %s", thing)
 
 
-def _return_expired_leases() -> None:
-    _each(KINDS.values(), _return_expired)
+def _each_of_a_few(rows: QuerySet[Any, Thing], act: Callable[[Thing], object]) -> bool:
+    """Call `act` with each of the first rows. Returns whether there may be more, which the next round handles."""
+    few = list(rows[:MAX_LOST])
+    _each(few, act)
+    return len(few) >= MAX_LOST
 
 
-def _return_expired(kind: Kind[Any]) -> None:
-    # Those that expired first: the others follow in the next round.
-    expired = kind.expired_rows().order_by("lease_until").values_list("pk", flat=True)[:MAX_LOST]
-    _each(list(expired), partial(_take_over, kind))
+def _return_expired_leases() -> bool:
+    has_more: list[bool] = []
+    _each(KINDS.values(), lambda kind: has_more.append(_return_expired(kind)))
+    return any(has_more)
+
+
+def _return_expired(kind: Kind[Any]) -> bool:
+    expired = kind.expired_rows().order_by("lease_until").values_list("pk", flat=True)
+    return _each_of_a_few(expired, partial(_take_over, kind))
 
 
 def _take_over(kind: Kind[Any], pk: object) -> None:
@@ -130,17 +144,17 @@ def _lost_message() -> timedelta:
     return timedelta(seconds=settings.LOST_MESSAGE_SECONDS)
 
 
-def _abandon_silent_forms() -> None:
+def _abandon_silent_forms() -> bool:
     old = timezone.now() - SILENT_BROWSER
     reason = Problem(Code.SENDER_SILENT, silent_seconds=int(SILENT_BROWSER.total_seconds()))
     silent = _arriving().filter(resumable=False, received_at__lt=old)
-    _each(silent[:MAX_LOST], lambda transfer: abandon(transfer, reason))
+    return _each_of_a_few(silent, lambda transfer: abandon(transfer, reason))
 
 
-def _expire_silent_transfers() -> None:
+def _expire_silent_transfers() -> bool:
     """Only transfers whose file has not arrived completely: a complete file does not expire while it is sent."""
     old = timezone.now() - timedelta(seconds=settings.STAGING_EXPIRY)
-    _each(_arriving(Phase.FAILED).filter(resumable=True, received_at__lt=old)[:MAX_LOST], expire)
+    return _each_of_a_few(_arriving(Phase.FAILED).filter(resumable=True, received_at__lt=old), expire)
 
 
 def _arriving(*more: Phase) -> QuerySet[Transfer]:
