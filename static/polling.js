@@ -99,6 +99,12 @@ function afterRequest(event) {
   showNotices();
 }
 
+// An open page is no activity: it does not keep the session of its operator (dashboard/shared/activity.py).
+function markBackground({ detail }) {
+  if (detail.triggeringEvent?.type === "poll") detail.headers["Partway-Background"] = "1";
+}
+
+document.addEventListener("htmx:configRequest", markBackground);
 document.addEventListener("htmx:load", look);
 document.addEventListener("htmx:afterRequest", afterRequest);
 document.addEventListener("htmx:afterSettle", look);

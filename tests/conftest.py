@@ -14,6 +14,13 @@ from tests.stores.s3 import S3Store
 from tests.system import stack as stacks
 
 
+def pytest_configure() -> None:
+    """A fast hash of passwords in this process: Django's would take longer than most tests. Stacks use the real one."""
+    from django.conf import settings
+
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings() -> None:
     """Use a file for the test database: an in-memory database locks tables, and threads do not wait for these locks."""

@@ -39,6 +39,7 @@ class Code(StrEnum):
 
     # --- Access
     NOT_SIGNED_IN = "NotSignedIn"
+    SIGN_IN_BUSY = "SignInBusy"
     ACCESS_DENIED = "AccessDenied"
     ADMINISTRATOR_REQUIRED = "AdministratorRequired"
     NO_SUCH_PAGE = "NoSuchPage"

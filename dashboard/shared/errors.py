@@ -27,6 +27,7 @@ from dashboard.shared.messages import text_of
 from dashboard.shared.numbers import Count
 from uploads import database
 from uploads.problems import Code, Problem, ProblemError
+from uploads.services.sign_in.hashing import RETRY_SECONDS, HashingBusy
 
 log = logging.getLogger(__name__)
 
@@ -163,6 +164,13 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 # --- 503 -------------------------------------------------------------------------------------------------------------
+
+
+def sign_in_busy(request: HttpRequest, error: HashingBusy) -> HttpResponse:
+    """503: too many passwords are being checked."""
+    text = text_of(error.problem)
+    response = refuse(request, 503, _("Please wait"), text, code=error.problem.code, alone=True)
+    return with_retry_after(response, RETRY_SECONDS)
 
 
 def unavailable(request: HttpRequest, error: BaseException | None) -> HttpResponse:

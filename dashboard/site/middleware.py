@@ -9,6 +9,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from dashboard.shared.activity import BACKGROUND, keep_session
 from dashboard.shared.links import TRY_AGAIN
 from uploads import logs
 from uploads.objectstore import budget
@@ -41,6 +42,19 @@ class LogContext:
             logs.note(transfer=kwargs["transfer_id"])
         if "operation_id" in kwargs:
             logs.note(order=kwargs["operation_id"])
+
+
+class SessionActivity:
+    """Renews the session of an operator who does something. Requests that pages repeat by themselves do not count."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self._get_response(request)
+        if BACKGROUND not in request.headers:
+            keep_session(request)
+        return response
 
 
 class StoreBudget:

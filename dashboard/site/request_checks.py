@@ -22,9 +22,10 @@ from django.middleware.common import CommonMiddleware
 from django.utils.translation import gettext as _
 
 from dashboard import auth
-from dashboard.shared.errors import BadRequestError, bad_request, method_not_allowed, unavailable
+from dashboard.shared.errors import BadRequestError, bad_request, method_not_allowed, sign_in_busy, unavailable
 from dashboard.site.message_storage import MessageCookies
 from uploads import database
+from uploads.services.sign_in.hashing import HashingBusy
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -85,6 +86,8 @@ class RequestChecks:
         """The same responses whether DEBUG is on or off."""
         if isinstance(error, BAD_REQUESTS):
             return bad_request(request, error)
+        if isinstance(error, HashingBusy):
+            return sign_in_busy(request, error)
         if database.is_unavailable(error):
             return unavailable(request, error)
         if isinstance(error, DataError):

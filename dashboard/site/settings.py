@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import Env, validate
 from whitenoise.compress import Compressor
 
-from dashboard.site import sub_path
+from dashboard.site import password_rules, sub_path
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 VAR_DIR = Path(os.environ.get("PARTWAY_VAR", BASE_DIR / "var"))
@@ -71,6 +71,14 @@ RECEIVE_LEAST_RATE: int = env.int("RECEIVE_LEAST_RATE", 1024)
 """Bytes per second, over RECEIVE_STALL_SECONDS, below which a body counts as stalled."""
 RECEIVE_SLOTS: int = env.int("RECEIVE_SLOTS", 40)
 """Bodies that are received at the same time. The other threads of the web server serve pages."""
+PASSWORD_THREADS: int = env.int("PASSWORD_THREADS", max(1, (os.cpu_count() or 1) // 2), validate=validate.Range(min=1))
+"""Threads of a process that hash passwords at the same time. A hash occupies a core."""
+PASSWORD_WAITING: int = env.int("PASSWORD_WAITING", 8, validate=validate.Range(min=0))
+"""Requests that wait for one of these threads. Others are refused, and can try again."""
+SESSION_IDLE_SECONDS: int = env.int("SESSION_IDLE_SECONDS", 12 * 3600, validate=validate.Range(min=120))
+"""Seconds after which a session ends in which the operator does nothing. Sending a file counts, polling does not."""
+SESSION_MAX_SECONDS: int = env.int("SESSION_MAX_SECONDS", 7 * 86400, validate=validate.Range(min=120))
+"""Seconds after the sign-in until a session ends, whatever the operator does."""
 METRICS_TOKEN: str = env.str("METRICS_TOKEN", "")
 """A bearer token that allows reading /metrics from anywhere. If empty, only this machine may read it."""
 
@@ -146,6 +154,7 @@ MIDDLEWARE = [
     "dashboard.site.request_checks.KnownHost",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "dashboard.site.middleware.SessionActivity",
     "dashboard.site.request_checks.LoginRequired",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -184,10 +193,13 @@ TEMPLATES = [
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "login"
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+AUTH_PASSWORD_VALIDATORS = password_rules.VALIDATORS
+# Django's defaults; the first hashes.
+PASSWORD_HASHERS = [
+    "uploads.services.sign_in.hashing.BoundedPBKDF2",
+    *(f"django.contrib.auth.hashers.{name}" for name in ("PBKDF2SHA1PasswordHasher", "ScryptPasswordHasher")),
 ]
+SESSION_ENGINE = "uploads.services.sign_in.session_store"
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]

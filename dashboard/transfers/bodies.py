@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from django.conf import settings
 from django.http import HttpRequest
 
+from dashboard.shared.activity import keep_session
 from uploads.problems import Code, Problem, ProblemError
 from uploads.staging.body import Body, Patience
 
@@ -38,4 +40,5 @@ def decodes_chunks(request: HttpRequest) -> bool:
 def open_body(request: HttpRequest, length: int | None) -> Body:
     """The `length` bytes of the request's body, not yet read; None if it is in chunks."""
     patience = Patience(settings.RECEIVE_STALL_SECONDS, settings.RECEIVE_LEAST_RATE)
-    return Body(request.META, length, patience)
+    # A file may take longer to arrive than a session lasts without activity.
+    return Body(request.META, length, patience, moving=partial(keep_session, request))

@@ -2,7 +2,7 @@
 // often the longer nothing changes. A hidden tab asks only while it sends: the transfer may be paused or resumed elsewhere.
 
 import { delayAfter } from "../poll-delays.js";
-import { getJson } from "./server.js";
+import { pollJson } from "./server.js";
 import { isFinal } from "./states.js";
 
 // Seconds.
@@ -58,7 +58,7 @@ export class Polling {
     const query = polled.map((file) => `id=${file.transferId}`).join("&");
     const at = performance.now();
     try {
-      const { transfers } = await getJson(`${this.#transfers}?${query}`);
+      const { transfers } = await pollJson(`${this.#transfers}?${query}`);
       const byId = new Map(transfers.map((transfer) => [transfer.id, transfer]));
       for (const file of polled) if (byId.has(file.transferId)) this.#update(file, byId.get(file.transferId), at);
     } catch {

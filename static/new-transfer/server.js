@@ -56,6 +56,9 @@ export function csrfToken() {
 
 export const getJson = (url) => send("GET", url);
 
+// An open page is no activity: it does not keep the session of its operator. What it sends does.
+export const pollJson = (url) => send("GET", url, null, { "Partway-Background": "1" });
+
 export const post = (url, body = null) => send("POST", url, body);
 
 export const postJson = (url, value) => send("POST", url, JSON.stringify(value), { "Content-Type": "application/json" });

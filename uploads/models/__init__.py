@@ -4,6 +4,7 @@ from uploads.models.audit import AuditEntry
 from uploads.models.node import StagingNode
 from uploads.models.operation import Operation, OperationItem
 from uploads.models.round import Round
+from uploads.models.session import Session
 from uploads.models.store import NamedBucket, Store
 from uploads.models.store_check import StoreCheck
 from uploads.models.transfer import Part, StoreUpload, Transfer
@@ -15,6 +16,7 @@ __all__ = [
     "OperationItem",
     "Part",
     "Round",
+    "Session",
     "StagingNode",
     "Store",
     "StoreCheck",

@@ -46,13 +46,21 @@ class Patience:
 class Body:
     """A body of `length` bytes, or of an unknown length if that is None. Read it with `read_block`.
 
-    `left` is the number of bytes that have not arrived, if the length is known.
+    `left` is the number of bytes that have not arrived, if the length is known. `moving` is called now and then while
+    bytes arrive.
     """
 
-    def __init__(self, environ: Mapping[str, Any], length: int | None, patience: Patience) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, Any],
+        length: int | None,
+        patience: Patience,
+        moving: Callable[[], None] = lambda: None,
+    ) -> None:
         self._source = environ["wsgi.input"]
         self._direct = hasattr(self._source, "read_into")
         self._patience = patience
+        self._moving = moving
         self._buffer = memoryview(bytearray(BLOCK_SIZE if length is None else min(BLOCK_SIZE, max(1, length))))
         self.length = self.left = length
         self._is_over = False
@@ -144,4 +152,5 @@ class Body:
             return
         if self.left != 0 and not self._is_over and self._window_bytes < self._patience.least_rate * elapsed:
             raise BodyStalled(Problem(Code.SENDER_TOO_SLOW, rate_bytes=self._patience.least_rate))
+        self._moving()
         self._start_window()

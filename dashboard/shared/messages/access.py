@@ -12,6 +12,7 @@ from uploads.problems import Code
 
 MESSAGES: Mapping[str, Message] = {
     Code.NOT_SIGNED_IN: _("Sign in first."),
+    Code.SIGN_IN_BUSY: _("Many people are signing in at this moment. Try again in a few seconds."),
     Code.ACCESS_DENIED: _("Your role does not allow this."),
     Code.ADMINISTRATOR_REQUIRED: _("Only an administrator may do this."),
     Code.NO_SUCH_PAGE: _("There is nothing at this address."),

@@ -28,6 +28,10 @@ ACTIONS: Mapping[str, StrPromise] = {
     "check.done": _("Store check done"),
     "check.failed": _("Store check failed"),
     "check.reset": _("Overrides of a profile removed"),
+    "sign-in.done": _("Signed in"),
+    "sign-in.ended": _("Signed out"),
+    "password.changed": _("Password changed"),
+    "session.ended-everywhere": _("Signed out everywhere"),
     "transfer.begun": _("Transfer started"),
     "transfer.paused": _("Transfer paused"),
     "transfer.resumed": _("Transfer resumed"),
@@ -80,9 +84,11 @@ DETAILS: Mapping[str, StrPromise] = {
     "repeats": _("requests"),
     "replace": _("replace"),
     "size": _("size"),
+    "sessions": _("sessions"),
     "state": _("state"),
     "unanswered_at": _("without a response since"),
     "upload_id": _("upload id"),
+    "user": _("user"),
     "verified": _("verified"),
 }
 """The names of details. A name that is not listed, such as one of an old entry, is shown as it is stored."""

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.contrib.sessions.models import Session
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -17,7 +16,7 @@ from tests.dashboard.make_transfer import make_transfer
 from tests.on_postgresql import run_again
 from tests.stores.postgresql import Cluster
 from uploads.domain.states import ItemState, Phase, StoreUploadState
-from uploads.models import Operation, OperationItem, Part, Round, Store, StoreCheck, StoreUpload, Transfer
+from uploads.models import Operation, OperationItem, Part, Round, Session, Store, StoreCheck, StoreUpload, Transfer
 from uploads.problems import Code, Problem
 from uploads.selectors.transfers import lost_creates, possible_orphans
 from uploads.services.upkeep import retention

@@ -14,7 +14,6 @@ from time import monotonic
 from typing import Any
 
 from django.conf import settings
-from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
@@ -23,6 +22,7 @@ from django.utils import timezone
 from uploads.domain.states import ACTIVE_ITEM_STATES, FINAL_PHASES, STORE_UPLOAD_STATES, ItemState
 from uploads.models import Operation, OperationItem, Part, StoreCheck, StoreUpload, Transfer
 from uploads.problems import Code
+from uploads.services.sign_in import sessions
 from uploads.services.work.leases import LeaseLost
 from uploads.services.work.rounds import Held, only_one
 
@@ -82,14 +82,6 @@ def _delete(old: Old, held: Held) -> int:
 def _days_ago(setting: str) -> datetime | None:
     days = getattr(settings, setting)
     return timezone.now() - timedelta(days=days) if days else None
-
-
-# --- Sessions ---------------------------------------------------------------------------------------------------------
-
-
-def _delete_sessions(before: datetime) -> int:
-    expired = Session.objects.filter(expire_date__lt=before).order_by("expire_date").values_list("pk", flat=True)
-    return Session.objects.filter(pk__in=list(expired[:BATCH])).delete()[0]
 
 
 # --- Transfers --------------------------------------------------------------------------------------------------------
@@ -170,7 +162,7 @@ def _delete_checks(before: datetime) -> int:
 
 
 KINDS_OF_ROWS = (
-    Old("sessions", timezone.now, _delete_sessions),
+    Old("sessions", timezone.now, lambda before: sessions.delete_expired(before, BATCH)),
     Old("transfers", lambda: _days_ago("KEEP_TRANSFERS_DAYS"), _delete_transfers),
     Old("operations", lambda: _days_ago("KEEP_OPERATIONS_DAYS"), _delete_operations),
     Old("store checks", lambda: _days_ago("KEEP_CHECKS_DAYS"), _delete_checks),

@@ -1,0 +1,1 @@
+"""Signing in: passwords, sessions, locks after failed attempts, and second factors."""

@@ -1,0 +1,72 @@
+"""The SESSION_ENGINE: Django's sessions in the database, with an idle limit and an absolute limit.
+
+Django renews a session only when it changes. Here, what operators do renews it (`sessions.keep`), up to the absolute
+limit after the sign-in.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.utils import timezone
+
+from uploads.models.session import Session
+
+SIGNED_IN_AT = "signed_in_at"
+"""In the session: when its user signed in, in seconds since 1970."""
+
+ANONYMOUS = timedelta(minutes=15)
+"""How long a session without a user lasts: between the password and the second factor, or at another provider."""
+
+
+class SessionStore(DatabaseStore):
+    """`expires_at` is the time in the row that was loaded."""
+
+    expires_at: datetime | None = None
+
+    @classmethod
+    def get_model_class(cls) -> type[Session]:
+        return Session
+
+    def _get_session_from_db(self) -> Session | None:
+        row: Session | None = super()._get_session_from_db()  # type: ignore[misc]  # not in the stubs
+        self.expires_at = row.expire_date if row else None
+        return row
+
+    def create_model_instance(self, data: dict[str, Any]) -> Session:
+        user = data.get(SESSION_KEY)
+        if user is not None:
+            data.setdefault(SIGNED_IN_AT, time.time())
+        return Session(
+            session_key=self._get_or_create_session_key(),  # type: ignore[attr-defined]
+            session_data=self.encode(data),
+            expire_date=self.expiry(),
+            user_id=user,
+            signed_in_at=_signed_in_at(data) if user is not None else None,
+        )
+
+    def expiry(self) -> datetime:
+        """When the session expires if its operator does nothing from now on."""
+        now = timezone.now()
+        if SESSION_KEY not in self:
+            return now + ANONYMOUS
+        return min(now + timedelta(seconds=settings.SESSION_IDLE_SECONDS), self._absolute_limit())
+
+    def get_expiry_age(self, **_: Any) -> int:
+        """How long the browser keeps the cookie. The row is what ends an idle session."""
+        if SESSION_KEY not in self:
+            return int(ANONYMOUS.total_seconds())
+        return max(0, int((self._absolute_limit() - timezone.now()).total_seconds()))
+
+    def _absolute_limit(self) -> datetime:
+        at = _signed_in_at({SIGNED_IN_AT: self.get(SIGNED_IN_AT, time.time())})
+        return at + timedelta(seconds=settings.SESSION_MAX_SECONDS)
+
+
+def _signed_in_at(data: dict[str, Any]) -> datetime:
+    return datetime.fromtimestamp(data[SIGNED_IN_AT], UTC)
