@@ -10,8 +10,11 @@ def main() -> None:
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
+    from uploads.origin import Means, origin
+
     try:
-        execute_from_command_line(sys.argv)
+        with origin(means=Means.COMMAND):
+            execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         sys.exit(str(error))
 

@@ -17,6 +17,7 @@ from django.core.management import call_command
 
 from local import installation, swift
 from local.files import write_private
+from uploads.origin import Means, origin
 
 if TYPE_CHECKING:
     from uploads.services.stores.settings import StoreValues
@@ -26,6 +27,11 @@ ADMIN = "admin"
 
 def main() -> None:
     django.setup()
+    with origin(means=Means.COMMAND):
+        prepare()
+
+
+def prepare() -> None:
     var = installation.folder(os.environ)
     call_command("migrate", interactive=False, verbosity=0)
     call_command("collectstatic", interactive=False, verbosity=0)

@@ -1,71 +1,143 @@
 """Writing the audit log. Call it inside the transaction of the change that it records.
 
-A new action needs a text in `dashboard/shared/messages/audit.py`.
+A new action needs a text in `dashboard/shared/messages/audit.py`. Where a request came from is not passed: it is the
+`origin` around the call, or that of the request whose outcome is recorded.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.models import User
 
 from uploads.models import AuditEntry, Operation, OperationItem, Store, Transfer
+from uploads.models.audit import Outcome
+from uploads.origin import Means, current, origin
 from uploads.problems import Problem
+
+__all__ = ["SYSTEM", "Means", "Outcome", "origin", "record", "record_item", "record_store", "record_transfer"]
 
 SYSTEM = "partway"
 """The name of the actor if Partway acts by itself."""
+
+OUTCOMES = {each.value: each for each in Outcome}
+
+ENDS: Mapping[str, tuple[str, ...]] = {
+    "transfer.done": ("transfer.begun", "transfer.retried"),
+    "transfer.failed": ("transfer.begun", "transfer.retried"),
+    "transfer.cancelled": ("transfer.cancel-ordered",),
+}
+"""Outcomes of a transfer, and the steps that may have requested them."""
 
 
 def record(
     actor: User | None,
     action: str,
     *,
+    actor_name: str = "",
     store: str = "",
     bucket: str = "",
     key: str = "",
     upload_id: str = "",
     transfer_id: uuid.UUID | None = None,
     operation_id: uuid.UUID | None = None,
-    detail: dict[str, Any] | None = None,
-) -> None:
-    """Add one row. `action` is `<thing>.<what>`, such as `abort.ordered` or `transfer.done`."""
-    AuditEntry.objects.create(
+    request_id: str = "",
+    outcome: Outcome | None = None,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    detail: Mapping[str, Any] | None = None,
+    ordered: AuditEntry | None = None,
+) -> AuditEntry:
+    """Add one row. `action` is `<thing>.<what>`, such as `abort.ordered` or `transfer.done`.
+
+    `actor_name` is for those who are not (yet) users. `outcome` is that of the last word of the action, or `done`.
+    `ordered` is the entry with the request whose outcome this is: the row takes over where it came from.
+    """
+    came_from = ordered if ordered and actor else current()
+    details = _as_json(detail)
+    return AuditEntry.objects.create(
         actor=actor,
-        actor_name=actor.get_username() if actor else SYSTEM,
+        actor_name=actor.get_username() if actor else actor_name[:150] or SYSTEM,
+        address=came_from.address,
+        means=came_from.means,
+        token=came_from.token,
         action=action,
+        thing=action.partition(".")[0],
+        outcome=outcome or OUTCOMES.get(action.rpartition(".")[2].rpartition("-")[2], Outcome.DONE),
+        ordered_id=ordered.pk if ordered else None,
         store=store,
         bucket=bucket,
         key=key,
         upload_id=upload_id,
         transfer_id=transfer_id,
         operation_id=operation_id,
-        detail={name: _as_json(value) for name, value in (detail or {}).items()},
+        request_id=(request_id or _request_id_in(details))[:200],
+        before=_as_json(before),
+        after=_as_json(after),
+        detail=details,
     )
 
 
-def _as_json(value: Any) -> Any:
+def _as_json(values: Mapping[str, Any] | None) -> dict[str, Any]:
     """Problems are kept as codes with parameters."""
-    return value.as_json() if isinstance(value, Problem) else value
+    return {name: value.as_json() if isinstance(value, Problem) else value for name, value in (values or {}).items()}
 
 
-def record_transfer(actor: User | None, action: str, transfer: Transfer, **detail: Any) -> None:
+def _request_id_in(details: Mapping[str, Any]) -> str:
+    """The store's request id of a recorded error, or of the outcome of an operation."""
+    outcome = details.get("outcome")
+    places = (details, outcome if isinstance(outcome, dict) else {})
+    found = (place.get(name) for place in places for name in ("error_request_id", "request_id"))
+    return next((each for each in found if isinstance(each, str) and each), "")
+
+
+def record_transfer(
+    actor: User | None,
+    action: str,
+    transfer: Transfer,
+    *,
+    upload_id: str = "",
+    request_id: str = "",
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    **detail: Any,
+) -> None:
+    name = f"transfer.{action}"
     record(
         actor,
-        f"transfer.{action}",
+        name,
         store=transfer.store.name,
         bucket=transfer.bucket,
         key=transfer.key,
+        upload_id=upload_id,
         transfer_id=transfer.pk,
+        request_id=request_id,
+        before=before,
+        after=after,
         detail=detail,
+        ordered=_ordered_by(name, transfer_id=transfer.pk) if name in ENDS else None,
     )
 
 
-def record_store(actor: User | None, action: str, store: Store, **detail: Any) -> None:
-    record(actor, f"store.{action}", store=store.name, detail=detail)
+def record_store(
+    actor: User | None,
+    action: str,
+    store: Store,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    **detail: Any,
+) -> None:
+    record(actor, f"store.{action}", store=store.name, before=before, after=after, detail=detail)
 
 
 def record_item(actor: User | None, action: str, operation: Operation, item: OperationItem, **detail: Any) -> None:
+    ordered = None
+    if action != Outcome.ORDERED:
+        of_item = {"upload_id": item.upload_id, "operation_id": operation.pk, "key": item.key}
+        ordered = _ordered_by(f"{operation.kind}.{action}", **of_item)
     record(
         actor,
         f"{operation.kind}.{action}",
@@ -75,4 +147,12 @@ def record_item(actor: User | None, action: str, operation: Operation, item: Ope
         upload_id=item.upload_id,
         operation_id=operation.pk,
         detail=detail,
+        ordered=ordered,
     )
+
+
+def _ordered_by(action: str, **subject: Any) -> AuditEntry | None:
+    """The last entry that requested what this action ends."""
+    requests = ENDS.get(action, (f"{action.partition('.')[0]}.ordered",))
+    columns = AuditEntry.objects.only("address", "means", "token")
+    return columns.filter(ordered_id=None, action__in=requests, **subject).order_by("-id").first()

@@ -10,9 +10,11 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from dashboard.shared.activity import BACKGROUND, keep_session
+from dashboard.shared.addresses import address_of
 from dashboard.shared.links import TRY_AGAIN
 from uploads import logs
 from uploads.objectstore import budget
+from uploads.origin import Means, origin
 
 
 class OurResponses:
@@ -55,6 +57,17 @@ class SessionActivity:
         if BACKGROUND not in request.headers:
             keep_session(request)
         return response
+
+
+class AuditOrigin:
+    """Tells the audit log from which address a request comes. A request with an access token adds that."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        with origin(address=address_of(request), means=Means.PAGE, token=""):
+            return self._get_response(request)
 
 
 class StoreBudget:

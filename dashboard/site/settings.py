@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -142,6 +143,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "dashboard.site.middleware.OurResponses",
     "dashboard.site.middleware.LogContext",
+    "dashboard.site.middleware.AuditOrigin",
     "dashboard.transfers.tus.middleware.TusResponses",
     "dashboard.site.chunked_forms.ChunkedForms",
     "dashboard.site.request_checks.RequestChecks",
@@ -276,6 +278,15 @@ BEHIND_TLS_PROXY: bool = env.bool("BEHIND_TLS_PROXY", False)
 """True if a proxy sets X-Forwarded-Proto on every request."""
 if BEHIND_TLS_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+TRUSTED_PROXIES: list[IPv4Network | IPv6Network] = []
+"""Networks of proxies whose X-Forwarded-For is believed. A client's address is the last one that is not in them."""
+for proxy in env.list("TRUSTED_PROXIES", [], subcast=str):
+    try:
+        TRUSTED_PROXIES.append(ip_network(proxy.strip()))
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            f"TRUSTED_PROXIES must be addresses or networks, such as 127.0.0.1,10.0.0.0/8: {error}."
+        ) from None
 
 # All rows of a page of 1,000 can be selected, and each row is one field.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000

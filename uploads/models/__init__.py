@@ -1,6 +1,6 @@
 """The database: the truth about stores, transfers and operations."""
 
-from uploads.models.audit import AuditEntry
+from uploads.models.audit import AuditEntry, AuditRemoval
 from uploads.models.node import StagingNode
 from uploads.models.operation import Operation, OperationItem
 from uploads.models.round import Round
@@ -11,6 +11,7 @@ from uploads.models.transfer import Part, StoreUpload, Transfer
 
 __all__ = [
     "AuditEntry",
+    "AuditRemoval",
     "NamedBucket",
     "Operation",
     "OperationItem",

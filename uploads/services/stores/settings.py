@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
@@ -116,7 +117,7 @@ def change_store(actor: User | None, store: Store, values: StoreValues, *, seen:
     if set(before.named_buckets.values_list("name", flat=True)) != set(values.buckets):
         changed.add("buckets")
     removes_overrides = bool(before.overrides) and bool(changed & CHECKED_FIELDS)
-    detail = {"forgot": sorted(before.overrides)} if removes_overrides else {}
+    detail: dict[str, Any] = {"forgot": sorted(before.overrides)} if removes_overrides else {}
     if removes_overrides:
         after.overrides = {}
     if changed & CHECKED_FIELDS:

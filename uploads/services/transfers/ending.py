@@ -53,7 +53,7 @@ def ends_unverified(transfer: Transfer, error: dict[str, Any]) -> bool:
     return is_completed and error["error_reason"] not in shown_wrong
 
 
-def finish_transfer(lease: Lease[Transfer], phase: Phase, **facts: object) -> bool:
+def finish_transfer(lease: Lease[Transfer], phase: Phase, **facts: Any) -> bool:
     """End a transfer as done or cancelled. False if the lease was lost.
 
     Its staged bytes are removed here, or by their own node; one that is silent removes them when it comes back.

@@ -112,7 +112,7 @@ def request_discard(actor: User, transfer: Transfer) -> bool:
     return True
 
 
-def _take(step: _Step, actor: User | None, transfer: Transfer, **detail: object) -> None:
+def _take(step: _Step, actor: User | None, transfer: Transfer, **detail: Any) -> None:
     with transaction.atomic():
         rows = Transfer.objects.filter(pk=transfer.pk, phase__in=step.phases)
         # Tasks that are queued for the earlier desired state will find nothing to do.

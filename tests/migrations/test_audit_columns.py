@@ -1,0 +1,54 @@
+"""Entries of the audit log from before they had their columns keep what they say, on both databases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
+
+from tests.on_postgresql import run_again
+from tests.stores.postgresql import Cluster
+from uploads.models import AuditEntry
+
+AFTER = "0028_audit_columns"
+BEFORE = "0027_sessions"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_old_entries_get_their_columns_and_lines() -> None:
+    executor = MigrationExecutor(connection)
+    old = executor.migrate([("uploads", BEFORE)]).apps.get_model("uploads", "AuditEntry")
+    at = timezone.now()
+    of = {"actor_name": "olga", "store": "s", "bucket": "b", "key": "k", "upload_id": "u-1"}
+    operation = "0" * 31 + "1"
+
+    def write(action: str, **values: Any) -> int:
+        row = old(action=action, **{**of, **values})
+        row.at = at
+        row.save()
+        return int(row.pk)
+
+    ordered = write("abort.ordered", operation_id=operation)
+    other = write("abort.ordered", operation_id=operation, upload_id="u-2")
+    failed = write("abort.failed", operation_id=operation, detail={"error_code": "E", "error_request_id": "r-1"})
+    done = write("complete.done", detail={"outcome": {"request_id": "r-2"}})
+    changed = write("store.changed", key="", upload_id="", detail={"fields": ["region"]})
+    executor = MigrationExecutor(connection)
+    executor.migrate(executor.loader.graph.leaf_nodes())
+    assert list(
+        AuditEntry.objects.order_by("pk").values_list("pk", "thing", "outcome", "ordered_id", "request_id", "means")
+    ) == [
+        (ordered, "abort", "ordered", None, "", ""),
+        (other, "abort", "ordered", None, "", ""),
+        (failed, "abort", "failed", ordered, "r-1", ""),
+        (done, "complete", "done", None, "r-2", ""),
+        (changed, "store", "done", None, "", ""),
+    ]
+    assert AuditEntry.objects.get(pk=changed).detail == {"fields": ["region"]}
+
+
+def test_on_postgresql(postgresql_cluster: Cluster) -> None:
+    run_again(__file__, postgresql_cluster)
