@@ -66,7 +66,10 @@ def add_store(endpoint_url: str, kept: installation.Kept, *, first: bool) -> Non
     if store is None:
         if first:
             settings.add_store(None, _store_values(endpoint_url, kept, ()))
-    elif (store.endpoint_url, store.secret_key) != (endpoint_url, kept.store_secret_key):
+    elif not store.has_readable_secrets or (store.endpoint_url, store.secret_key) != (
+        endpoint_url,
+        kept.store_secret_key,
+    ):
         buckets = tuple(bucket.name for bucket in store.named_buckets.all())
         settings.change_store(None, store, _store_values(endpoint_url, kept, buckets))
 

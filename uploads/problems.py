@@ -82,6 +82,13 @@ class Code(StrEnum):
     FILE_UNREADABLE = "FileUnreadable"
     REQUEST_NOT_WRITABLE = "RequestNotWritable"
     CA_BUNDLE_MISSING = "CaBundleMissing"
+    CA_BUNDLE_OUTSIDE = "CaBundleOutside"
+    ADDRESS_REFUSED = "AddressRefused"
+    ADDRESS_OF_THIS_MACHINE = "AddressOfThisMachine"
+    ADDRESS_OF_SERVICE = "AddressOfService"
+    ADDRESS_NOT_IN_NETWORKS = "AddressNotInNetworks"
+    NOT_AN_S3_ENDPOINT = "NotAnS3Endpoint"
+    SECRET_UNREADABLE = "SecretUnreadable"  # noqa: S105
     TLS_FAILED = "TlsFailed"
     CONNECTION_FAILED = "ConnectionFailed"
     CONNECTION_STALLED = "ConnectionStalled"
@@ -136,6 +143,7 @@ class Code(StrEnum):
     ENDPOINT_NEEDED_FOR_REGION = "EndpointNeededForRegion"
     ENDPOINT_OF_OTHER_PROVIDER = "EndpointOfOtherProvider"
     REGION_NOT_IN_HOST_NAMES = "RegionNotInHostNames"
+    SECRET_NEEDED_AGAIN = "SecretNeededAgain"  # noqa: S105
     SECRET_NEEDED_AT_NEW_ENDPOINT = "SecretNeededAtNewEndpoint"  # noqa: S105
     SIGNATURE_NOT_SUPPORTED = "SignatureNotSupported"
     SIGNATURE_OF_OTHER_PROVIDER = "SignatureOfOtherProvider"
@@ -185,6 +193,7 @@ class Code(StrEnum):
     WAITING_FOR_STORE_SPACE = "WaitingForStoreSpace"
     WAITING_FOR_CREDENTIALS = "WaitingForCredentials"
     WAITING_FOR_CLOCK = "WaitingForClock"
+    WAITING_FOR_SECRET = "WaitingForSecret"  # noqa: S105
     WAITING_FOR_SENDER = "WaitingForSender"
     WAITING_FOR_RETRY = "WaitingForRetry"
     OBJECT_MAY_BE_OURS = "ObjectMayBeOurs"

@@ -110,6 +110,29 @@ REASON_TEXTS: Mapping[Reason, ReasonText] = {
         "clock-exclamation",
         502,
     ),
+    Reason.SECRET_UNREADABLE: ReasonText(
+        gettext_lazy("The stored secrets of this store cannot be decrypted"),
+        gettext_lazy("None of the keys in CREDENTIALS_KEYS decrypts them, so nothing was sent."),
+        gettext_lazy(
+            "Add the key that encrypted them to CREDENTIALS_KEYS, or enter the secrets again in the store's settings. "
+            "Transfers then resume automatically."
+        ),
+        "key-off",
+        502,
+    ),
+    Reason.ADDRESS_REFUSED: ReasonText(
+        gettext_lazy("Partway may not connect to this address"),
+        gettext_lazy(
+            "The host of the endpoint has an address that is not open to stores, such as one of this machine, so "
+            "nothing was sent."
+        ),
+        gettext_lazy(
+            "Check the endpoint URL and what its host name resolves to. If a store is there, allow its address with "
+            "the setting that is named below."
+        ),
+        "shield-lock",
+        502,
+    ),
     Reason.PERMISSION: ReasonText(
         gettext_lazy("The credentials do not allow this"),
         gettext_lazy("The store knows these credentials, but they lack the permission for this request."),

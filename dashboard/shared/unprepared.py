@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 
-from cryptography.fernet import InvalidToken
 from django.db import OperationalError, ProgrammingError
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
@@ -13,7 +12,7 @@ from django.utils.translation import gettext as _
 from dashboard.shared import static_files
 from dashboard.shared.errors import refuse, unavailable
 from uploads import database
-from uploads.services.upkeep.health import KEYS, MIGRATIONS, Check
+from uploads.services.upkeep.health import MIGRATIONS, Check
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +41,6 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def _missing_part(error: BaseException | None) -> Check | None:
     match error:
-        case InvalidToken():
-            return KEYS
         case static_files.NotCollected():
             return STATIC
         # A missing table or column: SQLite has no separate exception for it.
@@ -57,6 +54,4 @@ def _text(missing: Check | None) -> str:
         return _("The static files of this version are not installed. The server's log says what to do.")
     if missing is MIGRATIONS:
         return _("The database does not have the tables of this version. The server's log says what to do.")
-    if missing is KEYS:
-        return _("The stored credentials of a store cannot be decrypted. The server's log says what to do.")
     return _("This request was not completed. The server's log has the details.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Collection
 from typing import Any, NoReturn
 
 from django.conf import settings
@@ -17,6 +18,7 @@ from django.db import connections
 from django.utils.translation import gettext as _
 
 from dashboard.shared import static_files
+from uploads.services.stores.keys import unused_keys
 from uploads.services.upkeep.health import missing_migrations, unreadable_stores
 from uploads.services.work import broker
 
@@ -36,6 +38,46 @@ def check_https(**_kwargs: Any) -> list[CheckMessage]:
         text = _("SECURE_HSTS_SECONDS has no effect: no request is known to be https.")
         found.append(Warning(text, hint, id="partway.W001"))
     return found
+
+
+@register("database")
+def check_credentials_keys(databases: Collection[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
+    """Whether CREDENTIALS_KEYS belong to the stored secrets: `manage.py check --database default`, and `migrate`."""
+    if not databases:
+        return []
+    try:
+        if missing_migrations():
+            return []
+        unreadable, all_stores = unreadable_stores()
+        unused = unused_keys()
+    except DatabaseError:
+        # The database is unavailable or new. Other commands say so.
+        return []
+    found: list[CheckMessage] = [Warning(_unused_key(number), id="partway.W002") for number in unused]
+    if unreadable:
+        kind, number = (Error, "partway.E002") if all_stores else (Warning, "partway.W003")
+        found.append(kind(_unreadable(unreadable), _lost_key(), id=number))
+    return found
+
+
+def _unused_key(number: int) -> str:
+    text = _(
+        "Key %(number)s of CREDENTIALS_KEYS decrypts no stored secret. A new first key does after `manage.py "
+        "rotate_credentials`; any other can be removed."
+    )
+    return text % {"number": number}
+
+
+def _unreadable(stores: list[str]) -> str:
+    text = _("CREDENTIALS_KEYS cannot decrypt the credentials of the stores %(names)s.")
+    return text % {"names": ", ".join(stores)}
+
+
+def _lost_key() -> str:
+    return _(
+        "Add the key that encrypted them. If it is lost, enter the secrets again: on the page of each store, or with "
+        "`manage.py add_store NAME --update`."
+    )
 
 
 def check_web_server() -> None:
@@ -67,6 +109,7 @@ def _check_database() -> None:
     try:
         missing = missing_migrations()
         unreadable, all_stores = ([], False) if missing else unreadable_stores()
+        unused = [] if missing else unused_keys()
     except DatabaseError as error:
         log.warning("the database is unavailable: %s", error)
         return
@@ -76,10 +119,12 @@ def _check_database() -> None:
         text = _("The database lacks migrations of this version, such as %(name)s. Run `manage.py migrate`.")
         _refuse(text % {"name": missing[-1]})
     # With wrong keys, all work would fail. Without a key that only some stores need, the others can be used.
+    for number in unused:
+        log.warning("%s", _unused_key(number))
     if unreadable:
-        log.error("CREDENTIALS_KEYS cannot decrypt the credentials of the stores %s", ", ".join(unreadable))
+        log.error("%s", _unreadable(unreadable))
     if unreadable and all_stores:
-        _refuse(_("CREDENTIALS_KEYS cannot decrypt the credentials of any store. Add the key that encrypted them."))
+        _refuse(_("CREDENTIALS_KEYS cannot decrypt the credentials of any store.") + " " + _lost_key())
 
 
 def _refuse(problem: str) -> NoReturn:

@@ -26,11 +26,15 @@ if (VAR_DIR / "env").is_file():
     env.read_env(str(VAR_DIR / "env"), recurse=False)
 
 
+CREATE_KEY = "python3 -c 'import base64, secrets; print(base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())'"
+
+
 def _required(name: str) -> str:
     value = env.str(name, "")
-    if not value:
+    if not value.strip():
         raise ImproperlyConfigured(
             f"{name} is not set. Load the settings of the installation first: set -a; . /etc/partway/env; set +a"
+            + (f"\nFor a new installation, this creates a key: {CREATE_KEY}" if name == "CREDENTIALS_KEYS" else "")
         )
     return value
 
@@ -51,7 +55,8 @@ for number, key in enumerate(CREDENTIALS_KEYS, 1):
         Fernet(key)
     except ValueError:
         raise ImproperlyConfigured(
-            f"Key {number} of CREDENTIALS_KEYS is not a Fernet key: 32 random bytes in URL-safe base64."
+            f"Key {number} of CREDENTIALS_KEYS is not a Fernet key: 32 random bytes in URL-safe base64. "
+            f"This creates one: {CREATE_KEY}"
         ) from None
 
 NODE_NAME: str = env.str("NODE_NAME", socket.gethostname())

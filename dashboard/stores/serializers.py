@@ -28,7 +28,7 @@ def store_json(store: Store) -> dict[str, Any]:
             "state": store.shown_health.value,
             "since": jsonapi.iso(store.shown_health_since),
             "confirmed": jsonapi.iso(store.heard_at),
-            "error": error_json(store.error),
+            "error": error_json(store.shown_error),
         },
     }
 

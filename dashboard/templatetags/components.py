@@ -62,6 +62,8 @@ STATES = {
     "not-answering": State(gettext_lazy("not answering"), "bad"),
     "answers": State(gettext_lazy("answers"), "good"),
     "refuses-credentials": State(gettext_lazy("refuses the credentials"), "bad"),
+    "secret-unreadable": State(gettext_lazy("secrets cannot be decrypted"), "bad"),
+    "address-refused": State(gettext_lazy("address not allowed"), "bad"),
     "clock-skew": State(gettext_lazy("clocks differ too much"), "bad"),
     "tls": State(gettext_lazy("no secure connection"), "bad"),
     "faulty": State(gettext_lazy("answers with errors"), "bad"),
@@ -220,8 +222,8 @@ def recorded_error(error: RecordedError | None) -> dict[str, object]:
 @register.inclusion_tag("components/store_health.html")
 def store_health(store: Store, *, is_open: bool = False) -> dict[str, object]:
     """The health of a store: its state, since when, the last error, and what to do about it, at once if `is_open`."""
-    is_shown = (store.is_failing or store.is_in_doubt) and store.error_reason in set(Reason)
-    text = REASON_TEXTS[Reason(store.error_reason)] if is_shown else None
+    error = store.shown_error if store.is_failing or store.is_in_doubt else None
+    text = REASON_TEXTS[Reason(error.reason)] if error and error.reason in set(Reason) else None
     return {
         "store": store,
         "is_open": is_open,

@@ -267,6 +267,8 @@ LATER = {
     Reason.STORE_FULL,
     Reason.STORE_NOT_ANSWERING,
     Reason.STORE_BUSY,
+    Reason.SECRET_UNREADABLE,
+    Reason.ADDRESS_REFUSED,
 }
 """Reasons that rows from before the migration cannot have."""
 

@@ -18,6 +18,8 @@ class StoreHealth(StrEnum):
     NEVER_TRIED = "never-tried"
     ANSWERS = "answers"
     REFUSES_CREDENTIALS = "refuses-credentials"
+    SECRET_UNREADABLE = "secret-unreadable"  # noqa: S105 - a state
+    ADDRESS_REFUSED = "address-refused"
     CLOCK_SKEW = "clock-skew"
     TLS = "tls"
     UNREACHABLE = "unreachable"
@@ -29,15 +31,23 @@ class StoreHealth(StrEnum):
 LIMIT = 3
 """Failures in a row, without a success of any page or worker in between, after which a store counts as failing."""
 
-WITHOUT_RESPONSE = frozenset({StoreHealth.TLS, StoreHealth.UNREACHABLE, StoreHealth.NOT_ANSWERING})
+WITHOUT_RESPONSE = frozenset(
+    {StoreHealth.TLS, StoreHealth.UNREACHABLE, StoreHealth.NOT_ANSWERING, StoreHealth.ADDRESS_REFUSED}
+)
 """Any response shows that the store has left these states."""
 
-FAILING = WITHOUT_RESPONSE | {StoreHealth.REFUSES_CREDENTIALS, StoreHealth.CLOCK_SKEW, StoreHealth.FAULTY}
+FAILING = WITHOUT_RESPONSE | {
+    StoreHealth.REFUSES_CREDENTIALS,
+    StoreHealth.SECRET_UNREADABLE,
+    StoreHealth.CLOCK_SKEW,
+    StoreHealth.FAULTY,
+}
 
 _TROUBLES: Mapping[Reason, StoreHealth] = {
     Reason.CREDENTIALS: StoreHealth.REFUSES_CREDENTIALS,
     Reason.CREDENTIALS_EXPIRED: StoreHealth.REFUSES_CREDENTIALS,
     Reason.ACCOUNT: StoreHealth.REFUSES_CREDENTIALS,
+    Reason.ADDRESS_REFUSED: StoreHealth.ADDRESS_REFUSED,
     Reason.CLOCK_SKEW: StoreHealth.CLOCK_SKEW,
     Reason.TLS: StoreHealth.TLS,
     Reason.UNREACHABLE: StoreHealth.UNREACHABLE,

@@ -12,12 +12,13 @@ from django.core.validators import RegexValidator
 from django.db import models
 
 from uploads.domain.store_health import FAILING, StoreHealth
-from uploads.models.fields import EncryptedTextField
+from uploads.models.fields import EncryptedTextField, SecretUnreadable, is_readable, opened
 from uploads.models.validation import invalid
 from uploads.models.work import ErrorFields
-from uploads.objectstore.providers import PROVIDERS
+from uploads.objectstore.errors import NotSent, Reason
+from uploads.objectstore.providers import PROVIDERS, Provider, get_provider, with_overrides
 from uploads.objectstore.types import Addressing, Credentials, PayloadSigning, Signature, StoreConfig
-from uploads.problems import Code, Problem
+from uploads.problems import Code, Problem, RecordedError
 
 ADDRESSINGS = ("path", "virtual")
 SIGNATURES = ("sigv4", "oss4")
@@ -110,12 +111,24 @@ class Store(ErrorFields):
         """The state that pages show."""
         if not self.enabled:
             return StoreHealth.DISABLED
+        if not self.has_readable_secrets:
+            return StoreHealth.SECRET_UNREADABLE
         return StoreHealth.NOT_ANSWERING if self.not_answering_since else StoreHealth(self.health)
 
     @property
     def shown_health_since(self) -> datetime | None:
         """Since when, as far as that is known."""
+        if self.shown_health is StoreHealth.SECRET_UNREADABLE:
+            return None
         return self.not_answering_since or (self.health_since if self.enabled else None)
+
+    @property
+    def shown_error(self) -> RecordedError | None:
+        """The error that pages show: the last one, or that the secrets cannot be decrypted."""
+        if self.shown_health is not StoreHealth.SECRET_UNREADABLE:
+            return self.error
+        problem = Problem(Code.SECRET_UNREADABLE, store=self.name)
+        return RecordedError(problem.code, Reason.SECRET_UNREADABLE.value, details=(problem,))
 
     @property
     def is_failing(self) -> bool:
@@ -126,19 +139,41 @@ class Store(ErrorFields):
         """Whether the last request failed in a way that may concern the whole store, which is not certain yet."""
         return self.enabled and not self.is_failing and bool(self.failures or self.timeouts)
 
+    @property
+    def has_readable_secrets(self) -> bool:
+        """Whether CREDENTIALS_KEYS decrypt the stored credentials. Otherwise an administrator enters them again."""
+        return is_readable(self.secret_key) and is_readable(self.session_token)
+
+    @property
+    def profile(self) -> Provider:
+        """The profile of the store's provider, with the overrides that a check of this store has found."""
+        return with_overrides(get_provider(self.provider), self._overrides)
+
+    @property
+    def _overrides(self) -> tuple[tuple[str, object], ...]:
+        return tuple(sorted(self.overrides.items()))
+
     def config(self) -> StoreConfig:
-        """The configuration of the object store client for this store."""
+        """The configuration of the object store client for this store, with the secrets.
+
+        Raises NotSent if CREDENTIALS_KEYS do not decrypt them.
+        """
+        try:
+            credentials = Credentials(self.access_key, opened(self.secret_key), opened(self.session_token) or None)
+        except SecretUnreadable as error:
+            problem = Problem(Code.SECRET_UNREADABLE, store=self.name)
+            raise NotSent(problem, reason=Reason.SECRET_UNREADABLE) from error
         return StoreConfig(
             endpoint_url=self.endpoint_url,
             region=self.region,
-            credentials=Credentials(self.access_key, self.secret_key, self.session_token or None),
+            credentials=credentials,
             provider=self.provider,
             addressing=cast("Addressing", self.addressing),
             signature=cast("Signature", self.signature),
             payload_signing=cast("PayloadSigning", self.payload_signing),
             ca_bundle=self.ca_bundle or None,
             stall_timeout=settings.STORE_STALL_SECONDS,
-            overrides=tuple(sorted(self.overrides.items())),
+            overrides=self._overrides,
         )
 
 

@@ -26,6 +26,8 @@ class Reason(StrEnum):
     UNREADABLE_RESPONSE = "nonsense"
     CREDENTIALS = "credentials"
     CREDENTIALS_EXPIRED = "credentials-expired"
+    SECRET_UNREADABLE = "secret-unreadable"  # noqa: S105 - a reason
+    ADDRESS_REFUSED = "address-refused"
     PERMISSION = "permission"
     FORBIDDEN = "forbidden"
     ACCOUNT = "account"

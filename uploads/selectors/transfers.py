@@ -31,6 +31,7 @@ from uploads.problems import Code, Problem, RecordedError
 
 WAITING_AFTER: Mapping[str, Code] = {
     Reason.CREDENTIALS_EXPIRED: Code.WAITING_FOR_CREDENTIALS,
+    Reason.SECRET_UNREADABLE: Code.WAITING_FOR_SECRET,
     Reason.CLOCK_SKEW: Code.WAITING_FOR_CLOCK,
     Reason.STORE_FULL: Code.WAITING_FOR_STORE_SPACE,
     Code.STAGED_BYTES_LOST: Code.BROWSER_STOPPED,

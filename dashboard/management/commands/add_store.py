@@ -96,8 +96,11 @@ def _new_values(options: dict[str, Any]) -> StoreValues:
 
 
 def _changed_values(store: Store, options: dict[str, Any]) -> StoreValues:
-    """The given values, and the stored ones for the rest. A new access key or a new address needs the secret again."""
-    new_key = options["access_key"] not in (None, store.access_key)
+    """The given values, and the stored ones for the rest.
+
+    A new access key or a new address needs the secret again, and so does one that cannot be decrypted.
+    """
+    new_key = options["access_key"] not in (None, store.access_key) or not store.has_readable_secrets
     moved = options["endpoint_url"] is not None and _is_elsewhere(store, options["endpoint_url"])
     buckets = options["bucket"]
     return StoreValues(

@@ -384,6 +384,8 @@ ADVICE_ON_ERROR: Mapping[str, Message] = {
     ),
     Reason.CREDENTIALS: _("Enter the access key and secret key again in the store's settings."),
     Reason.CREDENTIALS_EXPIRED: _("Enter new credentials with their session token in the store's settings."),
+    Reason.SECRET_UNREADABLE: _("Enter the secrets again in the store's settings, or add the missing key."),
+    Reason.ADDRESS_REFUSED: _("Check the endpoint URL, or allow its address with STORE_ALLOWED_ADDRESSES."),
     Reason.CLOCK_SKEW: _("Set the clock of the machine that runs Partway (NTP)."),
     Reason.WRONG_REGION: _("Set the store's region and endpoint to the bucket's, or add another store for it."),
     Reason.ADDRESSING: _("Set the store's addressing to virtual-hosted."),

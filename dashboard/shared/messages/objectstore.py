@@ -81,6 +81,27 @@ _VALUES: Mapping[str, Message] = {
 _CONNECTIONS: Mapping[str, Message] = {
     Code.REQUEST_NOT_WRITABLE: _("The request cannot be written: %(detail)s"),
     Code.CA_BUNDLE_MISSING: _("The CA bundle %(path)s does not exist."),
+    Code.CA_BUNDLE_OUTSIDE: _(
+        "A CA bundle is a PEM file in %(folder)s on the server. “%(path)s” is not, or leads elsewhere by a link. The "
+        "setting STORE_CA_DIR names the folder."
+    ),
+    Code.ADDRESS_REFUSED: _(
+        "Partway does not connect to %(address)s: this is a link-local, metadata, unspecified, multicast or reserved "
+        "address. The setting STORE_ALLOWED_ADDRESSES can allow it."
+    ),
+    Code.ADDRESS_OF_THIS_MACHINE: _(
+        "Partway does not connect to %(address)s: this is an address of its own machine. For a store on this machine, "
+        "add its address and port to the setting STORE_ALLOWED_ADDRESSES."
+    ),
+    Code.ADDRESS_OF_SERVICE: _(
+        "Partway does not connect to %(address)s: a service of Partway itself is there, such as its database. The "
+        "setting STORE_ALLOWED_ADDRESSES can allow exactly this address and port."
+    ),
+    Code.ADDRESS_NOT_IN_NETWORKS: _(
+        "Partway does not connect to %(address)s: it is in none of the networks of the setting STORE_NETWORKS."
+    ),
+    Code.NOT_AN_S3_ENDPOINT: _("No S3 or OSS endpoint responded at this address and port."),
+    Code.SECRET_UNREADABLE: _("The stored secrets of the store %(store)s cannot be decrypted with CREDENTIALS_KEYS."),
     Code.TLS_FAILED: _("TLS with the store failed: %(detail)s"),
     Code.CONNECTION_FAILED: _("No connection to the store could be opened: %(detail)s"),
     Code.CONNECTION_STALLED: _("The connection stalled: no data was sent or received until the timeout."),

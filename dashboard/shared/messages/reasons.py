@@ -21,6 +21,10 @@ RECORDED: Mapping[Reason, Message] = {
     Reason.CREDENTIALS_EXPIRED: gettext_lazy(
         "The temporary credentials have expired. Work resumes when new credentials are entered."
     ),
+    Reason.SECRET_UNREADABLE: gettext_lazy(
+        "The stored secrets of the store cannot be decrypted. Work resumes when they are entered again."
+    ),
+    Reason.ADDRESS_REFUSED: gettext_lazy("Partway may not connect to the address of the store."),
     Reason.PERMISSION: gettext_lazy("The credentials do not allow this request."),
     Reason.FORBIDDEN: gettext_lazy(
         "The store does not allow this request, with a code that Partway does not know. A permission may be missing, "

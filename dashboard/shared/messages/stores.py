@@ -26,6 +26,7 @@ MESSAGES: Mapping[str, Message] = {
     Code.REGION_NOT_IN_HOST_NAMES: _(
         "No endpoint URL can be built from “%(region)s”: it cannot be part of a host name."
     ),
+    Code.SECRET_NEEDED_AGAIN: _("Enter this again: the stored value cannot be decrypted with CREDENTIALS_KEYS."),
     Code.SECRET_NEEDED_AT_NEW_ENDPOINT: _(
         "Enter this again, because the endpoint has another address now. A stored secret is never sent to an address "
         "that it was not entered for."

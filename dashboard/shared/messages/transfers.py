@@ -122,6 +122,10 @@ WAITING: Mapping[str, Message] = {
     Code.WAITING_FOR_CREDENTIALS: _(
         "The temporary credentials have expired. The transfer resumes automatically when new credentials are entered."
     ),
+    Code.WAITING_FOR_SECRET: _(
+        "The stored secrets of the store cannot be decrypted. The transfer resumes automatically when they are entered "
+        "again, or when the missing key is added to CREDENTIALS_KEYS."
+    ),
     Code.WAITING_FOR_CLOCK: _(
         "The clocks of this machine and of the store differ too much. The transfer resumes automatically when they "
         "agree."

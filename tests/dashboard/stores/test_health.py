@@ -11,6 +11,7 @@ from django.test import Client
 from tests.dashboard.pages import JSON, Page
 from uploads.domain.store_health import FAILING, StoreHealth
 from uploads.models import Store
+from uploads.models.fields import Sealed
 from uploads.objectstore.errors import Reason, Refused
 from uploads.services.work.failures import error_fields
 
@@ -21,6 +22,8 @@ SHOWN = {
     StoreHealth.NEVER_TRIED: ("idle", "not tried yet"),
     StoreHealth.ANSWERS: ("good", "answers"),
     StoreHealth.REFUSES_CREDENTIALS: ("bad", "refuses the credentials"),
+    StoreHealth.SECRET_UNREADABLE: ("bad", "secrets cannot be decrypted"),
+    StoreHealth.ADDRESS_REFUSED: ("bad", "address not allowed"),
     StoreHealth.CLOCK_SKEW: ("bad", "clocks differ too much"),
     StoreHealth.TLS: ("bad", "no secure connection"),
     StoreHealth.UNREACHABLE: ("bad", "unreachable"),
@@ -36,11 +39,12 @@ def make_store(health: StoreHealth, name: str = "shop", **values: Any) -> Store:
     known: dict[str, Any] = {"health": health.value, "health_since": SINCE, "enabled": True}
     if health is StoreHealth.NOT_ANSWERING:
         known |= {"timeouts": 3, "silent_since": SINCE}
+    if health is StoreHealth.SECRET_UNREADABLE:
+        known |= {"secret_key": Sealed("of a key that is lost"), "health": StoreHealth.ANSWERS.value}
     if health is StoreHealth.DISABLED:
         known |= {"enabled": False, "health": StoreHealth.NEVER_TRIED.value}
-    return Store.objects.create(
-        name=name, endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="s", **known | failed | values
-    )
+    fields = {"name": name, "endpoint_url": "http://127.0.0.1:9", "access_key": "a", "secret_key": "s"}
+    return Store.objects.create(**fields | known | failed | values)
 
 
 @pytest.mark.parametrize("health", list(StoreHealth))

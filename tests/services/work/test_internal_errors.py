@@ -242,7 +242,7 @@ def test_nul_characters_of_a_response_are_replaced(transfer: Transfer, broken: A
     assert (transfer.phase, transfer.error_code, transfer.error_message) == (Phase.FAILED, "C\ufffd", "no\ufffd")
 
 
-def test_related_row_that_cannot_be_loaded_does_not_leave_a_row_running(
+def test_store_whose_secret_cannot_be_decrypted_does_not_leave_a_row_running(
     transfer: Transfer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The key that encrypted the store's credentials is not among the settings any more."""
@@ -252,7 +252,7 @@ def test_related_row_that_cannot_be_loaded_does_not_leave_a_row_running(
     for count in range(1, MAX_ATTEMPTS + 3):
         attempt(CASES[0], row)
         assert (row.state, row.lease_token, row.tries) == (PartState.STAGED, None, count)
-        assert row.error_code == "InternalError"
+        assert row.error_code == "SecretUnreadable"
         assert row.not_before is not None
         assert row.not_before > timezone.now()
     assert caplog.records

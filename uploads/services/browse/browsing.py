@@ -13,7 +13,7 @@ from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
 from uploads.objectstore.listing.folders import fold, marker_before, narrow
 from uploads.objectstore.listing.order import markers_used
 from uploads.objectstore.listing.repair import tidy
-from uploads.objectstore.providers import Provider, profile_of
+from uploads.objectstore.providers import Provider
 from uploads.objectstore.types import (
     MAX_PAGE,
     Bucket,
@@ -55,7 +55,7 @@ class ExistingObject:
 
 def provider_of(store: Store) -> Provider:
     """The profile of the store's provider, with the overrides that a check of this store has found."""
-    return profile_of(store.config())
+    return store.profile
 
 
 def may_forbid_overwrite(store: Store) -> bool:

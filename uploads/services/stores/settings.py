@@ -14,6 +14,7 @@ from django.db import transaction
 from uploads import audit
 from uploads.domain.states import ACTIVE_ITEM_STATES, LIVE_PHASES
 from uploads.models import AuditEntry, NamedBucket, OperationItem, Store, Transfer
+from uploads.models.fields import is_readable
 from uploads.models.store import validate_endpoint_url
 from uploads.models.validation import invalid
 from uploads.objectstore.endpoints import endpoint_of, is_elsewhere, is_made_from_region, origin, provider_at
@@ -113,7 +114,7 @@ def change_store(actor: User | None, store: Store, values: StoreValues, *, seen:
     if seen is not None and seen != before.updated_at:
         raise _edit_conflict(before)
     after = draft(before, values)
-    changed = {name for name in (*PLAIN_FIELDS, *SECRET_FIELDS) if getattr(after, name) != getattr(before, name)}
+    changed = {name for name in (*PLAIN_FIELDS, *SECRET_FIELDS) if _differs(before, after, name)}
     if set(before.named_buckets.values_list("name", flat=True)) != set(values.buckets):
         changed.add("buckets")
     removes_overrides = bool(before.overrides) and bool(changed & CHECKED_FIELDS)
@@ -207,17 +208,28 @@ def _endpoint_from_region(provider: Provider, region: str) -> str:
     raise ValidationError({"endpoint_url": invalid(problem)})
 
 
+def _differs(before: Store, after: Store, name: str) -> bool:
+    old, new = getattr(before, name), getattr(after, name)
+    return not is_readable(old) or bool(old != new)
+
+
 def _check_secrets(store: Store, values: StoreValues) -> None:
-    """A stored secret is never sent to another address: otherwise it could be sent to any address."""
-    if not has_moved(store, values.endpoint_url):
-        return
-    missing = []
+    """Require the secrets that cannot be kept.
+
+    A stored secret is never sent to another address: otherwise it could be sent to any address. One that cannot be
+    decrypted is entered again.
+    """
+    kept = []
     if not values.secret_key:
-        missing.append("secret_key")
+        kept.append("secret_key")
     if store.session_token and not (values.session_token or values.clear_session_token):
-        missing.append("session_token")
+        kept.append("session_token")
+    if has_moved(store, values.endpoint_url):
+        problem, missing = Problem(Code.SECRET_NEEDED_AT_NEW_ENDPOINT), kept
+    else:
+        problem = Problem(Code.SECRET_NEEDED_AGAIN)
+        missing = [name for name in kept if not is_readable(getattr(store, name))]
     if missing:
-        problem = Problem(Code.SECRET_NEEDED_AT_NEW_ENDPOINT)
         raise ValidationError({name: invalid(problem) for name in missing})
 
 

@@ -11,7 +11,6 @@ from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
 
-from cryptography.fernet import InvalidToken
 from django.conf import settings
 from django.db import connection, connections
 from django.db.migrations.loader import MigrationLoader
@@ -90,8 +89,8 @@ def _known_migrations() -> frozenset[tuple[str, str]]:
 
 def unreadable_stores() -> tuple[list[str], bool]:
     """The stores whose credentials cannot be decrypted with CREDENTIALS_KEYS, and whether these are all stores."""
-    stores = list(Store.objects.values_list("pk", "name"))
-    unreadable = [name for pk, name in stores if not _can_decrypt(pk)]
+    stores = list(Store.objects.only("name", "secret_key", "session_token"))
+    unreadable = [store.name for store in stores if not store.has_readable_secrets]
     return unreadable, len(unreadable) == len(stores)
 
 
@@ -107,14 +106,6 @@ def _keys() -> bool:
     if unreadable:
         log.error("CREDENTIALS_KEYS cannot decrypt the credentials of the stores %s", ", ".join(unreadable))
     return not unreadable
-
-
-def _can_decrypt(pk: int) -> bool:
-    try:
-        Store.objects.filter(pk=pk).first()
-    except InvalidToken:
-        return False
-    return True
 
 
 def _sender() -> bool:

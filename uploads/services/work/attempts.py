@@ -25,7 +25,9 @@ GIVE_UP = timedelta(hours=24)
 FULL_GIVE_UP = timedelta(hours=1)
 """How long work is attempted while the store is full. Afterwards an operator has to decide; no byte is lost."""
 
-WAITS_FOR_OPERATOR = frozenset({Reason.CREDENTIALS_EXPIRED, Reason.CLOCK_SKEW})
+WAITS_FOR_OPERATOR = frozenset(
+    {Reason.CREDENTIALS_EXPIRED, Reason.SECRET_UNREADABLE, Reason.ADDRESS_REFUSED, Reason.CLOCK_SKEW}
+)
 
 COUNTED = frozenset({Reason.DIGEST_MISMATCH, Reason.UNREADABLE_RESPONSE, Code.INTERNAL_ERROR, Code.WORKER_LOST})
 """Reasons of failures that are counted: data is corrupted on its way, or this program has a bug or is killed by it."""
