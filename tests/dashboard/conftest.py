@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import Settings
@@ -30,14 +32,20 @@ def plain_static_files(settings: Settings) -> None:
     settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
 
 
+@cache
+def hash_of(password: str) -> str:
+    """Computed once in a process, because a hash costs half a second."""
+    return make_password(password)
+
+
 @pytest.fixture
 def operator(db: None) -> User:
-    return User.objects.create_user("olga", password="olga's password")
+    return User.objects.create(username="olga", password=hash_of("olga's password"))
 
 
 @pytest.fixture
 def administrator(db: None) -> User:
-    return User.objects.create_user("ada", password="ada's password", is_staff=True)
+    return User.objects.create(username="ada", password=hash_of("ada's password"), is_staff=True)
 
 
 @pytest.fixture

@@ -52,9 +52,24 @@ def walk(site: Site, url: str, store_requests: list[str]) -> Iterator[Page]:
         url = page.link("next")
 
 
+def listed(site: Site, store_requests: list[str], size: int, query: str) -> tuple[Counter[UploadRef], list[str]]:
+    """The uploads and folders of all pages, and of those of the folders."""
+    seen: Counter[UploadRef] = Counter()
+    waiting = [f"{site.links.uploads}?max-uploads={size}&{query}"]
+    folders: list[str] = []
+    while waiting:
+        for page in walk(site, waiting.pop(), store_requests):
+            seen.update(page.rows)
+            folders += page.folders
+            waiting += page.folders
+            assert len(page.rows) <= size
+            assert len(page.link("next")) < 4000
+    return seen, folders
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("delimiter", ["", "/"])
-@pytest.mark.parametrize("size", [2, 100, 1000])
+@pytest.mark.parametrize("size", [13, 100, 1000])
 def test_each_upload_is_listed_exactly_once(
     operator_client: Client,
     store: Store,
@@ -66,19 +81,28 @@ def test_each_upload_is_listed_exactly_once(
     bucket, expected = crowd
     assert expected.total() == 3000
     site = Site(operator_client, store.name, bucket)
-    seen: Counter[UploadRef] = Counter()
-    waiting = [f"{site.links.uploads}?max-uploads={size}&delimiter={delimiter}"]
-    folders: list[str] = []
-    while waiting:
-        for page in walk(site, waiting.pop(), store_requests):
-            seen.update(page.rows)
-            folders += page.folders
-            waiting += page.folders
-            assert len(page.rows) <= size
-            assert len(page.link("next")) < 4000
+    seen, folders = listed(site, store_requests, size, f"delimiter={delimiter}")
     assert seen == expected
     # 20 directories, and one folder for each of the 260 keys with a slash of their own.
     assert len(folders) == len(set(folders)) == (280 if delimiter else 0)
+
+
+@pytest.mark.parametrize("delimiter", ["", "/"])
+@pytest.mark.parametrize("prefix", ["dir07", "same 3"])
+def test_each_upload_is_listed_exactly_once_on_the_smallest_pages(
+    operator_client: Client,
+    store: Store,
+    crowd: tuple[str, Counter[UploadRef]],
+    store_requests: list[str],
+    prefix: str,
+    delimiter: str,
+) -> None:
+    """Pages end inside a folder, between a key and its folder, and between the uploads of one key."""
+    bucket, all_uploads = crowd
+    site = Site(operator_client, store.name, bucket)
+    seen, _folders = listed(site, store_requests, 2, f"prefix={quote(prefix)}&delimiter={delimiter}")
+    assert seen == Counter({ref: count for ref, count in all_uploads.items() if ref.key.startswith(prefix)})
+    assert seen.total() >= 50
 
 
 def test_previous_link_leads_back_page_by_page(
