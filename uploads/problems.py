@@ -40,6 +40,8 @@ class Code(StrEnum):
     # --- Access
     NOT_SIGNED_IN = "NotSignedIn"
     SIGN_IN_BUSY = "SignInBusy"
+    ACCOUNT_LOCKED = "AccountLocked"
+    ADDRESS_LOCKED = "AddressLocked"
     ACCESS_DENIED = "AccessDenied"
     ADMINISTRATOR_REQUIRED = "AdministratorRequired"
     NO_SUCH_PAGE = "NoSuchPage"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
@@ -77,6 +78,11 @@ RECEIVE_LEAST_RATE: int = env.int("RECEIVE_LEAST_RATE", 1024)
 """Bytes per second, over RECEIVE_STALL_SECONDS, below which a body counts as stalled."""
 RECEIVE_SLOTS: int = env.int("RECEIVE_SLOTS", 40)
 """Bodies that are received at the same time. The other threads of the web server serve pages."""
+SIGN_IN_ACCOUNT_FAILURES: int = env.int("SIGN_IN_ACCOUNT_FAILURES", 10, validate=validate.Range(min=1))
+SIGN_IN_ADDRESS_FAILURES: int = env.int("SIGN_IN_ADDRESS_FAILURES", 50, validate=validate.Range(min=1))
+"""Failed sign-ins after which an account, or all accounts from an address, are locked. A network may share one."""
+SIGN_IN_LOCK_SECONDS: int = env.int("SIGN_IN_LOCK_SECONDS", 900, validate=validate.Range(min=1))
+"""Seconds without a failure until a lock ends, and until failures are forgotten."""
 PASSWORD_THREADS: int = env.int("PASSWORD_THREADS", max(1, (os.cpu_count() or 1) // 2), validate=validate.Range(min=1))
 """Threads of a process that hash passwords at the same time. A hash occupies a core."""
 PASSWORD_WAITING: int = env.int("PASSWORD_WAITING", 8, validate=validate.Range(min=0))
@@ -140,6 +146,7 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "dashboard.shared.static_files.CollectedFiles",
     "csp",
+    "axes",
     "django_htmx",
     "uploads",
     "dashboard.site.apps.DashboardConfig",
@@ -167,6 +174,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "dashboard.site.middleware.StoreBudget",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "dashboard.site.urls"
@@ -206,6 +214,20 @@ PASSWORD_HASHERS = [
     "uploads.services.sign_in.hashing.BoundedPBKDF2",
     *(f"django.contrib.auth.hashers.{name}" for name in ("PBKDF2SHA1PasswordHasher", "ScryptPasswordHasher")),
 ]
+# Django adds the next one that knows the user. The first refuses accounts and addresses that are locked.
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_HANDLER = "uploads.services.sign_in.lockout.Lockout"
+AXES_FAILURE_LIMIT = SIGN_IN_ACCOUNT_FAILURES
+AXES_LOCKOUT_PARAMETERS = ["username", "ip_address"]
+AXES_COOLOFF_TIME = timedelta(seconds=SIGN_IN_LOCK_SECONDS)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_RESET_ON_SUCCESS = True
+AXES_USERNAME_CALLABLE = "uploads.services.sign_in.lockout.counted_name"
+AXES_CLIENT_IP_CALLABLE = "uploads.services.sign_in.lockout.counted_address"
+AXES_LOCKOUT_CALLABLE = "dashboard.auth.locked"
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
 SESSION_ENGINE = "uploads.services.sign_in.session_store"
 
 LANGUAGE_CODE = "en"
@@ -349,5 +371,7 @@ LOGGING = {
     },
     "filters": {"noted": {"()": "uploads.logs.Noted"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["noted"]}},
+    # What it says is logged by uploads.services.sign_in.recording, without names that are no accounts.
+    "loggers": {"axes": {"level": "ERROR"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
 }

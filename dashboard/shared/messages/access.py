@@ -12,6 +12,14 @@ from uploads.problems import Code
 
 MESSAGES: Mapping[str, Message] = {
     Code.NOT_SIGNED_IN: _("Sign in first."),
+    Code.ACCOUNT_LOCKED: _(
+        "Too many attempts to sign in with this name have failed. Try again after %(until_at)s, or ask an "
+        "administrator to lift the lock. Other names are not affected."
+    ),
+    Code.ADDRESS_LOCKED: _(
+        "Too many attempts to sign in from your address have failed. Try again after %(until_at)s, or ask an "
+        "administrator to lift the lock. Other addresses are not affected."
+    ),
     Code.SIGN_IN_BUSY: _("Many people are signing in at this moment. Try again in a few seconds."),
     Code.ACCESS_DENIED: _("Your role does not allow this."),
     Code.ADMINISTRATOR_REQUIRED: _("Only an administrator may do this."),

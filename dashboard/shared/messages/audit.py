@@ -30,6 +30,9 @@ ACTIONS: Mapping[str, StrPromise] = {
     "check.reset": _("Overrides of a profile removed"),
     "sign-in.done": _("Signed in"),
     "sign-in.ended": _("Signed out"),
+    "sign-in.failed": _("Sign-in failed"),
+    "sign-in.locked": _("Sign-ins locked after failures"),
+    "sign-in.unlocked": _("Lock of sign-ins lifted"),
     "password.changed": _("Password changed"),
     "session.ended-everywhere": _("Signed out everywhere"),
     "transfer.begun": _("Transfer started"),
@@ -53,6 +56,7 @@ ACTIONS: Mapping[str, StrPromise] = {
 """Every action that is written, in the order of the filter. The names are stored and do not change."""
 
 DETAILS: Mapping[str, StrPromise] = {
+    "address": _("address"),
     "already_gone": _("no such upload"),
     "before": _("object before"),
     "completed_at": _("completed at"),

@@ -77,14 +77,14 @@ def test_old_rows_are_deleted_with_what_belongs_to_them(owner: User, store: Stor
     check(store, timedelta(days=1))
     kept = ended(owner, store, timedelta(days=89))
     kept_operation = operation(owner, store, ItemState.DONE, ago=timedelta(days=89))
-    assert run() == {"sessions": 1, "transfers": 2, "operations": 1, "store checks": 1}
+    assert run() == {"sessions": 1, "failed sign-ins": 0, "transfers": 2, "operations": 1, "store checks": 1}
     assert list(Transfer.objects.all()) == [kept]
     assert set(Part.objects.values_list("transfer", flat=True)) == {kept.pk}
     assert StoreUpload.objects.get().transfer_id == kept.pk
     assert Operation.objects.get() == kept_operation
     assert OperationItem.objects.get().operation_id == kept_operation.pk
     assert Session.objects.get().session_key == "current"
-    assert run() == {"sessions": 0, "transfers": 0, "operations": 0, "store checks": 0}
+    assert run() == {"sessions": 0, "failed sign-ins": 0, "transfers": 0, "operations": 0, "store checks": 0}
 
 
 def test_zero_days_mean_never(owner: User, store: Store, settings: Settings) -> None:
@@ -204,7 +204,7 @@ def test_failure_of_one_kind_does_not_stop_the_others(
     caplog.set_level("INFO")
     assert run()["operations"] == 1
     assert "old transfers could not be deleted" in caplog.text
-    assert "deleted old rows: 0 sessions, 0 transfers, 1 operations, 0 store checks" in caplog.text
+    assert "deleted old rows: 0 sessions, 0 failed sign-ins, 0 transfers, 1 operations, 0 store checks" in caplog.text
 
 
 def test_rows_are_deleted_once_an_hour(owner: User, store: Store) -> None:

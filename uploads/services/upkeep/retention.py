@@ -22,7 +22,7 @@ from django.utils import timezone
 from uploads.domain.states import ACTIVE_ITEM_STATES, FINAL_PHASES, STORE_UPLOAD_STATES, ItemState
 from uploads.models import Operation, OperationItem, Part, StoreCheck, StoreUpload, Transfer
 from uploads.problems import Code
-from uploads.services.sign_in import sessions
+from uploads.services.sign_in import lockout, sessions
 from uploads.services.work.leases import LeaseLost
 from uploads.services.work.rounds import Held, only_one
 
@@ -163,6 +163,11 @@ def _delete_checks(before: datetime) -> int:
 
 KINDS_OF_ROWS = (
     Old("sessions", timezone.now, lambda before: sessions.delete_expired(before, BATCH)),
+    Old(
+        "failed sign-ins",
+        lambda: timezone.now() - lockout.lock_time(),
+        lambda before: lockout.delete_old(before, BATCH),
+    ),
     Old("transfers", lambda: _days_ago("KEEP_TRANSFERS_DAYS"), _delete_transfers),
     Old("operations", lambda: _days_ago("KEEP_OPERATIONS_DAYS"), _delete_operations),
     Old("store checks", lambda: _days_ago("KEEP_CHECKS_DAYS"), _delete_checks),
