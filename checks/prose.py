@@ -1,7 +1,7 @@
 """`python -m checks.prose`: finds sentences in `uploads/`, which holds codes only; the dashboard has their texts.
 
-A sentence is a string of five words or more. Docstrings, log messages, help texts, proper names and the messages of
-exceptions for programmers are none. Migrations are history and not checked.
+A sentence is a string of five words or more. Docstrings, log messages, help texts, proper names, SQL and the messages
+of exceptions for programmers are none. Migrations are history and not checked.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from checks.report import PROJECT, Finding, report
 GETTEXT = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy", "pgettext", "pgettext_lazy", "npgettext"}
 LEAST_WORDS = 5
 WORD = re.compile(r"""(?<!\S)["'(“]?[A-Za-z][A-Za-z'’/-]*["')”]?[,;:.?!]?(?!\S)""")
+SQL = re.compile(r"\s*(CREATE|DROP|BEFORE) [A-Z]{2,} ")
+"""The start of a statement, or of a part of one."""
 
 LOGGERS = {"log", "logger", "logging"}
 FOR_PROGRAMMERS = {
@@ -53,7 +55,7 @@ def sentences(path: Path, allowed_calls: frozenset[str] = frozenset()) -> Iterat
     """The sentences of a module, except in arguments of these calls."""
     for node in _texts(ast.parse(path.read_text()), allowed_calls):
         text = _text_of(node)
-        if len(WORD.findall(text)) >= LEAST_WORDS:
+        if len(WORD.findall(text)) >= LEAST_WORDS and not SQL.match(text):
             yield Finding(path, node.lineno, text[:100])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,24 @@ def django_db_modify_db_settings() -> None:
 
     if connections["default"].vendor == "sqlite":
         connections["default"].settings_dict["TEST"]["NAME"] = str(Path(VAR_DIR) / "tests.sqlite3")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def flush_the_audit_log() -> Iterator[None]:
+    """Tests with transactions empty all tables. Triggers of the audit log refuse that; the flush creates them again."""
+    from django.db import connection
+
+    from uploads.database import append_only
+
+    operations = type(connection.ops)
+    flush = operations.sql_flush
+
+    def sql_flush(self: Any, *args: Any, **kwargs: Any) -> list[str]:
+        return [*append_only.dropping(connection.vendor), *flush(self, *args, **kwargs)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(operations, "sql_flush", sql_flush)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,7 @@ ACTIONS: Mapping[str, StrPromise] = {
     "transfer.bytes-lost": _("Staged bytes of a transfer found to be lost"),
     "transfer.orphan-dismissed": _("Possible orphan dismissed"),
     "transfer.reconciled": _("Upload of a transfer reconciled with the store"),
+    "audit.removed": _("Old entries of the audit log removed"),
 }
 """Every action that is written, in the order of the filter. The names are stored and do not change."""
 
@@ -64,6 +65,7 @@ DETAILS: Mapping[str, StrPromise] = {
     "denied": _("denied"),
     "differs": _("differs"),
     "endpoint_url": _("endpoint"),
+    "entries": _("entries"),
     "error": _("error"),
     "etag": _("ETag"),
     "expected_crc64": _("expected CRC-64"),
@@ -91,6 +93,7 @@ DETAILS: Mapping[str, StrPromise] = {
     "sessions": _("sessions"),
     "state": _("state"),
     "unanswered_at": _("without a response since"),
+    "until": _("from before"),
     "upload_id": _("upload id"),
     "user": _("user"),
     "verified": _("verified"),

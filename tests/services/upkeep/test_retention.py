@@ -77,14 +77,15 @@ def test_old_rows_are_deleted_with_what_belongs_to_them(owner: User, store: Stor
     check(store, timedelta(days=1))
     kept = ended(owner, store, timedelta(days=89))
     kept_operation = operation(owner, store, ItemState.DONE, ago=timedelta(days=89))
-    assert run() == {"sessions": 1, "failed sign-ins": 0, "transfers": 2, "operations": 1, "store checks": 1}
+    others = {"failed sign-ins": 0, "audit entries": 0}
+    assert run() == {"sessions": 1, "transfers": 2, "operations": 1, "store checks": 1, **others}
     assert list(Transfer.objects.all()) == [kept]
     assert set(Part.objects.values_list("transfer", flat=True)) == {kept.pk}
     assert StoreUpload.objects.get().transfer_id == kept.pk
     assert Operation.objects.get() == kept_operation
     assert OperationItem.objects.get().operation_id == kept_operation.pk
     assert Session.objects.get().session_key == "current"
-    assert run() == {"sessions": 0, "failed sign-ins": 0, "transfers": 0, "operations": 0, "store checks": 0}
+    assert set(run().values()) == {0}
 
 
 def test_zero_days_mean_never(owner: User, store: Store, settings: Settings) -> None:

@@ -1,7 +1,7 @@
-"""Deleting old rows: sessions, ended transfers, operations and store checks, a set time after their end.
+"""Deleting old rows: sessions, ended transfers, operations, store checks and audit entries, after a set time.
 
-What still owns something in a store or on a disk is kept, whatever its age, and so is the audit log. Rows are deleted
-in batches that lock them for a moment, in rounds of limited time.
+What still owns something in a store or on a disk is kept, whatever its age. Rows are deleted in batches that lock them
+for a moment, in rounds of limited time. The audit log is kept unless KEEP_AUDIT_DAYS says otherwise.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from uploads.domain.states import ACTIVE_ITEM_STATES, FINAL_PHASES, STORE_UPLOAD
 from uploads.models import Operation, OperationItem, Part, StoreCheck, StoreUpload, Transfer
 from uploads.problems import Code
 from uploads.services.sign_in import lockout, sessions
+from uploads.services.upkeep.audit_retention import remove_entries
 from uploads.services.work.leases import LeaseLost
 from uploads.services.work.rounds import Held, only_one
 
@@ -82,6 +83,12 @@ def _delete(old: Old, held: Held) -> int:
 def _days_ago(setting: str) -> datetime | None:
     days = getattr(settings, setting)
     return timezone.now() - timedelta(days=days) if days else None
+
+
+def _whole_days_ago(setting: str) -> datetime | None:
+    """The midnight before that time: what leaves an entry itself is done once a day."""
+    before = _days_ago(setting)
+    return before and before.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 # --- Transfers --------------------------------------------------------------------------------------------------------
@@ -171,4 +178,5 @@ KINDS_OF_ROWS = (
     Old("transfers", lambda: _days_ago("KEEP_TRANSFERS_DAYS"), _delete_transfers),
     Old("operations", lambda: _days_ago("KEEP_OPERATIONS_DAYS"), _delete_operations),
     Old("store checks", lambda: _days_ago("KEEP_CHECKS_DAYS"), _delete_checks),
+    Old("audit entries", lambda: _whole_days_ago("KEEP_AUDIT_DAYS"), remove_entries),
 )
