@@ -27,6 +27,8 @@ class Code(StrEnum):
     # --- The database
     DATABASE_UNAVAILABLE = "DatabaseUnavailable"
     DATABASE_BUSY = "DatabaseBusy"
+    DATABASE_FULL = "DatabaseFull"
+    DATABASE_READ_ONLY = "DatabaseReadOnly"
 
     # --- Requests
     ORIGIN_UNTRUSTED = "OriginUntrusted"

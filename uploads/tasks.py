@@ -13,6 +13,7 @@ from typing import Any
 
 from celery import shared_task
 from celery.exceptions import Reject
+from django.db import Error as DatabaseError
 
 from uploads import database, logs
 from uploads.services.operations import kinds as operations
@@ -23,7 +24,6 @@ from uploads.services.transfers import cancel, complete, create, send  # noqa: F
 from uploads.services.transfers import kinds as transfers
 from uploads.services.upkeep import cleanup, retention
 from uploads.services.upkeep import watchdog as watchdogs
-from uploads.services.work.attempts import TRANSIENT
 from uploads.services.work.tasks import TASKS, Task
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def _celery_function(task: Task[Any]) -> Callable[[str], None]:
     def run_task(row_id: str) -> None:
         try:
             task(row_id)
-        except TRANSIENT as error:
+        except DatabaseError as error:
             if not database.is_unavailable(error):
                 raise
             # The worker is about to stop, or the connection broke. No work was done: the message is sent again at once.

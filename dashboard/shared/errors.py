@@ -163,7 +163,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return refuse(request, 403, _("The form was not accepted"), text_of(problem), code=code)
 
 
-# --- 503 -------------------------------------------------------------------------------------------------------------
+# --- 503 and 507 ------------------------------------------------------------------------------------------------------
 
 
 def sign_in_busy(request: HttpRequest, error: HashingBusy) -> HttpResponse:
@@ -174,8 +174,9 @@ def sign_in_busy(request: HttpRequest, error: HashingBusy) -> HttpResponse:
 
 
 def unavailable(request: HttpRequest, error: BaseException | None) -> HttpResponse:
-    """503: the database is down, restarts, or has no free connection."""
-    problem = Problem(Code.DATABASE_BUSY if database.is_busy(error) else Code.DATABASE_UNAVAILABLE)
+    """The database is down, restarts, has no free connection or can only be read: 503. Its disk is full: 507."""
+    problem = Problem(database.code_of(error))
+    status = 507 if problem.code == Code.DATABASE_FULL else 503
     is_safe = request.method in ("GET", "HEAD", "OPTIONS")
     text = (
         _("%(problem)s Try again in a few seconds.")
@@ -185,5 +186,5 @@ def unavailable(request: HttpRequest, error: BaseException | None) -> HttpRespon
     text %= {"problem": text_of(problem)}
     back, back_text = (request.get_full_path(), _("Try again")) if request.method == "GET" else ("", "")
     title = _("Database unavailable")
-    response = refuse(request, 503, title, text, code=problem.code, back=back, back_text=back_text, alone=True)
+    response = refuse(request, status, title, text, code=problem.code, back=back, back_text=back_text, alone=True)
     return with_retry_after(response, RETRY_AFTER_SECONDS)

@@ -119,6 +119,8 @@ KEEP_AUDIT_DAYS: int = env.int("KEEP_AUDIT_DAYS", 0, validate=validate.Range(min
 
 DATABASES = {"default": env.dj_db_url("DATABASE_URL", f"sqlite:///{VAR_DIR / 'db.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # The threads of a process write in turn.
+    DATABASES["default"]["ENGINE"] = "uploads.database.sqlite"
     # IMMEDIATE takes the write lock at BEGIN. A DEFERRED transaction that reads before it writes cannot wait for it.
     DATABASES["default"]["OPTIONS"] = {
         "timeout": 20,

@@ -25,6 +25,7 @@ function keyBusy({ transfer, message }) {
 
 const BY_CODE = {
   NoRoom: stagingIsFull,
+  DatabaseFull: ({ message }) => retry("server", message),
   Locked: otherWindow,
   Paused: () => end("paused"),
   Failed: () => end("failed"),

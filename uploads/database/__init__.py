@@ -5,10 +5,20 @@ for a store or for staging, it has none. A few connections are therefore enough 
 return one. Django's pool gives a thread a connection until the end of its request, which may take an hour.
 
 A process that has not called `use_pool` connects as Django does: commands, tests and the parent of worker processes.
-SQLite is not affected.
+On SQLite, the threads of a process write in turn (`sqlite/`).
 """
 
-from uploads.database.errors import is_busy, is_unavailable
-from uploads.database.pool import UNTIL_IT_RESPONDS, stop_waiting, use_pool, waiting
+from uploads.database.errors import code_of, is_busy, is_full, is_unavailable
+from uploads.database.pool import UNTIL_IT_RESPONDS, pause, stop_waiting, use_pool, waiting
 
-__all__ = ["UNTIL_IT_RESPONDS", "is_busy", "is_unavailable", "stop_waiting", "use_pool", "waiting"]
+__all__ = [
+    "UNTIL_IT_RESPONDS",
+    "code_of",
+    "is_busy",
+    "is_full",
+    "is_unavailable",
+    "pause",
+    "stop_waiting",
+    "use_pool",
+    "waiting",
+]

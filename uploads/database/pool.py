@@ -103,6 +103,10 @@ class Pool:
     def stop_waiting(self) -> None:
         self._stopping.set()
 
+    def pause(self, seconds: float) -> bool:
+        """Wait before a change is repeated that the database did not accept. False if the process does not wait."""
+        return self._patience == UNTIL_IT_RESPONDS and not self._stopping.wait(seconds)
+
     def _waiting_seconds(self) -> float:
         seconds = _patience.get()
         if seconds is not None:
@@ -222,6 +226,14 @@ def use_pool(size: int, patience: float) -> None:
 
 def current() -> Pool | None:
     return _Process.pool
+
+
+def pause(seconds: float) -> bool:
+    """In a worker, wait before a change is repeated that the database did not accept, such as one with a full disk.
+
+    False in other processes, and if the worker has to stop.
+    """
+    return _Process.pool is not None and _Process.pool.pause(seconds)
 
 
 def stop_waiting() -> None:

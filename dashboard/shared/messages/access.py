@@ -37,7 +37,15 @@ MESSAGES: Mapping[str, Message] = {
         "still has what was done."
     ),
     Code.DATABASE_UNAVAILABLE: _("The database of Partway is unavailable: it is down, or it restarts."),
-    Code.DATABASE_BUSY: _("All connections to the database of Partway are in use."),
+    Code.DATABASE_BUSY: _("The database of Partway is busy: all connections are in use, or others write."),
+    Code.DATABASE_FULL: _(
+        "The disk of the database of Partway is full: nothing can be changed. An administrator has to free space on "
+        "it. Work in progress continues then."
+    ),
+    Code.DATABASE_READ_ONLY: _(
+        "The database of Partway can only be read: nothing can be changed. Its disk is mounted read-only or does not "
+        "allow writing, or its server is a standby. An administrator has to change that."
+    ),
     Code.ORIGIN_UNTRUSTED: _(
         "The form was sent from %(origin)s, but the address of this site is %(address)s. Nothing was changed. If "
         "%(origin)s is an address of Partway, add it to the setting CSRF_TRUSTED_ORIGINS, and have the proxy send the "

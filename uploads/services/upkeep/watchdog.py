@@ -8,6 +8,7 @@ node that has it (`cleanup.py`). Every step can be repeated: a process that dies
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,12 +16,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from django.conf import settings
+from django.db import Error as DatabaseError
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from redis import RedisError
 
-from uploads import metrics
+from uploads import database, metrics
 from uploads.domain.states import DesiredState, Phase
 from uploads.models import Transfer
 from uploads.models.transfer import FORM_EXPIRY, steps_queue
@@ -48,13 +50,33 @@ MAX_LOST = 50
 SILENT_BROWSER = FORM_EXPIRY
 
 
+WRITABLE_SECONDS = 2.0
+"""The time between the end of a failure of the database and the first round: workers record first what they did."""
+
+
+class _Database:
+    has_failed = False
+
+
 def watch() -> bool:
     """One round, unless one is running already. Returns whether more was due than one round handles."""
     has_more = False
-    with only_one("watchdog") as held:
+    with _noting_failures(), only_one("watchdog") as held:
         if held is not None:
+            if _Database.has_failed:
+                _Database.has_failed = False
+                time.sleep(WRITABLE_SECONDS)
             has_more = run_steps(held)
     return has_more
+
+
+@contextmanager
+def _noting_failures() -> Iterator[None]:
+    try:
+        yield
+    except DatabaseError as error:
+        _Database.has_failed |= database.is_unavailable(error)
+        raise
 
 
 def run_steps(held: Held) -> bool:
@@ -72,7 +94,8 @@ def _stopped_at_its_limit(step: Callable[[], bool | None]) -> bool:
         return bool(step())
     except LeaseLost:
         raise
-    except Exception:
+    except Exception as error:
+        _Database.has_failed |= database.is_unavailable(error)
         log.exception("watchdog: internal error at %s", step)
         return False
 

@@ -92,12 +92,12 @@ def reason_of(error: Exception) -> str:
 def own_code(error: Exception) -> Code:
     """Our code for an exception that is not an error of the store."""
     if database.is_unavailable(error):
-        return Code.DATABASE_UNAVAILABLE
+        return database.code_of(error)
     return Code.WORKER_LOST if isinstance(error, WorkerLost) else Code.INTERNAL_ERROR
 
 
 def _is_counted(error: Exception, retry: Retry) -> bool:
-    if isinstance(error, TRANSIENT):
+    if isinstance(error, TRANSIENT) or database.is_unavailable(error):
         return False
     return reason_of(error) in COUNTED or (retry is Retry.PATIENT and reason_of(error) not in WAITING)
 

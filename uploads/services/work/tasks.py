@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from django.db import Error as DatabaseError
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -109,13 +110,31 @@ def record_safely(lease: Lease[Row], error: Exception, retry: Retry = Retry.LIMI
     """
     for _ in range(2):
         try:
-            record_failure(lease, error, retry)
+            _record_when_possible(lease, error, retry)
         except Exception as failure:
             log.exception("%s %s: internal error while recording a failure", lease.kind.name, lease.row.pk)
             error = failure
         else:
             return
-    record_failure(lease, error, Retry.FOREVER)
+    _record_when_possible(lease, error, Retry.FOREVER)
+
+
+RECORD_SECONDS = 1.0
+"""The time between two attempts to record a failure while the database accepts no changes."""
+
+
+def _record_when_possible(lease: Lease[Row], error: Exception, retry: Retry) -> None:
+    """A worker waits until a full disk of the database has space again. Otherwise its lease would expire, and the work
+    would count as an attempt that has killed its worker.
+    """
+    while True:
+        try:
+            record_failure(lease, error, retry)
+        except DatabaseError as failure:
+            if not database.is_unavailable(failure) or not database.pause(RECORD_SECONDS):
+                raise
+        else:
+            return
 
 
 def record_worker_lost(lease: Lease[Any]) -> None:

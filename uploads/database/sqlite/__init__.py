@@ -1,0 +1,1 @@
+"""Django's backend for SQLite, with which the threads of a process write in turn (`base.py`)."""
