@@ -66,7 +66,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _take_turn(self) -> None:
         turns = turns_of(str(self.settings_dict["NAME"]))
         if not turns.take(self.settings_dict["OPTIONS"].get("timeout", 5.0)):
-            error = sqlite3.OperationalError("database is locked by other threads of this process")
+            error = sqlite3.OperationalError("locked by threads")
             error.sqlite_errorcode = sqlite3.SQLITE_BUSY
             raise error
         self._turn = turns
