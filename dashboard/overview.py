@@ -44,7 +44,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {
         "rows": rows,
         "stores": stores,
-        "may_add": access.may_change_stores(request.user),
+        "may_add": access.may_add_stores(request.user),
         "poll_url": f"{reverse('overview')}?stores={shown}",
         "stores_changed": request.GET.get("stores", shown) != shown,
         "operations": [(operation, progress[operation.pk]) for operation in operations],

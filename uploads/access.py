@@ -1,25 +1,28 @@
 """Who may do what. Every view loads its objects through the function of its action, and checks nothing itself.
 
-`ALLOWED` is the whole policy: to add a role, add a row there and a line to `role_of`. An object that the user may not
-see raises `NotVisible` (404), an action that the role does not include raises `NotAllowed` (403).
+`uploads.domain.roles` is the policy, and `uploads.grants` reads who has which role where. An object that the user may
+not see raises `NotVisible` (404), an action that no role of the user includes there raises `NotAllowed` (403), with the
+role that is needed.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, QuerySet
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet, Subquery
 from django.http import Http404
 
-from uploads.models import AuditEntry, Operation, Store, StoreCheck, Transfer
+from uploads import grants
+from uploads.domain.roles import ROLE_FOR, Action, Limits, Permission, Place, Role, Scope, shortest_prefixes
+from uploads.models import AuditEntry, Operation, OperationItem, Store, StoreCheck, Transfer
 from uploads.problems import Code, Problem, ProblemError
 
 AnyUser = AbstractBaseUser | AnonymousUser
+Thing = Store | Transfer | Operation | StoreCheck | Place
 M = TypeVar("M", bound=Model)
 
 
@@ -36,51 +39,7 @@ class Deleted(NotVisible):
 
 
 class NotAllowed(ProblemError, PermissionDenied):
-    """The user's role does not include the action."""
-
-
-class Role(StrEnum):
-    OPERATOR = "operator"
-    ADMINISTRATOR = "administrator"
-
-
-class Action(StrEnum):
-    """What the policy can allow. `SEE_ALL_...` and `SEE_DISABLED_STORES` widen what another action shows."""
-
-    SEE_STORES = "see-stores"
-    SEE_DISABLED_STORES = "see-disabled-stores"
-    CHANGE_STORES = "change-stores"
-    CHECK_STORES = "check-stores"
-    LIST_UPLOADS = "list-uploads"
-    ABORT_UPLOADS = "abort-uploads"
-    COMPLETE_UPLOADS = "complete-uploads"
-    SEE_OPERATIONS = "see-operations"
-    SEND_FILES = "send-files"
-    SEE_TRANSFERS = "see-transfers"
-    SEE_ALL_TRANSFERS = "see-all-transfers"
-    STEER_TRANSFERS = "steer-transfers"
-    SEE_STAGING = "see-staging"
-    SEE_AUDIT = "see-audit"
-
-
-ADMINISTRATORS_ONLY = frozenset(
-    {
-        Action.SEE_DISABLED_STORES,
-        Action.CHANGE_STORES,
-        Action.CHECK_STORES,
-        Action.SEE_ALL_TRANSFERS,
-        Action.SEE_STAGING,
-    }
-)
-
-ALLOWED: Mapping[Role, frozenset[Action]] = {
-    Role.OPERATOR: frozenset(Action) - ADMINISTRATORS_ONLY,
-    Role.ADMINISTRATOR: frozenset(Action),
-}
-
-
-def role_of(user: User) -> Role:
-    return Role.ADMINISTRATOR if user.is_staff else Role.OPERATOR
+    """No role of the user includes the action there. The problem names the role that does."""
 
 
 # --- The policy applied -----------------------------------------------------------------------------------------------
@@ -93,15 +52,57 @@ def actor(user: AnyUser) -> User:
     return user
 
 
-def may(user: AnyUser, action: Action) -> bool:
-    """Whether the role of the user includes the action. Pages offer only such actions."""
-    return action in ALLOWED[role_of(actor(user))]
+def limited(user: AnyUser, limits: Limits) -> User:
+    """The user of a request with a token, from now on with no more than the limits of the token."""
+    narrowed = actor(user)
+    grants.limit(narrowed, limits)
+    return narrowed
 
 
-def _require(user: AnyUser, action: Action) -> None:
-    if not may(user, action):
-        needs_administrator = action in ADMINISTRATORS_ONLY
-        raise NotAllowed(Problem(Code.ADMINISTRATOR_REQUIRED if needs_administrator else Code.ACCESS_DENIED))
+def role_of(user: AnyUser, thing: Thing | None = None) -> Role | None:
+    """The highest role of the user there, or anywhere; None if there is none."""
+    return grants.highest_role(grants.grants_of(actor(user)), _place(thing))
+
+
+def place_of(thing: Thing) -> Place:
+    match thing:
+        case Store():
+            return Place(thing.pk)
+        case Transfer():
+            return Place(thing.store_id, thing.bucket, thing.key)
+        case Operation() | StoreCheck():
+            return Place(thing.store_id, thing.bucket)
+    return thing
+
+
+def _place(thing: Thing | None) -> Place | None:
+    return None if thing is None else place_of(thing)
+
+
+def may(user: AnyUser, action: Action, thing: Thing | None = None) -> bool:
+    """Whether a role of the user includes the action there, or anywhere. Pages offer only such actions."""
+    return any(_permitting(actor(user), action, thing))
+
+
+def _permitting(user: User, action: Action, thing: Thing | None = None) -> Iterator[Permission]:
+    """The permissions that include the action there. Of a transfer of another user: only those for all transfers."""
+    place = _place(thing)
+    is_others = isinstance(thing, Transfer) and thing.owner_id != user.pk
+    for each in grants.grants_of(user):
+        if each.allows(action, place) and (each.all_transfers or not is_others):
+            yield each
+
+
+def _require(user: AnyUser, action: Action, thing: Thing | None = None) -> None:
+    if not may(user, action, thing):
+        raise NotAllowed(_refusal(actor(user), action))
+
+
+def _refusal(user: User, action: Action) -> Problem:
+    limits = grants.limits_of(user)
+    if limits is not None and action not in limits.actions:
+        return Problem(Code.TOKEN_SCOPE_REQUIRED)
+    return Problem(Code.ROLE_REQUIRED, role=ROLE_FOR[action].value)
 
 
 def _get(rows: QuerySet[M], problem: Problem, **fields: Any) -> M:
@@ -122,7 +123,7 @@ def _get_or_deleted(user: AnyUser, rows: QuerySet[M], missing: Problem, deleted:
     if found is not None:
         return found
     if may(user, Action.SEE_AUDIT) and not rows.model._default_manager.filter(pk=pk).exists():
-        entries = list(AuditEntry.objects.filter(**entry)[:MAX_ENTRIES])
+        entries = list(entries_to_see(user).filter(**entry)[:MAX_ENTRIES])
         if entries:
             raise Deleted(deleted, entries)
     raise NotVisible(missing)
@@ -133,14 +134,29 @@ def _get_or_deleted(user: AnyUser, rows: QuerySet[M], missing: Problem, deleted:
 
 def visible_stores(user: AnyUser) -> QuerySet[Store]:
     """The stores whose names the user may see, for pages about something else."""
-    if not may(user, Action.SEE_STORES):
-        return Store.objects.none()
-    return Store.objects.all() if may(user, Action.SEE_DISABLED_STORES) else Store.objects.filter(enabled=True)
+    condition = grants.NOTHING
+    for each in _permitting(actor(user), Action.SEE_STORES):
+        seen = Q() if each.allows(Action.SEE_DISABLED_STORES) else Q(enabled=True)
+        condition |= (Q(pk__isnull=False) if each.scope.store_id is None else Q(pk=each.scope.store_id)) & seen
+    return Store.objects.filter(condition)
 
 
-def _store(user: AnyUser, name: str, action: Action) -> Store:
-    _require(user, action)
-    return _get(visible_stores(user), Problem(Code.NO_SUCH_STORE, store=name), name=name)
+def _store(user: AnyUser, name: str, action: Action, bucket: str = "", keys: Iterable[str] = ()) -> Store:
+    """The store, if the user may do the action with it, with all that is named of the bucket, or with some of it."""
+    _require(user, Action.SEE_STORES)
+    store = _get(visible_stores(user), Problem(Code.NO_SUCH_STORE, store=name), name=name)
+    _require_at(user, action, store, bucket, keys)
+    return store
+
+
+def _require_at(user: AnyUser, action: Action, store: Store, bucket: str = "", keys: Iterable[str] = ()) -> None:
+    """Raises NotVisible for a place that the user may not see, and NotAllowed for one where the action is missing."""
+    places = [Place(store.pk, bucket, key) for key in keys] or [Place(store.pk, bucket)]
+    for place in places:
+        if not may(user, Action.SEE_STORES, place):
+            raise NotVisible(Problem(Code.NO_SUCH_PLACE))
+    for place in places:
+        _require(user, action, place)
 
 
 def stores_to_see(user: AnyUser) -> QuerySet[Store]:
@@ -153,13 +169,24 @@ def store_to_see(user: AnyUser, name: str) -> Store:
     return _store(user, name, Action.SEE_STORES)
 
 
-def may_change_stores(user: AnyUser) -> bool:
-    """Whether pages offer to add and change stores."""
-    return may(user, Action.CHANGE_STORES)
+def buckets_to_see(user: AnyUser, store: Store) -> frozenset[str] | None:
+    """The buckets of a store that the user may see; None for all of them."""
+    found = {each.scope.bucket for each in _permitting(actor(user), Action.SEE_STORES, store)}
+    return None if "" in found else frozenset(found)
+
+
+def may_add_stores(user: AnyUser) -> bool:
+    """Whether pages offer to add stores."""
+    return may(user, Action.ADD_STORES)
+
+
+def may_change_store(user: AnyUser, store: Store) -> bool:
+    """Whether pages offer to change this store."""
+    return may(user, Action.CHANGE_STORES, store)
 
 
 def actor_to_add_stores(user: AnyUser) -> User:
-    _require(user, Action.CHANGE_STORES)
+    _require(user, Action.ADD_STORES)
     return actor(user)
 
 
@@ -167,9 +194,9 @@ def store_to_change(user: AnyUser, name: str) -> Store:
     return _store(user, name, Action.CHANGE_STORES)
 
 
-def may_check_stores(user: AnyUser) -> bool:
-    """Whether pages offer to check a store."""
-    return may(user, Action.CHECK_STORES)
+def may_check_store(user: AnyUser, store: Store) -> bool:
+    """Whether pages offer to check this store."""
+    return may(user, Action.CHECK_STORES, store)
 
 
 def store_to_check(user: AnyUser, name: str) -> Store:
@@ -178,9 +205,12 @@ def store_to_check(user: AnyUser, name: str) -> Store:
 
 
 def checks_to_see(user: AnyUser, store: Store) -> QuerySet[StoreCheck]:
-    """Every user of a store may read what checks found."""
-    _require(user, Action.SEE_STORES)
+    """What checks found in the buckets of a store that the user may see."""
+    _require(user, Action.SEE_STORES, store)
     checks = StoreCheck.objects.filter(store=store, store__in=visible_stores(user))
+    buckets = buckets_to_see(user, store)
+    if buckets is not None:
+        checks = checks.filter(bucket__in=buckets)
     return checks.select_related("store", "actor")
 
 
@@ -191,27 +221,47 @@ def check_to_see(user: AnyUser, store: Store, check_id: uuid.UUID) -> StoreCheck
 # --- Uploads ----------------------------------------------------------------------------------------------------------
 
 
-def store_to_list(user: AnyUser, name: str) -> Store:
-    """A store to list uploads and parts in."""
-    return _store(user, name, Action.LIST_UPLOADS)
+def store_to_list(user: AnyUser, name: str, bucket: str = "", keys: Iterable[str] = ()) -> Store:
+    """A store to list uploads of a bucket in, or the parts of uploads with these keys."""
+    return _store(user, name, Action.LIST_UPLOADS, bucket, keys)
 
 
-def store_to_abort_in(user: AnyUser, name: str) -> Store:
-    return _store(user, name, Action.ABORT_UPLOADS)
+def prefixes_to_list(user: AnyUser, store: Store, bucket: str) -> tuple[str, ...]:
+    """The prefixes below which the user may list uploads of a bucket: the empty one for all of it."""
+    found = _permitting(actor(user), Action.LIST_UPLOADS, Place(store.pk, bucket))
+    return shortest_prefixes(each.scope.prefix for each in found)
 
 
-def store_to_complete_in(user: AnyUser, name: str) -> Store:
-    return _store(user, name, Action.COMPLETE_UPLOADS)
+def store_to_abort_in(user: AnyUser, name: str, bucket: str, keys: Iterable[str]) -> Store:
+    return _store(user, name, Action.ABORT_UPLOADS, bucket, keys)
+
+
+def store_to_complete_in(user: AnyUser, name: str, bucket: str, keys: Iterable[str]) -> Store:
+    return _store(user, name, Action.COMPLETE_UPLOADS, bucket, keys)
 
 
 # --- Operations -------------------------------------------------------------------------------------------------------
 
 
 def visible_operations(user: AnyUser) -> QuerySet[Operation]:
-    """The operations of all actors, because they concern uploads that every operator sees."""
-    if not may(user, Action.SEE_OPERATIONS):
-        return Operation.objects.none()
-    return Operation.objects.filter(store__in=visible_stores(user)).select_related("store", "actor")
+    """The operations of all actors, where the user may see all of their uploads."""
+    scopes = [each.scope for each in _permitting(actor(user), Action.SEE_OPERATIONS)]
+    rows = Operation.objects.filter(_all_items_in(scopes), store__in=visible_stores(user))
+    return rows.select_related("store", "actor")
+
+
+def _all_items_in(scopes: Sequence[Scope]) -> Q:
+    """Operations in a bucket that is in a scope, or whose keys all start with prefixes of scopes of their bucket."""
+    condition = grants.at_scopes((scope for scope in scopes if not scope.prefix), key="")
+    by_bucket: dict[Scope, Q] = {}
+    for scope in scopes:
+        if scope.prefix:
+            bucket = Scope(scope.store_id, scope.bucket)
+            by_bucket[bucket] = by_bucket.get(bucket, grants.NOTHING) | grants.starts_with("key", scope.prefix)
+    for bucket, inside in by_bucket.items():
+        outside = OperationItem.objects.filter(operation=OuterRef("pk")).exclude(inside)
+        condition |= grants.at_scope(bucket) & Q(~Exists(outside))
+    return condition
 
 
 def operation_to_see(user: AnyUser, operation_id: uuid.UUID) -> Operation:
@@ -226,11 +276,17 @@ def operation_to_see(user: AnyUser, operation_id: uuid.UUID) -> Operation:
 def stores_to_transfer_to(user: AnyUser) -> QuerySet[Store]:
     """The stores that a new transfer can name."""
     _require(user, Action.SEND_FILES)
-    return visible_stores(user).filter(enabled=True)
+    scopes = [Scope(each.scope.store_id) for each in _permitting(actor(user), Action.SEND_FILES)]
+    return visible_stores(user).filter(grants.at_scopes(scopes, store="pk"), enabled=True)
 
 
-def store_to_transfer_to(user: AnyUser, name: str) -> Store:
-    return _store(user, name, Action.SEND_FILES)
+def store_to_transfer_to(user: AnyUser, name: str, bucket: str = "", keys: Iterable[str] = ()) -> Store:
+    return _store(user, name, Action.SEND_FILES, bucket, keys)
+
+
+def require_to_send(user: AnyUser, store: Store, bucket: str, key: str | None) -> None:
+    """A new object with this key. Without a key: with some key of the bucket."""
+    _require_at(user, Action.SEND_FILES, store, bucket, [] if key is None else [key])
 
 
 def actor_to_send_files(user: AnyUser) -> User:
@@ -240,7 +296,8 @@ def actor_to_send_files(user: AnyUser) -> User:
 
 def transfers_to_send(user: AnyUser) -> QuerySet[Transfer]:
     """The user's own transfers: only the operator who started a transfer sends its bytes, whatever the role."""
-    return Transfer.objects.filter(owner=actor_to_send_files(user)).select_related("store")
+    scopes = [each.scope for each in _permitting(actor_to_send_files(user), Action.SEND_FILES)]
+    return Transfer.objects.filter(grants.at_scopes(scopes), owner=actor(user)).select_related("store")
 
 
 def transfer_to_send(user: AnyUser, transfer_id: uuid.UUID) -> Transfer:
@@ -248,16 +305,25 @@ def transfer_to_send(user: AnyUser, transfer_id: uuid.UUID) -> Transfer:
 
 
 def visible_transfers(user: AnyUser) -> QuerySet[Transfer]:
-    """The user's own transfers, or everybody's where the role sees all."""
-    transfers = Transfer.objects.select_related("store", "owner")
-    if may(user, Action.SEE_ALL_TRANSFERS):
-        return transfers
-    return transfers.filter(owner=actor(user)) if may(user, Action.SEE_TRANSFERS) else transfers.none()
+    """The user's own transfers, and everybody's where a role or a grant shows all."""
+    owner = actor(user)
+    own, all_there = list[Scope](), list[Scope]()
+    for each in _permitting(owner, Action.SEE_TRANSFERS):
+        (all_there if each.all_transfers else own).append(each.scope)
+    condition = grants.at_scopes(all_there)
+    if condition:
+        condition |= grants.at_scopes(own) & Q(owner=owner)
+    return Transfer.objects.filter(condition).select_related("store", "owner")
 
 
 def transfers_to_see(user: AnyUser) -> QuerySet[Transfer]:
     _require(user, Action.SEE_TRANSFERS)
     return visible_transfers(user)
+
+
+def may_see_all_transfers(user: AnyUser) -> bool:
+    """Whether lists of transfers have those of several users."""
+    return any(each.all_transfers for each in _permitting(actor(user), Action.SEE_TRANSFERS))
 
 
 def transfer_to_see(user: AnyUser, transfer_id: uuid.UUID) -> Transfer:
@@ -267,8 +333,9 @@ def transfer_to_see(user: AnyUser, transfer_id: uuid.UUID) -> Transfer:
 
 def transfer_to_steer(user: AnyUser, transfer_id: uuid.UUID) -> Transfer:
     """A transfer to pause, resume, retry or cancel."""
-    _require(user, Action.STEER_TRANSFERS)
-    return _get(visible_transfers(user), Problem(Code.NO_SUCH_TRANSFER), pk=transfer_id)
+    transfer = _get(transfers_to_see(user), Problem(Code.NO_SUCH_TRANSFER), pk=transfer_id)
+    _require(user, Action.STEER_TRANSFERS, transfer)
+    return transfer
 
 
 # --- Everything else --------------------------------------------------------------------------------------------------
@@ -279,6 +346,36 @@ def require_staging(user: AnyUser) -> None:
     _require(user, Action.SEE_STAGING)
 
 
+def actor_to_manage_users(user: AnyUser) -> User:
+    """Users, groups, their grants and their invitations."""
+    _require(user, Action.MANAGE_USERS)
+    return actor(user)
+
+
+def entries_to_see(user: AnyUser) -> QuerySet[AuditEntry]:
+    """What the audit log has about what the user may see, and about the user where no store is concerned.
+
+    Entries about a store as a whole are for its administrators, as they have its address.
+    """
+    viewer = actor(user)
+    if may(user, Action.MANAGE_USERS):
+        return AuditEntry.objects.all()
+    condition = Q(actor=viewer, store="")
+    for each in _permitting(viewer, Action.SEE_AUDIT):
+        there = Q() if each.scope.store_id is None else Q(store=_name_of(each.scope.store_id))
+        there &= grants.at_scope(Scope(None, each.scope.bucket, each.scope.prefix))
+        there &= ~Q(store="") if each.allows(Action.SEE_DISABLED_STORES) else ~Q(bucket="")
+        if not each.all_transfers:
+            own = AuditEntry.objects.filter(transfer_id=OuterRef("transfer_id"), actor=viewer)
+            there &= Q(transfer_id__isnull=True) | Q(Exists(own))
+        condition |= there
+    return AuditEntry.objects.filter(condition)
+
+
+def _name_of(store_id: int) -> Subquery:
+    return Subquery(Store.objects.filter(pk=store_id).values("name")[:1])
+
+
 def audit_entries_to_see(user: AnyUser) -> QuerySet[AuditEntry]:
     _require(user, Action.SEE_AUDIT)
-    return AuditEntry.objects.all()
+    return entries_to_see(user)

@@ -45,7 +45,9 @@ class Code(StrEnum):
     ACCOUNT_LOCKED = "AccountLocked"
     ADDRESS_LOCKED = "AddressLocked"
     ACCESS_DENIED = "AccessDenied"
-    ADMINISTRATOR_REQUIRED = "AdministratorRequired"
+    ROLE_REQUIRED = "RoleRequired"
+    TOKEN_SCOPE_REQUIRED = "TokenScopeRequired"  # noqa: S105
+    NO_SUCH_PLACE = "NoSuchPlace"
     NO_SUCH_PAGE = "NoSuchPage"
     NO_SUCH_STORE = "NoSuchStore"
     NO_SUCH_CHECK = "NoSuchCheck"

@@ -97,7 +97,7 @@ def _context(request: HttpRequest, store: Store) -> dict[str, Any]:
     profile = PROVIDERS.get(store.provider)
     return {
         "store": store,
-        "may_change": access.may_check_stores(request.user),
+        "may_change": access.may_check_store(request.user, store),
         "profile": profile,
         "provider": provider_notes.label_of(store.provider),
         "overrides": overrides_in_words(profile, store.overrides),

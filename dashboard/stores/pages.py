@@ -39,12 +39,17 @@ def stores(request: HttpRequest) -> HttpResponseBase:
             "store": store,
             "provider": label_of(store.provider),
             "check": checks.get(store.pk),
+            "may_change": access.may_change_store(request.user, store),
         }
         for store in visible
     ]
     if wants_json(request):
         return JsonResponse({"stores": [store_json(store) for store in visible]})
-    context = {"rows": rows, "may_change": access.may_change_stores(request.user)}
+    context = {
+        "rows": rows,
+        "may_add": access.may_add_stores(request.user),
+        "may_change": any(row["may_change"] for row in rows),
+    }
     return render(request, "stores/list.html", context)
 
 
@@ -60,7 +65,7 @@ def buckets(request: HttpRequest, store: str) -> HttpResponseBase:
         "store": found,
         "rows": [_bucket_row(found, bucket, bucket.name in listed.entered) for bucket in listed.buckets],
         "provider": label_of(found.provider),
-        "may_change": access.may_change_stores(request.user),
+        "may_change": access.may_change_store(request.user, found),
         "last_check": last_card(found),
         "remarks": notes_on(found.provider),
         "overrides": overrides_in_words(PROVIDERS.get(found.provider), found.overrides),
@@ -85,16 +90,16 @@ def _bucket_row(store: Store, bucket: Bucket, is_entered: bool) -> dict[str, Any
 @explains_failures
 def open_bucket(request: HttpRequest, store: str) -> HttpResponseBase:
     """Go to a bucket by its name, or to an upload by bucket, key and upload id."""
-    found = access.store_to_list(request.user, store)
     query = Query(request)
-    bucket = query.text("bucket").strip()
+    bucket, key = query.text("bucket").strip(), query.text("key")
+    found = access.store_to_list(request.user, store, bucket, [key] if key else [])
     if not re.fullmatch(BUCKET, bucket):
         text = _(
             "“%(name)s” is not a bucket name. Start with a letter or digit, and use letters, digits, “.”, “-” and “_”."
         )
         raise BadParameter(text % {"name": bucket})
     links = BucketLinks(found.name, bucket)
-    key, upload_id = query.text("key"), query.text("upload-id").strip()
+    upload_id = query.text("upload-id").strip()
     if not key and not upload_id:
         return see_other(links.uploads)
     return see_other(links.detail(UploadRef(key, upload_id)))

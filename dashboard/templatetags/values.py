@@ -21,6 +21,7 @@ from dashboard.shared.messages.audit import action_text, detail_name
 from dashboard.shared.messages.proofs import proofs_text
 from dashboard.shared.numbers import count_text
 from uploads import access
+from uploads.domain.roles import Action
 from uploads.problems import Problem, RecordedError
 
 if TYPE_CHECKING:
@@ -164,11 +165,20 @@ def exactly(value: str) -> str:
 
 
 @register.filter
-def may(user: access.AnyUser, action: str) -> bool:
-    """Whether the role of the user includes an action of `uploads.access.Action`."""
-    return user.is_authenticated and access.may(user, access.Action(action))
+def at(user: access.AnyUser, thing: access.Thing) -> tuple[access.AnyUser, access.Thing]:
+    """Narrows `may` to a store, a transfer, an operation or a place: `request.user|at:store|may:"check-stores"`."""
+    return user, thing
+
+
+@register.filter
+def may(asked: access.AnyUser | tuple[access.AnyUser, access.Thing], action: str) -> bool:
+    """Whether a role of the user includes an action of `uploads.domain.roles.Action`, there or anywhere."""
+    user, thing = asked if isinstance(asked, tuple) else (asked, None)
+    return user.is_authenticated and access.may(user, Action(action), thing)
 
 
 @register.filter
 def role_name(user: access.AnyUser) -> str:
-    return str(ROLES[access.role_of(access.actor(user))])
+    """The highest role of the user; '' if there is none."""
+    role = access.role_of(user)
+    return str(ROLES[role]) if role else ""

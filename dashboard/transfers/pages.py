@@ -70,6 +70,7 @@ def transfers(request: HttpRequest) -> HttpResponse:
         "is_live": any(row.is_live for row in rows),
         "state": state,
         "states": list(TransferState),
+        "sees_all": access.may_see_all_transfers(request.user),
     }
     template = "transfers/_list.html" if is_fragment(request) else "transfers/list.html"
     return same_address(render(request, template, context))

@@ -39,8 +39,8 @@ def abort(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
 
     Any other POST requests the abort.
     """
-    found = access.store_to_abort_in(request.user, store)
     names = read_uploads(request)
+    found = access.store_to_abort_in(request.user, store, bucket, [name.key for name in names])
     links = BucketLinks(found.name, bucket)
     if request.method == "GET" or "ask" in request.POST:
         return _confirm(request, found, links, names)

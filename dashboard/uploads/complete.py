@@ -37,8 +37,8 @@ def complete(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
 
     The POST repeats what was seen, see `read_confirmation`. Without it, nothing is requested.
     """
-    found = access.store_to_complete_in(request.user, store)
     name = _only_one(read_uploads(request))
+    found = access.store_to_complete_in(request.user, store, bucket, [name.key])
     links = BucketLinks(found.name, bucket)
     if request.method == "GET" or "ask" in request.POST:
         return _confirm(request, found, links, name)

@@ -23,6 +23,7 @@ from dashboard.uploads.serializers import detail_json
 from uploads import access
 from uploads.access import AnyUser
 from uploads.domain.part_summary import PartSummary, Run, summarize_parts
+from uploads.domain.roles import Place
 from uploads.models import OperationItem, Store, Transfer
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import DEFAULT_PAGE, MAX_PAGE, MAX_PART_NUMBER, PartsPage, UploadRef, UploadsQuery
@@ -43,9 +44,9 @@ MAX_NAMED_RUNS = 20
 @explains_failures
 def detail(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     """One page of ListParts. The picture of all parts is included if the page has every part; else htmx loads it."""
-    found = access.store_to_list(request.user, store)
     query = Query(request)
     name = read_named_upload(query)
+    found = access.store_to_list(request.user, store, bucket, [name.key])
     max_parts = query.number("max-parts", DEFAULT_PAGE, 1, MAX_PAGE)
     marker = query.number("part-number-marker", 0, 0, MAX_PART_NUMBER)
     links = BucketLinks(found.name, bucket)
@@ -94,6 +95,7 @@ def upload_context(user: AnyUser, store: Store, links: BucketLinks, name: Upload
         "bucket": links.bucket,
         "links": links,
         "upload": name,
+        "upload_place": Place(store.pk, links.bucket, name.key),
         "value": write_upload(name),
         "detail_url": links.detail(name),
         "abort_url": links.abort(name),

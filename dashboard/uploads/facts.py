@@ -31,9 +31,9 @@ def facts(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
 
     `unlisted`: the store's listing leaves out the upload of this row.
     """
-    found = access.store_to_list(request.user, store)
     query = Query(request)
     name, is_unlisted = read_named_upload(query), query.text("unlisted") == "1"
+    found = access.store_to_list(request.user, store, bucket, [name.key])
     context: dict[str, Any] = {"unlisted": is_unlisted, "facts": FACTS}
     try:
         summary = browsing.summarize_upload(found, bucket, name.key, name.upload_id)
@@ -50,8 +50,8 @@ def facts(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
 @explains_failures
 def part_summary_fragment(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     """All parts of an upload as a picture: one request for each 1,000 of them, and one for when it was initiated."""
-    found = access.store_to_list(request.user, store)
     name = read_named_upload(Query(request))
+    found = access.store_to_list(request.user, store, bucket, [name.key])
     context: dict[str, Any] = {"upload": name, "links": BucketLinks(found.name, bucket)}
     try:
         context |= part_summary_context(browsing.summarize_upload(found, bucket, name.key, name.upload_id), found)

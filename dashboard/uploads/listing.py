@@ -54,7 +54,7 @@ class Pager:
 @explains_failures
 def listing(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     """One page of ListMultipartUploads: one request to the store."""
-    found = access.store_to_list(request.user, store)
+    found = access.store_to_list(request.user, store, bucket)
     parameters = Query(request)
     query, trail = read_listing(parameters), read_trail(parameters)
     requested_at = timezone.now()

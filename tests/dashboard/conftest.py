@@ -15,6 +15,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from tests.dashboard.pages import Site
+from tests.grants import grant
 from tests.stores.swift import SwiftStore
 from uploads.models import Store
 from uploads.objectstore.client import ObjectStoreClient
@@ -40,7 +41,9 @@ def hash_of(password: str) -> str:
 
 @pytest.fixture
 def operator(db: None) -> User:
-    return User.objects.create(username="olga", password=hash_of("olga's password"))
+    user = User.objects.create(username="olga", password=hash_of("olga's password"))
+    grant(user)
+    return user
 
 
 @pytest.fixture

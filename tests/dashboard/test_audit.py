@@ -15,6 +15,7 @@ from django.test import Client
 from dashboard.shared.messages import text_of
 from dashboard.shared.messages.audit import ACTIONS, detail_name
 from tests.dashboard.pages import Page
+from tests.grants import make_operator
 from uploads import audit
 from uploads import services as services_package
 from uploads.domain.states import ItemState, OperationKind, Phase
@@ -25,7 +26,7 @@ from uploads.services.work.failures import problem_fields
 
 @pytest.fixture
 def log(operator: User) -> None:
-    other = User.objects.create_user("bert")
+    other = make_operator("bert")
     audit.record(operator, "abort.ordered", store="aws", bucket="photos", key="a/cat.jpg", upload_id="u-1")
     audit.record(None, "abort.done", store="aws", bucket="photos", key="a/cat.jpg", upload_id="u-1")
     audit.record(
@@ -57,8 +58,8 @@ def test_empty_log(operator_client: Client) -> None:
 
 
 @pytest.mark.usefixtures("log")
-def test_entries_are_shown_newest_first_with_details(operator_client: Client) -> None:
-    page = Page(operator_client.get("/audit/"))
+def test_entries_are_shown_newest_first_with_details(administrator_client: Client) -> None:
+    page = Page(administrator_client.get("/audit/"))
     assert actions_of(page) == ["store.changed", "abort.done", "abort.ordered"]
     for part in (
         "bert",
@@ -112,8 +113,8 @@ def test_error_of_an_old_entry_is_shown_unchanged(operator_client: Client, opera
         ("actor=olga&store=ceph", set()),
     ],
 )
-def test_filters(query: str, actions: set[str], operator_client: Client) -> None:
-    page = Page(operator_client.get(f"/audit/?{query}"))
+def test_filters(query: str, actions: set[str], administrator_client: Client) -> None:
+    page = Page(administrator_client.get(f"/audit/?{query}"))
     assert set(actions_of(page)) == actions
     assert ("No entry matches" in page.words) is not bool(actions)
 

@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from dashboard.shared.messages import text_of
 from tests.dashboard.make_transfer import make_transfer
+from tests.grants import make_operator
 from uploads import audit
 from uploads.domain.states import ItemState
 from uploads.models import AuditEntry, Operation, OperationItem, Store
@@ -51,7 +52,7 @@ def test_link_to_a_deleted_operation_leads_to_its_audit_entries(
 def test_transfer_of_another_operator_does_not_look_deleted(
     operator_client: Client, operator: User, store: Store
 ) -> None:
-    other = User.objects.create_user("someone-else")
+    other = make_operator("someone-else")
     transfer = make_transfer(other, store)
     audit.record_transfer(other, "begun", transfer)
     assert operator_client.get(reverse("transfer", args=[transfer.pk])).status_code == 404

@@ -9,6 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django import Settings
 
+from tests.grants import make_operator
 from tests.services.drive import Drive
 from tests.stores.running import RunningStore
 from tests.stores.swift import SwiftStore
@@ -26,7 +27,7 @@ def staging(settings: Settings, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def user(transactional_db: None) -> User:
-    return User.objects.create_user("olga")
+    return make_operator("olga")
 
 
 @pytest.fixture

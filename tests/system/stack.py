@@ -276,7 +276,11 @@ class Stack:
         """An operator who is not an administrator."""
         login = Login("other", "the password of the other")
         call = f"create_user({login.username!r}, password={login.password!r})"
-        self.run_python(f"from django.contrib.auth.models import User\nUser.objects.{call}")
+        self.run_python(
+            "from django.contrib.auth.models import User\n"
+            "from uploads.models import Grant\n"
+            f"Grant.objects.create(user=User.objects.{call}, role='operator')"
+        )
         return login
 
     def staged_files(self) -> list[Path]:

@@ -1,6 +1,7 @@
 """The database: the truth about stores, transfers and operations."""
 
 from uploads.models.audit import AuditEntry, AuditRemoval
+from uploads.models.grant import Grant
 from uploads.models.node import StagingNode
 from uploads.models.operation import Operation, OperationItem
 from uploads.models.round import Round
@@ -12,6 +13,7 @@ from uploads.models.transfer import Part, StoreUpload, Transfer
 __all__ = [
     "AuditEntry",
     "AuditRemoval",
+    "Grant",
     "NamedBucket",
     "Operation",
     "OperationItem",

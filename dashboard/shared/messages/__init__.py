@@ -16,6 +16,7 @@ from dashboard.shared.formatting import bytes_text, duration_text, time_text
 from dashboard.shared.messages import access, checks, objectstore, operations, reasons, staging, stores, transfers
 from dashboard.shared.messages.types import Message
 from dashboard.shared.numbers import Count
+from uploads.domain.roles import Role
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.problems import Problem, RecordedError, without_surrogates
 from uploads.services.work.failures import error_code, recorded_error
@@ -54,6 +55,8 @@ def _shown(name: str, value: Any) -> object:
         return value
     if isinstance(value, int | float):
         return _number_shown(name, value)
+    if name == "role":
+        return access.ROLES[Role(value)]
     if isinstance(value, str) and name.endswith("_at"):
         return time_text(datetime.fromisoformat(value))
     if isinstance(value, list | tuple):

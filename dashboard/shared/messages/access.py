@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from django.utils.translation import gettext_lazy as _
 
 from dashboard.shared.messages.types import Message
-from uploads.access import Role
+from uploads.domain.roles import Role
 from uploads.problems import Code
 
 MESSAGES: Mapping[str, Message] = {
@@ -22,7 +22,9 @@ MESSAGES: Mapping[str, Message] = {
     ),
     Code.SIGN_IN_BUSY: _("Many people are signing in at this moment. Try again in a few seconds."),
     Code.ACCESS_DENIED: _("Your role does not allow this."),
-    Code.ADMINISTRATOR_REQUIRED: _("Only an administrator may do this."),
+    Code.ROLE_REQUIRED: _("This needs the role “%(role)s”, which you do not have here."),
+    Code.TOKEN_SCOPE_REQUIRED: _("The scopes of the access token do not include this."),
+    Code.NO_SUCH_PLACE: _("There is no such bucket or key, or you may not see it."),
     Code.NO_SUCH_PAGE: _("There is nothing at this address."),
     Code.NO_SUCH_STORE: _("There is no store “%(store)s”."),
     Code.NO_SUCH_CHECK: _("There is no such check of this store."),
@@ -79,6 +81,8 @@ MESSAGES: Mapping[str, Message] = {
 }
 
 ROLES: Mapping[Role, Message] = {
+    Role.VIEWER: _("Viewer"),
     Role.OPERATOR: _("Operator"),
+    Role.STORE_ADMINISTRATOR: _("Store administrator"),
     Role.ADMINISTRATOR: _("Administrator"),
 }

@@ -41,7 +41,7 @@ def staged(owner: User, store: Store, parts: int, **values: Any) -> Transfer:
 def test_operators_may_not_see_staging(operator_client: Client) -> None:
     page = Page(operator_client.get(URL))
     assert page.status == 403
-    assert "Only an administrator" in page.words
+    assert "the role “Administrator”" in page.words
     refused = Page(operator_client.get(URL, headers=JSON))
     assert (refused.status, refused.json["error"]["code"]) == (403, "AccessDenied")
 

@@ -16,6 +16,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from tests.dashboard.make_transfer import MIB, make_transfer
 from tests.dashboard.pages import Page
+from tests.grants import make_operator
 from uploads.domain.states import DesiredState, Phase
 from uploads.models import AuditEntry, Store, Transfer
 
@@ -142,7 +143,7 @@ def test_state_of_a_known_transfer(operator_client: Client, make: Make, change: 
 def test_files_of_other_operators_are_not_known(
     operator_client: Client, administrator_client: Client, make: Make
 ) -> None:
-    make(owner=User.objects.create_user("eve"))
+    make(owner=make_operator("eve"))
     assert keys(request_known(operator_client, [FILE])) == []
     assert keys(request_known(administrator_client, [FILE])) == []
 
@@ -233,7 +234,7 @@ def test_form_shows_unfinished_transfers(operator_client: Client, make: Make) ->
     make(key="waits.bin", received_at=silent)
     make(key="arrives.bin")
     make(key="whole.bin", received_at=silent, all_received=True)
-    make(key="strangers.bin", received_at=silent, owner=User.objects.create_user("eve"))
+    make(key="strangers.bin", received_at=silent, owner=make_operator("eve"))
     text = Page(operator_client.get(reverse("new-transfer"))).text
     assert "waits.bin" in text
     assert "30%" in text

@@ -19,6 +19,7 @@ from dashboard.shared.jsonapi import iso
 from dashboard.transfers.rows import in_state
 from tests.dashboard.make_transfer import MIB, make_transfer
 from tests.dashboard.pages import TOKEN, Page
+from tests.grants import make_operator
 from uploads.domain.proofs import Proof
 from uploads.domain.states import DesiredState, PartState, Phase, StoreUploadState, TransferState, shown_state
 from uploads.models import AuditEntry, Part, StagingNode, Store, StoreUpload, Transfer
@@ -143,7 +144,7 @@ def test_page_needs_few_queries(
 def test_only_administrators_see_transfers_of_others(
     operator_client: Client, administrator_client: Client, operator: User, unreachable: Store
 ) -> None:
-    stranger = User.objects.create_user("eve")
+    stranger = make_operator("eve")
     transfer = make_transfer(stranger, unreachable, key="secret.txt")
     assert "secret.txt" not in Page(operator_client.get("/transfers/")).text
     assert page_of(operator_client, transfer).status == 404
@@ -174,7 +175,7 @@ def test_transfers_of_others_are_omitted(
     operator_client: Client, administrator_client: Client, operator: User, unreachable: Store
 ) -> None:
     own = make_transfer(operator, unreachable)
-    strangers = make_transfer(User.objects.create_user("eve"), unreachable)
+    strangers = make_transfer(make_operator("eve"), unreachable)
     ids = [own.pk, strangers.pk, uuid.uuid4()]
     assert [row["id"] for row in by_id(operator_client, ids).json["transfers"]] == [str(own.pk)]
     assert len(by_id(administrator_client, ids).json["transfers"]) == 2

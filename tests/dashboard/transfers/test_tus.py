@@ -20,6 +20,7 @@ from pytest_django import Settings
 
 from dashboard.transfers import bodies
 from tests.dashboard.make_transfer import make_transfer
+from tests.grants import make_operator
 from uploads.domain.states import DesiredState, PartState, Phase, TransferState
 from uploads.models import Part, Store, Transfer
 from uploads.objectstore.client import ObjectStoreClient
@@ -161,7 +162,7 @@ def test_uploads_of_others_are_not_found(
     method: str, operator_tus: Tus, administrator_client: Client, make: Make
 ) -> None:
     """An administrator sees and can cancel the transfers of others on their pages, but cannot send their bytes."""
-    of_another = make(owner=User.objects.create_user("eve"))
+    of_another = make(owner=make_operator("eve"))
     own_form = make(resumable=False)
     for url in (url_of(of_another), url_of(own_form), f"/files/{uuid.uuid4()}"):
         response = operator_tus.request(method, url, Upload_Offset="0", Content_Type=tus.CONTENT_TYPE)

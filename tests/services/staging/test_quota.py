@@ -16,6 +16,7 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
+from tests.grants import make_operator
 from tests.services.drive import Drive, staged_names
 from uploads.domain.planning import PREFERRED_PART_SIZE
 from uploads.domain.states import DesiredState, PartState, Phase
@@ -51,7 +52,7 @@ def make(user: User, unreachable: Store) -> Make:
 
 @pytest.fixture
 def others(user: User) -> list[User]:
-    return [User.objects.create_user(name) for name in ("otto", "petra")]
+    return [make_operator(name) for name in ("otto", "petra")]
 
 
 def reserve(transfer: Transfer, number: int) -> bool:

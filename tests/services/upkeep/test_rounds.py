@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
+from tests.grants import make_operator
 from tests.on_postgresql import run_again
 from tests.stores.postgresql import Cluster
 from uploads.domain.states import DesiredState, ItemState, PartState, Phase, StoreUploadState
@@ -44,7 +45,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
 
 @pytest.fixture
 def owner() -> User:
-    return User.objects.create_user("olga")
+    return make_operator("olga")
 
 
 @pytest.fixture

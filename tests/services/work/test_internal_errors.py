@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.contrib.auth.models import User
 from django.db import OperationalError, connection
 from django.utils import timezone
 
+from tests.grants import make_operator
 from tests.on_postgresql import run_again
 from tests.stores.postgresql import Cluster
 from uploads.domain.states import DesiredState, ItemState, PartState, Phase, StoreUploadState
@@ -49,7 +49,7 @@ def store(transactional_db: None) -> Store:
 @pytest.fixture
 def transfer(store: Store) -> Transfer:
     """Two parts, the first of which is sent; its upload in the store is open."""
-    owner = User.objects.create_user("olga")
+    owner = make_operator("olga")
     facts = {"owner": owner, "store": store, "bucket": "photos", "key": "cat.jpg", "all_received": True}
     created = Transfer.objects.create(
         size=20, part_size=10, part_count=2, node=settings.NODE_NAME, phase=Phase.SENDING, **facts

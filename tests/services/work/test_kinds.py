@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.utils import timezone
 
+from tests.grants import make_operator
 from uploads import metrics
 from uploads.domain.states import ITEM_STATES, ItemState
 from uploads.models import Operation, OperationItem, Store
@@ -35,7 +35,7 @@ def test_every_task_is_known_to_celery() -> None:
 @pytest.fixture
 def item(db: None) -> OperationItem:
     store = Store.objects.create(name="s", endpoint_url="http://127.0.0.1:1", access_key="a", secret_key="b")
-    actor = User.objects.create_user("olga")
+    actor = make_operator("olga")
     operation = Operation.objects.create(kind="abort", actor=actor, store=store, bucket="b")
     return OperationItem.objects.create(operation=operation, key="k", upload_id="u")
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.contrib.auth.models import User
 
 from tests.dashboard.make_transfer import make_transfer
+from tests.grants import make_operator
 from uploads.domain.states import PHASES, NoSuchTransition, Phase
 from uploads.models import Store, Transfer
 from uploads.services.work.transitions import change
@@ -61,7 +61,7 @@ def test_no_state_is_assigned_or_hidden_in_a_dict() -> None:
 @pytest.fixture
 def transfer(db: None) -> Transfer:
     store = Store.objects.create(name="s", endpoint_url="http://127.0.0.1:1", access_key="a", secret_key="b")
-    return make_transfer(User.objects.create_user("olga"), store, phase=Phase.SENDING)
+    return make_transfer(make_operator("olga"), store, phase=Phase.SENDING)
 
 
 def test_change_writes_the_state_and_the_fields(transfer: Transfer) -> None:
