@@ -40,6 +40,7 @@ RUNTIME := $(VENV)/runtime-packages
 LOCAL := $(VENV)/local-packages
 DEVELOPMENT := $(VENV)/development-packages
 BROWSER_LIBRARIES := node_modules/.package-lock.json
+TEST_LIBRARIES := node_modules/.development-packages
 OFFLINE := $(VENV)/offline/filled
 VERSITY := $(VENV)/versitygw-$(VERSITY_VERSION)
 OSSGUIDE := $(VENV)/ossguide-built
@@ -72,15 +73,15 @@ install: $(RUNTIME) $(BROWSER_LIBRARIES)
 	fi
 	echo "partway: next: $(PY) manage.py migrate, and then start or restart the processes"
 
-test: $(DEVELOPMENT) $(BROWSER_LIBRARIES) $(OFFLINE) chromium curl postgresql nginx debian ceph versity ossguide s3proxy
+test: $(DEVELOPMENT) $(TEST_LIBRARIES) $(OFFLINE) chromium curl postgresql nginx debian ceph versity ossguide s3proxy
 	@$(PY) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 # Update the table of the test servers in docs/stores.md from a run of their tests. `make test` compares it.
-stores-table: $(DEVELOPMENT) $(BROWSER_LIBRARIES) chromium ceph versity s3proxy
+stores-table: $(DEVELOPMENT) $(TEST_LIBRARIES) chromium ceph versity s3proxy
 	@$(PY) -m pytest -n 2 --dist loadfile --stores-table \
 	    tests/objectstore/on_stores tests/services/multipart/test_completing_on_stores.py tests/browser/test_main_job.py
 
-check: $(DEVELOPMENT) $(BROWSER_LIBRARIES) gettext
+check: $(DEVELOPMENT) $(TEST_LIBRARIES) gettext
 	@export $(CHECK_ENV)
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
@@ -145,18 +146,28 @@ $(DEVELOPMENT): requirements-dev.txt $(LOCAL)
 	@$(PY) $(STEP) "installing the packages for checks and tests with pip" $(PIP_INSTALL) -r requirements-dev.txt
 	touch $@
 
-# The lock file has the digest of each package, so that every npm installs the same.
+# The lock file has the digest of each package, so that every npm installs the same. What only tests use is left out.
 $(BROWSER_LIBRARIES): package.json package-lock.json .npmrc | $(BUILT)
-	@npm=$$(command -v npm || true)
-	version=$$(if [ -n "$$npm" ]; then "$$npm" --version 2>/dev/null || true; fi)
-	if ! [ "$${version%%.*}" -ge $(NPM_NEEDED) ] 2>/dev/null; then
-	    $(PY) $(STEP) "installing npm with pip" $(PIP_INSTALL) '$(NODE_WHEEL)'
-	    export PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
-	    npm=$$(command -v npm)
-	    version=$$("$$npm" --version)
-	fi
-	$(PY) $(STEP) "installing the browser libraries with npm $$version ($$npm)" "$$npm" ci --loglevel=http
-	touch $@
+	@$(call NPM_CI,installing the browser libraries,--omit=dev)
+
+# These and the packages of the tests.
+$(TEST_LIBRARIES): package.json package-lock.json .npmrc | $(BUILT)
+	@$(call NPM_CI,installing the browser libraries and the packages of the tests,)
+	touch $(BROWSER_LIBRARIES)
+
+# The text of the step, and options.
+define NPM_CI
+npm=$$(command -v npm || true)
+version=$$(if [ -n "$$npm" ]; then "$$npm" --version 2>/dev/null || true; fi)
+if ! [ "$${version%%.*}" -ge $(NPM_NEEDED) ] 2>/dev/null; then
+    $(PY) $(STEP) "installing npm with pip" $(PIP_INSTALL) '$(NODE_WHEEL)'
+    export PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+    npm=$$(command -v npm)
+    version=$$("$$npm" --version)
+fi
+$(PY) $(STEP) "$(1) with npm $$version ($$npm)" "$$npm" ci $(2) --loglevel=http
+touch $@
+endef
 
 # Sets `sudo` to the command that installs system packages. Without the permission, it prints these lines and stops.
 define AS_ROOT
@@ -288,7 +299,7 @@ $(OFFLINE): requirements.txt package.json package-lock.json .npmrc | venv $(BUIL
 	$(PY) $(STEP) "downloading the packages for the test of docs/deployment.md with pip" \
 	    "$$folder/venv/bin/pip" wheel --wheel-dir "$$folder/wheels" -r requirements.txt $$packages
 	PATH="$$folder/venv/bin:$$PATH" $(PY) $(STEP) "downloading the browser libraries for this test with npm" \
-	    "$$npm" ci --loglevel=http --cache "$$folder/npm" --prefix "$$folder/npm-project"
+	    "$$npm" ci --omit=dev --loglevel=http --cache "$$folder/npm" --prefix "$$folder/npm-project"
 	rm -rf "$$folder/venv" "$$folder/npm-project"
 	touch $@
 

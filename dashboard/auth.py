@@ -12,7 +12,9 @@ from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.views import LoginView, LogoutView
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.shortcuts import render
 from django.utils import timezone
+from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
@@ -20,6 +22,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from dashboard.shared.errors import refuse
 from dashboard.shared.jsonapi import iso, json_error, wants_json, with_retry_after
 from dashboard.shared.messages import text_of
+from dashboard.sso.ended import session_elsewhere
 from uploads.problems import Code, Problem
 from uploads.services.sign_in.hashing import places
 from uploads.services.sign_in.lockout import counted_name, lock_of
@@ -73,4 +76,11 @@ def _for_scripts(request: HttpRequest) -> HttpResponse | None:
 
 @require_POST
 def logout(request: HttpRequest) -> HttpResponseBase:
-    return _logout(request)
+    """A page of ours leads to the provider, because the CSP does not let a form be redirected to other sites."""
+    elsewhere = session_elsewhere(request)
+    response = _logout(request)
+    if elsewhere is None:
+        return response
+    page = render(request, "registration/signed_out.html", {"url": elsewhere.url})
+    add_never_cache_headers(page)
+    return page

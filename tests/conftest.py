@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from tests.environment import VAR_DIR
+from tests.openid import Provider as OpenIdProvider
+from tests.openid import running as openid_running
 from tests.proxies import BehindTls, behind_tls_proxy
 from tests.stores import ceph, oss, postgresql, rclone, redis, s3proxy, seaweedfs, swift, versity
 from tests.stores.s3 import S3Store
@@ -110,6 +112,13 @@ def postgresql_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pos
     """A PostgreSQL server. `new_database()` creates an empty database."""
     with postgresql.running(tmp_path_factory.mktemp("postgresql")) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def openid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenIdProvider]:
+    """An OpenID provider without users."""
+    with openid_running(tmp_path_factory.mktemp("openid")) as provider:
+        yield provider
 
 
 @pytest.fixture(scope="session")

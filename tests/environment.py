@@ -15,6 +15,8 @@ os.environ.update(
 )
 for name in ("DATABASE_URL", "STAGING_DIR", "STAGING_QUOTA", "DEBUG", "ALLOWED_HOSTS", "SUB_PATH"):
     os.environ.pop(name, None)
+for name in [name for name in os.environ if name.startswith("OIDC_")]:
+    del os.environ[name]
 if "TEST_DATABASE_URL" in os.environ:
     # Tests that other tests run again on PostgreSQL, in a separate process.
     os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import ERROR, CheckMessage, Error, Warning, register, run_checks
@@ -18,11 +20,15 @@ from django.db import connections
 from django.utils.translation import gettext as _
 
 from dashboard.shared import static_files
+from uploads.domain.group_roles import GroupRolesError
+from uploads.services.sso import configuration as single_sign_on
 from uploads.services.stores.keys import unused_keys
 from uploads.services.upkeep.health import missing_migrations, unreadable_stores
 from uploads.services.work import broker
 
 log = logging.getLogger(__name__)
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @register("security")
@@ -78,6 +84,30 @@ def _lost_key() -> str:
         "Add the key that encrypted them. If it is lost, enter the secrets again: on the page of each store, or with "
         "`manage.py add_store NAME --update`."
     )
+
+
+@register("security")
+def check_single_sign_on(**_kwargs: Any) -> list[CheckMessage]:
+    """The settings alone: the provider may be down when this process starts."""
+    hint = _("docs/sso.md describes the settings.")
+    found: list[CheckMessage] = []
+    if missing := single_sign_on.missing():
+        text = _("Single sign-on is not complete: %(names)s must be set, too.") % {"names": ", ".join(missing)}
+        found.append(Error(text, hint, id="partway.E101"))
+    issuer = urlsplit(settings.OIDC_ISSUER)
+    if issuer.scheme != "https" and not (issuer.scheme == "http" and issuer.hostname in LOOPBACK) and issuer.geturl():
+        found.append(Error(_("OIDC_ISSUER must start with https://."), hint, id="partway.E102"))
+    try:
+        single_sign_on.roles()
+    except GroupRolesError as error:
+        text = _("OIDC_GROUP_ROLES cannot be read at %(part)s.") % {"part": error}
+        found.append(Error(text, hint, id="partway.E103"))
+    if settings.OIDC_CA_BUNDLE and not Path(settings.OIDC_CA_BUNDLE).is_file():
+        found.append(Error(_("OIDC_CA_BUNDLE is not a file."), hint, id="partway.E104"))
+    if settings.OIDC_ONLY and not settings.OIDC_BREAK_GLASS_USER:
+        text = _("Nobody can sign in while the provider is down: OIDC_BREAK_GLASS_USER is not set.")
+        found.append(Warning(text, hint, id="partway.W101"))
+    return found
 
 
 def check_web_server() -> None:

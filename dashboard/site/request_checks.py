@@ -40,6 +40,7 @@ OUR_COOKIES = (
     settings.SESSION_COOKIE_NAME,
     settings.CSRF_COOKIE_NAME,
     settings.LANGUAGE_COOKIE_NAME,
+    settings.SSO_COOKIE_NAME,
     MessageCookies.cookie_name,
 )
 

@@ -197,6 +197,7 @@ TEMPLATES = [
                 "dashboard.site.context.queue",
                 "dashboard.site.context.catalog",
                 "dashboard.site.context.cookies",
+                "dashboard.site.context.sign_on",
             ],
             "builtins": [
                 "django.templatetags.static",
@@ -233,6 +234,43 @@ AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 SESSION_ENGINE = "uploads.services.sign_in.session_store"
+
+# --- Single sign-on by OpenID Connect (docs/sso.md) -------------------------------------------------------------------
+
+OIDC_ISSUER: str = env.str("OIDC_ISSUER", "").strip()
+"""The provider, as its configuration at /.well-known/openid-configuration names it. Empty: passwords only."""
+OIDC_CLIENT_ID: str = env.str("OIDC_CLIENT_ID", "").strip()
+OIDC_CLIENT_SECRET: str = env.str("OIDC_CLIENT_SECRET", "").strip()
+OIDC_NAME: str = env.str("OIDC_NAME", "single sign-on")
+"""What people call the provider: "Sign in with ..."."""
+OIDC_SCOPES: list[str] = env.str("OIDC_SCOPES", "openid profile email").replace(",", " ").split()
+OIDC_USERNAME_CLAIM: str = env.str("OIDC_USERNAME_CLAIM", "preferred_username")
+"""The claim with the name that a new user gets."""
+OIDC_GROUPS_CLAIM: str = env.str("OIDC_GROUPS_CLAIM", "groups")
+OIDC_GROUP_ROLES: str = env.str("OIDC_GROUP_ROLES", "")
+"""Which of the provider's groups is which group here, or `administrator`: theirs=ours,theirs=ours or a JSON object."""
+OIDC_REQUIRE_GROUP: bool = env.bool("OIDC_REQUIRE_GROUP", False)
+"""True: only members of a group in OIDC_GROUP_ROLES may sign in with the provider."""
+OIDC_CREATE_USERS: bool = env.bool("OIDC_CREATE_USERS", True)
+"""Whether a person who signs in for the first time becomes a user, who sees nothing without a grant."""
+OIDC_LINK_BY_EMAIL: bool = env.bool("OIDC_LINK_BY_EMAIL", False)
+"""Whether that person is an existing user with the same e-mail address, if the provider has verified it."""
+OIDC_ONLY: bool = env.bool("OIDC_ONLY", False)
+"""True: nobody signs in with a password, except OIDC_BREAK_GLASS_USER."""
+OIDC_BREAK_GLASS_USER: str = env.str("OIDC_BREAK_GLASS_USER", "")
+"""The user who can sign in with a password while the provider is down."""
+OIDC_LOGOUT: str = env.str("OIDC_LOGOUT", "both", validate=validate.OneOf(["both", "ours"]))
+"""Which sessions signing out ends: ours and that at the provider, or only ours."""
+OIDC_SESSION_FOLLOWS_TOKEN: bool = env.bool("OIDC_SESSION_FOLLOWS_TOKEN", False)
+"""True: a session ends with the ID token of the provider."""
+OIDC_SECONDS: float = env.float("OIDC_SECONDS", 10, validate=validate.Range(min=0, min_inclusive=False))
+"""Seconds that a page waits for the provider in all."""
+OIDC_CA_BUNDLE: str = env.str("OIDC_CA_BUNDLE", "")
+"""A file with the certificates of the authority that the provider's certificate is from. Empty: the public ones."""
+if OIDC_ONLY:
+    AUTHENTICATION_BACKENDS[-1] = "dashboard.sso.backends.Passwords"
+if OIDC_ISSUER:
+    AUTHENTICATION_BACKENDS.append("dashboard.sso.backends.SingleSignOn")
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]
@@ -291,6 +329,7 @@ _COOKIE_PREFIX = "__Secure-" if SECURE_COOKIES else ""
 SESSION_COOKIE_NAME = f"{_COOKIE_PREFIX}partway_session"
 CSRF_COOKIE_NAME = f"{_COOKIE_PREFIX}partway_csrf"
 LANGUAGE_COOKIE_NAME = "partway_language"
+SSO_COOKIE_NAME = f"{_COOKIE_PREFIX}partway_sso"
 MESSAGE_STORAGE = "dashboard.site.message_storage.Messages"
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_HTTPONLY = True
@@ -375,7 +414,8 @@ LOGGING = {
     },
     "filters": {"noted": {"()": "uploads.logs.Noted"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["noted"]}},
-    # What it says is logged by uploads.services.sign_in.recording, without names that are no accounts.
-    "loggers": {"axes": {"level": "ERROR"}},
+    # What axes says is logged by uploads.services.sign_in.recording, without names that are no accounts. At DEBUG,
+    # authlib logs the code verifiers of sign-ins.
+    "loggers": {"axes": {"level": "ERROR"}, "authlib": {"level": "INFO"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
 }

@@ -8,6 +8,7 @@ from dashboard import audit, auth, monitoring, overview
 from dashboard.operations import pages as operations
 from dashboard.shared.routes import BucketConverter, StoreConverter
 from dashboard.site.catalog import catalog
+from dashboard.sso import pages as sso
 from dashboard.staging import pages as staging
 from dashboard.stores import check, setup
 from dashboard.stores import pages as stores
@@ -48,6 +49,8 @@ transfer_patterns: list[URLPattern | URLResolver] = [
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", overview.overview, name="overview"),
     path("login/", auth.login, name="login"),
+    path("login/sso/", sso.start, name="sso-start"),
+    path("login/sso/callback/", sso.callback, name="sso-callback"),
     path("logout/", auth.logout, name="logout"),
     path("catalog/<str:language>/<str:version>.js", catalog, name="catalog"),
     path("healthz", monitoring.healthz, name="healthz"),

@@ -36,6 +36,8 @@ AFTER_POST = {
     "logout",
     "new-transfer-check",
     "reset-found",
+    "sso-callback",
+    "sso-start",
     "transfer-cancel",
     "transfer-pause",
     "transfer-resume",

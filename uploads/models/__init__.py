@@ -6,6 +6,7 @@ from uploads.models.node import StagingNode
 from uploads.models.operation import Operation, OperationItem
 from uploads.models.round import Round
 from uploads.models.session import Session
+from uploads.models.sign_on_identity import SignOnIdentity
 from uploads.models.store import NamedBucket, Store
 from uploads.models.store_check import StoreCheck
 from uploads.models.transfer import Part, StoreUpload, Transfer
@@ -20,6 +21,7 @@ __all__ = [
     "Part",
     "Round",
     "Session",
+    "SignOnIdentity",
     "StagingNode",
     "Store",
     "StoreCheck",

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import redis
@@ -238,6 +238,34 @@ def test_redis_that_evicts_keys_is_reported(
         checks.check_worker()
         client.config_set("maxmemory-policy", "noeviction")
     assert "set its maxmemory-policy to noeviction" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"OIDC_ISSUER": "https://id.example"}, "OIDC_CLIENT_ID, OIDC_CLIENT_SECRET must be set, too"),
+        ({"OIDC_ONLY": True}, "OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET must be set, too"),
+        ({"OIDC_ISSUER": "http://id.example"}, "OIDC_ISSUER must start with https://"),
+        ({"OIDC_GROUP_ROLES": "a=b,c"}, "OIDC_GROUP_ROLES cannot be read at c."),
+        ({"OIDC_GROUP_ROLES": '{"a": 1}'}, 'OIDC_GROUP_ROLES cannot be read at {"a": 1}.'),
+        ({"OIDC_CA_BUNDLE": "/nowhere"}, "OIDC_CA_BUNDLE is not a file"),
+    ],
+)
+def test_single_sign_on_that_is_not_complete_is_named(settings: Settings, values: dict[str, Any], message: str) -> None:
+    for name, value in values.items():
+        setattr(settings, name, value)
+    assert message in " ".join(str(each) for each in checks.check_single_sign_on())
+    with pytest.raises(SystemExit, match="The settings have errors"):
+        checks.check_web_server()
+
+
+def test_single_sign_on_without_a_way_around_it_is_reported(settings: Settings) -> None:
+    settings.OIDC_ISSUER, settings.OIDC_CLIENT_ID, settings.OIDC_CLIENT_SECRET = "https://id.example", "a", "b"
+    assert checks.check_single_sign_on() == []
+    settings.OIDC_ONLY = True
+    assert [each.id for each in checks.check_single_sign_on()] == ["partway.W101"]
+    settings.OIDC_BREAK_GLASS_USER = "rescue"
+    assert checks.check_single_sign_on() == []
 
 
 def test_redirect_to_https_that_would_never_end_is_refused(settings: Settings) -> None:

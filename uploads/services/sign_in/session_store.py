@@ -20,6 +20,9 @@ from uploads.models.session import Session
 SIGNED_IN_AT = "signed_in_at"
 """In the session: when its user signed in, in seconds since 1970."""
 
+ENDS_AT = "ends_at"
+"""In the session, if something else limits it: when it ends at the latest."""
+
 ANONYMOUS = timedelta(minutes=15)
 """How long a session without a user lasts: between the password and the second factor, or at another provider."""
 
@@ -65,7 +68,8 @@ class SessionStore(DatabaseStore):
 
     def _absolute_limit(self) -> datetime:
         at = _signed_in_at({SIGNED_IN_AT: self.get(SIGNED_IN_AT, time.time())})
-        return at + timedelta(seconds=settings.SESSION_MAX_SECONDS)
+        limit = at + timedelta(seconds=settings.SESSION_MAX_SECONDS)
+        return min(limit, datetime.fromtimestamp(self[ENDS_AT], UTC)) if ENDS_AT in self else limit
 
 
 def _signed_in_at(data: dict[str, Any]) -> datetime:

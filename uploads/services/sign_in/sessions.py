@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from uploads import audit
 from uploads.models.session import Session
-from uploads.services.sign_in.session_store import SIGNED_IN_AT, SessionStore
+from uploads.services.sign_in.session_store import ENDS_AT, SIGNED_IN_AT, SessionStore
 
 STEP = timedelta(minutes=1)
 """A session is renewed at most this often, so that not every request writes."""
@@ -22,6 +22,11 @@ STEP = timedelta(minutes=1)
 def begin(session: SessionBase) -> None:
     """Count the absolute limit from now: somebody has signed in."""
     session[SIGNED_IN_AT] = time.time()
+
+
+def end_at(session: SessionBase, at: float) -> None:
+    """End the session at this time, in seconds since 1970, if its limits do not end it before."""
+    session[ENDS_AT] = at
 
 
 def keep(session: SessionBase) -> None:

@@ -1,0 +1,1 @@
+"""Single sign-on by OpenID Connect: the way to the provider and back, and signing out there."""
