@@ -47,6 +47,9 @@ SETTINGS = (
     "SESSION_IDLE_SECONDS",
     "SESSION_MAX_SECONDS",
     "METRICS_TOKEN",
+    "STORE_ALLOWED_ADDRESSES",
+    "STORE_NETWORKS",
+    "STORE_CA_DIR",
     "STORE_STALL_SECONDS",
     "STORE_PAGE_SECONDS",
     "STORE_WEB_THREADS",
@@ -152,7 +155,10 @@ def settings_environment(var: Folder, kept: Kept, redis_url: str, host: str) -> 
         "NODE_NAME": kept.node_name,
     }
     given = {name: os.environ[name] for name in SETTINGS if os.environ.get(name)}
-    return {**chosen, **given}
+    # The embedded store is on this machine, where no other store may be without this setting.
+    allowed = [f"{ports.LOOPBACK}:{kept.store_ports[3]}"] if kept.store_ports else []
+    allowed += filter(None, [given.get("STORE_ALLOWED_ADDRESSES")])
+    return {**chosen, **given, "STORE_ALLOWED_ADDRESSES": ",".join(allowed)}
 
 
 def write_environment(var: Folder, settings: Mapping[str, str]) -> None:

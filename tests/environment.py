@@ -10,6 +10,9 @@ os.environ.update(
     SECRET_KEY="only for tests",
     CREDENTIALS_KEYS="Kx0MZ1y0Sx5F5jrm2l9vT3m3s0kTn4u6fJm9p7D2ZbE=",
     NODE_NAME="test-node",
+    # The test servers are on this machine, and CA bundles in folders of their tests.
+    STORE_ALLOWED_ADDRESSES="127.0.0.0/8,::1",
+    STORE_CA_DIR="/",
     # The queue is in memory and no worker takes from it: tests call the services themselves.
     REDIS_URL="memory://",
 )

@@ -106,6 +106,7 @@ class Code(StrEnum):
     NOT_AN_S3_ENDPOINT = "NotAnS3Endpoint"
     SECRET_UNREADABLE = "SecretUnreadable"  # noqa: S105
     TLS_FAILED = "TlsFailed"
+    CERTIFICATE_NOT_TRUSTED = "CertificateNotTrusted"
     CONNECTION_FAILED = "ConnectionFailed"
     CONNECTION_STALLED = "ConnectionStalled"
     CONNECTION_LOST = "ConnectionLost"

@@ -52,6 +52,19 @@ REASON_TEXTS: Mapping[Reason, ReasonText] = {
         "plug-connected-x",
         502,
     ),
+    Reason.NOT_AN_ENDPOINT: ReasonText(
+        gettext_lazy("This is not an S3 endpoint"),
+        gettext_lazy(
+            "No S3 or OSS endpoint responds at this address and port: nothing listens there, something else does, or "
+            "something on the way does not let the request pass."
+        ),
+        gettext_lazy(
+            "Check the scheme, host and port of the endpoint URL, and that this machine may connect to it (firewall, "
+            "DNS). The log of the web server says what happened."
+        ),
+        "plug-connected-x",
+        502,
+    ),
     Reason.TLS: ReasonText(
         gettext_lazy("No secure connection to the store"),
         gettext_lazy(

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from typing import TypeVar
 
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
@@ -18,6 +20,7 @@ from environs import Env, validate
 from whitenoise.compress import Compressor
 
 from dashboard.site import password_rules, sub_path
+from uploads.objectstore.addresses import Allowed, Network, parse_allowed
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 VAR_DIR = Path(os.environ.get("PARTWAY_VAR", BASE_DIR / "var"))
@@ -38,6 +41,16 @@ def _required(name: str) -> str:
             + (f"\nFor a new installation, this creates a key: {CREATE_KEY}" if name == "CREDENTIALS_KEYS" else "")
         )
     return value
+
+
+T = TypeVar("T")
+
+
+def _addresses(name: str, parse: Callable[[str], T]) -> list[T]:
+    try:
+        return [parse(text.strip()) for text in env.str(name, "").split(",") if text.strip()]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} is not a list of networks, such as 10.1.0.0/16: {error}") from None
 
 
 # --- The installation -------------------------------------------------------------------------------------------------
@@ -102,6 +115,12 @@ STORE_WEB_THREADS: int = env.int("STORE_WEB_THREADS", 8, validate=validate.Range
 """Threads of the web server, of 64, that may wait for one store at the same time."""
 STORE_PROBE_SECONDS: int = env.int("STORE_PROBE_SECONDS", 300, validate=validate.Range(min=0))
 """After how long a store that nobody uses is tried in the background. 0: never."""
+STORE_ALLOWED_ADDRESSES: list[Allowed] = _addresses("STORE_ALLOWED_ADDRESSES", parse_allowed)
+"""Networks and addresses with a port that stores may have although they are refused otherwise, such as loopback."""
+STORE_NETWORKS: list[Network] = _addresses("STORE_NETWORKS", ip_network)
+"""If not empty, all stores are in these networks, or at STORE_ALLOWED_ADDRESSES."""
+STORE_CA_DIR = Path(env.str("STORE_CA_DIR", str(VAR_DIR / "ca")))
+"""The folder of the CA bundles of stores. Files elsewhere are never read."""
 LEASE_SECONDS: float = env.float("LEASE_SECONDS", 120)
 """How long a process keeps its work without renewing the lease. Then another process takes the work over."""
 if LEASE_SECONDS <= STORE_STALL_SECONDS:

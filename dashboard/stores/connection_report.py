@@ -114,7 +114,7 @@ def _fix(step: Step, error: ObjectStoreError, test: ConnectionTest) -> str:
 
 
 def _fix_for_bucket(error: ObjectStoreError, test: ConnectionTest) -> str:
-    if error.reason is Reason.UNREACHABLE and test.addressing == "virtual":
+    if error.reason is Reason.NOT_AN_ENDPOINT and test.addressing == "virtual":
         return _("The endpoint responds, but not the bucket's own host name. Set Addressing to path.")
     provider = PROVIDERS[test.provider]
     if (isinstance(error, Refused) and error.code in NOT_SUPPORTED) or not provider.lists_uploads:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.functional import lazy
 from django.utils.translation import gettext as _
@@ -103,7 +104,6 @@ class StoreForm(forms.Form):
     ca_bundle = _text(
         gettext_lazy("CA bundle"),
         required=False,
-        help_text=gettext_lazy("Path of a PEM file on the server, for a store with a private certificate authority."),
     )
     buckets = forms.CharField(
         label=gettext_lazy("Named buckets"),
@@ -121,6 +121,8 @@ class StoreForm(forms.Form):
 
     def __init__(self, data: Any = None, *, store: Store | None = None) -> None:
         super().__init__(data, initial=_initial(store) if store else NEW_STORE)
+        text = _("A PEM file in %(folder)s on the server, for a store with a private certificate authority.")
+        self.fields["ca_bundle"].help_text = text % {"folder": settings.STORE_CA_DIR}
         self.store = store
         if store is None:
             self.fields["secret_key"].required = True

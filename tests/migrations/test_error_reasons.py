@@ -269,6 +269,7 @@ LATER = {
     Reason.STORE_BUSY,
     Reason.SECRET_UNREADABLE,
     Reason.ADDRESS_REFUSED,
+    Reason.NOT_AN_ENDPOINT,
 }
 """Reasons that rows from before the migration cannot have."""
 

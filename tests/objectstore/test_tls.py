@@ -30,7 +30,7 @@ def tls(tmp_path: Path) -> Iterator[tuple[FaultServer, Path]]:
 
 def test_untrusted_certificate_is_rejected(tls: tuple[FaultServer, Path], make_client: MakeClient) -> None:
     server, _ = tls
-    with pytest.raises(NotSent, match=Code.TLS_FAILED) as caught:
+    with pytest.raises(NotSent, match=Code.CERTIFICATE_NOT_TRUSTED) as caught:
         make_client(server.url).list_buckets()
     assert (caught.value.reason, caught.value.retryable) == (Reason.TLS, False)
     assert server.received == []

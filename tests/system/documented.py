@@ -133,6 +133,8 @@ class Documented:
             "PGPORT": str(self.cluster.port),
             "PGUSER": "postgres",
             "PGPASSWORD": self.cluster.password,
+            # The store of the test is on this machine.
+            "STORE_ALLOWED_ADDRESSES": ports.LOOPBACK,
             "DJANGO_SUPERUSER_USERNAME": ADMIN.username,
             "DJANGO_SUPERUSER_PASSWORD": ADMIN.password,
             "DJANGO_SUPERUSER_EMAIL": "",

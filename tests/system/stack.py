@@ -431,7 +431,9 @@ def running(var: Path, env: Mapping[str, str] | None = None) -> Iterator[Stack]:
     with mock.patch.dict(os.environ):
         for name in installation.SETTINGS:
             os.environ.pop(name, None)
-        os.environ.update({"STATIC_ROOT": str(STATIC_FILES), **(env or {})})
+        # Tests add other stores of this machine.
+        own = {"STATIC_ROOT": str(STATIC_FILES), "STORE_ALLOWED_ADDRESSES": "127.0.0.0/8,::1", "STORE_CA_DIR": "/"}
+        os.environ.update({**own, **(env or {})})
         plan = launcher.make_plan(folder, ports.LOOPBACK, ports.choose(1)[0])
     stack = Stack(plan)
     try:

@@ -13,12 +13,13 @@ from django.db import models
 
 from uploads.domain.store_health import FAILING, StoreHealth
 from uploads.models.fields import EncryptedTextField, SecretUnreadable, is_readable, opened
+from uploads.models.store_limits import address_rules, ca_bundle_path
 from uploads.models.validation import invalid
 from uploads.models.work import ErrorFields
 from uploads.objectstore.errors import NotSent, Reason
 from uploads.objectstore.providers import PROVIDERS, Provider, get_provider, with_overrides
 from uploads.objectstore.types import Addressing, Credentials, PayloadSigning, Signature, StoreConfig
-from uploads.problems import Code, Problem, RecordedError
+from uploads.problems import Code, Problem, ProblemError, RecordedError
 
 ADDRESSINGS = ("path", "virtual")
 SIGNATURES = ("sigv4", "oss4")
@@ -156,7 +157,7 @@ class Store(ErrorFields):
     def config(self) -> StoreConfig:
         """The configuration of the object store client for this store, with the secrets.
 
-        Raises NotSent if CREDENTIALS_KEYS do not decrypt them.
+        Raises NotSent if CREDENTIALS_KEYS do not decrypt them, or if the CA bundle is not where one may be.
         """
         try:
             credentials = Credentials(self.access_key, opened(self.secret_key), opened(self.session_token) or None)
@@ -171,10 +172,17 @@ class Store(ErrorFields):
             addressing=cast("Addressing", self.addressing),
             signature=cast("Signature", self.signature),
             payload_signing=cast("PayloadSigning", self.payload_signing),
-            ca_bundle=self.ca_bundle or None,
+            ca_bundle=self._ca_bundle() or None,
             stall_timeout=settings.STORE_STALL_SECONDS,
             overrides=self._overrides,
+            addresses=address_rules(),
         )
+
+    def _ca_bundle(self) -> str:
+        try:
+            return ca_bundle_path(self.ca_bundle)
+        except ProblemError as error:
+            raise NotSent(error.problem, reason=Reason.TLS) from error
 
 
 class NamedBucket(models.Model):

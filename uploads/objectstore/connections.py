@@ -1,7 +1,8 @@
-"""urllib3's connections, with six changes for which there is no setting.
+"""urllib3's connections, with seven changes for which there is no setting.
 
 * Sending has its own stall timeout, which starts again for every chunk that the socket accepts. urllib3 sends with the
   connect timeout, and `sendall` applies it to the whole block.
+* A connection is opened to an address that the rules allow, and to no other that the name has a moment later.
 * An error before the connection is open is a NeverConnectedError: the request was certainly not sent.
 * A response with truncated headers is a lost connection.
 * So is one with a chunk of a negative size.
@@ -30,8 +31,9 @@ from urllib3.response import HTTPResponse
 from urllib3.util.connection import create_connection
 
 from uploads.objectstore import budget
+from uploads.objectstore.addresses import AddressRules
 from uploads.objectstore.budget import BudgetUsedUp, bounded
-from uploads.objectstore.resolving import look_up
+from uploads.objectstore.resolving import look_up, resolve
 
 POOL_SIZE = 16
 """Connections per store that are kept for reuse. More may be open, but they are not kept."""
@@ -123,8 +125,9 @@ class PatientConnection(HTTPConnection):
 
     response_class = WholeHeadResponse
 
-    def __init__(self, *args: Any, stall_timeout: float, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, stall_timeout: float, addresses: AddressRules | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._addresses = addresses
         self._stall_timeout = stall_timeout
         self._responded_early = False
 
@@ -136,12 +139,12 @@ class PatientConnection(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         """The connected socket, before TLS. Its timeout is that of the TLS handshake."""
-        if budget.current() is None:
-            return super()._new_conn()
         longest = float(self.timeout or 0)
         failure: OSError | None = None
-        for host, port, *_ in look_up(self._dns_host.strip("[]"), self.port, bounded(longest)):
+        for host, port in self._resolved(longest):
             try:
+                if self._addresses is not None:
+                    self._addresses.check(host, port)
                 connected = create_connection((host, port), bounded(longest), socket_options=self.socket_options)
             except OSError as error:
                 failure = error
@@ -149,6 +152,12 @@ class PatientConnection(HTTPConnection):
                 sys.audit("http.client.connect", self, self.host, self.port)
                 return _with_timeout(connected, longest)
         raise failure or OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+
+    def _resolved(self, longest: float) -> list[tuple[str, int]]:
+        """The addresses of the host. Only a page limits the time of the lookup."""
+        host = self._dns_host.strip("[]")
+        found = look_up(host, self.port, bounded(longest)) if budget.current() else resolve(host, self.port)
+        return [(each[0], each[1]) for each in found]
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
         self._responded_early = False
@@ -195,14 +204,14 @@ class PatientTlsConnection(PatientConnection, HTTPSConnection):
 class PatientAdapter(HTTPAdapter):
     """The adapter of requests with these connections; it does not retry."""
 
-    def __init__(self, stall_timeout: float) -> None:
-        self._stall_timeout = stall_timeout
+    def __init__(self, stall_timeout: float, addresses: AddressRules | None = None) -> None:
+        self._options: dict[str, Any] = {"stall_timeout": stall_timeout, "addresses": addresses}
         super().__init__(pool_maxsize=POOL_SIZE, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        plain = partial(PatientConnection, stall_timeout=self._stall_timeout)
-        tls = partial(PatientTlsConnection, stall_timeout=self._stall_timeout)
+        plain = partial(PatientConnection, **self._options)
+        tls = partial(PatientTlsConnection, **self._options)
         self.poolmanager.pool_classes_by_scheme = {
             "http": type("PatientPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
             "https": type("PatientTlsPool", (HTTPSConnectionPool,), {"ConnectionCls": tls}),

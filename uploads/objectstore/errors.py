@@ -20,6 +20,7 @@ class Reason(StrEnum):
     BAD_KEY = "bad-key"
     BAD_ARGUMENT = "bad-argument"
     UNREACHABLE = "unreachable"
+    NOT_AN_ENDPOINT = "not-an-endpoint"
     TLS = "tls"
     TIMEOUT = "timeout"
     CONNECTION_LOST = "connection-lost"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import urllib3
 
 from uploads.objectstore import budget
+from uploads.objectstore.addresses import AddressRefusedError
 from uploads.objectstore.connections import NeverConnectedError
 from uploads.objectstore.errors import NotSent, OutcomeUnknown, Reason, unreadable
 from uploads.problems import Code, Problem
@@ -23,9 +24,14 @@ def budget_used_up() -> Problem | None:
 def not_sent(error: NeverConnectedError) -> NotSent:
     """No connection was opened: retryable, unless TLS rejected the store."""
     causes = list(_causes(error))
+    refused = next((each for each in causes if isinstance(each, AddressRefusedError)), None)
+    if refused is not None:
+        return NotSent(refused.problem, reason=Reason.ADDRESS_REFUSED)
     if any(isinstance(each, TimeoutError) for each in causes):
         return _connect_timeout(str(causes[-1]))
     tls = next((each for each in causes if isinstance(each, ssl.SSLError | ssl.CertificateError)), None)
+    if isinstance(tls, ssl.SSLCertVerificationError):
+        return NotSent(Problem(Code.CERTIFICATE_NOT_TRUSTED, detail=tls.verify_message), reason=Reason.TLS)
     if tls is not None and not isinstance(tls, ssl.SSLEOFError):
         return NotSent(Problem(Code.TLS_FAILED, detail=str(tls)), reason=Reason.TLS)
     return NotSent(Problem(Code.CONNECTION_FAILED, detail=str(causes[-1])), reason=Reason.UNREACHABLE, retryable=True)
@@ -49,7 +55,8 @@ def outcome_unknown(error: Exception) -> OutcomeUnknown:
         found.timed_out = True
         return found
     if any(_is_malformed(each) for each in causes):
-        return unreadable(Code.RESPONSE_NOT_HTTP, detail=str(causes[-1]))
+        # Not the text of the exception, which may be a line that another service sent.
+        return unreadable(Code.RESPONSE_NOT_HTTP, detail=type(causes[-1]).__name__)
     return OutcomeUnknown(
         Problem(Code.CONNECTION_LOST, detail=str(causes[-1])), reason=Reason.CONNECTION_LOST, retryable=True
     )

@@ -32,9 +32,14 @@ def look_up(host: str, port: int, seconds: float) -> list[Address]:
         raise TimeoutError(f"looking up {host} timed out") from None
 
 
+def resolve(host: str, port: int) -> list[Address]:
+    """The addresses of a host, however long the system looks for them. Raises socket.gaierror or UnicodeError."""
+    return [info[4] for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
 def _run(name: tuple[str, int], lookup: Future[list[Address]]) -> None:
     try:
-        found = [info[4] for info in socket.getaddrinfo(*name, type=socket.SOCK_STREAM)]
+        found = resolve(*name)
     except Exception as error:
         _forget(name)
         lookup.set_exception(error)

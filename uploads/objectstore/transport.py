@@ -112,7 +112,7 @@ class Transport:
         self._signer = signer
         self._bare_flags = dialect_of(config.signature).bare_flags
         self._endpoint = Endpoint(config)
-        self._adapter = PatientAdapter(config.stall_timeout)
+        self._adapter = PatientAdapter(config.stall_timeout, config.addresses)
         """Not a Session: it would read the whole body of a redirect, look for proxies in the environment, and keep
         cookies."""
         self.clock_offset = timedelta()

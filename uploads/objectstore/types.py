@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from uploads.objectstore.addresses import AddressRules
 from uploads.objectstore.checksums import ReportedCrc64
 from uploads.problems import Problem
 
@@ -44,7 +45,8 @@ class Credentials:
 class StoreConfig:
     """How to reach a store. `provider` is the name of a profile in providers.py.
 
-    `overrides`: fields of the profile for which a check of this store found other values, sorted by name.
+    `overrides`: fields of the profile for which a check of this store found other values, sorted by name. `addresses`
+    are the rules for the resolved addresses of the endpoint; None: all are allowed.
     """
 
     endpoint_url: str
@@ -58,6 +60,7 @@ class StoreConfig:
     connect_timeout: float = 5.0
     stall_timeout: float = 60.0
     overrides: tuple[tuple[str, object], ...] = ()
+    addresses: AddressRules | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,9 @@ class Command(BaseCommand):
         parser.add_argument("--addressing", choices=ADDRESSINGS, help="the default is the provider's")
         parser.add_argument("--signature", choices=SIGNATURES, help="the default is the provider's")
         parser.add_argument("--payload-signing", choices=PAYLOAD_SIGNINGS)
-        parser.add_argument("--ca-bundle", help="a PEM file with the certificate authority of the store")
+        parser.add_argument(
+            "--ca-bundle", help="a PEM file below STORE_CA_DIR with the certificate authority of the store"
+        )
         parser.add_argument("--bucket", action="append", help="a bucket to show if ListBuckets is not allowed")
         parser.add_argument("--update", action="store_true", help="change the store; omitted values stay as they are")
 

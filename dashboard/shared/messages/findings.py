@@ -376,6 +376,7 @@ ADVICE: Mapping[str, Message] = {
 
 ADVICE_ON_ERROR: Mapping[str, Message] = {
     Reason.UNREACHABLE: _("Check the endpoint URL, and that this machine can connect to it (firewall, proxy, DNS)."),
+    Reason.NOT_AN_ENDPOINT: _("Check the scheme, host and port of the endpoint URL."),
     Reason.TLS: _("Enter the CA bundle of a private authority in the store's settings, or renew the certificate."),
     Reason.TIMEOUT: _("Run the check again. If this repeats, check the store's load and proxies in front of it."),
     Reason.CONNECTION_LOST: _("Run the check again. If this repeats, look for a proxy that closes connections."),

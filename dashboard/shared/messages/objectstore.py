@@ -102,6 +102,7 @@ _CONNECTIONS: Mapping[str, Message] = {
     ),
     Code.NOT_AN_S3_ENDPOINT: _("No S3 or OSS endpoint responded at this address and port."),
     Code.SECRET_UNREADABLE: _("The stored secrets of the store %(store)s cannot be decrypted with CREDENTIALS_KEYS."),
+    Code.CERTIFICATE_NOT_TRUSTED: _("The certificate of the store is not trusted: %(detail)s."),
     Code.TLS_FAILED: _("TLS with the store failed: %(detail)s"),
     Code.CONNECTION_FAILED: _("No connection to the store could be opened: %(detail)s"),
     Code.CONNECTION_STALLED: _("The connection stalled: no data was sent or received until the timeout."),

@@ -13,6 +13,7 @@ from uploads.objectstore.permissions import needed_by
 
 RECORDED: Mapping[Reason, Message] = {
     Reason.UNREACHABLE: gettext_lazy("The store could not be reached."),
+    Reason.NOT_AN_ENDPOINT: gettext_lazy("This is not the address of an S3 or OSS endpoint."),
     Reason.TLS: gettext_lazy("No secure connection to the store could be opened."),
     Reason.TIMEOUT: gettext_lazy("The store did not respond in time."),
     Reason.CONNECTION_LOST: gettext_lazy("The connection to the store was lost."),

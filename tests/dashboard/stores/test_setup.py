@@ -174,7 +174,7 @@ def test_live_test_returns_only_the_result(office: Site, swift_store: SwiftStore
     [
         ({"secret_key": "wrong"}, ["does not accept the credentials", "SignatureDoesNotMatch", "request id"]),
         ({"region": "eu-x"}, ["in another region", "Set Region to us-east-1."]),
-        ({"endpoint_url": "http://127.0.0.1:1"}, ["cannot be reached"]),
+        ({"endpoint_url": "http://127.0.0.1:1"}, ["This is not an S3 endpoint"]),
         ({"buckets": "no-such-bucket"}, ["There is no such bucket", "NoSuchBucket"]),
     ],
 )

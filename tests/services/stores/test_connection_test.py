@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.template.loader import render_to_string
+from pytest_django import Settings
 
 from dashboard.stores.connection_report import report_of
+from tests.certificate import certificate
 from tests.objectstore.fault_server import FaultServer, error, respond
 from tests.stores.oss import OssStore
 from tests.stores.swift import SwiftStore
@@ -19,7 +25,7 @@ from uploads.models import AuditEntry, Store
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import Reason
 from uploads.problems import Code
-from uploads.services.stores import clients
+from uploads.services.stores import clients, connection_test
 from uploads.services.stores.connection_test import MAX_BUCKETS, run_connection_test
 from uploads.services.stores.settings import StoreValues, add_store
 
@@ -109,16 +115,83 @@ def test_unreachable_store_gets_one_request(swift_store: SwiftStore, dead_port: 
     )
     [step] = result.steps
     assert step.error is not None
-    assert step.error.reason is Reason.UNREACHABLE
+    assert step.error.reason is Reason.NOT_AN_ENDPOINT
     assert result.not_tried == ("one", "two")
 
 
-def test_tls_against_plain_http(swift_store: SwiftStore) -> None:
-    [step] = run_connection_test(
-        values(swift_store, endpoint_url=swift_store.endpoint_url.replace("http:", "https:"))
-    ).steps
+@contextmanager
+def service(sends: bytes) -> Iterator[int]:
+    """Another service of this machine, which sends something to each connection. Yields its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    accepted, _ = listener.accept()
+                    accepted.sendall(sends)
+                    if sends:
+                        accepted.close()
+                    else:
+                        held.append(accepted)
+
+        held: list[socket.socket] = []
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        for each in held:
+            each.close()
+
+
+HTTP = b"HTTP/1.1 %s\r\nServer: secret-server/1.2\r\nDate: Sat, 01 Jan 2000 00:00:00 GMT\r\nConnection: close\r\n"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_other_services_and_closed_ports_look_the_same_and_no_banner_is_shown(
+    swift_store: SwiftStore, dead_port: int, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_test, "STALL_SECONDS", 0.3)
+    banners = {
+        "ssh": b"SSH-2.0-OpenSSH_9.2 secret-server\r\n",
+        "page": HTTP % b"200 OK" + b"\r\n<html>secret-server</html>",
+        "not found": HTTP % b"404 Not Found" + b"\r\nsecret-server",
+        "denied": HTTP % b"403 Forbidden" + b"x-amz-request-id: secret-server\r\n\r\n",
+        "redirect": HTTP % b"302 Found" + b"Location: http://secret-server/\r\n\r\n",
+        "gateway": HTTP % b"502 secret-server" + b"\r\n",
+        "xml": HTTP % b"200 OK" + b"\r\n<secret-server><a/></secret-server>",
+        "silent": b"",
+    }
+    shown = {}
+    with ExitStack() as stack:
+        found = {name: stack.enter_context(service(sends)) for name, sends in banners.items()}
+        for name, port in {"closed": dead_port, **found}.items():
+            tested = values(swift_store, endpoint_url=f"{scheme}://127.0.0.1:{port}", buckets=("one",))
+            report = report_of(run_connection_test(tested))
+            shown[name] = render_to_string("stores/connection_test.html", {"report": report})
+    assert "This is not an S3 endpoint" in shown["closed"]
+    assert {name for name, text in shown.items() if text != shown["closed"]} == set()
+
+
+def test_untrusted_certificate_is_named(swift_store: SwiftStore, tmp_path: Path) -> None:
+    """Administrators need this to set up a private authority: it is the exception to the test above."""
+    path, context = certificate(tmp_path)
+    with FaultServer(respond(200, NO_BUCKETS), tls=context) as server:
+        [step] = run_connection_test(values(swift_store, endpoint_url=server.url)).steps
+        assert step.error is not None
+        assert step.error.reason is Reason.TLS
+        assert run_connection_test(values(swift_store, endpoint_url=server.url, ca_bundle=str(path))).failures == 0
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "[::ffff:127.0.0.1]", "0.0.0.0", "169.254.169.254"])
+def test_address_that_no_store_may_have_is_refused_before_it_is_tested(
+    swift_store: SwiftStore, settings: Settings, host: str
+) -> None:
+    settings.STORE_ALLOWED_ADDRESSES = []
+    with pytest.raises(ValidationError) as caught:
+        run_connection_test(values(swift_store, endpoint_url=f"http://{host}:6379"))
+    assert set(caught.value.message_dict) == {"endpoint_url"}
+    [step] = run_connection_test(values(swift_store, endpoint_url="http://localhost:6379")).steps
     assert step.error is not None
-    assert step.error.reason is Reason.TLS
+    assert step.error.reason is Reason.ADDRESS_REFUSED, "a name is checked when it was resolved"
 
 
 def test_credentials_that_no_header_can_hold_are_a_failed_step(swift_store: SwiftStore) -> None:

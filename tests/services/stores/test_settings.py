@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from io import StringIO
+from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +13,14 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db import connection
+from pytest_django import Settings
 
 from dashboard.shared.messages.validation import by_field
 from tests.services.drive import Drive
 from uploads.domain.states import Phase
 from uploads.models import AuditEntry, Store
+from uploads.objectstore.addresses import parse_allowed
+from uploads.objectstore.errors import NotSent, Reason
 from uploads.problems import Code, Problem
 from uploads.services.stores.settings import (
     EditConflict,
@@ -367,3 +372,64 @@ def test_existing_name_is_refused() -> None:
     add(*GIVEN)
     with pytest.raises(CommandError, match="--update"):
         add(*GIVEN)
+
+
+# --- CA bundles and addresses -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ca_folder(settings: Settings, tmp_path: Path) -> Path:
+    """The folder of CA bundles, with one, beside a file that nobody may read, and links to it."""
+    folder = tmp_path / "ca"
+    folder.mkdir()
+    (folder / "good.pem").write_text("a certificate")
+    (tmp_path / "secret").write_text("a secret")
+    (folder / "link.pem").symlink_to(tmp_path / "secret")
+    (folder / "up").symlink_to(tmp_path)
+    (tmp_path / "ca-other").mkdir()
+    settings.STORE_CA_DIR = folder
+    return folder
+
+
+@pytest.mark.parametrize(
+    "entered", ["/etc/passwd", "link.pem", "up/secret", "../secret", "../ca-other/x.pem", "../none"]
+)
+def test_ca_bundle_elsewhere_is_refused_whether_it_exists_or_not(
+    ca_folder: Path, entered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORE_SECRET_KEY", "SK")
+    for path in (entered, str(ca_folder / entered)):
+        with pytest.raises(ValidationError) as caught:
+            add_store(None, values(ca_bundle=path))
+        assert problem_of(caught.value, "ca_bundle").code == Code.CA_BUNDLE_OUTSIDE
+        with pytest.raises(CommandError, match="A CA bundle is a PEM file in"):
+            call_command("add_store", "mine", *GIVEN, "--ca-bundle", path)
+    assert not Store.objects.exists()
+
+
+def test_ca_bundle_is_checked_again_when_it_is_used(ca_folder: Path) -> None:
+    store = add_store(None, values(ca_bundle="good.pem"))
+    assert store.config().ca_bundle == str(ca_folder / "good.pem")
+    (ca_folder / "good.pem").unlink()
+    (ca_folder / "good.pem").symlink_to("/etc/passwd")
+    with pytest.raises(NotSent, match=Code.CA_BUNDLE_OUTSIDE) as caught:
+        store.config()
+    assert caught.value.reason is Reason.TLS
+
+
+def test_addresses_of_stores_follow_the_settings(settings: Settings) -> None:
+    settings.STORE_ALLOWED_ADDRESSES = [parse_allowed("127.0.0.1:9000")]
+    settings.REDIS_URL = "redis://:password@192.0.2.8:6379/0"
+    add_store(None, values(endpoint_url="http://127.0.0.1:9000"))
+    refused = {
+        "http://127.0.0.1:9001": Code.ADDRESS_OF_THIS_MACHINE,
+        "http://169.254.169.254": Code.ADDRESS_REFUSED,
+        "http://192.0.2.8:6379": Code.ADDRESS_OF_SERVICE,
+    }
+    for endpoint_url, code in refused.items():
+        with pytest.raises(ValidationError) as caught:
+            add_store(None, values(name="other", endpoint_url=endpoint_url))
+        assert problem_of(caught.value, "endpoint_url").code == code
+    settings.STORE_NETWORKS = [ip_network("10.0.0.0/8")]
+    with pytest.raises(ValidationError):
+        add_store(None, values(name="other", endpoint_url="http://192.0.2.9"))

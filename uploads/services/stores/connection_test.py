@@ -7,17 +7,21 @@ run a test.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from uploads.models import Store
 from uploads.objectstore.client import ObjectStoreClient
-from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.objectstore.errors import NotSent, ObjectStoreError, Reason, Refused
 from uploads.objectstore.types import Addressing, Bucket, StoreConfig
+from uploads.problems import Code, Problem
 from uploads.services.stores.clients import ONCE
 from uploads.services.stores.settings import StoreValues, draft
 from uploads.services.stores.web_threads import threads_of
+
+log = logging.getLogger(__name__)
 
 MAX_BUCKETS = 5
 CONNECT_SECONDS = 5.0
@@ -38,6 +42,13 @@ OF_ONE_REQUEST = frozenset(
 
 OF_ONE_BUCKET = OF_ONE_REQUEST | {Reason.WRONG_REGION, Reason.BAD_ARGUMENT, Reason.NO_SUCH_KEY}
 """A store can refuse requests about one bucket for these reasons, and accept them for another."""
+
+
+_OF_NETWORK = frozenset({Reason.UNREACHABLE, Reason.TIMEOUT, Reason.TLS})
+
+
+_SHOWN_CODES = frozenset({Code.CERTIFICATE_NOT_TRUSTED, Code.CA_BUNDLE_MISSING, Code.CA_BUNDLE_OUTSIDE})
+"""What an administrator needs to set up a private certificate authority. The first shows that TLS is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +100,9 @@ def run_connection_test(values: StoreValues, store: Store | None = None) -> Conn
         return _result(config, [Step("ListBuckets", error=error)], values.buckets[:MAX_BUCKETS], timedelta())
     with client:
         listed, steps = _list_buckets(client)
+        if steps[0].error is not None and steps[0].error.reason is Reason.NOT_AN_ENDPOINT:
+            # Nor the clock of what responds there.
+            return _result(config, steps, values.buckets[:MAX_BUCKETS], timedelta())
         buckets = (values.buckets or tuple(bucket.name for bucket in listed))[:MAX_BUCKETS]
         first = steps[0].error
         if first is None or first.reason in OF_ONE_REQUEST:
@@ -138,4 +152,22 @@ def _step(operation: str, bucket: str, request: Callable[[], int]) -> Step:
     try:
         return Step(operation, bucket, request())
     except ObjectStoreError as error:
-        return Step(operation, bucket, error=error)
+        log.info("connection test: %s: %s", operation, error)
+        return Step(operation, bucket, error=_shown(error))
+
+
+def _shown(error: ObjectStoreError) -> ObjectStoreError:
+    """The error, if a store responded with it or it is ours.
+
+    Otherwise only that there is no endpoint: a closed port, another service and one that never responds look the same,
+    so that nobody can use the test to examine the network. The log has the difference.
+    """
+    if isinstance(error, Refused) and error.has_code:
+        return error
+    if isinstance(error, NotSent) and error.reason not in _OF_NETWORK:
+        return error
+    if error.problem is not None and error.problem.code in _SHOWN_CODES:
+        return error
+    return NotSent(
+        Problem(Code.NOT_AN_S3_ENDPOINT), reason=Reason.NOT_AN_ENDPOINT, operation=error.operation, retryable=True
+    )

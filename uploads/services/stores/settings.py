@@ -16,7 +16,9 @@ from uploads.domain.states import ACTIVE_ITEM_STATES, LIVE_PHASES
 from uploads.models import AuditEntry, NamedBucket, OperationItem, Store, Transfer
 from uploads.models.fields import is_readable
 from uploads.models.store import validate_endpoint_url
+from uploads.models.store_limits import address_rules, ca_bundle_path
 from uploads.models.validation import invalid
+from uploads.objectstore.addresses import AddressRefusedError
 from uploads.objectstore.endpoints import endpoint_of, is_elsewhere, is_made_from_region, origin, provider_at
 from uploads.objectstore.providers import PROVIDERS, Provider
 from uploads.problems import Code, Problem, ProblemError
@@ -178,6 +180,8 @@ def draft(store: Store | None, values: StoreValues) -> Store:
     drafted.secret_key = values.secret_key or drafted.secret_key
     drafted.session_token = "" if values.clear_session_token else values.session_token or drafted.session_token
     drafted.full_clean()
+    _check_address(values.endpoint_url)
+    _check_ca_bundle(values.ca_bundle)
     _check_signature(values)
     return drafted
 
@@ -231,6 +235,22 @@ def _check_secrets(store: Store, values: StoreValues) -> None:
         missing = [name for name in kept if not is_readable(getattr(store, name))]
     if missing:
         raise ValidationError({name: invalid(problem) for name in missing})
+
+
+def _check_address(endpoint_url: str) -> None:
+    """Refuse an address that no store may have. A name is checked at every connection, when it is resolved."""
+    _scheme, host, port = origin(endpoint_url)
+    try:
+        address_rules().check_literal(host, port or 0)
+    except AddressRefusedError as error:
+        raise ValidationError({"endpoint_url": invalid(error.problem)}) from error
+
+
+def _check_ca_bundle(path: str) -> None:
+    try:
+        ca_bundle_path(path)
+    except ProblemError as error:
+        raise ValidationError({"ca_bundle": invalid(error.problem)}) from error
 
 
 def _check_signature(values: StoreValues) -> None:
