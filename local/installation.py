@@ -46,6 +46,7 @@ SETTINGS = (
     "PASSWORD_WAITING",
     "SESSION_IDLE_SECONDS",
     "SESSION_MAX_SECONDS",
+    "CONNECTIONS_PER_ADDRESS",
     "METRICS_TOKEN",
     "STORE_ALLOWED_ADDRESSES",
     "STORE_NETWORKS",
@@ -72,6 +73,7 @@ class Kept:
 
     secret_key: str = field(default_factory=lambda: secrets.token_urlsafe(48))
     credentials_key: str = field(default_factory=lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
+    metrics_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     redis_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     store_secret_key: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     node_name: str = field(default_factory=socket.gethostname)
@@ -147,6 +149,7 @@ def settings_environment(var: Folder, kept: Kept, redis_url: str, host: str) -> 
     chosen = {
         "SECRET_KEY": kept.secret_key,
         "CREDENTIALS_KEYS": kept.credentials_key,
+        "METRICS_TOKEN": kept.metrics_token,
         "ALLOWED_HOSTS": ",".join(dict.fromkeys(["localhost", "127.0.0.1", "[::1]", host, socket.gethostname()])),
         "DATABASE_URL": f"sqlite:///{var.path / 'db.sqlite3'}",
         "REDIS_URL": redis_url,

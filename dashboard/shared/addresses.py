@@ -47,5 +47,11 @@ def parsed(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
+def is_proxy(text: str) -> bool:
+    """Whether this is the address of a trusted proxy, whose connections are those of many clients."""
+    address = parsed(text)
+    return address is not None and _is_trusted(address)
+
+
 def _is_trusted(address: Address) -> bool:
     return any(address in network for network in settings.TRUSTED_PROXIES)

@@ -20,6 +20,7 @@ from django.template import loader
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import requires_csrf_token
 
+from dashboard.shared.body_limits import TOO_LARGE
 from dashboard.shared.csrf_reasons import explain_csrf
 from dashboard.shared.formatting import exact_bytes_text
 from dashboard.shared.jsonapi import json_error, wants_json, with_retry_after
@@ -104,7 +105,7 @@ def _problem_of(request: HttpRequest, exception: Exception | None) -> BadRequest
             problem = BadRequestError(text % {"limit": limit}, code="TooManyFields")
         case RequestDataTooBig():
             text = _("The form has more than %(limit)s. Only the form of a new transfer may send a file.")
-            most = exact_bytes_text(settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0)
+            most = exact_bytes_text(request.META.get(TOO_LARGE) or settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0)
             problem = BadRequestError(text % {"limit": most}, code="TooLarge", status=413)
         case MultiPartParserError():
             text = _("The form cannot be read: its multipart body is malformed, or its boundary is missing.")

@@ -7,7 +7,6 @@ Both kinds have `read_into`, `set_timeout` and `is_ready`, which `uploads.stagin
 from __future__ import annotations
 
 import io
-import re
 import select
 import socket
 import time
@@ -18,14 +17,10 @@ from typing import Any
 
 from cheroot.server import HTTPConnection, KnownLengthRFile
 
+from dashboard.site.chunks import MAX_LINE, MAX_TRAILERS, parse_size
+
 MOST_UNREAD = 128 * 1024**2
 """How many bytes of a body of unknown length may still arrive."""
-MAX_LINE = 4096
-"""Bytes of a line with the size of a chunk, which may have extensions."""
-MAX_TRAILERS = 16 * 1024
-"""Bytes of all lines after the last chunk."""
-
-_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
 
 BeforeRead = Callable[[], None]
 
@@ -174,7 +169,7 @@ class ChunkedBody(io.RawIOBase):
                     raise ValueError("a chunk is longer than its size")
                 self._next = _Next.SIZE
             case _Next.SIZE:
-                self._left = _parse_size(self._read_line(deadline))
+                self._left = parse_size(self._read_line(deadline))
                 self._next = _Next.BYTES if self._left else _Next.TRAILER
             case _Next.TRAILER:
                 self._skip_trailers(deadline)
@@ -218,13 +213,6 @@ class ChunkedBody(io.RawIOBase):
 
     def _set_socket_timeout(self, deadline: float | None) -> None:
         self._socket.settimeout(None if deadline is None else max(0.001, deadline - time.monotonic()))
-
-
-def _parse_size(line: bytes) -> int:
-    size = line.partition(b";")[0].strip(b" \t")
-    if not _CHUNK_SIZE.fullmatch(size):
-        raise ValueError("the size of a chunk is not a hexadecimal number")
-    return int(size, 16)
 
 
 def _is_ready(rfile: Any, socket_: socket.socket) -> bool:

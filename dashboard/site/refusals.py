@@ -46,3 +46,17 @@ def refusal(
         *(["Retry-After: 3"] if status == HTTPStatus.SERVICE_UNAVAILABLE else []),
     ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode(), body
+
+
+def alive(*, is_last: bool) -> tuple[bytes, bytes]:
+    """The head and the body of the response to a health check. `is_last`: the connection ends."""
+    lines = [
+        "HTTP/1.1 200 OK",
+        "Content-Length: 2",
+        "Content-Type: text/plain",
+        "Cache-Control: no-store",
+        "X-Content-Type-Options: nosniff",
+        "Partway-Response: 1",
+        *(["Connection: close"] if is_last else []),
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode(), b"ok"

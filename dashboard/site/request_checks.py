@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 from csp.middleware import CSPMiddleware
 from django.conf import settings
-from django.core.exceptions import BadRequest, DisallowedHost, SuspiciousOperation
+from django.core.exceptions import BadRequest, DisallowedHost, RequestDataTooBig, SuspiciousOperation
 from django.db import DataError
 from django.db import Error as DatabaseError
 from django.http import HttpRequest, UnreadablePostError
@@ -22,6 +22,7 @@ from django.middleware.common import CommonMiddleware
 from django.utils.translation import gettext as _
 
 from dashboard import auth
+from dashboard.shared.body_limits import TOO_LARGE, limit_of
 from dashboard.shared.errors import BadRequestError, bad_request, method_not_allowed, sign_in_busy, unavailable
 from dashboard.site.message_storage import MessageCookies
 from uploads import database
@@ -75,6 +76,10 @@ class RequestChecks:
         self, request: HttpRequest, view: Callable[..., Any], _args: object, _kwargs: object
     ) -> HttpResponseBase | None:
         """Read the form before the CSRF check does. Views without that check read the body themselves."""
+        try:
+            check_length(request, limit_of(view))
+        except BAD_REQUESTS as error:
+            return bad_request(request, error)
         if request.method == "POST" and not getattr(view, "csrf_exempt", False):
             try:
                 check_form(request)
@@ -99,6 +104,8 @@ class RequestChecks:
 
 def check_head(request: HttpRequest) -> None:
     """Raise one of BAD_REQUESTS."""
+    if TOO_LARGE in request.META:
+        raise RequestDataTooBig
     _check_names(_("The path"), [request.META.get("PATH_INFO", "")])
     for name, value in request.META.items():
         if name.startswith(("HTTP_", "CONTENT_")) and isinstance(value, str):
@@ -113,6 +120,14 @@ def check_head(request: HttpRequest) -> None:
         _check_value(name, [name, *values])
     for name in OUR_COOKIES:
         _check_value(name, [request.COOKIES.get(name, "")])
+
+
+def check_length(request: HttpRequest, limit: int | None) -> None:
+    """The same check for web servers that do not know the limits. Raises one of BAD_REQUESTS."""
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if limit is not None and length.isdigit() and int(length) > limit:
+        request.META[TOO_LARGE] = limit
+        raise RequestDataTooBig
 
 
 def check_form(request: HttpRequest) -> None:

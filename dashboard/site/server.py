@@ -6,6 +6,8 @@ Cheroot runs the site as its WSGI application, with one thread per request, and 
 * If the response is sent before the whole body was read, the connection is closed, but only after the rest has been
   read for a while. Otherwise a reset would reach the client, and a browser would show a network error instead of the
   response.
+* No thread waits for a head, nor for a body that is not a file (`connections`, `arriving`): each has a deadline, and
+  the threads handle requests that have arrived. `/healthz` needs no thread.
 * Heads are read strictly (`heads`), and bodies in chunks are decoded as they arrive (`bodies`).
 * A response to HEAD never has a body.
 """
@@ -15,6 +17,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -25,21 +28,31 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cheroot import wsgi
+from cheroot.makefile import MakeFile
 from cheroot.server import HTTPConnection, HTTPRequest
+from cheroot.workers.threadpool import ThreadPool
 
+from dashboard.shared.body_limits import TOO_LARGE
 from dashboard.shared.repeated_headers import REPEATED_HEADERS
+from dashboard.site.arriving import BODY_SECONDS, HEAD_SECONDS, Arriving, Step
 from dashboard.site.bodies import MOST_UNREAD, ChunkedBody, SocketBody
+from dashboard.site.connections import Connections, Limits
 from dashboard.site.drain import Drain
 from dashboard.site.heads import HeadReader
-from dashboard.site.refusals import refusal
+from dashboard.site.refusals import alive, refusal
+from dashboard.site.rules import Rules, rules_of_site
+from dashboard.site.streams import Input
 
 if TYPE_CHECKING:
     from uploads.services.upkeep.pulse import Pulse
 
 THREADS = 64
+MONITORING_THREADS = 4
+"""Threads for monitoring only, which must respond while all others are busy."""
+MOST_CONNECTIONS = 1000
 BACKLOG = 256
 IDLE_SECONDS = 20
-"""When an idle connection is closed: between requests, in the middle of a head, or while a response is not read."""
+"""When an idle connection is closed: between requests, or while a response is not read."""
 
 MAX_HEAD = 128 * 1024
 """Bytes of a request's head."""
@@ -64,6 +77,8 @@ class Gateway(wsgi.Gateway_10):
         environ: dict[str, Any] = super().get_environ()  # type: ignore[no-untyped-call]
         self.req.rfile = environ["wsgi.input"] = self._body()
         environ[REPEATED_HEADERS] = frozenset(self.req.header_reader.repeated)
+        if self.req.is_too_large:
+            environ[TOO_LARGE] = self.req.body_limit
         return environ
 
     def _body(self) -> ChunkedBody | SocketBody:
@@ -88,10 +103,47 @@ class Request(HTTPRequest):
     """
 
     method = b""
+    path = b""
+    qs = b""
+    is_too_large = False
+    """Whether the body has more bytes than it may have. It is not read then."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.header_reader: HeadReader = HeadReader()
+
+    @property
+    def body_length(self) -> int:
+        """Of a body that is not in chunks."""
+        return int(self.inheaders.get(b"Content-Length", 0))
+
+    @property
+    def body_limit(self) -> int | None:
+        """Bytes that the body may have. None: the view reads a file of any size from the connection."""
+        server: Server = self.server
+        return server.rules.body_limit(self.path)
+
+    @property
+    def is_for_monitoring(self) -> bool:
+        server: Server = self.server
+        return self.path in server.rules.monitoring
+
+    @property
+    def asks_whether_alive(self) -> bool:
+        """Whether this is a plain health check. One with a cookie is not that of a program: the site checks it."""
+        server: Server = self.server
+        has_more = self.qs or self.chunked_read or self.body_length or b"Cookie" in self.inheaders
+        return self.method in (b"GET", b"HEAD") and not has_more and self.path in server.rules.health
+
+    def parse_request(self) -> None:
+        """Read the head. Its bytes have arrived, so that this waits for nothing."""
+        if self.ready:
+            return
+        try:
+            super().parse_request()
+        except ValueError:
+            # Such as brackets that are not an IPv6 address.
+            self.simple_response("400 Bad Request", "Malformed Request-URI")
 
     def read_request_headers(self) -> bool:
         if not super().read_request_headers():  # type: ignore[no-untyped-call]
@@ -105,6 +157,12 @@ class Request(HTTPRequest):
         """Tell the client to send the body, unless it uses a version of HTTP that does not wait for this."""
         if self.response_protocol == "HTTP/1.1":
             self.conn.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def continue_now(self) -> None:
+        """The same, before any thread handles the request."""
+        if self.header_reader.expects_continue:
+            self.header_reader.expects_continue = False
+            self.send_continue()
 
     def send_headers(self) -> None:
         if self._status == b"204":
@@ -134,11 +192,89 @@ class Request(HTTPRequest):
 
 
 class Connection(HTTPConnection):
-    RequestHandlerClass = Request
+    """One connection: `arriving` is its next request, which no thread handles while it `is_waiting`."""
+
     unread = 0
-    has_sent = False
+    is_waiting = False
+    arriving: Arriving
+
+    def __init__(self, server: Any, socket_: socket.socket, makefile: Any = MakeFile) -> None:
+        super().__init__(server, socket_, makefile)
+        self.rfile = self.input = Input(socket_)
+        self.on_close: Callable[[], object] | None = None
+        self._held: tuple[Limits, int] | None = None
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the next request that are in memory."""
+        return len(self.arriving.received)
+
+    @property
+    def asks_whether_alive(self) -> bool:
+        request = self.arriving.request
+        return bool(request and request.asks_whether_alive)
+
+    @property
+    def head_seconds(self) -> float:
+        return float(self.server.head_seconds)
+
+    @property
+    def body_seconds(self) -> float:
+        return float(self.server.body_seconds)
+
+    def start_next(self) -> Step:
+        """Read the next request as far as it has arrived."""
+        self._release()
+        self.socket.setblocking(False)
+        self.arriving = Arriving(self, MAX_HEAD, self.server.timeout)
+        return self.arriving.add(self.input.take())
+
+    def hold(self, limits: Limits) -> None:
+        """Count the bytes that have arrived until the request is handled."""
+        self._held = limits, self.input.count
+        limits.hold(self.input.count)
+
+    def _release(self) -> None:
+        held, self._held = self._held, None
+        if held:
+            limits, count = held
+            limits.hold(-count)
+
+    def read_head(self) -> Request | None:
+        """The request whose head has arrived; None if a response has refused it."""
+        request = Request(self.server, self)
+        request.parse_request()
+        return request if request.ready else None
+
+    def RequestHandlerClass(self, _server: Any, _connection: Any) -> Request | None:
+        """For `communicate`: the request that has arrived."""
+        return self.arriving.request
+
+    def say_alive(self) -> Step:
+        """Respond to a health check without a thread and without waiting."""
+        request = self.arriving.request
+        assert request is not None
+        is_last = request.close_connection or request.response_protocol != "HTTP/1.1"
+        head, body = alive(is_last=is_last)
+        response = head if request.method == b"HEAD" else head + body
+        try:
+            is_sent = self.socket.send(response) == len(response)
+        except OSError:
+            is_sent = False
+        return self.start_next() if is_sent and not is_last else Step.CLOSE
+
+    def refuse(self, status: str) -> None:
+        """Close the connection. If a request has begun, the client is told why, unless that had to wait."""
+        if self.arriving.has_begun:
+            (self.arriving.request or Request(self.server, self)).simple_response(status)
+        self.close()
+
+    def discard(self) -> None:
+        self.unread = 0
+        self.close()
 
     def close(self) -> None:
+        self._release()
         unread, self.unread = self.unread, 0
         if self.rfile.has_data():
             unread -= len(self.rfile.peek())  # Read ahead with the head.
@@ -147,14 +283,41 @@ class Connection(HTTPConnection):
                 self.socket.shutdown(socket.SHUT_WR)
                 self.server.drain.take(self, unread)
                 return
-        super().close()
+        try:
+            super().close()
+        finally:
+            on_close, self.on_close = self.on_close, None
+            if on_close:
+                on_close()
+
+
+class Lane:
+    """Threads that handle certain requests only. For cheroot's threads, it is the server."""
+
+    def __init__(self, server: Server, threads: int) -> None:
+        self._server = server
+        self.requests = ThreadPool(self, min=threads, max=threads)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._server, name)
+
+    @property
+    def interrupt(self) -> Any:
+        return self._server.interrupt
+
+    @interrupt.setter
+    def interrupt(self, reason: Any) -> None:
+        self._server.interrupt = reason
 
 
 class Server(wsgi.Server):
     ConnectionClass = Connection
     max_request_header_size = MAX_HEAD
+    head_seconds = HEAD_SECONDS
+    body_seconds = BODY_SECONDS
+    _connections: Connections
 
-    def __init__(self, address: tuple[str, int], application: Any) -> None:
+    def __init__(self, address: tuple[str, int], application: Any, rules: Rules | None = None) -> None:
         super().__init__(
             address,
             application,
@@ -165,19 +328,50 @@ class Server(wsgi.Server):
             server_name="partway",
         )
         self.gateway = Gateway
+        self.rules = rules or Rules()
+        self.limits = Limits(most_connections(), self.rules.most_per_address, self.rules.is_exempt)
+        self.monitoring = Lane(self, MONITORING_THREADS)
         self.drain = Drain()
         self.drain.start()
 
-    def process_conn(self, conn: Connection) -> None:
-        """A connection gets a thread after its first byte: browsers open connections before they use them."""
-        if conn.has_sent:
-            super().process_conn(conn)
-        else:
-            conn.has_sent = True
-            self._connections.put(conn)  # type: ignore[attr-defined]  # created when it starts
+    def prepare(self) -> None:
+        super().prepare()
+        self.socket.setblocking(False)
+        # Before the first connection: cheroot's has done nothing yet.
+        self._connections.close()
+        self._connections = Connections(self)
+        self.monitoring.requests.start()
+
+    def stop(self) -> None:
+        was_ready = self.ready
+        super().stop()
+        if was_ready:
+            self.monitoring.requests.stop(self.shutdown_timeout)
+
+    def new_connection(self, socket_: socket.socket, address: Any) -> Connection:
+        connection = Connection(self, socket_)
+        if isinstance(address, tuple):
+            connection.remote_addr, connection.remote_port = address[:2]
+        name = str(connection.remote_addr or "")
+        connection.on_close = lambda: self.limits.leave(name)
+        return connection
+
+    def handle(self, connection: Connection) -> None:
+        """Let a thread handle a request that has arrived."""
+        request = connection.arriving.request
+        connection.hold(self.limits)
+        connection.socket.settimeout(self.timeout)
+        lane = self.monitoring.requests if request and request.is_for_monitoring else self.requests
+        lane.put(connection)
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         log.log(level, msg, exc_info=traceback)
+
+
+def most_connections() -> int:
+    """Connections that may be open at the same time: the process needs file descriptors for other things too."""
+    descriptors, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CONNECTIONS if descriptors < 0 else max(THREADS, min(MOST_CONNECTIONS, descriptors - 256))
 
 
 def main() -> None:
@@ -199,7 +393,7 @@ def main() -> None:
     _on_signal(_stop)
     # Before the first request, so that a client that resumes finds no other writer.
     _start_node().start()
-    server = Server((options.host, options.port), application)
+    server = Server((options.host, options.port), application, rules_of_site())
     log.info("listening on %s:%s", options.host, options.port)
     run(server)
 

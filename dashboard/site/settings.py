@@ -104,8 +104,10 @@ SESSION_IDLE_SECONDS: int = env.int("SESSION_IDLE_SECONDS", 12 * 3600, validate=
 """Seconds after which a session ends in which the operator does nothing. Sending a file counts, polling does not."""
 SESSION_MAX_SECONDS: int = env.int("SESSION_MAX_SECONDS", 7 * 86400, validate=validate.Range(min=120))
 """Seconds after the sign-in until a session ends, whatever the operator does."""
+CONNECTIONS_PER_ADDRESS: int = env.int("CONNECTIONS_PER_ADDRESS", 256, validate=validate.Range(min=1))
+"""Connections that one client may have to the web server at the same time: one IPv4 address, or one IPv6 /64."""
 METRICS_TOKEN: str = env.str("METRICS_TOKEN", "")
-"""A bearer token that allows reading /metrics from anywhere. If empty, only this machine may read it."""
+"""The bearer token for reading /metrics. If empty, nobody may read it."""
 
 STORE_STALL_SECONDS: float = env.float("STORE_STALL_SECONDS", 60)
 """Seconds without a byte in either direction until a request to a store times out."""

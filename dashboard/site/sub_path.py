@@ -33,6 +33,13 @@ def checked(path: str) -> str:
     return path
 
 
+def inner_path(requested: str, sub_path: str) -> str:
+    """The path of a page within the site. A proxy may have removed SUB_PATH."""
+    if sub_path and requested.startswith(f"{sub_path}/"):
+        return requested.removeprefix(sub_path)
+    return requested
+
+
 class SubPath:
     """A WSGI application below a path.
 
@@ -48,8 +55,7 @@ class SubPath:
         requested: str = environ.get("PATH_INFO", "")
         if self._path and requested == self._path:
             return self._to_overview(environ, start_response)
-        if self._path and requested.startswith(f"{self._path}/"):
-            environ["PATH_INFO"] = requested.removeprefix(self._path)
+        environ["PATH_INFO"] = inner_path(requested, self._path)
         environ["SCRIPT_NAME"] = self._path
         return self._application(environ, start_response)
 

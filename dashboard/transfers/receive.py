@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
+from dashboard.shared.body_limits import receives_file
 from dashboard.shared.explain import explain
 from dashboard.shared.jsonapi import wants_json, with_retry_after
 from dashboard.shared.messages import refusal_text, text_of
@@ -66,6 +67,7 @@ class FormRefused(Exception):
         self.in_the_way = in_the_way
 
 
+@receives_file
 @csrf_exempt  # Django would read the whole body to find the token. `check_csrf` runs once the fields have arrived.
 @require_http_methods(["GET", "HEAD", "POST"])
 def new_transfer(request: HttpRequest) -> HttpResponse:

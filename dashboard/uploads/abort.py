@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods
 
 from dashboard.operations.pages import respond_with
 from dashboard.shared import formatting, jsonapi
+from dashboard.shared.body_limits import receives_large_form
 from dashboard.shared.explain import explain
 from dashboard.shared.links import BucketLinks
 from dashboard.shared.messages import text_of
@@ -32,6 +33,7 @@ SHOWN_ROWS = 50
 """Uploads of a selection that the page shows. The facts of each are fetched when it is scrolled into view."""
 
 
+@receives_large_form
 @require_http_methods(["GET", "POST"])
 @explains_failures
 def abort(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:

@@ -149,12 +149,14 @@ def test_unknown_host_names_the_setting(address: str) -> None:
     assert (tus.status, tus.error["code"], tus.headers["tus-resumable"]) == (400, "UnknownHost", "1.0.0")
 
 
-def test_health_and_metrics_respond_to_any_host(address: str) -> None:
+def test_health_and_metrics_respond_to_any_host(address: str, stack: Stack) -> None:
     for host, protocol in (("elsewhere.example", "1.1"), ("", "1.0"), ("", "1.1"), ("no_host/at all", "1.1")):
         assert send(address, "GET", "/healthz", Host=host, protocol=protocol).text == "ok"
         ready = send(address, "GET", "/healthz?ready", Host=host, protocol=protocol)
         assert "database ok" in ready.text
-        assert b"partway_up" in send(address, "GET", "/metrics", Host=host, protocol=protocol).body
+        token = f"Bearer {stack.environment['METRICS_TOKEN']}"
+        metrics = send(address, "GET", "/metrics", Host=host, Authorization=token, protocol=protocol)
+        assert b"partway_up" in metrics.body
 
 
 def test_form_that_is_malformed_or_too_large_is_refused(address: str) -> None:

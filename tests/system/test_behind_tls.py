@@ -128,10 +128,12 @@ def test_path_without_its_slash_leads_to_the_overview(behind_tls: BehindTls, bel
 
 
 def test_monitoring_responds_below_the_path_and_without_it(behind_tls: BehindTls) -> None:
+    token = behind_tls.stack.environment["METRICS_TOKEN"]
     for path in ("", SUB_PATH):
         assert requests.get(f"{behind_tls.direct_url}{path}/healthz", timeout=10).text == "ok"
-        assert "partway_up" in requests.get(f"{behind_tls.direct_url}{path}/metrics", timeout=10).text
-    # nginx says that the request is from another machine.
+        for headers, status in (({}, 403), ({"Authorization": f"Bearer {token}"}, 200)):
+            response = requests.get(f"{behind_tls.direct_url}{path}/metrics", headers=headers, timeout=10)
+            assert (response.status_code, "partway_up" in response.text) == (status, status == 200)
     verify = str(behind_tls.certificate)
     assert requests.get(f"{behind_tls.url}/healthz", verify=verify, timeout=10).text == "ok"
     assert requests.get(f"{behind_tls.url}/metrics", verify=verify, timeout=10).status_code == 403

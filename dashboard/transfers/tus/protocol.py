@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
+from dashboard.shared.body_limits import receives_file
 from dashboard.shared.repeated_headers import repeated_headers
 from dashboard.transfers.csrf import check_csrf
 from dashboard.transfers.tus.responses import error_response
@@ -27,6 +28,7 @@ View = Callable[..., HttpResponseBase]
 def tus_view(handlers: Mapping[str, Handler]) -> View:
     """A view that passes each method to its handler."""
 
+    @receives_file
     @login_not_required  # A tus client gets 401 instead of a redirect to the login page.
     @csrf_exempt  # Checked in `_handle`, before the body is read.
     def view(request: HttpRequest, **kwargs: uuid.UUID) -> HttpResponseBase:

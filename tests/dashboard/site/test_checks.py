@@ -328,7 +328,7 @@ def test_http_is_redirected_to_https_with_hsts_but_not_for_monitoring() -> None:
     assert (secure.status_code, secure["Strict-Transport-Security"]) == (200, "max-age=3600")
     local = Client(headers={"Host": "127.0.0.1"})
     assert local.get("/healthz").status_code == 200
-    assert local.get("/metrics").status_code == 200
+    assert local.get("/metrics").status_code == 403  # It has no token.
     assert local.get("/stores/healthz/").status_code == 301
 
 

@@ -17,6 +17,7 @@ from cheroot.workers.threadpool import ThreadPool
 from dashboard.shared.repeated_headers import REPEATED_HEADERS
 from dashboard.site import drain
 from dashboard.site import server as web
+from dashboard.site.rules import Rules
 from dashboard.site.server import Server
 
 MIB = 1024**2
@@ -27,10 +28,10 @@ App = Callable[[Environ, Any], Iterable[bytes]]
 class Site:
     """A server in a thread, with an application that each test chooses; `requests` are the requests it received."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: Rules | None = None) -> None:
         self.app: App = echo_length
         self.requests: list[Environ] = []
-        self.server = Server(("127.0.0.1", 0), self._call)
+        self.server = Server(("127.0.0.1", 0), self._call, rules)
         self.server.expiration_interval = 0.1
         self.server.prepare()
         self._thread = threading.Thread(target=self.server.serve)
@@ -148,7 +149,7 @@ def test_idle_connection_is_closed(site: Site) -> None:
 
 
 def test_stalled_head_does_not_block_other_connections(site: Site) -> None:
-    site.server.timeout = 1
+    site.server.head_seconds = 1
     stalled = [site.connect() for _ in range(8)]
     for connection in stalled:
         connection.socket.sendall(b"GET / HTTP/1.1\r\nHost: te")

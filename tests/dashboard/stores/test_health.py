@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from pytest_django import Settings
 
 from tests.dashboard.pages import JSON, Page
 from uploads.domain.store_health import FAILING, StoreHealth
@@ -88,10 +89,11 @@ def test_json_has_the_health_and_no_credentials(operator_client: Client) -> None
     assert "access_key" not in shown
 
 
-def test_metrics_have_the_state_of_each_enabled_store(db: None) -> None:
+def test_metrics_have_the_state_of_each_enabled_store(db: None, settings: Settings) -> None:
+    settings.METRICS_TOKEN = "the token"
     for health in StoreHealth:
         make_store(health, name=health.value)
-    lines = Client().get("/metrics").content.decode().splitlines()
+    lines = Client().get("/metrics", headers={"Authorization": "Bearer the token"}).content.decode().splitlines()
     for health in set(StoreHealth) - {StoreHealth.DISABLED}:
         answers = 0.0 if health in FAILING else 1.0
         assert f'partway_store_answers{{store="{health}"}} {answers}' in lines
