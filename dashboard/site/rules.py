@@ -30,13 +30,13 @@ def rules_of_site() -> Rules:
     from dashboard.shared.addresses import is_proxy
     from dashboard.shared.body_limits import limit_of
     from dashboard.site.sub_path import inner_path
+    from dashboard.transfers.tus.middleware import with_slash
 
     @lru_cache(maxsize=1024)
     def body_limit(path: bytes) -> int | None:
         inner = inner_path(path.decode(errors="replace"), settings.SUB_PATH)
         try:
-            # `/files` is the same address as `/files/`.
-            view = resolve("/files/" if inner == "/files" else inner).func
+            view = resolve(with_slash(inner)).func
         except Resolver404:
             return limit_of(rules_of_site)
         return limit_of(view)

@@ -10,6 +10,11 @@ from django.http.response import HttpResponseBase
 from uploads.staging import tus
 
 
+def with_slash(path_info: str) -> str:
+    """Django would redirect from the address without a slash, and after a redirect clients send a GET."""
+    return "/files/" if path_info == "/files" else path_info
+
+
 class TusResponses:
     """Adds the headers of the protocol, and lets every error be JSON. `/files` is the same address as `/files/`."""
 
@@ -19,9 +24,7 @@ class TusResponses:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not f"{request.path_info}/".startswith("/files/"):
             return self._get_response(request)
-        if request.path_info == "/files":
-            # Django would redirect, and after a redirect clients send a GET.
-            request.path_info = "/files/"
+        request.path_info = with_slash(request.path_info)
         request.META["HTTP_ACCEPT"] = "application/json"
         response = self._get_response(request)
         response["Tus-Resumable"] = tus.VERSION
