@@ -93,7 +93,7 @@ def store_state(request: HttpRequest, store: str) -> HttpResponse:
     found = access.store_to_see(request.user, store)
     context: dict[str, object] = {"store": found}
     if found.enabled:
-        buckets = list_buckets(found)
+        buckets = list_buckets(found).limited_to(access.buckets_to_see(request.user, found))
         context["bucket_count"] = len(buckets.buckets)
         context["notes"] = [text_of(note) for note in buckets.notes]
         context["may_list"] = not _lacks_permission(buckets.refusal)

@@ -17,7 +17,7 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet, Subquery
 from django.http import Http404
 
 from uploads import grants
-from uploads.domain.roles import ROLE_FOR, Action, Limits, Permission, Place, Role, Scope, shortest_prefixes
+from uploads.domain.roles import ROLE_FOR, Action, Limits, Permission, Place, Role, Scope, prefixes_within
 from uploads.models import AuditEntry, Operation, OperationItem, Store, StoreCheck, Transfer
 from uploads.problems import Code, Problem, ProblemError
 
@@ -91,6 +91,17 @@ def _permitting(user: User, action: Action, thing: Thing | None = None) -> Itera
     for each in grants.grants_of(user):
         if each.allows(action, place) and (each.all_transfers or not is_others):
             yield each
+
+
+def no_longer_allowed(user: User | None, action: Action, thing: Thing) -> Problem | None:
+    """Why work that this user has requested is not done any more; None if it is. Work of the system always is."""
+    if user is None:
+        return None
+    if not user.is_active:
+        return Problem(Code.USER_DISABLED, user=user.get_username())
+    if may(user, action, thing):
+        return None
+    return Problem(Code.ROLE_LOST, user=user.get_username(), role=ROLE_FOR[action].value)
 
 
 def _require(user: AnyUser, action: Action, thing: Thing | None = None) -> None:
@@ -171,7 +182,11 @@ def store_to_see(user: AnyUser, name: str) -> Store:
 
 def buckets_to_see(user: AnyUser, store: Store) -> frozenset[str] | None:
     """The buckets of a store that the user may see; None for all of them."""
-    found = {each.scope.bucket for each in _permitting(actor(user), Action.SEE_STORES, store)}
+    return _buckets(user, Action.SEE_STORES, store)
+
+
+def _buckets(user: AnyUser, action: Action, store: Store) -> frozenset[str] | None:
+    found = {each.scope.bucket for each in _permitting(actor(user), action, store)}
     return None if "" in found else frozenset(found)
 
 
@@ -214,6 +229,10 @@ def checks_to_see(user: AnyUser, store: Store) -> QuerySet[StoreCheck]:
     return checks.select_related("store", "actor")
 
 
+def may_see_check(user: AnyUser, check: StoreCheck) -> bool:
+    return may(user, Action.SEE_STORES, check)
+
+
 def check_to_see(user: AnyUser, store: Store, check_id: uuid.UUID) -> StoreCheck:
     return _get(checks_to_see(user, store), Problem(Code.NO_SUCH_CHECK), pk=check_id)
 
@@ -226,10 +245,18 @@ def store_to_list(user: AnyUser, name: str, bucket: str = "", keys: Iterable[str
     return _store(user, name, Action.LIST_UPLOADS, bucket, keys)
 
 
-def prefixes_to_list(user: AnyUser, store: Store, bucket: str) -> tuple[str, ...]:
-    """The prefixes below which the user may list uploads of a bucket: the empty one for all of it."""
+def prefixes_to_list(user: AnyUser, store: Store, bucket: str, prefix: str) -> tuple[str, ...]:
+    """What a listing of this prefix may ask for: the prefix itself inside a grant, or the granted ones below it."""
     found = _permitting(actor(user), Action.LIST_UPLOADS, Place(store.pk, bucket))
-    return shortest_prefixes(each.scope.prefix for each in found)
+    prefixes = prefixes_within(prefix, (each.scope.prefix for each in found))
+    if not prefixes:
+        raise NotVisible(Problem(Code.NO_SUCH_PLACE))
+    return prefixes
+
+
+def may_list_all(user: AnyUser, store: Store, bucket: str) -> bool:
+    """Whether the user may list all uploads of a bucket, and not only those below some prefixes."""
+    return any(not each.scope.prefix for each in _permitting(actor(user), Action.LIST_UPLOADS, Place(store.pk, bucket)))
 
 
 def store_to_abort_in(user: AnyUser, name: str, bucket: str, keys: Iterable[str]) -> Store:
@@ -282,6 +309,16 @@ def stores_to_transfer_to(user: AnyUser) -> QuerySet[Store]:
 
 def store_to_transfer_to(user: AnyUser, name: str, bucket: str = "", keys: Iterable[str] = ()) -> Store:
     return _store(user, name, Action.SEND_FILES, bucket, keys)
+
+
+def buckets_to_send_to(user: AnyUser, store: Store) -> frozenset[str] | None:
+    """The buckets of a store that a new transfer can name; None for all of them."""
+    return _buckets(user, Action.SEND_FILES, store)
+
+
+def may_send_another(user: AnyUser, transfer: Transfer) -> bool:
+    """Whether pages offer to send another file to the bucket of a transfer."""
+    return may(user, Action.SEND_FILES, Place(transfer.store_id, transfer.bucket))
 
 
 def require_to_send(user: AnyUser, store: Store, bucket: str, key: str | None) -> None:

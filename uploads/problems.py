@@ -46,6 +46,8 @@ class Code(StrEnum):
     ADDRESS_LOCKED = "AddressLocked"
     ACCESS_DENIED = "AccessDenied"
     ROLE_REQUIRED = "RoleRequired"
+    ROLE_LOST = "RoleLost"
+    USER_DISABLED = "UserDisabled"
     TOKEN_SCOPE_REQUIRED = "TokenScopeRequired"  # noqa: S105
     NO_SUCH_PLACE = "NoSuchPlace"
     SSO_UNAVAILABLE = "SingleSignOnUnavailable"
@@ -144,6 +146,7 @@ class Code(StrEnum):
     UPLOADS_NOT_READABLE = "UploadsNotReadable"
     LISTING_END_NOT_STATED = "ListingEndNotStated"
     WHOLE_KEY_NOT_LISTED = "WholeKeyNotListed"
+    LISTING_ENDS_AT_GRANT = "ListingEndsAtGrant"
     WHOLE_KEY_HAS_MORE = "WholeKeyHasMore"
 
     # --- Store settings, connection tests and store checks

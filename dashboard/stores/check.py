@@ -85,6 +85,9 @@ def _page(request: HttpRequest, store: Store, form: CheckForm, *, status: int = 
     if jsonapi.wants_json(request):
         return JsonResponse(checks_json(store, recent))
     buckets = {*store.named_buckets.values_list("name", flat=True), *(each.bucket for each in recent)}
+    granted = access.buckets_to_see(request.user, store)
+    if granted is not None:
+        buckets = set(granted)
     context = _context(request, store) | {
         "form": form,
         "buckets": sorted(buckets),

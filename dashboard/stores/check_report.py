@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from uploads.models import Store, StoreCheck
 from uploads.objectstore.probing.created import Leftover
 from uploads.objectstore.probing.results import CheckResult, Group, Verdict, read_results
 from uploads.objectstore.providers import OVERRIDABLE, PROVIDERS, Provider, with_overrides
-from uploads.selectors.stores import newest_check, newest_checks
+from uploads.selectors.stores import newest_checks
 
 
 class Style(NamedTuple):
@@ -125,15 +125,15 @@ def card_of(check: StoreCheck) -> Card:
     )
 
 
-def last_card(store: Store) -> Card | None:
-    """The card of the newest check of a store."""
-    check = newest_check(store)
+def last_card(checks: QuerySet[StoreCheck]) -> Card | None:
+    """The card of the newest of these checks."""
+    check = checks.first()
     return card_of(check) if check else None
 
 
-def last_cards(stores: QuerySet[Store]) -> dict[int, Card]:
-    """The card of the newest check of each store that has been checked, by the store's primary key."""
-    return {pk: card_of(check) for pk, check in newest_checks(stores).items()}
+def last_cards(stores: QuerySet[Store], is_visible: Callable[[StoreCheck], bool]) -> dict[int, Card]:
+    """The card of the newest check of each store, by the store's primary key, if the check is visible."""
+    return {pk: card_of(check) for pk, check in newest_checks(stores).items() if is_visible(check)}
 
 
 def overrides_in_words(profile: Provider | None, overrides: Mapping[str, Any]) -> list[Override]:

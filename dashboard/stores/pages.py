@@ -33,7 +33,7 @@ from uploads.services.browse import browsing
 @explains_failures
 def stores(request: HttpRequest) -> HttpResponseBase:
     visible = access.stores_to_see(request.user)
-    checks = last_cards(visible)
+    checks = last_cards(visible, lambda check: access.may_see_check(request.user, check))
     rows = [
         {
             "store": store,
@@ -58,7 +58,7 @@ def stores(request: HttpRequest) -> HttpResponseBase:
 def buckets(request: HttpRequest, store: str) -> HttpResponseBase:
     """The listed and the named buckets. If listing is not allowed, the named ones still work."""
     found = access.store_to_see(request.user, store)
-    listed = browsing.list_buckets(found)
+    listed = browsing.list_buckets(found).limited_to(access.buckets_to_see(request.user, found))
     refusal = listed.refusal
     found.refresh_from_db()  # The outcome of this request is part of its health.
     context: dict[str, Any] = {
@@ -66,7 +66,7 @@ def buckets(request: HttpRequest, store: str) -> HttpResponseBase:
         "rows": [_bucket_row(found, bucket, bucket.name in listed.entered) for bucket in listed.buckets],
         "provider": label_of(found.provider),
         "may_change": access.may_change_store(request.user, found),
-        "last_check": last_card(found),
+        "last_check": last_card(access.checks_to_see(request.user, found)),
         "remarks": notes_on(found.provider),
         "overrides": overrides_in_words(PROVIDERS.get(found.provider), found.overrides),
         "not_allowed": refusal is not None and refusal.is_denied,

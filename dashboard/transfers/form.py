@@ -193,6 +193,8 @@ class NewTransferForm(forms.Form):
     ) -> None:
         super().__init__(data=data, initial=dict(initial or {}))
         self._user = user
+        self.is_forbidden = False
+        """Whether the user may not send a file to the bucket or with the key."""
         cast("forms.ModelChoiceField[Store]", self.fields["store"]).queryset = access.stores_to_transfer_to(user)
 
     def add_prefix(self, field_name: str) -> str:
@@ -228,7 +230,7 @@ class NewTransferForm(forms.Form):
             return None
         try:
             return access.transfer_to_steer(self._user, transfer_id)
-        except access.NotVisible as error:
+        except (access.NotVisible, access.NotAllowed) as error:
             raise ValidationError(text_of(error.problem)) from error
 
     def clean_part_size(self) -> int | None:
@@ -242,6 +244,7 @@ class NewTransferForm(forms.Form):
         if cleaned.get("part_size") is not None and cleaned.get("part_count") is not None:
             self.add_error("part_count", text_of(Problem(Code.PART_SIZE_AND_COUNT)))
         self._clean_key(cleaned)
+        self._clean_place(cleaned)
         cleaned["replacement"] = self._replacement(cleaned)
         return cleaned
 
@@ -268,6 +271,16 @@ class NewTransferForm(forms.Form):
             check_key(key)
         except NotSent as refusal:
             self.add_error("key", store_error_text(refusal))
+
+    def _clean_place(self, cleaned: dict[str, Any]) -> None:
+        """Refuse a bucket or a key for which the user has no grant. A prefix alone is checked when there is a key."""
+        if "store" not in cleaned or "bucket" not in cleaned:
+            return
+        try:
+            access.require_to_send(self._user, cleaned["store"], cleaned["bucket"], cleaned.get("key") or None)
+        except (access.NotVisible, access.NotAllowed) as refusal:
+            self.is_forbidden = True
+            self.add_error("key" if cleaned.get("key") else "bucket", text_of(refusal.problem))
 
     def values(self) -> NewTransferValues:
         """The clean values. Call only after is_valid()."""

@@ -40,7 +40,7 @@ def known(request: HttpRequest) -> HttpResponse:
         store_name, bucket, files, replacing = _read(request.body)
     except InvalidRequest as error:
         return json_error("InvalidRequest", str(error), status=400)
-    store = access.store_to_transfer_to(request.user, store_name)
+    store = access.store_to_transfer_to(request.user, store_name, bucket)
     transfers = find_known(request.user, store, bucket, files)
     to_allow = [transfer for transfer, _ in transfers if transfer.key in replacing and needs_leave(transfer)]
     _allow(access.actor(request.user), to_allow)

@@ -20,6 +20,7 @@ from dashboard.transfers.parsing import parse_part_count, parse_part_size, parse
 from dashboard.transfers.rows import rows_of
 from dashboard.transfers.serializers import fields_error_json
 from uploads import access
+from uploads.access import AnyUser
 from uploads.domain.planning import Plan, PlanRefused, plan_parts
 from uploads.models import Store
 from uploads.objectstore.errors import ObjectStoreError
@@ -90,7 +91,7 @@ def render_form(
         "refused": errors is not None,
         "in_the_way": in_the_way,
         "has_stores": stores.exists(),
-        "buckets": _named_buckets(form["store"].value() or "", list(stores)),
+        "buckets": _known_buckets(request.user, form["store"].value() or "", list(stores)),
         "storage_classes": STORAGE_CLASSES,
         "verify_choices": VERIFY_CHOICES,
         "unfinished": rows_of(waiting_for_file(request.user)),
@@ -105,10 +106,13 @@ def _filled_form(request: HttpRequest, values: Mapping[str, str] | None) -> NewT
     return NewTransferForm(user=request.user, initial=given)
 
 
-def _named_buckets(store_name: str, stores: list[Store]) -> list[str]:
+def _known_buckets(user: AnyUser, store_name: str, stores: list[Store]) -> list[str]:
     """The buckets that are known without a request to the store. JavaScript fetches the others."""
     store = next((store for store in stores if store.name == store_name), stores[0] if stores else None)
-    return [bucket.name for bucket in store.named_buckets.all()] if store else []
+    if store is None:
+        return []
+    granted = access.buckets_to_send_to(user, store)
+    return [bucket.name for bucket in store.named_buckets.all()] if granted is None else sorted(granted)
 
 
 @require_safe
@@ -117,7 +121,8 @@ def buckets(request: HttpRequest) -> HttpResponse:
 
     A note says if the store lists more buckets than were read.
     """
-    listed = list_buckets(access.store_to_transfer_to(request.user, request.GET.get("store", "")))
+    store = access.store_to_transfer_to(request.user, request.GET.get("store", ""))
+    listed = list_buckets(store).limited_to(access.buckets_to_send_to(request.user, store))
     context = {"buckets": [bucket.name for bucket in listed.buckets], "bucket_notes": listed.notes}
     return render(request, "transfers/_bucket_options.html", context)
 
@@ -157,9 +162,12 @@ def plan_for(store: Store, fields: Mapping[str, str]) -> Plan | None:
 @require_safe
 def existing(request: HttpRequest) -> HttpResponse:
     """The current object at the key: none, one to be replaced, or unknown because the store does not allow HEAD."""
-    store = access.store_to_transfer_to(request.user, request.GET.get("store", ""))
     bucket, key = request.GET.get("bucket", ""), request.GET.get("key", "")
-    if not bucket or not key:
+    is_named = bool(bucket and key)
+    store = access.store_to_transfer_to(
+        request.user, request.GET.get("store", ""), bucket if is_named else "", [key] if is_named else []
+    )
+    if not is_named:
         return render(request, "transfers/_existing.html", {"not_checked": True})
     try:
         check_bucket(bucket)
@@ -185,6 +193,9 @@ def check(request: HttpRequest) -> HttpResponse:
     """
     form = NewTransferForm(user=request.user, data=request.POST)
     errors = {} if form.is_valid() else form.field_errors()
+    if form.is_forbidden:
+        problem = Problem(Code.ACCESS_DENIED)
+        return JsonResponse(fields_error_json(problem.code, text_of(problem), errors), status=403)
     try:
         if not errors:
             errors = _plan_errors(form.values().store, request.POST) or _replace_errors(form.values())

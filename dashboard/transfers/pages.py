@@ -101,6 +101,7 @@ def transfer(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
         "transfer": row.transfer,
         "progress": row.progress,
         "steps": allowed_steps(row.transfer),
+        "offers_another": row.state in ENDED and access.may_send_another(request.user, row.transfer),
         "refused_for_parts": row.transfer.error_code in ABOUT_PARTS,
         "only_verifies": row.state is TransferState.FAILED and retry_only_verifies(row.transfer),
         "upload_url": upload_url(row),
@@ -143,6 +144,8 @@ def list_command(transfer: Transfer) -> str:
     words = ["aws", "s3api", "list-multipart-uploads", "--bucket", transfer.bucket, "--prefix", transfer.key]
     return shlex.join(words)
 
+
+ENDED = frozenset({TransferState.DONE, TransferState.CANCELLED})
 
 Step = Callable[[User, Transfer], None]
 

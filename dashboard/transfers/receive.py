@@ -137,6 +137,8 @@ def _checked(user: User, fields: Mapping[str, str], body: FormBody) -> NewTransf
         raise FormRefused({"file": text_of(Problem(Code.FILE_NOT_SELECTED))})
     form = NewTransferForm(user=user, data={**fields, "filename": body.filename})
     if not form.is_valid():
+        if form.is_forbidden:
+            raise FormRefused(form.field_errors(), 403, Code.ACCESS_DENIED)
         raise FormRefused(form.field_errors())
     return form.values().new_transfer(user, body.file_size)
 

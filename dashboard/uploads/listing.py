@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -21,12 +22,14 @@ from dashboard.shared.links import BucketLinks, Trail
 from dashboard.shared.parameters import Query, read_listing, read_trail
 from dashboard.shared.responses import explains_failures
 from dashboard.uploads.columns import COLUMNS, FACTS
-from dashboard.uploads.notes import UNSUPPORTED, Note, notes_on, why_stuck
+from dashboard.uploads.notes import GRANTED, UNSUPPORTED, Note, notes_on, why_stuck
 from dashboard.uploads.rows import LANES, Group, listed_group, unlisted_group
 from dashboard.uploads.serializers import listing_json
 from uploads import access
+from uploads.domain.roles import Action, Place, folders_above
 from uploads.models import Store
 from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.objectstore.listing.folders import only_below
 from uploads.objectstore.providers import PROVIDERS, Provider
 from uploads.objectstore.types import UploadsPage, UploadsQuery
 from uploads.services.browse import browsing
@@ -57,9 +60,15 @@ def listing(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     found = access.store_to_list(request.user, store, bucket)
     parameters = Query(request)
     query, trail = read_listing(parameters), read_trail(parameters)
+    prefixes = access.prefixes_to_list(request.user, found, bucket, query.prefix)
+    if len(prefixes) > 1:
+        return _folders_above(request, found, BucketLinks(found.name, bucket), query, prefixes)
+    query, is_limited = replace(query, prefix=prefixes[0]), not access.may_list_all(request.user, found, bucket)
     requested_at = timezone.now()
     try:
         page = browsing.list_uploads(found, bucket, query)
+        if is_limited:
+            page = only_below(page, query.prefix)
     except ObjectStoreError as error:
         return _failed_listing(request, found, bucket, query, error, requested_at)
     unlisted = find_unlisted(found, bucket, query, page, requested_at)
@@ -80,6 +89,26 @@ def listing(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
         # The page says in more words that the operation is missing.
         "notes": [note for note in notes if not note.is_warning and note is not UNSUPPORTED],
         **_groups(links, query, unlisted, listed),
+    }
+    return render(request, "uploads/listing.html", context)
+
+
+def _folders_above(
+    request: HttpRequest, store: Store, links: BucketLinks, query: UploadsQuery, prefixes: Sequence[str]
+) -> HttpResponse:
+    """The way to several granted prefixes, from the grants alone: no request is sent to the store."""
+    query = replace(_at(query, ("", "")), whole_key=False)
+    page = replace(NOTHING_LISTED, common_prefixes=folders_above(prefixes, query.prefix, query.delimiter))
+    if jsonapi.wants_json(request):
+        return JsonResponse(listing_json(links.bucket, query, page, Unlisted(), [GRANTED], ""))
+    listed = listed_group(store, links, query, page, timezone.now())
+    context = _page_context(request, store, links, query) | {
+        "page": page,
+        "listed": listed,
+        "summary": _folder_count(len(listed.folders)),
+        "pager": Pager(),
+        "notes": [GRANTED],
+        **_groups(links, query, Unlisted(), listed),
     }
     return render(request, "uploads/listing.html", context)
 
@@ -143,6 +172,7 @@ def _page_context(request: HttpRequest, store: Store, links: BucketLinks, query:
         "crumbs": _crumbs(links, query),
         "all_folders_url": links.listing(UploadsQuery(delimiter=query.delimiter)),
         "select_all_url": _with_selection(request),
+        "may_abort": access.may(request.user, Action.ABORT_UPLOADS, Place(store.pk, links.bucket, query.prefix)),
         "folders_url": links.listing(UploadsQuery(query.prefix, "" if query.delimiter else "/", query.max_uploads)),
         "whole_key_url": links.listing(replace(_at(query, ("", "")), whole_key=True)),
         "narrowed": browsing.narrows_here(provider, query),

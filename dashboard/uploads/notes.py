@@ -43,6 +43,10 @@ UNSUPPORTED = Note(
     _("This endpoint's API has no operation that lists uploads. An empty listing does not mean that there are none."),
     may_miss=True,
 )
+GRANTED = Note(
+    "GrantedFolders",
+    _("You may see what is in these folders. The store has not been asked what else there is."),
+)
 KEY_MARKER_UNUSED = Note(
     "KeyMarkerIgnored",
     _(

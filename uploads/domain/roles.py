@@ -206,6 +206,23 @@ class Permission:
                 yield Permission(self.role, scope, self.actions & limits.actions, self.all_transfers)
 
 
+def prefixes_within(requested: str, granted: Iterable[str]) -> tuple[str, ...]:
+    """The prefix itself, if a granted one includes it; otherwise the granted ones that it includes, if any."""
+    shortest = shortest_prefixes(granted)
+    if any(requested.startswith(each) for each in shortest):
+        return (requested,)
+    return tuple(each for each in shortest if each.startswith(requested))
+
+
+def folders_above(prefixes: Iterable[str], requested: str, delimiter: str) -> tuple[str, ...]:
+    """The folders below the requested prefix that lead to these prefixes; without a delimiter, the prefixes."""
+    folders = set()
+    for prefix in prefixes:
+        end = prefix.find(delimiter, len(requested)) if delimiter else -1
+        folders.add(prefix[: end + len(delimiter)] if end >= 0 else prefix)
+    return tuple(sorted(folders))
+
+
 def shortest_prefixes(prefixes: Iterable[str]) -> tuple[str, ...]:
     """Without those that others include, in order. The empty one includes all."""
     shortest: list[str] = []

@@ -12,10 +12,6 @@ def is_name_taken(name: str) -> bool:
     return Store.objects.filter(name=name).exists()
 
 
-def newest_check(store: Store) -> StoreCheck | None:
-    return StoreCheck.objects.filter(store=store).select_related("store", "actor").first()
-
-
 def newest_checks(stores: QuerySet[Store]) -> dict[int, StoreCheck]:
     """The newest check of each store that was ever checked, by the store's primary key."""
     newest = StoreCheck.objects.filter(store=OuterRef("store")).values("pk")[:1]

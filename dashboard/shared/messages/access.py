@@ -23,6 +23,11 @@ MESSAGES: Mapping[str, Message] = {
     Code.SIGN_IN_BUSY: _("Many people are signing in at this moment. Try again in a few seconds."),
     Code.ACCESS_DENIED: _("Your role does not allow this."),
     Code.ROLE_REQUIRED: _("This needs the role “%(role)s”, which you do not have here."),
+    Code.ROLE_LOST: _(
+        "%(user)s has lost the role “%(role)s” here since this was requested. Nothing more was done. Grant the role "
+        "again, or have somebody who has it repeat the request."
+    ),
+    Code.USER_DISABLED: _("%(user)s was disabled after this was requested. Nothing more was done."),
     Code.TOKEN_SCOPE_REQUIRED: _("The scopes of the access token do not include this."),
     Code.NO_SUCH_PLACE: _("There is no such bucket or key, or you may not see it."),
     Code.NO_SUCH_PAGE: _("There is nothing at this address."),

@@ -196,6 +196,9 @@ _RESPONSES: Mapping[str, Message] = {
     Code.WHOLE_KEY_NOT_LISTED: _(
         "The uploads whose key is exactly the prefix could not be listed (%(code)s, request id %(request_id)s)."
     ),
+    Code.LISTING_ENDS_AT_GRANT: _(
+        "The store lists in no order, and its next page starts with a key that you may not see: uploads may be missing."
+    ),
     Code.WHOLE_KEY_HAS_MORE: _(
         "More uploads have exactly this key than fit on a page. Use the prefix as a whole key to see all of them."
     ),

@@ -46,6 +46,8 @@ def create(request: HttpRequest, user: User) -> HttpResponse:
     """201 with the address of the transfer. A body of the right content type has its first bytes."""
     first = _first_body(request)
     form = NewTransferForm(user=user, data=tus.read_metadata(request.headers, _metadata_names()))
+    if not form.is_valid() and form.is_forbidden:
+        return fields_response(403, Code.ACCESS_DENIED, text_of(Problem(Code.ACCESS_DENIED)), form.field_errors())
     if not form.is_valid():
         return fields_response(400, tus.INVALID_METADATA, text_of(Problem(Code.INVALID_FORM)), form.field_errors())
     values = form.values()

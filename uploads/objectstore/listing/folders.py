@@ -12,6 +12,7 @@ from uploads.objectstore.keys import LAST_CHARACTER, MAX_KEY_BYTES, just_below
 from uploads.objectstore.listing.order import JOINED, as_bytes, is_by_key, place
 from uploads.objectstore.providers import Order
 from uploads.objectstore.types import Marker, UploadsPage
+from uploads.problems import Code, Problem
 
 ID_TEXT = re.compile(r"[\w.~=+-]*", re.ASCII)
 """The characters of upload ids."""
@@ -63,6 +64,22 @@ def narrow(page: UploadsPage, prefix: str, order: Order) -> UploadsPage:
     """A page that was requested without a prefix, reduced to it; the last page if no more uploads can have it."""
     kept = tuple(upload for upload in page.uploads if upload.key.startswith(prefix))
     return replace(page, uploads=kept, is_truncated=page.is_truncated and not _is_after(page, prefix, order))
+
+
+def only_below(page: UploadsPage, prefix: str) -> UploadsPage:
+    """Without what the store lists although it is not below the prefix, for a user who may not see it.
+
+    A listing without an order ends where its next marker, which is a key, is not below the prefix.
+    """
+    below = replace(
+        page,
+        uploads=tuple(upload for upload in page.uploads if upload.key.startswith(prefix)),
+        common_prefixes=tuple(each for each in page.common_prefixes if each.startswith(prefix)),
+    )
+    if not page.is_truncated or not page.next_key_marker or page.next_key_marker.startswith(prefix):
+        return below
+    notes = (*page.notes, Problem(Code.LISTING_ENDS_AT_GRANT))
+    return replace(below, is_truncated=False, next_key_marker="", next_upload_id_marker="", notes=notes)
 
 
 def _is_after(page: UploadsPage, prefix: str, order: Order) -> bool:

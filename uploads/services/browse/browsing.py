@@ -43,6 +43,15 @@ class BucketList:
     notes: tuple[Problem, ...] = ()
     entered: frozenset[str] = frozenset()
 
+    def limited_to(self, names: frozenset[str] | None) -> BucketList:
+        """Only the named buckets, whether the store lists them or not; None for all buckets."""
+        if names is None:
+            return self
+        known = {bucket.name: bucket for bucket in self.buckets}
+        buckets = tuple(known.get(name, Bucket(name, None)) for name in sorted(names))
+        entered = self.entered & names | (names - known.keys())
+        return BucketList(buckets, self.refusal, entered=frozenset(entered))
+
 
 @dataclass(frozen=True, slots=True)
 class ExistingObject:

@@ -17,7 +17,7 @@ from uploads.services.multipart.abort import StillThere, abort_until_gone
 from uploads.services.multipart.complete import CompletionOutcome, CompletionUnknown
 from uploads.services.operations.completing import complete_item, found_json, result_of
 from uploads.services.operations.confirmed import ItemRefused, explain_conflict
-from uploads.services.operations.kinds import ITEMS
+from uploads.services.operations.kinds import ITEMS, refusal_of
 from uploads.services.operations.order import end_item
 from uploads.services.operations.outcomes import REQUESTED_AT, UNANSWERED_AT
 from uploads.services.stores.clients import client_for
@@ -29,7 +29,7 @@ from uploads.services.work.tasks import record_failure, task
 log = logging.getLogger(__name__)
 
 
-@task(ITEMS, OperationItem.objects.all)
+@task(ITEMS, OperationItem.objects.all, refusal=refusal_of)
 def run_item(lease: Lease[OperationItem]) -> None:
     """Abort or complete one upload, and write the result."""
     item = lease.row

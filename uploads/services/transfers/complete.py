@@ -29,7 +29,7 @@ from uploads.services.multipart.complete import (
 from uploads.services.multipart.expectation import Expectation
 from uploads.services.multipart.replacing import Condition
 from uploads.services.transfers.ending import finish_transfer
-from uploads.services.transfers.kinds import TRANSFERS
+from uploads.services.transfers.kinds import TRANSFERS, refusal_of
 from uploads.services.transfers.replaced_parts import are_replaced, settle_replaced_parts
 from uploads.services.transfers.replacing import NotComparable, ObjectInTheWay, condition_of, explain_conflict
 from uploads.services.work import leases
@@ -40,7 +40,7 @@ from uploads.services.work.tasks import record_failure, task
 from uploads.services.work.transitions import change
 
 
-@task(TRANSFERS, lambda: Transfer.objects.filter(phase=Phase.COMPLETING))
+@task(TRANSFERS, lambda: Transfer.objects.filter(phase=Phase.COMPLETING), refusal=refusal_of)
 def complete_transfer(lease: Lease[Transfer]) -> None:
     """Complete the upload, prove the object by HEAD, and only then record the transfer as done.
 

@@ -17,7 +17,7 @@ from uploads.services.multipart.abort import abort_until_gone
 from uploads.services.stores.clients import client_for
 from uploads.services.transfers.dispatch import dispatch
 from uploads.services.transfers.identity import object_metadata
-from uploads.services.transfers.kinds import TRANSFERS
+from uploads.services.transfers.kinds import TRANSFERS, refusal_of
 from uploads.services.transfers.orphans import settle_unknown_create
 from uploads.services.transfers.replacing import explain_conflict, store_forbids
 from uploads.services.work import leases
@@ -35,7 +35,7 @@ def _ready() -> QuerySet[Transfer]:
     return rows.exclude(store_uploads__state=StoreUploadState.OPEN)
 
 
-@task(TRANSFERS, _ready)
+@task(TRANSFERS, _ready, refusal=refusal_of)
 def open_store_upload(lease: Lease[Transfer]) -> None:
     """Create the upload in the store and record its id immediately."""
     try:

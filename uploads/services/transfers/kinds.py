@@ -8,8 +8,11 @@ from typing import Any
 
 from django.db import transaction
 
+from uploads import access
+from uploads.domain.roles import Action
 from uploads.domain.states import PART_STATES, PHASES, DesiredState, PartState, Phase
 from uploads.models import Part, Transfer
+from uploads.problems import Problem
 from uploads.services.transfers.dispatch import dispatch, dispatch_many, due_transfers
 from uploads.services.transfers.ending import ends_unverified, fail_transfer, finish_transfer
 from uploads.services.work.attempts import MAX_ATTEMPTS
@@ -20,6 +23,16 @@ from uploads.services.work.tasks import dispatch_batches, guard, record_worker_l
 
 NOTHING_MOVED = {"moved": 0, "moved_at": None, "mark_moved": 0, "mark_at": None}
 """The columns of a part of which nothing was sent in this attempt."""
+
+
+def refusal_of(transfer: Transfer) -> Problem | None:
+    """Why the transfer is not continued: its owner may not send files to this place any more.
+
+    A completion that was requested is continued: only its outcome is found out.
+    """
+    if transfer.complete_sent_at is not None or transfer.completed_at is not None:
+        return None
+    return access.no_longer_allowed(transfer.owner, Action.SEND_FILES, transfer)
 
 
 def _resume(transfer: Transfer, seconds: float) -> None:
@@ -73,7 +86,7 @@ PARTS = register(
         running=PartState.SENDING,
         on_take=NOTHING_MOVED,
         on_return=NOTHING_MOVED,
-        related=("transfer__store",),
+        related=("transfer__store", "transfer__owner"),
         facts=lambda part: {"transfer": part.transfer_id, "part": part.number},
         resume=_resume_part,
         give_up=_give_up_part,
@@ -87,7 +100,7 @@ TRANSFERS = register(
         name="transfer",
         model=Transfer,
         table=PHASES,
-        related=("store",),
+        related=("store", "owner"),
         facts=lambda transfer: {"transfer": transfer.pk},
         resume=_resume,
         give_up=_give_up_transfer,

@@ -27,7 +27,7 @@ from uploads.services.transfers.dispatch import dispatch
 from uploads.services.transfers.ending import fail_transfer
 from uploads.services.transfers.identity import object_metadata
 from uploads.services.transfers.interruption import Interrupted, LeaseRenewal, interruptible
-from uploads.services.transfers.kinds import PARTS
+from uploads.services.transfers.kinds import PARTS, refusal_of
 from uploads.services.transfers.lost_responses import find_after_failure, own_object
 from uploads.services.transfers.missing_files import has_file, settle_missing_files
 from uploads.services.transfers.replacing import NotComparable, condition_of, explain_conflict
@@ -54,7 +54,7 @@ def _ready() -> QuerySet[Part]:
     return Part.objects.filter(transfer__in=transfers)
 
 
-@task(PARTS, _ready, queue=parts_queue)
+@task(PARTS, _ready, queue=parts_queue, refusal=lambda part: refusal_of(part.transfer))
 def send_part(lease: Lease[Part]) -> None:
     """UploadPart, or PutObject for a file of one part."""
     crash.point("part.taken")

@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from uploads import database, logs
+from uploads.models.work import WorkFields
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.problems import Problem
 from uploads.services.work import leases
@@ -34,11 +35,16 @@ def any_node(_node: str) -> str:
     return OPERATIONS_QUEUE
 
 
+def never_refused(_row: WorkFields) -> None:
+    """Work that Partway does by itself, or that nobody has to be allowed to do."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task(Generic[Row]):
     """Work on one row of a kind; call it with the row's id.
 
-    `ready` are the rows that the task may take, and `queue` names the queue for the rows of a node.
+    `ready` are the rows that the task may take, and `queue` names the queue for the rows of a node. `refusal` says why
+    the work is not done any more although it was requested: its row then ends with this problem.
     """
 
     name: str
@@ -47,6 +53,7 @@ class Task(Generic[Row]):
     work: Callable[[Lease[Row]], None]
     queue: Callable[[str], str] = any_node
     retry: Retry = Retry.LIMITED
+    refusal: Callable[[Row], Problem | None] = never_refused
 
     def __call__(self, row_id: object) -> None:
         """Take the row's lease and do the work. Does nothing if the row is not ready or another worker has it."""
@@ -57,7 +64,13 @@ class Task(Generic[Row]):
 
     def _run(self, lease: Lease[Row]) -> None:
         try:
-            self.work(lease.load())
+            loaded = lease.load()
+            refusal = self.refusal(loaded.row)
+            if refusal is not None:
+                log.warning("%s %s: %s", self.kind.name, lease.row.pk, refusal)
+                self.kind.give_up(loaded, problem_fields(refusal))
+            else:
+                self.work(loaded)
         except LeaseLost:
             log.warning("%s %s: the lease was lost", self.kind.name, lease.row.pk)
         except ObjectStoreError as error:
@@ -80,11 +93,13 @@ def task(
     *,
     queue: Callable[[str], str] = any_node,
     retry: Retry = Retry.LIMITED,
+    refusal: Callable[[Row], Problem | None] = never_refused,
 ) -> Callable[[Callable[[Lease[Row]], None]], Task[Row]]:
     """Declare a function of a lease as a task of the same name."""
 
     def declare(work: Callable[[Lease[Row]], None]) -> Task[Row]:
-        declared = Task(name=work.__name__, kind=kind, ready=ready, work=work, queue=queue, retry=retry)
+        name = work.__name__
+        declared = Task(name=name, kind=kind, ready=ready, work=work, queue=queue, retry=retry, refusal=refusal)
         TASKS[declared.name] = declared
         return declared
 

@@ -11,7 +11,8 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from uploads import audit, crash
+from uploads import access, audit, crash
+from uploads.domain.roles import Action
 from uploads.domain.states import ITEM_STATES, ItemState
 from uploads.models import StoreCheck
 from uploads.models.store_check import new_prefix
@@ -111,7 +112,12 @@ STORE_CHECKS = register(
 )
 
 
-@task(STORE_CHECKS, StoreCheck.objects.all, retry=Retry.NEVER)
+def refusal_of(check: StoreCheck) -> Problem | None:
+    """Why the check is not run: its actor may not check the store any more. One that has started still cleans up."""
+    return None if check.tries > 1 else access.no_longer_allowed(check.actor, Action.CHECK_STORES, check.store)
+
+
+@task(STORE_CHECKS, StoreCheck.objects.all, retry=Retry.NEVER, refusal=refusal_of)
 def run_store_check(lease: Lease[StoreCheck]) -> None:
     """Run a check that was requested, and write its results."""
     running = RunningCheck(lease)
