@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -55,7 +56,7 @@ def each_place(stores: list[Store], make: Callable[[Store, str, str], object]) -
                 make(store, bucket, key)
 
 
-SCOPES: list[dict[str, object]] = [
+SCOPES: list[dict[str, Any]] = [
     {},
     {"store": 0},
     {"store": 0, "bucket": "photos"},
@@ -63,7 +64,7 @@ SCOPES: list[dict[str, object]] = [
 ]
 
 
-def granted(user: User, stores: list[Store], where: dict[str, object], **more: object) -> Scope:
+def granted(user: User, stores: list[Store], where: dict[str, Any], **more: Any) -> Scope:
     values = {**where, "store": stores[0]} if "store" in where else where
     return grant(user, **values, **more).scope
 
@@ -71,7 +72,7 @@ def granted(user: User, stores: list[Store], where: dict[str, object], **more: o
 @pytest.mark.parametrize("where", SCOPES, ids=str)
 @pytest.mark.parametrize("all_transfers", [False, True])
 def test_visible_transfers(
-    stores: list[Store], user: User, other: User, where: dict[str, object], *, all_transfers: bool
+    stores: list[Store], user: User, other: User, where: dict[str, Any], *, all_transfers: bool
 ) -> None:
     each_place(stores, lambda store, bucket, key: make_transfer(user, store, bucket=bucket, key=key))
     each_place(stores, lambda store, bucket, key: make_transfer(other, store, bucket=bucket, key=key))
@@ -83,7 +84,7 @@ def test_visible_transfers(
 
 
 @pytest.mark.parametrize("where", SCOPES, ids=str)
-def test_visible_operations(stores: list[Store], user: User, other: User, where: dict[str, object]) -> None:
+def test_visible_operations(stores: list[Store], user: User, other: User, where: dict[str, Any]) -> None:
     def order(store: Store, bucket: str, *keys: str) -> None:
         operation = Operation.objects.create(kind="abort", actor=other, store=store, bucket=bucket)
         for key in keys:
@@ -112,7 +113,7 @@ def test_an_operation_within_two_prefixes_is_visible(stores: list[Store], user: 
 
 
 @pytest.mark.parametrize("where", SCOPES, ids=str)
-def test_entries_to_see(stores: list[Store], user: User, other: User, where: dict[str, object]) -> None:
+def test_entries_to_see(stores: list[Store], user: User, other: User, where: dict[str, Any]) -> None:
     each_place(
         stores,
         lambda store, bucket, key: audit.record(other, "abort.ordered", store=store.name, bucket=bucket, key=key),
@@ -220,9 +221,7 @@ def test_limits_apply_to_administrators(stores: list[Store], user: User) -> None
         {"role": "store-administrator", "user": True, "store": True, "bucket": "photos"},
     ],
 )
-def test_the_database_refuses_grants_that_mean_nothing(
-    stores: list[Store], user: User, values: dict[str, object]
-) -> None:
+def test_the_database_refuses_grants_that_mean_nothing(stores: list[Store], user: User, values: dict[str, Any]) -> None:
     from uploads.models import Grant
 
     known = {"user": user, "group": Group.objects.create(name="team"), "store": stores[0]}
