@@ -20,6 +20,7 @@ from environs import Env, validate
 from whitenoise.compress import Compressor
 
 from dashboard.site import password_rules, sub_path
+from uploads.domain.roles import Role
 from uploads.objectstore.addresses import Allowed, Network, parse_allowed
 
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -96,6 +97,10 @@ SIGN_IN_ADDRESS_FAILURES: int = env.int("SIGN_IN_ADDRESS_FAILURES", 50, validate
 """Failed sign-ins after which an account, or all accounts from an address, are locked. A network may share one."""
 SIGN_IN_LOCK_SECONDS: int = env.int("SIGN_IN_LOCK_SECONDS", 900, validate=validate.Range(min=1))
 """Seconds without a failure until a lock ends, and until failures are forgotten."""
+TOTP_REQUIRED_ROLES: list[str] = env.list(
+    "TOTP_REQUIRED_ROLES", [], validate=validate.ContainsOnly([role.value for role in Role])
+)
+"""Roles whose users need a second factor if they sign in with a password. Others may set one up."""
 PASSWORD_THREADS: int = env.int("PASSWORD_THREADS", max(1, (os.cpu_count() or 1) // 2), validate=validate.Range(min=1))
 """Threads of a process that hash passwords at the same time. A hash occupies a core."""
 PASSWORD_WAITING: int = env.int("PASSWORD_WAITING", 8, validate=validate.Range(min=0))

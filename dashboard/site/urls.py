@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path, register_converter
 
 from dashboard import audit, auth, monitoring, overview
+from dashboard.account import pages as account
 from dashboard.operations import pages as operations
 from dashboard.shared.routes import BucketConverter, StoreConverter
 from dashboard.site.catalog import catalog
@@ -51,7 +52,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("login/", auth.login, name="login"),
     path("login/sso/", sso.start, name="sso-start"),
     path("login/sso/callback/", sso.callback, name="sso-callback"),
+    path("login/code/", auth.code, name="login-code"),
     path("logout/", auth.logout, name="logout"),
+    path("account/", account.account, name="account"),
+    path("account/password/", account.password, name="password"),
+    path("account/second-factor/", account.second_factor_page, name="second-factor"),
+    path("account/sign-out-everywhere/", account.sign_out_everywhere, name="sign-out-everywhere"),
     path("catalog/<str:language>/<str:version>.js", catalog, name="catalog"),
     path("healthz", monitoring.healthz, name="healthz"),
     path("metrics", monitoring.metrics, name="metrics"),

@@ -48,6 +48,9 @@ class Place:
             "/transfers/new/",
             self.transfer,
             "/audit/",
+            "/account/",
+            "/account/password/",
+            "/account/second-factor/",
         ]
 
 

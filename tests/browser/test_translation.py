@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b32decode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.urls import Resolver404, resolve
+from django_otp.oath import totp
 from playwright.sync_api import Browser, Page
 
 from local import installation
@@ -22,7 +24,7 @@ from tests.browser.site import Site
 from tests.browser.watching import Watcher
 from tests.dashboard.test_access import EVERY
 from tests.system import stack as stacks
-from tests.system.stack import MIB, Stack, wait_for
+from tests.system.stack import MIB, Login, Stack, wait_for
 from uploads.objectstore.providers import PROVIDERS
 
 NAMES = {"Partway", "UTC", "ETag", "OSS", "Redis", "AWS Signature Version 4", "AWS", "NVME", "STANDARD"}
@@ -38,6 +40,7 @@ AFTER_POST = {
     "reset-found",
     "sso-callback",
     "sso-start",
+    "sign-out-everywhere",
     "transfer-cancel",
     "transfer-pause",
     "transfer-resume",
@@ -181,6 +184,9 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
         f"/transfers/{sent}/",
         "/audit/",
         "/audit/?actor=nobody",
+        "/account/",
+        "/account/password/",
+        "/account/second-factor/",
         "/staging/",
         "/queue/",
         "/nowhere/",
@@ -202,7 +208,8 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
 def test_every_text_is_translated(pseudo_site: Site, content: Content) -> None:
     """Every page of the site is visited. Each text is listed once, with the first page that shows it."""
     found: dict[str, str] = {}
-    visited = {"login"}  # By `test_login_is_translated`.
+    # By `test_login_is_translated` and `test_second_factor_is_translated`.
+    visited = {"login", "login-code"}
     pseudo_site.page.on("request", lambda request: visited.add(url_name(request.url)))
     for path in content.pages:
         pseudo_site.page.goto(path, wait_until="networkidle")
@@ -232,6 +239,41 @@ def test_login_is_translated(pseudo_browser: Browser, stack: Stack) -> None:
     found += untranslated(page, set())
     context.close()
     assert not found, "\n".join(dict.fromkeys(found))
+
+
+def test_second_factor_is_translated(pseudo_browser: Browser, stack: Stack) -> None:
+    login = Login("two-factors", "a long passphrase")
+    found: list[str] = []
+    stack.run_python(
+        "from django.contrib.auth.models import User\n"
+        f"User.objects.create_superuser({login.username!r}, password={login.password!r})"
+    )
+    for _ in range(2):
+        context = pseudo_browser.new_context(base_url=stack.url, locale=pseudo.LANGUAGE)
+        page = context.new_page()
+        page.goto("/login/")
+        page.locator("[name=username]").fill(login.username)
+        page.locator("[name=password]").fill(login.password)
+        with page.expect_navigation():
+            page.keyboard.press("Enter")
+        if "/login/code/" not in page.url:
+            _set_up_second_factor(page, found)
+        found += untranslated(page, {login.username})
+        context.close()
+    assert "/login/code/" in page.url
+    assert not found, "\n".join(dict.fromkeys(found))
+
+
+def _set_up_second_factor(page: Page, found: list[str]) -> None:
+    page.goto("/account/second-factor/")
+    page.locator("main [type=submit]").click()
+    found += untranslated(page, {"two-factors", "Aegis", "Google Authenticator", "1Password"})
+    secret = b32decode(page.locator("main code").inner_text().replace(" ", ""))
+    page.locator("[name=code]").fill(f"{totp(secret):06}")
+    page.locator("main [type=submit]").click()
+    page.locator(".recovery-codes").wait_for()
+    found += untranslated(page, {"two-factors"})
+    page.goto("/account/second-factor/")
 
 
 def test_texts_of_scripts_are_translated(pseudo_site: Site, stack: Stack, content: Content, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from django.urls import URLPattern, URLResolver
 
 from dashboard.site.urls import urlpatterns
 
-PUBLIC = {"login", "sso-start", "sso-callback", "healthz", "metrics", "catalog"}
+PUBLIC = {"login", "login-code", "sso-start", "sso-callback", "healthz", "metrics", "catalog"}
 """Names of the URLs that work without a login."""
 
 VALUES = {

@@ -5,6 +5,7 @@ from uploads.models.grant import Grant
 from uploads.models.node import StagingNode
 from uploads.models.operation import Operation, OperationItem
 from uploads.models.round import Round
+from uploads.models.second_factor import RecoveryCode, TotpDevice
 from uploads.models.session import Session
 from uploads.models.sign_on_identity import SignOnIdentity
 from uploads.models.store import NamedBucket, Store
@@ -19,6 +20,7 @@ __all__ = [
     "Operation",
     "OperationItem",
     "Part",
+    "RecoveryCode",
     "Round",
     "Session",
     "SignOnIdentity",
@@ -26,5 +28,6 @@ __all__ = [
     "Store",
     "StoreCheck",
     "StoreUpload",
+    "TotpDevice",
     "Transfer",
 ]

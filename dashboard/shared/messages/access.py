@@ -20,6 +20,12 @@ MESSAGES: Mapping[str, Message] = {
         "Too many attempts to sign in from your address have failed. Try again after %(until_at)s, or ask an "
         "administrator to lift the lock. Other addresses are not affected."
     ),
+    Code.CODE_WRONG: _("This code is wrong, has expired, or was used before. Enter the one that the app shows now."),
+    Code.CODE_TOO_SOON: _("The last code was wrong. Try again in %(wait_seconds)s."),
+    Code.SECOND_FACTOR_EXISTS: _("Your account already has an app for codes."),
+    Code.SECOND_FACTOR_REQUIRED: _(
+        "Your role needs a second factor: set up an app for codes on the page of your account."
+    ),
     Code.SIGN_IN_BUSY: _("Many people are signing in at this moment. Try again in a few seconds."),
     Code.ACCESS_DENIED: _("Your role does not allow this."),
     Code.ROLE_REQUIRED: _("This needs the role “%(role)s”, which you do not have here."),

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Mapping
 
 from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
@@ -16,6 +17,7 @@ from dashboard.transfers.csrf import check_csrf
 from dashboard.transfers.tus.responses import error_response
 from uploads import access
 from uploads.problems import Code, Problem
+from uploads.services.sign_in import second_factor
 from uploads.staging import tus
 from uploads.staging.tus import TusError
 
@@ -43,6 +45,8 @@ def tus_view(handlers: Mapping[str, Handler]) -> View:
 def _handle(request: HttpRequest, handlers: Mapping[str, Handler], kwargs: Mapping[str, uuid.UUID]) -> HttpResponse:
     if not request.user.is_authenticated:
         raise TusError(401, Problem(Code.NOT_SIGNED_IN))
+    if isinstance(request.user, User) and second_factor.is_missing(request.session, request.user):
+        raise TusError(403, Problem(Code.SECOND_FACTOR_REQUIRED))
     tus.check_repeated(repeated_headers(request))
     method = _method(request)
     # An override never makes a request safer: the check is that of an unsafe method if either of the two is unsafe.

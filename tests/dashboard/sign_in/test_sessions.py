@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from tests.grants import make_operator
 from uploads.models import AuditEntry, Session
 from uploads.services.sign_in.passwords import change_password
 from uploads.services.sign_in.session_store import SessionStore
@@ -21,7 +22,7 @@ PASSWORD = "correct horse battery"
 
 @pytest.fixture
 def olga() -> User:
-    return User.objects.create_user("olga", password=PASSWORD)
+    return make_operator("olga", password=PASSWORD)
 
 
 def signed_in(user: User) -> Client:
@@ -100,7 +101,7 @@ def test_renewing_does_not_bring_an_ended_session_back(olga: User) -> None:
 
 def test_signing_out_everywhere_ends_the_sessions_of_one_user(olga: User) -> None:
     ends, stays = signed_in(olga), signed_in(olga)
-    other = signed_in(User.objects.create_user("petra"))
+    other = signed_in(make_operator("petra"))
     assert sign_out_everywhere(olga, olga, except_key=stays.session.session_key) == 1
     assert [is_signed_in(client) for client in (ends, stays, other)] == [False, True, True]
     entry = AuditEntry.objects.get(action="session.ended-everywhere")

@@ -1,0 +1,49 @@
+"""Forms of the account pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth import authenticate
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from uploads.services.sign_in.passwords import check_rules
+
+
+def _password(label: Any, autocomplete: str) -> forms.CharField:
+    attributes = {"class": "form-control", "autocomplete": autocomplete}
+    return forms.CharField(label=label, strip=False, max_length=4096, widget=forms.PasswordInput(attrs=attributes))
+
+
+class PasswordForm(forms.Form):
+    """The old password counts as a sign-in: whoever guesses it at an open browser is locked out too."""
+
+    old = _password(gettext_lazy("Current password"), "current-password")
+    new = _password(gettext_lazy("New password"), "new-password")
+    again = _password(gettext_lazy("New password, again"), "new-password")
+
+    def __init__(self, request: HttpRequest, user: User) -> None:
+        super().__init__(request.POST or None)
+        self._request, self._user = request, user
+
+    def clean_old(self) -> str:
+        old: str = self.cleaned_data["old"]
+        if authenticate(self._request, username=self._user.get_username(), password=old) is None:
+            raise ValidationError(_("This is not your password."))
+        return old
+
+    def clean_new(self) -> str:
+        new: str = self.cleaned_data["new"]
+        check_rules(new, self._user)
+        return new
+
+    def clean(self) -> dict[str, Any]:
+        data = self.cleaned_data
+        if "new" in data and "again" in data and data["new"] != data["again"]:
+            self.add_error("again", _("The two passwords differ."))
+        return data
