@@ -177,7 +177,7 @@ def process_environment(var: Folder, settings: Mapping[str, str]) -> dict[str, s
     paths = [str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
     ours = {"PARTWAY_VAR": str(var.path), "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
     ours["PROMETHEUS_MULTIPROC_DIR"] = str(var.metrics)
-    launcher_only = {"ADMIN_PASSWORD", "STORE_SECRET_KEY", "STORE_SESSION_TOKEN"}
+    launcher_only = {"ADMIN_PASSWORD", "USER_PASSWORD", "STORE_SECRET_KEY", "STORE_SESSION_TOKEN"}
     inherited = {name: value for name, value in os.environ.items() if name not in launcher_only}
     return {**inherited, **settings, **ours, "DJANGO_SETTINGS_MODULE": "dashboard.site.settings"}
 

@@ -88,6 +88,7 @@ def _run() -> int:
     preflight.check_tools()
     preflight.check_folder(var)
     with preflight.only_run(var, _url(host, port, sub_path)) as lock:
+        preflight.check_admin_password(os.environ, is_first_start=not var.load().store_added)
         preflight.check_port(host, port)
         preflight.check_disk(var.path)
         orphans.become_subreaper()

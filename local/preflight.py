@@ -14,7 +14,7 @@ from typing import IO
 import psutil
 from django.core.exceptions import ImproperlyConfigured
 
-from dashboard.site import sub_path
+from dashboard.site import password_rules, sub_path
 from local import ports
 from local.installation import Folder
 
@@ -65,6 +65,14 @@ def read_sub_path(environ: Mapping[str, str]) -> str:
         return sub_path.checked(environ.get("SUB_PATH", ""))
     except ImproperlyConfigured as error:
         raise Refusal(str(error)) from error
+
+
+def check_admin_password(environ: Mapping[str, str], *, is_first_start: bool) -> None:
+    """ADMIN_PASSWORD is used by the first start only."""
+    password = environ.get("ADMIN_PASSWORD", "")
+    broken = password_rules.broken_rules(password) if password and is_first_start else []
+    if broken:
+        raise Refusal("ADMIN_PASSWORD cannot be used. " + " ".join(broken))
 
 
 def check_port(host: str, port: int) -> None:

@@ -47,13 +47,19 @@ def create_admin(var: installation.Folder, password_of_user: str) -> bool:
     """
     from django.contrib.auth.models import User
 
+    from uploads.domain.roles import Role
+    from uploads.services.sign_in.new_user import add_user
+    from uploads.services.sign_in.passwords import check_rules
+
     if User.objects.exists():
         return False
+    if password_of_user:
+        check_rules(password_of_user, User(username=ADMIN))
     password = password_of_user or secrets.token_urlsafe(12)
     # Before the user is created: after a crash in between, the next start writes a new password here.
     note = {"username": ADMIN, "password": "" if password_of_user else password}
     write_private(var.first_login, json.dumps(note))
-    User.objects.create_superuser(ADMIN, password=password)
+    add_user(None, ADMIN, password, role=Role.ADMINISTRATOR)
     return True
 
 

@@ -247,6 +247,8 @@ PASSWORD_HASHERS = [
 ]
 # Django adds the next one that knows the user. The first refuses accounts and addresses that are locked.
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+BACKENDS_WITH_OWN_FACTORS = ["dashboard.sso.backends.SingleSignOn"]
+"""Who signs in with these needs no second factor of ours."""
 AXES_HANDLER = "uploads.services.sign_in.lockout.Lockout"
 AXES_FAILURE_LIMIT = SIGN_IN_ACCOUNT_FAILURES
 AXES_LOCKOUT_PARAMETERS = ["username", "ip_address"]

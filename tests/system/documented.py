@@ -5,7 +5,7 @@ The blocks are run as they are written, except that:
 * folders, ports and users are those of the test, and packages and the user are not installed again;
 * pip and npm take their packages from a folder, as on a machine without network;
 * `psql` and `createdb` connect as the superuser of the test's cluster, in place of the user postgres;
-* `createsuperuser` takes its answers from the environment.
+* `add_user` takes its answers from the environment.
 """
 
 from __future__ import annotations
@@ -135,9 +135,7 @@ class Documented:
             "PGPASSWORD": self.cluster.password,
             # The store of the test is on this machine.
             "STORE_ALLOWED_ADDRESSES": ports.LOOPBACK,
-            "DJANGO_SUPERUSER_USERNAME": ADMIN.username,
-            "DJANGO_SUPERUSER_PASSWORD": ADMIN.password,
-            "DJANGO_SUPERUSER_EMAIL": "",
+            "USER_PASSWORD": ADMIN.password,
         }
 
     def _as_user(self) -> list[str]:
@@ -160,7 +158,6 @@ class Documented:
             "127.0.0.1:6379": f"127.0.0.1:{self.redis_port}",
             "127.0.0.1:8000": f"127.0.0.1:{self.web_port}",
             "--port 8000": f"--port {self.web_port}",
-            "createsuperuser": "createsuperuser --noinput",
         }.items():
             block = block.replace(written, here)
         return re.sub(r"^(apt-get|adduser) .*\n", "", block, flags=re.MULTILINE)

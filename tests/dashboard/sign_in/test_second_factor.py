@@ -243,9 +243,11 @@ def test_role_that_needs_none_is_not_led_there(olga: User, settings: Settings) -
 def test_other_backends_are_exempt(olga: User, settings: Settings) -> None:
     """A provider of single sign-on checks its own second factors."""
     settings.TOTP_REQUIRED_ROLES = [Role.OPERATOR]
-    settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, "tests.dashboard.sign_in.provider.Provider"]
+    provider = "tests.dashboard.sign_in.provider.Provider"
+    settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, provider]
+    settings.BACKENDS_WITH_OWN_FACTORS = [provider]
     client = Client()
-    client.force_login(olga, backend="tests.dashboard.sign_in.provider.Provider")
+    client.force_login(olga, backend=provider)
     assert is_signed_in(client)
 
 

@@ -45,9 +45,6 @@ LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 GROUPS, GROUP = 3, 5
 """15 letters are 74 bits."""
 
-BY_PASSWORD = "django.contrib.auth.backends.ModelBackend"  # noqa: S105 - a class
-"""Only passwords need a second factor. Access tokens have none, and other providers check their own."""
-
 
 class CodeRefused(ProblemError):
     """The code is wrong, was used before, or came too soon after a wrong one: then `wait_seconds` is not 0."""
@@ -83,10 +80,15 @@ def is_set_up(user: User) -> bool:
 
 
 def is_missing(session: SessionBase, user: User) -> bool:
-    """Whether the user must set one up, or show it, before anything else."""
+    """Whether the user must set one up, or show it, before anything else.
+
+    Not for requests with an access token, which have no session, and not after single sign-on: the provider has its
+    own.
+    """
     if not settings.TOTP_REQUIRED_ROLES or VERIFIED in session:
         return False
-    return bool(session.get(BACKEND_SESSION_KEY) == BY_PASSWORD) and is_required(user)
+    backend = session.get(BACKEND_SESSION_KEY)
+    return backend is not None and backend not in settings.BACKENDS_WITH_OWN_FACTORS and is_required(user)
 
 
 def recovery_codes_left(user: User) -> int:

@@ -10,7 +10,7 @@ import uploads.models.second_factor
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("uploads", "0030_grants"),
+        ("uploads", "0031_sign_on_identities"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
