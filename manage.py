@@ -10,8 +10,10 @@ def main() -> None:
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
+    from dashboard.site.memory import protect_memory
     from uploads.origin import Means, origin
 
+    protect_memory()
     try:
         with origin(means=Means.COMMAND):
             execute_from_command_line(sys.argv)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -64,8 +65,38 @@ SETTINGS = (
     "CREDENTIALS_KEYS",
     "LOG_LEVEL",
     "LOG_FORMAT",
+    "TRUSTED_PROXIES",
+    "KEEP_TRANSFERS_DAYS",
+    "KEEP_OPERATIONS_DAYS",
+    "KEEP_CHECKS_DAYS",
+    "KEEP_AUDIT_DAYS",
+    "PERMISSIONS_POLICY",
+    "SECURE_HSTS_INCLUDE_SUBDOMAINS",
+    "SECURE_HSTS_PRELOAD",
+    "OIDC_ISSUER",
+    "OIDC_CLIENT_ID",
+    "OIDC_CLIENT_SECRET",
+    "OIDC_NAME",
+    "OIDC_SCOPES",
+    "OIDC_USERNAME_CLAIM",
+    "OIDC_GROUPS_CLAIM",
+    "OIDC_GROUP_ROLES",
+    "OIDC_REQUIRE_GROUP",
+    "OIDC_CREATE_USERS",
+    "OIDC_LINK_BY_EMAIL",
+    "OIDC_SESSION_FOLLOWS_TOKEN",
+    "OIDC_LOGOUT",
+    "OIDC_ONLY",
+    "OIDC_BREAK_GLASS_USER",
+    "OIDC_CA_BUNDLE",
+    "OIDC_SECONDS",
 )
 """The settings that dashboard/site/settings.py reads. A value in the environment overrides the one chosen here."""
+
+SECRET = re.compile("SECRET|PASSWORD|PASSWD|TOKEN|CREDENTIAL|_KEY|^(DATABASE|REDIS)_URL$", re.IGNORECASE)
+"""Names of variables whose values no process inherits."""
+
+FOREIGN = frozenset({"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"})
 
 
 @dataclass(slots=True)
@@ -177,9 +208,18 @@ def process_environment(var: Folder, settings: Mapping[str, str]) -> dict[str, s
     paths = [str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
     ours = {"PARTWAY_VAR": str(var.path), "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
     ours["PROMETHEUS_MULTIPROC_DIR"] = str(var.metrics)
-    launcher_only = {"ADMIN_PASSWORD", "USER_PASSWORD", "STORE_SECRET_KEY", "STORE_SESSION_TOKEN"}
-    inherited = {name: value for name, value in os.environ.items() if name not in launcher_only}
+    inherited = {name: value for name, value in os.environ.items() if not SECRET.search(name)}
     return {**inherited, **settings, **ours, "DJANGO_SETTINGS_MODULE": "dashboard.site.settings"}
+
+
+def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process that reads its settings from the file: others can read an environment in /proc."""
+    return {name: value for name, value in environment.items() if name not in SETTINGS and not SECRET.search(name)}
+
+
+def foreign_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What programs that are not ours get of the environment: the embedded store and Redis."""
+    return {name: value for name, value in environ.items() if name in FOREIGN or name.startswith("LC_")}
 
 
 def _quoted(value: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import signal
 import subprocess
 import sys
@@ -35,6 +36,8 @@ START_SECONDS = 120
 
 def main() -> int:
     os.umask(0o077)
+    # Of no process below, ours or not, which inherit it.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # SIGINT too: a shell starts background processes with SIGINT ignored.
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -59,7 +62,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LaunchPlan:
-    """What one run starts, and with which settings."""
+    """What one run starts, and with which settings. `env` has them; processes read them from the file of `var`."""
 
     var: Folder
     kept: Kept
@@ -70,6 +73,11 @@ class LaunchPlan:
     redis_url: str
     processes: list[supervision.Process]
     env: dict[str, str]
+
+    @property
+    def process_env(self) -> dict[str, str]:
+        """The environment of the processes, which others can read in /proc: it has no secrets."""
+        return installation.without_settings(self.env)
 
     @property
     def url(self) -> str:
@@ -118,18 +126,20 @@ def make_plan(var: Folder, host: str, port: int, sub_path: str = "") -> LaunchPl
     var.save(kept)
     store = swift.prepare(var.path / "store", kept.store_ports, kept.store_secret_key)
     processes = []
+    foreign = installation.foreign_environment(os.environ)
     redis_url = os.environ.get("REDIS_URL", "")
     if redis_url:
         redis.check_given(redis_url)
     else:
         server = redis.prepare(var.path / "redis", kept.redis_port, kept.redis_password)
         redis_url = server.url
-        processes.append(supervision.Process("redis", redis.command(server), priority=10))
+        processes.append(supervision.foreign("redis", redis.command(server), foreign, priority=10))
     settings = installation.settings_environment(var, kept, redis_url, host)
     installation.write_environment(var, settings)
     var.forget_metrics()
     for each in swift.commands(store):
-        processes.append(supervision.Process(f"store-{each.name}", each.argv, priority=20, group="store"))
+        only = {**foreign, **each.env}
+        processes.append(supervision.foreign(f"store-{each.name}", each.argv, only, priority=20, group="store"))
     processes.append(supervision.sender(settings["NODE_NAME"]))
     processes.append(supervision.worker(settings["NODE_NAME"]))
     processes.append(supervision.watcher())
@@ -141,7 +151,7 @@ def make_plan(var: Folder, host: str, port: int, sub_path: str = "") -> LaunchPl
 
 def _prepare_site(plan: LaunchPlan) -> None:
     argv = [*supervision.TETHER, sys.executable, "-m", "local.site", plan.store.endpoint_url]
-    env = {**plan.env, "ADMIN_PASSWORD": os.environ.get("ADMIN_PASSWORD", "")}
+    env = {**plan.process_env, "ADMIN_PASSWORD": os.environ.get("ADMIN_PASSWORD", "")}
     log = plan.var.logs / "site.log"
     with log.open("wb") as output:
         # In a new session, so that Ctrl-C reaches only the launcher.
@@ -166,7 +176,7 @@ class _Run:
         # supervisord holds the lock as well: if the launcher is killed, no second run starts while processes stop.
         self._supervisord = subprocess.Popen(
             supervision.command(conf),
-            env=plan.env,
+            env=plan.process_env,
             cwd=installation.PROJECT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -10,7 +10,7 @@ import re
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,12 @@ class Process:
     priority: int
     stop_seconds: int = 10
     group: str = ""
+
+
+def foreign(name: str, argv: Sequence[str], env: Mapping[str, str], priority: int, group: str = "") -> Process:
+    """A process of a program that is not ours, with nothing but this environment."""
+    only = [f"{variable}={value}" for variable, value in env.items()]
+    return Process(name, ["env", "-i", *only, *argv], priority, group=group)
 
 
 def web(host: str, port: int) -> Process:

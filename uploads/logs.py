@@ -14,6 +14,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
+from uploads.redaction import redact
+
 FACTS = (
     *("transfer", "part", "order", "operation", "bucket", "key", "upload_id"),
     *("status", "code", "request_id", "seconds"),
@@ -48,6 +50,13 @@ class Noted(logging.Filter):
         return True
 
 
+class Lines(logging.Formatter):
+    """Lines for people, without secrets that an exception may contain."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
 class JsonLines(logging.Formatter):
     """One object for each line: time, level, logger, process, message, facts and exception."""
 
@@ -63,4 +72,4 @@ class JsonLines(logging.Formatter):
         line |= {name: fact for name, fact in facts.items() if fact not in (None, "")}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return redact(json.dumps(line, default=str))

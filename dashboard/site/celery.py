@@ -27,6 +27,8 @@ from kombu import Connection
 from kombu.transport import redis as transport
 from redis import ConnectionError
 
+from dashboard.site.memory import protect_memory
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.site.settings")
 
 log = logging.getLogger(__name__)
@@ -91,6 +93,7 @@ def _set_up_logging(**_: Any) -> None:
     """Configure logging in workers and beat by Django's settings. With a receiver, Celery does not configure it."""
     from django.conf import settings
 
+    protect_memory()
     logging.config.dictConfig(settings.LOGGING)
     logging.captureWarnings(True)
 

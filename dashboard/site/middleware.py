@@ -18,7 +18,7 @@ from uploads.origin import Means, origin
 
 
 class OurResponses:
-    """Marks every response, so that pages recognize those of a proxy (static/responses.js)."""
+    """Marks every response, so that pages recognize those of a proxy (static/responses.js), and adds our headers."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
@@ -26,6 +26,10 @@ class OurResponses:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self._get_response(request)
         response["Partway-Response"] = "1"
+        # Other sites cannot embed our responses, such as pictures and scripts, either.
+        response["Cross-Origin-Resource-Policy"] = "same-origin"
+        if settings.PERMISSIONS_POLICY:
+            response["Permissions-Policy"] = settings.PERMISSIONS_POLICY
         return response
 
 

@@ -39,6 +39,7 @@ from dashboard.site.bodies import MOST_UNREAD, ChunkedBody, SocketBody
 from dashboard.site.connections import Connections, Limits
 from dashboard.site.drain import Drain
 from dashboard.site.heads import HeadReader
+from dashboard.site.memory import protect_memory
 from dashboard.site.refusals import alive, refusal
 from dashboard.site.rules import Rules, rules_of_site
 from dashboard.site.streams import Input
@@ -380,6 +381,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     options = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.site.settings")
+    protect_memory()
     from django.core.exceptions import ImproperlyConfigured
 
     try:

@@ -371,6 +371,16 @@ SECURE_SSL_REDIRECT: bool = env.bool("SECURE_SSL_REDIRECT", False)
 SECURE_REDIRECT_EXEMPT = [r"(^|/)(healthz|metrics)$"]
 # HSTS for subdomains and in the lists of browsers concerns other sites of the domain.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+SECURE_HSTS_INCLUDE_SUBDOMAINS: bool = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", False)
+SECURE_HSTS_PRELOAD: bool = env.bool("SECURE_HSTS_PRELOAD", False)
+PERMISSIONS_POLICY: str = env.str(
+    "PERMISSIONS_POLICY",
+    "accelerometer=(), browsing-topics=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), hid=(), "
+    "magnetometer=(), microphone=(), midi=(), payment=(), serial=(), usb=(), xr-spatial-tracking=()",
+)
+"""The header Permissions-Policy: features of browsers that no page uses. Empty: not sent."""
+DEFAULT_EXCEPTION_REPORTER = "dashboard.shared.tracebacks.Reporter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "dashboard.shared.tracebacks.Filter"
 CSRF_FAILURE_VIEW = "dashboard.shared.errors.csrf_failure"
 BEHIND_TLS_PROXY: bool = env.bool("BEHIND_TLS_PROXY", False)
 """True if a proxy sets X-Forwarded-Proto on every request."""
@@ -437,13 +447,18 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+        "line": {"class": "uploads.logs.Lines", "format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
         "json": {"()": "uploads.logs.JsonLines"},
     },
     "filters": {"noted": {"()": "uploads.logs.Noted"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["noted"]}},
     # What axes says is logged by uploads.services.sign_in.recording, without names that are no accounts. At DEBUG,
     # authlib logs the code verifiers of sign-ins.
-    "loggers": {"axes": {"level": "ERROR"}, "authlib": {"level": "INFO"}},
+    "loggers": {
+        "axes": {"level": "ERROR"},
+        "authlib": {"level": "INFO"},
+        # With DEBUG and LOG_LEVEL=DEBUG, Django would log every statement, with the keys of sessions.
+        "django.db.backends": {"level": "INFO"},
+    },
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -134,3 +135,24 @@ def test_sub_path_is_part_of_the_printed_url(var: Folder, monkeypatch: pytest.Mo
 def test_sub_path_that_cannot_work_is_refused(path: str) -> None:
     with pytest.raises(Refusal, match=rf"^SUB_PATH={path} "):
         preflight.read_sub_path({"SUB_PATH": path})
+
+
+def test_every_setting_of_the_site_is_written_to_the_file() -> None:
+    """A setting that is not in the list would be left out of the environment of the processes if it is a secret."""
+    read = (installation.PROJECT / "dashboard" / "site" / "settings.py").read_text()
+    names = set(re.findall(r'(?:env\.\w+|_required|_\w+)\(\s*"([A-Z][A-Z_]+)"', read))
+    assert names - set(installation.SETTINGS) == set()
+
+
+@pytest.mark.usefixtures("no_settings")
+def test_environments_of_processes_have_no_secrets(var: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("METRICS_TOKEN", "AWS_SECRET_ACCESS_KEY", "ADMIN_PASSWORD", "STORE_SECRET_KEY", "OIDC_CLIENT_SECRET"):
+        monkeypatch.setenv(name, f"the value of {name}")
+    plan = launcher.make_plan(var, "127.0.0.1", 8000)
+    kept = var.load()
+    secrets = {kept.secret_key, kept.credentials_key, kept.redis_password, kept.store_secret_key, "the value of"}
+    seen = repr(plan.process_env) + repr([process.argv for process in plan.processes])
+    assert [secret for secret in secrets if secret in seen] == []
+    assert "the value of METRICS_TOKEN" in var.environment.read_text()
+    ours = [process.name for process in plan.processes if process.argv[:2] != ["env", "-i"]]
+    assert sorted(ours) == ["beat", "sender", "watcher", "web", "worker"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -274,12 +275,47 @@ def test_redirect_to_https_that_would_never_end_is_refused(settings: Settings) -
         checks.check_web_server()
 
 
-def test_settings_of_a_site_with_tls_have_no_warnings() -> None:
-    env = {**os.environ, "SECRET_KEY": "x7" + "abcdefgh" * 8, "ALLOWED_HOSTS": "partway.example.org"}
-    env |= {"BEHIND_TLS_PROXY": "1", "SECURE_COOKIES": "1", "SECURE_SSL_REDIRECT": "1", "SECURE_HSTS_SECONDS": "3600"}
-    argv = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
+def documented_settings() -> dict[str, str]:
+    """The environment that docs/deployment.md describes: the file of *Installation*, and what *Proxy* adds."""
+    document = (PROJECT / "docs" / "deployment.md").read_text()
+    [block] = re.findall(r"cat >/etc/partway/env <<END\n(.*?)END\n", document, flags=re.DOTALL)
+    script = f"password=$(openssl rand -hex 12 2>/dev/null || echo a-password)\ncat <<END\n{block}END\n"
+    lines = subprocess.run(["bash", "-c", script], check=True, capture_output=True, text=True).stdout
+    [more] = re.findall(r"Then set `([^`]*)`", document)
+    return dict(each.split("=", maxsplit=1) for each in [*lines.split(), *more.split()])
+
+
+def test_documented_settings_of_a_site_with_tls_have_no_warnings(tmp_path: Path) -> None:
+    env = {"PATH": os.environ["PATH"], **documented_settings(), "PARTWAY_VAR": str(tmp_path)}
+    assert {"SECRET_KEY", "CREDENTIALS_KEYS", "DATABASE_URL", "SECURE_HSTS_SECONDS"} <= env.keys()
+    argv = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "DEBUG"]
     done = subprocess.run(argv, env=env, cwd=PROJECT, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert "no issues" in done.stdout
+
+
+def test_deployment_without_tls_has_warnings() -> None:
+    argv = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
+    done = subprocess.run(argv, cwd=PROJECT, text=True, capture_output=True, check=False)
+    assert done.returncode == 1
+    assert "security.W012" in done.stderr
+
+
+def check_keys() -> list[str]:
+    """The ids of what `manage.py check --database default` finds about CREDENTIALS_KEYS."""
+    found = checks.check_credentials_keys(databases=["default"])
+    return [str(message.id) for message in found]
+
+
+def test_check_of_the_database_reports_keys(unreadable_store: Store, settings: Settings) -> None:
+    assert check_keys() == ["partway.W002", "partway.E002"]
+    Store.objects.create(name="readable", endpoint_url="http://192.0.2.1", access_key="a", secret_key="b")
+    assert check_keys() == ["partway.W003"]
+    unreadable_store.delete()
+    assert check_keys() == []
+    settings.CREDENTIALS_KEYS = [*settings.CREDENTIALS_KEYS, Fernet.generate_key().decode()]
+    assert check_keys() == ["partway.W002"]
+    assert checks.check_credentials_keys() == []
 
 
 @pytest.mark.parametrize(
@@ -287,6 +323,9 @@ def test_settings_of_a_site_with_tls_have_no_warnings() -> None:
     [
         (["manage.py", "check"], {"SECRET_KEY": ""}, "SECRET_KEY is not set. Load the settings"),
         (["-m", "dashboard.server"], {"CREDENTIALS_KEYS": "short"}, "Key 1 of CREDENTIALS_KEYS is not a Fernet key"),
+        (["manage.py", "check"], {"CREDENTIALS_KEYS": ""}, "this creates a key: python3 -c"),
+        (["manage.py", "check"], {"CREDENTIALS_KEYS": "short"}, "This creates one: python3 -c"),
+        (["manage.py", "check"], {"STORE_ALLOWED_ADDRESSES": "localhost"}, "STORE_ALLOWED_ADDRESSES is not a list of"),
         (["-m", "celery", "-A", "dashboard", "worker"], {}, "Run `manage.py migrate`."),
     ],
 )
@@ -344,3 +383,13 @@ def test_neither_redirect_nor_hsts_without_settings() -> None:
     response = Client().get("/login/")
     assert response.status_code == 200
     assert "Strict-Transport-Security" not in response
+
+
+def test_headers_restrict_what_browsers_do(settings: Settings) -> None:
+    response = Client().get("/login/")
+    assert "camera=()" in response["Permissions-Policy"]
+    assert response["Referrer-Policy"] == "same-origin"
+    assert response["Cross-Origin-Opener-Policy"] == response["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert (response["X-Frame-Options"], response["X-Content-Type-Options"]) == ("DENY", "nosniff")
+    settings.PERMISSIONS_POLICY = ""
+    assert "Permissions-Policy" not in Client().get("/login/")
