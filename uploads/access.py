@@ -11,14 +11,14 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Group, User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet, Subquery
 from django.http import Http404
 
 from uploads import grants
 from uploads.domain.roles import ROLE_FOR, Action, Limits, Permission, Place, Role, Scope, prefixes_within
-from uploads.models import AuditEntry, Operation, OperationItem, Store, StoreCheck, Transfer
+from uploads.models import AccessToken, AuditEntry, Grant, Operation, OperationItem, Store, StoreCheck, Transfer
 from uploads.problems import Code, Problem, ProblemError
 
 AnyUser = AbstractBaseUser | AnonymousUser
@@ -383,12 +383,6 @@ def require_staging(user: AnyUser) -> None:
     _require(user, Action.SEE_STAGING)
 
 
-def actor_to_manage_users(user: AnyUser) -> User:
-    """Users, groups, their grants and their invitations."""
-    _require(user, Action.MANAGE_USERS)
-    return actor(user)
-
-
 def entries_to_see(user: AnyUser) -> QuerySet[AuditEntry]:
     """What the audit log has about what the user may see, and about the user where no store is concerned.
 
@@ -416,3 +410,106 @@ def _name_of(store_id: int) -> Subquery:
 def audit_entries_to_see(user: AnyUser) -> QuerySet[AuditEntry]:
     _require(user, Action.SEE_AUDIT)
     return entries_to_see(user)
+
+
+# --- Access tokens ----------------------------------------------------------------------------------------------------
+
+
+def actor_to_create_tokens(user: AnyUser) -> User:
+    """Every user may have tokens: they can do no more than the user."""
+    return actor(user)
+
+
+def own_tokens(user: AnyUser) -> QuerySet[AccessToken]:
+    return AccessToken.objects.filter(user=actor(user))
+
+
+def tokens_to_see(user: AnyUser) -> QuerySet[AccessToken]:
+    """Those of all users."""
+    _require(user, Action.MANAGE_USERS)
+    return AccessToken.objects.all()
+
+
+def token_to_revoke(user: AnyUser, token_id: int) -> AccessToken:
+    """One's own token, or anybody's for an administrator."""
+    rows = AccessToken.objects.all() if may(user, Action.MANAGE_USERS) else own_tokens(user)
+    return _get(rows.select_related("user"), Problem(Code.NO_SUCH_TOKEN), pk=token_id)
+
+
+# --- Users, groups and grants -----------------------------------------------------------------------------------------
+
+
+GRANTED_IN_A_STORE = (Role.VIEWER, Role.OPERATOR)
+"""What an administrator of a store may grant there: less than the own role, so that nobody makes an equal."""
+
+
+def may_manage_users(user: AnyUser) -> bool:
+    """Whether pages offer to invite, disable and group users, and to grant every role."""
+    return may(user, Action.MANAGE_USERS)
+
+
+def actor_to_manage_users(user: AnyUser) -> User:
+    _require(user, Action.MANAGE_USERS)
+    return actor(user)
+
+
+def users_to_see(user: AnyUser) -> QuerySet[User]:
+    """All users: whoever grants roles chooses from them."""
+    _require(user, Action.GRANT_ROLES)
+    return User.objects.all()
+
+
+def user_to_see(user: AnyUser, user_id: int) -> User:
+    return _get(users_to_see(user), Problem(Code.NO_SUCH_USER), pk=user_id)
+
+
+def user_to_manage(user: AnyUser, user_id: int) -> User:
+    _require(user, Action.MANAGE_USERS)
+    return _get(User.objects.all(), Problem(Code.NO_SUCH_USER), pk=user_id)
+
+
+def groups_to_see(user: AnyUser) -> QuerySet[Group]:
+    _require(user, Action.GRANT_ROLES)
+    return Group.objects.all()
+
+
+def group_to_see(user: AnyUser, group_id: int) -> Group:
+    return _get(groups_to_see(user), Problem(Code.NO_SUCH_GROUP), pk=group_id)
+
+
+def group_to_manage(user: AnyUser, group_id: int) -> Group:
+    _require(user, Action.MANAGE_USERS)
+    return _get(Group.objects.all(), Problem(Code.NO_SUCH_GROUP), pk=group_id)
+
+
+def stores_to_grant(user: AnyUser) -> QuerySet[Store]:
+    """The stores in which the user may grant roles."""
+    _require(user, Action.GRANT_ROLES)
+    scopes = [each.scope for each in _permitting(actor(user), Action.GRANT_ROLES)]
+    return Store.objects.filter(grants.at_scopes(scopes, store="pk"))
+
+
+def roles_to_grant(user: AnyUser) -> tuple[Role, ...]:
+    _require(user, Action.GRANT_ROLES)
+    return tuple(Role) if may_manage_users(user) else GRANTED_IN_A_STORE
+
+
+def actor_to_grant(user: AnyUser, role: Role, store: Store | None) -> User:
+    """Whoever may give this role there; without a store: in all stores."""
+    if store is None or role not in GRANTED_IN_A_STORE:
+        return actor_to_manage_users(user)
+    _require(user, Action.GRANT_ROLES, store)
+    return actor(user)
+
+
+def grants_to_see(user: AnyUser) -> QuerySet[Grant]:
+    """All grants, or those of the stores that the user administers."""
+    _require(user, Action.GRANT_ROLES)
+    rows = Grant.objects.all() if may_manage_users(user) else Grant.objects.filter(store__in=stores_to_grant(user))
+    return rows.select_related("user", "group", "store")
+
+
+def grant_to_remove(user: AnyUser, grant_id: int) -> Grant:
+    grant = _get(grants_to_see(user), Problem(Code.NO_SUCH_GRANT), pk=grant_id)
+    actor_to_grant(user, Role(grant.role), grant.store)
+    return grant

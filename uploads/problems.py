@@ -63,7 +63,7 @@ class Code(StrEnum):
     SSO_NO_GROUP = "SingleSignOnNoGroup"
     SSO_NO_ACCOUNT = "SingleSignOnNoAccount"
     SSO_EMAIL_AMBIGUOUS = "SingleSignOnEmailAmbiguous"
-    SSO_USER_DISABLED = "UserDisabled"
+    SSO_USER_DISABLED = "AccountDisabled"
     NO_SUCH_PAGE = "NoSuchPage"
     NO_SUCH_STORE = "NoSuchStore"
     NO_SUCH_CHECK = "NoSuchCheck"
@@ -71,6 +71,30 @@ class Code(StrEnum):
     NO_SUCH_TRANSFER = "NoSuchTransfer"
     OPERATION_DELETED = "OperationDeleted"
     TRANSFER_DELETED = "TransferDeleted"
+
+    # --- Access tokens
+    TOKEN_UNKNOWN = "TokenUnknown"  # noqa: S105 - a code
+    TOKEN_EXPIRED = "TokenExpired"  # noqa: S105 - a code
+    TOKEN_REVOKED = "TokenRevoked"  # noqa: S105 - a code
+    TOKEN_USER_DISABLED = "TokenUserDisabled"  # noqa: S105 - a code
+    TOKEN_NOT_ACCEPTED = "TokenNotAccepted"  # noqa: S105 - a code
+    TOKEN_NAME_TAKEN = "TokenNameTaken"  # noqa: S105 - a code
+    TOO_MANY_TOKENS = "TooManyTokens"
+    NO_SUCH_TOKEN = "NoSuchToken"  # noqa: S105 - a code
+
+    # --- Users
+    NO_SUCH_USER = "NoSuchUser"
+    NO_SUCH_GROUP = "NoSuchGroup"
+    NO_SUCH_GRANT = "NoSuchGrant"
+    USERNAME_TAKEN = "UsernameTaken"
+    GROUP_NAME_TAKEN = "GroupNameTaken"
+    GRANT_EXISTS = "GrantExists"
+    LAST_ADMINISTRATOR = "LastAdministrator"
+    INVITED_USER_DISABLED = "InvitedUserDisabled"
+    INVITATION_UNKNOWN = "InvitationUnknown"
+    INVITATION_USED = "InvitationUsed"
+    INVITATION_EXPIRED = "InvitationExpired"
+    INVITATION_REVOKED = "InvitationRevoked"
 
     # --- The object store client
     KEY_EMPTY = "KeyEmpty"

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 
+from dashboard.shared.access_tokens import bearer_of
 from dashboard.shared.explain import explain
 from dashboard.shared.messages import error_code, error_json, store_error_text
 from uploads.objectstore.errors import ObjectStoreError
@@ -18,8 +19,11 @@ Response = TypeVar("Response", bound=HttpResponseBase)
 
 
 def wants_json(request: HttpRequest) -> bool:
-    """Whether the client prefers JSON to a page. Browsers accept anything and get the page."""
-    return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+    """Whether the client prefers JSON to a page. Browsers accept anything and get the page, tokens get JSON."""
+    return (
+        bearer_of(request) is not None
+        or request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+    )
 
 
 def json_error(

@@ -142,6 +142,10 @@ KEEP_CHECKS_DAYS: int = env.int("KEEP_CHECKS_DAYS", 365, validate=validate.Range
 """Days after its end until a row is deleted that owns nothing any more; 0: never."""
 KEEP_AUDIT_DAYS: int = env.int("KEEP_AUDIT_DAYS", 0, validate=validate.Range(min=0))
 """Days until an entry of the audit log is removed, which leaves an entry that says so; 0: never."""
+TOKEN_MAX_DAYS: int = env.int("TOKEN_MAX_DAYS", 365, validate=validate.Range(min=1, max=3650))
+"""The longest time until an access token expires."""
+INVITATION_HOURS: int = env.int("INVITATION_HOURS", 72, validate=validate.Range(min=1, max=24 * 30))
+"""After how many hours a link with which a user sets a password expires."""
 
 DATABASES = {"default": env.dj_db_url("DATABASE_URL", f"sqlite:///{VAR_DIR / 'db.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
@@ -196,6 +200,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "dashboard.site.request_checks.KnownHost",
+    "dashboard.site.tokens.AccessTokens",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "dashboard.site.middleware.SessionActivity",
@@ -329,6 +334,16 @@ STORAGES = {
 WHITENOISE_USE_FINDERS = DEBUG
 # Only developer tools load source maps, and compressing them would take longer than everything else.
 WHITENOISE_SKIP_COMPRESS_EXTENSIONS = (*Compressor.SKIP_COMPRESS_EXTENSIONS, "map")
+
+# --- Mail: invitations, if it is configured ---------------------------------------------------------------------------
+
+EMAIL_URL: str = env.str("EMAIL_URL", "")
+"""A mail server, such as smtp+tls://user:password@mail.example.com:587. Empty: no mail is sent."""
+EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+if EMAIL_URL:
+    vars().update(env.dj_email_url("EMAIL_URL"))
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", "partway@localhost")
 
 # --- Browser security -------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path, register_convert
 from dashboard import audit, auth, monitoring, overview
 from dashboard.account import pages as account
 from dashboard.operations import pages as operations
+from dashboard.people import groups, invitations, tokens, users
 from dashboard.shared.routes import BucketConverter, StoreConverter
 from dashboard.site.catalog import catalog
 from dashboard.sso import pages as sso
@@ -47,6 +48,27 @@ transfer_patterns: list[URLPattern | URLResolver] = [
     path("<uuid:transfer_id>/dismiss-orphan/", transfers.dismiss_orphan, name="transfer-dismiss-orphan"),
 ]
 
+user_patterns: list[URLPattern | URLResolver] = [
+    path("", users.users, name="users"),
+    path("new/", users.new_user, name="new-user"),
+    path("<int:user_id>/", users.user, name="user"),
+    path("<int:user_id>/email/", users.set_email, name="user-email"),
+    path("<int:user_id>/groups/", users.set_groups, name="user-groups"),
+    path("<int:user_id>/disable/", users.disable, name="disable-user"),
+    path("<int:user_id>/enable/", users.enable, name="enable-user"),
+    path("<int:user_id>/remove-administrator/", users.remove_staff, name="remove-administrator"),
+    path("<int:user_id>/sign-out/", users.sign_out, name="sign-out-user"),
+    path("<int:user_id>/unlock/", users.unlock, name="unlock-user"),
+    path("<int:user_id>/second-factor/", users.reset_second_factor, name="reset-second-factor"),
+    path("<int:user_id>/link/", users.new_link, name="new-link"),
+    path("<int:user_id>/link/revoke/", users.revoke_link, name="revoke-link"),
+    path("grants/<int:grant_id>/remove/", users.remove, name="remove-grant"),
+    path("groups/", groups.groups, name="groups"),
+    path("groups/<int:group_id>/", groups.group, name="group"),
+    path("groups/<int:group_id>/members/", groups.members, name="group-members"),
+    path("groups/<int:group_id>/delete/", groups.delete, name="delete-group"),
+]
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", overview.overview, name="overview"),
     path("login/", auth.login, name="login"),
@@ -80,6 +102,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("files/<uuid:transfer_id>", tus.file, name="file"),
     path("staging/", staging.staging, name="staging"),
     path("audit/", audit.audit, name="audit"),
+    path("invitation/", invitations.invitation, name="invitation"),
+    path("users/", include(user_patterns)),
+    path("tokens/", tokens.tokens, name="tokens"),
+    path("tokens/new/", tokens.new_token, name="new-token"),
+    path("tokens/<int:token_id>/revoke/", tokens.revoke, name="revoke-token"),
 ]
 
 handler400 = "dashboard.shared.errors.bad_request"

@@ -69,16 +69,24 @@ STATES = {
     "faulty": State(gettext_lazy("answers with errors"), "bad"),
     "never-tried": State(gettext_lazy("not tried yet"), "idle"),
     "cancelled": State(gettext_lazy("cancelled"), "idle"),
+    "active": State(gettext_lazy("active"), "good"),
+    "invited": State(gettext_lazy("invited"), "wait"),
+    "invitation-expired": State(gettext_lazy("invitation has expired"), "warn"),
+    "no-password": State(gettext_lazy("has no password"), "warn"),
+    "expired": State(gettext_lazy("expired"), "idle"),
+    "revoked": State(gettext_lazy("revoked"), "idle"),
     "gone": State(gettext_lazy("gone"), "idle"),
 }
 """Every state that pages show, by its stored name."""
 
 COPY_LABELS = {
     "CRC-64": gettext_lazy("Copy CRC-64"),
+    "access token": gettext_lazy("Copy access token"),
     "ETag": gettext_lazy("Copy ETag"),
     "SHA-256": gettext_lazy("Copy SHA-256"),
     "key": gettext_lazy("Copy key"),
     "request id": gettext_lazy("Copy request id"),
+    "link": gettext_lazy("Copy link"),
     "upload id": gettext_lazy("Copy upload id"),
 }
 

@@ -18,10 +18,11 @@ from dashboard.shared.messages import error_text as text_of_error
 from dashboard.shared.messages import text_of
 from dashboard.shared.messages.access import ROLES
 from dashboard.shared.messages.audit import action_text, detail_name
+from dashboard.shared.messages.people import scope_names
 from dashboard.shared.messages.proofs import proofs_text
 from dashboard.shared.numbers import count_text
 from uploads import access
-from uploads.domain.roles import Action
+from uploads.domain.roles import Action, Role
 from uploads.problems import Problem, RecordedError
 
 if TYPE_CHECKING:
@@ -182,3 +183,15 @@ def role_name(user: access.AnyUser) -> str:
     """The highest role of the user; '' if there is none."""
     role = access.role_of(user)
     return str(ROLES[role]) if role else ""
+
+
+@register.filter
+def scopes_text(scopes: list[str]) -> str:
+    """What an access token allows, as one text."""
+    return scope_names(scopes)
+
+
+@register.filter
+def role_text(role: str) -> str:
+    """The name of a stored role."""
+    return str(ROLES[Role(role)])

@@ -22,6 +22,7 @@ from dashboard.transfers.form import NewTransferForm
 from dashboard.transfers.in_the_way import InTheWay, in_the_way
 from dashboard.transfers.new import render_form, show
 from dashboard.transfers.serializers import fields_error_json
+from dashboard.transfers.still_allowed import NoLongerAllowed, while_allowed
 from uploads import access
 from uploads.models import Transfer
 from uploads.problems import Code, Problem
@@ -90,7 +91,7 @@ def _take(request: HttpRequest, user: User) -> HttpResponse:
         if forbidden is not None:
             return forbidden
         transfer = start_transfer(_checked(user, fields, body))
-        _receive(transfer, body)
+        _receive(request, transfer, body)
     except (BadBody, BodyEnded, WrongLength) as error:
         refusal = FormRefused({"": text_of(error.problem)}, code=INCOMPLETE_BODY)
     except TransferRefused as error:
@@ -143,17 +144,19 @@ def _checked(user: User, fields: Mapping[str, str], body: FormBody) -> NewTransf
     return form.values().new_transfer(user, body.file_size)
 
 
-def _receive(transfer: Transfer, body: FormBody) -> None:
+def _receive(request: HttpRequest, transfer: Transfer, body: FormBody) -> None:
     """Stage the file. The transfer is cancelled if it raises BadBody, BodyEnded, WrongLength or FormRefused."""
     try:
         receiver = Receiver(transfer, quota_patience=QUOTA_PATIENCE_SECONDS, is_ready=body.is_ready, on_wait=body.pause)
         with receiver:
             receiver.expect(transfer.size, FIRST_PATIENCE_SECONDS)
-            for block in body.blocks():
+            for block in while_allowed(request, transfer, body.blocks()):
                 receiver.write(block)
             receiver.end()
     except ReceivingStopped as error:
         raise FormRefused({"": text_of(error.problem)}, 409, error.code) from error
+    except NoLongerAllowed as error:
+        raise FormRefused({"": text_of(error.problem)}, 401, error.problem.code) from error
     except QuotaExceeded as error:
         raise FormRefused({"file": text_of(error.problem)}, 507, error.problem.code) from error
     except OSError as error:

@@ -14,7 +14,7 @@ from django.urls import URLPattern, URLResolver
 
 from dashboard.site.urls import urlpatterns
 
-PUBLIC = {"login", "login-code", "sso-start", "sso-callback", "healthz", "metrics", "catalog"}
+PUBLIC = {"login", "login-code", "sso-start", "sso-callback", "invitation", "healthz", "metrics", "catalog"}
 """Names of the URLs that work without a login."""
 
 VALUES = {
@@ -23,6 +23,10 @@ VALUES = {
     "operation_id": str(uuid.UUID(int=1)),
     "transfer_id": str(uuid.UUID(int=2)),
     "check_id": str(uuid.UUID(int=3)),
+    "token_id": "4000000",
+    "user_id": "4000000",
+    "group_id": "4000000",
+    "grant_id": "4000000",
     "language": "en",
     "version": "0",
 }

@@ -161,6 +161,9 @@ ENDS = (ItemState.DONE, ItemState.FAILED)
 ITEM_ENDS = (*ENDS, ItemState.UNKNOWN)
 COMPUTED: dict[str, set[str]] = {
     "operations/order.py": {f"{kind}.{state}" for kind in OperationKind for state in ITEM_ENDS},
+    "people/grants.py": {"grant.added", "grant.removed"},
+    "people/invitations.py": {"invitation.created", "invitation.used", "invitation.revoked"},
+    "people/tokens.py": {"token.created", "token.revoked", "token.refused"},
     "stores/checks/run.py": {f"check.{state}" for state in ENDS},
     "transfers/ending.py": {f"transfer.{phase}" for phase in (Phase.DONE, Phase.CANCELLED)},
     "transfers/orphans.py": {"transfer.twin-aborted", "transfer.possible-orphan"},

@@ -37,6 +37,7 @@ class Action(StrEnum):
     CHANGE_STORES = "change-stores"
     CHECK_STORES = "check-stores"
     SEE_ALL_TRANSFERS = "see-all-transfers"
+    GRANT_ROLES = "grant-roles"
 
     ADD_STORES = "add-stores"
     SEE_STAGING = "see-staging"
@@ -52,7 +53,13 @@ ROLE_FOR: Mapping[Action, Role] = {
         (Action.ABORT_UPLOADS, Action.COMPLETE_UPLOADS, Action.SEND_FILES, Action.STEER_TRANSFERS), Role.OPERATOR
     ),
     **dict.fromkeys(
-        (Action.SEE_DISABLED_STORES, Action.CHANGE_STORES, Action.CHECK_STORES, Action.SEE_ALL_TRANSFERS),
+        (
+            Action.SEE_DISABLED_STORES,
+            Action.CHANGE_STORES,
+            Action.CHECK_STORES,
+            Action.SEE_ALL_TRANSFERS,
+            Action.GRANT_ROLES,
+        ),
         Role.STORE_ADMINISTRATOR,
     ),
     **dict.fromkeys((Action.ADD_STORES, Action.SEE_STAGING, Action.MANAGE_USERS), Role.ADMINISTRATOR),
@@ -65,7 +72,7 @@ ALLOWED: Mapping[Role, frozenset[Action]] = {
     for role in ROLES
 }
 
-WHOLE_STORE = frozenset({Action.SEE_DISABLED_STORES, Action.CHANGE_STORES, Action.CHECK_STORES})
+WHOLE_STORE = frozenset({Action.SEE_DISABLED_STORES, Action.CHANGE_STORES, Action.CHECK_STORES, Action.GRANT_ROLES})
 """Actions on a store as a whole: a grant that is limited to a bucket or a prefix does not include them."""
 
 EVERYWHERE_ONLY = frozenset({Action.ADD_STORES, Action.SEE_STAGING, Action.MANAGE_USERS})

@@ -1,7 +1,9 @@
 """The database: the truth about stores, transfers and operations."""
 
+from uploads.models.access_token import AccessToken, TokenPlace
 from uploads.models.audit import AuditEntry, AuditRemoval
 from uploads.models.grant import Grant
+from uploads.models.invitation import Invitation
 from uploads.models.node import StagingNode
 from uploads.models.operation import Operation, OperationItem
 from uploads.models.round import Round
@@ -13,9 +15,11 @@ from uploads.models.store_check import StoreCheck
 from uploads.models.transfer import Part, StoreUpload, Transfer
 
 __all__ = [
+    "AccessToken",
     "AuditEntry",
     "AuditRemoval",
     "Grant",
+    "Invitation",
     "NamedBucket",
     "Operation",
     "OperationItem",
@@ -28,6 +32,7 @@ __all__ = [
     "Store",
     "StoreCheck",
     "StoreUpload",
+    "TokenPlace",
     "TotpDevice",
     "Transfer",
 ]

@@ -13,7 +13,18 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from dashboard.shared.formatting import bytes_text, duration_text, time_text
-from dashboard.shared.messages import access, checks, objectstore, operations, reasons, sso, staging, stores, transfers
+from dashboard.shared.messages import (
+    access,
+    checks,
+    objectstore,
+    operations,
+    people,
+    reasons,
+    sso,
+    staging,
+    stores,
+    transfers,
+)
 from dashboard.shared.messages.types import Message
 from dashboard.shared.numbers import Count
 from uploads.domain.roles import Role
@@ -26,6 +37,7 @@ log = logging.getLogger(__name__)
 MESSAGES: Mapping[str, Message] = {
     **access.MESSAGES,
     **sso.MESSAGES,
+    **people.MESSAGES,
     **objectstore.MESSAGES,
     **stores.MESSAGES,
     **checks.MESSAGES,

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from django.http import HttpRequest
 
 from dashboard.transfers.bodies import NoSlot, open_body, receiving_slot
+from dashboard.transfers.still_allowed import NoLongerAllowed, while_allowed
 from uploads.models import Transfer
 from uploads.models.node import silent_since
 from uploads.problems import Code, Problem, ProblemError
@@ -82,7 +83,7 @@ def _write(request: HttpRequest, transfer: Transfer, offset: int, length: int | 
             raise TusError(409, problem, headers=_offset_header(receiver.offset))
         receiver.expect(length, FIRST_PATIENCE_SECONDS)
         try:
-            for block in body.read_blocks(transfer.size - offset):
+            for block in while_allowed(request, transfer, body.read_blocks(transfer.size - offset)):
                 if checksum and receiver.offset + len(block) - offset > MAX_CHECKED_BODY:
                     raise _checked_too_large(receiver.offset + len(block) - offset)
                 receiver.write(block)
@@ -160,8 +161,8 @@ def _tus_error(error: ProblemError) -> TusError:
             return TusError(410 if code == Code.TRANSFER_CANCELLED else 423, problem, code=code)
         case WrongLength() | BodyTooLong():
             return TusError(413, problem, code=TOO_LARGE)
-        case BodyMalformed():
-            return TusError(400, problem)
+        case BodyMalformed() | NoLongerAllowed():
+            return TusError(400 if isinstance(error, BodyMalformed) else 401, problem)
         case BodyEnded():
             # The sender may have left, or receive this and continue: HEAD tells it how much was kept.
             return TusError(408, problem, code=BODY_ENDED)

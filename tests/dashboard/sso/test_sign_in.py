@@ -227,7 +227,7 @@ def test_disabled_user_stays_out(visitor: Visitor) -> None:
     assert response.status_code == 403
     assert "disabled" in text_of(response)
     failed = AuditEntry.objects.filter(action="sign-in.failed").get()
-    assert (failed.actor_name, failed.detail["reason"]["code"]) == ("vera", "UserDisabled")
+    assert (failed.actor_name, failed.detail["reason"]["code"]) == ("vera", "AccountDisabled")
 
 
 def test_new_people_may_be_refused(visitor: Visitor, settings: Settings) -> None:

@@ -1,0 +1,1 @@
+"""Pages of people: their access tokens, users, groups, grants and invitations."""

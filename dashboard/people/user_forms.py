@@ -1,0 +1,83 @@
+"""Forms of users, groups and invitations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth.models import Group, User
+from django.contrib.auth.validators import UnicodeUsernameValidator
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from dashboard.people.fields import text_field
+from dashboard.people.grant_form import check_name
+
+
+def _email_field(help_text: Any = "") -> forms.EmailField:
+    widget = forms.EmailInput(attrs={"class": "form-control", "autocomplete": "off"})
+    return forms.EmailField(
+        label=gettext_lazy("E-mail address"), required=False, help_text=help_text, max_length=254, widget=widget
+    )
+
+
+def _password_field(label: Any) -> forms.CharField:
+    widget = forms.PasswordInput(attrs={"class": "form-control", "autocomplete": "new-password"})
+    return forms.CharField(label=label, strip=False, max_length=1024, widget=widget)
+
+
+class NewUserForm(forms.Form):
+    username = text_field(
+        gettext_lazy("Username"), help_text=gettext_lazy("Letters, digits and @ . + - _. It does not change later.")
+    )
+    email = _email_field(gettext_lazy("The link is mailed to it if this site can send mail."))
+
+    def clean_username(self) -> str:
+        name: str = User.normalize_username(check_name(self.cleaned_data["username"]))
+        UnicodeUsernameValidator()(name)
+        return name
+
+
+class EmailForm(forms.Form):
+    email = _email_field()
+
+
+class GroupForm(forms.Form):
+    name = text_field(gettext_lazy("Name of the new group"))
+
+    def clean_name(self) -> str:
+        return check_name(self.cleaned_data["name"])
+
+
+class MemberForm(forms.Form):
+    member = text_field(gettext_lazy("Add a member"), list="members")
+
+
+class GroupsForm(forms.Form):
+    """The groups of a user, as checkboxes."""
+
+    groups = forms.MultipleChoiceField(
+        label=gettext_lazy("Groups"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple(attrs={"class": "form-check-input"}),
+    )
+
+    def __init__(self, data: Any = None, *, groups: list[Group], current: list[Group]) -> None:
+        super().__init__(data, initial={"groups": [str(group.pk) for group in current]})
+        field = self.fields["groups"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [(str(group.pk), group.name) for group in groups]
+
+
+class PasswordForm(forms.Form):
+    """A new password, twice. The service checks the rules."""
+
+    password = _password_field(gettext_lazy("New password"))
+    again = _password_field(gettext_lazy("The same password again"))
+
+    def clean(self) -> dict[str, Any]:
+        data = self.cleaned_data
+        if "password" in data and "again" in data and data["password"] != data["again"]:
+            raise ValidationError({"again": _("The two passwords differ.")})
+        return data
