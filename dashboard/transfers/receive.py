@@ -29,6 +29,7 @@ from uploads.models import Transfer
 from uploads.problems import Code, Problem
 from uploads.services.transfers.receive import (
     INCOMPLETE_BODY,
+    GaveWay,
     QuotaExceeded,
     Receiver,
     ReceivingStopped,
@@ -168,7 +169,7 @@ def _receive(request: HttpRequest, transfer: Transfer, body: FormBody) -> None:
     except NoLongerAllowed as error:
         raise FormRefused({"": text_of(error.problem)}, 401, error.problem.code) from error
     except QuotaExceeded as error:
-        status = 429 if error.of_user else 507
+        status = 429 if error.of_user else 503 if isinstance(error, GaveWay) else 507
         raise FormRefused({"file": text_of(error.problem)}, status, error.problem.code, RETRY_AFTER_SECONDS) from error
     except OSError as error:
         log.warning("transfer %s: %s", transfer.pk, error)
@@ -191,6 +192,7 @@ def _refused(request: HttpRequest, fields: Mapping[str, str], refusal: FormRefus
         if refusal.in_the_way:
             body["transfer"] = refusal.in_the_way.as_json()
         return with_retry_after(JsonResponse(body, status=refusal.status), refusal.retry_after)
-    return render_form(
+    page = render_form(
         request, values=fields, errors=refusal.errors, status=refusal.status, in_the_way=refusal.in_the_way
     )
+    return with_retry_after(page, refusal.retry_after)
