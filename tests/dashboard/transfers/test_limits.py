@@ -224,7 +224,14 @@ def test_transfers_in_progress(create: Create, olga: User, otto: User, make: Mak
 
 def test_unfinished_transfer_is_resumed_at_the_limit(olga: User, store: Store, settings: Settings) -> None:
     settings.USER_OPEN_TRANSFERS = 1
-    same = {"owner": olga, "store": store, "bucket": "photos", "size": 3, "replace": True, "resumable": True}
+    same: dict[str, Any] = {
+        "owner": olga,
+        "store": store,
+        "bucket": "photos",
+        "size": 3,
+        "replace": True,
+        "resumable": True,
+    }
     new = NewTransfer(key="a", fingerprint="f", replacement=ANYTHING, **same)
     assert start_transfer(new).pk == start_transfer(new).pk
 

@@ -16,7 +16,7 @@ from uploads.domain.states import DesiredState, PartState
 from uploads.models import Store, Transfer
 from uploads.problems import Code
 from uploads.services.staging import quota
-from uploads.services.transfers.receive import GaveWay, Receiver, progress
+from uploads.services.transfers.receive import GaveWay, Receiver, ReceivingStopped, progress
 from uploads.services.transfers.start import offset_of
 from uploads.staging.tus import Checksum
 
@@ -221,7 +221,7 @@ def test_next_writer_gives_way_for_one_that_died(make: Make, other: Transfer) ->
 
 def test_transfer_that_ends_while_it_is_to_give_way_says_why(make: Make) -> None:
     paused = make(gives_way=True, desired_state=DesiredState.PAUSE)
-    with pytest.raises(progress.ReceivingStopped) as error:
+    with pytest.raises(ReceivingStopped) as error:
         progress.check_accepting(paused)
     assert error.value.code == Code.TRANSFER_PAUSED
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -25,7 +26,13 @@ def test_concurrent_creations_never_exceed_the_limit(user: User, settings: Setti
     barrier = threading.Barrier(8)
 
     def create(number: int) -> bool:
-        known = {"owner": user, "store": stores[number % 2], "bucket": "photos", "size": 3, "replace": True}
+        known: dict[str, Any] = {
+            "owner": user,
+            "store": stores[number % 2],
+            "bucket": "photos",
+            "size": 3,
+            "replace": True,
+        }
         barrier.wait(30)
         try:
             start_transfer(NewTransfer(key=f"k{number}", replacement=ANYTHING, **known))
