@@ -66,7 +66,7 @@ def test_file_is_sent_and_watched_below_the_path(
     site.goto("/")
     expect(page.locator("#overview-live")).to_be_visible()
     page.get_by_label("Signed in as admin").click()
-    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     assert urlsplit(page.url).path == f"{SUB_PATH}/login/"
     assert [url for url in requested if not urlsplit(url).path.startswith(f"{SUB_PATH}/")] == []

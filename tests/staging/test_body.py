@@ -188,6 +188,17 @@ def test_rate_is_measured_in_windows(line: Line) -> None:
         body.read_block(1)
 
 
+def test_caller_is_told_now_and_then_that_bytes_arrive(line: Line) -> None:
+    clock = Clock()
+    told: list[int] = []
+    body = Body({"wsgi.input": SocketBody(line.connection, 1000)}, 1000, Patience(10, 5, clock), lambda: told.append(1))
+    for _ in range(25):
+        clock.now += 1
+        line.sender.sendall(b"12345678")
+        body.read_block(8)
+    assert len(told) == 2
+
+
 def test_last_byte_is_accepted_at_any_rate(line: Line) -> None:
     clock = Clock()
     body = line.body(2, stall=10, rate=5, clock=clock)
