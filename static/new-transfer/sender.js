@@ -194,7 +194,19 @@ export class Sender {
     if (error) throw error;
     if (method === "POST") this.#on.created(file, response.getHeader("Location"));
     if (method === "PATCH") this.#onAccepted(file, request, response);
-    if (method === "HEAD") await this.#on.resuming(file, offsetIn(response));
+    if (method === "HEAD") await this.#resume(file, offsetIn(response));
+  }
+
+  // Paused, cancelled or hurried in the meantime: the response is aborted, hence without a status, and tus-js-client would
+  // create another transfer.
+  async #resume(file, offset) {
+    const { run } = file;
+    try {
+      await this.#on.resuming(file, offset);
+    } catch (error) {
+      if (run === file.run) throw error;
+    }
+    if (run !== file.run) await never();
   }
 
   #onAccepted(file, request, response) {

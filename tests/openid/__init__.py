@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import signal
 import subprocess
@@ -138,10 +137,9 @@ class Provider:
                 if response.is_redirect:
                     response = browser.get(urljoin(url, location), allow_redirects=False, timeout=PATIENCE)
                     continue
-                form = re.search(r'action="([^"]+)"', response.text)
-                assert form, response.text
-                fields = {"prompt": "login", "login": subject, "password": "any"}
-                response = browser.post(form[1], data=fields, allow_redirects=False, timeout=PATIENCE)
+                assert 'name="login"' in response.text, response.text
+                fields = {"login": subject}
+                response = browser.post(response.url, data=fields, allow_redirects=False, timeout=PATIENCE)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 // A real OpenID provider for tests: oidc-provider, with users, keys and clients that tests change while it runs.
 //
-// It reads its configuration from standard input. Its own login page asks for a name, which must be that of a user, and any
-// password. Below /test/ are the requests of tests.
+// It reads its configuration from standard input. The login page asks for a name, which must be the subject of a user. Below
+// /test/ are the requests of tests. The pages are ours: those of the package load a font from another site.
 
 import { generateKeyPairSync } from "node:crypto";
 import { createServer } from "node:http";
@@ -20,10 +20,16 @@ const newKey = (kid) => ({
 });
 
 let key = newKey("first");
-let respond = make();
+let provider = make();
+
+const page = (title, body) => `<!doctype html><html lang="en"><title>${title}</title><h1>${title}</h1>${body}`;
+const LOGIN = page(
+  "Example ID",
+  `<form action="" method="post"><input name="login" aria-label="Name"><button>Continue</button></form>`,
+);
 
 function make() {
-  const provider = new Provider(issuer, {
+  return new Provider(issuer, {
     jwks: { keys: [key] },
     clients: state.clients,
     claims: {
@@ -39,6 +45,16 @@ function make() {
       const user = state.users[id];
       return user && { accountId: id, claims: () => ({ sub: id, ...user }) };
     },
+    interactions: { url: (_context, interaction) => `/log-in/${interaction.uid}` },
+    features: {
+      devInteractions: { enabled: false },
+      rpInitiatedLogout: {
+        logoutSource: (context, form) => {
+          const button = '<button form="op.logoutForm" name="logout" value="yes">Sign out</button>';
+          context.body = page("Sign out of Example ID?", form + button);
+        },
+      },
+    },
     // Nobody is asked for consent.
     loadExistingGrant: async (context) => {
       const { client, session, params } = context.oidc;
@@ -48,20 +64,33 @@ function make() {
       return grant;
     },
   });
-  return provider.callback();
+}
+
+async function bodyOf(request) {
+  let text = "";
+  for await (const chunk of request) text += chunk;
+  return text;
+}
+
+async function logIn(request, response) {
+  if (request.method !== "POST") return response.setHeader("Content-Type", "text/html").end(LOGIN);
+  const accountId = new URLSearchParams(await bodyOf(request)).get("login");
+  return provider.interactionFinished(request, response, { login: { accountId } });
 }
 
 async function change(path, body) {
   Object.assign(state, body);
   if (path === "/test/rotate") key = newKey(body.kid);
   // A new provider has forgotten the sessions and codes of the one before.
-  if (path !== "/test/users" && path !== "/test/tokens") respond = make();
+  if (path !== "/test/users" && path !== "/test/tokens") provider = make();
 }
 
-createServer(async (request, response) => {
-  if (!request.url.startsWith("/test/")) return respond(request, response);
-  let text = "";
-  for await (const chunk of request) text += chunk;
-  await change(request.url, JSON.parse(text));
-  response.end();
-}).listen(state.port, "127.0.0.1");
+async function respond(request, response) {
+  if (request.url === "/favicon.ico") return response.writeHead(204).end();
+  if (request.url.startsWith("/log-in/")) return logIn(request, response);
+  if (!request.url.startsWith("/test/")) return provider.callback()(request, response);
+  await change(request.url, JSON.parse(await bodyOf(request)));
+  return response.end();
+}
+
+createServer(respond).listen(state.port, "127.0.0.1");

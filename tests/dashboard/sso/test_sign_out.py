@@ -56,7 +56,7 @@ def test_both_sessions_end(visitor: Visitor, openid: Provider) -> None:
         done = browser.post(action[1], data={"xsrf": secret[1], "logout": "yes"}, allow_redirects=False)
         assert done.headers["Location"].startswith("http://testserver/login/")
         # The provider asks who it is again.
-        assert "password" in browser.get(visitor.leave()).text
+        assert 'name="login"' in browser.get(visitor.leave()).text
 
 
 def openid_again(browser: requests.Session, url: str) -> str:
