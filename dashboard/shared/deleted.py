@@ -15,6 +15,7 @@ from dashboard.shared.jsonapi import json_error, wants_json
 from dashboard.shared.messages import text_of
 from dashboard.shared.responses import same_address
 from uploads.access import Deleted
+from uploads.selectors.audit import lines_of
 
 P = ParamSpec("P")
 
@@ -32,7 +33,7 @@ def shows_deleted(
             text = text_of(deleted.problem)
             if wants_json(request):
                 return same_address(json_error(deleted.problem.code, text, status=410))
-            context = {"title": _("Deleted"), "text": text, "entries": deleted.entries}
+            context = {"title": _("Deleted"), "text": text, "lines": lines_of(deleted.entries)}
             return same_address(render(request, "deleted.html", context, status=410))
 
     return showing

@@ -23,7 +23,7 @@ from django.views.decorators.csrf import requires_csrf_token
 from dashboard.shared.body_limits import TOO_LARGE
 from dashboard.shared.csrf_reasons import explain_csrf
 from dashboard.shared.formatting import exact_bytes_text
-from dashboard.shared.jsonapi import json_error, wants_json, with_retry_after
+from dashboard.shared.jsonapi import json_error, wants_json, with_code, with_retry_after
 from dashboard.shared.messages import text_of
 from dashboard.shared.numbers import Count
 from uploads import database
@@ -65,7 +65,7 @@ def refuse(
         return _alone("components/request_failed.html", status, context)
     if not alone:
         try:
-            return render(request, "error.html", context, status=status)
+            return with_code(render(request, "error.html", context, status=status), code)
         except Exception as error:
             # Without its database, Partway has said so already.
             trace = not database.is_unavailable(error)

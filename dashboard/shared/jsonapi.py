@@ -30,7 +30,13 @@ def json_error(
     code: str, message: str, *, status: int, request_id: str = "", more: Mapping[str, Any] | None = None
 ) -> JsonResponse:
     error = {"code": code, "message": message, "request_id": request_id, **(more or {})}
-    return JsonResponse({"error": error}, status=status)
+    return with_code(JsonResponse({"error": error}, status=status), code)
+
+
+def with_code(response: Response, code: str) -> Response:
+    """The response, with the code of its error as an attribute, for the audit log."""
+    response.code = code  # type: ignore[attr-defined]
+    return response
 
 
 def store_error(error: ObjectStoreError) -> JsonResponse:

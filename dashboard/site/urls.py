@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path, register_converter
 
-from dashboard import audit, auth, monitoring, overview
+from dashboard import auth, monitoring, overview
 from dashboard.account import pages as account
+from dashboard.audit import pages as audit
 from dashboard.operations import pages as operations
 from dashboard.people import groups, invitations, tokens, users
 from dashboard.shared.routes import BucketConverter, StoreConverter

@@ -11,15 +11,14 @@ from urllib.parse import quote
 
 from django import template
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _
 
 from dashboard.shared import formatting
+from dashboard.shared.audit_words import details_of, origin_of
 from dashboard.shared.messages import error_text as text_of_error
 from dashboard.shared.messages import text_of
 from dashboard.shared.messages.access import ROLES
-from dashboard.shared.messages.audit import action_text, detail_name
+from dashboard.shared.messages.audit import action_text
 from dashboard.shared.messages.people import scope_names
-from dashboard.shared.messages.proofs import proofs_text
 from dashboard.shared.numbers import count_text
 from uploads import access
 from uploads.domain.roles import Action, Role
@@ -29,12 +28,6 @@ if TYPE_CHECKING:
     from uploads.models import AuditEntry
 
 register = template.Library()
-
-EMPTY: tuple[object, ...] = ("", None, {}, [])
-"""Details of an audit entry that are not shown."""
-
-PROOFS = "proofs"
-"""The detail that lists proofs by their stored names."""
 
 
 @register.filter(name="bytes")
@@ -97,38 +90,20 @@ def duration(seconds: float | None) -> str:
 
 @register.filter
 def audit_details(entry: AuditEntry) -> list[tuple[str, str]]:
-    """The details of an audit entry: names and values. The columns of an error are one text."""
-    error = RecordedError.from_columns(entry.detail)
-    rows = [("error", f"{error.code}: {text_of_error(error)}")] if error else []
-    values = {name: value for name, value in entry.detail.items() if not (error and name.startswith("error_"))}
-    rows += [(name, detail_of(name, value)) for name, value in values.items() if value not in EMPTY]
-    return [(detail_name(name), value) for name, value in rows]
+    """The changes and the details of an audit entry: names and values."""
+    return details_of(entry)
+
+
+@register.filter
+def audit_origin(entry: AuditEntry) -> str:
+    """From where, and by which means."""
+    return origin_of(entry)
 
 
 @register.filter
 def audit_action(action: str) -> str:
     """The text of an action of the audit log, or '' if there is none."""
     return action_text(action)
-
-
-def detail_of(name: str, value: object) -> str:
-    """The value of a named detail as text. Stored names of proofs are shown as pages name them."""
-    return proofs_text(value) if name == PROOFS and isinstance(value, list) else detail(value)
-
-
-def detail(value: object) -> str:
-    """A value as text: yes or no, numbers with separators, lists without brackets, codes as their texts."""
-    if isinstance(value, dict):
-        if "code" in value:
-            return text_of(Problem.from_json(value))
-        return ", ".join(
-            f"{detail_name(name)} {detail_of(name, each)}" for name, each in value.items() if each not in EMPTY
-        )
-    if isinstance(value, bool):
-        return _("yes") if value else _("no")
-    if isinstance(value, int):
-        return count_text(value)
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 @register.filter

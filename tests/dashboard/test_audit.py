@@ -6,7 +6,6 @@ import ast
 import uuid
 from collections.abc import Iterator
 from html import unescape
-from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
@@ -14,10 +13,11 @@ from django.test import Client
 
 from dashboard.shared.messages import text_of
 from dashboard.shared.messages.audit import ACTIONS, detail_name
+from dashboard.site.audit_trail import THINGS, thing_of
+from local.installation import PROJECT
 from tests.dashboard.pages import Page
 from tests.grants import make_operator
 from uploads import audit
-from uploads import services as services_package
 from uploads.domain.states import ItemState, OperationKind, Phase
 from uploads.problems import Code, Problem
 from uploads.services.transfers.steps import CANCEL, PAUSE, RESUME
@@ -108,8 +108,16 @@ def test_error_of_an_old_entry_is_shown_unchanged(operator_client: Client, opera
         ("action=store.changed", {"store.changed"}),
         ("store=ceph", {"store.changed"}),
         ("bucket=photos&store=aws", {"abort.ordered", "abort.done"}),
-        ("key=a/", {"abort.ordered", "abort.done"}),
-        ("key=cat", set()),
+        ("prefix=a/", {"abort.ordered", "abort.done"}),
+        ("prefix=cat", set()),
+        ("key=a/cat.jpg", {"abort.ordered", "abort.done"}),
+        ("key=a/", set()),
+        ("upload-id=u-1", {"abort.ordered", "abort.done"}),
+        ("bucket=photos", {"abort.ordered", "abort.done"}),
+        ("outcome=ordered", {"abort.ordered"}),
+        ("action=abort.done", {"abort.done"}),
+        ("means=schedule", {"abort.ordered", "abort.done", "store.changed"}),
+        ("means=page", set()),
         ("actor=olga&store=ceph", set()),
     ],
 )
@@ -131,7 +139,7 @@ def test_entries_link_to_their_transfer_and_operation(operator_client: Client, o
 def test_pages_by_id_keep_the_filter_and_miss_nothing(operator_client: Client, operator: User) -> None:
     for number in range(230):
         audit.record(operator, "test.odd" if number % 2 else "test.even", key=f"key-{number:03}/é&x")
-    url, seen = "/audit/?key=key-&action=test.odd", []
+    url, seen = "/audit/?prefix=key-&action=test.odd", []
     while url:
         page = Page(operator_client.get(url))
         seen += [number for number in range(230) if f"key-{number:03}/" in page.text]
@@ -157,9 +165,11 @@ def test_invalid_place_in_the_log_is_refused(before: str, operator_client: Clien
 # --- Texts ------------------------------------------------------------------------------------------------------------
 
 
+REFUSED_THINGS = {thing_of(view) for view in (*THINGS, "new-token", "users", "tokens", "logout")}
 ENDS = (ItemState.DONE, ItemState.FAILED)
 ITEM_ENDS = (*ENDS, ItemState.UNKNOWN)
 COMPUTED: dict[str, set[str]] = {
+    "dashboard/site/audit_trail.py": {f"{thing}.refused" for thing in REFUSED_THINGS},
     "operations/order.py": {f"{kind}.{state}" for kind in OperationKind for state in ITEM_ENDS},
     "people/grants.py": {"grant.added", "grant.removed"},
     "people/invitations.py": {"invitation.created", "invitation.used", "invitation.revoked"},
@@ -177,14 +187,14 @@ PREFIXES["record_item"] = [f"{kind}." for kind in OperationKind]
 
 def test_every_action_that_is_written_has_a_text() -> None:
     written, computing = set[str](), set[str]()
-    services = Path(services_package.__path__[0])
-    for path in services.rglob("*.py"):
+    paths = [path for folder in ("uploads/services", "dashboard") for path in (PROJECT / folder).rglob("*.py")]
+    for path in paths:
         for function, action in audit_calls(ast.parse(path.read_text())):
             constants = [node.value for node in ast.walk(action) if isinstance(node, ast.Constant)]
             if isinstance(action, ast.Constant | ast.IfExp):
                 written |= {prefix + str(name) for prefix in PREFIXES[function] for name in constants if name}
             else:
-                computing.add(path.relative_to(services).as_posix())
+                computing.add(path.relative_to(PROJECT).as_posix().removeprefix("uploads/services/"))
     assert computing == set(COMPUTED)
     assert written.union(*COMPUTED.values()) == set(ACTIONS)
 

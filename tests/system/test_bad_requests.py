@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from dashboard.audit import FILTERS
+from dashboard.audit.filters import FILTERS
 from local import ports
 from local.installation import BUCKET, PROJECT, STORE
 from tests.stores import processes

@@ -77,6 +77,14 @@ ACTIONS: Mapping[str, StrPromise] = {
     "transfer.orphan-dismissed": _("Possible orphan dismissed"),
     "transfer.reconciled": _("Upload of a transfer reconciled with the store"),
     "audit.removed": _("Old entries of the audit log removed"),
+    "audit.exported": _("Audit log exported"),
+    "abort.refused": _("Abort refused"),
+    "complete.refused": _("Completion refused"),
+    "transfer.refused": _("Transfer refused, or a step of it"),
+    "store.refused": _("Change of a store refused"),
+    "check.refused": _("Store check refused"),
+    "user.refused": _("Change of a user, a role or a token refused"),
+    "request.refused": _("Request refused"),
 }
 """Every action that is written, in the order of the filter. The names are stored and do not change."""
 
@@ -87,9 +95,15 @@ DETAILS: Mapping[str, StrPromise] = {
     "already_gone": _("no such upload"),
     "before": _("object before"),
     "bucket": _("bucket"),
+    "access_key": _("access key"),
+    "addressing": _("addressing"),
+    "buckets": _("named buckets"),
+    "ca_bundle": _("CA bundle"),
+    "code": _("code"),
     "completed_at": _("completed at"),
     "crc64": _("CRC-64"),
     "denied": _("denied"),
+    "desired_state": _("desired state"),
     "differs": _("differs"),
     "email": _("e-mail address"),
     "enabled": _("enabled"),
@@ -103,7 +117,9 @@ DETAILS: Mapping[str, StrPromise] = {
     "expires_at": _("expires at"),
     "failed": _("failed"),
     "fields": _("fields"),
+    "filter": _("filter"),
     "forgot": _("removed overrides"),
+    "format": _("format"),
     "found": _("overrides"),
     "grants": _("grants"),
     "group": _("group"),
@@ -111,24 +127,35 @@ DETAILS: Mapping[str, StrPromise] = {
     "head_showed": _("HEAD showed"),
     "is_staff": _("administrator of everything"),
     "issuer": _("provider"),
+    "key": _("key"),
     "last_modified": _("last modified"),
     "left": _("left"),
     "members": _("members"),
     "name": _("name"),
     "not-tried": _("not tried"),
+    "not_all": _("further refusals of this minute are not recorded"),
+    "reported_crc64": _("reported CRC-64"),
+    "request_id": _("request id"),
     "ok": _("ok"),
     "ordered_at": _("requested at"),
     "outcome": _("outcome"),
+    "page": _("page"),
     "parts": _("parts"),
     "places": _("only in"),
+    "payload_signing": _("payload signing"),
+    "phase": _("phase"),
     "prefix": _("prefix"),
     "proofs": _("proved"),
+    "provider": _("provider"),
     "reason": _("reason"),
     "refused": _("refused"),
+    "region": _("region"),
     "repeats": _("requests"),
+    "secret_key": _("secret key"),
+    "session_token": _("session token"),
+    "signature": _("signature"),
+    "status": _("status"),
     "replace": _("replace"),
-    "reported_crc64": _("reported CRC-64"),
-    "request_id": _("request id"),
     "role": _("role"),
     "scopes": _("allowed"),
     "sessions": _("sessions"),
@@ -144,6 +171,51 @@ DETAILS: Mapping[str, StrPromise] = {
     "verified": _("verified"),
 }
 """The names of details. A name that is not listed, such as one of an old entry, is shown as it is stored."""
+
+
+THINGS: Mapping[str, StrPromise] = {
+    "abort": _("All about aborts"),
+    "complete": _("All about completions"),
+    "transfer": _("All about transfers"),
+    "store": _("All about stores"),
+    "check": _("All about store checks"),
+    "sign-in": _("All about sign-ins"),
+    "user": _("All about users"),
+    "grant": _("All about roles"),
+    "token": _("All about access tokens"),
+    "audit": _("All about the audit log"),
+}
+"""The first words of actions that the filter offers."""
+
+MEANS: Mapping[str, StrPromise] = {
+    "page": _("page"),
+    "token": _("access token"),
+    "command": _("command line"),
+    "schedule": _("schedule of Partway"),
+}
+
+OUTCOMES: Mapping[str, StrPromise] = {
+    "ordered": _("requested"),
+    "done": _("done"),
+    "refused": _("refused"),
+    "failed": _("failed"),
+    "unknown": _("unknown"),
+}
+
+VALUES: Mapping[str, StrPromise] = {
+    "run": _("run"),
+    "pause": _("pause"),
+    "cancel": _("cancel"),
+    "receiving": _("receiving"),
+    "sending": _("sending"),
+    "completing": _("completing"),
+    "failed": _("failed"),
+    "gone": _("gone"),
+    "open": _("open"),
+    "suspect": _("possible orphan"),
+    "completed": _("completed"),
+}
+"""Stored states as pages name them."""
 
 
 def action_text(action: str) -> str:

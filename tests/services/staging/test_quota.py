@@ -75,8 +75,7 @@ def start_part(transfer: Transfer, number: int, count: int) -> None:
 
 
 def silence(transfer: Transfer, minutes: float = 3) -> None:
-    ago = timezone.now() - timedelta(minutes=minutes)
-    Transfer.objects.filter(pk=transfer.pk).update(received_at=ago, progressed_at=ago)
+    Transfer.objects.filter(pk=transfer.pk).update(received_at=timezone.now() - timedelta(minutes=minutes))
 
 
 # --- The quota --------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -99,7 +100,7 @@ def add_store(actor: User | None, values: StoreValues) -> Store:
     store = draft(None, values)
     store.enabled = values.enabled
     _save(store, values)
-    audit.record_store(actor, "added", store, endpoint_url=store.endpoint_url)
+    audit.record_store(actor, "added", store, after=_recorded(store, PLAIN_FIELDS, values.buckets))
     return store
 
 
@@ -117,7 +118,8 @@ def change_store(actor: User | None, store: Store, values: StoreValues, *, seen:
         raise _edit_conflict(before)
     after = draft(before, values)
     changed = {name for name in (*PLAIN_FIELDS, *SECRET_FIELDS) if _differs(before, after, name)}
-    if set(before.named_buckets.values_list("name", flat=True)) != set(values.buckets):
+    buckets_before = set(before.named_buckets.values_list("name", flat=True))
+    if buckets_before != set(values.buckets):
         changed.add("buckets")
     removes_overrides = bool(before.overrides) and bool(changed & CHECKED_FIELDS)
     detail: dict[str, Any] = {"forgot": sorted(before.overrides)} if removes_overrides else {}
@@ -131,7 +133,15 @@ def change_store(actor: User | None, store: Store, values: StoreValues, *, seen:
             setattr(after, name, value)
     _save(after, values)
     store.refresh_from_db()
-    audit.record_store(actor, "changed", store, fields=sorted(changed), **detail)
+    audit.record_store(
+        actor,
+        "changed",
+        store,
+        before=_recorded(before, changed, buckets_before),
+        after=_recorded(store, changed, values.buckets),
+        fields=sorted(changed),
+        **detail,
+    )
     return StoreChange(store, tuple(sorted(changed)), removes_overrides)
 
 
@@ -141,8 +151,15 @@ def set_enabled(actor: User | None, store: Store, *, enabled: bool) -> bool:
     if not Store.objects.filter(pk=store.pk, enabled=not enabled).update(enabled=enabled, **NEVER_TRIED):
         return False
     store.enabled = enabled
-    audit.record_store(actor, "enabled" if enabled else "disabled", store)
+    before, after = {"enabled": not enabled}, {"enabled": enabled}
+    audit.record_store(actor, "enabled" if enabled else "disabled", store, before=before, after=after)
     return True
+
+
+def _recorded(store: Store, fields: Collection[str], buckets: Iterable[str]) -> dict[str, Any]:
+    """The values of these fields for the audit log, which has no secrets."""
+    values = {name: getattr(store, name) for name in PLAIN_FIELDS if name in fields and name != "name"}
+    return values | ({"buckets": sorted(buckets)} if "buckets" in fields else {})
 
 
 def active_work(store: Store) -> ActiveWork:

@@ -64,7 +64,8 @@ def finish_transfer(lease: Lease[Transfer], phase: Phase, **facts: Any) -> bool:
             return False
         # Uploads that are left are aborted later, by the watchdog.
         lease.row.store_uploads.filter(state=StoreUploadState.OPEN).update(drop_at=now)
-        audit.record_transfer(None, phase.value, lease.row, **facts)
+        request_id = lease.row.complete_request_id if phase is Phase.DONE else ""
+        audit.record_transfer(None, phase.value, lease.row, request_id=request_id, **facts)
     crash.point("transfer.ended")
     if lease.row.is_staged_here:
         quota.release_all(lease.row)

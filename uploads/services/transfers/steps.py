@@ -119,7 +119,8 @@ def _take(step: _Step, actor: User | None, transfer: Transfer, **detail: Any) ->
         if not change(DESIRED_STATES, rows, step.to, step.after, queued_at=None, not_before=None, tries=0):
             raise StepRefused(Problem(step.refusal))
         transfer.parts.filter(state=PartState.STAGED).update(queued_at=None)
-        audit.record_transfer(actor, step.action, transfer, **detail)
+        before, after = {"desired_state": transfer.desired_state}, {"desired_state": step.to.value}
+        audit.record_transfer(actor, step.action, transfer, before=before, after=after, **detail)
 
 
 def request_retry(actor: User, transfer: Transfer) -> None:
@@ -141,7 +142,9 @@ def request_retry(actor: User, transfer: Transfer) -> None:
         change(DESIRED_STATES, rows, DesiredState.RUN)
         stage_again_for_retry(transfer)
         transfer.parts.filter(state=PartState.STAGED).update(queued_at=None, **leases.SUCCEEDED, **NO_ERROR)
-        audit.record_transfer(actor, "retried", transfer)
+        audit.record_transfer(
+            actor, "retried", transfer, before={"phase": Phase.FAILED.value}, after={"phase": phase.value}
+        )
     dispatch(transfer.pk)
 
 

@@ -1,0 +1,1 @@
+"""The audit log: its page, the same as JSON, and its exports."""
