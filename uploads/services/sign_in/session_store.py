@@ -1,11 +1,12 @@
 """The SESSION_ENGINE: Django's sessions in the database, with an idle limit and an absolute limit.
 
 Django renews a session only when it changes. Here, what operators do renews it (`sessions.keep`), up to the absolute
-limit after the sign-in.
+limit after the sign-in. And rows have a digest of the key: who reads the database cannot take over a session.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,6 +28,11 @@ ANONYMOUS = timedelta(minutes=15)
 """How long a session without a user lasts: between the password and the second factor, or at another provider."""
 
 
+def row_key(session_key: str | None) -> str:
+    """The key of a session's row. The key itself is in the cookie only, and too random to be guessed from this."""
+    return hashlib.sha256((session_key or "").encode()).hexdigest()[:40]
+
+
 class SessionStore(DatabaseStore):
     """`expires_at` is the time in the row that was loaded."""
 
@@ -37,16 +43,27 @@ class SessionStore(DatabaseStore):
         return Session
 
     def _get_session_from_db(self) -> Session | None:
-        row: Session | None = super()._get_session_from_db()  # type: ignore[misc]  # not in the stubs
+        rows = Session.objects.filter(pk=row_key(self.session_key), expire_date__gt=timezone.now())
+        row = rows.first() if self.session_key else None
+        if row is None:
+            self._session_key = None
         self.expires_at = row.expire_date if row else None
         return row
+
+    def exists(self, session_key: str) -> bool:
+        return super().exists(row_key(session_key))
+
+    def delete(self, session_key: str | None = None) -> None:
+        key = session_key or self.session_key
+        if key:
+            super().delete(row_key(key))
 
     def create_model_instance(self, data: dict[str, Any]) -> Session:
         user = data.get(SESSION_KEY)
         if user is not None:
             data.setdefault(SIGNED_IN_AT, time.time())
         return Session(
-            session_key=self._get_or_create_session_key(),  # type: ignore[attr-defined]
+            session_key=row_key(self._get_or_create_session_key()),  # type: ignore[attr-defined]
             session_data=self.encode(data),
             expire_date=self.expiry(),
             user_id=user,

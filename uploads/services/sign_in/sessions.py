@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from uploads import audit
 from uploads.models.session import Session
-from uploads.services.sign_in.session_store import ENDS_AT, SIGNED_IN_AT, SessionStore
+from uploads.services.sign_in.session_store import ENDS_AT, SIGNED_IN_AT, SessionStore, row_key
 
 STEP = timedelta(minutes=1)
 """A session is renewed at most this often, so that not every request writes."""
@@ -35,7 +35,7 @@ def keep(session: SessionBase) -> None:
         return
     expiry = session.expiry()
     if expiry - session.expires_at >= STEP:
-        Session.objects.filter(pk=session.session_key).update(expire_date=expiry)
+        Session.objects.filter(pk=row_key(session.session_key)).update(expire_date=expiry)
         session.expires_at = expiry
 
 
@@ -46,7 +46,7 @@ def sign_out_everywhere(user: User, actor: User | None, *, except_key: str | Non
     running end normally.
     """
     with transaction.atomic():
-        count = sessions_of(user).exclude(pk=except_key or "").delete()[0]
+        count = sessions_of(user).exclude(pk=row_key(except_key)).delete()[0]
         audit.record(actor, "session.ended-everywhere", detail={"user": user.get_username(), "sessions": count})
     return count
 
