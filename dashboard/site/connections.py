@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from dashboard.site.server import Connection, Server
 
 ACCEPTED_AT_ONCE = 64
-SMALL_BODIES_BYTES = 64 * 1024**2
-"""Memory for bodies that are not files, of all connections. If it is used up, the largest one is refused."""
+MEMORY_BYTES = 64 * 1024**2
+"""For bodies that are not files and for responses that are not read, of all connections.
+
+If it is used up, the largest body is refused, and threads wait for the readers of responses.
+"""
 LOG_SECONDS = 60.0
 """Between two log records about refused connections."""
 
@@ -46,11 +49,14 @@ class Limits:
         self._counts: Counter[str] = Counter()
         self._total = 0
         self.held_bytes = 0
-        """Of bodies whose requests are handled or wait for a thread."""
+        """Of bodies whose requests are handled or wait for a thread, and of responses that are sent without one."""
 
     def hold(self, count: int) -> None:
         with self._lock:
             self.held_bytes += count
+
+    def has_memory(self, more: int = 0) -> bool:
+        return self.held_bytes + more <= MEMORY_BYTES
 
     def is_exceeded(self) -> bool:
         return self._total > self.most
@@ -116,16 +122,30 @@ class Connections:
 
     def close(self) -> None:
         for connection in self._waiting():
-            connection.close()
+            connection.discard()
         self._selector.close()
 
     def put(self, connection: Connection) -> None:
         """Wait for the next request of a connection whose response was sent. Some of it may have arrived."""
+        if connection.output.unsent:
+            self.send(connection)
+            return
         try:
             self._continue(connection, connection.start_next())
         except Exception:
             # An exception would end the thread that has handled the request.
             log.exception("a connection could not be kept")
+            connection.discard()
+
+    def send(self, connection: Connection) -> None:
+        """Send the rest of a response without a thread, as fast as the client reads it. None of it when this ends."""
+        connection.hold(self._server.limits, len(connection.output.unsent))
+        try:
+            connection.socket.setblocking(False)
+            self._wait_for(connection, selectors.EVENT_WRITE)
+        except Exception:
+            if not self._is_stopped.is_set():
+                log.exception("a response could not be sent")
             connection.discard()
 
     # --- The loop -----------------------------------------------------------------------------------------------------
@@ -136,11 +156,26 @@ class Connections:
             for key, _ in self._selector.select(check_seconds):
                 if key.data is None:
                     self._accept()
+                elif key.data.is_waiting and key.events == selectors.EVENT_WRITE:
+                    self._send(key.data)
                 elif key.data.is_waiting:
                     self._receive(key.data)
             if time.monotonic() - checked >= check_seconds:
                 self._end_late()
                 checked = time.monotonic()
+
+    def _send(self, connection: Connection) -> None:
+        try:
+            connection.output.send()
+        except OSError:
+            connection.is_last = True
+        if connection.output.unsent:
+            return
+        self._forget(connection)
+        if connection.is_last:
+            connection.close()
+        else:
+            self.put(connection)
 
     def _receive(self, connection: Connection) -> None:
         try:
@@ -164,10 +199,10 @@ class Connections:
         elif not connection.is_waiting:
             self._wait_for(connection)
 
-    def _wait_for(self, connection: Connection) -> None:
+    def _wait_for(self, connection: Connection, event: int = selectors.EVENT_READ) -> None:
         connection.is_waiting = True
         with self._lock:
-            self._selector.register(connection.socket, selectors.EVENT_READ, connection)
+            self._selector.register(connection.socket, event, connection)
 
     def _forget(self, connection: Connection) -> None:
         connection.is_waiting = False
@@ -227,7 +262,7 @@ class Connections:
         waiting = self._waiting()
         if not waiting:
             return False
-        first = min(waiting, key=lambda connection: (connection.arriving.has_begun, connection.arriving.deadline))
+        first = min(waiting, key=lambda connection: (connection.has_begun, connection.deadline))
         self._forget(first)
         first.discard()
         return True
@@ -235,17 +270,19 @@ class Connections:
     def _end_late(self) -> None:
         now = time.monotonic()
         for connection in self._waiting():
-            if connection.arriving.deadline <= now:
+            if connection.deadline <= now:
                 self._end(connection, "408 Request Timeout")
 
     def _end(self, connection: Connection, status: str) -> None:
         self._forget(connection)
-        connection.refuse(status)
+        if connection.output.unsent:
+            connection.discard()
+        else:
+            connection.refuse(status)
 
     def _limit_memory(self, connection: Connection) -> None:
-        if connection.held_bytes * self._server.limits.most < SMALL_BODIES_BYTES:
+        if not connection.is_waiting or connection.held_bytes * self._server.limits.most < MEMORY_BYTES:
             return  # Another one is larger if there are too many bytes.
         waiting = self._waiting()
-        arrived = sum(each.held_bytes for each in waiting)
-        if waiting and arrived + self._server.limits.held_bytes > SMALL_BODIES_BYTES:
+        if not self._server.limits.has_memory(sum(each.held_bytes for each in waiting)):
             self._end(max(waiting, key=lambda each: each.held_bytes), "503 Service Unavailable")

@@ -42,7 +42,7 @@ from dashboard.site.heads import HeadReader
 from dashboard.site.memory import protect_memory
 from dashboard.site.refusals import alive, refusal
 from dashboard.site.rules import Rules, rules_of_site
-from dashboard.site.streams import Input
+from dashboard.site.streams import Input, Output
 
 if TYPE_CHECKING:
     from uploads.services.upkeep.pulse import Pulse
@@ -197,11 +197,14 @@ class Connection(HTTPConnection):
 
     unread = 0
     is_waiting = False
+    is_last = False
+    """Whether the connection ends with the response that is sent."""
     arriving: Arriving
 
     def __init__(self, server: Any, socket_: socket.socket, makefile: Any = MakeFile) -> None:
         super().__init__(server, socket_, makefile)
         self.rfile = self.input = Input(socket_)
+        self.wfile = self.output = Output(socket_, lambda: bool(server.limits.has_memory()), lambda: bool(server.ready))
         self.on_close: Callable[[], object] | None = None
         self._held: tuple[Limits, int] | None = None
 
@@ -209,6 +212,16 @@ class Connection(HTTPConnection):
     def held_bytes(self) -> int:
         """Bytes of the next request that are in memory."""
         return len(self.arriving.received)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a request or a response is under way."""
+        return bool(self.output.unsent) or self.arriving.has_begun
+
+    @property
+    def deadline(self) -> float:
+        """When to end the connection if nothing else happens, in monotonic seconds."""
+        return self.output.deadline if self.output.unsent else self.arriving.deadline
 
     @property
     def asks_whether_alive(self) -> bool:
@@ -230,10 +243,11 @@ class Connection(HTTPConnection):
         self.arriving = Arriving(self, MAX_HEAD, self.server.timeout)
         return self.arriving.add(self.input.take())
 
-    def hold(self, limits: Limits) -> None:
-        """Count the bytes that have arrived until the request is handled."""
-        self._held = limits, self.input.count
-        limits.hold(self.input.count)
+    def hold(self, limits: Limits, count: int) -> None:
+        """Count bytes that are in memory: of a body until its request is handled, or of a response until it is sent."""
+        self._release()
+        self._held = limits, count
+        limits.hold(count)
 
     def _release(self) -> None:
         held, self._held = self._held, None
@@ -272,9 +286,15 @@ class Connection(HTTPConnection):
 
     def discard(self) -> None:
         self.unread = 0
+        self.output.unsent.clear()
         self.close()
 
     def close(self) -> None:
+        """Close the connection once its response is sent, and what the client still sends is read."""
+        if self.output.unsent:
+            self.is_last = True
+            self.server.send_rest(self)
+            return
         self._release()
         unread, self.unread = self.unread, 0
         if self.rfile.has_data():
@@ -357,10 +377,13 @@ class Server(wsgi.Server):
         connection.on_close = lambda: self.limits.leave(name)
         return connection
 
+    def send_rest(self, connection: Connection) -> None:
+        self._connections.send(connection)
+
     def handle(self, connection: Connection) -> None:
         """Let a thread handle a request that has arrived."""
         request = connection.arriving.request
-        connection.hold(self.limits)
+        connection.hold(self.limits, connection.input.count)
         connection.socket.settimeout(self.timeout)
         lane = self.monitoring.requests if request and request.is_for_monitoring else self.requests
         lane.put(connection)

@@ -44,6 +44,9 @@ class Site:
     def connect(self) -> Connection:
         return Connection(socket.create_connection(self.server.bind_addr, timeout=10))
 
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
     def stop(self) -> None:
         self.server.stop()
         self._thread.join(10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from dashboard.shared.body_limits import TOO_LARGE
-from dashboard.site import connections
+from dashboard.site import connections, streams
 from dashboard.site.chunks import MAX_FRAMING, ChunkScanner, Found
 from dashboard.site.connections import Limits, network_of
 from dashboard.site.rules import Rules
@@ -195,6 +196,95 @@ def test_expected_100_is_sent_while_no_thread_is_free(site: Site) -> None:
         assert connection.head()[0] == 100
 
 
+# --- Slow readers -----------------------------------------------------------------------------------------------------
+
+LARGE = 900_000
+
+
+def respond_at_length(environ: Environ, start: Any) -> Iterable[bytes]:
+    """Larger than what the kernel keeps, see `reading_nothing`; at /endless, larger than what the server keeps."""
+    if environ["PATH_INFO"] == "/":
+        return reply(start, b"short")
+    size = LARGE * (20 if environ["PATH_INFO"] == "/endless" else 1)
+    start("200 OK", [("Content-Length", str(size))])
+    return (b"x" * 10_000 for _ in range(size // 10_000))
+
+
+def reading_nothing(site: Site, path: str, **headers: str) -> Connection:
+    # Connections inherit the size of the buffer.
+    site.server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    socket_ = socket.socket()
+    socket_.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    socket_.settimeout(10)
+    socket_.connect(site.server.bind_addr)
+    connection = Connection(socket_)
+    connection.send("GET", path, headers=headers)
+    return connection
+
+
+def test_slow_readers_occupy_no_thread(site: Site) -> None:
+    site.app = respond_at_length
+    slow = [reading_nothing(site, "/large", Connection=("close", "keep-alive")[number % 2]) for number in range(MANY)]
+    wait_for("all requests", lambda: len(site.requests) == MANY)
+    wait_for("all threads", lambda: site.server.requests.idle == THREADS)
+    assert site.server.limits.held_bytes > 0
+    with site.connect() as connection:
+        connection.send("GET")
+        assert connection.response()[2] == b"short"
+    for number, reader in enumerate(slow[:4]):
+        assert reader.response()[2] == b"x" * LARGE
+        if number % 2:
+            reader.send("GET")
+            assert reader.response()[2] == b"short"
+        else:
+            assert reader.is_closed()
+    close(slow)
+    wait_for("the end of all connections", lambda: site.server.limits.count("127.0.0.1") == 0)
+    assert site.server.limits.held_bytes == 0
+
+
+@pytest.mark.parametrize("path", ["/large", "/endless"])
+def test_response_that_is_not_read_has_a_deadline(site: Site, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "SEND_SECONDS", 0.3)
+    monkeypatch.setattr(streams, "SEND_RATE", 10**9)
+    site.app = respond_at_length
+    reader = reading_nothing(site, path)
+    wait_for("the request", lambda: site.requests)
+    wait_for("the end of the connection", lambda: site.server.limits.count("127.0.0.1") == 0)
+    wait_for("all threads", lambda: site.server.requests.idle == THREADS)
+    assert site.server.limits.held_bytes == 0
+    reader.__exit__()
+
+
+def test_server_stops_while_responses_are_not_read() -> None:
+    with serving() as site:
+        site.app = respond_at_length
+        readers = [reading_nothing(site, path) for path in ("/large", "/endless") * 3]
+        wait_for("all requests", lambda: len(site.requests) == len(readers))
+    assert not site.is_running()
+    close(readers)
+
+
+def test_thread_waits_for_a_reader_without_memory(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MEMORY_BYTES", -1)
+    site.app = respond_at_length
+    reader = reading_nothing(site, "/large")
+    wait_for("the request", lambda: site.requests)
+    assert site.server.requests.idle < THREADS
+    assert reader.response()[2] == b"x" * LARGE
+    reader.__exit__()
+
+
+def test_early_response_that_is_read_late_arrives(site: Site) -> None:
+    """The rest of the response is sent before the rest of the body is discarded."""
+    site.app = respond_at_length
+    reader = reading_nothing(site, "/file/large", **{"Content-Length": "5000000"})
+    wait_for("the request", lambda: site.requests)
+    assert reader.response()[2] == b"x" * LARGE
+    assert reader.is_closed()
+    reader.__exit__()
+
+
 # --- Monitoring -------------------------------------------------------------------------------------------------------
 
 
@@ -289,7 +379,7 @@ def test_connection_that_has_waited_longest_makes_room(site: Site) -> None:
 
 def test_memory_of_small_bodies_is_limited(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The largest one goes: a sign-in has a few hundred bytes."""
-    monkeypatch.setattr(connections, "SMALL_BODIES_BYTES", 3 * LIMIT)
+    monkeypatch.setattr(connections, "MEMORY_BYTES", 3 * LIMIT)
     head = request("POST", headers={"Content-Length": str(LIMIT)})
     small, *large = sent(site, head + b"x" * 100, *[head + b"x" * (LIMIT - number) for number in range(1, 5)])
     assert large[0].response()[0] == 503
