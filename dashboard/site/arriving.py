@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dashboard.site.chunks import ChunkScanner, Found
 
 if TYPE_CHECKING:
-    from dashboard.site.server import Connection, Request
+    from dashboard.site.connection import Connection, Request
 
 HEAD_SECONDS = 10.0
 """From the first byte of a head until its last."""

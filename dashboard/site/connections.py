@@ -6,89 +6,25 @@ each head, so that as many slow senders as threads would block the site.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import selectors
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from dashboard.shared.addresses import parsed
 from dashboard.site.arriving import Step
 from dashboard.site.refusals import refusal
 
 if TYPE_CHECKING:
-    from dashboard.site.server import Connection, Server
+    from dashboard.site.connection import Connection
+    from dashboard.site.server import Server
 
 ACCEPTED_AT_ONCE = 64
-MEMORY_BYTES = 64 * 1024**2
-"""For bodies that are not files and for responses that are not read, of all connections.
-
-If it is used up, the largest body is refused, and threads wait for the readers of responses.
-"""
 LOG_SECONDS = 60.0
 """Between two log records about refused connections."""
 
 log = logging.getLogger("dashboard.server")
-
-
-class Limits:
-    """How many connections there are, in all and from each address. Called by many threads.
-
-    An IPv6 client has as many addresses as it likes, so that its network counts.
-    """
-
-    def __init__(self, most: int, most_per_address: int, is_exempt: Callable[[str], bool]) -> None:
-        self.most = most
-        self.most_per_address = most_per_address
-        self._is_exempt = is_exempt
-        self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
-        self._total = 0
-        self.held_bytes = 0
-        """Of bodies whose requests are handled or wait for a thread, and of responses that are sent without one."""
-
-    def hold(self, count: int) -> None:
-        with self._lock:
-            self.held_bytes += count
-
-    def has_memory(self, more: int = 0) -> bool:
-        return self.held_bytes + more <= MEMORY_BYTES
-
-    def is_exceeded(self) -> bool:
-        return self._total > self.most
-
-    def enter(self, address: str) -> bool:
-        """Count a connection, or return False if there are too many from its address."""
-        network = network_of(address)
-        with self._lock:
-            if self._counts[network] >= self.most_per_address and not self._is_exempt(address):
-                return False
-            self._counts[network] += 1
-            self._total += 1
-        return True
-
-    def leave(self, address: str) -> None:
-        network = network_of(address)
-        with self._lock:
-            self._total -= 1
-            self._counts[network] -= 1
-            if self._counts[network] <= 0:
-                del self._counts[network]
-
-    def count(self, address: str) -> int:
-        return self._counts.get(network_of(address), 0)
-
-
-def network_of(address: str) -> str:
-    """What counts as one client: an IPv4 address, or the 64 bits of an IPv6 network."""
-    found = parsed(address)
-    if isinstance(found, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((found, 64), strict=False))
-    return str(found or "")
 
 
 class Connections:
@@ -281,7 +217,7 @@ class Connections:
             connection.refuse(status)
 
     def _limit_memory(self, connection: Connection) -> None:
-        if not connection.is_waiting or connection.held_bytes * self._server.limits.most < MEMORY_BYTES:
+        if not connection.is_waiting or not self._server.limits.is_large(connection.held_bytes):
             return  # Another one is larger if there are too many bytes.
         waiting = self._waiting()
         if not self._server.limits.has_memory(sum(each.held_bytes for each in waiting)):

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dashboard.site.bodies import ChunkedBody, SocketBody
-from dashboard.site.server import Connection
+from dashboard.site.connection import Connection
 from uploads.problems import Code, Problem, ProblemError
 from uploads.staging.body import BLOCK_SIZE, Body, BodyEnded, BodyMalformed, BodyStalled, BodyTooLong, Patience
 

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from dashboard.shared.body_limits import TOO_LARGE
-from dashboard.site import connections, streams
+from dashboard.site import connection_limits, streams
 from dashboard.site.chunks import MAX_FRAMING, ChunkScanner, Found
-from dashboard.site.connections import Limits, network_of
+from dashboard.site.connection import Request
+from dashboard.site.connection_limits import Limits, network_of
 from dashboard.site.rules import Rules
-from dashboard.site.server import THREADS, Request
+from dashboard.site.server import THREADS
 from tests.dashboard.site.test_server import (
     Connection,
     Environ,
@@ -266,7 +267,7 @@ def test_server_stops_while_responses_are_not_read() -> None:
 
 
 def test_thread_waits_for_a_reader_without_memory(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "MEMORY_BYTES", -1)
+    monkeypatch.setattr(connection_limits, "MEMORY_BYTES", -1)
     site.app = respond_at_length
     reader = reading_nothing(site, "/large")
     wait_for("the request", lambda: site.requests)
@@ -379,7 +380,7 @@ def test_connection_that_has_waited_longest_makes_room(site: Site) -> None:
 
 def test_memory_of_small_bodies_is_limited(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The largest one goes: a sign-in has a few hundred bytes."""
-    monkeypatch.setattr(connections, "MEMORY_BYTES", 3 * LIMIT)
+    monkeypatch.setattr(connection_limits, "MEMORY_BYTES", 3 * LIMIT)
     head = request("POST", headers={"Content-Length": str(LIMIT)})
     small, *large = sent(site, head + b"x" * 100, *[head + b"x" * (LIMIT - number) for number in range(1, 5)])
     assert large[0].response()[0] == 503
