@@ -1,7 +1,7 @@
 """Setting up stores, by administrators: add, change, test before saving, disable and enable.
 
-A test makes this machine connect to any address that is entered, internal ones included: stores are often there. Saving
-a store has the same effect, so both are for administrators only.
+A test makes this machine connect to any address that is entered and that the settings allow, internal ones included:
+stores are often there. Saving a store has the same effect, so both are for administrators only.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def add_store(request: HttpRequest) -> HttpResponseBase:
     actor = access.actor_to_add_stores(request.user)
     form = StoreForm(request.POST or None)
     if request.method == "POST":
-        return _test(request, form) if _is_test(request) else _add(request, actor, form)
+        return _test(request, actor, form) if _is_test(request) else _add(request, actor, form)
     return _form_page(request, form)
 
 
@@ -51,7 +51,7 @@ def edit_store(request: HttpRequest, store: str) -> HttpResponseBase:
     actor = access.actor(request.user)
     form = StoreForm(request.POST or None, store=found)
     if request.method == "POST":
-        return _test(request, form) if _is_test(request) else _change(request, actor, form, found)
+        return _test(request, actor, form) if _is_test(request) else _change(request, actor, form, found)
     return _form_page(request, form)
 
 
@@ -121,12 +121,12 @@ def _change(request: HttpRequest, actor: User, form: StoreForm, store: Store) ->
     return see_other(reverse("store", args=[store.name]))
 
 
-def _test(request: HttpRequest, form: StoreForm) -> HttpResponse:
+def _test(request: HttpRequest, actor: User, form: StoreForm) -> HttpResponse:
     """Test the entered values without saving them. For htmx a fragment, so that entered secrets stay in the form."""
     report = None
     if form.is_valid():
         try:
-            report = report_of(run_connection_test(form.values(), form.store))
+            report = report_of(run_connection_test(form.values(), form.store, actor=actor))
         except ValidationError as error:
             form.add_errors(error)
     if is_fragment(request):

@@ -154,7 +154,9 @@ def test_connection_test_reports_what_works_and_saves_nothing(
     # The entered values stay in the form.
     assert f'value="{swift_store.endpoint_url}"' in page.text
     assert not Store.objects.exists()
-    assert not AuditEntry.objects.exists()
+    [entry] = AuditEntry.objects.all()
+    assert (entry.action, entry.actor_name) == ("store.tested", "ada")
+    assert entry.detail == {"endpoint_url": swift_store.endpoint_url}
 
 
 def test_live_test_returns_only_the_result(office: Site, swift_store: SwiftStore, bucket: str) -> None:

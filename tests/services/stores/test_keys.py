@@ -17,7 +17,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from uploads.domain.store_health import StoreHealth
-from uploads.models import Store, Transfer
+from uploads.models import AuditEntry, Store, Transfer
 from uploads.models.fields import Sealed, SecretUnreadable, opened
 from uploads.objectstore.errors import NotSent, Reason
 from uploads.services.stores import keys
@@ -123,6 +123,7 @@ def test_rotation_encrypts_everything_with_the_first_key_and_can_be_repeated(
     settings.CREDENTIALS_KEYS = [NEW, OLD]
     output, error = rotate()
     assert "uploads.Store: 9 rotated, 0 had the first key already" in output
+    assert AuditEntry.objects.get(action="secrets.rotated").detail == {"rotated": 9, "failed": 0}
     assert "Key 2 of CREDENTIALS_KEYS decrypts no stored secret" in output
     assert not error
     assert dict(Store.objects.values_list("name", "updated_at")) == updated, "open forms stay valid"

@@ -1,8 +1,8 @@
 """Testing the settings of a store before they are saved: how the store responds to exactly these values.
 
-Nothing is stored. The client exists only for the test, so that unsaved secrets are kept nowhere. The requests go to the
-entered endpoint URL: the caller can make this machine connect to any address it can reach, so only administrators may
-run a test.
+Nothing is stored but an entry of the audit log. The client exists only for the test, so that unsaved secrets are kept
+nowhere. The requests go to the entered endpoint URL: the caller can make this machine connect to any address that the
+settings allow, so only administrators may run a test.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from django.contrib.auth.models import User
+
+from uploads import audit
 from uploads.models import Store
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import NotSent, ObjectStoreError, Reason, Refused
@@ -86,13 +89,18 @@ class ConnectionTest:
         return any(step.bucket and step.error is None for step in self.steps)
 
 
-def run_connection_test(values: StoreValues, store: Store | None = None) -> ConnectionTest:
+def run_connection_test(
+    values: StoreValues, store: Store | None = None, *, actor: User | None = None
+) -> ConnectionTest:
     """List the buckets, then one upload in each named bucket, or in the first buckets of the list.
 
     `store` is the store that is being changed: its secrets are used where none were entered. Raises
     django.core.exceptions.ValidationError for values that could not be saved, and sends nothing then.
     """
     config = draft(store, values).config()
+    if actor is not None:
+        # Before the first request: who made this machine connect to which address.
+        audit.record(actor, "store.tested", store=values.name, detail={"endpoint_url": config.endpoint_url})
     config = replace(config, connect_timeout=CONNECT_SECONDS, stall_timeout=STALL_SECONDS)
     try:
         client = ObjectStoreClient(config, retries=ONCE, threads=threads_of(config.endpoint_url))

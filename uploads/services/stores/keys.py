@@ -14,6 +14,7 @@ from django.apps import apps
 from django.conf import settings
 from django.db.models import Model
 
+from uploads import audit
 from uploads.models.fields import EncryptedTextField, Sealed, cipher
 
 BATCH = 100
@@ -37,7 +38,10 @@ class Rotation:
 
 def rotate() -> list[Rotation]:
     """Encrypt every stored secret of every model with the first of CREDENTIALS_KEYS."""
-    return [_rotate(model, fields) for model, fields in _encrypted()]
+    done = [_rotate(model, fields) for model, fields in _encrypted()]
+    counts = {"rotated": sum(each.rotated for each in done), "failed": sum(each.unreadable for each in done)}
+    audit.record(None, "secrets.rotated", detail=counts)
+    return done
 
 
 def unused_keys() -> list[int]:
