@@ -13,6 +13,8 @@ os.environ.update(
     # The test servers are on this machine, and CA bundles in folders of their tests.
     STORE_ALLOWED_ADDRESSES="127.0.0.0/8,::1",
     STORE_CA_DIR="/",
+    # One user has all of staging. Tests of this limit set another one.
+    USER_RESERVED_BYTES=str(2**60),
     # The queue is in memory and no worker takes from it: tests call the services themselves.
     REDIS_URL="memory://",
 )

@@ -40,7 +40,7 @@ ALLOWED = {
     "reconcile._abort": "the next run finds the upload again",
     "create.drop_late_upload": "the watchdog enqueues it again",
     "create._drop_other_upload": "the next attempt looks for what an earlier one has created",
-    "quota._reclaim": "the next transfer that needs space repeats it",
+    "quota.give_up": "the next transfer that needs space repeats it",
 }
 """Functions with an effect and without a crash point, and why a crash there loses nothing."""
 

@@ -111,6 +111,18 @@ SESSION_MAX_SECONDS: int = env.int("SESSION_MAX_SECONDS", 7 * 86400, validate=va
 """Seconds after the sign-in until a session ends, whatever the operator does."""
 CONNECTIONS_PER_ADDRESS: int = env.int("CONNECTIONS_PER_ADDRESS", 256, validate=validate.Range(min=1))
 """Connections that one client may have to the web server at the same time: one IPv4 address, or one IPv6 /64."""
+USER_RECEIVE_SLOTS: int = env.int("USER_RECEIVE_SLOTS", 20, validate=validate.Range(min=1))
+"""Bodies of one user that are received at the same time by this web server."""
+CREATE_SLOTS: int = env.int("CREATE_SLOTS", 32, validate=validate.Range(min=1))
+"""Transfers that are created at the same time. The other threads of the web server serve pages."""
+USER_CREATE_SLOTS: int = env.int("USER_CREATE_SLOTS", 10, validate=validate.Range(min=1))
+"""Transfers of one user that are created at the same time by this web server."""
+USER_OPEN_TRANSFERS: int = env.int("USER_OPEN_TRANSFERS", 10_000, validate=validate.Range(min=1))
+"""Transfers of one user that have neither ended nor failed."""
+USER_RESERVED_BYTES: int = env.int("USER_RESERVED_BYTES", 0, validate=validate.Range(min=0))
+"""Bytes of a node's staging that the transfers of one user may take; 0: nine tenths of what staging may take."""
+STAGING_LEAST_RATE: int = env.int("STAGING_LEAST_RATE", 16 * 1024, validate=validate.Range(min=0))
+"""Bytes per second. A slower sender gives up the space of its incomplete part when another transfer needs it."""
 METRICS_TOKEN: str = env.str("METRICS_TOKEN", "")
 """The bearer token for reading /metrics. If empty, nobody may read it."""
 

@@ -13,21 +13,23 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from dashboard.shared.body_limits import receives_file
-from dashboard.shared.explain import explain
 from dashboard.shared.jsonapi import wants_json, with_retry_after
 from dashboard.shared.messages import refusal_text, text_of
-from dashboard.transfers.bodies import NoSlot, decodes_chunks, open_body, receiving_slot
+from dashboard.transfers.bodies import decodes_chunks, open_body
 from dashboard.transfers.csrf import check_csrf
 from dashboard.transfers.form import NewTransferForm
 from dashboard.transfers.in_the_way import InTheWay, in_the_way
 from dashboard.transfers.new import render_form, show
+from dashboard.transfers.refusals import retry_after_of
 from dashboard.transfers.serializers import fields_error_json
+from dashboard.transfers.slots import NoSlot, creating, receiving
 from dashboard.transfers.still_allowed import NoLongerAllowed, while_allowed
 from uploads import access
 from uploads.models import Transfer
 from uploads.problems import Code, Problem
 from uploads.services.transfers.receive import (
     INCOMPLETE_BODY,
+    GaveWay,
     QuotaExceeded,
     Receiver,
     ReceivingStopped,
@@ -41,6 +43,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PATIENCE_SECONDS = 5.0
 """How long to wait for space before the file is read. Then the form is refused."""
+RETRY_AFTER_SECONDS = 10
 QUOTA_PATIENCE_SECONDS = 600.0
 """How long a sender is kept waiting for space in the middle of the file: a form cannot be resumed."""
 
@@ -76,10 +79,11 @@ def new_transfer(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return show(request)
     try:
-        with receiving_slot():
-            return _take(request, access.actor_to_send_files(request.user))
+        user = access.actor_to_send_files(request.user)
+        with receiving.taken_by(user.pk):
+            return _take(request, user)
     except NoSlot as error:
-        return _refused(request, {}, FormRefused({"": text_of(error.problem)}, 503, error.problem.code))
+        return _refused(request, {}, _busy(error))
 
 
 def _take(request: HttpRequest, user: User) -> HttpResponse:
@@ -90,8 +94,12 @@ def _take(request: HttpRequest, user: User) -> HttpResponse:
         forbidden = check_csrf(request, fields)
         if forbidden is not None:
             return forbidden
-        transfer = start_transfer(_checked(user, fields, body))
+        new = _checked(user, fields, body)
+        with creating.taken_by(user.pk):
+            transfer = start_transfer(new)
         _receive(request, transfer, body)
+    except NoSlot as error:
+        refusal = _busy(error)
     except (BadBody, BodyEnded, WrongLength) as error:
         refusal = FormRefused({"": text_of(error.problem)}, code=INCOMPLETE_BODY)
     except TransferRefused as error:
@@ -103,14 +111,17 @@ def _take(request: HttpRequest, user: User) -> HttpResponse:
     return _refused(request, fields, refusal)
 
 
+def _busy(error: NoSlot) -> FormRefused:
+    status = 429 if error.of_user else 503
+    return FormRefused({"": text_of(error.problem)}, status, error.problem.code, error.retry_after)
+
+
 def _refusal_of(user: User, error: TransferRefused) -> FormRefused:
     if isinstance(error, KeyBusy):
         found = in_the_way(user, error.transfer)
         return FormRefused({"key": found.text}, 409, Code.KEY_BUSY, found.retry_after, found)
     errors = {error.field: refusal_text(error.problem, error.store_error)}
-    if error.store_error is None:
-        return FormRefused(errors, error.status)
-    return FormRefused(errors, error.status, error.code, explain(error.store_error).retry_after)
+    return FormRefused(errors, error.status, error.code, retry_after_of(error))
 
 
 def _form_body(request: HttpRequest) -> FormBody:
@@ -158,7 +169,8 @@ def _receive(request: HttpRequest, transfer: Transfer, body: FormBody) -> None:
     except NoLongerAllowed as error:
         raise FormRefused({"": text_of(error.problem)}, 401, error.problem.code) from error
     except QuotaExceeded as error:
-        raise FormRefused({"file": text_of(error.problem)}, 507, error.problem.code) from error
+        status = 429 if error.of_user else 503 if isinstance(error, GaveWay) else 507
+        raise FormRefused({"file": text_of(error.problem)}, status, error.problem.code, RETRY_AFTER_SECONDS) from error
     except OSError as error:
         log.warning("transfer %s: %s", transfer.pk, error)
         problem = Problem(Code.STAGING_FAILED, detail=error.strerror or str(error))
@@ -180,6 +192,7 @@ def _refused(request: HttpRequest, fields: Mapping[str, str], refusal: FormRefus
         if refusal.in_the_way:
             body["transfer"] = refusal.in_the_way.as_json()
         return with_retry_after(JsonResponse(body, status=refusal.status), refusal.retry_after)
-    return render_form(
+    page = render_form(
         request, values=fields, errors=refusal.errors, status=refusal.status, in_the_way=refusal.in_the_way
     )
+    return with_retry_after(page, refusal.retry_after)

@@ -71,6 +71,8 @@ class Transfer(WorkFields):
     at some recent times (`uploads.domain.pace`). `fingerprint` names the file's content: the same file, key and
     operator is one transfer. `upload_metadata` is the header Upload-Metadata of its creation, unchanged, for tus
     clients that ask for it. `quota_refused_at`: when staging last had no space for the next part.
+    `progressed_at`: when bytes last arrived at the minimum rate, those before `progressed_bytes`, or when the next part
+    was reserved. `gives_way`: a slower sender is to stop, because others wait for the space of its incomplete part.
     With `verify_sha256` the object is only completed if the SHA-256 of the received bytes (`sha256`) equals
     `expected_sha256`, which is empty until it is known.
     `forbid_overwrite`: no object with this key may be replaced. Otherwise `replaces` has the object that was there when
@@ -109,6 +111,9 @@ class Transfer(WorkFields):
     fingerprint = models.CharField(max_length=128, blank=True, default="")
     upload_metadata = models.TextField(blank=True, default="")
     all_received = models.BooleanField(default=False)
+    progressed_at = models.DateTimeField(null=True, blank=True)
+    progressed_bytes = models.BigIntegerField(default=0)
+    gives_way = models.BooleanField(default=False)
     quota_refused_at = models.DateTimeField(null=True, blank=True)
     desired_state = models.CharField(max_length=8, choices=choices(DesiredState), default=DesiredState.RUN.value)
     phase = models.CharField(max_length=12, choices=choices(Phase), default=Phase.RECEIVING.value)
@@ -171,6 +176,7 @@ class Transfer(WorkFields):
                 fields=["release_at"], name="transfer_to_release", condition=models.Q(release_at__isnull=False)
             ),
             models.Index(fields=["phase", "finished_at"], name="transfer_by_end"),
+            models.Index(fields=["owner"], name="transfer_open", condition=models.Q(finished_at__isnull=True)),
         ]
 
     def __str__(self) -> str:

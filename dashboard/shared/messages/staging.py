@@ -63,6 +63,36 @@ STAGING: Mapping[str, Message] = {
     Code.STAGING_FAILED: _("The bytes could not be staged: %(detail)s."),
     Code.OTHER_NODE: _("The bytes of this transfer are staged on %(node)s. Send the rest there."),
     Code.RECEIVE_SLOTS_BUSY: _("The server is receiving too many files. Try again in a few seconds."),
+    Code.CREATE_SLOTS_BUSY: _("The server is creating too many transfers. Try again in a few seconds."),
+    Code.GAVE_WAY: _(
+        "Less than %(rate_bytes)s per second arrived, and other transfers need the space of the incomplete part. The "
+        "parts before it are kept. Try again in a few seconds."
+    ),
+}
+
+OF_USER: Mapping[str, Message] = {
+    Code.USER_CREATING: ngettext_lazy(
+        "You are creating %(count)s transfer now, and may not create more at the same time. Try again in a second.",
+        "You are creating %(count)s transfers now, and may not create more at the same time. Try again in a second.",
+        "count",
+    ),
+    Code.USER_RECEIVING: ngettext_lazy(
+        "You are sending %(count)s file already, and may not send more at the same time. Try again when it has been "
+        "sent.",
+        "You are sending %(count)s files already, and may not send more at the same time. Try again when one of them "
+        "has been sent.",
+        "count",
+    ),
+    Code.USER_OPEN_TRANSFERS: ngettext_lazy(
+        "You have %(count)s transfer in progress, and may not have more. Wait until it has ended, or cancel it.",
+        "You have %(count)s transfers in progress, and may not have more. Wait until some have ended, or cancel those "
+        "that you do not need.",
+        "count",
+    ),
+    Code.USER_RESERVED: _(
+        "Your transfers may take %(limit_bytes)s of staging, and have taken them. Try again when parts have been sent "
+        "to the store, or cancel transfers that you do not need."
+    ),
 }
 
 LENGTHS: Mapping[str, Message] = {
@@ -138,4 +168,4 @@ FORM: Mapping[str, Message] = {
     Code.KEY_MISSING: _("Enter a key or a filename."),
 }
 
-MESSAGES: Mapping[str, Message] = {**NODES, **SHA256, **STOPPED, **STAGING, **LENGTHS, **TUS, **FORM}
+MESSAGES: Mapping[str, Message] = {**NODES, **SHA256, **STOPPED, **STAGING, **OF_USER, **LENGTHS, **TUS, **FORM}

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from django.http import HttpRequest
 
-from dashboard.transfers.bodies import NoSlot, open_body, receiving_slot
+from dashboard.transfers.bodies import open_body
+from dashboard.transfers.slots import NoSlot, receiving
 from dashboard.transfers.still_allowed import NoLongerAllowed, while_allowed
 from uploads.models import Transfer
 from uploads.models.node import silent_since
@@ -47,13 +48,13 @@ def receive(request: HttpRequest, transfer: Transfer, offset: int, length: int |
     if transfer.all_received:
         return _check_all_received(request, transfer, offset, length)
     _set_digest(request, transfer)
-    with _as_tus_errors(request), receiving_slot():
+    with _as_tus_errors(request), receiving.taken_by(transfer.owner_id):
         return _write(request, transfer, offset, length, checksum)
 
 
-def is_empty(request: HttpRequest) -> bool:
+def is_empty(request: HttpRequest, user_id: int) -> bool:
     """Whether a body in chunks has no byte. Raises TusError."""
-    with _as_tus_errors(request), receiving_slot():
+    with _as_tus_errors(request), receiving.taken_by(user_id):
         return not open_body(request, None).read_block(1)
 
 
@@ -117,7 +118,7 @@ def _check_all_received(request: HttpRequest, transfer: Transfer, offset: int, l
     if offset != transfer.size:
         problem = Problem(Code.ALL_RECEIVED, size_bytes=transfer.size)
         raise TusError(409, problem, code=Code.WRONG_OFFSET, headers=_offset_header(transfer.size))
-    if length is None and not is_empty(request):
+    if length is None and not is_empty(request, transfer.owner_id):
         raise TusError(413, Problem(Code.BODY_GOES_ON), code=TOO_LARGE)
     return offset
 
@@ -149,13 +150,19 @@ def _as_tus_errors(request: HttpRequest) -> Iterator[None]:
         raise _tus_error(error) from error
 
 
+def busy(error: NoSlot | QuotaExceeded) -> TusError:
+    """503 or, for a limit of the user, 429: the same request succeeds later."""
+    seconds = error.retry_after if isinstance(error, NoSlot) else RETRY_AFTER_SECONDS
+    return TusError(429 if error.of_user else 503, error.problem, headers={"Retry-After": str(seconds)})
+
+
 def _tus_error(error: ProblemError) -> TusError:
     problem = error.problem
     match error:
         case TusError():
             return error
         case NoSlot() | QuotaExceeded():
-            return TusError(503, problem, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+            return busy(error)
         case WriterBusy() | ReceivingStopped():
             code = Code.WRITER_BUSY if isinstance(error, WriterBusy) else problem.code
             return TusError(410 if code == Code.TRANSFER_CANCELLED else 423, problem, code=code)

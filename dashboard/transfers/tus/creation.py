@@ -11,13 +11,14 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-from dashboard.shared.explain import explain
 from dashboard.shared.jsonapi import with_retry_after
 from dashboard.shared.messages import refusal_text, text_of
 from dashboard.transfers.bodies import decodes_chunks
 from dashboard.transfers.form import NewTransferForm
 from dashboard.transfers.in_the_way import InTheWay, in_the_way
-from dashboard.transfers.tus.body import check_fits, check_is_here, is_empty, receive
+from dashboard.transfers.refusals import retry_after_of
+from dashboard.transfers.slots import NoSlot, creating
+from dashboard.transfers.tus.body import busy, check_fits, check_is_here, is_empty, receive
 from dashboard.transfers.tus.responses import fields_response, with_progress
 from uploads import access
 from uploads.models import Transfer
@@ -44,7 +45,7 @@ def options(_request: HttpRequest, user: User, **_kwargs: uuid.UUID) -> HttpResp
 
 def create(request: HttpRequest, user: User) -> HttpResponse:
     """201 with the address of the transfer. A body of the right content type has its first bytes."""
-    first = _first_body(request)
+    first = _first_body(request, user)
     form = NewTransferForm(user=user, data=tus.read_metadata(request.headers, _metadata_names()))
     if not form.is_valid() and form.is_forbidden:
         return fields_response(403, Code.ACCESS_DENIED, text_of(Problem(Code.ACCESS_DENIED)), form.field_errors())
@@ -72,7 +73,7 @@ class _FirstBody:
     length: int | None
 
 
-def _first_body(request: HttpRequest) -> _FirstBody:
+def _first_body(request: HttpRequest, user: User) -> _FirstBody:
     """Check all headers, so that nothing is created for a request that must be refused."""
     headers = request.headers
     tus.check_extensions(headers, tus.CREATION_HEADERS)
@@ -80,7 +81,7 @@ def _first_body(request: HttpRequest) -> _FirstBody:
     tus.check_unchanged(headers, "Upload-Offset", 0)
     checksum = tus.read_checksum(headers)
     length = tus.read_content_length(headers, decodes_chunks=decodes_chunks(request))
-    if length is None and not headers.get("Content-Type") and is_empty(request):
+    if length is None and not headers.get("Content-Type") and is_empty(request, user.pk):
         length = 0
     if length != 0:
         tus.check_content_type(headers)
@@ -90,13 +91,16 @@ def _first_body(request: HttpRequest) -> _FirstBody:
 
 def _start(request: HttpRequest, user: User, new: NewTransfer, length: int | None) -> HttpResponse:
     try:
-        transfer = start_transfer(new)
+        with creating.taken_by(user.pk):
+            transfer = start_transfer(new)
+    except NoSlot as refusal:
+        raise busy(refusal) from refusal
     except KeyBusy as refusal:
         return _key_busy(in_the_way(user, refusal.transfer))
     except TransferRefused as refusal:
         text = refusal_text(refusal.problem, refusal.store_error)
         response = fields_response(refusal.status, refusal.code, text, {refusal.field: text})
-        return with_retry_after(response, explain(refusal.store_error).retry_after) if refusal.store_error else response
+        return with_retry_after(response, retry_after_of(refusal))
     check_is_here(transfer)
     offset = _first_bytes(request, user, transfer, length)
     response = HttpResponse(status=201, headers={"Location": reverse("file", args=[transfer.pk])})
@@ -122,7 +126,7 @@ def _first_bytes(request: HttpRequest, user: User, transfer: Transfer, length: i
         return receive(request, transfer, 0, length)
     except TusError as error:
         log.info("transfer %s: bytes that came with its creation: %s", transfer.pk, error)
-        if error.status not in (423, 503):
+        if error.status not in (423, 429, 503):
             _cancel_unreachable(user, transfer, error)
             raise
         return offset

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import threading
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,7 +17,6 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from dashboard.transfers import bodies
 from tests.dashboard.make_transfer import make_transfer
 from tests.grants import make_operator
 from uploads.domain.states import DesiredState, PartState, Phase, TransferState
@@ -549,18 +547,6 @@ def test_staging_is_full(operator_tus: Tus, make: Make, settings: Settings) -> N
     Part.objects.filter(pk=part.pk).update(state=PartState.SENT)
     quota.release(part)
     assert operator_tus.patch(url_of(second), 0, b"abc").status_code == 204
-
-
-def test_number_of_bodies_at_a_time_is_limited(operator_tus: Tus, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    full = threading.BoundedSemaphore(1)
-    monkeypatch.setattr(bodies, "_slots", full)
-    url = url_of(make())
-    with full:
-        response = operator_tus.patch(url, 0, b"abc")
-        check_error(response, 503, "Busy")
-        assert int(response["Retry-After"]) > 0
-    assert operator_tus.patch(url, 0, b"abc").status_code == 204
-    assert full.acquire(blocking=False)
 
 
 def test_failure_of_the_disk(operator_tus: Tus, make: Make, staging: Path) -> None:

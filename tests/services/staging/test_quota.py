@@ -75,7 +75,8 @@ def start_part(transfer: Transfer, number: int, count: int) -> None:
 
 
 def silence(transfer: Transfer, minutes: float = 3) -> None:
-    Transfer.objects.filter(pk=transfer.pk).update(received_at=timezone.now() - timedelta(minutes=minutes))
+    ago = timezone.now() - timedelta(minutes=minutes)
+    Transfer.objects.filter(pk=transfer.pk).update(received_at=ago, progressed_at=ago)
 
 
 # --- The quota --------------------------------------------------------------------------------------------------------

@@ -8,8 +8,10 @@ these rules:
 * A refused transfer records the time (`quota_refused_at`). While that is recent, a transfer whose operator has more
   bytes reserved (or, for the same operator, a transfer that has more) must leave enough space for that part. One huge
   file cannot starve the others.
-* A half-filled part whose sender has been silent for minutes releases its bytes when others need them. Its sender
-  resumes at an earlier offset. Bytes that cannot be sent again (from the plain form) are never removed.
+* The transfers of one user never take more than USER_RESERVED_BYTES, except for one part that is larger.
+* A half-filled part whose sender has been silent for minutes, or sends less than STAGING_LEAST_RATE, releases its bytes
+  when others need them. A sender that is connected is told to stop (`gives_way`), and releases them itself. It resumes
+  at an earlier offset. Nobody else removes bytes that cannot be sent again (from the plain form).
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from __future__ import annotations
 import sys
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -35,8 +38,11 @@ from uploads.staging.disk import WriterBusy, remove_part
 REFUSED_LATELY = timedelta(seconds=30)
 """How long the claim of a refused transfer stands. A sender that still waits tries again within this time."""
 
-SILENT = timedelta(minutes=2)
-"""A half-filled part whose sender has been silent for this long may be reclaimed when others need space."""
+IDLE = timedelta(minutes=2)
+"""A half-filled part to which bytes have not arrived at the minimum rate for so long may be reclaimed."""
+
+RECLAIMED_AT_ONCE = 64
+"""Transfers that give up their reservations for one part."""
 
 AHEAD = 8
 """Parts of a transfer that are reserved at once while space is ample."""
@@ -49,19 +55,53 @@ class TransferEnded(Exception):
     """The transfer has ended or is being cancelled: nothing more is received for it."""
 
 
+class UserLimit(Exception):
+    """The transfers of the user have taken `limit` bytes, or would exceed them."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Bytes of a node that the next part may take now, bytes that a user has taken, and how many a user may take."""
+
+    free: int
+    of_user: int
+    user_limit: int
+
+    def is_enough_for_user(self, size: int) -> bool:
+        """One part is always allowed: it may be larger than the limit."""
+        return not self.of_user or self.of_user + size <= self.user_limit
+
+
 def reserve(transfer: Transfer, planned: PlannedPart) -> list[Part]:
     """Reserve a part's bytes, and those of the next parts while space is ample, which saves later calls.
 
-    Returns the rows of the parts; empty if staging is full now: retry in a few seconds. Raises TransferEnded.
+    Returns the rows of the parts; empty if staging is full now: retry in a few seconds. Raises TransferEnded, and
+    UserLimit if the other transfers of the user have to release bytes first.
     """
-    parts = _reserve(transfer, planned)
-    if not parts and _reclaim_silent_parts(transfer):
+    try:
+        parts = _reserve(transfer, planned)
+    except UserLimit:
+        if not _reclaim_idle_parts(transfer, planned.size, of_user=True):
+            raise
+        return _reserve(transfer, planned)
+    if not parts and _reclaim_idle_parts(transfer, planned.size):
         parts = _reserve(transfer, planned)
     return parts
 
 
-@transaction.atomic
 def _reserve(transfer: Transfer, planned: PlannedPart) -> list[Part]:
+    space, parts = _reserve_in(transfer, planned)
+    if not parts and not space.is_enough_for_user(planned.size):
+        raise UserLimit(space.user_limit)
+    return parts
+
+
+@transaction.atomic
+def _reserve_in(transfer: Transfer, planned: PlannedPart) -> tuple[Space, list[Part]]:
     _lock(transfer.node)
     live = (
         Transfer.objects.filter(pk=transfer.pk)
@@ -69,25 +109,27 @@ def _reserve(transfer: Transfer, planned: PlannedPart) -> list[Part]:
         .exclude(desired_state=DesiredState.CANCEL)
     )
     # Locked, so that a cancellation happens before or after, never in between.
-    refused_at = live.select_for_update().values_list("quota_refused_at", flat=True)[:1]
-    if not refused_at:
+    if not live.select_for_update().values_list("pk", flat=True)[:1]:
         raise TransferEnded
     rows = {part.number: part for part in transfer.parts.filter(number__gte=planned.number)[:AHEAD]}
     part = rows.get(planned.number)
     if part is not None and (part.reserved_bytes or part.state != PartState.WAITING):
-        return [part]
-    free = free_bytes(transfer.node)
-    if planned.size > free - _claimed_by_others(transfer):
+        return NOTHING_NEEDED, [part]
+    space = _space(transfer.node, transfer.owner_id)
+    if not space.is_enough_for_user(planned.size) or planned.size > space.free - _claimed_by_others(transfer):
         Transfer.objects.filter(pk=transfer.pk).update(quota_refused_at=timezone.now())
-        return []
-    if refused_at[0]:
-        Transfer.objects.filter(pk=transfer.pk).update(quota_refused_at=None)
-    return [_reserve_row(transfer, each, rows.get(each.number)) for each in _with_next_parts(transfer, planned, free)]
+        return space, []
+    # The sender has all of its time for this part.
+    begun = {"quota_refused_at": None, "progressed_at": timezone.now(), "progressed_bytes": planned.offset}
+    Transfer.objects.filter(pk=transfer.pk).update(gives_way=False, **begun)
+    parts = _with_next_parts(transfer, planned, space)
+    return space, [_reserve_row(transfer, each, rows.get(each.number)) for each in parts]
 
 
-def _with_next_parts(transfer: Transfer, planned: PlannedPart, free: int) -> list[PlannedPart]:
+def _with_next_parts(transfer: Transfer, planned: PlannedPart, space: Space) -> list[PlannedPart]:
     """Only the part itself, unless the parts reserved ahead take a small share of the free space."""
-    if AHEAD * transfer.part_size > free // AMPLE:
+    ahead = AHEAD * transfer.part_size
+    if ahead > space.free // AMPLE or not space.is_enough_for_user(ahead):
         return [planned]
     last = min(planned.number + AHEAD - 1, transfer.part_count)
     return [transfer.plan.part(number) for number in range(planned.number, last + 1)]
@@ -111,12 +153,31 @@ def _lock(node: str) -> None:
 
 
 def free_bytes(node: str) -> int:
-    """Bytes that the next part may take now."""
+    """Bytes that the next part may take now, whoever sends it."""
+    return _space(node, None).free
+
+
+NOTHING_NEEDED = Space(free=0, of_user=0, user_limit=0)
+
+
+def _space(node: str, user_id: int | None) -> Space:
     outstanding = Sum(F("reserved_bytes") - F("received"), filter=Q(state=PartState.WAITING))
-    sums = _parts_of(node).aggregate(taken=Sum("reserved_bytes"), outstanding=outstanding)
+    of_user = Sum("reserved_bytes", filter=Q(transfer__owner_id=user_id))
+    sums = _parts_of(node).aggregate(taken=Sum("reserved_bytes"), outstanding=outstanding, of_user=of_user)
+    taken = sums["taken"] or 0
     # Bytes that are reserved and have not arrived will still be written to this disk.
-    free = disk.free_bytes(Path(settings.STAGING_DIR)) - settings.STAGING_FREE_FLOOR - (sums["outstanding"] or 0)
-    return min(limit_bytes() - (sums["taken"] or 0), free)
+    on_disk = disk.free_bytes(Path(settings.STAGING_DIR)) - settings.STAGING_FREE_FLOOR - (sums["outstanding"] or 0)
+    free = min(limit_bytes() - taken, on_disk)
+    return Space(free, sums["of_user"] or 0, settings.USER_RESERVED_BYTES or _share_of_user(taken + max(0, free)))
+
+
+def user_limit_bytes() -> int:
+    """The most bytes of several parts that a user can have reserved at once."""
+    return min(limit_bytes(), settings.USER_RESERVED_BYTES or _share_of_user(limit_bytes()))
+
+
+def _share_of_user(total: int) -> int:
+    return total // 10 * 9
 
 
 def limit_bytes() -> int:
@@ -161,30 +222,57 @@ def _reserved_by(node: str) -> tuple[dict[int, int], dict[uuid.UUID, int]]:
     return owners, transfers
 
 
-def _reclaim_silent_parts(transfer: Transfer) -> bool:
-    """Remove half-filled parts whose senders are silent. Returns whether any space was gained."""
-    old = timezone.now() - SILENT
-    silent = Part.objects.filter(
-        transfer__received_at__lt=old, reserved_bytes__gt=0, state=PartState.WAITING, transfer__node=transfer.node
-    ).exclude(transfer=transfer)
-    gained = False
-    for part in silent.filter(transfer__resumable=True).select_related("transfer")[:8]:
-        gained |= _reclaim(part)
-    return gained
+def _reclaim_idle_parts(transfer: Transfer, size: int, *, of_user: bool = False) -> bool:
+    """Remove half-filled parts whose senders are silent, and tell those that are too slow to stop.
+
+    Returns whether any space was gained. `of_user`: only from the other transfers of the same user.
+    """
+    reserved = Part.objects.filter(reserved_bytes__gt=0, state=PartState.WAITING, transfer__node=transfer.node)
+    idle = _idle(Transfer.objects.filter(pk__in=reserved.order_by().values("transfer"))).exclude(pk=transfer.pk)
+    if of_user:
+        idle = idle.filter(owner_id=transfer.owner_id)
+    gained = 0
+    for each in idle.order_by("progressed_at")[:RECLAIMED_AT_ONCE]:
+        gained += _reclaim(each)
+        if gained >= size:
+            break
+    return gained > 0
 
 
-def _reclaim(part: Part) -> bool:
-    transfer, folder = part.transfer, part.transfer.folder
+def _idle(rows: QuerySet[Transfer]) -> QuerySet[Transfer]:
+    """Transfers to which nothing has arrived for some time at the minimum rate."""
+    old = timezone.now() - IDLE
+    return rows.filter(Q(progressed_at__lt=old) | Q(progressed_at=None, received_at__lt=old))
+
+
+def _reclaim(transfer: Transfer) -> int:
+    """The bytes that were released now. A sender that is connected releases them when it is told to give way."""
+    rows = _idle(Transfer.objects.filter(pk=transfer.pk))
     try:
-        with folder.writer():
-            folder.truncate_to(transfer.plan, transfer.plan.part(part.number).offset)
-            folder.mark_verified()
-            waiting = transfer.parts.filter(state=PartState.WAITING, reserved_bytes__gt=0)
-            # A part that is whole but not yet recorded keeps its bytes, and so its reservation.
-            removed = [each.pk for each in waiting if not folder.whole(each.number).exists()]
-            return bool(Part.objects.filter(pk__in=removed).update(reserved_bytes=0, received=0))
+        with transfer.folder.writer():
+            return give_up(transfer) if transfer.resumable and rows.exists() else 0
     except WriterBusy:
-        return False
+        rows.update(gives_way=True)
+        return 0
+
+
+def give_up(transfer: Transfer) -> int:
+    """Remove the incomplete parts of a transfer, and release their reservations. Returns their bytes.
+
+    The caller is its only writer.
+    """
+    folder = transfer.folder
+    waiting = transfer.parts.filter(state=PartState.WAITING, reserved_bytes__gt=0)
+    # A part that is whole but not yet recorded keeps its bytes, and so its reservation.
+    removed = {each.pk: each for each in waiting if not folder.whole(each.number).exists()}
+    if removed:
+        first = min(each.number for each in removed.values())
+        folder.truncate_to(transfer.plan, transfer.plan.part(first).offset)
+        folder.mark_verified()
+    Transfer.objects.filter(pk=transfer.pk, gives_way=True).update(gives_way=False)
+    if not Part.objects.filter(pk__in=removed).update(reserved_bytes=0, received=0):
+        return 0
+    return sum(each.reserved_bytes for each in removed.values())
 
 
 def release_unused(transfer: Transfer, numbers: Sequence[int]) -> None:

@@ -60,6 +60,14 @@ class KeyBusy(TransferRefused):
         self.transfer = transfer
 
 
+class TooManyOpen(TransferRefused):
+    """The owner has as many transfers in progress as one user may have."""
+
+    def __init__(self, count: int) -> None:
+        problem = Problem(Code.USER_OPEN_TRANSFERS, count=count)
+        super().__init__(problem, "", 429, code=Code.USER_OPEN_TRANSFERS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTransfer:
     """What a browser states about a file. `size` is bytes; without part size and part count the plan is automatic.
@@ -124,12 +132,14 @@ def start_transfer(new: NewTransfer) -> Transfer:
     if _discard_other(new):
         columns = _replacement_columns(new)
     with transaction.atomic():
-        # The lock makes concurrent requests for one key wait for each other.
+        # Concurrent requests of one user wait for each other, and those for one key.
+        User.objects.select_for_update(no_key=True).get(pk=new.owner.pk)
         Store.objects.select_for_update().get(pk=new.store.pk)
         same = find_same_file(new)
         if same is not None:
             return _resumed(same, new, columns)
         _check_key_is_free(new)
+        _check_open_transfers(new.owner)
         transfer = _new_row(new, plan, columns)
         transfer.save(force_insert=True)
         audit.record_transfer(new.owner, "begun", transfer, size=new.size, replace=new.replace)
@@ -228,6 +238,12 @@ def _check_key_is_free(new: NewTransfer) -> None:
     other = find_in_the_way(new.store, new.bucket, new.key)
     if other is not None:
         raise KeyBusy(other)
+
+
+def _check_open_transfers(owner: User) -> None:
+    limit = settings.USER_OPEN_TRANSFERS
+    if Transfer.objects.filter(owner=owner, finished_at__isnull=True).order_by()[:limit].count() >= limit:
+        raise TooManyOpen(limit)
 
 
 def _discard_other(new: NewTransfer) -> bool:

@@ -1,7 +1,16 @@
 """Receiving: bytes arrive from the browser and are staged, split at part boundaries."""
 
 from uploads.services.transfers.receive.ending import INCOMPLETE_BODY, abandon
-from uploads.services.transfers.receive.errors import QuotaExceeded, ReceivingStopped, WrongLength
+from uploads.services.transfers.receive.errors import GaveWay, QuotaExceeded, ReceivingStopped, WrongLength
 from uploads.services.transfers.receive.receiver import Receiver, recover
 
-__all__ = ["INCOMPLETE_BODY", "QuotaExceeded", "Receiver", "ReceivingStopped", "WrongLength", "abandon", "recover"]
+__all__ = [
+    "INCOMPLETE_BODY",
+    "GaveWay",
+    "QuotaExceeded",
+    "Receiver",
+    "ReceivingStopped",
+    "WrongLength",
+    "abandon",
+    "recover",
+]

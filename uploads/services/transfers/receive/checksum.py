@@ -42,7 +42,8 @@ class CheckedBody:
 
     def _fitting_parts(self, length: int) -> list[PlannedPart]:
         parts = self._parts_of(self.start, length)
-        if sum(part.size for part in parts) > quota.limit_bytes():
+        limit = quota.limit_bytes() if len(parts) == 1 else quota.user_limit_bytes()
+        if sum(part.size for part in parts) > limit:
             fitting = parts[0].offset + parts[0].size - self.start
             raise WrongLength(
                 Problem(Code.CHECKED_BODY_TOO_LARGE, length_bytes=length, count=len(parts), fitting_bytes=fitting)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uploads.problems import ProblemError
+from uploads.problems import Code, ProblemError
 
 
 class ReceivingStopped(ProblemError):
@@ -14,7 +14,15 @@ class ReceivingStopped(ProblemError):
 
 
 class QuotaExceeded(ProblemError):
-    """Staging is full. Bytes that have arrived are kept."""
+    """Staging is full, or its user has taken as much of it as one user may. Bytes that have arrived are kept."""
+
+    @property
+    def of_user(self) -> bool:
+        return self.problem.code == Code.USER_RESERVED
+
+
+class GaveWay(QuotaExceeded):
+    """The sender is slower than the minimum rate, and others wait for space: its incomplete part is removed."""
 
 
 class WrongLength(ProblemError):

@@ -13,10 +13,11 @@ from typing import Self
 from uploads.domain.states import PartState
 from uploads.models import Transfer
 from uploads.problems import Code, Problem
+from uploads.services.staging import quota
 from uploads.services.staging.expected_sha256 import FileSha256
 from uploads.services.transfers.receive.checksum import CheckedBody
 from uploads.services.transfers.receive.ending import abandon, finish_receiving, reason_of
-from uploads.services.transfers.receive.errors import WrongLength
+from uploads.services.transfers.receive.errors import GaveWay, WrongLength
 from uploads.services.transfers.receive.parts import ArrivingPart, PartWriter
 from uploads.services.transfers.receive.progress import Progress
 from uploads.services.transfers.receive.reservations import Reservations
@@ -35,7 +36,7 @@ class Receiver:
     read at once, and `on_wait` is called whenever the sender is kept waiting. With a `checksum`, nothing counts and
     nothing is sent before `end` has verified it.
 
-    Raises WriterBusy, ReceivingStopped, QuotaExceeded, WrongLength, OSError.
+    Raises WriterBusy, ReceivingStopped, QuotaExceeded (also GaveWay), WrongLength, OSError.
     """
 
     def __init__(
@@ -84,6 +85,8 @@ class Receiver:
                     self._syncer.wait()
                 if not self._ended:
                     self._keep_what_counts()
+                if isinstance(error, GaveWay):
+                    quota.give_up(self._transfer)
             finally:
                 if not self._ended and not self._transfer.resumable:
                     abandon(self._transfer, reason_of(error))
@@ -145,7 +148,7 @@ class Receiver:
             self._syncer.start(part, sha256_state)
 
     def _check_progress(self) -> None:
-        self._progress.check(self.offset if self._checked is None else self._checked.start)
+        self._progress.check(self.offset if self._checked is None else self._checked.start, self.offset)
         if not self._checked:
             self._progress.record(self._parts.current_row)
 

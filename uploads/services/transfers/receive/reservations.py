@@ -28,6 +28,7 @@ class Reservations:
         self._before_wait = before_wait
         self._on_wait = on_wait
         self._rows: dict[int, Part] = {}
+        self._refusal = Problem(Code.QUOTA_EXCEEDED)
 
     def take(self, planned: PlannedPart, patience: float) -> Part:
         """The row of a part that is about to arrive. Raises QuotaExceeded, ReceivingStopped."""
@@ -52,7 +53,7 @@ class Reservations:
             # A part that is still being synced may be the one that frees space.
             self._before_wait()
             if time.monotonic() >= deadline:
-                raise QuotaExceeded(Problem(Code.QUOTA_EXCEEDED))
+                raise QuotaExceeded(self._refusal)
             self._on_wait()
             time.sleep(RETRY_SECONDS)
             check_accepting(self._transfer)
@@ -62,6 +63,10 @@ class Reservations:
             parts = quota.reserve(self._transfer, planned)
         except quota.TransferEnded as error:
             raise ReceivingStopped(Problem(Code.TRANSFER_CANCELLED)) from error
+        except quota.UserLimit as error:
+            self._refusal = Problem(Code.USER_RESERVED, limit_bytes=error.limit)
+            return False
+        self._refusal = Problem(Code.QUOTA_EXCEEDED)
         if parts:
             self._rows.update((part.number, part) for part in parts)
             crash.point("quota.reserved")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from uploads.domain.planning import PlannedPart
 from uploads.domain.states import FINAL_PHASES, PartState
 from uploads.models import Part, Transfer
+from uploads.services.staging import quota
 from uploads.services.staging.expected_sha256 import FileSha256
 from uploads.services.transfers.receive.errors import ReceivingStopped
 from uploads.services.transfers.receive.progress import check_accepting
@@ -30,6 +31,9 @@ def resume(transfer: Transfer) -> Position:
     """
     _check_not_ended(transfer)
     plan, folder = transfer.plan, transfer.folder
+    if transfer.gives_way:
+        # The sender that was to give way has died.
+        quota.give_up(transfer)
     staged = transfer.parts.exclude(state=PartState.WAITING).count()
     offset = folder.offset(plan, staged)
     folder.truncate_to(plan, offset)
