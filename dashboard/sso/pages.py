@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import logging
 
 from django.conf import settings
 from django.contrib.auth import login
@@ -17,17 +16,14 @@ from django.views.decorators.http import require_GET
 
 from dashboard.shared.jsonapi import json_error, wants_json
 from dashboard.shared.messages import text_of
-from dashboard.sso import ended, pending
+from dashboard.sso import ended, failures, pending
 from dashboard.sso.backends import SINGLE_SIGN_ON
 from dashboard.sso.pending import Pending
-from uploads import audit
 from uploads.problems import Code, Problem, ProblemError
 from uploads.services.sign_in import sessions
 from uploads.services.sso import configuration, identities
 from uploads.services.sso.identities import SignInRefused
 from uploads.services.sso.provider import Person, ProviderRefused, ProviderUnavailable, named_error, provider
-
-log = logging.getLogger(__name__)
 
 
 @login_not_required
@@ -59,7 +55,7 @@ def callback(request: HttpRequest) -> HttpResponse:
         person = _person(request, begun)
         user = identities.user_of(person)
     except (ProviderUnavailable, ProviderRefused, SignInRefused) as error:
-        _record_failure(error)
+        failures.record(error)
         response = _failed(request, error, begun.next)
     else:
         login(request, user, backend=SINGLE_SIGN_ON)
@@ -105,12 +101,6 @@ def _ours(request: HttpRequest, url: str) -> str:
 
 
 # --- Failures ---------------------------------------------------------------------------------------------------------
-
-
-def _record_failure(error: ProblemError) -> None:
-    user = error.user if isinstance(error, SignInRefused) else None
-    log.warning("nobody is signed in by the OpenID provider: %s", error.problem)
-    audit.record(user, "sign-in.failed", detail={"issuer": settings.OIDC_ISSUER, "reason": error.problem})
 
 
 def _failed(request: HttpRequest, error: ProblemError, next_url: str) -> HttpResponse:

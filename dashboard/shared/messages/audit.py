@@ -183,6 +183,7 @@ THINGS: Mapping[str, StrPromise] = {
     "store": _("All about stores"),
     "check": _("All about store checks"),
     "sign-in": _("All about sign-ins"),
+    "single-sign-on": _("All about single sign-on"),
     "user": _("All about users"),
     "grant": _("All about roles"),
     "token": _("All about access tokens"),

@@ -12,6 +12,7 @@ from django.contrib.auth import get_user
 from django.test import Client
 from pytest_django import Settings
 
+from dashboard.sso import failures
 from tests.openid import Provider
 from uploads.services.sso import provider as ours
 
@@ -26,6 +27,7 @@ def sso(db: None, settings: Settings, openid: Provider) -> Iterator[None]:
     settings.OIDC_SCOPES = ["openid", "profile", "email", "groups"]
     settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, "dashboard.sso.backends.SingleSignOn"]
     ours._provider.cache_clear()
+    failures.recent.clear()
     openid.put_claims_in_id_token(inside=True)
     openid.set_lifetime(3600)
     yield

@@ -13,6 +13,7 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from pytest_django import Settings
 
+from dashboard.sso import failures
 from tests.dashboard.sso.conftest import START, Visitor
 from tests.openid import CLIENT_SECRET, Provider
 from uploads.models import AuditEntry, Session, SignOnIdentity
@@ -130,17 +131,6 @@ def test_code_of_another_sign_in_is_refused(visitor: Visitor, openid: Provider) 
     stolen = parse_qs(urlsplit(openid.sign_in(victim.leave(), victim.subject)).query)["code"][0]
     response = visitor.come_back(changed(openid.sign_in(visitor.leave(), visitor.subject), code=stolen))
     assert (response.status_code, visitor.username) == (403, "")
-
-
-def test_token_for_another_client_is_refused(visitor: Visitor, openid: Provider, settings: Settings) -> None:
-    visitor.sign_in()
-    from uploads.services.sso.provider import ProviderRefused, _explained, provider
-
-    found = provider()
-    leaving = Visitor(openid, preferred_username="other")
-    with pytest.raises(ProviderRefused), _explained(openid.issuer):
-        token = {"id_token": "not.a.token"}
-        found._validated(found._current(), token, leaving.subject)
 
 
 @pytest.mark.parametrize("kid", ["second", "first"])
@@ -355,6 +345,16 @@ def test_session_has_the_limits_of_the_site(visitor: Visitor, settings: Settings
 
 
 # --- Secrets ----------------------------------------------------------------------------------------------------------
+
+
+def test_strangers_do_not_fill_the_audit_log(visitor: Visitor, openid: Provider, settings: Settings) -> None:
+    """A sign-in that was begun can fail any number of times. A few of its failures are recorded."""
+    url = changed(openid.sign_in(visitor.leave(), visitor.subject), error="access_denied", code="")
+    begun = visitor.client.cookies["partway_sso"].value
+    for _ in range(failures.MOST + 5):
+        visitor.client.cookies["partway_sso"] = begun
+        assert visitor.come_back(url).status_code == 403
+    assert AuditEntry.objects.filter(action="sign-in.failed").count() == failures.MOST
 
 
 def test_neither_logs_nor_database_have_a_secret(
