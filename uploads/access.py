@@ -98,7 +98,7 @@ def no_longer_allowed(user: User | None, action: Action, thing: Thing) -> Proble
     if user is None:
         return None
     if not user.is_active:
-        return Problem(Code.USER_DISABLED, user=user.get_username())
+        return Problem(Code.ACTOR_DISABLED, user=user.get_username())
     if may(user, action, thing):
         return None
     return Problem(Code.ROLE_LOST, user=user.get_username(), role=ROLE_FOR[action].value)

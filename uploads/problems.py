@@ -51,7 +51,7 @@ class Code(StrEnum):
     ACCESS_DENIED = "AccessDenied"
     ROLE_REQUIRED = "RoleRequired"
     ROLE_LOST = "RoleLost"
-    USER_DISABLED = "UserDisabled"
+    ACTOR_DISABLED = "ActorDisabled"
     TOKEN_SCOPE_REQUIRED = "TokenScopeRequired"  # noqa: S105
     NO_SUCH_PLACE = "NoSuchPlace"
     SSO_UNAVAILABLE = "SingleSignOnUnavailable"

@@ -33,7 +33,7 @@ MESSAGES: Mapping[str, Message] = {
         "%(user)s has lost the role “%(role)s” here since this was requested. Nothing more was done. Grant the role "
         "again, or have somebody who has it repeat the request."
     ),
-    Code.USER_DISABLED: _("%(user)s was disabled after this was requested. Nothing more was done."),
+    Code.ACTOR_DISABLED: _("%(user)s was disabled after this was requested. Nothing more was done."),
     Code.TOKEN_SCOPE_REQUIRED: _("The scopes of the access token do not include this."),
     Code.NO_SUCH_PLACE: _("There is no such bucket or key, or you may not see it."),
     Code.NO_SUCH_PAGE: _("There is nothing at this address."),

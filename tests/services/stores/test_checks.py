@@ -20,9 +20,11 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
+from tests.grants import grant
 from tests.stores.oss import OssStore
 from tests.stores.running import RunningStore
 from tests.system.fault_proxy import Fault, FaultProxy
+from uploads.domain.roles import Role
 from uploads.models import AuditEntry, Store, StoreCheck
 from uploads.objectstore.errors import NotSent, Reason
 from uploads.objectstore.permissions import PERMISSIONS
@@ -532,6 +534,7 @@ def test_exhausted_budget_is_reported(swift_store: RunningStore, bucket: str, mo
 
 def test_second_request_joins_the_active_check(swift_store: RunningStore, bucket: str, user: User) -> None:
     store = stored(swift_store, "swift")
+    grant(user, Role.STORE_ADMINISTRATOR)
     first = request_check(user, store, bucket)
     assert request_check(None, store, bucket) == first
     assert request_check(user, store, swift_store.new_bucket()) != first

@@ -50,7 +50,7 @@ WAYS = [lose_role, be_disabled, be_granted_elsewhere, be_a_viewer]
 
 
 def code_after(lose: Lose) -> str:
-    return Code.USER_DISABLED if lose is be_disabled else Code.ROLE_LOST
+    return Code.ACTOR_DISABLED if lose is be_disabled else Code.ROLE_LOST
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +106,7 @@ def test_no_further_part_is_sent(user: User, transfer: Transfer, sent: list[str]
     be_disabled(user)
     send_part(transfer.parts.get(number=1).pk)
     transfer.refresh_from_db()
-    assert (transfer.phase, transfer.error_code) == (Phase.FAILED, Code.USER_DISABLED)
+    assert (transfer.phase, transfer.error_code) == (Phase.FAILED, Code.ACTOR_DISABLED)
     assert set(transfer.parts.values_list("state", flat=True)) == {PartState.STAGED}
     assert sent == []
 
