@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser import people_rows
 from tests.browser.conftest import OpenSite
 from tests.browser.site import Site
 from tests.browser.watching import overflow, widest
@@ -26,6 +27,7 @@ class Place:
     upload_id: str
     operation: str
     transfer: str
+    people: list[str]
 
     def pages(self, store: str) -> list[str]:
         uploads = f"/stores/{store}/{self.bucket}/uploads/"
@@ -51,6 +53,7 @@ class Place:
             "/account/",
             "/account/password/",
             "/account/second-factor/",
+            *self.people,
         ]
 
 
@@ -64,7 +67,7 @@ def place(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Place:
         aborted = operator.post(f"/stores/{stack.store}/{bucket}/uploads/abort/", doomed).json()
         sent = operator.send_file(stack.store, bucket, LONG_KEY, b"some bytes")
         operator.wait_for_state(sent, "done")
-    return Place(bucket, upload_id, aborted["url"], f"/transfers/{sent}/")
+    return Place(bucket, upload_id, aborted["url"], f"/transfers/{sent}/", people_rows.pages(stack))
 
 
 def test_no_page_scrolls_horizontally(site: Site, stack: Stack, place: Place) -> None:

@@ -17,7 +17,7 @@ from django_otp.oath import totp
 from playwright.sync_api import Browser, Page
 
 from local import installation
-from tests.browser import pseudo
+from tests.browser import people_rows, pseudo
 from tests.browser.conftest import launched
 from tests.browser.files import write_file
 from tests.browser.site import Site
@@ -35,6 +35,17 @@ MACHINE_READABLE = re.compile(r"https?://\S+|\b\w+:[0-9a-f]{16}\b")
 FOR_PROGRAMS = {"files", "file", "healthz", "metrics", "new-transfer-known", "transfer-received"}
 """Names of URLs whose responses are for tus clients, scripts and monitoring."""
 AFTER_POST = {
+    "enable-user",
+    "group-members",
+    "new-link",
+    "remove-administrator",
+    "remove-grant",
+    "reset-second-factor",
+    "revoke-link",
+    "sign-out-user",
+    "unlock-user",
+    "user-email",
+    "user-groups",
     "logout",
     "new-transfer-check",
     "reset-found",
@@ -184,6 +195,7 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
         f"/transfers/{sent}/",
         "/audit/",
         "/audit/?actor=nobody",
+        *people_rows.pages(stack),
         "/account/",
         "/account/password/",
         "/account/second-factor/",
@@ -192,6 +204,7 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
         "/nowhere/",
     ]
     data = {
+        *people_rows.NAMES,
         bucket,
         store,
         stack.admin.username,
@@ -238,6 +251,29 @@ def test_login_is_translated(pseudo_browser: Browser, stack: Stack) -> None:
         page.keyboard.press("Enter")
     found += untranslated(page, set())
     context.close()
+    assert not found, "\n".join(dict.fromkeys(found))
+
+
+def test_secrets_that_are_shown_once_are_translated(pseudo_site: Site, stack: Stack) -> None:
+    page, data = pseudo_site.page, {"shown-once", stack.admin.username}
+    page.goto("/tokens/new/")
+    page.locator("[name=name]").fill("shown-once")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    found = untranslated(page, data)
+    page.goto("/users/new/")
+    page.locator("[name=username]").fill("shown-once")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    found += untranslated(page, data)
+    link = page.locator("#secret").inner_text()
+    page.goto(link)
+    found += untranslated(page, data)
+    page.locator("[name=password]").fill("a")
+    page.locator("[name=again]").fill("b")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    found += untranslated(page, data)
     assert not found, "\n".join(dict.fromkeys(found))
 
 

@@ -57,18 +57,12 @@ class UserRow:
         return self.user.is_staff
 
     @property
-    def role(self) -> Role | None:
-        """The highest role that the viewer may see; None without one."""
-        roles = [Role(held.grant.role) for held in self.held]
-        if self.user.is_staff:
-            roles.append(Role.ADMINISTRATOR)
-        return max(roles, key=ROLES.index, default=None)
-
-    @property
-    def stores(self) -> Sequence[str]:
-        """The names of the stores of the grants; empty if one is for all stores."""
-        names = [held.grant.store.name if held.grant.store else "" for held in self.held]
-        return [] if "" in names or self.user.is_staff else sorted(set(names))
+    def roles(self) -> Sequence[tuple[Role, str]]:
+        """The highest roles first, each with the name of its store; '' for all stores."""
+        found = {(Role(held.grant.role), held.grant.store.name if held.grant.store else "") for held in self.held}
+        if self.is_marked:
+            found.add((Role.ADMINISTRATOR, ""))
+        return sorted(found, key=lambda each: (-ROLES.index(each[0]), each[1]))
 
 
 def find_users(
