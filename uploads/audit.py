@@ -17,7 +17,17 @@ from uploads.models.audit import Outcome
 from uploads.origin import Means, current, origin
 from uploads.problems import Problem
 
-__all__ = ["SYSTEM", "Means", "Outcome", "origin", "record", "record_item", "record_store", "record_transfer"]
+__all__ = [
+    "SYSTEM",
+    "Means",
+    "Outcome",
+    "origin",
+    "place_of",
+    "record",
+    "record_item",
+    "record_store",
+    "record_transfer",
+]
 
 SYSTEM = "partway"
 """The name of the actor if Partway acts by itself."""
@@ -91,6 +101,18 @@ def _request_id_in(details: Mapping[str, Any]) -> str:
     places = (details, outcome if isinstance(outcome, dict) else {})
     found = (place.get(name) for place in places for name in ("error_request_id", "request_id"))
     return next((each for each in found if isinstance(each, str) and each), "")
+
+
+def place_of(transfer_id: uuid.UUID | None, operation_id: uuid.UUID | None) -> dict[str, str]:
+    """The store, bucket and key of a transfer or an operation; empty if there is no such row."""
+    row: Transfer | Operation | None = None
+    if transfer_id is not None:
+        row = Transfer.objects.select_related("store").filter(pk=transfer_id).first()
+    elif operation_id is not None:
+        row = Operation.objects.select_related("store").filter(pk=operation_id).first()
+    if row is None:
+        return {}
+    return {"store": row.store.name, "bucket": row.bucket, "key": row.key if isinstance(row, Transfer) else ""}
 
 
 def record_transfer(

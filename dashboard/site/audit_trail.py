@@ -19,7 +19,6 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from uploads import audit
-from uploads.models import Operation, Transfer
 from uploads.problems import Problem, ProblemError
 
 log = logging.getLogger(__name__)
@@ -148,11 +147,4 @@ def _subject(request: HttpRequest) -> dict[str, Any]:
         "transfer_id": named.get("transfer_id"),
         "operation_id": named.get("operation_id"),
     }
-    row: Transfer | Operation | None = None
-    if subject["transfer_id"]:
-        row = Transfer.objects.select_related("store").filter(pk=subject["transfer_id"]).first()
-    elif subject["operation_id"]:
-        row = Operation.objects.select_related("store").filter(pk=subject["operation_id"]).first()
-    if row is not None:
-        subject |= {"store": row.store.name, "bucket": row.bucket, "key": getattr(row, "key", "")}
-    return subject
+    return subject | audit.place_of(subject["transfer_id"], subject["operation_id"])
