@@ -63,6 +63,7 @@ anything but a login and 500."""
 #                  anonymous ─┐  ┌─ viewer      ┌─ owner        ┌─ tokens: read, transfer, operate, of an administrator
 KINDS: Mapping[str, str] = {  # nobody, operator, elsewhere, beside, below, all-transfers, store-admin, admin
     "public": "* * * * * * * * * * * * * * *",
+    "sign in": "* * * * * * * * * * * L L L L",
     "signed in": "L o o o o o o o o o o o o o o",
     "see stores": "L F o o o o o o o o o o o o o",
     "see transfers": "L F o o o o o o o o o o o F o",
@@ -146,7 +147,7 @@ AT_START = TUS | {"Upload-Offset": "0"}
 upload, to_send = form(**NAMED), form(**TO_SEND)
 
 ROWS: dict[tuple[str, str], Row] = {
-    ("login", "get"): Row("public"),
+    ("login", "get"): Row("sign in"),
     ("login", "post"): Row("public", form(username="x", password="y")),
     ("sso-start", "get"): Row("public"),
     ("sso-callback", "get"): Row("public"),
@@ -272,19 +273,7 @@ NO_HEAD = ({name for name, method in ROWS if method == "post"} - WITH_HEAD) | {*
 def things(db: None) -> Things:
     values = {"endpoint_url": "http://127.0.0.1:9", "access_key": "a", "secret_key": "b"}
     store, other_store = (Store.objects.create(name=name, **values) for name in (STORE, "other"))
-    names = (
-        "other",
-        "nobody",
-        "viewer",
-        "operator",
-        "elsewhere",
-        "beside",
-        "below",
-        "owner",
-        "all-transfers",
-        "store-admin",
-    )
-    users = {name: User.objects.create(username=name) for name in names}
+    users = {name: User.objects.create(username=name) for name in ("other", *WHO[1:10])}
     users["admin"] = User.objects.create(username="admin", is_staff=True)
     granted = grant(users["viewer"], Role.VIEWER, store=store)
     grant(users["operator"], store=store)
@@ -343,7 +332,7 @@ class Visitor:
 
     def expected(self, name: str, method: str, row: Row) -> str:
         """The outcome by the table. A view that does not accept tokens refuses them, whatever they may do."""
-        if self.who in TOKENS and row.kind != "public" and method.upper() not in ACCEPTED.get(name, ()):
+        if self.who in TOKENS and name not in PUBLIC and method.upper() not in ACCEPTED.get(name, ()):
             return FORBIDDEN
         return KINDS[row.kind].split()[WHO.index(self.who)]
 
@@ -351,8 +340,6 @@ class Visitor:
         """What a request leads to. Nothing of it stays: each starts from the same rows."""
         more = {"X-HTTP-Method-Override": override} if override else {}
         headers = {**self.headers, **row.headers, **more}
-        if row.kind == "public":
-            headers.pop("Accept", None)  # Without a login, the login page is refused to programs.
         place = transaction.savepoint()
         cookies = SimpleCookie(self.client.cookies)
         try:
