@@ -222,11 +222,11 @@ class Stack:
         """Add another store as an administrator does, and run a store check, which it passes or not."""
         keys = config.credentials
         options = ["--endpoint-url", config.endpoint_url, "--region", config.region, "--provider", config.provider]
-        self._manage("add_store", name, *options, "--access-key", keys.access_key, STORE_SECRET_KEY=keys.secret_key)
-        self._manage("check_store", name, "--bucket", new_bucket(), "--yes", status=0 if passes else 1)
+        self.manage("add_store", name, *options, "--access-key", keys.access_key, STORE_SECRET_KEY=keys.secret_key)
+        self.manage("check_store", name, "--bucket", new_bucket(), "--yes", status=0 if passes else 1)
         return DirectStore(name, config, new_bucket)
 
-    def _manage(self, *arguments: str, status: int = 0, **env: str) -> None:
+    def manage(self, *arguments: str, status: int = 0, **env: str) -> None:
         argv = [sys.executable, "manage.py", *arguments]
         done = subprocess.run(
             argv,

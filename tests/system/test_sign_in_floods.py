@@ -105,5 +105,5 @@ def test_who_guesses_is_locked_out_alone(stack: Stack, server: tuple[str, Path])
     assert "sign-in locked: guessed from 198.51.100.66" in text
     assert "guess number" not in text
     # An administrator lifts the lock.
-    stack._manage("unlock_sign_in", "--user", GUESSED.username)
+    stack.manage("unlock_sign_in", "--user", GUESSED.username)
     assert elsewhere.sign_in(GUESSED).status_code == 302
