@@ -23,7 +23,15 @@ function keyBusy({ transfer, message }) {
   return transfer?.state === "cancelling" ? retry("server", message) : end("busy", message);
 }
 
+// The server says which limit of the user was reached, and what to do if waiting is not enough.
+const limitOfUser = ({ message }) => retry("limit", message);
+
 const BY_CODE = {
+  TooManyCreations: isBusy,
+  TooManyConnections: limitOfUser,
+  TooManyTransfers: limitOfUser,
+  UserStagingFull: limitOfUser,
+  GaveWay: limitOfUser,
   NoRoom: stagingIsFull,
   DatabaseFull: ({ message }) => retry("server", message),
   Locked: otherWindow,

@@ -62,7 +62,8 @@ export class Requests {
         this.#notify(file, error && isTemporary(error) ? pendingText(step, error) : "");
         if (!error) return true;
         if (!isTemporary(error)) return this.#fail(file, step, error);
-        await new Promise((resolve) => setTimeout(resolve, RETRY_DELAY));
+        const delay = Math.max(RETRY_DELAY, 1000 * error.retryAfter);
+        await new Promise((resolve) => setTimeout(resolve, delay));
       }
       return false;
     } finally {
@@ -97,4 +98,4 @@ const pendingText = (step, { proxy, message }) => (proxy ? `${message} ${PENDING
 // No response, signed out, or an error of the server: the request is sent again.
 // A proxy may let it pass later.
 export const isTemporary = ({ status, code, proxy }) =>
-  proxy ? isPassing(proxy) : !status || status >= 500 || status === 401 || SESSION_CODES.has(code);
+  proxy ? isPassing(proxy) : !status || status >= 500 || status === 401 || status === 429 || SESSION_CODES.has(code);

@@ -23,10 +23,13 @@ const NO_STORAGE = {
 const SILENT = { debug() {}, warn() {}, error() {} };
 const never = () => new Promise(() => {});
 
+// Pages that were refused at the same time do not come back at the same time.
+const spread = () => 1 + 0.3 * Math.random();
+
 // Doubled each time up to a limit, with jitter, so that pages do not overload a server that has come back.
 function retryDelays() {
-  const spread = 0.85 + 0.3 * Math.random();
-  const delay = (_, number) => Math.round(spread * Math.min(MAX_DELAY, 500 * 2 ** Math.min(number, 10)));
+  const factor = spread();
+  const delay = (_, number) => Math.round(factor * Math.min(MAX_DELAY, 500 * 2 ** Math.min(number, 10)));
   return Array.from({ length: MOST_RETRIES }, delay);
 }
 
@@ -143,6 +146,7 @@ export class Sender {
   hurry(file) {
     if (!this.has(file) || file.isPausedHere) return;
     file.run += 1;
+    file.notBefore = 0;
     this.#uppy.pauseResume(file.id);
     this.#uppy.pauseResume(file.id);
   }
@@ -164,6 +168,7 @@ export class Sender {
     const method = methodOf(request);
     // Uppy would delete the upload of a file that is removed from it.
     if (method === "DELETE") return never();
+    await waitAsAsked(file);
     const isReopened = method === "HEAD" && this.#ways.overridden.has(method);
     if (isReopened) sendAsPost(request);
     file.sentAs = isReopened ? "POST" : request.getMethod();
@@ -224,6 +229,7 @@ export class Sender {
     if (!requestError) return false;
     const reaction = this.#adapt(file, requestError) || reactionTo(requestError);
     if (!reaction.retries) return false;
+    file.notBefore = performance.now() + spread() * 1000 * requestError.retryAfter;
     const options = this.#tusOptions(file);
     options.chunkSize = this.#ways.smallSize;
     options.overridePatchMethod = this.#ways.overridden.has("PATCH");
@@ -268,6 +274,15 @@ export class Sender {
     const other = new RequestError({ message: error.causingError?.message || error.message });
     return { reaction: { kind: "failed", message: other.message }, error: other };
   }
+}
+
+// Until the time of Retry-After. tus-js-client repeats the request after delays of its own, which may be shorter.
+async function waitAsAsked(file) {
+  const { run } = file;
+  const left = (file.notBefore || 0) - performance.now();
+  if (left > 0) await new Promise((resolve) => setTimeout(resolve, left));
+  // It was paused, cancelled or resumed in the meantime.
+  if (run !== file.run) await never();
 }
 
 // The method of tus, which may be sent as POST.

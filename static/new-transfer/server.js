@@ -5,23 +5,30 @@ import { fill } from "./formatting.js";
 
 export class RequestError extends Error {
   // `status` is 0 if there was no response. `fields` are messages by form field. `transfer` is the one in the way of a new one.
-  // `proxy` describes a response that is not Partway's: {status, server, isRedirect}.
+  // `proxy` describes a response that is not Partway's: {status, server, isRedirect}. `retryAfter`: the seconds after which the
+  // request can be repeated, 0 if the response has none.
   constructor({ status = 0, code = "", message = "", requestId = "", method = "", ...facts }) {
-    const { fields = null, transfer = null, proxy = null } = facts;
+    const { fields = null, transfer = null, proxy = null, retryAfter = 0 } = facts;
     super((proxy && proxyText(proxy)) || message || fallbackMessage(status));
-    Object.assign(this, { status, code, requestId, fields, transfer, method, proxy });
+    Object.assign(this, { status, code, requestId, fields, transfer, method, proxy, retryAfter });
   }
 
   // `header(name)` gives a header of the response.
   static from({ status, header, text, method, isRedirect = false }) {
+    const retryAfter = secondsIn(header("Retry-After"));
     if (isRedirect || !isOurs(header, text))
-      return new RequestError({ status, method, proxy: { status, server: header("Server"), isRedirect } });
+      return new RequestError({ status, method, proxy: { status, server: header("Server"), isRedirect }, retryAfter });
     const response = parsed(text) || {};
     const { code = "", message = "", request_id: requestId = "" } = response.error || {};
     const { fields = null, transfer = null } = response;
-    return new RequestError({ status, code, message, requestId, fields, transfer, method });
+    return new RequestError({ status, code, message, requestId, fields, transfer, method, retryAfter });
   }
 }
+
+const LONGEST_WAIT = 300;
+
+// Of a header that a proxy may have changed to anything.
+const secondsIn = (text) => (/^\d{1,9}$/.test(text || "") ? Math.min(Number(text), LONGEST_WAIT) : 0);
 
 function fallbackMessage(status) {
   if (!status) return gettext("Partway cannot be reached.");
