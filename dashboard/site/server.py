@@ -22,7 +22,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -34,6 +34,7 @@ from dashboard.site.connection import MAX_HEAD, Connection, Gateway
 from dashboard.site.connection_limits import Limits
 from dashboard.site.connections import Connections
 from dashboard.site.drain import Drain
+from dashboard.site.fair_queue import FairQueue
 from dashboard.site.memory import protect_memory
 from dashboard.site.rules import Rules, rules_of_site
 
@@ -95,6 +96,8 @@ class Server(wsgi.Server):
             shutdown_timeout=STOP_SECONDS,
             server_name="partway",
         )
+        self.requests._queue = FairQueue(client_of)
+        self.requests.get = self.requests._queue.get
         self.gateway = Gateway
         self.rules = rules or Rules()
         self.limits = Limits(most_connections(), self.rules.most_per_address, self.rules.is_exempt)
@@ -137,6 +140,14 @@ class Server(wsgi.Server):
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         log.log(level, msg, exc_info=traceback)
+
+
+def client_of(waiting: object) -> Hashable | None:
+    """Who has sent the request of a connection; None for cheroot's request to end a thread."""
+    if not isinstance(waiting, Connection):
+        return None
+    headers = waiting.arriving.request.inheaders if waiting.arriving.request else {}
+    return waiting.remote_addr, headers.get(b"Cookie"), headers.get(b"Authorization")
 
 
 def most_connections() -> int:

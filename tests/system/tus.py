@@ -24,7 +24,7 @@ from tests.system.stack import MIB, PATIENCE, Operator, Stack, wait_for
 
 PART = 5 * MIB
 OFFSET_STREAM = "application/offset+octet-stream"
-COME_BACK = (408, 409, 423, 503)
+COME_BACK = (408, 409, 423, 429, 503)
 """Statuses after which a client requests the offset and resumes."""
 
 
