@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -77,6 +78,8 @@ async def flood(operator: Operator, bucket: str, visitor: Operator) -> tuple[lis
     opening = asyncio.create_task(open_pages())
     answers = await asyncio.gather(*(ask(operator.url, create(operator, bucket, each)) for each in range(COUNT)))
     opening.cancel()
+    with suppress(asyncio.CancelledError):
+        await opening
     return answers, pages
 
 

@@ -51,7 +51,11 @@ def copy_database(stack: Stack, disk: Path) -> str:
 
 
 def test_web_server_whose_database_has_no_space(stack: Stack, small_disk: Path, tmp_path: Path) -> None:
-    settings = {"DATABASE_URL": copy_database(stack, small_disk), "STAGING_DIR": str(tmp_path / "staging")}
+    settings = {
+        "DATABASE_URL": copy_database(stack, small_disk),
+        "STAGING_DIR": str(tmp_path / "staging"),
+        "NODE_NAME": "small",
+    }
     log = tmp_path / "web.log"
     with stack.another_web_server(log, **settings) as url, stack.signed_in() as original:
         operator = Operator(url, original.session)
