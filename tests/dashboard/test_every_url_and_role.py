@@ -19,8 +19,9 @@ import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import Group, User
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import transaction
+from django.db import connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from dashboard.site.tokens import ACCEPTED
 from tests.dashboard.make_transfer import make_transfer
@@ -419,3 +420,14 @@ def test_overrides_without_a_row_are_refused(method: str, things: Things) -> Non
         for override in ("GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "anything"):
             if (name, override.lower()) not in ROWS:
                 assert visitor.outcome(name, method, Row("", headers=TUS), override) == "405", (name, override)
+
+
+def test_grants_are_read_with_one_statement_for_each_request(things: Things) -> None:
+    """Also on pages that ask about many things: several grants, of the user and of a group."""
+    visitor, user = Visitor("below", things), things.users["below"]
+    user.groups.add(Group.objects.get())
+    grant(Group.objects.get(), Role.VIEWER, store=things.store, bucket=BUCKET)
+    for (name, method), row in ROWS.items():
+        with CaptureQueriesContext(connection) as statements:
+            visitor.outcome(name, method, row)
+        assert sum('FROM "uploads_grant"' in each["sql"] for each in statements.captured_queries) <= 1, (name, method)
