@@ -89,9 +89,9 @@ class Arriving:
         return self._start_body(request, is_over=is_over)
 
     def _start_body(self, request: Request, *, is_over: bool) -> Step:
-        limit = request.body_limit
         self._length = request.body_length
-        if limit is None or not (request.chunked_read or self._length):
+        limit = request.body_limit if request.chunked_read or self._length else None
+        if limit is None:
             return self._ready()
         if self._length > limit:
             return self._ready(is_too_large=True)

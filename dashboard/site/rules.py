@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,6 @@ def rules_of_site() -> Rules:
     from dashboard.site.sub_path import inner_path
     from dashboard.transfers.tus.middleware import with_slash
 
-    @lru_cache(maxsize=1024)
     def body_limit(path: bytes) -> int | None:
         inner = inner_path(path.decode(errors="replace"), settings.SUB_PATH)
         try:
