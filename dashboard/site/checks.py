@@ -102,6 +102,9 @@ def check_single_sign_on(**_kwargs: Any) -> list[CheckMessage]:
     except GroupRolesError as error:
         text = _("OIDC_GROUP_ROLES cannot be read at %(part)s.") % {"part": error}
         found.append(Error(text, hint, id="partway.E103"))
+    if settings.OIDC_REQUIRE_GROUP and not settings.OIDC_GROUP_ROLES:
+        text = _("OIDC_REQUIRE_GROUP needs the groups of OIDC_GROUP_ROLES.")
+        found.append(Error(text, hint, id="partway.E105"))
     if settings.OIDC_CA_BUNDLE and not Path(settings.OIDC_CA_BUNDLE).is_file():
         found.append(Error(_("OIDC_CA_BUNDLE is not a file."), hint, id="partway.E104"))
     if settings.OIDC_ONLY and not settings.OIDC_BREAK_GLASS_USER:

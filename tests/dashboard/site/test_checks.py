@@ -249,6 +249,7 @@ def test_redis_that_evicts_keys_is_reported(
         ({"OIDC_ISSUER": "http://id.example"}, "OIDC_ISSUER must start with https://"),
         ({"OIDC_GROUP_ROLES": "a=b,c"}, "OIDC_GROUP_ROLES cannot be read at c."),
         ({"OIDC_GROUP_ROLES": '{"a": 1}'}, 'OIDC_GROUP_ROLES cannot be read at {"a": 1}.'),
+        ({"OIDC_REQUIRE_GROUP": True}, "OIDC_REQUIRE_GROUP needs the groups of OIDC_GROUP_ROLES"),
         ({"OIDC_CA_BUNDLE": "/nowhere"}, "OIDC_CA_BUNDLE is not a file"),
     ],
 )

@@ -20,6 +20,8 @@ from uploads.services.sso.provider import Person
 
 MOST_CHARACTERS = 150
 """In the name of a user, as Django's model has it."""
+ATTEMPTS = 5
+"""To find a name while others with the same one sign in for the first time."""
 _NOT_IN_NAMES = re.compile(r"[^\w.@+-]")
 """What Django's validator of names does not allow."""
 
@@ -34,11 +36,13 @@ class SignInRefused(ProblemError):
 
 def user_of(person: Person) -> User:
     """The user, with the groups that the provider names. A person who is new becomes a user. Raises SignInRefused."""
-    try:
-        return _user_of(person)
-    except IntegrityError:
-        # The same person signs in twice at the same time, or another one has just got the name.
-        return _user_of(person)
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return _user_of(person)
+        except IntegrityError:
+            # The same person signs in twice at the same time, or another one has just got the name.
+            continue
+    return _user_of(person)
 
 
 @transaction.atomic

@@ -39,6 +39,8 @@ SLOTS = 8
 """Threads of the web server, of 64, that may wait for the provider at the same time."""
 METADATA_SECONDS = 3600.0
 """How long the provider's addresses and keys are kept. Keys that are not known are read again at once."""
+LATEST = 4e9
+"""The end of tokens that do not end: in the year 2096, in seconds since 1970."""
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA")
 """Signatures with a key of the provider. Not with the client's secret, and not none."""
 
@@ -161,7 +163,7 @@ class Provider:
 
     def _person(self, claims: Mapping[str, Any], token: Mapping[str, Any], groups: frozenset[str] | None) -> Person:
         subject = claims["sub"]
-        if not isinstance(subject, str) or not 0 < len(subject) <= 255:
+        if not isinstance(subject, str) or not 0 < len(subject) <= 255 or not subject.isprintable():
             raise ValueError("sub")
         return Person(
             issuer=self._config.issuer,
@@ -171,7 +173,7 @@ class Provider:
             email_verified=claims.get("email_verified") is True,
             groups=groups,
             id_token=token["id_token"],
-            expires_at=float(claims["exp"]),
+            expires_at=min(float(claims["exp"]), LATEST),
         )
 
     # --- Requests -----------------------------------------------------------------------------------------------------
@@ -226,8 +228,9 @@ class Provider:
 
 
 def _text(claims: Mapping[str, Any], name: str) -> str:
+    """A text without characters that a database refuses."""
     value = claims.get(name)
-    return value.strip() if isinstance(value, str) else ""
+    return "".join(filter(str.isprintable, value)).strip() if isinstance(value, str) else ""
 
 
 @contextmanager

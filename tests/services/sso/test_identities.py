@@ -1,0 +1,52 @@
+"""People who sign in for the first time, at the same time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from pytest_django import Settings
+
+from tests.on_postgresql import run_again
+from tests.stores.postgresql import Cluster
+from uploads.models import SignOnIdentity
+from uploads.services.sso.identities import user_of
+from uploads.services.sso.provider import Person
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def at_once(people: Sequence[Person]) -> list[int]:
+    barrier = threading.Barrier(len(people))
+
+    def sign_in(person: Person) -> int:
+        barrier.wait(30)
+        try:
+            return int(user_of(person).pk)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(people)) as pool:
+        return list(pool.map(sign_in, people))
+
+
+def test_same_person_is_one_user(settings: Settings) -> None:
+    settings.OIDC_GROUP_ROLES = "media=Media"
+    person = Person("https://id.example", "same", username="sam", groups=frozenset({"media"}))
+    assert len(set(at_once([person] * 4))) == 1
+    assert User.objects.get().groups.get() == Group.objects.get()
+
+
+def test_others_with_the_same_name_get_a_number() -> None:
+    people = [Person("https://id.example", f"person {number}", username="sam") for number in range(4)]
+    assert len(set(at_once(people))) == 4
+    assert sorted(User.objects.values_list("username", flat=True)) == ["sam", "sam-2", "sam-3", "sam-4"]
+    assert SignOnIdentity.objects.count() == 4
+
+
+def test_on_postgresql(postgresql_cluster: Cluster) -> None:
+    run_again(__file__, postgresql_cluster)
