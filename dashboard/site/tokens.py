@@ -17,7 +17,7 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 
-from dashboard.shared.access_tokens import bearer_of
+from dashboard.shared.access_tokens import bearer_of, ignore_bearer
 from dashboard.shared.addresses import address_of
 from dashboard.shared.jsonapi import json_error
 from dashboard.shared.messages import text_of
@@ -52,6 +52,7 @@ ACCEPTED: Mapping[str, tuple[str, ...]] = {
     "new-transfer-check": ("POST",),
     "new-transfer-known": ("POST",),
     "files": ("POST", "OPTIONS"),
+    "audit": SAFE,
     "file": ("HEAD", "PATCH", "DELETE", "POST", "OPTIONS"),
 }
 """The views that accept tokens, by the name of their URL, and the methods. All other views refuse them.
@@ -59,8 +60,10 @@ ACCEPTED: Mapping[str, tuple[str, ...]] = {
 A token can therefore not create tokens, change users, or change its own user.
 """
 
-WITHOUT_SIGNING_IN = frozenset({"login", "healthz", "metrics", "catalog"})
-"""Views for everybody. /metrics has a token of its own."""
+WITHOUT_SIGNING_IN = frozenset(
+    {"login", "login-code", "sso-start", "sso-callback", "invitation", "healthz", "metrics", "catalog"}
+)
+"""Views for everybody, for which the header means nothing. /metrics has a token of its own."""
 
 CHALLENGE = 'Bearer realm="Partway"'
 
@@ -87,7 +90,10 @@ class AccessTokens:
     ) -> HttpResponseBase | None:
         secret = bearer_of(request)
         name = (request.resolver_match.url_name if request.resolver_match else None) or ""
-        if secret is None or name in WITHOUT_SIGNING_IN:
+        if secret is None:
+            return None
+        if name in WITHOUT_SIGNING_IN:
+            ignore_bearer(request)
             return None
         _forget_session(request)
         try:

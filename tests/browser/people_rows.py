@@ -61,5 +61,4 @@ def pages(stack: Stack) -> list[str]:
         "/tokens/?of=all",
         "/tokens/new/",
         f"/tokens/{token}/revoke/",
-        "/invitation/?token=unknown",
     ]

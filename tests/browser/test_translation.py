@@ -196,6 +196,7 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
         "/audit/",
         "/audit/?actor=nobody",
         *people_rows.pages(stack),
+        "/invitation/?token=unknown",
         "/account/",
         "/account/password/",
         "/account/second-factor/",

@@ -161,7 +161,7 @@ def test_places_narrow(client: Client, user: User, store: Store) -> None:
 
 def test_token_of_an_administrator_does_not_administer(client: Client, store: Store, administrator: User) -> None:
     headers = bearer(token_for(administrator))
-    for path in ("/users/", "/tokens/", "/users/new/", "/tokens/new/", "/stores/new/", "/audit/", "/", "/staging/"):
+    for path in ("/users/", "/tokens/", "/users/new/", "/tokens/new/", "/stores/new/", "/", "/staging/"):
         for response in (client.get(path, headers=headers), client.post(path, headers=headers)):
             assert (response.status_code, code_of(response)) == (403, "TokenNotAccepted"), path
     assert client.post("/stores/swift/check/", headers=headers).status_code == 403
@@ -169,7 +169,7 @@ def test_token_of_an_administrator_does_not_administer(client: Client, store: St
 
 def test_views_for_everybody_ignore_the_header(client: Client, db: None) -> None:
     assert client.get("/healthz", headers=bearer("partway_wrong")).status_code == 200
-    assert client.get("/login/", headers=bearer("partway_wrong")).status_code == 401
+    assert client.get("/login/", headers=bearer("partway_wrong", Accept="*/*")).status_code == 200
 
 
 def test_tus_creates_with_a_token(client: Client, user: User, store: Store) -> None:
