@@ -11,6 +11,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from dashboard.audit.serializers import page_json
 from dashboard.operations.pages import progress_of
 from dashboard.operations.serializers import operation_json
 from dashboard.stores.serializers import store_json
@@ -20,10 +21,11 @@ from tests.dashboard.make_transfer import make_transfer
 from uploads.domain.proofs import Proof
 from uploads.domain.states import ItemState, OperationKind, Phase, StoreUploadState, TransferState
 from uploads.domain.store_health import StoreHealth
-from uploads.models import Operation, Store, StoreUpload
+from uploads.models import AuditEntry, Operation, Store, StoreUpload
 from uploads.objectstore.checksums import ReportedCrc64, as_kept
 from uploads.objectstore.types import ObjectFacts
 from uploads.problems import Code, Problem
+from uploads.selectors.audit import AuditLine, AuditPage
 from uploads.services.multipart.appearance import ObjectBefore
 from uploads.services.operations.completing import facts_json
 from uploads.services.operations.outcomes import BEFORE, COMPLETED_AT, REQUESTED_AT, UNANSWERED_AT
@@ -101,3 +103,9 @@ def test_fields_of_a_store_are_documented(documented: set[str], unreachable: Sto
 def test_states_and_proofs_are_documented(documented: set[str]) -> None:
     values = [*TransferState, *StoreHealth, *OperationKind, *ItemState, *Proof]
     assert {value.value for value in values} - documented == set()
+
+
+def test_fields_of_the_audit_log_are_documented(documented: set[str]) -> None:
+    entry = AuditEntry(pk=1, at=timezone.now(), actor_name="olga", action="abort.ordered")
+    page = page_json(AuditPage((AuditLine(entry, (entry,)),)))
+    assert set(fields_in(page)) <= documented

@@ -245,6 +245,7 @@ FILTERS: dict[str, dict[str, Any]] = {
     "operation": {"operation": OPERATION},
     "request id": {"request_id": "rare"},
     "times": {"since": START + timedelta(seconds=10), "until": START + timedelta(seconds=20)},
+    "long time": {"since": START + timedelta(seconds=10), "until": timezone.now()},
     "common actor": {"actor": "user-7"},
     "common bucket and store": {"bucket": "bucket-21", "store": "store-1"},
     "actor and action": {"actor": "user-7", "action": "abort.done"},
