@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from dashboard.shared.formatting import exact_bytes_text, time_text
 from dashboard.shared.messages import error_text, text_of
-from dashboard.shared.messages.audit import MEANS, VALUES, detail_name
+from dashboard.shared.messages.audit import MEANS, VALUES, WORDS, detail_name
 from dashboard.shared.messages.proofs import proofs_text
 from dashboard.shared.numbers import count_text
 from uploads.problems import Problem, RecordedError
@@ -91,7 +91,9 @@ def value_text(name: str, value: object) -> str:
 def _of_list(name: str, values: list[Any]) -> str:
     if name == PROOFS:
         return proofs_text([str(each) for each in values])
-    return ", ".join(detail_name(str(each)) if name in NAMES else value_text("", each) for each in values)
+    return ", ".join(
+        detail_name(str(each)) if name in NAMES else value_text(name if name in WORDS else "", each) for each in values
+    )
 
 
 def _of_dict(value: dict[str, Any]) -> str:
@@ -105,6 +107,8 @@ def _of_dict(value: dict[str, Any]) -> str:
 def _of_text(name: str, value: str) -> str:
     if name in STATES:
         return str(VALUES.get(value, value))
+    if value in WORDS.get(name, ()):
+        return str(WORDS[name][value])
     at = _time(value)
     return time_text(at) if at else value
 

@@ -9,6 +9,8 @@ from tests.system.stack import Stack
 NAMES = {"people-disabled", "people-invited", "people-expired", "people-operator", "people-group", "people-token"}
 """Names that the pages show."""
 LONG = "a-prefix-that-no-line-can-break-" * 8
+VALUES = {LONG, "photos", "somebody@example.com"}
+"""Values that the audit log shows."""
 
 
 def create(store_name: str, admin: str) -> None:

@@ -206,6 +206,7 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
     ]
     data = {
         *people_rows.NAMES,
+        *people_rows.VALUES,
         bucket,
         store,
         stack.admin.username,

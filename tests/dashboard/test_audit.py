@@ -209,3 +209,13 @@ def audit_calls(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
 @pytest.mark.parametrize("outcome", [ABORTED, COMPLETED])
 def test_every_name_in_the_outcome_of_an_operation_has_a_text(outcome: dict[str, object]) -> None:
     assert {name for name in outcome if detail_name(name) == name} <= {"parts", "size", "verified"}
+
+
+def test_settings_and_roles_are_shown_in_words(client: Client, administrator: User) -> None:
+    after = {"provider": "swift", "addressing": "virtual", "payload_signing": "unsigned"}
+    audit.record(administrator, "store.added", store="demo", after=after)
+    audit.record(administrator, "user.added", after={"role": "store-administrator"})
+    client.force_login(administrator)
+    page = client.get("/audit/").content.decode()
+    for words in ("OpenStack Swift", "virtual-hosted", "Store administrator"):
+        assert words in page

@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext_lazy as _
 
+from dashboard.shared.messages.access import ROLES
+from dashboard.shared.messages.people import SCOPE_NAMES
+from dashboard.shared.messages.stores import SIGNATURES
+from dashboard.shared.messages.types import Message
+from uploads.objectstore.providers import PROVIDERS
+
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
@@ -220,6 +226,17 @@ VALUES: Mapping[str, StrPromise] = {
     "completed": _("completed"),
 }
 """Stored states as pages name them."""
+
+
+WORDS: Mapping[str, Mapping[str, Message]] = {
+    "role": {role.value: text for role, text in ROLES.items()},
+    "scopes": {scope.value: text for scope, text in SCOPE_NAMES.items()},
+    "provider": {name: provider.label for name, provider in PROVIDERS.items()},
+    "addressing": {"path": _("path"), "virtual": _("virtual-hosted")},
+    "signature": SIGNATURES,
+    "payload_signing": {"signed": _("signed"), "unsigned": _("unsigned")},
+}
+"""Values of a detail that are stored by name, by the name of the detail."""
 
 
 def action_text(action: str) -> str:
