@@ -182,7 +182,7 @@ def test_users_without_grants_see_nothing(stores: list[Store], user: User) -> No
     assert access.role_of(user) is None
     with pytest.raises(NotAllowed) as refused:
         access.store_to_see(user, "one")
-    assert refused.value.problem.params == {"role": "viewer"}
+    assert (refused.value.problem.code, refused.value.problem.params) == (Code.NO_ROLE, {"role": "viewer"})
 
 
 def test_a_granted_administrator_may_do_everything(user: User) -> None:

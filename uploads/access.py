@@ -113,7 +113,8 @@ def _refusal(user: User, action: Action) -> Problem:
     limits = grants.limits_of(user)
     if limits is not None and action not in limits.actions:
         return Problem(Code.TOKEN_SCOPE_REQUIRED)
-    return Problem(Code.ROLE_REQUIRED, role=ROLE_FOR[action].value)
+    code = Code.ROLE_REQUIRED if grants.grants_of(user) else Code.NO_ROLE
+    return Problem(code, role=ROLE_FOR[action].value)
 
 
 def _get(rows: QuerySet[M], problem: Problem, **fields: Any) -> M:

@@ -50,6 +50,7 @@ class Code(StrEnum):
     SECOND_FACTOR_REQUIRED = "SecondFactorRequired"
     ACCESS_DENIED = "AccessDenied"
     ROLE_REQUIRED = "RoleRequired"
+    NO_ROLE = "NoRole"
     ROLE_LOST = "RoleLost"
     ACTOR_DISABLED = "ActorDisabled"
     TOKEN_SCOPE_REQUIRED = "TokenScopeRequired"  # noqa: S105

@@ -29,6 +29,7 @@ MESSAGES: Mapping[str, Message] = {
     Code.SIGN_IN_BUSY: _("Many people are signing in at this moment. Try again in a few seconds."),
     Code.ACCESS_DENIED: _("Your role does not allow this."),
     Code.ROLE_REQUIRED: _("This needs the role “%(role)s”, which you do not have here."),
+    Code.NO_ROLE: _("You have no role here yet. This needs the role “%(role)s”: ask an administrator to grant it."),
     Code.ROLE_LOST: _(
         "%(user)s has lost the role “%(role)s” here since this was requested. Nothing more was done. Grant the role "
         "again, or have somebody who has it repeat the request."
