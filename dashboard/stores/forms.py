@@ -19,6 +19,7 @@ from dashboard.shared.messages.validation import by_field, with_texts
 from dashboard.shared.routes import BUCKET
 from dashboard.stores.provider_notes import ADDRESSING, SIGNATURE, label_of
 from uploads.models import Store
+from uploads.models.fields import is_readable
 from uploads.models.store import validate_endpoint_url
 from uploads.objectstore.providers import PROVIDERS, Provider
 from uploads.selectors.stores import is_name_taken
@@ -136,6 +137,9 @@ class StoreForm(forms.Form):
         self.fields["name"].disabled = True
         self.fields["secret_key"].help_text = _("If empty, the stored one is kept. It is never shown.")
         self.fields["session_token"].help_text = _("If empty, the stored one, if any, is kept. It is never shown.")
+        for name in ("secret_key", "session_token"):
+            if not is_readable(getattr(store, name)):
+                self.fields[name].help_text = _("The stored one cannot be decrypted: enter it again.")
         # A page of its own explains the consequences.
         del self.fields["enabled"]
         if not store.session_token:

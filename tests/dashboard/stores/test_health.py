@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import Settings
 
@@ -57,6 +58,21 @@ def test_every_state_has_a_dot_and_a_text(administrator_client: Client, health: 
         dot = f'<span class="state state-{tone}"><span class="state-dot" aria-hidden="true"></span>{text}</span>'
         assert dot in page.text
     assert ("Needs attention" in page.words) is (health in FAILING)
+
+
+def test_store_whose_secrets_cannot_be_decrypted_can_be_given_new_ones(administrator_client: Client) -> None:
+    store = make_store(StoreHealth.SECRET_UNREADABLE, session_token=Sealed("of the same key"))
+    page = Page(administrator_client.get("/stores/shop/edit/"))
+    assert page.words.count("The stored one cannot be decrypted: enter it again.") == 2
+    fields = {"endpoint_url": store.endpoint_url, "access_key": "a", "payload_signing": "unsigned"}
+    client = Client()
+    client.force_login(User.objects.get(username="ada"))
+    refused = client.post("/stores/shop/edit/", {**fields, "provider": "generic"})
+    assert refused.status_code == 400
+    entered = {"provider": "generic", "secret_key": "a new one", "clear_session_token": "on"}
+    assert client.post("/stores/shop/edit/", fields | entered).status_code == 303
+    assert Store.objects.get().config().credentials.secret_key == "a new one"
+    assert Store.objects.get().session_token == ""
 
 
 def test_failing_store_says_since_when_why_and_what_to_do(operator_client: Client) -> None:
