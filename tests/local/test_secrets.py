@@ -35,6 +35,8 @@ TYPED = {
 
 FORM = {"secret_key": "store-secret-typed-into-the-form", "session_token": "session-token-typed-into-the-form"}
 
+INVITED = "the password of the invited user"
+
 PRIVATE = ("kept.json", "env", "redis/redis.conf", "store/proxy.conf")
 """The files that have secrets: what the processes read at their start."""
 
@@ -48,6 +50,7 @@ class Run:
     cookies: list[str]
     totp_keys: list[str]
     recovery_codes: list[str]
+    shown_once: list[str] = field(default_factory=list)
     pages: list[str] = field(default_factory=list)
 
     @property
@@ -65,7 +68,8 @@ class Run:
         cookies = {f"session cookie {number}": value for number, value in enumerate(self.cookies)}
         codes = {f"recovery code {number}": value for number, value in enumerate(self.recovery_codes)}
         keys = {f"key of the second factor {number}": value for number, value in enumerate(self.totp_keys)}
-        return {**TYPED, **FORM, **chosen, **cookies, **codes, **keys}
+        once = {f"token or link {number}": value for number, value in enumerate(self.shown_once)}
+        return {**TYPED, **FORM, **chosen, **cookies, **codes, **keys, **once, "an invited user's password": INVITED}
 
     def leaks(self, content: bytes) -> list[str]:
         return [name for name, secret in self.secrets().items() if secret.encode() in content]
@@ -122,6 +126,8 @@ def exercise(run: Run) -> None:
             bearer = {"Authorization": f"Bearer {FORM['session_token']}", "Accept": "application/json"}
             stranger.get(f"{operator.url}/stores/", headers=bearer)
         run.cookies += [value for name, value in session.cookies.items() if name == "partway_session"]
+        use_token(run, operator)
+        invite(run, operator)
         use_second_factor(run, operator)
         run.cookies += [value for name, value in session.cookies.items() if name == "partway_session"]
         assert run.cookies
@@ -143,6 +149,39 @@ def use_stores(run: Run, operator: Operator) -> None:
     operator.post("/stores/new/", form)
     operator.post("/stores/typed/edit/", {**form, "buckets": "named"})
     assert "SignatureDoesNotMatch" in operator.session.get(f"{operator.url}/stores/typed/").text
+
+
+def use_token(run: Run, operator: Operator) -> None:
+    """Create an access token. The page that shows it, once, is the exception."""
+    shown = len(run.pages)
+    form = {"name": "of the test", "scopes": ["read", "transfer"], "days": "7"}
+    [token] = re.findall(r'<code id="secret">([^<]+)</code>', operator.post("/tokens/new/", form).text)
+    del run.pages[shown:]
+    run.shown_once.append(token)
+    with requests.Session() as script:
+        script.trust_env = False
+        bearer = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+        assert script.get(f"{operator.url}/stores/", headers=bearer).ok
+        run.pages.append(script.post(f"{operator.url}/stores/new/", headers=bearer).text)
+    operator.session.get(f"{operator.url}/tokens/")
+
+
+def invite(run: Run, operator: Operator) -> None:
+    """Add a user, who sets a password with a link. The pages with the link are the exception."""
+    shown = len(run.pages)
+    page = operator.post("/users/new/", {"username": "invited"}).text
+    [link] = re.findall(r'<code id="secret">([^<]+)</code>', page)
+    token = link.rpartition("=")[2]
+    run.shown_once.append(token)
+    with requests.Session() as invited:
+        invited.trust_env = False
+        invited.get(f"{operator.url}/invitation/", params={"token": token})
+        form = {"token": token, "password": INVITED, "again": INVITED}
+        form["csrfmiddlewaretoken"] = invited.cookies["partway_csrf"]
+        set_up = invited.post(f"{operator.url}/invitation/", data=form, headers={"Referer": operator.url})
+        assert "The password is set" in set_up.text
+    del run.pages[shown:]
+    operator.session.get(f"{operator.url}/users/")
 
 
 def use_second_factor(run: Run, operator: Operator) -> None:
@@ -236,8 +275,11 @@ def test_processes_that_crash_leave_no_core(run: Run) -> None:
     _launcher, *below = run.launcher.processes()
     limits = [re.search(rb"Max core file size +(\S+) +(\S+)", proc(each, "limits")) for each in below]
     assert {match.groups() for match in limits if match} == {(b"0", b"0")}
+    # Not a child of the sender, which the sender replaces.
+    [supervisord] = [each for each in below if "supervisor.supervisord" in each.cmdline()]
+    supervised = supervisord.children()
     for pattern in ("dashboard.server", "celery.* sender@", "(valkey|redis)-server"):
-        process = next(each for each in below if re.search(pattern, " ".join(each.cmdline())))
+        process = next(each for each in supervised if re.search(pattern, " ".join(each.cmdline())))
         process.send_signal(signal.SIGABRT)
         process.wait(PATIENCE)
     log = run.var / "log" / "supervisord.log"
