@@ -46,11 +46,11 @@ class Slots:
 
     def _take(self, user_id: int) -> None:
         with self._lock:
+            if self._taken.total() >= self.total:
+                raise NoSlot(Problem(self._busy), of_user=False, retry_after=self._retry_after)
             if self._taken[user_id] >= self.each:
                 problem = Problem(self._user_busy, count=self.each)
                 raise NoSlot(problem, of_user=True, retry_after=self._retry_after)
-            if self._taken.total() >= self.total:
-                raise NoSlot(Problem(self._busy), of_user=False, retry_after=self._retry_after)
             self._taken[user_id] += 1
 
     def _give(self, user_id: int) -> None:

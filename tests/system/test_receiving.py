@@ -62,6 +62,7 @@ def tus(stack: Stack, operator: Operator) -> Tus:
 def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A Partway with a quota of two parts, few senders at a time, and a short timeout for silent ones."""
     env = {"STAGING_QUOTA": QUOTA, "RECEIVE_STALL_SECONDS": STALL_SECONDS, "RECEIVE_SLOTS": SLOTS}
+    env["USER_RESERVED_BYTES"] = QUOTA
     with stacks.running(tmp_path_factory.mktemp("tight"), {name: str(each) for name, each in env.items()}) as running:
         yield running
 
