@@ -115,7 +115,7 @@ USER_RECEIVE_SLOTS: int = env.int("USER_RECEIVE_SLOTS", 20, validate=validate.Ra
 """Bodies of one user that are received at the same time by this web server."""
 CREATE_SLOTS: int = env.int("CREATE_SLOTS", 32, validate=validate.Range(min=1))
 """Transfers that are created at the same time. The other threads of the web server serve pages."""
-USER_CREATE_SLOTS: int = env.int("USER_CREATE_SLOTS", 10, validate=validate.Range(min=1))
+USER_CREATE_SLOTS: int = env.int("USER_CREATE_SLOTS", 16, validate=validate.Range(min=1))
 """Transfers of one user that are created at the same time by this web server."""
 USER_OPEN_TRANSFERS: int = env.int("USER_OPEN_TRANSFERS", 10_000, validate=validate.Range(min=1))
 """Transfers of one user that have neither ended nor failed."""

@@ -261,7 +261,7 @@ class Sender:
         file.repeats += 1
         if b'"Failed"' in body:
             raise Stopped(body.decode())
-        assert status in (408, 409, 423, 502, 503) or status >= 500, (file.key, status, body[:500])
+        assert status in (408, 409, 423, 429, 502, 503) or status >= 500, (file.key, status, body[:500])
         return False
 
 
