@@ -17,6 +17,7 @@ from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.template import loader
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import requires_csrf_token
 
@@ -137,12 +138,16 @@ def _unknown_host(request: HttpRequest) -> BadRequestError:
 
 @requires_csrf_token
 def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
-    return refuse(request, 403, _("Not allowed"), _explained(exception, Code.ACCESS_DENIED), code="AccessDenied")
+    problem = _explained(exception, Code.ACCESS_DENIED)
+    # Without any role, the overview is refused too.
+    own = {"back": reverse("account"), "back_text": _("To your account")} if problem.code == Code.NO_ROLE else {}
+    return refuse(request, 403, _("Not allowed"), text_of(problem), code="AccessDenied", **own)
 
 
 @requires_csrf_token
 def page_not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
-    return refuse(request, 404, _("Not found"), _explained(exception, Code.NO_SUCH_PAGE), code="NotFound")
+    text = text_of(_explained(exception, Code.NO_SUCH_PAGE))
+    return refuse(request, 404, _("Not found"), text, code="NotFound")
 
 
 def method_not_allowed(request: HttpRequest, allowed: str) -> HttpResponse:
@@ -152,9 +157,9 @@ def method_not_allowed(request: HttpRequest, allowed: str) -> HttpResponse:
     return response
 
 
-def _explained(exception: Exception | None, default: Code) -> str:
-    """The text of the exception's problem. Django's own exceptions have none."""
-    return text_of(exception.problem if isinstance(exception, ProblemError) else Problem(default))
+def _explained(exception: Exception | None, default: Code) -> Problem:
+    """The problem of the exception. Django's own exceptions have none."""
+    return exception.problem if isinstance(exception, ProblemError) else Problem(default)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -68,6 +68,17 @@ def test_url_needs_a_login(name: str) -> None:
 
 
 @pytest.mark.django_db
+def test_user_without_a_role_is_led_to_the_own_account() -> None:
+    client = Client()
+    client.force_login(User.objects.create_user("eve"))
+    page = client.get("/")
+    assert page.status_code == 403
+    assert "You have no role here yet." in page.content.decode()
+    assert 'class="btn" href="/account/"' in page.content.decode()
+    assert client.get("/account/").status_code == 200
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("name", sorted(set(EVERY) - PUBLIC))
 def test_post_needs_a_csrf_token(name: str, operator: User) -> None:
     client = Client(enforce_csrf_checks=True)
