@@ -44,7 +44,7 @@ def audit(path: Path) -> dict[str, Any] | None:
     try:
         return dict(json.loads(done.stdout))
     except ValueError:
-        sys.stderr.write(f"{done.stderr.strip().splitlines()[-1:]}\n")
+        sys.stderr.write(f"pip-audit: {done.stderr.strip().splitlines()[-1]}\n")
         return None
 
 

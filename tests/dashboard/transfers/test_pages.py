@@ -715,7 +715,8 @@ def test_step_that_is_not_allowed_is_409_and_changes_nothing(
     assert 'class="alert alert-danger"' in page_of(operator_client, transfer).text
     transfer.refresh_from_db()
     assert transfer.state is TransferState.DONE
-    assert not AuditEntry.objects.filter(transfer_id=transfer.pk).exists()
+    outcomes = AuditEntry.objects.filter(transfer_id=transfer.pk).values_list("outcome", flat=True)
+    assert set(outcomes) == {"refused"}
 
 
 def test_page_offers_exactly_the_allowed_steps(operator_client: Client, operator: User, unreachable: Store) -> None:
