@@ -139,9 +139,11 @@ def _unknown_host(request: HttpRequest) -> BadRequestError:
 @requires_csrf_token
 def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
     problem = _explained(exception, Code.ACCESS_DENIED)
-    # Without any role, the overview is refused too.
-    own = {"back": reverse("account"), "back_text": _("To your account")} if problem.code == Code.NO_ROLE else {}
-    return refuse(request, 403, _("Not allowed"), text_of(problem), code="AccessDenied", **own)
+    title, back, back_text = _("Not allowed"), "", ""
+    if problem.code == Code.NO_ROLE:
+        # The overview is refused too.
+        back, back_text = reverse("account"), _("To your account")
+    return refuse(request, 403, title, text_of(problem), code="AccessDenied", back=back, back_text=back_text)
 
 
 @requires_csrf_token
