@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from django.conf import settings
 from django.http import HttpRequest
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+from uploads.domain.addresses import Address, parsed
 
 
 def address_of(request: HttpRequest) -> str:
@@ -31,20 +29,6 @@ def client_address(connected: str, forwarded_for: str) -> str:
             break
         found = named
     return str(found)
-
-
-def parsed(text: str) -> Address | None:
-    """An address, with or without a port. IPv4 in IPv6 is the IPv4 address, so that it has one name."""
-    text = text.strip()
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
 
 
 def is_proxy(text: str) -> bool:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 from collections import Counter
 from collections.abc import Callable
 
-from dashboard.shared.addresses import parsed
+from uploads.domain.addresses import network_of
 
 MEMORY_BYTES = 64 * 1024**2
 """For bodies that are not files and for responses that are not read, of all connections.
@@ -66,11 +65,3 @@ class Limits:
 
     def count(self, address: str) -> int:
         return self._counts.get(network_of(address), 0)
-
-
-def network_of(address: str) -> str:
-    """What counts as one client: an IPv4 address, or the 64 bits of an IPv6 network."""
-    found = parsed(address)
-    if isinstance(found, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((found, 64), strict=False))
-    return str(found or "")

@@ -68,6 +68,20 @@ def test_address_is_locked_for_every_account_and_others_are_not() -> None:
     assert is_signed_in(attempt("petra", PASSWORD, "192.0.2.2"))
 
 
+def test_ipv6_network_counts_as_one_address(caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(5):
+        attempt(f"nobody-{number}", "wrong", f"2001:db8:0:1::{number}")
+    assert attempt("olga", PASSWORD, "2001:db8:0:1:ffff::1").status_code == 429
+    assert is_signed_in(attempt("olga", PASSWORD, "2001:db8:0:2::1"))
+    assert "sign-in failed: ? from 2001:db8:0:1::4" in caplog.text
+    assert AuditEntry.objects.filter(action="sign-in.failed", address="2001:db8:0:1::4").exists()
+    call_command("unlock_sign_in", address="2001:db8:0:1:ffff::1", stdout=StringIO())
+    assert is_signed_in(attempt("olga", PASSWORD, "2001:db8:0:1:ffff::1"))
+    for none in ("2001:db8:0:1::1", "no address"):
+        with pytest.raises(CommandError, match="no failed attempts"):
+            call_command("unlock_sign_in", address=none, stdout=StringIO())
+
+
 def test_names_that_are_no_accounts_are_locked_alike() -> None:
     """Otherwise locks would show which accounts exist."""
     assert fail("nobody", 3) == [200, 200, 429]

@@ -14,7 +14,7 @@ from dashboard.shared.body_limits import TOO_LARGE
 from dashboard.site import connection_limits, streams
 from dashboard.site.chunks import MAX_FRAMING, ChunkScanner, Found
 from dashboard.site.connection import Request
-from dashboard.site.connection_limits import Limits, network_of
+from dashboard.site.connection_limits import Limits
 from dashboard.site.rules import Rules
 from dashboard.site.server import THREADS
 from tests.dashboard.site.test_server import (
@@ -28,6 +28,7 @@ from tests.dashboard.site.test_server import (
     request,
 )
 from tests.system.stack import wait_for
+from uploads.domain.addresses import network_of
 
 LIMIT = 1000
 MANY = 70

@@ -1,7 +1,8 @@
 """Locks after repeated failures to sign in: by account and by address. django-axes counts the failures.
 
 It keeps one row for each pair of a name and an address that failed, and deletes it after SIGN_IN_LOCK_SECONDS without
-another failure. Names that are no accounts are counted by a digest, because people type passwords into that field.
+another failure. Names that are no accounts are counted by a digest, because people type passwords into that field. An
+IPv6 client has as many addresses as it likes, so that its network counts: the row has the first address of it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from uploads import audit
+from uploads.domain.addresses import network_of
 from uploads.origin import current
 
 NAME_LENGTH = 150
@@ -57,8 +59,8 @@ def counted_name(request: HttpRequest, credentials: dict[str, Any] | None = None
 
 
 def counted_address(_request: HttpRequest) -> str | None:
-    """AXES_CLIENT_IP_CALLABLE: the address that the audit log has too. None: the client has none."""
-    return current().address or None
+    """AXES_CLIENT_IP_CALLABLE: of the address that the audit log has. None: the client has none."""
+    return _counted(current().address) or None
 
 
 def is_account(name: str) -> bool:
@@ -95,7 +97,10 @@ class Lockout(AxesDatabaseHandler):  # type: ignore[misc]  # no types
 
 def lift(actor: User | None, *, name: str = "", address: str = "") -> bool:
     """Forget the failures of an account, or of an address. Returns whether there were any."""
-    rows = AccessAttempt.objects.filter(**({"username": name} if name else {"ip_address": address}))
+    counted = _counted(address)
+    if not (name or counted):
+        return False
+    rows = AccessAttempt.objects.filter(**({"username": name} if name else {"ip_address": counted}))
     with transaction.atomic():
         found = _delete(rows) > 0
         if found:
@@ -130,6 +135,11 @@ def _limits(name: str | None, address: str | None, now: datetime) -> list[tuple[
     if address:
         limits.append((rows.filter(ip_address=address), settings.SIGN_IN_ADDRESS_FAILURES, True))
     return limits
+
+
+def _counted(address: str) -> str:
+    """What an address is counted by. The column takes addresses only, so that the length of a network is left out."""
+    return network_of(address).partition("/")[0]
 
 
 def _sum(rows: _Rows) -> int:

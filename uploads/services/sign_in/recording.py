@@ -11,6 +11,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 
 from uploads import audit
+from uploads.origin import current
 from uploads.services.sign_in import lockout, sessions
 
 log = logging.getLogger(__name__)
@@ -38,12 +39,12 @@ def _failed(credentials: dict[str, Any], request: Any = None, **_: Any) -> None:
         return
     name = _recorded_name(credentials)
     if request.axes_locked_out and request.axes_failures_since_start is None:
-        log.warning("sign-in refused, as it is locked: %s from %s", name, request.axes_ip_address)
+        log.warning("sign-in refused, as it is locked: %s from %s", name, current().address)
         return
-    log.warning("sign-in failed: %s from %s", name, request.axes_ip_address)
+    log.warning("sign-in failed: %s from %s", name, current().address)
     audit.record(None, "sign-in.failed", actor_name=name)
     if request.axes_locked_out:
-        log.warning("sign-in locked: %s from %s", name, request.axes_ip_address)
+        log.warning("sign-in locked: %s from %s", name, current().address)
         audit.record(None, "sign-in.locked", actor_name=name, outcome=audit.Outcome.REFUSED)
 
 
