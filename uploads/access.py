@@ -398,7 +398,9 @@ def entries_to_see(user: AnyUser) -> QuerySet[AuditEntry]:
         there &= grants.at_scope(Scope(None, each.scope.bucket, each.scope.prefix))
         there &= ~Q(store="") if each.allows(Action.SEE_DISABLED_STORES) else ~Q(bucket="")
         if not each.all_transfers:
-            own = AuditEntry.objects.filter(transfer_id=OuterRef("transfer_id"), actor=viewer)
+            # Not any entry by the viewer: a refusal names the transfer of somebody else.
+            begun = AuditEntry.objects.filter(action="transfer.begun", actor=viewer)
+            own = begun.filter(transfer_id=OuterRef("transfer_id"))
             there &= Q(transfer_id__isnull=True) | Q(Exists(own))
         condition |= there
     return AuditEntry.objects.filter(condition)

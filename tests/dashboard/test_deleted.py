@@ -59,5 +59,21 @@ def test_transfer_of_another_operator_does_not_look_deleted(
     assert operator_client.get(reverse("transfer", args=[transfer.pk])).status_code == 404
 
 
+def test_refusal_does_not_show_what_the_log_has_about_a_transfer_of_another_operator(
+    operator: User, store: Store
+) -> None:
+    client, other = Client(), make_operator("someone-else")
+    client.force_login(operator)
+    transfer = make_transfer(other, store, key="reports/secret.csv")
+    audit.record_transfer(other, "begun", transfer)
+    url = reverse("transfer", args=[transfer.pk])
+    assert client.post(f"{url}pause/").status_code == 404
+    assert AuditEntry.objects.filter(actor=operator, action="transfer.refused", transfer_id=transfer.pk).exists()
+    log = client.get("/audit/", {"transfer": str(transfer.pk)}).content.decode()
+    assert "reports/secret.csv" not in log
+    transfer.delete()
+    assert client.get(url).status_code == 404
+
+
 def test_address_that_never_existed_is_not_found(operator_client: Client, operator: User) -> None:
     assert operator_client.get(reverse("transfer", args=["00000000-0000-4000-8000-000000000000"])).status_code == 404
