@@ -29,9 +29,7 @@ REFUSALS = frozenset({403, 404, 409, 413, 422, 429, 507})
 OF_CHUNKS = frozenset({403, 404, 413, 507})
 """Those of a PATCH of tus. Its other statuses, such as a wrong offset, are part of the protocol."""
 
-ONLY_READ = frozenset(
-    {"new-transfer-known", "new-transfer-check", "new-transfer-plan", "new-transfer-existing", "facts"}
-)
+ONLY_READ = frozenset({"new-transfer-check", "new-transfer-plan", "new-transfer-existing", "facts"})
 """Views that read, although their requests may be POST."""
 
 THINGS: Mapping[str, str] = {

@@ -64,6 +64,17 @@ def test_step_that_is_not_possible_is_recorded_with_its_transfer(client: Client,
     assert entry.detail["code"] == "StepRefused"
 
 
+def test_known_files_of_a_place_that_is_not_visible_are_recorded(client: Client, store: Store, operator: User) -> None:
+    """The request can allow transfers to replace objects."""
+    Grant.objects.all().delete()
+    Grant.objects.create(user=operator, role=Role.OPERATOR, store=store, bucket="other")
+    body = {"store": "s", "bucket": "photos", "files": []}
+    assert client.post("/transfers/new/known/", body, content_type="application/json").status_code == 404
+    assert [(entry.action, entry.detail["page"]) for entry in refusals()] == [
+        ("transfer.refused", "new-transfer-known")
+    ]
+
+
 def test_page_that_the_role_does_not_include_is_recorded(client: Client) -> None:
     assert client.get("/staging/").status_code == 403
     assert [(entry.action, entry.detail["page"]) for entry in refusals()] == [("request.refused", "staging")]
