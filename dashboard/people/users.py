@@ -49,10 +49,12 @@ def users(request: HttpRequest) -> HttpResponseBase:
     filters = {"q": query.text("q").strip(), "role": query.text("role")}
     if filters["role"] not in set(Role):
         filters["role"] = ""
+    may_manage = access.may_manage_users(request.user)
     rows = find_users(
         access.users_to_see(request.user),
         access.grants_to_see(request.user),
         text=filters["q"],
+        in_addresses=may_manage,
         role=filters["role"],
         after=query.text("after"),
         limit=PAGE_SIZE + 1,
@@ -64,7 +66,7 @@ def users(request: HttpRequest) -> HttpResponseBase:
         "filters": filters,
         "is_filtered": bool(given),
         "roles": [(role.value, text) for role, text in ROLES.items()],
-        "may_manage": access.may_manage_users(request.user),
+        "may_manage": may_manage,
         "after": query.text("after"),
         "first_query": urlencode(given),
         "next_query": urlencode(given | {"after": shown[-1].user.username}) if len(rows) > PAGE_SIZE else "",

@@ -66,11 +66,22 @@ class UserRow:
 
 
 def find_users(
-    users: QuerySet[User], grants: QuerySet[Grant], *, text: str = "", role: str = "", after: str = "", limit: int
+    users: QuerySet[User],
+    grants: QuerySet[Grant],
+    *,
+    text: str = "",
+    in_addresses: bool,
+    role: str = "",
+    after: str = "",
+    limit: int,
 ) -> list[UserRow]:
-    """Users by name, behind the name `after`. `text`: a part of the name or the address; `role`: with such a grant."""
+    """Users by name, behind the name `after`. `text`: a part of the name, or of the address; `role`: with such a grant.
+
+    `in_addresses` only for a viewer who sees addresses: searching would show them letter by letter.
+    """
     if text:
-        users = users.filter(Q(username__icontains=text) | Q(email__icontains=text))
+        found = Q(username__icontains=text)
+        users = users.filter(found | Q(email__icontains=text) if in_addresses else found)
     if role:
         users = users.filter(_with_role(grants, Role(role)))
     if after:

@@ -41,6 +41,13 @@ def test_list_shows_roles_and_states(as_ada: Client, olga: User, stella: User) -
     assert "No user matches" in text_of(as_ada.get("/users/?q=nobody"))
 
 
+def test_administrators_of_a_store_do_not_find_users_by_address(as_stella: Client, olga: User) -> None:
+    found = text_of(as_stella.get("/users/?q=OLGA"))
+    assert "olga" in found
+    assert "e-mail" not in found
+    assert "No user matches" in text_of(as_stella.get("/users/?q=olga@"))
+
+
 def test_list_is_paged_by_name_with_a_bounded_number_of_queries(
     as_ada: Client, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: DjangoAssertNumQueries, store: Store
 ) -> None:
