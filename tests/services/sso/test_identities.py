@@ -14,7 +14,7 @@ from pytest_django import Settings
 from tests.on_postgresql import run_again
 from tests.stores.postgresql import Cluster
 from uploads.models import SignOnIdentity
-from uploads.services.sso.identities import user_of
+from uploads.services.sso.identities import _is_same_address, user_of
 from uploads.services.sso.provider import Person
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -46,6 +46,18 @@ def test_others_with_the_same_name_get_a_number() -> None:
     assert len(set(at_once(people))) == 4
     assert sorted(User.objects.values_list("username", flat=True)) == ["sam", "sam-2", "sam-3", "sam-4"]
     assert SignOnIdentity.objects.count() == 4
+
+
+@pytest.mark.parametrize("letter", ["\u0131", "\u017f", "\u212a"])
+def test_address_with_a_similar_letter_links_nobody(settings: Settings, letter: str) -> None:
+    """The upper case of a dotless i is I, the lower case of the Kelvin sign is k."""
+    settings.OIDC_LINK_BY_EMAIL = True
+    user = User.objects.create_user("kim", email="kims@example.com")
+    ascii_letter = {"\u0131": "i", "\u017f": "s", "\u212a": "k"}[letter]
+    theirs = user.email.replace(ascii_letter, letter)
+    assert user_of(Person("https://id.example", "other", email=theirs, email_verified=True)) != user
+    assert not _is_same_address(user.email, theirs)
+    assert user_of(Person("https://id.example", "kim", email="KIMS@Example.com", email_verified=True)) == user
 
 
 def test_on_postgresql(postgresql_cluster: Cluster) -> None:

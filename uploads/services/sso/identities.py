@@ -83,7 +83,8 @@ def _linked(person: Person) -> SignOnIdentity | None:
     if not settings.OIDC_LINK_BY_EMAIL or not person.email_verified or not person.email:
         return None
     users = User.objects.filter(email__iexact=person.email).exclude(sign_on_identities__issuer=person.issuer)
-    found = list(users.exclude(username=settings.OIDC_BREAK_GLASS_USER or None)[:2])
+    candidates = users.exclude(username=settings.OIDC_BREAK_GLASS_USER or None)
+    found = [user for user in candidates if _is_same_address(user.email, person.email)]
     if len(found) > 1:
         raise SignInRefused(Problem(Code.SSO_EMAIL_AMBIGUOUS, email=person.email))
     if not found:
@@ -91,6 +92,13 @@ def _linked(person: Person) -> SignOnIdentity | None:
     identity = _identity(found[0], person)
     audit.record(found[0], "single-sign-on.user-linked", detail={"issuer": person.issuer, "subject": person.subject})
     return identity
+
+
+def _is_same_address(one: str, other: str) -> bool:
+    """Only ASCII letters match in both cases. For databases, and for `casefold`, the address of another person with
+    letters such as `ı`, `ſ` or the Kelvin sign can be the same as well (CVE-2019-19844).
+    """
+    return one.encode().lower() == other.encode().lower()
 
 
 def _created(person: Person) -> SignOnIdentity:
