@@ -46,6 +46,19 @@ def check_https(**_kwargs: Any) -> list[CheckMessage]:
     return found
 
 
+@register("security")
+def check_proxy(**_kwargs: Any) -> list[CheckMessage]:
+    """Behind a proxy that is not trusted, all clients have one address, with its limits and locks."""
+    if settings.TRUSTED_PROXIES or not settings.BEHIND_TLS_PROXY:
+        return []
+    text = _(
+        "All clients behind the proxy have its address: a stranger whose sign-ins fail locks everybody out, and the "
+        "audit log does not tell them apart."
+    )
+    hint = _("Set TRUSTED_PROXIES to the address of the proxy, and have it set X-Forwarded-For.")
+    return [Warning(text, hint, id="partway.W004")]
+
+
 @register("database")
 def check_credentials_keys(databases: Collection[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
     """Whether CREDENTIALS_KEYS belong to the stored secrets: `manage.py check --database default`, and `migrate`."""

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, cast
 
@@ -268,6 +269,14 @@ def test_single_sign_on_without_a_way_around_it_is_reported(settings: Settings) 
     assert [each.id for each in checks.check_single_sign_on()] == ["partway.W101"]
     settings.OIDC_BREAK_GLASS_USER = "rescue"
     assert checks.check_single_sign_on() == []
+
+
+def test_proxy_whose_clients_have_one_address_is_reported(settings: Settings) -> None:
+    assert checks.check_proxy() == []
+    settings.BEHIND_TLS_PROXY = True
+    assert [each.id for each in checks.check_proxy()] == ["partway.W004"]
+    settings.TRUSTED_PROXIES = [ip_network("127.0.0.1")]
+    assert checks.check_proxy() == []
 
 
 def test_redirect_to_https_that_would_never_end_is_refused(settings: Settings) -> None:
