@@ -138,15 +138,17 @@ class ObjectStoreClient(ListingClient):
         key: str,
         upload_id: str,
         on_repeat: Callable[[ObjectStoreError], None] = lambda _: None,
-    ) -> None:
-        """AbortMultipartUpload. Refused with NO_SUCH_UPLOAD if it no longer exists, even after an earlier attempt.
+    ) -> str:
+        """AbortMultipartUpload. Returns the store's request id, or ''.
+
+        Refused with NO_SUCH_UPLOAD if it no longer exists, even after an earlier attempt.
 
         `on_repeat` is called with the error of each attempt that is followed by another: one of them may have acted.
         """
         check_upload(bucket, key, upload_id)
         self._require_upload(bucket, key, upload_id)
         call = Call("AbortMultipartUpload", "DELETE", bucket, key, {"uploadId": upload_id})
-        self._read(call, successes.without_body, on_repeat=on_repeat)
+        return self._read(call, lambda response: successes.without_body(response).request_id, on_repeat=on_repeat)
 
     # Objects
 

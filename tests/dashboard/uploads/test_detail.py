@@ -270,7 +270,8 @@ def test_abort_as_json_without_a_worker_is_accepted(site: Site, start: Start, mo
     run_items()
     done = site.json(url)
     assert (done.status, done.json["state"]) == (200, "done")
-    assert done.json["Uploads"][0]["outcome"] == {"repeats": 1, "already_gone": False}
+    outcome = done.json["Uploads"][0]["outcome"]
+    assert outcome == {"repeats": 1, "already_gone": False, "request_id": outcome["request_id"]}
 
 
 def test_abort_as_json_reports_the_outcome_if_it_is_known_soon(

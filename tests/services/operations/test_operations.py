@@ -54,12 +54,16 @@ def test_abort_that_is_requested_twice_is_done_once(
     drive.work_off()
     assert not exists(client, drive.bucket, upload)
     item = first.items.get()
-    assert (item.state, item.outcome) == (ItemState.DONE, {"repeats": 1, "already_gone": False})
+    request_id = item.outcome["request_id"]
+    expected = {"repeats": 1, "already_gone": False, "request_id": request_id}
+    assert (item.state, item.outcome) == (ItemState.DONE, expected)
     assert request_abort(user, drive.store, drive.bucket, [upload]).pk == first.pk
     run_item(item.pk)
     assert Operation.objects.count() == 1
     actions = AuditEntry.objects.filter(operation_id=first.pk).values_list("action", "actor_name", "upload_id")
     assert list(actions) == [("abort.done", "olga", upload.upload_id), ("abort.ordered", "olga", upload.upload_id)]
+    assert request_id
+    assert AuditEntry.objects.get(action="abort.done").request_id == request_id
 
 
 def test_abort_of_an_upload_that_is_gone_is_reported(drive: Drive, start: Start, client: ObjectStoreClient) -> None:

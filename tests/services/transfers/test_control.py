@@ -119,6 +119,8 @@ def test_cancel_leaves_nothing(drive: Drive, user: User, client: ObjectStoreClie
         "transfer.cancel-ordered",
         "transfer.begun",
     ]
+    # The store's, of the abort.
+    assert AuditEntry.objects.get(action="transfer.cancelled").request_id
 
 
 def test_cancelled_transfer_stops_receiving(drive: Drive, user: User, monkeypatch: pytest.MonkeyPatch) -> None:

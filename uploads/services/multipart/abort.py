@@ -28,7 +28,7 @@ class AbortOutcome:
 
     `no_bucket`: the store says that the bucket does not exist. `not_verified`: the store accepted the abort, but the
     check that nothing is left failed with this error. `response_lost`: the store has no such upload, and the only abort
-    that may have removed it had no usable response.
+    that may have removed it had no usable response. `request_id`: the store's, of the last abort that it accepted.
     """
 
     repeats: int
@@ -36,6 +36,7 @@ class AbortOutcome:
     no_bucket: ObjectStoreError | None = None
     not_verified: ObjectStoreError | None = None
     response_lost: bool = False
+    request_id: str = ""
 
 
 def abort_until_gone(client: ObjectStoreClient, bucket: str, key: str, upload_id: str) -> AbortOutcome:
@@ -45,24 +46,27 @@ def abort_until_gone(client: ObjectStoreClient, bucket: str, key: str, upload_id
     the store accepted is not a failure if only the check fails: the outcome is `not_verified` then.
     """
     failed_checks = 0
+    request_id = ""
     for repeat in range(1, MAX_REPEATS + 1):
         # If there is nothing to abort, no more parts can arrive, though a store may still list some: Swift lists the
         # parts of completed uploads.
         try:
-            found = _abort(client, bucket, key, upload_id)
+            found, accepted = _abort(client, bucket, key, upload_id)
+            request_id = accepted or request_id
             if found is not _Found.UPLOAD or not _exists(client, bucket, key, upload_id):
                 return AbortOutcome(
                     repeat,
                     already_gone=repeat == 1 and found is _Found.NOTHING,
                     response_lost=repeat == 1 and found is _Found.GONE_SINCE,
+                    request_id=request_id,
                 )
         except _CheckFailed as failure:
             failed_checks += 1
             if not failure.error.retryable or failed_checks == MAX_FAILED_CHECKS:
-                return AbortOutcome(repeat, already_gone=False, not_verified=failure.error)
+                return AbortOutcome(repeat, False, not_verified=failure.error, request_id=request_id)
         except ObjectStoreError as error:
             if repeat > 1 and failed_checks:
-                return AbortOutcome(repeat - 1, already_gone=False, not_verified=error)
+                return AbortOutcome(repeat - 1, False, not_verified=error, request_id=request_id)
             if error.reason is Reason.NO_SUCH_BUCKET:
                 return AbortOutcome(repeat, already_gone=repeat == 1, no_bucket=error)
             raise
@@ -91,16 +95,17 @@ class _CheckFailed(Exception):
         self.error = error
 
 
-def _abort(client: ObjectStoreClient, bucket: str, key: str, upload_id: str) -> _Found:
-    """Send an abort. The client repeats it, so that "no such upload" may be the response to an abort that succeeded."""
+def _abort(client: ObjectStoreClient, bucket: str, key: str, upload_id: str) -> tuple[_Found, str]:
+    """Send an abort. Returns the store's request id too, if it accepted the abort.
+
+    The client repeats it, so that "no such upload" may be the response to an abort that succeeded."""
     errors: list[ObjectStoreError] = []
     try:
-        client.abort_multipart_upload(bucket, key, upload_id, errors.append)
+        return _Found.UPLOAD, client.abort_multipart_upload(bucket, key, upload_id, errors.append)
     except ObjectStoreError as error:
         if not is_gone(error):
             raise
-        return _Found.NOTHING if all(certainly_not_done(each) for each in errors) else _Found.GONE_SINCE
-    return _Found.UPLOAD
+        return _Found.NOTHING if all(certainly_not_done(each) for each in errors) else _Found.GONE_SINCE, ""
 
 
 def _exists(client: ObjectStoreClient, bucket: str, key: str, upload_id: str) -> bool:

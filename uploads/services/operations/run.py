@@ -100,6 +100,8 @@ def _abort(item: OperationItem) -> dict[str, Any]:
     crash.point("item.aborted")
     # In a second attempt, the first one is what removed it.
     outcome: dict[str, Any] = {"repeats": done.repeats, "already_gone": done.already_gone and item.tries == 0}
+    if done.request_id:
+        outcome["request_id"] = done.request_id
     if done.not_verified is not None:
         outcome["not_verified"] = error_fields(done.not_verified)
     if done.no_bucket is not None:

@@ -34,19 +34,19 @@ def cancel_transfer(lease: Lease[Transfer]) -> None:
     Any node does it, as the node with the bytes may be lost.
     """
     transfer = lease.row
-    _abort_all(lease)
+    request_id = _abort_all(lease)
     # A part in flight could still reach the store or be read from staging.
     if _in_flight(transfer):
         _wait_for_interruption(lease)
         return
     if not transfer.is_staged_here:
         # Its node removes the staged bytes, now or when it comes back: the cancellation does not wait for it.
-        finish_transfer(lease, Phase.CANCELLED)
+        finish_transfer(lease, Phase.CANCELLED, request_id=request_id)
         return
     try:
         # A process that still receives bytes notices the cancellation within a second and releases the lock.
         with transfer.folder.writer():
-            finish_transfer(lease, Phase.CANCELLED)
+            finish_transfer(lease, Phase.CANCELLED, request_id=request_id)
     except WriterBusy:
         _wait_for_interruption(lease)
 
@@ -61,12 +61,14 @@ def _in_flight(transfer: Transfer) -> bool:
     return transfer.parts.filter(state=PartState.SENDING).exclude(free()).exists()
 
 
-def _abort_all(lease: Lease[Transfer]) -> None:
-    transfer = lease.row
+def _abort_all(lease: Lease[Transfer]) -> str:
+    """Returns the store's request id of the last abort that it accepted."""
+    transfer, request_id = lease.row, ""
     settle_unknown_create(transfer)
     for store_upload in transfer.store_uploads.filter(state=StoreUploadState.OPEN):
         done = abort_until_gone(client_for(transfer.store), transfer.bucket, transfer.key, store_upload.upload_id)
         crash.point("cancel.aborted")
+        request_id = done.request_id or request_id
         # Kept by the cancelled transfer, whose page shows it.
         if done.not_verified is not None:
             lease.renew(**error_fields(done.not_verified, reason=Code.ABORT_NOT_VERIFIED))
@@ -74,3 +76,4 @@ def _abort_all(lease: Lease[Transfer]) -> None:
             lease.renew(**error_fields(done.no_bucket, reason=Code.BUCKET_GONE))
         if not _in_flight(transfer):
             change(STORE_UPLOAD_STATES, StoreUpload.objects.filter(pk=store_upload.pk), StoreUploadState.GONE)
+    return request_id

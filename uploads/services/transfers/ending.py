@@ -53,9 +53,10 @@ def ends_unverified(transfer: Transfer, error: dict[str, Any]) -> bool:
     return is_completed and error["error_reason"] not in shown_wrong
 
 
-def finish_transfer(lease: Lease[Transfer], phase: Phase, **facts: Any) -> bool:
+def finish_transfer(lease: Lease[Transfer], phase: Phase, *, request_id: str = "", **facts: Any) -> bool:
     """End a transfer as done or cancelled. False if the lease was lost.
 
+    `request_id`: the store's, for the audit log, of what ended it; that of its completion is known.
     Its staged bytes are removed here, or by their own node; one that is silent removes them when it comes back.
     """
     with transaction.atomic():
@@ -64,7 +65,7 @@ def finish_transfer(lease: Lease[Transfer], phase: Phase, **facts: Any) -> bool:
             return False
         # Uploads that are left are aborted later, by the watchdog.
         lease.row.store_uploads.filter(state=StoreUploadState.OPEN).update(drop_at=now)
-        request_id = lease.row.complete_request_id if phase is Phase.DONE else ""
+        request_id = lease.row.complete_request_id if phase is Phase.DONE else request_id
         audit.record_transfer(None, phase.value, lease.row, request_id=request_id, **facts)
     crash.point("transfer.ended")
     if lease.row.is_staged_here:
