@@ -49,6 +49,8 @@ class _LoginView(LoginView):
         user = form.get_user()
         if not second_factor.is_set_up(user):
             return super().form_valid(form)
+        # Whoever knows the key of the session from before must not enter a code for this user.
+        self.request.session.cycle_key()
         second_factor.expect(self.request.session, user, self.get_success_url())
         return see_other(reverse("login-code"))
 

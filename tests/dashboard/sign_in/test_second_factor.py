@@ -10,6 +10,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from django.conf import settings as site
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -166,6 +167,17 @@ def test_second_step_needs_the_first_and_does_not_outlive_it(
     olga.set_password("another long passphrase")
     olga.save()
     assert client.post("/login/code/", {"code": app(secret_and_codes[0])})["Location"] == "/login/"
+
+
+def test_right_password_gives_the_session_another_key(secret_and_codes: tuple[bytes, list[str]]) -> None:
+    """Otherwise somebody who has set the cookie of a browser enters codes in its session."""
+    client, _ = give_password()
+    known = client.cookies[site.SESSION_COOKIE_NAME].value
+    give_password(client)
+    stranger = Client()
+    stranger.cookies[site.SESSION_COOKIE_NAME] = known
+    assert stranger.get("/login/code/")["Location"] == "/login/"
+    assert client.get("/login/code/").status_code == 200
 
 
 def test_setting_up_ends_other_sessions(olga: User) -> None:
