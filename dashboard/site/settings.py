@@ -184,7 +184,6 @@ REDIS_URL: str = env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
 # --- The application --------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
@@ -196,6 +195,8 @@ INSTALLED_APPS = [
     "django_htmx",
     "uploads",
     "dashboard.site.apps.DashboardConfig",
+    # After ours, so that our `changepassword` and `createsuperuser` replace those without audit log.
+    "django.contrib.auth",
 ]
 
 MIDDLEWARE = [

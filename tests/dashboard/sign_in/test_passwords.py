@@ -18,6 +18,7 @@ from tests.grants import make_operator
 from uploads.domain.roles import Role
 from uploads.grants import unlimited
 from uploads.models import AuditEntry
+from uploads.services.sign_in.new_user import add_user
 from uploads.services.sign_in.passwords import check_rules
 
 PASSWORD = "correct horse battery"
@@ -101,6 +102,38 @@ def test_command_adds_no_name_twice(db: None, monkeypatch: pytest.MonkeyPatch) -
     call_command("add_user", "olga", stdout=StringIO())
     with pytest.raises(CommandError, match="already exists"):
         call_command("add_user", "olga", stdout=StringIO())
+
+
+def test_commands_of_django_leave_audit_entries(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours have their names: they keep the rules for passwords, and end sessions."""
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", PASSWORD)
+    call_command("createsuperuser", username="ada", email="ada@example.com", interactive=False, stdout=StringIO())
+    ada = User.objects.get(username="ada", is_staff=True, is_superuser=True, email="ada@example.com")
+    client = Client()
+    client.force_login(ada)
+    monkeypatch.setenv("USER_PASSWORD", "another long passphrase")
+    call_command("changepassword", "ada", stdout=StringIO())
+    ada.refresh_from_db()
+    assert ada.check_password("another long passphrase")
+    assert client.get("/account/").status_code == 302
+    actions = set(AuditEntry.objects.values_list("action", flat=True))
+    assert {"user.added", "password.changed"} <= actions
+
+
+def test_commands_of_django_keep_the_rules_for_passwords(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_user(None, "olga", PASSWORD)
+    for variable in ("DJANGO_SUPERUSER_PASSWORD", "USER_PASSWORD"):
+        monkeypatch.setenv(variable, "short")
+    for arguments in (["createsuperuser", "--noinput", "--username", "ada"], ["createsuperuser"]):
+        with pytest.raises(CommandError):
+            call_command(*arguments)
+    for name in ("olga", "nobody"):
+        with pytest.raises(CommandError):
+            call_command("changepassword", name)
+    monkeypatch.delenv("DJANGO_SUPERUSER_PASSWORD")
+    with pytest.raises(CommandError, match="DJANGO_SUPERUSER_PASSWORD"):
+        call_command("createsuperuser", "--noinput", "--username", "ada")
+    assert User.objects.get().check_password(PASSWORD)
 
 
 def test_admin_password_is_refused_before_anything_starts(
