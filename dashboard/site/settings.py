@@ -100,7 +100,7 @@ SIGN_IN_LOCK_SECONDS: int = env.int("SIGN_IN_LOCK_SECONDS", 900, validate=valida
 TOTP_REQUIRED_ROLES: list[str] = env.list(
     "TOTP_REQUIRED_ROLES", [], validate=validate.ContainsOnly([role.value for role in Role])
 )
-"""Roles whose users need a second factor if they sign in with a password. Others may set one up."""
+"""Users with one of these roles, or a higher one, need a second factor with a password. Others may set one up."""
 PASSWORD_THREADS: int = env.int("PASSWORD_THREADS", max(1, (os.cpu_count() or 1) // 2), validate=validate.Range(min=1))
 """Threads of a process that hash passwords at the same time. A hash occupies a core."""
 PASSWORD_WAITING: int = env.int("PASSWORD_WAITING", 8, validate=validate.Range(min=0))

@@ -252,6 +252,14 @@ def test_role_that_needs_none_is_not_led_there(olga: User, settings: Settings) -
     assert client.post("/logout/").status_code == 302
 
 
+@pytest.mark.parametrize("role", Role)
+def test_higher_roles_need_what_a_role_needs(role: Role, settings: Settings) -> None:
+    settings.TOTP_REQUIRED_ROLES = [Role.OPERATOR.value]
+    user = User.objects.create_user("rosa")
+    grant(user, role)
+    assert second_factor.is_required(user) == (role != Role.VIEWER)
+
+
 def test_other_backends_are_exempt(olga: User, settings: Settings) -> None:
     """A provider of single sign-on checks its own second factors."""
     settings.TOTP_REQUIRED_ROLES = [Role.OPERATOR]

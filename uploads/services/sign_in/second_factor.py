@@ -27,6 +27,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from uploads import audit
+from uploads.domain.roles import Role, is_at_least
 from uploads.grants import grants_of
 from uploads.models.fields import SecretUnreadable, is_readable
 from uploads.models.second_factor import DIGITS, STEP_SECONDS, RecoveryCode, TotpDevice, new_key
@@ -70,9 +71,11 @@ class Enrolment:
 
 
 def is_required(user: User) -> bool:
-    """Whether a role of the user is one of TOTP_REQUIRED_ROLES."""
-    required = settings.TOTP_REQUIRED_ROLES
-    return bool(required) and any(permission.role in required for permission in grants_of(user))
+    """Whether a role of the user is one of TOTP_REQUIRED_ROLES, or includes one of them."""
+    required = [Role(role) for role in settings.TOTP_REQUIRED_ROLES]
+    return bool(required) and any(
+        is_at_least(permission.role, least) for permission in grants_of(user) for least in required
+    )
 
 
 def is_set_up(user: User) -> bool:
