@@ -26,6 +26,7 @@ from dashboard.uploads.notes import GRANTED, UNSUPPORTED, Note, notes_on, why_st
 from dashboard.uploads.rows import LANES, Group, listed_group, unlisted_group
 from dashboard.uploads.serializers import listing_json
 from uploads import access
+from uploads.access import AnyUser
 from uploads.domain.roles import Action, Place, folders_above
 from uploads.models import Store
 from uploads.objectstore.errors import ObjectStoreError, Reason
@@ -77,7 +78,7 @@ def listing(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     if jsonapi.wants_json(request):
         notes += [pager.stuck] if pager.stuck else []
         return JsonResponse(listing_json(bucket, query, page, unlisted, notes, pager.next))
-    listed = listed_group(found, links, query, page, requested_at)
+    listed = listed_group(request.user, found, links, query, page, requested_at)
     context = _page_context(request, found, links, query) | {
         "page": page,
         "listed": listed,
@@ -88,7 +89,7 @@ def listing(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
         "warnings": [note for note in notes if note.is_warning],
         # The page says in more words that the operation is missing.
         "notes": [note for note in notes if not note.is_warning and note is not UNSUPPORTED],
-        **_groups(links, query, unlisted, listed),
+        **_groups(request.user, links, query, unlisted, listed),
     }
     return render(request, "uploads/listing.html", context)
 
@@ -101,14 +102,14 @@ def _folders_above(
     page = replace(NOTHING_LISTED, common_prefixes=folders_above(prefixes, query.prefix, query.delimiter))
     if jsonapi.wants_json(request):
         return JsonResponse(listing_json(links.bucket, query, page, Unlisted(), [GRANTED], ""))
-    listed = listed_group(store, links, query, page, timezone.now())
+    listed = listed_group(request.user, store, links, query, page, timezone.now())
     context = _page_context(request, store, links, query) | {
         "page": page,
         "listed": listed,
         "summary": _folder_count(len(listed.folders)),
         "pager": Pager(),
         "notes": [GRANTED],
-        **_groups(links, query, Unlisted(), listed),
+        **_groups(request.user, links, query, Unlisted(), listed),
     }
     return render(request, "uploads/listing.html", context)
 
@@ -156,7 +157,7 @@ def _failed_listing(
     }
     if error.reason in CANNOT_LIST:
         unlisted = find_unlisted(store, bucket, query, NOTHING_LISTED, requested_at)
-        context |= _groups(links, query, unlisted)
+        context |= _groups(request.user, links, query, unlisted)
     response = render(request, "uploads/listing.html", context, status=explained.http_status)
     return jsonapi.with_retry_after(response, explained.retry_after)
 
@@ -182,9 +183,11 @@ def _page_context(request: HttpRequest, store: Store, links: BucketLinks, query:
     }
 
 
-def _groups(links: BucketLinks, query: UploadsQuery, unlisted: Unlisted, *listed: Group) -> dict[str, Any]:
+def _groups(
+    user: AnyUser, links: BucketLinks, query: UploadsQuery, unlisted: Unlisted, *listed: Group
+) -> dict[str, Any]:
     """The groups that have something to show, and what the page says about the uploads that are not listed."""
-    beside = unlisted_group(links, query, unlisted)
+    beside = unlisted_group(user, links, query, unlisted)
     return {
         "groups": [group for group in (*listed, beside) if group.rows or group.folders],
         "unlisted": beside,

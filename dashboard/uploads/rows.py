@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import cycle
@@ -27,6 +27,8 @@ from dashboard.uploads.columns import (
     render_without_facts,
     row_renderer,
 )
+from uploads import access
+from uploads.access import AnyUser
 from uploads.models import Store
 from uploads.objectstore.types import MultipartUpload, UploadRef, UploadsPage, UploadsQuery
 from uploads.selectors.operations import Ended, ended_here
@@ -73,26 +75,49 @@ class Group:
 
 
 def listed_group(
-    store: Store, links: BucketLinks, query: UploadsQuery, page: UploadsPage, requested_at: datetime
+    user: AnyUser, store: Store, links: BucketLinks, query: UploadsQuery, page: UploadsPage, requested_at: datetime
 ) -> Group:
     """The rows of the store's page. `requested_at` is when the page was requested: an upload may have ended since."""
     ids = [upload.upload_id for upload in page.uploads]
     owners = ownership.owners(store, links.bucket, ids)
     ended = ended_here(store, links.bucket, ids)
     new_row, badge_text = _row_factory(links, LISTED), _("transfer")
+    of_transfers = [*(each.pk for each in owners.values()), *(each.transfer_id for each in ended.values())]
+    urls = _transfer_urls(user, of_transfers) | _operation_urls(user, (each.operation_id for each in ended.values()))
     rows = []
     for upload in page.uploads:
         name = (upload.key, upload.upload_id)
-        badge = _transfer_badge(owners[name].pk, badge_text) if name in owners else ""
-        rows.append(new_row(upload, badge, _ended(ended[name], requested_at) if name in ended else ""))
+        badge = _transfer_badge(urls.get(owners[name].pk), badge_text) if name in owners else ""
+        rows.append(new_row(upload, badge, _ended(ended[name], urls, requested_at) if name in ended else ""))
     return Group(_folders(links, query, page.common_prefixes), rows)
 
 
-def unlisted_group(links: BucketLinks, query: UploadsQuery, unlisted: Unlisted) -> Group:
+Urls = dict[uuid.UUID, str]
+"""The pages of transfers and operations, by id: of those that the user may see."""
+
+
+def _transfer_urls(user: AnyUser, ids: Iterable[uuid.UUID | None]) -> Urls:
+    wanted = set(filter(None, ids))
+    if not wanted:
+        return {}
+    visible = access.visible_transfers(user).filter(pk__in=wanted).values_list("pk", flat=True)
+    return {pk: reverse("transfer", args=[pk]) for pk in visible}
+
+
+def _operation_urls(user: AnyUser, ids: Iterable[uuid.UUID | None]) -> Urls:
+    wanted = set(filter(None, ids))
+    if not wanted:
+        return {}
+    visible = access.visible_operations(user).filter(pk__in=wanted).values_list("pk", flat=True)
+    return {pk: reverse("operation", args=[pk]) for pk in visible}
+
+
+def unlisted_group(user: AnyUser, links: BucketLinks, query: UploadsQuery, unlisted: Unlisted) -> Group:
     """The rows that the store's page leaves out."""
     new_row = _row_factory(links, LISTED, more_facts="&unlisted=1")
+    urls = _transfer_urls(user, (each.transfer_id for each in unlisted.uploads))
     rows = [
-        new_row(each.upload, _unlisted_marks(each.transfer_id, suspected=each.possible_orphan))
+        new_row(each.upload, _unlisted_marks(urls.get(each.transfer_id), suspected=each.possible_orphan))
         for each in unlisted.uploads
     ]
     return Group(_folders(links, query, unlisted.prefixes), rows, is_listed=False)
@@ -131,27 +156,27 @@ def _row_factory(links: BucketLinks, columns: Sequence[ListedColumn], more_facts
     return new_row
 
 
-def _transfer_badge(transfer_id: uuid.UUID, text: str) -> SafeString:
-    return format_html(' <a class="badge" href="{}">{}</a>', reverse("transfer", args=[transfer_id]), text)
+def _transfer_badge(url: str | None, text: str) -> SafeString:
+    if url is None:
+        return format_html(' <span class="badge">{}</span>', text)
+    return format_html(' <a class="badge" href="{}">{}</a>', url, text)
 
 
-def _unlisted_marks(transfer_id: uuid.UUID | None, *, suspected: bool) -> SafeString:
+def _unlisted_marks(url: str | None, *, suspected: bool) -> SafeString:
     text = _("possibly from a transfer") if suspected else _("transfer")
-    badge = _transfer_badge(transfer_id, text) if transfer_id else ""
-    return format_html("{} {}", badge, dot("warn", _("not listed")))
+    return format_html("{} {}", _transfer_badge(url, text), dot("warn", _("not listed")))
 
 
-def _ended(ended: Ended, requested_at: datetime) -> SafeString:
+def _ended(ended: Ended, urls: Urls, requested_at: datetime) -> SafeString:
     """How an upload ended that the store's listing still names, with a link to the operation or transfer."""
     text = _("not found by the abort") if ended.found_none else _("aborted here")
     state = dot("idle", _("completed here") if ended.completed else text)
     age = formatting.age_html(ended.at) if ended.at else ""
     since = _("just now") if ended.at and ended.at >= requested_at else _("the store still lists it")
-    if ended.operation_id:
-        url = reverse("operation", args=[ended.operation_id])
-    else:
-        url = reverse("transfer", args=[ended.transfer_id])
-    return format_html('<a href="{}">{}</a> {} <span class="text-secondary">{}</span>', url, state, age, since)
+    by = ended.operation_id or ended.transfer_id
+    url = urls.get(by) if by else None
+    named = format_html('<a href="{}">{}</a>', url, state) if url else state
+    return format_html('{} {} <span class="text-secondary">{}</span>', named, age, since)
 
 
 def _folders(links: BucketLinks, query: UploadsQuery, prefixes: Sequence[str]) -> list[Folder]:

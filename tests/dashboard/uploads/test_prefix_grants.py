@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from tests.dashboard.conftest import Start
+from tests.dashboard.make_transfer import make_transfer
 from tests.dashboard.pages import JSON, Page
 from tests.grants import grant
 from uploads.domain.roles import Role
-from uploads.models import Operation, Store
+from uploads.domain.states import ItemState, Phase
+from uploads.models import Operation, OperationItem, Store, StoreUpload, Transfer
 from uploads.objectstore.types import UploadRef
 
 Sign = Callable[..., Client]
@@ -71,6 +76,35 @@ def test_one_prefix(below: Sign, url: str, store_requests: list[str]) -> None:
         assert client.get(f"{url}?prefix={quote(outside)}").status_code == 404
         assert client.get(f"{url}?prefix={quote(outside)}&whole-key=1", headers=JSON).status_code == 404
         assert store_requests == []
+
+
+def test_listing_links_only_to_transfers_and_operations_that_the_user_may_see(
+    below: Sign, url: str, store: Store, bucket: str, uploads: dict[str, UploadRef]
+) -> None:
+    other = User.objects.create(username="other")
+    where: dict[str, Any] = {"bucket": bucket, "phase": Phase.FAILED}
+    owning = make_transfer(other, store, key="a/x/1", upload_id=uploads["a/x/1"].upload_id, **where)
+    Transfer.objects.filter(pk=owning.pk).update(phase=Phase.SENDING)
+    lost = make_transfer(other, store, key="a/lost", upload_id="lost", **where)
+    StoreUpload.objects.update(created_at=timezone.now() - timedelta(hours=1))
+    operation = Operation.objects.create(kind="abort", actor=other, store=store, bucket=bucket)
+    for key in ("a/y/2", "b/4"):
+        OperationItem.objects.create(
+            operation=operation, key=key, upload_id=uploads[key].upload_id, state=ItemState.DONE, outcome={}
+        )
+    limited, page = below("a/"), Page(below("").get(url))
+    for thing in (f"/transfers/{owning.pk}/", f"/transfers/{lost.pk}/"):
+        assert f'href="{thing}"' not in page.text
+    assert f'href="/operations/{operation.pk}/"' in page.text
+    page = Page(limited.get(url))
+    assert page.text.count('class="badge"') == 2
+    assert "aborted here" in page.words
+    for each in (owning, lost, operation):
+        assert str(each.pk) not in page.text
+    grant(User.objects.get(username__contains="a/"), store=store, bucket=bucket, prefix="a/", all_transfers=True)
+    page = Page(limited.get(url))
+    for each in (owning, lost):
+        assert f'href="/transfers/{each.pk}/"' in page.text
 
 
 @pytest.mark.usefixtures("uploads")
