@@ -26,6 +26,13 @@ class PasswordForm(forms.Form):
     old = _password(gettext_lazy("Current password"), "current-password")
     new = _password(gettext_lazy("New password"), "new-password")
     again = _password(gettext_lazy("New password, again"), "new-password")
+    revoke_tokens = forms.BooleanField(
+        label=gettext_lazy("Revoke my access tokens too"),
+        help_text=gettext_lazy("Whoever knew the password may have created one."),
+        initial=True,
+        required=False,
+        widget=forms.CheckboxInput(attrs={"class": "form-check-input"}),
+    )
 
     def __init__(self, request: HttpRequest, user: User) -> None:
         super().__init__(request.POST or None)

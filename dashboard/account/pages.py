@@ -15,6 +15,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST
@@ -22,9 +23,11 @@ from django.views.decorators.http import require_http_methods, require_POST
 from dashboard.account.forms import PasswordForm
 from dashboard.shared.jsonapi import with_retry_after
 from dashboard.shared.messages import text_of
+from dashboard.shared.numbers import count_text
 from dashboard.shared.responses import see_other
 from dashboard.shared.without_second_factor import without_second_factor
 from uploads import access
+from uploads.services.people.tokens import revoke_tokens
 from uploads.services.sign_in import passwords, second_factor, sessions
 from uploads.services.sign_in.second_factor import AlreadySetUp, CodeRefused
 
@@ -55,10 +58,15 @@ def password(request: HttpRequest) -> HttpResponseBase:
     user = access.actor(request.user)
     form = PasswordForm(request, user)
     if request.method == "POST" and form.is_valid():
+        # First: if the password cannot be changed then, no token is left that should be gone.
+        revoked = revoke_tokens(user, user.get_username()) if form.cleaned_data["revoke_tokens"] else 0
         key = request.session.session_key
         passwords.change_password(user, form.cleaned_data["new"], user, keep_session=key)
         update_session_auth_hash(request, user)
         messages.success(request, _("Your password was changed. You are signed out everywhere else."))
+        if revoked:
+            text = ngettext("%(count)s token revoked.", "%(count)s tokens revoked.", revoked)
+            messages.success(request, text % {"count": count_text(revoked)})
         return see_other(reverse("account"))
     return render(request, "account/password.html", {"form": form, "rules": password_validators_help_texts()})
 

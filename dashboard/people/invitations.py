@@ -20,6 +20,7 @@ from dashboard.shared.messages import text_of
 from dashboard.shared.parameters import Query
 from dashboard.shared.responses import explains_failures, see_other
 from uploads.services.people.invitations import InvitationRefused, accept_invitation, invitation_of
+from uploads.services.people.tokens import has_tokens
 
 
 @login_not_required
@@ -41,7 +42,7 @@ def invitation(request: HttpRequest) -> HttpResponseBase:
         return _refused(request, refusal)
     except ValidationError as error:
         form.add_error("password", error)
-    context = {"form": form, "secret": secret, "name": user.get_username()}
+    context = {"form": form, "secret": secret, "name": user.get_username(), "has_tokens": has_tokens(user)}
     return render(request, "people/invitation.html", context, status=400 if form.errors else 200)
 
 

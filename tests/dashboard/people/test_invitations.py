@@ -19,7 +19,9 @@ from pytest_django import Settings
 from dashboard.people import mail as mail_module
 from tests.dashboard.people.conftest import signed_in
 from tests.dashboard.people.test_users import page, text_of
-from uploads.models import AuditEntry, Invitation
+from uploads.domain.roles import TokenScope
+from uploads.models import AccessToken, AuditEntry, Invitation
+from uploads.services.people.tokens import TokenValues, create_token
 
 PASSWORD = "correct horse battery staple"
 SET = {"password": PASSWORD, "again": PASSWORD}
@@ -126,6 +128,19 @@ def test_link_of_a_user_with_a_password_resets_it(as_ada: Client, olga: User) ->
     theirs = signed_in(olga)
     assert accept(link_in(as_ada.post(f"{page(olga)}link/"))).status_code == 303
     assert theirs.get("/tokens/").status_code == 302
+
+
+def test_link_revokes_the_tokens_of_its_user(as_ada: Client, olga: User, ada: User) -> None:
+    values = TokenValues(name="backup", scopes=frozenset({TokenScope.READ}), days=1)
+    theirs, mine = create_token(olga, values)[0], create_token(ada, values)[0]
+    link = link_in(as_ada.post(f"{page(olga)}link/"))
+    assert "Your access tokens stop working." in Client().get(link).content.decode()
+    assert accept(link, again="different").status_code == 400
+    assert AccessToken.objects.filter(revoked_at=None).count() == 2
+    assert accept(link).status_code == 303
+    assert list(AccessToken.objects.filter(revoked_at=None)) == [mine]
+    entry = AuditEntry.objects.get(action="token.revoked")
+    assert (entry.actor, entry.detail["token"]) == (olga, theirs.pk)
 
 
 def test_link_is_mailed_where_mail_is_configured(as_ada: Client, settings: Settings, olga: User) -> None:

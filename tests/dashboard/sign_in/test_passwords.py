@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from pytest_django import Settings
 from local import launcher, preflight, site
 from local.installation import Folder
 from tests.grants import make_operator
-from uploads.domain.roles import Role
+from uploads.domain.roles import Role, TokenScope
 from uploads.grants import unlimited
-from uploads.models import AuditEntry
+from uploads.models import AccessToken, AuditEntry
+from uploads.services.people.tokens import TokenValues, create_token
 from uploads.services.sign_in.new_user import add_user
 from uploads.services.sign_in.passwords import check_rules
 
@@ -28,6 +30,10 @@ BAD = {
     "olga-olgason": "too similar to the username",
     "314159265358979": "entirely numeric",
 }
+
+
+def make_token(user: User) -> AccessToken:
+    return create_token(user, TokenValues(name="backup", scopes=frozenset({TokenScope.READ}), days=1))[0]
 
 
 @pytest.mark.parametrize(("password", "reason"), BAD.items())
@@ -55,6 +61,23 @@ def test_password_is_changed_with_the_old_one(db: None) -> None:
     assert client.get("/account/").status_code == 200
     assert other.get("/account/").status_code == 302
     assert AuditEntry.objects.filter(action="password.changed", actor_name="olga").count() == 1
+
+
+@pytest.mark.parametrize("revoke", [True, False])
+def test_new_password_revokes_tokens_unless_they_are_kept(revoke: bool, db: None) -> None:
+    olga, petra = make_operator("olga", password=PASSWORD), make_operator("petra")
+    tokens = [make_token(user) for user in (olga, petra)]
+    client = Client()
+    client.force_login(olga)
+    assert re.search(r'<input[^>]*name="revoke_tokens"[^>]* checked', client.get("/account/password/").content.decode())
+    new = "another long passphrase"
+    form = {"old": PASSWORD, "new": new, "again": new} | ({"revoke_tokens": "on"} if revoke else {})
+    assert client.post("/account/password/", form | {"again": "x"}).status_code == 200
+    assert AccessToken.objects.filter(revoked_at=None).count() == 2
+    done = client.post("/account/password/", form, follow=True).content.decode()
+    assert ("1 token revoked." in done) == revoke
+    working = [AccessToken.objects.filter(pk=token.pk, revoked_at=None).exists() for token in tokens]
+    assert working == [not revoke, True]
 
 
 def test_old_password_cannot_be_guessed(db: None, settings: Settings) -> None:

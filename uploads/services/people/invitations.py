@@ -14,6 +14,7 @@ from uploads import audit
 from uploads.domain.secrets import MAX_LENGTH, digest_of, new_secret
 from uploads.models import Invitation
 from uploads.problems import Code, Problem, ProblemError
+from uploads.services.people.tokens import revoke_tokens
 from uploads.services.sign_in.passwords import check_rules
 from uploads.services.sign_in.sessions import sign_out_everywhere
 
@@ -64,7 +65,7 @@ def invitation_of(secret: str) -> Invitation:
 
 
 def accept_invitation(secret: str, password: str) -> User:
-    """Set the password of the user. Sessions of the user end.
+    """Set the password of the user. Sessions and access tokens of the user end: a link is for accounts in doubt.
 
     Raises ValidationError for a password that breaks a rule, and InvitationRefused.
     """
@@ -82,6 +83,7 @@ def accept_invitation(secret: str, password: str) -> User:
             raise InvitationRefused(Problem(Code.INVITATION_REVOKED))
         _record(user, "used", user)
         sign_out_everywhere(user, user)
+        revoke_tokens(user, user.get_username())
     return user
 
 

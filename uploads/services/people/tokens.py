@@ -124,6 +124,11 @@ def check_usable(token: AccessToken) -> AccessToken:
     return now
 
 
+def has_tokens(user: User) -> bool:
+    """Whether the user has tokens that work."""
+    return AccessToken.objects.filter(user=user, revoked_at=None, expires_at__gt=timezone.now()).exists()
+
+
 def limits_of(token: AccessToken) -> Limits:
     """What the token leaves of the roles of its user. An unknown scope, as of a later version, gives nothing."""
     scopes = [TokenScope(each) for each in token.scopes if each in set(TokenScope)]
