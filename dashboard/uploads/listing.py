@@ -65,11 +65,14 @@ def listing(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     if len(prefixes) > 1:
         return _folders_above(request, found, BucketLinks(found.name, bucket), query, prefixes)
     query, is_limited = replace(query, prefix=prefixes[0]), not access.may_list_all(request.user, found, bucket)
+    filters_here = browsing.narrows_here(browsing.provider_of(found), query)
+    if is_limited:
+        query = _without_markers_outside(query, filters_here=filters_here)
     requested_at = timezone.now()
     try:
         page = browsing.list_uploads(found, bucket, query)
         if is_limited:
-            page = only_below(page, query.prefix)
+            page = only_below(page, query.prefix, filtered_here=filters_here)
     except ObjectStoreError as error:
         return _failed_listing(request, found, bucket, query, error, requested_at)
     unlisted = find_unlisted(found, bucket, query, page, requested_at)
@@ -92,6 +95,15 @@ def listing(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
         **_groups(request.user, links, query, unlisted, listed),
     }
     return render(request, "uploads/listing.html", context)
+
+
+def _without_markers_outside(query: UploadsQuery, *, filters_here: bool) -> UploadsQuery:
+    """The first page instead of one after a marker outside the grant, by which one could find out what is there.
+
+    Where Partway filters the store's pages by the prefix, an upload id alone may be that of any upload.
+    """
+    is_inside = query.key_marker.startswith(query.prefix) if query.key_marker else not filters_here
+    return query if is_inside else _at(query, ("", ""))
 
 
 def _folders_above(

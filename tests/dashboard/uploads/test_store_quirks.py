@@ -23,7 +23,8 @@ from tests.dashboard import misreporting
 from tests.dashboard.conftest import Start
 from tests.dashboard.make_transfer import make_transfer
 from tests.dashboard.misreporting import MisreportingStore
-from tests.dashboard.pages import Element, Page, Site
+from tests.dashboard.pages import JSON, Element, Page, Site
+from tests.grants import grant
 from tests.stores.s3 import S3Store
 from tests.stores.swift import SwiftStore
 from tests.system.fault_proxy import Fault, FaultProxy
@@ -745,6 +746,39 @@ def test_partway_filters_by_prefix_where_the_store_takes_whole_keys(
     exact = faulty_site.get(faulty_site.listing("prefix=pa").href("Use the prefix as a whole key"))
     assert faulty_store.queries[-1].prefix == "pa"
     assert [row.key for row in exact.rows] == ["pa", "pa"]
+
+
+def test_markers_do_not_show_what_is_outside_a_prefix_grant(
+    faulty_site: Site, faulty_store: MisreportingStore, start: Start
+) -> None:
+    Store.objects.filter(name=faulty_site.store).update(overrides={"exact_prefix": True})
+    for key in ("a-secret", "granted/1", "granted/2", "z-secret"):
+        start(key)
+    user, client = User.objects.create(username="limited"), Client()
+    grant(user, store=Store.objects.get(name=faulty_site.store), bucket=faulty_site.bucket, prefix="granted/")
+    client.force_login(user)
+
+    def listing(query: str) -> dict[str, Any]:
+        body: dict[str, Any] = client.get(f"{faulty_site.links.uploads}?max-uploads=1&{query}", headers=JSON).json()
+        return body
+
+    for make_page in (misreporting.exact_keys_only, misreporting.like_seaweedfs):
+        faulty_store.make_page = make_page
+        first = listing("")
+        for marker in (
+            "key-marker=a-secres",
+            "key-marker=b",
+            "key-marker=z",
+            "upload-id-marker=0",
+            "upload-id-marker=~",
+        ):
+            assert listing(marker) == first, marker
+    faulty_store.make_page = misreporting.exact_keys_only
+    page = listing("")
+    while page["IsTruncated"] and not page["Uploads"]:
+        page = client.get(page["NextPage"], headers=JSON).json()
+    assert [each["Key"] for each in page["Uploads"]] == ["granted/1"]
+    assert [each["Key"] for each in client.get(page["NextPage"], headers=JSON).json()["Uploads"]] == ["granted/2"]
 
 
 def test_listing_of_minio_is_filtered_and_grouped(

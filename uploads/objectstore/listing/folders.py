@@ -66,17 +66,20 @@ def narrow(page: UploadsPage, prefix: str, order: Order) -> UploadsPage:
     return replace(page, uploads=kept, is_truncated=page.is_truncated and not _is_after(page, prefix, order))
 
 
-def only_below(page: UploadsPage, prefix: str) -> UploadsPage:
+def only_below(page: UploadsPage, prefix: str, *, filtered_here: bool) -> UploadsPage:
     """Without what the store lists although it is not below the prefix, for a user who may not see it.
 
-    A listing without an order ends where its next marker, which is a key, is not below the prefix.
+    A listing without an order ends where its next marker, which is a key, is not below the prefix. So does one with an
+    upload id alone as the next marker, if the page was filtered here: it may be that of any upload of the bucket.
     """
     below = replace(
         page,
         uploads=tuple(upload for upload in page.uploads if upload.key.startswith(prefix)),
         common_prefixes=tuple(each for each in page.common_prefixes if each.startswith(prefix)),
     )
-    if not page.is_truncated or not page.next_key_marker or page.next_key_marker.startswith(prefix):
+    marker = page.next_key_marker
+    is_inside = marker.startswith(prefix) if marker else not (filtered_here and page.next_upload_id_marker)
+    if not page.is_truncated or is_inside:
         return below
     notes = (*page.notes, Problem(Code.LISTING_ENDS_AT_GRANT))
     return replace(below, is_truncated=False, next_key_marker="", next_upload_id_marker="", notes=notes)
