@@ -387,12 +387,13 @@ def require_staging(user: AnyUser) -> None:
 def entries_to_see(user: AnyUser) -> QuerySet[AuditEntry]:
     """What the audit log has about what the user may see, and about the user where no store is concerned.
 
-    Entries about a store as a whole are for its administrators, as they have its address.
+    A token that is limited to places shows only these. Entries about a store as a whole are for its administrators, as
+    they have its address.
     """
     viewer = actor(user)
     if may(user, Action.MANAGE_USERS):
         return AuditEntry.objects.all()
-    condition = Q(actor=viewer, store="")
+    condition = Q(actor=viewer, store="") if grants.is_valid_everywhere(viewer) else grants.NOTHING
     for each in _permitting(viewer, Action.SEE_AUDIT):
         there = Q() if each.scope.store_id is None else Q(store=_name_of(each.scope.store_id))
         there &= grants.at_scope(Scope(None, each.scope.bucket, each.scope.prefix))

@@ -68,6 +68,12 @@ def limits_of(user: User) -> Limits | None:
     return limits
 
 
+def is_valid_everywhere(user: User) -> bool:
+    """Whether the request has no token, or one that is not limited to some places."""
+    limits = limits_of(user)
+    return limits is None or EVERYWHERE in limits.scopes
+
+
 def forget(user: User) -> None:
     """Read the grants again when they are needed next."""
     if getattr(user, _KEPT, None) is not None:

@@ -15,6 +15,7 @@ from dashboard.site.tokens import ACCEPTED
 from tests.dashboard.make_transfer import make_transfer
 from tests.dashboard.test_access import EVERY
 from tests.grants import grant
+from uploads import audit
 from uploads.domain.roles import Role, TokenScope
 from uploads.models import AccessToken, AuditEntry, Store, Transfer
 from uploads.services.people.tokens import TokenValues, create_token, revoke_token
@@ -196,3 +197,18 @@ def test_secret_reaches_neither_logs_nor_the_audit(
     client.get("/stores/", headers=bearer(f"{secret}x"))
     written = caplog.text + str(list(AuditEntry.objects.values())) + str(list(AccessToken.objects.values()))
     assert secret not in written
+
+
+def test_token_of_a_place_does_not_show_the_other_entries_of_its_owner(
+    client: Client, user: User, store: Store
+) -> None:
+    audit.record(user, "password.changed")
+    audit.record(user, "abort.ordered", store=store.name, bucket="photos", key="k")
+
+    def shown(**values: Any) -> set[str]:
+        secret = token_for(user, **values)
+        return {each["action"] for each in client.get("/audit/", headers=bearer(secret)).json()["entries"]}
+
+    assert {"password.changed", "abort.ordered"} <= shown(name="everywhere")
+    assert shown(name="store", places=[(store, "", "")]) == {"abort.ordered"}
+    assert shown(name="prefix", places=[(store, "photos", "a/")]) == set()
