@@ -44,46 +44,48 @@ WHO = (
     "below",
     "owner",
     "all-transfers",
+    "all-below",
     "store-admin",
     "admin",
     "read",
     "transfer",
     "operate",
     "admin-token",
+    "token-beside",
 )
 """In the order of the columns. `nobody` has no grant. `elsewhere` is an operator of another store, `beside` and `below`
 of other keys and of these keys of the bucket. `owner` is the operator whose transfer it is, and `all-transfers` one who
-may steer those of others. The last four are access tokens: those of the owner by their scope, and one of an
-administrator with all scopes.
+may steer those of others; `all-below` may so below the prefix of these keys. The last five are access tokens: those of
+the owner by their scope, one of an administrator with all scopes, and one of the owner for other keys of the bucket.
 """
 
 LOGIN, HIDDEN, FORBIDDEN, BAD, REACHED, PUBLIC_PAGE, WITHOUT_TOKENS = "L", "N", "F", "B", "o", "*", "-"
 """302 to the login or 401; 404; 403; 400 for a store that the form does not offer; anything else but 405, 415 and 500;
 anything but a login and 500; pages to sign in, which refuse tokens in several ways."""
 
-#                  anonymous ─┐  ┌─ viewer      ┌─ owner        ┌─ tokens: read, transfer, operate, of an administrator
-KINDS: Mapping[str, str] = {  # nobody, operator, elsewhere, beside, below, all-transfers, store-admin, admin
-    "public": "* * * * * * * * * * * - - - -",
-    "signed in": "L o o o o o o o o o o o o o o",
-    "see stores": "L F o o o o o o o o o o o o o",
-    "see transfers": "L F o o o o o o o o o o o F o",
-    "see audit": "L F o o o o o o o o o o F F o",
-    "store": "L F o o N o o o o o o o o o o",
-    "change store": "L F F F N F F F F o o F F F F",
-    "administrate": "L F F F F F F F F F o F F F F",
-    "list bucket": "L F o o N o o o o o o o F o o",
-    "list key": "L F o o N N o o o o o o F o o",
-    "operate key": "L F F o N N o o o o o F F o o",
-    "operation": "L F o o N N o o o o o o F o o",
-    "see transfer": "L F N N N N N o o o o o o F o",
-    "steer transfer": "L F N N N N N o o o o F o F o",
-    "send own": "L F F N N N N o N N N F o F N",
-    "send": "L F F o o o o o o o o F o F o",
-    "send to store": "L F F o N o o o o o o F o F o",
-    "send to key": "L F F o N N o o o o o F o F o",
-    "send form": "L F F o B F o o o o o F o F o",
-    "grant roles": "L F F F F F F F F o o F F F F",
-    "own token": "L N N N N N N o N N o F F F F",
+#                  anonymous ─┐  ┌─ viewer      ┌─ owner          ┌─ tokens: read, transfer, operate, admin, beside
+KINDS: Mapping[str, str] = {  # nobody, operator, elsewhere, beside, below, all-transfers, all-below, store-admin, admin
+    "public": "* * * * * * * * * * * * - - - - -",
+    "signed in": "L o o o o o o o o o o o o o o o o",
+    "see stores": "L F o o o o o o o o o o o o o o o",
+    "see transfers": "L F o o o o o o o o o o o o F o o",
+    "see audit": "L F o o o o o o o o o o o F F o o",
+    "store": "L F o o N o o o o o o o o o o o o",
+    "change store": "L F F F N F F F F F o o F F F F F",
+    "administrate": "L F F F F F F F F F F o F F F F F",
+    "list bucket": "L F o o N o o o o o o o o F o o o",
+    "list key": "L F o o N N o o o o o o o F o o N",
+    "operate key": "L F F o N N o o o o o o F F o o N",
+    "operation": "L F o o N N o o o o o o o F o o N",
+    "see transfer": "L F N N N N N o o o o o o o F o N",
+    "steer transfer": "L F N N N N N o o o o o F o F o N",
+    "send own": "L F F N N N N o N N N N F o F N N",
+    "send": "L F F o o o o o o o o o F o F o o",
+    "send to store": "L F F o N o o o o o o o F o F o o",
+    "send to key": "L F F o N N o o o o o o F o F o N",
+    "send form": "L F F o B F o o o o o o F o F o F",
+    "grant roles": "L F F F F F F F F F o o F F F F F",
+    "own token": "L N N N N N N o N N N o F F F F F",
 }
 
 
@@ -273,7 +275,7 @@ NO_HEAD = ({name for name, method in ROWS if method == "post"} - WITH_HEAD) | {*
 def things(db: None) -> Things:
     values = {"endpoint_url": "http://127.0.0.1:9", "access_key": "a", "secret_key": "b"}
     store, other_store = (Store.objects.create(name=name, **values) for name in (STORE, "other"))
-    users = {name: User.objects.create(username=name) for name in ("other", *WHO[1:10])}
+    users = {name: User.objects.create(username=name) for name in ("other", *WHO[1:11])}
     users["admin"] = User.objects.create(username="admin", is_staff=True)
     granted = grant(users["viewer"], Role.VIEWER, store=store)
     grant(users["operator"], store=store)
@@ -282,6 +284,7 @@ def things(db: None) -> Things:
     grant(users["beside"], store=store, bucket=BUCKET, prefix="outside/")
     grant(users["below"], store=store, bucket=BUCKET, prefix="inside/")
     grant(users["all-transfers"], store=store, all_transfers=True)
+    grant(users["all-below"], store=store, bucket=BUCKET, prefix="inside/", all_transfers=True)
     grant(users["store-admin"], Role.STORE_ADMINISTRATOR, store=store)
     operation = Operation.objects.create(kind="abort", actor=users["admin"], store=store, bucket=BUCKET)
     OperationItem.objects.create(operation=operation, key=KEY, upload_id="u")
@@ -295,8 +298,9 @@ def things(db: None) -> Things:
         phase=Phase.RECEIVING,
         node=django_settings.NODE_NAME,
     )
+    places = {"token-beside": [(store, BUCKET, "outside/")]}
     tokens = {
-        who: create_token(users[owner], TokenValues(name=who, scopes=scopes, days=1))
+        who: create_token(users[owner], TokenValues(name=who, scopes=scopes, days=1, places=places.get(who, ())))
         for who, (owner, scopes) in TOKENS.items()
     }
     numbers = {
@@ -314,6 +318,7 @@ TOKENS: Mapping[str, tuple[str, frozenset[TokenScope]]] = {
     "transfer": ("owner", frozenset({TokenScope.TRANSFER})),
     "operate": ("owner", frozenset({TokenScope.OPERATE})),
     "admin-token": ("admin", frozenset(TokenScope)),
+    "token-beside": ("owner", frozenset(TokenScope)),
 }
 """Whose tokens they are, and their scopes."""
 
