@@ -93,15 +93,23 @@ def _permitting(user: User, action: Action, thing: Thing | None = None) -> Itera
             yield each
 
 
-def no_longer_allowed(user: User | None, action: Action, thing: Thing) -> Problem | None:
-    """Why work that this user has requested is not done any more; None if it is. Work of the system always is."""
+def no_longer_allowed(user: User | None, action: Action, thing: Thing, token_id: int | None = None) -> Problem | None:
+    """Why work that this user has requested is not done any more; None if it is. Work of the system always is.
+
+    `token_id`: the token that requested it. Revoking the token ends the work, its expiry does not.
+    """
     if user is None:
         return None
     if not user.is_active:
         return Problem(Code.ACTOR_DISABLED, user=user.get_username())
-    if may(user, action, thing):
-        return None
-    return Problem(Code.ROLE_LOST, user=user.get_username(), role=ROLE_FOR[action].value)
+    if not may(user, action, thing):
+        return Problem(Code.ROLE_LOST, user=user.get_username(), role=ROLE_FOR[action].value)
+    return None if token_id is None else _revoked_since(token_id)
+
+
+def _revoked_since(token_id: int) -> Problem | None:
+    token = AccessToken.objects.filter(pk=token_id, revoked_at__isnull=False).first()
+    return None if token is None else Problem(Code.TOKEN_LOST, name=token.name)
 
 
 def _require(user: AnyUser, action: Action, thing: Thing | None = None) -> None:

@@ -24,11 +24,15 @@ class Means(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """`address`: of the client, '' if there is none. `token`: the name of the access token, '' without one."""
+    """`address`: of the client, '' if there is none. `token`: the name of the access token, '' without one.
+
+    `token_id`: its row, which work that is requested now refers to.
+    """
 
     address: str = ""
     means: str = Means.SCHEDULE
     token: str = ""
+    token_id: int | None = None
 
 
 _current: ContextVar[Origin] = ContextVar("origin", default=Origin())  # noqa: B039 - frozen
@@ -39,13 +43,16 @@ def current() -> Origin:
 
 
 @contextmanager
-def origin(*, address: str | None = None, means: str | None = None, token: str | None = None) -> Iterator[None]:
-    """What is recorded inside comes from here. What is None stays as it is outside."""
+def origin(
+    *, address: str | None = None, means: str | None = None, token: str | None = None, token_id: int | None = None
+) -> Iterator[None]:
+    """What is recorded inside comes from here. What is None stays as it is outside. `token_id` is that of `token`."""
     outside = _current.get()
     inside = Origin(
         address=outside.address if address is None else address,
         means=outside.means if means is None else means,
         token=outside.token if token is None else token,
+        token_id=outside.token_id if token is None else token_id,
     )
     reset = _current.set(inside)
     try:

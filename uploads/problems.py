@@ -52,6 +52,7 @@ class Code(StrEnum):
     ROLE_REQUIRED = "RoleRequired"
     NO_ROLE = "NoRole"
     ROLE_LOST = "RoleLost"
+    TOKEN_LOST = "TokenLost"  # noqa: S105 - a code
     ACTOR_DISABLED = "ActorDisabled"
     TOKEN_SCOPE_REQUIRED = "TokenScopeRequired"  # noqa: S105
     NO_SUCH_PLACE = "NoSuchPlace"

@@ -105,7 +105,9 @@ class AccessTokens:
             return refusal
         request.user = access.limited(token.user, limits_of(token))
         request.access_token = token  # type: ignore[attr-defined]
-        request.until_response.enter_context(origin(means=Means.TOKEN, token=token.name))  # type: ignore[attr-defined]
+        request.until_response.enter_context(  # type: ignore[attr-defined]
+            origin(means=Means.TOKEN, token=token.name, token_id=token.pk)
+        )
         request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
         return None
 

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import models
 
 from uploads.domain.states import ItemState, OperationKind
+from uploads.models.access_token import AccessToken
 from uploads.models.store import Store
 from uploads.models.work import WorkFields
 from uploads.problems import RecordedError
@@ -22,6 +23,8 @@ def active_key(store_id: int, bucket: str, key: str, upload_id: str) -> str:
 class Operation(models.Model):
     """A request of an operator to abort or complete uploads. Its state is that of its items.
 
+    `access_token`: the token that requested it, if any. Items that have not begun when it is revoked are not done.
+
     `confirmed`: what the operator saw and confirmed before the completion (`domain.confirmation`). It is empty in
     operations from before it was recorded. Only they use `allow_gaps` and `forbid_overwrite`: there was no object with
     this key when the completion was requested, and the store is to refuse to replace one that has appeared since.
@@ -30,6 +33,9 @@ class Operation(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(max_length=10, choices=[(kind.value, kind.value) for kind in OperationKind])
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="operations")
+    access_token = models.ForeignKey(
+        AccessToken, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
     store = models.ForeignKey(Store, on_delete=models.PROTECT, related_name="operations")
     bucket = models.CharField(max_length=255)
     allow_gaps = models.BooleanField(default=False)

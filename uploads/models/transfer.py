@@ -14,6 +14,7 @@ from django.utils import timezone
 from uploads.domain.planning import Plan
 from uploads.domain.replacement import ANYTHING, NOTHING, Replacement, SeenObject
 from uploads.domain.states import DesiredState, PartState, Phase, StoreUploadState, TransferState, shown_state
+from uploads.models.access_token import AccessToken
 from uploads.models.store import Store
 from uploads.models.work import WorkFields
 from uploads.staging.disk import StagingFolder
@@ -88,10 +89,14 @@ class Transfer(WorkFields):
     have none. An error of a transfer that is done says why its object is not verified.
     `crc64` is that of the whole object, as `nvme:<16 hex digits>` or `ecma:...`.
     `release_at`: since when its node is to remove what is staged, after its end; None once that is done.
+    `access_token`: the token that began it, or resumed or retried it last, if any. Revoking it ends the transfer.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="transfers")
+    access_token = models.ForeignKey(
+        AccessToken, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
     store = models.ForeignKey(Store, on_delete=models.PROTECT, related_name="transfers")
     bucket = models.CharField(max_length=255)
     key = models.CharField(max_length=1024)

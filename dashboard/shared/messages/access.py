@@ -34,6 +34,10 @@ MESSAGES: Mapping[str, Message] = {
         "%(user)s has lost the role “%(role)s” here since this was requested. Nothing more was done. Grant the role "
         "again, or have somebody who has it repeat the request."
     ),
+    Code.TOKEN_LOST: _(
+        "The access token “%(name)s”, which requested this, has been revoked since. Nothing more was done. Retry or "
+        "repeat the request with another token, or signed in."
+    ),
     Code.ACTOR_DISABLED: _("%(user)s was disabled after this was requested. Nothing more was done."),
     Code.TOKEN_SCOPE_REQUIRED: _("The scopes of the access token do not include this."),
     Code.NO_SUCH_PLACE: _("There is no such bucket or key, or you may not see it."),

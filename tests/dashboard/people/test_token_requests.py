@@ -17,7 +17,9 @@ from tests.dashboard.test_access import EVERY
 from tests.grants import grant
 from uploads import audit
 from uploads.domain.roles import Role, TokenScope
+from uploads.domain.states import DesiredState
 from uploads.models import AccessToken, AuditEntry, Store, Transfer
+from uploads.origin import current
 from uploads.services.people.tokens import TokenValues, create_token, revoke_token
 
 ALL = frozenset(TokenScope)
@@ -79,6 +81,16 @@ def test_token_changes_without_a_csrf_token(client: Client, user: User, store: S
     assert response.status_code == 200, response.content
     entry = AuditEntry.objects.get(action="transfer.paused")
     assert (entry.actor, entry.means, entry.token, entry.address) == (user, "token", "script", "127.0.0.1")
+
+
+def test_work_refers_to_the_token_that_requested_it(client: Client, user: User, store: Store) -> None:
+    transfer = make_transfer(user, store, resumable=True, desired_state=DesiredState.PAUSE)
+    assert client.post(f"/transfers/{transfer.pk}/resume/", headers=bearer(token_for(user))).status_code == 200
+    transfer.refresh_from_db()
+    assert transfer.access_token == AccessToken.objects.get()
+    client.force_login(user)
+    assert client.get(f"/transfers/{transfer.pk}/").status_code == 200
+    assert current().token_id is None
 
 
 def test_form_without_the_header_still_needs_a_csrf_token(client: Client, user: User, store: Store) -> None:

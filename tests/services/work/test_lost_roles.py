@@ -12,17 +12,24 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from tests.grants import grant
-from uploads.domain.roles import Role
+from uploads.domain.replacement import ANYTHING
+from uploads.domain.roles import Role, TokenScope
 from uploads.domain.states import DesiredState, ItemState, PartState, Phase
-from uploads.models import Grant, Operation, OperationItem, Part, Store, StoreCheck, StoreUpload, Transfer
+from uploads.models import AccessToken, Grant, Operation, OperationItem, Part, Store, StoreCheck, StoreUpload, Transfer
 from uploads.models.operation import active_key
+from uploads.objectstore.types import UploadRef
+from uploads.origin import Means, origin
 from uploads.problems import Code
+from uploads.services.operations.order import request_abort
 from uploads.services.operations.run import run_item
+from uploads.services.people.tokens import TokenValues, create_token, revoke_token
 from uploads.services.stores.checks.run import run_store_check
 from uploads.services.transfers.cancel import cancel_transfer
 from uploads.services.transfers.complete import complete_transfer
 from uploads.services.transfers.create import open_store_upload
 from uploads.services.transfers.send import send_part
+from uploads.services.transfers.start import NewTransfer, start_transfer
+from uploads.services.transfers.steps import request_resume, request_retry
 from uploads.services.upkeep.watchdog import watch
 
 Lose = Callable[[User], None]
@@ -51,6 +58,18 @@ WAYS = [lose_role, be_disabled, be_granted_elsewhere, be_a_viewer]
 
 def code_after(lose: Lose) -> str:
     return Code.ACTOR_DISABLED if lose is be_disabled else Code.ROLE_LOST
+
+
+End = Callable[[AccessToken], None]
+
+
+def revoke(token: AccessToken) -> None:
+    revoke_token(None, token)
+
+
+def expire(token: AccessToken) -> None:
+    """What was requested in time is done."""
+    AccessToken.objects.filter(pk=token.pk).update(expires_at=timezone.now())
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +118,66 @@ def test_transfer_is_not_continued(lose: Lose, user: User, transfer: Transfer, s
     transfer.refresh_from_db()
     assert transfer.phase == Phase.FAILED
     assert sent == []
+
+
+@pytest.fixture
+def token(user: User, store: Store) -> AccessToken:
+    return create_token(user, TokenValues(name="t", scopes=frozenset(TokenScope), days=1))[0]
+
+
+@pytest.mark.parametrize("end", [revoke, expire])
+def test_transfer_ends_with_its_token_if_it_is_revoked(
+    end: End, user: User, transfer: Transfer, token: AccessToken, sent: list[str]
+) -> None:
+    Transfer.objects.filter(pk=transfer.pk).update(access_token=token)
+    end(token)
+    open_store_upload(transfer.pk)
+    transfer.refresh_from_db()
+    assert (transfer.phase, bool(sent)) == ((Phase.FAILED, False) if end is revoke else (Phase.SENDING, True))
+    if end is revoke:
+        assert (transfer.error_code, transfer.error_params) == (Code.TOKEN_LOST, {"name": "t"})
+
+
+@pytest.mark.parametrize("step", [request_resume, request_retry])
+def test_transfer_continues_for_whoever_resumes_it_without_the_token(
+    step: Callable[[User, Transfer], None],
+    user: User,
+    transfer: Transfer,
+    token: AccessToken,
+    sent: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("uploads.services.transfers.steps.can_retry", lambda _: True)
+    monkeypatch.setattr("uploads.services.transfers.steps.stage_again_for_retry", lambda _: None)
+    is_paused = step is request_resume
+    phase, desired = (Phase.SENDING, DesiredState.PAUSE) if is_paused else (Phase.FAILED, DesiredState.RUN)
+    Transfer.objects.filter(pk=transfer.pk).update(phase=phase, desired_state=desired, access_token=token)
+    revoke(token)
+    transfer.refresh_from_db()
+    step(user, transfer)
+    open_store_upload(transfer.pk)
+    assert sent
+
+
+def test_new_transfer_refers_to_its_token(user: User, store: Store, token: AccessToken) -> None:
+    new = NewTransfer(owner=user, store=store, bucket="photos", key="k", size=3, replace=True, replacement=ANYTHING)
+    with origin(means=Means.TOKEN, token=token.name, token_id=token.pk):
+        assert start_transfer(new).access_token == token
+
+
+@pytest.mark.parametrize("end", [revoke, expire])
+def test_item_is_not_done_if_its_token_is_revoked(
+    end: End, user: User, store: Store, token: AccessToken, sent: list[str]
+) -> None:
+    with origin(means=Means.TOKEN, token=token.name, token_id=token.pk):
+        operation = request_abort(user, store, "photos", [UploadRef("cats/1", "u")])
+    ordered = operation.items.get()
+    end(token)
+    run_item(ordered.pk)
+    ordered.refresh_from_db()
+    assert (ordered.state, ordered.error_code, bool(sent)) == (
+        (ItemState.FAILED, Code.TOKEN_LOST, False) if end is revoke else (ItemState.ORDERED, "ConnectionLost", True)
+    )
 
 
 def test_no_further_part_is_sent(user: User, transfer: Transfer, sent: list[str]) -> None:

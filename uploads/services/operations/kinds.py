@@ -25,7 +25,8 @@ def refusal_of(item: OperationItem) -> Problem | None:
         return None
     operation = item.operation
     place = Place(operation.store_id, operation.bucket, item.key)
-    return access.no_longer_allowed(operation.actor, ACTIONS[OperationKind(operation.kind)], place)
+    action = ACTIONS[OperationKind(operation.kind)]
+    return access.no_longer_allowed(operation.actor, action, place, operation.access_token_id)
 
 
 ACTIONS = {OperationKind.ABORT: Action.ABORT_UPLOADS, OperationKind.COMPLETE: Action.COMPLETE_UPLOADS}

@@ -19,6 +19,7 @@ from uploads.domain.states import STORE_UPLOAD_STATES, ItemState, OperationKind,
 from uploads.models import Operation, OperationItem, Store, StoreUpload
 from uploads.models.operation import active_key
 from uploads.objectstore.types import UploadRef
+from uploads.origin import current
 from uploads.problems import Code, Problem
 from uploads.services.browse.ownership import OwnedByTransfer, Owners, owners
 from uploads.services.browse.preflight import active_operation
@@ -80,7 +81,9 @@ def _request(
         earlier = _earlier_operation(kind, store, bucket, uploads[0], owned) if len(uploads) == 1 else None
         if earlier:
             return earlier
-        operation = Operation.objects.create(kind=kind, actor=actor, store=store, bucket=bucket, **options)
+        operation = Operation.objects.create(
+            kind=kind, actor=actor, access_token_id=current().token_id, store=store, bucket=bucket, **options
+        )
         _create_items(operation, uploads, owned)
     dispatch_operation(operation.pk)
     return operation

@@ -32,7 +32,7 @@ def refusal_of(transfer: Transfer) -> Problem | None:
     """
     if transfer.complete_sent_at is not None or transfer.completed_at is not None:
         return None
-    return access.no_longer_allowed(transfer.owner, Action.SEND_FILES, transfer)
+    return access.no_longer_allowed(transfer.owner, Action.SEND_FILES, transfer, transfer.access_token_id)
 
 
 def _resume(transfer: Transfer, seconds: float) -> None:

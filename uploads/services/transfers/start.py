@@ -19,6 +19,7 @@ from uploads.models.node import lost_nodes
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.keys import check_bucket
 from uploads.objectstore.providers import check_new_key
+from uploads.origin import current
 from uploads.problems import Code, Problem, ProblemError
 from uploads.services.browse.browsing import ExistingObject, head_object, provider_of
 from uploads.services.staging import expected_sha256, quota
@@ -149,6 +150,7 @@ def start_transfer(new: NewTransfer) -> Transfer:
 def _new_row(new: NewTransfer, plan: Plan, replacement_columns: dict[str, Any]) -> Transfer:
     return Transfer(
         owner=new.owner,
+        access_token_id=current().token_id,
         store=new.store,
         bucket=new.bucket,
         key=new.key,

@@ -19,6 +19,7 @@ from uploads.domain.states import (
     StoreUploadState,
 )
 from uploads.models import Store, Transfer
+from uploads.origin import current
 from uploads.problems import Code, Problem, ProblemError
 from uploads.services.staging import expected_sha256
 from uploads.services.transfers.dispatch import dispatch
@@ -116,7 +117,11 @@ def _take(step: _Step, actor: User | None, transfer: Transfer, **detail: Any) ->
     with transaction.atomic():
         rows = Transfer.objects.filter(pk=transfer.pk, phase__in=step.phases)
         # Tasks that are queued for the earlier desired state will find nothing to do.
-        if not change(DESIRED_STATES, rows, step.to, step.after, queued_at=None, not_before=None, tries=0):
+        columns: dict[str, Any] = {"queued_at": None, "not_before": None, "tries": 0}
+        if step is RESUME:
+            # Whoever resumes it answers for it from now on. The token that began it may be revoked.
+            columns["access_token"] = current().token_id
+        if not change(DESIRED_STATES, rows, step.to, step.after, **columns):
             raise StepRefused(Problem(step.refusal))
         transfer.parts.filter(state=PartState.STAGED).update(queued_at=None)
         before, after = {"desired_state": transfer.desired_state}, {"desired_state": step.to.value}
@@ -137,6 +142,7 @@ def request_retry(actor: User, transfer: Transfer) -> None:
         if phase is Phase.SENDING:
             _check_key_is_free(transfer)
             forgotten["completed_at"] = None
+        forgotten["access_token"] = current().token_id
         if not change(PHASES, rows, phase, {Phase.FAILED}, finished_at=None, **forgotten):
             raise StepRefused(Problem(Code.CANNOT_RETRY))
         change(DESIRED_STATES, rows, DesiredState.RUN)
