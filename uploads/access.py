@@ -189,6 +189,12 @@ def store_to_see(user: AnyUser, name: str) -> Store:
     return _store(user, name, Action.SEE_STORES)
 
 
+def may_see_endpoint(user: AnyUser, store: Store) -> bool:
+    """Whether the user has a role for the store as a whole: who may see a bucket of it need not know its address."""
+    whole = place_of(store)
+    return any(each.scope.includes(whole) for each in _permitting(actor(user), Action.SEE_STORES, store))
+
+
 def buckets_to_see(user: AnyUser, store: Store) -> frozenset[str] | None:
     """The buckets of a store that the user may see; None for all of them."""
     return _buckets(user, Action.SEE_STORES, store)

@@ -44,7 +44,8 @@ def stores(request: HttpRequest) -> HttpResponseBase:
         for store in visible
     ]
     if wants_json(request):
-        return JsonResponse({"stores": [store_json(store) for store in visible]})
+        shown = [store_json(store, with_endpoint=access.may_see_endpoint(request.user, store)) for store in visible]
+        return JsonResponse({"stores": shown})
     context = {
         "rows": rows,
         "may_add": access.may_add_stores(request.user),

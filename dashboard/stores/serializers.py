@@ -15,12 +15,13 @@ from uploads.objectstore.probing.created import Leftover
 from uploads.objectstore.probing.results import CheckResult, read_results
 
 
-def store_json(store: Store) -> dict[str, Any]:
+def store_json(store: Store, *, with_endpoint: bool) -> dict[str, Any]:
     """A store and its health; never its credentials."""
+    endpoint = {"endpoint": store.endpoint_url} if with_endpoint else {}
     return {
         "store": store.name,
         "url": reverse("store", args=[store.name]),
-        "endpoint": store.endpoint_url,
+        **endpoint,
         "region": store.region,
         "provider": store.provider,
         "enabled": store.enabled,

@@ -25,7 +25,7 @@ from uploads.domain.roles import Action, Role
 from uploads.problems import Problem, RecordedError
 
 if TYPE_CHECKING:
-    from uploads.models import AuditEntry
+    from uploads.models import AuditEntry, Store
 
 register = template.Library()
 
@@ -151,6 +151,12 @@ def may(asked: access.AnyUser | tuple[access.AnyUser, access.Thing], action: str
     """Whether a role of the user includes an action of `uploads.domain.roles.Action`, there or anywhere."""
     user, thing = asked if isinstance(asked, tuple) else (asked, None)
     return user.is_authenticated and access.may(user, Action(action), thing)
+
+
+@register.filter
+def endpoint_for(store: Store, user: access.AnyUser) -> str:
+    """The address of a store; '' for a user who has no role for the whole store."""
+    return store.endpoint_url if access.may_see_endpoint(user, store) else ""
 
 
 @register.filter

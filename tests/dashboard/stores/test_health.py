@@ -11,6 +11,8 @@ from django.test import Client
 from pytest_django import Settings
 
 from tests.dashboard.pages import JSON, Page
+from tests.grants import grant
+from uploads.domain.roles import Role
 from uploads.domain.store_health import FAILING, StoreHealth
 from uploads.models import Store
 from uploads.models.fields import Sealed
@@ -129,3 +131,16 @@ def test_page_of_a_store_shows_what_its_own_request_has_found(operator_client: C
         page = Page(operator_client.get("/stores/shop/"))
     assert "unreachable since" in page.words
     assert "shop" in Page(operator_client.get("/", headers={"HX-Request": "true"})).words
+
+
+@pytest.mark.parametrize("where", [{}, {"bucket": "photos"}, {"bucket": "photos", "prefix": "a/"}])
+def test_endpoint_is_shown_only_to_users_with_a_role_for_the_whole_store(db: None, where: dict[str, str]) -> None:
+    store, user, client = make_store(StoreHealth.UNREACHABLE), User.objects.create(username="vera"), Client()
+    grant(user, Role.VIEWER, store=store, **where)
+    client.force_login(user)
+    [shown] = client.get("/stores/", headers=JSON).json()["stores"]
+    assert ("endpoint" in shown) is not bool(where)
+    for url in ("/stores/", "/", "/stores/shop/"):
+        page = Page(client.get(url))
+        assert "shop" in page.words
+        assert ("127.0.0.1:9" in page.text) is not bool(where), url
