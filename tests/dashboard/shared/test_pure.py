@@ -285,7 +285,7 @@ def test_status_without_a_code_gets_the_code_of_its_reason(status: int, reason: 
 def test_templates_show_keys_and_names_of_files_with_their_marks() -> None:
     """Without the filter, keys that differ only in invisible characters look the same."""
     plain = re.compile(r"\{\{ [\w.]*(?:\.key|filename)(?!\w)(?!\|key_text|\|key_mark|\|exactly)[^}]*\}\}")
-    form_fields = {"{{ filters.key }}", "{{ form.filename }}"}
+    form_fields = {"{{ given.key }}", "{{ form.filename }}"}
     found = {
         (path.name, each)
         for path in (settings.BASE_DIR / "templates").rglob("*.html")
