@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.contrib.auth.models import Group, User
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from dashboard.people.fields import check_bucket_name, check_prefix, checkbox, choice_field, exact_field, text_field
+from dashboard.shared.messages import text_of
 from dashboard.shared.messages.access import ROLES
 from uploads import access
 from uploads.access import AnyUser
 from uploads.domain.roles import Role
-from uploads.services.people.grants import GrantValues
+from uploads.services.people.grants import GrantRefused, GrantValues, add_grant
 
 
 class GrantForm(forms.Form):
@@ -39,6 +41,7 @@ class GrantForm(forms.Form):
 
     def __init__(self, data: Any = None, *, user: AnyUser) -> None:
         super().__init__(data, initial={"role": Role.VIEWER.value}, auto_id="grant_%s")
+        self._user = user
         self._stores = {store.name: store for store in access.stores_to_grant(user).order_by("name")}
         roles = [(role.value, str(ROLES[role])) for role in access.roles_to_grant(user)]
         everywhere = [("", _("All stores"))] if access.may_manage_users(user) else []
@@ -76,6 +79,19 @@ class GrantForm(forms.Form):
         elif not place[0] and "" not in dict(self.fields["store"].choices):  # type: ignore[attr-defined]
             self.add_error("store", _("Select a store."))
         return data
+
+    def grant_to(self, holder: User | Group) -> bool:
+        """Grant what the form says. False, with the reason in the form, if it is not valid or refused."""
+        if not self.is_valid():
+            return False
+        values = self.values()
+        actor = access.actor_to_grant(self._user, values.role, values.store)
+        try:
+            add_grant(actor, holder, values)
+        except GrantRefused as refusal:
+            self.add_error(None, text_of(refusal.problem))
+            return False
+        return True
 
     def values(self) -> GrantValues:
         data = self.cleaned_data

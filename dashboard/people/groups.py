@@ -20,7 +20,6 @@ from uploads import access
 from uploads.selectors.people import Held, find_groups, members_of, names_of, user_named
 from uploads.services.people import groups as services
 from uploads.services.people.administrators import LastAdministrator
-from uploads.services.people.grants import GrantRefused, add_grant
 
 
 @require_http_methods(["GET", "POST"])
@@ -49,16 +48,9 @@ def group(request: HttpRequest, group_id: int) -> HttpResponseBase:
     """The page of a group. POST grants a role."""
     found = access.group_to_see(request.user, group_id)
     form = GrantForm(request.POST if request.method == "POST" else None, user=request.user)
-    if form.is_valid():
-        values = form.values()
-        actor = access.actor_to_grant(request.user, values.role, values.store)
-        try:
-            add_grant(actor, found, values)
-        except GrantRefused as refusal:
-            form.add_error(None, text_of(refusal.problem))
-        else:
-            messages.success(request, _("The role was granted."))
-            return see_other(reverse("group", args=[group_id]))
+    if form.grant_to(found):
+        messages.success(request, _("The role was granted."))
+        return see_other(reverse("group", args=[group_id]))
     return _group_page(request, found, form, MemberForm())
 
 

@@ -31,7 +31,7 @@ from uploads.selectors.people import find_groups, find_tokens, find_users, group
 from uploads.services.people import groups as group_services
 from uploads.services.people import users as services
 from uploads.services.people.administrators import LastAdministrator
-from uploads.services.people.grants import GrantRefused, add_grant, remove_grant
+from uploads.services.people.grants import remove_grant
 from uploads.services.people.invitations import InvitationRefused, new_invitation, revoke_invitation
 from uploads.services.sign_in import second_factor
 from uploads.services.sign_in.lockout import lift, lock_of_account
@@ -109,16 +109,9 @@ def user(request: HttpRequest, user_id: int) -> HttpResponseBase:
     """The page of a user. POST grants a role."""
     found = access.user_to_see(request.user, user_id)
     form = GrantForm(request.POST if request.method == "POST" else None, user=request.user)
-    if form.is_valid():
-        values = form.values()
-        actor = access.actor_to_grant(request.user, values.role, values.store)
-        try:
-            add_grant(actor, found, values)
-        except GrantRefused as refusal:
-            form.add_error(None, text_of(refusal.problem))
-        else:
-            messages.success(request, _("The role was granted."))
-            return see_other(reverse("user", args=[user_id]))
+    if form.grant_to(found):
+        messages.success(request, _("The role was granted."))
+        return see_other(reverse("user", args=[user_id]))
     return _user_page(request, found, grant_form=form)
 
 
