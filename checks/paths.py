@@ -10,7 +10,9 @@ from pathlib import Path
 
 from checks.report import PROJECT, Finding, report
 
-NAMES = "audit|catalog|files|login|logout|operations|queue|staging|static|stores|transfers"
+NAMES = (
+    "account|audit|catalog|files|invitation|login|logout|operations|queue|staging|static|stores|tokens|transfers|users"
+)
 """Without /healthz and /metrics, which no page leads to."""
 PATH = re.compile(rf"/(?:{NAMES})(?:[/?#]|$)")
 SCRIPT_LITERAL = re.compile(rf"""["'`]/(?:{NAMES})(?:[/?#"'`])|(?:fetch\(|href = |url: )["'`]/["'`]""")
