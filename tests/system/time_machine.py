@@ -21,7 +21,7 @@ def let_time_pass(seconds: float) -> None:
     for kind in KINDS.values():
         kind.rows.update(**{name: F(name) - timedelta(seconds=seconds) for name in DEADLINES})
     ago = timedelta(seconds=seconds)
-    Transfer.objects.update(received_at=F("received_at") - ago)
+    Transfer.objects.update(received_at=F("received_at") - ago, progressed_at=F("progressed_at") - ago)
     Part.objects.update(moved_at=F("moved_at") - ago, mark_at=F("mark_at") - ago)
     Store.objects.update(tried_at=F("tried_at") - ago, heard_at=F("heard_at") - ago)
     Round.objects.update(until=F("until") - ago)
