@@ -140,6 +140,6 @@ def test_results_fit_the_window(site: Site, stack: Stack, width: int) -> None:
     setup.fill(name="narrow", endpoint_url="http://127.0.0.1:1", access_key="AK", secret_key="SK")
     setup.fill(buckets="a-bucket-with-a-long-name-that-no-line-can-break-anywhere")
     setup.test()
-    expect(setup.result).to_contain_text("The store cannot be reached")
+    expect(setup.result).to_contain_text("This is not an S3 endpoint")
     expect(setup.result).to_be_in_viewport()
     assert overflow(page) == 0, widest(page)
