@@ -50,8 +50,17 @@ class Noted(logging.Filter):
         return True
 
 
+def one_line(text: str) -> str:
+    """With escapes in place of line ends and of what else is not visible, which a store or a client may have sent."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 class Lines(logging.Formatter):
-    """Lines for people, without secrets that an exception may contain."""
+    """Lines for people, without secrets that an exception may contain. A message is one line."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = one_line(record.message)
+        return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:
         return redact(super().format(record))

@@ -249,7 +249,7 @@ def test_request_without_a_free_connection_gets_503(tus: Tus, site_with_one_conn
         assert pausing.result().status_code == 200
     assert (values.status_code, values.json()["error"]["code"]) == (503, "DatabaseBusy")
     assert (page.status_code, page.headers["Retry-After"]) == (503, "3")
-    assert "All connections to the database of Partway are in use" in page.text
+    assert "The database of Partway is busy: all connections are in use" in page.text
     assert operator.transfer(transfer_id)["state"] == "paused"
 
 

@@ -102,3 +102,12 @@ def test_logs_of_exceptions_hide_secrets(formatter: logging.Formatter) -> None:
         assert [secret for secret in SECRETS if secret in line] == []
         if isinstance(formatter, JsonLines):
             json.loads(line)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\u2028", "\x85", "\x1b[2K"])
+def test_message_stays_one_line(end: str) -> None:
+    """A store's error code with a line end looked like another record."""
+    record = logging.LogRecord("name", logging.WARNING, "", 0, "refused: %s", (f"Code{end}ERROR root: é",), None)
+    (line,) = Lines("%(levelname)s %(message)s").format(record).splitlines()
+    assert line.startswith("WARNING refused: Code\\")
+    assert line.endswith("ERROR root: é")
