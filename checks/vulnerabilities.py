@@ -44,7 +44,8 @@ def audit(path: Path) -> dict[str, Any] | None:
     try:
         return dict(json.loads(done.stdout))
     except ValueError:
-        sys.stderr.write(f"pip-audit: {done.stderr.strip().splitlines()[-1]}\n")
+        reason = done.stderr.strip().rpartition("\n")[2] or f"ended with status {done.returncode}"
+        sys.stderr.write(f"pip-audit: {reason}\n")
         return None
 
 

@@ -27,7 +27,7 @@ from uploads import access
 from uploads.domain.roles import Role
 from uploads.models import Invitation
 from uploads.problems import ProblemError
-from uploads.selectors.people import find_groups, find_tokens, find_users, groups_of, rows_of
+from uploads.selectors.people import find_tokens, find_users, groups_by_name, rows_of
 from uploads.services.people import groups as group_services
 from uploads.services.people import users as services
 from uploads.services.people.administrators import LastAdministrator
@@ -129,9 +129,9 @@ def _user_page(
         "removable": set(access.roles_to_grant(request.user)),
     }
     if may_manage:
-        all_groups = [each.group for each in find_groups(access.groups_to_see(request.user), None)]
+        all_groups = groups_by_name(access.groups_to_see(request.user))
         context |= {
-            "groups_form": GroupsForm(groups=all_groups, current=groups_of(found)),
+            "groups_form": GroupsForm(groups=all_groups, current=groups_by_name(found.groups.all())),
             "email_form": email_form or EmailForm(initial={"email": found.email}),
             "sessions": sessions_of(found).count(),
             "lock": lock_of_account(found),
@@ -160,11 +160,11 @@ def remove(request: HttpRequest, grant_id: int) -> HttpResponseBase:
 @explains_failures
 def set_groups(request: HttpRequest, user_id: int) -> HttpResponseBase:
     actor, found = access.actor_to_manage_users(request.user), access.user_to_manage(request.user, user_id)
-    known = [each.group for each in find_groups(access.groups_to_see(request.user), None)]
+    known = groups_by_name(access.groups_to_see(request.user))
     form = GroupsForm(request.POST, groups=known, current=[])
-    chosen = [group for group in known if form.is_valid() and str(group.pk) in form.cleaned_data["groups"]]
     if not form.is_valid():
         return _not_understood(request, user_id, _("One of these groups was deleted. Open the page again."))
+    chosen = [group for group in known if str(group.pk) in form.cleaned_data["groups"]]
     try:
         changed = group_services.set_groups(actor, found, chosen)
     except LastAdministrator as refusal:

@@ -6,11 +6,12 @@ import logging
 import zlib
 from dataclasses import dataclass
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.fernet import InvalidToken
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 
+from uploads.models.fields import cipher
 from uploads.services.sso import configuration
 from uploads.services.sso.provider import Person, ProviderRefused, ProviderUnavailable, provider
 
@@ -29,7 +30,7 @@ class Elsewhere:
 
 def remember(request: HttpRequest, person: Person) -> None:
     token = person.id_token if len(person.id_token) <= LARGEST_TOKEN else ""
-    request.session[KEY] = _cipher().encrypt(zlib.compress(token.encode())).decode()
+    request.session[KEY] = cipher().encrypt(zlib.compress(token.encode())).decode()
 
 
 def session_elsewhere(request: HttpRequest) -> Elsewhere | None:
@@ -48,10 +49,6 @@ def session_elsewhere(request: HttpRequest) -> Elsewhere | None:
 def _token(remembered: str) -> str:
     """The provider asks before it signs out somebody without a token: keys may have been replaced."""
     try:
-        return zlib.decompress(_cipher().decrypt(remembered)).decode()
+        return zlib.decompress(cipher().decrypt(remembered)).decode()
     except (InvalidToken, zlib.error, TypeError):
         return ""
-
-
-def _cipher() -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in settings.CREDENTIALS_KEYS])

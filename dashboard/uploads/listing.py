@@ -65,7 +65,8 @@ def listing(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     if len(prefixes) > 1:
         return _folders_above(request, found, BucketLinks(found.name, bucket), query, prefixes)
     query, is_limited = replace(query, prefix=prefixes[0]), not access.may_list_all(request.user, found, bucket)
-    filters_here = browsing.narrows_here(browsing.provider_of(found), query)
+    provider = browsing.provider_of(found)
+    filters_here = browsing.narrows_here(provider, query)
     if is_limited:
         query = _without_markers_outside(query, filters_here=filters_here)
     requested_at = timezone.now()
@@ -76,7 +77,7 @@ def listing(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     except ObjectStoreError as error:
         return _failed_listing(request, found, bucket, query, error, requested_at)
     unlisted = find_unlisted(found, bucket, query, page, requested_at)
-    links, provider = BucketLinks(found.name, bucket), browsing.provider_of(found)
+    links = BucketLinks(found.name, bucket)
     notes, pager = notes_on(provider, query, page, trail), _pager(links, provider, query, trail, page)
     if jsonapi.wants_json(request):
         notes += [pager.stuck] if pager.stuck else []

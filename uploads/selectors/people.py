@@ -123,23 +123,22 @@ class GroupRow:
     grants: list[Grant]
 
 
-def find_groups(groups: QuerySet[Group], grants: QuerySet[Grant] | None) -> list[GroupRow]:
+def find_groups(groups: QuerySet[Group], grants: QuerySet[Grant]) -> list[GroupRow]:
     """All groups by name, with those of their grants."""
     counted = groups.annotate(members=Count("user")).order_by("name")
     rows = {group.pk: GroupRow(group, group.members, []) for group in counted}
-    held = grants.filter(group__isnull=False).select_related("store") if grants is not None else ()
-    for grant in held:
+    for grant in grants.filter(group__isnull=False).select_related("store"):
         if grant.group_id in rows:
             rows[grant.group_id].grants.append(grant)
     return list(rows.values())
 
 
+def groups_by_name(groups: QuerySet[Group]) -> list[Group]:
+    return list(groups.order_by("name"))
+
+
 def members_of(group: Group) -> list[User]:
     return list(group.user_set.order_by("username"))
-
-
-def groups_of(user: User) -> list[Group]:
-    return list(user.groups.order_by("name"))
 
 
 def user_named(users: QuerySet[User], name: str) -> User | None:

@@ -6,7 +6,6 @@ needs a code of it.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import secrets
@@ -28,6 +27,7 @@ from django.utils.crypto import constant_time_compare
 
 from uploads import audit
 from uploads.domain.roles import Role, is_at_least
+from uploads.domain.secrets import digest_of
 from uploads.grants import grants_of
 from uploads.models.fields import SecretUnreadable, is_readable
 from uploads.models.second_factor import DIGITS, STEP_SECONDS, RecoveryCode, TotpDevice, new_key
@@ -257,7 +257,7 @@ def _is_recovery_code(device: TotpDevice, code: str) -> bool:
     normal = "".join(letter for letter in code.lower() if letter in LETTERS)
     if len(normal) != GROUPS * GROUP:
         return False
-    if not RecoveryCode.objects.filter(user_id=device.user_id, digest=_digest(normal)).delete()[0]:
+    if not RecoveryCode.objects.filter(user_id=device.user_id, digest=digest_of(normal)).delete()[0]:
         device.throttle_increment()
         return False
     device.throttle_reset()
@@ -269,12 +269,8 @@ def _is_recovery_code(device: TotpDevice, code: str) -> bool:
 def _new_recovery_codes(user: User) -> list[str]:
     RecoveryCode.objects.filter(user=user).delete()
     codes = ["".join(secrets.choice(LETTERS) for _ in range(GROUPS * GROUP)) for _ in range(RECOVERY_CODES)]
-    RecoveryCode.objects.bulk_create(RecoveryCode(user=user, digest=_digest(code)) for code in codes)
+    RecoveryCode.objects.bulk_create(RecoveryCode(user=user, digest=digest_of(code)) for code in codes)
     return ["-".join(code[start : start + GROUP] for start in range(0, len(code), GROUP)) for code in codes]
-
-
-def _digest(code: str) -> str:
-    return hashlib.sha256(code.encode()).hexdigest()
 
 
 def _delete(user: User) -> bool:

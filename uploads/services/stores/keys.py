@@ -72,7 +72,6 @@ def _rows(model: type[Model], fields: list[str]) -> Iterator[tuple[object, dict[
     last: object = None
     while True:
         rows = model._default_manager.all() if last is None else model._default_manager.filter(pk__gt=last)
-        rows = model._default_manager.all() if last is None else model._default_manager.filter(pk__gt=last)
         page = list(rows.order_by("pk").values_list("pk", *fields)[:BATCH])
         for pk, *values in page:
             tokens = {name: value.token for name, value in zip(fields, values, strict=True) if value}
