@@ -12,20 +12,18 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from dashboard.shared.password_fields import check_repeated, password_field
 from uploads.services.sign_in.passwords import check_rules
 
-
-def _password(label: Any, autocomplete: str) -> forms.CharField:
-    attributes = {"class": "form-control", "autocomplete": autocomplete}
-    return forms.CharField(label=label, strip=False, max_length=4096, widget=forms.PasswordInput(attrs=attributes))
+LONGEST = 4096
 
 
 class PasswordForm(forms.Form):
     """The old password counts as a sign-in: whoever guesses it at an open browser is locked out too."""
 
-    old = _password(gettext_lazy("Current password"), "current-password")
-    new = _password(gettext_lazy("New password"), "new-password")
-    again = _password(gettext_lazy("New password, again"), "new-password")
+    old = password_field(gettext_lazy("Current password"), autocomplete="current-password", limit=LONGEST)
+    new = password_field(gettext_lazy("New password"), limit=LONGEST)
+    again = password_field(gettext_lazy("New password, again"), limit=LONGEST)
     revoke_tokens = forms.BooleanField(
         label=gettext_lazy("Revoke my access tokens too"),
         help_text=gettext_lazy("Whoever knew the password may have created one."),
@@ -50,7 +48,5 @@ class PasswordForm(forms.Form):
         return new
 
     def clean(self) -> dict[str, Any]:
-        data = self.cleaned_data
-        if "new" in data and "again" in data and data["new"] != data["again"]:
-            self.add_error("again", _("The two passwords differ."))
-        return data
+        check_repeated(self, "new")
+        return self.cleaned_data

@@ -7,12 +7,11 @@ from typing import Any
 from django import forms
 from django.contrib.auth.models import Group, User
 from django.contrib.auth.validators import UnicodeUsernameValidator
-from django.core.exceptions import ValidationError
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from dashboard.people.fields import text_field
 from dashboard.people.grant_form import check_name
+from dashboard.shared.password_fields import check_repeated, password_field
 
 
 def _email_field(help_text: Any = "") -> forms.EmailField:
@@ -20,11 +19,6 @@ def _email_field(help_text: Any = "") -> forms.EmailField:
     return forms.EmailField(
         label=gettext_lazy("E-mail address"), required=False, help_text=help_text, max_length=254, widget=widget
     )
-
-
-def _password_field(label: Any) -> forms.CharField:
-    widget = forms.PasswordInput(attrs={"class": "form-control", "autocomplete": "new-password"})
-    return forms.CharField(label=label, strip=False, max_length=1024, widget=widget)
 
 
 class NewUserForm(forms.Form):
@@ -73,11 +67,9 @@ class GroupsForm(forms.Form):
 class PasswordForm(forms.Form):
     """A new password, twice. The service checks the rules."""
 
-    password = _password_field(gettext_lazy("New password"))
-    again = _password_field(gettext_lazy("The same password again"))
+    password = password_field(gettext_lazy("New password"))
+    again = password_field(gettext_lazy("The same password again"))
 
     def clean(self) -> dict[str, Any]:
-        data = self.cleaned_data
-        if "password" in data and "again" in data and data["password"] != data["again"]:
-            raise ValidationError({"again": _("The two passwords differ.")})
-        return data
+        check_repeated(self, "password")
+        return self.cleaned_data
