@@ -41,7 +41,7 @@ def tokens(request: HttpRequest) -> HttpResponseBase:
         "tokens": shown,
         "of_all": of_all,
         "may_see_all": may_see_all,
-        "before": before,
+        "is_first_page": not before,
         "newest_query": urlencode(given),
         "older_query": urlencode(given | {"before": shown[-1].pk}) if len(found) > PAGE_SIZE else "",
     }
