@@ -6,6 +6,7 @@ import time
 import uuid
 from typing import Any
 
+from django.db.models import Case, QuerySet, Value, When
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -24,8 +25,8 @@ from uploads.models import Operation, OperationItem
 from uploads.objectstore.types import UploadRef, UploadsQuery
 from uploads.selectors.operations import OperationProgress, operation_progress
 
-SHOWN_ITEMS = 50
-"""The most failed items, and the most other items, that the page shows. The JSON has all of them."""
+SHOWN_ITEMS = 100
+"""The most items that the page shows, failed ones first. The JSON has all of them."""
 
 PATIENCE_SECONDS = 2.0
 """How long a JSON request waits for the outcome before the response names the operation's URL instead."""
@@ -70,11 +71,7 @@ def _wait(operation: Operation) -> OperationProgress:
 
 def _context(operation: Operation, progress: OperationProgress) -> dict[str, Any]:
     links = BucketLinks(operation.store.name, operation.bucket)
-    items = operation.items.select_related("operation").order_by("id")
-    wrong = (ItemState.FAILED, ItemState.UNKNOWN)
-    failed = items.filter(state__in=wrong)[:SHOWN_ITEMS]
-    others = items.exclude(state__in=wrong)[:SHOWN_ITEMS]
-    rows = [_row(links, item) for item in [*failed, *others]]
+    rows = [_row(links, item) for item in _failed_first(operation)]
     return {
         "operation": operation,
         "progress": progress,
@@ -84,10 +81,16 @@ def _context(operation: Operation, progress: OperationProgress) -> dict[str, Any
         "links": links,
         "rows": rows,
         "hidden": progress.total - len(rows),
-        "single": rows[0] if progress.total == 1 else None,
+        "single": rows[0] if progress.total == len(rows) == 1 else None,
         "is_abort": operation.kind == OperationKind.ABORT,
         "quarter": _quarter(progress),
     }
+
+
+def _failed_first(operation: Operation) -> QuerySet[OperationItem]:
+    """One query: of two queries by state, neither would find an item that ends between them."""
+    failed_first = Case(When(state__in=(ItemState.FAILED, ItemState.UNKNOWN), then=Value(0)), default=Value(1))
+    return operation.items.select_related("operation").order_by(failed_first, "id")[:SHOWN_ITEMS]
 
 
 def _quarter(progress: OperationProgress) -> int:

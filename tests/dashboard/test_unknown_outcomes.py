@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -98,3 +99,27 @@ def test_completion_names_what_was_proved(operator_client: Client, operator: Use
     outcome = {**EXPECTED, "verified": True, "proofs": ["size", "date"], "size": 1000}
     item = make_item(operator, quiet, OperationKind.COMPLETE, ItemState.DONE, outcome=outcome)
     assert "verified by HEAD: size, date" in page_of(operator_client, item).text
+
+
+def test_operation_page_shows_an_item_that_ends_while_the_page_is_made(
+    operator_client: Client, operator: User, quiet: Store
+) -> None:
+    """A worker may record the end of the only item between any two statements of the page."""
+    for statements in range(1, 40):
+        item = make_item(operator, quiet, OperationKind.ABORT, ItemState.RUNNING)
+        left = statements
+
+        def end_item(execute: Any, sql: str, *arguments: Any, row: OperationItem = item) -> Any:
+            nonlocal left
+            left -= 1
+            found = execute(sql, *arguments)
+            if left == 0:
+                OperationItem.objects.filter(pk=row.pk).update(state=ItemState.FAILED, **ERROR)
+            return found
+
+        with connection.execute_wrapper(end_item):
+            page = page_of(operator_client, item)
+        assert "u-1" in page.text
+        if left > 0:
+            break
+    assert statements > 2
