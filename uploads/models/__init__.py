@@ -3,10 +3,12 @@
 from uploads.models.access_token import AccessToken, TokenPlace
 from uploads.models.audit import AuditEntry, AuditRemoval
 from uploads.models.grant import Grant
+from uploads.models.inventory import InventoryBucket, InventorySettings, InventorySum, InventoryUpload
 from uploads.models.invitation import Invitation
 from uploads.models.node import StagingNode
 from uploads.models.operation import Operation, OperationItem
 from uploads.models.round import Round
+from uploads.models.scan import BucketScan, PartsBatch, Scan
 from uploads.models.second_factor import RecoveryCode, TotpDevice
 from uploads.models.session import Session
 from uploads.models.sign_on_identity import SignOnIdentity
@@ -18,14 +20,21 @@ __all__ = [
     "AccessToken",
     "AuditEntry",
     "AuditRemoval",
+    "BucketScan",
     "Grant",
+    "InventoryBucket",
+    "InventorySettings",
+    "InventorySum",
+    "InventoryUpload",
     "Invitation",
     "NamedBucket",
     "Operation",
     "OperationItem",
     "Part",
+    "PartsBatch",
     "RecoveryCode",
     "Round",
+    "Scan",
     "Session",
     "SignOnIdentity",
     "StagingNode",

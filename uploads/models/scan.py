@@ -1,0 +1,100 @@
+"""Scans: reading all uploads in progress of a store into the inventory."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+
+from uploads.domain.states import ItemState
+from uploads.models.inventory import InventoryBucket
+from uploads.models.store import Store
+from uploads.models.work import ErrorFields, WorkFields
+
+ITEM_CHOICES = [(state.value, state.value) for state in ItemState]
+
+
+class Scan(ErrorFields):
+    """A requested scan of a store. Its progress is that of its buckets.
+
+    `origin` says what requested it: a schedule, a button or a command. `places` are the requested buckets and prefixes,
+    as [bucket, prefix]; empty for all buckets. The error is that of ListBuckets.
+    """
+
+    ORIGINS = ("schedule", "page", "command")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    store = models.ForeignKey(Store, on_delete=models.PROTECT, related_name="scans")
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    origin = models.CharField(max_length=8, choices=[(name, name) for name in ORIGINS])
+    places = models.JSONField(default=list, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    buckets_listed_at = models.DateTimeField(null=True, blank=True)
+    listed_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [
+            models.Index(fields=["store", "-created_at"], name="scan_by_store"),
+            models.Index(fields=["created_at"], name="scan_active", condition=models.Q(finished_at__isnull=True)),
+        ]
+
+    def __str__(self) -> str:
+        return f"scan {self.id}"
+
+
+class BucketScan(WorkFields):
+    """The listing of one bucket in a scan. A page of it is one task; the markers say where it goes on.
+
+    `active_key` is set while the bucket is scanned, so that one scan of a bucket runs at a time. `listed` are the
+    uploads that were listed, `to_check` those whose parts are to be read, `checked` those that were read, and
+    `refused` those whose parts could not be read.
+    """
+
+    scan = models.ForeignKey(Scan, on_delete=models.CASCADE, related_name="buckets")
+    bucket = models.ForeignKey(InventoryBucket, on_delete=models.CASCADE, related_name="scans")
+    prefix = models.CharField(max_length=1024, blank=True, default="")
+    state = models.CharField(max_length=8, choices=ITEM_CHOICES, default=ItemState.ORDERED.value)
+    active_key = models.CharField(max_length=64, unique=True, null=True, blank=True)
+    key_marker = models.CharField(max_length=1024, blank=True, default="")
+    upload_id_marker = models.CharField(max_length=1024, blank=True, default="")
+    pages = models.IntegerField(default=0)
+    requests = models.IntegerField(default=0)
+    listed = models.BigIntegerField(default=0)
+    to_check = models.BigIntegerField(default=0)
+    checked = models.BigIntegerField(default=0)
+    refused = models.BigIntegerField(default=0)
+    started_at = models.DateTimeField(null=True, blank=True)
+    listed_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["scan", "state"], name="bucket_scan_by_state"),
+            models.Index(fields=["queued_at"], name="bucket_scan_waiting", condition=models.Q(state="ordered")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.scan_id} {self.bucket_id}"
+
+
+class PartsBatch(WorkFields):
+    """Uploads of one bucket whose parts one task reads. `uploads` are the ids of their rows in the inventory."""
+
+    bucket_scan = models.ForeignKey(BucketScan, on_delete=models.CASCADE, related_name="batches")
+    uploads = models.JSONField(default=list)
+    state = models.CharField(max_length=8, choices=ITEM_CHOICES, default=ItemState.ORDERED.value)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["bucket_scan", "state"], name="parts_batch_by_state"),
+            models.Index(fields=["queued_at"], name="parts_batch_waiting", condition=models.Q(state="ordered")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.bucket_scan_id} {self.pk}"
