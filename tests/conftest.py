@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,21 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings() -> None:
-    """Use a file for the test database: an in-memory database locks tables, and threads do not wait for these locks."""
+    """Use a file for the test database: an in-memory database locks tables, and threads do not wait for these locks.
+
+    On PostgreSQL, the database is migrated already (`on_postgresql`).
+    """
     from django.db import connections
 
-    if connections["default"].vendor == "sqlite":
-        connections["default"].settings_dict["TEST"]["NAME"] = str(Path(VAR_DIR) / "tests.sqlite3")
+    settings = connections["default"].settings_dict
+    settings["TEST"]["NAME"] = (
+        str(Path(VAR_DIR) / "tests.sqlite3") if connections["default"].vendor == "sqlite" else settings["NAME"]
+    )
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    return "TEST_DATABASE_URL" in os.environ
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -109,7 +120,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgresql_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgresql.Cluster]:
-    """A PostgreSQL server. `new_database()` creates an empty database."""
+    """A PostgreSQL server. `new_database()` creates an empty database, `migrated_database()` one with our tables."""
     with postgresql.running(tmp_path_factory.mktemp("postgresql")) as cluster:
         yield cluster
 

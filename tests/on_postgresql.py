@@ -12,7 +12,7 @@ from tests.stores.postgresql import Cluster
 
 def run_again(path: str, cluster: Cluster) -> None:
     """Run all tests of a file except the one that calls this function, which has `postgresql` in its name."""
-    env = {**os.environ, "TEST_DATABASE_URL": cluster.new_database()}
+    env = {**os.environ, "TEST_DATABASE_URL": cluster.migrated_database()}
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not on_postgresql", path]
     done = subprocess.run(argv, env=env, cwd=PROJECT, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

@@ -8,16 +8,19 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import psycopg
 
 from local import ports
+from local.installation import PROJECT
 from tests.stores import processes
 
 DEBIAN = Path("/usr/lib/postgresql")
@@ -36,7 +39,7 @@ SETTINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cluster:
     """A running server on loopback, with a superuser and a random password."""
 
@@ -46,12 +49,23 @@ class Cluster:
     def url(self, database: str) -> str:
         return f"postgres://postgres:{self.password}@{ports.LOOPBACK}:{self.port}/{database}"
 
-    def new_database(self) -> str:
-        """Create an empty database. Returns its URL."""
+    def new_database(self, template: str = "template0") -> str:
+        """Create an empty database, or a copy of another one. Returns its URL."""
         name = f"partway_{secrets.token_hex(4)}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
         return self.url(name)
+
+    def migrated_database(self) -> str:
+        """Create a database with our tables. Returns its URL. Only the first one of a server runs the migrations."""
+        return self.new_database(self._migrated_template)
+
+    @cached_property
+    def _migrated_template(self) -> str:
+        url = self.new_database()
+        argv = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+        subprocess.run(argv, env={**os.environ, "DATABASE_URL": url}, cwd=PROJECT, check=True)
+        return url.rpartition("/")[2]
 
 
 def binaries() -> Path:

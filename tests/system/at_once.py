@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import django
 from django.conf import settings
-from django.core.management import call_command
 from django.db import connection, transaction
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ WAITING_SECONDS = 0.5
 
 def main() -> None:
     django.setup()
-    call_command("migrate", verbosity=0)
     json.dump(
         {"takers": take_a_part(), "operations": request_the_same_abort(), "reserved_bytes": reserve_quota()}, sys.stdout
     )

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
@@ -29,6 +29,7 @@ import psycopg
 import requests
 
 from local import installation, launcher, ports, redis, site, supervision, swift
+from tests.environment import VAR_DIR
 from tests.stores import processes
 from tests.stores.swift import SwiftStore
 from tests.system.direct_store import Boto, DirectStore
@@ -289,10 +290,10 @@ class Stack:
 
     def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Read the database with SQL for SQLite and PostgreSQL. Ids and times are returned as SQLite stores them."""
-        url = self._plan.env["DATABASE_URL"]
         if self.database == "sqlite":
-            with _reading(Path(url.removeprefix("sqlite:///"))) as connection:
+            with _reading(sqlite_path(self._plan.env)) as connection:
                 return connection.execute(sql, values).fetchall()
+        url = self._plan.env["DATABASE_URL"]
         rows = _retry_after_crash(lambda: _query_postgresql(url, sql, values))
         return [tuple(_as_in_sqlite(value) for value in row) for row in rows]
 
@@ -421,6 +422,20 @@ def _reading(database: Path) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
+def sqlite_path(env: Mapping[str, str]) -> Path:
+    return Path(env["DATABASE_URL"].removeprefix("sqlite:///"))
+
+
+@cache
+def _migrated_sqlite() -> Path:
+    """A database with our tables, made once per process, because the migrations take seconds."""
+    path = Path(VAR_DIR) / "stack.sqlite3"
+    env = {**os.environ, "DATABASE_URL": f"sqlite:///{path}"}
+    argv = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+    subprocess.run(argv, env=env, cwd=installation.PROJECT, check=True)
+    return path
+
+
 @contextmanager
 def running(var: Path, env: Mapping[str, str] | None = None) -> Iterator[Stack]:
     """Run a stack with its data in `var` and additional settings in `env`."""
@@ -436,6 +451,8 @@ def running(var: Path, env: Mapping[str, str] | None = None) -> Iterator[Stack]:
         os.environ.update({**own, **(env or {})})
         plan = launcher.make_plan(folder, ports.LOOPBACK, ports.choose(1)[0])
     stack = Stack(plan)
+    if stack.database == "sqlite":
+        shutil.copy(_migrated_sqlite(), sqlite_path(plan.env))
     try:
         stack.start_all()
         yield stack

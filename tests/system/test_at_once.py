@@ -21,7 +21,7 @@ def outcome(postgresql_cluster: Cluster, tmp_path_factory: pytest.TempPathFactor
     var: Path = tmp_path_factory.mktemp("at-once")
     env = {
         **os.environ,
-        "DATABASE_URL": postgresql_cluster.new_database(),
+        "DATABASE_URL": postgresql_cluster.migrated_database(),
         "STAGING_DIR": str(var / "staging"),
         "NODE_NAME": "node",
     }

@@ -46,7 +46,7 @@ MALFORMED = b"--b\r\nContent-Disposition: form-data; name=x\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def stack(postgresql_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    settings = {"DATABASE_URL": postgresql_cluster.new_database()}
+    settings = {"DATABASE_URL": postgresql_cluster.migrated_database()}
     with stacks.running(tmp_path_factory.mktemp("bad-requests"), settings) as running:
         yield running
 

@@ -41,8 +41,8 @@ JSON = {"Accept": "application/json"}
 
 @pytest.fixture(scope="module")
 def database(postgresql_cluster: Cluster) -> str:
-    """An empty database of a server with its default settings."""
-    return postgresql_cluster.new_database()
+    """A database without rows, of a server with its default settings."""
+    return postgresql_cluster.migrated_database()
 
 
 @pytest.fixture(scope="module")

@@ -88,7 +88,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     env = {}
     if request.param == "postgresql":
         cluster: Cluster = request.getfixturevalue("postgresql_cluster")
-        env["DATABASE_URL"] = cluster.new_database()
+        env["DATABASE_URL"] = cluster.migrated_database()
     with stacks.running(tmp_path_factory.mktemp("hostile"), env) as running:
         yield running
 

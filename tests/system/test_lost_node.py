@@ -34,7 +34,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory, postgresql_cluster: Cluster) -> Iterator[Stack]:
-    env = {**SETTINGS, "DATABASE_URL": postgresql_cluster.new_database()}
+    env = {**SETTINGS, "DATABASE_URL": postgresql_cluster.migrated_database()}
     with stacks.running(tmp_path_factory.mktemp("one"), env) as running:
         yield running
 

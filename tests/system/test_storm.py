@@ -43,7 +43,7 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     settings = dict(storm.SETTINGS)
     if request.param == "postgresql":
         cluster: Cluster = request.getfixturevalue("postgresql_cluster")
-        settings["DATABASE_URL"] = cluster.new_database()
+        settings["DATABASE_URL"] = cluster.migrated_database()
     with stacks.running(tmp_path_factory.mktemp("storm"), settings) as running:
         yield running
 
