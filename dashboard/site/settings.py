@@ -247,6 +247,7 @@ TEMPLATES = [
             "builtins": [
                 "django.templatetags.static",
                 "django.templatetags.i18n",
+                "dashboard.templatetags.charts",
                 "dashboard.templatetags.components",
                 "dashboard.templatetags.values",
             ],
