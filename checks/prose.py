@@ -1,7 +1,7 @@
 """`python -m checks.prose`: finds sentences in `uploads/`, which holds codes only; the dashboard has their texts.
 
-A sentence is a string of five words or more. Docstrings, log messages, help texts, proper names, SQL and the messages
-of exceptions for programmers are none. Migrations are history and not checked.
+A sentence is a string of five words or more. Docstrings, log messages, help texts, proper names, SQL, scripts for
+Redis and the messages of exceptions for programmers are none. Migrations are history and not checked.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from checks.report import PROJECT, Finding, report
 GETTEXT = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy", "pgettext", "pgettext_lazy", "npgettext"}
 LEAST_WORDS = 5
 WORD = re.compile(r"""(?<!\S)["'(“]?[A-Za-z][A-Za-z'’/-]*["')”]?[,;:.?!]?(?!\S)""")
-SQL = re.compile(r"\s*(CREATE|DROP|BEFORE) [A-Z]{2,} ")
-"""The start of a statement, or of a part of one."""
+SQL = re.compile(r"\s*((CREATE|DROP|BEFORE) [A-Z]{2,} |local \w+ = redis\.call\()")
+"""The start of a statement, or of a part of one, or of a script for Redis."""
 
 LOGGERS = {"log", "logger", "logging"}
 FOR_PROGRAMMERS = {

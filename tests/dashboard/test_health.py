@@ -43,7 +43,7 @@ def live_redis(settings: Settings, redis_url: str) -> Iterator[None]:
     node = f"node.{settings.NODE_NAME}"
     broker.send_heartbeat(["partway", "partway.watch", node, f"{node}.steps"])
     yield
-    client = broker._client(redis_url)
+    client = broker.client_at(redis_url)
     assert client is not None
     client.flushall()
 
@@ -90,7 +90,7 @@ def test_unavailable_redis_is_named_without_its_address(settings: Settings) -> N
 
 @pytest.mark.usefixtures("staging", "live_redis")
 def test_silent_worker_is_named(settings: Settings) -> None:
-    client = broker._client(settings.REDIS_URL)
+    client = broker.client_at(settings.REDIS_URL)
     assert client is not None
     client.delete(broker._heartbeat(f"node.{settings.NODE_NAME}"))
     status, checks = ready()

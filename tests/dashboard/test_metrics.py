@@ -118,7 +118,7 @@ def test_staging(operator: User, settings: Settings) -> None:
 
 def test_queues(settings: Settings, redis_url: str) -> None:
     settings.REDIS_URL = redis_url
-    client = broker._client(redis_url)
+    client = broker.client_at(redis_url)
     assert client is not None
     steps = f"node.{settings.NODE_NAME}.steps"
     client.rpush(steps, "one", "two")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from hashlib import blake2b
 from typing import TypeVar
@@ -207,18 +208,29 @@ class ListingClient(ClientBase):
         )
 
     def iter_parts(
-        self, bucket: str, key: str, upload_id: str, *, max_parts: int = MAX_PAGE, part_number_marker: int = 0
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        *,
+        max_parts: int = MAX_PAGE,
+        part_number_marker: int = 0,
+        turn: Callable[[], AbstractContextManager[None]] = nullcontext,
+        seen: Callable[[PartsPage], object] = lambda _: None,
     ) -> Iterator[ListedPart]:
         """All parts after the marker, each number once, from as many pages of ListParts as necessary.
 
-        Of several copies it is the newest one. Raises UnreadableResponse if a truncated page has no marker, or one that
+        Of several copies it is the newest one. Each page is requested inside a context of `turn`, and then passed to
+        `seen`. Raises UnreadableResponse if a truncated page has no marker, or one that
         was used before, or after MAX_PARTS parts or MAX_PARTS_PAGES pages.
         """
         marker, seen_markers, kept = part_number_marker, {part_number_marker}, dict[int, ListedPart]()
         for _ in range(MAX_PARTS_PAGES):
             if len(kept) > MAX_PARTS:
                 raise unreadable(Code.PARTS_WITHOUT_END, count=len(kept))
-            page = self.list_parts(bucket, key, upload_id, max_parts=max_parts, part_number_marker=marker)
+            with turn():
+                page = self.list_parts(bucket, key, upload_id, max_parts=max_parts, part_number_marker=marker)
+            seen(page)
             keep_newest(kept, page.parts)
             if not page.is_truncated:
                 break

@@ -304,7 +304,7 @@ def test_emptied_redis_has_every_message_sent_again_in_bounded_rounds(
 
 def test_emptying_is_noted_until_the_next_one(settings: Settings, redis_url: str) -> None:
     settings.REDIS_URL = redis_url
-    client = broker._client(redis_url)
+    client = broker.client_at(redis_url)
     assert client is not None
     client.flushall()
     before = timezone.now()

@@ -32,13 +32,13 @@ _SEEN = "partway:seen"
 
 def responds() -> bool:
     """Whether Redis accepts commands. Raises redis.RedisError if it is unavailable."""
-    client = _client(settings.REDIS_URL)
+    client = client_at(settings.REDIS_URL)
     return client is None or bool(client.ping())
 
 
 def may_evict() -> bool:
     """Whether Redis deletes keys, and so messages, when its memory is full. False if it is unavailable."""
-    client = _client(settings.REDIS_URL)
+    client = client_at(settings.REDIS_URL)
     if client is None:
         return False
     try:
@@ -49,7 +49,7 @@ def may_evict() -> bool:
 
 def send_heartbeat(queues: Iterable[str]) -> None:
     """Record that a worker takes messages from these queues. If Redis is unavailable, nothing is recorded."""
-    client = _client(settings.REDIS_URL)
+    client = client_at(settings.REDIS_URL)
     if client is None:
         return
     try:
@@ -61,13 +61,13 @@ def send_heartbeat(queues: Iterable[str]) -> None:
 
 def is_served(*queues: str) -> bool:
     """Whether each of the queues has a worker. Raises redis.RedisError."""
-    client = _client(settings.REDIS_URL)
+    client = client_at(settings.REDIS_URL)
     return client is None or client.exists(*(_heartbeat(queue) for queue in queues)) == len(queues)
 
 
 def depths(queues: Iterable[str]) -> dict[str, int]:
     """The number of messages that wait in each queue, without those that a worker has. Raises redis.RedisError."""
-    client = _client(settings.REDIS_URL)
+    client = client_at(settings.REDIS_URL)
     return {} if client is None else {queue: int(client.llen(queue)) for queue in queues}
 
 
@@ -76,7 +76,7 @@ def emptied_at() -> datetime | None:
 
     None if Redis is unavailable, or has kept its data since before it was noted.
     """
-    client = _client(settings.REDIS_URL)
+    client = client_at(settings.REDIS_URL)
     if client is None:
         return None
     try:
@@ -91,7 +91,7 @@ def _heartbeat(queue: str) -> str:
 
 
 @cache
-def _client(url: str) -> redis.Redis | None:
+def client_at(url: str) -> redis.Redis | None:
     """None for a queue that is not in Redis: tests keep one in memory."""
     if url.startswith("memory:"):
         return None
