@@ -18,11 +18,23 @@ from django.http import Http404
 
 from uploads import grants
 from uploads.domain.roles import ROLE_FOR, Action, Limits, Permission, Place, Role, Scope, prefixes_within
-from uploads.models import AccessToken, AuditEntry, Grant, Operation, OperationItem, Store, StoreCheck, Transfer
+from uploads.models import (
+    AccessToken,
+    AuditEntry,
+    BucketScan,
+    Grant,
+    InventoryBucket,
+    Operation,
+    OperationItem,
+    Scan,
+    Store,
+    StoreCheck,
+    Transfer,
+)
 from uploads.problems import Code, Problem, ProblemError
 
 AnyUser = AbstractBaseUser | AnonymousUser
-Thing = Store | Transfer | Operation | StoreCheck | Place
+Thing = Store | Transfer | Operation | StoreCheck | Scan | Place
 M = TypeVar("M", bound=Model)
 
 
@@ -72,6 +84,8 @@ def place_of(thing: Thing) -> Place:
             return Place(thing.store_id, thing.bucket, thing.key)
         case Operation() | StoreCheck():
             return Place(thing.store_id, thing.bucket)
+        case Scan():
+            return Place(thing.store_id)
     return thing
 
 
@@ -280,6 +294,84 @@ def store_to_abort_in(user: AnyUser, name: str, bucket: str, keys: Iterable[str]
 
 def store_to_complete_in(user: AnyUser, name: str, bucket: str, keys: Iterable[str]) -> Store:
     return _store(user, name, Action.COMPLETE_UPLOADS, bucket, keys)
+
+
+# --- Scans and the inventory ------------------------------------------------------------------------------------------
+
+
+def visible_scans(user: AnyUser) -> QuerySet[Scan]:
+    """The scans of stores in which the user may list something. `bucket_scans_to_see` says what of each."""
+    scopes = [Scope(each.scope.store_id) for each in _permitting(actor(user), Action.LIST_UPLOADS)]
+    rows = Scan.objects.filter(grants.at_scopes(scopes), store__in=visible_stores(user))
+    return rows.select_related("store", "actor")
+
+
+def scans_to_see(user: AnyUser) -> QuerySet[Scan]:
+    _require(user, Action.LIST_UPLOADS)
+    return visible_scans(user)
+
+
+def scan_to_see(user: AnyUser, scan_id: uuid.UUID) -> Scan:
+    return _get(scans_to_see(user), Problem(Code.NO_SUCH_SCAN), pk=scan_id)
+
+
+def visible_bucket_scans(user: AnyUser) -> QuerySet[BucketScan]:
+    """The parts of scans of which the user may list all: a number says something about each upload that it counts."""
+    scopes = [each.scope for each in _permitting(actor(user), Action.LIST_UPLOADS)]
+    seen = grants.at_scopes(scopes, store="bucket__store", bucket="bucket__name", key="prefix")
+    return BucketScan.objects.filter(seen, bucket__store__in=visible_stores(user))
+
+
+def visible_inventory_buckets(user: AnyUser) -> QuerySet[InventoryBucket]:
+    """The buckets in which the user may list something."""
+    scopes = [Scope(each.scope.store_id, each.scope.bucket) for each in _permitting(actor(user), Action.LIST_UPLOADS)]
+    return InventoryBucket.objects.filter(grants.at_scopes(scopes, bucket="name"), store__in=visible_stores(user))
+
+
+def stores_to_scan(user: AnyUser) -> QuerySet[Store]:
+    """The enabled stores of which the user may scan something."""
+    _require(user, Action.SCAN_STORES)
+    scopes = [Scope(each.scope.store_id) for each in _permitting(actor(user), Action.SCAN_STORES)]
+    return visible_stores(user).filter(grants.at_scopes(scopes, store="pk"), enabled=True)
+
+
+def store_to_scan(user: AnyUser, name: str) -> Store:
+    """A store of which the user may scan something: `places_to_scan`."""
+    return _store(user, name, Action.SCAN_STORES)
+
+
+def places_to_scan(user: AnyUser, store: Store) -> tuple[tuple[str, str], ...]:
+    """The buckets and prefixes of a store that the user may scan; none for all of it."""
+    scopes = {each.scope for each in _permitting(actor(user), Action.SCAN_STORES, store)}
+    if any(not (scope.bucket or scope.prefix) for scope in scopes):
+        return ()
+    whole = {scope.bucket for scope in scopes if not scope.prefix}
+    places = {(bucket, "") for bucket in whole}
+    return tuple(sorted(places | {(each.bucket, each.prefix) for each in scopes if each.bucket not in whole}))
+
+
+def may_cancel_scan(user: AnyUser, scan: Scan) -> bool:
+    """Whether the user may scan all that this scan reads."""
+    found = [each.scope for each in _permitting(actor(user), Action.SCAN_STORES, scan)]
+    places = [Place(scan.store_id, bucket, prefix or None) for bucket, prefix in scan.places] or [place_of(scan)]
+    return all(any(scope.includes(place) for scope in found) for place in places)
+
+
+def scan_to_cancel(user: AnyUser, scan_id: uuid.UUID) -> Scan:
+    _require(user, Action.SCAN_STORES)
+    scan = scan_to_see(user, scan_id)
+    if not may_cancel_scan(user, scan):
+        raise NotAllowed(_refusal(actor(user), Action.SCAN_STORES))
+    return scan
+
+
+def may_change_inventory(user: AnyUser, store: Store) -> bool:
+    """Whether pages offer to change how the uploads of this store are scanned and judged."""
+    return may(user, Action.CHANGE_INVENTORY, store)
+
+
+def store_to_change_inventory_of(user: AnyUser, name: str) -> Store:
+    return _store(user, name, Action.CHANGE_INVENTORY)
 
 
 # --- Operations -------------------------------------------------------------------------------------------------------

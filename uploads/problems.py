@@ -70,6 +70,7 @@ class Code(StrEnum):
     NO_SUCH_STORE = "NoSuchStore"
     NO_SUCH_CHECK = "NoSuchCheck"
     NO_SUCH_OPERATION = "NoSuchOperation"
+    NO_SUCH_SCAN = "NoSuchScan"
     NO_SUCH_TRANSFER = "NoSuchTransfer"
     OPERATION_DELETED = "OperationDeleted"
     TRANSFER_DELETED = "TransferDeleted"

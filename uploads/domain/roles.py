@@ -32,10 +32,12 @@ class Action(StrEnum):
     COMPLETE_UPLOADS = "complete-uploads"
     SEND_FILES = "send-files"
     STEER_TRANSFERS = "steer-transfers"
+    SCAN_STORES = "scan-stores"
 
     SEE_DISABLED_STORES = "see-disabled-stores"
     CHANGE_STORES = "change-stores"
     CHECK_STORES = "check-stores"
+    CHANGE_INVENTORY = "change-inventory"
     SEE_ALL_TRANSFERS = "see-all-transfers"
     GRANT_ROLES = "grant-roles"
 
@@ -50,13 +52,21 @@ ROLE_FOR: Mapping[Action, Role] = {
         Role.VIEWER,
     ),
     **dict.fromkeys(
-        (Action.ABORT_UPLOADS, Action.COMPLETE_UPLOADS, Action.SEND_FILES, Action.STEER_TRANSFERS), Role.OPERATOR
+        (
+            Action.ABORT_UPLOADS,
+            Action.COMPLETE_UPLOADS,
+            Action.SEND_FILES,
+            Action.STEER_TRANSFERS,
+            Action.SCAN_STORES,
+        ),
+        Role.OPERATOR,
     ),
     **dict.fromkeys(
         (
             Action.SEE_DISABLED_STORES,
             Action.CHANGE_STORES,
             Action.CHECK_STORES,
+            Action.CHANGE_INVENTORY,
             Action.SEE_ALL_TRANSFERS,
             Action.GRANT_ROLES,
         ),
@@ -72,7 +82,15 @@ ALLOWED: Mapping[Role, frozenset[Action]] = {
     for role in ROLES
 }
 
-WHOLE_STORE = frozenset({Action.SEE_DISABLED_STORES, Action.CHANGE_STORES, Action.CHECK_STORES, Action.GRANT_ROLES})
+WHOLE_STORE = frozenset(
+    {
+        Action.SEE_DISABLED_STORES,
+        Action.CHANGE_STORES,
+        Action.CHECK_STORES,
+        Action.CHANGE_INVENTORY,
+        Action.GRANT_ROLES,
+    }
+)
 """Actions on a store as a whole: a grant that is limited to a bucket or a prefix does not include them."""
 
 EVERYWHERE_ONLY = frozenset({Action.ADD_STORES, Action.SEE_STAGING, Action.MANAGE_USERS})
@@ -105,6 +123,7 @@ TOKEN_SCOPES: Mapping[TokenScope, frozenset[Action]] = {
             Action.SEE_OPERATIONS,
             Action.ABORT_UPLOADS,
             Action.COMPLETE_UPLOADS,
+            Action.SCAN_STORES,
         }
     ),
 }

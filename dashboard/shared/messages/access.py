@@ -45,6 +45,7 @@ MESSAGES: Mapping[str, Message] = {
     Code.NO_SUCH_STORE: _("There is no store “%(store)s”."),
     Code.NO_SUCH_CHECK: _("There is no such check of this store."),
     Code.NO_SUCH_OPERATION: _("There is no such operation."),
+    Code.NO_SUCH_SCAN: _("There is no such scan."),
     Code.NO_SUCH_TRANSFER: _("There is no such transfer."),
     Code.OPERATION_DELETED: _(
         "This operation has ended, and was deleted after the time for which this site keeps operations. The audit log "
