@@ -23,6 +23,7 @@ from django.db.models.functions import Coalesce, Substr
 from uploads import access
 from uploads.access import AnyUser
 from uploads.models import AuditEntry
+from uploads.selectors.beginnings import after_all_with
 
 CANDIDATES = (1_000, 10_000, 90_000)
 """Entries that are tested for one page, in steps. Most pages are full after the first."""
@@ -249,17 +250,8 @@ def _starts_with(prefix: str) -> Q:
     """Keys with this beginning. SQLite has no index for LIKE, which ignores case there too."""
     if connection.vendor == "postgresql":
         return Q(key__startswith=prefix, key__gt="")
-    end = _after_all_with(prefix)
+    end = after_all_with(prefix)
     return Q(key__gte=prefix, key__gt="") & (Q(key__lt=end) if end else Q())
-
-
-def _after_all_with(prefix: str) -> str:
-    """The first text after all those that begin with the prefix, by code points; '' if there is none."""
-    kept = prefix.rstrip("\U0010ffff")
-    if not kept:
-        return ""
-    following = ord(kept[-1]) + 1
-    return kept[:-1] + chr(0xE000 if following == 0xD800 else following)
 
 
 def _few_keys(prefix: str) -> list[int] | None:

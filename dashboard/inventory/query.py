@@ -1,0 +1,184 @@
+"""The query of the inventory: what it may ask for, and the query that asks for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.http import HttpRequest
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+
+from dashboard.shared.numbers import Count
+from dashboard.shared.parameters import BadParameter, Query, check_text
+from uploads.domain.inventory_filter import VERDICTS, Grouping, InventoryFilter, Sort
+
+FILTERS = (
+    "store",
+    "bucket",
+    "prefix",
+    "initiator",
+    "class",
+    "verdict",
+    "older-than",
+    "idle-for",
+    "min-bytes",
+    "max-bytes",
+    "min-parts",
+    "max-parts",
+    "q",
+)
+"""The names of all parameters that filter, in the order of the form."""
+
+VIEW = ("sort", "group", "depth", "cursor", "page-size", "format")
+"""The names of the other parameters of the page."""
+
+REPEATABLE = frozenset({"verdict"})
+DEFAULT_SORT = "-bytes"
+SORTS = tuple(f"{sign}{sort.value}" for sort in Sort for sign in ("", "-"))
+GROUPS = tuple(group.value for group in Grouping)
+
+UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+DURATION = re.compile(r"([0-9]{1,5})([mhdw])", re.ASCII)
+MAX_BYTES = 2**62
+MAX_Q_BYTES = 4096
+MAX_DEPTH = 4
+PAGE_SIZE, MAX_PAGE_SIZE = 100, 1000
+
+
+def query_in(request: HttpRequest) -> Query:
+    """The query of a request; each name but `verdict` is allowed once. Raises BadParameter."""
+    return Query(request, repeatable=REPEATABLE)
+
+
+def read_filter(request: HttpRequest) -> InventoryFilter:
+    """The filter in the query of a request. Raises BadParameter, which says what is allowed."""
+    return filter_in(query_in(request))
+
+
+def filter_in(query: Query) -> InventoryFilter:
+    """Raises BadParameter."""
+    return InventoryFilter(
+        store=query.text("store"),
+        bucket=query.text("bucket"),
+        prefix=query.text("prefix"),
+        initiator=query.text("initiator"),
+        storage_class=query.text("class"),
+        verdicts=_verdicts(query),
+        older_than=_duration(query, "older-than"),
+        idle_for=_duration(query, "idle-for"),
+        min_bytes=_size(query, "min-bytes"),
+        max_bytes=_size(query, "max-bytes"),
+        min_parts=_size(query, "min-parts"),
+        max_parts=_size(query, "max-parts"),
+        q=_searched(query),
+    )
+
+
+def filter_query(wanted: InventoryFilter, **more: str | int | None) -> str:
+    """The query string of a filter, without a question mark; `page_size` and the like become `page-size`."""
+    return urlencode([*_pairs(wanted), *((_dashed(name), value) for name, value in more.items() if value is not None)])
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _pairs(wanted: InventoryFilter) -> Sequence[tuple[str, str | int]]:
+    values: list[tuple[str, str | int | None]] = [
+        ("store", wanted.store),
+        ("bucket", wanted.bucket),
+        ("prefix", wanted.prefix),
+        ("initiator", wanted.initiator),
+        ("class", wanted.storage_class),
+        *(("verdict", each) for each in wanted.verdicts),
+        ("older-than", duration_text(wanted.older_than)),
+        ("idle-for", duration_text(wanted.idle_for)),
+        ("min-bytes", wanted.min_bytes),
+        ("max-bytes", wanted.max_bytes),
+        ("min-parts", wanted.min_parts),
+        ("max-parts", wanted.max_parts),
+        ("q", wanted.q),
+    ]
+    return [(name, value) for name, value in values if value is not None and value != ""]
+
+
+def duration_text(duration: timedelta | None) -> str:
+    """A duration as the query has it, such as `7d`; '' for None."""
+    if duration is None:
+        return ""
+    unit = next((name for name in "dhm" if not duration % UNITS[name]), "m")
+    return f"{duration // UNITS[unit]}{unit}"
+
+
+def read_sort(query: Query) -> tuple[Sort, bool]:
+    """By what the page is sorted, and whether the largest come first. Raises BadParameter."""
+    text = query.text("sort") or DEFAULT_SORT
+    _one_of("sort", text, SORTS)
+    return Sort(text.removeprefix("-")), text.startswith("-")
+
+
+def read_group(query: Query) -> Grouping | None:
+    """Raises BadParameter."""
+    text = query.text("group")
+    if not text:
+        return None
+    _one_of("group", text, GROUPS)
+    return Grouping(text)
+
+
+def read_depth(query: Query) -> int:
+    return query.number("depth", 1, 1, MAX_DEPTH)
+
+
+def read_page_size(query: Query) -> int:
+    return query.number("page-size", PAGE_SIZE, 1, MAX_PAGE_SIZE)
+
+
+def _verdicts(query: Query) -> tuple[str, ...]:
+    given = [each for each in query.all("verdict") if each]
+    for each in given:
+        _one_of("verdict", each, VERDICTS)
+    return tuple(dict.fromkeys(given))
+
+
+def _one_of(name: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise BadParameter(_("“%(name)s” must be one of %(values)s.") % {"name": name, "values": ", ".join(allowed)})
+
+
+def _duration(query: Query, name: str) -> timedelta | None:
+    text = query.text(name)
+    if not text:
+        return None
+    found = DURATION.fullmatch(text)
+    if found is None:
+        raise BadParameter(
+            _("“%(name)s” must be a duration such as 7d, 12h, 30m or 2w, with a number of at most five digits.")
+            % {"name": name}
+        )
+    return int(found[1]) * UNITS[found[2]]
+
+
+def _size(query: Query, name: str) -> int | None:
+    text = query.text(name)
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) <= MAX_BYTES):
+        raise BadParameter(
+            _("“%(name)s” must be a whole number from 0 to %(most)s.") % {"name": name, "most": Count(MAX_BYTES)}
+        )
+    return int(text)
+
+
+def _searched(query: Query) -> str:
+    """A text to search for, which can be a long line of a log."""
+    text = (query.all("q") or [""])[0].strip()
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > MAX_Q_BYTES:
+        raise BadParameter(
+            _("%(name)s has %(size)s bytes; at most %(limit)s are allowed.")
+            % {"name": "q", "size": Count(size), "limit": Count(MAX_Q_BYTES)}
+        )
+    return text if size > 1024 else check_text("q", text)

@@ -1,0 +1,117 @@
+"""A filter of the inventory as conditions of a query, one for each value, with the index that finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import reduce
+from operator import and_
+
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from uploads import access
+from uploads.access import AnyUser
+from uploads.domain.inventory_filter import EMPTY, InventoryFilter
+from uploads.models import InventoryBucket, InventoryUpload, Store
+from uploads.selectors.beginnings import after_all_with
+from uploads.selectors.inventory.search import found_by
+
+IN_PROGRESS = Q(ended_at__isnull=True)
+"""The condition of the indexes, literally: SQLite compares it so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What one value of a filter requires. `order` are the columns of the index that finds it; empty if there is none.
+
+    `name` is the column. `is_equal`: it requires one value of the column, so that the index goes on in order.
+    """
+
+    name: str
+    q: Q
+    order: tuple[str, ...] = ()
+    is_equal: bool = False
+
+
+def uploads_of(user: AnyUser, wanted: InventoryFilter, now: datetime | None = None) -> QuerySet[InventoryUpload]:
+    """The uploads in progress that the user may see with this filter, in no order. Raises NotAllowed."""
+    found = [each.q for each in conditions_of(wanted, now or timezone.now())]
+    return access.visible_inventory(user).filter(IN_PROGRESS, *found)
+
+
+def all_of(conditions: list[Condition]) -> Q:
+    return reduce(and_, (each.q for each in conditions), Q())
+
+
+def conditions_of(wanted: InventoryFilter, now: datetime) -> list[Condition]:
+    """One condition for each value, those first that few uploads meet as a rule."""
+    return list(_conditions(wanted, now))
+
+
+def _conditions(wanted: InventoryFilter, now: datetime) -> Iterator[Condition]:
+    if wanted.q:
+        yield Condition("q", found_by(wanted.q))
+    buckets = _bucket_ids(wanted) if wanted.bucket else None
+    if buckets is not None:
+        yield _in("bucket", buckets, ("bucket", "bytes", "id"))
+    if wanted.prefix:
+        yield Condition("key", _below(wanted.prefix), ("key", "id"))
+    if wanted.initiator:
+        yield Condition("initiator", Q(initiator=wanted.initiator), ("initiator", "verdict"), is_equal=True)
+    if wanted.storage_class:
+        yield Condition("storage_class", Q(storage_class=wanted.storage_class), ("storage_class", "id"), is_equal=True)
+    if wanted.verdicts:
+        yield _verdicts(wanted.verdicts)
+    if wanted.store and buckets is None:
+        stores = list(Store.objects.filter(name=wanted.store).values_list("pk", flat=True))
+        yield _in("store", stores, ("store", "bytes", "id"))
+    yield from _ranges(wanted, now)
+
+
+def _in(name: str, ids: list[int], order: tuple[str, ...]) -> Condition:
+    if len(ids) == 1:
+        return Condition(name, Q(**{name: ids[0]}), order, is_equal=True)
+    return Condition(name, Q(**{f"{name}__in": ids}), order)
+
+
+def _bucket_ids(wanted: InventoryFilter) -> list[int]:
+    """The buckets with this name, of one store or of all."""
+    rows = InventoryBucket.objects.filter(name=wanted.bucket)
+    if wanted.store:
+        rows = rows.filter(store__name=wanted.store)
+    return list(rows.order_by("pk").values_list("pk", flat=True))
+
+
+def _below(prefix: str) -> Q:
+    """Keys with this beginning. Both databases compare keys by their bytes."""
+    end = after_all_with(prefix)
+    return Q(key__gte=prefix) & (Q(key__lt=end) if end else Q())
+
+
+def _verdicts(verdicts: tuple[str, ...]) -> Condition:
+    judged = [each for each in verdicts if each != EMPTY]
+    if judged == list(verdicts):
+        if len(judged) == 1:
+            return Condition("verdict", Q(verdict=judged[0]), ("verdict", "bytes", "id"), is_equal=True)
+        return Condition("verdict", Q(verdict__in=judged), ("verdict", "bytes", "id"))
+    if not judged:
+        return Condition("parts", Q(parts=0), ("parts", "id"), is_equal=True)
+    return Condition("verdict or parts", Q(verdict__in=judged) | Q(parts=0))
+
+
+def _ranges(wanted: InventoryFilter, now: datetime) -> Iterator[Condition]:
+    if wanted.older_than is not None:
+        yield Condition("started_at", Q(started_at__lte=now - wanted.older_than), ("started_at", "id"))
+    if wanted.idle_for is not None:
+        yield Condition("active_at", Q(active_at__lte=now - wanted.idle_for), ("active_at", "id"))
+    for name, least, most in (
+        ("bytes", wanted.min_bytes, wanted.max_bytes),
+        ("parts", wanted.min_parts, wanted.max_parts),
+    ):
+        limits = ({f"{name}__gte": least} if least is not None else {}) | (
+            {f"{name}__lte": most} if most is not None else {}
+        )
+        if limits:
+            yield Condition(name, Q(**limits), (name, "id"))

@@ -1,0 +1,47 @@
+"""Finding uploads by a text: part of a key or of an upload id, or a line of a log that contains an upload id."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+from django.db import connection
+from django.db.models import F, Q, Value
+from django.db.models.functions import StrIndex
+from django.db.models.lookups import GreaterThan
+
+from uploads.models import InventoryUpload
+
+SHORTEST_ID = 8
+MAX_WORDS = 100
+SEPARATORS = re.compile(r"""[\s"'`=&?#,;:()\[\]{}<>|/\\]+""")
+
+
+def found_by(text: str) -> Q:
+    """The uploads whose id is a word of the text; if there are none, those that contain the text."""
+    words = words_of(text)
+    if words and InventoryUpload.objects.filter(exactly(words)).order_by("upload_id").exists():
+        return exactly(words)
+    return containing(text.strip())
+
+
+def exactly(words: list[str]) -> Q:
+    return Q(upload_id__in=words, ended_at__isnull=True)
+
+
+def containing(text: str) -> Q:
+    """Compared exactly, case included. `__contains` ignores the case of letters on SQLite."""
+    if connection.vendor == "postgresql":
+        return Q(key__contains=text) | Q(upload_id__contains=text)
+    return _has("key", text) | _has("upload_id", text)
+
+
+def _has(column: str, text: str) -> Q:
+    return Q(GreaterThan(StrIndex(F(column), Value(text)), 0))
+
+
+def words_of(text: str) -> list[str]:
+    """What may be an upload id in a text: its words, with and without their punctuation, as they are and decoded."""
+    words = {word.strip("\"'") for word in text.split()} | set(SEPARATORS.split(text))
+    words |= {unquote(word) for word in words}
+    return sorted(word for word in words if len(word) >= SHORTEST_ID and "\0" not in word)[:MAX_WORDS]
