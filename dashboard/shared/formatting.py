@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cache
 
 from django.utils.formats import date_format, get_format
@@ -20,6 +21,7 @@ from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
 from dashboard.shared.numbers import Count, count_text, decimal_text
+from uploads.domain.cost import Costs, Money
 
 __all__ = ["Count", "count_text"]
 """What is defined elsewhere and used through this module."""
@@ -84,6 +86,9 @@ IGNORABLE = re.compile(
 """Characters of other categories that are drawn as nothing, or as an empty space: Default_Ignorable_Code_Point."""
 
 
+CENT = Decimal("0.01")
+
+
 def bytes_text(size: int) -> str:
     """`size` bytes in binary units with three significant digits: 0 bytes, 1 byte, 1.50 KiB, 153 MiB."""
     if abs(size) < 1024:
@@ -112,6 +117,24 @@ def bytes_html(size: int | None) -> SafeString:
     if size is None:
         return unknown_html()
     return format_html('<span class="num" title="{}">{}</span>', exact_bytes_text(size), bytes_text(size))
+
+
+def money_text(money: Money | None) -> str:
+    """An amount with its currency: 1,234.50 USD. A small one is shown as less than a hundredth, never as nothing."""
+    if money is None:
+        return _("price not set")
+    if 0 < money.amount < CENT:
+        return _("less than %(amount)s") % {"amount": f"{decimal_text(float(CENT), 2)} {money.currency}"}
+    whole, _point, fraction = f"{money.amount:.2f}".partition(".")
+    return f"{count_text(int(whole))}{decimal_text(0, 1)[1]}{fraction} {money.currency}"
+
+
+def costs_text(costs: Costs) -> str:
+    """A sum: the amounts of all currencies, and that some bytes have no price."""
+    amounts = [money_text(each) for each in costs.amounts]
+    if costs.unpriced_bytes:
+        amounts.append(_("price not set for %(size)s") % {"size": bytes_text(costs.unpriced_bytes)})
+    return " + ".join(amounts) or _("no cost")
 
 
 def rate_text(bytes_per_second: float) -> str:

@@ -21,6 +21,7 @@ from dashboard.shared.messages.audit import action_text
 from dashboard.shared.messages.people import scope_names
 from dashboard.shared.numbers import count_text
 from uploads import access
+from uploads.domain.cost import Costs, Money
 from uploads.domain.roles import Action, Role
 from uploads.problems import Problem, RecordedError
 
@@ -43,6 +44,12 @@ def bytes_text(size: int) -> str:
 @register.filter
 def exact_bytes(size: int) -> str:
     return formatting.exact_bytes_text(size)
+
+
+@register.filter
+def money(cost: Money | Costs | None) -> str:
+    """A cost of a month, or a sum of costs; None: the price is not set."""
+    return formatting.costs_text(cost) if isinstance(cost, Costs) else formatting.money_text(cost)
 
 
 @register.filter

@@ -7,6 +7,7 @@ from uploads.models.inventory import InventoryBucket, InventorySettings, Invento
 from uploads.models.invitation import Invitation
 from uploads.models.node import StagingNode
 from uploads.models.operation import Operation, OperationItem
+from uploads.models.price import StorePrice
 from uploads.models.round import Round
 from uploads.models.scan import BucketScan, PartsBatch, Scan
 from uploads.models.second_factor import RecoveryCode, TotpDevice
@@ -40,6 +41,7 @@ __all__ = [
     "StagingNode",
     "Store",
     "StoreCheck",
+    "StorePrice",
     "StoreUpload",
     "TokenPlace",
     "TotpDevice",
