@@ -25,7 +25,7 @@ from uploads.models import Operation, OperationItem
 from uploads.objectstore.types import UploadRef, UploadsQuery
 from uploads.selectors.operations import OperationProgress, operation_progress
 
-SHOWN_ITEMS = 100
+SHOWN_ITEMS = 50
 """The most items that the page shows, failed ones first. The JSON has all of them."""
 
 PATIENCE_SECONDS = 2.0
