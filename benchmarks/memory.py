@@ -18,7 +18,7 @@ QUOTA = 4 * PART
 LIMIT = 150 * MIB
 ENVIRONMENT = {"STAGING_QUOTA": str(QUOTA)}
 SAMPLE_SECONDS = 0.2
-OURS = ("web", "sender", "worker", "watcher", "beat")
+OURS = ("web", "sender", "worker", "watcher", "scanner", "beat")
 
 
 @dataclass(slots=True)

@@ -143,6 +143,7 @@ def make_plan(var: Folder, host: str, port: int, sub_path: str = "") -> LaunchPl
     processes.append(supervision.sender(settings["NODE_NAME"]))
     processes.append(supervision.worker(settings["NODE_NAME"]))
     processes.append(supervision.watcher())
+    processes.append(supervision.scanner())
     processes.append(supervision.beat())
     processes.append(supervision.web(host, port))
     env = installation.process_environment(var, settings)

@@ -68,6 +68,11 @@ def watcher() -> Process:
     return Process("watcher", _celery_worker("watcher", ["partway.watch"], "threads", 2), priority=30, group="work")
 
 
+def scanner() -> Process:
+    """The worker of scans, so that no operator's request waits for one."""
+    return Process("scanner", _celery_worker("scanner", ["partway.scan"], "threads", 8), priority=30, group="work")
+
+
 def _celery_worker(name: str, queues: Sequence[str], pool: str, concurrency: int) -> list[str]:
     """Gossip and mingle are off: workers of one node do not need to know each other."""
     argv = [sys.executable, "-m", "celery", "-A", "dashboard", "--quiet", "worker", "--hostname", f"{name}@%h"]

@@ -79,7 +79,7 @@ def work_deferred(reason: str) -> None:
 
 
 def leases_taken_over(work: str, count: int) -> None:
-    """`work` is the name of a kind of work: part, item, transfer or check."""
+    """`work` is the name of a kind of work: part, item, transfer, check, scan and so on."""
     LEASE_TAKEOVERS.labels(work).inc(count)
 
 

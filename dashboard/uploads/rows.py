@@ -30,8 +30,8 @@ from dashboard.uploads.columns import (
 from uploads import access
 from uploads.access import AnyUser
 from uploads.models import Store
+from uploads.models.endings import Ended, ended_here
 from uploads.objectstore.types import MultipartUpload, UploadRef, UploadsPage, UploadsQuery
-from uploads.selectors.operations import Ended, ended_here
 from uploads.services.browse import ownership
 from uploads.services.browse.unlisted import Unlisted
 

@@ -155,4 +155,4 @@ def test_environments_of_processes_have_no_secrets(var: Folder, monkeypatch: pyt
     assert [secret for secret in secrets if secret in seen] == []
     assert "the value of METRICS_TOKEN" in var.environment.read_text()
     ours = [process.name for process in plan.processes if process.argv[:2] != ["env", "-i"]]
-    assert sorted(ours) == ["beat", "sender", "watcher", "web", "worker"]
+    assert sorted(ours) == ["beat", "scanner", "sender", "watcher", "web", "worker"]

@@ -53,7 +53,15 @@ EXPIRING = ("expiry.recorded",)
 
 CHECKING_STORE = ("check.created",)
 
-TESTED = (*SENDING, *RECEIVING, *CHECKING, *CANCELLING, *OPERATING, *EXPIRING, *CHECKING_STORE)
+SCANNING = ("scan.page-listed", "scan.parts-read")
+
+TESTED = (*SENDING, *RECEIVING, *CHECKING, *CANCELLING, *OPERATING, *EXPIRING, *CHECKING_STORE, *SCANNING)
+
+REQUEST_SCAN = """
+from uploads.models import Store
+from uploads.services.inventory.scans.request import request_scan
+request_scan(None, Store.objects.get(name={store!r}), "command", [({bucket!r}, "")])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -243,3 +251,24 @@ def test_crash_during_a_store_check(stack: Stack, operator: Operator, bucket: st
     assert operator.get_json(url)["leftovers"] == []
     assert stack.uploads_in(bucket) == []
     assert stack.s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+
+
+@pytest.mark.parametrize("point", SCANNING)
+def test_crash_during_a_scan(stack: Stack, bucket: str, die_at: Die, point: str) -> None:
+    """What was requested and not written is requested again, and the inventory is exact."""
+    truth = set()
+    for number in range(3):
+        key = f"k{number}"
+        upload_id = stack.s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+        stack.s3.upload_part(Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=1, Body=b"x" * number * 10)
+        truth.add((upload_id, 1, number * 10))
+    trigger = die_at(point)
+    stack.run_python(REQUEST_SCAN.format(store=stack.store, bucket=bucket))
+    wait_for_death(trigger)
+    restart(stack, "scanner")
+    stack.let_time_pass(A_LEASE)
+    found = """
+        SELECT u.upload_id, u.parts, u.bytes FROM uploads_inventoryupload u JOIN uploads_inventorybucket b
+        ON b.id = u.bucket_id WHERE b.name = ? AND u.ended_at IS NULL
+    """
+    wait_for("the end of the scan", lambda: set(stack.query(found, bucket)) == truth)

@@ -68,7 +68,7 @@ def test_named_packages_are_installed_and_no_others_are_used() -> None:
 
 def test_documented_processes_are_those_of_make_run() -> None:
     ours = [supervision.web("127.0.0.1", 8000), supervision.sender("n"), supervision.worker("n")]
-    ours += [supervision.watcher(), supervision.beat()]
+    ours += [supervision.watcher(), supervision.scanner(), supervision.beat()]
     commands = [
         shlex.split(command.replace(".venv/bin/python", sys.executable).replace("$NODE_NAME", "n"))
         for command in documented.process_commands()

@@ -24,8 +24,8 @@ WRONG_SECRET = "the-secret-key-of-a-store"
 BACK_SECONDS = 30
 """Within how many seconds the work resumes after Redis is back."""
 
-NAMES = {"database", "migrations", "keys", "redis", "sender", "worker", "watcher", "staging", "static"}
-PYTHON_PROCESSES = ("web", "sender", "worker", "watcher", "beat")
+NAMES = {"database", "migrations", "keys", "redis", "sender", "worker", "watcher", "scanner", "staging", "static"}
+PYTHON_PROCESSES = ("web", "sender", "worker", "watcher", "scanner", "beat")
 BANNER = "The task queue (Redis) is unavailable"
 
 Values = dict[tuple[str, str], float]
@@ -92,7 +92,7 @@ def send(stack: Stack, operator: Operator, key: str, size: int, bucket: str) -> 
 # --- Probes -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["sender", "worker", "watcher"])
+@pytest.mark.parametrize("name", ["sender", "worker", "watcher", "scanner"])
 def test_frozen_worker_fails_readiness(observed: Stack, name: str) -> None:
     observed.freeze(name)
     try:

@@ -173,7 +173,19 @@ ITEM_STATES = Transitions(
         ItemState.UNKNOWN: frozenset(),
     },
 )
-"""Of the items of operations, and of store checks."""
+"""Of the items of operations, of store checks, and of scans, their buckets and batches."""
+
+
+class EndedHow(StrEnum):
+    """How an upload of the inventory ended. COMPLETED and ABORTED: by Partway. RULE: by a lifecycle rule, whose
+    time had come. ELSEWHERE: by another program, or by a rule that the store does not name.
+    """
+
+    COMPLETED = "completed"
+    ABORTED = "aborted"
+    RULE = "rule"
+    ELSEWHERE = "elsewhere"
+
 
 ACTIVE_ITEM_STATES = frozenset({ItemState.ORDERED, ItemState.RUNNING})
 

@@ -58,7 +58,7 @@ class InventoryUpload(models.Model):
     `verdict` holds until `verdict_until` (NULL: until the facts change). `object_modified_at` is the Last-Modified of
     the object with this key, when it was looked up at `object_seen_at`; NULL if there is none.
 
-    `ended_at`: when the upload was found to be gone. `ended_how` says by whom, as far as it is known.
+    `ended_at`: when the upload was found to be gone. `ended_how` says by whom, as far as it is known (`EndedHow`).
     """
 
     store = models.ForeignKey(Store, on_delete=models.PROTECT, related_name="+")
@@ -98,6 +98,15 @@ class InventoryUpload(models.Model):
     ended_how = models.CharField(max_length=20, blank=True, default="")
     ended_operation = models.UUIDField(null=True, blank=True)
     ended_transfer = models.UUIDField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["bucket", "check_due_at", "id"],
+                name="inventory_check_due",
+                condition=models.Q(ended_at__isnull=True),
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.bucket_id} {self.upload_id}"

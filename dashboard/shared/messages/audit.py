@@ -34,6 +34,7 @@ ACTIONS: Mapping[str, StrPromise] = {
     "store.disabled": _("Store disabled"),
     "store.etags-no-md5": _("ETags of a store found to be no MD5s"),
     "check.ordered": _("Store check requested"),
+    "scan.ordered": _("Scan requested"),
     "check.done": _("Store check done"),
     "check.failed": _("Store check failed"),
     "check.reset": _("Overrides of a profile removed"),

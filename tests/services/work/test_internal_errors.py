@@ -16,9 +16,14 @@ from tests.on_postgresql import run_again
 from tests.stores.postgresql import Cluster
 from uploads.domain.states import DesiredState, ItemState, PartState, Phase, StoreUploadState
 from uploads.models import (
+    BucketScan,
+    InventoryBucket,
+    InventoryUpload,
     Operation,
     OperationItem,
     Part,
+    PartsBatch,
+    Scan,
     Store,
     StoreCheck,
     StoreUpload,
@@ -92,6 +97,25 @@ def _check(transfer: Transfer) -> StoreCheck:
     return StoreCheck.objects.create(store=transfer.store, bucket="photos", active_key="a")
 
 
+def _scan(transfer: Transfer) -> Scan:
+    return Scan.objects.create(store=transfer.store, origin="command")
+
+
+def _bucket_scan(transfer: Transfer) -> BucketScan:
+    scan = Scan.objects.create(store=transfer.store, origin="command", state=ItemState.DONE)
+    bucket = InventoryBucket.objects.create(store=transfer.store, name="photos")
+    return BucketScan.objects.create(scan=scan, bucket=bucket, active_key="a")
+
+
+def _batch(transfer: Transfer) -> PartsBatch:
+    row = _bucket_scan(transfer)
+    BucketScan.objects.filter(pk=row.pk).update(state=ItemState.DONE)
+    now = timezone.now()
+    times = {"first_seen_at": now, "last_seen_at": now, "started_at": now, "active_at": now}
+    upload = InventoryUpload.objects.create(store=transfer.store, bucket=row.bucket, key="k", upload_id="u", **times)
+    return PartsBatch.objects.create(bucket_scan=row, uploads=[upload.pk])
+
+
 @dataclass(frozen=True)
 class Case:
     """A task, a row of it, the call that raises, and the end of the row."""
@@ -114,6 +138,9 @@ CASES = (
     Case("complete_transfer", _complete, f"{CLIENT}.complete_multipart_upload", Phase.COMPLETING, Phase.FAILED),
     Case("run_item", _item, f"{CLIENT}.abort_multipart_upload", ItemState.ORDERED, ItemState.FAILED),
     Case("run_store_check", _check, "uploads.services.stores.checks.run.probe_store", "", ItemState.FAILED, attempts=1),
+    Case("find_buckets", _scan, f"{CLIENT}.list_buckets", ItemState.ORDERED, ItemState.FAILED),
+    Case("list_bucket", _bucket_scan, f"{CLIENT}.list_multipart_uploads", ItemState.ORDERED, ItemState.FAILED),
+    Case("read_parts", _batch, f"{CLIENT}.list_parts", ItemState.ORDERED, ItemState.FAILED),
 )
 by_task = pytest.mark.parametrize("case", CASES, ids=[case.task for case in CASES])
 

@@ -14,6 +14,7 @@ from uploads.objectstore.listing.folders import fold, marker_before, narrow
 from uploads.objectstore.listing.order import markers_used
 from uploads.objectstore.listing.repair import tidy
 from uploads.objectstore.providers import Provider
+from uploads.objectstore.retry import DEFAULT_RETRIES, RetryPolicy
 from uploads.objectstore.types import (
     MAX_PAGE,
     Bucket,
@@ -85,7 +86,7 @@ def list_buckets(store: Store) -> BucketList:
     return BucketList(tuple(buckets), notes=notes, entered=frozenset(named.keys() - listed.keys()))
 
 
-def list_uploads(store: Store, bucket: str, query: UploadsQuery) -> UploadsPage:
+def list_uploads(store: Store, bucket: str, query: UploadsQuery, retries: RetryPolicy = DEFAULT_RETRIES) -> UploadsPage:
     """One page of ListMultipartUploads. Repeated and unordered rows are repaired.
 
     One request; if the store finds uploads only by their whole key, the first page under a prefix needs a second one.
@@ -97,7 +98,7 @@ def list_uploads(store: Store, bucket: str, query: UploadsQuery) -> UploadsPage:
     after = markers_here(provider, query)
     if narrows and not any(after):
         after = (marker_before(query.prefix, provider.order), "")
-    page = client_for(store).list_multipart_uploads(
+    page = client_for(store, retries).list_multipart_uploads(
         bucket,
         prefix="" if narrows else query.prefix,
         delimiter="" if folds else query.delimiter,

@@ -19,7 +19,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from uploads.models import StagingNode, Store
 from uploads.models.transfer import parts_queue, steps_queue
 from uploads.services.work import broker
-from uploads.services.work.tasks import OPERATIONS_QUEUE, WATCH_QUEUE
+from uploads.services.work.tasks import OPERATIONS_QUEUE, SCAN_QUEUE, WATCH_QUEUE
 from uploads.staging.disk import free_bytes
 
 log = logging.getLogger(__name__)
@@ -121,6 +121,11 @@ def _watcher() -> bool:
     return broker.is_served(WATCH_QUEUE)
 
 
+def _scanner() -> bool:
+    """Of any node: one is enough for all of them."""
+    return broker.is_served(SCAN_QUEUE)
+
+
 def _staging() -> bool:
     """Whether a byte can be written and more disk space is free than the floor."""
     folder = Path(settings.STAGING_DIR)
@@ -141,6 +146,7 @@ CHECKS = (
     Check("sender", _sender),
     Check("worker", _worker),
     Check("watcher", _watcher),
+    Check("scanner", _scanner),
     Check("staging", _staging),
 )
 

@@ -31,8 +31,16 @@ WATCH_QUEUE = "partway.watch"
 """The queue of the watchdog, which has a worker of its own, so that nothing waits for a round."""
 
 
+SCAN_QUEUE = "partway.scan"
+"""The queue of scans, which has workers of its own, so that no operator's request waits for one."""
+
+
 def any_node(_node: str) -> str:
     return OPERATIONS_QUEUE
+
+
+def scanners(_node: str) -> str:
+    return SCAN_QUEUE
 
 
 def never_refused(_row: WorkFields) -> None:

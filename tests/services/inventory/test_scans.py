@@ -1,0 +1,155 @@
+"""Scans of a real store: the inventory afterwards is what the store has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+
+from tests.services.drive import Drive
+from tests.services.inventory.scanning import one_round, scan, work_off
+from tests.stores.swift import SwiftStore
+from uploads.domain.states import EndedHow
+from uploads.models import BucketScan, InventoryBucket, InventorySettings, InventoryUpload, PartsBatch, Store
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.types import FileSlice, UploadRef
+from uploads.services.inventory.scans import listing, steps
+from uploads.services.inventory.scans.buckets import find_buckets
+from uploads.services.inventory.scans.listing import list_bucket
+from uploads.services.inventory.scans.request import request_scan
+from uploads.services.operations.order import request_abort
+from uploads.services.stores import pace
+
+KEYS = ("plain", "a/../b//c", "ü/日本 +%?#&", "<xml>&amp;", "-leading", "x" * 1000, "trailing/", "a", "a/b")
+
+
+@pytest.fixture(autouse=True)
+def no_limits(store: Store) -> None:
+    InventorySettings.objects.create(store=store, requests_per_second=100_000, requests_in_flight=8)
+    pace.forget_limits()
+
+
+@pytest.fixture
+def body(tmp_path: Path) -> FileSlice:
+    path = tmp_path / "body"
+    path.write_bytes(b"x" * 5000)
+    return FileSlice(path, 0, 5000)
+
+
+Facts = dict[tuple[str, str], tuple[int | None, int | None]]
+
+
+def in_progress(bucket: str) -> Facts:
+    """Parts and bytes by key and upload id."""
+    rows = InventoryUpload.objects.filter(bucket__name=bucket, ended_at__isnull=True)
+    return {(row.key, row.upload_id): (row.parts, row.bytes) for row in rows}
+
+
+def test_uploads_that_start_get_parts_and_end_between_scans(
+    store: Store, client: ObjectStoreClient, bucket: str, body: FileSlice
+) -> None:
+    truth: Facts = {}
+    for key in KEYS:
+        truth[key, client.create_multipart_upload(bucket, key)] = (0, 0)
+    for key, upload_id in list(truth)[::2]:
+        client.upload_part(bucket, key, upload_id, 2, body)
+        truth[key, upload_id] = (1, 5000)
+    done = scan(store, [(bucket, "")])
+    assert in_progress(bucket) == truth
+    counted = done.buckets.get()
+    assert (counted.listed, counted.to_check, counted.checked, counted.refused) == (9, 9, 9, 0)
+    assert not PartsBatch.objects.exists()
+
+    first, second, third = list(truth)[:3]
+    client.abort_multipart_upload(bucket, *first)
+    del truth[first]
+    client.upload_part(bucket, *second, 1, body)
+    client.upload_part(bucket, *third, 1, body)
+    truth[second], truth[third] = (1, 5000), (2, 10_000)
+    truth["new", client.create_multipart_upload(bucket, "new")] = (0, 0)
+    scan(store, [(bucket, "")])
+    assert in_progress(bucket) == truth
+    ended = InventoryUpload.objects.get(key=first[0], ended_at__isnull=False)
+    assert ended.ended_how == EndedHow.ELSEWHERE
+
+
+def test_a_whole_store_with_its_buckets(store: Store, client: ObjectStoreClient, swift_store: SwiftStore) -> None:
+    buckets = [swift_store.new_bucket() for _ in range(3)]
+    truth = {name: {("k", client.create_multipart_upload(name, "k")): (0, 0)} for name in buckets[:2]}
+    done = scan(store)
+    assert done.listed_at is not None
+    assert {name: in_progress(name) for name in buckets} == {**truth, buckets[2]: {}}
+    assert InventoryBucket.objects.filter(name__in=buckets, listed_at__isnull=False, error_code="").count() == 3
+
+
+def test_an_upload_that_an_operator_aborted_names_the_operation(
+    store: Store, client: ObjectStoreClient, bucket: str, drive: Drive, user: User
+) -> None:
+    upload_id = client.create_multipart_upload(bucket, "k")
+    scan(store, [(bucket, "")])
+    operation = request_abort(user, store, bucket, [UploadRef("k", upload_id)])
+    drive.work_off()
+    scan(store, [(bucket, "")])
+    row = InventoryUpload.objects.get(upload_id=upload_id)
+    assert (row.ended_how, row.ended_operation) == (EndedHow.ABORTED, operation.pk)
+
+
+def test_a_scan_of_a_prefix_ends_only_what_is_under_it(store: Store, client: ObjectStoreClient, bucket: str) -> None:
+    ids = {key: client.create_multipart_upload(bucket, key) for key in ("a/1", "a/2", "aa/1", "b/1")}
+    scan(store, [(bucket, "")])
+    for key, upload_id in ids.items():
+        if key != "a/2":
+            client.abort_multipart_upload(bucket, key, upload_id)
+    scan(store, [(bucket, "a/")])
+    assert {key for key, _ in in_progress(bucket)} == {"a/2", "aa/1", "b/1"}
+    scan(store, [(bucket, "")])
+    assert {key for key, _ in in_progress(bucket)} == {"a/2"}
+
+
+def test_pages_resume_at_their_marker(
+    store: Store, client: ObjectStoreClient, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "MAX_PAGE", 3)
+    monkeypatch.setattr(listing, "PAGES", 1)
+    monkeypatch.setattr(steps, "BATCH", 4)
+    truth = {(f"k{n:02}", client.create_multipart_upload(bucket, f"k{n:02}")): (0, 0) for n in range(10)}
+    requested = request_scan(None, store, "command", [(bucket, "")])
+    one_round(requested)
+    row = BucketScan.objects.get(scan=requested)
+    assert (row.pages, row.listed, row.key_marker[:1]) == (1, 3, "k")
+    work_off(requested)
+    row.refresh_from_db()
+    assert (row.pages, row.listed, row.checked) == (4, 10, 10)
+    assert in_progress(bucket) == truth
+
+
+def test_equal_requests_join_and_others_wait(store: Store, client: ObjectStoreClient, bucket: str) -> None:
+    client.create_multipart_upload(bucket, "k")
+    first = request_scan(None, store, "page", [(bucket, "")])
+    assert request_scan(None, store, "command", [(bucket, "")]) == first
+    second = request_scan(None, store, "page", [(bucket, "k")])
+    assert second != first
+    find_buckets(first.pk)
+    find_buckets(second.pk)
+    assert BucketScan.objects.get(scan=first).active_key
+    list_bucket(BucketScan.objects.get(scan=second).pk)
+    assert BucketScan.objects.get(scan=second).pages == 0
+    work_off(first)
+    work_off(second)
+    second_row = BucketScan.objects.get(scan=second)
+    assert (second_row.listed, second_row.checked) == (1, 0), "the first scan read the parts after the request"
+
+
+def test_a_deleted_bucket_keeps_its_rows_and_is_named(
+    store: Store, client: ObjectStoreClient, swift_store: SwiftStore
+) -> None:
+    bucket = swift_store.new_bucket()
+    upload_id = client.create_multipart_upload(bucket, "k")
+    scan(store, [(bucket, "")])
+    InventoryBucket.objects.filter(name=bucket).update(name="vanished-bucket")
+    scan(store)
+    row = InventoryBucket.objects.get(name="vanished-bucket")
+    assert row.gone_at is not None
+    assert row.error_code == "NoSuchBucket"
+    assert InventoryUpload.objects.get(upload_id=upload_id, bucket=row).ended_at is None
