@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import listing, memory, pipeline, upload, watchdog
+from benchmarks import listing, memory, pipeline, scanning, upload, watchdog
 from tests.system import stack
 
 BENCHMARKS: dict[str, Callable[[stack.Stack, Path], bool]] = {
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[stack.Stack, Path], bool]] = {
     "pipeline": pipeline.run,
     "memory": memory.run,
     "watchdog": watchdog.run,
+    "scanning": scanning.run,
 }
 """Each function prints its results and returns whether all limits are met."""
 
