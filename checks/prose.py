@@ -17,7 +17,7 @@ from checks.report import PROJECT, Finding, report
 GETTEXT = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy", "pgettext", "pgettext_lazy", "npgettext"}
 LEAST_WORDS = 5
 WORD = re.compile(r"""(?<!\S)["'(“]?[A-Za-z][A-Za-z'’/-]*["')”]?[,;:.?!]?(?!\S)""")
-SQL = re.compile(r"\s*((CREATE|DROP|BEFORE) [A-Z]{2,} |local \w+ = redis\.call\()")
+SQL = re.compile(r"\s*((CREATE|DROP|BEFORE) [A-Z]{2,} |SELECT v0\b|local \w+ = redis\.call\()")
 """The start of a statement, or of a part of one, or of a script for Redis."""
 
 LOGGERS = {"log", "logger", "logging"}

@@ -10,6 +10,9 @@ from uploads.domain.verdicts import Verdict
 from uploads.models.store import Store
 from uploads.models.work import ErrorFields
 
+IN_PROGRESS = models.Q(ended_at__isnull=True)
+"""The condition of the indexes of uploads. Queries repeat it literally: SQLite compares it so."""
+
 VERDICTS = [(verdict.value, verdict.value) for verdict in Verdict]
 
 
@@ -61,8 +64,8 @@ class InventoryUpload(models.Model):
     `ended_at`: when the upload was found to be gone. `ended_how` says by whom, as far as it is known (`EndedHow`).
     """
 
-    store = models.ForeignKey(Store, on_delete=models.PROTECT, related_name="+")
-    bucket = models.ForeignKey(InventoryBucket, on_delete=models.CASCADE, related_name="uploads")
+    store = models.ForeignKey(Store, on_delete=models.PROTECT, related_name="+", db_index=False)
+    bucket = models.ForeignKey(InventoryBucket, on_delete=models.CASCADE, related_name="uploads", db_index=False)
     identity = models.CharField(max_length=32, unique=True)
     key = models.CharField(max_length=1024)
     upload_id = models.CharField(max_length=1024)
@@ -104,8 +107,39 @@ class InventoryUpload(models.Model):
             models.Index(
                 fields=["bucket", "check_due_at", "id"],
                 name="inventory_check_due",
-                condition=models.Q(ended_at__isnull=True),
-            )
+                condition=IN_PROGRESS,
+            ),
+            *(
+                models.Index(fields=[column, "id"], name=f"inventory_by_{name}", condition=IN_PROGRESS)
+                for name, column in (
+                    ("bytes", "bytes"),
+                    ("idle", "active_at"),
+                    ("parts", "parts"),
+                    ("key", "key"),
+                    ("class", "storage_class"),
+                    ("upload_id", "upload_id"),
+                )
+            ),
+            *(
+                models.Index(fields=[column, "bytes", "id"], name=f"inventory_by_{column}", condition=IN_PROGRESS)
+                for column in ("store", "bucket", "verdict")
+            ),
+            # What groups need is in these, so that they read no rows.
+            models.Index(
+                fields=["started_at", "id", "verdict", "store", "storage_class", "bytes"],
+                name="inventory_by_age",
+                condition=IN_PROGRESS,
+            ),
+            models.Index(
+                fields=["initiator", "verdict", "store", "storage_class", "bytes"],
+                name="inventory_by_initiator",
+                condition=IN_PROGRESS,
+            ),
+            models.Index(
+                fields=["bucket", "key", "id", "verdict", "store", "storage_class", "bytes"],
+                name="inventory_by_bucket_key",
+                condition=IN_PROGRESS,
+            ),
         ]
 
     def __str__(self) -> str:

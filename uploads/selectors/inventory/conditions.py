@@ -15,11 +15,9 @@ from uploads import access
 from uploads.access import AnyUser
 from uploads.domain.inventory_filter import EMPTY, InventoryFilter
 from uploads.models import InventoryBucket, InventoryUpload, Store
+from uploads.models.inventory import IN_PROGRESS
 from uploads.selectors.beginnings import after_all_with
 from uploads.selectors.inventory.search import found_by
-
-IN_PROGRESS = Q(ended_at__isnull=True)
-"""The condition of the indexes, literally: SQLite compares it so."""
 
 
 @dataclass(frozen=True, slots=True)

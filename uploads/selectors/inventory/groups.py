@@ -1,0 +1,197 @@
+"""The uploads of a filter in groups: by store, bucket, prefix, initiator or age, largest first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Case, CharField, Expression, F, IntegerField, Q, QuerySet, Sum, Value, When
+from django.db.models.functions import Left, StrIndex, Substr
+from django.utils import timezone
+
+from uploads.access import AnyUser
+from uploads.domain.inventory_filter import Grouping, InventoryFilter
+from uploads.models import InventoryBucket, InventorySum, InventoryUpload, Store
+from uploads.selectors.inventory.plan import Plan, in_progress, plan_of, select
+from uploads.selectors.inventory.totals import COUNTED, ClassBytes, Totals, columns_of, sums_of
+
+AGES = (timedelta(days=1), timedelta(days=7), timedelta(days=30), timedelta(days=90), timedelta(days=365))
+"""The limits of the groups by age. The first group is younger than the first limit, the last older than the last."""
+
+MAX_GROUPS = 200
+MAX_ROWS = 20_000
+"""Groups of a price, largest first, that are put together."""
+
+COVERED = 2_000_000
+"""Uploads that are read to group them where an index has all that is needed."""
+
+DELIMITER = "/"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Uploads with something in common. `value` is what the filter of the group has: a name, a prefix, an initiator.
+
+    `store` and `bucket` are the names of what the group is in. Of ages: `older_than` and `younger_than`.
+    """
+
+    value: str
+    totals: Totals
+    store: str = ""
+    bucket: str = ""
+    older_than: timedelta | None = None
+    younger_than: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """`has_more`: there are more groups than are returned. `is_least`: not all uploads were read."""
+
+    groups: Sequence[Group] = ()
+    has_more: bool = False
+    is_least: bool = False
+
+
+Row = tuple[Any, int, str, int, int, int | None]
+"""What is common, the store, the storage class, the uploads, those with known bytes, and the bytes."""
+
+
+def groups(
+    user: AnyUser, wanted: InventoryFilter, by: Grouping, *, depth: int = 1, now: datetime | None = None
+) -> Groups:
+    """The largest groups. `depth` are the folders of a group by prefix below that of the filter. Raises NotAllowed."""
+    now = now or timezone.now()
+    sums = sums_of(user, wanted) if by in (Grouping.STORE, Grouping.BUCKET) else None
+    if sums is not None:
+        rows, is_least = _stored(sums, wanted, by), False
+    else:
+        rows, is_least = _counted(plan_of(user, wanted, now), wanted, by, depth, now)
+    found = _put_together(rows, is_least=is_least)
+    described = _described(found, by)
+    return Groups(described[:MAX_GROUPS], len(described) > MAX_GROUPS or len(rows) > MAX_ROWS, is_least)
+
+
+def _stored(sums: QuerySet[InventorySum], wanted: InventoryFilter, by: Grouping) -> list[Row]:
+    uploads, known, size = columns_of(wanted)
+    common = "bucket__store" if by == Grouping.STORE else "bucket"
+    found = (
+        sums.annotate(common=F(common))
+        .values_list("common", "bucket__store", "storage_class")
+        .annotate(n=Sum(uploads), k=Sum(known), b=Sum(size) if size else Value(0))
+    )
+    return [(row[0], row[1], row[2], row[3], row[4], row[5]) for row in found.order_by() if row[3]]
+
+
+GROUPED = (
+    "SELECT v0, v1, v2, COUNT(*), COUNT(v3), SUM(v3) FROM {} WHERE passes = 1 GROUP BY v0, v1, v2"
+    " ORDER BY COALESCE(SUM(v3), 0) DESC, COUNT(*) DESC LIMIT %s"
+)
+
+
+def _counted(plan: Plan, wanted: InventoryFilter, by: Grouping, depth: int, now: datetime) -> tuple[list[Row], bool]:
+    values = (_common(by, wanted.prefix, depth, now), "store_id", "storage_class", "bytes")
+    if plan.few is not None:
+        rows, test, most = in_progress(Q(pk__in=plan.few)), plan.all_tests, len(plan.few) + 1
+    else:
+        rows, test, most = _candidates(plan, by)
+    found = select(GROUPED, rows, test, most, values, MAX_ROWS + 1)
+    is_least = plan.few is None and bool(rows.values_list("pk")[most : most + 1])
+    return [(row[0], row[1], row[2], row[3], row[4], row[5]) for row in found], is_least
+
+
+ORDERS = {
+    Grouping.STORE: ("store", "bytes", "id"),
+    Grouping.BUCKET: ("bucket", "bytes", "id"),
+    Grouping.PREFIX: ("bucket", "key", "id", "verdict", "store", "storage_class", "bytes"),
+    Grouping.INITIATOR: ("initiator", "verdict", "store", "storage_class", "bytes"),
+    Grouping.AGE: ("started_at", "id", "verdict", "store", "storage_class", "bytes"),
+}
+"""The columns of the index that has most of what a grouping needs."""
+
+HAS = {
+    Grouping.PREFIX: {"bucket", "key", "verdict", "store", "storage_class", "bytes"},
+    Grouping.INITIATOR: {"initiator", "verdict", "store", "storage_class", "bytes"},
+    Grouping.AGE: {"started_at", "verdict", "store", "storage_class", "bytes"},
+}
+
+
+def _candidates(plan: Plan, by: Grouping) -> tuple[QuerySet[InventoryUpload], Q, int]:
+    """The uploads to read, what to test on them, and how many: many where an index has all that is needed."""
+    order = ORDERS[by]
+    names = {each.name for each in plan.conditions}
+    if not plan.visible and names <= HAS.get(by, set()):
+        inside = plan.leading((order[0], "key") if by == Grouping.PREFIX else (order[0],))
+        return in_progress(Q()).filter(*(each.q for each in inside)).order_by(*order), plan.tests(inside), COVERED
+    leading = next((each for each in plan.conditions if each.order), None)
+    if leading is None:
+        return in_progress(Q()).order_by(*order), plan.all_tests, COUNTED
+    return in_progress(leading.q).order_by(*leading.order), plan.tests([leading]), COUNTED
+
+
+def _common(by: Grouping, prefix: str, depth: int, now: datetime) -> Expression | str:
+    match by:
+        case Grouping.STORE:
+            return "store_id"
+        case Grouping.BUCKET:
+            return "bucket_id"
+        case Grouping.INITIATOR:
+            return "initiator"
+        case Grouping.AGE:
+            ages = [When(started_at__gt=now - limit, then=Value(number)) for number, limit in enumerate(AGES)]
+            return Case(*ages, default=Value(len(AGES)), output_field=IntegerField())
+    return folder(prefix, depth)
+
+
+def folder(prefix: str, depth: int) -> Expression:
+    """The beginning of a key with so many folders below the prefix; all that it has, if it has fewer.
+
+    A folder ends with its delimiter; an empty name is one too.
+    """
+    end: Expression = Value(len(prefix))
+    for _level in range(depth):
+        end = end + StrIndex(Substr(F("key"), end + Value(1)), Value(DELIMITER))
+    return Left(F("key"), end, output_field=CharField())
+
+
+def _put_together(rows: Sequence[Row], *, is_least: bool) -> dict[Any, Totals]:
+    """The totals of each group over its stores and storage classes."""
+    found: dict[Any, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row[0], []).append(row)
+    return {
+        common: Totals(
+            uploads=sum(int(row[3]) for row in each),
+            bytes=sum(int(row[5] or 0) for row in each),
+            known=sum(int(row[4]) for row in each),
+            is_least=is_least,
+            by_class=tuple(ClassBytes(row[1], row[2], int(row[5] or 0)) for row in each),
+        )
+        for common, each in found.items()
+    }
+
+
+def _described(found: dict[Any, Totals], by: Grouping) -> list[Group]:
+    if by == Grouping.AGE:
+        return [_age(number, found[number]) for number in sorted(found)]
+    largest = sorted(found.items(), key=lambda each: (-each[1].bytes, -each[1].uploads, str(each[0])))
+    if by == Grouping.STORE:
+        stores = Store.objects.in_bulk([pk for pk, _totals in largest])
+        return [Group(stores[pk].name, each, store=stores[pk].name) for pk, each in largest if pk in stores]
+    if by == Grouping.BUCKET:
+        shown = largest[: MAX_GROUPS + 1]
+        rows = InventoryBucket.objects.select_related("store").filter(pk__in=[pk for pk, _totals in shown])
+        buckets = {row.pk: row for row in rows}
+        return [
+            Group(buckets[pk].name, each, store=buckets[pk].store.name, bucket=buckets[pk].name)
+            for pk, each in shown
+            if pk in buckets
+        ]
+    return [Group(str(value), each) for value, each in largest]
+
+
+def _age(number: int, totals: Totals) -> Group:
+    older = AGES[number - 1] if number else None
+    younger = AGES[number] if number < len(AGES) else None
+    return Group("", totals, older_than=older, younger_than=younger)

@@ -1,0 +1,108 @@
+"""How many uploads a filter finds, and how many bytes they have: from the stored sums where these suffice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Q, QuerySet, Sum
+from django.utils import timezone
+
+from uploads import access
+from uploads.access import AnyUser
+from uploads.domain.inventory_filter import EMPTY, InventoryFilter
+from uploads.models import InventorySum, InventoryUpload
+from uploads.selectors.inventory.plan import Plan, in_progress, plan_of, select
+
+COUNTED = 200_000
+"""Uploads that are read to count. If there are more, the counts are the least that there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassBytes:
+    """Bytes of a store in a storage class, which have one price."""
+
+    store_id: int
+    storage_class: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """`bytes` are those of the `known` uploads whose bytes are known. `is_least`: there may be more."""
+
+    uploads: int = 0
+    bytes: int = 0
+    known: int = 0
+    is_least: bool = False
+    by_class: Sequence[ClassBytes] = ()
+
+
+def totals(user: AnyUser, wanted: InventoryFilter, now: datetime | None = None) -> Totals:
+    """Raises NotAllowed."""
+    sums = sums_of(user, wanted)
+    if sums is not None:
+        return _stored(sums, wanted)
+    return _counted(plan_of(user, wanted, now or timezone.now()))
+
+
+def sums_of(user: AnyUser, wanted: InventoryFilter) -> QuerySet[InventorySum] | None:
+    """The stored sums of exactly these uploads; None if the filter or the grants of the user are finer."""
+    plain = InventoryFilter(
+        store=wanted.store, bucket=wanted.bucket, storage_class=wanted.storage_class, verdicts=wanted.verdicts
+    )
+    if wanted != plain or (EMPTY in wanted.verdicts and wanted.verdicts != (EMPTY,)):
+        return None
+    sums = access.visible_inventory_sums(user)
+    if sums is None:
+        return None
+    places = {"bucket__store__name": wanted.store, "bucket__name": wanted.bucket, "storage_class": wanted.storage_class}
+    sums = sums.filter(**{name: value for name, value in places.items() if value})
+    return sums.filter(verdict__in=wanted.verdicts) if wanted.verdicts not in ((), (EMPTY,)) else sums
+
+
+def columns_of(wanted: InventoryFilter) -> tuple[str, str, str]:
+    """The columns of a stored sum with the uploads, those whose bytes are known, and the bytes; '' for 0."""
+    return ("empty", "empty", "") if wanted.verdicts == (EMPTY,) else ("uploads", "checked", "bytes")
+
+
+def _stored(sums: QuerySet[InventorySum], wanted: InventoryFilter) -> Totals:
+    uploads, known, size = columns_of(wanted)
+    found = sums.values_list("bucket__store", "storage_class").annotate(
+        n=Sum(uploads), k=Sum(known), **({"b": Sum(size)} if size else {})
+    )
+    rows = [(*row, 0) if not size else row for row in found.order_by("bucket__store", "storage_class")]
+    return _total([(row[0], row[1], row[2], row[3], row[4]) for row in rows if row[2]])
+
+
+def _total(rows: Sequence[tuple[int, str, int, int, int | None]], *, is_least: bool = False) -> Totals:
+    classes = tuple(ClassBytes(store, storage_class, int(size or 0)) for store, storage_class, _n, _k, size in rows)
+    return Totals(
+        uploads=sum(int(row[2]) for row in rows),
+        bytes=sum(each.bytes for each in classes),
+        known=sum(int(row[3]) for row in rows),
+        is_least=is_least,
+        by_class=classes,
+    )
+
+
+VALUES = ("store_id", "storage_class", "bytes")
+GROUPED = "SELECT v0, v1, COUNT(*), COUNT(v2), SUM(v2) FROM {} WHERE passes = 1 GROUP BY v0, v1"
+
+
+def _counted(plan: Plan) -> Totals:
+    if plan.few is not None:
+        rows, test, most = in_progress(Q(pk__in=plan.few)), plan.all_tests, len(plan.few) + 1
+    else:
+        (rows, test), most = candidates(plan), COUNTED
+    found = [(row[0], row[1], row[2], row[3], row[4]) for row in select(GROUPED, rows, test, most, VALUES)]
+    return _total(found, is_least=plan.few is None and bool(rows.values_list("pk")[most : most + 1]))
+
+
+def candidates(plan: Plan) -> tuple[QuerySet[InventoryUpload], Q]:
+    """The uploads that meet one condition, in the order of its index, and what is to be tested on them."""
+    leading = next((each for each in plan.conditions if each.order), None)
+    if leading is None:
+        return in_progress(Q()).order_by("started_at", "id"), plan.all_tests
+    return in_progress(leading.q).order_by(*leading.order), plan.tests([leading])
