@@ -24,6 +24,7 @@ from dashboard.shared.messages import (
     staging,
     stores,
     transfers,
+    verdicts,
 )
 from dashboard.shared.messages.types import Message
 from dashboard.shared.numbers import Count
@@ -44,6 +45,7 @@ MESSAGES: Mapping[str, Message] = {
     **transfers.MESSAGES,
     **staging.MESSAGES,
     **operations.MESSAGES,
+    **verdicts.MESSAGES,
 }
 
 

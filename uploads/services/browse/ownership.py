@@ -36,6 +36,14 @@ def owners(store: Store, bucket: str, upload_ids: Sequence[str]) -> Owners:
     return {(row.transfer.key, row.upload_id): row.transfer for row in rows}
 
 
+def owned_in_store(store: Store, upload_ids: Sequence[str]) -> set[tuple[str, str, str]]:
+    """The uploads that unfinished transfers own, as (bucket, key, upload id): one query for all buckets."""
+    rows = StoreUpload.objects.filter(
+        upload_id__in=upload_ids, state=StoreUploadState.OPEN, transfer__store=store
+    ).exclude(transfer__phase__in=FINAL_PHASES)
+    return set(rows.values_list("transfer__bucket", "transfer__key", "upload_id"))
+
+
 def was_aborted_by_operator(transfer: Transfer, store_upload: StoreUpload) -> bool:
     """Whether an operation of this site has aborted the upload or is aborting it."""
     return OperationItem.objects.filter(

@@ -27,6 +27,7 @@ from uploads.domain.states import DesiredState, Phase
 from uploads.models import Transfer
 from uploads.models.transfer import FORM_EXPIRY, steps_queue
 from uploads.problems import Code, Problem
+from uploads.services.inventory import judging, sums
 from uploads.services.stores import silence
 from uploads.services.transfers.create import claim_late_uploads
 from uploads.services.transfers.receive import abandon
@@ -46,6 +47,12 @@ MAX_DISPATCHED = 500
 
 MAX_LOST = 50
 """Expired leases of a kind that one round takes over, and silent transfers that it cancels. Each takes statements."""
+
+MAX_JUDGED = 500
+"""Uploads of the inventory that one round judges again."""
+
+MAX_SUMMED = 5
+"""Buckets whose sums one round computes. Each may read a million rows."""
 
 SILENT_BROWSER = FORM_EXPIRY
 
@@ -213,6 +220,14 @@ def _try_silent_stores() -> None:
         enqueue_on_commit("try_store", silence.claim_tries())
 
 
+def _judge_again() -> bool:
+    return judging.rejudge_due(MAX_JUDGED) >= MAX_JUDGED
+
+
+def _refresh_sums() -> bool:
+    return sums.refresh_sums(MAX_SUMMED) >= MAX_SUMMED
+
+
 def _dispatch_due() -> bool:
     counts: list[int] = []
     _each(KINDS.values(), lambda kind: counts.append(kind.dispatch_due(MAX_DISPATCHED)))
@@ -228,4 +243,6 @@ STEPS: tuple[Callable[[], bool | None], ...] = (
     _drop_late_uploads,
     _try_silent_stores,
     _dispatch_due,
+    _judge_again,
+    _refresh_sums,
 )
