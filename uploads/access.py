@@ -337,19 +337,27 @@ def stores_to_scan(user: AnyUser) -> QuerySet[Store]:
     return visible_stores(user).filter(grants.at_scopes(scopes, store="pk"), enabled=True)
 
 
+def may_scan(user: AnyUser, store: Store | None = None) -> bool:
+    """Whether pages offer to scan this store, or something of it; without a store: any."""
+    return may(user, Action.SCAN_STORES, store)
+
+
 def store_to_scan(user: AnyUser, name: str) -> Store:
     """A store of which the user may scan something: `places_to_scan`."""
     return _store(user, name, Action.SCAN_STORES)
 
 
-def places_to_scan(user: AnyUser, store: Store) -> tuple[tuple[str, str], ...]:
-    """The buckets and prefixes of a store that the user may scan; none for all of it."""
-    scopes = {each.scope for each in _permitting(actor(user), Action.SCAN_STORES, store)}
-    if any(not (scope.bucket or scope.prefix) for scope in scopes):
+def places_to_scan(user: AnyUser, store: Store, bucket: str = "", prefix: str = "") -> tuple[tuple[str, str], ...]:
+    """What of a store, of a bucket or of a prefix the user may scan, as buckets and prefixes; empty for all buckets."""
+    scopes = {each.scope for each in _permitting(actor(user), Action.SCAN_STORES, Place(store.pk, bucket))}
+    if bucket:
+        prefixes = prefixes_within(prefix, (each.prefix for each in scopes))
+        if not prefixes:
+            raise NotVisible(Problem(Code.NO_SUCH_PLACE))
+        return tuple((bucket, each) for each in prefixes)
+    if any(not (each.bucket or each.prefix) for each in scopes):
         return ()
-    whole = {scope.bucket for scope in scopes if not scope.prefix}
-    places = {(bucket, "") for bucket in whole}
-    return tuple(sorted(places | {(each.bucket, each.prefix) for each in scopes if each.bucket not in whole}))
+    return tuple(sorted({(each.bucket, each.prefix) for each in scopes}))
 
 
 def may_cancel_scan(user: AnyUser, scan: Scan) -> bool:

@@ -35,13 +35,14 @@ ONLY_READ = frozenset({"new-transfer-check", "new-transfer-plan", "new-transfer-
 THINGS: Mapping[str, str] = {
     **dict.fromkeys(("abort", "complete"), ""),
     **dict.fromkeys(("new-transfer", "files", "file"), "transfer"),
-    **dict.fromkeys(("add-store", "edit-store", "disable-store", "enable-store"), "store"),
+    **dict.fromkeys(("add-store", "edit-store", "disable-store", "enable-store", "store-inventory"), "store"),
     **dict.fromkeys(("store-checks", "store-check", "reset-found"), "check"),
 }
 """What a view is about, where its name does not begin with it."""
 
 WORDS: Mapping[str, str] = {
     "transfer": "transfer",
+    "scan": "scan",
     **dict.fromkeys(("user", "token", "group", "grant", "invitation", "link", "administrator"), "user"),
 }
 """What a view is about, if its name has the word."""

@@ -151,6 +151,8 @@ WATCH_SECONDS: float = env.float("WATCH_SECONDS", 10)
 KEEP_TRANSFERS_DAYS: int = env.int("KEEP_TRANSFERS_DAYS", 90, validate=validate.Range(min=0))
 KEEP_OPERATIONS_DAYS: int = env.int("KEEP_OPERATIONS_DAYS", 90, validate=validate.Range(min=0))
 KEEP_CHECKS_DAYS: int = env.int("KEEP_CHECKS_DAYS", 365, validate=validate.Range(min=0))
+KEEP_SCANS_DAYS: int = env.int("KEEP_SCANS_DAYS", 90, validate=validate.Range(min=0))
+KEEP_ENDED_UPLOADS_DAYS: int = env.int("KEEP_ENDED_UPLOADS_DAYS", 90, validate=validate.Range(min=0))
 """Days after its end until a row is deleted that owns nothing any more; 0: never."""
 KEEP_AUDIT_DAYS: int = env.int("KEEP_AUDIT_DAYS", 0, validate=validate.Range(min=0))
 """Days until an entry of the audit log is removed, which leaves an entry that says so; 0: never."""

@@ -7,6 +7,8 @@ from django.urls import URLPattern, URLResolver, include, path, register_convert
 from dashboard import auth, monitoring, overview
 from dashboard.account import pages as account
 from dashboard.audit import pages as audit
+from dashboard.inventory import scans
+from dashboard.inventory import settings as inventory_settings
 from dashboard.operations import pages as operations
 from dashboard.people import groups, invitations, tokens, users
 from dashboard.shared.routes import BucketConverter, StoreConverter
@@ -97,6 +99,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("stores/<store:store>/check/<uuid:check_id>/", check.check, name="store-check"),
     path("stores/<store:store>/open/", stores.open_bucket, name="open-bucket"),
     path("stores/<store:store>/<bucket:bucket>/uploads/", include(bucket_patterns)),
+    path("stores/<store:store>/inventory/", inventory_settings.store_inventory, name="store-inventory"),
+    path("inventory/scans/", scans.scans, name="scans"),
+    path("inventory/scans/<uuid:scan_id>/", scans.scan, name="scan"),
+    path("inventory/scans/<uuid:scan_id>/cancel/", scans.cancel, name="cancel-scan"),
     path("operations/<uuid:operation_id>/", operations.detail, name="operation"),
     path("transfers/", include(transfer_patterns)),
     path("files/", tus.files, name="files"),

@@ -39,6 +39,8 @@ class Place:
             f"/stores/{store}/",
             f"/stores/{store}/edit/",
             f"/stores/{store}/check/",
+            f"/stores/{store}/inventory/",
+            "/inventory/scans/",
             uploads,
             f"{uploads}?delimiter=/",
             f"{uploads}?prefix=none",

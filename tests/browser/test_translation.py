@@ -153,6 +153,7 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
         completed = operator.post(f"{uploads}complete/", named | consent).json()["url"]
         sent = operator.send_file(store, bucket, "an-object", b"some bytes")
         operator.wait_for_state(sent, "done")
+        scanned = operator.post("/inventory/scans/", {"store": store}).json()["url"]
         checked = operator.post(f"/stores/{store}/check/", {"bucket": bucket, "consent": "on"}).json()["url"]
         wait_for("the store check", lambda: operator.get_json(checked)["state"] == "done")
     pages = [
@@ -166,6 +167,9 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
         f"/stores/{store}/open/?bucket=-",
         f"/stores/{store}/check/",
         checked,
+        f"/stores/{store}/inventory/",
+        "/inventory/scans/",
+        scanned,
         "/stores/gone/",
         "/stores/gone/bucket/uploads/",
         "/stores/frozen/",

@@ -23,6 +23,7 @@ VALUES = {
     "operation_id": str(uuid.UUID(int=1)),
     "transfer_id": str(uuid.UUID(int=2)),
     "check_id": str(uuid.UUID(int=3)),
+    "scan_id": str(uuid.UUID(int=4)),
     "token_id": "4000000",
     "user_id": "4000000",
     "group_id": "4000000",

@@ -20,7 +20,7 @@ from tests.dashboard.make_transfer import make_transfer
 from tests.dashboard.test_access import EVERY, PUBLIC
 from uploads import grants
 from uploads.domain.roles import ROLE_FOR, Action, Role
-from uploads.models import Operation, OperationItem, Store, StoreCheck
+from uploads.models import Operation, OperationItem, Scan, Store, StoreCheck
 
 GET, POST = "get", "post"
 
@@ -63,6 +63,12 @@ BY_ACTION: dict[tuple[str, str], Action] = {
     ("abort", POST): Action.ABORT_UPLOADS,
     ("complete", GET): Action.COMPLETE_UPLOADS,
     ("complete", POST): Action.COMPLETE_UPLOADS,
+    ("scans", GET): Action.LIST_UPLOADS,
+    ("scans", POST): Action.SCAN_STORES,
+    ("scan", GET): Action.LIST_UPLOADS,
+    ("cancel-scan", POST): Action.SCAN_STORES,
+    ("store-inventory", GET): Action.CHANGE_INVENTORY,
+    ("store-inventory", POST): Action.CHANGE_INVENTORY,
     ("operation", GET): Action.SEE_OPERATIONS,
     ("transfers", GET): Action.SEE_TRANSFERS,
     ("transfer", GET): Action.SEE_TRANSFERS,
@@ -123,7 +129,7 @@ def test_every_view_has_its_action() -> None:
 
 
 def test_every_action_has_a_view() -> None:
-    widening = {Action.SEE_ALL_TRANSFERS, Action.SEE_DISABLED_STORES, Action.SCAN_STORES, Action.CHANGE_INVENTORY}
+    widening = {Action.SEE_ALL_TRANSFERS, Action.SEE_DISABLED_STORES}
     assert set(ROLE_FOR) == set(Action)
     assert set(BY_ACTION.values()) == set(Action) - widening
 
@@ -136,12 +142,13 @@ class Rows:
     transfer_id: uuid.UUID
     operation_id: uuid.UUID
     check_id: uuid.UUID
+    scan_id: uuid.UUID
 
     def path(self, name: str) -> str:
         path = EVERY[name].replace("/swift/", f"/{self.store.name}/")
-        transfer, operation, check = (str(uuid.UUID(int=number)) for number in (2, 1, 3))
+        transfer, operation, check, scan = (str(uuid.UUID(int=number)) for number in (2, 1, 3, 4))
         path = path.replace(transfer, str(self.transfer_id)).replace(operation, str(self.operation_id))
-        return path.replace(check, str(self.check_id))
+        return path.replace(check, str(self.check_id)).replace(scan, str(self.scan_id))
 
 
 @pytest.fixture
@@ -157,7 +164,8 @@ def rows(administrator: User) -> Rows:
     OperationItem.objects.create(operation=operation, key="a.bin", upload_id="u")
     check = StoreCheck.objects.create(store=store, bucket="a-bucket", actor=administrator)
     transfer = make_transfer(administrator, store, resumable=True)
-    return Rows(store, transfer.pk, operation.pk, check.pk)
+    scan = Scan.objects.create(store=store, origin="page")
+    return Rows(store, transfer.pk, operation.pk, check.pk, scan.pk)
 
 
 def status_of(client: Client, rows: Rows, name: str, method: str) -> int:

@@ -29,7 +29,7 @@ from tests.dashboard.test_access import EVERY, METHODS, PUBLIC, VALUES
 from tests.grants import grant
 from uploads.domain.roles import Role, TokenScope
 from uploads.domain.states import Phase
-from uploads.models import Operation, OperationItem, Store, StoreCheck, Transfer
+from uploads.models import Operation, OperationItem, Scan, Store, StoreCheck, Transfer
 from uploads.services.people.tokens import TokenValues, create_token
 
 STORE, BUCKET, KEY = "unreachable", "a-bucket", "inside/a.bin"
@@ -77,6 +77,10 @@ KINDS: Mapping[str, str] = {  # nobody, operator, elsewhere, beside, below, all-
     "list key": "L F o o N N o o o o o o o F o o N",
     "operate key": "L F F o N N o o o o o o F F o o N",
     "operation": "L F o o N N o o o o o o o F o o N",
+    "see scans": "L F o o o o o o o o o o o F o o o",
+    "scan": "L F o o N o o o o o o o o F o o o",
+    "request scan": "L F F o N o o o o o o o F F o o o",
+    "cancel scan": "L F F o N F F o o F o o F F o o F",
     "see transfer": "L F N N N N N o o o o o o o F o N",
     "steer transfer": "L F N N N N N o o o o o F o F o N",
     "send own": "L F F N N N N o N N N N F o F N N",
@@ -106,13 +110,14 @@ class Things:
     transfer: Transfer
     operation: Operation
     check: StoreCheck
+    scan: Scan
     users: Mapping[str, User]
     numbers: Mapping[str, int]
     secrets: Mapping[str, str]
 
     def path(self, name: str) -> str:
         path = EVERY[name].replace("/swift/", f"/{STORE}/")
-        for number, row in ((2, self.transfer), (1, self.operation), (3, self.check)):
+        for number, row in ((2, self.transfer), (1, self.operation), (3, self.check), (4, self.scan)):
             path = path.replace(str(uuid.UUID(int=number)), str(row.pk))
         for place, pk in self.numbers.items():
             path = path.replace(f"/{place}/{VALUES['user_id']}/", f"/{place}/{pk}/")
@@ -198,6 +203,12 @@ ROWS: dict[tuple[str, str], Row] = {
     ("abort", "post"): Row("operate key", upload),
     ("complete", "get"): Row("operate key", upload),
     ("complete", "post"): Row("operate key", upload),
+    ("scans", "get"): Row("see scans"),
+    ("scans", "post"): Row("request scan", form(store=STORE)),
+    ("scan", "get"): Row("scan"),
+    ("cancel-scan", "post"): Row("cancel scan"),
+    ("store-inventory", "get"): Row("change store"),
+    ("store-inventory", "post"): Row("change store"),
     ("operation", "get"): Row("operation"),
     ("transfers", "get"): Row("see transfers"),
     ("transfer", "get"): Row("see transfer"),
@@ -263,7 +274,7 @@ OVERRIDES: dict[tuple[str, str, str], Row] = {
 
 TUS_URLS = ("files", "file")
 
-WITH_HEAD = {"login", "login-code", "password", "second-factor", "new-transfer"}
+WITH_HEAD = {"login", "login-code", "password", "second-factor", "new-transfer", "scans"}
 NO_HEAD = ({name for name, method in ROWS if method == "post"} - WITH_HEAD) | {*TUS_URLS, "sso-start", "sso-callback"}
 """URLs that refuse HEAD: most of those that have a form."""
 
@@ -310,7 +321,8 @@ def things(db: None) -> Things:
         "tokens": tokens["read"][0].pk,
     }
     secrets = {who: secret for who, (_, secret) in tokens.items()}
-    return Things(store, transfer, operation, check, users, numbers, secrets)
+    scan = Scan.objects.create(store=store, origin="page")
+    return Things(store, transfer, operation, check, scan, users, numbers, secrets)
 
 
 TOKENS: Mapping[str, tuple[str, frozenset[TokenScope]]] = {

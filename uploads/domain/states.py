@@ -166,7 +166,7 @@ STORE_UPLOAD_STATES = Transitions(
 ITEM_STATES = Transitions(
     "state",
     {
-        ItemState.ORDERED: frozenset({ItemState.RUNNING}),
+        ItemState.ORDERED: frozenset({ItemState.RUNNING, ItemState.FAILED}),
         ItemState.RUNNING: frozenset({ItemState.ORDERED, ItemState.DONE, ItemState.FAILED, ItemState.UNKNOWN}),
         ItemState.DONE: frozenset(),
         ItemState.FAILED: frozenset(),

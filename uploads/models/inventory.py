@@ -140,6 +140,7 @@ class InventoryUpload(models.Model):
                 name="inventory_by_bucket_key",
                 condition=IN_PROGRESS,
             ),
+            models.Index(fields=["ended_at"], name="inventory_ended", condition=models.Q(ended_at__isnull=False)),
         ]
 
     def __str__(self) -> str:

@@ -20,6 +20,7 @@ from dashboard.shared.messages import (
     operations,
     people,
     reasons,
+    scans,
     sso,
     staging,
     stores,
@@ -46,6 +47,7 @@ MESSAGES: Mapping[str, Message] = {
     **staging.MESSAGES,
     **operations.MESSAGES,
     **verdicts.MESSAGES,
+    **scans.MESSAGES,
 }
 
 

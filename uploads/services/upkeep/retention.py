@@ -1,4 +1,5 @@
-"""Deleting old rows: sessions, ended transfers, operations, store checks and audit entries, after a set time.
+"""Deleting old rows: sessions, ended transfers, operations, store checks, scans, ended uploads of the inventory and
+audit entries, after a set time.
 
 What still owns something in a store or on a disk is kept, whatever its age. Rows are deleted in batches that lock them
 for a moment, in rounds of limited time. The audit log is kept unless KEEP_AUDIT_DAYS says otherwise.
@@ -20,7 +21,18 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from uploads.domain.states import ACTIVE_ITEM_STATES, FINAL_PHASES, STORE_UPLOAD_STATES, ItemState
-from uploads.models import Operation, OperationItem, Part, StoreCheck, StoreUpload, Transfer
+from uploads.models import (
+    BucketScan,
+    InventoryUpload,
+    Operation,
+    OperationItem,
+    Part,
+    PartsBatch,
+    Scan,
+    StoreCheck,
+    StoreUpload,
+    Transfer,
+)
 from uploads.problems import Code
 from uploads.services.sign_in import lockout, sessions
 from uploads.services.upkeep.audit_retention import remove_entries
@@ -168,6 +180,52 @@ def _delete_checks(before: datetime) -> int:
     return StoreCheck.objects.filter(pk__in=ids).delete()[0]
 
 
+# --- Scans and the inventory ------------------------------------------------------------------------------------------
+
+
+def deletable_scans(before: datetime) -> QuerySet[Scan]:
+    """Ended scans of which there is a newer one of all buckets of the store that has ended."""
+    newer = Scan.objects.filter(
+        store=OuterRef("store"), places=[], finished_at__isnull=False, created_at__gt=OuterRef("created_at")
+    )
+    return Scan.objects.filter(Exists(newer), finished_at__lt=before)
+
+
+def _delete_scans(before: datetime) -> int:
+    """A scan has many buckets, and these many batches: each is deleted in batches too."""
+    with transaction.atomic():
+        old = deletable_scans(before).order_by("finished_at").select_for_update(of=("self",), skip_locked=True)
+        ids = list(old.values_list("pk", flat=True)[:BATCH])
+        batches = PartsBatch.objects.filter(bucket_scan__scan__in=ids)
+        rows: list[QuerySet[Any]] = [batches, BucketScan.objects.filter(scan__in=ids)]
+        for dependent in rows:
+            few = list(dependent.order_by("pk").values_list("pk", flat=True)[:MAX_DEPENDENT])
+            if few:
+                dependent.model._default_manager.filter(pk__in=few).delete()
+                return len(few)
+        Scan.objects.filter(pk__in=ids).delete()
+    return len(ids)
+
+
+def _delete_ended_batches(before: datetime) -> int:
+    """What the tasks of ended scans have read: their numbers are in the scan."""
+    ended = PartsBatch.objects.filter(bucket_scan__scan__finished_at__lt=before)
+    ids = list(ended.order_by("pk").values_list("pk", flat=True)[:MAX_DEPENDENT])
+    PartsBatch.objects.filter(pk__in=ids).delete()
+    return len(ids)
+
+
+def _delete_ended_uploads(before: datetime) -> int:
+    """Uploads of the inventory that have ended. The store does not have them any more."""
+    old = InventoryUpload.objects.filter(ended_at__isnull=False, ended_at__lt=before).order_by("ended_at")
+    ids = list(old.values_list("pk", flat=True)[:MAX_DEPENDENT])
+    InventoryUpload.objects.filter(pk__in=ids, ended_at__isnull=False).delete()
+    return len(ids)
+
+
+BATCHES_KEPT = timedelta(days=1)
+"""How long the batches of an ended scan are kept, to look for faults."""
+
 KINDS_OF_ROWS = (
     Old("sessions", timezone.now, lambda before: sessions.delete_expired(before, BATCH)),
     Old(
@@ -178,5 +236,8 @@ KINDS_OF_ROWS = (
     Old("transfers", lambda: _days_ago("KEEP_TRANSFERS_DAYS"), _delete_transfers),
     Old("operations", lambda: _days_ago("KEEP_OPERATIONS_DAYS"), _delete_operations),
     Old("store checks", lambda: _days_ago("KEEP_CHECKS_DAYS"), _delete_checks),
+    Old("batches of scans", lambda: timezone.now() - BATCHES_KEPT, _delete_ended_batches),
+    Old("scans", lambda: _days_ago("KEEP_SCANS_DAYS"), _delete_scans),
+    Old("ended uploads", lambda: _days_ago("KEEP_ENDED_UPLOADS_DAYS"), _delete_ended_uploads),
     Old("audit entries", lambda: _whole_days_ago("KEEP_AUDIT_DAYS"), remove_entries),
 )

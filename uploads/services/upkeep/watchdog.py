@@ -28,6 +28,7 @@ from uploads.models import Transfer
 from uploads.models.transfer import FORM_EXPIRY, steps_queue
 from uploads.problems import Code, Problem
 from uploads.services.inventory import judging, sums
+from uploads.services.inventory.scans.schedule import request_due_scans
 from uploads.services.stores import silence
 from uploads.services.transfers.create import claim_late_uploads
 from uploads.services.transfers.receive import abandon
@@ -242,6 +243,7 @@ STEPS: tuple[Callable[[], bool | None], ...] = (
     _release_left_bytes,
     _drop_late_uploads,
     _try_silent_stores,
+    request_due_scans,
     _dispatch_due,
     _judge_again,
     _refresh_sums,
