@@ -11,7 +11,8 @@ from pathlib import Path
 from checks.report import PROJECT, Finding, report
 
 NAMES = (
-    "account|audit|catalog|files|invitation|login|logout|operations|queue|staging|static|stores|tokens|transfers|users"
+    "account|audit|catalog|files|inventory|invitation|login|logout|operations|queue|staging|static|stores|tokens"
+    "|transfers|users"
 )
 """Without /healthz and /metrics, which no page leads to."""
 PATH = re.compile(rf"/(?:{NAMES})(?:[/?#]|$)")

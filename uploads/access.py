@@ -26,6 +26,7 @@ from uploads.models import (
     InventoryBucket,
     InventorySum,
     InventoryUpload,
+    InventoryView,
     Operation,
     OperationItem,
     Scan,
@@ -599,6 +600,33 @@ def token_to_revoke(user: AnyUser, token_id: int) -> AccessToken:
     """One's own token, or anybody's for an administrator."""
     rows = AccessToken.objects.all() if may(user, Action.MANAGE_USERS) else own_tokens(user)
     return _get(rows.select_related("user"), Problem(Code.NO_SUCH_TOKEN), pk=token_id)
+
+
+# --- Saved views of the inventory -------------------------------------------------------------------------------------
+
+
+def actor_to_save_views(user: AnyUser) -> User:
+    """Whoever may look at uploads may keep views of them; only operators share views with all users."""
+    _require(user, Action.LIST_UPLOADS)
+    return actor(user)
+
+
+def may_share_views(user: AnyUser) -> bool:
+    return may(user, Action.ABORT_UPLOADS)
+
+
+def views_to_see(user: AnyUser) -> QuerySet[InventoryView]:
+    """One's own views, and those that are shared."""
+    _require(user, Action.LIST_UPLOADS)
+    return InventoryView.objects.filter(Q(user=actor(user)) | Q(is_shared=True)).select_related("user")
+
+
+def view_to_change(user: AnyUser, view_id: int) -> InventoryView:
+    """One's own view, or a shared one for an administrator."""
+    actor_to_save_views(user)
+    mine = Q(user=actor(user))
+    changeable = mine | Q(is_shared=True) if may(user, Action.MANAGE_USERS) else mine
+    return _get(InventoryView.objects.filter(changeable), Problem(Code.NO_SUCH_VIEW), pk=view_id)
 
 
 # --- Users, groups and grants -----------------------------------------------------------------------------------------

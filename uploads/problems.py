@@ -101,6 +101,11 @@ class Code(StrEnum):
     TOO_MANY_TOKENS = "TooManyTokens"
     NO_SUCH_TOKEN = "NoSuchToken"  # noqa: S105 - a code
 
+    # --- Saved views of the inventory
+    NO_SUCH_VIEW = "NoSuchView"
+    VIEW_NAME_TAKEN = "ViewNameTaken"
+    TOO_MANY_VIEWS = "TooManyViews"
+
     # --- Users
     NO_SUCH_USER = "NoSuchUser"
     NO_SUCH_GROUP = "NoSuchGroup"

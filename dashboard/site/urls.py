@@ -7,7 +7,8 @@ from django.urls import URLPattern, URLResolver, include, path, register_convert
 from dashboard import auth, monitoring, overview
 from dashboard.account import pages as account
 from dashboard.audit import pages as audit
-from dashboard.inventory import scans
+from dashboard.inventory import pages as inventory
+from dashboard.inventory import saved_views, scans
 from dashboard.inventory import settings as inventory_settings
 from dashboard.operations import pages as operations
 from dashboard.people import groups, invitations, tokens, users
@@ -105,6 +106,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("inventory/scans/<uuid:scan_id>/cancel/", scans.cancel, name="cancel-scan"),
     path("operations/<uuid:operation_id>/", operations.detail, name="operation"),
     path("transfers/", include(transfer_patterns)),
+    path("inventory/", inventory.inventory, name="inventory"),
+    path("inventory/views/", saved_views.save, name="inventory-views"),
+    path("inventory/views/<int:view_id>/rename/", saved_views.rename, name="rename-inventory-view"),
+    path("inventory/views/<int:view_id>/delete/", saved_views.delete, name="delete-inventory-view"),
     path("files/", tus.files, name="files"),
     path("files/<uuid:transfer_id>", tus.file, name="file"),
     path("staging/", staging.staging, name="staging"),

@@ -76,6 +76,13 @@ STATES = {
     "expired": State(gettext_lazy("expired"), "idle"),
     "revoked": State(gettext_lazy("revoked"), "idle"),
     "gone": State(gettext_lazy("gone"), "idle"),
+    "alive": State(gettext_lazy("alive"), "good"),
+    "stalled": State(gettext_lazy("stalled"), "warn"),
+    "dead": State(gettext_lazy("dead"), "bad"),
+    "superseded": State(gettext_lazy("superseded"), "bad"),
+    "completable": State(gettext_lazy("completable"), "warn"),
+    "unchecked": State(gettext_lazy("not checked yet"), "idle"),
+    "unjudged": State(gettext_lazy("cannot be judged"), "idle"),
 }
 """Every state that pages show, by its stored name."""
 

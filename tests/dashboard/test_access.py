@@ -25,6 +25,7 @@ VALUES = {
     "check_id": str(uuid.UUID(int=3)),
     "scan_id": str(uuid.UUID(int=4)),
     "token_id": "4000000",
+    "view_id": "4000000",
     "user_id": "4000000",
     "group_id": "4000000",
     "grant_id": "4000000",

@@ -170,6 +170,7 @@ ENDS = (ItemState.DONE, ItemState.FAILED)
 ITEM_ENDS = (*ENDS, ItemState.UNKNOWN)
 COMPUTED: dict[str, set[str]] = {
     "dashboard/site/audit_trail.py": {f"{thing}.refused" for thing in REFUSED_THINGS},
+    "inventory/saved_views.py": {f"inventory-view.{what}" for what in ("saved", "renamed", "deleted")},
     "operations/order.py": {f"{kind}.{state}" for kind in OperationKind for state in ITEM_ENDS},
     "people/grants.py": {"grant.added", "grant.removed"},
     "people/invitations.py": {"invitation.created", "invitation.used", "invitation.revoked"},

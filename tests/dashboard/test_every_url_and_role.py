@@ -29,7 +29,7 @@ from tests.dashboard.test_access import EVERY, METHODS, PUBLIC, VALUES
 from tests.grants import grant
 from uploads.domain.roles import Role, TokenScope
 from uploads.domain.states import Phase
-from uploads.models import Operation, OperationItem, Scan, Store, StoreCheck, Transfer
+from uploads.models import InventoryView, Operation, OperationItem, Scan, Store, StoreCheck, Transfer
 from uploads.services.people.tokens import TokenValues, create_token
 
 STORE, BUCKET, KEY = "unreachable", "a-bucket", "inside/a.bin"
@@ -73,6 +73,8 @@ KINDS: Mapping[str, str] = {  # nobody, operator, elsewhere, beside, below, all-
     "store": "L F o o N o o o o o o o o o o o o",
     "change store": "L F F F N F F F F F o o F F F F F",
     "administrate": "L F F F F F F F F F F o F F F F F",
+    "see uploads": "L F o o o o o o o o o o o F o o o",
+    "own view": "L F N N N N N o N N N N F F F F F",
     "list bucket": "L F o o N o o o o o o o o F o o o",
     "list key": "L F o o N N o o o o o o o F o o N",
     "operate key": "L F F o N N o o o o o o F F o o N",
@@ -179,6 +181,10 @@ ROWS: dict[tuple[str, str], Row] = {
     ("revoke-token", "post"): Row("own token"),
     ("queue", "get"): Row("signed in"),
     ("overview", "get"): Row("see stores"),
+    ("inventory", "get"): Row("see uploads"),
+    ("inventory-views", "post"): Row("see uploads", form(name="mine", query="verdict=dead")),
+    ("rename-inventory-view", "post"): Row("own view", form(name="other")),
+    ("delete-inventory-view", "post"): Row("own view"),
     ("stores", "get"): Row("see stores"),
     ("store", "get"): Row("store"),
     ("store-state", "get"): Row("store"),
@@ -319,6 +325,7 @@ def things(db: None) -> Things:
         "groups": Group.objects.create(name="team").pk,
         "grants": granted.pk,
         "tokens": tokens["read"][0].pk,
+        "views": InventoryView.objects.create(user=users["owner"], name="a view").pk,
     }
     secrets = {who: secret for who, (_, secret) in tokens.items()}
     scan = Scan.objects.create(store=store, origin="page")

@@ -4,6 +4,7 @@ from uploads.models.access_token import AccessToken, TokenPlace
 from uploads.models.audit import AuditEntry, AuditRemoval
 from uploads.models.grant import Grant
 from uploads.models.inventory import InventoryBucket, InventorySettings, InventorySum, InventoryUpload
+from uploads.models.inventory_view import InventoryView
 from uploads.models.invitation import Invitation
 from uploads.models.node import StagingNode
 from uploads.models.operation import Operation, OperationItem
@@ -27,6 +28,7 @@ __all__ = [
     "InventorySettings",
     "InventorySum",
     "InventoryUpload",
+    "InventoryView",
     "Invitation",
     "NamedBucket",
     "Operation",

@@ -89,6 +89,9 @@ ACTIONS: Mapping[str, StrPromise] = {
     "transfer.bytes-lost": _("Staged bytes of a transfer found to be lost"),
     "transfer.orphan-dismissed": _("Possible orphan dismissed"),
     "transfer.reconciled": _("Upload of a transfer reconciled with the store"),
+    "inventory-view.saved": _("View of the inventory saved"),
+    "inventory-view.renamed": _("View of the inventory renamed"),
+    "inventory-view.deleted": _("View of the inventory deleted"),
     "audit.removed": _("Old entries of the audit log removed"),
     "audit.exported": _("Audit log exported"),
     "abort.refused": _("Abort refused"),
@@ -164,6 +167,7 @@ DETAILS: Mapping[str, StrPromise] = {
     "prices": _("prices"),
     "proofs": _("proved"),
     "provider": _("provider"),
+    "query": _("query"),
     "reason": _("reason"),
     "refused": _("refused"),
     "region": _("region"),
@@ -182,6 +186,7 @@ DETAILS: Mapping[str, StrPromise] = {
     "schedule": _("schedule"),
     "scopes": _("allowed"),
     "sessions": _("sessions"),
+    "shared": _("shared with all users"),
     "size": _("size"),
     "state": _("state"),
     "store": _("store"),
@@ -209,6 +214,7 @@ THINGS: Mapping[str, StrPromise] = {
     "user": _("All about users"),
     "grant": _("All about roles"),
     "token": _("All about access tokens"),
+    "inventory-view": _("All about views of the inventory"),
     "audit": _("All about the audit log"),
 }
 """The first words of actions that the filter offers."""

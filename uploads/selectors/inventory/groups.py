@@ -91,11 +91,11 @@ GROUPED = (
 
 
 def _counted(plan: Plan, wanted: InventoryFilter, by: Grouping, depth: int, now: datetime) -> tuple[list[Row], bool]:
-    values = (_common(by, wanted.prefix, depth, now), "store_id", "storage_class", "bytes")
+    values = (what_is_common(by, wanted.prefix, depth, now), "store_id", "storage_class", "bytes")
     if plan.few is not None:
         rows, test, most = in_progress(Q(pk__in=plan.few)), plan.all_tests, len(plan.few) + 1
     else:
-        rows, test, most = _candidates(plan, by)
+        rows, test, most = read_of(plan, by)
     found = select(GROUPED, rows, test, most, values, MAX_ROWS + 1)
     is_least = plan.few is None and bool(rows.values_list("pk")[most : most + 1])
     return [(row[0], row[1], row[2], row[3], row[4], row[5]) for row in found], is_least
@@ -117,7 +117,7 @@ HAS = {
 }
 
 
-def _candidates(plan: Plan, by: Grouping) -> tuple[QuerySet[InventoryUpload], Q, int]:
+def read_of(plan: Plan, by: Grouping) -> tuple[QuerySet[InventoryUpload], Q, int]:
     """The uploads to read, what to test on them, and how many: many where an index has all that is needed."""
     order = ORDERS[by]
     names = {each.name for each in plan.conditions}
@@ -130,7 +130,7 @@ def _candidates(plan: Plan, by: Grouping) -> tuple[QuerySet[InventoryUpload], Q,
     return in_progress(leading.q).order_by(*leading.order), plan.tests([leading]), COUNTED
 
 
-def _common(by: Grouping, prefix: str, depth: int, now: datetime) -> Expression | str:
+def what_is_common(by: Grouping, prefix: str, depth: int, now: datetime) -> Expression | str:
     match by:
         case Grouping.STORE:
             return "store_id"

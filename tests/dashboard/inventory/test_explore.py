@@ -1,0 +1,238 @@
+"""The page of the inventory, its saved views, and what the overview says about hidden bytes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from tests.dashboard.pages import Page
+from tests.grants import grant
+from uploads.domain.roles import Role
+from uploads.models import InventoryBucket, InventorySum, InventoryUpload, InventoryView, Store
+from uploads.models.inventory import upload_identity
+
+GIB = 1024**3
+
+
+@pytest.fixture
+def ada(administrator: User) -> Client:
+    client = Client()
+    client.force_login(administrator)
+    return client
+
+
+@pytest.fixture
+def far_store(db: None) -> Store:
+    return Store.objects.create(name="far", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
+
+
+@pytest.fixture
+def photos(far_store: Store) -> InventoryBucket:
+    return InventoryBucket.objects.create(store=far_store, name="photos", listed_at=timezone.now())
+
+
+def add(bucket: InventoryBucket, key: str, *, verdict: str = "dead", size: int | None = GIB, days: int = 40) -> None:
+    """An upload, counted in the sum of its bucket and verdict."""
+    at = timezone.now() - timedelta(days=days)
+    InventoryUpload.objects.create(
+        store=bucket.store,
+        bucket=bucket,
+        identity=upload_identity(bucket.pk, key, f"id-{key}"),
+        key=key,
+        upload_id=f"id-{key}",
+        initiated=at,
+        started_at=at,
+        active_at=at,
+        first_seen_at=at,
+        last_seen_at=timezone.now(),
+        parts=None if size is None else 1,
+        bytes=size,
+        verdict=verdict,
+    )
+    found, _ = InventorySum.objects.get_or_create(bucket=bucket, verdict=verdict)
+    found.uploads += 1
+    found.checked += size is not None
+    found.bytes += size or 0
+    found.save()
+
+
+@pytest.fixture
+def some_uploads(photos: InventoryBucket) -> InventoryBucket:
+    add(photos, "2025/a/large.bin", size=5 * GIB)
+    add(photos, "2025/b/small.bin", verdict="stalled", size=GIB, days=3)
+    add(photos, "2026/alive.bin", verdict="alive", size=2 * GIB, days=0)
+    add(photos, "2026/unchecked.bin", verdict="unchecked", size=None, days=1)
+    return photos
+
+
+def page_of(client: Client, query: str = "") -> Page:
+    response = client.get(f"/inventory/?{query}")
+    assert response.status_code == 200
+    return Page(response)
+
+
+def test_an_inventory_without_scans_says_so(ada: Client) -> None:
+    assert "No store has been scanned yet" in page_of(ada).words
+
+
+def test_rows_link_to_their_uploads_and_the_largest_comes_first(ada: Client, some_uploads: InventoryBucket) -> None:
+    page = page_of(ada)
+    assert page.text.index("large.bin") < page.text.index("alive.bin") < page.text.index("small.bin")
+    assert "/stores/far/photos/uploads/detail/?key=2025%2Fa%2Flarge.bin" in page.text
+    assert "No part has arrived for days." in page.words
+    assert "bytes known of 75% of the uploads" in page.words
+
+
+def test_a_chip_removes_its_filter_alone(ada: Client, some_uploads: InventoryBucket) -> None:
+    page = page_of(ada, "verdict=dead&verdict=stalled&store=far&sort=age&cursor=")
+    assert "alive.bin" not in page.text
+    assert "/inventory/?verdict=stalled&amp;store=far&amp;sort=age" in page.text
+    assert "/inventory/?verdict=dead&amp;verdict=stalled&amp;sort=age" in page.text
+    assert 'href="/inventory/?sort=age"' in page.text
+
+
+def test_headings_sort_and_turn(ada: Client, some_uploads: InventoryBucket) -> None:
+    page = page_of(ada, "sort=-age")
+    assert 'aria-sort="descending"' in page.text
+    assert "/inventory/?sort=age" in page.text
+    assert "/inventory/?sort=-bytes" in page.text
+
+
+def test_groups_lead_from_the_store_to_a_prefix(ada: Client, some_uploads: InventoryBucket) -> None:
+    page = page_of(ada, "group=store")
+    assert "/inventory/?store=far&amp;group=bucket" in page.text
+    page = page_of(ada, "group=bucket&store=far")
+    assert "store=far&amp;bucket=photos&amp;group=prefix" in page.text
+    page = page_of(ada, "group=prefix&store=far&bucket=photos")
+    assert "prefix=2025%2F&amp;group=prefix" in page.text
+    assert "<svg" in page.text
+    page = page_of(ada, "group=prefix&store=far&bucket=photos&prefix=2025/")
+    assert "prefix=2025%2Fa%2F&amp;group=prefix" in page.text
+
+
+def test_groups_by_age_have_a_chart_by_verdict(ada: Client, some_uploads: InventoryBucket) -> None:
+    page = page_of(ada, "group=age")
+    assert "Bytes by age and verdict" in page.words
+    assert "30 to 90 days, dead: 5.00 GiB" in page.text
+
+
+def test_the_chart_by_store_comes_from_the_sums(ada: Client, some_uploads: InventoryBucket) -> None:
+    assert "far, dead: 5.00 GiB" in page_of(ada).text
+    assert "photos, dead: 5.00 GiB" in page_of(ada, "store=far").text
+    assert "far, dead" not in page_of(ada, "q=large").text
+
+
+def test_pages_follow_each_other(ada: Client, some_uploads: InventoryBucket) -> None:
+    page = page_of(ada, "page-size=3")
+    (link,) = page.find("a", id="next-page")
+    assert "small.bin" in page.text
+    response = ada.get(link.get("href"))
+    assert "unchecked.bin" in response.content.decode()
+    assert "small.bin" not in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    "query", ["verdict=old", "older-than=soon", "min-bytes=-1", "sort=size", "cursor=%00", "group=x"]
+)
+def test_a_bad_query_says_what_is_allowed(ada: Client, query: str) -> None:
+    assert ada.get(f"/inventory/?{query}").status_code == 400
+
+
+def test_a_bucket_that_cannot_be_listed_is_named(ada: Client, some_uploads: InventoryBucket) -> None:
+    InventoryBucket.objects.create(store=some_uploads.store, name="secret", error_code="AccessDenied")
+    assert "far / secret" in page_of(ada).words
+    assert "far / secret" in Page(ada.get("/")).words
+
+
+def test_users_see_what_they_may_list(some_uploads: InventoryBucket) -> None:
+    user = User.objects.create(username="below")
+    grant(user, Role.VIEWER, store=some_uploads.store, bucket="photos", prefix="2026/")
+    client = Client()
+    client.force_login(user)
+    page = page_of(client)
+    assert "alive.bin" in page.text
+    assert "large.bin" not in page.text
+    assert "5.00 GiB" not in Page(client.get("/")).text
+
+
+def test_the_number_of_statements_does_not_depend_on_the_rows(ada: Client, some_uploads: InventoryBucket) -> None:
+    ada.get("/inventory/")
+    with CaptureQueriesContext(connection) as few:
+        ada.get("/inventory/?group=bucket")
+    for number in range(20):
+        add(some_uploads, f"more/{number}")
+    with CaptureQueriesContext(connection) as many:
+        ada.get("/inventory/?group=bucket")
+    assert len(many) <= len(few) <= 45
+
+
+# --- Saved views ------------------------------------------------------------------------------------------------------
+
+
+def test_a_view_is_saved_renamed_and_deleted(ada: Client, some_uploads: InventoryBucket) -> None:
+    values = {"name": "the dead", "query": "verdict=dead&sort=-bytes", "shared": "on"}
+    response = ada.post("/inventory/views/", values)
+    assert (response.status_code, response["Location"]) == (303, "/inventory/?verdict=dead&sort=-bytes")
+    view = InventoryView.objects.get()
+    assert view.is_shared
+    assert "/inventory/?verdict=dead&amp;sort=-bytes" in page_of(ada).text
+    ada.post(f"/inventory/views/{view.pk}/rename/", {"name": "old ones"})
+    assert InventoryView.objects.get().name == "old ones"
+    ada.post(f"/inventory/views/{view.pk}/delete/")
+    assert not InventoryView.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "values", [{"name": ""}, {"name": "x" * 101}, {"name": "a\x07b"}, {"query": "a b"}, {"query": "q=" + "x" * 4000}]
+)
+def test_a_view_with_bad_values_is_not_saved(ada: Client, values: dict[str, str]) -> None:
+    response = ada.post("/inventory/views/", {"name": "a", "query": ""} | values)
+    assert response.status_code == 400
+    assert not InventoryView.objects.exists()
+
+
+def test_viewers_share_no_views_and_change_no_others(some_uploads: InventoryBucket) -> None:
+    viewer, other = User.objects.create(username="viewer"), User.objects.create(username="other")
+    grant(viewer, Role.VIEWER)
+    mine = InventoryView.objects.create(user=other, name="mine", query="q=a")
+    shared = InventoryView.objects.create(user=other, name="everybody's", query="q=b", is_shared=True)
+    client = Client()
+    client.force_login(viewer)
+    client.post("/inventory/views/", {"name": "a", "query": "", "shared": "on"})
+    assert not InventoryView.objects.get(user=viewer).is_shared
+    page = page_of(client)
+    assert "?q=b" in page.text
+    assert "?q=a" not in page.text
+    for view in (mine, shared):
+        assert client.post(f"/inventory/views/{view.pk}/delete/").status_code == 404
+    assert InventoryView.objects.count() == 3
+
+
+# --- The overview -----------------------------------------------------------------------------------------------------
+
+
+def test_the_overview_starts_with_hidden_bytes(ada: Client, some_uploads: InventoryBucket) -> None:
+    page = Page(ada.get("/"))
+    assert page.words.index("Hidden bytes") < page.words.index("Transfers in progress")
+    assert "8.00 GiB" in page.words
+    assert "bytes known of 75% of the uploads" in page.words
+    (link,) = page.find("a", id="look-dead")
+    dead = ada.get(link.get("href")).content.decode()
+    assert "large.bin" in dead
+    assert "alive.bin" not in dead
+
+
+def test_polling_the_overview_does_not_read_the_sums(ada: Client, some_uploads: InventoryBucket) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        ada.get("/", headers={"HX-Request": "true"})
+    assert not [each for each in queries if "inventory" in each["sql"]]
+
+
+def test_a_store_that_was_never_scanned_is_named(ada: Client, far_store: Store) -> None:
+    assert "never scanned" in Page(ada.get("/")).words
