@@ -40,6 +40,8 @@ class Place:
             f"/stores/{store}/edit/",
             f"/stores/{store}/check/",
             f"/stores/{store}/inventory/",
+            "/inventory/",
+            "/inventory/?group=age",
             "/inventory/scans/",
             uploads,
             f"{uploads}?delimiter=/",
