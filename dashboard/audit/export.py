@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from django.http import HttpRequest, StreamingHttpResponse
-from django.utils import timezone
 
 from dashboard.audit.serializers import line_json
 from dashboard.shared.audit_words import details_of
+from dashboard.shared.exports import attachment, csv_lines, json_lines
 from dashboard.shared.jsonapi import iso
 from dashboard.shared.messages.audit import action_text
 from uploads import access, audit
@@ -37,45 +35,13 @@ COLUMNS: Mapping[str, Callable[[AuditLine], str]] = {
 }
 """The columns of the CSV. The values of a line with an outcome are those of the outcome where both have one."""
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""What a cell starts with that a spreadsheet takes for a formula."""
-
 
 def export(request: HttpRequest, form: str, given: Mapping[str, str], wanted: AuditFilter) -> StreamingHttpResponse:
     """The lines that the user sees with this filter. The export is recorded itself, before its first line."""
     lines = iter_audit_lines(request.user, wanted)
     if request.method == "GET":
         audit.record(access.actor(request.user), "audit.exported", detail={"format": form, "filter": dict(given)})
-    write, content_type = FORMATS[form]
-    response = StreamingHttpResponse(write(lines), content_type=content_type)
-    name = f"audit-{timezone.now():%Y%m%dT%H%M%SZ}.{form}"
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    response["Cache-Control"] = "no-store"
-    return response
-
-
-class _Echo:
-    """A file for the CSV writer that returns what is written."""
-
-    def write(self, text: str) -> str:
-        return text
-
-
-def _csv(lines: Iterable[AuditLine]) -> Iterator[str]:
-    writer = csv.writer(_Echo())
-    yield writer.writerow(COLUMNS)
-    for line in lines:
-        yield writer.writerow([cell(value(line)) for value in COLUMNS.values()])
-
-
-def cell(text: str) -> str:
-    """A text as every spreadsheet shows it: what would be a formula starts with an apostrophe."""
-    return f"'{text}" if text.lstrip(" ").startswith(FORMULA) else text
-
-
-def _jsonl(lines: Iterable[AuditLine]) -> Iterator[str]:
-    for line in lines:
-        yield json.dumps(line_json(line), ensure_ascii=False) + "\n"
+    return attachment("audit", form, FORMATS[form](lines))
 
 
 def _words(line: AuditLine) -> Iterator[str]:
@@ -83,7 +49,7 @@ def _words(line: AuditLine) -> Iterator[str]:
         yield from (f"{name}: {value}" for name, value in details_of(entry))
 
 
-FORMATS: Mapping[str, tuple[Callable[[Iterable[AuditLine]], Iterator[str]], str]] = {
-    "csv": (_csv, "text/csv; charset=utf-8"),
-    "jsonl": (_jsonl, "application/jsonl; charset=utf-8"),
+FORMATS: Mapping[str, Callable[[Iterable[AuditLine]], Iterator[str]]] = {
+    "csv": lambda lines: csv_lines(COLUMNS, lines),
+    "jsonl": lambda lines: json_lines(line_json(line) for line in lines),
 }

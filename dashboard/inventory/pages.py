@@ -1,8 +1,10 @@
-"""The page of the inventory: all uploads in progress of all stores."""
+"""The inventory: all uploads in progress of all stores, as JSON, or exported as a whole."""
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
@@ -10,24 +12,65 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from dashboard.inventory.explore import page_context
+from dashboard.inventory.query import (
+    filter_in,
+    query_in,
+    read_depth,
+    read_group,
+    read_page_size,
+    read_sort,
+)
+from dashboard.inventory.serializers import COLUMNS, inventory_json, upload_json
 from dashboard.shared.errors import refuse
-from dashboard.shared.parameters import BadParameter
+from dashboard.shared.exports import attachment, csv_lines, json_lines
+from dashboard.shared.jsonapi import wants_json
+from dashboard.shared.parameters import BadParameter, Query
 from dashboard.shared.responses import same_address
-from uploads.selectors.inventory.order import BadCursor
+from uploads.models import InventoryUpload
+from uploads.selectors.inventory import BadCursor, find_page, groups, iter_uploads, totals
+
+FORMATS: Mapping[str, Callable[[Iterable[InventoryUpload]], Iterator[str]]] = {
+    "csv": lambda rows: csv_lines(COLUMNS, rows),
+    "jsonl": lambda rows: json_lines(upload_json(row) for row in rows),
+}
 
 
 @require_safe
 def inventory(request: HttpRequest) -> HttpResponseBase:
-    """One page of uploads with a filter, in an order, with groups."""
+    """One page of uploads with a filter, its totals and groups; or all of them with `format`."""
     try:
-        context = page_context(request)
+        query = query_in(request)
+        form = query.text("format")
+        if form not in ("", *FORMATS):
+            raise BadParameter(_("“format” must be one of %(values)s.") % {"values": ", ".join(FORMATS)})
+        if form:
+            return export(request, query, form)
+        if wants_json(request):
+            return same_address(JsonResponse(facts(request, query)))
+        return same_address(render(request, "inventory/explore.html", page_context(request)))
     except BadParameter as error:
-        return _refused(request, str(error))
+        return refused(request, str(error))
     except BadCursor:
-        return _refused(request, _("“cursor” must be that of another page with this order."))
-    return same_address(render(request, "inventory/explore.html", context))
+        return refused(request, _("“cursor” must be one that a page with the same “sort” returned."))
 
 
-def _refused(request: HttpRequest, text: str) -> HttpResponse:
-    title = _("No such page of the inventory")
-    return refuse(request, 400, title, text, code="InvalidArgument", back=reverse("inventory"))
+def facts(request: HttpRequest, query: Query) -> dict[str, object]:
+    """Raises BadParameter, BadCursor and NotAllowed."""
+    wanted, (sort, largest_first), by = filter_in(query), read_sort(query), read_group(query)
+    depth, size, cursor = read_depth(query), read_page_size(query), (query.all("cursor") or [""])[0]
+    page = find_page(request.user, wanted, sort=sort, largest_first=largest_first, cursor=cursor, limit=size)
+    found = groups(request.user, wanted, by, depth=depth) if by else None
+    return inventory_json(page, totals(request.user, wanted), found)
+
+
+def export(request: HttpRequest, query: Query, form: str) -> HttpResponseBase:
+    """All uploads with this filter that the user sees, in the order of the page."""
+    sort, largest_first = read_sort(query)
+    rows = iter_uploads(request.user, filter_in(query), sort=sort, largest_first=largest_first)
+    return attachment("inventory", form, FORMATS[form](rows))
+
+
+def refused(request: HttpRequest, text: str) -> HttpResponse:
+    return refuse(
+        request, 400, _("No such page of the inventory"), text, code="InvalidArgument", back=reverse("inventory")
+    )

@@ -56,6 +56,7 @@ ACCEPTED: Mapping[str, tuple[str, ...]] = {
     "new-transfer-known": ("POST",),
     "files": ("POST", "OPTIONS"),
     "audit": SAFE,
+    "inventory": SAFE,
     "file": ("HEAD", "PATCH", "DELETE", "POST", "OPTIONS"),
 }
 """The views that accept tokens, by the name of their URL, and the methods. All other views refuse them.

@@ -11,7 +11,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from dashboard.audit.export import COLUMNS, cell
+from dashboard.audit.export import COLUMNS
+from dashboard.shared.exports import cell
 from uploads import audit
 from uploads.domain.roles import Role
 from uploads.models import AuditEntry, Grant, Store
