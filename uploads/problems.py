@@ -391,6 +391,16 @@ class Code(StrEnum):
     COMPLETION_UNKNOWN = "CompletionUnknown"
     CRC64_MISMATCH = "Crc64Mismatch"
 
+    # --- Alerts
+    NO_SUCH_ALERT_RULE = "NoSuchAlertRule"
+    ALERT_NAME_TAKEN = "AlertNameTaken"
+    TOO_MANY_ALERT_RULES = "TooManyAlertRules"
+    ALERT_SECRET_UNREADABLE = "AlertSecretUnreadable"  # noqa: S105
+    WEBHOOK_UNREACHABLE = "WebhookUnreachable"
+    WEBHOOK_REFUSED = "WebhookRefused"
+    MAIL_NOT_CONFIGURED = "MailNotConfigured"
+    MAIL_NOT_SENT = "MailNotSent"
+
     # --- Upkeep: cleanup and reconciliation
     EXPIRED = "Expired"
     STAGED_PART_LOST = "StagedPartLost"

@@ -1,6 +1,7 @@
 """The database: the truth about stores, transfers and operations."""
 
 from uploads.models.access_token import AccessToken, TokenPlace
+from uploads.models.alert import Alert, AlertDelivery, AlertRule
 from uploads.models.audit import AuditEntry, AuditRemoval
 from uploads.models.grant import Grant
 from uploads.models.inventory import InventoryBucket, InventorySettings, InventorySum, InventoryUpload
@@ -20,6 +21,9 @@ from uploads.models.transfer import Part, StoreUpload, Transfer
 
 __all__ = [
     "AccessToken",
+    "Alert",
+    "AlertDelivery",
+    "AlertRule",
     "AuditEntry",
     "AuditRemoval",
     "BucketScan",

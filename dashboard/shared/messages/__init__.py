@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from dashboard.shared.formatting import bytes_text, duration_text, time_text
 from dashboard.shared.messages import (
     access,
+    alerts,
     checks,
     objectstore,
     operations,
@@ -50,6 +51,7 @@ MESSAGES: Mapping[str, Message] = {
     **operations.MESSAGES,
     **verdicts.MESSAGES,
     **scans.MESSAGES,
+    **alerts.MESSAGES,
 }
 
 

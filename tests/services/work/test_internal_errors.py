@@ -16,6 +16,8 @@ from tests.on_postgresql import run_again
 from tests.stores.postgresql import Cluster
 from uploads.domain.states import DesiredState, ItemState, PartState, Phase, StoreUploadState
 from uploads.models import (
+    AlertDelivery,
+    AlertRule,
     BucketScan,
     InventoryBucket,
     InventoryUpload,
@@ -116,6 +118,11 @@ def _batch(transfer: Transfer) -> PartsBatch:
     return PartsBatch.objects.create(bucket_scan=row, uploads=[upload.pk])
 
 
+def _delivery(transfer: Transfer) -> AlertDelivery:
+    rule = AlertRule.objects.create(name="r", what="bytes", threshold=1, store=transfer.store, emails=["a@example.org"])
+    return AlertDelivery.objects.create(rule=rule, event="test", channel="email")
+
+
 @dataclass(frozen=True)
 class Case:
     """A task, a row of it, the call that raises, and the end of the row."""
@@ -141,6 +148,7 @@ CASES = (
     Case("find_buckets", _scan, f"{CLIENT}.list_buckets", ItemState.ORDERED, ItemState.FAILED),
     Case("list_bucket", _bucket_scan, f"{CLIENT}.list_multipart_uploads", ItemState.ORDERED, ItemState.FAILED),
     Case("read_parts", _batch, f"{CLIENT}.list_parts", ItemState.ORDERED, ItemState.FAILED),
+    Case("deliver_alert", _delivery, "uploads.services.alerts.deliver.send", ItemState.ORDERED, ItemState.FAILED),
 )
 by_task = pytest.mark.parametrize("case", CASES, ids=[case.task for case in CASES])
 

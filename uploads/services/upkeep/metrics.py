@@ -21,6 +21,7 @@ from uploads.models import StagingNode, Store, Transfer
 from uploads.models.node import silent_nodes
 from uploads.models.transfer import browser_is_silent, steps_queue
 from uploads.services.staging import quota
+from uploads.services.upkeep import inventory_metrics
 from uploads.services.work import broker
 from uploads.services.work.tasks import TASKS, WATCH_QUEUE
 
@@ -46,7 +47,7 @@ class State(Collector):
 
 
 def _database() -> list[Metric]:
-    return [_transfers(), *_stores(), _nodes()]
+    return [_transfers(), *_stores(), _nodes(), *inventory_metrics.inventory()]
 
 
 def _nodes() -> Metric:

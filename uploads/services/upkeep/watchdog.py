@@ -27,6 +27,7 @@ from uploads.domain.states import DesiredState, Phase
 from uploads.models import Transfer
 from uploads.models.transfer import FORM_EXPIRY, steps_queue
 from uploads.problems import Code, Problem
+from uploads.services.alerts.evaluating import evaluate_alerts
 from uploads.services.inventory import judging, sums
 from uploads.services.inventory.scans.schedule import request_due_scans
 from uploads.services.stores import silence
@@ -247,4 +248,5 @@ STEPS: tuple[Callable[[], bool | None], ...] = (
     _dispatch_due,
     _judge_again,
     _refresh_sums,
+    evaluate_alerts,
 )

@@ -1,0 +1,275 @@
+"""Alerts: sent once at the start and once at the end, repeated after failures, and not in silence."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from tests.services.alerts.receivers import Webhook, mail_server, webhook
+from uploads.domain.alerts import MAX_DELIVERIES, Measured, Quiet, What, growth_per_day, holds, wait_after, with_sample
+from uploads.domain.cost import GIB
+from uploads.domain.states import ItemState
+from uploads.models import Alert, AlertDelivery, AlertRule, AuditEntry, InventoryBucket, InventorySum, Store
+from uploads.problems import Code
+from uploads.services.alerts.deliver import DELIVERIES, deliver_alert
+from uploads.services.alerts.evaluating import evaluate, evaluate_alerts
+from uploads.services.alerts.rules import RuleRefused, RuleValues, save_rule, send_test, silence
+from uploads.services.work import leases
+
+NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(db: None) -> Store:
+    return Store.objects.create(
+        name="s", endpoint_url="http://127.0.0.1:1", access_key="a", secret_key="b", provider="aws", region="us-east-1"
+    )
+
+
+@pytest.fixture
+def hook() -> Iterator[Webhook]:
+    with webhook() as found:
+        yield found
+
+
+def set_sum(store: Store, size: int, *, checked: int = 5, **bucket: Any) -> None:
+    row, _ = InventoryBucket.objects.update_or_create(store=store, name="b", defaults={"listed_at": NOW, **bucket})
+    InventorySum.objects.update_or_create(
+        bucket=row, verdict="dead", storage_class="", defaults={"uploads": 5, "checked": checked, "bytes": size}
+    )
+
+
+def make_rule(hook: Webhook | None = None, what: What = What.BYTES, **more: Any) -> AlertRule:
+    values: dict[str, Any] = {"name": "hidden", "what": what, "threshold": Decimal(100), **more}
+    if hook is not None:
+        values |= {"webhook_url": hook.url, "webhook_secret": "a secret"}
+    return save_rule(None, RuleValues(**values))
+
+
+def deliver_all() -> None:
+    """What workers do, without waiting for retries to be due."""
+    AlertDelivery.objects.filter(state=ItemState.ORDERED).update(not_before=None)
+    for pk in AlertDelivery.objects.filter(state=ItemState.ORDERED).order_by("created_at").values_list("pk", flat=True):
+        deliver_alert(pk)
+
+
+def test_start_and_end_are_sent_once_and_signed(store: Store, hook: Webhook) -> None:
+    rule = make_rule(hook, store=store)
+    for size in (50, 200, 300, 250, 100, 90):
+        set_sum(store, size)
+        for _ in range(2):
+            evaluate(rule.pk, NOW)
+            deliver_all()
+    bodies = [json.loads(body) for _, body in hook.received]
+    assert [(each["event"], each["value"], each["threshold"]) for each in bodies] == [
+        ("start", "200", "100"),
+        ("end", "200", "100"),
+    ]
+    assert bodies[0]["alert"] == bodies[1]["alert"] == str(Alert.objects.get().pk)
+    assert bodies[0]["text"] == "[Partway] Alert: hidden is at 200 bytes"
+    for headers, body in hook.received:
+        signed = headers["Partway-Timestamp"].encode() + b"." + body
+        expected = hmac.new(b"a secret", signed, hashlib.sha256).hexdigest()
+        assert headers["Partway-Signature"] == f"sha256={expected}"
+        assert headers["Partway-Delivery"] == json.loads(body)["id"]
+
+
+def test_incomplete_sum_starts_an_alert_but_ends_none(store: Store) -> None:
+    rule = make_rule(store=store)
+    set_sum(store, 200, checked=1)
+    evaluate(rule.pk, NOW)
+    assert rule.alerts.filter(ended_at=None).count() == 1
+    set_sum(store, 10, checked=1)
+    evaluate(rule.pk, NOW)
+    assert rule.alerts.filter(ended_at=None).count() == 1
+    set_sum(store, 10)
+    evaluate(rule.pk, NOW)
+    assert rule.alerts.filter(ended_at=None).count() == 0
+
+
+@pytest.mark.parametrize("what", list(What))
+def test_without_a_scan_nothing_starts_or_ends(store: Store, what: What) -> None:
+    rule = make_rule(what=what, threshold=Decimal(0), currency="USD")
+    evaluate(rule.pk, NOW)
+    assert not Alert.objects.exists()
+    Alert.objects.create(rule=rule, value=1, started_at=NOW)
+    evaluate(rule.pk, NOW)
+    assert Alert.objects.get().ended_at is None
+
+
+def test_cost_uploads_growth_and_scans(store: Store) -> None:
+    set_sum(store, 1000 * GIB)
+    cost = make_rule(name="cost", what=What.COST, threshold=Decimal(22), currency="USD")
+    uploads = make_rule(name="uploads", what=What.UPLOADS, threshold=Decimal(4), verdict="dead")
+    others = make_rule(name="others", what=What.UPLOADS, threshold=Decimal(4), verdict="alive")
+    growth = make_rule(name="growth", what=What.GROWTH, threshold=Decimal(GIB))
+    failed = make_rule(name="overdue", what=What.SCAN_OVERDUE, threshold=Decimal(24))
+    for days in (0, 2):
+        now = NOW + timedelta(days=days)
+        for rule in (cost, uploads, others, growth, failed):
+            evaluate(rule.pk, now)
+        set_sum(store, 1004 * GIB)
+    found = dict(Alert.objects.values_list("rule__name", "value"))
+    assert found == {"cost": 23, "uploads": 5, "growth": 2 * GIB, "overdue": 48}
+
+
+def test_failures_are_repeated_with_the_same_id_until_accepted(store: Store, hook: Webhook) -> None:
+    hook.statuses = [500, 302]
+    rule = make_rule(hook, store=store)
+    set_sum(store, 200)
+    evaluate(rule.pk, NOW)
+    for status in (500, 302):
+        before = timezone.now()
+        deliver_all()
+        row = AlertDelivery.objects.get()
+        assert (row.state, row.status, row.error_code) == (ItemState.ORDERED, status, Code.WEBHOOK_REFUSED)
+        assert row.not_before is not None
+        assert row.not_before >= before + timedelta(seconds=wait_after(row.attempts) or 0)
+    deliver_all()
+    deliver_all()
+    assert len({headers["Partway-Delivery"] for headers, _ in hook.received}) == 1
+    assert len(hook.received) == 3, "a redirect is not followed"
+    assert AlertDelivery.objects.values_list("state", "status", "attempts").get() == (ItemState.DONE, 200, 3)
+
+
+def test_delivery_is_given_up_after_its_last_attempt(store: Store, hook: Webhook) -> None:
+    hook.statuses = [503] * 99
+    send_test(None, make_rule(hook))
+    AlertDelivery.objects.update(attempts=MAX_DELIVERIES - 1)
+    deliver_all()
+    deliver_all()
+    assert AlertDelivery.objects.values_list("state", "attempts").get() == (ItemState.FAILED, MAX_DELIVERIES)
+
+
+def test_killed_worker_sends_again_with_the_same_id(store: Store, hook: Webhook) -> None:
+    """It died after the webhook had accepted the alert, and before that was written."""
+    rule = make_rule(hook, store=store)
+    set_sum(store, 200)
+    evaluate(rule.pk, NOW)
+    row = AlertDelivery.objects.get()
+    lease = leases.take(DELIVERIES, AlertDelivery.objects.all(), row.pk)
+    assert lease is not None
+    from uploads.services.alerts.deliver import send
+
+    send(lease.load().row)
+    AlertDelivery.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    expired = leases.take_over(DELIVERIES, row.pk)
+    assert expired is not None
+    DELIVERIES.worker_lost(expired)
+    deliver_all()
+    assert Alert.objects.count() == 1
+    assert [headers["Partway-Delivery"] for headers, _ in hook.received] == [str(row.pk)] * 2
+
+
+@pytest.mark.parametrize("url", ["http://169.254.169.254/latest/", "http://[fd00:ec2::254]/", "http://0.0.0.0:1/"])
+def test_refused_addresses_are_never_connected_to(store: Store, url: str) -> None:
+    send_test(None, make_rule(webhook_url=url))
+    deliver_all()
+    row = AlertDelivery.objects.get()
+    assert (row.state, row.error_code, row.attempts) == (ItemState.FAILED, Code.ADDRESS_REFUSED, 1)
+
+
+def test_silence_holds_alerts_back(store: Store, hook: Webhook) -> None:
+    rule = make_rule(hook, store=store)
+    silence(None, rule, NOW + timedelta(hours=1))
+    for size in (200, 50):  # It starts and ends in silence.
+        set_sum(store, size)
+        evaluate(rule.pk, NOW)
+    set_sum(store, 300)  # It starts in silence, and goes on.
+    evaluate(rule.pk, NOW)
+    assert not AlertDelivery.objects.exists()
+    evaluate(rule.pk, NOW + timedelta(hours=1))
+    deliver_all()
+    assert [json.loads(body)["value"] for _, body in hook.received] == ["300"]
+    assert AuditEntry.objects.filter(action="alert.silenced").count() == 1
+
+
+def test_mail_goes_through_the_backend_of_django(store: Store, settings: Any) -> None:
+    rule = make_rule(store=store, emails=("ops@example.org", "on-call@example.org"))
+    with mail_server() as (port, mails):
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", port
+        for size in (200, 50):
+            set_sum(store, size)
+            evaluate(rule.pk, NOW)
+            deliver_all()
+    assert [each["Subject"] for each in mails] == [
+        "[Partway] Alert: hidden is at 200 bytes",
+        "[Partway] Ended: hidden",
+    ]
+    assert mails[0]["To"] == "ops@example.org, on-call@example.org"
+    assert mails[0]["Message-ID"] != mails[1]["Message-ID"]
+
+
+def test_mail_is_repeated_while_the_server_is_away(store: Store, settings: Any) -> None:
+    rule = make_rule(emails=("ops@example.org",))
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
+    send_test(None, rule)
+    deliver_all()
+    assert AlertDelivery.objects.values_list("state", "error_code").get() == (ItemState.ORDERED, Code.MAIL_NOT_SENT)
+
+
+def test_round_is_limited_in_statements_and_runs_once_a_minute(store: Store) -> None:
+    set_sum(store, 1)
+    for number in range(5):
+        make_rule(name=f"r{number}", threshold=Decimal(0))
+    with CaptureQueriesContext(connection) as queries:
+        evaluate_alerts(NOW)
+    assert len(queries) <= 8 + 5 * 14
+    assert Alert.objects.count() == 5
+    with CaptureQueriesContext(connection) as queries:
+        evaluate_alerts(NOW)
+    assert len(queries) <= 3
+
+
+def test_rules_are_audited_without_their_secrets(store: Store, hook: Webhook) -> None:
+    rule = make_rule(hook)
+    with pytest.raises(RuleRefused):
+        make_rule(hook)
+    save_rule(None, RuleValues("hidden", What.BYTES, Decimal(5), webhook_url=hook.url), rule)
+    rule.refresh_from_db()
+    assert rule.webhook_secret.open() == "a secret"
+    save_rule(None, RuleValues("hidden", What.BYTES, Decimal(5), webhook_url="http://other.example/"), rule)
+    rule.refresh_from_db()
+    assert rule.webhook_secret == "", "a secret is not sent to an address that it was not entered for"
+    written = str(list(AuditEntry.objects.values_list("before", "after", "detail")))
+    assert "a secret" not in written
+    assert hook.url not in written
+
+
+def test_changed_condition_ends_the_alert_without_a_message(store: Store, hook: Webhook) -> None:
+    rule = make_rule(hook, store=store)
+    set_sum(store, 200)
+    evaluate(rule.pk, NOW)
+    save_rule(None, RuleValues("hidden", What.BYTES, Decimal(500), store=store, webhook_url=hook.url), rule)
+    evaluate(rule.pk, NOW)
+    deliver_all()
+    assert [json.loads(body)["event"] for _, body in hook.received] == ["start"]
+    assert Alert.objects.get().ended_at is not None
+
+
+def test_pure_rules() -> None:
+    assert holds(None, Decimal(1)) is None
+    assert holds(Measured(Decimal(1)), Decimal(1)) is False
+    assert holds(Measured(Decimal(0), is_complete=False), Decimal(1)) is None
+    night = Quiet(22 * 60, 6 * 60)
+    assert [night.includes(NOW.replace(hour=hour)) for hour in (21, 22, 23, 5, 6)] == [False, True, True, True, False]
+    assert not Quiet(60, 60).includes(NOW)
+    day = NOW.date()
+    samples = with_sample([], day, 100)
+    assert with_sample(samples, day, 200) == samples
+    assert growth_per_day(samples, day, 900) is None
+    assert growth_per_day(samples, day + timedelta(days=2), 300) == 100
+    assert growth_per_day(samples, day + timedelta(days=30), 300) is None
+    assert [wait_after(attempts) for attempts in (1, 2, 9, 11, 12)] == [10, 20, 2560, 3600, None]

@@ -1,0 +1,1 @@
+"""Alerts: evaluating the rules, and sending what they found."""
