@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib.metadata import version
+from pathlib import Path
 from types import FrameType
 from typing import IO
 
@@ -150,16 +151,28 @@ def make_plan(var: Folder, host: str, port: int, sub_path: str = "") -> LaunchPl
     return LaunchPlan(var, kept, host, port, sub_path, store, redis_url, processes, env)
 
 
-def _prepare_site(plan: LaunchPlan) -> None:
-    argv = [*supervision.TETHER, sys.executable, "-m", "local.site", plan.store.endpoint_url]
-    env = {**plan.process_env, "ADMIN_PASSWORD": os.environ.get("ADMIN_PASSWORD", "")}
-    log = plan.var.logs / "site.log"
+def _run_step(plan: LaunchPlan, module: str, *arguments: str, **env: str) -> Path | None:
+    """Run a short process. Returns its log if it failed."""
+    argv = [*supervision.TETHER, sys.executable, "-m", module, *arguments]
+    log = plan.var.logs / f"{module.rpartition('.')[2]}.log"
     with log.open("wb") as output:
         # In a new session, so that Ctrl-C reaches only the launcher.
         done = subprocess.run(
-            argv, env=env, cwd=installation.PROJECT, stdout=output, stderr=output, start_new_session=True, check=False
+            argv,
+            env={**plan.process_env, **env},
+            cwd=installation.PROJECT,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            check=False,
         )
-    if done.returncode:
+    return log if done.returncode else None
+
+
+def _prepare_site(plan: LaunchPlan) -> None:
+    password = os.environ.get("ADMIN_PASSWORD", "")
+    log = _run_step(plan, "local.site", plan.store.endpoint_url, ADMIN_PASSWORD=password)
+    if log is not None:
         lines = "\n".join("    " + line for line in supervision.last_lines(log))
         raise Refusal(f"The database or the static files could not be prepared. The last lines of {log}:\n{lines}")
     plan.kept.store_added = True
@@ -229,6 +242,10 @@ class _Run:
             demo.seed(ObjectStoreClient(config), BUCKET, plan.var.path / "seed", _Quarters().report)
         except (ObjectStoreError, OSError) as error:
             say(f"the bucket {BUCKET} could not be filled ({error}); the next start continues")
+            return
+        log = _run_step(plan, "local.first_scan")
+        if log is not None:
+            say(f"scans of the store could not be scheduled (see {log}); the next start continues")
             return
         plan.kept.seeded = True
         plan.var.save(plan.kept)

@@ -10,7 +10,6 @@ import json
 import os
 import secrets
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import django
@@ -21,7 +20,6 @@ from local.files import write_private
 from uploads.origin import Means, origin
 
 if TYPE_CHECKING:
-    from uploads.models import Store
     from uploads.services.stores.settings import StoreValues
 
 ADMIN = "admin"
@@ -73,21 +71,13 @@ def add_store(endpoint_url: str, kept: installation.Kept, *, first: bool) -> Non
     store = Store.objects.filter(name=installation.STORE).first()
     if store is None:
         if first:
-            added = settings.add_store(None, _store_values(endpoint_url, kept, ()))
-            _scan_daily(added)
+            settings.add_store(None, _store_values(endpoint_url, kept, ()))
     elif not store.has_readable_secrets or (store.endpoint_url, store.secret_key) != (
         endpoint_url,
         kept.store_secret_key,
     ):
         buckets = tuple(bucket.name for bucket in store.named_buckets.all())
         settings.change_store(None, store, _store_values(endpoint_url, kept, buckets))
-
-
-def _scan_daily(store: Store) -> None:
-    """The watchdog requests the first scan as soon as it runs, so that the inventory is not empty."""
-    from uploads.services.inventory.settings import change_settings, settings_of, values_of
-
-    change_settings(None, store, replace(values_of(settings_of(store)), schedule="daily"))
 
 
 def _store_values(endpoint_url: str, kept: installation.Kept, buckets: tuple[str, ...]) -> StoreValues:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from local import demo, ports
 from local.installation import BUCKET, Folder
 from local.swift import ACCESS_KEY, LOOPBACK_URL, REGION
 from tests.local.launching import Launcher, wait_until_gone
+from tests.system.stack import wait_for
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import Credentials, StoreConfig
 
@@ -79,6 +81,17 @@ def test_files_with_secrets_are_private(first: Launcher, var: Path) -> None:
 
 def test_demo_bucket_is_filled(first: Launcher, var: Path) -> None:
     assert _keys_in_progress(var) == _planned_keys()
+
+
+def test_first_scan_finds_all_demo_data(first: Launcher, var: Path) -> None:
+    """It starts after the bucket is filled."""
+    query = "SELECT key FROM uploads_inventoryupload WHERE (SELECT finished_at FROM uploads_scan LIMIT 1) IS NOT NULL"
+
+    def keys() -> list[str]:
+        with sqlite3.connect(f"file:{var / 'db.sqlite3'}?mode=ro", uri=True, timeout=20) as connection:
+            return sorted(key for (key,) in connection.execute(query))
+
+    assert wait_for("the end of the first scan", keys) == _planned_keys()
 
 
 def test_second_run_in_the_same_folder_is_refused(first: Launcher, var: Path) -> None:

@@ -227,7 +227,8 @@ class Stack:
         self.manage("check_store", name, "--bucket", new_bucket(), "--yes", status=0 if passes else 1)
         return DirectStore(name, config, new_bucket)
 
-    def manage(self, *arguments: str, status: int = 0, **env: str) -> None:
+    def manage(self, *arguments: str, status: int = 0, **env: str) -> str:
+        """Run a command, which ends with this status. Returns its output."""
         argv = [sys.executable, "manage.py", *arguments]
         done = subprocess.run(
             argv,
@@ -239,6 +240,7 @@ class Stack:
             check=False,
         )
         assert done.returncode == status, done.stdout
+        return done.stdout
 
     def new_bucket(self) -> str:
         return self.direct_store.new_bucket()

@@ -8,19 +8,17 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from tests.services.inventory.many import PREFIXES, THREADS, Facts, create
 from tests.services.inventory.scanning import one_round
 from tests.stores.running import RunningStore
 from tests.stores.servers import KINDS
 from uploads.models import BucketScan, InventorySettings, InventoryUpload, PartsBatch, Store
-from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import FileSlice
 from uploads.services.inventory.scans import steps
 from uploads.services.inventory.scans.buckets import find_buckets
@@ -35,10 +33,6 @@ log = logging.getLogger(__name__)
 
 UPLOADS = int(os.environ.get("INVENTORY_UPLOADS", "40"))
 BUCKETS = int(os.environ.get("INVENTORY_BUCKETS", "2"))
-THREADS = 8
-PREFIXES = ("plain/", "a//b ", "ü/日本/", "+%?#&<>/", "e\u0301")
-
-Facts = dict[tuple[str, str, str], tuple[int | None, int | None]]
 
 
 def new_store(running: RunningStore, name: str) -> Store:
@@ -57,20 +51,6 @@ def new_store(running: RunningStore, name: str) -> Store:
     return Store.objects.get(pk=store.pk)
 
 
-def create(client: ObjectStoreClient, buckets: list[str], body: FileSlice, prefixes: Sequence[str]) -> Facts:
-    """Each tenth upload has a part."""
-
-    def one(number: int) -> tuple[tuple[str, str, str], tuple[int, int]]:
-        bucket, key = buckets[number % len(buckets)], f"{prefixes[number % len(prefixes)]}{number}"
-        upload_id = client.create_multipart_upload(bucket, key)
-        if number % 10 == 0:
-            client.upload_part(bucket, key, upload_id, 1 + number % 3, body)
-        return (bucket, key, upload_id), (int(number % 10 == 0), body.size * (number % 10 == 0))
-
-    with ThreadPoolExecutor(THREADS) as threads:
-        return dict(threads.map(one, range(UPLOADS)))
-
-
 @pytest.mark.parametrize("name", ["ceph", "swift", "versity", "oss"])
 def test_the_inventory_of_many_uploads_is_exact(
     transactional_db: None, request: pytest.FixtureRequest, tmp_path: Path, name: str
@@ -81,7 +61,7 @@ def test_the_inventory_of_many_uploads_is_exact(
     path.write_bytes(b"x" * 1000)
     buckets = [running.new_bucket() for _ in range(BUCKETS)]
     prefixes = [each for each in PREFIXES if not (store.profile.keys_are_paths and "//" in each)]
-    truth = create(client_for(store), buckets, FileSlice(path, 0, 1000), prefixes)
+    truth = create(client_for(store), buckets, UPLOADS, FileSlice(path, 0, 1000), prefixes)
     started = time.monotonic()
     scan = request_scan(None, store, "command", [(bucket, "") for bucket in buckets])
     while one_round(scan):

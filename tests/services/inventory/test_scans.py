@@ -10,13 +10,14 @@ from django.contrib.auth.models import User
 from tests.services.drive import Drive
 from tests.services.inventory.scanning import one_round, scan, work_off
 from tests.stores.swift import SwiftStore
-from uploads.domain.states import EndedHow
+from uploads.domain.states import EndedHow, ItemState
 from uploads.models import BucketScan, InventoryBucket, InventorySettings, InventoryUpload, PartsBatch, Store
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import FileSlice, UploadRef
 from uploads.services.inventory.scans import listing, steps
 from uploads.services.inventory.scans.buckets import find_buckets
 from uploads.services.inventory.scans.listing import list_bucket
+from uploads.services.inventory.scans.parts import read_parts
 from uploads.services.inventory.scans.request import request_scan
 from uploads.services.operations.order import request_abort
 from uploads.services.stores import pace
@@ -105,6 +106,40 @@ def test_a_scan_of_a_prefix_ends_only_what_is_under_it(store: Store, client: Obj
     assert {key for key, _ in in_progress(bucket)} == {"a/2", "aa/1", "b/1"}
     scan(store, [(bucket, "")])
     assert {key for key, _ in in_progress(bucket)} == {"a/2"}
+
+
+def test_a_prefix_selects_keys_exactly(store: Store, client: ObjectStoreClient, bucket: str) -> None:
+    """Also on a database whose LIKE ignores case."""
+    ids = {key: client.create_multipart_upload(bucket, key) for key in ("a_b/1", "A_B/2", "axb/3")}
+    scan(store, [(bucket, "")])
+    client.abort_multipart_upload(bucket, "A_B/2", ids["A_B/2"])
+    done = scan(store, [(bucket, "a_b/")])
+    row = done.buckets.get()
+    assert (row.listed, row.to_check, row.checked) == (1, 1, 1)
+    assert {key for key, _ in in_progress(bucket)} == set(ids)
+
+
+def test_work_without_a_turn_waits_as_a_row_and_not_in_its_thread(
+    store: Store, client: ObjectStoreClient, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "SHORT_WAIT_SECONDS", 0.05)
+    InventorySettings.objects.filter(store=store).update(requests_in_flight=1)
+    pace.forget_limits()
+    client.create_multipart_upload(bucket, "k")
+    requested = request_scan(None, store, "command", [(bucket, "")])
+    find_buckets(requested.pk)
+    for model, work in ((BucketScan, list_bucket), (PartsBatch, read_parts)):
+        row = model._default_manager.get()
+        with pace.request(store):
+            work(row.pk)
+        row.refresh_from_db()
+        assert (row.state, row.tries, row.failing_since, row.error_code) == (ItemState.ORDERED, 0, None, "")
+        assert row.not_before is not None
+        model._default_manager.update(not_before=None)
+        work(row.pk)
+    requested.refresh_from_db()
+    assert requested.finished_at is not None
+    assert in_progress(bucket).popitem()[1] == (0, 0)
 
 
 def test_pages_resume_at_their_marker(

@@ -86,13 +86,20 @@ def test_limits_return_slowly(paced: Store, monkeypatch: pytest.MonkeyPatch) -> 
     assert [pace._take(paced, pace.limits_of(paced), str(n)) >= 0 for n in range(5)] == [True] * 4 + [False]
 
 
-def test_a_request_that_gets_no_turn_ends_with_an_error(paced: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_gets_no_turn_ends_with_an_error(paced: Store) -> None:
     limit(paced, 10_000, 1)
-    monkeypatch.setattr(pace, "LONGEST_WAIT_SECONDS", 0.05)
-    with pace.request(paced), pytest.raises(NotSent) as caught, pace.request(paced):
+    with pace.request(paced), pytest.raises(NotSent) as caught, pace.request(paced, 0.05):
         pass
     assert caught.value.reason is Reason.STORE_BUSY
     assert caught.value.retryable
+
+
+def test_a_turn_that_comes_too_late_is_left_to_others(paced: Store) -> None:
+    limit(paced, 1, 100)
+    limits = pace.limits_of(paced)
+    waits = [pace._take(paced, limits, str(n), within) for n, within in enumerate((0.0, 0.1, 0.1, 0.1, 5.0))]
+    assert waits[:4] == [0.0, -1.0, -1.0, -1.0]
+    assert 0 < waits[4] <= 1.0
 
 
 def test_without_redis_the_process_keeps_the_limits(paced: Store, settings: Settings) -> None:

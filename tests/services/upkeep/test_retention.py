@@ -14,9 +14,25 @@ from pytest_django import Settings
 
 from tests.dashboard.make_transfer import make_transfer
 from tests.on_postgresql import run_again
+from tests.services.inventory import rows as inventory
 from tests.stores.postgresql import Cluster
 from uploads.domain.states import ItemState, Phase, StoreUploadState
-from uploads.models import Operation, OperationItem, Part, Round, Session, Store, StoreCheck, StoreUpload, Transfer
+from uploads.models import (
+    BucketScan,
+    InventoryBucket,
+    InventoryUpload,
+    Operation,
+    OperationItem,
+    Part,
+    PartsBatch,
+    Round,
+    Scan,
+    Session,
+    Store,
+    StoreCheck,
+    StoreUpload,
+    Transfer,
+)
 from uploads.problems import Code, Problem
 from uploads.selectors.transfers import lost_creates, possible_orphans
 from uploads.services.upkeep import retention
@@ -77,7 +93,7 @@ def test_old_rows_are_deleted_with_what_belongs_to_them(owner: User, store: Stor
     check(store, timedelta(days=1))
     kept = ended(owner, store, timedelta(days=89))
     kept_operation = operation(owner, store, ItemState.DONE, ago=timedelta(days=89))
-    others = {"failed sign-ins": 0, "audit entries": 0}
+    others = dict.fromkeys(("failed sign-ins", "audit entries", "batches of scans", "scans", "ended uploads"), 0)
     assert run() == {"sessions": 1, "transfers": 2, "operations": 1, "store checks": 1, **others}
     assert list(Transfer.objects.all()) == [kept]
     assert set(Part.objects.values_list("transfer", flat=True)) == {kept.pk}
@@ -86,6 +102,43 @@ def test_old_rows_are_deleted_with_what_belongs_to_them(owner: User, store: Stor
     assert OperationItem.objects.get().operation_id == kept_operation.pk
     assert Session.objects.get().session_key == "current"
     assert set(run().values()) == {0}
+
+
+def test_ended_uploads_are_deleted_and_others_kept(store: Store) -> None:
+    bucket = InventoryBucket.objects.create(store=store, name="b")
+    ago = {"ended long ago": LONG_AGO, "ended": timedelta(days=1), "in progress": None, "in progress for years": None}
+    now = timezone.now()
+    for number, (name, age) in enumerate(ago.items()):
+        inventory.row_of(
+            bucket, number, key=name, ended_at=now - age if age else None, last_seen_at=now - LONG_AGO
+        ).save()
+    assert run()["ended uploads"] == 1
+    assert set(InventoryUpload.objects.values_list("key", flat=True)) == set(ago) - {"ended long ago"}
+    assert not any(run().values())
+
+
+def scanned(store: Store, ago: timedelta, places: list[list[str]] | None = None, *, is_active: bool = False) -> Scan:
+    """A scan of a bucket with a batch."""
+    at = timezone.now() - ago
+    made = Scan.objects.create(store=store, places=places or [], finished_at=None if is_active else at)
+    Scan.objects.filter(pk=made.pk).update(created_at=at)
+    bucket, _ = InventoryBucket.objects.get_or_create(store=store, name="b")
+    PartsBatch.objects.create(bucket_scan=BucketScan.objects.create(scan=made, bucket=bucket), uploads=[1, 2])
+    return made
+
+
+def test_scans_are_deleted_with_their_buckets_and_batches(store: Store) -> None:
+    scanned(store, LONG_AGO, [["b", "p/"]])
+    scanned(store, LONG_AGO + timedelta(days=1))
+    last = scanned(store, LONG_AGO)
+    kept = {last, scanned(store, timedelta(hours=1), [["b", "q/"]]), scanned(store, LONG_AGO, is_active=True)}
+    deleted = run()
+    # The last scan of all buckets stays, and its batches go. Each round that deletes rows of a scan counts them.
+    assert deleted["batches of scans"] == 3
+    assert set(Scan.objects.all()) == kept | set(Scan.objects.filter(places=[["b", "p/"]]))
+    assert set(BucketScan.objects.values_list("scan", flat=True)) == set(Scan.objects.values_list("pk", flat=True))
+    assert PartsBatch.objects.count() == 2
+    assert not any(run().values())
 
 
 def test_zero_days_mean_never(owner: User, store: Store, settings: Settings) -> None:

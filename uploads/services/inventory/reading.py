@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 from uploads.models import InventoryUpload, Store
 from uploads.objectstore.errors import ObjectStoreError
@@ -40,14 +40,19 @@ class PartsFacts:
     requests: int = 1
 
 
-def read_facts(store: Store, bucket: str, ref: UploadRef) -> PartsFacts:
+def read_facts(store: Store, bucket: str, ref: UploadRef, within: float = pace.LONGEST_WAIT_SECONDS) -> PartsFacts:
     """ListParts of all pages, each in its turn by the limits of the store. At most 20,000 parts are held.
 
-    Raises ObjectStoreError: Refused with NO_SUCH_UPLOAD or NO_SUCH_KEY if the upload has ended.
+    The first page waits for its turn so many seconds at most. Raises ObjectStoreError: NotSent with STORE_BUSY after
+    that; Refused with NO_SUCH_UPLOAD or NO_SUCH_KEY if the upload has ended.
     """
     pages = _Pages()
     client = client_for(store, ONCE)
-    turn = partial(pace.request, store)
+
+    def turn() -> AbstractContextManager[None]:
+        # Later pages wait longer: what was read would be lost.
+        return pace.request(store, pace.LONGEST_WAIT_SECONDS if pages.count else within)
+
     parts = list(client.iter_parts(bucket, ref.key, ref.upload_id, turn=turn, seen=pages.add))
     return _facts_of(parts, pages)
 

@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 LONGEST_WAIT_SECONDS = 20.0
 """How long a request waits for its turn, so that its worker does not lose its lease."""
 
+SHORT_WAIT_SECONDS = 1.0
+"""How long work waits for its turn that can be done later: its thread may be needed for another store."""
+
 HOLD_SECONDS = 120.0
 """After which time a request of a worker that was killed no longer counts as in flight. No request takes longer."""
 
@@ -62,13 +65,14 @@ if state[3] then share = math.min(1, share * 2 ^ ((now - tonumber(state[3])) / t
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
 if redis.call('ZCARD', KEYS[2]) >= math.max(1, math.floor(most * share)) then return '-1' end
 local turn = math.max(tonumber(state[1] or '0'), now - tonumber(ARGV[6]))
+if turn - now > tonumber(ARGV[7]) then return '-1' end
 redis.call('HSET', KEYS[1], 'next', string.format('%.6f', turn + 1 / (rate * share)))
 redis.call('ZADD', KEYS[2], now + hold, ARGV[3])
 redis.call('EXPIRE', KEYS[1], 3600)
 redis.call('EXPIRE', KEYS[2], 3600)
 return string.format('%.6f', math.max(0, turn - now))
 """
-"""Takes a place in flight and a turn. Returns the seconds until the turn, or -1 if no place is free."""
+"""Takes a place in flight and a turn. Returns the seconds until it, or -1 without a free place or if it is too late."""
 
 _SLOW_DOWN = """
 local now = redis.call('TIME')
@@ -96,13 +100,13 @@ class Limits:
 
 
 @contextmanager
-def request(store: Store) -> Iterator[None]:
+def request(store: Store, within: float = LONGEST_WAIT_SECONDS) -> Iterator[None]:
     """One request of background work to the store, as soon as it is its turn. THROTTLED inside slows down the store.
 
-    Raises NotSent with STORE_BUSY if it is not its turn for LONGEST_WAIT_SECONDS.
+    Raises NotSent with STORE_BUSY if it is not its turn within so many seconds.
     """
     token = uuid.uuid4().hex
-    _wait(store, token)
+    _wait(store, token, within)
     try:
         yield
     except ObjectStoreError as error:
@@ -140,29 +144,28 @@ def forget_limits() -> None:
     _limits.clear()
 
 
-def _wait(store: Store, token: str) -> None:
-    limits, until = limits_of(store), time.monotonic() + LONGEST_WAIT_SECONDS
-    while time.monotonic() < until:
-        seconds = _take(store, limits, token)
-        if 0 <= seconds <= max(0.0, until - time.monotonic()):
+def _wait(store: Store, token: str, within: float) -> None:
+    limits, until = limits_of(store), time.monotonic() + within
+    while (left := until - time.monotonic()) > 0:
+        seconds = _take(store, limits, token, left)
+        if seconds >= 0:
             time.sleep(seconds)
             return
-        if seconds >= 0:
-            _release(store, token)
-            break
         time.sleep(LOOK_SECONDS)
     raise NotSent(Problem(Code.STORE_BUSY, count=limits.in_flight), reason=Reason.STORE_BUSY, retryable=True)
 
 
-def _take(store: Store, limits: Limits, token: str) -> float:
+def _take(store: Store, limits: Limits, token: str, within: float = LONGEST_WAIT_SECONDS) -> float:
+    """As _TURN. A turn that is not taken is left to others."""
     client = _redis()
     if client is not None:
         try:
-            arguments = (limits.per_second, limits.in_flight, token, HOLD_SECONDS, RECOVERY_SECONDS, BURST_SECONDS)
+            numbers = (HOLD_SECONDS, RECOVERY_SECONDS, BURST_SECONDS, within)
+            arguments = (limits.per_second, limits.in_flight, token, *numbers)
             return float(client.eval(_TURN, 2, _state(store.pk), _in_flight(store.pk), *arguments))
         except redis.RedisError as error:
             _pause(error)
-    return _local(store.pk).take(limits, token)
+    return _local(store.pk).take(limits, token, within)
 
 
 def _release(store: Store, token: str) -> None:
@@ -185,7 +188,7 @@ class _Turns:
     share: float = 1.0
     slowed_at: float = 0.0
 
-    def take(self, limits: Limits, token: str) -> float:
+    def take(self, limits: Limits, token: str, within: float) -> float:
         with self.lock:
             now = time.monotonic()
             self.flying = {each: until for each, until in self.flying.items() if until > now}
@@ -193,6 +196,8 @@ class _Turns:
             if len(self.flying) >= max(1, int(limits.in_flight * share)):
                 return -1.0
             turn = max(self.next_at, now - BURST_SECONDS)
+            if turn - now > within:
+                return -1.0
             self.next_at = turn + 1 / (limits.per_second * share)
             self.flying[token] = now + HOLD_SECONDS
             return max(0.0, turn - now)

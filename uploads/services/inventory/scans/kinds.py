@@ -31,6 +31,9 @@ MAX_FAILURES = 6
 PAUSE_SECONDS = 2.0
 """The pause after a failed request that followed successful ones."""
 
+TURN_SECONDS = 1.0
+"""The pause of work whose turn at the store did not come."""
+
 MAX_SCANS = 100
 """Active scans that one round of the watchdog continues."""
 
@@ -46,11 +49,16 @@ def giving_up(lease: Lease[Row]) -> Iterator[None]:
     try:
         yield
     except ObjectStoreError as error:
+        if error.reason is Reason.STORE_BUSY:
+            # It is not the store that failed. Meanwhile, this thread works for other stores.
+            if lease.release(not_before=in_seconds(TURN_SECONDS)):
+                lease.kind.resume(lease.row, TURN_SECONDS)
+            return
         if row.tries < before:
             if lease.release(not_before=in_seconds(PAUSE_SECONDS), **error_fields(error)):
                 lease.kind.resume(lease.row, PAUSE_SECONDS)
             return
-        if error.reason in (Reason.THROTTLED, Reason.STORE_BUSY) or row.tries + 1 < MAX_FAILURES:
+        if error.reason is Reason.THROTTLED or row.tries + 1 < MAX_FAILURES:
             raise
         log.warning("%s %s: given up: %s", lease.kind.name, row.pk, error)
         lease.kind.give_up(lease, error_fields(error))

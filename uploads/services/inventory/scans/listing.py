@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from uploads import crash
 from uploads.domain.states import ItemState, StoreUploadState
+from uploads.grants import starts_with
 from uploads.models import BucketScan, InventoryBucket, InventoryUpload, StoreUpload
 from uploads.models.inventory import upload_identity
 from uploads.objectstore.errors import unreadable
@@ -68,7 +69,7 @@ def _list_pages(lease: Lease[BucketScan]) -> bool:
 def _read_page(row: BucketScan) -> UploadsPage:
     store = row.scan.store
     query = UploadsQuery(row.prefix, "", MAX_PAGE, row.key_marker, row.upload_id_marker)
-    with pace.request(store):
+    with pace.request(store, pace.SHORT_WAIT_SECONDS):
         page = list_uploads(store, row.bucket.name, query, ONCE)
     crash.point("scan.page-listed")
     return page
@@ -135,12 +136,11 @@ def _unlisted(row: BucketScan) -> Iterator[list[InventoryUpload]]:
     """The known uploads in progress that were not seen since the listing began."""
     rows = InventoryUpload.objects.filter(bucket=row.bucket_id, ended_at__isnull=True, last_seen_at__lt=row.started_at)
     if row.prefix:
-        rows = rows.filter(key__startswith=row.prefix)
+        rows = rows.filter(starts_with("key", row.prefix))
     after = 0
     while chunk := list(rows.filter(pk__gt=after).order_by("pk")[:CHUNK]):
         after = chunk[-1].pk
-        # A database may ignore case.
-        yield [each for each in chunk if each.key.startswith(row.prefix)]
+        yield chunk
 
 
 def _add_own(lease: Lease[BucketScan]) -> None:
@@ -151,12 +151,12 @@ def _add_own(lease: Lease[BucketScan]) -> None:
         created_at__lt=row.started_at,
         transfer__store=store,
         transfer__bucket=row.bucket.name,
-        transfer__key__startswith=row.prefix,
     ).select_related("transfer")
+    if row.prefix:
+        rows = rows.filter(starts_with("transfer__key", row.prefix))
     while chunk := list(rows.filter(pk__gt=after).order_by("pk")[:CHUNK]):
         after = chunk[-1].pk
-        own = [each for each in chunk if each.transfer.key.startswith(row.prefix)]
-        named = {upload_identity(row.bucket_id, each.transfer.key, each.upload_id): each for each in own}
+        named = {upload_identity(row.bucket_id, each.transfer.key, each.upload_id): each for each in chunk}
         known = InventoryUpload.objects.filter(identity__in=list(named)).values_list("identity", flat=True)
         missing = [each for name, each in named.items() if name not in set(known)]
         uploads = [MultipartUpload(each.transfer.key, each.upload_id, each.created_at) for each in missing]

@@ -23,6 +23,7 @@ from uploads.services.inventory.reading import apply, apply_error, read_facts
 from uploads.services.inventory.scans import steps
 from uploads.services.inventory.scans.kinds import BATCHES, giving_up
 from uploads.services.inventory.scans.rows import write_ended, write_read
+from uploads.services.stores import pace
 from uploads.services.work.failures import NO_ERROR
 from uploads.services.work.leases import SUCCEEDED, Lease, LeaseLost
 from uploads.services.work.tasks import scanners, task
@@ -97,7 +98,8 @@ def _read(batch: PartsBatch, row: InventoryUpload, results: _Results) -> None:
     """Raises ObjectStoreError for an error that is not only of this upload."""
     scanned = batch.bucket_scan
     try:
-        facts = read_facts(scanned.scan.store, scanned.bucket.name, UploadRef(row.key, row.upload_id))
+        ref = UploadRef(row.key, row.upload_id)
+        facts = read_facts(scanned.scan.store, scanned.bucket.name, ref, pace.SHORT_WAIT_SECONDS)
     except ObjectStoreError as error:
         results.requests += 1
         if is_gone(error):

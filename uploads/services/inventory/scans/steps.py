@@ -15,6 +15,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from uploads.domain.states import ItemState
+from uploads.grants import starts_with
 from uploads.models import BucketScan, InventoryUpload, PartsBatch, Scan
 from uploads.services.stores import pace
 from uploads.services.work.leases import due
@@ -114,13 +115,13 @@ def to_check(scan: Scan, row: BucketScan) -> QuerySet[InventoryUpload]:
     uploads = InventoryUpload.objects.filter(bucket=row.bucket_id, ended_at__isnull=True)
     if not scan.places:
         uploads = uploads.filter(Q(check_due_at__isnull=True) | Q(check_due_at__lt=scan.created_at))
-    return uploads.filter(key__startswith=row.prefix) if row.prefix else uploads
+    return uploads.filter(starts_with("key", row.prefix)) if row.prefix else uploads
 
 
 def _after_cursors(scan: Scan, row: BucketScan) -> QuerySet[InventoryUpload]:
     uploads = InventoryUpload.objects.filter(bucket=row.bucket_id, ended_at__isnull=True)
     if row.prefix:
-        uploads = uploads.filter(key__startswith=row.prefix)
+        uploads = uploads.filter(starts_with("key", row.prefix))
     if row.checks == BucketScan.NEW:
         return uploads.filter(check_due_at__isnull=True, pk__gt=row.id_cursor).order_by("pk")
     uploads = uploads.filter(check_due_at__isnull=False)

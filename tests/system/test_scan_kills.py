@@ -1,0 +1,211 @@
+"""Scans while processes are killed: afterwards, the inventory equals what the test created.
+
+By default on the embedded Swift. `INVENTORY_STORE=ceph INVENTORY_UPLOADS=100000 INVENTORY_BUCKETS=50` repeats it with
+more, and `INVENTORY_SEED` kills at other moments.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.services.inventory.many import PREFIXES, Facts, create
+from tests.stores.postgresql import Cluster
+from tests.stores.s3 import S3Store
+from tests.system import stack as stacks
+from tests.system import storm
+from tests.system.bucket_pages import Confirmation
+from tests.system.direct_store import DirectStore
+from tests.system.stack import MIB, Stack, wait_for
+from uploads.objectstore.types import Credentials, FileSlice, StoreConfig, UploadRef
+
+UPLOADS = int(os.environ.get("INVENTORY_UPLOADS", "150"))
+BUCKETS = int(os.environ.get("INVENTORY_BUCKETS", "3"))
+STORE = os.environ.get("INVENTORY_STORE", "swift")
+SEED = int(os.environ.get("INVENTORY_SEED", "1"))
+SECONDS = max(1.0, UPLOADS / 2500)
+"""The longest time between two kills, which a scan needs several times."""
+
+PATIENCE = 120 + UPLOADS // 20
+VICTIMS = ("scanner", "redis", "database", "scanner", "watcher")
+BODY = 1000
+
+REQUEST = """
+from uploads.models import InventorySettings, Store
+from uploads.services.inventory.scans.request import request_scan
+store = Store.objects.get(name={store!r})
+limits = dict(requests_per_second={rate}, requests_in_flight=8)
+InventorySettings.objects.update_or_create(store=store, defaults=limits)
+request_scan(None, store, "command", [(bucket, "") for bucket in {buckets!r}])
+"""
+FOUND = """
+SELECT b.name, u.key, u.upload_id, u.parts, u.bytes FROM uploads_inventoryupload u
+JOIN uploads_inventorybucket b ON b.id = u.bucket_id WHERE u.ended_at IS NULL
+"""
+UNFINISHED = "SELECT count(*) FROM uploads_scan WHERE finished_at IS NULL"
+COUNTS = """
+SELECT sum(b.refused), sum(b.listed), sum(b.checked), count(DISTINCT b.scan_id) FROM uploads_bucketscan b
+"""
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, postgresql_cluster: Cluster) -> Iterator[Stack]:
+    """A stack for this test only, with short timeouts, because its processes are killed."""
+    settings = storm.SETTINGS | {"DATABASE_URL": postgresql_cluster.migrated_database()}
+    with stacks.running(tmp_path_factory.mktemp("kills"), settings) as running:
+        yield running
+
+
+@pytest.fixture
+def store(stack: Stack, request: pytest.FixtureRequest) -> DirectStore:
+    if STORE == "swift":
+        return stack.direct_store
+    running: S3Store = request.getfixturevalue(f"{STORE}_store")
+    keys = Credentials(running.access_key, running.secret_key)
+    config = StoreConfig(running.endpoint_url, running.region, keys, provider=STORE)
+    return stack.add_store(STORE, config, running.new_bucket)
+
+
+@dataclass(slots=True)
+class Truth:
+    """What the store has. `touched` are uploads that changed during the first scan."""
+
+    store: DirectStore
+    buckets: list[str]
+    body: FileSlice
+    facts: Facts = field(default_factory=dict)
+    touched: set[tuple[str, str, str]] = field(default_factory=set)
+
+    def change(self, chance: random.Random) -> None:
+        """An upload starts, one gets a part, and one ends."""
+        client, bucket = self.store.client, chance.choice(self.buckets)
+        new = f"new/{len(self.touched)}"
+        self._set((bucket, new, client.create_multipart_upload(bucket, new)), (0, 0))
+        getting, ending = chance.sample([each for each in self.facts if each not in self.touched], 2)
+        client.upload_part(*getting, 7, self.body)
+        parts, size = self.facts[getting]
+        self._set(getting, ((parts or 0) + 1, (size or 0) + BODY))
+        client.abort_multipart_upload(*ending)
+        self.touched.add(ending)
+        del self.facts[ending]
+
+    def _set(self, upload: tuple[str, str, str], facts: tuple[int, int]) -> None:
+        self.facts[upload] = facts
+        self.touched.add(upload)
+
+    def untouched(self, found: Facts) -> Facts:
+        return {name: facts for name, facts in found.items() if name not in self.touched}
+
+
+def found(stack: Stack) -> Facts:
+    return {(bucket, key, upload_id): (parts, size) for bucket, key, upload_id, parts, size in stack.query(FOUND)}
+
+
+def is_scanning(stack: Stack) -> bool:
+    return bool(stack.query(UNFINISHED)[0][0])
+
+
+def request_scan(stack: Stack, store: DirectStore, buckets: list[str], rate: int) -> None:
+    stack.run_python(REQUEST.format(store=store.name, buckets=buckets, rate=rate))
+
+
+def strike(stack: Stack, victim: str) -> None:
+    if victim == storm.DATABASE:
+        stack.crash_database()
+        return
+    stack.kill(victim)
+    stack.start(victim)
+
+
+def restart_ended(stack: Stack) -> None:
+    """As a supervisor does."""
+    for name in stack.process_names:
+        with suppress(psutil.NoSuchProcess):
+            if stack.tree(name)[0].status() != psutil.STATUS_ZOMBIE:
+                continue
+        stack.kill(name)
+        stack.start(name)
+
+
+def peak_memory(stack: Stack, name: str) -> int:
+    """MiB of the process since it started."""
+    status = Path(f"/proc/{stack.tree(name)[0].pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024 // MIB
+
+
+def wait_for_end(stack: Stack) -> None:
+    def ended() -> bool:
+        restart_ended(stack)
+        return not is_scanning(stack)
+
+    wait_for("the end of the scan", ended, PATIENCE)
+
+
+@pytest.mark.timeout(3 * PATIENCE)
+def test_the_inventory_is_exact_although_processes_are_killed(
+    stack: Stack, store: DirectStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chance = random.Random(SEED)
+    (tmp_path / "body").write_bytes(b"x" * BODY)
+    truth = Truth(store, [store.new_bucket() for _ in range(BUCKETS)], FileSlice(tmp_path / "body", 0, BODY))
+    prefixes = [each for each in PREFIXES if not (STORE == "versity" and "//" in each)]
+    started = time.monotonic()
+    truth.facts = create(store.client, truth.buckets, UPLOADS, truth.body, prefixes)
+    created = time.monotonic()
+    # At this rate, no scan ends before the last kill.
+    rate = 100_000 if UPLOADS > 10_000 else max(10, round(UPLOADS / (SECONDS * (len(VICTIMS) + 1))))
+    request_scan(stack, store, truth.buckets, rate)
+    kills = []
+    for victim in chance.sample(VICTIMS, len(VICTIMS)):
+        time.sleep(chance.uniform(0.1, SECONDS))
+        truth.change(chance)
+        if is_scanning(stack):
+            kills.append(victim)
+            strike(stack, victim)
+    wait_for_end(stack)
+    scanned = time.monotonic()
+    assert sorted(kills) == sorted(VICTIMS)
+    assert truth.untouched(found(stack)) == truth.untouched(truth.facts)
+
+    request_scan(stack, store, truth.buckets, 100_000)
+    wait_for_end(stack)
+    ended = time.monotonic()
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n{STORE}: {UPLOADS} uploads in {BUCKETS} buckets created in {created - started:.0f} s, scanned with "
+            f"{', '.join(kills)} killed in {scanned - created:.0f} s, again in {ended - scanned:.0f} s; "
+            f"peak memory of the scanner {peak_memory(stack, 'scanner')} MiB\n"
+        )
+    assert found(stack) == truth.facts
+    refused, *_ = stack.query(COUNTS)[0]
+    assert refused == 0
+
+
+def test_an_abort_does_not_wait_for_a_scanner(stack: Stack, tmp_path: Path) -> None:
+    """The scanner is frozen in the middle of a scan, so that nothing of its queue moves on."""
+    bucket = stack.new_bucket()
+    ids = {key: stack.client.create_multipart_upload(bucket, key) for key in map(str, range(20))}
+    request_scan(stack, stack.direct_store, [bucket], 2)
+    wait_for("uploads that are listed", lambda: len([each for each in found(stack) if each[0] == bucket]) == len(ids))
+    stack.freeze("scanner")
+    try:
+        with stack.signed_in() as operator:
+            outcome = Confirmation(operator, "abort", stack.store, bucket, UploadRef("7", ids.pop("7"))).submit()
+        assert outcome["state"] == "done"
+        assert {key for key, _ in stack.uploads_in(bucket)} == set(ids)
+        assert is_scanning(stack)
+    finally:
+        stack.thaw("scanner")
+    request_scan(stack, stack.direct_store, [bucket], 100_000)
+    wait_for_end(stack)
+    assert {key for name, key, _ in found(stack) if name == bucket} == set(ids)
