@@ -291,6 +291,27 @@ def may_list_all(user: AnyUser, store: Store, bucket: str) -> bool:
     return any(not each.scope.prefix for each in _permitting(actor(user), Action.LIST_UPLOADS, Place(store.pk, bucket)))
 
 
+def may_change_lifecycle(user: AnyUser, store: Store, bucket: str) -> bool:
+    """Whether the user may change the rules of a bucket: only with a grant for all of it."""
+    found = _permitting(actor(user), Action.CHANGE_LIFECYCLE, Place(store.pk, bucket))
+    return any(not each.scope.prefix for each in found)
+
+
+def store_to_see_lifecycle(user: AnyUser, name: str, bucket: str) -> Store:
+    """A store to read the rules of a bucket in: they name prefixes, so a grant for some prefixes does not suffice."""
+    store = _store(user, name, Action.LIST_UPLOADS, bucket)
+    if not may_list_all(user, store, bucket):
+        raise NotAllowed(_refusal(actor(user), Action.LIST_UPLOADS))
+    return store
+
+
+def store_to_change_lifecycle(user: AnyUser, name: str, bucket: str) -> Store:
+    store = _store(user, name, Action.CHANGE_LIFECYCLE, bucket)
+    if not may_change_lifecycle(user, store, bucket):
+        raise NotAllowed(_refusal(actor(user), Action.CHANGE_LIFECYCLE))
+    return store
+
+
 def store_to_abort_in(user: AnyUser, name: str, bucket: str, keys: Iterable[str]) -> Store:
     return _store(user, name, Action.ABORT_UPLOADS, bucket, keys)
 

@@ -50,6 +50,10 @@ class BucketLinks:
         return self._url("complete")
 
     @property
+    def lifecycle(self) -> str:
+        return self._url("lifecycle")
+
+    @property
     def facts_base(self) -> str:
         return self._url("facts")
 

@@ -43,6 +43,7 @@ THINGS: Mapping[str, str] = {
 WORDS: Mapping[str, str] = {
     "transfer": "transfer",
     "scan": "scan",
+    "lifecycle": "lifecycle",
     **dict.fromkeys(("user", "token", "group", "grant", "invitation", "link", "administrator"), "user"),
 }
 """What a view is about, if its name has the word."""

@@ -34,6 +34,7 @@ ACCEPTED: Mapping[str, tuple[str, ...]] = {
     "store": SAFE,
     "store-checks": SAFE,
     "store-check": SAFE,
+    "lifecycle": SAFE,
     "uploads": SAFE,
     "upload": SAFE,
     "abort": (*SAFE, "POST"),

@@ -10,6 +10,7 @@ from dashboard.audit import pages as audit
 from dashboard.inventory import pages as inventory
 from dashboard.inventory import saved_views, scans
 from dashboard.inventory import settings as inventory_settings
+from dashboard.lifecycle import pages as lifecycle
 from dashboard.operations import pages as operations
 from dashboard.people import groups, invitations, tokens, users
 from dashboard.shared.routes import BucketConverter, StoreConverter
@@ -99,6 +100,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("stores/<store:store>/check/reset/", check.reset, name="reset-found"),
     path("stores/<store:store>/check/<uuid:check_id>/", check.check, name="store-check"),
     path("stores/<store:store>/open/", stores.open_bucket, name="open-bucket"),
+    path("stores/<store:store>/<bucket:bucket>/lifecycle/", lifecycle.lifecycle, name="lifecycle"),
     path("stores/<store:store>/<bucket:bucket>/uploads/", include(bucket_patterns)),
     path("stores/<store:store>/inventory/", inventory_settings.store_inventory, name="store-inventory"),
     path("inventory/scans/", scans.scans, name="scans"),

@@ -40,6 +40,7 @@ class Place:
             f"/stores/{store}/edit/",
             f"/stores/{store}/check/",
             f"/stores/{store}/inventory/",
+            f"/stores/{store}/{self.bucket}/lifecycle/",
             "/inventory/",
             "/inventory/?group=age",
             "/inventory/scans/",

@@ -168,6 +168,7 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
         f"/stores/{store}/check/",
         checked,
         f"/stores/{store}/inventory/",
+        f"/stores/{store}/{bucket}/lifecycle/",
         "/inventory/scans/",
         scanned,
         "/stores/gone/",

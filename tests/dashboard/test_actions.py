@@ -55,6 +55,8 @@ BY_ACTION: dict[tuple[str, str], Action] = {
     ("store-checks", POST): Action.CHECK_STORES,
     ("reset-found", POST): Action.CHECK_STORES,
     ("open-bucket", GET): Action.LIST_UPLOADS,
+    ("lifecycle", GET): Action.LIST_UPLOADS,
+    ("lifecycle", POST): Action.CHANGE_LIFECYCLE,
     ("uploads", GET): Action.LIST_UPLOADS,
     ("facts", GET): Action.LIST_UPLOADS,
     ("upload", GET): Action.LIST_UPLOADS,

@@ -165,12 +165,13 @@ def test_invalid_place_in_the_log_is_refused(before: str, operator_client: Clien
 # --- Texts ------------------------------------------------------------------------------------------------------------
 
 
-REFUSED_THINGS = {thing_of(view) for view in (*THINGS, "new-token", "users", "tokens", "logout")}
+REFUSED_THINGS = {thing_of(view) for view in (*THINGS, "new-token", "users", "tokens", "logout", "scans", "lifecycle")}
 ENDS = (ItemState.DONE, ItemState.FAILED)
 ITEM_ENDS = (*ENDS, ItemState.UNKNOWN)
 COMPUTED: dict[str, set[str]] = {
     "dashboard/site/audit_trail.py": {f"{thing}.refused" for thing in REFUSED_THINGS},
     "inventory/saved_views.py": {f"inventory-view.{what}" for what in ("saved", "renamed", "deleted")},
+    "lifecycle/reading.py": {f"lifecycle.{state}" for state in ITEM_ENDS},
     "operations/order.py": {f"{kind}.{state}" for kind in OperationKind for state in ITEM_ENDS},
     "people/grants.py": {"grant.added", "grant.removed"},
     "people/invitations.py": {"invitation.created", "invitation.used", "invitation.revoked"},

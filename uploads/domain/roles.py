@@ -37,6 +37,7 @@ class Action(StrEnum):
     SEE_DISABLED_STORES = "see-disabled-stores"
     CHANGE_STORES = "change-stores"
     CHECK_STORES = "check-stores"
+    CHANGE_LIFECYCLE = "change-lifecycle"
     CHANGE_INVENTORY = "change-inventory"
     SEE_ALL_TRANSFERS = "see-all-transfers"
     GRANT_ROLES = "grant-roles"
@@ -66,6 +67,7 @@ ROLE_FOR: Mapping[Action, Role] = {
             Action.SEE_DISABLED_STORES,
             Action.CHANGE_STORES,
             Action.CHECK_STORES,
+            Action.CHANGE_LIFECYCLE,
             Action.CHANGE_INVENTORY,
             Action.SEE_ALL_TRANSFERS,
             Action.GRANT_ROLES,

@@ -7,6 +7,7 @@ from uploads.models.grant import Grant
 from uploads.models.inventory import InventoryBucket, InventorySettings, InventorySum, InventoryUpload
 from uploads.models.inventory_view import InventoryView
 from uploads.models.invitation import Invitation
+from uploads.models.lifecycle import LifecycleChange, LifecycleState
 from uploads.models.node import StagingNode
 from uploads.models.operation import Operation, OperationItem
 from uploads.models.price import StorePrice
@@ -34,6 +35,8 @@ __all__ = [
     "InventoryUpload",
     "InventoryView",
     "Invitation",
+    "LifecycleChange",
+    "LifecycleState",
     "NamedBucket",
     "Operation",
     "OperationItem",

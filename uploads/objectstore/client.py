@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from uploads.objectstore import checksums, successes, xml
+from uploads.objectstore.client_lifecycle import LifecycleClient
 from uploads.objectstore.client_listing import ListingClient
 from uploads.objectstore.digests import Comparison, compare
 from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason
@@ -31,7 +32,7 @@ from uploads.objectstore.types import MAX_PART_NUMBER, CompletedPart, FileSlice,
 from uploads.problems import Code, Problem
 
 
-class ObjectStoreClient(ListingClient):
+class ObjectStoreClient(ListingClient, LifecycleClient):
     """One store. May be shared between threads. Close it, or use it as a context manager, to close its connections."""
 
     # Creating, sending and ending uploads

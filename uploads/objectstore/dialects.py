@@ -29,6 +29,10 @@ class Dialect:
     bucket_region: tuple[str, Mapping[str, str]]
     """Method and parameters of the request that returns a bucket's region, and fails without access to it."""
 
+    put_lifecycle: Mapping[str, str]
+    """Headers of PutBucketLifecycle. Without this one, OSS refuses rules of one kind whose prefixes overlap, also if
+    the bucket has them already ("PutBucketLifecycle")."""
+
     def header(self, name: str) -> str:
         return self.prefix + name
 
@@ -39,6 +43,7 @@ S3 = Dialect(
     bare_flags=False,
     list_buckets=MappingProxyType({}),
     bucket_region=("HEAD", MappingProxyType({})),
+    put_lifecycle=MappingProxyType({}),
 )
 OSS = Dialect(
     prefix="x-oss-",
@@ -46,6 +51,7 @@ OSS = Dialect(
     bare_flags=True,
     list_buckets=MappingProxyType({"max-keys": "1000"}),
     bucket_region=("GET", MappingProxyType({"bucketInfo": ""})),
+    put_lifecycle=MappingProxyType({"x-oss-allow-same-action-overlap": "true"}),
 )
 
 _DIALECTS: Mapping[Signature, Dialect] = {"sigv4": S3, "oss4": OSS}

@@ -51,8 +51,8 @@ _SIGNS: Mapping[str, frozenset[str]] = {
 }
 """Roots, with fields that prove which operation a response with another root is of."""
 
-_DECLARATION = re.compile(r"<!(?!--|\[CDATA\[)")
-_ATTRIBUTE = re.compile(r"=[ \t\r\n]*[\"']")
+DECLARATION = re.compile(r"<!(?!--|\[CDATA\[)")
+ATTRIBUTE = re.compile(r"=[ \t\r\n]*[\"']")
 _MARK = "\ue000"
 """Starts a replaced character: its code follows as six hex digits. The mark itself is replaced too."""
 
@@ -90,9 +90,9 @@ def parse_any(body: bytes) -> tuple[str, Node]:
     if not body.strip():
         raise unreadable(Code.RESPONSE_EMPTY)
     text = document_text(body).lstrip()
-    if _DECLARATION.search(text):
+    if DECLARATION.search(text):
         raise unreadable(Code.RESPONSE_HAS_DTD)
-    if sum(1 for _ in _ATTRIBUTE.finditer(text)) > MAX_ATTRIBUTES:
+    if sum(1 for _ in ATTRIBUTE.finditer(text)) > MAX_ATTRIBUTES:
         raise unreadable(Code.RESPONSE_TOO_COMPLEX)
     try:
         return _read(text, str)

@@ -254,3 +254,8 @@ def bad_part_order(message: str, upload_id: str) -> Refusal:
 def object_exists(key: str) -> Refusal:
     message = "The object you specified already exists and can not be overwritten."
     return Refusal(409, "FileAlreadyExists", message, fields={"Key": key})
+
+
+def no_lifecycle(bucket: str) -> Refusal:
+    message = "No Row found in Lifecycle Table."
+    return Refusal(404, "NoSuchLifecycle", message, fields={"BucketName": bucket})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tests.stores.oss import buckets, errors, multipart, objects, unsupported
+from tests.stores.oss import buckets, errors, lifecycle, multipart, objects, unsupported
 from tests.stores.oss.request import Request
 from tests.stores.oss.responses import Response
 from tests.stores.oss.state import State
@@ -25,6 +25,9 @@ _OF_BUCKETS: _Operations = {
     ("PUT",): Operation("oss:PutBucket", buckets.put_bucket),
     ("GET", "bucketInfo"): Operation("oss:GetBucketInfo", buckets.get_bucket_info),
     ("GET", "location"): Operation("oss:GetBucketLocation", buckets.get_bucket_location),
+    ("PUT", "lifecycle"): Operation("oss:PutBucketLifecycle", lifecycle.put),
+    ("GET", "lifecycle"): Operation("oss:GetBucketLifecycle", lifecycle.get),
+    ("DELETE", "lifecycle"): Operation("oss:DeleteBucketLifecycle", lifecycle.delete),
     ("GET", "uploads"): Operation("oss:ListMultipartUploads", multipart.list_uploads),
     ("GET", "list-type"): Operation("oss:ListObjects", objects.list_objects_v2),
     ("GET",): Operation("oss:ListObjects", objects.list_objects),

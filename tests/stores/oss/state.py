@@ -82,6 +82,8 @@ class Bucket:
     objects: dict[str, Object] = field(default_factory=dict)
     uploads: dict[tuple[str, str], Upload] = field(default_factory=dict)
     """By key and upload id."""
+    lifecycle: bytes | None = None
+    """The document of its lifecycle rules."""
 
 
 def utc_now() -> datetime:

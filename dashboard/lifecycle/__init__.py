@@ -1,0 +1,1 @@
+"""The lifecycle rules of a bucket about unfinished uploads."""

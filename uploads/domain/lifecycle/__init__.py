@@ -1,0 +1,1 @@
+"""Lifecycle rules: what they say about unfinished uploads, and changes that leave everything else as it is. Pure."""

@@ -1,0 +1,1 @@
+"""Lifecycle rules of buckets: read, changed, compared, and simulated against the inventory."""
