@@ -20,6 +20,9 @@ from uploads import grants
 from uploads.domain.roles import ROLE_FOR, Action, Limits, Permission, Place, Role, Scope, prefixes_within
 from uploads.models import (
     AccessToken,
+    Alert,
+    AlertDelivery,
+    AlertRule,
     AuditEntry,
     BucketScan,
     Grant,
@@ -597,6 +600,33 @@ def _name_of(store_id: int) -> Subquery:
 def audit_entries_to_see(user: AnyUser) -> QuerySet[AuditEntry]:
     _require(user, Action.SEE_AUDIT)
     return entries_to_see(user)
+
+
+# --- Alerts -----------------------------------------------------------------------------------------------------------
+
+
+def actor_to_manage_alerts(user: AnyUser) -> User:
+    _require(user, Action.MANAGE_ALERTS)
+    return actor(user)
+
+
+def alert_rules(user: AnyUser) -> QuerySet[AlertRule]:
+    _require(user, Action.MANAGE_ALERTS)
+    return AlertRule.objects.select_related("store")
+
+
+def alert_rule(user: AnyUser, rule_id: int) -> AlertRule:
+    return _get(alert_rules(user), Problem(Code.NO_SUCH_ALERT_RULE), pk=rule_id)
+
+
+def alerts_to_see(user: AnyUser) -> QuerySet[Alert]:
+    _require(user, Action.MANAGE_ALERTS)
+    return Alert.objects.select_related("rule__store")
+
+
+def alert_deliveries_to_see(user: AnyUser) -> QuerySet[AlertDelivery]:
+    _require(user, Action.MANAGE_ALERTS)
+    return AlertDelivery.objects.select_related("rule")
 
 
 # --- Access tokens ----------------------------------------------------------------------------------------------------

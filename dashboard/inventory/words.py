@@ -7,18 +7,12 @@ from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext_lazy as _
 
+from dashboard.shared.messages import verdicts
+
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
-VERDICTS: Mapping[str, StrPromise] = {
-    "dead": _("dead"),
-    "superseded": _("superseded"),
-    "completable": _("completable"),
-    "stalled": _("stalled"),
-    "alive": _("alive"),
-    "unchecked": _("not checked yet"),
-    "unjudged": _("cannot be judged"),
-}
+VERDICTS: Mapping[str, StrPromise] = verdicts.VERDICTS
 """In the order of charts and of the form: what needs a decision comes first."""
 
 FILTERED_VERDICTS: Mapping[str, StrPromise] = {**VERDICTS, "empty": _("without parts")}

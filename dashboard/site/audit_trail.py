@@ -35,7 +35,9 @@ ONLY_READ = frozenset({"new-transfer-check", "new-transfer-plan", "new-transfer-
 THINGS: Mapping[str, str] = {
     **dict.fromkeys(("abort", "complete"), ""),
     **dict.fromkeys(("new-transfer", "files", "file"), "transfer"),
-    **dict.fromkeys(("add-store", "edit-store", "disable-store", "enable-store", "store-inventory"), "store"),
+    **dict.fromkeys(
+        ("add-store", "edit-store", "disable-store", "enable-store", "store-inventory", "store-prices"), "store"
+    ),
     **dict.fromkeys(("store-checks", "store-check", "reset-found"), "check"),
 }
 """What a view is about, where its name does not begin with it."""
@@ -44,6 +46,7 @@ WORDS: Mapping[str, str] = {
     "transfer": "transfer",
     "scan": "scan",
     "lifecycle": "lifecycle",
+    "alert": "alert",
     **dict.fromkeys(("user", "token", "group", "grant", "invitation", "link", "administrator"), "user"),
 }
 """What a view is about, if its name has the word."""

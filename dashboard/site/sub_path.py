@@ -13,6 +13,7 @@ _SUB_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 _OUR_NAMES = {
     *(
         "account",
+        "alerts",
         "audit",
         "catalog",
         "files",

@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path, register_convert
 
 from dashboard import auth, monitoring, overview
 from dashboard.account import pages as account
+from dashboard.alerts import pages as alerts
 from dashboard.audit import pages as audit
 from dashboard.inventory import pages as inventory
 from dashboard.inventory import saved_views, scans
@@ -17,7 +18,7 @@ from dashboard.shared.routes import BucketConverter, StoreConverter
 from dashboard.site.catalog import catalog
 from dashboard.sso import pages as sso
 from dashboard.staging import pages as staging
-from dashboard.stores import check, setup
+from dashboard.stores import check, prices, setup
 from dashboard.stores import pages as stores
 from dashboard.transfers import known, new, receive, received, tus
 from dashboard.transfers import pages as transfers
@@ -103,6 +104,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("stores/<store:store>/<bucket:bucket>/lifecycle/", lifecycle.lifecycle, name="lifecycle"),
     path("stores/<store:store>/<bucket:bucket>/uploads/", include(bucket_patterns)),
     path("stores/<store:store>/inventory/", inventory_settings.store_inventory, name="store-inventory"),
+    path("stores/<store:store>/prices/", prices.prices, name="store-prices"),
     path("inventory/scans/", scans.scans, name="scans"),
     path("inventory/scans/<uuid:scan_id>/", scans.scan, name="scan"),
     path("inventory/scans/<uuid:scan_id>/cancel/", scans.cancel, name="cancel-scan"),
@@ -115,6 +117,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("files/<uuid:transfer_id>", tus.file, name="file"),
     path("staging/", staging.staging, name="staging"),
     path("audit/", audit.audit, name="audit"),
+    path("alerts/", alerts.alerts, name="alerts"),
+    path("alerts/new/", alerts.new_rule, name="new-alert-rule"),
+    path("alerts/<int:rule_id>/", alerts.rule, name="alert-rule"),
+    path("alerts/<int:rule_id>/change/", alerts.change, name="change-alert-rule"),
     path("inventory/", inventory.inventory, name="inventory"),
     path("invitation/", invitations.invitation, name="invitation"),
     path("users/", include(user_patterns)),

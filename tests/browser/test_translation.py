@@ -35,6 +35,7 @@ MACHINE_READABLE = re.compile(r"https?://\S+|\b\w+:[0-9a-f]{16}\b")
 FOR_PROGRAMS = {"files", "file", "healthz", "metrics", "new-transfer-known", "transfer-received"}
 """Names of URLs whose responses are for tus clients, scripts and monitoring."""
 AFTER_POST = {
+    "change-alert-rule",
     "enable-user",
     "group-members",
     "new-link",
@@ -153,6 +154,9 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
         completed = operator.post(f"{uploads}complete/", named | consent).json()["url"]
         sent = operator.send_file(store, bucket, "an-object", b"some bytes")
         operator.wait_for_state(sent, "done")
+        rule = {"name": "a-rule", "what": "bytes", "threshold": "5 TiB", "store": store, "emails": "a@example.com"}
+        operator.post("/alerts/new/", rule)
+        rule_id = operator.get_json("/alerts/")["rules"][0]["id"]
         scanned = operator.post("/inventory/scans/", {"store": store}).json()["url"]
         checked = operator.post(f"/stores/{store}/check/", {"bucket": bucket, "consent": "on"}).json()["url"]
         wait_for("the store check", lambda: operator.get_json(checked)["state"] == "done")
@@ -169,6 +173,10 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
         checked,
         f"/stores/{store}/inventory/",
         f"/stores/{store}/{bucket}/lifecycle/",
+        f"/stores/{store}/prices/",
+        "/alerts/",
+        "/alerts/new/",
+        f"/alerts/{rule_id}/",
         "/inventory/scans/",
         scanned,
         "/stores/gone/",
@@ -219,6 +227,7 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
         "frozen",
         "disabled-store",
         "an-object",
+        "a-rule",
         "cat.jpg",
         *(provider.label for provider in PROVIDERS.values()),
     }

@@ -29,6 +29,7 @@ VALUES = {
     "user_id": "4000000",
     "group_id": "4000000",
     "grant_id": "4000000",
+    "rule_id": "4000000",
     "language": "en",
     "version": "0",
 }

@@ -29,7 +29,7 @@ from tests.dashboard.test_access import EVERY, METHODS, PUBLIC, VALUES
 from tests.grants import grant
 from uploads.domain.roles import Role, TokenScope
 from uploads.domain.states import Phase
-from uploads.models import InventoryView, Operation, OperationItem, Scan, Store, StoreCheck, Transfer
+from uploads.models import AlertRule, InventoryView, Operation, OperationItem, Scan, Store, StoreCheck, Transfer
 from uploads.services.people.tokens import TokenValues, create_token
 
 STORE, BUCKET, KEY = "unreachable", "a-bucket", "inside/a.bin"
@@ -219,6 +219,14 @@ ROWS: dict[tuple[str, str], Row] = {
     ("cancel-scan", "post"): Row("cancel scan"),
     ("store-inventory", "get"): Row("change store"),
     ("store-inventory", "post"): Row("change store"),
+    ("store-prices", "get"): Row("change store"),
+    ("store-prices", "post"): Row("change store", form(prices="STANDARD 0.02 USD")),
+    ("alerts", "get"): Row("administrate"),
+    ("new-alert-rule", "get"): Row("administrate"),
+    ("new-alert-rule", "post"): Row("administrate", form(name="new")),
+    ("alert-rule", "get"): Row("administrate"),
+    ("alert-rule", "post"): Row("administrate", form(name="a rule")),
+    ("change-alert-rule", "post"): Row("administrate", form(action="delete")),
     ("operation", "get"): Row("operation"),
     ("transfers", "get"): Row("see transfers"),
     ("transfer", "get"): Row("see transfer"),
@@ -329,6 +337,7 @@ def things(db: None) -> Things:
         "groups": Group.objects.create(name="team").pk,
         "grants": granted.pk,
         "tokens": tokens["read"][0].pk,
+        "alerts": AlertRule.objects.create(name="a rule", what="bytes", threshold=1).pk,
         "views": InventoryView.objects.create(user=users["owner"], name="a view").pk,
     }
     secrets = {who: secret for who, (_, secret) in tokens.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from dashboard.alerts.serializers import alerts_json
 from dashboard.audit.serializers import page_json
 from dashboard.operations.pages import progress_of
 from dashboard.operations.serializers import operation_json
@@ -21,7 +23,7 @@ from tests.dashboard.make_transfer import make_transfer
 from uploads.domain.proofs import Proof
 from uploads.domain.states import ItemState, OperationKind, Phase, StoreUploadState, TransferState
 from uploads.domain.store_health import StoreHealth
-from uploads.models import AuditEntry, Operation, Store, StoreUpload
+from uploads.models import Alert, AlertDelivery, AlertRule, AuditEntry, Operation, Store, StoreUpload
 from uploads.objectstore.checksums import ReportedCrc64, as_kept
 from uploads.objectstore.types import ObjectFacts
 from uploads.problems import Code, Problem
@@ -109,3 +111,10 @@ def test_fields_of_the_audit_log_are_documented(documented: set[str]) -> None:
     entry = AuditEntry(pk=1, at=timezone.now(), actor_name="olga", action="abort.ordered")
     page = page_json(AuditPage((AuditLine(entry, (entry,)),)))
     assert set(fields_in(page)) <= documented
+
+
+def test_fields_of_alerts_are_documented(documented: set[str]) -> None:
+    rule = AlertRule(pk=1, name="r", what="bytes", threshold=Decimal(1))
+    alert = Alert(rule=rule, value=Decimal(2), started_at=timezone.now())
+    shown = alerts_json([rule], [alert], [AlertDelivery(rule=rule, event="start", channel="email")])
+    assert set(fields_in(shown)) - documented == set()

@@ -92,14 +92,13 @@ _AWS = "https://aws.amazon.com/s3/pricing/"
 _GCS = "https://cloud.google.com/storage/pricing"
 
 _PUBLISHED: tuple[_Published, ...] = (
-    # Parts for the two archive classes are billed at the rate of S3 Standard until the upload is completed.
     _Published(
         "aws",
         "us-east-1",
         "USD",
         _AWS,
         date(2023, 3, 24),
-        {"STANDARD": "0.023", "STANDARD_IA": "0.0125", "GLACIER": "0.023", "DEEP_ARCHIVE": "0.023"},
+        {"STANDARD": "0.023"},
     ),
     _Published(
         "gcs",

@@ -45,6 +45,7 @@ class Action(StrEnum):
     ADD_STORES = "add-stores"
     SEE_STAGING = "see-staging"
     MANAGE_USERS = "manage-users"
+    MANAGE_ALERTS = "manage-alerts"
 
 
 ROLE_FOR: Mapping[Action, Role] = {
@@ -74,7 +75,9 @@ ROLE_FOR: Mapping[Action, Role] = {
         ),
         Role.STORE_ADMINISTRATOR,
     ),
-    **dict.fromkeys((Action.ADD_STORES, Action.SEE_STAGING, Action.MANAGE_USERS), Role.ADMINISTRATOR),
+    **dict.fromkeys(
+        (Action.ADD_STORES, Action.SEE_STAGING, Action.MANAGE_USERS, Action.MANAGE_ALERTS), Role.ADMINISTRATOR
+    ),
 }
 
 ROLES: tuple[Role, ...] = tuple(Role)
@@ -95,7 +98,7 @@ WHOLE_STORE = frozenset(
 )
 """Actions on a store as a whole: a grant that is limited to a bucket or a prefix does not include them."""
 
-EVERYWHERE_ONLY = frozenset({Action.ADD_STORES, Action.SEE_STAGING, Action.MANAGE_USERS})
+EVERYWHERE_ONLY = frozenset({Action.ADD_STORES, Action.SEE_STAGING, Action.MANAGE_USERS, Action.MANAGE_ALERTS})
 """Actions that concern no store: a grant that is limited to a store does not include them."""
 
 
@@ -129,7 +132,7 @@ TOKEN_SCOPES: Mapping[TokenScope, frozenset[Action]] = {
         }
     ),
 }
-"""No token changes or checks stores, or manages users."""
+"""No token changes or checks stores, or manages users or alerts."""
 
 
 def is_at_least(role: Role, least: Role) -> bool:

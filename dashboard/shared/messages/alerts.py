@@ -11,8 +11,9 @@ from django.utils.translation import gettext_lazy, override
 
 from dashboard.shared.formatting import bytes_text, money_text, time_text
 from dashboard.shared.messages.types import Message
+from dashboard.shared.messages.verdicts import VERDICTS
 from dashboard.shared.numbers import count_text
-from uploads.domain.alerts import Event, What
+from uploads.domain.alerts import Channel, Event, What
 from uploads.domain.cost import Money
 from uploads.problems import Code
 from uploads.services.alerts.words import Words
@@ -45,6 +46,18 @@ WHATS: Mapping[str, StrPromise] = {
 }
 
 
+EVENTS: Mapping[str, StrPromise] = {
+    Event.START.value: gettext_lazy("start"),
+    Event.END.value: gettext_lazy("end"),
+    Event.TEST.value: gettext_lazy("test"),
+}
+
+CHANNELS: Mapping[str, StrPromise] = {
+    Channel.WEBHOOK.value: gettext_lazy("webhook"),
+    Channel.EMAIL.value: gettext_lazy("e-mail"),
+}
+
+
 def value_text(rule: AlertRule, value: Decimal) -> str:
     """A value of a rule, with its unit."""
     match What(rule.what):
@@ -64,7 +77,7 @@ def place_text(rule: AlertRule) -> str:
         where = rule.bucket or _("all stores")
     else:
         where = f"{rule.store.name}/{rule.bucket}" if rule.bucket else rule.store.name
-    return f"{where}, {rule.verdict}" if rule.verdict else where
+    return f"{where}, {VERDICTS[rule.verdict]}" if rule.verdict else where
 
 
 def condition_text(rule: AlertRule) -> str:

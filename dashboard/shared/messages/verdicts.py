@@ -1,14 +1,28 @@
-"""Why an upload in progress has its verdict."""
+"""The verdicts in words, and why an upload in progress has its own."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
 from dashboard.shared.messages.types import Message
 from uploads.problems import Code
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
+
+VERDICTS: Mapping[str, StrPromise] = {
+    "dead": _("dead"),
+    "superseded": _("superseded"),
+    "completable": _("completable"),
+    "stalled": _("stalled"),
+    "alive": _("alive"),
+    "unchecked": _("not checked yet"),
+    "unjudged": _("cannot be judged"),
+}
 
 MESSAGES: Mapping[str, Message] = {
     Code.UPLOAD_OWNED: _("A transfer of this site that is in progress owns the upload."),
