@@ -19,11 +19,22 @@ from tests.services.alerts.receivers import Webhook, mail_server, webhook
 from uploads.domain.alerts import MAX_DELIVERIES, Measured, Quiet, What, growth_per_day, holds, wait_after, with_sample
 from uploads.domain.cost import GIB
 from uploads.domain.states import ItemState
-from uploads.models import Alert, AlertDelivery, AlertRule, AuditEntry, InventoryBucket, InventorySum, Store
+from uploads.models import (
+    Alert,
+    AlertDelivery,
+    AlertRule,
+    AuditEntry,
+    InventoryBucket,
+    InventorySettings,
+    InventorySum,
+    Scan,
+    Store,
+)
 from uploads.problems import Code
 from uploads.services.alerts.deliver import DELIVERIES, deliver_alert
 from uploads.services.alerts.evaluating import evaluate, evaluate_alerts
 from uploads.services.alerts.rules import RuleRefused, RuleValues, save_rule, send_test, silence
+from uploads.services.upkeep.retention import DELIVERIES_KEPT, delete_old_rows
 from uploads.services.work import leases
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
@@ -273,3 +284,32 @@ def test_pure_rules() -> None:
     assert growth_per_day(samples, day + timedelta(days=2), 300) == 100
     assert growth_per_day(samples, day + timedelta(days=30), 300) is None
     assert [wait_after(attempts) for attempts in (1, 2, 9, 11, 12)] == [10, 20, 2560, 3600, None]
+
+
+def test_scan_by_schedule_that_never_ends_is_overdue(store: Store) -> None:
+    """No bucket was ever listed, so only the schedule says so."""
+    InventorySettings.objects.create(store=store, schedule="hourly")
+    scan = Scan.objects.create(store=store, origin="schedule")
+    Scan.objects.filter(pk=scan.pk).update(created_at=NOW - timedelta(days=3))
+    rule = make_rule(what=What.SCAN_OVERDUE, threshold=Decimal(0))
+    of_bucket = make_rule(name="bucket", what=What.SCAN_OVERDUE, threshold=Decimal(0), store=store, bucket="b")
+    for each in (rule, of_bucket):
+        evaluate(each.pk, NOW)
+    assert [each.rule for each in Alert.objects.all()] == [rule]
+    Scan.objects.update(finished_at=NOW)
+    set_sum(store, 1)
+    evaluate(rule.pk, NOW)
+    assert not Alert.objects.filter(ended_at=None).exists()
+
+
+def test_old_deliveries_and_ended_alerts_are_deleted(store: Store) -> None:
+    rule, old = make_rule(), timezone.now() - DELIVERIES_KEPT - timedelta(days=1)
+    active = Alert.objects.create(rule=rule, value=1, started_at=old)
+    ended = Alert.objects.create(rule=rule, value=1, started_at=old, ended_at=old)
+    sent = {"rule": rule, "channel": "email", "state": ItemState.DONE}
+    AlertDelivery.objects.create(alert=ended, event="start", finished_at=old, **sent)
+    AlertDelivery.objects.create(alert=active, event="start", finished_at=old, **sent)
+    kept = AlertDelivery.objects.create(event="test", finished_at=timezone.now(), **sent)
+    assert delete_old_rows()["deliveries of alerts"] == 3
+    assert list(Alert.objects.all()) == [active]
+    assert list(AlertDelivery.objects.all()) == [kept]

@@ -10,6 +10,7 @@ from django.db.models import Count, Min, Q, QuerySet, Sum
 from uploads.domain.alerts import Measured, What, growth_per_day, with_sample
 from uploads.models import AlertRule, InventoryBucket, InventorySum, Scan, Store
 from uploads.selectors.prices import prices_of
+from uploads.services.inventory.scans.schedule import overdue_scans
 
 HOUR_SECONDS = 3600
 
@@ -96,11 +97,17 @@ def _failed(rule: AlertRule, _now: datetime) -> Measured | None:
 
 
 def _overdue(rule: AlertRule, now: datetime) -> Measured | None:
-    """Hours since the bucket that was listed longest ago was listed."""
+    """Hours since the bucket that was listed longest ago was listed, or since a scan by schedule should have ended.
+
+    Only the latter knows of a store that was never scanned. A schedule is about a whole store.
+    """
     oldest = _buckets(rule).aggregate(at=Min("listed_at"))["at"]
-    if oldest is None:
+    since = [] if oldest is None else [oldest]
+    if not rule.bucket:
+        since += [each.since for each in overdue_scans(now) if rule.store_id in (None, each.store.pk)]
+    if not since:
         return None
-    return Measured(Decimal(max(0, int((now - oldest).total_seconds()))) / HOUR_SECONDS)
+    return Measured(Decimal(max(0, int((now - min(since)).total_seconds()))) / HOUR_SECONDS)
 
 
 _MEASURES = {

@@ -15,8 +15,8 @@ from uploads.models import InventoryBucket, InventorySum, Scan, Store
 MAX_BUCKETS = 50
 """Buckets of each store that have lines of their own: those with the most bytes, then with the most uploads."""
 
-OTHER = "other"
-"""The label of the others. No bucket of S3 or OSS can be hidden by it: it would be summed with them."""
+OTHER = "(other)"
+"""The label of the others. No bucket has this name: parentheses are not allowed in it."""
 
 
 def inventory() -> list[Metric]:

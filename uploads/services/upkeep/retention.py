@@ -22,6 +22,8 @@ from django.utils import timezone
 
 from uploads.domain.states import ACTIVE_ITEM_STATES, FINAL_PHASES, STORE_UPLOAD_STATES, ItemState
 from uploads.models import (
+    Alert,
+    AlertDelivery,
     BucketScan,
     InventoryUpload,
     Operation,
@@ -223,6 +225,20 @@ def _delete_ended_uploads(before: datetime) -> int:
     return len(ids)
 
 
+def _delete_deliveries(before: datetime) -> int:
+    """Deliveries that have ended, and then the ended alerts that have none any more."""
+    old = AlertDelivery.objects.filter(finished_at__lt=before).exclude(state__in=ACTIVE_ITEM_STATES)
+    ids = list(old.order_by("created_at").values_list("pk", flat=True)[:BATCH])
+    if ids:
+        return AlertDelivery.objects.filter(pk__in=ids).delete()[0]
+    left = AlertDelivery.objects.filter(alert=OuterRef("pk"))
+    alerts = Alert.objects.filter(~Exists(left), ended_at__lt=before).order_by("started_at")
+    return Alert.objects.filter(pk__in=list(alerts.values_list("pk", flat=True)[:BATCH])).delete()[0]
+
+
+DELIVERIES_KEPT = timedelta(days=90)
+"""How long deliveries of alerts, and alerts that have ended, are kept."""
+
 BATCHES_KEPT = timedelta(days=1)
 """How long the batches of an ended scan are kept, to look for faults."""
 
@@ -239,5 +255,6 @@ KINDS_OF_ROWS = (
     Old("batches of scans", lambda: timezone.now() - BATCHES_KEPT, _delete_ended_batches),
     Old("scans", lambda: _days_ago("KEEP_SCANS_DAYS"), _delete_scans),
     Old("ended uploads", lambda: _days_ago("KEEP_ENDED_UPLOADS_DAYS"), _delete_ended_uploads),
+    Old("deliveries of alerts", lambda: timezone.now() - DELIVERIES_KEPT, _delete_deliveries),
     Old("audit entries", lambda: _whole_days_ago("KEEP_AUDIT_DAYS"), remove_entries),
 )
