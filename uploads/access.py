@@ -18,6 +18,7 @@ from django.http import Http404
 
 from uploads import grants
 from uploads.domain.roles import ROLE_FOR, Action, Limits, Permission, Place, Role, Scope, prefixes_within
+from uploads.domain.states import SweepState
 from uploads.models import (
     AccessToken,
     Alert,
@@ -32,9 +33,13 @@ from uploads.models import (
     InventoryView,
     Operation,
     OperationItem,
+    RepeatingSweep,
     Scan,
     Store,
     StoreCheck,
+    Sweep,
+    SweepItem,
+    SweepPlace,
     Transfer,
 )
 from uploads.problems import Code, Problem, ProblemError
@@ -113,7 +118,9 @@ def _permitting(user: User, action: Action, thing: Thing | None = None) -> Itera
             yield each
 
 
-def no_longer_allowed(user: User | None, action: Action, thing: Thing, token_id: int | None = None) -> Problem | None:
+def no_longer_allowed(
+    user: User | None, action: Action, thing: Thing | None, token_id: int | None = None
+) -> Problem | None:
     """Why work that this user has requested is not done any more; None if it is. Work of the system always is.
 
     `token_id`: the token that requested it. Revoking the token ends the work, its expiry does not.
@@ -482,6 +489,84 @@ def operation_to_see(user: AnyUser, operation_id: uuid.UUID) -> Operation:
     _require(user, Action.SEE_OPERATIONS)
     missing, deleted = Problem(Code.NO_SUCH_OPERATION), Problem(Code.OPERATION_DELETED)
     return _get_or_deleted(user, visible_operations(user), missing, deleted, operation_id=operation_id)
+
+
+# --- Sweeps -----------------------------------------------------------------------------------------------------------
+
+
+def sweeps_to_see(user: AnyUser) -> QuerySet[Sweep]:
+    """Sweeps whose rule is limited to where the user has a role, and own ones within a role."""
+    _require(user, Action.SEE_OPERATIONS)
+    viewer = actor(user)
+    scopes = [each.scope for each in _permitting(viewer, Action.SEE_OPERATIONS)]
+    rows = Sweep.objects.all()
+    # Without a condition, the user sees all: an empty one in a disjunction would count for nothing.
+    if condition := grants.at_scopes(scopes, key="prefix"):
+        buckets = grants.at_scopes([Scope(each.store_id, each.bucket) for each in scopes], key="")
+        outside = SweepPlace.objects.filter(sweep=OuterRef("pk")).exclude(buckets)
+        rows = rows.filter(condition | Q(author=viewer) & ~Q(Exists(outside)))
+    return rows.select_related("store", "author", "approver", "started_by", "repeating")
+
+
+def sweep_to_see(user: AnyUser, sweep_id: uuid.UUID) -> Sweep:
+    return _get(sweeps_to_see(user), Problem(Code.NO_SUCH_SWEEP), pk=sweep_id)
+
+
+def sweep_items_to_see(user: AnyUser, sweep: Sweep) -> QuerySet[SweepItem]:
+    """The uploads of a plan with keys that the user may see."""
+    scopes = [each.scope for each in _permitting(actor(user), Action.SEE_OPERATIONS)]
+    return SweepItem.objects.filter(grants.at_scopes(scopes), sweep=sweep).select_related("store")
+
+
+def actor_to_plan_sweeps(user: AnyUser) -> User:
+    _require(user, Action.PLAN_SWEEPS)
+    return actor(user)
+
+
+def may_approve_sweep(user: AnyUser, sweep: Sweep) -> bool:
+    """Whether a role of the user includes it for all of the plan."""
+    scopes = [each.scope for each in _permitting(actor(user), Action.APPROVE_SWEEPS)]
+    if sweep.store_id is not None and any(
+        each.includes(Place(sweep.store_id, sweep.bucket, sweep.prefix or None)) for each in scopes
+    ):
+        return True
+    whole = grants.at_scopes(scopes, key="")
+    if not whole:
+        return True
+    return sweep.state != SweepState.PLANNING and not SweepPlace.objects.filter(sweep=sweep).exclude(whole).exists()
+
+
+def sweep_to_approve(user: AnyUser, sweep_id: uuid.UUID) -> Sweep:
+    """A sweep to approve, run, pause, resume or cancel."""
+    _require(user, Action.APPROVE_SWEEPS)
+    sweep = sweep_to_see(user, sweep_id)
+    if not may_approve_sweep(user, sweep):
+        raise NotAllowed(_refusal(actor(user), Action.APPROVE_SWEEPS))
+    return sweep
+
+
+def sweep_to_cancel(user: AnyUser, sweep_id: uuid.UUID) -> Sweep:
+    """A sweep to cancel: its author may, too."""
+    _require(user, Action.PLAN_SWEEPS)
+    sweep = sweep_to_see(user, sweep_id)
+    if sweep.author_id != actor(user).pk and not may_approve_sweep(user, sweep):
+        raise NotAllowed(_refusal(actor(user), Action.APPROVE_SWEEPS))
+    return sweep
+
+
+def repeating_sweeps_to_see(user: AnyUser) -> QuerySet[RepeatingSweep]:
+    """For users with a role everywhere: a rule may concern any store. Others see the own ones."""
+    _require(user, Action.PLAN_SWEEPS)
+    viewer = actor(user)
+    is_everywhere = any(each.scope.is_everywhere for each in _permitting(viewer, Action.APPROVE_SWEEPS))
+    rows = RepeatingSweep.objects.all() if is_everywhere else RepeatingSweep.objects.filter(author=viewer)
+    return rows.select_related("author", "approver")
+
+
+def repeating_sweep_to_change(user: AnyUser, repeating_id: uuid.UUID) -> RepeatingSweep:
+    """A repeating sweep to approve or to disable."""
+    _require(user, Action.APPROVE_SWEEPS)
+    return _get(repeating_sweeps_to_see(user), Problem(Code.NO_SUCH_SWEEP), pk=repeating_id)
 
 
 # --- Transfers --------------------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ THINGS: Mapping[str, str] = {
     **dict.fromkeys(
         ("add-store", "edit-store", "disable-store", "enable-store", "store-inventory", "store-prices"), "store"
     ),
+    **dict.fromkeys(("new-sweep", "change-repeating-sweep"), "sweep"),
     **dict.fromkeys(("store-checks", "store-check", "reset-found"), "check"),
 }
 """What a view is about, where its name does not begin with it."""

@@ -148,6 +148,10 @@ LOST_MESSAGE_SECONDS: float = env.float("LOST_MESSAGE_SECONDS", 60)
 """After how long a message on the queue counts as lost and is sent again. Duplicates are harmless."""
 WATCH_SECONDS: float = env.float("WATCH_SECONDS", 10)
 """Seconds between two runs of the watchdog."""
+SWEEP_SECOND_PERSON: bool = env.bool("SWEEP_SECOND_PERSON", False)
+"""Whether a sweep must be approved by another user than its author."""
+SWEEP_PLAN_HOURS: int = env.int("SWEEP_PLAN_HOURS", 24, validate=validate.Range(min=1, max=24 * 30))
+"""After how many hours the plan of a sweep must be created again."""
 KEEP_TRANSFERS_DAYS: int = env.int("KEEP_TRANSFERS_DAYS", 90, validate=validate.Range(min=0))
 KEEP_OPERATIONS_DAYS: int = env.int("KEEP_OPERATIONS_DAYS", 90, validate=validate.Range(min=0))
 KEEP_CHECKS_DAYS: int = env.int("KEEP_CHECKS_DAYS", 365, validate=validate.Range(min=0))

@@ -20,6 +20,8 @@ from dashboard.sso import pages as sso
 from dashboard.staging import pages as staging
 from dashboard.stores import check, prices, setup
 from dashboard.stores import pages as stores
+from dashboard.sweeps import pages as sweeps
+from dashboard.sweeps.new import new_sweep
 from dashboard.transfers import known, new, receive, received, tus
 from dashboard.transfers import pages as transfers
 from dashboard.uploads import abort, complete, detail, facts, listing
@@ -108,6 +110,16 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("inventory/scans/", scans.scans, name="scans"),
     path("inventory/scans/<uuid:scan_id>/", scans.scan, name="scan"),
     path("inventory/scans/<uuid:scan_id>/cancel/", scans.cancel, name="cancel-scan"),
+    path("sweeps/", sweeps.sweeps, name="sweeps"),
+    path("sweeps/new/", new_sweep, name="new-sweep"),
+    path("sweeps/repeating/", sweeps.repeating_sweeps, name="repeating-sweeps"),
+    path("sweeps/repeating/<uuid:repeating_id>/", sweeps.change_repeating, name="change-repeating-sweep"),
+    path("sweeps/<uuid:sweep_id>/", sweeps.sweep, name="sweep"),
+    path("sweeps/<uuid:sweep_id>/approve/", sweeps.approve, name="sweep-approve"),
+    path("sweeps/<uuid:sweep_id>/run/", sweeps.run, name="sweep-run"),
+    path("sweeps/<uuid:sweep_id>/pause/", sweeps.pause, name="sweep-pause"),
+    path("sweeps/<uuid:sweep_id>/resume/", sweeps.resume, name="sweep-resume"),
+    path("sweeps/<uuid:sweep_id>/cancel/", sweeps.cancel, name="sweep-cancel"),
     path("operations/<uuid:operation_id>/", operations.detail, name="operation"),
     path("transfers/", include(transfer_patterns)),
     path("inventory/views/", saved_views.save, name="inventory-views"),

@@ -24,6 +24,8 @@ VALUES = {
     "transfer_id": str(uuid.UUID(int=2)),
     "check_id": str(uuid.UUID(int=3)),
     "scan_id": str(uuid.UUID(int=4)),
+    "sweep_id": str(uuid.UUID(int=5)),
+    "repeating_id": str(uuid.UUID(int=6)),
     "token_id": "4000000",
     "view_id": "4000000",
     "user_id": "4000000",

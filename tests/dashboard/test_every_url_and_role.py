@@ -29,7 +29,18 @@ from tests.dashboard.test_access import EVERY, METHODS, PUBLIC, VALUES
 from tests.grants import grant
 from uploads.domain.roles import Role, TokenScope
 from uploads.domain.states import Phase
-from uploads.models import AlertRule, InventoryView, Operation, OperationItem, Scan, Store, StoreCheck, Transfer
+from uploads.models import (
+    AlertRule,
+    InventoryView,
+    Operation,
+    OperationItem,
+    RepeatingSweep,
+    Scan,
+    Store,
+    StoreCheck,
+    Sweep,
+    Transfer,
+)
 from uploads.services.people.tokens import TokenValues, create_token
 
 STORE, BUCKET, KEY = "unreachable", "a-bucket", "inside/a.bin"
@@ -93,6 +104,10 @@ KINDS: Mapping[str, str] = {  # nobody, operator, elsewhere, beside, below, all-
     "send to key": "L F F o N N o o o o o o F o F o N",
     "send form": "L F F o B F o o o o o o F o F o F",
     "grant roles": "L F F F F F F F F F o o F F F F F",
+    "see sweeps": "L F o o o o o o o o o o o F o o o",
+    "plan sweeps": "L F F o o o o o o o o o F F o o o",
+    "plan sweeps on a page": "L F F o o o o o o o o o F F F F F",
+    "approve a rule": "L F F N N N N N N N N o F F F F F",
     "own token": "L N N N N N N o N N N o F F F F F",
 }
 
@@ -115,13 +130,16 @@ class Things:
     operation: Operation
     check: StoreCheck
     scan: Scan
+    sweep: Sweep
+    repeating: RepeatingSweep
     users: Mapping[str, User]
     numbers: Mapping[str, int]
     secrets: Mapping[str, str]
 
     def path(self, name: str) -> str:
         path = EVERY[name].replace("/swift/", f"/{STORE}/")
-        for number, row in ((2, self.transfer), (1, self.operation), (3, self.check), (4, self.scan)):
+        rows = {1: self.operation, 2: self.transfer, 3: self.check, 4: self.scan, 5: self.sweep, 6: self.repeating}
+        for number, row in rows.items():
             path = path.replace(str(uuid.UUID(int=number)), str(row.pk))
         for place, pk in self.numbers.items():
             path = path.replace(f"/{place}/{VALUES['user_id']}/", f"/{place}/{pk}/")
@@ -228,6 +246,17 @@ ROWS: dict[tuple[str, str], Row] = {
     ("alert-rule", "post"): Row("administrate", form(name="a rule")),
     ("change-alert-rule", "post"): Row("administrate", form(action="delete")),
     ("operation", "get"): Row("operation"),
+    ("sweeps", "get"): Row("see sweeps"),
+    ("sweep", "get"): Row("operation"),
+    ("new-sweep", "get"): Row("plan sweeps on a page"),
+    ("new-sweep", "post"): Row("plan sweeps", form(verdict="dead")),
+    ("repeating-sweeps", "get"): Row("plan sweeps on a page"),
+    ("change-repeating-sweep", "post"): Row("approve a rule", form(step="disable")),
+    ("sweep-approve", "post"): Row("operate key"),
+    ("sweep-run", "post"): Row("operate key"),
+    ("sweep-pause", "post"): Row("operate key"),
+    ("sweep-resume", "post"): Row("operate key"),
+    ("sweep-cancel", "post"): Row("operate key"),
     ("transfers", "get"): Row("see transfers"),
     ("transfer", "get"): Row("see transfer"),
     ("transfer-pause", "post"): Row("steer transfer"),
@@ -292,7 +321,7 @@ OVERRIDES: dict[tuple[str, str, str], Row] = {
 
 TUS_URLS = ("files", "file")
 
-WITH_HEAD = {"login", "login-code", "password", "second-factor", "new-transfer", "scans"}
+WITH_HEAD = {"login", "login-code", "new-sweep", "new-transfer", "password", "scans", "second-factor"}
 NO_HEAD = ({name for name, method in ROWS if method == "post"} - WITH_HEAD) | {*TUS_URLS, "sso-start", "sso-callback"}
 """URLs that refuse HEAD: most of those that have a form."""
 
@@ -318,6 +347,12 @@ def things(db: None) -> Things:
     operation = Operation.objects.create(kind="abort", actor=users["admin"], store=store, bucket=BUCKET)
     OperationItem.objects.create(operation=operation, key=KEY, upload_id="u")
     check = StoreCheck.objects.create(store=store, bucket=BUCKET, actor=users["admin"])
+    rule = {"verdicts": ["dead"]}
+    place = {"store": store, "bucket": BUCKET, "prefix": "inside/"}
+    sweep = Sweep.objects.create(rule=rule, author=users["admin"], state="planned", **place)
+    repeating = RepeatingSweep.objects.create(
+        rule=rule, author=users["admin"], schedule="daily", max_uploads=1, max_bytes=1
+    )
     transfer = make_transfer(
         users["owner"],
         store,
@@ -342,7 +377,7 @@ def things(db: None) -> Things:
     }
     secrets = {who: secret for who, (_, secret) in tokens.items()}
     scan = Scan.objects.create(store=store, origin="page")
-    return Things(store, transfer, operation, check, scan, users, numbers, secrets)
+    return Things(store, transfer, operation, check, scan, sweep, repeating, users, numbers, secrets)
 
 
 TOKENS: Mapping[str, tuple[str, frozenset[TokenScope]]] = {

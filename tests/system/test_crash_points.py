@@ -55,7 +55,20 @@ CHECKING_STORE = ("check.created",)
 
 SCANNING = ("scan.page-listed", "scan.parts-read")
 
-TESTED = (*SENDING, *RECEIVING, *CHECKING, *CANCELLING, *OPERATING, *EXPIRING, *CHECKING_STORE, *SCANNING)
+SWEEPING = ("sweep.judged", "sweep.ordered", "sweep.aborted")
+"""Tested in tests/services/sweeps/test_worker_lost.py."""
+
+TESTED = (
+    *SENDING,
+    *RECEIVING,
+    *CHECKING,
+    *CANCELLING,
+    *OPERATING,
+    *EXPIRING,
+    *CHECKING_STORE,
+    *SCANNING,
+    *SWEEPING,
+)
 
 REQUEST_SCAN = """
 from uploads.models import Store

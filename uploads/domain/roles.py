@@ -30,6 +30,8 @@ class Action(StrEnum):
 
     ABORT_UPLOADS = "abort-uploads"
     COMPLETE_UPLOADS = "complete-uploads"
+    PLAN_SWEEPS = "plan-sweeps"
+    APPROVE_SWEEPS = "approve-sweeps"
     SEND_FILES = "send-files"
     STEER_TRANSFERS = "steer-transfers"
     SCAN_STORES = "scan-stores"
@@ -57,6 +59,8 @@ ROLE_FOR: Mapping[Action, Role] = {
         (
             Action.ABORT_UPLOADS,
             Action.COMPLETE_UPLOADS,
+            Action.PLAN_SWEEPS,
+            Action.APPROVE_SWEEPS,
             Action.SEND_FILES,
             Action.STEER_TRANSFERS,
             Action.SCAN_STORES,
@@ -129,6 +133,8 @@ TOKEN_SCOPES: Mapping[TokenScope, frozenset[Action]] = {
             Action.ABORT_UPLOADS,
             Action.COMPLETE_UPLOADS,
             Action.SCAN_STORES,
+            Action.PLAN_SWEEPS,
+            Action.APPROVE_SWEEPS,
         }
     ),
 }

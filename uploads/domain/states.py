@@ -62,6 +62,37 @@ class ItemState(StrEnum):
     UNKNOWN = "unknown"
 
 
+class SweepState(StrEnum):
+    """PLANNED waits for approval. PROVING: the run has ended, and ListParts shows what is left.
+
+    STOPPED: too many uploads failed. FAILED: the plan could not be made. EXPIRED: the plan was not run in time.
+    """
+
+    PLANNING = "planning"
+    PLANNED = "planned"
+    APPROVED = "approved"
+    RUNNING = "running"
+    PAUSED = "paused"
+    PROVING = "proving"
+    DONE = "done"
+    STOPPED = "stopped"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+class SweepItemState(StrEnum):
+    """One upload of a plan. SPARED: it was not aborted, and its error says why. UNKNOWN as for items of operations."""
+
+    PLANNED = "planned"
+    ORDERED = "ordered"
+    RUNNING = "running"
+    DONE = "done"
+    SPARED = "spared"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
 class TransferState(StrEnum):
     """The state that pages show: derived from the phase, the desired state, and whether the browser still sends."""
 
@@ -186,6 +217,46 @@ class EndedHow(StrEnum):
     RULE = "rule"
     ELSEWHERE = "elsewhere"
 
+
+SWEEP_STATES = Transitions(
+    "state",
+    {
+        SweepState.PLANNING: frozenset({SweepState.PLANNED, SweepState.CANCELLED, SweepState.FAILED}),
+        SweepState.PLANNED: frozenset({SweepState.APPROVED, SweepState.DONE, SweepState.CANCELLED, SweepState.EXPIRED}),
+        SweepState.APPROVED: frozenset({SweepState.RUNNING, SweepState.CANCELLED, SweepState.EXPIRED}),
+        SweepState.RUNNING: frozenset({SweepState.PAUSED, SweepState.PROVING}),
+        SweepState.PAUSED: frozenset({SweepState.RUNNING, SweepState.PROVING}),
+        SweepState.PROVING: frozenset({SweepState.DONE, SweepState.STOPPED, SweepState.CANCELLED, SweepState.FAILED}),
+        SweepState.DONE: frozenset(),
+        SweepState.STOPPED: frozenset(),
+        SweepState.CANCELLED: frozenset(),
+        SweepState.FAILED: frozenset(),
+        SweepState.EXPIRED: frozenset(),
+    },
+)
+"""A run that is cancelled or stopped is proved as well."""
+
+SWEEP_ITEM_STATES = Transitions(
+    "state",
+    {
+        SweepItemState.PLANNED: frozenset({SweepItemState.ORDERED, SweepItemState.FAILED, SweepItemState.UNKNOWN}),
+        SweepItemState.ORDERED: frozenset({SweepItemState.RUNNING, SweepItemState.PLANNED}),
+        SweepItemState.RUNNING: frozenset(
+            {
+                SweepItemState.ORDERED,
+                SweepItemState.DONE,
+                SweepItemState.SPARED,
+                SweepItemState.FAILED,
+                SweepItemState.UNKNOWN,
+            }
+        ),
+        SweepItemState.DONE: frozenset(),
+        SweepItemState.SPARED: frozenset(),
+        SweepItemState.FAILED: frozenset(),
+        SweepItemState.UNKNOWN: frozenset(),
+    },
+)
+"""Uploads of a run that is cancelled stay planned, except those of which an abort was requested already."""
 
 ACTIVE_ITEM_STATES = frozenset({ItemState.ORDERED, ItemState.RUNNING})
 

@@ -18,6 +18,7 @@ from uploads.models.session import Session
 from uploads.models.sign_on_identity import SignOnIdentity
 from uploads.models.store import NamedBucket, Store
 from uploads.models.store_check import StoreCheck
+from uploads.models.sweep import RepeatingSweep, Sweep, SweepItem, SweepPlace
 from uploads.models.transfer import Part, StoreUpload, Transfer
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Part",
     "PartsBatch",
     "RecoveryCode",
+    "RepeatingSweep",
     "Round",
     "Scan",
     "Session",
@@ -52,6 +54,9 @@ __all__ = [
     "StoreCheck",
     "StorePrice",
     "StoreUpload",
+    "Sweep",
+    "SweepItem",
+    "SweepPlace",
     "TokenPlace",
     "TotpDevice",
     "Transfer",

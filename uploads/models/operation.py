@@ -23,6 +23,8 @@ def active_key(store_id: int, bucket: str, key: str, upload_id: str) -> str:
 class Operation(models.Model):
     """A request of an operator to abort or complete uploads. Its state is that of its items.
 
+    `sweep`: its items are run by this sweep, which looks at each upload again immediately before.
+
     `access_token`: the token that requested it, if any. Items that have not begun when it is revoked are not done.
 
     `confirmed`: what the operator saw and confirmed before the completion (`domain.confirmation`). It is empty in
@@ -41,6 +43,7 @@ class Operation(models.Model):
     allow_gaps = models.BooleanField(default=False)
     forbid_overwrite = models.BooleanField(default=False)
     confirmed = models.JSONField(default=dict, blank=True)
+    sweep = models.ForeignKey("Sweep", null=True, blank=True, on_delete=models.PROTECT, related_name="operations")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -26,6 +26,7 @@ from dashboard.shared.messages import (
     sso,
     staging,
     stores,
+    sweeps,
     transfers,
     verdicts,
 )
@@ -52,6 +53,7 @@ MESSAGES: Mapping[str, Message] = {
     **verdicts.MESSAGES,
     **scans.MESSAGES,
     **alerts.MESSAGES,
+    **sweeps.MESSAGES,
 }
 
 

@@ -84,6 +84,22 @@ ACTIONS: Mapping[str, StrPromise] = {
     "group.deleted": _("Group deleted"),
     "group.member-added": _("Member added to a group"),
     "group.member-removed": _("Member removed from a group"),
+    "sweep.planned": _("Plan of a sweep requested"),
+    "sweep.plan-ready": _("Plan of a sweep ready"),
+    "sweep.approved": _("Sweep approved"),
+    "sweep.started": _("Run of a sweep started"),
+    "sweep.paused": _("Sweep paused"),
+    "sweep.resumed": _("Sweep resumed"),
+    "sweep.cancelled": _("Sweep cancelled"),
+    "sweep.stopped": _("Sweep stopped after failures"),
+    "sweep.spared": _("Upload spared by a sweep"),
+    "sweep.proved": _("Sweep proved"),
+    "sweep.expired": _("Plan of a sweep expired"),
+    "sweep.failed": _("Plan of a sweep failed"),
+    "sweep.waits": _("Repeated sweep above its limits"),
+    "sweep.repeating-added": _("Repeating sweep added"),
+    "sweep.repeating-approved": _("Repeating sweep approved"),
+    "sweep.repeating-disabled": _("Repeating sweep disabled"),
     "transfer.begun": _("Transfer started"),
     "transfer.paused": _("Transfer paused"),
     "transfer.resumed": _("Transfer resumed"),
@@ -112,6 +128,7 @@ ACTIONS: Mapping[str, StrPromise] = {
     "store.refused": _("Change of a store refused"),
     "check.refused": _("Store check refused"),
     "user.refused": _("Change of a user, a role or a token refused"),
+    "sweep.refused": _("Step of a sweep refused"),
     "request.refused": _("Request refused"),
 }
 """Every action that is written, in the order of the filter. The names are stored and do not change."""
@@ -238,6 +255,7 @@ THINGS: Mapping[str, StrPromise] = {
     "grant": _("All about roles"),
     "token": _("All about access tokens"),
     "inventory-view": _("All about views of the inventory"),
+    "sweep": _("All about sweeps"),
     "audit": _("All about the audit log"),
 }
 """The first words of actions that the filter offers."""

@@ -150,14 +150,14 @@ def _done_operation(kind: OperationKind, store: Store, bucket: str, upload: Uplo
 
 @transaction.atomic
 def dispatch_operation(operation_id: uuid.UUID) -> None:
-    """Enqueue the next uploads of an operation. Can be called at any time."""
-    _dispatch(Operation.objects.select_for_update().filter(pk=operation_id))
+    """Enqueue the next uploads of an operation, unless a sweep runs them. Can be called at any time."""
+    _dispatch(Operation.objects.select_for_update().filter(pk=operation_id, sweep=None))
 
 
 @transaction.atomic
 def dispatch_operations(operation_ids: Collection[uuid.UUID]) -> None:
     """As `dispatch_operation`, without those that another process changes now. One takes as many statements as many."""
-    _dispatch(Operation.objects.select_for_update(skip_locked=True).filter(pk__in=operation_ids))
+    _dispatch(Operation.objects.select_for_update(skip_locked=True).filter(pk__in=operation_ids, sweep=None))
 
 
 def _dispatch(operations: QuerySet[Operation]) -> None:
@@ -175,7 +175,7 @@ def _dispatch(operations: QuerySet[Operation]) -> None:
 def due_operations(limit: int) -> list[uuid.UUID]:
     """At most `limit` operations with uploads that nobody has enqueued: a process died, or a message was lost."""
     waiting = OperationItem.objects.filter(due(), **TO_ENQUEUE).order_by().values("operation_id")
-    found = Operation.objects.filter(pk__in=waiting).annotate(busy=_busy_items()).filter(busy__lt=WINDOW)
+    found = Operation.objects.filter(pk__in=waiting, sweep=None).annotate(busy=_busy_items()).filter(busy__lt=WINDOW)
     return list(found.order_by().values_list("pk", flat=True)[:limit])
 
 

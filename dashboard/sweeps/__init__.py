@@ -1,0 +1,1 @@
+"""Pages of sweeps: planning, approving, running and proving the removal of uploads by a rule."""

@@ -1,0 +1,227 @@
+"""The pages of sweeps: the list, one sweep with its plan, run and proof, and the steps that a user requests."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from dashboard.shared.errors import refuse
+from dashboard.shared.jsonapi import json_error, wants_json
+from dashboard.shared.messages import text_of
+from dashboard.shared.messages.sweeps import rule_words
+from dashboard.shared.parameters import BadParameter, Query
+from dashboard.shared.responses import explains_failures, is_fragment, same_address, see_other
+from dashboard.sweeps.export import FORMATS, export
+from dashboard.sweeps.serializers import detail_json, sweep_json
+from uploads import access
+from uploads.domain.states import SweepState
+from uploads.domain.sweeps import needs_other_person
+from uploads.domain.verdicts import Verdict
+from uploads.models import Sweep
+from uploads.problems import Code, Problem, ProblemError
+from uploads.selectors.sweeps import (
+    IN_MOTION,
+    places_of,
+    progress_of,
+    result_sums,
+    results_of,
+    sample_of,
+    spared_reasons,
+    sweeps_of,
+)
+from uploads.services.sweeps.repeat import approve_repeating, disable_repeating
+from uploads.services.sweeps.steps import (
+    StepRefused,
+    approve_sweep,
+    cancel_sweep,
+    pause_sweep,
+    resume_sweep,
+    run_sweep,
+)
+
+PAGE_SIZE = 50
+
+
+@require_safe
+def sweeps(request: HttpRequest) -> HttpResponse:
+    """The list, newest first."""
+    page = Paginator(sweeps_of(request.user), PAGE_SIZE).get_page(request.GET.get("page"))
+    if wants_json(request):
+        following = page.next_page_number() if page.has_next() else None
+        return same_address(JsonResponse({"sweeps": [sweep_json(each) for each in page], "next": following}))
+    rows = [(each, rule_words(each.rule)) for each in page]
+    return same_address(render(request, "sweeps/list.html", {"rows": rows, "page": page}))
+
+
+@require_safe
+@explains_failures
+def sweep(request: HttpRequest, sweep_id: uuid.UUID) -> HttpResponseBase:
+    """The plan, the run and the proof. `format`: all uploads of the plan as a file."""
+    found = access.sweep_to_see(request.user, sweep_id)
+    form = Query(request).text("format")
+    if form:
+        if form not in FORMATS:
+            raise BadParameter(
+                _("“%(name)s” must be one of %(values)s.") % {"name": "format", "values": ", ".join(FORMATS)}
+            )
+        return export(request.user, found, form)
+    if wants_json(request):
+        return same_address(JsonResponse(detail_json(request.user, found)))
+    template = "sweeps/status.html" if is_fragment(request) else "sweeps/sweep.html"
+    return same_address(render(request, template, _context(request, found)))
+
+
+def created(request: HttpRequest, found: Sweep) -> HttpResponseBase:
+    """The response to a request that has begun a plan."""
+    url = reverse("sweep", args=[found.pk])
+    if not wants_json(request):
+        return see_other(url)
+    return JsonResponse(sweep_json(found), status=202, headers={"Location": url})
+
+
+@require_POST
+def approve(request: HttpRequest, sweep_id: uuid.UUID) -> HttpResponseBase:
+    """`digest` is that of the plan that the page shows."""
+    digest = request.POST.get("digest", "")
+    return _step(request, sweep_id, lambda actor, found: approve_sweep(actor, found, digest))
+
+
+@require_POST
+def run(request: HttpRequest, sweep_id: uuid.UUID) -> HttpResponseBase:
+    """`confirm=on`: nothing is aborted without it."""
+
+    def confirmed(actor: User, found: Sweep) -> None:
+        if request.POST.get("confirm") != "on":
+            raise StepRefused(Problem(Code.SWEEP_UNCONFIRMED))
+        run_sweep(actor, found)
+
+    return _step(request, sweep_id, confirmed)
+
+
+@require_POST
+def pause(request: HttpRequest, sweep_id: uuid.UUID) -> HttpResponseBase:
+    return _step(request, sweep_id, pause_sweep)
+
+
+@require_POST
+def resume(request: HttpRequest, sweep_id: uuid.UUID) -> HttpResponseBase:
+    return _step(request, sweep_id, resume_sweep)
+
+
+@require_POST
+def cancel(request: HttpRequest, sweep_id: uuid.UUID) -> HttpResponseBase:
+    found = access.sweep_to_cancel(request.user, sweep_id)
+    return _do(request, found, cancel_sweep)
+
+
+def _step(request: HttpRequest, sweep_id: uuid.UUID, act: Callable[[User, Sweep], None]) -> HttpResponseBase:
+    return _do(request, access.sweep_to_approve(request.user, sweep_id), act)
+
+
+def _do(request: HttpRequest, found: Sweep, act: Callable[[User, Sweep], None]) -> HttpResponseBase:
+    try:
+        act(access.actor(request.user), found)
+    except StepRefused as refused:
+        return _conflict(request, found, refused)
+    if wants_json(request):
+        return JsonResponse(sweep_json(access.sweep_to_see(request.user, found.pk)))
+    return see_other(reverse("sweep", args=[found.pk]))
+
+
+def _conflict(request: HttpRequest, found: Sweep, refused: ProblemError) -> HttpResponseBase:
+    text = text_of(refused.problem)
+    if wants_json(request):
+        return json_error(refused.problem.code, text, status=409)
+    back = reverse("sweep", args=[found.pk])
+    return refuse(request, 409, _("Nothing was changed"), text, code=refused.problem.code, back=back)
+
+
+def _context(request: HttpRequest, found: Sweep) -> dict[str, Any]:
+    state = SweepState(found.state)
+    is_other_needed = needs_other_person(
+        found.author_id, access.actor(request.user).pk, required=settings.SWEEP_SECOND_PERSON
+    )
+    has_results = found.started_at is not None
+    progress = progress_of(found)
+    return {
+        "sweep": found,
+        "words": rule_words(found.rule),
+        "progress": progress,
+        "quarter": progress.ended * 4 // max(progress.total, 1) * 25,
+        "moving": state in IN_MOTION,
+        "may_approve": access.may_approve_sweep(request.user, found),
+        "is_author": found.author_id == access.actor(request.user).pk,
+        "is_other_needed": is_other_needed,
+        "hours": settings.SWEEP_PLAN_HOURS,
+        "spared": spared_reasons(found),
+        "sample": sample_of(request.user, found),
+        "places": places_of(found),
+        "has_completable": Verdict.COMPLETABLE.value in found.rule.get("verdicts", []),
+        "sums": [_sum(row) for row in result_sums(found)] if has_results else [],
+        "results": results_of(request.user, found) if has_results else [],
+        "formats": list(FORMATS),
+    }
+
+
+def _sum(row: dict[str, object]) -> dict[str, object]:
+    """A line of the proof. Uploads that a run has not begun are still planned."""
+    reason = str(row["error_reason"])
+    state = "not-begun" if row["state"] in ("planned", "ordered") else row["state"]
+    return {**row, "state": state, "reason": text_of(Problem(Code(reason))) if reason in set(Code) else reason}
+
+
+# --- Sweeps that repeat -----------------------------------------------------------------------------------------------
+
+
+@require_safe
+def repeating_sweeps(request: HttpRequest) -> HttpResponseBase:
+    rows = list(access.repeating_sweeps_to_see(request.user))
+    if wants_json(request):
+        return JsonResponse({"repeating": [_repeating_json(each) for each in rows]})
+    second = settings.SWEEP_SECOND_PERSON
+    actor_id = access.actor(request.user).pk
+    shown = [
+        (each, rule_words(each.rule), needs_other_person(each.author_id, actor_id, required=second)) for each in rows
+    ]
+    return same_address(render(request, "sweeps/repeating.html", {"rows": shown}))
+
+
+def _repeating_json(each: Any) -> dict[str, Any]:
+    return {
+        "id": str(each.pk),
+        "rule": each.rule,
+        "schedule": each.schedule,
+        "author": each.author.get_username(),
+        "approver": each.approver.get_username() if each.approver else None,
+        "max_uploads": each.max_uploads,
+        "max_bytes": each.max_bytes,
+        "next": each.next_at.isoformat() if each.next_at else None,
+    }
+
+
+@require_POST
+@explains_failures
+def change_repeating(request: HttpRequest, repeating_id: uuid.UUID) -> HttpResponseBase:
+    """`step`: `approve`, or `disable`."""
+    found = access.repeating_sweep_to_change(request.user, repeating_id)
+    act = {"approve": approve_repeating, "disable": disable_repeating}.get(request.POST.get("step", ""))
+    if act is None:
+        raise BadParameter(_("“%(name)s” must be one of %(values)s.") % {"name": "step", "values": "approve, disable"})
+    try:
+        act(access.actor(request.user), found)
+    except StepRefused as refused:
+        back = reverse("repeating-sweeps")
+        text = text_of(refused.problem)
+        return refuse(request, 409, _("Nothing was changed"), text, code=refused.problem.code, back=back)
+    return see_other(reverse("repeating-sweeps"))

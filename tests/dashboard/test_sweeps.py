@@ -1,0 +1,104 @@
+"""The pages of sweeps: a plan by one user, its approval by another one, exports and refusals."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from pytest_django import Settings
+
+from tests.grants import make_operator
+from tests.services.sweeps.make import upload_row
+from uploads.domain.verdicts import Verdict
+from uploads.models import RepeatingSweep, Store, Sweep
+from uploads.objectstore.types import UploadRef
+from uploads.services.sweeps.drive import drive_sweep
+
+JSON = {"Accept": "application/json"}
+
+
+@pytest.fixture
+def rows(transactional_db: None) -> Store:
+    store = Store.objects.create(name="s3", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
+    upload_row(store, "photos", UploadRef("=cmd/<dead>", "u1"), parts=2, bytes=4096).save()
+    upload_row(store, "photos", UploadRef("alive", "u2"), Verdict.ALIVE).save()
+    return store
+
+
+@pytest.fixture(autouse=True)
+def as_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uploads.services.sweeps.plan.judge_rows", lambda *_: None)
+
+
+def signed_in(name: str) -> Client:
+    user = User.objects.filter(username=name).first() or make_operator(name)
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def test_a_plan_is_approved_by_a_second_user(rows: Store, settings: Settings) -> None:
+    settings.SWEEP_SECOND_PERSON = True
+    olga, otto = signed_in("olga"), signed_in("otto")
+    assert olga.get("/sweeps/").status_code == 200
+    form = olga.get("/sweeps/new/?verdict=dead&older-than=7d&bucket=photos").content.decode()
+    assert 'value="7d"' in form
+    assert 'value="photos"' in form
+    response = olga.post("/sweeps/new/", {"verdict": ["dead", "stalled"], "bucket": "photos", "store": "s3"})
+    assert response.status_code == 303
+    url = response["Location"]
+    assert "The plan is being made" in olga.get(url).content.decode()
+    drive_sweep(Sweep.objects.get().pk)
+    page = olga.get(url).content.decode()
+    assert "1 upload with 4.00 KiB" in page
+    assert "It is alive" in page
+    assert "&lt;dead&gt;" in page
+    assert "Another user has to approve" in page
+    shown = olga.get(url, headers=JSON).json()
+    assert shown["plan"] == {"uploads": 1, "bytes": 4096, "bytes_known_of": 1, "spared": {"SparedAlive": 1}}
+    digest = {"digest": shown["digest"]}
+    assert olga.post(f"{url}approve/", digest, headers=JSON).json()["error"]["code"] == "SweepNeedsOtherPerson"
+    assert otto.post(f"{url}approve/", {"digest": "other"}, headers=JSON).status_code == 409
+    assert otto.post(f"{url}approve/", digest).status_code == 303
+    assert "Run: abort these uploads" in otto.get(url).content.decode()
+    refused = otto.post(f"{url}run/", headers=JSON)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "SweepUnconfirmed")
+    assert otto.post(f"{url}run/", {"confirm": "on"}, headers=JSON).json()["state"] == "running"
+    assert "not begun" in otto.get(url).content.decode()
+    assert otto.post(f"{url}pause/", headers=JSON).json()["state"] == "paused"
+    assert otto.post(f"{url}cancel/", headers=JSON).json()["state"] == "proving"
+    assert olga.get("/sweeps/", headers=JSON).json()["sweeps"][0]["id"] == shown["id"]
+
+
+def test_the_whole_plan_is_exported(rows: Store) -> None:
+    olga = signed_in("olga")
+    url = olga.post("/sweeps/new/?verdict=dead", headers=JSON).json()["url"]
+    drive_sweep(Sweep.objects.get().pk)
+    lines = b"".join(olga.get(f"{url}?format=jsonl").streaming_content).decode().splitlines()  # type: ignore[attr-defined]
+    assert [json.loads(line)["Key"] for line in lines] == ["=cmd/<dead>"]
+    table = b"".join(olga.get(f"{url}?format=csv").streaming_content).decode().splitlines()  # type: ignore[attr-defined]
+    assert table[1].startswith("s3,photos,'=cmd/<dead>,u1,")
+    assert olga.get(f"{url}?format=xls").status_code == 400
+
+
+@pytest.mark.parametrize("body", [{"older-than": "9d"}, {"verdict": "alive"}, {"verdict": "dead", "older-than": "x"}])
+def test_a_rule_that_is_refused_changes_nothing(rows: Store, body: dict[str, str]) -> None:
+    response = signed_in("olga").post("/sweeps/new/", body)
+    assert response.status_code == 400
+    assert not Sweep.objects.exists()
+
+
+def test_a_sweep_repeats_until_it_is_disabled(rows: Store) -> None:
+    olga = signed_in("olga")
+    body = {"verdict": "dead", "repeat": "weekly", "time": "03:30", "max-uploads": "5"}
+    assert olga.post("/sweeps/new/", body)["Location"] == "/sweeps/repeating/"
+    repeating = RepeatingSweep.objects.get()
+    assert (repeating.minute, repeating.max_uploads, repeating.approver) == (210, 5, None)
+    assert "each plan waits for approval" in olga.get("/sweeps/repeating/").content.decode()
+    for step in ("approve", "disable"):
+        assert olga.post(f"/sweeps/repeating/{repeating.pk}/", {"step": step}).status_code == 303
+    repeating.refresh_from_db()
+    assert (repeating.approver, repeating.next_at) == (User.objects.get(username="olga"), None)
+    assert olga.post("/sweeps/new/", {**body, "time": "25:00"}).status_code == 400
