@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from dashboard.shared.messages.access import ROLES
 from dashboard.shared.messages.people import SCOPE_NAMES
+from dashboard.shared.messages.scans import ORIGINS, REPEATS
 from dashboard.shared.messages.stores import SIGNATURES
 from dashboard.shared.messages.types import Message
 from uploads.objectstore.providers import PROVIDERS
@@ -217,6 +218,7 @@ DETAILS: Mapping[str, StrPromise] = {
     "requests_per_second": _("requests per second"),
     "role": _("role"),
     "scan": _("scan"),
+    "origin": _("requested by"),
     "scan_minute": _("time of scans (minute of the day)"),
     "scan_weekday": _("day of scans (0: Monday)"),
     "schedule": _("schedule"),
@@ -298,6 +300,8 @@ WORDS: Mapping[str, Mapping[str, Message]] = {
     "addressing": {"path": _("path"), "virtual": _("virtual-hosted")},
     "signature": SIGNATURES,
     "payload_signing": {"signed": _("signed"), "unsigned": _("unsigned")},
+    "origin": ORIGINS,
+    "schedule": REPEATS,
 }
 """Values of a detail that are stored by name, by the name of the detail."""
 
