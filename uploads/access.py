@@ -28,6 +28,7 @@ from uploads.models import (
     BucketScan,
     Grant,
     InventoryBucket,
+    InventoryDay,
     InventorySum,
     InventoryUpload,
     InventoryView,
@@ -433,6 +434,13 @@ def visible_inventory_sums(user: AnyUser) -> QuerySet[InventorySum] | None:
         return None
     inside = grants.at_scopes(whole, store="bucket__store", bucket="bucket__name", key="")
     return InventorySum.objects.filter(inside, bucket__store__in=visible_stores(user))
+
+
+def visible_inventory_days(user: AnyUser) -> QuerySet[InventoryDay]:
+    """The rows of days of the buckets that the user may list as a whole: a row says nothing of a prefix alone."""
+    _require(user, Action.LIST_UPLOADS)
+    inside = grants.at_scopes(_listing_scopes(user), store="bucket__store", bucket="bucket__name", key="")
+    return InventoryDay.objects.filter(inside, bucket__store__in=visible_stores(user))
 
 
 def inventory_condition(user: AnyUser) -> Q:

@@ -4,7 +4,7 @@ from uploads.models.access_token import AccessToken, TokenPlace
 from uploads.models.alert import Alert, AlertDelivery, AlertRule
 from uploads.models.audit import AuditEntry, AuditRemoval
 from uploads.models.grant import Grant
-from uploads.models.inventory import InventoryBucket, InventorySettings, InventorySum, InventoryUpload
+from uploads.models.inventory import InventoryBucket, InventoryDay, InventorySettings, InventorySum, InventoryUpload
 from uploads.models.inventory_view import InventoryView
 from uploads.models.invitation import Invitation
 from uploads.models.lifecycle import LifecycleChange, LifecycleState
@@ -31,6 +31,7 @@ __all__ = [
     "BucketScan",
     "Grant",
     "InventoryBucket",
+    "InventoryDay",
     "InventorySettings",
     "InventorySum",
     "InventoryUpload",

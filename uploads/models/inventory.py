@@ -170,6 +170,28 @@ class InventorySum(models.Model):
         return f"{self.bucket_id} {self.verdict}"
 
 
+class InventoryDay(models.Model):
+    """The uploads in progress of a bucket at the end of a UTC day, or lately for today.
+
+    `checked` are those of which the bytes are known. Bytes that become known later look like growth without it.
+    `by_verdict` has the uploads and the bytes of each verdict: {"dead": [3, 1048576]}.
+    """
+
+    bucket = models.ForeignKey(InventoryBucket, on_delete=models.CASCADE, related_name="days")
+    day = models.DateField()
+    uploads = models.BigIntegerField(default=0)
+    checked = models.BigIntegerField(default=0)
+    bytes = models.BigIntegerField(default=0)
+    by_verdict = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["bucket", "day"], name="inventory_day_once")]
+        indexes = [models.Index(fields=["day"], name="inventory_day_by_day")]
+
+    def __str__(self) -> str:
+        return f"{self.bucket_id} {self.day}"
+
+
 class InventorySettings(models.Model):
     """How the uploads of a store are judged, and when and how fast it is scanned. Without a row: the defaults.
 

@@ -1,5 +1,5 @@
-"""Deleting old rows: sessions, ended transfers, operations, store checks, scans, ended uploads of the inventory and
-audit entries, after a set time.
+"""Deleting old rows: sessions, ended transfers, operations, store checks, scans, ended uploads and old days of
+the inventory, and audit entries, after a set time.
 
 What still owns something in a store or on a disk is kept, whatever its age. Rows are deleted in batches that lock them
 for a moment, in rounds of limited time. The audit log is kept unless KEEP_AUDIT_DAYS says otherwise.
@@ -36,6 +36,7 @@ from uploads.models import (
     Transfer,
 )
 from uploads.problems import Code
+from uploads.services.inventory import days
 from uploads.services.sign_in import lockout, sessions
 from uploads.services.upkeep.audit_retention import remove_entries
 from uploads.services.work.leases import LeaseLost
@@ -225,6 +226,10 @@ def _delete_ended_uploads(before: datetime) -> int:
     return len(ids)
 
 
+def _delete_old_days(before: datetime) -> int:
+    return days.delete_old(before.date(), MAX_DEPENDENT)
+
+
 def _delete_deliveries(before: datetime) -> int:
     """Deliveries that have ended, and then the ended alerts that have none any more."""
     old = AlertDelivery.objects.filter(finished_at__lt=before).exclude(state__in=ACTIVE_ITEM_STATES)
@@ -256,5 +261,6 @@ KINDS_OF_ROWS = (
     Old("scans", lambda: _days_ago("KEEP_SCANS_DAYS"), _delete_scans),
     Old("ended uploads", lambda: _days_ago("KEEP_ENDED_UPLOADS_DAYS"), _delete_ended_uploads),
     Old("deliveries of alerts", lambda: timezone.now() - DELIVERIES_KEPT, _delete_deliveries),
+    Old("days of the inventory", lambda: timezone.now() - days.KEPT, _delete_old_days),
     Old("audit entries", lambda: _whole_days_ago("KEEP_AUDIT_DAYS"), remove_entries),
 )

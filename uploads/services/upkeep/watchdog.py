@@ -28,7 +28,7 @@ from uploads.models import Transfer
 from uploads.models.transfer import FORM_EXPIRY, steps_queue
 from uploads.problems import Code, Problem
 from uploads.services.alerts.evaluating import evaluate_alerts
-from uploads.services.inventory import judging, sums
+from uploads.services.inventory import days, judging, sums
 from uploads.services.inventory.scans.schedule import request_due_scans
 from uploads.services.stores import silence
 from uploads.services.transfers.create import claim_late_uploads
@@ -230,6 +230,10 @@ def _refresh_sums() -> bool:
     return sums.refresh_sums(MAX_SUMMED) >= MAX_SUMMED
 
 
+def _write_days() -> None:
+    days.write_today()
+
+
 def _dispatch_due() -> bool:
     counts: list[int] = []
     _each(KINDS.values(), lambda kind: counts.append(kind.dispatch_due(MAX_DISPATCHED)))
@@ -248,5 +252,6 @@ STEPS: tuple[Callable[[], bool | None], ...] = (
     _dispatch_due,
     _judge_again,
     _refresh_sums,
+    _write_days,
     evaluate_alerts,
 )
