@@ -193,7 +193,7 @@ class Code(StrEnum):
     RESPONSE_NOT_OF_AN_OBJECT = "ResponseNotOfAnObject"
     RESPONSE_WITHOUT_SIZE = "ResponseWithoutSize"
     LISTING_WITHOUT_END = "ListingWithoutEnd"
-    LISTING_INCOMPLETE = "ListingIncomplete"
+    UPLOADS_UNREADABLE = "UploadsUnreadable"
     BUCKETS_NOT_SHOWN = "BucketsNotShown"
     PARTS_WITHOUT_END = "PartsWithoutEnd"
     UPLOADS_WITHOUT_END = "UploadsWithoutEnd"

@@ -170,7 +170,7 @@ _RESPONSES: Mapping[str, Message] = {
         "The store's response to HEAD contains neither an ETag nor a date. It may be a page of a proxy."
     ),
     Code.RESPONSE_WITHOUT_SIZE: _("The store's response to HEAD contains no size."),
-    Code.LISTING_INCOMPLETE: _("The store lists uploads whose key or upload id cannot be read. They are not counted."),
+    Code.UPLOADS_UNREADABLE: _("The store lists uploads whose key or upload id cannot be read. They are not counted."),
     Code.LISTING_WITHOUT_END: _(
         "The store reports that the listing continues, but names no new marker for the next page: %(marker)s."
     ),

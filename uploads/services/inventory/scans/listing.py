@@ -178,5 +178,5 @@ def _end(lease: Lease[BucketScan]) -> None:
     if row.is_complete:
         bucket |= NO_ERROR if row.prefix else {**NO_ERROR, "listed_at": row.started_at}
     else:
-        bucket |= problem_fields(Problem(Code.LISTING_INCOMPLETE))
+        bucket |= problem_fields(Problem(Code.UPLOADS_UNREADABLE))
     InventoryBucket.objects.filter(pk=row.bucket_id).update(**bucket)
