@@ -93,9 +93,8 @@ def test_old_rows_are_deleted_with_what_belongs_to_them(owner: User, store: Stor
     check(store, timedelta(days=1))
     kept = ended(owner, store, timedelta(days=89))
     kept_operation = operation(owner, store, ItemState.DONE, ago=timedelta(days=89))
-    others = dict.fromkeys(
-        ("failed sign-ins", "audit entries", "batches of scans", "scans", "ended uploads", "days of the inventory"), 0
-    )
+    of_scans = ("batches of scans", "scans", "ended uploads", "days of the inventory")
+    others = dict.fromkeys(("failed sign-ins", "audit entries", "deliveries of alerts", *of_scans), 0)
     assert run() == {"sessions": 1, "transfers": 2, "operations": 1, "store checks": 1, **others}
     assert list(Transfer.objects.all()) == [kept]
     assert set(Part.objects.values_list("transfer", flat=True)) == {kept.pk}

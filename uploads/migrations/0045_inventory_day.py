@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("uploads", "0043_lifecycle"),
+        ("uploads", "0044_sweeps"),
     ]
 
     operations = [
