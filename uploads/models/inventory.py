@@ -140,6 +140,12 @@ class InventoryUpload(models.Model):
                 name="inventory_by_bucket_key",
                 condition=IN_PROGRESS,
             ),
+            # Most verdicts hold until the facts change.
+            models.Index(
+                fields=["verdict_until"],
+                name="inventory_verdict_due",
+                condition=IN_PROGRESS & models.Q(verdict_until__isnull=False),
+            ),
             models.Index(fields=["ended_at"], name="inventory_ended", condition=models.Q(ended_at__isnull=False)),
         ]
 

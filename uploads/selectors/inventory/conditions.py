@@ -53,7 +53,7 @@ def _conditions(wanted: InventoryFilter, now: datetime) -> Iterator[Condition]:
         yield Condition("q", found_by(wanted.q))
     buckets = _bucket_ids(wanted) if wanted.bucket else None
     if buckets is not None:
-        yield _in("bucket", buckets, ("bucket", "bytes", "id"))
+        yield _in("bucket", buckets, ("bucket_id", "bytes", "id"))
     if wanted.prefix:
         yield Condition("key", _below(wanted.prefix), ("key", "id"))
     if wanted.initiator:
@@ -64,7 +64,7 @@ def _conditions(wanted: InventoryFilter, now: datetime) -> Iterator[Condition]:
         yield _verdicts(wanted.verdicts)
     if wanted.store and buckets is None:
         stores = list(Store.objects.filter(name=wanted.store).values_list("pk", flat=True))
-        yield _in("store", stores, ("store", "bytes", "id"))
+        yield _in("store", stores, ("store_id", "bytes", "id"))
     yield from _ranges(wanted, now)
 
 

@@ -102,13 +102,16 @@ def _counted(plan: Plan, wanted: InventoryFilter, by: Grouping, depth: int, now:
 
 
 ORDERS = {
-    Grouping.STORE: ("store", "bytes", "id"),
-    Grouping.BUCKET: ("bucket", "bytes", "id"),
-    Grouping.PREFIX: ("bucket", "key", "id", "verdict", "store", "storage_class", "bytes"),
-    Grouping.INITIATOR: ("initiator", "verdict", "store", "storage_class", "bytes"),
-    Grouping.AGE: ("started_at", "id", "verdict", "store", "storage_class", "bytes"),
+    Grouping.STORE: ("store_id", "bytes", "id"),
+    Grouping.BUCKET: ("bucket_id", "bytes", "id"),
+    Grouping.PREFIX: ("bucket_id", "key", "id", "verdict", "store_id", "storage_class", "bytes"),
+    Grouping.INITIATOR: ("initiator", "verdict", "store_id", "storage_class", "bytes"),
+    Grouping.AGE: ("started_at", "id", "verdict", "store_id", "storage_class", "bytes"),
 }
-"""The columns of the index that has most of what a grouping needs."""
+"""The columns of the index that has most of what a grouping needs.
+
+`store` instead of `store_id` would order by the names of stores, which no index does.
+"""
 
 HAS = {
     Grouping.PREFIX: {"bucket", "key", "verdict", "store", "storage_class", "bytes"},
@@ -121,7 +124,9 @@ def read_of(plan: Plan, by: Grouping) -> tuple[QuerySet[InventoryUpload], Q, int
     """The uploads to read, what to test on them, and how many: many where an index has all that is needed."""
     order = ORDERS[by]
     names = {each.name for each in plan.conditions}
-    if not plan.visible and names <= HAS.get(by, set()):
+    # A prefix in all buckets is one range of keys, and not one of that index.
+    is_range = by != Grouping.PREFIX or "key" not in names or "bucket" in names
+    if not plan.visible and is_range and names <= HAS.get(by, set()):
         inside = plan.leading((order[0], "key") if by == Grouping.PREFIX else (order[0],))
         return in_progress(Q()).filter(*(each.q for each in inside)).order_by(*order), plan.tests(inside), COVERED
     leading = next((each for each in plan.conditions if each.order), None)

@@ -148,7 +148,9 @@ def _walk(
     equal = next(
         (each for name in COMPOSITE.get(order.column, ()) for each in plan.leading((name,)) if each.is_equal), None
     )
-    inside = [*plan.leading((order.column,)), *([equal] if equal else [])]
+    # A range besides the one value of a segment would make SQLite search by the range, and sort.
+    has_value = any(isinstance(child, tuple) and child[0] == order.column for child in segment.children)
+    inside = [*([] if has_value else plan.leading((order.column,))), *([equal] if equal else [])]
     columns = order.columns(backwards)
     rows = in_progress(segment).filter(*(each.q for each in inside)).order_by(*columns)
     test = plan.tests(inside)

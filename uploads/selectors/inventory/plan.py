@@ -70,7 +70,7 @@ def _of_grants(user: AnyUser, visible: Q) -> list[Condition]:
     if not visible:
         return []
     buckets = list(access.visible_inventory_buckets(user).order_by("pk").values_list("pk", flat=True)[:FEW])
-    return [Condition("bucket", Q(bucket__in=buckets), ("bucket", "bytes", "id"))] if len(buckets) < FEW else []
+    return [Condition("bucket", Q(bucket__in=buckets), ("bucket_id", "bytes", "id"))] if len(buckets) < FEW else []
 
 
 def _few(conditions: Sequence[Condition]) -> Sequence[int] | None:
