@@ -8,7 +8,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from pathlib import Path
 import psycopg
 
 from local import ports
-from local.installation import PROJECT
+from tests.migrating import migrate
 from tests.stores import processes
 
 DEBIAN = Path("/usr/lib/postgresql")
@@ -63,8 +62,7 @@ class Cluster:
     @cached_property
     def _migrated_template(self) -> str:
         url = self.new_database()
-        argv = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-        subprocess.run(argv, env={**os.environ, "DATABASE_URL": url}, cwd=PROJECT, check=True)
+        migrate(url)
         return url.rpartition("/")[2]
 
 

@@ -30,6 +30,7 @@ import requests
 
 from local import installation, launcher, ports, redis, site, supervision, swift
 from tests.environment import VAR_DIR
+from tests.migrating import migrate
 from tests.stores import processes
 from tests.stores.swift import SwiftStore
 from tests.system.direct_store import Boto, DirectStore
@@ -432,9 +433,7 @@ def sqlite_path(env: Mapping[str, str]) -> Path:
 def _migrated_sqlite() -> Path:
     """A database with our tables, made once per process, because the migrations take seconds."""
     path = Path(VAR_DIR) / "stack.sqlite3"
-    env = {**os.environ, "DATABASE_URL": f"sqlite:///{path}"}
-    argv = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-    subprocess.run(argv, env=env, cwd=installation.PROJECT, check=True)
+    migrate(f"sqlite:///{path}")
     return path
 
 

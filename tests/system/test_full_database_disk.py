@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.stack import MIB, Operator, Stack, wait_for
+from tests.system.stack import MIB, Operator, Stack, sqlite_path, wait_for
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def fill(disk: Path) -> Path:
 
 def copy_database(stack: Stack, disk: Path) -> str:
     """A copy of the database on another disk. Returns its URL."""
-    source = stack.environment["DATABASE_URL"].removeprefix("sqlite:///")
+    source = sqlite_path(stack.environment)
     with sqlite3.connect(source) as old, sqlite3.connect(disk / "db.sqlite3") as new:
         old.backup(new)
     return f"sqlite:///{disk / 'db.sqlite3'}"
