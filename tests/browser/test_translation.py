@@ -322,7 +322,8 @@ def test_second_factor_is_translated(pseudo_browser: Browser, stack: Stack) -> N
 
 def _set_up_second_factor(page: Page, found: list[str]) -> None:
     page.goto("/account/second-factor/")
-    page.locator("main [type=submit]").click()
+    with page.expect_navigation():
+        page.locator("main [type=submit]").click()
     found += untranslated(page, {"two-factors", "Aegis", "Google Authenticator", "1Password"})
     secret = b32decode(page.locator("main code").inner_text().replace(" ", ""))
     page.locator("[name=code]").fill(f"{totp(secret):06}")
