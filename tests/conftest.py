@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.environment import VAR_DIR
+from tests.migrating import migrated_sqlite
 from tests.openid import Provider as OpenIdProvider
 from tests.openid import running as openid_running
 from tests.proxies import BehindTls, behind_tls_proxy
@@ -29,27 +30,35 @@ def pytest_configure() -> None:
 def django_db_modify_db_settings() -> None:
     """Use a file for the test database: an in-memory database locks tables, and threads do not wait for these locks.
 
-    On PostgreSQL, the database is migrated already (`on_postgresql`).
+    It is a copy of a database with our tables. On PostgreSQL, the database is such a copy already (`on_postgresql`).
     """
     from django.db import connections
 
     settings = connections["default"].settings_dict
-    settings["TEST"]["NAME"] = (
-        str(Path(VAR_DIR) / "tests.sqlite3") if connections["default"].vendor == "sqlite" else settings["NAME"]
-    )
+    if connections["default"].vendor == "sqlite":
+        settings["TEST"]["NAME"] = shutil.copy(migrated_sqlite(), Path(VAR_DIR) / "tests.sqlite3")
+    else:
+        settings["TEST"]["NAME"] = settings["NAME"]
 
 
 @pytest.fixture(scope="session")
 def django_db_keepdb() -> bool:
-    return "TEST_DATABASE_URL" in os.environ
+    return True
 
 
 @pytest.fixture(scope="session", autouse=True)
 def flush_the_audit_log() -> Iterator[None]:
     """Tests with transactions empty all tables. Triggers of the audit log refuse that; the flush creates them again."""
+    from django.contrib.auth.management import create_permissions
+    from django.contrib.contenttypes.management import create_contenttypes
     from django.db import connection
+    from django.db.models.signals import post_migrate
 
     from uploads.database import append_only
+
+    # Partway has no use for Django's permissions. Creating their rows takes more time than the rest of the flush.
+    post_migrate.disconnect(create_permissions, dispatch_uid="django.contrib.auth.management.create_permissions")
+    post_migrate.disconnect(create_contenttypes)
 
     operations = type(connection.ops)
     flush = operations.sql_flush

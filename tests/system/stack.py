@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
@@ -29,8 +29,7 @@ import psycopg
 import requests
 
 from local import installation, launcher, ports, redis, site, supervision, swift
-from tests.environment import VAR_DIR
-from tests.migrating import migrate
+from tests.migrating import KEPT, migrated_sqlite
 from tests.stores import processes
 from tests.stores.swift import SwiftStore
 from tests.system.direct_store import Boto, DirectStore
@@ -40,7 +39,7 @@ from uploads.objectstore.types import Credentials, StoreConfig
 T = TypeVar("T")
 
 MIB = 1024**2
-STATIC_FILES = installation.PROJECT / ".pytest_cache" / "static"
+STATIC_FILES = KEPT / "static"
 """Shared by all stacks and kept, because collecting the files takes half of the time of a start."""
 
 PATIENCE = 60
@@ -429,14 +428,6 @@ def sqlite_path(env: Mapping[str, str]) -> Path:
     return Path(env["DATABASE_URL"].removeprefix("sqlite:///"))
 
 
-@cache
-def _migrated_sqlite() -> Path:
-    """A database with our tables, made once per process, because the migrations take seconds."""
-    path = Path(VAR_DIR) / "stack.sqlite3"
-    migrate(f"sqlite:///{path}")
-    return path
-
-
 @contextmanager
 def running(var: Path, env: Mapping[str, str] | None = None) -> Iterator[Stack]:
     """Run a stack with its data in `var` and additional settings in `env`."""
@@ -453,7 +444,7 @@ def running(var: Path, env: Mapping[str, str] | None = None) -> Iterator[Stack]:
         plan = launcher.make_plan(folder, ports.LOOPBACK, ports.choose(1)[0])
     stack = Stack(plan)
     if stack.database == "sqlite":
-        shutil.copy(_migrated_sqlite(), sqlite_path(plan.env))
+        shutil.copy(migrated_sqlite(), sqlite_path(plan.env))
     try:
         stack.start_all()
         yield stack

@@ -126,7 +126,7 @@ def test_round_of_a_killed_process_is_taken_over_when_its_deadline_has_passed(ma
     Round.objects.update(until=leases.in_seconds(-1))
     watch()
     assert len(sent) == 1
-    assert Round.objects.get().token is None
+    assert Round.objects.get(name="watchdog").token is None
 
 
 def test_round_that_was_taken_over_stops_at_its_next_step(

@@ -22,7 +22,8 @@ from uploads.services.work.tasks import TASKS, task
 
 
 def test_names_of_kinds_are_the_labels_of_the_metric() -> None:
-    assert set(KINDS) == {"part", "item", "transfer", "check", "scan", "bucket-scan", "parts-batch"}
+    scans = {"scan", "bucket-scan", "parts-batch"}
+    assert set(KINDS) == {"part", "item", "transfer", "check", *scans, "sweep", "sweep-item", "alert"}
 
 
 def test_every_task_is_known_to_celery() -> None:
