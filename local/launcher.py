@@ -202,6 +202,7 @@ class _Run:
         )
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._keeper = threading.Thread(target=self._end_orphans, daemon=True)
+        self._running_step = threading.Lock()
 
     def until_stopped(self) -> int:
         self._listener.start()
@@ -243,7 +244,9 @@ class _Run:
         except (ObjectStoreError, OSError) as error:
             say(f"the bucket {BUCKET} could not be filled ({error}); the next start continues")
             return
-        log = _run_step(plan, "local.first_scan")
+        # The process of a step is a child of the launcher, as orphans are.
+        with self._running_step:
+            log = _run_step(plan, "local.first_scan")
         if log is not None:
             say(f"scans of the store could not be scheduled (see {log}); the next start continues")
             return
@@ -300,7 +303,8 @@ class _Run:
 
     def _end_orphans(self) -> None:
         while self._is_running():
-            orphans.end(known={self._supervisord.pid})
+            with self._running_step:
+                orphans.end(known={self._supervisord.pid})
             time.sleep(0.5)
 
 
