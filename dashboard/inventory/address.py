@@ -10,10 +10,10 @@ from django.http import HttpRequest, QueryDict
 from django.urls import reverse
 
 FILTERS = (
-    *("store", "bucket", "prefix", "initiator", "class", "verdict", "older-than", "idle-for"),
-    *("min-bytes", "max-bytes", "min-parts", "max-parts", "q"),
+    *("store", "bucket", "prefix", "initiator", "class", "verdict", "older-than", "younger-than"),
+    *("idle-for", "min-bytes", "max-bytes", "min-parts", "max-parts", "q", "id"),
 )
-"""The parameters that filter, in the order of the form. `verdict` may be repeated."""
+"""The parameters that filter, in the order of the form. `verdict` and `id` may be repeated."""
 
 OF_A_PAGE = ("cursor", "format")
 """What concerns one page only: another filter or order starts at the first page."""

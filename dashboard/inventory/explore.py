@@ -151,7 +151,7 @@ def exports() -> Sequence[tuple[str, str]]:
 def _selects(given: dict[str, str]) -> Iterator[dict[str, Any]]:
     """A value that the form does not offer is one more choice: the address takes any."""
     sizes = {str(size): bytes_text(size) for size in SIZES}
-    for name in ("older-than", "idle-for", "min-bytes", "max-bytes"):
+    for name in ("older-than", "younger-than", "idle-for", "min-bytes", "max-bytes"):
         offered = sizes if name.endswith("bytes") else {key: str(text) for key, text in DURATIONS.items()}
         value = given[name]
         choices = offered if not value or value in offered else {**offered, value: shown_value(name, value)}
@@ -167,7 +167,7 @@ def shown_value(name: str, value: str) -> str:
     """The value of a filter in words."""
     if name == "verdict":
         return str(FILTERED_VERDICTS.get(value, value))
-    if name in ("older-than", "idle-for"):
+    if name in ("older-than", "younger-than", "idle-for"):
         return str(DURATIONS.get(value, value))
     if name.endswith("-bytes"):
         return bytes_text(int(value))
@@ -247,7 +247,7 @@ def _group_row(address: Address, prices: Prices, grouping: Grouping, wanted: Inv
 def _has_filter(grouping: Grouping, group: Group, wanted: InventoryFilter) -> bool:
     """Whether a filter leaves exactly the uploads of the group."""
     if grouping is Grouping.AGE:
-        return group.younger_than is None and group.older_than is not None
+        return True
     return bool(group.value) and not (grouping is Grouping.PREFIX and group.value == wanted.prefix)
 
 
@@ -259,7 +259,10 @@ def _where(grouping: Grouping, group: Group) -> list[tuple[str, str]]:
         case Grouping.BUCKET:
             return [("store", group.store), ("bucket", group.bucket)]
         case Grouping.AGE:
-            return [("older-than", duration_text(group.older_than))]
+            return [
+                ("older-than", duration_text(group.older_than)),
+                ("younger-than", duration_text(group.younger_than)),
+            ]
     return [(grouping.value, group.value)]
 
 

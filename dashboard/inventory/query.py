@@ -22,19 +22,21 @@ FILTERS = (
     "class",
     "verdict",
     "older-than",
+    "younger-than",
     "idle-for",
     "min-bytes",
     "max-bytes",
     "min-parts",
     "max-parts",
     "q",
+    "id",
 )
 """The names of all parameters that filter, in the order of the form."""
 
 VIEW = ("sort", "group", "depth", "cursor", "page-size", "format")
 """The names of the other parameters of the page."""
 
-REPEATABLE = frozenset({"verdict"})
+REPEATABLE = frozenset({"verdict", "id"})
 DEFAULT_SORT = "-bytes"
 SORTS = tuple(f"{sign}{sort.value}" for sort in Sort for sign in ("", "-"))
 GROUPS = tuple(group.value for group in Grouping)
@@ -44,11 +46,15 @@ DURATION = re.compile(r"([0-9]{1,5})([mhdw])", re.ASCII)
 MAX_BYTES = 2**62
 MAX_Q_BYTES = 4096
 MAX_DEPTH = 4
-PAGE_SIZE, MAX_PAGE_SIZE = 100, 1000
+PAGE_SIZE, MAX_PAGE_SIZE = 50, 1000
+MAX_IDS = MAX_PAGE_SIZE
+"""Uploads that can be selected: all of a page."""
+
+ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 def query_in(request: HttpRequest) -> Query:
-    """The query of a request; each name but `verdict` is allowed once. Raises BadParameter."""
+    """The query of a request; each name but `verdict` and `id` is allowed once. Raises BadParameter."""
     return Query(request, repeatable=REPEATABLE)
 
 
@@ -67,12 +73,14 @@ def filter_in(query: Query) -> InventoryFilter:
         storage_class=query.text("class"),
         verdicts=_verdicts(query),
         older_than=_duration(query, "older-than"),
+        younger_than=_duration(query, "younger-than"),
         idle_for=_duration(query, "idle-for"),
         min_bytes=_size(query, "min-bytes"),
         max_bytes=_size(query, "max-bytes"),
         min_parts=_size(query, "min-parts"),
         max_parts=_size(query, "max-parts"),
         q=_searched(query),
+        ids=_ids(query),
     )
 
 
@@ -94,12 +102,14 @@ def _pairs(wanted: InventoryFilter) -> Sequence[tuple[str, str | int]]:
         ("class", wanted.storage_class),
         *(("verdict", each) for each in wanted.verdicts),
         ("older-than", duration_text(wanted.older_than)),
+        ("younger-than", duration_text(wanted.younger_than)),
         ("idle-for", duration_text(wanted.idle_for)),
         ("min-bytes", wanted.min_bytes),
         ("max-bytes", wanted.max_bytes),
         ("min-parts", wanted.min_parts),
         ("max-parts", wanted.max_parts),
         ("q", wanted.q),
+        *(("id", each) for each in wanted.ids),
     ]
     return [(name, value) for name, value in values if value is not None and value != ""]
 
@@ -170,6 +180,17 @@ def _size(query: Query, name: str) -> int | None:
             _("“%(name)s” must be a whole number from 0 to %(most)s.") % {"name": name, "most": Count(MAX_BYTES)}
         )
     return int(text)
+
+
+def _ids(query: Query) -> tuple[int, ...]:
+    """The numbers of rows that a user has selected."""
+    given = [each for each in query.all("id") if each]
+    if len(given) > MAX_IDS or not all(ID.fullmatch(each) for each in given):
+        raise BadParameter(
+            _("“id” must be the number of an upload in the inventory, and given at most %(most)s times.")
+            % {"most": Count(MAX_IDS)}
+        )
+    return tuple(dict.fromkeys(int(each) for each in given))
 
 
 def _searched(query: Query) -> str:

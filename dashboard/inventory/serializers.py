@@ -19,7 +19,7 @@ def inventory_json(page: InventoryPage, totals: Totals, found: Groups | None) ->
         "next": page.next,
         "previous": page.previous,
         "ended_early": page.ended_early,
-        "totals": totals_json(totals),
+        "totals": totals_json(totals) | {"empty": totals.empty},
     }
 
 
@@ -38,6 +38,7 @@ def upload_json(row: InventoryUpload) -> dict[str, Any]:
         "LastPart": iso(row.last_part_at),
         "Verdict": row.verdict,
         "CheckedAt": iso(row.checked_at),
+        "Id": row.pk,
     }
 
 
@@ -65,7 +66,7 @@ COLUMNS: Mapping[str, Callable[[InventoryUpload], str]] = {
     name: lambda row, name=name: _text(upload_json(row)[name])  # type: ignore[misc]
     for name in (
         *("Store", "Bucket", "Key", "UploadId", "Initiated", "Initiator", "StorageClass"),
-        *("Parts", "Bytes", "LastPart", "Verdict", "CheckedAt"),
+        *("Parts", "Bytes", "LastPart", "Verdict", "CheckedAt", "Id"),
     )
 }
 """The columns of the CSV have the names of the JSON. What is null there is empty."""

@@ -37,12 +37,14 @@ NAMES: Mapping[str, StrPromise] = {
     "class": _("Storage class"),
     "verdict": _("Verdict"),
     "older-than": _("Older than"),
+    "younger-than": _("Younger than"),
     "idle-for": _("Idle for"),
     "min-bytes": _("At least"),
     "max-bytes": _("At most"),
     "min-parts": _("Parts, at least"),
     "max-parts": _("Parts, at most"),
     "q": _("Search"),
+    "id": _("Selected"),
 }
 """The names of filters."""
 

@@ -17,12 +17,14 @@ FULL = InventoryFilter(
     storage_class="STANDARD_IA",
     verdicts=("dead", "empty"),
     older_than=timedelta(days=7),
+    younger_than=timedelta(days=30),
     idle_for=timedelta(hours=12),
     min_bytes=0,
     max_bytes=2**40,
     min_parts=1,
     max_parts=10_000,
     q="x",
+    ids=(3, 1),
 )
 
 
@@ -33,7 +35,15 @@ def test_json_round_trip(wanted: InventoryFilter) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [{"verdicts": ["gone"]}, {"verdicts": "dead"}, {"older_than": -1}, {"min_bytes": "1"}, {"x": "1"}, {"q": 1}],
+    [
+        {"verdicts": ["gone"]},
+        {"verdicts": "dead"},
+        {"older_than": -1},
+        {"min_bytes": "1"},
+        {"x": "1"},
+        {"q": 1},
+        {"ids": [True]},
+    ],
 )
 def test_other_json_is_refused(data: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(data))):

@@ -39,7 +39,8 @@ class InventoryFilter:
     """What an upload must have; '', () and None: anything. Sizes are bytes.
 
     `store` and `bucket` are names. One of `verdicts` suffices. `q` is part of a key or of an upload id, or a text that
-    contains an upload id. An upload whose bytes or parts are not known has neither few nor many.
+    contains an upload id. An upload whose bytes or parts are not known has neither few nor many. `ids` are those of
+    selected rows of the inventory.
     """
 
     store: str = ""
@@ -49,12 +50,14 @@ class InventoryFilter:
     storage_class: str = ""
     verdicts: tuple[str, ...] = ()
     older_than: timedelta | None = None
+    younger_than: timedelta | None = None
     idle_for: timedelta | None = None
     min_bytes: int | None = None
     max_bytes: int | None = None
     min_parts: int | None = None
     max_parts: int | None = None
     q: str = ""
+    ids: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """What is given, as values of JSON. Durations are seconds."""
@@ -64,7 +67,7 @@ class InventoryFilter:
             if value in ("", (), None):
                 continue
             given[name] = int(value.total_seconds()) if name in DURATIONS else value
-        return given | ({"verdicts": list(self.verdicts)} if self.verdicts else {})
+        return given | {name: list(getattr(self, name)) for name in LISTS if name in given}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> InventoryFilter:
@@ -74,8 +77,9 @@ class InventoryFilter:
 
 
 NAMES = tuple(field.name for field in fields(InventoryFilter))
-DURATIONS = frozenset({"older_than", "idle_for"})
+DURATIONS = frozenset({"older_than", "younger_than", "idle_for"})
 NUMBERS = frozenset({"min_bytes", "max_bytes", "min_parts", "max_parts"})
+LISTS = frozenset({"verdicts", "ids"})
 
 
 def _read(name: str, value: object) -> object:
@@ -83,6 +87,8 @@ def _read(name: str, value: object) -> object:
         return timedelta(seconds=value) if name in DURATIONS else value
     if name == "verdicts" and isinstance(value, list) and all(each in VERDICTS for each in value):
         return tuple(value)
-    if name in NAMES and name not in DURATIONS | NUMBERS | {"verdicts"} and isinstance(value, str):
+    if name == "ids" and isinstance(value, list) and all(type(each) is int for each in value):
+        return tuple(value)
+    if name in NAMES and name not in DURATIONS | NUMBERS | LISTS and isinstance(value, str):
         return value
     raise ValueError(name)

@@ -69,12 +69,14 @@ NAMES: Mapping[str, StrPromise] = {
     "storage_class": gettext_lazy("storage class"),
     "verdicts": gettext_lazy("verdict"),
     "older_than": gettext_lazy("older than"),
+    "younger_than": gettext_lazy("younger than"),
     "idle_for": gettext_lazy("idle for"),
     "min_bytes": gettext_lazy("at least"),
     "max_bytes": gettext_lazy("at most"),
     "min_parts": gettext_lazy("parts, at least"),
     "max_parts": gettext_lazy("parts, at most"),
     "q": gettext_lazy("contains"),
+    "ids": gettext_lazy("selected uploads"),
 }
 
 
@@ -84,7 +86,9 @@ def rule_words(rule: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _value(name: str, value: Any) -> str:
-    if name in ("older_than", "idle_for"):
+    if name == "ids":
+        return str(Count(len(value)))
+    if name in ("older_than", "younger_than", "idle_for"):
         return duration_text(timedelta(seconds=value).total_seconds())
     if name in ("min_bytes", "max_bytes"):
         return bytes_text(value)

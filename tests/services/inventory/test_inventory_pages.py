@@ -55,6 +55,10 @@ FILTERS: dict[str, tuple[InventoryFilter, Callable[[InventoryUpload], bool]]] = 
         InventoryFilter(older_than=timedelta(minutes=200)),
         lambda row: row.started_at <= NOW - timedelta(minutes=200),
     ),
+    "ages": (
+        InventoryFilter(older_than=timedelta(minutes=100), younger_than=timedelta(minutes=200)),
+        lambda row: NOW - timedelta(minutes=200) < row.started_at <= NOW - timedelta(minutes=100),
+    ),
     "idle": (InventoryFilter(idle_for=timedelta(hours=1)), lambda row: row.active_at <= NOW - timedelta(hours=1)),
     "bytes": (
         InventoryFilter(min_bytes=10_000_000, max_bytes=20_000_000),
@@ -157,6 +161,7 @@ def test_every_filter_finds_what_it_says(ada: User, buckets: list[InventoryBucke
         ids = keys_of(iter_uploads(ada, wanted, batch=70, now=NOW))
         assert ids == in_order(expected, Sort.BYTES, largest_first=True), name
         found = totals(ada, wanted, NOW)
+        assert found.empty == sum(row.parts == 0 for row in expected), name
         assert as_sums(found) == sums_of(expected), name
         assert sum(each.bytes for each in found.by_class) == found.bytes, name
 

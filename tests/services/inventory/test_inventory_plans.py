@@ -57,6 +57,8 @@ FILTERS: dict[str, InventoryFilter] = {
     "verdict or empty": InventoryFilter(verdicts=("alive", "empty")),
     "oldest": InventoryFilter(older_than=timedelta(days=3000)),
     "old": InventoryFilter(older_than=timedelta(days=1)),
+    "ages": InventoryFilter(older_than=timedelta(days=1), younger_than=timedelta(days=30)),
+    "selected": InventoryFilter(ids=(1, 2, 3)),
     "idle": InventoryFilter(idle_for=timedelta(days=1)),
     "largest": InventoryFilter(min_bytes=2**44),
     "size": InventoryFilter(min_bytes=10_000_000, max_bytes=10**9),

@@ -49,6 +49,8 @@ def conditions_of(wanted: InventoryFilter, now: datetime) -> list[Condition]:
 
 
 def _conditions(wanted: InventoryFilter, now: datetime) -> Iterator[Condition]:
+    if wanted.ids:
+        yield Condition("id", Q(pk__in=wanted.ids), ("id",))
     if wanted.q:
         yield Condition("q", found_by(wanted.q))
     buckets = _bucket_ids(wanted) if wanted.bucket else None
@@ -100,8 +102,11 @@ def _verdicts(verdicts: tuple[str, ...]) -> Condition:
 
 
 def _ranges(wanted: InventoryFilter, now: datetime) -> Iterator[Condition]:
-    if wanted.older_than is not None:
-        yield Condition("started_at", Q(started_at__lte=now - wanted.older_than), ("started_at", "id"))
+    started = Q() if wanted.older_than is None else Q(started_at__lte=now - wanted.older_than)
+    if wanted.younger_than is not None:
+        started &= Q(started_at__gt=now - wanted.younger_than)
+    if started:
+        yield Condition("started_at", started, ("started_at", "id"))
     if wanted.idle_for is not None:
         yield Condition("active_at", Q(active_at__lte=now - wanted.idle_for), ("active_at", "id"))
     for name, least, most in (

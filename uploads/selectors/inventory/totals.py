@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import Case, Q, QuerySet, Sum, Value, When
 from django.utils import timezone
 
 from uploads import access
@@ -30,11 +30,15 @@ class ClassBytes:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """`bytes` are those of the `known` uploads whose bytes are known. `is_least`: there may be more."""
+    """`bytes` are those of the `known` uploads whose bytes are known. `empty` are those without parts.
+
+    `is_least`: there may be more.
+    """
 
     uploads: int = 0
     bytes: int = 0
     known: int = 0
+    empty: int = 0
     is_least: bool = False
     by_class: Sequence[ClassBytes] = ()
 
@@ -70,25 +74,28 @@ def columns_of(wanted: InventoryFilter) -> tuple[str, str, str]:
 def _stored(sums: QuerySet[InventorySum], wanted: InventoryFilter) -> Totals:
     uploads, known, size = columns_of(wanted)
     found = sums.values_list("bucket__store", "storage_class").annotate(
-        n=Sum(uploads), k=Sum(known), **({"b": Sum(size)} if size else {})
+        n=Sum(uploads), k=Sum(known), b=Sum(size) if size else Value(0), e=Sum("empty")
     )
-    rows = [(*row, 0) if not size else row for row in found.order_by("bucket__store", "storage_class")]
-    return _total([(row[0], row[1], row[2], row[3], row[4]) for row in rows if row[2]])
+    rows = found.order_by("bucket__store", "storage_class")
+    return _total([(row[0], row[1], row[2], row[3], row[4], row[5]) for row in rows if row[2]])
 
 
-def _total(rows: Sequence[tuple[int, str, int, int, int | None]], *, is_least: bool = False) -> Totals:
-    classes = tuple(ClassBytes(store, storage_class, int(size or 0)) for store, storage_class, _n, _k, size in rows)
+def _total(rows: Sequence[tuple[int, str, int, int, int | None, int]], *, is_least: bool = False) -> Totals:
+    classes = tuple(ClassBytes(row[0], row[1], int(row[4] or 0)) for row in rows)
     return Totals(
         uploads=sum(int(row[2]) for row in rows),
         bytes=sum(each.bytes for each in classes),
         known=sum(int(row[3]) for row in rows),
+        empty=sum(int(row[5]) for row in rows),
         is_least=is_least,
         by_class=classes,
     )
 
 
-VALUES = ("store_id", "storage_class", "bytes")
-GROUPED = "SELECT v0, v1, COUNT(*), COUNT(v2), SUM(v2) FROM {} WHERE passes = 1 GROUP BY v0, v1"
+# An upload without parts has no bytes: what an index does not have is read of few uploads.
+IS_EMPTY = Case(When(bytes=0, parts=0, then=Value(1)), default=Value(0))
+VALUES = ("store_id", "storage_class", "bytes", IS_EMPTY)
+GROUPED = "SELECT v0, v1, COUNT(*), COUNT(v2), SUM(v2), SUM(v3) FROM {} WHERE passes = 1 GROUP BY v0, v1"
 
 
 def _counted(plan: Plan) -> Totals:
@@ -96,7 +103,8 @@ def _counted(plan: Plan) -> Totals:
         rows, test, most = in_progress(Q(pk__in=plan.few)), plan.all_tests, len(plan.few) + 1
     else:
         (rows, test), most = candidates(plan), COUNTED
-    found = [(row[0], row[1], row[2], row[3], row[4]) for row in select(GROUPED, rows, test, most, VALUES)]
+    counted = select(GROUPED, rows, test, most, VALUES)
+    found = [(row[0], row[1], row[2], row[3], row[4], row[5]) for row in counted]
     return _total(found, is_least=plan.few is None and bool(rows.values_list("pk")[most : most + 1]))
 
 
