@@ -68,6 +68,7 @@ class Code(StrEnum):
     UPLOAD_NEVER_HAD_PARTS = "UploadNeverHadParts"
     UPLOAD_SUPERSEDED = "UploadSuperseded"
     UPLOAD_COMPLETABLE = "UploadCompletable"
+    OBJECT_UNDATED = "ObjectUndated"
     SSO_UNAVAILABLE = "SingleSignOnUnavailable"
     SSO_BUSY = "SingleSignOnBusy"
     SSO_EXPIRED = "SingleSignOnExpired"

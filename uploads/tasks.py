@@ -17,6 +17,7 @@ from django.db import Error as DatabaseError
 
 from uploads import database, logs
 from uploads.services.alerts import deliver  # noqa: F401 - declares its task
+from uploads.services.inventory import objects  # noqa: F401 - declares its task
 from uploads.services.inventory.scans import buckets, listing, parts  # noqa: F401 - declare their tasks
 from uploads.services.operations import kinds as operations
 from uploads.services.operations import run  # noqa: F401 - declares its task

@@ -1,7 +1,7 @@
 """Verdicts: whether an upload in progress is still alive, judged by its last part. Pure.
 
 What is not known never makes an upload dead: neither a part that may have arrived since the parts were read, nor a part
-without a time.
+without a time, nor a store's clock that is slow.
 """
 
 from __future__ import annotations
@@ -44,12 +44,15 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class UploadFacts:
-    """What is known of an upload. Times are the store's, except `first_seen_at` and `checked_at`.
+    """What is known of an upload. Times are the store's, except `first_seen_at`, `checked_at` and `changed_after`.
 
     `parts` and what follows from them are None if the parts were never read, `last_part_at` also if the time of a part
     is not known. `checked_at`: when they were read. `has_small_parts`: a part before the last is too small for a
     completion; None if the size of a part is not known. `object_modified_at` is the Last-Modified of the object with
     the same key. `is_refused`: the last ListParts failed.
+
+    `behind` is how far the store's clock was behind ours at that time, never less than zero: a clock that is ahead
+    makes uploads look younger, which is safe. Something arrived after `changed_after`, whatever the store's dates say.
     """
 
     initiated: datetime | None
@@ -62,19 +65,34 @@ class UploadFacts:
     is_owned: bool = False
     is_refused: bool = False
     checked_at: datetime | None = None
-
-    @property
-    def started_at(self) -> datetime:
-        return self.initiated or self.first_seen_at
+    behind: timedelta = timedelta(0)
+    changed_after: datetime | None = None
 
     @property
     def active_at(self) -> datetime:
-        """The time of the last part, or of the start: no part arrives before it, whatever the store says."""
-        return max(self.last_part_at or self.started_at, self.started_at)
+        """By our clock: the time of the last part, or of the start: no part arrives before it, whatever stores say."""
+        return active_time(
+            self.initiated or self.first_seen_at,
+            self.last_part_at,
+            behind=self.behind,
+            changed_after=self.changed_after,
+        )
 
     @property
     def is_empty(self) -> bool:
         return self.parts == 0
+
+
+def active_time(
+    started_at: datetime, last_part_at: datetime | None, *, behind: timedelta, changed_after: datetime | None
+) -> datetime:
+    """When an upload was active last: the latest of what is known. `UploadFacts` describes the arguments."""
+    times = [started_at + behind]
+    if last_part_at is not None:
+        times.append(last_part_at + behind)
+    if changed_after is not None:
+        times.append(changed_after)
+    return max(times)
 
 
 @dataclass(frozen=True, slots=True)

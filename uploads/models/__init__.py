@@ -12,7 +12,7 @@ from uploads.models.node import StagingNode
 from uploads.models.operation import Operation, OperationItem
 from uploads.models.price import StorePrice
 from uploads.models.round import Round
-from uploads.models.scan import BucketScan, PartsBatch, Scan
+from uploads.models.scan import BucketScan, ObjectsBatch, PartsBatch, Scan
 from uploads.models.second_factor import RecoveryCode, TotpDevice
 from uploads.models.session import Session
 from uploads.models.sign_on_identity import SignOnIdentity
@@ -40,6 +40,7 @@ __all__ = [
     "LifecycleChange",
     "LifecycleState",
     "NamedBucket",
+    "ObjectsBatch",
     "Operation",
     "OperationItem",
     "Part",

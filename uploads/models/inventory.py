@@ -26,7 +26,7 @@ class InventoryBucket(ErrorFields):
 
     `listed_at` is the start of its last complete listing; what was not seen since then was not listed. The error is
     that of the last listing, if it failed. `gone_at`: the store said that the bucket does not exist. `changed_at` is
-    the time since when its sums are not up to date; NULL if they are.
+    the time since when its sums are not up to date; NULL if they are. `changes` counts the changes of its uploads.
     """
 
     store = models.ForeignKey(Store, on_delete=models.PROTECT, related_name="inventory_buckets")
@@ -35,6 +35,7 @@ class InventoryBucket(ErrorFields):
     listed_at = models.DateTimeField(null=True, blank=True)
     gone_at = models.DateTimeField(null=True, blank=True)
     changed_at = models.DateTimeField(null=True, blank=True)
+    changes = models.BigIntegerField(default=0)
 
     class Meta:
         ordering = ["store", "name"]
@@ -53,13 +54,17 @@ class InventoryUpload(models.Model):
     """An upload that a scan has seen. Times are the store's, except those of our own observations.
 
     `initiated`, `first_part_at` and `last_part_at` are NULL if the store names none. `started_at` is `initiated`, or
-    when the upload was first seen; `active_at` is the time of the last part, or `started_at`. What only ListParts
+    when the upload was first seen; `active_at` is the time of the last part, or `started_at`, by our clock: the store's
+    clock was `behind_seconds` behind it when the parts were read. At `changed_after` they had been read before, and
+    something arrived since; NULL if nothing is known to have arrived between two checks. What only ListParts
     knows (`parts` and the following) is NULL until `checked_at`; `bytes` stays NULL if the size of a part is not known.
     `check_due_at`: when the parts are to be read again; NULL if they were never read. `check_error` is the code of the
     error if the last ListParts failed. `gaps` are the missing part numbers below the highest.
 
     `verdict` holds until `verdict_until` (NULL: until the facts change). `object_modified_at` is the Last-Modified of
-    the object with this key, when it was looked up at `object_seen_at`; NULL if there is none.
+    the object with this key, when it was looked up at `object_seen_at`; NULL if there is none. `object_error` is the
+    code of the error if it could not be looked up then; what was known before stays. `object_due_at`: when it is to be
+    looked up; NULL while its verdict does not need it.
 
     `ended_at`: when the upload was found to be gone. `ended_how` says by whom, as far as it is known (`EndedHow`).
     """
@@ -91,11 +96,15 @@ class InventoryUpload(models.Model):
     checked_at = models.DateTimeField(null=True, blank=True)
     check_due_at = models.DateTimeField(null=True, blank=True)
     check_error = models.CharField(max_length=100, blank=True, default="")
+    behind_seconds = models.IntegerField(default=0)
+    changed_after = models.DateTimeField(null=True, blank=True)
 
     verdict = models.CharField(max_length=12, choices=VERDICTS, default=Verdict.UNCHECKED.value)
     verdict_until = models.DateTimeField(null=True, blank=True)
     object_modified_at = models.DateTimeField(null=True, blank=True)
     object_seen_at = models.DateTimeField(null=True, blank=True)
+    object_error = models.CharField(max_length=100, blank=True, default="")
+    object_due_at = models.DateTimeField(null=True, blank=True)
 
     ended_at = models.DateTimeField(null=True, blank=True)
     ended_how = models.CharField(max_length=20, blank=True, default="")
@@ -145,6 +154,11 @@ class InventoryUpload(models.Model):
                 fields=["verdict_until"],
                 name="inventory_verdict_due",
                 condition=IN_PROGRESS & models.Q(verdict_until__isnull=False),
+            ),
+            models.Index(
+                fields=["store", "object_due_at"],
+                name="inventory_object_due",
+                condition=IN_PROGRESS & models.Q(object_due_at__isnull=False),
             ),
             models.Index(fields=["ended_at"], name="inventory_ended", condition=models.Q(ended_at__isnull=False)),
         ]
@@ -203,7 +217,8 @@ class InventorySettings(models.Model):
 
     `alive_hours` and `dead_days` are the thresholds of the verdicts. `requests_per_second` and `requests_in_flight` are
     the limits of all workers together. `scan_minute` is the minute of the day in UTC at which daily and weekly scans
-    start, and `scan_weekday` the day of weekly ones, 0 for Monday.
+    start, and `scan_weekday` the day of weekly ones, 0 for Monday. After a change of the thresholds, all uploads are
+    judged again in the order of their ids: `judged_to` is the last one that was; NULL when all are.
     """
 
     SCHEDULES = ("off", "hourly", "daily", "weekly")
@@ -216,6 +231,7 @@ class InventorySettings(models.Model):
     scan_weekday = models.PositiveSmallIntegerField(default=6)
     requests_per_second = models.PositiveIntegerField(default=50)
     requests_in_flight = models.PositiveIntegerField(default=8)
+    judged_to = models.BigIntegerField(null=True, blank=True)
 
     def __str__(self) -> str:
         return f"inventory of {self.store_id}"

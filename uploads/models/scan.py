@@ -116,3 +116,17 @@ class PartsBatch(WorkFields):
 
     def __str__(self) -> str:
         return f"{self.bucket_scan_id} {self.pk}"
+
+
+class ObjectsBatch(WorkFields):
+    """Uploads of a store whose objects one task looks up, one batch of a store at a time.
+
+    `uploads` are the ids of their rows in the inventory. Without any, the batch is done, and deleted.
+    """
+
+    store = models.OneToOneField(Store, on_delete=models.CASCADE, related_name="+")
+    uploads = models.JSONField(default=list)
+    state = models.CharField(max_length=8, choices=ITEM_CHOICES, default=ItemState.ORDERED.value)
+
+    def __str__(self) -> str:
+        return f"objects of {self.store_id}"

@@ -52,6 +52,7 @@ MESSAGES: Mapping[str, Message] = {
         "The object with this key is %(newer_seconds)s newer than the last part: completing the upload would replace "
         "newer data."
     ),
+    Code.OBJECT_UNDATED: _("The store does not say when the object with this key was changed."),
     Code.UPLOAD_COMPLETABLE: ngettext_lazy(
         "The upload has %(count)s part and no gap, and nothing arrived for %(since_seconds)s: it may be worth "
         "completing.",

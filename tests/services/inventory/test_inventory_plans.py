@@ -26,6 +26,7 @@ from uploads.selectors.inventory import find_page, groups, iter_uploads, page, p
 from uploads.selectors.inventory.order import Order
 from uploads.selectors.inventory.verdicts import bytes_by_age
 from uploads.services.inventory.judging import rejudge_due
+from uploads.services.inventory.objects import begin
 
 pytestmark = pytest.mark.django_db
 
@@ -196,5 +197,8 @@ def test_exports_and_what_is_due_are_found_by_an_index(ada: User, buckets: list[
     InventoryUpload.objects.filter(pk__lte=5).update(verdict_until=NOW)
     due = list(statements_of(partial(rejudge_due, 3)))
     assert "inventory_verdict_due" in due[0].plan, due[0].plan
-    slow = [f"{each.sql}\n{each.plan}" for each in [*found, *due] if is_slow(each)]
+    InventoryUpload.objects.filter(pk__lte=5).update(object_due_at=NOW)
+    lookups = list(statements_of(partial(begin, Store.objects.get(name="store-1"))))
+    assert "inventory_object_due" in lookups[0].plan, lookups[0].plan
+    slow = [f"{each.sql}\n{each.plan}" for each in [*found, *due, *lookups] if is_slow(each)]
     assert not slow, "\n\n".join(slow)

@@ -21,6 +21,7 @@ from uploads.models import (
     BucketScan,
     InventoryBucket,
     InventoryUpload,
+    ObjectsBatch,
     Operation,
     OperationItem,
     Part,
@@ -118,6 +119,12 @@ def _batch(transfer: Transfer) -> PartsBatch:
     return PartsBatch.objects.create(bucket_scan=row, uploads=[upload.pk])
 
 
+def _objects(transfer: Transfer) -> ObjectsBatch:
+    rows = _batch(transfer).uploads
+    InventoryUpload.objects.update(object_due_at=timezone.now())
+    return ObjectsBatch.objects.create(store=transfer.store, uploads=rows)
+
+
 def _delivery(transfer: Transfer) -> AlertDelivery:
     rule = AlertRule.objects.create(name="r", what="bytes", threshold=1, store=transfer.store, emails=["a@example.org"])
     return AlertDelivery.objects.create(rule=rule, event="test", channel="email")
@@ -148,6 +155,7 @@ CASES = (
     Case("find_buckets", _scan, f"{CLIENT}.list_buckets", ItemState.ORDERED, ItemState.FAILED),
     Case("list_bucket", _bucket_scan, f"{CLIENT}.list_multipart_uploads", ItemState.ORDERED, ItemState.FAILED),
     Case("read_parts", _batch, f"{CLIENT}.list_parts", ItemState.ORDERED, ItemState.FAILED),
+    Case("look_up_objects", _objects, f"{CLIENT}.head_object", ItemState.ORDERED, ItemState.FAILED),
     Case("deliver_alert", _delivery, "uploads.services.alerts.deliver.send", ItemState.ORDERED, ItemState.FAILED),
 )
 by_task = pytest.mark.parametrize("case", CASES, ids=[case.task for case in CASES])

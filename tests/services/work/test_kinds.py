@@ -22,7 +22,7 @@ from uploads.services.work.tasks import TASKS, task
 
 
 def test_names_of_kinds_are_the_labels_of_the_metric() -> None:
-    scans = {"scan", "bucket-scan", "parts-batch"}
+    scans = {"scan", "bucket-scan", "parts-batch", "objects-batch"}
     assert set(KINDS) == {"part", "item", "transfer", "check", *scans, "sweep", "sweep-item", "alert"}
 
 

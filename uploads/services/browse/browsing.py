@@ -178,21 +178,21 @@ def summarize_upload(store: Store, bucket: str, key: str, upload_id: str) -> Par
     return summarize_parts(list_all_parts(store, bucket, key, upload_id), provider_of(store).min_part_size)
 
 
-def head_object(store: Store, bucket: str, key: str) -> ExistingObject:
+def head_object(store: Store, bucket: str, key: str, retries: RetryPolicy = DEFAULT_RETRIES) -> ExistingObject:
     """HEAD; a missing object or permission is a result, any other error is raised.
 
     The response to HEAD has no body with the reason. For a bare 400, which may mean expired credentials, another
     request is sent to find the reason.
     """
     try:
-        return ExistingObject(client_for(store).head_object(bucket, key))
+        return ExistingObject(client_for(store, retries).head_object(bucket, key))
     except Refused as refusal:
         if refusal.reason is Reason.NO_SUCH_KEY:
             return ExistingObject(None, absence=refusal)
         if refusal.is_denied:
             return ExistingObject(None, refusal)
         if refusal.code == "400":
-            client_for(store).list_multipart_uploads(bucket, max_uploads=1)
+            client_for(store, retries).list_multipart_uploads(bucket, max_uploads=1)
         raise
 
 

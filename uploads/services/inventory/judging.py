@@ -9,7 +9,7 @@ from itertools import groupby
 from django.db import transaction
 from django.utils import timezone
 
-from uploads.domain.verdicts import Judgement, Thresholds, UploadFacts, judge
+from uploads.domain.verdicts import SILENT, Judgement, Thresholds, UploadFacts, judge
 from uploads.models import InventoryBucket, InventorySettings, InventoryUpload, Store
 from uploads.services.browse.browsing import provider_of
 from uploads.services.browse.ownership import owned_in_store
@@ -17,6 +17,15 @@ from uploads.services.inventory.sums import mark_all_changed
 
 OWNED_AGAIN = timedelta(minutes=10)
 """When an upload is judged again that a transfer owns: the transfer may have ended by then."""
+
+OBJECT_REST = timedelta(days=7)
+"""The time between two lookups of an object."""
+
+UNKNOWN_REST = timedelta(days=1)
+"""The time until an object is looked up again that could not be."""
+
+JUDGED = ("verdict", "verdict_until", "object_due_at")
+"""The columns that a judgement sets."""
 
 CHUNK = 500
 """Rows of one statement."""
@@ -41,6 +50,8 @@ def facts_of(row: InventoryUpload, *, min_part_size: int, is_owned: bool = False
         is_owned=is_owned,
         is_refused=bool(row.check_error),
         checked_at=row.checked_at,
+        behind=timedelta(seconds=row.behind_seconds),
+        changed_after=row.changed_after,
     )
 
 
@@ -70,13 +81,23 @@ def judgements_of(store: Store, rows: Sequence[InventoryUpload], now: datetime) 
 
 
 def judge_rows(store: Store, rows: Sequence[InventoryUpload], now: datetime) -> None:
-    """Set the verdict of each row. Does not save it."""
+    """Set the verdict of each row, and when its object is to be looked up (`JUDGED`). Does not save it."""
     if not rows:
         return
     for row, judgement in zip(rows, judgements_of(store, rows, now), strict=True):
         is_owned = judgement.until is None and judgement.verdict == "alive"
         row.verdict = judgement.verdict.value
         row.verdict_until = now + OWNED_AGAIN if is_owned else judgement.until
+        row.object_due_at = _object_due(row, judgement)
+
+
+def _object_due(row: InventoryUpload, judgement: Judgement) -> datetime | None:
+    """Only uploads with parts that are not alive can be superseded. The longest silent ones are looked up first."""
+    if judgement.verdict not in SILENT or not row.parts or row.last_part_at is None:
+        return None
+    if row.object_seen_at is None:
+        return row.active_at
+    return row.object_seen_at + (UNKNOWN_REST if row.object_error else OBJECT_REST)
 
 
 def rejudge_due(limit: int) -> int:
@@ -97,7 +118,7 @@ def rejudge_due(limit: int) -> int:
         stores = Store.objects.in_bulk({row.store_id for row in rows})
         for store_id, of_store in groupby(rows, key=lambda row: row.store_id):
             judge_rows(stores[store_id], list(of_store), now)
-        InventoryUpload.objects.bulk_update(rows, ["verdict", "verdict_until"], CHUNK)
+        InventoryUpload.objects.bulk_update(rows, JUDGED, CHUNK)
     return len(rows)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
+from uploads.domain.verdicts import active_time
 from uploads.models import InventoryUpload, Store
+from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.types import ListedPart, PartsPage, UploadRef
 from uploads.services.stores import pace
@@ -22,7 +24,8 @@ class PartsFacts:
     `bytes` is None if the size of a part is not known, and so is `smallest_inner`, the smallest size of the parts
     before the last, also without such a part. `first_part_at` and `last_part_at` are None without parts, or if the
     time of a part is not known. `gaps` are the missing numbers below the highest. `abort_at` and `abort_rule` say when
-    a lifecycle rule will abort the upload, where the store names it. `requests` were needed for it.
+    a lifecycle rule will abort the upload, where the store names it. `requests` were needed for it. `behind` is how far
+    the store's clock was behind ours, by the Date of its response.
     """
 
     parts: int
@@ -38,6 +41,17 @@ class PartsFacts:
     owner: str = ""
     storage_class: str = ""
     requests: int = 1
+    behind: timedelta = timedelta(0)
+
+
+TOLERABLE = timedelta(minutes=1)
+"""Differences of the clocks that requests and whole seconds explain."""
+
+
+def clock_behind(client: ObjectStoreClient) -> timedelta:
+    """How far the store's clock is behind ours by its last response; zero if it is not, or not known."""
+    behind = -client.clock_offset if client.knows_clock else timedelta(0)
+    return behind if behind >= TOLERABLE else timedelta(0)
 
 
 def read_facts(store: Store, bucket: str, ref: UploadRef, within: float = pace.LONGEST_WAIT_SECONDS) -> PartsFacts:
@@ -54,11 +68,15 @@ def read_facts(store: Store, bucket: str, ref: UploadRef, within: float = pace.L
         return pace.request(store, pace.LONGEST_WAIT_SECONDS if pages.count else within)
 
     parts = list(client.iter_parts(bucket, ref.key, ref.upload_id, turn=turn, seen=pages.add))
-    return _facts_of(parts, pages)
+    return replace(_facts_of(parts, pages), behind=clock_behind(client))
 
 
 def apply(row: InventoryUpload, facts: PartsFacts, now: datetime) -> None:
     """Note in the row what ListParts said at `now`. Does not save it."""
+    if row.checked_at is not None and _has_changed(row, facts):
+        # By our clock: stores whose dates are wrong cannot hide that a part arrived.
+        row.changed_after = max(row.checked_at, row.changed_after or row.checked_at)
+    row.behind_seconds = int(facts.behind.total_seconds())
     row.parts, row.bytes, row.gaps = facts.parts, facts.bytes, facts.gaps
     row.first_part_at, row.last_part_at = facts.first_part_at, facts.last_part_at
     row.highest_part, row.smallest_inner_bytes = facts.highest, facts.smallest_inner
@@ -66,8 +84,20 @@ def apply(row: InventoryUpload, facts: PartsFacts, now: datetime) -> None:
     row.initiator = row.initiator or facts.initiator[:MAX_NAME]
     row.owner = row.owner or facts.owner[:MAX_NAME]
     row.storage_class = row.storage_class or facts.storage_class[:MAX_RULE]
-    row.active_at = max(row.started_at, facts.last_part_at or row.started_at)
+    set_active(row)
     row.checked_at, row.check_error = now, ""
+
+
+def set_active(row: InventoryUpload) -> None:
+    """Set when the upload was active last, from the other columns."""
+    behind = timedelta(seconds=row.behind_seconds)
+    row.active_at = active_time(row.started_at, row.last_part_at, behind=behind, changed_after=row.changed_after)
+
+
+def _has_changed(row: InventoryUpload, facts: PartsFacts) -> bool:
+    """Whether something arrived since the parts were read before. Parts that replace others count."""
+    before = (row.parts, row.bytes, row.highest_part, row.first_part_at, row.last_part_at)
+    return before != (facts.parts, facts.bytes, facts.highest, facts.first_part_at, facts.last_part_at)
 
 
 def apply_error(row: InventoryUpload, error: ObjectStoreError) -> None:

@@ -18,11 +18,10 @@ from uploads.models import BucketScan, InventoryUpload, PartsBatch
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import UploadRef
 from uploads.services.browse.browsing import is_gone
-from uploads.services.inventory.judging import judge_rows
 from uploads.services.inventory.reading import apply, apply_error, read_facts
 from uploads.services.inventory.scans import steps
 from uploads.services.inventory.scans.kinds import BATCHES, giving_up
-from uploads.services.inventory.scans.rows import write_ended, write_read
+from uploads.services.inventory.scans.rows import judge_read, write_ended, write_read
 from uploads.services.stores import pace
 from uploads.services.work.failures import NO_ERROR
 from uploads.services.work.leases import SUCCEEDED, Lease, LeaseLost
@@ -126,9 +125,9 @@ def _write(lease: Lease[PartsBatch], results: _Results, *, last: bool = False) -
             lease.renew(uploads=results.left, **(SUCCEEDED | NO_ERROR if has_results else {}))
         elif not lease.end(ItemState.DONE, uploads=[], finished_at=now):
             raise LeaseLost
-        judge_rows(store, results.read, now)
+        judge_read(store, scanned.bucket, results.read, now)
         _schedule(results.read, max(now, scanned.scan.created_at))
-        write_read(scanned.bucket, results.read)
+        write_read(results.read)
         write_ended(store, scanned.bucket, results.ended, now)
         BucketScan.objects.filter(pk=scanned.pk).update(
             checked=F("checked") + len(results.read) + len(results.ended) - results.refused,

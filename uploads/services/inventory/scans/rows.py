@@ -10,7 +10,8 @@ from uploads.models import InventoryBucket, InventoryUpload, Store
 from uploads.models.endings import Ended, ended_here
 from uploads.models.inventory import upload_identity
 from uploads.objectstore.types import MultipartUpload
-from uploads.services.inventory.judging import judge_rows
+from uploads.services.inventory.judging import JUDGED, judge_rows
+from uploads.services.inventory.reading import set_active
 from uploads.services.inventory.sums import mark_changed
 
 CHUNK = 200
@@ -20,7 +21,7 @@ LISTED = ("initiated", "initiator", "owner", "storage_class", "started_at", "act
 READ = (
     *("parts", "bytes", "first_part_at", "last_part_at", "highest_part", "gaps", "smallest_inner_bytes", "abort_at"),
     *("abort_rule", "initiator", "owner", "storage_class", "active_at", "checked_at", "check_due_at", "check_error"),
-    *("verdict", "verdict_until"),
+    *("behind_seconds", "changed_after", *JUDGED),
 )
 NOT_ENDED = {"ended_at": None, "ended_how": "", "ended_operation": None, "ended_transfer": None}
 
@@ -44,7 +45,10 @@ def write_listed(
     listed = {upload_identity(bucket.pk, each.key, each.upload_id): each for each in uploads}
     known = {row.identity: row for row in InventoryUpload.objects.filter(identity__in=list(listed))}
     new = [_new(store, bucket, name, each, seen_at) for name, each in listed.items() if name not in known]
-    judge_rows(store, new, seen_at)
+    if new:
+        # Before the thresholds are read: `judging.apply_thresholds` waits for this, or it comes first.
+        mark_changed(bucket)
+        judge_rows(store, new, seen_at)
     changed = [row for name, row in known.items() if _changes(row, listed[name])]
     _save(new, LISTED)
     _save(changed, LISTED)
@@ -52,7 +56,7 @@ def write_listed(
     InventoryUpload.objects.filter(pk__in=ids, last_seen_at__lt=seen_at).update(last_seen_at=seen_at)
     returned = [row.pk for row in known.values() if row.ended_at is not None and not ended_stay]
     InventoryUpload.objects.filter(pk__in=returned).update(check_due_at=None, **NOT_ENDED)
-    if new or changed or returned:
+    if not new and (changed or returned):
         mark_changed(bucket)
 
 
@@ -75,15 +79,34 @@ def _changes(row: InventoryUpload, upload: MultipartUpload) -> bool:
     row.storage_class = upload.storage_class[:255] or row.storage_class
     if row.initiated is not None and row.initiated != row.started_at:
         row.started_at = row.initiated
-        row.active_at = max(row.started_at, row.last_part_at or row.started_at)
+        set_active(row)
     return before != (row.initiated, row.initiator, row.owner, row.storage_class)
 
 
-def write_read(bucket: InventoryBucket, rows: Sequence[InventoryUpload]) -> None:
-    """Note what was read of uploads in progress. An upload that somebody ended in the meantime stays ended."""
-    _save(rows, READ)
+def judge_read(store: Store, bucket: InventoryBucket, rows: Sequence[InventoryUpload], now: datetime) -> None:
+    """Judge uploads whose parts were read. Call it in the transaction that writes them.
+
+    The bucket is locked first, so that nobody else judges the same uploads by other facts meanwhile.
+    """
     if rows:
         mark_changed(bucket)
+        _take_over_objects(rows)
+        judge_rows(store, rows, now)
+
+
+def write_read(rows: Sequence[InventoryUpload]) -> None:
+    """Note what was read of uploads in progress. An upload that somebody ended in the meantime stays ended."""
+    _save(rows, READ)
+
+
+def _take_over_objects(rows: Sequence[InventoryUpload]) -> None:
+    """What was found out about the objects since the rows were loaded."""
+    columns = ("object_modified_at", "object_seen_at", "object_error")
+    found = InventoryUpload.objects.filter(pk__in=[row.pk for row in rows]).values_list("pk", *columns)
+    by_id = {pk: values for pk, *values in found}
+    for row in rows:
+        for name, value in zip(columns, by_id.get(row.pk, ()), strict=False):
+            setattr(row, name, value)
 
 
 def _save(rows: Sequence[InventoryUpload], fields: Sequence[str]) -> None:
