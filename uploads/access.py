@@ -43,6 +43,7 @@ from uploads.models import (
     SweepPlace,
     Transfer,
 )
+from uploads.models.inventory import keys_below
 from uploads.problems import Code, Problem, ProblemError
 
 AnyUser = AbstractBaseUser | AnonymousUser
@@ -455,7 +456,7 @@ def inventory_condition(user: AnyUser) -> Q:
         place = Q() if scope.store_id is None else Q(store=scope.store_id)
         if scope.bucket:
             place &= Q(bucket__in=_inventory_buckets(scope))
-        inside |= place & (grants.starts_with("key", scope.prefix) if scope.prefix else Q())
+        inside |= place & (keys_below(scope.prefix) if scope.prefix else Q())
     return some & inside
 
 

@@ -52,7 +52,10 @@ class Cluster:
         """Create an empty database, or a copy of another one. Returns its URL."""
         name = f"partway_{secrets.token_hex(4)}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
+            # Most installations compare texts by the rules of a language, which are not those of bytes.
+            is_new = template == "template0" and connection.info.server_version >= 150_000
+            locale = "LOCALE_PROVIDER icu ICU_LOCALE 'en-US'" if is_new else ""
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" {locale}'.encode())
         return self.url(name)
 
     def migrated_database(self) -> str:

@@ -6,6 +6,7 @@ import hashlib
 
 from django.db import models
 
+from uploads.domain.beginnings import after_all_with
 from uploads.domain.verdicts import Verdict
 from uploads.models.store import Store
 from uploads.models.work import ErrorFields
@@ -14,6 +15,12 @@ IN_PROGRESS = models.Q(ended_at__isnull=True)
 """The condition of the indexes of uploads. Queries repeat it literally: SQLite compares it so."""
 
 VERDICTS = [(verdict.value, verdict.value) for verdict in Verdict]
+
+
+def keys_below(prefix: str) -> models.Q:
+    """Keys with this beginning, exact in case, as a range of an index. Both databases compare keys by their bytes."""
+    end = after_all_with(prefix)
+    return models.Q(key__gte=prefix) & (models.Q(key__lt=end) if end else models.Q())
 
 
 def upload_identity(bucket_id: int, key: str, upload_id: str) -> str:

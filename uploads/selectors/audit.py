@@ -22,8 +22,8 @@ from django.db.models.functions import Coalesce, Substr
 
 from uploads import access
 from uploads.access import AnyUser
+from uploads.domain.beginnings import after_all_with
 from uploads.models import AuditEntry
-from uploads.selectors.beginnings import after_all_with
 
 CANDIDATES = (1_000, 10_000, 90_000)
 """Entries that are tested for one page, in steps. Most pages are full after the first."""

@@ -15,8 +15,7 @@ from uploads import access
 from uploads.access import AnyUser
 from uploads.domain.inventory_filter import EMPTY, InventoryFilter
 from uploads.models import InventoryBucket, InventoryUpload, Store
-from uploads.models.inventory import IN_PROGRESS
-from uploads.selectors.beginnings import after_all_with
+from uploads.models.inventory import IN_PROGRESS, keys_below
 from uploads.selectors.inventory.search import found_by
 
 
@@ -57,7 +56,7 @@ def _conditions(wanted: InventoryFilter, now: datetime) -> Iterator[Condition]:
     if buckets is not None:
         yield _in("bucket", buckets, ("bucket_id", "bytes", "id"))
     if wanted.prefix:
-        yield Condition("key", _below(wanted.prefix), ("key", "id"))
+        yield Condition("key", keys_below(wanted.prefix), ("key", "id"))
     if wanted.initiator:
         yield Condition("initiator", Q(initiator=wanted.initiator), ("initiator", "verdict"), is_equal=True)
     if wanted.storage_class:
@@ -82,12 +81,6 @@ def _bucket_ids(wanted: InventoryFilter) -> list[int]:
     if wanted.store:
         rows = rows.filter(store__name=wanted.store)
     return list(rows.order_by("pk").values_list("pk", flat=True))
-
-
-def _below(prefix: str) -> Q:
-    """Keys with this beginning. Both databases compare keys by their bytes."""
-    end = after_all_with(prefix)
-    return Q(key__gte=prefix) & (Q(key__lt=end) if end else Q())
 
 
 def _verdicts(verdicts: tuple[str, ...]) -> Condition:

@@ -15,7 +15,7 @@ from uploads import crash
 from uploads.domain.states import ItemState, StoreUploadState
 from uploads.grants import starts_with
 from uploads.models import BucketScan, InventoryBucket, InventoryUpload, StoreUpload
-from uploads.models.inventory import upload_identity
+from uploads.models.inventory import IN_PROGRESS, keys_below, upload_identity
 from uploads.objectstore.errors import unreadable
 from uploads.objectstore.types import MAX_PAGE, MultipartUpload, UploadsPage, UploadsQuery
 from uploads.problems import Code, Problem
@@ -134,13 +134,17 @@ def _conclude(lease: Lease[BucketScan]) -> None:
 
 def _unlisted(row: BucketScan) -> Iterator[list[InventoryUpload]]:
     """The known uploads in progress that were not seen since the listing began."""
-    rows = InventoryUpload.objects.filter(bucket=row.bucket_id, ended_at__isnull=True, last_seen_at__lt=row.started_at)
+    rows = InventoryUpload.objects.filter(IN_PROGRESS, bucket=row.bucket_id, last_seen_at__lt=row.started_at)
     if row.prefix:
-        rows = rows.filter(starts_with("key", row.prefix))
-    after = 0
-    while chunk := list(rows.filter(pk__gt=after).order_by("pk")[:CHUNK]):
-        after = chunk[-1].pk
+        rows = rows.filter(keys_below(row.prefix))
+    rows = rows.order_by("key", "pk")
+    chunk = list(rows[:CHUNK])
+    while chunk:
         yield chunk
+        last = chunk[-1]
+        # Two ranges of the index: a condition for both would begin with the first key again.
+        chunk = list(rows.filter(key=last.key, pk__gt=last.pk)[:CHUNK])
+        chunk += rows.filter(key__gt=last.key)[: CHUNK - len(chunk)]
 
 
 def _add_own(lease: Lease[BucketScan]) -> None:

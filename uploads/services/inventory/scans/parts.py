@@ -44,9 +44,6 @@ REST = timedelta(days=7)
 ACTIVE = timedelta(days=1)
 """An upload that was active so shortly ago is checked in every scan, whatever the thresholds of its store."""
 
-REFUSED_REST = timedelta(hours=6)
-"""The time until an upload is checked again whose parts could not be read."""
-
 
 @dataclass(slots=True)
 class _Results:
@@ -146,7 +143,7 @@ def _schedule(rows: Sequence[InventoryUpload], now: datetime) -> None:
     for row in rows:
         idle = now - row.active_at
         if row.check_error:
-            row.check_due_at = now + REFUSED_REST
+            row.check_due_at = now + steps.REFUSED_REST
         elif row.verdict == Verdict.ALIVE or idle < ACTIVE:
             row.check_due_at = now
         else:

@@ -7,16 +7,19 @@ those of the others that are due, each bucket by the time of the last check.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from uploads.domain.states import ItemState
 from uploads.grants import starts_with
 from uploads.models import BucketScan, InventoryUpload, PartsBatch, Scan
+from uploads.models.inventory import IN_PROGRESS, keys_below
 from uploads.services.stores import pace
 from uploads.services.work.leases import due
 from uploads.services.work.queue import enqueue_rows
@@ -29,6 +32,12 @@ WINDOW_AHEAD = 4
 
 MAX_STEPS = 50
 """Buckets that are looked at at a time for the next batches."""
+
+FEW = 2000
+"""So many uploads with the prefix of a scan are found by their keys; more among those of the bucket."""
+
+REFUSED_REST = timedelta(hours=6)
+"""The time until an upload is checked again whose parts could not be read."""
 
 ACTIVE = (ItemState.ORDERED, ItemState.RUNNING)
 
@@ -96,7 +105,9 @@ def _next_bucket(scan: Scan) -> BucketScan | None:
 
 def _next_batch(scan: Scan, row: BucketScan) -> PartsBatch | None:
     """The uploads after the cursors of the bucket, and the cursors after them; None if there are none."""
-    uploads = list(_after_cursors(scan, row).values_list("pk", "check_due_at")[:BATCH])
+    uploads = list[tuple[int, datetime | None]]()
+    for segment in _after_cursors(scan, row):
+        uploads += segment.values_list("pk", "check_due_at")[: BATCH - len(uploads)]
     changes: dict[str, Any]
     if len(uploads) < BATCH:
         checks = BucketScan.KNOWN if row.checks == BucketScan.NEW else BucketScan.NONE
@@ -112,28 +123,45 @@ def to_check(scan: Scan, row: BucketScan) -> QuerySet[InventoryUpload]:
 
     A check sets the time of the next one to a time after the start of the scan, so none is checked twice.
     """
-    uploads = InventoryUpload.objects.filter(bucket=row.bucket_id, ended_at__isnull=True)
+    uploads = InventoryUpload.objects.filter(IN_PROGRESS, bucket=row.bucket_id)
     if not scan.places:
         uploads = uploads.filter(Q(check_due_at__isnull=True) | Q(check_due_at__lt=scan.created_at))
-    return uploads.filter(starts_with("key", row.prefix)) if row.prefix else uploads
+    return uploads.filter(keys_below(row.prefix)) if row.prefix else uploads
 
 
-def _after_cursors(scan: Scan, row: BucketScan) -> QuerySet[InventoryUpload]:
-    uploads = InventoryUpload.objects.filter(bucket=row.bucket_id, ended_at__isnull=True)
-    if row.prefix:
-        uploads = uploads.filter(starts_with("key", row.prefix))
+def _after_cursors(scan: Scan, row: BucketScan) -> Iterator[QuerySet[InventoryUpload]]:
+    """What is after the cursors, as ranges of the index of what is due, in its order."""
+    uploads = _in_bucket(row)
     if row.checks == BucketScan.NEW:
-        return uploads.filter(check_due_at__isnull=True, pk__gt=row.id_cursor).order_by("pk")
-    uploads = uploads.filter(check_due_at__isnull=False)
-    if scan.places:
-        # Somebody wants to know it now.
-        unread = Q(checked_at__isnull=True) | Q(checked_at__lt=scan.created_at)
-        return uploads.filter(unread, pk__gt=row.id_cursor).order_by("pk")
-    if row.due_cursor is not None:
-        uploads = uploads.filter(
-            Q(check_due_at__gt=row.due_cursor) | Q(check_due_at=row.due_cursor, pk__gt=row.id_cursor)
-        )
-    return uploads.filter(check_due_at__lt=scan.created_at).order_by("check_due_at", "pk")
+        yield uploads.filter(check_due_at__isnull=True, pk__gt=row.id_cursor).order_by("check_due_at", "pk")
+        return
+    # Somebody wants to know now what is below the places, whether it is due or not.
+    unread = _not_read_since(scan.created_at) if scan.places else Q(check_due_at__lt=scan.created_at)
+    uploads = uploads.filter(unread).order_by("check_due_at", "pk")
+    if row.due_cursor is None:
+        yield uploads.filter(check_due_at__isnull=False)
+        return
+    yield uploads.filter(check_due_at=row.due_cursor, pk__gt=row.id_cursor)
+    yield uploads.filter(check_due_at__gt=row.due_cursor)
+
+
+def _in_bucket(row: BucketScan) -> QuerySet[InventoryUpload]:
+    """The uploads of the bucket with the prefix, which the database reads in the order of what is due."""
+    uploads = InventoryUpload.objects.filter(IN_PROGRESS, bucket=row.bucket_id)
+    if not row.prefix:
+        return uploads
+    few = list(uploads.filter(keys_below(row.prefix)).order_by("key", "pk").values_list("pk", flat=True)[: FEW + 1])
+    if len(few) <= FEW:
+        return uploads.filter(pk__in=few)
+    # SQLite would search by the range and sort. PostgreSQL estimates by it how many they are.
+    is_range = connection.vendor == "postgresql"
+    return uploads.filter(keys_below(row.prefix) if is_range else starts_with("key", row.prefix))
+
+
+def _not_read_since(time: datetime) -> Q:
+    """Uploads whose parts were neither read nor refused since. One that is read comes after the cursors again."""
+    read = Q(check_error="") & (Q(checked_at__isnull=True) | Q(checked_at__lt=time))
+    return read | (~Q(check_error="") & Q(check_due_at__lt=time + REFUSED_REST))
 
 
 def _finish(scan: Scan) -> None:
