@@ -437,6 +437,13 @@ def visible_inventory_sums(user: AnyUser) -> QuerySet[InventorySum] | None:
     return InventorySum.objects.filter(inside, bucket__store__in=visible_stores(user))
 
 
+def whole_inventory_buckets(user: AnyUser) -> QuerySet[InventoryBucket]:
+    """The buckets of the inventory that the user may list as a whole."""
+    _require(user, Action.LIST_UPLOADS)
+    inside = grants.at_scopes(_listing_scopes(user), bucket="name", key="")
+    return InventoryBucket.objects.filter(inside, store__in=visible_stores(user))
+
+
 def visible_inventory_days(user: AnyUser) -> QuerySet[InventoryDay]:
     """The rows of days of the buckets that the user may list as a whole: a row says nothing of a prefix alone."""
     _require(user, Action.LIST_UPLOADS)

@@ -125,16 +125,30 @@ def money_text(money: Money | None) -> str:
         return _("price not set")
     if 0 < money.amount < CENT:
         return _("less than %(amount)s") % {"amount": f"{decimal_text(float(CENT), 2)} {money.currency}"}
-    whole, _point, fraction = f"{money.amount:.2f}".partition(".")
-    return f"{count_text(int(whole))}{decimal_text(0, 1)[1]}{fraction} {money.currency}"
+    whole, _point, fraction = f"{abs(money.amount):.2f}".partition(".")
+    sign = "\N{MINUS SIGN}" if money.amount <= -CENT / 2 else ""
+    return f"{sign}{count_text(int(whole))}{decimal_text(0, 1)[1]}{fraction} {money.currency}"
 
 
 def costs_text(costs: Costs) -> str:
     """A sum: the amounts of all currencies, and that some bytes have no price."""
     amounts = [money_text(each) for each in costs.amounts]
     if costs.unpriced_bytes:
-        amounts.append(_("price not set for %(size)s") % {"size": bytes_text(costs.unpriced_bytes)})
+        amounts.append(_("price not set for %(size)s") % {"size": bytes_text(abs(costs.unpriced_bytes))})
     return " + ".join(amounts) or _("no cost")
+
+
+def money_html(cost: Money | Costs | None) -> SafeString:
+    """A cost in a table: a dash where no price is set."""
+    if cost is None or (isinstance(cost, Costs) and cost.unpriced_bytes and not cost.amounts):
+        return format_html('<span class="text-secondary" role="img" aria-label="{}">–</span>', _("price not set"))
+    return format_html("{}", costs_text(cost) if isinstance(cost, Costs) else money_text(cost))
+
+
+def signed_text(text: Callable[[int], str], number: int) -> str:
+    """A difference with its sign, a minus as typographers write it."""
+    sign = "+" if number > 0 else "\N{MINUS SIGN}" if number < 0 else ""
+    return sign + text(abs(number))
 
 
 def rate_text(bytes_per_second: float) -> str:

@@ -66,6 +66,7 @@ ACCEPTED: Mapping[str, tuple[str, ...]] = {
     "files": ("POST", "OPTIONS"),
     "audit": SAFE,
     "inventory": SAFE,
+    "trend": SAFE,
     "file": ("HEAD", "PATCH", "DELETE", "POST", "OPTIONS"),
 }
 """The views that accept tokens, by the name of their URL, and the methods. All other views refuse them.

@@ -11,6 +11,7 @@ from dashboard.audit import pages as audit
 from dashboard.inventory import pages as inventory
 from dashboard.inventory import saved_views, scans
 from dashboard.inventory import settings as inventory_settings
+from dashboard.inventory import trend as inventory_trend
 from dashboard.lifecycle import pages as lifecycle
 from dashboard.operations import pages as operations
 from dashboard.people import groups, invitations, tokens, users
@@ -122,6 +123,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sweeps/<uuid:sweep_id>/cancel/", sweeps.cancel, name="sweep-cancel"),
     path("operations/<uuid:operation_id>/", operations.detail, name="operation"),
     path("transfers/", include(transfer_patterns)),
+    path("inventory/trend/", inventory_trend.trend, name="trend"),
     path("inventory/views/", saved_views.save, name="inventory-views"),
     path("inventory/views/<int:view_id>/rename/", saved_views.rename, name="rename-inventory-view"),
     path("inventory/views/<int:view_id>/delete/", saved_views.delete, name="delete-inventory-view"),

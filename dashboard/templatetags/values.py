@@ -53,6 +53,23 @@ def money(cost: Money | Costs | None) -> str:
 
 
 @register.filter
+def money_cell(cost: Money | Costs | None) -> SafeString:
+    """A cost in a table: a dash where no price is set. The page says once what has no price."""
+    return formatting.money_html(cost)
+
+
+@register.filter
+def signed_bytes(size: int) -> str:
+    """What was added, or taken away: +1.50 KiB."""
+    return formatting.signed_text(formatting.bytes_text, size)
+
+
+@register.filter
+def signed_count(number: int) -> str:
+    return formatting.signed_text(count_text, number)
+
+
+@register.filter
 def rate(bytes_per_second: float) -> str:
     return formatting.rate_text(bytes_per_second)
 

@@ -43,6 +43,7 @@ class Place:
             f"/stores/{store}/{self.bucket}/lifecycle/",
             "/inventory/",
             "/inventory/?group=age",
+            "/inventory/trend/",
             "/inventory/scans/",
             f"/stores/{store}/prices/",
             "/alerts/",

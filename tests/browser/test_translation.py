@@ -180,6 +180,8 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
         "/inventory/",
         *(f"/inventory/?group={by}" for by in ("store", "bucket", "prefix", "initiator", "age")),
         "/inventory/?q=nowhere",
+        "/inventory/trend/",
+        "/inventory/trend/?bucket=nowhere&days=365",
         "/inventory/?verdict=none",
         "/inventory/scans/",
         scanned,

@@ -110,6 +110,7 @@ BY_ACTION: dict[tuple[str, str], Action] = {
     ("staging", GET): Action.SEE_STAGING,
     ("audit", GET): Action.SEE_AUDIT,
     ("inventory", GET): Action.LIST_UPLOADS,
+    ("trend", GET): Action.LIST_UPLOADS,
     ("store-prices", GET): Action.CHANGE_INVENTORY,
     ("store-prices", POST): Action.CHANGE_INVENTORY,
     ("alerts", GET): Action.MANAGE_ALERTS,

@@ -202,6 +202,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("queue", "get"): Row("signed in"),
     ("overview", "get"): Row("see stores"),
     ("inventory", "get"): Row("see uploads"),
+    ("trend", "get"): Row("see uploads"),
     ("inventory-views", "post"): Row("see uploads", form(name="mine", query="verdict=dead")),
     ("rename-inventory-view", "post"): Row("own view", form(name="other")),
     ("delete-inventory-view", "post"): Row("own view"),

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 
 GIB = 1024**3
 
@@ -54,10 +55,22 @@ class Costs:
     amounts: tuple[Money, ...] = ()
     unpriced_bytes: int = 0
 
+    def scaled(self, size: int, whole: int) -> Costs:
+        """Those of `size` bytes with the prices of these `whole` bytes; less than zero for a negative size."""
+        amounts = tuple(Money(each.amount * size / whole, each.currency) for each in self.amounts)
+        return Costs(amounts, round(Fraction(self.unpriced_bytes * size, whole)))
+
 
 def class_of(storage_class: str) -> str:
     """The storage class as prices name it: upper case, and STANDARD where the store names none."""
     return (storage_class or STANDARD).upper()
+
+
+def add_costs(costs: Iterable[Costs]) -> Costs:
+    """The sum of sums."""
+    all_of = list(costs)
+    whole = sum_costs((money, 0) for each in all_of for money in each.amounts)
+    return Costs(whole.amounts, sum(each.unpriced_bytes for each in all_of))
 
 
 def sum_costs(costs: Iterable[tuple[Money | None, int]]) -> Costs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 
 LEAST_DAYS = 7
 """Days with totals that a forecast needs."""
@@ -50,6 +50,14 @@ class Forecast:
     expected: int
     low: int
     high: int
+
+
+def calendar(series: Sequence[DayTotal], until: date) -> list[tuple[date, DayTotal | None]]:
+    """Every day from the first one of the series, with its total; None where it has none."""
+    by_day = {each.day: each for each in series}
+    count = (until - series[0].day).days + 1 if series else 0
+    days = [series[0].day + timedelta(days=number) for number in range(count)]
+    return [(day, by_day.get(day)) for day in days]
 
 
 def growth_in_a_week(series: Sequence[DayTotal]) -> Growth | None:

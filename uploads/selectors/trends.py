@@ -65,9 +65,10 @@ def growth_since_last_week(user: AnyUser, *, store: str = "", bucket: str = "") 
 
 
 def leaders(user: AnyUser, by: Grouping, *, store: str = "", bucket: str = "") -> list[Group]:
-    """Who started most uploads that are not alive and were not finished: by initiator, or by first-level prefix.
+    """Who started most uploads that are not alive and were never finished: by initiator, or by first-level prefix.
 
-    Those with the most bytes first. Raises NotAllowed.
+    Those with the most uploads first. Raises NotAllowed.
     """
     silent = tuple(sorted(verdict.value for verdict in SILENT))
-    return list(groups(user, InventoryFilter(store=store, bucket=bucket, verdicts=silent), by).groups[:LEADERS])
+    wanted = InventoryFilter(store=store, bucket=bucket, verdicts=silent)
+    return list(groups(user, wanted, by, most_uploads=True).groups[:LEADERS])

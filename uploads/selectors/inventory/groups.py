@@ -59,17 +59,27 @@ Row = tuple[Any, int, str, int, int, int | None]
 
 
 def groups(
-    user: AnyUser, wanted: InventoryFilter, by: Grouping, *, depth: int = 1, now: datetime | None = None
+    user: AnyUser,
+    wanted: InventoryFilter,
+    by: Grouping,
+    *,
+    depth: int = 1,
+    most_uploads: bool = False,
+    now: datetime | None = None,
 ) -> Groups:
-    """The largest groups. `depth` are the folders of a group by prefix below that of the filter. Raises NotAllowed."""
+    """The groups with the most bytes, or with the most uploads. Raises NotAllowed.
+
+    `depth` are the folders of a group by prefix below that of the filter.
+    """
     now = now or timezone.now()
     sums = sums_of(user, wanted) if by in (Grouping.STORE, Grouping.BUCKET) else None
     if sums is not None:
         rows, is_least = _stored(sums, wanted, by), False
     else:
-        rows, is_least = _counted(plan_of(user, wanted, now), wanted, by, depth, now)
+        plan, order = plan_of(user, wanted, now), MOST_UPLOADS if most_uploads else MOST_BYTES
+        rows, is_least = _counted(plan, wanted, by, depth, now, order)
     found = _put_together(rows, is_least=is_least)
-    described = _described(found, by)
+    described = _described(found, by, most_uploads=most_uploads)
     return Groups(described[:MAX_GROUPS], len(described) > MAX_GROUPS or len(rows) > MAX_ROWS, is_least)
 
 
@@ -85,18 +95,24 @@ def _stored(sums: QuerySet[InventorySum], wanted: InventoryFilter, by: Grouping)
 
 
 GROUPED = (
-    "SELECT v0, v1, v2, COUNT(*), COUNT(v3), SUM(v3) FROM {} WHERE passes = 1 GROUP BY v0, v1, v2"
-    " ORDER BY COALESCE(SUM(v3), 0) DESC, COUNT(*) DESC LIMIT %s"
+    "SELECT v0, v1, v2, COUNT(*), COUNT(v3), SUM(v3) FROM {} WHERE passes = 1 GROUP BY v0, v1, v2 ORDER BY ORDER_OF"
+    " LIMIT %s"
+)
+MOST_BYTES, MOST_UPLOADS = (
+    GROUPED.replace("ORDER_OF", order)
+    for order in ("COALESCE(SUM(v3), 0) DESC, COUNT(*) DESC", "COUNT(*) DESC, COALESCE(SUM(v3), 0) DESC")
 )
 
 
-def _counted(plan: Plan, wanted: InventoryFilter, by: Grouping, depth: int, now: datetime) -> tuple[list[Row], bool]:
+def _counted(
+    plan: Plan, wanted: InventoryFilter, by: Grouping, depth: int, now: datetime, grouped: str
+) -> tuple[list[Row], bool]:
     values = (what_is_common(by, wanted.prefix, depth, now), "store_id", "storage_class", "bytes")
     if plan.few is not None:
         rows, test, most = in_progress(Q(pk__in=plan.few)), plan.all_tests, len(plan.few) + 1
     else:
         rows, test, most = read_of(plan, by)
-    found = select(GROUPED, rows, test, most, values, MAX_ROWS + 1)
+    found = select(grouped, rows, test, most, values, MAX_ROWS + 1)
     is_least = plan.few is None and bool(rows.values_list("pk")[most : most + 1])
     return [(row[0], row[1], row[2], row[3], row[4], row[5]) for row in found], is_least
 
@@ -177,10 +193,15 @@ def _put_together(rows: Sequence[Row], *, is_least: bool) -> dict[Any, Totals]:
     }
 
 
-def _described(found: dict[Any, Totals], by: Grouping) -> list[Group]:
+def _described(found: dict[Any, Totals], by: Grouping, *, most_uploads: bool) -> list[Group]:
     if by == Grouping.AGE:
         return [_age(number, found[number]) for number in sorted(found)]
-    largest = sorted(found.items(), key=lambda each: (-each[1].bytes, -each[1].uploads, str(each[0])))
+
+    def size(totals: Totals) -> tuple[int, int]:
+        return (totals.uploads, totals.bytes) if most_uploads else (totals.bytes, totals.uploads)
+
+    by_name = sorted(found.items(), key=lambda each: str(each[0]))
+    largest = sorted(by_name, key=lambda each: size(each[1]), reverse=True)
     if by == Grouping.STORE:
         stores = Store.objects.in_bulk([pk for pk, _totals in largest])
         return [Group(stores[pk].name, each, store=stores[pk].name) for pk, each in largest if pk in stores]
