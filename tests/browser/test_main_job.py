@@ -99,7 +99,7 @@ def test_from_the_overview_to_the_uploads_of_a_bucket(
     fill(server, direct_store, bucket, ["a/one"])
     site.page.goto("/")
     expect(site.page.locator(f".store-state[hx-get='/stores/{direct_store.name}/state/']")).to_contain_text("reachable")
-    site.follow(site.page.get_by_role("link", name=direct_store.name, exact=True))
+    site.follow(site.page.locator("#overview-stores").get_by_role("link", name=direct_store.name, exact=True))
     site.follow(site.page.get_by_role("link", name=bucket, exact=True))
     assert site.listed_keys == ["a/one"]
 
