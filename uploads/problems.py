@@ -85,6 +85,7 @@ class Code(StrEnum):
     NO_SUCH_OPERATION = "NoSuchOperation"
     NO_SUCH_SCAN = "NoSuchScan"
     SCAN_CANCELLED = "ScanCancelled"
+    STORE_DISABLED = "StoreDisabled"
     VALUE_OUT_OF_RANGE = "ValueOutOfRange"
     NO_SUCH_SCHEDULE = "NoSuchSchedule"
     ALIVE_AFTER_DEAD = "AliveAfterDead"

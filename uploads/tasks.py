@@ -28,6 +28,7 @@ from uploads.services.transfers import cancel, complete, create, send  # noqa: F
 from uploads.services.transfers import kinds as transfers
 from uploads.services.upkeep import cleanup, retention
 from uploads.services.upkeep import watchdog as watchdogs
+from uploads.services.work import threads
 from uploads.services.work.tasks import TASKS, Task
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,9 @@ UNAVAILABLE_SECONDS = 1.0
 def _celery_function(task: Task[Any]) -> Callable[[str], None]:
     def run_task(row_id: str) -> None:
         try:
-            task(row_id)
+            with threads.thread_for(task, row_id) as is_free:
+                if is_free:
+                    task(row_id)
         except DatabaseError as error:
             if not database.is_unavailable(error):
                 raise

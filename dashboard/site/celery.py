@@ -161,8 +161,10 @@ def _share_connections(sender: Any, **_: Any) -> None:
     kind = sender.pool_cls if isinstance(sender.pool_cls, str) else sender.pool_cls.__module__
     if "prefork" not in kind:
         from uploads import database
+        from uploads.services.work import threads
 
         database.use_pool(sender.concurrency, database.UNTIL_IT_RESPONDS)
+        threads.share(sender.concurrency)
 
 
 @worker_process_init.connect

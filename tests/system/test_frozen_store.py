@@ -85,6 +85,48 @@ def test_frozen_store_does_not_hold_the_rest(stack: Stack, operator: Operator, s
     wait_for("a try in the background", lambda: get(operator, FROZEN).status_code == 200)
 
 
+SCAN = """
+from uploads.models import InventoryBucket, Store
+from uploads.services.inventory.scans.request import request_scan
+store = Store.objects.get(name={store!r})
+request_scan(None, store, "command", [(bucket, "") for bucket in {buckets!r}])
+"""
+
+
+def test_frozen_store_does_not_hold_all_threads_of_the_scanner(stack: Stack) -> None:
+    """Each request of its scan waits for a minute. The scan of another store goes on, and so does an abort in it."""
+    bucket = stack.new_bucket()
+    ids = {key: stack.client.create_multipart_upload(bucket, key) for key in map(str, range(30))}
+    with FaultServer() as server:
+        server.otherwise = freeze
+        options = f"name='stuck', endpoint_url='{server.url}', access_key='a', secret_key='s'"
+        stack.run_python(f"from uploads.models import Store\nStore.objects.create({options})")
+        stack.run_python(SCAN.format(store="stuck", buckets=[f"bucket-{n}" for n in range(20)]))
+        wait_for("requests that wait", lambda: len(_listings(server)) >= MOST_THREADS)
+        stack.run_python(SCAN.format(store=stack.store, buckets=[bucket]))
+        wait_for("the end of the other scan", lambda: stack.query(ENDED, stack.store)[0][0])
+        assert len(_listings(server)) == MOST_THREADS, "the requests of the frozen store have ended meanwhile"
+        assert not stack.query(ENDED, "stuck")[0][0]
+    assert {key for (key,) in stack.query(KEYS, stack.store)} == set(ids)
+
+
+MOST_THREADS = 6
+"""Of the 8 of the scanner, for one store."""
+
+ENDED = """
+SELECT count(*) FROM uploads_scan s JOIN uploads_store t ON t.id = s.store_id
+WHERE t.name = ? AND s.finished_at IS NOT NULL
+"""
+KEYS = """
+SELECT u.key FROM uploads_inventoryupload u JOIN uploads_store t ON t.id = u.store_id
+WHERE t.name = ? AND u.parts = 0
+"""
+
+
+def _listings(server: FaultServer) -> list[str]:
+    return [each.target for each in server.received if "?uploads" in each.target or "&uploads" in each.target]
+
+
 def check_refusals(pages: list[Future[requests.Response]]) -> None:
     responses = [each.result() for each in pages]
     codes = Counter((each.status_code, each.json()["error"]["code"]) for each in responses)

@@ -12,6 +12,7 @@ from uploads.problems import Code
 
 MESSAGES: Mapping[str, Message] = {
     Code.SCAN_CANCELLED: _("The scan was cancelled. What it has read is in the inventory."),
+    Code.STORE_DISABLED: _("The store %(store)s is disabled. What was read of it before is in the inventory."),
     Code.VALUE_OUT_OF_RANGE: _("Enter a whole number from %(lowest)s to %(highest)s."),
     Code.NO_SUCH_SCHEDULE: _("The schedule is one of: %(allowed)s."),
     Code.ALIVE_AFTER_DEAD: _(

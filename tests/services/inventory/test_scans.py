@@ -188,3 +188,44 @@ def test_a_deleted_bucket_keeps_its_rows_and_is_named(
     assert row.gone_at is not None
     assert row.error_code == "NoSuchBucket"
     assert InventoryUpload.objects.get(upload_id=upload_id, bucket=row).ended_at is None
+
+
+def test_a_scan_of_a_store_that_fails_as_a_whole_ends_and_names_all_buckets(
+    store: Store, client: ObjectStoreClient, bucket: str
+) -> None:
+    """After the attempts of one bucket, not of each."""
+    client.create_multipart_upload(bucket, "k")
+    scan(store, [(bucket, "")])
+    before = in_progress(bucket)
+    Store.objects.filter(pk=store.pk).update(endpoint_url="http://127.0.0.1:9", health="unreachable")
+    places = [(f"bucket-{n:02}", "") for n in range(40)] + [(bucket, "")]
+    done = scan(Store.objects.get(pk=store.pk), places)
+    assert done.error_code == "Unreachable"
+    assert set(done.buckets.values_list("state", "error_code")) == {(ItemState.FAILED.value, "Unreachable")}
+    assert set(InventoryBucket.objects.values_list("error_code", flat=True)) == {"Unreachable"}
+    assert done.buckets.filter(tries__gt=0).count() <= steps.WINDOW_AHEAD + 8
+    assert in_progress(bucket) == before
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_a_scan_ends_when_its_store_is_disabled(
+    store: Store, client: ObjectStoreClient, swift_store: SwiftStore, rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While uploads are listed, and while parts are read."""
+    monkeypatch.setattr(steps, "BATCH", 1)
+    InventorySettings.objects.filter(store=store).update(requests_in_flight=1)
+    pace.forget_limits()
+    buckets = [swift_store.new_bucket() for _ in range(3 + steps.WINDOW_AHEAD)]
+    for name in buckets:
+        client.create_multipart_upload(name, "k")
+    requested = request_scan(None, store, "command", [(name, "") for name in buckets])
+    for _ in range(rounds):
+        one_round(requested)
+    read = InventoryUpload.objects.filter(checked_at__isnull=False).count()
+    Store.objects.filter(pk=store.pk).update(enabled=False)
+    work_off(requested)
+    requested.refresh_from_db()
+    assert (requested.error_code, requested.error_params["store"]) == ("StoreDisabled", store.name)
+    assert InventoryUpload.objects.filter(checked_at__isnull=False).count() == read
+    assert not BucketScan.objects.filter(active_key__isnull=False).exists()
+    assert not InventoryUpload.objects.filter(ended_at__isnull=False).exists()

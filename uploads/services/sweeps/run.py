@@ -77,7 +77,7 @@ def ready() -> Any:
     return SweepItem.objects.filter(sweep__in=Sweep.objects.filter(state=SweepState.RUNNING))
 
 
-@task(SWEEP_ITEMS, ready, queue=sweep_queue)
+@task(SWEEP_ITEMS, ready, queue=sweep_queue, store="store")
 def run_sweep_item(lease: Lease[SweepItem]) -> None:
     """Look at one upload again, and abort it if it still is as it was planned."""
     item = lease.row

@@ -52,7 +52,8 @@ class Task(Generic[Row]):
     """Work on one row of a kind; call it with the row's id.
 
     `ready` are the rows that the task may take, and `queue` names the queue for the rows of a node. `refusal` says why
-    the work is not done any more although it was requested: its row then ends with this problem.
+    the work is not done any more although it was requested: its row then ends with this problem. `store` is the path of
+    lookups from the row to its store, if the stores of such rows share the threads of a worker (`threads`).
     """
 
     name: str
@@ -62,6 +63,7 @@ class Task(Generic[Row]):
     queue: Callable[[str], str] = any_node
     retry: Retry = Retry.LIMITED
     refusal: Callable[[Row], Problem | None] = never_refused
+    store: str = ""
 
     def __call__(self, row_id: object) -> None:
         """Take the row's lease and do the work. Does nothing if the row is not ready or another worker has it."""
@@ -102,12 +104,15 @@ def task(
     queue: Callable[[str], str] = any_node,
     retry: Retry = Retry.LIMITED,
     refusal: Callable[[Row], Problem | None] = never_refused,
+    store: str = "",
 ) -> Callable[[Callable[[Lease[Row]], None]], Task[Row]]:
     """Declare a function of a lease as a task of the same name."""
 
     def declare(work: Callable[[Lease[Row]], None]) -> Task[Row]:
         name = work.__name__
-        declared = Task(name=name, kind=kind, ready=ready, work=work, queue=queue, retry=retry, refusal=refusal)
+        declared = Task(
+            name=name, kind=kind, ready=ready, work=work, queue=queue, retry=retry, refusal=refusal, store=store
+        )
         TASKS[declared.name] = declared
         return declared
 

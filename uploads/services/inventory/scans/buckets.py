@@ -11,7 +11,7 @@ from uploads.domain.states import ItemState
 from uploads.models import BucketScan, InventoryBucket, Scan
 from uploads.services.browse.browsing import BucketList, list_buckets
 from uploads.services.inventory.scans import steps
-from uploads.services.inventory.scans.kinds import MAX_FAILURES, SCANS
+from uploads.services.inventory.scans.kinds import MAX_FAILURES, SCANS, refusal_of
 from uploads.services.stores import pace
 from uploads.services.work.failures import NO_ERROR, error_fields, problem_fields
 from uploads.services.work.leases import Lease, LeaseLost
@@ -20,7 +20,7 @@ from uploads.services.work.tasks import scanners, task
 CHUNK = 500
 
 
-@task(SCANS, Scan.objects.all, queue=scanners)
+@task(SCANS, Scan.objects.all, queue=scanners, refusal=refusal_of, store="store")
 def find_buckets(lease: Lease[Scan]) -> None:
     """List the buckets of the store, unless places were requested, and begin to list their uploads."""
     scan = lease.row

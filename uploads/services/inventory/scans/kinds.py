@@ -13,10 +13,12 @@ from django.db.models import F
 from django.utils import timezone
 
 from uploads.domain.states import ITEM_STATES, ItemState
-from uploads.models import BucketScan, InventoryBucket, PartsBatch, Scan
+from uploads.models import BucketScan, InventoryBucket, PartsBatch, Scan, Store
 from uploads.models.work import WorkFields
 from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.problems import Code, Problem
 from uploads.services.inventory.scans import steps
+from uploads.services.inventory.scans.ending import end_if_unavailable
 from uploads.services.work.failures import error_fields
 from uploads.services.work.kinds import register
 from uploads.services.work.leases import Kind, Lease, Row, due, in_seconds
@@ -75,7 +77,7 @@ def _give_up_bucket(lease: Lease[BucketScan], error: dict[str, Any]) -> None:
         if lease.end(ItemState.FAILED, finished_at=now, active_key=None, **error):
             gone = {"gone_at": now} if error["error_reason"] == Reason.NO_SUCH_BUCKET else {}
             InventoryBucket.objects.filter(pk=lease.row.bucket_id).update(**error, **gone)
-    steps.advance(lease.row.scan_id)
+    _go_on(lease.row.scan_id, error)
 
 
 def _give_up_batch(lease: Lease[PartsBatch], error: dict[str, Any]) -> None:
@@ -83,7 +85,25 @@ def _give_up_batch(lease: Lease[PartsBatch], error: dict[str, Any]) -> None:
         if lease.end(ItemState.FAILED, finished_at=timezone.now(), **error):
             rows = BucketScan.objects.filter(pk=lease.row.bucket_scan_id)
             rows.update(refused=F("refused") + len(lease.row.uploads), **error)
-    steps.advance(scan_of(lease.row))
+    _go_on(scan_of(lease.row), error)
+
+
+def _go_on(scan_id: uuid.UUID, error: dict[str, Any]) -> None:
+    """After work of the scan was given up."""
+    if not end_if_unavailable(scan_id, error):
+        steps.advance(scan_id)
+
+
+def refusal_of(row: Scan | BucketScan | PartsBatch) -> Problem | None:
+    """Why a scan that was requested does not go on."""
+    store = _store_of(row)
+    return None if store.enabled else Problem(Code.STORE_DISABLED, store=store.name)
+
+
+def _store_of(row: Scan | BucketScan | PartsBatch) -> Store:
+    if isinstance(row, PartsBatch):
+        row = row.bucket_scan
+    return row.scan.store if isinstance(row, BucketScan) else row.store
 
 
 def scan_of(batch: PartsBatch) -> uuid.UUID:

@@ -21,7 +21,7 @@ from uploads.objectstore.types import MAX_PAGE, MultipartUpload, UploadsPage, Up
 from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import list_uploads, provider_of
 from uploads.services.inventory.scans import steps
-from uploads.services.inventory.scans.kinds import BUCKET_SCANS, giving_up
+from uploads.services.inventory.scans.kinds import BUCKET_SCANS, giving_up, refusal_of
 from uploads.services.inventory.scans.rows import is_storable, write_ended, write_listed
 from uploads.services.stores import pace
 from uploads.services.stores.clients import ONCE
@@ -39,7 +39,7 @@ def _claimed() -> QuerySet[BucketScan]:
     return BucketScan.objects.filter(active_key__isnull=False)
 
 
-@task(BUCKET_SCANS, _claimed, queue=scanners)
+@task(BUCKET_SCANS, _claimed, queue=scanners, refusal=refusal_of, store="scan__store")
 def list_bucket(lease: Lease[BucketScan]) -> None:
     """List pages of uploads after the markers. After the last page, note which known uploads were not listed."""
     if not provider_of(lease.row.scan.store).lists_uploads:

@@ -20,7 +20,7 @@ from uploads.objectstore.types import UploadRef
 from uploads.services.browse.browsing import is_gone
 from uploads.services.inventory.reading import apply, apply_error, read_facts
 from uploads.services.inventory.scans import steps
-from uploads.services.inventory.scans.kinds import BATCHES, giving_up
+from uploads.services.inventory.scans.kinds import BATCHES, giving_up, refusal_of
 from uploads.services.inventory.scans.rows import judge_read, write_ended, write_read
 from uploads.services.stores import pace
 from uploads.services.work.failures import NO_ERROR
@@ -61,7 +61,7 @@ class _Results:
         return time.monotonic() - self.written_at > WRITE_SECONDS
 
 
-@task(BATCHES, PartsBatch.objects.all, queue=scanners)
+@task(BATCHES, PartsBatch.objects.all, queue=scanners, refusal=refusal_of, store="bucket_scan__scan__store")
 def read_parts(lease: Lease[PartsBatch]) -> None:
     """Read the parts of the uploads of a batch that are still in progress."""
     with giving_up(lease):
