@@ -33,6 +33,7 @@ EFFECTS = frozenset(
 ALLOWED = {
     "abort._abort": "the abort is repeated until no part is left",
     "cancel.cancel_transfer": "no effect follows",
+    "paced.abort_in_turn": "run._abort has the crash point",
     "complete.complete_transfer": "no effect follows",
     "kinds._give_up_transfer": "no effect follows",
     "resume.resume": "truncating the files again changes nothing",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
@@ -11,7 +12,6 @@ from pytest_django import Settings
 
 from tests.grants import make_operator
 from tests.services.sweeps.make import upload_row
-from uploads.domain.verdicts import Verdict
 from uploads.models import RepeatingSweep, Store, Sweep
 from uploads.objectstore.types import UploadRef
 from uploads.services.sweeps.drive import drive_sweep
@@ -23,13 +23,8 @@ JSON = {"Accept": "application/json"}
 def rows(transactional_db: None) -> Store:
     store = Store.objects.create(name="s3", endpoint_url="http://127.0.0.1:9", access_key="a", secret_key="b")
     upload_row(store, "photos", UploadRef("=cmd/<dead>", "u1"), parts=2, bytes=4096).save()
-    upload_row(store, "photos", UploadRef("alive", "u2"), Verdict.ALIVE).save()
+    upload_row(store, "photos", UploadRef("alive", "u2"), timedelta(0)).save()
     return store
-
-
-@pytest.fixture(autouse=True)
-def as_stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("uploads.services.sweeps.plan.judge_rows", lambda *_: None)
 
 
 def signed_in(name: str) -> Client:

@@ -20,8 +20,11 @@ STOP_LEAST = 20
 FAILURES_IN_A_ROW = 10
 """A run also stops after so many failures without anything else: the store is down, or refuses everything."""
 
-MAX_TRIES = 3
+MAX_TRIES = 5
 """How often an upload is attempted in a run. An attempt of a store that does not respond counts."""
+
+CLOCKS = timedelta(minutes=2)
+"""By how much the time of an upload may differ by our clock, because the difference of the clocks is measured again."""
 
 SPARED_CODES = {
     Verdict.ALIVE: Code.SPARED_ALIVE,
@@ -41,13 +44,21 @@ def rule_problem(verdicts: Collection[str]) -> Problem | None:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """An upload with its verdict. Sizes are bytes, times the store's."""
+    """An upload with its verdict. Sizes are bytes, times the store's. `active_at`: its last part or its start, by our
+    clock.
+    """
 
     verdict: Verdict
     parts: int | None
     bytes: int | None
     last_part_at: datetime | None
+    active_at: datetime
     is_owned: bool = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the store says all that identifies the parts."""
+        return self.parts is not None and self.bytes is not None and (not self.parts or self.last_part_at is not None)
 
 
 def why_not_planned(upload: Judged, verdicts: Collection[str], *, is_allowed: bool) -> Code | None:
@@ -58,6 +69,8 @@ def why_not_planned(upload: Judged, verdicts: Collection[str], *, is_allowed: bo
         return SPARED_CODES[upload.verdict]
     if upload.verdict not in SWEEPABLE or not _is_wanted(upload, verdicts):
         return Code.SPARED_VERDICT
+    if not upload.is_complete:
+        return Code.SPARED_INCOMPLETE
     return None if is_allowed else Code.SPARED_NOT_ALLOWED
 
 
@@ -67,14 +80,23 @@ def _is_wanted(upload: Judged, verdicts: Collection[str]) -> bool:
 
 
 def why_spared(planned: Judged, now: Judged, verdicts: Collection[str]) -> Code | None:
-    """Why an upload is not aborted, although it is in the plan; None if it still is as it was planned."""
+    """Why an upload is not aborted, although it is in the plan; None if it still is as it was planned.
+
+    An upload that was superseded stays so: without the newer object, its parts may be all that is left of the data.
+    """
     if now.is_owned:
         return Code.SPARED_OWNED
+    if not now.is_complete:
+        return Code.SPARED_INCOMPLETE
     if now.last_part_at is not None and (planned.last_part_at is None or now.last_part_at > planned.last_part_at):
         return Code.SPARED_ARRIVED
     if (now.parts, now.bytes, now.last_part_at) != (planned.parts, planned.bytes, planned.last_part_at):
         return Code.SPARED_CHANGED
-    return why_not_planned(now, verdicts, is_allowed=True)
+    if now.active_at > planned.active_at + CLOCKS:
+        return Code.SPARED_CHANGED if now.parts else Code.SPARED_STARTED
+    reason = why_not_planned(now, verdicts, is_allowed=True)
+    is_other = planned.verdict is Verdict.SUPERSEDED and now.verdict is not Verdict.SUPERSEDED
+    return Code.SPARED_OBJECT if is_other and reason in (None, Code.SPARED_VERDICT) else reason
 
 
 def is_expired(planned_at: datetime, now: datetime, hours: int) -> bool:
@@ -93,9 +115,15 @@ def needs_other_person(author_id: int, approver_id: int, *, required: bool) -> b
     return required and author_id == approver_id
 
 
-def within_limits(uploads: int, known: int, total_bytes: int, *, max_uploads: int, max_bytes: int) -> bool:
-    """Whether a repeated plan may run by itself. Bytes that are not known may be any number."""
-    return uploads <= max_uploads and known == uploads and total_bytes <= max_bytes
+def why_waits(uploads: int, total_bytes: int, *, is_approved: bool, max_uploads: int, max_bytes: int) -> Problem | None:
+    """Why a repeated plan does not run by itself; None if it does. The bytes of all of its uploads are known."""
+    if not is_approved:
+        return Problem(Code.SWEEP_RULE_UNAPPROVED)
+    if uploads > max_uploads:
+        return Problem(Code.SWEEP_UPLOADS_LIMIT, uploads=uploads, limit=max_uploads)
+    if total_bytes > max_bytes:
+        return Problem(Code.SWEEP_BYTES_LIMIT, plan_bytes=total_bytes, limit_bytes=max_bytes)
+    return None
 
 
 def next_time(after: datetime, schedule: str, minute: int, weekday: int) -> datetime:

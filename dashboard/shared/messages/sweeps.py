@@ -35,17 +35,32 @@ MESSAGES: Mapping[str, Message] = {
     Code.SWEEP_EXPIRED: gettext_lazy(
         "The plan is older than %(hours)s hours. Create a new one: uploads may have changed since."
     ),
-    Code.SWEEP_UPLOADS_LIMIT: gettext_lazy("The plan has more than %(limit)s uploads, so it waits for approval."),
+    Code.SWEEP_UPLOADS_LIMIT: gettext_lazy(
+        "The plan has %(uploads)s uploads. Its rule may remove %(limit)s of them by itself, so it waits for approval."
+    ),
+    Code.SWEEP_BYTES_LIMIT: gettext_lazy(
+        "The plan has %(plan_bytes)s. Its rule may remove %(limit_bytes)s by itself, so it waits for approval."
+    ),
+    Code.SWEEP_RULE_UNAPPROVED: gettext_lazy(
+        "Nobody has approved the repeating rule with its limits, so each of its plans waits for approval."
+    ),
     Code.SWEEP_UNCONFIRMED: gettext_lazy(
         "Nothing was aborted: confirm=on is missing. It says that the uploads of the plan may be deleted."
     ),
     Code.SWEEP_ENDED: gettext_lazy("The sweep ended before the abort of this upload was attempted again."),
-    Code.SWEEP_SCHEDULE_INVALID: gettext_lazy("The schedule is not valid."),
     Code.SPARED_VERDICT: gettext_lazy("Its verdict is not one of those of the rule."),
     Code.SPARED_ALIVE: gettext_lazy("It is alive: a part arrived recently, or it was started recently."),
     Code.SPARED_OWNED: gettext_lazy("A transfer of Partway owns it."),
     Code.SPARED_ARRIVED: gettext_lazy("A part has arrived since the plan was made."),
     Code.SPARED_CHANGED: gettext_lazy("Its parts have changed since the plan was made."),
+    Code.SPARED_STARTED: gettext_lazy("It was started again since the plan was made."),
+    Code.SPARED_INCOMPLETE: gettext_lazy(
+        "The store does not say the size and the time of all of its parts, so it cannot be judged."
+    ),
+    Code.SPARED_UNLISTED: gettext_lazy("The store does not list it any more, so nothing says when it was started."),
+    Code.SPARED_OBJECT: gettext_lazy(
+        "It was superseded by a newer object, and this object is gone or could not be looked up."
+    ),
     Code.SPARED_UNREADABLE: gettext_lazy("Its parts could not be read again, so it cannot be judged."),
     Code.SPARED_UNCHECKED: gettext_lazy("Its parts have not been read yet."),
     Code.SPARED_UNJUDGED: gettext_lazy("The store does not allow its parts to be read, so it cannot be judged."),

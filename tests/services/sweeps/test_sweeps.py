@@ -1,12 +1,11 @@
-"""Sweeps on a real store: what is planned, who approves, what is spared, and what the proof says."""
+"""Sweeps on a real store: what is planned, who approves, how a run is steered, and what the proof says."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from copy import copy
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -16,15 +15,18 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from tests.grants import make_operator
+from tests.on_postgresql import run_again
 from tests.services.drive import MIB, Drive
-from tests.services.sweeps.make import read_row, upload_row, work_off
+from tests.services.sweeps.conftest import SIZE, DatedServer, Left, answer, silence
+from tests.services.sweeps.make import DEAD, approved, bucket_row, planned, read_row, started, upload_row, work_off
+from tests.stores.postgresql import Cluster
 from uploads.domain.inventory_filter import InventoryFilter
 from uploads.domain.roles import Role
 from uploads.domain.states import ItemState, SweepItemState, SweepState
-from uploads.domain.verdicts import Verdict
 from uploads.models import (
     AuditEntry,
     Grant,
+    InventoryBucket,
     InventoryUpload,
     Operation,
     OperationItem,
@@ -33,17 +35,22 @@ from uploads.models import (
     Sweep,
     SweepItem,
 )
-from uploads.objectstore.client import ObjectStoreClient
-from uploads.objectstore.errors import NotSent, ObjectStoreError, Reason
-from uploads.objectstore.types import FileSlice, UploadRef
-from uploads.problems import Code
-from uploads.services.browse.browsing import is_gone
+from uploads.objectstore.errors import NotSent, Reason
+from uploads.objectstore.types import UploadRef
+from uploads.problems import Code, Problem
 from uploads.services.operations.order import request_abort
-from uploads.services.sweeps import run as running
+from uploads.services.operations.paced import FIRST_TURN_SECONDS
+from uploads.services.stores import pace
 from uploads.services.sweeps.drive import drive_sweep
 from uploads.services.sweeps.kinds import expire_plans
 from uploads.services.sweeps.plan import RuleRefused, request_sweep
-from uploads.services.sweeps.repeat import add_repeating, approve_repeating, disable_repeating, plan_repeating
+from uploads.services.sweeps.repeat import (
+    add_repeating,
+    approve_repeating,
+    disable_repeating,
+    plan_repeating,
+    waits_because,
+)
 from uploads.services.sweeps.run import run_sweep_item
 from uploads.services.sweeps.steps import (
     StepRefused,
@@ -54,67 +61,16 @@ from uploads.services.sweeps.steps import (
     run_sweep,
 )
 
-SIZE = 1000
-Start = Callable[..., UploadRef]
-DEAD = InventoryFilter(verdicts=("dead",))
 
-
-@pytest.fixture(autouse=True)
-def as_stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These uploads are seconds old: their verdict is the one that the row has, as if they were old."""
-    for module in ("plan", "run"):
-        monkeypatch.setattr(f"uploads.services.sweeps.{module}.judge_rows", lambda *_: None)
-
-
-@pytest.fixture
-def start(client: ObjectStoreClient, bucket: str, tmp_path: Path) -> Start:
-    source = tmp_path / "source"
-    source.write_bytes(os.urandom(SIZE))
-
-    def start_upload(key: str = "left/key", parts: int = 1) -> UploadRef:
-        upload_id = client.create_multipart_upload(bucket, key)
-        for number in range(1, parts + 1):
-            client.upload_part(bucket, key, upload_id, number, FileSlice(source, 0, SIZE))
-        return UploadRef(key, upload_id)
-
-    return start_upload
-
-
-def planned(user: User, rule: InventoryFilter = DEAD) -> Sweep:
-    sweep = request_sweep(user, rule)
-    drive_sweep(sweep.pk)
-    sweep.refresh_from_db()
-    return sweep
-
-
-def started(user: User, rule: InventoryFilter = DEAD) -> Sweep:
-    sweep = planned(user, rule)
-    approve_sweep(user, sweep, sweep.digest)
-    sweep.refresh_from_db()
-    run_sweep(user, sweep)
-    sweep.refresh_from_db()
-    return sweep
-
-
-def is_there(client: ObjectStoreClient, bucket: str, ref: UploadRef) -> bool:
-    try:
-        client.list_parts(bucket, ref.key, ref.upload_id)
-    except ObjectStoreError as error:
-        if is_gone(error):
-            return False
-        raise
-    return True
-
-
-def test_plan_approval_run_and_proof(drive: Drive, start: Start, client: ObjectStoreClient, user: User) -> None:
-    dead, alive = start("a/dead", 2), start("a/alive")
-    row = read_row(drive.store, drive.bucket, dead)
-    read_row(drive.store, drive.bucket, alive, Verdict.ALIVE)
-    sweep = planned(user, InventoryFilter(store="swift", bucket=drive.bucket, verdicts=("dead",)))
+def test_plan_approval_run_and_proof(store: Store, left: Left, user: User) -> None:
+    dead, alive = left.start("a/dead", 2), left.start("a/alive", idle=timedelta(0))
+    row = read_row(store, left.bucket, dead)
+    read_row(store, left.bucket, alive)
+    sweep = planned(user, InventoryFilter(store="oss", bucket=left.bucket, verdicts=("dead",)))
     assert (sweep.state, sweep.uploads, sweep.bytes, sweep.known) == (SweepState.PLANNED, 1, 2 * SIZE, 1)
     assert sweep.spared == {Code.SPARED_ALIVE: 1}
     place = sweep.places.get()
-    assert (place.bucket, place.uploads, place.bytes) == (drive.bucket, 1, 2 * SIZE)
+    assert (place.bucket, place.uploads, place.bytes) == (left.bucket, 1, 2 * SIZE)
     with pytest.raises(StepRefused):
         run_sweep(user, sweep)
     with pytest.raises(StepRefused) as refused:
@@ -123,23 +79,25 @@ def test_plan_approval_run_and_proof(drive: Drive, start: Start, client: ObjectS
     approve_sweep(user, sweep, sweep.digest)
     sweep.refresh_from_db()
     run_sweep(user, sweep)
+    InventoryBucket.objects.update(changed_at=None)
     sweep = work_off(sweep)
     assert (sweep.state, sweep.freed_bytes) == (SweepState.DONE, 2 * SIZE)
     item = sweep.items.get()
     assert item.operation_item is not None
     assert (item.state, item.proof, item.operation_item.state) == ("done", "gone", ItemState.DONE)
-    assert not is_there(client, drive.bucket, dead)
-    assert is_there(client, drive.bucket, alive)
+    assert not left.is_there(dead)
+    assert left.is_there(alive)
     row.refresh_from_db()
+    assert (row.ended_how, row.ended_operation) == ("aborted", item.operation_item.operation_id)
     assert row.ended_at is not None
-    assert row.ended_operation == item.operation_item.operation_id
+    assert InventoryBucket.objects.get().changed_at is not None, "the sums of the bucket are computed again"
     actions = list(AuditEntry.objects.order_by("id").values_list("action", flat=True))
     steps = ["sweep.planned", "sweep.plan-ready", "sweep.approved", "sweep.started", "abort.ordered", "abort.done"]
     assert [each for each in actions if each.startswith(("sweep", "abort"))] == [*steps, "sweep.proved"]
 
 
-def test_a_second_request_executes_nothing_again(drive: Drive, start: Start, user: User) -> None:
-    read_row(drive.store, drive.bucket, start())
+def test_a_second_request_executes_nothing_again(store: Store, left: Left, user: User) -> None:
+    read_row(store, left.bucket, left.start())
     sweep = started(user)
     run_sweep(user, sweep)
     work_off(sweep)
@@ -151,61 +109,102 @@ def test_a_second_request_executes_nothing_again(drive: Drive, start: Start, use
     assert (Operation.objects.count(), OperationItem.objects.count()) == (1, 1)
 
 
-def test_a_part_that_arrives_after_the_approval_spares_the_upload(
-    drive: Drive, start: Start, client: ObjectStoreClient, user: User, tmp_path: Path
+def test_each_request_of_a_run_has_a_turn_of_its_own(
+    store: Store, left: Left, user: User, server: DatedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref = start()
-    row = read_row(drive.store, drive.bucket, ref)
-    sweep = planned(user)
-    approve_sweep(user, sweep, sweep.digest)
-    client.upload_part(drive.bucket, ref.key, ref.upload_id, 2, FileSlice(tmp_path / "source", 0, 10))
+    for number in range(3):
+        read_row(store, left.bucket, left.start(f"k{number}", number))
+    sweep = started(user)
+    turns: list[float] = []
+    take = pace._take
+
+    def taken(store: Store, limits: pace.Limits, token: str, within: float) -> float:
+        turns.append(within)
+        return take(store, limits, token, within)
+
+    monkeypatch.setattr(pace, "_take", taken)
+    server.requests.clear()
+    assert work_off(sweep).state == SweepState.DONE
+    assert server.requests.count("AbortMultipartUpload") == 3
+    assert server.requests.count("ListMultipartUploads") == 1, "only for the upload without parts"
+    assert len(turns) == len(server.requests) == 3 * 4 + 1
+
+
+def test_a_busy_store_is_waited_for(
+    store: Store, left: Left, user: User, server: DatedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A turn that does not come is no failure, however often."""
+    ref = left.start()
+    read_row(store, left.bucket, ref)
+    sweep = started(user)
+    item = sweep.items.get()
+
+    def busy_for(least: float) -> None:
+        """No turn comes within so many seconds."""
+
+        def wait(_store: Store, _token: str, within: float) -> None:
+            if within <= least:
+                raise NotSent(Problem(Code.STORE_BUSY, count=1), reason=Reason.STORE_BUSY, retryable=True)
+
+        patched.setattr(pace, "_wait", wait)
+        for _ in range(10):
+            SweepItem.objects.update(not_before=None)
+            OperationItem.objects.update(not_before=None)
+            run_sweep_item(item.pk)
+
+    with monkeypatch.context() as patched:
+        busy_for(pace.LONGEST_WAIT_SECONDS)
+        assert not OperationItem.objects.exists()
+        server.requests.clear()
+        busy_for(FIRST_TURN_SECONDS)
+        assert server.requests == ["ListParts"] * 10, "it is looked at again before each attempt"
+    item.refresh_from_db()
+    assert (item.state, item.tries) == (SweepItemState.ORDERED, 0)
+    assert left.is_there(ref)
+    assert work_off(sweep).state == SweepState.DONE
+    assert sweep.items.get().proof == "gone"
+
+
+def test_a_proof_is_repeated_and_then_not_known(store: Store, left: Left, user: User, server: DatedServer) -> None:
+    for number in range(2):
+        read_row(store, left.bucket, left.start(f"k{number}"))
+    sweep = started(user)
+    for item in sweep.items.all():
+        run_sweep_item(item.pk)
+    server.faults["ListParts"] = silence
+    drive_sweep(sweep.pk)
     sweep.refresh_from_db()
-    run_sweep(user, sweep)
+    assert (sweep.state, sweep.tries, sweep.not_before is None) == (SweepState.PROVING, 1, False)
+    work_off(sweep, rounds=4)
+    assert sweep.state == SweepState.PROVING
+    server.faults.clear()
     sweep = work_off(sweep)
-    item = sweep.items.get()
-    assert (sweep.state, sweep.freed_bytes, item.state) == (SweepState.DONE, 0, SweepItemState.SPARED)
-    assert item.error_reason in (Code.SPARED_ARRIVED, Code.SPARED_CHANGED)
-    assert is_there(client, drive.bucket, ref)
-    assert not Operation.objects.exists()
-    row.refresh_from_db()
-    assert row.parts == 2
-    assert AuditEntry.objects.get(action="sweep.spared").detail["reason"] == item.error_reason
+    assert (sweep.state, sweep.freed_bytes) == (SweepState.DONE, 2 * SIZE)
 
-
-def test_an_upload_that_became_alive_is_spared(
-    drive: Drive, start: Start, client: ObjectStoreClient, user: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ref = start()
-    read_row(drive.store, drive.bucket, ref)
-
-    def judge_alive(_store: Store, rows: list[InventoryUpload], _now: Any) -> None:
-        for row in rows:
-            row.verdict = Verdict.ALIVE.value
-
+    read_row(store, left.bucket, left.start())
     sweep = started(user)
-    monkeypatch.setattr(running, "judge_rows", judge_alive)
-    work_off(sweep)
-    assert sweep.items.get().error_reason == Code.SPARED_ALIVE
-    assert is_there(client, drive.bucket, ref)
+    run_sweep_item(sweep.items.get().pk)
+    server.faults["ListParts"] = silence
+    sweep = work_off(sweep)
+    assert (sweep.state, sweep.freed_bytes, sweep.items.get().proof) == (SweepState.DONE, 0, "not-known")
 
 
-def test_an_upload_that_is_gone_is_spared(drive: Drive, start: Start, client: ObjectStoreClient, user: User) -> None:
-    ref = start()
-    row = read_row(drive.store, drive.bucket, ref)
-    sweep = started(user)
-    client.abort_multipart_upload(drive.bucket, ref.key, ref.upload_id)
-    work_off(sweep)
-    item = sweep.items.get()
-    row.refresh_from_db()
-    assert (item.state, item.error_reason) == (SweepItemState.SPARED, Code.SPARED_GONE)
-    assert row.ended_at is not None
+# --- Plans ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verdict", [Verdict.ALIVE, Verdict.UNCHECKED, Verdict.UNJUDGED])
-def test_what_is_not_judged_is_never_planned(store: Store, user: User, verdict: Verdict) -> None:
-    upload_row(store, "b", UploadRef("k", "u"), verdict).save()
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"idle": timedelta(hours=2)}, Code.SPARED_ALIVE),
+        ({"parts": None, "bytes": None, "checked_at": None}, Code.SPARED_UNCHECKED),
+        ({"check_error": "AccessDenied"}, Code.SPARED_UNJUDGED),
+        ({"parts": 2, "bytes": None}, Code.SPARED_INCOMPLETE),
+    ],
+)
+def test_what_is_not_judged_is_never_planned(store: Store, user: User, facts: dict[str, object], reason: Code) -> None:
+    upload_row(store, "b", UploadRef("k", "u"), **facts).save()  # type: ignore[arg-type]
     sweep = planned(user, InventoryFilter(verdicts=("dead", "stalled", "superseded", "completable")))
-    assert (sweep.state, sweep.uploads, list(sweep.spared.values())) == (SweepState.DONE, 0, [1])
+    assert (sweep.state, sweep.uploads, sweep.spared) == (SweepState.DONE, 0, {reason: 1})
 
 
 @pytest.mark.parametrize(
@@ -231,6 +230,35 @@ def test_an_upload_of_a_transfer_is_never_planned(drive: Drive, user: User) -> N
     assert planned(user).spared == {Code.SPARED_OWNED: 1}
 
 
+def test_a_plan_takes_few_statements_whatever_its_size(store: Store, user: User) -> None:
+    count = int(os.environ.get("SWEEP_ROWS", "1200"))
+    row = upload_row(store, "b", UploadRef("k", "u"), parts=1, bytes=1)
+    buckets = [bucket_row(store, f"b{number}") for number in range(5)]
+    rows = []
+    for number in range(count):
+        each = copy(row)
+        each.bucket, each.key, each.upload_id, each.identity = (
+            buckets[number % 5],
+            f"k{number}",
+            f"u{number}",
+            f"{number}",
+        )
+        rows.append(each)
+    InventoryUpload.objects.bulk_create(rows)
+    sweep = request_sweep(user, DEAD)
+    statements = []
+    while sweep.state == SweepState.PLANNING:
+        with CaptureQueriesContext(connection) as queries:
+            drive_sweep(sweep.pk)
+        statements.append(len(queries))
+        sweep.refresh_from_db()
+    assert (sweep.uploads, sweep.bytes, SweepItem.objects.count()) == (count, count, count)
+    assert max(statements) < 40
+
+
+# --- Approval and steering --------------------------------------------------------------------------------------------
+
+
 def test_another_user_must_approve(store: Store, user: User, settings: Settings) -> None:
     settings.SWEEP_SECOND_PERSON = True
     upload_row(store, "b", UploadRef("k", "u")).save()
@@ -244,30 +272,35 @@ def test_another_user_must_approve(store: Store, user: User, settings: Settings)
     assert (sweep.state, sweep.approver.get_username()) == (SweepState.APPROVED, "otto")
 
 
-def test_a_plan_expires(store: Store, user: User) -> None:
+@pytest.mark.parametrize("is_approved", [False, True])
+def test_a_plan_expires(store: Store, user: User, is_approved: bool) -> None:
     upload_row(store, "b", UploadRef("k", "u")).save()
-    sweep = planned(user)
+    sweep = approved(user) if is_approved else planned(user)
+    assert expire_plans(10) == 0
     Sweep.objects.update(planned_at=timezone.now() - timedelta(hours=25))
     sweep.refresh_from_db()
     with pytest.raises(StepRefused) as refused:
-        approve_sweep(user, sweep, sweep.digest)
+        if is_approved:
+            run_sweep(user, sweep)
+        else:
+            approve_sweep(user, sweep, sweep.digest)
     assert refused.value.problem.code == Code.SWEEP_EXPIRED
     assert expire_plans(10) == 1
     sweep.refresh_from_db()
     assert sweep.state == SweepState.EXPIRED
 
 
-def test_pause_resume_and_cancel(drive: Drive, start: Start, client: ObjectStoreClient, user: User) -> None:
-    refs = [start(f"k{number}", 0) for number in range(3)]
+def test_pause_resume_and_cancel(store: Store, left: Left, user: User) -> None:
+    refs = [left.start(f"k{number}", 0) for number in range(3)]
     for ref in refs:
-        read_row(drive.store, drive.bucket, ref)
+        read_row(store, left.bucket, ref)
     sweep = started(user)
     first, *others = sweep.items.order_by("number")
     run_sweep_item(first.pk)
     pause_sweep(user, sweep)
     for item in others:
         run_sweep_item(item.pk)
-    assert [is_there(client, drive.bucket, each) for each in refs] == [False, True, True]
+    assert [left.is_there(each) for each in refs] == [False, True, True]
     resume_sweep(user, sweep)
     run_sweep_item(others[0].pk)
     cancel_sweep(user, sweep)
@@ -275,91 +308,104 @@ def test_pause_resume_and_cancel(drive: Drive, start: Start, client: ObjectStore
     sweep = work_off(sweep)
     assert sweep.state == SweepState.CANCELLED
     assert [each.state for each in sweep.items.order_by("number")] == ["done", "done", "planned"]
-    assert is_there(client, drive.bucket, refs[2])
+    assert left.is_there(refs[2])
     with pytest.raises(StepRefused):
         resume_sweep(user, sweep)
 
 
-def test_the_run_stops_after_too_many_failures(store: Store, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_run_stops_after_too_many_failures(store: Store, user: User, server: DatedServer, bucket: str) -> None:
     for number in range(30):
-        upload_row(store, "b", UploadRef(f"k{number}", f"u{number}")).save()
-
-    def fail(*_: Any) -> None:
-        raise NotSent("", reason=Reason.UNREACHABLE, operation="ListParts", retryable=False)
-
+        upload_row(store, bucket, UploadRef(f"k{number}", f"u{number}"), parts=1, bytes=1).save()
     sweep = started(user)
-    monkeypatch.setattr("uploads.services.inventory.reading.read_facts", fail)
+    server.faults["ListParts"] = answer(403, b"<Error><Code>AccessDenied</Code></Error>")
     sweep = work_off(sweep)
     assert sweep.state == SweepState.STOPPED
     assert sweep.items.exclude(state="planned").count() < 20
     assert set(sweep.items.exclude(state="planned").values_list("error_reason", flat=True)) == {Code.SPARED_UNREADABLE}
     assert not Operation.objects.exists()
+    assert AuditEntry.objects.filter(action="sweep.stopped").count() == 1
 
 
-def test_a_role_that_was_taken_away_ends_the_aborts(
-    drive: Drive, start: Start, client: ObjectStoreClient, user: User
-) -> None:
-    ref = start()
-    read_row(drive.store, drive.bucket, ref)
+def test_a_role_that_was_taken_away_ends_the_aborts(store: Store, left: Left, user: User) -> None:
+    ref = left.start()
+    read_row(store, left.bucket, ref)
     sweep = started(user)
     Grant.objects.filter(user=user).delete()
     Grant.objects.create(user=user, role=Role.VIEWER)
     work_off(sweep)
     assert sweep.items.get().error_reason == Code.SPARED_NOT_ALLOWED
-    assert is_there(client, drive.bucket, ref)
+    assert left.is_there(ref)
 
 
-def test_an_upload_that_another_operation_has_is_spared(drive: Drive, start: Start, user: User) -> None:
-    ref = start()
-    read_row(drive.store, drive.bucket, ref)
+def test_an_upload_that_another_operation_has_is_spared(store: Store, left: Left, user: User) -> None:
+    ref = left.start()
+    read_row(store, left.bucket, ref)
     sweep = started(user)
-    request_abort(user, drive.store, drive.bucket, [ref])
+    request_abort(user, store, left.bucket, [ref])
     work_off(sweep)
     assert sweep.items.get().error_reason == Code.ALREADY_ORDERED
 
 
-def test_a_plan_takes_few_statements_whatever_its_size(store: Store, user: User) -> None:
-    count = int(os.environ.get("SWEEP_ROWS", "2000"))
-    InventoryUpload.objects.bulk_create(
-        upload_row(store, f"b{number % 5}", UploadRef(f"k{number}", f"u{number}"), bytes=1) for number in range(count)
-    )
-    sweep = request_sweep(user, DEAD)
-    statements = []
-    while sweep.state == SweepState.PLANNING:
-        with CaptureQueriesContext(connection) as queries:
-            drive_sweep(sweep.pk)
-        statements.append(len(queries))
-        sweep.refresh_from_db()
-    assert (sweep.uploads, sweep.bytes, SweepItem.objects.count()) == (count, count, count)
-    assert max(statements) < 40
+# --- Sweeps that repeat -----------------------------------------------------------------------------------------------
 
 
-def test_a_repeating_sweep_runs_by_itself_within_its_limits(
-    drive: Drive, start: Start, client: ObjectStoreClient, user: User
-) -> None:
-    ref = start()
-    read_row(drive.store, drive.bucket, ref)
-    limits = {"minute": 0, "weekday": 0, "max_uploads": 1, "max_bytes": SIZE}
+def plan_now() -> Sweep:
+    """The plan of the repeating sweep, as if its time had come."""
+    RepeatingSweep.objects.update(next_at=timezone.now() - timedelta(minutes=1))
+    plan_repeating(10)
+    sweep = Sweep.objects.order_by("-created_at").first()
+    assert sweep is not None
+    drive_sweep(sweep.pk)
+    sweep.refresh_from_db()
+    return sweep
+
+
+def why(sweep: Sweep) -> str:
+    problem = waits_because(sweep)
+    return problem.code if problem is not None else ""
+
+
+def test_a_repeating_sweep_runs_by_itself_within_its_limits(store: Store, left: Left, user: User) -> None:
+    refs = [left.start(f"k{number}") for number in range(2)]
+    for ref in refs:
+        read_row(store, left.bucket, ref)
+    limits = {"minute": 0, "weekday": 0, "max_uploads": 2, "max_bytes": 2 * SIZE}
     repeating = add_repeating(user, DEAD, "daily", **limits)
-
-    def plan_now() -> Sweep:
-        RepeatingSweep.objects.update(next_at=timezone.now() - timedelta(minutes=1))
-        plan_repeating(10)
-        sweep = Sweep.objects.order_by("-created_at").first()
-        assert sweep is not None
-        drive_sweep(sweep.pk)
-        sweep.refresh_from_db()
-        return sweep
-
-    assert plan_now().state == SweepState.PLANNED
+    waiting = plan_now()
+    assert (waiting.state, why(waiting)) == (SweepState.PLANNED, Code.SWEEP_RULE_UNAPPROVED)
     approve_repeating(user, repeating)
-    RepeatingSweep.objects.update(max_bytes=SIZE - 1)
-    assert plan_now().state == SweepState.PLANNED
-    RepeatingSweep.objects.update(max_bytes=SIZE)
+    RepeatingSweep.objects.update(max_bytes=2 * SIZE - 1)
+    waiting = plan_now()
+    assert (waiting.state, why(waiting)) == (SweepState.PLANNED, Code.SWEEP_BYTES_LIMIT)
+    RepeatingSweep.objects.update(max_bytes=2 * SIZE, max_uploads=1)
+    waiting = plan_now()
+    assert (waiting.state, why(waiting)) == (SweepState.PLANNED, Code.SWEEP_UPLOADS_LIMIT)
+    assert AuditEntry.objects.filter(action="sweep.waits").count() == 3
+    assert left.is_there(refs[0])
+    RepeatingSweep.objects.update(max_uploads=2)
     sweep = plan_now()
-    assert sweep.state == SweepState.RUNNING
+    assert (sweep.state, why(sweep)) == (SweepState.RUNNING, "")
     assert work_off(sweep).state == SweepState.DONE
-    assert not is_there(client, drive.bucket, ref)
+    assert not any(map(left.is_there, refs))
     disable_repeating(user, repeating)
     repeating.refresh_from_db()
     assert repeating.next_at is None
+    assert plan_repeating(10) == 0
+
+
+def test_no_second_plan_is_made_while_one_runs(store: Store, left: Left, user: User) -> None:
+    read_row(store, left.bucket, left.start())
+    repeating = add_repeating(user, DEAD, "daily", minute=0, weekday=0, max_uploads=9, max_bytes=10**9)
+    approve_repeating(user, repeating)
+    first = plan_now()
+    assert first.state == SweepState.RUNNING
+    assert plan_now().pk == first.pk
+    repeating.refresh_from_db()
+    assert repeating.next_at is not None
+    assert repeating.next_at > timezone.now()
+
+
+def test_sweeps_on_postgresql(postgresql_cluster: Cluster) -> None:
+    """This file; all of them with `SWEEPS_ON_POSTGRESQL=all`."""
+    is_all = os.environ.get("SWEEPS_ON_POSTGRESQL") == "all"
+    run_again(str(Path(__file__).parent) if is_all else __file__, postgresql_cluster)

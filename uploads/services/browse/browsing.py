@@ -147,9 +147,11 @@ def narrows_here(provider: Provider, query: UploadsQuery) -> bool:
     return bool(query.prefix) and provider.exact_prefix and not query.whole_key
 
 
-def find_listed(store: Store, bucket: str, key: str, upload_id: str) -> tuple[MultipartUpload | None, bool]:
+def find_listed(
+    store: Store, bucket: str, key: str, upload_id: str, retries: RetryPolicy = DEFAULT_RETRIES
+) -> tuple[MultipartUpload | None, bool]:
     """An upload as the listing at its key shows it, and whether that page was complete: one request."""
-    page = list_uploads(store, bucket, UploadsQuery(prefix=key, max_uploads=MAX_PAGE, whole_key=True))
+    page = list_uploads(store, bucket, UploadsQuery(prefix=key, max_uploads=MAX_PAGE, whole_key=True), retries)
     found = (upload for upload in page.uploads if (upload.key, upload.upload_id) == (key, upload_id))
     return next(found, None), not page.is_truncated
 

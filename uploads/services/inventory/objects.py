@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -204,6 +204,13 @@ def _found_in(store: Store, existing: ExistingObject, now: datetime) -> Found:
     if modified_at is None or modified_at > store_now + FUTURE:
         return Found(now, error=Code.OBJECT_UNDATED.value)
     return Found(now, modified_at)
+
+
+def note_object(uploads: Collection[int], found: Found) -> None:
+    """Note what was found out about the object of uploads. What was known of it stays known if `found` has an error."""
+    known = {} if found.error else {"object_modified_at": found.modified_at}
+    rows = InventoryUpload.objects.filter(pk__in=uploads)
+    rows.update(object_seen_at=found.at, object_error=found.error[:100], **known)
 
 
 def _save(lease: Lease[ObjectsBatch], results: _Results, *, last: bool = False) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -39,8 +41,14 @@ class AbortOutcome:
     request_id: str = ""
 
 
-def abort_until_gone(client: ObjectStoreClient, bucket: str, key: str, upload_id: str) -> AbortOutcome:
-    """Abort, and check with ListParts, until the store has no such upload.
+def abort_until_gone(
+    client: ObjectStoreClient,
+    bucket: str,
+    key: str,
+    upload_id: str,
+    turn: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> AbortOutcome:
+    """Abort, and check with ListParts, until the store has no such upload. Each of them is inside a context of `turn`.
 
     Raises ObjectStoreError if no abort succeeded, or if the store lists the upload after the last one. An abort that
     the store accepted is not a failure if only the check fails: the outcome is `not_verified` then.
@@ -51,9 +59,10 @@ def abort_until_gone(client: ObjectStoreClient, bucket: str, key: str, upload_id
         # If there is nothing to abort, no more parts can arrive, though a store may still list some: Swift lists the
         # parts of completed uploads.
         try:
-            found, accepted = _abort(client, bucket, key, upload_id)
+            with turn():
+                found, accepted = _abort(client, bucket, key, upload_id)
             request_id = accepted or request_id
-            if found is not _Found.UPLOAD or not _exists(client, bucket, key, upload_id):
+            if found is not _Found.UPLOAD or not _exists(client, bucket, key, upload_id, turn):
                 return AbortOutcome(
                     repeat,
                     already_gone=repeat == 1 and found is _Found.NOTHING,
@@ -108,9 +117,12 @@ def _abort(client: ObjectStoreClient, bucket: str, key: str, upload_id: str) -> 
         return _Found.NOTHING if all(certainly_not_done(each) for each in errors) else _Found.GONE_SINCE, ""
 
 
-def _exists(client: ObjectStoreClient, bucket: str, key: str, upload_id: str) -> bool:
+def _exists(
+    client: ObjectStoreClient, bucket: str, key: str, upload_id: str, turn: Callable[[], AbstractContextManager[None]]
+) -> bool:
     try:
-        client.list_parts(bucket, key, upload_id, max_parts=1)
+        with turn():
+            client.list_parts(bucket, key, upload_id, max_parts=1)
     except ObjectStoreError as error:
         if is_gone(error):
             return False

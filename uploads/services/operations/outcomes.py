@@ -22,6 +22,10 @@ UNANSWERED_AT = "unanswered_at"
 """In the outcome of an abort: when a request was sent that got no usable response."""
 
 
+SENT_AT = "sent_at"
+"""In the outcome of an abort of a sweep: when it was about to be sent first. It may have had an effect since then."""
+
+
 def end_of(item: OperationItem, error: dict[str, Any]) -> tuple[ItemState, dict[str, Any]]:
     """The final state of an item that is given up after `error` (its columns), and the columns of that end.
 
@@ -32,5 +36,5 @@ def end_of(item: OperationItem, error: dict[str, Any]) -> tuple[ItemState, dict[
         reason = {name: value for name, value in error.items() if name in NO_ERROR}
         unverified = {**outcome, "verified": False, "proofs": outcome.get("proofs", []), "not_verified": reason}
         return ItemState.DONE, {"outcome": unverified, **NO_ERROR}
-    is_open = REQUESTED_AT in outcome or UNANSWERED_AT in outcome or error["error_reason"] == Code.WORKER_LOST
+    is_open = bool(outcome.keys() & {REQUESTED_AT, UNANSWERED_AT, SENT_AT}) or error["error_reason"] == Code.WORKER_LOST
     return ItemState.UNKNOWN if is_open else ItemState.FAILED, error

@@ -20,6 +20,7 @@ from uploads.services.operations.confirmed import ItemRefused, explain_conflict
 from uploads.services.operations.kinds import ITEMS, refusal_of
 from uploads.services.operations.order import end_item
 from uploads.services.operations.outcomes import REQUESTED_AT, UNANSWERED_AT
+from uploads.services.operations.paced import abort_in_turn, wait_for_turn, was_sent
 from uploads.services.stores.clients import client_for
 from uploads.services.work.attempts import Retry
 from uploads.services.work.failures import NO_ERROR, error_fields, problem_fields
@@ -38,7 +39,7 @@ def run_item(lease: Lease[OperationItem]) -> None:
         if owner_of(operation.store, operation.bucket, item.key, item.upload_id):
             raise ItemRefused(Problem(Code.OWNED_BY_TRANSFER))
         if operation.kind == OperationKind.ABORT:
-            end_item(lease, ItemState.DONE, outcome=_abort(item), **NO_ERROR)
+            end_item(lease, ItemState.DONE, outcome=_abort(lease), **NO_ERROR)
         else:
             _record_completion(lease, complete_item(item))
     except ItemRefused as refusal:
@@ -48,6 +49,8 @@ def run_item(lease: Lease[OperationItem]) -> None:
     except CompletionUnknown as unknown:
         _record_unknown(lease, unknown)
     except ObjectStoreError as error:
+        if wait_for_turn(lease, error):
+            return
         log.warning("operation %s: %s", item.operation_id, error)
         reason = _conflict(item, error) if error.reason is Reason.EXISTS else ""
         fields = error_fields(error, reason=reason) | _unanswered(item, error)
@@ -93,13 +96,17 @@ def _conflict(item: OperationItem, error: ObjectStoreError) -> str:
     return Code.CHANGED_SINCE_CONFIRMED if is_other else Code.OBJECT_APPEARED
 
 
-def _abort(item: OperationItem) -> dict[str, Any]:
-    operation = item.operation
+def _abort(lease: Lease[OperationItem]) -> dict[str, Any]:
+    item, operation = lease.row, lease.row.operation
     crash.point("item.taken")
-    done = abort_until_gone(client_for(operation.store), operation.bucket, item.key, item.upload_id)
-    crash.point("item.aborted")
     # In a second attempt, the first one is what removed it.
-    outcome: dict[str, Any] = {"repeats": done.repeats, "already_gone": done.already_gone and item.tries == 0}
+    is_first = not was_sent(item) if operation.sweep_id else item.tries == 0
+    if operation.sweep_id:
+        done = abort_in_turn(lease)
+    else:
+        done = abort_until_gone(client_for(operation.store), operation.bucket, item.key, item.upload_id)
+    crash.point("item.aborted")
+    outcome: dict[str, Any] = {"repeats": done.repeats, "already_gone": done.already_gone and is_first}
     if done.request_id:
         outcome["request_id"] = done.request_id
     if done.not_verified is not None:

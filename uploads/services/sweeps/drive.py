@@ -48,8 +48,12 @@ def drive_sweep(lease: Lease[Sweep]) -> None:
 
 
 def _continue(lease: Lease[Sweep]) -> None:
+    not_before = lease.rows().values_list("not_before", flat=True).first()
+    seconds = max(0.0, (not_before - timezone.now()).total_seconds()) if not_before else 0.0
     with transaction.atomic():
-        if lease.release():
+        if lease.release() and seconds:
+            SWEEPS.resume(lease.row, seconds)
+        elif not seconds:
             enqueue_rows("drive_sweep", [lease.row.pk])
 
 

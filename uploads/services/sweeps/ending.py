@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db.models import Q
 
 from uploads.domain.states import SWEEP_ITEM_STATES, ItemState, SweepItemState
@@ -11,6 +13,23 @@ from uploads.services.operations.kinds import ITEMS
 from uploads.services.work import leases
 from uploads.services.work.failures import NO_ERROR, problem_fields
 from uploads.services.work.transitions import change
+
+ENDS = {
+    ItemState.DONE: SweepItemState.DONE,
+    ItemState.FAILED: SweepItemState.FAILED,
+    ItemState.UNKNOWN: SweepItemState.UNKNOWN,
+}
+
+
+def end_of(ordered: OperationItem) -> tuple[SweepItemState, dict[str, Any]] | None:
+    """How the upload of an item of an operation ends, with the error columns; None while it has not ended."""
+    state = ENDS.get(ItemState(ordered.state))
+    if state is None:
+        return None
+    if state is SweepItemState.DONE and ordered.outcome.get("already_gone"):
+        # Somebody else has ended it since it was read.
+        return SweepItemState.SPARED, problem_fields(Problem(Code.SPARED_GONE))
+    return state, {name: getattr(ordered, name) for name in NO_ERROR}
 
 
 def end_operation_item(ordered: OperationItem) -> None:
@@ -33,8 +52,7 @@ def end_left_items(sweep: Sweep) -> None:
             continue
         end_operation_item(item.operation_item)
         item.operation_item.refresh_from_db()
-        state = SweepItemState(item.operation_item.state)
-        if state in (SweepItemState.FAILED, SweepItemState.UNKNOWN):
-            columns = {name: getattr(item.operation_item, name) for name in NO_ERROR}
+        found = end_of(item.operation_item)
+        if found is not None and found[0] in (SweepItemState.FAILED, SweepItemState.UNKNOWN):
             rows = SweepItem.objects.filter(pk=item.pk)
-            change(SWEEP_ITEM_STATES, rows, state, {SweepItemState.PLANNED}, **columns)
+            change(SWEEP_ITEM_STATES, rows, found[0], {SweepItemState.PLANNED}, **found[1])

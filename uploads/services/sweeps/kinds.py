@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from uploads.domain.states import SWEEP_ITEM_STATES, SWEEP_STATES, SweepItemState, SweepState
 from uploads.models import Sweep, SweepItem
-from uploads.problems import Code
 from uploads.services.sweeps.dispatch import dispatch_sweep, due_sweeps, end_item
+from uploads.services.sweeps.ending import end_of, end_operation_item
 from uploads.services.sweeps.recording import SWEEP_QUEUE, record
 from uploads.services.sweeps.repeat import plan_repeating
 from uploads.services.work.kinds import register
@@ -84,9 +84,12 @@ SWEEPS = register(
 
 def _give_up_item(lease: Lease[SweepItem], error: dict[str, Any]) -> None:
     """An upload whose abort may have been requested never counts as failed."""
-    was_requested = lease.row.operation_item_id is not None
-    is_open = was_requested and error["error_reason"] == Code.WORKER_LOST
-    end_item(lease, SweepItemState.UNKNOWN if is_open else SweepItemState.FAILED, **error)
+    ordered = lease.row.operation_item
+    if ordered is not None:
+        end_operation_item(ordered)
+        ordered.refresh_from_db()
+    state, columns = (ordered and end_of(ordered)) or (SweepItemState.FAILED, error)
+    end_item(lease, state, **columns)
 
 
 SWEEP_ITEMS = register(

@@ -115,7 +115,7 @@ def _judge(sweep: Sweep, author: User, rule: InventoryFilter, rows: Sequence[Inv
 
 
 def judged_of(row: InventoryUpload, *, is_owned: bool) -> Judged:
-    return Judged(Verdict(row.verdict), row.parts, row.bytes, row.last_part_at, is_owned)
+    return Judged(Verdict(row.verdict), row.parts, row.bytes, row.last_part_at, row.active_at, is_owned)
 
 
 def owned_among(rows: Sequence[InventoryUpload]) -> set[int]:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from uploads import audit
 from uploads.domain.inventory_filter import InventoryFilter
 from uploads.domain.states import SWEEP_STATES, SweepState
-from uploads.domain.sweeps import needs_other_person, next_time, within_limits
+from uploads.domain.sweeps import needs_other_person, next_time, why_waits
 from uploads.models import RepeatingSweep, Sweep
 from uploads.problems import Code, Problem
 from uploads.services.sweeps.dispatch import dispatch_sweep
@@ -86,13 +86,23 @@ def plan_repeating(limit: int) -> int:
     return len(found)
 
 
+def waits_because(sweep: Sweep) -> Problem | None:
+    """Why a plan that a schedule has made waits for approval; None for plans that were requested or that need not."""
+    repeating = sweep.repeating
+    if repeating is None or sweep.planned_at is None or not sweep.uploads:
+        return None
+    limits = {"max_uploads": repeating.max_uploads, "max_bytes": repeating.max_bytes}
+    return why_waits(sweep.uploads, sweep.bytes, is_approved=repeating.approver_id is not None, **limits)
+
+
 def run_by_itself(sweep: Sweep) -> None:
     """Approve and run a repeated plan within its approved limits. Any other plan waits for somebody."""
     repeating = sweep.repeating
-    if repeating is None or repeating.approver is None or repeating.next_at is None or not sweep.uploads:
+    if repeating is None or repeating.next_at is None or not sweep.uploads:
         return
-    limits = {"max_uploads": repeating.max_uploads, "max_bytes": repeating.max_bytes}
-    if not within_limits(sweep.uploads, sweep.known, sweep.bytes, **limits):
+    problem = waits_because(sweep)
+    if problem is not None or repeating.approver is None:
+        limits = {"max_uploads": repeating.max_uploads, "max_bytes": repeating.max_bytes}
         record(None, "waits", sweep, uploads=sweep.uploads, bytes=sweep.bytes, **limits)
         return
     now, rows = timezone.now(), Sweep.objects.filter(pk=sweep.pk)
