@@ -11,6 +11,7 @@ from django.core.validators import MinValueValidator, validate_email
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from dashboard.shared.messages import text_of
 from dashboard.shared.messages.alerts import WHATS
 from dashboard.shared.messages.verdicts import VERDICTS
 from uploads import access
@@ -18,7 +19,9 @@ from uploads.access import AnyUser
 from uploads.domain.alerts import OF_VERDICTS, What
 from uploads.models import AlertRule
 from uploads.models.store import validate_endpoint_url
+from uploads.objectstore.addresses import AddressRefusedError
 from uploads.services.alerts.rules import RuleValues
+from uploads.services.alerts.webhooks import check_address
 
 MAX_ADDRESSES = 20
 BYTES_UNITS = {"TiB": 1024**4, "GiB": 1024**3, "MiB": 1024**2, "KiB": 1024}
@@ -111,6 +114,10 @@ class RuleForm(forms.Form):
                 validate_endpoint_url(url.partition("?")[0])
             except ValidationError:
                 raise ValidationError(_("Enter an http or https URL without a user and a fragment.")) from None
+            try:
+                check_address(url)
+            except AddressRefusedError as error:
+                raise ValidationError(text_of(error.problem)) from error
         return url
 
     def clean_emails(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dashboard.shared.jsonapi import iso
+from dashboard.shared.messages import error_json
 from uploads.models import Alert, AlertDelivery, AlertRule
 from uploads.services.alerts.rules import facts
 
@@ -22,7 +23,7 @@ def alerts_json(
 
 def _rule(rule: AlertRule) -> dict[str, Any]:
     times = {"silent_until": iso(rule.silent_until), "evaluated_at": iso(rule.evaluated_at)}
-    return {"id": rule.pk, **facts(rule), **times}
+    return {"id": rule.pk, **facts(rule), **times, "error": error_json(rule.error)}
 
 
 def _alert(alert: Alert) -> dict[str, Any]:

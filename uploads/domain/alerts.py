@@ -8,6 +8,8 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
+from uploads.problems import Problem
+
 
 class What(StrEnum):
     """What a rule compares with its threshold: bytes, uploads, money in a month, bytes per day, places, hours."""
@@ -37,19 +39,19 @@ class Channel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a rule measures. An incomplete value is a lower bound: some bytes, buckets or prices are not known."""
+    """What a rule measures. If something is missing, the value is a lower bound, or None if nothing is known."""
 
-    value: Decimal
-    is_complete: bool = True
+    value: Decimal | None
+    missing: Problem | None = None
 
 
-def holds(measured: Measured | None, threshold: Decimal) -> bool | None:
+def holds(measured: Measured, threshold: Decimal) -> bool | None:
     """Whether the value is above the threshold; None if that cannot be said, which neither starts nor ends an alert."""
-    if measured is None:
+    if measured.value is None:
         return None
     if measured.value > threshold:
         return True
-    return False if measured.is_complete else None
+    return False if measured.missing is None else None
 
 
 @dataclass(frozen=True, slots=True)

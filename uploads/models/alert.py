@@ -14,14 +14,15 @@ from uploads.domain.states import ItemState
 from uploads.models.fields import EncryptedTextField
 from uploads.models.inventory import VERDICTS
 from uploads.models.store import Store
-from uploads.models.work import WorkFields
+from uploads.models.work import ErrorFields, WorkFields
 
 
-class AlertRule(models.Model):
+class AlertRule(ErrorFields):
     """A condition, and where its alerts are sent. Without a store: all enabled stores; without a bucket: all of them.
 
     `threshold` is in the unit of `what`; `currency` is that of a cost. `samples` are the bytes of the last days, for
-    growth. `quiet_from` and `quiet_until` are minutes of the day in UTC.
+    growth. `quiet_from` and `quiet_until` are minutes of the day in UTC. The error says why the rule could neither
+    start nor end an alert when it was evaluated last.
     """
 
     name = models.CharField(max_length=100, unique=True)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, override
+from django.utils.translation import gettext_lazy, ngettext_lazy, override
 
 from dashboard.shared.formatting import bytes_text, money_text, time_text
 from dashboard.shared.messages.types import Message
@@ -27,6 +27,25 @@ MESSAGES: Mapping[str, Message] = {
     Code.NO_SUCH_ALERT_RULE: gettext_lazy("There is no such alert rule."),
     Code.ALERT_NAME_TAKEN: gettext_lazy("There is a rule “%(name)s” already."),
     Code.TOO_MANY_ALERT_RULES: gettext_lazy("There are %(limit)s alert rules already. Delete one first."),
+    Code.ALERT_WITHOUT_CHANNEL: gettext_lazy("The rule has no such address any more."),
+    Code.ALERT_RULE_DISABLED: gettext_lazy("The rule was disabled before this was sent."),
+    Code.ALERT_STORE_DISABLED: gettext_lazy("The store %(store)s is disabled."),
+    Code.ALERT_NOTHING_SCANNED: gettext_lazy("Nothing was scanned yet."),
+    Code.ALERT_BUCKETS_NOT_LISTED: ngettext_lazy(
+        "%(buckets)s bucket could not be listed.", "%(buckets)s buckets could not be listed.", "buckets"
+    ),
+    Code.ALERT_BYTES_NOT_KNOWN: ngettext_lazy(
+        "The bytes of %(uploads)s upload are not known yet.",
+        "The bytes of %(uploads)s uploads are not known yet.",
+        "uploads",
+    ),
+    Code.ALERT_WITHOUT_PRICE: gettext_lazy(
+        "No price is set for %(unpriced_bytes)s, so their cost in %(currency)s is not known."
+    ),
+    Code.ALERT_IN_OTHER_CURRENCIES: gettext_lazy(
+        "The rule counts %(currency)s, and some prices are in other currencies: %(others)s."
+    ),
+    Code.ALERT_NEEDS_TWO_DAYS: gettext_lazy("Growth needs two days on which the bytes of all uploads were known."),
     Code.ALERT_SECRET_UNREADABLE: gettext_lazy(
         "The secret of the webhook cannot be decrypted with CREDENTIALS_KEYS. Enter it again."
     ),

@@ -15,11 +15,21 @@ from typing import Any
 
 @dataclass
 class Webhook:
-    """Answers with the statuses in turn, then with 200."""
+    """Answers with the statuses in turn, then with 200.
+
+    The status 0 closes the connection without a response, ENDLESS sends a body without an end, and SLOW a head
+    without one.
+    """
 
     url: str = ""
+    bytes_sent: int = 0
     statuses: list[int] = field(default_factory=list)
     received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    is_over: threading.Event = field(default_factory=threading.Event)
+
+
+LOST, ENDLESS, SLOW = 0, -1, -2
+BLOCK = bytes(64 * 1024)
 
 
 @contextmanager
@@ -31,11 +41,29 @@ def webhook() -> Iterator[Webhook]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             found.received.append((dict(self.headers), body))
             status = found.statuses.pop(0) if found.statuses else 200
+            if status in (LOST, ENDLESS, SLOW):
+                self._misbehave(status)
+                return
             self.send_response(status)
             if 300 <= status < 400:
                 self.send_header("Location", f"{found.url}elsewhere")
             self.send_header("Content-Length", "0")
             self.end_headers()
+
+        def _misbehave(self, status: int) -> None:
+            self.close_connection = True
+            head = b"HTTP/1.1 200 OK\r\n"
+            if status == LOST:
+                return
+            try:
+                self.wfile.write(head if status == SLOW else head + b"\r\n")
+                while status == SLOW and not found.is_over.wait(0.05):
+                    self.wfile.write(b"X: y\r\n")
+                while status == ENDLESS and found.bytes_sent < 2**30:
+                    self.wfile.write(BLOCK)
+                    found.bytes_sent += len(BLOCK)
+            except OSError:
+                return
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -44,6 +72,7 @@ def webhook() -> Iterator[Webhook]:
         found.url = f"http://127.0.0.1:{server.server_port}/hook/"
         with _serving(server):
             yield found
+            found.is_over.set()
 
 
 @contextmanager

@@ -11,11 +11,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tests.services.alerts.receivers import Webhook, mail_server, webhook
+from tests.services.alerts.receivers import ENDLESS, LOST, SLOW, Webhook, mail_server, webhook
 from uploads.domain.alerts import MAX_DELIVERIES, Measured, Quiet, What, growth_per_day, holds, wait_after, with_sample
 from uploads.domain.cost import GIB
 from uploads.domain.states import ItemState
@@ -30,10 +30,12 @@ from uploads.models import (
     Scan,
     Store,
 )
-from uploads.problems import Code
+from uploads.problems import Code, Problem
+from uploads.services.alerts import webhooks
 from uploads.services.alerts.deliver import DELIVERIES, deliver_alert
 from uploads.services.alerts.evaluating import evaluate, evaluate_alerts
 from uploads.services.alerts.rules import RuleRefused, RuleValues, save_rule, send_test, silence
+from uploads.services.stores.prices import PriceValues, set_prices
 from uploads.services.upkeep.retention import DELIVERIES_KEPT, delete_old_rows
 from uploads.services.work import leases
 
@@ -182,7 +184,218 @@ def test_killed_worker_sends_again_with_the_same_id(store: Store, hook: Webhook)
     assert [headers["Partway-Delivery"] for headers, _ in hook.received] == [str(row.pk)] * 2
 
 
-@pytest.mark.parametrize("url", ["http://169.254.169.254/latest/", "http://[fd00:ec2::254]/", "http://0.0.0.0:1/"])
+def test_unknown_value_is_named_and_ends_nothing(store: Store) -> None:
+    set_sum(store, 1000 * GIB)
+    rule = make_rule(what=What.COST, threshold=Decimal(22), currency="EUR")
+
+    def evaluated() -> tuple[str, int]:
+        evaluate(rule.pk, NOW)
+        rule.refresh_from_db()
+        return rule.error_code, Alert.objects.filter(ended_at=None).count()
+
+    def price(amount: int, currency: str = "EUR", storage_class: str = "STANDARD") -> None:
+        set_prices(None, store, [PriceValues(storage_class, Decimal(amount), currency)])
+
+    assert evaluated() == (Code.ALERT_IN_OTHER_CURRENCIES, 0), "the published price is in USD"
+    assert rule.error_params == {"currency": "EUR", "others": ["USD"]}
+    price(1)
+    assert evaluated() == ("", 1)
+    set_prices(None, store, [])
+    assert evaluated() == (Code.ALERT_IN_OTHER_CURRENCIES, 1)
+    store.provider = "ceph"
+    store.save()
+    assert evaluated() == (Code.ALERT_WITHOUT_PRICE, 1)
+    assert rule.error_params == {"currency": "EUR", "unpriced_bytes": 1000 * GIB}
+    InventoryBucket.objects.update(error_code="AccessDenied")
+    price(0)
+    assert evaluated() == (Code.ALERT_BUCKETS_NOT_LISTED, 1)
+    InventoryBucket.objects.update(error_code="")
+    set_sum(store, 1000 * GIB, checked=3)
+    assert evaluated() == (Code.ALERT_BYTES_NOT_KNOWN, 1)
+    store.enabled = False
+    store.save()
+    make_rule(name="other", store=store)
+    evaluate(AlertRule.objects.get(name="other").pk, NOW)
+    assert AlertRule.objects.get(name="other").error_code == Code.ALERT_STORE_DISABLED
+    assert evaluated() == (Code.ALERT_NOTHING_SCANNED, 1)
+    store.enabled = True
+    store.save()
+    set_sum(store, 1000 * GIB)
+    assert evaluated() == ("", 0)
+
+
+def test_growth_needs_two_days(store: Store) -> None:
+    rule = make_rule(what=What.GROWTH)
+    set_sum(store, 1000)
+    evaluate(rule.pk, NOW)
+    assert AlertRule.objects.get().error_code == Code.ALERT_NEEDS_TWO_DAYS
+    evaluate(rule.pk, NOW + timedelta(days=1))
+    assert AlertRule.objects.get().error_code == ""
+
+
+def test_growth_of_one_bucket_is_not_that_of_another(store: Store) -> None:
+    rules = [make_rule(name=name, what=What.GROWTH, store=store, bucket=name) for name in ("b", "other")]
+    for day, size in enumerate((0, 500)):
+        set_sum(store, size)
+        bucket, _ = InventoryBucket.objects.get_or_create(store=store, name="other", defaults={"listed_at": NOW})
+        InventorySum.objects.update_or_create(bucket=bucket, verdict="dead", defaults={"bytes": 50})
+        for rule in rules:
+            evaluate(rule.pk, NOW + timedelta(days=day))
+    assert [(each.rule.name, each.value) for each in Alert.objects.select_related("rule")] == [("b", Decimal(500))]
+
+
+def test_internal_error_at_one_rule_is_shown_and_stops_no_other(store: Store) -> None:
+    set_sum(store, 200)
+    broken, other = make_rule(name="broken"), make_rule(name="other")
+    AlertRule.objects.filter(pk=broken.pk).update(what="from a later version")
+    evaluate_alerts(NOW)
+    broken.refresh_from_db()
+    assert broken.error_code == Code.INTERNAL_ERROR
+    assert [each.rule_id for each in Alert.objects.all()] == [other.pk]
+
+
+def test_killed_process_starts_the_alert_once(store: Store, hook: Webhook) -> None:
+    """It died before its transaction, and then after it, before the queue had the delivery."""
+    rule = make_rule(hook, store=store)
+    set_sum(store, 200)
+    with pytest.raises(KeyboardInterrupt), transaction.atomic():
+        evaluate(rule.pk, NOW)
+        raise KeyboardInterrupt
+    assert not Alert.objects.exists()
+    assert not AlertDelivery.objects.exists()
+    evaluate(rule.pk, NOW)
+    AlertDelivery.objects.update(queued_at=None)
+    assert DELIVERIES.dispatch_due is not None
+    assert [DELIVERIES.dispatch_due(10), DELIVERIES.dispatch_due(10)] == [1, 0]
+    evaluate(rule.pk, NOW)
+    deliver_all()
+    assert [json.loads(body)["event"] for _, body in hook.received] == ["start"]
+
+
+def test_lost_response_is_sent_again_with_the_same_id(store: Store, hook: Webhook) -> None:
+    hook.statuses = [LOST]
+    send_test(None, make_rule(hook))
+    deliver_all()
+    assert AlertDelivery.objects.values_list("state", "error_code", "status").get() == (
+        ItemState.ORDERED,
+        Code.WEBHOOK_UNREACHABLE,
+        None,
+    )
+    deliver_all()
+    deliver_all()
+    assert len(hook.received) == 2
+    assert hook.received[0][1] == hook.received[1][1]
+    assert len({headers["Partway-Delivery"] for headers, _ in hook.received}) == 1
+
+
+def test_end_never_arrives_before_the_start(store: Store, hook: Webhook) -> None:
+    hook.statuses = [500]
+    rule = make_rule(hook, store=store)
+    for size in (200, 50):
+        set_sum(store, size)
+        evaluate(rule.pk, NOW)
+    start, end = (AlertDelivery.objects.get(event=event) for event in ("start", "end"))
+    deliver_alert(start.pk)
+    deliver_alert(end.pk)
+    end.refresh_from_db()
+    assert (end.state, end.attempts) == (ItemState.ORDERED, 0)
+    assert end.not_before is not None
+    deliver_all()
+    deliver_all()
+    assert [json.loads(body)["event"] for _, body in hook.received] == ["start", "start", "end"]
+
+
+def test_silence_holds_what_is_repeated_back_but_no_test(store: Store, hook: Webhook) -> None:
+    rule = make_rule(hook, store=store)
+    set_sum(store, 200)
+    evaluate(rule.pk, NOW)
+    silence(None, rule, timezone.now() + timedelta(hours=1))
+    deliver_all()
+    assert hook.received == []
+    send_test(None, rule)
+    deliver_all()
+    assert [json.loads(body)["event"] for _, body in hook.received] == ["test"]
+    silence(None, rule, None)
+    deliver_all()
+    assert [json.loads(body)["event"] for _, body in hook.received] == ["test", "start"]
+
+
+def test_what_has_no_address_or_no_rule_any_more_is_given_up(store: Store, hook: Webhook) -> None:
+    set_sum(store, 200)
+    moved = make_rule(hook, emails=("ops@example.org",))
+    disabled = make_rule(hook, name="disabled")
+    for rule in (moved, disabled):
+        evaluate(rule.pk, NOW)
+    save_rule(None, RuleValues("hidden", What.BYTES, Decimal(100), emails=()), moved)
+    save_rule(None, RuleValues("disabled", What.BYTES, Decimal(100), webhook_url=hook.url, enabled=False), disabled)
+    deliver_all()
+    assert hook.received == []
+    found = AlertDelivery.objects.order_by("-rule__name", "channel").values_list(
+        "rule__name", "channel", "state", "error_code"
+    )
+    assert list(found) == [
+        ("hidden", "email", ItemState.FAILED, Code.ALERT_WITHOUT_CHANNEL),
+        ("hidden", "webhook", ItemState.FAILED, Code.ALERT_WITHOUT_CHANNEL),
+        ("disabled", "webhook", ItemState.FAILED, Code.ALERT_RULE_DISABLED),
+    ]
+
+
+def test_only_the_head_of_a_response_is_read_and_not_for_long(
+    store: Store, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook.statuses = [ENDLESS, SLOW]
+    send_test(None, make_rule(hook))
+    deliver_all()
+    assert AlertDelivery.objects.values_list("state", "status").get() == (ItemState.DONE, 200)
+    assert hook.bytes_sent < 64 * 1024**2
+    monkeypatch.setattr(webhooks, "SECONDS", 0.3)
+    AlertDelivery.objects.all().delete()
+    send_test(None, AlertRule.objects.get())
+    deliver_all()
+    assert AlertDelivery.objects.values_list("state", "error_code").get() == (
+        ItemState.ORDERED,
+        Code.WEBHOOK_UNREACHABLE,
+    )
+
+
+def test_neither_the_secret_nor_the_address_is_logged(
+    store: Store, hook: Webhook, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    caplog.set_level("DEBUG", "uploads")
+    hook.statuses = [500, LOST]
+    rule = make_rule(hook)
+    send_test(None, rule)
+    for _ in range(3):
+        deliver_all()
+    assert len(hook.received) == 3
+    written = caplog.text + str([vars(each) for each in caplog.records])
+    assert "WebhookRefused" in written
+    assert "a secret" not in written
+    assert "/hook/" not in written
+
+
+def test_this_machine_is_refused_unless_it_is_allowed(store: Store, hook: Webhook, settings: Any) -> None:
+    settings.STORE_ALLOWED_ADDRESSES = []
+    port = hook.url.split(":")[2]
+    for number, host in enumerate(("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433")):
+        send_test(None, make_rule(name=f"r{number}", webhook_url=f"http://{host}:{port}"))
+    deliver_all()
+    assert hook.received == []
+    found = set(AlertDelivery.objects.values_list("state", "error_code"))
+    assert found == {(ItemState.FAILED, Code.ADDRESS_OF_THIS_MACHINE)}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254/latest/",
+        "http://[fd00:ec2::254]/",
+        "http://0.0.0.0:1/",
+        "http://2852039166/",
+        "http://[::ffff:169.254.169.254]/",
+    ],
+)
 def test_refused_addresses_are_never_connected_to(store: Store, url: str) -> None:
     send_test(None, make_rule(webhook_url=url))
     deliver_all()
@@ -191,15 +404,15 @@ def test_refused_addresses_are_never_connected_to(store: Store, url: str) -> Non
 
 
 def test_silence_holds_alerts_back(store: Store, hook: Webhook) -> None:
-    rule = make_rule(hook, store=store)
-    silence(None, rule, NOW + timedelta(hours=1))
+    rule, until = make_rule(hook, store=store), timezone.now()
+    silence(None, rule, until)
     for size in (200, 50):  # It starts and ends in silence.
         set_sum(store, size)
-        evaluate(rule.pk, NOW)
+        evaluate(rule.pk, until - timedelta(hours=1))
     set_sum(store, 300)  # It starts in silence, and goes on.
-    evaluate(rule.pk, NOW)
+    evaluate(rule.pk, until - timedelta(hours=1))
     assert not AlertDelivery.objects.exists()
-    evaluate(rule.pk, NOW + timedelta(hours=1))
+    evaluate(rule.pk, until)
     deliver_all()
     assert [json.loads(body)["value"] for _, body in hook.received] == ["300"]
     assert AuditEntry.objects.filter(action="alert.silenced").count() == 1
@@ -271,9 +484,11 @@ def test_changed_condition_ends_the_alert_without_a_message(store: Store, hook: 
 
 
 def test_pure_rules() -> None:
-    assert holds(None, Decimal(1)) is None
+    missing = Problem(Code.ALERT_NOTHING_SCANNED)
+    assert holds(Measured(None, missing), Decimal(0)) is None
     assert holds(Measured(Decimal(1)), Decimal(1)) is False
-    assert holds(Measured(Decimal(0), is_complete=False), Decimal(1)) is None
+    assert holds(Measured(Decimal(1), missing), Decimal(1)) is None
+    assert holds(Measured(Decimal(2), missing), Decimal(1)) is True
     night = Quiet(22 * 60, 6 * 60)
     assert [night.includes(NOW.replace(hour=hour)) for hour in (21, 22, 23, 5, 6)] == [False, True, True, True, False]
     assert not Quiet(60, 60).includes(NOW)

@@ -12,7 +12,7 @@ from django.core.mail import EmailMessage
 from django.db import transaction
 from django.utils import timezone
 
-from uploads.domain.alerts import Channel, wait_after
+from uploads.domain.alerts import Channel, Event, wait_after
 from uploads.domain.states import ITEM_STATES, ItemState
 from uploads.models import AlertDelivery
 from uploads.models.fields import SecretUnreadable
@@ -29,6 +29,9 @@ from uploads.services.work.queue import enqueue_on_commit, enqueue_rows
 from uploads.services.work.tasks import record_worker_lost, task
 
 log = logging.getLogger(__name__)
+
+HOLD_SECONDS = 60.0
+"""When a delivery that is held back is looked at again."""
 
 NO_MAIL = "django.core.mail.backends.dummy.EmailBackend"
 
@@ -78,6 +81,10 @@ DELIVERIES = register(
 def deliver_alert(lease: Lease[AlertDelivery]) -> None:
     """Send one delivery. The attempt is counted before it is made."""
     delivery = lease.row
+    if _is_held_back(delivery):
+        if lease.release(not_before=in_seconds(HOLD_SECONDS)):
+            _resume(delivery, HOLD_SECONDS)
+        return
     delivery.attempts += 1
     lease.renew(attempts=delivery.attempts)
     try:
@@ -86,6 +93,16 @@ def deliver_alert(lease: Lease[AlertDelivery]) -> None:
         _defer(lease, failure)
     else:
         lease.end(ItemState.DONE, status=status, finished_at=timezone.now(), **NO_ERROR)
+
+
+def _is_held_back(delivery: AlertDelivery) -> bool:
+    """Whether it waits: in silence, and an end while its start is still being sent, so that it never arrives first."""
+    if delivery.event == Event.TEST:
+        return False
+    if delivery.rule.quiet.includes(timezone.now()):
+        return True
+    starts = AlertDelivery.objects.filter(alert=delivery.alert, channel=delivery.channel, event=Event.START)
+    return delivery.event == Event.END and starts.filter(state__in=(ItemState.ORDERED, ItemState.RUNNING)).exists()
 
 
 def _defer(lease: Lease[AlertDelivery], failure: NotDelivered) -> None:
@@ -100,6 +117,10 @@ def _defer(lease: Lease[AlertDelivery], failure: NotDelivered) -> None:
 
 def send(delivery: AlertDelivery) -> int | None:
     """The status of a webhook's response, None for a mail. Raises NotDelivered."""
+    if delivery.event != Event.TEST and not delivery.rule.enabled:
+        raise NotDelivered(Problem(Code.ALERT_RULE_DISABLED), is_final=True)
+    if delivery.channel not in delivery.rule.channels:
+        raise NotDelivered(Problem(Code.ALERT_WITHOUT_CHANNEL), is_final=True)
     if delivery.channel == Channel.WEBHOOK:
         return _post(delivery)
     _mail(delivery)

@@ -13,7 +13,9 @@ from django.utils import timezone
 
 from uploads.domain.alerts import Event, holds
 from uploads.models import Alert, AlertDelivery, AlertRule
+from uploads.problems import Code, Problem
 from uploads.services.alerts.measuring import measure
+from uploads.services.work.failures import NO_ERROR, problem_fields
 from uploads.services.work.leases import LeaseLost
 from uploads.services.work.queue import enqueue_rows
 from uploads.services.work.rounds import only_one
@@ -39,20 +41,31 @@ def evaluate_alerts(now: datetime | None = None) -> None:
                 raise
             except Exception:
                 log.exception("alerts: internal error at rule %s", pk)
+                AlertRule.objects.filter(pk=pk).update(**problem_fields(Problem(Code.INTERNAL_ERROR)))
 
 
 @transaction.atomic
 def evaluate(rule_id: int, now: datetime) -> None:
-    """Start or end the alert of a rule, and create the deliveries that are due. Can be repeated."""
-    rule = AlertRule.objects.select_for_update(of=("self",)).filter(pk=rule_id, enabled=True).first()
+    """Start or end the alert of a rule, and create the deliveries that are due. Can be repeated.
+
+    The error of the rule says why it can neither start nor end an alert now.
+    """
+    rule = (
+        AlertRule.objects.select_for_update(of=("self",))
+        .select_related("store")
+        .filter(pk=rule_id, enabled=True)
+        .first()
+    )
     if rule is None:
         return
     measured = measure(rule, now)
-    rule.evaluated_at = now
-    rule.save(update_fields=["evaluated_at", "samples"])
-    active = rule.alerts.filter(ended_at__isnull=True).first()
     is_met = holds(measured, rule.threshold)
-    if measured is not None and is_met and active is None:
+    error = NO_ERROR if measured.missing is None or is_met is not None else problem_fields(measured.missing)
+    for name, value in {**error, "evaluated_at": now}.items():
+        setattr(rule, name, value)
+    rule.save(update_fields=["evaluated_at", "samples", *error])
+    active = rule.alerts.filter(ended_at__isnull=True).first()
+    if measured.value is not None and is_met and active is None:
         rule.alerts.create(value=measured.value, started_at=now)
     elif is_met is False and active is not None:
         active.ended_at = now

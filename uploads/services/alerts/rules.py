@@ -16,6 +16,7 @@ from uploads.domain.alerts import Event, What
 from uploads.models import AlertDelivery, AlertRule, Store
 from uploads.problems import Code, Problem, ProblemError
 from uploads.services.alerts.evaluating import MAX_RULES, deliver_later
+from uploads.services.work.failures import NO_ERROR
 
 
 class RuleRefused(ProblemError):
@@ -71,8 +72,10 @@ def save_rule(actor: User | None, values: RuleValues, rule: AlertRule | None = N
     changed = _assign(row, values)
     if values.webhook_secret or moved:
         row.webhook_secret = values.webhook_secret
-    if changed:
+    if changed or not values.enabled:
         row.samples = []
+        for name, value in NO_ERROR.items():
+            setattr(row, name, value)
     row.save()
     if changed or not row.enabled:
         _end_active(row)

@@ -17,6 +17,7 @@ from uploads.models.fields import opened
 from uploads.models.store_limits import address_rules
 from uploads.objectstore.budget import Budget, limited_to
 from uploads.objectstore.connections import PatientAdapter
+from uploads.objectstore.endpoints import origin
 from uploads.services.alerts.words import words_of
 
 CONNECT_SECONDS = 5.0
@@ -24,6 +25,12 @@ SECONDS = 15.0
 """For the whole request. Of the response, only the status is read."""
 
 SIGNATURE, TIMESTAMP, DELIVERY = "Partway-Signature", "Partway-Timestamp", "Partway-Delivery"
+
+
+def check_address(url: str) -> None:
+    """Raise AddressRefusedError for an address that no webhook may have. A name is checked when it is resolved."""
+    _scheme, host, port = origin(url)
+    address_rules().check_literal(host, port or 0)
 
 
 def body_of(delivery: AlertDelivery) -> dict[str, Any]:
