@@ -17,7 +17,11 @@ from django.db import Error as DatabaseError
 
 from uploads import database, logs
 from uploads.services.alerts import deliver  # noqa: F401 - declares its task
-from uploads.services.inventory import objects  # noqa: F401 - declares its task
+from uploads.services.inventory import (
+    objects,  # noqa: F401 - declares its task
+    refresh,
+    sums,
+)
 from uploads.services.inventory.scans import buckets, listing, parts  # noqa: F401 - declare their tasks
 from uploads.services.operations import kinds as operations
 from uploads.services.operations import run  # noqa: F401 - declares its task
@@ -100,6 +104,16 @@ def watchdog() -> None:
     for _ in range(MAX_ROUNDS):
         if not watchdogs.watch():
             return
+
+
+@shared_task
+def refresh_inventory(_when: str) -> None:
+    refresh.refresh()
+
+
+@shared_task
+def sum_up(bucket_id: str) -> None:
+    sums.sum_up(int(bucket_id))
 
 
 @shared_task

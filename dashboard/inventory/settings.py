@@ -49,10 +49,12 @@ def _saved(request: HttpRequest, store: Store, form: InventoryForm) -> bool:
 
 
 def _page(request: HttpRequest, store: Store, form: InventoryForm, *, status: int = 200) -> HttpResponse:
+    current = settings_of(store)
     context = {
         "store": store,
+        "is_judging": current.judged_to is not None,
         "form": form,
-        "next_scan": schedule_of(settings_of(store)).next_slot(timezone.now()) if store.enabled else None,
+        "next_scan": schedule_of(current).next_slot(timezone.now()) if store.enabled else None,
         "last_scan": last_scans(request.user, [store]).get(store.pk),
         "may_scan": store.enabled and access.may_scan(request.user, store),
         "unchecked": not_checked(request.user, [store]),

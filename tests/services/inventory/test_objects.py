@@ -206,6 +206,16 @@ def test_a_bucket_that_is_gone_is_not_asked(silent: list[str], bucket: str, prox
     assert work_off() == 0
 
 
+def test_a_disabled_store_is_not_asked(silent: list[str], store: Store, proxy: FaultProxy) -> None:
+    objects.begin(store)
+    Store.objects.update(enabled=False)
+    objects.look_up_objects(ObjectsBatch.objects.get().pk)
+    assert work_off() == 0
+    assert not proxy.requests
+    Store.objects.update(enabled=True)
+    assert work_off() == 1
+
+
 def test_a_store_that_fails_is_given_up_for_a_while(silent: list[str], bucket: str, proxy: FaultProxy) -> None:
     proxy.always("HeadObject", Fault.RESET_BEFORE_BODY)
     assert work_off(10) == 6

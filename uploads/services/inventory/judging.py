@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from uploads.domain.verdicts import SILENT, Judgement, Thresholds, UploadFacts, judge
 from uploads.models import InventoryBucket, InventorySettings, InventoryUpload, Store
 from uploads.services.browse.browsing import provider_of
 from uploads.services.browse.ownership import owned_in_store
-from uploads.services.inventory.sums import mark_all_changed
+from uploads.services.inventory.sums import mark_all_changed, mark_those_changed
 
 OWNED_AGAIN = timedelta(minutes=10)
 """When an upload is judged again that a transfer owns: the transfer may have ended by then."""
@@ -122,7 +123,41 @@ def rejudge_due(limit: int) -> int:
     return len(rows)
 
 
-def judge_store_again(store: Store) -> None:
-    """After its thresholds have changed: all uploads of the store are judged again soon. One statement."""
-    uploads = InventoryUpload.objects.filter(store=store, ended_at__isnull=True)
-    uploads.update(verdict_until=timezone.now())
+def judge_again(settings: InventorySettings) -> None:
+    """After the thresholds of a store have changed: `apply_thresholds` judges all its uploads again, in batches."""
+    InventorySettings.objects.filter(pk=settings.pk).update(judged_to=0)
+
+
+def apply_thresholds(limit: int) -> int:
+    """Look at the next uploads, at most `limit`, and judge those of a store whose thresholds have changed.
+
+    Returns how many it looked at. The settings are locked first, so that they do not change meanwhile, then the
+    buckets, as for every judgement.
+    """
+    with transaction.atomic():
+        settings = unapplied().select_for_update().first()
+        if settings is None:
+            return 0
+        store_id = settings.pk
+        # By the primary key alone, whatever the share of the store is: no sorting, and nothing is read twice.
+        after = InventoryUpload.objects.filter(pk__gt=settings.judged_to).order_by("pk")
+        few = list(after.values_list("pk", "store_id", "bucket_id")[:limit])
+        mark_those_changed({bucket for _, store, bucket in few if store == store_id})
+        rows = list(InventoryUpload.objects.filter(pk__in=[pk for pk, store, _ in few if store == store_id]))
+        rows = [row for row in rows if row.ended_at is None]
+        judge_rows(Store.objects.get(pk=store_id), rows, timezone.now())
+        InventoryUpload.objects.bulk_update(rows, JUDGED, CHUNK)
+        judged_to = few[-1][0] if len(few) == limit else None
+        InventorySettings.objects.filter(pk=settings.pk).update(judged_to=judged_to)
+    return len(few)
+
+
+def unapplied() -> QuerySet[InventorySettings]:
+    """The settings with thresholds by which not all uploads are judged yet."""
+    return InventorySettings.objects.filter(judged_to__isnull=False).order_by("pk")
+
+
+def is_due() -> bool:
+    """Whether time or thresholds have changed a verdict."""
+    due = InventoryUpload.objects.filter(ended_at__isnull=True, verdict_until__lte=timezone.now())
+    return unapplied().exists() or due.exists()

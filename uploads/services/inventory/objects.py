@@ -128,9 +128,12 @@ class _Results:
     written_at: float = field(default_factory=time.monotonic)
 
 
-@task(OBJECTS, ObjectsBatch.objects.all, queue=scanners)
+@task(OBJECTS, ObjectsBatch.objects.all, queue=scanners, store="store")
 def look_up_objects(lease: Lease[ObjectsBatch]) -> None:
     """Look up the objects of a batch, and begin the next one."""
+    if not lease.row.store.enabled:
+        lease.end(ItemState.FAILED)
+        return
     with giving_up(lease):
         _look_up(lease)
         begin(lease.row.store)

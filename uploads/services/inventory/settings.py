@@ -8,13 +8,14 @@ from dataclasses import asdict, dataclass
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.utils import timezone
 
 from uploads import audit
 from uploads.domain.scan_schedule import Repeat
-from uploads.models import InventorySettings, InventoryUpload, Store
+from uploads.models import InventorySettings, Store
 from uploads.models.validation import invalid
 from uploads.problems import Code, Problem
+from uploads.services.inventory import refresh
+from uploads.services.inventory.judging import judge_again
 
 RANGES: Mapping[str, tuple[int, int]] = {
     "alive_hours": (1, 24 * 90),
@@ -63,9 +64,10 @@ def change_settings(actor: User | None, store: Store, values: InventoryValues) -
     changed = frozenset(name for name in after if before[name] != after[name])
     if not changed:
         return changed
-    InventorySettings.objects.update_or_create(store=store, defaults=after)
+    settings, _created = InventorySettings.objects.update_or_create(store=store, defaults=after)
     if changed & THRESHOLDS:
-        _judge_again(store)
+        judge_again(settings)
+        refresh.request()
     audit.record(
         actor,
         "inventory.changed",
@@ -87,9 +89,3 @@ def _check(values: InventoryValues) -> None:
         errors["alive_hours"] = invalid(Problem(Code.ALIVE_AFTER_DEAD, highest=24 * values.dead_days - 1))
     if errors:
         raise ValidationError(errors)
-
-
-def _judge_again(store: Store) -> None:
-    """Every verdict was found with the old thresholds: the watchdog judges all uploads in progress again."""
-    rows = InventoryUpload.objects.filter(store=store, ended_at__isnull=True)
-    rows.update(verdict_until=timezone.now())

@@ -1,4 +1,8 @@
-"""The sums of the inventory: uploads and bytes of each bucket, by verdict and storage class."""
+"""The sums of the inventory: uploads and bytes of each bucket, by verdict and storage class.
+
+They are computed again after changes, by whatever process has time. The number of changes of a bucket says whether the
+sums that were computed are those of its present uploads. Nobody waits for a computation.
+"""
 
 from __future__ import annotations
 
@@ -6,69 +10,119 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Count, Q, Sum, Value
+from django.db.models import Count, F, OuterRef, Q, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from uploads.models import InventoryBucket, InventorySum, InventoryUpload
 
 SETTLING = timedelta(seconds=10)
-"""The time between a change and the new sums, and so between two computations of the sums of a bucket."""
+"""The least time between a change and the new sums, and so between two computations of the sums of a bucket."""
+
+SETTLED_PER_SECOND = 20_000
+"""A bucket with more uploads waits a second longer for each so many, because they take as much longer to add up."""
+
+LOOKED_AT = 100
+"""Changed buckets that are looked at for those that have settled."""
 
 
 def mark_changed(bucket: InventoryBucket) -> None:
     """Note that the sums of the bucket are not up to date. Call it in the transaction that changes its uploads.
 
-    The row is written even if it says so already: a computation that has begun must wait for this transaction.
+    The row is written even if it says so already: a computation that has begun does not know of this change.
     """
-    now = timezone.now()
-    InventoryBucket.objects.filter(pk=bucket.pk).update(changed_at=Coalesce("changed_at", Value(now)))
+    _mark([bucket.pk], timezone.now())
+
+
+def mark_those_changed(buckets: Iterable[int]) -> None:
+    """As `mark_changed`, of several buckets. They are locked in the order of their ids."""
+    rows = InventoryBucket.objects.filter(pk__in=list(buckets)).order_by("pk").select_for_update()
+    _mark(list(rows.values_list("pk", flat=True)), timezone.now())
 
 
 def mark_all_changed(buckets: Iterable[int], now: datetime) -> set[int]:
     """Lock buckets that nobody else is changing, and note that their sums are not up to date. Returns their ids."""
     rows = InventoryBucket.objects.filter(pk__in=list(buckets)).order_by("pk").select_for_update(skip_locked=True)
     free = set(rows.values_list("pk", flat=True))
-    InventoryBucket.objects.filter(pk__in=free).update(changed_at=Coalesce("changed_at", Value(now)))
+    _mark(list(free), now)
     return free
 
 
+def _mark(ids: list[int], now: datetime) -> None:
+    changes = {"changed_at": Coalesce("changed_at", Value(now)), "changes": F("changes") + 1}
+    InventoryBucket.objects.filter(pk__in=ids).update(**changes)
+
+
 def refresh_sums(limit: int) -> int:
-    """Compute the sums of buckets that have changed, those first that changed first. Returns how many."""
-    before = timezone.now() - SETTLING
-    due = InventoryBucket.objects.filter(changed_at__isnull=False, changed_at__lte=before).order_by("changed_at")
-    buckets = list(due[:limit])
-    for bucket in buckets:
+    """Compute the sums of buckets that have changed and settled, those first that changed first. Returns how many."""
+    now = timezone.now()
+    ids = [pk for pk, changed_at, uploads in _changed(now) if changed_at + _settling(uploads) <= now][:limit]
+    for pk in ids:
+        compute_sums(pk)
+    return len(ids)
+
+
+def is_due() -> bool:
+    """Whether the sums of a bucket have to be computed."""
+    now = timezone.now()
+    return any(changed_at + _settling(uploads) <= now for _, changed_at, uploads in _changed(now))
+
+
+def _changed(now: datetime) -> list[tuple[int, datetime, int]]:
+    """Buckets with the time of their first change, and their uploads by the present sums."""
+    sums = InventorySum.objects.filter(bucket=OuterRef("pk")).order_by().values("bucket")
+    counted = Subquery(sums.annotate(all=Sum("uploads")).values("all"))
+    rows = InventoryBucket.objects.filter(changed_at__isnull=False, changed_at__lte=now - SETTLING)
+    columns = rows.annotate(counted=Coalesce(counted, 0)).order_by("changed_at").values_list
+    return list(columns("pk", "changed_at", "counted")[:LOOKED_AT])
+
+
+def _settling(uploads: int) -> timedelta:
+    return SETTLING + timedelta(seconds=uploads / SETTLED_PER_SECOND)
+
+
+def sum_up(bucket: int) -> None:
+    """Compute the sums of a bucket now if it has changed: a scan or a sweep of it has ended."""
+    if InventoryBucket.objects.filter(pk=bucket, changed_at__isnull=False).exists():
         compute_sums(bucket)
-    return len(buckets)
 
 
-def compute_sums(bucket: InventoryBucket) -> None:
+def compute_sums(bucket: int) -> None:
     """Compute the sums of a bucket with one GROUP BY, whatever they were before.
 
-    The mark is removed first, which locks the row of the bucket: a change that is not committed yet is waited for, or
-    marks the bucket again.
+    It holds no lock: a large bucket takes seconds. If its uploads have changed since, or another process has computed
+    newer sums, these may be older, so they are written with the mark that they have to be computed again.
     """
+    changes = InventoryBucket.objects.values_list("changes", flat=True).filter(pk=bucket).first()
+    if changes is None:
+        return
+    rows = _added_up(bucket)
     with transaction.atomic():
-        InventoryBucket.objects.filter(pk=bucket.pk).update(changed_at=None)
-        uploads = InventoryUpload.objects.filter(bucket=bucket, ended_at__isnull=True).order_by()
-        sums = uploads.values("verdict", "storage_class").annotate(
-            count=Count("pk"),
-            no_parts=Count("pk", filter=Q(parts=0)),
-            known=Count("bytes"),
-            total=Coalesce(Sum("bytes"), 0),
-        )
-        rows = [
-            InventorySum(
-                bucket=bucket,
-                verdict=each["verdict"],
-                storage_class=each["storage_class"],
-                uploads=each["count"],
-                empty=each["no_parts"],
-                checked=each["known"],
-                bytes=each["total"],
-            )
-            for each in sums
-        ]
+        exact = InventoryBucket.objects.filter(pk=bucket, changes=changes).update(changed_at=None)
+        if not exact:
+            mark = Coalesce("changed_at", Value(timezone.now()))
+            InventoryBucket.objects.filter(pk=bucket).update(changed_at=mark)
         InventorySum.objects.filter(bucket=bucket).delete()
         InventorySum.objects.bulk_create(rows, 200)
+
+
+def _added_up(bucket: int) -> list[InventorySum]:
+    uploads = InventoryUpload.objects.filter(bucket=bucket, ended_at__isnull=True).order_by()
+    sums = uploads.values("verdict", "storage_class").annotate(
+        count=Count("pk"),
+        no_parts=Count("pk", filter=Q(parts=0)),
+        known=Count("bytes"),
+        total=Coalesce(Sum("bytes"), 0),
+    )
+    return [
+        InventorySum(
+            bucket_id=bucket,
+            verdict=each["verdict"],
+            storage_class=each["storage_class"],
+            uploads=each["count"],
+            empty=each["no_parts"],
+            checked=each["known"],
+            bytes=each["total"],
+        )
+        for each in sums
+    ]

@@ -12,10 +12,11 @@ from django.db.models import F
 from django.utils import timezone
 
 from uploads.domain.states import EndedHow, SweepItemState
-from uploads.models import InventoryBucket, InventoryUpload, Sweep, SweepItem
+from uploads.models import InventoryUpload, Sweep, SweepItem
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.services.browse.browsing import is_gone
-from uploads.services.inventory.sums import mark_changed
+from uploads.services.inventory.refresh import request_sums
+from uploads.services.inventory.sums import mark_those_changed
 from uploads.services.stores import pace
 from uploads.services.stores.clients import ONCE, client_for
 from uploads.services.sweeps.ending import end_left_items
@@ -105,5 +106,5 @@ def note_ended(items: Sequence[SweepItem]) -> None:
         by_operation.setdefault(operation, []).append(item.upload_row)
     for operation, ids in by_operation.items():
         rows.filter(pk__in=ids).update(ended_at=now, ended_how=EndedHow.ABORTED, ended_operation=operation)
-    for bucket in InventoryBucket.objects.filter(pk__in=buckets).order_by("pk"):
-        mark_changed(bucket)
+    mark_those_changed(buckets)
+    request_sums(buckets)

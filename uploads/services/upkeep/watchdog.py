@@ -28,7 +28,7 @@ from uploads.models import Transfer
 from uploads.models.transfer import FORM_EXPIRY, steps_queue
 from uploads.problems import Code, Problem
 from uploads.services.alerts.evaluating import evaluate_alerts
-from uploads.services.inventory import days, judging, sums
+from uploads.services.inventory import days, refresh
 from uploads.services.inventory.scans.schedule import request_due_scans
 from uploads.services.stores import silence
 from uploads.services.transfers.create import claim_late_uploads
@@ -39,6 +39,7 @@ from uploads.services.work.kinds import KINDS
 from uploads.services.work.leases import Kind, LeaseLost
 from uploads.services.work.queue import enqueue_on_commit
 from uploads.services.work.rounds import Held, only_one
+from uploads.services.work.tasks import SCAN_QUEUE
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +50,6 @@ MAX_DISPATCHED = 500
 
 MAX_LOST = 50
 """Expired leases of a kind that one round takes over, and silent transfers that it cancels. Each takes statements."""
-
-MAX_JUDGED = 500
-"""Uploads of the inventory that one round judges again."""
-
-MAX_SUMMED = 5
-"""Buckets whose sums one round computes. Each may read a million rows."""
 
 SILENT_BROWSER = FORM_EXPIRY
 
@@ -222,12 +217,10 @@ def _try_silent_stores() -> None:
         enqueue_on_commit("try_store", silence.claim_tries())
 
 
-def _judge_again() -> bool:
-    return judging.rejudge_due(MAX_JUDGED) >= MAX_JUDGED
-
-
-def _refresh_sums() -> bool:
-    return sums.refresh_sums(MAX_SUMMED) >= MAX_SUMMED
+def _refresh_inventory() -> None:
+    """Adding up a bucket may read a million rows, which no other step should wait for."""
+    if refresh.is_due() and _is_served(SCAN_QUEUE):
+        refresh.request()
 
 
 def _write_days() -> None:
@@ -250,8 +243,7 @@ STEPS: tuple[Callable[[], bool | None], ...] = (
     _try_silent_stores,
     request_due_scans,
     _dispatch_due,
-    _judge_again,
-    _refresh_sums,
+    _refresh_inventory,
     _write_days,
     evaluate_alerts,
 )

@@ -20,6 +20,7 @@ from uploads.domain.states import ItemState
 from uploads.grants import starts_with
 from uploads.models import BucketScan, InventoryUpload, PartsBatch, Scan
 from uploads.models.inventory import IN_PROGRESS, keys_below
+from uploads.services.inventory.refresh import request_sums
 from uploads.services.stores import pace
 from uploads.services.work.leases import due
 from uploads.services.work.queue import enqueue_rows
@@ -171,6 +172,8 @@ def _finish(scan: Scan) -> None:
         Scan.objects.filter(pk=scan.pk).update(listed_at=now)
     batches = Exists(PartsBatch.objects.filter(bucket_scan=OuterRef("pk"), state__in=ACTIVE))
     read = buckets.filter(~batches, state=ItemState.DONE, checks=BucketScan.NONE, finished_at__isnull=True)
+    changed = list(read.filter(bucket__changed_at__isnull=False).values_list("bucket_id", flat=True))
     read.update(finished_at=now, active_key=None)
+    request_sums(changed)
     if not buckets.filter(finished_at__isnull=True).exists():
         Scan.objects.filter(pk=scan.pk).update(finished_at=now)
