@@ -20,12 +20,13 @@ from dashboard.inventory.query import (
     read_page_size,
     read_sort,
 )
+from dashboard.inventory.scan_state import scan_state_context
 from dashboard.inventory.serializers import COLUMNS, inventory_json, upload_json
 from dashboard.shared.errors import refuse
 from dashboard.shared.exports import attachment, csv_lines, json_lines
 from dashboard.shared.jsonapi import wants_json
 from dashboard.shared.parameters import BadParameter, Query
-from dashboard.shared.responses import same_address
+from dashboard.shared.responses import is_fragment, same_address
 from uploads.models import InventoryUpload
 from uploads.selectors.inventory import BadCursor, find_page, groups, iter_uploads, totals
 
@@ -47,6 +48,9 @@ def inventory(request: HttpRequest) -> HttpResponseBase:
             return export(request, query, form)
         if wants_json(request):
             return same_address(JsonResponse(facts(request, query)))
+        if is_fragment(request):
+            state = scan_state_context(request, query.text("store"))
+            return same_address(render(request, "inventory/_scan_state.html", state | {"scan_url": reverse("scans")}))
         return same_address(render(request, "inventory/explore.html", page_context(request)))
     except BadParameter as error:
         return refused(request, str(error))

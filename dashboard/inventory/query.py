@@ -86,14 +86,17 @@ def filter_in(query: Query) -> InventoryFilter:
 
 def filter_query(wanted: InventoryFilter, **more: str | int | None) -> str:
     """The query string of a filter, without a question mark; `page_size` and the like become `page-size`."""
-    return urlencode([*_pairs(wanted), *((_dashed(name), value) for name, value in more.items() if value is not None)])
+    return urlencode(
+        [*filter_pairs(wanted), *((_dashed(name), value) for name, value in more.items() if value is not None)]
+    )
 
 
 def _dashed(name: str) -> str:
     return name.replace("_", "-")
 
 
-def _pairs(wanted: InventoryFilter) -> Sequence[tuple[str, str | int]]:
+def filter_pairs(wanted: InventoryFilter) -> Sequence[tuple[str, str | int]]:
+    """The parameters of a filter that are given."""
     values: list[tuple[str, str | int | None]] = [
         ("store", wanted.store),
         ("bucket", wanted.bucket),

@@ -1,31 +1,39 @@
-"""Rows of the inventory's table. Values are formatted here: a page can have 1,000 rows."""
+"""The rows of the inventory's page. Everything is formatted here: template filters on many rows take long."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from django.db.models import prefetch_related_objects
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from dashboard.inventory.address import Address
 from dashboard.inventory.words import MEANINGS
 from dashboard.shared.formatting import age_html, bytes_html, key_html, key_mark_text, money_text, short_id
 from dashboard.shared.links import BucketLinks
+from dashboard.shared.messages import text_of
 from dashboard.shared.numbers import count_text
+from uploads.domain.verdicts import Judgement
 from uploads.models import InventoryUpload
 from uploads.objectstore.types import UploadRef
 from uploads.selectors.prices import Prices
+from uploads.services.inventory.reasons import judgements_for_page
+
+LONG_KEY = 80
+"""Characters of a key from which on the details of its row repeat it: the row may have cut it off."""
 
 
 @dataclass(frozen=True, slots=True)
 class UploadRow:
-    """An upload. `reason` says why it has its verdict, in one sentence."""
+    """An upload. `reason` says why it has its verdict, in one sentence. Empty texts stand for what is not known."""
 
     id: int
     store: str
     bucket: str
     key: SafeString
     key_mark: str
+    has_long_key: bool
     url: str
     listing_url: str
     upload_id: str
@@ -39,38 +47,50 @@ class UploadRow:
     age: SafeString
     idle: SafeString
     initiator: str
+    initiator_url: str
     storage_class: str
+    checked: SafeString
 
 
-def rows_of(uploads: Sequence[InventoryUpload], prices: Prices) -> Iterator[UploadRow]:
-    """The rows of uploads, with two more queries for their stores and buckets."""
-    prefetch_related_objects(list(uploads), "store", "bucket")
+def rows_of(uploads: Sequence[InventoryUpload], prices: Prices, address: Address) -> Iterator[UploadRow]:
+    """The rows of uploads with their stores and buckets. Two statements more, for the reasons."""
+    found = judgements_for_page(uploads, timezone.now())
     for upload in uploads:
-        yield _row(upload, prices)
+        yield _row(upload, prices, address, found[upload.pk])
 
 
-def _row(upload: InventoryUpload, prices: Prices) -> UploadRow:
+def _row(upload: InventoryUpload, prices: Prices, address: Address, judgement: Judgement) -> UploadRow:
     links = BucketLinks(upload.store.name, upload.bucket.name)
+    money = None if not upload.bytes else prices.cost(upload.store_id, upload.storage_class, upload.bytes)
+    nothing = SafeString("–")
     return UploadRow(
         id=upload.pk,
         store=upload.store.name,
         bucket=upload.bucket.name,
         key=key_html(upload.key),
         key_mark=key_mark_text(upload.key),
+        has_long_key=len(upload.key) > LONG_KEY,
         url=links.detail(UploadRef(upload.key, upload.upload_id)),
         listing_url=links.uploads,
         upload_id=upload.upload_id,
         short_id=short_id(upload.upload_id),
         verdict=upload.verdict,
-        reason=str(MEANINGS.get(upload.verdict, "")),
-        size=bytes_html(upload.bytes),
-        cost=""
-        if upload.bytes is None
-        else money_text(prices.cost(upload.store_id, upload.storage_class, upload.bytes)),
+        reason=_reason(upload, judgement),
+        size=nothing if upload.bytes is None else bytes_html(upload.bytes),
+        cost="" if money is None else money_text(money),
         parts="" if upload.parts is None else count_text(upload.parts),
         is_empty=upload.parts == 0,
         age=age_html(upload.started_at),
-        idle=age_html(upload.active_at),
+        idle=age_html(upload.last_part_at) if upload.last_part_at else nothing,
         initiator=upload.initiator,
+        initiator_url=address.where([("initiator", upload.initiator)]).url if upload.initiator else "",
         storage_class=upload.storage_class,
+        checked=age_html(upload.checked_at) if upload.checked_at else SafeString(""),
     )
+
+
+def _reason(upload: InventoryUpload, judgement: Judgement) -> str:
+    """That of the verdict which the row shows. Time may have changed the verdict since it was stored."""
+    if judgement.verdict == upload.verdict:
+        return text_of(judgement.reason)
+    return str(MEANINGS.get(upload.verdict, ""))

@@ -1,7 +1,11 @@
-"""The form of a new sweep: the filter of the inventory, from the query or the body of a request."""
+"""The form of a new sweep: the filter of the inventory, from the query or the body of a request.
+
+A selection of uploads is a filter too: by their ids. The inventory's page posts it with `ask`, which makes no plan.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.http import HttpRequest
@@ -12,7 +16,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from dashboard.inventory.query import FILTERS, REPEATABLE, duration_text, filter_in
+from dashboard.inventory.query import FILTERS, REPEATABLE, duration_text, filter_in, filter_pairs
 from dashboard.shared.jsonapi import json_error, wants_json
 from dashboard.shared.messages import text_of
 from dashboard.shared.messages.sweeps import RULE_VERDICTS, rule_words
@@ -22,6 +26,7 @@ from dashboard.sweeps.pages import created
 from uploads import access
 from uploads.domain.inventory_filter import InventoryFilter
 from uploads.problems import Problem, ProblemError
+from uploads.selectors.sweeps import verdicts_among
 from uploads.services.sweeps.plan import RuleRefused, request_sweep
 from uploads.services.sweeps.repeat import add_repeating
 
@@ -32,12 +37,17 @@ SCHEDULES = ("daily", "weekly")
 @require_http_methods(["GET", "HEAD", "POST"])
 @explains_failures
 def new_sweep(request: HttpRequest) -> HttpResponseBase:
-    """GET shows the form with the filter of the query. POST has the plan made, or adds a schedule with `repeat`."""
+    """GET shows the form with the filter of the query. POST has the plan made, or adds a schedule with `repeat`.
+
+    POST with `ask` shows the form of the selected uploads.
+    """
     actor = access.actor_to_plan_sweeps(request.user)
     if request.method != "POST":
         return _form(request, filter_in(Query(request, repeatable=REPEATABLE)))
     query = posted(request)
     rule = filter_in(query)
+    if request.POST.get("ask"):
+        return _ask(request, rule)
     if rule.store:
         access.store_to_list(request.user, rule.store, rule.bucket)
     try:
@@ -56,6 +66,14 @@ def posted(request: HttpRequest) -> Query:
     reading = HttpRequest()
     reading.META["QUERY_STRING"] = urlencode(given) if given else request.META.get("QUERY_STRING", "")
     return Query(reading, repeatable=REPEATABLE)
+
+
+def _ask(request: HttpRequest, rule: InventoryFilter) -> HttpResponseBase:
+    """The form for the selected uploads, with the verdicts that they have: nothing else is in the plan."""
+    if not rule.ids:
+        raise BadParameter(_("Select at least one upload, and plan the sweep again."))
+    found = verdicts_among(request.user, rule)
+    return _form(request, replace(rule, verdicts=tuple(each for each in RULE_VERDICTS if each in found)))
 
 
 def _schedule(query: Query) -> dict[str, int]:
@@ -94,7 +112,10 @@ def _form(
         "rule": rule,
         "words": rule_words(rule.to_json()),
         "verdicts": [(name, text, name in rule.verdicts) for name, text in RULE_VERDICTS.items()],
+        "kept": [pair for pair in filter_pairs(rule) if pair[0] != "verdict"],
+        "selected": verdicts_among(request.user, rule) if rule.ids else {},
         "older_than": duration_text(rule.older_than),
+        "younger_than": duration_text(rule.younger_than),
         "idle_for": duration_text(rule.idle_for),
         "problem": problem,
     }

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet, Sum
 
 from uploads import access
 from uploads.access import AnyUser
+from uploads.domain.inventory_filter import InventoryFilter
 from uploads.domain.states import SweepItemState, SweepState
 from uploads.models import Sweep, SweepItem, SweepPlace
 from uploads.problems import Code, Problem
+from uploads.selectors.inventory.conditions import uploads_of
 
 SAMPLE = 20
 """Uploads of a plan that its page shows: the largest of the first ones."""
@@ -37,6 +39,12 @@ class SweepProgress:
     @property
     def ended(self) -> int:
         return self.done + self.spared + self.failed + self.unknown
+
+
+def verdicts_among(user: AnyUser, wanted: InventoryFilter) -> dict[str, int]:
+    """How many uploads of a selection have which verdict, the most first. Raises NotAllowed."""
+    rows = uploads_of(user, replace(wanted, verdicts=())).order_by().values_list("verdict")
+    return dict(rows.annotate(count=Count("pk")).order_by("-count", "verdict"))
 
 
 def progress_of(sweep: Sweep) -> SweepProgress:

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.db.models import F
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -14,7 +15,16 @@ from django.utils import timezone
 from tests.dashboard.pages import Page
 from tests.grants import grant
 from uploads.domain.roles import Role
-from uploads.models import InventoryBucket, InventorySum, InventoryUpload, InventoryView, Store
+from uploads.models import (
+    BucketScan,
+    InventoryBucket,
+    InventorySum,
+    InventoryUpload,
+    InventoryView,
+    Scan,
+    Store,
+    Sweep,
+)
 from uploads.models.inventory import upload_identity
 
 GIB = 1024**3
@@ -86,6 +96,8 @@ def test_rows_link_to_their_uploads_and_the_largest_comes_first(ada: Client, som
     assert page.text.index("large.bin") < page.text.index("alive.bin") < page.text.index("small.bin")
     assert "/stores/far/photos/uploads/detail/?key=2025%2Fa%2Flarge.bin" in page.text
     assert "No part has arrived for days." in page.words
+    assert page.words.count("price not set") == 0
+    assert "and no price for 8.00 GiB of far" in page.words
     assert "bytes known of 75% of the uploads" in page.words
 
 
@@ -120,6 +132,9 @@ def test_groups_by_age_have_a_chart_by_verdict(ada: Client, some_uploads: Invent
     page = page_of(ada, "group=age")
     assert "Bytes by age and verdict" in page.words
     assert "30 to 90 days, dead: 5.00 GiB" in page.text
+    (link,) = [each for each in page.find("a") if each.text == "30 to 90 days"]
+    assert link.get("href") == "/inventory/?older-than=30d&younger-than=90d"
+    assert keys_in(page_of(ada, link.get("href").partition("?")[2])) == ["2025/a/large.bin"]
 
 
 def test_the_chart_by_store_comes_from_the_sums(ada: Client, some_uploads: InventoryBucket) -> None:
@@ -128,13 +143,22 @@ def test_the_chart_by_store_comes_from_the_sums(ada: Client, some_uploads: Inven
     assert "far, dead" not in page_of(ada, "q=large").text
 
 
+def keys_in(page: Page) -> list[str]:
+    return [each.text for each in page.find("a", css="inventory-key")]
+
+
 def test_pages_follow_each_other(ada: Client, some_uploads: InventoryBucket) -> None:
-    page = page_of(ada, "page-size=3")
-    (link,) = page.find("a", id="next-page")
-    assert "small.bin" in page.text
-    response = ada.get(link.get("href"))
-    assert "unchecked.bin" in response.content.decode()
-    assert "small.bin" not in response.content.decode()
+    first = page_of(ada, "page-size=3")
+    (link,) = first.find("a", id="next-page")
+    assert "small.bin" in first.text
+    assert not first.find("a", id="previous-page")
+    second = page_of(ada, link.get("href").partition("?")[2])
+    assert "unchecked.bin" in second.text
+    assert "small.bin" not in second.text
+    assert not second.find("a", id="next-page")
+    (link,) = second.find("a", id="previous-page")
+    back = page_of(ada, link.get("href").partition("?")[2])
+    assert keys_in(back) == keys_in(first)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +170,7 @@ def test_a_bad_query_says_what_is_allowed(ada: Client, query: str) -> None:
 
 def test_a_bucket_that_cannot_be_listed_is_named(ada: Client, some_uploads: InventoryBucket) -> None:
     InventoryBucket.objects.create(store=some_uploads.store, name="secret", error_code="AccessDenied")
-    assert "far / secret" in page_of(ada).words
+    assert "far/secret" in page_of(ada).words
     assert "far / secret" in Page(ada.get("/")).words
 
 
@@ -170,6 +194,99 @@ def test_the_number_of_statements_does_not_depend_on_the_rows(ada: Client, some_
     with CaptureQueriesContext(connection) as many:
         ada.get("/inventory/?group=bucket")
     assert len(many) <= len(few) <= 45
+
+
+def test_a_row_says_why_it_has_its_verdict(ada: Client, some_uploads: InventoryBucket) -> None:
+    row = InventoryUpload.objects.filter(verdict="dead")
+    row.update(last_part_at=F("active_at"), checked_at=timezone.now())
+    page = page_of(ada, "verdict=dead")
+    assert "The last part arrived 40 d ago; 7 d without a part make an upload dead." in page.words
+    assert all(
+        each.has("title") for each in page.find("summary") if each.parent and "inventory-why" in each.parent.classes
+    )
+
+
+def test_uploads_without_parts_are_counted_apart(ada: Client, some_uploads: InventoryBucket) -> None:
+    add(some_uploads, "empty", size=0)
+    InventoryUpload.objects.filter(key="empty").update(parts=0)
+    InventorySum.objects.filter(verdict="dead").update(empty=1)
+    assert "1 of them has no parts" in page_of(ada).words
+    assert "1 of them has no parts" in page_of(ada, "q=e").words
+    page = page_of(ada, "verdict=empty")
+    assert keys_in(page) == ["empty"]
+    assert "of them" not in page.words
+
+
+def test_a_page_that_ended_early_says_so(
+    ada: Client, some_uploads: InventoryBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uploads.selectors.inventory.plan.FEW", 1)
+    monkeypatch.setattr("uploads.selectors.inventory.page.CANDIDATES", 2)
+    page = page_of(ada, "q=unchecked")
+    assert "few of them match" in page.words
+    assert page.find("a", id="next-page")
+
+
+def test_the_state_of_scans_is_polled_alone(ada: Client, some_uploads: InventoryBucket) -> None:
+    scan = Scan.objects.create(store=some_uploads.store, origin="page", buckets_listed_at=timezone.now())
+    BucketScan.objects.create(scan=scan, bucket=some_uploads, listed=7, state="running")
+    assert "7 uploads listed" in page_of(ada).words
+    with CaptureQueriesContext(connection) as queries:
+        state = Page(ada.get("/inventory/?store=far&verdict=dead", headers={"HX-Request": "true"}))
+    assert "7 uploads listed" in state.words
+    assert not [each for each in queries if "inventoryupload" in each["sql"]]
+    Scan.objects.update(finished_at=timezone.now())
+    assert "Last scans: far" in page_of(ada).words
+
+
+# --- Planning a sweep -------------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_of_selected_uploads_has_these_only(ada: Client, some_uploads: InventoryBucket) -> None:
+    page = page_of(ada)
+    ids = [each.get("value") for each in page.find("input", name="id")]
+    assert len(ids) == 4
+    dead, stalled = (str(InventoryUpload.objects.get(verdict=each).pk) for each in ("dead", "stalled"))
+    form = Page(ada.post("/sweeps/new/", {"ask": "selected", "id": [dead, stalled]}))
+    assert not Sweep.objects.exists()
+    assert "2 uploads are selected" in form.words
+    checked = [each.get("value") for each in form.find("input", name="verdict") if each.has("checked")]
+    assert checked == ["dead", "stalled"]
+    body = {"id": [each.get("value") for each in form.find("input", name="id")], "verdict": checked}
+    assert ada.post("/sweeps/new/", body).status_code == 303
+    assert Sweep.objects.get().rule == {"ids": [int(dead), int(stalled)], "verdicts": ["dead", "stalled"]}
+    assert ada.post("/sweeps/new/", {"ask": "selected"}).status_code == 400
+    assert Sweep.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "asked"),
+    [
+        ("verdict=dead&verdict=alive&store=far&sort=age", "store=far&verdict=dead"),
+        ("verdict=empty", "max-parts=0"),
+        ("older-than=7d&q=a", "older-than=7d&q=a"),
+    ],
+)
+def test_a_sweep_of_the_whole_filter_starts_from_its_form(
+    ada: Client, some_uploads: InventoryBucket, query: str, asked: str
+) -> None:
+    add(some_uploads, "a", size=0)
+    InventoryUpload.objects.filter(key="a").update(parts=0)
+    page = page_of(ada, query)
+    (link,) = [each for each in page.find("a") if each.text == "Plan a sweep of this filter…"]
+    assert link.get("href") == f"/sweeps/new/?{asked}"
+    assert ada.get(link.get("href")).status_code == 200
+
+
+def test_a_viewer_plans_no_sweep(some_uploads: InventoryBucket) -> None:
+    viewer = User.objects.create(username="viewer")
+    grant(viewer, Role.VIEWER)
+    client = Client()
+    client.force_login(viewer)
+    page = page_of(client)
+    assert not page.find("input", name="id")
+    assert "Plan a sweep" not in page.words
+    assert "Scan now" not in page.words
 
 
 # --- Saved views ------------------------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from uploads.selectors.inventory.groups import AGES, read_of, what_is_common
 from uploads.selectors.inventory.plan import in_progress, plan_of, select
 from uploads.selectors.inventory.totals import sums_of
 
-MOST_PLACES = 12
-"""Stores or buckets of a chart, those with the most bytes."""
+MOST_PLACES = 5
+"""Stores or buckets of a chart, those with the most bytes. The others are together."""
 
 BY_VERDICT = "SELECT v0, v1, COALESCE(SUM(v2), 0) FROM {} WHERE passes = 1 GROUP BY v0, v1 ORDER BY v0, v1"
 
@@ -41,9 +41,9 @@ def bytes_by_age(
 
 
 def bytes_by_place(user: AnyUser, wanted: InventoryFilter) -> list[tuple[str, Sizes]]:
-    """For the buckets of the store of the filter, or for all stores, the largest first. Raises NotAllowed.
+    """For the buckets of the store of the filter, or for all stores, the largest first; the rest has no name.
 
-    Empty if the stored sums do not suffice: the filter or the grants of the user are finer.
+    Raises NotAllowed. Empty if the stored sums do not suffice: the filter or the grants of the user are finer.
     """
     sums = None if EMPTY in wanted.verdicts else sums_of(user, wanted)
     if sums is None:
@@ -53,4 +53,9 @@ def bytes_by_place(user: AnyUser, wanted: InventoryFilter) -> list[tuple[str, Si
     grouped = sums.annotate(place=F(name)).values_list("place", "verdict").annotate(size=Sum("bytes"))
     for place, verdict, size in grouped.order_by("place", "verdict"):
         found.setdefault(place, {})[verdict] = int(size)
-    return sorted(found.items(), key=lambda each: (-sum(each[1].values()), each[0]))[:MOST_PLACES]
+    largest = sorted(found.items(), key=lambda each: (-sum(each[1].values()), each[0]))
+    rest: Sizes = {}
+    for _name, sizes in largest[MOST_PLACES:]:
+        for verdict, size in sizes.items():
+            rest[verdict] = rest.get(verdict, 0) + size
+    return [*largest[:MOST_PLACES], *([("", rest)] if rest else [])]
