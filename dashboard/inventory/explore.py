@@ -9,7 +9,6 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from dashboard.inventory.address import Address
-from dashboard.inventory.costs import costs_of, stores_without_price
 from dashboard.inventory.form import form_context
 from dashboard.inventory.grouping import groups_context, place_chart
 from dashboard.inventory.query import (
@@ -23,6 +22,7 @@ from dashboard.inventory.query import (
 )
 from dashboard.inventory.rows import rows_of
 from dashboard.inventory.scan_state import scan_state_context
+from dashboard.shared.costs import costs_of, stores_without_price
 from uploads import access
 from uploads.domain.inventory_filter import EMPTY, InventoryFilter
 from uploads.domain.roles import Action

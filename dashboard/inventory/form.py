@@ -99,7 +99,7 @@ def shown_value(name: str, value: str) -> str:
     return key_mark_text(value)
 
 
-def _heads(address: Address) -> Iterator[dict[str, str]]:
+def _heads(address: Address) -> Iterator[dict[str, Any]]:
     """The headings. One that sorts leads to the other direction if the page is sorted by it already."""
     texts = (_("Key"), _("Verdict"), _("Size"), _("Cost per month"), _("Parts"), _("Started"), _("Last part"))
     current = address.first("sort") or DEFAULT_SORT
@@ -110,6 +110,7 @@ def _heads(address: Address) -> Iterator[dict[str, str]]:
         yield {
             "text": text,
             "classes": classes,
+            "is_cost": classes.startswith("cost"),
             "url": address.where([("sort", other if is_current else first)]).url if sort else "",
             "order": ("descending" if current.startswith("-") else "ascending") if is_current else "",
         }

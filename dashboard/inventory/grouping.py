@@ -11,10 +11,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from dashboard.inventory.address import Address
-from dashboard.inventory.costs import ShownCosts, costs_of
 from dashboard.inventory.query import MAX_DEPTH, duration_text
 from dashboard.inventory.words import GROUPS, VERDICTS
 from dashboard.shared.charts import BYTES, BarChart, Series, Tile, Treemap
+from dashboard.shared.costs import ShownCosts, costs_of
 from dashboard.shared.formatting import key_mark_text
 from dashboard.shared.numbers import Count
 from uploads.domain.inventory_filter import Grouping, InventoryFilter
@@ -95,7 +95,7 @@ def _group_row(address: Address, prices: Prices, grouping: Grouping, wanted: Inv
         following = NEXT_GROUPING.get(grouping)
         url = inside.where([("group", following)]).url if following else uploads_url
     return GroupRow(
-        group_name(grouping, group, wanted),
+        group_name(grouping, group, wanted.prefix),
         url,
         uploads_url,
         group.totals.uploads,
@@ -127,12 +127,13 @@ def _where(grouping: Grouping, group: Group) -> list[tuple[str, str]]:
     return [(grouping.value, group.value)]
 
 
-def group_name(grouping: Grouping, group: Group, wanted: InventoryFilter) -> str:
+def group_name(grouping: Grouping, group: Group, prefix: str = "") -> str:
+    """`prefix` is that of the filter."""
     if grouping is Grouping.AGE:
         return age_name(group.older_than, group.younger_than)
     if grouping is Grouping.BUCKET:
         return f"{group.store} / {group.bucket}"
-    if grouping is Grouping.PREFIX and group.value == wanted.prefix:
+    if grouping is Grouping.PREFIX and group.value == prefix:
         return _("in no other folder")
     return key_mark_text(group.value) if group.value else _("not named by the store")
 

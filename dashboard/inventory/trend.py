@@ -15,11 +15,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
-from dashboard.inventory.explore import cost_of, group_name
+from dashboard.inventory.grouping import group_name
 from dashboard.inventory.trend_serializers import trend_json
 from dashboard.inventory.words import VERDICTS
 from dashboard.shared.charts import BYTES, COUNT, LineChart, Series
 from dashboard.shared.charts.lines import day_text
+from dashboard.shared.costs import cost_of
 from dashboard.shared.errors import refuse
 from dashboard.shared.jsonapi import wants_json
 from dashboard.shared.parameters import BadParameter, Query

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path, register_converter
 
-from dashboard import auth, monitoring, overview
+from dashboard import auth, monitoring
 from dashboard.account import pages as account
 from dashboard.alerts import pages as alerts
 from dashboard.audit import pages as audit
@@ -14,6 +14,7 @@ from dashboard.inventory import settings as inventory_settings
 from dashboard.inventory import trend as inventory_trend
 from dashboard.lifecycle import pages as lifecycle
 from dashboard.operations import pages as operations
+from dashboard.overview import pages as overview
 from dashboard.people import groups, invitations, tokens, users
 from dashboard.shared.routes import BucketConverter, StoreConverter
 from dashboard.site.catalog import catalog

@@ -16,8 +16,11 @@ from tests.dashboard.pages import Page
 from tests.grants import grant
 from uploads.domain.roles import Role
 from uploads.models import (
+    Alert,
+    AlertRule,
     BucketScan,
     InventoryBucket,
+    InventoryDay,
     InventorySum,
     InventoryUpload,
     InventoryView,
@@ -171,7 +174,7 @@ def test_a_bad_query_says_what_is_allowed(ada: Client, query: str) -> None:
 def test_a_bucket_that_cannot_be_listed_is_named(ada: Client, some_uploads: InventoryBucket) -> None:
     InventoryBucket.objects.create(store=some_uploads.store, name="secret", error_code="AccessDenied")
     assert "far/secret" in page_of(ada).words
-    assert "far / secret" in Page(ada.get("/")).words
+    assert "far/secret not available" in Page(ada.get("/")).words
 
 
 def test_users_see_what_they_may_list(some_uploads: InventoryBucket) -> None:
@@ -182,7 +185,25 @@ def test_users_see_what_they_may_list(some_uploads: InventoryBucket) -> None:
     page = page_of(client)
     assert "alive.bin" in page.text
     assert "large.bin" not in page.text
-    assert "5.00 GiB" not in Page(client.get("/")).text
+    overview = Page(client.get("/"))
+    assert "2.00 GiB bytes known of 50% of the uploads" in overview.words
+    for of_others in ("5.00 GiB", "8.00 GiB", "1 upload, ", "since last week"):
+        assert of_others not in overview.words, of_others
+
+
+def test_decisions_below_a_prefix_are_those_below_it(some_uploads: InventoryBucket) -> None:
+    for number in range(2):
+        add(some_uploads, f"2026/dead-{number}", size=3 * GIB)
+    user = User.objects.create(username="below")
+    grant(user, Role.VIEWER, store=some_uploads.store, bucket="photos", prefix="2026/")
+    client = Client()
+    client.force_login(user)
+    page = Page(client.get("/"))
+    assert "dead 2 uploads, 6.00 GiB" in page.words
+    (link,) = page.find("a", id="look-dead")
+    found = page_of(client, link.get("href").partition("?")[2])
+    assert sorted(keys_in(found)) == ["2026/dead-0", "2026/dead-1"]
+    assert "6.00 GiB" in found.words
 
 
 def test_the_number_of_statements_does_not_depend_on_the_rows(ada: Client, some_uploads: InventoryBucket) -> None:
@@ -343,6 +364,41 @@ def test_the_overview_starts_with_hidden_bytes(ada: Client, some_uploads: Invent
     dead = ada.get(link.get("href")).content.decode()
     assert "large.bin" in dead
     assert "alive.bin" not in dead
+
+
+def test_the_overview_says_what_grew_since_last_week(ada: Client, some_uploads: InventoryBucket) -> None:
+    today = timezone.now().date()
+    other = InventoryBucket.objects.create(store=some_uploads.store, name="other", listed_at=timezone.now())
+    for bucket, before, now in ((some_uploads, 1, 8), (other, 2, 1)):
+        for ago, size in ((7, before), (0, now)):
+            day = today - timedelta(days=ago)
+            InventoryDay.objects.create(bucket=bucket, day=day, uploads=size, checked=size, bytes=size * GIB)
+    page = Page(ada.get("/"))
+    assert "+6.00 GiB uploads: +6" in page.words
+    (link,) = [each for each in page.find("a") if each.text == "far / photos"]
+    assert link.get("href") == "/inventory/?store=far&bucket=photos"
+    assert "far / other" not in page.words
+
+
+def test_the_overview_names_what_waits_for_somebody(ada: Client, some_uploads: InventoryBucket) -> None:
+    author = User.objects.create(username="author")
+    sweep = Sweep.objects.create(
+        rule={"verdicts": ["dead"]}, author=author, state="planned", uploads=3, known=3, bytes=GIB
+    )
+    Sweep.objects.create(rule={"verdicts": ["dead"]}, author=author, state="done", uploads=77)
+    rule = AlertRule.objects.create(name="too many", what="bytes", threshold=1)
+    Alert.objects.create(rule=rule, value=2 * GIB, started_at=timezone.now())
+    page = Page(ada.get("/"))
+    assert page.find("a", href=f"/sweeps/{sweep.pk}/")
+    assert "sweep to approve 3 uploads, 1.00 GiB verdict dead" in page.words
+    assert "77" not in page.words
+    assert "alert too many 2.00 GiB" in page.words
+    viewer, client = User.objects.create(username="viewer"), Client()
+    grant(viewer, Role.VIEWER)
+    client.force_login(viewer)
+    words = Page(client.get("/")).words
+    assert "sweep to approve" not in words
+    assert "too many" not in words
 
 
 def test_polling_the_overview_does_not_read_the_sums(ada: Client, some_uploads: InventoryBucket) -> None:

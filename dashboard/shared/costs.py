@@ -26,8 +26,12 @@ class ShownCosts(NamedTuple):
     unpriced_bytes: int
 
 
+def cost_of(prices: Prices, found: Totals) -> Costs:
+    return prices.total((each.store_id, each.storage_class, each.bytes) for each in found.by_class)
+
+
 def costs_of(prices: Prices, found: Totals) -> ShownCosts:
-    return shown(prices.total((each.store_id, each.storage_class, each.bytes) for each in found.by_class))
+    return shown(cost_of(prices, found))
 
 
 def shown(costs: Costs) -> ShownCosts:

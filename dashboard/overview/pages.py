@@ -11,34 +11,24 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
+from dashboard.overview.hidden import hidden_context
 from dashboard.shared.explain import explain
 from dashboard.shared.links import BucketLinks
 from dashboard.shared.messages import text_of
 from dashboard.shared.responses import is_fragment, same_address
-from dashboard.templatetags.components import state_text
 from dashboard.transfers.rows import rows_of
 from uploads import access
-from uploads.domain.roles import Action
 from uploads.domain.store_health import StoreHealth, health_after
-from uploads.domain.verdicts import Verdict
 from uploads.models import Store, StoreUpload
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.types import UploadRef
-from uploads.selectors.hidden import hidden, unlisted_buckets, unscanned_stores
 from uploads.selectors.operations import operation_progress, operations_in_progress
 from uploads.selectors.overview import Attention, attention
-from uploads.selectors.prices import prices_of
 from uploads.selectors.transfers import transfers_in_progress
 from uploads.services.browse.browsing import list_buckets
 
 MAX_SHOWN = 20
 """Rows of what is in progress. The pages of transfers and operations have the rest."""
-
-MAX_UNCHECKED = 5
-"""Buckets, and stores, that are named because they could not be checked. The inventory has more of them."""
-
-DECISIONS = (Verdict.DEAD.value, Verdict.COMPLETABLE.value, Verdict.SUPERSEDED.value, Verdict.UNJUDGED.value)
-"""The verdicts of uploads about which somebody has to decide."""
 
 LIVE_SECONDS, IDLE_SECONDS = 2, 15
 """How often the page is updated while something moves, and while nothing does."""
@@ -65,36 +55,8 @@ def overview(request: HttpRequest) -> HttpResponse:
     if is_fragment(request):
         return same_address(render(request, "overview/_live.html", context))
     context["stores_changed"] = False
-    context |= _hidden_bytes(request)
+    context |= hidden_context(request)
     return same_address(render(request, "overview.html", context))
-
-
-def _hidden_bytes(request: HttpRequest) -> dict[str, Any]:
-    """What is wrong in all stores: only the page has it, and polling does not repeat it."""
-    if not access.may(request.user, Action.LIST_UPLOADS):
-        return {"shows_hidden": False}
-    found = hidden(request.user)
-    unlisted = list(unlisted_buckets(request.user)[: MAX_UNCHECKED + 1])
-    unscanned = unscanned_stores(request.user)
-    context: dict[str, Any] = {
-        "shows_hidden": bool(found is None or found.total.uploads or unlisted or unscanned),
-        "hidden": found,
-        "unlisted": unlisted[:MAX_UNCHECKED],
-        "unscanned": unscanned[:MAX_UNCHECKED],
-        "has_more_unchecked": len(unlisted) > MAX_UNCHECKED or len(unscanned) > MAX_UNCHECKED,
-    }
-    if found is not None:
-        counts = [(verdict, found.by_verdict.get(verdict)) for verdict in DECISIONS]
-        context["hidden_cost"] = prices_of(access.visible_stores(request.user)).total(found.sizes)
-        context["decisions"] = [
-            {"verdict": verdict, "name": _capitalized(verdict), "count": count} for verdict, count in counts if count
-        ]
-    return context
-
-
-def _capitalized(verdict: str) -> str:
-    text = state_text(verdict)
-    return text[:1].upper() + text[1:]
 
 
 def _digest_of(stores: Sequence[Store]) -> str:
