@@ -66,11 +66,11 @@ def _chips(address: Address) -> Iterator[dict[str, str]]:
     """Each filter in use, and the address without it. A selection is one filter, however many uploads it has."""
     for name, value in address.filters:
         if name != SELECTED:
-            yield {"name": NAMES[name], "value": shown_value(name, value), "url": address.without(name, value).url}
+            yield {"name": str(NAMES[name]), "value": shown_value(name, value), "url": address.without(name, value).url}
     count = len(address.all(SELECTED))
     if count:
         text = ngettext("%(count)s upload", "%(count)s uploads", count) % {"count": Count(count)}
-        yield {"name": NAMES[SELECTED], "value": text, "url": address.without(SELECTED).url}
+        yield {"name": str(NAMES[SELECTED]), "value": text, "url": address.without(SELECTED).url}
 
 
 def _selects(given: dict[str, str]) -> Iterator[dict[str, Any]]:
