@@ -22,6 +22,7 @@ from tests.objectstore.on_stores.helpers import (
     objects,
     send_parts,
 )
+from tests.services.inventory.lines import lines_with
 from tests.stores.servers import Server
 from uploads.objectstore.checksums import ReportedCrc64, combine
 from uploads.objectstore.client import ObjectStoreClient
@@ -30,6 +31,7 @@ from uploads.objectstore.payload import Payload
 from uploads.objectstore.transport import Call
 from uploads.objectstore.types import CompletedPart, FileSlice, MultipartUpload
 from uploads.problems import Code, Problem
+from uploads.selectors.inventory.search import words_of
 
 LISTS_KEY_AND_ID = "lists no storage class and no owner of an upload"
 
@@ -77,6 +79,8 @@ def test_upload_from_create_to_head(
     first, second = b"1" * server.profile.min_part_size, b"2" * 10
     body = make_file(first + second)
     upload_id = client.create_multipart_upload(bucket, "k", content_type="text/x-test", metadata={"Owner": "it's  me"})
+    for line in lines_with(upload_id):
+        assert upload_id in words_of(line), line
     counts: list[int] = []
     sent = [
         client.upload_part(bucket, "k", upload_id, 1, FileSlice(body.path, 0, len(first)), on_bytes=counts.append),

@@ -12,9 +12,13 @@ from django.db.models.lookups import GreaterThan
 
 from uploads.models import InventoryUpload
 
-SHORTEST_ID = 8
+SHORTEST_ID, LONGEST_ID = 8, 1024
 MAX_WORDS = 100
+QUOTES, STOPS = "\"'`", ".,;:!?"
 SEPARATORS = re.compile(r"""[\s"'`=&?#,;:()\[\]{}<>|/\\]+""")
+
+NAMED = re.compile(r"""upload[-_ ]?id["'`]?\s*[=:]\s*["'`]?([^&\s"'`<>]+)""", re.IGNORECASE)
+"""What follows `uploadId=` and the like, up to where no id goes on: an id may have separators."""
 
 
 def found_by(text: str) -> Q:
@@ -41,7 +45,17 @@ def _has(column: str, text: str) -> Q:
 
 
 def words_of(text: str) -> list[str]:
-    """What may be an upload id in a text: its words, with and without their punctuation, as they are and decoded."""
-    words = {word.strip("\"'") for word in text.split()} | set(SEPARATORS.split(text))
+    """What may be an upload id in a text: its words, with and without their punctuation, as they are and decoded.
+
+    The longest first: ids are longer than most words.
+    """
+    words = {
+        word
+        for line in (text, unquote(text))
+        for each in (*line.split(), *SEPARATORS.split(line))
+        for word in (each.strip(QUOTES), each.strip(QUOTES + STOPS))
+    }
+    words |= set(NAMED.findall(text)) | set(NAMED.findall(unquote(text)))
     words |= {unquote(word) for word in words}
-    return sorted(word for word in words if len(word) >= SHORTEST_ID and "\0" not in word)[:MAX_WORDS]
+    found = (word for word in words if SHORTEST_ID <= len(word) <= LONGEST_ID and "\0" not in word)
+    return sorted(found, key=lambda word: (-len(word), word))[:MAX_WORDS]
