@@ -11,7 +11,7 @@ from pathlib import Path
 from checks.report import PROJECT, Finding, report
 
 NAMES = (
-    "account|alerts|audit|catalog|files|inventory|invitation|login|logout|operations|queue|staging|static|stores|tokens"
+    "account|alerts|audit|catalog|files|inventory|invitation|lifecycle|login|logout|operations|queue|staging|static|stores|tokens"
     "|transfers|users"
 )
 """Without /healthz and /metrics, which no page leads to."""

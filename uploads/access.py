@@ -32,6 +32,7 @@ from uploads.models import (
     InventorySum,
     InventoryUpload,
     InventoryView,
+    LifecycleState,
     Operation,
     OperationItem,
     RepeatingSweep,
@@ -322,6 +323,13 @@ def store_to_change_lifecycle(user: AnyUser, name: str, bucket: str) -> Store:
     if not may_change_lifecycle(user, store, bucket):
         raise NotAllowed(_refusal(actor(user), Action.CHANGE_LIFECYCLE))
     return store
+
+
+def visible_lifecycle_states(user: AnyUser) -> QuerySet[LifecycleState]:
+    """What is known of the lifecycle rules of the buckets of which the user may list all uploads."""
+    _require(user, Action.LIST_UPLOADS)
+    whole = [each for each in _listing_scopes(user) if not each.prefix]
+    return LifecycleState.objects.filter(grants.at_scopes(whole, key=""), store__in=visible_stores(user))
 
 
 def store_to_abort_in(user: AnyUser, name: str, bucket: str, keys: Iterable[str]) -> Store:

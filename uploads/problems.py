@@ -150,7 +150,7 @@ class Code(StrEnum):
     OVERWRITE_NOT_PREVENTABLE = "OverwriteNotPreventable"
     COMPLETE_WITHOUT_PARTS = "CompleteWithoutParts"
     PARTS_NOT_ASCENDING = "PartsNotAscending"
-    LIFECYCLE_WITHOUT_RULES = "LifecycleWithoutRules"
+    LIFECYCLE_NOT_WRITABLE = "LifecycleNotWritable"
     FILE_TOO_SHORT = "FileTooShort"
     FILE_UNREADABLE = "FileUnreadable"
     REQUEST_NOT_WRITABLE = "RequestNotWritable"

@@ -23,6 +23,7 @@ from uploads.services.inventory import (
     sums,
 )
 from uploads.services.inventory.scans import buckets, listing, parts  # noqa: F401 - declare their tasks
+from uploads.services.lifecycle import readings  # noqa: F401 - declares its task
 from uploads.services.operations import kinds as operations
 from uploads.services.operations import run  # noqa: F401 - declares its task
 from uploads.services.stores import trying

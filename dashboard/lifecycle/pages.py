@@ -19,19 +19,29 @@ from django.views.decorators.http import require_http_methods
 
 from dashboard.lifecycle.forms import AbortForm
 from dashboard.lifecycle.serializers import lifecycle_json
+from dashboard.shared.errors import refuse
 from dashboard.shared.explain import explain
-from dashboard.shared.jsonapi import json_error, wants_json
+from dashboard.shared.jsonapi import json_error, store_error, wants_json
 from dashboard.shared.links import BucketLinks
+from dashboard.shared.messages.lifecycle import OUTCOMES, TONES
 from dashboard.shared.parameters import BadParameter, Query
 from dashboard.shared.responses import explains_failures, see_other
 from uploads import access
-from uploads.domain.lifecycle.comparing import Outcome
+from uploads.domain.lifecycle.comparing import Outcome, marked
 from uploads.domain.lifecycle.editing import AbortTerms, remove_abort, set_abort
-from uploads.domain.lifecycle.rules import OUR_ID, Configuration, Rule, Since
-from uploads.models import LifecycleChange, Store
-from uploads.selectors.lifecycle import change_of, changes_of
-from uploads.services.lifecycle.changing import ChangedMeanwhile, change_rules, restore_rules
-from uploads.services.lifecycle.reading import NotSupported, read_rules
+from uploads.domain.lifecycle.rules import OUR_ID, Configuration, Rule, Since, configuration_of
+from uploads.models import Store
+from uploads.objectstore.errors import ObjectStoreError
+from uploads.objectstore.providers import WRITABLE
+from uploads.selectors.lifecycle import change_of, changes_of, version_of
+from uploads.services.lifecycle.changing import (
+    Changed,
+    ChangedMeanwhile,
+    ChangeInProgress,
+    change_rules,
+    restore_rules,
+)
+from uploads.services.lifecycle.reading import NotSupported, document_of_text, read_rules
 from uploads.services.lifecycle.simulation import Simulation, simulate
 
 SHOWN_CHANGES = 5
@@ -61,12 +71,17 @@ def _change(request: HttpRequest, store: Store, bucket: str) -> HttpResponseBase
     action = actions.get(request.POST.get("action", ""))
     if action is None:
         raise BadParameter(_("action must be “set”, “remove” or “restore”."))
+    seen = request.POST.get("seen", "")
     try:
-        return action(request, store, bucket, request.POST.get("seen", ""))
+        return action(request, store, bucket, seen)
     except NotSupported as error:
         return _not_supported(request, store, bucket, error)
     except ChangedMeanwhile as error:
-        return _changed_meanwhile(request, store, bucket, error.now)
+        return _changed_meanwhile(request, store, bucket, seen, error.now)
+    except ChangeInProgress:
+        text = _("Another change of these rules is in progress. Nothing was written. Try again in a moment.")
+        back = BucketLinks(store.name, bucket).lifecycle
+        return refuse(request, 409, _("Nothing was changed"), text, code="ChangeInProgress", back=back)
 
 
 def _set(request: HttpRequest, store: Store, bucket: str, seen: str) -> HttpResponseBase:
@@ -85,8 +100,8 @@ def _set(request: HttpRequest, store: Store, bucket: str, seen: str) -> HttpResp
         return set_abort(rules, store.config().signature, form.terms(), target)
 
     actor, rule_id = access.actor(request.user), rule.id if rule else OUR_ID
-    change = change_rules(actor, store, bucket, seen=seen, rule_id=rule_id, edit=edit)
-    return _ended(request, store, bucket, change)
+    changed = change_rules(actor, store, bucket, seen=seen, rule_id=rule_id, edit=edit)
+    return _ended(request, store, bucket, changed)
 
 
 def _remove(request: HttpRequest, store: Store, bucket: str, seen: str) -> HttpResponseBase:
@@ -96,8 +111,8 @@ def _remove(request: HttpRequest, store: Store, bucket: str, seen: str) -> HttpR
     def edit(rules: Configuration) -> Configuration:
         return remove_abort(rules, _aborting(rules, digest))
 
-    change = change_rules(access.actor(request.user), store, bucket, seen=seen, rule_id=rule.id, edit=edit)
-    return _ended(request, store, bucket, change)
+    changed = change_rules(access.actor(request.user), store, bucket, seen=seen, rule_id=rule.id, edit=edit)
+    return _ended(request, store, bucket, changed)
 
 
 def _restore(request: HttpRequest, store: Store, bucket: str, seen: str) -> HttpResponseBase:
@@ -149,29 +164,34 @@ def _simulated(store: Store, bucket: str, form: AbortForm, rule: Rule | None) ->
     return simulate(store, bucket, terms, _since(store), timezone.now())
 
 
-def _ended(request: HttpRequest, store: Store, bucket: str, change: LifecycleChange) -> HttpResponse:
-    outcome = Outcome(change.outcome)
-    texts = {
-        Outcome.DONE: _("The store has the rules as they were written."),
-        Outcome.DROPPED: _("The store accepted the rule and dropped it: it is not among the rules read back."),
-        Outcome.OTHERS_CHANGED: _(
-            "Other rules of the bucket are not as they were. The rules from before are kept below and can be restored."
-        ),
-        Outcome.FAILED: _("The store refused the change, or it did not arrive there. The rules are as they were."),
-        Outcome.UNKNOWN: _("The outcome is not known: the rules could not be read back yet."),
-    }
+def _ended(request: HttpRequest, store: Store, bucket: str, changed: Changed) -> HttpResponse:
+    """What became of a change: back to the page, or if it failed, the page with the store's error."""
+    outcome, failure = changed.outcome, changed.failure
+    text = str(OUTCOMES[outcome])
+    if failure is not None and outcome is not Outcome.DONE:
+        if wants_json(request):
+            return store_error(failure)
+        rules, form = changed.before, _form(store, None, None)
+        return _page(request, store, bucket, rules, form=form, problem=text, failure=failure, status=502)
     if wants_json(request):
         if outcome is Outcome.DONE:
-            return JsonResponse({"outcome": outcome.value, "change": str(change.pk)})
-        return json_error(change.error_code or "RulesNotChanged", texts[outcome], status=502)
-    level = messages.SUCCESS if outcome is Outcome.DONE else messages.ERROR
-    messages.add_message(request, level, texts[outcome])
+            return JsonResponse({"outcome": outcome.value, "change": str(changed.change.pk)})
+        return json_error("RulesNotKept", text, status=502)
+    messages.add_message(request, messages.SUCCESS if outcome is Outcome.DONE else messages.ERROR, text)
     return see_other(BucketLinks(store.name, bucket).lifecycle)
 
 
-def _changed_meanwhile(request: HttpRequest, store: Store, bucket: str, now: Configuration) -> HttpResponse:
-    text = _("The rules of the bucket were changed in the meantime. Nothing was written. These are the rules now.")
-    return _page(request, store, bucket, now, form=_form(store, None, None), problem=text, status=409)
+def _changed_meanwhile(request: HttpRequest, store: Store, bucket: str, seen: str, now: Configuration) -> HttpResponse:
+    """Both versions in words: what the form was made from, if it is still kept, and what the bucket has now."""
+    text = _("The rules of the bucket were changed in the meantime. Nothing was written.")
+    kept = version_of(store, bucket, seen)
+    earlier = configuration_of(document_of_text(kept.text, kept.size_rule)) if kept else None
+    versions: dict[str, Any] = {"now": marked(now, earlier) if earlier else [(rule, False) for rule in now.rules]}
+    if earlier is not None:
+        versions |= {"seen": marked(earlier, now), "kept": kept}
+    return _page(
+        request, store, bucket, now, form=_form(store, None, None), problem=text, versions=versions, status=409
+    )
 
 
 def _not_supported(request: HttpRequest, store: Store, bucket: str, error: NotSupported) -> HttpResponse:
@@ -195,6 +215,8 @@ def _page(
     rule: Rule | None = None,
     simulation: Simulation | None = None,
     problem: str = "",
+    versions: dict[str, Any] | None = None,
+    failure: ObjectStoreError | None = None,
     status: int = 200,
 ) -> HttpResponse:
     if wants_json(request):
@@ -204,7 +226,7 @@ def _page(
             return json_error(code, problem or errors, status=status)
         return JsonResponse(lifecycle_json(store, bucket, rules, simulation))
     may_change = access.may_change_lifecycle(request.user, store, bucket)
-    changes = changes_of(store, bucket)[:SHOWN_CHANGES]
+    changes = changes_of(store, bucket)[:SHOWN_CHANGES] if may_change else []
     context = _place(store, bucket) | {
         "rules": rules,
         "form": form,
@@ -213,8 +235,12 @@ def _page(
         "simulation": simulation,
         "since": _since(store),
         "problem": problem,
-        "may_change": may_change,
-        "changes": changes if may_change else [],
-        "keeps_rules": store.profile.lifecycle != "none",
+        "versions": versions,
+        "explained": explain(failure) if failure else None,
+        "may_change": may_change and store.profile.lifecycle in WRITABLE,
+        "is_administrator": may_change,
+        "changes": [(each, OUTCOMES[Outcome(each.outcome)], TONES[Outcome(each.outcome)]) for each in changes],
+        "kind": store.profile.lifecycle,
+        "is_override": "lifecycle" in store.overrides,
     }
     return render(request, "lifecycle/lifecycle.html", context, status=status)

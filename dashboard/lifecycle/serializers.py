@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dashboard.shared.jsonapi import iso
+from dashboard.shared.messages import error_json
 from uploads.domain.lifecycle.rules import Configuration, Rule
 from uploads.models import Store
+from uploads.selectors.lifecycle import BucketRules, Known
 from uploads.services.lifecycle.simulation import Simulation
 
 
@@ -41,4 +44,26 @@ def _simulation_json(simulation: Simulation) -> dict[str, Any]:
         "alive": simulation.alive,
         "unjudged": simulation.unjudged,
         "listed_at": iso(simulation.listed_at),
+    }
+
+
+def buckets_json(rows: Sequence[BucketRules], counts: Mapping[Known, int], cursor: str) -> dict[str, Any]:
+    return {
+        "buckets": [_bucket_json(each) for each in rows],
+        "counts": {known.value: counts.get(known, 0) for known in Known},
+        "next": cursor or None,
+    }
+
+
+def _bucket_json(each: BucketRules) -> dict[str, Any]:
+    state = each.state
+    return {
+        "Store": state.store.name,
+        "Bucket": state.bucket,
+        "rule": each.known.value,
+        "rules": state.rules,
+        "uploads": each.uploads,
+        "bytes": each.bytes,
+        "read_at": iso(state.read_at),
+        "error": error_json(state.error),
     }

@@ -35,6 +35,7 @@ ACCEPTED: Mapping[str, tuple[str, ...]] = {
     "store-checks": SAFE,
     "store-check": SAFE,
     "lifecycle": SAFE,
+    "lifecycle-buckets": SAFE,
     "uploads": SAFE,
     "upload": SAFE,
     "abort": (*SAFE, "POST"),

@@ -12,6 +12,7 @@ from dashboard.inventory import pages as inventory
 from dashboard.inventory import saved_views, scans
 from dashboard.inventory import settings as inventory_settings
 from dashboard.inventory import trend as inventory_trend
+from dashboard.lifecycle import buckets as lifecycle_buckets
 from dashboard.lifecycle import pages as lifecycle
 from dashboard.operations import pages as operations
 from dashboard.overview import pages as overview
@@ -109,6 +110,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("stores/<store:store>/<bucket:bucket>/uploads/", include(bucket_patterns)),
     path("stores/<store:store>/inventory/", inventory_settings.store_inventory, name="store-inventory"),
     path("stores/<store:store>/prices/", prices.prices, name="store-prices"),
+    path("lifecycle/", lifecycle_buckets.buckets, name="lifecycle-buckets"),
     path("inventory/scans/", scans.scans, name="scans"),
     path("inventory/scans/<uuid:scan_id>/", scans.scan, name="scan"),
     path("inventory/scans/<uuid:scan_id>/cancel/", scans.cancel, name="cancel-scan"),

@@ -22,6 +22,10 @@ SIGNATURE: Mapping[str, str] = {"sigv4": "AWS V4", "oss4": "OSS V4"}
 LIFECYCLE: Mapping[str, Text] = {
     "s3": gettext_lazy("Lifecycle rules abort uploads a number of days after they started (DaysAfterInitiation)."),
     "oss": gettext_lazy("Lifecycle rules abort uploads a number of days after their last change (Days)."),
+    "gcs": gettext_lazy(
+        "Lifecycle rules abort uploads a number of days after they started (Age). Partway reads these rules and does "
+        "not write them."
+    ),
     "none": gettext_lazy("No lifecycle rule aborts uploads."),
 }
 FORBID_OVERWRITE: Mapping[str, Text] = {

@@ -41,6 +41,7 @@ class Place:
             f"/stores/{store}/check/",
             f"/stores/{store}/inventory/",
             f"/stores/{store}/{self.bucket}/lifecycle/",
+            "/lifecycle/",
             "/inventory/",
             "/inventory/?group=age",
             "/inventory/trend/",

@@ -173,6 +173,7 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
         checked,
         f"/stores/{store}/inventory/",
         f"/stores/{store}/{bucket}/lifecycle/",
+        "/lifecycle/",
         f"/stores/{store}/prices/",
         "/alerts/",
         "/alerts/new/",

@@ -56,6 +56,7 @@ BY_ACTION: dict[tuple[str, str], Action] = {
     ("reset-found", POST): Action.CHECK_STORES,
     ("open-bucket", GET): Action.LIST_UPLOADS,
     ("lifecycle", GET): Action.LIST_UPLOADS,
+    ("lifecycle-buckets", GET): Action.LIST_UPLOADS,
     ("lifecycle", POST): Action.CHANGE_LIFECYCLE,
     ("uploads", GET): Action.LIST_UPLOADS,
     ("facts", GET): Action.LIST_UPLOADS,

@@ -223,6 +223,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("enable-store", "post"): Row("change store"),
     ("open-bucket", "get"): Row("list key", form(bucket=BUCKET, **NAMED)),
     ("lifecycle", "get"): Row("lifecycle"),
+    ("lifecycle-buckets", "get"): Row("see uploads"),
     ("lifecycle", "post"): Row("change lifecycle", form(action="set", days="7", seen="")),
     ("uploads", "get"): Row("list bucket"),
     ("facts", "get"): Row("list key", upload),

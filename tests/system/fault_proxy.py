@@ -58,6 +58,7 @@ class Fault(StrEnum):
     QUOTA_EXCEEDED = "403 QuotaExceeded"
     INVALID_PART = "400 InvalidPart"
     EMPTY_SUCCESS = "200 of a proxy, empty"
+    ACCEPTED_ONLY = "200 of the store, which does nothing"
     PAGE = "200 of a proxy, with a page"
     PAGE_AFTER = "page of a proxy after the store acted"
     OTHER_KEY = "response about another key after the store acted"
@@ -93,6 +94,7 @@ class CannedResponse:
     location: str = ""
     in_header: bool = False
     has_length: bool = True
+    request_id: str = ""
 
 
 PAGE = b"<!DOCTYPE html><html><head><title>Welcome</title></head><body>It works!</body></html>"
@@ -109,6 +111,7 @@ CANNED = {
     Fault.QUOTA_EXCEEDED: CannedResponse(403, "QuotaExceeded"),
     Fault.INVALID_PART: CannedResponse(400, "InvalidPart"),
     Fault.EMPTY_SUCCESS: CannedResponse(200),
+    Fault.ACCEPTED_ONLY: CannedResponse(200, request_id="proxy-1"),
     Fault.PAGE: CannedResponse(200, page=PAGE),
     Fault.NO_SUCH_KEY: CannedResponse(404, "NoSuchKey"),
     Fault.NO_SUCH_UPLOAD: CannedResponse(404, "NoSuchUpload"),
@@ -571,6 +574,9 @@ def _operation(method: str, path: str, query: dict[str, list[str]]) -> str:
         return names.get(method, "ListParts")
     if "uploads" in query:
         return "CreateMultipartUpload" if method == "POST" else "ListMultipartUploads"
+    if "lifecycle" in query:
+        names = {"PUT": "PutBucketLifecycleConfiguration", "DELETE": "DeleteBucketLifecycle"}
+        return names.get(method, "GetBucketLifecycleConfiguration")
     if not path.strip("/"):
         return "ListBuckets"
     return {"PUT": "PutObject", "HEAD": "HeadObject", "GET": "GetObject"}.get(method, method) if key else "HeadBucket"
@@ -581,7 +587,7 @@ def _canned_response(canned: CannedResponse, request: Request) -> bytes:
     body = f"<?xml version='1.0'?><Error>{code}</Error>".encode() if canned.code else canned.page
     lines = [f"HTTP/1.1 {canned.status} Injected"]
     lines += [f"Content-Length: {len(body)}"] if canned.has_length else []
-    lines += ["x-amz-request-id: proxy-1"] if canned.code else []
+    lines += [f"x-amz-request-id: {canned.request_id or 'proxy-1'}"] if canned.code or canned.request_id else []
     lines += [f"x-oss-err: {b64encode(body).decode()}"] if canned.in_header else []
     lines += ["Content-Type: text/html"] if canned.page else []
     lines += [f"Location: {canned.location}"] if canned.location else []

@@ -7,7 +7,7 @@ from uploads.models.grant import Grant
 from uploads.models.inventory import InventoryBucket, InventoryDay, InventorySettings, InventorySum, InventoryUpload
 from uploads.models.inventory_view import InventoryView
 from uploads.models.invitation import Invitation
-from uploads.models.lifecycle import LifecycleChange, LifecycleState
+from uploads.models.lifecycle import LifecycleChange, LifecycleReading, LifecycleState, LifecycleVersion
 from uploads.models.node import StagingNode
 from uploads.models.operation import Operation, OperationItem
 from uploads.models.price import StorePrice
@@ -38,7 +38,9 @@ __all__ = [
     "InventoryView",
     "Invitation",
     "LifecycleChange",
+    "LifecycleReading",
     "LifecycleState",
+    "LifecycleVersion",
     "NamedBucket",
     "ObjectsBatch",
     "Operation",

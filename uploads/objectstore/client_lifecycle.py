@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from uploads.objectstore import successes
 from uploads.objectstore.client_base import ClientBase
-from uploads.objectstore.errors import Refused
-from uploads.objectstore.keys import bad_argument, check_bucket
+from uploads.objectstore.errors import NotSent, Reason, Refused
+from uploads.objectstore.keys import check_bucket
 from uploads.objectstore.payload import Payload
+from uploads.objectstore.providers import WRITABLE
 from uploads.objectstore.refusals import Response
 from uploads.objectstore.transport import Call
-from uploads.objectstore.xml_document import LifecycleDocument, read_document, write_document
-from uploads.problems import Code
+from uploads.objectstore.xml_document import Element, LifecycleDocument, read_document, write_document
+from uploads.problems import Code, Problem
 
 ROOT = "LifecycleConfiguration"
 
@@ -21,6 +24,8 @@ SIZE_RULE = "x-amz-transition-default-minimum-object-size"
 """A part of the configuration that S3 keeps in a header. A request without it sets it to its default."""
 
 QUERY = {"lifecycle": ""}
+
+Edit = Callable[[LifecycleDocument], LifecycleDocument]
 
 
 class LifecycleClient(ClientBase):
@@ -33,29 +38,38 @@ class LifecycleClient(ClientBase):
         try:
             return self._read(call, _document)
         except Refused as refused:
-            if refused.code in NOT_CONFIGURED:
+            if refused.code in NOT_CONFIGURED and refused.status == 404:
                 return LifecycleDocument(None, request_id=refused.request_id)
             raise
 
-    def put_bucket_lifecycle(self, bucket: str, document: LifecycleDocument) -> str:
-        """PutBucketLifecycleConfiguration (OSS: PutBucketLifecycle): replaces all rules. Returns the request id.
+    def change_bucket_lifecycle(self, bucket: str, edit: Edit) -> str:
+        """Replace the rules that the bucket has now by what `edit` makes of them: the only way to write rules.
 
-        Not retried after OutcomeUnknown: somebody else may have replaced the rules in between. Read them first.
+        PutBucketLifecycleConfiguration, or DeleteBucketLifecycle if nothing is left (OSS: PutBucketLifecycle,
+        DeleteBucketLifecycle). Returns the request id, '' if there is nothing to write. A store that ignores the
+        parameter would take the first for CreateBucket and the second for DeleteBucket, so neither is sent unless the
+        profile says that the store keeps rules, and it has just proved to know them. Not retried after OutcomeUnknown:
+        somebody else may have replaced the rules in between.
         """
-        check_bucket(bucket)
-        if document.root is None:
-            raise bad_argument(Code.LIFECYCLE_WITHOUT_RULES)
-        headers = {"Content-Type": "application/xml", **self._dialect.put_lifecycle}
-        if document.size_rule:
-            headers[SIZE_RULE] = document.size_rule
-        payload = Payload(write_document(document.root))
-        call = Call("PutBucketLifecycleConfiguration", "PUT", bucket, "", QUERY, headers, payload)
-        return self._read(call, lambda response: successes.without_body(response).request_id, repeatable=False)
+        if self._provider.lifecycle not in WRITABLE:
+            raise NotSent(Problem(Code.LIFECYCLE_NOT_WRITABLE), reason=Reason.BAD_ARGUMENT)
+        found = self.get_bucket_lifecycle(bucket)
+        new = edit(found)
+        if new.root is not None:
+            return self._put(bucket, new.root, new.size_rule)
+        return self._delete(bucket) if found.root is not None else ""
 
-    def delete_bucket_lifecycle(self, bucket: str) -> str:
-        """DeleteBucketLifecycle: removes all rules. Returns the request id. Not retried after OutcomeUnknown."""
-        check_bucket(bucket)
-        call = Call("DeleteBucketLifecycle", "DELETE", bucket, query=QUERY)
+    def _put(self, bucket: str, root: Element, size_rule: str) -> str:
+        headers = {"Content-Type": "application/xml", **self._dialect.put_lifecycle}
+        if size_rule:
+            headers[SIZE_RULE] = size_rule
+        payload = Payload(write_document(root))
+        return self._write(Call("PutBucketLifecycleConfiguration", "PUT", bucket, "", QUERY, headers, payload))
+
+    def _delete(self, bucket: str) -> str:
+        return self._write(Call("DeleteBucketLifecycle", "DELETE", bucket, query=QUERY))
+
+    def _write(self, call: Call) -> str:
         return self._read(call, lambda response: successes.without_body(response).request_id, repeatable=False)
 
 

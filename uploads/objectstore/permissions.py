@@ -24,6 +24,9 @@ PERMISSIONS: Mapping[str, PermissionNames] = {
     "AbortMultipartUpload": PermissionNames(("s3:AbortMultipartUpload",), ("oss:AbortMultipartUpload",)),
     "HeadObject": PermissionNames(("s3:GetObject", "s3:ListBucket"), ("oss:GetObject",)),
     "DeleteObject": PermissionNames(("s3:DeleteObject",), ("oss:DeleteObject",)),
+    "GetBucketLifecycleConfiguration": PermissionNames(("s3:GetLifecycleConfiguration",), ("oss:GetBucketLifecycle",)),
+    "PutBucketLifecycleConfiguration": PermissionNames(("s3:PutLifecycleConfiguration",), ("oss:PutBucketLifecycle",)),
+    "DeleteBucketLifecycle": PermissionNames(("s3:PutLifecycleConfiguration",), ("oss:DeleteBucketLifecycle",)),
 }
 """By the API's name of the operation. S3 user guide, "Multipart upload API and permissions"; OSS, "RAM policies"."""
 

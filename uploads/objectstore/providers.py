@@ -50,8 +50,12 @@ marker at all."""
 ForbidOverwrite = Literal["", "x-oss-forbid-overwrite", "if-none-match"]
 """The header that forbids a store to replace an object; '' if there is none."""
 
-Lifecycle = Literal["s3", "oss", "none"]
-"""Rules that abort old uploads: S3's DaysAfterInitiation counts from the start, OSS's Days from the last change."""
+Lifecycle = Literal["s3", "oss", "gcs", "none"]
+"""Rules that abort old uploads: S3's DaysAfterInitiation counts from the start, OSS's Days from the last change. Those
+of Google have another form, which Partway reads and does not write. `none`: the store has no rules, or drops them."""
+
+WRITABLE: frozenset[Lifecycle] = frozenset({"s3", "oss"})
+"""Where Partway writes lifecycle rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +235,7 @@ _ALL = (
     Provider(
         name="gcs",
         label="Google Cloud Storage (XML API)",
+        lifecycle="gcs",
         max_object_size=5 * TIB,
         region_default="auto",
         endpoint_hint="https://storage.googleapis.com",

@@ -48,6 +48,7 @@ ACTIONS: Mapping[str, StrPromise] = {
     "scan.refused": _("Scan refused"),
     "inventory.changed": _("Thresholds, schedule or rates of scans changed"),
     "check.reset": _("Overrides of a profile removed"),
+    "store.lifecycle-kept": _("Lifecycle rules of a store found to be kept"),
     "store.lifecycle-dropped": _("Lifecycle rules of a store found to be dropped"),
     "lifecycle.ordered": _("Change of lifecycle rules requested"),
     "lifecycle.done": _("Lifecycle rules changed"),

@@ -72,7 +72,10 @@ _VALUES: Mapping[str, Message] = {
         "An upload can be completed only with at least one part and the ETag of every part."
     ),
     Code.PARTS_NOT_ASCENDING: _("An upload can be completed only with ascending part numbers, each of them once."),
-    Code.LIFECYCLE_WITHOUT_RULES: _("A lifecycle configuration without rules cannot be written, only removed."),
+    Code.LIFECYCLE_NOT_WRITABLE: _(
+        "By its profile, this store has no lifecycle rules that Partway can write, so nothing was sent: a store that "
+        "ignores them could delete the bucket instead."
+    ),
     Code.FILE_TOO_SHORT: _(
         "The file %(file)s is too short: of %(size)s bytes from offset %(offset)s, %(missing)s are missing."
     ),

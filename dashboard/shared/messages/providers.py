@@ -120,7 +120,10 @@ SOURCES: Mapping[str, Mapping[str, Promise]] = {
         "min_part_size": _("Backblaze documentation, Large files: parts from 5 MB"),
         "max_object_size": _("Backblaze documentation, S3-Compatible API: 10 TB per file"),
     },
-    "gcs": {"max_object_size": _("Google Cloud documentation, Quotas and limits")},
+    "gcs": {
+        "max_object_size": _("Google Cloud documentation, Quotas and limits"),
+        "lifecycle": _("Google Cloud documentation, Object Lifecycle Management: AbortIncompleteMultipartUpload"),
+    },
     "wasabi": {"max_object_size": _("Wasabi documentation, largest object: 5 TB")},
     "scaleway": {
         "max_parts": _("Scaleway documentation, Multipart uploads: at most 1,000 parts"),

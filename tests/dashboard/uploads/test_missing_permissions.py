@@ -29,7 +29,7 @@ from uploads.services.stores.settings import StoreValues, add_store
 from uploads.services.transfers.cancel import cancel_transfer
 from uploads.services.transfers.steps import request_cancel
 
-ALL = tuple(PERMISSIONS)
+ALL = tuple(name for name in PERMISSIONS if "Lifecycle" not in name)
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 from tests.domain.lifecycle.documents import EXPIRES, OSS_RULE, OSS_RULES, S3_ONLY, S3_RULES, oss, s3
 from uploads.domain.lifecycle.comparing import Outcome, compare
 from uploads.domain.lifecycle.editing import AbortTerms, remove_abort, set_abort
-from uploads.domain.lifecycle.rules import OUR_ID, Abort, Configuration, Since, configuration_of
+from uploads.domain.lifecycle.rules import OUR_ID, Abort, Configuration, Coverage, Since, configuration_of
 from uploads.objectstore.errors import UnreadableResponse
 from uploads.objectstore.types import Signature
 from uploads.objectstore.xml_document import LifecycleDocument, read_document, write_document
@@ -74,7 +74,8 @@ def test_a_configuration_without_rules_is_none() -> None:
     assert b"<CreatedBeforeDate>2026-01-02T00:00:00.000Z</CreatedBeforeDate>" in written(added)
     assert added.ours is not None
     assert remove_abort(added, added.ours).document.root is None
-    assert added.aborts_all
+    assert added.coverage is Coverage.PART
+    assert set_abort(empty, "oss4", AbortTerms(days=1)).coverage is Coverage.ALL
 
 
 @pytest.mark.parametrize("name", ["prefix and a tag", "prefix and tags"])
@@ -125,6 +126,7 @@ def test_what_the_store_did_with_it() -> None:
         b"<LifecycleConfiguration>" + b"<a>" * 40 + b"</a>" * 40 + b"</LifecycleConfiguration>",
         b"<LifecycleConfiguration>\xff\xfe</LifecycleConfiguration>",
         b"<LifecycleConfiguration>&#x01;</LifecycleConfiguration>",
+        b"<LifecycleConfiguration>" + b"<Rule/>" * 200_001 + b"</LifecycleConfiguration>",
     ],
 )
 def test_what_cannot_be_read_exactly_is_not_changed(body: bytes) -> None:

@@ -21,6 +21,7 @@ from uploads.models import (
     BucketScan,
     InventoryBucket,
     InventoryUpload,
+    LifecycleReading,
     ObjectsBatch,
     Operation,
     OperationItem,
@@ -130,6 +131,10 @@ def _delivery(transfer: Transfer) -> AlertDelivery:
     return AlertDelivery.objects.create(rule=rule, event="test", channel="email")
 
 
+def _reading(transfer: Transfer) -> LifecycleReading:
+    return LifecycleReading.objects.create(store=transfer.store, buckets=["photos"])
+
+
 @dataclass(frozen=True)
 class Case:
     """A task, a row of it, the call that raises, and the end of the row."""
@@ -156,6 +161,7 @@ CASES = (
     Case("list_bucket", _bucket_scan, f"{CLIENT}.list_multipart_uploads", ItemState.ORDERED, ItemState.FAILED),
     Case("read_parts", _batch, f"{CLIENT}.list_parts", ItemState.ORDERED, ItemState.FAILED),
     Case("look_up_objects", _objects, f"{CLIENT}.head_object", ItemState.ORDERED, ItemState.FAILED),
+    Case("read_lifecycle", _reading, f"{CLIENT}.get_bucket_lifecycle", ItemState.ORDERED, ItemState.FAILED),
     Case("deliver_alert", _delivery, "uploads.services.alerts.deliver.send", ItemState.ORDERED, ItemState.FAILED),
 )
 by_task = pytest.mark.parametrize("case", CASES, ids=[case.task for case in CASES])

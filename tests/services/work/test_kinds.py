@@ -23,7 +23,17 @@ from uploads.services.work.tasks import TASKS, task
 
 def test_names_of_kinds_are_the_labels_of_the_metric() -> None:
     scans = {"scan", "bucket-scan", "parts-batch", "objects-batch"}
-    assert set(KINDS) == {"part", "item", "transfer", "check", *scans, "sweep", "sweep-item", "alert"}
+    assert set(KINDS) == {
+        "part",
+        "item",
+        "transfer",
+        "check",
+        *scans,
+        "sweep",
+        "sweep-item",
+        "alert",
+        "lifecycle-reading",
+    }
 
 
 def test_every_task_is_known_to_celery() -> None:

@@ -56,6 +56,16 @@ def compare(written: Configuration, found: Configuration, rule_id: str) -> Compa
     )
 
 
+def marked(rules: Configuration, others: Configuration) -> tuple[tuple[Rule, bool], ...]:
+    """The rules of a configuration, and whether another one lacks each of them as it is."""
+    left = Counter(rule.digest for rule in others.rules)
+    found = []
+    for rule in rules.rules:
+        found.append((rule, not left[rule.digest]))
+        left[rule.digest] -= 1 if left[rule.digest] else 0
+    return tuple(found)
+
+
 def _with_id(configuration: Configuration, rule_id: str) -> Rule | None:
     return next((rule for rule in configuration.rules if rule.id == rule_id), None)
 

@@ -1,14 +1,17 @@
 """A lifecycle configuration as rules: when they abort unfinished uploads, and what else they do.
 
 S3: `AbortIncompleteMultipartUpload` with `DaysAfterInitiation`, days after the upload was started. OSS:
-`AbortMultipartUpload` with `Days`, days after its last change, or `CreatedBeforeDate`, a date.
+`AbortMultipartUpload` with `Days`, days after its last change, or `CreatedBeforeDate`, a date. Google: an `Action` with
+`AbortIncompleteMultipartUpload` and a `Condition` with an `Age` in days after the start; such rules are only read.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Literal
 
 from uploads.objectstore.received import clean_text, number_of, time_of
@@ -20,10 +23,18 @@ OUR_ID = "partway-abort-unfinished-uploads"
 MAX_DAYS = 36_500
 
 ABORTS = {"AbortIncompleteMultipartUpload": "s3", "AbortMultipartUpload": "oss"}
-_DESCRIBES = frozenset({"ID", "Status", "Prefix", "Filter", "Tag"})
+_DESCRIBES = frozenset({"ID", "Status", "Prefix", "Filter", "Tag", "Condition"})
 """Elements of a rule that are no actions."""
 
 Since = Literal["start", "last-change"]
+
+
+class Coverage(StrEnum):
+    """Which unfinished uploads of a bucket its rules abort: those of all keys, of some keys or dates, or none."""
+
+    ALL = "all"
+    PART = "part"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +47,10 @@ class Abort:
     since: Since
     days: int | None = None
     before: datetime | None = None
+
+    @property
+    def is_known(self) -> bool:
+        return self.days is not None or self.before is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +87,11 @@ class Rule:
         return self.is_enabled and self.abort is not None
 
     @property
+    def is_for_all(self) -> bool:
+        """Whether it is for all keys of the bucket."""
+        return not self.prefix and not self.conditions
+
+    @property
     def xml(self) -> str:
         return clean_text(write(self.element))
 
@@ -88,6 +108,35 @@ class Rule:
             "before": abort.before.isoformat() if abort and abort.before else None,
             "actions": [[each.name, each.value] for each in self.actions],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRule:
+    """A rule as it was when it was last read: what the database keeps of it."""
+
+    id: str
+    is_enabled: bool
+    prefix: str
+    conditions: tuple[Detail, ...]
+    abort: Abort
+    actions: tuple[Detail, ...]
+
+    @property
+    def aborts(self) -> bool:
+        return self.is_enabled
+
+
+def stored_rule(kept: Mapping[str, Any]) -> StoredRule:
+    """From `Rule.as_json`."""
+    before = kept["before"]
+    return StoredRule(
+        id=kept["id"],
+        is_enabled=kept["enabled"],
+        prefix=kept["prefix"],
+        conditions=tuple(Detail(name, value) for name, value in kept["conditions"]),
+        abort=Abort(kept["since"], kept["days"], datetime.fromisoformat(before) if before else None),
+        actions=tuple(Detail(name, value) for name, value in kept["actions"]),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +167,12 @@ class Configuration:
         return next((rule for rule in self.rules if rule.digest == digest), None)
 
     @property
-    def aborts_all(self) -> bool:
-        """Whether some rule aborts the unfinished uploads of the whole bucket."""
-        return any(rule.aborts and not rule.prefix and not rule.conditions for rule in self.rules)
+    def coverage(self) -> Coverage:
+        """A rule with a date says nothing about later uploads, and one that cannot be read counts for nothing."""
+        aborting = [rule for rule in self.rules if rule.aborts and (rule.abort and rule.abort.is_known)]
+        if any(rule.abort and rule.abort.days is not None and rule.is_for_all for rule in aborting):
+            return Coverage.ALL
+        return Coverage.PART if aborting else Coverage.NONE
 
 
 def configuration_of(document: LifecycleDocument) -> Configuration:
@@ -174,14 +226,14 @@ def _rule(element: Element, outer: dict[str, str]) -> Rule:
     return Rule(
         element=element,
         id=clean_text((element.text_of("ID") or "").strip(), 255),
-        is_enabled=(element.text_of("Status") or "").strip().lower() == "enabled",
+        is_enabled=(element.text_of("Status") or _default_status(element)).strip().lower() == "enabled",
         prefix=_prefix(element),
         conditions=tuple(each for limit in limits for each in _details(limit)),
         abort=_abort(element),
         actions=tuple(
             each
             for child in element.elements
-            if child.local not in _DESCRIBES and child.local not in ABORTS
+            if child.local not in _DESCRIBES and child.local not in ABORTS and not _is_abort_of_google(child)
             for each in _details(child)
         ),
         digest=hashlib.sha256(repr(meaning(element, outer)).encode()).hexdigest()[:32],
@@ -194,7 +246,19 @@ def _abort(rule: Element) -> Abort | None:
             return Abort("start", _days(child.text_of("DaysAfterInitiation")))
         if child.local == "AbortMultipartUpload":
             return Abort("last-change", _days(child.text_of("Days")), time_of(child.text_of("CreatedBeforeDate") or ""))
+        if _is_abort_of_google(child):
+            condition = rule.first("Condition")
+            return Abort("start", _days(condition.text_of("Age") if condition else None))
     return None
+
+
+def _is_abort_of_google(element: Element) -> bool:
+    return element.local == "Action" and element.first("AbortIncompleteMultipartUpload") is not None
+
+
+def _default_status(rule: Element) -> str:
+    """Rules of Google have no status."""
+    return "Enabled" if rule.first("Action") else ""
 
 
 def _days(text: str | None) -> int | None:
@@ -211,6 +275,7 @@ def _prefix(rule: Element) -> str:
 def _limits(rule: Element) -> list[Element]:
     """The elements that limit a rule, besides its prefix."""
     found = list(rule.all("Tag"))
+    found += [each for condition in rule.all("Condition") for each in condition.elements if each.local != "Age"]
     for place in rule.all("Filter"):
         found += [each for each in place.elements if each.local not in ("Prefix", "And")]
         found += [each for inner in place.all("And") for each in inner.elements if each.local != "Prefix"]

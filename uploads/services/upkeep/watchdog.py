@@ -30,6 +30,7 @@ from uploads.problems import Code, Problem
 from uploads.services.alerts.evaluating import evaluate_alerts
 from uploads.services.inventory import days, refresh
 from uploads.services.inventory.scans.schedule import request_due_scans
+from uploads.services.lifecycle.readings import order_readings
 from uploads.services.stores import silence
 from uploads.services.transfers.create import claim_late_uploads
 from uploads.services.transfers.receive import abandon
@@ -242,6 +243,7 @@ STEPS: tuple[Callable[[], bool | None], ...] = (
     _drop_late_uploads,
     _try_silent_stores,
     request_due_scans,
+    order_readings,
     _dispatch_due,
     _refresh_inventory,
     _write_days,
