@@ -76,7 +76,7 @@ install: $(RUNTIME) $(BROWSER_LIBRARIES)
 	echo "partway: next: $(PY) manage.py migrate, and then start or restart the processes"
 
 test: $(DEVELOPMENT) $(TEST_LIBRARIES) $(OFFLINE) chromium curl postgresql nginx debian ceph versity ossguide s3proxy
-	@$(PY) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	@$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # Update the table of the test servers in docs/stores.md from a run of their tests. `make test` compares it.
 stores-table: $(DEVELOPMENT) $(TEST_LIBRARIES) chromium ceph versity s3proxy

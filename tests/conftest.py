@@ -20,9 +20,15 @@ from tests.system import stack as stacks
 
 
 def pytest_configure() -> None:
-    """A fast hash of passwords in this process: Django's would take longer than most tests. Stacks use the real one."""
+    """What only costs time in this process: Django's hash of passwords, and the wait before a request is repeated.
+
+    Stacks use the real ones.
+    """
     from django.conf import settings
 
+    from uploads.objectstore.retry import DEFAULT_RETRIES
+
+    object.__setattr__(DEFAULT_RETRIES, "base", 0.01)
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
 
 
@@ -63,8 +69,12 @@ def flush_the_audit_log() -> Iterator[None]:
     operations = type(connection.ops)
     flush = operations.sql_flush
 
-    def sql_flush(self: Any, *args: Any, **kwargs: Any) -> list[str]:
-        return [*append_only.dropping(connection.vendor), *flush(self, *args, **kwargs)]
+    def sql_flush(self: Any, style: Any, tables: Any, **options: Any) -> list[str]:
+        if connection.vendor == "postgresql":
+            # A tenth of the time of TRUNCATE, as the tables are small. No trigger and no foreign key is in the way.
+            empty = [f"DELETE FROM {self.quote_name(table)}" for table in tables]
+            return ["SET LOCAL session_replication_role = replica", *empty] if empty else []
+        return [*append_only.dropping(connection.vendor), *flush(self, style, tables, **options)]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(operations, "sql_flush", sql_flush)

@@ -13,8 +13,6 @@ from django.test.utils import CaptureQueriesContext
 
 from tests.dashboard.make_transfer import make_transfer
 from tests.grants import grant, make_operator
-from tests.on_postgresql import run_again
-from tests.stores.postgresql import Cluster
 from uploads import access, audit
 from uploads.access import NotAllowed, NotVisible
 from uploads.domain.roles import Action, Limits, Place, Role, Scope, TokenScope
@@ -259,7 +257,3 @@ def test_operators_steer_their_own_transfers(stores: list[Store], user: User, ot
     viewer.delete()
     grant(user, all_transfers=True)
     assert access.transfer_to_steer(again(user), others.pk) == others
-
-
-def test_on_postgresql(postgresql_cluster: Cluster) -> None:
-    run_again(__file__, postgresql_cluster)

@@ -50,6 +50,13 @@ class Site:
         with self.page.expect_navigation():
             target.click()
 
+    def submit(self, button: str | Locator) -> None:
+        """Press a button that leads to another page, and wait for that page.
+
+        A bare click() returns before the page is there: what is read next would be that of the page before.
+        """
+        self.follow(self.page.get_by_role("button", name=button, exact=True) if isinstance(button, str) else button)
+
     # --- Uploads ------------------------------------------------------------------------------------------------------
 
     def open_listing(self, bucket: str, **query: str | int) -> None:

@@ -261,7 +261,8 @@ def test_leaving_the_page_needs_confirmation_while_sending(site: Site, bucket: s
     line.slow_down(MIB)
     site.send()
     site.wait_until_received("file", 1)
-    site.page.get_by_role("link", name="Transfers", exact=True).first.click()
+    with site.page.expect_event("dialog"):
+        site.page.get_by_role("link", name="Transfers", exact=True).first.click()
     assert dialogs == ["beforeunload"]
     assert "/transfers/new/" in site.page.url
     line.restore()

@@ -188,7 +188,7 @@ def test_all_are_paused_resumed_and_cancelled(site: Site, stack: Stack, bucket: 
 # --- Interruptions ----------------------------------------------------------------------------------------------------
 
 
-def test_connection_is_lost_for_20_seconds(
+def test_connection_is_lost_for_a_while(
     open_site: OpenSite, stack: Stack, bucket: str, file: Path, digest: str
 ) -> None:
     with relayed(stack.url) as relay:
@@ -199,7 +199,7 @@ def test_connection_is_lost_for_20_seconds(
         relay.cut()
         row = site.wait_for_file(KEY, "interrupted")
         expect(row.locator("[data-part=words]")).to_contain_text("The connection is lost")
-        site.page.wait_for_timeout(20_000)
+        site.page.wait_for_timeout(7000)  # Longer than several attempts.
         relay.restore()
         finish(site, line)
         assert min(offsets.all) > 0

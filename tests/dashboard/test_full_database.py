@@ -16,8 +16,6 @@ from django.db import InternalError, OperationalError, connection
 from django.test import Client
 
 from tests.dashboard.make_transfer import make_transfer
-from tests.on_postgresql import run_again
-from tests.stores.postgresql import Cluster
 from uploads import database
 from uploads.database import pool
 from uploads.domain.states import PartState, Phase
@@ -241,8 +239,3 @@ def test_watchdog_lets_workers_record_first(monkeypatch: pytest.MonkeyPatch) -> 
     watchdog.watch()
     watchdog.watch()
     assert pauses == [watchdog.WRITABLE_SECONDS]
-
-
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="runs these tests on PostgreSQL")
-def test_on_postgresql(postgresql_cluster: Cluster) -> None:
-    run_again(__file__, postgresql_cluster)

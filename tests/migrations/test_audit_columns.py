@@ -9,8 +9,6 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
-from tests.on_postgresql import run_again
-from tests.stores.postgresql import Cluster
 from uploads.models import AuditEntry
 
 AFTER = "0028_audit_columns"
@@ -48,7 +46,3 @@ def test_old_entries_get_their_columns_and_lines() -> None:
         (changed, "store", "done", None, "", ""),
     ]
     assert AuditEntry.objects.get(pk=changed).detail == {"fields": ["region"]}
-
-
-def test_on_postgresql(postgresql_cluster: Cluster) -> None:
-    run_again(__file__, postgresql_cluster)

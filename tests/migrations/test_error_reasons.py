@@ -11,8 +11,6 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from dashboard.shared.messages import error_text
-from tests.on_postgresql import run_again
-from tests.stores.postgresql import Cluster
 from uploads.models import OperationItem, Part, StoreCheck, Transfer
 from uploads.objectstore.errors import Reason
 
@@ -359,7 +357,3 @@ def test_way_back_keeps_a_text(migrate: Callable[[str], Any]) -> None:
     migrate(AFTER)
     again = Transfer.objects.only("error_code", "error_reason", "error_params", "error_message").get(pk=rows[0].pk)
     assert (again.error_reason, again.error_message) == ("throttled", "Slow down.")
-
-
-def test_on_postgresql(postgresql_cluster: Cluster) -> None:
-    run_again(__file__, postgresql_cluster)

@@ -8,8 +8,6 @@ import pytest
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from tests.on_postgresql import run_again
-from tests.stores.postgresql import Cluster
 from uploads.domain.roles import Role
 from uploads.models import Grant
 
@@ -36,7 +34,3 @@ def test_users_become_operators_of_all_stores() -> None:
     assert {(each.role, each.scope.is_everywhere, each.all_transfers) for each in grants} == {
         (Role.OPERATOR, True, False)
     }
-
-
-def test_on_postgresql(postgresql_cluster: Cluster) -> None:
-    run_again(__file__, postgresql_cluster)

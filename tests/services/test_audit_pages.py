@@ -18,8 +18,6 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tests.on_postgresql import run_again
-from tests.stores.postgresql import Cluster
 from uploads import audit
 from uploads.domain.roles import Role
 from uploads.models import AuditEntry, Grant, Store
@@ -318,7 +316,3 @@ def test_page_has_few_statements(ada: User) -> None:
     with CaptureQueriesContext(connection) as captured:
         find(ada, actor="user-7", action="abort", since=START, prefix="folder-")
     assert len(captured) <= 12
-
-
-def test_on_postgresql(postgresql_cluster: Cluster) -> None:
-    run_again(__file__, postgresql_cluster)

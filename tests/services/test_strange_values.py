@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 
-from tests.on_postgresql import run_again
 from tests.services.drive import Drive
-from tests.stores.postgresql import Cluster
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.domain.states import ItemState
 from uploads.models import AuditEntry, OperationItem, Part, Store, StoreCheck
@@ -77,10 +75,6 @@ def test_refusal_with_strange_texts_is_recorded(proxy: FaultProxy, drive: Drive)
     item = OperationItem.objects.get()
     assert item.state in {ItemState.DONE, ItemState.FAILED}
     assert "\0" not in str([item.error, *AuditEntry.objects.values_list("detail", flat=True)])
-
-
-def test_strange_values_on_postgresql(postgresql_cluster: Cluster) -> None:
-    run_again(__file__, postgresql_cluster)
 
 
 @pytest.mark.parametrize(

@@ -277,6 +277,10 @@ class Killer:
         # Each victim is killed once in random order, then at random.
         self._first = chance.sample(sorted(set(victims)), len(set(victims)))
 
+    @property
+    def has_killed_each(self) -> bool:
+        return not self._first
+
     def kill_one(self) -> None:
         """Kill and restart one process, or make the store unreachable for a moment."""
         time.sleep(self._chance.uniform(0.5, 2.5))
@@ -404,7 +408,7 @@ class Storm:
         threads = [threading.Thread(target=self._send, args=[operator, file, started], daemon=True) for file in sent]
         for thread in threads:
             thread.start()
-        while time.monotonic() - started < self.seconds and not self._failures:
+        while not self._failures and (time.monotonic() - started < self.seconds or not killer.has_killed_each):
             killer.kill_one()
             killer.restart_ended()
             if during:

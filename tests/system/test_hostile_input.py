@@ -27,9 +27,9 @@ from tests.system.test_bad_requests import FORM, Answer, send
 from tests.system.tus import metadata_header
 from uploads.domain.states import FINAL_PHASES, Phase
 
-EXAMPLES = int(os.environ.get("HOSTILE_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("HOSTILE_EXAMPLES", "12"))
 SEED = int(os.environ.get("HOSTILE_SEED", "1"))
-CASES = 50_000
+CASES = 1500 * EXAMPLES
 """Generated values that reach Partway in a run of one database, at least, in requests and in responses of the store."""
 
 STORE = "hostile"

@@ -14,14 +14,17 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.system import stack as stacks
 from tests.system.direct_store import part_bytes
-from tests.system.stack import MIB, Operator, Stack, wait_for
+from tests.system.stack import MIB, PATIENCE, Operator, Stack, wait_for
 
 PART = 5 * MIB
 TOKEN = "the-metrics-token"
 SESSION_TOKEN = "the-session-token-of-a-store"
 WRONG_SECRET = "the-secret-key-of-a-store"
 
-BACK_SECONDS = 30
+AT_ONCE = 8
+"""A response within so many seconds did not wait for Redis, on a machine that is busy with other tests."""
+
+BACK_SECONDS = 60
 """Within how many seconds the work resumes after Redis is back."""
 
 NAMES = {"database", "migrations", "keys", "redis", "sender", "worker", "watcher", "scanner", "staging", "static"}
@@ -60,7 +63,7 @@ def redis_down(observed: Stack) -> Iterator[Callable[[], None]]:
 
 
 def ready(stack: Stack) -> tuple[int, dict[str, str]]:
-    response = requests.get(f"{stack.url}/healthz?ready", headers={"Accept": "application/json"}, timeout=10)
+    response = requests.get(f"{stack.url}/healthz?ready", headers={"Accept": "application/json"}, timeout=PATIENCE)
     checks: dict[str, str] = response.json()["checks"]
     assert set(checks) == NAMES
     return response.status_code, checks
@@ -72,7 +75,7 @@ def failed(stack: Stack) -> set[str]:
 
 def scrape(stack: Stack) -> Values:
     headers = {"Authorization": f"Bearer {TOKEN}", "X-Forwarded-For": "192.0.2.1"}
-    response = requests.get(f"{stack.url}/metrics", headers=headers, timeout=10)
+    response = requests.get(f"{stack.url}/metrics", headers=headers, timeout=PATIENCE)
     response.raise_for_status()
     return {
         (sample.name, ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))): sample.value
@@ -106,7 +109,7 @@ def test_frozen_worker_fails_readiness(observed: Stack, name: str) -> None:
 def test_dead_redis_fails_readiness_and_the_site_responds(observed: Stack, redis_down: Callable[[], None]) -> None:
     assert "redis" in failed(observed)
     assert not failed(observed) & {"database", "staging"}
-    assert requests.get(f"{observed.url}/healthz", timeout=5).text == "ok"
+    assert requests.get(f"{observed.url}/healthz", timeout=PATIENCE).text == "ok"
     values = scrape(observed)
     assert values["partway_up", "part=redis"] == 0
     assert values["partway_up", "part=database"] == 1
@@ -117,10 +120,10 @@ def test_hanging_redis_delays_no_request(observed: Stack, operator: Operator) ->
     try:
         started = time.monotonic()
         assert "redis" in failed(observed)
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < AT_ONCE
         started = time.monotonic()
         assert operator.session.get(f"{observed.url}/stores/").ok
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < AT_ONCE
     finally:
         observed.thaw("redis")
     wait_for("readiness", lambda: ready(observed)[0] == 200)
@@ -204,7 +207,7 @@ def test_expired_leases_and_queued_messages_are_counted(observed: Stack, operato
 
 
 def test_metrics_are_refused_without_the_token(observed: Stack) -> None:
-    assert requests.get(f"{observed.url}/metrics", timeout=5).status_code == 403, "this machine itself"
+    assert requests.get(f"{observed.url}/metrics", timeout=PATIENCE).status_code == 403, "this machine itself"
 
 
 # --- Without Redis ----------------------------------------------------------------------------------------------------
@@ -220,20 +223,20 @@ def test_site_works_without_redis(observed: Stack, operator: Operator, redis_dow
         started = time.monotonic()
         transfers.append(send(observed, operator, f"file-{number}", 2 * PART + number, bucket))
         slowest = max(slowest, time.monotonic() - started)
-    assert slowest < 3, "each request sends 10 MiB and publishes several messages"
+    assert slowest < AT_ONCE, "each request sends 10 MiB and publishes several messages"
     upload_id = observed.create_upload(bucket, "abandoned", {1: 1000}, observed.staging.parent / "scratch")
     started = time.monotonic()
     cancelled = operator.post(f"/transfers/{transfers[0]}/cancel/")
     assert cancelled.ok
     aborted = request_abort(operator, observed.store, bucket, "abandoned", upload_id)
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < AT_ONCE
     for path in ("/", "/stores/", "/transfers/", f"/transfers/{transfers[1]}/", aborted):
         started = time.monotonic()
         page = operator.session.get(observed.url + path)
         assert page.ok
         assert BANNER in page.text, path
-        assert time.monotonic() - started < 2, path
-    time.sleep(30)
+        assert time.monotonic() - started < AT_ONCE, path
+    time.sleep(10)
     assert operator.transfer(transfers[1])["state"] == "sending"
 
     redis_down()
@@ -242,7 +245,7 @@ def test_site_works_without_redis(observed: Stack, operator: Operator, redis_dow
     for transfer in transfers[1:]:
         operator.wait_for_state(transfer, "done", seconds=BACK_SECONDS - (time.monotonic() - started_at))
     wait_for("the abort", lambda: not observed.uploads_in(bucket), BACK_SECONDS - (time.monotonic() - started_at))
-    wait_for("no banner", lambda: BANNER not in operator.session.get(f"{observed.url}/stores/").text, 10)
+    wait_for("no banner", lambda: BANNER not in operator.session.get(f"{observed.url}/stores/").text)
 
 
 def test_emptied_redis_loses_nothing(observed: Stack, operator: Operator) -> None:

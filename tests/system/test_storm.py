@@ -20,7 +20,7 @@ from tests.system.fault_proxy import Fault, FaultProxy
 from tests.system.stack import Stack
 from tests.system.storm import VICTIMS, File, Sender, Stopped, Storm, add_transient_faults
 
-SECONDS = float(os.environ.get("STORM_SECONDS", "40"))
+SECONDS = float(os.environ.get("STORM_SECONDS", "25"))
 SEED = int(os.environ.get("STORM_SEED", "1"))
 COUNT = 30 * max(1, round(SECONDS / 60))
 TIMEOUT = int(2 * SECONDS + 4 * storm.CALM_SECONDS)

@@ -1,7 +1,11 @@
-"""More uploads in progress than any page holds: the links of the pages lead to each of them exactly once."""
+"""More uploads in progress than any page holds: the links of the pages lead to each of them exactly once.
+
+MANY_UPLOADS is their number on Ceph.
+"""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +27,8 @@ from uploads.objectstore.types import Credentials, StoreConfig, UploadRef
 from uploads.services.stores.settings import StoreValues, add_store
 
 pytestmark = pytest.mark.timeout(900)
+
+MANY = int(os.environ.get("MANY_UPLOADS", "4000"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,9 @@ def start(server: S3Store | SwiftStore, provider: str, count: int) -> Crowd:
 
 
 @pytest.fixture(
-    scope="module", params=[("ceph_store", "ceph", 20_000), ("swift_store", "swift", 5_000)], ids=lambda param: param[1]
+    scope="module",
+    params=[("ceph_store", "ceph", MANY), ("swift_store", "swift", MANY // 2)],
+    ids=lambda param: param[1],
 )
 def crowd(request: pytest.FixtureRequest) -> Crowd:
     fixture, provider, count = request.param

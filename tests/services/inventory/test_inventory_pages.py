@@ -13,9 +13,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tests.on_postgresql import run_again
 from tests.services.inventory.rows import NOW, add_up, fill, row_of, write
-from tests.stores.postgresql import Cluster
 from uploads.domain.inventory_filter import Grouping, InventoryFilter, Sort
 from uploads.domain.roles import Role
 from uploads.models import Grant, InventoryBucket, InventoryUpload
@@ -298,7 +296,3 @@ def test_page_has_few_statements(ada: User, buckets: list[InventoryBucket]) -> N
         totals(ada, FILTERS["several"][0], NOW)
         groups(ada, FILTERS["several"][0], Grouping.PREFIX, now=NOW)
     assert len(captured) <= 45
-
-
-def test_on_postgresql(postgresql_cluster: Cluster) -> None:
-    run_again(__file__, postgresql_cluster)

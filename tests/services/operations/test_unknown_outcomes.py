@@ -11,10 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.on_postgresql import run_again
 from tests.services.drive import MIB, Drive
 from tests.services.transfers.unknown_outcomes.outcomes import Truth, values_of
-from tests.stores.postgresql import Cluster
 from tests.stores.swift import SwiftStore
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.domain.proofs import Proof
@@ -283,7 +281,3 @@ def test_expected_etag_is_not_computed_from_etags_that_are_no_md5s(
     item = run(drive.complete(upload).items.get())
     assert (item.state, item.outcome["expected_etag"], item.outcome["verified"]) == (ItemState.DONE, "", True)
     assert Proof.ETAG not in item.outcome["proofs"]
-
-
-def test_unknown_outcomes_on_postgresql(postgresql_cluster: Cluster) -> None:
-    run_again(__file__, postgresql_cluster)

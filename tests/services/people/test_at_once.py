@@ -13,8 +13,6 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from tests.grants import grant
-from tests.on_postgresql import run_again
-from tests.stores.postgresql import Cluster
 from uploads.domain.roles import Role, TokenScope
 from uploads.models import Grant
 from uploads.problems import ProblemError
@@ -85,7 +83,3 @@ def test_one_token_and_one_grant_of_each_kind() -> None:
     given = partial(add_grant, None, user, GrantValues(role=Role.VIEWER))
     assert outcomes(*[given] * THREADS) == [*["GrantExists"] * (THREADS - 1), "done"]
     assert Grant.objects.get().user == user
-
-
-def test_on_postgresql(postgresql_cluster: Cluster) -> None:
-    run_again(__file__, postgresql_cluster)

@@ -11,8 +11,6 @@ from django.contrib.auth.models import Group, User
 from django.db import connection
 from pytest_django import Settings
 
-from tests.on_postgresql import run_again
-from tests.stores.postgresql import Cluster
 from uploads.models import SignOnIdentity
 from uploads.services.sso.identities import _is_same_address, user_of
 from uploads.services.sso.provider import Person
@@ -58,7 +56,3 @@ def test_address_with_a_similar_letter_links_nobody(settings: Settings, letter: 
     assert user_of(Person("https://id.example", "other", email=theirs, email_verified=True)) != user
     assert not _is_same_address(user.email, theirs)
     assert user_of(Person("https://id.example", "kim", email="KIMS@Example.com", email_verified=True)) == user
-
-
-def test_on_postgresql(postgresql_cluster: Cluster) -> None:
-    run_again(__file__, postgresql_cluster)

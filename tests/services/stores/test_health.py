@@ -16,8 +16,6 @@ from pytest_django import Settings
 
 from tests.objectstore.fault_server import FaultServer, error, freeze, reset_immediately, respond
 from tests.objectstore.responses import EMPTY_LISTING
-from tests.on_postgresql import run_again
-from tests.stores.postgresql import Cluster
 from tests.stores.swift import SwiftStore
 from uploads.domain.store_health import FAILING, LIMIT, StoreHealth
 from uploads.models import Store
@@ -262,8 +260,3 @@ def test_changed_settings_are_tried_anew(store: Store, server: FaultServer, valu
     store.refresh_from_db()
     assert (store.shown_health, store.error) == (StoreHealth.NEVER_TRIED, None)
     assert claim_tries() == [store.pk]
-
-
-def test_everything_on_postgresql(postgresql_cluster: Cluster) -> None:
-    """Counting failures, and claiming tries, are conditional updates."""
-    run_again(__file__, postgresql_cluster)

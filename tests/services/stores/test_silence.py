@@ -13,8 +13,6 @@ from pytest_django import Settings
 
 from tests.objectstore.fault_server import FaultServer, error, freeze, reset_immediately, respond
 from tests.objectstore.responses import EMPTY_LISTING
-from tests.on_postgresql import run_again
-from tests.stores.postgresql import Cluster
 from uploads.models import Store
 from uploads.objectstore.budget import Budget, limited_to
 from uploads.objectstore.errors import NotSent, ObjectStoreError, Reason
@@ -224,8 +222,3 @@ def test_message_names_the_time_and_the_last_error(store: Store, server: FaultSe
     assert refused.problem is not None
     assert refused.problem.code == Code.STORE_NOT_ANSWERING
     assert [each.code for each in refused.details] == [Code.CONNECTION_STALLED]
-
-
-def test_everything_on_postgresql(postgresql_cluster: Cluster) -> None:
-    """Counting timeouts, clearing them and claiming a try are conditional updates."""
-    run_again(__file__, postgresql_cluster)

@@ -6,13 +6,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from pytest_django import Settings
 
-from tests.on_postgresql import run_again
-from tests.stores.postgresql import Cluster
 from uploads.domain.replacement import ANYTHING
 from uploads.models import Store, Transfer
 from uploads.services.transfers.start import NewTransfer, TooManyOpen, start_transfer
@@ -53,8 +50,3 @@ def test_counting_transfers_in_progress_reads_an_index(user: User) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SET enable_seqscan = off")
     assert "transfer_open" in rows.explain()
-
-
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="runs these tests on PostgreSQL")
-def test_on_postgresql(postgresql_cluster: Cluster) -> None:
-    run_again(__file__, postgresql_cluster)

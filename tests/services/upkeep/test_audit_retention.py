@@ -15,8 +15,6 @@ from django.db.models import ProtectedError
 from django.utils import timezone
 from pytest_django import Settings
 
-from tests.on_postgresql import run_again
-from tests.stores.postgresql import Cluster
 from uploads import audit
 from uploads.database import append_only
 from uploads.models import AuditEntry, AuditRemoval
@@ -157,7 +155,3 @@ def test_user_with_entries_cannot_be_deleted() -> None:
     audit.record(olga, "test.done")
     with pytest.raises(ProtectedError):
         olga.delete()
-
-
-def test_on_postgresql(postgresql_cluster: Cluster) -> None:
-    run_again(__file__, postgresql_cluster)

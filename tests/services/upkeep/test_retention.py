@@ -13,9 +13,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from tests.dashboard.make_transfer import make_transfer
-from tests.on_postgresql import run_again
 from tests.services.inventory import rows as inventory
-from tests.stores.postgresql import Cluster
 from uploads.domain.states import ItemState, Phase, StoreUploadState
 from uploads.models import (
     BucketScan,
@@ -268,7 +266,3 @@ def test_rows_are_deleted_once_an_hour(owner: User, store: Store) -> None:
     assert delete_old_rows() == {}
     Round.objects.update(started_at=timezone.now() - timedelta(hours=1))
     assert delete_old_rows()["transfers"] == 1
-
-
-def test_on_postgresql(postgresql_cluster: Cluster) -> None:
-    run_again(__file__, postgresql_cluster)

@@ -16,8 +16,6 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from tests.grants import make_operator
-from tests.on_postgresql import run_again
-from tests.stores.postgresql import Cluster
 from uploads.domain.states import DesiredState, ItemState, PartState, Phase, StoreUploadState
 from uploads.models import Operation, OperationItem, Part, Round, Store, StoreUpload, Transfer
 from uploads.services.transfers.dispatch import WINDOW, dispatch
@@ -402,7 +400,3 @@ def plan_of(sql: str) -> str:
     with connection.cursor() as cursor:
         cursor.execute(("EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN ") + sql)
         return "\n".join(str(row[-1]) for row in cursor.fetchall())
-
-
-def test_on_postgresql(postgresql_cluster: Cluster) -> None:
-    run_again(__file__, postgresql_cluster)

@@ -12,8 +12,6 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from tests.grants import make_operator
-from tests.on_postgresql import run_again
-from tests.stores.postgresql import Cluster
 from uploads.domain.states import DesiredState, ItemState, PartState, Phase, StoreUploadState
 from uploads.models import (
     AlertDelivery,
@@ -397,7 +395,3 @@ def watchdog_steps() -> Iterator[Callable[[], bool | None]]:
     from uploads.services.upkeep.watchdog import STEPS
 
     yield from STEPS
-
-
-def test_on_postgresql(postgresql_cluster: Cluster) -> None:
-    run_again(__file__, postgresql_cluster)

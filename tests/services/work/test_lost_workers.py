@@ -9,7 +9,6 @@ import pytest
 from django.utils import timezone
 
 from dashboard.shared.messages import error_text
-from tests.on_postgresql import run_again
 from tests.services.work.test_internal_errors import (
     CASES,
     Case,
@@ -23,7 +22,6 @@ from tests.services.work.test_internal_errors import (
     store,
     transfer,
 )
-from tests.stores.postgresql import Cluster
 from uploads.domain.states import DesiredState, ItemState, PartState, Phase
 from uploads.models import Part, Transfer
 from uploads.models.work import WorkFields
@@ -170,7 +168,3 @@ def test_other_rows_are_returned_if_one_cannot_be(transfer: Transfer, monkeypatc
     part.refresh_from_db()
     assert (item.state, item.error_code) == (ItemState.ORDERED, "WorkerLost")
     assert (part.state, part.lease_token) == (PartState.STAGED, None)
-
-
-def test_on_postgresql(postgresql_cluster: Cluster) -> None:
-    run_again(__file__, postgresql_cluster)

@@ -13,7 +13,6 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from tests.dashboard.misreporting import ListedPage, ListingQuery, MisreportingStore, by_key, misreporting
-from tests.on_postgresql import run_again
 from tests.services.drive import Drive
 from tests.services.transfers.unknown_outcomes.outcomes import (
     KEY,
@@ -25,7 +24,6 @@ from tests.services.transfers.unknown_outcomes.outcomes import (
     due,
     states,
 )
-from tests.stores.postgresql import Cluster
 from tests.stores.swift import SwiftStore
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.domain.states import Phase, StoreUploadState, TransferState
@@ -446,7 +444,3 @@ class TestListingsThatDoNotTell:
         assert states(transfer)[lost] == StoreUploadState.SUSPECT
         assert transfer.lost_creates == 1
         assert len(served.queries) <= MAX_PAGES
-
-
-def test_created_uploads_on_postgresql(postgresql_cluster: Cluster) -> None:
-    run_again(__file__, postgresql_cluster)

@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 from django.contrib.auth.models import User
 
-from tests.on_postgresql import run_again
 from tests.services.drive import Drive, staged_names
 from tests.services.transfers.unknown_outcomes.outcomes import (
     PART,
@@ -20,7 +19,6 @@ from tests.services.transfers.unknown_outcomes.outcomes import (
     first_part,
     values_of,
 )
-from tests.stores.postgresql import Cluster
 from tests.stores.swift import SwiftStore
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.domain.states import PartState, Phase
@@ -194,7 +192,3 @@ def test_what_was_seen_of_etags_is_forgotten_at_another_endpoint(
     change_store(None, store, replace(values, endpoint_url=swift_store.endpoint_url))
     store.refresh_from_db()
     assert (store.etag_was_md5, store.overrides) == (False, {})
-
-
-def test_on_postgresql(postgresql_cluster: Cluster) -> None:
-    run_again(__file__, postgresql_cluster)

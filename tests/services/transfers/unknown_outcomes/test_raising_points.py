@@ -11,7 +11,7 @@ from django.db import DatabaseError, OperationalError
 from tests.services.drive import Drive, staged_names
 from tests.services.transfers.unknown_outcomes.outcomes import Truth, bytes_of
 from uploads import crash
-from uploads.domain.states import PartState, Phase, StoreUploadState
+from uploads.domain.states import FINAL_PHASES, PartState, Phase, StoreUploadState
 from uploads.models import Part, Transfer
 from uploads.problems import Code
 from uploads.services.transfers.steps import can_retry, request_cancel, request_retry
@@ -58,13 +58,18 @@ def raise_at(monkeypatch: pytest.MonkeyPatch) -> RaiseAt:
 
 
 def work(drive: Drive, transfer: Transfer, rounds: int) -> Transfer:
-    """Run the watchdog and all tasks as often. After each round, no row is under a lease."""
+    """Run the watchdog and all tasks as often, or once more after the end. After each round, no row is under a lease."""
+    has_ended = False
     for _ in range(rounds):
         drive.finish(transfer, rounds=1)
         watch()
         assert not Transfer.objects.filter(lease_token__isnull=False).exists()
         assert not Part.objects.filter(lease_token__isnull=False).exists()
         assert not Part.objects.filter(state=PartState.SENDING).exists()
+        if has_ended:
+            break
+        transfer.refresh_from_db()
+        has_ended = transfer.phase == Phase.FAILED or (transfer.phase in FINAL_PHASES and not staged_names(transfer))
     transfer.refresh_from_db()
     return transfer
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 
-from tests.on_postgresql import run_again
 from tests.services.drive import Drive, staged_names
 from tests.services.transfers.unknown_outcomes.outcomes import (
     KEY,
@@ -21,7 +20,6 @@ from tests.services.transfers.unknown_outcomes.outcomes import (
     due,
     first_part,
 )
-from tests.stores.postgresql import Cluster
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.domain.part_numbers import name_numbers
 from uploads.domain.states import PartState, Phase, StoreUploadState
@@ -214,7 +212,3 @@ def test_staged_sizes_are_those_of_whole_parts(drive: Drive, transfer: Transfer)
     assert transfer.folder.whole_sizes() == dict(Part.objects.values_list("number", "size"))
     transfer.folder.remove()
     assert (transfer.folder.whole_sizes(), staged_names(transfer)) == ({}, [])
-
-
-def test_on_postgresql(postgresql_cluster: Cluster) -> None:
-    run_again(__file__, postgresql_cluster)

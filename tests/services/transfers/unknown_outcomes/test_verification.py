@@ -7,10 +7,8 @@ import os
 import pytest
 from django.contrib.auth.models import User
 
-from tests.on_postgresql import run_again
 from tests.services.drive import Drive
 from tests.services.transfers.unknown_outcomes.outcomes import KEY, PART, Reader, Truth, actions, bytes_of, due
-from tests.stores.postgresql import Cluster
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.domain.proofs import Proof
 from uploads.domain.states import Phase, StoreUploadState
@@ -222,7 +220,3 @@ def test_done_transfer_is_verified_again_on_request(proxy: FaultProxy, user: Use
     assert actions(transfer)[-1] == "verified"
     with pytest.raises(StepRefused, match=Code.CANNOT_VERIFY):
         request_verification(user, transfer)
-
-
-def test_verification_on_postgresql(postgresql_cluster: Cluster) -> None:
-    run_again(__file__, postgresql_cluster)
