@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import uuid
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from html import unescape
 
 import pytest
@@ -177,6 +177,8 @@ COMPUTED: dict[str, set[str]] = {
     "people/invitations.py": {"invitation.created", "invitation.used", "invitation.revoked"},
     "people/tokens.py": {"token.created", "token.revoked", "token.refused"},
     "stores/checks/run.py": {f"check.{state}" for state in ENDS},
+    "sweeps/recording.py": set(),
+    "sweeps/repeat.py": {f"sweep.repeating-{what}" for what in ("added", "approved", "disabled")},
     "transfers/ending.py": {f"transfer.{phase}" for phase in (Phase.DONE, Phase.CANCELLED)},
     "transfers/orphans.py": {"transfer.twin-aborted", "transfer.possible-orphan"},
     "transfers/steps.py": {f"transfer.{step.action}" for step in (PAUSE, RESUME, CANCEL)},
@@ -185,27 +187,32 @@ COMPUTED: dict[str, set[str]] = {
 
 PREFIXES = {"record": [""], "record_transfer": ["transfer."], "record_store": ["store."]}
 PREFIXES["record_item"] = [f"{kind}." for kind in OperationKind]
+OF_SWEEPS = {"record": ["sweep."], "audit.record": [""]}
+"""The functions of `services/sweeps`, whose `record` is one of its own."""
 
 
 def test_every_action_that_is_written_has_a_text() -> None:
     written, computing = set[str](), set[str]()
     paths = [path for folder in ("uploads/services", "dashboard") for path in (PROJECT / folder).rglob("*.py")]
     for path in paths:
-        for function, action in audit_calls(ast.parse(path.read_text())):
+        prefixes = OF_SWEEPS if path.parent.name == "sweeps" and "services" in path.parts else PREFIXES
+        for function, action in audit_calls(ast.parse(path.read_text()), prefixes):
             constants = [node.value for node in ast.walk(action) if isinstance(node, ast.Constant)]
             if isinstance(action, ast.Constant | ast.IfExp):
-                written |= {prefix + str(name) for prefix in PREFIXES[function] for name in constants if name}
+                written |= {prefix + str(name) for prefix in prefixes[function] for name in constants if name}
             else:
                 computing.add(path.relative_to(PROJECT).as_posix().removeprefix("uploads/services/"))
     assert computing == set(COMPUTED)
     assert written.union(*COMPUTED.values()) == set(ACTIONS)
 
 
-def audit_calls(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+def audit_calls(tree: ast.AST, functions: Container[str]) -> Iterator[tuple[str, ast.expr]]:
     """The function and the action of every call that writes an entry."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).removeprefix("audit.") in PREFIXES:
-            yield ast.unparse(node.func).removeprefix("audit."), node.args[1]
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            if found := next((each for each in (name, name.removeprefix("audit.")) if each in functions), None):
+                yield found, node.args[1]
 
 
 @pytest.mark.parametrize("outcome", [ABORTED, COMPLETED])

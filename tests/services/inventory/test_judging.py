@@ -13,9 +13,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from tests.on_postgresql import run_again
 from tests.services.inventory.rows import store_of
-from tests.stores.postgresql import Cluster
 from uploads.models import InventoryBucket, InventorySum, InventoryUpload
 from uploads.models.inventory import upload_identity
 from uploads.services.inventory import refresh, sums
@@ -230,7 +228,3 @@ def test_the_watchdog_only_requests_what_a_scanner_does(
     with django_capture_on_commit_callbacks(execute=True):
         _refresh_inventory()
     assert len(sent) == 1, "nothing is due"
-
-
-def test_on_postgresql(postgresql_cluster: Cluster) -> None:
-    run_again(__file__, postgresql_cluster)

@@ -12,9 +12,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from tests.on_postgresql import run_again
 from tests.services.inventory.scanning import scan
-from tests.stores.postgresql import Cluster
 from tests.stores.swift import SwiftStore
 from tests.system.fault_proxy import CannedResponse, Fault, FaultProxy
 from uploads.domain.verdicts import Verdict
@@ -237,7 +235,3 @@ def test_parts_read_by_a_scan_meanwhile_keep_what_was_found_out(silent: list[str
         write_read(held)
     assert verdicts(bucket)[silent[0]] == verdicts(bucket)[silent[1]] == Verdict.SUPERSEDED
     assert not InventoryUpload.objects.filter(object_due_at__lte=timezone.now()).exists()
-
-
-def test_on_postgresql(postgresql_cluster: Cluster) -> None:
-    run_again(__file__, postgresql_cluster)

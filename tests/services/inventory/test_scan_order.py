@@ -11,10 +11,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tests.on_postgresql import run_again
 from tests.services.inventory.plans import plan_of
 from tests.services.inventory.rows import row_of, store_of, write
-from tests.stores.postgresql import Cluster
 from uploads.domain.states import ItemState
 from uploads.models import BucketScan, InventoryBucket, InventoryUpload, PartsBatch, Scan
 from uploads.services.inventory.scans import listing, steps
@@ -146,7 +144,3 @@ def test_the_next_batch_is_found_by_the_index_of_what_is_due(
                 assert "inventory_check_due" in plan, plan
                 assert "TEMP B-TREE" not in plan, plan
                 assert "Sort" not in plan or "Sort Method: quicksort" in plan, plan
-
-
-def test_on_postgresql(postgresql_cluster: Cluster) -> None:
-    run_again(__file__, postgresql_cluster)

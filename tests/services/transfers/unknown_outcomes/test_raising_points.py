@@ -58,7 +58,7 @@ def raise_at(monkeypatch: pytest.MonkeyPatch) -> RaiseAt:
 
 
 def work(drive: Drive, transfer: Transfer, rounds: int) -> Transfer:
-    """Run the watchdog and all tasks as often, or once more after the end. After each round, no row is under a lease."""
+    """Run the watchdog and all tasks as often, or once more after the end. No row is under a lease in between."""
     has_ended = False
     for _ in range(rounds):
         drive.finish(transfer, rounds=1)
