@@ -125,7 +125,10 @@ class RuleForm(forms.Form):
         if len(found) > MAX_ADDRESSES:
             raise ValidationError(_("At most %(limit)s addresses.") % {"limit": MAX_ADDRESSES})
         for each in found:
-            validate_email(each)
+            try:
+                validate_email(each)
+            except ValidationError:
+                raise ValidationError(_("“%(address)s” is not an e-mail address.") % {"address": each}) from None
         return found
 
     def clean(self) -> dict[str, Any]:

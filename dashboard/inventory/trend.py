@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
 LEAKS: Mapping[Grouping, StrPromise] = {
-    Grouping.INITIATOR: gettext_lazy("By initiator"),
-    Grouping.PREFIX: gettext_lazy("By prefix"),
+    Grouping.INITIATOR: gettext_lazy("Initiator"),
+    Grouping.PREFIX: gettext_lazy("Prefix"),
 }
 
 
@@ -120,7 +120,7 @@ def _lines(
     days: Sequence[tuple[date, DayTotal | None]], whole: Callable[[DayTotal], int], place: int
 ) -> Sequence[Series]:
     """All together, and each verdict that there was. `place` is that of the number in what a verdict has."""
-    lines = [Series(_("all"), "plain", [None if each is None else whole(each) for _day, each in days])]
+    lines = [Series(_("all"), "all", [None if each is None else whole(each) for _day, each in days])]
     for verdict, text in VERDICTS.items():
         values = [None if each is None else each.by_verdict.get(verdict, (0, 0))[place] for _day, each in days]
         if any(values):

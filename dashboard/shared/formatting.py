@@ -139,10 +139,14 @@ def costs_text(costs: Costs) -> str:
 
 
 def money_html(cost: Money | Costs | None) -> SafeString:
-    """A cost in a table: a dash where no price is set."""
+    """A cost in a table: a dash where no price is set, and the least where some of the bytes have none."""
     if cost is None or (isinstance(cost, Costs) and cost.unpriced_bytes and not cost.amounts):
         return format_html('<span class="text-secondary" role="img" aria-label="{}">–</span>', _("price not set"))
-    return format_html("{}", costs_text(cost) if isinstance(cost, Costs) else money_text(cost))
+    if not isinstance(cost, Costs):
+        return format_html("{}", money_text(cost))
+    if cost.unpriced_bytes:
+        return format_html('<span title="{}">≥ {}</span>', costs_text(cost), costs_text(Costs(cost.amounts)))
+    return format_html("{}", costs_text(cost))
 
 
 def signed_text(text: Callable[[int], str], number: int) -> str:

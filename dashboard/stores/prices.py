@@ -18,8 +18,9 @@ from django.views.decorators.http import require_http_methods
 
 from dashboard.shared.responses import explains_failures, see_other
 from uploads import access
-from uploads.domain.cost import class_of, default_prices
+from uploads.domain.cost import Price, class_of
 from uploads.models import Store
+from uploads.selectors.prices import hidden_by_class, prices_of
 from uploads.services.stores.prices import PriceValues, set_prices
 
 MAX_PRICES = 50
@@ -44,39 +45,56 @@ class PricesForm(forms.Form):
         lines = [line.split() for line in self.cleaned_data["prices"].splitlines() if line.strip()]
         if len(lines) > MAX_PRICES:
             raise ValidationError(_("At most %(limit)s prices.") % {"limit": MAX_PRICES})
-        found = [_parsed(line) for line in lines]
-        names = [each.storage_class for each in found]
-        if len(names) != len(set(names)):
-            raise ValidationError(_("A storage class has two lines."))
-        return found
+        found: dict[str, PriceValues] = {}
+        errors = []
+        for words in lines:
+            try:
+                each = _parsed(words)
+                if each.storage_class in found:
+                    raise ValidationError(_("The storage class has a line already."))
+                found[each.storage_class] = each
+            except ValidationError as error:
+                errors.append(f"“{' '.join(words)}”: {' '.join(error.messages)}")
+        if errors:
+            raise ValidationError(errors)
+        return list(found.values())
 
 
 def _parsed(words: list[str]) -> PriceValues:
-    text = _("“%(line)s” is not a storage class, a price of at least 0 and a currency such as USD.")
-    wrong = ValidationError(text % {"line": " ".join(words)})
-    if len(words) != 3 or len(words[0]) > 255:
-        raise wrong
+    if len(words) != 3:
+        raise ValidationError(_("A line has a storage class, a price and a currency, with spaces between them."))
     name, amount, currency = words[0], words[1], words[2].upper()
+    if len(name) > 255:
+        raise ValidationError(_("The name of the storage class is too long."))
     if not (len(currency) == 3 and currency.isascii() and currency.isalpha()):
-        raise wrong
+        raise ValidationError(_("The currency has three letters, such as USD."))
     try:
         return PriceValues(class_of(name), AMOUNT.clean(amount), currency)
     except ValidationError:
-        raise wrong from None
+        raise ValidationError(_("The price is a number of at least 0, such as 0.023.")) from None
 
 
 @require_http_methods(["GET", "POST"])
 @explains_failures
 def prices(request: HttpRequest, store: str) -> HttpResponseBase:
     found = access.store_to_change_inventory_of(request.user, store)
+    if request.method == "POST" and request.POST.get("action") == "reset":
+        set_prices(access.actor(request.user), found, [])
+        messages.success(request, _("%(store)s has the published prices again.") % {"store": found.name})
+        return see_other(reverse("store-prices", args=[found.name]))
     form = PricesForm(request.POST) if request.method == "POST" else PricesForm(initial=_initial(found))
     if request.method == "POST" and form.is_valid():
         set_prices(access.actor(request.user), found, form.cleaned_data["prices"])
         messages.success(request, _("The prices of %(store)s were saved.") % {"store": found.name})
         return see_other(reverse("store-prices", args=[found.name]))
-    published = sorted(default_prices(found.provider, found.region).items())
-    context = {"store": found, "form": form, "published": published}
+    context = {"store": found, "form": form, "rows": _rows(found), "has_own": found.prices.exists()}
     return render(request, "stores/prices.html", context, status=400 if form.errors else 200)
+
+
+def _rows(store: Store) -> list[tuple[str, Price | None, int]]:
+    """Each storage class with a price or hidden bytes: its name, the price in use, and the bytes."""
+    sizes, known = hidden_by_class(store), prices_of([store]).by_store[store.pk]
+    return [(name, known.get(name), sizes.get(name, 0)) for name in sorted({*known, *sizes})]
 
 
 def _initial(store: Store) -> dict[str, Any]:

@@ -111,7 +111,8 @@ _PUBLISHED: tuple[_Published, ...] = (
         "USD",
         _AWS,
         date(2023, 3, 24),
-        {"STANDARD": "0.023"},
+        # Parts of unfinished uploads to the archives are kept, and billed, as STANDARD.
+        {"STANDARD": "0.023", "GLACIER": "0.023", "DEEP_ARCHIVE": "0.023"},
     ),
     _Published(
         "gcs",

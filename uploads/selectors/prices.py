@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from django.db.models import Sum
+
 from uploads.domain.cost import Costs, Money, Price, class_of, default_prices, sum_costs
-from uploads.models import Store, StorePrice
+from uploads.models import InventorySum, Store, StorePrice
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,15 @@ class Prices:
     def total(self, sizes: Iterable[tuple[int, str, int | None]]) -> Costs:
         """The costs of bytes in a month, each with its store and storage class. Unknown sizes count for nothing."""
         return sum_costs((self.cost(store, name, size), size or 0) for store, name, size in sizes)
+
+
+def hidden_by_class(store: Store) -> Mapping[str, int]:
+    """The known bytes of uploads in progress of a store, by storage class as prices name it."""
+    found: dict[str, int] = {}
+    rows = InventorySum.objects.filter(bucket__store=store, bucket__gone_at__isnull=True).order_by()
+    for name, size in rows.values_list("storage_class").annotate(size=Sum("bytes")):
+        found[class_of(name)] = found.get(class_of(name), 0) + size
+    return found
 
 
 def prices_of(stores: Iterable[Store]) -> Prices:

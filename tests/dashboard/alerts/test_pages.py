@@ -8,8 +8,20 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
+from django.utils.html import strip_tags
 
-from uploads.models import Alert, AlertDelivery, AlertRule, AuditEntry, Store, StorePrice
+from uploads.models import (
+    Alert,
+    AlertDelivery,
+    AlertRule,
+    AuditEntry,
+    InventoryBucket,
+    InventorySum,
+    Store,
+    StorePrice,
+)
+from uploads.problems import Code, Problem
+from uploads.services.work.failures import problem_fields
 
 JSON = {"Accept": "application/json"}
 VALUES = {
@@ -73,6 +85,8 @@ def test_rule_is_added_changed_and_deleted(browser: Client) -> None:
         ({"store": "unknown"}, "store"),
         ({"webhook_url": "ftp://example.com/"}, "webhook_url"),
         ({"webhook_url": "https://user@example.com/"}, "webhook_url"),
+        ({"webhook_url": "http://169.254.169.254/latest/"}, "webhook_url"),
+        ({"webhook_url": "http://2852039166/"}, "webhook_url"),
         ({"webhook_url": "", "emails": ""}, "webhook_url"),
         ({"emails": "nobody"}, "emails"),
         ({"quiet_until": ""}, "quiet_until"),
@@ -133,6 +147,30 @@ def test_prices_are_set(browser: Client, store: Store) -> None:
     assert found == {"STANDARD": (Decimal("0.02"), "EUR"), "COLD": (Decimal("0.001"), "USD")}
     assert "STANDARD 0.02 EUR" in browser.get("/stores/s/prices/").content.decode()
     assert AuditEntry.objects.get().action == "store.prices-changed"
+    browser.post("/stores/s/prices/", {"action": "reset"})
+    assert not StorePrice.objects.exists()
+    assert AuditEntry.objects.count() == 2
+    assert "https://wasabi.com/pricing" in browser.get("/stores/s/prices/").content.decode()
+
+
+def test_prices_in_use_say_what_has_none(browser: Client, store: Store) -> None:
+    bucket = InventoryBucket.objects.create(store=store, name="b", listed_at=timezone.now())
+    for name, size in (("", 1024), ("STANDARD", 1024), ("COLD", 512)):
+        InventorySum.objects.create(bucket=bucket, verdict="dead", storage_class=name, bytes=size)
+    words = " ".join(strip_tags(browser.get("/stores/s/prices/").content.decode()).split())
+    assert "STANDARD 0.00780273" in words
+    assert "2.00 KiB https://wasabi.com/pricing" in words
+    assert "COLD not set 512 bytes no published price is known" in words
+
+
+def test_every_wrong_line_of_prices_is_named(browser: Client) -> None:
+    response = browser.post("/stores/s/prices/", {"prices": "A x USD\nB 1 DOLLAR\nC 1 EUR\nC 2 EUR\nD"})
+    assert response.context["form"].errors["prices"] == [
+        "“A x USD”: The price is a number of at least 0, such as 0.023.",
+        "“B 1 DOLLAR”: The currency has three letters, such as USD.",
+        "“C 2 EUR”: The storage class has a line already.",
+        "“D”: A line has a storage class, a price and a currency, with spaces between them.",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -141,3 +179,14 @@ def test_prices_are_set(browser: Client, store: Store) -> None:
 def test_bad_prices_change_nothing(browser: Client, line: str) -> None:
     assert browser.post("/stores/s/prices/", {"prices": line}).status_code == 400
     assert not StorePrice.objects.exists()
+
+
+def test_rule_that_cannot_be_evaluated_says_why(browser: Client) -> None:
+    problem = problem_fields(Problem(Code.ALERT_IN_OTHER_CURRENCIES, currency="EUR", others=("USD",)))
+    rule = AlertRule.objects.create(name="r", what="cost", threshold=5, currency="EUR", **problem)
+    Alert.objects.create(rule=rule, value=7, started_at=timezone.now())
+    words = " ".join(strip_tags(browser.get("/alerts/").content.decode()).split())
+    why = "The rule counts EUR, and some prices are in other currencies: USD."
+    assert f"cannot be evaluated {why}" in words
+    assert f"Whether it goes on is not known: {why}" in words
+    assert browser.get("/alerts/", headers=JSON).json()["rules"][0]["error"]["message"] == why

@@ -92,9 +92,9 @@ def test_days_without_a_total_are_gaps_and_not_zero(ada: Client, photos: Invento
     page = page_of(ada)
     assert "6 days since the first one have none" in page.words
     by_bytes = page.text.split("</figure>")[0]
-    lines = [each.split() for each in re.findall(r'tone-plain"\s+points="([^"]*)"', by_bytes)]
+    lines = [each.split() for each in re.findall(r'tone-all"\s+points="([^"]*)"', by_bytes)]
     assert [len(points) for points in lines] == [2], "one line, of the two days that follow each other"
-    assert by_bytes.count('class="chart-dot tone-plain"') == 2
+    assert by_bytes.count('class="chart-dot tone-all"') == 2
     assert "0.000" not in " ".join(lines[0])
     assert by_bytes.count(">–</td>") == 12, "six days, of two lines"
     assert [each["bytes"] for each in json_of(ada)["days"]] == [GIB, 2 * GIB, 2 * GIB, 4 * GIB]

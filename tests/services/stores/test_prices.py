@@ -29,7 +29,7 @@ def test_entered_prices_replace_published_ones() -> None:
         prices = prices_of([store, other])
     assert len(queries) == 1
     assert prices.cost(store.pk, "", 2 * GIB) == Money(Decimal(1), "EUR")
-    assert prices.cost(store.pk, "standard_ia", GIB) == Money(Decimal("0.0125"), "USD")
+    assert prices.cost(store.pk, "glacier", GIB) == Money(Decimal("0.023"), "USD")
     assert prices.cost(store.pk, "OTHER", GIB) is None
     assert prices.cost(other.pk, "", GIB) is None
     assert prices.cost(store.pk, "", None) is None
