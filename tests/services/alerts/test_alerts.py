@@ -247,7 +247,7 @@ def test_growth_of_one_bucket_is_not_that_of_another(store: Store) -> None:
 def test_internal_error_at_one_rule_is_shown_and_stops_no_other(store: Store) -> None:
     set_sum(store, 200)
     broken, other = make_rule(name="broken"), make_rule(name="other")
-    AlertRule.objects.filter(pk=broken.pk).update(what="from a later version")
+    AlertRule.objects.filter(pk=broken.pk).update(what="later")
     evaluate_alerts(NOW)
     broken.refresh_from_db()
     assert broken.error_code == Code.INTERNAL_ERROR

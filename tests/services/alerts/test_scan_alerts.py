@@ -5,15 +5,18 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
+from django.db.models import Count
 from django.utils import timezone
 
 from tests.services.inventory.scanning import scan, work_off
 from uploads.domain.alerts import What
-from uploads.models import Alert, InventorySettings, Scan, Store
+from uploads.models import Alert, InventoryBucket, InventorySettings, InventoryUpload, Scan, Store
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.services.alerts.evaluating import evaluate
 from uploads.services.alerts.rules import RuleValues, save_rule
 from uploads.services.inventory.scans.schedule import request_due_scans
+from uploads.services.inventory.sums import compute_sums
+from uploads.services.upkeep.inventory_metrics import inventory
 
 
 def active() -> list[str]:
@@ -41,6 +44,21 @@ def test_scan_that_failed(store: Store, client: ObjectStoreClient, bucket: str) 
     scan(store)
     assert evaluated() == []
     assert Alert.objects.count() == 2
+
+
+def test_metrics_are_what_a_scan_has_written(store: Store, client: ObjectStoreClient, bucket: str) -> None:
+    for key in ("a", "b/c", "ü"):
+        client.create_multipart_upload(bucket, key)
+    scan(store, [(bucket, "")])
+    compute_sums(InventoryBucket.objects.get(name=bucket).pk)
+    rows = InventoryUpload.objects.filter(ended_at__isnull=True).order_by("verdict").values_list("verdict")
+    counted = dict(rows.annotate(count=Count("pk")))
+    found = {metric.name: metric.samples for metric in inventory()}
+    uploads = {sample.labels["verdict"]: sample.value for sample in found["partway_inventory_uploads"]}
+    assert uploads == counted
+    assert sum(uploads.values()) == 3
+    assert {sample.labels["bucket"] for sample in found["partway_inventory_bytes"]} == {bucket}
+    assert 0 <= found["partway_inventory_scan_age_seconds"][0].value < 600
 
 
 def test_scan_that_is_overdue(store: Store, client: ObjectStoreClient, bucket: str) -> None:
