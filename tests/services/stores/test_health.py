@@ -46,7 +46,7 @@ def values(server: FaultServer) -> StoreValues:
 
 @pytest.fixture
 def store(values: StoreValues, settings: Settings) -> Store:
-    settings.STORE_STALL_SECONDS = 0.1
+    settings.STORE_STALL_SECONDS = 0.5
     return add_store(None, values)
 
 

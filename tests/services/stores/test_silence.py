@@ -26,6 +26,9 @@ from uploads.services.upkeep.watchdog import watch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+ANSWER_SECONDS = 0.5
+"""How long a test waits for a response that comes: enough on a busy machine."""
+
 
 @pytest.fixture
 def server() -> Iterator[FaultServer]:
@@ -104,9 +107,12 @@ def test_worker_still_waits_for_a_store_that_does_not_answer(store: Store, serve
     [respond(200, EMPTY_LISTING), error(403, "AccessDenied"), respond(200, b"<html/>"), error(500, "Internal")],
 )
 @pytest.mark.parametrize("who", ["worker", "operator", "watchdog"])
-def test_any_response_ends_the_silence(store: Store, server: FaultServer, answer: object, who: str) -> None:
+def test_any_response_ends_the_silence(
+    store: Store, server: FaultServer, settings: Settings, answer: object, who: str
+) -> None:
     """A store that refuses or sends nonsense has answered, whoever asked."""
     time_out(store, server)
+    settings.STORE_STALL_SECONDS = ANSWER_SECONDS
     server.otherwise = answer  # type: ignore[assignment]
     if who == "worker":
         ask(store)
@@ -137,7 +143,8 @@ def test_lost_connection_is_neither_an_answer_nor_a_timeout(store: Store, server
     assert store.error.code == "ConnectionLost"
 
 
-def test_single_timeout_between_answers_is_forgotten(store: Store, server: FaultServer) -> None:
+def test_single_timeout_between_answers_is_forgotten(store: Store, server: FaultServer, settings: Settings) -> None:
+    settings.STORE_STALL_SECONDS = ANSWER_SECONDS
     server.script(*[freeze, respond(200, EMPTY_LISTING)] * 4)
     for _ in range(4):
         assert ask_for_a_page(store) is None
