@@ -27,9 +27,11 @@ from kombu import Connection
 from kombu.transport import redis as transport
 from redis import ConnectionError
 
-from dashboard.site.memory import protect_memory
+from dashboard.site.memory import limit_heaps, protect_memory
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.site.settings")
+# Django's checks load all pages, which no worker needs. `migrate` and the web server run them.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +96,7 @@ def _set_up_logging(**_: Any) -> None:
     from django.conf import settings
 
     protect_memory()
+    limit_heaps()
     logging.config.dictConfig(settings.LOGGING)
     logging.captureWarnings(True)
 

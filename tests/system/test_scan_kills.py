@@ -21,8 +21,8 @@ import pytest
 from tests.services.inventory.many import PREFIXES, Facts, create
 from tests.stores.postgresql import Cluster
 from tests.stores.s3 import S3Store
+from tests.system import made_up_store, storm
 from tests.system import stack as stacks
-from tests.system import storm
 from tests.system.bucket_pages import Confirmation
 from tests.system.direct_store import DirectStore
 from tests.system.stack import MIB, Stack, wait_for
@@ -38,6 +38,7 @@ SECONDS = max(1.0, UPLOADS / 2500)
 PATIENCE = 120 + UPLOADS // 20
 VICTIMS = ("scanner", "redis", "database", "scanner", "watcher")
 BODY = 1000
+OURS = ("web", "sender", "worker", "watcher", "scanner", "beat")
 
 REQUEST = """
 from uploads.models import InventorySettings, Store
@@ -209,3 +210,51 @@ def test_an_abort_does_not_wait_for_a_scanner(stack: Stack, tmp_path: Path) -> N
     request_scan(stack, stack.direct_store, [bucket], 100_000)
     wait_for_end(stack)
     assert {key for name, key, _ in found(stack) if name == bucket} == set(ids)
+
+
+MANY_UPLOADS = int(os.environ.get("SCAN_MEMORY_UPLOADS", "1000"))
+MANY_BUCKETS = int(os.environ.get("SCAN_MEMORY_BUCKETS", "10"))
+MANY_READ = int(os.environ.get("SCAN_MEMORY_READ", "100"))
+"""Of so many uploads the parts are read before the scan is cancelled."""
+
+MEMORY_LIMIT = 150
+SCAN_MANY = """
+from uploads.models import InventorySettings, Store
+from uploads.services.inventory.scans.request import request_scan
+store = Store.objects.create(name="many", endpoint_url={url!r}, access_key="a", secret_key="s")
+InventorySettings.objects.create(store=store, requests_per_second=100_000, requests_in_flight=8)
+request_scan(None, store, "command")
+"""
+CANCEL_MANY = """
+from uploads.models import Scan
+from uploads.services.inventory.scans.cancel import cancel_scan
+cancel_scan(None, Scan.objects.get(store__name="many"))
+"""
+MANY = """
+SELECT count(s.listed_at), coalesce(sum(b.listed), 0), coalesce(sum(b.checked), 0) FROM uploads_scan s
+JOIN uploads_store t ON t.id = s.store_id LEFT JOIN uploads_bucketscan b ON b.scan_id = s.id WHERE t.name = 'many'
+"""
+
+
+@pytest.mark.timeout(600 + MANY_UPLOADS // 100)
+def test_memory_of_every_process_is_bounded(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    patience = 240 + MANY_UPLOADS // 200
+    with made_up_store.running(MANY_BUCKETS, MANY_UPLOADS // MANY_BUCKETS) as url, stack.signed_in() as operator:
+        started = time.monotonic()
+        stack.run_python(SCAN_MANY.format(url=url))
+        wait_for("uploads that are listed", lambda: stack.query(MANY)[0][0], patience)
+        listed = time.monotonic()
+        wait_for("uploads that are read", lambda: stack.query(MANY)[0][2] >= MANY_READ, patience)
+        read = time.monotonic()
+        for path in ("/", "/inventory/", "/inventory/?group=bucket", "/inventory/scans/"):
+            assert operator.session.get(operator.url + path).status_code == 200, path
+        stack.run_python(CANCEL_MANY)
+    _, all_listed, all_read = stack.query(MANY)[0]
+    peaks = {name: peak_memory(stack, name) for name in OURS}
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n{all_listed} uploads in {MANY_BUCKETS} buckets listed in {listed - started:.0f} s, parts of {all_read} "
+            f"read in {read - listed:.0f} s; peak memory in MiB: {peaks}\n"
+        )
+    assert all_listed == MANY_UPLOADS // MANY_BUCKETS * MANY_BUCKETS
+    assert max(peaks.values()) < MEMORY_LIMIT, peaks

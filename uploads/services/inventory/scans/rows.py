@@ -40,8 +40,16 @@ def write_listed(
 ) -> None:
     """Note uploads that a page lists. Those that ended are in progress again, unless the store lists ended ones.
 
-    The number of statements does not depend on what is known of the uploads.
+    The number of statements for each chunk does not depend on what is known of the uploads.
     """
+    # Of a whole page, the rows and the statement that saves them would take 10 MiB in each thread.
+    for start in range(0, len(uploads), CHUNK):
+        _write_chunk(store, bucket, uploads[start : start + CHUNK], seen_at, ended_stay=ended_stay)
+
+
+def _write_chunk(
+    store: Store, bucket: InventoryBucket, uploads: Sequence[MultipartUpload], seen_at: datetime, *, ended_stay: bool
+) -> None:
     listed = {upload_identity(bucket.pk, each.key, each.upload_id): each for each in uploads}
     known = {row.identity: row for row in InventoryUpload.objects.filter(identity__in=list(listed))}
     new = [_new(store, bucket, name, each, seen_at) for name, each in listed.items() if name not in known]
@@ -111,14 +119,16 @@ def _take_over_objects(rows: Sequence[InventoryUpload]) -> None:
 
 def _save(rows: Sequence[InventoryUpload], fields: Sequence[str]) -> None:
     """Insert or update by the identity, in one statement for each chunk."""
-    copies = []
-    for row in rows:
-        values = {field.attname: getattr(row, field.attname) for field in InventoryUpload._meta.concrete_fields}
-        del values["id"]
-        copies.append(InventoryUpload(**values))
+    inserted = [row if row.pk is None else _without_id(row) for row in rows]
     InventoryUpload.objects.bulk_create(
-        copies, CHUNK, update_conflicts=True, unique_fields=["identity"], update_fields=list(fields)
+        inserted, CHUNK, update_conflicts=True, unique_fields=["identity"], update_fields=list(fields)
     )
+
+
+def _without_id(row: InventoryUpload) -> InventoryUpload:
+    values = {field.attname: getattr(row, field.attname) for field in InventoryUpload._meta.concrete_fields}
+    del values["id"]
+    return InventoryUpload(**values)
 
 
 def write_ended(store: Store, bucket: InventoryBucket, rows: Sequence[InventoryUpload], now: datetime) -> None:
