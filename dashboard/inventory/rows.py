@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from dashboard.inventory.address import Address
 from dashboard.inventory.words import MEANINGS
-from dashboard.shared.formatting import age_html, bytes_html, key_html, key_mark_text, money_text, short_id
+from dashboard.shared.formatting import age_html, bytes_html, key_html, key_mark_text, money_text, short_id, time_text
 from dashboard.shared.links import BucketLinks
 from dashboard.shared.messages import text_of
 from dashboard.shared.numbers import count_text
@@ -75,7 +76,7 @@ def _row(upload: InventoryUpload, prices: Prices, address: Address, judgement: J
         upload_id=upload.upload_id,
         short_id=short_id(upload.upload_id),
         verdict=upload.verdict,
-        reason=_reason(upload, judgement),
+        reason=_reason(upload, judgement) + _abort_by_rule(upload),
         size=nothing if upload.bytes is None else bytes_html(upload.bytes),
         cost="" if money is None else money_text(money),
         parts="" if upload.parts is None else count_text(upload.parts),
@@ -94,3 +95,10 @@ def _reason(upload: InventoryUpload, judgement: Judgement) -> str:
     if judgement.verdict == upload.verdict:
         return text_of(judgement.reason)
     return str(MEANINGS.get(upload.verdict, ""))
+
+
+def _abort_by_rule(upload: InventoryUpload) -> str:
+    """What ListParts said about a lifecycle rule (x-amz-abort-date); '' where the store does not."""
+    if upload.abort_at is None:
+        return ""
+    return " " + _("A lifecycle rule aborts it: %(at)s.") % {"at": time_text(upload.abort_at)}

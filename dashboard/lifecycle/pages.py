@@ -23,14 +23,15 @@ from dashboard.shared.errors import refuse
 from dashboard.shared.explain import explain
 from dashboard.shared.jsonapi import json_error, store_error, wants_json
 from dashboard.shared.links import BucketLinks
-from dashboard.shared.messages.lifecycle import OUTCOMES, TONES
+from dashboard.shared.messages.lifecycle import OUTCOMES, TONES, WORDS
+from dashboard.shared.messages.types import Message
 from dashboard.shared.parameters import BadParameter, Query
 from dashboard.shared.responses import explains_failures, see_other
 from uploads import access
 from uploads.domain.lifecycle.comparing import Outcome, marked
 from uploads.domain.lifecycle.editing import AbortTerms, remove_abort, set_abort
 from uploads.domain.lifecycle.rules import OUR_ID, Configuration, Rule, Since, configuration_of
-from uploads.models import Store
+from uploads.models import LifecycleChange, Store
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.providers import WRITABLE
 from uploads.selectors.lifecycle import change_of, changes_of, version_of
@@ -205,6 +206,11 @@ def _place(store: Store, bucket: str) -> dict[str, Any]:
     return {"store": store, "bucket": bucket, "links": BucketLinks(store.name, bucket)}
 
 
+def _change_row(change: LifecycleChange) -> tuple[LifecycleChange, Message, Message, str]:
+    outcome = Outcome(change.outcome)
+    return change, WORDS[outcome], OUTCOMES[outcome], TONES[outcome]
+
+
 def _page(
     request: HttpRequest,
     store: Store,
@@ -239,7 +245,7 @@ def _page(
         "explained": explain(failure) if failure else None,
         "may_change": may_change and store.profile.lifecycle in WRITABLE,
         "is_administrator": may_change,
-        "changes": [(each, OUTCOMES[Outcome(each.outcome)], TONES[Outcome(each.outcome)]) for each in changes],
+        "changes": [_change_row(each) for each in changes],
         "kind": store.profile.lifecycle,
         "is_override": "lifecycle" in store.overrides,
     }

@@ -19,6 +19,7 @@ from uploads.domain.trends import WEEK, growth_in_a_week
 from uploads.domain.verdicts import Verdict
 from uploads.selectors.growth import grown_most
 from uploads.selectors.hidden import Hidden, active_alerts, hidden, sweeps_to_approve
+from uploads.selectors.lifecycle import Known, known_counts
 from uploads.selectors.prices import Prices, prices_of
 from uploads.selectors.scans import not_checked
 from uploads.selectors.trends import series
@@ -62,6 +63,7 @@ def hidden_context(request: HttpRequest) -> dict[str, Any]:
         "decisions": list(_decisions(found, prices)),
         "waiting_sweeps": [(each, rule_words(each.rule)) for each in sweeps_to_approve(user, MOST_SHOWN)],
         "active_alerts": [(each, value_text(each.rule, each.value)) for each in active_alerts(user, MOST_SHOWN)],
+        "without_rule": known_counts(user).get(Known.NONE, 0),
         "unchecked": unchecked,
         "may_scan": access.may_scan(user),
         **({} if found.is_part else _growth(user)),

@@ -186,6 +186,7 @@ def _page_context(request: HttpRequest, store: Store, links: BucketLinks, query:
         "crumbs": _crumbs(links, query),
         "all_folders_url": links.listing(UploadsQuery(delimiter=query.delimiter)),
         "select_all_url": _with_selection(request),
+        "may_see_rules": access.may_list_all(request.user, store, links.bucket),
         "may_abort": access.may(request.user, Action.ABORT_UPLOADS, Place(store.pk, links.bucket, query.prefix)),
         "folders_url": links.listing(UploadsQuery(query.prefix, "" if query.delimiter else "/", query.max_uploads)),
         "whole_key_url": links.listing(replace(_at(query, ("", "")), whole_key=True)),

@@ -14,20 +14,26 @@ from django.utils import timezone
 
 from dashboard.alerts.serializers import alerts_json
 from dashboard.audit.serializers import page_json
+from dashboard.lifecycle.serializers import buckets_json, lifecycle_json
 from dashboard.operations.pages import progress_of
 from dashboard.operations.serializers import operation_json
 from dashboard.stores.serializers import store_json
 from dashboard.transfers.rows import row_of
 from dashboard.transfers.serializers import transfer_json
 from tests.dashboard.make_transfer import make_transfer
+from tests.domain.lifecycle.documents import OSS_RULES, oss
+from uploads.domain.lifecycle.rules import configuration_of
 from uploads.domain.proofs import Proof
 from uploads.domain.states import ItemState, OperationKind, Phase, StoreUploadState, TransferState
 from uploads.domain.store_health import StoreHealth
-from uploads.models import Alert, AlertDelivery, AlertRule, AuditEntry, Operation, Store, StoreUpload
+from uploads.models import Alert, AlertDelivery, AlertRule, AuditEntry, LifecycleState, Operation, Store, StoreUpload
 from uploads.objectstore.checksums import ReportedCrc64, as_kept
 from uploads.objectstore.types import ObjectFacts
+from uploads.objectstore.xml_document import LifecycleDocument, read_document
 from uploads.problems import Code, Problem
 from uploads.selectors.audit import AuditLine, AuditPage
+from uploads.selectors.lifecycle import BucketRules, Known
+from uploads.services.lifecycle.simulation import Simulation
 from uploads.services.multipart.appearance import ObjectBefore
 from uploads.services.operations.completing import facts_json
 from uploads.services.operations.outcomes import BEFORE, COMPLETED_AT, REQUESTED_AT, UNANSWERED_AT
@@ -54,6 +60,17 @@ def fields_in(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for each in value:
             yield from fields_in(each)
+
+
+def test_fields_of_lifecycle_rules_are_documented(documented: set[str], unreachable: Store) -> None:
+    body = oss(OSS_RULES["exceptions"] + OSS_RULES["an abort of somebody else"].replace("r1", "r2"))
+    rules = configuration_of(LifecycleDocument(read_document(body, "LifecycleConfiguration")))
+    simulation = Simulation(1, 2, 1, 1, 2, 0, timezone.now(), ())
+    fields = set(fields_in(lifecycle_json(unreachable, "b", rules, simulation)))
+    state = LifecycleState(store=unreachable, bucket="b", rules=[rule.as_json() for rule in rules.rules])
+    fields |= set(fields_in(buckets_json([BucketRules(state, Known.ALL, 1, 2)], {}, "")))
+    assert fields - documented == set()
+    assert {known.value for known in Known} <= documented
 
 
 @pytest.mark.parametrize("algorithm", ["nvme", "ecma"])

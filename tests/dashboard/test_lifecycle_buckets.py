@@ -78,7 +78,7 @@ def test_filters_and_counts(operator_client: Client, buckets: list[LifecycleStat
 def test_the_page_in_words(operator_client: Client, buckets: list[LifecycleState]) -> None:
     page = operator_client.get("/lifecycle/").content.decode()
     for text in (
-        "By no rule",
+        "No rule",
         "The rules cannot be read",
         "AccessDenied",
         "The store has no such rules",

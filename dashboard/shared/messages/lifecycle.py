@@ -26,6 +26,14 @@ OUTCOMES: Mapping[Outcome, Message] = {
     ),
 }
 
+WORDS: Mapping[Outcome, Message] = {
+    Outcome.DONE: _("done"),
+    Outcome.DROPPED: _("dropped"),
+    Outcome.OTHERS_CHANGED: _("other rules differ"),
+    Outcome.FAILED: _("failed"),
+    Outcome.UNKNOWN: _("not known yet"),
+}
+
 TONES: Mapping[Outcome, str] = {
     Outcome.DONE: "good",
     Outcome.DROPPED: "bad",
@@ -35,9 +43,9 @@ TONES: Mapping[Outcome, str] = {
 }
 
 KNOWN: Mapping[Known, Message] = {
-    Known.NONE: _("By no rule"),
-    Known.PART: _("Some of them"),
-    Known.ALL: _("In the whole bucket"),
+    Known.NONE: _("No rule"),
+    Known.PART: _("For some uploads"),
+    Known.ALL: _("For the whole bucket"),
     Known.UNREADABLE: _("The rules cannot be read"),
     Known.UNSUPPORTED: _("The store has no such rules"),
     Known.UNREAD: _("Not read yet"),
