@@ -27,12 +27,12 @@ LONG_KEY = 80
 
 @dataclass(frozen=True, slots=True)
 class UploadRow:
-    """An upload. `reason` says why it has its verdict, in one sentence. Empty texts stand for what is not known."""
+    """An upload. `reason` says why it has its verdict, in one sentence, `name` is the key with its marks. Empty texts stand for what is not known."""
 
     id: int
     store: str
     bucket: str
-    key: SafeString
+    name: SafeString
     key_mark: str
     has_long_key: bool
     url: str
@@ -68,7 +68,7 @@ def _row(upload: InventoryUpload, prices: Prices, address: Address, judgement: J
         id=upload.pk,
         store=upload.store.name,
         bucket=upload.bucket.name,
-        key=key_html(upload.key),
+        name=key_html(upload.key),
         key_mark=key_mark_text(upload.key),
         has_long_key=len(upload.key) > LONG_KEY,
         url=links.detail(UploadRef(upload.key, upload.upload_id)),
