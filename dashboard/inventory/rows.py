@@ -27,7 +27,10 @@ LONG_KEY = 80
 
 @dataclass(frozen=True, slots=True)
 class UploadRow:
-    """An upload. `reason` says why it has its verdict, in one sentence, `name` is the key with its marks. Empty texts stand for what is not known."""
+    """An upload. `name` is the key with its marks, `reason` says in one sentence why the upload has its verdict.
+
+    Empty texts stand for what is not known.
+    """
 
     id: int
     store: str

@@ -100,6 +100,7 @@ def test_rows_link_to_their_uploads_and_the_largest_comes_first(ada: Client, som
     assert "/stores/far/photos/uploads/detail/?key=2025%2Fa%2Flarge.bin" in page.text
     assert "No part has arrived for days." in page.words
     assert page.words.count("price not set") == 0
+    assert '<span class="key" translate="no">2025/a/large.bin</span>' in page.text
     assert "no price for 8.00 GiB of far" in page.words
     assert "bytes known of 75% of the uploads" in page.words
 
