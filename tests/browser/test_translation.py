@@ -47,6 +47,10 @@ AFTER_POST = {
     "unlock-user",
     "user-email",
     "user-groups",
+    "cancel-scan",
+    "delete-inventory-view",
+    "inventory-views",
+    "rename-inventory-view",
     "logout",
     "new-transfer-check",
     "reset-found",
@@ -235,6 +239,7 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
         "disabled-store",
         "an-object",
         "a-rule",
+        "a@example.com",
         "cat.jpg",
         *(provider.label for provider in PROVIDERS.values()),
     }

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from django.utils.translation import gettext_lazy as _
 
 from dashboard.shared.messages.access import ROLES
+from dashboard.shared.messages.alerts import WHATS
 from dashboard.shared.messages.people import SCOPE_NAMES
 from dashboard.shared.messages.scans import ORIGINS, REPEATS
 from dashboard.shared.messages.stores import SIGNATURES
 from dashboard.shared.messages.types import Message
+from dashboard.shared.messages.verdicts import VERDICTS
 from uploads.objectstore.providers import PROVIDERS
 
 if TYPE_CHECKING:
@@ -303,6 +305,8 @@ WORDS: Mapping[str, Mapping[str, Message]] = {
     "payload_signing": {"signed": _("signed"), "unsigned": _("unsigned")},
     "origin": ORIGINS,
     "schedule": REPEATS,
+    "what": WHATS,
+    "verdict": VERDICTS,
 }
 """Values of a detail that are stored by name, by the name of the detail."""
 
