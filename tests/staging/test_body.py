@@ -146,7 +146,7 @@ def test_silent_sender_is_detected(line: Line) -> None:
     started = time.monotonic()
     with pytest.raises(BodyStalled, check=has_problem(Code.SENDER_SILENT, silent_seconds=0.2)):
         body.read_block()
-    assert 0.15 < time.monotonic() - started < 2
+    assert 0.15 < time.monotonic() - started < 20
 
 
 def test_short_pauses_are_allowed(line: Line) -> None:

@@ -152,7 +152,7 @@ def test_idle_connection_is_closed(site: Site) -> None:
 
 
 def test_stalled_head_does_not_block_other_connections(site: Site) -> None:
-    site.server.head_seconds = 1
+    site.server.head_seconds = 3
     stalled = [site.connect() for _ in range(8)]
     for connection in stalled:
         connection.socket.sendall(b"GET / HTTP/1.1\r\nHost: te")
@@ -160,7 +160,7 @@ def test_stalled_head_does_not_block_other_connections(site: Site) -> None:
         connection.send("GET")
         started = time.monotonic()
         assert connection.response()[0] == 200
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < site.server.head_seconds
     for connection in stalled:
         with connection, suppress(ConnectionError):
             assert b"200" not in connection.file.read(100)
@@ -545,7 +545,7 @@ def test_body_that_was_read_with_the_head_releases_its_thread(site: Site) -> Non
         started = time.monotonic()
         while site.server.requests.idle < web.THREADS and time.monotonic() - started < 10:
             time.sleep(0.02)
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < drain.LINGER_SILENCE
 
 
 def test_stalled_body_times_out_and_the_client_gets_the_response(site: Site) -> None:
