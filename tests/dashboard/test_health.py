@@ -41,7 +41,7 @@ def live_redis(settings: Settings, redis_url: str) -> Iterator[None]:
     """A Redis with a recent heartbeat of every worker."""
     settings.REDIS_URL = redis_url
     node = f"node.{settings.NODE_NAME}"
-    broker.send_heartbeat(["partway", "partway.watch", node, f"{node}.steps"])
+    broker.send_heartbeat(["partway", "partway.watch", "partway.scan", node, f"{node}.steps"])
     yield
     client = broker.client_at(redis_url)
     assert client is not None
@@ -68,7 +68,8 @@ pytestmark = pytest.mark.django_db
 
 @pytest.mark.usefixtures("staging", "live_redis")
 def test_every_part_is_named() -> None:
-    names = ["database", "migrations", "keys", "redis", "sender", "worker", "watcher", "staging", "static"]
+    workers = ["sender", "worker", "watcher", "scanner"]
+    names = ["database", "migrations", "keys", "redis", *workers, "staging", "static"]
     assert ready() == (200, dict.fromkeys(names, "ok"))
     response = Client().get("/healthz?ready")
     assert (response.status_code, response["Content-Type"]) == (200, "text/plain")
@@ -99,6 +100,8 @@ def test_silent_worker_is_named(settings: Settings) -> None:
     assert ready()[1]["worker"] == "failed"
     client.delete(broker._heartbeat("partway.watch"))
     assert ready()[1]["watcher"] == "failed"
+    client.delete(broker._heartbeat("partway.scan"))
+    assert ready()[1]["scanner"] == "failed"
 
 
 @pytest.mark.usefixtures("staging")
@@ -216,6 +219,13 @@ def test_every_task_has_its_rows() -> None:
         "complete_transfer": "Transfer",
         "cancel_transfer": "Transfer",
         "run_store_check": "StoreCheck",
+        "find_buckets": "Scan",
+        "list_bucket": "BucketScan",
+        "read_parts": "PartsBatch",
+        "look_up_objects": "ObjectsBatch",
+        "read_lifecycle": "LifecycleReading",
+        "drive_sweep": "Sweep",
+        "deliver_alert": "AlertDelivery",
     }
     for task in TASKS.values():
         assert task.kind.model._meta.get_field("queued_at")
