@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from datetime import date, datetime, timedelta
+from time import perf_counter
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from tests.grants import grant
+from tests.on_postgresql import run_again
+from tests.services.inventory.rows import store_of
+from tests.stores.postgresql import Cluster
+from uploads import access
 from uploads.domain.inventory_filter import Grouping
 from uploads.domain.roles import Role
 from uploads.domain.trends import DayTotal, Growth
+from uploads.domain.verdicts import Verdict
 from uploads.models import InventoryBucket, InventoryDay, InventorySum, InventoryUpload, Store
 from uploads.models.inventory import upload_identity
-from uploads.selectors.trends import growth_since_last_week, leaders, series
+from uploads.selectors.trends import _sums, growth_since_last_week, leaders, series
 from uploads.services.inventory import days
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def store(db: None) -> Store:
+    """Nothing here asks a store."""
+    return store_of("store")
 
 
 def scanned(store: Store, name: str, **sizes: int) -> InventoryBucket:
@@ -115,6 +130,34 @@ def test_a_series_has_the_whole_buckets_that_the_user_may_list(store: Store, adm
     assert growth_since_last_week(only_a_prefix) is None
 
 
+YEAR_OF = int(os.environ.get("TREND_BUCKETS", "3"))
+"""Buckets with a row for each day of a year. docs/performance.md has the times of 1000."""
+
+
+def test_a_year_is_added_up_by_the_database(
+    store: Store, admin_user: User, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    today = timezone.now().date()
+    verdicts = {verdict.value: [2, 10] for verdict in Verdict}
+    for number in range(YEAR_OF):
+        bucket = scanned(store, f"b{number}")
+        rows = [
+            InventoryDay(bucket=bucket, day=today - timedelta(days=ago), uploads=14, bytes=70, by_verdict=verdicts)
+            for ago in range(365)
+        ]
+        InventoryDay.objects.bulk_create(rows)
+    started = perf_counter()
+    with django_assert_max_num_queries(5):
+        found = series(admin_user, 365)
+    logging.getLogger(__name__).warning("a year of %s buckets: %.2f s", YEAR_OF, perf_counter() - started)
+    assert [each.day for each in found] == [today - timedelta(days=ago) for ago in reversed(range(365))]
+    total = DayTotal(today, 14 * YEAR_OF, 70 * YEAR_OF, 0, dict.fromkeys(verdicts, (2 * YEAR_OF, 10 * YEAR_OF)))
+    assert found[-1] == total
+    if connection.vendor == "sqlite":
+        week = access.visible_inventory_days(admin_user).filter(day__gte=today - timedelta(days=7))
+        assert "uploads_inventoryday USING INDEX" in _sums(week).explain()
+
+
 def test_leaders_left_most_behind(store: Store, admin_user: User) -> None:
     bucket, now = scanned(store, "leaks"), timezone.now()
     uploads = (
@@ -145,3 +188,7 @@ def test_leaders_left_most_behind(store: Store, admin_user: User) -> None:
     ]
     assert [each.value for each in leaders(admin_user, Grouping.PREFIX)] == ["db/", "img/"]
     assert leaders(admin_user, Grouping.PREFIX, store="other") == []
+
+
+def test_on_postgresql(postgresql_cluster: Cluster) -> None:
+    run_again(__file__, postgresql_cluster)
