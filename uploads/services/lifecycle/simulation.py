@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
 from django.db.models.functions import Left
 
 from uploads.domain.lifecycle.editing import AbortTerms
@@ -25,8 +25,8 @@ _UNJUDGED = (Verdict.UNCHECKED.value, Verdict.UNJUDGED.value)
 class Simulation:
     """What a rule would abort. `bytes` are those of the `checked` uploads.
 
-    `alive`: a part arrived lately, or a transfer owns the upload. `unjudged`: their parts are not known. `listed_at` is
-    when the bucket was last listed completely.
+    `alive`: a part arrived lately, or a transfer owns the upload. `unjudged`: their parts are not known, or were read
+    before they could be dead. `listed_at` is when the bucket was last listed completely.
     """
 
     uploads: int
@@ -51,6 +51,9 @@ def simulate(store: Store, bucket: str, terms: AbortTerms, since: Since, now: da
         return None
     rows = _hit(place, terms, since, now)
     settings = InventorySettings.objects.filter(store=store).first() or InventorySettings(store=store)
+    dead_after = timedelta(days=settings.dead_days)
+    # Their parts were read too long ago: some may have arrived since.
+    outdated = Q(active_at__lte=now - dead_after, checked_at__lt=F("active_at") + dead_after)
     alive = Q(verdict=Verdict.ALIVE.value) | Q(active_at__gt=now - timedelta(hours=settings.alive_hours))
     totals = rows.aggregate(
         uploads=Count("pk"),
@@ -58,7 +61,7 @@ def simulate(store: Store, bucket: str, terms: AbortTerms, since: Since, now: da
         checked=Count("pk", filter=Q(bytes__isnull=False)),
         alive=Count("pk", filter=alive),
         alive_bytes=Sum("bytes", filter=alive),
-        unjudged=Count("pk", filter=Q(verdict__in=_UNJUDGED) & ~alive),
+        unjudged=Count("pk", filter=(Q(verdict__in=_UNJUDGED) | outdated) & ~alive),
     )
     shown = list(rows.filter(alive).order_by("-bytes", "pk")[:MAX_SHOWN])
     if len(shown) < MAX_SHOWN:
