@@ -34,6 +34,8 @@ facts = st.builds(
     is_owned=st.booleans(),
     is_refused=st.booleans(),
     checked_at=st.none() | times,
+    behind=st.sampled_from((timedelta(0), HOUR, timedelta(days=8))),
+    changed_after=st.none() | times,
 )
 ORDER = {Verdict.ALIVE: 0, Verdict.UNCHECKED: 1, Verdict.UNJUDGED: 1, Verdict.STALLED: 1, Verdict.DEAD: 2}
 
@@ -104,6 +106,51 @@ def test_no_upload_is_dead_while_parts_arrive(
         assert Verdict.DEAD not in (judged.verdict, judged.base, known.verdict, known.base)
     if any(checked - each < limits.alive_after for each in arrived):
         assert judged.verdict is Verdict.ALIVE
+
+
+@given(facts, thresholds, times)
+def test_verdicts_are_those_of_the_table(upload: UploadFacts, limits: Thresholds, now: datetime) -> None:
+    """The table of docs/orphans.md, written down independently, with its precedence."""
+    start = upload.initiated if upload.initiated is not None else upload.first_seen_at
+    heard = [start + upload.behind]
+    heard += [upload.last_part_at + upload.behind] if upload.last_part_at else []
+    heard += [upload.changed_after] if upload.changed_after else []
+    last = max(heard)
+    dead = upload.checked_at is not None and min(upload.checked_at, now) - last >= limits.dead_after
+    dead = dead and now - last >= limits.alive_after and upload.checked_at - last >= limits.alive_after  # type: ignore[operator]
+    has_parts = upload.parts is not None and upload.parts > 0
+    newer = (upload.object_modified_at or START) > (upload.last_part_at or START) and upload.last_part_at is not None
+    whole = upload.gaps is not None and upload.gaps == 0 and upload.has_small_parts is not None
+    table = (
+        (upload.is_owned, Verdict.ALIVE),
+        (now - last < limits.alive_after, Verdict.ALIVE),
+        (upload.is_refused, Verdict.UNJUDGED),
+        (upload.parts is None or upload.checked_at is None, Verdict.UNCHECKED),
+        (has_parts and upload.last_part_at is None, Verdict.UNJUDGED),
+        (has_parts and newer and upload.object_modified_at is not None, Verdict.SUPERSEDED),
+        (has_parts and whole and not upload.has_small_parts, Verdict.COMPLETABLE),
+        (dead, Verdict.DEAD),
+        (True, Verdict.STALLED),
+    )
+    expected = next(verdict for is_so, verdict in table if is_so)
+    judged = judge(upload, limits, now)
+    assert judged.verdict is expected
+    if expected in (Verdict.SUPERSEDED, Verdict.COMPLETABLE):
+        assert judged.base is (Verdict.DEAD if dead else Verdict.STALLED)
+        assert not judged.is_empty
+    elif expected is not Verdict.UNCHECKED:
+        assert judged.is_empty == (upload.parts == 0)
+
+
+@given(facts, thresholds, times, st.integers(0, 500))
+def test_a_slow_clock_and_changes_only_make_uploads_younger(
+    upload: UploadFacts, limits: Thresholds, now: datetime, hours: int
+) -> None:
+    first = judge(upload, limits, now)
+    slower = judge(replace(upload, behind=upload.behind + hours * HOUR), limits, now)
+    changed = judge(replace(upload, changed_after=upload.changed_after or now - hours * HOUR), limits, now)
+    for other in (slower, changed):
+        assert ORDER[other.base or other.verdict] <= ORDER[first.base or first.verdict]
 
 
 @pytest.mark.parametrize(

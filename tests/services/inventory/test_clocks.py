@@ -16,9 +16,9 @@ import pytest
 from django.utils import timezone
 
 from tests.services.inventory.scanning import scan
-from tests.stores.oss import server as oss_server
 from tests.stores.oss import sitecustomize
 from tests.stores.oss.accounts import Account, Accounts
+from tests.stores.oss.authorization import authenticate
 from tests.stores.oss.server import OssServer
 from tests.stores.oss.state import Bucket, State
 from uploads.domain.lifecycle.editing import AbortTerms
@@ -74,8 +74,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def state(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> State:
     """What the server has. Signatures are checked by the real time: they are not what is tested."""
-    accepts = oss_server.authenticate
-    monkeypatch.setattr(oss_server, "authenticate", lambda request, all_, _: accepts(request, all_, datetime.now(UTC)))
+    name = "tests.stores.oss.server.authenticate"
+    monkeypatch.setattr(name, lambda request, accounts, _now: authenticate(request, accounts, datetime.now(UTC)))
     state = State(tmp_path, clock=lambda: clock.there)
     state.buckets[BUCKET] = Bucket(BUCKET, REGION, clock.there)
     return state
