@@ -177,3 +177,10 @@ def test_examples(upload: UploadFacts, at: int, verdict: Verdict, base: Verdict 
     assert (judged.verdict, judged.base) == (verdict, base)
     assert (judged.verdict in SILENT) == (verdict not in (Verdict.ALIVE, Verdict.UNCHECKED, Verdict.UNJUDGED))
     assert judged.reason.code in MESSAGES
+
+
+def test_an_upload_is_not_dead_before_it_could_be_stalled() -> None:
+    """With thresholds of which the first is longer: at the time of its last check it was alive."""
+    upload = seen(parts=2, gaps=1, last_part_at=START, checked_at=START + timedelta(days=2))
+    judged = judge(upload, Thresholds(timedelta(days=5), timedelta(days=1)), START + timedelta(days=10))
+    assert judged.verdict is Verdict.STALLED
