@@ -49,6 +49,7 @@ KINDS: Mapping[str, Kind] = {
         "Versity 1.8",
         "generic",
         {
+            "lifecycle": "none",
             "forbid_overwrite": "if-none-match",
             "joined_etag": True,
             "keys_are_paths": True,
@@ -62,6 +63,7 @@ KINDS: Mapping[str, Kind] = {
         "S3Proxy 4.1",
         "generic",
         {
+            "lifecycle": "none",
             "checks_upload_ids": False,
             "delimiter": "broken",
             "forbid_overwrite": "if-none-match",
@@ -69,7 +71,9 @@ KINDS: Mapping[str, Kind] = {
             "keys_are_paths": True,
         },
     ),
-    "rclone": Kind("rclone 1.75", "generic", {"delimiter": "broken", "url_encoding": "none"}, in_suite=False),
+    "rclone": Kind(
+        "rclone 1.75", "generic", {"lifecycle": "none", "delimiter": "broken", "url_encoding": "none"}, in_suite=False
+    ),
 }
 
 IN_SUITE = tuple(name for name, kind in KINDS.items() if kind.in_suite)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from uploads.objectstore import successes
 from uploads.objectstore.client_base import ClientBase
-from uploads.objectstore.errors import NotSent, Reason, Refused
+from uploads.objectstore.errors import NotSent, ObjectStoreError, Reason, Refused, UnreadableResponse
 from uploads.objectstore.keys import check_bucket
 from uploads.objectstore.payload import Payload
 from uploads.objectstore.providers import WRITABLE
@@ -20,12 +20,27 @@ ROOT = "LifecycleConfiguration"
 NOT_CONFIGURED = frozenset({"NoSuchLifecycleConfiguration", "NoSuchLifecycle"})
 """The codes of a bucket without rules: of S3 ("GetBucketLifecycleConfiguration") and of OSS ("GetBucketLifecycle")."""
 
+NOT_SUPPORTED = frozenset({"NotImplemented", "MethodNotAllowed", "UnsupportedOperation"})
+
 SIZE_RULE = "x-amz-transition-default-minimum-object-size"
 """A part of the configuration that S3 keeps in a header. A request without it sets it to its default."""
 
 QUERY = {"lifecycle": ""}
 
 Edit = Callable[[LifecycleDocument], LifecycleDocument]
+
+
+def has_no_rules(error: ObjectStoreError) -> bool:
+    """Whether a store that was asked for rules says that it has no such thing.
+
+    Swift ignores the parameter and lists the bucket. (It would also delete the bucket instead of its rules.)
+    """
+    if isinstance(error, UnreadableResponse):
+        problem = error.problem
+        return problem is not None and (
+            problem.code == Code.RESPONSE_ELEMENT_UNEXPECTED and problem.params.get("found") == "ListBucketResult"
+        )
+    return isinstance(error, Refused) and (error.code in NOT_SUPPORTED or error.status in (405, 501))
 
 
 class LifecycleClient(ClientBase):

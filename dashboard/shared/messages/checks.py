@@ -74,6 +74,7 @@ TITLES: Mapping[str, Message] = {
     "crc64": _("CRC-64"),
     "md5-part": _("UploadPart with a wrong Content-MD5"),
     "md5-object": _("PutObject with a wrong Content-MD5"),
+    "lifecycle": _("Read lifecycle rules"),
     "wrong-etag": _("Complete with a wrong ETag"),
     "wrong-order": _("Complete in the wrong order"),
     "too-small": _("Complete with parts that are too small"),

@@ -160,6 +160,11 @@ MESSAGES: Mapping[str, Message] = {
     FindingCode.ENDED_UPLOAD_ABORTED_AGAIN: _("Aborting an upload that has ended succeeds."),
     # Completing
     FindingCode.NEEDS_UPLOAD: _("Not tried: “%(check)s” completed the upload that this check needs."),
+    FindingCode.LIFECYCLE_READ: _(
+        "The store returns the rules of the bucket, or that it has none. They are not changed."
+    ),
+    FindingCode.LIFECYCLE_MISSING: _("The store has no lifecycle rules."),
+    FindingCode.LIFECYCLE_KEPT: _("The bucket has a rule that aborts unfinished uploads: the store keeps such rules."),
     FindingCode.WRONG_ETAG_REFUSED: _("The store refuses the request with %(code)s."),
     FindingCode.WRONG_ETAG_ACCEPTED: _("The ETag of a part is not verified."),
     FindingCode.WRONG_ORDER_REFUSED: _("The store refuses the request with InvalidPartOrder."),
@@ -327,6 +332,8 @@ ADVICE: Mapping[str, Message] = {
     FindingCode.ENDED_UPLOAD_LISTS_PARTS: _ENDED_UNKNOWN,
     FindingCode.ENDED_UPLOAD_HAS_NO_PARTS: _("Partway looks for an upload without parts in the listing."),
     FindingCode.ENDED_UPLOAD_ABORTED_AGAIN: _("Partway treats the upload as aborted."),
+    FindingCode.LIFECYCLE_MISSING: _("Nothing aborts unfinished uploads by itself. Remove them by sweeps."),
+    FindingCode.LIFECYCLE_KEPT: _("Partway writes lifecycle rules there from now on."),
     FindingCode.WRONG_ETAG_ACCEPTED: _("Compare size and ETag of completed objects."),
     FindingCode.WRONG_ORDER_REFUSED_OTHERWISE: _("No object is created either way."),
     FindingCode.WRONG_ORDER_ACCEPTED: _("Partway names parts in ascending order."),

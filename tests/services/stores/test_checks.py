@@ -85,6 +85,7 @@ CEPH = Expected(
 VERSITY = Expected(
     provider="generic",
     not_ok={
+        "lifecycle": "differs",
         "tls": "differs",
         "both-markers": "differs",
         "encoding": "differs",
@@ -95,6 +96,7 @@ VERSITY = Expected(
         "key-leading": "differs",
     },
     overrides={
+        "lifecycle": "none",
         "forbid_overwrite": "if-none-match",
         "joined_etag": True,
         "keys_are_paths": True,
@@ -128,6 +130,7 @@ SEAWEEDFS = Expected(
 S3PROXY = Expected(
     provider="generic",
     not_ok={
+        "lifecycle": "differs",
         "tls": "differs",
         "delimiter": "differs",
         "delimiter-pages": "differs",
@@ -140,6 +143,7 @@ S3PROXY = Expected(
         "key-leading": "differs",
     },
     overrides={
+        "lifecycle": "none",
         "checks_upload_ids": False,
         "delimiter": "broken",
         "forbid_overwrite": "if-none-match",
@@ -150,6 +154,7 @@ S3PROXY = Expected(
 RCLONE = Expected(
     provider="generic",
     not_ok={
+        "lifecycle": "differs",
         "tls": "differs",
         "key-marker": "differs",
         "both-markers": "differs",
@@ -170,7 +175,7 @@ RCLONE = Expected(
         "key-slashes": "differs",
         "key-leading": "differs",
     },
-    overrides={"delimiter": "broken", "url_encoding": "none"},
+    overrides={"lifecycle": "none", "delimiter": "broken", "url_encoding": "none"},
 )
 OSS = Expected(
     provider="oss",

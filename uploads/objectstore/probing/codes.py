@@ -120,6 +120,9 @@ class FindingCode(StrEnum):
 
     # --- Completing
     NEEDS_UPLOAD = "NeedsUpload"
+    LIFECYCLE_READ = "LifecycleRead"
+    LIFECYCLE_MISSING = "LifecycleMissing"
+    LIFECYCLE_KEPT = "LifecycleKept"
     WRONG_ETAG_REFUSED = "WrongETagRefused"
     WRONG_ETAG_ACCEPTED = "WrongETagAccepted"
     WRONG_ORDER_REFUSED = "WrongOrderRefused"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from uploads.objectstore.errors import ObjectStoreError
-from uploads.objectstore.probing import completion, digests, keys, listing, paging, parts, permissions, reach
+from uploads.objectstore.probing import completion, digests, keys, lifecycle, listing, paging, parts, permissions, reach
 from uploads.objectstore.probing.codes import FindingCode
 from uploads.objectstore.probing.failures import finding_of, is_fault
 from uploads.objectstore.probing.probe import Check, NotTried, Probe
@@ -17,6 +17,7 @@ from uploads.problems import Problem
 CHECKS: tuple[Check, ...] = (
     *reach.CHECKS,
     *permissions.CHECKS,
+    *lifecycle.CHECKS,
     *listing.CHECKS,
     *paging.CHECKS,
     listing.ENDED,

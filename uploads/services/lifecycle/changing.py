@@ -20,6 +20,7 @@ from uploads import audit
 from uploads.domain.lifecycle.comparing import Outcome, compare
 from uploads.domain.lifecycle.rules import Configuration, configuration_of
 from uploads.models import LifecycleChange, LifecycleState, Store
+from uploads.objectstore.client_lifecycle import has_no_rules
 from uploads.objectstore.errors import ObjectStoreError, certainly_not_done
 from uploads.objectstore.xml_document import LifecycleDocument
 from uploads.services.lifecycle.reading import (
@@ -28,7 +29,6 @@ from uploads.services.lifecycle.reading import (
     document_of_text,
     finish,
     read_rules,
-    says_not_supported,
     settle,
     text_of_document,
 )
@@ -139,7 +139,7 @@ def _write(attempt: _Attempt) -> Changed:
         try:
             request_id = client_for(store, ONCE).change_bucket_lifecycle(bucket, attempt)
         except ObjectStoreError as error:
-            if says_not_supported(error) and attempt.change is None:
+            if has_no_rules(error) and attempt.change is None:
                 raise NotSupported(error) from error
             failure = error
         change, before = attempt.change, attempt.before

@@ -14,13 +14,11 @@ from uploads.audit import Outcome as AuditOutcome
 from uploads.domain.lifecycle.comparing import Outcome, compare
 from uploads.domain.lifecycle.rules import Configuration, configuration_of
 from uploads.models import LifecycleChange, LifecycleState, LifecycleVersion, Store
-from uploads.objectstore.errors import ObjectStoreError, Reason, Refused, UnreadableResponse
+from uploads.objectstore.client_lifecycle import has_no_rules
+from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.xml_document import Element, LifecycleDocument, read_document, write
-from uploads.problems import Code
 from uploads.services.stores.clients import client_for
 from uploads.services.work.failures import NO_ERROR, error_fields
-
-NOT_SUPPORTED = frozenset({"NotImplemented", "MethodNotAllowed", "UnsupportedOperation"})
 
 EVERY = timedelta(days=1)
 """How often the rules of a bucket are read in the background."""
@@ -48,7 +46,7 @@ def read_rules(store: Store, bucket: str) -> Configuration:
     try:
         found = configuration_of(client_for(store).get_bucket_lifecycle(bucket))
     except ObjectStoreError as error:
-        unsupported = says_not_supported(error)
+        unsupported = has_no_rules(error)
         if error.reason is Reason.STORE_BUSY:
             raise  # It says nothing about the rules.
         _note(store, bucket, {**error_fields(error), "is_unsupported": unsupported})
@@ -63,15 +61,6 @@ def read_rules(store: Store, bucket: str) -> Configuration:
     if rules and store.overrides.get("lifecycle") == "none":
         _note_kept(store)
     return found
-
-
-def says_not_supported(error: ObjectStoreError) -> bool:
-    """Swift ignores the parameter and lists the bucket. (It would also delete the bucket instead of its rules.)"""
-    if isinstance(error, UnreadableResponse):
-        problem = error.problem
-        is_other = problem is not None and problem.code == Code.RESPONSE_ELEMENT_UNEXPECTED
-        return is_other and problem is not None and problem.params.get("found") == "ListBucketResult"
-    return isinstance(error, Refused) and (error.code in NOT_SUPPORTED or error.status in (405, 501))
 
 
 def _note(store: Store, bucket: str, values: dict[str, Any]) -> None:
