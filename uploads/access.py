@@ -328,7 +328,7 @@ def store_to_change_lifecycle(user: AnyUser, name: str, bucket: str) -> Store:
 def visible_lifecycle_states(user: AnyUser) -> QuerySet[LifecycleState]:
     """What is known of the lifecycle rules of the buckets of which the user may list all uploads."""
     _require(user, Action.LIST_UPLOADS)
-    whole = [each for each in _listing_scopes(user) if not each.prefix]
+    whole = [each for each in listing_scopes(user) if not each.prefix]
     return LifecycleState.objects.filter(grants.at_scopes(whole, key=""), store__in=visible_stores(user))
 
 
@@ -437,7 +437,7 @@ def visible_inventory(user: AnyUser) -> QuerySet[InventoryUpload]:
 def visible_inventory_sums(user: AnyUser) -> QuerySet[InventorySum] | None:
     """The sums of the buckets of the inventory; None if the user may list only a part of some bucket."""
     _require(user, Action.LIST_UPLOADS)
-    scopes = _listing_scopes(user)
+    scopes = listing_scopes(user)
     whole = [each for each in scopes if not each.prefix]
     if any(each.prefix and not any(other.meet(each) == each for other in whole) for each in scopes):
         return None
@@ -448,14 +448,14 @@ def visible_inventory_sums(user: AnyUser) -> QuerySet[InventorySum] | None:
 def whole_inventory_buckets(user: AnyUser) -> QuerySet[InventoryBucket]:
     """The buckets of the inventory that the user may list as a whole."""
     _require(user, Action.LIST_UPLOADS)
-    inside = grants.at_scopes(_listing_scopes(user), bucket="name", key="")
+    inside = grants.at_scopes(listing_scopes(user), bucket="name", key="")
     return InventoryBucket.objects.filter(inside, store__in=visible_stores(user))
 
 
 def visible_inventory_days(user: AnyUser) -> QuerySet[InventoryDay]:
     """The rows of days of the buckets that the user may list as a whole: a row says nothing of a prefix alone."""
     _require(user, Action.LIST_UPLOADS)
-    inside = grants.at_scopes(_listing_scopes(user), store="bucket__store", bucket="bucket__name", key="")
+    inside = grants.at_scopes(listing_scopes(user), store="bucket__store", bucket="bucket__name", key="")
     return InventoryDay.objects.filter(inside, bucket__store__in=visible_stores(user))
 
 
@@ -465,21 +465,23 @@ def inventory_condition(user: AnyUser) -> Q:
     stores = list(visible_stores(user).order_by("pk").values_list("pk", flat=True))
     some = Q(store__in=stores) if Store.objects.exclude(pk__in=stores).exists() else Q()
     inside = grants.NOTHING
-    for scope in _listing_scopes(user):
+    for scope in listing_scopes(user):
         if scope.is_everywhere:
             return some
         place = Q() if scope.store_id is None else Q(store=scope.store_id)
         if scope.bucket:
-            place &= Q(bucket__in=_inventory_buckets(scope))
+            place &= Q(bucket__in=inventory_buckets(scope))
         inside |= place & (keys_below(scope.prefix) if scope.prefix else Q())
     return some & inside
 
 
-def _listing_scopes(user: AnyUser) -> list[Scope]:
+def listing_scopes(user: AnyUser) -> list[Scope]:
+    """Where the user may list uploads."""
     return [each.scope for each in _permitting(actor(user), Action.LIST_UPLOADS)]
 
 
-def _inventory_buckets(scope: Scope) -> list[int]:
+def inventory_buckets(scope: Scope) -> list[int]:
+    """The buckets of the inventory that a scope has something of."""
     whole = Scope(scope.store_id, scope.bucket)
     rows = InventoryBucket.objects.filter(grants.at_scope(whole, bucket="name")).order_by("pk")
     return list(rows.values_list("pk", flat=True))

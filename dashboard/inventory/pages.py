@@ -21,18 +21,18 @@ from dashboard.inventory.query import (
     read_sort,
 )
 from dashboard.inventory.scan_state import scan_state_context
-from dashboard.inventory.serializers import COLUMNS, inventory_json, upload_json
+from dashboard.inventory.serializers import COLUMNS, coverage_text, inventory_json, uploads_json
 from dashboard.shared.errors import refuse
 from dashboard.shared.exports import attachment, csv_lines, json_lines
 from dashboard.shared.jsonapi import wants_json
 from dashboard.shared.parameters import BadParameter, Query
 from dashboard.shared.responses import is_fragment, same_address
 from uploads.models import InventoryUpload
-from uploads.selectors.inventory import BadCursor, find_page, groups, iter_uploads, totals
+from uploads.selectors.inventory import BadCursor, find_page, groups, iter_uploads, plan_of, totals
 
 FORMATS: Mapping[str, Callable[[Iterable[InventoryUpload]], Iterator[str]]] = {
-    "csv": lambda rows: csv_lines(COLUMNS, rows),
-    "jsonl": lambda rows: json_lines(upload_json(row) for row in rows),
+    "csv": lambda rows: csv_lines(COLUMNS, uploads_json(rows)),
+    "jsonl": lambda rows: json_lines(uploads_json(rows)),
 }
 
 
@@ -62,16 +62,19 @@ def facts(request: HttpRequest, query: Query) -> dict[str, object]:
     """Raises BadParameter, BadCursor and NotAllowed."""
     wanted, (sort, largest_first), by = filter_in(query), read_sort(query), read_group(query)
     depth, size, cursor = read_depth(query), read_page_size(query), (query.all("cursor") or [""])[0]
-    page = find_page(request.user, wanted, sort=sort, largest_first=largest_first, cursor=cursor, limit=size)
-    found = groups(request.user, wanted, by, depth=depth) if by else None
-    return inventory_json(page, totals(request.user, wanted), found)
+    user, plan = request.user, plan_of(request.user, wanted)
+    page = find_page(user, wanted, sort=sort, largest_first=largest_first, cursor=cursor, limit=size, plan=plan)
+    found = groups(user, wanted, by, depth=depth, plan=plan) if by else None
+    return inventory_json(page, totals(user, wanted, plan=plan), found)
 
 
 def export(request: HttpRequest, query: Query, form: str) -> HttpResponseBase:
-    """All uploads with this filter that the user sees, in the order of the page."""
-    sort, largest_first = read_sort(query)
-    rows = iter_uploads(request.user, filter_in(query), sort=sort, largest_first=largest_first)
-    return attachment("inventory", form, FORMATS[form](rows))
+    """All uploads with this filter that the user sees, in the order of the page. A header states their coverage."""
+    wanted, (sort, largest_first) = filter_in(query), read_sort(query)
+    rows = iter_uploads(request.user, wanted, sort=sort, largest_first=largest_first)
+    response = attachment("inventory", form, FORMATS[form](rows))
+    response["Partway-Coverage"] = coverage_text(totals(request.user, wanted)).encode("ascii", "replace").decode()
+    return response
 
 
 def refused(request: HttpRequest, text: str) -> HttpResponse:

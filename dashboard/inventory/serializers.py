@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
 from dashboard.inventory.query import duration_text
+from dashboard.shared.formatting import percent, percent_text
 from dashboard.shared.jsonapi import iso
+from dashboard.shared.messages import text_of
 from uploads.models import InventoryUpload
+from uploads.problems import Problem
 from uploads.selectors.inventory import Group, Groups, InventoryPage, Totals
+from uploads.services.inventory.reasons import judgements_for_page
+
+BATCH = 500
+"""Uploads whose reasons are looked up at a time."""
 
 
 def inventory_json(page: InventoryPage, totals: Totals, found: Groups | None) -> dict[str, Any]:
     return {
-        "uploads": [upload_json(row) for row in page.uploads],
+        "uploads": list(uploads_json(page.uploads)),
         "groups": [group_json(each) for each in found.groups] if found else [],
         "groups_truncated": bool(found and found.has_more),
         "next": page.next,
@@ -23,8 +35,19 @@ def inventory_json(page: InventoryPage, totals: Totals, found: Groups | None) ->
     }
 
 
-def upload_json(row: InventoryUpload) -> dict[str, Any]:
-    """What ListParts has not said yet is null."""
+def uploads_json(rows: Iterable[InventoryUpload]) -> Iterator[dict[str, Any]]:
+    """The uploads with the reasons of their verdicts, which two statements find for many of them at a time."""
+    left = iter(rows)
+    while batch := list(islice(left, BATCH)):
+        found = judgements_for_page(batch, timezone.now())
+        for row in batch:
+            # The verdict by which the row was found. Time may have changed it, which is written soon.
+            judgement = found[row.pk]
+            yield upload_json(row, judgement.reason if judgement.verdict == row.verdict else None)
+
+
+def upload_json(row: InventoryUpload, reason: Problem | None) -> dict[str, Any]:
+    """What ListParts has not said yet is null, and so is the reason of a verdict that time has changed."""
     return {
         "Store": row.store.name,
         "Bucket": row.bucket.name,
@@ -37,7 +60,11 @@ def upload_json(row: InventoryUpload) -> dict[str, Any]:
         "Bytes": row.bytes,
         "LastPart": iso(row.last_part_at),
         "Verdict": row.verdict,
+        "Reason": text_of(reason) if reason else None,
+        "ReasonCode": str(reason.code) if reason else None,
+        "ReasonParams": dict(reason.params) if reason else None,
         "CheckedAt": iso(row.checked_at),
+        "CheckError": row.check_error or None,
         "Id": row.pk,
     }
 
@@ -47,8 +74,17 @@ def totals_json(totals: Totals) -> dict[str, Any]:
         "uploads": totals.uploads,
         "bytes": totals.bytes,
         "bytes_known_of": totals.known,
+        "coverage": coverage_text(totals),
         "at_least": totals.is_least,
     }
+
+
+def coverage_text(totals: Totals) -> str:
+    """How complete the bytes are, in words."""
+    if totals.known == totals.uploads:
+        return _("bytes known of all uploads")
+    share = percent_text(percent(totals.known, totals.uploads))
+    return _("bytes known of %(share)s of the uploads") % {"share": share}
 
 
 def group_json(group: Group) -> dict[str, Any]:
@@ -62,15 +98,18 @@ def group_json(group: Group) -> dict[str, Any]:
     }
 
 
-COLUMNS: Mapping[str, Callable[[InventoryUpload], str]] = {
-    name: lambda row, name=name: _text(upload_json(row)[name])  # type: ignore[misc]
+COLUMNS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    name: lambda upload, name=name: _text(upload[name])  # type: ignore[misc]
     for name in (
         *("Store", "Bucket", "Key", "UploadId", "Initiated", "Initiator", "StorageClass"),
-        *("Parts", "Bytes", "LastPart", "Verdict", "CheckedAt", "Id"),
+        *("Parts", "Bytes", "LastPart", "Verdict", "Reason", "ReasonCode", "ReasonParams", "CheckedAt", "CheckError"),
+        "Id",
     )
 }
 """The columns of the CSV have the names of the JSON. What is null there is empty."""
 
 
 def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
     return "" if value is None else str(value)

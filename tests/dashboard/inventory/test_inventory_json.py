@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,12 +15,15 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from dashboard.inventory.query import filter_query
 from tests.services.inventory.rows import fill
 from uploads.domain.inventory_filter import InventoryFilter
-from uploads.domain.roles import Role
+from uploads.domain.roles import Role, TokenScope
 from uploads.models import Grant, InventoryUpload
+from uploads.problems import Code
+from uploads.services.people.tokens import TokenValues, create_token
 
 pytestmark = pytest.mark.django_db
 
@@ -95,6 +99,51 @@ def test_exports_have_all_rows_and_no_formulas(admin_client: Client) -> None:
     assert [row["Key"] for row in rows if row["UploadId"] == "upload~rare-one"] == ["'=cmd()"]
     assert {row["UploadId"] for row in lines} == {row["UploadId"] for row in rows if row["Verdict"] == "dead"}
     assert set(lines[0]) == set(rows[0])
+
+
+def test_verdicts_have_their_reasons_and_figures_their_coverage(admin_client: Client) -> None:
+    """Rows are judged again for the page: where time has changed a stored verdict, there is no reason."""
+    found = InventoryUpload.objects.filter(verdict="dead", parts__gt=0)
+    silent = found.values_list("pk", flat=True)[0]
+    changed = found.values_list("pk", flat=True)[1]
+    now = timezone.now()
+    last = now - timedelta(days=9)
+    times = {"initiated": last, "started_at": last, "last_part_at": last, "active_at": last, "checked_at": now}
+    InventoryUpload.objects.filter(pk=silent).update(**times, gaps=1)
+    InventoryUpload.objects.filter(pk=changed).update(**times | {"last_part_at": now, "active_at": now})
+    rows = {row["Id"]: row for row in get(admin_client, **{"page-size": 1000})["uploads"]}
+    assert rows[silent]["ReasonCode"] == Code.UPLOAD_PART_LONG_AGO
+    assert rows[silent]["ReasonParams"]["limit_seconds"] == 7 * 86400
+    assert rows[silent]["Reason"] == "The last part arrived 9 d ago; 7 d without a part make an upload dead."
+    assert (rows[changed]["Verdict"], rows[changed]["Reason"], rows[changed]["ReasonCode"]) == ("dead", None, None)
+    response = admin_client.get(reverse("inventory"), {"format": "csv"})
+    lines = csv.DictReader(io.StringIO(b"".join(response).decode()))
+    exported_row = next(line for line in lines if line["Id"] == str(silent))
+    assert exported_row["Reason"] == rows[silent]["Reason"]
+    assert json.loads(exported_row["ReasonParams"]) == rows[silent]["ReasonParams"]
+    totals = get(admin_client)["totals"]
+    assert 0 < totals["bytes_known_of"] < totals["uploads"]
+    share = int(100 * totals["bytes_known_of"] / totals["uploads"])
+    assert totals["coverage"].startswith(f"bytes known of {share}")
+    assert response["Partway-Coverage"].startswith(f"bytes known of {share}")
+    everything = get(admin_client, **{"min-bytes": 0})["totals"]
+    assert everything["coverage"] == "bytes known of all uploads"
+
+
+def test_token_with_read_scope_reads_and_exports(admin_client: Client, client: Client) -> None:
+    user = User.objects.get(username="ada")
+    client.logout()
+    for scope, status in ((TokenScope.READ, 200), (TokenScope.TRANSFER, 403)):
+        values = TokenValues(name=scope, scopes=frozenset({scope}), days=1)
+        headers = {"authorization": f"Bearer {create_token(user, values)[1]}", "accept": "application/json"}
+        response = client.get(reverse("inventory"), headers=headers)
+        assert response.status_code == status, scope
+        exported_lines = client.get(reverse("inventory"), {"format": "jsonl"}, headers=headers)
+        assert exported_lines.status_code == status, scope
+        if status == 200:
+            assert response.json()["totals"]["uploads"] == COUNT
+            assert len(list(exported_lines)) == COUNT
+    assert client.get(reverse("inventory"), headers={"accept": "application/json"}).status_code != 200
 
 
 def test_query_of_a_filter_leads_to_it(admin_client: Client) -> None:

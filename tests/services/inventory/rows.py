@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from time import perf_counter
 from typing import Any
 
 from django.db import connection
@@ -11,6 +14,8 @@ from django.db import connection
 from uploads.domain.verdicts import Verdict
 from uploads.models import InventoryBucket, InventoryUpload, Store
 from uploads.models.inventory import upload_identity
+
+log = logging.getLogger(__name__)
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -58,12 +63,95 @@ def fill(count: int, stores: int = 4, buckets: int = 10) -> list[InventoryBucket
     ]
     rare = InventoryBucket.objects.create(store=store_of("rare"), name="rare")
     write(row_of(places[number % len(places)], number) for number in range(count - 1))
-    row = row_of(rare, count, key="rare/key", upload_id="upload~rare-one", initiator="rare", storage_class="RARE")
-    row.verdict, row.bytes, row.parts = Verdict.SUPERSEDED.value, 2**45, 9_999
-    row.started_at = row.active_at = NOW - timedelta(days=4000)
-    row.save()
+    _rare(rare, count).save()
     add_up()
     return [*places, rare]
+
+
+def _rare(bucket: InventoryBucket, number: int) -> InventoryUpload:
+    """An upload with values that no other has."""
+    row = row_of(bucket, number, key="rare/key", upload_id="upload~rare-one", initiator="rare", storage_class="RARE")
+    row.verdict, row.bytes, row.parts = Verdict.SUPERSEDED.value, 2**45, 9_999
+    row.started_at = row.active_at = NOW - timedelta(days=4000)
+    return row
+
+
+BASE = 20_000
+"""Uploads of a large inventory that are made one by one. The others are copies with other names and buckets."""
+
+
+def fill_skewed(count: int, buckets: int, stores: int = 5) -> None:
+    """So many uploads in so many buckets of a few stores, with their sums; store-1/bucket-3 has three tenths of them.
+
+    The others are skewed: some buckets have many, most have few. A twentieth of the keys is deep.
+    """
+    found = [store_of(f"store-{number}") for number in range(stores)]
+    places = InventoryBucket.objects.bulk_create(
+        InventoryBucket(store=found[number % stores], name=f"bucket-{number // stores}") for number in range(buckets)
+    )
+    largest = places[3 * stores + 1]
+    made = min(count, BASE)
+
+    def row(number: int) -> InventoryUpload:
+        share = number * 2_654_435_761 % 2**32 / 2**32
+        place = largest if number % 10 < 3 else places[int(buckets * share**3)]
+        deep = {"key": f"deep/{'/'.join(str(number % each) for each in range(2, 14))}/{number}"}
+        return row_of(place, number, **(deep if number % 20 == 19 else {}))
+
+    write(row(number) for number in range(made))
+    copies = -(-count // made) - 1
+    if copies:
+        with _without_indexes(), _logged(f"{copies} times {made} rows without indexes"):
+            for copy in range(2, copies + 1):
+                _copy(copy, largest.pk, places[0].pk, buckets)
+        with _logged(f"{made} rows with indexes"):
+            _copy(1, largest.pk, places[0].pk, buckets)
+    rare = InventoryBucket.objects.create(store=store_of("rare"), name="rare")
+    _rare(rare, count).save()
+    add_up()
+
+
+@contextmanager
+def _logged(what: str) -> Iterator[None]:
+    started = perf_counter()
+    yield
+    log.info("%.1f s for %s", perf_counter() - started, what)
+
+
+@contextmanager
+def _without_indexes() -> Iterator[None]:
+    """Build the indexes after the rows were written, except those of what is unique."""
+    indexes = InventoryUpload._meta.indexes
+    with connection.schema_editor(atomic=False) as editor:
+        for index in indexes:
+            editor.remove_index(InventoryUpload, index)
+    yield
+    with _logged(f"{len(indexes)} indexes"), connection.schema_editor(atomic=False) as editor:
+        for index in indexes:
+            editor.add_index(InventoryUpload, index)
+
+
+def _copy(copy: int, largest: int, first: int, buckets: int) -> None:
+    """Copy the uploads that were made one by one, with other names, in other buckets."""
+    fields = [str(field.column) for field in InventoryUpload._meta.concrete_fields if field.column != "id"]
+    changed = {
+        "identity": f"'{copy:06x}' || substr(u.identity, 7)",
+        "key": f"u.key || '~{copy}'",
+        "upload_id": f"u.upload_id || '{copy:04x}'",
+        "bytes": f"u.bytes + {copy * 37}",
+        "bucket_id": "b.id",
+        "store_id": "b.store_id",
+    }
+    values = ", ".join(changed.get(name, f"u.{name}") for name in fields)
+    place = (
+        f"CASE WHEN u.bucket_id = {largest} THEN {largest} ELSE {first} + (u.bucket_id + {copy * 7}) % {buckets} END"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO uploads_inventoryupload ({', '.join(fields)}) SELECT {values}"
+            f" FROM uploads_inventoryupload u JOIN uploads_inventorybucket b ON b.id = {place}"
+            f" WHERE u.id < (SELECT MIN(id) FROM uploads_inventoryupload) + {BASE}"
+        )
 
 
 def write(rows: Iterable[InventoryUpload], batch: int = 5000) -> None:

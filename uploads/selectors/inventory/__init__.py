@@ -4,6 +4,7 @@ from uploads.selectors.inventory.conditions import uploads_of
 from uploads.selectors.inventory.groups import Group, Groups, groups
 from uploads.selectors.inventory.order import BadCursor
 from uploads.selectors.inventory.page import InventoryPage, find_page, iter_uploads
+from uploads.selectors.inventory.plan import Plan, plan_of
 from uploads.selectors.inventory.totals import ClassBytes, Totals, totals
 
 __all__ = [
@@ -12,10 +13,12 @@ __all__ = [
     "Group",
     "Groups",
     "InventoryPage",
+    "Plan",
     "Totals",
     "find_page",
     "groups",
     "iter_uploads",
+    "plan_of",
     "totals",
     "uploads_of",
 ]

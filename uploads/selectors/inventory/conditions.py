@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
-from operator import and_
+from operator import and_, or_
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -16,12 +16,13 @@ from uploads.access import AnyUser
 from uploads.domain.inventory_filter import EMPTY, InventoryFilter
 from uploads.models import InventoryBucket, InventoryUpload, Store
 from uploads.models.inventory import IN_PROGRESS, keys_below
-from uploads.selectors.inventory.search import found_by
+from uploads.selectors.inventory.search import containing, exactly, upload_ids_in
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
     """What one value of a filter requires. `order` are the columns of the index that finds it; empty if there is none.
+    `parts_of_texts`: columns, and the condition on each, one of which suffices; an index of the column has all texts.
 
     `name` is the column. `is_equal`: it requires one value of the column, so that the index goes on in order.
     """
@@ -30,6 +31,7 @@ class Condition:
     q: Q
     order: tuple[str, ...] = ()
     is_equal: bool = False
+    parts_of_texts: tuple[tuple[str, Q], ...] = ()
 
 
 def uploads_of(user: AnyUser, wanted: InventoryFilter, now: datetime | None = None) -> QuerySet[InventoryUpload]:
@@ -51,7 +53,7 @@ def _conditions(wanted: InventoryFilter, now: datetime) -> Iterator[Condition]:
     if wanted.ids:
         yield Condition("id", Q(pk__in=wanted.ids), ("id",))
     if wanted.q:
-        yield Condition("q", found_by(wanted.q))
+        yield _search(wanted.q)
     buckets = _bucket_ids(wanted) if wanted.bucket else None
     if buckets is not None:
         yield _in("bucket", buckets, ("bucket_id", "bytes", "id"))
@@ -67,6 +69,14 @@ def _conditions(wanted: InventoryFilter, now: datetime) -> Iterator[Condition]:
         stores = list(Store.objects.filter(name=wanted.store).values_list("pk", flat=True))
         yield _in("store", stores, ("store_id", "bytes", "id"))
     yield from _ranges(wanted, now)
+
+
+def _search(text: str) -> Condition:
+    words = upload_ids_in(text)
+    if words:
+        return Condition("q", exactly(words), ("upload_id", "id"))
+    parts = containing(text.strip())
+    return Condition("q", reduce(or_, (each for _column, each in parts)), parts_of_texts=parts)
 
 
 def _in(name: str, ids: list[int], order: tuple[str, ...]) -> Condition:

@@ -66,6 +66,7 @@ def groups(
     depth: int = 1,
     most_uploads: bool = False,
     now: datetime | None = None,
+    plan: Plan | None = None,
 ) -> Groups:
     """The groups with the most bytes, or with the most uploads. Raises NotAllowed.
 
@@ -76,7 +77,7 @@ def groups(
     if sums is not None:
         rows, is_least = _stored(sums, wanted, by), False
     else:
-        plan, order = plan_of(user, wanted, now), MOST_UPLOADS if most_uploads else MOST_BYTES
+        plan, order = plan or plan_of(user, wanted, now), MOST_UPLOADS if most_uploads else MOST_BYTES
         rows, is_least = _counted(plan, wanted, by, depth, now, order)
     found = _put_together(rows, is_least=is_least)
     described = _described(found, by, most_uploads=most_uploads)

@@ -7,22 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Q
-from django.utils import timezone
 
 from uploads.access import AnyUser
 from uploads.domain.inventory_filter import InventoryFilter, Sort
 from uploads.models import InventoryBucket, InventoryUpload, Store
 from uploads.selectors.inventory.order import Order, Place
-from uploads.selectors.inventory.plan import Plan, in_progress, plan_of, select
+from uploads.selectors.inventory.plan import PASSING, Plan, in_progress, plan_of, select
 
 CANDIDATES = 100_000
 """Uploads that are tested for one page. If few of them match, the page ends early, and the next one continues there."""
 
+BATCH = 1000
+"""Uploads of an export that are in memory at a time."""
+
 COMPOSITE = {"bytes": ("bucket", "verdict", "store"), "key": ("bucket",)}
 """The columns that an index has before that of the order, the rarer value first."""
-
-
-PASSING = "SELECT v0 FROM {} WHERE passes = 1 LIMIT %s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +46,12 @@ def find_page(
     cursor: str = "",
     limit: int,
     now: datetime | None = None,
+    plan: Plan | None = None,
 ) -> InventoryPage:
     """The uploads in progress with this filter, from a cursor on. Raises NotAllowed and BadCursor."""
     order = Order(sort, largest_first)
     place = order.read(cursor) if cursor else None
-    found = _find(plan_of(user, wanted, now or timezone.now()), order, place, limit)
+    found = _find(plan or plan_of(user, wanted, now), order, place, limit)
     return _page(order, place, found)
 
 
@@ -61,12 +61,12 @@ def iter_uploads(
     *,
     sort: Sort = Sort.BYTES,
     largest_first: bool = True,
-    batch: int = 2000,
+    batch: int | None = None,
     now: datetime | None = None,
 ) -> Iterator[InventoryUpload]:
     """All uploads in progress with this filter, in batches, with constant memory. Raises NotAllowed at once."""
-    plan = plan_of(user, wanted, now or timezone.now())
-    return _iterate(plan, Order(sort, largest_first), batch)
+    plan = plan_of(user, wanted, now)
+    return _iterate(plan, Order(sort, largest_first), batch or BATCH)
 
 
 def _iterate(plan: Plan, order: Order, batch: int) -> Iterator[InventoryUpload]:

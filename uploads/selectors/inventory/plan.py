@@ -9,33 +9,51 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import Case, F, Q, QuerySet, Value, When
+from django.utils import timezone
 
 from uploads import access
 from uploads.access import AnyUser
 from uploads.domain.inventory_filter import InventoryFilter
 from uploads.models import InventoryUpload
-from uploads.models.inventory import IN_PROGRESS
+from uploads.models.inventory import IN_PROGRESS, keys_below
 from uploads.selectors.inventory.conditions import Condition, all_of, conditions_of
 
 FEW = 5_000
 """So many uploads are sorted for a page. More are read in the order of an index."""
 
+SEARCHED = 2_000_000
+"""Keys and upload ids that are searched for a text to find all uploads that have it."""
 
-@dataclass(frozen=True, slots=True)
+MOST_PLACES = 20
+"""Prefixes of buckets that a user's grants name, and of which each is looked up."""
+
+
+@dataclass(frozen=True)
 class Plan:
-    """`conditions` are those of the filter, and `visible` is what the user may see.
-
-    `few` are the ids of all uploads that meet the rarest condition; None if there are more than `FEW`.
-    """
+    """`conditions` are those of the filter. `visible` is what the user may see, in `places` if there are any."""
 
     conditions: Sequence[Condition]
     visible: Q
-    few: Sequence[int] | None
+    places: Sequence[Condition]
+
+    @cached_property
+    def few(self) -> Sequence[int] | None:
+        """The ids of all uploads that meet the rarest condition; None if there are more than `FEW`."""
+        found: Sequence[int] | None = None
+        by_index = [[each] for each in self.conditions if each.order] + [self.places] * bool(self.places)
+        for alternatives in by_index:
+            some = _ids(alternatives, FEW if found is None else len(found))
+            found = found if some is None else some
+            if found is not None and len(found) <= 100:
+                return found
+        texts = next((each for each in self.conditions if each.parts_of_texts), None)
+        return _with_text(texts, FEW) if found is None and texts else found
 
     def leading(self, columns: Sequence[str]) -> list[Condition]:
         """The conditions on these columns, which are part of what an index finds."""
@@ -54,37 +72,52 @@ class Plan:
         return in_progress(Q(pk__in=self.few or ()) & self.all_tests)
 
 
-def plan_of(user: AnyUser, wanted: InventoryFilter, now: datetime) -> Plan:
-    """Raises NotAllowed."""
+def plan_of(user: AnyUser, wanted: InventoryFilter, now: datetime | None = None) -> Plan:
+    """How to find what the user may see with a filter. Several questions can have the same plan. Raises NotAllowed."""
     visible = access.inventory_condition(user)
-    conditions = conditions_of(wanted, now)
-    return Plan(conditions, visible, _few([*conditions, *_of_grants(user, visible)]))
+    return Plan(conditions_of(wanted, now or timezone.now()), visible, _places(user) if visible else ())
 
 
 def in_progress(condition: Q) -> QuerySet[InventoryUpload]:
     return InventoryUpload.objects.filter(IN_PROGRESS, condition)
 
 
-def _of_grants(user: AnyUser, visible: Q) -> list[Condition]:
-    """The buckets of a user who may not see all."""
-    if not visible:
+def _places(user: AnyUser) -> list[Condition]:
+    """What a user may see who may not see all; empty if it is in too many places to look them up."""
+    scopes = [(scope, access.inventory_buckets(scope)) for scope in access.listing_scopes(user)]
+    whole = sorted({bucket for scope, buckets in scopes if not scope.prefix for bucket in buckets})
+    below = {(bucket, scope.prefix) for scope, buckets in scopes if scope.prefix for bucket in buckets}
+    if len(whole) > FEW or len(below) > MOST_PLACES:
         return []
-    buckets = list(access.visible_inventory_buckets(user).order_by("pk").values_list("pk", flat=True)[:FEW])
-    return [Condition("bucket", Q(bucket__in=buckets), ("bucket_id", "bytes", "id"))] if len(buckets) < FEW else []
+    found = [
+        Condition("key", Q(bucket=each) & keys_below(prefix), ("bucket_id", "key", "id")) for each, prefix in below
+    ]
+    return [*found, Condition("bucket", Q(bucket__in=whole), ("bucket_id", "bytes", "id"))]
 
 
-def _few(conditions: Sequence[Condition]) -> Sequence[int] | None:
-    """The ids that meet the condition which fewest uploads meet; None if more than `FEW` meet each."""
-    found: list[int] | None = None
-    for each in conditions:
-        if each.order:
-            ids = in_progress(each.q).order_by(*each.order).values_list("pk", flat=True)
-            some = list(ids[: (FEW if found is None else len(found)) + 1])
-            if len(some) <= (FEW if found is None else len(found)):
-                found = some
-            if found is not None and len(found) <= 100:
-                break
-    return found
+def _ids(alternatives: Sequence[Condition], most: int) -> list[int] | None:
+    """The ids of the uploads that meet one of the conditions; None if there are more than `most`."""
+    found = set[int]()
+    for each in alternatives:
+        rows = in_progress(each.q).order_by(*each.order)
+        found.update(rows.values_list("pk", flat=True)[: most + 1])
+        if len(found) > most:
+            return None
+    return sorted(found)
+
+
+def _with_text(condition: Condition, most: int) -> list[int] | None:
+    """The uploads one of whose texts has the searched part, from the indexes of these texts alone."""
+    found = set[int]()
+    for column, has_part in condition.parts_of_texts:
+        rows = in_progress(Q()).order_by(column, "id")
+        found.update(pk for (pk,) in select(PASSING, rows, has_part, SEARCHED, ("pk",), most + 1))
+        if len(found) > most or rows.values_list("pk")[SEARCHED : SEARCHED + 1]:
+            return None
+    return sorted(found)
+
+
+PASSING = "SELECT v0 FROM {} WHERE passes = 1 LIMIT %s"
 
 
 # --- Candidates -------------------------------------------------------------------------------------------------------

@@ -21,26 +21,26 @@ NAMED = re.compile(r"""upload[-_ ]?id["'`]?\s*[=:]\s*["'`]?([^&\s"'`<>]+)""", re
 """What follows `uploadId=` and the like, up to where no id goes on: an id may have separators."""
 
 
-def found_by(text: str) -> Q:
-    """The uploads whose id is a word of the text; if there are none, those that contain the text."""
+def upload_ids_in(text: str) -> list[str]:
+    """The words of a text, if one of them is the id of a known upload; otherwise none."""
     words = words_of(text)
-    if words and InventoryUpload.objects.filter(exactly(words)).order_by("upload_id").exists():
-        return exactly(words)
-    return containing(text.strip())
+    found = words and InventoryUpload.objects.filter(exactly(words)).order_by("upload_id").exists()
+    return words if found else []
 
 
 def exactly(words: list[str]) -> Q:
     return Q(upload_id__in=words, ended_at__isnull=True)
 
 
-def containing(text: str) -> Q:
-    """Compared exactly, case included. `__contains` ignores the case of letters on SQLite."""
-    if connection.vendor == "postgresql":
-        return Q(key__contains=text) | Q(upload_id__contains=text)
-    return _has("key", text) | _has("upload_id", text)
+def containing(text: str) -> tuple[tuple[str, Q], ...]:
+    """The columns that may have the text, with the condition on each."""
+    return tuple((column, _has(column, text)) for column in ("key", "upload_id"))
 
 
 def _has(column: str, text: str) -> Q:
+    """Compared exactly, case included. `__contains` ignores the case of letters on SQLite."""
+    if connection.vendor == "postgresql":
+        return Q(**{f"{column}__contains": text})
     return Q(GreaterThan(StrIndex(F(column), Value(text)), 0))
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Case, Q, QuerySet, Sum, Value, When
-from django.utils import timezone
 
 from uploads import access
 from uploads.access import AnyUser
@@ -43,12 +42,12 @@ class Totals:
     by_class: Sequence[ClassBytes] = ()
 
 
-def totals(user: AnyUser, wanted: InventoryFilter, now: datetime | None = None) -> Totals:
+def totals(user: AnyUser, wanted: InventoryFilter, now: datetime | None = None, plan: Plan | None = None) -> Totals:
     """Raises NotAllowed."""
     sums = sums_of(user, wanted)
     if sums is not None:
         return _stored(sums, wanted)
-    return _counted(plan_of(user, wanted, now or timezone.now()))
+    return _counted(plan or plan_of(user, wanted, now))
 
 
 def sums_of(user: AnyUser, wanted: InventoryFilter) -> QuerySet[InventorySum] | None:
