@@ -72,7 +72,7 @@ def hidden(user: AnyUser, now: datetime | None = None) -> Hidden:
 
 
 GROUPED = (
-    "SELECT v0, v1, v2, COUNT(*), COUNT(v3), COALESCE(SUM(v3), 0), SUM(v4) FROM {} WHERE passes = 1"
+    "SELECT v0, v1, v2, COUNT(*), COUNT(v3), COALESCE(SUM(v3), 0), SUM(v4) FROM {} WHERE passes > 0"
     " GROUP BY v0, v1, v2 ORDER BY v0, v1, v2"
 )
 VALUES = ("store_id", "storage_class", "verdict", "bytes", IS_EMPTY)

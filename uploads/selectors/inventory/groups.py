@@ -96,7 +96,7 @@ def _stored(sums: QuerySet[InventorySum], wanted: InventoryFilter, by: Grouping)
 
 
 GROUPED = (
-    "SELECT v0, v1, v2, COUNT(*), COUNT(v3), SUM(v3) FROM {} WHERE passes = 1 GROUP BY v0, v1, v2 ORDER BY ORDER_OF"
+    "SELECT v0, v1, v2, COUNT(*), COUNT(v3), SUM(v3) FROM {} WHERE passes > 0 GROUP BY v0, v1, v2 ORDER BY ORDER_OF"
     " LIMIT %s"
 )
 MOST_BYTES, MOST_UPLOADS = (

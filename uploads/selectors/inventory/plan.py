@@ -117,7 +117,7 @@ def _with_text(condition: Condition, most: int) -> list[int] | None:
     return sorted(found)
 
 
-PASSING = "SELECT v0 FROM {} WHERE passes = 1 LIMIT %s"
+PASSING = "SELECT v0 FROM {} WHERE passes > 0 LIMIT %s"
 
 
 # --- Candidates -------------------------------------------------------------------------------------------------------
@@ -128,8 +128,8 @@ def select(
 ) -> list[tuple[Any, ...]]:
     """The result of a statement over the first candidates in their order, which it names `{}`.
 
-    They have the values as `v0`, `v1`, ..., and `passes` is 1 if they pass the test. The database reads no more of
-    them than the statement needs.
+    They have the values as `v0`, `v1`, ..., and `passes` is 1 if they pass the test, otherwise 0. The database reads no
+    more of them than the statement needs. Compare with `> 0`: PostgreSQL takes `= 1` for rare, and sorts to group.
     """
     named = {f"v{number}": F(each) if isinstance(each, str) else each for number, each in enumerate(values)}
     passes = Case(When(test, then=Value(1)), default=Value(0)) if test else Value(1)

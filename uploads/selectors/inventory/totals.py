@@ -94,7 +94,7 @@ def _total(rows: Sequence[tuple[int, str, int, int, int | None, int]], *, is_lea
 # An upload without parts has no bytes: what an index does not have is read of few uploads.
 IS_EMPTY = Case(When(bytes=0, parts=0, then=Value(1)), default=Value(0))
 VALUES = ("store_id", "storage_class", "bytes", IS_EMPTY)
-GROUPED = "SELECT v0, v1, COUNT(*), COUNT(v2), SUM(v2), SUM(v3) FROM {} WHERE passes = 1 GROUP BY v0, v1"
+GROUPED = "SELECT v0, v1, COUNT(*), COUNT(v2), SUM(v2), SUM(v3) FROM {} WHERE passes > 0 GROUP BY v0, v1"
 
 
 def _counted(plan: Plan) -> Totals:

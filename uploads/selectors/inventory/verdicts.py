@@ -17,7 +17,7 @@ from uploads.selectors.inventory.totals import sums_of
 MOST_PLACES = 5
 """Stores or buckets of a chart, those with the most bytes. The others are together."""
 
-BY_VERDICT = "SELECT v0, v1, COALESCE(SUM(v2), 0) FROM {} WHERE passes = 1 GROUP BY v0, v1 ORDER BY v0, v1"
+BY_VERDICT = "SELECT v0, v1, COALESCE(SUM(v2), 0) FROM {} WHERE passes > 0 GROUP BY v0, v1 ORDER BY v0, v1"
 
 Sizes = dict[str, int]
 """Bytes by verdict."""
