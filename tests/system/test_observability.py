@@ -296,7 +296,7 @@ def records(stack: Stack, process: str) -> list[dict[str, Any]]:
 def test_every_log_line_is_json_with_ids_and_without_secrets(observed: Stack, operator: Operator) -> None:
     bucket = observed.new_bucket()
     transfer = send(observed, operator, "logged", 2 * PART, bucket)
-    operator.wait_for_state(transfer, "done")
+    operator.wait_for_state(transfer, "done", seconds=3 * BACK_SECONDS)
     [(upload_id,)] = observed.query(
         "SELECT upload_id FROM uploads_storeupload WHERE transfer_id = ?", transfer.replace("-", "")
     )
