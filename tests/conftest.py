@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.environment import VAR_DIR
@@ -29,6 +30,11 @@ def pytest_configure() -> None:
     from uploads.objectstore.retry import DEFAULT_RETRIES
 
     object.__setattr__(DEFAULT_RETRIES, "base", 0.01)
+    # No example is too slow on a machine that is busy with other tests.
+    hypothesis.settings.register_profile(
+        "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("tests")
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
 
 
