@@ -37,6 +37,20 @@ facts = st.builds(
     behind=st.sampled_from((timedelta(0), HOUR, timedelta(days=8))),
     changed_after=st.none() | times,
 )
+silent = st.builds(
+    UploadFacts,
+    initiated=st.just(START),
+    first_seen_at=st.just(START),
+    parts=st.integers(0, 2),
+    last_part_at=st.sampled_from((START, START + HOUR)),
+    gaps=st.none() | st.integers(0, 1),
+    has_small_parts=st.none() | st.booleans(),
+    object_modified_at=st.none() | st.sampled_from((START, START + HOUR, START + 2 * HOUR)),
+    checked_at=st.sampled_from((START + timedelta(days=2), START + timedelta(days=30))),
+    behind=st.sampled_from((timedelta(0), timedelta(days=25))),
+)
+"""What random facts rarely are: uploads whose parts are known, and none of which arrived lately."""
+
 ORDER = {Verdict.ALIVE: 0, Verdict.UNCHECKED: 1, Verdict.UNJUDGED: 1, Verdict.STALLED: 1, Verdict.DEAD: 2}
 
 
@@ -108,7 +122,7 @@ def test_no_upload_is_dead_while_parts_arrive(
         assert judged.verdict is Verdict.ALIVE
 
 
-@given(facts, thresholds, times)
+@given(facts | silent, thresholds, times)
 def test_verdicts_are_those_of_the_table(upload: UploadFacts, limits: Thresholds, now: datetime) -> None:
     """The table of docs/orphans.md, written down independently, with its precedence."""
     start = upload.initiated if upload.initiated is not None else upload.first_seen_at
@@ -170,12 +184,30 @@ def test_a_slow_clock_and_changes_only_make_uploads_younger(
         (seen(parts=2, has_small_parts=True, last_part_at=START), 30, Verdict.DEAD, None),
         (seen(parts=2, last_part_at=START, object_modified_at=START + HOUR), 30, Verdict.SUPERSEDED, Verdict.DEAD),
         (seen(parts=2, last_part_at=START, object_modified_at=START), 30, Verdict.DEAD, None),
+        (
+            seen(parts=2, has_small_parts=False, last_part_at=START, object_modified_at=START + HOUR),
+            30,
+            Verdict.SUPERSEDED,
+            Verdict.DEAD,
+        ),
+        (seen(last_part_at=START, object_modified_at=START + HOUR), 30, Verdict.DEAD, None),
+        (seen(has_small_parts=False), 30, Verdict.DEAD, None),
+        (seen(parts=2, gaps=None, has_small_parts=False, last_part_at=START), 30, Verdict.DEAD, None),
+        (seen(parts=2, last_part_at=START, checked_at=None), 30, Verdict.UNCHECKED, None),
+        (seen(behind=timedelta(days=25)), 30, Verdict.STALLED, None),
+        (
+            seen(initiated=START - timedelta(days=99), parts=1, last_part_at=START, behind=timedelta(days=25)),
+            30,
+            Verdict.STALLED,
+            None,
+        ),
     ],
 )
 def test_examples(upload: UploadFacts, at: int, verdict: Verdict, base: Verdict | None) -> None:
     judged = judge(upload, LIMITS, START + timedelta(days=at))
     assert (judged.verdict, judged.base) == (verdict, base)
     assert (judged.verdict in SILENT) == (verdict not in (Verdict.ALIVE, Verdict.UNCHECKED, Verdict.UNJUDGED))
+    assert judged.reason.code in MESSAGES
     assert judged.reason.code in MESSAGES
 
 
