@@ -37,6 +37,14 @@ def test_slots_follow_each_other_without_a_gap(repeat: Repeat) -> None:
     assert {later - earlier for earlier, later in pairwise(ordered)} == {INTERVAL[repeat]}
 
 
+@pytest.mark.parametrize("day", [datetime(2026, 3, 28, tzinfo=UTC), datetime(2026, 10, 24, tzinfo=UTC)])
+def test_slots_are_in_utc_when_clocks_change(day: datetime) -> None:
+    """Nowhere is a scan left out or repeated: a day of the schedule always has 24 hours."""
+    schedule = Schedule(Repeat.DAILY, 90)
+    slots = {schedule.last_slot(day + timedelta(minutes=15) * step) for step in range(4 * 72)}
+    assert sorted(slot.hour * 60 + slot.minute for slot in slots if slot is not None) == [90] * 4
+
+
 def test_schedule_that_is_off_has_no_slot() -> None:
     off = Schedule(Repeat.OFF)
     assert off.last_slot(NOW) is off.next_slot(NOW) is off.overdue_slot(NOW) is None

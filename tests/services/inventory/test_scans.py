@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 
 from tests.services.drive import Drive
 from tests.services.inventory.scanning import one_round, scan, work_off
 from tests.stores.swift import SwiftStore
 from uploads.domain.states import EndedHow, ItemState
+from uploads.domain.verdicts import Verdict
 from uploads.models import BucketScan, InventoryBucket, InventorySettings, InventoryUpload, PartsBatch, Store
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import FileSlice, UploadRef
 from uploads.services.inventory.scans import listing, steps
 from uploads.services.inventory.scans.buckets import find_buckets
 from uploads.services.inventory.scans.listing import list_bucket
-from uploads.services.inventory.scans.parts import read_parts
+from uploads.services.inventory.scans.parts import read_parts, schedule_checks
 from uploads.services.inventory.scans.request import request_scan
 from uploads.services.operations.order import request_abort
 from uploads.services.stores import pace
@@ -229,3 +232,84 @@ def test_a_scan_ends_when_its_store_is_disabled(
     assert InventoryUpload.objects.filter(checked_at__isnull=False).count() == read
     assert not BucketScan.objects.filter(active_key__isnull=False).exists()
     assert not InventoryUpload.objects.filter(ended_at__isnull=False).exists()
+
+
+def test_a_rescan_asks_only_for_what_is_due(store: Store, client: ObjectStoreClient, bucket: str) -> None:
+    """One request for the listing, and one for each upload that may have changed."""
+    for number in range(12):
+        client.create_multipart_upload(bucket, f"k{number}")
+    scan(store)
+    silent = [f"k{number}" for number in range(9)]
+    InventoryUpload.objects.filter(key__in=silent).update(check_due_at=timezone.now() + timedelta(days=1))
+    again = scan(store).buckets.get(bucket__name=bucket)
+    assert (again.listed, again.to_check, again.checked, again.requests) == (12, 3, 3, 1 + 3)
+    everything = scan(store, [(bucket, "")]).buckets.get()
+    assert everything.requests == 1 + 12, "somebody wants to know it now"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "idle", "error", "after"),
+    [
+        (Verdict.ALIVE, timedelta(days=3), "", timedelta(0)),
+        (Verdict.STALLED, timedelta(hours=23), "", timedelta(0)),
+        (Verdict.STALLED, timedelta(days=2), "", timedelta(hours=12)),
+        (Verdict.DEAD, timedelta(days=300), "", timedelta(days=7)),
+        (Verdict.UNJUDGED, timedelta(days=300), "AccessDenied", timedelta(hours=6)),
+    ],
+)
+def test_silent_uploads_are_checked_rarely(verdict: Verdict, idle: timedelta, error: str, after: timedelta) -> None:
+    now = timezone.now()
+    row = InventoryUpload(active_at=now - idle, verdict=verdict.value, check_error=error)
+    schedule_checks([row], now)
+    assert row.check_due_at == now + after
+
+
+def test_credentials_that_become_wrong_end_nothing_in_the_inventory(
+    store: Store, client: ObjectStoreClient, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While parts are read: what was read stays, the rest is named, and the next scan is exact again."""
+    monkeypatch.setattr(steps, "BATCH", 1)
+    InventorySettings.objects.filter(store=store).update(requests_in_flight=1)
+    pace.forget_limits()
+    count = 3 + steps.WINDOW_AHEAD
+    truth = {(f"k{n}", client.create_multipart_upload(bucket, f"k{n}")): (0, 0) for n in range(count)}
+    requested = request_scan(None, store, "command", [(bucket, "")])
+    one_round(requested)
+    read = InventoryUpload.objects.filter(checked_at__isnull=False).count()
+    assert 0 < read < count
+    right = Store.objects.get(pk=store.pk)
+    wrong = Store.objects.get(pk=store.pk)
+    wrong.secret_key = "wrong"
+    wrong.save()
+    work_off(requested)
+    row = requested.buckets.get()
+    assert (row.error_code, row.checked) == ("SignatureDoesNotMatch", read)
+    assert len(in_progress(bucket)) == count
+    right.save()
+    scan(store, [(bucket, "")])
+    assert in_progress(bucket) == truth
+
+
+def test_a_profile_that_changes_during_a_scan_is_obeyed(
+    store: Store, client: ObjectStoreClient, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store turns out to forget uploads while it is listed: ListParts decides."""
+    monkeypatch.setattr(listing, "MAX_PAGE", 2)
+    monkeypatch.setattr(listing, "PAGES", 1)
+    upload_id = client.create_multipart_upload(bucket, "hidden")
+    scan(store, [(bucket, "")])
+    known = InventoryUpload.objects.get(upload_id=upload_id)
+    for number in range(3):
+        client.create_multipart_upload(bucket, f"k{number}")
+    requested = request_scan(None, store, "command", [(bucket, "")])
+    one_round(requested)
+    Store.objects.filter(pk=store.pk).update(overrides={**store.overrides, "loses_pages": True})
+    # As if the store had left it out.
+    old = known.last_seen_at - timedelta(hours=1)
+    monkeypatch.setattr(listing, "write_listed", lambda *_, **__: None)
+    InventoryUpload.objects.filter(pk=known.pk).update(last_seen_at=old)
+    work_off(requested)
+    known.refresh_from_db()
+    assert known.ended_at is None
+    assert known.checked_at is not None
+    assert known.checked_at > requested.created_at

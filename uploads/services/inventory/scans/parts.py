@@ -123,7 +123,7 @@ def _write(lease: Lease[PartsBatch], results: _Results, *, last: bool = False) -
         elif not lease.end(ItemState.DONE, uploads=[], finished_at=now):
             raise LeaseLost
         judge_read(store, scanned.bucket, results.read, now)
-        _schedule(results.read, max(now, scanned.scan.created_at))
+        schedule_checks(results.read, max(now, scanned.scan.created_at))
         write_read(results.read)
         write_ended(store, scanned.bucket, results.ended, now)
         BucketScan.objects.filter(pk=scanned.pk).update(
@@ -138,7 +138,7 @@ def _write(lease: Lease[PartsBatch], results: _Results, *, last: bool = False) -
     lease.row.tries = 0 if has_results else lease.row.tries
 
 
-def _schedule(rows: Sequence[InventoryUpload], now: datetime) -> None:
+def schedule_checks(rows: Sequence[InventoryUpload], now: datetime) -> None:
     """When the parts are read again: in the next scan while the upload is alive, and rarely after a long silence."""
     for row in rows:
         idle = now - row.active_at
