@@ -361,6 +361,7 @@ class Code(StrEnum):
     SWEEP_UNCONFIRMED = "SweepUnconfirmed"
     SWEEP_ENDED = "SweepEnded"
     SPARED_VERDICT = "SparedVerdict"
+    SPARED_RULE = "SparedRule"
     SPARED_ALIVE = "SparedAlive"
     SPARED_OWNED = "SparedOwned"
     SPARED_ARRIVED = "SparedPartArrived"

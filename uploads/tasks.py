@@ -25,10 +25,10 @@ from uploads.services.inventory import (
 from uploads.services.inventory.scans import buckets, listing, parts  # noqa: F401 - declare their tasks
 from uploads.services.lifecycle import readings  # noqa: F401 - declares its task
 from uploads.services.operations import kinds as operations
-from uploads.services.operations import run  # noqa: F401 - declares its task
 from uploads.services.stores import trying
 from uploads.services.stores.checks import run as checks  # noqa: F401 - declares its task
 from uploads.services.sweeps import drive  # noqa: F401 - declare their tasks
+from uploads.services.sweeps import run as sweeping  # noqa: F401 - declares its task
 from uploads.services.transfers import cancel, complete, create, send  # noqa: F401 - declare their tasks
 from uploads.services.transfers import kinds as transfers
 from uploads.services.upkeep import cleanup, retention

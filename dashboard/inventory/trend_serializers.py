@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dashboard.inventory.serializers import group_json
+from dashboard.shared import jsonapi
 from dashboard.shared.jsonapi import iso
 from uploads.domain.trends import DayTotal, Forecast
 from uploads.selectors.growth import BucketGrowth, Trend
@@ -44,7 +45,7 @@ def _growth_json(found: Trend) -> dict[str, Any] | None:
         "since": growth.since.isoformat(),
         "uploads": growth.uploads,
         "bytes": growth.bytes,
-        "costs": [{"amount": f"{each.amount:.6f}", "currency": each.currency} for each in cost.amounts],
+        "costs": jsonapi.costs(cost),
         "bytes_without_price": cost.unpriced_bytes,
         "buckets": [_bucket_json(each) for each in found.grown],
     }

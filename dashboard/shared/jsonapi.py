@@ -12,6 +12,7 @@ from django.http.response import HttpResponseBase
 from dashboard.shared.access_tokens import bearer_of
 from dashboard.shared.explain import explain
 from dashboard.shared.messages import error_code, error_json, store_error_text
+from uploads.domain.cost import Costs
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.services.stores.silence import NotAnswering
 
@@ -61,6 +62,11 @@ def with_retry_after(response: Response, seconds: int | None) -> Response:
     if seconds is not None:
         response["Retry-After"] = str(seconds)
     return response
+
+
+def costs(cost: Costs) -> list[dict[str, str]]:
+    """The amounts of a cost in a month, one for each currency."""
+    return [{"amount": f"{each.amount:.6f}", "currency": each.currency} for each in cost.amounts]
 
 
 def iso(at: datetime | None) -> str | None:

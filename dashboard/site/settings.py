@@ -152,6 +152,8 @@ SWEEP_SECOND_PERSON: bool = env.bool("SWEEP_SECOND_PERSON", False)
 """Whether a sweep must be approved by another user than its author."""
 SWEEP_PLAN_HOURS: int = env.int("SWEEP_PLAN_HOURS", 24, validate=validate.Range(min=1, max=24 * 30))
 """After how many hours the plan of a sweep must be created again."""
+SWEEP_STOP_PERCENT: int = env.int("SWEEP_STOP_PERCENT", 10, validate=validate.Range(min=1, max=100))
+"""A run stops once more than this share of its uploads failed."""
 KEEP_TRANSFERS_DAYS: int = env.int("KEEP_TRANSFERS_DAYS", 90, validate=validate.Range(min=0))
 KEEP_OPERATIONS_DAYS: int = env.int("KEEP_OPERATIONS_DAYS", 90, validate=validate.Range(min=0))
 KEEP_CHECKS_DAYS: int = env.int("KEEP_CHECKS_DAYS", 365, validate=validate.Range(min=0))

@@ -110,6 +110,7 @@ def _form(
 ) -> HttpResponseBase:
     context: dict[str, Any] = {
         "rule": rule,
+        "store_names": list(access.visible_stores(request.user).order_by("name").values_list("name", flat=True)),
         "words": rule_words(rule.to_json()),
         "verdicts": [(name, text, name in rule.verdicts) for name, text in RULE_VERDICTS.items()],
         "kept": [pair for pair in filter_pairs(rule) if pair[0] != "verdict"],

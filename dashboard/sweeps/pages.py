@@ -22,24 +22,14 @@ from dashboard.shared.messages import text_of
 from dashboard.shared.messages.sweeps import rule_words
 from dashboard.shared.parameters import BadParameter, Query
 from dashboard.shared.responses import explains_failures, is_fragment, same_address, see_other
+from dashboard.sweeps.context import context_of
 from dashboard.sweeps.export import FORMATS, export
 from dashboard.sweeps.serializers import detail_json, sweep_json
 from uploads import access
-from uploads.domain.states import SweepState
 from uploads.domain.sweeps import needs_other_person
-from uploads.domain.verdicts import Verdict
 from uploads.models import Sweep
 from uploads.problems import Code, Problem, ProblemError
-from uploads.selectors.sweeps import (
-    IN_MOTION,
-    places_of,
-    progress_of,
-    result_sums,
-    results_of,
-    sample_of,
-    spared_reasons,
-    sweeps_of,
-)
+from uploads.selectors.sweeps import sweeps_of
 from uploads.services.sweeps.repeat import approve_repeating, disable_repeating
 from uploads.services.sweeps.steps import (
     StepRefused,
@@ -79,7 +69,7 @@ def sweep(request: HttpRequest, sweep_id: uuid.UUID) -> HttpResponseBase:
     if wants_json(request):
         return same_address(JsonResponse(detail_json(request.user, found)))
     template = "sweeps/status.html" if is_fragment(request) else "sweeps/sweep.html"
-    return same_address(render(request, template, _context(request, found)))
+    return same_address(render(request, template, context_of(request, found)))
 
 
 def created(request: HttpRequest, found: Sweep) -> HttpResponseBase:
@@ -145,40 +135,6 @@ def _conflict(request: HttpRequest, found: Sweep, refused: ProblemError) -> Http
         return json_error(refused.problem.code, text, status=409)
     back = reverse("sweep", args=[found.pk])
     return refuse(request, 409, _("Nothing was changed"), text, code=refused.problem.code, back=back)
-
-
-def _context(request: HttpRequest, found: Sweep) -> dict[str, Any]:
-    state = SweepState(found.state)
-    is_other_needed = needs_other_person(
-        found.author_id, access.actor(request.user).pk, required=settings.SWEEP_SECOND_PERSON
-    )
-    has_results = found.started_at is not None
-    progress = progress_of(found)
-    return {
-        "sweep": found,
-        "words": rule_words(found.rule),
-        "progress": progress,
-        "quarter": progress.ended * 4 // max(progress.total, 1) * 25,
-        "moving": state in IN_MOTION,
-        "may_approve": access.may_approve_sweep(request.user, found),
-        "is_author": found.author_id == access.actor(request.user).pk,
-        "is_other_needed": is_other_needed,
-        "hours": settings.SWEEP_PLAN_HOURS,
-        "spared": spared_reasons(found),
-        "sample": sample_of(request.user, found),
-        "places": places_of(found),
-        "has_completable": Verdict.COMPLETABLE.value in found.rule.get("verdicts", []),
-        "sums": [_sum(row) for row in result_sums(found)] if has_results else [],
-        "results": results_of(request.user, found) if has_results else [],
-        "formats": list(FORMATS),
-    }
-
-
-def _sum(row: dict[str, object]) -> dict[str, object]:
-    """A line of the proof. Uploads that a run has not begun are still planned."""
-    reason = str(row["error_reason"])
-    state = "not-begun" if row["state"] in ("planned", "ordered") else row["state"]
-    return {**row, "state": state, "reason": text_of(Problem(Code(reason))) if reason in set(Code) else reason}
 
 
 # --- Sweeps that repeat -----------------------------------------------------------------------------------------------

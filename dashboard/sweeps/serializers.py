@@ -7,10 +7,12 @@ from typing import Any
 from django.urls import reverse
 
 from dashboard.shared import jsonapi
-from dashboard.shared.messages import error_json
+from dashboard.shared.messages import error_json, text_of
 from uploads.access import AnyUser
+from uploads.domain.states import SweepState
 from uploads.models import Sweep, SweepItem
-from uploads.selectors.sweeps import progress_of, sample_of
+from uploads.selectors.sweeps import freed_cost, plan_cost, prices_for, progress_of, sample_of
+from uploads.services.sweeps.repeat import waits_because
 
 
 def sweep_json(sweep: Sweep) -> dict[str, Any]:
@@ -49,8 +51,17 @@ def sweep_json(sweep: Sweep) -> dict[str, Any]:
 
 
 def detail_json(user: AnyUser, sweep: Sweep) -> dict[str, Any]:
-    """With a sample of the uploads. The export has all of them."""
-    return sweep_json(sweep) | {"sample": [item_json(item) for item in sample_of(user, sweep)]}
+    """With the cost, and a sample of the uploads. The export has all of them."""
+    prices = prices_for(sweep)
+    planned, freed, waits = plan_cost(sweep, prices), freed_cost(sweep, prices), waits_because(sweep)
+    is_waiting = waits is not None and sweep.state == SweepState.PLANNED
+    return sweep_json(sweep) | {
+        "costs": jsonapi.costs(planned),
+        "bytes_without_price": planned.unpriced_bytes,
+        "freed_costs": jsonapi.costs(freed),
+        "waits_because": {"code": waits.code, "message": text_of(waits)} if waits is not None and is_waiting else None,
+        "sample": [item_json(item) for item in sample_of(user, sweep)],
+    }
 
 
 def item_json(item: SweepItem) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class Place:
     operation: str
     transfer: str
     people: list[str]
+    sweeps: list[str]
 
     def pages(self, store: str) -> list[str]:
         uploads = f"/stores/{store}/{self.bucket}/uploads/"
@@ -49,6 +50,10 @@ class Place:
             f"/stores/{store}/prices/",
             "/alerts/",
             "/alerts/new/",
+            "/sweeps/",
+            "/sweeps/new/",
+            "/sweeps/repeating/",
+            *self.sweeps,
             uploads,
             f"{uploads}?delimiter=/",
             f"{uploads}?prefix=none",
@@ -77,7 +82,9 @@ def place(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Place:
         aborted = operator.post(f"/stores/{stack.store}/{bucket}/uploads/abort/", doomed).json()
         sent = operator.send_file(stack.store, bucket, LONG_KEY, b"some bytes")
         operator.wait_for_state(sent, "done")
-    return Place(bucket, upload_id, aborted["url"], f"/transfers/{sent}/", people_rows.pages(stack))
+    create = f"from tests.browser.sweep_rows import create\nprint(*create({stack.store!r}, {bucket!r}, {LONG_KEY!r}))"
+    sweeps = stack.run_python(create).split()
+    return Place(bucket, upload_id, aborted["url"], f"/transfers/{sent}/", people_rows.pages(stack), sweeps)
 
 
 def test_no_page_scrolls_horizontally(site: Site, stack: Stack, place: Place) -> None:

@@ -17,7 +17,7 @@ from django_otp.oath import totp
 from playwright.sync_api import Browser, Page
 
 from local import installation
-from tests.browser import people_rows, pseudo
+from tests.browser import people_rows, pseudo, sweep_rows
 from tests.browser.conftest import launched
 from tests.browser.files import write_file
 from tests.browser.site import Site
@@ -52,6 +52,12 @@ AFTER_POST = {
     "inventory-views",
     "rename-inventory-view",
     "logout",
+    "change-repeating-sweep",
+    "sweep-approve",
+    "sweep-cancel",
+    "sweep-pause",
+    "sweep-resume",
+    "sweep-run",
     "new-transfer-check",
     "reset-found",
     "sso-callback",
@@ -149,6 +155,8 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
     stack.s3.put_object(Bucket=bucket, Key="replaced", Body=b"before")
     create = f"from tests.browser.failing_rows import create\nprint(*create({store!r}, {bucket!r}))"
     failed = stack.run_python(create).split()
+    create = f"from tests.browser.sweep_rows import create\nprint(*create({store!r}, {bucket!r}))"
+    sweeps = stack.run_python(create).split()
     with stack.signed_in() as operator:
         doomed = {"key": "doomed", "upload-id": stack.client.create_multipart_upload(bucket, "doomed")}
         aborted = operator.post(f"{uploads}abort/", doomed).json()["url"]
@@ -190,6 +198,11 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
         "/inventory/?verdict=none",
         "/inventory/scans/",
         scanned,
+        "/sweeps/",
+        "/sweeps/new/",
+        "/sweeps/new/?verdict=dead&q=nowhere&older-than=7d",
+        "/sweeps/repeating/",
+        *sweeps,
         "/stores/gone/",
         "/stores/gone/bucket/uploads/",
         "/stores/frozen/",
@@ -240,6 +253,7 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
         "an-object",
         "a-rule",
         "a@example.com",
+        *sweep_rows.NAMES,
         "cat.jpg",
         *(provider.label for provider in PROVIDERS.values()),
     }

@@ -47,11 +47,14 @@ def test_a_plan_is_approved_by_a_second_user(rows: Store, settings: Settings) ->
     assert "The plan is being made" in olga.get(url).content.decode()
     drive_sweep(Sweep.objects.get().pk)
     page = olga.get(url).content.decode()
-    assert "1 upload with 4.00 KiB" in page
+    assert "Uploads to abort" in page
+    assert "4.00 KiB" in page
+    assert "price not set for 4.00 KiB" in page
     assert "It is alive" in page
     assert "&lt;dead&gt;" in page
     assert "Another user has to approve" in page
     shown = olga.get(url, headers=JSON).json()
+    assert (shown["costs"], shown["bytes_without_price"], shown["waits_because"]) == ([], 4096, None)
     assert shown["plan"] == {"uploads": 1, "bytes": 4096, "bytes_known_of": 1, "spared": {"SparedAlive": 1}}
     digest = {"digest": shown["digest"]}
     assert olga.post(f"{url}approve/", digest, headers=JSON).json()["error"]["code"] == "SweepNeedsOtherPerson"

@@ -69,7 +69,13 @@ def test_no_rule_plans_what_is_alive_or_not_judged(verdict: Verdict) -> None:
     [(9, 9, False), (10, 10, True), (19, 5, False), (20, 2, False), (20, 3, True), (1000, 100, False)],
 )
 def test_a_run_stops_after_a_share_of_failures(attempted: int, failed: int, stops: bool) -> None:
-    assert should_stop(attempted, failed) is stops
+    assert should_stop(attempted, failed, percent=10) is stops
+
+
+def test_the_share_of_failures_is_set() -> None:
+    assert should_stop(20, 2, percent=5)
+    assert not should_stop(20, 9, percent=50)
+    assert not should_stop(20, 19, percent=100)
 
 
 def test_a_repeated_plan_waits_above_its_limits() -> None:

@@ -13,9 +13,8 @@ from uploads.problems import Code, Problem
 SWEEPABLE = (Verdict.DEAD, Verdict.STALLED, Verdict.SUPERSEDED, Verdict.COMPLETABLE)
 """The verdicts that a rule may name. No other upload is ever in a plan."""
 
-STOP_SHARE = 0.1
 STOP_LEAST = 20
-"""A run stops once this share of the uploads that it has attempted failed, and at least so many were attempted."""
+"""A run stops once a share of the uploads that it has attempted failed, and at least so many were attempted."""
 
 FAILURES_IN_A_ROW = 10
 """A run also stops after so many failures without anything else: the store is down, or refuses everything."""
@@ -103,11 +102,11 @@ def is_expired(planned_at: datetime, now: datetime, hours: int) -> bool:
     return now - planned_at > timedelta(hours=hours)
 
 
-def should_stop(attempted: int, failed: int, *, share: float = STOP_SHARE, least: int = STOP_LEAST) -> bool:
+def should_stop(attempted: int, failed: int, *, percent: int) -> bool:
     """`attempted` counts the uploads that have ended, `failed` those of them that failed or could not be read."""
     if failed == attempted:
         return failed >= FAILURES_IN_A_ROW
-    return attempted >= least and failed > share * attempted
+    return attempted >= STOP_LEAST and failed * 100 > percent * attempted
 
 
 def needs_other_person(author_id: int, approver_id: int, *, required: bool) -> bool:

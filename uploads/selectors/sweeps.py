@@ -10,11 +10,13 @@ from django.db.models import Count, Q, QuerySet, Sum
 
 from uploads import access
 from uploads.access import AnyUser
+from uploads.domain.cost import Costs
 from uploads.domain.inventory_filter import InventoryFilter
 from uploads.domain.states import SweepItemState, SweepState
-from uploads.models import Sweep, SweepItem, SweepPlace
+from uploads.models import Store, Sweep, SweepItem, SweepPlace
 from uploads.problems import Code, Problem
 from uploads.selectors.inventory.conditions import uploads_of
+from uploads.selectors.prices import Prices, prices_of
 
 SAMPLE = 20
 """Uploads of a plan that its page shows: the largest of the first ones."""
@@ -67,6 +69,28 @@ def spared_reasons(sweep: Sweep) -> list[tuple[Problem, int]]:
 def sample_of(user: AnyUser, sweep: Sweep) -> list[SweepItem]:
     """The first uploads of the plan that the user may see."""
     return list(access.sweep_items_to_see(user, sweep).order_by("number")[:SAMPLE])
+
+
+def prices_for(sweep: Sweep) -> Prices:
+    """The prices of the stores of the plan: two queries."""
+    return prices_of(Store.objects.filter(pk__in=sweep.places.order_by().values("store")))
+
+
+def plan_cost(sweep: Sweep, prices: Prices) -> Costs:
+    """Of the uploads of the plan in a month."""
+    return prices.total(sweep.places.order_by().values_list("store_id", "storage_class", "bytes"))
+
+
+def freed_cost(sweep: Sweep, prices: Prices) -> Costs:
+    """Of the bytes in a month that the run has freed, as far as they are proved."""
+    gone = SweepItem.objects.filter(sweep=sweep, state=SweepItemState.DONE, proof="gone").order_by()
+    sums = gone.values("store_id", "storage_class").annotate(total=Sum("bytes"))
+    return prices.total((each["store_id"], each["storage_class"], each["total"]) for each in sums)
+
+
+def spared_count(sweep: Sweep) -> int:
+    """How many uploads the plan does not have although the filter matches them."""
+    return sum(sweep.spared.values())
 
 
 def places_of(sweep: Sweep) -> Sequence[SweepPlace]:

@@ -49,6 +49,7 @@ MESSAGES: Mapping[str, Message] = {
     ),
     Code.SWEEP_ENDED: gettext_lazy("The sweep ended before the abort of this upload was attempted again."),
     Code.SPARED_VERDICT: gettext_lazy("Its verdict is not one of those of the rule."),
+    Code.SPARED_RULE: gettext_lazy("The other conditions of the rule no longer match it."),
     Code.SPARED_ALIVE: gettext_lazy("It is alive: a part arrived recently, or it was started recently."),
     Code.SPARED_OWNED: gettext_lazy("A transfer of Partway owns it."),
     Code.SPARED_ARRIVED: gettext_lazy("A part has arrived since the plan was made."),
@@ -107,6 +108,8 @@ def _value(name: str, value: Any) -> str:
         return duration_text(timedelta(seconds=value).total_seconds())
     if name in ("min_bytes", "max_bytes"):
         return bytes_text(value)
+    if name == "ids":
+        return str(Count(len(value)))
     if isinstance(value, list):
         return _(", ").join(map(str, value))
     return str(Count(value)) if isinstance(value, int) else str(value)

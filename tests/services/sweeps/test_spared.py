@@ -329,6 +329,15 @@ def test_a_rule_that_no_longer_matches_spares_the_upload(store: Store, left: Lef
     assert left.is_there(ref)
 
 
+def test_a_condition_of_the_rule_that_no_longer_holds_spares_the_upload(store: Store, left: Left, user: User) -> None:
+    ref = left.start()
+    read_row(store, left.bucket, ref, initiator="ci")
+    sweep = started(user, InventoryFilter(verdicts=("dead",), initiator="ci"))
+    InventoryUpload.objects.update(initiator="backup")
+    assert spared_as(sweep) == Code.SPARED_RULE
+    assert left.is_there(ref)
+
+
 # --- Aborts without a response ----------------------------------------------------------------------------------------
 
 

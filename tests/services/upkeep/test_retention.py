@@ -29,6 +29,9 @@ from uploads.models import (
     Store,
     StoreCheck,
     StoreUpload,
+    Sweep,
+    SweepItem,
+    SweepPlace,
     Transfer,
 )
 from uploads.problems import Code, Problem
@@ -92,7 +95,7 @@ def test_old_rows_are_deleted_with_what_belongs_to_them(owner: User, store: Stor
     kept = ended(owner, store, timedelta(days=89))
     kept_operation = operation(owner, store, ItemState.DONE, ago=timedelta(days=89))
     of_scans = ("batches of scans", "scans", "ended uploads", "days of the inventory")
-    others = dict.fromkeys(("failed sign-ins", "audit entries", "deliveries of alerts", *of_scans), 0)
+    others = dict.fromkeys(("failed sign-ins", "audit entries", "deliveries of alerts", "sweeps", *of_scans), 0)
     assert run() == {"sessions": 1, "transfers": 2, "operations": 1, "store checks": 1, **others}
     assert list(Transfer.objects.all()) == [kept]
     assert set(Part.objects.values_list("transfer", flat=True)) == {kept.pk}
@@ -114,6 +117,28 @@ def test_ended_uploads_are_deleted_and_others_kept(store: Store) -> None:
     assert run()["ended uploads"] == 1
     assert set(InventoryUpload.objects.values_list("key", flat=True)) == set(ago) - {"ended long ago"}
     assert not any(run().values())
+
+
+def test_sweeps_are_deleted_after_their_operations(owner: User, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "MAX_DEPENDENT", 2)
+    at = timezone.now() - LONG_AGO
+    known = operation(owner, store, ItemState.DONE)
+    unknown = operation(owner, store, ItemState.UNKNOWN)
+    finished = {"proved": at, "with an unknown outcome": at, "lately": timezone.now(), "paused for years": None}
+    sweeps = {name: Sweep.objects.create(rule={}, author=owner, finished_at=time) for name, time in finished.items()}
+    for number, sweep in enumerate(sweeps.values()):
+        SweepPlace.objects.create(sweep=sweep, store=store, bucket="b")
+        for item in range(3):
+            facts = {"store": store, "bucket": "b", "key": "k", "upload_id": "u", "verdict": "dead", "active_at": at}
+            SweepItem.objects.create(sweep=sweep, number=item, upload_row=number * 3 + item, **facts)
+    Operation.objects.filter(pk=known.pk).update(sweep=sweeps["proved"])
+    Operation.objects.filter(pk=unknown.pk).update(sweep=sweeps["with an unknown outcome"])
+    # The operations go first. A batch of uploads counts as much as a sweep.
+    assert run()["sweeps"] == 4
+    assert set(Sweep.objects.all()) == set(sweeps.values()) - {sweeps["proved"]}
+    assert SweepItem.objects.count() == 9
+    assert SweepPlace.objects.count() == 3
+    assert run()["sweeps"] == 0
 
 
 def scanned(store: Store, ago: timedelta, places: list[list[str]] | None = None, *, is_active: bool = False) -> Scan:
@@ -257,7 +282,7 @@ def test_failure_of_one_kind_does_not_stop_the_others(
     caplog.set_level("INFO")
     assert run()["operations"] == 1
     assert "old transfers could not be deleted" in caplog.text
-    assert "deleted old rows: 0 sessions, 0 failed sign-ins, 0 transfers, 1 operations, 0 store checks" in caplog.text
+    assert "deleted old rows: 0 sessions, 0 failed sign-ins, 0 transfers, 1 operations, 0 sweeps" in caplog.text
 
 
 def test_rows_are_deleted_once_an_hour(owner: User, store: Store) -> None:

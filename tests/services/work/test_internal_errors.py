@@ -11,8 +11,17 @@ from django.conf import settings
 from django.db import OperationalError, connection
 from django.utils import timezone
 
+import uploads.tasks  # noqa: F401 - declares all tasks
 from tests.grants import make_operator
-from uploads.domain.states import DesiredState, ItemState, PartState, Phase, StoreUploadState
+from uploads.domain.states import (
+    DesiredState,
+    ItemState,
+    PartState,
+    Phase,
+    StoreUploadState,
+    SweepItemState,
+    SweepState,
+)
 from uploads.models import (
     AlertDelivery,
     AlertRule,
@@ -29,6 +38,8 @@ from uploads.models import (
     Store,
     StoreCheck,
     StoreUpload,
+    Sweep,
+    SweepItem,
     Transfer,
 )
 from uploads.models.operation import active_key
@@ -133,6 +144,20 @@ def _reading(transfer: Transfer) -> LifecycleReading:
     return LifecycleReading.objects.create(store=transfer.store, buckets=["photos"])
 
 
+def _sweep(transfer: Transfer) -> Sweep:
+    _batch(transfer)
+    return Sweep.objects.create(rule={"verdicts": ["dead"]}, author=transfer.owner)
+
+
+def _sweep_item(transfer: Transfer) -> SweepItem:
+    (upload,) = _batch(transfer).uploads
+    running = {"state": "running", "started_by": transfer.owner, "started_at": timezone.now(), "uploads": 1}
+    sweep = Sweep.objects.create(rule={"verdicts": ["dead"]}, author=transfer.owner, **running)
+    facts = {"key": "k", "upload_id": "u", "verdict": "dead", "parts": 1, "bytes": 1, "active_at": timezone.now()}
+    names = {"store": transfer.store, "bucket": "photos", "number": 0, "upload_row": upload}
+    return SweepItem.objects.create(sweep=sweep, state="ordered", **names, **facts)
+
+
 @dataclass(frozen=True)
 class Case:
     """A task, a row of it, the call that raises, and the end of the row."""
@@ -160,6 +185,8 @@ CASES = (
     Case("read_parts", _batch, f"{CLIENT}.list_parts", ItemState.ORDERED, ItemState.FAILED),
     Case("look_up_objects", _objects, f"{CLIENT}.head_object", ItemState.ORDERED, ItemState.FAILED),
     Case("read_lifecycle", _reading, f"{CLIENT}.get_bucket_lifecycle", ItemState.ORDERED, ItemState.FAILED),
+    Case("drive_sweep", _sweep, "uploads.services.sweeps.plan.judge_rows", SweepState.PLANNING, SweepState.FAILED),
+    Case("run_sweep_item", _sweep_item, f"{CLIENT}.list_parts", SweepItemState.ORDERED, SweepItemState.FAILED),
     Case("deliver_alert", _delivery, "uploads.services.alerts.deliver.send", ItemState.ORDERED, ItemState.FAILED),
 )
 by_task = pytest.mark.parametrize("case", CASES, ids=[case.task for case in CASES])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
@@ -85,5 +86,6 @@ def end_item(lease: Lease[SweepItem], state: SweepItemState, **changes: Any) -> 
 
 def _stop_after_failures(sweep: Sweep) -> None:
     sweep.refresh_from_db(fields=["attempted", "failures"])
-    if should_stop(sweep.attempted, sweep.failures) and begin_proof(sweep, SweepState.STOPPED):
+    is_over = should_stop(sweep.attempted, sweep.failures, percent=settings.SWEEP_STOP_PERCENT)
+    if is_over and begin_proof(sweep, SweepState.STOPPED):
         record(None, "stopped", sweep, attempted=sweep.attempted, failed=sweep.failures)

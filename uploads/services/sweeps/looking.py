@@ -5,6 +5,7 @@ What cannot be read completely is never taken for the plan: the upload is spared
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.db import transaction
@@ -19,6 +20,7 @@ from uploads.models import InventoryUpload, SweepItem
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.types import UploadRef
 from uploads.problems import Code, Problem
+from uploads.selectors.inventory.conditions import uploads_of
 from uploads.services.browse.browsing import find_listed, is_gone, provider_of
 from uploads.services.browse.ownership import owner_of
 from uploads.services.inventory.objects import Found, find, note_object
@@ -62,10 +64,19 @@ def look_again(item: SweepItem) -> None:
         note_gone(row)
         raise Spared(Problem(Code.SPARED_GONE)) from error
     planned = Judged(Verdict(item.verdict), item.parts, item.bytes, item.last_part_at, item.active_at)
-    code = why_spared(planned, now, InventoryFilter.from_json(item.sweep.rule).verdicts)
+    rule = InventoryFilter.from_json(item.sweep.rule)
+    code = why_spared(planned, now, rule.verdicts)
+    if code is None and not _matches(item, rule):
+        code = Code.SPARED_RULE
     if code is not None:
         at = now.last_part_at.isoformat() if now.last_part_at else None
         raise Spared(Problem(code, last_part_at=at))
+
+
+def _matches(item: SweepItem, rule: InventoryFilter) -> bool:
+    """Whether the upload meets the conditions of the rule besides the verdict, as the inventory has it now."""
+    user = item.sweep.started_by
+    return user is None or uploads_of(user, replace(rule, verdicts=())).filter(pk=item.upload_row).exists()
 
 
 def _require_permission(item: SweepItem) -> None:

@@ -1,4 +1,4 @@
-"""Deleting old rows: sessions, ended transfers, operations, store checks, scans, ended uploads and old days of
+"""Deleting old rows: sessions, ended transfers, operations, sweeps, store checks, scans, ended uploads and old days of
 the inventory, and audit entries, after a set time.
 
 What still owns something in a store or on a disk is kept, whatever its age. Rows are deleted in batches that lock them
@@ -33,6 +33,9 @@ from uploads.models import (
     Scan,
     StoreCheck,
     StoreUpload,
+    Sweep,
+    SweepItem,
+    SweepPlace,
     Transfer,
 )
 from uploads.problems import Code
@@ -166,6 +169,25 @@ def _delete_operations(before: datetime) -> int:
     return len(ids)
 
 
+def deletable_sweeps(before: datetime) -> QuerySet[Sweep]:
+    """Sweeps that ended before that time, and whose operations are deleted already."""
+    operations = Operation.objects.filter(sweep=OuterRef("pk"))
+    return Sweep.objects.filter(~Exists(operations), finished_at__lt=before)
+
+
+def _delete_sweeps(before: datetime) -> int:
+    """A sweep may have many uploads: they are deleted in batches too."""
+    with transaction.atomic():
+        old = deletable_sweeps(before).order_by("finished_at").select_for_update(of=("self",), skip_locked=True)
+        ids = list(old.values_list("pk", flat=True)[:BATCH])
+        items = list(SweepItem.objects.filter(sweep__in=ids).values_list("pk", flat=True)[:MAX_DEPENDENT])
+        if items:
+            return SweepItem.objects.filter(pk__in=items).delete()[0]
+        SweepPlace.objects.filter(sweep__in=ids).delete()
+        Sweep.objects.filter(pk__in=ids).delete()
+    return len(ids)
+
+
 # --- Store checks -----------------------------------------------------------------------------------------------------
 
 
@@ -256,6 +278,7 @@ KINDS_OF_ROWS = (
     ),
     Old("transfers", lambda: _days_ago("KEEP_TRANSFERS_DAYS"), _delete_transfers),
     Old("operations", lambda: _days_ago("KEEP_OPERATIONS_DAYS"), _delete_operations),
+    Old("sweeps", lambda: _days_ago("KEEP_OPERATIONS_DAYS"), _delete_sweeps),
     Old("store checks", lambda: _days_ago("KEEP_CHECKS_DAYS"), _delete_checks),
     Old("batches of scans", lambda: timezone.now() - BATCHES_KEPT, _delete_ended_batches),
     Old("scans", lambda: _days_ago("KEEP_SCANS_DAYS"), _delete_scans),
