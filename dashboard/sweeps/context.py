@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
-from dashboard.shared.formatting import bytes_text
+from dashboard.shared.formatting import age_html, bytes_text
 from dashboard.shared.links import BucketLinks
-from dashboard.shared.messages import text_of
+from dashboard.shared.messages import error_text
 from dashboard.shared.messages.sweeps import rule_words
 from dashboard.sweeps.export import FORMATS
 from uploads import access
@@ -20,7 +23,7 @@ from uploads.domain.sweeps import needs_other_person
 from uploads.domain.verdicts import Verdict
 from uploads.models import Sweep, SweepItem
 from uploads.objectstore.types import UploadRef
-from uploads.problems import Code, Problem
+from uploads.problems import RecordedError
 from uploads.selectors.sweeps import (
     IN_MOTION,
     freed_cost,
@@ -100,9 +103,9 @@ def steps_of(sweep: Sweep) -> list[Step]:
     reached = [True, sweep.planned_at is not None, sweep.approved_at is not None, sweep.started_at is not None]
     at = AT_STEP.get(state, 4 if sweep.started_at is not None else reached.count(True) - 1)
     texts = (
-        _("by %(name)s") % {"name": sweep.author.get_username()},
-        _("by %(name)s") % {"name": sweep.approver.get_username()} if sweep.approver else "",
-        _("by %(name)s") % {"name": sweep.started_by.get_username()} if sweep.started_by else "",
+        _who(sweep.author, sweep.planned_at),
+        _who(sweep.approver, sweep.approved_at),
+        _who(sweep.started_by, sweep.started_at),
         _("%(size)s freed") % {"size": bytes_text(sweep.freed_bytes)} if sweep.started_at and at > 2 else "",
     )
     titles = (_("Plan"), _("Approval"), _("Run"), _("Proof"))
@@ -114,8 +117,16 @@ def steps_of(sweep: Sweep) -> list[Step]:
     return [Step(*each) for each in zip(titles, tones, texts, strict=True)]
 
 
+def _who(user: User | None, at: datetime | None) -> str:
+    """Who did a step, and how long ago."""
+    if user is None:
+        return ""
+    name = _("by %(name)s") % {"name": user.get_username()}
+    return format_html("{}, {}", name, age_html(at)) if at is not None else name
+
+
 def _sum(row: dict[str, object]) -> dict[str, object]:
     """A line of the proof. Uploads that a run has not begun are still planned."""
     reason = str(row["error_reason"])
     state = "not-begun" if row["state"] in ("planned", "ordered") else row["state"]
-    return {**row, "state": state, "reason": text_of(Problem(Code(reason))) if reason in set(Code) else reason}
+    return {**row, "state": state, "reason": error_text(RecordedError(reason, reason)) if reason else ""}
