@@ -13,14 +13,22 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
 from dashboard.inventory.query import FILTERS, REPEATABLE, filter_in
-from dashboard.shared.formatting import bytes_text
+from dashboard.shared.formatting import bytes_text, costs_text
 from dashboard.shared.messages import text_of
 from dashboard.shared.parameters import BadParameter, Query
 from uploads import access
 from uploads.domain.states import SweepState
 from uploads.models import Sweep
 from uploads.problems import ProblemError
-from uploads.selectors.sweeps import IN_MOTION, progress_of, sample_of, spared_reasons
+from uploads.selectors.sweeps import (
+    IN_MOTION,
+    freed_cost,
+    plan_cost,
+    prices_for,
+    progress_of,
+    sample_of,
+    spared_reasons,
+)
 from uploads.services.sweeps.plan import request_sweep
 from uploads.services.sweeps.steps import approve_sweep, run_sweep
 
@@ -102,6 +110,9 @@ class Command(BaseCommand):
         progress = progress_of(sweep)
         facts = {"id": sweep.pk, "state": sweep.state, "uploads": sweep.uploads, "bytes": bytes_text(sweep.bytes)}
         self.stdout.write(_("Sweep %(id)s: %(state)s, %(uploads)s uploads with %(bytes)s.") % facts)
+        prices = prices_for(sweep)
+        cost = {"cost": costs_text(plan_cost(sweep, prices))}
+        self.stdout.write(_("Cost in a month: %(cost)s") % cost)
         self.stdout.write(_("Digest of the plan: %(digest)s") % {"digest": sweep.digest})
         for reason, count in spared_reasons(sweep):
             self.stdout.write(_("Spared: %(count)s. %(reason)s") % {"count": count, "reason": text_of(reason)})
@@ -117,6 +128,8 @@ class Command(BaseCommand):
                 )
                 % numbers
             )
+            freed = {"cost": costs_text(freed_cost(sweep, prices))}
+            self.stdout.write(_("Cost in a month of what was freed: %(cost)s") % freed)
 
 
 def _user(options: dict[str, Any]) -> User:
