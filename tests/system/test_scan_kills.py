@@ -258,3 +258,66 @@ def test_memory_of_every_process_is_bounded(stack: Stack, capsys: pytest.Capture
         )
     assert all_listed == MANY_UPLOADS // MANY_BUCKETS * MANY_BUCKETS
     assert max(peaks.values()) < MEMORY_LIMIT, peaks
+
+
+# --- A sweep ----------------------------------------------------------------------------------------------------------
+
+SWEPT = int(os.environ.get("SWEEP_UPLOADS", "12"))
+SWEEP_VICTIMS = ("scanner", "redis", "scanner", "watcher", "database")
+DEAD_AT_ONCE = """
+from uploads.models import InventorySettings, Store
+store = Store.objects.get(name={store!r})
+values = dict(requests_per_second={rate}, requests_in_flight=8, alive_hours=0, dead_days=0)
+InventorySettings.objects.update_or_create(store=store, defaults=values)
+"""
+ITEMS = """
+SELECT i.key, i.upload_id, i.state, i.proof, i.bytes, i.error_reason FROM uploads_sweepitem i
+JOIN uploads_sweep s ON s.id = i.sweep_id WHERE s.bucket = ?
+"""
+ORDERED = "SELECT key, count(*) FROM uploads_auditentry WHERE action = 'abort.ordered' AND bucket = ? GROUP BY key"
+
+
+def test_a_sweep_has_true_results_although_processes_are_killed(
+    stack: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A part that arrives after the approval spares its upload. The others are aborted once, and proved."""
+    chance, bucket = random.Random(SEED), stack.new_bucket()
+    ids = {
+        f"k{number}": stack.create_upload(bucket, f"k{number}", {2: BODY}, tmp_path / "scratch")
+        for number in range(SWEPT)
+    }
+    stack.run_python(DEAD_AT_ONCE.format(store=stack.store, rate=500))
+    stack.manage("scan", "--store", stack.store, "--bucket", bucket, "--wait")
+    with stack.signed_in() as operator:
+        sweep = operator.post("/sweeps/new/", {"verdict": "dead", "store": stack.store, "bucket": bucket}).json()["url"]
+        wait_for("the plan", lambda: operator.get_json(sweep)["state"] == "planned")
+        assert operator.post(f"{sweep}approve/", {"digest": operator.get_json(sweep)["digest"]}).status_code == 200
+        (tmp_path / "body").write_bytes(b"y" * BODY)
+        stack.client.upload_part(bucket, "k3", ids["k3"], 3, FileSlice(tmp_path / "body", 0, BODY))
+        # At this rate, the run does not end before the last kill.
+        stack.run_python(DEAD_AT_ONCE.format(store=stack.store, rate=max(2, SWEPT // 6)))
+        assert operator.post(f"{sweep}run/", {"confirm": "on"}).status_code == 200
+    state = f"SELECT finished_at IS NULL FROM uploads_sweep WHERE bucket = '{bucket}'"
+    kills = []
+    for victim in SWEEP_VICTIMS:
+        time.sleep(chance.uniform(0.5, 2.0))
+        if stack.query(state)[0][0]:
+            kills.append(victim)
+            strike(stack, victim)
+
+    def ended() -> bool:
+        restart_ended(stack)
+        return not stack.query(state)[0][0]
+
+    wait_for("the end of the sweep", ended, 3 * PATIENCE)
+    items = stack.query(ITEMS, bucket)
+    outcomes = sorted((key, state, proof) for key, _id, state, proof, _size, _reason in items)
+    with capsys.disabled():
+        sys.stdout.write(f"\n{SWEPT} uploads swept with {', '.join(kills)} killed\n")
+    assert len(kills) >= 3
+    assert outcomes == sorted((key, *(("spared", "") if key == "k3" else ("done", "gone"))) for key in ids)
+    assert stack.uploads_in(bucket) == [("k3", ids["k3"])]
+    # An item whose worker was killed is attempted again, but ordered once.
+    assert dict(stack.query(ORDERED, bucket)) == {key: 1 for key in ids if key != "k3"}
+    freed = stack.query(f"SELECT freed_bytes FROM uploads_sweep WHERE bucket = '{bucket}'")[0][0]
+    assert freed == BODY * (SWEPT - 1)
