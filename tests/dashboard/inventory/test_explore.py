@@ -243,6 +243,7 @@ def test_a_page_that_ended_early_says_so(
     ada: Client, some_uploads: InventoryBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("uploads.selectors.inventory.plan.FEW", 1)
+    monkeypatch.setattr("uploads.selectors.inventory.plan.SEARCHED", 1)
     monkeypatch.setattr("uploads.selectors.inventory.page.CANDIDATES", 2)
     page = page_of(ada, "q=unchecked")
     assert "few of them match" in page.words
