@@ -225,6 +225,7 @@ def test_every_task_has_its_rows() -> None:
         "look_up_objects": "ObjectsBatch",
         "read_lifecycle": "LifecycleReading",
         "drive_sweep": "Sweep",
+        "run_sweep_item": "SweepItem",
         "deliver_alert": "AlertDelivery",
     }
     for task in TASKS.values():
