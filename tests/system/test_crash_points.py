@@ -58,6 +58,9 @@ SCANNING = ("scan.page-listed", "scan.parts-read")
 SWEEPING = ("sweep.judged", "sweep.ordered", "sweep.aborted")
 """Tested in tests/services/sweeps/test_worker_lost.py."""
 
+LOOKING_UP = ("objects.found",)
+"""Tested in tests/services/inventory/test_objects.py."""
+
 TESTED = (
     *SENDING,
     *RECEIVING,
@@ -68,6 +71,7 @@ TESTED = (
     *CHECKING_STORE,
     *SCANNING,
     *SWEEPING,
+    *LOOKING_UP,
 )
 
 REQUEST_SCAN = """

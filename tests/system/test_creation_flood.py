@@ -1,4 +1,4 @@
-"""One operator creates a thousand transfers at the same time: most are refused, nothing fails, and pages respond."""
+"""One operator creates 900 transfers at the same time: most are refused, nothing fails, and pages respond."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import pytest
 
 from tests.system.stack import Login, Operator, Stack
 
-COUNT = 1000
+COUNT = 900
+"""With the pages of the visitor, fewer than the connections that the web server has at most."""
 OPEN = 25
 LOGIN = Login("flooding", "the password of the flood")
 LIMITS = {"USER_OPEN_TRANSFERS": str(OPEN), "CONNECTIONS_PER_ADDRESS": str(2 * COUNT)}

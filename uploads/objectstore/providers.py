@@ -322,7 +322,7 @@ OVERRIDABLE: Mapping[str, tuple[object, ...]] = MappingProxyType(
         "forbid_overwrite": ("", "x-oss-forbid-overwrite", "if-none-match"),
         "if_match": (True, False),
         "keeps_part_copies": (True, False),
-        "lifecycle": ("s3", "oss", "none"),
+        "lifecycle": ("s3", "oss", "gcs", "none"),
     }
 )
 """The fields of a profile that a store check can determine, with the values that they may have."""

@@ -15,6 +15,7 @@ from django.utils import timezone
 from tests.services.inventory.scanning import scan
 from tests.stores.swift import SwiftStore
 from tests.system.fault_proxy import CannedResponse, Fault, FaultProxy
+from tests.system.test_crash_points import LOOKING_UP
 from uploads.domain.verdicts import Verdict
 from uploads.models import InventoryBucket, InventorySettings, InventoryUpload, ObjectsBatch, Store
 from uploads.objectstore.client import ObjectStoreClient
@@ -24,6 +25,7 @@ from uploads.services.inventory import judging, objects
 from uploads.services.inventory.judging import rejudge_due
 from uploads.services.inventory.scans.rows import judge_read, write_read
 from uploads.services.stores import pace
+from uploads.services.upkeep.watchdog import watch
 
 LONG_AGO = timedelta(days=10)
 
@@ -99,6 +101,29 @@ def test_newer_objects_supersede_uploads_with_one_request_for_each_key(
     assert (row.object_modified_at, row.object_error) == (None, "")
     assert row.object_seen_at is not None
     assert work_off() == 0
+
+
+class Killed(BaseException):
+    """The process ends here: nothing that follows is done, not even what handles exceptions."""
+
+
+@pytest.mark.parametrize("point", LOOKING_UP)
+def test_a_batch_of_a_process_that_died_is_looked_up_again(
+    point: str, silent: list[str], bucket: str, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(name: str) -> None:
+        if name == point:
+            raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr("uploads.crash.point", kill)
+        work_off()
+    assert set(verdicts(bucket).values()) == {Verdict.DEAD}
+    ObjectsBatch.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    watch()
+    assert work_off() == 1
+    assert list(verdicts(bucket).values()).count(Verdict.SUPERSEDED) == 2
+    assert proxy.requests == Counter({"HeadObject": 4})
 
 
 def test_uploads_of_one_key_share_the_answer_across_batches(
