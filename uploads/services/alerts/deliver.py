@@ -9,7 +9,6 @@ from typing import Any
 import requests
 from django.conf import settings
 from django.core.mail import EmailMessage
-from django.db import transaction
 from django.utils import timezone
 
 from uploads.domain.alerts import Channel, Event, wait_after
@@ -24,8 +23,8 @@ from uploads.services.alerts import webhooks
 from uploads.services.alerts.words import words_of
 from uploads.services.work.failures import NO_ERROR, problem_fields
 from uploads.services.work.kinds import register
-from uploads.services.work.leases import Kind, Lease, due, in_seconds
-from uploads.services.work.queue import enqueue_on_commit, enqueue_rows
+from uploads.services.work.leases import Kind, Lease, in_seconds
+from uploads.services.work.queue import enqueue_on_commit, enqueue_waiting
 from uploads.services.work.tasks import record_worker_lost, task
 
 log = logging.getLogger(__name__)
@@ -53,11 +52,7 @@ def _resume(delivery: AlertDelivery, seconds: float) -> None:
 
 
 def _dispatch_due(limit: int) -> int:
-    with transaction.atomic():
-        waiting = DELIVERIES.waiting_rows().filter(due(), queued_at__isnull=True)
-        ids = list(waiting.order_by("created_at").values_list("pk", flat=True)[:limit])
-        enqueue_rows("deliver_alert", ids)
-    return len(ids)
+    return enqueue_waiting("deliver_alert", limit, "created_at")
 
 
 DELIVERIES = register(

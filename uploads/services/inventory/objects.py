@@ -33,7 +33,7 @@ from uploads.services.stores.clients import ONCE, client_for
 from uploads.services.work.failures import NO_ERROR, error_code
 from uploads.services.work.kinds import register
 from uploads.services.work.leases import SUCCEEDED, Kind, Lease, LeaseLost, due
-from uploads.services.work.queue import enqueue_on_commit, enqueue_rows
+from uploads.services.work.queue import enqueue_on_commit, enqueue_rows, enqueue_waiting
 from uploads.services.work.tasks import SCAN_QUEUE, record_worker_lost, scanners, task
 
 log = logging.getLogger(__name__)
@@ -72,9 +72,7 @@ def _give_up(lease: Lease[ObjectsBatch], error: dict[str, Any]) -> None:
 
 def dispatch_objects(limit: int) -> int:
     """Enqueue lookups of at most so many stores that have no batch, and batches whose message was lost."""
-    with transaction.atomic():
-        free = OBJECTS.waiting_rows().filter(due(), queued_at__isnull=True)
-        enqueue_rows("look_up_objects", list(free.values_list("pk", flat=True)[:limit]))
+    enqueue_waiting("look_up_objects", limit)
     has_due = Exists(_due().filter(store=OuterRef("pk")))
     has_batch = Exists(ObjectsBatch.objects.filter(store=OuterRef("pk")).exclude(state=ItemState.FAILED))
     stores = list(Store.objects.filter(has_due, ~has_batch, enabled=True).order_by("pk")[:limit])

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from uploads.domain.states import ITEM_STATES, ItemState
@@ -22,8 +22,8 @@ from uploads.services.lifecycle.reading import EVERY, NotSupported, read_rules
 from uploads.services.stores import pace
 from uploads.services.work.failures import NO_ERROR
 from uploads.services.work.kinds import register
-from uploads.services.work.leases import SUCCEEDED, Kind, Lease, due, in_seconds
-from uploads.services.work.queue import enqueue_on_commit, enqueue_rows
+from uploads.services.work.leases import SUCCEEDED, Kind, Lease, in_seconds
+from uploads.services.work.queue import enqueue_on_commit, enqueue_rows, enqueue_waiting
 from uploads.services.work.tasks import SCAN_QUEUE, record_worker_lost, scanners, task
 
 log = logging.getLogger(__name__)
@@ -102,11 +102,7 @@ def _give_up(lease: Lease[LifecycleReading], error: dict[str, Any]) -> None:
 
 
 def _dispatch(limit: int) -> int:
-    with transaction.atomic():
-        waiting = READINGS.waiting_rows().filter(due(), Q(queued_at__isnull=True)).order_by("pk")
-        ids = list(waiting.values_list("pk", flat=True)[:limit])
-        enqueue_rows("read_lifecycle", ids)
-    return len(ids)
+    return enqueue_waiting("read_lifecycle", limit, "pk")
 
 
 READINGS = register(

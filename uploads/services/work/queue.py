@@ -21,6 +21,7 @@ from kombu.exceptions import KombuError
 from kombu.pools import producers
 
 from uploads import crash
+from uploads.services.work.leases import due
 from uploads.services.work.tasks import OPERATIONS_QUEUE, TASKS
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,15 @@ def enqueue_rows(task: str, ids: Sequence[object], *, node: str = "", only: Q = 
         ids = list(declared.kind.rows.filter(only, pk__in=ids).order_by().values_list("pk", flat=True))
     if ids and declared.kind.rows.filter(only, pk__in=ids).update(queued_at=timezone.now()):
         enqueue_on_commit(task, ids, queue=declared.queue(node))
+
+
+def enqueue_waiting(task: str, limit: int, *order: str) -> int:
+    """Enqueue the task for at most so many rows that are due and not enqueued, in this order; for how many."""
+    with transaction.atomic():
+        waiting = TASKS[task].kind.waiting_rows().filter(due(), queued_at__isnull=True)
+        ids = list((waiting.order_by(*order) if order else waiting).values_list("pk", flat=True)[:limit])
+        enqueue_rows(task, ids)
+    return len(ids)
 
 
 def is_paused() -> bool:

@@ -21,8 +21,8 @@ from uploads.services.inventory.scans import steps
 from uploads.services.inventory.scans.ending import end_if_unavailable
 from uploads.services.work.failures import error_fields
 from uploads.services.work.kinds import register
-from uploads.services.work.leases import Kind, Lease, Row, due, in_seconds
-from uploads.services.work.queue import enqueue_on_commit, enqueue_rows
+from uploads.services.work.leases import Kind, Lease, Row, in_seconds
+from uploads.services.work.queue import enqueue_on_commit, enqueue_waiting
 from uploads.services.work.tasks import SCAN_QUEUE, record_worker_lost
 
 log = logging.getLogger(__name__)
@@ -111,10 +111,7 @@ def scan_of(batch: PartsBatch) -> uuid.UUID:
 
 
 def _dispatch_scans(limit: int) -> int:
-    with transaction.atomic():
-        ids = list(SCANS.waiting_rows().filter(due(), queued_at__isnull=True).values_list("pk", flat=True)[:limit])
-        enqueue_rows("find_buckets", ids)
-    return len(ids)
+    return enqueue_waiting("find_buckets", limit)
 
 
 def _continue_scans(_limit: int) -> int:

@@ -26,8 +26,8 @@ from uploads.services.stores.checks.overrides import override
 from uploads.services.work.attempts import Retry
 from uploads.services.work.failures import NO_ERROR, problem_fields
 from uploads.services.work.kinds import register
-from uploads.services.work.leases import Kind, Lease, LeaseLost, due
-from uploads.services.work.queue import enqueue_on_commit, enqueue_rows
+from uploads.services.work.leases import Kind, Lease, LeaseLost
+from uploads.services.work.queue import enqueue_on_commit, enqueue_waiting
 from uploads.services.work.tasks import task
 
 MAX_RUNS = 3
@@ -86,11 +86,7 @@ def _give_up(lease: Lease[StoreCheck], error: dict[str, Any]) -> None:
 
 
 def _dispatch_due(limit: int) -> int:
-    with transaction.atomic():
-        waiting = STORE_CHECKS.waiting_rows().filter(due(), queued_at__isnull=True)
-        ids = list(waiting.values_list("pk", flat=True)[:limit])
-        enqueue_rows("run_store_check", ids)
-    return len(ids)
+    return enqueue_waiting("run_store_check", limit)
 
 
 STORE_CHECKS = register(
