@@ -28,9 +28,9 @@ from uploads.domain.inventory_filter import EMPTY, InventoryFilter
 from uploads.domain.roles import Action
 from uploads.domain.sweeps import SWEEPABLE
 from uploads.models import Store
-from uploads.selectors.inventory import InventoryPage
-from uploads.selectors.inventory.page import CANDIDATES, find_page
-from uploads.selectors.inventory.totals import Totals, totals
+from uploads.selectors.inventory import InventoryPage, find_page, plan_of, totals
+from uploads.selectors.inventory.page import CANDIDATES
+from uploads.selectors.inventory.totals import Totals
 from uploads.selectors.prices import Prices, prices_of
 from uploads.selectors.saved_views import find_views
 from uploads.selectors.scans import not_checked
@@ -45,6 +45,7 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
     wanted, address = filter_in(query), Address.of(request)
     sort, largest_first = read_sort(query)
     grouping, cursor = read_group(query), query.text("cursor")
+    plan = plan_of(request.user, wanted)
     page = find_page(
         request.user,
         wanted,
@@ -52,14 +53,15 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
         largest_first=largest_first,
         cursor=cursor,
         limit=read_page_size(query),
+        plan=plan,
     )
     stores = list(access.visible_stores(request.user))
     prices = prices_of(stores)
     rows = list(rows_of(page.uploads, prices, address))
     return {
         **form_context(request, address),
-        **groups_context(request, address, prices, wanted, grouping, read_depth(query)),
-        **_totals(request, address, stores, prices, wanted),
+        **groups_context(request, address, prices, wanted, grouping, read_depth(query), plan),
+        **_totals(request, address, stores, prices, totals(request.user, wanted, plan=plan), wanted),
         **scan_state_context(request, wanted.store),
         **_pages(address, page, cursor),
         **_sweeps(request, wanted),
@@ -78,9 +80,8 @@ def _of_filter(stores: list[Store], wanted: InventoryFilter) -> list[Store] | No
 
 
 def _totals(
-    request: HttpRequest, address: Address, stores: list[Store], prices: Prices, wanted: InventoryFilter
+    request: HttpRequest, address: Address, stores: list[Store], prices: Prices, found: Totals, wanted: InventoryFilter
 ) -> dict[str, Any]:
-    found: Totals = totals(request.user, wanted)
     costs = costs_of(prices, found)
     sizes = [(each.store_id, each.storage_class, each.bytes) for each in found.by_class]
     return {

@@ -18,6 +18,7 @@ from dashboard.shared.costs import ShownCosts, costs_of
 from dashboard.shared.formatting import key_mark_text
 from dashboard.shared.numbers import Count
 from uploads.domain.inventory_filter import Grouping, InventoryFilter
+from uploads.selectors.inventory import Plan
 from uploads.selectors.inventory.groups import Group, Groups, groups
 from uploads.selectors.inventory.verdicts import bytes_by_age, bytes_by_place
 from uploads.selectors.prices import Prices
@@ -48,11 +49,12 @@ def groups_context(
     wanted: InventoryFilter,
     grouping: Grouping | None,
     depth: int,
+    plan: Plan,
 ) -> dict[str, Any]:
     """Raises NotAllowed."""
     if grouping is None:
         return {"groups": []}
-    found = groups(request.user, wanted, grouping, depth=depth)
+    found = groups(request.user, wanted, grouping, depth=depth, plan=plan)
     rows = [_group_row(address, prices, grouping, wanted, each) for each in found.groups]
     title = str(GROUPS[grouping.value])
     heading = _("Uploads by %(group)s") % {"group": title.lower()}
@@ -63,7 +65,7 @@ def groups_context(
         "groups_have_costs": any(row.costs.amounts for row in rows),
         "depth_links": _depth_links(address, depth) if grouping is Grouping.PREFIX else [],
         "treemap": _treemap(heading, title, grouping, rows),
-        "age_chart": age_chart(request, wanted) if grouping is Grouping.AGE else None,
+        "age_chart": age_chart(request, wanted, plan) if grouping is Grouping.AGE else None,
         **_limits(found),
     }
 
@@ -150,8 +152,8 @@ def age_name(older: timedelta | None, younger: timedelta | None) -> str:
 # --- Charts -----------------------------------------------------------------------------------------------------------
 
 
-def age_chart(request: HttpRequest, wanted: InventoryFilter) -> BarChart | None:
-    found = bytes_by_age(request.user, wanted)
+def age_chart(request: HttpRequest, wanted: InventoryFilter, plan: Plan) -> BarChart | None:
+    found = bytes_by_age(request.user, wanted, plan=plan)
     names = [age_name(older, younger) for older, younger, _sizes in found]
     return _chart(_("Bytes by age and verdict"), _("Age"), names, [sizes for _older, _younger, sizes in found])
 

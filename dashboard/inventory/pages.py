@@ -71,9 +71,10 @@ def facts(request: HttpRequest, query: Query) -> dict[str, object]:
 def export(request: HttpRequest, query: Query, form: str) -> HttpResponseBase:
     """All uploads with this filter that the user sees, in the order of the page. A header states their coverage."""
     wanted, (sort, largest_first) = filter_in(query), read_sort(query)
-    rows = iter_uploads(request.user, wanted, sort=sort, largest_first=largest_first)
+    user, plan = request.user, plan_of(request.user, wanted)
+    rows = iter_uploads(user, wanted, sort=sort, largest_first=largest_first, plan=plan)
     response = attachment("inventory", form, FORMATS[form](rows))
-    response["Partway-Coverage"] = coverage_text(totals(request.user, wanted)).encode("ascii", "replace").decode()
+    response["Partway-Coverage"] = coverage_text(totals(user, wanted, plan=plan)).encode("ascii", "replace").decode()
     return response
 
 

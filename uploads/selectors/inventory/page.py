@@ -63,10 +63,10 @@ def iter_uploads(
     largest_first: bool = True,
     batch: int | None = None,
     now: datetime | None = None,
+    plan: Plan | None = None,
 ) -> Iterator[InventoryUpload]:
     """All uploads in progress with this filter, in batches, with constant memory. Raises NotAllowed at once."""
-    plan = plan_of(user, wanted, now)
-    return _iterate(plan, Order(sort, largest_first), batch or BATCH)
+    return _iterate(plan or plan_of(user, wanted, now), Order(sort, largest_first), batch or BATCH)
 
 
 def _iterate(plan: Plan, order: Order, batch: int) -> Iterator[InventoryUpload]:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from uploads.access import AnyUser
 from uploads.domain.inventory_filter import EMPTY, Grouping, InventoryFilter
 from uploads.selectors.inventory.groups import AGES, read_of, what_is_common
-from uploads.selectors.inventory.plan import in_progress, plan_of, select
+from uploads.selectors.inventory.plan import Plan, in_progress, plan_of, select
 from uploads.selectors.inventory.totals import sums_of
 
 MOST_PLACES = 5
@@ -24,11 +24,11 @@ Sizes = dict[str, int]
 
 
 def bytes_by_age(
-    user: AnyUser, wanted: InventoryFilter, now: datetime | None = None
+    user: AnyUser, wanted: InventoryFilter, now: datetime | None = None, plan: Plan | None = None
 ) -> list[tuple[timedelta | None, timedelta | None, Sizes]]:
     """For each group by age, youngest first: its limits, and the bytes of its verdicts. Raises NotAllowed."""
     now = now or timezone.now()
-    plan = plan_of(user, wanted, now)
+    plan = plan or plan_of(user, wanted, now)
     rows, test, most = read_of(plan, Grouping.AGE)
     if plan.few is not None:
         rows, test, most = in_progress(Q(pk__in=plan.few)), plan.all_tests, len(plan.few) + 1
