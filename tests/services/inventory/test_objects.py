@@ -12,6 +12,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
+from tests.killed import Killed, kill_at
 from tests.services.inventory.scanning import scan
 from tests.stores.swift import SwiftStore
 from tests.system.fault_proxy import CannedResponse, Fault, FaultProxy
@@ -103,20 +104,12 @@ def test_newer_objects_supersede_uploads_with_one_request_for_each_key(
     assert work_off() == 0
 
 
-class Killed(BaseException):
-    """The process ends here: nothing that follows is done, not even what handles exceptions."""
-
-
 @pytest.mark.parametrize("point", LOOKING_UP)
 def test_a_batch_of_a_process_that_died_is_looked_up_again(
     point: str, silent: list[str], bucket: str, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def kill(name: str) -> None:
-        if name == point:
-            raise Killed
-
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr("uploads.crash.point", kill)
+        patched.setattr("uploads.crash.point", kill_at(point))
         work_off()
     assert set(verdicts(bucket).values()) == {Verdict.DEAD}
     ObjectsBatch.objects.update(lease_until=timezone.now() - timedelta(seconds=1))

@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from tests.killed import Killed, kill_at
 from tests.services.sweeps.conftest import SIZE, Left
 from tests.services.sweeps.make import read_row, started, work_off
 from tests.system.test_crash_points import SWEEPING
@@ -15,10 +16,6 @@ from uploads.domain.states import ItemState, SweepItemState, SweepState
 from uploads.models import OperationItem, Store, SweepItem
 from uploads.services.sweeps.run import run_sweep_item
 from uploads.services.upkeep.watchdog import watch
-
-
-class Killed(BaseException):
-    """The process ends here: nothing that follows is done, not even what handles exceptions."""
 
 
 @pytest.mark.parametrize("point", [*SWEEPING, "item.taken", "item.aborted"])
@@ -33,7 +30,7 @@ def test_the_run_ends_after_its_worker_died(
     sweep = started(user)
     item = sweep.items.get()
     with monkeypatch.context() as patched:
-        patched.setattr("uploads.crash.point", lambda name: _kill_at(point, name))
+        patched.setattr("uploads.crash.point", kill_at(point))
         with pytest.raises(Killed):
             run_sweep_item(item.pk)
     item.refresh_from_db()
@@ -48,8 +45,3 @@ def test_the_run_ends_after_its_worker_died(
     assert (sweep.state, item.state, item.proof) == (SweepState.DONE, SweepItemState.DONE, "gone")
     assert sweep.freed_bytes == SIZE
     assert OperationItem.objects.get().state == ItemState.DONE
-
-
-def _kill_at(point: str, name: str) -> None:
-    if point == name:
-        raise Killed

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.killed import Killed
 from tests.services.drive import Drive
 from tests.services.transfers.unknown_outcomes.outcomes import KEY, Reader, Truth, assert_done, bytes_of, due
 from tests.system.fault_proxy import Fault, FaultProxy
@@ -113,9 +114,6 @@ def test_transfer_is_done_unverified_if_head_is_not_allowed(
 def test_completion_continues_after_the_process_died(
     truth: Truth, transfer: Transfer, sent: bytes, read_object: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Killed(BaseException):
-        pass
-
     def die(*_: Any) -> None:
         raise Killed
 

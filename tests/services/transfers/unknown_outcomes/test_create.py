@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from tests.dashboard.misreporting import ListedPage, ListingQuery, MisreportingStore, by_key, misreporting
+from tests.killed import Killed
 from tests.services.drive import Drive
 from tests.services.transfers.unknown_outcomes.outcomes import (
     KEY,
@@ -216,9 +217,6 @@ def test_upload_of_a_process_that_died_is_found(
     read_object: Reader,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Killed(BaseException):
-        pass
-
     data = bytes_of(transfer)
     create = ObjectStoreClient.create_multipart_upload
 
