@@ -63,6 +63,7 @@ class _Cluster:
 
     def write_conf(self) -> None:
         # ms_mon_client_mode: without it, the gateway fails with "permission denied", because it has no encryption key.
+        # mon_data_avail_crit: a monitor on a disk that is almost full does not start.
         # tcp_nodelay: without it, each small response is delayed by 40 ms.
         self.conf.write_text(
             f"""[global]
@@ -86,6 +87,8 @@ osd_data = {self.folder}/osd
 rgw_data = {self.folder}
 keyring = {self.folder}/keyring
 mon_allow_pool_size_one = true
+mon_data_avail_crit = 0
+mon_data_avail_warn = 0
 mon_warn_on_pool_no_redundancy = false
 paxos_propose_interval = 0.02
 osd_pool_default_size = 1
@@ -110,7 +113,7 @@ rgw_gc_obj_min_wait = 2
 
     def start_osd(self) -> subprocess.Popen[bytes]:
         name = str(uuid.uuid4())
-        self._run(["ceph", *self._conf("osd", "new", name)])
+        self._run(["ceph", *self._conf("--connect-timeout", "60", "osd", "new", name)])
         (self.folder / "osd").mkdir()
         self._run(["ceph-osd", *self._conf("--id", "0"), "--mkfs", "--osd-uuid", name])
         return self._start("ceph-osd", "--id", "0")
@@ -131,4 +134,9 @@ rgw_gc_obj_min_wait = 2
 
     def _run(self, argv: Sequence[str]) -> None:
         done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        assert done.returncode == 0, f"{argv[0]}: {done.stdout}"
+        assert done.returncode == 0, f"{argv[0]}: {done.stdout}\n{self._ends_of_logs()}"
+
+    def _ends_of_logs(self) -> str:
+        """The last lines of each daemon: a command does not know why its daemon is not there."""
+        ends = {log.name: log.read_text(errors="replace").splitlines()[-10:] for log in self.logs.glob("ceph-*.log")}
+        return "\n".join(f"{name}: {line}" for name, lines in ends.items() for line in lines)

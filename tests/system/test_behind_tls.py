@@ -72,7 +72,8 @@ def test_every_path_in_every_page_is_below_the_sub_path(behind_tls: BehindTls, o
         path = left.pop(0)
         seen.add(path)
         response = operator.session.get(origin + path)
-        assert response.status_code in (200, 400, 403, 404), (path, response.status_code)
+        # A store of another test may be unreachable.
+        assert response.status_code in (200, 400, 403, 404, 502), (path, response.status_code)
         assert urlsplit(response.url).path.startswith(f"{SUB_PATH}/")
         if "text/html" not in response.headers["Content-Type"]:
             continue

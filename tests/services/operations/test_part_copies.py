@@ -24,7 +24,7 @@ from tests.stores.s3 import S3Store
 from uploads.domain.states import ItemState, Phase
 from uploads.models import Store
 from uploads.objectstore.client import ObjectStoreClient
-from uploads.objectstore.types import FileSlice, UploadRef
+from uploads.objectstore.types import FileSlice, ListedPart, UploadRef
 from uploads.problems import Code
 from uploads.services.browse.preflight import preflight_complete
 from uploads.services.stores.settings import StoreValues, add_store
@@ -77,17 +77,20 @@ def upload(client: ObjectStoreClient, bucket: str) -> UploadRef:
 
 @pytest.fixture
 def send_again(client: ObjectStoreClient, bucket: str, send_part: SendPart) -> SendPart:
-    """Send a part again until its date is newer than that of the copies before: dates have whole seconds."""
+    """Send a part once more, in a later second than the copy before: dates have whole seconds."""
 
     def send(upload: UploadRef, number: int, content: bytes) -> None:
         digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        for _ in range(100):
-            send_part(upload, number, content)
-            listed = {part.number: part for part in client.iter_parts(bucket, upload.key, upload.upload_id)}
-            if listed[number].etag == digest and not listed[number].is_unclear:
-                return
-            time.sleep(0.05)
-        raise AssertionError("No copy of the part is the newest.")
+        before = listed(upload, number).last_modified
+        assert before is not None
+        time.sleep(max(0.0, before.timestamp() + 1.05 - time.time()))
+        send_part(upload, number, content)
+        newest = listed(upload, number)
+        assert (newest.etag, newest.is_unclear) == (digest, False)
+
+    def listed(upload: UploadRef, number: int) -> ListedPart:
+        parts = client.iter_parts(bucket, upload.key, upload.upload_id)
+        return next(part for part in parts if part.number == number)
 
     return send
 
