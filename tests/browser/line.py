@@ -10,7 +10,9 @@ UNLIMITED = -1
 class Line:
     """The connection of one page. On a slow one, tests can observe and interrupt a short upload."""
 
-    broken = r"ERR_INTERNET_DISCONNECTED|ERR_CONNECTION_|ERR_SOCKET_|ERR_EMPTY_RESPONSE|ERR_NETWORK|status of (408|409|423)"
+    broken = (
+        r"ERR_INTERNET_DISCONNECTED|ERR_CONNECTION_|ERR_SOCKET_|ERR_EMPTY_RESPONSE|ERR_NETWORK|status of (408|409|423)"
+    )
     """Complaints of a page while the connection or the server is down, and afterwards while the server still handles
     earlier requests."""
 
