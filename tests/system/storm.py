@@ -502,7 +502,11 @@ class Storm:
         assert self._count("uploads_part WHERE reserved_bytes > 0") == 0
         assert self._count("uploads_part WHERE state = 'sending' OR lease_token IS NOT NULL") == 0
         assert self._count("uploads_storeupload WHERE state IN ('open', 'suspect')") == 0
-        wait_for("an empty staging folder", lambda: not self.stack.staged_files())
+        try:
+            wait_for("an empty staging folder", lambda: not self.stack.staged_files())
+        except AssertionError as failure:
+            left = [str(path.relative_to(self.stack.staging)) for path in self.stack.staged_files()]
+            raise AssertionError(f"{failure}: {left}") from failure
 
     def _repeated_bodies(self) -> int:
         """Requests with a part or an object, minus one for each part that was sent."""
