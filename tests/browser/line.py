@@ -11,7 +11,8 @@ class Line:
     """The connection of one page. On a slow one, tests can observe and interrupt a short upload."""
 
     broken = (
-        r"ERR_INTERNET_DISCONNECTED|ERR_CONNECTION_|ERR_SOCKET_|ERR_EMPTY_RESPONSE|ERR_NETWORK|status of (408|409|423)"
+        r"ERR_INTERNET_DISCONNECTED|ERR_CONNECTION_|ERR_SOCKET_NOT_CONNECTED|ERR_EMPTY_RESPONSE|ERR_NETWORK"
+        r"|status of (408|409|423)"
     )
     """Complaints of a page while the connection or the server is down, and afterwards while the server still handles
     earlier requests."""

@@ -67,20 +67,22 @@ def test_every_path_in_every_page_is_below_the_sub_path(behind_tls: BehindTls, o
         f"{SUB_PATH}/transfers/new/",
         f"{SUB_PATH}/stores/{stack.store}/{stack.new_bucket()}/uploads/",
     ]
+    other_store = re.compile(rf"{SUB_PATH}/stores/(?!{re.escape(stack.store)}/|new/).")
     seen: set[str] = set()
     while left and len(seen) < 60:
         path = left.pop(0)
         seen.add(path)
         response = operator.session.get(origin + path)
-        # A store of another test may be unreachable.
-        assert response.status_code in (200, 400, 403, 404, 502), (path, response.status_code)
+        assert response.status_code in (200, 400, 403, 404), (path, response.status_code)
         assert urlsplit(response.url).path.startswith(f"{SUB_PATH}/")
         if "text/html" not in response.headers["Content-Type"]:
             continue
         addresses = Addresses(response.text)
         assert [each for each in addresses.all if not each.startswith(f"{SUB_PATH}/")] == [], path
         files = [each for each in addresses.all if each.startswith((f"{SUB_PATH}/static/", f"{SUB_PATH}/catalog/"))]
-        fresh = [each.partition("#")[0] for each in addresses.links + files]
+        # Stores of other tests may be unreachable.
+        links = [each for each in addresses.links if not other_store.match(each)]
+        fresh = [each.partition("#")[0] for each in links + files]
         # One page of each view is enough.
         kinds = {re.sub(r"[0-9a-f-]{36}|\?.*", "", each) for each in seen | set(left)}
         for each in dict.fromkeys(fresh):
