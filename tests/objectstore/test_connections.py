@@ -217,3 +217,22 @@ def test_connections_are_reused(server: FaultServer, client: ObjectStoreClient, 
         client.head_object("bucket", "k")
     client.list_buckets()
     assert server.connections == 1
+
+
+def test_connection_that_was_idle_for_too_long_is_opened_again(
+    server: FaultServer, client: ObjectStoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server closes idle connections, and a creation that meets the close would be lost"""
+    used: list[socket.socket] = []
+
+    def create_unless_idle(exchange: Exchange) -> None:
+        if exchange.connection in used:
+            exchange.reset()
+        used.append(exchange.connection)
+        respond(200, CREATED)(exchange)
+
+    server.script(create_unless_idle, create_unless_idle)
+    client.create_multipart_upload("bucket", "k")
+    monkeypatch.setattr("uploads.objectstore.connections.LONGEST_IDLE", 0.0)
+    client.create_multipart_upload("bucket", "k")
+    assert len(used) == server.connections == 2

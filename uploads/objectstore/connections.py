@@ -1,4 +1,4 @@
-"""urllib3's connections, with seven changes for which there is no setting.
+"""urllib3's connections, with eight changes for which there is no setting.
 
 * Sending has its own stall timeout, which starts again for every chunk that the socket accepts. urllib3 sends with the
   connect timeout, and `sendall` applies it to the whole block.
@@ -8,6 +8,8 @@
 * So is one with a chunk of a negative size.
 * A response that arrives before the whole body was sent is read at once (with TLS: when the connection breaks), and
   the connection is not used again.
+* A connection that was idle for longer than LONGEST_IDLE is opened again before the next request. Stores close idle
+  connections, and a request that meets the close is lost: nobody knows whether it was carried out.
 * Whatever waits (looking up the name, connecting, TLS, sending, each read) ends with the budget of the page, so that a
   store that sends a byte per second does not extend it.
 """
@@ -21,6 +23,7 @@ import os
 import select
 import socket
 import sys
+import time
 from functools import partial
 from typing import Any
 
@@ -37,6 +40,9 @@ from uploads.objectstore.resolving import look_up, resolve
 
 POOL_SIZE = 16
 """Connections per store that are kept for reuse. More may be open, but they are not kept."""
+
+LONGEST_IDLE = 4.0
+"""Seconds after which an idle connection is not used again. Many servers close one after 5 s, S3Proxy after 30 s."""
 
 
 class NeverConnectedError(Exception):
@@ -201,6 +207,25 @@ class PatientTlsConnection(PatientConnection, HTTPSConnection):
     """The same over TLS."""
 
 
+class _FreshPool(HTTPConnectionPool):
+    """A pool that opens connections again that were idle for too long."""
+
+    def _put_conn(self, conn: Any) -> None:
+        if conn is not None:
+            conn.idle_since = time.monotonic()
+        super()._put_conn(conn)
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        conn: Any = super()._get_conn(timeout)
+        if time.monotonic() - getattr(conn, "idle_since", time.monotonic()) > LONGEST_IDLE:
+            conn.close()
+        return conn
+
+
+class _FreshTlsPool(_FreshPool, HTTPSConnectionPool):
+    """The same over TLS."""
+
+
 class PatientAdapter(HTTPAdapter):
     """The adapter of requests with these connections; it does not retry."""
 
@@ -213,6 +238,6 @@ class PatientAdapter(HTTPAdapter):
         plain = partial(PatientConnection, **self._options)
         tls = partial(PatientTlsConnection, **self._options)
         self.poolmanager.pool_classes_by_scheme = {
-            "http": type("PatientPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
-            "https": type("PatientTlsPool", (HTTPSConnectionPool,), {"ConnectionCls": tls}),
+            "http": type("PatientPool", (_FreshPool,), {"ConnectionCls": plain}),
+            "https": type("PatientTlsPool", (_FreshTlsPool,), {"ConnectionCls": tls}),
         }
