@@ -10,6 +10,7 @@ from tests.stores.postgresql import Cluster
 FILES = (
     "tests/dashboard/test_full_database.py",
     "tests/migrations/test_audit_columns.py",
+    "tests/migrations/test_encrypted_webhooks.py",
     "tests/migrations/test_error_reasons.py",
     "tests/migrations/test_grants.py",
     "tests/services/inventory/test_inventory_pages.py",

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from html import escape
 from typing import Any
@@ -26,12 +28,27 @@ _USERINFO = re.compile(
 _DSN = re.compile(r"(?P<name>\bpassword\s*=\s*)(?P<password>'(?:[^'\\]|\\.)*'|[^\s'\"&,;)]+)", re.IGNORECASE)
 
 
+_hidden: ContextVar[tuple[str, ...]] = ContextVar("hidden", default=())
+
+
+@contextmanager
+def hiding(secret: str) -> Iterator[None]:
+    """Texts that are written inside do not have this secret: packages log the addresses of their requests."""
+    token = _hidden.set((*_hidden.get(), secret))
+    try:
+        yield
+    finally:
+        _hidden.reset(token)
+
+
 def redact(text: str) -> str:
-    """The text without passwords in URLs and connection strings, and without the values of secret settings."""
+    """The text without passwords in URLs and connection strings, and without secrets of settings and of `hiding`."""
     text = _USERINFO.sub(rf"\g<scheme>\g<user>:{HIDDEN}@", text)
     text = _DSN.sub(rf"\g<name>{HIDDEN}", text)
-    secrets = _pattern(tuple(_secrets()))
-    return secrets.sub(HIDDEN, text) if secrets else text
+    for secrets in (tuple(_secrets()), _hidden.get()):
+        pattern = _pattern(secrets)
+        text = pattern.sub(HIDDEN, text) if pattern else text
+    return text
 
 
 def _secrets() -> Iterator[str]:

@@ -21,7 +21,7 @@ from dashboard.alerts.rule_form import RuleForm
 from dashboard.alerts.serializers import alerts_json
 from dashboard.shared.jsonapi import wants_json
 from dashboard.shared.messages import text_of
-from dashboard.shared.messages.alerts import CHANNELS, EVENTS, condition_text, value_text
+from dashboard.shared.messages.alerts import CHANNELS, EVENTS, channels_text, condition_text, value_text
 from dashboard.shared.responses import explains_failures, same_address, see_other
 from uploads import access
 from uploads.models import AlertRule
@@ -52,7 +52,7 @@ def alerts(request: HttpRequest) -> HttpResponseBase:
         return same_address(JsonResponse(alerts_json(rules, active, sent)))
     now = timezone.now()
     context = {
-        "rules": [(rule, condition_text(rule), rule.quiet.includes(now)) for rule in rules],
+        "rules": [(rule, condition_text(rule), channels_text(rule), rule.quiet.includes(now)) for rule in rules],
         "active": [(alert, value_text(alert.rule, alert.value)) for alert in active],
         "sent": [(each, EVENTS[each.event], CHANNELS[each.channel]) for each in sent],
         "silences": SILENCES,
@@ -61,7 +61,7 @@ def alerts(request: HttpRequest) -> HttpResponseBase:
     return same_address(render(request, "alerts/alerts.html", context))
 
 
-@sensitive_post_parameters("webhook_secret")
+@sensitive_post_parameters("webhook_url", "webhook_secret")
 @require_http_methods(["GET", "POST"])
 @explains_failures
 def new_rule(request: HttpRequest) -> HttpResponseBase:
@@ -69,7 +69,7 @@ def new_rule(request: HttpRequest) -> HttpResponseBase:
     return _edit(request, None)
 
 
-@sensitive_post_parameters("webhook_secret")
+@sensitive_post_parameters("webhook_url", "webhook_secret")
 @require_http_methods(["GET", "POST"])
 @explains_failures
 def rule(request: HttpRequest, rule_id: int) -> HttpResponseBase:

@@ -16,7 +16,7 @@ from dashboard.shared.messages.alerts import WHATS
 from dashboard.shared.messages.verdicts import VERDICTS
 from uploads import access
 from uploads.access import AnyUser
-from uploads.domain.alerts import OF_VERDICTS, What
+from uploads.domain.alerts import MASK, OF_VERDICTS, What
 from uploads.models import AlertRule
 from uploads.models.store import validate_endpoint_url
 from uploads.objectstore.addresses import AddressRefusedError
@@ -31,12 +31,18 @@ def _input(**attributes: str) -> forms.TextInput:
     return forms.TextInput(attrs={"class": "form-control", "autocomplete": "off", "spellcheck": "false"} | attributes)
 
 
+class Unshown(forms.PasswordInput):
+    """What is entered can be read, and the page of a refused form does not repeat it."""
+
+    input_type = "text"
+
+
 def _select() -> forms.Select:
     return forms.Select(attrs={"class": "form-select"})
 
 
 class RuleForm(forms.Form):
-    """A rule as an administrator enters it. An empty secret keeps the stored one while the address is the same."""
+    """A rule as an administrator enters it. An empty webhook keeps the stored one, and then so does an empty secret."""
 
     name = forms.CharField(label=gettext_lazy("Name"), max_length=100, widget=_input())
     what = forms.ChoiceField(label=gettext_lazy("Watch"), choices=list(WHATS.items()), widget=_select())
@@ -65,7 +71,18 @@ class RuleForm(forms.Form):
     )
     verdict = forms.ChoiceField(label=gettext_lazy("Verdict"), required=False, widget=_select())
     webhook_url = forms.CharField(
-        label=gettext_lazy("Webhook"), required=False, max_length=1000, widget=_input(inputmode="url")
+        label=gettext_lazy("Webhook"),
+        required=False,
+        max_length=1000,
+        help_text=gettext_lazy("Stored encrypted. Pages show its server only."),
+        widget=Unshown(
+            attrs={"class": "form-control", "autocomplete": "off", "spellcheck": "false", "inputmode": "url"}
+        ),
+    )
+    remove_webhook = forms.BooleanField(
+        label=gettext_lazy("Remove the stored webhook"),
+        required=False,
+        widget=forms.CheckboxInput(attrs={"class": "form-check-input"}),
     )
     webhook_secret = forms.CharField(
         label=gettext_lazy("Secret of the webhook"),
@@ -96,6 +113,11 @@ class RuleForm(forms.Form):
 
     def __init__(self, data: Any = None, *, user: AnyUser, rule: AlertRule | None = None) -> None:
         super().__init__(data, initial=_initial(rule) if rule else None)
+        self._stored = rule.shown_webhook if rule else ""
+        if self._stored:
+            self.fields["webhook_url"].help_text = self._stored_text()
+        else:
+            del self.fields["remove_webhook"]
         self._stores = {store.name: store for store in access.stores_to_see(user).order_by("name")}
         if rule and rule.store:
             self._stores[rule.store.name] = rule.store
@@ -106,6 +128,16 @@ class RuleForm(forms.Form):
         field = self.fields[name]
         assert isinstance(field, forms.ChoiceField)
         field.choices = choices
+
+    def _stored_text(self) -> str:
+        if self._stored == MASK:
+            return _("The stored webhook cannot be decrypted with CREDENTIALS_KEYS. Enter it again, or remove it.")
+        return _("Stored: %(address)s Leave this empty to keep it.") % {"address": self._stored}
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether something was entered that the page does not repeat."""
+        return any(self.data.get(name) for name in ("webhook_url", "webhook_secret"))
 
     def clean_webhook_url(self) -> str:
         url: str = self.cleaned_data["webhook_url"].strip()
@@ -139,7 +171,10 @@ class RuleForm(forms.Form):
             self.add_error("currency", _("Enter the currency of the cost."))
         if data.get("verdict") and "what" in data and What(data["what"]) not in OF_VERDICTS:
             self.add_error("verdict", _("Only bytes, uploads and cost can be limited to a verdict."))
-        if data.get("webhook_url") == "" and data.get("emails") == ():
+        if data.get("webhook_url") and data.get("remove_webhook"):
+            self.add_error("remove_webhook", _("Either enter another webhook, or remove the stored one."))
+        is_kept = self._stored and not data.get("remove_webhook")
+        if data.get("webhook_url") == "" and not is_kept and data.get("emails") == ():
             self.add_error("webhook_url", _("Enter a webhook or e-mail addresses."))
         if (data.get("quiet_from") is None) != (data.get("quiet_until") is None):
             self.add_error("quiet_until", _("Enter both times, or none."))
@@ -170,7 +205,7 @@ class RuleForm(forms.Form):
             store=self._stores.get(data["store"]),
             bucket=data["bucket"],
             verdict=data["verdict"],
-            webhook_url=data["webhook_url"],
+            webhook_url=data["webhook_url"] or ("" if data.get("remove_webhook") else None),
             webhook_secret=data["webhook_secret"],
             emails=data["emails"],
             enabled=data["enabled"],
@@ -185,7 +220,7 @@ def _minute(at: Any) -> int | None:
 
 def _initial(rule: AlertRule) -> dict[str, Any]:
     quiet = {name: _clock(getattr(rule, name)) for name in ("quiet_from", "quiet_until")}
-    plain = {name: getattr(rule, name) for name in ("name", "what", "currency", "bucket", "verdict", "webhook_url")}
+    plain = {name: getattr(rule, name) for name in ("name", "what", "currency", "bucket", "verdict")}
     return {
         **plain,
         **quiet,

@@ -1,4 +1,4 @@
-"""The JSON of alerts. No secret, and no address of a webhook, which often is one."""
+"""The JSON of alerts. No secret, and of a webhook only its server."""
 
 from __future__ import annotations
 

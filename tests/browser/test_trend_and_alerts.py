@@ -60,6 +60,8 @@ def test_rule_is_corrected_saved_and_tested(site: Site, hook: Webhook) -> None:
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Enter a number of at least 0, such as 10 or 1.5 TiB.")).to_be_visible()
     page.get_by_label("Alert above").fill("1 TiB")
+    assert hook.url not in page.content()
+    page.get_by_label("Webhook", exact=True).fill(hook.url)
     page.get_by_label("Secret of the webhook").fill("a secret")
     page.get_by_role("button", name="Save").click()
     row = page.locator("tr", has=page.get_by_role("link", name="by the browser"))
@@ -77,3 +79,8 @@ def test_rule_is_corrected_saved_and_tested(site: Site, hook: Webhook) -> None:
 
     wait_for("the outcome on the page", is_shown)
     assert "a secret" not in page.content()
+    assert hook.url not in page.content()
+    site.follow(row.get_by_role("link", name="by the browser"))
+    expect(page.get_by_text("Stored: http://127.0.0.1:")).to_be_visible()
+    assert hook.url not in page.content()
+    assert not overflow(page)

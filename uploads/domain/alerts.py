@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 from uploads.problems import Problem
 
@@ -24,6 +25,19 @@ class What(StrEnum):
 
 OF_VERDICTS = frozenset({What.BYTES, What.UPLOADS, What.COST})
 """What can be watched for the uploads with one verdict only."""
+
+
+MASK = "…"
+"""In place of what is not shown of an address."""
+
+
+def masked_address(url: str) -> str:
+    """The scheme and the server of an address. Its path is often all that a sender needs to know."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return MASK
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{MASK}"
 
 
 class Event(StrEnum):

@@ -9,9 +9,9 @@ from decimal import Decimal
 from django.core.validators import MinValueValidator
 from django.db import models
 
-from uploads.domain.alerts import Channel, Event, Quiet, Sample, What
+from uploads.domain.alerts import MASK, Channel, Event, Quiet, Sample, What, masked_address
 from uploads.domain.states import ItemState
-from uploads.models.fields import EncryptedTextField
+from uploads.models.fields import EncryptedTextField, SecretUnreadable, opened
 from uploads.models.inventory import VERDICTS
 from uploads.models.store import Store
 from uploads.models.work import ErrorFields, WorkFields
@@ -21,8 +21,9 @@ class AlertRule(ErrorFields):
     """A condition, and where its alerts are sent. Without a store: all enabled stores; without a bucket: all of them.
 
     `threshold` is in the unit of `what`; `currency` is that of a cost. `samples` are the bytes of the last days, for
-    growth. `quiet_from` and `quiet_until` are minutes of the day in UTC. The error says why the rule could neither
-    start nor end an alert when it was evaluated last.
+    growth. `webhook_url` is a secret too: with it, anybody can send messages to the receiver. `quiet_from` and
+    `quiet_until` are minutes of the day in UTC. The error says why the rule could neither start nor end an alert when
+    it was evaluated last.
     """
 
     name = models.CharField(max_length=100, unique=True)
@@ -32,7 +33,7 @@ class AlertRule(ErrorFields):
     store = models.ForeignKey(Store, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
     bucket = models.CharField(max_length=255, blank=True, default="")
     verdict = models.CharField(max_length=12, choices=VERDICTS, blank=True, default="")
-    webhook_url = models.CharField(max_length=1000, blank=True, default="")
+    webhook_url = EncryptedTextField(blank=True, default="")
     webhook_secret = EncryptedTextField(blank=True, default="")
     emails = models.JSONField(default=list, blank=True)
     enabled = models.BooleanField(default=True)
@@ -56,6 +57,14 @@ class AlertRule(ErrorFields):
     @property
     def sampled(self) -> list[Sample]:
         return [(date.fromisoformat(day), int(size)) for day, size in self.samples]
+
+    @property
+    def shown_webhook(self) -> str:
+        """The server of the webhook, with a mask in place of the rest; only the mask if no key decrypts it."""
+        try:
+            return masked_address(opened(self.webhook_url)) if self.webhook_url else ""
+        except SecretUnreadable:
+            return MASK
 
     @property
     def channels(self) -> tuple[Channel, ...]:

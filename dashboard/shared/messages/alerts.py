@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext_lazy, override
+from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy, override
 
 from dashboard.shared.formatting import bytes_text, money_text, time_text
 from dashboard.shared.messages.types import Message
@@ -47,7 +47,7 @@ MESSAGES: Mapping[str, Message] = {
     ),
     Code.ALERT_NEEDS_TWO_DAYS: gettext_lazy("Growth needs two days on which the bytes of all uploads were known."),
     Code.ALERT_SECRET_UNREADABLE: gettext_lazy(
-        "The secret of the webhook cannot be decrypted with CREDENTIALS_KEYS. Enter it again."
+        "The webhook or its secret cannot be decrypted with CREDENTIALS_KEYS. Enter both again."
     ),
     Code.WEBHOOK_UNREACHABLE: gettext_lazy("The webhook could not be reached, or did not answer (%(kind)s)."),
     Code.WEBHOOK_REFUSED: gettext_lazy("The webhook answered with the status %(status)s."),
@@ -106,6 +106,13 @@ def condition_text(rule: AlertRule) -> str:
         "threshold": value_text(rule, rule.threshold),
         "place": place_text(rule),
     }
+
+
+def channels_text(rule: AlertRule) -> str:
+    """Where the alerts of a rule are sent. Of a webhook, only its server."""
+    count = len(rule.emails)
+    mails = ngettext("%(count)s e-mail address", "%(count)s e-mail addresses", count) % {"count": count_text(count)}
+    return ", ".join(each for each in (rule.shown_webhook, mails if count else "") if each)
 
 
 def words(delivery: AlertDelivery) -> Words:

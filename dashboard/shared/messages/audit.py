@@ -162,6 +162,8 @@ DETAILS: Mapping[str, StrPromise] = {
     "threshold": _("threshold"),
     "what": _("watches"),
     "webhook": _("webhook"),
+    "webhook_secret": _("secret of the webhook"),
+    "webhook_url": _("address of the webhook"),
     "verdict": _("verdict"),
     "silent_until": _("silent until"),
     "enabled": _("enabled"),

@@ -20,6 +20,7 @@ from uploads.models import (
     Store,
     StorePrice,
 )
+from uploads.models.fields import opened
 from uploads.problems import Code, Problem
 from uploads.services.work.failures import problem_fields
 
@@ -61,14 +62,39 @@ def test_rule_is_added_changed_and_deleted(browser: Client) -> None:
     page = browser.get(f"/alerts/{rule.pk}/").content.decode()
     assert "1536 GiB" in page
     assert "a secret" not in page
-    browser.post(f"/alerts/{rule.pk}/", {**VALUES, "webhook_secret": "", "threshold": "2 TiB"})
+    assert "a-secret-path" not in page
+    assert "Stored: https://hooks.example.com/… Leave this empty to keep it." in page
+    browser.post(f"/alerts/{rule.pk}/", {**VALUES, "webhook_url": "", "webhook_secret": "", "threshold": "2 TiB"})
     rule.refresh_from_db()
     assert (rule.threshold, bool(rule.webhook_secret)) == (Decimal(2 * 1024**4), True)
+    assert opened(rule.webhook_url) == VALUES["webhook_url"]
+    shown = browser.get("/alerts/", headers=JSON).json()["rules"][0]
+    assert shown["webhook"] == "https://hooks.example.com/…"
+    words = " ".join(strip_tags(browser.get("/alerts/").content.decode()).split())
+    assert "Sent to https://hooks.example.com/…, 2 e-mail addresses" in words
+    browser.post(f"/alerts/{rule.pk}/", {**VALUES, "webhook_url": "", "webhook_secret": "", "remove_webhook": "on"})
+    rule.refresh_from_db()
+    assert (rule.webhook_url, rule.webhook_secret) == ("", "")
     browser.post(f"/alerts/{rule.pk}/change/", {"action": "delete"})
     assert not AlertRule.objects.exists()
     actions = list(AuditEntry.objects.order_by("pk").values_list("action", flat=True))
-    assert actions == ["alert.added", "alert.changed", "alert.deleted"]
-    assert "secret" not in str(list(AuditEntry.objects.values()))
+    assert actions == ["alert.added", "alert.changed", "alert.changed", "alert.deleted"]
+    written = str(list(AuditEntry.objects.values()))
+    assert "a secret" not in written
+    assert "a-secret-path" not in written
+
+
+def test_refused_form_does_not_repeat_the_webhook(browser: Client) -> None:
+    response = browser.post("/alerts/new/", {**VALUES, "threshold": "many"})
+    assert response.status_code == 400
+    page = response.content.decode()
+    assert "Enter the webhook and its secret again" in page
+    assert "a-secret-path" not in page
+    rule = AlertRule.objects.create(name="r", what="bytes", threshold=1, webhook_url="https://example.org/x")
+    response = browser.post(f"/alerts/{rule.pk}/", {**VALUES, "remove_webhook": "on"})
+    assert list(response.context["form"].errors) == ["remove_webhook"]
+    response = browser.post(f"/alerts/{rule.pk}/", {**VALUES, "webhook_url": "", "emails": "", "remove_webhook": "on"})
+    assert list(response.context["form"].errors) == ["webhook_url"]
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from typing import Any
 class Webhook:
     """Answers with the statuses in turn, then with 200.
 
-    The status 0 closes the connection without a response, ENDLESS sends a body without an end, and SLOW a head
-    without one.
+    The status 0 closes the connection without a response, ENDLESS sends a body without an end, SLOW a head without
+    one, and MALFORMED a head that is none.
     """
 
     url: str = ""
@@ -28,7 +28,7 @@ class Webhook:
     is_over: threading.Event = field(default_factory=threading.Event)
 
 
-LOST, ENDLESS, SLOW = 0, -1, -2
+LOST, ENDLESS, SLOW, MALFORMED = 0, -1, -2, -3
 BLOCK = bytes(64 * 1024)
 
 
@@ -41,7 +41,7 @@ def webhook() -> Iterator[Webhook]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             found.received.append((dict(self.headers), body))
             status = found.statuses.pop(0) if found.statuses else 200
-            if status in (LOST, ENDLESS, SLOW):
+            if status <= LOST:
                 self._misbehave(status)
                 return
             self.send_response(status)
@@ -54,6 +54,9 @@ def webhook() -> Iterator[Webhook]:
             self.close_connection = True
             head = b"HTTP/1.1 200 OK\r\n"
             if status == LOST:
+                return
+            if status == MALFORMED:
+                self.wfile.write(head + b"Content-Length: 0\r\nno header\r\n\r\n")
                 return
             try:
                 self.wfile.write(head if status == SLOW else head + b"\r\n")

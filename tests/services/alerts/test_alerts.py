@@ -5,20 +5,36 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from io import StringIO
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
+from django.core import serializers
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tests.services.alerts.receivers import ENDLESS, LOST, SLOW, Webhook, mail_server, webhook
-from uploads.domain.alerts import MAX_DELIVERIES, Measured, Quiet, What, growth_per_day, holds, wait_after, with_sample
+from tests.services.alerts.receivers import ENDLESS, LOST, MALFORMED, SLOW, Webhook, mail_server, webhook
+from uploads.domain.alerts import (
+    MASK,
+    MAX_DELIVERIES,
+    Measured,
+    Quiet,
+    What,
+    growth_per_day,
+    holds,
+    masked_address,
+    wait_after,
+    with_sample,
+)
 from uploads.domain.cost import GIB
 from uploads.domain.states import ItemState
+from uploads.logs import Lines
 from uploads.models import (
     Alert,
     AlertDelivery,
@@ -34,7 +50,7 @@ from uploads.problems import Code, Problem
 from uploads.services.alerts import webhooks
 from uploads.services.alerts.deliver import DELIVERIES, deliver_alert
 from uploads.services.alerts.evaluating import evaluate, evaluate_alerts
-from uploads.services.alerts.rules import RuleRefused, RuleValues, save_rule, send_test, silence
+from uploads.services.alerts.rules import RuleRefused, RuleValues, facts, save_rule, send_test, silence
 from uploads.services.stores.prices import PriceValues, set_prices
 from uploads.services.upkeep.retention import DELIVERIES_KEPT, delete_old_rows
 from uploads.services.work import leases
@@ -375,6 +391,65 @@ def test_neither_the_secret_nor_the_address_is_logged(
     assert "/hook/" not in written
 
 
+def test_packages_do_not_log_the_address_either(store: Store, hook: Webhook) -> None:
+    """urllib3 logs the address of a response whose head is malformed, and at DEBUG the path of every request."""
+    written = StringIO()
+    handler, root = logging.StreamHandler(written), logging.getLogger()
+    handler.setFormatter(Lines("%(levelname)s %(name)s %(message)s"))
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    try:
+        hook.statuses = [MALFORMED]
+        send_test(None, make_rule(hook))
+        deliver_all()
+    finally:
+        root.setLevel(before)
+        root.removeHandler(handler)
+    assert AlertDelivery.objects.get().state == ItemState.DONE
+    assert "Failed to parse headers" in written.getvalue()
+    assert '"POST ******** HTTP/1.1" 200' in written.getvalue()
+    assert "/hook/" not in written.getvalue()
+
+
+def test_address_is_stored_encrypted_kept_and_removed(store: Store, hook: Webhook, settings: Any) -> None:
+    rule = make_rule(hook)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT webhook_url FROM uploads_alertrule")
+        assert "127.0.0.1" not in cursor.fetchone()[0]
+    assert hook.url not in serializers.serialize("json", [rule])
+    save_rule(None, RuleValues("hidden", What.BYTES, Decimal(100), webhook_url=None), rule)
+    send_test(None, rule)
+    deliver_all()
+    assert len(hook.received) == 1
+    settings.CREDENTIALS_KEYS = [Fernet.generate_key().decode()]
+    send_test(None, AlertRule.objects.get())
+    deliver_all()
+    assert AlertDelivery.objects.filter(error_code=Code.ALERT_SECRET_UNREADABLE).count() == 1
+    assert facts(AlertRule.objects.get())["webhook"] == MASK
+    save_rule(None, RuleValues("hidden", What.BYTES, Decimal(100), webhook_url=hook.url), AlertRule.objects.get())
+    deliver_all()
+    assert ["Partway-Signature" in headers for headers, _ in hook.received] == [True, False], (
+        "the secret was entered for an address that is lost"
+    )
+    save_rule(None, RuleValues("hidden", What.BYTES, Decimal(100), emails=("ops@example.org",)), rule)
+    assert AlertRule.objects.get().webhook_url == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://hooks.slack.com/services/T0/B0/secret", "https://hooks.slack.com/…"),
+        ("https://example.org:8443?token=secret", "https://example.org:8443/…"),
+        ("http://[::1]:80/secret", "http://[::1]:80/…"),
+        ("https://user:secret@example.org/", "https://example.org/…"),
+        ("http://[secret", "…"),
+    ],
+)
+def test_only_the_server_of_an_address_is_shown(url: str, shown: str) -> None:
+    assert masked_address(url) == shown
+
+
 def test_this_machine_is_refused_unless_it_is_allowed(store: Store, hook: Webhook, settings: Any) -> None:
     settings.STORE_ALLOWED_ADDRESSES = []
     port = hook.url.split(":")[2]
@@ -469,7 +544,11 @@ def test_rules_are_audited_without_their_secrets(store: Store, hook: Webhook) ->
     assert rule.webhook_secret == "", "a secret is not sent to an address that it was not entered for"
     written = str(list(AuditEntry.objects.values_list("before", "after", "detail")))
     assert "a secret" not in written
-    assert hook.url not in written
+    assert "/hook/" not in written
+    server = hook.url.removesuffix("hook/") + MASK
+    last = AuditEntry.objects.order_by("-pk")[0]
+    assert (last.before["webhook"], last.after["webhook"]) == (server, "http://other.example/…")
+    assert last.detail == {"fields": ["webhook_url", "webhook_secret"]}
 
 
 def test_changed_condition_ends_the_alert_without_a_message(store: Store, hook: Webhook) -> None:

@@ -17,7 +17,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from uploads.domain.store_health import StoreHealth
-from uploads.models import AuditEntry, Store, Transfer
+from uploads.models import AlertRule, AuditEntry, Store, Transfer
 from uploads.models.fields import Sealed, SecretUnreadable, opened
 from uploads.objectstore.errors import NotSent, Reason
 from uploads.services.stores import keys
@@ -130,6 +130,19 @@ def test_rotation_encrypts_everything_with_the_first_key_and_can_be_repeated(
     settings.CREDENTIALS_KEYS = [NEW]
     assert {opened(store.secret_key) for store in Store.objects.all()} == {f"the secret of s{n}" for n in range(5)}
     assert "0 rotated, 9 had the first key already" in rotate()[0]
+
+
+def test_webhooks_of_alerts_are_rotated(settings: Settings) -> None:
+    settings.CREDENTIALS_KEYS = [OLD]
+    AlertRule.objects.create(
+        name="r", what="bytes", threshold=1, webhook_url="https://example.org/x", webhook_secret="s"
+    )
+    AlertRule.objects.create(name="by mail", what="bytes", threshold=1)
+    settings.CREDENTIALS_KEYS = [NEW, OLD]
+    assert "uploads.AlertRule: 2 rotated, 0 had the first key already" in rotate()[0]
+    settings.CREDENTIALS_KEYS = [NEW]
+    rule = AlertRule.objects.get(name="r")
+    assert (opened(rule.webhook_url), opened(rule.webhook_secret)) == ("https://example.org/x", "s")
 
 
 def test_rotation_names_what_no_key_decrypts_and_rotates_the_rest(settings: Settings, add: Add) -> None:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from uploads import audit
 from uploads.domain.alerts import Event, What
 from uploads.models import AlertDelivery, AlertRule, Store
+from uploads.models.fields import Sealed, SecretUnreadable, opened
 from uploads.problems import Code, Problem, ProblemError
 from uploads.services.alerts.evaluating import MAX_RULES, deliver_later
 from uploads.services.work.failures import NO_ERROR
@@ -25,7 +26,10 @@ class RuleRefused(ProblemError):
 
 @dataclass(frozen=True, slots=True)
 class RuleValues:
-    """A rule as it is entered. An empty secret keeps the stored one, unless the address has changed."""
+    """A rule as it is entered. `webhook_url`: None keeps the stored one, and empty removes it.
+
+    An empty secret keeps the stored one, unless the address has changed.
+    """
 
     name: str
     what: What
@@ -34,7 +38,7 @@ class RuleValues:
     store: Store | None = None
     bucket: str = ""
     verdict: str = ""
-    webhook_url: str = ""
+    webhook_url: str | None = ""
     webhook_secret: str = ""
     emails: tuple[str, ...] = ()
     enabled: bool = True
@@ -43,7 +47,7 @@ class RuleValues:
 
 
 def facts(rule: AlertRule) -> dict[str, Any]:
-    """What the audit log keeps of a rule: no secret, and no path of its webhook, which often is one."""
+    """What the audit log keeps of a rule: no secret, and only the server of its webhook."""
     return {
         "name": rule.name,
         "what": rule.what,
@@ -52,7 +56,7 @@ def facts(rule: AlertRule) -> dict[str, Any]:
         "store": rule.store.name if rule.store else "",
         "bucket": rule.bucket,
         "verdict": rule.verdict,
-        "webhook": bool(rule.webhook_url),
+        "webhook": rule.shown_webhook,
         "emails": list(rule.emails),
         "enabled": rule.enabled,
     }
@@ -68,10 +72,8 @@ def save_rule(actor: User | None, values: RuleValues, rule: AlertRule | None = N
         raise RuleRefused(Problem(Code.TOO_MANY_ALERT_RULES, limit=MAX_RULES))
     before = facts(rule) if rule else None
     row = rule or AlertRule()
-    moved = row.webhook_url != values.webhook_url
     changed = _assign(row, values)
-    if values.webhook_secret or moved:
-        row.webhook_secret = values.webhook_secret
+    secrets = _assign_secrets(row, values)
     if changed or not values.enabled:
         row.samples = []
         for name, value in NO_ERROR.items():
@@ -79,7 +81,9 @@ def save_rule(actor: User | None, values: RuleValues, rule: AlertRule | None = N
     row.save()
     if changed or not row.enabled:
         _end_active(row)
-    audit.record(actor, "alert.changed" if rule else "alert.added", before=before, after=facts(row))
+    audit.record(
+        actor, "alert.changed" if rule else "alert.added", before=before, after=facts(row), detail={"fields": secrets}
+    )
     return row
 
 
@@ -89,10 +93,31 @@ CONDITION = ("what", "threshold", "currency", "store", "bucket", "verdict")
 def _assign(row: AlertRule, values: RuleValues) -> bool:
     """Whether the condition is another one now."""
     was = [row.store_id, *(getattr(row, name) for name in CONDITION if name != "store")] if row.pk else None
-    for name in (*CONDITION, "name", "webhook_url", "enabled", "quiet_from", "quiet_until"):
+    for name in (*CONDITION, "name", "enabled", "quiet_from", "quiet_until"):
         setattr(row, name, getattr(values, name))
     row.emails = list(values.emails)
     return was != [row.store_id, *(getattr(row, name) for name in CONDITION if name != "store")]
+
+
+def _assign_secrets(row: AlertRule, values: RuleValues) -> list[str]:
+    """The names of those that have changed, for the audit log, which does not have their values."""
+    changed = []
+    if values.webhook_url is not None and not _is_same(row.webhook_url, values.webhook_url):
+        row.webhook_url = values.webhook_url
+        changed.append("webhook_url")
+    if values.webhook_secret or changed:
+        if values.webhook_secret or row.webhook_secret:
+            changed.append("webhook_secret")
+        row.webhook_secret = values.webhook_secret
+    return changed
+
+
+def _is_same(stored: str | Sealed, entered: str) -> bool:
+    """Whether both are the same address. One that no key decrypts is another one."""
+    try:
+        return opened(stored) == entered
+    except SecretUnreadable:
+        return False
 
 
 def _end_active(rule: AlertRule) -> None:

@@ -18,6 +18,7 @@ from uploads.models.store_limits import address_rules
 from uploads.objectstore.budget import Budget, limited_to
 from uploads.objectstore.connections import PatientAdapter
 from uploads.objectstore.endpoints import origin
+from uploads.redaction import hiding
 from uploads.services.alerts.words import words_of
 
 CONNECT_SECONDS = 5.0
@@ -74,19 +75,19 @@ def headers_of(delivery: AlertDelivery, body: bytes) -> Mapping[str, str]:
 
 def post(delivery: AlertDelivery) -> int:
     """The status of the response. Raises requests.RequestException, OSError or SecretUnreadable."""
+    url = opened(delivery.rule.webhook_url)
     body = json.dumps(body_of(delivery), ensure_ascii=False).encode()
     budget = Budget(SECONDS)
     with requests.Session() as session, limited_to(budget), budget.spending():
         session.trust_env = False
+        request = session.prepare_request(
+            requests.Request("POST", url, data=body, headers=dict(headers_of(delivery, body)))
+        )
         for scheme in ("https://", "http://"):
             session.mount(scheme, PatientAdapter(SECONDS, address_rules()))
-        response = session.post(
-            delivery.rule.webhook_url,
-            data=body,
-            headers=dict(headers_of(delivery, body)),
-            timeout=(CONNECT_SECONDS, SECONDS),
-            allow_redirects=False,
-            stream=True,
-        )
-        with response:
+        timeout = (CONNECT_SECONDS, SECONDS)
+        with (
+            hiding(request.path_url),
+            session.send(request, timeout=timeout, allow_redirects=False, stream=True) as response,
+        ):
             return response.status_code
