@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.system.stack import Stack, wait_for
 from uploads.objectstore.client import ObjectStoreClient
 
-UPLOADS, BUCKETS, THREADS, ROUNDS = 500, 5, 6, 3
+UPLOADS, BUCKETS, THREADS, ROUNDS = 2000, 5, 6, 3
 """A scanner has 8 threads, of which one store may hold 6."""
 
 LEAST_RATIO = 0.8

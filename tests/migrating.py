@@ -18,10 +18,14 @@ SOURCES = ("uploads/migrations", "uploads/database", "locks")
 """What decides how the tables and triggers of a new database look. Some tables are those of packages."""
 
 
+SECRETS = {"SECRET_KEY": "only for migrating", "CREDENTIALS_KEYS": "Kx0MZ1y0Sx5F5jrm2l9vT3m3s0kTn4u6fJm9p7D2ZbE="}
+"""The settings do not load without secrets, which the environment of a benchmark lacks."""
+
+
 def migrate(url: str) -> None:
     """Run all migrations in a separate process, because the settings of a process name one database."""
     argv = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-    subprocess.run(argv, env={**os.environ, "DATABASE_URL": url}, cwd=PROJECT, check=True)
+    subprocess.run(argv, env={**SECRETS, **os.environ, "DATABASE_URL": url}, cwd=PROJECT, check=True)
 
 
 def migrated_sqlite() -> Path:
