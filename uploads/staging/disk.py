@@ -47,6 +47,12 @@ class StagingFolder:
         with suppress(FileNotFoundError):
             shutil.rmtree(self.path)
 
+    def has_only_lock(self) -> bool:
+        """Whether nothing is staged: the folder exists, and only a writer has left its lock."""
+        with suppress(FileNotFoundError):
+            return all(each.name == LOCK for each in self.path.iterdir())
+        return False
+
     def whole(self, number: int) -> Path:
         return self.path / f"{number:05d}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,14 @@ from uploads.domain.states import DesiredState, PartState, Phase, TransferState
 from uploads.models import AuditEntry, Part, Transfer
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.services.staging import quota
-from uploads.services.transfers.receive import Receiver
+from uploads.services.transfers.missing_files import settle_missing_files
+from uploads.services.transfers.receive import Receiver, ReceivingStopped
 from uploads.services.transfers.start import offset_of
 from uploads.services.transfers.steps import request_pause
 from uploads.services.upkeep.cleanup import release_left_bytes, sweep_staging
 from uploads.services.upkeep.watchdog import watch
 from uploads.services.work import broker, queue
+from uploads.staging.disk import StagingFolder
 
 PART = 5 * MIB
 NODE = "test-node"
@@ -225,6 +228,34 @@ def test_folder_of_an_ended_transfer_is_removed_and_its_bytes_are_released(drive
     sweep_staging()
     assert not transfer.folder.exists()
     assert quota.reserved_bytes(NODE) == 0
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        pytest.param(lambda _: sweep_staging(), id="sweep"),
+        pytest.param(settle_missing_files, id="missing files"),
+        pytest.param(quota._reclaim, id="reclaim"),
+        pytest.param(lambda transfer: receive(transfer, bytes(9)), id="receive"),
+    ],
+)
+def test_transfer_that_ends_while_its_folder_is_looked_at_leaves_nothing(
+    drive: Drive, staging: Path, monkeypatch: pytest.MonkeyPatch, look: Callable[[Transfer], object]
+) -> None:
+    """The lock of the writer creates the folder again that the end of the transfer has removed"""
+    transfer = start(drive, 9)
+    receive(transfer, bytes(9), 5)
+    make = StagingFolder.make
+
+    def end_first(folder: StagingFolder) -> None:
+        Transfer.objects.filter(pk=transfer.pk).update(phase=Phase.DONE)
+        quota.release_all(transfer)
+        make(folder)
+
+    monkeypatch.setattr(StagingFolder, "make", end_first)
+    with suppress(ReceivingStopped):
+        look(transfer)
+    assert not transfer.folder.exists()
 
 
 def test_files_without_the_name_of_a_transfer_stay(drive: Drive, staging: Path) -> None:

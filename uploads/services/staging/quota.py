@@ -32,6 +32,7 @@ from uploads import crash
 from uploads.domain.planning import PlannedPart
 from uploads.domain.states import FINAL_PHASES, DesiredState, PartState
 from uploads.models import Part, StagingNode, Transfer
+from uploads.services.staging.writing import only_writer
 from uploads.staging import disk
 from uploads.staging.disk import WriterBusy, remove_part
 
@@ -249,7 +250,7 @@ def _reclaim(transfer: Transfer) -> int:
     """The bytes that were released now. A sender that is connected releases them when it is told to give way."""
     rows = _idle(Transfer.objects.filter(pk=transfer.pk))
     try:
-        with transfer.folder.writer():
+        with only_writer(transfer):
             return give_up(transfer) if transfer.resumable and rows.exists() else 0
     except WriterBusy:
         rows.update(gives_way=True)

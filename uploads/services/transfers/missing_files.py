@@ -18,6 +18,7 @@ from uploads.domain.states import NEEDS_NODE, PART_STATES, DesiredState, PartSta
 from uploads.models import Part, Transfer
 from uploads.problems import Code, Problem
 from uploads.services.staging import nodes
+from uploads.services.staging.writing import only_writer
 from uploads.services.transfers.ending import fail_transfer
 from uploads.services.work import leases
 from uploads.services.work.failures import NO_ERROR, problem_fields
@@ -74,7 +75,7 @@ def settle_missing_files(transfer: Transfer) -> bool:
     later part is being sent: try again later.
     """
     nodes.check_disk()
-    with transfer.folder.writer(), transaction.atomic():
+    with only_writer(transfer), transaction.atomic():
         current = Transfer.objects.select_for_update().get(pk=transfer.pk)
         if current.phase not in NEEDS_NODE | {Phase.FAILED} or current.desired_state == DesiredState.CANCEL:
             return False

@@ -21,6 +21,7 @@ from uploads.models.transfer import steps_queue
 from uploads.problems import Code, Problem
 from uploads.services.staging import quota
 from uploads.services.staging.nodes import ID_FILE, NodeConflict
+from uploads.services.staging.writing import only_writer
 from uploads.services.transfers.missing_files import settle_missing_files
 from uploads.services.transfers.receive import QuotaExceeded, ReceivingStopped, recover
 from uploads.services.transfers.steps import StepRefused, request_cancel
@@ -98,7 +99,7 @@ def _sweep(path: Path) -> None:
             log.warning("staging %s: removed, because it belongs to no transfer in progress", path.name)
             quota.release_all(transfer) if transfer else folder.remove()
         return
-    with folder.writer():
+    with only_writer(transfer):
         _remove_stray_files(transfer)
     if transfer.resumable and not transfer.all_received:
         recover(transfer)

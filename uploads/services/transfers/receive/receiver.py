@@ -15,6 +15,7 @@ from uploads.models import Transfer
 from uploads.problems import Code, Problem
 from uploads.services.staging import quota
 from uploads.services.staging.expected_sha256 import FileSha256
+from uploads.services.staging.writing import only_writer
 from uploads.services.transfers.receive.checksum import CheckedBody
 from uploads.services.transfers.receive.ending import abandon, finish_receiving, reason_of
 from uploads.services.transfers.receive.errors import GaveWay, WrongLength
@@ -61,7 +62,7 @@ class Receiver:
         self.offset = 0
 
     def __enter__(self) -> Self:
-        self._exit.enter_context(self._transfer.folder.writer())
+        self._exit.enter_context(only_writer(self._transfer))
         try:
             position = resume(self._transfer)
         except BaseException as error:

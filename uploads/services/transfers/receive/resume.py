@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from uploads.domain.planning import PlannedPart
-from uploads.domain.states import FINAL_PHASES, PartState
+from uploads.domain.states import PartState
 from uploads.models import Part, Transfer
 from uploads.services.staging import quota
 from uploads.services.staging.expected_sha256 import FileSha256
-from uploads.services.transfers.receive.errors import ReceivingStopped
 from uploads.services.transfers.receive.progress import check_accepting
 from uploads.services.transfers.receive.staged import mark_staged
 from uploads.staging.disk import PartialFile
@@ -29,7 +28,7 @@ def resume(transfer: Transfer) -> Position:
 
     The caller has the lock of the transfer's folder. Raises ReceivingStopped, OSError.
     """
-    _check_not_ended(transfer)
+    check_accepting(transfer, sender_is_active=False)
     plan, folder = transfer.plan, transfer.folder
     if transfer.gives_way:
         # The sender that was to give way has died.
@@ -44,17 +43,6 @@ def resume(transfer: Transfer) -> Position:
         _recover(transfer, plan.part(number))
         number += 1
     return Position(offset, number, FileSha256.resume(transfer, number))
-
-
-def _check_not_ended(transfer: Transfer) -> None:
-    """Raise ReceivingStopped unless the transfer accepts bytes."""
-    try:
-        check_accepting(transfer, sender_is_active=False)
-    except ReceivingStopped:
-        # The lock has created the folder of a transfer that has ended: remove it again.
-        if Transfer.objects.filter(pk=transfer.pk, phase__in=FINAL_PHASES).exists():
-            transfer.folder.remove()
-        raise
 
 
 def _recover(transfer: Transfer, planned: PlannedPart) -> None:
