@@ -16,7 +16,7 @@ from tests.objectstore.fault_server import (
 )
 from tests.objectstore.responses import CREATED, PARTS
 from uploads.objectstore.client import ObjectStoreClient
-from uploads.objectstore.errors import NotSent, Reason
+from uploads.objectstore.errors import NotSent, Reason, Refused
 from uploads.objectstore.types import CompletedPart, Credentials, FileSlice
 
 # Arguments
@@ -80,3 +80,16 @@ def test_each_attempt_is_logged_with_identifiers_and_without_secrets(
 
 def test_repr_contains_no_secret() -> None:
     assert "TOPSECRET" not in repr(Credentials("AKID", "TOPSECRET", "TOKENTOKEN"))
+
+
+def test_missing_object_is_no_warning(
+    server: FaultServer, make_client: MakeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = make_client(server.url)
+    server.script(respond(404), respond(403))
+    with caplog.at_level(logging.DEBUG, logger="uploads.objectstore"):
+        for _ in range(2):
+            with pytest.raises(Refused):
+                client.head_object("bucket", "key")
+    levels = [record.levelname for record in caplog.records if record.name == "uploads.objectstore"]
+    assert levels == ["DEBUG", "WARNING"]

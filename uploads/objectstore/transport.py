@@ -246,4 +246,10 @@ def _log(call: Call, response: Response | None, seconds: float, error: ObjectSto
         "seconds": round(seconds, 4),
     }
     text = " ".join(f"{name}={value!r}" for name, value in facts.items() if value not in (None, ""))
-    log.log(logging.WARNING if error else logging.DEBUG, "%s", text, extra=facts)
+    log.log(_level(call, error), "%s", text, extra=facts)
+
+
+def _level(call: Call, error: ObjectStoreError | None) -> int:
+    """That there is no object is what a HEAD of a new transfer is expected to say, and no warning."""
+    is_answer = call.method == "HEAD" and error is not None and error.reason is Reason.NO_SUCH_KEY
+    return logging.WARNING if error and not is_answer else logging.DEBUG
