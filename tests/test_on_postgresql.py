@@ -13,6 +13,7 @@ FILES = (
     "tests/migrations/test_encrypted_webhooks.py",
     "tests/migrations/test_error_reasons.py",
     "tests/migrations/test_grants.py",
+    "tests/services/ended/test_ends_at_once.py",
     "tests/services/inventory/test_inventory_pages.py",
     "tests/services/inventory/test_judging.py",
     "tests/services/inventory/test_objects.py",

@@ -27,6 +27,7 @@ from uploads.models import Store
 from uploads.objectstore.types import UploadRef
 from uploads.services.browse.ownership import OwnedByTransfer, owners
 from uploads.services.browse.preflight import preflight_abort
+from uploads.services.ended.noting import note_found_gone
 from uploads.services.operations.order import request_abort
 
 SHOWN_ROWS = 50
@@ -66,6 +67,8 @@ def _confirm_one(
 ) -> HttpResponse:
     ended = ending_operation(request.user, store, links.bucket, name)
     preflight = None if ended else preflight_abort(store, links.bucket, name)
+    if preflight is not None and preflight.gone:
+        note_found_gone(store, links.bucket, name)
     if preflight is None or preflight.gone:
         return gone(request, links, name, ended=ended)
     context: dict[str, Any] = upload_context(request.user, store, links, name) | {

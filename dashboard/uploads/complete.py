@@ -27,6 +27,7 @@ from uploads.problems import ProblemError
 from uploads.services.browse.browsing import provider_of
 from uploads.services.browse.ownership import OwnedByTransfer
 from uploads.services.browse.preflight import CompletePreflight, preflight_complete
+from uploads.services.ended.noting import note_found_gone
 from uploads.services.operations.order import request_complete
 
 
@@ -79,6 +80,8 @@ def _confirm(
 ) -> HttpResponse:
     ended = ending_operation(request.user, store, links.bucket, name)
     preflight = None if ended else preflight_complete(store, links.bucket, name)
+    if preflight is not None and preflight.gone:
+        note_found_gone(store, links.bucket, name)
     if preflight is None or preflight.gone:
         return gone(request, links, name, ended=ended)
     if jsonapi.wants_json(request):

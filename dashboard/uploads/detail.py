@@ -31,7 +31,7 @@ from uploads.selectors import operations
 from uploads.selectors.transfers import possible_creators
 from uploads.services.browse import browsing, ownership
 from uploads.services.browse.preflight import is_recent
-from uploads.services.operations.order import settle_possible_orphans
+from uploads.services.ended.noting import note_found_gone
 
 UNUSABLE = frozenset({Reason.BAD_KEY, Reason.BAD_ARGUMENT})
 """Reasons why no request about an upload can be sent."""
@@ -61,7 +61,7 @@ def detail(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
             if error.reason in UNUSABLE or jsonapi.wants_json(request):
                 raise
             return _unseen(request, found, links, name, error)
-        settle_possible_orphans(found, bucket, name)
+        note_found_gone(found, bucket, name)
         return gone(request, links, name, error=error)
     if jsonapi.wants_json(request):
         return JsonResponse(detail_json(bucket, name, page, max_parts, marker))

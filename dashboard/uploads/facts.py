@@ -21,7 +21,7 @@ from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.types import UploadRef
 from uploads.services.browse import browsing
 from uploads.services.browse.preflight import is_recent
-from uploads.services.operations.order import settle_possible_orphans
+from uploads.services.ended.noting import note_found_gone
 
 
 @require_safe
@@ -40,7 +40,7 @@ def facts(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
         context["cells"] = render_facts(Facts(summary, is_recent(summary), is_unlisted))
     except ObjectStoreError as error:
         if browsing.is_gone(error):
-            settle_possible_orphans(found, bucket, name)
+            note_found_gone(found, bucket, name)
         denied = error.is_denied
         context |= {"gone": browsing.is_gone(error), "denied": denied, "explained": explain(error)}
     return render(request, "uploads/facts.html", context)
@@ -57,6 +57,8 @@ def part_summary_fragment(request: HttpRequest, store: str, bucket: str) -> Http
         context |= part_summary_context(browsing.summarize_upload(found, bucket, name.key, name.upload_id), found)
         context |= _listed_facts(found, bucket, name)
     except ObjectStoreError as error:
+        if browsing.is_gone(error):
+            note_found_gone(found, bucket, name)
         context["explained"] = explain(error)
     return render(request, "uploads/part_summary.html", context)
 

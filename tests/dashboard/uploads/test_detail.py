@@ -11,8 +11,18 @@ from django.test import Client
 from dashboard.shared.parameters import write_upload
 from tests.dashboard.conftest import Start
 from tests.dashboard.pages import Site
+from tests.services.sweeps.make import upload_row
 from uploads.domain.states import ItemState
-from uploads.models import AuditEntry, Operation, OperationItem, Store, StoreUpload, Transfer
+from uploads.models import (
+    AuditEntry,
+    InventoryBucket,
+    InventoryUpload,
+    Operation,
+    OperationItem,
+    Store,
+    StoreUpload,
+    Transfer,
+)
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import CompletedPart, UploadRef
 from uploads.services.operations.run import run_item
@@ -196,6 +206,21 @@ def test_upload_that_is_gone(site: Site, start: Start, object_store: ObjectStore
         assert page.href("To the list of uploads") == site.links.uploads
         error = site.json(url).json["error"]
         assert error["code"] == "NoSuchUpload"
+
+
+@pytest.mark.parametrize("page", ["detail", "abort", "complete", "facts", "part_summary"])
+def test_page_that_finds_an_upload_gone_notes_it_in_the_inventory(
+    site: Site, start: Start, store: Store, object_store: ObjectStoreClient, page: str
+) -> None:
+    name, other = start("key"), start("key")
+    for each in (name, other):
+        upload_row(store, site.bucket, each).save()
+    object_store.abort_multipart_upload(site.bucket, name.key, name.upload_id)
+    for each in (name, other):
+        site.get(getattr(site.links, page)(each))
+    ended = InventoryUpload.objects.get(ended_at__isnull=False)
+    assert (ended.upload_id, ended.ended_how) == (name.upload_id, "elsewhere")
+    assert InventoryBucket.objects.get().changed_at is not None
 
 
 def test_open_form_leads_to_the_upload(site: Site, start: Start, store: Store) -> None:

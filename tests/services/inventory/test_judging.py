@@ -16,10 +16,11 @@ from pytest_django import DjangoAssertNumQueries
 from tests.services.inventory.rows import store_of
 from uploads.models import InventoryBucket, InventorySum, InventoryUpload
 from uploads.models.inventory import upload_identity
+from uploads.services.ended.marks import mark_changed
 from uploads.services.inventory import refresh, sums
 from uploads.services.inventory.judging import apply_thresholds, judge_rows, rejudge_due
 from uploads.services.inventory.settings import InventoryValues, change_settings, settings_of, values_of
-from uploads.services.inventory.sums import compute_sums, mark_changed, refresh_sums
+from uploads.services.inventory.sums import compute_sums, refresh_sums
 from uploads.services.upkeep.watchdog import _refresh_inventory
 from uploads.services.work.tasks import SCAN_QUEUE
 from uploads.tasks import refresh_inventory

@@ -96,6 +96,20 @@ def test_plan_approval_run_and_proof(store: Store, left: Left, user: User) -> No
     assert [each for each in actions if each.startswith(("sweep", "abort"))] == [*steps, "sweep.proved"]
 
 
+def test_an_abort_is_in_the_inventory_before_its_proof(store: Store, left: Left, user: User) -> None:
+    row = read_row(store, left.bucket, left.start())
+    sweep = started(user)
+    item = SweepItem.objects.get()
+    drive_sweep(sweep.pk)
+    InventoryBucket.objects.update(changed_at=None)
+    run_sweep_item(item.pk)
+    item.refresh_from_db()
+    row.refresh_from_db()
+    assert item.operation_item is not None
+    assert (item.proof, row.ended_how, row.ended_operation) == ("", "aborted", item.operation_item.operation_id)
+    assert InventoryBucket.objects.get().changed_at is not None, "the sums of the bucket are computed again"
+
+
 def test_a_second_request_executes_nothing_again(store: Store, left: Left, user: User) -> None:
     read_row(store, left.bucket, left.start())
     sweep = started(user)

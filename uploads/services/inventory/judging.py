@@ -14,7 +14,7 @@ from uploads.domain.verdicts import SILENT, Judgement, Thresholds, UploadFacts, 
 from uploads.models import InventoryBucket, InventorySettings, InventoryUpload, Store
 from uploads.services.browse.browsing import provider_of
 from uploads.services.browse.ownership import owned_in_store
-from uploads.services.inventory.sums import mark_all_changed, mark_those_changed
+from uploads.services.ended.marks import mark_all_changed, mark_those_changed
 
 OWNED_AGAIN = timedelta(minutes=10)
 """When an upload is judged again that a transfer owns: the transfer may have ended by then."""

@@ -24,10 +24,10 @@ from uploads.models import InventoryBucket, InventoryUpload, ObjectsBatch, Store
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.problems import Code
 from uploads.services.browse.browsing import ExistingObject, head_object
+from uploads.services.ended.marks import mark_changed
 from uploads.services.inventory.judging import JUDGED, judge_rows
 from uploads.services.inventory.scans.kinds import giving_up
 from uploads.services.inventory.scans.parts import OF_THE_UPLOAD, WRITE_SECONDS
-from uploads.services.inventory.sums import mark_changed
 from uploads.services.stores import pace
 from uploads.services.stores.clients import ONCE, client_for
 from uploads.services.work.failures import NO_ERROR, error_code

@@ -1,16 +1,15 @@
 """The sums of the inventory: uploads and bytes of each bucket, by verdict and storage class.
 
-They are computed again after changes, by whatever process has time. The number of changes of a bucket says whether the
-sums that were computed are those of its present uploads. Nobody waits for a computation.
+They are computed again after changes (see `ended/marks.py`), by whatever process has time. The number of changes of a
+bucket says whether the sums that were computed are those of its present uploads. Nobody waits for a computation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Count, F, OuterRef, Q, Subquery, Sum, Value
+from django.db.models import Count, OuterRef, Q, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -24,33 +23,6 @@ SETTLED_PER_SECOND = 20_000
 
 LOOKED_AT = 100
 """Changed buckets that are looked at for those that have settled."""
-
-
-def mark_changed(bucket: InventoryBucket) -> None:
-    """Note that the sums of the bucket are not up to date. Call it in the transaction that changes its uploads.
-
-    The row is written even if it says so already: a computation that has begun does not know of this change.
-    """
-    _mark([bucket.pk], timezone.now())
-
-
-def mark_those_changed(buckets: Iterable[int]) -> None:
-    """As `mark_changed`, of several buckets. They are locked in the order of their ids."""
-    rows = InventoryBucket.objects.filter(pk__in=list(buckets)).order_by("pk").select_for_update()
-    _mark(list(rows.values_list("pk", flat=True)), timezone.now())
-
-
-def mark_all_changed(buckets: Iterable[int], now: datetime) -> set[int]:
-    """Lock buckets that nobody else is changing, and note that their sums are not up to date. Returns their ids."""
-    rows = InventoryBucket.objects.filter(pk__in=list(buckets)).order_by("pk").select_for_update(skip_locked=True)
-    free = set(rows.values_list("pk", flat=True))
-    _mark(list(free), now)
-    return free
-
-
-def _mark(ids: list[int], now: datetime) -> None:
-    changes = {"changed_at": Coalesce("changed_at", Value(now)), "changes": F("changes") + 1}
-    InventoryBucket.objects.filter(pk__in=ids).update(**changes)
 
 
 def refresh_sums(limit: int) -> int:

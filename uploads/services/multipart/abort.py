@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from uploads.domain.states import EndedHow
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import ObjectStoreError, Reason, certainly_not_done
 from uploads.problems import Code, Problem
@@ -39,6 +40,16 @@ class AbortOutcome:
     not_verified: ObjectStoreError | None = None
     response_lost: bool = False
     request_id: str = ""
+
+    @property
+    def ended_how(self) -> EndedHow | None:
+        """How an upload of our own has ended; None if nothing has shown that it is gone.
+
+        If it was gone before the first abort, an earlier attempt has removed it, which died before it wrote so.
+        """
+        if self.not_verified is not None:
+            return None
+        return EndedHow.ELSEWHERE if self.no_bucket is not None else EndedHow.ABORTED
 
 
 def abort_until_gone(

@@ -10,18 +10,21 @@ import logging
 from datetime import datetime
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from uploads import crash
 from uploads.domain.part_summary import summarize_parts
+from uploads.domain.states import EndedHow
 from uploads.models import OperationItem
 from uploads.objectstore.checksums import as_kept, from_kept
 from uploads.objectstore.errors import ObjectStoreError
-from uploads.objectstore.types import CompletedPart, ObjectFacts, SentBytes
+from uploads.objectstore.types import CompletedPart, ObjectFacts, SentBytes, UploadRef
 from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import ExistingObject, head_object, may_forbid_overwrite, provider_of
 from uploads.services.browse.ownership import transfer_metadata
 from uploads.services.browse.preflight import find_blockers
+from uploads.services.ended.noting import End, note_ended
 from uploads.services.multipart.appearance import Appearance, ObjectBefore
 from uploads.services.multipart.complete import (
     CompletionOutcome,
@@ -199,7 +202,10 @@ def _record_completed(item: OperationItem, response: SentBytes) -> None:
     }
     item.outcome.pop("head_showed", None)
     item.tries, item.failing_since, item.error_reason = 0, None, ""
-    _save(item)
+    operation, upload = item.operation, UploadRef(item.key, item.upload_id)
+    with transaction.atomic():
+        _save(item)
+        note_ended(operation.store, operation.bucket, [upload], End(EndedHow.COMPLETED, operation.pk))
 
 
 def _save(item: OperationItem) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -15,18 +15,19 @@ from django.utils import timezone
 
 from uploads import audit
 from uploads.domain.confirmation import Confirmation
-from uploads.domain.states import STORE_UPLOAD_STATES, ItemState, OperationKind, StoreUploadState
-from uploads.models import Operation, OperationItem, Store, StoreUpload
+from uploads.domain.states import EndedHow, ItemState, OperationKind
+from uploads.models import Operation, OperationItem, Store
 from uploads.models.operation import active_key
 from uploads.objectstore.types import UploadRef
 from uploads.origin import current
 from uploads.problems import Code, Problem
 from uploads.services.browse.ownership import OwnedByTransfer, Owners, owners
 from uploads.services.browse.preflight import active_operation
+from uploads.services.ended.noting import End, note_ended, settle_possible_orphan
+from uploads.services.operations.outcomes import ended_how
 from uploads.services.work.failures import problem_fields
 from uploads.services.work.leases import Lease, due
 from uploads.services.work.queue import enqueue_rows
-from uploads.services.work.transitions import change
 
 WINDOW = 8
 """Uploads of one operation that are enqueued or running at a time, so that 1,000 uploads do not delay other work."""
@@ -37,7 +38,6 @@ __all__ = [
     "dispatch_operation",
     "request_abort",
     "request_complete",
-    "settle_possible_orphans",
 ]
 
 
@@ -201,14 +201,16 @@ def end_item(lease: Lease[OperationItem], state: ItemState, **changes: Any) -> N
         if not lease.end(state, active_key=None, finished_at=timezone.now(), **changes):
             return
         if state is ItemState.DONE:
-            settle_possible_orphans(item.operation.store, item.operation.bucket, UploadRef(item.key, item.upload_id))
+            _note_end(item, changes.get("outcome", item.outcome))
         audit.record_item(item.operation.actor, state.value, item.operation, item, **changes)
     dispatch_operation(item.operation_id)
 
 
-def settle_possible_orphans(store: Store, bucket: str, upload: UploadRef) -> None:
-    """An upload is no longer in the store: no operator has to decide any more whose it was."""
-    rows = StoreUpload.objects.filter(
-        upload_id=upload.upload_id, transfer__store=store, transfer__bucket=bucket, transfer__key=upload.key
-    )
-    change(STORE_UPLOAD_STATES, rows, StoreUploadState.GONE, {StoreUploadState.SUSPECT})
+def _note_end(item: OperationItem, outcome: Mapping[str, Any]) -> None:
+    """Note that the upload is gone: for transfers that may have started it, and for the inventory."""
+    operation, upload = item.operation, UploadRef(item.key, item.upload_id)
+    settle_possible_orphan(operation.store, operation.bucket, upload)
+    how = ended_how(OperationKind(operation.kind), outcome)
+    if how is not None:
+        is_ours = how is not EndedHow.ELSEWHERE
+        note_ended(operation.store, operation.bucket, [upload], End(how, operation.pk if is_ours else None))

@@ -1,10 +1,14 @@
-"""How an item ends that is given up: failed, done but not verified, or with an outcome that nobody knows."""
+"""How an item ends that is given up: failed, done but not verified, or with an outcome that nobody knows.
+
+And how the upload of an item that is done has ended.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from uploads.domain.states import ItemState
+from uploads.domain.states import EndedHow, ItemState, OperationKind
 from uploads.models import OperationItem
 from uploads.problems import Code
 from uploads.services.work.failures import NO_ERROR
@@ -38,3 +42,13 @@ def end_of(item: OperationItem, error: dict[str, Any]) -> tuple[ItemState, dict[
         return ItemState.DONE, {"outcome": unverified, **NO_ERROR}
     is_open = bool(outcome.keys() & {REQUESTED_AT, UNANSWERED_AT, SENT_AT}) or error["error_reason"] == Code.WORKER_LOST
     return ItemState.UNKNOWN if is_open else ItemState.FAILED, error
+
+
+def ended_how(kind: OperationKind, outcome: Mapping[str, Any]) -> EndedHow | None:
+    """How the upload of an item that is done has ended; None if the store has not confirmed that it is gone."""
+    if kind is OperationKind.COMPLETE:
+        return EndedHow.COMPLETED
+    if outcome.get("not_verified"):
+        return None
+    is_elsewhere = outcome.get("already_gone") or outcome.get("no_bucket")
+    return EndedHow.ELSEWHERE if is_elsewhere else EndedHow.ABORTED

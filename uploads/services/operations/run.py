@@ -11,8 +11,11 @@ from uploads import crash
 from uploads.domain.states import ItemState, OperationKind
 from uploads.models import OperationItem
 from uploads.objectstore.errors import ObjectStoreError, Reason, certainly_not_done
+from uploads.objectstore.types import UploadRef
 from uploads.problems import Code, Problem
+from uploads.services.browse.browsing import is_gone
 from uploads.services.browse.ownership import owner_of
+from uploads.services.ended.noting import note_found_gone
 from uploads.services.multipart.abort import StillThere, abort_until_gone
 from uploads.services.multipart.complete import CompletionOutcome, CompletionUnknown
 from uploads.services.operations.completing import complete_item, found_json, result_of
@@ -52,6 +55,8 @@ def run_item(lease: Lease[OperationItem]) -> None:
         if wait_for_turn(lease, error):
             return
         log.warning("operation %s: %s", item.operation_id, error)
+        if is_gone(error):
+            note_found_gone(operation.store, operation.bucket, UploadRef(item.key, item.upload_id))
         reason = _conflict(item, error) if error.reason is Reason.EXISTS else ""
         fields = error_fields(error, reason=reason) | _unanswered(item, error)
         is_open = operation.kind == OperationKind.ABORT and not certainly_not_done(error)

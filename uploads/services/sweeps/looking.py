@@ -23,10 +23,11 @@ from uploads.problems import Code, Problem
 from uploads.selectors.inventory.conditions import uploads_of
 from uploads.services.browse.browsing import find_listed, is_gone, provider_of
 from uploads.services.browse.ownership import owner_of
+from uploads.services.ended.marks import mark_changed
+from uploads.services.ended.noting import write_ended
 from uploads.services.inventory.objects import Found, find, note_object
 from uploads.services.inventory.reading import apply, read_facts
-from uploads.services.inventory.scans.rows import judge_read, write_ended, write_read
-from uploads.services.inventory.sums import mark_changed
+from uploads.services.inventory.scans.rows import judge_read, write_read
 from uploads.services.operations.paced import was_sent
 from uploads.services.people.tokens import limits_of
 from uploads.services.stores import pace

@@ -9,14 +9,14 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import F
-from django.utils import timezone
 
 from uploads.domain.states import EndedHow, SweepItemState
 from uploads.models import InventoryUpload, Sweep, SweepItem
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.services.browse.browsing import is_gone
+from uploads.services.ended.marks import mark_those_changed
+from uploads.services.ended.noting import End, note_rows_ended
 from uploads.services.inventory.refresh import request_sums
-from uploads.services.inventory.sums import mark_those_changed
 from uploads.services.stores import pace
 from uploads.services.stores.clients import ONCE, client_for
 from uploads.services.sweeps.ending import end_left_items
@@ -95,16 +95,19 @@ def _proof_of(item: SweepItem) -> str:
 
 
 def note_ended(items: Sequence[SweepItem]) -> None:
-    """The inventory no longer has those that are gone: one statement for each operation, and for each bucket."""
-    now = timezone.now()
+    """The inventory no longer has those that are gone: one statement for each operation.
+
+    Those whose abort was confirmed are noted already. The sums are computed at once.
+    """
     gone = [item for item in items if item.proof == GONE]
-    rows = InventoryUpload.objects.filter(pk__in=[item.upload_row for item in gone], ended_at__isnull=True)
+    rows = InventoryUpload.objects.filter(pk__in=[item.upload_row for item in gone])
     buckets = list(rows.order_by().values_list("bucket_id", flat=True).distinct())
+    left = rows.filter(ended_at__isnull=True)
+    mark_those_changed(left.order_by().values_list("bucket_id", flat=True).distinct())
     by_operation: dict[uuid.UUID | None, list[int]] = {}
     for item in gone:
         operation = item.operation_item.operation_id if item.operation_item else None
         by_operation.setdefault(operation, []).append(item.upload_row)
     for operation, ids in by_operation.items():
-        rows.filter(pk__in=ids).update(ended_at=now, ended_how=EndedHow.ABORTED, ended_operation=operation)
-    mark_those_changed(buckets)
+        note_rows_ended(ids, End(EndedHow.ABORTED, operation))
     request_sums(buckets)

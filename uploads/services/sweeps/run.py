@@ -14,7 +14,7 @@ from django.utils import timezone
 from uploads import audit, crash
 from uploads.domain.states import ItemState, OperationKind, SweepItemState, SweepState
 from uploads.domain.sweeps import MAX_TRIES
-from uploads.models import InventoryUpload, Operation, OperationItem, Store, Sweep, SweepItem
+from uploads.models import Operation, OperationItem, Store, Sweep, SweepItem
 from uploads.models.operation import active_key
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.problems import Code, Problem
@@ -22,7 +22,7 @@ from uploads.services.operations.run import run_item
 from uploads.services.sweeps.dispatch import end_item
 from uploads.services.sweeps.ending import end_of, end_operation_item
 from uploads.services.sweeps.kinds import SWEEP_ITEMS
-from uploads.services.sweeps.looking import Spared, look_again, note_gone, was_requested
+from uploads.services.sweeps.looking import Spared, look_again, was_requested
 from uploads.services.sweeps.recording import sweep_queue
 from uploads.services.work.attempts import backoff_seconds
 from uploads.services.work.failures import error_fields, problem_fields
@@ -167,10 +167,6 @@ def _has_ended(lease: Lease[SweepItem], ordered: OperationItem) -> bool:
     if found is None:
         return False
     state, columns = found
-    if columns["error_reason"] == Code.SPARED_GONE:
-        row = InventoryUpload.objects.select_related("store", "bucket").filter(pk=lease.row.upload_row).first()
-        if row is not None:
-            note_gone(row)
     end_item(lease, state, **columns)
     return True
 

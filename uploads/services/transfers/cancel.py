@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from uploads import crash
-from uploads.domain.states import FINAL_PHASES, STORE_UPLOAD_STATES, DesiredState, PartState, Phase, StoreUploadState
+from uploads.domain.states import FINAL_PHASES, DesiredState, PartState, Phase, StoreUploadState
 from uploads.models import StoreUpload, Transfer
 from uploads.problems import Code
+from uploads.services.ended.noting import end_store_uploads
 from uploads.services.multipart.abort import abort_until_gone
 from uploads.services.stores.clients import client_for
 from uploads.services.transfers.ending import finish_transfer
@@ -16,7 +17,6 @@ from uploads.services.work.attempts import Retry
 from uploads.services.work.failures import error_fields
 from uploads.services.work.leases import Lease, free
 from uploads.services.work.tasks import task
-from uploads.services.work.transitions import change
 from uploads.staging.disk import WriterBusy
 
 INTERRUPTION_SECONDS = 1.5
@@ -75,5 +75,5 @@ def _abort_all(lease: Lease[Transfer]) -> str:
         elif done.no_bucket is not None:
             lease.renew(**error_fields(done.no_bucket, reason=Code.BUCKET_GONE))
         if not _in_flight(transfer):
-            change(STORE_UPLOAD_STATES, StoreUpload.objects.filter(pk=store_upload.pk), StoreUploadState.GONE)
+            end_store_uploads(transfer, StoreUpload.objects.filter(pk=store_upload.pk), done.ended_how)
     return request_id

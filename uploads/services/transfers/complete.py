@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from uploads import crash
 from uploads.domain.part_summary import multipart_etag
-from uploads.domain.states import STORE_UPLOAD_STATES, PartState, Phase, StoreUploadState
+from uploads.domain.states import EndedHow, PartState, Phase, StoreUploadState
 from uploads.models import StoreUpload, Transfer
 from uploads.objectstore.checksums import ReportedCrc64, as_kept, combine, from_kept
 from uploads.objectstore.errors import ObjectStoreError, certainly_not_done
@@ -18,6 +18,7 @@ from uploads.objectstore.types import CompletedPart, SentBytes
 from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import is_gone, provider_of
 from uploads.services.browse.ownership import TRANSFER_ID_METADATA
+from uploads.services.ended.noting import end_store_uploads
 from uploads.services.multipart.complete import (
     CompletionOutcome,
     CompletionUnknown,
@@ -37,7 +38,6 @@ from uploads.services.work.attempts import Retry
 from uploads.services.work.failures import NO_ERROR, error_fields, problem_fields
 from uploads.services.work.leases import Lease
 from uploads.services.work.tasks import record_failure, task
-from uploads.services.work.transitions import change
 
 
 @task(TRANSFERS, lambda: Transfer.objects.filter(phase=Phase.COMPLETING), refusal=refusal_of)
@@ -229,8 +229,7 @@ def _record_completed(transfer: Transfer, store_upload: StoreUpload, response: S
 
     Recorded even if the lease was lost: a completion cannot be repeated.
     """
-    rows = StoreUpload.objects.filter(pk=store_upload.pk)
-    change(STORE_UPLOAD_STATES, rows, StoreUploadState.COMPLETED)
+    end_store_uploads(transfer, StoreUpload.objects.filter(pk=store_upload.pk), EndedHow.COMPLETED)
     facts: dict[str, Any] = {
         "completed_at": timezone.now(),
         "complete_request_id": response.request_id[:200],
@@ -249,5 +248,5 @@ def _note_vanished_upload(transfer: Transfer, error: ObjectStoreError) -> None:
     """Someone else has ended the upload, and HEAD does not show its object: the parts are lost."""
     if is_gone(error):
         open_uploads = transfer.store_uploads.filter(state=StoreUploadState.OPEN)
-        change(STORE_UPLOAD_STATES, open_uploads, StoreUploadState.GONE)
+        end_store_uploads(transfer, open_uploads, EndedHow.ELSEWHERE)
         error.details.append(Problem(Code.UPLOAD_ENDED_BY_OTHERS))

@@ -13,6 +13,7 @@ from uploads.domain.states import STORE_UPLOAD_STATES, DesiredState, Phase, Stor
 from uploads.models import StoreUpload, Transfer
 from uploads.objectstore.errors import ObjectStoreError, certainly_not_done
 from uploads.objectstore.successes import upload_of_other_key
+from uploads.services.ended.noting import end_store_uploads
 from uploads.services.multipart.abort import abort_until_gone
 from uploads.services.stores.clients import client_for
 from uploads.services.transfers.dispatch import dispatch
@@ -25,7 +26,6 @@ from uploads.services.work.attempts import Retry
 from uploads.services.work.failures import NO_ERROR
 from uploads.services.work.leases import Lease
 from uploads.services.work.tasks import record_failure, task
-from uploads.services.work.transitions import change
 
 log = logging.getLogger(__name__)
 
@@ -88,11 +88,11 @@ def drop_late_upload(store_upload_id: int) -> None:
         return
     transfer = row.transfer
     try:
-        abort_until_gone(client_for(transfer.store), transfer.bucket, transfer.key, row.upload_id)
+        done = abort_until_gone(client_for(transfer.store), transfer.bucket, transfer.key, row.upload_id)
     except ObjectStoreError as error:
         log.warning("transfer %s: an upload that was created too late could not be aborted: %s", transfer.pk, error)
         return
-    change(STORE_UPLOAD_STATES, StoreUpload.objects.filter(pk=row.pk), StoreUploadState.GONE, (), drop_at=None)
+    end_store_uploads(transfer, StoreUpload.objects.filter(pk=row.pk), done.ended_how, drop_at=None)
 
 
 def _create(lease: Lease[Transfer]) -> str:

@@ -23,9 +23,10 @@ from uploads.domain.states import StoreUploadState
 from uploads.models import StoreUpload, Transfer
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import ObjectStoreError, Reason
-from uploads.objectstore.types import MultipartUpload
+from uploads.objectstore.types import MultipartUpload, UploadRef
 from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import is_gone, provider_of
+from uploads.services.ended.noting import End, note_ended
 from uploads.services.multipart.abort import abort_until_gone
 from uploads.services.multipart.appearance import CLOCK_TOLERANCE
 from uploads.services.stores.clients import client_for
@@ -70,9 +71,13 @@ def settle_unknown_create(transfer: Transfer) -> None:
     client = client_for(transfer.store)
     search = _search(client, transfer, transfer.create_sent_at, transfer.create_sent_at)
     if search.sole is not None:
-        abort_until_gone(client, transfer.bucket, transfer.key, search.sole)
+        done = abort_until_gone(client, transfer.bucket, transfer.key, search.sole)
         crash.point("orphan.aborted")
-        _record(transfer, [search.sole], StoreUploadState.GONE, "twin-aborted")
+        with transaction.atomic():
+            _record(transfer, [search.sole], StoreUploadState.GONE, "twin-aborted")
+            if done.ended_how is not None:
+                ended = End(done.ended_how, transfer_id=transfer.pk)
+                note_ended(transfer.store, transfer.bucket, [UploadRef(transfer.key, search.sole)], ended)
     else:
         _record(transfer, [*search.likely, *search.unclear], StoreUploadState.SUSPECT, "possible-orphan", search.gap)
 

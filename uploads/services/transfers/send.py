@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from uploads import audit, crash, logs, metrics
-from uploads.domain.states import STORE_UPLOAD_STATES, DesiredState, PartState, Phase, StoreUploadState
+from uploads.domain.states import DesiredState, EndedHow, PartState, Phase, StoreUploadState
 from uploads.models import Part, StoreUpload, Transfer
 from uploads.models.transfer import parts_queue
 from uploads.objectstore.checksums import as_hex
@@ -19,6 +19,7 @@ from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import FileSlice, SentBytes
 from uploads.problems import Code, Problem
 from uploads.services.browse.ownership import was_aborted_by_operator
+from uploads.services.ended.noting import end_store_uploads
 from uploads.services.staging import nodes, quota
 from uploads.services.staging.nodes import NodeConflict
 from uploads.services.stores.clients import ONCE, client_for
@@ -36,7 +37,6 @@ from uploads.services.work.attempts import Retry
 from uploads.services.work.failures import NO_ERROR, error_fields, problem_fields
 from uploads.services.work.leases import Lease
 from uploads.services.work.tasks import record_failure, task
-from uploads.services.work.transitions import change
 from uploads.staging.disk import WriterBusy
 
 log = logging.getLogger(__name__)
@@ -183,7 +183,7 @@ def _store_upload_vanished(lease: Lease[Part], store_upload: StoreUpload, error:
     with transaction.atomic():
         Transfer.objects.select_for_update().get(pk=transfer.pk)
         rows = StoreUpload.objects.filter(pk=store_upload.pk)
-        change(STORE_UPLOAD_STATES, rows, StoreUploadState.GONE, {StoreUploadState.OPEN})
+        end_store_uploads(transfer, rows, EndedHow.ELSEWHERE, {StoreUploadState.OPEN})
         lost = transfer.parts.filter(store_upload=store_upload, state=PartState.SENT).exists()
         if not lost and not was_aborted_by_operator(transfer, store_upload):
             audit.record_transfer(None, "begun-anew", transfer, upload_id=store_upload.upload_id)

@@ -18,8 +18,8 @@ from uploads import audit
 from uploads.domain.states import (
     FINAL_PHASES,
     LIVE_PHASES,
-    STORE_UPLOAD_STATES,
     DesiredState,
+    EndedHow,
     PartState,
     StoreUploadState,
 )
@@ -28,6 +28,7 @@ from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.types import ListedPart
 from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import is_gone
+from uploads.services.ended.noting import end_store_uploads
 from uploads.services.multipart.abort import abort_until_gone
 from uploads.services.staging import nodes, quota
 from uploads.services.staging.nodes import NodeConflict
@@ -41,7 +42,6 @@ from uploads.services.transfers.replaced_parts import differs
 from uploads.services.upkeep.cleanup import sweep_staging
 from uploads.services.work.failures import problem_fields
 from uploads.services.work.tasks import dispatch_batches
-from uploads.services.work.transitions import change
 
 
 class Outcome(StrEnum):
@@ -105,7 +105,7 @@ def _upload_finding(row: StoreUpload, *, exists: bool) -> Finding | None:
     is_possible_orphan = row.state == StoreUploadState.SUSPECT
     has_ended = row.transfer.phase in FINAL_PHASES
     if not exists and (is_possible_orphan or has_ended):
-        return Finding(_about_upload(Code.UPLOAD_GONE, row), partial(_set, row, StoreUploadState.GONE))
+        return Finding(_about_upload(Code.UPLOAD_GONE, row), partial(_record_gone, row, EndedHow.ELSEWHERE))
     if exists and is_possible_orphan:
         return Finding(_about_upload(Code.UPLOAD_MAY_BE_ORPHAN, row))
     if exists and has_ended:
@@ -132,15 +132,16 @@ def _exists(row: StoreUpload) -> bool:
 
 def _abort(row: StoreUpload) -> None:
     transfer = row.transfer
-    abort_until_gone(client_for(transfer.store), transfer.bucket, transfer.key, row.upload_id)
-    _set(row, StoreUploadState.GONE)
+    done = abort_until_gone(client_for(transfer.store), transfer.bucket, transfer.key, row.upload_id)
+    _record_gone(row, done.ended_how)
 
 
-def _set(row: StoreUpload, state: StoreUploadState) -> None:
+def _record_gone(row: StoreUpload, how: EndedHow | None) -> None:
     with transaction.atomic():
         rows = StoreUpload.objects.filter(pk=row.pk)
-        if change(STORE_UPLOAD_STATES, rows, state, {StoreUploadState(row.state)}):
-            audit.record_transfer(None, "reconciled", row.transfer, upload_id=row.upload_id, state=state.value)
+        if end_store_uploads(row.transfer, rows, how, {StoreUploadState(row.state)}):
+            state = StoreUploadState.GONE.value
+            audit.record_transfer(None, "reconciled", row.transfer, upload_id=row.upload_id, state=state)
 
 
 def _unknown_creates() -> Iterator[Finding]:

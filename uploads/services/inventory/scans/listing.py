@@ -20,9 +20,10 @@ from uploads.objectstore.errors import unreadable
 from uploads.objectstore.types import MAX_PAGE, MultipartUpload, UploadsPage, UploadsQuery
 from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import list_uploads, provider_of
+from uploads.services.ended.noting import write_ended
 from uploads.services.inventory.scans import steps
 from uploads.services.inventory.scans.kinds import BUCKET_SCANS, giving_up, refusal_of
-from uploads.services.inventory.scans.rows import is_storable, write_ended, write_listed
+from uploads.services.inventory.scans.rows import Seen, is_storable, write_listed
 from uploads.services.stores import pace
 from uploads.services.stores.clients import ONCE
 from uploads.services.work.failures import NO_ERROR, problem_fields
@@ -62,21 +63,23 @@ def _list_pages(lease: Lease[BucketScan]) -> bool:
     for _ in range(PAGES):
         if row.listed_at is not None:
             break
-        _write_page(lease, _read_page(row))
+        _write_page(lease, *_read_page(row))
     return row.listed_at is not None
 
 
-def _read_page(row: BucketScan) -> UploadsPage:
+def _read_page(row: BucketScan) -> tuple[UploadsPage, datetime]:
+    """The next page, and when it was requested."""
     store = row.scan.store
     query = UploadsQuery(row.prefix, "", MAX_PAGE, row.key_marker, row.upload_id_marker)
     with pace.request(store, pace.SHORT_WAIT_SECONDS):
+        asked_at = timezone.now()
         page = list_uploads(store, row.bucket.name, query, ONCE)
     crash.point("scan.page-listed")
-    return page
+    return page, asked_at
 
 
 @transaction.atomic
-def _write_page(lease: Lease[BucketScan], page: UploadsPage) -> None:
+def _write_page(lease: Lease[BucketScan], page: UploadsPage, asked_at: datetime) -> None:
     """Write the uploads of a page with the markers of the next one. Raises LeaseLost, or UnreadableResponse."""
     row, now = lease.row, timezone.now()
     uploads = [each for each in page.uploads if is_storable(each)]
@@ -85,8 +88,8 @@ def _write_page(lease: Lease[BucketScan], page: UploadsPage) -> None:
         changes["is_complete"] = False
     counts = {"pages": F("pages") + 1, "requests": F("requests") + 1, "listed": F("listed") + len(uploads)}
     lease.renew(**changes, **counts, **SUCCEEDED, **NO_ERROR)
-    keeps_ended = provider_of(row.scan.store).keeps_ended
-    write_listed(row.scan.store, row.bucket, uploads, _seen_at(row, now), ended_stay=keeps_ended)
+    seen = Seen(asked_at, _seen_at(row, now), ended_stay=provider_of(row.scan.store).keeps_ended)
+    write_listed(row.scan.store, row.bucket, uploads, seen)
     for name, value in changes.items():
         setattr(row, name, value)
     row.pages, row.tries, row.failing_since = row.pages + 1, 0, None
@@ -166,7 +169,8 @@ def _add_own(lease: Lease[BucketScan]) -> None:
         uploads = [MultipartUpload(each.transfer.key, each.upload_id, each.created_at) for each in missing]
         with transaction.atomic():
             lease.renew()
-            write_listed(store, row.bucket, uploads, _seen_at(row, timezone.now()), ended_stay=True)
+            now = timezone.now()
+            write_listed(store, row.bucket, uploads, Seen(now, _seen_at(row, now), ended_stay=True))
 
 
 @transaction.atomic

@@ -18,10 +18,11 @@ from uploads.models import BucketScan, InventoryUpload, PartsBatch
 from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import UploadRef
 from uploads.services.browse.browsing import is_gone
+from uploads.services.ended.noting import write_ended
 from uploads.services.inventory.reading import apply, apply_error, read_facts
 from uploads.services.inventory.scans import steps
 from uploads.services.inventory.scans.kinds import BATCHES, giving_up, refusal_of
-from uploads.services.inventory.scans.rows import judge_read, write_ended, write_read
+from uploads.services.inventory.scans.rows import judge_read, write_read
 from uploads.services.stores import pace
 from uploads.services.work.failures import NO_ERROR
 from uploads.services.work.leases import SUCCEEDED, Lease, LeaseLost

@@ -1,18 +1,19 @@
-"""Writing the rows of the inventory in bulk: what a page lists, what was read, and what has ended."""
+"""Writing the rows of the inventory in bulk: what a page lists, and what was read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from uploads.domain.states import EndedHow
 from uploads.models import InventoryBucket, InventoryUpload, Store
-from uploads.models.endings import Ended, ended_here
+from uploads.models.endings import ended_here
 from uploads.models.inventory import upload_identity
 from uploads.objectstore.types import MultipartUpload
+from uploads.services.ended.marks import mark_changed
+from uploads.services.ended.noting import set_ended
 from uploads.services.inventory.judging import JUDGED, judge_rows
 from uploads.services.inventory.reading import set_active
-from uploads.services.inventory.sums import mark_changed
 
 CHUNK = 200
 """Rows of one statement."""
@@ -35,37 +36,62 @@ def _fits(text: str) -> bool:
     return 0 < len(text) <= 1024 and "\0" not in text and not any("\ud800" <= each <= "\udfff" for each in text)
 
 
-def write_listed(
-    store: Store, bucket: InventoryBucket, uploads: Sequence[MultipartUpload], seen_at: datetime, *, ended_stay: bool
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """When a page was requested, and as of when its uploads count as seen.
+
+    `ended_stay`: the store lists uploads that have ended.
+    """
+
+    asked_at: datetime
+    at: datetime
+    ended_stay: bool
+
+
+def write_listed(store: Store, bucket: InventoryBucket, uploads: Sequence[MultipartUpload], seen: Seen) -> None:
     """Note uploads that a page lists. Those that ended are in progress again, unless the store lists ended ones.
 
-    The number of statements for each chunk does not depend on what is known of the uploads.
+    What Partway has ended since the page was requested stays ended. The number of statements for each chunk does not
+    depend on what is known of the uploads.
     """
+    # In the order of everybody who changes uploads: first their bucket.
+    InventoryBucket.objects.select_for_update().filter(pk=bucket.pk).values_list("pk").first()
     # Of a whole page, the rows and the statement that saves them would take 10 MiB in each thread.
     for start in range(0, len(uploads), CHUNK):
-        _write_chunk(store, bucket, uploads[start : start + CHUNK], seen_at, ended_stay=ended_stay)
+        _write_chunk(store, bucket, uploads[start : start + CHUNK], seen)
 
 
-def _write_chunk(
-    store: Store, bucket: InventoryBucket, uploads: Sequence[MultipartUpload], seen_at: datetime, *, ended_stay: bool
-) -> None:
+def _write_chunk(store: Store, bucket: InventoryBucket, uploads: Sequence[MultipartUpload], seen: Seen) -> None:
     listed = {upload_identity(bucket.pk, each.key, each.upload_id): each for each in uploads}
     known = {row.identity: row for row in InventoryUpload.objects.filter(identity__in=list(listed))}
-    new = [_new(store, bucket, name, each, seen_at) for name, each in listed.items() if name not in known]
+    new = [_new(store, bucket, name, each, seen.at) for name, each in listed.items() if name not in known]
     if new:
         # Before the thresholds are read: `judging.apply_thresholds` waits for this, or it comes first.
         mark_changed(bucket)
-        judge_rows(store, new, seen_at)
+        _take_over_ends(store, bucket, new, seen.asked_at)
+        judge_rows(store, new, seen.at)
     changed = [row for name, row in known.items() if _changes(row, listed[name])]
     _save(new, LISTED)
     _save(changed, LISTED)
     ids = [row.pk for row in known.values()]
-    InventoryUpload.objects.filter(pk__in=ids, last_seen_at__lt=seen_at).update(last_seen_at=seen_at)
-    returned = [row.pk for row in known.values() if row.ended_at is not None and not ended_stay]
-    InventoryUpload.objects.filter(pk__in=returned).update(check_due_at=None, **NOT_ENDED)
-    if not new and (changed or returned):
+    InventoryUpload.objects.filter(pk__in=ids, last_seen_at__lt=seen.at).update(last_seen_at=seen.at)
+    returned = [row.pk for row in known.values() if row.ended_at is not None and not seen.ended_stay]
+    ended_before = InventoryUpload.objects.filter(pk__in=returned, ended_at__lt=seen.asked_at)
+    count = ended_before.update(check_due_at=None, **NOT_ENDED)
+    if not new and (changed or count):
         mark_changed(bucket)
+
+
+def _take_over_ends(store: Store, bucket: InventoryBucket, new: Sequence[InventoryUpload], asked_at: datetime) -> None:
+    """What Partway has ended since the page was requested, when the inventory had no row to say so.
+
+    The bucket is locked, as it is where an end is noted: one of the two sees the other.
+    """
+    ended = ended_here(store, bucket.name, [row.upload_id for row in new])
+    for row in new:
+        end = ended.get((row.key, row.upload_id))
+        if end is not None and end.at is not None and end.at >= asked_at:
+            set_ended(row, end, end.at)
 
 
 def _new(
@@ -129,32 +155,3 @@ def _without_id(row: InventoryUpload) -> InventoryUpload:
     values = {field.attname: getattr(row, field.attname) for field in InventoryUpload._meta.concrete_fields}
     del values["id"]
     return InventoryUpload(**values)
-
-
-def write_ended(store: Store, bucket: InventoryBucket, rows: Sequence[InventoryUpload], now: datetime) -> None:
-    """Note that uploads are gone, and who ended them as far as Partway knows: two queries, and few updates."""
-    if not rows:
-        return
-    ended = ended_here(store, bucket.name, [row.upload_id for row in rows])
-    ours = [row for row in rows if (row.key, row.upload_id) in ended]
-    for row in ours:
-        _end(row, ended[row.key, row.upload_id], now)
-    InventoryUpload.objects.bulk_update(ours, ["ended_at", "ended_how", "ended_operation", "ended_transfer"], CHUNK)
-    others = [row for row in rows if (row.key, row.upload_id) not in ended]
-    by_rule = [row.pk for row in others if row.abort_at is not None and row.abort_at <= now]
-    _end_as(EndedHow.RULE, by_rule, now)
-    _end_as(EndedHow.ELSEWHERE, {row.pk for row in others} - set(by_rule), now)
-    mark_changed(bucket)
-
-
-def _end(row: InventoryUpload, ended: Ended, now: datetime) -> None:
-    row.ended_at = ended.at or now
-    row.ended_how = EndedHow.COMPLETED if ended.completed else EndedHow.ABORTED
-    if ended.found_none:
-        row.ended_how = EndedHow.ELSEWHERE
-    row.ended_operation, row.ended_transfer = ended.operation_id, ended.transfer_id
-
-
-def _end_as(how: EndedHow, ids: Iterable[int], now: datetime) -> None:
-    rows = InventoryUpload.objects.filter(pk__in=list(ids), ended_at__isnull=True)
-    rows.update(ended_at=now, ended_how=how.value)

@@ -1,0 +1,1 @@
+"""Ends of uploads, noted in the inventory at once: in the transaction that writes what ended them."""
