@@ -24,6 +24,7 @@ FILES = (
     "tests/services/stores/test_health.py",
     "tests/services/stores/test_silence.py",
     "tests/services/test_audit_pages.py",
+    "tests/services/test_search_box.py",
     "tests/services/test_strange_values.py",
     "tests/services/transfers/test_open_limit.py",
     "tests/services/transfers/unknown_outcomes/test_create.py",

@@ -33,6 +33,7 @@ from uploads.models import (
     InventoryUpload,
     InventoryView,
     LifecycleState,
+    NamedBucket,
     Operation,
     OperationItem,
     RepeatingSweep,
@@ -233,6 +234,12 @@ def buckets_to_see(user: AnyUser, store: Store) -> frozenset[str] | None:
 def _buckets(user: AnyUser, action: Action, store: Store) -> frozenset[str] | None:
     found = {each.scope.bucket for each in _permitting(actor(user), action, store)}
     return None if "" in found else frozenset(found)
+
+
+def visible_named_buckets(user: AnyUser) -> QuerySet[NamedBucket]:
+    """The buckets that administrators entered and of which the user may see something."""
+    scopes = [Scope(each.scope.store_id, each.scope.bucket) for each in _permitting(actor(user), Action.SEE_STORES)]
+    return NamedBucket.objects.filter(grants.at_scopes(scopes, bucket="name"), store__in=visible_stores(user))
 
 
 def may_add_stores(user: AnyUser) -> bool:

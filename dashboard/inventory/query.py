@@ -11,7 +11,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
 from dashboard.shared.numbers import Count
-from dashboard.shared.parameters import BadParameter, Query, check_text
+from dashboard.shared.parameters import BadParameter, Query
 from uploads.domain.inventory_filter import VERDICTS, Grouping, InventoryFilter, Sort
 
 FILTERS = (
@@ -198,11 +198,4 @@ def _ids(query: Query) -> tuple[int, ...]:
 
 def _searched(query: Query) -> str:
     """A text to search for, which can be a long line of a log."""
-    text = (query.all("q") or [""])[0].strip()
-    size = len(text.encode("utf-8", "surrogatepass"))
-    if size > MAX_Q_BYTES:
-        raise BadParameter(
-            _("%(name)s has %(size)s bytes; at most %(limit)s are allowed.")
-            % {"name": "q", "size": Count(size), "limit": Count(MAX_Q_BYTES)}
-        )
-    return text if size > 1024 else check_text("q", text)
+    return query.long_text("q", MAX_Q_BYTES).strip()

@@ -51,6 +51,11 @@ class Query:
         values = self._values.get(name)
         return check_text(name, values[0]) if values else ""
 
+    def long_text(self, name: str, limit_bytes: int) -> str:
+        """A text that is no key and can be longer than one, such as a line of a log."""
+        values = self._values.get(name)
+        return check_text(name, values[0], limit_bytes) if values else ""
+
     def number(self, name: str, default: int, lowest: int, highest: int) -> int:
         """A whole number from `lowest` to `highest`; `default` if the parameter is missing or empty."""
         text = (self._values.get(name) or [""])[0]
@@ -77,15 +82,15 @@ def _pairs(query: str) -> list[tuple[str, str]]:
         raise BadParameter(_too_many_uploads()) from None
 
 
-def check_text(name: str, value: str) -> str:
+def check_text(name: str, value: str, limit_bytes: int = MAX_TEXT_BYTES) -> str:
     """The value itself. Raises BadParameter if no store could accept it exactly."""
     if "\0" in value:
         raise BadParameter(_("%(name)s must not contain a NUL character.") % {"name": name})
     size = len(value.encode("utf-8", "surrogatepass"))
-    if size > MAX_TEXT_BYTES:
+    if size > limit_bytes:
         raise BadParameter(
             _("%(name)s has %(size)s bytes; at most %(limit)s are allowed.")
-            % {"name": name, "size": Count(size), "limit": Count(MAX_TEXT_BYTES)}
+            % {"name": name, "size": Count(size), "limit": Count(limit_bytes)}
         )
     return value
 

@@ -17,6 +17,7 @@ from dashboard.lifecycle import pages as lifecycle
 from dashboard.operations import pages as operations
 from dashboard.overview import pages as overview
 from dashboard.people import groups, invitations, tokens, users
+from dashboard.search import pages as search
 from dashboard.shared.routes import BucketConverter, StoreConverter
 from dashboard.site.catalog import catalog
 from dashboard.sso import pages as sso
@@ -95,6 +96,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", monitoring.healthz, name="healthz"),
     path("metrics", monitoring.metrics, name="metrics"),
     path("queue/", monitoring.queue, name="queue"),
+    path("search/", search.search, name="search"),
     path("stores/", stores.stores, name="stores"),
     path("stores/new/", setup.add_store, name="add-store"),
     path("stores/<store:store>/state/", overview.store_state, name="store-state"),

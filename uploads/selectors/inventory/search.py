@@ -34,11 +34,11 @@ def exactly(words: list[str]) -> Q:
 
 def containing(text: str) -> tuple[tuple[str, Q], ...]:
     """The columns that may have the text, with the condition on each."""
-    return tuple((column, _has(column, text)) for column in ("key", "upload_id"))
+    return tuple((column, contains(column, text)) for column in ("key", "upload_id"))
 
 
-def _has(column: str, text: str) -> Q:
-    """Compared exactly, case included. `__contains` ignores the case of letters on SQLite."""
+def contains(column: str, text: str) -> Q:
+    """Whether a column has a text, compared exactly. `__contains` ignores the case of letters on SQLite."""
     if connection.vendor == "postgresql":
         return Q(**{f"{column}__contains": text})
     return Q(GreaterThan(StrIndex(F(column), Value(text)), 0))
