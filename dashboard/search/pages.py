@@ -47,7 +47,7 @@ def search(request: HttpRequest) -> HttpResponseBase:
         "in_inventory_url": reverse("inventory") + query_string({"q": text}),
         "in_audit_url": reverse("audit") + query_string({"key": text}),
         "is_key": len(text) <= MAX_KEY and "\n" not in text,
-        "named": named_in(text),
+        "given": named_in(text),
         "stores": list(stores.values_list("name", flat=True)),
     }
     return render(request, "search/search.html", context)
