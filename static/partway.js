@@ -41,24 +41,9 @@
     }
   }
 
-  // An upload that is gone cannot be selected.
-  function markGone(root) {
-    const cells = root.matches?.("[data-gone]") ? [root] : root.querySelectorAll("[data-gone]");
-    for (const cell of cells) {
-      const row = cell.closest("tr");
-      row.classList.add("is-gone");
-      for (const box of row.querySelectorAll("input[type=checkbox]")) {
-        box.checked = false;
-        box.disabled = true;
-        if (box.form) showSelection(box.form);
-      }
-    }
-  }
-
   function enhance(root) {
     for (const element of root.querySelectorAll("[data-js-only], [data-theme-toggle]")) element.hidden = false;
     if (navigator.clipboard) for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
-    markGone(root);
     for (const form of root.querySelectorAll("form")) showSelection(form);
   }
 

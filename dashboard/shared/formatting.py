@@ -220,13 +220,6 @@ def time_html(at: datetime | None) -> SafeString:
     )
 
 
-def row_time_html(at: datetime | None) -> SafeString:
-    """As time_html, for a column whose heading says UTC."""
-    if at is None:
-        return unknown_html()
-    return format_html('<time datetime="{}">{}</time> <span class="age">{}</span>', *_times(at))
-
-
 def age_html(at: datetime | None) -> SafeString:
     """The age; the absolute time is its title."""
     if at is None:
@@ -289,11 +282,60 @@ def key_html(key: str) -> SafeString:
     if _is_plain(key):
         return format_html('<span class="key" translate="no">{}</span>', key)
     body = key.strip(" ")
-    space = format_html('<span class="ctl" title="{}">\u2423</span>', _("space"))
+    space = _space_html()
     before = len(key) - len(key.lstrip(" "))
     after = len(key) - len(key.rstrip(" ")) if body else 0
     marked = space * before + _body_html(body) + space * after + _nfd_html(key)
     return mark_safe(f'<span class="key" translate="no">{marked}</span>')  # noqa: S308  (every character went through escape)
+
+
+LONG_KEY = 36
+"""Columns of a monospaced font. A longer key may not fit in one line of a table."""
+
+KEY_TAIL = 14
+"""Columns at the end of a long key that stay visible. static/uploads.css leaves room for them."""
+
+
+def split_key_html(key: str) -> tuple[SafeString, SafeString]:
+    """The start and the end of a key, marked as by `key_html`. The end is empty if the key is short.
+
+    In a line that is too short, the start is cut, so that a long key is cut in its middle.
+    """
+    if _is_plain(key):
+        at = len(key) - KEY_TAIL if len(key) > LONG_KEY else len(key)
+        return escape(key[:at]), escape(key[at:])
+    pieces = _pieces(key)
+    at, columns = len(pieces), 0
+    if sum(each for _, each in pieces) > LONG_KEY:
+        while at and columns + pieces[at - 1][1] <= KEY_TAIL:
+            at -= 1
+            columns += pieces[at][1]
+    start, end = ("".join(html for html, _ in some) for some in (pieces[:at], pieces[at:]))
+    return mark_safe(start), mark_safe(end)  # noqa: S308  (every character went through escape)
+
+
+def _pieces(key: str) -> list[tuple[str, int]]:
+    """The characters of a key that belong together, each with its HTML and its width in columns."""
+    body = key.strip(" ")
+    before, after = len(key) - len(key.lstrip(" ")), len(key) - len(key.rstrip(" ")) if body else 0
+    space = (_space_html(), 1)
+    show = _cluster_html if _is_mixed(body) else lambda cluster: "".join(map(_shown, cluster))
+    shown = [(show(cluster), sum(map(_columns, cluster))) for cluster in _clusters(body)]
+    nfd = _nfd_html(key)
+    return [*[space] * before, *shown, *[space] * after, *([(nfd, 4)] if nfd else [])]
+
+
+def _columns(character: str) -> int:
+    """How wide a character is in a monospaced font, with its mark if it is invisible."""
+    if character != " " and _is_invisible(character):
+        return len(_mark(character))
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _space_html() -> SafeString:
+    return format_html('<span class="ctl" title="{}">\u2423</span>', _("space"))
 
 
 def _is_mixed(key: str) -> bool:

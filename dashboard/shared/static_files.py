@@ -55,7 +55,7 @@ class StaticFiles(CompressedManifestStaticFilesStorage):  # type: ignore[misc]
 
     patterns = (
         *CompressedManifestStaticFilesStorage.patterns,
-        *((name, (_IMPORTS,)) for name in ("new-transfer/*.js", "fragments.js", "polling.js")),
+        *((name, (_IMPORTS,)) for name in ("new-transfer/*.js", "uploads/*.js", "fragments.js", "polling.js")),
     )
     # Each pass resolves one more level of imports.
     max_post_process_passes = 10

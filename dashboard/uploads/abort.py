@@ -19,9 +19,9 @@ from dashboard.shared.links import BucketLinks
 from dashboard.shared.messages import text_of
 from dashboard.shared.parameters import read_uploads, write_upload
 from dashboard.shared.responses import explains_failures
-from dashboard.uploads.columns import FACTS, TO_ABORT
+from dashboard.uploads.columns import TO_ABORT
 from dashboard.uploads.detail import ending_operation, gone, part_summary_context, upload_context
-from dashboard.uploads.rows import LANES, rows_to_abort
+from dashboard.uploads.rows import rows_to_abort
 from uploads import access
 from uploads.models import Store
 from uploads.objectstore.types import UploadRef
@@ -29,9 +29,6 @@ from uploads.services.browse.ownership import OwnedByTransfer, owners
 from uploads.services.browse.preflight import preflight_abort
 from uploads.services.ended.noting import note_found_gone
 from uploads.services.operations.order import request_abort
-
-SHOWN_ROWS = 50
-"""Uploads of a selection that the page shows. The facts of each are fetched when it is scrolled into view."""
 
 
 @receives_large_form
@@ -82,7 +79,7 @@ def _confirm_one(
 
 def _confirm_many(request: HttpRequest, store: Store, links: BucketLinks, names: Sequence[UploadRef]) -> HttpResponse:
     owned = owners(store, links.bucket, [name.upload_id for name in names])
-    rows = list(rows_to_abort(links, names[:SHOWN_ROWS], owned))
+    rows = list(rows_to_abort(links, names, owned))
     context = {
         "store": store,
         "bucket": links.bucket,
@@ -90,11 +87,9 @@ def _confirm_many(request: HttpRequest, store: Store, links: BucketLinks, names:
         "rows": rows,
         "values": [write_upload(name) for name in names],
         "title": _("Abort %(count)s uploads?") % {"count": formatting.Count(len(names))},
-        "columns": (*TO_ABORT, *FACTS),
+        "table": TO_ABORT,
         "count": len(names),
         "keys": len({name.key for name in names}),
-        "hidden": len(names) - len(rows),
         "owned": len(owned),
-        "lanes": range(LANES),
     }
     return render(request, "uploads/abort_many.html", context)

@@ -7,32 +7,22 @@ and `serializers` derives the JSON.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from django.utils.html import conditional_escape, format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from dashboard.shared import formatting, jsonapi
-from dashboard.templatetags.components import copy_button, dot
-from dashboard.templatetags.values import exactly
+from dashboard.templatetags.components import dot
 from uploads.domain.part_summary import PartSummary
 from uploads.objectstore.types import MultipartUpload
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
-
-
-@dataclass(frozen=True, slots=True)
-class ListedUpload:
-    """An upload as a row shows it. `marks` follow its key: badges that say what Partway knows about it."""
-
-    upload: MultipartUpload
-    detail_url: str
-    marks: SafeString | str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,33 +36,29 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """`label` stands beside the cell on a phone, where rows are cards. `css` sets the width and alignment."""
+    """`css` names the column: static/uploads.css has its width by this name."""
 
     heading: StrOrPromise
-    label: StrOrPromise = ""
-    css: str = ""
-    is_row_heading: bool = False
-
-    def tags(self) -> tuple[str, str]:
-        """The opening and the closing tag of the column's cells."""
-        if self.is_row_heading:
-            return '<th scope="row">', "</th>"
-        css = format_html(' class="{}"', self.css) if self.css else ""
-        return format_html('<td{} data-label="{}">', css, self.label or self.heading), "</td>"
+    css: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedColumn(Column):
-    """A column that ListMultipartUploads fills. `field` and `value` are the JSON's name and value."""
+    """A column that ListMultipartUploads fills. `field` and `value` are the JSON's name and value.
 
-    cell: Callable[[ListedUpload], str]
+    `cell`: the whole cell with its tags; None for a value that has no column of its own. `varies`: the value that
+    decides whether there is a column. If it is the same in every row, the page says it once.
+    """
+
     field: str
     value: Callable[[MultipartUpload], Any]
+    cell: Callable[[MultipartUpload], str] | None = None
+    varies: Callable[[MultipartUpload], str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactColumn(Column):
-    """A column that ListParts fills, in a request of its own for each row: see `facts`."""
+    """A column that ListParts fills, for the rows that are visible: see `facts`."""
 
     cell: Callable[[Facts], str]
 
@@ -80,141 +66,166 @@ class FactColumn(Column):
 # --- Cells ------------------------------------------------------------------------------------------------------------
 
 
-def _key(row: ListedUpload) -> str:
-    return format_html('<a href="{}">{}</a>{}', row.detail_url, formatting.key_html(row.upload.key), row.marks)
+def _age(upload: MultipartUpload) -> str:
+    """The seconds since 1970 are for the filter by idle time: an upload without parts is idle since its start."""
+    at = upload.initiated
+    if at is None:
+        return f"<td>{formatting.unknown_html()}</td>"
+    return f'<td title="{formatting.time_text(at)}" data-at="{at.timestamp():.0f}">{formatting.age_text(at)}</td>'
 
 
-def _upload_id(row: ListedUpload) -> str:
-    upload_id = row.upload.upload_id
-    before, after = _copy_button_around(get_language())
-    button = mark_safe(before + exactly(upload_id) + after)  # noqa: S308  (percent-encoded)
+def _upload_id(upload: MultipartUpload) -> str:
     return format_html(
-        '<span class="mono" translate="no" title="{}">{}</span>{}', upload_id, formatting.short_id(upload_id), button
+        '<td class="mono" translate="no" title="{}">{}</td>', upload.upload_id, formatting.short_id(upload.upload_id)
     )
 
 
-@cache
-def _copy_button_around(language: str | None) -> tuple[str, str]:  # noqa: ARG001  (the key of the cache)
-    """A copy button before and after its value. To render it anew for each of 1,000 rows takes a fifth of the page."""
-    before, _value, after = copy_button("VALUE", "upload id").partition("VALUE")
-    return before, after
+def _text(value: str) -> str:
+    return format_html('<td translate="no" title="{0}">{0}</td>', value) if value else "<td></td>"
 
 
 def _parts(facts: Facts) -> str:
-    number = formatting.count_text(facts.part_summary.count)
-    if not facts.part_summary.missing:
-        return number
-    return format_html("{} {}", number, dot("bad", _("gap"), _("Part numbers are missing")))
+    return formatting.count_text(facts.part_summary.count)
+
+
+def _bytes(facts: Facts) -> str:
+    """The page gives the bar its maximum: the largest upload of those it shows."""
+    size = facts.part_summary.total_bytes
+    if not size:
+        return formatting.bytes_html(size)
+    bar = format_html('<progress class="bar" value="{0}" max="{0}" aria-hidden="true"></progress>', size)
+    return formatting.bytes_html(size) + bar
 
 
 def _last_activity(facts: Facts) -> str:
     at, undated = facts.part_summary.last_activity, facts.part_summary.undated
-    if undated and not facts.is_recent:
-        title = _("The store does not name a valid time for each part: whether someone is still sending is not known.")
-        mark = dot("warn", _("not known"), title)
-        cell = mark if at is None else format_html("{} {}", formatting.age_html(at), mark)
-    elif at is None:
-        cell = format_html('<span class="text-secondary">{}</span>', _("no parts"))
-    elif facts.is_recent:
+    if at is not None:
+        return formatting.age_html(at)
+    return (
+        formatting.unknown_html() if undated else format_html('<span class="text-secondary">{}</span>', _("no parts"))
+    )
+
+
+def _state(facts: Facts) -> str:
+    marks = []
+    if facts.is_recent:
         title = _("A part arrived within the last hour: another program may still be sending this upload.")
-        cell = format_html("{} {}", formatting.age_html(at), dot("warn", _("recent"), title))
-    else:
-        cell = formatting.age_html(at)
-    if not facts.is_unlisted:
-        return cell
-    return format_html("{} {}", cell, dot("good", _("still there"), _("The store still lists the parts")))
+        marks.append(dot("warn", _("recent"), title))
+    elif facts.part_summary.undated:
+        title = _("The store does not name a valid time for each part: whether someone is still sending is not known.")
+        marks.append(dot("warn", _("not known"), title))
+    if facts.part_summary.missing:
+        marks.append(dot("bad", _("gap"), _("Part numbers are missing")))
+    if facts.is_unlisted:
+        marks.append(dot("good", _("still there"), _("The store still lists the parts")))
+    return mark_safe(" ".join(marks))  # noqa: S308  (dots are escaped)
 
 
 # --- The columns ------------------------------------------------------------------------------------------------------
 
-KEY = ListedColumn(
-    heading=gettext_lazy("Key"), is_row_heading=True, cell=_key, field="Key", value=lambda upload: upload.key
-)
+KEY = ListedColumn(heading=gettext_lazy("Key"), css="key-column", field="Key", value=lambda upload: upload.key)
+"""The first column. Its cells are made with the rows (`rows`): they have the checkbox and the marks of the upload."""
+
 UPLOAD_ID = ListedColumn(
-    heading=gettext_lazy("Upload id"),
-    css="nowrap",
-    cell=_upload_id,
-    field="UploadId",
-    value=lambda upload: upload.upload_id,
+    heading=gettext_lazy("Upload id"), css="id-column", field="UploadId", value=lambda upload: upload.upload_id
 )
 INITIATED = ListedColumn(
-    heading=gettext_lazy("Initiated (UTC)"),
-    label=gettext_lazy("Initiated"),
-    cell=lambda row: formatting.row_time_html(row.upload.initiated),
+    heading=gettext_lazy("Age"),
+    css="age-column",
     field="Initiated",
     value=lambda upload: jsonapi.iso(upload.initiated),
+    cell=_age,
 )
 INITIATOR = ListedColumn(
     heading=gettext_lazy("Initiator"),
-    cell=lambda row: row.upload.initiator,
+    css="initiator-column",
     field="Initiator",
     value=lambda upload: upload.initiator,
+    cell=lambda upload: _text(upload.initiator),
+    varies=lambda upload: upload.initiator,
 )
 STORAGE_CLASS = ListedColumn(
     heading=gettext_lazy("Class"),
-    cell=lambda row: row.upload.storage_class,
+    css="class-column",
     field="StorageClass",
     value=lambda upload: upload.storage_class,
+    cell=lambda upload: _text(upload.storage_class),
+    varies=lambda upload: upload.storage_class,
 )
-PARTS = FactColumn(heading=gettext_lazy("Parts"), css="text-num", cell=_parts)
-BYTES = FactColumn(
-    heading=gettext_lazy("Bytes"),
-    css="text-num",
-    cell=lambda facts: formatting.bytes_html(facts.part_summary.total_bytes),
-)
-LAST_ACTIVITY = FactColumn(heading=gettext_lazy("Last activity"), cell=_last_activity)
+PARTS = FactColumn(heading=gettext_lazy("Parts"), css="parts-column text-num", cell=_parts)
+BYTES = FactColumn(heading=gettext_lazy("Bytes"), css="bytes-column text-num", cell=_bytes)
+LAST_ACTIVITY = FactColumn(heading=gettext_lazy("Last activity"), css="activity-column", cell=_last_activity)
+STATE = FactColumn(heading=gettext_lazy("State"), css="state-column", cell=_state)
 
 LISTED: tuple[ListedColumn, ...] = (KEY, UPLOAD_ID, INITIATED, INITIATOR, STORAGE_CLASS)
-"""The columns that the listing fills, in their order on the page."""
+"""What ListMultipartUploads returns of an upload, in the order of the page."""
 
-FACTS: tuple[FactColumn, ...] = (PARTS, BYTES, LAST_ACTIVITY)
-"""The columns that each row's own request fills. Until then, or if there are none to show, one cell spans them."""
+FACTS: tuple[FactColumn, ...] = (PARTS, BYTES, LAST_ACTIVITY, STATE)
+"""The columns of what only ListParts returns. Rows get these cells when they become visible."""
 
-COLUMNS: tuple[Column, ...] = (*LISTED, *FACTS)
 
-TO_ABORT: tuple[ListedColumn, ...] = (KEY, UPLOAD_ID)
-"""The listed columns of a selection to abort, of which only the names are known."""
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The columns of one page. `same` are the values that all its rows share, each with its heading."""
+
+    listed: tuple[ListedColumn, ...]
+    same: tuple[tuple[StrOrPromise, str], ...] = ()
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return (KEY, *self.listed, *FACTS)
+
+    @property
+    def css(self) -> str:
+        """The names of the columns that not every page has."""
+        return " ".join(f"has-{column.css}" for column in self.listed if column.varies)
+
+
+def table_of(uploads: Sequence[MultipartUpload]) -> Table:
+    """The columns for these uploads."""
+    listed, same = [], []
+    for column in LISTED:
+        if column.cell is None:
+            continue
+        values = set(map(column.varies, uploads)) if column.varies else None
+        if values is None or len(values) > 1:
+            listed.append(column)
+        elif any(values):
+            same.append((column.heading, values.pop()))
+    return Table(tuple(listed), tuple(same))
+
+
+TO_ABORT = Table((replace(UPLOAD_ID, cell=_upload_id),))
+"""The columns of a selection to abort, of which only the names are known."""
 
 
 # --- Rendering --------------------------------------------------------------------------------------------------------
 
 
-def row_renderer(columns: Sequence[ListedColumn]) -> Callable[[ListedUpload], SafeString]:
-    """A function that renders the listed cells of a row. What is the same in each of 1,000 rows is rendered once."""
-    cells = [(column.cell, *column.tags()) for column in columns]
-
-    def render(row: ListedUpload) -> SafeString:
-        html = "".join(f"{opening}{conditional_escape(cell(row))}{closing}" for cell, opening, closing in cells)
-        return mark_safe(html)  # noqa: S308  (tags by format_html, cells escaped)
-
-    return render
+def row_renderer(table: Table) -> Callable[[MultipartUpload], str]:
+    """A function that renders the listed cells of a row after its key. It is called for each of 1,000 rows."""
+    cells = [column.cell for column in table.listed if column.cell is not None]
+    return lambda upload: "".join(cell(upload) for cell in cells)
 
 
 def render_facts(facts: Facts) -> SafeString:
     """The cells of the fact columns."""
-    cells = ((conditional_escape(column.cell(facts)), *column.tags()) for column in FACTS)
-    return mark_safe("".join(f"{opening}{cell}{closing}" for cell, opening, closing in cells))  # noqa: S308  (as above)
+    return format_html_join(
+        "", '<td class="{}" data-label="{}">{}</td>', ((each.css, each.heading, each.cell(facts)) for each in FACTS)
+    )
 
 
-def render_without_facts(label: StrOrPromise, content: str) -> SafeString:
+def render_without_facts(content: str) -> SafeString:
     """One cell in place of all fact columns."""
-    return format_html('<td colspan="{}" data-label="{}">{}</td>', len(FACTS), label, content)
+    return format_html('<td class="in-place-of-facts" colspan="{}">{}</td>', len(FACTS), content)
 
 
-def facts_later_renderer() -> Callable[[str, str, int], SafeString]:
-    """A function that renders the cell that fetches its row's facts when it becomes visible, as one of its lane."""
-    span, label, text = len(FACTS), FACTS[0].heading, _("view")
+def last_active(summary: PartSummary) -> str:
+    """When the last part arrived, in seconds since 1970, for the filter by idle time.
 
-    def render(facts_url: str, detail_url: str, lane: int) -> SafeString:
-        return format_html(
-            '<td colspan="{}" data-label="{}" hx-get="{}" hx-trigger="revealed" hx-swap="outerHTML"'
-            ' hx-sync="#lane-{}:queue all"><a class="text-secondary" href="{}">{}</a></td>',
-            span,
-            label,
-            facts_url,
-            lane,
-            detail_url,
-            text,
-        )
-
-    return render
+    "none" if there are no parts; empty if it is not known, because not every part has a time.
+    """
+    if not summary.count:
+        return "none"
+    at: datetime | None = summary.last_activity
+    return "" if at is None or summary.undated else f"{at.timestamp():.0f}"

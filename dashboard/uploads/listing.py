@@ -21,9 +21,8 @@ from dashboard.shared.explain import explain
 from dashboard.shared.links import BucketLinks, Trail
 from dashboard.shared.parameters import Query, read_listing, read_trail
 from dashboard.shared.responses import explains_failures
-from dashboard.uploads.columns import COLUMNS, FACTS
 from dashboard.uploads.notes import GRANTED, UNSUPPORTED, Note, notes_on, why_stuck
-from dashboard.uploads.rows import LANES, Group, listed_group, unlisted_group
+from dashboard.uploads.rows import NO_BOXES, Boxes, Group, listed_group, unlisted_group
 from dashboard.uploads.serializers import listing_json
 from uploads import access
 from uploads.access import AnyUser
@@ -40,8 +39,6 @@ CANNOT_LIST = frozenset({Reason.PERMISSION, Reason.FORBIDDEN, Reason.REFUSED})
 """Failures of a reachable store that refuses to list: the uploads that Partway started can be shown all the same."""
 
 NOTHING_LISTED = UploadsPage((), (), is_truncated=False, next_key_marker="", next_upload_id_marker="")
-
-COLUMN_CONTEXT = {"columns": COLUMNS, "facts": FACTS, "lanes": range(LANES)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +79,13 @@ def listing(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     if jsonapi.wants_json(request):
         notes += [pager.stuck] if pager.stuck else []
         return JsonResponse(listing_json(bucket, query, page, unlisted, notes, pager.next))
-    listed = listed_group(request.user, found, links, query, page, requested_at)
-    context = _page_context(request, found, links, query) | {
+    context = _page_context(request, found, links, query)
+    boxes = Boxes(context["may_abort"], ticked=parameters.text("select") == "all")
+    listed = listed_group(request.user, found, links, query, page, requested_at, boxes)
+    context |= {
         "page": page,
         "listed": listed,
         "summary": _summary(listed, more_follow=page.is_truncated),
-        "select_all": parameters.text("select") == "all",
         "pager": pager,
         "may_miss": any(note.may_miss for note in notes),
         "warnings": [note for note in notes if note.is_warning],
@@ -115,7 +113,7 @@ def _folders_above(
     page = replace(NOTHING_LISTED, common_prefixes=folders_above(prefixes, query.prefix, query.delimiter))
     if jsonapi.wants_json(request):
         return JsonResponse(listing_json(links.bucket, query, page, Unlisted(), [GRANTED], ""))
-    listed = listed_group(request.user, store, links, query, page, timezone.now())
+    listed = listed_group(request.user, store, links, query, page, timezone.now(), NO_BOXES)
     context = _page_context(request, store, links, query) | {
         "page": page,
         "listed": listed,
@@ -193,7 +191,6 @@ def _page_context(request: HttpRequest, store: Store, links: BucketLinks, query:
         "narrowed": browsing.narrows_here(provider, query),
         "provider": provider,
         "listed_by": PROVIDERS.get(provider.listed_by),
-        **COLUMN_CONTEXT,
     }
 
 
@@ -201,8 +198,10 @@ def _groups(
     user: AnyUser, links: BucketLinks, query: UploadsQuery, unlisted: Unlisted, *listed: Group
 ) -> dict[str, Any]:
     """The groups that have something to show, and what the page says about the uploads that are not listed."""
-    beside = unlisted_group(user, links, query, unlisted)
+    table = listed[0].table if listed and listed[0].rows else None
+    beside = unlisted_group(user, links, query, unlisted, table)
     return {
+        "table": table or beside.table,
         "groups": [group for group in (*listed, beside) if group.rows or group.folders],
         "unlisted": beside,
         "unlisted_more": MAX_UNLISTED if unlisted.more else 0,

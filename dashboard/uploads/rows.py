@@ -6,27 +6,18 @@ import uuid
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import cycle
 from typing import Protocol
 
 from django.urls import reverse
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from dashboard.shared import formatting
 from dashboard.shared.links import BucketLinks
 from dashboard.shared.parameters import write_upload
 from dashboard.templatetags.components import dot
-from dashboard.uploads.columns import (
-    LISTED,
-    TO_ABORT,
-    ListedColumn,
-    ListedUpload,
-    facts_later_renderer,
-    render_without_facts,
-    row_renderer,
-)
+from dashboard.uploads.columns import TO_ABORT, Table, render_without_facts, row_renderer, table_of
 from uploads import access
 from uploads.access import AnyUser
 from uploads.models import Store
@@ -35,21 +26,24 @@ from uploads.objectstore.types import MultipartUpload, UploadRef, UploadsPage, U
 from uploads.services.browse import ownership
 from uploads.services.browse.unlisted import Unlisted
 
-LANES = 4
-"""Rows whose facts are fetched at the same time. The others wait behind them."""
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An upload as the table shows it: the value and label of its checkbox, and its other cells.
+    """An upload as the table shows it. `has_ended`: Partway itself ended the upload, so it cannot be selected."""
 
-    `has_ended`: Partway itself ended the upload, so it cannot be selected.
-    """
-
-    value: str
-    select_label: str
-    cells: SafeString
+    html: SafeString
     has_ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """The checkboxes of a table. `ticked`: all of them, which is 'select all' without JavaScript."""
+
+    shown: bool
+    ticked: bool = False
+
+
+NO_BOXES = Boxes(shown=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +60,31 @@ class Group:
 
     folders: Sequence[Folder]
     rows: Sequence[Row]
+    table: Table
     is_listed: bool = True
+    boxes: Boxes = NO_BOXES
 
     @property
     def has_boxes(self) -> bool:
         """Whether any of its uploads can be selected."""
-        return self.is_listed and any(not row.has_ended for row in self.rows)
+        return self.boxes.shown and any(not row.has_ended for row in self.rows)
 
 
 def listed_group(
-    user: AnyUser, store: Store, links: BucketLinks, query: UploadsQuery, page: UploadsPage, requested_at: datetime
+    user: AnyUser,
+    store: Store,
+    links: BucketLinks,
+    query: UploadsQuery,
+    page: UploadsPage,
+    requested_at: datetime,
+    boxes: Boxes,
 ) -> Group:
     """The rows of the store's page. `requested_at` is when the page was requested: an upload may have ended since."""
     ids = [upload.upload_id for upload in page.uploads]
     owners = ownership.owners(store, links.bucket, ids)
     ended = ended_here(store, links.bucket, ids)
-    new_row, badge_text = _row_factory(links, LISTED), _("transfer")
+    table, badge_text = table_of(page.uploads), _("transfer")
+    new_row = _row_factory(links, table, boxes)
     of_transfers = [*(each.pk for each in owners.values()), *(each.transfer_id for each in ended.values())]
     urls = _transfer_urls(user, of_transfers) | _operation_urls(user, (each.operation_id for each in ended.values()))
     rows = []
@@ -89,7 +92,7 @@ def listed_group(
         name = (upload.key, upload.upload_id)
         badge = _transfer_badge(urls.get(owners[name].pk), badge_text) if name in owners else ""
         rows.append(new_row(upload, badge, _ended(ended[name], urls, requested_at) if name in ended else ""))
-    return Group(_folders(links, query, page.common_prefixes), rows)
+    return Group(_folders(links, query, page.common_prefixes), rows, table, boxes=boxes)
 
 
 Urls = dict[uuid.UUID, str]
@@ -112,20 +115,23 @@ def _operation_urls(user: AnyUser, ids: Iterable[uuid.UUID | None]) -> Urls:
     return {pk: reverse("operation", args=[pk]) for pk in visible}
 
 
-def unlisted_group(user: AnyUser, links: BucketLinks, query: UploadsQuery, unlisted: Unlisted) -> Group:
-    """The rows that the store's page leaves out."""
-    new_row = _row_factory(links, LISTED, more_facts="&unlisted=1")
+def unlisted_group(
+    user: AnyUser, links: BucketLinks, query: UploadsQuery, unlisted: Unlisted, table: Table | None
+) -> Group:
+    """The rows that the store's page leaves out, in the same table as those that it lists."""
+    table = table or table_of([each.upload for each in unlisted.uploads])
+    new_row = _row_factory(links, table, NO_BOXES, css="unlisted")
     urls = _transfer_urls(user, (each.transfer_id for each in unlisted.uploads))
     rows = [
         new_row(each.upload, _unlisted_marks(urls.get(each.transfer_id), suspected=each.possible_orphan))
         for each in unlisted.uploads
     ]
-    return Group(_folders(links, query, unlisted.prefixes), rows, is_listed=False)
+    return Group(_folders(links, query, unlisted.prefixes), rows, table, is_listed=False)
 
 
 def rows_to_abort(links: BucketLinks, names: Sequence[UploadRef], owned: Container[tuple[str, str]]) -> Iterator[Row]:
     """The rows of a selection to abort. The uploads in `owned` belong to transfers in progress."""
-    new_row = _row_factory(links, TO_ABORT)
+    new_row = _row_factory(links, TO_ABORT, NO_BOXES)
     skipped = format_html(' <span class="text-secondary">{}</span>', _("(owned by a transfer: not aborted)"))
     for name in names:
         is_owned = (name.key, name.upload_id) in owned
@@ -136,24 +142,49 @@ class _NewRow(Protocol):
     def __call__(self, upload: MultipartUpload, marks: SafeString | str, ended: SafeString | str = "") -> Row: ...
 
 
-def _row_factory(links: BucketLinks, columns: Sequence[ListedColumn], more_facts: str = "") -> _NewRow:
-    """A function that makes the next row. What is the same in every row is made once."""
-    detail, facts, lanes = links.detail_form, links.facts_base, cycle(range(LANES))
-    render, render_later = row_renderer(columns), facts_later_renderer()
-    select_label, state_label = _("Select %(upload_id)s"), _("State")
+def _row_factory(links: BucketLinks, table: Table, boxes: Boxes, css: str = "") -> _NewRow:
+    """A function that makes the next row. What is the same in every row is made once.
+
+    A row has few elements and no facts: of 1,000 rows, a browser shows 30.
+    """
+    detail, render, select, id_title = (
+        links.detail_form,
+        row_renderer(table),
+        _("Select %(key)s"),
+        _("Upload id: %(id)s"),
+    )
+    opening, gone = f'<tr class="{css}">' if css else "<tr>", '<tr class="is-gone">'
+    ticked = " checked" if boxes.ticked else ""
+
+    def box(value: str, key: str) -> str:
+        name = escape(select % {"key": formatting.key_mark_text(key)})
+        label = f'aria-label="{name}"{ticked}'
+        return f'<input class="form-check-input" type="checkbox" name="upload" value="{value}" {label}>'
 
     def new_row(upload: MultipartUpload, marks: SafeString | str, ended: SafeString | str = "") -> Row:
         value = write_upload(UploadRef(upload.key, upload.upload_id))
-        query = "?key={}&upload-id={}".format(*value.split("/"))
-        listed = render(ListedUpload(upload, detail + query, marks))
-        if ended:
-            rest = render_without_facts(state_label, ended)
-        else:
-            rest = render_later(facts + query + more_facts, detail + query, next(lanes))
-        label = select_label % {"upload_id": formatting.short_id(upload.upload_id)}
-        return Row(value, label, listed + rest, has_ended=bool(ended))
+        key, _slash, upload_id = value.partition("/")
+        title = id_title % {"id": upload.upload_id}
+        checkbox = box(value, upload.key) if boxes.shown and not ended else ""
+        link = key_link(f"{detail}?key={key}&amp;upload-id={upload_id}", upload.key, title)
+        first = f'<th scope="row">{checkbox}{link}{marks}</th>{render(upload)}'
+        html = f"{gone}{first}{render_without_facts(ended)}</tr>" if ended else f"{opening}{first}</tr>"
+        return Row(mark_safe(html), has_ended=bool(ended))  # noqa: S308  (each value is escaped)
 
     return new_row
+
+
+def key_link(url: str, key: str, title: str) -> str:
+    """A key in one line that is cut in its middle where it does not fit. `url` is escaped.
+
+    Its title and its name for screen readers have the whole key; selecting the text copies the whole key.
+    """
+    start, end = formatting.split_key_html(key)
+    if not end:
+        return f'<a href="{url}" translate="no" title="{escape(title)}">{start}</a>'
+    whole = escape(formatting.key_mark_text(key))
+    titles = f'title="{whole}\n{escape(title)}" aria-label="{whole}"'
+    return f'<a href="{url}" translate="no" {titles}><span>{start}</span>{end}</a>'
 
 
 def _transfer_badge(url: str | None, text: str) -> SafeString:

@@ -73,7 +73,9 @@ class Site:
     @property
     def listed_keys(self) -> list[str]:
         """The keys of the rows, top to bottom, without folders."""
-        return self.page.locator("table.table-uploads tr:has(input[name=upload]) th[scope=row] > a").all_inner_texts()
+        return self.page.locator(
+            "table.table-uploads tr:has(input[name=upload]) th[scope=row] > a:not([class])"
+        ).all_text_contents()
 
     @property
     def folders(self) -> list[str]:

@@ -131,7 +131,7 @@ def test_without_javascript_the_row_links_to_the_upload(open_site: OpenSite, sce
     site = open_site(java_script_enabled=False)
     site.page.goto(scene.listing)
     expect(site.row("lost.iso")).to_contain_text("not listed")
-    site.follow(site.row("lost.iso").get_by_role("link", name="view"))
+    site.follow(site.row("lost.iso").get_by_role("link", name="lost.iso"))
     expect(site.page.get_by_role("heading", level=1)).to_have_text("lost.iso")
 
 

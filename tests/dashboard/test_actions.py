@@ -60,6 +60,7 @@ BY_ACTION: dict[tuple[str, str], Action] = {
     ("lifecycle", POST): Action.CHANGE_LIFECYCLE,
     ("uploads", GET): Action.LIST_UPLOADS,
     ("facts", GET): Action.LIST_UPLOADS,
+    ("facts", POST): Action.LIST_UPLOADS,
     ("upload", GET): Action.LIST_UPLOADS,
     ("survey", GET): Action.LIST_UPLOADS,
     ("inventory-views", POST): Action.LIST_UPLOADS,

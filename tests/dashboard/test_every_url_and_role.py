@@ -229,6 +229,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("lifecycle", "post"): Row("change lifecycle", form(action="set", days="7", seen="")),
     ("uploads", "get"): Row("list bucket"),
     ("facts", "get"): Row("list key", upload),
+    ("facts", "post"): Row("list key", upload),
     ("upload", "get"): Row("list key", upload),
     ("survey", "get"): Row("list key", upload),
     ("abort", "get"): Row("operate key", upload),

@@ -149,6 +149,15 @@ def test_key_adds_no_markup(key: str) -> None:
     assert html.count("<") == html.count("</span>") * 2
 
 
+@given(st.one_of(TEXT, st.text("aé E\u0301\u200b東/", min_size=30, max_size=80)))
+def test_key_in_two_pieces_is_the_same_key(key: str) -> None:
+    """The row of a table cuts the first piece where it is too long. Both together show the key as anywhere else."""
+    start, end = formatting.split_key_html(key)
+    assert Text(start + end).text == Text(formatting.key_html(key)).text
+    assert (start + end).count("<") == (start + end).count("</span>") * 2
+    assert len(Text(start).text) >= len(Text(end).text)
+
+
 @given(TEXT, TEXT)
 def test_upload_survives_its_form_value(key: str, upload_id: str) -> None:
     value = write_upload(UploadRef(key, upload_id))

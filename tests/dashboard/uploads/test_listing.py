@@ -11,13 +11,14 @@ import pytest
 from django.test import Client
 
 from dashboard.shared.parameters import write_upload
-from dashboard.uploads.columns import COLUMNS, FACTS, LISTED, TO_ABORT
+from dashboard.uploads.columns import FACTS, LISTED, TO_ABORT, table_of
 from tests.dashboard.conftest import Start
 from tests.dashboard.pages import Page, Site
 from tests.stores.swift import SwiftStore
 from uploads.models import Store
 from uploads.objectstore.client import ObjectStoreClient
-from uploads.objectstore.types import Credentials, StoreConfig, UploadRef
+from uploads.objectstore.types import Credentials, MultipartUpload, StoreConfig, UploadRef
+from uploads.services.browse import many_facts
 
 
 def many_keys() -> Iterator[str]:
@@ -259,13 +260,20 @@ def test_json_has_the_same_facts_under_the_names_of_the_api(site: Site, start: S
 
 
 def test_every_row_spans_all_columns(site: Site, start: Start) -> None:
-    """The page, the facts and the confirmation of an abort derive their cells from `dashboard.uploads.columns`."""
+    """The page, the facts and the confirmation of an abort derive their cells from `dashboard.uploads.columns`.
+
+    Rows get the cells of the facts when they become visible.
+    """
     names = [start("folder/key", {1: 10}), start("key"), start("other key")]
     page = site.listing("delimiter=/")
-    assert set(widths(page)) == {1 + len(COLUMNS)}
+    heading, folder, *rows = widths(page)
+    assert heading == folder == len(page.find("th", scope="col"))
+    assert set(rows) == {heading - len(FACTS)}
     confirmation = site.post(site.links.abort_form, {"ask": "1", "upload": [write_upload(name) for name in names]})
-    assert set(widths(confirmation)) == {len(TO_ABORT) + len(FACTS)}
+    assert set(widths(confirmation)) == {len(TO_ABORT.columns), len(TO_ABORT.columns) - len(FACTS)}
     assert len(site.get(site.links.facts(names[0])).find("td")) == len(FACTS)
+    gone = site.get(site.links.facts(UploadRef("key", "bm8"))).find("td")
+    assert [cell.get("colspan") for cell in gone] == [str(len(FACTS))]
 
 
 def widths(page: Page) -> list[int]:
@@ -299,3 +307,81 @@ def test_disabled_store_is_visible_to_administrators_only(
     store = make_store(enabled=False)
     assert Site(operator_client, store.name, bucket).listing().status == 404
     assert Site(administrator_client, store.name, bucket).listing().status == 200
+
+
+MOST_ELEMENTS = 20_226 // 3
+MOST_BYTES = 2_260_000 // 3
+"""Of a page of 1,000 uploads: a third of what it had before its rows were one line each."""
+
+
+@pytest.mark.timeout(900)
+def test_page_of_1000_uploads_has_few_elements_and_bytes(
+    operator_client: Client, store: Store, crowd: tuple[str, Counter[UploadRef]], store_requests: list[str]
+) -> None:
+    page = Site(operator_client, store.name, crowd[0]).listing("max-uploads=1000")
+    assert len(page.rows) == 1000
+    assert len(page.elements) <= MOST_ELEMENTS
+    assert len(page.text.encode()) <= MOST_BYTES
+    assert len(store_requests) == 1
+    assert "Initiator of every row" in page.words
+    assert page.find("th", "age-column")
+    assert not page.find("th", "initiator-column")
+
+
+def test_long_keys_need_one_more_element_each(site: Site, start: Start) -> None:
+    names = [start(f"a/{'long' * 20}/{number}.bin", {1: 10}) for number in range(2)]
+    page = site.listing()
+    (link, _other) = [each for each in page.find("a") if each.parent and each.parent.tag == "th" and not each.classes]
+    assert link.text == link.get("aria-label") == names[0].key
+    assert names[0].upload_id in link.get("title")
+    before = len(site.listing("prefix=none").elements)
+    start("short")
+    assert len(site.listing("prefix=short").elements) - before < len(page.elements) - before
+
+
+def test_facts_of_many_rows_are_one_request(site: Site, start: Start, store_requests: list[str]) -> None:
+    names = [start("a", {1: 1024}), start("b"), UploadRef("c", "bm8"), start("d", {1: 10, 3: 20})]
+    before = len(store_requests)
+    page = site.post(site.links.facts_base, {"upload": [*map(write_upload, names)], "unlisted": write_upload(names[3])})
+    assert len(store_requests) == before + len(names)
+    rows = page.find("tr")
+    assert [row.get("data-bytes") for row in rows] == ["1024", "0", "", "30"]
+    assert [row.get("data-parts") for row in rows] == ["1", "0", "", "2"]
+    assert [row.has("data-gone") for row in rows] == [False, False, True, False]
+    assert rows[0].get("data-active").isdigit()
+    assert rows[1].get("data-active") == "none"
+    assert ["still there" in row.text for row in rows] == [False, False, False, True]
+    assert ["gap" in row.text for row in rows] == [False, False, False, True]
+
+
+def test_facts_of_too_many_rows_are_refused(site: Site, store_requests: list[str]) -> None:
+    names = [write_upload(UploadRef("key", f"id-{number}")) for number in range(51)]
+    page = site.post(site.links.facts_base, {"upload": names})
+    assert page.status == 400
+    assert "At most 50 uploads" in page.words
+    assert store_requests == []
+
+
+def test_requests_for_facts_are_bounded(
+    site: Site, start: Start, store_requests: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows that are left ask again: their part of the response is empty."""
+    monkeypatch.setattr(many_facts, "MOST_REQUESTS", 2)
+    monkeypatch.setattr(many_facts, "THREADS", 1)
+    names = [start(key) for key in "abcd"]
+    del store_requests[:]
+    rows = site.post(site.links.facts_base, {"upload": [*map(write_upload, names)]}).find("tr")
+    assert [row.has("data-later") for row in rows] == [False, False, True, True]
+    assert len(store_requests) == 2
+
+
+def test_columns_with_one_value_are_a_note() -> None:
+    def upload(initiator: str, storage_class: str) -> MultipartUpload:
+        return MultipartUpload("key", "id", None, initiator=initiator, storage_class=storage_class)
+
+    same = table_of([upload("ann", ""), upload("ann", "")])
+    assert [str(value) for _, value in same.same] == ["ann"]
+    assert [column.css for column in same.listed] == ["age-column"]
+    mixed = table_of([upload("ann", "STANDARD"), upload("ben", "STANDARD")])
+    assert [value for _, value in mixed.same] == ["STANDARD"]
+    assert mixed.css == "has-initiator-column"

@@ -38,7 +38,6 @@ from uploads.services.operations.run import run_item
 from uploads.services.stores.clients import client_for
 from uploads.services.stores.settings import StoreValues, add_store
 
-FACTS = re.compile(r'hx-get="([^"]*facts[^"]*)"')
 UNLISTED = "Not in the store's listing"
 LONG_AGO = timedelta(hours=2)
 
@@ -78,7 +77,16 @@ def unlisted_keys(page: Page) -> list[str]:
 
 
 def facts_urls(page: Page) -> list[str]:
-    return [html.unescape(url) for url in FACTS.findall(page.text)]
+    """What static/uploads/facts.js asks for, one row at a time."""
+    found = []
+    for link in page.find("a"):
+        row = link.parent.parent if link.parent and link.parent.tag == "th" else None
+        if row is None or link.classes or not row.classes <= {"unlisted"}:
+            continue
+        (table,) = page.find("table", "table-uploads")
+        more = "&unlisted=1" if row.classes else ""
+        found.append(f"{table.get('data-facts')}?{link.get('href').partition('?')[2]}{more}")
+    return found
 
 
 # --- Ceph -------------------------------------------------------------------------------------------------------------

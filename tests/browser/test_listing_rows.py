@@ -1,0 +1,112 @@
+"""The rows of a listing: one line each, long keys cut in the middle, and facts for the visible rows alone."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, Request, expect
+
+from tests.browser.conftest import OpenSite
+from tests.browser.site import Site
+from tests.browser.watching import overflow, widest
+from tests.system.stack import Stack
+
+LONG = f"backups/{'a-folder-with-a-long-name/' * 6}database-0001.tar.gz"
+ROW_HEIGHT = 40
+
+
+@pytest.fixture(scope="module")
+def crowd(stack: Stack) -> str:
+    """A bucket with 300 uploads."""
+    bucket = stack.new_bucket()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: stack.client.create_multipart_upload(bucket, f"folder/key {n:04}"), range(300)))
+    return bucket
+
+
+def facts_of(page: Page) -> list[int]:
+    """The number of rows in each request for facts from now on."""
+    found: list[int] = []
+
+    def note(request: Request) -> None:
+        if request.url.endswith("/facts/"):
+            found.append((request.post_data or "").count('name="upload"'))
+
+    page.on("request", note)
+    return found
+
+
+def test_facts_are_one_request_for_what_is_visible(site: Site, crowd: str) -> None:
+    page, asked = site.page, facts_of(site.page)
+    site.open_listing(crowd, max_uploads=300)
+    expect(site.row("folder/key 0000")).to_contain_text("no parts")
+    assert len(asked) == 1
+    assert 10 <= asked[0] <= 50
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    expect(site.row("folder/key 0299")).to_contain_text("no parts")
+    assert len(asked) == 2
+    assert sum(asked) <= 100, "rows that were scrolled past"
+    expect(site.row("folder/key 0150")).not_to_contain_text("no parts")
+
+
+def test_row_is_one_line_and_its_key_has_the_most_space(site: Site, stack: Stack, tmp_path: Path) -> None:
+    bucket = stack.new_bucket()
+    stack.create_upload(bucket, LONG, {1: 2000, 3: 10}, tmp_path / "part")
+    stack.create_upload(bucket, "short", {1: 20}, tmp_path / "part")
+    for width in (1280, 1920):
+        site.page.set_viewport_size({"width": width, "height": 900})
+        site.open_listing(bucket)
+        row = site.row(LONG)
+        expect(row).to_contain_text("gap")
+        box, key = row.bounding_box(), row.locator("th").bounding_box()
+        assert box is not None
+        assert key is not None
+        assert box["height"] <= ROW_HEIGHT
+        assert key["width"] >= 0.45 * box["width"] - 25
+        start = row.locator("th > a > span")
+        assert start.evaluate("(each) => each.scrollWidth > each.clientWidth"), "it is cut"
+        end = row.locator("th > a").bounding_box()
+        assert end is not None
+        assert end["x"] + end["width"] <= key["x"] + key["width"] + 1
+        assert overflow(site.page) == 0, (width, widest(site.page))
+
+
+def test_long_key_is_whole_when_copied_named_or_focused(site: Site, stack: Stack) -> None:
+    bucket = stack.new_bucket()
+    stack.client.create_multipart_upload(bucket, LONG)
+    site.open_listing(bucket)
+    link = site.page.get_by_role("link", name=LONG, exact=True)
+    assert LONG in (link.get_attribute("title") or "")
+    copied = link.evaluate("(each) => { getSelection().selectAllChildren(each); return getSelection().toString(); }")
+    assert copied == LONG
+    expect(site.page.get_by_role("checkbox", name=f"Select {LONG}", exact=True)).to_be_visible()
+    before = link.bounding_box()
+    site.page.get_by_role("checkbox", name=f"Select {LONG}").focus()
+    site.page.keyboard.press("Tab")
+    expect(link).to_be_focused()
+    focused = link.bounding_box()
+    assert before is not None
+    assert focused is not None
+    assert focused["height"] > before["height"], "it wraps"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_rows_fit_a_phone(open_site: OpenSite, stack: Stack, tmp_path: Path, scheme: str) -> None:
+    bucket = stack.new_bucket()
+    stack.create_upload(bucket, LONG, {1: 2000, 3: 10}, tmp_path / "part")
+    site = open_site(color_scheme=scheme, viewport={"width": 390, "height": 844})
+    site.open_listing(bucket)
+    expect(site.row(LONG)).to_contain_text("gap")
+    assert overflow(site.page) == 0, widest(site.page)
+
+
+def test_facts_are_asked_for_again_after_a_failure(site: Site, crowd: str) -> None:
+    site.watcher.expect("failed: POST")
+    site.watcher.expect("ERR_FAILED")
+    failures = [1]
+    site.page.route("**/facts/", lambda route: route.abort() if failures and failures.pop() else route.continue_())
+    site.open_listing(crowd)
+    expect(site.row("folder/key 0000")).to_contain_text("no parts")
+    expect(site.page.locator("#line-problem")).to_be_hidden()
