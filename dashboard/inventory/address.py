@@ -10,12 +10,12 @@ from django.http import HttpRequest, QueryDict
 from django.urls import reverse
 
 FILTERS = (
-    *("store", "bucket", "prefix", "initiator", "class", "verdict", "older-than", "younger-than"),
+    *("store", "bucket", "prefix", "initiator", "without", "class", "verdict", "older-than", "younger-than"),
     *("idle-for", "min-bytes", "max-bytes", "min-parts", "max-parts", "q", "id"),
 )
-"""The parameters that filter, in the order of the form. `verdict` and `id` may be repeated."""
+"""The parameters that filter, in the order of the form. `verdict`, `without` and `id` may be repeated."""
 
-OF_A_PAGE = ("cursor", "format")
+OF_A_PAGE = ("cursor", "groups-from", "format")
 """What concerns one page only: another filter or order starts at the first page."""
 
 

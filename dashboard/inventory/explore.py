@@ -17,6 +17,7 @@ from dashboard.inventory.query import (
     query_in,
     read_depth,
     read_group,
+    read_groups_from,
     read_page_size,
     read_sort,
 )
@@ -60,7 +61,7 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
     rows = list(rows_of(page.uploads, prices, address))
     return {
         **form_context(request, address),
-        **groups_context(request, address, prices, wanted, grouping, read_depth(query), plan),
+        **groups_context(request, address, prices, wanted, grouping, read_depth(query), read_groups_from(query), plan),
         **_totals(request, address, stores, prices, totals(request.user, wanted, plan=plan), wanted),
         **scan_state_context(request, wanted.store),
         **_pages(address, page, cursor),

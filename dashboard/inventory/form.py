@@ -12,15 +12,17 @@ from django.utils.translation import ngettext
 
 from dashboard.inventory.address import FILTERS, Address
 from dashboard.inventory.query import DEFAULT_SORT
-from dashboard.inventory.words import DURATIONS, FILTERED_VERDICTS, GROUPS, NAMES, SIZES
+from dashboard.inventory.words import DURATIONS, FILTERED_VERDICTS, GROUPS, NAMES, SIZES, WITHOUT
 from dashboard.shared.formatting import bytes_text, key_mark_text
 from dashboard.shared.numbers import Count
 from uploads import access
 
-ALWAYS_SHOWN = frozenset({"q", "store", "bucket", "verdict", "id"})
+ALWAYS_SHOWN = frozenset({"q", "store", "bucket", "verdict", "without", "id"})
 """Filters that do not open the folded fields."""
 
 SELECTED = "id"
+UNSHOWN = ("without", SELECTED)
+"""Filters without a field of their own. The form keeps them, and each has a chip."""
 
 COLUMNS = (
     ("key", ""),
@@ -42,7 +44,7 @@ def form_context(request: HttpRequest, address: Address) -> dict[str, Any]:
         "given": {name.replace("-", "_"): value for name, value in given.items()},
         "inventory_url": reverse("inventory"),
         "reset_url": address.unfiltered().url,
-        "other_fields": [*address.others, *((SELECTED, each) for each in address.all(SELECTED))],
+        "other_fields": [*address.others, *((name, each) for name in UNSHOWN for each in address.all(name))],
         "store_names": list(access.visible_stores(request.user).order_by("name").values_list("name", flat=True)),
         "verdict_boxes": [(name, text, name in checked) for name, text in FILTERED_VERDICTS.items()],
         "selects": list(_selects(given)),
@@ -92,6 +94,8 @@ def shown_value(name: str, value: str) -> str:
     """The value of a filter in words."""
     if name == "verdict":
         return str(FILTERED_VERDICTS.get(value, value))
+    if name == "without":
+        return str(WITHOUT.get(value, value))
     if name in ("older-than", "younger-than", "idle-for"):
         return str(DURATIONS.get(value, value))
     if name.endswith("-bytes"):

@@ -11,13 +11,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from dashboard.inventory.address import Address
-from dashboard.inventory.query import MAX_DEPTH, duration_text
+from dashboard.inventory.query import MAX_DEPTH, filter_pairs
 from dashboard.inventory.words import GROUPS, VERDICTS
 from dashboard.shared.charts import BYTES, BarChart, Series, Tile, Treemap
 from dashboard.shared.costs import ShownCosts, costs_of
 from dashboard.shared.formatting import key_mark_text
 from dashboard.shared.numbers import Count
-from uploads.domain.inventory_filter import Grouping, InventoryFilter
+from uploads.domain.inventory_filter import FOLDER, Grouping, InventoryFilter
 from uploads.selectors.inventory import Plan
 from uploads.selectors.inventory.groups import Group, Groups, groups
 from uploads.selectors.inventory.verdicts import bytes_by_age, bytes_by_place
@@ -49,12 +49,13 @@ def groups_context(
     wanted: InventoryFilter,
     grouping: Grouping | None,
     depth: int,
+    start: int,
     plan: Plan,
 ) -> dict[str, Any]:
     """Raises NotAllowed."""
     if grouping is None:
         return {"groups": []}
-    found = groups(request.user, wanted, grouping, depth=depth, plan=plan)
+    found = groups(request.user, wanted, grouping, depth=depth, plan=plan, start=start)
     rows = [_group_row(address, prices, grouping, wanted, each) for each in found.groups]
     title = str(GROUPS[grouping.value])
     heading = _("Uploads by %(group)s") % {"group": title.lower()}
@@ -66,12 +67,23 @@ def groups_context(
         "depth_links": _depth_links(address, depth) if grouping is Grouping.PREFIX else [],
         "treemap": _treemap(heading, title, grouping, rows),
         "age_chart": age_chart(request, wanted, plan) if grouping is Grouping.AGE else None,
-        **_limits(found),
+        **_limits(address, found, start),
     }
 
 
-def _limits(found: Groups) -> dict[str, bool]:
-    return {"has_more_groups": found.has_more, "groups_are_least": found.is_least}
+def _limits(address: Address, found: Groups, start: int) -> dict[str, Any]:
+    """What is not on the page: the groups that follow, with their sums, and those before."""
+
+    def at(number: int | None) -> str:
+        return "" if number is None else address.where([("groups-from", str(number) if number else "")]).url
+
+    return {
+        "groups_are_least": found.is_least,
+        "following_groups": found.following if found.has_more else None,
+        "further_groups": found.further,
+        "next_groups_url": at(found.next),
+        "first_groups_url": at(0) if start else "",
+    }
 
 
 def _depth_links(address: Address, depth: int) -> list[dict[str, Any]]:
@@ -90,43 +102,18 @@ def _treemap(heading: str, title: str, grouping: Grouping, rows: Sequence[GroupR
 
 
 def _group_row(address: Address, prices: Prices, grouping: Grouping, wanted: InventoryFilter, group: Group) -> GroupRow:
-    url = uploads_url = ""
-    if _has_filter(grouping, group, wanted):
-        inside = address.where([*_where(grouping, group), ("depth", "")])
-        uploads_url = inside.where([("group", "")]).url
-        following = NEXT_GROUPING.get(grouping)
-        url = inside.where([("group", following)]).url if following else uploads_url
+    inside = Address((*((name, str(value)) for name, value in filter_pairs(group.inside)), *address.others))
+    inside = inside.without("depth")
+    following = "" if FOLDER in group.inside.without else NEXT_GROUPING.get(grouping, "")
     return GroupRow(
         group_name(grouping, group, wanted.prefix),
-        url,
-        uploads_url,
+        inside.where([("group", following)]).url,
+        inside.without("group").url,
         group.totals.uploads,
         group.totals.bytes,
         group.totals.known,
         costs_of(prices, group.totals),
     )
-
-
-def _has_filter(grouping: Grouping, group: Group, wanted: InventoryFilter) -> bool:
-    """Whether a filter leaves exactly the uploads of the group."""
-    if grouping is Grouping.AGE:
-        return not (wanted.older_than or wanted.younger_than)
-    return bool(group.value) and not (grouping is Grouping.PREFIX and group.value == wanted.prefix)
-
-
-def _where(grouping: Grouping, group: Group) -> list[tuple[str, str]]:
-    """The filters that leave the uploads of a group."""
-    match grouping:
-        case Grouping.STORE:
-            return [("store", group.value)]
-        case Grouping.BUCKET:
-            return [("store", group.store), ("bucket", group.bucket)]
-        case Grouping.AGE:
-            return [
-                ("older-than", duration_text(group.older_than)),
-                ("younger-than", duration_text(group.younger_than)),
-            ]
-    return [(grouping.value, group.value)]
 
 
 def group_name(grouping: Grouping, group: Group, prefix: str = "") -> str:

@@ -17,6 +17,7 @@ from dashboard.inventory.query import (
     query_in,
     read_depth,
     read_group,
+    read_groups_from,
     read_page_size,
     read_sort,
 )
@@ -64,7 +65,7 @@ def facts(request: HttpRequest, query: Query) -> dict[str, object]:
     depth, size, cursor = read_depth(query), read_page_size(query), (query.all("cursor") or [""])[0]
     user, plan = request.user, plan_of(request.user, wanted)
     page = find_page(user, wanted, sort=sort, largest_first=largest_first, cursor=cursor, limit=size, plan=plan)
-    found = groups(user, wanted, by, depth=depth, plan=plan) if by else None
+    found = groups(user, wanted, by, depth=depth, plan=plan, start=read_groups_from(query)) if by else None
     return inventory_json(page, totals(user, wanted, plan=plan), found)
 
 

@@ -12,13 +12,15 @@ from django.utils.translation import gettext as _
 
 from dashboard.shared.numbers import Count
 from dashboard.shared.parameters import BadParameter, Query
-from uploads.domain.inventory_filter import VERDICTS, Grouping, InventoryFilter, Sort
+from uploads.domain.inventory_filter import VERDICTS, WITHOUT, Grouping, InventoryFilter, Sort
+from uploads.selectors.inventory.groups import MAX_ROWS
 
 FILTERS = (
     "store",
     "bucket",
     "prefix",
     "initiator",
+    "without",
     "class",
     "verdict",
     "older-than",
@@ -33,10 +35,10 @@ FILTERS = (
 )
 """The names of all parameters that filter, in the order of the form."""
 
-VIEW = ("sort", "group", "depth", "cursor", "page-size", "format")
+VIEW = ("sort", "group", "depth", "groups-from", "cursor", "page-size", "format")
 """The names of the other parameters of the page."""
 
-REPEATABLE = frozenset({"verdict", "id"})
+REPEATABLE = frozenset({"verdict", "without", "id"})
 DEFAULT_SORT = "-bytes"
 SORTS = tuple(f"{sign}{sort.value}" for sort in Sort for sign in ("", "-"))
 GROUPS = tuple(group.value for group in Grouping)
@@ -54,7 +56,7 @@ ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 def query_in(request: HttpRequest) -> Query:
-    """The query of a request; each name but `verdict` and `id` is allowed once. Raises BadParameter."""
+    """The query of a request; each name but those of `REPEATABLE` is allowed once. Raises BadParameter."""
     return Query(request, repeatable=REPEATABLE)
 
 
@@ -71,7 +73,8 @@ def filter_in(query: Query) -> InventoryFilter:
         prefix=query.text("prefix"),
         initiator=query.text("initiator"),
         storage_class=query.text("class"),
-        verdicts=_verdicts(query),
+        without=_among(query, "without", WITHOUT),
+        verdicts=_among(query, "verdict", VERDICTS),
         older_than=_duration(query, "older-than"),
         younger_than=_duration(query, "younger-than"),
         idle_for=_duration(query, "idle-for"),
@@ -102,6 +105,7 @@ def filter_pairs(wanted: InventoryFilter) -> Sequence[tuple[str, str | int]]:
         ("bucket", wanted.bucket),
         ("prefix", wanted.prefix),
         ("initiator", wanted.initiator),
+        *(("without", each) for each in wanted.without),
         ("class", wanted.storage_class),
         *(("verdict", each) for each in wanted.verdicts),
         ("older-than", duration_text(wanted.older_than)),
@@ -145,14 +149,19 @@ def read_depth(query: Query) -> int:
     return query.number("depth", 1, 1, MAX_DEPTH)
 
 
+def read_groups_from(query: Query) -> int:
+    """The number of the first group that is shown, from 0 on."""
+    return query.number("groups-from", 0, 0, MAX_ROWS)
+
+
 def read_page_size(query: Query) -> int:
     return query.number("page-size", PAGE_SIZE, 1, MAX_PAGE_SIZE)
 
 
-def _verdicts(query: Query) -> tuple[str, ...]:
-    given = [each for each in query.all("verdict") if each]
+def _among(query: Query, name: str, allowed: Sequence[str]) -> tuple[str, ...]:
+    given = [each for each in query.all(name) if each]
     for each in given:
-        _one_of("verdict", each, VERDICTS)
+        _one_of(name, each, allowed)
     return tuple(dict.fromkeys(given))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from dashboard.inventory.query import duration_text
+from dashboard.inventory.query import duration_text, filter_query
 from dashboard.shared.formatting import percent, percent_text
 from dashboard.shared.jsonapi import iso
 from dashboard.shared.messages import text_of
@@ -28,6 +28,8 @@ def inventory_json(page: InventoryPage, totals: Totals, found: Groups | None) ->
         "uploads": list(uploads_json(page.uploads)),
         "groups": [group_json(each) for each in found.groups] if found else [],
         "groups_truncated": bool(found and found.has_more),
+        "groups_rest": totals_json(found.following) | {"groups": found.further} if found and found.has_more else None,
+        "groups_next": found.next if found else None,
         "next": page.next,
         "previous": page.previous,
         "ended_early": page.ended_early,
@@ -94,6 +96,7 @@ def group_json(group: Group) -> dict[str, Any]:
         "bucket": group.bucket,
         "older_than": duration_text(group.older_than),
         "younger_than": duration_text(group.younger_than),
+        "query": filter_query(group.inside),
         **totals_json(group.totals),
     }
 

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from dashboard.inventory.grouping import group_name
+from dashboard.inventory.query import filter_query
 from dashboard.inventory.trend_serializers import trend_json
 from dashboard.inventory.words import VERDICTS
 from dashboard.shared.charts import BYTES, COUNT, LineChart, Series
@@ -29,7 +30,6 @@ from uploads import access
 from uploads.domain.cost import Costs
 from uploads.domain.inventory_filter import Grouping
 from uploads.domain.trends import LEAST_DAYS, DayTotal, calendar
-from uploads.domain.verdicts import SILENT
 from uploads.selectors.growth import AHEAD, Trend, find_trend
 from uploads.selectors.inventory.groups import Group
 from uploads.selectors.prices import Prices, prices_of
@@ -78,7 +78,7 @@ def _days_in(query: Query) -> int:
 def _context(request: HttpRequest, found: Trend) -> dict[str, Any]:
     names = list(access.visible_stores(request.user).order_by("name").values_list("name", flat=True))
     known, prices = len(found.days), prices_of(access.visible_stores(request.user))
-    leaks = [(title, [_leak(found, by, prices, each) for each in found.leaders[by]]) for by, title in LEAKS.items()]
+    leaks = [(title, [_leak(by, prices, each) for each in found.leaders[by]]) for by, title in LEAKS.items()]
     return {
         "trend": found,
         "last": found.days[-1] if found.days else None,
@@ -128,15 +128,6 @@ def _lines(
     return lines
 
 
-def _leak(found: Trend, by: Grouping, prices: Prices, group: Group) -> Leak:
-    totals, url = group.totals, _uploads_url(found, by, group)
+def _leak(by: Grouping, prices: Prices, group: Group) -> Leak:
+    totals, url = group.totals, f"{reverse('inventory')}?{filter_query(group.inside)}"
     return Leak(group_name(by, group), url, totals.uploads, totals.bytes, cost_of(prices, totals))
-
-
-def _uploads_url(found: Trend, by: Grouping, group: Group) -> str:
-    """The uploads of a group in the inventory; '' if no filter leaves exactly these."""
-    if not group.value:
-        return ""
-    places = [(name, value) for name, value in (("store", found.store), ("bucket", found.bucket)) if value]
-    verdicts = [("verdict", verdict.value) for verdict in sorted(SILENT)]
-    return f"{reverse('inventory')}?{urlencode([*places, (by.value, group.value), *verdicts])}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext_lazy as _
 
-from dashboard.shared.messages import verdicts
+from dashboard.shared.messages import sweeps, verdicts
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
@@ -34,6 +34,7 @@ NAMES: Mapping[str, StrPromise] = {
     "bucket": _("Bucket"),
     "prefix": _("Key starts with"),
     "initiator": _("Initiator"),
+    "without": _("Without"),
     "class": _("Storage class"),
     "verdict": _("Verdict"),
     "older-than": _("Older than"),
@@ -47,6 +48,8 @@ NAMES: Mapping[str, StrPromise] = {
     "id": _("Selected"),
 }
 """The names of filters."""
+
+WITHOUT: Mapping[str, StrPromise] = sweeps.WITHOUT
 
 GROUPS: Mapping[str, StrPromise] = {
     "": _("No groups"),

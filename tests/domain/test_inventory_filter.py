@@ -14,6 +14,7 @@ FULL = InventoryFilter(
     bucket="b",
     prefix="a/é\n",
     initiator="arn:x",
+    without=("initiator", "folder"),
     storage_class="STANDARD_IA",
     verdicts=("dead", "empty"),
     older_than=timedelta(days=7),
@@ -38,6 +39,7 @@ def test_json_round_trip(wanted: InventoryFilter) -> None:
     [
         {"verdicts": ["gone"]},
         {"verdicts": "dead"},
+        {"without": ["parts"]},
         {"older_than": -1},
         {"min_bytes": "1"},
         {"x": "1"},

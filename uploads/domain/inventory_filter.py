@@ -16,6 +16,14 @@ EMPTY = "empty"
 VERDICTS: tuple[str, ...] = (*(verdict.value for verdict in Verdict), EMPTY)
 
 
+INITIATOR, FOLDER = "initiator", "folder"
+WITHOUT = (INITIATOR, FOLDER)
+"""What an upload may lack: an initiator, or a folder in its key below the prefix of the filter."""
+
+DELIMITER = "/"
+"""Ends each folder of a key."""
+
+
 class Sort(StrEnum):
     """By what a page is sorted. `AGE` is the time since the start, `IDLE` that since the last part."""
 
@@ -40,13 +48,14 @@ class InventoryFilter:
 
     `store` and `bucket` are names. One of `verdicts` suffices. `q` is part of a key or of an upload id, or a text that
     contains an upload id. An upload whose bytes or parts are not known has neither few nor many. `ids` are those of
-    selected rows of the inventory.
+    selected rows of the inventory. `without` are those of `WITHOUT` that it must not have.
     """
 
     store: str = ""
     bucket: str = ""
     prefix: str = ""
     initiator: str = ""
+    without: tuple[str, ...] = ()
     storage_class: str = ""
     verdicts: tuple[str, ...] = ()
     older_than: timedelta | None = None
@@ -79,13 +88,15 @@ class InventoryFilter:
 NAMES = tuple(field.name for field in fields(InventoryFilter))
 DURATIONS = frozenset({"older_than", "younger_than", "idle_for"})
 NUMBERS = frozenset({"min_bytes", "max_bytes", "min_parts", "max_parts"})
-LISTS = frozenset({"verdicts", "ids"})
+LISTS = frozenset({"verdicts", "ids", "without"})
 
 
 def _read(name: str, value: object) -> object:
     if name in DURATIONS | NUMBERS and isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return timedelta(seconds=value) if name in DURATIONS else value
     if name == "verdicts" and isinstance(value, list) and all(each in VERDICTS for each in value):
+        return tuple(value)
+    if name == "without" and isinstance(value, list) and all(each in WITHOUT for each in value):
         return tuple(value)
     if name == "ids" and isinstance(value, list) and all(type(each) is int for each in value):
         return tuple(value)

@@ -82,6 +82,7 @@ NAMES: Mapping[str, StrPromise] = {
     "bucket": gettext_lazy("bucket"),
     "prefix": gettext_lazy("prefix"),
     "initiator": gettext_lazy("initiator"),
+    "without": gettext_lazy("without"),
     "storage_class": gettext_lazy("storage class"),
     "verdicts": gettext_lazy("verdict"),
     "older_than": gettext_lazy("older than"),
@@ -96,6 +97,13 @@ NAMES: Mapping[str, StrPromise] = {
 }
 
 
+WITHOUT: Mapping[str, StrPromise] = {
+    "initiator": gettext_lazy("an initiator"),
+    "folder": gettext_lazy("a folder below the prefix"),
+}
+"""What an upload may lack, by the values of the filter."""
+
+
 def rule_words(rule: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The conditions of a rule, as pairs of name and value."""
     return [(str(NAMES.get(name, name)), _value(name, value)) for name, value in rule.items()]
@@ -108,8 +116,8 @@ def _value(name: str, value: Any) -> str:
         return duration_text(timedelta(seconds=value).total_seconds())
     if name in ("min_bytes", "max_bytes"):
         return bytes_text(value)
-    if name == "ids":
-        return str(Count(len(value)))
+    if name == "without":
+        return _(", ").join(str(WITHOUT.get(each, each)) for each in value)
     if isinstance(value, list):
         return _(", ").join(map(str, value))
     return str(Count(value)) if isinstance(value, int) else str(value)

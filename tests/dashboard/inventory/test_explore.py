@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 
 import pytest
@@ -29,6 +30,7 @@ from uploads.models import (
     Sweep,
 )
 from uploads.models.inventory import upload_identity
+from uploads.selectors.inventory import groups
 
 GIB = 1024**3
 
@@ -130,6 +132,49 @@ def test_groups_lead_from_the_store_to_a_prefix(ada: Client, some_uploads: Inven
     assert "<svg" in page.text
     page = page_of(ada, "group=prefix&store=far&bucket=photos&prefix=2025/")
     assert "prefix=2025%2Fa%2F&amp;group=prefix" in page.text
+
+
+@pytest.mark.parametrize("query", ["", "older-than=1d&younger-than=45d&", "without=folder&", "prefix=2025/&"])
+def test_every_group_leads_to_exactly_its_uploads(ada: Client, some_uploads: InventoryBucket, query: str) -> None:
+    for number, key in enumerate(("file", "2025/file", "2025/a/b/file", "other")):
+        add(some_uploads, key, days=number * 50)
+    InventoryUpload.objects.filter(key__contains="file").update(initiator="cron & co")
+    for by in ("store", "bucket", "initiator", "age", "prefix", "prefix&depth=2"):
+        asked = f"{query}group={by}"
+        found = ada.get(f"/inventory/?{asked}", headers={"accept": "application/json"}).json()
+        assert sum(each["uploads"] for each in found["groups"]) == found["totals"]["uploads"]
+        links = page_of(ada, asked).find("td", css="text-num", data_label="Uploads")
+        assert len(links) == len(found["groups"])
+        for each in found["groups"]:
+            counted = ada.get(f"/inventory/?{each['query']}", headers={"accept": "application/json"}).json()
+            assert counted["totals"]["uploads"] == len(counted["uploads"]) == each["uploads"], (asked, each)
+
+
+def test_groups_without_a_name_have_links_and_chips(ada: Client, some_uploads: InventoryBucket) -> None:
+    add(some_uploads, "file")
+    page = page_of(ada, "group=prefix")
+    assert 'href="/inventory/?without=folder"' in page.text
+    page = page_of(ada, "without=folder&without=initiator&store=far")
+    assert "file" in page.text
+    assert "alive.bin" not in page.text
+    assert "Without a folder below the prefix" in page.words
+    assert "/inventory/?without=initiator&amp;store=far" in page.text
+    assert '<input type="hidden" name="without" value="folder">' in page.text, "the form keeps it"
+
+
+def test_groups_that_follow_are_counted_and_linked(
+    ada: Client, some_uploads: InventoryBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[groups.__module__], "MAX_GROUPS", 1)
+    page = page_of(ada, "group=prefix")
+    assert "1 more group: 2 uploads (2.00 GiB)." in page.words
+    assert page.href("Next groups") == "/inventory/?group=prefix&groups-from=1"
+    found = ada.get("/inventory/?group=prefix", headers={"accept": "application/json"}).json()
+    assert (found["groups_truncated"], found["groups_next"]) == (True, 1)
+    assert (found["groups_rest"]["groups"], found["groups_rest"]["uploads"]) == (1, 2)
+    page = page_of(ada, "group=prefix&groups-from=1")
+    assert "more group" not in page.words
+    assert page.href("Largest groups") == "/inventory/?group=prefix"
 
 
 def test_groups_by_age_have_a_chart_by_verdict(ada: Client, some_uploads: InventoryBucket) -> None:

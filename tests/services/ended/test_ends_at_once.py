@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -201,8 +201,11 @@ def test_what_reconcile_finds_and_aborts(drive: Drive, client: ObjectStoreClient
 # --- What a page that was read before says ----------------------------------------------------------------------------
 
 
-def listed(ref: UploadRef) -> list[MultipartUpload]:
-    return [MultipartUpload(ref.key, ref.upload_id, timezone.now())]
+def write_page(drive: Drive, place: InventoryBucket, ref: UploadRef, asked_at: datetime) -> None:
+    """Write a page with one upload that was requested at that time."""
+    with transaction.atomic():
+        uploads = [MultipartUpload(ref.key, ref.upload_id, timezone.now())]
+        write_listed(drive.store, place, uploads, Seen(asked_at, timezone.now(), ended_stay=False))
 
 
 def test_a_page_from_before_the_end_brings_nothing_back(drive: Drive, known: Known) -> None:
@@ -212,9 +215,9 @@ def test_a_page_from_before_the_end_brings_nothing_back(drive: Drive, known: Kno
     asked_at = timezone.now()
     request_abort(drive.user, drive.store, drive.bucket, [ref])
     drive.work_off()
-    write_listed(drive.store, place, listed(ref), Seen(asked_at, timezone.now(), ended_stay=False))
+    write_page(drive, place, ref, asked_at)
     assert end_of(ref)[0] == "aborted"
-    write_listed(drive.store, place, listed(ref), Seen(timezone.now(), timezone.now(), ended_stay=False))
+    write_page(drive, place, ref, timezone.now())
     assert end_of(ref)[0] == "", "a page that was requested later is right"
 
 
@@ -225,7 +228,7 @@ def test_a_page_from_before_the_end_adds_nothing(drive: Drive, known: Known) -> 
     place, asked_at = bucket_row(drive.store, drive.bucket), timezone.now()
     operation = request_abort(drive.user, drive.store, drive.bucket, [ref])
     drive.work_off()
-    write_listed(drive.store, place, listed(ref), Seen(asked_at, timezone.now(), ended_stay=False))
+    write_page(drive, place, ref, asked_at)
     assert end_of(ref) == ("aborted", operation.pk, None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
@@ -81,6 +82,12 @@ FILTERS: dict[str, tuple[InventoryFilter, Callable[[InventoryUpload], bool]]] = 
             and row.key.startswith("logs/")
         ),
     ),
+    "without initiator": (InventoryFilter(without=("initiator",)), lambda row: not row.initiator),
+    "without folder": (InventoryFilter(without=("folder",)), lambda row: "/" not in row.key),
+    "without folder below": (
+        InventoryFilter(prefix="logs/2026/d1", without=("folder", "initiator")),
+        lambda row: row.key.startswith("logs/2026/d1") and "/" not in row.key[12:] and not row.initiator,
+    ),
     "none": (InventoryFilter(store="nowhere"), lambda row: False),
 }
 
@@ -93,6 +100,10 @@ def buckets(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     # Ended uploads are nowhere to be found, and many rows have the same values.
     write(row_of(found[0], COUNT + number, ended_at=NOW) for number in range(20))
     write(row_of(found[0], COUNT * 2 + number, bytes=7, parts=1, active_at=NOW) for number in range(20))
+    # What groups have no name for.
+    write(row_of(found[1], COUNT * 3 + number, initiator="") for number in range(20))
+    write(row_of(found[2], COUNT * 4 + number, key=f"{'ab/' * (number % 3)}file-{number}") for number in range(20))
+    write([row_of(found[3], COUNT * 5, key="logs/2026/d1-x", initiator="")])
     add_up()
     return found
 
@@ -213,6 +224,48 @@ def test_prefixes_to_any_depth(ada: User, buckets: list[InventoryBucket]) -> Non
         expected = {"/".join(row.key.split("/")[:-1][:depth]) + "/" * ("/" in row.key) for row in all_rows()}
         assert {each.value for each in found.groups} == expected
         assert sum(each.totals.uploads for each in found.groups) == len(all_rows())
+
+
+GROUPED = ("nothing", "verdict", "empty", "prefix", "bucket", "ages", "initiator", "parts", "without folder")
+
+
+def test_every_group_leads_to_exactly_its_uploads(ada: User, buckets: list[InventoryBucket]) -> None:
+    for name, by, depth in product(GROUPED, Grouping, (1, 2, 3)):
+        if depth > 1 and by != Grouping.PREFIX:
+            continue
+        wanted, passes = FILTERS[name]
+        left = set(keys_of(all_rows(passes)))
+        for each in groups(ada, wanted, by, depth=depth, now=NOW).groups:
+            ids = keys_of(uploads_of(ada, each.inside, NOW))
+            assert len(ids) == each.totals.uploads, (name, by, depth, each)
+            assert as_sums(totals(ada, each.inside, NOW)) == as_sums(each.totals), (name, by, depth, each)
+            assert left.issuperset(ids), "in one group only"
+            left -= set(ids)
+        assert not left, (name, by, depth)
+
+
+@pytest.mark.parametrize("most", [20_000, 7])
+def test_groups_beyond_the_first_are_reachable_or_counted(
+    ada: User, buckets: list[InventoryBucket], monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    module = sys.modules[groups.__module__]
+    monkeypatch.setattr(module, "MAX_GROUPS", 3)
+    monkeypatch.setattr(module, "MAX_ROWS", most)
+    for by in (Grouping.PREFIX, Grouping.INITIATOR, Grouping.BUCKET):
+        start: int | None = 0
+        seen, values = 0, set[object]()
+        while start is not None:
+            found = groups(ada, InventoryFilter(), by, now=NOW, start=start)
+            assert len(found.groups) <= 3
+            assert not values & {name_of(each, by) for each in found.groups}
+            values |= {name_of(each, by) for each in found.groups}
+            seen += sum(each.totals.uploads for each in found.groups)
+            assert seen + found.following.uploads == len(all_rows()), by
+            assert sum(each.bytes for each in found.following.by_class) == found.following.bytes
+            start = found.next
+        is_cut = most == 7 and by != Grouping.BUCKET
+        assert (found.further, found.has_more) == ((None, True) if is_cut else (0, False))
+        assert is_cut or found.following == Totals()
 
 
 # --- Access -----------------------------------------------------------------------------------------------------------

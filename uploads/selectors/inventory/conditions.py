@@ -8,12 +8,14 @@ from datetime import datetime
 from functools import reduce
 from operator import and_, or_
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet, Value
+from django.db.models.functions import StrIndex, Substr
+from django.db.models.lookups import Exact
 from django.utils import timezone
 
 from uploads import access
 from uploads.access import AnyUser
-from uploads.domain.inventory_filter import EMPTY, InventoryFilter
+from uploads.domain.inventory_filter import DELIMITER, EMPTY, FOLDER, INITIATOR, InventoryFilter
 from uploads.models import InventoryBucket, InventoryUpload, Store
 from uploads.models.inventory import IN_PROGRESS, keys_below
 from uploads.selectors.inventory.search import containing, exactly, upload_ids_in
@@ -61,6 +63,10 @@ def _conditions(wanted: InventoryFilter, now: datetime) -> Iterator[Condition]:
         yield Condition("key", keys_below(wanted.prefix), ("key", "id"))
     if wanted.initiator:
         yield Condition("initiator", Q(initiator=wanted.initiator), ("initiator", "verdict"), is_equal=True)
+    if INITIATOR in wanted.without:
+        yield Condition("initiator", Q(initiator=""), ("initiator", "verdict"), is_equal=True)
+    if FOLDER in wanted.without:
+        yield Condition("folder", _no_folder(wanted.prefix))
     if wanted.storage_class:
         yield Condition("storage_class", Q(storage_class=wanted.storage_class), ("storage_class", "id"), is_equal=True)
     if wanted.verdicts:
@@ -77,6 +83,11 @@ def _search(text: str) -> Condition:
         return Condition("q", exactly(words), ("upload_id", "id"))
     parts = containing(text.strip())
     return Condition("q", reduce(or_, (each for _column, each in parts)), parts_of_texts=parts)
+
+
+def _no_folder(prefix: str) -> Q:
+    """Keys without a folder below the prefix."""
+    return Q(Exact(StrIndex(Substr(F("key"), len(prefix) + 1), Value(DELIMITER)), 0))
 
 
 def _in(name: str, ids: list[int], order: tuple[str, ...]) -> Condition:

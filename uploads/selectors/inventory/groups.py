@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,46 +12,68 @@ from django.db.models.functions import Left, StrIndex, Substr
 from django.utils import timezone
 
 from uploads.access import AnyUser
-from uploads.domain.inventory_filter import Grouping, InventoryFilter
+from uploads.domain.inventory_filter import DELIMITER, FOLDER, INITIATOR, Grouping, InventoryFilter
 from uploads.models import InventoryBucket, InventorySum, InventoryUpload, Store
 from uploads.selectors.inventory.plan import Plan, in_progress, plan_of, select
-from uploads.selectors.inventory.totals import COUNTED, ClassBytes, Totals, columns_of, sums_of
+from uploads.selectors.inventory.totals import (
+    COUNTED,
+    ClassBytes,
+    Totals,
+    added,
+    columns_of,
+    less,
+    sums_of,
+    totals,
+)
 
 AGES = (timedelta(days=1), timedelta(days=7), timedelta(days=30), timedelta(days=90), timedelta(days=365))
 """The limits of the groups by age. The first group is younger than the first limit, the last older than the last."""
 
 MAX_GROUPS = 200
+"""Groups that are returned at a time."""
+
 MAX_ROWS = 20_000
 """Groups of a price, largest first, that are put together."""
 
 COVERED = 2_000_000
 """Uploads that are read to group them where an index has all that is needed."""
 
-DELIMITER = "/"
-
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Uploads with something in common. `value` is what the filter of the group has: a name, a prefix, an initiator.
+    """Uploads with something in common. `value` is its name, a prefix or an initiator; '' if it has none.
 
-    `store` and `bucket` are the names of what the group is in. Of ages: `older_than` and `younger_than`.
+    `inside` is the filter that leaves exactly these uploads. `store` and `bucket` are the names of what the group is
+    in. Of ages: `older_than` and `younger_than`.
     """
 
     value: str
     totals: Totals
+    inside: InventoryFilter
     store: str = ""
     bucket: str = ""
     older_than: timedelta | None = None
     younger_than: timedelta | None = None
 
 
+NOTHING = Totals()
+
+
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """`has_more`: there are more groups than are returned. `is_least`: not all uploads were read."""
+    """`is_least`: not all uploads were read. `following` are the uploads of the groups that follow, and `further` is
+    the number of these groups; None if only their uploads are known. `next`: at which the next ones start, if any.
+    """
 
     groups: Sequence[Group] = ()
-    has_more: bool = False
     is_least: bool = False
+    following: Totals = NOTHING
+    further: int | None = 0
+    next: int | None = None
+
+    @property
+    def has_more(self) -> bool:
+        return self.further != 0
 
 
 Row = tuple[Any, int, str, int, int, int | None]
@@ -67,21 +89,34 @@ def groups(
     most_uploads: bool = False,
     now: datetime | None = None,
     plan: Plan | None = None,
+    start: int = 0,
 ) -> Groups:
-    """The groups with the most bytes, or with the most uploads. Raises NotAllowed.
+    """The groups with the most bytes, or with the most uploads, from a number on. Raises NotAllowed.
 
     `depth` are the folders of a group by prefix below that of the filter.
     """
     now = now or timezone.now()
     sums = sums_of(user, wanted) if by in (Grouping.STORE, Grouping.BUCKET) else None
     if sums is not None:
-        rows, is_least = _stored(sums, wanted, by), False
+        rows, is_least, is_cut = _stored(sums, wanted, by), False, False
     else:
         plan, order = plan or plan_of(user, wanted, now), MOST_UPLOADS if most_uploads else MOST_BYTES
         rows, is_least = _counted(plan, wanted, by, depth, now, order)
-    found = _put_together(rows, is_least=is_least)
-    described = _described(found, by, most_uploads=most_uploads)
-    return Groups(described[:MAX_GROUPS], len(described) > MAX_GROUPS or len(rows) > MAX_ROWS, is_least)
+        is_cut = len(rows) > MAX_ROWS
+    found = _in_order(_put_together(rows, is_least=is_least), by, most_uploads=most_uploads)
+    end = start + MAX_GROUPS
+    shown, following = found[start:end], [each for _common, each in found[end:]]
+    rest = added(following)
+    if is_cut:
+        # What is in no row is known only from the totals.
+        rest = less(totals(user, wanted, now, plan), added([each for _common, each in found[:end]]))
+    return Groups(
+        _described(shown, by, wanted, depth),
+        is_least,
+        replace(rest, is_least=rest.is_least or is_least),
+        None if is_cut else len(following),
+        end if following else None,
+    )
 
 
 def _stored(sums: QuerySet[InventorySum], wanted: InventoryFilter, by: Grouping) -> list[Row]:
@@ -131,7 +166,7 @@ ORDERS = {
 """
 
 HAS = {
-    Grouping.PREFIX: {"bucket", "key", "verdict", "store", "storage_class", "bytes"},
+    Grouping.PREFIX: {"bucket", "key", "folder", "verdict", "store", "storage_class", "bytes"},
     Grouping.INITIATOR: {"initiator", "verdict", "store", "storage_class", "bytes"},
     Grouping.AGE: {"started_at", "verdict", "store", "storage_class", "bytes"},
 }
@@ -194,31 +229,68 @@ def _put_together(rows: Sequence[Row], *, is_least: bool) -> dict[Any, Totals]:
     }
 
 
-def _described(found: dict[Any, Totals], by: Grouping, *, most_uploads: bool) -> list[Group]:
+def _in_order(found: dict[Any, Totals], by: Grouping, *, most_uploads: bool) -> list[tuple[Any, Totals]]:
+    """Ages in their order, others by their size."""
     if by == Grouping.AGE:
-        return [_age(number, found[number]) for number in sorted(found)]
+        return sorted(found.items())
 
     def size(totals: Totals) -> tuple[int, int]:
         return (totals.uploads, totals.bytes) if most_uploads else (totals.bytes, totals.uploads)
 
     by_name = sorted(found.items(), key=lambda each: str(each[0]))
-    largest = sorted(by_name, key=lambda each: size(each[1]), reverse=True)
-    if by == Grouping.STORE:
-        stores = Store.objects.in_bulk([pk for pk, _totals in largest])
-        return [Group(stores[pk].name, each, store=stores[pk].name) for pk, each in largest if pk in stores]
-    if by == Grouping.BUCKET:
-        shown = largest[: MAX_GROUPS + 1]
-        rows = InventoryBucket.objects.select_related("store").filter(pk__in=[pk for pk, _totals in shown])
-        buckets = {row.pk: row for row in rows}
-        return [
-            Group(buckets[pk].name, each, store=buckets[pk].store.name, bucket=buckets[pk].name)
-            for pk, each in shown
-            if pk in buckets
-        ]
-    return [Group(str(value), each) for value, each in largest]
+    return sorted(by_name, key=lambda each: size(each[1]), reverse=True)
 
 
-def _age(number: int, totals: Totals) -> Group:
+def _described(
+    shown: Sequence[tuple[Any, Totals]], by: Grouping, wanted: InventoryFilter, depth: int
+) -> Sequence[Group]:
+    ids = [common for common, _totals in shown]
+    match by:
+        case Grouping.STORE:
+            stores = Store.objects.in_bulk(ids)
+            return [_store(stores[pk], each, wanted) for pk, each in shown if pk in stores]
+        case Grouping.BUCKET:
+            rows = InventoryBucket.objects.select_related("store").filter(pk__in=ids)
+            buckets = {row.pk: row for row in rows}
+            return [_bucket(buckets[pk], each, wanted) for pk, each in shown if pk in buckets]
+        case Grouping.AGE:
+            return [_age(number, each, wanted) for number, each in shown]
+        case Grouping.INITIATOR:
+            return [_initiator(str(value), each, wanted) for value, each in shown]
+    return [_prefix(str(value), each, wanted, depth) for value, each in shown]
+
+
+def _store(store: Store, totals: Totals, wanted: InventoryFilter) -> Group:
+    return Group(store.name, totals, replace(wanted, store=store.name), store=store.name)
+
+
+def _bucket(bucket: InventoryBucket, totals: Totals, wanted: InventoryFilter) -> Group:
+    store = bucket.store.name
+    return Group(bucket.name, totals, replace(wanted, store=store, bucket=bucket.name), store=store, bucket=bucket.name)
+
+
+def _initiator(name: str, totals: Totals, wanted: InventoryFilter) -> Group:
+    return Group(name, totals, replace(wanted, initiator=name) if name else lacking(wanted, INITIATOR))
+
+
+def _prefix(value: str, totals: Totals, wanted: InventoryFilter, depth: int) -> Group:
+    """Keys that end in fewer folders than were asked for are not those of all folders below."""
+    inside = replace(wanted, prefix=value)
+    is_whole = value[len(wanted.prefix) :].count(DELIMITER) == depth
+    return Group(value, totals, inside if is_whole else lacking(inside, FOLDER))
+
+
+def lacking(wanted: InventoryFilter, what: str) -> InventoryFilter:
+    return replace(wanted, without=tuple(sorted({*wanted.without, what})))
+
+
+def _age(number: int, totals: Totals, wanted: InventoryFilter) -> Group:
+    """The limits of the group, and within those of the filter."""
     older = AGES[number - 1] if number else None
     younger = AGES[number] if number < len(AGES) else None
-    return Group("", totals, older_than=older, younger_than=younger)
+    inside = replace(
+        wanted,
+        older_than=max(filter(None, (older, wanted.older_than)), default=wanted.older_than),
+        younger_than=min(filter(None, (younger, wanted.younger_than)), default=wanted.younger_than),
+    )
+    return Group("", totals, inside, older_than=older, younger_than=younger)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db.models import Case, Q, QuerySet, Sum, Value, When
@@ -40,6 +41,35 @@ class Totals:
     empty: int = 0
     is_least: bool = False
     by_class: Sequence[ClassBytes] = ()
+
+
+def added(several: Sequence[Totals]) -> Totals:
+    """The totals of all of them together. `empty` is not known of groups."""
+    sizes: Counter[tuple[int, str]] = Counter()
+    for each in several:
+        sizes.update({(size.store_id, size.storage_class): size.bytes for size in each.by_class})
+    return Totals(
+        uploads=sum(each.uploads for each in several),
+        bytes=sum(each.bytes for each in several),
+        known=sum(each.known for each in several),
+        is_least=any(each.is_least for each in several),
+        by_class=tuple(ClassBytes(*place, size) for place, size in sizes.items()),
+    )
+
+
+def less(whole: Totals, part: Totals) -> Totals:
+    """What the whole has besides a part. The uploads may have changed between the two, so nothing is below zero."""
+    known = {(size.store_id, size.storage_class): size.bytes for size in part.by_class}
+    return Totals(
+        uploads=max(0, whole.uploads - part.uploads),
+        bytes=max(0, whole.bytes - part.bytes),
+        known=max(0, whole.known - part.known),
+        is_least=whole.is_least or part.is_least,
+        by_class=tuple(
+            replace(size, bytes=max(0, size.bytes - known.get((size.store_id, size.storage_class), 0)))
+            for size in whole.by_class
+        ),
+    )
 
 
 def totals(user: AnyUser, wanted: InventoryFilter, now: datetime | None = None, plan: Plan | None = None) -> Totals:
