@@ -597,8 +597,13 @@ def repeating_sweeps_to_see(user: AnyUser) -> QuerySet[RepeatingSweep]:
 
 
 def repeating_sweep_to_change(user: AnyUser, repeating_id: uuid.UUID) -> RepeatingSweep:
-    """A repeating sweep to approve or to disable."""
+    """A repeating sweep to approve, to enable or to disable."""
     _require(user, Action.APPROVE_SWEEPS)
+    return _get(repeating_sweeps_to_see(user), Problem(Code.NO_SUCH_SWEEP), pk=repeating_id)
+
+
+def repeating_sweep_to_edit(user: AnyUser, repeating_id: uuid.UUID) -> RepeatingSweep:
+    """A repeating sweep to change: who may see it may plan the new rule, which nobody has approved."""
     return _get(repeating_sweeps_to_see(user), Problem(Code.NO_SUCH_SWEEP), pk=repeating_id)
 
 

@@ -358,6 +358,8 @@ class Code(StrEnum):
     SWEEP_UPLOADS_LIMIT = "SweepUploadsLimit"
     SWEEP_BYTES_LIMIT = "SweepBytesLimit"
     SWEEP_RULE_UNAPPROVED = "SweepRuleUnapproved"
+    SWEEP_RULE_EDITED = "SweepRuleEdited"
+    SWEEP_RULE_OTHER = "SweepRuleOther"
     SWEEP_UNCONFIRMED = "SweepUnconfirmed"
     SWEEP_ENDED = "SweepEnded"
     SPARED_VERDICT = "SparedVerdict"

@@ -12,6 +12,7 @@ from dashboard.shared.formatting import exact_bytes_text, time_text
 from dashboard.shared.messages import error_text, text_of
 from dashboard.shared.messages.audit import MEANS, VALUES, WORDS, detail_name
 from dashboard.shared.messages.proofs import proofs_text
+from dashboard.shared.messages.sweeps import rule_words
 from dashboard.shared.numbers import count_text
 from uploads.problems import Problem, RecordedError
 
@@ -24,7 +25,7 @@ EMPTY: tuple[object, ...] = ("", None, {}, [])
 PROOFS = "proofs"
 """The detail that lists proofs by their stored names."""
 
-SIZES = ("size", "expected_size", "part_size")
+SIZES = ("size", "expected_size", "part_size", "max_bytes")
 NAMES = ("fields", "forgot", "found")
 """Details that list names of other details."""
 
@@ -80,7 +81,7 @@ def value_text(name: str, value: object) -> str:
         case list():
             return _of_list(name, value)
         case dict():
-            return _of_dict(value)
+            return _of_rule(value) if name == "rule" and "verdicts" in value else _of_dict(value)
         case bool():
             return _("yes") if value else _("no")
         case int():
@@ -102,6 +103,11 @@ def _of_dict(value: dict[str, Any]) -> str:
         return text_of(Problem.from_json(value))
     shown = ((key, value_text(key, each)) for key, each in value.items() if each not in EMPTY)
     return ", ".join(f"{detail_name(key)} {text}" for key, text in shown)
+
+
+def _of_rule(rule: dict[str, Any]) -> str:
+    """A rule of a sweep, as its page shows it."""
+    return "; ".join(f"{name} {text}" for name, text in rule_words(rule))
 
 
 def _of_text(name: str, value: str) -> str:

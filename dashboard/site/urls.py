@@ -25,6 +25,7 @@ from dashboard.staging import pages as staging
 from dashboard.stores import check, prices, setup
 from dashboard.stores import pages as stores
 from dashboard.sweeps import pages as sweeps
+from dashboard.sweeps import repeating
 from dashboard.sweeps.new import new_sweep
 from dashboard.transfers import known, new, receive, received, tus
 from dashboard.transfers import pages as transfers
@@ -118,8 +119,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("inventory/scans/<uuid:scan_id>/cancel/", scans.cancel, name="cancel-scan"),
     path("sweeps/", sweeps.sweeps, name="sweeps"),
     path("sweeps/new/", new_sweep, name="new-sweep"),
-    path("sweeps/repeating/", sweeps.repeating_sweeps, name="repeating-sweeps"),
-    path("sweeps/repeating/<uuid:repeating_id>/", sweeps.change_repeating, name="change-repeating-sweep"),
+    path("sweeps/repeating/", repeating.repeating_sweeps, name="repeating-sweeps"),
+    path("sweeps/repeating/<uuid:repeating_id>/", repeating.step_of_repeating, name="change-repeating-sweep"),
+    path("sweeps/repeating/<uuid:repeating_id>/edit/", repeating.edit_repeating, name="edit-repeating-sweep"),
     path("sweeps/<uuid:sweep_id>/", sweeps.sweep, name="sweep"),
     path("sweeps/<uuid:sweep_id>/approve/", sweeps.approve, name="sweep-approve"),
     path("sweeps/<uuid:sweep_id>/run/", sweeps.run, name="sweep-run"),

@@ -37,7 +37,7 @@ from uploads.selectors.sweeps import (
     spared_count,
     spared_reasons,
 )
-from uploads.services.sweeps.repeat import waits_because
+from uploads.services.sweeps.repeat import has_other_rule, waits_because
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,8 @@ def context_of(request: HttpRequest, found: Sweep) -> dict[str, Any]:
         "cost": plan_cost(found, prices),
         "freed_cost": freed_cost(found, prices) if has_results else None,
         "waits": waits_because(found) if state is SweepState.PLANNED else None,
+        "is_of_old_rule": has_other_rule(found) and found.finished_at is None,
+        "new_words": _new_words(request, found),
         "spared": spared_reasons(found),
         "spared_count": spared_count(found),
         "sample": [(item, link_to(item)) for item in sample_of(request.user, found)],
@@ -88,6 +90,17 @@ def context_of(request: HttpRequest, found: Sweep) -> dict[str, Any]:
         "results": [(item, link_to(item)) for item in results_of(request.user, found)] if has_results else [],
         "formats": list(FORMATS),
     }
+
+
+def _new_words(request: HttpRequest, found: Sweep) -> list[tuple[str, str]]:
+    """What the repeating rule is by now, if it is another one and the user may see it."""
+    if found.repeating is None or not has_other_rule(found):
+        return []
+    try:
+        access.repeating_sweep_to_edit(request.user, found.repeating.pk)
+    except (access.NotAllowed, access.NotVisible):
+        return []
+    return rule_words(found.repeating.rule)
 
 
 def link_to(item: SweepItem) -> str:

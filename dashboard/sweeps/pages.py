@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import Any
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -26,11 +24,9 @@ from dashboard.sweeps.context import context_of
 from dashboard.sweeps.export import FORMATS, export
 from dashboard.sweeps.serializers import detail_json, sweep_json
 from uploads import access
-from uploads.domain.sweeps import needs_other_person
 from uploads.models import Sweep
 from uploads.problems import Code, Problem, ProblemError
 from uploads.selectors.sweeps import sweeps_of
-from uploads.services.sweeps.repeat import approve_repeating, disable_repeating
 from uploads.services.sweeps.steps import (
     StepRefused,
     approve_sweep,
@@ -135,49 +131,3 @@ def _conflict(request: HttpRequest, found: Sweep, refused: ProblemError) -> Http
         return json_error(refused.problem.code, text, status=409)
     back = reverse("sweep", args=[found.pk])
     return refuse(request, 409, _("Nothing was changed"), text, code=refused.problem.code, back=back)
-
-
-# --- Sweeps that repeat -----------------------------------------------------------------------------------------------
-
-
-@require_safe
-def repeating_sweeps(request: HttpRequest) -> HttpResponseBase:
-    rows = list(access.repeating_sweeps_to_see(request.user))
-    if wants_json(request):
-        return JsonResponse({"repeating": [_repeating_json(each) for each in rows]})
-    second = settings.SWEEP_SECOND_PERSON
-    actor_id = access.actor(request.user).pk
-    shown = [
-        (each, rule_words(each.rule), needs_other_person(each.author_id, actor_id, required=second)) for each in rows
-    ]
-    return same_address(render(request, "sweeps/repeating.html", {"rows": shown}))
-
-
-def _repeating_json(each: Any) -> dict[str, Any]:
-    return {
-        "id": str(each.pk),
-        "rule": each.rule,
-        "schedule": each.schedule,
-        "author": each.author.get_username(),
-        "approver": each.approver.get_username() if each.approver else None,
-        "max_uploads": each.max_uploads,
-        "max_bytes": each.max_bytes,
-        "next": each.next_at.isoformat() if each.next_at else None,
-    }
-
-
-@require_POST
-@explains_failures
-def change_repeating(request: HttpRequest, repeating_id: uuid.UUID) -> HttpResponseBase:
-    """`step`: `approve`, or `disable`."""
-    found = access.repeating_sweep_to_change(request.user, repeating_id)
-    act = {"approve": approve_repeating, "disable": disable_repeating}.get(request.POST.get("step", ""))
-    if act is None:
-        raise BadParameter(_("“%(name)s” must be one of %(values)s.") % {"name": "step", "values": "approve, disable"})
-    try:
-        act(access.actor(request.user), found)
-    except StepRefused as refused:
-        back = reverse("repeating-sweeps")
-        text = text_of(refused.problem)
-        return refuse(request, 409, _("Nothing was changed"), text, code=refused.problem.code, back=back)
-    return see_other(reverse("repeating-sweeps"))

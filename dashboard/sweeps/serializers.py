@@ -12,7 +12,7 @@ from uploads.access import AnyUser
 from uploads.domain.states import SweepState
 from uploads.models import Sweep, SweepItem
 from uploads.selectors.sweeps import freed_cost, plan_cost, prices_for, progress_of, sample_of
-from uploads.services.sweeps.repeat import waits_because
+from uploads.services.sweeps.repeat import has_other_rule, waits_because
 
 
 def sweep_json(sweep: Sweep) -> dict[str, Any]:
@@ -22,6 +22,8 @@ def sweep_json(sweep: Sweep) -> dict[str, Any]:
         "url": reverse("sweep", args=[sweep.pk]),
         "state": sweep.state,
         "rule": sweep.rule,
+        "repeating": str(sweep.repeating_id) if sweep.repeating_id else None,
+        "has_other_rule": has_other_rule(sweep),
         "author": sweep.author.get_username(),
         "created": jsonapi.iso(sweep.created_at),
         "planned": jsonapi.iso(sweep.planned_at),

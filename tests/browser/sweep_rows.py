@@ -34,18 +34,22 @@ REPEATED = (
     {"max_uploads": 1000, "max_bytes": 10 * 1024**3},
     {"max_uploads": 1, "max_bytes": 10 * 1024**3},
     {"max_uploads": 1000, "max_bytes": 1},
+    {"max_uploads": 1000, "max_bytes": 10 * 1024**3},
 )
 
 
 def create(store_name: str, bucket: str, key: str = "sweep-key") -> list[str]:
-    """The addresses of the sweeps, two of a repeating rule that is not approved and two above its limits."""
+    """The addresses of the sweeps: of every state, and of repeating rules that are not approved, above their limits, or
+    changed since the plan; and of the form of a repeating rule.
+    """
     store = Store.objects.get(name=store_name)
     author = User.objects.get_or_create(username="sweep-author")[0]
     sweeps = [_sweep(store, bucket, key, author, state) for state in (*WAITING, *ENDED)]
     for number, limits in enumerate(REPEATED):
         repeating = _repeating(author, bucket, limits, is_approved=number > 0)
-        sweeps.append(_sweep(store, bucket, key, author, SweepState.PLANNED, repeating=repeating))
-    return [f"/sweeps/{sweep.pk}/" for sweep in sweeps]
+        rule = repeating.rule if number < len(REPEATED) - 1 else {"bucket": bucket, "verdicts": ["stalled"]}
+        sweeps.append(_sweep(store, bucket, key, author, SweepState.PLANNED, repeating=repeating, rule=rule))
+    return [*(f"/sweeps/{sweep.pk}/" for sweep in sweeps), f"/sweeps/repeating/{repeating.pk}/edit/"]
 
 
 def _repeating(author: User, bucket: str, limits: dict[str, int], *, is_approved: bool) -> RepeatingSweep:
@@ -61,8 +65,8 @@ def _repeating(author: User, bucket: str, limits: dict[str, int], *, is_approved
 def _sweep(store: Store, bucket: str, key: str, author: User, state: SweepState, **more: Any) -> Sweep:
     now = timezone.now()
     is_started, is_planned = state in STARTED, state is not SweepState.FAILED
+    rule = {"store": store.name, "bucket": bucket, "verdicts": ["dead", "completable"], "idle_for": 864000}
     sweep = Sweep.objects.create(
-        rule={"store": store.name, "bucket": bucket, "verdicts": ["dead", "completable"], "idle_for": 864000},
         store=store,
         bucket=bucket,
         state=state,
@@ -78,7 +82,7 @@ def _sweep(store: Store, bucket: str, key: str, author: User, state: SweepState,
         started_at=now if is_started else None,
         finished_at=now if state in ENDED else None,
         **(problem_fields(Problem(Code.INTERNAL_ERROR)) if state is SweepState.FAILED else {}),
-        **more,
+        **{"rule": rule, **more},
     )
     if is_planned:
         _plan(sweep, store, bucket, key)

@@ -93,3 +93,41 @@ def test_a_rule_without_a_verdict_is_explained(site: Site) -> None:
         page.get_by_role("button", name="Make the plan").click()
     expect(page.locator(".alert-danger")).to_contain_text("Age alone says nothing")
     expect(page.locator("[name=older-than]")).to_have_value("30d")
+
+
+def test_a_repeating_rule_is_changed_by_keyboard_and_on_a_phone(site: Site, stack: Stack) -> None:
+    page, bucket = site.page, stack.new_bucket()
+    site.goto(f"/sweeps/new/?verdict=dead&bucket={bucket}")
+    page.get_by_text("Repeat this sweep").click()
+    page.get_by_label("Schedule").select_option("weekly")
+    page.get_by_label("Day of weekly plans").select_option("Wednesday")
+    with page.expect_navigation():
+        page.get_by_role("button", name="Make the plan").click()
+    row = page.locator("tr", has_text=bucket)
+    expect(row).to_contain_text("weekly, Wednesday, 04:00 UTC")
+    with page.expect_navigation():
+        row.get_by_role("button", name="Approve").click()
+    site.follow(row.get_by_role("link", name="Change"))
+    expect(page.get_by_text("has approved this rule with its limits")).to_be_visible()
+    limit = page.get_by_label("and up to so many bytes")
+    expect(limit).to_have_value("10 GiB")
+    limit.focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("2 TiB")
+    picture(site, "edit")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert not overflow(page)
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    expect(page.get_by_text("The repeating sweep was saved. Its next plan has the new values.")).to_be_visible()
+    expect(row).to_contain_text("1,000 uploads and 2.00 TiB")
+    expect(row).to_contain_text("nobody yet: each plan waits for approval")
+    assert not overflow(page)
+    picture(site, "repeating")
+    site.goto("/sweeps/repeating/")
+    with page.expect_navigation():
+        row.get_by_role("button", name="Disable").click()
+    with page.expect_navigation():
+        row.get_by_role("button", name="Enable").click()
+    expect(row.get_by_role("button", name="Disable")).to_be_visible()
+    row.get_by_role("button", name="Disable").click()

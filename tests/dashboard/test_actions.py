@@ -82,6 +82,8 @@ BY_ACTION: dict[tuple[str, str], Action] = {
     ("new-sweep", GET): Action.PLAN_SWEEPS,
     ("new-sweep", POST): Action.PLAN_SWEEPS,
     ("repeating-sweeps", GET): Action.PLAN_SWEEPS,
+    ("edit-repeating-sweep", GET): Action.PLAN_SWEEPS,
+    ("edit-repeating-sweep", POST): Action.PLAN_SWEEPS,
     ("change-repeating-sweep", POST): Action.APPROVE_SWEEPS,
     ("sweep-approve", POST): Action.APPROVE_SWEEPS,
     ("sweep-run", POST): Action.APPROVE_SWEEPS,

@@ -178,7 +178,7 @@ COMPUTED: dict[str, set[str]] = {
     "people/tokens.py": {"token.created", "token.revoked", "token.refused"},
     "stores/checks/run.py": {f"check.{state}" for state in ENDS},
     "sweeps/recording.py": set(),
-    "sweeps/repeat.py": {f"sweep.repeating-{what}" for what in ("added", "approved", "disabled")},
+    "sweeps/repeat.py": {f"sweep.repeating-{what}" for what in ("added", "changed", "approved", "enabled", "disabled")},
     "transfers/ending.py": {f"transfer.{phase}" for phase in (Phase.DONE, Phase.CANCELLED)},
     "transfers/orphans.py": {"transfer.twin-aborted", "transfer.possible-orphan"},
     "transfers/steps.py": {f"transfer.{step.action}" for step in (PAUSE, RESUME, CANCEL)},

@@ -109,6 +109,8 @@ KINDS: Mapping[str, str] = {  # nobody, operator, elsewhere, beside, below, all-
     "plan sweeps": "L F F o o o o o o o o o F F o o o",
     "plan sweeps on a page": "L F F o o o o o o o o o F F F F F",
     "approve a rule": "L F F N N N N N N N N o F F F F F",
+    "see a rule": "L F F N N N N N N N N o F F F F F",
+    "change a rule": "L F F N N N N N N N N o F F N N N",
     "own token": "L N N N N N N o N N N o F F F F F",
 }
 
@@ -256,6 +258,8 @@ ROWS: dict[tuple[str, str], Row] = {
     ("new-sweep", "get"): Row("plan sweeps on a page"),
     ("new-sweep", "post"): Row("plan sweeps", form(verdict="dead")),
     ("repeating-sweeps", "get"): Row("plan sweeps on a page"),
+    ("edit-repeating-sweep", "get"): Row("see a rule"),
+    ("edit-repeating-sweep", "post"): Row("change a rule", form(verdict="dead", repeat="daily")),
     ("change-repeating-sweep", "post"): Row("approve a rule", form(step="disable")),
     ("sweep-approve", "post"): Row("operate key"),
     ("sweep-run", "post"): Row("operate key"),

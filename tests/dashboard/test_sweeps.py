@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils.html import strip_tags
 from pytest_django import Settings
 
-from tests.grants import make_operator
+from tests.grants import grant, make_operator
 from tests.services.sweeps.make import upload_row
+from uploads.domain.inventory_filter import InventoryFilter
+from uploads.domain.roles import Role
 from uploads.models import RepeatingSweep, Store, Sweep
 from uploads.objectstore.types import UploadRef
 from uploads.services.sweeps.drive import drive_sweep
+from uploads.services.sweeps.plan import request_sweep
+from uploads.services.sweeps.repeat import Repetition, add_repeating, change_repeating, version_of
 
 JSON = {"Accept": "application/json"}
 
@@ -95,8 +101,62 @@ def test_a_sweep_repeats_until_it_is_disabled(rows: Store) -> None:
     repeating = RepeatingSweep.objects.get()
     assert (repeating.minute, repeating.max_uploads, repeating.approver) == (210, 5, None)
     assert "each plan waits for approval" in olga.get("/sweeps/repeating/").content.decode()
-    for step in ("approve", "disable"):
-        assert olga.post(f"/sweeps/repeating/{repeating.pk}/", {"step": step}).status_code == 303
+    url = f"/sweeps/repeating/{repeating.pk}/"
+    assert olga.post(url, {"step": "approve"}).status_code == 409, "it does not say which rule was seen"
+    for step in ("approve", "disable", "enable", "disable"):
+        assert olga.post(url, {"step": step, "seen": version_of(repeating)}).status_code == 303
     repeating.refresh_from_db()
     assert (repeating.approver, repeating.next_at) == (User.objects.get(username="olga"), None)
     assert olga.post("/sweeps/new/", {**body, "time": "25:00"}).status_code == 400
+
+
+def test_a_repeating_sweep_is_changed(rows: Store) -> None:
+    olga = signed_in("olga")
+    body = {"verdict": ["dead", "empty"], "repeat": "weekly", "weekday": "2", "max-total-bytes": "3 GiB", "q": "x"}
+    olga.post("/sweeps/new/", body)
+    repeating = RepeatingSweep.objects.get()
+    url = f"/sweeps/repeating/{repeating.pk}/edit/"
+    page = olga.get(url).content.decode()
+    for shown in ('value="3 GiB"', 'value="04:00"', 'name="q"', 'value="2" selected', 'value="weekly" selected'):
+        assert shown in page, shown
+    assert page.count("checked") == 2, "the verdicts dead and empty"
+    changed = {**body, "verdict": "stalled", "max-total-bytes": "10", "seen": version_of(repeating)}
+    assert olga.post(url, {**changed, "verdict": "alive"}).status_code == 400
+    assert olga.post(url, {**changed, "max-total-bytes": "1.5 GiB"}).status_code == 400
+    assert olga.post(url, {**changed, "seen": "other"}, headers=JSON).json()["error"]["code"] == "SweepRuleOther"
+    assert olga.post(url, changed)["Location"] == "/sweeps/repeating/"
+    assert olga.post(url, changed).status_code == 409, "somebody has changed it: this request"
+    (shown,) = olga.get("/sweeps/repeating/", headers=JSON).json()["repeating"]
+    assert (shown["rule"], shown["max_bytes"]) == ({"verdicts": ["stalled"], "q": "x"}, 10)
+    assert (shown["weekday"], shown["time"], shown["plans"]) == (2, "04:00", [])
+    ada = Client()
+    ada.force_login(User.objects.create(username="ada", is_staff=True))
+    words = " ".join(strip_tags(ada.get("/audit/?action=sweep.repeating-changed").content.decode()).split())
+    assert "verdict dead, empty; contains x → verdict stalled; contains x" in words
+    assert "3,221,225,472 bytes → 10 bytes" in words
+
+
+def test_a_plan_says_that_its_rule_was_changed(rows: Store) -> None:
+    olga, author = signed_in("olga"), User.objects.get(username="olga")
+    repetition = Repetition(schedule="daily", max_uploads=9, max_bytes=10**9)
+    dead = InventoryFilter(store="s3", bucket="photos", verdicts=("dead",))
+    repeating = add_repeating(author, dead, repetition)
+    sweep = request_sweep(author, dead, repeating=repeating)
+    drive_sweep(sweep.pk)
+    url = f"/sweeps/{sweep.pk}/"
+    assert "was changed after" not in olga.get(url).content.decode()
+    stalled = replace(dead, verdicts=("stalled",))
+    change_repeating(author, repeating, stalled, repetition, seen=version_of(repeating))
+    words = " ".join(strip_tags(olga.get(url).content.decode()).split())
+    assert "The plan still has the rule at the top of this page, and waits for approval." in words
+    assert "The next plan has this rule: store s3 bucket photos verdict stalled" in words
+    assert "with an earlier rule" in olga.get("/sweeps/repeating/").content.decode()
+    shown = olga.get(url, headers=JSON).json()
+    assert (shown["has_other_rule"], shown["waits_because"]["code"]) == (True, "SweepRuleEdited")
+    viewer = Client()
+    vera = User.objects.create_user("vera")
+    grant(vera, Role.VIEWER)
+    viewer.force_login(vera)
+    seen = viewer.get(url).content.decode()
+    assert "was changed after" in seen
+    assert "The next plan has this rule" not in seen

@@ -79,11 +79,14 @@ def test_the_share_of_failures_is_set() -> None:
 
 
 def test_a_repeated_plan_waits_above_its_limits() -> None:
-    def code(uploads: int, size: int, *, is_approved: bool = True) -> str | None:
-        problem = why_waits(uploads, size, is_approved=is_approved, max_uploads=2, max_bytes=10)
+    def code(uploads: int, size: int, *, is_approved: bool = True, is_same_rule: bool = True) -> str | None:
+        problem = why_waits(
+            uploads, size, is_same_rule=is_same_rule, is_approved=is_approved, max_uploads=2, max_bytes=10
+        )
         return problem.code if problem else None
 
     assert code(2, 10) is None
+    assert code(2, 10, is_same_rule=False) == Code.SWEEP_RULE_EDITED
     assert code(3, 10) == Code.SWEEP_UPLOADS_LIMIT
     assert code(2, 11) == Code.SWEEP_BYTES_LIMIT
     assert code(1, 1, is_approved=False) == Code.SWEEP_RULE_UNAPPROVED

@@ -114,8 +114,15 @@ def needs_other_person(author_id: int, approver_id: int, *, required: bool) -> b
     return required and author_id == approver_id
 
 
-def why_waits(uploads: int, total_bytes: int, *, is_approved: bool, max_uploads: int, max_bytes: int) -> Problem | None:
-    """Why a repeated plan does not run by itself; None if it does. The bytes of all of its uploads are known."""
+def why_waits(
+    uploads: int, total_bytes: int, *, is_same_rule: bool, is_approved: bool, max_uploads: int, max_bytes: int
+) -> Problem | None:
+    """Why a repeated plan does not run by itself; None if it does. The bytes of all of its uploads are known.
+
+    `is_same_rule`: whether the plan has the rule that repeats now. Nobody has approved another one with these limits.
+    """
+    if not is_same_rule:
+        return Problem(Code.SWEEP_RULE_EDITED)
     if not is_approved:
         return Problem(Code.SWEEP_RULE_UNAPPROVED)
     if uploads > max_uploads:

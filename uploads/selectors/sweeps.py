@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +15,7 @@ from uploads.access import AnyUser
 from uploads.domain.cost import Costs
 from uploads.domain.inventory_filter import InventoryFilter
 from uploads.domain.states import SweepItemState, SweepState
-from uploads.models import Store, Sweep, SweepItem, SweepPlace
+from uploads.models import RepeatingSweep, Store, Sweep, SweepItem, SweepPlace
 from uploads.problems import Code, Problem
 from uploads.selectors.inventory.conditions import uploads_of
 from uploads.selectors.prices import Prices, prices_of
@@ -25,6 +27,9 @@ SHOWN_RESULTS = 100
 """Spared and failed uploads that the page shows."""
 
 PLACES = 50
+
+OPEN_PLANS = 200
+"""Sweeps that have not ended, on the page of the repeating rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,16 @@ def result_sums(sweep: Sweep) -> list[dict[str, Any]]:
 
 def sweeps_of(user: AnyUser) -> QuerySet[Sweep]:
     return access.sweeps_to_see(user).order_by("-created_at", "-pk")
+
+
+def open_plans_of(user: AnyUser, repeating: Sequence[RepeatingSweep]) -> dict[uuid.UUID, list[Sweep]]:
+    """The sweeps of repeating rules that have not ended, of those that the user may see: one query."""
+    rows = access.sweeps_to_see(user).filter(repeating__in=repeating, finished_at__isnull=True)
+    found: dict[uuid.UUID, list[Sweep]] = defaultdict(list)
+    for sweep in rows.order_by("-created_at")[:OPEN_PLANS]:
+        if sweep.repeating_id is not None:
+            found[sweep.repeating_id].append(sweep)
+    return found
 
 
 def iter_items(user: AnyUser, sweep: Sweep) -> QuerySet[SweepItem]:

@@ -44,6 +44,13 @@ MESSAGES: Mapping[str, Message] = {
     Code.SWEEP_RULE_UNAPPROVED: gettext_lazy(
         "Nobody has approved the repeating rule with its limits, so each of its plans waits for approval."
     ),
+    Code.SWEEP_RULE_EDITED: gettext_lazy(
+        "The repeating rule was changed after this plan had been requested. The plan still has its old rule, so it "
+        "waits for approval."
+    ),
+    Code.SWEEP_RULE_OTHER: gettext_lazy(
+        "The repeating rule is not the one that you saw: somebody has changed it. Open it again to see what it is now."
+    ),
     Code.SWEEP_UNCONFIRMED: gettext_lazy(
         "Nothing was aborted: confirm=on is missing. It says that the uploads of the plan may be deleted."
     ),
@@ -76,6 +83,9 @@ RULE_VERDICTS: Mapping[str, StrPromise] = {
     "completable": gettext_lazy("Completable: it may be worth rescuing instead"),
 }
 """The verdicts that the form of a sweep offers."""
+
+EMPTY_VERDICT = gettext_lazy("Empty: without parts, unless it is alive")
+"""An addition to the verdicts of a rule."""
 
 NAMES: Mapping[str, StrPromise] = {
     "store": gettext_lazy("store"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from copy import copy
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,7 +19,17 @@ from tests.grants import make_operator
 from tests.on_postgresql import run_again
 from tests.services.drive import MIB, Drive
 from tests.services.sweeps.conftest import SIZE, DatedServer, Left, answer, silence
-from tests.services.sweeps.make import DEAD, approved, bucket_row, planned, read_row, started, upload_row, work_off
+from tests.services.sweeps.make import (
+    DEAD,
+    LONG_AGO,
+    approved,
+    bucket_row,
+    planned,
+    read_row,
+    started,
+    upload_row,
+    work_off,
+)
 from tests.stores.postgresql import Cluster
 from uploads.domain.inventory_filter import InventoryFilter
 from uploads.domain.roles import Role
@@ -45,10 +56,14 @@ from uploads.services.sweeps.drive import drive_sweep
 from uploads.services.sweeps.kinds import expire_plans
 from uploads.services.sweeps.plan import RuleRefused, request_sweep
 from uploads.services.sweeps.repeat import (
+    Repetition,
     add_repeating,
     approve_repeating,
+    change_repeating,
     disable_repeating,
+    enable_repeating,
     plan_repeating,
+    version_of,
     waits_because,
 )
 from uploads.services.sweeps.run import run_sweep_item
@@ -363,6 +378,9 @@ def test_an_upload_that_another_operation_has_is_spared(store: Store, left: Left
 # --- Sweeps that repeat -----------------------------------------------------------------------------------------------
 
 
+DAILY = Repetition(schedule="daily", max_uploads=9, max_bytes=10**9)
+
+
 def plan_now() -> Sweep:
     """The plan of the repeating sweep, as if its time had come."""
     RepeatingSweep.objects.update(next_at=timezone.now() - timedelta(minutes=1))
@@ -383,11 +401,10 @@ def test_a_repeating_sweep_runs_by_itself_within_its_limits(store: Store, left: 
     refs = [left.start(f"k{number}") for number in range(2)]
     for ref in refs:
         read_row(store, left.bucket, ref)
-    limits = {"minute": 0, "weekday": 0, "max_uploads": 2, "max_bytes": 2 * SIZE}
-    repeating = add_repeating(user, DEAD, "daily", **limits)
+    repeating = add_repeating(user, DEAD, Repetition(schedule="daily", max_uploads=2, max_bytes=2 * SIZE))
     waiting = plan_now()
     assert (waiting.state, why(waiting)) == (SweepState.PLANNED, Code.SWEEP_RULE_UNAPPROVED)
-    approve_repeating(user, repeating)
+    approve_repeating(user, repeating, seen=version_of(repeating))
     RepeatingSweep.objects.update(max_bytes=2 * SIZE - 1)
     waiting = plan_now()
     assert (waiting.state, why(waiting)) == (SweepState.PLANNED, Code.SWEEP_BYTES_LIMIT)
@@ -409,11 +426,108 @@ def test_a_repeating_sweep_runs_by_itself_within_its_limits(store: Store, left: 
 
 def test_no_second_plan_is_made_while_one_runs(store: Store, left: Left, user: User) -> None:
     read_row(store, left.bucket, left.start())
-    repeating = add_repeating(user, DEAD, "daily", minute=0, weekday=0, max_uploads=9, max_bytes=10**9)
-    approve_repeating(user, repeating)
+    repeating = add_repeating(user, DEAD, DAILY)
+    approve_repeating(user, repeating, seen=version_of(repeating))
     first = plan_now()
     assert first.state == SweepState.RUNNING
     assert plan_now().pk == first.pk
+    repeating.refresh_from_db()
+    assert repeating.next_at is not None
+    assert repeating.next_at > timezone.now()
+
+
+STALLED = InventoryFilter(verdicts=("stalled",))
+
+
+def test_a_changed_rule_is_planned_next_and_needs_a_new_approval(store: Store, left: Left, user: User) -> None:
+    """A plan of the old rule keeps it, and does not run by itself any more."""
+    ref = left.start()
+    read_row(store, left.bucket, ref)
+    repeating = add_repeating(user, DEAD, DAILY)
+    old = plan_now()
+    approve_repeating(user, repeating, seen=version_of(repeating))
+    change_repeating(user, repeating, STALLED, DAILY, seen=version_of(repeating))
+    repeating.refresh_from_db()
+    assert (repeating.approver, repeating.approved_at) == (None, None)
+    old.refresh_from_db()
+    assert (old.state, old.rule, why(old)) == (SweepState.PLANNED, DEAD.to_json(), Code.SWEEP_RULE_EDITED)
+    approve_repeating(user, repeating, seen=version_of(repeating))
+    old.refresh_from_db()
+    assert why(old) == Code.SWEEP_RULE_EDITED, "what was approved is another rule"
+    assert plan_now().rule == STALLED.to_json()
+    assert left.is_there(ref)
+    entry = AuditEntry.objects.get(action="sweep.repeating-changed")
+    assert entry.before == {"rule": DEAD.to_json(), "approver": user.get_username()}
+    assert entry.after == {"rule": STALLED.to_json(), "approver": ""}
+
+
+def test_a_rule_that_is_changed_while_its_plan_is_made_does_not_run_it(store: Store, left: Left, user: User) -> None:
+    ref = left.start()
+    read_row(store, left.bucket, ref)
+    repeating = add_repeating(user, DEAD, DAILY)
+    approve_repeating(user, repeating, seen=version_of(repeating))
+    RepeatingSweep.objects.update(next_at=timezone.now() - timedelta(minutes=1))
+    plan_repeating(10)
+    sweep = Sweep.objects.get()
+    change_repeating(user, repeating, STALLED, DAILY, seen=version_of(repeating))
+    repeating.refresh_from_db()
+    approve_repeating(user, repeating, seen=version_of(repeating))
+    drive_sweep(sweep.pk)
+    sweep.refresh_from_db()
+    assert (sweep.state, sweep.uploads, why(sweep)) == (SweepState.PLANNED, 1, Code.SWEEP_RULE_EDITED)
+
+
+def test_the_schedule_of_an_approved_rule_can_be_changed(store: Store, user: User) -> None:
+    other = make_operator("otto")
+    repeating = add_repeating(user, DEAD, DAILY)
+    approve_repeating(user, repeating, seen=version_of(repeating))
+    weekly = Repetition(schedule="weekly", minute=30, weekday=2, max_uploads=9, max_bytes=10**9)
+    change_repeating(other, repeating, DEAD, weekly, seen=version_of(repeating))
+    repeating.refresh_from_db()
+    assert (repeating.author, repeating.approver) == (user, user)
+    assert repeating.next_at is not None
+    assert (repeating.next_at.weekday(), repeating.next_at.hour, repeating.next_at.minute) == (2, 0, 30)
+    changes = AuditEntry.objects.get(action="sweep.repeating-changed")
+    assert changes.before == {"schedule": "daily", "minute": 240, "weekday": 6}
+    assert changes.after == {"schedule": "weekly", "minute": 30, "weekday": 2}
+    change_repeating(other, repeating, DEAD, replace(weekly, max_uploads=10), seen=version_of(repeating))
+    repeating.refresh_from_db()
+    assert (repeating.author, repeating.approver, repeating.max_uploads) == (other, None, 10)
+    change_repeating(other, repeating, DEAD, replace(weekly, max_uploads=10), seen=version_of(repeating))
+    assert AuditEntry.objects.filter(action="sweep.repeating-changed").count() == 2, "the last one changed nothing"
+
+
+def test_a_rule_that_nobody_has_seen_is_neither_approved_nor_overwritten(user: User, settings: Settings) -> None:
+    repeating = add_repeating(user, DEAD, DAILY)
+    seen = version_of(repeating)
+    change_repeating(user, repeating, STALLED, DAILY, seen=seen)
+    with pytest.raises(StepRefused) as refused:
+        approve_repeating(user, repeating, seen=seen)
+    assert refused.value.problem.code == Code.SWEEP_RULE_OTHER
+    with pytest.raises(StepRefused):
+        change_repeating(user, repeating, DEAD, DAILY, seen=seen)
+    with pytest.raises(RuleRefused):
+        change_repeating(user, repeating, InventoryFilter(older_than=LONG_AGO), DAILY, seen=seen)
+    settings.SWEEP_SECOND_PERSON = True
+    repeating.refresh_from_db()
+    assert repeating.rule == STALLED.to_json()
+    other = make_operator("otto")
+    change_repeating(other, repeating, DEAD, DAILY, seen=version_of(repeating))
+    repeating.refresh_from_db()
+    with pytest.raises(StepRefused) as refused:
+        approve_repeating(other, repeating, seen=version_of(repeating))
+    assert refused.value.problem.code == Code.SWEEP_OTHER_PERSON, "who has changed the rule is its author"
+    approve_repeating(user, repeating, seen=version_of(repeating))
+
+
+def test_a_disabled_rule_can_be_changed_and_enabled(user: User) -> None:
+    repeating = add_repeating(user, DEAD, DAILY)
+    disable_repeating(user, repeating)
+    weekly = replace(DAILY, schedule="weekly")
+    change_repeating(user, repeating, DEAD, weekly, seen=version_of(repeating))
+    repeating.refresh_from_db()
+    assert (repeating.schedule, repeating.next_at) == ("weekly", None)
+    enable_repeating(user, repeating)
     repeating.refresh_from_db()
     assert repeating.next_at is not None
     assert repeating.next_at > timezone.now()
