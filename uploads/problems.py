@@ -359,6 +359,7 @@ class Code(StrEnum):
     SWEEP_BYTES_LIMIT = "SweepBytesLimit"
     SWEEP_RULE_UNAPPROVED = "SweepRuleUnapproved"
     SWEEP_RULE_EDITED = "SweepRuleEdited"
+    SWEEP_STORE_DISABLED = "SweepStoreDisabled"
     SWEEP_RULE_OTHER = "SweepRuleOther"
     SWEEP_UNCONFIRMED = "SweepUnconfirmed"
     SWEEP_ENDED = "SweepEnded"

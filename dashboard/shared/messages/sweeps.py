@@ -51,6 +51,10 @@ MESSAGES: Mapping[str, Message] = {
     Code.SWEEP_RULE_OTHER: gettext_lazy(
         "The repeating rule is not the one that you saw: somebody has changed it. Open it again to see what it is now."
     ),
+    Code.SWEEP_STORE_DISABLED: gettext_lazy(
+        "Uploads of the plan are in stores that are disabled: %(stores)s. The run can begin or go on once they are "
+        "enabled."
+    ),
     Code.SWEEP_UNCONFIRMED: gettext_lazy(
         "Nothing was aborted: confirm=on is missing. It says that the uploads of the plan may be deleted."
     ),

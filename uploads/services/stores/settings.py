@@ -147,7 +147,7 @@ def change_store(actor: User | None, store: Store, values: StoreValues, *, seen:
 
 @transaction.atomic
 def set_enabled(actor: User | None, store: Store, *, enabled: bool) -> bool:
-    """Set whether operators see and use the store; active work continues. False if nothing changed."""
+    """Set whether operators see and use the store. Active work continues, but sweeps pause. False without a change."""
     if not Store.objects.filter(pk=store.pk, enabled=not enabled).update(enabled=enabled, **NEVER_TRIED):
         return False
     store.enabled = enabled

@@ -13,6 +13,7 @@ from uploads.domain.states import SWEEP_ITEM_STATES, SWEEP_STATES, SweepItemStat
 from uploads.models import Sweep, SweepItem
 from uploads.services.sweeps.dispatch import dispatch_sweep, due_sweeps, end_item
 from uploads.services.sweeps.ending import end_of, end_operation_item
+from uploads.services.sweeps.pausing import pause_for_disabled_stores
 from uploads.services.sweeps.recording import SWEEP_QUEUE, record
 from uploads.services.sweeps.repeat import plan_repeating
 from uploads.services.work.kinds import register
@@ -57,6 +58,7 @@ def expire_plans(limit: int) -> int:
 
 
 def _dispatch_due_items(limit: int) -> int:
+    pause_for_disabled_stores(limit)
     return dispatch_batches(due_sweeps(limit), _dispatch_all, dispatch_sweep)
 
 

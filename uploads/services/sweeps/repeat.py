@@ -21,12 +21,14 @@ from uploads.domain.sweeps import needs_other_person, next_time, why_waits
 from uploads.models import RepeatingSweep, Sweep
 from uploads.problems import Code, Problem
 from uploads.services.sweeps.dispatch import dispatch_sweep
+from uploads.services.sweeps.pausing import disabled_stores_of
 from uploads.services.sweeps.plan import check_rule, request_sweep
 from uploads.services.sweeps.recording import record
 from uploads.services.sweeps.steps import StepRefused
 from uploads.services.work.transitions import change
 
-BUSY = (SweepState.PLANNING, SweepState.RUNNING, SweepState.PAUSED, SweepState.PROVING)
+BUSY = (SweepState.PLANNING, SweepState.RUNNING, SweepState.PROVING)
+"""A run that is paused may stay so for long, and keeps no later plan from being made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +182,7 @@ def waits_because(sweep: Sweep) -> Problem | None:
     repeating = sweep.repeating
     if repeating is None or sweep.planned_at is None or not sweep.uploads:
         return None
-    return why_waits(
+    return disabled_stores_of(sweep) or why_waits(
         sweep.uploads,
         sweep.bytes,
         is_same_rule=not has_other_rule(sweep),

@@ -23,6 +23,7 @@ from uploads.services.sweeps.dispatch import end_item
 from uploads.services.sweeps.ending import end_of, end_operation_item
 from uploads.services.sweeps.kinds import SWEEP_ITEMS
 from uploads.services.sweeps.looking import Spared, look_again, was_requested
+from uploads.services.sweeps.pausing import pause_if_disabled
 from uploads.services.sweeps.recording import sweep_queue
 from uploads.services.work.attempts import backoff_seconds
 from uploads.services.work.failures import error_fields, problem_fields
@@ -54,6 +55,8 @@ def ready() -> Any:
 def run_sweep_item(lease: Lease[SweepItem]) -> None:
     """Look at one upload again, and abort it if it still is as it was planned."""
     item = lease.row
+    if _is_paused(lease):
+        return
     ordered = item.operation_item
     if ordered is not None and (_has_ended(lease, ordered) or _waits(lease, ordered)):
         return
@@ -68,6 +71,18 @@ def run_sweep_item(lease: Lease[SweepItem]) -> None:
         return
     crash.point("sweep.judged")
     _abort(lease, looked_at)
+
+
+def _is_paused(lease: Lease[SweepItem]) -> bool:
+    """Whether the store is disabled: the upload waits, and the whole run is paused."""
+    item = lease.row
+    if Store.objects.filter(pk=item.store_id, enabled=True).exists():
+        return False
+    log.warning("sweep %s: the store %s is disabled", item.sweep_id, item.store.name)
+    with transaction.atomic():
+        lease.release()
+        pause_if_disabled(item.sweep)
+    return True
 
 
 # --- Sparing -------------------------------------------------------------------------------------------------------
@@ -117,6 +132,8 @@ def _later(lease: Lease[SweepItem], **changes: Any) -> None:
 
 def _abort(lease: Lease[SweepItem], looked_at: float) -> None:
     """Let the item of an operation do it, here and now: with its own lease, its check of the owner and its audit."""
+    if _is_paused(lease):
+        return
     ordered = lease.row.operation_item or _order(lease)
     if ordered is None:
         return

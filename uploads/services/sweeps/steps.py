@@ -13,7 +13,9 @@ from uploads.models import Sweep
 from uploads.origin import current
 from uploads.problems import Code, Problem, ProblemError
 from uploads.services.sweeps.dispatch import begin_proof, dispatch_sweep
+from uploads.services.sweeps.pausing import disabled_stores_of, pause
 from uploads.services.sweeps.recording import record
+from uploads.services.work.failures import NO_ERROR
 from uploads.services.work.transitions import change
 
 BEFORE_RUN = frozenset({SweepState.PLANNING, SweepState.PLANNED, SweepState.APPROVED})
@@ -46,6 +48,7 @@ def run_sweep(actor: User, sweep: Sweep) -> None:
     if sweep.state != SweepState.APPROVED:
         raise StepRefused(Problem(Code.SWEEP_NOT_NOW, state=sweep.state))
     require_fresh(sweep)
+    require_enabled_stores(sweep)
     started = {"started_by": actor, "run_token_id": current().token_id, "started_at": timezone.now()}
     with transaction.atomic():
         rows = Sweep.objects.filter(pk=sweep.pk)
@@ -57,15 +60,18 @@ def run_sweep(actor: User, sweep: Sweep) -> None:
 def pause_sweep(actor: User, sweep: Sweep) -> None:
     """No further upload is begun. Raises StepRefused."""
     with transaction.atomic():
-        _require(change(SWEEP_STATES, Sweep.objects.filter(pk=sweep.pk), SweepState.PAUSED), sweep)
-        record(actor, "paused", sweep)
+        _require(int(pause(actor, sweep)), sweep)
 
 
 def resume_sweep(actor: User, sweep: Sweep) -> None:
-    """Continue a paused run. Each upload is read again before its abort, however long the pause was."""
+    """Continue a paused run. Each upload is read again before its abort, however long the pause was.
+
+    Raises StepRefused, also while a store with uploads that are left is disabled.
+    """
+    require_enabled_stores(sweep)
     with transaction.atomic():
         rows = Sweep.objects.filter(pk=sweep.pk)
-        _require(change(SWEEP_STATES, rows, SweepState.RUNNING, {SweepState.PAUSED}), sweep)
+        _require(change(SWEEP_STATES, rows, SweepState.RUNNING, {SweepState.PAUSED}, **NO_ERROR), sweep)
         record(actor, "resumed", sweep)
     dispatch_sweep(sweep.pk)
 
@@ -86,6 +92,12 @@ def require_fresh(sweep: Sweep) -> None:
     hours = settings.SWEEP_PLAN_HOURS
     if sweep.planned_at is not None and is_expired(sweep.planned_at, timezone.now(), hours):
         raise StepRefused(Problem(Code.SWEEP_EXPIRED, hours=hours))
+
+
+def require_enabled_stores(sweep: Sweep) -> None:
+    problem = disabled_stores_of(sweep)
+    if problem is not None:
+        raise StepRefused(problem)
 
 
 def _require(changed: int, sweep: Sweep) -> None:
