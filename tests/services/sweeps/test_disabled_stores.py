@@ -16,7 +16,7 @@ from uploads.models import AuditEntry, InventoryUpload, RepeatingSweep, Store, S
 from uploads.objectstore.types import UploadRef
 from uploads.problems import Code
 from uploads.services.stores.settings import set_enabled
-from uploads.services.sweeps import run
+from uploads.services.sweeps import looking, run
 from uploads.services.sweeps.kinds import SWEEP_ITEMS
 from uploads.services.sweeps.repeat import (
     Repetition,
@@ -60,7 +60,7 @@ def test_a_run_pauses_and_can_be_resumed_when_the_store_is_enabled(store: Store,
         resume_sweep(user, sweep)
     assert refused.value.problem.code == Code.SWEEP_STORE_DISABLED
     set_enabled(None, store, enabled=True)
-    SWEEP_ITEMS.dispatch_due(10)  # type: ignore[misc]
+    SWEEP_ITEMS.dispatch_due(10)
     assert state_of(sweep) == PAUSED, "somebody has to say that it goes on"
     resume_sweep(user, sweep)
     assert state_of(sweep) == (SweepState.RUNNING, "", {})
@@ -74,7 +74,7 @@ def test_the_watchdog_pauses_a_run_of_which_no_upload_is_at_work(store: Store, u
     sweep = started(user)
     SweepItem.objects.update(queued_at=timezone.now())
     set_enabled(None, store, enabled=False)
-    SWEEP_ITEMS.dispatch_due(10)  # type: ignore[misc]
+    SWEEP_ITEMS.dispatch_due(10)
     assert state_of(sweep) == PAUSED
     assert states(sweep) == ["planned"] * 3
 
@@ -85,10 +85,9 @@ def test_a_store_that_is_disabled_after_the_look_keeps_the_upload(
     ref = left.start()
     read_row(store, left.bucket, ref)
     sweep = started(user)
-    look_again = run.look_again
 
     def look_and_disable(item: SweepItem) -> None:
-        look_again(item)
+        looking.look_again(item)
         set_enabled(None, store, enabled=False)
 
     monkeypatch.setattr(run, "look_again", look_and_disable)
@@ -110,7 +109,7 @@ def test_other_runs_go_on_and_finished_uploads_do_not_count(
     bucket = bucket_row(other, left.bucket)
     stopped = started(user, InventoryFilter(store="oss", verdicts=("dead",)))
     set_enabled(None, store, enabled=False)
-    SWEEP_ITEMS.dispatch_due(10)  # type: ignore[misc]
+    SWEEP_ITEMS.dispatch_due(10)
     InventoryUpload.objects.filter(pk=row.pk).update(store=other, bucket=bucket)
     running = started(user, InventoryFilter(store="other", verdicts=("dead",)))
     assert work_off(running).state == SweepState.DONE
