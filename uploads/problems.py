@@ -238,6 +238,7 @@ class Code(StrEnum):
     PART_TOO_SMALL = "PartTooSmall"
     STAGING_TOO_SMALL = "StagingTooSmall"
     OBJECT_EXISTS = "ObjectExists"
+    DESTINATION_REFUSED = "DestinationRefused"
     OBJECT_CHECK_FAILED = "ObjectCheckFailed"
     KEY_BUSY = "KeyBusy"
     KEY_BUSY_RECEIVING = "KeyBusyReceiving"

@@ -13,10 +13,11 @@ from django.views.decorators.http import require_POST, require_safe
 
 from dashboard.shared.explain import explain
 from dashboard.shared.jsonapi import with_retry_after
-from dashboard.shared.messages import error_code, store_error_text, text_of
+from dashboard.shared.messages import error_code, refusal_text, store_error_text, text_of
 from dashboard.transfers.form import NewTransferForm, NewTransferValues
 from dashboard.transfers.in_the_way import InTheWay
 from dashboard.transfers.parsing import parse_part_count, parse_part_size, parse_size
+from dashboard.transfers.refusals import request_id_of
 from dashboard.transfers.rows import rows_of
 from dashboard.transfers.serializers import fields_error_json
 from uploads import access
@@ -28,7 +29,7 @@ from uploads.objectstore.keys import check_bucket, check_key
 from uploads.problems import Code, Problem
 from uploads.selectors.transfers import waiting_for_file
 from uploads.services.browse.browsing import head_object, list_buckets, may_forbid_overwrite
-from uploads.services.transfers.start import limits_of
+from uploads.services.transfers.start import TransferRefused, limits_of, require_destination
 
 STORAGE_CLASSES = (
     ("STANDARD", "S3"),
@@ -198,13 +199,26 @@ def check(request: HttpRequest) -> HttpResponse:
         return JsonResponse(fields_error_json(problem.code, text_of(problem), errors), status=403)
     try:
         if not errors:
-            errors = _plan_errors(form.values().store, request.POST) or _replace_errors(form.values())
+            errors = _plan_errors(form.values().store, request.POST)
+        if not errors:
+            values = form.values()
+            require_destination(values.store, values.bucket, values.key)
+            errors = _replace_errors(values)
+    except TransferRefused as refusal:
+        return _refused_there(refusal)
     except ObjectStoreError as error:
         return _not_checked(error)
     if not errors:
         return HttpResponse(status=204)
     problem = Problem(Code.INVALID_FORM)
     return JsonResponse(fields_error_json(problem.code, text_of(problem), errors), status=400)
+
+
+def _refused_there(refusal: TransferRefused) -> HttpResponse:
+    """The store accepts no file at the destination: its code and request id, and the field to change."""
+    text = refusal_text(refusal.problem, refusal.store_error)
+    body = fields_error_json(refusal.code, text, {refusal.field: text}, request_id_of(refusal))
+    return JsonResponse(body, status=refusal.status)
 
 
 def _not_checked(error: ObjectStoreError) -> HttpResponse:

@@ -20,7 +20,7 @@ from dashboard.transfers.csrf import check_csrf
 from dashboard.transfers.form import NewTransferForm
 from dashboard.transfers.in_the_way import InTheWay, in_the_way
 from dashboard.transfers.new import render_form, show
-from dashboard.transfers.refusals import retry_after_of
+from dashboard.transfers.refusals import request_id_of, retry_after_of
 from dashboard.transfers.serializers import fields_error_json
 from dashboard.transfers.slots import NoSlot, creating, receiving
 from dashboard.transfers.still_allowed import NoLongerAllowed, while_allowed
@@ -52,7 +52,7 @@ class FormRefused(Exception):
     """Nothing was staged. `errors` are by form field; an empty name stands for the whole form.
 
     `retry_after`: the seconds after which another attempt makes sense, if that is known. `in_the_way`: the transfer
-    that has the key.
+    that has the key. `request_id`: that of the store's response that is the reason.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class FormRefused(Exception):
         code: str = "InvalidForm",
         retry_after: int | None = None,
         in_the_way: InTheWay | None = None,
+        request_id: str = "",
     ) -> None:
         super().__init__("; ".join(errors.values()))
         self.errors = dict(errors)
@@ -69,6 +70,7 @@ class FormRefused(Exception):
         self.code = code
         self.retry_after = retry_after
         self.in_the_way = in_the_way
+        self.request_id = request_id
 
 
 @receives_file
@@ -121,7 +123,7 @@ def _refusal_of(user: User, error: TransferRefused) -> FormRefused:
         found = in_the_way(user, error.transfer)
         return FormRefused({"key": found.text}, 409, Code.KEY_BUSY, found.retry_after, found)
     errors = {error.field: refusal_text(error.problem, error.store_error)}
-    return FormRefused(errors, error.status, error.code, retry_after_of(error))
+    return FormRefused(errors, error.status, error.code, retry_after_of(error), request_id=request_id_of(error))
 
 
 def _form_body(request: HttpRequest) -> FormBody:
@@ -188,7 +190,7 @@ def _created(request: HttpRequest, transfer: Transfer) -> HttpResponse:
 
 def _refused(request: HttpRequest, fields: Mapping[str, str], refusal: FormRefused) -> HttpResponse:
     if wants_json(request):
-        body = fields_error_json(refusal.code, str(refusal), refusal.errors)
+        body = fields_error_json(refusal.code, str(refusal), refusal.errors, refusal.request_id)
         if refusal.in_the_way:
             body["transfer"] = refusal.in_the_way.as_json()
         return with_retry_after(JsonResponse(body, status=refusal.status), refusal.retry_after)

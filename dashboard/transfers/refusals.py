@@ -1,4 +1,4 @@
-"""When another attempt of a new transfer makes sense that was refused."""
+"""A new transfer that was refused: when another attempt makes sense, and which response of the store is the reason."""
 
 from __future__ import annotations
 
@@ -14,3 +14,8 @@ def retry_after_of(refusal: TransferRefused) -> int | None:
     if isinstance(refusal, TooManyOpen):
         return TOO_MANY_SECONDS
     return explain(refusal.store_error).retry_after if refusal.store_error else None
+
+
+def request_id_of(refusal: TransferRefused) -> str:
+    """The request id of the store's response that is the reason; '' if there is none."""
+    return refusal.store_error.request_id if refusal.store_error else ""

@@ -99,11 +99,11 @@ def known_json(transfer: Transfer, bytes_received: int) -> dict[str, Any]:
     }
 
 
-def message_json(code: str, message: str) -> dict[str, str]:
-    """An error that no store caused."""
-    return {"code": code, "message": message, "request_id": ""}
+def message_json(code: str, message: str, request_id: str = "") -> dict[str, str]:
+    """An error. Without a request id, no response of a store caused it."""
+    return {"code": code, "message": message, "request_id": request_id}
 
 
-def fields_error_json(code: str, message: str, fields: Mapping[str, str]) -> dict[str, Any]:
+def fields_error_json(code: str, message: str, fields: Mapping[str, str], request_id: str = "") -> dict[str, Any]:
     """An error with a message for each invalid field; an empty name stands for the whole form."""
-    return {"error": message_json(code, message), "fields": dict(fields)}
+    return {"error": message_json(code, message, request_id), "fields": dict(fields)}

@@ -72,7 +72,7 @@ export class Form {
     for (const name of ["file", "replace", "key", "discard"]) fields.delete(name);
     if (this.verify !== "sha256") fields.delete("verify");
     if (this.verify !== "pasted") fields.delete("sha256");
-    fields.set("key", isSingle ? this.keyOf(largest, true) : "any");
+    fields.set("key", isSingle ? this.keyOf(largest, true) : `${this.text("prefix")}any`);
     fields.set("filename", largest.name);
     fields.set("size", largest.size);
     fields.set("replace", "on"); // The object at each key is checked when its file is sent.

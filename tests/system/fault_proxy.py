@@ -27,6 +27,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
+from uploads.objectstore.client import NO_UPLOAD
+
 BLOCK = 64 * 1024
 CONNECTION_SECONDS = 120
 """How long a connection may be silent until the proxy closes it: longer than any timeout in a test."""
@@ -562,13 +564,15 @@ def _parse_head(head: bytes) -> Request:
     parts = urlsplit(target)
     query = parse_qs(parts.query, keep_blank_values=True)
     length = re.search(rb"\r\ncontent-length: *(\d+)\r\n", head, re.IGNORECASE)
-    number = int(query.get("partNumber", ["0"])[0])
+    number = 0 if query.get("uploadId") == [NO_UPLOAD] else int(query.get("partNumber", ["0"])[0])
     return Request(head, method, _operation(method, parts.path, query), number, int(length[1]) if length else 0)
 
 
 def _operation(method: str, path: str, query: dict[str, list[str]]) -> str:
     """The API's name of the operation."""
     _, _, key = path.lstrip("/").partition("/")
+    if query.get("uploadId") == [NO_UPLOAD]:
+        return "CheckWriting"
     if "uploadId" in query:
         names = {"PUT": "UploadPart", "POST": "CompleteMultipartUpload", "DELETE": "AbortMultipartUpload"}
         return names.get(method, "ListParts")

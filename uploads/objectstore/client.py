@@ -8,13 +8,14 @@ not act; after other errors the caller checks the store (ListMultipartUploads, H
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from uploads.objectstore import checksums, successes, xml
 from uploads.objectstore.client_lifecycle import LifecycleClient
 from uploads.objectstore.client_listing import ListingClient
 from uploads.objectstore.digests import Comparison, compare
-from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason
+from uploads.objectstore.errors import ObjectStoreError, OutcomeUnknown, Reason, Refused
 from uploads.objectstore.keys import (
     bad_argument,
     check_bucket,
@@ -30,6 +31,10 @@ from uploads.objectstore.refusals import Response
 from uploads.objectstore.transport import Call
 from uploads.objectstore.types import MAX_PART_NUMBER, CompletedPart, FileSlice, ObjectFacts, SentBytes
 from uploads.problems import Code, Problem
+
+
+NO_UPLOAD = "partway-checks-writing"
+"""The id of an upload that does not exist. Whoever reads the store's access log sees what such a request is for."""
 
 
 class ObjectStoreClient(ListingClient, LifecycleClient):
@@ -150,6 +155,25 @@ class ObjectStoreClient(ListingClient, LifecycleClient):
         self._require_upload(bucket, key, upload_id)
         call = Call("AbortMultipartUpload", "DELETE", bucket, key, {"uploadId": upload_id})
         return self._read(call, lambda response: successes.without_body(response).request_id, on_repeat=on_repeat)
+
+    def check_writing(self, bucket: str, key: str) -> None:
+        """Whether the credentials may write the key: UploadPart without bytes, for an upload that does not exist.
+
+        A store that would accept a part responds that there is no such upload. Unlike HEAD, the response has the
+        store's code. Raises Refused with any other refusal. Of a store that accepts the part, it is removed again.
+        """
+        check_object(bucket, key)
+        query = {"partNumber": "1", "uploadId": NO_UPLOAD}
+        call = Call("CheckWriting", "PUT", bucket, key, query, payload=Payload(b""))
+        try:
+            self._read(call, successes.without_body)
+        except Refused as refused:
+            if refused.reason is Reason.NO_SUCH_UPLOAD:
+                return
+            refused.operation = "UploadPart"  # The operation whose permission is missing; metrics count it separately.
+            raise
+        with suppress(ObjectStoreError):
+            self._read(Call("AbortMultipartUpload", "DELETE", bucket, key, {"uploadId": NO_UPLOAD}), lambda _: None)
 
     # Objects
 

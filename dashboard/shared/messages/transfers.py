@@ -50,6 +50,9 @@ STARTING: Mapping[str, Message] = {
         "An object with this key exists (%(size_bytes)s, ETag %(etag)s). Confirm that you want to replace it, or enter "
         "another key."
     ),
+    Code.DESTINATION_REFUSED: _(
+        "The store does not accept files there, so no file was sent (%(code)s, request id %(request_id)s)."
+    ),
     Code.OBJECT_CHECK_FAILED: _("Partway could not check whether an object with this key exists."),
     Code.KEY_BUSY: _("A transfer to this key is already in progress."),
     Code.KEY_BUSY_RECEIVING: _(

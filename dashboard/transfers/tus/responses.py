@@ -24,10 +24,16 @@ def _text(error: TusError) -> str:
 
 
 def fields_response(
-    status: int, code: str, message: str, fields: Mapping[str, str], more: Mapping[str, object] | None = None
+    status: int,
+    code: str,
+    message: str,
+    fields: Mapping[str, str],
+    more: Mapping[str, object] | None = None,
+    *,
+    request_id: str = "",
 ) -> HttpResponse:
-    """An error of one or more fields of Upload-Metadata, with `more` facts."""
-    return JsonResponse({**fields_error_json(code, message, fields), **(more or {})}, status=status)
+    """An error of one or more fields of Upload-Metadata, with `more` facts, and the id of the store's response."""
+    return JsonResponse({**fields_error_json(code, message, fields, request_id), **(more or {})}, status=status)
 
 
 class UploadEnded(TusError):

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.objectstore.on_stores.helpers import listed
+from tests.objectstore.on_stores.helpers import listed, objects
 from tests.stores.servers import Server
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.errors import Reason, Refused
@@ -82,3 +82,17 @@ def test_clock_offset_is_measured(server: Server, client: ObjectStoreClient, buc
     """Each response contains the time of the store"""
     client.head_bucket(bucket)
     assert abs(client.clock_offset) < timedelta(minutes=1)
+
+
+def test_writing_is_checked_before_bytes_are_sent(server: Server, client: ObjectStoreClient, bucket: str) -> None:
+    """Whether a key may be written, without writing it"""
+    client.check_writing(bucket, "a/b")
+    assert listed(client, bucket) == []
+    assert objects(server, bucket) == []
+    with pytest.raises(Refused) as caught:
+        client.check_writing(f"{bucket}-missing", "a/b")
+    assert (caught.value.reason, caught.value.code) == (Reason.NO_SUCH_BUCKET, "NoSuchBucket")
+    with server.connect(secret_key="wrong") as stranger, pytest.raises(Refused) as caught:
+        stranger.check_writing(bucket, "a/b")
+    assert (caught.value.reason, caught.value.operation) == (Reason.CREDENTIALS, "UploadPart")
+    assert caught.value.request_id

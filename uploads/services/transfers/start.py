@@ -16,13 +16,14 @@ from uploads.domain.replacement import NOTHING, Replacement, SeenObject
 from uploads.domain.states import LIVE_PHASES, DesiredState, PartState, Phase
 from uploads.models import Store, Transfer
 from uploads.models.node import lost_nodes
-from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
 from uploads.objectstore.keys import check_bucket
 from uploads.objectstore.providers import check_new_key
 from uploads.origin import current
 from uploads.problems import Code, Problem, ProblemError
 from uploads.services.browse.browsing import ExistingObject, head_object, provider_of
 from uploads.services.staging import expected_sha256, quota
+from uploads.services.transfers.destination import check_destination
 from uploads.services.transfers.in_the_way import find_in_the_way
 from uploads.services.transfers.steps import StepRefused, request_discard
 from uploads.services.work.failures import error_code
@@ -127,6 +128,7 @@ def start_transfer(new: NewTransfer) -> Transfer:
         _check_verification(new)
     elif not _asks_for_leave(same, new):
         return same
+    require_destination(new.store, new.bucket, new.key)
     columns = _replacement_columns(new)
     if same is not None:
         return _resumed(same, new, columns)
@@ -195,6 +197,23 @@ def _check_names(new: NewTransfer, plan: Plan) -> None:
         check_new_key(provider_of(new.store), new.key, multipart=plan.part_count > 1)
     except ObjectStoreError as error:
         raise TransferRefused(_own_problem(error), "key") from error
+
+
+def require_destination(store: Store, bucket: str, key: str) -> None:
+    """Raises TransferRefused if the store certainly accepts no file there: before the first byte, not after a part."""
+    try:
+        check_destination(store, bucket, key)
+    except Refused as refused:
+        is_missing = refused.reason is Reason.NO_SUCH_BUCKET
+        is_of_bucket = is_missing or refused.reason is Reason.PERMISSION
+        problem = Problem(Code.DESTINATION_REFUSED, code=refused.code, request_id=refused.request_id or "-")
+        raise TransferRefused(
+            problem,
+            "bucket" if is_of_bucket else "store",
+            400 if is_missing else 403,
+            code=refused.code,
+            store_error=refused,
+        ) from refused
 
 
 def _own_problem(error: ObjectStoreError) -> Problem:
