@@ -78,6 +78,10 @@ class NewTransferValues:
         )
 
 
+OPTIONS = ("key", "content_type", "storage_class", "part_size", "part_count", "metadata", "sha256")
+"""The fields below *Options*, in their order. static/new-transfer/options.js has the same."""
+
+
 def text_input(**attrs: StrOrPromise) -> forms.TextInput:
     return forms.TextInput(attrs={"class": "form-control", "autocomplete": "off", **attrs})
 
@@ -115,8 +119,9 @@ class NewTransferForm(forms.Form):
         required=False,
         strip=False,
         label=_("Prefix"),
-        widget=text_input(spellcheck="false", **{"class": "form-control mono"}),
-        help_text=_("Goes before the file's name, such as backups/2024/."),
+        widget=text_input(
+            spellcheck="false", placeholder=_("none, or such as backups/2024/"), **{"class": "form-control mono"}
+        ),
     )
     key = forms.CharField(
         required=False,
@@ -291,3 +296,13 @@ class NewTransferForm(forms.Form):
     def field_errors(self) -> dict[str, str]:
         """The errors by the field's name in the page."""
         return {self.add_prefix(name): " ".join(map(str, errors)) for name, errors in self.errors.items()}
+
+    def options_summary(self) -> str:
+        """What is set below *Options*, in one line."""
+        given = ((self[name].label, str(self[name].value() or "").strip()) for name in OPTIONS)
+        shown = (f"{label}: {', '.join(value.splitlines())}" for label, value in given if value)
+        return " · ".join(shown) or str(_("all automatic"))
+
+    def has_option_errors(self) -> bool:
+        """Whether a field below *Options* has an error that must be visible."""
+        return not self.errors.keys().isdisjoint(OPTIONS)

@@ -17,7 +17,7 @@ from dashboard.shared.messages import error_code, refusal_text, store_error_text
 from dashboard.transfers.form import NewTransferForm, NewTransferValues
 from dashboard.transfers.in_the_way import InTheWay
 from dashboard.transfers.parsing import parse_part_count, parse_part_size, parse_size
-from dashboard.transfers.refusals import request_id_of
+from dashboard.transfers.refusals import refusal_fields, request_id_of
 from dashboard.transfers.rows import rows_of
 from dashboard.transfers.serializers import fields_error_json
 from uploads import access
@@ -90,6 +90,8 @@ def render_form(
         "file_error": remaining.pop("file", ""),
         "other_errors": [message for name, message in remaining.items() if name not in form.field_errors()],
         "refused": errors is not None,
+        "options_open": form.has_option_errors(),
+        "options_summary": form.options_summary(),
         "in_the_way": in_the_way,
         "has_stores": stores.exists(),
         "buckets": _known_buckets(request.user, form["store"].value() or "", list(stores)),
@@ -217,7 +219,7 @@ def check(request: HttpRequest) -> HttpResponse:
 def _refused_there(refusal: TransferRefused) -> HttpResponse:
     """The store accepts no file at the destination: its code and request id, and the field to change."""
     text = refusal_text(refusal.problem, refusal.store_error)
-    body = fields_error_json(refusal.code, text, {refusal.field: text}, request_id_of(refusal))
+    body = fields_error_json(refusal.code, text, refusal_fields(refusal), request_id_of(refusal))
     return JsonResponse(body, status=refusal.status)
 
 

@@ -1,4 +1,4 @@
-"""The picture of a transfer's parts by state: absent, waiting, staged, sending, sent. Pure."""
+"""The picture of a transfer's parts by state: absent, waiting, arriving, staged, sending, sent. Pure."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ PART_STATES = {
     "sent": gettext_lazy("sent"),
     "sending": gettext_lazy("sending"),
     "staged": gettext_lazy("staged"),
+    "arriving": gettext_lazy("arriving"),
     "waiting": gettext_lazy("waiting"),
     "absent": gettext_lazy("absent"),
 }
 """The states in the order of the legend, with their texts."""
+MOVING = (PartState.SENDING, "arriving")
 MAX_SINGLE_CELLS = 150
 """Up to this many parts, each is drawn separately. With more, neighbours in the same state form a run."""
 MAX_RUNS = 400
@@ -36,8 +38,8 @@ def draw(runs: Sequence[PartRun], part_count: int) -> dict[str, object]:
         counts[run.state] += run.last - run.first + 1
     drawn = runs if len(runs) <= MAX_RUNS else _coarser(runs, part_count)
     cells = [cell for run in drawn for cell in _cells(run, part_count)]
-    # Parts that are being sent are drawn last, so that one of 10,000 is still visible.
-    cells.sort(key=lambda cell: cell["state"] == PartState.SENDING)
+    # Parts that are moving are drawn last, so that one of 10,000 is still visible.
+    cells.sort(key=lambda cell: cell["state"] in MOVING)
     legend = [(state, _legend_text(counts[state], state)) for state in PART_STATES if counts[state]]
     return {"width": part_count, "cells": cells, "legend": legend}
 
@@ -63,10 +65,14 @@ def _coarser(runs: Sequence[PartRun], part_count: int) -> list[PartRun]:
 def _cells(run: PartRun, part_count: int) -> Iterator[dict[str, Any]]:
     """Each part separately, with a gap, if there are few of them; otherwise the run as one cell."""
     if part_count > MAX_SINGLE_CELLS:
-        width = max(run.last - run.first + 1, part_count / MIN_CELL)
+        width: float = max(run.last - run.first + 1, part_count / MIN_CELL)
         yield _cell(run.first, run.last, width, run.state)
         return
     width = 1 - min(0.12, 0.003 * (part_count - 1))
+    if run.state == "arriving":
+        yield _cell(run.first, run.last, width, "absent")
+        yield _cell(run.first, run.last, width * run.share, run.state)
+        return
     for number in range(run.first, run.last + 1):
         yield _cell(number, number, width, run.state)
 

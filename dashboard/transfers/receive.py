@@ -14,13 +14,13 @@ from django.views.decorators.http import require_http_methods
 
 from dashboard.shared.body_limits import receives_file
 from dashboard.shared.jsonapi import wants_json, with_retry_after
-from dashboard.shared.messages import refusal_text, text_of
+from dashboard.shared.messages import text_of
 from dashboard.transfers.bodies import decodes_chunks, open_body
 from dashboard.transfers.csrf import check_csrf
 from dashboard.transfers.form import NewTransferForm
 from dashboard.transfers.in_the_way import InTheWay, in_the_way
 from dashboard.transfers.new import render_form, show
-from dashboard.transfers.refusals import request_id_of, retry_after_of
+from dashboard.transfers.refusals import refusal_fields, request_id_of, retry_after_of
 from dashboard.transfers.serializers import fields_error_json
 from dashboard.transfers.slots import NoSlot, creating, receiving
 from dashboard.transfers.still_allowed import NoLongerAllowed, while_allowed
@@ -122,8 +122,8 @@ def _refusal_of(user: User, error: TransferRefused) -> FormRefused:
     if isinstance(error, KeyBusy):
         found = in_the_way(user, error.transfer)
         return FormRefused({"key": found.text}, 409, Code.KEY_BUSY, found.retry_after, found)
-    errors = {error.field: refusal_text(error.problem, error.store_error)}
-    return FormRefused(errors, error.status, error.code, retry_after_of(error), request_id=request_id_of(error))
+    errors, request_id = refusal_fields(error), request_id_of(error)
+    return FormRefused(errors, error.status, error.code, retry_after_of(error), request_id=request_id)
 
 
 def _form_body(request: HttpRequest) -> FormBody:

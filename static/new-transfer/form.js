@@ -1,5 +1,7 @@
 // The form: the values of its fields, the key of each file, and the messages at the fields.
 
+import { openOptions } from "./options.js";
+
 const SHARED = ["content-type", "storage-class", "metadata", "part-size", "part-count"];
 const SEEN = ["replace-etag", "replace-size", "replace-modified"];
 
@@ -97,6 +99,7 @@ export class Form {
   showErrors(message, fields = {}) {
     const unplaced = [];
     let first = null;
+    openOptions(Object.keys(fields || {}).map((name) => this.field(name)));
     for (const [name, text] of Object.entries(fields || {})) {
       const control = this.#control(name);
       if (control) this.#showAt(control, text);

@@ -11,6 +11,7 @@ import { showKey } from "./keys.js";
 import { LeftOut } from "./left-out.js";
 import { ListView } from "./list-view.js";
 import { Lookups } from "./lookups.js";
+import { showOptions } from "./options.js";
 import { Overview, showButtons } from "./overview.js";
 import { Polling } from "./polling.js";
 import { Requests } from "./requests.js";
@@ -23,6 +24,7 @@ import { isFinal, isNotStarted, isSendable, needsThePage } from "./states.js";
 import { Steps } from "./steps.js";
 import { Submission } from "./submission.js";
 import { tallyOf } from "./tally.js";
+import { Unfinished } from "./unfinished.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -40,6 +42,7 @@ class Page {
   #types;
   #lookups;
   #overview = new Overview();
+  #unfinished = new Unfinished((file) => this.#form.destinationOf(file, this.#isSingle));
   #list;
   #sending;
   #submission;
@@ -206,6 +209,7 @@ class Page {
     this.#form.field("key").disabled = isSeveral;
     $("several-keys").hidden = !isSeveral;
     $("pasted-digest").hidden = this.#form.verify !== "pasted";
+    showOptions(this.#form);
     const key = notStarted.length ? this.#keyOf(notStarted[0]) : this.#form.text("key");
     const shown = isSeveral || !key ? `${this.#form.text("prefix")}…` : key;
     showKey($("key-preview"), `${this.#form.bucket || "…"} / ${shown}`);
@@ -224,7 +228,7 @@ class Page {
   #showRest() {
     const isEmpty = !this.#files.size;
     $("files-empty").hidden = !isEmpty;
-    $("files-chosen").hidden = isEmpty;
+    $("files").hidden = isEmpty;
     $("choosing").classList.toggle("is-empty", isEmpty);
     const tally = tallyOf(this.#files);
     // A file may have returned to the ones that are not started.
@@ -233,6 +237,7 @@ class Page {
     if (tally.sameKeys && tally.final !== this.#ended) this.#updateKeys();
     this.#ended = tally.final;
     this.#overview.show(tally);
+    this.#unfinished.show(this.#files);
     this.#showSession();
     showButtons(tally);
     // Rates decrease while nothing moves, so they are shown again every second.
@@ -271,6 +276,6 @@ function knownText(count) {
 
 if ($("transfer-form")) {
   $("plain-file").hidden = true;
-  $("files").hidden = false;
+  $("choose").hidden = false;
   new Page();
 }

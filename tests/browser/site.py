@@ -95,8 +95,15 @@ class Site:
         """Open the form of a new transfer and fill it in; `part_size` and the like are fields by name."""
         self.goto("/transfers/new/")
         self.page.locator("[name=store]").select_option(label=self.store)
+        self.open_options()
         for name, value in {"bucket": bucket, **fields}.items():
             self.page.locator(f"[name={name.replace('_', '-')}]").fill(value)
+
+    def open_options(self) -> None:
+        """Unfold what has a default: the key, the part size and the like."""
+        options = self.page.locator("#options")
+        if options.get_attribute("open") is None:
+            options.locator("summary").click()
 
     def select_files(self, *paths: Path) -> None:
         self.page.locator("#id_file").set_input_files(paths)

@@ -340,6 +340,10 @@ def test_unfinished_transfer_is_offered(site: Site, stack: Stack, bucket: str, f
         offer.get_by_role("button", name="Select its file").click()
     choosing.value.set_files(file)
     assert site.file_keys == [KEY]
+    # Each file has one row: the card does not repeat what the list shows.
+    expect(offer).to_be_hidden()
     site.send()
     site.wait_for_file(KEY, "done")
     check(stack, bucket, digest)
+    site.page.get_by_role("button", name="Clear finished").click()
+    expect(offer).to_have_count(0)

@@ -59,11 +59,15 @@ class TransferProgress:
 
 @dataclass(frozen=True, slots=True)
 class PartRun:
-    """Consecutive parts of a transfer in one state, both ends included. `absent`: nothing was received."""
+    """Consecutive parts of a transfer in one state, both ends included.
+
+    `absent`: nothing was received. `arriving`: a single part of which some bytes were received, `share` of them.
+    """
 
     first: int
     last: int
-    state: Literal["absent", "waiting", "staged", "sending", "sent"]
+    state: Literal["absent", "waiting", "arriving", "staged", "sending", "sent"]
+    share: float = 1.0
 
 
 def note_silent_nodes(transfers: Iterable[Transfer]) -> None:
@@ -245,13 +249,21 @@ def _seconds_left(
 
 def part_runs(transfer: Transfer) -> tuple[PartRun, ...]:
     """The states of a transfer's parts, in runs."""
-    states: dict[int, Any] = dict(transfer.parts.values_list("number", "state"))
-    numbered = ((number, states.get(number, "absent")) for number in range(1, transfer.part_count + 1))
+    rows = transfer.parts.values_list("number", "state", "received")
+    states = {number: _state_in_picture(transfer, number, state, received) for number, state, received in rows}
+    numbered = ((number, states.get(number, ("absent", 1.0))) for number in range(1, transfer.part_count + 1))
     runs = []
-    for state, group in groupby(numbered, key=lambda each: each[1]):
+    for (state, share), group in groupby(numbered, key=lambda each: each[1]):
         numbers = [number for number, _ in group]
-        runs.append(PartRun(numbers[0], numbers[-1], state))
+        runs.append(PartRun(numbers[0], numbers[-1], state, share))
     return tuple(runs)
+
+
+def _state_in_picture(transfer: Transfer, number: int, state: str, received: int) -> tuple[Any, float]:
+    """The state of a part, and the share of it that is filled."""
+    if state != PartState.WAITING or not received:
+        return state, 1.0
+    return "arriving", min(1.0, received / max(1, transfer.plan.part(number).size))
 
 
 def transfers_in_progress(user: AnyUser) -> QuerySet[Transfer]:

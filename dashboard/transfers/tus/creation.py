@@ -16,7 +16,7 @@ from dashboard.shared.messages import refusal_text, text_of
 from dashboard.transfers.bodies import decodes_chunks
 from dashboard.transfers.form import NewTransferForm
 from dashboard.transfers.in_the_way import InTheWay, in_the_way
-from dashboard.transfers.refusals import request_id_of, retry_after_of
+from dashboard.transfers.refusals import refusal_fields, request_id_of, retry_after_of
 from dashboard.transfers.slots import NoSlot, creating
 from dashboard.transfers.tus.body import busy, check_fits, check_is_here, is_empty, receive
 from dashboard.transfers.tus.responses import fields_response, with_progress
@@ -99,8 +99,8 @@ def _start(request: HttpRequest, user: User, new: NewTransfer, length: int | Non
         return _key_busy(in_the_way(user, refusal.transfer))
     except TransferRefused as refusal:
         text = refusal_text(refusal.problem, refusal.store_error)
-        request_id = request_id_of(refusal)
-        response = fields_response(refusal.status, refusal.code, text, {refusal.field: text}, request_id=request_id)
+        fields, request_id = refusal_fields(refusal), request_id_of(refusal)
+        response = fields_response(refusal.status, refusal.code, text, fields, request_id=request_id)
         return with_retry_after(response, retry_after_of(refusal))
     check_is_here(transfer)
     offset = _first_bytes(request, user, transfer, length)

@@ -253,6 +253,8 @@ def test_upload_of_the_discarded_one_is_aborted_in_the_store(
 def test_statements_of_a_new_transfer_do_not_grow_with_the_live_ones(
     operator_tus: Tus, bucket: str, make: Make
 ) -> None:
+    # The first transfer to a bucket also checks whether the store accepts files there.
+    assert create(operator_tus, bucket, key="first").status_code == 201
     counts = []
     for number in range(2):
         with CaptureQueriesContext(connection) as captured:

@@ -288,6 +288,22 @@ def test_refused_form_keeps_its_values_and_shows_its_errors(
     assert re.search(r'name="replace"\s+id="id_replace"\s+checked', page.text)
 
 
+def test_options_are_folded_with_a_summary_of_what_is_set(
+    rf: RequestFactory, operator: User, operator_client: Client, unreachable: Store
+) -> None:
+    page = Page(operator_client.get(NEW))
+    assert '<details class="card options" id="options" >' in page.text
+    assert "all automatic" in page.text
+    request = rf.post(NEW)
+    request.user = operator
+    values = {"store": "unreachable", "bucket": "photos", "part-size": "8 MiB", "metadata": "a: 1\r\nb: 2"}
+    page = Page(render_form(request, values=values, errors={"bucket": "No."}, status=400))
+    assert "Part size: 8 MiB · Metadata: a: 1, b: 2" in page.text
+    assert 'id="options" >' in page.text
+    page = Page(render_form(request, values=values, errors={"part-size": "Too small."}, status=400))
+    assert 'id="options" open>' in page.text
+
+
 # --- Requests while the page is filled in -----------------------------------------------------------------------------
 
 

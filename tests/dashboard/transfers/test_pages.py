@@ -220,6 +220,18 @@ def test_page_shows_legs_picture_and_facts(operator_client: Client, operator: Us
     assert "style=" not in page.text
 
 
+def test_picture_shows_the_part_that_is_arriving(operator_client: Client, operator: User, unreachable: Store) -> None:
+    transfer = make_transfer(operator, unreachable, staged=2)
+    transfer.parts.create(number=3, size=MIB, received=MIB // 2, reserved_bytes=MIB)
+    text = page_of(operator_client, transfer).text
+    assert "1 arriving" in text
+    assert "7 absent" in text
+    assert text.count("<rect x=") == 11  # The part that is arriving is drawn over its place.
+    [width] = re.findall(r'x="2" y="0" width="([\d.]+)" height="10" class="part-arriving"', text)
+    [place] = re.findall(r'x="2" y="0" width="([\d.]+)" height="10" class="part-absent"', text)
+    assert float(width) == pytest.approx(float(place) / 2)
+
+
 def test_picture_of_ten_thousand_parts_is_drawn_in_runs(
     operator_client: Client, operator: User, unreachable: Store
 ) -> None:

@@ -20,6 +20,7 @@ from tests.services.drive import MIB, Drive
 from uploads.domain.states import ItemState, Phase
 from uploads.models import OperationItem, Part, Transfer
 from uploads.objectstore.checksums import Algorithm, Crc64, as_hex
+from uploads.objectstore.client import NO_UPLOAD
 from uploads.objectstore.types import UploadRef
 from uploads.problems import Code
 from uploads.services.stores import clients
@@ -60,6 +61,8 @@ class ReportingStore:
         request = exchange.received
         if request.method == "HEAD":
             self._head(exchange)
+        elif NO_UPLOAD in request.target:
+            exchange.respond(404, b"<Error><Code>NoSuchUpload</Code></Error>")
         elif request.method == "PUT":
             self._put(exchange)
         elif request.method == "GET":
