@@ -9,13 +9,13 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from dashboard.overview.hidden import hidden_context
 from dashboard.shared.explain import explain
 from dashboard.shared.links import BucketLinks
 from dashboard.shared.messages import text_of
-from dashboard.shared.responses import is_fragment, same_address
+from dashboard.shared.responses import is_fragment, same_address, see_other
 from dashboard.transfers.rows import rows_of
 from uploads import access
 from uploads.domain.store_health import StoreHealth, health_after
@@ -26,6 +26,7 @@ from uploads.selectors.operations import operation_progress, operations_in_progr
 from uploads.selectors.overview import Attention, attention
 from uploads.selectors.transfers import transfers_in_progress
 from uploads.services.browse.browsing import list_buckets
+from uploads.services.people.dismissals import FIRST_STEPS, dismiss, is_dismissed
 
 MAX_SHOWN = 20
 """Rows of what is in progress. The pages of transfers and operations have the rest."""
@@ -55,8 +56,16 @@ def overview(request: HttpRequest) -> HttpResponse:
     if is_fragment(request):
         return same_address(render(request, "overview/_live.html", context))
     context["stores_changed"] = False
+    context["first_steps"] = bool(stores) and not is_dismissed(access.actor(request.user), FIRST_STEPS)
     context |= hidden_context(request)
     return same_address(render(request, "overview.html", context))
+
+
+@require_POST
+def dismiss_first_steps(request: HttpRequest) -> HttpResponse:
+    """Close the card of the first steps for this user, on every device."""
+    dismiss(access.actor(request.user), FIRST_STEPS)
+    return see_other(reverse("overview"))
 
 
 def _digest_of(stores: Sequence[Store]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path, register_converter
 
-from dashboard import auth, monitoring
+from dashboard import auth, guide, monitoring
 from dashboard.account import pages as account
 from dashboard.alerts import pages as alerts
 from dashboard.audit import pages as audit
@@ -84,6 +84,7 @@ user_patterns: list[URLPattern | URLResolver] = [
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", overview.overview, name="overview"),
+    path("first-steps/dismiss/", overview.dismiss_first_steps, name="dismiss-first-steps"),
     path("login/", auth.login, name="login"),
     path("login/sso/", sso.start, name="sso-start"),
     path("login/sso/callback/", sso.callback, name="sso-callback"),
@@ -94,6 +95,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("account/second-factor/", account.second_factor_page, name="second-factor"),
     path("account/sign-out-everywhere/", account.sign_out_everywhere, name="sign-out-everywhere"),
     path("catalog/<str:language>/<str:version>.js", catalog, name="catalog"),
+    path("guide/", guide.guide, name="guide"),
     path("healthz", monitoring.healthz, name="healthz"),
     path("metrics", monitoring.metrics, name="metrics"),
     path("queue/", monitoring.queue, name="queue"),

@@ -31,6 +31,8 @@ NO_ROWS = {
     "logout",
     "queue",
     "account",
+    "guide",
+    "dismiss-first-steps",
     "password",
     "second-factor",
     "sign-out-everywhere",

@@ -192,6 +192,8 @@ ROWS: dict[tuple[str, str], Row] = {
     ("invitation", "post"): Row("public"),
     ("logout", "post"): Row("signed in"),
     ("account", "get"): Row("signed in"),
+    ("guide", "get"): Row("signed in"),
+    ("dismiss-first-steps", "post"): Row("signed in"),
     ("password", "get"): Row("signed in"),
     ("password", "post"): Row("signed in"),
     ("second-factor", "get"): Row("signed in"),

@@ -14,8 +14,10 @@ from django.utils import timezone
 
 from tests.dashboard.make_transfer import make_transfer
 from tests.dashboard.pages import Page
+from tests.grants import grant
+from uploads.domain.roles import Role
 from uploads.domain.states import DesiredState, ItemState, Phase
-from uploads.models import Operation, OperationItem, Store
+from uploads.models import Dismissal, Operation, OperationItem, Store
 from uploads.selectors import overview
 from uploads.selectors.overview import MAX_SHOWN
 
@@ -195,3 +197,36 @@ def test_others_are_counted_up_to_a_limit(
 def test_pages_need_a_login() -> None:
     for url in ("/", "/stores/any/state/", "/transfers/", "/transfers/new/", "/audit/"):
         assert Client().get(url).headers["Location"] == f"/login/?next={url}"
+
+
+# --- First steps ------------------------------------------------------------------------------------------------------
+
+
+def test_first_steps_are_shown_until_the_user_closes_them(
+    operator_client: Client, administrator_client: Client, operator: User, unreachable: Store
+) -> None:
+    page = Page(operator_client.get("/"))
+    for text in ("First steps", "Rescue an upload", "Abort an upload", "Send a file", "The guide"):
+        assert text in page.words
+    assert "/inventory/?verdict=completable" in page.text
+    token = operator_client.cookies["partway_csrf"].value
+    for _ in range(2):
+        response = operator_client.post("/first-steps/dismiss/", {"csrfmiddlewaretoken": token})
+        assert (response.status_code, response.headers["Location"]) == (303, "/")
+    assert Dismissal.objects.get().user == operator
+    assert "First steps" not in Page(operator_client.get("/")).words
+    assert "First steps" in Page(administrator_client.get("/")).words
+
+
+def test_first_steps_name_only_what_the_role_allows(client: Client, unreachable: Store) -> None:
+    viewer = User.objects.create(username="vera")
+    grant(viewer, Role.VIEWER)
+    client.force_login(viewer)
+    words = Page(client.get("/")).words
+    assert "Look at the uploads in progress" in words
+    for text in ("Rescue an upload", "Abort an upload", "Send a file,"):
+        assert text not in words
+
+
+def test_first_steps_need_a_store(operator_client: Client) -> None:
+    assert "First steps" not in Page(operator_client.get("/")).words

@@ -3,6 +3,7 @@
 from uploads.models.access_token import AccessToken, TokenPlace
 from uploads.models.alert import Alert, AlertDelivery, AlertRule
 from uploads.models.audit import AuditEntry, AuditRemoval
+from uploads.models.dismissal import Dismissal
 from uploads.models.grant import Grant
 from uploads.models.inventory import InventoryBucket, InventoryDay, InventorySettings, InventorySum, InventoryUpload
 from uploads.models.inventory_view import InventoryView
@@ -29,6 +30,7 @@ __all__ = [
     "AuditEntry",
     "AuditRemoval",
     "BucketScan",
+    "Dismissal",
     "Grant",
     "InventoryBucket",
     "InventoryDay",

@@ -32,7 +32,6 @@ from uploads.objectstore.transport import Call
 from uploads.objectstore.types import MAX_PART_NUMBER, CompletedPart, FileSlice, ObjectFacts, SentBytes
 from uploads.problems import Code, Problem
 
-
 NO_UPLOAD = "partway-checks-writing"
 """The id of an upload that does not exist. Whoever reads the store's access log sees what such a request is for."""
 

@@ -1,4 +1,4 @@
-"""A destination that the store refuses, in each way of starting a transfer: nothing is sent, and the store's code is shown."""
+"""A destination that the store refuses, in each way of starting a transfer: no file is sent, and the code is shown."""
 
 from __future__ import annotations
 
