@@ -43,7 +43,7 @@ def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="partway-pictures-") as temporary:
         scratch = Path(temporary)
         with running(scratch / "var") as stack, stack.signed_in() as operator, launched() as browser:
-            demo.seed(stack.client, BUCKET, scratch / "seed", _ignore_progress)
+            demo.seed(stack.direct_store.config, BUCKET, scratch / "seed", _ignore_progress)
             for key in FINISHED:
                 done = operator.send_file(stack.store, BUCKET, key, bytes(300_000))
                 operator.wait_for_state(done, "done")

@@ -24,7 +24,7 @@ from typing import IO
 
 import requests
 
-from local import demo, installation, orphans, preflight, redis, supervision, swift
+from local import demo, installation, live, orphans, preflight, redis, supervision, swift
 from local.installation import BUCKET, Folder, Kept
 from local.preflight import Refusal
 from uploads.objectstore.client import ObjectStoreClient
@@ -203,6 +203,7 @@ class _Run:
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._keeper = threading.Thread(target=self._end_orphans, daemon=True)
         self._running_step = threading.Lock()
+        self._live: live.Sender | None = None
 
     def until_stopped(self) -> int:
         self._listener.start()
@@ -229,18 +230,25 @@ class _Run:
         swift.wait_until_ready(plan.store, BUCKET, self._is_running, START_SECONDS)
         if not plan.kept.seeded:
             self._seed()
+        self._live = live.Sender(self._store_config(), BUCKET)
+        self._live.start()
         self._wait_for_the_page()
         self._greet()
 
     def _is_running(self) -> bool:
         return self._supervisord.poll() is None
 
+    def _store_config(self) -> StoreConfig:
+        store = self._plan.store
+        credentials = Credentials(store.access_key, store.secret_key)
+        return StoreConfig(store.endpoint_url, store.region, credentials, provider="swift")
+
     def _seed(self) -> None:
-        plan = self._plan
-        credentials = Credentials(plan.store.access_key, plan.store.secret_key)
-        config = StoreConfig(plan.store.endpoint_url, plan.store.region, credentials, provider="swift")
+        plan, config = self._plan, self._store_config()
         try:
-            demo.seed(ObjectStoreClient(config), BUCKET, plan.var.path / "seed", _Quarters().report)
+            demo.seed(config, BUCKET, plan.var.path / "seed", _Quarters().report)
+            with ObjectStoreClient(config) as client:
+                live.begin(client, BUCKET)
         except (ObjectStoreError, OSError) as error:
             say(f"the bucket {BUCKET} could not be filled ({error}); the next start continues")
             return
@@ -287,6 +295,8 @@ class _Run:
 
     def _stop(self, text: str) -> None:
         self._announcer.stopping = True
+        if self._live is not None:
+            self._live.stop()
         say(text)
         self._supervisord.terminate()
         try:

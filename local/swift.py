@@ -191,6 +191,7 @@ replication_server = true
 
 def _proxy_conf(store: Swift) -> str:
     account, user = ACCESS_KEY.split(":")
+    # shunt_inbound_x_timestamp = false: the demo data have the dates of a bucket that is months old (local/demo.py).
     # allow_async_delete = false: otherwise the bytes of deleted objects stay on the disk.
     return f"""[pipeline:main]
 pipeline = {PIPELINE}
@@ -201,6 +202,7 @@ account_autocreate = true
 use = egg:swift#catch_errors
 [filter:gatekeeper]
 use = egg:swift#gatekeeper
+shunt_inbound_x_timestamp = false
 [filter:cache]
 paste.filter_factory = local.memcache_filter:filter_factory
 [filter:listing_formats]

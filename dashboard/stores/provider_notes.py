@@ -212,6 +212,11 @@ NOTES: Mapping[str, Callable[[Provider], str]] = {
         gettext_lazy("Uploads whose keys contain control characters break listings. Partway starts none."),
     ),
     "forbid_overwrite": _choice(FORBID_OVERWRITE, "forbid_overwrite"),
+    "dates_buckets": _either(
+        "dates_buckets",
+        gettext_lazy("The store names when each bucket was created."),
+        gettext_lazy("The store does not know when a bucket was created, so no date is shown."),
+    ),
     "if_match": _either(
         "if_match",
         gettext_lazy("A request can be limited to replacing the object with a certain ETag (If-Match)."),

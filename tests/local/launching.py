@@ -15,7 +15,7 @@ import psutil
 
 from local import installation
 
-PATIENCE = 240
+PATIENCE = 600
 """Seconds until a wait fails. No test measures it."""
 
 

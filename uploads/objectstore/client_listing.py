@@ -56,7 +56,7 @@ class ListingClient(ClientBase):
         for _ in range(MAX_BUCKET_PAGES):
             call = Call("ListBuckets", "GET", query=query)
             page, onward = self._read(call, lambda response: xml.buckets(response.body))
-            found += page
+            found += page if self._provider.dates_buckets else (replace(bucket, created=None) for bucket in page)
             if len(found) > MAX_BUCKETS:
                 break
             if not onward:

@@ -139,6 +139,8 @@ class Provider:
 
     # Other.
     forbid_overwrite: ForbidOverwrite = ""
+    dates_buckets: bool = True
+    """Whether the store knows when a bucket was created. s3api of Swift names the same day of 2009 for all of them."""
     if_match: bool = False
     """Whether CompleteMultipartUpload replaces only an object with the ETag in If-Match."""
     lifecycle: Lifecycle = "s3"
@@ -289,6 +291,7 @@ _ALL = (
         # Create with such a key fails with 500 but keeps the upload, and later listings that end on it fail. If its key
         # contains a line feed, the parts of an upload are listed as uploads.
         control_characters=False,
+        dates_buckets=False,
         lifecycle="none",
     ),
     Provider(

@@ -148,6 +148,7 @@ SOURCES: Mapping[str, Mapping[str, Promise]] = {
         "url_encoding": _("tested with s3api of OpenStack Swift 2.38: markers and common prefixes are not encoded"),
         "prefixes_ahead": _SWIFT_TEST,
         "control_characters": _("tested with s3api of OpenStack Swift 2.38: 500 on Create and in listings"),
+        "dates_buckets": _("tested with s3api of OpenStack Swift 2.38: 2009-02-03 for every bucket"),
         "lifecycle": _("tested with s3api of OpenStack Swift 2.38: MalformedXML"),
     },
     "generic": {"any_signature": _UNKNOWN, "joined_etag": _UNKNOWN},
