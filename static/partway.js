@@ -30,9 +30,39 @@
   async function onClick(event) {
     const button = event.target.closest("[data-copy]");
     if (!button) return;
-    await navigator.clipboard.writeText(decodeURIComponent(button.dataset.copy));
-    button.classList.add("copied");
-    setTimeout(() => button.classList.remove("copied"), 1200);
+    const isCopied = await copy(decodeURIComponent(button.dataset.copy), button);
+    const text = isCopied ? gettext("Copied") : gettext("Could not be copied");
+    button.classList.toggle("copied", isCopied);
+    button.dataset.said = text;
+    document.getElementById("copy-status").textContent = text;
+    setTimeout(() => {
+      button.classList.remove("copied");
+      delete button.dataset.said;
+      document.getElementById("copy-status").textContent = "";
+    }, 1500);
+  }
+
+  // Over plain http, browsers have no clipboard API for other hosts than this machine: a selected field is copied there.
+  async function copy(text, button) {
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch {
+      return copySelected(text, button);
+    }
+  }
+
+  function copySelected(text, button) {
+    const field = document.createElement("textarea");
+    field.className = "visually-hidden";
+    field.readOnly = true;
+    field.value = text;
+    button.after(field);
+    field.select();
+    const isCopied = document.execCommand("copy");
+    field.remove();
+    button.focus();
+    return isCopied;
   }
 
   function onOutsideClick(event) {
@@ -43,7 +73,7 @@
 
   function enhance(root) {
     for (const element of root.querySelectorAll("[data-js-only], [data-theme-toggle]")) element.hidden = false;
-    if (navigator.clipboard) for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
+    for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
     for (const form of root.querySelectorAll("form")) showSelection(form);
   }
 

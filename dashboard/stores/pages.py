@@ -39,6 +39,7 @@ def stores(request: HttpRequest) -> HttpResponseBase:
             "store": store,
             "provider": label_of(store.provider),
             "check": checks.get(store.pk),
+            "is_past": not store.enabled or store.is_failing or store.is_in_doubt,
             "may_change": access.may_change_store(request.user, store),
         }
         for store in visible

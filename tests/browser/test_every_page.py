@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser import people_rows
+from tests.browser import axe, people_rows
 from tests.browser.conftest import OpenSite
 from tests.browser.site import Site
 from tests.browser.watching import overflow, widest
@@ -123,6 +123,18 @@ def _unnamed_controls(page: Page) -> list[str]:
             .map((each) => each.outerHTML.slice(0, 120))"""
     )
     return found
+
+
+def test_no_page_violates_a_rule_of_axe(open_site: OpenSite, stack: Stack, place: Place) -> None:
+    """All rules with an automatic verdict, in both themes, on a phone and on a desktop."""
+    page = open_site(reduced_motion="reduce").page
+    found = []
+    for path in place.pages(stack.store):
+        page.goto(path)
+        # Fragments that htmx requests at once.
+        page.wait_for_function("() => !document.querySelector('.htmx-request')")
+        found += [f"{path}: {each}" for each in axe.violations(page)]
+    assert not found, "\n".join(found)
 
 
 def test_selected_theme_is_kept(open_site: OpenSite) -> None:

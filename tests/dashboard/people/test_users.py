@@ -227,6 +227,8 @@ def test_disabled_user_is_out_at_once(as_ada: Client, olga: User, store: Store) 
     assert as_ada.post(f"{page(olga)}disable/").status_code == 303
     assert theirs.get("/transfers/").status_code == 302
     assert Client().get("/stores/", headers=headers).status_code == 401
+    for path in (page(olga), "/tokens/?of=all"):
+        assert "state-good" not in as_ada.get(path).content.decode(), "A token of a disabled user has no green dot."
     assert as_ada.post(f"{page(olga)}enable/").status_code == 303
     assert theirs.get("/transfers/").status_code == 302, "the old session stays ended"
     assert Client().get("/stores/", headers=headers).status_code == 200

@@ -14,7 +14,7 @@ from tests.dashboard.pages import JSON, Page
 from tests.grants import grant
 from uploads.domain.roles import Role
 from uploads.domain.store_health import FAILING, StoreHealth
-from uploads.models import Store
+from uploads.models import Store, StoreCheck
 from uploads.models.fields import Sealed
 from uploads.objectstore.errors import Reason, Refused
 from uploads.services.work.failures import error_fields
@@ -92,9 +92,23 @@ def test_store_in_doubt_says_that_its_last_request_failed(operator_client: Clien
     make_store(StoreHealth.ANSWERS, failures=1, failing_since=SINCE, **error_fields(error))
     page = Page(operator_client.get("/stores/"))
     assert "answers" in page.words
+    assert page.find("span", "state-warn")
+    assert not page.find("span", "state-good"), "A store whose last request failed has no green dot."
     assert "The last request failed. The store is tried again." in page.words
     assert "InvalidAccessKeyId" in page.words
     assert "Needs attention" not in Page(operator_client.get("/")).words
+
+
+@pytest.mark.parametrize("health", [StoreHealth.DISABLED, *FAILING])
+def test_store_that_is_disabled_or_fails_has_nothing_green(administrator_client: Client, health: StoreHealth) -> None:
+    """Nor has its last check, which says nothing about the store as it is now."""
+    for name, state in (("works", StoreHealth.ANSWERS), ("shop", health)):
+        StoreCheck.objects.create(store=make_store(state, name), bucket="photos", state="done")
+    text = Page(administrator_client.get("/stores/")).text
+    shop, works = text[text.index('"/stores/shop/"') :].split('"/stores/works/"')[:2]
+    assert "verdict-good" in works
+    assert "verdict-good" not in shop
+    assert "state-good" not in shop
 
 
 def test_json_has_the_health_and_no_credentials(operator_client: Client) -> None:
