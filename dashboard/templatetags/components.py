@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from functools import cache
 from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
 
 from django import template
 from django.conf import settings
 from django.template import Context
 from django.templatetags.static import static
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
@@ -309,3 +311,15 @@ def copy_button(value: str, name: str) -> SafeString:
 def field(bound: Any, columns: str = "") -> dict[str, Any]:
     """One field of a Django form, with its label, help and errors."""
     return {"field": bound, "columns": columns}
+
+
+@register.simple_tag(takes_context=True)
+def new_transfer_here(context: Context) -> str:
+    """The page of a new transfer, with the store, the bucket and the prefix of the page that leads there."""
+    request = context.get("request")
+    match = getattr(request, "resolver_match", None)
+    place = match.kwargs if match else {}
+    query = {name: str(place[name]) for name in ("store", "bucket") if name in place}
+    if request is not None and "bucket" in query and request.GET.get("prefix"):
+        query["prefix"] = request.GET["prefix"]
+    return reverse("new-transfer") + (f"?{urlencode(query, quote_via=quote, safe='')}" if query else "")

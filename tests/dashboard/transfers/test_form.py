@@ -255,6 +255,19 @@ def test_page_is_filled_from_the_query(operator_client: Client, unreachable: Sto
     assert "style=" not in text
 
 
+def test_new_transfer_goes_where_the_operator_comes_from(site: Site, store: Store, bucket: str) -> None:
+    def link(url: str) -> str:
+        return site.get(url).href("New transfer") or ""
+
+    assert link("/") == NEW
+    assert link(f"/stores/{store.name}/") == f"{NEW}?store={store.name}"
+    listing = f"/stores/{store.name}/{bucket}/uploads/"
+    place = f"{NEW}?store={store.name}&bucket={bucket}"
+    assert link(listing) == place
+    assert link(f"{listing}?prefix=a%20b%2F%26") == f"{place}&prefix=a%20b%2F%26"
+    assert link("/stores/none/") == f"{NEW}?store=none"
+
+
 def test_file_is_the_last_field(operator_client: Client, unreachable: Store) -> None:
     text = Page(operator_client.get(NEW)).text
     form = text[text.index('id="transfer-form"') :]
