@@ -88,3 +88,25 @@ OSS_RULES = {
         "</Rule>",
     ),
 }
+
+GOOGLE = """<?xml version="1.0" encoding="UTF-8"?>
+<LifecycleConfiguration>
+  <Rule>
+    <Action><AbortIncompleteMultipartUpload/></Action>
+    <Condition><Age>7</Age></Condition>
+  </Rule>
+  <Rule>
+    <Action><SetStorageClass>NEARLINE</SetStorageClass></Action>
+    <Condition><Age>365</Age><MatchesStorageClass>STANDARD</MatchesStorageClass></Condition>
+  </Rule>
+  <Rule>
+    <Action><Delete/></Action>
+    <Condition><Age>30</Age><IsLive>false</IsLive></Condition>
+  </Rule>
+  <Rule>
+    <Action><AbortIncompleteMultipartUpload/></Action>
+    <Condition><Age>1</Age><MatchesPrefix>tmp/&amp;ä</MatchesPrefix><MatchesSuffix>.part</MatchesSuffix></Condition>
+  </Rule>
+</LifecycleConfiguration>
+""".encode()
+"""The form of Google's XML API: https://cloud.google.com/storage/docs/xml-api/get-bucket-lifecycle."""

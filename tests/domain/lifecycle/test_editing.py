@@ -7,10 +7,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.domain.lifecycle.documents import EXPIRES, OSS_RULE, OSS_RULES, S3_ONLY, S3_RULES, oss, s3
+from tests.domain.lifecycle.documents import EXPIRES, GOOGLE, OSS_RULE, OSS_RULES, S3_ONLY, S3_RULES, oss, s3
 from uploads.domain.lifecycle.comparing import Outcome, compare
 from uploads.domain.lifecycle.editing import AbortTerms, remove_abort, set_abort
-from uploads.domain.lifecycle.rules import OUR_ID, Abort, Configuration, Coverage, Since, configuration_of
+from uploads.domain.lifecycle.rules import OUR_ID, Abort, Configuration, Coverage, Detail, Since, configuration_of
 from uploads.objectstore.errors import UnreadableResponse
 from uploads.objectstore.types import Signature
 from uploads.objectstore.xml_document import LifecycleDocument, read_document, write_document
@@ -138,3 +138,20 @@ def test_strange_values_are_shown() -> None:
     rules = oss(OSS_RULE.replace("</Rule>", "<AbortMultipartUpload><Days>many</Days></AbortMultipartUpload></Rule>"))
     (rule,) = read(rules).aborting
     assert rule.abort == Abort("last-change")
+
+
+def test_rules_of_google_are_read() -> None:
+    """They have no names and no status, and their days count from the start of an upload."""
+    rules = read(GOOGLE)
+    whole, storage_class, delete, some = rules.rules
+    assert rules.aborting == (whole, some)
+    assert (whole.abort, whole.is_enabled, whole.is_for_all, whole.actions) == (Abort("start", 7), True, True, ())
+    assert (some.abort, some.is_enabled, some.is_for_all) == (Abort("start", 1), True, False)
+    assert some.conditions == (Detail("MatchesPrefix", "tmp/&ä"), Detail("MatchesSuffix", ".part"))
+    assert (storage_class.abort, storage_class.actions) == (None, (Detail("Action SetStorageClass", "NEARLINE"),))
+    assert (delete.abort, delete.actions) == (None, (Detail("Action Delete", ""),))
+    assert rules.coverage is Coverage.ALL
+    assert read(GOOGLE.replace(b"<Age>7</Age>", b"<MatchesPrefix>a</MatchesPrefix>")).coverage is Coverage.PART
+    unknown = read(GOOGLE.replace(b"<Age>7</Age>", b"<Age>soon</Age>")).rules[0].abort
+    assert unknown is not None
+    assert not unknown.is_known, "what cannot be read is not taken for a number of days"
