@@ -10,10 +10,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from dashboard.inventory.address import Address
-from dashboard.inventory.words import MEANINGS
+from dashboard.inventory.words import MEANINGS, reason_text
 from dashboard.shared.formatting import age_html, bytes_html, key_html, key_mark_text, money_text, short_id, time_text
 from dashboard.shared.links import BucketLinks
-from dashboard.shared.messages import text_of
+from dashboard.shared.messages.verdicts import VERDICTS
 from dashboard.shared.numbers import count_text
 from uploads.domain.verdicts import Judgement
 from uploads.models import InventoryUpload
@@ -27,7 +27,7 @@ LONG_KEY = 80
 
 @dataclass(frozen=True, slots=True)
 class UploadRow:
-    """An upload. `name` is the key with its marks, `reason` says in one sentence why the upload has its verdict.
+    """An upload. `name` is the key with its marks, `reason` says why the upload has its verdict.
 
     Empty texts stand for what is not known.
     """
@@ -43,6 +43,7 @@ class UploadRow:
     upload_id: str
     short_id: str
     verdict: str
+    base: str
     reason: str
     size: SafeString
     cost: str
@@ -79,6 +80,7 @@ def _row(upload: InventoryUpload, prices: Prices, address: Address, judgement: J
         upload_id=upload.upload_id,
         short_id=short_id(upload.upload_id),
         verdict=upload.verdict,
+        base=str(VERDICTS[judgement.base]) if judgement.base and judgement.verdict == upload.verdict else "",
         reason=_reason(upload, judgement) + _abort_by_rule(upload),
         size=nothing if upload.bytes is None else bytes_html(upload.bytes),
         cost="" if money is None else money_text(money),
@@ -96,7 +98,7 @@ def _row(upload: InventoryUpload, prices: Prices, address: Address, judgement: J
 def _reason(upload: InventoryUpload, judgement: Judgement) -> str:
     """That of the verdict which the row shows. Time may have changed the verdict since it was stored."""
     if judgement.verdict == upload.verdict:
-        return text_of(judgement.reason)
+        return reason_text(judgement)
     return str(MEANINGS.get(upload.verdict, ""))
 
 

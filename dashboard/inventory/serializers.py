@@ -11,11 +11,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from dashboard.inventory.query import duration_text, filter_query
+from dashboard.inventory.words import reason_text
 from dashboard.shared.formatting import percent, percent_text
 from dashboard.shared.jsonapi import iso
-from dashboard.shared.messages import text_of
+from uploads.domain.verdicts import Judgement
 from uploads.models import InventoryUpload
-from uploads.problems import Problem
 from uploads.selectors.inventory import Group, Groups, InventoryPage, Totals
 from uploads.services.inventory.reasons import judgements_for_page
 
@@ -45,11 +45,12 @@ def uploads_json(rows: Iterable[InventoryUpload]) -> Iterator[dict[str, Any]]:
         for row in batch:
             # The verdict by which the row was found. Time may have changed it, which is written soon.
             judgement = found[row.pk]
-            yield upload_json(row, judgement.reason if judgement.verdict == row.verdict else None)
+            yield upload_json(row, judgement if judgement.verdict == row.verdict else None)
 
 
-def upload_json(row: InventoryUpload, reason: Problem | None) -> dict[str, Any]:
+def upload_json(row: InventoryUpload, judgement: Judgement | None) -> dict[str, Any]:
     """What ListParts has not said yet is null, and so is the reason of a verdict that time has changed."""
+    reason = judgement.reason if judgement else None
     return {
         "Store": row.store.name,
         "Bucket": row.bucket.name,
@@ -62,7 +63,8 @@ def upload_json(row: InventoryUpload, reason: Problem | None) -> dict[str, Any]:
         "Bytes": row.bytes,
         "LastPart": iso(row.last_part_at),
         "Verdict": row.verdict,
-        "Reason": text_of(reason) if reason else None,
+        "Base": judgement.base.value if judgement and judgement.base else None,
+        "Reason": reason_text(judgement) if judgement else None,
         "ReasonCode": str(reason.code) if reason else None,
         "ReasonParams": dict(reason.params) if reason else None,
         "CheckedAt": iso(row.checked_at),
@@ -105,7 +107,18 @@ COLUMNS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     name: lambda upload, name=name: _text(upload[name])  # type: ignore[misc]
     for name in (
         *("Store", "Bucket", "Key", "UploadId", "Initiated", "Initiator", "StorageClass"),
-        *("Parts", "Bytes", "LastPart", "Verdict", "Reason", "ReasonCode", "ReasonParams", "CheckedAt", "CheckError"),
+        *(
+            "Parts",
+            "Bytes",
+            "LastPart",
+            "Verdict",
+            "Base",
+            "Reason",
+            "ReasonCode",
+            "ReasonParams",
+            "CheckedAt",
+            "CheckError",
+        ),
         "Id",
     )
 }

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext_lazy as _
 
-from dashboard.shared.messages import sweeps, verdicts
+from dashboard.shared.messages import sweeps, text_of, verdicts
+from uploads.domain.verdicts import Judgement
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
@@ -70,3 +71,9 @@ DURATIONS: Mapping[str, StrPromise] = {
 }
 SIZES: Sequence[int] = (1024**2, 100 * 1024**2, 1024**3, 10 * 1024**3, 100 * 1024**3, 1024**4)
 """What the form offers; the address of the page takes any value."""
+
+
+def reason_text(judgement: Judgement) -> str:
+    """Why an upload has its verdict, and whether it is dead or stalled where the verdict does not say so."""
+    reason = text_of(judgement.reason)
+    return reason if judgement.base is None else f"{reason} {verdicts.BASES[judgement.base]}"

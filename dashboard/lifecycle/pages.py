@@ -7,6 +7,7 @@ GET shows the rules, and with `days`, `before` or `keys` (a prefix) the simulati
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import messages
@@ -46,6 +47,7 @@ from uploads.services.lifecycle.reading import NotSupported, document_of_text, r
 from uploads.services.lifecycle.simulation import Simulation, simulate
 
 SHOWN_CHANGES = 5
+DEFAULT_DAYS = 7
 
 
 @require_http_methods(["GET", "POST"])
@@ -61,7 +63,7 @@ def lifecycle(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase
         return _not_supported(request, found, bucket, error)
     rule = _named(rules, query.text("rule"))
     given = {name: query.text(name) for name in ("days", "before", "keys") if query.text(name)}
-    form = _form(found, rule, given or None)
+    form = _form(found, rules, rule, given or None)
     simulation = _simulated(found, bucket, form, rule) if given and form.is_valid() else None
     status = 400 if given and not form.is_valid() else 200
     return _page(request, found, bucket, rules, form=form, rule=rule, simulation=simulation, status=status)
@@ -88,7 +90,7 @@ def _change(request: HttpRequest, store: Store, bucket: str) -> HttpResponseBase
 def _set(request: HttpRequest, store: Store, bucket: str, seen: str) -> HttpResponseBase:
     now = _as_seen(store, bucket, seen)
     rule = _named(now, request.POST.get("rule", ""))
-    form = _form(store, rule, request.POST)
+    form = _form(store, now, rule, request.POST)
     if not form.is_valid():
         return _page(request, store, bucket, now, form=form, rule=rule, status=400)
     simulation = _simulated(store, bucket, form, rule)
@@ -148,9 +150,17 @@ def _named(rules: Configuration, digest: str) -> Rule | None:
     return None if rule is None or rule.is_ours else rule
 
 
-def _form(store: Store, rule: Rule | None, data: Any) -> AbortForm:
+def _form(
+    store: Store, rules: Configuration, rule: Rule | None, data: Any, entered: Mapping[str, str] | None = None
+) -> AbortForm:
+    """The form with what the rule says now, or with what was `entered`."""
+    current = rule or rules.ours
+    initial: dict[str, Any] = {"days": DEFAULT_DAYS}
+    if current is not None and current.abort is not None:
+        before = current.abort.before
+        initial = {"days": current.abort.days, "before": before and before.date(), "keys": current.prefix}
     by_date = store.config().signature == "oss4"
-    return AbortForm(data, by_date=by_date, with_prefix=rule is None, initial={"days": 7})
+    return AbortForm(data, by_date=by_date, with_prefix=rule is None, initial=initial | dict(entered or {}))
 
 
 def _since(store: Store) -> Since:
@@ -172,7 +182,7 @@ def _ended(request: HttpRequest, store: Store, bucket: str, changed: Changed) ->
     if failure is not None and outcome is not Outcome.DONE:
         if wants_json(request):
             return store_error(failure)
-        rules, form = changed.before, _form(store, None, None)
+        rules, form = changed.before, _form(store, changed.before, None, None)
         return _page(request, store, bucket, rules, form=form, problem=text, failure=failure, status=502)
     if wants_json(request):
         if outcome is Outcome.DONE:
@@ -190,9 +200,9 @@ def _changed_meanwhile(request: HttpRequest, store: Store, bucket: str, seen: st
     versions: dict[str, Any] = {"now": marked(now, earlier) if earlier else [(rule, False) for rule in now.rules]}
     if earlier is not None:
         versions |= {"seen": marked(earlier, now), "kept": kept}
-    return _page(
-        request, store, bucket, now, form=_form(store, None, None), problem=text, versions=versions, status=409
-    )
+    entered = {name: request.POST[name] for name in ("days", "before", "keys") if name in request.POST}
+    form = _form(store, now, None, None, entered)
+    return _page(request, store, bucket, now, form=form, problem=text, versions=versions, status=409)
 
 
 def _not_supported(request: HttpRequest, store: Store, bucket: str, error: NotSupported) -> HttpResponse:

@@ -64,7 +64,7 @@ def keeper(stack: Stack, oss_store: OssStore) -> DirectStore:
 
 @pytest.fixture
 def rules(stack: Stack, keeper: DirectStore) -> Rules:
-    """A bucket with a rule of somebody else, and with an upload that is alive although the store has had it for days."""
+    """A bucket with a rule of somebody else, and with two uploads. One of them is alive."""
     bucket = keeper.new_bucket()
     found = Rules(keeper, bucket)
     found.put(LifecycleDocument(read_document(oss(OSS_RULE), "LifecycleConfiguration")))
@@ -108,6 +108,7 @@ def test_a_rule_is_set_by_keyboard_changed_and_removed(site: Site, rules: Rules)
     expect(unfinished).to_contain_text("Aborts unfinished uploads 1 day after their last change.")
     assert (rules.days, [rule.xml for rule in rules.now.others]) == (1, others)
 
+    expect(page.get_by_label("Days", exact=True)).to_have_value("1")
     page.get_by_label("Days", exact=True).fill("30")
     site.submit("Show what it would abort")
     expect(page.get_by_text("of these uploads")).to_have_count(0)
@@ -145,7 +146,7 @@ def test_a_change_in_the_meantime_shows_both_versions_on_a_phone(site: Site, rul
     assert not overflow(page)
     assert rules.days == 22
 
-    page.get_by_label("Days", exact=True).fill("30")
+    expect(page.get_by_label("Days", exact=True)).to_have_value("30")
     site.submit("Show what it would abort")
     site.submit("Save this rule")
     expect(page.get_by_text("The store has the rules as they were written.").first).to_be_visible()

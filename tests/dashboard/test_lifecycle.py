@@ -88,7 +88,9 @@ def test_set_change_remove_restore(rules: Rules, keeper: Server) -> None:
         assert after.ours.abort is not None
         assert after.ours.abort.days == days
     assert after.ours is not None
-    assert OUR_ID in rules.client.get(rules.url).content.decode()
+    page = rules.client.get(rules.url).content.decode()
+    assert OUR_ID in page
+    assert 'name="days" value="9"' in page, "a change begins with what the rule says"
     assert rules.post(action="remove", rule=after.ours.digest).status_code == 303
     assert rules.json()["digest"] == before
     first = LifecycleChange.objects.order_by("-created_at")[0]
@@ -328,3 +330,14 @@ def test_the_bucket_of_a_store_without_rules_survives(
         administrator_client.post(url, {"seen": seen, "rule": "", **values})
     assert bucket in [each.name for each in client_for(store).list_buckets()]
     assert LifecycleChange.objects.count() == 1
+
+
+def test_a_change_begins_with_the_prefix_of_the_rule_and_keeps_what_was_entered(rules: Rules, keeper: Server) -> None:
+    seen = rules.json()["digest"]
+    assert 'name="days" value="7"' in rules.client.get(rules.url).content.decode()
+    assert rules.post(action="set", days="5", keys="tmp/").status_code == 303
+    assert 'name="keys" value="tmp/"' in rules.client.get(rules.url).content.decode()
+    refused = rules.post(action="set", days="41", keys="other/", seen=seen)
+    assert refused.status_code == 409
+    assert 'name="days" value="41"' in refused.content.decode()
+    assert 'name="keys" value="other/"' in refused.content.decode()

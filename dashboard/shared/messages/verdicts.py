@@ -24,6 +24,12 @@ VERDICTS: Mapping[str, StrPromise] = {
     "unjudged": _("cannot be judged"),
 }
 
+BASES: Mapping[str, StrPromise] = {
+    "dead": _("By its last part, the upload is dead."),
+    "stalled": _("By its last part, the upload is stalled."),
+}
+"""What a superseded or a completable upload is besides."""
+
 MESSAGES: Mapping[str, Message] = {
     Code.UPLOAD_OWNED: _("A transfer of this site that is in progress owns the upload."),
     Code.UPLOAD_PART_LATELY: _(

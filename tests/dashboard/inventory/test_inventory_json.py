@@ -105,6 +105,27 @@ def test_exports_have_all_rows_and_no_formulas(admin_client: Client) -> None:
     assert set(lines[0]) == set(rows[0])
 
 
+@pytest.mark.parametrize(("days", "base"), [(9, "dead"), (3, "stalled")])
+def test_completable_and_superseded_uploads_are_dead_or_stalled(admin_client: Client, days: int, base: str) -> None:
+    now = timezone.now()
+    last = now - timedelta(days=days)
+    times = {"initiated": last, "started_at": last, "last_part_at": last, "active_at": last, "checked_at": now}
+    pks = list(InventoryUpload.objects.filter(parts__gt=0).values_list("pk", flat=True)[:2])
+    InventoryUpload.objects.filter(pk__in=pks).update(**times, gaps=1, object_modified_at=None)
+    whole = {"gaps": 0, "parts": 1, "bytes": 10, "verdict": "completable"}
+    InventoryUpload.objects.filter(pk=pks[0]).update(**whole)
+    InventoryUpload.objects.filter(pk=pks[1]).update(object_modified_at=now, verdict="superseded")
+    rows = {row["Id"]: row for row in get(admin_client, **{"page-size": 1000})["uploads"]}
+    found = [(rows[pk]["Verdict"], rows[pk]["Base"]) for pk in pks]
+    assert found == [("completable", base), ("superseded", base)]
+    for pk in pks:
+        assert rows[pk]["Reason"].endswith(f"By its last part, the upload is {base}.")
+    page = admin_client.get(reverse("inventory"), {"verdict": "superseded", "page-size": 1000}).content.decode()
+    assert f'<span class="text-secondary">{base}</span>' in page
+    lines = csv.DictReader(io.StringIO(exported(admin_client, format="csv", verdict="completable")))
+    assert next(line["Base"] for line in lines if line["Id"] == str(pks[0])) == base
+
+
 def test_verdicts_have_their_reasons_and_figures_their_coverage(admin_client: Client) -> None:
     """Rows are judged again for the page: where time has changed a stored verdict, there is no reason."""
     found = InventoryUpload.objects.filter(verdict="dead", parts__gt=0)
@@ -119,6 +140,7 @@ def test_verdicts_have_their_reasons_and_figures_their_coverage(admin_client: Cl
     assert rows[silent]["ReasonCode"] == Code.UPLOAD_PART_LONG_AGO
     assert rows[silent]["ReasonParams"]["limit_seconds"] == 7 * 86400
     assert rows[silent]["Reason"] == "The last part arrived 9 d ago; 7 d without a part make an upload dead."
+    assert rows[silent]["Base"] is None
     assert (rows[changed]["Verdict"], rows[changed]["Reason"], rows[changed]["ReasonCode"]) == ("dead", None, None)
     response = admin_client.get(reverse("inventory"), {"format": "csv"})
     lines = csv.DictReader(io.StringIO(b"".join(response).decode()))
