@@ -98,7 +98,7 @@ def test_a_rule_is_set_by_keyboard_changed_and_removed(site: Site, rules: Rules)
         page.set_viewport_size({"width": width, "height": 844})
         assert not overflow(page), width
     page.get_by_role("button", name="Save this rule").click()
-    assert rules.days is None, "the browser asks for the confirmation first"
+    assert rules.now.ours is None, "the browser asks for the confirmation first"
     page.get_by_label("Abort them although they are alive").focus()
     page.keyboard.press("Space")
     page.keyboard.press("Tab")

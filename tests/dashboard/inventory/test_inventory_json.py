@@ -120,7 +120,8 @@ def test_completable_and_superseded_uploads_are_dead_or_stalled(admin_client: Cl
     assert found == [("completable", base), ("superseded", base)]
     for pk in pks:
         assert rows[pk]["Reason"].endswith(f"By its last part, the upload is {base}.")
-    page = admin_client.get(reverse("inventory"), {"verdict": "superseded", "page-size": 1000}).content.decode()
+    query = {"verdict": "superseded", "page-size": "1000"}
+    page = admin_client.get(reverse("inventory"), query).content.decode()
     assert f'<span class="text-secondary">{base}</span>' in page
     lines = csv.DictReader(io.StringIO(exported(admin_client, format="csv", verdict="completable")))
     assert next(line["Base"] for line in lines if line["Id"] == str(pks[0])) == base

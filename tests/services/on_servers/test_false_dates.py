@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 from django.utils import timezone
 
 from tests.services.inventory.scanning import scan
 from tests.services.on_servers.backend import Backend, Others
+from tests.stores.s3 import S3Store
 from uploads.domain.verdicts import Verdict
 from uploads.models import InventorySettings, InventoryUpload, Store
 from uploads.objectstore.types import UploadRef
@@ -34,9 +34,9 @@ def ref(store: Store, backend: Backend, bucket: str, others: Others) -> UploadRe
 
 def date(backend: Backend, ref: UploadRef, *, start: timedelta, part: timedelta) -> None:
     """What the gateway says of the upload, as long ago as given: it takes both from the times of its files."""
-    folder = backend.server.store.folder
-    assert isinstance(folder, Path)
-    (upload,) = folder.rglob(ref.upload_id)
+    gateway = backend.server.store
+    assert isinstance(gateway, S3Store)
+    (upload,) = gateway.folder.rglob(ref.upload_id)
     for path, ago in ((upload / "2", part), (upload, start)):
         at = (timezone.now() - ago).timestamp()
         os.utime(path, (at, at))
