@@ -18,12 +18,13 @@ from dashboard.transfers.form import NewTransferForm, NewTransferValues
 from dashboard.transfers.in_the_way import InTheWay
 from dashboard.transfers.parsing import parse_part_count, parse_part_size, parse_size
 from dashboard.transfers.refusals import refusal_fields, request_id_of
+from dashboard.transfers.resuming import RESUME, resumable_transfer
 from dashboard.transfers.rows import rows_of
 from dashboard.transfers.serializers import fields_error_json
 from uploads import access
 from uploads.access import AnyUser
 from uploads.domain.planning import Plan, PlanRefused, plan_parts
-from uploads.models import Store
+from uploads.models import Store, Transfer
 from uploads.objectstore.errors import ObjectStoreError
 from uploads.objectstore.keys import check_bucket, check_key
 from uploads.problems import Code, Problem
@@ -79,7 +80,8 @@ def render_form(
     `errors` are by the field's name in the page. `file` is one of them; an empty name stands for the whole form.
     The form offers to discard the transfer `in_the_way`.
     """
-    form = _filled_form(request, values)
+    resumed = resumable_transfer(request.user, (values or request.GET).get(RESUME, ""))
+    form = _filled_form(request, values, resumed)
     remaining = dict(errors or {})
     for name in set(remaining) & {form.add_prefix(field) for field in form.fields}:
         if name not in form.field_errors():
@@ -93,6 +95,7 @@ def render_form(
         "options_open": form.has_option_errors(),
         "options_summary": form.options_summary(),
         "in_the_way": in_the_way,
+        "resumed": resumed,
         "has_stores": stores.exists(),
         "buckets": _known_buckets(request.user, form["store"].value() or "", list(stores)),
         "storage_classes": STORAGE_CLASSES,
@@ -102,10 +105,12 @@ def render_form(
     return render(request, "transfers/new.html", context, status=status)
 
 
-def _filled_form(request: HttpRequest, values: Mapping[str, str] | None) -> NewTransferForm:
+def _filled_form(request: HttpRequest, values: Mapping[str, str] | None, resumed: Transfer | None) -> NewTransferForm:
     if values is not None:
         return NewTransferForm(user=request.user, data=values)
     given = {name: request.GET.get(name, "") for name in ("store", "bucket", "prefix", "key")}
+    if resumed is not None:
+        given |= {"store": resumed.store.name, "bucket": resumed.bucket, "key": resumed.key}
     return NewTransferForm(user=request.user, initial=given)
 
 

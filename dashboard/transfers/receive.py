@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -21,6 +21,7 @@ from dashboard.transfers.form import NewTransferForm
 from dashboard.transfers.in_the_way import InTheWay, in_the_way
 from dashboard.transfers.new import render_form, show
 from dashboard.transfers.refusals import refusal_fields, request_id_of, retry_after_of
+from dashboard.transfers.resuming import RESUME, CannotResume, find_resumed
 from dashboard.transfers.serializers import fields_error_json
 from dashboard.transfers.slots import NoSlot, creating, receiving
 from dashboard.transfers.still_allowed import NoLongerAllowed, while_allowed
@@ -35,6 +36,7 @@ from uploads.services.transfers.receive import (
     ReceivingStopped,
     WrongLength,
 )
+from uploads.services.transfers.receive.same_bytes import OtherBytes, new_bytes
 from uploads.services.transfers.start import KeyBusy, NewTransfer, TransferRefused, start_transfer
 from uploads.staging.body import BodyEnded
 from uploads.staging.form_body import BadBody, FormBody
@@ -96,12 +98,18 @@ def _take(request: HttpRequest, user: User) -> HttpResponse:
         forbidden = check_csrf(request, fields)
         if forbidden is not None:
             return forbidden
+        resumed = find_resumed(user, fields.get(RESUME, ""), body)
+        if resumed is not None:
+            _receive(request, resumed, body, resumes=True)
+            return _created(request, resumed)
         new = _checked(user, fields, body)
         with creating.taken_by(user.pk):
             transfer = start_transfer(new)
         _receive(request, transfer, body)
     except NoSlot as error:
         refusal = _busy(error)
+    except CannotResume as error:
+        refusal = FormRefused({"file": text_of(error.problem)}, error.status, error.problem.code)
     except (BadBody, BodyEnded, WrongLength) as error:
         refusal = FormRefused({"": text_of(error.problem)}, code=INCOMPLETE_BODY)
     except TransferRefused as error:
@@ -157,15 +165,23 @@ def _checked(user: User, fields: Mapping[str, str], body: FormBody) -> NewTransf
     return form.values().new_transfer(user, body.file_size)
 
 
-def _receive(request: HttpRequest, transfer: Transfer, body: FormBody) -> None:
-    """Stage the file. The transfer is cancelled if it raises BadBody, BodyEnded, WrongLength or FormRefused."""
+def _receive(request: HttpRequest, transfer: Transfer, body: FormBody, *, resumes: bool = False) -> None:
+    """Stage the file. A new transfer is cancelled if it raises BadBody, BodyEnded, WrongLength or FormRefused.
+
+    A transfer that resumes keeps what it has received. Raises CannotResume if the file is another one.
+    """
     try:
         receiver = Receiver(transfer, quota_patience=QUOTA_PATIENCE_SECONDS, is_ready=body.is_ready, on_wait=body.pause)
         with receiver:
-            receiver.expect(transfer.size, FIRST_PATIENCE_SECONDS)
-            for block in while_allowed(request, transfer, body.blocks()):
+            receiver.expect(transfer.size - receiver.offset, FIRST_PATIENCE_SECONDS)
+            blocks: Iterator[bytes | memoryview] = body.blocks()
+            if resumes:
+                blocks = new_bytes(transfer, receiver.offset, body.blocks())
+            for block in while_allowed(request, transfer, blocks):
                 receiver.write(block)
             receiver.end()
+    except OtherBytes as error:
+        raise CannotResume(error.problem, 409) from error
     except ReceivingStopped as error:
         raise FormRefused({"": text_of(error.problem)}, 409, error.code) from error
     except NoLongerAllowed as error:

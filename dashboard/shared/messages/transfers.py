@@ -76,6 +76,18 @@ STARTING: Mapping[str, Message] = {
         "Another operator is sending a file to this key. Enter another key, or ask an administrator to cancel that "
         "transfer."
     ),
+    Code.RESUMED_WITH_OTHER_SIZE: _(
+        "This file has %(size_bytes)s, and the file of the transfer %(expected_bytes)s: it is another file."
+    ),
+    Code.RESUMED_WITH_OTHER_BYTES: _(
+        "This file has other bytes than were received before: it is another file, or it has changed. What was received "
+        "is kept."
+    ),
+    Code.RESUMED_ELSEWHERE: _("The transfer is resumed in another window, or it is complete. Nothing was changed."),
+    Code.RESUME_NEEDS_DIGEST: _(
+        "The browser that started this transfer computes a SHA-256 while sending, so only a browser with JavaScript "
+        "can resume it."
+    ),
     Code.DISCARDED_FOR_OTHER_FILE: _("Discarded, because another file is sent to its key."),
     Code.DISCARD_OTHER_KEY: _("The transfer to discard has another key, bucket or store than this file."),
     Code.KEY_BUSY_ON_SILENT_NODE: _(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from uploads.domain.states import PartState
 from uploads.models import Transfer
-from uploads.objectstore.checksums import Crc64, as_hex
+from uploads.objectstore.checksums import Algorithm, Crc64, as_hex
 from uploads.services.browse.browsing import provider_of
 from uploads.services.transfers.start import offset_of
 
@@ -26,7 +26,7 @@ class ReceivedRange:
 class ReceivedRanges:
     """`next_start` is the offset to continue with, None after the last received byte."""
 
-    algorithm: str
+    algorithm: Algorithm
     ranges: tuple[ReceivedRange, ...]
     next_start: int | None
 
