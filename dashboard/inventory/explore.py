@@ -32,6 +32,7 @@ from uploads.models import Store
 from uploads.selectors.inventory import InventoryPage, find_page, plan_of, totals
 from uploads.selectors.inventory.page import CANDIDATES
 from uploads.selectors.inventory.totals import Totals
+from uploads.selectors.inventory.uncounted import uncounted_buckets
 from uploads.selectors.prices import Prices, prices_of
 from uploads.selectors.saved_views import find_views
 from uploads.selectors.scans import not_checked
@@ -67,6 +68,7 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
         **_pages(address, page, cursor),
         **_sweeps(request, wanted),
         **_views(request),
+        "uncounted_buckets": uncounted_buckets(request.user, wanted),
         "was_scanned": bool(rows) or access.visible_inventory_buckets(request.user).exists(),
         "unchecked": not_checked(request.user, _of_filter(stores, wanted), limit=MAX_UNCHECKED),
         "scan_url": reverse("scans"),

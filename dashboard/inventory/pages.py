@@ -30,6 +30,7 @@ from dashboard.shared.parameters import BadParameter, Query
 from dashboard.shared.responses import is_fragment, same_address
 from uploads.models import InventoryUpload
 from uploads.selectors.inventory import BadCursor, find_page, groups, iter_uploads, plan_of, totals
+from uploads.selectors.inventory.uncounted import uncounted_buckets
 
 FORMATS: Mapping[str, Callable[[Iterable[InventoryUpload]], Iterator[str]]] = {
     "csv": lambda rows: csv_lines(COLUMNS, uploads_json(rows)),
@@ -66,7 +67,8 @@ def facts(request: HttpRequest, query: Query) -> dict[str, object]:
     user, plan = request.user, plan_of(request.user, wanted)
     page = find_page(user, wanted, sort=sort, largest_first=largest_first, cursor=cursor, limit=size, plan=plan)
     found = groups(user, wanted, by, depth=depth, plan=plan, start=read_groups_from(query)) if by else None
-    return inventory_json(page, totals(user, wanted, plan=plan), found)
+    uncounted = uncounted_buckets(user, wanted)
+    return inventory_json(page, totals(user, wanted, plan=plan), found, uncounted)
 
 
 def export(request: HttpRequest, query: Query, form: str) -> HttpResponseBase:

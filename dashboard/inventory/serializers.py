@@ -23,7 +23,7 @@ BATCH = 500
 """Uploads whose reasons are looked up at a time."""
 
 
-def inventory_json(page: InventoryPage, totals: Totals, found: Groups | None) -> dict[str, Any]:
+def inventory_json(page: InventoryPage, totals: Totals, found: Groups | None, uncounted: int) -> dict[str, Any]:
     return {
         "uploads": list(uploads_json(page.uploads)),
         "groups": [group_json(each) for each in found.groups] if found else [],
@@ -33,7 +33,7 @@ def inventory_json(page: InventoryPage, totals: Totals, found: Groups | None) ->
         "next": page.next,
         "previous": page.previous,
         "ended_early": page.ended_early,
-        "totals": totals_json(totals) | {"empty": totals.empty},
+        "totals": totals_json(totals) | {"empty": totals.empty, "uncounted_buckets": uncounted},
     }
 
 

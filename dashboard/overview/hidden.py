@@ -19,6 +19,7 @@ from uploads.domain.trends import WEEK, growth_in_a_week
 from uploads.domain.verdicts import Verdict
 from uploads.selectors.growth import grown_most
 from uploads.selectors.hidden import Hidden, active_alerts, hidden, sweeps_to_approve
+from uploads.selectors.inventory.uncounted import uncounted_buckets
 from uploads.selectors.lifecycle import Known, known_counts
 from uploads.selectors.prices import Prices, prices_of
 from uploads.selectors.scans import not_checked
@@ -56,6 +57,7 @@ def hidden_context(request: HttpRequest) -> dict[str, Any]:
         "shows_hidden": bool(stores and (was_scanned or unchecked)),
         "was_scanned": was_scanned,
         "hidden": found,
+        "uncounted_buckets": uncounted_buckets(user),
         "hidden_costs": costs,
         "without_price": stores_without_price(request, stores, prices, found.total.sizes)
         if costs.unpriced_bytes

@@ -96,6 +96,27 @@ def test_an_inventory_without_scans_says_so(ada: Client) -> None:
     assert "No store has been scanned yet" in page_of(ada).words
 
 
+def test_buckets_that_are_not_counted_yet_are_named(ada: Client, some_uploads: InventoryBucket) -> None:
+    def uncounted(query: str = "") -> int:
+        found = ada.get(f"/inventory/?{query}", headers={"accept": "application/json"}).json()
+        return int(found["totals"]["uncounted_buckets"])
+
+    assert uncounted() == 0
+    assert "not counted yet" not in page_of(ada).words + Page(ada.get("/")).words
+    store, now = some_uploads.store, timezone.now()
+    InventoryBucket.objects.create(store=store, name="listed", listed_at=now, changed_at=now)
+    InventoryBucket.objects.create(store=store, name="found")
+    InventoryBucket.objects.create(store=store, name="empty", listed_at=now)
+    InventoryBucket.objects.create(store=store, name="refused", error_code="AccessDenied")
+    InventoryBucket.objects.create(store=store, name="gone", changed_at=now, gone_at=now)
+    InventoryBucket.objects.filter(pk=some_uploads.pk).update(changed_at=now)
+    assert uncounted() == 2
+    assert (uncounted("store=far&bucket=listed"), uncounted("bucket=empty")) == (1, 0)
+    assert uncounted("min-parts=1") == 1, "uploads of listed buckets are counted one by one"
+    for page in (page_of(ada), Page(ada.get("/"))):
+        assert "without 2 buckets that are not counted yet" in page.words
+
+
 def test_rows_link_to_their_uploads_and_the_largest_comes_first(ada: Client, some_uploads: InventoryBucket) -> None:
     page = page_of(ada)
     assert page.text.index("large.bin") < page.text.index("alive.bin") < page.text.index("small.bin")

@@ -53,6 +53,8 @@ def test_rounds_of_a_day_write_one_row_and_the_next_day_another(
 ) -> None:
     bucket = scanned(store, "a", dead=100, alive=20)
     unlisted = InventoryBucket.objects.create(store=store, name="never listed")
+    now = timezone.now()
+    not_added_up = InventoryBucket.objects.create(store=store, name="listed", listed_at=now, changed_at=now)
     gone = scanned(store, "gone", dead=5)
     InventoryBucket.objects.filter(pk=gone.pk).update(gone_at=timezone.now())
     InventorySum.objects.create(bucket=bucket, verdict="dead", storage_class="COLD", uploads=1, checked=1, bytes=7)
@@ -75,6 +77,7 @@ def test_rounds_of_a_day_write_one_row_and_the_next_day_another(
     write_at(first + timedelta(days=1))
     assert rows_of(bucket) == [later, (date(2026, 3, 2), 0, 0, 0, {})]
     assert not unlisted.days.exists()
+    assert not not_added_up.days.exists()
     assert not gone.days.exists()
     assert days.delete_old(date(2026, 3, 2), 10) == 1
     assert days.delete_old(date(2026, 3, 2), 10) == 0

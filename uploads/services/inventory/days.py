@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from uploads.models import InventoryBucket, InventoryDay, InventorySum
@@ -35,8 +35,9 @@ def write_today() -> None:
 
 
 def _scanned() -> QuerySet[InventoryBucket]:
-    """Buckets of which something is known: of others, nothing is no sign of zero."""
-    return InventoryBucket.objects.filter(listed_at__isnull=False, gone_at__isnull=True).order_by("pk")
+    """Buckets of which something is known: of others, and of those not added up yet, nothing is no sign of zero."""
+    is_added_up = Q(changed_at__isnull=True) | Exists(InventorySum.objects.filter(bucket=OuterRef("pk")))
+    return InventoryBucket.objects.filter(is_added_up, listed_at__isnull=False, gone_at__isnull=True).order_by("pk")
 
 
 def write_rows(buckets: Sequence[int], day: date) -> None:
