@@ -228,3 +228,17 @@ def test_settings_and_roles_are_shown_in_words(client: Client, administrator: Us
     page = client.get("/audit/").content.decode()
     for words in ("OpenStack Swift", "virtual-hosted", "Store administrator"):
         assert words in page
+
+
+def test_one_line_says_what_was_requested_and_what_was_done(operator_client: Client, operator: User) -> None:
+    ordered = audit.record(operator, "abort.ordered", upload_id="u-7")
+    audit.record(operator, "abort.done", upload_id="u-7", ordered=ordered)
+    page = Page(operator_client.get("/audit/"))
+    assert "Abort requested → Upload aborted" in page.words
+    assert actions_of(page) == ["abort.ordered", "abort.done"]
+
+
+def test_days_and_the_upload_id_are_not_folded(operator_client: Client) -> None:
+    page = Page(operator_client.get("/audit/?since=2020-01-01T00:00&upload-id=u-7"))
+    assert not [each for each in page.find("details", "audit-more") if each.has("open")]
+    assert {each.get("value") for each in page.find("input", name="upload-id")} == {"u-7"}
