@@ -1,12 +1,13 @@
 // Keeps parts of pages up to date. An element with an id and `data-poll="2"` is requested again every 2 seconds while it
 // changes, and less often the longer it does not; after a long time without a change, not at all. A hidden tab requests
 // nothing. A notice says that the page is no longer up to date; its button, and the return to the tab, refresh the page.
-// The element has hx-get, hx-swap="outerHTML" and hx-trigger="poll".
+// The element has hx-get, hx-swap="outerHTML" and hx-trigger="poll". The response 204 says that nothing has changed.
 
 import { delayAfter } from "./poll-delays.js";
 
 const AFTER_FAILURE = 5;
 const HOUR = 3600;
+const UNCHANGED = 204;
 
 // By the id of the element: what it showed, when that changed, and the timer of its next request.
 const polled = new Map();
@@ -95,7 +96,10 @@ function afterRequest(event) {
   const entry = entryOf(event);
   if (!entry) return;
   entry.failed = !event.detail.successful;
-  if (entry.failed) wait(entry);
+  const isUnchanged = event.detail.xhr?.status === UNCHANGED;
+  if (isUnchanged) updatedAt = Date.now();
+  // Otherwise the element is replaced, and the new one is waited for.
+  if (entry.failed || isUnchanged) wait(entry);
   showNotices();
 }
 

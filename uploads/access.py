@@ -281,6 +281,17 @@ def checks_to_see(user: AnyUser, store: Store) -> QuerySet[StoreCheck]:
     return checks.select_related("store", "actor")
 
 
+def checks_condition(user: AnyUser) -> Q:
+    """The checks of all stores, in the buckets that the user may see, as a condition."""
+    scopes = [Scope(each.scope.store_id, each.scope.bucket) for each in _permitting(actor(user), Action.SEE_STORES)]
+    return grants.at_scopes(scopes, key="") & Q(store__in=visible_stores(user).values("pk"))
+
+
+def all_checks_to_see(user: AnyUser) -> QuerySet[StoreCheck]:
+    _require(user, Action.SEE_STORES)
+    return StoreCheck.objects.filter(checks_condition(user)).select_related("store", "actor")
+
+
 def may_see_check(user: AnyUser, check: StoreCheck) -> bool:
     return may(user, Action.SEE_STORES, check)
 
@@ -499,9 +510,18 @@ def inventory_buckets(scope: Scope) -> list[int]:
 
 def visible_operations(user: AnyUser) -> QuerySet[Operation]:
     """The operations of all actors, where the user may see all of their uploads."""
+    return Operation.objects.filter(operations_condition(user)).select_related("store", "actor")
+
+
+def operations_condition(user: AnyUser) -> Q:
+    """`visible_operations` as a condition."""
     scopes = [each.scope for each in _permitting(actor(user), Action.SEE_OPERATIONS)]
-    rows = Operation.objects.filter(_all_items_in(scopes), store__in=visible_stores(user))
-    return rows.select_related("store", "actor")
+    return _all_items_in(scopes) & Q(store__in=visible_stores(user).values("pk"))
+
+
+def operations_to_see(user: AnyUser) -> QuerySet[Operation]:
+    _require(user, Action.SEE_OPERATIONS)
+    return visible_operations(user)
 
 
 def _all_items_in(scopes: Sequence[Scope]) -> Q:
@@ -653,14 +673,22 @@ def transfer_to_send(user: AnyUser, transfer_id: uuid.UUID) -> Transfer:
 
 def visible_transfers(user: AnyUser) -> QuerySet[Transfer]:
     """The user's own transfers, and everybody's where a role or a grant shows all."""
-    owner = actor(user)
+    return Transfer.objects.filter(transfers_condition(user)).select_related("store", "owner")
+
+
+def transfers_condition(user: AnyUser) -> Q:
+    """`visible_transfers` as a condition."""
+    return _transfers_with(actor(user), Action.SEE_TRANSFERS)
+
+
+def _transfers_with(owner: User, action: Action) -> Q:
     own, all_there = list[Scope](), list[Scope]()
-    for each in _permitting(owner, Action.SEE_TRANSFERS):
+    for each in _permitting(owner, action):
         (all_there if each.all_transfers else own).append(each.scope)
     condition = grants.at_scopes(all_there)
     if condition:
         condition |= grants.at_scopes(own) & Q(owner=owner)
-    return Transfer.objects.filter(condition).select_related("store", "owner")
+    return condition
 
 
 def transfers_to_see(user: AnyUser) -> QuerySet[Transfer]:
@@ -683,6 +711,17 @@ def transfer_to_steer(user: AnyUser, transfer_id: uuid.UUID) -> Transfer:
     transfer = _get(transfers_to_see(user), Problem(Code.NO_SUCH_TRANSFER), pk=transfer_id)
     _require(user, Action.STEER_TRANSFERS, transfer)
     return transfer
+
+
+def transfers_to_steer(user: AnyUser) -> QuerySet[Transfer]:
+    """Those that the user may pause, resume, retry or cancel."""
+    _require(user, Action.SEE_TRANSFERS)
+    _require(user, Action.STEER_TRANSFERS)
+    return visible_transfers(user).filter(steering_condition(user))
+
+
+def steering_condition(user: AnyUser) -> Q:
+    return _transfers_with(actor(user), Action.STEER_TRANSFERS)
 
 
 # --- Everything else --------------------------------------------------------------------------------------------------

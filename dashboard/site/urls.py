@@ -14,20 +14,22 @@ from dashboard.inventory import settings as inventory_settings
 from dashboard.inventory import trend as inventory_trend
 from dashboard.lifecycle import buckets as lifecycle_buckets
 from dashboard.lifecycle import pages as lifecycle
+from dashboard.operations import listed as operations_list
 from dashboard.operations import pages as operations
 from dashboard.overview import pages as overview
 from dashboard.people import groups, invitations, tokens, users
 from dashboard.search import pages as search
+from dashboard.shared.lists.choosing import choose_columns
 from dashboard.shared.routes import BucketConverter, StoreConverter
 from dashboard.site.catalog import catalog
 from dashboard.sso import pages as sso
 from dashboard.staging import pages as staging
-from dashboard.stores import check, prices, setup
+from dashboard.stores import check, checks_list, prices, setup
 from dashboard.stores import pages as stores
 from dashboard.sweeps import pages as sweeps
 from dashboard.sweeps import repeating
 from dashboard.sweeps.new import new_sweep
-from dashboard.transfers import known, new, receive, received, tus
+from dashboard.transfers import known, new, receive, received, steps, tus
 from dashboard.transfers import pages as transfers
 from dashboard.uploads import abort, complete, detail, facts, listing
 
@@ -51,6 +53,7 @@ transfer_patterns: list[URLPattern | URLResolver] = [
     path("new/existing/", new.existing, name="new-transfer-existing"),
     path("new/check/", new.check, name="new-transfer-check"),
     path("new/known/", known.known, name="new-transfer-known"),
+    path("steps/", steps.steps, name="transfers-steps"),
     path("<uuid:transfer_id>/", transfers.transfer, name="transfer"),
     path("<uuid:transfer_id>/received/", received.received, name="transfer-received"),
     path("<uuid:transfer_id>/pause/", transfers.pause, name="transfer-pause"),
@@ -130,8 +133,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sweeps/<uuid:sweep_id>/pause/", sweeps.pause, name="sweep-pause"),
     path("sweeps/<uuid:sweep_id>/resume/", sweeps.resume, name="sweep-resume"),
     path("sweeps/<uuid:sweep_id>/cancel/", sweeps.cancel, name="sweep-cancel"),
+    path("operations/", operations_list.operations, name="operations"),
+    path("checks/", checks_list.checks_of_all_stores, name="checks"),
     path("operations/<uuid:operation_id>/", operations.detail, name="operation"),
     path("transfers/", include(transfer_patterns)),
+    path("lists/<slug:name>/", choose_columns, name="list-columns"),
     path("inventory/trend/", inventory_trend.trend, name="trend"),
     path("inventory/views/", saved_views.save, name="inventory-views"),
     path("inventory/views/<int:view_id>/rename/", saved_views.rename, name="rename-inventory-view"),

@@ -64,6 +64,12 @@ def checks_json(store: Store, checks: Iterable[StoreCheck]) -> dict[str, Any]:
     }
 
 
+def checks_list_json(checks: Iterable[StoreCheck]) -> dict[str, Any]:
+    """Checks without their results, which their own URLs have."""
+    shown = ("id", "url", "store", "Bucket", "actor", "state", "created", "finished", "checks")
+    return {"checks": [{name: value for name, value in check_json(each).items() if name in shown} for each in checks]}
+
+
 def _result_json(result: CheckResult) -> dict[str, Any]:
     """A result with its texts; what it does not have is left out."""
     shown = {

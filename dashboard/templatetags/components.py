@@ -51,6 +51,8 @@ STATES = {
     "paused": State(gettext_lazy("paused"), "wait"),
     "cancelling": State(gettext_lazy("cancelling"), "warn"),
     "waiting-for-node": State(gettext_lazy("waiting for the node"), "warn"),
+    "waiting-for-space": State(gettext_lazy("waiting for space"), "warn"),
+    "waiting-for-store": State(gettext_lazy("waiting for the store"), "warn"),
     "silent": State(gettext_lazy("silent"), "bad"),
     "partly-failed": State(gettext_lazy("partly failed"), "warn"),
     "unknown": State(gettext_lazy("outcome unknown"), "warn"),

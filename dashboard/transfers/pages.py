@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shlex
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from django.contrib import messages
 from django.contrib.auth.models import User
-from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -17,15 +16,17 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from dashboard.shared.deleted import shows_deleted
-from dashboard.shared.errors import refuse
 from dashboard.shared.jsonapi import json_error, wants_json
 from dashboard.shared.links import BucketLinks
+from dashboard.shared.lists import ListAddress, ListQuery, list_page, read_list
 from dashboard.shared.messages import text_of
-from dashboard.shared.responses import is_fragment, same_address, see_other
+from dashboard.shared.responses import explains_failures, is_fragment, same_address, see_other
+from dashboard.transfers.listed import TRANSFERS, search_of
 from dashboard.transfers.picture import draw
-from dashboard.transfers.rows import TransferRow, allowed_steps, in_state, row_of, rows_of
+from dashboard.transfers.rows import TransferRow, allowed_steps, digest_of, row_of, rows_of
 from dashboard.transfers.serializers import transfer_json
 from uploads import access
+from uploads.domain.roles import Action as RoleAction
 from uploads.domain.states import FINAL_PHASES, TransferState
 from uploads.models import Transfer
 from uploads.objectstore.types import UploadRef
@@ -43,37 +44,46 @@ from uploads.services.transfers.steps import (
 )
 from uploads.services.transfers.verify import request_verification
 
-PAGE_SIZE = 50
 MAX_IDS = 200
 MAX_PART_ERRORS = 5
 
 
 @require_safe
+@explains_failures
 def transfers(request: HttpRequest) -> HttpResponse:
-    """The list, newest first, filtered by `state`, in pages. With `id` parameters: those transfers as JSON."""
-    state = request.GET.get("state", "")
-    if state and state not in set(TransferState):
-        text = _("“state” must be one of %(states)s.") % {"states": ", ".join(TransferState)}
-        return refuse(request, 400, _("No such state"), text, code="InvalidArgument")
-    found = access.transfers_to_see(request.user).order_by("-created_at", "-pk")
+    """The list, filtered and sorted, in pages. With `id` parameters: those transfers as JSON.
+
+    A poll sends what it has `seen`, and gets nothing while that is still so.
+    """
+    query = read_list(request, TRANSFERS)
     if "id" in request.GET:
-        return _by_id(request, found)
-    if state:
-        found = found.filter(in_state(TransferState(state)))
-    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
-    rows = rows_of(list(page.object_list))
+        return _by_id(request, access.transfers_to_see(request.user).order_by("-created_at", "-pk"))
+    may_steer = access.may(request.user, RoleAction.STEER_TRANSFERS)
+    page = list_page(request, TRANSFERS, query, search_of(request, query), may_act=may_steer)
+    rows = rows_of(page.rows)
     if wants_json(request):
-        return same_address(JsonResponse({"transfers": [transfer_json(row) for row in rows]}))
+        found = {"transfers": [transfer_json(row) for row in rows], "next": page.next, "previous": page.previous}
+        return JsonResponse(found)
+    seen = digest_of(rows)
+    if is_fragment(request) and request.GET.get("seen") == seen:
+        return HttpResponse(status=204)
     context = {
-        "page": page,
+        "list": page.context,
         "rows": rows,
+        "poll_url": ListAddress(TRANSFERS, query).where({"cursor": query.cursor, "seen": seen}),
         "is_live": any(row.is_live for row in rows),
-        "state": state,
-        "states": list(TransferState),
+        "states": list(_state_links(query)),
         "sees_all": access.may_see_all_transfers(request.user),
     }
     template = "transfers/_list.html" if is_fragment(request) else "transfers/list.html"
-    return same_address(render(request, template, context))
+    return render(request, template, context)
+
+
+def _state_links(query: ListQuery) -> Iterator[tuple[str, str, bool]]:
+    """Each state with the address of the list of transfers in it; '' for all of them."""
+    address = ListAddress(TRANSFERS, query)
+    for state in ("", *TransferState):
+        yield str(state), address.where({"state": str(state)}), query.text("state") == state
 
 
 def _by_id(request: HttpRequest, found: QuerySet[Transfer]) -> HttpResponse:

@@ -5,20 +5,17 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from datetime import datetime
 
-from django.db.models import Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from dashboard.shared.formatting import key_mark_text, percent, percent_text, rate_text
-from dashboard.shared.messages import text_of
+from dashboard.shared.messages import error_text, text_of
 from dashboard.shared.messages.proofs import verification_text
 from dashboard.transfers.legs import Leg, leg_of, legs_of
-from uploads.domain.states import FINAL_PHASES, DesiredState, Phase, TransferState, shown_state
+from uploads.domain.states import FINAL_PHASES, Phase, TransferState
 from uploads.models import Transfer
-from uploads.models.node import silent_nodes
-from uploads.models.transfer import browser_is_silent
 from uploads.objectstore.checksums import as_store_writes_it
 from uploads.problems import Code, Problem, RecordedError
 from uploads.selectors.transfers import (
@@ -39,6 +36,8 @@ MOVING = frozenset(
         TransferState.SENDING,
         TransferState.WAITING_FOR_BROWSER,
         TransferState.WAITING_FOR_NODE,
+        TransferState.WAITING_FOR_SPACE,
+        TransferState.WAITING_FOR_STORE,
         TransferState.COMPLETING,
         TransferState.CANCELLING,
     }
@@ -50,11 +49,15 @@ ANNOUNCED = {
     TransferState.COMPLETING: _("All parts are in the store. The object is being completed."),
     TransferState.PAUSED: _("Paused."),
     TransferState.WAITING_FOR_NODE: _("Waiting for the node that has its bytes."),
+    TransferState.WAITING_FOR_SPACE: _("Waiting for space on this server."),
+    TransferState.WAITING_FOR_STORE: _("Waiting for the store."),
     TransferState.CANCELLING: _("Cancelling."),
     TransferState.DONE: _("Done. The object is in the store."),
     TransferState.FAILED: _("Failed."),
     TransferState.CANCELLED: _("Cancelled."),
 }
+
+ENDED_WELL = frozenset({TransferState.DONE, TransferState.CANCELLED})
 
 RESULTS = {TransferState.DONE: _("Done"), TransferState.FAILED: _("Failed")}
 
@@ -155,6 +158,30 @@ class TransferRow:
         return self.transfer.state
 
     @property
+    def reason(self) -> str:
+        """In one line, why the transfer has failed or waits."""
+        if self.state in ENDED_WELL:
+            return self.verification if self.is_unverified and self.state is TransferState.DONE else ""
+        error = f"{self.error.code}: {error_text(self.error)}" if self.error else ""
+        if self.state in (TransferState.FAILED, TransferState.PAUSED):
+            return error
+        return " ".join(filter(None, [self.waiting, error]))
+
+    @property
+    def whole_reason(self) -> str:
+        """The reason with what only support of the store needs."""
+        request_id = self.error.request_id if self.reason and self.error else ""
+        more = gettext("Request id %(id)s") % {"id": request_id} if request_id else ""
+        return " ".join(filter(None, [self.reason, more]))
+
+    @property
+    def waits_since(self) -> datetime | None:
+        """Since when it waits for its browser or for its store."""
+        if self.state is TransferState.WAITING_FOR_STORE:
+            return self.transfer.store_fails_since
+        return self.transfer.last_received_at if self.waits_for_browser else None
+
+    @property
     def is_live(self) -> bool:
         """Whether the transfer changes without an operator. A paused one may still be receiving."""
         is_receiving = self.state is TransferState.PAUSED and not self.transfer.all_received
@@ -237,6 +264,12 @@ def _quarters(whole_percent: int) -> str:
     return percent_text(whole_percent // 25 * 25)
 
 
+def digest_of(rows: Sequence[TransferRow]) -> str:
+    """A digest of what the list shows of these rows. While it stays, a poll gets nothing."""
+    shown = [(row.transfer.pk, row.seen, row.received, row.sent, row.rate, row.seconds_left) for row in rows]
+    return f"{zlib.crc32(repr(shown).encode()):08x}"
+
+
 def rows_of(transfers: Sequence[Transfer]) -> list[TransferRow]:
     """The rows of a whole page."""
     progress = progress_of(transfers)
@@ -255,7 +288,10 @@ def allowed_steps(transfer: Transfer) -> frozenset[str]:
             | TransferState.SENDING
             | TransferState.WAITING_FOR_BROWSER
             | TransferState.WAITING_FOR_NODE
+            | TransferState.WAITING_FOR_SPACE
         ):
+            return frozenset({"pause", "cancel"})
+        case TransferState.WAITING_FOR_STORE if transfer.phase != Phase.COMPLETING:
             return frozenset({"pause", "cancel"})
         case TransferState.PAUSED if transfer.phase != Phase.COMPLETING:
             return frozenset({"resume", "cancel"})
@@ -265,25 +301,6 @@ def allowed_steps(transfer: Transfer) -> frozenset[str]:
             return frozenset({"verify"})
         case _:
             return frozenset()
-
-
-def in_state(state: TransferState) -> Q:
-    """The filter for transfers shown in `state`: every pair of phase and desired state it is derived from."""
-    filters = Q(pk__in=())
-    node, browser = Q(node__in=silent_nodes()), browser_is_silent()
-    for phase, desired_state in product(Phase, DesiredState):
-        pair = Q(phase=phase, desired_state=desired_state)
-        shown = {
-            silent: shown_state(phase, desired_state, node_is_silent=silent[0], browser_is_silent=silent[1])
-            for silent in product((False, True), repeat=2)
-        }
-        if set(shown.values()) == {state}:
-            filters |= pair
-            continue
-        for (of_node, of_browser), each in shown.items():
-            if each is state:
-                filters |= pair & (node if of_node else ~node) & (browser if of_browser else ~browser)
-    return filters
 
 
 def crc64_of(transfer: Transfer) -> dict[str, str] | None:

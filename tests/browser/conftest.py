@@ -106,7 +106,15 @@ def page(site: Site) -> Page:
 def nothing_unfinished(stack: Stack) -> None:
     """Cancel the unfinished transfers of other tests: they use quota and appear on the page of a new transfer."""
     with stack.signed_in() as operator:
-        for state in ("receiving", "sending", "waiting-for-browser", "paused", "failed"):
+        for state in (
+            "receiving",
+            "sending",
+            "waiting-for-browser",
+            "waiting-for-space",
+            "waiting-for-store",
+            "paused",
+            "failed",
+        ):
             for transfer in operator.get_json(f"/transfers/?state={state}")["transfers"]:
                 operator.post(f"/transfers/{transfer['id']}/cancel/")
                 operator.wait_for_state(transfer["id"], "cancelled", "done")

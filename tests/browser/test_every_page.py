@@ -61,6 +61,8 @@ class Place:
             f"{uploads}abort/{named}",
             f"{uploads}complete/{named}",
             self.operation,
+            "/operations/",
+            "/checks/",
             "/transfers/",
             "/transfers/new/",
             self.transfer,

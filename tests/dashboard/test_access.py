@@ -32,6 +32,7 @@ VALUES = {
     "group_id": "4000000",
     "grant_id": "4000000",
     "rule_id": "4000000",
+    "name": "transfers",
     "language": "en",
     "version": "0",
 }

@@ -36,6 +36,7 @@ NO_ROWS = {
     "password",
     "second-factor",
     "sign-out-everywhere",
+    "list-columns",
 }
 """Views for every signed-in user that load no object, or only the user and the own tokens."""
 
@@ -78,6 +79,8 @@ BY_ACTION: dict[tuple[str, str], Action] = {
     ("cancel-scan", POST): Action.SCAN_STORES,
     ("store-inventory", GET): Action.CHANGE_INVENTORY,
     ("store-inventory", POST): Action.CHANGE_INVENTORY,
+    ("operations", GET): Action.SEE_OPERATIONS,
+    ("checks", GET): Action.SEE_STORES,
     ("operation", GET): Action.SEE_OPERATIONS,
     ("sweeps", GET): Action.SEE_OPERATIONS,
     ("sweep", GET): Action.SEE_OPERATIONS,
@@ -93,6 +96,7 @@ BY_ACTION: dict[tuple[str, str], Action] = {
     ("sweep-resume", POST): Action.APPROVE_SWEEPS,
     ("sweep-cancel", POST): Action.PLAN_SWEEPS,
     ("transfers", GET): Action.SEE_TRANSFERS,
+    ("transfers-steps", POST): Action.STEER_TRANSFERS,
     ("transfer", GET): Action.SEE_TRANSFERS,
     ("transfer-pause", POST): Action.STEER_TRANSFERS,
     ("transfer-resume", POST): Action.STEER_TRANSFERS,

@@ -86,6 +86,9 @@ def test_transfers_by_the_state_shown_on_pages(operator: User) -> None:
     make_transfer(operator, store, phase=Phase.SENDING)
     make_transfer(operator, store, phase=Phase.SENDING, desired_state=DesiredState.PAUSE)
     make_transfer(operator, store, phase=Phase.SENDING, received_at=timezone.now() - timedelta(minutes=1))
+    full = {"received_at": timezone.now() - timedelta(minutes=1), "quota_refused_at": timezone.now()}
+    make_transfer(operator, store, phase=Phase.RECEIVING, **full)
+    make_transfer(operator, store, phase=Phase.COMPLETING, all_received=True, failing_since=timezone.now())
     make_transfer(operator, store, phase=Phase.DONE)
     make_transfer(operator, store, phase=Phase.DONE, desired_state=DesiredState.PAUSE)
     make_transfer(operator, store, phase=Phase.FAILED, desired_state=DesiredState.CANCEL)
@@ -102,6 +105,8 @@ def test_transfers_by_the_state_shown_on_pages(operator: User) -> None:
         "state=failed": 0,
         "state=cancelled": 0,
         "state=waiting-for-node": 0,
+        "state=waiting-for-space": 1,
+        "state=waiting-for-store": 1,
     }
 
 

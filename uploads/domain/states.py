@@ -94,12 +94,14 @@ class SweepItemState(StrEnum):
 
 
 class TransferState(StrEnum):
-    """The state that pages show: derived from the phase, the desired state, and whether the browser still sends."""
+    """The state that pages show: derived from the phase, the desired state, and what the transfer waits for."""
 
     RECEIVING = "receiving"
     SENDING = "sending"
     WAITING_FOR_BROWSER = "waiting-for-browser"
     WAITING_FOR_NODE = "waiting-for-node"
+    WAITING_FOR_SPACE = "waiting-for-space"
+    WAITING_FOR_STORE = "waiting-for-store"
     COMPLETING = "completing"
     PAUSED = "paused"
     CANCELLING = "cancelling"
@@ -261,12 +263,24 @@ SWEEP_ITEM_STATES = Transitions(
 ACTIVE_ITEM_STATES = frozenset({ItemState.ORDERED, ItemState.RUNNING})
 
 
-def shown_state(
-    phase: Phase, desired_state: DesiredState, *, node_is_silent: bool = False, browser_is_silent: bool = False
-) -> TransferState:
-    """The state that a page shows. `node_is_silent`: nothing is heard of the node with the bytes.
+NEEDS_STORE = frozenset({Phase.SENDING, Phase.COMPLETING})
+"""Phases in which nothing goes on while the store does not work."""
 
-    `browser_is_silent`: bytes of the file are missing, and none arrive.
+
+def shown_state(
+    phase: Phase,
+    desired_state: DesiredState,
+    *,
+    node_is_silent: bool = False,
+    browser_is_silent: bool = False,
+    has_no_space: bool = False,
+    store_is_failing: bool = False,
+) -> TransferState:
+    """The state that a page shows.
+
+    `node_is_silent`: nothing is heard of the node with the bytes. `browser_is_silent`: bytes of the file are missing,
+    and none arrive. `has_no_space`: staging has no space for the next part. `store_is_failing`: the requests of the
+    transfer fail, or all of its store do. Of several, the first is shown: an operator can do most about it.
     """
     if phase in FINAL_PHASES:
         return TransferState(phase.value)
@@ -276,6 +290,10 @@ def shown_state(
         return TransferState.FAILED
     if desired_state is DesiredState.PAUSE:
         return TransferState.PAUSED
-    if phase in NEEDS_NODE and (node_is_silent or browser_is_silent):
-        return TransferState.WAITING_FOR_NODE if node_is_silent else TransferState.WAITING_FOR_BROWSER
-    return TransferState(phase.value)
+    waits = (
+        (TransferState.WAITING_FOR_NODE, phase in NEEDS_NODE and node_is_silent),
+        (TransferState.WAITING_FOR_BROWSER, phase in NEEDS_NODE and browser_is_silent),
+        (TransferState.WAITING_FOR_SPACE, phase in NEEDS_NODE and has_no_space),
+        (TransferState.WAITING_FOR_STORE, phase in NEEDS_STORE and store_is_failing),
+    )
+    return next((state for state, does_wait in waits if does_wait), TransferState(phase.value))

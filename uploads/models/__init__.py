@@ -9,6 +9,7 @@ from uploads.models.inventory import InventoryBucket, InventoryDay, InventorySet
 from uploads.models.inventory_view import InventoryView
 from uploads.models.invitation import Invitation
 from uploads.models.lifecycle import LifecycleChange, LifecycleReading, LifecycleState, LifecycleVersion
+from uploads.models.list_choice import ListChoice
 from uploads.models.node import StagingNode
 from uploads.models.operation import Operation, OperationItem
 from uploads.models.price import StorePrice
@@ -43,6 +44,7 @@ __all__ = [
     "LifecycleReading",
     "LifecycleState",
     "LifecycleVersion",
+    "ListChoice",
     "NamedBucket",
     "ObjectsBatch",
     "Operation",

@@ -48,7 +48,13 @@ class Operation(models.Model):
 
     class Meta:
         ordering = ["-created_at"]
-        indexes = [models.Index(fields=["-created_at"], name="operation_by_age")]
+        indexes = [
+            # The order of the list, and what it is filtered by most. The id makes the order unique.
+            models.Index(fields=["created_at", "id"], name="operation_by_age"),
+            models.Index(fields=["store", "created_at", "id"], name="operation_by_store"),
+            models.Index(fields=["actor", "created_at", "id"], name="operation_by_actor"),
+            models.Index(fields=["kind", "created_at", "id"], name="operation_by_kind"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.id}"

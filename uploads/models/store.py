@@ -136,6 +136,13 @@ class Store(ErrorFields):
         return self.shown_health in FAILING
 
     @property
+    def known_to_fail_since(self) -> datetime | None:
+        """Since when requests of all kinds fail, as they were found to; None if they do not. `failing` finds them."""
+        if not self.enabled or not (self.not_answering_since or self.health in FAILING):
+            return None
+        return self.not_answering_since or self.health_since or self.created_at
+
+    @property
     def is_in_doubt(self) -> bool:
         """Whether the last request failed in a way that may concern the whole store, which is not certain yet."""
         return self.enabled and not self.is_failing and bool(self.failures or self.timeouts)
@@ -183,6 +190,12 @@ class Store(ErrorFields):
             return ca_bundle_path(self.ca_bundle)
         except ProblemError as error:
             raise NotSent(error.problem, reason=Reason.TLS) from error
+
+
+def failing() -> models.Q:
+    """Stores that are known to fail. `Store.known_to_fail_since` decides the same for one row."""
+    silent = models.Q(timeouts__gte=TIMEOUTS_OF_SILENCE, silent_since__isnull=False)
+    return models.Q(silent | models.Q(health__in=sorted(FAILING)), enabled=True)
 
 
 class NamedBucket(models.Model):

@@ -58,7 +58,11 @@ class StoreCheck(WorkFields):
     class Meta:
         ordering = ["-created_at"]
         indexes = [
-            models.Index(fields=["store", "-created_at"], name="check_by_store"),
+            # The order of the list, and what it is filtered by most. The id makes the order unique.
+            models.Index(fields=["created_at", "id"], name="check_by_age"),
+            models.Index(fields=["store", "created_at", "id"], name="check_by_store"),
+            models.Index(fields=["actor", "created_at", "id"], name="check_by_actor"),
+            models.Index(fields=["state", "created_at", "id"], name="check_by_state"),
             models.Index(fields=["queued_at"], name="check_waiting", condition=models.Q(state="ordered")),
             models.Index(fields=["created_at"], name="check_running", condition=models.Q(state="running")),
         ]

@@ -13,9 +13,17 @@ from django.utils import timezone
 
 from uploads.domain.planning import Plan
 from uploads.domain.replacement import ANYTHING, NOTHING, Replacement, SeenObject
-from uploads.domain.states import DesiredState, PartState, Phase, StoreUploadState, TransferState, shown_state
+from uploads.domain.states import (
+    NEEDS_STORE,
+    DesiredState,
+    PartState,
+    Phase,
+    StoreUploadState,
+    TransferState,
+    shown_state,
+)
 from uploads.models.access_token import AccessToken
-from uploads.models.store import Store
+from uploads.models.store import Store, failing
 from uploads.models.work import WorkFields
 from uploads.staging.disk import StagingFolder
 
@@ -37,8 +45,23 @@ def browser_is_silent() -> models.Q:
     now = timezone.now()
     silent = models.Q(received_at__lt=now - SILENT_AFTER)
     silent |= models.Q(received_at=None, created_at__lt=now - SILENT_AFTER)
-    refused = models.Q(quota_refused_at__gte=now - QUOTA_REFUSAL_SHOWN, quota_refused_at__isnull=False)
-    return models.Q(silent, all_received=False) & ~refused
+    return models.Q(silent, all_received=False) & ~_refused_space()
+
+
+def has_no_space() -> models.Q:
+    """Transfers for whose next part staging had no space lately. `Transfer.has_no_space` decides it for one row."""
+    return models.Q(_refused_space(), all_received=False)
+
+
+def _refused_space() -> models.Q:
+    since = timezone.now() - QUOTA_REFUSAL_SHOWN
+    return models.Q(quota_refused_at__gte=since, quota_refused_at__isnull=False)
+
+
+def store_is_failing() -> models.Q:
+    """Transfers whose own requests fail, or all of their store. `Transfer.store_fails_since` decides it for one row."""
+    stores = Store.objects.filter(failing()).values("pk")
+    return models.Q(failing_since__isnull=False) | models.Q(store__in=stores)
 
 
 def waiting_for_browser() -> models.Q:
@@ -153,8 +176,13 @@ class Transfer(WorkFields):
         ordering = ["-created_at"]
         indexes = [
             models.Index(fields=["phase", "desired_state"], name="transfer_by_phase"),
-            models.Index(fields=["owner", "-created_at"], name="transfer_by_owner"),
-            models.Index(fields=["-created_at"], name="transfer_by_age"),
+            # The orders of the list, and what it is filtered by most. The id makes each order unique.
+            models.Index(fields=["created_at", "id"], name="transfer_by_age"),
+            models.Index(fields=["size", "id"], name="transfer_by_size"),
+            models.Index(fields=["key", "id"], name="transfer_in_order_of_keys"),
+            models.Index(fields=["owner", "created_at", "id"], name="transfer_by_owner"),
+            models.Index(fields=["phase", "created_at", "id"], name="transfer_by_phase_and_age"),
+            models.Index(fields=["store", "created_at", "id"], name="transfer_by_store"),
             models.Index(fields=["owner", "fingerprint"], name="transfer_by_fingerprint"),
             models.Index(fields=["key", "bucket", "store"], name="transfer_by_key"),
             models.Index(
@@ -213,6 +241,8 @@ class Transfer(WorkFields):
             DesiredState(self.desired_state),
             node_is_silent=self.node_silent_since is not None,
             browser_is_silent=self.browser_is_silent,
+            has_no_space=self.has_no_space,
+            store_is_failing=Phase(self.phase) in NEEDS_STORE and self.store_fails_since is not None,
         )
 
     @property
@@ -237,6 +267,15 @@ class Transfer(WorkFields):
     def waits_for_space(self) -> bool:
         """Whether staging had no space for the next part lately."""
         return self.quota_refused_at is not None and timezone.now() - self.quota_refused_at <= QUOTA_REFUSAL_SHOWN
+
+    @property
+    def has_no_space(self) -> bool:
+        return self.waits_for_space and not self.all_received
+
+    @property
+    def store_fails_since(self) -> datetime | None:
+        """Since when requests to the store fail, those of this transfer or all; None if they do not."""
+        return self.store.known_to_fail_since or self.failing_since
 
     @property
     def folder(self) -> StagingFolder:

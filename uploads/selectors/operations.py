@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 
 from uploads import access
 from uploads.access import AnyUser
@@ -46,6 +46,14 @@ def operation_progress(operations: Sequence[Operation]) -> dict[uuid.UUID, Opera
         row["operation_id"]: _operation_progress(row["total"], row["done"], row["failed"], row["unknown"])
         for row in rows
     }
+
+
+def first_items(operations: Sequence[Operation]) -> dict[uuid.UUID, OperationItem]:
+    """The first upload of each operation of a page: one query."""
+    first = OperationItem.objects.filter(operation=OuterRef("pk")).order_by("id").values("pk")[:1]
+    numbers = Operation.objects.filter(pk__in=[each.pk for each in operations]).annotate(first=Subquery(first))
+    items = OperationItem.objects.filter(pk__in=numbers.order_by().values("first"))
+    return {item.operation_id: item for item in items}
 
 
 def _operation_progress(total: int, done: int, failed: int, unknown: int) -> OperationProgress:

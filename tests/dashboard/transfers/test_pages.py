@@ -16,15 +16,15 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from dashboard.shared.jsonapi import iso
-from dashboard.transfers.rows import in_state
 from tests.dashboard.make_transfer import MIB, make_transfer
 from tests.dashboard.pages import TOKEN, Page
-from tests.grants import make_operator
+from tests.grants import grant, make_operator
 from uploads.domain.proofs import Proof
 from uploads.domain.states import DesiredState, PartState, Phase, StoreUploadState, TransferState, shown_state
 from uploads.models import AuditEntry, Part, StagingNode, Store, StoreUpload, Transfer
 from uploads.objectstore.errors import Reason
 from uploads.problems import Code, Problem
+from uploads.selectors.lists.transfers import in_state
 from uploads.services.transfers.replaced_parts import ABOUT_PARTS
 
 JSON = {"Accept": "application/json"}
@@ -80,17 +80,17 @@ def test_list_does_not_poll_when_no_transfer_is_live(
     assert "No &lt;b&gt;entry&lt;/b&gt;." in page.text
 
 
-def browser_times() -> list[tuple[str, bool, dict[str, Any]]]:
-    """What a transfer knows of its browser: a name, whether it is silent, and the columns."""
+def browser_times() -> list[tuple[str, bool, bool, dict[str, Any]]]:
+    """What a transfer knows of its browser: a name, whether it is silent, whether it has no space, and the columns."""
     now = timezone.now()
     long_ago, just_now = now - timedelta(seconds=40), now - timedelta(seconds=3)
     return [
-        ("active", False, {"received_at": just_now}),
-        ("silent", True, {"received_at": long_ago}),
-        ("waits for space", False, {"received_at": long_ago, "quota_refused_at": just_now}),
-        ("had no space", True, {"received_at": long_ago, "quota_refused_at": now - timedelta(minutes=5)}),
-        ("complete", False, {"received_at": long_ago, "all_received": True}),
-        ("just created", False, {"received_at": None}),
+        ("active", False, False, {"received_at": just_now}),
+        ("silent", True, False, {"received_at": long_ago}),
+        ("waits for space", False, True, {"received_at": long_ago, "quota_refused_at": just_now}),
+        ("had no space", True, False, {"received_at": long_ago, "quota_refused_at": now - timedelta(minutes=5)}),
+        ("complete", False, False, {"received_at": long_ago, "quota_refused_at": just_now, "all_received": True}),
+        ("just created", False, False, {"received_at": None}),
     ]
 
 
@@ -98,16 +98,24 @@ def browser_times() -> list[tuple[str, bool, dict[str, Any]]]:
 def test_filter_finds_exactly_the_transfers_shown_in_a_state(
     state: TransferState, operator_client: Client, operator: User, unreachable: Store
 ) -> None:
-    StagingNode.objects.create(name="silent", sender_heard_at=timezone.now() - timedelta(hours=1))
+    now = timezone.now()
+    StagingNode.objects.create(name="silent", sender_heard_at=now - timedelta(hours=1))
+    settings = {"endpoint_url": "http://127.0.0.1:9", "access_key": "a", "secret_key": "b"}
+    failing = Store.objects.create(name="failing", health="unreachable", **settings)
+    silent_store = Store.objects.create(name="silent", timeouts=3, silent_since=now, **settings)
+    grant(operator, store=failing)
+    stores = [("", unreachable, {}), ("own", unreachable, {"failing_since": now}), ("failing", failing, {})]
+    stores += [("silent", silent_store, {})]
+    grant(operator, store=silent_store)
     expected = set()
-    for phase, desired_state, (name, silent, times), node in product(
-        Phase, DesiredState, browser_times(), ("n", "silent")
+    for phase, desired_state, (name, silent, no_space, times), node, (store_name, store, more) in product(
+        Phase, DesiredState, browser_times(), ("n", "silent"), stores
     ):
-        key = f"{phase} {desired_state} {name} {node}"
-        values = {"phase": phase, "desired_state": desired_state, "node": node, **times}
-        make_transfer(operator, unreachable, key=key, **values)
-        is_silent = {"browser_is_silent": silent, "node_is_silent": node == "silent"}
-        if shown_state(phase, desired_state, **is_silent) is state:
+        key = f"{phase} {desired_state} {name} {node} {store_name}"
+        values = {"phase": phase, "desired_state": desired_state, "node": node, **times, **more}
+        make_transfer(operator, store, key=key, **values)
+        waits = {"browser_is_silent": silent, "node_is_silent": node == "silent", "has_no_space": no_space}
+        if shown_state(phase, desired_state, **waits, store_is_failing=bool(store_name)) is state:
             expected.add(key)
     assert set(Transfer.objects.filter(in_state(state)).values_list("key", flat=True)) == expected
     rows = Page(operator_client.get(f"/transfers/?state={state}", headers=JSON)).json["transfers"]
@@ -127,9 +135,12 @@ def test_list_is_paged(operator_client: Client, operator: User, unreachable: Sto
     first = Page(operator_client.get("/transfers/"))
     assert "file-052" in first.text
     assert "file-002" not in first.text
-    second = Page(operator_client.get("/transfers/?page=2"))
+    second = Page(operator_client.get(first.link("next")))
     assert "file-002" in second.text
-    assert second.link("prev") == "?page=1"
+    assert "file-003" not in second.text
+    back = Page(operator_client.get(second.link("prev")))
+    assert "file-052" in back.text
+    assert "file-002" not in back.text
 
 
 def test_page_needs_few_queries(
@@ -137,7 +148,7 @@ def test_page_needs_few_queries(
 ) -> None:
     for number in range(30):
         make_transfer(operator, unreachable, key=f"file-{number}", sent=2)
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(11):
         operator_client.get("/transfers/")
 
 
@@ -511,8 +522,8 @@ def test_errors_of_parts_take_one_query_for_a_page(
     for number in range(4):
         transfer = make_transfer(operator, unreachable, key=f"k{number}", staged=3)
         transfer.parts.update(error_code="SlowDown", error_reason=Reason.THROTTLED)
-    with django_assert_max_num_queries(9):
-        assert operator_client.get(reverse("transfers")).content.decode().count("SlowDown") == 4
+    with django_assert_max_num_queries(12):
+        assert Page(operator_client.get(reverse("transfers"))).words.count("SlowDown") == 4
 
 
 def test_json_has_the_fixed_shape(operator_client: Client, operator: User, unreachable: Store) -> None:

@@ -88,7 +88,7 @@ def test_only_its_owner_is_asked_for_the_file(administrator_client: Client, left
         ({"desired_state": DesiredState.CANCEL}, "cancelling"),
         ({"phase": Phase.FAILED}, "failed"),
         ({"all_received": True}, "sending"),
-        ({"quota_refused_at": timezone.now()}, "sending"),
+        ({"quota_refused_at": timezone.now()}, "waiting-for-space"),
         ({"received_at": timezone.now()}, "sending"),
     ],
 )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Q
 
 from uploads import audit
 from uploads.domain.states import (
@@ -76,6 +77,14 @@ CANCEL = _Step(
     "cancel-ordered",
     Code.CANNOT_CANCEL,
 )
+
+
+def can_be_requested(step: Literal["pause", "cancel", "retry"]) -> Q:
+    """Transfers for which a step may be possible. A retry also needs its bytes, which `can_retry` looks for."""
+    if step == "retry":
+        return Q(phase=Phase.FAILED) & ~Q(desired_state=DesiredState.CANCEL)
+    found = PAUSE if step == "pause" else CANCEL
+    return Q(phase__in=sorted(found.phases), desired_state__in=sorted(found.after))
 
 
 def request_pause(actor: User, transfer: Transfer) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db.models import Count
+from django.db.models import Case, Count, Value, When
 from prometheus_client import CollectorRegistry, multiprocess
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
@@ -19,7 +19,7 @@ from uploads.domain.states import FINAL_PHASES, DesiredState, Phase, TransferSta
 from uploads.domain.store_health import StoreHealth
 from uploads.models import StagingNode, Store, Transfer
 from uploads.models.node import silent_nodes
-from uploads.models.transfer import browser_is_silent, steps_queue
+from uploads.models.transfer import browser_is_silent, has_no_space, steps_queue, store_is_failing
 from uploads.services.staging import quota
 from uploads.services.upkeep import inventory_metrics
 from uploads.services.work import broker
@@ -79,12 +79,21 @@ def _transfers() -> Metric:
     # Most transfers have ended: they are counted by an index alone, and only the others are read.
     ended = Transfer.objects.filter(phase__in=FINAL_PHASES).order_by().values_list("phase")
     states.update({TransferState(phase): count for phase, count in ended.annotate(count=Count("*"))})
-    rows = Transfer.objects.exclude(phase__in=FINAL_PHASES).order_by().values_list("phase", "desired_state", "node")
-    counted = rows.annotate(count=Count("pk"), unsent=Count("pk", filter=browser_is_silent()))
-    for phase, desired_state, node, count, unsent in counted:
-        pair = Phase(phase), DesiredState(desired_state)
-        states[shown_state(*pair, node_is_silent=node in silent)] += count - unsent
-        states[shown_state(*pair, node_is_silent=node in silent, browser_is_silent=True)] += unsent
+    waits = {
+        "browser_is_silent": browser_is_silent(),
+        "has_no_space": has_no_space(),
+        "store_is_failing": store_is_failing(),
+    }
+    flags = {name: Case(When(condition, then=Value(1)), default=Value(0)) for name, condition in waits.items()}
+    rows = Transfer.objects.exclude(phase__in=FINAL_PHASES).order_by().annotate(**flags)
+    for group in rows.values("phase", "desired_state", "node", *flags).annotate(count=Count("pk")):
+        state = shown_state(
+            Phase(group["phase"]),
+            DesiredState(group["desired_state"]),
+            node_is_silent=group["node"] in silent,
+            **{name: bool(group[name]) for name in flags},
+        )
+        states[state] += group["count"]
     family = GaugeMetricFamily("partway_transfers", "Transfers by the state that pages show.", labels=["state"])
     for state, count in states.items():
         family.add_metric([state.value], count)

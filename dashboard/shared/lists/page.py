@@ -1,0 +1,160 @@
+"""What the page of a list needs besides its rows: the form, the chips, the headings, the pages, the actions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
+
+from django.db.models import Model
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from dashboard.shared.formatting import key_mark_text
+from dashboard.shared.lists.address import ListAddress
+from dashboard.shared.lists.query import ListQuery
+from dashboard.shared.lists.spec import Column, Filter, Kind, ListSpec
+from uploads.models import ListChoice
+from uploads.models.list_choice import Density
+from uploads.selectors.lists.choices import choice_of
+from uploads.selectors.lists.keyset import CANDIDATES, Page, Search, find_page
+
+M = TypeVar("M", bound=Model)
+
+FROM, TO = "from", "to"
+"""The filters by day that the links for a day and a week set."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage(Generic[M]):
+    """`context` is the variable `list` of the templates in components/lists/. `next` and `previous` are cursors."""
+
+    rows: Sequence[M]
+    context: dict[str, Any]
+    next: str | None = None
+    previous: str | None = None
+
+
+def list_page(
+    request: HttpRequest, spec: ListSpec, query: ListQuery, search: Search[M], *, may_act: bool = False
+) -> ListPage[M]:
+    """One page. It needs a bounded number of statements, whatever the filter, the order and the page."""
+    page = find_page(search, query.order, query.place, spec.page_size)
+    address = ListAddress(spec, query)
+    choice = choice_of(request.user, spec.name)
+    shown = _shown(spec, choice)
+    context = {
+        "name": spec.name,
+        "url": address.path,
+        "here": address.where({"cursor": query.cursor}),
+        "fields": list(_fields(request, spec, query)),
+        "sort": query.sort,
+        "is_filtered": bool(query.given),
+        "reset_url": address.unfiltered,
+        "chips": list(_chips(request, spec, address)),
+        "days": list(_days(spec, address)),
+        "heads": list(_heads(spec, address, shown)),
+        "shown": {each.name: True for each in shown},
+        "columns": [(each, each in shown) for each in spec.columns if not each.is_fixed],
+        "density": choice.density if choice else Density.COMFORTABLE.value,
+        "has_choice": choice is not None,
+        "actions": spec.actions if may_act else (),
+        "action_url": _action_url(spec, address),
+        "tested": CANDIDATES,
+        **_pages(address, page),
+    }
+    return ListPage(page.rows, context, page.next, page.previous)
+
+
+def _shown(spec: ListSpec, choice: ListChoice | None) -> list[Column]:
+    if choice is None:
+        return [each for each in spec.columns if not each.is_extra]
+    return [each for each in spec.columns if each.is_fixed or each.name in choice.columns]
+
+
+def _action_url(spec: ListSpec, address: ListAddress) -> str:
+    """The filter and the page are in the address of the action, which leads back to them."""
+    if not spec.url_of_actions:
+        return ""
+    return reverse(spec.url_of_actions) + address.string({"cursor": address.query.cursor})
+
+
+def _pages(address: ListAddress, page: Page[Any]) -> dict[str, Any]:
+    def at(cursor: str | None) -> str:
+        return address.where({"cursor": cursor}) if cursor else ""
+
+    return {
+        "is_first_page": not address.query.cursor,
+        "first_url": address.first,
+        "next_url": at(page.next),
+        "previous_url": at(page.previous),
+        "ended_early": page.ended_early,
+        "is_whole": not address.query.cursor and page.next is None,
+    }
+
+
+def _fields(request: HttpRequest, spec: ListSpec, query: ListQuery) -> Iterator[dict[str, Any]]:
+    for each in spec.filters:
+        value = query.text(each.name)
+        choices = list(each.choices(request)) if each.choices else []
+        if value and each.kind is Kind.CHOICE and value not in [name for name, _text in choices]:
+            choices.append((value, value))
+        yield {
+            "name": each.name,
+            "label": each.label,
+            "value": value,
+            "kind": each.kind.name.lower(),
+            "choices": choices,
+        }
+
+
+def _chips(request: HttpRequest, spec: ListSpec, address: ListAddress) -> Iterator[dict[str, Any]]:
+    """Each filter in use, and the address without it."""
+    for each in spec.filters:
+        value = address.query.text(each.name)
+        if value:
+            yield {
+                "label": each.label,
+                "value": _shown_value(request, each, value),
+                "url": address.where({each.name: ""}),
+            }
+
+
+def _shown_value(request: HttpRequest, of: Filter, value: str) -> str:
+    texts = {name: str(text) for name, text in of.choices(request)} if of.choices else {}
+    return texts.get(value) or key_mark_text(value)
+
+
+def _days(spec: ListSpec, address: ListAddress) -> Iterator[dict[str, Any]]:
+    """Links to today, yesterday and the last seven days."""
+    if not any(each.name == FROM for each in spec.filters):
+        return
+    today = timezone.now().date()
+    for text, first, last in (
+        (_("Today"), today, None),
+        (_("Yesterday"), today - timedelta(days=1), today - timedelta(days=1)),
+        (_("7 days"), today - timedelta(days=6), None),
+    ):
+        values = {FROM: first.isoformat(), TO: last.isoformat() if last else ""}
+        is_current = all(address.query.text(name) == value for name, value in values.items())
+        yield {"text": text, "url": address.where(values), "is_current": is_current}
+
+
+def _heads(spec: ListSpec, address: ListAddress, shown: Sequence[Column]) -> Iterator[dict[str, Any]]:
+    """The headings. One that sorts leads to the other direction if the page is sorted by it already."""
+    current = address.query.sort or spec.default_sort
+    for each in shown:
+        is_current = bool(each.sort) and current.removeprefix("-") == each.name
+        first = f"-{each.name}" if each.largest_first else each.name
+        other = each.name if current.startswith("-") else f"-{each.name}"
+        wanted = other if is_current else first
+        yield {
+            "name": each.name,
+            "text": each.label,
+            "classes": each.classes,
+            "url": address.where({"sort": "" if wanted == spec.default_sort else wanted}) if each.sort else "",
+            "order": ("descending" if current.startswith("-") else "ascending") if is_current else "",
+        }
