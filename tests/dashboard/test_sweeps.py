@@ -160,3 +160,13 @@ def test_a_plan_says_that_its_rule_was_changed(rows: Store) -> None:
     seen = viewer.get(url).content.decode()
     assert "was changed after" in seen
     assert "The next plan has this rule" not in seen
+
+
+def test_limits_of_one_upload_and_of_many_are_in_words(rows: Store) -> None:
+    olga, author = signed_in("olga"), User.objects.get(username="olga")
+    for uploads in (1, 1000):
+        dead = InventoryFilter(verdicts=("dead",))
+        add_repeating(author, dead, Repetition(schedule="daily", max_uploads=uploads, max_bytes=2**30))
+    words = " ".join(strip_tags(olga.get("/sweeps/repeating/").content.decode()).split())
+    assert "1 upload and 1.00 GiB" in words
+    assert "1,000 uploads and 1.00 GiB" in words
