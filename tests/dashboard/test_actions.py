@@ -79,6 +79,7 @@ BY_ACTION: dict[tuple[str, str], Action] = {
     ("cancel-scan", POST): Action.SCAN_STORES,
     ("store-inventory", GET): Action.CHANGE_INVENTORY,
     ("store-inventory", POST): Action.CHANGE_INVENTORY,
+    ("search", GET): Action.SEE_STORES,
     ("operations", GET): Action.SEE_OPERATIONS,
     ("checks", GET): Action.SEE_STORES,
     ("operation", GET): Action.SEE_OPERATIONS,

@@ -336,7 +336,7 @@ OVERRIDES: dict[tuple[str, str, str], Row] = {
 
 TUS_URLS = ("files", "file")
 
-WITH_HEAD = {"login", "login-code", "new-sweep", "new-transfer", "password", "scans", "second-factor"}
+WITH_HEAD = {"facts", "login", "login-code", "new-sweep", "new-transfer", "password", "scans", "second-factor"}
 NO_HEAD = ({name for name, method in ROWS if method == "post"} - WITH_HEAD) | {*TUS_URLS, "sso-start", "sso-callback"}
 """URLs that refuse HEAD: most of those that have a form."""
 
