@@ -18,7 +18,9 @@ from dashboard.operations.serializers import operation_json
 from dashboard.shared import jsonapi
 from dashboard.shared.deleted import shows_deleted
 from dashboard.shared.links import BucketLinks
+from dashboard.shared.parameters import query_string
 from dashboard.shared.responses import explains_failures, is_fragment, see_other
+from dashboard.shared.way_back import BACK, links_of
 from uploads import access
 from uploads.domain.states import ItemState, OperationKind
 from uploads.models import Operation, OperationItem
@@ -43,14 +45,18 @@ def detail(request: HttpRequest, operation_id: uuid.UUID) -> HttpResponseBase:
     if jsonapi.wants_json(request):
         return JsonResponse(operation_json(operation, progress))
     template = "operations/status.html" if is_fragment(request) else "operations/detail.html"
-    return render(request, template, _context(operation, progress))
+    links = links_of(request, operation.store.name, operation.bucket)
+    return render(request, template, _context(operation, progress, links))
 
 
-def respond_with(request: HttpRequest, operation: Operation) -> HttpResponseBase:
-    """A redirect to the operation's page. JSON: the outcome if it is known soon, otherwise the operation's URL."""
+def respond_with(request: HttpRequest, operation: Operation, back: str = "") -> HttpResponseBase:
+    """A redirect to the operation's page. JSON: the outcome if it is known soon, otherwise the operation's URL.
+
+    `back`: where the page leads back to, as `safe_back` returns it.
+    """
     url = reverse("operation", args=[operation.pk])
     if not jsonapi.wants_json(request):
-        return see_other(url)
+        return see_other(url + query_string({BACK: back}))
     progress = _wait(operation)
     status = 202 if progress.state == "running" else 200
     return JsonResponse(operation_json(operation, progress), status=status, headers={"Location": url})
@@ -69,8 +75,7 @@ def _wait(operation: Operation) -> OperationProgress:
     return progress
 
 
-def _context(operation: Operation, progress: OperationProgress) -> dict[str, Any]:
-    links = BucketLinks(operation.store.name, operation.bucket)
+def _context(operation: Operation, progress: OperationProgress, links: BucketLinks) -> dict[str, Any]:
     rows = [_row(links, item) for item in _failed_first(operation)]
     return {
         "operation": operation,
@@ -79,6 +84,7 @@ def _context(operation: Operation, progress: OperationProgress) -> dict[str, Any
         "running": progress.state == "running",
         "waiting": waiting_text(operation, progress),
         "links": links,
+        "operation_url": reverse("operation", args=[operation.pk]) + query_string({BACK: links.back}),
         "rows": rows,
         "hidden": progress.total - len(rows),
         "single": rows[0] if progress.total == len(rows) == 1 else None,

@@ -25,10 +25,14 @@ def try_again_url(request: HttpRequest) -> str:
 
 @dataclass(frozen=True, slots=True)
 class BucketLinks:
-    """The pages of one bucket of one store."""
+    """The pages of one bucket of one store.
+
+    `back`: the path and query of the page that the operator came from. The pages of an upload lead back to it.
+    """
 
     store: str
     bucket: str
+    back: str = ""
 
     def _url(self, name: str) -> str:
         return reverse(name, args=[self.store, self.bucket])
@@ -36,6 +40,20 @@ class BucketLinks:
     @property
     def uploads(self) -> str:
         return self._url("uploads")
+
+    @property
+    def came_from(self) -> str:
+        """Where the pages of an upload lead back to."""
+        return self.back or self.uploads
+
+    @property
+    def listing_left(self) -> str:
+        """The page of the listing that the operator has left; the first one if it was another page."""
+        return self.back if self.back.partition("?")[0] == self.uploads else self.uploads
+
+    @property
+    def compare_form(self) -> str:
+        return self._url("compare")
 
     @property
     def detail_form(self) -> str:
@@ -72,7 +90,7 @@ class BucketLinks:
         )
 
     def detail(self, upload: UploadRef, **more: str | int) -> str:
-        return self.detail_form + name_query(upload, **more)
+        return self.detail_form + self._named(upload, **more)
 
     def part_summary(self, upload: UploadRef) -> str:
         return self._url("survey") + name_query(upload)
@@ -81,10 +99,20 @@ class BucketLinks:
         return self.facts_base + name_query(upload)
 
     def abort(self, upload: UploadRef) -> str:
-        return self.abort_form + name_query(upload)
+        return self.abort_form + self._named(upload)
 
     def complete(self, upload: UploadRef) -> str:
-        return self.complete_form + name_query(upload)
+        return self.complete_form + self._named(upload)
+
+    def compare(self, key: str) -> str:
+        """The uploads of one key, side by side."""
+        return f"{self.compare_form}?key={quote(key, safe='')}{self._back()}"
+
+    def _named(self, upload: UploadRef, **more: str | int) -> str:
+        return name_query(upload, **more) + self._back()
+
+    def _back(self) -> str:
+        return f"&back={quote(self.back, safe='')}" if self.back else ""
 
 
 def name_query(upload: UploadRef, **more: str | int) -> str:

@@ -31,7 +31,7 @@ from dashboard.sweeps import repeating
 from dashboard.sweeps.new import new_sweep
 from dashboard.transfers import known, new, receive, received, steps, tus
 from dashboard.transfers import pages as transfers
-from dashboard.uploads import abort, complete, detail, facts, listing
+from dashboard.uploads import abort, compare, complete, detail, facts, listing
 
 register_converter(BucketConverter, "bucket")
 register_converter(StoreConverter, "store")
@@ -39,6 +39,7 @@ register_converter(StoreConverter, "store")
 bucket_patterns: list[URLPattern | URLResolver] = [
     path("", listing.listing, name="uploads"),
     path("facts/", facts.facts, name="facts"),
+    path("compare/", compare.compare, name="compare"),
     path("detail/", detail.detail, name="upload"),
     path("survey/", facts.part_summary_fragment, name="survey"),
     path("abort/", abort.abort, name="abort"),

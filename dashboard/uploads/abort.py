@@ -19,6 +19,7 @@ from dashboard.shared.links import BucketLinks
 from dashboard.shared.messages import text_of
 from dashboard.shared.parameters import read_uploads, write_upload
 from dashboard.shared.responses import explains_failures
+from dashboard.shared.way_back import links_of
 from dashboard.uploads.columns import TO_ABORT
 from dashboard.uploads.detail import ending_operation, gone, part_summary_context, upload_context
 from dashboard.uploads.rows import rows_to_abort
@@ -41,7 +42,7 @@ def abort(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     """
     names = read_uploads(request)
     found = access.store_to_abort_in(request.user, store, bucket, [name.key for name in names])
-    links = BucketLinks(found.name, bucket)
+    links = links_of(request, found.name, bucket)
     if request.method == "GET" or "ask" in request.POST:
         return _confirm(request, found, links, names)
     try:
@@ -50,7 +51,7 @@ def abort(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
         if jsonapi.wants_json(request):
             return jsonapi.json_error(owned.problem.code, text_of(owned.problem), status=409)
         return _confirm_one(request, found, links, names[0], status=409)
-    return respond_with(request, operation)
+    return respond_with(request, operation, links.back)
 
 
 def _confirm(request: HttpRequest, store: Store, links: BucketLinks, names: Sequence[UploadRef]) -> HttpResponse:
@@ -71,6 +72,7 @@ def _confirm_one(
     context: dict[str, Any] = upload_context(request.user, store, links, name) | {
         "operation": preflight.operation,
         "refusal": explain(preflight.refusal) if preflight.refusal else None,
+        "keep_url": links.came_from if request.method == "POST" else links.detail(name),
     }
     if preflight.part_summary is not None:
         context |= part_summary_context(preflight.part_summary, store)

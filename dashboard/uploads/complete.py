@@ -17,6 +17,7 @@ from dashboard.shared.links import BucketLinks
 from dashboard.shared.messages import text_of
 from dashboard.shared.parameters import BadParameter, read_uploads
 from dashboard.shared.responses import explains_failures
+from dashboard.shared.way_back import links_of
 from dashboard.uploads.confirmation import read_confirmation
 from dashboard.uploads.detail import ending_operation, gone, part_summary_context, upload_context
 from dashboard.uploads.serializers import preflight_json
@@ -40,7 +41,7 @@ def complete(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     """
     name = _only_one(read_uploads(request))
     found = access.store_to_complete_in(request.user, store, bucket, [name.key])
-    links = BucketLinks(found.name, bucket)
+    links = links_of(request, found.name, bucket)
     if request.method == "GET" or "ask" in request.POST:
         return _confirm(request, found, links, name)
     try:
@@ -49,7 +50,7 @@ def complete(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
         return _refused(request, found, links, name, owned, status=409)
     except ProblemError as refused:
         return _refused(request, found, links, name, refused, status=400)
-    return respond_with(request, operation)
+    return respond_with(request, operation, links.back)
 
 
 def _refused(

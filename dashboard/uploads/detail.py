@@ -17,6 +17,7 @@ from dashboard.shared.links import BucketLinks
 from dashboard.shared.messages import error_code, store_error_text
 from dashboard.shared.parameters import Query, read_named_upload, write_upload
 from dashboard.shared.responses import explains_failures
+from dashboard.shared.way_back import links_of
 from dashboard.uploads.notes import why_parts_end
 from dashboard.uploads.picture import draw
 from dashboard.uploads.serializers import detail_json
@@ -49,7 +50,7 @@ def detail(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     found = access.store_to_list(request.user, store, bucket, [name.key])
     max_parts = query.number("max-parts", DEFAULT_PAGE, 1, MAX_PAGE)
     marker = query.number("part-number-marker", 0, 0, MAX_PART_NUMBER)
-    links = BucketLinks(found.name, bucket)
+    links = links_of(request, found.name, bucket)
     if ended := ending_operation(request.user, found, bucket, name):
         return gone(request, links, name, ended=ended)
     try:
@@ -116,16 +117,16 @@ def part_summary_context(part_summary: PartSummary, store: Store) -> dict[str, A
     return {
         "part_summary": part_summary,
         "picture": draw(part_summary),
-        "missing": _numbers(part_summary.missing),
-        "too_small": _numbers(part_summary.too_small),
-        "copied": _numbers(part_summary.copied),
-        "unclear": _numbers(part_summary.unclear),
+        "missing": numbers_text(part_summary.missing),
+        "too_small": numbers_text(part_summary.too_small),
+        "copied": numbers_text(part_summary.copied),
+        "unclear": numbers_text(part_summary.unclear),
         "recent": is_recent(part_summary),
         "provider": browsing.provider_of(store),
     }
 
 
-def _numbers(runs: Sequence[Run]) -> str:
+def numbers_text(runs: Sequence[Run]) -> str:
     """The part numbers of runs, such as `3, 7-9`."""
     named = [str(run.first) if run.count == 1 else f"{run.first}-{run.last}" for run in runs[:MAX_NAMED_RUNS]]
     return ", ".join([*named, "…"] if len(runs) > MAX_NAMED_RUNS else named)

@@ -10,6 +10,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -19,7 +20,7 @@ from django.views.decorators.http import require_safe
 from dashboard.shared import formatting, jsonapi
 from dashboard.shared.explain import explain
 from dashboard.shared.links import BucketLinks, Trail
-from dashboard.shared.parameters import Query, read_listing, read_trail
+from dashboard.shared.parameters import Query, query_string, read_listing, read_trail
 from dashboard.shared.responses import explains_failures
 from dashboard.uploads.notes import GRANTED, UNSUPPORTED, Note, notes_on, why_stuck
 from dashboard.uploads.rows import NO_BOXES, Boxes, Group, listed_group, unlisted_group
@@ -185,6 +186,9 @@ def _page_context(request: HttpRequest, store: Store, links: BucketLinks, query:
         "all_folders_url": links.listing(UploadsQuery(delimiter=query.delimiter)),
         "select_all_url": _with_selection(request),
         "may_see_rules": access.may_list_all(request.user, store, links.bucket),
+        "may_send": access.may(request.user, Action.SEND_FILES, Place(store.pk, links.bucket, query.prefix)),
+        "upload_here_url": reverse("new-transfer")
+        + query_string({"store": store.name, "bucket": links.bucket, "prefix": query.prefix}),
         "may_abort": access.may(request.user, Action.ABORT_UPLOADS, Place(store.pk, links.bucket, query.prefix)),
         "folders_url": links.listing(UploadsQuery(query.prefix, "" if query.delimiter else "/", query.max_uploads)),
         "whole_key_url": links.listing(replace(_at(query, ("", "")), whole_key=True)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -87,10 +88,12 @@ def listed_group(
     new_row = _row_factory(links, table, boxes)
     of_transfers = [*(each.pk for each in owners.values()), *(each.transfer_id for each in ended.values())]
     urls = _transfer_urls(user, of_transfers) | _operation_urls(user, (each.operation_id for each in ended.values()))
-    rows = []
+    rows, of_key = [], Counter(upload.key for upload in page.uploads)
     for upload in page.uploads:
         name = (upload.key, upload.upload_id)
         badge = _transfer_badge(urls.get(owners[name].pk), badge_text) if name in owners else ""
+        if of_key[upload.key] > 1:
+            badge = _same_key(links.compare(upload.key), of_key[upload.key]) + badge
         rows.append(new_row(upload, badge, _ended(ended[name], urls, requested_at) if name in ended else ""))
     return Group(_folders(links, query, page.common_prefixes), rows, table, boxes=boxes)
 
@@ -185,6 +188,15 @@ def key_link(url: str, key: str, title: str) -> str:
     whole = escape(formatting.key_mark_text(key))
     titles = f'title="{whole}\n{escape(title)}" aria-label="{whole}"'
     return f'<a href="{url}" translate="no" {titles}><span>{start}</span>{end}</a>'
+
+
+def _same_key(url: str, count: int) -> SafeString:
+    """A link to the uploads of a key, side by side: `count` are on this page."""
+    return format_html(
+        '<a class="same-key" href="{}">{}</a>',
+        url,
+        _("same key: %(count)s uploads") % {"count": formatting.Count(count)},
+    )
 
 
 def _transfer_badge(url: str | None, text: str) -> SafeString:

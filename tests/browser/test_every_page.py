@@ -57,6 +57,8 @@ class Place:
             uploads,
             f"{uploads}?delimiter=/",
             f"{uploads}?prefix=none",
+            f"{uploads}?key-marker=a",
+            f"{uploads}compare/{named}",
             f"{uploads}detail/{named}",
             f"{uploads}abort/{named}",
             f"{uploads}complete/{named}",

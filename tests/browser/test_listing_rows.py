@@ -110,3 +110,75 @@ def test_facts_are_asked_for_again_after_a_failure(site: Site, crowd: str) -> No
     site.open_listing(crowd)
     expect(site.row("folder/key 0000")).to_contain_text("no parts")
     expect(site.page.locator("#line-problem")).to_be_hidden()
+
+
+def test_selection_survives_paging_a_reload_and_pages_in_between(site: Site, crowd: str) -> None:
+    page = site.page
+    abort = page.get_by_role("button", name="Abort selected")
+    site.open_listing(crowd, max_uploads=100)
+    page.get_by_label("Select all on this page").check()
+    site.follow("Next")
+    expect(page.get_by_text("100 selected on other pages")).to_be_visible()
+    page.get_by_role("checkbox", name="Select folder/key 0100", exact=True).check()
+    expect(abort).to_contain_text("(101)")
+    page.reload()
+    expect(abort).to_contain_text("(101)")
+    expect(page.get_by_role("checkbox", name="Select folder/key 0100", exact=True)).to_be_checked()
+    there = page.url
+    site.follow("folder/key 0105")
+    site.follow(page.get_by_role("navigation", name="Breadcrumb").get_by_role("link", name=crowd))
+    assert page.url == there
+    expect(abort).to_contain_text("(101)")
+    site.submit(abort)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Abort 101 uploads?")
+    site.follow("Keep them")
+    assert page.url == there
+    expect(abort).to_contain_text("(101)")
+    page.get_by_role("button", name="Clear the selection").click()
+    expect(abort).to_be_disabled()
+    page.reload()
+    expect(abort).to_be_disabled()
+
+
+def test_rows_are_filtered_by_idle_time(site: Site, stack: Stack, tmp_path: Path) -> None:
+    bucket = stack.new_bucket()
+    stack.create_upload(bucket, "recent", {1: 10}, tmp_path / "part")
+    stack.create_upload(bucket, "other", {1: 10}, tmp_path / "part")
+    page = site.page
+    site.open_listing(bucket)
+    expect(site.row("recent")).to_contain_text("10 bytes")
+    page.get_by_role("checkbox", name="Select other").check()
+    page.get_by_role("button", name="1 hour").click()
+    expect(site.row("recent")).to_be_hidden()
+    expect(page.get_by_text("0 match, 2 do not")).to_be_visible()
+    expect(page.get_by_role("button", name="Abort selected")).to_contain_text("(1)")
+    page.get_by_label("Select all on this page").check()
+    expect(page.get_by_role("button", name="Abort selected")).to_contain_text("(1)")
+    page.reload()
+    expect(page.get_by_text("0 match, 2 do not")).to_be_visible()
+    page.get_by_role("button", name="any time").click()
+    expect(site.row("recent")).to_be_visible()
+
+
+def test_right_one_of_four_uploads_of_a_key_is_completed_with_three_clicks(
+    site: Site, stack: Stack, tmp_path: Path
+) -> None:
+    """The parts have just arrived, so that the page advises to wait: the operator knows better."""
+    bucket, clicks = stack.new_bucket(), 0
+    sizes: list[dict[int, int]] = [{1: 10}, {1: 5 * 1024**2, 2: 30}, {2: 10}, {}]
+    ids = [stack.create_upload(bucket, "report.csv", parts, tmp_path / "part") for parts in sizes]
+    stack.client.create_multipart_upload(bucket, "report.csv.bak")
+    site.open_listing(bucket)
+    page = site.page
+    for link in (
+        page.get_by_role("link", name="same key: 4 uploads").first,
+        page.locator(f"a[href*='/complete/'][href*='{ids[1]}']"),
+    ):
+        site.follow(link)
+        clicks += 1
+    page.get_by_role("button", name="Complete the upload").click()
+    clicks += 1
+    site.wait_for_operation()
+    assert clicks == 3
+    assert stack.object_digest(bucket, "report.csv")[0] == 5 * 1024**2 + 30
+    assert {upload_id for _, upload_id in stack.uploads_in(bucket)} & set(ids) == {ids[0], ids[2], ids[3]}

@@ -64,6 +64,7 @@ BY_ACTION: dict[tuple[str, str], Action] = {
     ("uploads", GET): Action.LIST_UPLOADS,
     ("facts", GET): Action.LIST_UPLOADS,
     ("facts", POST): Action.LIST_UPLOADS,
+    ("compare", GET): Action.LIST_UPLOADS,
     ("upload", GET): Action.LIST_UPLOADS,
     ("survey", GET): Action.LIST_UPLOADS,
     ("inventory-views", POST): Action.LIST_UPLOADS,

@@ -234,6 +234,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("uploads", "get"): Row("list bucket"),
     ("facts", "get"): Row("list key", upload),
     ("facts", "post"): Row("list key", upload),
+    ("compare", "get"): Row("list key", upload),
     ("upload", "get"): Row("list key", upload),
     ("survey", "get"): Row("list key", upload),
     ("abort", "get"): Row("operate key", upload),

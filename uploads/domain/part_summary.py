@@ -65,6 +65,12 @@ class PartSummary:
     without_etag: int
     copied: tuple[Run, ...] = ()
     unclear: tuple[Run, ...] = ()
+    first_activity: datetime | None = None
+
+    @property
+    def first_number(self) -> int:
+        """The lowest part number; 0 if there are no parts."""
+        return next((run.first for run in self.runs if run.kind is not PartKind.MISSING), 0)
 
     def numbers_of(self, kind: PartKind) -> int:
         return sum(run.count for run in self.runs if run.kind is kind)
@@ -108,6 +114,7 @@ def summarize_parts(parts: Iterable[ListedPart], min_part_size: int) -> PartSumm
         without_etag=sum(not part.etag for part in ordered),
         copied=_runs_of(part.number for part in ordered if part.copies > 1),
         unclear=_runs_of(part.number for part in ordered if part.is_unclear),
+        first_activity=min(dates, default=None),
     )
 
 
