@@ -18,7 +18,7 @@ from django.http import Http404
 
 from uploads import grants
 from uploads.domain.roles import ROLE_FOR, Action, Limits, Permission, Place, Role, Scope, prefixes_within
-from uploads.domain.states import SweepState
+from uploads.domain.states import OperationKind, SweepState
 from uploads.models import (
     AccessToken,
     Alert,
@@ -542,6 +542,26 @@ def operation_to_see(user: AnyUser, operation_id: uuid.UUID) -> Operation:
     _require(user, Action.SEE_OPERATIONS)
     missing, deleted = Problem(Code.NO_SUCH_OPERATION), Problem(Code.OPERATION_DELETED)
     return _get_or_deleted(user, visible_operations(user), missing, deleted, operation_id=operation_id)
+
+
+def may_steer_operation(user: AnyUser, operation: Operation) -> bool:
+    """Whether the user may pause, resume and stop it: who may do the same in all of its places, and its actor."""
+    action = Action.ABORT_UPLOADS if operation.kind == OperationKind.ABORT else Action.COMPLETE_UPLOADS
+    if not may(user, action):
+        return False
+    if operation.actor_id == actor(user).pk or may(user, action, Place(operation.store_id, operation.bucket)):
+        return True
+    keys = operation.items.values_list("key", flat=True)
+    return all(may(user, action, Place(operation.store_id, operation.bucket, key)) for key in keys)
+
+
+def operation_to_steer(user: AnyUser, operation_id: uuid.UUID) -> Operation:
+    """An operation to pause, resume or stop."""
+    _require(user, Action.ABORT_UPLOADS)
+    operation = operation_to_see(user, operation_id)
+    if not may_steer_operation(user, operation):
+        raise NotAllowed(_refusal(actor(user), Action.ABORT_UPLOADS))
+    return operation
 
 
 # --- Sweeps -----------------------------------------------------------------------------------------------------------

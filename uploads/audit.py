@@ -34,6 +34,9 @@ SYSTEM = "partway"
 
 OUTCOMES = {each.value: each for each in Outcome}
 
+NOT_DONE = frozenset({"spared", "left"})
+"""How items of operations end whose request was not sent."""
+
 ENDS: Mapping[str, tuple[str, ...]] = {
     "transfer.done": ("transfer.begun", "transfer.retried"),
     "transfer.failed": ("transfer.begun", "transfer.retried"),
@@ -170,6 +173,7 @@ def record_item(actor: User | None, action: str, operation: Operation, item: Ope
         operation_id=operation.pk,
         detail=detail,
         ordered=ordered,
+        outcome=Outcome.REFUSED if action in NOT_DONE else None,
     )
 
 

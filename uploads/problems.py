@@ -387,6 +387,9 @@ class Code(StrEnum):
     # --- Abort, complete and operations
     OWNED_BY_TRANSFER = "OwnedByTransfer"
     ALREADY_ORDERED = "AlreadyOrdered"
+    OPERATION_NOT_NOW = "OperationNotPossibleNow"
+    SPARED_RECENT = "SparedRecentPart"
+    SPARED_UNKNOWN = "SparedActivityUnknown"
     PREFLIGHT_FAILED = "PreflightFailed"
     NO_PARTS = "NoParts"
     PARTS_TOO_SMALL = "PartsTooSmall"

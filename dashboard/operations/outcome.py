@@ -6,12 +6,12 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from dashboard.shared.formatting import Count, exact_bytes_text, time_text
+from dashboard.shared.formatting import Count, duration_text, exact_bytes_text, time_text
 from dashboard.shared.messages import text_of
 from dashboard.shared.messages.proofs import verification_text
 from uploads.domain.states import ItemState, OperationKind
 from uploads.models import Operation, OperationItem
-from uploads.selectors.operations import OperationProgress, why_operation_waits
+from uploads.selectors.operations import OperationProgress, seconds_left, why_operation_waits
 
 
 def outcome_text(item: OperationItem) -> str:
@@ -30,6 +30,18 @@ def waiting_text(operation: Operation, progress: OperationProgress) -> str:
     """Why an operation waits; empty if it does not."""
     problem = why_operation_waits(operation, progress)
     return text_of(problem) if problem else ""
+
+
+def pace_text(operation: Operation, progress: OperationProgress) -> str:
+    """How fast it goes, and how long it will take; empty if that is not known."""
+    pace = seconds_left(operation, progress)
+    if pace is None:
+        return ""
+    per_minute = Count(max(1, round(pace[0] * 60)))
+    return _("%(count)s per minute, about %(duration)s left") % {
+        "count": per_minute,
+        "duration": duration_text(pace[1]),
+    }
 
 
 def completion_text(item: OperationItem) -> str:

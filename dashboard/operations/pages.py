@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.db.models import Case, QuerySet, Value, When
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
-from django.views.decorators.http import require_safe
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
 
-from dashboard.operations.outcome import completion_text, outcome_text, waiting_text
+from dashboard.operations.outcome import completion_text, outcome_text, pace_text, waiting_text
 from dashboard.operations.serializers import operation_json
 from dashboard.shared import jsonapi
 from dashboard.shared.deleted import shows_deleted
+from dashboard.shared.errors import refuse
 from dashboard.shared.links import BucketLinks
+from dashboard.shared.messages import text_of
 from dashboard.shared.parameters import query_string
 from dashboard.shared.responses import explains_failures, is_fragment, see_other
 from dashboard.shared.way_back import BACK, links_of
@@ -26,6 +31,7 @@ from uploads.domain.states import ItemState, OperationKind
 from uploads.models import Operation, OperationItem
 from uploads.objectstore.types import UploadRef, UploadsQuery
 from uploads.selectors.operations import OperationProgress, operation_progress
+from uploads.services.operations.steps import StepRefused, pause_operation, resume_operation, stop_operation
 
 SHOWN_ITEMS = 50
 """The most items that the page shows, failed ones first. The JSON has all of them."""
@@ -34,6 +40,13 @@ PATIENCE_SECONDS = 2.0
 """How long a JSON request waits for the outcome before the response names the operation's URL instead."""
 
 POLL_SECONDS = 0.1
+
+STEPS: Mapping[str, tuple[str, ...]] = {
+    "running": ("pause", "stop"),
+    "pausing": ("resume", "stop"),
+    "paused": ("resume", "stop"),
+}
+"""What can be done with an operation in a state."""
 
 
 @require_safe
@@ -46,7 +59,9 @@ def detail(request: HttpRequest, operation_id: uuid.UUID) -> HttpResponseBase:
         return JsonResponse(operation_json(operation, progress))
     template = "operations/status.html" if is_fragment(request) else "operations/detail.html"
     links = links_of(request, operation.store.name, operation.bucket)
-    return render(request, template, _context(operation, progress, links))
+    context = _context(operation, progress, links)
+    context["may_steer"] = operation.sweep_id is None and access.may_steer_operation(request.user, operation)
+    return render(request, template, context)
 
 
 def respond_with(request: HttpRequest, operation: Operation, back: str = "") -> HttpResponseBase:
@@ -58,8 +73,44 @@ def respond_with(request: HttpRequest, operation: Operation, back: str = "") -> 
     if not jsonapi.wants_json(request):
         return see_other(url + query_string({BACK: back}))
     progress = _wait(operation)
-    status = 202 if progress.state == "running" else 200
+    status = 202 if progress.active else 200
     return JsonResponse(operation_json(operation, progress), status=status, headers={"Location": url})
+
+
+@require_POST
+@explains_failures
+def pause(request: HttpRequest, operation_id: uuid.UUID) -> HttpResponseBase:
+    return _step(request, operation_id, pause_operation)
+
+
+@require_POST
+@explains_failures
+def resume(request: HttpRequest, operation_id: uuid.UUID) -> HttpResponseBase:
+    return _step(request, operation_id, resume_operation)
+
+
+@require_POST
+@explains_failures
+def stop(request: HttpRequest, operation_id: uuid.UUID) -> HttpResponseBase:
+    """What is not begun is left."""
+    return _step(request, operation_id, stop_operation)
+
+
+def _step(request: HttpRequest, operation_id: uuid.UUID, act: Callable[[User, Operation], None]) -> HttpResponseBase:
+    operation = access.operation_to_steer(request.user, operation_id)
+    links = links_of(request, operation.store.name, operation.bucket)
+    url = reverse("operation", args=[operation.pk]) + query_string({BACK: links.back})
+    try:
+        act(access.actor(request.user), operation)
+    except StepRefused as refused:
+        text = text_of(refused.problem)
+        if jsonapi.wants_json(request):
+            return jsonapi.json_error(refused.problem.code, text, status=409)
+        return refuse(request, 409, _("Nothing was changed"), text, code=refused.problem.code, back=url)
+    if jsonapi.wants_json(request):
+        operation.refresh_from_db()
+        return JsonResponse(operation_json(operation, progress_of(operation)))
+    return see_other(url)
 
 
 def progress_of(operation: Operation) -> OperationProgress:
@@ -69,7 +120,7 @@ def progress_of(operation: Operation) -> OperationProgress:
 def _wait(operation: Operation) -> OperationProgress:
     deadline = time.monotonic() + PATIENCE_SECONDS
     progress = progress_of(operation)
-    while progress.state == "running" and time.monotonic() < deadline:
+    while progress.active and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
         progress = progress_of(operation)
     return progress
@@ -80,8 +131,10 @@ def _context(operation: Operation, progress: OperationProgress, links: BucketLin
     return {
         "operation": operation,
         "progress": progress,
-        "finished": progress.total - progress.active,
-        "running": progress.state == "running",
+        "finished": progress.total - progress.active - progress.left,
+        "running": progress.active > 0,
+        "steps": STEPS.get(progress.state, ()),
+        "pace": pace_text(operation, progress),
         "waiting": waiting_text(operation, progress),
         "links": links,
         "operation_url": reverse("operation", args=[operation.pk]) + query_string({BACK: links.back}),

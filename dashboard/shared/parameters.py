@@ -58,15 +58,19 @@ class Query:
 
     def number(self, name: str, default: int, lowest: int, highest: int) -> int:
         """A whole number from `lowest` to `highest`; `default` if the parameter is missing or empty."""
-        text = (self._values.get(name) or [""])[0]
-        if not text:
-            return default
-        if not (text.isascii() and text.isdigit() and len(text) <= 9 and lowest <= int(text) <= highest):
-            raise BadParameter(
-                _("%(name)s is “%(value)s”, but must be a whole number from %(lowest)s to %(highest)s.")
-                % {"name": name, "value": text[:50], "lowest": Count(lowest), "highest": Count(highest)}
-            )
-        return int(text)
+        return read_number(name, (self._values.get(name) or [""])[0], default, lowest, highest)
+
+
+def read_number(name: str, text: str, default: int, lowest: int, highest: int) -> int:
+    """A whole number from `lowest` to `highest`; `default` if the text is empty. Raises BadParameter."""
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and lowest <= int(text) <= highest):
+        raise BadParameter(
+            _("%(name)s is “%(value)s”, but must be a whole number from %(lowest)s to %(highest)s.")
+            % {"name": name, "value": text[:50], "lowest": Count(lowest), "highest": Count(highest)}
+        )
+    return int(text)
 
 
 def _repeated(name: str) -> str:

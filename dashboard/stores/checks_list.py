@@ -23,7 +23,8 @@ from uploads.selectors.lists.keyset import Search
 
 
 def _states(_request: HttpRequest) -> list[tuple[str, Any]]:
-    return [(each.value, state_text(each.value)) for each in ItemState if each is not ItemState.UNKNOWN]
+    never = {ItemState.UNKNOWN, ItemState.SPARED, ItemState.LEFT}
+    return [(each.value, state_text(each.value)) for each in ItemState if each not in never]
 
 
 CHECKS = ListSpec(

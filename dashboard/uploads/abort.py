@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
@@ -15,9 +17,10 @@ from dashboard.operations.pages import respond_with
 from dashboard.shared import formatting, jsonapi
 from dashboard.shared.body_limits import receives_large_form
 from dashboard.shared.explain import explain
+from dashboard.shared.exports import attachment, csv_lines
 from dashboard.shared.links import BucketLinks
 from dashboard.shared.messages import text_of
-from dashboard.shared.parameters import read_uploads, write_upload
+from dashboard.shared.parameters import read_number, read_uploads, write_upload
 from dashboard.shared.responses import explains_failures
 from dashboard.shared.way_back import links_of
 from dashboard.uploads.columns import TO_ABORT
@@ -31,6 +34,11 @@ from uploads.services.browse.preflight import preflight_abort
 from uploads.services.ended.noting import note_found_gone
 from uploads.services.operations.order import request_abort
 
+SPARED_HOURS = 24
+"""Suggested on the page."""
+
+MOST_SPARED_HOURS = 365 * 24
+
 
 @receives_large_form
 @require_http_methods(["GET", "POST"])
@@ -38,20 +46,38 @@ from uploads.services.operations.order import request_abort
 def abort(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     """GET shows the confirmation page. So does POST with `ask`, because a selection is too long for a URL.
 
-    Any other POST requests the abort.
+    POST with `export=csv` has the selection as a file. Any other POST requests the abort. `spare-hours`: uploads with a
+    part of the last so many hours are left out, and those whose parts have no time.
     """
     names = read_uploads(request)
     found = access.store_to_abort_in(request.user, store, bucket, [name.key for name in names])
     links = links_of(request, found.name, bucket)
     if request.method == "GET" or "ask" in request.POST:
         return _confirm(request, found, links, names)
+    if request.POST.get("export") == "csv":
+        return attachment("uploads-to-abort", "csv", csv_lines(_exported(found, bucket), names))
     try:
-        operation = request_abort(access.actor(request.user), found, bucket, names)
+        operation = request_abort(access.actor(request.user), found, bucket, names, _spare_after(request))
     except OwnedByTransfer as owned:
         if jsonapi.wants_json(request):
             return jsonapi.json_error(owned.problem.code, text_of(owned.problem), status=409)
         return _confirm_one(request, found, links, names[0], status=409)
     return respond_with(request, operation, links.back)
+
+
+def _spare_after(request: HttpRequest) -> datetime | None:
+    """The time after which a part spares its upload; None if none does."""
+    hours = read_number("spare-hours", request.POST.get("spare-hours", ""), 0, 0, MOST_SPARED_HOURS)
+    return timezone.now() - timedelta(hours=hours) if hours else None
+
+
+def _exported(store: Store, bucket: str) -> dict[str, Callable[[UploadRef], str]]:
+    return {
+        "Store": lambda _: store.name,
+        "Bucket": lambda _: bucket,
+        "Key": lambda name: name.key,
+        "UploadId": lambda name: name.upload_id,
+    }
 
 
 def _confirm(request: HttpRequest, store: Store, links: BucketLinks, names: Sequence[UploadRef]) -> HttpResponse:
@@ -93,5 +119,6 @@ def _confirm_many(request: HttpRequest, store: Store, links: BucketLinks, names:
         "count": len(names),
         "keys": len({name.key for name in names}),
         "owned": len(owned),
+        "spared_hours": SPARED_HOURS,
     }
     return render(request, "uploads/abort_many.html", context)

@@ -135,7 +135,7 @@ def unlisted_group(
 def rows_to_abort(links: BucketLinks, names: Sequence[UploadRef], owned: Container[tuple[str, str]]) -> Iterator[Row]:
     """The rows of a selection to abort. The uploads in `owned` belong to transfers in progress."""
     new_row = _row_factory(links, TO_ABORT, NO_BOXES)
-    skipped = format_html(' <span class="text-secondary">{}</span>', _("(owned by a transfer: not aborted)"))
+    skipped = format_html(' <span class="text-secondary" data-owned>{}</span>', _("(owned by a transfer: not aborted)"))
     for name in names:
         is_owned = (name.key, name.upload_id) in owned
         yield new_row(MultipartUpload(name.key, name.upload_id, None), skipped if is_owned else "")

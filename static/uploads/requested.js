@@ -3,7 +3,8 @@
 import { Selection } from "./selection.js";
 
 for (const form of document.querySelectorAll("form[data-deselects]")) {
-  form.addEventListener("submit", () => {
+  form.addEventListener("submit", ({ submitter }) => {
+    if (submitter?.name === "export") return;
     const selection = new Selection(form.dataset.deselects);
     for (const { value } of form.querySelectorAll("input[name=upload]")) selection.set(value, false);
     selection.save();

@@ -86,7 +86,7 @@ class Site:
 
     def wait_for_operation(self, state: str = "done") -> None:
         """Wait until the operation's page shows this state."""
-        self.page.wait_for_url("**/operations/*/")
+        self.page.wait_for_url(re.compile(r"/operations/[^/]+/(\?|$)"))
         expect(self.page.locator("#operation .state").first).to_have_text(state)
 
     # --- Transfers ----------------------------------------------------------------------------------------------------

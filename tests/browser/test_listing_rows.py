@@ -152,7 +152,7 @@ def test_rows_are_filtered_by_idle_time(site: Site, stack: Stack, tmp_path: Path
     expect(site.row("recent")).to_be_hidden()
     expect(page.get_by_text("0 match, 2 do not")).to_be_visible()
     expect(page.get_by_role("button", name="Abort selected")).to_contain_text("(1)")
-    page.get_by_label("Select all on this page").check()
+    page.get_by_label("Select all on this page").click()
     expect(page.get_by_role("button", name="Abort selected")).to_contain_text("(1)")
     page.reload()
     expect(page.get_by_text("0 match, 2 do not")).to_be_visible()
@@ -182,3 +182,41 @@ def test_right_one_of_four_uploads_of_a_key_is_completed_with_three_clicks(
     assert clicks == 3
     assert stack.object_digest(bucket, "report.csv")[0] == 5 * 1024**2 + 30
     assert {upload_id for _, upload_id in stack.uploads_in(bucket)} & set(ids) == {ids[0], ids[2], ids[3]}
+
+
+@pytest.mark.timeout(900)
+def test_200_uploads_of_three_pages_are_aborted_with_seven_clicks(site: Site, stack: Stack, tmp_path: Path) -> None:
+    """Those with a recent part are spared."""
+    bucket, clicks = stack.new_bucket(), 0
+    recent = {stack.create_upload(bucket, f"key {number}", {1: 10}, tmp_path / "part") for number in (20, 90, 170)}
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: stack.client.create_multipart_upload(bucket, f"key {n:03}"), range(197)))
+    site.open_listing(bucket, max_uploads=70)
+    page = site.page
+    page.get_by_label("Select all on this page").check()
+    clicks += 1
+    for _ in range(2):
+        site.follow("Next")
+        page.get_by_label("Select all on this page").check()
+        clicks += 2
+    site.submit(page.get_by_role("button", name="Abort selected (200)"))
+    clicks += 1
+    expect(page.get_by_role("heading", level=1)).to_have_text("Abort 200 uploads?")
+    expect(page.get_by_text("All uploads have been looked at.")).to_be_visible()
+    expect(page.locator("[data-sum=hour]")).to_have_text("3")
+    expect(page.locator("[data-sum=day]")).to_have_text("3")
+    expect(page.locator("[data-sum=parts]")).to_have_text("3")
+    expect(page.locator("[data-sum=bytes]")).to_have_text("30 bytes")
+    expect(page.locator("[data-sum=unknown]")).to_have_text("0")
+    expect(page.get_by_text("(3 of them)")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="This list as CSV").click()
+    assert len(Path(download.value.path()).read_text().splitlines()) == 201
+    page.get_by_role("button", name="Abort 200 uploads").click()
+    clicks += 1
+    site.wait_for_operation()
+    assert clicks == 7
+    expect(page.locator("#operation")).to_contain_text("3 were spared")
+    assert {upload_id for _, upload_id in stack.uploads_in(bucket)} == recent
+    site.follow("To the uploads of")
+    expect(page.get_by_role("button", name="Abort selected")).to_be_disabled()

@@ -42,6 +42,7 @@ NO_ROWS = {
 
 BY_ACTION: dict[tuple[str, str], Action] = {
     ("overview", GET): Action.SEE_STORES,
+    ("search", GET): Action.SEE_STORES,
     ("stores", GET): Action.SEE_STORES,
     ("store", GET): Action.SEE_STORES,
     ("store-state", GET): Action.SEE_STORES,
@@ -84,6 +85,9 @@ BY_ACTION: dict[tuple[str, str], Action] = {
     ("operations", GET): Action.SEE_OPERATIONS,
     ("checks", GET): Action.SEE_STORES,
     ("operation", GET): Action.SEE_OPERATIONS,
+    ("operation-pause", POST): Action.ABORT_UPLOADS,
+    ("operation-resume", POST): Action.ABORT_UPLOADS,
+    ("operation-stop", POST): Action.ABORT_UPLOADS,
     ("sweeps", GET): Action.SEE_OPERATIONS,
     ("sweep", GET): Action.SEE_OPERATIONS,
     ("new-sweep", GET): Action.PLAN_SWEEPS,

@@ -24,7 +24,7 @@ class Phase(StrEnum):
 
 
 class DesiredState(StrEnum):
-    """What the operator wants a transfer to do."""
+    """What the operator wants a transfer or an operation to do."""
 
     RUN = "run"
     PAUSE = "pause"
@@ -53,13 +53,18 @@ class OperationKind(StrEnum):
 
 
 class ItemState(StrEnum):
-    """One upload of an operation. UNKNOWN: it may have had an effect, and nothing more will find that out."""
+    """One upload of an operation. UNKNOWN: it may have had an effect, and nothing more will find that out.
+
+    SPARED: it was not aborted, because a part arrived lately. LEFT: the operation was stopped before it was begun.
+    """
 
     ORDERED = "ordered"
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
     UNKNOWN = "unknown"
+    SPARED = "spared"
+    LEFT = "left"
 
 
 class SweepState(StrEnum):
@@ -199,14 +204,20 @@ STORE_UPLOAD_STATES = Transitions(
 ITEM_STATES = Transitions(
     "state",
     {
-        ItemState.ORDERED: frozenset({ItemState.RUNNING, ItemState.FAILED}),
-        ItemState.RUNNING: frozenset({ItemState.ORDERED, ItemState.DONE, ItemState.FAILED, ItemState.UNKNOWN}),
+        ItemState.ORDERED: frozenset({ItemState.RUNNING, ItemState.FAILED, ItemState.LEFT}),
+        ItemState.RUNNING: frozenset(
+            {ItemState.ORDERED, ItemState.DONE, ItemState.FAILED, ItemState.UNKNOWN, ItemState.SPARED}
+        ),
         ItemState.DONE: frozenset(),
         ItemState.FAILED: frozenset(),
         ItemState.UNKNOWN: frozenset(),
+        ItemState.SPARED: frozenset(),
+        ItemState.LEFT: frozenset(),
     },
 )
-"""Of the items of operations, of store checks, and of scans, their buckets and batches."""
+"""Of the items of operations, of store checks, and of scans, their buckets and batches. Only items of operations are
+spared or left.
+"""
 
 
 class EndedHow(StrEnum):

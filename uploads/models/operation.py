@@ -8,7 +8,7 @@ import uuid
 from django.conf import settings
 from django.db import models
 
-from uploads.domain.states import ItemState, OperationKind
+from uploads.domain.states import DesiredState, ItemState, OperationKind
 from uploads.models.access_token import AccessToken
 from uploads.models.store import Store
 from uploads.models.work import WorkFields
@@ -27,6 +27,10 @@ class Operation(models.Model):
 
     `access_token`: the token that requested it, if any. Items that have not begun when it is revoked are not done.
 
+    `desired_state`: while it is paused, no upload is begun. If it is cancelled, uploads that are not begun are left.
+
+    `spare_after`: an upload with a part from after this time is not aborted, nor one whose parts have no time.
+
     `confirmed`: what the operator saw and confirmed before the completion (`domain.confirmation`). It is empty in
     operations from before it was recorded. Only they use `allow_gaps` and `forbid_overwrite`: there was no object with
     this key when the completion was requested, and the store is to refuse to replace one that has appeared since.
@@ -42,6 +46,11 @@ class Operation(models.Model):
     bucket = models.CharField(max_length=255)
     allow_gaps = models.BooleanField(default=False)
     forbid_overwrite = models.BooleanField(default=False)
+    desired_state = models.CharField(
+        max_length=6, choices=[(each.value, each.value) for each in DesiredState], default=DesiredState.RUN.value
+    )
+    desired_at = models.DateTimeField(null=True, blank=True)
+    spare_after = models.DateTimeField(null=True, blank=True)
     confirmed = models.JSONField(default=dict, blank=True)
     sweep = models.ForeignKey("Sweep", null=True, blank=True, on_delete=models.PROTECT, related_name="operations")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -13,6 +13,14 @@ from uploads.problems import Code
 REFUSALS: Mapping[str, Message] = {
     Code.OWNED_BY_TRANSFER: _("A transfer in progress owns this upload. Cancel the transfer instead."),
     Code.ALREADY_ORDERED: _("Another operation is already working on this upload."),
+    Code.OPERATION_NOT_NOW: _("The operation has ended, is being stopped, or is run by a sweep."),
+    Code.SPARED_RECENT: _(
+        "The upload was not aborted, because a part arrived lately: somebody may still be sending it."
+    ),
+    Code.SPARED_UNKNOWN: _(
+        "The upload was not aborted, because it is not known when its last part arrived: somebody may still be "
+        "sending it."
+    ),
     Code.PREFLIGHT_FAILED: _("The upload was not completed, because the store would refuse it."),
     Code.UPLOAD_NOT_LISTED: _("The store lists no upload with this key and upload id."),
     Code.GAP_NOT_ALLOWED: _("Part numbers are missing, and completing with exactly these gaps was not confirmed."),

@@ -223,8 +223,13 @@ class quick_plans:
 
 def make_operations(actor: User, stores: list[Store], count: int) -> None:
     for number in range(count):
+        desired = {6: DesiredState.PAUSE, 7: DesiredState.PAUSE, 8: DesiredState.CANCEL}.get(number % 10)
         operation = Operation.objects.create(
-            kind=list(OperationKind)[number % 2], actor=actor, store=stores[number % 3], bucket=f"b-{number % 5}"
+            kind=list(OperationKind)[number % 2],
+            actor=actor,
+            store=stores[number % 3],
+            bucket=f"b-{number % 5}",
+            desired_state=desired or DesiredState.RUN,
         )
         states = {
             0: (ItemState.DONE,),
@@ -233,7 +238,11 @@ def make_operations(actor: User, stores: list[Store], count: int) -> None:
             3: (ItemState.RUNNING, ItemState.FAILED),
             4: (ItemState.UNKNOWN, ItemState.DONE),
             5: (ItemState.UNKNOWN, ItemState.FAILED),
-        }[number % 6]
+            6: (ItemState.RUNNING, ItemState.DONE),
+            7: (ItemState.ORDERED, ItemState.SPARED),
+            8: (ItemState.ORDERED, ItemState.LEFT),
+            9: (ItemState.DONE, ItemState.LEFT),
+        }[number % 10]
         OperationItem.objects.bulk_create(
             OperationItem(operation=operation, key=f"key-{number}", upload_id=f"u-{number}", state=state)
             for state in states
@@ -241,7 +250,7 @@ def make_operations(actor: User, stores: list[Store], count: int) -> None:
 
 
 def test_operations_are_found_by_the_state_that_pages_show(ada: User, stores: list[Store]) -> None:
-    make_operations(ada, stores, 12)
+    make_operations(ada, stores, 20)
     progress = operation_progress(list(Operation.objects.all()))
     order = Order(Operation, "created_at", descends=True)
     for state in OPERATION_STATES:

@@ -10,12 +10,22 @@ from django.db.models import Exists, OuterRef, Q
 
 from uploads import access
 from uploads.access import AnyUser
-from uploads.domain.states import ACTIVE_ITEM_STATES, ItemState, OperationKind
+from uploads.domain.states import ACTIVE_ITEM_STATES, DesiredState, ItemState, OperationKind
 from uploads.models import Operation, OperationItem
 from uploads.selectors.lists.common import created_between, equal, of_store, of_user
 from uploads.selectors.lists.keyset import Condition, Search
 
-OPERATION_STATES = ("running", "done", "failed", "partly-failed", "unknown")
+OPERATION_STATES = (
+    "running",
+    "pausing",
+    "paused",
+    "stopping",
+    "done",
+    "failed",
+    "partly-failed",
+    "unknown",
+    "halted",
+)
 """The states of `OperationProgress`."""
 
 
@@ -62,16 +72,19 @@ def _items(condition: Q) -> Exists:
 def _in_state(state: str) -> Q:
     """Operations that `operation_progress` gives this state."""
     active = Q(_items(Q(state__in=sorted(ACTIVE_ITEM_STATES))))
+    running, left = Q(_items(Q(state=ItemState.RUNNING))), Q(_items(Q(state=ItemState.LEFT)))
+    paused = Q(desired_state=DesiredState.PAUSE)
     failed, unknown = Q(_items(Q(state=ItemState.FAILED))), Q(_items(Q(state=ItemState.UNKNOWN)))
     other_than_failed = Q(_items(~Q(state=ItemState.FAILED)))
-    match state:
-        case "running":
-            return active
-        case "failed":
-            return ~active & failed & ~other_than_failed
-        case "partly-failed":
-            return ~active & failed & other_than_failed
-        case "unknown":
-            return ~active & ~failed & unknown
-        case _:
-            return ~active & ~failed & ~unknown
+    has_ended = ~active & ~failed & ~unknown
+    conditions = {
+        "running": active & Q(desired_state=DesiredState.RUN),
+        "pausing": active & paused & running,
+        "paused": active & paused & ~running,
+        "stopping": active & Q(desired_state=DesiredState.CANCEL),
+        "failed": ~active & failed & ~other_than_failed,
+        "partly-failed": ~active & failed & other_than_failed,
+        "unknown": ~active & ~failed & unknown,
+        "halted": has_ended & left,
+    }
+    return conditions.get(state, has_ended & ~left)

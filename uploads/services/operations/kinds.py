@@ -12,7 +12,7 @@ from uploads.domain.states import ITEM_STATES, ItemState, OperationKind
 from uploads.models import OperationItem
 from uploads.problems import Problem
 from uploads.services.operations.order import dispatch_operation, dispatch_operations, due_operations, end_item
-from uploads.services.operations.outcomes import COMPLETED_AT, REQUESTED_AT, SENT_AT, UNANSWERED_AT, end_of
+from uploads.services.operations.outcomes import end_of, may_have_begun
 from uploads.services.work.kinds import register
 from uploads.services.work.leases import Kind, Lease
 from uploads.services.work.queue import enqueue_on_commit
@@ -21,7 +21,7 @@ from uploads.services.work.tasks import dispatch_batches, guard, record_worker_l
 
 def refusal_of(item: OperationItem) -> Problem | None:
     """Why the request is not sent: its actor may not do it any more. One that was sent is followed to its outcome."""
-    if item.outcome.keys() & {REQUESTED_AT, COMPLETED_AT, UNANSWERED_AT, SENT_AT}:
+    if may_have_begun(item):
         return None
     operation = item.operation
     place = Place(operation.store_id, operation.bucket, item.key)

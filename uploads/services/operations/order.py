@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -15,7 +16,7 @@ from django.utils import timezone
 
 from uploads import audit
 from uploads.domain.confirmation import Confirmation
-from uploads.domain.states import EndedHow, ItemState, OperationKind
+from uploads.domain.states import DesiredState, EndedHow, ItemState, OperationKind
 from uploads.models import Operation, OperationItem, Store
 from uploads.models.operation import active_key
 from uploads.objectstore.types import UploadRef
@@ -41,12 +42,15 @@ __all__ = [
 ]
 
 
-def request_abort(actor: User, store: Store, bucket: str, uploads: Sequence[UploadRef]) -> Operation:
+def request_abort(
+    actor: User, store: Store, bucket: str, uploads: Sequence[UploadRef], spare_after: datetime | None = None
+) -> Operation:
     """Have a task abort uploads. For a single upload with an active operation, returns that operation.
 
+    `spare_after`: each upload is read immediately before its abort, and left out if a part is newer than this time.
     Raises OwnedByTransfer for a single upload that a transfer owns; among many it becomes an item that failed.
     """
-    return _request(OperationKind.ABORT, actor, store, bucket, list(dict.fromkeys(uploads)))
+    return _request(OperationKind.ABORT, actor, store, bucket, list(dict.fromkeys(uploads)), spare_after=spare_after)
 
 
 def request_complete(
@@ -150,14 +154,18 @@ def _done_operation(kind: OperationKind, store: Store, bucket: str, upload: Uplo
 
 @transaction.atomic
 def dispatch_operation(operation_id: uuid.UUID) -> None:
-    """Enqueue the next uploads of an operation, unless a sweep runs them. Can be called at any time."""
-    _dispatch(Operation.objects.select_for_update().filter(pk=operation_id, sweep=None))
+    """Enqueue the next uploads of an operation, unless it is paused or a sweep runs them. Can be called at any time."""
+    _dispatch(_to_dispatch().select_for_update().filter(pk=operation_id))
 
 
 @transaction.atomic
 def dispatch_operations(operation_ids: Collection[uuid.UUID]) -> None:
     """As `dispatch_operation`, without those that another process changes now. One takes as many statements as many."""
-    _dispatch(Operation.objects.select_for_update(skip_locked=True).filter(pk__in=operation_ids, sweep=None))
+    _dispatch(_to_dispatch().select_for_update(skip_locked=True).filter(pk__in=operation_ids))
+
+
+def _to_dispatch() -> QuerySet[Operation]:
+    return Operation.objects.filter(sweep=None).exclude(desired_state=DesiredState.PAUSE)
 
 
 def _dispatch(operations: QuerySet[Operation]) -> None:
@@ -175,7 +183,7 @@ def _dispatch(operations: QuerySet[Operation]) -> None:
 def due_operations(limit: int) -> list[uuid.UUID]:
     """At most `limit` operations with uploads that nobody has enqueued: a process died, or a message was lost."""
     waiting = OperationItem.objects.filter(due(), **TO_ENQUEUE).order_by().values("operation_id")
-    found = Operation.objects.filter(pk__in=waiting, sweep=None).annotate(busy=_busy_items()).filter(busy__lt=WINDOW)
+    found = _to_dispatch().filter(pk__in=waiting).annotate(busy=_busy_items()).filter(busy__lt=WINDOW)
     return list(found.order_by().values_list("pk", flat=True)[:limit])
 
 

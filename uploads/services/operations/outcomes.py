@@ -30,6 +30,12 @@ SENT_AT = "sent_at"
 """In the outcome of an abort of a sweep: when it was about to be sent first. It may have had an effect since then."""
 
 
+def may_have_begun(item: OperationItem) -> bool:
+    """Whether a request of this item may have had an effect."""
+    noted = item.outcome.keys() & {REQUESTED_AT, COMPLETED_AT, UNANSWERED_AT, SENT_AT}
+    return bool(noted) or item.error_reason == Code.WORKER_LOST
+
+
 def end_of(item: OperationItem, error: dict[str, Any]) -> tuple[ItemState, dict[str, Any]]:
     """The final state of an item that is given up after `error` (its columns), and the columns of that end.
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from uploads import crash
-from uploads.domain.states import ItemState, OperationKind
-from uploads.models import OperationItem
+from uploads.domain.states import DesiredState, ItemState, OperationKind
+from uploads.models import Operation, OperationItem
 from uploads.objectstore.errors import ObjectStoreError, Reason, certainly_not_done
 from uploads.objectstore.types import UploadRef
 from uploads.problems import Code, Problem
@@ -24,6 +25,7 @@ from uploads.services.operations.kinds import ITEMS, refusal_of
 from uploads.services.operations.order import end_item
 from uploads.services.operations.outcomes import REQUESTED_AT, UNANSWERED_AT
 from uploads.services.operations.paced import abort_in_turn, wait_for_turn, was_sent
+from uploads.services.operations.sparing import why_spared
 from uploads.services.stores.clients import client_for
 from uploads.services.work.attempts import Retry
 from uploads.services.work.failures import NO_ERROR, error_fields, problem_fields
@@ -33,7 +35,13 @@ from uploads.services.work.tasks import record_failure, task
 log = logging.getLogger(__name__)
 
 
-@task(ITEMS, OperationItem.objects.all, refusal=refusal_of)
+def not_paused() -> QuerySet[OperationItem]:
+    """As a subquery, not as a join: see `leases.take`."""
+    paused = Operation.objects.filter(pk=OuterRef("operation_id"), desired_state=DesiredState.PAUSE)
+    return OperationItem.objects.filter(~Exists(paused))
+
+
+@task(ITEMS, not_paused, refusal=refusal_of)
 def run_item(lease: Lease[OperationItem]) -> None:
     """Abort or complete one upload, and write the result."""
     item = lease.row
@@ -41,7 +49,9 @@ def run_item(lease: Lease[OperationItem]) -> None:
     try:
         if owner_of(operation.store, operation.bucket, item.key, item.upload_id):
             raise ItemRefused(Problem(Code.OWNED_BY_TRANSFER))
-        if operation.kind == OperationKind.ABORT:
+        if (spared := why_spared(item)) is not None:
+            end_item(lease, ItemState.SPARED, **problem_fields(spared))
+        elif operation.kind == OperationKind.ABORT:
             end_item(lease, ItemState.DONE, outcome=_abort(lease), **NO_ERROR)
         else:
             _record_completion(lease, complete_item(item))
