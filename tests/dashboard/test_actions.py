@@ -42,7 +42,6 @@ NO_ROWS = {
 
 BY_ACTION: dict[tuple[str, str], Action] = {
     ("overview", GET): Action.SEE_STORES,
-    ("search", GET): Action.SEE_STORES,
     ("stores", GET): Action.SEE_STORES,
     ("store", GET): Action.SEE_STORES,
     ("store-state", GET): Action.SEE_STORES,
