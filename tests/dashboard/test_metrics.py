@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -86,7 +87,7 @@ def test_transfers_by_the_state_shown_on_pages(operator: User) -> None:
     make_transfer(operator, store, phase=Phase.SENDING)
     make_transfer(operator, store, phase=Phase.SENDING, desired_state=DesiredState.PAUSE)
     make_transfer(operator, store, phase=Phase.SENDING, received_at=timezone.now() - timedelta(minutes=1))
-    full = {"received_at": timezone.now() - timedelta(minutes=1), "quota_refused_at": timezone.now()}
+    full: dict[str, Any] = {"received_at": timezone.now() - timedelta(minutes=1), "quota_refused_at": timezone.now()}
     make_transfer(operator, store, phase=Phase.RECEIVING, **full)
     make_transfer(operator, store, phase=Phase.COMPLETING, all_received=True, failing_since=timezone.now())
     make_transfer(operator, store, phase=Phase.DONE)
