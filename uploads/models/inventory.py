@@ -14,6 +14,9 @@ from uploads.models.work import ErrorFields
 IN_PROGRESS = models.Q(ended_at__isnull=True)
 """The condition of the indexes of uploads. Queries repeat it literally: SQLite compares it so."""
 
+COUNTED = ("verdict", "store", "storage_class", "bytes")
+"""What totals and groups read of each upload, besides what they group by."""
+
 VERDICTS = [(verdict.value, verdict.value) for verdict in Verdict]
 
 
@@ -130,7 +133,6 @@ class InventoryUpload(models.Model):
                 for name, column in (
                     ("bytes", "bytes"),
                     ("idle", "active_at"),
-                    ("parts", "parts"),
                     ("key", "key"),
                     ("class", "storage_class"),
                     ("upload_id", "upload_id"),
@@ -138,22 +140,21 @@ class InventoryUpload(models.Model):
             ),
             *(
                 models.Index(fields=[column, "bytes", "id"], name=f"inventory_by_{column}", condition=IN_PROGRESS)
-                for column in ("store", "bucket", "verdict")
+                for column in ("store", "verdict")
             ),
-            # What groups need is in these, so that they read no rows.
-            models.Index(
-                fields=["started_at", "id", "verdict", "store", "storage_class", "bytes"],
-                name="inventory_by_age",
-                condition=IN_PROGRESS,
+            # What totals and groups need is in these, so that they read no rows.
+            *(
+                models.Index(fields=[*columns, *COUNTED], name=f"inventory_by_{name}", condition=IN_PROGRESS)
+                for name, columns in (
+                    ("age", ("started_at", "id", "bucket", "parts")),
+                    ("initiator", ("initiator", "id", "bucket", "parts")),
+                    ("bucket_key", ("bucket", "key", "id", "parts")),
+                    ("parts", ("parts", "id", "bucket", "started_at")),
+                )
             ),
             models.Index(
-                fields=["initiator", "verdict", "store", "storage_class", "bytes"],
-                name="inventory_by_initiator",
-                condition=IN_PROGRESS,
-            ),
-            models.Index(
-                fields=["bucket", "key", "id", "verdict", "store", "storage_class", "bytes"],
-                name="inventory_by_bucket_key",
+                fields=["bucket", "bytes", "id", "parts", "started_at", "initiator", *COUNTED[:-1]],
+                name="inventory_by_bucket",
                 condition=IN_PROGRESS,
             ),
             # Most verdicts hold until the facts change.

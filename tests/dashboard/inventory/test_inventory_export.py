@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+import weakref
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models.signals import post_init
 from django.test import Client
 from django.urls import reverse
 
+from dashboard.inventory.serializers import BATCH
 from tests.on_postgresql import run_again
 from tests.services.inventory.rows import fill
 from tests.stores.postgresql import Cluster
@@ -51,6 +54,29 @@ def test_an_export_of_all_uploads_needs_no_more_memory_than_that_of_a_bucket(adm
     lines, large = exported(admin_client, format=form)
     assert lines >= InventoryUpload.objects.count() == COUNT
     assert large < 2 * small
+
+
+def test_an_export_holds_few_uploads_at_a_time(admin_client: Client) -> None:
+    """Those of a batch of the database, and those whose reasons are looked up together."""
+    alive, most = 0, 0
+
+    def gone() -> None:
+        nonlocal alive
+        alive -= 1
+
+    def made(instance: InventoryUpload, **_: object) -> None:
+        nonlocal alive, most
+        alive += 1
+        most = max(most, alive)
+        weakref.finalize(instance, gone)
+
+    post_init.connect(made, sender=InventoryUpload)
+    try:
+        lines = sum(1 for _chunk in admin_client.get(reverse("inventory"), {"format": "jsonl"}))
+    finally:
+        post_init.disconnect(made, sender=InventoryUpload)
+    assert lines == COUNT
+    assert 0 < most <= 2 * BATCH + 2 * page.BATCH + 10 < COUNT / 2
 
 
 def test_on_postgresql(postgresql_cluster: Cluster) -> None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from time import perf_counter
 from typing import Any
 
@@ -122,13 +123,17 @@ def _logged(what: str) -> Iterator[None]:
 def _without_indexes() -> Iterator[None]:
     """Build the indexes after the rows were written, except those of what is unique."""
     indexes = InventoryUpload._meta.indexes
+    trigrams = import_module("uploads.migrations.0055_trigrams")
     with connection.schema_editor(atomic=False) as editor:
+        trigrams.remove(None, editor)
         for index in indexes:
             editor.remove_index(InventoryUpload, index)
     yield
     with _logged(f"{len(indexes)} indexes"), connection.schema_editor(atomic=False) as editor:
         for index in indexes:
             editor.add_index(InventoryUpload, index)
+    with _logged("indexes of trigrams"), connection.schema_editor(atomic=False) as editor:
+        trigrams.add(None, editor)
 
 
 def _copy(copy: int, largest: int, first: int, buckets: int) -> None:

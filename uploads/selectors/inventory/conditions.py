@@ -20,6 +20,8 @@ from uploads.models import InventoryBucket, InventoryUpload, Store
 from uploads.models.inventory import IN_PROGRESS, keys_below
 from uploads.selectors.inventory.search import containing, exactly, upload_ids_in
 
+SHORTEST_TRIGRAM = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -27,6 +29,7 @@ class Condition:
     `parts_of_texts`: columns, and the condition on each, one of which suffices; an index of the column has all texts.
 
     `name` is the column. `is_equal`: it requires one value of the column, so that the index goes on in order.
+    `has_trigrams`: the searched part is long enough for an index of trigrams.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Condition:
     order: tuple[str, ...] = ()
     is_equal: bool = False
     parts_of_texts: tuple[tuple[str, Q], ...] = ()
+    has_trigrams: bool = False
 
 
 def uploads_of(user: AnyUser, wanted: InventoryFilter, now: datetime | None = None) -> QuerySet[InventoryUpload]:
@@ -62,9 +66,9 @@ def _conditions(wanted: InventoryFilter, now: datetime) -> Iterator[Condition]:
     if wanted.prefix:
         yield Condition("key", keys_below(wanted.prefix), ("key", "id"))
     if wanted.initiator:
-        yield Condition("initiator", Q(initiator=wanted.initiator), ("initiator", "verdict"), is_equal=True)
+        yield Condition("initiator", Q(initiator=wanted.initiator), ("initiator", "id"), is_equal=True)
     if INITIATOR in wanted.without:
-        yield Condition("initiator", Q(initiator=""), ("initiator", "verdict"), is_equal=True)
+        yield Condition("initiator", Q(initiator=""), ("initiator", "id"), is_equal=True)
     if FOLDER in wanted.without:
         yield Condition("folder", _no_folder(wanted.prefix))
     if wanted.storage_class:
@@ -82,7 +86,8 @@ def _search(text: str) -> Condition:
     if words:
         return Condition("q", exactly(words), ("upload_id", "id"))
     parts = containing(text.strip())
-    return Condition("q", reduce(or_, (each for _column, each in parts)), parts_of_texts=parts)
+    is_long = len(text.strip()) >= SHORTEST_TRIGRAM
+    return Condition("q", reduce(or_, (each for _column, each in parts)), parts_of_texts=parts, has_trigrams=is_long)
 
 
 def _no_folder(prefix: str) -> Q:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from uploads.access import AnyUser
 from uploads.domain.inventory_filter import DELIMITER, FOLDER, INITIATOR, Grouping, InventoryFilter
 from uploads.models import InventoryBucket, InventorySum, InventoryUpload, Store
+from uploads.selectors.inventory.covering import covering_for
 from uploads.selectors.inventory.plan import Plan, in_progress, plan_of, select
 from uploads.selectors.inventory.totals import (
     COUNTED,
@@ -34,9 +35,6 @@ MAX_GROUPS = 200
 
 MAX_ROWS = 20_000
 """Groups of a price, largest first, that are put together."""
-
-COVERED = 2_000_000
-"""Uploads that are read to group them where an index has all that is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,34 +154,27 @@ def _counted(
 ORDERS = {
     Grouping.STORE: ("store_id", "bytes", "id"),
     Grouping.BUCKET: ("bucket_id", "bytes", "id"),
-    Grouping.PREFIX: ("bucket_id", "key", "id", "verdict", "store_id", "storage_class", "bytes"),
-    Grouping.INITIATOR: ("initiator", "verdict", "store_id", "storage_class", "bytes"),
-    Grouping.AGE: ("started_at", "id", "verdict", "store_id", "storage_class", "bytes"),
+    Grouping.PREFIX: ("bucket_id", "key", "id"),
+    Grouping.INITIATOR: ("initiator", "id"),
+    Grouping.AGE: ("started_at", "id"),
 }
-"""The columns of the index that has most of what a grouping needs.
+"""The order of the index that has most of what a grouping needs.
 
 `store` instead of `store_id` would order by the names of stores, which no index does.
 """
 
-HAS = {
-    Grouping.PREFIX: {"bucket", "key", "folder", "verdict", "store", "storage_class", "bytes"},
-    Grouping.INITIATOR: {"initiator", "verdict", "store", "storage_class", "bytes"},
-    Grouping.AGE: {"started_at", "verdict", "store", "storage_class", "bytes"},
-}
+NEEDS = {Grouping.PREFIX: {"key"}, Grouping.INITIATOR: {"initiator"}, Grouping.AGE: {"started_at"}}
+"""What a grouping needs of each upload besides the columns that all of these indexes have."""
 
 
 def read_of(plan: Plan, by: Grouping) -> tuple[QuerySet[InventoryUpload], Q, int]:
     """The uploads to read, what to test on them, and how many: many where an index has all that is needed."""
-    order = ORDERS[by]
-    names = {each.name for each in plan.conditions}
-    # A prefix in all buckets is one range of keys, and not one of that index.
-    is_range = by != Grouping.PREFIX or "key" not in names or "bucket" in names
-    if not plan.visible and is_range and names <= HAS.get(by, set()):
-        inside = plan.leading((order[0], "key") if by == Grouping.PREFIX else (order[0],))
-        return in_progress(Q()).filter(*(each.q for each in inside)).order_by(*order), plan.tests(inside), COVERED
+    covering = covering_for(plan, NEEDS.get(by, set()), ORDERS[by])
+    if covering is not None:
+        return covering
     leading = next((each for each in plan.conditions if each.order), None)
     if leading is None:
-        return in_progress(Q()).order_by(*order), plan.all_tests, COUNTED
+        return in_progress(Q()).order_by(*ORDERS[by]), plan.all_tests, COUNTED
     return in_progress(leading.q).order_by(*leading.order), plan.tests([leading]), COUNTED
 
 

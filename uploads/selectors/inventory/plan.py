@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
@@ -29,6 +29,9 @@ FEW = 5_000
 
 SEARCHED = 2_000_000
 """Keys and upload ids that are searched for a text to find all uploads that have it."""
+
+TRIED = 20_000
+"""As `SEARCHED`, before an index of trigrams finds the others."""
 
 MOST_PLACES = 20
 """Prefixes of buckets that a user's grants name, and of which each is looked up."""
@@ -107,14 +110,37 @@ def _ids(alternatives: Sequence[Condition], most: int) -> list[int] | None:
 
 
 def _with_text(condition: Condition, most: int) -> list[int] | None:
-    """The uploads one of whose texts has the searched part, from the indexes of these texts alone."""
+    """The uploads one of whose texts has the searched part, from the indexes of these texts alone.
+
+    An index of trigrams finds a rare part. It would read all uploads that have a common one, so the first texts are
+    searched for that before.
+    """
     found = set[int]()
+    by_trigrams = condition.has_trigrams and has_trigram_indexes()
     for column, has_part in condition.parts_of_texts:
         rows = in_progress(Q()).order_by(column, "id")
-        found.update(pk for (pk,) in select(PASSING, rows, has_part, SEARCHED, ("pk",), most + 1))
-        if len(found) > most or rows.values_list("pk")[SEARCHED : SEARCHED + 1]:
+        searched = TRIED if by_trigrams else SEARCHED
+        some = [pk for (pk,) in select(PASSING, rows, has_part, searched, ("pk",), most + 1)]
+        if len(found.union(some)) > most:
+            return None
+        if rows.values_list("pk")[searched : searched + 1]:
+            if not by_trigrams:
+                return None
+            some = list(in_progress(has_part).order_by().values_list("pk", flat=True)[: most + 1])
+        found.update(some)
+        if len(found) > most:
             return None
     return sorted(found)
+
+
+@cache
+def has_trigram_indexes() -> bool:
+    """Whether PostgreSQL has the indexes that need an extension. Looked up once in a process."""
+    if connection.vendor != "postgresql":
+        return False
+    with connection.cursor() as cursor:
+        names = connection.introspection.get_constraints(cursor, InventoryUpload._meta.db_table)
+    return {"inventory_key_trigrams", "inventory_upload_id_trigrams"} <= set(names)
 
 
 PASSING = "SELECT v0 FROM {} WHERE passes > 0 LIMIT %s"

@@ -13,6 +13,7 @@ from uploads import access
 from uploads.access import AnyUser
 from uploads.domain.inventory_filter import EMPTY, InventoryFilter
 from uploads.models import InventorySum, InventoryUpload
+from uploads.selectors.inventory.covering import covering_for
 from uploads.selectors.inventory.plan import Plan, in_progress, plan_of, select
 
 COUNTED = 200_000
@@ -131,7 +132,7 @@ def _counted(plan: Plan) -> Totals:
     if plan.few is not None:
         rows, test, most = in_progress(Q(pk__in=plan.few)), plan.all_tests, len(plan.few) + 1
     else:
-        (rows, test), most = candidates(plan), COUNTED
+        rows, test, most = covering_for(plan, (), ("started_at", "id")) or (*candidates(plan), COUNTED)
     counted = select(GROUPED, rows, test, most, VALUES)
     found = [(row[0], row[1], row[2], row[3], row[4], row[5]) for row in counted]
     return _total(found, is_least=plan.few is None and bool(rows.values_list("pk")[most : most + 1]))

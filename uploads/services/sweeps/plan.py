@@ -22,7 +22,8 @@ from uploads.domain.verdicts import Verdict
 from uploads.models import InventoryUpload, RepeatingSweep, Store, StoreUpload, Sweep, SweepItem, SweepPlace
 from uploads.origin import current
 from uploads.problems import ProblemError
-from uploads.selectors.inventory.conditions import uploads_of
+from uploads.selectors.inventory import plan_of
+from uploads.selectors.inventory.by_id import next_by_id
 from uploads.services.inventory.judging import judge_rows
 from uploads.services.people.tokens import limits_of
 from uploads.services.sweeps.recording import record
@@ -73,13 +74,15 @@ def plan_batch(lease: Lease[Sweep]) -> bool:
     sweep, now = lease.row, timezone.now()
     rule = InventoryFilter.from_json(sweep.rule)
     author = author_of(sweep)
-    rows = list(_candidates(author, rule).filter(pk__gt=sweep.planned_to).order_by("pk")[:BATCH])
+    # Whatever their verdict: those that are spared are counted.
+    ids, onward = next_by_id(plan_of(author, replace(rule, verdicts=()), now), sweep.planned_to, BATCH)
+    rows = list(InventoryUpload.objects.select_related("store", "bucket").filter(pk__in=ids).order_by("pk"))
     batch = _judge(sweep, author, rule, rows, now)
     with transaction.atomic():
-        lease.renew(**_totals(sweep, batch, rows))
+        lease.renew(**_totals(sweep, batch, onward or (ids[-1] if ids else sweep.planned_to)))
         SweepItem.objects.bulk_create(batch.items)
         _add_to_places(sweep, batch.items)
-    return len(rows) < BATCH
+    return onward is None
 
 
 def author_of(sweep: Sweep) -> User:
@@ -88,11 +91,6 @@ def author_of(sweep: Sweep) -> User:
     if sweep.access_token is not None:
         grants.limit(author, limits_of(sweep.access_token))
     return author
-
-
-def _candidates(author: User, rule: InventoryFilter) -> Any:
-    """The uploads that the rule is about, whatever their verdict: those that are spared are counted."""
-    return uploads_of(author, replace(rule, verdicts=())).select_related("store", "bucket")
 
 
 def _judge(sweep: Sweep, author: User, rule: InventoryFilter, rows: Sequence[InventoryUpload], now: datetime) -> _Batch:
@@ -148,7 +146,7 @@ def _item(sweep: Sweep, row: InventoryUpload, number: int) -> SweepItem:
     )
 
 
-def _totals(sweep: Sweep, batch: _Batch, rows: Sequence[InventoryUpload]) -> dict[str, Any]:
+def _totals(sweep: Sweep, batch: _Batch, planned_to: int) -> dict[str, Any]:
     """The columns of the sweep after this batch. The digest continues that of the batches before it."""
     digest = hashlib.sha256(sweep.digest.encode())
     for item in batch.items:
@@ -157,7 +155,7 @@ def _totals(sweep: Sweep, batch: _Batch, rows: Sequence[InventoryUpload]) -> dic
     known = [item.bytes for item in batch.items if item.bytes is not None]
     return {
         "digest": digest.hexdigest(),
-        "planned_to": rows[-1].pk if rows else sweep.planned_to,
+        "planned_to": planned_to,
         "uploads": sweep.uploads + len(batch.items),
         "known": sweep.known + len(known),
         "bytes": sweep.bytes + sum(known),
