@@ -162,10 +162,15 @@ class TransferRow:
         """In one line, why the transfer has failed or waits."""
         if self.state in ENDED_WELL:
             return self.verification if self.is_unverified and self.state is TransferState.DONE else ""
-        error = f"{self.error.code}: {error_text(self.error)}" if self.error else ""
+        error = error_text(self.error) if self.error else ""
         if self.state in (TransferState.FAILED, TransferState.PAUSED):
             return error
         return " ".join(filter(None, [self.waiting, error]))
+
+    @property
+    def reason_code(self) -> str:
+        """The code of the error that the reason names."""
+        return self.error.code if self.error and self.reason and self.state not in ENDED_WELL else ""
 
     @property
     def whole_reason(self) -> str:

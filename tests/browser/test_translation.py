@@ -231,6 +231,8 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
         *failed,
         "/transfers/",
         "/transfers/?state=failed",
+        "/operations/?state=failed",
+        "/checks/",
         "/transfers/new/",
         f"/transfers/new/buckets/?store={store}",
         f"/transfers/new/plan/?store={store}&size=100000000",

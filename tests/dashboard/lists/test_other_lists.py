@@ -47,7 +47,7 @@ def test_operations_are_listed_filtered_and_say_what_became_of_them(
     for text in (
         "Abort of 2 uploads",
         "Completion of an upload",
-        "AccessDenied: No entry.",
+        "AccessDenied No entry.",
         "photos/0.jpg",
         "and 1 more",
     ):
@@ -78,7 +78,7 @@ def test_store_checks_are_listed_and_filtered(
     failed = StoreCheck.objects.create(store=unreachable, bucket="b", state=ItemState.FAILED, **ERROR)
     page = Page(administrator_client.get("/checks/"))
     assert page.href("unreachable / a") == f"/stores/unreachable/check/{done.pk}/"
-    assert "AccessDenied: No entry." in page.words
+    assert "AccessDenied No entry." in page.words
     for query, expected in {
         "": [failed, done],
         "state=failed": [failed],
