@@ -60,6 +60,7 @@ def send_slowly(site: Site, file: Path, *, verify: bool = False) -> Line:
     line.slow_down(RATE)
     site.select_files(file)
     if verify:
+        site.open_options()
         site.page.get_by_label("Compute it in the browser while sending").check()
     site.send()
     site.wait_until_received(KEY, 15)
