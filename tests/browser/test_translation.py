@@ -73,6 +73,8 @@ AFTER_POST = {
     "transfer-retry",
     "transfer-verify",
     "transfer-dismiss-orphan",
+    "list-columns",
+    "transfers-steps",
 }
 """Names of URLs that have no page of their own: they redirect, or the page shows the response."""
 

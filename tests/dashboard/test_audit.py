@@ -172,7 +172,9 @@ COMPUTED: dict[str, set[str]] = {
     "dashboard/site/audit_trail.py": {f"{thing}.refused" for thing in REFUSED_THINGS},
     "inventory/saved_views.py": {f"inventory-view.{what}" for what in ("saved", "renamed", "deleted")},
     "lifecycle/reading.py": {f"lifecycle.{state}" for state in ITEM_ENDS},
-    "operations/order.py": {f"{kind}.{state}" for kind in OperationKind for state in ITEM_ENDS},
+    "operations/order.py": {f"{kind}.{state}" for kind in OperationKind for state in ITEM_ENDS} | {"abort.spared"},
+    "operations/steps.py": {f"operation.{word}" for word in ("paused", "resumed", "stopped")}
+    | {f"{kind}.left" for kind in OperationKind},
     "people/grants.py": {"grant.added", "grant.removed"},
     "people/invitations.py": {"invitation.created", "invitation.used", "invitation.revoked"},
     "people/tokens.py": {"token.created", "token.revoked", "token.refused"},
