@@ -184,7 +184,8 @@ class Transfer(WorkFields):
             models.Index(fields=["phase", "created_at", "id"], name="transfer_by_phase_and_age"),
             models.Index(fields=["store", "created_at", "id"], name="transfer_by_store"),
             models.Index(fields=["owner", "fingerprint"], name="transfer_by_fingerprint"),
-            models.Index(fields=["key", "bucket", "store"], name="transfer_by_key"),
+            # In the order of the rows: SQLite would read all transfers of the store to avoid sorting those of one key.
+            models.Index(fields=["key", "bucket", "store", "created_at"], name="transfer_by_key"),
             models.Index(
                 fields=["lost_create_at"], name="transfer_by_lost_create", condition=models.Q(lost_creates__gt=0)
             ),
