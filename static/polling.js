@@ -20,10 +20,11 @@ function delayOf({ element, failed }, quiet) {
   return delayAfter(quiet, Math.max(Number(element.dataset.poll), failed ? AFTER_FAILURE : 0));
 }
 
-// What an element shows, without what changes by itself: times and ages.
+// What an element shows, without what changes by itself: times and ages, and the text of `noscript`, which is markup until htmx
+// replaces it.
 function shownBy(element) {
   const copy = element.cloneNode(true);
-  for (const each of copy.querySelectorAll("time, .age")) each.remove();
+  for (const each of copy.querySelectorAll("time, .age, noscript")) each.remove();
   const bars = [...copy.querySelectorAll("progress")].map((bar) => `${bar.value}/${bar.max}`);
   return [element.getAttribute("hx-get"), copy.textContent.replace(/\s+/g, " "), ...bars].join("\n");
 }
