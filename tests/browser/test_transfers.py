@@ -185,12 +185,16 @@ def test_transfer_is_paused_and_resumed(site: Site, bucket: str, stack: Stack, f
 
 
 def test_failed_transfer_shows_why_and_is_retried(site: Site, stack: Stack, bucket: str, file: Path) -> None:
-    page = site.page
-    site.watcher.expect("status of 502.* at .*/stores/moody/")
-    _add_store(page, stack, "moody", secret="not the secret")
+    page, line = site.page, Line(site.page)
+    _add_store(page, stack, "moody", secret=stack.swift.secret_key)
     site.select_file(bucket, file, key="retried", part_size="5 MiB")
     page.locator("[name=store]").select_option("moody")
+    line.slow_down(MIB // 4)
     site.send()
+    # Credentials that are wrong from the start stop the transfer before its first byte.
+    site.wait_until_received("retried", 5)
+    _change_secret(stack, "moody", "not the secret")
+    line.restore()
     site.wait_for_transfer("failed")
     expect(page.get_by_role("alert")).to_contain_text("The store does not accept the credentials.")
     expect(page.get_by_role("alert")).to_contain_text("SignatureDoesNotMatch")
@@ -205,6 +209,11 @@ def test_failed_transfer_shows_why_and_is_retried(site: Site, stack: Stack, buck
     page.get_by_role("button", name="Retry").click()
     site.wait_for_transfer("done")
     assert stack.object_digest(bucket, "retried") == digest_of(file)
+
+
+def _change_secret(stack: Stack, store: str, secret: str) -> None:
+    change = f"store = Store.objects.get(name={store!r})\nstore.secret_key = {secret!r}\nstore.save()"
+    stack.run_python(f"from uploads.models import Store\n{change}")
 
 
 def _id_of(stack: Stack, key: str) -> str:
