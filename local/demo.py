@@ -13,6 +13,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -130,10 +131,15 @@ class _DatedClient(ObjectStoreClient):
 
     _date = threading.local()
 
+    @cached_property
+    def _now(self) -> datetime:
+        """One time for all ages, so that the dates do not depend on how long the requests take."""
+        return datetime.now(UTC)
+
     @contextmanager
     def dated(self, age: timedelta) -> Iterator[None]:
         """The requests of this thread inside are of a time that long ago."""
-        self._date.at = datetime.now(UTC) - age
+        self._date.at = self._now - age
         try:
             yield
         finally:
