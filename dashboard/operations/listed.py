@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 
 from dashboard.operations.outcome import waiting_text
 from dashboard.shared import jsonapi
-from dashboard.shared.lists import Column, Filter, Kind, ListQuery, ListSpec, day_after, day_of, list_page, read_list
+from dashboard.shared.lists import Column, Filter, Kind, ListQuery, ListSpec, common_filters, list_page, read_list
 from dashboard.shared.lists.choices import store_names
 from dashboard.shared.responses import explains_failures
 from dashboard.templatetags.components import state_text
@@ -91,12 +91,8 @@ def _search(request: HttpRequest, query: ListQuery) -> Search[Operation]:
     wanted = OperationFilter(
         state=query.text("state"),
         kind=OperationKind(kind) if kind else None,
-        store=query.text("store"),
-        bucket=query.text("bucket"),
-        owner=query.text("owner"),
         text=query.text("q"),
-        since=day_of("from", query.text("from")),
-        until=day_after("to", query.text("to")),
+        **common_filters(query),
     )
     return search_operations(request.user, wanted)
 

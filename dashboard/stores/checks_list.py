@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from dashboard.shared import jsonapi
-from dashboard.shared.lists import Column, Filter, Kind, ListQuery, ListSpec, day_after, day_of, list_page, read_list
+from dashboard.shared.lists import Column, Filter, Kind, ListQuery, ListSpec, common_filters, list_page, read_list
 from dashboard.shared.lists.choices import store_names
 from dashboard.shared.responses import explains_failures
 from dashboard.stores.check_report import card_of
@@ -64,10 +64,6 @@ def _search(request: HttpRequest, query: ListQuery) -> Search[StoreCheck]:
     state = query.text("state")
     wanted = CheckFilter(
         state=ItemState(state) if state else None,
-        store=query.text("store"),
-        bucket=query.text("bucket"),
-        owner=query.text("owner"),
-        since=day_of("from", query.text("from")),
-        until=day_after("to", query.text("to")),
+        **common_filters(query),
     )
     return search_checks(request.user, wanted)

@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from dashboard.shared.lists import Action, Column, Filter, Kind, ListQuery, ListSpec, day_after, day_of
+from dashboard.shared.lists import Action, Column, Filter, Kind, ListQuery, ListSpec, common_filters
 from dashboard.shared.lists.choices import store_names
 from dashboard.templatetags.components import state_text
 from uploads.domain.states import TransferState
@@ -58,11 +58,7 @@ def search_of(request: HttpRequest, query: ListQuery) -> Search[Transfer]:
     state = query.text("state")
     wanted = TransferFilter(
         state=TransferState(state) if state else None,
-        store=query.text("store"),
-        bucket=query.text("bucket"),
-        owner=query.text("owner"),
         text=query.text("q"),
-        since=day_of("from", query.text("from")),
-        until=day_after("to", query.text("to")),
+        **common_filters(query),
     )
     return search_transfers(request.user, wanted)

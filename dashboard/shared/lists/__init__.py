@@ -5,7 +5,7 @@ A list is a `ListSpec`, a filter with its conditions (`uploads.selectors.lists`)
 
 from dashboard.shared.lists.address import ListAddress
 from dashboard.shared.lists.page import ListPage, list_page
-from dashboard.shared.lists.query import ListQuery, day_after, day_of, read_list
+from dashboard.shared.lists.query import ListQuery, common_filters, read_list
 from dashboard.shared.lists.spec import Action, Column, Filter, Kind, ListSpec
 
 __all__ = [
@@ -17,8 +17,7 @@ __all__ = [
     "ListPage",
     "ListQuery",
     "ListSpec",
-    "day_after",
-    "day_of",
+    "common_filters",
     "list_page",
     "read_list",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypedDict
 
 from django.http import HttpRequest
 from django.utils.dateparse import parse_date
@@ -29,6 +30,27 @@ class ListQuery:
 
     def text(self, name: str) -> str:
         return self.given.get(name, "")
+
+
+class CommonFilters(TypedDict):
+    """The fields of `uploads.selectors.lists.common.ListFilter`."""
+
+    store: str
+    bucket: str
+    owner: str
+    since: datetime | None
+    until: datetime | None
+
+
+def common_filters(query: ListQuery) -> CommonFilters:
+    """What every list can be filtered by. The day of `to` is included. Raises BadParameter."""
+    return CommonFilters(
+        store=query.text("store"),
+        bucket=query.text("bucket"),
+        owner=query.text("owner"),
+        since=day_of("from", query.text("from")),
+        until=day_after("to", query.text("to")),
+    )
 
 
 def read_list(request: HttpRequest, spec: ListSpec) -> ListQuery:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 
 from django.db.models import Q
 
@@ -12,20 +11,13 @@ from uploads import access
 from uploads.access import AnyUser
 from uploads.domain.states import ItemState
 from uploads.models import StoreCheck
-from uploads.selectors.lists.common import created_between, equal, of_store, of_user
+from uploads.selectors.lists.common import ListFilter, created_between, equal, of_store, of_user
 from uploads.selectors.lists.keyset import Condition, Search
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckFilter:
-    """'' and None: anything. The times are of the request."""
-
+class CheckFilter(ListFilter):
     state: ItemState | None = None
-    store: str = ""
-    bucket: str = ""
-    owner: str = ""
-    since: datetime | None = None
-    until: datetime | None = None
 
 
 def search_checks(user: AnyUser, wanted: CheckFilter) -> Search[StoreCheck]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib.auth.models import User
@@ -13,6 +14,17 @@ from uploads.access import AnyUser
 from uploads.selectors.lists.keyset import Condition
 
 NOTHING = Q(pk__in=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListFilter:
+    """What every list can be filtered by. '' and None: anything. The times are those when the rows were created."""
+
+    store: str = ""
+    bucket: str = ""
+    owner: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 def of_store(user: AnyUser, name: str) -> Condition:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 
 from django.db.models import Exists, OuterRef, Q
 
@@ -12,7 +11,7 @@ from uploads import access
 from uploads.access import AnyUser
 from uploads.domain.states import ACTIVE_ITEM_STATES, DesiredState, ItemState, OperationKind
 from uploads.models import Operation, OperationItem
-from uploads.selectors.lists.common import created_between, equal, of_store, of_user
+from uploads.selectors.lists.common import ListFilter, created_between, equal, of_store, of_user
 from uploads.selectors.lists.keyset import Condition, Search
 
 OPERATION_STATES = (
@@ -30,17 +29,12 @@ OPERATION_STATES = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OperationFilter:
-    """'' and None: anything. `text` is a part of a key, or an upload id as a whole. The times are of the request."""
+class OperationFilter(ListFilter):
+    """`text` is a part of a key, or an upload id as a whole."""
 
     state: str = ""
     kind: OperationKind | None = None
-    store: str = ""
-    bucket: str = ""
-    owner: str = ""
     text: str = ""
-    since: datetime | None = None
-    until: datetime | None = None
 
 
 def search_operations(user: AnyUser, wanted: OperationFilter) -> Search[Operation]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import product
 
 from django.db.models import Q
@@ -15,21 +14,16 @@ from uploads.domain.states import DesiredState, Phase, TransferState, shown_stat
 from uploads.models import Transfer
 from uploads.models.node import silent_nodes
 from uploads.models.transfer import browser_is_silent, has_no_space, store_is_failing
-from uploads.selectors.lists.common import created_between, of_store, of_user
+from uploads.selectors.lists.common import ListFilter, created_between, of_store, of_user
 from uploads.selectors.lists.keyset import Condition, Search
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TransferFilter:
-    """'' and None: anything. `text` is a part of the key or of the name of the file. The times are of the start."""
+class TransferFilter(ListFilter):
+    """`text` is a part of the key or of the name of the file."""
 
     state: TransferState | None = None
-    store: str = ""
-    bucket: str = ""
-    owner: str = ""
     text: str = ""
-    since: datetime | None = None
-    until: datetime | None = None
 
 
 def search_transfers(user: AnyUser, wanted: TransferFilter) -> Search[Transfer]:
