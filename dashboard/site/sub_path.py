@@ -11,20 +11,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 _SUB_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 _OUR_NAMES = {
-    *(
-        "account",
-        "alerts",
-        "audit",
-        "catalog",
-        "files",
-        "healthz",
-        "inventory",
-        "invitation",
-        "lifecycle",
-        "login",
-        "logout",
-    ),
-    *("metrics", "operations", "queue", "staging", "static", "stores", "sweeps", "tokens", "transfers", "users"),
+    *("account", "alerts", "audit", "catalog", "checks", "files", "first-steps", "guide", "healthz", "inventory"),
+    *("invitation", "lifecycle", "lists", "login", "logout", "metrics", "operations", "queue", "search", "staging"),
+    *("static", "stores", "sweeps", "tokens", "transfers", "users"),
 }
 """The first segments of the site's own paths. A test compares them with the URLs."""
 

@@ -81,7 +81,10 @@ def test_a_rule_is_set_by_keyboard_changed_and_removed(site: Site, rules: Rules)
     page, others = site.page, [rule.xml for rule in rules.now.others]
     assert others
     site.goto(f"/lifecycle/?store={STORE}")
-    site.follow(page.get_by_role("link", name=rules.bucket).first)
+    link = page.get_by_role("link", name=rules.bucket)
+    while not link.count():  # Other tests of the run have created more buckets than one page lists.
+        site.follow(page.get_by_role("link", name="Next page"))
+    site.follow(link.first)
     unfinished = page.get_by_role("region", name="Unfinished uploads")
     expect(unfinished).to_contain_text("No rule of this bucket aborts unfinished uploads.")
     expect(page.get_by_role("region", name="Other rules")).to_contain_text("logs/ä")

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Request, expect
 
 from tests.browser.conftest import OpenSite
 from tests.browser.site import Site
-from tests.system.stack import Stack, wait_for
+from tests.system.stack import PATIENCE, Stack, wait_for
 
 COUNT = 5000
 PAGE = 100
@@ -98,7 +98,7 @@ def test_sending_starts_while_the_rest_is_examined(site: Site, bucket: str, fold
         site.page.wait_for_timeout(100)
         return sum(requests.known) >= COUNT
 
-    wait_for("the lookups of all files", are_all_looked_up)
+    wait_for("the lookups of all files", are_all_looked_up, seconds=5 * PATIENCE)
     assert sum(requests.known) == COUNT
     assert len(requests.known) <= COUNT // PAGE + 40
     assert requests.created < COUNT

@@ -20,6 +20,7 @@ EXCEPTIONS: dict[str, int | None] = {
     "files/": None,
     "files/<uuid:transfer_id>": None,
     "stores/<store:store>/<bucket:bucket>/uploads/abort/": LARGE_FORM,
+    "stores/<store:store>/<bucket:bucket>/uploads/facts/": LARGE_FORM,
 }
 """All other bodies are small."""
 
