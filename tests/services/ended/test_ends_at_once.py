@@ -17,7 +17,7 @@ from django.utils import timezone
 from tests.services.drive import MIB, Drive
 from tests.services.sweeps.make import bucket_row, upload_row
 from uploads.domain.states import EndedHow, ItemState, Phase, StoreUploadState
-from uploads.models import InventoryBucket, InventoryUpload, Operation, OperationItem, StoreUpload, Transfer
+from uploads.models import InventoryBucket, InventoryUpload, Operation, OperationItem, StoreCheck, StoreUpload, Transfer
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import FileSlice, MultipartUpload, UploadRef
 from uploads.services.ended.noting import End, note_ended, note_found_gone
@@ -25,6 +25,8 @@ from uploads.services.inventory.scans.rows import Seen, write_listed
 from uploads.services.inventory.sums import compute_sums
 from uploads.services.operations.order import request_abort
 from uploads.services.operations.run import run_item
+from uploads.services.stores.checks.request import request_check
+from uploads.services.stores.checks.run import run_store_check
 from uploads.services.transfers.cancel import cancel_transfer
 from uploads.services.transfers.create import drop_late_upload
 from uploads.services.transfers.steps import request_cancel
@@ -196,6 +198,35 @@ def test_what_reconcile_finds_and_aborts(drive: Drive, client: ObjectStoreClient
     call_command("reconcile")
     assert end_of(left) == ("aborted", None, transfer.pk)
     assert end_of(gone) == ("elsewhere", None, None)
+
+
+def test_uploads_of_a_store_check(drive: Drive, client: ObjectStoreClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scan that runs during the check has listed them."""
+
+    def scan(_: str) -> None:
+        known = set(InventoryUpload.objects.values_list("upload_id", flat=True))
+        for upload in client.list_multipart_uploads(drive.bucket).uploads:
+            if upload.upload_id not in known:
+                scanned(drive, UploadRef(upload.key, upload.upload_id))
+
+    monkeypatch.setattr("uploads.crash.point", scan)
+    check = request_check(None, drive.store, drive.bucket, here=True)
+    run_store_check(check.pk)
+    check.refresh_from_db()
+    assert (check.state, check.created) == (ItemState.DONE, {})
+    ends = list(InventoryUpload.objects.values_list("ended_how", flat=True))
+    assert set(ends) == {"aborted", "completed"}
+    assert len(ends) > 10
+    assert counted(drive) == 0
+
+
+def test_uploads_that_an_earlier_store_check_has_left(drive: Drive, known: Known) -> None:
+    earlier = request_check(None, drive.store, drive.bucket, here=True)
+    ref = known(f"{earlier.prefix}key")
+    created = {"uploads": [[ref.key, ref.upload_id]], "objects": []}
+    StoreCheck.objects.update(created=created, state=ItemState.FAILED, active_key=None)
+    run_store_check(request_check(None, drive.store, drive.bucket, here=True).pk)
+    assert end_of(ref) == ("aborted", None, None)
 
 
 # --- What a page that was read before says ----------------------------------------------------------------------------

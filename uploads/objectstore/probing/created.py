@@ -23,7 +23,7 @@ MAX_ABORTS = 4
 GONE = frozenset({Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY, Reason.NO_SUCH_BUCKET})
 
 
-def _do_nothing() -> None:
+def _do_nothing(*_: object) -> None:
     """Record the change nowhere."""
 
 
@@ -62,11 +62,16 @@ class Leftover:
 
 @dataclass
 class CreatedThings:
-    """What exists, or may exist, in the bucket under the scratch prefix. `changed` is called after each change."""
+    """What exists, or may exist, in the bucket under the scratch prefix.
+
+    `ended` is called with each upload that certainly no longer exists, and whether it was completed; `changed` after
+    each change.
+    """
 
     prefix: str
     uploads: list[Name] = field(default_factory=list)
     objects: list[Name] = field(default_factory=list)
+    ended: Callable[[str, str, bool], None] = _do_nothing
     changed: Callable[[], None] = _do_nothing
 
     def upload_starting(self, key: str) -> None:
@@ -81,8 +86,10 @@ class CreatedThings:
         """An upload appeared in a listing."""
         self._add(self.uploads, (key, upload_id))
 
-    def upload_ended(self, key: str, upload_id: str) -> None:
+    def upload_ended(self, key: str, upload_id: str, *, is_completed: bool = False) -> None:
         """The upload certainly no longer exists."""
+        if upload_id:
+            self.ended(key, upload_id, is_completed)
         self._drop(self.uploads, (key, upload_id))
 
     def object_starting(self, key: str) -> None:

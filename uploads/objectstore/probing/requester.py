@@ -165,7 +165,7 @@ class Requester:
         with self._creating_object(key):
             response = self.exchange(call, policy=ONCE)
         self.created.object_created(key, self.version_of(response))
-        self.created.upload_ended(key, upload_id)
+        self.created.upload_ended(key, upload_id, is_completed=True)
         return response
 
     def list_uploads(

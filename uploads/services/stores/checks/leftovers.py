@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from django.db.models import Q, QuerySet
 
 from uploads import metrics
-from uploads.domain.states import ACTIVE_ITEM_STATES
+from uploads.domain.states import ACTIVE_ITEM_STATES, EndedHow
 from uploads.models import StoreCheck
 from uploads.objectstore.probing.created import CreatedThings, Leftover
 from uploads.objectstore.probing.requester import ProbeBudget, Requester
+from uploads.objectstore.types import UploadRef
 from uploads.problems import Code, Problem
+from uploads.services.ended.noting import End, note_ended
 
 
 def created_by(check: StoreCheck, prefix: str) -> CreatedThings:
     """What the row records, with the scratch prefix of the next attempt."""
-    created = CreatedThings(prefix)
+    created = CreatedThings(prefix, ended=partial(_note_ended, check))
     created.load(check.created)
     return created
+
+
+def _note_ended(check: StoreCheck, key: str, upload_id: str, is_completed: bool) -> None:
+    """For the inventory, which has the upload if a scan has run since it was created."""
+    how = EndedHow.COMPLETED if is_completed else EndedHow.ABORTED
+    note_ended(check.store, check.bucket, [UploadRef(key, upload_id)], End(how))
 
 
 def as_row(check: StoreCheck, created: CreatedThings) -> dict[str, Any]:
