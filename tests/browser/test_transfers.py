@@ -15,6 +15,7 @@ from tests.browser.line import Line
 from tests.browser.site import Site
 from tests.system.sending import SlowForm
 from tests.system.stack import MIB, Stack, wait_for
+from tests.system.tus import Tus
 
 PART = 5 * MIB
 TWELVE_MIB = 12 * MIB
@@ -125,6 +126,61 @@ def test_without_javascript_a_refused_form_keeps_its_values(open_site: OpenSite,
     expect(site.page.get_by_role("alert").first).to_contain_text("Nothing was sent")
     expect(site.page.locator("[name=key]")).to_have_value("kept")
     expect(site.page.locator("#id_part_size_error, .field-error").first).to_be_visible()
+
+
+@pytest.fixture
+def begun(stack: Stack, bucket: str, file: Path) -> str:
+    """The id of a transfer of `file` whose first part is in the store, and whose second part has arrived partly."""
+    with stack.signed_in() as operator:
+        metadata = {"key": "kept", "filename": file.name, "part_size": PART, "fingerprint": f"kept in {bucket}"}
+        started = Tus(stack, operator, bucket).create(TWELVE_MIB, file.read_bytes()[: PART + MIB], **metadata)
+        transfer_id = started.headers["location"].rsplit("/", 1)[-1]
+        wait_for("the first part in the store", lambda: operator.transfer(transfer_id)["parts"]["sent"] == 1)
+    return transfer_id
+
+
+def sent_parts(stack: Stack, transfer_id: str) -> list[tuple[object, ...]]:
+    """The numbers of the parts that are in the store, and when each was sent."""
+    rows = "SELECT number, sent_at FROM uploads_part WHERE transfer_id = ? AND state = 'sent' ORDER BY number"
+    return stack.query(rows, transfer_id.replace("-", ""))
+
+
+def test_without_javascript_a_transfer_resumes_with_the_parts_that_are_there(
+    open_site: OpenSite, bucket: str, stack: Stack, file: Path, begun: str
+) -> None:
+    stack.let_time_pass(120)  # Its browser counts as gone.
+    before = sent_parts(stack, begun)
+    site = open_site(java_script_enabled=False)
+    site.goto("/transfers/new/")
+    unfinished = site.page.locator(".unfinished li").filter(has_text=bucket)
+    site.follow(unfinished.locator("noscript a"))  # Nothing in <noscript> has a role for Playwright.
+    expect(site.page.locator("#transfer-form > noscript > *")).to_contain_text("Select the file of kept again.")
+    site.select_files(file)
+    site.submit("Send")
+    assert site.page.url.endswith(f"/transfers/{begun}/")
+    with stack.signed_in() as operator:
+        operator.wait_for_state(begun, "done")
+    after = sent_parts(stack, begun)
+    assert (len(before), len(after)) == (1, 3)
+    assert after[0] == before[0]
+    assert stack.object_digest(bucket, "kept") == digest_of(file)
+
+
+def test_without_javascript_another_file_does_not_resume(
+    open_site: OpenSite, bucket: str, stack: Stack, file: Path, begun: str
+) -> None:
+    site = open_site(java_script_enabled=False)
+    site.watcher.expect("status of 409")
+    site.goto(f"/transfers/new/?resume={begun}")
+    file.write_bytes(bytes(TWELVE_MIB))
+    site.select_files(file)
+    site.submit("Send")
+    expect(site.page.locator("#id_file_error")).to_be_visible()
+    expect(site.page.locator("[name=resume]")).to_have_value(begun)
+    with stack.signed_in() as operator:
+        assert operator.transfer(begun)["bytes_received"] == PART + MIB
+        operator.post(f"/transfers/{begun}/cancel/")
+    assert len(sent_parts(stack, begun)) <= 1
 
 
 def test_upload_is_cancelled_in_the_form(site: Site, bucket: str, stack: Stack, file: Path) -> None:
