@@ -18,9 +18,6 @@ TEXTS = ("actor", "address", "means", "token", "action", "outcome", "store", "bu
 FILTERS = (*TEXTS, "upload-id", "transfer", "operation", "request-id", "since", "until")
 """The names of all parameters that filter, in the order of the form."""
 
-ALWAYS_SHOWN = frozenset({"actor", "action", "store", "bucket", "prefix", "upload-id", "since", "until"})
-"""The fields of the form that are not folded."""
-
 LONGEST_ID = 18
 FIRST_YEAR, LAST_YEAR = 1970, 9000
 

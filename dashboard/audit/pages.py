@@ -10,19 +10,22 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from dashboard.audit.export import FORMATS, export
-from dashboard.audit.filters import ALWAYS_SHOWN, marker, query_of, read
+from dashboard.audit.filters import marker, query_of, read
+from dashboard.audit.listed import context_of
 from dashboard.audit.serializers import page_json
 from dashboard.shared.errors import refuse
 from dashboard.shared.jsonapi import wants_json
-from dashboard.shared.messages.audit import ACTIONS, MEANS, OUTCOMES, THINGS
 from dashboard.shared.parameters import BadParameter
 from dashboard.shared.responses import same_address
 from uploads.selectors.audit import AuditPage, find_audit_page
 
 PAGE_SIZE = 100
+
+FORMAT_NAMES: Mapping[str, Any] = {"csv": gettext_lazy("CSV"), "jsonl": gettext_lazy("JSON Lines")}
 
 
 @require_safe
@@ -42,25 +45,21 @@ def audit(request: HttpRequest) -> HttpResponseBase:
     if wants_json(request):
         return same_address(JsonResponse(page_json(page)))
     place = {"before": before, "after": after}
-    return same_address(render(request, "audit/audit.html", _context(page, given, place)))
+    return same_address(render(request, "audit/audit.html", _context(request, page, given, place)))
 
 
-def _context(page: AuditPage, given: dict[str, str], place: Mapping[str, int | None]) -> dict[str, Any]:
+def _context(
+    request: HttpRequest, page: AuditPage, given: dict[str, str], place: Mapping[str, int | None]
+) -> dict[str, Any]:
     return {
+        "list": context_of(request, given, place),
         "lines": page.lines,
         "page": page,
-        "given": {name.replace("-", "_"): value for name, value in given.items()},
-        "is_filtered": bool(given),
-        "has_more_filters": bool(given.keys() - ALWAYS_SHOWN),
-        "actions": [*THINGS.items(), *ACTIONS.items()],
-        "is_known_action": given.get("action", "") in {*THINGS, *ACTIONS},
-        "means": MEANS.items(),
-        "outcomes": OUTCOMES.items(),
         "is_first_page": set(place.values()) == {None},
         "newest_query": query_of(given),
         "older_query": query_of(given, before=page.older) if page.older is not None else "",
         "newer_query": query_of(given, after=page.newer) if page.newer is not None else "",
-        "exports": [(name, query_of(given, format=name)) for name in FORMATS],
+        "exports": [(FORMAT_NAMES[name], query_of(given, format=name)) for name in FORMATS],
     }
 
 

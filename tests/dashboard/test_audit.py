@@ -242,5 +242,43 @@ def test_one_line_says_what_was_requested_and_what_was_done(operator_client: Cli
 
 def test_days_and_the_upload_id_are_not_folded(operator_client: Client) -> None:
     page = Page(operator_client.get("/audit/?since=2020-01-01T00:00&upload-id=u-7"))
-    assert not [each for each in page.find("details", "audit-more") if each.has("open")]
+    assert [each.has("open") for each in page.find("details", "list-folded")] == [False]
     assert {each.get("value") for each in page.find("input", name="upload-id")} == {"u-7"}
+
+
+def test_filter_that_is_folded_is_unfolded_if_it_is_given(operator_client: Client) -> None:
+    page = Page(operator_client.get("/audit/?request-id=r-1"))
+    assert [each.has("open") for each in page.find("details", "list-folded")] == [True]
+
+
+@pytest.mark.usefixtures("log")
+def test_each_filter_in_use_has_a_link_that_removes_it(operator_client: Client) -> None:
+    page = Page(operator_client.get("/audit/?action=abort&store=aws"))
+    removing = {" ".join(each.text.split()): each.get("href") for each in page.find("a") if "Remove" in each.text}
+    assert removing == {
+        "What All about aborts Remove this filter": "/audit/?store=aws",
+        "Store aws Remove this filter": "/audit/?action=abort",
+    }
+
+
+@pytest.mark.usefixtures("log")
+def test_columns_and_density_of_the_log_are_remembered(client: Client, administrator: User) -> None:
+    client.force_login(administrator)
+    here = "/audit/?store=aws&before=1000"
+    heads = [each.text for each in Page(client.get(here)).find("th", scope="col")]
+    assert heads == ["When", "Who", "What", "Object", "Details"]
+    saved = client.post("/lists/audit/", {"column": ["at", "object"], "density": "compact", "back": here})
+    assert (saved.status_code, saved["Location"]) == (303, here)
+    page = Page(client.get(here))
+    assert [each.text for each in page.find("th", scope="col")] == ["When", "What", "Object"]
+    assert "is-compact" in page.text
+    assert "a/cat.jpg" in page.words
+    assert f'name="back" value="{here.replace("&", "&amp;")}"' in page.text
+
+
+def test_links_to_days_set_times_that_the_log_accepts(operator_client: Client) -> None:
+    page = Page(operator_client.get("/audit/"))
+    for name in ("Today", "Yesterday", "7 days"):
+        found = Page(operator_client.get(page.href(name)))
+        assert found.status == 200
+        assert all(each.get("value") for each in found.find("input", name="since"))

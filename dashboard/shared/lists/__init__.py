@@ -4,7 +4,7 @@ A list is a `ListSpec`, a filter with its conditions (`uploads.selectors.lists`)
 """
 
 from dashboard.shared.lists.address import ListAddress
-from dashboard.shared.lists.page import ListPage, list_page
+from dashboard.shared.lists.page import ListPage, list_context, list_page
 from dashboard.shared.lists.query import ListQuery, common_filters, read_list
 from dashboard.shared.lists.spec import Action, Column, Filter, Kind, ListSpec
 
@@ -18,6 +18,7 @@ __all__ = [
     "ListQuery",
     "ListSpec",
     "common_filters",
+    "list_context",
     "list_page",
     "read_list",
 ]

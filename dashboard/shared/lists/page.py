@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
@@ -24,9 +24,6 @@ from uploads.selectors.lists.keyset import CANDIDATES, Page, Search, find_page
 
 M = TypeVar("M", bound=Model)
 
-FROM, TO = "from", "to"
-"""The filters by day that the links for a day and a week set."""
-
 
 @dataclass(frozen=True, slots=True)
 class ListPage(Generic[M]):
@@ -44,13 +41,31 @@ def list_page(
     """One page. It needs a bounded number of statements, whatever the filter, the order and the page."""
     page = find_page(search, query.order, query.place, spec.page_size)
     address = ListAddress(spec, query)
+    context = {
+        **list_context(request, spec, query, {"cursor": query.cursor}),
+        "actions": spec.actions if may_act else (),
+        "action_url": _action_url(spec, address),
+        "tested": CANDIDATES,
+        **_pages(address, page),
+    }
+    return ListPage(page.rows, context, page.next, page.previous)
+
+
+def list_context(
+    request: HttpRequest, spec: ListSpec, query: ListQuery, place: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """What the templates need of a list apart from its pages and actions. `place` are the parameters of the page."""
+    address = ListAddress(spec, query)
     choice = choice_of(request.user, spec.name)
     shown = _shown(spec, choice)
-    context = {
+    fields = list(_fields(request, spec, query))
+    return {
         "name": spec.name,
         "url": address.path,
-        "here": address.where({"cursor": query.cursor}),
-        "fields": list(_fields(request, spec, query)),
+        "here": address.where(place),
+        "fields": [each for each in fields if not each["is_folded"]],
+        "folded": [each for each in fields if each["is_folded"]],
+        "is_unfolded": any(each["is_folded"] and each["value"] for each in fields),
         "sort": query.sort,
         "is_filtered": bool(query.given),
         "reset_url": address.unfiltered,
@@ -61,12 +76,7 @@ def list_page(
         "columns": [(each, each in shown) for each in spec.columns if not each.is_fixed],
         "density": choice.density if choice else Density.COMFORTABLE.value,
         "has_choice": choice is not None,
-        "actions": spec.actions if may_act else (),
-        "action_url": _action_url(spec, address),
-        "tested": CANDIDATES,
-        **_pages(address, page),
     }
-    return ListPage(page.rows, context, page.next, page.previous)
 
 
 def _shown(spec: ListSpec, choice: ListChoice | None) -> list[Column]:
@@ -108,6 +118,7 @@ def _fields(request: HttpRequest, spec: ListSpec, query: ListQuery) -> Iterator[
             "value": value,
             "kind": each.kind.name.lower(),
             "choices": choices,
+            "is_folded": each.is_folded,
         }
 
 
@@ -130,15 +141,15 @@ def _shown_value(request: HttpRequest, of: Filter, value: str) -> str:
 
 def _days(spec: ListSpec, address: ListAddress) -> Iterator[dict[str, Any]]:
     """Links to today, yesterday and the last seven days."""
-    if not any(each.name == FROM for each in spec.filters):
+    names, today = {each.name for each in spec.filters}, timezone.now().date()
+    if not names >= spec.days(today, None).keys():
         return
-    today = timezone.now().date()
     for text, first, last in (
         (_("Today"), today, None),
         (_("Yesterday"), today - timedelta(days=1), today - timedelta(days=1)),
         (_("7 days"), today - timedelta(days=6), None),
     ):
-        values = {FROM: first.isoformat(), TO: last.isoformat() if last else ""}
+        values = spec.days(first, last)
         is_current = all(address.query.text(name) == value for name, value in values.items())
         yield {"text": text, "url": address.where(values), "is_current": is_current}
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
@@ -41,13 +42,15 @@ class Kind(Enum):
     MONO = auto()
     CHOICE = auto()
     DAY = auto()
+    TIME = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
     """A parameter that filters. `choices` of a CHOICE may depend on the user.
 
-    `is_closed`: other values are refused. Otherwise the form also offers the value that is given.
+    `is_closed`: other values are refused. Otherwise the form also offers the value that is given. `is_folded`: the form
+    unfolds for it.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Filter:
     kind: Kind = Kind.TEXT
     choices: Callable[[HttpRequest], Choices] | None = None
     is_closed: bool = False
+    is_folded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +71,17 @@ class Action:
     icon: str
 
 
+def days_from_to(first: date, last: date | None) -> Mapping[str, str]:
+    """The filters for the days from the first to the last; None: without an end."""
+    return {"from": first.isoformat(), "to": last.isoformat() if last else ""}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListSpec:
-    """`name` is that of the list's URL. `url_of_actions` is the name of the URL that gets the selection."""
+    """`name` is that of the list's URL. `url_of_actions` is the name of the URL that gets the selection.
+
+    `days` are the filters for some days.
+    """
 
     name: str
     model: type[Model]
@@ -79,6 +91,7 @@ class ListSpec:
     actions: Sequence[Action] = ()
     url_of_actions: str = ""
     page_size: int = 50
+    days: Callable[[date, date | None], Mapping[str, str]] = days_from_to
 
     def column(self, name: str) -> Column:
         return next(each for each in self.columns if each.name == name)
