@@ -1,5 +1,5 @@
 // Keeps ages such as "3 minutes ago" up to date without a request: `time[title]`, and `.age` after a `time`
-// (dashboard/shared/formatting.py). One timer for the page, which is due when the next text changes. It follows the clock
+// (dashboard/shared/formatting.py), and cells with seconds since 1970 (dashboard/uploads/columns.py). One timer for the page, which is due when the next text changes. It follows the clock
 // of the server, `data-now` of the page. A hidden tab waits until it is shown.
 
 import { fill } from "./new-transfer/formatting.js";
@@ -7,7 +7,7 @@ import { fill } from "./new-transfer/formatting.js";
 const DAY = 86400;
 const LONGEST_WAIT = 60;
 const SHORTEST_WAIT = 1;
-const AGES = "time[title][datetime], time[datetime] + .age";
+const AGES = "time[title][datetime], time[datetime] + .age, td[data-at]";
 const ANNOUNCED = "[aria-live], [role=status], [role=alert]";
 
 // The least seconds of each unit, largest first, with the texts for the past and for the future.
@@ -63,13 +63,15 @@ function validFor(seconds) {
   return length < 60 ? SHORTEST_WAIT : 60 - (length % 60);
 }
 
-// The element with the time of an age, parsed once.
+// The time of an age, parsed once.
 function timeOf(element) {
-  if (!times.has(element)) {
-    const time = element.matches("time") ? element : element.previousElementSibling;
-    times.set(element, element.closest(ANNOUNCED) ? NaN : Date.parse(time.dateTime));
-  }
+  if (!times.has(element)) times.set(element, element.closest(ANNOUNCED) ? NaN : parsed(element));
   return times.get(element);
+}
+
+function parsed(element) {
+  if (element.dataset.at) return Number(element.dataset.at) * 1000;
+  return Date.parse((element.matches("time") ? element : element.previousElementSibling).dateTime);
 }
 
 function update() {

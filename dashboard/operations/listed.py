@@ -7,11 +7,11 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
-from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from dashboard.operations.outcome import waiting_text
+from dashboard.operations.serializers import operation_summary_json
 from dashboard.shared import jsonapi
 from dashboard.shared.lists import Column, Filter, Kind, ListQuery, ListSpec, common_filters, list_page, read_list
 from dashboard.shared.lists.choices import store_names
@@ -81,8 +81,8 @@ def operations(request: HttpRequest) -> HttpResponse:
     page = list_page(request, OPERATIONS, query, _search(request, query))
     rows = _rows(list(page.rows))
     if jsonapi.wants_json(request):
-        found = {"operations": [_json(row) for row in rows], "next": page.next, "previous": page.previous}
-        return JsonResponse(found)
+        found = [operation_summary_json(row.operation, row.progress) for row in rows]
+        return JsonResponse({"operations": found, "next": page.next, "previous": page.previous})
     return render(request, "operations/list.html", {"list": page.context, "rows": rows})
 
 
@@ -105,26 +105,3 @@ def _rows(operations: list[Operation]) -> list[Row]:
         for each in operations
         if (shown := progress.get(each.pk))
     ]
-
-
-def _json(row: Row) -> dict[str, Any]:
-    """An operation without its uploads, which its own URL has."""
-    operation, progress = row.operation, row.progress
-    return {
-        "id": str(operation.pk),
-        "url": reverse("operation", args=[operation.pk]),
-        "kind": operation.kind,
-        "state": progress.state,
-        "waiting": row.waiting or None,
-        "store": operation.store.name,
-        "Bucket": operation.bucket,
-        "actor": operation.actor.get_username(),
-        "created": jsonapi.iso(operation.created_at),
-        "items": {
-            "count": progress.total,
-            "done": progress.done,
-            "failed": progress.failed,
-            "unknown": progress.unknown,
-            "active": progress.active,
-        },
-    }

@@ -14,6 +14,13 @@ from uploads.selectors.operations import OperationProgress
 
 
 def operation_json(operation: Operation, progress: OperationProgress) -> dict[str, Any]:
+    """An operation with its uploads."""
+    uploads = [item_json(item) for item in operation.items.all()]
+    return {**operation_summary_json(operation, progress), "Uploads": uploads}
+
+
+def operation_summary_json(operation: Operation, progress: OperationProgress) -> dict[str, Any]:
+    """An operation without its uploads, as lists have it."""
     return {
         "id": str(operation.pk),
         "url": reverse("operation", args=[operation.pk]),
@@ -35,7 +42,6 @@ def operation_json(operation: Operation, progress: OperationProgress) -> dict[st
             "left": progress.left,
             "active": progress.active,
         },
-        "Uploads": [item_json(item) for item in operation.items.all()],
     }
 
 

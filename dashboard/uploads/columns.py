@@ -67,7 +67,10 @@ class FactColumn(Column):
 
 
 def _age(upload: MultipartUpload) -> str:
-    """The seconds since 1970 are for the filter by idle time: an upload without parts is idle since its start."""
+    """The seconds since 1970 keep the age up to date without an element for the time, because there are 1,000 rows.
+
+    They are also for the filter by idle time: an upload without parts is idle since its start.
+    """
     at = upload.initiated
     if at is None:
         return f"<td>{formatting.unknown_html()}</td>"

@@ -58,6 +58,18 @@ def test_ages_go_on_without_a_request(site: Site) -> None:
     assert requests == []
 
 
+def test_ages_of_the_rows_of_a_listing_go_on(site: Site, stack: Stack) -> None:
+    bucket = stack.new_bucket()
+    for key in ("a", "b"):
+        stack.client.create_multipart_upload(bucket, key)
+    page = site.page
+    page.clock.install()
+    site.open_listing(bucket)
+    page.wait_for_load_state("networkidle")
+    page.clock.fast_forward(timedelta(hours=3).seconds * 1000)
+    expect(page.locator("td[data-at]")).to_have_text(["3 hours ago"] * 2)
+
+
 def test_ages_have_the_texts_of_the_server(page: Page) -> None:
     """By the clock of the server, whatever that of this machine says."""
     page.clock.set_fixed_time(datetime(2001, 2, 3, tzinfo=UTC))

@@ -71,6 +71,18 @@ def test_operations_are_listed_filtered_and_say_what_became_of_them(
     assert "No operation matches" in Page(administrator_client.get("/operations/?state=running")).words
 
 
+def test_operations_are_listed_as_their_own_json_has_them(
+    administrator_client: Client, administrator: User, unreachable: Store
+) -> None:
+    states = (ItemState.DONE, ItemState.SPARED, ItemState.SPARED, ItemState.LEFT)
+    operation = make_operation(administrator, unreachable, *states, desired_state="cancel")
+    (listed,) = Page(administrator_client.get("/operations/", headers=JSON)).json["operations"]
+    alone = Page(administrator_client.get(f"/operations/{operation.pk}/", headers=JSON)).json
+    assert (listed["items"]["spared"], listed["items"]["left"]) == (2, 1)
+    assert len(alone.pop("Uploads")) == 4
+    assert listed == alone
+
+
 def test_store_checks_are_listed_and_filtered(
     administrator_client: Client, administrator: User, unreachable: Store
 ) -> None:
