@@ -294,5 +294,6 @@ def release_all(transfer: Transfer) -> None:
     """Remove everything that is staged for the transfer."""
     transfer.folder.remove()
     crash.point("staging.removed")
-    Part.objects.filter(transfer=transfer.pk, reserved_bytes__gt=0).update(reserved_bytes=0)
-    Transfer.objects.filter(pk=transfer.pk, release_at__isnull=False).update(release_at=None)
+    with transaction.atomic():
+        Part.objects.filter(transfer=transfer.pk, reserved_bytes__gt=0).update(reserved_bytes=0)
+        Transfer.objects.filter(pk=transfer.pk, release_at__isnull=False).update(release_at=None)

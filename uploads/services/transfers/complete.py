@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from uploads import crash
 from uploads.domain.part_summary import multipart_etag
-from uploads.domain.states import EndedHow, PartState, Phase, StoreUploadState
+from uploads.domain.states import DesiredState, EndedHow, PartState, Phase, StoreUploadState
 from uploads.models import StoreUpload, Transfer
 from uploads.objectstore.checksums import ReportedCrc64, as_kept, combine, from_kept
 from uploads.objectstore.errors import ObjectStoreError, certainly_not_done
@@ -29,6 +29,7 @@ from uploads.services.multipart.complete import (
 )
 from uploads.services.multipart.expectation import Expectation
 from uploads.services.multipart.replacing import Condition
+from uploads.services.staging import expected_sha256
 from uploads.services.transfers.ending import finish_transfer
 from uploads.services.transfers.kinds import TRANSFERS, refusal_of
 from uploads.services.transfers.replaced_parts import are_replaced, settle_replaced_parts
@@ -76,6 +77,19 @@ def complete_transfer(lease: Lease[Transfer]) -> None:
         finish_transfer(lease, Phase.DONE, **outcome_fields(lease.row, outcome))
 
 
+def take_to_prove(transfer: Transfer) -> Lease[Transfer] | None:
+    """The lease to prove the object that PutObject has just created; None if the transfer may not go on now.
+
+    Call it in the transaction that records the part as sent, before its row is changed: whoever changes both locks the
+    transfer first. `dispatch` decides the same for the other transfers.
+    """
+    if expected_sha256.mismatch(transfer, transfer.expected_sha256, transfer.sha256):
+        return None
+    running = Transfer.objects.filter(desired_state=DesiredState.RUN, all_received=True)
+    facts = {"tries": 0, "completed_at": timezone.now()}
+    return leases.take_in_state(TRANSFERS, running, transfer, Phase.COMPLETING, Phase.SENDING, **facts)
+
+
 def outcome_fields(transfer: Transfer, outcome: CompletionOutcome) -> dict[str, Any]:
     """The columns of a transfer that is done: what was proved, and the reason if the object is not verified."""
     return {
@@ -106,10 +120,17 @@ def _reason(transfer: Transfer, outcome: CompletionOutcome) -> dict[str, Any]:
     return problem_fields(problem) | {"error_request_id": request_id[:200]}
 
 
-def expectation_of(transfer: Transfer) -> Expectation:
+_Digests = list[tuple[str, str, int]]
+"""The ETag, CRC-64 and size of each part."""
+
+
+def _sent_digests(transfer: Transfer) -> _Digests:
+    return list(transfer.parts.order_by("number").values_list("etag", "crc64", "size"))
+
+
+def expectation_of(transfer: Transfer, parts: _Digests) -> Expectation:
     """The object that this transfer creates, by its parts, whose bytes are not read again."""
     provider = provider_of(transfer.store)
-    parts = list(transfer.parts.order_by("number").values_list("etag", "crc64", "size"))
     crc64 = combine(provider.crc64, ((int(value or "0", 16), size) for _, value, size in parts))
     return Expectation(
         transfer.size,
@@ -131,25 +152,29 @@ def _expected_etag(provider: Provider, by_put_object: bool, etags: list[str]) ->
 
 def look_again(transfer: Transfer) -> CompletionOutcome:
     """What one HEAD shows now of an object that the store has confirmed. Raises nothing."""
-    expected = expectation_of(transfer)
+    digests = _sent_digests(transfer)
+    expected = expectation_of(transfer, digests)
     transfer.crc64 = as_kept(expected.crc64) if expected.crc64 else ""
-    return _prove(transfer, expected)
+    return _prove(transfer, expected, digests)
 
 
 def _has_completed(transfer: Transfer) -> bool:
     return transfer.store_uploads.filter(state=StoreUploadState.COMPLETED).exists()
 
 
-def _prove(transfer: Transfer, expected: Expectation) -> CompletionOutcome:
-    return prove_object(transfer.store, transfer.bucket, transfer.key, _confirmation(transfer), expected)
+def _prove(transfer: Transfer, expected: Expectation, digests: _Digests) -> CompletionOutcome:
+    confirmed = _confirmation(transfer, digests)
+    return prove_object(transfer.store, transfer.bucket, transfer.key, confirmed, expected)
 
 
 def _complete(lease: Lease[Transfer]) -> CompletionOutcome:
     """Complete the open upload; without one, the object exists already and is only proved."""
     transfer = lease.row
-    expected = expectation_of(transfer)
+    digests = _sent_digests(transfer)
+    expected = expectation_of(transfer, digests)
     transfer.crc64 = as_kept(expected.crc64) if expected.crc64 else ""
-    store_upload = transfer.store_uploads.filter(state=StoreUploadState.OPEN).first()
+    uploads = transfer.store_uploads.filter(state=StoreUploadState.OPEN)
+    store_upload = None if transfer.by_put_object else uploads.first()
     if transfer.completed_at is None and (
         transfer.by_put_object or (store_upload is None and _has_completed(transfer))
     ):
@@ -157,7 +182,7 @@ def _complete(lease: Lease[Transfer]) -> CompletionOutcome:
         transfer.completed_at = timezone.now()
         lease.renew(completed_at=transfer.completed_at)
     if transfer.completed_at is not None or store_upload is None:
-        return _prove(transfer, expected)
+        return _prove(transfer, expected, digests)
     parts = _sent_parts(transfer, store_upload)
     if len(parts) != transfer.part_count:
         # Never complete some of the parts as if they were the whole file.
@@ -211,10 +236,11 @@ def _condition(transfer: Transfer, expected: Expectation, was_requested: bool) -
         raise CompletionUnknown(error, None) from failed
 
 
-def _confirmation(transfer: Transfer) -> SentBytes:
+def _confirmation(transfer: Transfer, digests: _Digests) -> SentBytes:
     """What the store returned when it confirmed the object."""
     if transfer.by_put_object:
-        return SentBytes(transfer.parts.values_list("etag", flat=True).get())
+        ((etag, _, _),) = digests
+        return SentBytes(etag)
     return SentBytes(transfer.etag, transfer.complete_request_id, reported_crc64=from_kept(transfer.complete_crc64))
 
 

@@ -63,8 +63,9 @@ def finish_transfer(lease: Lease[Transfer], phase: Phase, *, request_id: str = "
         now = timezone.now()
         if not lease.end(phase, finished_at=now, release_at=now, **facts):
             return False
-        # Uploads that are left are aborted later, by the watchdog.
-        lease.row.store_uploads.filter(state=StoreUploadState.OPEN).update(drop_at=now)
+        if not lease.row.by_put_object:
+            # Uploads that are left are aborted later, by the watchdog.
+            lease.row.store_uploads.filter(state=StoreUploadState.OPEN).update(drop_at=now)
         request_id = lease.row.complete_request_id if phase is Phase.DONE else request_id
         audit.record_transfer(None, phase.value, lease.row, request_id=request_id, **facts)
     crash.point("transfer.ended")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -24,6 +25,7 @@ from uploads.services.staging import nodes, quota
 from uploads.services.staging.nodes import NodeConflict
 from uploads.services.stores.clients import ONCE, client_for
 from uploads.services.stores.etags import note_md5
+from uploads.services.transfers.complete import complete_transfer, take_to_prove
 from uploads.services.transfers.dispatch import dispatch
 from uploads.services.transfers.ending import fail_transfer
 from uploads.services.transfers.identity import object_metadata
@@ -59,7 +61,7 @@ def send_part(lease: Lease[Part]) -> None:
     """UploadPart, or PutObject for a file of one part."""
     crash.point("part.taken")
     part = lease.row
-    store_upload = part.transfer.store_uploads.filter(state=StoreUploadState.OPEN).first()
+    store_upload = _open_upload(part.transfer)
     logs.note(upload_id=store_upload.upload_id if store_upload else "")
     renewal = LeaseRenewal(lease)
     try:
@@ -83,7 +85,33 @@ def send_part(lease: Lease[Part]) -> None:
             explain_conflict(part.transfer, error)
             raise
     else:
+        if part.transfer.by_put_object:
+            _object_sent(lease, response, renewal)
+            return
         _part_sent(lease, store_upload, response, renewal)
+    dispatch(part.transfer_id)
+
+
+def _open_upload(transfer: Transfer) -> StoreUpload | None:
+    return None if transfer.by_put_object else transfer.store_uploads.filter(state=StoreUploadState.OPEN).first()
+
+
+def _object_sent(lease: Lease[Part], response: SentBytes, renewal: LeaseRenewal) -> None:
+    """Record that PutObject has created the object, and go on with its proof in this task.
+
+    If this process dies, the watchdog finds the transfer as one that waits for its proof.
+    """
+    part = lease.row
+    with transaction.atomic():
+        completion = take_to_prove(part.transfer)
+        is_recorded = _end(lease, None, response, renewal)
+        if not is_recorded:
+            transaction.set_rollback(True)
+    if is_recorded and completion is not None:
+        complete_transfer.proceed(completion, partial(_note_sent, part, response))
+        return
+    if is_recorded:
+        _note_sent(part, response)
     dispatch(part.transfer_id)
 
 
@@ -143,24 +171,32 @@ def _part_sent(
             # The upload vanished in the meantime, and the part with it: another upload needs these bytes.
             lease.release()
             return
-        sent = lease.end(
-            PartState.SENT,
-            etag=response.etag,
-            crc64=as_hex(response.crc64),
-            store_upload=store_upload,
-            sent_at=timezone.now(),
-            **renewal.progress(part.size),
-            **leases.SUCCEEDED,
-            **NO_ERROR,
-        )
+        sent = _end(lease, store_upload, response, renewal)
     if sent:
-        metrics.part_sent(part.size)
-        log.info("transfer %s part %s: sent", part.transfer_id, part.number, extra={"request_id": response.request_id})
-        crash.point("part.recorded")
-        if response.etag_is_md5:
-            note_md5(part.transfer.store)
+        _note_sent(part, response)
         if not part.transfer.by_put_object:
             quota.release(part)
+
+
+def _end(lease: Lease[Part], store_upload: StoreUpload | None, response: SentBytes, renewal: LeaseRenewal) -> bool:
+    return lease.end(
+        PartState.SENT,
+        etag=response.etag,
+        crc64=as_hex(response.crc64),
+        store_upload=store_upload,
+        sent_at=timezone.now(),
+        **renewal.progress(lease.row.size),
+        **leases.SUCCEEDED,
+        **NO_ERROR,
+    )
+
+
+def _note_sent(part: Part, response: SentBytes) -> None:
+    metrics.part_sent(part.size)
+    log.info("transfer %s part %s: sent", part.transfer_id, part.number, extra={"request_id": response.request_id})
+    crash.point("part.recorded")
+    if response.etag_is_md5:
+        note_md5(part.transfer.store)
 
 
 def _is_open(store_upload: StoreUpload | None) -> bool:

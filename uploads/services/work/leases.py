@@ -106,11 +106,15 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Lease(Generic[Row]):
-    """The right to work on `row`. Every write goes through a filter on the token."""
+    """The right to work on `row`. Every write goes through a filter on the token.
+
+    `is_loaded`: the row was read with its related rows.
+    """
 
     kind: Kind[Row]
     row: Row
     token: uuid.UUID
+    is_loaded: bool = False
 
     def rows(self) -> QuerySet[Row]:
         """The row, while the lease is held."""
@@ -118,8 +122,8 @@ class Lease(Generic[Row]):
         return rows if self.kind.running is None else rows.filter(**{self.kind.table.field: self.kind.running.value})
 
     def load(self) -> Lease[Row]:
-        """The same lease with the related rows. `take` does not load them, because that may fail."""
-        return replace(self, row=self.kind.rows.select_related(*self.kind.related).get(pk=self.row.pk))
+        """The same lease with the related rows. If `take` could not read them, this raises why."""
+        return self if self.is_loaded else replace(self, row=_with_related(self.kind, self.row.pk), is_loaded=True)
 
     def renew(self, *conditions: Q, **changes: Any) -> None:
         """Extend the lease and write `changes`, if the row meets the conditions. Raises LeaseLost."""
@@ -145,12 +149,43 @@ def take(kind: Kind[Row], rows: QuerySet[Row], pk: object) -> Lease[Row] | None:
     token = uuid.uuid4()
     try:
         taken = _take(kind, rows.filter(due(), pk=pk), token)
-        return Lease(kind, kind.rows.get(pk=pk), token) if taken else None
+        return _read(kind, pk, token) if taken else None
     except OperationalError:
         row = _taken_with(kind, pk, token)
         if row is None:
             raise
         return Lease(kind, row, token)
+
+
+def _read(kind: Kind[Row], pk: object, token: uuid.UUID) -> Lease[Row]:
+    """The lease with the related rows. If these cannot be read, the failure has to be recorded: then without them."""
+    try:
+        return Lease(kind, _with_related(kind, pk), token, is_loaded=True)
+    except OperationalError:
+        raise
+    except Exception:
+        return Lease(kind, kind.rows.get(pk=pk), token)
+
+
+def _with_related(kind: Kind[Row], pk: object) -> Row:
+    return kind.rows.select_related(*kind.related).get(pk=pk)
+
+
+def take_in_state(
+    kind: Kind[Row], rows: QuerySet[Row], row: Row, to: StrEnum, since: StrEnum, **changes: Any
+) -> Lease[Row] | None:
+    """Change the state of a row and take its lease at once, if it is among `rows`, free, due and not enqueued.
+
+    `row` was loaded with its related rows, and gets the changes.
+    """
+    token = uuid.uuid4()
+    changes |= {"lease_token": token, "lease_until": deadline()}
+    idle = rows.filter(free(), due(), pk=row.pk, queued_at__isnull=True)
+    if not change(kind.table, idle, to, {since}, **changes):
+        return None
+    for name, value in {**changes, kind.table.field: to.value}.items():
+        setattr(row, name, value)
+    return Lease(kind, row, token, is_loaded=True)
 
 
 def _taken_with(kind: Kind[Row], pk: object, token: uuid.UUID) -> Row | None:

@@ -55,7 +55,12 @@ def enqueue_rows(task: str, ids: Sequence[object], *, node: str = "", only: Q = 
     if only:
         ids = list(declared.kind.rows.filter(only, pk__in=ids).order_by().values_list("pk", flat=True))
     if ids and declared.kind.rows.filter(only, pk__in=ids).update(queued_at=timezone.now()):
-        enqueue_on_commit(task, ids, queue=declared.queue(node))
+        enqueue_marked(task, ids, node=node)
+
+
+def enqueue_marked(task: str, ids: Sequence[object], *, node: str = "") -> None:
+    """Enqueue the task of rows that this transaction has marked as enqueued."""
+    enqueue_on_commit(task, ids, queue=TASKS[task].queue(node))
 
 
 def enqueue_waiting(task: str, limit: int, *order: str) -> int:

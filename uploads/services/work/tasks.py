@@ -69,11 +69,16 @@ class Task(Generic[Row]):
         """Take the row's lease and do the work. Does nothing if the row is not ready or another worker has it."""
         lease = leases.take(self.kind, self.ready(), row_id)
         if lease is not None:
-            with logs.about(**self.kind.facts(lease.row)):
-                self._run(lease)
+            self.proceed(lease)
 
-    def _run(self, lease: Lease[Row]) -> None:
+    def proceed(self, lease: Lease[Row], first: Callable[[], object] = lambda: None) -> None:
+        """Do the work under a lease that is held. A failure of `first`, which is called before, is one of the work."""
+        with logs.about(**self.kind.facts(lease.row)):
+            self._run(lease, first)
+
+    def _run(self, lease: Lease[Row], first: Callable[[], object]) -> None:
         try:
+            first()
             loaded = lease.load()
             refusal = self.refusal(loaded.row)
             if refusal is not None:

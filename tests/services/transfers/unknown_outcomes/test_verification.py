@@ -16,6 +16,7 @@ from uploads.models import Transfer
 from uploads.objectstore.errors import Reason
 from uploads.problems import Code, Problem
 from uploads.selectors.transfers import why_waiting
+from uploads.services.transfers import send
 from uploads.services.transfers.complete import complete_transfer
 from uploads.services.transfers.steps import StepRefused, can_retry, request_retry
 from uploads.services.transfers.verify import can_verify, request_verification
@@ -36,10 +37,12 @@ UNUSUAL = (*UNUSABLE, Fault.NO_SUCH_KEY, Fault.INTERNAL_ERROR, Fault.RESET_BEFOR
 
 @pytest.fixture(params=["multipart", "put-object"])
 def sent(request: pytest.FixtureRequest, drive: Drive) -> Transfer:
-    """Every byte is in the store; nothing is verified."""
+    """Every byte is in the store; nothing is verified: the task of PutObject does not go on with the proof."""
     size = 2 * PART + 7 if request.param == "multipart" else 1000
     transfer = drive.upload(os.urandom(size), part_size=PART)
-    drive.send(transfer)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(send, "take_to_prove", lambda _transfer: None)
+        drive.send(transfer)
     transfer.refresh_from_db()
     return transfer
 
@@ -75,6 +78,23 @@ def test_transfer_is_verified_after_an_unusual_response_to_head(
     assert why_waiting(transfer) == Problem(Code.COMPLETED_NOT_VERIFIED)
     proxy.clear()
     assert_verified(proxy, complete(transfer))
+
+
+@pytest.mark.parametrize("fault", UNUSUAL)
+def test_task_of_put_object_leaves_the_proof_to_another_one_after_an_unusual_response_to_head(
+    proxy: FaultProxy, drive: Drive, fault: Fault
+) -> None:
+    transfer = drive.upload(os.urandom(1000))
+    proxy.next("HeadObject", fault, count=4)
+    proxy.next("ListMultipartUploads", fault, count=4)
+    drive.send(transfer)
+    transfer.refresh_from_db()
+    assert (transfer.phase, transfer.tries, transfer.lease_token) == (Phase.COMPLETING, 1, None)
+    assert transfer.completed_at is not None
+    assert transfer.folder.whole(1).exists()
+    proxy.clear()
+    assert_verified(proxy, complete(transfer))
+    assert not transfer.folder.exists()
 
 
 @pytest.mark.parametrize("fault", UNUSABLE)

@@ -120,6 +120,8 @@ class Receiver:
             rest = rest[self._write_piece(rest) :]
         if self._progress.is_due:
             self._check_progress()
+        if self.offset == self._transfer.size:
+            return  # The last part is recorded together with the end of the file.
         if self._syncer.is_done or (self._syncer.is_busy and not self._is_ready()):
             self._syncer.wait()
 
@@ -161,15 +163,18 @@ class Receiver:
         self._parts.close()
         if self._checked:
             self._checked.verify()
-        self._syncer.wait()
         if self.offset == self._transfer.size:
             self._stage_empty_file()
-            finish_receiving(self._transfer, self._parts.digest)
-        elif not self._transfer.resumable:
-            raise WrongLength(Problem(Code.FILE_ENDED_EARLY, size_bytes=self._transfer.size))
+            finish_receiving(self._transfer, self._parts.digest, self._syncer.synced())
         else:
-            self._progress.record(self._parts.current_row)
+            self._end_early()
         self._ended = True
+
+    def _end_early(self) -> None:
+        self._syncer.wait()
+        if not self._transfer.resumable:
+            raise WrongLength(Problem(Code.FILE_ENDED_EARLY, size_bytes=self._transfer.size))
+        self._progress.record(self._parts.current_row)
 
     def _stage_empty_file(self) -> None:
         """An empty file has one part of no bytes."""
@@ -177,7 +182,6 @@ class Receiver:
             self._parts.start(self._quota_patience)
             # A checksum has been verified by now, so the part does not wait for it.
             self._syncer.start(*self._parts.end())
-            self._syncer.wait()
 
 
 def recover(transfer: Transfer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
 
@@ -18,10 +19,17 @@ _pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="sync")
 
 
 @dataclass(frozen=True, slots=True)
+class WholePart:
+    """A part that is full, and the state of the SHA-256 of the file at its end."""
+
+    row: Part
+    sha256_state: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Syncing:
     future: Future[None]
-    part: Part
-    sha256_state: bytes | None
+    part: WholePart
 
 
 class Syncer:
@@ -39,22 +47,34 @@ class Syncer:
         return self._syncing is not None and self._syncing.future.done()
 
     def start(self, part: ArrivingPart, sha256_state: bytes | None) -> None:
-        self._syncing = _Syncing(_pool.submit(part.file.finish), part.row, sha256_state)
+        self._syncing = _Syncing(_pool.submit(part.file.finish), WholePart(part.row, sha256_state))
 
     def wait(self) -> None:
         """Wait until the part is on the disk, and mark it as staged. Raises OSError."""
-        if self._syncing is not None:
-            syncing, self._syncing = self._syncing, None
-            syncing.future.result()
-            crash.point("part.synced")
-            mark_staged(syncing.part, syncing.sha256_state)
+        part = self.synced()
+        if part is not None:
+            mark_staged(part.row, part.sha256_state)
+
+    def synced(self) -> WholePart | None:
+        """Wait until the part is on the disk. The caller marks it as staged. Raises OSError."""
+        if self._syncing is None:
+            return None
+        syncing, self._syncing = self._syncing, None
+        syncing.future.result()
+        crash.point("part.synced")
+        return syncing.part
 
 
 def mark_staged(part: Part, sha256_state: bytes | None) -> None:
     """Record that a part is on the disk, and enqueue what can be sent now."""
     with transaction.atomic():
-        rows = Part.objects.filter(pk=part.pk)
-        staged = {"received": part.size, "sha256_state": sha256_state}
-        change(PART_STATES, rows, PartState.STAGED, {PartState.WAITING}, **staged)
+        record_staged(WholePart(part, sha256_state))
         dispatch(part.transfer_id)
     crash.point("part.staged")
+
+
+def record_staged(part: WholePart, **fields: Any) -> bool:
+    """Record that a part is on the disk, with further fields. False if that was recorded before."""
+    rows = Part.objects.filter(pk=part.row.pk)
+    staged = {"received": part.row.size, "sha256_state": part.sha256_state}
+    return bool(change(PART_STATES, rows, PartState.STAGED, {PartState.WAITING}, **staged, **fields))

@@ -1,0 +1,121 @@
+"""What one small file costs, from its creation to its end: SQL statements, transactions that write, and messages.
+
+The time of 500 small files is that of their statements and, on SQLite, of their turns to write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
+
+from tests.dashboard.transfers.test_tus import Tus
+from uploads.domain.states import Phase
+from uploads.models import AuditEntry, Part, Store, Transfer
+from uploads.services.work import queue
+from uploads.services.work.tasks import TASKS
+from uploads.staging import tus
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WRITES = ("INSERT", "UPDATE", "DELETE")
+BOUNDARIES = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """SQL statements, without those that begin and end transactions, and transactions that write."""
+
+    statements: int
+    writes: int
+
+    def __le__(self, limit: Cost) -> bool:
+        return self.statements <= limit.statements and self.writes <= limit.writes
+
+
+@pytest.fixture(autouse=True)
+def staging(settings: Settings, tmp_path: Path) -> Path:
+    settings.STAGING_DIR = tmp_path / "staging"
+    return tmp_path / "staging"
+
+
+@pytest.fixture
+def messages(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """The messages that were published and not received: task and id."""
+    published: list[tuple[str, str]] = []
+
+    def publish(task: str, ids: Sequence[str], _queue: str, _countdown: float) -> None:
+        published.extend((task, each) for each in ids)
+
+    monkeypatch.setattr(queue, "_publish", publish)
+    return published
+
+
+Create = Callable[[str], Any]
+
+
+@pytest.fixture
+def create(operator_client: Client, store: Store, bucket: str) -> Create:
+    """Creates an upload whose whole file is in the same request."""
+    client = Tus(operator_client)
+
+    def create_one(key: str) -> Any:
+        headers = {"Content-Type": tus.CONTENT_TYPE}
+        body = f"the bytes of {key}".encode()
+        where = {"store": store.name, "bucket": bucket}
+        return client.create(len(body), body, headers=headers, key=key, fingerprint=f"print-{key}", **where)
+
+    return create_one
+
+
+def cost_of(act: Callable[[], object]) -> Cost:
+    with CaptureQueriesContext(connection) as captured:
+        act()
+    statements = writes = 0
+    in_transaction = has_written = False
+    for query in captured.captured_queries:
+        word = query["sql"].split(maxsplit=1)[0].upper().rstrip(";")
+        if word in BOUNDARIES:
+            in_transaction, has_written = word not in ("COMMIT", "ROLLBACK"), False
+            continue
+        statements += 1
+        if word in WRITES:
+            writes += not (in_transaction and has_written)
+            has_written = in_transaction
+    return Cost(statements, writes)
+
+
+def work_off(messages: list[tuple[str, str]]) -> list[str]:
+    """Do the work of all messages, and of those that it publishes. Returns the names of the tasks."""
+    done: list[str] = []
+    while messages:
+        task, row_id = messages.pop(0)
+        TASKS[task](row_id)
+        done.append(task)
+    return done
+
+
+def test_small_file_costs_few_statements_and_one_message(
+    create: Create, messages: list[tuple[str, str]], bucket: str
+) -> None:
+    create("first")  # What is known of the store and the bucket afterwards is not looked up again.
+    work_off(messages)
+    tasks: list[str] = []
+    received = cost_of(lambda: create("a"))
+    sent = cost_of(lambda: tasks.extend(work_off(messages)))
+    assert tasks == ["send_part"]
+    transfer = Transfer.objects.get(key="a")
+    assert (transfer.phase, transfer.verified) == (Phase.DONE, True)
+    assert not Part.objects.filter(reserved_bytes__gt=0).exists()
+    assert not transfer.folder.exists()
+    actions = AuditEntry.objects.filter(transfer_id=transfer.pk).order_by("pk").values_list("action", flat=True)
+    assert list(actions) == ["transfer.begun", "transfer.done"]
+    assert received <= Cost(28, 4)
+    assert sent <= Cost(11, 4)
