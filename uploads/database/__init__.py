@@ -8,6 +8,8 @@ A process that has not called `use_pool` connects as Django does: commands, test
 On SQLite, the threads of a process write in turn (`sqlite/`).
 """
 
+from django.db import connection
+
 from uploads.database.errors import code_of, is_busy, is_full, is_unavailable
 from uploads.database.pool import UNTIL_IT_RESPONDS, pause, stop_waiting, use_pool, waiting
 
@@ -17,8 +19,14 @@ __all__ = [
     "is_busy",
     "is_full",
     "is_unavailable",
+    "locks_rows",
     "pause",
     "stop_waiting",
     "use_pool",
     "waiting",
 ]
+
+
+def locks_rows() -> bool:
+    """Whether a transaction has to lock the rows that others must not change. SQLite has one writer at a time."""
+    return connection.features.has_select_for_update

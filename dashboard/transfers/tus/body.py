@@ -16,6 +16,7 @@ from uploads.models.node import silent_since
 from uploads.problems import Code, Problem, ProblemError
 from uploads.services.staging.expected_sha256 import parse_digest
 from uploads.services.transfers.receive import QuotaExceeded, Receiver, ReceivingStopped, WrongLength
+from uploads.services.transfers.start import Started
 from uploads.services.transfers.steps import set_expected_sha256
 from uploads.staging import tus
 from uploads.staging.body import BodyEnded, BodyMalformed, BodyTooLong
@@ -38,18 +39,18 @@ BODY_ENDED = "BodyEnded"
 """Codes in JSON that several problems share."""
 
 
-def receive(request: HttpRequest, transfer: Transfer, offset: int, length: int | None) -> int:
+def receive(request: HttpRequest, started: Started, offset: int, length: int | None) -> int:
     """Receive a body at an offset. Returns the offset of the next byte. The length is None for a body in chunks.
 
     Bytes that arrived before a failure are kept. Raises TusError.
     """
-    checksum = tus.read_checksum(request.headers)
+    transfer, checksum = started.transfer, tus.read_checksum(request.headers)
     check_fits(transfer.size, offset, length, is_checked=checksum is not None)
     if transfer.all_received:
         return _check_all_received(request, transfer, offset, length)
     _set_digest(request, transfer)
     with _as_tus_errors(request), receiving.taken_by(transfer.owner_id):
-        return _write(request, transfer, offset, length, checksum)
+        return _write(request, started, offset, length, checksum)
 
 
 def is_empty(request: HttpRequest, user_id: int) -> bool:
@@ -69,12 +70,13 @@ def check_is_here(transfer: Transfer) -> None:
     raise TusError(503, problem, code=Code.OTHER_NODE)
 
 
-def _write(request: HttpRequest, transfer: Transfer, offset: int, length: int | None, checksum: Checksum | None) -> int:
-    body = open_body(request, length)
+def _write(request: HttpRequest, started: Started, offset: int, length: int | None, checksum: Checksum | None) -> int:
+    transfer, body = started.transfer, open_body(request, length)
     receiver = Receiver(
         transfer,
         quota_patience=QUOTA_PATIENCE_SECONDS,
         checksum=checksum,
+        reserved=started.reserved,
         is_ready=body.is_ready,
         on_wait=body.pause,
     )

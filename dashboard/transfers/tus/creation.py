@@ -24,7 +24,7 @@ from uploads import access
 from uploads.models import Transfer
 from uploads.objectstore.providers import PROVIDERS
 from uploads.problems import Code, Problem
-from uploads.services.transfers.start import KeyBusy, NewTransfer, TransferRefused, offset_of, start_transfer
+from uploads.services.transfers.start import KeyBusy, NewTransfer, Started, TransferRefused, offset_of, start
 from uploads.services.transfers.steps import StepRefused, request_cancel
 from uploads.staging import tus
 from uploads.staging.tus import TusError
@@ -57,7 +57,8 @@ def create(request: HttpRequest, user: User) -> HttpResponse:
         return fields_response(400, tus.INVALID_METADATA, text, {"key": text})
     new = values.new_transfer(user, first.size, resumable=True)
     metadata = request.headers.get("Upload-Metadata", "")
-    return _start(request, user, replace(new, upload_metadata=metadata), first.length)
+    new = replace(new, upload_metadata=metadata, with_bytes=first.length != 0)
+    return _start(request, user, new, first.length)
 
 
 def _metadata_names() -> list[str]:
@@ -92,7 +93,7 @@ def _first_body(request: HttpRequest, user: User) -> _FirstBody:
 def _start(request: HttpRequest, user: User, new: NewTransfer, length: int | None) -> HttpResponse:
     try:
         with creating.taken_by(user.pk):
-            transfer = start_transfer(new)
+            started = start(new)
     except NoSlot as refusal:
         raise busy(refusal) from refusal
     except KeyBusy as refusal:
@@ -102,8 +103,9 @@ def _start(request: HttpRequest, user: User, new: NewTransfer, length: int | Non
         fields, request_id = refusal_fields(refusal), request_id_of(refusal)
         response = fields_response(refusal.status, refusal.code, text, fields, request_id=request_id)
         return with_retry_after(response, retry_after_of(refusal))
+    transfer = started.transfer
     check_is_here(transfer)
-    offset = _first_bytes(request, user, transfer, length)
+    offset = _first_bytes(request, user, started, length)
     response = HttpResponse(status=201, headers={"Location": reverse("file", args=[transfer.pk])})
     return with_progress(response, transfer, offset)
 
@@ -115,16 +117,17 @@ def _key_busy(found: InTheWay) -> HttpResponse:
     return with_retry_after(response, found.retry_after)
 
 
-def _first_bytes(request: HttpRequest, user: User, transfer: Transfer, length: int | None) -> int:
+def _first_bytes(request: HttpRequest, user: User, started: Started, length: int | None) -> int:
     """Receive what came with the creation. Returns the offset of the next byte.
 
     The upload exists, so the response is 201 if the bytes can be sent again later.
     """
-    offset = offset_of(transfer)
+    transfer = started.transfer
+    offset = 0 if started.reserved is not None else offset_of(transfer)
     if not (length != 0 and not offset) and transfer.size:
         return offset
     try:
-        return receive(request, transfer, 0, length)
+        return receive(request, started, 0, length)
     except TusError as error:
         log.info("transfer %s: bytes that came with its creation: %s", transfer.pk, error)
         if error.status not in (423, 429, 503):

@@ -16,7 +16,7 @@ from uploads.domain.states import DesiredState, Phase
 from uploads.models import Transfer
 from uploads.problems import Code, Problem
 from uploads.services.transfers.receive import QuotaExceeded, ReceivingStopped, recover
-from uploads.services.transfers.start import offset_of
+from uploads.services.transfers.start import Started, offset_of
 from uploads.services.transfers.steps import StepRefused, request_cancel
 from uploads.staging import tus
 from uploads.staging.disk import WriterBusy
@@ -55,7 +55,7 @@ def _receive(request: HttpRequest, transfer: Transfer) -> int:
     tus.check_unchanged(headers, "Upload-Length", transfer.size)
     offset = tus.read_offset(headers)
     length = tus.read_content_length(headers, decodes_chunks=decodes_chunks(request))
-    return receive(request, transfer, offset, length)
+    return receive(request, Started(transfer), offset, length)
 
 
 def delete(_request: HttpRequest, user: User, transfer_id: uuid.UUID) -> HttpResponse:

@@ -117,5 +117,5 @@ def test_small_file_costs_few_statements_and_one_message(
     assert not transfer.folder.exists()
     actions = AuditEntry.objects.filter(transfer_id=transfer.pk).order_by("pk").values_list("action", flat=True)
     assert list(actions) == ["transfer.begun", "transfer.done"]
-    assert received <= Cost(28, 4)
+    assert received <= Cost(15, 2)
     assert sent <= Cost(11, 4)

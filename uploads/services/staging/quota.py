@@ -28,7 +28,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet, Sum
 from django.utils import timezone
 
-from uploads import crash
+from uploads import crash, database
 from uploads.domain.planning import PlannedPart
 from uploads.domain.states import FINAL_PHASES, DesiredState, PartState
 from uploads.models import Part, StagingNode, Transfer
@@ -101,6 +101,22 @@ def _reserve(transfer: Transfer, planned: PlannedPart) -> list[Part]:
     return parts
 
 
+def reserve_only_part(transfer: Transfer) -> Part | None:
+    """Reserve the part of a file of one part, in the transaction that creates the transfer, if there is space now.
+
+    Otherwise nothing is changed: `reserve` decides who waits.
+    """
+    planned = transfer.plan.part(1)
+    _lock(transfer.node)
+    if not _has_space(transfer, planned, _space(transfer.node, transfer.owner_id)):
+        return None
+    return _reserve_row(transfer, planned, None)
+
+
+def _has_space(transfer: Transfer, planned: PlannedPart, space: Space) -> bool:
+    return space.is_enough_for_user(planned.size) and planned.size <= space.free - _claimed_by_others(transfer)
+
+
 @transaction.atomic
 def _reserve_in(transfer: Transfer, planned: PlannedPart) -> tuple[Space, list[Part]]:
     _lock(transfer.node)
@@ -117,7 +133,7 @@ def _reserve_in(transfer: Transfer, planned: PlannedPart) -> tuple[Space, list[P
     if part is not None and (part.reserved_bytes or part.state != PartState.WAITING):
         return NOTHING_NEEDED, [part]
     space = _space(transfer.node, transfer.owner_id)
-    if not space.is_enough_for_user(planned.size) or planned.size > space.free - _claimed_by_others(transfer):
+    if not _has_space(transfer, planned, space):
         Transfer.objects.filter(pk=transfer.pk).update(quota_refused_at=timezone.now())
         return space, []
     # The sender has all of its time for this part.
@@ -148,6 +164,8 @@ def _reserve_row(transfer: Transfer, planned: PlannedPart, row: Part | None) -> 
 
 
 def _lock(node: str) -> None:
+    if not database.locks_rows():
+        return
     if StagingNode.objects.select_for_update().filter(name=node).first() is None:
         StagingNode.objects.get_or_create(name=node)
         StagingNode.objects.select_for_update().get(name=node)

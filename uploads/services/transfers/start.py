@@ -10,11 +10,11 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from uploads import audit
+from uploads import audit, database
 from uploads.domain.planning import PREFERRED_PART_SIZE, Limits, Plan, PlanRefused, plan_parts
 from uploads.domain.replacement import NOTHING, Replacement, SeenObject
 from uploads.domain.states import LIVE_PHASES, DesiredState, PartState, Phase
-from uploads.models import Store, Transfer
+from uploads.models import Part, Store, Transfer
 from uploads.models.node import lost_nodes
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
 from uploads.objectstore.keys import check_bucket
@@ -78,7 +78,7 @@ class NewTransfer:
     that is there when the transfer starts.
     `fingerprint` identifies the file's content; `expected_sha256` is hexadecimal, empty if it follows later.
     `discard` is a transfer to the same key that is cancelled first: the actor may cancel it, and has seen it.
-    `upload_metadata` is the header of the request, unchanged.
+    `upload_metadata` is the header of the request, unchanged. `with_bytes`: the first bytes are in the same request.
     """
 
     owner: User
@@ -100,6 +100,18 @@ class NewTransfer:
     expected_sha256: str = ""
     discard: Transfer | None = None
     upload_metadata: str = ""
+    with_bytes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A transfer that is ready to receive its bytes.
+
+    `reserved` is its only part, whose bytes were reserved when the transfer was created; then nothing has arrived yet.
+    """
+
+    transfer: Transfer
+    reserved: Part | None = None
 
 
 def limits_of(store: Store) -> Limits:
@@ -117,36 +129,54 @@ def limits_of(store: Store) -> Limits:
 
 
 def start_transfer(new: NewTransfer) -> Transfer:
+    """As `start`: only the transfer."""
+    return start(new).transfer
+
+
+def start(new: NewTransfer) -> Started:
     """A transfer that is ready to receive its bytes: a new one, or the unfinished one of the same file.
 
     Raises TransferRefused; nothing is stored then.
     """
     plan = _plan(new)
     _check_names(new, plan)
-    same = find_same_file(new)
+    same = _find_same_file(new) if new.fingerprint and _is_key_used(new) else None
     if same is None:
         _check_verification(new)
     elif not _asks_for_leave(same, new):
-        return same
+        return Started(same)
     require_destination(new.store, new.bucket, new.key)
     columns = _replacement_columns(new)
     if same is not None:
-        return _resumed(same, new, columns)
+        return Started(_resumed(same, new, columns))
     if _discard_other(new):
         columns = _replacement_columns(new)
     with transaction.atomic():
-        # Concurrent requests of one user wait for each other, and those for one key.
+        _lock(new)
+        if _is_key_used(new):
+            same = _find_same_file(new)
+            if same is not None:
+                return Started(_resumed(same, new, columns))
+            _check_key_is_free(new)
+        _check_open_transfers(new.owner)
+        return _create(new, plan, columns)
+
+
+def _lock(new: NewTransfer) -> None:
+    """Concurrent requests of one user wait for each other, and those for one key."""
+    if database.locks_rows():
         User.objects.select_for_update(no_key=True).get(pk=new.owner.pk)
         Store.objects.select_for_update().get(pk=new.store.pk)
-        same = find_same_file(new)
-        if same is not None:
-            return _resumed(same, new, columns)
-        _check_key_is_free(new)
-        _check_open_transfers(new.owner)
-        transfer = _new_row(new, plan, columns)
-        transfer.save(force_insert=True)
-        audit.record_transfer(new.owner, "begun", transfer, size=new.size, replace=new.replace)
-    return transfer
+
+
+def _create(new: NewTransfer, plan: Plan, replacement_columns: dict[str, Any]) -> Started:
+    transfer = _new_row(new, plan, replacement_columns)
+    reserves = new.with_bytes and plan.part_count == 1 and new.size > 0
+    if reserves:
+        transfer.progressed_at = transfer.received_at
+    transfer.save(force_insert=True)
+    audit.record_transfer(new.owner, "begun", transfer, size=new.size, replace=new.replace)
+    return Started(transfer, quota.reserve_only_part(transfer) if reserves else None)
 
 
 def _new_row(new: NewTransfer, plan: Plan, replacement_columns: dict[str, Any]) -> Transfer:
@@ -283,7 +313,13 @@ def _discard_other(new: NewTransfer) -> bool:
         raise KeyBusy(other) from refusal
 
 
-def find_same_file(new: NewTransfer) -> Transfer | None:
+def _is_key_used(new: NewTransfer) -> bool:
+    """Whether an unfinished transfer has this key. Most keys are new, and one look at an index shows that."""
+    rows = Transfer.objects.filter(store=new.store, bucket=new.bucket, key=new.key)
+    return rows.filter(phase__in=LIVE_PHASES | {Phase.FAILED}).order_by().exists()
+
+
+def _find_same_file(new: NewTransfer) -> Transfer | None:
     """The transfer that this file resumes: of the same operator, destination, size and content.
 
     One that is to be discarded is none: the browser has found other bytes in it than in the file. Neither is one whose

@@ -32,6 +32,10 @@ class Progress:
     def is_due(self) -> bool:
         return time.monotonic() >= self._next_check
 
+    def has_begun(self) -> None:
+        """The transfer was created just now: the row already says that its sender is active."""
+        self._next_check = time.monotonic() + CHECK_SECONDS
+
     def check(self, received: int, offset: int) -> None:
         """Record that the sender is active, and has sent so many bytes that count, of those before `offset`.
 

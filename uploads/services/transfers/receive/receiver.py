@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from uploads.domain.states import PartState
-from uploads.models import Transfer
+from uploads.models import Part, Transfer
 from uploads.problems import Code, Problem
 from uploads.services.staging import quota
 from uploads.services.staging.expected_sha256 import FileSha256
@@ -35,7 +35,8 @@ class Receiver:
 
     `quota_patience` is how many seconds to wait for space between two parts, `is_ready` tells whether more bytes can be
     read at once, and `on_wait` is called whenever the sender is kept waiting. With a `checksum`, nothing counts and
-    nothing is sent before `end` has verified it.
+    nothing is sent before `end` has verified it. `reserved` is the only part of a transfer that was created a moment
+    ago, if its bytes are reserved.
 
     Raises WriterBusy, ReceivingStopped, QuotaExceeded (also GaveWay), WrongLength, OSError.
     """
@@ -46,10 +47,12 @@ class Receiver:
         *,
         quota_patience: float = 0,
         checksum: Checksum | None = None,
+        reserved: Part | None = None,
         is_ready: Callable[[], bool] = lambda: True,
         on_wait: Callable[[], None] = lambda: None,
     ) -> None:
         self._transfer = transfer
+        self._reserved = reserved
         self._quota_patience = quota_patience
         self._is_ready = is_ready
         self._syncer = Syncer()
@@ -64,11 +67,14 @@ class Receiver:
     def __enter__(self) -> Self:
         self._exit.enter_context(only_writer(self._transfer))
         try:
-            position = resume(self._transfer)
+            position = resume(self._transfer, self._reserved)
         except BaseException as error:
             self._leave(error)
             raise
         self.offset = position.offset
+        if position.reserved is not None:
+            self._reservations.keep(position.reserved)
+            self._progress.has_begun()
         self._parts = PartWriter(self._transfer, self._reservations, position.number, position.sha256)
         return self
 

@@ -30,6 +30,10 @@ class Reservations:
         self._rows: dict[int, Part] = {}
         self._refusal = Problem(Code.QUOTA_EXCEEDED)
 
+    def keep(self, part: Part) -> None:
+        """Have a part whose bytes are reserved already."""
+        self._rows[part.number] = part
+
     def take(self, planned: PlannedPart, patience: float) -> Part:
         """The row of a part that is about to arrive. Raises QuotaExceeded, ReceivingStopped."""
         if planned.number not in self._rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from uploads.domain.planning import PlannedPart
-from uploads.domain.states import PartState
+from uploads.domain.states import DesiredState, PartState, Phase
 from uploads.models import Part, Transfer
 from uploads.services.staging import quota
 from uploads.services.staging.expected_sha256 import FileSha256
@@ -16,18 +16,25 @@ from uploads.staging.disk import PartialFile
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where the next byte goes: its offset, the number of its part, and the SHA-256 of all bytes before it."""
+    """Where the next byte goes: its offset, the number of its part, and the SHA-256 of all bytes before it.
+
+    `reserved` is its part, if nothing has arrived and the bytes of the only part are reserved.
+    """
 
     offset: int
     number: int
     sha256: FileSha256
+    reserved: Part | None = None
 
 
-def resume(transfer: Transfer) -> Position:
+def resume(transfer: Transfer, reserved: Part | None = None) -> Position:
     """Find where the previous writer stopped, even if it crashed, and remove what does not count.
 
-    The caller has the lock of the transfer's folder. Raises ReceivingStopped, OSError.
+    `reserved` is the part of a file of one part that was reserved when the transfer was created, a moment ago. The
+    caller has the lock of the transfer's folder. Raises ReceivingStopped, OSError.
     """
+    if reserved is not None and transfer.folder.has_only_lock() and _is_untouched(reserved):
+        return Position(0, 1, FileSha256.resume(transfer, 1), reserved)
     check_accepting(transfer, sender_is_active=False)
     plan, folder = transfer.plan, transfer.folder
     if transfer.gives_way:
@@ -43,6 +50,13 @@ def resume(transfer: Transfer) -> Position:
         _recover(transfer, plan.part(number))
         number += 1
     return Position(offset, number, FileSha256.resume(transfer, number))
+
+
+def _is_untouched(reserved: Part) -> bool:
+    """Whether nobody has received, reclaimed, paused or ended anything since the part was reserved."""
+    rows = Part.objects.filter(pk=reserved.pk, state=PartState.WAITING, reserved_bytes=reserved.size)
+    accepts = {"phase": Phase.RECEIVING, "desired_state": DesiredState.RUN, "gives_way": False}
+    return rows.filter(**{f"transfer__{name}": value for name, value in accepts.items()}).exists()
 
 
 def _recover(transfer: Transfer, planned: PlannedPart) -> None:
