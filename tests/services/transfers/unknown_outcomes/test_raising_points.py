@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Callable
 
 import pytest
@@ -122,28 +121,6 @@ def test_exception_that_recurs_ends_the_transfer_or_does_no_harm(
     assert read_object(transfer.key) == data
     assert truth.uploads() == []
     assert staged_names(transfer) == []
-
-
-SMALL_POINTS = ("part.taken", "part.responded", "part.recorded", "transfer.ended", "staging.removed")
-
-
-@pytest.mark.parametrize(("error", "times"), [(ERRORS[0], 1), (ERRORS[5], 1), (ERRORS[0], 3 * MAX_ATTEMPTS)])
-@pytest.mark.parametrize("point", SMALL_POINTS)
-def test_exceptions_do_no_harm_to_a_file_of_one_part(
-    drive: Drive, read_object: Reader, raise_at: RaiseAt, point: str, error: BaseException, times: int
-) -> None:
-    """Its part, its object and its end are recorded by one task under two leases."""
-    small = drive.upload(os.urandom(1000))
-    data = bytes_of(small)
-    assert raise_at(point, error, times) == []
-    work(drive, small, 3 * MAX_ATTEMPTS)
-    if small.phase == Phase.FAILED:
-        assert small.error_code == "InternalError"
-        raise_at(point, error, times=0)
-        request_retry(small.owner, small)
-        work(drive, small, 5)
-    assert small.phase == Phase.DONE
-    assert read_object(small.key) == data
 
 
 @pytest.mark.parametrize("point", ["cancel.aborted", "transfer.ended", "staging.removed", "create.responded"])
