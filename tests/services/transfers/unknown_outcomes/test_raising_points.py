@@ -74,8 +74,15 @@ def work(drive: Drive, transfer: Transfer, rounds: int) -> Transfer:
     return transfer
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("point", POINTS)
+ONCE = [(point, ERRORS[0]) for point in POINTS] + [
+    (POINTS[number % len(POINTS)], error) for number, error in enumerate(ERRORS[1:] * 3)
+]
+"""Each point with one error, and each error at three points: all points are handled by the same code."""
+
+
+@pytest.mark.parametrize(
+    ("point", "error"), ONCE, ids=lambda value: value if isinstance(value, str) else type(value).__name__
+)
 def test_one_exception_does_no_harm(
     drive: Drive,
     transfer: Transfer,
