@@ -39,12 +39,13 @@ REPEATED = (
 
 
 def create(store_name: str, bucket: str, key: str = "sweep-key") -> list[str]:
-    """The addresses of the sweeps: of every state, and of repeating rules that are not approved, above their limits, or
-    changed since the plan; and of the form of a repeating rule.
+    """The addresses of the sweeps: of every state, of one without an upload, and of repeating rules that are not
+    approved, above their limits, or changed since the plan; and of the form of a repeating rule.
     """
     store = Store.objects.get(name=store_name)
     author = User.objects.get_or_create(username="sweep-author")[0]
     sweeps = [_sweep(store, bucket, key, author, state) for state in (*WAITING, *ENDED)]
+    sweeps.append(_sweep(store, bucket, key, author, SweepState.DONE, is_empty=True))
     for number, limits in enumerate(REPEATED):
         repeating = _repeating(author, bucket, limits, is_approved=number > 0)
         rule = repeating.rule if number < len(REPEATED) - 1 else {"bucket": bucket, "verdicts": ["stalled"]}
@@ -62,9 +63,12 @@ def _repeating(author: User, bucket: str, limits: dict[str, int], *, is_approved
     )
 
 
-def _sweep(store: Store, bucket: str, key: str, author: User, state: SweepState, **more: Any) -> Sweep:
+def _sweep(
+    store: Store, bucket: str, key: str, author: User, state: SweepState, *, is_empty: bool = False, **more: Any
+) -> Sweep:
     now = timezone.now()
-    is_started, is_planned = state in STARTED, state is not SweepState.FAILED
+    is_started, is_planned = state in STARTED and not is_empty, state is not SweepState.FAILED
+    has_uploads = is_planned and not is_empty
     rule = {"store": store.name, "bucket": bucket, "verdicts": ["dead", "completable"], "idle_for": 864000}
     sweep = Sweep.objects.create(
         store=store,
@@ -72,9 +76,9 @@ def _sweep(store: Store, bucket: str, key: str, author: User, state: SweepState,
         state=state,
         author=author,
         planned_at=now if is_planned else None,
-        uploads=len(ITEMS) if is_planned else 0,
-        known=len(ITEMS) if is_planned else 0,
-        bytes=5 * 1024**3 if is_planned else 0,
+        uploads=len(ITEMS) if has_uploads else 0,
+        known=len(ITEMS) if has_uploads else 0,
+        bytes=5 * 1024**3 if has_uploads else 0,
         spared={Code.SPARED_ALIVE.value: 3, Code.SPARED_UNCHECKED.value: 12345},
         approver=author if is_started else None,
         approved_at=now if is_started else None,
@@ -84,7 +88,7 @@ def _sweep(store: Store, bucket: str, key: str, author: User, state: SweepState,
         **(problem_fields(Problem(Code.INTERNAL_ERROR)) if state is SweepState.FAILED else {}),
         **{"rule": rule, **more},
     )
-    if is_planned:
+    if has_uploads:
         _plan(sweep, store, bucket, key)
     return sweep
 

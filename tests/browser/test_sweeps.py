@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenSite
 from tests.browser.site import Site
-from tests.browser.watching import overflow
+from tests.browser.watching import clipped_tables, overflow
 from tests.system.stack import Stack, wait_for
 
 PICTURES = os.environ.get("SWEEP_PICTURES", "")
@@ -131,3 +131,13 @@ def test_a_repeating_rule_is_changed_by_keyboard_and_on_a_phone(site: Site, stac
         row.get_by_role("button", name="Enable").click()
     expect(row.get_by_role("button", name="Disable")).to_be_visible()
     row.get_by_role("button", name="Disable").click()
+
+
+def test_tables_of_every_sweep_are_shown_whole(site: Site, stack: Stack) -> None:
+    """Also that of what a plan spares, above the notice that no upload is left."""
+    create = f"from tests.browser.sweep_rows import create\nprint(*create({stack.store!r}, {stack.new_bucket()!r}))"
+    for path in stack.run_python(create).split():
+        site.goto(path)
+        for width in (1280, 390):
+            site.page.set_viewport_size({"width": width, "height": 844})
+            assert clipped_tables(site.page) == [], (path, width)

@@ -51,6 +51,16 @@ def overflow(page: Page) -> int:
     return found
 
 
+def clipped_tables(page: Page) -> list[str]:
+    """The captions of tables that are higher than what is shown of them."""
+    found: list[str] = page.evaluate(
+        """() => [...document.querySelectorAll(".table-responsive")]
+            .filter((each) => each.clientHeight + 1 < (each.querySelector("table")?.offsetHeight ?? 0))
+            .map((each) => each.querySelector("caption")?.textContent.trim() ?? each.className)"""
+    )
+    return found
+
+
 def widest(page: Page) -> list[str]:
     """The elements that are wider than the window, for a failure's message."""
     found: list[str] = page.evaluate(

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q
+from django.db import connection
+from django.db.models import BooleanField, Func, Q, Value
+from django.db.models.lookups import GreaterThan, LessThan
 
 from uploads.domain.inventory_filter import Sort
 from uploads.models import InventoryUpload
@@ -46,6 +48,21 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Segment:
+    """A range of the index. `has_one_value`: all of its uploads have the same value in the column of the order."""
+
+    condition: Q
+    has_one_value: bool = False
+
+
+class Pair(Func):
+    """A row value: PostgreSQL finds what is less than one by an index of both columns."""
+
+    template = "(%(expressions)s)"
+    output_field = BooleanField()
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     sort: Sort
     largest_first: bool
@@ -62,24 +79,38 @@ class Order:
         sign = "-" if self._descends(backwards) else ""
         return f"{sign}{self.column}", f"{sign}id"
 
-    def segments(self, place: Place | None) -> Iterator[Q]:
+    def segments(self, place: Place | None) -> Iterator[Segment]:
         """The ranges of the index that follow a place, or precede it if it `is_before`, nearest first."""
         column = self.column
         known, unknown = Q(**{f"{column}__isnull": False}), Q(**{f"{column}__isnull": True})
         backwards = place is not None and place.is_before
         beyond = "lt" if self._descends(backwards) else "gt"
         if place is None:
-            yield known if column in NULLABLE else Q()
+            yield Segment(known if column in NULLABLE else Q())
         elif place.value is None:
-            yield unknown & Q(**{f"id__{beyond}": place.pk})
+            yield Segment(unknown & Q(**{f"id__{beyond}": place.pk}))
             if backwards:
-                yield known
+                yield Segment(known)
             return
         else:
-            yield Q(**{column: place.value, f"id__{beyond}": place.pk})
-            yield Q(**{f"{column}__{beyond}": place.value})
+            yield Segment(self._rest_of_value(place, beyond), has_one_value=True)
+            yield Segment(Q(**{f"{column}__{beyond}": place.value}))
         if column in NULLABLE and not backwards:
-            yield unknown
+            yield Segment(unknown)
+
+    def _rest_of_value(self, place: Place, beyond: str) -> Q:
+        """The uploads beyond a place that have its value.
+
+        Of uploads with one value, PostgreSQL knows that the order is that of the ids. It may then read all ids, and
+        leave out those with other values. Of a range it does not know that. SQLite would begin at the end of the range.
+        """
+        column = self.column
+        if connection.vendor != "postgresql":
+            return Q(**{column: place.value, f"id__{beyond}": place.pk})
+        compares, within = (LessThan, "gte") if beyond == "lt" else (GreaterThan, "lte")
+        value = Value(place.value, output_field=InventoryUpload._meta.get_field(column))
+        is_beyond = compares(Pair(column, "id"), Pair(value, Value(place.pk)))
+        return Q(**{f"{column}__{within}": place.value}) & Q(is_beyond)
 
     def place_of(self, row: InventoryUpload, *, is_before: bool = False) -> Place:
         return Place(getattr(row, self.column), row.pk, is_before)

@@ -6,12 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Q
-
 from uploads.access import AnyUser
 from uploads.domain.inventory_filter import InventoryFilter, Sort
 from uploads.models import InventoryBucket, InventoryUpload, Store
-from uploads.selectors.inventory.order import Order, Place
+from uploads.selectors.inventory.order import Order, Place, Segment
 from uploads.selectors.inventory.plan import PASSING, Plan, in_progress, plan_of, select
 
 CANDIDATES = 100_000
@@ -117,7 +115,7 @@ def _search(plan: Plan, order: Order, place: Place | None, limit: int) -> _Found
     for segment in order.segments(place):
         wanted = limit + 1 - len(uploads)
         if plan.few is not None:
-            uploads += plan.rows().filter(segment).order_by(*order.columns(backwards))[:wanted]
+            uploads += plan.rows().filter(segment.condition).order_by(*order.columns(backwards))[:wanted]
         else:
             ids, stop, left = _walk(plan, order, segment, backwards=backwards, limit=wanted, most=left)
             uploads += _loaded(ids)
@@ -142,17 +140,16 @@ def _loaded(ids: Sequence[int]) -> list[InventoryUpload]:
 
 
 def _walk(
-    plan: Plan, order: Order, segment: Q, *, backwards: bool, limit: int, most: int
+    plan: Plan, order: Order, segment: Segment, *, backwards: bool, limit: int, most: int
 ) -> tuple[list[int], tuple[object, int] | None, int]:
     """The ids of the first candidates of a segment that pass, where it stopped if there are more, and what is left."""
     equal = next(
         (each for name in COMPOSITE.get(order.column, ()) for each in plan.leading((name,)) if each.is_equal), None
     )
     # A range besides the one value of a segment would make SQLite search by the range, and sort.
-    has_value = any(isinstance(child, tuple) and child[0] == order.column for child in segment.children)
-    inside = [*([] if has_value else plan.leading((order.column,))), *([equal] if equal else [])]
+    inside = [*([] if segment.has_one_value else plan.leading((order.column,))), *([equal] if equal else [])]
     columns = order.columns(backwards)
-    rows = in_progress(segment).filter(*(each.q for each in inside)).order_by(*columns)
+    rows = in_progress(segment.condition).filter(*(each.q for each in inside)).order_by(*columns)
     test = plan.tests(inside)
     if not test:
         return list(rows.values_list("pk", flat=True)[:limit]), None, most
