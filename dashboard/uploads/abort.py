@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ from dashboard.operations.pages import respond_with
 from dashboard.shared import formatting, jsonapi
 from dashboard.shared.body_limits import receives_large_form
 from dashboard.shared.explain import explain
-from dashboard.shared.exports import attachment, csv_lines
+from dashboard.shared.exports import attachment
 from dashboard.shared.links import BucketLinks
 from dashboard.shared.messages import text_of
 from dashboard.shared.parameters import read_number, read_uploads, write_upload
@@ -25,6 +25,7 @@ from dashboard.shared.responses import explains_failures
 from dashboard.shared.way_back import links_of
 from dashboard.uploads.columns import TO_ABORT
 from dashboard.uploads.detail import ending_operation, gone, part_summary_context, upload_context
+from dashboard.uploads.exported import selection_csv
 from dashboard.uploads.rows import rows_to_abort
 from uploads import access
 from uploads.models import Store
@@ -46,8 +47,8 @@ MOST_SPARED_HOURS = 365 * 24
 def abort(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     """GET shows the confirmation page. So does POST with `ask`, because a selection is too long for a URL.
 
-    POST with `export=csv` has the selection as a file. Any other POST requests the abort. `spare-hours`: uploads with a
-    part of the last so many hours are left out, and those whose parts have no time.
+    POST with `export=csv` has the selection as a file, with the `facts` of the page. Any other POST requests the abort.
+    `spare-hours`: uploads with a part of the last so many hours are left out, and those whose parts have no time.
     """
     names = read_uploads(request)
     found = access.store_to_abort_in(request.user, store, bucket, [name.key for name in names])
@@ -55,7 +56,7 @@ def abort(request: HttpRequest, store: str, bucket: str) -> HttpResponseBase:
     if request.method == "GET" or "ask" in request.POST:
         return _confirm(request, found, links, names)
     if request.POST.get("export") == "csv":
-        return attachment("uploads-to-abort", "csv", csv_lines(_exported(found, bucket), names))
+        return attachment("uploads-to-abort", "csv", selection_csv(found, bucket, names, request.POST.get("facts", "")))
     try:
         operation = request_abort(access.actor(request.user), found, bucket, names, _spare_after(request))
     except OwnedByTransfer as owned:
@@ -69,15 +70,6 @@ def _spare_after(request: HttpRequest) -> datetime | None:
     """The time after which a part spares its upload; None if none does."""
     hours = read_number("spare-hours", request.POST.get("spare-hours", ""), 0, 0, MOST_SPARED_HOURS)
     return timezone.now() - timedelta(hours=hours) if hours else None
-
-
-def _exported(store: Store, bucket: str) -> dict[str, Callable[[UploadRef], str]]:
-    return {
-        "Store": lambda _: store.name,
-        "Bucket": lambda _: bucket,
-        "Key": lambda name: name.key,
-        "UploadId": lambda name: name.upload_id,
-    }
 
 
 def _confirm(request: HttpRequest, store: Store, links: BucketLinks, names: Sequence[UploadRef]) -> HttpResponse:

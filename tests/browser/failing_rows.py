@@ -25,12 +25,21 @@ TIMED_OUT = {"error_code": "Timeout", "error_reason": Reason.TIMEOUT}
 
 
 def create(store_name: str, bucket: str) -> list[str]:
-    """Create stores that are unreachable, disabled and silent, and work that failed; the paths of the work's pages."""
+    """Create stores that are unreachable, disabled and silent, and work that failed; the paths of the work's pages.
+
+    Several modules of tests may do so in one installation: the stores are made once.
+    """
     owner, store = User.objects.get(username="admin"), Store.objects.get(name=store_name)
-    settings = {"endpoint_url": "http://127.0.0.1:9", "provider": "generic", "access_key": "k", "secret_key": "s"}
-    Store.objects.create(name="gone", **settings)
-    Store.objects.create(name="disabled-store", enabled=False, **settings)
-    silent = Store.objects.create(name="frozen", timeouts=3, silent_since=timezone.now(), **settings | TIMED_OUT)
+    settings: dict[str, Any] = {
+        "endpoint_url": "http://127.0.0.1:9",
+        "provider": "generic",
+        "access_key": "k",
+        "secret_key": "s",
+    }
+    Store.objects.update_or_create(name="gone", defaults=settings)
+    Store.objects.update_or_create(name="disabled-store", defaults=settings | {"enabled": False})
+    silence = {"timeouts": 3, "silent_since": timezone.now(), **TIMED_OUT}
+    silent, _ = Store.objects.update_or_create(name="frozen", defaults=settings | silence)
     transfers = [
         make_transfer(owner, store, bucket=bucket, sent=2, staged=1, phase=Phase.FAILED, **ERROR),
         make_transfer(owner, store, bucket=bucket, sent=1, phase=Phase.RECEIVING, desired_state=DesiredState.PAUSE),

@@ -147,6 +147,38 @@ def test_no_page_violates_a_rule_of_axe(open_site: OpenSite, stack: Stack, place
     assert not found, "\n".join(found)
 
 
+def test_no_page_of_a_failing_store_violates_a_rule_of_axe(open_site: OpenSite, failing: list[str]) -> None:
+    """Of stores that are unreachable, do not answer and refuse the credentials, and of work that failed."""
+    site, found = open_site(reduced_motion="reduce"), []
+    site.watcher.expect("status of 5|status of 403")
+    for path in failing:
+        site.goto(path)
+        site.page.wait_for_function("() => !document.querySelector('.htmx-request')")
+        found += [f"{path}: {each}" for each in axe.violations(site.page)]
+    assert not found, "\n".join(found)
+
+
+@pytest.fixture
+def failing(stack: Stack, place: Place) -> list[str]:
+    """Pages that say what failed."""
+    create = f"from tests.browser.failing_rows import create\nprint(*create({stack.store!r}, {place.bucket!r}))"
+    work = stack.run_python(create).split()
+    options = ["--endpoint-url", stack.swift.endpoint_url, "--region", stack.swift.region, "--provider", "swift"]
+    stack.manage("add_store", "refuses", *options, "--access-key", stack.swift.access_key, STORE_SECRET_KEY="wrong")
+    named = f"?key=a&upload-id={place.upload_id}"
+    places = [f"/stores/{name}/{place.bucket}/uploads/" for name in ("frozen", "refuses")]
+    pages = [f"{uploads}{page}" for uploads in places for page in ("", f"complete/{named}", f"abort/{named}")]
+    return ["/", "/stores/", "/stores/gone/", "/stores/refuses/", *pages, "/operations/", work[0], work[-1]]
+
+
+def test_the_navigation_is_not_cut(site: Site) -> None:
+    site.goto("/stores/")
+    for width in (320, 390, *WIDTHS):
+        site.page.set_viewport_size({"width": width, "height": 844})
+        for link in site.page.locator(".top-nav a").all():
+            expect(link).to_be_in_viewport(ratio=1)
+
+
 def test_selected_theme_is_kept(open_site: OpenSite) -> None:
     site = open_site(color_scheme="light")
     page, root = site.page, site.page.locator("html")

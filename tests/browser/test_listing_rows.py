@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Browser, Page, Request, expect
 
 from tests.browser.conftest import OpenSite
 from tests.browser.site import Site
@@ -184,6 +185,19 @@ def test_right_one_of_four_uploads_of_a_key_is_completed_with_three_clicks(
     assert {upload_id for _, upload_id in stack.uploads_in(bucket)} & set(ids) == {ids[0], ids[2], ids[3]}
 
 
+def test_ticking_a_box_computes_the_styles_of_few_elements(browser: Browser, site: Site, crowd: str) -> None:
+    page = site.page
+    site.open_listing(crowd)
+    page.wait_for_load_state("networkidle")
+    browser.start_tracing(page=page, categories=["devtools.timeline"])
+    for number in (3, 4):
+        page.locator("input[name=upload]").nth(number).check()
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+    events = json.loads(browser.stop_tracing())["traceEvents"]
+    styled = [each["args"].get("elementCount", 0) for each in events if each["name"] == "UpdateLayoutTree"]
+    assert 0 < max(styled) < 60
+
+
 @pytest.mark.timeout(900)
 def test_200_uploads_of_three_pages_are_aborted_with_seven_clicks(site: Site, stack: Stack, tmp_path: Path) -> None:
     """Those with a recent part are spared."""
@@ -211,7 +225,9 @@ def test_200_uploads_of_three_pages_are_aborted_with_seven_clicks(site: Site, st
     expect(page.get_by_text("(3 of them)")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("button", name="This list as CSV").click()
-    assert len(Path(download.value.path()).read_text().splitlines()) == 201
+    exported = Path(download.value.path()).read_text().splitlines()
+    assert len(exported) == 201
+    assert sum(",1,10,2" in line for line in exported) == 3
     page.get_by_role("button", name="Abort 200 uploads").click()
     clicks += 1
     site.wait_for_operation()

@@ -94,14 +94,30 @@ def test_every_upload_is_shown_and_exported(site: Site) -> None:
     (box,) = page.find("input", name="spare-hours")
     assert box.has("checked")
     rows = list(csv.reader(io.StringIO(exported(site, [*names, UploadRef("=danger", "x")]))))
-    assert rows[0] == ["Store", "Bucket", "Key", "UploadId"]
+    assert rows[0] == ["Store", "Bucket", "Key", "UploadId", "Parts", "Bytes", "LastPart"]
+    assert {tuple(row[4:]) for row in rows[1:]} == {("", "", "")}
     assert [row[2] for row in rows[1:]] == [name.key for name in names] + ["'=danger"]
     assert not Operation.objects.exists()
 
 
-def exported(site: Site, names: list[UploadRef]) -> str:
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ("3,6000,0\r\n0,0,none", [["3", "6000", "1970-01-01T00:00:00.000Z"], ["0", "0", ""]]),
+        (",,\n2,,", [["", "", ""], ["2", "", ""]]),
+        ("=1,+2,x\n1,2,999999999999", [["", "", ""], ["1", "2", ""]]),
+        ("1,2,3", [["", "", ""]] * 2),
+        ("1,2,3,4\n5", [["", "", ""]] * 2),
+    ],
+)
+def test_export_has_what_the_page_knows(facts: str, expected: list[list[str]], site: Site) -> None:
+    rows = csv.reader(io.StringIO(exported(site, [UploadRef("a", "1"), UploadRef("b", "2")], facts)))
+    assert [row[4:] for row in rows][1:] == expected
+
+
+def exported(site: Site, names: list[UploadRef], facts: str = "") -> str:
     token = site.get(reverse("stores")).find("input", name="csrfmiddlewaretoken")[0].get("value")
-    fields = {"upload": [*map(write_upload, names)], "export": "csv", "csrfmiddlewaretoken": token}
+    fields = {"upload": [*map(write_upload, names)], "export": "csv", "facts": facts, "csrfmiddlewaretoken": token}
     return site.client.post(site.links.abort_form, fields).getvalue().decode()
 
 
