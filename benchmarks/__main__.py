@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import listing, memory, pipeline, scanning, upload, watchdog
+from benchmarks import listing, memory, pipeline, scanning, small_files, upload, watchdog
 from tests.system import stack
 
 BENCHMARKS: dict[str, Callable[[stack.Stack, Path], bool]] = {
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[stack.Stack, Path], bool]] = {
     "memory": memory.run,
     "watchdog": watchdog.run,
     "scanning": scanning.run,
+    "small_files": small_files.run,
 }
 """Each function prints its results and returns whether all limits are met."""
 

@@ -57,6 +57,10 @@ class Objects:
         self._uploads[upload_id] = ({}, metadata)
         return upload_id
 
+    def has(self, upload_id: str) -> bool:
+        """Whether the upload is in progress; also without an upload, for PutObject."""
+        return not upload_id or upload_id in self._uploads
+
     def put(self, path: str, upload_id: str, number: int, size: int, metadata: Headers) -> None:
         if upload_id:
             self._uploads[upload_id][0][number] = size
@@ -115,6 +119,9 @@ class Handler(socketserver.BaseRequestHandler):
         status, response_headers, xml = 404, {}, b""
         if method == "POST" and "uploads" in query:
             status, xml = 200, _xml("InitiateMultipartUploadResult", UploadId=objects.create(metadata))
+        elif method == "PUT" and not objects.has(upload_id):
+            # With this response, Partway knows that it may write here, and does not ask again for each file.
+            xml = _xml("Error", Code="NoSuchUpload")
         elif method == "PUT":
             objects.put(path, upload_id, int(query.get("partNumber", 0)), length, metadata)
             status, response_headers = 200, {"ETag": ETAG}

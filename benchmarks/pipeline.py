@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -71,9 +70,9 @@ def _compare_with_aws(stack: Stack, operator: Operator, file: Path) -> bool:
 
         seconds = rounds.measure({"aws s3 cp": by_aws, "Partway": through_partway}, ROUNDS)
     rounds.show(seconds, "aws s3 cp", amount=SIZE / MIB, unit="MiB")
-    ratio = _median_ratio(seconds["Partway"], seconds["aws s3 cp"])
+    ratio = rounds.median_ratio(seconds["Partway"], seconds["aws s3 cp"])
     print(
-        f"Partway stages and syncs every byte before it sends it; the AWS CLI sends directly. {_verdict(ratio, LIMIT)}"
+        f"Partway stages and syncs every byte before it sends it; the AWS CLI sends directly. {verdict(ratio, LIMIT)}"
     )
     return ratio <= LIMIT
 
@@ -114,14 +113,10 @@ def _check_overlap(stack: Stack, operator: Operator, file: Path) -> bool:
     }
     print(f"\nWith a store limited to {SLOW_RATE / 1000**2:g} MB/s, {SLOW_SIZE // MIB} MiB:")
     rounds.show(seconds, "Partway → store alone", amount=SLOW_SIZE / MIB, unit="MiB")
-    ratio = _median_ratio(seconds["both at the same time"], seconds["Partway → store alone"])
-    print(_verdict(ratio, SLOW_LIMIT))
+    ratio = rounds.median_ratio(seconds["both at the same time"], seconds["Partway → store alone"])
+    print(verdict(ratio, SLOW_LIMIT))
     return ratio <= SLOW_LIMIT
 
 
-def _median_ratio(ours: list[float], theirs: list[float]) -> float:
-    return statistics.median(ours) / statistics.median(theirs)
-
-
-def _verdict(ratio: float, limit: float) -> str:
+def verdict(ratio: float, limit: float) -> str:
     return f"Medians: {ratio:.2f} x, limit {limit:g} x: {'met' if ratio <= limit else 'EXCEEDED'}."

@@ -34,3 +34,7 @@ def show(seconds: Mapping[str, list[float]], base: str, *, amount: float = 0, un
         spread = f"{statistics.median(ratios):5.2f} x  ({min(ratios):.2f} to {max(ratios):.2f})"
         print(f"{name:<{width}}  {median * 1000:9.1f} ms{speed}  {spread}", flush=True)
     print(f"x: time relative to {base!r} in the same round, median and spread of {len(seconds[base])} rounds")
+
+
+def median_ratio(ours: list[float], theirs: list[float]) -> float:
+    return statistics.median(ours) / statistics.median(theirs)
