@@ -36,7 +36,7 @@ AUDIT = ListSpec(
     name="audit",
     model=AuditEntry,
     columns=(
-        Column("at", _("When")),
+        Column("at", _("When"), classes="audit-at"),
         Column("actor", _("Who")),
         Column("what", _("What"), is_fixed=True),
         Column("object", _("Object")),

@@ -72,6 +72,7 @@ class Place:
             "/transfers/new/",
             self.transfer,
             "/audit/",
+            "/audit/?means=page",
             "/search/",
             f"/search/?q={self.operation}{self.transfer}",
             f"/search/?q={LONG_KEY}nowhere",
