@@ -9,6 +9,7 @@ from tests.stores.postgresql import Cluster
 
 FILES = (
     "tests/dashboard/test_full_database.py",
+    "tests/dashboard/transfers/test_work_per_file.py",
     "tests/migrations/test_audit_columns.py",
     "tests/migrations/test_encrypted_webhooks.py",
     "tests/migrations/test_error_reasons.py",
@@ -27,6 +28,7 @@ FILES = (
     "tests/services/test_audit_pages.py",
     "tests/services/test_search_box.py",
     "tests/services/test_strange_values.py",
+    "tests/services/transfers/test_first_bytes.py",
     "tests/services/transfers/test_open_limit.py",
     "tests/services/transfers/unknown_outcomes/test_create.py",
     "tests/services/transfers/unknown_outcomes/test_etags.py",

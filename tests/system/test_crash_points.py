@@ -35,6 +35,9 @@ SENDING = {
 }
 """Crash points while parts are sent, and the process that dies there."""
 
+SENDING_SMALL = ("part.taken", "part.responded", "part.recorded", "transfer.ended", "staging.removed")
+"""Crash points while a file of one part is sent and proved, by one task of the sender."""
+
 RECEIVING = (
     "quota.reserved",
     "part.synced",
@@ -138,10 +141,10 @@ def wait_for_death(trigger: Path) -> None:
     wait_for(f"death at {trigger.name}", lambda: not trigger.exists())
 
 
-def assert_done(stack: Stack, operator: Operator, bucket: str, transfer_id: str) -> None:
+def assert_done(stack: Stack, operator: Operator, bucket: str, transfer_id: str, size: int = SIZE) -> None:
     ended = operator.wait_for_state(transfer_id, "done", "failed")
     assert ended["state"] == "done", ended["error"]
-    assert stack.object_digest(bucket, "file") == (SIZE, content_digest(SIZE))
+    assert stack.object_digest(bucket, "file") == (size, content_digest(size))
     assert_nothing_left(stack, bucket, transfer_id)
 
 
@@ -173,6 +176,21 @@ def test_crash_while_parts_are_sent(
     stack.let_time_pass(A_LEASE)
     stack.let_time_pass(A_LEASE)
     assert_done(stack, operator, bucket, id_of(path))
+
+
+@pytest.mark.parametrize("point", SENDING_SMALL)
+def test_crash_while_a_small_file_is_sent(
+    stack: Stack, operator: Operator, bucket: str, die_at: Die, point: str
+) -> None:
+    trigger = die_at(point)
+    tus = Tus(stack, operator, bucket)
+    path = tus.start(1000)
+    assert tus.patch(path, 0, content(0, 1000)).status == 204
+    wait_for_death(trigger)
+    restart(stack, "sender")
+    stack.let_time_pass(A_LEASE)
+    stack.let_time_pass(A_LEASE)
+    assert_done(stack, operator, bucket, id_of(path), 1000)
 
 
 @pytest.mark.parametrize("checksum", [False, True])

@@ -123,7 +123,7 @@ def _first_bytes(request: HttpRequest, user: User, started: Started, length: int
     The upload exists, so the response is 201 if the bytes can be sent again later.
     """
     transfer = started.transfer
-    offset = 0 if started.reserved is not None else offset_of(transfer)
+    offset = 0 if started.is_new else offset_of(transfer)
     if not (length != 0 and not offset) and transfer.size:
         return offset
     try:

@@ -44,7 +44,8 @@ def patch(request: HttpRequest, user: User, transfer_id: uuid.UUID) -> HttpRespo
     except TusError as error:
         error.headers |= expiry_headers(transfer)
         raise
-    transfer.refresh_from_db(fields=["received_at", "all_received"])
+    if offset < transfer.size:
+        transfer.refresh_from_db(fields=["received_at", "all_received"])  # They say when it expires.
     return with_progress(HttpResponse(status=204), transfer, offset)
 
 

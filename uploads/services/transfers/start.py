@@ -107,10 +107,11 @@ class NewTransfer:
 class Started:
     """A transfer that is ready to receive its bytes.
 
-    `reserved` is its only part, whose bytes were reserved when the transfer was created; then nothing has arrived yet.
+    `is_new`: it was created now, so nothing has arrived. `reserved` is its only part, if its bytes are reserved.
     """
 
     transfer: Transfer
+    is_new: bool = False
     reserved: Part | None = None
 
 
@@ -176,7 +177,7 @@ def _create(new: NewTransfer, plan: Plan, replacement_columns: dict[str, Any]) -
         transfer.progressed_at = transfer.received_at
     transfer.save(force_insert=True)
     audit.record_transfer(new.owner, "begun", transfer, size=new.size, replace=new.replace)
-    return Started(transfer, quota.reserve_only_part(transfer) if reserves else None)
+    return Started(transfer, is_new=True, reserved=quota.reserve_only_part(transfer) if reserves else None)
 
 
 def _new_row(new: NewTransfer, plan: Plan, replacement_columns: dict[str, Any]) -> Transfer:
@@ -293,7 +294,8 @@ def _check_key_is_free(new: NewTransfer) -> None:
 
 def _check_open_transfers(owner: User) -> None:
     limit = settings.USER_OPEN_TRANSFERS
-    if Transfer.objects.filter(owner=owner, finished_at__isnull=True).order_by()[:limit].count() >= limit:
+    # Whether there is a last one that is allowed: the database counts entries of an index, and builds no subquery.
+    if Transfer.objects.filter(owner=owner, finished_at__isnull=True).order_by()[limit - 1 : limit].exists():
         raise TooManyOpen(limit)
 
 

@@ -124,9 +124,11 @@ class Receiver:
         rest = memoryview(block)
         while rest:
             rest = rest[self._write_piece(rest) :]
-        if self._progress.is_due:
+        is_complete = self.offset == self._transfer.size
+        # The end of a small file, which follows at once, also records that its sender is active.
+        if self._progress.is_due and not (is_complete and self._transfer.by_put_object):
             self._check_progress()
-        if self.offset == self._transfer.size:
+        if is_complete:
             return  # The last part is recorded together with the end of the file.
         if self._syncer.is_done or (self._syncer.is_busy and not self._is_ready()):
             self._syncer.wait()
