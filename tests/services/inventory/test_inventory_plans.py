@@ -27,10 +27,12 @@ from tests.services.inventory.rows import NOW, fill_skewed
 from tests.stores.postgresql import Cluster
 from uploads.domain.inventory_filter import Grouping, InventoryFilter, Sort
 from uploads.domain.roles import Role
-from uploads.models import Grant, InventoryUpload, Store
+from uploads.models import Grant, InventoryBucket, InventoryDay, InventoryUpload, Store
+from uploads.selectors.growth import find_trend
 from uploads.selectors.inventory import covering, find_page, groups, iter_uploads, page, plan, totals, uploads_of
 from uploads.selectors.inventory.order import Order
 from uploads.selectors.inventory.verdicts import bytes_by_age
+from uploads.selectors.trends import DAYS
 from uploads.services.inventory.judging import rejudge_due
 from uploads.services.sweeps.drive import drive_sweep
 from uploads.services.sweeps.plan import request_sweep
@@ -267,8 +269,20 @@ def test_every_question_reads_few_rows_by_an_index(ada: User, olga: User, piet: 
     if IS_LARGE:
         log.info("%s", "\n".join(summary(took)))
         measure_work(ada)
+        measure_trend(ada)
     slow += [f"{what}\n{each.sql}\n{each.plan}" for what, each in other_statements(ada) if is_slow(each)]
     assert not slow, "\n\n".join(slow[:20]) + f"\n{len(slow)} statements"
+
+
+@pytest.mark.parametrize("sort", [Sort.KEY, Sort.BYTES])
+def test_a_page_of_the_only_bucket_of_a_user_reads_no_other(inventory: None, sort: Sort) -> None:
+    user = User.objects.create_user("bea")
+    Grant.objects.create(user=user, role=Role.OPERATOR, store=Store.objects.get(name="store-1"), bucket="bucket-3")
+    found = statements_of(partial(find_page, user, InventoryFilter(), sort=sort, limit=100, now=NOW))
+    pages = [sql for sql in found if " LIMIT 101" in sql]
+    assert pages
+    for sql in pages:
+        assert "inventory_by_bucket" in plan_of(sql), plan_of(sql)
 
 
 def measure_work(ada: User) -> None:
@@ -286,6 +300,22 @@ def measure_work(ada: User) -> None:
         lines = sum(1 for _line in csv_lines(COLUMNS, uploads_json(islice(rows, count))))
         peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
         log.info("export: %d lines, %.0f s, peak %s KiB", lines, perf_counter() - started, peak and peak[1])
+
+
+def measure_trend(ada: User) -> None:
+    """How long the trend of all buckets takes, with a year of days and with less, and of one bucket."""
+    today = NOW.date()
+    buckets = list(InventoryBucket.objects.values_list("pk", flat=True))
+    for days in range(max(DAYS)):
+        totals_of_day = {"uploads": 1000 + days, "checked": 900, "bytes": 10**9 + days * 10**6}
+        verdicts = {"dead": [600, 10**9], "stalled": [300, 10**8], "alive": [100, 10**7]}
+        day = {"day": today - timedelta(days=days), **totals_of_day, "by_verdict": verdicts}
+        InventoryDay.objects.bulk_create(InventoryDay(bucket_id=pk, **day) for pk in buckets)
+    for place in ({}, {"store": "store-1"}, {"store": "store-1", "bucket": "bucket-3"}):
+        for length in DAYS:
+            started = perf_counter()
+            find_trend(ada, length, today=today, **place)
+            log.info("trend: %.0f ms, %s days of %s", (perf_counter() - started) * 1000, length, place or "all")
 
 
 def summary(took: dict[tuple[str, str], float]) -> Iterator[str]:

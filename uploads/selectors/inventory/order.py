@@ -108,8 +108,7 @@ class Order:
         if connection.vendor != "postgresql":
             return Q(**{column: place.value, f"id__{beyond}": place.pk})
         compares, within = (LessThan, "gte") if beyond == "lt" else (GreaterThan, "lte")
-        value = Value(place.value, output_field=InventoryUpload._meta.get_field(column))
-        is_beyond = compares(Pair(column, "id"), Pair(value, Value(place.pk)))
+        is_beyond = compares(Pair(column, "id"), Pair(Value(place.value), Value(place.pk)))
         return Q(**{f"{column}__{within}": place.value}) & Q(is_beyond)
 
     def place_of(self, row: InventoryUpload, *, is_before: bool = False) -> Place:

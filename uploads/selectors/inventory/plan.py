@@ -78,18 +78,37 @@ class Plan:
 def plan_of(user: AnyUser, wanted: InventoryFilter, now: datetime | None = None) -> Plan:
     """How to find what the user may see with a filter. Several questions can have the same plan. Raises NotAllowed."""
     visible = access.inventory_condition(user)
-    return Plan(conditions_of(wanted, now or timezone.now()), visible, _places(user) if visible else ())
+    scopes = _scopes(user) if visible else []
+    inside = _inside(*scopes[0]) if len(scopes) == 1 else []
+    return Plan([*inside, *conditions_of(wanted, now or timezone.now())], visible, _places(scopes))
 
 
 def in_progress(condition: Q) -> QuerySet[InventoryUpload]:
     return InventoryUpload.objects.filter(IN_PROGRESS, condition)
 
 
-def _places(user: AnyUser) -> list[Condition]:
+Scope = tuple[str, list[int]]
+"""A prefix, and the ids of the buckets in which a user may see what is below it."""
+
+
+def _scopes(user: AnyUser) -> list[Scope]:
+    return [(scope.prefix, list(access.inventory_buckets(scope))) for scope in access.listing_scopes(user)]
+
+
+def _inside(prefix: str, buckets: list[int]) -> list[Condition]:
+    """What a user may see who may see one bucket, or what is below one prefix of it: as if it had been asked for."""
+    if len(buckets) != 1:
+        return []
+    bucket = Condition("bucket", Q(bucket=buckets[0]), ("bucket_id", "bytes", "id"), is_equal=True)
+    return [bucket, Condition("key", keys_below(prefix))] if prefix else [bucket]
+
+
+def _places(scopes: Sequence[Scope]) -> list[Condition]:
     """What a user may see who may not see all; empty if it is in too many places to look them up."""
-    scopes = [(scope, access.inventory_buckets(scope)) for scope in access.listing_scopes(user)]
-    whole = sorted({bucket for scope, buckets in scopes if not scope.prefix for bucket in buckets})
-    below = {(bucket, scope.prefix) for scope, buckets in scopes if scope.prefix for bucket in buckets}
+    if not scopes:
+        return []
+    whole = sorted({bucket for prefix, buckets in scopes if not prefix for bucket in buckets})
+    below = {(bucket, prefix) for prefix, buckets in scopes if prefix for bucket in buckets}
     if len(whole) > FEW or len(below) > MOST_PLACES:
         return []
     found = [
