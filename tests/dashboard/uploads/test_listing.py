@@ -309,6 +309,14 @@ def test_disabled_store_is_visible_to_administrators_only(
     assert Site(administrator_client, store.name, bucket).listing().status == 200
 
 
+def test_each_field_of_the_listing_has_a_short_text(site: Site) -> None:
+    page = site.listing()
+    for name in ("prefix", "delimiter", "max-uploads", "key-marker", "upload-id-marker"):
+        (field,) = [each for each in page.find("input", name=name) if each.get("type") != "hidden"]
+        (text,) = [each for each in page.elements if each.get("id") == field.get("aria-describedby")]
+        assert text.text.strip()
+
+
 MOST_ELEMENTS = 20_226 // 3
 MOST_BYTES = 2_260_000 // 3
 """Of a page of 1,000 uploads: a third of what it had before its rows were one line each."""
