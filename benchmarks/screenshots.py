@@ -47,12 +47,19 @@ def main(folder: Path) -> None:
             for key in FINISHED:
                 done = operator.send_file(stack.store, BUCKET, key, bytes(300_000))
                 operator.wait_for_state(done, "done")
+            scan(stack, operator)
             with half_way(stack, operator) as live:
                 Camera(browser, stack, folder, live, scratch).take_all()
 
 
 def _ignore_progress(_done: int, _total: int) -> None:
     pass
+
+
+def scan(stack: Stack, operator: Operator) -> None:
+    """The overview then knows the hidden bytes."""
+    url = operator.post("/inventory/scans/", {"store": stack.store}).json()["url"]
+    wait_for("the scan", lambda: operator.get_json(url)["state"] == "done")
 
 
 @contextmanager
@@ -84,10 +91,11 @@ class Camera:
     def take_all(self) -> None:
         uploads = f"/stores/{self._stack.store}/{BUCKET}/uploads/"
         desk = self._open(DESK)
-        self._visit(desk, "overview", "/")
-        self._visit(desk, "transfer", f"/transfers/{self._live}/")
+        # First of all: after a while the attempts to send to the frozen store fail.
         phone = self._open(PHONE, color_scheme="dark", device_scale_factor=2)
         self._visit(phone, "transfer-phone", f"/transfers/{self._live}/")
+        self._visit(desk, "transfer", f"/transfers/{self._live}/")
+        self._visit(desk, "overview", "/")
         # The next pages send requests for objects to the store.
         self._stack.thaw("store-object")
         self._new_transfer(self._open(DESK))
