@@ -26,6 +26,9 @@ class Covering:
 ALL = frozenset({"parts", "bytes", "verdict", "store", "storage_class", "verdict or parts"})
 """What each of these indexes has."""
 
+GRANTED = frozenset({"store", "bucket", "key"})
+"""What tells whether a user may see an upload."""
+
 INDEXES = (
     Covering(("bucket_id", "key", "id"), ("bucket", "key"), ALL | {"bucket", "key", "folder"}),
     Covering(("bucket_id", "bytes", "id"), ("bucket",), ALL | {"bucket", "started_at", "initiator"}),
@@ -41,15 +44,17 @@ def covering_for(
 ) -> tuple[QuerySet[InventoryUpload], Q, int] | None:
     """The uploads in the order of an index that has what is needed and what is tested; None if there is no such index.
 
-    An index with a range for a condition comes first, then the one with this order, of which all is read.
+    An index with a range for a condition comes first, then the one with this order, of which all is read for users who
+    may see all.
     """
     names = {each.name for each in plan.conditions}
-    found = [each for each in INDEXES if names | set(needed) <= each.has]
+    granted = GRANTED if plan.visible else frozenset()
+    found = [each for each in INDEXES if names | set(needed) | granted <= each.has]
     best = next((each for each in found if each.ranges[0] in names), None)
     # A prefix in all buckets is one range of keys, and not one of these indexes.
-    if best is None and "key" not in names:
+    if best is None and "key" not in names and not plan.visible:
         best = next((each for each in found if tuple(each.order) == tuple(order)), None)
-    if plan.visible or best is None:
+    if best is None:
         return None
     inside = plan.leading(best.ranges if best.ranges[0] in names else ())
     return in_progress(Q()).filter(*(each.q for each in inside)).order_by(*best.order), plan.tests(inside), COVERED
