@@ -83,8 +83,7 @@ def create_and_patch(operator_client: Client, store: Store, bucket: str) -> Crea
 
     def create_one(key: str) -> None:
         body = f"the bytes of {key}".encode()
-        where = {"store": store.name, "bucket": bucket}
-        created = client.create(len(body), key=key, fingerprint=f"print-{key}", **where)
+        created = client.create(len(body), key=key, fingerprint=f"print-{key}", store=store.name, bucket=bucket)
         assert client.patch(created["Location"], 0, body).status_code == 204
 
     return create_one
