@@ -1,4 +1,4 @@
-"""A selection to abort as CSV: what the page knows of each upload, so that no request to the store is needed."""
+"""A selection to abort as CSV: what the page or a scan knows of each upload. No request goes to the store."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 
 from dashboard.shared.exports import csv_lines
 from dashboard.shared.jsonapi import iso
-from uploads.models import Store
+from uploads.models import InventoryUpload, Store
 from uploads.objectstore.types import UploadRef
+from uploads.selectors.inventory.known import known_parts
 
 MOST_DIGITS = 18
 LAST_SECOND = 253_402_300_799
@@ -18,16 +19,18 @@ LAST_SECOND = 253_402_300_799
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The values that the page knows as text; '' if it does not."""
+    """What is known as text; '' if it is not. `checked_at`: when a scan has read it, if the page has not."""
 
     name: UploadRef
     parts: str = ""
     bytes: str = ""
     last_part: str = ""
+    checked_at: str = ""
 
 
 def selection_csv(store: Store, bucket: str, names: Sequence[UploadRef], facts: str) -> Iterator[str]:
     """`facts` has a line `PARTS,BYTES,LAST` for each upload, with seconds since 1970. Other values count as unknown."""
+    scanned = known_parts(store, bucket, names)
     columns: Mapping[str, Callable[[Line], str]] = {
         "Store": lambda _: store.name,
         "Bucket": lambda _: bucket,
@@ -36,17 +39,23 @@ def selection_csv(store: Store, bucket: str, names: Sequence[UploadRef], facts: 
         "Parts": lambda line: line.parts,
         "Bytes": lambda line: line.bytes,
         "LastPart": lambda line: line.last_part,
+        "CheckedAt": lambda line: line.checked_at,
     }
-    return csv_lines(columns, _lines(names, facts.splitlines()))
+    lines = facts.splitlines()
+    given = lines if len(lines) == len(names) else [""] * len(names)
+    return csv_lines(columns, map(_line, names, given, map(scanned.get, names)))
 
 
-def _lines(names: Sequence[UploadRef], facts: Sequence[str]) -> Iterator[Line]:
-    for number, name in enumerate(names):
-        values = facts[number].split(",") if len(facts) == len(names) else []
-        if len(values) == 3:
-            yield Line(name, _number(values[0]), _number(values[1]), _time(values[2]))
-        else:
-            yield Line(name)
+def _line(name: UploadRef, facts: str, scanned: InventoryUpload | None) -> Line:
+    values = facts.split(",")
+    if len(values) == 3 and _number(values[0]):
+        return Line(name, _number(values[0]), _number(values[1]), _time(values[2]))
+    return Line(name) if scanned is None else _of_scan(name, scanned)
+
+
+def _of_scan(name: UploadRef, row: InventoryUpload) -> Line:
+    parts, size = ("" if value is None else str(value) for value in (row.parts, row.bytes))
+    return Line(name, parts, size, iso(row.last_part_at) or "", iso(row.checked_at) or "")
 
 
 def _number(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import User
@@ -19,7 +19,8 @@ from tests.dashboard.pages import Page, Site
 from tests.grants import grant
 from uploads.domain.roles import Role
 from uploads.domain.states import ItemState
-from uploads.models import Operation, OperationItem, Store
+from uploads.models import InventoryBucket, InventoryUpload, Operation, OperationItem, Store
+from uploads.models.inventory import upload_identity
 from uploads.objectstore.types import UploadRef
 
 
@@ -94,8 +95,8 @@ def test_every_upload_is_shown_and_exported(site: Site) -> None:
     (box,) = page.find("input", name="spare-hours")
     assert box.has("checked")
     rows = list(csv.reader(io.StringIO(exported(site, [*names, UploadRef("=danger", "x")]))))
-    assert rows[0] == ["Store", "Bucket", "Key", "UploadId", "Parts", "Bytes", "LastPart"]
-    assert {tuple(row[4:]) for row in rows[1:]} == {("", "", "")}
+    assert rows[0] == ["Store", "Bucket", "Key", "UploadId", "Parts", "Bytes", "LastPart", "CheckedAt"]
+    assert {tuple(row[4:]) for row in rows[1:]} == {("", "", "", "")}
     assert [row[2] for row in rows[1:]] == [name.key for name in names] + ["'=danger"]
     assert not Operation.objects.exists()
 
@@ -112,7 +113,33 @@ def test_every_upload_is_shown_and_exported(site: Site) -> None:
 )
 def test_export_has_what_the_page_knows(facts: str, expected: list[list[str]], site: Site) -> None:
     rows = csv.reader(io.StringIO(exported(site, [UploadRef("a", "1"), UploadRef("b", "2")], facts)))
-    assert [row[4:] for row in rows][1:] == expected
+    assert [row[4:7] for row in rows][1:] == expected
+
+
+def test_export_has_what_a_scan_knows_and_the_page_does_not(site: Site) -> None:
+    store, at = Store.objects.get(name=site.store), datetime(2026, 1, 31, tzinfo=UTC)
+    place = InventoryBucket.objects.create(store=store, name=site.bucket)
+    for number in range(3):
+        InventoryUpload.objects.create(
+            store=store,
+            bucket=place,
+            identity=upload_identity(place.pk, f"key {number}", f"id-{number}"),
+            key=f"key {number}",
+            upload_id=f"id-{number}",
+            parts=2,
+            bytes=30,
+            last_part_at=at,
+            checked_at=at if number < 2 else None,
+            **dict.fromkeys(("first_seen_at", "last_seen_at", "started_at", "active_at"), at),
+        )
+    names = [UploadRef(f"key {number}", f"id-{number}") for number in range(3)]
+    rows = list(csv.reader(io.StringIO(exported(site, names, "5,50,0\n,,\n,,"))))
+    time = "2026-01-31T00:00:00.000Z"
+    assert [row[4:] for row in rows[1:]] == [
+        ["5", "50", "1970-01-01T00:00:00.000Z", ""],
+        ["2", "30", time, time],
+        ["", "", "", ""],
+    ]
 
 
 def exported(site: Site, names: list[UploadRef], facts: str = "") -> str:
