@@ -82,14 +82,17 @@ def test_repr_contains_no_secret() -> None:
     assert "TOPSECRET" not in repr(Credentials("AKID", "TOPSECRET", "TOKENTOKEN"))
 
 
-def test_missing_object_is_no_warning(
+def test_expected_refusals_are_no_warnings(
     server: FaultServer, make_client: MakeClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = make_client(server.url)
-    server.script(respond(404), respond(403))
+    server.script(respond(404), respond(403), error(404, "NoSuchUpload"), error(403, "AccessDenied"))
     with caplog.at_level(logging.DEBUG, logger="uploads.objectstore"):
         for _ in range(2):
             with pytest.raises(Refused):
                 client.head_object("bucket", "key")
+        client.check_writing("bucket", "key")
+        with pytest.raises(Refused):
+            client.check_writing("bucket", "key")
     levels = [record.levelname for record in caplog.records if record.name == "uploads.objectstore"]
-    assert levels == ["DEBUG", "WARNING"]
+    assert levels == ["DEBUG", "WARNING", "DEBUG", "WARNING"]

@@ -249,7 +249,10 @@ def _log(call: Call, response: Response | None, seconds: float, error: ObjectSto
     log.log(_level(call, error), "%s", text, extra=facts)
 
 
+EXPECTED = {("HeadObject", Reason.NO_SUCH_KEY), ("CheckWriting", Reason.NO_SUCH_UPLOAD)}
+"""Refusals that say before each new transfer that its way is free."""
+
+
 def _level(call: Call, error: ObjectStoreError | None) -> int:
-    """That there is no object is what a HEAD of a new transfer is expected to say, and no warning."""
-    is_answer = call.method == "HEAD" and error is not None and error.reason is Reason.NO_SUCH_KEY
-    return logging.WARNING if error and not is_answer else logging.DEBUG
+    is_failure = error is not None and (call.operation, error.reason) not in EXPECTED
+    return logging.WARNING if is_failure else logging.DEBUG

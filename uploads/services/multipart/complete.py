@@ -9,6 +9,7 @@ from uploads import crash
 from uploads.domain.proofs import Proof
 from uploads.models import Store
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused, certainly_not_done
+from uploads.objectstore.retry import DEFAULT_RETRIES, RetryPolicy
 from uploads.objectstore.types import CompletedPart, ObjectFacts, SentBytes
 from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import ExistingObject, head_object
@@ -154,10 +155,17 @@ def find_object(store: Store, bucket: str, key: str, expected: Expectation) -> C
     return _outcome(SentBytes(""), existing, expected) if expected.identifies(existing.facts) else None
 
 
-def prove_object(store: Store, bucket: str, key: str, response: SentBytes, expected: Expectation) -> CompletionOutcome:
+def prove_object(
+    store: Store,
+    bucket: str,
+    key: str,
+    response: SentBytes,
+    expected: Expectation,
+    retries: RetryPolicy = DEFAULT_RETRIES,
+) -> CompletionOutcome:
     """Compare what the store reports in its response and by HEAD with what is expected."""
     try:
-        existing = head_object(store, bucket, key)
+        existing = head_object(store, bucket, key, retries)
     except ObjectStoreError as error:
         return replace(_outcome(response, ExistingObject(None, error), expected), head_error=error)
     return _outcome(response, existing, expected)

@@ -14,6 +14,7 @@ from uploads.models import StoreUpload, Transfer
 from uploads.objectstore.checksums import ReportedCrc64, as_kept, combine, from_kept
 from uploads.objectstore.errors import ObjectStoreError, certainly_not_done
 from uploads.objectstore.providers import Provider
+from uploads.objectstore.retry import DEFAULT_RETRIES
 from uploads.objectstore.types import CompletedPart, SentBytes
 from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import is_gone, provider_of
@@ -30,6 +31,7 @@ from uploads.services.multipart.complete import (
 from uploads.services.multipart.expectation import Expectation
 from uploads.services.multipart.replacing import Condition
 from uploads.services.staging import expected_sha256
+from uploads.services.stores.clients import ONCE
 from uploads.services.transfers.ending import finish_transfer
 from uploads.services.transfers.kinds import TRANSFERS, refusal_of
 from uploads.services.transfers.replaced_parts import are_replaced, settle_replaced_parts
@@ -164,7 +166,9 @@ def _has_completed(transfer: Transfer) -> bool:
 
 def _prove(transfer: Transfer, expected: Expectation, digests: _Digests) -> CompletionOutcome:
     confirmed = _confirmation(transfer, digests)
-    return prove_object(transfer.store, transfer.bucket, transfer.key, confirmed, expected)
+    # A sender proves the object of PutObject. It does not wait for this store: another task looks again later.
+    retries = ONCE if transfer.by_put_object else DEFAULT_RETRIES
+    return prove_object(transfer.store, transfer.bucket, transfer.key, confirmed, expected, retries)
 
 
 def _complete(lease: Lease[Transfer]) -> CompletionOutcome:

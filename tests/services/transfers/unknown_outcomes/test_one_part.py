@@ -12,7 +12,9 @@ from pytest_django import Settings
 from tests.services.drive import Drive, staged_names
 from tests.services.transfers.unknown_outcomes.outcomes import bytes_of
 from tests.services.transfers.unknown_outcomes.test_raising_points import work
+from tests.system.fault_proxy import Fault, FaultProxy
 from uploads import crash
+from uploads.domain.replacement import Replacement
 from uploads.domain.states import Phase
 from uploads.services.transfers.steps import request_retry
 from uploads.services.upkeep.cleanup import release_left_bytes
@@ -64,3 +66,14 @@ def test_exceptions_do_no_harm(
     assert read_object(transfer.key) == data
     assert staged_names(transfer) == []
     assert not transfer.parts.filter(reserved_bytes__gt=0).exists()
+
+
+def test_sender_does_not_wait_for_a_store_that_fails_to_show_the_object(drive: Drive, proxy: FaultProxy) -> None:
+    transfer = drive.upload(os.urandom(1000), replace=True, replacement=Replacement(any_object=True))
+    proxy.always("HeadObject", Fault.INTERNAL_ERROR)
+    drive.send(transfer)
+    assert proxy.requests["HeadObject"] == 1
+    transfer.refresh_from_db()
+    assert (transfer.phase, transfer.error_code) == (Phase.COMPLETING, "StoreFault")
+    proxy.clear()
+    assert drive.finish(transfer).phase == Phase.DONE
