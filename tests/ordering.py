@@ -10,6 +10,8 @@ import pytest
 
 LONGEST = (
     "tests/test_on_postgresql.py",
+    # Before other tests fill the lists of its pages, which axe-core then takes minutes to look at.
+    "tests/browser/test_every_page.py",
     "tests/browser/test_main_job.py",
     "tests/system/test_storm.py",
     "tests/services/transfers/unknown_outcomes/test_raising_points.py",

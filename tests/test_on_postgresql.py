@@ -12,8 +12,6 @@ FILES = (
     "tests/dashboard/transfers/test_work_per_file.py",
     "tests/migrations/test_audit_columns.py",
     "tests/migrations/test_encrypted_webhooks.py",
-    "tests/migrations/test_error_reasons.py",
-    "tests/migrations/test_grants.py",
     "tests/services/ended/test_ends_at_once.py",
     "tests/services/inventory/test_inventory_pages.py",
     "tests/services/inventory/test_judging.py",

@@ -77,6 +77,8 @@ def open_site(browser: Browser, stack: Stack, signed_in: Any) -> Iterator[OpenSi
                     "base_url": stack.url,
                     "storage_state": signed_in,
                     "viewport": {"width": 1280, "height": 900},
+                    # Animations are drawn by the processor, which other tests need.
+                    "reduced_motion": "reduce",
                     **options,
                 }
             )

@@ -140,7 +140,7 @@ def _unnamed_controls(page: Page) -> list[str]:
 
 def test_no_page_violates_a_rule_of_axe(open_site: OpenSite, stack: Stack, place: Place) -> None:
     """All rules with an automatic verdict, in both themes, on a phone and on a desktop."""
-    page = open_site(reduced_motion="reduce").page
+    page = open_site().page
     found = []
     for path in place.pages(stack.store):
         open_whole(page, path)
@@ -150,7 +150,7 @@ def test_no_page_violates_a_rule_of_axe(open_site: OpenSite, stack: Stack, place
 
 def test_no_page_of_a_failing_store_violates_a_rule_of_axe(open_site: OpenSite, failing: list[str]) -> None:
     """Of stores that are unreachable, do not answer and refuse the credentials, and of work that failed."""
-    site, found = open_site(reduced_motion="reduce"), []
+    site, found = open_site(), []
     site.watcher.expect("status of 5|status of 403")
     for path in failing:
         site.goto(path)
@@ -215,12 +215,6 @@ def _brightness(page: Page) -> float:
     return found
 
 
-@pytest.fixture
-def calm_site(open_site: OpenSite) -> Site:
-    """The site with reduced motion, so that tests need not wait for animations."""
-    return open_site(reduced_motion="reduce")
-
-
 class Keyboard:
     """Uses the page by keyboard only."""
 
@@ -276,10 +270,10 @@ def test_first_tab_stop_skips_the_header(page: Page) -> None:
     expect(page.locator("#content")).to_be_focused()
 
 
-def test_upload_is_aborted_by_keyboard(calm_site: Site, stack: Stack) -> None:
+def test_upload_is_aborted_by_keyboard(site: Site, stack: Stack) -> None:
     bucket = stack.new_bucket()
     stack.client.create_multipart_upload(bucket, "dir/by-keyboard")
-    site, page, keyboard = calm_site, calm_site.page, Keyboard(calm_site.page)
+    page, keyboard = site.page, Keyboard(site.page)
     site.open_listing(bucket)
     for name in ("Folders", "dir/", "by-keyboard", "Abort…"):
         keyboard.tab_to(page.get_by_role("link", name=name))
@@ -290,11 +284,11 @@ def test_upload_is_aborted_by_keyboard(calm_site: Site, stack: Stack) -> None:
     assert stack.uploads_in(bucket) == []
 
 
-def test_selection_is_aborted_by_keyboard(calm_site: Site, stack: Stack) -> None:
+def test_selection_is_aborted_by_keyboard(site: Site, stack: Stack) -> None:
     bucket = stack.new_bucket()
     for key in ("a", "b"):
         stack.client.create_multipart_upload(bucket, key)
-    site, page, keyboard = calm_site, calm_site.page, Keyboard(calm_site.page)
+    page, keyboard = site.page, Keyboard(site.page)
     site.open_listing(bucket)
     keyboard.tab_to(page.get_by_label("Select all on this page"))
     keyboard.press("Space")
@@ -307,10 +301,10 @@ def test_selection_is_aborted_by_keyboard(calm_site: Site, stack: Stack) -> None
     assert stack.uploads_in(bucket) == []
 
 
-def test_upload_is_completed_by_keyboard(calm_site: Site, stack: Stack, tmp_path: Path) -> None:
+def test_upload_is_completed_by_keyboard(site: Site, stack: Stack, tmp_path: Path) -> None:
     bucket = stack.new_bucket()
     upload_id = stack.create_upload(bucket, "gap", {2: 10}, tmp_path / "part")
-    site, page, keyboard = calm_site, calm_site.page, Keyboard(calm_site.page)
+    page, keyboard = site.page, Keyboard(site.page)
     site.open_upload(bucket, "gap", upload_id)
     keyboard.tab_to(page.get_by_role("link", name="Complete…"))
     keyboard.follow()
@@ -323,10 +317,10 @@ def test_upload_is_completed_by_keyboard(calm_site: Site, stack: Stack, tmp_path
 
 
 @pytest.mark.usefixtures("nothing_unfinished")
-def test_file_is_sent_by_keyboard(calm_site: Site, stack: Stack, tmp_path: Path) -> None:
+def test_file_is_sent_by_keyboard(site: Site, stack: Stack, tmp_path: Path) -> None:
     bucket = stack.new_bucket()
     (tmp_path / "typed").write_bytes(b"bytes")
-    site, page, keyboard = calm_site, calm_site.page, Keyboard(calm_site.page)
+    page, keyboard = site.page, Keyboard(site.page)
     page.goto("/")
     keyboard.tab_to(page.get_by_role("link", name="New transfer"))
     keyboard.follow()

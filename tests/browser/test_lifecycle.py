@@ -15,7 +15,7 @@ from tests.domain.lifecycle.documents import OSS_RULE, oss
 from tests.stores.oss import OssStore
 from tests.stores.servers import Server
 from tests.system.direct_store import DirectStore
-from tests.system.stack import Stack
+from tests.system.stack import Stack, wait_for
 from uploads.domain.lifecycle.editing import AbortTerms, set_abort
 from uploads.domain.lifecycle.rules import Configuration, configuration_of
 from uploads.objectstore.xml_document import LifecycleDocument, read_document
@@ -77,14 +77,23 @@ def picture(site: Site, name: str) -> None:
         site.page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=True)
 
 
+def is_listed(site: Site, bucket: str) -> bool:
+    """Open the page of the list that has the bucket. It is listed once the watcher has seen it.
+
+    Other tests of the run have created more buckets than one page lists.
+    """
+    link, following = (site.page.get_by_role("link", name=name) for name in (bucket, "Next page"))
+    site.goto(f"/lifecycle/?store={STORE}")
+    while not link.count() and following.count():
+        site.follow(following)
+    return link.count() > 0
+
+
 def test_a_rule_is_set_by_keyboard_changed_and_removed(site: Site, rules: Rules) -> None:
     page, others = site.page, [rule.xml for rule in rules.now.others]
     assert others
-    site.goto(f"/lifecycle/?store={STORE}")
-    link = page.get_by_role("link", name=rules.bucket)
-    while not link.count():  # Other tests of the run have created more buckets than one page lists.
-        site.follow(page.get_by_role("link", name="Next page"))
-    site.follow(link.first)
+    wait_for("the bucket in the list", lambda: is_listed(site, rules.bucket))
+    site.follow(page.get_by_role("link", name=rules.bucket).first)
     unfinished = page.get_by_role("region", name="Unfinished uploads")
     expect(unfinished).to_contain_text("No rule of this bucket aborts unfinished uploads.")
     expect(page.get_by_role("region", name="Other rules")).to_contain_text("logs/ä")

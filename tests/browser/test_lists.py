@@ -81,7 +81,7 @@ def test_failed_transfer_of_yesterday_is_found_with_three_clicks(site: Site, buc
 
 
 def test_selection_is_paused_by_keyboard(open_site: OpenSite, bucket: str) -> None:
-    page = open_site(reduced_motion="reduce").page
+    page = open_site().page
     keyboard = Keyboard(page)
     page.goto(f"/transfers/?bucket={bucket}&state=waiting-for-browser")
     for name in ("Skip to the content", "Skip the filters"):

@@ -226,7 +226,7 @@ def test_prefixes_to_any_depth(ada: User, buckets: list[InventoryBucket]) -> Non
         assert sum(each.totals.uploads for each in found.groups) == len(all_rows())
 
 
-GROUPED = ("nothing", "verdict", "empty", "prefix", "bucket", "ages", "initiator", "parts", "without folder")
+GROUPED = ("nothing", "verdict", "prefix", "initiator", "without folder")
 
 
 def test_every_group_leads_to_exactly_its_uploads(ada: User, buckets: list[InventoryBucket]) -> None:

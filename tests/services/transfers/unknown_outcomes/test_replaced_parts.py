@@ -122,6 +122,14 @@ def test_refused_completion_says_what_the_comparison_of_parts_found(
     assert found in transfer.error.details
 
 
+def send_unproved(proxy: FaultProxy, transfer: Transfer) -> None:
+    """Send a file of one part to a store that does not show its object at once."""
+    proxy.next("HeadObject", Fault.INTERNAL_ERROR)
+    send_part(first_part(transfer).pk)
+    transfer.refresh_from_db()
+    assert transfer.phase == Phase.COMPLETING
+
+
 class TestCanRetry:
     """It is offered in every phase if, and only if, every byte can still be sent."""
 
@@ -147,7 +155,7 @@ class TestCanRetry:
     def test_object_without_its_bytes(self, drive: Drive, user: User, proxy: FaultProxy, truth: Truth) -> None:
         """As after an upgrade: the bytes of PutObject were deleted before its object was proved."""
         transfer = drive.upload(os.urandom(PART))
-        send_part(first_part(transfer).pk)
+        send_unproved(proxy, transfer)
         truth.client.delete_object(truth.bucket, transfer.key)
         first_part(transfer).staged_path.unlink()
         drive.finish(transfer, MAX_ATTEMPTS + 1)
@@ -159,7 +167,7 @@ class TestCanRetry:
     ) -> None:
         data = os.urandom(size)
         transfer = drive.upload(data)
-        send_part(first_part(transfer).pk)
+        send_unproved(proxy, transfer)
         truth.client.delete_object(truth.bucket, transfer.key)
         drive.finish(transfer, MAX_ATTEMPTS + 1)
         assert transfer.phase == Phase.FAILED
