@@ -32,7 +32,7 @@ NODE = "test-node"
 
 def silence(name: str = NODE, **ago: float) -> None:
     heard = timezone.now() - timedelta(**(ago or {"hours": 1}))
-    StagingNode.objects.filter(name=name).update(heard_at=heard, sender_heard_at=heard)
+    StagingNode.objects.update_or_create(name=name, defaults={"heard_at": heard, "sender_heard_at": heard})
 
 
 def node() -> StagingNode:

@@ -55,8 +55,9 @@ def resume(transfer: Transfer, reserved: Part | None = None) -> Position:
 def _is_untouched(reserved: Part) -> bool:
     """Whether nobody has received, reclaimed, paused or ended anything since the part was reserved."""
     rows = Part.objects.filter(pk=reserved.pk, state=PartState.WAITING, reserved_bytes=reserved.size)
-    accepts = {"phase": Phase.RECEIVING, "desired_state": DesiredState.RUN, "gives_way": False}
-    return rows.filter(**{f"transfer__{name}": value for name, value in accepts.items()}).exists()
+    return rows.filter(
+        transfer__phase=Phase.RECEIVING, transfer__desired_state=DesiredState.RUN, transfer__gives_way=False
+    ).exists()
 
 
 def _recover(transfer: Transfer, planned: PlannedPart) -> None:
