@@ -14,11 +14,12 @@ from django.db import connection
 
 from tests.services.drive import MIB, Drive
 from tests.stores.swift import SwiftStore
-from tests.system.fault_proxy import FaultProxy
+from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.domain.states import Phase
 from uploads.models import AuditEntry, Part, Transfer
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.services.stores.settings import StoreValues
+from uploads.services.transfers.send import send_part
 
 PART = 5 * MIB
 KEY = "a/key"
@@ -107,3 +108,11 @@ def at_once(works: list[Callable[[], object]]) -> None:
         thread.join()
     if failed:
         raise failed[0]
+
+
+def send_unproved(proxy: FaultProxy, transfer: Transfer) -> None:
+    """Send a file of one part to a store that does not show its object at once."""
+    proxy.next("HeadObject", Fault.INTERNAL_ERROR)
+    send_part(first_part(transfer).pk)
+    transfer.refresh_from_db()
+    assert transfer.phase == Phase.COMPLETING

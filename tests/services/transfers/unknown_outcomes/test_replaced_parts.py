@@ -19,6 +19,7 @@ from tests.services.transfers.unknown_outcomes.outcomes import (
     bytes_of,
     due,
     first_part,
+    send_unproved,
 )
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.domain.part_numbers import name_numbers
@@ -28,7 +29,6 @@ from uploads.objectstore.types import FileSlice
 from uploads.problems import Code, Problem
 from uploads.services.transfers.complete import complete_transfer
 from uploads.services.transfers.create import open_store_upload
-from uploads.services.transfers.send import send_part
 from uploads.services.transfers.steps import StepRefused, can_retry, request_retry
 from uploads.services.upkeep.reconcile import reconcile
 from uploads.services.work.attempts import MAX_ATTEMPTS
@@ -120,14 +120,6 @@ def test_refused_completion_says_what_the_comparison_of_parts_found(
     assert (transfer.phase, transfer.error_code) == (Phase.FAILED, "InvalidPart")
     assert transfer.error is not None
     assert found in transfer.error.details
-
-
-def send_unproved(proxy: FaultProxy, transfer: Transfer) -> None:
-    """Send a file of one part to a store that does not show its object at once."""
-    proxy.next("HeadObject", Fault.INTERNAL_ERROR)
-    send_part(first_part(transfer).pk)
-    transfer.refresh_from_db()
-    assert transfer.phase == Phase.COMPLETING
 
 
 class TestCanRetry:

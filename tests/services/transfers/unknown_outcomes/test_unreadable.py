@@ -11,7 +11,15 @@ import pytest
 from django.contrib.auth.models import User
 
 from tests.services.drive import Drive, staged_names
-from tests.services.transfers.unknown_outcomes.outcomes import PART, Reader, Truth, assert_done, due, first_part
+from tests.services.transfers.unknown_outcomes.outcomes import (
+    PART,
+    Reader,
+    Truth,
+    assert_done,
+    due,
+    first_part,
+    send_unproved,
+)
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.domain.states import PartState, Phase
 from uploads.models import Part
@@ -84,7 +92,7 @@ def test_bytes_of_an_object_stay_staged_until_it_is_proved(
     """Neither the worker, the watchdog nor the start of a node removes the only copy of an object that may be lost."""
     data = os.urandom(PART)
     transfer = drive.upload(data)
-    send_part(first_part(transfer).pk)
+    send_unproved(proxy, transfer)
     Part.objects.filter(transfer=transfer).update(sent_at=transfer.created_at.replace(year=2020))
     watch()
     sweep_staging()
@@ -114,7 +122,7 @@ def test_object_that_was_lost_after_put_object_is_sent_again_on_retry(
 ) -> None:
     data = os.urandom(PART)
     transfer = drive.upload(data)
-    send_part(first_part(transfer).pk)
+    send_unproved(proxy, transfer)
     truth.client.delete_object(truth.bucket, transfer.key)
     drive.finish(transfer, attempts.MAX_ATTEMPTS + 1)
     assert transfer.phase == Phase.FAILED
