@@ -55,15 +55,20 @@ def store() -> Store:
 @pytest.fixture
 def analyze(db: None) -> Iterator[Callable[[], None]]:
     """Have the database count its rows. SQLite would keep that, and choose other indexes in later tests."""
-
-    def execute(*statements: str) -> None:
-        with connection.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-
     yield lambda: execute("ANALYZE")
     if connection.vendor == "sqlite":
-        execute("DELETE FROM sqlite_stat1", "ANALYZE sqlite_master")
+        forget_statistics()
+
+
+def execute(*statements: str) -> None:
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+def forget_statistics() -> None:
+    """Those of SQLite."""
+    execute("DELETE FROM sqlite_stat1", "ANALYZE sqlite_master")
 
 
 Make = Callable[..., list[Transfer]]
@@ -372,9 +377,9 @@ def test_each_step_finds_what_is_due_by_an_index(make: Make, sent: Sent, owner: 
         OperationItem(operation=operation, key="k", upload_id=str(number), state=ItemState.DONE)
         for number in range(600)
     )
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("ANALYZE")
+    execute("ANALYZE")
+    if connection.vendor == "sqlite":
+        forget_statistics()  # Another test may have left some.
     for name, indexes in INDEXES.items():
         plans = [(sql, plan_of(sql)) for sql in statements_of(getattr(watchdog, name)) if sql.startswith("SELECT")]
         for index in indexes:
