@@ -147,9 +147,9 @@ def test_each_request_of_a_run_has_a_turn_of_its_own(
     turns: list[float] = []
     take = pace._take
 
-    def taken(store: Store, limits: pace.Limits, token: str, within: float) -> float:
+    def taken(store: Store, limits: pace.Limits, wants: pace._Wants, within: float) -> float:
         turns.append(within)
-        return take(store, limits, token, within)
+        return take(store, limits, wants, within)
 
     monkeypatch.setattr(pace, "_take", taken)
     server.requests.clear()

@@ -54,18 +54,26 @@ def clock_behind(client: ObjectStoreClient) -> timedelta:
     return behind if behind >= TOLERABLE else timedelta(0)
 
 
-def read_facts(store: Store, bucket: str, ref: UploadRef, within: float = pace.LONGEST_WAIT_SECONDS) -> PartsFacts:
-    """ListParts of all pages, each in its turn by the limits of the store. At most 20,000 parts are held.
+def read_facts(store: Store, bucket: str, ref: UploadRef) -> PartsFacts:
+    """As `read_facts_in`, for one upload that no other request follows."""
+    with pace.Slot(store, is_urgent=True) as slot:
+        return read_facts_in(slot, bucket, ref)
+
+
+def read_facts_in(
+    slot: pace.Slot, bucket: str, ref: UploadRef, within: float = pace.LONGEST_WAIT_SECONDS
+) -> PartsFacts:
+    """ListParts of all pages, each in its turn in the slot. At most 20,000 parts are held.
 
     The first page waits for its turn so many seconds at most. Raises ObjectStoreError: NotSent with STORE_BUSY after
     that; Refused with NO_SUCH_UPLOAD or NO_SUCH_KEY if the upload has ended.
     """
     pages = _Pages()
-    client = client_for(store, ONCE)
+    client = client_for(slot.store, ONCE)
 
     def turn() -> AbstractContextManager[None]:
         # Later pages wait longer: what was read would be lost.
-        return pace.request(store, pace.LONGEST_WAIT_SECONDS if pages.count else within)
+        return slot.request(pace.LONGEST_WAIT_SECONDS if pages.count else within)
 
     parts = list(client.iter_parts(bucket, ref.key, ref.upload_id, turn=turn, seen=pages.add))
     return replace(_facts_of(parts, pages), behind=clock_behind(client))

@@ -7,13 +7,15 @@ SlowDown halves both limits, and they return slowly.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from functools import cache
+from typing import Any, Self, cast
 
 import redis
 from django.conf import settings
@@ -35,7 +37,10 @@ HOLD_SECONDS = 120.0
 """After which time a request of a worker that was killed no longer counts as in flight. No request takes longer."""
 
 LOOK_SECONDS = 0.02
-"""The time between two looks for a free place among the requests in flight."""
+"""The time between two looks for a free slot among the requests in flight."""
+
+WANTED_SECONDS = 5 * LOOK_SECONDS
+"""How long a slot counts as wanted after a single request found none."""
 
 BURST_SECONDS = 0.1
 """Turns that were not used for this long are made up for."""
@@ -59,11 +64,23 @@ _TURN = """
 local now = redis.call('TIME')
 now = now[1] + now[2] / 1000000
 local rate, most, hold = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4])
-local state = redis.call('HMGET', KEYS[1], 'next', 'share', 'slowed')
+local state = redis.call('HMGET', KEYS[1], 'next', 'share', 'slowed', 'wanted')
 local share = tonumber(state[2] or '1')
 if state[3] then share = math.min(1, share * 2 ^ ((now - tonumber(state[3])) / tonumber(ARGV[5]))) end
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
-if redis.call('ZCARD', KEYS[2]) >= math.max(1, math.floor(most * share)) then return '-1' end
+redis.call('ZREM', KEYS[2], ARGV[3])
+local urgent = ARGV[8] == '1'
+local taken = redis.call('ZCARD', KEYS[2])
+most = math.max(1, math.floor(most * share))
+if taken >= most then
+  if urgent then redis.call('HSET', KEYS[1], 'wanted', string.format('%.6f', now)) end
+  return '-1'
+end
+if urgent then
+  redis.call('HDEL', KEYS[1], 'wanted')
+elseif taken + 1 == most and now - tonumber(state[4] or '0') < tonumber(ARGV[9]) then
+  return '-1'
+end
 local turn = math.max(tonumber(state[1] or '0'), now - tonumber(ARGV[6]))
 if turn - now > tonumber(ARGV[7]) then return '-1' end
 redis.call('HSET', KEYS[1], 'next', string.format('%.6f', turn + 1 / (rate * share)))
@@ -72,7 +89,10 @@ redis.call('EXPIRE', KEYS[1], 3600)
 redis.call('EXPIRE', KEYS[2], 3600)
 return string.format('%.6f', math.max(0, turn - now))
 """
-"""Takes a place in flight and a turn. Returns the seconds until it, or -1 without a free place or if it is too late."""
+"""Takes a slot in flight and a turn. Returns the seconds until it, or -1 without a free slot or if it is too late.
+
+A slot that the same work still has is used again. The last free slot is left to a single request that waits for one.
+"""
 
 _SLOW_DOWN = """
 local now = redis.call('TIME')
@@ -99,22 +119,43 @@ class Limits:
     in_flight: int
 
 
+class Slot:
+    """A slot among the requests in flight that consecutive requests of one piece of work share, as a context.
+
+    Keeping the slot saves a command to Redis for each request. A single request (`request`) that waits for a slot
+    gets it between two requests of such work.
+    """
+
+    def __init__(self, store: Store, *, is_urgent: bool = False) -> None:
+        self.store = store
+        self._wants = _Wants(uuid.uuid4().hex, is_urgent=is_urgent)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _release(self.store, self._wants.token)
+
+    @contextmanager
+    def request(self, within: float = LONGEST_WAIT_SECONDS) -> Iterator[None]:
+        """As the function `request`."""
+        _wait(self.store, self._wants, within)
+        try:
+            yield
+        except ObjectStoreError as error:
+            if error.reason is Reason.THROTTLED:
+                slow_down(self.store)
+            raise
+
+
 @contextmanager
 def request(store: Store, within: float = LONGEST_WAIT_SECONDS) -> Iterator[None]:
     """One request of background work to the store, as soon as it is its turn. THROTTLED inside slows down the store.
 
     Raises NotSent with STORE_BUSY if it is not its turn within so many seconds.
     """
-    token = uuid.uuid4().hex
-    _wait(store, token, within)
-    try:
+    with Slot(store, is_urgent=True) as slot, slot.request(within):
         yield
-    except ObjectStoreError as error:
-        if error.reason is Reason.THROTTLED:
-            slow_down(store)
-        raise
-    finally:
-        _release(store, token)
 
 
 def slow_down(store: Store) -> None:
@@ -144,10 +185,10 @@ def forget_limits() -> None:
     _limits.clear()
 
 
-def _wait(store: Store, token: str, within: float) -> None:
+def _wait(store: Store, wants: _Wants, within: float) -> None:
     limits, until = limits_of(store), time.monotonic() + within
     while (left := until - time.monotonic()) > 0:
-        seconds = _take(store, limits, token, left)
+        seconds = _take(store, limits, wants, left)
         if seconds >= 0:
             time.sleep(seconds)
             return
@@ -155,17 +196,20 @@ def _wait(store: Store, token: str, within: float) -> None:
     raise NotSent(Problem(Code.STORE_BUSY, count=limits.in_flight), reason=Reason.STORE_BUSY, retryable=True)
 
 
-def _take(store: Store, limits: Limits, token: str, within: float = LONGEST_WAIT_SECONDS) -> float:
+def _take(store: Store, limits: Limits, wants: _Wants, within: float = LONGEST_WAIT_SECONDS) -> float:
     """As _TURN. A turn that is not taken is left to others."""
     client = _redis()
     if client is not None:
         try:
-            numbers = (HOLD_SECONDS, RECOVERY_SECONDS, BURST_SECONDS, within)
-            arguments = (limits.per_second, limits.in_flight, token, *numbers)
-            return float(client.eval(_TURN, 2, _state(store.pk), _in_flight(store.pk), *arguments))
+            return float(_script(client)(_keys(store), _arguments(limits, wants, within), client))
         except redis.RedisError as error:
             _pause(error)
-    return _local(store.pk).take(limits, token, within)
+    return _local(store.pk).take(limits, wants, within)
+
+
+def _arguments(limits: Limits, wants: _Wants, within: float) -> tuple[Any, ...]:
+    of_work = (limits.per_second, limits.in_flight, wants.token)
+    return (*of_work, HOLD_SECONDS, RECOVERY_SECONDS, BURST_SECONDS, within, int(wants.is_urgent), WANTED_SECONDS)
 
 
 def _release(store: Store, token: str) -> None:
@@ -178,6 +222,14 @@ def _release(store: Store, token: str) -> None:
             _pause(error)
 
 
+@dataclass(frozen=True, slots=True)
+class _Wants:
+    """Who wants a slot. A single request is urgent: work that keeps a slot leaves it to it."""
+
+    token: str
+    is_urgent: bool = True
+
+
 @dataclass(slots=True)
 class _Turns:
     """The turns of one process, while Redis is unavailable."""
@@ -187,19 +239,27 @@ class _Turns:
     next_at: float = 0.0
     share: float = 1.0
     slowed_at: float = 0.0
+    wanted_at: float = -math.inf
 
-    def take(self, limits: Limits, token: str, within: float) -> float:
+    def take(self, limits: Limits, wants: _Wants, within: float) -> float:
         with self.lock:
             now = time.monotonic()
             self.flying = {each: until for each, until in self.flying.items() if until > now}
+            self.flying.pop(wants.token, None)
             share = self._share(now)
-            if len(self.flying) >= max(1, int(limits.in_flight * share)):
+            most = max(1, int(limits.in_flight * share))
+            if len(self.flying) >= most:
+                self.wanted_at = now if wants.is_urgent else self.wanted_at
+                return -1.0
+            if wants.is_urgent:
+                self.wanted_at = -math.inf
+            elif len(self.flying) + 1 == most and now - self.wanted_at < WANTED_SECONDS:
                 return -1.0
             turn = max(self.next_at, now - BURST_SECONDS)
             if turn - now > within:
                 return -1.0
             self.next_at = turn + 1 / (limits.per_second * share)
-            self.flying[token] = now + HOLD_SECONDS
+            self.flying[wants.token] = now + HOLD_SECONDS
             return max(0.0, turn - now)
 
     def release(self, token: str) -> None:
@@ -241,6 +301,16 @@ def _redis() -> Any:
 def _pause(error: redis.RedisError) -> None:
     _Redis.paused_until = time.monotonic() + REDIS_PAUSE_SECONDS
     log.warning("the limits of requests are kept by this process alone: %s", error)
+
+
+@cache
+def _script(client: redis.Redis) -> Any:
+    """Redis keeps the script, so that a request names its digest only."""
+    return client.register_script(_TURN)
+
+
+def _keys(store: Store) -> list[str]:
+    return [_state(store.pk), _in_flight(store.pk)]
 
 
 def _state(store_id: int) -> str:

@@ -19,7 +19,7 @@ from uploads.objectstore.errors import ObjectStoreError, Reason
 from uploads.objectstore.types import UploadRef
 from uploads.services.browse.browsing import is_gone
 from uploads.services.ended.noting import write_ended
-from uploads.services.inventory.reading import apply, apply_error, read_facts
+from uploads.services.inventory.reading import apply, apply_error, read_facts_in
 from uploads.services.inventory.scans import steps
 from uploads.services.inventory.scans.kinds import BATCHES, giving_up, refusal_of
 from uploads.services.inventory.scans.rows import judge_read, write_read
@@ -74,29 +74,35 @@ def _read_batch(lease: Lease[PartsBatch]) -> None:
     batch = lease.row
     rows = InventoryUpload.objects.filter(pk__in=batch.uploads, ended_at__isnull=True).in_bulk()
     results = _Results(list(batch.uploads))
-    for pk in batch.uploads:
-        if pk in rows:
-            try:
-                _read(batch, rows[pk], results)
-            except ObjectStoreError:
-                # The others come before it at the next attempt.
-                results.left.append(results.left.pop(results.left.index(pk)))
+    with pace.Slot(batch.bucket_scan.scan.store) as slot:
+        for pk in batch.uploads:
+            if pk in rows:
+                _read_or_write(slot, lease, rows[pk], results)
+            results.left.remove(pk)
+            if results.is_old:
                 _write(lease, results)
-                raise
-        results.left.remove(pk)
-        if results.is_old:
-            _write(lease, results)
-            results = _Results(results.left)
+                results = _Results(results.left)
     crash.point("scan.parts-read")
     _write(lease, results, last=True)
 
 
-def _read(batch: PartsBatch, row: InventoryUpload, results: _Results) -> None:
+def _read_or_write(slot: pace.Slot, lease: Lease[PartsBatch], row: InventoryUpload, results: _Results) -> None:
+    """Write what was read before, if this upload cannot be read now. Raises ObjectStoreError."""
+    try:
+        _read(slot, lease.row, row, results)
+    except ObjectStoreError:
+        # The others come before it at the next attempt.
+        results.left.append(results.left.pop(results.left.index(row.pk)))
+        _write(lease, results)
+        raise
+
+
+def _read(slot: pace.Slot, batch: PartsBatch, row: InventoryUpload, results: _Results) -> None:
     """Raises ObjectStoreError for an error that is not only of this upload."""
     scanned = batch.bucket_scan
     try:
         ref = UploadRef(row.key, row.upload_id)
-        facts = read_facts(scanned.scan.store, scanned.bucket.name, ref, pace.SHORT_WAIT_SECONDS)
+        facts = read_facts_in(slot, scanned.bucket.name, ref, pace.SHORT_WAIT_SECONDS)
     except ObjectStoreError as error:
         results.requests += 1
         if is_gone(error):
