@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-CLASSES = {"table_open": "table table-vcenter", "code_block": "guide-code", "fence": "guide-code"}
+CLASSES = {"table_open": "table table-vcenter table-cards", "code_block": "guide-code", "fence": "guide-code"}
 """The classes of elements, by the type of their token."""
 
 
@@ -63,6 +63,7 @@ def parse(text: str) -> Guide:
             title = section.title
         elif opening.tag == "h2":
             sections.append(section)
+    _label_cells(tokens)
     html = parser.renderer.render(_without_title(tokens), parser.options, {})
     return Guide(title, tuple(sections), mark_safe(_scrolling(html)))  # noqa: S308 - from our own file, without HTML
 
@@ -70,6 +71,24 @@ def parse(text: str) -> Guide:
 def anchor_of(title: str) -> str:
     """The anchor of a heading, as code hosts make it: `The three steps` is `the-three-steps`."""
     return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+
+
+def _label_cells(tokens: Sequence[Token]) -> None:
+    """Each cell says the heading of its column, for narrow screens, where rows are cards."""
+    headings: list[str] = []
+    column = 0
+    for opening, content in pairwise(tokens):
+        match opening.type:
+            case "table_open":
+                headings = []
+            case "tr_open":
+                column = 0
+            case "th_open":
+                headings.append(content.content)
+            case "td_open":
+                if column:
+                    opening.attrSet("data-label", headings[column])
+                column += 1
 
 
 def _without_title(tokens: Sequence[Token]) -> Sequence[Token]:

@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser import axe, people_rows
 from tests.browser.conftest import OpenSite
 from tests.browser.site import Site
-from tests.browser.watching import overflow, widest
+from tests.browser.watching import broken_words, overflow, widest
 from tests.system.stack import Stack
 
 MOST_TABS = 60
@@ -115,6 +115,7 @@ def test_pages_fit_every_width_and_have_a_heading_a_title_and_named_controls(
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 844})
             assert overflow(page) == 0, (path, width, widest(page))
+            assert broken_words(page) == [], (path, width)
         assert page.locator("h1").count() == 1, path
         assert page.title().endswith("Partway"), path
         assert _unnamed_controls(page) == [], path

@@ -69,3 +69,35 @@ def widest(page: Page) -> list[str]:
             .slice(0, 8).map((each) => `${each.tagName}.${each.className}`)"""
     )
     return found
+
+
+def broken_words(page: Page) -> list[str]:
+    """The words of tables that are broken in the middle, apart from keys, ids and what else is long without a space."""
+    found: list[str] = page.evaluate(
+        """() => {
+          const lines = (text, start, end) => {
+            const range = document.createRange();
+            range.setStart(text, start);
+            range.setEnd(text, end);
+            return new Set([...range.getClientRects()].map((line) => Math.round(line.top))).size;
+          };
+          const broken = [];
+          for (const cell of document.querySelectorAll("td, th")) {
+            if (!cell.checkVisibility()) continue;
+            const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+            for (let text = texts.nextNode(); text; text = texts.nextNode()) {
+              if (text.parentElement.closest(".key, .mono, .visually-hidden")) continue;
+              for (const { 0: run, index } of text.data.matchAll(/\\S+/g)) {
+                if (run.length > 30) continue;
+                // A line may end after a hyphen or a slash.
+                for (const word of run.matchAll(/[^-/]+/g)) {
+                  const start = index + word.index;
+                  if (lines(text, start, start + word[0].length) > 1) broken.push(`${word[0]} in ${run}`);
+                }
+              }
+            }
+          }
+          return broken;
+        }"""
+    )
+    return found

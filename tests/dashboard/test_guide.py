@@ -28,7 +28,9 @@ def test_page_has_the_whole_text(operator_client: Client) -> None:
     ):
         assert text in page.words
     assert page.text.count("<pre>") == GUIDE.read_text().count("```") // 2
-    assert '<div class="table-responsive"><table class="table table-vcenter">' in page.text
+    assert '<div class="table-responsive"><table class="table table-vcenter table-cards">' in page.text
+    assert page.text.count("<td>") == GUIDE.read_text().count("\n| ") - page.text.count("<thead>"), "one for each row"
+    assert '<td data-label="on the page">' in page.text
 
 
 def test_every_link_inside_the_guide_leads_to_a_heading() -> None:
