@@ -177,6 +177,8 @@ $(PY) $(STEP) "$(1) with npm $$version ($$npm)" "$$npm" ci $(2) --loglevel=http
 touch $@
 endef
 
+APT_INSTALL := env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
+
 # Sets `sudo` to the command that installs system packages. Without the permission, it prints these lines and stops.
 define AS_ROOT
 if [ "$$(id -u)" = 0 ]; then
@@ -189,16 +191,23 @@ else
 fi
 endef
 
-# A browser for the tests: CHROMIUM, or the one of the machine, or it is installed if that is permitted.
+# A browser for the tests: CHROMIUM, or Chromium without windows, which needs a quarter less of the processors, or the one
+# of the machine. It is installed if that is permitted.
 chromium:
-	@if [ -n "$${CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome >/dev/null; then
+	@if [ -n "$${CHROMIUM:-}" ] || command -v chromium-headless-shell >/dev/null; then
+	    exit 0
+	fi
+	if command -v chromium chromium-browser google-chrome >/dev/null; then
+	    if [ "$$(id -u)" = 0 ]; then
+	        $(APT_INSTALL) chromium-headless-shell >/dev/null 2>&1 || true
+	    fi
 	    exit 0
 	fi
 	$(call AS_ROOT,"The tests need Chromium. Install it with: sudo apt-get install chromium" \
 	    "or use another browser: CHROMIUM=/path/to/chromium make test")
 	echo "Installing Chromium for the tests"
 	$$sudo apt-get update -qq
-	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
+	$$sudo $(APT_INSTALL) chromium-headless-shell >/dev/null || $$sudo $(APT_INSTALL) chromium >/dev/null
 
 # curl, which the tests send files with.
 curl:
@@ -208,7 +217,7 @@ curl:
 	$(call AS_ROOT,"The tests need curl. Install it with: sudo apt-get install curl")
 	echo "Installing curl for the tests"
 	$$sudo apt-get update -qq
-	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends curl >/dev/null
+	$$sudo $(APT_INSTALL) curl >/dev/null
 
 # GNU gettext, which extracts the texts to translate.
 gettext:
@@ -218,7 +227,7 @@ gettext:
 	$(call AS_ROOT,"The check of texts needs GNU gettext. Install it with: sudo apt-get install gettext")
 	echo "Installing GNU gettext for the check of texts"
 	$$sudo apt-get update -qq
-	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gettext >/dev/null
+	$$sudo $(APT_INSTALL) gettext >/dev/null
 
 # PostgreSQL for the tests, which start a temporary cluster. Debian would also create a cluster that runs as a service.
 # This is disabled unless the machine already has a configuration for new clusters.
@@ -234,7 +243,7 @@ postgresql:
 	    echo "create_main_cluster = false" | $$sudo tee $$conf >/dev/null
 	fi
 	$$sudo apt-get update -qq
-	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	$$sudo $(APT_INSTALL) \
 	    -o Dpkg::Options::=--force-confold postgresql >/dev/null
 
 # nginx for the tests, which start it with temporary configurations. Debian would also start it as a service on port 80:
@@ -252,7 +261,7 @@ nginx:
 	    trap '$$sudo rm -f /usr/sbin/policy-rc.d' EXIT
 	fi
 	$$sudo apt-get update -qq
-	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx >/dev/null
+	$$sudo $(APT_INSTALL) nginx >/dev/null
 	if [ -d /run/systemd/system ]; then
 	    $$sudo systemctl disable --quiet nginx.service
 	fi
@@ -276,7 +285,7 @@ debian:
 	    printf '#!/bin/sh\nexit 101\n' | $$sudo tee $$policy >/dev/null
 	    $$sudo chmod +x $$policy
 	fi
-	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$packages >/dev/null
+	$$sudo $(APT_INSTALL) $$packages >/dev/null
 	if [ -d /run/systemd/system ] && [[ $$packages == *redis-server* ]]; then
 	    $$sudo systemctl disable --quiet redis-server.service
 	fi
@@ -289,7 +298,7 @@ venv:
 	$(call AS_ROOT,"The tests need Python's venv module. Install it with: sudo apt-get install python3-venv")
 	echo "Installing Python's venv module for the tests"
 	$$sudo apt-get update -qq
-	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
+	$$sudo $(APT_INSTALL) python3-venv >/dev/null
 
 # All that pip and npm download for `make install`, for the test of docs/deployment.md, which uses no network.
 $(OFFLINE): locks/runtime.lock package.json package-lock.json .npmrc | venv $(BUILT)
@@ -328,7 +337,7 @@ ceph:
 	    $$sudo systemctl mask --quiet ceph-crash.service
 	fi
 	$$sudo apt-get update -qq
-	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$packages >/dev/null
+	$$sudo $(APT_INSTALL) $$packages >/dev/null
 
 versity: $(VERSITY)
 
@@ -376,7 +385,7 @@ java:
 	$(call AS_ROOT,"The tests need Java $(JAVA_NEEDED) or newer. Install it with: sudo apt-get install $$package")
 	echo "Installing Java for a store of the tests"
 	$$sudo apt-get update -qq
-	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$package >/dev/null
+	$$sudo $(APT_INSTALL) $$package >/dev/null
 
 s3proxy: java $(S3PROXY)
 
@@ -386,7 +395,7 @@ $(S3PROXY): $(S3PROXY_LISTS) | $(BUILT) java
 	    $(call AS_ROOT,"The tests need Maven to install a store. Install it with: sudo apt-get install maven")
 	    echo "Installing Maven for a store of the tests"
 	    $$sudo apt-get update -qq
-	    $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends maven >/dev/null
+	    $$sudo $(APT_INSTALL) maven >/dev/null
 	fi
 	echo "Installing S3Proxy for the tests"
 	folder=$(CURDIR)/$(@D)
