@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 
 from django.utils.formats import date_format, get_format
 from django.utils.html import escape, format_html
@@ -251,6 +251,10 @@ def _strftime_pattern(language: str | None) -> str:
     return "".join(STRFTIME.get(letter, letter) for letter in letters)
 
 
+CHARACTERS = 10_000
+"""So many characters are remembered with their HTML: a page has many keys of one script."""
+
+
 def _is_plain(key: str) -> bool:
     return key.isascii() and key.isprintable() and key == key.strip(" ")
 
@@ -266,6 +270,7 @@ def _mark(character: str) -> str:
     return PICTURES.get(code) or f"U+{code:04X}"
 
 
+@lru_cache(CHARACTERS)
 def _shown(character: str) -> str:
     """One character of a key, with a visible mark in place of an invisible one."""
     if character == " " or not _is_invisible(character):
@@ -318,13 +323,19 @@ def _pieces(key: str) -> list[tuple[str, int]]:
     """The characters of a key that belong together, each with its HTML and its width in columns."""
     body = key.strip(" ")
     before, after = len(key) - len(key.lstrip(" ")), len(key) - len(key.rstrip(" ")) if body else 0
-    space = (_space_html(), 1)
-    show = _cluster_html if _is_mixed(body) else lambda cluster: "".join(map(_shown, cluster))
-    shown = [(show(cluster), sum(map(_columns, cluster))) for cluster in _clusters(body)]
+    space = (_space_html(), 1) if before or after else ("", 0)
     nfd = _nfd_html(key)
-    return [*[space] * before, *shown, *[space] * after, *([(nfd, 4)] if nfd else [])]
+    return [*[space] * before, *_shown_pieces(body), *[space] * after, *([(nfd, 4)] if nfd else [])]
 
 
+def _shown_pieces(body: str) -> list[tuple[str, int]]:
+    if unicodedata.is_normalized("NFC", body):
+        return [(_shown(character), _columns(character)) for character in body]
+    show = _cluster_html if _is_mixed(body) else lambda cluster: "".join(map(_shown, cluster))
+    return [(show(cluster), sum(map(_columns, cluster))) for cluster in _clusters(body)]
+
+
+@lru_cache(CHARACTERS)
 def _columns(character: str) -> int:
     """How wide a character is in a monospaced font, with its mark if it is invisible."""
     if character != " " and _is_invisible(character):
@@ -364,6 +375,10 @@ def _codes(text: str) -> str:
 
 def _clusters(text: str) -> Iterator[str]:
     """The text in pieces, each of which composes only within itself."""
+    if unicodedata.is_normalized("NFC", text):
+        # Nothing composes any more, in no part of the text.
+        yield from text
+        return
     piece = ""
     for character in text:
         if piece and unicodedata.normalize("NFC", piece + character) == unicodedata.normalize(
