@@ -555,6 +555,26 @@ def may_steer_operation(user: AnyUser, operation: Operation) -> bool:
     return all(may(user, action, Place(operation.store_id, operation.bucket, key)) for key in keys)
 
 
+def operations_to_steer(user: AnyUser) -> QuerySet[Operation]:
+    """Those that the user may pause, resume or stop: `may_steer_operation` for many."""
+    _require(user, Action.ABORT_UPLOADS)
+    return operations_to_see(user).filter(operations_steering_condition(user))
+
+
+def operations_steering_condition(user: AnyUser) -> Q:
+    who, condition = actor(user), grants.NOTHING
+    for kind, action in (
+        (OperationKind.ABORT, Action.ABORT_UPLOADS),
+        (OperationKind.COMPLETE, Action.COMPLETE_UPLOADS),
+    ):
+        scopes = [each.scope for each in _permitting(who, action)]
+        if scopes:
+            inside = _all_items_in(scopes)
+            # An empty condition is met by every row, but `Q(...) | Q()` only by those of the first one.
+            condition |= Q(kind=kind) & ((Q(actor=who) | inside) if inside else inside)
+    return condition
+
+
 def operation_to_steer(user: AnyUser, operation_id: uuid.UUID) -> Operation:
     """An operation to pause, resume or stop."""
     _require(user, Action.ABORT_UPLOADS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,15 +15,28 @@ from django.views.decorators.http import require_safe
 from dashboard.operations.outcome import waiting_text
 from dashboard.operations.serializers import operation_summary_json
 from dashboard.shared import jsonapi
-from dashboard.shared.lists import Column, Filter, Kind, ListQuery, ListSpec, common_filters, list_page, read_list
+from dashboard.shared.lists import (
+    Action,
+    Column,
+    Filter,
+    Kind,
+    ListQuery,
+    ListSpec,
+    common_filters,
+    list_page,
+    read_list,
+)
 from dashboard.shared.lists.choices import store_names
-from dashboard.shared.responses import explains_failures
+from dashboard.shared.responses import explains_failures, is_fragment
 from dashboard.templatetags.components import state_text
+from uploads import access
+from uploads.domain.roles import Action as RoleAction
 from uploads.domain.states import OperationKind
 from uploads.models import Operation, OperationItem
 from uploads.selectors.lists.keyset import Search
 from uploads.selectors.lists.operations import OPERATION_STATES, OperationFilter, search_operations
 from uploads.selectors.operations import OperationProgress, first_items, operation_progress
+from uploads.services.operations.steps import can_be_steered
 
 
 def _states(_request: HttpRequest) -> list[tuple[str, Any]]:
@@ -57,17 +72,24 @@ OPERATIONS = ListSpec(
         Filter("to", _("Until"), Kind.DAY),
     ),
     default_sort="-requested",
+    actions=(
+        Action("pause", _("Pause selected"), _("Pause"), "player-pause"),
+        Action("resume", _("Resume selected"), _("Resume"), "player-play"),
+        Action("stop", _("Stop selected…"), _("Stop…"), "player-stop"),
+    ),
+    url_of_actions="operations-steps",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`first` is its first upload."""
+    """`first` is its first upload. `is_steerable`: the user can pause, resume or stop it now."""
 
     operation: Operation
     progress: OperationProgress
     first: OperationItem | None
     waiting: str
+    is_steerable: bool = False
 
     @property
     def others(self) -> int:
@@ -77,16 +99,21 @@ class Row:
 @require_safe
 @explains_failures
 def operations(request: HttpRequest) -> HttpResponse:
+    """The list, filtered and sorted, in pages. It polls while an operation on the page runs."""
     query = read_list(request, OPERATIONS)
-    page = list_page(request, OPERATIONS, query, _search(request, query))
-    rows = _rows(list(page.rows))
+    may_steer = access.may(request.user, RoleAction.ABORT_UPLOADS)
+    page = list_page(request, OPERATIONS, query, search_of(request, query), may_act=may_steer)
+    rows = rows_of(page.rows, _steerable(request, page.rows) if may_steer else frozenset())
     if jsonapi.wants_json(request):
         found = [operation_summary_json(row.operation, row.progress) for row in rows]
         return JsonResponse({"operations": found, "next": page.next, "previous": page.previous})
-    return render(request, "operations/list.html", {"list": page.context, "rows": rows})
+    template = "operations/_list.html" if is_fragment(request) else "operations/list.html"
+    is_live = any(row.progress.active for row in rows)
+    return render(request, template, {"list": page.context, "rows": rows, "is_live": is_live})
 
 
-def _search(request: HttpRequest, query: ListQuery) -> Search[Operation]:
+def search_of(request: HttpRequest, query: ListQuery) -> Search[Operation]:
+    """Raises BadParameter and NotAllowed."""
     kind = query.text("kind")
     wanted = OperationFilter(
         state=query.text("state"),
@@ -97,11 +124,17 @@ def _search(request: HttpRequest, query: ListQuery) -> Search[Operation]:
     return search_operations(request.user, wanted)
 
 
-def _rows(operations: list[Operation]) -> list[Row]:
+def _steerable(request: HttpRequest, operations: Sequence[Operation]) -> frozenset[uuid.UUID]:
+    """Those of the page that the user can steer now: one statement."""
+    rows = access.operations_to_steer(request.user).filter(can_be_steered(), pk__in=[each.pk for each in operations])
+    return frozenset(rows.order_by().values_list("pk", flat=True))
+
+
+def rows_of(operations: Sequence[Operation], steerable: frozenset[uuid.UUID] = frozenset()) -> list[Row]:
     """Two statements, whatever their number."""
     progress, firsts = operation_progress(operations), first_items(operations)
     return [
-        Row(each, shown, firsts.get(each.pk), waiting_text(each, shown))
+        Row(each, shown, firsts.get(each.pk), waiting_text(each, shown), each.pk in steerable)
         for each in operations
         if (shown := progress.get(each.pk))
     ]

@@ -42,6 +42,7 @@ ACCEPTED: Mapping[str, tuple[str, ...]] = {
     "complete": (*SAFE, "POST"),
     "operation": SAFE,
     "operations": SAFE,
+    "operations-steps": ("POST",),
     "checks": SAFE,
     "operation-pause": ("POST",),
     "operation-resume": ("POST",),

@@ -16,6 +16,7 @@ from dashboard.lifecycle import buckets as lifecycle_buckets
 from dashboard.lifecycle import pages as lifecycle
 from dashboard.operations import listed as operations_list
 from dashboard.operations import pages as operations
+from dashboard.operations import steps as operations_steps
 from dashboard.overview import pages as overview
 from dashboard.people import groups, invitations, tokens, users
 from dashboard.search import pages as search
@@ -136,6 +137,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sweeps/<uuid:sweep_id>/cancel/", sweeps.cancel, name="sweep-cancel"),
     path("operations/", operations_list.operations, name="operations"),
     path("checks/", checks_list.checks_of_all_stores, name="checks"),
+    path("operations/steps/", operations_steps.steps, name="operations-steps"),
     path("operations/<uuid:operation_id>/", operations.detail, name="operation"),
     path("operations/<uuid:operation_id>/pause/", operations.pause, name="operation-pause"),
     path("operations/<uuid:operation_id>/resume/", operations.resume, name="operation-resume"),

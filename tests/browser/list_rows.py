@@ -63,4 +63,12 @@ def _operations(owner: User, store: Store, bucket: str) -> None:
             OperationItem.objects.create(
                 operation=operation, key=f"item-{number}.bin", upload_id=f"u-{number}", state=state, **error
             )
+    for number in range(3):
+        waiting = Operation.objects.create(kind=OperationKind.ABORT, actor=owner, store=store, bucket=bucket)
+        # Not due for a day: no worker takes it.
+        later = timezone.now() + timedelta(days=1)
+        key = f"waits-{number}.bin"
+        OperationItem.objects.create(
+            operation=waiting, key=key, upload_id=f"w-{number}", active_key=f"{bucket}/{key}", not_before=later
+        )
     StoreCheck.objects.create(store=store, bucket=bucket, actor=owner, state=ItemState.DONE)

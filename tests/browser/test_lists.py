@@ -80,6 +80,25 @@ def test_failed_transfer_of_yesterday_is_found_with_three_clicks(site: Site, buc
     assert clicks.count == 3
 
 
+def test_two_operations_are_stopped_with_four_clicks(site: Site, stack: Stack, bucket: str) -> None:
+    page = site.page
+    page.goto(f"/operations/?bucket={bucket}&state=running")
+    clicks = Clicks(page)
+    for number in range(2):
+        clicks.click(page.get_by_label(f"Select the operation on waits-{number}.bin"), leads_away=False)
+    with page.expect_response(lambda response: "state=running" in response.url):
+        pass
+    picture(page, "operations-selected")
+    clicks.click(page.get_by_role("button", name="Stop selected… (2)"))
+    expect(page.get_by_role("heading", level=1)).to_have_text("Stop 2 operations?")
+    picture(page, "operations-stop")
+    assert overflow(page) == 0, widest(page)
+    clicks.click(page.get_by_role("button", name="Stop 2 operations"))
+    expect(page.locator(".alert-success")).to_contain_text("2 operations are stopped.")
+    assert len(listed(page)) == 1
+    assert clicks.count == 4
+
+
 def test_selection_is_paused_by_keyboard(open_site: OpenSite, bucket: str) -> None:
     page = open_site().page
     keyboard = Keyboard(page)

@@ -57,6 +57,7 @@ AFTER_POST = {
     "sweep-approve",
     "sweep-cancel",
     "operation-pause",
+    "operations-steps",
     "operation-resume",
     "operation-stop",
     "sweep-pause",

@@ -83,6 +83,7 @@ BY_ACTION: dict[tuple[str, str], Action] = {
     ("search", GET): Action.SEE_STORES,
     ("operations", GET): Action.SEE_OPERATIONS,
     ("checks", GET): Action.SEE_STORES,
+    ("operations-steps", POST): Action.ABORT_UPLOADS,
     ("operation", GET): Action.SEE_OPERATIONS,
     ("operation-pause", POST): Action.ABORT_UPLOADS,
     ("operation-resume", POST): Action.ABORT_UPLOADS,

@@ -257,6 +257,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("change-alert-rule", "post"): Row("administrate", form(action="delete")),
     ("operations", "get"): Row("see sweeps"),
     ("checks", "get"): Row("see stores"),
+    ("operations-steps", "post"): Row("plan sweeps", form(step="pause")),
     ("operation", "get"): Row("operation"),
     ("operation-pause", "post"): Row("operate key"),
     ("operation-resume", "post"): Row("operate key"),

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from dashboard.transfers import steps
+from dashboard.shared.lists import steps
 from tests.dashboard.make_transfer import make_transfer
 from tests.dashboard.pages import JSON, TOKEN, Page
 from tests.grants import make_operator

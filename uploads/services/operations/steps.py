@@ -5,9 +5,11 @@ What has begun goes on to its outcome: an abort that was sent cannot be withdraw
 
 from __future__ import annotations
 
+from typing import Literal
+
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from uploads import audit
@@ -28,6 +30,25 @@ from uploads.services.work.transitions import change
 
 class StepRefused(ProblemError):
     """Nothing was changed: the operation has ended, is being stopped, or is run by a sweep."""
+
+
+STEPPED_FROM = {
+    "pause": (DesiredState.RUN,),
+    "resume": (DesiredState.PAUSE,),
+    "stop": (DesiredState.RUN, DesiredState.PAUSE),
+}
+"""What is wanted of an operation before each step."""
+
+
+def can_be_requested(step: Literal["pause", "resume", "stop"]) -> Q:
+    """The operations for which a step is possible."""
+    return can_be_steered() & Q(desired_state__in=STEPPED_FROM[step])
+
+
+def can_be_steered() -> Q:
+    """The operations for which any step is possible: they run or are paused, and no sweep runs them."""
+    active = OperationItem.objects.filter(operation=OuterRef("pk"), state__in=sorted(ACTIVE_ITEM_STATES))
+    return Q(Exists(active), sweep=None) & ~Q(desired_state=DesiredState.CANCEL)
 
 
 def pause_operation(actor: User, operation: Operation) -> None:
