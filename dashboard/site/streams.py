@@ -33,6 +33,17 @@ class Input(StreamReader):
         """The number of bytes that were read ahead."""
         return len(self._read_buf) - self._read_pos
 
+    def readline(self, size: int | None = -1) -> bytes:
+        """A line that was read ahead, as those of a head are, is found at once. Cheroot's reader reads it in Python."""
+        start = self._read_pos
+        end = self._read_buf.find(b"\n", start) + 1
+        if not end:
+            return bytes(super().readline(size))
+        if size is not None and 0 <= size < end - start:
+            end = start + size
+        self._read_pos = end
+        return self._read_buf[start:end]
+
     def put_back(self, block: bytes) -> None:
         """The next read returns these bytes first."""
         if block:

@@ -88,6 +88,9 @@ user_patterns: list[URLPattern | URLResolver] = [
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    # First, because the URL of each file that arrives is looked up twice: by the web server, and by Django.
+    path("files/", tus.files, name="files"),
+    path("files/<uuid:transfer_id>", tus.file, name="file"),
     path("", overview.overview, name="overview"),
     path("first-steps/dismiss/", overview.dismiss_first_steps, name="dismiss-first-steps"),
     path("login/", auth.login, name="login"),
@@ -148,8 +151,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("inventory/views/", saved_views.save, name="inventory-views"),
     path("inventory/views/<int:view_id>/rename/", saved_views.rename, name="rename-inventory-view"),
     path("inventory/views/<int:view_id>/delete/", saved_views.delete, name="delete-inventory-view"),
-    path("files/", tus.files, name="files"),
-    path("files/<uuid:transfer_id>", tus.file, name="file"),
     path("staging/", staging.staging, name="staging"),
     path("audit/", audit.audit, name="audit"),
     path("alerts/", alerts.alerts, name="alerts"),
