@@ -17,6 +17,7 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet, Subquery
 from django.http import Http404
 
 from uploads import grants
+from uploads.database.prepared import First, Given
 from uploads.domain.roles import ROLE_FOR, Action, Limits, Permission, Place, Role, Scope, prefixes_within
 from uploads.domain.states import OperationKind, SweepState
 from uploads.models import (
@@ -675,6 +676,23 @@ def stores_to_transfer_to(user: AnyUser) -> QuerySet[Store]:
     _require(user, Action.SEND_FILES)
     scopes = [Scope(each.scope.store_id) for each in _permitting(actor(user), Action.SEND_FILES)]
     return visible_stores(user).filter(grants.at_scopes(scopes, store="pk"), enabled=True)
+
+
+def new_transfer_store(user: AnyUser, name: str) -> Store | None:
+    """The store of this name, if a new transfer can name it: one of `stores_to_transfer_to`. One prepared statement."""
+    store = _ENABLED_STORE(name=name)
+    if store is None:
+        return None
+    needed = (Action.SEE_STORES, Action.SEND_FILES)
+    return store if all(any(_in_store(user, action, store)) for action in needed) else None
+
+
+def _in_store(user: AnyUser, action: Action, store: Store) -> Iterator[Permission]:
+    """The permissions that include the action somewhere in the store."""
+    return (each for each in _permitting(actor(user), action) if each.scope.store_id in (None, store.pk))
+
+
+_ENABLED_STORE = First(Store, lambda: Store.objects.filter(name=Given(Store, "name"), enabled=True).order_by())
 
 
 def store_to_transfer_to(user: AnyUser, name: str, bucket: str = "", keys: Iterable[str] = ()) -> Store:

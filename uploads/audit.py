@@ -12,6 +12,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
+from uploads.database.prepared import Insert
 from uploads.models import AuditEntry, Operation, OperationItem, Store, Transfer
 from uploads.models.audit import Outcome
 from uploads.origin import Means, current, origin
@@ -31,6 +32,8 @@ __all__ = [
 
 SYSTEM = "partway"
 """The name of the actor if Partway acts by itself."""
+
+_INSERT = Insert(AuditEntry)
 
 OUTCOMES = {each.value: each for each in Outcome}
 
@@ -70,7 +73,7 @@ def record(
     """
     came_from = ordered if ordered and actor else current()
     details = _as_json(detail)
-    return AuditEntry.objects.create(
+    entry = AuditEntry(
         actor=actor,
         actor_name=actor.get_username() if actor else actor_name[:150] or SYSTEM,
         address=came_from.address,
@@ -91,6 +94,7 @@ def record(
         after=_as_json(after),
         detail=details,
     )
+    return _INSERT(entry)
 
 
 def _as_json(values: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -223,7 +223,7 @@ MIDDLEWARE = [
     "dashboard.site.request_checks.KnownHost",
     "dashboard.site.tokens.AccessTokens",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "dashboard.site.signed_in.SignedIn",
     "dashboard.site.middleware.SessionActivity",
     "dashboard.site.audit_trail.AuditRefusals",
     "dashboard.site.request_checks.LoginRequired",

@@ -200,7 +200,11 @@ class NewTransferForm(forms.Form):
         self._user = user
         self.is_forbidden = False
         """Whether the user may not send a file to the bucket or with the key."""
-        cast("forms.ModelChoiceField[Store]", self.fields["store"]).queryset = access.stores_to_transfer_to(user)
+        self._offer_stores()
+
+    def _offer_stores(self) -> None:
+        """Let the field of the store have the stores that the user may send to."""
+        cast("forms.ModelChoiceField[Store]", self.fields["store"]).queryset = access.stores_to_transfer_to(self._user)
 
     def add_prefix(self, field_name: str) -> str:
         return field_name.replace("_", "-")
@@ -306,3 +310,30 @@ class NewTransferForm(forms.Form):
     def has_option_errors(self) -> bool:
         """Whether a field below *Options* has an error that must be visible."""
         return not self.errors.keys().isdisjoint(OPTIONS)
+
+
+class _Shared(dict[str, forms.Field]):
+    """Fields that all forms of a class have in common. Django would copy each of them for each form."""
+
+    def __deepcopy__(self, _memo: object) -> _Shared:
+        return self
+
+
+class UploadMetadataForm(NewTransferForm):
+    """The same for one file of tus: it is never shown, and is made for each file. No form changes its fields."""
+
+    store = forms.CharField(  # type: ignore[assignment]
+        strip=False, error_messages=NewTransferForm.base_fields["store"].error_messages
+    )
+
+    def _offer_stores(self) -> None:
+        """The store is looked up by its name."""
+
+    def clean_store(self) -> Store:
+        store = access.new_transfer_store(self._user, self.cleaned_data["store"])
+        if store is None:
+            raise ValidationError(self.fields["store"].error_messages["invalid_choice"], code="invalid_choice")
+        return store
+
+
+UploadMetadataForm.base_fields = _Shared(UploadMetadataForm.base_fields)

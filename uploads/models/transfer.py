@@ -209,6 +209,11 @@ class Transfer(WorkFields):
             models.Index(
                 fields=["release_at"], name="transfer_to_release", condition=models.Q(release_at__isnull=False)
             ),
+            models.Index(
+                fields=["quota_refused_at"],
+                name="transfer_refused_space",
+                condition=models.Q(quota_refused_at__isnull=False),
+            ),
             models.Index(fields=["phase", "finished_at"], name="transfer_by_end"),
             models.Index(fields=["owner"], name="transfer_open", condition=models.Q(finished_at__isnull=True)),
         ]

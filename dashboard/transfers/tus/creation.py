@@ -14,7 +14,7 @@ from django.urls import reverse
 from dashboard.shared.jsonapi import with_retry_after
 from dashboard.shared.messages import refusal_text, text_of
 from dashboard.transfers.bodies import decodes_chunks
-from dashboard.transfers.form import NewTransferForm
+from dashboard.transfers.form import UploadMetadataForm
 from dashboard.transfers.in_the_way import InTheWay, in_the_way
 from dashboard.transfers.refusals import refusal_fields, request_id_of, retry_after_of
 from dashboard.transfers.slots import NoSlot, creating
@@ -28,6 +28,9 @@ from uploads.services.transfers.start import KeyBusy, NewTransfer, Started, Tran
 from uploads.services.transfers.steps import StepRefused, request_cancel
 from uploads.staging import tus
 from uploads.staging.tus import TusError
+
+METADATA_NAMES = frozenset(name.replace("_", "-") for name in UploadMetadataForm.base_fields)
+"""The names in Upload-Metadata that Partway reads."""
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +49,7 @@ def options(_request: HttpRequest, user: User, **_kwargs: uuid.UUID) -> HttpResp
 def create(request: HttpRequest, user: User) -> HttpResponse:
     """201 with the address of the transfer. A body of the right content type has its first bytes."""
     first = _first_body(request, user)
-    form = NewTransferForm(user=user, data=tus.read_metadata(request.headers, _metadata_names()))
+    form = UploadMetadataForm(user=user, data=tus.read_metadata(request.headers, METADATA_NAMES))
     if not form.is_valid() and form.is_forbidden:
         return fields_response(403, Code.ACCESS_DENIED, text_of(Problem(Code.ACCESS_DENIED)), form.field_errors())
     if not form.is_valid():
@@ -59,11 +62,6 @@ def create(request: HttpRequest, user: User) -> HttpResponse:
     metadata = request.headers.get("Upload-Metadata", "")
     new = replace(new, upload_metadata=metadata, with_bytes=first.length != 0)
     return _start(request, user, new, first.length)
-
-
-def _metadata_names() -> list[str]:
-    """The names in Upload-Metadata that Partway reads."""
-    return [name.replace("_", "-") for name in NewTransferForm.base_fields]
 
 
 @dataclass(frozen=True, slots=True)

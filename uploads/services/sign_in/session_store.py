@@ -16,6 +16,7 @@ from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.utils import timezone
 
+from uploads.database.prepared import First, Given
 from uploads.models.session import Session
 
 SIGNED_IN_AT = "signed_in_at"
@@ -26,6 +27,14 @@ ENDS_AT = "ends_at"
 
 ANONYMOUS = timedelta(minutes=15)
 """How long a session without a user lasts: between the password and the second factor, or at another provider."""
+
+
+_VALID = First(
+    Session,
+    lambda: Session.objects.filter(
+        pk=Given(Session, "session_key"), expire_date__gt=Given(Session, "expire_date", "now")
+    ),
+)
 
 
 def row_key(session_key: str | None) -> str:
@@ -43,8 +52,7 @@ class SessionStore(DatabaseStore):
         return Session
 
     def _get_session_from_db(self) -> Session | None:
-        rows = Session.objects.filter(pk=row_key(self.session_key), expire_date__gt=timezone.now())
-        row = rows.first() if self.session_key else None
+        row = _VALID(session_key=row_key(self.session_key), now=timezone.now()) if self.session_key else None
         if row is None:
             self._session_key = None
         self.expires_at = row.expire_date if row else None

@@ -22,13 +22,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import F, Q, QuerySet, Sum, Value
 from django.utils import timezone
 
 from uploads import crash, database
+from uploads.database.prepared import Given, Insert, Rows
 from uploads.domain.planning import PlannedPart
 from uploads.domain.states import FINAL_PHASES, DesiredState, PartState
 from uploads.models import Part, StagingNode, Transfer
@@ -50,6 +52,9 @@ AHEAD = 8
 
 AMPLE = 8
 """Space is ample while the parts reserved ahead take at most this fraction of the free space."""
+
+
+_INSERT = Insert(Part)
 
 
 class TransferEnded(Exception):
@@ -154,9 +159,7 @@ def _with_next_parts(transfer: Transfer, planned: PlannedPart, space: Space) -> 
 
 def _reserve_row(transfer: Transfer, planned: PlannedPart, row: Part | None) -> Part:
     if row is None:
-        return Part.objects.create(
-            transfer=transfer, number=planned.number, size=planned.size, reserved_bytes=planned.size
-        )
+        return _INSERT(Part(transfer=transfer, number=planned.number, size=planned.size, reserved_bytes=planned.size))
     if row.state == PartState.WAITING and not row.reserved_bytes:
         Part.objects.filter(pk=row.pk).update(reserved_bytes=planned.size, received=0)
         row.reserved_bytes = planned.size
@@ -180,14 +183,23 @@ NOTHING_NEEDED = Space(free=0, of_user=0, user_limit=0)
 
 
 def _space(node: str, user_id: int | None) -> Space:
-    outstanding = Sum(F("reserved_bytes") - F("received"), filter=Q(state=PartState.WAITING))
-    of_user = Sum("reserved_bytes", filter=Q(transfer__owner_id=user_id))
-    sums = _parts_of(node).aggregate(taken=Sum("reserved_bytes"), outstanding=outstanding, of_user=of_user)
-    taken = sums["taken"] or 0
+    ((taken, outstanding, of_user),) = _SUMS(node=node, owner=user_id)
     # Bytes that are reserved and have not arrived will still be written to this disk.
-    on_disk = disk.free_bytes(Path(settings.STAGING_DIR)) - settings.STAGING_FREE_FLOOR - (sums["outstanding"] or 0)
+    on_disk = disk.free_bytes(Path(settings.STAGING_DIR)) - settings.STAGING_FREE_FLOOR - outstanding
     free = min(limit_bytes() - taken, on_disk)
-    return Space(free, sums["of_user"] or 0, settings.USER_RESERVED_BYTES or _share_of_user(taken + max(0, free)))
+    return Space(free, of_user, settings.USER_RESERVED_BYTES or _share_of_user(taken + max(0, free)))
+
+
+def _sums() -> QuerySet[Any, Any]:
+    """One row: the reserved bytes of a node, those of them that have not arrived, and those of a user."""
+    outstanding = Sum(F("reserved_bytes") - F("received"), filter=Q(state=PartState.WAITING), default=0)
+    of_user = Sum("reserved_bytes", filter=Q(transfer__owner=Given(Transfer, "owner")), default=0)
+    rows = _parts_of(Given(Transfer, "node")).values(all=Value(1))
+    sums = rows.annotate(taken=Sum("reserved_bytes", default=0), outstanding=outstanding, of_user=of_user)
+    return sums.values_list("taken", "outstanding", "of_user")
+
+
+_SUMS = Rows(_sums)
 
 
 def user_limit_bytes() -> int:
@@ -209,15 +221,13 @@ def reserved_bytes(node: str) -> int:
     return _parts_of(node).aggregate(total=Sum("reserved_bytes"))["total"] or 0
 
 
-def _parts_of(node: str) -> QuerySet[Part]:
+def _parts_of(node: str | Given) -> QuerySet[Part]:
     return Part.objects.filter(reserved_bytes__gt=0, transfer__node=node).order_by()
 
 
 def _claimed_by_others(transfer: Transfer) -> int:
     """Bytes to leave free: the largest next part of a waiting transfer that has fewer bytes reserved than this one."""
-    lately = timezone.now() - REFUSED_LATELY
-    waiting = Transfer.objects.filter(node=transfer.node, quota_refused_at__gte=lately, desired_state=DesiredState.RUN)
-    rivals = list(waiting.exclude(pk=transfer.pk).values_list("pk", "owner_id", "part_size", "size"))
+    rivals = _WAITING(node=transfer.node, lately=timezone.now() - REFUSED_LATELY, id=transfer.pk)
     if not rivals:
         return 0
     owners, transfers = _reserved_by(transfer.node)
@@ -228,6 +238,21 @@ def _claimed_by_others(transfer: Transfer) -> int:
         if (owners.get(owner, 0), transfers.get(pk, 0)) < mine
     ]
     return max(claims, default=0)
+
+
+_WAITING = Rows(
+    lambda: (
+        Transfer.objects.filter(
+            node=Given(Transfer, "node"),
+            quota_refused_at__gte=Given(Transfer, "quota_refused_at", "lately"),
+            quota_refused_at__isnull=False,  # SQLite uses the index only if the query repeats its condition.
+            desired_state=DesiredState.RUN,
+        )
+        .exclude(pk=Given(Transfer, "id"))
+        .order_by()
+        .values_list("pk", "owner_id", "part_size", "size")
+    )
+)
 
 
 def _reserved_by(node: str) -> tuple[dict[int, int], dict[uuid.UUID, int]]:

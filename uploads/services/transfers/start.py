@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -11,6 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from uploads import audit, database
+from uploads.database.prepared import Exists, Given, Insert
 from uploads.domain.planning import PREFERRED_PART_SIZE, Limits, Plan, PlanRefused, plan_parts
 from uploads.domain.replacement import NOTHING, Replacement, SeenObject
 from uploads.domain.states import LIVE_PHASES, DesiredState, PartState, Phase
@@ -30,6 +32,17 @@ from uploads.services.work.failures import error_code
 
 STATUSES = {Reason.STORE_BUSY: 503, Reason.STORE_NOT_ANSWERING: 503, Reason.TIMEOUT: 504}
 """The HTTP statuses of failures of a store that pass; those of the others are 502."""
+
+
+_INSERT = Insert(Transfer)
+_KEY_IS_USED = Exists(
+    lambda: Transfer.objects.filter(
+        store=Given(Transfer, "store"),
+        bucket=Given(Transfer, "bucket"),
+        key=Given(Transfer, "key"),
+        phase__in=LIVE_PHASES | {Phase.FAILED},
+    ).order_by()
+)
 
 
 class TransferRefused(ProblemError):
@@ -175,7 +188,7 @@ def _create(new: NewTransfer, plan: Plan, replacement_columns: dict[str, Any]) -
     reserves = new.with_bytes and plan.part_count == 1 and new.size > 0
     if reserves:
         transfer.progressed_at = transfer.received_at
-    transfer.save(force_insert=True)
+    _INSERT(transfer)
     audit.record_transfer(new.owner, "begun", transfer, size=new.size, replace=new.replace)
     return Started(transfer, is_new=True, reserved=quota.reserve_only_part(transfer) if reserves else None)
 
@@ -294,9 +307,15 @@ def _check_key_is_free(new: NewTransfer) -> None:
 
 def _check_open_transfers(owner: User) -> None:
     limit = settings.USER_OPEN_TRANSFERS
-    # Whether there is a last one that is allowed: the database counts entries of an index, and builds no subquery.
-    if Transfer.objects.filter(owner=owner, finished_at__isnull=True).order_by()[limit - 1 : limit].exists():
+    if _has_open(limit)(owner=owner.pk):
         raise TooManyOpen(limit)
+
+
+@cache
+def _has_open(limit: int) -> Exists:
+    """Whether there is a last one that is allowed: the database counts entries of an index, and builds no subquery."""
+    rows = Transfer.objects.filter(owner=Given(Transfer, "owner"), finished_at__isnull=True)
+    return Exists(lambda: rows.order_by()[limit - 1 : limit])
 
 
 def _discard_other(new: NewTransfer) -> bool:
@@ -317,8 +336,7 @@ def _discard_other(new: NewTransfer) -> bool:
 
 def _is_key_used(new: NewTransfer) -> bool:
     """Whether an unfinished transfer has this key. Most keys are new, and one look at an index shows that."""
-    rows = Transfer.objects.filter(store=new.store, bucket=new.bucket, key=new.key)
-    return rows.filter(phase__in=LIVE_PHASES | {Phase.FAILED}).order_by().exists()
+    return _KEY_IS_USED(store=new.store.pk, bucket=new.bucket, key=new.key)
 
 
 def _find_same_file(new: NewTransfer) -> Transfer | None:

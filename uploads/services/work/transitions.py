@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from django.db.models import QuerySet
 
+from uploads.database.prepared import Update
 from uploads.domain.states import State, Transitions
 
 
@@ -20,3 +21,15 @@ def change(
     """
     sources = table.sources(to, since)
     return rows.filter(**{f"{table.field}__in": sources}).update(**{table.field: to.value}, **fields)
+
+
+def prepared_change(
+    table: Transitions[State],
+    rows: Callable[[], QuerySet[Any]],
+    to: State,
+    since: Collection[State],
+    fields: Callable[[], Mapping[str, Any]],
+) -> Update:
+    """The same as a statement that is built once."""
+    sources = table.sources(to, since)
+    return Update(lambda: rows().filter(**{f"{table.field}__in": sources}), lambda: {table.field: to.value, **fields()})

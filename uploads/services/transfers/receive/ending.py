@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from uploads import crash
+from uploads.database.prepared import Given
 from uploads.domain.states import PHASES, DesiredState, Phase
 from uploads.models import StagingNode, Transfer
 from uploads.models.node import silent_before
@@ -21,7 +22,7 @@ from uploads.services.transfers.receive.staged import WholePart, record_staged
 from uploads.services.transfers.steps import StepRefused, request_cancel
 from uploads.services.work.failures import problem_fields
 from uploads.services.work.queue import enqueue_marked
-from uploads.services.work.transitions import change
+from uploads.services.work.transitions import prepared_change
 
 INCOMPLETE_BODY = "IncompleteBody"
 """The error code of every transfer that is abandoned. The reason says more."""
@@ -47,15 +48,32 @@ def _hand_over(transfer: Transfer, last: WholePart, received: dict[str, Any]) ->
     if transfer.part_count > 1 or transfer.verify_sha256:
         return False
     now = timezone.now()
-    silent = StagingNode.objects.filter(sender_heard_at__lt=silent_before()).values("name")
-    rows = Transfer.objects.filter(~Q(node__in=silent), pk=transfer.pk, desired_state=DesiredState.RUN)
-    if not change(PHASES, rows, Phase.SENDING, {Phase.RECEIVING}, sending_at=now, **received):
+    if not _HAND_OVER(id=transfer.pk, silent_before=silent_before(), sending_at=now, **received):
         return False
     if not record_staged(last, queued_at=now):
         dispatch(transfer.pk)
         return True
     enqueue_marked("send_part", [last.row.pk], node=transfer.node)
     return True
+
+
+def _receiving_here() -> QuerySet[Transfer]:
+    """A transfer that is not to pause or to end, on a node that is heard."""
+    silent = StagingNode.objects.filter(sender_heard_at__lt=Given(StagingNode, "sender_heard_at", "silent_before"))
+    rows = Transfer.objects.filter(pk=Given(Transfer, "id"), desired_state=DesiredState.RUN)
+    return rows.exclude(node__in=silent.values("name"))
+
+
+_HAND_OVER = prepared_change(
+    PHASES,
+    _receiving_here,
+    Phase.SENDING,
+    {Phase.RECEIVING},
+    lambda: {
+        name: Given(Transfer, name)
+        for name in ("all_received", "received_at", "quota_refused_at", "sha256", "sending_at")
+    },
+)
 
 
 def _record(transfer: Transfer, last: WholePart | None, received: dict[str, Any]) -> None:

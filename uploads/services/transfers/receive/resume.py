@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from uploads.database.prepared import Exists, Given
 from uploads.domain.planning import PlannedPart
 from uploads.domain.states import DesiredState, PartState, Phase
 from uploads.models import Part, Transfer
@@ -54,10 +55,19 @@ def resume(transfer: Transfer, reserved: Part | None = None) -> Position:
 
 def _is_untouched(reserved: Part) -> bool:
     """Whether nobody has received, reclaimed, paused or ended anything since the part was reserved."""
-    rows = Part.objects.filter(pk=reserved.pk, state=PartState.WAITING, reserved_bytes=reserved.size)
-    return rows.filter(
-        transfer__phase=Phase.RECEIVING, transfer__desired_state=DesiredState.RUN, transfer__gives_way=False
-    ).exists()
+    return _UNTOUCHED(id=reserved.pk, reserved_bytes=reserved.size)
+
+
+_UNTOUCHED = Exists(
+    lambda: Part.objects.filter(
+        pk=Given(Part, "id"),
+        state=PartState.WAITING,
+        reserved_bytes=Given(Part, "reserved_bytes"),
+        transfer__phase=Phase.RECEIVING,
+        transfer__desired_state=DesiredState.RUN,
+        transfer__gives_way=False,
+    ).order_by()
+)
 
 
 def _recover(transfer: Transfer, planned: PlannedPart) -> None:

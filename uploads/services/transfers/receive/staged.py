@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
 
 from django.db import transaction
 
 from uploads import crash
+from uploads.database.prepared import Given
 from uploads.domain.states import PART_STATES, PartState
 from uploads.models import Part
 from uploads.services.transfers.dispatch import dispatch
 from uploads.services.transfers.receive.parts import ArrivingPart
-from uploads.services.work.transitions import change
+from uploads.services.work.transitions import prepared_change
 
 _pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="sync")
 
@@ -73,8 +74,15 @@ def mark_staged(part: Part, sha256_state: bytes | None) -> None:
     crash.point("part.staged")
 
 
-def record_staged(part: WholePart, **fields: Any) -> bool:
-    """Record that a part is on the disk, with further fields. False if that was recorded before."""
-    rows = Part.objects.filter(pk=part.row.pk)
-    staged = {"received": part.row.size, "sha256_state": part.sha256_state}
-    return bool(change(PART_STATES, rows, PartState.STAGED, {PartState.WAITING}, **staged, **fields))
+def record_staged(part: WholePart, queued_at: datetime | None = None) -> bool:
+    """Record that a part is on the disk, and when it is enqueued. False if that was recorded before."""
+    return bool(_STAGED(id=part.row.pk, received=part.row.size, sha256_state=part.sha256_state, queued_at=queued_at))
+
+
+_STAGED = prepared_change(
+    PART_STATES,
+    lambda: Part.objects.filter(pk=Given(Part, "id")),
+    PartState.STAGED,
+    {PartState.WAITING},
+    lambda: {name: Given(Part, name) for name in ("received", "sha256_state", "queued_at")},
+)

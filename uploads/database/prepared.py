@@ -1,0 +1,232 @@
+"""Statements that Django builds once, for what happens with each file.
+
+To build a statement takes Django several times as long as the database needs to execute it. A statement here is
+declared as a query set with `Given` in place of values, so that the models stay the only description of the tables. Its
+SQL is built at the first call, and later calls only convert the values:
+
+    _IS_KNOWN = Exists(lambda: Transfer.objects.filter(key=Given(Transfer, "key")))
+    _IS_KNOWN(key="backups/a")
+
+The query set must depend on nothing but the models: it is built once for each kind of database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from django.db import DEFAULT_DB_ALIAS, connections, models
+from django.db.models.sql import InsertQuery, UpdateQuery
+
+M = TypeVar("M", bound=models.Model)
+
+Build = Callable[[], models.QuerySet[Any]]
+
+_PLAIN: Mapping[type, type] = {
+    models.CharField: str,
+    models.TextField: str,
+    models.BooleanField: bool,
+    models.IntegerField: int,
+    models.BigIntegerField: int,
+    models.PositiveIntegerField: int,
+    models.AutoField: int,
+    models.BigAutoField: int,
+}
+"""Fields whose values of this type are stored as they are. Not those derived from them, which may convert."""
+
+
+class _Column:
+    """What a column does with a value before it is stored."""
+
+    def __init__(self, field: Any) -> None:
+        self.field = field
+        target = field.target_field if isinstance(field, models.ForeignKey) else field
+        self._plain = _PLAIN.get(type(target))
+
+    def stored(self, value: Any, connection: Any) -> Any:
+        if self._plain and (value is None or type(value) is self._plain):
+            return value
+        return self.field.get_db_prep_save(value, connection)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """The place of a value among the parameters of a statement."""
+
+    name: str
+    column: _Column
+
+
+class Given(models.Expression):
+    """A value of a column that is given when the statement is executed, by default under the name of the column."""
+
+    def __init__(self, model: type[models.Model], column: str, name: str = "") -> None:
+        field: Any = model._meta.get_field(column)
+        super().__init__(output_field=field)
+        self._slot = _Slot(name or column, _Column(field))
+
+    def as_sql(self, _compiler: Any, _connection: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
+        return "%s", [self._slot]
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """A statement, its parameters with slots, and how the columns of its rows are converted."""
+
+    sql: str
+    params: tuple[Any, ...]
+    converters: Sequence[tuple[int, Sequence[Callable[..., Any]], Any]] = ()
+    columns: tuple[str, ...] = ()
+
+    def filled(self, given: Mapping[str, Any], connection: Any) -> list[Any]:
+        return [
+            each.column.stored(given[each.name], connection) if isinstance(each, _Slot) else each
+            for each in self.params
+        ]
+
+    def converted(self, row: Sequence[Any], connection: Any) -> list[Any]:
+        values = list(row)
+        for position, functions, expression in self.converters:
+            for function in functions:
+                values[position] = function(values[position], expression, connection)
+        return values
+
+
+class _Statement:
+    """What all statements have: their SQL for each kind of database."""
+
+    def __init__(self, build: Build) -> None:
+        self._build = build
+        self._built: dict[str, _Built] = {}
+
+    def _for(self, connection: Any) -> _Built:
+        built = self._built.get(connection.vendor)
+        if built is None:
+            built = self._built[connection.vendor] = self._compiled(self._build(), connection)
+        return built
+
+    def _compiled(self, rows: models.QuerySet[Any], connection: Any) -> _Built:
+        return _selecting(rows.query, connection)
+
+
+class Exists(_Statement):
+    """Whether there is such a row."""
+
+    def __call__(self, **given: Any) -> bool:
+        connection = connections[DEFAULT_DB_ALIAS]
+        built = self._for(connection)
+        with connection.cursor() as cursor:
+            cursor.execute(built.sql, built.filled(given, connection))
+            return cursor.fetchone() is not None
+
+    def _compiled(self, rows: models.QuerySet[Any], connection: Any) -> _Built:
+        return _selecting(rows.query.exists(), connection)
+
+
+class Rows(_Statement):
+    """The rows of a query set with `values_list`."""
+
+    def __call__(self, **given: Any) -> list[list[Any]]:
+        connection = connections[DEFAULT_DB_ALIAS]
+        built = self._for(connection)
+        with connection.cursor() as cursor:
+            cursor.execute(built.sql, built.filled(given, connection))
+            return [built.converted(row, connection) for row in cursor.fetchall()]
+
+
+class First(_Statement, Generic[M]):
+    """The object of the first row, None without one. The query set has no `select_related`."""
+
+    def __init__(self, model: type[M], build: Build) -> None:
+        super().__init__(build)
+        self._model = model
+
+    def __call__(self, **given: Any) -> M | None:
+        connection = connections[DEFAULT_DB_ALIAS]
+        built = self._for(connection)
+        with connection.cursor() as cursor:
+            cursor.execute(built.sql, built.filled(given, connection))
+            row = cursor.fetchone()
+        if row is None:
+            return None
+        return self._model.from_db(connection.alias, built.columns, built.converted(row, connection))
+
+    def _compiled(self, rows: models.QuerySet[Any], connection: Any) -> _Built:
+        return _selecting(rows[:1].query, connection)
+
+
+class Update(_Statement):
+    """Changes the rows, and returns their number. `changes` may have `Given` too."""
+
+    def __init__(self, build: Build, changes: Callable[[], Mapping[str, Any]]) -> None:
+        super().__init__(build)
+        self._changes = changes
+
+    def __call__(self, **given: Any) -> int:
+        connection = connections[DEFAULT_DB_ALIAS]
+        built = self._for(connection)
+        with connection.cursor() as cursor:
+            cursor.execute(built.sql, built.filled(given, connection))
+            return int(cursor.rowcount)
+
+    def _compiled(self, rows: models.QuerySet[Any], connection: Any) -> _Built:
+        query: Any = rows.query.chain(UpdateQuery)
+        query.add_update_values(dict(self._changes()))
+        sql, params = query.get_compiler(connection=connection).as_sql()
+        return _Built(sql, tuple(params))
+
+
+@dataclass(frozen=True, slots=True)
+class _Inserted:
+    """A statement that inserts a row. `own_value`: whether the column finds its value itself, such as the time."""
+
+    sql: str
+    columns: tuple[tuple[_Column, bool], ...]
+    returns_key: bool
+
+    def values(self, row: models.Model, connection: Any) -> list[Any]:
+        return [
+            each.stored(each.field.pre_save(row, True) if own_value else getattr(row, each.field.attname), connection)
+            for each, own_value in self.columns
+        ]
+
+
+class Insert(Generic[M]):
+    """Inserts an object, as `save(force_insert=True)` does for a model without signals and without parents."""
+
+    def __init__(self, model: type[M]) -> None:
+        self._model = model
+        self._built: dict[str, _Inserted] = {}
+
+    def __call__(self, row: M) -> M:
+        connection = connections[DEFAULT_DB_ALIAS]
+        built = self._built.get(connection.vendor)
+        if built is None:
+            built = self._built[connection.vendor] = self._compiled(connection)
+        with connection.cursor() as cursor:
+            cursor.execute(built.sql, built.values(row, connection))
+            if built.returns_key:
+                row.pk = cursor.fetchone()[0]
+        row._state.adding, row._state.db = False, connection.alias
+        return row
+
+    def _compiled(self, connection: Any) -> _Inserted:
+        key = self._model._meta.auto_field
+        fields: list[Any] = [field for field in self._model._meta.concrete_fields if field is not key]
+        query: Any = InsertQuery(self._model)
+        query.insert_values(fields, [self._model()])
+        compiler = query.get_compiler(connection=connection)
+        compiler.returning_fields = [] if key is None else [key]
+        ((sql, _params),) = compiler.as_sql()
+        columns = tuple((_Column(each), type(each).pre_save is not models.Field.pre_save) for each in fields)
+        return _Inserted(sql, columns, key is not None)
+
+
+def _selecting(query: Any, connection: Any) -> _Built:
+    compiler = query.get_compiler(connection=connection)
+    sql, params = compiler.as_sql()
+    expressions = [each for each, _sql, _alias in compiler.select]
+    found = compiler.get_converters(expressions)
+    columns = tuple(each.target.attname for each in expressions if hasattr(each, "target"))
+    return _Built(sql, tuple(params), [(position, *each) for position, each in found.items()], columns)
