@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
@@ -30,8 +31,8 @@ def given_in(query: Query) -> dict[str, str]:
 
 def parse_filter(given: dict[str, str]) -> AuditFilter:
     """Raises BadParameter."""
-    _one_of("means", given, tuple(Means))
-    _one_of("outcome", given, tuple(Outcome))
+    one_of("means", given.get("means", ""), tuple(Means))
+    one_of("outcome", given.get("outcome", ""), tuple(Outcome))
     texts = {name: given.get(name, "") for name in TEXTS}
     return AuditFilter(
         **texts,
@@ -58,8 +59,9 @@ def query_of(given: dict[str, str], **more: object) -> str:
     return urlencode({**given, **{name: value for name, value in more.items() if value is not None}})
 
 
-def _one_of(name: str, given: dict[str, str], allowed: tuple[str, ...]) -> None:
-    if name in given and given[name] not in allowed:
+def one_of(name: str, value: str, allowed: Collection[str]) -> None:
+    """Raises BadParameter for a value that is given and not allowed."""
+    if value and value not in allowed:
         raise BadParameter(_("“%(name)s” must be one of %(values)s.") % {"name": name, "values": ", ".join(allowed)})
 
 

@@ -9,10 +9,14 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from dashboard.shared.lists import Column, Filter, Kind, ListQuery, ListSpec, list_context
+from dashboard.shared.lists import Column, Filter, Kind, ListAddress, ListQuery, ListSpec, list_context
 from dashboard.shared.messages.audit import ACTIONS, MEANS, OUTCOMES, THINGS
 from uploads.models import AuditEntry
+from uploads.selectors.audit import AuditPage
 from uploads.selectors.lists.order import Order
+
+OLDEST_FIRST = "at"
+"""The value of `sort` for it."""
 
 
 def _actions(_request: HttpRequest) -> list[tuple[str, Any]]:
@@ -36,7 +40,7 @@ AUDIT = ListSpec(
     name="audit",
     model=AuditEntry,
     columns=(
-        Column("at", _("When"), classes="audit-at"),
+        Column("at", _("When"), sort="id", classes="audit-at", largest_first=True),
         Column("actor", _("Who")),
         Column("what", _("What"), is_fixed=True),
         Column("object", _("Object")),
@@ -66,8 +70,24 @@ AUDIT = ListSpec(
 """How its lines are found is its own (`uploads.selectors.audit`): by id, and within bounds for every filter."""
 
 
-def context_of(request: HttpRequest, given: Mapping[str, str], place: Mapping[str, int | None]) -> dict[str, Any]:
+def context_of(
+    request: HttpRequest, given: Mapping[str, str], sort: str, place: Mapping[str, int | None], page: AuditPage
+) -> dict[str, Any]:
     """What the templates of lists need. `place`: the ids that the page begins at."""
-    query = ListQuery(given, sort="", cursor="", order=Order(AuditEntry, "id", descends=True), place=None)
-    at = {name: None if value is None else str(value) for name, value in place.items()}
-    return list_context(request, AUDIT, query, at)
+    order = Order(AuditEntry, "id", descends=sort != OLDEST_FIRST)
+    query = ListQuery(given, sort=sort, cursor="", order=order, place=None)
+    address = ListAddress(AUDIT, query)
+
+    def at(name: str, marker: int | None) -> str:
+        return "" if marker is None else address.where({name: str(marker)})
+
+    older, newer = at("before", page.older), at("after", page.newer)
+    return {
+        **list_context(
+            request, AUDIT, query, {name: None if value is None else str(value) for name, value in place.items()}
+        ),
+        "is_first_page": set(place.values()) == {None},
+        "first_url": address.first,
+        "next_url": older if order.descends else newer,
+        "previous_url": newer if order.descends else older,
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import uuid
 from collections.abc import Container, Iterator
 from html import unescape
@@ -15,7 +16,7 @@ from dashboard.shared.messages import text_of
 from dashboard.shared.messages.audit import ACTIONS, detail_name
 from dashboard.site.audit_trail import THINGS, thing_of
 from local.installation import PROJECT
-from tests.dashboard.pages import Page
+from tests.dashboard.pages import JSON, Page
 from tests.grants import make_operator
 from uploads import audit
 from uploads.domain.states import ItemState, OperationKind, Phase
@@ -144,7 +145,7 @@ def test_pages_by_id_keep_the_filter_and_miss_nothing(operator_client: Client, o
         page = Page(operator_client.get(url))
         seen += [number for number in range(230) if f"key-{number:03}/" in page.text]
         following = page.link("next")
-        url = f"/audit/{following}" if following else ""
+        url = following or ""
         # Entries that are added in the meantime do not shift the pages.
         audit.record(operator, "test.odd", key="key-later")
     assert sorted(seen) == list(range(1, 230, 2))
@@ -155,6 +156,27 @@ def test_names_are_escaped(operator_client: Client, operator: User) -> None:
     text = Page(operator_client.get("/audit/")).text
     assert "<script>alert" not in text
     assert "<i>" not in text
+
+
+def test_heading_of_the_time_turns_the_order_round(operator_client: Client, operator: User) -> None:
+    for number in range(230):
+        audit.record(operator, "test.done", key=f"key-{number:03}/é&x")
+    heading = Page(operator_client.get("/audit/?prefix=key-")).href("When")
+    assert heading == "/audit/?prefix=key-&sort=at"
+    url, seen = heading, list[int]()
+    while url:
+        page = Page(operator_client.get(url))
+        seen += [int(number) for number in re.findall(r"key-(\d{3})/", page.words)]
+        url = page.link("next")
+    assert seen == list(range(230))
+    assert page.href("First page") == heading
+    back = Page(operator_client.get(page.link("prev")))
+    assert [int(number) for number in re.findall(r"key-(\d{3})/", back.words)] == list(range(100, 200))
+    assert page.href("When") == "/audit/?prefix=key-"
+    assert operator_client.get("/audit/?sort=actor").status_code == 400
+    found = Page(operator_client.get(heading, headers=JSON)).json
+    assert (found["older"], len(found["entries"])) == (None, 100)
+    assert found["entries"][0]["key"].startswith("key-000")
 
 
 @pytest.mark.parametrize("before", ["x", "-1", "1.5", "9" * 30, "²"])

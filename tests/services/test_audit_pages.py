@@ -47,8 +47,9 @@ def lines(page: AuditPage) -> list[tuple[str, ...]]:
     return [(line.entry.action, *(each.action for each in line.outcomes)) for line in page.lines]
 
 
-def find(user: User, limit: int = 100, before: int | None = None, after: int | None = None, **wanted: Any) -> AuditPage:
-    return find_audit_page(user, AuditFilter(**wanted), limit=limit, before=before, after=after)
+def find(user: User, limit: int = 100, **given: Any) -> AuditPage:
+    place = {name: given.pop(name) for name in ("before", "after", "oldest_first") if name in given}
+    return find_audit_page(user, AuditFilter(**given), limit=limit, **place)
 
 
 # --- Lines ------------------------------------------------------------------------------------------------------------
@@ -115,6 +116,21 @@ def test_pages_lead_both_ways_over_the_same_lines(ada: User) -> None:
     beyond = find(ada, limit=4, before=third.lines[-1].entry.pk)
     assert (beyond.lines, beyond.older) == ((), None)
     assert find(ada, limit=1, after=beyond.newer).lines == third.lines[-1:]
+
+
+def test_pages_lead_from_the_oldest_line_to_the_newest_and_back(ada: User) -> None:
+    for number in range(10):
+        audit.record(ada, "test.done", key=f"k-{number}")
+    first = find(ada, limit=4, oldest_first=True)
+    assert (first.older, [line.entry.key for line in first.lines]) == (None, ["k-0", "k-1", "k-2", "k-3"])
+    second = find(ada, limit=4, after=first.newer, oldest_first=True)
+    third = find(ada, limit=4, after=second.newer, oldest_first=True)
+    assert ([line.entry.key for line in third.lines], third.newer) == (["k-8", "k-9"], None)
+    back = find(ada, limit=4, before=third.older, oldest_first=True)
+    assert back.lines == second.lines
+    again = find(ada, limit=4, before=back.older, oldest_first=True)
+    assert (again.lines, again.older) == (first.lines, None)
+    assert find(ada, limit=4, after=again.newer, oldest_first=True).lines == second.lines
 
 
 def test_times_are_exact_and_survive_clocks_that_differ(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,6 +306,16 @@ def olga() -> User:
     return olga
 
 
+PLACES: tuple[dict[str, int], ...] = (
+    {},
+    {"before": MANY // 2},
+    {"after": MANY // 2},
+    {"oldest_first": True},
+    {"after": MANY // 2, "oldest_first": True},
+    {"before": MANY // 2, "oldest_first": True},
+)
+
+
 def test_every_filter_reads_few_rows_by_an_index(ada: User, olga: User, monkeypatch: pytest.MonkeyPatch) -> None:
     if MANY < 100_000:
         monkeypatch.setattr(selector, "CANDIDATES", (200, 1000))
@@ -298,7 +324,7 @@ def test_every_filter_reads_few_rows_by_an_index(ada: User, olga: User, monkeypa
     slow, took = [], dict[str, float]()
     for user in (ada, olga):
         for name, wanted in FILTERS.items():
-            for place in ({}, {"before": MANY // 2}, {"after": MANY // 2}):
+            for place in PLACES:
                 started = perf_counter()
                 page = find(user, **wanted, **place)
                 took[f"{user.username}, {name}, {place}"] = perf_counter() - started

@@ -77,7 +77,9 @@ class AuditLine:
 
 @dataclass(frozen=True, slots=True)
 class AuditPage:
-    """Lines, newest first. `older` and `newer` are the ids to continue before and after; None: there is nothing.
+    """Lines in the order that was wanted.
+
+    `older` and `newer` are the ids to continue before and after; None: there is nothing.
 
     `searched_until`: the time of the last entry that was tested, if the page ended early.
     """
@@ -89,18 +91,29 @@ class AuditPage:
 
 
 def find_audit_page(
-    user: AnyUser, wanted: AuditFilter, *, before: int | None = None, after: int | None = None, limit: int
+    user: AnyUser,
+    wanted: AuditFilter,
+    *,
+    before: int | None = None,
+    after: int | None = None,
+    limit: int,
+    oldest_first: bool = False,
 ) -> AuditPage:
-    """The newest lines, those before an id, or those after one."""
+    """The newest lines, or the oldest; or those before an id, or after one."""
     search = _search(access.audit_entries_to_see(user), wanted)
-    found = search.run(before if after is None else after, limit, newest_first=after is None)
+    backwards = before is not None if oldest_first else after is None
+    marker = before if backwards else after
+    found = search.run(marker, limit, newest_first=backwards)
+    lines = lines_of(found.entries)
     ids = [each.pk for each in found.entries]
     further = ids[-1] if found.has_more else found.stopped_at
-    if after is not None:
-        lines = tuple(reversed(lines_of(found.entries)))
-        return AuditPage(lines, ids[0] if ids else after + 1, further, _time_of(found.stopped_at))
-    newer = None if before is None else ids[0] if ids else before - 1
-    return AuditPage(tuple(lines_of(found.entries)), further, newer, _time_of(found.stopped_at))
+    back = None if marker is None else ids[0] if ids else marker + (-1 if backwards else 1)
+    return AuditPage(
+        lines=tuple(lines if backwards != oldest_first else reversed(lines)),
+        older=further if backwards else back,
+        newer=back if backwards else further,
+        searched_until=_time_of(found.stopped_at),
+    )
 
 
 def iter_audit_lines(user: AnyUser, wanted: AuditFilter, *, batch: int = 1000) -> Iterator[AuditLine]:
