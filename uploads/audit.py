@@ -7,10 +7,11 @@ A new action needs a text in `dashboard/shared/messages/audit.py`. Where a reque
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec
 
 from django.contrib.auth.models import User
+from django.db.models import QuerySet
 
 from uploads.database.prepared import Insert
 from uploads.models import AuditEntry, Operation, OperationItem, Store, Transfer
@@ -25,10 +26,13 @@ __all__ = [
     "origin",
     "place_of",
     "record",
+    "record_ends",
     "record_item",
     "record_store",
     "record_transfer",
 ]
+
+P = ParamSpec("P")
 
 SYSTEM = "partway"
 """The name of the actor if Partway acts by itself."""
@@ -48,7 +52,7 @@ ENDS: Mapping[str, tuple[str, ...]] = {
 """Outcomes of a transfer, and the steps that may have requested them."""
 
 
-def record(
+def _entry(
     actor: User | None,
     action: str,
     *,
@@ -66,14 +70,14 @@ def record(
     detail: Mapping[str, Any] | None = None,
     ordered: AuditEntry | None = None,
 ) -> AuditEntry:
-    """Add one row. `action` is `<thing>.<what>`, such as `abort.ordered` or `transfer.done`.
+    """A row that is not saved yet. `action` is `<thing>.<what>`, such as `abort.ordered` or `transfer.done`.
 
     `actor_name` is for those who are not (yet) users. `outcome` is that of the last word of the action, or `done`.
     `ordered` is the entry with the request whose outcome this is: the row takes over where it came from.
     """
     came_from = ordered if ordered and actor else current()
     details = _as_json(detail)
-    entry = AuditEntry(
+    return AuditEntry(
         actor=actor,
         actor_name=actor.get_username() if actor else actor_name[:150] or SYSTEM,
         address=came_from.address,
@@ -94,7 +98,17 @@ def record(
         after=_as_json(after),
         detail=details,
     )
-    return _INSERT(entry)
+
+
+def _saved(entry: Callable[P, AuditEntry]) -> Callable[P, AuditEntry]:
+    def save(*args: P.args, **kwargs: P.kwargs) -> AuditEntry:
+        return _INSERT(entry(*args, **kwargs))
+
+    return save
+
+
+record = _saved(_entry)
+"""Add one row; the parameters are those of `_entry`."""
 
 
 def _as_json(values: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -137,17 +151,30 @@ def record_transfer(
     record(
         actor,
         name,
-        store=transfer.store.name,
-        bucket=transfer.bucket,
-        key=transfer.key,
+        **_place_of(transfer),
         upload_id=upload_id,
-        transfer_id=transfer.pk,
         request_id=request_id,
         before=before,
         after=after,
         detail=detail,
         ordered=_ordered_by(name, transfer_id=transfer.pk) if name in ENDS else None,
     )
+
+
+def record_ends(action: str, transfers: Mapping[Transfer, Mapping[str, Any]]) -> None:
+    """Record for several transfers, each with its details, that they have ended by themselves: two statements."""
+    name = f"transfer.{action}"
+    rows = _requests_of(name).filter(transfer_id__in=[transfer.pk for transfer in transfers])
+    ordered = {entry.transfer_id: entry for entry in rows.only(*CAME_FROM, "transfer_id").order_by("id")}
+    AuditEntry.objects.bulk_create(
+        _entry(None, name, **_place_of(transfer), detail=detail, ordered=ordered.get(transfer.pk))
+        for transfer, detail in transfers.items()
+    )
+
+
+def _place_of(transfer: Transfer) -> dict[str, Any]:
+    place = {"store": transfer.store.name, "bucket": transfer.bucket, "key": transfer.key}
+    return {**place, "transfer_id": transfer.pk}
 
 
 def record_store(
@@ -183,6 +210,13 @@ def record_item(actor: User | None, action: str, operation: Operation, item: Ope
 
 def _ordered_by(action: str, **subject: Any) -> AuditEntry | None:
     """The last entry that requested what this action ends."""
+    return _requests_of(action).only(*CAME_FROM).filter(**subject).order_by("-id").first()
+
+
+CAME_FROM = ("address", "means", "token")
+
+
+def _requests_of(action: str) -> QuerySet[AuditEntry]:
+    """The entries with requests that may have led to this action."""
     requests = ENDS.get(action, (f"{action.partition('.')[0]}.ordered",))
-    columns = AuditEntry.objects.only("address", "means", "token")
-    return columns.filter(ordered_id=None, action__in=requests, **subject).order_by("-id").first()
+    return AuditEntry.objects.filter(ordered_id=None, action__in=requests)

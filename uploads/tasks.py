@@ -29,7 +29,7 @@ from uploads.services.stores import trying
 from uploads.services.stores.checks import run as checks  # noqa: F401 - declares its task
 from uploads.services.sweeps import drive  # noqa: F401 - declare their tasks
 from uploads.services.sweeps import run as sweeping  # noqa: F401 - declares its task
-from uploads.services.transfers import cancel, complete, create, send  # noqa: F401 - declare their tasks
+from uploads.services.transfers import cancel, complete, create, send, small_files  # noqa: F401 - declare their tasks
 from uploads.services.transfers import kinds as transfers
 from uploads.services.upkeep import cleanup, retention
 from uploads.services.upkeep import watchdog as watchdogs
@@ -73,6 +73,11 @@ def dispatch_transfer(transfer_id: str) -> None:
 def dispatch_operation(operation_id: str) -> None:
     with logs.about(order=operation_id):
         operations.dispatch_guarded(uuid.UUID(operation_id))
+
+
+@shared_task
+def send_small_files(node: str) -> None:
+    small_files.send_small_files(node)
 
 
 @shared_task

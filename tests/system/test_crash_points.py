@@ -35,8 +35,11 @@ SENDING = {
 }
 """Crash points while parts are sent, and the process that dies there."""
 
-SENDING_SMALL = ("part.taken", "part.responded", "part.recorded", "transfer.ended", "staging.removed")
+SENDING_ONE = ("part.taken", "part.responded", "part.recorded", "transfer.ended", "staging.removed")
 """Crash points while a file of one part is sent and proved, by one task of the sender."""
+
+SENDING_SMALL = ("files.taken", "part.responded", "files.recorded", "part.recorded", "files.removed")
+"""The same for files that are small enough to be sent together."""
 
 RECEIVING = (
     "quota.reserved",
@@ -65,7 +68,7 @@ LOOKING_UP = ("objects.found",)
 """Tested in tests/services/inventory/test_objects.py."""
 
 TESTED = (
-    *SENDING,
+    *dict.fromkeys((*SENDING, *SENDING_SMALL)),
     *RECEIVING,
     *CHECKING,
     *CANCELLING,
@@ -178,19 +181,21 @@ def test_crash_while_parts_are_sent(
     assert_done(stack, operator, bucket, id_of(path))
 
 
-@pytest.mark.parametrize("point", SENDING_SMALL)
-def test_crash_while_a_small_file_is_sent(
-    stack: Stack, operator: Operator, bucket: str, die_at: Die, point: str
+@pytest.mark.parametrize(
+    ("point", "size"), [*((point, PART) for point in SENDING_ONE), *((point, 1000) for point in SENDING_SMALL)]
+)
+def test_crash_while_a_file_of_one_part_is_sent(
+    stack: Stack, operator: Operator, bucket: str, die_at: Die, point: str, size: int
 ) -> None:
     trigger = die_at(point)
     tus = Tus(stack, operator, bucket)
-    path = tus.start(1000)
-    assert tus.patch(path, 0, content(0, 1000)).status == 204
+    path = tus.start(size)
+    assert tus.patch(path, 0, content(0, size)).status == 204
     wait_for_death(trigger)
     restart(stack, "sender")
     stack.let_time_pass(A_LEASE)
     stack.let_time_pass(A_LEASE)
-    assert_done(stack, operator, bucket, id_of(path), 1000)
+    assert_done(stack, operator, bucket, id_of(path), size)
 
 
 @pytest.mark.parametrize("checksum", [False, True])

@@ -117,7 +117,10 @@ class Payload:
 
 
 class _Kept(threading.local):
-    """One buffer per thread, reused for every body that fits: allocating memory costs more than reading the file."""
+    """One buffer per thread, reused for every body that fits: allocating memory costs more than reading the file.
+
+    It is as large as the largest body so far, so that threads which send only small files have little memory.
+    """
 
     def __init__(self) -> None:
         self._buffer: memoryview | None = None
@@ -127,8 +130,8 @@ class _Kept(threading.local):
         """Assign the buffer to this payload; None if the payload does not fit or needs no buffer."""
         if payload.size > IN_MEMORY or isinstance(payload._source, bytes):
             return None
-        if self._buffer is None:
-            self._buffer = memoryview(bytearray(IN_MEMORY))
+        if self._buffer is None or len(self._buffer) < payload.size:
+            self._buffer = memoryview(bytearray(-(-payload.size // BLOCK) * BLOCK))
         self._payload = weakref.ref(payload)
         return self._buffer
 

@@ -333,6 +333,17 @@ def release(part: Part) -> None:
     Part.objects.filter(pk=part.pk).update(reserved_bytes=0)
 
 
+def release_many(transfers: Sequence[Transfer]) -> None:
+    """Remove everything that is staged for these transfers of this node."""
+    for transfer in transfers:
+        transfer.folder.remove()
+    crash.point("files.removed")
+    ids = [transfer.pk for transfer in transfers]
+    with transaction.atomic():
+        Part.objects.filter(transfer__in=ids, reserved_bytes__gt=0).update(reserved_bytes=0)
+        Transfer.objects.filter(pk__in=ids, release_at__isnull=False).update(release_at=None)
+
+
 def release_all(transfer: Transfer) -> None:
     """Remove everything that is staged for the transfer."""
     transfer.folder.remove()

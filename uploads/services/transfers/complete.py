@@ -10,8 +10,8 @@ from django.utils import timezone
 from uploads import crash
 from uploads.domain.part_summary import multipart_etag
 from uploads.domain.states import DesiredState, EndedHow, PartState, Phase, StoreUploadState
-from uploads.models import StoreUpload, Transfer
-from uploads.objectstore.checksums import ReportedCrc64, as_kept, combine, from_kept
+from uploads.models import Part, StoreUpload, Transfer
+from uploads.objectstore.checksums import ReportedCrc64, as_hex, as_kept, combine, from_kept
 from uploads.objectstore.errors import ObjectStoreError, certainly_not_done
 from uploads.objectstore.providers import Provider
 from uploads.objectstore.retry import DEFAULT_RETRIES
@@ -154,7 +154,15 @@ def _expected_etag(provider: Provider, by_put_object: bool, etags: list[str]) ->
 
 def look_again(transfer: Transfer) -> CompletionOutcome:
     """What one HEAD shows now of an object that the store has confirmed. Raises nothing."""
-    digests = _sent_digests(transfer)
+    return _prove_by(transfer, _sent_digests(transfer))
+
+
+def prove_sent(part: Part, response: SentBytes) -> CompletionOutcome:
+    """What HEAD shows of the object that PutObject has just created, before that is recorded. Changes no row."""
+    return _prove_by(part.transfer, [(response.etag, as_hex(response.crc64), part.size)])
+
+
+def _prove_by(transfer: Transfer, digests: _Digests) -> CompletionOutcome:
     expected = expectation_of(transfer, digests)
     transfer.crc64 = as_kept(expected.crc64) if expected.crc64 else ""
     return _prove(transfer, expected, digests)

@@ -30,6 +30,7 @@ class Interrupted(Exception):
 
 
 _is_sending = False
+_has_to_end = False
 
 
 @contextmanager
@@ -45,8 +46,15 @@ def interruptible() -> Iterator[None]:
 
 def interrupt_sending() -> None:
     """Stop sending the current part, if there is one. Called from a signal handler when the process has to stop."""
+    global _has_to_end  # noqa: PLW0603 - as above
+    _has_to_end = True
     if _is_sending:
         raise Interrupted
+
+
+def has_to_end() -> bool:
+    """Whether the process was told to stop, so that it starts nothing more."""
+    return _has_to_end
 
 
 class LeaseRenewal:
@@ -61,9 +69,20 @@ class LeaseRenewal:
         self._next = time.monotonic() + RENEWAL_SECONDS
 
     def __call__(self, count: int) -> None:
+        self.count(count)
+        if self.is_due:
+            self.renew()
+
+    def count(self, count: int) -> None:
+        """Count bytes that were sent; negative: that will be sent again."""
         self._moved += count
-        if time.monotonic() < self._next:
-            return
+
+    @property
+    def is_due(self) -> bool:
+        return time.monotonic() >= self._next
+
+    def renew(self) -> None:
+        """Record the progress. Raises Interrupted if the part is not to be sent any more."""
         self._next = time.monotonic() + RENEWAL_SECONDS
         try:
             # The store would not wait: the lease lasts longer than a short failure of the database.

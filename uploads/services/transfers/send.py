@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from uploads.models import Part, StoreUpload, Transfer
 from uploads.models.transfer import parts_queue
 from uploads.objectstore.checksums import as_hex
 from uploads.objectstore.errors import ObjectStoreError, Reason
+from uploads.objectstore.payload import OnBytes
 from uploads.objectstore.types import FileSlice, SentBytes
 from uploads.problems import Code, Problem
 from uploads.services.browse.ownership import was_aborted_by_operator
@@ -64,9 +66,25 @@ def send_part(lease: Lease[Part]) -> None:
     store_upload = _open_upload(part.transfer)
     logs.note(upload_id=store_upload.upload_id if store_upload else "")
     renewal = LeaseRenewal(lease)
-    try:
+
+    def request() -> SentBytes:
         with interruptible():
-            response = _send(part, store_upload, renewal)
+            return send_bytes(part, store_upload, renewal)
+
+    settle(lease, store_upload, request, renewal, object_sent)
+
+
+def settle(
+    lease: Lease[Part],
+    store_upload: StoreUpload | None,
+    request: Callable[[], SentBytes],
+    renewal: LeaseRenewal,
+    on_object: Callable[[Lease[Part], SentBytes, LeaseRenewal], None],
+) -> None:
+    """Record the outcome of a request that sends a part. `on_object` does so after a success of PutObject."""
+    part = lease.row
+    try:
+        response = request()
     except Interrupted:
         lease.release()
     except NotComparable as failed:
@@ -86,7 +104,7 @@ def send_part(lease: Lease[Part]) -> None:
             raise
     else:
         if part.transfer.by_put_object:
-            _object_sent(lease, response, renewal)
+            on_object(lease, response, renewal)
             return
         _part_sent(lease, store_upload, response, renewal)
     dispatch(part.transfer_id)
@@ -96,7 +114,7 @@ def _open_upload(transfer: Transfer) -> StoreUpload | None:
     return None if transfer.by_put_object else transfer.store_uploads.filter(state=StoreUploadState.OPEN).first()
 
 
-def _object_sent(lease: Lease[Part], response: SentBytes, renewal: LeaseRenewal) -> None:
+def object_sent(lease: Lease[Part], response: SentBytes, renewal: LeaseRenewal) -> None:
     """Record that PutObject has created the object, and go on with its proof in this task.
 
     If this process dies, the watchdog finds the transfer as one that waits for its proof.
@@ -108,10 +126,10 @@ def _object_sent(lease: Lease[Part], response: SentBytes, renewal: LeaseRenewal)
         if not is_recorded:
             transaction.set_rollback(True)
     if is_recorded and completion is not None:
-        complete_transfer.proceed(completion, partial(_note_sent, part, response))
+        complete_transfer.proceed(completion, partial(note_sent, part, response))
         return
     if is_recorded:
-        _note_sent(part, response)
+        note_sent(part, response)
     dispatch(part.transfer_id)
 
 
@@ -131,7 +149,8 @@ def _file_is_missing(lease: Lease[Part]) -> None:
         PARTS.resume(lease.row, MISSING_SECONDS)
 
 
-def _send(part: Part, store_upload: StoreUpload | None, renewal: LeaseRenewal) -> SentBytes:
+def send_bytes(part: Part, store_upload: StoreUpload | None, on_bytes: OnBytes) -> SentBytes:
+    """One request to the store, before which HEAD may look at the object that is replaced. Changes no row."""
     transfer = part.transfer
     client = client_for(transfer.store, ONCE)
     body = FileSlice(part.staged_path, 0, part.size)
@@ -146,13 +165,13 @@ def _send(part: Part, store_upload: StoreUpload | None, renewal: LeaseRenewal) -
             storage_class=transfer.storage_class,
             forbid_overwrite=condition.forbid_overwrite,
             if_match=condition.if_match,
-            on_bytes=renewal,
+            on_bytes=on_bytes,
         )
     elif store_upload is None:
         raise Interrupted
     else:
         response = client.upload_part(
-            transfer.bucket, transfer.key, store_upload.upload_id, part.number, body, on_bytes=renewal
+            transfer.bucket, transfer.key, store_upload.upload_id, part.number, body, on_bytes=on_bytes
         )
     crash.point("part.responded")
     return response
@@ -173,7 +192,7 @@ def _part_sent(
             return
         sent = _end(lease, store_upload, response, renewal)
     if sent:
-        _note_sent(part, response)
+        note_sent(part, response)
         if not part.transfer.by_put_object:
             quota.release(part)
 
@@ -191,7 +210,8 @@ def _end(lease: Lease[Part], store_upload: StoreUpload | None, response: SentByt
     )
 
 
-def _note_sent(part: Part, response: SentBytes) -> None:
+def note_sent(part: Part, response: SentBytes) -> None:
+    """After the part was recorded as sent."""
     metrics.part_sent(part.size)
     log.info("transfer %s part %s: sent", part.transfer_id, part.number, extra={"request_id": response.request_id})
     crash.point("part.recorded")

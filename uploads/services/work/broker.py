@@ -59,6 +59,31 @@ def send_heartbeat(queues: Iterable[str]) -> None:
         log.debug("no heartbeat: %s", error)
 
 
+def claim_wake(name: str, seconds: int) -> bool:
+    """Whether the caller is to publish the message that wakes `name`: none is waiting now, as far as Redis knows.
+
+    If Redis is unavailable, publishing finds that out.
+    """
+    client = client_at(settings.REDIS_URL)
+    if client is None:
+        return True
+    try:
+        return bool(client.set(_wake(name), 1, nx=True, ex=seconds))
+    except redis.RedisError:
+        return True
+
+
+def end_wake(name: str) -> None:
+    """The message that wakes `name` was received: the next work publishes another one."""
+    client = client_at(settings.REDIS_URL)
+    if client is None:
+        return
+    try:
+        client.delete(_wake(name))
+    except redis.RedisError as error:
+        log.debug("no end of a wake: %s", error)
+
+
 def is_served(*queues: str) -> bool:
     """Whether each of the queues has a worker. Raises redis.RedisError."""
     client = client_at(settings.REDIS_URL)
@@ -88,6 +113,10 @@ def emptied_at() -> datetime | None:
 
 def _heartbeat(queue: str) -> str:
     return f"partway:heartbeat:{queue}"
+
+
+def _wake(name: str) -> str:
+    return f"partway:wake:{name}"
 
 
 @cache

@@ -6,7 +6,7 @@ Only the holder of the token can write the result of the work.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -23,6 +23,7 @@ from uploads.models.work import WorkFields
 from uploads.services.work.transitions import change
 
 Row = TypeVar("Row", bound=WorkFields)
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +158,37 @@ def take(kind: Kind[Row], rows: QuerySet[Row], pk: object) -> Lease[Row] | None:
         return Lease(kind, row, token)
 
 
+def take_many(kind: Kind[Row], rows: QuerySet[Row], pks: Sequence[object]) -> list[Lease[Row]]:
+    """Take the leases of those of these rows that `take` would take, with one token, in the order of `pks`.
+
+    Rows that another process changes now are left out. The related rows are loaded once, however many rows have them.
+    """
+    token = uuid.uuid4()
+    # PostgreSQL: two processes that lock the same rows in a different order would wait for each other.
+    unlocked = kind.rows.filter(pk__in=pks).order_by().select_for_update(skip_locked=True)
+    taken = kind.rows.filter(pk__in=pks, lease_token=token)
+    try:
+        if not _take(kind, rows.filter(due(), pk__in=unlocked.values("pk")), token):
+            return []
+        found = _read_many(kind, taken, token)
+    except OperationalError:
+        found = [Lease(kind, row, token) for row in _when_possible(lambda: list(taken)) or ()]
+        if not found:
+            raise
+    order = {pk: place for place, pk in enumerate(pks)}
+    return sorted(found, key=lambda lease: order[lease.row.pk])
+
+
+def _read_many(kind: Kind[Row], taken: QuerySet[Row], token: uuid.UUID) -> list[Lease[Row]]:
+    """The leases with the related rows. If one of these cannot be read, all without them: each is loaded alone."""
+    try:
+        return [Lease(kind, row, token, is_loaded=True) for row in taken.prefetch_related(*kind.related)]
+    except OperationalError:
+        raise
+    except Exception:
+        return [Lease(kind, row, token) for row in taken]
+
+
 def _read(kind: Kind[Row], pk: object, token: uuid.UUID) -> Lease[Row]:
     """The lease with the related rows. If these cannot be read, the failure has to be recorded: then without them."""
     try:
@@ -193,9 +225,13 @@ def _taken_with(kind: Kind[Row], pk: object, token: uuid.UUID) -> Row | None:
 
     Each attempt waits for the database.
     """
+    return _when_possible(kind.rows.filter(pk=pk, lease_token=token).first)
+
+
+def _when_possible(look: Callable[[], Found]) -> Found | None:
     for _ in range(LOOKS):
         with suppress(OperationalError):
-            return kind.rows.filter(pk=pk, lease_token=token).first()
+            return look()
     return None
 
 

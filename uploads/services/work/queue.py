@@ -21,6 +21,7 @@ from kombu.exceptions import KombuError
 from kombu.pools import producers
 
 from uploads import crash
+from uploads.services.work import broker
 from uploads.services.work.leases import due
 from uploads.services.work.tasks import OPERATIONS_QUEUE, TASKS
 
@@ -63,6 +64,32 @@ def enqueue_marked(task: str, ids: Sequence[object], *, node: str = "") -> None:
     enqueue_on_commit(task, ids, queue=TASKS[task].queue(node))
 
 
+def wake_on_commit(task: str, argument: str, *, queue: str, marked: tuple[str, Sequence[object]]) -> None:
+    """Publish one message, after the transaction is committed, unless one like it waits already.
+
+    The task takes all rows that are marked as enqueued, and calls `woken` before it looks for them. `marked` names a
+    task and the rows of it that this transaction has marked: if the message cannot be published, the watchdog finds
+    them.
+    """
+    transaction.on_commit(partial(_wake, task, argument, queue, marked))
+
+
+def woken(task: str, argument: str) -> None:
+    """The message was received. Work that is committed from now on publishes another one."""
+    broker.end_wake(f"{task}:{argument}")
+
+
+WAKE_SECONDS = 10
+"""After this time, a message that was not received, or not published, does not keep others from being published."""
+
+
+def _wake(task: str, argument: str, queue: str, marked: tuple[str, Sequence[object]]) -> None:
+    if is_paused():
+        _forget(*marked)
+    elif broker.claim_wake(f"{task}:{argument}", WAKE_SECONDS):
+        _send(task, [argument], queue, 0, marked)
+
+
 def enqueue_waiting(task: str, limit: int, *order: str) -> int:
     """Enqueue the task for at most so many rows that are due and not enqueued, in this order; for how many."""
     with transaction.atomic():
@@ -77,17 +104,24 @@ def is_paused() -> bool:
     return time.monotonic() < _Pause.until
 
 
-def _send(task: str, ids: Sequence[str], queue: str, countdown: float) -> None:
+def _send(
+    task: str,
+    ids: Sequence[str],
+    queue: str,
+    countdown: float,
+    marked: tuple[str, Sequence[object]] | None = None,
+) -> None:
+    """Publish the messages. If that fails, the rows are marked as not enqueued: `marked`, otherwise those of `ids`."""
     crash.point("queue.committed")
     try:
         _publish(task, ids, queue, countdown)
         crash.point("queue.published")
     except _Unavailable:
-        _forget(task, ids)
+        _forget(*(marked or (task, ids)))
     except (KombuError, OSError) as error:
         _Pause.until = time.monotonic() + PAUSE_SECONDS
         log.warning("the queue is unavailable, %s waits for the watchdog: %s", task, error)
-        _forget(task, ids)
+        _forget(*(marked or (task, ids)))
 
 
 def _publish(task: str, arguments: Sequence[str], queue: str, countdown: float) -> None:
@@ -109,7 +143,7 @@ def _connection(_process: int) -> Connection:
     return current_app.connection_for_write(transport_options=PUBLISHING)
 
 
-def _forget(task: str, ids: Sequence[str]) -> None:
+def _forget(task: str, ids: Sequence[object]) -> None:
     """Mark rows as not enqueued. If some of them were published, a second message does no harm."""
     if task in TASKS:
         TASKS[task].kind.rows.filter(pk__in=ids).update(queued_at=None)

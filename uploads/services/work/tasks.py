@@ -71,12 +71,20 @@ class Task(Generic[Row]):
         if lease is not None:
             self.proceed(lease)
 
-    def proceed(self, lease: Lease[Row], first: Callable[[], object] = lambda: None) -> None:
-        """Do the work under a lease that is held. A failure of `first`, which is called before, is one of the work."""
-        with logs.about(**self.kind.facts(lease.row)):
-            self._run(lease, first)
+    def proceed(
+        self,
+        lease: Lease[Row],
+        first: Callable[[], object] = lambda: None,
+        work: Callable[[Lease[Row]], None] | None = None,
+    ) -> None:
+        """Do the work under a lease that is held. A failure of `first`, which is called before, is one of the work.
 
-    def _run(self, lease: Lease[Row], first: Callable[[], object]) -> None:
+        `work` replaces the function of the task, where a part of it is done already.
+        """
+        with logs.about(**self.kind.facts(lease.row)):
+            self._run(lease, first, work or self.work)
+
+    def _run(self, lease: Lease[Row], first: Callable[[], object], work: Callable[[Lease[Row]], None]) -> None:
         try:
             first()
             loaded = lease.load()
@@ -85,7 +93,7 @@ class Task(Generic[Row]):
                 log.warning("%s %s: %s", self.kind.name, lease.row.pk, refusal)
                 self.kind.give_up(loaded, problem_fields(refusal))
             else:
-                self.work(loaded)
+                work(loaded)
         except LeaseLost:
             log.warning("%s %s: the lease was lost", self.kind.name, lease.row.pk)
         except ObjectStoreError as error:

@@ -17,11 +17,11 @@ from uploads.problems import Code, Problem, ProblemError
 from uploads.services.staging import expected_sha256
 from uploads.services.transfers.dispatch import dispatch
 from uploads.services.transfers.ending import fail_transfer
+from uploads.services.transfers.file_queue import enqueue_file
 from uploads.services.transfers.receive.progress import stopped
 from uploads.services.transfers.receive.staged import WholePart, record_staged
 from uploads.services.transfers.steps import StepRefused, request_cancel
 from uploads.services.work.failures import problem_fields
-from uploads.services.work.queue import enqueue_marked
 from uploads.services.work.transitions import prepared_change
 
 INCOMPLETE_BODY = "IncompleteBody"
@@ -53,7 +53,7 @@ def _hand_over(transfer: Transfer, last: WholePart, received: dict[str, Any]) ->
     if not record_staged(last, queued_at=now):
         dispatch(transfer.pk)
         return True
-    enqueue_marked("send_part", [last.row.pk], node=transfer.node)
+    enqueue_file(transfer, last.row.pk)
     return True
 
 
