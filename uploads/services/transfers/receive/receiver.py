@@ -155,6 +155,8 @@ class Receiver:
         part, sha256_state = self._parts.end()
         if self._checked:
             self._checked.keep(part, sha256_state)
+        elif part.row.number == self._transfer.part_count:
+            self._syncer.sync(part, sha256_state)
         else:
             self._syncer.start(part, sha256_state)
 

@@ -29,7 +29,9 @@ class WholePart:
 
 @dataclass(frozen=True, slots=True)
 class _Syncing:
-    future: Future[None]
+    """A part that a thread syncs, or that is synced without a future."""
+
+    future: Future[None] | None
     part: WholePart
 
 
@@ -45,10 +47,15 @@ class Syncer:
 
     @property
     def is_done(self) -> bool:
-        return self._syncing is not None and self._syncing.future.done()
+        return self._syncing is not None and (self._syncing.future is None or self._syncing.future.done())
 
     def start(self, part: ArrivingPart, sha256_state: bytes | None) -> None:
         self._syncing = _Syncing(_pool.submit(part.file.finish), WholePart(part.row, sha256_state))
+
+    def sync(self, part: ArrivingPart, sha256_state: bytes | None) -> None:
+        """Sync the last part, after which nothing arrives: a thread would only be waited for. Raises OSError."""
+        part.file.finish()
+        self._syncing = _Syncing(None, WholePart(part.row, sha256_state))
 
     def wait(self) -> None:
         """Wait until the part is on the disk, and mark it as staged. Raises OSError."""
@@ -61,7 +68,8 @@ class Syncer:
         if self._syncing is None:
             return None
         syncing, self._syncing = self._syncing, None
-        syncing.future.result()
+        if syncing.future is not None:
+            syncing.future.result()
         crash.point("part.synced")
         return syncing.part
 
