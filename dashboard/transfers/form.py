@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -336,4 +337,13 @@ class UploadMetadataForm(NewTransferForm):
         return store
 
 
-UploadMetadataForm.base_fields = _Shared(UploadMetadataForm.base_fields)
+def _without_texts(field: forms.Field) -> forms.Field:
+    """A form that validates a field also translates its label and its help text."""
+    bare = copy.copy(field)
+    bare.label = bare.help_text = ""
+    return bare
+
+
+UploadMetadataForm.base_fields = _Shared(
+    {name: _without_texts(field) for name, field in UploadMetadataForm.base_fields.items()}
+)

@@ -12,7 +12,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 
 from uploads.domain.store_health import FAILING, StoreHealth
-from uploads.models.fields import EncryptedTextField, SecretUnreadable, is_readable, opened
+from uploads.models.fields import EncryptedTextField, Sealed, SecretUnreadable, is_readable, opened
 from uploads.models.store_limits import address_rules, ca_bundle_path
 from uploads.models.validation import invalid
 from uploads.models.work import ErrorFields
@@ -160,6 +160,13 @@ class Store(ErrorFields):
     @property
     def _overrides(self) -> tuple[tuple[str, object], ...]:
         return tuple(sorted(self.overrides.items()))
+
+    @property
+    def written_settings(self) -> tuple[object, ...]:
+        """All that `config` depends on, as the row has it. Unlike that, it needs no secret to be decrypted."""
+        secrets = (each.token if isinstance(each, Sealed) else each for each in (self.secret_key, self.session_token))
+        addressed = (self.endpoint_url, self.region, self.provider, self.addressing, self.ca_bundle)
+        return *addressed, self.signature, self.payload_signing, self.access_key, *secrets, self._overrides
 
     def config(self) -> StoreConfig:
         """The configuration of the object store client for this store, with the secrets.

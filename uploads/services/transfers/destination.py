@@ -13,7 +13,6 @@ from collections import OrderedDict
 
 from uploads.models import Store
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
-from uploads.objectstore.types import StoreConfig
 from uploads.services.stores.clients import ONCE, client_for
 
 log = logging.getLogger(__name__)
@@ -37,7 +36,7 @@ CERTAIN = frozenset(
 )
 """Refusals that every part would get as well, if the store names them with a code."""
 
-_Destination = tuple[int, StoreConfig, str, str]
+_Destination = tuple[int, tuple[object, ...], str, str]
 
 _lock = threading.Lock()
 _accepted: OrderedDict[_Destination, float] = OrderedDict()
@@ -48,10 +47,10 @@ def check_destination(store: Store, bucket: str, key: str) -> None:
 
     Raises Refused if the store certainly accepts no file there. Changed settings of the store are checked again.
     """
+    destination = (store.pk, store.written_settings, bucket, _first_folder(key))
+    if _is_remembered(destination):
+        return
     try:
-        destination = (store.pk, store.config(), bucket, _first_folder(key))
-        if _is_remembered(destination):
-            return
         client_for(store, ONCE).check_writing(bucket, key)
     except Refused as refused:
         if refused.reason in CERTAIN and refused.has_code:

@@ -29,9 +29,7 @@ class WholePart:
 
 @dataclass(frozen=True, slots=True)
 class _Syncing:
-    """A part that a thread syncs, or that is synced without a future."""
-
-    future: Future[None] | None
+    future: Future[None]
     part: WholePart
 
 
@@ -47,7 +45,7 @@ class Syncer:
 
     @property
     def is_done(self) -> bool:
-        return self._syncing is not None and (self._syncing.future is None or self._syncing.future.done())
+        return self._syncing is not None and self._syncing.future.done()
 
     def start(self, part: ArrivingPart, sha256_state: bytes | None) -> None:
         self._syncing = _Syncing(_pool.submit(part.file.finish), WholePart(part.row, sha256_state))
@@ -55,7 +53,9 @@ class Syncer:
     def sync(self, part: ArrivingPart, sha256_state: bytes | None) -> None:
         """Sync the last part, after which nothing arrives: a thread would only be waited for. Raises OSError."""
         part.file.finish()
-        self._syncing = _Syncing(None, WholePart(part.row, sha256_state))
+        done: Future[None] = Future()
+        done.set_result(None)
+        self._syncing = _Syncing(done, WholePart(part.row, sha256_state))
 
     def wait(self) -> None:
         """Wait until the part is on the disk, and mark it as staged. Raises OSError."""
@@ -68,8 +68,7 @@ class Syncer:
         if self._syncing is None:
             return None
         syncing, self._syncing = self._syncing, None
-        if syncing.future is not None:
-            syncing.future.result()
+        syncing.future.result()
         crash.point("part.synced")
         return syncing.part
 
