@@ -45,7 +45,15 @@ class StagingFolder:
     def remove(self) -> None:
         """Remove all staged bytes of the transfer, if there are any."""
         with suppress(FileNotFoundError):
-            shutil.rmtree(self.path)
+            try:
+                for file in self.path.iterdir():
+                    file.unlink(missing_ok=True)
+                self.path.rmdir()
+            except FileNotFoundError:
+                raise
+            except OSError:
+                # Somebody has put a folder there, or a file just now.
+                shutil.rmtree(self.path)
 
     def has_only_lock(self) -> bool:
         """Whether nothing is staged: the folder exists, and only a writer has left its lock."""

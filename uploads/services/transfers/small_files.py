@@ -24,7 +24,6 @@ from threading import Thread
 from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
-from redis import RedisError
 
 from uploads import crash, database, logs
 from uploads.domain.states import PartState
@@ -33,20 +32,21 @@ from uploads.models.transfer import parts_queue
 from uploads.objectstore.types import SentBytes
 from uploads.services.multipart.complete import CompletionOutcome
 from uploads.services.staging import expected_sha256
+from uploads.services.stores.clients import keeping_clients
 from uploads.services.transfers.complete import prove_sent
 from uploads.services.transfers.file_queue import SMALL_FILE, TASK, enqueue_rest
 from uploads.services.transfers.interruption import Interrupted, LeaseRenewal, has_to_end, interruptible
 from uploads.services.transfers.kinds import PARTS
 from uploads.services.transfers.proved import ProvedFile, record_proved
 from uploads.services.transfers.send import object_sent, send_bytes, send_part, settle
-from uploads.services.work import broker, leases, queue
+from uploads.services.work import leases, queue
 from uploads.services.work.leases import Lease, due
 from uploads.services.work.tasks import record_safely
 
 log = logging.getLogger(__name__)
 
-FILES = 16
-BYTES = 16 * 1024**2
+FILES = 32
+BYTES = 32 * 1024**2
 """What one task takes."""
 
 THREADS = 4
@@ -65,11 +65,8 @@ TAKES = 3
 """How often a process looks for files that another one has taken first."""
 
 
-LINGER_SECONDS = 0.15
-"""How long a task waits for more files while files arrive one after the other, so that it has several to send."""
-
 STREAM_SECONDS = 1.0
-"""Files arrive one after the other if this process has sent others so short a time ago."""
+"""If this process has sent others so short a time ago, files arrive one after the other. A task then waits for more."""
 
 
 class _Last:
@@ -79,29 +76,21 @@ class _Last:
 
 def send_small_files(node: str) -> None:
     """Send files that wait on this node. Enqueues another task at once if more of them wait."""
-    if not _Last.left_some and time.monotonic() - _Last.ended < STREAM_SECONDS and _nothing_else_waits(node):
-        time.sleep(LINGER_SECONDS)
+    if not _Last.left_some and time.monotonic() - _Last.ended < STREAM_SECONDS:
+        queue.linger(TASK, node, queue=parts_queue(node), enough=FILES)
     queue.woken(TASK, node)
     taken = _take()
     if not taken:
         return
     try:
         crash.point("files.taken")
-        _Batch(taken).run()
+        with keeping_clients():
+            _Batch(taken).run()
     except Exception as error:
         log.exception("internal error while %s files were sent together", len(taken))
         for lease in taken:
             record_safely(lease, error)
     _Last.ended = time.monotonic()
-
-
-def _nothing_else_waits(node: str) -> bool:
-    """Whether no message waits for this process while it waits for files."""
-    name = parts_queue(node)
-    try:
-        return broker.depths([name]).get(name) == 0
-    except RedisError:
-        return False
 
 
 def _waiting() -> QuerySet[Part]:

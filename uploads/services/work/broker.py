@@ -68,9 +68,23 @@ def claim_wake(name: str, seconds: int) -> bool:
     if client is None:
         return True
     try:
-        return bool(client.set(_wake(name), 1, nx=True, ex=seconds))
+        with client.pipeline() as pipe:
+            pipe.set(_wake(name), 0, nx=True, ex=seconds)
+            pipe.incr(_wake(name))
+            return bool(pipe.execute()[1] == 1)
     except redis.RedisError:
         return True
+
+
+def wakes(name: str) -> int:
+    """How often `name` was to be woken since its last message was received; 0 if nobody knows."""
+    client = client_at(settings.REDIS_URL)
+    if client is None:
+        return 0
+    try:
+        return int(client.get(_wake(name)) or 0)
+    except (redis.RedisError, ValueError):
+        return 0
 
 
 def end_wake(name: str) -> None:

@@ -19,6 +19,7 @@ from django.utils import timezone
 from kombu import Connection
 from kombu.exceptions import KombuError
 from kombu.pools import producers
+from redis import RedisError
 
 from uploads import crash
 from uploads.services.work import broker
@@ -77,6 +78,28 @@ def wake_on_commit(task: str, argument: str, *, queue: str, marked: tuple[str, S
 def woken(task: str, argument: str) -> None:
     """The message was received. Work that is committed from now on publishes another one."""
     broker.end_wake(f"{task}:{argument}")
+
+
+def linger(task: str, argument: str, *, queue: str, enough: int) -> None:
+    """Wait for more work before `woken`, as long as it comes, LINGER_SECONDS at most; not while other messages wait."""
+    until, before = time.monotonic() + LINGER_SECONDS, 0
+    while time.monotonic() < until:
+        count = broker.wakes(f"{task}:{argument}")
+        if not before < count < enough or not _is_empty(queue):
+            return
+        before = count
+        time.sleep(LOOK_SECONDS)
+
+
+LINGER_SECONDS = 0.5
+LOOK_SECONDS = 0.1
+
+
+def _is_empty(queue: str) -> bool:
+    try:
+        return broker.depths([queue]).get(queue) == 0
+    except RedisError:
+        return False
 
 
 WAKE_SECONDS = 10
