@@ -41,10 +41,10 @@ AUDIT = ListSpec(
     model=AuditEntry,
     columns=(
         Column("at", _("When"), sort="id", classes="audit-at", largest_first=True),
-        Column("actor", _("Who")),
-        Column("what", _("What"), is_fixed=True),
+        Column("actor", _("Who"), classes="audit-who"),
+        Column("what", _("What"), classes="audit-what", is_fixed=True),
         Column("object", _("Object")),
-        Column("details", _("Details")),
+        Column("details", _("Details"), classes="audit-details"),
     ),
     filters=(
         Filter("actor", _("Who")),
