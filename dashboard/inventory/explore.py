@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from dashboard.inventory.address import Address
-from dashboard.inventory.form import form_context
+from dashboard.inventory.form import form_context, list_context
 from dashboard.inventory.grouping import groups_context, place_chart
 from dashboard.inventory.query import (
     filter_in,
@@ -65,7 +65,6 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
         **groups_context(request, address, prices, wanted, grouping, read_depth(query), read_groups_from(query), plan),
         **_totals(request, address, stores, prices, totals(request.user, wanted, plan=plan), wanted),
         **scan_state_context(request, wanted.store),
-        **_pages(address, page, cursor),
         **_sweeps(request, wanted),
         **_views(request),
         "uncounted_buckets": uncounted_buckets(request.user, wanted),
@@ -74,7 +73,11 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
         "scan_url": reverse("scans"),
         "place_chart": None if grouping or cursor else place_chart(request, wanted),
         "rows": rows,
-        "rows_have_costs": any(row.cost for row in rows),
+        "list": {
+            **list_context(request, address, has_costs=any(row.cost for row in rows)),
+            **_pages(address, page, cursor),
+            "actions": access.may(request.user, Action.PLAN_SWEEPS),
+        },
     }
 
 

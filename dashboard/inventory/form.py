@@ -8,12 +8,13 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from dashboard.inventory.address import FILTERS, Address
 from dashboard.inventory.query import DEFAULT_SORT
 from dashboard.inventory.words import DURATIONS, FILTERED_VERDICTS, GROUPS, NAMES, SIZES, WITHOUT
 from dashboard.shared.formatting import bytes_text, key_mark_text
+from dashboard.shared.lists import Column, choice_context, heads
 from dashboard.shared.numbers import Count
 from uploads import access
 
@@ -25,15 +26,15 @@ UNSHOWN = ("without", SELECTED)
 """Filters without a field of their own. The form keeps them, and each has a chip."""
 
 COLUMNS = (
-    ("key", ""),
-    ("", "verdict"),
-    ("bytes", "size text-num"),
-    ("", "cost text-num"),
-    ("parts", "parts text-num"),
-    ("age", "time"),
-    ("idle", "time"),
+    Column("key", gettext_lazy("Key"), sort="key", is_fixed=True),
+    Column("verdict", gettext_lazy("Verdict"), classes="verdict"),
+    Column("bytes", gettext_lazy("Size"), sort="bytes", classes="size text-num", largest_first=True),
+    Column("cost", gettext_lazy("Cost per month"), classes="cost text-num"),
+    Column("parts", gettext_lazy("Parts"), sort="parts", classes="parts text-num", largest_first=True),
+    Column("age", gettext_lazy("Started"), sort="age", classes="time", largest_first=True),
+    Column("idle", gettext_lazy("Last part"), sort="idle", classes="time", largest_first=True),
 )
-"""The order that each column has, and its classes."""
+"""Those that sort have the name of their order."""
 
 
 def form_context(request: HttpRequest, address: Address) -> dict[str, Any]:
@@ -49,14 +50,26 @@ def form_context(request: HttpRequest, address: Address) -> dict[str, Any]:
         "verdict_boxes": [(name, text, name in checked) for name, text in FILTERED_VERDICTS.items()],
         "selects": list(_selects(given)),
         "has_more_filters": any(value and name not in ALWAYS_SHOWN for name, value in given.items()),
-        "chips": list(_chips(address)),
         "group_links": [
             {"text": text, "url": address.where([("group", name), ("depth", "")]).url, "is_current": name == current}
             for current in [address.first("group")]
             for name, text in GROUPS.items()
         ],
-        "heads": list(_heads(address)),
         "exports": [(address.where([("format", form)]).url, text) for form, text in exports()],
+    }
+
+
+def list_context(request: HttpRequest, address: Address, *, has_costs: bool) -> dict[str, Any]:
+    """What the templates of lists need apart from the pages. A column of costs needs prices."""
+    shown, choice = choice_context(request, "inventory", COLUMNS)
+    shown = [each for each in shown if has_costs or each.name != "cost"]
+    current = address.first("sort") or DEFAULT_SORT
+    return {
+        **choice,
+        "shown": {each.name: True for each in shown},
+        "here": request.get_full_path(),
+        "chips": list(_chips(address)),
+        "heads": list(heads(shown, current, lambda sort: address.where([("sort", sort)]).url)),
     }
 
 
@@ -68,11 +81,15 @@ def _chips(address: Address) -> Iterator[dict[str, str]]:
     """Each filter in use, and the address without it. A selection is one filter, however many uploads it has."""
     for name, value in address.filters:
         if name != SELECTED:
-            yield {"name": str(NAMES[name]), "value": shown_value(name, value), "url": address.without(name, value).url}
+            yield {
+                "label": str(NAMES[name]),
+                "value": shown_value(name, value),
+                "url": address.without(name, value).url,
+            }
     count = len(address.all(SELECTED))
     if count:
         text = ngettext("%(count)s upload", "%(count)s uploads", count) % {"count": Count(count)}
-        yield {"name": str(NAMES[SELECTED]), "value": text, "url": address.without(SELECTED).url}
+        yield {"label": str(NAMES[SELECTED]), "value": text, "url": address.without(SELECTED).url}
 
 
 def _selects(given: dict[str, str]) -> Iterator[dict[str, Any]]:
@@ -101,20 +118,3 @@ def shown_value(name: str, value: str) -> str:
     if name.endswith("-bytes"):
         return bytes_text(int(value))
     return key_mark_text(value)
-
-
-def _heads(address: Address) -> Iterator[dict[str, Any]]:
-    """The headings. One that sorts leads to the other direction if the page is sorted by it already."""
-    texts = (_("Key"), _("Verdict"), _("Size"), _("Cost per month"), _("Parts"), _("Started"), _("Last part"))
-    current = address.first("sort") or DEFAULT_SORT
-    for text, (sort, classes) in zip(texts, COLUMNS, strict=True):
-        first = sort if sort == "key" else f"-{sort}"
-        other = f"-{sort}" if current == sort else sort
-        is_current = bool(sort) and current.removeprefix("-") == sort
-        yield {
-            "text": text,
-            "classes": classes,
-            "is_cost": classes.startswith("cost"),
-            "url": address.where([("sort", other if is_current else first)]).url if sort else "",
-            "order": ("descending" if current.startswith("-") else "ascending") if is_current else "",
-        }

@@ -82,7 +82,7 @@ def test_explored_by_keyboard(site: Site, bucket: str) -> None:
     with page.expect_navigation():
         page.keyboard.press("Enter")
     expect(rows(page)).to_have_count(5)
-    enter(page, ".inventory-chips a[href$='store=far-away']")
+    enter(page, ".list-chips a[href$='store=far-away']")
     expect(page.locator("#next-page")).to_be_visible()
     enter(page, ".inventory-groups a[href*='group=store']")
     enter(page, ".table-inventory-groups th a")
@@ -125,7 +125,7 @@ def test_explored_on_a_phone(open_site: OpenSite, bucket: str) -> None:
     tap(page, page.get_by_role("button", name="Filter", exact=True))
     expect(rows(page)).to_have_count(5)
     expect(page.locator("#store")).to_be_hidden()
-    tap(page, page.locator(".inventory-sort").get_by_role("link", name="Started"))
+    tap(page, page.locator(".list-sort").get_by_role("link", name="Started"))
     expect(rows(page).first).to_contain_text("completable/")
     tap(page, page.locator("#next-page"))
     expect(rows(page)).to_have_count(1)

@@ -4,7 +4,7 @@ A list is a `ListSpec`, a filter with its conditions (`uploads.selectors.lists`)
 """
 
 from dashboard.shared.lists.address import ListAddress
-from dashboard.shared.lists.page import ListPage, list_context, list_page
+from dashboard.shared.lists.page import ListPage, choice_context, heads, list_context, list_page
 from dashboard.shared.lists.query import ListQuery, common_filters, read_list
 from dashboard.shared.lists.spec import Action, Column, Filter, Kind, ListSpec
 
@@ -17,7 +17,9 @@ __all__ = [
     "ListPage",
     "ListQuery",
     "ListSpec",
+    "choice_context",
     "common_filters",
+    "heads",
     "list_context",
     "list_page",
     "read_list",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
@@ -56,11 +56,14 @@ def list_context(
 ) -> dict[str, Any]:
     """What the templates need of a list apart from its pages and actions. `place` are the parameters of the page."""
     address = ListAddress(spec, query)
-    choice = choice_of(request.user, spec.name)
-    shown = _shown(spec, choice)
+    shown, choice = choice_context(request, spec.name, spec.columns)
     fields = list(_fields(request, spec, query))
+
+    def sorted_by(sort: str) -> str:
+        return address.where({"sort": "" if sort == spec.default_sort else sort})
+
     return {
-        "name": spec.name,
+        **choice,
         "url": address.path,
         "here": address.where(place),
         "fields": [each for each in fields if not each["is_folded"]],
@@ -71,18 +74,27 @@ def list_context(
         "reset_url": address.unfiltered,
         "chips": list(_chips(request, spec, address)),
         "days": list(_days(spec, address)),
-        "heads": list(_heads(spec, address, shown)),
+        "heads": list(heads(shown, query.sort or spec.default_sort, sorted_by)),
+    }
+
+
+def choice_context(request: HttpRequest, name: str, columns: Sequence[Column]) -> tuple[list[Column], dict[str, Any]]:
+    """The columns that the user wants to see, and what the templates need to show and to change that."""
+    choice = choice_of(request.user, name)
+    shown = _shown(columns, choice)
+    return shown, {
+        "name": name,
         "shown": {each.name: True for each in shown},
-        "columns": [(each, each in shown) for each in spec.columns if not each.is_fixed],
+        "columns": [(each, each in shown) for each in columns if not each.is_fixed],
         "density": choice.density if choice else Density.COMFORTABLE.value,
         "has_choice": choice is not None,
     }
 
 
-def _shown(spec: ListSpec, choice: ListChoice | None) -> list[Column]:
+def _shown(columns: Sequence[Column], choice: ListChoice | None) -> list[Column]:
     if choice is None:
-        return [each for each in spec.columns if not each.is_extra]
-    return [each for each in spec.columns if each.is_fixed or each.name in choice.columns]
+        return [each for each in columns if not each.is_extra]
+    return [each for each in columns if each.is_fixed or each.name in choice.columns]
 
 
 def _action_url(spec: ListSpec, address: ListAddress) -> str:
@@ -154,18 +166,19 @@ def _days(spec: ListSpec, address: ListAddress) -> Iterator[dict[str, Any]]:
         yield {"text": text, "url": address.where(values), "is_current": is_current}
 
 
-def _heads(spec: ListSpec, address: ListAddress, shown: Sequence[Column]) -> Iterator[dict[str, Any]]:
-    """The headings. One that sorts leads to the other direction if the page is sorted by it already."""
-    current = address.query.sort or spec.default_sort
+def heads(shown: Sequence[Column], current: str, sorted_by: Callable[[str], str]) -> Iterator[dict[str, Any]]:
+    """The headings. One that sorts leads to the other direction if the page is sorted by it already.
+
+    `current` is a value of `sort`, and `sorted_by` returns the address of the list in another order.
+    """
     for each in shown:
         is_current = bool(each.sort) and current.removeprefix("-") == each.name
         first = f"-{each.name}" if each.largest_first else each.name
         other = each.name if current.startswith("-") else f"-{each.name}"
-        wanted = other if is_current else first
         yield {
             "name": each.name,
             "text": each.label,
             "classes": each.classes,
-            "url": address.where({"sort": "" if wanted == spec.default_sort else wanted}) if each.sort else "",
+            "url": sorted_by(other if is_current else first) if each.sort else "",
             "order": ("descending" if current.startswith("-") else "ascending") if is_current else "",
         }

@@ -143,6 +143,25 @@ def test_headings_sort_and_turn(ada: Client, some_uploads: InventoryBucket) -> N
     assert "/inventory/?sort=-bytes" in page.text
 
 
+def test_columns_and_density_are_remembered(ada: Client, some_uploads: InventoryBucket) -> None:
+    here = "/inventory/?store=far&sort=age"
+    page = Page(ada.get(here))
+    heads = [each.text for each in page.find("th", scope="col") if each.text]
+    assert heads[-6:] == ["Key", "Verdict", "Size", "Parts", "Started", "Last part"], "without prices, no costs"
+    assert f'name="back" value="{here.replace("&", "&amp;")}"' in page.text
+    saved = ada.post("/lists/inventory/", {"column": ["bytes", "idle"], "density": "compact", "back": here})
+    assert (saved.status_code, saved["Location"]) == (303, here)
+    page = Page(ada.get(here))
+    heads = [each.text for each in page.find("th", scope="col") if each.text]
+    assert heads[-3:] == ["Key", "Size", "Last part"]
+    assert "Verdict" not in heads
+    assert "table-inventory is-compact" in page.text
+    assert "5.00 GiB" in page.words
+    assert "No part has arrived for days." not in page.words
+    assert ada.post("/lists/inventory/", {"reset": "1", "back": here})["Location"] == here
+    assert "No part has arrived for days." in Page(ada.get(here)).words
+
+
 def test_groups_lead_from_the_store_to_a_prefix(ada: Client, some_uploads: InventoryBucket) -> None:
     page = page_of(ada, "group=store")
     assert "/inventory/?store=far&amp;group=bucket" in page.text
