@@ -7,11 +7,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import listing, memory, pipeline, scanning, small_files, upload, watchdog
+from benchmarks import listing, long_page, memory, pipeline, scanning, small_files, upload, watchdog
 from tests.system import stack
 
 BENCHMARKS: dict[str, Callable[[stack.Stack, Path], bool]] = {
     "listing": listing.run,
+    "long_page": long_page.run,
     "upload": upload.run,
     "pipeline": pipeline.run,
     "memory": memory.run,

@@ -20,13 +20,13 @@ from tests.system.stack import Stack
 UPLOADS = 1000
 ROUNDS = 5
 LIMIT_MS = 1000
-"""Until when the page has to react."""
+"""The page has to react so soon after its first byte."""
 
 QUIET_MS = 3000
 """The page is watched until so long after its load: the facts of visible rows arrive later."""
 
 LONG = 50_000
-"""Microseconds of a task that delays what a user does."""
+"""Microseconds of a task that delays what a user does, on an idle machine."""
 
 CATEGORIES = ["devtools.timeline", "v8.execute", "blink.user_timing", "toplevel"]
 
@@ -72,7 +72,7 @@ def run(stack: Stack, scratch: Path) -> bool:
     for name, value in medians.items():
         values = [each.get(name, 0) for each in rounds]
         print(f"    {name:28}{value:9.0f}   ({min(values):.0f} to {max(values):.0f})")
-    return medians["reacts after, ms"] <= LIMIT_MS
+    return medians["then it reacts, ms"] <= LIMIT_MS
 
 
 def _sign_in(browser: Browser, stack: Stack) -> Any:
@@ -91,6 +91,7 @@ def _round(browser: Browser, stack: Stack, state: Any, path: str, trace: Path) -
     browser.stop_tracing()
     found = {**_reaction(page, trace), **_main_thread(trace)}
     found["next frame after a tick, ms"] = page.evaluate(REACTS)
+    found["KiB of HTML"] = page.evaluate("performance.getEntriesByType('navigation')[0].decodedBodySize") / 1024
     found["elements"] = page.evaluate("document.querySelectorAll('*').length")
     assert page.locator("input[name=upload]").count() == UPLOADS
     context.close()
@@ -98,22 +99,25 @@ def _round(browser: Browser, stack: Stack, state: Any, path: str, trace: Path) -
 
 
 def _reaction(page: Page, trace: Path) -> dict[str, float]:
-    """The page reacts when its scripts have run and no task longer than 50 ms is in progress."""
+    """The page reacts when its scripts have run, and after the last task that needs more than 50 ms of the processor.
+
+    Both count from the first byte, because the store and the web server share the processors with the browser here.
+    """
     ready = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
     first_byte = page.evaluate("performance.getEntriesByType('navigation')[0].responseStart")
-    tasks = [each for each in _of_main_thread(trace) if each["name"].endswith("RunTask") and each["dur"] > LONG]
+    tasks = [each for each in _of_main_thread(trace) if each["name"].endswith("RunTask") and each["tdur"] > LONG]
     start = min((each["ts"] for each in _events(trace) if each["name"] == "navigationStart"), default=0)
     ends = [(each["ts"] + each["dur"] - start) / 1000 for each in tasks]
     return {
         "first byte after, ms": first_byte,
-        "scripts have run after, ms": ready,
-        "reacts after, ms": max([ready, *(end for end in ends if end < ready + QUIET_MS)]),
-        "longest task, ms": max((each["dur"] / 1000 for each in tasks), default=0),
+        "then scripts have run, ms": ready - first_byte,
+        "then it reacts, ms": max([ready, *(end for end in ends if end < ready + QUIET_MS)]) - first_byte,
+        "long tasks": len(tasks),
     }
 
 
 def _main_thread(trace: Path) -> dict[str, float]:
-    """Milliseconds of each kind, without what it contains of other kinds."""
+    """Milliseconds of the processor for each kind, without what it contains of other kinds."""
     own, stack = Counter[str](), list[tuple[float, str]]()
     spent = defaultdict[str, float](float)
     for each in sorted(_of_main_thread(trace), key=lambda each: (each["ts"], -each["dur"])):
@@ -121,12 +125,12 @@ def _main_thread(trace: Path) -> dict[str, float]:
             stack.pop()
         kind = KINDS.get(each["name"], stack[-1][1] if stack else OTHER)
         if stack:
-            own[stack[-1][1]] -= each["dur"]
-        own[kind] += each["dur"]
+            own[stack[-1][1]] -= each["tdur"]
+        own[kind] += each["tdur"]
         stack.append((each["ts"] + each["dur"], kind))
     for kind, microseconds in own.items():
-        spent[f"{kind}, ms"] = microseconds / 1000
-    spent["main thread, ms"] = sum(own.values()) / 1000
+        spent[f"{kind}, CPU ms"] = microseconds / 1000
+    spent["main thread, CPU ms"] = sum(own.values()) / 1000
     return dict(sorted(spent.items()))
 
 
@@ -137,7 +141,7 @@ def _of_main_thread(trace: Path) -> list[Mapping[str, Any]]:
     timed = [each for each in events if each.get("ph") == "X" and (each["pid"], each["tid"]) in mains]
     threads = Counter((each["pid"], each["tid"]) for each in timed if each["name"] in KINDS)
     busiest = threads.most_common(1)[0][0]
-    return [{"dur": 0, **each} for each in timed if (each["pid"], each["tid"]) == busiest]
+    return [{"dur": 0, "tdur": 0, **each} for each in timed if (each["pid"], each["tid"]) == busiest]
 
 
 def _events(trace: Path) -> Iterable[Mapping[str, Any]]:

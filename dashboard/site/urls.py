@@ -27,6 +27,7 @@ from dashboard.sso import pages as sso
 from dashboard.staging import pages as staging
 from dashboard.stores import check, checks_list, prices, setup
 from dashboard.stores import pages as stores
+from dashboard.sweeps import listed as sweeps_list
 from dashboard.sweeps import pages as sweeps
 from dashboard.sweeps import repeating
 from dashboard.sweeps.new import new_sweep
@@ -127,7 +128,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("inventory/scans/", scans.scans, name="scans"),
     path("inventory/scans/<uuid:scan_id>/", scans.scan, name="scan"),
     path("inventory/scans/<uuid:scan_id>/cancel/", scans.cancel, name="cancel-scan"),
-    path("sweeps/", sweeps.sweeps, name="sweeps"),
+    path("sweeps/", sweeps_list.sweeps, name="sweeps"),
     path("sweeps/new/", new_sweep, name="new-sweep"),
     path("sweeps/repeating/", repeating.repeating_sweeps, name="repeating-sweeps"),
     path("sweeps/repeating/<uuid:repeating_id>/", repeating.step_of_repeating, name="change-repeating-sweep"),

@@ -1,4 +1,4 @@
-"""The pages of sweeps: the list, one sweep with its plan, run and proof, and the steps that a user requests."""
+"""The pages of a sweep: one sweep with its plan, run and proof, and the steps that a user requests."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import uuid
 from collections.abc import Callable
 
 from django.contrib.auth.models import User
-from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
@@ -17,7 +16,6 @@ from django.views.decorators.http import require_POST, require_safe
 from dashboard.shared.errors import refuse
 from dashboard.shared.jsonapi import json_error, wants_json
 from dashboard.shared.messages import text_of
-from dashboard.shared.messages.sweeps import rule_words
 from dashboard.shared.parameters import BadParameter, Query
 from dashboard.shared.responses import explains_failures, is_fragment, same_address, see_other
 from dashboard.sweeps.context import context_of
@@ -26,7 +24,6 @@ from dashboard.sweeps.serializers import detail_json, sweep_json
 from uploads import access
 from uploads.models import Sweep
 from uploads.problems import Code, Problem, ProblemError
-from uploads.selectors.sweeps import sweeps_of
 from uploads.services.sweeps.steps import (
     StepRefused,
     approve_sweep,
@@ -35,19 +32,6 @@ from uploads.services.sweeps.steps import (
     resume_sweep,
     run_sweep,
 )
-
-PAGE_SIZE = 50
-
-
-@require_safe
-def sweeps(request: HttpRequest) -> HttpResponse:
-    """The list, newest first."""
-    page = Paginator(sweeps_of(request.user), PAGE_SIZE).get_page(request.GET.get("page"))
-    if wants_json(request):
-        following = page.next_page_number() if page.has_next() else None
-        return same_address(JsonResponse({"sweeps": [sweep_json(each) for each in page], "next": following}))
-    rows = [(each, rule_words(each.rule)) for each in page]
-    return same_address(render(request, "sweeps/list.html", {"rows": rows, "page": page}))
 
 
 @require_safe

@@ -118,10 +118,6 @@ def result_sums(sweep: Sweep) -> list[dict[str, Any]]:
     return sorted(found, key=lambda row: (row["state"], -row["uploads"]))
 
 
-def sweeps_of(user: AnyUser) -> QuerySet[Sweep]:
-    return access.sweeps_to_see(user).order_by("-created_at", "-pk")
-
-
 def open_plans_of(user: AnyUser, repeating: Sequence[RepeatingSweep]) -> dict[uuid.UUID, list[Sweep]]:
     """The sweeps of repeating rules that have not ended, of those that the user may see: one query."""
     rows = access.sweeps_to_see(user).filter(repeating__in=repeating, finished_at__isnull=True)

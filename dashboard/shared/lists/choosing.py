@@ -14,7 +14,7 @@ from uploads import access
 from uploads.models.list_choice import Density
 from uploads.services.people.list_choices import choose, forget_choice
 
-LISTS = ("transfers", "operations", "checks", "audit", "inventory")
+LISTS = ("transfers", "operations", "checks", "audit", "inventory", "sweeps")
 """The lists of which a choice is remembered, by the names of their URLs."""
 
 MAX_COLUMNS = 40
