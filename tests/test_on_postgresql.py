@@ -31,6 +31,7 @@ FILES = (
     "tests/services/transfers/unknown_outcomes/test_create.py",
     "tests/services/transfers/unknown_outcomes/test_etags.py",
     "tests/services/transfers/unknown_outcomes/test_replaced_parts.py",
+    "tests/services/transfers/unknown_outcomes/test_small_files.py",
     "tests/services/transfers/unknown_outcomes/test_verification.py",
     "tests/services/upkeep/test_audit_retention.py",
     "tests/services/upkeep/test_retention.py",

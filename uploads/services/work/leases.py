@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -168,7 +168,9 @@ def take_many(kind: Kind[Row], rows: QuerySet[Row], pks: Sequence[object]) -> li
     unlocked = kind.rows.filter(pk__in=pks).order_by().select_for_update(skip_locked=True)
     taken = kind.rows.filter(pk__in=pks, lease_token=token)
     try:
-        if not _take(kind, rows.filter(due(), pk__in=unlocked.values("pk")), token):
+        with transaction.atomic():
+            count = _take(kind, rows.filter(due(), pk__in=unlocked.values("pk")), token)
+        if not count:
             return []
         found = _read_many(kind, taken, token)
     except OperationalError:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from tests.services.drive import Drive
 from tests.services.transfers.unknown_outcomes.outcomes import Reader, actions, bytes_of, due, first_part
@@ -48,6 +48,18 @@ def messages(monkeypatch: pytest.MonkeyPatch, files: Sequence[Transfer]) -> list
     published: list[str] = []
     monkeypatch.setattr(queue, "_publish", lambda task, *_: published.append(task))
     return published
+
+
+def closing(act: Callable[[], object]) -> Callable[[], None]:
+    """For a thread of the proxy, which does not close its connection to the database."""
+
+    def act_and_close() -> None:
+        try:
+            act()
+        finally:
+            connection.close()
+
+    return act_and_close
 
 
 def states(files: Sequence[Transfer]) -> list[tuple[str, bool, str]]:
@@ -131,7 +143,7 @@ def test_object_that_head_does_not_show_is_looked_at_again(
 def test_file_that_is_cancelled_meanwhile_is_not_done(
     files: Sequence[Transfer], data: dict[str, bytes], user: User, proxy: FaultProxy, read_object: Reader
 ) -> None:
-    proxy.before("PutObject", lambda: request_cancel(user, files[-1]))
+    proxy.before("PutObject", closing(lambda: request_cancel(user, files[-1])))
     send_small_files(NODE)
     files[-1].refresh_from_db()
     assert (files[-1].phase, files[-1].desired_state) == (Phase.SENDING, DesiredState.CANCEL)
@@ -144,7 +156,7 @@ def test_file_that_is_cancelled_meanwhile_is_not_done(
 def test_file_that_is_paused_meanwhile_goes_on_later(
     files: Sequence[Transfer], data: dict[str, bytes], user: User, drive: Drive, proxy: FaultProxy, read_object: Reader
 ) -> None:
-    proxy.before("HeadObject", lambda: request_pause(user, files[0]))
+    proxy.before("HeadObject", closing(lambda: request_pause(user, files[0])))
     send_small_files(NODE)
     assert states(files) == [(Phase.SENDING, False, ""), *[DONE] * (COUNT - 1)]
     files[0].refresh_from_db()
