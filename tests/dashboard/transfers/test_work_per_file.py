@@ -5,6 +5,7 @@ The time of 500 small files is that of their statements and, on SQLite, of their
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,10 +165,34 @@ def test_several_small_files_are_sent_with_the_statements_and_the_message_of_one
     assert sent <= Cost(15, 3)
 
 
-def test_small_file_of_the_page_costs_few_statements(create_and_patch: Create, messages: list[tuple[str, str]]) -> None:
+def test_file_in_two_requests_costs_few_statements(create_and_patch: Create, messages: list[tuple[str, str]]) -> None:
     create_and_patch("first")
     work_off(messages)
     received = cost_of(lambda: create_and_patch("a"))
     assert work_off(messages) == ["send_small_files"]
     assert Transfer.objects.get(key="a").phase == Phase.DONE
     assert received <= Cost(23 + locks(), 3)
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the plan of SQLite is looked at")
+def test_no_statement_of_a_small_file_reads_a_whole_table(
+    create: Create, messages: list[tuple[str, str]], bucket: str
+) -> None:
+    """Rows of transfers, parts and audit entries are kept for months."""
+    create("first")
+    with CaptureQueriesContext(connection) as captured:
+        create("a")
+    statements = [query["sql"] for query in captured.captured_queries]
+    assert len(messages) == 2
+    plans = [_plan_of(each) for each in statements if each.startswith(("SELECT", "UPDATE"))]
+    read = [
+        step for plan in plans for step in plan if re.match(r"SCAN uploads_(transfer|part|auditentry|session)", step)
+    ]
+    assert len(plans) >= 10
+    assert not read
+
+
+def _plan_of(sql: str) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {sql}".replace("%", "%%"))
+        return [str(row[3]) for row in cursor.fetchall()]
