@@ -11,6 +11,8 @@ from collections.abc import Callable, Hashable
 from queue import Queue
 from typing import Any
 
+from dashboard.site.newest_first import NewestFirst
+
 
 class FairQueue(Queue[Any]):
     """One line for each client. `client_of` names the client of an item; None: it comes after all others.
@@ -21,6 +23,7 @@ class FairQueue(Queue[Any]):
     def __init__(self, client_of: Callable[[Any], Hashable | None]) -> None:
         self._client_of = client_of
         super().__init__()
+        self.not_empty = NewestFirst(self.mutex)  # type: ignore[assignment]  # a part of the methods of a condition
 
     def _init(self, maxsize: int) -> None:  # noqa: ARG002 - the name is that of Queue
         self._lines: OrderedDict[Hashable, deque[Any]] = OrderedDict()

@@ -60,6 +60,10 @@ DATABASE_START_SECONDS = 30.0
 log = logging.getLogger("dashboard.server")
 
 
+SQLITE_CACHE_KIB = 512
+"""The pages of the database that each connection of the web server keeps. SQLite would keep 2,000 KiB."""
+
+
 class Lane:
     """Threads that handle certain requests only. For cheroot's threads, it is the server."""
 
@@ -220,6 +224,10 @@ def _share_connections() -> None:
     from uploads import database
 
     database.use_pool(settings.DATABASE_POOL_SIZE, DATABASE_SECONDS)
+    options = settings.DATABASES["default"]["OPTIONS"]
+    if "init_command" in options:
+        # SQLite has one connection for each thread. The pages of its file are in the cache of the system too.
+        options["init_command"] += f" PRAGMA cache_size=-{SQLITE_CACHE_KIB};"
 
 
 def _start_node() -> Pulse:
