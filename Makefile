@@ -18,7 +18,8 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 PY := $(VENV)/bin/python
 # pip refuses a file whose digest is not in the lock file.
-PIP_INSTALL := $(PY) -m pip install --disable-pip-version-check --no-input --progress-bar off --require-hashes
+PIP_OPTIONS := --disable-pip-version-check --no-input --progress-bar off --require-hashes
+PIP_INSTALL := $(PY) -m pip install $(PIP_OPTIONS)
 
 # Shows the progress of a command: a text, and the command. It needs no packages.
 STEP := local/step.py
@@ -43,6 +44,7 @@ LOCAL := $(VENV)/local-packages
 DEVELOPMENT := $(VENV)/development-packages
 BROWSER_LIBRARIES := node_modules/.package-lock.json
 TEST_LIBRARIES := node_modules/.development-packages
+CLIENTS := $(VENV)/bench/packages
 OFFLINE := $(VENV)/offline/filled
 VERSITY := $(VENV)/versitygw-$(VERSITY_VERSION)
 OSSGUIDE := $(VENV)/ossguide-built
@@ -108,7 +110,7 @@ messages: $(DEVELOPMENT) gettext
 lock: $(DEVELOPMENT)
 	@$(PY) -m checks.locks --write
 
-bench: $(DEVELOPMENT) $(BROWSER_LIBRARIES)
+bench: $(DEVELOPMENT) $(BROWSER_LIBRARIES) $(CLIENTS) chromium
 	@exec $(PY) -m benchmarks $(BENCH_ARGS)
 
 # The screenshots of the documentation, from a running Partway.
@@ -152,6 +154,13 @@ $(LOCAL): locks/local.lock $(RUNTIME)
 
 $(DEVELOPMENT): locks/development.lock $(LOCAL)
 	@$(PY) $(STEP) "installing the packages for checks and tests with pip" $(PIP_INSTALL) -r $<
+	touch $@
+
+# The clients that benchmarks compare Partway with, in an environment of their own.
+$(CLIENTS): locks/bench.lock | $(BUILT)
+	@$(PY) -m venv --clear $(VENV)/bench
+	$(PY) $(STEP) "installing the clients to compare with, with pip" \
+	    $(VENV)/bench/bin/python -m pip install $(PIP_OPTIONS) -r $<
 	touch $@
 
 # The lock file has the digest of each package, so that every npm installs the same. What only tests use is left out.

@@ -1,13 +1,15 @@
 """A store that discards bodies, for measurements without a real store: `python -m benchmarks.discarding_store`.
 
 It has the operations that Partway needs to send: CreateMultipartUpload, UploadPart, PutObject, CompleteMultipartUpload,
-AbortMultipartUpload and HeadObject. It does not verify signatures and does not copy bodies out of the kernel. The rate
-of all bodies together can be limited. It prints its port.
+AbortMultipartUpload and HeadObject, and lists made-up uploads and parts (`benchmarks/made_up.py`). It does not verify
+signatures and does not copy bodies out of the kernel. The rate of all bodies together can be limited. It prints its
+port.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import itertools
 import re
 import socket
@@ -18,8 +20,13 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from benchmarks import made_up
+
 BLOCK = 1024**2
-ETAG = '"00000000000000000000000000000000"'
+ETAG = '"discarded"'
+"""The ETag of bytes that came without Content-MD5. Clients do not take it for an MD5."""
+
+MODIFIED = "Mon, 01 Jan 2024 00:00:00 GMT"
 
 Headers = dict[str, str]
 
@@ -45,10 +52,10 @@ class RateLimit:
 
 
 class Objects:
-    """The sizes and metadata of objects, for HEAD, and those of uploads in progress."""
+    """The sizes, ETags and metadata of objects, for HEAD, and the parts and metadata of uploads in progress."""
 
     def __init__(self) -> None:
-        self.known: dict[str, tuple[int, Headers]] = {}
+        self.known: dict[str, tuple[int, str, Headers]] = {}
         self._uploads: dict[str, tuple[dict[int, int], Headers]] = {}
         self._ids = itertools.count(1)
 
@@ -61,15 +68,15 @@ class Objects:
         """Whether the upload is in progress; also without an upload, for PutObject."""
         return not upload_id or upload_id in self._uploads
 
-    def put(self, path: str, upload_id: str, number: int, size: int, metadata: Headers) -> None:
+    def put(self, path: str, upload_id: str, number: int, size: int, etag: str, metadata: Headers) -> None:
         if upload_id:
             self._uploads[upload_id][0][number] = size
         else:
-            self.known[path] = (size, metadata)
+            self.known[path] = (size, etag, metadata)
 
     def complete(self, path: str, upload_id: str, numbers: list[int]) -> None:
         sizes, metadata = self._uploads.pop(upload_id)
-        self.known[path] = (sum(sizes[number] for number in numbers), metadata)
+        self.known[path] = (sum(sizes[number] for number in numbers), ETAG, metadata)
 
     def delete(self, path: str, upload_id: str) -> bool:
         removed = self._uploads.pop(upload_id, None) if upload_id else self.known.pop(path, None)
@@ -117,22 +124,26 @@ class Handler(socketserver.BaseRequestHandler):
         metadata = {name: value for name, value in headers.items() if name.startswith("x-amz-meta-")}
         upload_id = query.get("uploadId", "")
         status, response_headers, xml = 404, {}, b""
-        if method == "POST" and "uploads" in query:
+        if method == "GET":
+            status, xml = _listing(path, query)
+        elif method == "POST" and "uploads" in query:
             status, xml = 200, _xml("InitiateMultipartUploadResult", UploadId=objects.create(metadata))
         elif method == "PUT" and not objects.has(upload_id):
             # With this response, Partway knows that it may write here, and does not ask again for each file.
             xml = _xml("Error", Code="NoSuchUpload")
         elif method == "PUT":
-            objects.put(path, upload_id, int(query.get("partNumber", 0)), length, metadata)
-            status, response_headers = 200, {"ETag": ETAG}
+            etag = _etag(headers)
+            objects.put(path, upload_id, int(query.get("partNumber", 0)), length, etag, metadata)
+            status, response_headers = 200, {"ETag": etag}
         elif method == "POST":
             objects.complete(path, upload_id, [int(each) for each in re.findall(rb"<PartNumber>(\d+)<", body)])
             status, xml = 200, _xml("CompleteMultipartUploadResult", ETag=ETAG)
         elif method == "DELETE":
             status = 204 if objects.delete(path, upload_id) else 404
         elif method == "HEAD" and path in objects.known:
-            size, metadata_of_object = objects.known[path]
-            status, response_headers = 200, {"Content-Length": str(size), "ETag": ETAG, **metadata_of_object}
+            size, etag, metadata_of_object = objects.known[path]
+            known = {"Content-Length": str(size), "ETag": etag, "Last-Modified": MODIFIED}
+            status, response_headers = 200, known | metadata_of_object
         return status, response_headers, xml
 
     def _respond(self, method: str, status: int, headers: Headers, body: bytes) -> None:
@@ -156,6 +167,22 @@ def _headers(reader: Any) -> Iterator[tuple[str, str]]:
     while (line := reader.readline().decode("latin-1").strip()) != "":
         name, _, value = line.partition(":")
         yield name.strip().lower(), value.strip()
+
+
+def _listing(path: str, query: dict[str, str]) -> tuple[int, bytes]:
+    """ListMultipartUploads, or ListParts. No other GET is known."""
+    if "uploads" in query:
+        most = int(query.get("max-uploads", made_up.PAGE))
+        return 200, made_up.uploads_page(path.strip("/"), query.get("key-marker", ""), most)
+    marker, most = int(query.get("part-number-marker", 0)), int(query.get("max-parts", made_up.PAGE))
+    page = made_up.parts_page(query.get("uploadId", ""), marker, most)
+    return (200, page) if page is not None else (404, _xml("Error", Code="NoSuchUpload"))
+
+
+def _etag(headers: Headers) -> str:
+    """As a store that has verified Content-MD5 would name the bytes."""
+    md5 = headers.get("content-md5")
+    return f'"{base64.b64decode(md5).hex()}"' if md5 else ETAG
 
 
 def _xml(root: str, **fields: str) -> bytes:

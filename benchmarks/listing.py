@@ -1,47 +1,62 @@
-"""A page of 1,000 uploads: the store's response alone, our client, boto3, and the whole HTML page."""
+"""The HTML page of 1,000 uploads, of 1,000 to 100,000, at its start and deep: compared with the call of boto3 alone."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
-import requests
-from requests_aws4auth import AWS4Auth
+from benchmarks import made_up, rounds, stores
+from benchmarks.peers import Target
+from benchmarks.results import OURS, Comparison, Limit, Results
+from tests.system.direct_store import Boto
+from tests.system.stack import Operator, Stack
+from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.types import Credentials, StoreConfig
 
-from benchmarks import rounds
-from tests.system.stack import Stack
+COUNTS = (1000, 20_000, 100_000)
+ROUNDS = 20
+BASE = "boto3"
+LIMITS = (Limit(BASE, 1.0),)
 
-UPLOADS = 1000
-ROUNDS = 5
+
+def run(stack: Stack, _scratch: Path, results: Results) -> None:
+    """The whole response, compressed as a browser asks for it. The store takes a few milliseconds of each."""
+    with stack.signed_in() as operator, stores.discarding(stack, "listed") as target:
+        for count in COUNTS:
+            for place, marker in _places(count):
+                results.add(_measure(operator, target, count, place, marker))
 
 
-def run(stack: Stack, _scratch: Path) -> bool:
-    bucket = stack.new_bucket()
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: stack.client.create_multipart_upload(bucket, f"folder/key {n:04}"), range(UPLOADS)))
-    auth = AWS4Auth(stack.swift.access_key, stack.swift.secret_key, stack.swift.region, "s3")
-    with requests.Session() as session, stack.signed_in() as operator:
-        session.trust_env = False
+def _places(count: int) -> list[tuple[str, str]]:
+    """Where a page starts, in words and as a key marker."""
+    if count == made_up.PAGE:
+        return [("the only page", "")]
+    return [("the first page", ""), ("the middle page", made_up.key(count // 2))]
 
-        def bare_request(_: int) -> None:
-            url = f"{stack.swift.endpoint_url}/{bucket}?uploads=&max-uploads={UPLOADS}"
-            assert session.get(url, auth=auth).content.count(b"<UploadId>") == UPLOADS
 
-        def our_client(_: int) -> None:
-            assert len(stack.client.list_multipart_uploads(bucket, max_uploads=UPLOADS).uploads) == UPLOADS
+def _measure(operator: Operator, target: Target, count: int, place: str, marker: str) -> Comparison:
+    bucket = f"uploads-{count}"
+    config = StoreConfig(target.endpoint, target.region, Credentials(target.access_key, target.secret_key))
+    boto3, ours = Boto(config).client, ObjectStoreClient(config)
+    query = urlencode({"max-uploads": made_up.PAGE, **({"key-marker": marker} if marker else {})})
+    path = f"/stores/listed/{bucket}/uploads/?{query}"
 
-        def by_boto3(_: int) -> None:
-            assert len(stack.s3.list_multipart_uploads(Bucket=bucket, MaxUploads=UPLOADS)["Uploads"]) == UPLOADS
+    def by_boto3(_: int) -> None:
+        more: dict[str, Any] = {"KeyMarker": marker} if marker else {}
+        page = boto3.list_multipart_uploads(Bucket=bucket, MaxUploads=made_up.PAGE, **more)
+        assert len(page["Uploads"]) >= made_up.PAGE - 1
 
-        def our_page(_: int) -> None:
-            url = f"{stack.url}/stores/{stack.store}/{bucket}/uploads/?max-uploads={UPLOADS}"
-            assert operator.session.get(url).text.count('name="upload"') == UPLOADS
+    def by_our_client(_: int) -> None:
+        page = ours.list_multipart_uploads(bucket, max_uploads=made_up.PAGE, key_marker=marker)
+        assert len(page.uploads) >= made_up.PAGE - 1
 
-        candidates = {
-            "store alone": bare_request,
-            "our client": our_client,
-            "boto3": by_boto3,
-            "our HTML page": our_page,
-        }
-        rounds.show(rounds.measure(candidates, ROUNDS), "store alone")
-    return True
+    def as_json(_: int) -> None:
+        assert len(operator.get_json(path)["Uploads"]) >= made_up.PAGE - 1
+
+    def as_html(_: int) -> None:
+        response = operator.session.get(operator.url + path)
+        assert response.text.count('name="upload"') >= made_up.PAGE - 1
+
+    candidates = {BASE: by_boto3, "our client": by_our_client, "Partway, JSON": as_json, OURS: as_html}
+    return Comparison(f"page of 1,000 of {count:,} uploads, {place}", rounds.measure(candidates, ROUNDS), LIMITS)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
+from benchmarks import rounds
+from benchmarks.results import OURS, Comparison, Figure, Limit, Results
+from benchmarks.usage import Usage
 from tests.system.stack import Stack, wait_for
 from uploads.objectstore.client import ObjectStoreClient
 
-UPLOADS, BUCKETS, THREADS, ROUNDS = 2000, 5, 6, 3
+UPLOADS, BUCKETS, THREADS, ROUNDS = 2000, 5, 6, 5
 """A scanner has 8 threads, of which one store may hold 6."""
 
-LEAST_RATIO = 0.8
+BASE = "bare loop"
+LIMITS = (Limit(BASE, 1 / 0.8),)
 
 REQUEST = """
 from uploads.models import InventorySettings, InventoryUpload, Scan, Store
@@ -32,23 +35,27 @@ FROM uploads_scan s ORDER BY s.created_at DESC LIMIT 1
 """
 
 
-def run(stack: Stack, _scratch: Path) -> bool:
+def run(stack: Stack, _scratch: Path, results: Results) -> None:
     buckets = [stack.new_bucket() for _ in range(BUCKETS)]
     client = stack.client
     with ThreadPoolExecutor(THREADS) as threads:
         list(threads.map(lambda n: client.create_multipart_upload(buckets[n % BUCKETS], f"k/{n}"), range(UPLOADS)))
-        ratios = []
-        for _ in range(ROUNDS):
-            bare = _bare(client, buckets, threads)
-            scanned, requests, checked = _scan(stack, buckets)
-            ratios.append(bare / scanned)
-            print(f"bare loop {bare:.2f} s, scan {scanned:.2f} s, {requests / UPLOADS:.3f} requests per upload")
-            if checked != UPLOADS:
-                print(f"{checked} of {UPLOADS} uploads were read")
-                return False
-    ratio = statistics.median(ratios)
-    print(f"speed of a scan / bare loop: {ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f}), at least {LEAST_RATIO}")
-    return ratio >= LEAST_RATIO
+        sent: list[float] = []
+
+        def bare(_: int) -> Usage:
+            return Usage(_bare(client, buckets, threads))
+
+        def ours(_: int) -> Usage:
+            seconds, requests, checked = _scan(stack, buckets)
+            assert checked == UPLOADS, f"{checked} of {UPLOADS} uploads were read"
+            sent.append(requests / UPLOADS)
+            return Usage(seconds)
+
+        used = rounds.measure({BASE: bare, OURS: ours}, ROUNDS)
+    results.add(
+        Comparison(f"scan of {UPLOADS:,} uploads", used, LIMITS, amount=UPLOADS, unit="uploads"),
+        Figure("requests for each upload of a scan", max(sent), "requests"),
+    )
 
 
 def _bare(client: ObjectStoreClient, buckets: list[str], threads: ThreadPoolExecutor) -> float:

@@ -1,4 +1,7 @@
-"""500 files of 1 MiB and of 10 KiB by tus until all are done, compared with `aws s3 cp --recursive`."""
+"""500 and 5,000 files of 1 MiB and of 10 KiB by tus until all are done, compared with other clients.
+
+SMALL_FILES=100 measures fewer files.
+"""
 
 from __future__ import annotations
 
@@ -10,70 +13,78 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psutil
-
-from benchmarks import aws, rounds
-from benchmarks.memory import OURS
-from benchmarks.pipeline import BUCKET, discarding_store, verdict
+from benchmarks import rounds, stores
+from benchmarks.peers import AWS, BOTO3, CONNECTIONS, MINIO, RCLONE, S5CMD, Peer, Target
+from benchmarks.results import OURS, Comparison, Figure, Limit, Results
+from benchmarks.usage import Usage, cpu_seconds
 from tests.system.stack import MIB, Operator, Stack
 
-FILES = int(os.environ.get("SMALL_FILES", "500"))
-ROUNDS = int(os.environ.get("SMALL_FILES_ROUNDS", "3"))
-SIZES = (MIB, 10 * 1024)
-CONNECTIONS = 10
-"""As many as the page has, and as many as the AWS CLI has threads."""
+FILES = tuple(int(each) for each in os.environ.get("SMALL_FILES", "500,5000").split(","))
+ROUNDS = 5
+SIZES = {"1 MiB": MIB, "10 KiB": 10 * 1024}
+PEERS = (AWS, BOTO3, MINIO, RCLONE, S5CMD)
 
-LIMIT = 1.0
-"""The limit of the time, relative to `aws s3 cp --recursive`."""
+RATIOS = {"sqlite": 1.0, "postgresql": 1 / 1.5}
+"""The limit of the time, relative to `aws s3 cp --recursive`, by the database."""
 
-CPU_LIMIT = 0.012
-"""CPU seconds of all our processes for each file."""
+CPU_LIMIT = 12.0
+"""CPU milliseconds of all our processes for each file."""
 
 BUSY = (429, 503)
 
 
-def run(stack: Stack, scratch: Path) -> bool:
-    with stack.signed_in() as operator, discarding_store(stack, "fast") as endpoint:
-        met = [_compare(stack, operator, scratch, endpoint, size) for size in SIZES]
-    return all(met)
+def run(stack: Stack, scratch: Path, results: Results) -> None:
+    with stack.signed_in() as operator, stores.discarding(stack, "fast") as target:
+        for count in FILES:
+            for name, size in SIZES.items():
+                folder = scratch / f"{count}-{size}"
+                files = list(_write_files(folder, count, size))
+                _compare(
+                    stack, operator, target, folder, files, f"{count:,} files of {name}, {stack.database}", results
+                )
 
 
-def _compare(stack: Stack, operator: Operator, scratch: Path, endpoint: str, size: int) -> bool:
-    folder = scratch / f"files-{size}"
-    files = list(_write_files(folder, size))
+def _compare(
+    stack: Stack, operator: Operator, target: Target, folder: Path, files: Sequence[Path], work: str, results: Results
+) -> None:
     cpu: list[dict[str, float]] = []
 
-    def through_partway(number: int) -> None:
-        before = _cpu_seconds(stack)
-        _send_all(operator, files, f"partway-{size}-{number}/")
+    def through_partway(number: int) -> Usage:
+        before, started = cpu_seconds(stack), time.perf_counter()
+        _send_all(operator, files, f"{OURS}-{folder.name}-{number}/")
         _wait_until_done(stack)
-        after = _cpu_seconds(stack)
-        cpu.append({name: (seconds - before[name]) / len(files) for name, seconds in after.items()})
+        seconds, after = time.perf_counter() - started, cpu_seconds(stack)
+        used = {name: value - before[name] for name, value in after.items()}
+        cpu.append(used)
+        return Usage(seconds, sum(used.values()))
 
-    def by_aws(number: int) -> None:
-        target = f"s3://{BUCKET}/aws-{size}-{number}/"
-        aws.s3_cp(folder, target, endpoint=endpoint, region="us-east-1", access_key="a", secret_key="b", recursive=True)
+    def by_peer(peer: Peer, number: int) -> Usage:
+        return peer.send(target, folder, f"{peer.name}-{folder.name}-{number}/")
 
-    print(f"\n{len(files)} files of {size} bytes:")
-    base = "aws s3 cp --recursive"
-    seconds = rounds.measure({base: by_aws, "Partway": through_partway}, ROUNDS)
-    rounds.show(seconds, base, amount=len(files), unit="files")
-    ratio = rounds.median_ratio(seconds["Partway"], seconds[base])
-    of_processes = {name: statistics.median(each[name] for each in cpu[1:]) for name in cpu[0]}
-    per_file = statistics.median(sum(each.values()) for each in cpu[1:])
-    met = per_file <= CPU_LIMIT
-    print(verdict(ratio, LIMIT))
-    print(f"CPU for each file: {per_file * 1000:.1f} ms, limit {CPU_LIMIT * 1000:g}: {'met' if met else 'EXCEEDED'}.")
-    print(", ".join(f"{name} {seconds * 1000:.1f} ms" for name, seconds in of_processes.items()))
-    return ratio <= LIMIT and met
+    candidates = {peer.name: partial(by_peer, peer) for peer in PEERS} | {OURS: through_partway}
+    used = rounds.measure(candidates, ROUNDS)
+    limit = Limit(AWS.name, RATIOS[stack.database])
+    results.add(
+        Comparison(work, used, [limit], amount=len(files), unit="files"),
+        Figure(f"CPU for each of {work}", _median_of_sums(cpu[1:]) / len(files) * 1000, "ms", CPU_LIMIT),
+        *(
+            Figure(f"  of it {name}", statistics.median(each[name] for each in cpu[1:]) / len(files) * 1000, "ms")
+            for name in cpu[0]
+        ),
+    )
 
 
-def _write_files(folder: Path, size: int) -> Iterator[Path]:
+def _median_of_sums(cpu: Sequence[dict[str, float]]) -> float:
+    return statistics.median(sum(each.values()) for each in cpu)
+
+
+def _write_files(folder: Path, count: int, size: int) -> Iterator[Path]:
     folder.mkdir()
-    for number in range(FILES):
+    for number in range(count):
         file = folder / f"{number:05}"
         file.write_bytes(os.urandom(size))
         yield file
@@ -104,7 +115,7 @@ def _connection(operator: Operator) -> Iterator[http.client.HTTPConnection]:
 def _send(connection: http.client.HTTPConnection, operator: Operator, file: Path, prefix: str) -> float | None:
     """Create an upload with all of its bytes. Returns after how many seconds to try again, None if it was created."""
     body = file.read_bytes()
-    named = {"store": "fast", "bucket": BUCKET, "key": prefix + file.name, "fingerprint": prefix + file.name}
+    named = {"store": "fast", "bucket": stores.BUCKET, "key": prefix + file.name, "fingerprint": prefix + file.name}
     named |= {"replace": "on", "replace-etag": "*"}
     metadata = ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in named.items())
     headers = {
@@ -129,13 +140,3 @@ def _wait_until_done(stack: Stack) -> None:
     while stack.query("SELECT 1 FROM uploads_transfer WHERE finished_at IS NULL LIMIT 1"):
         time.sleep(0.05)
     assert not stack.query("SELECT 1 FROM uploads_transfer WHERE phase != 'done' LIMIT 1")
-
-
-def _cpu_seconds(stack: Stack) -> dict[str, float]:
-    """The CPU seconds that each of our processes and its children have taken."""
-    return {name: sum(map(_cpu_of, stack.tree(name))) for name in OURS if stack.is_running(name)}
-
-
-def _cpu_of(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)

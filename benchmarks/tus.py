@@ -1,10 +1,11 @@
-"""Sends a file by tus as fast as possible: one PATCH request, with sendfile()."""
+"""Sends a file by tus as fast as possible: one PATCH request, with sendfile(). Waits until a transfer has ended."""
 
 from __future__ import annotations
 
 import base64
 import http.client
 import os
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -50,3 +51,14 @@ def _patch(
     response = connection.getresponse()
     assert response.status == 204, response.read()
     response.read()
+
+
+def wait_for_end(operator: Operator, transfer_id: str, seconds: float = 600) -> dict[str, object]:
+    """Wait with a short polling interval, because the interval is part of the measured time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        transfer = operator.transfer(transfer_id)
+        if transfer["state"] in ("done", "failed", "cancelled"):
+            return transfer
+        time.sleep(0.02)
+    raise AssertionError(f"transfer {transfer_id} has not ended")

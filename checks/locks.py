@@ -19,6 +19,7 @@ LISTS = {
     "development": "requirements-dev.txt",
     "local": "requirements-local.txt",
     "runtime": "requirements.txt",
+    "bench": "requirements-bench.txt",
     "node": "locks/node.txt",
     "go": "locks/go.txt",
 }

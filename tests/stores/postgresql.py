@@ -36,6 +36,7 @@ SETTINGS = {
     "full_page_writes": "off",
     "log_lock_waits": "on",
 }
+DURABLE = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "128MB"}
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,11 @@ def binaries() -> Path:
 
 
 @contextmanager
-def running(logs: Path) -> Iterator[Cluster]:
-    """Run a new cluster. The log stays in `logs`."""
+def running(logs: Path, *, is_durable: bool = False) -> Iterator[Cluster]:
+    """Run a new cluster, which for measurements writes as one that survives a crash of the machine.
+
+    The log stays in `logs`.
+    """
     # Not in `logs`: the user that runs the server may not enter folders of root, and the path of a socket is short.
     folder = Path(tempfile.mkdtemp(prefix="partway-postgresql-", dir="/tmp"))
     try:
@@ -92,7 +96,12 @@ def running(logs: Path) -> Iterator[Cluster]:
         password = secrets.token_urlsafe(16)
         _create(folder, user, password)
         cluster = Cluster(ports.choose(1)[0], password)
-        settings = {**SETTINGS, "port": str(cluster.port), "unix_socket_directories": str(folder)}
+        settings = {
+            **SETTINGS,
+            **(DURABLE if is_durable else {}),
+            "port": str(cluster.port),
+            "unix_socket_directories": str(folder),
+        }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         # Changing the user drops pdeathsig, so it is set again. SIGQUIT makes the server end at once.
         argv = [*_as(user, folder), "setpriv", "--pdeathsig", "QUIT", str(binaries() / "postgres")]

@@ -1,0 +1,87 @@
+"""1 GiB by tus until it is done: staged, synced, sent in parts and verified, compared with other clients."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from benchmarks import rounds, stores, tus
+from benchmarks.files import write_random
+from benchmarks.peers import AWS, BOTO3, PEERS, S5CMD, Peer, Target
+from benchmarks.results import OURS, Comparison, Limit, Results
+from benchmarks.usage import Usage, of_partway
+from tests.stores import ceph, versity
+from tests.system.direct_store import Boto
+from tests.system.stack import MIB, Operator, Stack
+from uploads.objectstore.types import Credentials, StoreConfig
+
+SIZE = 1024 * MIB
+ROUNDS = 5
+LIMITS = (Limit(AWS.name, 0.5), Limit(BOTO3.name, 0.55), Limit(S5CMD.name, 1.3))
+"""On a store that discards bodies. Partway sends Content-MD5."""
+
+STORE_ROUNDS = 3
+PYTHON_PEERS = tuple(peer for peer in PEERS if peer.is_python)
+
+
+def run(stack: Stack, scratch: Path, results: Results) -> None:
+    file = scratch / "file"
+    write_random(file, SIZE)
+    with stack.signed_in() as operator:
+        with stores.discarding(stack, "fast") as target:
+            used = _measure(stack, operator, file, "fast", target, PEERS, ROUNDS)
+            results.add(_comparison("1 GiB, bodies are discarded", used, LIMITS))
+        with ExitStack() as running:
+            for name, store, target in _real_stores(stack, scratch, running):
+                used = _measure(stack, operator, file, store, target, PYTHON_PEERS, STORE_ROUNDS)
+                results.add(_comparison(f"1 GiB, {name}", used, [Limit(_fastest(used), 1.0)]))
+
+
+def _real_stores(stack: Stack, scratch: Path, running: ExitStack) -> Iterator[tuple[str, str, Target]]:
+    """The name of each real store, its name in the dashboard, and where to send to. Each runs as long as `running`."""
+    yield "Swift", stack.store, stores.embedded(stack)
+    for name, provider, server in (("Ceph", "ceph", ceph.running), ("Versity", "versity", versity.running)):
+        folder = scratch / provider
+        folder.mkdir()
+        store = running.enter_context(server(folder))
+        yield name, provider, stores.added(stack, provider, store, provider)
+
+
+def _measure(
+    stack: Stack, operator: Operator, file: Path, store: str, target: Target, peers: Sequence[Peer], count: int
+) -> dict[str, list[Usage]]:
+    def through_partway(number: int) -> Usage:
+        def send() -> None:
+            transfer_id = tus.send(operator, file, store=store, bucket=target.bucket, key=f"{OURS}-{number}")
+            done = tus.wait_for_end(operator, transfer_id)
+            assert done["state"] == "done", done["error"]
+
+        return of_partway(stack, send)
+
+    def by_peer(peer: Peer, number: int) -> Usage:
+        return peer.send(target, file, f"{peer.name}-{number}")
+
+    def clean(number: int) -> None:
+        client = Boto(StoreConfig(target.endpoint, target.region, _keys(target))).client
+        for name in candidates:
+            client.delete_object(Bucket=target.bucket, Key=f"{name}-{number}")
+
+    candidates = {peer.name: partial(by_peer, peer) for peer in peers} | {OURS: through_partway}
+    return rounds.measure(candidates, count, after=clean)
+
+
+def _keys(target: Target) -> Credentials:
+    return Credentials(target.access_key, target.secret_key)
+
+
+def _comparison(work: str, used: dict[str, list[Usage]], limits: Sequence[Limit]) -> Comparison:
+    return Comparison(work, used, limits, amount=SIZE / MIB, unit="MiB")
+
+
+def _fastest(used: dict[str, list[Usage]]) -> str:
+    """The name of the fastest other client."""
+    medians = {name: statistics.median(each.seconds for each in usages) for name, usages in used.items()}
+    return min((name for name in medians if name != OURS), key=medians.__getitem__)

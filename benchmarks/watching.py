@@ -1,0 +1,91 @@
+"""200 transfers at once, and 50 open pages that watch them: the speed of the pages, and what they cost."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+
+from benchmarks import rounds, stores, tus
+from benchmarks.files import write_random
+from benchmarks.results import Comparison, Figure, Limit, Results
+from benchmarks.usage import Usage
+from tests.system.stack import MIB, Operator, Stack, wait_for
+
+TRANSFERS, PAGES = 200, 50
+SIZE = 10 * MIB
+POLL_SECONDS = 1.0
+"""How often the page of a transfer that is being sent asks."""
+
+ROUNDS = 3
+P95_SECONDS = 0.2
+ALONE, WATCHED = "Partway, not watched", f"Partway, {PAGES} pages open"
+LIMITS = (Limit(ALONE, 1 / 0.9),)
+
+
+def run(stack: Stack, scratch: Path, results: Results) -> None:
+    """The bytes are staged while the sender stands still. The time is that of sending them."""
+    file = scratch / "file"
+    write_random(file, SIZE)
+    seen: list[float] = []
+    with stack.signed_in() as operator, stores.discarding(stack, "watched") as target:
+
+        def stage(kind: str, number: int) -> list[str]:
+            stack.freeze("sender")
+            keys = (f"{kind}-{number}-{each:03}" for each in range(TRANSFERS))
+            return [tus.send(operator, file, store="watched", bucket=target.bucket, key=key) for key in keys]
+
+        def alone(number: int) -> Usage:
+            stage("alone", number)
+            return _send(stack)
+
+        def watched(number: int) -> Usage:
+            ids = stage("watched", number)
+            with _pages(operator, ids[:PAGES], seen):
+                return _send(stack)
+
+        used = rounds.measure({ALONE: alone, WATCHED: watched}, ROUNDS)
+    work = f"{TRANSFERS} transfers at once"
+    results.add(
+        Comparison(work, used, LIMITS, ours=WATCHED, amount=TRANSFERS * SIZE / MIB, unit="MiB"),
+        Figure(f"page of a transfer while {work}, p95", statistics.quantiles(seen, n=20)[-1], "s", P95_SECONDS),
+    )
+
+
+def _send(stack: Stack) -> Usage:
+    started = time.perf_counter()
+    stack.thaw("sender")
+    unfinished = "SELECT 1 FROM uploads_transfer WHERE finished_at IS NULL LIMIT 1"
+    wait_for("the ends of all transfers", lambda: not stack.query(unfinished), 600)
+    assert not stack.query("SELECT 1 FROM uploads_transfer WHERE phase != 'done' LIMIT 1")
+    return Usage(time.perf_counter() - started)
+
+
+@contextmanager
+def _pages(operator: Operator, ids: Sequence[str], seen: list[float]) -> Iterator[None]:
+    """Pages that ask as a browser does, each with a connection of its own. `seen` gets the seconds of each request."""
+    stopped = threading.Event()
+    watchers = [threading.Thread(target=_watch, args=(operator, each, stopped, seen)) for each in ids]
+    for watcher in watchers:
+        watcher.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        for watcher in watchers:
+            watcher.join()
+
+
+def _watch(operator: Operator, transfer_id: str, stopped: threading.Event, seen: list[float]) -> None:
+    headers = {"HX-Request": "true", "Cookie": operator.cookies, "Partway-Background": "1"}
+    with requests.Session() as session:
+        while not stopped.wait(POLL_SECONDS):
+            started = time.perf_counter()
+            response = session.get(f"{operator.url}/transfers/{transfer_id}/", headers=headers)
+            seen.append(time.perf_counter() - started)
+            response.raise_for_status()
