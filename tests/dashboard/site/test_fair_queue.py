@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from queue import Empty
+from typing import cast
 
 import pytest
 
 from dashboard.site.fair_queue import FairQueue
+from dashboard.site.newest_first import NewestFirst
 
 
 def test_client_with_many_requests_lets_others_through() -> None:
@@ -33,6 +35,7 @@ def test_thread_ends_after_all_requests() -> None:
 def test_the_thread_that_began_to_wait_last_gets_the_next_item() -> None:
     """So a quiet server uses few of its threads, and the memory of few."""
     queue = FairQueue(lambda item: item)
+    idle = cast("NewestFirst", queue.not_empty)
     got: list[str] = []
 
     def work(name: str) -> None:
@@ -43,12 +46,12 @@ def test_the_thread_that_began_to_wait_last_gets_the_next_item() -> None:
     threads = [threading.Thread(target=work, args=(name,)) for name in ("first", "second", "third")]
     for count, thread in enumerate(threads, start=1):
         thread.start()
-        while len(queue.not_empty._waiting) < count:
+        while len(idle._waiting) < count:
             time.sleep(0.001)
     for number in range(5):
         queue.put(f"item {number}")
         queue.join()
-        while len(queue.not_empty._waiting) < len(threads):
+        while len(idle._waiting) < len(threads):
             time.sleep(0.001)
     for _ in threads:
         queue.put("end")
