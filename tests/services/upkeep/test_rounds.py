@@ -284,7 +284,7 @@ def test_every_step_that_a_process_did_not_enqueue_is_found(make: Make, sent: Se
         ("send_part", str(started.parts.get().pk)),
         ("open_store_upload", str(opening.pk)),
         ("complete_transfer", str(whole.pk)),
-        ("send_part", str(put.parts.get().pk)),
+        ("send_small_files", put.node),
     }
     started.refresh_from_db()
     assert (started.phase, started.sending_at is None) == (Phase.SENDING, False)

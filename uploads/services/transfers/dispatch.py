@@ -20,11 +20,15 @@ from uploads.domain.states import PHASES, DesiredState, PartState, Phase, StoreU
 from uploads.models import Part, StoreUpload, Transfer
 from uploads.models.node import silent_nodes
 from uploads.services.staging import expected_sha256
+from uploads.services.transfers.file_queue import SMALL_FILE, enqueue_files
 from uploads.services.work.leases import due, free
 from uploads.services.work.queue import enqueue_rows
 from uploads.services.work.transitions import change
 
-NEEDED = ("phase", "desired_state", "all_received", "part_count", "node", "verify_sha256", "expected_sha256", "sha256")
+NEEDED = (
+    *("phase", "desired_state", "all_received", "size", "part_count", "node"),
+    *("verify_sha256", "expected_sha256", "sha256"),
+)
 
 WINDOW = 4
 """Parts of one transfer that are enqueued or being sent at a time, so that no transfer starves the others."""
@@ -65,6 +69,8 @@ class _Next:
     completing: list[Transfer] = field(default_factory=list)
     parts: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     """The ids of parts to send, by the node that has them."""
+    files: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    """The same for small files, which are sent together."""
 
 
 def _next_of(transfers: Iterable[Transfer]) -> _Next:
@@ -88,7 +94,9 @@ def _next_of(transfers: Iterable[Transfer]) -> _Next:
         elif transfer.all_received or not transfer.by_put_object:
             # PutObject creates the object: not before the SHA-256 of the whole file was checked.
             waiting = [facts[name] for name in NEXT_PARTS if facts[name] is not None]
-            result.parts[transfer.node] += waiting[: WINDOW - facts["busy"]]
+            is_small = transfer.by_put_object and transfer.size <= SMALL_FILE
+            ids = result.files if is_small else result.parts
+            ids[transfer.node] += waiting[: WINDOW - facts["busy"]]
     return result
 
 
@@ -96,10 +104,13 @@ def _send(found: _Next) -> list[Transfer]:
     """Write what was found and enqueue it. Returns the transfers to complete."""
     _change_phase(found.starting, Phase.SENDING, Phase.RECEIVING, sending_at=timezone.now())
     _enqueue_steps("open_store_upload", found.uploads)
-    silent = silent_nodes() if found.parts else {}
+    silent = silent_nodes() if found.parts or found.files else {}
     for node, ids in found.parts.items():
         if ids and node not in silent:
             enqueue_rows("send_part", ids, node=node)
+    for node, ids in found.files.items():
+        if ids and node not in silent:
+            enqueue_files(node, ids)
     # PutObject has created the object already.
     put = [transfer for transfer in found.completing if transfer.by_put_object]
     multipart = [transfer for transfer in found.completing if not transfer.by_put_object]

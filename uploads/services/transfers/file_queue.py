@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from django.db import transaction
+from collections.abc import Sequence
 
-from uploads.models import Transfer
+from django.db import transaction
+from django.utils import timezone
+
+from uploads.models import Part, Transfer
 from uploads.models.transfer import parts_queue
-from uploads.services.work.queue import enqueue_marked, wake_on_commit
+from uploads.services.work.queue import enqueue_marked, enqueue_rows, wake_on_commit
 
 SMALL_FILE = 4 * 1024**2
 """A file of at most this size is sent together with others."""
@@ -22,11 +25,19 @@ def enqueue_file(transfer: Transfer, part_id: int) -> None:
         _wake(transfer.node, [part_id])
 
 
-def enqueue_rest(node: str, part_ids: list[int]) -> None:
+def enqueue_files(node: str, part_ids: Sequence[int]) -> None:
+    """Enqueue the only parts of small files. A file that has failed before is sent alone."""
+    together = list(Part.objects.filter(pk__in=part_ids, tries=0).order_by().values_list("pk", flat=True))
+    if together and Part.objects.filter(pk__in=together).update(queued_at=timezone.now()):
+        _wake(node, together)
+    enqueue_rows("send_part", [pk for pk in part_ids if pk not in together], node=node)
+
+
+def enqueue_rest(node: str, part_ids: Sequence[int]) -> None:
     """Publish another message for files that are marked as enqueued, of which some are named."""
     with transaction.atomic():
         _wake(node, part_ids)
 
 
-def _wake(node: str, part_ids: list[int]) -> None:
+def _wake(node: str, part_ids: Sequence[int]) -> None:
     wake_on_commit(TASK, node, queue=parts_queue(node), marked=("send_part", part_ids))

@@ -19,6 +19,7 @@ from uploads.models import Part, Transfer
 from uploads.services.transfers import small_files
 from uploads.services.transfers.cancel import cancel_transfer
 from uploads.services.transfers.complete import complete_transfer
+from uploads.services.transfers.dispatch import dispatch_many
 from uploads.services.transfers.proved import ProvedFile, record_proved
 from uploads.services.transfers.small_files import send_small_files
 from uploads.services.transfers.steps import request_cancel, request_pause, request_resume
@@ -29,6 +30,12 @@ from uploads.services.work import leases, queue
 NODE = "test-node"
 COUNT = 6
 DONE = (Phase.DONE, True, "")
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file is returned because this machine is busy."""
+    monkeypatch.setattr(small_files, "START_SECONDS", 600.0)
 
 
 @pytest.fixture
@@ -197,6 +204,16 @@ def test_more_files_are_left_to_the_next_task(
     send_small_files(NODE)
     assert states(files).count(DONE) == 4
     assert messages == ["send_small_files"]
+
+
+def test_files_whose_message_was_lost_share_the_next_one(files: Sequence[Transfer], messages: list[str]) -> None:
+    Part.objects.update(queued_at=None)
+    Part.objects.filter(transfer=files[0]).update(tries=1)
+    dispatch_many([transfer.pk for transfer in files])
+    assert messages == ["send_small_files", "send_part"]
+    assert not Part.objects.filter(queued_at=None).exists()
+    send_small_files(NODE)
+    assert states(files).count(DONE) == COUNT - 1
 
 
 def test_bytes_of_one_task_are_limited(files: Sequence[Transfer], monkeypatch: pytest.MonkeyPatch) -> None:
