@@ -11,9 +11,8 @@ from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
 from django.utils.functional import SimpleLazyObject
 
-from uploads.database.prepared import First, Given
+from uploads.selectors.people import active_user
 
-_ACTIVE = First(User, lambda: User.objects.filter(pk=Given(User, "id"), is_active=True))
 _BACKEND = f"{ModelBackend.__module__}.{ModelBackend.__qualname__}"
 
 
@@ -38,7 +37,7 @@ def _plainly_signed_in(request: HttpRequest) -> User | None:
         return None
     if _BACKEND not in settings.AUTHENTICATION_BACKENDS:
         return None
-    user = _ACTIVE(id=int(user_id))
+    user = active_user(int(user_id))
     if user is None or not constant_time_compare(session.get(auth.HASH_SESSION_KEY, ""), user.get_session_auth_hash()):
         return None
     return user

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from django.contrib.auth.models import Group, User
 from django.db.models import Count, Q, QuerySet
 
+from uploads.database.prepared import First, Given
 from uploads.domain.roles import ROLES, Role
 from uploads.models import AccessToken, Grant, Invitation
 
@@ -22,6 +23,14 @@ def find_tokens(tokens: QuerySet[AccessToken], *, before: int = 0, limit: int) -
 def user_as_stored(user: User) -> User:
     """The user as the row is now, with the grants not yet read."""
     return User.objects.get(pk=user.pk)
+
+
+_ACTIVE = First(User, lambda: User.objects.filter(pk=Given(User, "id"), is_active=True))
+
+
+def active_user(user_id: int) -> User | None:
+    """The user, unless disabled or gone. Every request needs it, so its statement is built once."""
+    return _ACTIVE(id=user_id)
 
 
 @dataclass(frozen=True, slots=True)
