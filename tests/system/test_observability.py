@@ -140,7 +140,7 @@ def test_full_disk_fails_readiness(observed: Stack) -> None:
             observed.stop("web")
     finally:
         observed.start("web")
-    assert ready(observed)[0] == 200
+    wait_for("readiness", lambda: ready(observed)[0] == 200)
 
 
 # --- Metrics ----------------------------------------------------------------------------------------------------------
