@@ -330,6 +330,7 @@ def _pieces(key: str) -> list[tuple[str, int]]:
 
 def _shown_pieces(body: str) -> list[tuple[str, int]]:
     if unicodedata.is_normalized("NFC", body):
+        # Nothing composes any more, in no part of the text: each character is a piece.
         return [(_shown(character), _columns(character)) for character in body]
     show = _cluster_html if _is_mixed(body) else lambda cluster: "".join(map(_shown, cluster))
     return [(show(cluster), sum(map(_columns, cluster))) for cluster in _clusters(body)]
@@ -375,10 +376,6 @@ def _codes(text: str) -> str:
 
 def _clusters(text: str) -> Iterator[str]:
     """The text in pieces, each of which composes only within itself."""
-    if unicodedata.is_normalized("NFC", text):
-        # Nothing composes any more, in no part of the text.
-        yield from text
-        return
     piece = ""
     for character in text:
         if piece and unicodedata.normalize("NFC", piece + character) == unicodedata.normalize(
