@@ -7,7 +7,7 @@ A new action needs a text in `dashboard/shared/messages/audit.py`. Where a reque
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec
 
 from django.contrib.auth.models import User
@@ -28,6 +28,7 @@ __all__ = [
     "record",
     "record_ends",
     "record_item",
+    "record_items",
     "record_store",
     "record_transfer",
 ]
@@ -190,22 +191,41 @@ def record_store(
 
 
 def record_item(actor: User | None, action: str, operation: Operation, item: OperationItem, **detail: Any) -> None:
-    ordered = None
-    if action != Outcome.ORDERED:
-        of_item = {"upload_id": item.upload_id, "operation_id": operation.pk, "key": item.key}
-        ordered = _ordered_by(f"{operation.kind}.{action}", **of_item)
-    record(
-        actor,
-        f"{operation.kind}.{action}",
-        store=operation.store.name,
-        bucket=operation.bucket,
-        key=item.key,
-        upload_id=item.upload_id,
-        operation_id=operation.pk,
-        detail=detail,
-        ordered=ordered,
-        outcome=Outcome.REFUSED if action in NOT_DONE else None,
-    )
+    record_items(actor, action, operation, {item: detail})
+
+
+def record_items(
+    actor: User | None, action: str, operation: Operation, details: Mapping[OperationItem, Mapping[str, Any]]
+) -> None:
+    """Record the same of several items of an operation, each with its details: two statements."""
+    name = f"{operation.kind}.{action}"
+    ordered = {} if action == Outcome.ORDERED else _requests_of_items(name, operation, list(details))
+    entries = [
+        _entry(
+            actor,
+            name,
+            store=operation.store.name,
+            bucket=operation.bucket,
+            key=item.key,
+            upload_id=item.upload_id,
+            operation_id=operation.pk,
+            detail=detail,
+            ordered=ordered.get((item.key, item.upload_id)),
+            outcome=Outcome.REFUSED if action in NOT_DONE else None,
+        )
+        for item, detail in details.items()
+    ]
+    AuditEntry.objects.bulk_create(entries)
+
+
+def _requests_of_items(
+    action: str, operation: Operation, items: Sequence[OperationItem]
+) -> dict[tuple[str, str], AuditEntry]:
+    """By key and upload id, the last entry that requested what this action ends."""
+    ids = [item.upload_id for item in items]
+    rows = _requests_of(action).filter(operation_id=operation.pk, upload_id__in=ids)
+    found = rows.only(*CAME_FROM, "key", "upload_id").order_by("id")
+    return {(entry.key, entry.upload_id): entry for entry in found}
 
 
 def _ordered_by(action: str, **subject: Any) -> AuditEntry | None:

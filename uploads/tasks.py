@@ -25,6 +25,9 @@ from uploads.services.inventory import (
 from uploads.services.inventory.scans import buckets, listing, parts  # noqa: F401 - declare their tasks
 from uploads.services.lifecycle import readings  # noqa: F401 - declares its task
 from uploads.services.operations import kinds as operations
+from uploads.services.operations.order import TASK
+from uploads.services.operations.run import run_item
+from uploads.services.operations.together import run_items
 from uploads.services.stores import trying
 from uploads.services.stores.checks import run as checks  # noqa: F401 - declares its task
 from uploads.services.sweeps import drive  # noqa: F401 - declare their tasks
@@ -42,12 +45,12 @@ UNAVAILABLE_SECONDS = 1.0
 """How long a worker pauses before it returns a message whose row it could not take."""
 
 
-def _celery_function(task: Task[Any]) -> Callable[[str], None]:
+def _celery_function(task: Task[Any], run: Callable[[str], None]) -> Callable[[str], None]:
     def run_task(row_id: str) -> None:
         try:
             with threads.thread_for(task, row_id) as is_free:
                 if is_free:
-                    task(row_id)
+                    run(row_id)
         except DatabaseError as error:
             if not database.is_unavailable(error):
                 raise
@@ -60,7 +63,9 @@ def _celery_function(task: Task[Any]) -> Callable[[str], None]:
 
 
 for _task in TASKS.values():
-    shared_task(name=f"uploads.tasks.{_task.name}")(_celery_function(_task))
+    shared_task(name=f"uploads.tasks.{_task.name}")(_celery_function(_task, _task))
+
+shared_task(name=f"uploads.tasks.{TASK}")(_celery_function(run_item, lambda item_id: run_items(int(item_id))))
 
 
 @shared_task

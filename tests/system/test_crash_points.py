@@ -6,6 +6,7 @@ import http.client
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -262,6 +263,28 @@ def test_crash_during_an_operation(
     assert stack.uploads_in(bucket) == []
     if kind == "complete":
         assert stack.object_digest(bucket, "file")[0] == PART + 9
+
+
+@pytest.mark.parametrize("point", ["item.taken", "item.aborted"])
+def test_crash_while_uploads_are_aborted_together(
+    stack: Stack, operator: Operator, bucket: str, die_at: Die, point: str
+) -> None:
+    create = stack.s3.create_multipart_upload
+    uploads = [(f"k{number}", create(Bucket=bucket, Key=f"k{number}")["UploadId"]) for number in range(30)]
+    trigger = die_at(point)
+    selected = [("upload", f"{key}/{quote(upload_id, safe='')}") for key, upload_id in uploads]
+    response = operator.post(f"/stores/{stack.store}/{bucket}/uploads/abort/", selected)
+    assert response.status_code in (200, 202)
+    wait_for_death(trigger)
+    restart(stack, "worker")
+    stack.let_time_pass(A_LEASE)
+    url = f"/operations/{response.json()['id']}/"
+    wait_for("the end of the operation", lambda: operator.get_json(url)["state"] == "done")
+    items = operator.get_json(url)["Uploads"]
+    assert {item["state"] for item in items} == {"done"}
+    # What died may have aborted them: none of them counts as one that somebody else has ended.
+    assert not any(item["outcome"]["already_gone"] for item in items)
+    assert stack.uploads_in(bucket) == []
 
 
 @pytest.mark.parametrize("point", EXPIRING)

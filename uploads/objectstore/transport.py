@@ -235,6 +235,9 @@ def _body(response: requests.Response) -> bytes:
 
 def _log(call: Call, response: Response | None, seconds: float, error: ObjectStoreError | None) -> None:
     """One line for each attempt, with its identifiers but without secrets: names, never headers."""
+    level = _level(call, error)
+    if not log.isEnabledFor(level):
+        return
     facts: dict[str, Any] = {
         "operation": call.operation,
         "bucket": call.bucket,
@@ -246,11 +249,15 @@ def _log(call: Call, response: Response | None, seconds: float, error: ObjectSto
         "seconds": round(seconds, 4),
     }
     text = " ".join(f"{name}={value!r}" for name, value in facts.items() if value not in (None, ""))
-    log.log(_level(call, error), "%s", text, extra=facts)
+    log.log(level, "%s", text, extra=facts)
 
 
-EXPECTED = {("HeadObject", Reason.NO_SUCH_KEY), ("CheckWriting", Reason.NO_SUCH_UPLOAD)}
-"""Refusals that say before each new transfer that its way is free."""
+EXPECTED = {
+    ("HeadObject", Reason.NO_SUCH_KEY),
+    ("CheckWriting", Reason.NO_SUCH_UPLOAD),
+    ("ListParts", Reason.NO_SUCH_UPLOAD),
+}
+"""Refusals that say before each new transfer that its way is free, and after each abort that nothing is left."""
 
 
 def _level(call: Call, error: ObjectStoreError | None) -> int:

@@ -332,14 +332,16 @@ def test_items_of_operations_are_dispatched_in_sets(owner: User, store: Store, s
         for _ in range(count):
             operation = Operation.objects.create(kind="abort", actor=owner, store=store, bucket="b")
             items = [OperationItem(operation=operation, key="k", upload_id=str(number)) for number in range(10)]
-            items[0].state, items[0].lease_until = ItemState.RUNNING, leases.in_seconds(60)
+            for item in items[:2]:  # One task has taken both.
+                item.state, item.lease_until = ItemState.RUNNING, leases.in_seconds(60)
+                item.lease_token = operation.pk
             OperationItem.objects.bulk_create(items)
 
     order(2)
     few = statements_of(watch)
     order(20)
     assert len(statements_of(watch)) <= len(few)
-    assert [(task, len(ids)) for task, ids, _ in sent] == [("run_item", 2 * 7), ("run_item", 20 * 7)]
+    assert [(task, len(ids)) for task, ids, _ in sent] == [("run_items", 2 * 7), ("run_items", 20 * 7)]
 
 
 def test_late_upload_is_claimed_for_a_while(make: Make, sent: Sent) -> None:

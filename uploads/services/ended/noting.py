@@ -82,19 +82,26 @@ def _end(ids: Sequence[int], end: End) -> None:
 @transaction.atomic
 def note_found_gone(store: Store, bucket: str, upload: UploadRef) -> None:
     """Note that the store has no such upload, as it has just said, and who ended it as far as that is known."""
-    settle_possible_orphan(store, bucket, upload)
+    settle_possible_orphans(store, bucket, [upload])
     place = InventoryBucket.objects.filter(store=store, name=bucket).first()
     if place is not None:
         identity = upload_identity(place.pk, upload.key, upload.upload_id)
         write_ended(store, place, list(InventoryUpload.objects.filter(identity=identity, ended_at__isnull=True)))
 
 
-def settle_possible_orphan(store: Store, bucket: str, upload: UploadRef) -> None:
-    """An upload is no longer in the store: no operator has to decide any more whose it was."""
-    rows = StoreUpload.objects.filter(
-        upload_id=upload.upload_id, transfer__store=store, transfer__bucket=bucket, transfer__key=upload.key
+def settle_possible_orphans(store: Store, bucket: str, uploads: Collection[UploadRef]) -> None:
+    """Uploads are no longer in the store: no operator has to decide any more whose they were."""
+    suspects = StoreUpload.objects.filter(
+        state=StoreUploadState.SUSPECT,
+        upload_id__in=[each.upload_id for each in uploads],
+        transfer__store=store,
+        transfer__bucket=bucket,
     )
-    change(STORE_UPLOAD_STATES, rows, StoreUploadState.GONE, {StoreUploadState.SUSPECT})
+    gone = {(each.key, each.upload_id) for each in uploads}
+    found = suspects.values_list("pk", "transfer__key", "upload_id")
+    if ids := [pk for pk, key, upload_id in found if (key, upload_id) in gone]:
+        rows = StoreUpload.objects.filter(pk__in=ids)
+        change(STORE_UPLOAD_STATES, rows, StoreUploadState.GONE, {StoreUploadState.SUSPECT})
 
 
 @transaction.atomic

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -15,8 +16,9 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from uploads import audit
+from uploads.database.by_row import ByRow
 from uploads.domain.confirmation import Confirmation
-from uploads.domain.states import DesiredState, EndedHow, ItemState, OperationKind
+from uploads.domain.states import ITEM_STATES, DesiredState, EndedHow, ItemState, OperationKind
 from uploads.models import Operation, OperationItem, Store
 from uploads.models.operation import active_key
 from uploads.objectstore.types import UploadRef
@@ -24,14 +26,18 @@ from uploads.origin import current
 from uploads.problems import Code, Problem
 from uploads.services.browse.ownership import OwnedByTransfer, Owners, owners
 from uploads.services.browse.preflight import active_operation
-from uploads.services.ended.noting import End, note_ended, settle_possible_orphan
+from uploads.services.ended.noting import End, note_ended, settle_possible_orphans
 from uploads.services.operations.outcomes import ended_how
-from uploads.services.work.failures import problem_fields
-from uploads.services.work.leases import Lease, due
+from uploads.services.work.failures import NO_ERROR, problem_fields
+from uploads.services.work.leases import RELEASED, Lease, due
 from uploads.services.work.queue import enqueue_rows
+from uploads.services.work.transitions import change
 
 WINDOW = 8
-"""Uploads of one operation that are enqueued or running at a time, so that 1,000 uploads do not delay other work."""
+"""Tasks of one operation that are enqueued or running at a time, so that 1,000 uploads do not delay other work."""
+
+TASK = "run_items"
+"""The message for an upload. Its task aborts others of the same operation too."""
 
 __all__ = [
     "OwnedByTransfer",
@@ -104,12 +110,15 @@ def _earlier_operation(
 
 def _create_items(operation: Operation, uploads: Sequence[UploadRef], owned: Owners) -> None:
     busy = _busy(operation.store, operation.bucket, uploads)
-    OperationItem.objects.bulk_create(
+    items = [
         _new_item(operation, upload, owned=(upload.key, upload.upload_id) in owned, busy=busy) for upload in uploads
-    )
-    for item in operation.items.all():
-        refused = {"refused": item.error_code} if item.error else {}
-        audit.record_item(operation.actor, "ordered", operation, item, **refused)
+    ]
+    OperationItem.objects.bulk_create(items)
+    audit.record_items(operation.actor, "ordered", operation, {item: _refusal_of(item) for item in items})
+
+
+def _refusal_of(item: OperationItem) -> dict[str, str]:
+    return {"refused": item.error_code} if item.error else {}
 
 
 def _new_item(operation: Operation, upload: UploadRef, *, owned: bool, busy: set[str]) -> OperationItem:
@@ -173,17 +182,17 @@ def _dispatch(operations: QuerySet[Operation]) -> None:
     items = OperationItem.objects.filter(operation=OuterRef("pk")).order_by("id")
     waiting = items.filter(due(), **TO_ENQUEUE).values("pk")
     next_items = {f"next_{number}": Subquery(waiting[number : number + 1]) for number in range(WINDOW)}
-    found = Operation.objects.filter(pk__in=ids).annotate(busy=_busy_items(), **next_items).order_by()
+    found = Operation.objects.filter(pk__in=ids).annotate(busy=_busy_tasks(), **next_items).order_by()
     chosen: list[int] = []
     for busy, *candidates in found.values_list("busy", *next_items):
         chosen += [each for each in candidates if each is not None][: max(0, WINDOW - busy)]
-    enqueue_rows("run_item", chosen)
+    enqueue_rows("run_item", chosen, message=TASK)
 
 
 def due_operations(limit: int) -> list[uuid.UUID]:
     """At most `limit` operations with uploads that nobody has enqueued: a process died, or a message was lost."""
     waiting = OperationItem.objects.filter(due(), **TO_ENQUEUE).order_by().values("operation_id")
-    found = _to_dispatch().filter(pk__in=waiting).annotate(busy=_busy_items()).filter(busy__lt=WINDOW)
+    found = _to_dispatch().filter(pk__in=waiting).annotate(busy=_busy_tasks()).filter(busy__lt=WINDOW)
     return list(found.order_by().values_list("pk", flat=True)[:limit])
 
 
@@ -191,14 +200,17 @@ TO_ENQUEUE = {"state": ItemState.ORDERED, "queued_at__isnull": True}
 """The condition of the index `item_to_enqueue`."""
 
 
-def _busy_items() -> CombinedExpression:
-    """How many uploads of an operation are enqueued or running."""
+def _busy_tasks() -> CombinedExpression:
+    """How many tasks of an operation are enqueued or running. Uploads that one task has taken have the same token."""
     items = OperationItem.objects.filter(operation=OuterRef("pk")).order_by()
-    return _count(items.filter(state=ItemState.RUNNING)) + _count(items.filter(queued_at__isnull=False))
+    running = items.filter(state=ItemState.RUNNING)
+    return _count(running, Count("lease_token", distinct=True)) + _count(
+        items.filter(queued_at__isnull=False), Count("pk")
+    )
 
 
-def _count(items: QuerySet[OperationItem]) -> Coalesce:
-    counted = items.values("operation_id").annotate(count=Count("pk")).values("count")
+def _count(items: QuerySet[OperationItem], count: Count) -> Coalesce:
+    counted = items.values("operation_id").annotate(count=count).values("count")
     return Coalesce(Subquery(counted), 0)
 
 
@@ -209,16 +221,38 @@ def end_item(lease: Lease[OperationItem], state: ItemState, **changes: Any) -> N
         if not lease.end(state, active_key=None, finished_at=timezone.now(), **changes):
             return
         if state is ItemState.DONE:
-            _note_end(item, changes.get("outcome", item.outcome))
+            _note_ends(item.operation, {item: changes.get("outcome", item.outcome)})
         audit.record_item(item.operation.actor, state.value, item.operation, item, **changes)
     dispatch_operation(item.operation_id)
 
 
-def _note_end(item: OperationItem, outcome: Mapping[str, Any]) -> None:
-    """Note that the upload is gone: for transfers that may have started it, and for the inventory."""
-    operation, upload = item.operation, UploadRef(item.key, item.upload_id)
-    settle_possible_orphan(operation.store, operation.bucket, upload)
-    how = ended_how(OperationKind(operation.kind), outcome)
-    if how is not None:
-        is_ours = how is not EndedHow.ELSEWHERE
-        note_ended(operation.store, operation.bucket, [upload], End(how, operation.pk if is_ours else None))
+def end_together(operation: Operation, done: Sequence[tuple[Lease[OperationItem], dict[str, Any]]]) -> bool:
+    """As `end_item` for several items of an operation that are done, each with its outcome. Enqueues no others.
+
+    False if nothing was written, because one of the leases was lost.
+    """
+    by_item = {lease.row: outcome for lease, outcome in done}
+    tokens = {lease.token for lease, _ in done}
+    rows = OperationItem.objects.filter(pk__in=[item.pk for item in by_item], lease_token__in=tokens)
+    with transaction.atomic():
+        written = ByRow({item.pk: outcome for item, outcome in by_item.items()}, OperationItem, "outcome")
+        ended = {**RELEASED, **NO_ERROR, "active_key": None, "finished_at": timezone.now(), "outcome": written}
+        if change(ITEM_STATES, rows, ItemState.DONE, {ItemState.RUNNING}, **ended) != len(done):
+            transaction.set_rollback(True)
+            return False
+        _note_ends(operation, by_item)
+        details = {item: {"outcome": outcome, **NO_ERROR} for item, outcome in by_item.items()}
+        audit.record_items(operation.actor, ItemState.DONE.value, operation, details)
+    return True
+
+
+def _note_ends(operation: Operation, outcomes: Mapping[OperationItem, Mapping[str, Any]]) -> None:
+    """Note that uploads are gone: for transfers that may have started them, and for the inventory."""
+    by_end: dict[EndedHow | None, list[UploadRef]] = defaultdict(list)
+    for item, outcome in outcomes.items():
+        by_end[ended_how(OperationKind(operation.kind), outcome)].append(UploadRef(item.key, item.upload_id))
+    settle_possible_orphans(operation.store, operation.bucket, [each for refs in by_end.values() for each in refs])
+    for how, uploads in by_end.items():
+        if how is not None:
+            is_ours = how is not EndedHow.ELSEWHERE
+            note_ended(operation.store, operation.bucket, uploads, End(how, operation.pk if is_ours else None))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.db.models import Exists, OuterRef, QuerySet
@@ -17,7 +19,7 @@ from uploads.problems import Code, Problem
 from uploads.services.browse.browsing import is_gone
 from uploads.services.browse.ownership import owner_of
 from uploads.services.ended.noting import note_found_gone
-from uploads.services.multipart.abort import StillThere, abort_until_gone
+from uploads.services.multipart.abort import AbortOutcome, StillThere, abort_until_gone
 from uploads.services.multipart.complete import CompletionOutcome, CompletionUnknown
 from uploads.services.operations.completing import complete_item, found_json, result_of
 from uploads.services.operations.confirmed import ItemRefused, explain_conflict
@@ -44,17 +46,33 @@ def not_paused() -> QuerySet[OperationItem]:
 @task(ITEMS, not_paused, refusal=refusal_of)
 def run_item(lease: Lease[OperationItem]) -> None:
     """Abort or complete one upload, and write the result."""
+    settle(lease, partial(_act, lease))
+
+
+def _act(lease: Lease[OperationItem]) -> None:
+    item = lease.row
+    operation = item.operation
+    if owner_of(operation.store, operation.bucket, item.key, item.upload_id):
+        raise ItemRefused(Problem(Code.OWNED_BY_TRANSFER))
+    if (spared := why_spared(item)) is not None:
+        spare(lease, spared)
+    elif operation.kind == OperationKind.ABORT:
+        end_item(lease, ItemState.DONE, outcome=_abort(lease), **NO_ERROR)
+    else:
+        _record_completion(lease, complete_item(item))
+
+
+def spare(lease: Lease[OperationItem], reason: Problem) -> None:
+    """End an item whose upload is left out."""
+    end_item(lease, ItemState.SPARED, **problem_fields(reason))
+
+
+def settle(lease: Lease[OperationItem], act: Callable[[], None]) -> None:
+    """Call `act`, which does the work of an item. If that fails, write why."""
     item = lease.row
     operation = item.operation
     try:
-        if owner_of(operation.store, operation.bucket, item.key, item.upload_id):
-            raise ItemRefused(Problem(Code.OWNED_BY_TRANSFER))
-        if (spared := why_spared(item)) is not None:
-            end_item(lease, ItemState.SPARED, **problem_fields(spared))
-        elif operation.kind == OperationKind.ABORT:
-            end_item(lease, ItemState.DONE, outcome=_abort(lease), **NO_ERROR)
-        else:
-            _record_completion(lease, complete_item(item))
+        act()
     except ItemRefused as refusal:
         # An earlier request may have had an effect, which is why the store has changed since.
         state = ItemState.UNKNOWN if REQUESTED_AT in item.outcome else ItemState.FAILED
@@ -112,15 +130,27 @@ def _conflict(item: OperationItem, error: ObjectStoreError) -> str:
 
 
 def _abort(lease: Lease[OperationItem]) -> dict[str, Any]:
-    item, operation = lease.row, lease.row.operation
+    item = lease.row
+    if item.operation.sweep_id is None:
+        return abort_outcome(send_abort(item), is_first=item.tries == 0)
+    is_first = not was_sent(item)
     crash.point("item.taken")
-    # In a second attempt, the first one is what removed it.
-    is_first = not was_sent(item) if operation.sweep_id else item.tries == 0
-    if operation.sweep_id:
-        done = abort_in_turn(lease)
-    else:
-        done = abort_until_gone(client_for(operation.store), operation.bucket, item.key, item.upload_id)
+    done = abort_in_turn(lease)
     crash.point("item.aborted")
+    return abort_outcome(done, is_first=is_first)
+
+
+def send_abort(item: OperationItem) -> AbortOutcome:
+    """Abort the upload of an item. Raises ObjectStoreError."""
+    operation = item.operation
+    crash.point("item.taken")
+    done = abort_until_gone(client_for(operation.store), operation.bucket, item.key, item.upload_id)
+    crash.point("item.aborted")
+    return done
+
+
+def abort_outcome(done: AbortOutcome, *, is_first: bool) -> dict[str, Any]:
+    """The outcome of an item. In a second attempt (`is_first` is False), the first one is what removed the upload."""
     outcome: dict[str, Any] = {"repeats": done.repeats, "already_gone": done.already_gone and is_first}
     if done.request_id:
         outcome["request_id"] = done.request_id

@@ -70,7 +70,7 @@ def stop_operation(actor: User, operation: Operation) -> None:
     """Leave the uploads that are not begun. A second request changes nothing. Raises StepRefused."""
     with transaction.atomic():
         if _desire(actor, operation, DesiredState.CANCEL, "stopped"):
-            _leave(actor, operation)
+            leave_waiting(actor, operation, _waiting(operation))
     # Those whose request may have had an effect are followed to their outcome, also if the operation was paused.
     dispatch_operation(operation.pk)
 
@@ -95,8 +95,9 @@ def _desire(actor: User, operation: Operation, wanted: DesiredState, word: str) 
     return True
 
 
-def _leave(actor: User, operation: Operation) -> None:
-    for item in _waiting(operation).select_for_update():
+def leave_waiting(actor: User | None, operation: Operation, items: QuerySet[OperationItem]) -> None:
+    """End those of the items that wait and whose request was not sent. Call it in a transaction."""
+    for item in items.filter(state=ItemState.ORDERED).select_for_update():
         if may_have_begun(item):
             continue
         rows = OperationItem.objects.filter(pk=item.pk)

@@ -163,22 +163,37 @@ def take_many(kind: Kind[Row], rows: QuerySet[Row], pks: Sequence[object]) -> li
 
     Rows that another process changes now are left out. The related rows are loaded once, however many rows have them.
     """
+    order = {pk: place for place, pk in enumerate(pks)}
+    taken = _take_unlocked(kind, rows, kind.rows.filter(pk__in=pks).order_by(), Q(pk__in=pks))
+    return sorted(taken, key=lambda lease: order[lease.row.pk])
+
+
+def take_next(kind: Kind[Row], rows: QuerySet[Row], taken: Q, count: int) -> list[Lease[Row]]:
+    """As `take_many`, for at most `count` of `rows` that wait, in the order of their ids.
+
+    They are found and taken by one statement, so that processes which ask at once get different ones. `taken` is a
+    condition with an index that the rows meet once they are taken.
+    """
+    waiting = rows.filter(due(), **{kind.table.field: kind.waiting})
+    found = _take_unlocked(kind, rows, waiting.order_by("pk")[:count], taken)
+    return sorted(found, key=lambda lease: lease.row.pk)
+
+
+def _take_unlocked(kind: Kind[Row], rows: QuerySet[Row], chosen: QuerySet[Row], taken: Q) -> list[Lease[Row]]:
+    """Take the leases of those rows of `chosen` that no other process changes now, with one token."""
     token = uuid.uuid4()
     # PostgreSQL: two processes that lock the same rows in a different order would wait for each other.
-    unlocked = kind.rows.filter(pk__in=pks).order_by().select_for_update(skip_locked=True)
-    taken = kind.rows.filter(pk__in=pks, lease_token=token)
+    unlocked = chosen.select_for_update(skip_locked=True)
+    mine = kind.rows.filter(taken, lease_token=token)
     try:
         with transaction.atomic():
             count = _take(kind, rows.filter(due(), pk__in=unlocked.values("pk")), token)
-        if not count:
-            return []
-        found = _read_many(kind, taken, token)
+        return _read_many(kind, mine, token) if count else []
     except OperationalError:
-        found = [Lease(kind, row, token) for row in _when_possible(lambda: list(taken)) or ()]
+        found = [Lease(kind, row, token) for row in _when_possible(lambda: list(mine)) or ()]
         if not found:
             raise
-    order = {pk: place for place, pk in enumerate(pks)}
-    return sorted(found, key=lambda lease: order[lease.row.pk])
+        return found
 
 
 def _read_many(kind: Kind[Row], taken: QuerySet[Row], token: uuid.UUID) -> list[Lease[Row]]:

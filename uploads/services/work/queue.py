@@ -48,21 +48,29 @@ def enqueue_on_commit(task: str, ids: Sequence[object], *, queue: str = OPERATIO
         transaction.on_commit(partial(_send, task, [str(each) for each in ids], queue, countdown))
 
 
-def enqueue_rows(task: str, ids: Sequence[object], *, node: str = "", only: Q = Q()) -> None:  # noqa: B008 - immutable
+def enqueue_rows(
+    task: str,
+    ids: Sequence[object],
+    *,
+    node: str = "",
+    only: Q = Q(),  # noqa: B008 - immutable
+    message: str = "",
+) -> None:
     """Mark rows as enqueued and enqueue their task, on the queue of their node where the task has one.
 
-    Only rows that meet the condition `only`.
+    Only rows that meet the condition `only`. `message` names another task, which takes the id of such a row too.
     """
     declared = TASKS[task]
     if only:
         ids = list(declared.kind.rows.filter(only, pk__in=ids).order_by().values_list("pk", flat=True))
     if ids and declared.kind.rows.filter(only, pk__in=ids).update(queued_at=timezone.now()):
-        enqueue_marked(task, ids, node=node)
+        enqueue_marked(task, ids, node=node, message=message)
 
 
-def enqueue_marked(task: str, ids: Sequence[object], *, node: str = "") -> None:
-    """Enqueue the task of rows that this transaction has marked as enqueued."""
-    enqueue_on_commit(task, ids, queue=TASKS[task].queue(node))
+def enqueue_marked(task: str, ids: Sequence[object], *, node: str = "", message: str = "") -> None:
+    """Enqueue the task of rows that this transaction has marked as enqueued, or the task that `message` names."""
+    queue, marked = TASKS[task].queue(node), (task, ids)
+    transaction.on_commit(partial(_send, message or task, [str(each) for each in ids], queue, 0, marked))
 
 
 def wake_on_commit(task: str, argument: str, *, queue: str, marked: tuple[str, Sequence[object]]) -> None:
