@@ -23,6 +23,7 @@ FILES = (
     "tests/services/operations/test_unknown_outcomes.py",
     "tests/services/people/test_at_once.py",
     "tests/services/sso/test_identities.py",
+    "tests/services/staging/test_upper_bound.py",
     "tests/services/stores/test_health.py",
     "tests/services/stores/test_silence.py",
     "tests/services/test_audit_pages.py",

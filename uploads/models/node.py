@@ -14,12 +14,14 @@ class StagingNode(models.Model):
 
     `disk_id` names the disk that the node stages on, as a file on the disk does. `heard_at`: when any process of the
     node last reported; `sender_heard_at`: when its sender did, without which nothing that is staged reaches a store.
+    `reserved_at_most`: an upper bound of the bytes that parts of the node have reserved; None if it is not known.
     """
 
     name = models.CharField(max_length=255, unique=True)
     disk_id = models.CharField(max_length=32, blank=True, default="")
     heard_at = models.DateTimeField(default=timezone.now)
     sender_heard_at = models.DateTimeField(default=timezone.now)
+    reserved_at_most = models.BigIntegerField(null=True, blank=True)
 
     def __str__(self) -> str:
         return self.name

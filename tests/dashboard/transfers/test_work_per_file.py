@@ -20,7 +20,7 @@ from pytest_django import Settings
 from tests.dashboard.transfers.test_tus import Tus
 from uploads import database, tasks
 from uploads.domain.states import Phase
-from uploads.models import AuditEntry, Part, Store, Transfer
+from uploads.models import AuditEntry, Part, StagingNode, Store, Transfer
 from uploads.services.transfers import small_files
 from uploads.services.work import queue
 from uploads.services.work.tasks import TASKS
@@ -28,6 +28,7 @@ from uploads.staging import tus
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+NODE = "test-node"
 WRITES = ("INSERT", "UPDATE", "DELETE")
 BOUNDARIES = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
 
@@ -108,9 +109,15 @@ def cost_of(act: Callable[[], object]) -> Cost:
     return Cost(statements, writes)
 
 
-def locks() -> int:
-    """The statements that lock the user, the store and the node."""
-    return 3 if database.locks_rows() else 0
+def locks(count: int) -> int:
+    """The statements that lock rows: of the user and the store, and for bytes in a request of their own, the node."""
+    return count if database.locks_rows() else 0
+
+
+@pytest.fixture(autouse=True)
+def heard_node(transactional_db: None) -> StagingNode:
+    """Its row, which the heartbeat of an installation creates, has the upper bound of reservations."""
+    return StagingNode.objects.create(name=NODE)
 
 
 def work_off(messages: list[tuple[str, str]]) -> list[str]:
@@ -138,7 +145,7 @@ def test_small_file_costs_few_statements_and_one_message(
     assert not transfer.folder.exists()
     actions = AuditEntry.objects.filter(transfer_id=transfer.pk).order_by("pk").values_list("action", flat=True)
     assert list(actions) == ["transfer.begun", "transfer.done"]
-    assert received <= Cost(15 + locks(), 2)
+    assert received <= Cost(13 + locks(2), 2)
     assert sent <= Cost(15, 3)
 
 
@@ -171,7 +178,22 @@ def test_file_in_two_requests_costs_few_statements(create_and_patch: Create, mes
     received = cost_of(lambda: create_and_patch("a"))
     assert work_off(messages) == ["send_small_files"]
     assert Transfer.objects.get(key="a").phase == Phase.DONE
-    assert received <= Cost(23 + locks(), 3)
+    assert received <= Cost(21 + locks(3), 3)
+
+
+def test_reservation_of_a_small_file_takes_no_longer_the_more_files_wait(
+    create: Create, create_and_patch: Create, messages: list[tuple[str, str]]
+) -> None:
+    """They are staged until they are sent, and a sum of their bytes would read all of them."""
+    for number in range(4):
+        create(f"waits-{number}")
+    for act, key in ((create, "whole"), (create_and_patch, "in two requests")):
+        with CaptureQueriesContext(connection) as captured:
+            act(key)
+        assert not [query for query in captured.captured_queries if "SUM(" in query["sql"]]
+    reserved = [row.reserved_bytes for row in Part.objects.all()]
+    assert StagingNode.objects.get().reserved_at_most == sum(reserved)
+    assert len(reserved) == 6
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="the plan of SQLite is looked at")

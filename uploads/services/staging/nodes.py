@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -129,12 +130,16 @@ def _check_disk_was_replaced(node: StagingNode) -> None:
 def beat(*, is_sender: bool) -> bool:
     """Record that a process of this node runs. Returns whether its sender was silent until now.
 
+    The sender also has the next reservation read what is reserved (`upper_bound`).
+
     Raises NodeConflict if another disk has taken the node's name meanwhile.
     """
     now, disk = timezone.now(), disk_id()
     mine = StagingNode.objects.filter(name=settings.NODE_NAME, disk_id=disk)
     was_silent = is_sender and mine.filter(sender_heard_at__lt=silent_before()).exists()
-    heard = {"heard_at": now, "sender_heard_at": now} if is_sender else {"heard_at": now}
+    heard: dict[str, Any] = {"heard_at": now}
+    if is_sender:
+        heard |= {"sender_heard_at": now, "reserved_at_most": None}
     if not mine.update(**heard):
         claim()
         StagingNode.objects.filter(Q(name=settings.NODE_NAME)).update(**heard)

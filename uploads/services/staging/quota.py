@@ -2,8 +2,8 @@
 
 A part reserves all of its bytes before the first one arrives and releases them when its file is removed. A part that
 has started can therefore always be completed and sent: half-filled parts never wait for each other. Reservations never
-exceed the quota, nor the free space of the disk above its floor. They are made under a lock, one part at a time, with
-these rules:
+exceed the quota, nor the free space of the disk above its floor. They are made under a lock, one part at a time. While
+space is ample, an upper bound of what is reserved shows that (`upper_bound`). Otherwise these rules decide:
 
 * A refused transfer records the time (`quota_refused_at`). While that is recent, a transfer whose operator has more
   bytes reserved (or, for the same operator, a transfer that has more) must leave enough space for that part. One huge
@@ -34,12 +34,11 @@ from uploads.database.prepared import Given, Insert, Rows
 from uploads.domain.planning import PlannedPart
 from uploads.domain.states import FINAL_PHASES, DesiredState, PartState
 from uploads.models import Part, StagingNode, Transfer
+from uploads.services.staging import upper_bound
+from uploads.services.staging.waiting import REFUSED_LATELY, waiting_for_space
 from uploads.services.staging.writing import only_writer
 from uploads.staging import disk
 from uploads.staging.disk import WriterBusy, remove_part
-
-REFUSED_LATELY = timedelta(seconds=30)
-"""How long the claim of a refused transfer stands. A sender that still waits tries again within this time."""
 
 IDLE = timedelta(minutes=2)
 """A half-filled part to which bytes have not arrived at the minimum rate for so long may be reclaimed."""
@@ -71,8 +70,9 @@ class UserLimit(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Bytes of a node that the next part may take now, bytes that a user has taken, and how many a user may take."""
+    """Bytes of a node that are taken, and those that the next part may take now. The same of a user."""
 
+    taken: int
     free: int
     of_user: int
     user_limit: int
@@ -112,10 +112,30 @@ def reserve_only_part(transfer: Transfer) -> Part | None:
     Otherwise nothing is changed: `reserve` decides who waits.
     """
     planned = transfer.plan.part(1)
-    _lock(transfer.node)
-    if not _has_space(transfer, planned, _space(transfer.node, transfer.owner_id)):
-        return None
+    if not _is_space_ample(transfer, [planned]):
+        _lock(transfer.node)
+        space = _space(transfer.node, transfer.owner_id)
+        if not _has_space(transfer, planned, space):
+            return None
+        upper_bound.set_to(transfer.node, space.taken + planned.size)
     return _reserve_row(transfer, planned, None)
+
+
+def _is_space_ample(transfer: Transfer, parts: Sequence[PlannedPart]) -> bool:
+    """Whether these parts may certainly be reserved, by the upper bound of what is taken. If so, it has them now.
+
+    What has arrived counts twice here, as taken and as used on the disk.
+    """
+    on_disk = disk.free_bytes(Path(settings.STAGING_DIR)) - settings.STAGING_FREE_FLOOR
+    total = max(0, min(limit_bytes(), on_disk))
+    of_user = settings.USER_RESERVED_BYTES or _share_of_user(total)
+    size = sum(each.size for each in parts)
+    if len(parts) == 1:
+        most = min(total, of_user) - size
+    else:
+        ahead = AHEAD * transfer.part_size
+        most = min(total - AMPLE * ahead, of_user - ahead)
+    return upper_bound.take(transfer, size, most)
 
 
 def _has_space(transfer: Transfer, planned: PlannedPart, space: Space) -> bool:
@@ -137,24 +157,30 @@ def _reserve_in(transfer: Transfer, planned: PlannedPart) -> tuple[Space, list[P
     part = rows.get(planned.number)
     if part is not None and (part.reserved_bytes or part.state != PartState.WAITING):
         return NOTHING_NEEDED, [part]
-    space = _space(transfer.node, transfer.owner_id)
-    if not _has_space(transfer, planned, space):
-        Transfer.objects.filter(pk=transfer.pk).update(quota_refused_at=timezone.now())
-        return space, []
+    parts, space = _with_next_parts(transfer, planned), NOTHING_NEEDED
+    if not _is_space_ample(transfer, parts):
+        space = _space(transfer.node, transfer.owner_id)
+        if not _has_space(transfer, planned, space):
+            Transfer.objects.filter(pk=transfer.pk).update(quota_refused_at=timezone.now())
+            return space, []
+        if not _may_reserve_ahead(transfer, space):
+            parts = [planned]
+        upper_bound.set_to(transfer.node, space.taken + sum(each.size for each in parts))
     # The sender has all of its time for this part.
     begun = {"quota_refused_at": None, "progressed_at": timezone.now(), "progressed_bytes": planned.offset}
     Transfer.objects.filter(pk=transfer.pk).update(gives_way=False, **begun)
-    parts = _with_next_parts(transfer, planned, space)
     return space, [_reserve_row(transfer, each, rows.get(each.number)) for each in parts]
 
 
-def _with_next_parts(transfer: Transfer, planned: PlannedPart, space: Space) -> list[PlannedPart]:
-    """Only the part itself, unless the parts reserved ahead take a small share of the free space."""
-    ahead = AHEAD * transfer.part_size
-    if ahead > space.free // AMPLE or not space.is_enough_for_user(ahead):
-        return [planned]
+def _with_next_parts(transfer: Transfer, planned: PlannedPart) -> list[PlannedPart]:
     last = min(planned.number + AHEAD - 1, transfer.part_count)
     return [transfer.plan.part(number) for number in range(planned.number, last + 1)]
+
+
+def _may_reserve_ahead(transfer: Transfer, space: Space) -> bool:
+    """Whether the parts reserved ahead take a small share of the free space."""
+    ahead = AHEAD * transfer.part_size
+    return ahead <= space.free // AMPLE and space.is_enough_for_user(ahead)
 
 
 def _reserve_row(transfer: Transfer, planned: PlannedPart, row: Part | None) -> Part:
@@ -179,7 +205,7 @@ def free_bytes(node: str) -> int:
     return _space(node, None).free
 
 
-NOTHING_NEEDED = Space(free=0, of_user=0, user_limit=0)
+NOTHING_NEEDED = Space(taken=0, free=0, of_user=0, user_limit=0)
 
 
 def _space(node: str, user_id: int | None) -> Space:
@@ -187,7 +213,7 @@ def _space(node: str, user_id: int | None) -> Space:
     # Bytes that are reserved and have not arrived will still be written to this disk.
     on_disk = disk.free_bytes(Path(settings.STAGING_DIR)) - settings.STAGING_FREE_FLOOR - outstanding
     free = min(limit_bytes() - taken, on_disk)
-    return Space(free, of_user, settings.USER_RESERVED_BYTES or _share_of_user(taken + max(0, free)))
+    return Space(taken, free, of_user, settings.USER_RESERVED_BYTES or _share_of_user(taken + max(0, free)))
 
 
 def _sums() -> QuerySet[Any, Any]:
@@ -240,19 +266,7 @@ def _claimed_by_others(transfer: Transfer) -> int:
     return max(claims, default=0)
 
 
-_WAITING = Rows(
-    lambda: (
-        Transfer.objects.filter(
-            node=Given(Transfer, "node"),
-            quota_refused_at__gte=Given(Transfer, "quota_refused_at", "lately"),
-            quota_refused_at__isnull=False,  # SQLite uses the index only if the query repeats its condition.
-            desired_state=DesiredState.RUN,
-        )
-        .exclude(pk=Given(Transfer, "id"))
-        .order_by()
-        .values_list("pk", "owner_id", "part_size", "size")
-    )
-)
+_WAITING = Rows(lambda: waiting_for_space().values_list("pk", "owner_id", "part_size", "size"))
 
 
 def _reserved_by(node: str) -> tuple[dict[int, int], dict[uuid.UUID, int]]:

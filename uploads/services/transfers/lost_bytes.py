@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from uploads.domain.states import PART_STATES, PartState, StoreUploadState
 from uploads.models import Part, Transfer
 from uploads.problems import Code
+from uploads.services.staging import upper_bound
 from uploads.services.transfers.missing_files import can_arrive_again
 from uploads.services.work import leases
 from uploads.services.work.failures import NO_ERROR
@@ -76,6 +77,8 @@ def stage_again(parts: Iterable[Part]) -> None:
     for part in parts:
         changes = {**leases.RELEASED, **leases.SUCCEEDED, **NO_ERROR, "etag": "", "moved": 0, "store_upload": None}
         rows = Part.objects.filter(pk=part.pk)
+        if not part.reserved_bytes:
+            upper_bound.add(part.transfer.node, part.size)
         change(PART_STATES, rows, PartState.STAGED, {PartState.SENT}, reserved_bytes=part.size, **changes)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import models, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from uploads import audit, database
@@ -35,14 +36,18 @@ STATUSES = {Reason.STORE_BUSY: 503, Reason.STORE_NOT_ANSWERING: 503, Reason.TIME
 
 
 _INSERT = Insert(Transfer)
-_KEY_IS_USED = Exists(
-    lambda: Transfer.objects.filter(
+
+
+def _of_key() -> QuerySet[Transfer]:
+    return Transfer.objects.filter(
         store=Given(Transfer, "store"),
         bucket=Given(Transfer, "bucket"),
         key=Given(Transfer, "key"),
         phase__in=LIVE_PHASES | {Phase.FAILED},
     ).order_by()
-)
+
+
+_KEY_IS_USED = Exists(_of_key)
 
 
 class TransferRefused(ProblemError):
@@ -167,12 +172,12 @@ def start(new: NewTransfer) -> Started:
         columns = _replacement_columns(new)
     with transaction.atomic():
         _lock(new)
-        if _is_key_used(new):
+        if _is_refused(new):
             same = _find_same_file(new)
             if same is not None:
                 return Started(_resumed(same, new, columns))
             _check_key_is_free(new)
-        _check_open_transfers(new.owner)
+            _check_open_transfers(new.owner)
         return _create(new, plan, columns)
 
 
@@ -311,11 +316,28 @@ def _check_open_transfers(owner: User) -> None:
         raise TooManyOpen(limit)
 
 
+def _last_open(limit: int) -> QuerySet[Transfer]:
+    """The last one that is allowed, if it is there: the database counts entries of an index, and no subquery's rows."""
+    rows = Transfer.objects.filter(owner=Given(Transfer, "owner"), finished_at__isnull=True)
+    return rows.order_by()[limit - 1 : limit]
+
+
 @cache
 def _has_open(limit: int) -> Exists:
-    """Whether there is a last one that is allowed: the database counts entries of an index, and builds no subquery."""
-    rows = Transfer.objects.filter(owner=Given(Transfer, "owner"), finished_at__isnull=True)
-    return Exists(lambda: rows.order_by()[limit - 1 : limit])
+    return Exists(lambda: _last_open(limit))
+
+
+@cache
+def _has_obstacle(limit: int) -> Exists:
+    """Whether an unfinished transfer has the key, or the owner has all that are allowed: both in one statement."""
+    obstacle = models.Q(models.Exists(_of_key())) | models.Q(models.Exists(_last_open(limit)))
+    return Exists(lambda: User.objects.filter(obstacle, pk=Given(Transfer, "owner")).order_by())
+
+
+def _is_refused(new: NewTransfer) -> bool:
+    """Whether there is any reason to look for the one. Most files are new, and their owners below the limit."""
+    given = {"store": new.store.pk, "bucket": new.bucket, "key": new.key, "owner": new.owner.pk}
+    return _has_obstacle(settings.USER_OPEN_TRANSFERS)(**given)
 
 
 def _discard_other(new: NewTransfer) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.db import transaction
+
 from uploads.database.prepared import Exists, Given
 from uploads.domain.planning import PlannedPart
 from uploads.domain.states import DesiredState, PartState, Phase
 from uploads.models import Part, Transfer
-from uploads.services.staging import quota
+from uploads.services.staging import quota, upper_bound
 from uploads.services.staging.expected_sha256 import FileSha256
 from uploads.services.transfers.receive.progress import check_accepting
 from uploads.services.transfers.receive.staged import mark_staged
@@ -74,9 +76,12 @@ def _recover(transfer: Transfer, planned: PlannedPart) -> None:
     sha256 = FileSha256.resume(transfer, planned.number)
     if not transfer.folder.whole(planned.number).exists():
         PartialFile(transfer.folder, planned.number).finish()
-    part, _ = Part.objects.get_or_create(
-        transfer=transfer,
-        number=planned.number,
-        defaults={"size": planned.size, "reserved_bytes": planned.size},
-    )
+    with transaction.atomic():
+        part, is_new = Part.objects.get_or_create(
+            transfer=transfer,
+            number=planned.number,
+            defaults={"size": planned.size, "reserved_bytes": planned.size},
+        )
+        if is_new:
+            upper_bound.add(transfer.node, planned.size)
     mark_staged(part, sha256.save())
