@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 from uploads.models import Transfer
 from uploads.objectstore.types import ObjectFacts
 from uploads.services.browse.ownership import TRANSFER_ID_METADATA
@@ -23,3 +25,11 @@ def is_ours(transfer: Transfer, facts: ObjectFacts | None) -> bool:
         and facts.size == transfer.size
         and facts.metadata.get(TRANSFER_ID_METADATA) == str(transfer.pk)
     )
+
+
+def transfer_id_of(facts: ObjectFacts) -> uuid.UUID | None:
+    """The id of the transfer that has created an object, by its metadata, which anybody can write."""
+    try:
+        return uuid.UUID(facts.metadata.get(TRANSFER_ID_METADATA, ""))
+    except ValueError:
+        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -22,11 +23,13 @@ from uploads.models.node import lost_nodes
 from uploads.objectstore.errors import ObjectStoreError, Reason, Refused
 from uploads.objectstore.keys import check_bucket
 from uploads.objectstore.providers import check_new_key
+from uploads.objectstore.types import ObjectFacts
 from uploads.origin import current
 from uploads.problems import Code, Problem, ProblemError
 from uploads.services.browse.browsing import ExistingObject, head_object, provider_of
 from uploads.services.staging import expected_sha256, quota
 from uploads.services.transfers.destination import check_destination
+from uploads.services.transfers.identity import is_ours, transfer_id_of
 from uploads.services.transfers.in_the_way import find_in_the_way
 from uploads.services.transfers.steps import StepRefused, request_discard
 from uploads.services.work.failures import error_code
@@ -34,6 +37,8 @@ from uploads.services.work.failures import error_code
 STATUSES = {Reason.STORE_BUSY: 503, Reason.STORE_NOT_ANSWERING: 503, Reason.TIMEOUT: 504}
 """The HTTP statuses of failures of a store that pass; those of the others are 502."""
 
+REPEATED_WITHIN = timedelta(hours=1)
+"""How long after the end of its transfer a request counts as repeated. Later, somebody sends the file once more."""
 
 _INSERT = Insert(Transfer)
 
@@ -70,6 +75,14 @@ class TransferRefused(ProblemError):
         self.status = status
         self.code = code
         self.store_error = store_error
+
+
+class ObjectInTheWay(TransferRefused):
+    """An object with the key is there that may not be replaced: `facts`, as HEAD has just shown it."""
+
+    def __init__(self, problem: Problem, facts: ObjectFacts) -> None:
+        super().__init__(problem, "replace", 409, code=Code.OBJECT_EXISTS)
+        self.facts = facts
 
 
 class KeyBusy(TransferRefused):
@@ -155,7 +168,8 @@ def start_transfer(new: NewTransfer) -> Transfer:
 def start(new: NewTransfer) -> Started:
     """A transfer that is ready to receive its bytes: a new one, or the unfinished one of the same file.
 
-    Raises TransferRefused; nothing is stored then.
+    If the response to a creation with bytes was lost, the request comes again, and may meet the object of its own file.
+    It gets the transfer that has written it, which is done. Raises TransferRefused; nothing is stored then.
     """
     plan = _plan(new)
     _check_names(new, plan)
@@ -165,7 +179,13 @@ def start(new: NewTransfer) -> Started:
     elif not _asks_for_leave(same, new):
         return Started(same)
     require_destination(new.store, new.bucket, new.key)
-    columns = _replacement_columns(new)
+    try:
+        columns = _replacement_columns(new)
+    except ObjectInTheWay as refusal:
+        repeated = _find_repeated(new, refusal.facts)
+        if repeated is None:
+            raise
+        return Started(repeated)
     if same is not None:
         return Started(_resumed(same, new, columns))
     if _discard_other(new):
@@ -280,14 +300,14 @@ def _replacement_columns(new: NewTransfer) -> dict[str, Any]:
     existing = _existing_object(new)
     if not new.replace and existing.facts is not None:
         problem = Problem(Code.OBJECT_EXISTS, size_bytes=existing.facts.size, etag=existing.facts.etag)
-        raise TransferRefused(problem, "replace", 409, code=Code.OBJECT_EXISTS)
+        raise ObjectInTheWay(problem, existing.facts)
     if not new.replace:
         return {"forbid_overwrite": True, "replaces": {}}
     seen = new.replacement.seen
     if seen is None and existing.refusal is not None:
         return {"forbid_overwrite": False, "replaces": {}}
     if seen is not None and existing.facts is not None and (changed := new.replacement.change(existing.facts)):
-        raise TransferRefused(changed, "replace", 409, code=Code.OBJECT_EXISTS)
+        raise ObjectInTheWay(changed, existing.facts)
     if seen is None and existing.facts is not None:
         seen = SeenObject.of(existing.facts)
     return {"forbid_overwrite": False, "replaces": {"object": seen.as_json() if seen else None}}
@@ -382,6 +402,29 @@ def _find_same_file(new: NewTransfer) -> Transfer | None:
     if new.discard is not None:
         rows = rows.exclude(pk=new.discard.pk)
     return rows.exclude(node__in=lost_nodes()).select_related("store").first()
+
+
+def _find_repeated(new: NewTransfer, facts: ObjectFacts) -> Transfer | None:
+    """The transfer of the same request, if it has written this object lately. Whoever wants to replace it asks so."""
+    writer = transfer_id_of(facts)
+    if not (writer and new.fingerprint and new.with_bytes and new.upload_metadata):
+        return None
+    rows = Transfer.objects.filter(
+        owner=new.owner,
+        store=new.store,
+        bucket=new.bucket,
+        key=new.key,
+        size=new.size,
+        fingerprint=new.fingerprint,
+        upload_metadata=new.upload_metadata,
+        resumable=True,
+        phase=Phase.DONE,
+        finished_at__gte=timezone.now() - REPEATED_WITHIN,
+    )
+    transfer = rows.filter(pk=writer).select_related("store").first()
+    if transfer is None or not is_ours(transfer, facts) or transfer.etag != facts.etag:
+        return None
+    return transfer
 
 
 def _check_verification(new: NewTransfer) -> None:
