@@ -128,6 +128,9 @@ def _first_bytes(request: HttpRequest, user: User, started: Started, length: int
         return receive(request, started, 0, length)
     except TusError as error:
         log.info("transfer %s: bytes that came with its creation: %s", transfer.pk, error)
+        if error.code == Code.WRONG_OFFSET:
+            # The same request came twice, and the other one has just received bytes: this one goes on after them.
+            return int(error.headers["Upload-Offset"])
         if error.status not in (423, 429, 503):
             _cancel_unreachable(user, transfer, error)
             raise

@@ -11,6 +11,7 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
+from dashboard.transfers.tus import creation
 from tests.dashboard.transfers.test_tus import Tus, check_error
 from tests.grants import make_operator
 from uploads import tasks
@@ -94,6 +95,18 @@ def test_repeated_request_meets_its_transfer_before_the_end(create: Create, mess
     assert again["Upload-Offset"] == str(len(BODY))
     finish(messages)
     assert Transfer.objects.count() == 1
+
+
+def test_request_that_came_twice_goes_on_after_the_bytes_of_the_first(
+    create: Create, messages: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both found a transfer without bytes, and the first has received some before the second is the only writer."""
+    first = create(BODY[:10])
+    monkeypatch.setattr(creation, "offset_of", lambda _transfer: 0)
+    second = create(BODY[:10])
+    assert (second.status_code, second["Location"]) == (201, first["Location"])
+    assert second["Upload-Offset"] == "10"
+    assert not messages
 
 
 def test_repeated_request_that_replaced_an_object_is_done_too(
