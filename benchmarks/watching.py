@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from html import unescape
+from http import HTTPStatus
 from pathlib import Path
 
 import requests
@@ -21,6 +24,9 @@ TRANSFERS, PAGES = 200, 50
 SIZE = 10 * MIB
 POLL_SECONDS = 1.0
 """How often the page of a transfer that is being sent asks."""
+
+QUIET_SECONDS, QUIET_POLL_SECONDS = 5.0, 2.0
+"""After so many seconds without a change it asks less often (`static/poll-delays.js`)."""
 
 ROUNDS = 3
 P95_SECONDS = 0.2
@@ -68,9 +74,16 @@ def _send(stack: Stack) -> Usage:
 
 @contextmanager
 def _pages(operator: Operator, ids: Sequence[str], seen: list[float]) -> Iterator[None]:
-    """Pages that ask as a browser does, each with a connection of its own. `seen` gets the seconds of each request."""
+    """Pages that ask as a browser does, each with a connection of its own. `seen` gets the seconds of each request.
+
+    They were opened one after the other, so they do not all ask at the same time.
+    """
     stopped = threading.Event()
-    watchers = [threading.Thread(target=_watch, args=(operator, each, stopped, seen)) for each in ids]
+    delays = [POLL_SECONDS * place / len(ids) for place in range(len(ids))]
+    watchers = [
+        threading.Thread(target=_watch, args=(operator, each, delay, stopped, seen))
+        for each, delay in zip(ids, delays, strict=True)
+    ]
     for watcher in watchers:
         watcher.start()
     try:
@@ -81,11 +94,22 @@ def _pages(operator: Operator, ids: Sequence[str], seen: list[float]) -> Iterato
             watcher.join()
 
 
-def _watch(operator: Operator, transfer_id: str, stopped: threading.Event, seen: list[float]) -> None:
+def _watch(operator: Operator, transfer_id: str, delay: float, stopped: threading.Event, seen: list[float]) -> None:
+    """As `static/polling.js`: a page asks where the last response says, and less often while nothing changes."""
     headers = {"HX-Request": "true", "Cookie": operator.cookies, "Partway-Background": "1"}
+    path, changed_at = f"/transfers/{transfer_id}/", time.monotonic()
     with requests.Session() as session:
-        while not stopped.wait(POLL_SECONDS):
+        while path and not stopped.wait(delay):
             started = time.perf_counter()
-            response = session.get(f"{operator.url}/transfers/{transfer_id}/", headers=headers)
+            response = session.get(operator.url + path, headers=headers)
             seen.append(time.perf_counter() - started)
             response.raise_for_status()
+            if response.status_code != HTTPStatus.NO_CONTENT:
+                path, changed_at = _next(response.text), time.monotonic()
+            delay = POLL_SECONDS if time.monotonic() - changed_at < QUIET_SECONDS else QUIET_POLL_SECONDS
+
+
+def _next(page: str) -> str:
+    """Where the page asks next; empty for one whose transfer has ended, which asks no more."""
+    found = re.search(r'hx-get="([^"]+)"', page)
+    return unescape(found[1]) if found else ""

@@ -12,6 +12,7 @@ from django.db.models import F, Q, QuerySet, Value
 from django.db.models.functions import Left
 from django.db.models.lookups import Exact
 
+from uploads.database.prepared import Given, Rows
 from uploads.domain.roles import ALLOWED, EVERYWHERE, ROLES, Action, Limits, Permission, Place, Role, Scope
 from uploads.models import Grant
 
@@ -39,18 +40,27 @@ def unlimited(user: User) -> Permissions:
     """The permissions of a user without the limits of a token: one query, none for an administrator by `is_staff`."""
     if user.is_staff:
         return (_permission(Role.ADMINISTRATOR, EVERYWHERE, all_transfers=True),)
-    rows = grant_rows(user).order_by("id").values_list("role", "store_id", "bucket", "prefix", "all_transfers")
     found = [
         _permission(Role(role), Scope(store_id, bucket, prefix), all_transfers=all_transfers)
-        for role, store_id, bucket, prefix, all_transfers in rows
+        for role, store_id, bucket, prefix, all_transfers in _GRANTS(user=user.pk)
     ]
     return tuple(dict.fromkeys(found))
 
 
 def grant_rows(user: User) -> QuerySet[Grant]:
     """The grants of a user and of the user's groups."""
-    groups = User.groups.through.objects.filter(user=user.pk).values("group")
-    return Grant.objects.filter(Q(user=user.pk) | Q(group__in=groups))
+    return _rows_of(user.pk)
+
+
+def _rows_of(user_id: int | Given) -> QuerySet[Grant]:
+    groups = User.groups.through.objects.filter(user=user_id).values("group")
+    return Grant.objects.filter(Q(user=user_id) | Q(group__in=groups))
+
+
+_COLUMNS = ("role", "store_id", "bucket", "prefix", "all_transfers")
+
+_GRANTS = Rows(lambda: _rows_of(Given(User, "id", "user")).order_by("id").values_list(*_COLUMNS))
+"""Every request needs them, so their statement is built once."""
 
 
 def _permission(role: Role, scope: Scope, *, all_transfers: bool) -> Permission:

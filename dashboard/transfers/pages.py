@@ -28,7 +28,7 @@ from dashboard.transfers.serializers import transfer_json
 from uploads import access
 from uploads.domain.roles import Action as RoleAction
 from uploads.domain.states import FINAL_PHASES, TransferState
-from uploads.models import Transfer
+from uploads.models import Part, Transfer
 from uploads.objectstore.types import UploadRef
 from uploads.problems import Problem
 from uploads.selectors.transfers import part_runs
@@ -102,10 +102,17 @@ def _by_id(request: HttpRequest, found: QuerySet[Transfer]) -> HttpResponse:
 @require_safe
 @shows_deleted
 def transfer(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
-    """One transfer. A poll sends what it has `seen` and `said`, and gets only what has changed besides the progress."""
+    """One transfer. A poll sends what it has `seen` and `said`, and gets only what has changed besides the progress.
+
+    If it also has what is `shown`, the response is 204.
+    """
     row = row_of(access.transfer_to_see(request.user, transfer_id))
     if wants_json(request):
         return same_address(JsonResponse(transfer_json(row)))
+    runs, errors = part_runs(row.transfer), _part_errors(row)
+    shown = row.shown(runs, errors)
+    if is_fragment(request) and request.GET.get("shown") == shown:
+        return same_address(HttpResponse(status=204))
     context = {
         "row": row,
         "transfer": row.transfer,
@@ -115,12 +122,12 @@ def transfer(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
         "refused_for_parts": row.transfer.error_code in ABOUT_PARTS,
         "only_verifies": row.state is TransferState.FAILED and retry_only_verifies(row.transfer),
         "upload_url": upload_url(row),
-        "poll_url": poll_url(row),
+        "poll_url": poll_url(row, shown),
         "orphan_links": orphan_links(row),
         "lost_create_reason": text_of(Problem(row.transfer.lost_create_reason)) if row.transfer.lost_creates else "",
         "list_command": list_command(row.transfer),
-        "picture": draw(part_runs(row.transfer), row.transfer.part_count),
-        "part_errors": row.transfer.parts.exclude(error_code="")[:MAX_PART_ERRORS],
+        "picture": draw(runs, row.transfer.part_count),
+        "part_errors": errors,
         "is_new": request.GET.get("seen") != row.seen,
         "is_unsaid": request.GET.get("said") != row.said,
     }
@@ -128,9 +135,16 @@ def transfer(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
     return same_address(render(request, template, context))
 
 
-def poll_url(row: TransferRow) -> str:
-    """The address of the next poll: it names what the page has seen and said."""
-    return f"{reverse('transfer', args=[row.transfer.pk])}?seen={row.seen}&said={row.said}"
+def _part_errors(row: TransferRow) -> list[Part]:
+    """The parts of a transfer that have failed last; at most MAX_PART_ERRORS."""
+    if row.progress.part_error is None:
+        return []
+    return list(row.transfer.parts.exclude(error_code="")[:MAX_PART_ERRORS])
+
+
+def poll_url(row: TransferRow, shown: str) -> str:
+    """The address of the next poll: it names what the page has seen and said, and what it shows."""
+    return f"{reverse('transfer', args=[row.transfer.pk])}?seen={row.seen}&said={row.said}&shown={shown}"
 
 
 def upload_url(row: TransferRow) -> str:

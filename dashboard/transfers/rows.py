@@ -15,11 +15,12 @@ from dashboard.shared.messages import error_text, text_of
 from dashboard.shared.messages.proofs import verification_text
 from dashboard.transfers.legs import Leg, leg_of, legs_of
 from uploads.domain.states import FINAL_PHASES, Phase, TransferState
-from uploads.models import Transfer
+from uploads.models import Part, Transfer
 from uploads.objectstore.checksums import as_store_writes_it
 from uploads.problems import Code, Problem, RecordedError
 from uploads.selectors.transfers import (
     ABOUT_THE_BROWSER,
+    PartRun,
     TransferProgress,
     progress_of,
     reasons_for_waiting,
@@ -262,6 +263,12 @@ class TransferRow:
     @property
     def said(self) -> str:
         return f"{zlib.crc32(self.announcement.encode()):08x}"
+
+    def shown(self, runs: Sequence[PartRun], errors: Sequence[Part]) -> str:
+        """A digest of all that the page shows, besides times that pass. While it stays, a poll gets nothing."""
+        failed = [(part.number, part.tries, part.error) for part in errors]
+        shown = (self.seen, self.said, self.progress, self.is_live, runs, failed)
+        return f"{zlib.crc32(repr(shown).encode()):08x}"
 
 
 def _quarters(whole_percent: int) -> str:
