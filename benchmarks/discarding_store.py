@@ -2,8 +2,8 @@
 
 It has the operations that Partway needs to send: CreateMultipartUpload, UploadPart, PutObject, CompleteMultipartUpload,
 AbortMultipartUpload and HeadObject, and lists made-up uploads and parts (`benchmarks/made_up.py`). It does not verify
-signatures and does not copy bodies out of the kernel. The rate of all bodies together can be limited. It prints its
-port.
+signatures. It copies a body out of the kernel only if the request has a CRC-64/NVME, and then verifies that. The rate
+of all bodies together can be limited. It prints its port.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from benchmarks import made_up
+from uploads.objectstore.checksums import CRC64_HEADER, Crc64, as_store_writes_it, combine
 
 BLOCK = 1024**2
 ETAG = '"discarded"'
@@ -52,11 +53,14 @@ class RateLimit:
 
 
 class Objects:
-    """The sizes, ETags and metadata of objects, for HEAD, and the parts and metadata of uploads in progress."""
+    """The sizes, ETags and headers of objects, for HEAD, and the parts and metadata of uploads in progress.
+
+    A part has a size, and its CRC-64 if the request had one.
+    """
 
     def __init__(self) -> None:
         self.known: dict[str, tuple[int, str, Headers]] = {}
-        self._uploads: dict[str, tuple[dict[int, int], Headers]] = {}
+        self._uploads: dict[str, tuple[dict[int, tuple[int, int | None]], Headers]] = {}
         self._ids = itertools.count(1)
 
     def create(self, metadata: Headers) -> str:
@@ -68,15 +72,22 @@ class Objects:
         """Whether the upload is in progress; also without an upload, for PutObject."""
         return not upload_id or upload_id in self._uploads
 
-    def put(self, path: str, upload_id: str, number: int, size: int, etag: str, metadata: Headers) -> None:
+    def put(
+        self, path: str, upload_id: str, number: int, size: int, etag: str, crc64: int | None, metadata: Headers
+    ) -> None:
         if upload_id:
-            self._uploads[upload_id][0][number] = size
+            self._uploads[upload_id][0][number] = (size, crc64)
         else:
-            self.known[path] = (size, etag, metadata)
+            self.known[path] = (size, etag, metadata | _crc64_header(crc64))
 
-    def complete(self, path: str, upload_id: str, numbers: list[int]) -> None:
-        sizes, metadata = self._uploads.pop(upload_id)
-        self.known[path] = (sum(sizes[number] for number in numbers), ETAG, metadata)
+    def complete(self, path: str, upload_id: str, numbers: list[int]) -> Headers:
+        """The header with the CRC-64 of the object, if those of all parts are known."""
+        parts, metadata = self._uploads.pop(upload_id)
+        chosen = [parts[number] for number in numbers]
+        verified = [(crc64, size) for size, crc64 in chosen if crc64 is not None]
+        whole = _crc64_header(combine("nvme", verified) if len(verified) == len(chosen) else None)
+        self.known[path] = (sum(size for size, _ in chosen), ETAG, metadata | whole)
+        return whole
 
     def delete(self, path: str, upload_id: str) -> bool:
         removed = self._uploads.pop(upload_id, None) if upload_id else self.known.pop(path, None)
@@ -102,23 +113,42 @@ class Handler(socketserver.BaseRequestHandler):
             query = {name: values[0] for name, values in parse_qs(url.query, keep_blank_values=True).items()}
             is_complete = method == "POST" and "uploadId" in query
             body = reader.read(length) if is_complete else b""
+            crc64 = None
             if not is_complete:
-                self._discard(reader, length)
-            self._respond(method, *self._execute(method, unquote(url.path), query, headers, length, body))
+                digest = Crc64("nvme") if CRC64_HEADER in headers else None
+                self._discard(reader, length, digest)
+                crc64 = digest.value if digest else None
+            path = unquote(url.path)
+            if crc64 is not None and headers[CRC64_HEADER] != as_store_writes_it("nvme", crc64):
+                self._respond(method, 400, {}, _xml("Error", Code="BadDigest"))
+            else:
+                self._respond(method, *self._execute(method, path, query, headers, length, body, crc64))
 
-    def _discard(self, reader: Any, length: int) -> None:
+    def _discard(self, reader: Any, length: int, digest: Crc64 | None) -> None:
         """Read and discard a body. With MSG_TRUNC the kernel drops the bytes instead of copying them."""
-        left = length - len(reader.read1(min(length, BLOCK)) if length else b"")
-        nowhere = bytearray(BLOCK)
+        first = reader.read1(min(length, BLOCK)) if length else b""
+        if digest:
+            digest.update(first)
+        left = length - len(first)
+        block = memoryview(bytearray(BLOCK))
         while left > 0:
-            count = self.request.recv_into(nowhere, min(left, BLOCK), socket.MSG_TRUNC)
+            count = self.request.recv_into(block, min(left, BLOCK), 0 if digest else socket.MSG_TRUNC)
             if not count:
                 raise ConnectionError("the body ended early")
+            if digest:
+                digest.update(block[:count])
             left -= count
             self.server.rate_limit.take(count)
 
     def _execute(
-        self, method: str, path: str, query: dict[str, str], headers: Headers, length: int, body: bytes
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str],
+        headers: Headers,
+        length: int,
+        body: bytes,
+        crc64: int | None,
     ) -> tuple[int, Headers, bytes]:
         objects = self.server.objects
         metadata = {name: value for name, value in headers.items() if name.startswith("x-amz-meta-")}
@@ -133,10 +163,11 @@ class Handler(socketserver.BaseRequestHandler):
             xml = _xml("Error", Code="NoSuchUpload")
         elif method == "PUT":
             etag = _etag(headers)
-            objects.put(path, upload_id, int(query.get("partNumber", 0)), length, etag, metadata)
-            status, response_headers = 200, {"ETag": etag}
+            objects.put(path, upload_id, int(query.get("partNumber", 0)), length, etag, crc64, metadata)
+            status, response_headers = 200, {"ETag": etag} | _crc64_header(crc64)
         elif method == "POST":
-            objects.complete(path, upload_id, [int(each) for each in re.findall(rb"<PartNumber>(\d+)<", body)])
+            numbers = [int(each) for each in re.findall(rb"<PartNumber>(\d+)<", body)]
+            response_headers = objects.complete(path, upload_id, numbers)
             status, xml = 200, _xml("CompleteMultipartUploadResult", ETag=ETAG)
         elif method == "DELETE":
             status = 204 if objects.delete(path, upload_id) else 404
@@ -177,6 +208,10 @@ def _listing(path: str, query: dict[str, str]) -> tuple[int, bytes]:
     marker, most = int(query.get("part-number-marker", 0)), int(query.get("max-parts", made_up.PAGE))
     page = made_up.parts_page(query.get("uploadId", ""), marker, most)
     return (200, page) if page is not None else (404, _xml("Error", Code="NoSuchUpload"))
+
+
+def _crc64_header(value: int | None) -> Headers:
+    return {} if value is None else {CRC64_HEADER: as_store_writes_it("nvme", value)}
 
 
 def _etag(headers: Headers) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks import rounds, stores, tus
 from benchmarks.files import write_random
-from benchmarks.peers import AWS, BOTO3, PEERS, S5CMD, Peer, Target
+from benchmarks.peers import AWS, BOTO3, MINIO, PEERS, S5CMD, Peer, Target
 from benchmarks.results import OURS, Comparison, Limit, Results
 from benchmarks.usage import Usage, of_partway
 from tests.stores import ceph, versity
@@ -23,6 +23,10 @@ ROUNDS = 5
 LIMITS = (Limit(AWS.name, 0.5), Limit(BOTO3.name, 0.55), Limit(S5CMD.name, 1.3))
 """On a store that discards bodies. Partway sends Content-MD5."""
 
+LIMITS_BY_CRC64 = (Limit(MINIO.name, 1.6), Limit(S5CMD.name, 1.0))
+"""The same where the store computes and verifies the CRC-64/NVME of all that Partway sends. It verifies nothing of what
+the others send."""
+
 STORE_ROUNDS = 3
 TRIAL_SIZE = 20 * MIB
 """Enough for several parts."""
@@ -34,9 +38,11 @@ def run(stack: Stack, scratch: Path, results: Results) -> None:
     file = scratch / "file"
     write_random(file, SIZE)
     with stack.signed_in() as operator:
-        with stores.discarding(stack, "fast") as target:
+        with stores.discarding(stack, "fast", by_crc64="by-crc64") as target:
             used = _measure(stack, operator, file, "fast", target, PEERS, ROUNDS)
             results.add(_comparison("1 GiB, bodies are discarded", used, LIMITS))
+            used = _measure(stack, operator, file, "by-crc64", target, (MINIO, S5CMD), ROUNDS)
+            results.add(_comparison("1 GiB, verified by CRC-64, bodies are discarded", used, LIMITS_BY_CRC64))
         with ExitStack() as running:
             for name, store, target in _real_stores(stack, scratch, running):
                 peers = _able(target, scratch, name)

@@ -16,8 +16,11 @@ BUCKET = "discarded"
 
 
 @contextmanager
-def discarding(stack: Stack, name: str, rate: int = 0) -> Iterator[Target]:
-    """Run a store that discards bodies and add it to the dashboard as `name`."""
+def discarding(stack: Stack, name: str, rate: int = 0, by_crc64: str = "") -> Iterator[Target]:
+    """Run a store that discards bodies and add it to the dashboard as `name`.
+
+    `by_crc64`: the name of a second entry of the same store, which verifies CRC-64 in place of Content-MD5.
+    """
     argv = [sys.executable, "-m", "benchmarks.discarding_store", "--rate", str(rate)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -28,9 +31,20 @@ def discarding(stack: Stack, name: str, rate: int = 0) -> Iterator[Target]:
                 f"add_store(None, StoreValues(name={name!r}, endpoint_url={endpoint!r}, region='us-east-1', "
                 "access_key='a', secret_key='b'))"
             )
+            if by_crc64:
+                stack.run_python(_ADD_BY_CRC64 % (by_crc64, endpoint))
             yield Target(endpoint, "us-east-1", "a", "b", BUCKET)
         finally:
             process.terminate()
+
+
+# A store check, which has to prove it for other stores, lists uploads of keys that this store does not keep.
+_ADD_BY_CRC64 = """
+from uploads.models import Store
+from uploads.services.stores.settings import StoreValues, add_store
+values = StoreValues(name=%r, endpoint_url=%r, region="us-east-1", access_key="a", secret_key="b")
+Store.objects.filter(pk=add_store(None, values).pk).update(checksum="crc64nvme", verifies_crc64=True)
+"""
 
 
 def embedded(stack: Stack) -> Target:

@@ -221,6 +221,10 @@ class Code(StrEnum):
     REGION_NOT_IN_HOST_NAMES = "RegionNotInHostNames"
     SECRET_NEEDED_AGAIN = "SecretNeededAgain"  # noqa: S105
     SECRET_NEEDED_AT_NEW_ENDPOINT = "SecretNeededAtNewEndpoint"  # noqa: S105
+    CHECKSUM_NOT_OF_PROVIDER = "ChecksumNotOfProvider"
+    CHECKSUM_OF_NEW_STORE = "ChecksumOfNewStore"
+    CHECKSUM_OF_OTHER_STORE = "ChecksumOfOtherStore"
+    CHECKSUM_NOT_PROVED = "ChecksumNotProved"
     SIGNATURE_NOT_SUPPORTED = "SignatureNotSupported"
     SIGNATURE_OF_OTHER_PROVIDER = "SignatureOfOtherProvider"
     SIGNATURE_NOT_SUPPORTED_AT_ENDPOINT = "SignatureNotSupportedAtEndpoint"
@@ -429,6 +433,7 @@ class Code(StrEnum):
     OBJECT_MISSING = "ObjectMissing"
     OBJECT_DIFFERS = "ObjectDiffers"
     OBJECT_ETAG_DIFFERS = "ObjectEtagDiffers"
+    OBJECT_WITHOUT_CRC64 = "ObjectWithoutCrc64"
     COMPLETED_OBJECT_MISSING = "CompletedObjectMissing"
     COMPLETED_NOT_VERIFIED = "CompletedNotVerified"
     COMPLETION_UNKNOWN = "CompletionUnknown"

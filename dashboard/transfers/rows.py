@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from dashboard.shared.formatting import key_mark_text, percent, percent_text, rate_text
 from dashboard.shared.messages import error_text, text_of
 from dashboard.shared.messages.proofs import verification_text
+from dashboard.shared.messages.stores import CHECKSUMS
 from dashboard.transfers.legs import Leg, leg_of, legs_of
 from uploads.domain.states import FINAL_PHASES, Phase, TransferState
 from uploads.models import Part, Transfer
@@ -149,6 +150,11 @@ class TransferRow:
     def etags_are_no_md5s(self) -> bool:
         """Whether a store check, or sending, has found that the ETags of the store do not show what was received."""
         return not provider_of(self.transfer.store).etag_is_md5
+
+    @property
+    def checksum(self) -> str:
+        """What the store verifies the parts by, if it is not Content-MD5."""
+        return "" if self.transfer.checksum == "md5" else CHECKSUMS[self.transfer.checksum]
 
     @property
     def crc64(self) -> dict[str, str] | None:

@@ -46,6 +46,7 @@ def transfer_json(row: TransferRow) -> dict[str, Any]:
         "expires": iso(transfer.expires_at) if row.can_expire else None,
         "node": {"name": transfer.node, "silent_since": iso(transfer.node_silent_since)},
         "steps": sorted(allowed_steps(transfer)),
+        "checksum": transfer.checksum,
         "crc64": row.crc64,
         "sha256": transfer.sha256 or None,
     }

@@ -56,7 +56,7 @@ def test_check_fills_its_card_and_is_reset(site: Site, stack: Stack, bucket: str
         page.set_viewport_size({"width": width, "height": 844})
         assert overflow(page) == 0, (width, widest(page))
     page.goto(f"/stores/{stack.store}/")
-    expect(page.get_by_role("region", name="Check of this store")).to_contain_text("7 differs")
+    expect(page.get_by_role("region", name="Check of this store")).to_contain_text("9 differs")
 
 
 RUNNING = """

@@ -16,6 +16,7 @@ from uploads.models.fields import EncryptedTextField, Sealed, SecretUnreadable, 
 from uploads.models.store_limits import address_rules, ca_bundle_path
 from uploads.models.validation import invalid
 from uploads.models.work import ErrorFields
+from uploads.objectstore.checksums import BodyChecksum
 from uploads.objectstore.errors import NotSent, Reason
 from uploads.objectstore.providers import PROVIDERS, Provider, get_provider, with_overrides
 from uploads.objectstore.types import Addressing, Credentials, PayloadSigning, Signature, StoreConfig
@@ -24,6 +25,7 @@ from uploads.problems import Code, Problem, ProblemError, RecordedError
 ADDRESSINGS = ("path", "virtual")
 SIGNATURES = ("sigv4", "oss4")
 PAYLOAD_SIGNINGS = ("signed", "unsigned")
+CHECKSUMS: tuple[BodyChecksum, ...] = ("md5", "crc64nvme")
 
 TIMEOUTS_OF_SILENCE = 3
 """Timeouts in a row after which a store counts as not answering."""
@@ -76,6 +78,9 @@ class Store(ErrorFields):
     addressing = models.CharField(max_length=8, choices=_choices(ADDRESSINGS), default="path")
     signature = models.CharField(max_length=8, choices=_choices(SIGNATURES), default="sigv4")
     payload_signing = models.CharField(max_length=8, choices=_choices(PAYLOAD_SIGNINGS), default="unsigned")
+    checksum = models.CharField(max_length=16, choices=_choices(CHECKSUMS), default="md5")
+    # Whether the last store check that says anything has proved that the store verifies the CRC-64 of bodies.
+    verifies_crc64 = models.BooleanField(default=False)
     access_key = models.CharField(max_length=256)
     secret_key = EncryptedTextField()
     session_token = EncryptedTextField(blank=True, default="")
@@ -151,6 +156,11 @@ class Store(ErrorFields):
     def has_readable_secrets(self) -> bool:
         """Whether CREDENTIALS_KEYS decrypt the stored credentials. Otherwise an administrator enters them again."""
         return is_readable(self.secret_key) and is_readable(self.session_token)
+
+    @property
+    def body_checksum(self) -> BodyChecksum:
+        """What the store verifies the files of new transfers by. Content-MD5 if it was found not to verify another."""
+        return "crc64nvme" if self.checksum == "crc64nvme" and self.verifies_crc64 else "md5"
 
     @property
     def profile(self) -> Provider:

@@ -23,8 +23,9 @@ from uploads.domain.states import (
     shown_state,
 )
 from uploads.models.access_token import AccessToken
-from uploads.models.store import Store, failing
+from uploads.models.store import CHECKSUMS, Store, failing
 from uploads.models.work import WorkFields
+from uploads.objectstore.checksums import BodyChecksum
 from uploads.staging.disk import StagingFolder
 
 SILENT_AFTER = timedelta(seconds=20)
@@ -110,6 +111,7 @@ class Transfer(WorkFields):
     `node_silent_since` is no column: pages set it for a transfer whose node has not been heard of lately.
     `verified`: HEAD has shown the object, and `proofs` (of `Proof`) say what was compared; rows of earlier versions
     have none. An error of a transfer that is done says why its object is not verified.
+    `checksum` is what the store verifies its bytes by: that of the store when the transfer began.
     `crc64` is that of the whole object, as `nvme:<16 hex digits>` or `ecma:...`.
     `release_at`: since when its node is to remove what is staged, after its end; None once that is done.
     `access_token`: the token that began it, or resumed or retried it last, if any. Revoking it ends the transfer.
@@ -130,6 +132,7 @@ class Transfer(WorkFields):
     forbid_overwrite = models.BooleanField(default=False)
     replaces = models.JSONField(default=dict, blank=True)
 
+    checksum = models.CharField(max_length=16, choices=[(name, name) for name in CHECKSUMS], default="md5")
     size = models.BigIntegerField()
     part_size = models.BigIntegerField()
     part_count = models.IntegerField()
@@ -224,6 +227,10 @@ class Transfer(WorkFields):
     @property
     def plan(self) -> Plan:
         return Plan(self.size, self.part_size, self.part_count)
+
+    @property
+    def body_checksum(self) -> BodyChecksum:
+        return "crc64nvme" if self.checksum == "crc64nvme" else "md5"
 
     @property
     def by_put_object(self) -> bool:

@@ -14,6 +14,14 @@ from typing import Any, Literal
 
 Algorithm = Literal["nvme", "ecma"]
 
+BodyChecksum = Literal["md5", "crc64nvme"]
+"""What a store verifies the body of a file by: Content-MD5, or S3's x-amz-checksum-crc64nvme."""
+
+CRC64_HEADER = "x-amz-checksum-crc64nvme"
+
+WHOLE_OBJECT: Mapping[str, str] = {"x-amz-checksum-type": "FULL_OBJECT"}
+"""The CRC-64 of an object is that of its bytes, not one of the checksums of its parts."""
+
 _MODELS: Mapping[Algorithm, str] = {"nvme": "CRC64-NVME", "ecma": "CRC64-XZ"}
 
 

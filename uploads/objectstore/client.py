@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from uploads.objectstore import checksums, successes, xml
+from uploads.objectstore.checksums import CRC64_HEADER, WHOLE_OBJECT, BodyChecksum
 from uploads.objectstore.client_lifecycle import LifecycleClient
 from uploads.objectstore.client_listing import ListingClient
 from uploads.objectstore.digests import Comparison, compare
@@ -50,16 +51,20 @@ class ObjectStoreClient(ListingClient, LifecycleClient):
         metadata: Mapping[str, str] | None = None,
         storage_class: str = "",
         forbid_overwrite: bool = False,
+        checksum: BodyChecksum = "md5",
     ) -> str:
         """CreateMultipartUpload (OSS: InitiateMultipartUpload): the upload id. Not retried after OutcomeUnknown.
 
         `forbid_overwrite`: Refused with EXISTS if an object with this key exists and the store checks it now (OSS).
+        `checksum`: what the store is to verify the parts by.
         """
         check_bucket(bucket)
         check_new_key(self._provider, key, multipart=True)
         headers = self._object_headers(content_type, metadata, storage_class)
         if forbid_overwrite:
             headers |= self._forbidding(at_end=False)
+        if checksum == "crc64nvme":
+            headers |= {"x-amz-checksum-algorithm": "CRC64NVME", **WHOLE_OBJECT}
         call = Call("CreateMultipartUpload", "POST", bucket, key, {"uploads": ""}, headers)
         return self._read(call, lambda response: successes.created_upload_id(response, key), repeatable=False)
 
@@ -71,9 +76,12 @@ class ObjectStoreClient(ListingClient, LifecycleClient):
         number: int,
         body: FileSlice,
         *,
+        checksum: BodyChecksum = "md5",
         on_bytes: OnBytes | None = None,
     ) -> SentBytes:
         """UploadPart: sends bytes of a file as part 1 to 10,000, and replaces an earlier part with this number.
+
+        `checksum` is that of the upload.
 
         `on_bytes` is called with the number of bytes that the socket accepted, and with a negative number when they
         will be sent again. An exception that it raises ends the request and is raised unchanged. After a digest
@@ -81,7 +89,7 @@ class ObjectStoreClient(ListingClient, LifecycleClient):
         """
         check_upload(bucket, key, upload_id)
         check_range("partNumber", number, 1, MAX_PART_NUMBER)
-        payload = self._file_payload(body, on_bytes)
+        payload = self._file_payload(body, checksum, on_bytes)
         query = {"partNumber": str(number), "uploadId": upload_id}
         return self._send_bytes(Call("UploadPart", "PUT", bucket, key, query, payload=payload), payload)
 
@@ -96,6 +104,7 @@ class ObjectStoreClient(ListingClient, LifecycleClient):
         storage_class: str = "",
         forbid_overwrite: bool = False,
         if_match: str = "",
+        checksum: BodyChecksum = "md5",
         on_bytes: OnBytes | None = None,
     ) -> SentBytes:
         """PutObject: sends bytes of a file, or none, as the object. `on_bytes` as for upload_part.
@@ -107,7 +116,7 @@ class ObjectStoreClient(ListingClient, LifecycleClient):
         check_new_key(self._provider, key, multipart=False)
         headers = self._object_headers(content_type, metadata, storage_class)
         headers |= self._conditions(forbid_overwrite, if_match)
-        payload = Payload(b"") if body is None else self._file_payload(body, on_bytes)
+        payload = Payload(b"", checksum=checksum) if body is None else self._file_payload(body, checksum, on_bytes)
         return self._send_bytes(Call("PutObject", "PUT", bucket, key, headers=headers, payload=payload), payload)
 
     def complete_multipart_upload(
@@ -119,12 +128,14 @@ class ObjectStoreClient(ListingClient, LifecycleClient):
         *,
         forbid_overwrite: bool = False,
         if_match: str = "",
+        crc64: int | None = None,
     ) -> SentBytes:
         """CompleteMultipartUpload with these parts in ascending order.
 
         Not retried after OutcomeUnknown or InternalError: HEAD the object first. The ETag may be empty (Ceph).
         `forbid_overwrite`: Refused with EXISTS if an object with this key exists. `if_match`: also if its object has
-        another ETag than this one, or if there is none.
+        another ETag than this one, or if there is none. `crc64`: that of the whole object (NVME), which the store then
+        verifies.
         """
         check_upload(bucket, key, upload_id)
         check_own_key(self._provider, key)
@@ -133,6 +144,8 @@ class ObjectStoreClient(ListingClient, LifecycleClient):
         payload = Payload(xml.complete_body(parts, self._dialect.namespace))
         # No content type: Swift applies it to the object if none was set when the upload was created.
         headers = self._conditions(forbid_overwrite, if_match)
+        if crc64 is not None:
+            headers |= {CRC64_HEADER: checksums.as_store_writes_it("nvme", crc64), **WHOLE_OBJECT}
         query = {"uploadId": upload_id}
         call = Call("CompleteMultipartUpload", "POST", bucket, key, query, headers, payload)
         return self._read(call, lambda response: successes.completed(response, key), repeatable=False)
@@ -176,10 +189,14 @@ class ObjectStoreClient(ListingClient, LifecycleClient):
 
     # Objects
 
-    def head_object(self, bucket: str, key: str) -> ObjectFacts:
-        """HeadObject. Refused with NO_SUCH_KEY if there is none (without permission to list: PERMISSION)."""
+    def head_object(self, bucket: str, key: str, *, with_checksum: bool = False) -> ObjectFacts:
+        """HeadObject. Refused with NO_SUCH_KEY if there is none (without permission to list: PERMISSION).
+
+        `with_checksum`: request the object's checksum also from a store whose profile does not demand that.
+        """
         check_object(bucket, key)
-        headers = {"x-amz-checksum-mode": "ENABLED"} if self._provider.requests_checksums else {}
+        requests = with_checksum or self._provider.requests_checksums
+        headers = {"x-amz-checksum-mode": "ENABLED"} if requests else {}
         return self._read(Call("HeadObject", "HEAD", bucket, key, headers=headers), successes.object_facts)
 
     def delete_object(self, bucket: str, key: str, version_id: str = "") -> None:
@@ -212,9 +229,9 @@ class ObjectStoreClient(ListingClient, LifecycleClient):
             case _:
                 raise bad_argument(Code.OVERWRITE_NOT_PREVENTABLE)
 
-    def _file_payload(self, body: FileSlice, on_bytes: OnBytes | None) -> Payload:
+    def _file_payload(self, body: FileSlice, checksum: BodyChecksum, on_bytes: OnBytes | None) -> Payload:
         sha256, crc64 = self._transport.signs_payloads, self._provider.crc64
-        return Payload(body, sha256=sha256, crc64=crc64, on_bytes=on_bytes)
+        return Payload(body, sha256=sha256, crc64=crc64, checksum=checksum, on_bytes=on_bytes)
 
     def _send_bytes(self, call: Call, payload: Payload) -> SentBytes:
         def reader(response: Response) -> SentBytes:
@@ -231,7 +248,8 @@ class ObjectStoreClient(ListingClient, LifecycleClient):
                 raise _other_bytes(Code.CRC64_DIFFERS, reported, checksums.as_hex(payload.crc64))
             if found is Comparison.OTHER_ETAG:
                 raise _other_bytes(Code.ETAG_DIFFERS, sent.etag, payload.md5.hex())
-            return replace(sent, etag_is_md5=sent.etag.lower() == payload.md5.hex())
+            is_md5 = payload.known_md5 is not None and sent.etag.lower() == payload.known_md5.hex()
+            return replace(sent, etag_is_md5=is_md5)
 
         return self._read(call, reader)
 

@@ -1,8 +1,9 @@
 """Whether the digests that a store reports are those of the bytes that were sent. Pure.
 
-A CRC-64 decides where both sides know one. An ETag that equals the MD5 of the bytes is proof on every store. An ETag
-that differs is a mismatch only if it can be an MD5: it has 32 hex digits, the bytes are not encrypted with a key of
-their own, and the ETags of this store are not known to be something else. Every other ETag proves nothing.
+A CRC-64 decides where both sides know one; no MD5 is needed then. An ETag that equals the MD5 of the bytes is proof on
+every store. An ETag that differs is a mismatch only if it can be an MD5: it has 32 hex digits, the bytes are not
+encrypted with a key of their own, and the ETags of this store are not known to be something else. Every other ETag
+proves nothing.
 """
 
 from __future__ import annotations

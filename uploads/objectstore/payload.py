@@ -1,4 +1,8 @@
-"""The body of a request: its digests, computed in one pass before sending, and its bytes, block by block."""
+"""The body of a request: its digests, computed in one pass before sending, and its bytes, block by block.
+
+An MD5 takes longer than all other work on a body, so it is computed only for a store that verifies it, or that returns
+nothing else to compare with.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,10 @@ import base64
 import hashlib
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import BinaryIO
 
-from uploads.objectstore.checksums import Algorithm, Crc64
+from uploads.objectstore.checksums import CRC64_HEADER, Algorithm, BodyChecksum, Crc64, as_store_writes_it
 from uploads.objectstore.errors import NotSent
 from uploads.objectstore.keys import bad_argument
 from uploads.objectstore.types import FileSlice
@@ -36,9 +40,9 @@ class InterruptedByCallback(Exception):
 
 
 class Payload:
-    """Bytes to send, with their length, Content-MD5, CRC-64 and (if payloads are signed) SHA-256.
+    """Bytes to send, with their length, CRC-64 and (if payloads are signed) SHA-256, and their MD5 when it is needed.
 
-    Raises NotSent with BAD_ARGUMENT if the file cannot be read or ends before its slice does.
+    `checksum` is what the store is to verify; with `crc64nvme` the CRC-64 is that one.
     """
 
     def __init__(
@@ -47,11 +51,13 @@ class Payload:
         *,
         sha256: bool = True,
         crc64: Algorithm = "nvme",
+        checksum: BodyChecksum = "md5",
         on_bytes: OnBytes | None = None,
     ) -> None:
         self._source = source
         self._sha256 = sha256
-        self._crc64 = crc64
+        self._crc64: Algorithm = "nvme" if checksum == "crc64nvme" else crc64
+        self._checksum = checksum
         self._on_bytes = on_bytes
         self._counted = 0
         self.size = len(source) if isinstance(source, bytes) else source.size
@@ -59,22 +65,41 @@ class Payload:
 
     def read_digests(self) -> None:
         """Read the whole body for its digests. Called again after a mismatch, because the file may have changed."""
-        md5 = hashlib.md5(usedforsecurity=False)
+        md5 = hashlib.md5(usedforsecurity=False) if self._checksum == "md5" else None
         sha256 = hashlib.sha256() if self._sha256 else None
         crc64 = Crc64(self._crc64)
         for block in self._read(_kept.lend(self)):
-            md5.update(block)
+            if md5:
+                md5.update(block)
             crc64.update(block)
             if sha256:
                 sha256.update(block)
-        self.md5 = md5.digest()
+        self.known_md5 = md5.digest() if md5 else None
+        """None until it is needed, if the store verifies another checksum."""
         self.crc64 = crc64.value
         self.sha256 = sha256.hexdigest() if sha256 else None
+
+    @property
+    def md5(self) -> bytes:
+        """The MD5. If it is not known, the bytes are read again."""
+        if self.known_md5 is None:
+            digest = hashlib.md5(usedforsecurity=False)
+            for block in self._bytes():
+                digest.update(block)
+            self.known_md5 = digest.digest()
+        return self.known_md5
 
     @property
     def content_md5(self) -> str:
         """The value of the Content-MD5 header."""
         return base64.b64encode(self.md5).decode()
+
+    @property
+    def digest_headers(self) -> Mapping[str, str]:
+        """What the store verifies the body by."""
+        if self._checksum == "crc64nvme":
+            return {CRC64_HEADER: as_store_writes_it("nvme", self.crc64)}
+        return {"Content-MD5": self.content_md5}
 
     def count_as_unsent(self) -> None:
         """Report the counted bytes as unsent, because they will be sent again."""

@@ -124,7 +124,7 @@ class Transport:
 
     @property
     def signs_payloads(self) -> bool:
-        """Whether the signature covers the SHA-256 of a file's bytes. It always covers Content-MD5."""
+        """Whether the signature covers the SHA-256 of a file's bytes. It always covers the checksum."""
         return self._config.payload_signing == "signed"
 
     def exchange(self, call: Call, reader: Callable[[Response], T]) -> T:
@@ -163,9 +163,8 @@ class Transport:
     def prepare(self, call: Call) -> requests.PreparedRequest:
         """The signed request exactly as it is sent. NotSent for a name that cannot be sent exactly."""
         host, path = self._endpoint.address(call.bucket, call.key)
-        headers = {"Accept-Encoding": "identity", "User-Agent": "partway", "Host": host, **call.headers}
-        if call.payload is not None:
-            headers["Content-MD5"] = call.payload.content_md5
+        digests = call.payload.digest_headers if call.payload is not None else {}
+        headers = {"Accept-Encoding": "identity", "User-Agent": "partway", "Host": host, **digests, **call.headers}
         try:
             prepared = requests.Request(call.method, f"{self._endpoint.scheme}://{host}/", headers=headers).prepare()
         except requests.RequestException as error:

@@ -214,10 +214,11 @@ class PartsPage:
 
 @dataclass(frozen=True, slots=True)
 class CompletedPart:
-    """A part in the request CompleteMultipartUpload."""
+    """A part in the request CompleteMultipartUpload. `crc64` (NVME) only of parts that the store verified by it."""
 
     number: int
     etag: str
+    crc64: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from datetime import datetime
 from urllib.parse import unquote_plus
 from xml.sax.saxutils import escape
 
-from uploads.objectstore.checksums import ReportedCrc64, reported_ecma, reported_nvme
+from uploads.objectstore.checksums import ReportedCrc64, as_store_writes_it, reported_ecma, reported_nvme
 from uploads.objectstore.errors import UnreadableResponse, unreadable
 from uploads.objectstore.keys import MAX_KEY_BYTES, bad_argument
 from uploads.objectstore.received import clean_text, etag_of, number_of, time_of
@@ -277,10 +277,17 @@ def complete_body(parts: Sequence[CompletedPart], namespace: str = "") -> bytes:
 def unchecked_complete_body(parts: Sequence[CompletedPart], namespace: str = "") -> bytes:
     """The body without these checks, for store checks that test what a store refuses."""
     rows = "".join(
-        f"<Part><PartNumber>{part.number}</PartNumber><ETag>{_quoted(part.etag)}</ETag></Part>" for part in parts
+        f"<Part><PartNumber>{part.number}</PartNumber><ETag>{_quoted(part.etag)}</ETag>{_crc64(part)}</Part>"
+        for part in parts
     )
     declared = f' xmlns="{namespace}"' if namespace else ""
     return f"<CompleteMultipartUpload{declared}>{rows}</CompleteMultipartUpload>".encode()
+
+
+def _crc64(part: CompletedPart) -> str:
+    if part.crc64 is None:
+        return ""
+    return f"<ChecksumCRC64NVME>{as_store_writes_it('nvme', part.crc64)}</ChecksumCRC64NVME>"
 
 
 def _quoted(etag: str) -> str:

@@ -13,11 +13,21 @@ from django.utils.translation import gettext as _
 
 from dashboard.shared.messages.validation import by_field
 from uploads.models import Store
-from uploads.models.store import ADDRESSINGS, PAYLOAD_SIGNINGS, SIGNATURES
+from uploads.models.store import ADDRESSINGS, CHECKSUMS, PAYLOAD_SIGNINGS, SIGNATURES
 from uploads.objectstore.providers import PROVIDERS
 from uploads.services.stores.settings import StoreValues, add_store, change_store, has_moved, validate_endpoint
 
-KEPT = ("endpoint_url", "region", "access_key", "provider", "addressing", "signature", "payload_signing", "ca_bundle")
+KEPT = (
+    "endpoint_url",
+    "region",
+    "access_key",
+    "provider",
+    "addressing",
+    "signature",
+    "payload_signing",
+    "checksum",
+    "ca_bundle",
+)
 
 
 class Command(BaseCommand):
@@ -38,6 +48,11 @@ class Command(BaseCommand):
         parser.add_argument("--addressing", choices=ADDRESSINGS, help="the default is the provider's")
         parser.add_argument("--signature", choices=SIGNATURES, help="the default is the provider's")
         parser.add_argument("--payload-signing", choices=PAYLOAD_SIGNINGS)
+        parser.add_argument(
+            "--checksum",
+            choices=CHECKSUMS,
+            help="what the store verifies files by; crc64nvme with --update, after check_store has proved it",
+        )
         parser.add_argument(
             "--ca-bundle", help="a PEM file below STORE_CA_DIR with the certificate authority of the store"
         )
@@ -92,6 +107,7 @@ def _new_values(options: dict[str, Any]) -> StoreValues:
         addressing=options["addressing"] or "",
         signature=options["signature"] or "",
         payload_signing=options["payload_signing"] or "unsigned",
+        checksum=options["checksum"] or "md5",
         ca_bundle=options["ca_bundle"] or "",
         buckets=tuple(options["bucket"] or ()),
     )

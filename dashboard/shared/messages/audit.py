@@ -11,7 +11,7 @@ from dashboard.shared.messages.access import ROLES
 from dashboard.shared.messages.alerts import WHATS
 from dashboard.shared.messages.people import SCOPE_NAMES
 from dashboard.shared.messages.scans import ORIGINS, REPEATS
-from dashboard.shared.messages.stores import SIGNATURES
+from dashboard.shared.messages.stores import CHECKSUMS, SIGNATURES
 from dashboard.shared.messages.types import Message
 from dashboard.shared.messages.verdicts import VERDICTS
 from uploads.objectstore.providers import PROVIDERS
@@ -157,6 +157,7 @@ DETAILS: Mapping[str, StrPromise] = {
     "addressing": _("addressing"),
     "buckets": _("named buckets"),
     "ca_bundle": _("CA bundle"),
+    "checksum": _("checksum"),
     "code": _("code"),
     "completed_at": _("completed at"),
     "crc64": _("CRC-64"),
@@ -320,6 +321,7 @@ WORDS: Mapping[str, Mapping[str, Message]] = {
     "addressing": {"path": _("path"), "virtual": _("virtual-hosted")},
     "signature": SIGNATURES,
     "payload_signing": {"signed": _("signed"), "unsigned": _("unsigned")},
+    "checksum": CHECKSUMS,
     "origin": ORIGINS,
     "schedule": REPEATS,
     "what": WHATS,

@@ -74,6 +74,8 @@ TITLES: Mapping[str, Message] = {
     "crc64": _("CRC-64"),
     "md5-part": _("UploadPart with a wrong Content-MD5"),
     "md5-object": _("PutObject with a wrong Content-MD5"),
+    "crc64-part": _("Multipart upload with x-amz-checksum-crc64nvme"),
+    "crc64-object": _("PutObject with x-amz-checksum-crc64nvme"),
     "lifecycle": _("Read lifecycle rules"),
     "wrong-etag": _("Complete with a wrong ETag"),
     "wrong-order": _("Complete in the wrong order"),

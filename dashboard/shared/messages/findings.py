@@ -236,6 +236,16 @@ MESSAGES: Mapping[str, Message] = {
     FindingCode.WRONG_MD5_OBJECT_ACCEPTED: _("An object with a wrong Content-MD5 is accepted."),
     FindingCode.DAMAGED_PART_UNNOTICED: _("A part with a wrong Content-MD5 is accepted."),
     FindingCode.DAMAGED_OBJECT_UNNOTICED: _("An object with a wrong Content-MD5 is accepted."),
+    FindingCode.CRC64_VERIFIED: _(
+        "The store refuses a wrong CRC-64 with %(code)s, and reports the right one. It can be the checksum of this "
+        "store in place of Content-MD5."
+    ),
+    FindingCode.CRC64_NOT_OF_PROVIDER: _("Stores of this provider do not verify this checksum."),
+    FindingCode.CRC64_NOT_REPORTED: _("The store does not report the CRC-64 of what it has received."),
+    FindingCode.CRC64_HEADER_REFUSED: _("The store refuses requests with this checksum, with %(code)s."),
+    FindingCode.WRONG_CRC64_ACCEPTED: _("A body with a wrong CRC-64 is accepted."),
+    FindingCode.WRONG_CRC64_REFUSED_OTHERWISE: _("A wrong CRC-64 is refused with %(code)s, not with BadDigest."),
+    FindingCode.WRONG_CRC64_OBJECT_KEPT: _("An object with a wrong CRC-64 is refused, but created."),
     # Odd keys
     FindingCode.KEY_WORKS: _("The key stays as it is, for uploads and for objects."),
     FindingCode.KEY_WORKS_FOR_UPLOADS: _("An upload with this key is listed under the same key."),
@@ -273,6 +283,7 @@ _IN_FRONT = _("Check what is in front of the store, such as a proxy.")
 _NOT_REPLACED = _("A file that is sent may replace an object that is created with its key in the meantime.")
 _ETAG_SHOWS = _("Partway notices damaged bytes by the ETag, and sends them again.")
 _DAMAGE = _("Bytes that are damaged in transit are not noticed: use https for the store.")
+_KEEP_MD5 = _("Content-MD5 stays the checksum of this store.")
 _NO_ETAGS = _("Partway does not compare ETags in this bucket.")
 
 ADVICE: Mapping[str, Message] = {
@@ -365,6 +376,11 @@ ADVICE: Mapping[str, Message] = {
     FindingCode.WRONG_MD5_OBJECT_ACCEPTED: _ETAG_SHOWS,
     FindingCode.DAMAGED_PART_UNNOTICED: _DAMAGE,
     FindingCode.DAMAGED_OBJECT_UNNOTICED: _DAMAGE,
+    FindingCode.CRC64_NOT_REPORTED: _KEEP_MD5,
+    FindingCode.CRC64_HEADER_REFUSED: _KEEP_MD5,
+    FindingCode.WRONG_CRC64_ACCEPTED: _KEEP_MD5,
+    FindingCode.WRONG_CRC64_REFUSED_OTHERWISE: _KEEP_MD5,
+    FindingCode.WRONG_CRC64_OBJECT_KEPT: _KEEP_MD5,
     FindingCode.KEY_LISTED_OTHERWISE: _("Do not abort such uploads from a listing."),
     FindingCode.LEADING_KEY_LISTED_OTHERWISE: _("Do not start uploads with such keys."),
     FindingCode.KEY_NOT_FOUND: _AVOID,

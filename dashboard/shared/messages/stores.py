@@ -31,6 +31,19 @@ MESSAGES: Mapping[str, Message] = {
         "Enter this again, because the endpoint has another address now. A stored secret is never sent to an address "
         "that it was not entered for."
     ),
+    Code.CHECKSUM_NOT_OF_PROVIDER: _("%(provider)s does not verify CRC-64/NVME. Choose Content-MD5."),
+    Code.CHECKSUM_OF_NEW_STORE: _(
+        "Nobody knows yet whether this store verifies CRC-64. Add it with Content-MD5, run a store check, and then "
+        "choose CRC-64."
+    ),
+    Code.CHECKSUM_OF_OTHER_STORE: _(
+        "With another endpoint, provider or signature, nobody knows whether the store verifies CRC-64. Choose "
+        "Content-MD5 and save, run a store check, and then choose CRC-64 again."
+    ),
+    Code.CHECKSUM_NOT_PROVED: _(
+        "No store check has proved that this store refuses a wrong CRC-64. Choose Content-MD5, or run a store check: "
+        "if it finds that both kinds of requests with x-amz-checksum-crc64nvme are verified, choose CRC-64 then."
+    ),
     Code.SIGNATURE_NOT_SUPPORTED: _("%(provider)s requires %(signature)s."),
     Code.SIGNATURE_OF_OTHER_PROVIDER: _(
         "%(provider)s requires %(signature)s. For this signature, select the provider %(others)s."
@@ -39,6 +52,9 @@ MESSAGES: Mapping[str, Message] = {
         "This is an endpoint of %(owner)s, which does not support %(signature)s."
     ),
 }
+
+CHECKSUMS: Mapping[str, str] = {"md5": "Content-MD5", "crc64nvme": "CRC-64/NVME"}
+"""The names of checksums, which are not translated."""
 
 SIGNATURES: Mapping[str, str] = {"sigv4": "AWS Signature Version 4", "oss4": "OSS V4 (OSS4-HMAC-SHA256)"}
 """The names of signatures in their documentation; they are not translated."""

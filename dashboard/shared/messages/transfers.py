@@ -182,6 +182,10 @@ SENDING: Mapping[str, Message] = {
         "The object has the expected size, but its ETag %(etag)s is not the one of its parts (%(expected)s). Compare "
         "the object with the file. If it is the same, run a store check, which finds how this store computes ETags."
     ),
+    Code.OBJECT_WITHOUT_CRC64: _(
+        "The store has verified the CRC-64 of every part, but reports none of the object, so the object is not proved. "
+        "Compare it with the file, and run a store check: it finds whether the store still verifies this checksum."
+    ),
     Code.PARTS_REPLACED: ngettext_lazy(
         "Someone else has replaced or removed part %(parts)s of this upload in the store, and its bytes are no longer "
         "staged on this server. All that remains is to discard the transfer.",

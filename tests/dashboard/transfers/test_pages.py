@@ -555,6 +555,7 @@ def test_json_has_the_fixed_shape(operator_client: Client, operator: User, unrea
         "expires": iso(transfer.expires_at),
         "node": {"name": "n", "silent_since": None},
         "steps": ["cancel", "pause"],
+        "checksum": "md5",
         "crc64": None,
         "sha256": None,
     }

@@ -168,6 +168,13 @@ class FindingCode(StrEnum):
     WRONG_MD5_OBJECT_ACCEPTED = "WrongMD5ObjectAccepted"
     DAMAGED_PART_UNNOTICED = "DamagedPartUnnoticed"
     DAMAGED_OBJECT_UNNOTICED = "DamagedObjectUnnoticed"
+    CRC64_VERIFIED = "CRC64Verified"
+    CRC64_NOT_OF_PROVIDER = "CRC64NotOfProvider"
+    CRC64_NOT_REPORTED = "CRC64NotReported"
+    CRC64_HEADER_REFUSED = "CRC64HeaderRefused"
+    WRONG_CRC64_ACCEPTED = "WrongCRC64Accepted"
+    WRONG_CRC64_REFUSED_OTHERWISE = "WrongCRC64RefusedOtherwise"
+    WRONG_CRC64_OBJECT_KEPT = "WrongCRC64ObjectKept"
 
     # --- Odd keys
     KEY_WORKS = "KeyWorks"

@@ -1,12 +1,16 @@
-"""Digests: what ETags are, whether a wrong Content-MD5 is refused, and which CRC-64 the store reports."""
+"""Digests: what ETags are, whether a wrong Content-MD5 or CRC-64 is refused, and which CRC-64 the store reports."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
+from collections.abc import Iterable
 
 from uploads.objectstore import checksums, xml
+from uploads.objectstore.checksums import CRC64_HEADER, WHOLE_OBJECT, as_store_writes_it
 from uploads.objectstore.errors import Reason, Refused
 from uploads.objectstore.probing.codes import FindingCode
+from uploads.objectstore.probing.failures import is_fault
 from uploads.objectstore.probing.parts import PARTS, SENT, all_parts, sent_parts, upload_of_parts
 from uploads.objectstore.probing.permissions import (
     DATA,
@@ -19,10 +23,12 @@ from uploads.objectstore.probing.permissions import (
     put_head,
 )
 from uploads.objectstore.probing.probe import Check, NotTried, Probe
-from uploads.objectstore.probing.results import Finding, Group, differs, failed, ok
+from uploads.objectstore.probing.results import CheckResult, Finding, Group, Verdict, differs, failed, ok
+from uploads.objectstore.refusals import Response
+from uploads.objectstore.types import CompletedPart
 from uploads.problems import Problem
 
-WRONG_MD5 = hashlib.md5(b"other bytes", usedforsecurity=False).digest()
+WRONG_MD5 = {"Content-MD5": base64.b64encode(hashlib.md5(b"other bytes", usedforsecurity=False).digest()).decode()}
 WRONG_PART = 4
 
 POLYNOMIALS = {"nvme": "CRC-64/NVME", "ecma": "CRC-64/ECMA"}
@@ -105,7 +111,7 @@ def _wrong_part(probe: Probe) -> Finding:
     probe.once(sent_parts)
     upload = probe.once(upload_of_parts)
     try:
-        probe.requester.send_part(upload.key, upload.id, WRONG_PART, b"bytes", md5=WRONG_MD5)
+        probe.requester.send_part(upload.key, upload.id, WRONG_PART, b"bytes", wrong=WRONG_MD5)
     except Refused as refused:
         if probe.worked("list-parts") and any(part.number == WRONG_PART for part in probe.once(all_parts).parts):
             return failed(FindingCode.WRONG_MD5_PART_KEPT)
@@ -118,7 +124,7 @@ def _wrong_part(probe: Probe) -> Finding:
 def _wrong_object(probe: Probe) -> Finding:
     key = probe.prefix + "wrong"
     try:
-        probe.requester.put_object(key, b"bytes", md5=WRONG_MD5)
+        probe.requester.put_object(key, b"bytes", headers=WRONG_MD5)
     except Refused as refused:
         if probe.worked("head-object") and is_there(probe, key):
             probe.requester.created.object_starting(key)
@@ -137,6 +143,97 @@ def _mismatch(refused: Refused) -> Finding:
     return differs(FindingCode.WRONG_MD5_REFUSED_OTHERWISE, code=refused.code)
 
 
+def _crc64_of_parts(probe: Probe) -> Finding:
+    """An upload whose part is verified by its CRC-64, and what the store then reports of the object."""
+    _require_nvme(probe)
+    key, requester = probe.prefix + "crc64-parts", probe.requester
+    value, _ = _crc("nvme")
+    try:
+        upload_id = requester.start_upload(key, checksum="crc64nvme")
+        part = requester.send_part(key, upload_id, 1, DATA, checksum="crc64nvme")
+    except Refused as refused:
+        return _right_refused(refused)
+    if not _reports(part, value):
+        return differs(FindingCode.CRC64_NOT_REPORTED)
+    try:
+        requester.send_part(key, upload_id, 2, b"bytes", checksum="crc64nvme", wrong=_wrong_crc64())
+    except Refused as refused:
+        mismatch = refused
+    else:
+        return differs(FindingCode.WRONG_CRC64_ACCEPTED)
+    whole = {CRC64_HEADER: as_store_writes_it("nvme", value), **WHOLE_OBJECT}
+    requester.complete(key, upload_id, [CompletedPart(1, etag_of(part), value)], whole)
+    return _verified(probe, key, value, mismatch)
+
+
+def _crc64_of_object(probe: Probe) -> Finding:
+    """The same for PutObject."""
+    _require_nvme(probe)
+    key, requester = probe.prefix + "crc64-object", probe.requester
+    value, _ = _crc("nvme")
+    try:
+        requester.put_object(key, b"bytes", checksum="crc64nvme", headers=_wrong_crc64())
+    except Refused as refused:
+        mismatch = refused
+    else:
+        return differs(FindingCode.WRONG_CRC64_ACCEPTED)
+    if is_there(probe, key):
+        requester.created.object_starting(key)
+        return failed(FindingCode.WRONG_CRC64_OBJECT_KEPT)
+    try:
+        sent = requester.put_object(key, DATA, checksum="crc64nvme")
+    except Refused as refused:
+        return _right_refused(refused)
+    if not _reports(sent, value):
+        return differs(FindingCode.CRC64_NOT_REPORTED)
+    return _verified(probe, key, value, mismatch)
+
+
+def _require_nvme(probe: Probe) -> None:
+    if probe.profile.crc64 != "nvme" or probe.requester.config.signature != "sigv4":
+        raise NotTried(Problem(FindingCode.CRC64_NOT_OF_PROVIDER))
+
+
+def _wrong_crc64() -> dict[str, str]:
+    value, _ = _crc("nvme")
+    return {CRC64_HEADER: as_store_writes_it("nvme", value)}
+
+
+def _reports(response: Response, value: int) -> bool:
+    return checksums.reported_crc64(response.headers) == checksums.ReportedCrc64("nvme", value)
+
+
+def _right_refused(refused: Refused) -> Finding:
+    """A store refuses the right checksum, or the headers."""
+    if refused.is_denied or is_fault(refused):
+        raise refused
+    return differs(FindingCode.CRC64_HEADER_REFUSED, code=refused.code)
+
+
+def _verified(probe: Probe, key: str, value: int, mismatch: Refused) -> Finding:
+    """A wrong CRC-64 was refused: with the right code, and does HEAD report the right one?"""
+    if mismatch.is_denied or is_fault(mismatch):
+        raise mismatch
+    if mismatch.reason is not Reason.DIGEST_MISMATCH:
+        return differs(FindingCode.WRONG_CRC64_REFUSED_OTHERWISE, code=mismatch.code)
+    facts = probe.requester.client.head_object(probe.requester.bucket, key, with_checksum=True)
+    if facts.crc64 != checksums.ReportedCrc64("nvme", value):
+        return differs(FindingCode.CRC64_NOT_REPORTED)
+    return ok(FindingCode.CRC64_VERIFIED, code=mismatch.code)
+
+
+def verifies_crc64(results: Iterable[CheckResult]) -> bool | None:
+    """Whether a check has proved that the store verifies the CRC-64 of bodies; None if it shows neither.
+
+    Both ways to send a file count: a store may verify parts, and ignore the checksum of PutObject.
+    """
+    found = [result for result in results if result.name in CRC64_CHECKS]
+    if any(result.verdict in (Verdict.DIFFERS, Verdict.FAILED) for result in found):
+        return False
+    is_proved = {result.name for result in found if result.verdict is Verdict.OK} == CRC64_CHECKS
+    return True if is_proved else None
+
+
 def _etags_are_md5(probe: Probe) -> bool:
     """Whether the ETag still shows which bytes arrived in a store that does not verify Content-MD5."""
     return probe.verdicts.get("part-etag") == "ok"
@@ -149,4 +246,8 @@ CHECKS = (
     Check("crc64", Group.DIGESTS, _crc64, ("complete",)),
     Check("md5-part", Group.DIGESTS, _wrong_part, SENT),
     Check("md5-object", Group.DIGESTS, _wrong_object, ("put-object", "delete-object")),
+    Check("crc64-part", Group.DIGESTS, _crc64_of_parts, (*SENT, "complete", "head-object", "delete-object")),
+    Check("crc64-object", Group.DIGESTS, _crc64_of_object, ("put-object", "head-object", "delete-object")),
 )
+
+CRC64_CHECKS = frozenset({"crc64-part", "crc64-object"})

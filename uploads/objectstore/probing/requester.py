@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from uploads.objectstore import successes, xml
+from uploads.objectstore.checksums import BodyChecksum
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.dialects import dialect_of
 from uploads.objectstore.errors import NotSent, ObjectStoreError, Reason, Refused, UnreadableResponse
@@ -123,12 +124,12 @@ class Requester:
 
     # Uploads
 
-    def start_upload(self, key: str) -> str:
+    def start_upload(self, key: str, checksum: BodyChecksum = "md5") -> str:
         """CreateMultipartUpload; the upload id."""
         client = self.client
         self.created.upload_starting(key)
         try:
-            upload_id = client.create_multipart_upload(self.bucket, key)
+            upload_id = client.create_multipart_upload(self.bucket, key, checksum=checksum)
         except (NotSent, Refused) as error:
             # An internal error proves nothing: Swift responds with 500 to some keys, and keeps the upload.
             if isinstance(error, NotSent) or error.status < 500 or error.reason is Reason.THROTTLED:
@@ -141,11 +142,21 @@ class Requester:
         self.created.upload_started(key, upload_id)
         return upload_id
 
-    def send_part(self, key: str, upload_id: str, number: int, data: bytes, *, md5: bytes = b"") -> Response:
-        """UploadPart; `md5` is the value of Content-MD5 where it must be a wrong one."""
+    def send_part(
+        self,
+        key: str,
+        upload_id: str,
+        number: int,
+        data: bytes,
+        *,
+        checksum: BodyChecksum = "md5",
+        wrong: Mapping[str, str] | None = None,
+    ) -> Response:
+        """UploadPart. `wrong` has headers with a wrong checksum; it is sent once then."""
         query = {"partNumber": str(number), "uploadId": upload_id}
-        call = Call("UploadPart", "PUT", self.bucket, key, query, payload=_payload(data, md5))
-        return self.exchange(call, policy=ONCE if md5 else RETRIES)
+        payload = Payload(data, checksum=checksum)
+        call = Call("UploadPart", "PUT", self.bucket, key, query, wrong or {}, payload)
+        return self.exchange(call, policy=ONCE if wrong else RETRIES)
 
     def abort(self, key: str, upload_id: str) -> bool:
         """AbortMultipartUpload. Returns whether the upload is gone; if not, it stays recorded."""
@@ -211,12 +222,18 @@ class Requester:
     # Objects
 
     def put_object(
-        self, key: str, data: bytes, *, headers: Mapping[str, str] | None = None, md5: bytes = b""
+        self,
+        key: str,
+        data: bytes,
+        *,
+        checksum: BodyChecksum = "md5",
+        headers: Mapping[str, str] | None = None,
     ) -> Response:
-        """PutObject; `md5` as for send_part. With `headers`, which make a repeated request fail, it is sent once."""
-        call = Call("PutObject", "PUT", self.bucket, key, headers=headers or {}, payload=_payload(data, md5))
+        """PutObject. With `headers`, which may be a wrong checksum or make a repeated request fail, it is sent once."""
+        payload = Payload(data, checksum=checksum)
+        call = Call("PutObject", "PUT", self.bucket, key, headers=headers or {}, payload=payload)
         with self._creating_object(key):
-            response = self.exchange(call, policy=ONCE if md5 or headers else RETRIES)
+            response = self.exchange(call, policy=ONCE if headers else RETRIES)
         self.created.object_created(key, self.version_of(response))
         return response
 
@@ -269,10 +286,3 @@ class Requester:
 
 def _as_it_is(response: Response) -> Response:
     return response
-
-
-def _payload(data: bytes, md5: bytes) -> Payload:
-    payload = Payload(data)
-    if md5:
-        payload.md5 = md5
-    return payload

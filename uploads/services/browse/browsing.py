@@ -180,14 +180,16 @@ def summarize_upload(store: Store, bucket: str, key: str, upload_id: str) -> Par
     return summarize_parts(list_all_parts(store, bucket, key, upload_id), provider_of(store).min_part_size)
 
 
-def head_object(store: Store, bucket: str, key: str, retries: RetryPolicy = DEFAULT_RETRIES) -> ExistingObject:
+def head_object(
+    store: Store, bucket: str, key: str, retries: RetryPolicy = DEFAULT_RETRIES, *, with_checksum: bool = False
+) -> ExistingObject:
     """HEAD; a missing object or permission is a result, any other error is raised.
 
     The response to HEAD has no body with the reason. For a bare 400, which may mean expired credentials, another
-    request is sent to find the reason.
+    request is sent to find the reason. `with_checksum`: the object's CRC-64 is needed.
     """
     try:
-        return ExistingObject(client_for(store, retries).head_object(bucket, key))
+        return ExistingObject(client_for(store, retries).head_object(bucket, key, with_checksum=with_checksum))
     except Refused as refusal:
         if refusal.reason is Reason.NO_SUCH_KEY:
             return ExistingObject(None, absence=refusal)

@@ -115,7 +115,7 @@ def complete_upload(
     ObjectStoreError if the upload was certainly not completed by this or an earlier request.
     """
     try:
-        response = _complete(upload, parts)
+        response = _complete(upload, parts, expected)
     except ObjectStoreError as error:
         outcome = find_completed(upload, error, expected)
         on_completed(SentBytes(outcome.etag))
@@ -132,7 +132,7 @@ def find_completed(upload: UploadToComplete, error: ObjectStoreError, expected: 
     if not is_open and not may_have_been_done(error):
         raise error
     try:
-        existing = head_object(upload.store, upload.bucket, upload.key)
+        existing = _head(upload.store, upload.bucket, upload.key, expected)
     except ObjectStoreError as failed:
         if is_open:
             raise CompletionUnknown(failed, None) from error
@@ -149,7 +149,7 @@ def find_completed(upload: UploadToComplete, error: ObjectStoreError, expected: 
 def find_object(store: Store, bucket: str, key: str, expected: Expectation) -> CompletionOutcome | None:
     """The outcome of a completion whose response was lost, if HEAD shows its object. Raises nothing."""
     try:
-        existing = head_object(store, bucket, key)
+        existing = _head(store, bucket, key, expected)
     except ObjectStoreError:
         return None
     return _outcome(SentBytes(""), existing, expected) if expected.identifies(existing.facts) else None
@@ -165,10 +165,16 @@ def prove_object(
 ) -> CompletionOutcome:
     """Compare what the store reports in its response and by HEAD with what is expected."""
     try:
-        existing = head_object(store, bucket, key, retries)
+        existing = _head(store, bucket, key, expected, retries)
     except ObjectStoreError as error:
         return replace(_outcome(response, ExistingObject(None, error), expected), head_error=error)
     return _outcome(response, existing, expected)
+
+
+def _head(
+    store: Store, bucket: str, key: str, expected: Expectation, retries: RetryPolicy = DEFAULT_RETRIES
+) -> ExistingObject:
+    return head_object(store, bucket, key, retries, with_checksum=expected.requires_crc64)
 
 
 def may_have_been_done(error: ObjectStoreError) -> bool:
@@ -178,7 +184,7 @@ def may_have_been_done(error: ObjectStoreError) -> bool:
     return isinstance(error, Refused) and error.reason in {Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY, Reason.EXISTS}
 
 
-def _complete(upload: UploadToComplete, parts: Sequence[CompletedPart]) -> SentBytes:
+def _complete(upload: UploadToComplete, parts: Sequence[CompletedPart], expected: Expectation) -> SentBytes:
     crash.point("complete.requested")
     response = client_for(upload.store).complete_multipart_upload(
         upload.bucket,
@@ -187,6 +193,7 @@ def _complete(upload: UploadToComplete, parts: Sequence[CompletedPart]) -> SentB
         parts,
         forbid_overwrite=upload.forbid_overwrite,
         if_match=upload.if_match,
+        crc64=expected.crc64.value if expected.requires_crc64 and expected.crc64 else None,
     )
     crash.point("complete.responded")
     return response

@@ -21,7 +21,8 @@ class Expectation:
     """The object that a completion must create. `size` is None if the store names no valid size for each part.
 
     `etag` is computed from MD5s; it and `crc64` are empty if they are not known. `metadata` is what identifies an
-    object of ours. `appearance` is what was there before the request.
+    object of ours. `appearance` is what was there before the request. `requires_crc64`: the store verified the parts by
+    their CRC-64, so that no MD5 is known, and only the CRC-64 proves the content.
     """
 
     size: int | None
@@ -29,6 +30,7 @@ class Expectation:
     crc64: ReportedCrc64 | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     appearance: Appearance | None = None
+    requires_crc64: bool = False
 
     def proofs_in(self, facts: ObjectFacts | None, reported: ReportedCrc64 | None = None) -> tuple[Proof, ...]:
         """What is proved by HEAD, and by the CRC-64 that the store `reported` in its response to the completion."""
@@ -73,6 +75,8 @@ class Expectation:
             return problem
         if self._compares_etag(facts) and facts.etag.lower() != self.etag:
             return Problem(Code.OBJECT_ETAG_DIFFERS, etag=facts.etag, expected=self.etag)
+        if self.requires_crc64 and Proof.CRC64 not in self.proofs_in(facts, response.reported_crc64):
+            return Problem(Code.OBJECT_WITHOUT_CRC64)
         return None
 
     def crc64_problem(self, reported: ReportedCrc64 | None) -> Problem | None:

@@ -33,6 +33,7 @@ PLAIN_FIELDS = (
     "addressing",
     "signature",
     "payload_signing",
+    "checksum",
     "access_key",
     "ca_bundle",
 )
@@ -62,6 +63,7 @@ class StoreValues:
     addressing: str = ""
     signature: str = ""
     payload_signing: str = "unsigned"
+    checksum: str = "md5"
     ca_bundle: str = ""
     enabled: bool = True
     buckets: tuple[str, ...] = ()
@@ -98,6 +100,7 @@ class ActiveWork:
 def add_store(actor: User | None, values: StoreValues) -> Store:
     """Raises django.core.exceptions.ValidationError, and stores nothing then."""
     store = draft(None, values)
+    _check_checksum(None, store)
     store.enabled = values.enabled
     _save(store, values)
     audit.record_store(actor, "added", store, after=_recorded(store, PLAIN_FIELDS, values.buckets))
@@ -117,6 +120,7 @@ def change_store(actor: User | None, store: Store, values: StoreValues, *, seen:
     if seen is not None and seen != before.updated_at:
         raise _edit_conflict(before)
     after = draft(before, values)
+    _check_checksum(before, after)
     changed = {name for name in (*PLAIN_FIELDS, *SECRET_FIELDS) if _differs(before, after, name)}
     buckets_before = set(before.named_buckets.values_list("name", flat=True))
     if buckets_before != set(values.buckets):
@@ -127,6 +131,7 @@ def change_store(actor: User | None, store: Store, values: StoreValues, *, seen:
         after.overrides = {}
     if changed & CHECKED_FIELDS:
         after.etag_was_md5 = False
+        after.verifies_crc64 = False
     if changed:
         # With other settings the store may answer: it is tried soon, and pages wait for it again.
         for name, value in NEVER_TRIED.items():
@@ -280,6 +285,25 @@ def _check_signature(values: StoreValues) -> None:
     if owner is not None and values.signature == "oss4" and owner.signature != "oss4":
         problem = _unsupported_at_endpoint(owner, provider, values)
         raise ValidationError({"endpoint_url": invalid(problem)})
+
+
+def _check_checksum(before: Store | None, after: Store) -> None:
+    """Refuse a checksum other than Content-MD5, unless a store check has proved that this very store verifies it."""
+    if after.checksum == "md5":
+        return
+    same = before is not None and not any(_differs(before, after, name) for name in CHECKED_FIELDS)
+    provider = PROVIDERS[after.provider]
+    if provider.crc64 != "nvme" or after.signature != "sigv4":
+        problem = Problem(Code.CHECKSUM_NOT_OF_PROVIDER, provider=provider.label)
+    elif before is None:
+        problem = Problem(Code.CHECKSUM_OF_NEW_STORE)
+    elif not same:
+        problem = Problem(Code.CHECKSUM_OF_OTHER_STORE)
+    elif before.checksum == after.checksum or before.verifies_crc64:
+        return
+    else:
+        problem = Problem(Code.CHECKSUM_NOT_PROVED)
+    raise ValidationError({"checksum": invalid(problem)})
 
 
 def _unsupported(provider: Provider, signature: str) -> Problem:

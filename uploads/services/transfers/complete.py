@@ -11,7 +11,7 @@ from uploads import crash
 from uploads.domain.part_summary import multipart_etag
 from uploads.domain.states import DesiredState, EndedHow, PartState, Phase, StoreUploadState
 from uploads.models import Part, StoreUpload, Transfer
-from uploads.objectstore.checksums import ReportedCrc64, as_hex, as_kept, combine, from_kept
+from uploads.objectstore.checksums import Algorithm, ReportedCrc64, as_hex, as_kept, combine, from_kept
 from uploads.objectstore.errors import ObjectStoreError, certainly_not_done
 from uploads.objectstore.providers import Provider
 from uploads.objectstore.retry import DEFAULT_RETRIES
@@ -133,12 +133,17 @@ def _sent_digests(transfer: Transfer) -> _Digests:
 def expectation_of(transfer: Transfer, parts: _Digests) -> Expectation:
     """The object that this transfer creates, by its parts, whose bytes are not read again."""
     provider = provider_of(transfer.store)
-    crc64 = combine(provider.crc64, ((int(value or "0", 16), size) for _, value, size in parts))
+    by_crc64 = transfer.body_checksum == "crc64nvme"
+    algorithm: Algorithm = "nvme" if by_crc64 else provider.crc64
+    crc64 = combine(algorithm, ((int(value or "0", 16), size) for _, value, size in parts))
+    # The ETags of parts that the store verified by their CRC-64 were not compared with MD5s.
+    etag = "" if by_crc64 else _expected_etag(provider, transfer.by_put_object, [etag for etag, _, _ in parts])
     return Expectation(
         transfer.size,
-        _expected_etag(provider, transfer.by_put_object, [etag for etag, _, _ in parts]),
-        ReportedCrc64(provider.crc64, crc64),
+        etag,
+        ReportedCrc64(algorithm, crc64),
         metadata={TRANSFER_ID_METADATA: str(transfer.pk)},
+        requires_crc64=by_crc64,
     )
 
 
@@ -258,7 +263,11 @@ def _confirmation(transfer: Transfer, digests: _Digests) -> SentBytes:
 
 def _sent_parts(transfer: Transfer, store_upload: StoreUpload) -> list[CompletedPart]:
     sent = transfer.parts.filter(state=PartState.SENT, store_upload=store_upload).order_by("number")
-    return [CompletedPart(number, etag) for number, etag in sent.values_list("number", "etag")]
+    by_crc64 = transfer.body_checksum == "crc64nvme"
+    return [
+        CompletedPart(number, etag, int(crc64, 16) if by_crc64 and crc64 else None)
+        for number, etag, crc64 in sent.values_list("number", "etag", "crc64")
+    ]
 
 
 @transaction.atomic

@@ -110,6 +110,7 @@ def _create(lease: Lease[Transfer]) -> str:
             metadata=object_metadata(transfer),
             storage_class=transfer.storage_class,
             forbid_overwrite=store_forbids(transfer),
+            checksum=transfer.body_checksum,
         )
     except ObjectStoreError as error:
         if certainly_not_done(error):

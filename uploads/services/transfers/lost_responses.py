@@ -99,9 +99,10 @@ def find_behind_etag(part: Part, error: ObjectStoreError) -> SentBytes | None:
 
 
 def _digests(part: Part) -> Payload:
-    """The MD5 and CRC-64 of a part's staged bytes."""
+    """The CRC-64 of a part's staged bytes, and their MD5 if it is needed."""
     body = FileSlice(part.staged_path, 0, part.size) if part.size else b""
-    return Payload(body, sha256=False, crc64=provider_of(part.transfer.store).crc64)
+    transfer = part.transfer
+    return Payload(body, sha256=False, crc64=provider_of(transfer.store).crc64, checksum=transfer.body_checksum)
 
 
 def _listed_part(part: Part, store_upload: StoreUpload | None) -> ListedPart | None:

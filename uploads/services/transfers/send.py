@@ -165,13 +165,20 @@ def send_bytes(part: Part, store_upload: StoreUpload | None, on_bytes: OnBytes) 
             storage_class=transfer.storage_class,
             forbid_overwrite=condition.forbid_overwrite,
             if_match=condition.if_match,
+            checksum=transfer.body_checksum,
             on_bytes=on_bytes,
         )
     elif store_upload is None:
         raise Interrupted
     else:
         response = client.upload_part(
-            transfer.bucket, transfer.key, store_upload.upload_id, part.number, body, on_bytes=on_bytes
+            transfer.bucket,
+            transfer.key,
+            store_upload.upload_id,
+            part.number,
+            body,
+            checksum=transfer.body_checksum,
+            on_bytes=on_bytes,
         )
     crash.point("part.responded")
     return response

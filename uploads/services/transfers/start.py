@@ -229,6 +229,7 @@ def _new_row(new: NewTransfer, plan: Plan, replacement_columns: dict[str, Any]) 
         content_type=new.content_type,
         storage_class=new.storage_class,
         metadata=new.metadata,
+        checksum=new.store.body_checksum,
         size=new.size,
         part_size=plan.part_size,
         part_count=plan.part_count,

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from uploads import audit
 from uploads.models import Store, StoreCheck
+from uploads.objectstore.probing.digests import verifies_crc64
 from uploads.objectstore.probing.results import CheckResult, overrides_of
 from uploads.objectstore.providers import get_provider
 
@@ -27,6 +28,8 @@ def reset_overrides(actor: User | None, store: Store) -> dict[str, object]:
 def override(check: StoreCheck, results: Sequence[CheckResult]) -> dict[str, object]:
     """Override the profile of the checked store by results, unless the store was changed during the check.
 
+    Also record whether the store verifies the CRC-64 of bodies, without which no other checksum than MD5 is used.
+
     Returns the overrides of the store. Call inside the transaction that ends the check.
     """
     store = Store.objects.select_for_update().get(pk=check.store_id)
@@ -35,6 +38,9 @@ def override(check: StoreCheck, results: Sequence[CheckResult]) -> dict[str, obj
         return before
     overrides = overrides_of(results, get_provider(store.provider), before)
     _write(store, overrides)
+    verifies = verifies_crc64(results)
+    if verifies is not None:
+        Store.objects.filter(pk=store.pk).update(verifies_crc64=verifies)
     return overrides
 
 
