@@ -42,10 +42,24 @@ class _Pause:
     until = 0.0
 
 
-def enqueue_on_commit(task: str, ids: Sequence[object], *, queue: str = OPERATIONS_QUEUE, countdown: float = 0) -> None:
-    """Enqueue `uploads.tasks.<task>` once for each id, after the transaction that created the work is committed."""
+Marked = tuple[str, Sequence[object]]
+"""A task, and the ids of rows that a transaction has marked as enqueued for it."""
+
+
+def enqueue_on_commit(
+    task: str,
+    ids: Sequence[object],
+    *,
+    queue: str = OPERATIONS_QUEUE,
+    countdown: float = 0,
+    marked: Marked | None = None,
+) -> None:
+    """Enqueue `uploads.tasks.<task>` once for each id, after the transaction that created the work is committed.
+
+    `marked`: what is marked as not enqueued if that fails; otherwise the rows of the task with these ids.
+    """
     if ids:
-        transaction.on_commit(partial(_send, task, [str(each) for each in ids], queue, countdown))
+        transaction.on_commit(partial(_send, task, [str(each) for each in ids], queue, countdown, marked))
 
 
 def enqueue_rows(
@@ -69,11 +83,10 @@ def enqueue_rows(
 
 def enqueue_marked(task: str, ids: Sequence[object], *, node: str = "", message: str = "") -> None:
     """Enqueue the task of rows that this transaction has marked as enqueued, or the task that `message` names."""
-    queue, marked = TASKS[task].queue(node), (task, ids)
-    transaction.on_commit(partial(_send, message or task, [str(each) for each in ids], queue, 0, marked))
+    enqueue_on_commit(message or task, ids, queue=TASKS[task].queue(node), marked=(task, ids))
 
 
-def wake_on_commit(task: str, argument: str, *, queue: str, marked: tuple[str, Sequence[object]]) -> None:
+def wake_on_commit(task: str, argument: str, *, queue: str, marked: Marked) -> None:
     """Publish one message, after the transaction is committed, unless one like it waits already.
 
     The task takes all rows that are marked as enqueued, and calls `woken` before it looks for them. `marked` names a
@@ -114,7 +127,7 @@ WAKE_SECONDS = 10
 """After this time, a message that was not received, or not published, does not keep others from being published."""
 
 
-def _wake(task: str, argument: str, queue: str, marked: tuple[str, Sequence[object]]) -> None:
+def _wake(task: str, argument: str, queue: str, marked: Marked) -> None:
     if is_paused():
         _forget(*marked)
     elif broker.claim_wake(f"{task}:{argument}", WAKE_SECONDS):
@@ -140,7 +153,7 @@ def _send(
     ids: Sequence[str],
     queue: str,
     countdown: float,
-    marked: tuple[str, Sequence[object]] | None = None,
+    marked: Marked | None = None,
 ) -> None:
     """Publish the messages. If that fails, the rows are marked as not enqueued: `marked`, otherwise those of `ids`."""
     crash.point("queue.committed")
