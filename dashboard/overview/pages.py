@@ -40,7 +40,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     """The page, or the part of it that is polled. A fragment for each store requests that store's state."""
     stores = list(access.stores_to_see(request.user))
     shown = _digest_of(stores)
-    rows = rows_of(list(transfers_in_progress(request.user)[:MAX_SHOWN]))
+    rows = rows_of(transfers_in_progress(request.user, MAX_SHOWN))
     operations = list(operations_in_progress(request.user)[:MAX_SHOWN])
     progress = operation_progress(operations)
     context: dict[str, Any] = {

@@ -219,6 +219,10 @@ class Transfer(WorkFields):
             ),
             models.Index(fields=["phase", "finished_at"], name="transfer_by_end"),
             models.Index(fields=["owner"], name="transfer_open", condition=models.Q(finished_at__isnull=True)),
+            # What the overview shows, in its order.
+            models.Index(
+                fields=["created_at"], name="transfer_in_progress", condition=models.Q(finished_at__isnull=True)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -324,6 +328,7 @@ class StoreUpload(models.Model):
             models.Index(fields=["upload_id"], name="store_upload_by_upload_id"),
             models.Index(fields=["state", "transfer"], name="store_upload_by_state_transfer"),
             models.Index(fields=["drop_at"], name="store_upload_to_drop", condition=models.Q(drop_at__isnull=False)),
+            models.Index(fields=["id"], name="store_upload_suspect", condition=models.Q(state="suspect")),
         ]
 
     def __str__(self) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, Literal
 
-from django.db.models import Count, F, Min, Q, QuerySet, Sum
+from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from uploads import access
@@ -266,26 +266,34 @@ def _state_in_picture(transfer: Transfer, number: int, state: str, received: int
     return "arriving", min(1.0, received / max(1, transfer.plan.part(number).size))
 
 
-def transfers_in_progress(user: AnyUser) -> QuerySet[Transfer]:
-    """Transfers that are live, paused or being cancelled."""
-    return access.visible_transfers(user).filter(
-        Q(phase__in=LIVE_PHASES) | Q(phase=Phase.FAILED, desired_state=DesiredState.CANCEL)
-    )
+def transfers_in_progress(user: AnyUser, limit: int) -> list[Transfer]:
+    """The newest transfers that are live, paused or being cancelled. Those that have ended are not read.
+
+    Two statements of which each has an index: with one, SQLite reads all transfers in the order of their age.
+    """
+    visible = access.visible_transfers(user).order_by("-created_at")
+    live = visible.filter(phase__in=LIVE_PHASES, finished_at__isnull=True)
+    # Without an order: these are few, and would be looked for among all that have failed.
+    cancelling = visible.filter(phase=Phase.FAILED, desired_state=DesiredState.CANCEL).order_by()
+    found = [*live[:limit], *cancelling[:limit]]
+    return sorted(found, key=lambda transfer: transfer.created_at, reverse=True)[:limit]
 
 
 def possible_orphans(user: AnyUser) -> QuerySet[StoreUpload]:
     """Uploads that transfers may have created with requests whose responses were lost; an operator has to decide."""
-    stores, transfers = access.visible_stores(user), access.visible_transfers(user)
-    rows = StoreUpload.objects.filter(
-        state=StoreUploadState.SUSPECT, transfer__in=transfers, transfer__store__in=stores
-    )
-    return rows.select_related("transfer__store")
+    # The transfer of each possible orphan is looked up. With IN, SQLite looks for the uploads of all transfers.
+    transfers = Transfer.objects.filter(access.transfers_condition(user), store__in=access.visible_stores(user))
+    is_visible = Exists(transfers.filter(pk=OuterRef("transfer")).order_by())
+    return StoreUpload.objects.filter(is_visible, state=StoreUploadState.SUSPECT).select_related("transfer__store")
 
 
 def lost_creates(user: AnyUser) -> QuerySet[Transfer]:
-    """Transfers whose uploads may be in the store without an id that Partway knows."""
+    """Transfers whose uploads may be in the store without an id that Partway knows, those that were last lost first.
+
+    An index has them in this order.
+    """
     rows = access.visible_transfers(user).filter(lost_creates__gt=0, store__in=access.visible_stores(user))
-    return rows.select_related("store")
+    return rows.select_related("store").order_by("-lost_create_at")
 
 
 def possible_creators(store: Store, bucket: str, key: str, upload_id: str) -> list[Transfer]:
