@@ -210,7 +210,7 @@ COMPUTED: dict[str, set[str]] = {
 """The actions that a module computes, by the module. A new module that computes an action needs a row."""
 
 PREFIXES = {"record": [""], "record_transfer": ["transfer."], "record_store": ["store."]}
-PREFIXES["record_item"] = [f"{kind}." for kind in OperationKind]
+PREFIXES["record_item"] = PREFIXES["record_items"] = [f"{kind}." for kind in OperationKind]
 OF_SWEEPS = {"record": ["sweep."], "audit.record": [""]}
 """The functions of `services/sweeps`, whose `record` is one of its own."""
 

@@ -134,17 +134,19 @@ def _abort(lease: Lease[OperationItem]) -> dict[str, Any]:
     if item.operation.sweep_id is None:
         return abort_outcome(send_abort(item), is_first=item.tries == 0)
     is_first = not was_sent(item)
-    crash.point("item.taken")
-    done = abort_in_turn(lease)
-    crash.point("item.aborted")
-    return abort_outcome(done, is_first=is_first)
+    return abort_outcome(_between_crash_points(partial(abort_in_turn, lease)), is_first=is_first)
 
 
 def send_abort(item: OperationItem) -> AbortOutcome:
     """Abort the upload of an item. Raises ObjectStoreError."""
     operation = item.operation
+    client = client_for(operation.store)
+    return _between_crash_points(partial(abort_until_gone, client, operation.bucket, item.key, item.upload_id))
+
+
+def _between_crash_points(abort: Callable[[], AbortOutcome]) -> AbortOutcome:
     crash.point("item.taken")
-    done = abort_until_gone(client_for(operation.store), operation.bucket, item.key, item.upload_id)
+    done = abort()
     crash.point("item.aborted")
     return done
 
