@@ -219,10 +219,6 @@ class Transfer(WorkFields):
             ),
             models.Index(fields=["phase", "finished_at"], name="transfer_by_end"),
             models.Index(fields=["owner"], name="transfer_open", condition=models.Q(finished_at__isnull=True)),
-            # What the overview shows, in its order.
-            models.Index(
-                fields=["created_at"], name="transfer_in_progress", condition=models.Q(finished_at__isnull=True)
-            ),
         ]
 
     def __str__(self) -> str:
