@@ -20,6 +20,7 @@ FILES = (
     "tests/services/inventory/test_objects.py",
     "tests/services/inventory/test_scan_order.py",
     "tests/services/lists/test_list_plans.py",
+    "tests/services/lists/test_overview_plans.py",
     "tests/services/operations/test_together.py",
     "tests/services/operations/test_unknown_outcomes.py",
     "tests/services/people/test_at_once.py",
