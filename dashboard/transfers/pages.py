@@ -136,7 +136,7 @@ def transfer(request: HttpRequest, transfer_id: uuid.UUID) -> HttpResponse:
 
 
 def _part_errors(row: TransferRow) -> list[Part]:
-    """The parts of a transfer that have failed last; at most MAX_PART_ERRORS."""
+    """The parts of a transfer whose last attempt failed; at most MAX_PART_ERRORS."""
     if row.progress.part_error is None:
         return []
     return list(row.transfer.parts.exclude(error_code="")[:MAX_PART_ERRORS])

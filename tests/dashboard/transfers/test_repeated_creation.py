@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,9 @@ from uploads.models import Store, Transfer
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import FileSlice
 from uploads.services.transfers import start
-from uploads.services.work import queue
 from uploads.services.work.tasks import TASKS
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("messages")]
 
 BODY = b"all bytes of the file"
 Create = Callable[..., Any]
@@ -32,18 +31,6 @@ Create = Callable[..., Any]
 @pytest.fixture(autouse=True)
 def staging(settings: Settings, tmp_path: Path) -> None:
     settings.STAGING_DIR = tmp_path / "staging"
-
-
-@pytest.fixture(autouse=True)
-def messages(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """The messages that were published and not received: task and id."""
-    published: list[tuple[str, str]] = []
-
-    def publish(task: str, ids: Sequence[str], _queue: str, _countdown: float) -> None:
-        published.extend((task, each) for each in ids)
-
-    monkeypatch.setattr(queue, "_publish", publish)
-    return published
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ The time of 500 small files is that of their statements and, on SQLite, of their
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from uploads import database, tasks
 from uploads.domain.states import Phase
 from uploads.models import AuditEntry, Part, StagingNode, Store, Transfer
 from uploads.services.transfers import small_files
-from uploads.services.work import queue
 from uploads.services.work.tasks import TASKS
 from uploads.staging import tus
 
@@ -48,18 +47,6 @@ class Cost:
 def staging(settings: Settings, tmp_path: Path) -> Path:
     settings.STAGING_DIR = tmp_path / "staging"
     return tmp_path / "staging"
-
-
-@pytest.fixture
-def messages(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """The messages that were published and not received: task and id."""
-    published: list[tuple[str, str]] = []
-
-    def publish(task: str, ids: Sequence[str], _queue: str, _countdown: float) -> None:
-        published.extend((task, each) for each in ids)
-
-    monkeypatch.setattr(queue, "_publish", publish)
-    return published
 
 
 Create = Callable[[str], Any]

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from django.db import transaction
 from django.db.models import Q
 
-from uploads import database, logs
+from uploads import logs
 from uploads.domain.states import DesiredState, ItemState, OperationKind
 from uploads.models import Operation, OperationItem
 from uploads.services.browse.ownership import Owners, owners
@@ -31,7 +31,7 @@ from uploads.services.operations.steps import leave_waiting
 from uploads.services.stores.clients import keeping_clients
 from uploads.services.work import leases
 from uploads.services.work.leases import Lease
-from uploads.services.work.tasks import record_safely
+from uploads.services.work.tasks import record_safely, recorded_together
 
 log = logging.getLogger(__name__)
 
@@ -139,21 +139,11 @@ class _Batch:
 
     def _record(self) -> None:
         """Record what is done, together if that is possible."""
-        if not self._done or self._recorded():
+        end = partial(end_together, self._operation, self._done)
+        if not self._done or recorded_together(ITEMS, len(self._done), end):
             return
         for lease, outcome in self._done:
             run_item.proceed(lease, work=partial(_end, outcome=outcome))
-
-    def _recorded(self) -> bool:
-        try:
-            return end_together(self._operation, self._done)
-        except Exception as error:
-            # Each item records its own failure, and counts its own attempt.
-            if database.is_unavailable(error):
-                log.warning("%s aborts were not recorded together, the database failed: %s", len(self._done), error)
-            else:
-                log.exception("internal error while %s aborts were recorded together", len(self._done))
-            return False
 
     def _return(self, left: Collection[Lease[OperationItem]]) -> None:
         """Return uploads whose abort has not begun. If the operation was stopped meanwhile, they are left."""

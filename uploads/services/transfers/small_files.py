@@ -25,7 +25,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from uploads import crash, database, logs
+from uploads import crash, logs
 from uploads.domain.states import PartState
 from uploads.models import Part
 from uploads.models.transfer import parts_queue
@@ -41,7 +41,7 @@ from uploads.services.transfers.proved import ProvedFile, record_proved
 from uploads.services.transfers.send import object_sent, send_bytes, send_part, settle
 from uploads.services.work import leases, queue
 from uploads.services.work.leases import Lease, due
-from uploads.services.work.tasks import record_safely
+from uploads.services.work.tasks import record_safely, recorded_together
 
 log = logging.getLogger(__name__)
 
@@ -294,15 +294,7 @@ class _Batch:
 
 
 def _recorded(files: Sequence[ProvedFile]) -> bool:
-    try:
-        return record_proved(files)
-    except Exception as error:
-        # Each file records its own failure, and counts its own attempt.
-        if database.is_unavailable(error):
-            log.warning("%s files were not recorded together, the database failed: %s", len(files), error)
-        else:
-            log.exception("internal error while %s files were recorded together", len(files))
-        return False
+    return recorded_together(PARTS, len(files), partial(record_proved, files))
 
 
 class _Threads:

@@ -390,7 +390,15 @@ def _find_same_file(new: NewTransfer) -> Transfer | None:
     """
     if not new.fingerprint:
         return None
-    rows = Transfer.objects.filter(
+    rows = _of_same_file(new).filter(phase__in=LIVE_PHASES | {Phase.FAILED}).exclude(desired_state=DesiredState.CANCEL)
+    if new.discard is not None:
+        rows = rows.exclude(pk=new.discard.pk)
+    return rows.exclude(node__in=lost_nodes()).select_related("store").first()
+
+
+def _of_same_file(new: NewTransfer) -> QuerySet[Transfer]:
+    """The resumable transfers of the same operator, destination, size and content."""
+    return Transfer.objects.filter(
         owner=new.owner,
         store=new.store,
         bucket=new.bucket,
@@ -398,11 +406,7 @@ def _find_same_file(new: NewTransfer) -> Transfer | None:
         size=new.size,
         fingerprint=new.fingerprint,
         resumable=True,
-        phase__in=LIVE_PHASES | {Phase.FAILED},
-    ).exclude(desired_state=DesiredState.CANCEL)
-    if new.discard is not None:
-        rows = rows.exclude(pk=new.discard.pk)
-    return rows.exclude(node__in=lost_nodes()).select_related("store").first()
+    )
 
 
 def _find_repeated(new: NewTransfer, facts: ObjectFacts) -> Transfer | None:
@@ -410,19 +414,13 @@ def _find_repeated(new: NewTransfer, facts: ObjectFacts) -> Transfer | None:
     writer = transfer_id_of(facts)
     if not (writer and new.fingerprint and new.with_bytes and new.upload_metadata):
         return None
-    rows = Transfer.objects.filter(
-        owner=new.owner,
-        store=new.store,
-        bucket=new.bucket,
-        key=new.key,
-        size=new.size,
-        fingerprint=new.fingerprint,
+    rows = _of_same_file(new).filter(
+        pk=writer,
         upload_metadata=new.upload_metadata,
-        resumable=True,
         phase=Phase.DONE,
         finished_at__gte=timezone.now() - REPEATED_WITHIN,
     )
-    transfer = rows.filter(pk=writer).select_related("store").first()
+    transfer = rows.select_related("store").first()
     if transfer is None or not is_ours(transfer, facts) or transfer.etag != facts.etag:
         return None
     return transfer

@@ -178,6 +178,18 @@ def _record_when_possible(lease: Lease[Row], error: Exception, retry: Retry) -> 
             return
 
 
+def recorded_together(kind: Kind[Any], count: int, record: Callable[[], bool]) -> bool:
+    """Whether `record` has written the results of several rows. If not, each row has to record its own result."""
+    try:
+        return record()
+    except Exception as error:
+        if database.is_unavailable(error):
+            log.warning("%s: %s results were not recorded together, the database failed: %s", kind.name, count, error)
+        else:
+            log.exception("%s: internal error while %s results were recorded together", kind.name, count)
+        return False
+
+
 def record_worker_lost(lease: Lease[Any]) -> None:
     """Count the loss of a worker as a failed attempt: work that kills its worker each time must not run for ever."""
     log.warning("%s %s: its worker was lost", lease.kind.name, lease.row.pk)
