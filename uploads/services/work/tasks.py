@@ -178,10 +178,10 @@ def _record_when_possible(lease: Lease[Row], error: Exception, retry: Retry) -> 
             return
 
 
-def recorded_together(kind: Kind[Any], count: int, record: Callable[[], bool]) -> bool:
-    """Whether `record` has written the results of several rows. If not, each row has to record its own result."""
+def recorded_together(kind: Kind[Any], count: int, write: Callable[[], bool]) -> bool:
+    """Whether `write` has written the results of several rows. If not, each row has to record its own result."""
     try:
-        return record()
+        return write()
     except Exception as error:
         if database.is_unavailable(error):
             log.warning("%s: %s results were not recorded together, the database failed: %s", kind.name, count, error)
