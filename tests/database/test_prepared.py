@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -15,12 +16,18 @@ from django.utils import timezone
 from tests.dashboard.make_transfer import make_transfer
 from uploads.database.prepared import Exists, First, Given, Insert, Rows, Update
 from uploads.domain.states import Phase
-from uploads.models import AuditEntry, Part, Store, Transfer
+from uploads.models import AccessToken, AuditEntry, Part, Store, Transfer
 
 pytestmark = pytest.mark.django_db
 
 HAS_KEY = Exists(lambda: Transfer.objects.filter(key=Given(Transfer, "key"), phase__in=(Phase.SENDING, Phase.DONE)))
 BY_ID = First(Transfer, lambda: Transfer.objects.filter(pk=Given(Transfer, "id")).order_by())
+PART_BY_ID = First(
+    Part,
+    lambda: Part.objects.select_related("transfer__store", "transfer__owner", "transfer__access_token").filter(
+        pk=Given(Part, "id")
+    ),
+)
 SIZES = Rows(
     lambda: (
         Transfer.objects.filter(received_at__gte=Given(Transfer, "received_at", "since"))
@@ -60,6 +67,24 @@ def test_object_has_all_values(owner: User, store: Store) -> None:
     }
     assert not found.get_deferred_fields()
     assert BY_ID(id=uuid.uuid4()) is None
+
+
+def test_object_has_its_related_objects(owner: User, store: Store, django_assert_num_queries: Any) -> None:
+    made = make_transfer(owner, store, metadata={"owner": "ops"})
+    with_token = make_transfer(
+        owner, store, access_token=AccessToken.objects.create(user=owner, name="token", expires_at=timezone.now())
+    )
+    for each, token in ((made, None), (with_token, with_token.access_token)):
+        part = Part.objects.create(transfer=each, number=1, size=1)
+        with django_assert_num_queries(1):
+            found = PART_BY_ID(id=part.pk)
+            assert found is not None
+            assert (found.transfer, found.transfer.store, found.transfer.owner) == (each, store, owner)
+            assert found.transfer.access_token == token
+        assert found.transfer.metadata == each.metadata
+        assert found.transfer.store.secret_key == store.secret_key
+        assert found.transfer.owner.get_username() == "owner"
+    assert PART_BY_ID(id=0) is None
 
 
 def test_values_are_converted_as_by_django(owner: User, store: Store) -> None:

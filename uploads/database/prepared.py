@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connections, models
+from django.db.models.query import get_related_populators
 from django.db.models.sql import InsertQuery, UpdateQuery
 
 M = TypeVar("M", bound=models.Model)
@@ -34,6 +35,10 @@ _PLAIN: Mapping[type, type] = {
     models.BigAutoField: int,
 }
 """Fields whose values of this type are stored as they are. Not those derived from them, which may convert."""
+
+
+_populators: Any = get_related_populators
+"""The type stubs describe another version of Django."""
 
 
 class _Column:
@@ -78,6 +83,8 @@ class _Built:
     params: tuple[Any, ...]
     converters: Sequence[tuple[int, Sequence[Callable[..., Any]], Any]] = ()
     columns: tuple[str, ...] = ()
+    related: Sequence[Any] = ()
+    """What makes the related objects of a row, whose columns follow those of the object."""
 
     def filled(self, given: Mapping[str, Any], connection: Any) -> list[Any]:
         return [
@@ -136,7 +143,7 @@ class Rows(_Statement):
 
 
 class First(_Statement, Generic[M]):
-    """The object of the first row, None without one. The query set has no `select_related`."""
+    """The object of the first row, with what `select_related` of the query set names. None without a row."""
 
     def __init__(self, model: type[M], build: Build) -> None:
         super().__init__(build)
@@ -150,7 +157,11 @@ class First(_Statement, Generic[M]):
             row = cursor.fetchone()
         if row is None:
             return None
-        return self._model.from_db(connection.alias, built.columns, built.converted(row, connection))
+        values = built.converted(row, connection)
+        found = self._model.from_db(connection.alias, built.columns, values[: len(built.columns)])
+        for each in built.related:
+            each.populate(values, found)
+        return found
 
     def _compiled(self, rows: models.QuerySet[Any], connection: Any) -> _Built:
         return _selecting(rows[:1].query, connection)
@@ -228,5 +239,9 @@ def _selecting(query: Any, connection: Any) -> _Built:
     sql, params = compiler.as_sql()
     expressions = [each for each, _sql, _alias in compiler.select]
     found = compiler.get_converters(expressions)
-    columns = tuple(each.target.attname for each in expressions if hasattr(each, "target"))
-    return _Built(sql, tuple(params), [(position, *each) for position, each in found.items()], columns)
+    converters = [(position, *each) for position, each in found.items()]
+    known = compiler.klass_info
+    columns: list[Any] = [expressions[place] for place in known["select_fields"]] if known else expressions
+    names = tuple(each.target.attname for each in columns if hasattr(each, "target"))
+    related = _populators(known, compiler.select, connection.alias) if known else []
+    return _Built(sql, tuple(params), converters, names, related)

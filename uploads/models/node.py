@@ -6,7 +6,10 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
+from django.db.models import QuerySet
 from django.utils import timezone
+
+from uploads.database.prepared import Given, Rows
 
 
 class StagingNode(models.Model):
@@ -34,8 +37,14 @@ def silent_before() -> datetime:
 
 def silent_nodes() -> dict[str, datetime]:
     """The nodes whose staged bytes nobody sends, and since when: one query."""
-    rows = StagingNode.objects.filter(sender_heard_at__lt=silent_before())
-    return dict(rows.values_list("name", "sender_heard_at"))
+    return {row[0]: row[1] for row in _SILENT(before=silent_before())}
+
+
+def _silent_rows() -> QuerySet[StagingNode]:
+    return StagingNode.objects.filter(sender_heard_at__lt=Given(StagingNode, "sender_heard_at", "before"))
+
+
+_SILENT = Rows(lambda: _silent_rows().values_list("name", "sender_heard_at").order_by())
 
 
 def lost_nodes() -> dict[str, datetime]:

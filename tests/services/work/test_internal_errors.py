@@ -408,7 +408,7 @@ def test_watchdog_continues_after_one_transfer_and_one_step_failed(
     fails.__name__ = "_expire_silent_transfers"
     steps = [step if step.__name__ != fails.__name__ else fails for step in watchdog_steps()]
     monkeypatch.setattr("uploads.services.upkeep.watchdog.STEPS", steps)
-    monkeypatch.setattr("uploads.services.transfers.dispatch._run", lambda _: fails())
+    monkeypatch.setattr("uploads.services.transfers.dispatch._run", lambda *_: fails())
     monkeypatch.setattr(attempts, "backoff_seconds", lambda _: 0.0)
     watch()
     item.refresh_from_db()

@@ -30,7 +30,7 @@ from django.db.models import F, Q, QuerySet, Sum, Value
 from django.utils import timezone
 
 from uploads import crash, database
-from uploads.database.prepared import Given, Insert, Rows
+from uploads.database.prepared import Given, Insert, Rows, Update
 from uploads.domain.planning import PlannedPart
 from uploads.domain.states import FINAL_PHASES, DesiredState, PartState
 from uploads.models import Part, StagingNode, Transfer
@@ -344,7 +344,10 @@ def release(part: Part) -> None:
     """The part's bytes are in the store: remove them here, then release their reservation."""
     remove_part(part.staged_path)
     crash.point("part.removed")
-    Part.objects.filter(pk=part.pk).update(reserved_bytes=0)
+    _RELEASE(id=part.pk)
+
+
+_RELEASE = Update(lambda: Part.objects.filter(pk=Given(Part, "id")), lambda: {"reserved_bytes": 0})
 
 
 def release_many(transfers: Sequence[Transfer]) -> None:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from uploads.database.prepared import First, Given, Rows
 from uploads.domain.states import PHASES, DesiredState, PartState, Phase, StoreUploadState
 from uploads.models import Part, StoreUpload, Transfer
 from uploads.models.node import silent_nodes
@@ -38,25 +41,37 @@ WINDOW = 4
 def dispatch(transfer_id: uuid.UUID) -> None:
     """Enqueue the next steps of a transfer: parts, the upload in the store, the completion or the cancellation."""
     # The lock of the row makes a process that has sent a part wait, and then see all parts that were staged before.
-    _run(Transfer.objects.select_for_update().filter(pk=transfer_id))
+    transfer = _LOCKED(id=transfer_id)
+    if transfer is not None:
+        _run([transfer], _facts_of_one)
 
 
 @transaction.atomic(savepoint=False)
 def dispatch_many(transfer_ids: Collection[uuid.UUID]) -> None:
     """As `dispatch`. Transfers that another process changes now are left out: that process dispatches them."""
-    _run(Transfer.objects.select_for_update(skip_locked=True).filter(pk__in=transfer_ids))
+    _run(_unfinished(Transfer.objects.select_for_update(skip_locked=True).filter(pk__in=transfer_ids)), _facts_of)
 
 
-def _run(rows: QuerySet[Transfer]) -> None:
+def _unfinished(rows: QuerySet[Transfer]) -> QuerySet[Transfer]:
+    return rows.only(*NEEDED).order_by().exclude(phase__in=PHASES.final)
+
+
+_LOCKED = First(Transfer, lambda: _unfinished(Transfer.objects.select_for_update().filter(pk=Given(Transfer, "id"))))
+
+Facts = Mapping[str, Any]
+"""The columns FACTS of one transfer, and `pk`."""
+
+
+def _run(rows: Iterable[Transfer], facts_of: Callable[[Collection[uuid.UUID]], Iterable[Facts]]) -> None:
     by_state: dict[DesiredState, list[Transfer]] = defaultdict(list)
-    for transfer in rows.only(*NEEDED).order_by().exclude(phase__in=PHASES.final):
+    for transfer in rows:
         by_state[DesiredState(transfer.desired_state)].append(transfer)
     _enqueue_steps("cancel_transfer", by_state[DesiredState.CANCEL])
     running = by_state[DesiredState.RUN]
     moving = [transfer for transfer in running if transfer.phase in (Phase.RECEIVING, Phase.SENDING)]
     completing = [transfer for transfer in running if transfer.phase == Phase.COMPLETING]
     if moving:
-        completing += _send(_next_of(moving))
+        completing += _send(_next_of(moving, facts_of))
     _enqueue_steps("complete_transfer", completing)
 
 
@@ -73,11 +88,11 @@ class _Next:
     """The same for small files, which are sent together."""
 
 
-def _next_of(transfers: Iterable[Transfer]) -> _Next:
+def _next_of(transfers: Iterable[Transfer], facts_of: Callable[[Collection[uuid.UUID]], Iterable[Facts]]) -> _Next:
     known = {transfer.pk: transfer for transfer in transfers}
     result = _Next()
     # Read after the rows were locked: a subquery of the locking statement would not see what the lock waited for.
-    for facts in with_part_facts(Transfer.objects.filter(pk__in=known)).values("pk", *FACTS).order_by():
+    for facts in facts_of(known):
         transfer = known[facts["pk"]]
         if transfer.phase == Phase.RECEIVING:
             if not facts["has_staged"]:
@@ -127,7 +142,8 @@ def _change_phase(transfers: Sequence[Transfer], to: Phase, since: Phase, **fiel
 
 def _enqueue_steps(task: str, transfers: Iterable[Transfer]) -> None:
     """Enqueue a step of each of the transfers, unless one is running, enqueued or deferred."""
-    enqueue_rows(task, [transfer.pk for transfer in transfers], only=idle())
+    if ids := [transfer.pk for transfer in transfers]:
+        enqueue_rows(task, ids, only=idle())
 
 
 def idle() -> Q:
@@ -141,14 +157,14 @@ NEXT_PARTS = tuple(f"next_{number}" for number in range(WINDOW))
 FACTS = ("has_staged", "has_unsent", "has_upload", "busy", *NEXT_PARTS)
 
 
-def with_part_facts(transfers: QuerySet[Transfer]) -> QuerySet[Transfer]:
+def with_part_facts(transfers: QuerySet[Transfer], now: datetime | Given | None = None) -> QuerySet[Transfer]:
     """Transfers with what decides on their next step. `busy`: parts that are enqueued or being sent.
 
     `next_0` and so on are the first parts to enqueue. However many parts a transfer has, a few of them are read.
     """
     parts = Part.objects.filter(transfer=OuterRef("pk")).order_by()
     uploads = StoreUpload.objects.filter(transfer=OuterRef("pk"), state=StoreUploadState.OPEN)
-    waiting = parts.filter(due(), **TO_ENQUEUE).order_by("number").values("pk")
+    waiting = parts.filter(due(now), **TO_ENQUEUE).order_by("number").values("pk")
     return transfers.annotate(
         has_staged=Exists(parts.filter(state=PartState.STAGED)),
         has_unsent=Exists(unsent(parts)),
@@ -157,6 +173,25 @@ def with_part_facts(transfers: QuerySet[Transfer]) -> QuerySet[Transfer]:
         **{name: Subquery(waiting[number : number + 1]) for number, name in enumerate(NEXT_PARTS)},
     )
 
+
+def _facts_of(transfer_ids: Collection[uuid.UUID]) -> Iterable[Facts]:
+    rows = with_part_facts(Transfer.objects.filter(pk__in=transfer_ids))
+    return list(rows.values("pk", *FACTS).order_by())
+
+
+def _facts_of_one(transfer_ids: Collection[uuid.UUID]) -> Iterable[Facts]:
+    (transfer_id,) = transfer_ids
+    return [dict(zip(("pk", *FACTS), row, strict=True)) for row in _FACTS(id=transfer_id, now=timezone.now())]
+
+
+_FACTS = Rows(
+    lambda: (
+        with_part_facts(Transfer.objects.filter(pk=Given(Transfer, "id")), Given(Part, "not_before", "now"))
+        .values_list("pk", *FACTS)
+        .order_by()
+    )
+)
+"""Each part that arrives and each that is sent asks for them, so their statement is built once."""
 
 TO_ENQUEUE = {"state": PartState.STAGED, "queued_at__isnull": True}
 

@@ -13,7 +13,8 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from uploads import audit, crash, logs, metrics
-from uploads.domain.states import DesiredState, EndedHow, PartState, Phase, StoreUploadState
+from uploads.database.prepared import First, Given
+from uploads.domain.states import PART_STATES, DesiredState, EndedHow, PartState, Phase, StoreUploadState
 from uploads.models import Part, StoreUpload, Transfer
 from uploads.models.transfer import parts_queue
 from uploads.objectstore.checksums import as_hex
@@ -39,8 +40,9 @@ from uploads.services.transfers.replacing import NotComparable, condition_of, ex
 from uploads.services.work import leases
 from uploads.services.work.attempts import Retry
 from uploads.services.work.failures import NO_ERROR, error_fields, problem_fields
-from uploads.services.work.leases import Lease
+from uploads.services.work.leases import Lease, Take
 from uploads.services.work.tasks import record_failure, task
+from uploads.services.work.transitions import prepared_change
 from uploads.staging.disk import WriterBusy
 
 log = logging.getLogger(__name__)
@@ -50,15 +52,20 @@ MISSING_SECONDS = 5.0
 
 
 def _ready() -> QuerySet[Part]:
+    return _ready_on(settings.NODE_NAME)
+
+
+def _ready_on(node: str | Given) -> QuerySet[Part]:
     # PutObject creates the object: not before the checksum of the whole file was checked.
     ready = Q(part_count__gt=1) | Q(all_received=True)
-    transfers = Transfer.objects.filter(
-        ready, desired_state=DesiredState.RUN, phase=Phase.SENDING, node=settings.NODE_NAME
-    )
+    transfers = Transfer.objects.filter(ready, desired_state=DesiredState.RUN, phase=Phase.SENDING, node=node)
     return Part.objects.filter(transfer__in=transfers)
 
 
-@task(PARTS, _ready, queue=parts_queue, refusal=lambda part: refusal_of(part.transfer))
+_TAKE = Take(PARTS, lambda: _ready_on(Given(Transfer, "node")), lambda: {"node": settings.NODE_NAME})
+
+
+@task(PARTS, _ready, queue=parts_queue, refusal=lambda part: refusal_of(part.transfer), take=_TAKE)
 def send_part(lease: Lease[Part]) -> None:
     """UploadPart, or PutObject for a file of one part."""
     crash.point("part.taken")
@@ -111,7 +118,15 @@ def settle(
 
 
 def _open_upload(transfer: Transfer) -> StoreUpload | None:
-    return None if transfer.by_put_object else transfer.store_uploads.filter(state=StoreUploadState.OPEN).first()
+    return None if transfer.by_put_object else _OPEN_UPLOAD(transfer=transfer.pk)
+
+
+_OPEN_UPLOAD = First(
+    StoreUpload,
+    lambda: StoreUpload.objects.filter(transfer=Given(StoreUpload, "transfer"), state=StoreUploadState.OPEN).order_by(
+        "pk"
+    ),
+)
 
 
 def object_sent(lease: Lease[Part], response: SentBytes, renewal: LeaseRenewal) -> None:
@@ -205,16 +220,30 @@ def _part_sent(
 
 
 def _end(lease: Lease[Part], store_upload: StoreUpload | None, response: SentBytes, renewal: LeaseRenewal) -> bool:
-    return lease.end(
-        PartState.SENT,
-        etag=response.etag,
-        crc64=as_hex(response.crc64),
-        store_upload=store_upload,
-        sent_at=timezone.now(),
+    sent = {
+        "etag": response.etag,
+        "crc64": as_hex(response.crc64),
+        "store_upload": store_upload and store_upload.pk,
+        "sent_at": timezone.now(),
         **renewal.progress(lease.row.size),
+    }
+    return bool(_SENT(id=lease.row.pk, lease_token=lease.token, **sent))
+
+
+_SENT = prepared_change(
+    PART_STATES,
+    lambda: Part.objects.filter(pk=Given(Part, "id"), lease_token=Given(Part, "lease_token")),
+    PartState.SENT,
+    {PartState.SENDING},
+    lambda: {
+        **{name: Given(Part, name) for name in ("etag", "crc64", "store_upload", "sent_at")},
+        **{name: Given(Part, name) for name in ("moved", "moved_at", "mark_moved", "mark_at")},
+        **leases.RELEASED,
         **leases.SUCCEEDED,
         **NO_ERROR,
-    )
+    },
+)
+"""Only the holder of the lease writes the result."""
 
 
 def note_sent(part: Part, response: SentBytes) -> None:
@@ -230,8 +259,17 @@ def _is_open(store_upload: StoreUpload | None) -> bool:
     """Whether parts still count for this upload (None: PutObject). Locks its row against a concurrent end."""
     if store_upload is None:
         return True
-    rows = StoreUpload.objects.select_for_update().filter(pk=store_upload.pk, state=StoreUploadState.OPEN)
-    return rows.first() is not None
+    return _LOCKED_IF_OPEN(id=store_upload.pk) is not None
+
+
+_LOCKED_IF_OPEN = First(
+    StoreUpload,
+    lambda: (
+        StoreUpload.objects.select_for_update()
+        .filter(pk=Given(StoreUpload, "id"), state=StoreUploadState.OPEN)
+        .order_by()
+    ),
+)
 
 
 def _store_upload_vanished(lease: Lease[Part], store_upload: StoreUpload, error: ObjectStoreError) -> None:

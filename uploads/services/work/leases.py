@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
@@ -18,6 +19,7 @@ from django.db import OperationalError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from uploads.database.prepared import First, Given, Update
 from uploads.domain.states import Transitions
 from uploads.models.work import WorkFields
 from uploads.services.work.transitions import change
@@ -77,9 +79,9 @@ def free() -> Q:
     return Q(lease_until__isnull=True) | Q(lease_until__lt=timezone.now())
 
 
-def due() -> Q:
+def due(now: datetime | Given | None = None) -> Q:
     """Rows that are not deferred after a failed attempt."""
-    return Q(not_before__isnull=True) | Q(not_before__lte=timezone.now())
+    return Q(not_before__isnull=True) | Q(not_before__lte=timezone.now() if now is None else now)
 
 
 LOOKS = 10
@@ -147,10 +149,45 @@ def take(kind: Kind[Row], rows: QuerySet[Row], pk: object) -> Lease[Row] | None:
     the rows of a join in a subquery, which PostgreSQL does not evaluate again after it has waited for the lock of a
     row that another process has updated. Two processes would then take the same row.
     """
+    return _take_with(kind, pk, lambda token: _take(kind, rows.filter(due(), pk=pk), token))
+
+
+class Take(Generic[Row]):
+    """`take` with statements that are built once, for work that is done very often.
+
+    `ready` are the rows that may be taken, with `Given` in place of values, which `given` returns for each call.
+    """
+
+    def __init__(
+        self, kind: Kind[Row], ready: Callable[[], QuerySet[Row]], given: Callable[[], Mapping[str, Any]]
+    ) -> None:
+        self._kind = kind
+        self._given = given
+        self._statement = Update(lambda: self._rows(ready()), self._changes)
+
+    def __call__(self, pk: object) -> Lease[Row] | None:
+        return _take_with(self._kind, pk, lambda token: self._execute(pk, token))
+
+    def _execute(self, pk: object, token: uuid.UUID) -> int:
+        given = {"id": pk, "now": timezone.now(), "lease_token": token, "lease_until": deadline()}
+        return self._statement(**given, **self._given())
+
+    def _rows(self, ready: QuerySet[Row]) -> QuerySet[Row]:
+        model, kind = self._kind.model, self._kind
+        rows = ready.filter(due(Given(model, "not_before", "now")), pk=Given(model, "id"))
+        return rows.filter(**{f"{kind.table.field}__in": kind.table.sources(kind.running, {kind.waiting})})
+
+    def _changes(self) -> Mapping[str, Any]:
+        kind = self._kind
+        leased = {name: Given(kind.model, name) for name in ("lease_token", "lease_until")}
+        return {**leased, kind.table.field: kind.running, "queued_at": None, **kind.on_take}
+
+
+def _take_with(kind: Kind[Row], pk: object, execute: Callable[[uuid.UUID], int]) -> Lease[Row] | None:
+    """Execute the statement that takes the lease of a row with this token."""
     token = uuid.uuid4()
     try:
-        taken = _take(kind, rows.filter(due(), pk=pk), token)
-        return _read(kind, pk, token) if taken else None
+        return _read(kind, pk, token) if execute(token) else None
     except OperationalError:
         row = _taken_with(kind, pk, token)
         if row is None:
@@ -217,7 +254,16 @@ def _read(kind: Kind[Row], pk: object, token: uuid.UUID) -> Lease[Row]:
 
 
 def _with_related(kind: Kind[Row], pk: object) -> Row:
-    return kind.rows.select_related(*kind.related).get(pk=pk)
+    row: Row | None = _loading(kind.model, kind.related)(id=pk)
+    if row is None:
+        raise kind.model.DoesNotExist
+    return row
+
+
+@cache
+def _loading(model: type[Any], related: tuple[str, ...]) -> First[Any]:
+    rows = model._default_manager.order_by().filter(pk=Given(model, "id"))
+    return First(model, lambda: rows.select_related(*related) if related else rows)
 
 
 def take_in_state(

@@ -22,6 +22,7 @@ from kombu.pools import producers
 from redis import RedisError
 
 from uploads import crash
+from uploads.database.prepared import Given, Update
 from uploads.services.work import broker
 from uploads.services.work.leases import due
 from uploads.services.work.tasks import OPERATIONS_QUEUE, TASKS
@@ -77,8 +78,30 @@ def enqueue_rows(
     declared = TASKS[task]
     if only:
         ids = list(declared.kind.rows.filter(only, pk__in=ids).order_by().values_list("pk", flat=True))
-    if ids and declared.kind.rows.filter(only, pk__in=ids).update(queued_at=timezone.now()):
+        if ids and declared.kind.rows.filter(only, pk__in=ids).update(queued_at=timezone.now()):
+            enqueue_marked(task, ids, node=node, message=message)
+    elif ids and _mark(task, ids):
         enqueue_marked(task, ids, node=node, message=message)
+
+
+def _mark(task: str, ids: Sequence[object]) -> int:
+    """Mark rows as enqueued. The statement for a few is built once, as each part of a large file needs it."""
+    if len(ids) > FEW:
+        return TASKS[task].kind.rows.filter(pk__in=ids).update(queued_at=timezone.now())
+    given = {f"id{place}": pk for place, pk in enumerate(ids)}
+    return _marking(task, len(ids))(**given, queued_at=timezone.now())
+
+
+FEW = 4
+
+
+@cache
+def _marking(task: str, count: int) -> Update:
+    model = TASKS[task].kind.model
+    places = [Given(model, "id", f"id{place}") for place in range(count)]
+    return Update(
+        lambda: model._default_manager.filter(pk__in=places), lambda: {"queued_at": Given(model, "queued_at")}
+    )
 
 
 def enqueue_marked(task: str, ids: Sequence[object], *, node: str = "", message: str = "") -> None:

@@ -18,7 +18,7 @@ from uploads.problems import Problem
 from uploads.services.work import leases
 from uploads.services.work.attempts import TRANSIENT, Retry, WorkerLost, next_attempt, own_code
 from uploads.services.work.failures import error_fields, problem_fields
-from uploads.services.work.leases import Kind, Lease, LeaseLost, Row
+from uploads.services.work.leases import Kind, Lease, LeaseLost, Row, Take
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,8 @@ class Task(Generic[Row]):
 
     `ready` are the rows that the task may take, and `queue` names the queue for the rows of a node. `refusal` says why
     the work is not done any more although it was requested: its row then ends with this problem. `store` is the path of
-    lookups from the row to its store, if the stores of such rows share the threads of a worker (`threads`).
+    lookups from the row to its store, if the stores of such rows share the threads of a worker (`threads`). `take`
+    takes the rows that are ready with a statement that is built once.
     """
 
     name: str
@@ -64,10 +65,11 @@ class Task(Generic[Row]):
     retry: Retry = Retry.LIMITED
     refusal: Callable[[Row], Problem | None] = never_refused
     store: str = ""
+    take: Take[Row] | None = None
 
     def __call__(self, row_id: object) -> None:
         """Take the row's lease and do the work. Does nothing if the row is not ready or another worker has it."""
-        lease = leases.take(self.kind, self.ready(), row_id)
+        lease = self.take(row_id) if self.take else leases.take(self.kind, self.ready(), row_id)
         if lease is not None:
             self.proceed(lease)
 
@@ -118,13 +120,22 @@ def task(
     retry: Retry = Retry.LIMITED,
     refusal: Callable[[Row], Problem | None] = never_refused,
     store: str = "",
+    take: Take[Row] | None = None,
 ) -> Callable[[Callable[[Lease[Row]], None]], Task[Row]]:
     """Declare a function of a lease as a task of the same name."""
 
     def declare(work: Callable[[Lease[Row]], None]) -> Task[Row]:
         name = work.__name__
         declared = Task(
-            name=name, kind=kind, ready=ready, work=work, queue=queue, retry=retry, refusal=refusal, store=store
+            name=name,
+            kind=kind,
+            ready=ready,
+            work=work,
+            queue=queue,
+            retry=retry,
+            refusal=refusal,
+            store=store,
+            take=take,
         )
         TASKS[declared.name] = declared
         return declared
