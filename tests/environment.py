@@ -1,7 +1,13 @@
 """The environment of the settings in tests. It is a pytest plugin, so that it is set before Django is loaded."""
 
 import os
+import sys
 import tempfile
+
+# Images of containers often forbid compiled modules. The tests start hundreds of processes of Partway, which would all
+# compile it again: a third of the time of their start. pytest keeps its rewritten test modules the same way.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 VAR_DIR = tempfile.mkdtemp(prefix="partway-tests-")
 
