@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
-from uploads.models import AuditEntry
+from tests.migrations.conftest import Migrate
 
 AFTER = "0028_audit_columns"
 BEFORE = "0027_sessions"
 
 
-@pytest.mark.django_db(transaction=True)
-def test_old_entries_get_their_columns_and_lines() -> None:
-    executor = MigrationExecutor(connection)
-    old = executor.migrate([("uploads", BEFORE)]).apps.get_model("uploads", "AuditEntry")
+def test_old_entries_get_their_columns_and_lines(migrate: Migrate) -> None:
+    old = migrate(BEFORE).get_model("uploads", "AuditEntry")
     at = timezone.now()
     of = {"actor_name": "olga", "store": "s", "bucket": "b", "key": "k", "upload_id": "u-1"}
     operation = "0" * 31 + "1"
@@ -34,15 +29,12 @@ def test_old_entries_get_their_columns_and_lines() -> None:
     failed = write("abort.failed", operation_id=operation, detail={"error_code": "E", "error_request_id": "r-1"})
     done = write("complete.done", detail={"outcome": {"request_id": "r-2"}})
     changed = write("store.changed", key="", upload_id="", detail={"fields": ["region"]})
-    executor = MigrationExecutor(connection)
-    executor.migrate(executor.loader.graph.leaf_nodes())
-    assert list(
-        AuditEntry.objects.order_by("pk").values_list("pk", "thing", "outcome", "ordered_id", "request_id", "means")
-    ) == [
+    entries = migrate(AFTER).get_model("uploads", "AuditEntry").objects
+    assert list(entries.order_by("pk").values_list("pk", "thing", "outcome", "ordered_id", "request_id", "means")) == [
         (ordered, "abort", "ordered", None, "", ""),
         (other, "abort", "ordered", None, "", ""),
         (failed, "abort", "failed", ordered, "r-1", ""),
         (done, "complete", "done", None, "r-2", ""),
         (changed, "store", "done", None, "", ""),
     ]
-    assert AuditEntry.objects.get(pk=changed).detail == {"fields": ["region"]}
+    assert entries.get(pk=changed).detail == {"fields": ["region"]}

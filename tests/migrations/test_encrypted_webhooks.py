@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 
-from uploads.models import AlertRule
+from tests.migrations.conftest import Migrate
 from uploads.models.fields import opened
 
-OLD = [("uploads", "0049_lifecycle_readings")]
+BEFORE = "0049_lifecycle_readings"
+AFTER = "0050_encrypted_webhooks"
 ADDRESS = "https://hooks.slack.com/services/T0/B0/a-secret"
-
-
-@pytest.fixture
-def before(transactional_db: None) -> Iterator[None]:
-    """The database as it was when addresses were plain text."""
-    MigrationExecutor(connection).migrate(OLD)
-    yield
-    executor = MigrationExecutor(connection)
-    executor.migrate(executor.loader.graph.leaf_nodes())
 
 
 def stored() -> dict[str, str]:
@@ -30,16 +18,14 @@ def stored() -> dict[str, str]:
         return dict(cursor.fetchall())
 
 
-@pytest.mark.usefixtures("before")
-def test_addresses_are_encrypted_and_decrypted() -> None:
-    rules = MigrationExecutor(connection).loader.project_state(OLD).apps.get_model("uploads", "AlertRule").objects
+def test_addresses_are_encrypted_and_decrypted(migrate: Migrate) -> None:
+    rules = migrate(BEFORE).get_model("uploads", "AlertRule").objects
     for name, address in (("one", ADDRESS), ("other", f"{ADDRESS}2"), ("by mail", "")):
         rules.create(name=name, what="bytes", threshold=1, webhook_url=address)
     plain = stored()
-    executor = MigrationExecutor(connection)
-    executor.migrate(executor.loader.graph.leaf_nodes())
+    rules = migrate(AFTER).get_model("uploads", "AlertRule").objects
     assert "slack" not in str(stored())
-    found = {rule.name: opened(rule.webhook_url) for rule in AlertRule.objects.all()}
+    found = {rule.name: opened(rule.webhook_url) for rule in rules.all()}
     assert found == plain == {"one": ADDRESS, "other": f"{ADDRESS}2", "by mail": ""}
-    MigrationExecutor(connection).migrate(OLD)
+    migrate(BEFORE)
     assert stored() == plain

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 
 from dashboard.shared.messages import error_text
+from tests.migrations.conftest import Migrate
 from uploads.models import OperationItem, Part, StoreCheck, Transfer
 from uploads.objectstore.errors import Reason
 
@@ -277,21 +275,7 @@ def test_every_reason_had_a_sentence_or_is_named() -> None:
     assert {*migration.OLD_SENTENCES, *migration.REASONS_WITHOUT_SENTENCE} == known
 
 
-@pytest.fixture
-def migrate(transactional_db: None) -> Iterator[Callable[[str], Any]]:
-    """Migrate to a state of the database, without a name to the newest one. Returns its models."""
-
-    def to(name: str = "") -> Any:
-        executor = MigrationExecutor(connection)
-        executor.migrate([("uploads", name)] if name else executor.loader.graph.leaf_nodes("uploads"))
-        return MigrationExecutor(connection).loader.project_state([("uploads", name)] if name else None).apps
-
-    yield to
-    executor = MigrationExecutor(connection)
-    executor.migrate(executor.loader.graph.leaf_nodes())
-
-
-def test_rows_of_every_model_are_migrated(migrate: Callable[[str], Any]) -> None:
+def test_rows_of_every_model_are_migrated(migrate: Migrate) -> None:
     old = migrate(BEFORE)
     owner = old.get_model("auth", "User").objects.create(username="olga")
     store = old.get_model("uploads", "Store").objects.create(name="s", endpoint_url="http://s", access_key="a")
@@ -325,7 +309,7 @@ def test_rows_of_every_model_are_migrated(migrate: Callable[[str], Any]) -> None
     assert error_text(kept) == UNKNOWN[0][1]
 
 
-def test_way_back_keeps_a_text(migrate: Callable[[str], Any]) -> None:
+def test_way_back_keeps_a_text(migrate: Migrate) -> None:
     """The version before shows only the message, and rows may have errors that it does not know."""
     new = migrate(AFTER)
     owner = new.get_model("auth", "User").objects.create(username="olga")
@@ -343,9 +327,8 @@ def test_way_back_keeps_a_text(migrate: Callable[[str], Any]) -> None:
     unchanged = {"error_code": "X", "error_message": "A text of another version."}
     rows = [transfers.create(**facts, **each) for each in (refused, connection_failed, silent, unchanged, {})]
 
-    migrate("0007_open_store_uploads")
+    old = migrate("0007_open_store_uploads")
 
-    old = MigrationExecutor(connection).loader.project_state([("uploads", "0007_open_store_uploads")]).apps
     messages = dict(old.get_model("uploads", "Transfer").objects.values_list("pk", "error_message"))
     assert [messages[row.pk] for row in rows] == [
         "The store asks to slow down. Slow down.",
@@ -354,6 +337,6 @@ def test_way_back_keeps_a_text(migrate: Callable[[str], Any]) -> None:
         "A text of another version.",
         "",
     ]
-    migrate(AFTER)
-    again = Transfer.objects.only("error_code", "error_reason", "error_params", "error_message").get(pk=rows[0].pk)
+    newest = migrate(AFTER).get_model("uploads", "Transfer").objects
+    again = newest.only("error_code", "error_reason", "error_params", "error_message").get(pk=rows[0].pk)
     assert (again.error_reason, again.error_message) == ("throttled", "Slow down.")
