@@ -6,12 +6,14 @@ times as long.
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 from django.utils.formats import date_format, get_format
 from django.utils.html import escape, format_html
@@ -171,12 +173,26 @@ def percent_text(whole: int) -> str:
 
 def age_text(at: datetime, *, at_time: datetime | None = None) -> str:
     """How long ago `at` was, in one unit: "3 days ago", "just now", "in 2 hours"."""
-    seconds = int(((at_time or now()) - at).total_seconds())
-    if abs(seconds) < 5:
+    return _age_words(*_age_of(int(((at_time or now()) - at).total_seconds())))
+
+
+def _age_of(seconds: int) -> tuple[int, int]:
+    """An age as the place of its unit in AGES and its number of units, negative in the future; 0 units: just now."""
+    least = abs(seconds)
+    if least < 5:
+        return 0, 0
+    for place, (length, _past, _future) in enumerate(AGES):
+        if least >= length:
+            return place, least // length if seconds > 0 else -(least // length)
+    raise AssertionError("The last unit is a second.")
+
+
+def _age_words(place: int, units: int) -> str:
+    if not units:
         return _("just now")
-    length, past, future = next(age for age in AGES if abs(seconds) >= age[0])
-    count = Count(abs(seconds) // length)
-    return (past if seconds > 0 else future)(count) % {"count": count}
+    _length, past, future = AGES[place]
+    count = Count(abs(units))
+    return (past if units > 0 else future)(count) % {"count": count}
 
 
 def duration_text(seconds: float | None) -> str:
@@ -232,6 +248,32 @@ def _times(at: datetime) -> tuple[str, str, str]:
     utc = at.astimezone(UTC)
     return utc.isoformat(timespec="seconds"), _date_text(utc), age_text(utc)
 
+
+class Times:
+    """The times of a page of many rows, relative to one moment. The words of each age are found once."""
+
+    def __init__(self) -> None:
+        self._now = now()
+        self._words: dict[tuple[int, int], str] = {}
+        self._is_iso = _strftime_pattern(get_language()) == ISO
+        self._utc = _("%(time)s UTC")
+
+    def age_text(self, at: datetime) -> str:
+        """As the function `age_text`."""
+        age = _age_of(int((self._now - at).total_seconds()))
+        words = self._words.get(age)
+        if words is None:
+            words = self._words[age] = _age_words(*age)
+        return words
+
+    def time_text(self, at: datetime) -> str:
+        """As the function `time_text`."""
+        utc = at if at.tzinfo is UTC else at.astimezone(UTC)
+        return self._utc % {"time": utc.isoformat(" ", "seconds")[:-6] if self._is_iso else _date_text(utc)}
+
+
+ISO = "%Y-%m-%d %H:%M:%S"
+"""The date format that `isoformat` writes too. It takes a tenth of the time of strftime."""
 
 STRFTIME = {"Y": "%Y", "m": "%m", "d": "%d", "H": "%H", "i": "%M", "s": "%S"}
 """Letters of Django's date formats that strftime has too. It is much faster than date_format."""
@@ -317,6 +359,27 @@ def split_key_html(key: str) -> tuple[SafeString, SafeString]:
             columns += pieces[at][1]
     start, end = ("".join(html for html, _ in some) for some in (pieces[:at], pieces[at:]))
     return mark_safe(start), mark_safe(end)  # noqa: S308  (every character went through escape)
+
+
+class RowKey(NamedTuple):
+    """A key in a row, as HTML: its start and its end as by `split_key_html`, and the whole of it as `key_mark_text`."""
+
+    start: str
+    end: str
+    mark: str
+
+
+def row_key(key: str) -> RowKey:
+    """The same as `split_key_html` and `key_mark_text`, in a fraction of their time for most keys."""
+    if not _is_plain(key):
+        start, end = split_key_html(key)
+        return RowKey(start, end, html.escape(key_mark_text(key)))
+    mark = html.escape(key)
+    if len(key) <= LONG_KEY:
+        return RowKey(mark, "", mark)
+    if len(mark) == len(key):  # Nothing was escaped.
+        return RowKey(key[:-KEY_TAIL], key[-KEY_TAIL:], mark)
+    return RowKey(html.escape(key[:-KEY_TAIL]), html.escape(key[-KEY_TAIL:]), mark)
 
 
 def _pieces(key: str) -> list[tuple[str, int]]:

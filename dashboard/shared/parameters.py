@@ -151,9 +151,20 @@ def read_trail(query: Query) -> list[Marker]:
 # --- Uploads by name --------------------------------------------------------------------------------------------------
 
 
+_UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~"
+
+
+def quoted(text: str) -> str:
+    """The text percent-encoded, as by `quote` with nothing safe, which takes three times as long for most keys."""
+    shorter = text.replace("%", "%25").replace("/", "%2F").replace(" ", "%20")
+    if shorter.isascii() and not shorter.encode().strip(_UNRESERVED + b"%"):
+        return shorter
+    return quote(text, safe="")
+
+
 def write_upload(name: UploadRef) -> str:
     """Key and upload id in one form value of plain ASCII. Browsers rewrite newlines in form values, but not this."""
-    return f"{quote(name.key, safe='')}/{quote(name.upload_id, safe='')}"
+    return f"{quoted(name.key)}/{quoted(name.upload_id)}"
 
 
 def read_upload(value: str) -> UploadRef:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import resource
 from contextlib import suppress
 
@@ -29,3 +30,13 @@ def limit_heaps() -> None:
     """Have all threads share a few heaps. Call it before threads are started."""
     with suppress(AttributeError, OSError):  # the GNU C library only
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
+
+
+def leave_out_what_is_loaded() -> None:
+    """Have the garbage collector never look at what the process has loaded. Call it before the first request.
+
+    Each full collection would look at 150,000 objects, none of which is garbage. A page of 1,000 uploads creates so
+    many that every tenth has one.
+    """
+    gc.collect()
+    gc.freeze()

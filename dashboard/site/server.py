@@ -35,7 +35,7 @@ from dashboard.site.connection_limits import Limits
 from dashboard.site.connections import Connections
 from dashboard.site.drain import Drain
 from dashboard.site.fair_queue import FairQueue
-from dashboard.site.memory import protect_memory
+from dashboard.site.memory import leave_out_what_is_loaded, protect_memory
 from dashboard.site.rules import Rules, rules_of_site
 
 if TYPE_CHECKING:
@@ -181,6 +181,7 @@ def main() -> None:
     # Before the first request, so that a client that resumes finds no other writer.
     _start_node().start()
     server = Server((options.host, options.port), application, rules_of_site())
+    leave_out_what_is_loaded()
     log.info("listening on %s:%s", options.host, options.port)
     run(server)
 

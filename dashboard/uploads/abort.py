@@ -99,12 +99,11 @@ def _confirm_one(
 
 def _confirm_many(request: HttpRequest, store: Store, links: BucketLinks, names: Sequence[UploadRef]) -> HttpResponse:
     owned = owners(store, links.bucket, [name.upload_id for name in names])
-    rows = list(rows_to_abort(links, names, owned))
     context = {
         "store": store,
         "bucket": links.bucket,
         "links": links,
-        "rows": rows,
+        "rows": rows_to_abort(links, names, owned),
         "values": [write_upload(name) for name in names],
         "title": _("Abort %(count)s uploads?") % {"count": formatting.Count(len(names))},
         "table": TO_ABORT,

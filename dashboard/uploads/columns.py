@@ -6,6 +6,7 @@ and `serializers` derives the JSON.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,6 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from dashboard.shared import formatting, jsonapi
+from dashboard.shared.formatting import Times
 from dashboard.templatetags.components import dot
 from uploads.domain.part_summary import PartSummary
 from uploads.objectstore.types import MultipartUpload
@@ -52,7 +54,7 @@ class ListedColumn(Column):
 
     field: str
     value: Callable[[MultipartUpload], Any]
-    cell: Callable[[MultipartUpload], str] | None = None
+    cell: Callable[[MultipartUpload, Times], str] | None = None
     varies: Callable[[MultipartUpload], str] | None = None
 
 
@@ -66,7 +68,7 @@ class FactColumn(Column):
 # --- Cells ------------------------------------------------------------------------------------------------------------
 
 
-def _age(upload: MultipartUpload) -> str:
+def _age(upload: MultipartUpload, times: Times) -> str:
     """The seconds since 1970 keep the age up to date without an element for the time, because there are 1,000 rows.
 
     They are also for the filter by idle time: an upload without parts is idle since its start.
@@ -74,17 +76,20 @@ def _age(upload: MultipartUpload) -> str:
     at = upload.initiated
     if at is None:
         return f"<td>{formatting.unknown_html()}</td>"
-    return f'<td title="{formatting.time_text(at)}" data-at="{at.timestamp():.0f}">{formatting.age_text(at)}</td>'
+    return f'<td title="{times.time_text(at)}" data-at="{at.timestamp():.0f}">{times.age_text(at)}</td>'
 
 
-def _upload_id(upload: MultipartUpload) -> str:
+def _upload_id(upload: MultipartUpload, _times: Times) -> str:
     return format_html(
         '<td class="mono" translate="no" title="{}">{}</td>', upload.upload_id, formatting.short_id(upload.upload_id)
     )
 
 
 def _text(value: str) -> str:
-    return format_html('<td translate="no" title="{0}">{0}</td>', value) if value else "<td></td>"
+    if not value:
+        return "<td></td>"
+    escaped = html.escape(value)
+    return f'<td translate="no" title="{escaped}">{escaped}</td>'
 
 
 def _parts(facts: Facts) -> str:
@@ -144,7 +149,7 @@ INITIATOR = ListedColumn(
     css="initiator-column",
     field="Initiator",
     value=lambda upload: upload.initiator,
-    cell=lambda upload: _text(upload.initiator),
+    cell=lambda upload, _times: _text(upload.initiator),
     varies=lambda upload: upload.initiator,
 )
 STORAGE_CLASS = ListedColumn(
@@ -152,7 +157,7 @@ STORAGE_CLASS = ListedColumn(
     css="class-column",
     field="StorageClass",
     value=lambda upload: upload.storage_class,
-    cell=lambda upload: _text(upload.storage_class),
+    cell=lambda upload, _times: _text(upload.storage_class),
     varies=lambda upload: upload.storage_class,
 )
 PARTS = FactColumn(heading=gettext_lazy("Parts"), css="parts-column text-num", cell=_parts)
@@ -207,8 +212,8 @@ TO_ABORT = Table((replace(UPLOAD_ID, cell=_upload_id),))
 
 def row_renderer(table: Table) -> Callable[[MultipartUpload], str]:
     """A function that renders the listed cells of a row after its key. It is called for each of 1,000 rows."""
-    cells = [column.cell for column in table.listed if column.cell is not None]
-    return lambda upload: "".join(cell(upload) for cell in cells)
+    cells, times = [column.cell for column in table.listed if column.cell is not None], Times()
+    return lambda upload: "".join([cell(upload, times) for cell in cells])
 
 
 def render_facts(facts: Facts) -> SafeString:

@@ -130,7 +130,7 @@ def _summary(listed: Group, *, more_follow: bool) -> str:
     """What the page lists, in one line."""
     if not (listed.rows or listed.folders):
         return _("Nothing is listed, more follow") if more_follow else _("Nothing is listed")
-    counts = {"folders": _folder_count(len(listed.folders)), "uploads": _upload_count(len(listed.rows))}
+    counts = {"folders": _folder_count(len(listed.folders)), "uploads": _upload_count(listed.rows)}
     if not listed.rows:
         text = _("%(folders)s on this page, more follow") if more_follow else _("%(folders)s on this page")
     elif not listed.folders:

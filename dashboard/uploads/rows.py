@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from html import escape
 from typing import Protocol
 
 from django.urls import reverse
-from django.utils.html import escape, format_html
+from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from dashboard.shared import formatting
+from dashboard.shared.formatting import RowKey
 from dashboard.shared.links import BucketLinks
-from dashboard.shared.parameters import write_upload
+from dashboard.shared.parameters import quoted
 from dashboard.templatetags.components import dot
 from dashboard.uploads.columns import TO_ABORT, Table, render_without_facts, row_renderer, table_of
 from uploads import access
@@ -26,14 +28,6 @@ from uploads.models.endings import Ended, ended_here
 from uploads.objectstore.types import MultipartUpload, UploadRef, UploadsPage, UploadsQuery
 from uploads.services.browse import ownership
 from uploads.services.browse.unlisted import Unlisted
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """An upload as the table shows it. `has_ended`: Partway itself ended the upload, so it cannot be selected."""
-
-    html: SafeString
-    has_ended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +51,17 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Folders and rows that belong together: those that the store lists, and those that it leaves out."""
+    """Folders and rows that belong together: those that the store lists, and those that it leaves out.
+
+    `rows`: how many there are, and `html` has them. `has_boxes`: any of them can be selected.
+    """
 
     folders: Sequence[Folder]
-    rows: Sequence[Row]
+    rows: int
+    html: SafeString
     table: Table
     is_listed: bool = True
-    boxes: Boxes = NO_BOXES
-
-    @property
-    def has_boxes(self) -> bool:
-        """Whether any of its uploads can be selected."""
-        return self.boxes.shown and any(not row.has_ended for row in self.rows)
+    has_boxes: bool = False
 
 
 def listed_group(
@@ -88,14 +81,19 @@ def listed_group(
     new_row = _row_factory(links, table, boxes)
     of_transfers = [*(each.pk for each in owners.values()), *(each.transfer_id for each in ended.values())]
     urls = _transfer_urls(user, of_transfers) | _operation_urls(user, (each.operation_id for each in ended.values()))
-    rows, of_key = [], Counter(upload.key for upload in page.uploads)
+    rows, of_key = [], Counter([upload.key for upload in page.uploads])
     for upload in page.uploads:
         name = (upload.key, upload.upload_id)
         badge = _transfer_badge(urls.get(owners[name].pk), badge_text) if name in owners else ""
         if of_key[upload.key] > 1:
             badge = _same_key(links.compare(upload.key), of_key[upload.key]) + badge
         rows.append(new_row(upload, badge, _ended(ended[name], urls, requested_at) if name in ended else ""))
-    return Group(_folders(links, query, page.common_prefixes), rows, table, boxes=boxes)
+    has_boxes = boxes.shown and any((upload.key, upload.upload_id) not in ended for upload in page.uploads)
+    return Group(_folders(links, query, page.common_prefixes), len(rows), _joined(rows), table, has_boxes=has_boxes)
+
+
+def _joined(rows: Iterable[str]) -> SafeString:
+    return mark_safe("".join(rows))  # noqa: S308  (each row is escaped)
 
 
 Urls = dict[uuid.UUID, str]
@@ -129,65 +127,59 @@ def unlisted_group(
         new_row(each.upload, _unlisted_marks(urls.get(each.transfer_id), suspected=each.possible_orphan))
         for each in unlisted.uploads
     ]
-    return Group(_folders(links, query, unlisted.prefixes), rows, table, is_listed=False)
+    return Group(_folders(links, query, unlisted.prefixes), len(rows), _joined(rows), table, is_listed=False)
 
 
-def rows_to_abort(links: BucketLinks, names: Sequence[UploadRef], owned: Container[tuple[str, str]]) -> Iterator[Row]:
+def rows_to_abort(links: BucketLinks, names: Sequence[UploadRef], owned: Container[tuple[str, str]]) -> SafeString:
     """The rows of a selection to abort. The uploads in `owned` belong to transfers in progress."""
     new_row = _row_factory(links, TO_ABORT, NO_BOXES)
     skipped = format_html(' <span class="text-secondary" data-owned>{}</span>', _("(owned by a transfer: not aborted)"))
-    for name in names:
-        is_owned = (name.key, name.upload_id) in owned
-        yield new_row(MultipartUpload(name.key, name.upload_id, None), skipped if is_owned else "")
+    return _joined(
+        new_row(MultipartUpload(name.key, name.upload_id, None), skipped if (name.key, name.upload_id) in owned else "")
+        for name in names
+    )
 
 
 class _NewRow(Protocol):
-    def __call__(self, upload: MultipartUpload, marks: SafeString | str, ended: SafeString | str = "") -> Row: ...
+    def __call__(self, upload: MultipartUpload, marks: SafeString | str, ended: SafeString | str = "") -> str: ...
 
 
 def _row_factory(links: BucketLinks, table: Table, boxes: Boxes, css: str = "") -> _NewRow:
-    """A function that makes the next row. What is the same in every row is made once.
+    """A function that makes the HTML of the next row. What is the same in every row is made once.
 
-    A row has few elements and no facts: of 1,000 rows, a browser shows 30.
+    A row has few elements and no facts: of 1,000 rows, a browser shows 30. `ended`: how Partway ended the upload, which
+    cannot be selected then.
     """
-    detail, render, select, id_title = (
-        links.detail_form,
-        row_renderer(table),
-        _("Select %(key)s"),
-        _("Upload id: %(id)s"),
-    )
+    detail, render = links.detail_form, row_renderer(table)
+    select, id_title = escape(_("Select %(key)s")), escape(_("Upload id: %(id)s"))
     opening, gone = f'<tr class="{css}">' if css else "<tr>", '<tr class="is-gone">'
     ticked = " checked" if boxes.ticked else ""
 
-    def box(value: str, key: str) -> str:
-        name = escape(select % {"key": formatting.key_mark_text(key)})
-        label = f'aria-label="{name}"{ticked}'
-        return f'<input class="form-check-input" type="checkbox" name="upload" value="{value}" {label}>'
-
-    def new_row(upload: MultipartUpload, marks: SafeString | str, ended: SafeString | str = "") -> Row:
-        value = write_upload(UploadRef(upload.key, upload.upload_id))
-        key, _slash, upload_id = value.partition("/")
-        title = id_title % {"id": upload.upload_id}
-        checkbox = box(value, upload.key) if boxes.shown and not ended else ""
-        link = key_link(f"{detail}?key={key}&amp;upload-id={upload_id}", upload.key, title)
-        first = f'<th scope="row">{checkbox}{link}{marks}</th>{render(upload)}'
-        html = f"{gone}{first}{render_without_facts(ended)}</tr>" if ended else f"{opening}{first}</tr>"
-        return Row(mark_safe(html), has_ended=bool(ended))  # noqa: S308  (each value is escaped)
+    def new_row(upload: MultipartUpload, marks: SafeString | str, ended: SafeString | str = "") -> str:
+        key, upload_id, shown = quoted(upload.key), quoted(upload.upload_id), formatting.row_key(upload.key)
+        title = id_title % {"id": escape(upload.upload_id)}
+        url = f"{detail}?key={key}&amp;upload-id={upload_id}"
+        cells = render_without_facts(ended) if ended else ""
+        checkbox = ""
+        if boxes.shown and not ended:
+            label = f'aria-label="{select % {"key": shown.mark}}"{ticked}'
+            value = f"{key}/{upload_id}"
+            checkbox = f'<input class="form-check-input" type="checkbox" name="upload" value="{value}" {label}>'
+        first = f'<th scope="row">{checkbox}{_key_link(url, shown, title)}{marks}</th>'
+        return f"{gone if ended else opening}{first}{render(upload)}{cells}</tr>"
 
     return new_row
 
 
-def key_link(url: str, key: str, title: str) -> str:
-    """A key in one line that is cut in its middle where it does not fit. `url` is escaped.
+def _key_link(url: str, key: RowKey, title: str) -> str:
+    """A key in one line that is cut in its middle where it does not fit. `url` and `title` are escaped.
 
     Its title and its name for screen readers have the whole key; selecting the text copies the whole key.
     """
-    start, end = formatting.split_key_html(key)
-    if not end:
-        return f'<a href="{url}" translate="no" title="{escape(title)}">{start}</a>'
-    whole = escape(formatting.key_mark_text(key))
-    titles = f'title="{whole}\n{escape(title)}" aria-label="{whole}"'
-    return f'<a href="{url}" translate="no" {titles}><span>{start}</span>{end}</a>'
+    if not key.end:
+        return f'<a href="{url}" translate="no" title="{title}">{key.start}</a>'
+    titles = f'title="{key.mark}\n{title}" aria-label="{key.mark}"'
+    return f'<a href="{url}" translate="no" {titles}><span>{key.start}</span>{key.end}</a>'
 
 
 def _same_key(url: str, count: int) -> SafeString:

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.dashboard.make_transfer import make_transfer
-from uploads.database.prepared import Exists, First, Given, Insert, Rows, Update
+from uploads.database.prepared import Exists, First, Given, GivenTexts, Insert, Rows, Update
 from uploads.domain.states import Phase
 from uploads.models import AccessToken, AuditEntry, Part, Store, Transfer
 
@@ -35,6 +35,7 @@ SIZES = Rows(
         .values_list("id", "size", "metadata", "received_at")
     )
 )
+OF_KEYS = Rows(lambda: Transfer.objects.filter(key__in=GivenTexts("keys")).order_by("key").values_list("key"))
 RENAME = Update(
     lambda: Transfer.objects.filter(key=Given(Transfer, "key", "old")), lambda: {"key": Given(Transfer, "key", "new")}
 )
@@ -94,6 +95,15 @@ def test_values_are_converted_as_by_django(owner: User, store: Store) -> None:
     rows = Transfer.objects.filter(received_at__gte=since).order_by("size")
     assert [tuple(row) for row in SIZES(since=since)] == list(rows.values_list("id", "size", "metadata", "received_at"))
     assert not SIZES(since=since + timedelta(days=1))
+
+
+def test_texts_are_one_parameter(owner: User, store: Store) -> None:
+    keys = ['it\'s 100% "a"', "ünï\\kød\n🙂", "", "{a,b}", "null"]
+    for key in [*keys, "other"]:
+        make_transfer(owner, store, key=key)
+    assert sorted(key for (key,) in OF_KEYS(keys=[*keys, "missing"])) == sorted(keys)
+    assert not OF_KEYS(keys=[])
+    assert [key for (key,) in OF_KEYS(keys=[f"k{number}" for number in range(100_000)] + ["other"])] == ["other"]
 
 
 def test_update_returns_how_many_rows_it_changed(owner: User, store: Store) -> None:

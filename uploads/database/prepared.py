@@ -12,6 +12,7 @@ The query set must depend on nothing but the models: it is built once for each k
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -55,12 +56,19 @@ class _Column:
         return self.field.get_db_prep_save(value, connection)
 
 
+class _Texts:
+    """Several texts as one parameter."""
+
+    def stored(self, value: Sequence[str], connection: Any) -> Any:
+        return list(value) if connection.vendor == "postgresql" else json.dumps(value)
+
+
 @dataclass(frozen=True, slots=True)
 class _Slot:
     """The place of a value among the parameters of a statement."""
 
     name: str
-    column: _Column
+    column: _Column | _Texts
 
 
 class Given(models.Expression):
@@ -73,6 +81,24 @@ class Given(models.Expression):
 
     def as_sql(self, _compiler: Any, _connection: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
         return "%s", [self._slot]
+
+
+class GivenTexts(models.Expression):
+    """Texts that are given when the statement is executed, for `in`: `filter(key__in=GivenTexts("keys"))`.
+
+    They are one parameter, however many there are. Django would convert each, and the database would read a statement
+    with a place for each: ten times the time for 1,000 texts. They must have no NUL and no lone surrogates.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(output_field=models.TextField())
+        self._slot = _Slot(name, _Texts())
+
+    def as_sql(self, _compiler: Any, _connection: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
+        return "(SELECT UNNEST(%s::text[]))", [self._slot]
+
+    def as_sqlite(self, _compiler: Any, _connection: Any) -> tuple[str, list[Any]]:
+        return "(SELECT value FROM json_each(%s))", [self._slot]
 
 
 @dataclass(frozen=True, slots=True)

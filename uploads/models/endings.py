@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from uploads.domain.states import ItemState, OperationKind, StoreUploadState
+from uploads.models import upload_ids as known_ids
 from uploads.models.operation import OperationItem
 from uploads.models.store import Store
 from uploads.models.transfer import StoreUpload
@@ -28,21 +29,11 @@ class Ended:
 
 
 def ended_here(store: Store, bucket: str, upload_ids: Sequence[str]) -> dict[tuple[str, str], Ended]:
-    """Uploads that Partway completed or aborted, by (key, upload id): two queries."""
-    rows = StoreUpload.objects.filter(
-        upload_id__in=upload_ids,
-        state__in=(StoreUploadState.COMPLETED, StoreUploadState.GONE),
-        transfer__store=store,
-        transfer__bucket=bucket,
-    ).select_related("transfer")
-    items = OperationItem.objects.filter(
-        upload_id__in=upload_ids,
-        state=ItemState.DONE,
-        operation__store=store,
-        operation__bucket=bucket,
-    ).select_related("operation")
-    ended = {(row.transfer.key, row.upload_id): _ended_with_transfer(row) for row in rows}
-    for item in items:
+    """Uploads that Partway completed or aborted, by (key, upload id): two queries, and one for each kind found."""
+    ended = {
+        (row.transfer.key, row.upload_id): _ended_with_transfer(row) for row in _of_transfers(store, bucket, upload_ids)
+    }
+    for item in _of_operations(store, bucket, upload_ids):
         if item.outcome_error is None:
             ended[item.key, item.upload_id] = Ended(
                 item.operation.kind == OperationKind.COMPLETE,
@@ -51,6 +42,30 @@ def ended_here(store: Store, bucket: str, upload_ids: Sequence[str]) -> dict[tup
                 operation_id=item.operation_id,
             )
     return ended
+
+
+def _of_transfers(store: Store, bucket: str, upload_ids: Sequence[str]) -> Iterable[StoreUpload]:
+    known = known_ids.of_transfers(upload_ids)
+    if not known:
+        return ()
+    return StoreUpload.objects.filter(
+        upload_id__in=known,
+        state__in=(StoreUploadState.COMPLETED, StoreUploadState.GONE),
+        transfer__store=store,
+        transfer__bucket=bucket,
+    ).select_related("transfer")
+
+
+def _of_operations(store: Store, bucket: str, upload_ids: Sequence[str]) -> Iterable[OperationItem]:
+    known = known_ids.of_operations(upload_ids)
+    if not known:
+        return ()
+    return OperationItem.objects.filter(
+        upload_id__in=known,
+        state=ItemState.DONE,
+        operation__store=store,
+        operation__bucket=bucket,
+    ).select_related("operation")
 
 
 def _ended_with_transfer(row: StoreUpload) -> Ended:

@@ -105,9 +105,7 @@ def _decoded(body: bytes, charset: str) -> str:
 def time_of(text: str) -> datetime | None:
     """An ISO 8601 time or an HTTP date as aware UTC; None if it is neither, or not a time of an object store."""
     text = text.strip()[:64]
-    if _ANCIENT.search(text):
-        return None
-    for read in (datetime.fromisoformat, parsedate_to_datetime):
+    for read in (datetime.fromisoformat, _http_date):
         try:
             parsed = read(text)
             at = parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
@@ -115,6 +113,12 @@ def time_of(text: str) -> datetime | None:
             continue
         return at if EARLIEST <= at < LATEST else None
     return None
+
+
+def _http_date(text: str) -> datetime:
+    if _ANCIENT.search(text):
+        raise ValueError
+    return parsedate_to_datetime(text)
 
 
 def number_of(text: str, lowest: int = 0, highest: int = MAX_NUMBER) -> int | None:

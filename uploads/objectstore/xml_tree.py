@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 from xml.parsers import expat
 
-from uploads.objectstore.errors import unreadable
+from uploads.objectstore.errors import UnreadableResponse, unreadable
 from uploads.objectstore.received import clean_text, document_text, is_exact, number_of
+from uploads.objectstore.xml_rows import read_alike
 from uploads.problems import Code
 
 Fields: TypeAlias = "list[tuple[str, Node]]"
@@ -28,7 +29,7 @@ MAX_ELEMENTS = 200_000
 MAX_ALL_ELEMENTS = 1_000_000
 """Elements that are read: about a second."""
 
-ROWS = frozenset({"Upload", "CommonPrefixes", "Part"})
+ROWS = ("Upload", "CommonPrefixes", "Part")
 MAX_ROWS = 10_000
 """Rows of one kind that are kept of a page. A page that was requested has at most 1,000; some stores send all parts."""
 
@@ -95,7 +96,7 @@ def parse_any(body: bytes) -> tuple[str, Node]:
     if sum(1 for _ in ATTRIBUTE.finditer(text)) > MAX_ATTRIBUTES:
         raise unreadable(Code.RESPONSE_TOO_COMPLEX)
     try:
-        return _read(text, str)
+        return _read_alike(text) or _read(text, str)
     except (expat.ExpatError, UnicodeEncodeError) as error:
         cleaned = _without_illegal(text)
         if cleaned == text:
@@ -104,6 +105,16 @@ def parse_any(body: bytes) -> tuple[str, Node]:
         return _read(cleaned, _restored)
     except expat.ExpatError as error:
         raise unreadable(Code.RESPONSE_NOT_XML, detail=str(error)) from error
+
+
+def _read_alike(text: str) -> tuple[str, Node] | None:
+    """The document as `_read` returns it, if it consists of many rows that look alike; None if it has to be read."""
+    if text.count("<") > MAX_ELEMENTS or not (text.isprintable() or not ILLEGAL.search(text)):
+        return None
+    try:
+        return read_alike(text, ROWS, MAX_ROWS, lambda rest: _read(rest, str))
+    except (expat.ExpatError, UnreadableResponse):
+        return None  # `_read` says what is wrong with the whole document.
 
 
 def _read(text: str, restore: Callable[[str], str]) -> tuple[str, Node]:
@@ -199,7 +210,12 @@ def inner_text(node: Node, *names: str) -> str:
     """The first of these fields of a nested element, such as Owner, that is not empty."""
     if isinstance(node, str):
         return ""
-    return next(filter(None, (get(node, name) for name in names)), "")
+    found = dict(node)
+    for name in names:
+        text = found.get(name, "")
+        if text and (shown := clean_text(text) if isinstance(text, str) else get(node, name)):
+            return shown
+    return ""
 
 
 def rows(fields: Fields, name: str) -> Iterator[Fields]:

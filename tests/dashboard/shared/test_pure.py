@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
+from html import escape
 from html.parser import HTMLParser
+from urllib.parse import quote
 
 import pytest
 from django.conf import settings
@@ -18,7 +20,7 @@ from dashboard.shared import formatting
 from dashboard.shared.explain import REASON_TEXTS, explain
 from dashboard.shared.messages import error_code, error_text, text_of
 from dashboard.shared.numbers import count_text
-from dashboard.shared.parameters import MAX_TRAIL, Query, read_trail, read_upload, write_trail, write_upload
+from dashboard.shared.parameters import MAX_TRAIL, Query, quoted, read_trail, read_upload, write_trail, write_upload
 from dashboard.uploads.picture import MAX_BARS, WIDTH, draw
 from uploads.domain.part_summary import summarize_parts
 from uploads.objectstore.error_codes import REASONS
@@ -76,6 +78,19 @@ def test_bytes(size: int, text: str) -> None:
 def test_age(seconds: int, text: str) -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     assert formatting.age_text(now - timedelta(seconds=seconds), at_time=now) == text
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_times_of_many_rows_are_those_of_one(language: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime(2026, 1, 31, 12, 30, tzinfo=UTC)
+    monkeypatch.setattr(formatting, "now", lambda: now)
+    with translation.override(language):
+        times = formatting.Times()
+        for seconds in (0, 4.9, 5, -5, 59, 60, 61, 3600, 86400, 86400.5, 40 * 86400, 400 * 86400, -7300, -0.1):
+            for zone in (UTC, timezone(timedelta(hours=-7))):
+                at = (now - timedelta(seconds=seconds)).astimezone(zone)
+                assert times.age_text(at) == formatting.age_text(at)
+                assert times.time_text(at) == formatting.time_text(at)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +172,17 @@ def test_key_in_two_pieces_is_the_same_key(key: str) -> None:
     assert (start + end).count("<") == (start + end).count("</span>") * 2
     # Characters that are shown by their names make a piece longer.
     assert "<" in start + end or len(Text(start).text) >= len(Text(end).text)
+
+
+@given(st.one_of(TEXT, st.text("a&<'é\u200b /", min_size=30, max_size=80)))
+def test_key_of_a_row_is_the_key_of_other_tables(key: str) -> None:
+    start, end = formatting.split_key_html(key)
+    assert formatting.row_key(key) == (start, end, escape(formatting.key_mark_text(key)))
+
+
+@given(st.one_of(TEXT, st.text("a% /+.~-_é", max_size=20)))
+def test_names_are_quoted_as_by_the_library(name: str) -> None:
+    assert quoted(name) == quote(name, safe="")
 
 
 @given(TEXT, TEXT)

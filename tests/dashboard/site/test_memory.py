@@ -1,4 +1,4 @@
-"""Processes with secrets leave no core files, and other processes of their user cannot read their memory."""
+"""The memory of our processes: no core files, no look from outside, and collections of garbage that find little."""
 
 from __future__ import annotations
 
@@ -46,6 +46,15 @@ finally:
 """
 
 
+LOADED = """
+import gc, sys
+from dashboard.site.memory import leave_out_what_is_loaded
+loaded = [[] for _ in range(1000)]
+leave_out_what_is_loaded()
+sys.exit(0 if gc.get_freeze_count() > 1000 and len(gc.get_objects()) < 1000 else 1)
+"""
+
+
 def run(code: str, folder: Path, *arguments: str) -> int:
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT), "A_SECRET": "x"}
     return subprocess.run([sys.executable, "-c", code, *arguments], cwd=folder, env=env, check=False).returncode
@@ -60,3 +69,7 @@ def test_process_that_aborts_leaves_no_core(tmp_path: Path) -> None:
 def test_environment_is_unreadable_for_processes_of_the_same_user(tmp_path: Path) -> None:
     assert run(READ, tmp_path) == 0, "it can be read without the protection"
     assert run(READ, tmp_path, "protect") == 13
+
+
+def test_collections_of_garbage_leave_out_what_is_loaded(tmp_path: Path) -> None:
+    assert run(LOADED, tmp_path) == 0

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from uploads.domain.states import FINAL_PHASES, ItemState, OperationKind, StoreUploadState
 from uploads.models import OperationItem, Store, StoreUpload, Transfer
+from uploads.models import upload_ids as known_ids
 from uploads.problems import Code, Problem, ProblemError
 
 
@@ -22,10 +23,13 @@ Owners = dict[tuple[str, str], Transfer]
 
 
 def owners(store: Store, bucket: str, upload_ids: Sequence[str]) -> Owners:
-    """The unfinished transfers that own uploads."""
+    """The unfinished transfers that own uploads: one query, and a second one if transfers had any of them."""
+    known = known_ids.of_transfers(upload_ids)
+    if not known:
+        return {}
     rows = (
         StoreUpload.objects.filter(
-            upload_id__in=upload_ids,
+            upload_id__in=known,
             state=StoreUploadState.OPEN,
             transfer__store=store,
             transfer__bucket=bucket,
