@@ -18,6 +18,8 @@ from celery.signals import (
     celeryd_after_setup,
     celeryd_init,
     setup_logging,
+    task_postrun,
+    task_prerun,
     worker_init,
     worker_process_init,
     worker_ready,
@@ -168,6 +170,15 @@ def _share_connections(sender: Any, **_: Any) -> None:
 
         database.use_pool(sender.concurrency, database.UNTIL_IT_RESPONDS)
         threads.share(sender.concurrency)
+
+
+@task_prerun.connect
+@task_postrun.connect
+def _close_unusable_connections(sender: Any, **_: Any) -> None:
+    from django.db import close_old_connections
+
+    if not sender.request.is_eager:
+        close_old_connections()
 
 
 @worker_process_init.connect

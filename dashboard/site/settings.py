@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -178,6 +179,9 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
     DATABASES["default"]["CONN_MAX_AGE"] = 600
+    # Otherwise Celery closes the connection before and after each task. To open it takes longer than most tasks, as
+    # SQLite reads the whole schema again. `dashboard.site.celery` closes one that cannot be used.
+    CELERY_DB_REUSE_MAX = sys.maxsize
 else:
     if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
         # Each process shares a few connections between its threads.

@@ -29,6 +29,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
         cursor.wrapper = self
         return cursor
 
+    def is_usable(self) -> bool:
+        """Asked after an error. Django takes each connection to SQLite for usable, and tasks share theirs."""
+        try:
+            self.connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        except sqlite3.Error:
+            return False
+        return True
+
     def begin_statement(self, sql: str) -> bool:
         """Take a turn for a statement outside transactions, if it writes. Returns whether it did."""
         if self._turn is not None or self.connection.in_transaction or not sql.lstrip()[:7].upper().startswith(WRITES):
