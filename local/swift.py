@@ -50,6 +50,7 @@ class Swift:
     folder: Path
     ports: tuple[int, int, int, int]
     secret_key: str
+    access_key: str = ACCESS_KEY
 
     @property
     def endpoint_url(self) -> str:
@@ -58,10 +59,6 @@ class Swift:
     @property
     def region(self) -> str:
         return REGION
-
-    @property
-    def access_key(self) -> str:
-        return ACCESS_KEY
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,10 +88,16 @@ def flush_the_audit_log() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def swift_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[swift.SwiftStore]:
-    """The embedded Swift, which verifies signatures. `new_bucket()` creates an empty bucket."""
-    with swift.running(tmp_path_factory.mktemp("swift")) as store:
-        yield store
+def swift_accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[swift.Accounts]:
+    """The embedded Swift, which verifies signatures."""
+    with swift.running_with_accounts(tmp_path_factory.mktemp("swift")) as accounts:
+        yield accounts
+
+
+@pytest.fixture(scope="module")
+def swift_store(swift_accounts: swift.Accounts) -> swift.SwiftStore:
+    """The embedded Swift with the credentials of an account of this file. `new_bucket()` creates an empty bucket."""
+    return swift_accounts.new()
 
 
 @pytest.fixture(scope="session")

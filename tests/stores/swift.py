@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import requests
@@ -12,6 +14,9 @@ import requests
 from local import ports, swift
 from tests.stores import processes
 from tests.stores.naming import new_bucket_name
+
+ACCOUNTS = 1000
+"""More than there are test files."""
 
 
 class SwiftStore:
@@ -45,13 +50,56 @@ class SwiftStore:
             return listed.text.splitlines()
 
 
+class Accounts:
+    """Accounts of one store, each without a bucket.
+
+    A file has its own: a scan of a whole store, or a page with its buckets, would take longer after every other test.
+    """
+
+    def __init__(self, store: swift.Swift) -> None:
+        self._store = store
+        self._numbers = count()
+
+    def new(self) -> SwiftStore:
+        """The store with the credentials of another account."""
+        return SwiftStore(replace(self._store, access_key=_access_key(next(self._numbers) % ACCOUNTS)))
+
+
+def _access_key(number: int) -> str:
+    return f"test{number}:user"
+
+
+@contextmanager
+def running_with_accounts(folder: Path) -> Iterator[Accounts]:
+    """Run a store in an empty folder."""
+    with _running(folder, ACCOUNTS) as store:
+        yield Accounts(store)
+
+
 @contextmanager
 def running(folder: Path) -> Iterator[SwiftStore]:
     """Run a store in an empty folder, or in one with the data of an earlier run."""
+    with _running(folder) as store:
+        yield SwiftStore(store)
+
+
+@contextmanager
+def _running(folder: Path, accounts: int = 0) -> Iterator[swift.Swift]:
     store = swift.prepare(folder, ports.choose(4), secrets.token_urlsafe(16))
+    _add_accounts(folder / "proxy.conf", store, accounts)
     started = [processes.start(each.argv, folder / f"{each.name}.log", each.env) for each in swift.commands(store)]
     try:
         swift.wait_until_ready(store, "ready", lambda: processes.all_running(started))
-        yield SwiftStore(store)
+        yield store
     finally:
         processes.stop(started)
+
+
+def _add_accounts(conf: Path, store: swift.Swift, accounts: int) -> None:
+    start = "[filter:tempauth]\nuse = egg:swift#tempauth\n"
+    users = (
+        f"user_{_access_key(number).replace(':', '_')} = {store.secret_key} .admin\n" for number in range(accounts)
+    )
+    before, found, after = conf.read_text().partition(start)
+    assert found
+    conf.write_text("".join((before, found, *users, after)))
