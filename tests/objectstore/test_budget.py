@@ -149,7 +149,7 @@ def test_worker_waits_as_the_store_is_configured(server: FaultServer, make_clien
     """Without a budget, the timeouts and the number of attempts are those of the client."""
     server.otherwise = freeze
     with pytest.raises(OutcomeUnknown, match=Code.CONNECTION_STALLED) as caught:
-        make_client(server.url, stall_timeout=0.1).list_buckets()
+        make_client(server.url, stall_timeout=0.5).list_buckets()
     assert caught.value.timed_out
     assert len(server.received) == 3
 

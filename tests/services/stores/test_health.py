@@ -32,6 +32,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 BUCKETS = b"<ListAllMyBucketsResult><Buckets/></ListAllMyBucketsResult>"
 
 
+FROZEN_SECONDS = 0.5
+"""How long a test waits for a response that never comes."""
+
+ANSWER_SECONDS = 20.0
+"""How long it waits for one that comes, even on a busy machine."""
+
+
 @pytest.fixture
 def server() -> Iterator[FaultServer]:
     with FaultServer() as running:
@@ -46,7 +53,7 @@ def values(server: FaultServer) -> StoreValues:
 
 @pytest.fixture
 def store(values: StoreValues, settings: Settings) -> Store:
-    settings.STORE_STALL_SECONDS = 0.5
+    settings.STORE_STALL_SECONDS = ANSWER_SECONDS
     return add_store(None, values)
 
 
@@ -86,12 +93,13 @@ FAILURES = [
 
 @pytest.mark.parametrize(("answer", "health"), FAILURES, ids=[f"{n}-{each[1]}" for n, each in enumerate(FAILURES)])
 def test_failures_in_a_row_make_a_store_fail_and_any_success_ends_it(
-    store: Store, server: FaultServer, answer: Any, health: StoreHealth
+    store: Store, server: FaultServer, settings: Settings, answer: Any, health: StoreHealth
 ) -> None:
     assert store.shown_health is StoreHealth.NEVER_TRIED
     assert try_in_background(store).shown_health is StoreHealth.ANSWERS
     before = timezone.now() - LIMIT * TRY_EVERY
     server.otherwise = answer
+    settings.STORE_STALL_SECONDS = FROZEN_SECONDS if answer is freeze else ANSWER_SECONDS
     for _ in range(LIMIT - 1):
         assert try_in_background(store).shown_health is StoreHealth.ANSWERS
         assert store.is_in_doubt
@@ -100,6 +108,7 @@ def test_failures_in_a_row_make_a_store_fail_and_any_success_ends_it(
     assert store.shown_health_since is not None
     assert before <= store.shown_health_since <= timezone.now()
     server.otherwise = respond(200, EMPTY_LISTING)
+    settings.STORE_STALL_SECONDS = ANSWER_SECONDS
     assert use_bucket(store).shown_health is StoreHealth.ANSWERS
     assert (store.failures, store.timeouts, store.error_code) == (0, 0, "")
 
@@ -178,10 +187,12 @@ def test_any_response_ends_that_a_store_is_not_reachable(store: Store, server: F
     assert try_in_background(store).shown_health is StoreHealth.ANSWERS
 
 
-def test_timeouts_among_other_failures_do_not_hide_them(store: Store, server: FaultServer) -> None:
+def test_timeouts_among_other_failures_do_not_hide_them(store: Store, server: FaultServer, settings: Settings) -> None:
     """Neither kind reaches its limit alone for long."""
     server.otherwise = freeze
+    settings.STORE_STALL_SECONDS = FROZEN_SECONDS
     try_in_background(store)
+    settings.STORE_STALL_SECONDS = ANSWER_SECONDS
     server.otherwise = reset_immediately
     assert try_in_background(store, LIMIT).shown_health is StoreHealth.UNREACHABLE
 
