@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from tests.system.stack import Operator
 
 BLOCK = 4 * 1024**2
+POLL_SECONDS = 0.05
+"""Short, because it is part of the measured time. A shorter one keeps the web server busy."""
 
 
 def send(operator: Operator, file: Path, **fields: object) -> str:
@@ -54,11 +56,11 @@ def _patch(
 
 
 def wait_for_end(operator: Operator, transfer_id: str, seconds: float = 600) -> dict[str, object]:
-    """Wait with a short polling interval, because the interval is part of the measured time."""
+    """Wait until a transfer has ended, and return it."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         transfer = operator.transfer(transfer_id)
         if transfer["state"] in ("done", "failed", "cancelled"):
             return transfer
-        time.sleep(0.02)
+        time.sleep(POLL_SECONDS)
     raise AssertionError(f"transfer {transfer_id} has not ended")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
-import threading
+import os
+import socket
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,19 +19,17 @@ from hypothesis import strategies as st
 from uploads.objectstore import payload
 from uploads.objectstore.checksums import Algorithm, Crc64
 from uploads.objectstore.errors import NotSent, Reason
-from uploads.objectstore.payload import InterruptedByCallback, Payload
+from uploads.objectstore.payload import FilePiece, InterruptedByCallback, Payload
 from uploads.objectstore.types import FileSlice
 from uploads.problems import Code, Problem
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.binary(max_size=5000), st.integers(0, 5000), st.integers(0, 5000), st.booleans())
-def test_slice_and_its_digests(tmp_path: Path, content: bytes, offset: int, size: int, in_memory: bool) -> None:
+@given(st.binary(max_size=5000), st.integers(0, 5000), st.integers(0, 5000))
+def test_slice_and_its_digests(tmp_path: Path, content: bytes, offset: int, size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(payload, "BLOCK", 512)
         patch.setattr(payload, "CHUNK", 100)
-        patch.setattr(payload, "IN_MEMORY", 10_000 if in_memory else 0)
-        patch.setattr(payload, "_kept", payload._Kept())
         path = tmp_path / "file"
         path.write_bytes(content)
         offset = min(offset, len(content))
@@ -46,15 +48,87 @@ def test_sha256_is_computed_only_if_signed() -> None:
     assert Payload(b"abc", sha256=False).sha256 is None
 
 
-def test_small_bodies_are_read_once(tmp_path: Path) -> None:
+def test_digests_are_those_of_the_file_when_it_was_read(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"first")
     body = Payload(FileSlice(path, 0, 5))
     path.write_bytes(b"other")
-    assert b"".join(map(bytes, body)) == b"first"
+    assert body.md5 == hashlib.md5(b"first").digest()
+    assert b"".join(map(bytes, body)) == b"other"
     body.read_digests()
     assert body.md5 == hashlib.md5(b"other").digest()
-    assert b"".join(map(bytes, body)) == b"other"
+
+
+def sent(body: Payload) -> bytes:
+    """What a socket receives from the pieces of a body. Its buffer is small, so that it takes a little at a time."""
+    sender, receiver = socket.socketpair()
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+    with receiver, ThreadPoolExecutor(1) as pool:
+        received = pool.submit(lambda: b"".join(iter(lambda: receiver.recv(65536), b"")))
+        with sender:
+            for piece in body:
+                assert isinstance(piece, FilePiece)
+                while piece:
+                    piece.send(sender)
+        return received.result(10)
+
+
+def test_kernel_sends_the_bytes_of_a_slice(tmp_path: Path) -> None:
+    content = os.urandom(1_000_003)
+    (tmp_path / "file").write_bytes(content)
+    counts: list[int] = []
+    body = Payload(FileSlice(tmp_path / "file", 5, 999_000), on_bytes=counts.append)
+    assert sent(body) == content[5:999_005]
+    assert (sum(counts), max(counts)) == (999_000, payload.CHUNK)
+
+
+def test_full_socket_is_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"a" * payload.CHUNK)
+    sender, receiver = socket.socketpair()
+    with sender, receiver:
+        sender.setblocking(False)
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        pieces = iter(Payload(FileSlice(tmp_path / "file", 0, payload.CHUNK)))
+        piece = next(pieces)
+        assert isinstance(piece, FilePiece)
+        for _ in range(100):
+            piece.send(sender)
+        assert 0 < len(piece) < payload.CHUNK
+
+
+def failing(number: int) -> Any:
+    def sendfile(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    return sendfile
+
+
+@pytest.mark.parametrize("number", payload.NO_SENDFILE)
+def test_file_system_that_the_kernel_cannot_send_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(os, "sendfile", failing(number))
+    (tmp_path / "file").write_bytes(b"a" * 300_000)
+    assert sent(Payload(FileSlice(tmp_path / "file", 0, 300_000))) == b"a" * 300_000
+
+
+def test_disk_that_fails_is_no_lost_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    body = Payload(FileSlice(tmp_path / "file", 0, 3))
+    monkeypatch.setattr(os, "sendfile", failing(errno.EIO))
+    with pytest.raises(NotSent) as caught:
+        sent(body)
+    assert caught.value.problem == Problem(Code.FILE_UNREADABLE, file="file", detail="Input/output error")
+
+
+@pytest.mark.parametrize("send", [sent, lambda body: b"".join(map(bytes, body))], ids=["plain", "encrypted"])
+def test_file_that_was_cut_since_is_refused(tmp_path: Path, send: Callable[[Payload], bytes]) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    body = Payload(FileSlice(tmp_path / "file", 0, 5))
+    (tmp_path / "file").write_bytes(b"123")
+    with pytest.raises(NotSent) as caught:
+        send(body)
+    assert caught.value.problem == Problem(Code.FILE_TOO_SHORT, file="file", missing=2, size=5, offset=0)
 
 
 def test_file_that_is_too_short_is_refused(tmp_path: Path) -> None:
@@ -80,75 +154,6 @@ def test_exception_of_on_bytes_is_wrapped() -> None:
     with pytest.raises(InterruptedByCallback) as caught:
         list(Payload(b"abc", on_bytes=stop))
     assert isinstance(caught.value.cause, OSError)
-
-
-def test_bodies_in_one_thread_are_not_mixed_up(tmp_path: Path) -> None:
-    """The buffer belongs to the last body; the one before is read from its file again."""
-    bodies = {}
-    for name in ("a", "b", "c"):
-        (tmp_path / name).write_bytes(name.encode() * 1_000_000)
-        bodies[name] = Payload(FileSlice(tmp_path / name, 0, 1_000_000))
-    for _ in range(2):
-        for name, body in bodies.items():
-            assert b"".join(map(bytes, body)) == name.encode() * 1_000_000
-
-
-def test_earlier_longer_body_leaves_no_bytes(tmp_path: Path) -> None:
-    (tmp_path / "long").write_bytes(b"l" * 3_000_000)
-    (tmp_path / "short").write_bytes(b"s" * 5)
-    Payload(FileSlice(tmp_path / "long", 0, 3_000_000))
-    short = Payload(FileSlice(tmp_path / "short", 0, 5))
-    assert b"".join(map(bytes, short)) == b"sssss"
-    assert short.md5 == hashlib.md5(b"sssss").digest()
-
-
-def test_reading_digests_again_reassigns_the_buffer(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name).write_bytes(name.encode() * 100)
-    first, second = (Payload(FileSlice(tmp_path / name, 0, 100)) for name in ("a", "b"))
-    first.read_digests()
-    assert b"".join(map(bytes, second)) == b"b" * 100
-    assert b"".join(map(bytes, first)) == b"a" * 100
-
-
-def test_bytes_and_large_bodies_do_not_use_the_buffer(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"a" * 100)
-    body = Payload(FileSlice(tmp_path / "a", 0, 100))
-    (tmp_path / "a").write_bytes(b"x" * 100)
-    Payload(b"other")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(payload, "IN_MEMORY", 0)
-        Payload(FileSlice(tmp_path / "a", 0, 100))
-    assert b"".join(map(bytes, body)) == b"a" * 100
-
-
-def test_each_thread_has_its_own_buffer(tmp_path: Path) -> None:
-    barrier = threading.Barrier(4)
-
-    def send(number: int) -> None:
-        path, content = tmp_path / str(number), bytes([number]) * 500_000
-        path.write_bytes(content)
-        barrier.wait(10)
-        for _ in range(20):
-            body = Payload(FileSlice(path, 0, len(content)))
-            assert b"".join(map(bytes, body)) == content
-            assert body.md5 == hashlib.md5(content).digest()
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(send, range(4)))
-
-
-def test_body_may_be_sent_by_another_thread(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"a" * 100)
-    (tmp_path / "b").write_bytes(b"b" * 100)
-    body = Payload(FileSlice(tmp_path / "a", 0, 100))
-
-    def send() -> bytes:
-        Payload(FileSlice(tmp_path / "b", 0, 100))
-        return b"".join(map(bytes, body))
-
-    with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(send).result() == b"a" * 100
 
 
 @pytest.mark.parametrize("algorithm", ["nvme", "ecma"])

@@ -101,6 +101,7 @@ memstore_device_bytes = 8589934592
 rgw_frontends = beast endpoint={ports.LOOPBACK}:{self.gateway} tcp_nodelay=1
 rgw_override_bucket_index_max_shards = 1
 rgw_gc_obj_min_wait = 2
+rgw_gc_processor_period = 5
 """
         )
 

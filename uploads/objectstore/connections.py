@@ -36,6 +36,7 @@ from urllib3.util.connection import create_connection
 from uploads.objectstore import budget
 from uploads.objectstore.addresses import AddressRules
 from uploads.objectstore.budget import BudgetUsedUp, bounded
+from uploads.objectstore.payload import FilePiece
 from uploads.objectstore.resolving import look_up, resolve
 
 POOL_SIZE = 16
@@ -170,17 +171,26 @@ class PatientConnection(HTTPConnection):
         super().request(method, url, *args, **kwargs)
 
     def send(self, data: Any) -> None:
-        """Send all data, chunk by chunk. Headers are bytes, bodies (from Payload) are memoryviews."""
+        """Send all data, as much at a time as the socket takes. Headers are bytes, bodies are pieces of a Payload."""
         if self.sock is None:
             self.connect()
-        left = memoryview(data)
+        if isinstance(data, FilePiece) and not isinstance(self, HTTPSConnection):
+            while data:
+                self._wait(is_body=True)
+                data.send(self.sock)
+            return
+        left = memoryview(bytes(data) if isinstance(data, FilePiece) else data)
         while left:
-            self.sock.settimeout(bounded(self._stall_timeout))
-            if isinstance(data, memoryview) and self._has_response():
-                # On a broken pipe urllib3 assumes that the server responded and closed, and reads the response.
-                self._responded_early = True
-                raise BrokenPipeError("early response")
+            self._wait(is_body=not isinstance(data, bytes))
             left = left[self.sock.send(left) :]
+
+    def _wait(self, *, is_body: bool) -> None:
+        """Start the stall timeout again, and wait until a part of a body can be sent."""
+        self.sock.settimeout(bounded(self._stall_timeout))
+        if is_body and self._has_response():
+            # On a broken pipe urllib3 assumes that the server responded and closed, and reads the response.
+            self._responded_early = True
+            raise BrokenPipeError("early response")
 
     def _has_response(self) -> bool:
         """Wait until the socket is writable or readable; return whether it is readable."""

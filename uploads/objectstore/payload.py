@@ -1,4 +1,7 @@
-"""The body of a request: its digests, computed in one pass before sending, and its bytes, block by block.
+"""The body of a request: its digests, computed in one pass before sending, and its bytes, piece by piece.
+
+A file is read for its digests and again while it is sent: its bytes are in the cache of the disk, from which the kernel
+sends them, and no process keeps them in memory.
 
 An MD5 takes longer than all other work on a body, so it is computed only for a store that verifies it, or that returns
 nothing else to compare with.
@@ -7,9 +10,10 @@ nothing else to compare with.
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
-import threading
-import weakref
+import os
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from typing import BinaryIO
 
@@ -22,13 +26,13 @@ from uploads.problems import Code
 BLOCK = 1024 * 1024
 """Bytes read from disk at a time, so that memory per request does not grow with the body."""
 
-IN_MEMORY = 32 * BLOCK
-"""Bodies up to this size are read once and kept in memory; larger ones are read again while they are sent."""
-
 CHUNK = 256 * 1024
 """Bytes between two reports of progress, so that progress is reported on slow connections too."""
 
 OnBytes = Callable[[int], None]
+
+NO_SENDFILE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+"""Errors of file systems from which the kernel cannot send."""
 
 
 class InterruptedByCallback(Exception):
@@ -37,6 +41,50 @@ class InterruptedByCallback(Exception):
     def __init__(self, cause: Exception) -> None:
         super().__init__(cause)
         self.cause = cause
+
+
+class FilePiece:
+    """Some bytes of an open file, for a socket, until the next piece is asked for. Its length is what is left."""
+
+    def __init__(self, file: BinaryIO, source: FileSlice, done: int) -> None:
+        self._file = file
+        self._source = source
+        self._done = done
+        self._end = min(done + CHUNK, source.size)
+
+    def __len__(self) -> int:
+        return self._end - self._done
+
+    def __bytes__(self) -> bytes:
+        """The bytes that are left, for a connection that encrypts them. Raises NotSent."""
+        try:
+            block = os.pread(self._file.fileno(), len(self), self._source.offset + self._done)
+        except OSError as error:
+            raise _unreadable(self._source, error) from error
+        if len(block) < len(self):
+            raise _too_short(self._source, self._done + len(block))
+        return block
+
+    def send(self, connected: socket.socket) -> None:
+        """Send as many bytes as a socket takes at once. Raises NotSent, and OSError as the socket does."""
+        try:
+            self._done += self._send_some(connected)
+        except BlockingIOError:
+            return
+
+    def _send_some(self, connected: socket.socket) -> int:
+        place = self._source.offset + self._done
+        try:
+            count = os.sendfile(connected.fileno(), self._file.fileno(), place, len(self))
+        except OSError as error:
+            if error.errno in NO_SENDFILE:
+                return connected.send(bytes(self))
+            if error.errno == errno.EIO:
+                raise _unreadable(self._source, error) from error
+            raise
+        if not count:
+            raise _too_short(self._source, self._done)
+        return count
 
 
 class Payload:
@@ -68,7 +116,7 @@ class Payload:
         md5 = hashlib.md5(usedforsecurity=False) if self._checksum == "md5" else None
         sha256 = hashlib.sha256() if self._sha256 else None
         crc64 = Crc64(self._crc64)
-        for block in self._read(_kept.lend(self)):
+        for block in self._read():
             if md5:
                 md5.update(block)
             crc64.update(block)
@@ -84,7 +132,7 @@ class Payload:
         """The MD5. If it is not known, the bytes are read again."""
         if self.known_md5 is None:
             digest = hashlib.md5(usedforsecurity=False)
-            for block in self._bytes():
+            for block in self._read():
                 digest.update(block)
             self.known_md5 = digest.digest()
         return self.known_md5
@@ -107,18 +155,19 @@ class Payload:
         if counted and self._on_bytes:
             self._on_bytes(-counted)
 
-    def __iter__(self) -> Iterator[memoryview]:
-        """The bytes for the socket; a chunk is counted when the next one is requested."""
-        for block in self._bytes():
-            for start in range(0, len(block), CHUNK):
-                chunk = block[start : start + CHUNK]
+    def __iter__(self) -> Iterator[memoryview | FilePiece]:
+        """The bytes for the socket, CHUNK at a time; a piece is counted when the next one is requested."""
+        source = self._source
+        if isinstance(source, bytes):
+            for start in range(0, len(source), CHUNK):
+                chunk = memoryview(source)[start : start + CHUNK]
                 yield chunk
                 self._count(len(chunk))
-
-    def _bytes(self) -> Iterator[memoryview]:
-        """From memory if they are still there, otherwise read from the file again."""
-        kept = _kept.buffer_of(self)
-        return self._read(None) if kept is None else iter([kept[: self.size]])
+            return
+        with _opened(source) as file:
+            for start in range(0, source.size, CHUNK):
+                yield FilePiece(file, source, start)
+                self._count(min(CHUNK, source.size - start))
 
     def _count(self, size: int) -> None:
         self._counted += size
@@ -128,62 +177,45 @@ class Payload:
             except Exception as error:
                 raise InterruptedByCallback(error) from error
 
-    def _read(self, kept: memoryview | None) -> Iterator[memoryview]:
-        """Block by block: one after the other into `kept`, otherwise each into the same block of memory."""
+    def _read(self) -> Iterator[memoryview]:
+        """Block by block, each into the same block of memory."""
         if isinstance(self._source, bytes):
             yield memoryview(self._source)
             return
-        try:
-            with self._source.path.open("rb", buffering=0) as file:
+        with _opened(self._source) as file:
+            try:
                 file.seek(self._source.offset)
-                yield from _blocks(file, self._source, kept)
-        except OSError as error:
-            raise _unreadable(self._source, error) from error
+                yield from _blocks(file, self._source)
+            except OSError as error:
+                raise _unreadable(self._source, error) from error
 
 
-class _Kept(threading.local):
-    """One buffer per thread, reused for every body that fits: allocating memory costs more than reading the file.
-
-    It is as large as the largest body so far, so that threads which send only small files have little memory.
-    """
-
-    def __init__(self) -> None:
-        self._buffer: memoryview | None = None
-        self._payload: weakref.ref[Payload] | None = None
-
-    def lend(self, payload: Payload) -> memoryview | None:
-        """Assign the buffer to this payload; None if the payload does not fit or needs no buffer."""
-        if payload.size > IN_MEMORY or isinstance(payload._source, bytes):
-            return None
-        if self._buffer is None or len(self._buffer) < payload.size:
-            self._buffer = memoryview(bytearray(-(-payload.size // BLOCK) * BLOCK))
-        self._payload = weakref.ref(payload)
-        return self._buffer
-
-    def buffer_of(self, payload: Payload) -> memoryview | None:
-        is_ours = self._payload is not None and self._payload() is payload
-        return self._buffer if is_ours else None
+def _opened(source: FileSlice) -> BinaryIO:
+    try:
+        return source.path.open("rb", buffering=0)
+    except OSError as error:
+        raise _unreadable(source, error) from error
 
 
-_kept = _Kept()
-
-
-def _blocks(file: BinaryIO, source: FileSlice, kept: memoryview | None) -> Iterator[memoryview]:
-    buffer = memoryview(bytearray(min(BLOCK, source.size))) if kept is None else kept
+def _blocks(file: BinaryIO, source: FileSlice) -> Iterator[memoryview]:
+    buffer = memoryview(bytearray(min(BLOCK, source.size)))
     done = 0
     while done < source.size:
-        start = 0 if kept is None else done
-        got = file.readinto(buffer[start : start + min(source.size - done, BLOCK)])  # type: ignore[attr-defined]
+        got = file.readinto(buffer[: source.size - done])  # type: ignore[attr-defined]
         if not got:
-            raise bad_argument(
-                Code.FILE_TOO_SHORT,
-                file=source.path.name,
-                missing=source.size - done,
-                size=source.size,
-                offset=source.offset,
-            )
+            raise _too_short(source, done)
         done += got
-        yield buffer[start : start + got]
+        yield buffer[:got]
+
+
+def _too_short(source: FileSlice, done: int) -> NotSent:
+    return bad_argument(
+        Code.FILE_TOO_SHORT,
+        file=source.path.name,
+        missing=source.size - done,
+        size=source.size,
+        offset=source.offset,
+    )
 
 
 def _unreadable(source: FileSlice, error: OSError) -> NotSent:
