@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_safe
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
 
 CLASSES = {"table_open": "table table-vcenter table-cards", "code_block": "guide-code", "fence": "guide-code"}
 """The classes of elements, by the type of their token."""
@@ -49,6 +51,8 @@ def read_guide() -> Guide:
 
 def parse(text: str) -> Guide:
     """The page of a Markdown text: its first heading is the title, and each heading has an anchor."""
+    from markdown_it import MarkdownIt  # For this page only, which is rendered once.
+
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(text)
     title, sections = "", []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import segno
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.models import User
@@ -123,6 +122,8 @@ def _page(request: HttpRequest, user: User, *, status: int = 200, error: str = "
 
 def _qr_code(url: str) -> str:
     """An SVG without styles, black on white in dark mode too, as cameras expect it."""
+    import segno  # For this page only.
+
     return mark_safe(segno.make(url, error="m").svg_inline(scale=5, border=3, light="#fff"))  # noqa: S308 - no text
 
 

@@ -35,7 +35,7 @@ from dashboard.site.connection_limits import Limits
 from dashboard.site.connections import Connections
 from dashboard.site.drain import Drain
 from dashboard.site.fair_queue import FairQueue
-from dashboard.site.memory import leave_out_what_is_loaded, protect_memory
+from dashboard.site.memory import leave_out_what_is_loaded, limit_heaps, protect_memory
 from dashboard.site.rules import Rules, rules_of_site
 
 if TYPE_CHECKING:
@@ -62,6 +62,9 @@ log = logging.getLogger("dashboard.server")
 
 SQLITE_CACHE_KIB = 512
 """The pages of the database that each connection of the web server keeps. SQLite would keep 2,000 KiB."""
+
+SQLITE_STATEMENTS = 32
+"""The statements that each connection keeps: as many as the largest page has. Python would keep 128, of 10 KiB each."""
 
 
 class Lane:
@@ -167,6 +170,7 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.site.settings")
     protect_memory()
+    limit_heaps()
     from django.core.exceptions import ImproperlyConfigured
 
     try:
@@ -229,6 +233,7 @@ def _share_connections() -> None:
     if "init_command" in options:
         # SQLite has one connection for each thread. The pages of its file are in the cache of the system too.
         options["init_command"] += f" PRAGMA cache_size=-{SQLITE_CACHE_KIB};"
+        options["cached_statements"] = SQLITE_STATEMENTS
 
 
 def _start_node() -> Pulse:

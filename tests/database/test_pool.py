@@ -15,7 +15,7 @@ from tests.stores.postgresql import Cluster
 from tests.system.stack import wait_for
 from uploads import database
 from uploads.database import pool
-from uploads.database.errors import AllInUse
+from uploads.database.in_use import AllInUse
 from uploads.database.pool import Connection, Pool
 
 Connect = Callable[[], Connection]

@@ -6,7 +6,6 @@ import os
 import sqlite3
 from pathlib import Path
 
-import psycopg
 from django.db import Error, InterfaceError, InternalError, OperationalError, connection
 
 from uploads.problems import Code
@@ -27,12 +26,11 @@ DISK_IN_SQLITE = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
 PRIMARY_CODE = 0xFF
 """The bits of an extended code of SQLite that have the primary code."""
 
+READ_ONLY, DISK_FULL, TOO_MANY_CONNECTIONS = "25006", "53100", "53300"
+"""Errors of PostgreSQL. Their classes are not named here: psycopg takes 10 MiB, and is not loaded for SQLite."""
+
 LEAST_FREE_BYTES = 256 * 1024
 """A disk with less is full: SQLite extends its files by a few pages at a time."""
-
-
-class AllInUse(psycopg.OperationalError):
-    """Every connection of this process is in use."""
 
 
 def is_unavailable(error: BaseException | None) -> bool:
@@ -52,7 +50,7 @@ def is_busy(error: BaseException | None) -> bool:
     cause = error.__cause__ if error is not None else None
     if isinstance(cause, sqlite3.Error):
         return _sqlite_code(cause) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-    return isinstance(cause, AllInUse | psycopg.errors.TooManyConnections) or "too many clients" in str(cause)
+    return _sqlstate(cause) == TOO_MANY_CONNECTIONS or "too many clients" in str(cause)
 
 
 def is_full(error: BaseException | None) -> bool:
@@ -61,7 +59,7 @@ def is_full(error: BaseException | None) -> bool:
     if isinstance(cause, sqlite3.Error):
         code = _sqlite_code(cause)
         return code == sqlite3.SQLITE_FULL or (code in DISK_IN_SQLITE and _disk_is_full())
-    return isinstance(cause, psycopg.errors.DiskFull)
+    return _sqlstate(cause) == DISK_FULL
 
 
 def is_read_only(error: BaseException | None) -> bool:
@@ -69,7 +67,7 @@ def is_read_only(error: BaseException | None) -> bool:
     cause = error.__cause__ if isinstance(error, Error) else None
     if isinstance(cause, sqlite3.Error):
         return _sqlite_code(cause) == sqlite3.SQLITE_READONLY
-    return isinstance(cause, psycopg.errors.ReadOnlySqlTransaction)
+    return _sqlstate(cause) == READ_ONLY
 
 
 def code_of(error: BaseException | None) -> Code:
@@ -83,6 +81,10 @@ def code_of(error: BaseException | None) -> Code:
 
 def _sqlite_code(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE
+
+
+def _sqlstate(error: BaseException | None) -> str | None:
+    return getattr(error, "sqlstate", None)
 
 
 def _disk_is_full() -> bool:

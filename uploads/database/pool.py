@@ -3,6 +3,8 @@
 Connections are opened and tested in the thread that needs one. It waits while all are in use and while the server
 accepts none, as long as its process allows. psycopg's pool reconnects in the background with growing pauses, and its
 callers learn neither the reason nor that the server is back.
+
+psycopg is loaded with the first connection, and not with this module: it takes 10 MiB, which SQLite does not need.
 """
 
 from __future__ import annotations
@@ -16,16 +18,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import psycopg
-from psycopg.pq import TransactionStatus
-
-from uploads.database.errors import AllInUse
+if TYPE_CHECKING:
+    import psycopg
 
 log = logging.getLogger(__name__)
 
-Connection = psycopg.Connection[Any]
+Connection: TypeAlias = "psycopg.Connection[Any]"
 
 UNTIL_IT_RESPONDS = float("inf")
 
@@ -81,6 +81,8 @@ class Pool:
 
     def give(self, connection: Connection) -> None:
         """Return a connection. One that is broken or in a transaction is closed."""
+        from psycopg.pq import TransactionStatus
+
         now = time.monotonic()
         try:
             if connection.closed or connection.info.transaction_status != TransactionStatus.IDLE:
@@ -123,6 +125,8 @@ class Pool:
             self._queue.append(turn)
         while not turn.wait(max(0.0, min(1.0, deadline - time.monotonic()))):
             if self._has_to_stop(deadline) and self._leave(turn):
+                from uploads.database.in_use import AllInUse
+
                 error = AllInUse(f"in use: {self.size}")
                 self._outage.report(error)
                 raise error
@@ -143,6 +147,8 @@ class Pool:
                 self._free += 1
 
     def _connection(self, connect: Callable[[], Connection], deadline: float) -> Connection:
+        import psycopg
+
         while True:
             idle = self._idle_connection()
             if idle is not None:
@@ -203,6 +209,8 @@ class Outage:
 
 def is_broken(connection: Connection) -> bool:
     """Whether an unused connection was closed by the server. It then has something to read: the end, or a message."""
+    import psycopg
+
     if connection.closed:
         return True
     try:

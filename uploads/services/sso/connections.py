@@ -1,10 +1,14 @@
-"""HTTP to the provider: bounded in time as a whole, in the size of a response, and without following redirects."""
+"""HTTP to the provider: bounded in time as a whole, in the size of a response, and without following redirects.
+
+This module loads Authlib, which takes 3 MiB. `provider` loads it with the first request to a provider.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import requests
+from authlib.integrations.base_client import BaseApp, OAuth2Mixin, OpenIDMixin
 from authlib.integrations.requests_client import OAuth2Session
 
 from uploads.objectstore.connections import PatientAdapter
@@ -45,3 +49,9 @@ class ProviderSession(OAuth2Session):  # type: ignore[misc]  # Authlib has no ty
         if response.is_redirect:
             raise requests.TooManyRedirects
         return response
+
+
+class App(OAuth2Mixin, OpenIDMixin, BaseApp):  # type: ignore[misc]  # Authlib has no types.
+    """Authlib's client without its integration in Django, which would keep the verifier in the session's row."""
+
+    client_cls = ProviderSession

@@ -20,16 +20,12 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
-from authlib.common.errors import AuthlibBaseError
-from authlib.integrations.base_client import BaseApp, OAuth2Mixin, OpenIDMixin
-from joserfc.errors import BadSignatureError, JoseError
 from urllib3.exceptions import HTTPError
 
 from uploads.objectstore import budget
 from uploads.objectstore.connections import NeverConnectedError
 from uploads.problems import Code, Problem, ProblemError
 from uploads.services.sso.configuration import Configuration, configuration
-from uploads.services.sso.connections import ProviderSession
 
 log = logging.getLogger(__name__)
 
@@ -80,12 +76,6 @@ class Person:
     groups: frozenset[str] | None = frozenset()
     id_token: str = field(default="", repr=False)
     expires_at: float = 0
-
-
-class _App(OAuth2Mixin, OpenIDMixin, BaseApp):  # type: ignore[misc]  # Authlib has no types.
-    """Authlib's client without its integration in Django, which would keep the verifier in the session's row."""
-
-    client_cls = ProviderSession
 
 
 class Provider:
@@ -143,6 +133,8 @@ class Provider:
 
     def _validated(self, app: Any, token: Mapping[str, Any], nonce: str) -> Mapping[str, Any]:
         """The claims of the ID token. A key may change without a new name, so keys are read again once."""
+        from joserfc.errors import BadSignatureError
+
         options = {
             "iss": {"essential": True, "value": self._config.issuer},
             "aud": {"essential": True, "value": self._config.client_id},
@@ -197,6 +189,8 @@ class Provider:
         return self._app
 
     def _new_app(self) -> Any:
+        from uploads.services.sso.connections import App
+
         config = self._config
         options = {
             "scope": " ".join(config.scopes),
@@ -204,7 +198,7 @@ class Provider:
             "ca_bundle": config.ca_bundle,
             "seconds": config.seconds,
         }
-        return _App(
+        return App(
             None,
             "partway",
             client_id=config.client_id,
@@ -251,6 +245,9 @@ def named_error(error: object) -> str:
 @contextmanager
 def _explained(issuer: str) -> Iterator[None]:
     """Exceptions of requests and Authlib have addresses and values of tokens: only their kind is kept."""
+    from authlib.common.errors import AuthlibBaseError
+    from joserfc.errors import JoseError
+
     try:
         yield
     except (requests.RequestException, HTTPError, NeverConnectedError, OSError) as error:
