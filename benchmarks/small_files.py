@@ -1,6 +1,6 @@
 """500 and 5,000 files of 1 MiB and of 10 KiB by tus until all are done, compared with other clients.
 
-SMALL_FILES=100 measures fewer files.
+Up to 500 are also sent from the page in Chromium. SMALL_FILES=100 measures fewer files.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import http.client
 import os
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchmarks import rounds, stores
+from benchmarks import from_page, rounds, stores
+from benchmarks.from_page import PAGE, FromPage
 from benchmarks.peers import AWS, BOTO3, CONNECTIONS, MINIO, RCLONE, S5CMD, Peer, Target
 from benchmarks.results import OURS, Comparison, Figure, Limit, Results
 from benchmarks.usage import Usage, cpu_seconds
@@ -36,20 +37,33 @@ CPU_LIMIT = 12.0
 
 BUSY = (429, 503)
 
+MOST_FROM_PAGE = 500
+"""How many files the page sends at most, so that a run ends in time."""
+
 
 def run(stack: Stack, scratch: Path, results: Results) -> None:
-    with stack.signed_in() as operator, stores.discarding(stack, "fast") as target:
+    with (
+        stack.signed_in() as operator,
+        stores.discarding(stack, "fast") as target,
+        from_page.opened(stack, "fast") as page,
+    ):
         for count in FILES:
             for name, size in SIZES.items():
                 folder = scratch / f"{count}-{size}"
                 files = list(_write_files(folder, count, size))
-                _compare(
-                    stack, operator, target, folder, files, f"{count:,} files of {name}, {stack.database}", results
-                )
+                work = f"{count:,} files of {name}, {stack.database}"
+                _compare(stack, operator, page, target, folder, files, work, results)
 
 
 def _compare(
-    stack: Stack, operator: Operator, target: Target, folder: Path, files: Sequence[Path], work: str, results: Results
+    stack: Stack,
+    operator: Operator,
+    page: FromPage,
+    target: Target,
+    folder: Path,
+    files: Sequence[Path],
+    work: str,
+    results: Results,
 ) -> None:
     cpu: list[dict[str, float]] = []
 
@@ -66,16 +80,39 @@ def _compare(
         return peer.send(target, folder, f"{peer.name}-{folder.name}-{number}/")
 
     candidates = {peer.name: partial(by_peer, peer) for peer in PEERS} | {OURS: through_partway}
+    if len(files) <= MOST_FROM_PAGE:
+        candidates[PAGE] = lambda number: page.send(folder, len(files), f"page-{folder.name}-{number}/")
     used = rounds.measure(candidates, ROUNDS)
     limit = Limit(AWS.name, RATIOS[stack.database])
+    ours = {name: usages for name, usages in used.items() if name != PAGE}
     results.add(
-        Comparison(work, used, [limit], amount=len(files), unit="files"),
-        Figure(f"CPU for each of {work}", _median_of_sums(cpu[1:]) / len(files) * 1000, "ms", CPU_LIMIT),
+        Comparison(work, ours, [limit], amount=len(files), unit="files"), *_cpu_figures(cpu[1:], work, len(files))
+    )
+    if PAGE in used:
+        _add_page(page, used, work, len(files), limit, results)
+
+
+def _add_page(
+    page: FromPage, used: Mapping[str, Sequence[Usage]], work: str, count: int, limit: Limit, results: Results
+) -> None:
+    measured = len(used[PAGE])
+    compared = {name: used[name] for name in (AWS.name, PAGE)}
+    requests = statistics.median(page.requests[-measured:]) / count
+    results.add(
+        Comparison(f"{work}, by the page", compared, [limit], ours=PAGE, amount=count, unit="files"),
+        *_cpu_figures(page.cpu[-measured:], f"{work}, by the page", count),
+        Figure(f"requests of tus for each of {work}, by the page", requests, ""),
+    )
+
+
+def _cpu_figures(cpu: Sequence[dict[str, float]], work: str, count: int) -> list[Figure]:
+    return [
+        Figure(f"CPU for each of {work}", _median_of_sums(cpu) / count * 1000, "ms", CPU_LIMIT),
         *(
-            Figure(f"  of it {name}", statistics.median(each[name] for each in cpu[1:]) / len(files) * 1000, "ms")
+            Figure(f"  of it {name}", statistics.median(each[name] for each in cpu) / count * 1000, "ms")
             for name in cpu[0]
         ),
-    )
+    ]
 
 
 def _median_of_sums(cpu: Sequence[dict[str, float]]) -> float:

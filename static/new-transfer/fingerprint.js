@@ -11,9 +11,12 @@ export async function fingerprintOf(file, digests) {
   return `${VERSION}:${await sha256(sampled, digests)}`;
 }
 
+// Whether the fingerprint covers all bytes of the file: a transfer with the same fingerprint has no others.
+export const isCovered = (file) => file.size <= SAMPLES * SAMPLE_BYTES;
+
 // Evenly spread, with the first and the last bytes; a small file as a whole.
 function samplesOf(file) {
-  if (file.size <= SAMPLES * SAMPLE_BYTES) return [file];
+  if (isCovered(file)) return [file];
   const step = (file.size - SAMPLE_BYTES) / (SAMPLES - 1);
   const starts = Array.from({ length: SAMPLES }, (_, number) => Math.floor(number * step));
   return starts.map((start) => file.slice(start, start + SAMPLE_BYTES));

@@ -15,6 +15,8 @@ const isBusy = () => retry("server", gettext("Partway is busy. Retrying."));
 
 export const smallerRequests = () =>
   retry("proxy", gettext("A proxy refused a request of this size. Sending smaller requests."));
+// A proxy has refused bytes that came with a creation.
+export const bytesLater = (error) => (error.status === 413 ? smallerRequests() : retry("proxy", error.message));
 export const withOverride = () =>
   retry("proxy", gettext("A proxy blocks a method of HTTP that sending files uses. Sending with POST instead."));
 

@@ -45,15 +45,15 @@ export class Requests {
     // The response to its creation tells whether there is a transfer to cancel.
     if (file.isCreating) return;
     this.#sending.stop(file);
-    if (file.transferId) await this.deliver(file, "cancel");
-    else file.state = "cancelled";
+    await this.deliver(file, "cancel");
+    if (!file.transferId) file.state = "cancelled";
     this.#changed(file);
   }
 
   // Send a request to the server, and retry while the server cannot be reached. Returns whether it succeeded. A later
   // request for the same file replaces it.
   async deliver(file, step) {
-    if (!file.transferId) return true;
+    if (!file.transferId && !file.mayExist) return true;
     const request = (file.lastRequest = { step });
     file.pendingRequests += 1;
     try {
@@ -74,7 +74,8 @@ export class Requests {
 
   async #send(file, step) {
     try {
-      await post(`${this.#transfers}${file.transferId}/${step}/`);
+      if (!file.transferId) await this.#sending.find(file);
+      if (file.transferId) await post(`${this.#transfers}${file.transferId}/${step}/`);
       return null;
     } catch (error) {
       return error;

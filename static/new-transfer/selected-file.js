@@ -33,9 +33,11 @@ export class SelectedFile {
     this.page = "";
     this.digest = "";
     this.isCreating = false; // The creation request has no response yet: it is not known whether a transfer exists.
+    this.mayExist = false; // Nor is it later, because the response was lost, or nobody waited for it.
+    this.isCreatedEmpty = false; // Its bytes do not come with its creation, because that has failed.
     this.sentAs = ""; // The method of the current request, as it is sent: proxies may block some.
     this.requestSize = 0; // The bytes in it.
-    this.failures = 0; // Of PATCH, in a row.
+    this.failures = 0; // Of requests with bytes, in a row.
     this.isExamined = false; // Its fingerprint is known, and whether it resumes a transfer.
     this.isUnsent = true; // The browser leg is not finished.
     this.proven = 0; // The server has the bytes of this file up to here.

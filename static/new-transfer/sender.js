@@ -1,7 +1,8 @@
 // The browser leg: Uppy and its tus plugin send files to Partway. The server decides what is resumed where, so
 // tus-js-client's own storage of uploads is not used.
 
-import { reactionTo, smallerRequests, withOverride } from "./request-errors.js";
+import { isCovered } from "./fingerprint.js";
+import { bytesLater, reactionTo, smallerRequests, withOverride } from "./request-errors.js";
 import { RequestError, csrfToken, noteResponse } from "./server.js";
 import { Ways } from "./ways.js";
 
@@ -21,6 +22,8 @@ const NO_STORAGE = {
   removeUpload: async () => {},
 };
 const SILENT = { debug() {}, warn() {}, error() {} };
+// Refusals of a creation before its bytes are read. They often come in a row, for a folder that is sent once more.
+const KEY_IS_TAKEN = new Set(["ObjectExists", "KeyBusy"]);
 const never = () => new Promise(() => {});
 
 // Pages that were refused at the same time do not come back at the same time.
@@ -41,6 +44,7 @@ export class Sender {
   #on;
   #headersFor;
   #ways;
+  #isKeyTaken = false; // The last creation was refused because of its key.
 
   // `on` has a handler for each event of a file: started, created, resuming, progress, accepted, interrupted, received,
   // ended. The one of resuming may throw a RequestError: then nothing is sent.
@@ -122,6 +126,7 @@ export class Sender {
     if (!this.has(file) || file.isPausedHere) return;
     file.run += 1;
     file.isPausedHere = true;
+    file.isCreating = false; // The request is aborted: no response follows.
     this.#uppy.pauseResume(file.id);
     this.#feedSoon();
   }
@@ -152,16 +157,26 @@ export class Sender {
   }
 
   #optionsOf(file) {
-    file.failures = 0; // Of PATCH, in a row.
+    file.failures = 0;
+    const chunkSize = this.#ways.firstSize;
     return {
       uploadUrl: file.settings.tusUrl || null,
-      chunkSize: this.#ways.firstSize,
+      chunkSize,
+      uploadDataDuringCreation: this.#isOneRequest(file, chunkSize),
       overridePatchMethod: this.#ways.overridden.has("PATCH"),
       allowedMetaFields: Object.keys(file.settings.metadata),
       onBeforeRequest: (request) => this.#beforeRequest(file, request),
       onAfterResponse: (request, response) => this.#afterResponse(file, request, response),
       onShouldRetry: (error) => this.#shouldRetry(file, error),
     };
+  }
+
+  // Whether the file is sent with its creation. A repeated creation finds the transfer of the first one by its fingerprint,
+  // so that has to cover all bytes: then what the server has received is known to be of this file.
+  #isOneRequest(file, chunkSize) {
+    const fits = 0 < file.size && file.size <= chunkSize && isCovered(file.file) && this.#ways.takesWithCreation(file.size);
+    const mayBeRefused = this.#isKeyTaken && file.settings.metadata.replace !== "on";
+    return fits && !file.isCreatedEmpty && !mayBeRefused;
   }
 
   async #beforeRequest(file, request) {
@@ -175,13 +190,15 @@ export class Sender {
     request.setHeader("X-CSRFToken", csrfToken());
     file.isCreating = method === "POST";
     this.#on.started(file);
-    if (method === "PATCH") await this.#addHeaders(file, request);
+    file.requestSize = 0;
+    if (hasBytes(request)) await this.#addHeaders(file, request);
+    if (file.isCreating) file.mayExist = true;
     return undefined;
   }
 
   async #addHeaders(file, request) {
     const { run } = file;
-    const start = Number(request.getHeader("Upload-Offset"));
+    const start = Number(request.getHeader("Upload-Offset") || 0);
     const end = Math.min(start + this.#tusOptions(file).chunkSize, file.size);
     file.requestSize = end - start;
     const headers = await this.#headersFor(file, start, end);
@@ -194,12 +211,29 @@ export class Sender {
     const method = methodOf(request);
     const error = errorIn(request, response);
     noteResponse(error);
-    if (method === "POST") file.isCreating = false;
+    if (method === "POST") {
+      file.isCreating = false;
+      this.#isKeyTaken = KEY_IS_TAKEN.has(error?.code);
+    }
     // tus-js-client would create another transfer after a failed HEAD, and takes any response with 2xx for a success.
     if (error) throw error;
-    if (method === "POST") this.#on.created(file, response.getHeader("Location"));
+    if (method === "POST") await this.#onCreated(file, request, response);
     if (method === "PATCH") this.#onAccepted(file, request, response);
     if (method === "HEAD") await this.#resume(file, offsetIn(response));
+  }
+
+  async #onCreated(file, request, response) {
+    const { run } = file;
+    file.mayExist = false;
+    file.failures = 0;
+    this.#on.created(file, response.getHeader("Location"));
+    // It was to be cancelled: tus-js-client would report a success of a file that is not in Uppy any more.
+    if (run !== file.run) await never();
+    if (!hasBytes(request)) return;
+    if (response.getHeader("Upload-Offset") === null) throw headerRemoved("POST", response.getStatus(), "Upload-Offset");
+    this.#ways.workWithCreation();
+    // The server keeps nothing if it is busy, and says so when the bytes are sent again.
+    if (offsetIn(response)) this.#onAccepted(file, request, response);
   }
 
   // Paused, cancelled or hurried in the meantime: the response is aborted, hence without a status, and tus-js-client would
@@ -232,18 +266,29 @@ export class Sender {
     file.notBefore = performance.now() + spread() * 1000 * requestError.retryAfter;
     const options = this.#tusOptions(file);
     options.chunkSize = this.#ways.smallSize;
+    options.uploadDataDuringCreation = this.#isOneRequest(file, options.chunkSize);
     options.overridePatchMethod = this.#ways.overridden.has("PATCH");
     this.#on.interrupted(file, reaction);
-    return true;
+    return this.has(file); // It may have been cancelled.
   }
 
   // The reaction to a failure that a proxy has caused, if the request can be sent in another way; null otherwise.
   #adapt(file, error) {
     if (error.status && !error.proxy) return null;
+    if (error.method === "POST" && file.requestSize) return this.#adaptCreation(file, error);
     if (error.status === 413 && error.method === "PATCH")
       return this.#ways.refuse(file.requestSize) ? smallerRequests() : null;
     file.failures = error.method === "PATCH" ? file.failures + 1 : 0;
     return this.#ways.fail(error, file.sentAs, file.failures) ? withOverride() : null;
+  }
+
+  #adaptCreation(file, error) {
+    file.failures += 1;
+    if (!this.#ways.failWithCreation(error, file.requestSize, file.failures)) return null;
+    file.failures = 0;
+    file.isCreatedEmpty = true;
+    const reaction = reactionTo(error);
+    return reaction.retries ? reaction : bytesLater(error);
   }
 
   // The options of the current upload. tus-js-client reads them before each request.
@@ -288,6 +333,9 @@ async function waitAsAsked(file) {
 // The method of tus, which may be sent as POST.
 const methodOf = (request) => request.getHeader(OVERRIDE) || request.getMethod();
 
+// tus-js-client sets the type of the bytes, with PATCH and with a creation.
+const hasBytes = (request) => Boolean(request.getHeader("Content-Type"));
+
 // tus-js-client has an option for PATCH only. Opening the request again removes its headers.
 function sendAsPost(request) {
   const method = request.getMethod();
@@ -309,8 +357,11 @@ function errorIn(request, response) {
   const isRedirect = new URL(request.getURL(), location.href).href !== response.getUnderlyingObject().responseURL;
   const error = RequestError.from({ status, header, text: response.getBody(), method, isRedirect });
   if (status >= 300 || error.proxy) return error;
-  return new RequestError({ status, method, code: "HeaderRemoved", message: PROOF[method] });
+  return headerRemoved(method, status, PROOF[method]);
 }
+
+const headerRemoved = (method, status, name) =>
+  new RequestError({ status, method, code: "HeaderRemoved", message: name });
 
 // Why a request failed, as a RequestError; null if the cause was not a request.
 function requestErrorOf(error) {

@@ -68,6 +68,8 @@ export class Sending {
       return false;
     }
     file.settings.metadata.fingerprint = file.fingerprint;
+    // If its creation is repeated, the server finds the first one, and does not ask about the object that it has made.
+    file.settings.metadata["creation-id"] ||= randomId();
     return true;
   }
 
@@ -76,17 +78,31 @@ export class Sending {
     // A transfer that is to be discarded is not resumed.
     const files = selected.filter((file) => !file.discard);
     if (!files.length) return;
-    const { store, bucket } = files[0].settings;
-    const candidates = files.map(({ settings, size, fingerprint }) => ({
-      key: settings.key,
-      size,
-      fingerprint,
-      replace: settings.metadata.replace === "on",
-    }));
-    const { known } = await postJson(this.#addresses.known, { store, bucket, files: candidates });
-    const byKey = new Map(known.map((each) => [each.key, each]));
+    const byKey = await this.#known(files, ({ settings }) => settings.metadata.replace === "on");
     const found = files.filter((file) => byKey.has(file.settings.key));
     await Promise.all(found.map((file) => this.#resumeKnown(file, byKey.get(file.settings.key))));
+  }
+
+  // The unfinished transfers of these files, by key, with leave to replace an object where it is given.
+  async #known(files, mayReplace) {
+    const { store, bucket } = files[0].settings;
+    const candidates = files.map((file) => ({
+      key: file.settings.key,
+      size: file.size,
+      fingerprint: file.fingerprint,
+      replace: mayReplace(file),
+    }));
+    const { known } = await postJson(this.#addresses.known, { store, bucket, files: candidates });
+    return new Map(known.map((each) => [each.key, each]));
+  }
+
+  // Find the transfer of a file whose creation may have had an effect: the response was lost, or nobody waited for it.
+  async find(file) {
+    const { run } = file;
+    const known = (await this.#known([file], () => false)).get(file.settings.key);
+    if (run !== file.run || file.transferId) return;
+    file.mayExist = false;
+    if (known) file.transferId = known.id;
   }
 
   async #resumeKnown(file, known) {
@@ -203,10 +219,11 @@ export class Sending {
 
   async #onInterrupted(file, reaction) {
     if (file.state === "cancelling") {
-      this.#change(file, "cancelled");
-      this.stop(file);
+      this.requests.cancel(file);
       return;
     }
+    // What has arrived of bytes that came with its creation is not known.
+    if (!file.transferId) file.startFrom(0, 0);
     file.receiveRate.reset();
     this.#change(file, "interrupted", reaction.message);
     if (reaction.kind !== "network" || (await isReadable(file))) return;
@@ -262,6 +279,11 @@ export class Sending {
     file.digest = await settings.job.finish();
     return { "Partway-SHA256": file.digest };
   }
+}
+
+// crypto.randomUUID exists only over https and on localhost.
+function randomId() {
+  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (each) => each.toString(16).padStart(8, "0")).join("");
 }
 
 function unreadable() {

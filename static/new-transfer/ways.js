@@ -1,5 +1,6 @@
 // How requests with bytes of files pass the proxies in front of Partway: what this tab has learned, for all of its files. A
-// proxy may block PATCH and HEAD, which then go as POST with X-HTTP-Method-Override, and limit the size of requests.
+// proxy may block PATCH and HEAD, which then go as POST with X-HTTP-Method-Override, limit the size of requests, and refuse
+// bytes that come with a creation, which then follow it in a request of their own.
 
 const KIB = 1024;
 export const CHUNK = 64 * KIB * KIB;
@@ -11,20 +12,23 @@ const LEAST = 16 * KIB;
 const BLOCKED = new Set([400, 403, 405, 406, 411, 415, 501]);
 const NOT_ABOUT_THE_METHOD = new Set([401, 407, 408, 413, 425, 429, 431]);
 const FAILURES_IN_A_ROW = 2;
+const CREATION = "creation with bytes";
 
 export class Ways {
   #key;
   #worked = new Set(); // Methods with which bytes have passed.
   overridden = new Set(); // Methods that go as POST.
   limit = Infinity; // Requests of this size have been refused.
+  #creationLimit = Infinity; // Creations with so many bytes have been refused.
 
   // `endpoint` separates the sites of one host. What was learned is kept for the session of the tab.
   constructor(endpoint) {
     this.#key = `partway-ways ${endpoint}`;
     try {
-      const { overridden, limit } = JSON.parse(sessionStorage.getItem(this.#key)) || {};
+      const { overridden, limit, creationLimit } = JSON.parse(sessionStorage.getItem(this.#key)) || {};
       this.overridden = new Set(overridden);
       this.limit = limit || Infinity;
+      this.#creationLimit = creationLimit ?? Infinity;
     } catch {
       // The browser refuses storage: each page learns it again.
     }
@@ -57,6 +61,30 @@ export class Ways {
     return true;
   }
 
+  // --- Bytes that come with a creation ----------------------------------------------------------------------------------
+
+  // Whether a creation may carry a file of `size`.
+  takesWithCreation(size) {
+    return size < this.#creationLimit && size <= this.firstSize;
+  }
+
+  workWithCreation() {
+    this.#worked.add(CREATION);
+  }
+
+  // A creation with `size` bytes failed without a response of Partway, `count` times in a row for its file. Returns whether
+  // its file is created without bytes from now on.
+  failWithCreation({ status, proxy }, size, count) {
+    if (proxy?.isRedirect) return false;
+    if (status === 413 || BLOCKED.has(status)) {
+      this.#creationLimit = status === 413 ? Math.min(this.#creationLimit, size) : 0;
+      this.#keep();
+      return true;
+    }
+    // The line may be down just now, so nothing is learned for other files.
+    return !NOT_ABOUT_THE_METHOD.has(status) && count >= FAILURES_IN_A_ROW && !this.#worked.has(CREATION);
+  }
+
   // --- Methods ------------------------------------------------------------------------------------------------------------
 
   // The request passed as `sentAs`, such as PATCH or POST.
@@ -79,8 +107,9 @@ export class Ways {
 
   #keep() {
     const limit = this.limit === Infinity ? 0 : this.limit;
+    const creationLimit = this.#creationLimit === Infinity ? undefined : this.#creationLimit;
     try {
-      sessionStorage.setItem(this.#key, JSON.stringify({ overridden: [...this.overridden], limit }));
+      sessionStorage.setItem(this.#key, JSON.stringify({ overridden: [...this.overridden], limit, creationLimit }));
     } catch {
       // See the constructor.
     }

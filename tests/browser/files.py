@@ -6,6 +6,7 @@ import hashlib
 import random
 from pathlib import Path
 
+KIB = 1024
 MIB = 1024**2
 
 

@@ -50,8 +50,9 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_file(tmp_path: Path) -> Path:
+    """Too large to be sent with its creation."""
     path = tmp_path / KEY
-    write_file(path, MIB)
+    write_file(path, 2 * MIB)
     return path
 
 

@@ -15,7 +15,7 @@ from uploads.models import Transfer
 from uploads.models.node import silent_since
 from uploads.problems import Code, Problem, ProblemError
 from uploads.services.staging.expected_sha256 import parse_digest
-from uploads.services.transfers.receive import QuotaExceeded, Receiver, ReceivingStopped, WrongLength
+from uploads.services.transfers.receive import QuotaExceeded, Receiver, ReceivingStopped, WrongLength, recover
 from uploads.services.transfers.start import Started
 from uploads.services.transfers.steps import set_expected_sha256
 from uploads.staging import tus
@@ -68,6 +68,16 @@ def check_is_here(transfer: Transfer) -> None:
     if since is not None:
         problem = Problem(Code.WAITING_FOR_NODE, node=transfer.node, since_at=since.isoformat())
     raise TusError(503, problem, code=Code.OTHER_NODE)
+
+
+def recover_end(transfer: Transfer, offset: int) -> None:
+    """Record that all bytes have arrived, if the process that received the last one stopped before it did that."""
+    if offset != transfer.size or transfer.all_received:
+        return
+    try:
+        recover(transfer)
+    except (WriterBusy, ReceivingStopped, QuotaExceeded, OSError) as reason:
+        log.info("transfer %s: not recovered: %s", transfer.pk, reason)
 
 
 def _write(request: HttpRequest, started: Started, offset: int, length: int | None, checksum: Checksum | None) -> int:

@@ -18,7 +18,7 @@ from dashboard.transfers.form import UploadMetadataForm
 from dashboard.transfers.in_the_way import InTheWay, in_the_way
 from dashboard.transfers.refusals import refusal_fields, request_id_of, retry_after_of
 from dashboard.transfers.slots import NoSlot, creating
-from dashboard.transfers.tus.body import busy, check_fits, check_is_here, is_empty, receive
+from dashboard.transfers.tus.body import busy, check_fits, check_is_here, is_empty, receive, recover_end
 from dashboard.transfers.tus.responses import fields_response, with_progress
 from uploads import access
 from uploads.models import Transfer
@@ -30,7 +30,10 @@ from uploads.staging import tus
 from uploads.staging.tus import TusError
 
 METADATA_NAMES = frozenset(name.replace("_", "-") for name in UploadMetadataForm.base_fields)
-"""The names in Upload-Metadata that Partway reads."""
+"""The names in Upload-Metadata that the form reads."""
+
+OWN_ID = "creation-id"
+"""The name of an id that a client makes for each creation: with it, the same metadata is the same request, repeated."""
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +52,8 @@ def options(_request: HttpRequest, user: User, **_kwargs: uuid.UUID) -> HttpResp
 def create(request: HttpRequest, user: User) -> HttpResponse:
     """201 with the address of the transfer. A body of the right content type has its first bytes."""
     first = _first_body(request, user)
-    form = UploadMetadataForm(user=user, data=tus.read_metadata(request.headers, METADATA_NAMES))
+    named = tus.read_metadata(request.headers, METADATA_NAMES | {OWN_ID})
+    form = UploadMetadataForm(user=user, data=named)
     if not form.is_valid() and form.is_forbidden:
         return fields_response(403, Code.ACCESS_DENIED, text_of(Problem(Code.ACCESS_DENIED)), form.field_errors())
     if not form.is_valid():
@@ -60,7 +64,8 @@ def create(request: HttpRequest, user: User) -> HttpResponse:
         return fields_response(400, tus.INVALID_METADATA, text, {"key": text})
     new = values.new_transfer(user, first.size, resumable=True)
     metadata = request.headers.get("Upload-Metadata", "")
-    new = replace(new, upload_metadata=metadata, with_bytes=first.length != 0)
+    has_own_id = bool(named.get(OWN_ID))
+    new = replace(new, upload_metadata=metadata, with_bytes=first.length != 0, has_own_id=has_own_id)
     return _start(request, user, new, first.length)
 
 
@@ -123,6 +128,7 @@ def _first_bytes(request: HttpRequest, user: User, started: Started, length: int
     transfer = started.transfer
     offset = 0 if started.is_new else offset_of(transfer)
     if not (length != 0 and not offset) and transfer.size:
+        recover_end(transfer, offset)
         return offset
     try:
         return receive(request, started, 0, length)

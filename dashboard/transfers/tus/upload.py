@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 
 from dashboard.transfers.bodies import decodes_chunks
-from dashboard.transfers.tus.body import check_is_here, receive
+from dashboard.transfers.tus.body import check_is_here, receive, recover_end
 from dashboard.transfers.tus.responses import UploadEnded, expiry_headers, with_progress
 from uploads import access
 from uploads.domain.states import DesiredState, Phase
 from uploads.models import Transfer
 from uploads.problems import Code, Problem
-from uploads.services.transfers.receive import QuotaExceeded, ReceivingStopped, recover
 from uploads.services.transfers.start import Started, offset_of
 from uploads.services.transfers.steps import StepRefused, request_cancel
 from uploads.staging import tus
-from uploads.staging.disk import WriterBusy
 from uploads.staging.tus import TusError
-
-log = logging.getLogger(__name__)
 
 
 def head(_request: HttpRequest, user: User, transfer_id: uuid.UUID) -> HttpResponse:
     transfer = _load(user, transfer_id)
     offset = offset_of(transfer)
-    if offset == transfer.size and not transfer.all_received:
-        _recover(transfer)
+    recover_end(transfer, offset)
     response = with_progress(HttpResponse(), transfer, offset)
     if transfer.upload_metadata:
         # As it was given at the creation: a MUST of the protocol.
@@ -87,11 +81,3 @@ def _find(user: User, transfer_id: uuid.UUID) -> Transfer:
     if transfer.phase == Phase.CANCELLED or transfer.desired_state == DesiredState.CANCEL:
         raise UploadEnded(transfer)
     return transfer
-
-
-def _recover(transfer: Transfer) -> None:
-    """All bytes have arrived, but the process that received the last one stopped before it recorded that."""
-    try:
-        recover(transfer)
-    except (WriterBusy, ReceivingStopped, QuotaExceeded, OSError) as reason:
-        log.info("transfer %s: not recovered: %s", transfer.pk, reason)

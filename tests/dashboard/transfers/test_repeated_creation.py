@@ -126,6 +126,49 @@ def test_request_without_bytes_is_refused(create: Create, messages: list[tuple[s
     check_error(create(b""), 409, "ObjectExists")
 
 
+@pytest.mark.parametrize("leave", [{}, {"replace": "on"}], ids=["new", "replacing"])
+@pytest.mark.parametrize("first", [BODY, b""], ids=["with bytes", "without"])
+def test_creation_with_an_id_of_its_own_is_repeated_without_bytes_too(
+    create: Create, messages: list[tuple[str, str]], first: bytes, leave: dict[str, str]
+) -> None:
+    """A page may repeat it without the bytes, because a proxy refuses them, and may have had leave to replace."""
+    lost = create(first, creation_id="1", **leave)
+    create(creation_id="1", **leave)
+    finish(messages)
+    for body in (b"", BODY):
+        again = create(body, creation_id="1", **leave)
+        assert (again.status_code, again["Location"]) == (201, lost["Location"]), again.content
+        assert again["Upload-Offset"] == str(len(BODY))
+    assert Transfer.objects.count() == 1
+    assert not messages
+
+
+def test_creation_with_another_id_is_another(create: Create, messages: list[tuple[str, str]]) -> None:
+    """The same file is selected again: whether to replace the object is asked as for any other file."""
+    create(creation_id="1")
+    finish(messages)
+    check_error(create(creation_id="2"), 409, "ObjectExists")
+    again = create(creation_id="3", replace="on")
+    assert again.status_code == 201
+    assert Transfer.objects.count() == 2
+
+
+def test_replacing_again_without_an_id_is_another(create: Create, messages: list[tuple[str, str]]) -> None:
+    for count in (1, 2):
+        assert create(replace="on").status_code == 201
+        finish(messages)
+        assert Transfer.objects.count() == count
+
+
+def test_repeated_creation_recovers_the_end(create: Create, messages: list[tuple[str, str]]) -> None:
+    """The process that had received the last byte stopped before it recorded that."""
+    create()
+    Transfer.objects.update(all_received=False)
+    assert create()["Upload-Offset"] == str(len(BODY))
+    assert Transfer.objects.get().all_received
+    finish(messages)
+
+
 def test_object_that_was_replaced_meanwhile_stays(
     create: Create, messages: list[tuple[str, str]], object_store: ObjectStoreClient, bucket: str, tmp_path: Path
 ) -> None:

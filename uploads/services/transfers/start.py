@@ -110,6 +110,7 @@ class NewTransfer:
     `fingerprint` identifies the file's content; `expected_sha256` is hexadecimal, empty if it follows later.
     `discard` is a transfer to the same key that is cancelled first: the actor may cancel it, and has seen it.
     `upload_metadata` is the header of the request, unchanged. `with_bytes`: the first bytes are in the same request.
+    `has_own_id`: the header has an id of this creation, so that only the same request, repeated, has the same header.
     """
 
     owner: User
@@ -132,6 +133,7 @@ class NewTransfer:
     discard: Transfer | None = None
     upload_metadata: str = ""
     with_bytes: bool = False
+    has_own_id: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +170,8 @@ def start_transfer(new: NewTransfer) -> Transfer:
 def start(new: NewTransfer) -> Started:
     """A transfer that is ready to receive its bytes: a new one, or the unfinished one of the same file.
 
-    If the response to a creation with bytes was lost, the request comes again, and may meet the object of its own file.
-    It gets the transfer that has written it, which is done. Raises TransferRefused; nothing is stored then.
+    If the response to a creation was lost, the request comes again, and may meet the object of its own file. It gets
+    the transfer that has written it, which is done. Raises TransferRefused; nothing is stored then.
     """
     plan = _plan(new)
     _check_names(new, plan)
@@ -179,17 +181,15 @@ def start(new: NewTransfer) -> Started:
     elif not _asks_for_leave(same, new):
         return Started(same)
     require_destination(new.store, new.bucket, new.key)
-    try:
-        columns = _replacement_columns(new)
-    except ObjectInTheWay as refusal:
-        repeated = _find_repeated(new, refusal.facts)
-        if repeated is None:
-            raise
+    existing = _existing_object(new)
+    repeated = _find_repeated(new, existing)
+    if repeated is not None:
         return Started(repeated)
+    columns = _replacement_columns(new, existing)
     if same is not None:
         return Started(_resumed(same, new, columns))
     if _discard_other(new):
-        columns = _replacement_columns(new)
+        columns = _replacement_columns(new, _existing_object(new))
     with transaction.atomic():
         _lock(new)
         if _is_refused(new):
@@ -291,14 +291,13 @@ def _own_problem(error: ObjectStoreError) -> Problem:
     return error.problem or Problem(error.reason.value)
 
 
-def _replacement_columns(new: NewTransfer) -> dict[str, Any]:
+def _replacement_columns(new: NewTransfer, existing: ExistingObject) -> dict[str, Any]:
     """Which object the transfer may replace, by what HEAD shows now. Where HEAD is not allowed, the transfer starts.
 
     Raises TransferRefused if an object would be replaced that the operator has not confirmed.
     """
     if new.replace and new.replacement.any_object:
         return {"forbid_overwrite": False, "replaces": {}}
-    existing = _existing_object(new)
     if not new.replace and existing.facts is not None:
         problem = Problem(Code.OBJECT_EXISTS, size_bytes=existing.facts.size, etag=existing.facts.etag)
         raise ObjectInTheWay(problem, existing.facts)
@@ -315,7 +314,9 @@ def _replacement_columns(new: NewTransfer) -> dict[str, Any]:
 
 
 def _existing_object(new: NewTransfer) -> ExistingObject:
-    """What HEAD shows. Raises TransferRefused if it fails."""
+    """What HEAD shows; nothing where it does not matter. Raises TransferRefused if it fails."""
+    if new.replace and new.replacement.any_object:
+        return ExistingObject(None)
     try:
         return head_object(new.store, new.bucket, new.key)
     except ObjectStoreError as error:
@@ -409,10 +410,17 @@ def _of_same_file(new: NewTransfer) -> QuerySet[Transfer]:
     )
 
 
-def _find_repeated(new: NewTransfer, facts: ObjectFacts) -> Transfer | None:
-    """The transfer of the same request, if it has written this object lately. Whoever wants to replace it asks so."""
+def _find_repeated(new: NewTransfer, existing: ExistingObject) -> Transfer | None:
+    """The transfer of the same request, if it has written this object lately.
+
+    Without an id of the creation, the same header may be a new request: of a client that asks before it sends bytes, or
+    that wants to replace the object again.
+    """
+    facts = existing.facts
+    if facts is None or not (new.fingerprint and new.upload_metadata and _may_be_repeated(new, facts)):
+        return None
     writer = transfer_id_of(facts)
-    if not (writer and new.fingerprint and new.with_bytes and new.upload_metadata):
+    if writer is None:
         return None
     rows = _of_same_file(new).filter(
         pk=writer,
@@ -424,6 +432,13 @@ def _find_repeated(new: NewTransfer, facts: ObjectFacts) -> Transfer | None:
     if transfer is None or not is_ours(transfer, facts) or transfer.etag != facts.etag:
         return None
     return transfer
+
+
+def _may_be_repeated(new: NewTransfer, facts: ObjectFacts) -> bool:
+    if new.has_own_id:
+        return True
+    is_in_the_way = not new.replace or (new.replacement.seen is not None and not new.replacement.seen.is_same(facts))
+    return new.with_bytes and is_in_the_way
 
 
 def _check_verification(new: NewTransfer) -> None:
