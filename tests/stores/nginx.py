@@ -12,7 +12,7 @@ from pathlib import Path
 from local import ports
 from tests.stores import processes
 
-START_SECONDS = 30
+START_SECONDS = 120
 
 # One process, which the kernel ends with the test run. Everything that nginx writes is in its folder.
 FRAME = """

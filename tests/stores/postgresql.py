@@ -25,7 +25,7 @@ from tests.stores import processes
 DEBIAN = Path("/usr/lib/postgresql")
 """Debian has a folder for the server of each version, outside PATH."""
 
-START_SECONDS = 60
+START_SECONDS = 120
 STOP_SECONDS = 10
 
 SETTINGS = {

@@ -14,7 +14,7 @@ from requests_aws4auth import AWS4Auth
 from tests.stores import processes
 from tests.stores.naming import new_bucket_name
 
-START_SECONDS = 60
+START_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ MIB = 1024**2
 STATIC_FILES = KEPT / "static"
 """Shared by all stacks and kept, because collecting the files takes half of the time of a start."""
 
-PATIENCE = 60
+PATIENCE = 120
 """Seconds until a wait fails. No test measures it."""
 
 

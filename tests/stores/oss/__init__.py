@@ -40,7 +40,7 @@ from tests.stores.oss.names import sitecustomize
 
 PROJECT = Path(__file__).parents[3]
 NAMES = Path(__file__).parent / "names"
-START_SECONDS = 30
+START_SECONDS = 120
 
 EXPIRED = 1.0
 """The expiry of an expired token, in seconds since 1970."""
