@@ -49,15 +49,15 @@ class Offsets:
             self.all.append(int(request.headers["upload-offset"]))
 
 
-def start(site: Site, bucket: str, file: Path, *, verify: bool = False) -> Line:
+def start(site: Site, bucket: str, file: Path, *, verify: bool = False, rate: int = RATE) -> Line:
     """Send the file over a slow connection. Some of it has been received when this returns."""
     site.fill_form(bucket, prefix="in/", part_size="5 MiB")
-    return send_slowly(site, file, verify=verify)
+    return send_slowly(site, file, verify=verify, rate=rate)
 
 
-def send_slowly(site: Site, file: Path, *, verify: bool = False) -> Line:
+def send_slowly(site: Site, file: Path, *, verify: bool = False, rate: int = RATE) -> Line:
     line = Line(site.page)
-    line.slow_down(RATE)
+    line.slow_down(rate)
     site.select_files(file)
     if verify:
         site.open_options()
@@ -155,7 +155,7 @@ def secret_is(stack: Stack, secret: str) -> Iterator[None]:
 
 def test_failure_in_the_store_is_retried(site: Site, stack: Stack, bucket: str, file: Path, digest: str) -> None:
     site.watcher.expect("status of 423")
-    line = start(site, bucket, file)
+    line = start(site, bucket, file, rate=RATE // 4)  # The file must not be done before the secret is wrong.
     with secret_is(stack, "wrong"):
         row = site.wait_for_file(KEY, "failed")
         expect(row.locator("[data-part=words]")).to_contain_text("credentials")
