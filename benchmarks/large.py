@@ -53,11 +53,12 @@ def run(stack: Stack, scratch: Path, results: Results) -> None:
 def _real_stores(stack: Stack, scratch: Path, running: ExitStack) -> Iterator[tuple[str, str, Target]]:
     """The name of each real store, its name in the dashboard, and where to send to. Each runs as long as `running`."""
     yield "Swift", stack.store, stores.embedded(stack)
-    for name, provider, server in (("Ceph", "ceph", ceph.running), ("Versity", "versity", versity.running)):
-        folder = scratch / provider
+    for name, provider, server in (("Ceph", "ceph", ceph.running), ("Versity", "generic", versity.running)):
+        entry = name.lower()
+        folder = scratch / entry
         folder.mkdir()
         store = running.enter_context(server(folder))
-        yield name, provider, stores.added(stack, provider, store, provider)
+        yield name, entry, stores.added(stack, entry, store, provider)
 
 
 def _able(target: Target, scratch: Path, name: str) -> list[Peer]:
