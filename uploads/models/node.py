@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from uploads.database.prepared import Given, Rows
@@ -40,11 +39,13 @@ def silent_nodes() -> dict[str, datetime]:
     return {row[0]: row[1] for row in _SILENT(before=silent_before())}
 
 
-def _silent_rows() -> QuerySet[StagingNode]:
-    return StagingNode.objects.filter(sender_heard_at__lt=Given(StagingNode, "sender_heard_at", "before"))
-
-
-_SILENT = Rows(lambda: _silent_rows().values_list("name", "sender_heard_at").order_by())
+_SILENT = Rows(
+    lambda: (
+        StagingNode.objects.filter(sender_heard_at__lt=Given(StagingNode, "sender_heard_at", "before"))
+        .values_list("name", "sender_heard_at")
+        .order_by()
+    )
+)
 
 
 def lost_nodes() -> dict[str, datetime]:

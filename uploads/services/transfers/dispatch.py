@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -43,13 +43,13 @@ def dispatch(transfer_id: uuid.UUID) -> None:
     # The lock of the row makes a process that has sent a part wait, and then see all parts that were staged before.
     transfer = _LOCKED(id=transfer_id)
     if transfer is not None:
-        _run([transfer], _facts_of_one)
+        _run([transfer])
 
 
 @transaction.atomic(savepoint=False)
 def dispatch_many(transfer_ids: Collection[uuid.UUID]) -> None:
     """As `dispatch`. Transfers that another process changes now are left out: that process dispatches them."""
-    _run(_unfinished(Transfer.objects.select_for_update(skip_locked=True).filter(pk__in=transfer_ids)), _facts_of)
+    _run(_unfinished(Transfer.objects.select_for_update(skip_locked=True).filter(pk__in=transfer_ids)))
 
 
 def _unfinished(rows: QuerySet[Transfer]) -> QuerySet[Transfer]:
@@ -58,11 +58,8 @@ def _unfinished(rows: QuerySet[Transfer]) -> QuerySet[Transfer]:
 
 _LOCKED = First(Transfer, lambda: _unfinished(Transfer.objects.select_for_update().filter(pk=Given(Transfer, "id"))))
 
-Facts = Mapping[str, Any]
-"""The columns FACTS of one transfer, and `pk`."""
 
-
-def _run(rows: Iterable[Transfer], facts_of: Callable[[Collection[uuid.UUID]], Iterable[Facts]]) -> None:
+def _run(rows: Iterable[Transfer]) -> None:
     by_state: dict[DesiredState, list[Transfer]] = defaultdict(list)
     for transfer in rows:
         by_state[DesiredState(transfer.desired_state)].append(transfer)
@@ -71,7 +68,7 @@ def _run(rows: Iterable[Transfer], facts_of: Callable[[Collection[uuid.UUID]], I
     moving = [transfer for transfer in running if transfer.phase in (Phase.RECEIVING, Phase.SENDING)]
     completing = [transfer for transfer in running if transfer.phase == Phase.COMPLETING]
     if moving:
-        completing += _send(_next_of(moving, facts_of))
+        completing += _send(_next_of(moving))
     _enqueue_steps("complete_transfer", completing)
 
 
@@ -88,11 +85,11 @@ class _Next:
     """The same for small files, which are sent together."""
 
 
-def _next_of(transfers: Iterable[Transfer], facts_of: Callable[[Collection[uuid.UUID]], Iterable[Facts]]) -> _Next:
+def _next_of(transfers: Iterable[Transfer]) -> _Next:
     known = {transfer.pk: transfer for transfer in transfers}
     result = _Next()
     # Read after the rows were locked: a subquery of the locking statement would not see what the lock waited for.
-    for facts in facts_of(known):
+    for facts in _facts_of(known):
         transfer = known[facts["pk"]]
         if transfer.phase == Phase.RECEIVING:
             if not facts["has_staged"]:
@@ -174,12 +171,11 @@ def with_part_facts(transfers: QuerySet[Transfer], now: datetime | Given | None 
     )
 
 
-def _facts_of(transfer_ids: Collection[uuid.UUID]) -> Iterable[Facts]:
-    rows = with_part_facts(Transfer.objects.filter(pk__in=transfer_ids))
-    return list(rows.values("pk", *FACTS).order_by())
-
-
-def _facts_of_one(transfer_ids: Collection[uuid.UUID]) -> Iterable[Facts]:
+def _facts_of(transfer_ids: Collection[uuid.UUID]) -> list[dict[str, Any]]:
+    """FACTS and `pk` of each transfer."""
+    if len(transfer_ids) > 1:
+        rows = with_part_facts(Transfer.objects.filter(pk__in=transfer_ids))
+        return list(rows.values("pk", *FACTS).order_by())
     (transfer_id,) = transfer_ids
     return [dict(zip(("pk", *FACTS), row, strict=True)) for row in _FACTS(id=transfer_id, now=timezone.now())]
 

@@ -19,10 +19,10 @@ from django.db import OperationalError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from uploads.database.prepared import First, Given, Update
+from uploads.database.prepared import First, Given
 from uploads.domain.states import Transitions
 from uploads.models.work import WorkFields
-from uploads.services.work.transitions import change
+from uploads.services.work.transitions import change, prepared_change
 
 Row = TypeVar("Row", bound=WorkFields)
 Found = TypeVar("Found")
@@ -153,7 +153,7 @@ def take(kind: Kind[Row], rows: QuerySet[Row], pk: object) -> Lease[Row] | None:
 
 
 class Take(Generic[Row]):
-    """`take` with statements that are built once, for work that is done very often.
+    """`take` with a statement that is built once, for work that is done very often, of a kind with a state for it.
 
     `ready` are the rows that may be taken, with `Given` in place of values, which `given` returns for each call.
     """
@@ -163,7 +163,14 @@ class Take(Generic[Row]):
     ) -> None:
         self._kind = kind
         self._given = given
-        self._statement = Update(lambda: self._rows(ready()), self._changes)
+        model = kind.model
+        self._statement = prepared_change(
+            kind.table,
+            lambda: ready().filter(due(Given(model, "not_before", "now")), pk=Given(model, "id")),
+            kind.running,
+            {kind.waiting},
+            lambda: _leased(kind, Given(model, "lease_token"), Given(model, "lease_until")),
+        )
 
     def __call__(self, pk: object) -> Lease[Row] | None:
         return _take_with(self._kind, pk, lambda token: self._execute(pk, token))
@@ -171,16 +178,6 @@ class Take(Generic[Row]):
     def _execute(self, pk: object, token: uuid.UUID) -> int:
         given = {"id": pk, "now": timezone.now(), "lease_token": token, "lease_until": deadline()}
         return self._statement(**given, **self._given())
-
-    def _rows(self, ready: QuerySet[Row]) -> QuerySet[Row]:
-        model, kind = self._kind.model, self._kind
-        rows = ready.filter(due(Given(model, "not_before", "now")), pk=Given(model, "id"))
-        return rows.filter(**{f"{kind.table.field}__in": kind.table.sources(kind.running, {kind.waiting})})
-
-    def _changes(self) -> Mapping[str, Any]:
-        kind = self._kind
-        leased = {name: Given(kind.model, name) for name in ("lease_token", "lease_until")}
-        return {**leased, kind.table.field: kind.running, "queued_at": None, **kind.on_take}
 
 
 def _take_with(kind: Kind[Row], pk: object, execute: Callable[[uuid.UUID], int]) -> Lease[Row] | None:
@@ -299,10 +296,15 @@ def _when_possible(look: Callable[[], Found]) -> Found | None:
 
 
 def _take(kind: Kind[Row], rows: QuerySet[Row], token: uuid.UUID) -> int:
-    leased = {"lease_token": token, "lease_until": deadline(), "queued_at": None, **kind.on_take}
+    leased = _leased(kind, token, deadline())
     if kind.running is None:
         return rows.filter(free()).update(**leased)
     return change(kind.table, rows, kind.running, {kind.waiting}, **leased)
+
+
+def _leased(kind: Kind[Any], token: uuid.UUID | Given, until: datetime | Given) -> dict[str, Any]:
+    """The columns of a row whose lease is taken."""
+    return {"lease_token": token, "lease_until": until, "queued_at": None, **kind.on_take}
 
 
 def take_over(kind: Kind[Row], pk: object) -> Lease[Row] | None:

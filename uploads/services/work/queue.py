@@ -78,21 +78,20 @@ def enqueue_rows(
     declared = TASKS[task]
     if only:
         ids = list(declared.kind.rows.filter(only, pk__in=ids).order_by().values_list("pk", flat=True))
-        if ids and declared.kind.rows.filter(only, pk__in=ids).update(queued_at=timezone.now()):
-            enqueue_marked(task, ids, node=node, message=message)
-    elif ids and _mark(task, ids):
+    if ids and _mark(task, ids, only):
         enqueue_marked(task, ids, node=node, message=message)
 
 
-def _mark(task: str, ids: Sequence[object]) -> int:
-    """Mark rows as enqueued. The statement for a few is built once, as each part of a large file needs it."""
-    if len(ids) > FEW:
-        return TASKS[task].kind.rows.filter(pk__in=ids).update(queued_at=timezone.now())
+def _mark(task: str, ids: Sequence[object], only: Q) -> int:
+    """Mark rows as enqueued; how many. Without a condition, the statement for a few rows is built once."""
+    if only or len(ids) > FEW:
+        return TASKS[task].kind.rows.filter(only, pk__in=ids).update(queued_at=timezone.now())
     given = {f"id{place}": pk for place, pk in enumerate(ids)}
     return _marking(task, len(ids))(**given, queued_at=timezone.now())
 
 
 FEW = 4
+"""As many parts of one transfer as are enqueued at a time."""
 
 
 @cache
