@@ -105,6 +105,11 @@ def page(site: Site) -> Page:
 
 
 @pytest.fixture
+def bucket(stack: Stack) -> str:
+    return stack.new_bucket()
+
+
+@pytest.fixture
 def nothing_unfinished(stack: Stack) -> None:
     """Cancel the unfinished transfers of other tests: they use quota and appear on the page of a new transfer."""
     with stack.signed_in() as operator:

@@ -21,11 +21,6 @@ from tests.system.stack import MIB, Stack
 CONFLICT = "status of 409"
 
 
-@pytest.fixture
-def bucket(stack: Stack) -> str:
-    return stack.new_bucket()
-
-
 def send_half(site: Site, bucket: str, path: Path) -> Line:
     """Send a part of the file to `in/<name>`, and reload the page."""
     site.fill_form(bucket, prefix="in/", part_size="5 MiB")

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Request, expect
 
 from tests.browser.conftest import OpenSite
 from tests.browser.site import Site
-from tests.system.stack import PATIENCE, Stack, wait_for
+from tests.system.stack import PATIENCE, wait_for
 
 COUNT = 5000
 PAGE = 100
@@ -54,11 +54,6 @@ class Requests:
         if request.url.endswith("/known/"):
             self.known.append(len((request.post_data_json or {"files": []})["files"]))
         self.created += request.method == "POST" and request.url.endswith("/files/")
-
-
-@pytest.fixture
-def bucket(stack: Stack) -> str:
-    return stack.new_bucket()
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,6 @@ from tests.system.stack import PATIENCE, Stack
 FILES = 200
 
 
-@pytest.fixture
-def bucket(stack: Stack) -> str:
-    return stack.new_bucket()
-
-
 def open_page(site: Site, bucket: str, **query: str) -> None:
     site.goto(f"/transfers/new/?{urlencode({'store': site.store, 'bucket': bucket, **query})}")
 

@@ -28,11 +28,6 @@ Proxy = Callable[[str], AbstractContextManager[str]]
 
 
 @pytest.fixture
-def bucket(stack: Stack) -> str:
-    return stack.new_bucket()
-
-
-@pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / KEY
     write_file(path, 300 * KIB)

@@ -37,11 +37,6 @@ def proxy(stack: Stack, tmp_path: Path) -> Proxy:
 
 
 @pytest.fixture
-def bucket(stack: Stack) -> str:
-    return stack.new_bucket()
-
-
-@pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / KEY
     write_file(path, SIZE)

@@ -22,11 +22,6 @@ TWELVE_MIB = 12 * MIB
 
 
 @pytest.fixture
-def bucket(stack: Stack) -> str:
-    return stack.new_bucket()
-
-
-@pytest.fixture
 def file(tmp_path: Path) -> Path:
     """A file of three parts."""
     path = tmp_path / "a file.bin"

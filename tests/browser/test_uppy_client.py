@@ -40,11 +40,6 @@ UPPY = """async ({ metadata, options, stopAfter }) => {
 
 
 @pytest.fixture
-def bucket(stack: Stack) -> str:
-    return stack.new_bucket()
-
-
-@pytest.fixture
 def site(open_site: OpenSite, tmp_path: Path) -> Site:
     """A page that has Uppy, with a file that was selected in a field of the test."""
     site: Site = open_site()

@@ -20,11 +20,6 @@ TREE = ("folder/a.txt", "folder/sub/a.txt", "folder/sub/deeper/Ünï & +%#.txt",
 CONFLICT = "status of 409"
 
 
-@pytest.fixture
-def bucket(stack: Stack) -> str:
-    return stack.new_bucket()
-
-
 def digest_in(stack: Stack, bucket: str, key: str) -> str:
     return stack.object_digest(bucket, key)[1]
 

@@ -23,11 +23,6 @@ KEY = "in/big.bin"
 
 
 @pytest.fixture
-def bucket(stack: Stack) -> str:
-    return stack.new_bucket()
-
-
-@pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "big.bin"
 
