@@ -10,6 +10,7 @@ from tests.stores.postgresql import Cluster
 FILES = (
     "tests/dashboard/test_full_database.py",
     "tests/dashboard/transfers/test_statements_of_polls.py",
+    "tests/dashboard/transfers/test_together.py",
     "tests/dashboard/transfers/test_work_per_file.py",
     "tests/database/test_prepared.py",
     "tests/migrations/test_audit_columns.py",

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 
-from uploads.database.prepared import Insert
+from uploads.database.prepared import Insert, InsertMany
 from uploads.models import AuditEntry, Operation, OperationItem, Store, Transfer
 from uploads.models.audit import Outcome
 from uploads.origin import Means, current, origin
@@ -31,6 +31,7 @@ __all__ = [
     "record_items",
     "record_store",
     "record_transfer",
+    "record_transfers",
 ]
 
 P = ParamSpec("P")
@@ -39,6 +40,7 @@ SYSTEM = "partway"
 """The name of the actor if Partway acts by itself."""
 
 _INSERT = Insert(AuditEntry)
+_INSERT_MANY = InsertMany(AuditEntry)
 
 OUTCOMES = {each.value: each for each in Outcome}
 
@@ -160,6 +162,12 @@ def record_transfer(
         detail=detail,
         ordered=_ordered_by(name, transfer_id=transfer.pk) if name in ENDS else None,
     )
+
+
+def record_transfers(actor: User | None, action: str, transfers: Mapping[Transfer, Mapping[str, Any]]) -> None:
+    """The same step of several transfers, each with its details: one statement. It is no outcome of another request."""
+    name = f"transfer.{action}"
+    _INSERT_MANY([_entry(actor, name, **_place_of(transfer), detail=detail) for transfer, detail in transfers.items()])
 
 
 def record_ends(action: str, transfers: Mapping[Transfer, Mapping[str, Any]]) -> None:

@@ -309,6 +309,7 @@ class Code(StrEnum):
     CHUNKS_INVALID = "ChunksInvalid"
     BODY_GOES_ON = "BodyGoesOn"
     BODY_TOO_LONG = "BodyTooLong"
+    TOGETHER_INVALID = "TogetherInvalid"
     FILE_TOO_LONG = "FileTooLong"
     FILE_ENDED_EARLY = "FileEndedEarly"
     CHECKED_BODY_TOO_LARGE = "CheckedBodyTooLarge"

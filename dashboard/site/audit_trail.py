@@ -34,7 +34,7 @@ ONLY_READ = frozenset({"new-transfer-check", "new-transfer-plan", "new-transfer-
 
 THINGS: Mapping[str, str] = {
     **dict.fromkeys(("abort", "complete"), ""),
-    **dict.fromkeys(("new-transfer", "files", "file"), "transfer"),
+    **dict.fromkeys(("new-transfer", "files", "file", "files-together"), "transfer"),
     **dict.fromkeys(
         ("add-store", "edit-store", "disable-store", "enable-store", "store-inventory", "store-prices"), "store"
     ),

@@ -91,6 +91,7 @@ user_patterns: list[URLPattern | URLResolver] = [
 urlpatterns: list[URLPattern | URLResolver] = [
     # First, because the URL of each file that arrives is looked up twice: by the web server, and by Django.
     path("files/", tus.files, name="files"),
+    path("files/together/", tus.files_together, name="files-together"),
     path("files/<uuid:transfer_id>", tus.file, name="file"),
     path("", overview.overview, name="overview"),
     path("first-steps/dismiss/", overview.dismiss_first_steps, name="dismiss-first-steps"),

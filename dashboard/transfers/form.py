@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -313,6 +313,10 @@ class NewTransferForm(forms.Form):
         return not self.errors.keys().isdisjoint(OPTIONS)
 
 
+FindStore = Callable[["AnyUser", str], Store | None]
+"""Finds the store of a name, if the user may send to it."""
+
+
 class _Shared(dict[str, forms.Field]):
     """Fields that all forms of a class have in common. Django would copy each of them for each form."""
 
@@ -327,11 +331,17 @@ class UploadMetadataForm(NewTransferForm):
         strip=False, error_messages=NewTransferForm.base_fields["store"].error_messages
     )
 
+    def __init__(
+        self, *, user: AnyUser, data: Mapping[str, Any], find_store: FindStore = access.new_transfer_store
+    ) -> None:
+        super().__init__(user=user, data=data)
+        self._find_store = find_store
+
     def _offer_stores(self) -> None:
         """The store is looked up by its name."""
 
     def clean_store(self) -> Store:
-        store = access.new_transfer_store(self._user, self.cleaned_data["store"])
+        store = self._find_store(self._user, self.cleaned_data["store"])
         if store is None:
             raise ValidationError(self.fields["store"].error_messages["invalid_choice"], code="invalid_choice")
         return store

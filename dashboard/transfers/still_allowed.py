@@ -24,14 +24,25 @@ class NoLongerAllowed(ProblemError):
     """The sender may not go on. What has arrived is kept, and another token or session can resume it."""
 
 
+class StillAllowed:
+    """Checks the sender of one request now and then."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+        self._due = time.monotonic() + INTERVAL_SECONDS
+
+    def blocks(self, transfer: Transfer, blocks: Iterable[Block]) -> Iterator[Block]:
+        """Blocks of a body for this transfer. Raises NoLongerAllowed between two of them."""
+        for block in blocks:
+            if time.monotonic() >= self._due:
+                check_allowed(self._request, transfer)
+                self._due = time.monotonic() + INTERVAL_SECONDS
+            yield block
+
+
 def while_allowed(request: HttpRequest, transfer: Transfer, blocks: Iterable[Block]) -> Iterator[Block]:
-    """The blocks of a body. Raises NoLongerAllowed between two of them."""
-    due = time.monotonic() + INTERVAL_SECONDS
-    for block in blocks:
-        if time.monotonic() >= due:
-            check_allowed(request, transfer)
-            due = time.monotonic() + INTERVAL_SECONDS
-        yield block
+    """The blocks of a body that is for one transfer. Raises NoLongerAllowed between two of them."""
+    return StillAllowed(request).blocks(transfer, blocks)
 
 
 def check_allowed(request: HttpRequest, transfer: Transfer) -> None:

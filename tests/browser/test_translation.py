@@ -32,7 +32,7 @@ NAMES = {"Partway", "UTC", "ETag", "OSS", "Redis", "AWS Signature Version 4", "A
 MACHINE_READABLE = re.compile(r"https?://\S+|\b\w+:[0-9a-f]{16}\b")
 """URLs and digests."""
 
-FOR_PROGRAMS = {"files", "file", "healthz", "metrics", "new-transfer-known", "transfer-received"}
+FOR_PROGRAMS = {"files", "file", "files-together", "healthz", "metrics", "new-transfer-known", "transfer-received"}
 """Names of URLs whose responses are for tus clients, scripts and monitoring."""
 AFTER_POST = {
     "change-alert-rule",

@@ -120,6 +120,7 @@ BY_ACTION: dict[tuple[str, str], Action] = {
     ("transfer-received", GET): Action.SEND_FILES,
     ("files", POST): Action.SEND_FILES,
     ("files", "options"): Action.SEND_FILES,
+    ("files-together", POST): Action.SEND_FILES,
     ("file", "head"): Action.SEND_FILES,
     ("file", "patch"): Action.SEND_FILES,
     ("file", "delete"): Action.SEND_FILES,

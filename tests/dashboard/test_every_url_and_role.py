@@ -170,6 +170,12 @@ def some_bytes(_things: Things) -> dict[str, Any]:
     return {"data": b"12345", "content_type": "application/offset+octet-stream"}
 
 
+def files_together(_things: Things) -> dict[str, Any]:
+    entry = {"size": 5, "metadata": metadata(store=STORE, bucket=BUCKET, key=KEY, fingerprint="f")}
+    document = json.dumps({"files": [entry]}).encode()
+    return {"data": len(document).to_bytes(4) + document + b"12345", "content_type": "application/octet-stream"}
+
+
 NAMED = {"key": KEY, "upload-id": "an-upload"}
 TO_SEND = {"store": STORE, "bucket": BUCKET, "key": KEY, "size": "5"}
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -295,6 +301,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("new-transfer-known", "post"): Row("send to store", known_files),
     ("files", "post"): Row("send form", some_bytes, NEW_UPLOAD),
     ("files", "options"): Row("send"),
+    ("files-together", "post"): Row("send", files_together),
     ("file", "options"): Row("send"),
     ("file", "head"): Row("send own", headers=TUS),
     ("file", "patch"): Row("send own", some_bytes, AT_START),
@@ -339,7 +346,7 @@ OVERRIDES: dict[tuple[str, str, str], Row] = {
 }
 """The method that is sent, and the one in X-HTTP-Method-Override, which only tus obeys."""
 
-TUS_URLS = ("files", "file")
+TUS_URLS = ("files", "file", "files-together")
 
 WITH_HEAD = {"facts", "login", "login-code", "new-sweep", "new-transfer", "password", "scans", "second-factor"}
 NO_HEAD = ({name for name, method in ROWS if method == "post"} - WITH_HEAD) | {*TUS_URLS, "sso-start", "sso-callback"}

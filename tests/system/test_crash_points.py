@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import http.client
+import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, urlsplit
 
 import pytest
 
 from tests.system import stack as stacks
 from tests.system.bucket_pages import Confirmation
 from tests.system.stack import Operator, Stack, wait_for
-from tests.system.tus import PART, Tus, checksum_header, content, content_digest
+from tests.system.tus import PART, Tus, checksum_header, content, content_digest, metadata_header
 from uploads.objectstore.types import UploadRef
 
 SIZE = 2 * PART + 7
@@ -54,6 +56,9 @@ RECEIVING = (
 CHECKING = ("checksum.expected", "checksum.compared", "checksum.verified")
 """Crash points in the web server, without and with Upload-Checksum."""
 
+TOGETHER = ("together.created", "together.synced", "together.recorded")
+"""The same while several small files are received in one request."""
+
 CANCELLING = ("cancel.aborted", "orphan.aborted")
 OPERATING = {"item.taken": "abort", "item.aborted": "abort", "item.completed": "complete"}
 EXPIRING = ("expiry.recorded",)
@@ -72,6 +77,7 @@ TESTED = (
     *dict.fromkeys((*SENDING, *SENDING_SMALL)),
     *RECEIVING,
     *CHECKING,
+    *TOGETHER,
     *CANCELLING,
     *OPERATING,
     *EXPIRING,
@@ -220,6 +226,51 @@ def test_crash_while_bytes_are_received(stack: Stack, operator: Operator, die_at
         tus.send_rest(path, SIZE)
         stack.let_time_pass(A_LEASE)
         assert_done(stack, operator, bucket, id_of(path))
+
+
+@pytest.mark.parametrize("point", TOGETHER)
+def test_crash_while_files_are_received_together(
+    stack: Stack, operator: Operator, bucket: str, die_at: Die, point: str
+) -> None:
+    """The same request, repeated, has a result for each, and each object is there once."""
+    sizes = {f"k{number}": 1000 * (number + 1) for number in range(3)}
+    trigger = die_at(point)
+    with pytest.raises((OSError, http.client.HTTPException)):
+        send_together(stack, operator, bucket, sizes)
+    wait_for_death(trigger)
+    restart(stack, "web")
+    results = send_together(stack, operator, bucket, sizes)
+    assert [(each["status"], each["offset"]) for each in results] == [(201, size) for size in sizes.values()]
+    stack.let_time_pass(A_LEASE)
+    for result, (key, size) in zip(results, sizes.items(), strict=True):
+        operator.wait_for_state(id_of(result["location"]), "done")
+        assert stack.object_digest(bucket, key) == (size, content_digest(size))
+    assert stack.query("SELECT count(*) FROM uploads_transfer WHERE bucket = ?", bucket) == [(3,)]
+
+
+def send_together(stack: Stack, operator: Operator, bucket: str, sizes: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Send a file for each key in one request. Returns their results."""
+    named = {"store": stack.store, "bucket": bucket}
+    entries = [
+        {"size": size, "metadata": metadata_header(named | {"key": key, "fingerprint": key, "creation-id": key})}
+        for key, size in sizes.items()
+    ]
+    document = json.dumps({"files": entries}).encode()
+    body = len(document).to_bytes(4) + document + b"".join(content(0, size) for size in sizes.values())
+    headers = {
+        "Content-Type": "application/octet-stream",
+        "Cookie": operator.cookies,
+        "X-CSRFToken": operator.csrf_token,
+    }
+    connection = http.client.HTTPConnection(urlsplit(stack.url).netloc, timeout=60)
+    try:
+        connection.request("POST", "/files/together/", body, headers)
+        response = connection.getresponse()
+        assert response.status == 200, response.read()
+        results: list[dict[str, Any]] = json.loads(response.read())["results"]
+        return results
+    finally:
+        connection.close()
 
 
 @pytest.mark.parametrize("point", CANCELLING)

@@ -232,15 +232,15 @@ class _Inserted:
 class Insert(Generic[M]):
     """Inserts an object, as `save(force_insert=True)` does for a model without signals and without parents."""
 
+    _reads_key = True
+
     def __init__(self, model: type[M]) -> None:
         self._model = model
         self._built: dict[str, _Inserted] = {}
 
     def __call__(self, row: M) -> M:
         connection = connections[DEFAULT_DB_ALIAS]
-        built = self._built.get(connection.vendor)
-        if built is None:
-            built = self._built[connection.vendor] = self._compiled(connection)
+        built = self._for(connection)
         with connection.cursor() as cursor:
             cursor.execute(built.sql, built.values(row, connection))
             if built.returns_key:
@@ -248,16 +248,36 @@ class Insert(Generic[M]):
         row._state.adding, row._state.db = False, connection.alias
         return row
 
+    def _for(self, connection: Any) -> _Inserted:
+        built = self._built.get(connection.vendor)
+        if built is None:
+            built = self._built[connection.vendor] = self._compiled(connection)
+        return built
+
     def _compiled(self, connection: Any) -> _Inserted:
         key = self._model._meta.auto_field
         fields: list[Any] = [field for field in self._model._meta.concrete_fields if field is not key]
         query: Any = InsertQuery(self._model)
         query.insert_values(fields, [self._model()])
         compiler = query.get_compiler(connection=connection)
-        compiler.returning_fields = [] if key is None else [key]
+        compiler.returning_fields = [] if key is None or not self._reads_key else [key]
         ((sql, _params),) = compiler.as_sql()
         columns = tuple((_Column(each), type(each).pre_save is not models.Field.pre_save) for each in fields)
-        return _Inserted(sql, columns, key is not None)
+        return _Inserted(sql, columns, bool(compiler.returning_fields))
+
+
+class InsertMany(Insert[M]):
+    """Inserts objects by one statement that is executed for each. Keys that the database makes are not read."""
+
+    _reads_key = False
+
+    def __call__(self, rows: Sequence[M]) -> None:  # type: ignore[override]
+        connection = connections[DEFAULT_DB_ALIAS]
+        built = self._for(connection)
+        with connection.cursor() as cursor:
+            cursor.executemany(built.sql, [built.values(row, connection) for row in rows])
+        for row in rows:
+            row._state.adding, row._state.db = False, connection.alias
 
 
 def _selecting(query: Any, connection: Any) -> _Built:

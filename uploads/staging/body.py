@@ -154,3 +154,29 @@ class Body:
             raise BodyStalled(Problem(Code.SENDER_TOO_SLOW, rate_bytes=self._patience.least_rate))
         self._moving()
         self._start_window()
+
+
+class Portion:
+    """The next `length` bytes of a body of known length, such as those of one of several files."""
+
+    def __init__(self, body: Body, length: int) -> None:
+        self._body = body
+        self._left = length
+
+    def is_ready(self) -> bool:
+        return self._body.is_ready()
+
+    def pause(self) -> None:
+        self._body.pause()
+
+    def read_blocks(self, _limit: int = 0) -> Iterator[memoryview]:
+        """As `Body.read_blocks`. It has no more bytes than its length."""
+        while self._left:
+            block = self._body.read_block(min(BLOCK_SIZE, self._left))
+            self._left -= len(block)
+            yield block
+
+    def skip(self) -> None:
+        """Read what is left of it, which nobody needs."""
+        for _ in self.read_blocks():
+            pass

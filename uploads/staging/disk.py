@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,6 +193,16 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def make_folders(folders: Iterable[StagingFolder]) -> None:
+    """As `StagingFolder.make` for several folders: the folder that they are in is synced once."""
+    parents = set()
+    for folder in folders:
+        folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        parents.add(folder.path.parent)
+    for parent in parents:
+        sync_folder(parent)
 
 
 def remove_part(path: Path) -> None:

@@ -96,6 +96,10 @@ OF_USER: Mapping[str, Message] = {
 }
 
 LENGTHS: Mapping[str, Message] = {
+    Code.TOGETHER_INVALID: _(
+        "Send a document with a size and metadata, also a fingerprint, for each of at most %(count)s files, and then "
+        "exactly their bytes, at most %(limit_bytes)s."
+    ),
     Code.BODY_TOO_LONG: _("A body of %(length_bytes)s would exceed the announced size of %(size_bytes)s."),
     Code.BODY_GOES_ON: _("The body has more bytes than the rest of the file. The file was not completed."),
     Code.FILE_TOO_LONG: _("The file is longer than its announced size of %(size_bytes)s."),

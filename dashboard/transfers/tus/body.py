@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from dashboard.transfers.bodies import open_body
 from dashboard.transfers.slots import NoSlot, receiving
-from dashboard.transfers.still_allowed import NoLongerAllowed, while_allowed
+from dashboard.transfers.still_allowed import NoLongerAllowed, StillAllowed
 from uploads.models import Transfer
 from uploads.models.node import silent_since
 from uploads.problems import Code, Problem, ProblemError
@@ -19,7 +19,7 @@ from uploads.services.transfers.receive import QuotaExceeded, Receiver, Receivin
 from uploads.services.transfers.start import Started
 from uploads.services.transfers.steps import set_expected_sha256
 from uploads.staging import tus
-from uploads.staging.body import BodyEnded, BodyMalformed, BodyTooLong
+from uploads.staging.body import Body, BodyEnded, BodyMalformed, BodyTooLong, Portion
 from uploads.staging.disk import WriterBusy
 from uploads.staging.tus import Checksum, TusError
 
@@ -49,13 +49,24 @@ def receive(request: HttpRequest, started: Started, offset: int, length: int | N
     if transfer.all_received:
         return _check_all_received(request, transfer, offset, length)
     _set_digest(request, transfer)
-    with _as_tus_errors(request), receiving.taken_by(transfer.owner_id):
-        return _write(request, started, offset, length, checksum)
+    with as_tus_errors(request), receiving.taken_by(transfer.owner_id):
+        return _write(StillAllowed(request), started, offset, length, open_body(request, length), checksum)
+
+
+def receive_portion(request: HttpRequest, started: Started, allowed: StillAllowed, portion: Portion) -> int:
+    """Receive a whole file that is a portion of a body. Returns the offset of the next byte. Raises TusError.
+
+    The caller has the slot of the request.
+    """
+    if started.transfer.all_received:
+        return started.transfer.size
+    with as_tus_errors(request):
+        return _write(allowed, started, 0, started.transfer.size, portion)
 
 
 def is_empty(request: HttpRequest, user_id: int) -> bool:
     """Whether a body in chunks has no byte. Raises TusError."""
-    with _as_tus_errors(request), receiving.taken_by(user_id):
+    with as_tus_errors(request), receiving.taken_by(user_id):
         return not open_body(request, None).read_block(1)
 
 
@@ -80,8 +91,15 @@ def recover_end(transfer: Transfer, offset: int) -> None:
         log.info("transfer %s: not recovered: %s", transfer.pk, reason)
 
 
-def _write(request: HttpRequest, started: Started, offset: int, length: int | None, checksum: Checksum | None) -> int:
-    transfer, body = started.transfer, open_body(request, length)
+def _write(
+    allowed: StillAllowed,
+    started: Started,
+    offset: int,
+    length: int | None,
+    body: Body | Portion,
+    checksum: Checksum | None = None,
+) -> int:
+    transfer = started.transfer
     receiver = Receiver(
         transfer,
         quota_patience=QUOTA_PATIENCE_SECONDS,
@@ -96,7 +114,7 @@ def _write(request: HttpRequest, started: Started, offset: int, length: int | No
             raise TusError(409, problem, headers=_offset_header(receiver.offset))
         receiver.expect(length, FIRST_PATIENCE_SECONDS)
         try:
-            for block in while_allowed(request, transfer, body.read_blocks(transfer.size - offset)):
+            for block in allowed.blocks(transfer, body.read_blocks(transfer.size - offset)):
                 if checksum and receiver.offset + len(block) - offset > MAX_CHECKED_BODY:
                     raise _checked_too_large(receiver.offset + len(block) - offset)
                 receiver.write(block)
@@ -151,7 +169,7 @@ def _set_digest(request: HttpRequest, transfer: Transfer) -> None:
 
 
 @contextmanager
-def _as_tus_errors(request: HttpRequest) -> Iterator[None]:
+def as_tus_errors(request: HttpRequest) -> Iterator[None]:
     """Turn every way in which a body can fail into a response with its status."""
     try:
         yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ from django.urls import reverse
 from dashboard.shared.jsonapi import with_retry_after
 from dashboard.shared.messages import refusal_text, text_of
 from dashboard.transfers.bodies import decodes_chunks
-from dashboard.transfers.form import UploadMetadataForm
+from dashboard.transfers.form import FindStore, UploadMetadataForm
 from dashboard.transfers.in_the_way import InTheWay, in_the_way
 from dashboard.transfers.refusals import refusal_fields, request_id_of, retry_after_of
 from dashboard.transfers.slots import NoSlot, creating
@@ -52,8 +53,17 @@ def options(_request: HttpRequest, user: User, **_kwargs: uuid.UUID) -> HttpResp
 def create(request: HttpRequest, user: User) -> HttpResponse:
     """201 with the address of the transfer. A body of the right content type has its first bytes."""
     first = _first_body(request, user)
-    named = tus.read_metadata(request.headers, METADATA_NAMES | {OWN_ID})
-    form = UploadMetadataForm(user=user, data=named)
+    metadata = request.headers.get("Upload-Metadata", "")
+    new = read_new(user, metadata, first.size, with_bytes=first.length != 0)
+    return _start(request, user, new, first.length) if isinstance(new, NewTransfer) else new
+
+
+def read_new(
+    user: User, metadata: str, size: int, *, with_bytes: bool, find_store: FindStore = access.new_transfer_store
+) -> NewTransfer | HttpResponse:
+    """The transfer that a header Upload-Metadata asks for, or the response that refuses it. Raises TusError."""
+    named = tus.read_metadata({"Upload-Metadata": metadata}, METADATA_NAMES | {OWN_ID})
+    form = UploadMetadataForm(user=user, data=named, find_store=find_store)
     if not form.is_valid() and form.is_forbidden:
         return fields_response(403, Code.ACCESS_DENIED, text_of(Problem(Code.ACCESS_DENIED)), form.field_errors())
     if not form.is_valid():
@@ -62,11 +72,8 @@ def create(request: HttpRequest, user: User) -> HttpResponse:
     if not values.key:
         text = text_of(Problem(Code.KEY_MISSING))
         return fields_response(400, tus.INVALID_METADATA, text, {"key": text})
-    new = values.new_transfer(user, first.size, resumable=True)
-    metadata = request.headers.get("Upload-Metadata", "")
-    has_own_id = bool(named.get(OWN_ID))
-    new = replace(new, upload_metadata=metadata, with_bytes=first.length != 0, has_own_id=has_own_id)
-    return _start(request, user, new, first.length)
+    new = values.new_transfer(user, size, resumable=True)
+    return replace(new, upload_metadata=metadata, with_bytes=with_bytes, has_own_id=bool(named.get(OWN_ID)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +106,26 @@ def _start(request: HttpRequest, user: User, new: NewTransfer, length: int | Non
             started = start(new)
     except NoSlot as refusal:
         raise busy(refusal) from refusal
-    except KeyBusy as refusal:
-        return _key_busy(in_the_way(user, refusal.transfer))
     except TransferRefused as refusal:
-        text = refusal_text(refusal.problem, refusal.store_error)
-        fields, request_id = refusal_fields(refusal), request_id_of(refusal)
-        response = fields_response(refusal.status, refusal.code, text, fields, request_id=request_id)
-        return with_retry_after(response, retry_after_of(refusal))
+        return refused(user, refusal)
+    return created(user, started, has_bytes=length != 0, receive=lambda: receive(request, started, 0, length))
+
+
+def refused(user: User, refusal: TransferRefused) -> HttpResponse:
+    """Why no transfer was started."""
+    if isinstance(refusal, KeyBusy):
+        return _key_busy(in_the_way(user, refusal.transfer))
+    text = refusal_text(refusal.problem, refusal.store_error)
+    fields, request_id = refusal_fields(refusal), request_id_of(refusal)
+    response = fields_response(refusal.status, refusal.code, text, fields, request_id=request_id)
+    return with_retry_after(response, retry_after_of(refusal))
+
+
+def created(user: User, started: Started, *, has_bytes: bool, receive: Callable[[], int]) -> HttpResponse:
+    """201 for a transfer that is there. `receive` receives its first bytes; its offset. Raises TusError."""
     transfer = started.transfer
     check_is_here(transfer)
-    offset = _first_bytes(request, user, started, length)
+    offset = _first_bytes(user, started, receive, has_bytes=has_bytes)
     response = HttpResponse(status=201, headers={"Location": reverse("file", args=[transfer.pk])})
     return with_progress(response, transfer, offset)
 
@@ -120,18 +137,18 @@ def _key_busy(found: InTheWay) -> HttpResponse:
     return with_retry_after(response, found.retry_after)
 
 
-def _first_bytes(request: HttpRequest, user: User, started: Started, length: int | None) -> int:
+def _first_bytes(user: User, started: Started, receive: Callable[[], int], *, has_bytes: bool) -> int:
     """Receive what came with the creation. Returns the offset of the next byte.
 
     The upload exists, so the response is 201 if the bytes can be sent again later.
     """
     transfer = started.transfer
     offset = 0 if started.is_new else offset_of(transfer)
-    if not (length != 0 and not offset) and transfer.size:
+    if not (has_bytes and not offset) and transfer.size:
         recover_end(transfer, offset)
         return offset
     try:
-        return receive(request, started, 0, length)
+        return receive()
     except TusError as error:
         log.info("transfer %s: bytes that came with its creation: %s", transfer.pk, error)
         if error.code == Code.WRONG_OFFSET:

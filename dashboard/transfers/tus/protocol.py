@@ -27,22 +27,24 @@ Handler = Callable[..., HttpResponse]
 View = Callable[..., HttpResponseBase]
 
 
-def tus_view(handlers: Mapping[str, Handler]) -> View:
-    """A view that passes each method to its handler."""
+def tus_view(handlers: Mapping[str, Handler], *, needs_version: bool = True) -> View:
+    """A view that passes each method to its handler. `needs_version`: only for requests of tus."""
 
     @receives_file
     @login_not_required  # A tus client gets 401 instead of a redirect to the login page.
     @csrf_exempt  # Checked in `_handle`, before the body is read.
     def view(request: HttpRequest, **kwargs: uuid.UUID) -> HttpResponseBase:
         try:
-            return _handle(request, handlers, kwargs)
+            return _handle(request, handlers, kwargs, needs_version=needs_version)
         except TusError as error:
             return error_response(error)
 
     return view
 
 
-def _handle(request: HttpRequest, handlers: Mapping[str, Handler], kwargs: Mapping[str, uuid.UUID]) -> HttpResponse:
+def _handle(
+    request: HttpRequest, handlers: Mapping[str, Handler], kwargs: Mapping[str, uuid.UUID], *, needs_version: bool
+) -> HttpResponse:
     if not request.user.is_authenticated:
         raise TusError(401, Problem(Code.NOT_SIGNED_IN))
     if isinstance(request.user, User) and second_factor.is_missing(request.session, request.user):
@@ -58,7 +60,7 @@ def _handle(request: HttpRequest, handlers: Mapping[str, Handler], kwargs: Mappi
     if handler is None:
         allowed = ", ".join(handlers)
         raise TusError(405, Problem(Code.METHOD_NOT_ALLOWED, allowed=allowed), headers={"Allow": allowed})
-    if method != "OPTIONS":
+    if needs_version and method != "OPTIONS":
         tus.check_version(request.headers)
     return handler(request, access.actor_to_send_files(request.user), **kwargs)
 

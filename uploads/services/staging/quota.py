@@ -30,7 +30,7 @@ from django.db.models import F, Q, QuerySet, Sum, Value
 from django.utils import timezone
 
 from uploads import crash, database
-from uploads.database.prepared import Given, Insert, Rows, Update
+from uploads.database.prepared import Given, Insert, InsertMany, Rows, Update
 from uploads.domain.planning import PlannedPart
 from uploads.domain.states import FINAL_PHASES, DesiredState, PartState
 from uploads.models import Part, StagingNode, Transfer
@@ -54,6 +54,7 @@ AMPLE = 8
 
 
 _INSERT = Insert(Part)
+_INSERT_MANY = InsertMany(Part)
 
 
 class TransferEnded(Exception):
@@ -121,14 +122,38 @@ def reserve_only_part(transfer: Transfer) -> Part | None:
     return _reserve_row(transfer, planned, None)
 
 
+def reserve_only_parts(transfers: Sequence[Transfer]) -> dict[uuid.UUID, Part]:
+    """As `reserve_only_part` for several transfers of one user, which this transaction creates: parts by transfer.
+
+    The statements are those of one transfer while space is ample.
+    """
+    size = sum(each.size for each in transfers)
+    total, of_user = _totals()
+    if not upper_bound.take(transfers[0], size, min(total, of_user) - size):
+        found = {each.pk: reserve_only_part(each) for each in transfers}
+        return {pk: part for pk, part in found.items() if part is not None}
+    rows = [Part(transfer=each, number=1, size=each.size, reserved_bytes=each.size) for each in transfers]
+    _INSERT_MANY(rows)
+    by_pk = {each.pk: each for each in transfers}
+    parts = {part.transfer_id: part for part in Part.objects.filter(transfer__in=by_pk).order_by()}
+    for pk, part in parts.items():
+        part.transfer = by_pk[pk]
+    return parts
+
+
+def _totals() -> tuple[int, int]:
+    """The most bytes that may be reserved by the quota and the free space of the disk: of all users, and of one."""
+    on_disk = disk.free_bytes(Path(settings.STAGING_DIR)) - settings.STAGING_FREE_FLOOR
+    total = max(0, min(limit_bytes(), on_disk))
+    return total, settings.USER_RESERVED_BYTES or _share_of_user(total)
+
+
 def _is_space_ample(transfer: Transfer, parts: Sequence[PlannedPart]) -> bool:
     """Whether these parts may certainly be reserved, by the upper bound of what is taken. If so, it has them now.
 
     What has arrived counts twice here, as taken and as used on the disk.
     """
-    on_disk = disk.free_bytes(Path(settings.STAGING_DIR)) - settings.STAGING_FREE_FLOOR
-    total = max(0, min(limit_bytes(), on_disk))
-    of_user = settings.USER_RESERVED_BYTES or _share_of_user(total)
+    total, of_user = _totals()
     size = sum(each.size for each in parts)
     if len(parts) == 1:
         most = min(total, of_user) - size

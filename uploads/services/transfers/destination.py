@@ -47,7 +47,7 @@ def check_destination(store: Store, bucket: str, key: str) -> None:
 
     Raises Refused if the store certainly accepts no file there. Changed settings of the store are checked again.
     """
-    destination = (store.pk, store.written_settings, bucket, _first_folder(key))
+    destination = (store.pk, store.written_settings, bucket, first_folder(key))
     if _is_remembered(destination):
         return
     try:
@@ -63,7 +63,7 @@ def check_destination(store: Store, bucket: str, key: str) -> None:
     _remember(destination)
 
 
-def _first_folder(key: str) -> str:
+def first_folder(key: str) -> str:
     """Policies often allow one folder of a bucket. All files of a folder that is uploaded have the same one."""
     folder, slash, _ = key.partition("/")
     return folder + slash if slash else ""

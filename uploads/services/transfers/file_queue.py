@@ -25,6 +25,11 @@ def enqueue_file(transfer: Transfer, part_id: int) -> None:
         _wake(transfer.node, [part_id])
 
 
+def enqueue_small_files(node: str, part_ids: Sequence[int]) -> None:
+    """Enqueue the only parts of small files, which this transaction has marked as enqueued."""
+    _wake(node, part_ids)
+
+
 def enqueue_files(node: str, part_ids: Sequence[int]) -> None:
     """Enqueue the only parts of small files. A file that has failed before is sent alone."""
     together = list(Part.objects.filter(pk__in=part_ids, tries=0).order_by().values_list("pk", flat=True))

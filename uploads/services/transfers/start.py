@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
@@ -173,25 +174,25 @@ def start(new: NewTransfer) -> Started:
     If the response to a creation was lost, the request comes again, and may meet the object of its own file. It gets
     the transfer that has written it, which is done. Raises TransferRefused; nothing is stored then.
     """
-    plan = _plan(new)
-    _check_names(new, plan)
+    plan = plan_of(new)
+    check_names(new, plan)
     same = _find_same_file(new) if new.fingerprint and _is_key_used(new) else None
     if same is None:
-        _check_verification(new)
+        check_verification(new)
     elif not _asks_for_leave(same, new):
         return Started(same)
     require_destination(new.store, new.bucket, new.key)
-    existing = _existing_object(new)
-    repeated = _find_repeated(new, existing)
+    existing = existing_object(new)
+    repeated = find_repeated(new, existing)
     if repeated is not None:
         return Started(repeated)
-    columns = _replacement_columns(new, existing)
+    columns = replacement_columns(new, existing)
     if same is not None:
         return Started(_resumed(same, new, columns))
     if _discard_other(new):
-        columns = _replacement_columns(new, _existing_object(new))
+        columns = replacement_columns(new, existing_object(new))
     with transaction.atomic():
-        _lock(new)
+        lock(new.owner, [new.store])
         if _is_refused(new):
             same = _find_same_file(new)
             if same is not None:
@@ -201,15 +202,16 @@ def start(new: NewTransfer) -> Started:
         return _create(new, plan, columns)
 
 
-def _lock(new: NewTransfer) -> None:
+def lock(owner: User, stores: Sequence[Store]) -> None:
     """Concurrent requests of one user wait for each other, and those for one key."""
     if database.locks_rows():
-        User.objects.select_for_update(no_key=True).get(pk=new.owner.pk)
-        Store.objects.select_for_update().get(pk=new.store.pk)
+        User.objects.select_for_update(no_key=True).get(pk=owner.pk)
+        ids = [store.pk for store in stores]
+        list(Store.objects.select_for_update().filter(pk__in=ids).order_by("pk"))
 
 
-def _create(new: NewTransfer, plan: Plan, replacement_columns: dict[str, Any]) -> Started:
-    transfer = _new_row(new, plan, replacement_columns)
+def _create(new: NewTransfer, plan: Plan, columns: dict[str, Any]) -> Started:
+    transfer = new_row(new, plan, columns)
     reserves = new.with_bytes and plan.part_count == 1 and new.size > 0
     if reserves:
         transfer.progressed_at = transfer.received_at
@@ -218,7 +220,8 @@ def _create(new: NewTransfer, plan: Plan, replacement_columns: dict[str, Any]) -
     return Started(transfer, is_new=True, reserved=quota.reserve_only_part(transfer) if reserves else None)
 
 
-def _new_row(new: NewTransfer, plan: Plan, replacement_columns: dict[str, Any]) -> Transfer:
+def new_row(new: NewTransfer, plan: Plan, columns: dict[str, Any]) -> Transfer:
+    """A row that is not saved yet. `columns` are those of `replacement_columns`."""
     return Transfer(
         owner=new.owner,
         access_token_id=current().token_id,
@@ -240,11 +243,11 @@ def _new_row(new: NewTransfer, plan: Plan, replacement_columns: dict[str, Any]) 
         expected_sha256=new.expected_sha256,
         upload_metadata=new.upload_metadata,
         received_at=timezone.now(),
-        **replacement_columns,
+        **columns,
     )
 
 
-def _plan(new: NewTransfer) -> Plan:
+def plan_of(new: NewTransfer) -> Plan:
     limits = limits_of(new.store)
     if limits.max_part_size < min(limits.min_part_size, new.size):
         problem = Problem(
@@ -258,7 +261,7 @@ def _plan(new: NewTransfer) -> Plan:
         raise TransferRefused(refusal.problem, field, 413 if field == "file" else 400) from refusal
 
 
-def _check_names(new: NewTransfer, plan: Plan) -> None:
+def check_names(new: NewTransfer, plan: Plan) -> None:
     try:
         check_bucket(new.bucket)
     except ObjectStoreError as error:
@@ -291,7 +294,7 @@ def _own_problem(error: ObjectStoreError) -> Problem:
     return error.problem or Problem(error.reason.value)
 
 
-def _replacement_columns(new: NewTransfer, existing: ExistingObject) -> dict[str, Any]:
+def replacement_columns(new: NewTransfer, existing: ExistingObject) -> dict[str, Any]:
     """Which object the transfer may replace, by what HEAD shows now. Where HEAD is not allowed, the transfer starts.
 
     Raises TransferRefused if an object would be replaced that the operator has not confirmed.
@@ -313,7 +316,7 @@ def _replacement_columns(new: NewTransfer, existing: ExistingObject) -> dict[str
     return {"forbid_overwrite": False, "replaces": {"object": seen.as_json() if seen else None}}
 
 
-def _existing_object(new: NewTransfer) -> ExistingObject:
+def existing_object(new: NewTransfer) -> ExistingObject:
     """What HEAD shows; nothing where it does not matter. Raises TransferRefused if it fails."""
     if new.replace and new.replacement.any_object:
         return ExistingObject(None)
@@ -334,7 +337,7 @@ def _check_key_is_free(new: NewTransfer) -> None:
 
 def _check_open_transfers(owner: User) -> None:
     limit = settings.USER_OPEN_TRANSFERS
-    if _has_open(limit)(owner=owner.pk):
+    if has_open(limit)(owner=owner.pk):
         raise TooManyOpen(limit)
 
 
@@ -345,7 +348,7 @@ def _last_open(limit: int) -> QuerySet[Transfer]:
 
 
 @cache
-def _has_open(limit: int) -> Exists:
+def has_open(limit: int) -> Exists:
     return Exists(lambda: _last_open(limit))
 
 
@@ -410,7 +413,7 @@ def _of_same_file(new: NewTransfer) -> QuerySet[Transfer]:
     )
 
 
-def _find_repeated(new: NewTransfer, existing: ExistingObject) -> Transfer | None:
+def find_repeated(new: NewTransfer, existing: ExistingObject) -> Transfer | None:
     """The transfer of the same request, if it has written this object lately.
 
     Without an id of the creation, the same header may be a new request: of a client that asks before it sends bytes, or
@@ -441,7 +444,7 @@ def _may_be_repeated(new: NewTransfer, facts: ObjectFacts) -> bool:
     return new.with_bytes and is_in_the_way
 
 
-def _check_verification(new: NewTransfer) -> None:
+def check_verification(new: NewTransfer) -> None:
     if new.verify_sha256 and not expected_sha256.can_verify():
         raise TransferRefused(Problem(Code.SHA256_UNAVAILABLE), "sha256")
 
@@ -457,13 +460,13 @@ def offset_of(transfer: Transfer) -> int:
     return transfer.folder.offset(transfer.plan, whole)
 
 
-def _resumed(same: Transfer, new: NewTransfer, replacement_columns: dict[str, Any]) -> Transfer:
+def _resumed(same: Transfer, new: NewTransfer, columns: dict[str, Any]) -> Transfer:
     """The transfer that this file resumes, with leave to replace an object if it is given now."""
     if not same.upload_metadata:  # It was created by an earlier version.
         same.upload_metadata = new.upload_metadata
         same.save(update_fields=["upload_metadata"])
     if _asks_for_leave(same, new):
-        _allow(new.owner, same, replacement_columns)
+        _allow(new.owner, same, columns)
     return same
 
 
@@ -487,13 +490,13 @@ def _asks_for_leave(same: Transfer, new: NewTransfer) -> bool:
     return new.replace and (needs_leave(same) or new.replacement.seen is not None)
 
 
-def _allow(actor: User, transfer: Transfer, replacement_columns: dict[str, Any]) -> None:
-    if all(getattr(transfer, name) == value for name, value in replacement_columns.items()):
+def _allow(actor: User, transfer: Transfer, columns: dict[str, Any]) -> None:
+    if all(getattr(transfer, name) == value for name, value in columns.items()):
         return
     with transaction.atomic():
         rows = Transfer.objects.filter(pk=transfer.pk, phase__in=LIVE_PHASES | {Phase.FAILED})
-        if rows.update(**replacement_columns):
-            seen = replacement_columns["replaces"].get("object") or {}
+        if rows.update(**columns):
+            seen = columns["replaces"].get("object") or {}
             audit.record_transfer(actor, "replace-allowed", transfer, **seen)
-            for name, value in replacement_columns.items():
+            for name, value in columns.items():
                 setattr(transfer, name, value)

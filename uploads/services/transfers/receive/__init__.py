@@ -3,6 +3,7 @@
 from uploads.services.transfers.receive.ending import INCOMPLETE_BODY, abandon
 from uploads.services.transfers.receive.errors import GaveWay, QuotaExceeded, ReceivingStopped, WrongLength
 from uploads.services.transfers.receive.receiver import Receiver, recover
+from uploads.services.transfers.receive.together import TogetherReceiver
 
 __all__ = [
     "INCOMPLETE_BODY",
@@ -10,6 +11,7 @@ __all__ = [
     "QuotaExceeded",
     "Receiver",
     "ReceivingStopped",
+    "TogetherReceiver",
     "WrongLength",
     "abandon",
     "recover",

@@ -15,6 +15,7 @@ from uploads.models import Part
 from uploads.services.transfers.dispatch import dispatch
 from uploads.services.transfers.receive.parts import ArrivingPart
 from uploads.services.work.transitions import prepared_change
+from uploads.staging.disk import PartialFile
 
 _pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="sync")
 
@@ -71,6 +72,11 @@ class Syncer:
         syncing.future.result()
         crash.point("part.synced")
         return syncing.part
+
+
+def sync_soon(file: PartialFile) -> Future[None]:
+    """Sync a whole part in another thread."""
+    return _pool.submit(file.finish)
 
 
 def mark_staged(part: Part, sha256_state: bytes | None) -> None:

@@ -1,0 +1,215 @@
+"""Starting the transfers of several small files that come in one request, with the statements of one.
+
+Most files of a folder are new, and nothing is in the way of their keys. They are looked at together, and created in one
+transaction. All others are started one by one, by `start`: those with an unfinished transfer, those whose key another
+file of the request has, and those that are not small.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from uploads import audit, crash
+from uploads.database.prepared import Given, GivenTexts, InsertMany, Rows
+from uploads.domain.planning import Plan
+from uploads.domain.states import LIVE_PHASES, Phase
+from uploads.models import Transfer
+from uploads.services.browse.browsing import ExistingObject
+from uploads.services.staging import quota
+from uploads.services.stores.clients import keeping_clients
+from uploads.services.transfers.destination import first_folder
+from uploads.services.transfers.file_queue import SMALL_FILE
+from uploads.services.transfers.start import (
+    NewTransfer,
+    Started,
+    TransferRefused,
+    check_names,
+    existing_object,
+    find_repeated,
+    has_open,
+    lock,
+    new_row,
+    plan_of,
+    replacement_columns,
+    require_destination,
+    start,
+)
+
+THREADS = 4
+"""Requests to stores at the same time, for all requests of this process."""
+
+_threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="look")
+_INSERT_MANY = InsertMany(Transfer)
+
+Outcome = Started | TransferRefused
+_Place = tuple[int, str]
+
+
+@dataclass(slots=True)
+class _File:
+    """A file whose key is free, and what was found out about it."""
+
+    new: NewTransfer
+    plan: Plan
+    columns: dict[str, Any] = field(default_factory=dict)
+    outcome: Outcome | None = None
+
+    @property
+    def place(self) -> _Place:
+        return self.new.store.pk, self.new.bucket
+
+
+def start_together(news: Sequence[NewTransfer]) -> list[Outcome]:
+    """As `start` for files of one owner, in their order. A file that cannot start does not keep others from it."""
+    files = dict(_plain_files(news))
+    with keeping_clients():
+        used = _used_keys(files.values())
+        files = {number: file for number, file in files.items() if not _is_used(file, used)}
+        _look(files.values())
+        _create([file for file in files.values() if file.outcome is None])
+        outcomes = {number: file.outcome for number, file in files.items()}
+        return [outcomes.get(number) or _start_alone(new) for number, new in enumerate(news)]
+
+
+def _start_alone(new: NewTransfer) -> Outcome:
+    try:
+        return start(new)
+    except TransferRefused as refusal:
+        return refusal
+
+
+def _plain_files(news: Sequence[NewTransfer]) -> Iterator[tuple[int, _File]]:
+    """The files that may be started together, by their places. The others are started alone, or refused there."""
+    keys = set[tuple[int, str, str]]()
+    for number, new in enumerate(news):
+        key = (new.store.pk, new.bucket, new.key)
+        is_plain = new.with_bytes and 0 < new.size <= SMALL_FILE and not new.verify_sha256 and new.discard is None
+        if not is_plain or key in keys:
+            continue
+        keys.add(key)
+        try:
+            plan = plan_of(new)
+            check_names(new, plan)
+        except TransferRefused:
+            continue
+        if plan.part_count == 1:
+            yield number, _File(new, plan)
+
+
+# --- Keys that unfinished transfers have ------------------------------------------------------------------------------
+
+_USED_KEYS = Rows(
+    lambda: (
+        Transfer.objects.filter(
+            store=Given(Transfer, "store"),
+            bucket=Given(Transfer, "bucket"),
+            key__in=GivenTexts("keys"),
+            phase__in=LIVE_PHASES | {Phase.FAILED},
+        )
+        .order_by()
+        .values_list("key")
+    )
+)
+
+
+def _used_keys(files: Iterable[_File]) -> dict[_Place, set[str]]:
+    """The keys in use, by the store and the bucket: a statement for each of those."""
+    keys = defaultdict[_Place, list[str]](list)
+    for file in files:
+        keys[file.place].append(file.new.key)
+    return {place: {key for (key,) in _USED_KEYS(store=place[0], bucket=place[1], keys=keys[place])} for place in keys}
+
+
+def _is_used(file: _File, used: dict[_Place, set[str]]) -> bool:
+    return file.new.key in used[file.place]
+
+
+# --- What the store says ----------------------------------------------------------------------------------------------
+
+
+def _look(files: Iterable[_File]) -> None:
+    """Find out what each file may replace, or why it is refused."""
+    accepted = _accepted(files)
+    found = [_in_thread(existing_object, file.new) for file in accepted]
+    for file, existing in zip(accepted, found, strict=True):
+        try:
+            _decide(file, existing())
+        except TransferRefused as refusal:
+            file.outcome = refusal
+
+
+def _in_thread(look: Callable[[NewTransfer], ExistingObject], new: NewTransfer) -> Callable[[], ExistingObject]:
+    return _threads.submit(copy_context().run, look, new).result
+
+
+def _decide(file: _File, existing: ExistingObject) -> None:
+    """The decisions of `start`, in its order."""
+    repeated = find_repeated(file.new, existing)
+    if repeated is not None:
+        file.outcome = Started(repeated)
+    else:
+        file.columns = replacement_columns(file.new, existing)
+
+
+def _accepted(files: Iterable[_File]) -> list[_File]:
+    """Those whose destination the store does not refuse. It is asked once for each, also if it refuses."""
+    refusals: dict[object, TransferRefused] = {}
+    accepted = []
+    for file in files:
+        destination = (file.place, first_folder(file.new.key))
+        if destination not in refusals:
+            try:
+                require_destination(file.new.store, file.new.bucket, file.new.key)
+            except TransferRefused as refusal:
+                refusals[destination] = refusal
+        file.outcome = refusals.get(destination)
+        if file.outcome is None:
+            accepted.append(file)
+    return accepted
+
+
+# --- Their rows -------------------------------------------------------------------------------------------------------
+
+
+def _create(files: Sequence[_File]) -> None:
+    """Create those whose key is still free; none of them if their owner may not have so many transfers in progress."""
+    if not files:
+        return
+    with transaction.atomic():
+        owner = files[0].new.owner
+        lock(owner, [file.new.store for file in files])
+        used = _used_keys(files)
+        free = [file for file in files if not _is_used(file, used)]
+        if free and _has_room(owner, len(free)):
+            _insert(owner, free)
+    crash.point("together.created")
+
+
+def _has_room(owner: User, count: int) -> bool:
+    place = settings.USER_OPEN_TRANSFERS - count + 1
+    return place > 0 and not has_open(place)(owner=owner.pk)
+
+
+def _insert(owner: User, files: Sequence[_File]) -> None:
+    rows = [_row(file) for file in files]
+    _INSERT_MANY(rows)
+    details = {row: {"size": row.size, "replace": file.new.replace} for row, file in zip(rows, files, strict=True)}
+    audit.record_transfers(owner, "begun", details)
+    reserved = quota.reserve_only_parts(rows)
+    for row, file in zip(rows, files, strict=True):
+        file.outcome = Started(row, is_new=True, reserved=reserved.get(row.pk))
+
+
+def _row(file: _File) -> Transfer:
+    row = new_row(file.new, file.plan, file.columns)
+    row.progressed_at = row.received_at
+    return row
