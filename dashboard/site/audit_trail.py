@@ -65,12 +65,17 @@ class AuditRefusals:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self._get_response(request)
         user = getattr(request, "user", None)
-        if is_refusal(request, response) and isinstance(user, User) and self._limit.allows(user.pk):
-            try:
-                _record(request, response, user, is_last=self._limit.is_reached(user.pk))
-            except Exception:
-                log.exception("a refusal could not be recorded")
+        # A request with several files has a response for each.
+        for each in getattr(response, "parts", [response]):
+            if is_refusal(request, each) and isinstance(user, User) and self._limit.allows(user.pk):
+                self._record(request, each, user)
         return response
+
+    def _record(self, request: HttpRequest, response: HttpResponseBase, user: User) -> None:
+        try:
+            _record(request, response, user, is_last=self._limit.is_reached(user.pk))
+        except Exception:
+            log.exception("a refusal could not be recorded")
 
     def process_exception(self, request: HttpRequest, error: Exception) -> None:
         if isinstance(error, ProblemError):

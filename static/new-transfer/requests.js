@@ -26,11 +26,13 @@ export class Requests {
 
   async pause(file) {
     this.#sending.pause(file);
+    // The response to its creation tells whether there is a transfer to pause.
+    if (file.isCreating) return;
     await this.deliver(file, "pause");
   }
 
   async resume(file) {
-    if (await this.deliver(file, "resume")) this.#sending.resume(file);
+    if (file.isCreating || (await this.deliver(file, "resume"))) this.#sending.resume(file);
   }
 
   // The server retries what failed in the store. What failed on the way to the server is sent again from here.

@@ -35,6 +35,7 @@ export class SelectedFile {
     this.isCreating = false; // The creation request has no response yet: it is not known whether a transfer exists.
     this.mayExist = false; // Nor is it later, because the response was lost, or nobody waited for it.
     this.isCreatedEmpty = false; // Its bytes do not come with its creation, because that has failed.
+    this.goesAlone = false; // It is not sent with other files, because that has failed for it.
     this.sentAs = ""; // The method of the current request, as it is sent: proxies may block some.
     this.requestSize = 0; // The bytes in it.
     this.failures = 0; // Of requests with bytes, in a row.

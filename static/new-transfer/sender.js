@@ -1,9 +1,11 @@
-// The browser leg: Uppy and its tus plugin send files to Partway. The server decides what is resumed where, so
+// The browser leg: small files go to Partway together, in requests of our own (together.js). Uppy and its tus plugin send all
+// others, and small files for which that is not possible. The server decides what is resumed where, so
 // tus-js-client's own storage of uploads is not used.
 
 import { isCovered } from "./fingerprint.js";
 import { bytesLater, reactionTo, smallerRequests, withOverride } from "./request-errors.js";
 import { RequestError, csrfToken, noteResponse } from "./server.js";
+import { Together } from "./together.js";
 import { Ways } from "./ways.js";
 
 const { Uppy, Tus } = globalThis.Uppy;
@@ -12,6 +14,7 @@ const OVERRIDE = "X-HTTP-Method-Override";
 const FILES_AT_A_TIME = 5;
 // Uppy goes through all its files on each event, so it gets only those that are sent now and those that are next.
 const FILES_IN_UPPY = 10;
+const FILES_READY = 64; // For two requests with as many files as they may have.
 const MAX_DELAY = 10_000;
 const MOST_RETRIES = 20_000; // They take more than two days.
 
@@ -44,15 +47,23 @@ export class Sender {
   #on;
   #headersFor;
   #ways;
+  #together;
   #isKeyTaken = false; // The last creation was refused because of its key.
 
   // `on` has a handler for each event of a file: started, created, resuming, progress, accepted, interrupted, received,
   // ended. The one of resuming may throw a RequestError: then nothing is sent.
   // `headersFor(file, start, end)` gives headers for the request that carries these bytes.
-  constructor({ endpoint, on, headersFor }) {
+  constructor({ endpoint, together, on, headersFor }) {
     this.#on = on;
     this.#headersFor = headersFor;
     this.#ways = new Ways(endpoint);
+    this.#together = new Together({
+      url: together,
+      ways: this.#ways,
+      on: { ...on, created: (...facts) => this.#onCreatedTogether(...facts), refused: (error) => this.#noteCreation(error) },
+      alone: (file) => this.#sendAlone(file),
+      isDoubtful: (file) => this.#isDoubtful(file),
+    });
     this.#uppy = new Uppy({
       id: "partway",
       logger: SILENT,
@@ -78,7 +89,15 @@ export class Sender {
 
   // Send files, one after another. A file that is resumed has its URL in `settings.tusUrl`.
   start(files) {
-    for (const file of files) this.#waiting.add(file);
+    for (const file of files) {
+      if (this.#together.takes(file)) this.#together.add(file);
+      else this.#waiting.add(file);
+    }
+    this.#feedSoon();
+  }
+
+  #sendAlone(file) {
+    this.#waiting.add(file);
     this.#feedSoon();
   }
 
@@ -89,6 +108,7 @@ export class Sender {
 
   #feed() {
     this.#feeding = null;
+    this.#together.feed();
     const moving = [...this.#files.values()].filter((file) => !file.isPausedHere).length;
     const next = this.#takeNext(FILES_IN_UPPY - moving);
     if (!next.length) return;
@@ -101,29 +121,34 @@ export class Sender {
   // Without a copy of all that wait: they may be thousands, and this runs after each file.
   #takeNext(count) {
     const next = [];
-    for (const file of this.#waiting) {
-      if (next.length >= count) break;
+    const add = (file) => {
       this.#waiting.delete(file);
       this.#files.set(file.id, file);
       file.isPausedHere = false;
       next.push(file);
+    };
+    for (const file of this.#waiting) {
+      if (next.length >= count) break;
+      add(file);
     }
+    for (const file of this.#together.takeDoubtful(count - next.length)) add(file);
     return next;
   }
 
   // Whether it has nothing more to send soon.
   get isHungry() {
-    return this.#waiting.size < FILES_IN_UPPY;
+    return this.#waiting.size < FILES_IN_UPPY && this.#together.count < FILES_READY;
   }
 
   // Whether it can be resumed; otherwise it is started.
   has(file) {
-    return this.#files.has(file.id);
+    return this.#files.has(file.id) || this.#together.isSending(file);
   }
 
   pause(file) {
     this.#waiting.delete(file);
-    if (!this.has(file) || file.isPausedHere) return;
+    this.#together.pause(file);
+    if (!this.#files.has(file.id) || file.isPausedHere) return;
     file.run += 1;
     file.isPausedHere = true;
     file.isCreating = false; // The request is aborted: no response follows.
@@ -132,7 +157,8 @@ export class Sender {
   }
 
   resume(file) {
-    if (!this.has(file) || !file.isPausedHere) return;
+    if (this.#together.isSending(file)) this.#together.resume(file);
+    if (!this.#files.has(file.id) || !file.isPausedHere) return;
     file.isPausedHere = false;
     this.#uppy.pauseResume(file.id);
   }
@@ -140,7 +166,8 @@ export class Sender {
   // Stop sending it. The server is not informed: that is a separate request.
   forget(file) {
     this.#waiting.delete(file);
-    if (!this.has(file)) return;
+    this.#together.forget(file);
+    if (!this.#files.has(file.id)) return;
     file.run += 1;
     this.#files.delete(file.id);
     this.#uppy.removeFile(file.id);
@@ -149,7 +176,8 @@ export class Sender {
 
   // Retry now instead of after the delay.
   hurry(file) {
-    if (!this.has(file) || file.isPausedHere) return;
+    this.#together.hurry(file);
+    if (!this.#files.has(file.id) || file.isPausedHere) return;
     file.run += 1;
     file.notBefore = 0;
     this.#uppy.pauseResume(file.id);
@@ -175,8 +203,21 @@ export class Sender {
   // so that has to cover all bytes: then what the server has received is known to be of this file.
   #isOneRequest(file, chunkSize) {
     const fits = 0 < file.size && file.size <= chunkSize && isCovered(file.file) && this.#ways.takesWithCreation(file.size);
-    const mayBeRefused = this.#isKeyTaken && file.settings.metadata.replace !== "on";
-    return fits && !file.isCreatedEmpty && !mayBeRefused;
+    return fits && !file.isCreatedEmpty && !this.#isDoubtful(file);
+  }
+
+  #isDoubtful(file) {
+    return this.#isKeyTaken && file.settings.metadata.replace !== "on";
+  }
+
+  // `error` is null if it was accepted.
+  #noteCreation(error) {
+    this.#isKeyTaken = KEY_IS_TAKEN.has(error?.code);
+  }
+
+  #onCreatedTogether(file, location) {
+    this.#noteCreation(null);
+    this.#on.created(file, location);
   }
 
   async #beforeRequest(file, request) {
@@ -213,7 +254,7 @@ export class Sender {
     noteResponse(error);
     if (method === "POST") {
       file.isCreating = false;
-      this.#isKeyTaken = KEY_IS_TAKEN.has(error?.code);
+      this.#noteCreation(error);
     }
     // tus-js-client would create another transfer after a failed HEAD, and takes any response with 2xx for a success.
     if (error) throw error;

@@ -27,6 +27,7 @@ export class Sending {
     this.#changed = changed;
     this.#sender = new Sender({
       endpoint: addresses.files,
+      together: addresses.together,
       on: this.#events(),
       headersFor: (file, start, end) => this.#headersFor(file, start, end),
     });
@@ -207,6 +208,8 @@ export class Sending {
     file.settings.tusUrl = location;
     if (file.state === "cancelling") this.requests.cancel(file);
     else this.#changed(file);
+    // It was paused while others were sent with it.
+    if (file.state === "paused") this.requests.deliver(file, "pause");
   }
 
   // While it is interrupted, only the server knows how much it has received.
@@ -222,6 +225,10 @@ export class Sending {
       this.requests.cancel(file);
       return;
     }
+    if (file.state === "paused") {
+      this.requests.deliver(file, "pause");
+      return;
+    }
     // What has arrived of bytes that came with its creation is not known.
     if (!file.transferId) file.startFrom(0, 0);
     file.receiveRate.reset();
@@ -235,7 +242,7 @@ export class Sending {
     file.isUnsent = false;
     file.note(file.size, file.stored);
     file.settings.job?.stop(true);
-    this.#change(file, "storing");
+    this.#change(file, file.state === "paused" ? "paused" : "storing");
   }
 
   #onEnded(file, { reaction, error }) {

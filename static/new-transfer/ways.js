@@ -1,6 +1,6 @@
 // How requests with bytes of files pass the proxies in front of Partway: what this tab has learned, for all of its files. A
 // proxy may block PATCH and HEAD, which then go as POST with X-HTTP-Method-Override, limit the size of requests, and refuse
-// bytes that come with a creation, which then follow it in a request of their own.
+// bytes that come with a creation, which then follow it in a request of their own. They may refuse requests with several files.
 
 const KIB = 1024;
 export const CHUNK = 64 * KIB * KIB;
@@ -13,6 +13,9 @@ const BLOCKED = new Set([400, 403, 405, 406, 411, 415, 501]);
 const NOT_ABOUT_THE_METHOD = new Set([401, 407, 408, 413, 425, 429, 431]);
 const FAILURES_IN_A_ROW = 2;
 const CREATION = "creation with bytes";
+const TOGETHER = "several files";
+const MOST_TOGETHER = 16 * KIB * KIB;
+const LEAST_TOGETHER = 64 * KIB;
 
 export class Ways {
   #key;
@@ -20,15 +23,17 @@ export class Ways {
   overridden = new Set(); // Methods that go as POST.
   limit = Infinity; // Requests of this size have been refused.
   #creationLimit = Infinity; // Creations with so many bytes have been refused.
+  #togetherLimit = Infinity; // Requests with several files and so many bytes have been refused.
 
   // `endpoint` separates the sites of one host. What was learned is kept for the session of the tab.
   constructor(endpoint) {
     this.#key = `partway-ways ${endpoint}`;
     try {
-      const { overridden, limit, creationLimit } = JSON.parse(sessionStorage.getItem(this.#key)) || {};
+      const { overridden, limit, creationLimit, togetherLimit } = JSON.parse(sessionStorage.getItem(this.#key)) || {};
       this.overridden = new Set(overridden);
       this.limit = limit || Infinity;
       this.#creationLimit = creationLimit ?? Infinity;
+      this.#togetherLimit = togetherLimit ?? Infinity;
     } catch {
       // The browser refuses storage: each page learns it again.
     }
@@ -85,6 +90,40 @@ export class Ways {
     return !NOT_ABOUT_THE_METHOD.has(status) && count >= FAILURES_IN_A_ROW && !this.#worked.has(CREATION);
   }
 
+  // --- Several files in one request -------------------------------------------------------------------------------------
+
+  // The most bytes of a request with several files; 0 if there is to be none.
+  get togetherSize() {
+    let size = MOST_TOGETHER;
+    while (size >= Math.min(this.limit, this.#togetherLimit) && size >= LEAST_TOGETHER) size /= 2;
+    return size < LEAST_TOGETHER ? 0 : size;
+  }
+
+  // Whether a file of `size` may be in such a request, with room for another.
+  takesTogether(size) {
+    return size <= this.togetherSize / 2;
+  }
+
+  workTogether() {
+    this.#worked.add(TOGETHER);
+  }
+
+  // A request with several files, of `size` bytes, failed as a whole, `count` times in a row. Returns whether such requests
+  // are smaller from now on, or are not sent any more. An older Partway does not know them.
+  failTogether({ status, proxy }, size, count) {
+    const isUnknown = !proxy && (status === 404 || status === 405);
+    if (proxy?.isRedirect || (status && !proxy && !isUnknown)) return false;
+    if (status === 413 || isUnknown || BLOCKED.has(status)) {
+      this.#togetherLimit = status === 413 ? Math.min(this.#togetherLimit, size) : 0;
+      this.#keep();
+      return true;
+    }
+    if (NOT_ABOUT_THE_METHOD.has(status) || count < FAILURES_IN_A_ROW || this.#worked.has(TOGETHER)) return false;
+    // The line may be down just now: other pages try it again.
+    this.#togetherLimit = 0;
+    return true;
+  }
+
   // --- Methods ------------------------------------------------------------------------------------------------------------
 
   // The request passed as `sentAs`, such as PATCH or POST.
@@ -107,11 +146,14 @@ export class Ways {
 
   #keep() {
     const limit = this.limit === Infinity ? 0 : this.limit;
-    const creationLimit = this.#creationLimit === Infinity ? undefined : this.#creationLimit;
+    const [creationLimit, togetherLimit] = [this.#creationLimit, this.#togetherLimit].map(finite);
+    const learned = { overridden: [...this.overridden], limit, creationLimit, togetherLimit };
     try {
-      sessionStorage.setItem(this.#key, JSON.stringify({ overridden: [...this.overridden], limit, creationLimit }));
+      sessionStorage.setItem(this.#key, JSON.stringify(learned));
     } catch {
       // See the constructor.
     }
   }
 }
+
+const finite = (limit) => (limit === Infinity ? undefined : limit);

@@ -1,4 +1,4 @@
-"""A small file is sent with its creation, in one request: however that request fails, one transfer has its bytes."""
+"""A small file alone is sent with its creation, in one request: however that fails, one transfer has its bytes."""
 
 from __future__ import annotations
 
@@ -118,45 +118,6 @@ def test_larger_file_is_created_first(site: Site, stack: Stack, bucket: str, tmp
     check(stack, bucket, path)
 
 
-def test_folder_of_small_files_takes_one_request_each(site: Site, bucket: str, tmp_path: Path) -> None:
-    count = 60
-    for number in range(count):
-        write_file(tmp_path / "many" / f"{number:02}", 1000 + number)
-    requests: list[str] = []
-    site.page.on("request", lambda request: requests.append(urlsplit(request.url).path))
-    sent = Sent(site.page)
-    site.fill_form(bucket)
-    site.select_folder(tmp_path / "many")
-    requests.clear()
-    site.send()
-    site.wait_for_files("done", count)
-    assert sent.methods == ["POST"] * count
-    assert sorted(size for _, size in sent.all) == [1000 + number for number in range(count)]
-    # Before them, the form is checked once and files are looked up together. Polls depend on the time that it takes.
-    others = [path for path in requests if not path.startswith(FILES) and path != "/transfers/"]
-    assert len(others) <= 1 + 20, others
-
-
-def test_objects_that_exist_are_asked_about_without_their_bytes(
-    site: Site, stack: Stack, bucket: str, tmp_path: Path
-) -> None:
-    site.watcher.expect(CONFLICT)
-    names = [f"{number:02}" for number in range(40)]
-    for name in names:
-        write_file(tmp_path / "many" / name, 10_000)
-        stack.s3.put_object(Bucket=bucket, Key=f"many/{name}", Body=b"before")
-    sent = Sent(site.page)
-    site.fill_form(bucket)
-    site.select_folder(tmp_path / "many")
-    site.send()
-    site.wait_for_files("confirm", len(names))
-    # Those that Uppy had when the first was refused.
-    assert len([size for _, size in sent.all if size]) <= 10
-    site.page.get_by_role("button", name="Replace all").click()
-    site.wait_for_files("done", len(names))
-    assert stack.object_digest(bucket, "many/39")[0] == 10_000
-
-
 # --- Lost responses ---------------------------------------------------------------------------------------------------
 
 
@@ -270,10 +231,11 @@ def test_proxy_that_refuses_the_bytes_gets_them_later(
         # The tab remembers it, after a reload too.
         sent.all.clear()
         write_file(tmp_path / "less", 50 * KIB)
-        site.fill_form(bucket, prefix="again/")
-        site.select_files(file, tmp_path / "less")
-        site.send()
-        site.wait_for_files("done", 2)
+        for count, path in enumerate((file, tmp_path / "less"), start=1):
+            site.fill_form(bucket, prefix=f"again-{count}/")
+            site.select_files(path)
+            site.send()
+            site.wait_for_files("done", 1)
         with_bytes = [size for method, size in sent.all if method == "POST" and size]
         assert with_bytes == ([50 * KIB] if most_with_creation else [])
 

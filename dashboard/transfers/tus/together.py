@@ -55,7 +55,10 @@ def create_together(request: HttpRequest, user: User) -> HttpResponse:
     with as_tus_errors(request), receiving.taken_by(user.pk):
         body = open_body(request, length)
         entries = _read_entries(body)
-        return JsonResponse({"results": _Together(request, user, entries).take(body)})
+        responses = _Together(request, user, entries).take(body)
+    response = JsonResponse({"results": [_as_json(each) for each in responses]})
+    response.parts = responses  # type: ignore[attr-defined]  # read by the middleware that records refusals
+    return response
 
 
 def _read_length(request: HttpRequest) -> int:
@@ -112,16 +115,16 @@ class _Together:
         self._entries = entries
         self._allowed = StillAllowed(request)
 
-    def take(self, body: Body) -> list[dict[str, Any]]:
-        """Start the transfers, receive their bytes, and say what has become of each. Raises BodyEnded."""
+    def take(self, body: Body) -> list[HttpResponse]:
+        """Start the transfers, and receive their bytes. Returns a response for each. Raises BodyEnded."""
         outcomes = self._start()
         started = [each for each in outcomes if isinstance(each, Started)]
         with TogetherReceiver(started) as receiver:
-            responses = [
+            arrived = [
                 self._receive(receiver, outcome, Portion(body, entry.size))
                 for outcome, entry in zip(outcomes, self._entries, strict=True)
             ]
-        return [_result(respond) for respond in responses]
+        return [_response(respond) for respond in arrived]
 
     def _start(self) -> list[Started | HttpResponse]:
         find_store = cache(access.new_transfer_store)
@@ -179,13 +182,20 @@ class _Together:
             return error_response(error)
 
 
-def _result(respond: Respond) -> dict[str, Any]:
-    """A response as JSON: its status, the headers that matter, and the members of its body."""
+def _response(respond: Respond) -> HttpResponse:
     try:
-        response = respond()
+        return respond()
     except TusError as error:
-        response = error_response(error)
-    names = {"location": "Location", "offset": "Upload-Offset", "retry_after": "Retry-After"}
-    headers = {name: response[header] for name, header in names.items() if header in response}
-    numbers = {name: int(headers[name]) for name in ("offset", "retry_after") if name in headers}
-    return {"status": response.status_code, **headers, **numbers, **(json.loads(response.content or b"{}"))}
+        return error_response(error)
+
+
+def _as_json(response: HttpResponse) -> dict[str, Any]:
+    """The status of a response, the headers that matter, and the members of its body."""
+    result: dict[str, Any] = {"status": response.status_code}
+    if "Location" in response:
+        result["location"] = response["Location"]
+    for name, header in (("offset", "Upload-Offset"), ("retry_after", "Retry-After")):
+        if header in response:
+            result[name] = int(response[header])
+    result |= json.loads(response.content or b"{}")
+    return result

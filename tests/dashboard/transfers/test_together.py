@@ -215,6 +215,15 @@ def test_each_file_has_its_own_result(
     assert Transfer.objects.count() == 1 + len(good)
 
 
+def test_each_refused_file_is_in_the_audit_log(
+    results: Callable[..., Results], make: Make, messages: list[tuple[str, str]]
+) -> None:
+    results(make("busy", fingerprint="another file"))
+    results(make("a"), make("busy"), make("b"), make("busy"))
+    refused = AuditEntry.objects.filter(action="transfer.refused")
+    assert [each.detail for each in refused] == [{"page": "files-together", "status": 409}] * 2
+
+
 def test_two_files_with_one_key(results: Callable[..., Results], make: Make, messages: list[tuple[str, str]]) -> None:
     first, second, third = make("k"), make("k", b"other bytes", fingerprint="other"), make("k")
     found = results(first, second, third)
