@@ -8,7 +8,7 @@ file of the request has, and those that are not small.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import connections, transaction
 
 from uploads import audit, crash
 from uploads.database.prepared import Given, GivenTexts, InsertMany, Rows
@@ -45,9 +45,8 @@ from uploads.services.transfers.start import (
 )
 
 THREADS = 4
-"""Requests to stores at the same time, for all requests of this process."""
+"""Requests to stores at the same time. Those of another request, to another store, do not wait for them."""
 
-_threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="look")
 _INSERT_MANY = InsertMany(Transfer)
 
 Outcome = Started | TransferRefused
@@ -139,16 +138,21 @@ def _is_used(file: _File, used: dict[_Place, set[str]]) -> bool:
 def _look(files: Iterable[_File]) -> None:
     """Find out what each file may replace, or why it is refused."""
     accepted = _accepted(files)
-    found = [_in_thread(existing_object, file.new) for file in accepted]
+    with ThreadPoolExecutor(THREADS, "look") as threads:
+        found = [threads.submit(copy_context().run, _ask, file.new) for file in accepted]
     for file, existing in zip(accepted, found, strict=True):
         try:
-            _decide(file, existing())
+            _decide(file, existing.result())
         except TransferRefused as refusal:
             file.outcome = refusal
 
 
-def _in_thread(look: Callable[[NewTransfer], ExistingObject], new: NewTransfer) -> Callable[[], ExistingObject]:
-    return _threads.submit(copy_context().run, look, new).result
+def _ask(new: NewTransfer) -> ExistingObject:
+    """`existing_object` in a thread, which keeps no connection to the database: a failure of the store is recorded."""
+    try:
+        return existing_object(new)
+    finally:
+        connections.close_all()
 
 
 def _decide(file: _File, existing: ExistingObject) -> None:
