@@ -9,6 +9,7 @@ import base64
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from pytest_django import Settings
 
 from dashboard.transfers import slots, still_allowed
@@ -156,6 +158,21 @@ def test_many_files_cost_the_statements_of_two(
     assert few.statements <= 25
     assert few.writes == 2
     assert Part.objects.filter(state=PartState.STAGED).count() == together.MOST_FILES + 4
+
+
+def test_many_files_that_replace_objects_cost_the_statements_of_two(
+    results: Callable[..., Results], make: Make, messages: list[tuple[str, str]]
+) -> None:
+    """Each object names the transfer that has written it, which a repeated request would be given."""
+    keys = [f"k/{number}" for number in range(10)]
+    results(*map(make, keys))
+    work_off(messages)
+    Transfer.objects.update(finished_at=timezone.now() - timedelta(hours=2))
+    again = [make(key, replace="on", fingerprint="new", creation_id=f"new {key}") for key in keys]
+    few = cost_of(lambda: results(*again[:2]))
+    many = cost_of(lambda: results(*again[2:]))
+    assert many == few
+    assert Transfer.objects.filter(fingerprint="new", all_received=True).count() == len(keys)
 
 
 def test_store_gets_one_request_for_each_file(

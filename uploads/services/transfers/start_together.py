@@ -7,8 +7,9 @@ file of the request has, and those that are not small.
 
 from __future__ import annotations
 
+import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connections, transaction
+from django.utils import timezone
 
 from uploads import audit, crash
 from uploads.database.prepared import Given, GivenTexts, InsertMany, Rows
@@ -28,7 +30,9 @@ from uploads.services.staging import quota
 from uploads.services.stores.clients import keeping_clients
 from uploads.services.transfers.destination import first_folder
 from uploads.services.transfers.file_queue import SMALL_FILE
+from uploads.services.transfers.identity import transfer_id_of
 from uploads.services.transfers.start import (
+    REPEATED_WITHIN,
     NewTransfer,
     Started,
     TransferRefused,
@@ -140,11 +144,28 @@ def _look(files: Iterable[_File]) -> None:
     accepted = _accepted(files)
     with ThreadPoolExecutor(THREADS, "look") as threads:
         found = [threads.submit(copy_context().run, _ask, file.new) for file in accepted]
+    known: list[tuple[_File, ExistingObject]] = []
     for file, existing in zip(accepted, found, strict=True):
         try:
-            _decide(file, existing.result())
+            known.append((file, existing.result()))
         except TransferRefused as refusal:
             file.outcome = refusal
+    recent = _done_lately(existing for _, existing in known)
+    for file, shown in known:
+        try:
+            _decide(file, shown, recent)
+        except TransferRefused as refusal:
+            file.outcome = refusal
+
+
+def _done_lately(found: Iterable[ExistingObject]) -> set[uuid.UUID]:
+    """The transfers that have written these objects, if a request could still be the same one, repeated."""
+    named = [transfer_id_of(existing.facts) for existing in found if existing.facts is not None]
+    writers = {writer for writer in named if writer is not None}
+    if not writers:
+        return set()
+    rows = Transfer.objects.filter(pk__in=writers, finished_at__gte=timezone.now() - REPEATED_WITHIN)
+    return set(rows.values_list("pk", flat=True))
 
 
 def _ask(new: NewTransfer) -> ExistingObject:
@@ -155,9 +176,10 @@ def _ask(new: NewTransfer) -> ExistingObject:
         connections.close_all()
 
 
-def _decide(file: _File, existing: ExistingObject) -> None:
+def _decide(file: _File, existing: ExistingObject, recent: Collection[uuid.UUID]) -> None:
     """The decisions of `start`, in its order."""
-    repeated = find_repeated(file.new, existing)
+    writer = transfer_id_of(existing.facts) if existing.facts is not None else None
+    repeated = find_repeated(file.new, existing) if writer in recent else None
     if repeated is not None:
         file.outcome = Started(repeated)
     else:
