@@ -14,6 +14,7 @@ from uploads.services.browse.browsing import head_object, provider_of
 from uploads.services.stores.clients import client_for
 from uploads.services.stores.etags import note_repeated_mismatch
 from uploads.services.transfers.identity import is_ours
+from uploads.services.transfers.replacing import NotComparable
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,8 @@ def _is_lost(error: ObjectStoreError) -> bool:
 def find_after_failure(part: Part, store_upload: StoreUpload | None, error: ObjectStoreError) -> SentBytes | None:
     """What the store has of a part whose request failed, if it certainly has these bytes. None: send it again.
 
-    An object that must not be replaced can be this transfer's own, from an attempt whose process died.
+    An object that must not be replaced can be this transfer's own, from an attempt whose process died. Raises
+    NotComparable if that cannot be found out now.
     """
     exists = error.reason is Reason.EXISTS
     if not exists and not _is_lost(error):
@@ -38,21 +40,25 @@ def find_after_failure(part: Part, store_upload: StoreUpload | None, error: Obje
         return _existing_object(part, error) if exists else find_sent(part, store_upload)
     except ObjectStoreError as failed:
         log.info("transfer %s part %s: unknown whether the store has it: %s", part.transfer_id, part.number, failed)
+        if exists:
+            raise NotComparable(failed) from failed
         return None
 
 
 def _existing_object(part: Part, error: ObjectStoreError) -> SentBytes | None:
-    """The object that must not be replaced, if it is this transfer's own. Raises ObjectStoreError.
+    """The object that must not be replaced, if it is this transfer's own. Raises ObjectStoreError and NotComparable.
 
     If HEAD is not allowed, the error gets a detail, and the bytes stay staged: they would be lost if the object were
-    another program's.
+    another program's. If HEAD shows no object, it was removed meanwhile, or something in between has responded.
     """
     transfer = part.transfer
     existing = head_object(transfer.store, transfer.bucket, transfer.key)
-    if existing.refusal is None:
-        return own_object(part, existing.facts)
-    error.details.append(MAY_BE_OURS)
-    return None
+    if existing.refusal is not None:
+        error.details.append(MAY_BE_OURS)
+        return None
+    if existing.facts is None:
+        raise NotComparable(error)
+    return own_object(part, existing.facts)
 
 
 def find_sent(part: Part, store_upload: StoreUpload | None) -> SentBytes | None:

@@ -95,26 +95,40 @@ def settle(
     except Interrupted:
         lease.release()
     except NotComparable as failed:
-        # Nothing was sent: an unusual response to HEAD is no reason to end the transfer.
-        record_failure(lease, failed.error, Retry.PATIENT)
+        _not_comparable(lease, failed)
     except ObjectStoreError as error:
         if not has_file(part):
             _file_is_missing(lease)
             return
-        found = find_after_failure(part, store_upload, error)
-        if found is not None:
-            _part_sent(lease, store_upload, found, renewal)
-        elif store_upload is not None and error.reason in (Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY):
-            _store_upload_vanished(lease, store_upload, error)
+        try:
+            found = find_after_failure(part, store_upload, error)
+        except NotComparable as failed:
+            _not_comparable(lease, failed)
         else:
-            explain_conflict(part.transfer, error)
-            raise
+            if found is None:
+                _not_sent(lease, store_upload, error)
+            else:
+                _part_sent(lease, store_upload, found, renewal)
     else:
         if part.transfer.by_put_object:
             on_object(lease, response, renewal)
             return
         _part_sent(lease, store_upload, response, renewal)
     dispatch(part.transfer_id)
+
+
+def _not_comparable(lease: Lease[Part], failed: NotComparable) -> None:
+    """Whether an object is in the way is not known: an unusual response to HEAD is no reason to end the transfer."""
+    record_failure(lease, failed.error, Retry.PATIENT)
+
+
+def _not_sent(lease: Lease[Part], store_upload: StoreUpload | None, error: ObjectStoreError) -> None:
+    """The request has certainly failed, or is to be repeated. Raises `error`, unless the upload has vanished."""
+    if store_upload is not None and error.reason in (Reason.NO_SUCH_UPLOAD, Reason.NO_SUCH_KEY):
+        _store_upload_vanished(lease, store_upload, error)
+        return
+    explain_conflict(lease.row.transfer, error)
+    raise error
 
 
 def _open_upload(transfer: Transfer) -> StoreUpload | None:

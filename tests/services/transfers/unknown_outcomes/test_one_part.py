@@ -77,3 +77,22 @@ def test_sender_does_not_wait_for_a_store_that_fails_to_show_the_object(drive: D
     assert (transfer.phase, transfer.error_code) == (Phase.COMPLETING, "StoreFault")
     proxy.clear()
     assert drive.finish(transfer).phase == Phase.DONE
+
+
+@pytest.mark.parametrize("fault", [Fault.INTERNAL_ERROR, Fault.RESET_BEFORE_BODY, Fault.NOT_FOUND_PAGE])
+def test_own_object_is_found_although_it_could_not_be_looked_at(
+    drive: Drive, proxy: FaultProxy, read_object: Reader, fault: Fault
+) -> None:
+    """The store refuses to replace the object of a lost response. Whose it is, is not known while HEAD fails."""
+    transfer = drive.upload(os.urandom(1000), replace=False, replacement=Replacement())
+    data = bytes_of(transfer)
+    proxy.next("PutObject", Fault.RESPONSE_LOST)
+    proxy.always("HeadObject", fault)
+    for _ in range(2):
+        drive.finish(transfer, rounds=1)
+        assert transfer.phase == Phase.SENDING
+    assert proxy.requests["PutObject"] == 2
+    proxy.clear()
+    assert drive.finish(transfer).phase == Phase.DONE
+    assert read_object(transfer.key) == data
+    assert staged_names(transfer) == []
