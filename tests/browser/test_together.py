@@ -300,7 +300,7 @@ def slow(site: Site, bucket: str, tmp_path: Path, folder: Folder) -> Line:
     site.watcher.expect(Line.broken)
     select(site, bucket, tmp_path)
     line = Line(site.page)
-    line.slow_down(64 * KIB)
+    line.slow_down(20 * KIB)
     site.send()
     site.wait_until_received("many/00", 20)
     return line
@@ -357,7 +357,7 @@ def test_line_that_breaks(open_site: OpenSite, stack: Stack, bucket: str, tmp_pa
         site.watcher.expect(Line.broken)
         select(site, bucket, tmp_path)
         line = Line(site.page)
-        line.slow_down(64 * KIB)
+        line.slow_down(20 * KIB)
         site.send()
         site.wait_until_received(keys[0], 20)
         relay.cut()

@@ -328,7 +328,7 @@ def send_everything(route: str, stack: Stack, operator: Operator) -> None:
     check_refused(send(stack.url, "GET", path + "%00", **signed_in), 400)
     body = f"{PARAMETERS[0]}={NUL}".encode()
     posted = send(stack.url, "POST", path, body, Content_Type=FORM, Accept="application/json", **signed_in)
-    check_refused(posted, 400, 401, 404, 405, 411, 412)
+    check_refused(posted, 400, 401, 404, 405, 411, 412, 415)
     for _, argument in _ARGUMENT.findall(route):
         for value in (NUL, *VALUES.values()):
             check_refused(send(stack.url, "GET", path_of(route, value, argument), **signed_in), 200, 400, 404, 405)

@@ -18,6 +18,7 @@ from dashboard.site.rules import rules_of_site
 EXCEPTIONS: dict[str, int | None] = {
     "transfers/new/": None,
     "files/": None,
+    "files/together/": None,
     "files/<uuid:transfer_id>": None,
     "stores/<store:store>/<bucket:bucket>/uploads/abort/": LARGE_FORM,
     "stores/<store:store>/<bucket:bucket>/uploads/facts/": LARGE_FORM,
