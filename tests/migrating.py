@@ -7,6 +7,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from local.installation import PROJECT
@@ -30,15 +31,20 @@ def migrate(url: str) -> None:
 
 def migrated_sqlite() -> Path:
     """A file with our tables, to be copied. It is kept until one of the sources changes."""
+    return kept("sqlite3", lambda path: migrate(f"sqlite:///{path}"))
+
+
+def kept(suffix: str, make: Callable[[Path], None]) -> Path:
+    """A file with our tables, which `make` makes once: processes that need it at the same time wait for the first."""
     KEPT.mkdir(exist_ok=True)
-    path = KEPT / f"migrated-{_digest()}.sqlite3"
-    with (KEPT / "migrated.lock").open("w") as lock:
+    path = KEPT / f"migrated-{_digest()}.{suffix}"
+    with (KEPT / f"migrated.{suffix}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
-            for old in KEPT.glob("migrated-*.sqlite3*"):
+            for old in KEPT.glob(f"migrated-*.{suffix}*"):
                 old.unlink()
-            unfinished = path.with_suffix(".sqlite3-unfinished")
-            migrate(f"sqlite:///{unfinished}")
+            unfinished = path.with_suffix(f".{suffix}-unfinished")
+            make(unfinished)
             unfinished.rename(path)
     return path
 

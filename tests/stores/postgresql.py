@@ -19,7 +19,7 @@ from pathlib import Path
 import psycopg
 
 from local import ports
-from tests.migrating import migrate
+from tests.migrating import kept, migrate
 from tests.stores import processes
 
 DEBIAN = Path("/usr/lib/postgresql")
@@ -60,14 +60,20 @@ class Cluster:
         return self.url(name)
 
     def migrated_database(self) -> str:
-        """Create a database with our tables. Returns its URL. Only the first one of a server runs the migrations."""
+        """Create a database with our tables. Returns its URL. The migrations run only if they have changed."""
         return self.new_database(self._migrated_template)
 
     @cached_property
     def _migrated_template(self) -> str:
+        dump = kept(f"{binaries().parent.name}.sql", self._dump_migrated)
+        url = self.new_database()
+        _run("psql", "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", f"--file={dump}", url)
+        return url.rpartition("/")[2]
+
+    def _dump_migrated(self, path: Path) -> None:
         url = self.new_database()
         migrate(url)
-        return url.rpartition("/")[2]
+        _run("pg_dump", f"--file={path}", url)
 
 
 def binaries() -> Path:
@@ -79,6 +85,13 @@ def binaries() -> Path:
     if initdb is None:
         raise FileNotFoundError("The tests need PostgreSQL's server: `make postgresql` installs it.")
     return Path(initdb).resolve().parent
+
+
+def _run(program: str, *arguments: str) -> None:
+    """Run a client of PostgreSQL."""
+    argv = [str(binaries() / program), *arguments]
+    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 @contextmanager
