@@ -99,10 +99,10 @@ def _stack(benchmark: Benchmark | None = None) -> Iterator[stack.Stack]:
         if benchmark is not None and benchmark.needs_postgresql:
             with running_postgresql(scratch, is_durable=True) as cluster:
                 settings["DATABASE_URL"] = cluster.migrated_database()
-                with stack.running(scratch / "var", settings) as running:
+                with stack.running(scratch / "var", settings, embedded=True) as running:
                     yield running
             return
-        with stack.running(scratch / "var", settings) as running:
+        with stack.running(scratch / "var", settings, embedded=True) as running:
             yield running
 
 

@@ -42,7 +42,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="partway-pictures-") as temporary:
         scratch = Path(temporary)
-        with running(scratch / "var") as stack, stack.signed_in() as operator, launched() as browser:
+        with running(scratch / "var", embedded=True) as stack, stack.signed_in() as operator, launched() as browser:
             demo.seed(stack.direct_store.config, BUCKET, scratch / "seed", _ignore_progress)
             for key in FINISHED:
                 done = operator.send_file(stack.store, BUCKET, key, bytes(300_000))

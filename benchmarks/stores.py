@@ -49,7 +49,7 @@ Store.objects.filter(pk=add_store(None, values).pk).update(checksum="crc64nvme",
 
 def embedded(stack: Stack) -> Target:
     """A new bucket of the store that `make run` starts."""
-    swift = stack.swift
+    swift = stack.server
     return Target(swift.endpoint_url, swift.region, swift.access_key, swift.secret_key, stack.new_bucket())
 
 

@@ -16,6 +16,7 @@ from tests.openid import Provider as OpenIdProvider
 from tests.openid import running as openid_running
 from tests.proxies import BehindTls, behind_tls_proxy
 from tests.stores import ceph, oss, postgresql, rclone, redis, s3proxy, seaweedfs, swift, versity
+from tests.stores.running import RunningStore
 from tests.stores.s3 import S3Store
 from tests.system import stack as stacks
 
@@ -111,6 +112,16 @@ def ceph_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
 def versity_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
     """A Versity S3 Gateway, with the interface of `swift_store`. It stores keys as paths and refuses some."""
     with versity.running(tmp_path_factory.mktemp("versity")) as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def any_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStore]:
+    """The store of tests that are about no kind of store (tests/stores/any_store.py). Each file has an empty one."""
+    if hasattr(request, "param"):
+        yield request.getfixturevalue(f"{request.param}_store")
+        return
+    with versity.running(tmp_path_factory.mktemp("any-store")) as store:
         yield store
 
 

@@ -13,7 +13,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_
 
 from tests.browser.site import Site
 from tests.browser.watching import Watcher
+from tests.stores.swift import Accounts
+from tests.system.direct_store import DirectStore
 from tests.system.stack import PATIENCE, Stack
+from uploads.objectstore.types import Credentials, StoreConfig
 
 # The browser sends no requests of its own.
 FLAGS = [
@@ -107,6 +110,17 @@ def page(site: Site) -> Page:
 @pytest.fixture
 def bucket(stack: Stack) -> str:
     return stack.new_bucket()
+
+
+@pytest.fixture(scope="session")
+def on_swift(stack: Stack, swift_accounts: Accounts) -> DirectStore:
+    """A Swift as another store of the stack."""
+    running = swift_accounts.new()
+    keys = Credentials(running.access_key, running.secret_key)
+    config = StoreConfig(running.endpoint_url, running.region, keys, provider="swift")
+    options = ["--endpoint-url", config.endpoint_url, "--region", config.region, "--provider", config.provider]
+    stack.manage("add_store", "with-swift", *options, "--access-key", keys.access_key, STORE_SECRET_KEY=keys.secret_key)
+    return DirectStore("with-swift", config, running.new_bucket)
 
 
 @pytest.fixture

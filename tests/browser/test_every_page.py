@@ -165,8 +165,8 @@ def failing(stack: Stack, place: Place) -> list[str]:
     """Pages that say what failed."""
     create = f"from tests.browser.failing_rows import create\nprint(*create({stack.store!r}, {place.bucket!r}))"
     work = stack.run_python(create).split()
-    options = ["--endpoint-url", stack.swift.endpoint_url, "--region", stack.swift.region, "--provider", "swift"]
-    stack.manage("add_store", "refuses", *options, "--access-key", stack.swift.access_key, STORE_SECRET_KEY="wrong")
+    options = ["--endpoint-url", stack.server.endpoint_url, "--region", stack.server.region, "--provider", "swift"]
+    stack.manage("add_store", "refuses", *options, "--access-key", stack.server.access_key, STORE_SECRET_KEY="wrong")
     named = f"?key=a&upload-id={place.upload_id}"
     places = [f"/stores/{name}/{place.bucket}/uploads/" for name in ("frozen", "refuses")]
     pages = [f"{uploads}{page}" for uploads in places for page in ("", f"complete/{named}", f"abort/{named}")]

@@ -204,7 +204,7 @@ def smaller_objects(stack: Stack) -> Iterator[None]:
     change = "from uploads.models import Store\nStore.objects.filter(name={!r}).update(provider={!r})"
     stack.run_python(change.format(stack.store, "wasabi"))
     yield
-    stack.run_python(change.format(stack.store, "swift"))
+    stack.run_python(change.format(stack.store, stack.kind.provider))
 
 
 @pytest.mark.usefixtures("smaller_objects")

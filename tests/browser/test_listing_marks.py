@@ -58,7 +58,7 @@ def scene(stack: Stack, tmp_path: Path) -> Iterator[Scene]:
     ]
     lost = [(key, stack.create_upload(bucket, key, {1: 3000, 3: 10}, part)) for key in ("films/lost.mov", "lost.iso")]
     gone = ("lost too.iso", "MTIzNDU2Nzg5MDEyMzQ1Njc4OTA")
-    with misreporting(stack.client, stack.swift.endpoint_url) as faulty_store:
+    with misreporting(stack.client, stack.server.endpoint_url) as faulty_store:
         faulty_store.make_page = like_minio
         faulty_store.omitted = {upload_id for _, upload_id in lost}
         pages = stack.client.iter_multipart_uploads(bucket)
@@ -66,9 +66,9 @@ def scene(stack: Stack, tmp_path: Path) -> Iterator[Scene]:
         stack.run_python(
             OWN_UPLOADS.format(
                 url=faulty_store.url,
-                region=stack.swift.region,
-                access_key=stack.swift.access_key,
-                secret_key=stack.swift.secret_key,
+                region=stack.server.region,
+                access_key=stack.server.access_key,
+                secret_key=stack.server.secret_key,
                 names=[*lost, gone],
                 bucket=bucket,
             )

@@ -21,18 +21,21 @@ from uploads.objectstore.errors import ObjectStoreError, Reason
 
 SMALLEST = 5 * MIB
 
+OF_STACK = "versity"
+"""The server of the store of the stack."""
+
 INCLUSIVE = "lists the upload of both markers again"
 
 
 @pytest.fixture(params=KINDS)
 def server(request: pytest.FixtureRequest, stack: Stack) -> Server:
-    return server_of(request, {"swift": stack.swift})
+    return server_of(request, {OF_STACK: stack.server})
 
 
 @pytest.fixture
 def direct_store(server: Server, stack: Stack, added_stores: dict[str, DirectStore]) -> DirectStore:
-    """The server as a store of the dashboard; Swift is the one that Partway brings along."""
-    if server.name == "swift":
+    """The server as a store of the dashboard."""
+    if server.name == OF_STACK:
         return stack.direct_store
     if server.name not in added_stores:
         # The name sorts after that of the embedded store, which must stay the first and so the selected one.

@@ -59,7 +59,7 @@ def test_refused_destination_stops_before_the_first_byte(site: Site, stack: Stac
     site.select_files(tmp_path / "file")
     site.send()
     errors = site.page.locator("#form-errors")
-    expect(errors).to_contain_text("no file was sent (NoSuchBucket, request id tx")
+    expect(errors).to_contain_text("no file was sent (NoSuchBucket, request id ")
     expect(site.page.locator("#id_bucket_error")).to_have_text("The bucket does not exist.")
     expect(site.files).to_have_attribute("data-state", "waiting")
     assert not stack.query("SELECT id FROM uploads_transfer WHERE bucket = ?", "no-such-bucket-of-this-test")

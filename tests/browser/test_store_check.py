@@ -10,21 +10,22 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import OpenSite
 from tests.browser.site import Site
 from tests.browser.watching import overflow, widest
+from tests.system.direct_store import DirectStore
 from tests.system.stack import Stack
 
 WIDTHS = (390, 768, 1440)
 
 
 @pytest.fixture
-def bucket(stack: Stack) -> Iterator[str]:
+def bucket(stack: Stack, on_swift: DirectStore) -> Iterator[str]:
     """A bucket to check in. The overrides are removed afterwards, because other tests use this store, too."""
-    yield stack.new_bucket()
+    yield on_swift.new_bucket()
     with stack.signed_in() as operator:
-        operator.post(f"/stores/{stack.store}/check/reset/")
+        operator.post(f"/stores/{on_swift.name}/check/reset/")
 
 
-def request_check(site: Site, stack: Stack, bucket: str) -> None:
-    site.page.goto(f"/stores/{stack.store}/")
+def request_check(site: Site, store: DirectStore, bucket: str) -> None:
+    site.page.goto(f"/stores/{store.name}/")
     site.follow("Check this store…")
     site.page.get_by_label("Bucket", exact=True).fill(bucket)
     site.page.get_by_label("The check writes about 20 uploads").check()
@@ -38,8 +39,8 @@ def open_all(page: Page) -> None:
             section.click()
 
 
-def test_check_fills_its_card_and_is_reset(site: Site, stack: Stack, bucket: str) -> None:
-    request_check(site, stack, bucket)
+def test_check_fills_its_card_and_is_reset(site: Site, on_swift: DirectStore, bucket: str) -> None:
+    request_check(site, on_swift, bucket)
     page = site.page
     expect(page.get_by_role("heading", name="Results")).to_be_visible()
     expect(page.get_by_role("heading", name="Overrides of the profile of OpenStack Swift")).to_be_visible()
@@ -55,7 +56,7 @@ def test_check_fills_its_card_and_is_reset(site: Site, stack: Stack, bucket: str
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 844})
         assert overflow(page) == 0, (width, widest(page))
-    page.goto(f"/stores/{stack.store}/")
+    page.goto(f"/stores/{on_swift.name}/")
     expect(page.get_by_role("region", name="Check of this store")).to_contain_text("9 differs")
 
 
@@ -76,10 +77,12 @@ check.save()
 """
 
 
-def test_open_section_stays_open_while_the_card_fills(site: Site, stack: Stack, bucket: str) -> None:
-    check = stack.run_python(RUNNING.format(store=stack.store, bucket=bucket)).strip()
+def test_open_section_stays_open_while_the_card_fills(
+    site: Site, stack: Stack, on_swift: DirectStore, bucket: str
+) -> None:
+    check = stack.run_python(RUNNING.format(store=on_swift.name, bucket=bucket)).strip()
     page = site.page
-    page.goto(f"/stores/{stack.store}/check/{check}/")
+    page.goto(f"/stores/{on_swift.name}/check/{check}/")
     section = page.locator("#section-reach")
     expect(section.get_by_text("The endpoint responds.")).to_be_hidden()
     section.locator("summary").click()
@@ -96,18 +99,18 @@ def test_open_section_stays_open_while_the_card_fills(site: Site, stack: Stack, 
     expect(section.get_by_text("The endpoint responds.")).to_be_hidden()
 
 
-def test_without_consent_nothing_is_requested(site: Site, stack: Stack, bucket: str) -> None:
+def test_without_consent_nothing_is_requested(site: Site, on_swift: DirectStore, bucket: str) -> None:
     page = site.page
-    page.goto(f"/stores/{stack.store}/check/?bucket={bucket}")
+    page.goto(f"/stores/{on_swift.name}/check/?bucket={bucket}")
     page.get_by_role("button", name="Check", exact=True).click()
     # The browser itself requires the checkbox.
     assert page.get_by_label("The check writes about 20 uploads").evaluate("each => each.validity.valueMissing")
     assert page.url.endswith(f"?bucket={bucket}")
 
 
-def test_without_javascript_there_is_a_refresh_link(open_site: OpenSite, stack: Stack, bucket: str) -> None:
+def test_without_javascript_there_is_a_refresh_link(open_site: OpenSite, on_swift: DirectStore, bucket: str) -> None:
     site = open_site(java_script_enabled=False)
-    request_check(site, stack, bucket)
+    request_check(site, on_swift, bucket)
     page = site.page
     while (refresh := page.get_by_role("link", name="Refresh")).count():
         page.wait_for_timeout(200)

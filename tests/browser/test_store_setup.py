@@ -74,13 +74,13 @@ def test_edited_fields_are_not_changed(setup: Setup) -> None:
 def test_edit_form_shows_the_stored_values(page: Page, stack: Stack) -> None:
     page.goto(f"/stores/{stack.store}/edit/")
     setup = Setup(page)
-    assert setup.field("endpoint_url") == stack.swift.endpoint_url
+    assert setup.field("endpoint_url") == stack.server.endpoint_url
     expect(page.locator("#moved")).to_be_hidden()
     setup.choose("aws")
-    assert setup.field("endpoint_url") == stack.swift.endpoint_url
+    assert setup.field("endpoint_url") == stack.server.endpoint_url
     setup.fill(endpoint_url="http://elsewhere.example.org")
     expect(page.locator("#moved")).to_be_visible()
-    setup.fill(endpoint_url=f"{stack.swift.endpoint_url}/")
+    setup.fill(endpoint_url=f"{stack.server.endpoint_url}/")
     expect(page.locator("#moved")).to_be_hidden()
 
 
@@ -89,14 +89,14 @@ def test_store_is_tested_until_it_works_and_then_added(setup: Setup, stack: Stac
     setup.choose("swift")
     setup.test()
     expect(setup.result).to_contain_text("Nothing was sent to the store")
-    setup.fill(name="tested-first", region="eu-x", endpoint_url=stack.swift.endpoint_url, buckets=bucket)
-    setup.fill(access_key=stack.swift.access_key, secret_key="not the secret")
+    setup.fill(name="tested-first", region="eu-x", endpoint_url=stack.server.endpoint_url, buckets=bucket)
+    setup.fill(access_key=stack.server.access_key, secret_key="not the secret")
     setup.test()
     expect(setup.result).to_contain_text("Set Region to us-east-1.")
     setup.fill(region="us-east-1")
     setup.test()
     expect(setup.result).to_contain_text("SignatureDoesNotMatch")
-    setup.fill(secret_key=stack.swift.secret_key)
+    setup.fill(secret_key=stack.server.secret_key)
     setup.test()
     expect(setup.result).to_contain_text("The store works with these values")
     expect(setup.result).to_contain_text("Nothing was saved.")
@@ -112,14 +112,14 @@ def test_connection_test_without_javascript(open_site: OpenSite, stack: Stack) -
     page.goto("/stores/new/")
     setup = Setup(page)
     setup.choose("swift")
-    setup.fill(name="entered-by-hand", endpoint_url=stack.swift.endpoint_url)
-    setup.fill(access_key=stack.swift.access_key, secret_key=stack.swift.secret_key)
+    setup.fill(name="entered-by-hand", endpoint_url=stack.server.endpoint_url)
+    setup.fill(access_key=stack.server.access_key, secret_key=stack.server.secret_key)
     setup.test()
     expect(setup.result).to_contain_text("Enter secrets again before you save")
     assert setup.field("secret_key") == ""
-    assert setup.field("access_key") == stack.swift.access_key
+    assert setup.field("access_key") == stack.server.access_key
     expect(page.locator(".provider-profile:visible")).to_contain_text("Parts of completed uploads can still be listed")
-    setup.fill(secret_key=stack.swift.secret_key)
+    setup.fill(secret_key=stack.server.secret_key)
     page.get_by_role("button", name="Add the store").click()
     page.wait_for_url("**/stores/entered-by-hand/")
     page.goto("/stores/entered-by-hand/disable/")

@@ -237,7 +237,7 @@ def test_transfer_is_paused_and_resumed(site: Site, bucket: str, stack: Stack, f
 
 def test_failed_transfer_shows_why_and_is_retried(site: Site, stack: Stack, bucket: str, file: Path) -> None:
     page, line = site.page, Line(site.page)
-    _add_store(page, stack, "moody", secret=stack.swift.secret_key)
+    _add_store(page, stack, "moody", secret=stack.server.secret_key)
     site.select_file(bucket, file, key="retried", part_size="5 MiB")
     page.locator("[name=store]").select_option("moody")
     line.slow_down(MIB // 4)
@@ -253,7 +253,7 @@ def test_failed_transfer_shows_why_and_is_retried(site: Site, stack: Stack, buck
     page.goto("/")
     expect(page.locator(".attention")).to_contain_text("retried")
     page.goto("/stores/moody/edit/")
-    page.get_by_label("Secret key").fill(stack.swift.secret_key)
+    page.get_by_label("Secret key").fill(stack.server.secret_key)
     page.get_by_role("button", name="Save").click()
     page.wait_for_url("**/stores/moody/")
     page.goto(failed)
@@ -277,10 +277,10 @@ def _id_of(stack: Stack, key: str) -> str:
 def _add_store(page: Page, stack: Stack, name: str, secret: str) -> None:
     page.goto("/stores/new/")
     page.get_by_label("Name", exact=True).fill(name)
-    page.get_by_label("Endpoint").fill(stack.swift.endpoint_url)
-    page.get_by_label("Region").fill(stack.swift.region)
+    page.get_by_label("Endpoint").fill(stack.server.endpoint_url)
+    page.get_by_label("Region").fill(stack.server.region)
     page.get_by_label("Provider").select_option("swift")
-    page.get_by_label("Access key").fill(stack.swift.access_key)
+    page.get_by_label("Access key").fill(stack.server.access_key)
     page.get_by_label("Secret key").fill(secret)
     page.get_by_role("button", name="Add").click()
     page.wait_for_url(f"**/stores/{name}/")

@@ -271,6 +271,8 @@ def content(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Content:
         "a@example.com",
         *sweep_rows.NAMES,
         "cat.jpg",
+        # What a store check has found, as the audit log names it.
+        ", ".join(sorted(stack.kind.overrides)),
         *(provider.label for provider in PROVIDERS.values()),
     }
     return Content(pages, data)

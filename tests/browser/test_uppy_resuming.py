@@ -145,7 +145,7 @@ def secret_is(stack: Stack, secret: str) -> Iterator[None]:
     try:
         yield
     finally:
-        set_secret(stack.swift.secret_key)
+        set_secret(stack.server.secret_key)
 
 
 def test_failure_in_the_store_is_retried(site: Site, stack: Stack, bucket: str, file: Path, digest: str) -> None:

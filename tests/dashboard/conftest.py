@@ -1,4 +1,4 @@
-"""Pages through Django's test client, against the real Swift store."""
+"""Pages through Django's test client, against a real store."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pytest_django import Settings
 
 from tests.dashboard.pages import Site
 from tests.grants import grant
-from tests.stores.swift import SwiftStore
+from tests.stores.any_store import add
+from tests.stores.running import RunningStore
 from uploads.models import Store
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import FileSlice, UploadRef
-from uploads.services.stores.settings import StoreValues, add_store
 
 Start = Callable[..., UploadRef]
 
@@ -67,31 +67,19 @@ def administrator_client(administrator: User) -> Client:
 
 
 @pytest.fixture
-def store(db: None, swift_store: SwiftStore) -> Store:
-    return add_store(None, values_for(swift_store))
-
-
-def values_for(swift_store: SwiftStore, **changes: Any) -> StoreValues:
-    values = {
-        "name": "swift",
-        "endpoint_url": swift_store.endpoint_url,
-        "region": swift_store.region,
-        "provider": "swift",
-        "access_key": swift_store.access_key,
-        "secret_key": swift_store.secret_key,
-    }
-    return StoreValues(**values | changes)
+def store(db: None, any_store: RunningStore) -> Store:
+    return add(any_store)
 
 
 @pytest.fixture
-def make_store(db: None, swift_store: SwiftStore) -> Callable[..., Store]:
-    """Adds another store for the same Swift, with other values."""
-    return lambda **changes: add_store(None, values_for(swift_store, **changes))
+def make_store(db: None, any_store: RunningStore) -> Callable[..., Store]:
+    """Adds the same store once more, with other values."""
+    return lambda **changes: add(any_store, **changes)
 
 
 @pytest.fixture
-def bucket(swift_store: SwiftStore) -> str:
-    return swift_store.new_bucket()
+def bucket(any_store: RunningStore) -> str:
+    return any_store.new_bucket()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ PUBLIC = {"login", "login-code", "sso-start", "sso-callback", "invitation", "hea
 """Names of the URLs that work without a login."""
 
 VALUES = {
-    "store": "swift",
+    "store": "main",
     "bucket": "a-bucket",
     "operation_id": str(uuid.UUID(int=1)),
     "transfer_id": str(uuid.UUID(int=2)),
@@ -58,7 +58,7 @@ def test_table_covers_the_whole_site() -> None:
     assert {"overview", "stores", "uploads", "upload", "abort", "complete", "operation", "transfers", "audit"} <= set(
         EVERY
     )
-    assert EVERY["abort"] == "/stores/swift/a-bucket/uploads/abort/"
+    assert EVERY["abort"] == "/stores/main/a-bucket/uploads/abort/"
 
 
 @pytest.mark.django_db

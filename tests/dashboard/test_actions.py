@@ -188,7 +188,7 @@ class Rows:
     scan_id: uuid.UUID
 
     def path(self, name: str) -> str:
-        path = EVERY[name].replace("/swift/", f"/{self.store.name}/")
+        path = EVERY[name].replace("/main/", f"/{self.store.name}/")
         transfer, operation, check, scan = (str(uuid.UUID(int=number)) for number in (2, 1, 3, 4))
         path = path.replace(transfer, str(self.transfer_id)).replace(operation, str(self.operation_id))
         return path.replace(check, str(self.check_id)).replace(scan, str(self.scan_id))

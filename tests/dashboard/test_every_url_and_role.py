@@ -140,7 +140,7 @@ class Things:
     secrets: Mapping[str, str]
 
     def path(self, name: str) -> str:
-        path = EVERY[name].replace("/swift/", f"/{STORE}/")
+        path = EVERY[name].replace("/main/", f"/{STORE}/")
         rows = {1: self.operation, 2: self.transfer, 3: self.check, 4: self.scan, 5: self.sweep, 6: self.repeating}
         for number, row in rows.items():
             path = path.replace(str(uuid.UUID(int=number)), str(row.pk))

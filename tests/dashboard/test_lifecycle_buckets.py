@@ -45,7 +45,7 @@ def buckets(store: Store, make_store: Any) -> list[LifecycleState]:
         for name, values in kinds.items()
         for number in range(2)
     ]
-    rows.append(LifecycleState(store=store, bucket="in-swift"))
+    rows.append(LifecycleState(store=store, bucket="in-main"))
     place = InventoryBucket.objects.create(store=kept, name="none-1")
     InventorySum.objects.create(bucket=place, verdict="dead", uploads=3, bytes=5_000_000)
     return LifecycleState.objects.bulk_create(rows)
@@ -70,7 +70,7 @@ def test_filters_and_counts(operator_client: Client, buckets: list[LifecycleStat
         assert len(shown["buckets"]) == expected
         assert {each["rule"] for each in shown["buckets"]} == {rule}
     assert names(get(operator_client, "?rule=without")) == ["none-0", "none-1"]
-    assert names(get(operator_client, "?store=swift")) == ["in-swift"]
+    assert names(get(operator_client, "?store=main")) == ["in-main"]
     [with_uploads] = [each for each in found["buckets"] if each["uploads"]]
     assert (with_uploads["Bucket"], with_uploads["uploads"], with_uploads["bytes"]) == ("none-1", 3, 5_000_000)
 
@@ -100,7 +100,7 @@ def test_pages_have_each_bucket_once(
         found = get(operator_client, f"?cursor={cursor}")
         seen += names(found)
         cursor = found["next"]
-    assert seen == [*sorted(seen[:-1]), "in-swift"]
+    assert seen == [*sorted(seen[:-1]), "in-main"]
     assert len(seen) == 13
 
 
@@ -114,7 +114,7 @@ def test_only_what_a_grant_shows(client: Client, buckets: list[LifecycleState]) 
     for name, places, expected in (
         ("bob", [{"store": kept, "bucket": "all-0"}], ["all-0"]),
         ("pia", [{"store": kept, "bucket": "all-0", "prefix": "a/"}], []),
-        ("sue", [{"store": Store.objects.get(name="swift")}], ["in-swift"]),
+        ("sue", [{"store": Store.objects.get(name="main")}], ["in-main"]),
     ):
         user = User.objects.create(username=name)
         for place in places:

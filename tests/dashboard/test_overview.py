@@ -50,8 +50,8 @@ def test_empty_overview(operator_client: Client, administrator_client: Client) -
 def test_page_sends_no_request_to_a_store(operator_client: Client, store: Store, store_requests: list[str]) -> None:
     page = Page(operator_client.get("/"))
     assert store_requests == []
-    assert page.find("div", hx_get="/stores/swift/state/")
-    (link,) = page.find("a", href="/stores/swift/state/")
+    assert page.find("div", hx_get="/stores/main/state/")
+    (link,) = page.find("a", href="/stores/main/state/")
     assert link.parent
     assert link.parent.tag == "noscript"
 
@@ -59,7 +59,7 @@ def test_page_sends_no_request_to_a_store(operator_client: Client, store: Store,
 def test_state_of_a_store_costs_one_request(
     operator_client: Client, store: Store, bucket: str, store_requests: list[str]
 ) -> None:
-    assert "reachable" in Page(operator_client.get("/stores/swift/state/")).words
+    assert "reachable" in Page(operator_client.get("/stores/main/state/")).words
     assert len(store_requests) == 1
 
 

@@ -1,4 +1,4 @@
-"""Tests of the services use the real Swift store and do the work of the workers themselves."""
+"""Tests of the services use a real store and do the work of the workers themselves."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from pytest_django import Settings
 
 from tests.grants import make_operator
 from tests.services.drive import Drive
+from tests.stores.any_store import add
 from tests.stores.running import RunningStore
-from tests.stores.swift import SwiftStore
 from uploads.models import Store
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.services.stores.clients import client_for
-from uploads.services.stores.settings import StoreValues, add_store
 
 
 @pytest.fixture(autouse=True)
@@ -31,23 +30,13 @@ def user(transactional_db: None) -> User:
 
 
 @pytest.fixture
-def store(transactional_db: None, swift_store: SwiftStore) -> Store:
-    return add_store(
-        None,
-        StoreValues(
-            name="swift",
-            endpoint_url=swift_store.endpoint_url,
-            region=swift_store.region,
-            provider="swift",
-            access_key=swift_store.access_key,
-            secret_key=swift_store.secret_key,
-        ),
-    )
+def store(transactional_db: None, any_store: RunningStore) -> Store:
+    return add(any_store)
 
 
 @pytest.fixture
-def bucket(swift_store: SwiftStore) -> str:
-    return swift_store.new_bucket()
+def bucket(any_store: RunningStore) -> str:
+    return any_store.new_bucket()
 
 
 @pytest.fixture
@@ -61,9 +50,9 @@ def drive(user: User, store: Store, bucket: str) -> Drive:
 
 
 @pytest.fixture
-def read_object(swift_store: SwiftStore, bucket: str) -> Callable[[str], bytes]:
+def read_object(any_store: RunningStore, bucket: str) -> Callable[[str], bytes]:
     """Returns the bytes of an object, read with boto3."""
-    return object_reader(swift_store, bucket)
+    return object_reader(any_store, bucket)
 
 
 def object_reader(store: RunningStore, bucket: str) -> Callable[[str], bytes]:

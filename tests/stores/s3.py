@@ -35,15 +35,19 @@ class S3Store:
         assert status == 200, f"The store did not create the bucket {bucket}: {status}"
         return bucket
 
-    def wait_until_ready(self, started: Sequence[subprocess.Popen[bytes]]) -> None:
-        """Return when the store has accepted a signed request that creates a bucket. `started` are its processes."""
+    def wait_until_ready(self, started: Sequence[subprocess.Popen[bytes]], bucket: str = "ready") -> None:
+        """Return when the store has accepted a signed request that creates a bucket, which may exist.
+
+        `started` are its processes.
+        """
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                status = self._put("ready")
+                status = self._put(bucket)
             except requests.ConnectionError:
                 status = 0
-            if status == 200:
+            # 409: an earlier run has created it.
+            if status in (200, 409):
                 return
             assert processes.all_running(started), f"The store did not start: see the logs in {self.folder}"
             assert time.monotonic() < deadline, f"The store does not respond ({status}): see the logs in {self.folder}"

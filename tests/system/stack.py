@@ -1,7 +1,10 @@
 """A live Partway for tests and benchmarks: the processes of `make run`, with the same commands, on free ports.
 
-Redis, the Swift store, the web server, the workers and beat are real processes. A test can kill, stop, freeze and start
-each of them. There is no supervisor: a process that a test kills stays dead until the test starts it.
+Redis, a store, the web server, the workers and beat are real processes. A test can kill, stop, freeze and start each of
+them. There is no supervisor: a process that a test kills stays dead until the test starts it.
+
+The store is one that responds faster than the Swift of `make run` and has one process (tests/stores/any_store.py). That
+is a large part of the time of the tests. A stack that is `embedded` has Swift.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +33,9 @@ import requests
 
 from local import installation, launcher, ports, redis, site, supervision, swift
 from tests.migrating import KEPT, migrated_sqlite
-from tests.stores import processes
+from tests.stores import any_store, processes, versity
+from tests.stores.running import RunningStore
+from tests.stores.servers import KINDS, Kind
 from tests.stores.swift import SwiftStore
 from tests.system.direct_store import Boto, DirectStore
 from uploads.objectstore.client import ObjectStoreClient
@@ -80,17 +85,23 @@ def wait_for(what: str, check: Callable[[], T | None], seconds: float = PATIENCE
     return result
 
 
+STORE_PROCESS = "store"
+"""The name of the store's process, unless the stack is `embedded`."""
+
+
 class Stack:
-    """The running processes. `store` is the name of the embedded store in the dashboard."""
+    """The running processes. `store` is the name of its store in the dashboard."""
 
     store = installation.STORE
     admin = Login(site.ADMIN, "the password of the admin")
 
-    def __init__(self, plan: launcher.LaunchPlan) -> None:
+    def __init__(self, plan: launcher.LaunchPlan, gateway: versity.Gateway | None) -> None:
         self.url = plan.url.rstrip("/")
         self.staging = Path(plan.env["STAGING_DIR"])
         self.database = "sqlite" if plan.env["DATABASE_URL"].startswith("sqlite:") else "postgresql"
-        self.swift = SwiftStore(plan.store)
+        self.server: RunningStore = gateway.store if gateway else SwiftStore(plan.store)
+        """Its store."""
+        self._gateway = gateway
         self._plan = plan
         self._commands = {process.name: process for process in plan.processes}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -177,6 +188,8 @@ class Stack:
 
         if name == "redis":
             redis.wait_until_ready(self._plan.redis_url, running)
+        elif name == STORE_PROCESS and self._gateway:
+            self._gateway.store.wait_until_ready([self._processes[name]], installation.BUCKET)
         elif name.startswith("store-"):
             swift.wait_until_ready(self._plan.store, installation.BUCKET, running)
         elif name == "web":
@@ -186,7 +199,7 @@ class Stack:
 
     def start_all(self) -> None:
         """Start Redis and the store first, and prepare the database while they start."""
-        first = [name for name in self.process_names if name == "redis" or name.startswith("store-")]
+        first = [name for name in self.process_names if name == "redis" or name.startswith("store")]
         for name in first:
             self._launch(name)
         self._prepare_site()
@@ -203,7 +216,8 @@ class Stack:
 
     def _prepare_site(self) -> None:
         env = {**self._plan.env, "ADMIN_PASSWORD": self.admin.password}
-        argv = [sys.executable, "-m", "local.site", self._plan.store.endpoint_url]
+        module = "tests.system.any_store_site" if self._gateway else "local.site"
+        argv = [sys.executable, "-m", module, self._plan.store.endpoint_url]
         with STATIC_FILES.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             subprocess.run(argv, env=env, cwd=installation.PROJECT, check=True)
@@ -212,10 +226,20 @@ class Stack:
 
     @cached_property
     def direct_store(self) -> DirectStore:
-        """The embedded store."""
-        credentials = Credentials(self.swift.access_key, self.swift.secret_key)
-        config = StoreConfig(self.swift.endpoint_url, self.swift.region, credentials, provider="swift")
-        return DirectStore(self.store, config, self.swift.new_bucket)
+        """Its store, without the dashboard."""
+        return DirectStore(self.store, self.config, self.server.new_bucket)
+
+    @property
+    def kind(self) -> Kind:
+        return any_store.KIND if self._gateway else KINDS["swift"]
+
+    @property
+    def config(self) -> StoreConfig:
+        keys = Credentials(self.server.access_key, self.server.secret_key)
+        overrides = tuple(sorted(self.kind.overrides.items())) if self._gateway else ()
+        return StoreConfig(
+            self.server.endpoint_url, self.server.region, keys, provider=self.kind.provider, overrides=overrides
+        )
 
     def add_store(
         self, name: str, config: StoreConfig, new_bucket: Callable[[], str], *, passes: bool = True
@@ -428,9 +452,19 @@ def sqlite_path(env: Mapping[str, str]) -> Path:
     return Path(env["DATABASE_URL"].removeprefix("sqlite:///"))
 
 
+def _with_gateway(plan: launcher.LaunchPlan) -> tuple[launcher.LaunchPlan, versity.Gateway]:
+    """The plan with another store at the same address, with the same credentials."""
+    folder = plan.var.path / "gateway"
+    gateway = versity.prepare(folder, plan.store.ports[3], plan.store.access_key, plan.store.secret_key)
+    env = {**installation.foreign_environment(os.environ), **gateway.env}
+    process = supervision.foreign(STORE_PROCESS, gateway.argv, env, priority=20)
+    others = [each for each in plan.processes if not each.name.startswith("store-")]
+    return replace(plan, processes=[process, *others]), gateway
+
+
 @contextmanager
-def running(var: Path, env: Mapping[str, str] | None = None) -> Iterator[Stack]:
-    """Run a stack with its data in `var` and additional settings in `env`."""
+def running(var: Path, env: Mapping[str, str] | None = None, *, embedded: bool = False) -> Iterator[Stack]:
+    """Run a stack with its data in `var` and additional settings in `env`. `embedded`: with the store of `make run`."""
     folder = installation.Folder(var)
     folder.make()
     STATIC_FILES.parent.mkdir(parents=True, exist_ok=True)
@@ -442,7 +476,10 @@ def running(var: Path, env: Mapping[str, str] | None = None) -> Iterator[Stack]:
         own = {"STATIC_ROOT": str(STATIC_FILES), "STORE_ALLOWED_ADDRESSES": "127.0.0.0/8,::1", "STORE_CA_DIR": "/"}
         os.environ.update({**own, **(env or {})})
         plan = launcher.make_plan(folder, ports.LOOPBACK, ports.choose(1)[0])
-    stack = Stack(plan)
+    gateway = None
+    if not embedded:
+        plan, gateway = _with_gateway(plan)
+    stack = Stack(plan, gateway)
     if stack.database == "sqlite":
         shutil.copy(migrated_sqlite(), sqlite_path(plan.env))
     try:
@@ -451,4 +488,5 @@ def running(var: Path, env: Mapping[str, str] | None = None) -> Iterator[Stack]:
     finally:
         stack.stop_all()
         # Keep the logs and the database for the analysis of failures, but not the data of the store.
-        shutil.rmtree(plan.store.folder / "devices")
+        for data in (plan.store.folder / "devices", plan.var.path / "gateway"):
+            shutil.rmtree(data, ignore_errors=True)

@@ -532,6 +532,6 @@ def set_endpoint(stack: Stack, url: str) -> None:
 @contextmanager
 def proxied(stack: Stack, seed: int) -> Iterator[FaultProxy]:
     """A proxy in front of the stack's store. Afterwards Partway reaches the store directly again."""
-    with FaultProxy(stack.swift.endpoint_url, seed=seed) as proxy:
+    with FaultProxy(stack.server.endpoint_url, seed=seed) as proxy:
         yield proxy
-    set_endpoint(stack, stack.swift.endpoint_url)
+    set_endpoint(stack, stack.server.endpoint_url)

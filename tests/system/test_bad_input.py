@@ -146,11 +146,11 @@ def test_form_that_is_sent_twice_at_once_creates_one_transfer(
 def test_abort_that_is_requested_twice_is_one_operation(stack: Stack, operator: Operator, bucket: str) -> None:
     fields = {"key": "doomed", "upload-id": stack.client.create_multipart_upload(bucket, "doomed")}
     path = f"/stores/{stack.store}/{bucket}/uploads/abort/"
-    stack.freeze("store-proxy")
+    stack.freeze("store")
     try:
         responses = [operator.post(path, fields) for _ in range(2)]
     finally:
-        stack.thaw("store-proxy")
+        stack.thaw("store")
     assert [response.status_code for response in responses] == [202, 202]
     assert len({response.json()["id"] for response in responses}) == 1
     url = responses[0].json()["url"]
@@ -182,13 +182,13 @@ def half_sent(stack: Stack, operator: Operator, start: Start, bucket: str) -> It
     form.send(3 * PART + MIB)
     transfer_id = only_transfer(stack, bucket)
     wait_for("a part in the store", lambda: operator.transfer(transfer_id)["parts"]["sent"])
-    stack.freeze("store-proxy")
+    stack.freeze("store")
     try:
         assert form.finish() == 201
         wait_for("parts being sent", lambda: sending_parts(stack, transfer_id))
         yield transfer_id
     finally:
-        stack.thaw("store-proxy")
+        stack.thaw("store")
 
 
 def sending_parts(stack: Stack, transfer_id: str) -> int:
@@ -200,7 +200,7 @@ def sending_parts(stack: Stack, transfer_id: str) -> int:
 
 def test_killed_sender_loses_nothing(stack: Stack, operator: Operator, bucket: str, half_sent: str) -> None:
     stack.kill("sender")
-    stack.thaw("store-proxy")
+    stack.thaw("store")
     stack.start("sender")
     stack.let_time_pass(A_LEASE)
     operator.wait_for_state(half_sent, "done")
@@ -209,7 +209,7 @@ def test_killed_sender_loses_nothing(stack: Stack, operator: Operator, bucket: s
 
 def test_stopped_sender_finishes_its_parts(stack: Stack, operator: Operator, bucket: str, half_sent: str) -> None:
     stack.terminate("sender")
-    stack.thaw("store-proxy")
+    stack.thaw("store")
     stack.wait_for_end("sender")
     assert sending_parts(stack, half_sent) == 0
     stack.start("sender")
@@ -223,7 +223,7 @@ def test_stopped_sender_returns_parts_that_it_cannot_finish(
     """The store is frozen, so the parts cannot be sent. They are staged again before their leases expire."""
     stack.stop("sender")
     assert sending_parts(stack, half_sent) == 0
-    stack.thaw("store-proxy")
+    stack.thaw("store")
     stack.start("sender")
     operator.wait_for_state(half_sent, "done")
     assert_arrived(stack, bucket, 6 * PART)
@@ -231,7 +231,7 @@ def test_stopped_sender_returns_parts_that_it_cannot_finish(
 
 def test_killed_worker_loses_nothing(stack: Stack, operator: Operator, bucket: str, half_sent: str) -> None:
     stack.kill("worker")
-    stack.thaw("store-proxy")
+    stack.thaw("store")
     wait_for("all parts sent", lambda: operator.transfer(half_sent)["parts"]["sent"] == 6)
     stack.start("worker")
     operator.wait_for_state(half_sent, "done")
@@ -240,7 +240,7 @@ def test_killed_worker_loses_nothing(stack: Stack, operator: Operator, bucket: s
 
 def test_restarted_redis_loses_nothing(stack: Stack, operator: Operator, bucket: str, half_sent: str) -> None:
     stack.kill("redis")
-    stack.thaw("store-proxy")
+    stack.thaw("store")
     stack.start("redis")
     stack.let_time_pass(A_LEASE)
     operator.wait_for_state(half_sent, "done")
@@ -261,7 +261,7 @@ def test_file_is_received_while_redis_is_unavailable(
 
 
 def test_restarted_store_loses_nothing(stack: Stack, operator: Operator, bucket: str, half_sent: str) -> None:
-    stack.kill("store-proxy")
-    stack.start("store-proxy")
+    stack.kill("store")
+    stack.start("store")
     operator.wait_for_state(half_sent, "done")
     assert_arrived(stack, bucket, 6 * PART)

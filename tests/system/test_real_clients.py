@@ -43,8 +43,8 @@ def operator(stack: Stack) -> Iterator[Operator]:
 
 
 @pytest.fixture(params=["swift", "ceph"])
-def target(request: pytest.FixtureRequest, stack: Stack) -> Server:
-    return server_of(request, {"swift": stack.swift})
+def target(request: pytest.FixtureRequest) -> Server:
+    return server_of(request)
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +55,7 @@ def added_stores() -> dict[str, DirectStore]:
 
 @pytest.fixture
 def direct_store(target: Server, stack: Stack, added_stores: dict[str, DirectStore]) -> DirectStore:
-    """The server as a store of the dashboard; Swift is the one that Partway brings along."""
-    if target.name == "swift":
-        return stack.direct_store
+    """The server as a store of the dashboard."""
     if target.name not in added_stores:
         added_stores[target.name] = stack.add_store(f"of-{target.name}", target.config(), target.store.new_bucket)
     return added_stores[target.name]

@@ -8,22 +8,22 @@ from typing import Any
 import pytest
 
 from tests.dashboard.pages import Site
-from tests.stores.swift import SwiftStore
+from tests.stores.running import RunningStore
 from uploads.models import AuditEntry, Store
 from uploads.objectstore.errors import Reason, Refused
 from uploads.services.browse import browsing
 
 
-def form(swift_store: SwiftStore, **changes: str) -> dict[str, Any]:
+def form(any_store: RunningStore, **changes: str) -> dict[str, Any]:
     values = {
         "name": "new-store",
         "provider": "swift",
-        "endpoint_url": swift_store.endpoint_url,
+        "endpoint_url": any_store.endpoint_url,
         "region": "",
         "addressing": "",
         "payload_signing": "unsigned",
-        "access_key": swift_store.access_key,
-        "secret_key": swift_store.secret_key,
+        "access_key": any_store.access_key,
+        "secret_key": any_store.secret_key,
         "session_token": "",
         "ca_bundle": "",
         "buckets": "",
@@ -32,11 +32,11 @@ def form(swift_store: SwiftStore, **changes: str) -> dict[str, Any]:
     return values | changes
 
 
-def test_new_store_gets_the_defaults_of_its_provider(office: Site, swift_store: SwiftStore) -> None:
-    added = office.post("/stores/new/", form(swift_store, buckets="one\n\n two \none"))
+def test_new_store_gets_the_defaults_of_its_provider(office: Site, any_store: RunningStore) -> None:
+    added = office.post("/stores/new/", form(any_store, buckets="one\n\n two \none"))
     assert (added.status, added.response["Location"]) == (303, "/stores/new-store/")
     store = Store.objects.get()
-    assert (store.region, store.addressing, store.secret_key) == ("us-east-1", "path", swift_store.secret_key)
+    assert (store.region, store.addressing, store.secret_key) == ("us-east-1", "path", any_store.secret_key)
     assert [bucket.name for bucket in store.named_buckets.all()] == ["one", "two"]
     assert AuditEntry.objects.get(action="store.added").actor_name == "ada"
     assert "was added" in office.get("/stores/new-store/").text
@@ -60,42 +60,42 @@ def test_new_store_gets_the_defaults_of_its_provider(office: Site, swift_store: 
     ],
 )
 def test_invalid_form_is_shown_again_and_nothing_is_stored(
-    office: Site, swift_store: SwiftStore, changes: dict[str, str], text: str
+    office: Site, any_store: RunningStore, changes: dict[str, str], text: str
 ) -> None:
-    response = office.post("/stores/new/", form(swift_store, **changes))
+    response = office.post("/stores/new/", form(any_store, **changes))
     assert response.status == 400
     assert text in response.text
     assert not Store.objects.exists()
 
 
-def test_existing_name_is_refused(office: Site, store: Store, swift_store: SwiftStore) -> None:
-    response = office.post("/stores/new/", form(swift_store, name=store.name))
+def test_existing_name_is_refused(office: Site, store: Store, any_store: RunningStore) -> None:
+    response = office.post("/stores/new/", form(any_store, name=store.name))
     assert "A store with this name already exists." in response.text
 
 
-def test_secrets_are_kept_and_never_shown(office: Site, store: Store, swift_store: SwiftStore) -> None:
+def test_secrets_are_kept_and_never_shown(office: Site, store: Store, any_store: RunningStore) -> None:
     store.session_token = "a session token"
     store.save()
     url = f"/stores/{store.name}/edit/"
     page = office.get(url)
-    assert swift_store.secret_key not in page.text
+    assert any_store.secret_key not in page.text
     assert "a session token" not in page.text
-    saved = office.post(url, form(swift_store, name="other", secret_key="", region="eu-x"))
+    saved = office.post(url, form(any_store, name="other", secret_key="", region="eu-x"))
     assert saved.status == 303
     store.refresh_from_db()
-    assert (store.name, store.region) == ("swift", "eu-x")
-    assert (store.secret_key, store.session_token) == (swift_store.secret_key, "a session token")
-    office.post(url, form(swift_store, secret_key="another", clear_session_token="on"))
+    assert (store.name, store.region) == ("main", "eu-x")
+    assert (store.secret_key, store.session_token) == (any_store.secret_key, "a session token")
+    office.post(url, form(any_store, secret_key="another", clear_session_token="on"))
     store.refresh_from_db()
     assert (store.secret_key, store.session_token) == ("another", "")
-    wrong = office.post(url, form(swift_store, secret_key="typed secret", endpoint_url="x"))
+    wrong = office.post(url, form(any_store, secret_key="typed secret", endpoint_url="x"))
     assert "typed secret" not in wrong.text
 
 
-def test_only_administrators_change_stores(site: Site, store: Store, swift_store: SwiftStore) -> None:
+def test_only_administrators_change_stores(site: Site, store: Store, any_store: RunningStore) -> None:
     for url in ("/stores/new/", f"/stores/{store.name}/edit/"):
         assert site.get(url).status == 403
-        assert site.post(url, form(swift_store)).status == 403
+        assert site.post(url, form(any_store)).status == 403
     assert "Add a store" not in site.get("/stores/").text
     assert Store.objects.count() == 1
 

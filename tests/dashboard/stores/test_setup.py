@@ -20,6 +20,7 @@ from dashboard.stores import provider_notes
 from tests.dashboard.pages import TOKEN, Page, Site
 from tests.dashboard.transfers.test_tus import Tus
 from tests.objectstore.fault_server import FaultServer, error, respond
+from tests.stores.running import RunningStore
 from tests.stores.swift import SwiftStore
 from uploads.models import AuditEntry, Store, StoreCheck
 from uploads.objectstore import providers
@@ -33,22 +34,28 @@ SECRET = "a secret that was entered"
 SESSION_TOKEN = "a token that was entered"
 
 
-def form(swift_store: SwiftStore, **changes: str) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def any_store(swift_store: SwiftStore) -> SwiftStore:
+    """The form names Swift."""
+    return swift_store
+
+
+def form(any_store: RunningStore, **changes: str) -> dict[str, Any]:
     values = {
         "name": "new-store",
         "provider": "swift",
-        "endpoint_url": swift_store.endpoint_url,
+        "endpoint_url": any_store.endpoint_url,
         "region": "",
-        "access_key": swift_store.access_key,
-        "secret_key": swift_store.secret_key,
+        "access_key": any_store.access_key,
+        "secret_key": any_store.secret_key,
         "buckets": "",
         "enabled": "on",
     }
     return values | changes
 
 
-def to_test(swift_store: SwiftStore, **changes: str) -> dict[str, Any]:
-    return form(swift_store, action="test", **changes)
+def to_test(any_store: RunningStore, **changes: str) -> dict[str, Any]:
+    return form(any_store, action="test", **changes)
 
 
 def live_test(office: Site, url: str, data: dict[str, Any]) -> Page:
@@ -112,8 +119,8 @@ def test_page_contains_the_defaults_of_each_provider_and_shows_the_selected_one(
     assert 'data-endpoint="https://oss-REGION.aliyuncs.com"' in again.text
 
 
-def test_form_without_endpoint_uses_the_providers(office: Site, swift_store: SwiftStore) -> None:
-    added = office.post("/stores/new/", form(swift_store, provider="oss", endpoint_url="", region="cn-shanghai"))
+def test_form_without_endpoint_uses_the_providers(office: Site, any_store: RunningStore) -> None:
+    added = office.post("/stores/new/", form(any_store, provider="oss", endpoint_url="", region="cn-shanghai"))
     assert added.status == 303
     store = Store.objects.get()
     assert (store.endpoint_url, store.signature) == ("https://oss-cn-shanghai.aliyuncs.com", "oss4")
@@ -129,10 +136,10 @@ def test_form_without_endpoint_uses_the_providers(office: Site, swift_store: Swi
     ],
 )
 def test_invalid_value_is_reported_at_its_field(
-    office: Site, swift_store: SwiftStore, changes: dict[str, str], text: str
+    office: Site, any_store: RunningStore, changes: dict[str, str], text: str
 ) -> None:
     for action in ("", "test"):
-        response = office.post("/stores/new/", form(swift_store, action=action, **changes))
+        response = office.post("/stores/new/", form(any_store, action=action, **changes))
         assert response.status == 400
         assert text in html.unescape(response.text)
     assert not Store.objects.exists()
@@ -142,30 +149,30 @@ def test_invalid_value_is_reported_at_its_field(
 
 
 def test_connection_test_reports_what_works_and_saves_nothing(
-    office: Site, swift_store: SwiftStore, bucket: str
+    office: Site, any_store: RunningStore, bucket: str
 ) -> None:
-    page = office.post("/stores/new/", to_test(swift_store, buckets=bucket))
+    page = office.post("/stores/new/", to_test(any_store, buckets=bucket))
     assert page.status == 200
     assert "The store works with these values" in page.text
     assert bucket in page.text
     assert "no upload was listed" in page.text
     assert "Enter secrets again before you save" in page.text
-    assert swift_store.secret_key not in page.text
+    assert any_store.secret_key not in page.text
     # The entered values stay in the form.
-    assert f'value="{swift_store.endpoint_url}"' in page.text
+    assert f'value="{any_store.endpoint_url}"' in page.text
     assert not Store.objects.exists()
     [entry] = AuditEntry.objects.all()
     assert (entry.action, entry.actor_name) == ("store.tested", "ada")
-    assert entry.detail == {"endpoint_url": swift_store.endpoint_url}
+    assert entry.detail == {"endpoint_url": any_store.endpoint_url}
 
 
-def test_live_test_returns_only_the_result(office: Site, swift_store: SwiftStore, bucket: str) -> None:
-    part = live_test(office, "/stores/new/", to_test(swift_store, buckets=bucket))
+def test_live_test_returns_only_the_result(office: Site, any_store: RunningStore, bucket: str) -> None:
+    part = live_test(office, "/stores/new/", to_test(any_store, buckets=bucket))
     assert part.status == 200
     assert part.text.lstrip().startswith("<section")
     assert 'data-verdict="good"' in part.text
     assert "Enter secrets again" not in part.text
-    invalid = live_test(office, "/stores/new/", to_test(swift_store, name="", buckets="../x"))
+    invalid = live_test(office, "/stores/new/", to_test(any_store, name="", buckets="../x"))
     assert 'href="#id_name"' in invalid.text
     assert "Named buckets" in invalid.text
     assert "Nothing was sent to the store" in invalid.text
@@ -180,8 +187,8 @@ def test_live_test_returns_only_the_result(office: Site, swift_store: SwiftStore
         ({"buckets": "no-such-bucket"}, ["There is no such bucket", "NoSuchBucket"]),
     ],
 )
-def test_failure_is_explained(office: Site, swift_store: SwiftStore, changes: dict[str, str], texts: list[str]) -> None:
-    part = live_test(office, "/stores/new/", to_test(swift_store, **changes))
+def test_failure_is_explained(office: Site, any_store: RunningStore, changes: dict[str, str], texts: list[str]) -> None:
+    part = live_test(office, "/stores/new/", to_test(any_store, **changes))
     assert 'data-verdict="bad"' in part.text
     for text in texts:
         assert text in part.text
@@ -202,16 +209,16 @@ BUCKETS = respond(200, NO_BUCKETS)
     ],
 )
 def test_field_that_fixes_the_failure_is_named(
-    office: Site, swift_store: SwiftStore, script: list[Any], verdict: str, text: str
+    office: Site, any_store: RunningStore, script: list[Any], verdict: str, text: str
 ) -> None:
     with FaultServer(*script) as server:
-        data = to_test(swift_store, provider="generic", endpoint_url=server.url, buckets="mine")
+        data = to_test(any_store, provider="generic", endpoint_url=server.url, buckets="mine")
         part = live_test(office, "/stores/new/", data)
     assert f'data-verdict="{verdict}"' in part.text
     assert text in part.text
 
 
-def test_endpoint_that_follows_from_the_region_is_named_with_it(swift_store: SwiftStore) -> None:
+def test_endpoint_that_follows_from_the_region_is_named_with_it(any_store: RunningStore) -> None:
     """The response of a cloud store is made by hand."""
     from datetime import timedelta
 
@@ -226,50 +233,50 @@ def test_endpoint_that_follows_from_the_region_is_named_with_it(swift_store: Swi
     assert fix == "Set Region to eu-west-1 and Endpoint URL to https://s3.eu-west-1.amazonaws.com."
 
 
-def test_unknown_host_of_a_bucket_suggests_path_addressing(office: Site, swift_store: SwiftStore) -> None:
+def test_unknown_host_of_a_bucket_suggests_path_addressing(office: Site, any_store: RunningStore) -> None:
     """Swift listens at 127.0.0.1, and no name below that resolves, as with many private stores."""
-    data = to_test(swift_store, addressing="virtual", buckets="mine")
+    data = to_test(any_store, addressing="virtual", buckets="mine")
     part = live_test(office, "/stores/new/", data)
     assert "Set Addressing to path" in part.text
 
 
-def test_different_clocks_are_reported(office: Site, swift_store: SwiftStore) -> None:
+def test_different_clocks_are_reported(office: Site, any_store: RunningStore) -> None:
     with FaultServer(respond(200, NO_BUCKETS, {"Date": "Sat, 01 Jan 2000 00:00:00 GMT"})) as server:
-        part = live_test(office, "/stores/new/", to_test(swift_store, endpoint_url=server.url))
+        part = live_test(office, "/stores/new/", to_test(any_store, endpoint_url=server.url))
     assert "clock is" in part.text
     assert "behind this machine" in html.unescape(part.text)
     assert "Enter a bucket to test it there" in part.text
 
 
 def test_edit_is_tested_with_the_stored_secret_at_its_own_address_only(
-    office: Site, store: Store, swift_store: SwiftStore
+    office: Site, store: Store, any_store: RunningStore
 ) -> None:
     url = f"/stores/{store.name}/edit/"
-    here = live_test(office, url, to_test(swift_store, secret_key=""))
+    here = live_test(office, url, to_test(any_store, secret_key=""))
     assert 'data-verdict="good"' in here.text or 'data-verdict="partly"' in here.text
     with FaultServer() as elsewhere:
-        part = live_test(office, url, to_test(swift_store, secret_key="", endpoint_url=elsewhere.url))
-        saved = office.post(url, form(swift_store, secret_key="", endpoint_url=elsewhere.url))
+        part = live_test(office, url, to_test(any_store, secret_key="", endpoint_url=elsewhere.url))
+        saved = office.post(url, form(any_store, secret_key="", endpoint_url=elsewhere.url))
         assert elsewhere.received == []
     assert saved.status == 400
     for page in (part, saved):
         assert "never sent to an address that it was not entered for" in page.text
     store.refresh_from_db()
-    assert store.endpoint_url == swift_store.endpoint_url
+    assert store.endpoint_url == any_store.endpoint_url
 
 
 def test_secrets_are_in_no_page_log_message_or_audit_entry(
-    office: Site, store: Store, swift_store: SwiftStore, caplog: pytest.LogCaptureFixture
+    office: Site, store: Store, any_store: RunningStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     typed = {"secret_key": SECRET, "session_token": SESSION_TOKEN}
     url = f"/stores/{store.name}/edit/"
     pages = [
-        office.post("/stores/new/", to_test(swift_store, **typed)),
-        live_test(office, "/stores/new/", to_test(swift_store, **typed)),
-        office.post(url, to_test(swift_store, **typed)),
-        office.post(url, form(swift_store, **typed, endpoint_url="x")),
-        office.post(url, form(swift_store, **typed)),
+        office.post("/stores/new/", to_test(any_store, **typed)),
+        live_test(office, "/stores/new/", to_test(any_store, **typed)),
+        office.post(url, to_test(any_store, **typed)),
+        office.post(url, form(any_store, **typed, endpoint_url="x")),
+        office.post(url, form(any_store, **typed)),
         office.get("/stores/"),
         office.get("/audit/"),
         office.get(url),
@@ -282,9 +289,9 @@ def test_secrets_are_in_no_page_log_message_or_audit_entry(
     assert SESSION_TOKEN not in kept
 
 
-def test_only_administrators_test_and_switch_stores(site: Site, store: Store, swift_store: SwiftStore) -> None:
+def test_only_administrators_test_and_switch_stores(site: Site, store: Store, any_store: RunningStore) -> None:
     with FaultServer() as server:
-        data = to_test(swift_store, endpoint_url=server.url)
+        data = to_test(any_store, endpoint_url=server.url)
         assert site.post("/stores/new/", data).status == 403
         assert site.post(f"/stores/{store.name}/edit/", data).status == 403
         assert server.received == []
@@ -316,35 +323,35 @@ def test_list_shows_the_result_of_the_last_check(
 
 
 def test_second_of_two_edits_is_refused_once_and_can_then_replace_the_first(
-    office: Site, store: Store, swift_store: SwiftStore
+    office: Site, store: Store, any_store: RunningStore
 ) -> None:
     url = f"/stores/{store.name}/edit/"
     mine, theirs = seen(office.get(url)), seen(office.get(url))
-    assert office.post(url, form(swift_store, region="first", seen=theirs)).status == 303
-    late = office.post(url, form(swift_store, region="second", seen=mine))
+    assert office.post(url, form(any_store, region="first", seen=theirs)).status == 303
+    late = office.post(url, form(any_store, region="second", seen=mine))
     assert late.status == 409
     assert "Changed in the meantime by ada" in late.text
     assert re.search(r"Changed fields:\s*<span translate=\"no\">region</span>", late.text)
     assert 'value="second"' in late.text
     store.refresh_from_db()
     assert store.region == "first"
-    assert office.post(url, form(swift_store, region="second", seen=seen(late))).status == 303
+    assert office.post(url, form(any_store, region="second", seen=seen(late))).status == 303
     store.refresh_from_db()
     assert store.region == "second"
 
 
-def test_form_with_an_invalid_version_is_refused(office: Site, store: Store, swift_store: SwiftStore) -> None:
-    response = office.post(f"/stores/{store.name}/edit/", form(swift_store, region="x", seen="yesterday"))
+def test_form_with_an_invalid_version_is_refused(office: Site, store: Store, any_store: RunningStore) -> None:
+    response = office.post(f"/stores/{store.name}/edit/", form(any_store, region="x", seen="yesterday"))
     assert response.status == 400
     assert "Open this form again" in response.text
 
 
-def test_removed_overrides_are_reported(office: Site, store: Store, swift_store: SwiftStore) -> None:
+def test_removed_overrides_are_reported(office: Site, store: Store, any_store: RunningStore) -> None:
     Store.objects.update(overrides={"delimiter": "broken"})
     url = f"/stores/{store.name}/edit/"
-    office.post(url, form(swift_store, region="us-east-1"))
+    office.post(url, form(any_store, region="us-east-1"))
     assert "overrides of its profile were removed" not in office.get(f"/stores/{store.name}/").text
-    office.post(url, form(swift_store, provider="generic"))
+    office.post(url, form(any_store, provider="generic"))
     assert "overrides of its profile were removed" in office.get(f"/stores/{store.name}/").text
 
 
@@ -380,9 +387,9 @@ def test_store_is_disabled_and_enabled_after_an_explanation(
     assert site.get(f"/stores/{store.name}/").status == 200
 
 
-def test_saving_a_disabled_store_does_not_enable_it(office: Site, store: Store, swift_store: SwiftStore) -> None:
+def test_saving_a_disabled_store_does_not_enable_it(office: Site, store: Store, any_store: RunningStore) -> None:
     Store.objects.update(enabled=False)
-    assert office.post(f"/stores/{store.name}/edit/", form(swift_store, region="x")).status == 303
+    assert office.post(f"/stores/{store.name}/edit/", form(any_store, region="x")).status == 303
     store.refresh_from_db()
     assert (store.region, store.enabled) == ("x", False)
 

@@ -61,7 +61,7 @@ def make(operator: User, store: Store, bucket: str) -> Make:
 
 
 def create(tus: Tus, bucket: str, size: int = 5, **more: str) -> Any:
-    fields: dict[str, Any] = {"store": "swift", "bucket": bucket, "key": "k", "fingerprint": "new", **more}
+    fields: dict[str, Any] = {"store": "main", "bucket": bucket, "key": "k", "fingerprint": "new", **more}
     return tus.create(size, **fields)
 
 
@@ -276,7 +276,7 @@ def test_index_finds_the_transfers_of_a_key(db: None, store: Store, bucket: str)
 def post_form(client: Client, bucket: str, *, json: bool = False, **fields: str) -> Page:
     client.get("/stores/")
     token = client.cookies[django_settings.CSRF_COOKIE_NAME].value
-    names = {"csrfmiddlewaretoken": token, "store": "swift", "bucket": bucket, "key": "k", **fields}
+    names = {"csrfmiddlewaretoken": token, "store": "main", "bucket": bucket, "key": "k", **fields}
     boundary = "b"
     head = "".join(
         f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'

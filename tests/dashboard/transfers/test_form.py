@@ -346,7 +346,7 @@ def test_plan_of_an_unknown_store_is_404(operator_client: Client) -> None:
 
 
 def test_buckets_are_those_of_the_store(operator_client: Client, store: Store, bucket: str) -> None:
-    assert f'value="{bucket}"' in Page(operator_client.get(f"{NEW}buckets/", {"store": "swift"})).text
+    assert f'value="{bucket}"' in Page(operator_client.get(f"{NEW}buckets/", {"store": "main"})).text
 
 
 @pytest.mark.parametrize(("rows", "is_cut"), [(10_000, False), (10_001, True)])
@@ -371,7 +371,7 @@ def test_existing_object_is_shown(
 ) -> None:
     key = "a b/+%?.txt"
     put(object_store, bucket, key, tmp_path)
-    query = {"store": "swift", "bucket": bucket}
+    query = {"store": "main", "bucket": bucket}
     shown = Page(operator_client.get(f"{NEW}existing/", {**query, "key": key})).text
     seen = 'name="replace-etag" value="5d41402abc4b2a76b9719d911017c592"', 'name="replace-size" value="5"'
     for text in ("5 bytes", 'name="replace"', *seen):
@@ -390,7 +390,7 @@ def test_check_before_the_file_is_sent(
     site: Site, bucket: str, object_store: ObjectStoreClient, tmp_path: Path
 ) -> None:
     put(object_store, bucket, "here.txt", tmp_path)
-    fields: dict[str, Any] = {"store": "swift", "bucket": bucket, "filename": "new.txt", "size": "5"}
+    fields: dict[str, Any] = {"store": "main", "bucket": bucket, "filename": "new.txt", "size": "5"}
 
     def check(**changes: str) -> Page:
         return site.post(f"{NEW}check/", fields | {name.replace("_", "-"): value for name, value in changes.items()})

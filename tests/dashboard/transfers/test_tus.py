@@ -263,7 +263,7 @@ def test_creation_returns_the_address_of_the_transfer(
 ) -> None:
     response = operator_tus.create(
         12 * MIB,
-        store="swift",
+        store="main",
         bucket=bucket,
         filename="cat.jpg",
         part_size="5 MiB",
@@ -282,7 +282,7 @@ def test_creation_returns_the_address_of_the_transfer(
 
 
 def test_same_file_resumes_its_transfer(operator_tus: Tus, store: Store, bucket: str) -> None:
-    fields: dict[str, Any] = {"store": "swift", "bucket": bucket, "key": "k", "fingerprint": "f-1"}
+    fields: dict[str, Any] = {"store": "main", "bucket": bucket, "key": "k", "fingerprint": "f-1"}
     first = operator_tus.create(30, **fields)
     operator_tus.patch(first["Location"], 0, b"0123456789")
     again = operator_tus.create(30, **fields)
@@ -296,7 +296,7 @@ def test_same_file_resumes_its_transfer(operator_tus: Tus, store: Store, bucket:
 
 
 def test_creation_with_upload(operator_tus: Tus, store: Store, bucket: str) -> None:
-    fields: dict[str, Any] = {"store": "swift", "bucket": bucket, "key": "k", "fingerprint": "f-1"}
+    fields: dict[str, Any] = {"store": "main", "bucket": bucket, "key": "k", "fingerprint": "f-1"}
     response = operator_tus.create(10, b"0123", **fields)
     assert (response.status_code, response["Upload-Offset"]) == (201, "4")
     # The same request again, because its response was lost: bytes that have arrived are not received twice.
@@ -309,7 +309,7 @@ def test_creation_with_upload(operator_tus: Tus, store: Store, bucket: str) -> N
 
 
 def test_empty_file_is_complete_at_once(operator_tus: Tus, store: Store, bucket: str) -> None:
-    response = operator_tus.create(0, store="swift", bucket=bucket, key="k")
+    response = operator_tus.create(0, store="main", bucket=bucket, key="k")
     assert (response.status_code, response["Upload-Offset"]) == (201, "0")
     assert "Upload-Expires" not in response
     assert transfer_at(response["Location"]).all_received
@@ -319,8 +319,8 @@ def test_creation_succeeds_even_if_staging_is_full(
     operator_tus: Tus, store: Store, bucket: str, settings: Settings
 ) -> None:
     settings.STAGING_QUOTA = 20
-    operator_tus.create(15, b"x", store="swift", bucket=bucket, key="first")
-    response = operator_tus.create(15, b"x", store="swift", bucket=bucket, key="second")
+    operator_tus.create(15, b"x", store="main", bucket=bucket, key="first")
+    response = operator_tus.create(15, b"x", store="main", bucket=bucket, key="second")
     assert (response.status_code, response["Upload-Offset"]) == (201, "0")
 
 
@@ -387,7 +387,7 @@ def test_replacing_an_object_must_be_confirmed(
 ) -> None:
     (tmp_path / "body").write_bytes(b"hello")
     object_store.put_object(bucket, "k", FileSlice(tmp_path / "body", 0, 5))
-    fields: dict[str, Any] = {"store": "swift", "bucket": bucket, "key": "k"}
+    fields: dict[str, Any] = {"store": "main", "bucket": bucket, "key": "k"}
     response = operator_tus.create(10, **fields)
     error = check_error(response, 409, "ObjectExists")
     assert response.json()["fields"] == {"replace": error["message"]}

@@ -12,6 +12,7 @@ from dashboard.shared.parameters import write_upload
 from tests.dashboard.conftest import Start
 from tests.dashboard.pages import Site
 from tests.services.sweeps.make import upload_row
+from tests.stores.any_store import ON_SWIFT
 from uploads.domain.states import ItemState
 from uploads.models import (
     AuditEntry,
@@ -63,6 +64,7 @@ def listed(object_store: ObjectStoreClient, bucket: str) -> set[UploadRef]:
 # --- Keys ---------------------------------------------------------------------------------------------------------
 
 
+@ON_SWIFT
 @pytest.mark.parametrize("key", HOSTILE_KEYS, ids=range(len(HOSTILE_KEYS)))
 def test_key_is_exact_from_row_to_detail_to_abort(
     site: Site, start: Start, object_store: ObjectStoreClient, key: str
@@ -360,6 +362,7 @@ def test_complete_shows_the_object_and_what_it_replaces(
     assert object_store.head_object(site.bucket, "key").size == PART + 100
 
 
+@ON_SWIFT
 def test_upload_completed_by_partway_is_gone_although_swift_still_lists_its_parts(
     site: Site, start: Start, object_store: ObjectStoreClient
 ) -> None:
@@ -376,6 +379,7 @@ def test_upload_completed_by_partway_is_gone_although_swift_still_lists_its_part
     assert site.listing().rows == []
 
 
+@ON_SWIFT
 def test_upload_completed_by_another_program_is_shown_as_unlisted(
     site: Site, start: Start, object_store: ObjectStoreClient
 ) -> None:

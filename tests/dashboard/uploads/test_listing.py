@@ -14,11 +14,18 @@ from dashboard.shared.parameters import write_upload
 from dashboard.uploads.columns import FACTS, LISTED, TO_ABORT, table_of
 from tests.dashboard.conftest import Start
 from tests.dashboard.pages import Page, Site
+from tests.stores.running import RunningStore
 from tests.stores.swift import SwiftStore
 from uploads.models import Store
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import Credentials, MultipartUpload, StoreConfig, UploadRef
 from uploads.services.browse import many_facts
+
+
+@pytest.fixture(scope="module")
+def any_store(swift_store: SwiftStore) -> SwiftStore:
+    """Swift has keys that are no paths, and names several uploads of one key in pages."""
+    return swift_store
 
 
 def many_keys() -> Iterator[str]:
@@ -31,11 +38,11 @@ def many_keys() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def crowd(swift_store: SwiftStore) -> tuple[str, Counter[UploadRef]]:
+def crowd(any_store: RunningStore) -> tuple[str, Counter[UploadRef]]:
     """A bucket with 1,300 uploads in progress, and their names."""
-    bucket = swift_store.new_bucket()
-    credentials = Credentials(swift_store.access_key, swift_store.secret_key)
-    config = StoreConfig(swift_store.endpoint_url, swift_store.region, credentials, "swift")
+    bucket = any_store.new_bucket()
+    credentials = Credentials(any_store.access_key, any_store.secret_key)
+    config = StoreConfig(any_store.endpoint_url, any_store.region, credentials, "swift")
     with ObjectStoreClient(config) as client, ThreadPoolExecutor(8) as pool:
         keys = list(many_keys())
         ids = pool.map(lambda key: client.create_multipart_upload(bucket, key), keys)

@@ -11,6 +11,7 @@ from django.test import Client
 from tests.dashboard.conftest import Start
 from tests.dashboard.make_transfer import make_transfer
 from tests.dashboard.pages import Page, Site
+from tests.stores.any_store import ON_SWIFT
 from uploads.domain.states import ItemState, Phase, StoreUploadState
 from uploads.models import OperationItem, Store, StoreUpload, Transfer
 from uploads.objectstore.client import ObjectStoreClient
@@ -35,6 +36,7 @@ def state_of(row: StoreUpload) -> str:
     return StoreUpload.objects.get(pk=row.pk).state
 
 
+@ON_SWIFT
 @pytest.mark.parametrize("key", ["plain.bin", "a//b c&d=<e>%2F?#ü"])
 def test_overview_leads_to_the_abort_of_an_orphan(
     site: Site, start: Start, record_orphan: Record, object_store: ObjectStoreClient, key: str

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from tests.killed import Killed, kill_at
 from tests.services.inventory.scanning import scan
-from tests.stores.swift import SwiftStore
+from tests.stores.running import RunningStore
 from tests.system.fault_proxy import CannedResponse, Fault, FaultProxy
 from tests.system.test_crash_points import LOOKING_UP
 from uploads.domain.verdicts import Verdict
@@ -129,7 +129,7 @@ def test_uploads_of_one_key_share_the_answer_across_batches(
 
 
 def test_objects_that_were_removed_or_are_older_supersede_nothing(
-    silent: list[str], bucket: str, swift_store: SwiftStore
+    silent: list[str], bucket: str, any_store: RunningStore
 ) -> None:
     work_off()
     rows = InventoryUpload.objects.filter(upload_id__in=silent[:2])
@@ -139,7 +139,7 @@ def test_objects_that_were_removed_or_are_older_supersede_nothing(
     assert verdict_of(first, now=timezone.now() + LONG_AGO) == Verdict.DEAD
     assert verdict_of(second, now=timezone.now() + LONG_AGO) == Verdict.SUPERSEDED
     assert work_off() == 0, "not due yet"
-    remove_object(swift_store, bucket, "k")
+    remove_object(any_store, bucket, "k")
     rows.update(object_seen_at=timezone.now() - judging.OBJECT_REST, object_due_at=timezone.now())
     work_off()
     assert verdicts(bucket)[second.upload_id] == Verdict.DEAD
@@ -153,16 +153,16 @@ def verdict_of(row: InventoryUpload, now: datetime) -> str:
     return row.verdict
 
 
-def remove_object(swift_store: SwiftStore, bucket: str, key: str) -> None:
+def remove_object(any_store: RunningStore, bucket: str, key: str) -> None:
     import boto3
     from botocore.config import Config
 
     s3 = boto3.client(
         "s3",
-        endpoint_url=swift_store.endpoint_url,
-        region_name=swift_store.region,
-        aws_access_key_id=swift_store.access_key,
-        aws_secret_access_key=swift_store.secret_key,
+        endpoint_url=any_store.endpoint_url,
+        region_name=any_store.region,
+        aws_access_key_id=any_store.access_key,
+        aws_secret_access_key=any_store.secret_key,
         config=Config(s3={"addressing_style": "path"}),
     )
     s3.delete_object(Bucket=bucket, Key=key)

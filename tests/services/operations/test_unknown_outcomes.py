@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.services.drive import MIB, Drive
-from tests.services.transfers.unknown_outcomes.outcomes import Truth, values_of
-from tests.stores.swift import SwiftStore
+from tests.services.transfers.unknown_outcomes.outcomes import Truth
+from tests.stores.any_store import KIND, add
+from tests.stores.running import RunningStore
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.domain.proofs import Proof
 from uploads.domain.states import ItemState, OperationKind
@@ -24,7 +25,6 @@ from uploads.problems import Code
 from uploads.services.browse.preflight import preflight_complete
 from uploads.services.operations.order import request_abort
 from uploads.services.operations.run import run_item
-from uploads.services.stores.settings import add_store
 from uploads.services.upkeep.watchdog import watch
 from uploads.services.work import leases
 from uploads.services.work.attempts import MAX_ATTEMPTS
@@ -42,24 +42,24 @@ UNUSABLE = (
 
 
 @pytest.fixture
-def proxy(swift_store: SwiftStore) -> Iterator[FaultProxy]:
-    with FaultProxy(swift_store.endpoint_url) as running:
+def proxy(any_store: RunningStore) -> Iterator[FaultProxy]:
+    with FaultProxy(any_store.endpoint_url) as running:
         yield running
 
 
 @pytest.fixture
-def store(transactional_db: None, swift_store: SwiftStore, proxy: FaultProxy) -> Store:
+def store(transactional_db: None, any_store: RunningStore, proxy: FaultProxy) -> Store:
     """A store whose ETags are not trusted."""
-    store = add_store(None, values_of(swift_store, proxy))
+    store = add(any_store, endpoint_url=proxy.url)
     overrides = {"etag_is_md5": False, "joined_etag": False, "keeps_ended": False}
     Store.objects.filter(pk=store.pk).update(overrides=overrides)
     return Store.objects.get(pk=store.pk)
 
 
 @pytest.fixture
-def truth(swift_store: SwiftStore, bucket: str) -> Truth:
-    credentials = Credentials(swift_store.access_key, swift_store.secret_key)
-    config = StoreConfig(swift_store.endpoint_url, swift_store.region, credentials, provider="swift")
+def truth(any_store: RunningStore, bucket: str) -> Truth:
+    credentials = Credentials(any_store.access_key, any_store.secret_key)
+    config = StoreConfig(any_store.endpoint_url, any_store.region, credentials, provider=KIND.provider)
     return Truth(ObjectStoreClient(config), bucket)
 
 

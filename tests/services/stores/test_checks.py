@@ -23,6 +23,7 @@ from pytest_django import Settings
 from tests.grants import grant
 from tests.stores.oss import OssStore
 from tests.stores.running import RunningStore
+from tests.stores.swift import SwiftStore
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.domain.roles import Role
 from uploads.models import AuditEntry, Store, StoreCheck
@@ -283,6 +284,12 @@ def test_results_of_each_server(request: pytest.FixtureRequest, fixture: str, ex
 
 
 # --- Swift behind a proxy ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def any_store(swift_store: SwiftStore) -> SwiftStore:
+    """What is expected of these tests is what Swift does."""
+    return swift_store
 
 
 @pytest.fixture

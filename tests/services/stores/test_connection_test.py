@@ -101,6 +101,12 @@ def test_missing_bucket_does_not_stop_the_test(swift_store: SwiftStore, bucket: 
     assert there.error is None
 
 
+@pytest.fixture(scope="module")
+def any_store(swift_store: SwiftStore) -> SwiftStore:
+    """What is expected of these tests is what Swift does."""
+    return swift_store
+
+
 @pytest.fixture
 def dead_port() -> Iterator[int]:
     """A port of this machine that refuses connections."""

@@ -16,7 +16,7 @@ from pytest_django import Settings
 
 from tests.objectstore.fault_server import FaultServer, error, freeze, reset_immediately, respond
 from tests.objectstore.responses import EMPTY_LISTING
-from tests.stores.swift import SwiftStore
+from tests.stores.running import RunningStore
 from uploads.domain.store_health import FAILING, LIMIT, StoreHealth
 from uploads.models import Store
 from uploads.objectstore.errors import ObjectStoreError
@@ -128,10 +128,10 @@ def test_port_that_is_closed_is_not_reachable(store: Store) -> None:
     assert try_in_background(store, LIMIT).shown_health is StoreHealth.UNREACHABLE
 
 
-def test_wrong_secret_of_a_real_store_is_found_without_a_page(swift_store: SwiftStore) -> None:
+def test_wrong_secret_of_a_real_store_is_found_without_a_page(any_store: RunningStore) -> None:
     """An added store is tried by the next round of the watchdog, and again soon, until it is certain."""
     wrong = StoreValues(
-        name="swift", endpoint_url=swift_store.endpoint_url, access_key=swift_store.access_key, secret_key="wrong"
+        name="swift", endpoint_url=any_store.endpoint_url, access_key=any_store.access_key, secret_key="wrong"
     )
     store = add_store(None, wrong)
     for _ in range(LIMIT):

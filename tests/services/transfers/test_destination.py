@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from tests.stores.oss import OssStore
-from tests.stores.swift import SwiftStore
+from tests.stores.running import RunningStore
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.models import Store, Transfer
 from uploads.objectstore.errors import Reason
@@ -25,20 +25,20 @@ def nothing_remembered() -> None:
 
 
 @pytest.fixture
-def proxy(swift_store: SwiftStore) -> Iterator[FaultProxy]:
-    with FaultProxy(swift_store.endpoint_url) as running:
+def proxy(any_store: RunningStore) -> Iterator[FaultProxy]:
+    with FaultProxy(any_store.endpoint_url) as running:
         yield running
 
 
 @pytest.fixture
-def proxied(proxy: FaultProxy, swift_store: SwiftStore, user: User) -> Store:
+def proxied(proxy: FaultProxy, any_store: RunningStore, user: User) -> Store:
     values = StoreValues(
         name="proxied",
         endpoint_url=proxy.url,
-        region=swift_store.region,
+        region=any_store.region,
         provider="swift",
-        access_key=swift_store.access_key,
-        secret_key=swift_store.secret_key,
+        access_key=any_store.access_key,
+        secret_key=any_store.secret_key,
     )
     return add_store(None, values)
 

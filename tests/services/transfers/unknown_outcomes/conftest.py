@@ -11,33 +11,33 @@ from django.contrib.auth.models import User
 from pytest_django import Settings
 
 from tests.services.drive import Drive
-from tests.services.transfers.unknown_outcomes.outcomes import PART, Truth, values_of
-from tests.stores.swift import SwiftStore
+from tests.services.transfers.unknown_outcomes.outcomes import PART, Truth
+from tests.stores.any_store import KIND, add
+from tests.stores.running import RunningStore
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.domain.replacement import ANYTHING
 from uploads.models import Store, Transfer
 from uploads.objectstore.client import ObjectStoreClient
 from uploads.objectstore.types import Credentials, StoreConfig
-from uploads.services.stores.settings import add_store
 
 
 @pytest.fixture
-def proxy(swift_store: SwiftStore) -> Iterator[FaultProxy]:
-    with FaultProxy(swift_store.endpoint_url) as running:
+def proxy(any_store: RunningStore) -> Iterator[FaultProxy]:
+    with FaultProxy(any_store.endpoint_url) as running:
         yield running
 
 
 @pytest.fixture
 def store(
     transactional_db: None,
-    swift_store: SwiftStore,
+    any_store: RunningStore,
     proxy: FaultProxy,
     settings: Settings,
     request: pytest.FixtureRequest,
 ) -> Store:
     # A busy machine may not answer within the time for which a test wants to wait for a store that stalls.
     settings.STORE_STALL_SECONDS = 2.0 if _has_stall(request) else 20.0
-    return add_store(None, values_of(swift_store, proxy))
+    return add(any_store, endpoint_url=proxy.url)
 
 
 def _has_stall(request: pytest.FixtureRequest) -> bool:
@@ -61,9 +61,9 @@ def drive(user: User, store: Store, bucket: str) -> Drive:
 
 
 @pytest.fixture
-def truth(swift_store: SwiftStore, bucket: str) -> Truth:
-    credentials = Credentials(swift_store.access_key, swift_store.secret_key)
-    config = StoreConfig(swift_store.endpoint_url, swift_store.region, credentials, provider="swift")
+def truth(any_store: RunningStore, bucket: str) -> Truth:
+    credentials = Credentials(any_store.access_key, any_store.secret_key)
+    config = StoreConfig(any_store.endpoint_url, any_store.region, credentials, provider=KIND.provider)
     return Truth(ObjectStoreClient(config), bucket)
 
 

@@ -8,34 +8,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from django.db import connection
 
 from tests.services.drive import MIB, Drive
-from tests.stores.swift import SwiftStore
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.domain.states import Phase
 from uploads.models import AuditEntry, Part, Transfer
 from uploads.objectstore.client import ObjectStoreClient
-from uploads.services.stores.settings import StoreValues
 from uploads.services.transfers.send import send_part
 
 PART = 5 * MIB
 KEY = "a/key"
 Reader = Callable[[str], bytes]
-
-
-def values_of(swift_store: SwiftStore, proxy: FaultProxy, **changes: Any) -> StoreValues:
-    values = {
-        "name": "swift",
-        "endpoint_url": proxy.url,
-        "region": swift_store.region,
-        "provider": "swift",
-        "access_key": swift_store.access_key,
-        "secret_key": swift_store.secret_key,
-    }
-    return StoreValues(**{**values, **changes})
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from tests.services.transfers.unknown_outcomes.outcomes import (
     due,
     states,
 )
-from tests.stores.swift import SwiftStore
+from tests.stores.running import RunningStore
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.domain.states import Phase, StoreUploadState, TransferState
 from uploads.models import AuditEntry, Store, StoreUpload, Transfer
@@ -406,9 +406,9 @@ class TestListingsThatDoNotTell:
 
     @pytest.fixture
     def served(
-        self, truth: Truth, swift_store: SwiftStore, proxy: FaultProxy, transfer: Transfer
+        self, truth: Truth, any_store: RunningStore, proxy: FaultProxy, transfer: Transfer
     ) -> Iterator[MisreportingStore]:
-        with misreporting(truth.client, swift_store.endpoint_url) as served:
+        with misreporting(truth.client, any_store.endpoint_url) as served:
             lose_create(proxy, transfer)
             Store.objects.update(endpoint_url=served.url)
             clients._clients.clear()

@@ -17,9 +17,9 @@ from tests.services.transfers.unknown_outcomes.outcomes import (
     due,
     first_part,
     states,
-    values_of,
 )
-from tests.stores.swift import SwiftStore
+from tests.stores.any_store import values_of
+from tests.stores.running import RunningStore
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.domain.states import PartState, Phase, StoreUploadState, TransferState
 from uploads.models import Part, Transfer
@@ -152,7 +152,7 @@ class TestCredentials:
     def test_transfer_waits_for_new_credentials_after_they_expired(
         self,
         drive: Drive,
-        swift_store: SwiftStore,
+        any_store: RunningStore,
         proxy: FaultProxy,
         truth: Truth,
         transfer: Transfer,
@@ -171,8 +171,8 @@ class TestCredentials:
         assert (transfer.phase, part.error_code) == (Phase.SENDING, "ExpiredToken")
         assert part.error_reason == Reason.CREDENTIALS_EXPIRED
         proxy.clear()
-        change_store(None, drive.store, values_of(swift_store, proxy, session_token="new"))
-        change_store(None, drive.store, values_of(swift_store, proxy, clear_session_token=True))
+        change_store(None, drive.store, values_of(any_store, endpoint_url=proxy.url, session_token="new"))
+        change_store(None, drive.store, values_of(any_store, endpoint_url=proxy.url, clear_session_token=True))
         assert_done(drive, transfer, truth, read_object, data)
         assert proxy.parts[1] == 1
 
@@ -180,7 +180,7 @@ class TestCredentials:
         self,
         drive: Drive,
         user: User,
-        swift_store: SwiftStore,
+        any_store: RunningStore,
         proxy: FaultProxy,
         truth: Truth,
         transfer: Transfer,
@@ -194,7 +194,7 @@ class TestCredentials:
         assert transfer.error_request_id == "proxy-1"
         assert len(staged_names(transfer)) == 2
         proxy.clear()
-        change_store(None, drive.store, values_of(swift_store, proxy))
+        change_store(None, drive.store, values_of(any_store, endpoint_url=proxy.url))
         request_retry(user, transfer)
         assert_done(drive, transfer, truth, read_object, data)
         assert proxy.parts[1] == 1

@@ -19,6 +19,7 @@ from tests.services.transfers.unknown_outcomes.outcomes import (
     due,
     first_part,
 )
+from tests.stores.any_store import ON_SWIFT
 from tests.system.fault_proxy import Fault, FaultProxy
 from uploads.domain.states import PartState, Phase
 from uploads.models import Transfer
@@ -144,6 +145,7 @@ def test_corruption_is_counted_apart_from_waiting(
     assert_done(drive, transfer, truth, read_object, data)
 
 
+@ON_SWIFT
 def test_part_that_arrives_while_its_upload_vanishes_is_not_counted(
     drive: Drive, truth: Truth, transfer: Transfer, read_object: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
