@@ -370,6 +370,12 @@ INDEXES = {
 SCANS = re.compile(r"(SCAN|Seq Scan on) uploads_(transfer|part)\b(?!.* USING )")
 
 
+EITHER = {"store_upload_by_state_transfer", "part_enqueued"}
+"""PostgreSQL takes the index of the transfer alone as well: which one costs less depends on what earlier tests have
+left in the table.
+"""
+
+
 def test_each_step_finds_what_is_due_by_an_index(make: Make, sent: Sent, owner: User, store: Store) -> None:
     """There are so many rows that a scan of a whole table would cost more."""
     make(600, staged=3, queued=3)
@@ -384,7 +390,7 @@ def test_each_step_finds_what_is_due_by_an_index(make: Make, sent: Sent, owner: 
         forget_statistics()  # Another test may have left some.
     for name, indexes in INDEXES.items():
         plans = [(sql, plan_of(sql)) for sql in statements_of(getattr(watchdog, name)) if sql.startswith("SELECT")]
-        for index in indexes:
+        for index in indexes - (EITHER if connection.vendor == "postgresql" else set()):
             assert any(index in plan for _, plan in plans), (name, index, plans)
         for sql, plan in plans:
             whole = [line for line in plan.splitlines() if SCANS.search(line)]
