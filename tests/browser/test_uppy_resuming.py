@@ -18,7 +18,7 @@ from tests.browser.site import Site
 from tests.system.stack import MIB, Stack
 
 SIZE = 48 * MIB
-RATE = 4 * MIB
+RATE = 2 * MIB
 KEY = "in/big.bin"
 
 
@@ -150,7 +150,7 @@ def secret_is(stack: Stack, secret: str) -> Iterator[None]:
 
 def test_failure_in_the_store_is_retried(site: Site, stack: Stack, bucket: str, file: Path, digest: str) -> None:
     site.watcher.expect("status of 423")
-    line = start(site, bucket, file, rate=RATE // 4)  # The file must not be done before the secret is wrong.
+    line = start(site, bucket, file, rate=RATE // 2)  # The file must not be done before the secret is wrong.
     with secret_is(stack, "wrong"):
         row = site.wait_for_file(KEY, "failed")
         expect(row.locator("[data-part=words]")).to_contain_text("credentials")
@@ -165,7 +165,7 @@ def test_all_are_paused_resumed_and_cancelled(site: Site, stack: Stack, bucket: 
         write_file(tmp_path / name, 6 * MIB)
     site.fill_form(bucket, part_size="5 MiB")
     site.select_files(*(tmp_path / name for name in names))
-    Line(site.page).slow_down(4 * MIB)
+    Line(site.page).slow_down(MIB // 4)  # No file may arrive before it is cancelled.
     site.send()
     site.wait_until_received(names[0], 1)
     site.page.get_by_role("button", name="Pause all").click()
@@ -279,7 +279,7 @@ def test_two_windows_share_one_transfer(
     first, second = open_site(), open_site()
     for site in (first, second):
         site.watcher.expect("status of (409|423)")
-    line = start(first, bucket, file)
+    line = start(first, bucket, file, rate=RATE // 2)
     second.fill_form(bucket, prefix="in/", part_size="5 MiB")
     second.select_files(file)
     second.send()
