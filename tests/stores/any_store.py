@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.stores.running import RunningStore
-from tests.stores.servers import KINDS, Kind
+from tests.stores.servers import ANY, KINDS, Kind
 from tests.stores.swift import SwiftStore
 from uploads.models import Store
 from uploads.services.stores.settings import StoreValues, add_store
@@ -19,7 +19,7 @@ from uploads.services.stores.settings import StoreValues, add_store
 ON_SWIFT = pytest.mark.parametrize("any_store", ["swift"], indirect=True)
 """Marks a test that is about Swift, in a file whose other tests are not."""
 
-KIND = KINDS["versity"]
+KIND = ANY
 """Where a file replaces the fixture with that of Swift, its stores are of that kind."""
 
 NAME = "main"

@@ -76,6 +76,9 @@ KINDS: Mapping[str, Kind] = {
     ),
 }
 
+ANY = KINDS["versity"]
+"""The server of tests that are about no kind of store."""
+
 IN_SUITE = tuple(name for name, kind in KINDS.items() if kind.in_suite)
 
 

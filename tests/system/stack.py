@@ -33,9 +33,9 @@ import requests
 
 from local import installation, launcher, ports, redis, site, supervision, swift
 from tests.migrating import KEPT, migrated_sqlite
-from tests.stores import any_store, processes, versity
+from tests.stores import processes, versity
 from tests.stores.running import RunningStore
-from tests.stores.servers import KINDS, Kind
+from tests.stores.servers import ANY, KINDS, Kind
 from tests.stores.swift import SwiftStore
 from tests.system.direct_store import Boto, DirectStore
 from uploads.objectstore.client import ObjectStoreClient
@@ -231,7 +231,7 @@ class Stack:
 
     @property
     def kind(self) -> Kind:
-        return any_store.KIND if self._gateway else KINDS["swift"]
+        return ANY if self._gateway else KINDS["swift"]
 
     @property
     def config(self) -> StoreConfig:
