@@ -19,8 +19,8 @@ export class Examination {
   #identified = [];
   #isLookingUp = false;
 
-  // `read(file)` computes the fingerprint and `lookUp(files)` asks the server; both may reject. `ready(files)` sends.
-  // `isHungry()` tells whether nothing is left to send.
+  // `read(file)` computes the fingerprint and `lookUp(files)` asks the server; both may reject. `ready(files)` sends; it is
+  // also called, without files, when no others follow. `isHungry()` tells whether nothing is left to send.
   constructor({ read, lookUp, ready, isHungry }) {
     this.#read = read;
     this.#lookUp = lookUp;
@@ -37,6 +37,11 @@ export class Examination {
     while (this.#reading < FILES_READ_AT_A_TIME && this.#next.length) this.#work();
     if (!files.length) batch.resolve();
     return begun;
+  }
+
+  // Whether more files may become ready.
+  get isBusy() {
+    return this.#next.length + this.#reading + this.#identified.length > 0;
   }
 
   async #work() {
@@ -63,6 +68,7 @@ export class Examination {
     this.#isLookingUp = true;
     while (this.#isDue) await this.#lookUpNext();
     this.#isLookingUp = false;
+    if (!this.isBusy) this.#ready([]);
   }
 
   async #lookUpNext() {

@@ -53,21 +53,24 @@ export class Requests {
   }
 
   // Send a request to the server, and retry while the server cannot be reached. Returns whether it succeeded. A later
-  // request for the same file replaces it.
+  // request for the same file replaces it, and is sent after the response to it: the server may handle two that it has at
+  // the same time in any order.
   async deliver(file, step) {
     if (!file.transferId && !file.mayExist) return true;
     const request = (file.lastRequest = { step });
     file.pendingRequests += 1;
     try {
-      while (file.lastRequest === request) {
-        const error = await this.#send(file, step);
+      for (;;) {
+        await file.answered;
+        if (file.lastRequest !== request) return false;
+        file.answered = this.#send(file, step);
+        const error = await file.answered;
         this.#notify(file, error && isTemporary(error) ? pendingText(step, error) : "");
         if (!error) return true;
         if (!isTemporary(error)) return this.#fail(file, step, error);
         const delay = Math.max(RETRY_DELAY, 1000 * error.retryAfter);
         await new Promise((resolve) => setTimeout(resolve, delay));
       }
-      return false;
     } finally {
       file.pendingRequests -= 1;
       file.requestedAt = performance.now();

@@ -46,6 +46,7 @@ export class SelectedFile {
     this.isProving = false; // Its bytes are being compared with those of its transfer.
     this.pendingRequests = 0; // Pause, resume and so on, without a response yet.
     this.requestedAt = 0;
+    this.answered = null; // A promise of the response to the last of them.
     this.run = (this.run || 0) + 1; // Distinguishes requests of an earlier attempt from those of this one.
     this.moved = { received: 0, stored: 0 }; // Bytes that moved while this page was open, for the rates.
     this.startFrom(0, 0);

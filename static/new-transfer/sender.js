@@ -52,8 +52,9 @@ export class Sender {
 
   // `on` has a handler for each event of a file: started, created, resuming, progress, accepted, interrupted, received,
   // ended. The one of resuming may throw a RequestError: then nothing is sent.
-  // `headersFor(file, start, end)` gives headers for the request that carries these bytes.
-  constructor({ endpoint, together, on, headersFor }) {
+  // `headersFor(file, start, end)` gives headers for the request that carries these bytes. `othersFollow()` tells whether
+  // more files may be started soon; start() is called in any case when that has ended.
+  constructor({ endpoint, together, on, headersFor, othersFollow }) {
     this.#on = on;
     this.#headersFor = headersFor;
     this.#ways = new Ways(endpoint);
@@ -63,6 +64,8 @@ export class Sender {
       on: { ...on, created: (...facts) => this.#onCreatedTogether(...facts), refused: (error) => this.#noteCreation(error) },
       alone: (file) => this.#sendAlone(file),
       isDoubtful: (file) => this.#isDoubtful(file),
+      othersFollow,
+      goOn: () => this.#feedSoon(),
     });
     this.#uppy = new Uppy({
       id: "partway",

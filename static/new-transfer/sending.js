@@ -30,6 +30,7 @@ export class Sending {
       together: addresses.together,
       on: this.#events(),
       headersFor: (file, start, end) => this.#headersFor(file, start, end),
+      othersFollow: () => this.#examination.isBusy,
     });
     this.#proof = new Proof({ transfers: addresses.transfers, digests });
     this.#examination = new Examination({

@@ -25,6 +25,8 @@ export class Together {
   #on;
   #alone;
   #isDoubtful;
+  #othersFollow;
+  #goOn;
   #waiting = new Set();
   #sent = new Set(); // Files in requests that have no response yet.
   #requests = 0;
@@ -35,13 +37,17 @@ export class Together {
   #timer = 0;
 
   // `on` has the handlers of the sender, `alone(file)` sends a file with requests of its own, and `isDoubtful(file)` tells
-  // whether it is likely to be refused, so that its bytes are not worth sending yet.
-  constructor({ url, ways, on, alone, isDoubtful }) {
+  // whether it is likely to be refused, so that its bytes are not worth sending yet. `othersFollow()` tells whether more
+  // files may be added soon; feed() is called when that has ended. `goOn()` is called after each response: it calls feed(), and
+  // sends what is now doubtful.
+  constructor({ url, ways, on, alone, isDoubtful, othersFollow, goOn }) {
     this.#url = new URL(url, location.href).href;
     this.#ways = ways;
     this.#on = on;
     this.#alone = alone;
     this.#isDoubtful = isDoubtful;
+    this.#othersFollow = othersFollow;
+    this.#goOn = goOn;
   }
 
   // Whether it may be sent with others: its fingerprint covers all bytes, so that a repeated request finds its transfer, and
@@ -107,12 +113,16 @@ export class Together {
     }
     while (this.#requests < REQUESTS_AT_A_TIME) {
       const files = this.#next();
-      // Others may follow soon, while requests are under way.
-      if (!files.length || (files.length === 1 && this.#requests)) return;
+      if (!files.length || (files.length === 1 && this.#waitsForOthers)) return;
       for (const file of files) this.#waiting.delete(file);
       if (files.length > 1) this.#send(files);
       else this.#alone(files[0]);
     }
+  }
+
+  // Whether a file is not sent alone yet. Others may follow soon, also while requests are under way.
+  get #waitsForOthers() {
+    return this.#requests > 0 || (this.#waiting.size === 1 && this.#othersFollow());
   }
 
   // The next files for one request; one if it is the last, or does not fit with another.
@@ -144,7 +154,7 @@ export class Together {
     this.#requests -= 1;
     if (results) this.#settleAll(files, results, (performance.now() - start) / 1000);
     else this.#fail(files, error, body.size, failures);
-    this.feed();
+    this.#goOn();
   }
 
   #post(body, files) {

@@ -101,6 +101,17 @@ def select(site: Site, bucket: str, tmp_path: Path) -> None:
     site.select_folder(tmp_path / "many")
 
 
+def test_two_files_are_sent_together(site: Site, stack: Stack, bucket: str, tmp_path: Path, folder: Folder) -> None:
+    """The first is ready earlier. It waits for the second."""
+    keys = folder(2)
+    sent = Sent(site.page)
+    select(site, bucket, tmp_path)
+    site.send()
+    site.wait_for_files("done", len(keys))
+    assert (sent.together, sent.alone) == ([2], 0)
+    check(stack, bucket, tmp_path, keys)
+
+
 def test_folder_is_sent_together(site: Site, stack: Stack, bucket: str, tmp_path: Path, folder: Folder) -> None:
     keys = folder(70)
     sent = Sent(site.page)
@@ -299,10 +310,12 @@ def slow(site: Site, bucket: str, tmp_path: Path, folder: Folder) -> Line:
     folder(2, 600 * KIB)
     site.watcher.expect(Line.broken)
     select(site, bucket, tmp_path)
+    sent = Sent(site.page)
     line = Line(site.page)
     line.slow_down(20 * KIB)
     site.send()
     site.wait_until_received("many/00", 20)
+    assert (sent.requests_together, sent.alone) == (1, 0)
     return line
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from tests.browser.conftest import OpenSite
 from tests.browser.files import write_file
@@ -94,6 +94,35 @@ def test_pause_and_resume(site: Site, stack: Stack, bucket: str, file: Path, dig
     assert transfer["key"] == KEY
     site.step(KEY, "resume")
     finish(site, line)
+    check(stack, bucket, digest)
+
+
+def test_resume_waits_for_the_response_to_the_pause(
+    site: Site, stack: Stack, bucket: str, file: Path, digest: str
+) -> None:
+    """Otherwise the server may handle the resume first, refuse it, and pause the transfer after that."""
+    line = start(site, bucket, file)
+    held = list[Route]()
+    steps = list[str]()
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    def note(request: Request) -> None:
+        if request.url.endswith("/resume/"):
+            steps.append("resume")
+
+    site.page.route("**/pause/", hold)
+    site.page.on("request", note)
+    site.step(KEY, "pause")
+    site.wait_for_file(KEY, "paused")
+    site.step(KEY, "resume")
+    site.page.wait_for_timeout(500)
+    [pause] = held
+    assert steps == []
+    pause.continue_()
+    finish(site, line)
+    assert steps == ["resume"]
     check(stack, bucket, digest)
 
 

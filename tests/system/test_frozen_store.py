@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 import requests
 
-from tests.objectstore.fault_server import FaultServer, freeze, respond
+from tests.objectstore.fault_server import Exchange, FaultServer, freeze, respond
 from tests.objectstore.responses import EMPTY_LISTING
 from tests.system import stack as stacks
 from tests.system.stack import Operator, Stack, wait_for
@@ -85,6 +85,8 @@ def test_frozen_store_does_not_hold_the_rest(stack: Stack, operator: Operator, s
     wait_for("a try in the background", lambda: get(operator, FROZEN).status_code == 200)
 
 
+NO_BUCKETS = b"<ListAllMyBucketsResult/>"
+
 SCAN = """
 from uploads.models import InventoryBucket, Store
 from uploads.services.inventory.scans.request import request_scan
@@ -93,12 +95,17 @@ request_scan(None, store, "command", [(bucket, "") for bucket in {buckets!r}])
 """
 
 
+def freeze_listings(exchange: Exchange) -> None:
+    """The background asks for the buckets too: after a timeout of that, the scan would have one thread only."""
+    (freeze if "uploads" in exchange.received.target else respond(200, NO_BUCKETS))(exchange)
+
+
 def test_frozen_store_does_not_hold_all_threads_of_the_scanner(stack: Stack) -> None:
     """Each request of its scan waits for a minute. The scan of another store goes on, and so does an abort in it."""
     bucket = stack.new_bucket()
     ids = {key: stack.client.create_multipart_upload(bucket, key) for key in map(str, range(30))}
     with FaultServer() as server:
-        server.otherwise = freeze
+        server.otherwise = freeze_listings
         options = f"name='stuck', endpoint_url='{server.url}', access_key='a', secret_key='s'"
         stack.run_python(f"from uploads.models import Store\nStore.objects.create({options})")
         stack.run_python(SCAN.format(store="stuck", buckets=[f"bucket-{n}" for n in range(20)]))
