@@ -168,7 +168,9 @@ class Site:
 
     def received(self, key: str) -> int:
         """The percentage received, as the row shows it."""
-        return int(self.file(key).locator("[data-part=received-percent]").inner_text().removesuffix("%").strip())
+        # The inner text of a row out of view is empty.
+        shown = self.file(key).locator("[data-part=received-percent]").text_content() or ""
+        return int(shown.removesuffix("%").strip())
 
     def wait_until_received(self, key: str, percent: int) -> None:
         """Wait until Partway has received at least this percentage of a file."""

@@ -95,7 +95,7 @@ def check(stack: Stack, bucket: str, file: Path, key: str = KEY) -> None:
 
 
 def words(site: Site) -> str:
-    return site.file(KEY).locator("[data-part=words]").inner_text()
+    return site.file(KEY).locator("[data-part=words]").text_content() or ""
 
 
 # --- Methods ----------------------------------------------------------------------------------------------------------
