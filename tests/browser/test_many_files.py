@@ -73,6 +73,19 @@ def site(open_site: OpenSite) -> Site:
     return site
 
 
+def test_files_that_go_alone_enter_uppy_a_few_at_a_time(site: Site, bucket: str, tmp_path: Path) -> None:
+    """Uppy goes through all its files on each event."""
+    for number in range(40):
+        (tmp_path / f"file-{number}").write_text(f"This is file {number}.")
+    site.fill_form(bucket)
+    site.page.evaluate(COUNT_FILES_IN_UPPY)
+    site.select_files(*tmp_path.iterdir())
+    site.page.get_by_label("Compute it in the browser while sending").check()
+    site.send()
+    site.wait_for_files("done", 40)
+    assert 0 < site.page.evaluate("work")["copied"] <= 10
+
+
 def test_sending_starts_while_the_rest_is_examined(site: Site, bucket: str, folder: Path) -> None:
     site.watcher.expect("status of 409")  # Some have ended when they are to be paused.
     requests = Requests(site.page)

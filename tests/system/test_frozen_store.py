@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 import requests
 
-from tests.objectstore.fault_server import Exchange, FaultServer, freeze, respond
+from tests.objectstore.fault_server import Exchange, FaultServer, Received, freeze, respond
 from tests.objectstore.responses import EMPTY_LISTING
 from tests.system import stack as stacks
 from tests.system.stack import Operator, Stack, wait_for
@@ -97,7 +97,7 @@ request_scan(None, store, "command", [(bucket, "") for bucket in {buckets!r}])
 
 def freeze_listings(exchange: Exchange) -> None:
     """The background asks for the buckets too: after a timeout of that, the scan would have one thread only."""
-    (freeze if "uploads" in exchange.received.target else respond(200, NO_BUCKETS))(exchange)
+    (freeze if _is_listing(exchange.received) else respond(200, NO_BUCKETS))(exchange)
 
 
 def test_frozen_store_does_not_hold_all_threads_of_the_scanner(stack: Stack) -> None:
@@ -130,8 +130,12 @@ WHERE t.name = ? AND u.parts = 0
 """
 
 
+def _is_listing(received: Received) -> bool:
+    return "?uploads" in received.target or "&uploads" in received.target
+
+
 def _listings(server: FaultServer) -> list[str]:
-    return [each.target for each in server.received if "?uploads" in each.target or "&uploads" in each.target]
+    return [each.target for each in server.received if _is_listing(each)]
 
 
 def check_refusals(pages: list[Future[requests.Response]]) -> None:
