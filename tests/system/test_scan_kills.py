@@ -27,6 +27,7 @@ from tests.system.bucket_pages import Confirmation
 from tests.system.direct_store import DirectStore
 from tests.system.stack import MIB, Stack, wait_for
 from uploads.objectstore.types import Credentials, FileSlice, StoreConfig, UploadRef
+from uploads.services.stores import pace
 
 UPLOADS = int(os.environ.get("INVENTORY_UPLOADS", "150"))
 BUCKETS = int(os.environ.get("INVENTORY_BUCKETS", "3"))
@@ -40,13 +41,15 @@ VICTIMS = ("scanner", "redis", "database", "scanner", "watcher")
 BODY = 1000
 OURS = ("web", "sender", "worker", "watcher", "scanner", "beat")
 
-REQUEST = """
+SETTINGS = """
 from uploads.models import InventorySettings, Store
-from uploads.services.inventory.scans.request import request_scan
 store = Store.objects.get(name={store!r})
-limits = dict(requests_per_second={rate}, requests_in_flight=8)
-InventorySettings.objects.update_or_create(store=store, defaults=limits)
-request_scan(None, store, "command", [(bucket, "") for bucket in {buckets!r}])
+InventorySettings.objects.update_or_create(store=store, defaults={values!r})
+"""
+REQUEST = """
+from uploads.models import Store
+from uploads.services.inventory.scans.request import request_scan
+request_scan(None, Store.objects.get(name={store!r}), "command", [(bucket, "") for bucket in {buckets!r}])
 """
 FOUND = """
 SELECT b.name, u.key, u.upload_id, u.parts, u.bytes FROM uploads_inventoryupload u
@@ -115,8 +118,15 @@ def is_scanning(stack: Stack) -> bool:
     return bool(stack.query(UNFINISHED)[0][0])
 
 
-def request_scan(stack: Stack, store: DirectStore, buckets: list[str], rate: int) -> None:
-    stack.run_python(REQUEST.format(store=store.name, buckets=buckets, rate=rate))
+def limit_requests(stack: Stack, store: str, per_second: int, **thresholds: int) -> None:
+    """Wait until every process has read the limits: each remembers those that it has for some seconds."""
+    values = {"requests_per_second": per_second, "requests_in_flight": 8} | thresholds
+    stack.run_python(SETTINGS.format(store=store, values=values))
+    time.sleep(pace.SETTINGS_SECONDS)
+
+
+def request_scan(stack: Stack, store: DirectStore, buckets: list[str]) -> None:
+    stack.run_python(REQUEST.format(store=store.name, buckets=buckets))
 
 
 def strike(stack: Stack, victim: str) -> None:
@@ -165,7 +175,8 @@ def test_the_inventory_is_exact_although_processes_are_killed(
     created = time.monotonic()
     # At this rate, no scan ends before the last kill.
     rate = 100_000 if UPLOADS > 10_000 else max(10, round(UPLOADS / (SECONDS * (len(VICTIMS) + 1))))
-    request_scan(stack, store, truth.buckets, rate)
+    limit_requests(stack, store.name, rate)
+    request_scan(stack, store, truth.buckets)
     kills = []
     for victim in chance.sample(VICTIMS, len(VICTIMS)):
         time.sleep(chance.uniform(0.1, SECONDS))
@@ -178,7 +189,7 @@ def test_the_inventory_is_exact_although_processes_are_killed(
     assert sorted(kills) == sorted(VICTIMS)
     assert truth.untouched(found(stack)) == truth.untouched(truth.facts)
 
-    request_scan(stack, store, truth.buckets, 100_000)
+    request_scan(stack, store, truth.buckets)
     wait_for_end(stack)
     ended = time.monotonic()
     with capsys.disabled():
@@ -196,7 +207,8 @@ def test_an_abort_does_not_wait_for_a_scanner(stack: Stack, tmp_path: Path) -> N
     """The scanner is frozen in the middle of a scan, so that nothing of its queue moves on."""
     bucket = stack.new_bucket()
     ids = {key: stack.client.create_multipart_upload(bucket, key) for key in map(str, range(40))}
-    request_scan(stack, stack.direct_store, [bucket], 2)
+    limit_requests(stack, stack.store, 2)
+    request_scan(stack, stack.direct_store, [bucket])
     wait_for("uploads that are listed", lambda: len([each for each in found(stack) if each[0] == bucket]) == len(ids))
     stack.freeze("scanner")
     try:
@@ -207,7 +219,8 @@ def test_an_abort_does_not_wait_for_a_scanner(stack: Stack, tmp_path: Path) -> N
         assert is_scanning(stack)
     finally:
         stack.thaw("scanner")
-    request_scan(stack, stack.direct_store, [bucket], 100_000)
+    limit_requests(stack, stack.store, 100_000)
+    request_scan(stack, stack.direct_store, [bucket])
     wait_for_end(stack)
     assert {key for name, key, _ in found(stack) if name == bucket} == set(ids)
 
@@ -264,12 +277,7 @@ def test_memory_of_every_process_is_bounded(stack: Stack, capsys: pytest.Capture
 
 SWEPT = int(os.environ.get("SWEEP_UPLOADS", "12"))
 SWEEP_VICTIMS = ("scanner", "redis", "scanner", "watcher", "database")
-DEAD_AT_ONCE = """
-from uploads.models import InventorySettings, Store
-store = Store.objects.get(name={store!r})
-values = dict(requests_per_second={rate}, requests_in_flight=8, alive_hours=0, dead_days=0)
-InventorySettings.objects.update_or_create(store=store, defaults=values)
-"""
+DEAD_AT_ONCE = {"alive_hours": 0, "dead_days": 0}
 ITEMS = """
 SELECT i.key, i.upload_id, i.state, i.proof, i.bytes, i.error_reason FROM uploads_sweepitem i
 JOIN uploads_sweep s ON s.id = i.sweep_id WHERE s.bucket = ?
@@ -286,7 +294,7 @@ def test_a_sweep_has_true_results_although_processes_are_killed(
         f"k{number}": stack.create_upload(bucket, f"k{number}", {2: BODY}, tmp_path / "scratch")
         for number in range(SWEPT)
     }
-    stack.run_python(DEAD_AT_ONCE.format(store=stack.store, rate=500))
+    limit_requests(stack, stack.store, 500, **DEAD_AT_ONCE)
     stack.manage("scan", "--store", stack.store, "--bucket", bucket, "--wait")
     with stack.signed_in() as operator:
         sweep = operator.post("/sweeps/new/", {"verdict": "dead", "store": stack.store, "bucket": bucket}).json()["url"]
@@ -295,7 +303,7 @@ def test_a_sweep_has_true_results_although_processes_are_killed(
         (tmp_path / "body").write_bytes(b"y" * BODY)
         stack.client.upload_part(bucket, "k3", ids["k3"], 3, FileSlice(tmp_path / "body", 0, BODY))
         # At this rate, the run does not end before the last kill.
-        stack.run_python(DEAD_AT_ONCE.format(store=stack.store, rate=max(2, SWEPT // 6)))
+        limit_requests(stack, stack.store, max(2, SWEPT // 6), **DEAD_AT_ONCE)
         assert operator.post(f"{sweep}run/", {"confirm": "on"}).status_code == 200
     state = f"SELECT finished_at IS NULL FROM uploads_sweep WHERE bucket = '{bucket}'"
     kills = []
