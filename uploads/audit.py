@@ -175,9 +175,11 @@ def record_ends(action: str, transfers: Mapping[Transfer, Mapping[str, Any]]) ->
     name = f"transfer.{action}"
     rows = _requests_of(name).filter(transfer_id__in=[transfer.pk for transfer in transfers])
     ordered = {entry.transfer_id: entry for entry in rows.only(*CAME_FROM, "transfer_id").order_by("id")}
-    AuditEntry.objects.bulk_create(
-        _entry(None, name, **_place_of(transfer), detail=detail, ordered=ordered.get(transfer.pk))
-        for transfer, detail in transfers.items()
+    _INSERT_MANY(
+        [
+            _entry(None, name, **_place_of(transfer), detail=detail, ordered=ordered.get(transfer.pk))
+            for transfer, detail in transfers.items()
+        ]
     )
 
 
@@ -223,7 +225,7 @@ def record_items(
         )
         for item, detail in details.items()
     ]
-    AuditEntry.objects.bulk_create(entries)
+    _INSERT_MANY(entries)
 
 
 def _requests_of_items(

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from uploads.domain.states import STORE_UPLOAD_STATES, EndedHow, StoreUploadState
 from uploads.models import InventoryBucket, InventoryUpload, Store, StoreUpload, Transfer
+from uploads.models import upload_ids as known_ids
 from uploads.models.endings import Ended, ended_here
 from uploads.models.inventory import upload_identity
 from uploads.objectstore.types import UploadRef
@@ -91,9 +92,12 @@ def note_found_gone(store: Store, bucket: str, upload: UploadRef) -> None:
 
 def settle_possible_orphans(store: Store, bucket: str, uploads: Collection[UploadRef]) -> None:
     """Uploads are no longer in the store: no operator has to decide any more whose they were."""
+    known = known_ids.of_transfers([each.upload_id for each in uploads])
+    if not known:
+        return
     suspects = StoreUpload.objects.filter(
         state=StoreUploadState.SUSPECT,
-        upload_id__in=[each.upload_id for each in uploads],
+        upload_id__in=known,
         transfer__store=store,
         transfer__bucket=bucket,
     )

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from uploads import audit
 from uploads.database.by_row import ByRow
+from uploads.database.prepared import Exists, Given, Rows
 from uploads.domain.confirmation import Confirmation
 from uploads.domain.states import ITEM_STATES, DesiredState, EndedHow, ItemState, OperationKind
 from uploads.models import Operation, OperationItem, Store
@@ -164,29 +165,44 @@ def _done_operation(kind: OperationKind, store: Store, bucket: str, upload: Uplo
 @transaction.atomic
 def dispatch_operation(operation_id: uuid.UUID) -> None:
     """Enqueue the next uploads of an operation, unless it is paused or a sweep runs them. Can be called at any time."""
-    _dispatch(_to_dispatch().select_for_update().filter(pk=operation_id))
+    if _LOCK(id=operation_id):
+        _enqueue_next(_NEXT_OF_ONE(id=operation_id, now=timezone.now()))
 
 
 @transaction.atomic
 def dispatch_operations(operation_ids: Collection[uuid.UUID]) -> None:
     """As `dispatch_operation`, without those that another process changes now. One takes as many statements as many."""
-    _dispatch(_to_dispatch().select_for_update(skip_locked=True).filter(pk__in=operation_ids))
+    locked = _to_dispatch().select_for_update(skip_locked=True).filter(pk__in=operation_ids)
+    ids = list(locked.order_by().values_list("pk", flat=True))
+    _enqueue_next(_next(Operation.objects.filter(pk__in=ids), timezone.now()))
 
 
 def _to_dispatch() -> QuerySet[Operation]:
     return Operation.objects.filter(sweep=None).exclude(desired_state=DesiredState.PAUSE)
 
 
-def _dispatch(operations: QuerySet[Operation]) -> None:
-    ids = list(operations.order_by().values_list("pk", flat=True))
+def _next(operations: QuerySet[Operation], now: datetime | Given) -> QuerySet[Any, Any]:
+    """Of each operation, how many tasks it has, and the next uploads to enqueue: as many columns as tasks it may have.
+
+    Those after the last upload are None.
+    """
     items = OperationItem.objects.filter(operation=OuterRef("pk")).order_by("id")
-    waiting = items.filter(due(), **TO_ENQUEUE).values("pk")
-    next_items = {f"next_{number}": Subquery(waiting[number : number + 1]) for number in range(WINDOW)}
-    found = Operation.objects.filter(pk__in=ids).annotate(busy=_busy_tasks(), **next_items).order_by()
+    waiting = items.filter(due(now), **TO_ENQUEUE).values("pk")
+    columns = {f"next_{number}": Subquery(waiting[number : number + 1]) for number in range(WINDOW)}
+    return operations.annotate(busy=_busy_tasks(), **columns).order_by().values_list("busy", *columns)
+
+
+def _enqueue_next(found: Iterable[Sequence[Any]]) -> None:
     chosen: list[int] = []
-    for busy, *candidates in found.values_list("busy", *next_items):
+    for busy, *candidates in found:
         chosen += [each for each in candidates if each is not None][: max(0, WINDOW - busy)]
     enqueue_rows("run_item", chosen, message=TASK)
+
+
+_LOCK = Exists(lambda: _to_dispatch().select_for_update().filter(pk=Given(Operation, "id")).order_by())
+_NEXT_OF_ONE = Rows(
+    lambda: _next(Operation.objects.filter(pk=Given(Operation, "id")), Given(OperationItem, "not_before", "now"))
+)
 
 
 def due_operations(limit: int) -> list[uuid.UUID]:

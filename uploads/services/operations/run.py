@@ -31,7 +31,7 @@ from uploads.services.operations.sparing import why_spared
 from uploads.services.stores.clients import client_for
 from uploads.services.work.attempts import Retry
 from uploads.services.work.failures import NO_ERROR, error_fields, problem_fields
-from uploads.services.work.leases import Lease
+from uploads.services.work.leases import Lease, Take
 from uploads.services.work.tasks import record_failure, task
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,10 @@ def not_paused() -> QuerySet[OperationItem]:
     return OperationItem.objects.filter(~Exists(paused))
 
 
-@task(ITEMS, not_paused, refusal=refusal_of)
+TAKE = Take(ITEMS, not_paused, dict)
+
+
+@task(ITEMS, not_paused, refusal=refusal_of, take=TAKE)
 def run_item(lease: Lease[OperationItem]) -> None:
     """Abort or complete one upload, and write the result."""
     settle(lease, partial(_act, lease))

@@ -13,24 +13,26 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from uploads import logs
+from uploads.database.prepared import Exists, Given
 from uploads.domain.states import DesiredState, ItemState, OperationKind
 from uploads.models import Operation, OperationItem
 from uploads.services.browse.ownership import Owners, owners
 from uploads.services.operations.kinds import ITEMS, refusal_of
 from uploads.services.operations.order import TO_ENQUEUE, dispatch_operation, end_together
-from uploads.services.operations.run import abort_outcome, not_paused, run_item, send_abort, settle, spare
+from uploads.services.operations.run import TAKE, abort_outcome, not_paused, run_item, send_abort, settle, spare
 from uploads.services.operations.sparing import why_spared
 from uploads.services.operations.steps import leave_waiting
 from uploads.services.stores.clients import keeping_clients
 from uploads.services.work import leases
-from uploads.services.work.leases import Lease
+from uploads.services.work.leases import Lease, TakeNext
 from uploads.services.work.tasks import record_safely, recorded_together
 
 log = logging.getLogger(__name__)
@@ -49,7 +51,7 @@ Work = Callable[[Lease[OperationItem]], None]
 
 def run_items(item_id: int) -> None:
     """Do the work of an item. If that is an abort, do that of others which wait in the same operation as well."""
-    lease = leases.take(ITEMS, not_paused(), item_id)
+    lease = TAKE(item_id)
     if lease is None:
         return
     others = _others(lease.row) if lease.is_loaded else []
@@ -70,11 +72,26 @@ def _others(item: OperationItem) -> list[Lease[OperationItem]]:
     operation = item.operation
     if operation.kind != OperationKind.ABORT or operation.sweep_id or item.tries:
         return []
-    waiting = Q(operation=operation.pk, tries=0, **TO_ENQUEUE)
-    if not OperationItem.objects.filter(waiting).exists():
+    if not _WAITS(operation=operation.pk):
         return []
-    taken = Q(operation=operation.pk, state=ItemState.RUNNING)
-    return leases.take_next(ITEMS, not_paused().filter(waiting), taken, UPLOADS - 1)
+    taken = _TAKE_NEXT(Q(operation=operation.pk, state=ItemState.RUNNING), operation=operation.pk)
+    for lease in taken:
+        # What the item has loaded: one object for the store of all, so that its client is looked up once.
+        lease.row.operation = operation
+    return [replace(lease, is_loaded=True) for lease in taken]
+
+
+def _waiting() -> QuerySet[OperationItem]:
+    return not_paused().filter(operation=Given(OperationItem, "operation"), tries=0, **TO_ENQUEUE)
+
+
+_WAITS = Exists(lambda: _waiting().order_by())
+_TAKE_NEXT = TakeNext(ITEMS, _waiting, UPLOADS - 1)
+
+
+_IS_WANTED = Exists(
+    lambda: Operation.objects.filter(pk=Given(Operation, "id"), desired_state=DesiredState.RUN).order_by()
+)
 
 
 class _Batch:
@@ -82,7 +99,7 @@ class _Batch:
 
     def __init__(self, taken: Sequence[Lease[OperationItem]]) -> None:
         self._taken = taken
-        self._operation = taken[-1].row.operation if taken[-1].is_loaded else taken[0].row.operation
+        self._operation = taken[0].row.operation
         self._done: list[tuple[Lease[OperationItem], dict[str, Any]]] = []
         self._until = time.monotonic() + START_SECONDS
         self._look_at = time.monotonic() + LOOK_SECONDS
@@ -112,17 +129,15 @@ class _Batch:
         return self._is_wanted()
 
     def _is_wanted(self) -> bool:
-        return Operation.objects.filter(pk=self._operation.pk, desired_state=DesiredState.RUN).exists()
+        return _IS_WANTED(id=self._operation.pk)
 
     def _run_one(self, lease: Lease[OperationItem], owned: Owners) -> None:
         item = lease.row
         is_owned = (item.key, item.upload_id) in owned
-        if not lease.is_loaded or is_owned or refusal_of(item) is not None:
+        if is_owned or refusal_of(item) is not None:
             # The work of one item says why.
             run_item.proceed(lease)
             return
-        # One object for the store of all, so that its client is looked up once.
-        item.operation = self._operation
         with logs.about(**ITEMS.facts(item)):
             self._attempt(lease)
 

@@ -198,36 +198,74 @@ def take_many(kind: Kind[Row], rows: QuerySet[Row], pks: Sequence[object]) -> li
     Rows that another process changes now are left out. The related rows are loaded once, however many rows have them.
     """
     order = {pk: place for place, pk in enumerate(pks)}
-    taken = _take_unlocked(kind, rows, kind.rows.filter(pk__in=pks).order_by(), Q(pk__in=pks))
+    chosen = rows.filter(due(), pk__in=_unlocked(kind.rows.filter(pk__in=pks).order_by()))
+    taken = _take_together(kind, lambda token: _take(kind, chosen, token), Q(pk__in=pks), _read_many)
     return sorted(taken, key=lambda lease: order[lease.row.pk])
 
 
-def take_next(kind: Kind[Row], rows: QuerySet[Row], taken: Q, count: int) -> list[Lease[Row]]:
-    """As `take_many`, for at most `count` of `rows` that wait, in the order of their ids.
+class TakeNext(Generic[Row]):
+    """As `take_many`, for at most `count` of `rows` that wait, in the order of their ids, without the related rows.
 
-    They are found and taken by one statement, so that processes which ask at once get different ones. `taken` is a
-    condition with an index that the rows meet once they are taken.
+    They are found and taken by one statement, so that processes which ask at once get different ones. It is built once:
+    `rows` has `Given` in place of values, which each call gives. `taken` is a condition with an index that the rows
+    meet once they are taken.
     """
-    waiting = rows.filter(due(), **{kind.table.field: kind.waiting})
-    found = _take_unlocked(kind, rows, waiting.order_by("pk")[:count], taken)
-    return sorted(found, key=lambda lease: lease.row.pk)
+
+    def __init__(self, kind: Kind[Row], rows: Callable[[], QuerySet[Row]], count: int) -> None:
+        self._kind = kind
+        self._count = count
+        self._rows = rows
+        model = kind.model
+        self._statement = prepared_change(
+            kind.table,
+            self._next,
+            kind.running,
+            {kind.waiting},
+            lambda: _leased(kind, Given(model, "lease_token"), Given(model, "lease_until")),
+        )
+
+    def _next(self) -> QuerySet[Row]:
+        due_rows = self._rows().filter(due(Given(self._kind.model, "not_before", "now")))
+        waiting = due_rows.filter(**{self._kind.table.field: self._kind.waiting}).order_by("pk")[: self._count]
+        return due_rows.filter(pk__in=_unlocked(waiting))
+
+    def __call__(self, taken: Q, **given: Any) -> list[Lease[Row]]:
+        def execute(token: uuid.UUID) -> int:
+            return self._statement(now=timezone.now(), lease_token=token, lease_until=deadline(), **given)
+
+        found = _take_together(self._kind, execute, taken, _read_alone)
+        return sorted(found, key=lambda lease: lease.row.pk)
 
 
-def _take_unlocked(kind: Kind[Row], rows: QuerySet[Row], chosen: QuerySet[Row], taken: Q) -> list[Lease[Row]]:
-    """Take the leases of those rows of `chosen` that no other process changes now, with one token."""
+def _unlocked(rows: QuerySet[Row]) -> QuerySet[Any, Any]:
+    """The keys of those that no other process changes now.
+
+    PostgreSQL: two processes that lock the same rows in a different order would wait for each other.
+    """
+    return rows.select_for_update(skip_locked=True).values("pk")
+
+
+Read = Callable[[Kind[Row], QuerySet[Row], uuid.UUID], list[Lease[Row]]]
+
+
+def _take_together(kind: Kind[Row], execute: Callable[[uuid.UUID], int], taken: Q, read: Read[Row]) -> list[Lease[Row]]:
+    """Take the leases of rows with one token, by a statement that is executed with it and returns their number."""
     token = uuid.uuid4()
-    # PostgreSQL: two processes that lock the same rows in a different order would wait for each other.
-    unlocked = chosen.select_for_update(skip_locked=True)
     mine = kind.rows.filter(taken, lease_token=token)
     try:
         with transaction.atomic():
-            count = _take(kind, rows.filter(due(), pk__in=unlocked.values("pk")), token)
-        return _read_many(kind, mine, token) if count else []
+            count = execute(token)
+        return read(kind, mine, token) if count else []
     except OperationalError:
-        found = [Lease(kind, row, token) for row in _when_possible(lambda: list(mine)) or ()]
+        found = _when_possible(lambda: _read_alone(kind, mine, token)) or []
         if not found:
             raise
         return found
+
+
+def _read_alone(kind: Kind[Row], taken: QuerySet[Row], token: uuid.UUID) -> list[Lease[Row]]:
+    """The leases without the related rows."""
+    return [Lease(kind, row, token) for row in taken]
 
 
 def _read_many(kind: Kind[Row], taken: QuerySet[Row], token: uuid.UUID) -> list[Lease[Row]]:
@@ -237,7 +275,7 @@ def _read_many(kind: Kind[Row], taken: QuerySet[Row], token: uuid.UUID) -> list[
     except OperationalError:
         raise
     except Exception:
-        return [Lease(kind, row, token) for row in taken]
+        return _read_alone(kind, taken, token)
 
 
 def _read(kind: Kind[Row], pk: object, token: uuid.UUID) -> Lease[Row]:
