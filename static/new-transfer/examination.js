@@ -7,6 +7,8 @@ const FILES_READ_AT_A_TIME = 4;
 // The server is asked for many files at a time, but never so late that nothing is left to send.
 const FILES_PER_LOOKUP = 100;
 const MOST_PER_LOOKUP = 250; // Their keys fit into the 1 MiB that some proxies allow.
+// No more are read while these wait for the server: reading thousands would delay the first ones.
+const MOST_IDENTIFIED = 2 * MOST_PER_LOOKUP;
 const RETRY_DELAY = 2000;
 
 export class Examination {
@@ -34,7 +36,7 @@ export class Examination {
     const batch = { run: new Map(files.map((file) => [file, file.run])), hasBegun: false };
     const begun = new Promise((resolve, reject) => Object.assign(batch, { resolve, reject }));
     this.#next = [...this.#next.reverse(), ...files.map((file) => ({ file, batch }))].reverse();
-    while (this.#reading < FILES_READ_AT_A_TIME && this.#next.length) this.#work();
+    this.#readOn();
     if (!files.length) batch.resolve();
     return begun;
   }
@@ -44,9 +46,17 @@ export class Examination {
     return this.#next.length + this.#reading + this.#identified.length > 0;
   }
 
+  get #mayRead() {
+    return this.#next.length > 0 && this.#identified.length < MOST_IDENTIFIED;
+  }
+
+  #readOn() {
+    while (this.#reading < FILES_READ_AT_A_TIME && this.#mayRead) this.#work();
+  }
+
   async #work() {
     this.#reading += 1;
-    while (this.#next.length) {
+    while (this.#mayRead) {
       const entry = this.#next.pop();
       if (!isWanted(entry)) entry.batch.resolve();
       else if (await this.#read(entry.file)) this.#identified.push(entry);
@@ -66,7 +76,10 @@ export class Examination {
   async #lookUpSoon() {
     if (this.#isLookingUp) return;
     this.#isLookingUp = true;
-    while (this.#isDue) await this.#lookUpNext();
+    while (this.#isDue) {
+      await this.#lookUpNext();
+      this.#readOn();
+    }
     this.#isLookingUp = false;
     if (!this.isBusy) this.#ready([]);
   }

@@ -97,7 +97,8 @@ def test_sending_starts_while_the_rest_is_examined(site: Site, bucket: str, fold
     site.send()
     expect(site.page.locator(".file[data-state=done]")).not_to_have_count(0)
     work = site.page.evaluate("work")
-    assert 0 < work["readsBeforeTheFirst"] < COUNT // 2  # How many depends on the machine.
+    # However slow the server is: those that wait for it, and those that it was asked for first.
+    assert 0 < work["readsBeforeTheFirst"] < 1000
     assert work["copied"] <= 10  # Files that go together are not in Uppy.
     # Wait until all have been examined, but not until all have been sent.
     expect(site.page.locator("#overall-counts")).to_contain_text("in progress")
