@@ -244,8 +244,14 @@ def test_failed_transfer_shows_why_and_is_retried(site: Site, stack: Stack, buck
     site.send()
     # Credentials that are wrong from the start stop the transfer before its first byte.
     site.wait_until_received("retried", 5)
-    _change_secret(stack, "moody", "not the secret")
-    line.restore()
+    # If the transfer failed before all bytes have arrived, a retry would have to wait for the rest of them.
+    stack.freeze("sender")
+    try:
+        _change_secret(stack, "moody", "not the secret")
+        line.restore()
+        site.wait_until_received("retried", 100)
+    finally:
+        stack.thaw("sender")
     site.wait_for_transfer("failed")
     expect(page.get_by_role("alert")).to_contain_text("The store does not accept the credentials.")
     expect(page.get_by_role("alert")).to_contain_text("SignatureDoesNotMatch")
