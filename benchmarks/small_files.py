@@ -26,6 +26,9 @@ from tests.system.stack import MIB, Operator, Stack
 
 FILES = tuple(int(each) for each in os.environ.get("SMALL_FILES", "500,5000").split(","))
 ROUNDS = 5
+STORE = "small-files"
+"""Its name. The benchmarks that share a stack need different ones."""
+
 SIZES = {"1 MiB": MIB, "10 KiB": 10 * 1024}
 PEERS = (AWS, BOTO3, MINIO, RCLONE, S5CMD)
 
@@ -44,8 +47,8 @@ MOST_FROM_PAGE = 500
 def run(stack: Stack, scratch: Path, results: Results) -> None:
     with (
         stack.signed_in() as operator,
-        stores.discarding(stack, "fast") as target,
-        from_page.opened(stack, "fast") as page,
+        stores.discarding(stack, STORE) as target,
+        from_page.opened(stack, STORE) as page,
     ):
         for count in FILES:
             for name, size in SIZES.items():
@@ -152,7 +155,7 @@ def _connection(operator: Operator) -> Iterator[http.client.HTTPConnection]:
 def _send(connection: http.client.HTTPConnection, operator: Operator, file: Path, prefix: str) -> float | None:
     """Create an upload with all of its bytes. Returns after how many seconds to try again, None if it was created."""
     body = file.read_bytes()
-    named = {"store": "fast", "bucket": stores.BUCKET, "key": prefix + file.name, "fingerprint": prefix + file.name}
+    named = {"store": STORE, "bucket": stores.BUCKET, "key": prefix + file.name, "fingerprint": prefix + file.name}
     named |= {"replace": "on", "replace-etag": "*"}
     metadata = ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in named.items())
     headers = {
