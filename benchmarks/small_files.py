@@ -27,7 +27,7 @@ from tests.system.stack import MIB, Operator, Stack
 FILES = tuple(int(each) for each in os.environ.get("SMALL_FILES", "500,5000").split(","))
 ROUNDS = 5
 STORE = "small-files"
-"""Its name. The benchmarks that share a stack need different ones."""
+"""The name of the store. Benchmarks that share a stack use different names."""
 
 SIZES = {"1 MiB": MIB, "10 KiB": 10 * 1024}
 PEERS = (AWS, BOTO3, MINIO, RCLONE, S5CMD)

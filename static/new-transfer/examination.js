@@ -7,7 +7,7 @@ const FILES_READ_AT_A_TIME = 4;
 // The server is asked for many files at a time, but never so late that nothing is left to send.
 const FILES_PER_LOOKUP = 100;
 const MOST_PER_LOOKUP = 250; // Their keys fit into the 1 MiB that some proxies allow.
-// No more are read while these wait for the server: reading thousands would delay the first ones.
+// Reading stops while so many files wait for the server: reading thousands would delay the first ones.
 const MOST_IDENTIFIED = 2 * MOST_PER_LOOKUP;
 const RETRY_DELAY = 2000;
 

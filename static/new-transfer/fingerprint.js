@@ -28,7 +28,7 @@ async function sha256(bytes, digests) {
   return [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-// As a Blob of both would be, which takes the browser longer to make than to read the file.
+// The bytes that a Blob of both would have, without a Blob for each small file.
 function joined(facts, content) {
   const bytes = new Uint8Array(facts.length + content.byteLength);
   bytes.set(facts);

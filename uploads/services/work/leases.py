@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
@@ -19,7 +19,7 @@ from django.db import OperationalError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from uploads.database.prepared import First, Given
+from uploads.database.prepared import First, Given, Update
 from uploads.domain.states import Transitions
 from uploads.models.work import WorkFields
 from uploads.services.work.transitions import change, prepared_change
@@ -163,21 +163,29 @@ class Take(Generic[Row]):
     ) -> None:
         self._kind = kind
         self._given = given
-        model = kind.model
-        self._statement = prepared_change(
-            kind.table,
-            lambda: ready().filter(due(Given(model, "not_before", "now")), pk=Given(model, "id")),
-            kind.running,
-            {kind.waiting},
-            lambda: _leased(kind, Given(model, "lease_token"), Given(model, "lease_until")),
+        self._statement = _prepared_take(
+            kind, lambda: _due_when_taken(kind, ready()).filter(pk=Given(kind.model, "id"))
         )
 
     def __call__(self, pk: object) -> Lease[Row] | None:
         return _take_with(self._kind, pk, lambda token: self._execute(pk, token))
 
     def _execute(self, pk: object, token: uuid.UUID) -> int:
-        given = {"id": pk, "now": timezone.now(), "lease_token": token, "lease_until": deadline()}
-        return self._statement(**given, **self._given())
+        return self._statement(id=pk, **_when_taking(token), **self._given())
+
+
+def _prepared_take(kind: Kind[Row], rows: Callable[[], QuerySet[Row]]) -> Update:
+    """The statement of `_take`, built once, for a kind with a state for it. Each call gives it `_when_taking`."""
+    leased = partial(_leased, kind, Given(kind.model, "lease_token"), Given(kind.model, "lease_until"))
+    return prepared_change(kind.table, rows, kind.running, {kind.waiting}, leased)
+
+
+def _due_when_taken(kind: Kind[Row], rows: QuerySet[Row]) -> QuerySet[Row]:
+    return rows.filter(due(Given(kind.model, "not_before", "now")))
+
+
+def _when_taking(token: uuid.UUID) -> dict[str, Any]:
+    return {"now": timezone.now(), "lease_token": token, "lease_until": deadline()}
 
 
 def _take_with(kind: Kind[Row], pk: object, execute: Callable[[uuid.UUID], int]) -> Lease[Row] | None:
@@ -215,23 +223,16 @@ class TakeNext(Generic[Row]):
         self._kind = kind
         self._count = count
         self._rows = rows
-        model = kind.model
-        self._statement = prepared_change(
-            kind.table,
-            self._next,
-            kind.running,
-            {kind.waiting},
-            lambda: _leased(kind, Given(model, "lease_token"), Given(model, "lease_until")),
-        )
+        self._statement = _prepared_take(kind, self._next)
 
     def _next(self) -> QuerySet[Row]:
-        due_rows = self._rows().filter(due(Given(self._kind.model, "not_before", "now")))
+        due_rows = _due_when_taken(self._kind, self._rows())
         waiting = due_rows.filter(**{self._kind.table.field: self._kind.waiting}).order_by("pk")[: self._count]
         return due_rows.filter(pk__in=_unlocked(waiting))
 
     def __call__(self, taken: Q, **given: Any) -> list[Lease[Row]]:
         def execute(token: uuid.UUID) -> int:
-            return self._statement(now=timezone.now(), lease_token=token, lease_until=deadline(), **given)
+            return self._statement(**_when_taking(token), **given)
 
         found = _take_together(self._kind, execute, taken, _read_alone)
         return sorted(found, key=lambda lease: lease.row.pk)
