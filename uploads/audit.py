@@ -23,6 +23,7 @@ __all__ = [
     "SYSTEM",
     "Means",
     "Outcome",
+    "entry_of_transfer",
     "origin",
     "place_of",
     "record",
@@ -32,6 +33,7 @@ __all__ = [
     "record_store",
     "record_transfer",
     "record_transfers",
+    "save",
 ]
 
 P = ParamSpec("P")
@@ -166,8 +168,17 @@ def record_transfer(
 
 def record_transfers(actor: User | None, action: str, transfers: Mapping[Transfer, Mapping[str, Any]]) -> None:
     """The same step of several transfers, each with its details: one statement. It is no outcome of another request."""
-    name = f"transfer.{action}"
-    _INSERT_MANY([_entry(actor, name, **_place_of(transfer), detail=detail) for transfer, detail in transfers.items()])
+    save([entry_of_transfer(actor, action, transfer, **detail) for transfer, detail in transfers.items()])
+
+
+def entry_of_transfer(actor: User | None, action: str, transfer: Transfer, **detail: Any) -> AuditEntry:
+    """A row for `save`: a step of a transfer that comes from here, and that is no outcome of another request."""
+    return _entry(actor, f"transfer.{action}", **_place_of(transfer), detail=detail)
+
+
+def save(entries: Sequence[AuditEntry]) -> None:
+    """Add rows that may have come from several requests: one statement."""
+    _INSERT_MANY(entries)
 
 
 def record_ends(action: str, transfers: Mapping[Transfer, Mapping[str, Any]]) -> None:

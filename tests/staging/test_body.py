@@ -286,3 +286,66 @@ def test_body_is_read_through_any_wsgi_input() -> None:
     assert read_all(body) == b"abcdef"
     with pytest.raises(BodyEnded):
         Body({"wsgi.input": io.BytesIO()}, 6, Patience(30, 0)).read_block()
+
+
+# --- A small body as a whole ------------------------------------------------------------------------------------------
+
+
+def test_body_that_arrives_soon_is_filled(line: Line) -> None:
+    body = line.body(6)
+    sending = line.send_later(b"abc", b"def")
+    content = body.fill(5)
+    sending.join()
+    assert content is not None
+    assert bytes(content) == b"abcdef"
+
+
+@pytest.mark.parametrize("pieces", [(), (b"abc",)], ids=str)
+def test_body_that_takes_longer_is_read_as_usual(line: Line, pieces: tuple[bytes, ...]) -> None:
+    """What has arrived comes first. The sender has all of its time for the rest."""
+    for piece in pieces:
+        line.sender.sendall(piece)
+    body = line.body(6)
+    assert body.fill(0.05) is None
+    assert body.is_ready() == bool(pieces)
+    sending = line.send_later(b"abcdef"[len(b"".join(pieces)) :], pause=0.2)
+    blocks = [bytes(block) for block in iter(body.read_block, b"")]
+    sending.join()
+    assert blocks[: len(pieces)] == list(pieces)
+    assert b"".join(blocks) == b"abcdef"
+    assert body.left == 0
+
+
+def test_sender_of_single_bytes_does_not_delay_the_end_of_filling(line: Line) -> None:
+    body = line.body(1000)
+    sending = line.send_later(*[b"x"] * 20, pause=0.03)
+    started = time.monotonic()
+    assert body.fill(0.1) is None
+    assert time.monotonic() - started < 0.5
+    sending.join()
+
+
+def test_filled_body_can_be_read_again(line: Line) -> None:
+    """Whoever cannot use it as a whole reads it as usual."""
+    line.sender.sendall(b"abcdef")
+    body = line.body(6)
+    assert body.fill(5) is not None
+    assert [bytes(body.read_block(4)), bytes(body.read_block(4)), bytes(body.read_block())] == [b"abcd", b"ef", b""]
+
+
+def test_connection_that_ends_while_it_is_filled_is_reported_by_the_next_read(line: Line) -> None:
+    line.sender.sendall(b"abc")
+    line.sender.shutdown(socket.SHUT_WR)
+    body = line.body(6)
+    assert body.fill(5) is None
+    assert bytes(body.read_block()) == b"abc"
+    with pytest.raises(BodyEnded) as caught:
+        body.read_block()
+    assert has_problem(Code.CONNECTION_ENDED, missing_bytes=3)(caught.value)
+
+
+def test_large_body_is_not_filled(line: Line) -> None:
+    line.sender.sendall(b"abc")
+    body = line.body(BLOCK_SIZE + 1)
+    assert body.fill(5) is None
+    assert bytes(body.read_block(2)) == b"ab"

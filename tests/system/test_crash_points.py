@@ -59,6 +59,9 @@ CHECKING = ("checksum.expected", "checksum.compared", "checksum.verified")
 TOGETHER = ("together.created", "together.synced", "together.recorded")
 """The same while several small files are received in one request."""
 
+WHOLE = ("whole.staged", "whole.created")
+"""The same while a small file is received that is in the request of its creation."""
+
 CANCELLING = ("cancel.aborted", "orphan.aborted")
 OPERATING = {"item.taken": "abort", "item.aborted": "abort", "item.completed": "complete"}
 EXPIRING = ("expiry.recorded",)
@@ -78,6 +81,7 @@ TESTED = (
     *RECEIVING,
     *CHECKING,
     *TOGETHER,
+    *WHOLE,
     *CANCELLING,
     *OPERATING,
     *EXPIRING,
@@ -226,6 +230,28 @@ def test_crash_while_bytes_are_received(stack: Stack, operator: Operator, die_at
         tus.send_rest(path, SIZE)
         stack.let_time_pass(A_LEASE)
         assert_done(stack, operator, bucket, id_of(path))
+
+
+@pytest.mark.parametrize("point", WHOLE)
+def test_crash_while_a_whole_file_is_created(
+    stack: Stack, operator: Operator, bucket: str, die_at: Die, point: str
+) -> None:
+    """The same request, repeated, has one transfer and one object, and no bytes of the first are left."""
+    tus = Tus(stack, operator, bucket)
+    size = 1000
+    named = {"fingerprint": "f", "creation_id": "1"}
+    trigger = die_at(point)
+    with pytest.raises((OSError, http.client.HTTPException)):
+        tus.create(size, content(0, size), **named)
+    wait_for_death(trigger)
+    restart(stack, "web")
+    response = tus.create(size, content(0, size), **named)
+    assert (response.status, response.headers["upload-offset"]) == (201, str(size))
+    stack.let_time_pass(A_LEASE)
+    operator.wait_for_state(id_of(response.headers["location"]), "done")
+    assert stack.object_digest(bucket, "file") == (size, content_digest(size))
+    assert stack.query("SELECT count(*) FROM uploads_transfer WHERE bucket = ?", bucket) == [(1,)]
+    wait_for("the staged bytes to be removed", lambda: not stack.staged_files())
 
 
 @pytest.mark.parametrize("point", TOGETHER)

@@ -49,9 +49,10 @@ class _Column:
         self.field = field
         target = field.target_field if isinstance(field, models.ForeignKey) else field
         self._plain = _PLAIN.get(type(target))
+        self._keeps_none = type(target).__module__.startswith("django.")
 
     def stored(self, value: Any, connection: Any) -> Any:
-        if self._plain and (value is None or type(value) is self._plain):
+        if type(value) is self._plain or (value is None and self._keeps_none):
             return value
         return self.field.get_db_prep_save(value, connection)
 

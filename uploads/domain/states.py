@@ -1,7 +1,7 @@
 """The states of transfers, parts, store uploads and items, and the transitions between them. Pure.
 
-Only `uploads.services.work.transitions.change` writes a state: a filtered UPDATE that matches the states from which a
-table below allows the transition. Work that runs twice or late therefore finds no row to change.
+Once a row exists, only `uploads.services.work.transitions.change` writes its state: a filtered UPDATE that matches the
+states from which a table below allows the transition. Work that runs twice or late therefore finds no row to change.
 """
 
 from __future__ import annotations

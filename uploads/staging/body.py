@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,15 +63,42 @@ class Body:
         self._patience = patience
         self._moving = moving
         self._buffer = memoryview(bytearray(BLOCK_SIZE if length is None else min(BLOCK_SIZE, max(1, length))))
+        self._unread = self._buffer[:0]
         self.length = self.left = length
         self._is_over = False
+        self._wait_for_sender()
+
+    def _wait_for_sender(self) -> None:
+        """Have the sender's time begin now."""
         self._start_window()
         if self._direct:
-            self._source.set_timeout(patience.stall_seconds)
+            self._source.set_timeout(self._patience.stall_seconds)
 
     def is_ready(self) -> bool:
         """Whether a read returns bytes at once. True if that is unknown."""
-        return not self._direct or self._source.is_ready()
+        return bool(self._unread) or not self._direct or self._source.is_ready()
+
+    def fill(self, seconds: float) -> memoryview | None:
+        """All bytes of a body of at most BLOCK_SIZE, if each of its reads returns within so short a time.
+
+        Otherwise None, and the next reads return what has arrived.
+        """
+        assert self.length is not None
+        if self.length > len(self._buffer):
+            return None
+        if self._direct:
+            self._source.set_timeout(seconds)
+        deadline, count = time.monotonic() + seconds, 0
+        with suppress(BodyEnded):
+            while count < self.length and (more := self._read(self._buffer[count : self.length])):
+                count += more
+                if time.monotonic() >= deadline:
+                    break
+        self._unread = self._buffer[:count]
+        if count == self.length:
+            return self._unread
+        self._wait_for_sender()
+        return None
 
     def read_block(self, most: int = BLOCK_SIZE) -> memoryview:
         """The next bytes, at least one; empty at the end of the body. The next read overwrites them.
@@ -80,7 +108,9 @@ class Body:
         size = min(most, len(self._buffer) if self.left is None else self.left, len(self._buffer))
         if not size or self._is_over:
             return self._buffer[:0]
-        count = self._read(size)
+        if self._unread:
+            return self._next_unread(size)
+        count = self._read(self._buffer[:size])
         if self.left is not None:
             if not count:
                 raise self._connection_ended()
@@ -88,6 +118,13 @@ class Body:
         self._is_over = not count
         self._watch(count)
         return self._buffer[:count]
+
+    def _next_unread(self, size: int) -> memoryview:
+        """The next of the bytes that `fill` has read."""
+        block, self._unread = self._unread[:size], self._unread[size:]
+        if self.left is not None:
+            self.left -= len(block)
+        return block
 
     def read_blocks(self, limit: int) -> Iterator[memoryview]:
         """All blocks of a body that may have `limit` bytes. Raises BodyTooLong, and what `read_block` raises.
@@ -122,12 +159,13 @@ class Body:
         """Stop measuring the sender's rate until the next read, because the sender is kept waiting."""
         self._start_window()
 
-    def _read(self, size: int) -> int:
+    def _read(self, buffer: memoryview) -> int:
+        """Read some bytes into the buffer. Returns their number, 0 at the end."""
         try:
             if self._direct:
-                return int(self._source.read_into(self._buffer[:size]))
-            block = self._source.read(size)
-            self._buffer[: len(block)] = block
+                return int(self._source.read_into(buffer))
+            block = self._source.read(len(buffer))
+            buffer[: len(block)] = block
             return len(block)
         except ValueError as error:
             raise BodyMalformed(Problem(Code.CHUNKS_INVALID, detail=str(error))) from error

@@ -10,7 +10,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -39,8 +39,7 @@ class StagingFolder:
     def make(self) -> None:
         """Create the folder, readable by this user only and synced to the disk."""
         if not self.path.exists():
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            sync_folder(self.path.parent)
+            make_folders([self])
 
     def remove(self) -> None:
         """Remove all staged bytes of the transfer, if there are any."""
@@ -79,13 +78,23 @@ class StagingFolder:
             return {int(each.name): each.stat().st_size for each in entries if each.name.isdecimal()}
         return {}
 
-    @contextmanager
-    def writer(self) -> Iterator[None]:
+    def writer(self) -> AbstractContextManager[None]:
         """Be the only writer. The kernel releases the lock when the process ends, even if it crashes.
 
         Raises WriterBusy at once if there is another writer, in this process or in another one.
         """
         self.make()
+        return self._locked()
+
+    @contextmanager
+    def first_writer(self) -> Iterator[None]:
+        """As `writer`, of a transfer that does not exist yet. Sync the folder that this one is in before it does."""
+        self.path.mkdir(mode=0o700, parents=True)
+        with self._locked():
+            yield
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
         try:
             lock = (self.path / LOCK).open("ab")
         except FileNotFoundError:
@@ -96,6 +105,15 @@ class StagingFolder:
             except BlockingIOError:
                 raise WriterBusy(Problem(Code.WRITER_BUSY)) from None
             yield
+
+    def write_whole(self, number: int, content: memoryview) -> None:
+        """Stage a whole part, synced to the disk. Its first writer calls this: its transfer does not exist yet."""
+        with self.whole(number).open("xb", buffering=0) as file:
+            written = 0
+            while written < len(content):
+                written += file.write(content[written:])
+            os.fdatasync(file.fileno())
+        sync_folder(self.path)
 
     # --- How many bytes have arrived ---------------------------------------------------------------------------------
 
@@ -211,5 +229,8 @@ def remove_part(path: Path) -> None:
 
 def free_bytes(folder: Path) -> int:
     """Bytes that can still be written to the disk of `folder`."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        return shutil.disk_usage(folder).free
+    except FileNotFoundError:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return shutil.disk_usage(folder).free

@@ -15,8 +15,9 @@ EXTENSIONS = ("creation", "creation-with-upload", "termination", "expiration", "
 CHECKSUMS = ("sha1", "sha256", "md5")
 CONTENT_TYPE = "application/offset+octet-stream"
 
-CREATION_HEADERS = ("Upload-Length", "Upload-Metadata", "Upload-Checksum", "Upload-Offset")
-PATCH_HEADERS = ("Upload-Offset", "Upload-Checksum", "Upload-Length")
+CHECKSUM_HEADER = "Upload-Checksum"
+CREATION_HEADERS = ("Upload-Length", "Upload-Metadata", CHECKSUM_HEADER, "Upload-Offset")
+PATCH_HEADERS = ("Upload-Offset", CHECKSUM_HEADER, "Upload-Length")
 """The headers that requests with a body may have. Clients may repeat in one what they have said in the other."""
 
 MAX_METADATA = 16 * 1024
@@ -179,7 +180,7 @@ class Checksum:
 
 def read_checksum(headers: Mapping[str, str]) -> Checksum | None:
     """Upload-Checksum; None without the header."""
-    text = headers.get("Upload-Checksum")
+    text = headers.get(CHECKSUM_HEADER)
     if text is None:
         return None
     algorithm, _, value = text.partition(" ")

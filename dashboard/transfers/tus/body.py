@@ -39,10 +39,11 @@ BODY_ENDED = "BodyEnded"
 """Codes in JSON that several problems share."""
 
 
-def receive(request: HttpRequest, started: Started, offset: int, length: int | None) -> int:
+def receive(request: HttpRequest, started: Started, offset: int, length: int | None, body: Body | None = None) -> int:
     """Receive a body at an offset. Returns the offset of the next byte. The length is None for a body in chunks.
 
-    Bytes that arrived before a failure are kept. Raises TusError.
+    `body` is that of the request, if some of it may have been read. Bytes that arrived before a failure are kept.
+    Raises TusError.
     """
     transfer, checksum = started.transfer, tus.read_checksum(request.headers)
     check_fits(transfer.size, offset, length, is_checked=checksum is not None)
@@ -50,7 +51,8 @@ def receive(request: HttpRequest, started: Started, offset: int, length: int | N
         return _check_all_received(request, transfer, offset, length)
     _set_digest(request, transfer)
     with as_tus_errors(request), receiving.taken_by(transfer.owner_id):
-        return _write(StillAllowed(request), started, offset, length, open_body(request, length), checksum)
+        body = body or open_body(request, length)
+        return _write(StillAllowed(request), started, offset, length, body, checksum)
 
 
 def receive_portion(request: HttpRequest, started: Started, allowed: StillAllowed, portion: Portion) -> int:

@@ -21,6 +21,7 @@ from dashboard.transfers.refusals import refusal_fields, request_id_of, retry_af
 from dashboard.transfers.slots import NoSlot, creating
 from dashboard.transfers.tus.body import busy, check_fits, check_is_here, is_empty, receive, recover_end
 from dashboard.transfers.tus.responses import fields_response, with_progress
+from dashboard.transfers.tus.whole import may_be_whole, start_whole
 from uploads import access
 from uploads.models import Transfer
 from uploads.objectstore.providers import PROVIDERS
@@ -101,14 +102,20 @@ def _first_body(request: HttpRequest, user: User) -> _FirstBody:
 
 
 def _start(request: HttpRequest, user: User, new: NewTransfer, length: int | None) -> HttpResponse:
+    started, body = None, None
     try:
-        with creating.taken_by(user.pk):
-            started = start(new)
+        if may_be_whole(request, new, length):
+            started, body = start_whole(request, user, new)
+        if started is not None and started.is_new:
+            return created(user, started, has_bytes=True, receive=lambda: new.size)
+        if started is None:
+            with creating.taken_by(user.pk):
+                started = start(new)
     except NoSlot as refusal:
         raise busy(refusal) from refusal
     except TransferRefused as refusal:
         return refused(user, refusal)
-    return created(user, started, has_bytes=length != 0, receive=lambda: receive(request, started, 0, length))
+    return created(user, started, has_bytes=length != 0, receive=lambda: receive(request, started, 0, length, body))
 
 
 def refused(user: User, refusal: TransferRefused) -> HttpResponse:

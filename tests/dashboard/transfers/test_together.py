@@ -313,13 +313,13 @@ def test_repeated_alone(
     assert (again.status_code, again["Location"]) == (201, first["location"])
 
 
-def _cut_after(left: int) -> Callable[[Body, int], int]:
+def _cut_after(left: int) -> Callable[[Body, memoryview], int]:
     """Reads so many bytes of a body, and then the connection ends."""
     read = Body._read
 
-    def read_some(body: Body, size: int) -> int:
+    def read_some(body: Body, buffer: memoryview) -> int:
         nonlocal left
-        count = read(body, min(size, left)) if left else 0
+        count = read(body, buffer[:left]) if left else 0
         left -= count
         return count
 

@@ -42,6 +42,7 @@ ASSIGNED = {
     "order.py": "the initial state of an item",
     "dispatch.py": "follows an UPDATE, on the object in memory",
     "create.py": "the initial state of an upload in the store, in `get_or_create`",
+    "whole_files.py": "the initial state of a transfer whose file has arrived",
     "steps.py": "the values before and after a step, in the audit log",
 }
 """Modules of services that mention a state as an attribute or a key, and why."""

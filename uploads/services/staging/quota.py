@@ -127,9 +127,7 @@ def reserve_only_parts(transfers: Sequence[Transfer]) -> dict[uuid.UUID, Part]:
 
     The statements are those of one transfer while space is ample.
     """
-    size = sum(each.size for each in transfers)
-    total, of_user = _totals()
-    if not upper_bound.take(transfers[0], size, min(total, of_user) - size):
+    if not _take_ample(transfers):
         found = {each.pk: reserve_only_part(each) for each in transfers}
         return {pk: part for pk, part in found.items() if part is not None}
     rows = [Part(transfer=each, number=1, size=each.size, reserved_bytes=each.size) for each in transfers]
@@ -139,6 +137,26 @@ def reserve_only_parts(transfers: Sequence[Transfer]) -> dict[uuid.UUID, Part]:
     for pk, part in parts.items():
         part.transfer = by_pk[pk]
     return parts
+
+
+def take_for_all(transfers: Sequence[Transfer]) -> bool:
+    """Reserve the bytes of transfers of one part, which this transaction creates, if space is ample.
+
+    They may have several owners. The caller inserts their parts. False leaves the decision to `reserve`.
+    """
+    if _take_ample(transfers):
+        return True
+    node = transfers[0].node
+    _lock(node)
+    upper_bound.set_to(node, reserved_bytes(node))
+    return _take_ample(transfers)
+
+
+def _take_ample(transfers: Sequence[Transfer]) -> bool:
+    """Reserve the bytes by the upper bound of what is taken: one statement."""
+    size = sum(each.size for each in transfers)
+    total, of_user = _totals()
+    return upper_bound.take(transfers[0], size, min(total, of_user) - size)
 
 
 def _totals() -> tuple[int, int]:

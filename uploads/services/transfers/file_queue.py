@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 
 from django.db import transaction
@@ -9,7 +10,7 @@ from django.utils import timezone
 
 from uploads.models import Part, Transfer
 from uploads.models.transfer import parts_queue
-from uploads.services.work.queue import enqueue_marked, enqueue_rows, wake_on_commit
+from uploads.services.work.queue import Ids, enqueue_marked, enqueue_rows, wake_on_commit
 
 SMALL_FILE = 4 * 1024**2
 """A file of at most this size is sent together with others."""
@@ -30,6 +31,11 @@ def enqueue_small_files(node: str, part_ids: Sequence[int]) -> None:
     _wake(node, part_ids)
 
 
+def enqueue_new_files(node: str, transfers: Sequence[uuid.UUID]) -> None:
+    """Enqueue the only parts of small files, which this transaction has inserted as enqueued."""
+    _wake(node, lambda: Part.objects.filter(transfer__in=transfers).order_by().values("pk"))
+
+
 def enqueue_files(node: str, part_ids: Sequence[int]) -> None:
     """Enqueue the only parts of small files. A file that has failed before is sent alone."""
     together = list(Part.objects.filter(pk__in=part_ids, tries=0).order_by().values_list("pk", flat=True))
@@ -44,5 +50,5 @@ def enqueue_rest(node: str, part_ids: Sequence[int]) -> None:
         _wake(node, part_ids)
 
 
-def _wake(node: str, part_ids: Sequence[int]) -> None:
+def _wake(node: str, part_ids: Ids) -> None:
     wake_on_commit(TASK, node, queue=parts_queue(node), marked=("send_part", part_ids))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
@@ -176,23 +176,20 @@ def start(new: NewTransfer) -> Started:
     """
     plan = plan_of(new)
     check_names(new, plan)
-    same = _find_same_file(new) if new.fingerprint and _is_key_used(new) else None
+    same = _find_same_file(new) if new.fingerprint and is_key_used(new) else None
     if same is None:
         check_verification(new)
     elif not _asks_for_leave(same, new):
         return Started(same)
-    require_destination(new.store, new.bucket, new.key)
-    existing = existing_object(new)
-    repeated = find_repeated(new, existing)
-    if repeated is not None:
-        return Started(repeated)
-    columns = replacement_columns(new, existing)
+    columns = look_at_store(new)
+    if isinstance(columns, Started):
+        return columns
     if same is not None:
         return Started(_resumed(same, new, columns))
     if _discard_other(new):
         columns = replacement_columns(new, existing_object(new))
     with transaction.atomic():
-        lock(new.owner, [new.store])
+        lock([new.owner], [new.store])
         if _is_refused(new):
             same = _find_same_file(new)
             if same is not None:
@@ -202,11 +199,20 @@ def start(new: NewTransfer) -> Started:
         return _create(new, plan, columns)
 
 
-def lock(owner: User, stores: Sequence[Store]) -> None:
+def look_at_store(new: NewTransfer) -> Started | dict[str, Any]:
+    """The columns that say what may be replaced, or the transfer of the same request. Raises TransferRefused."""
+    require_destination(new.store, new.bucket, new.key)
+    existing = existing_object(new)
+    repeated = find_repeated(new, existing)
+    return Started(repeated) if repeated is not None else replacement_columns(new, existing)
+
+
+def lock(owners: Iterable[User], stores: Iterable[Store]) -> None:
     """Concurrent requests of one user wait for each other, and those for one key."""
     if database.locks_rows():
-        User.objects.select_for_update(no_key=True).get(pk=owner.pk)
-        ids = [store.pk for store in stores]
+        users = {each.pk for each in owners}
+        list(User.objects.select_for_update(no_key=True).filter(pk__in=users).order_by("pk"))
+        ids = {store.pk for store in stores}
         list(Store.objects.select_for_update().filter(pk__in=ids).order_by("pk"))
 
 
@@ -381,7 +387,7 @@ def _discard_other(new: NewTransfer) -> bool:
         raise KeyBusy(other) from refusal
 
 
-def _is_key_used(new: NewTransfer) -> bool:
+def is_key_used(new: NewTransfer) -> bool:
     """Whether an unfinished transfer has this key. Most keys are new, and one look at an index shows that."""
     return _KEY_IS_USED(store=new.store.pk, bucket=new.bucket, key=new.key)
 

@@ -8,28 +8,26 @@ file of the request has, and those that are not small.
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connections, transaction
 from django.utils import timezone
 
 from uploads import audit, crash
-from uploads.database.prepared import Given, GivenTexts, InsertMany, Rows
+from uploads.database.prepared import InsertMany
 from uploads.domain.planning import Plan
-from uploads.domain.states import LIVE_PHASES, Phase
 from uploads.models import Transfer
 from uploads.services.browse.browsing import ExistingObject
 from uploads.services.staging import quota
 from uploads.services.stores.clients import keeping_clients
 from uploads.services.transfers.destination import first_folder
 from uploads.services.transfers.file_queue import SMALL_FILE
+from uploads.services.transfers.free_keys import Key, has_room, key_of, used_keys
 from uploads.services.transfers.identity import transfer_id_of
 from uploads.services.transfers.start import (
     REPEATED_WITHIN,
@@ -39,7 +37,6 @@ from uploads.services.transfers.start import (
     check_names,
     existing_object,
     find_repeated,
-    has_open,
     lock,
     new_row,
     plan_of,
@@ -54,7 +51,6 @@ THREADS = 4
 _INSERT_MANY = InsertMany(Transfer)
 
 Outcome = Started | TransferRefused
-_Place = tuple[int, str]
 
 
 @dataclass(slots=True)
@@ -66,17 +62,13 @@ class _File:
     columns: dict[str, Any] = field(default_factory=dict)
     outcome: Outcome | None = None
 
-    @property
-    def place(self) -> _Place:
-        return self.new.store.pk, self.new.bucket
-
 
 def start_together(news: Sequence[NewTransfer]) -> list[Outcome]:
     """As `start` for files of one owner, in their order. A file that cannot start does not keep others from it."""
     files = dict(_plain_files(news))
     with keeping_clients():
-        used = _used_keys(files.values())
-        files = {number: file for number, file in files.items() if not _is_used(file, used)}
+        used = used_keys(file.new for file in files.values())
+        files = {number: file for number, file in files.items() if key_of(file.new) not in used}
         _look(files.values())
         _create([file for file in files.values() if file.outcome is None])
         outcomes = {number: file.outcome for number, file in files.items()}
@@ -92,9 +84,9 @@ def _start_alone(new: NewTransfer) -> Outcome:
 
 def _plain_files(news: Sequence[NewTransfer]) -> Iterator[tuple[int, _File]]:
     """The files that may be started together, by their places. The others are started alone, or refused there."""
-    keys = set[tuple[int, str, str]]()
+    keys = set[Key]()
     for number, new in enumerate(news):
-        key = (new.store.pk, new.bucket, new.key)
+        key = key_of(new)
         is_plain = new.with_bytes and 0 < new.size <= SMALL_FILE and not new.verify_sha256 and new.discard is None
         if not is_plain or key in keys:
             continue
@@ -106,34 +98,6 @@ def _plain_files(news: Sequence[NewTransfer]) -> Iterator[tuple[int, _File]]:
             continue
         if plan.part_count == 1:
             yield number, _File(new, plan)
-
-
-# --- Keys that unfinished transfers have ------------------------------------------------------------------------------
-
-_USED_KEYS = Rows(
-    lambda: (
-        Transfer.objects.filter(
-            store=Given(Transfer, "store"),
-            bucket=Given(Transfer, "bucket"),
-            key__in=GivenTexts("keys"),
-            phase__in=LIVE_PHASES | {Phase.FAILED},
-        )
-        .order_by()
-        .values_list("key")
-    )
-)
-
-
-def _used_keys(files: Iterable[_File]) -> dict[_Place, set[str]]:
-    """The keys in use, by the store and the bucket: a statement for each of those."""
-    keys = defaultdict[_Place, list[str]](list)
-    for file in files:
-        keys[file.place].append(file.new.key)
-    return {place: {key for (key,) in _USED_KEYS(store=place[0], bucket=place[1], keys=keys[place])} for place in keys}
-
-
-def _is_used(file: _File, used: dict[_Place, set[str]]) -> bool:
-    return file.new.key in used[file.place]
 
 
 # --- What the store says ----------------------------------------------------------------------------------------------
@@ -191,7 +155,7 @@ def _accepted(files: Iterable[_File]) -> list[_File]:
     refusals: dict[object, TransferRefused] = {}
     accepted = []
     for file in files:
-        destination = (file.place, first_folder(file.new.key))
+        destination = (file.new.store.pk, file.new.bucket, first_folder(file.new.key))
         if destination not in refusals:
             try:
                 require_destination(file.new.store, file.new.bucket, file.new.key)
@@ -212,17 +176,12 @@ def _create(files: Sequence[_File]) -> None:
         return
     with transaction.atomic():
         owner = files[0].new.owner
-        lock(owner, [file.new.store for file in files])
-        used = _used_keys(files)
-        free = [file for file in files if not _is_used(file, used)]
-        if free and _has_room(owner, len(free)):
+        lock([owner], [file.new.store for file in files])
+        used = used_keys(file.new for file in files)
+        free = [file for file in files if key_of(file.new) not in used]
+        if free and has_room(owner, len(free)):
             _insert(owner, free)
     crash.point("together.created")
-
-
-def _has_room(owner: User, count: int) -> bool:
-    place = settings.USER_OPEN_TRANSFERS - count + 1
-    return place > 0 and not has_open(place)(owner=owner.pk)
 
 
 def _insert(owner: User, files: Sequence[_File]) -> None:

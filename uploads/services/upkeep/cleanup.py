@@ -94,15 +94,26 @@ def _sweep(path: Path) -> None:
     if transfer is not None and not transfer.is_staged_here:
         log.warning("staging %s: belongs to the node %s and stays", path.name, transfer.node)
         return
-    if transfer is None or transfer.phase in FINAL_PHASES:
+    if transfer is None:
         with folder.writer():
-            log.warning("staging %s: removed, because it belongs to no transfer in progress", path.name)
-            quota.release_all(transfer) if transfer else folder.remove()
+            _remove_unknown(transfer_id, folder)
+        return
+    if transfer.phase in FINAL_PHASES:
+        with folder.writer():
+            log.warning("staging %s: removed, because its transfer has ended", path.name)
+            quota.release_all(transfer)
         return
     with only_writer(transfer):
         _remove_stray_files(transfer)
     if transfer.resumable and not transfer.all_received:
         recover(transfer)
+
+
+def _remove_unknown(transfer_id: uuid.UUID, folder: StagingFolder) -> None:
+    """A whole file is staged before its transfer is created, which its writer may have done a moment ago."""
+    if not Transfer.objects.filter(pk=transfer_id).exists():
+        log.warning("staging %s: removed, because it belongs to no transfer", transfer_id)
+        folder.remove()
 
 
 def remove_staged(transfer_id: uuid.UUID) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 
 from celery import current_app
@@ -43,7 +43,10 @@ class _Pause:
     until = 0.0
 
 
-Marked = tuple[str, Sequence[object]]
+Ids = Sequence[object] | Callable[[], Iterable[object]]
+"""Ids of rows. A function finds them if they matter, which is rare."""
+
+Marked = tuple[str, Ids]
 """A task, and the ids of rows that a transaction has marked as enqueued for it."""
 
 
@@ -209,7 +212,8 @@ def _connection(_process: int) -> Connection:
     return current_app.connection_for_write(transport_options=PUBLISHING)
 
 
-def _forget(task: str, ids: Sequence[object]) -> None:
+def _forget(task: str, ids: Ids) -> None:
     """Mark rows as not enqueued. If some of them were published, a second message does no harm."""
     if task in TASKS:
-        TASKS[task].kind.rows.filter(pk__in=ids).update(queued_at=None)
+        found = ids() if callable(ids) else ids
+        TASKS[task].kind.rows.filter(pk__in=found).update(queued_at=None)
