@@ -106,10 +106,12 @@ def check_head(request: HttpRequest) -> None:
     """Raise one of BAD_REQUESTS."""
     if TOO_LARGE in request.META:
         raise RequestDataTooBig
-    _check_names(_("The path"), [request.META.get("PATH_INFO", "")])
+    if "\0" in request.META.get("PATH_INFO", ""):
+        raise _has_nul(_("The path"))
     for name, value in request.META.items():
-        if name.startswith(("HTTP_", "CONTENT_")) and isinstance(value, str):
-            _check_names(_("A header"), [value])
+        # Each request has many headers, so that nothing is translated for those that are valid.
+        if isinstance(value, str) and "\0" in value and name.startswith(("HTTP_", "CONTENT_")):
+            raise _has_nul(_("A header"))
     if (request.encoding or "utf-8").lower() not in ENCODINGS:
         raise BadRequestError(_("The request must be encoded as UTF-8."), code="NotUtf8", status=415)
     try:
@@ -139,13 +141,12 @@ def check_form(request: HttpRequest) -> None:
 
 
 def _check_value(name: str, values: Iterable[str]) -> None:
-    _check_names(name.replace("\0", "\ufffd")[:100], values)
-
-
-def _check_names(name: str, values: Iterable[str]) -> None:
     if any("\0" in value for value in values):
-        text = _("%(name)s must not contain a NUL character.") % {"name": name}
-        raise BadRequestError(text, code="InvalidArgument")
+        raise _has_nul(name.replace("\0", "\ufffd")[:100])
+
+
+def _has_nul(name: str) -> BadRequestError:
+    return BadRequestError(_("%(name)s must not contain a NUL character.") % {"name": name}, code="InvalidArgument")
 
 
 class KnownHost(CommonMiddleware):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import ValidationError
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
@@ -340,6 +341,18 @@ class UploadMetadataForm(NewTransferForm):
     def _offer_stores(self) -> None:
         """The store is looked up by its name."""
 
+    def _bound_items(self) -> Iterator[tuple[str, forms.BoundField]]:
+        """Those that Django is to clean: most requests name a few of the fields."""
+        return (
+            (name, self[name])
+            for name, field in self.fields.items()
+            if field.required or self.add_prefix(name) in self.data
+        )
+
+    def clean(self) -> dict[str, Any]:
+        self.cleaned_data = {**_values_of_no_data(), **self.cleaned_data}
+        return super().clean()
+
     def clean_store(self) -> Store:
         store = self._find_store(self._user, self.cleaned_data["store"])
         if store is None:
@@ -357,3 +370,21 @@ def _without_texts(field: forms.Field) -> forms.Field:
 UploadMetadataForm.base_fields = _Shared(
     {name: _without_texts(field) for name, field in UploadMetadataForm.base_fields.items()}
 )
+
+
+class _Empty(UploadMetadataForm):
+    """Names all fields, and gives none of them a value."""
+
+    def __init__(self) -> None:
+        super().__init__(user=AnonymousUser(), data={self.add_prefix(name): "" for name in self.base_fields})
+
+    def clean(self) -> dict[str, Any]:
+        return self.cleaned_data
+
+
+@cache
+def _values_of_no_data() -> Mapping[str, Any]:
+    """The clean values of the fields that are not required, if there is no data for them."""
+    empty = _Empty()
+    empty.full_clean()
+    return empty.cleaned_data

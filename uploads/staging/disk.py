@@ -10,7 +10,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -78,23 +78,13 @@ class StagingFolder:
             return {int(each.name): each.stat().st_size for each in entries if each.name.isdecimal()}
         return {}
 
-    def writer(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def writer(self) -> Iterator[None]:
         """Be the only writer. The kernel releases the lock when the process ends, even if it crashes.
 
         Raises WriterBusy at once if there is another writer, in this process or in another one.
         """
         self.make()
-        return self._locked()
-
-    @contextmanager
-    def first_writer(self) -> Iterator[None]:
-        """As `writer`, of a transfer that does not exist yet. Sync the folder that this one is in before it does."""
-        self.path.mkdir(mode=0o700, parents=True)
-        with self._locked():
-            yield
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
         try:
             lock = (self.path / LOCK).open("ab")
         except FileNotFoundError:
@@ -106,14 +96,39 @@ class StagingFolder:
                 raise WriterBusy(Problem(Code.WRITER_BUSY)) from None
             yield
 
-    def write_whole(self, number: int, content: memoryview) -> None:
-        """Stage a whole part, synced to the disk. Its first writer calls this: its transfer does not exist yet."""
-        with self.whole(number).open("xb", buffering=0) as file:
-            written = 0
-            while written < len(content):
-                written += file.write(content[written:])
-            os.fdatasync(file.fileno())
-        sync_folder(self.path)
+    # --- Before its transfer exists -----------------------------------------------------------------------------------
+
+    @contextmanager
+    def holding_whole_file(self, content: memoryview) -> Iterator[None]:
+        """Stage a file of one part, and keep others from removing it until its transfer exists.
+
+        The caller syncs the folder that this one is in. The lock is that of the folder: a file for it would cost as
+        much as the file itself. Raises OSError.
+        """
+        self.path.mkdir(mode=0o700, parents=True)
+        with self.until_it_is_known() as folder:
+            handle = os.open(self.whole(1), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                while content:
+                    content = content[os.write(handle, content) :]
+                os.fdatasync(handle)
+            finally:
+                os.close(handle)
+            os.fsync(folder)
+            yield
+
+    @contextmanager
+    def until_it_is_known(self) -> Iterator[int]:
+        """Lock the folder itself. Returns its handle. Raises WriterBusy at once if its transfer is being created."""
+        handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise WriterBusy(Problem(Code.WRITER_BUSY)) from None
+            yield handle
+        finally:
+            os.close(handle)
 
     # --- How many bytes have arrived ---------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from uploads.services.transfers import whole_files
 from uploads.services.work import queue
 
 
@@ -19,3 +20,9 @@ def messages(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
     monkeypatch.setattr(queue, "_publish", publish)
     return published
+
+
+@pytest.fixture(autouse=True)
+def ample_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No earlier test has found little space, after which whole files take another way for some seconds."""
+    monkeypatch.setattr(whole_files._Pause, "until", 0.0)

@@ -14,7 +14,7 @@ from django.test import Client, RequestFactory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.transfers.form import NewTransferForm
+from dashboard.transfers.form import NewTransferForm, UploadMetadataForm
 from dashboard.transfers.new import render_form
 from dashboard.transfers.parsing import (
     MAX_METADATA_BYTES,
@@ -404,3 +404,19 @@ def test_check_before_the_file_is_sent(
     assert refused.json["fields"].keys() == {"replace"}
     assert refused.json["error"]["code"] == "InvalidForm"
     assert check(filename="here.txt", replace="on").status == 204
+
+
+# --- The same for tus -------------------------------------------------------------------------------------------------
+
+
+def test_names_that_are_not_given_have_the_values_of_empty_fields(operator: User, unreachable: Store) -> None:
+    """Only what is given is cleaned. Every name, given as an empty text, makes the same transfer."""
+    given = {"store": "unreachable", "bucket": "photos", "filename": "cat.jpg"}
+    names = {name.replace("_", "-") for name in UploadMetadataForm.base_fields}
+    few = UploadMetadataForm(user=operator, data=given)
+    all_ = UploadMetadataForm(user=operator, data={**dict.fromkeys(names, ""), **given})
+    page = NewTransferForm(user=operator, data=given)
+    assert few.is_valid()
+    assert all_.is_valid()
+    assert page.is_valid()
+    assert few.values() == all_.values() == page.values()

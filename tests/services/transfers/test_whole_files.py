@@ -279,8 +279,7 @@ def test_transaction_that_was_committed_and_reported_as_failed(new: New, monkeyp
 def test_bytes_without_a_transfer_are_removed(settings: Settings) -> None:
     """Their process died before the transaction."""
     unknown = StagingFolder(Path(settings.STAGING_DIR) / str(uuid.uuid4()))
-    with unknown.first_writer():
-        unknown.write_whole(1, memoryview(CONTENT))
+    with unknown.holding_whole_file(memoryview(CONTENT)):
         sweep_staging()
         assert unknown.whole(1).read_bytes() == CONTENT, "its process is alive"
     sweep_staging()

@@ -75,8 +75,7 @@ class WholeFile:
         file = _File(self.new, _row(self))
         folder = file.row.folder
         try:
-            with folder.first_writer():
-                folder.write_whole(1, content)
+            with folder.holding_whole_file(content):
                 _create_with_others(file)
         finally:
             if not file.is_created:

@@ -95,7 +95,7 @@ def _sweep(path: Path) -> None:
         log.warning("staging %s: belongs to the node %s and stays", path.name, transfer.node)
         return
     if transfer is None:
-        with folder.writer():
+        with folder.until_it_is_known(), folder.writer():
             _remove_unknown(transfer_id, folder)
         return
     if transfer.phase in FINAL_PHASES:
