@@ -13,7 +13,7 @@ The query set must depend on nothing but the models: it is built once for each k
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -213,6 +213,17 @@ class Update(_Statement):
         query.add_update_values(dict(self._changes()))
         sql, params = query.get_compiler(connection=connection).as_sql()
         return _Built(sql, tuple(params))
+
+
+class UpdateMany(Update):
+    """The same for several rows, each with its own values: one statement that is executed for each."""
+
+    def __call__(self, rows: Iterable[Mapping[str, Any]]) -> int:  # type: ignore[override]
+        connection = connections[DEFAULT_DB_ALIAS]
+        built = self._for(connection)
+        with connection.cursor() as cursor:
+            cursor.executemany(built.sql, [built.filled(given, connection) for given in rows])
+            return int(cursor.rowcount)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from django.db.models import F, Q, QuerySet, Sum, Value
 from django.utils import timezone
 
 from uploads import crash, database
-from uploads.database.prepared import Given, Insert, InsertMany, Rows, Update
+from uploads.database.prepared import Given, Insert, InsertMany, Rows, Update, UpdateMany
 from uploads.domain.planning import PlannedPart
 from uploads.domain.states import FINAL_PHASES, DesiredState, PartState
 from uploads.models import Part, StagingNode, Transfer
@@ -398,10 +398,18 @@ def release_many(transfers: Sequence[Transfer]) -> None:
     for transfer in transfers:
         transfer.folder.remove()
     crash.point("files.removed")
-    ids = [transfer.pk for transfer in transfers]
+    ids = [{"id": transfer.pk} for transfer in transfers]
     with transaction.atomic():
-        Part.objects.filter(transfer__in=ids, reserved_bytes__gt=0).update(reserved_bytes=0)
-        Transfer.objects.filter(pk__in=ids, release_at__isnull=False).update(release_at=None)
+        _RELEASE_PARTS(ids)
+        _RELEASED(ids)
+
+
+_RELEASE_PARTS = UpdateMany(
+    lambda: Part.objects.filter(transfer=Given(Transfer, "id"), reserved_bytes__gt=0), lambda: {"reserved_bytes": 0}
+)
+_RELEASED = UpdateMany(
+    lambda: Transfer.objects.filter(pk=Given(Transfer, "id"), release_at__isnull=False), lambda: {"release_at": None}
+)
 
 
 def release_all(transfer: Transfer) -> None:

@@ -103,6 +103,10 @@ def outcome_fields(transfer: Transfer, outcome: CompletionOutcome) -> dict[str, 
     }
 
 
+OUTCOME_COLUMNS = ("etag", "verified", "proofs", "crc64", *NO_ERROR)
+"""Those of `outcome_fields`."""
+
+
 def reason_fields(transfer: Transfer, outcome: CompletionOutcome) -> dict[str, Any]:
     """The columns of a transfer whose object is not verified: the reason, and what is proved nevertheless."""
     is_wrong = outcome.problem is not None and outcome.problem.code == Code.CRC64_MISMATCH

@@ -5,30 +5,29 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from uploads import audit, crash
-from uploads.database.by_row import ByRow
+from uploads.database.prepared import Given
 from uploads.domain.states import PART_STATES, PHASES, DesiredState, PartState, Phase
 from uploads.models import Part, Transfer
 from uploads.objectstore.checksums import as_hex
 from uploads.objectstore.types import SentBytes
 from uploads.services.multipart.complete import CompletionOutcome
 from uploads.services.staging import quota
-from uploads.services.transfers.complete import outcome_fields
+from uploads.services.transfers.complete import OUTCOME_COLUMNS, outcome_fields
 from uploads.services.transfers.send import note_sent
 from uploads.services.work import leases
 from uploads.services.work.failures import NO_ERROR
 from uploads.services.work.leases import Lease, due, free
-from uploads.services.work.transitions import change
+from uploads.services.work.transitions import prepared_changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,59 +67,68 @@ def record_proved(files: Sequence[ProvedFile]) -> bool:
 
 def _record(files: Sequence[ProvedFile], now: datetime) -> bool:
     """Whoever changes both locks the transfers before their parts. The steps are those of `take_to_prove`."""
-    rows = Transfer.objects.filter(pk__in=[file.transfer.pk for file in files])
-    running = rows.filter(free(), due(), desired_state=DesiredState.RUN, all_received=True, queued_at__isnull=True)
-    if change(PHASES, running, Phase.COMPLETING, {Phase.SENDING}, tries=0, completed_at=now) != len(files):
+    if _COMPLETING({"id": file.transfer.pk, "now": now, "completed_at": now} for file in files) != len(files):
         return False
-    if _end_parts(files, now) != len(files):
+    if _SENT(_sent(file, now) for file in files) != len(files):
         return False
-    for alike in _alike(files):
-        _finish(alike, now)
+    _DONE(_done(file, now) for file in files)
     audit.record_ends(Phase.DONE.value, {file.transfer: file.facts for file in files})
     return True
 
 
-def _end_parts(files: Sequence[ProvedFile], now: datetime) -> int:
-    parts = Part.objects.filter(pk__in=[file.lease.row.pk for file in files], lease_token=files[0].lease.token)
-    return change(
-        PART_STATES,
-        parts,
-        PartState.SENT,
-        {PartState.SENDING},
-        etag=_by_part(files, "etag", lambda file: file.response.etag),
-        crc64=_by_part(files, "crc64", lambda file: as_hex(file.response.crc64)),
-        sent_at=now,
-        moved=F("size"),
-        moved_at=now,
+def _completing() -> QuerySet[Transfer]:
+    """A transfer that may go on, and that nobody works on."""
+    free_and_due = free(Given(Transfer, "lease_until", "now")), due(Given(Transfer, "not_before", "now"))
+    return Transfer.objects.filter(
+        *free_and_due,
+        pk=Given(Transfer, "id"),
+        desired_state=DesiredState.RUN,
+        all_received=True,
+        queued_at__isnull=True,
+    )
+
+
+_COMPLETING = prepared_changes(
+    PHASES,
+    _completing,
+    Phase.COMPLETING,
+    {Phase.SENDING},
+    lambda: {"tries": 0, "completed_at": Given(Transfer, "completed_at")},
+)
+
+
+def _sent(file: ProvedFile, now: datetime) -> dict[str, Any]:
+    response = file.response
+    facts = {"etag": response.etag, "crc64": as_hex(response.crc64), "sent_at": now, "moved_at": now}
+    return {"id": file.lease.row.pk, "lease_token": file.lease.token, **facts}
+
+
+_SENT = prepared_changes(
+    PART_STATES,
+    lambda: Part.objects.filter(pk=Given(Part, "id"), lease_token=Given(Part, "lease_token")),
+    PartState.SENT,
+    {PartState.SENDING},
+    lambda: {
+        **{name: Given(Part, name) for name in ("etag", "crc64", "sent_at", "moved_at")},
+        "moved": F("size"),
         **leases.RELEASED,
         **leases.SUCCEEDED,
         **NO_ERROR,
-    )
+    },
+)
 
 
-def _by_part(files: Sequence[ProvedFile], column: str, value: Callable[[ProvedFile], str]) -> ByRow:
-    return ByRow({file.lease.row.pk: value(file) for file in files}, Part, column)
+def _done(file: ProvedFile, now: datetime) -> dict[str, Any]:
+    return {"id": file.transfer.pk, "finished_at": now, "release_at": now, **file.facts}
 
 
-def _alike(files: Sequence[ProvedFile]) -> list[list[ProvedFile]]:
-    """Files of which the same was proved; one group, unless they are of different stores."""
-    groups: dict[object, list[ProvedFile]] = defaultdict(list)
-    for file in files:
-        groups[file.outcome.proofs].append(file)
-    return list(groups.values())
-
-
-def _finish(files: Sequence[ProvedFile], now: datetime) -> None:
-    columns = files[0].facts
-    for name in ("etag", "crc64"):
-        by_transfer = {file.transfer.pk: file.facts[name] for file in files}
-        columns[name] = ByRow(by_transfer, Transfer, name)
-    change(
-        PHASES,
-        Transfer.objects.filter(pk__in=[file.transfer.pk for file in files]),
-        Phase.DONE,
-        {Phase.COMPLETING},
-        finished_at=now,
-        release_at=now,
-        **{**leases.RELEASED, **columns},
-    )
+_DONE = prepared_changes(
+    PHASES,
+    lambda: Transfer.objects.filter(pk=Given(Transfer, "id")),
+    Phase.DONE,
+    {Phase.COMPLETING},
+    lambda: {
+        **{name: Given(Transfer, name) for name in ("finished_at", "release_at", *OUTCOME_COLUMNS)},
+        **leases.RELEASED,
+    },
+)

@@ -74,9 +74,9 @@ class Kind(Generic[Row]):
         return rows.filter(lease_token__isnull=False).exclude(**{f"{self.table.field}__in": self.table.final})
 
 
-def free() -> Q:
+def free(now: datetime | Given | None = None) -> Q:
     """Rows without a lease."""
-    return Q(lease_until__isnull=True) | Q(lease_until__lt=timezone.now())
+    return Q(lease_until__isnull=True) | Q(lease_until__lt=timezone.now() if now is None else now)
 
 
 def due(now: datetime | Given | None = None) -> Q:
