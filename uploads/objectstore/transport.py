@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
+from urllib3.response import BaseHTTPResponse
 
 from uploads.objectstore import received, refusals
 from uploads.objectstore.budget import BudgetUsedUp, bounded
@@ -33,6 +35,9 @@ from uploads.problems import Code, Problem
 
 MAX_RESPONSE = 16 * 1024 * 1024
 """Bytes of a decompressed response. A page of 1,000 uploads with encoded keys of 1,024 bytes has about 5 MB."""
+
+BODILESS = ("GET", "HEAD")
+"""Methods whose requests have no Content-Length without a body."""
 
 T = TypeVar("T")
 
@@ -165,13 +170,18 @@ class Transport:
         host, path = self._endpoint.address(call.bucket, call.key)
         digests = call.payload.digest_headers if call.payload is not None else {}
         headers = {"Accept-Encoding": "identity", "User-Agent": "partway", "Host": host, **digests, **call.headers}
+        origin = f"{self._endpoint.scheme}://{host}"
+        prepared = requests.PreparedRequest()
         try:
-            prepared = requests.Request(call.method, f"{self._endpoint.scheme}://{host}/", headers=headers).prepare()
+            _check_origin(origin)
+            prepared.prepare_headers(headers)
         except requests.RequestException as error:
             raise bad_argument(Code.REQUEST_NOT_WRITABLE, detail=str(error)) from error
-        # Set after prepare(), which would remove dot segments from the path and so reach another key.
+        # Set here: `prepare_url` would remove dot segments from the path and so reach another key.
         query = quote_query(call.query, bare_flags=self._bare_flags)
-        prepared.url = f"{self._endpoint.scheme}://{host}{path}" + (f"?{query}" if query else "")
+        prepared.method, prepared.url = call.method, f"{origin}{path}" + (f"?{query}" if query else "")
+        if call.payload is None and call.method not in BODILESS:
+            prepared.headers["Content-Length"] = "0"
         if call.payload is not None:
             prepared.headers["Content-Length"] = str(call.payload.size)
             prepared.body = call.payload if call.payload.size else None  # type: ignore[assignment]
@@ -196,7 +206,7 @@ class Transport:
     def _send(self, prepared: requests.PreparedRequest) -> Response:
         verify, timeouts = self._verify(), self._timeouts()
         try:
-            with self._adapter.send(prepared, stream=True, timeout=timeouts, verify=verify) as response:
+            with self._adapter.opened(prepared, timeouts, verify) as response:
                 return _read(response)
         except InterruptedByCallback as interrupted:
             raise interrupted.cause from interrupted.cause.__cause__
@@ -206,10 +216,17 @@ class Transport:
             raise outcome_unknown(error) from error
 
 
-def _read(response: requests.Response) -> Response:
+@lru_cache(maxsize=1024)
+def _check_origin(origin: str) -> None:
+    """Raises requests.RequestException for a host that no URL can have."""
+    requests.PreparedRequest().prepare_url(f"{origin}/", None)
+
+
+def _read(response: BaseHTTPResponse) -> Response:
     """The response with clean headers and its decompressed body. Errors from here on have the id of its header."""
-    headers = {received.clean_text(name.lower()): received.header_text(text) for name, text in response.headers.items()}
-    head = Response(response.status_code, headers, b"")
+    found = response.headers
+    headers = {received.clean_text(name.lower()): received.header_text(found[name]) for name in found}
+    head = Response(response.status, headers, b"")
     try:
         body = _body(response)
     except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -222,10 +239,10 @@ def _read(response: requests.Response) -> Response:
     return replace(head, body=received.body_with_charset(body, headers.get("content-type", "")))
 
 
-def _body(response: requests.Response) -> bytes:
+def _body(response: BaseHTTPResponse) -> bytes:
     """The decompressed body, of which at most MAX_RESPONSE bytes are kept in memory."""
     body = bytearray()
-    while block := response.raw.read(64 * 1024, decode_content=True):
+    while block := response.read(64 * 1024, decode_content=True):
         body += block
         if len(body) > MAX_RESPONSE:
             raise unreadable(Code.RESPONSE_TOO_LARGE, limit_bytes=MAX_RESPONSE)

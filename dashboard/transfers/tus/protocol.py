@@ -35,10 +35,7 @@ def tus_view(handlers: Mapping[str, Handler], *, needs_version: bool = True) -> 
     @csrf_exempt  # Checked in `_handle`, before the body is read.
     def view(request: HttpRequest, **kwargs: uuid.UUID) -> HttpResponseBase:
         try:
-            response = _handle(request, handlers, kwargs, needs_version=needs_version)
-            # It shows nothing to which the policy of pages could apply.
-            response._csp_exempt = True  # type: ignore[attr-defined]  # as `csp_exempt` does
-            return response
+            return _handle(request, handlers, kwargs, needs_version=needs_version)
         except TusError as error:
             return error_response(error)
 
