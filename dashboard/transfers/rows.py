@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.utils.translation import gettext
@@ -68,8 +68,14 @@ CRC64_NAMES = {"nvme": ("CRC-64/NVME", "base64"), "ecma": ("CRC-64/ECMA", "decim
 
 @dataclass(frozen=True, slots=True)
 class TransferRow:
+    """A transfer as pages show it. `state` is found once, as a page names it several times."""
+
     transfer: Transfer
     progress: TransferProgress
+    state: TransferState = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "state", self.transfer.state)
 
     @property
     def waiting(self) -> str:
@@ -159,10 +165,6 @@ class TransferRow:
     @property
     def crc64(self) -> dict[str, str] | None:
         return crc64_of(self.transfer)
-
-    @property
-    def state(self) -> TransferState:
-        return self.transfer.state
 
     @property
     def reason(self) -> str:

@@ -64,12 +64,23 @@ class _Texts:
         return list(value) if connection.vendor == "postgresql" else json.dumps(value)
 
 
+class _Values:
+    """Several values of a column as one parameter."""
+
+    def __init__(self, field: Any) -> None:
+        self._field = field
+
+    def stored(self, values: Iterable[Any], connection: Any) -> Any:
+        prepared = [self._field.get_db_prep_save(each, connection) for each in values]
+        return prepared if connection.vendor == "postgresql" else json.dumps(prepared)
+
+
 @dataclass(frozen=True, slots=True)
 class _Slot:
     """The place of a value among the parameters of a statement."""
 
     name: str
-    column: _Column | _Texts
+    column: _Column | _Texts | _Values
 
 
 class Given(models.Expression):
@@ -97,6 +108,24 @@ class GivenTexts(models.Expression):
 
     def as_sql(self, _compiler: Any, _connection: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
         return "(SELECT UNNEST(%s::text[]))", [self._slot]
+
+    def as_sqlite(self, _compiler: Any, _connection: Any) -> tuple[str, list[Any]]:
+        return "(SELECT value FROM json_each(%s))", [self._slot]
+
+
+class GivenKeys(models.Expression):
+    """Several keys of a model that are given when the statement is executed, for `in`, as one parameter.
+
+    SQLite expects to find few rows for them. It may prefer another condition that has an index.
+    """
+
+    def __init__(self, model: type[models.Model], name: str) -> None:
+        self._field: Any = model._meta.pk
+        super().__init__(output_field=self._field)
+        self._slot = _Slot(name, _Values(self._field))
+
+    def as_sql(self, _compiler: Any, connection: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
+        return f"(SELECT UNNEST(%s::{self._field.rel_db_type(connection)}[]))", [self._slot]
 
     def as_sqlite(self, _compiler: Any, _connection: Any) -> tuple[str, list[Any]]:
         return "(SELECT value FROM json_each(%s))", [self._slot]

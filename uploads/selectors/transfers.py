@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from uploads import access
 from uploads.access import AnyUser
+from uploads.database.prepared import Given, GivenKeys, Rows
 from uploads.domain.pace import WINDOW_SECONDS, rate_of, rate_since
 from uploads.domain.states import (
     LIVE_PHASES,
@@ -85,7 +86,7 @@ def progress_of(transfers: Sequence[Transfer]) -> dict[uuid.UUID, TransferProgre
     note_silent_nodes(transfers)
     now = timezone.now()
     ids = [transfer.pk for transfer in transfers]
-    rows = {row["transfer_id"]: row for row in _part_sums(ids, now)}
+    rows = _part_sums(ids, now)
     uploads, suspects = _upload_ids(ids)
     errors = _part_errors([row["failing"] for row in rows.values() if row["failing"] is not None])
     progress = {
@@ -163,24 +164,41 @@ def _reasons_for_waiting(transfer: Transfer, error: RecordedError | None) -> Ite
         yield Problem(WAITING_AFTER.get(error.reason, Code.WAITING_FOR_RETRY))
 
 
-def _part_sums(ids: Sequence[uuid.UUID], now: datetime) -> Iterable[Mapping[str, Any]]:
+SUMS = (
+    "bytes_received",
+    "bytes_sent",
+    "bytes_moved",
+    "parts_received",
+    "parts_sent",
+    "failing",
+    "sent_lately",
+    "sent_lately_since",
+)
+
+
+def _part_sums(ids: Sequence[uuid.UUID], now: datetime) -> dict[uuid.UUID, dict[str, Any]]:
+    rows = _SUMS(transfers=ids, since=now - timedelta(seconds=WINDOW_SECONDS))
+    return {transfer_id: dict(zip(SUMS, sums, strict=True)) for transfer_id, *sums in rows}
+
+
+def _sums() -> QuerySet[Part, Any]:
     sent, sending = Q(state=PartState.SENT), Q(state=PartState.SENDING)
-    lately = (sent | sending) & Q(moved_at__gte=now - timedelta(seconds=WINDOW_SECONDS))
-    return (
-        Part.objects.filter(transfer__in=ids)
-        .order_by()
-        .values("transfer_id")
-        .annotate(
-            bytes_received=Sum("received"),
-            bytes_sent=Sum("size", filter=sent),
-            bytes_moved=Sum("moved", filter=sending),
-            parts_received=Count("pk", filter=~Q(state=PartState.WAITING)),
-            parts_sent=Count("pk", filter=sent),
-            failing=Min("pk", filter=~Q(error_code="")),
-            sent_lately=Sum(F("moved") - F("mark_moved"), filter=lately),
-            sent_lately_since=Min("mark_at", filter=lately),
-        )
-    )
+    lately = (sent | sending) & Q(moved_at__gte=Given(Part, "moved_at", "since"))
+    sums = {
+        "bytes_received": Sum("received"),
+        "bytes_sent": Sum("size", filter=sent),
+        "bytes_moved": Sum("moved", filter=sending),
+        "parts_received": Count("pk", filter=~Q(state=PartState.WAITING)),
+        "parts_sent": Count("pk", filter=sent),
+        "failing": Min("pk", filter=~Q(error_code="")),
+        "sent_lately": Sum(F("moved") - F("mark_moved"), filter=lately),
+        "sent_lately_since": Min("mark_at", filter=lately),
+    }
+    rows = Part.objects.filter(transfer__in=GivenKeys(Transfer, "transfers")).order_by()
+    return rows.values("transfer_id").annotate(**sums).values_list("transfer_id", *SUMS)
+
+
+_SUMS = Rows(_sums)
 
 
 def _part_errors(ids: Sequence[int]) -> dict[uuid.UUID, RecordedError | None]:
@@ -191,13 +209,21 @@ def _part_errors(ids: Sequence[int]) -> dict[uuid.UUID, RecordedError | None]:
 def _upload_ids(ids: Sequence[uuid.UUID]) -> tuple[dict[uuid.UUID, str], dict[uuid.UUID, tuple[str, ...]]]:
     """The newest upload in the store of each transfer, and its possible orphans."""
     newest, suspects = dict[uuid.UUID, str](), dict[uuid.UUID, tuple[str, ...]]()
-    rows = StoreUpload.objects.filter(transfer__in=ids).order_by("id")
-    for transfer_id, upload_id, state in rows.values_list("transfer_id", "upload_id", "state"):
+    for transfer_id, upload_id, state in _UPLOADS(transfers=ids):
         if state == StoreUploadState.SUSPECT:
             suspects[transfer_id] = (*suspects.get(transfer_id, ()), upload_id)
         else:
             newest[transfer_id] = upload_id
     return newest, suspects
+
+
+_UPLOADS = Rows(
+    lambda: (
+        StoreUpload.objects.filter(transfer__in=GivenKeys(Transfer, "transfers"))
+        .order_by("id")
+        .values_list("transfer_id", "upload_id", "state")
+    )
+)
 
 
 def _progress(transfer: Transfer, row: Mapping[str, Any] | None, upload_id: str, now: datetime) -> TransferProgress:
@@ -249,7 +275,7 @@ def _seconds_left(
 
 def part_runs(transfer: Transfer) -> tuple[PartRun, ...]:
     """The states of a transfer's parts, in runs."""
-    rows = transfer.parts.values_list("number", "state", "received")
+    rows = _PARTS(transfer=transfer.pk)
     states = {number: _state_in_picture(transfer, number, state, received) for number, state, received in rows}
     numbered = ((number, states.get(number, ("absent", 1.0))) for number in range(1, transfer.part_count + 1))
     runs = []
@@ -257,6 +283,11 @@ def part_runs(transfer: Transfer) -> tuple[PartRun, ...]:
         numbers = [number for number, _ in group]
         runs.append(PartRun(numbers[0], numbers[-1], state, share))
     return tuple(runs)
+
+
+_PARTS = Rows(
+    lambda: Part.objects.filter(transfer=Given(Part, "transfer")).order_by().values_list("number", "state", "received")
+)
 
 
 def _state_in_picture(transfer: Transfer, number: int, state: str, received: int) -> tuple[Any, float]:
