@@ -175,6 +175,7 @@ def test_disk_that_cannot_be_written_leaves_nothing(
         create(new())
     assert staged_folders(settings) == []
     assert not Transfer.objects.exists()
+    assert prepare(new()) is None, "the next files do not try it again for some seconds"
 
 
 # --- Several at the same time -----------------------------------------------------------------------------------------

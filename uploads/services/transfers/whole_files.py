@@ -55,11 +55,17 @@ MOST_AT_ONCE = 32
 """Files of one transaction."""
 
 PAUSE_SECONDS = 5.0
-"""How long no file is received like this after space was not ample: its bytes are staged before they are reserved."""
+"""How long no file is received like this after space was not ample, as bytes are staged before they are reserved, or
+after the disk failed.
+"""
 
 
 class _Pause:
     until = 0.0
+
+    @classmethod
+    def begin(cls) -> None:
+        cls.until = time.monotonic() + PAUSE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,10 @@ class WholeFile:
         try:
             with folder.holding_whole_file(content):
                 _create_with_others(file)
+        except OSError:
+            # Such as a full disk, or one on which folders cannot be locked.
+            _Pause.begin()
+            raise
         finally:
             if not file.is_created:
                 _remove_bytes(file.row)
@@ -201,7 +211,7 @@ _IS_SILENT = Exists(
 def _take_space(files: Sequence[_File]) -> bool:
     is_ample = quota.take_for_all([file.row for file in files])
     if not is_ample:
-        _Pause.until = time.monotonic() + PAUSE_SECONDS
+        _Pause.begin()
     return is_ample
 
 
