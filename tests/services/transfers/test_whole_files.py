@@ -24,7 +24,7 @@ from uploads.models import AuditEntry, Part, StagingNode, Store, Transfer
 from uploads.services.staging import quota
 from uploads.services.transfers import whole_files
 from uploads.services.transfers.start import NewTransfer, Started, start
-from uploads.services.transfers.whole_files import WholeFile, prepare
+from uploads.services.transfers.whole_files import WholeFile, is_possible, prepare
 from uploads.services.upkeep.cleanup import sweep_staging
 from uploads.services.work import queue
 from uploads.staging.disk import StagingFolder
@@ -117,8 +117,9 @@ def test_part_waits_for_the_watchdog_if_the_queue_is_unavailable(new: New, monke
     ],
     ids=str,
 )
-def test_other_files_are_not_prepared(new: New, values: dict[str, Any]) -> None:
-    assert prepare(new(**values)) is None
+def test_other_files_are_left_to_start(new: New, values: dict[str, Any]) -> None:
+    assert is_possible(new())
+    assert not is_possible(new(**values))
 
 
 def test_key_of_an_unfinished_transfer_is_left_to_start(
@@ -153,7 +154,7 @@ def test_little_space_is_left_to_start_for_a_while(new: New, settings: Settings)
     assert create(new("b")) is None
     assert quota.reserved_bytes(NODE) == 1000
     assert len(staged_folders(settings)) == 1
-    assert prepare(new("c")) is None
+    assert not is_possible(new("c"))
 
 
 def test_unknown_bound_of_the_reservations_is_read_again(new: New) -> None:
@@ -175,7 +176,7 @@ def test_disk_that_cannot_be_written_leaves_nothing(
         create(new())
     assert staged_folders(settings) == []
     assert not Transfer.objects.exists()
-    assert prepare(new()) is None, "the next files do not try it again for some seconds"
+    assert not is_possible(new()), "the next files do not try it again for some seconds"
 
 
 # --- Several at the same time -----------------------------------------------------------------------------------------

@@ -93,14 +93,17 @@ class WholeFile:
         return Started(file.row, is_new=True) if file.is_created else None
 
 
+def is_possible(new: NewTransfer) -> bool:
+    """Whether the file is small, nothing is to be verified or discarded first, and no failure was a moment ago."""
+    is_plain = not new.verify_sha256 and not new.expected_sha256 and new.discard is None
+    return 0 < new.size <= LARGEST and is_plain and time.monotonic() >= _Pause.until
+
+
 def prepare(new: NewTransfer) -> WholeFile | Started | None:
-    """A file that may be created as soon as its bytes are there, or the transfer of the same request, repeated.
+    """A possible file that may be created, or the transfer of the same request, repeated.
 
     None if `start` has to decide. Raises TransferRefused.
     """
-    is_plain = 0 < new.size <= LARGEST and not new.verify_sha256 and not new.expected_sha256 and new.discard is None
-    if not is_plain or time.monotonic() < _Pause.until:
-        return None
     plan = plan_of(new)
     check_names(new, plan)
     # Where the store has to be asked, it is not asked for nothing.
