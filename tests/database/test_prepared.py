@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.dashboard.make_transfer import make_transfer
-from uploads.database.prepared import Exists, First, Given, GivenTexts, Insert, Rows, Update
+from uploads.database.prepared import Exists, First, Given, GivenKeys, GivenTexts, Insert, Rows, Update
 from uploads.domain.states import Phase
 from uploads.models import AccessToken, AuditEntry, Part, Store, Transfer
 
@@ -36,6 +36,8 @@ SIZES = Rows(
     )
 )
 OF_KEYS = Rows(lambda: Transfer.objects.filter(key__in=GivenTexts("keys")).order_by("key").values_list("key"))
+OF_TRANSFERS = Rows(lambda: Transfer.objects.filter(pk__in=GivenKeys(Transfer, "ids")).values_list("key"))
+OF_PARTS = Rows(lambda: Part.objects.filter(pk__in=GivenKeys(Part, "ids")).order_by().values_list("transfer__key"))
 RENAME = Update(
     lambda: Transfer.objects.filter(key=Given(Transfer, "key", "old")), lambda: {"key": Given(Transfer, "key", "new")}
 )
@@ -111,6 +113,31 @@ def test_update_returns_how_many_rows_it_changed(owner: User, store: Store) -> N
     assert RENAME(old="a", new="b") == 1
     assert RENAME(old="a", new="c") == 0
     assert Transfer.objects.get().key == "b"
+
+
+def test_update_of_each_returns_how_many_rows_it_changed(owner: User, store: Store) -> None:
+    for key in ("a", "b", "c"):
+        make_transfer(owner, store, key=key)
+    renamed = [{"old": "a", "new": "x"}, {"old": "missing", "new": "y"}, {"old": "c", "new": "z"}]
+    assert RENAME.for_each(iter(renamed)) == 2
+    assert set(Transfer.objects.values_list("key", flat=True)) == {"x", "b", "z"}
+
+
+def test_keys_are_one_parameter(owner: User, store: Store) -> None:
+    first, second = make_transfer(owner, store, key="a", sent=1), make_transfer(owner, store, key="b", sent=1)
+    parts = [part.pk for part in Part.objects.filter(transfer=second)]
+    assert [key for (key,) in OF_TRANSFERS(ids=[first.pk, uuid.uuid4()])] == ["a"]
+    assert [key for (key,) in OF_PARTS(ids=[*parts, 0])] == ["b"]
+    assert not OF_TRANSFERS(ids=[])
+
+
+def test_missing_values_are_stored_as_by_django(owner: User, store: Store) -> None:
+    """None is NULL in a column of every type of Django's. Fields of our own decide about it themselves."""
+    insert: Insert[Transfer] = Insert(Transfer)
+    values = {"owner": owner, "store": store, "bucket": "b", "size": 1, "part_size": 1, "part_count": 1, "node": "n"}
+    row = insert(Transfer(key="ours", received_at=None, access_token=None, lease_token=None, **values))
+    stored = Transfer.objects.get(pk=row.pk)
+    assert (stored.received_at, stored.access_token_id, stored.lease_token) == (None, None, None)
 
 
 def test_inserted_rows_are_those_of_save(owner: User, store: Store) -> None:

@@ -237,22 +237,19 @@ class Update(_Statement):
             cursor.execute(built.sql, built.filled(given, connection))
             return int(cursor.rowcount)
 
+    def for_each(self, given: Iterable[Mapping[str, Any]]) -> int:
+        """Execute it with each of these values. Returns the number of all rows that were changed."""
+        connection = connections[DEFAULT_DB_ALIAS]
+        built = self._for(connection)
+        with connection.cursor() as cursor:
+            cursor.executemany(built.sql, [built.filled(each, connection) for each in given])
+            return int(cursor.rowcount)
+
     def _compiled(self, rows: models.QuerySet[Any], connection: Any) -> _Built:
         query: Any = rows.query.chain(UpdateQuery)
         query.add_update_values(dict(self._changes()))
         sql, params = query.get_compiler(connection=connection).as_sql()
         return _Built(sql, tuple(params))
-
-
-class UpdateMany(Update):
-    """The same for several rows, each with its own values: one statement that is executed for each."""
-
-    def __call__(self, rows: Iterable[Mapping[str, Any]]) -> int:  # type: ignore[override]
-        connection = connections[DEFAULT_DB_ALIAS]
-        built = self._for(connection)
-        with connection.cursor() as cursor:
-            cursor.executemany(built.sql, [built.filled(given, connection) for given in rows])
-            return int(cursor.rowcount)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from uploads import audit
-from uploads.database.by_row import ByRow
 from uploads.database.prepared import Exists, Given, Rows
 from uploads.domain.confirmation import Confirmation
 from uploads.domain.states import ITEM_STATES, DesiredState, EndedHow, ItemState, OperationKind
@@ -32,7 +31,7 @@ from uploads.services.operations.outcomes import ended_how
 from uploads.services.work.failures import NO_ERROR, problem_fields
 from uploads.services.work.leases import RELEASED, Lease, due
 from uploads.services.work.queue import enqueue_rows
-from uploads.services.work.transitions import change
+from uploads.services.work.transitions import prepared_change
 
 WINDOW = 8
 """Tasks of one operation that are enqueued or running at a time, so that 1,000 uploads do not delay other work."""
@@ -248,18 +247,35 @@ def end_together(operation: Operation, done: Sequence[tuple[Lease[OperationItem]
     False if nothing was written, because one of the leases was lost.
     """
     by_item = {lease.row: outcome for lease, outcome in done}
-    tokens = {lease.token for lease, _ in done}
-    rows = OperationItem.objects.filter(pk__in=[item.pk for item in by_item], lease_token__in=tokens)
+    now = timezone.now()
+    ends = [
+        {"id": lease.row.pk, "lease_token": lease.token, "finished_at": now, "outcome": outcome}
+        for lease, outcome in done
+    ]
     with transaction.atomic():
-        written = ByRow({item.pk: outcome for item, outcome in by_item.items()}, OperationItem, "outcome")
-        ended = {**RELEASED, **NO_ERROR, "active_key": None, "finished_at": timezone.now(), "outcome": written}
-        if change(ITEM_STATES, rows, ItemState.DONE, {ItemState.RUNNING}, **ended) != len(done):
+        if _END.for_each(ends) != len(done):
             transaction.set_rollback(True)
             return False
         _note_ends(operation, by_item)
         details = {item: {"outcome": outcome, **NO_ERROR} for item, outcome in by_item.items()}
         audit.record_items(operation.actor, ItemState.DONE.value, operation, details)
     return True
+
+
+_END = prepared_change(
+    ITEM_STATES,
+    lambda: OperationItem.objects.filter(
+        pk=Given(OperationItem, "id"), lease_token=Given(OperationItem, "lease_token")
+    ),
+    ItemState.DONE,
+    {ItemState.RUNNING},
+    lambda: {
+        **{name: Given(OperationItem, name) for name in ("finished_at", "outcome")},
+        "active_key": None,
+        **RELEASED,
+        **NO_ERROR,
+    },
+)
 
 
 def _note_ends(operation: Operation, outcomes: Mapping[OperationItem, Mapping[str, Any]]) -> None:

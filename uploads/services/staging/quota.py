@@ -30,7 +30,7 @@ from django.db.models import F, Q, QuerySet, Sum, Value
 from django.utils import timezone
 
 from uploads import crash, database
-from uploads.database.prepared import Given, Insert, InsertMany, Rows, Update, UpdateMany
+from uploads.database.prepared import Given, Insert, InsertMany, Rows, Update
 from uploads.domain.planning import PlannedPart
 from uploads.domain.states import FINAL_PHASES, DesiredState, PartState
 from uploads.models import Part, StagingNode, Transfer
@@ -400,14 +400,14 @@ def release_many(transfers: Sequence[Transfer]) -> None:
     crash.point("files.removed")
     ids = [{"id": transfer.pk} for transfer in transfers]
     with transaction.atomic():
-        _RELEASE_PARTS(ids)
-        _RELEASED(ids)
+        _RELEASE_PARTS.for_each(ids)
+        _RELEASED.for_each(ids)
 
 
-_RELEASE_PARTS = UpdateMany(
+_RELEASE_PARTS = Update(
     lambda: Part.objects.filter(transfer=Given(Transfer, "id"), reserved_bytes__gt=0), lambda: {"reserved_bytes": 0}
 )
-_RELEASED = UpdateMany(
+_RELEASED = Update(
     lambda: Transfer.objects.filter(pk=Given(Transfer, "id"), release_at__isnull=False), lambda: {"release_at": None}
 )
 

@@ -27,7 +27,7 @@ from uploads.services.transfers.send import note_sent
 from uploads.services.work import leases
 from uploads.services.work.failures import NO_ERROR
 from uploads.services.work.leases import Lease, due, free
-from uploads.services.work.transitions import prepared_changes
+from uploads.services.work.transitions import prepared_change
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,11 @@ def record_proved(files: Sequence[ProvedFile]) -> bool:
 
 def _record(files: Sequence[ProvedFile], now: datetime) -> bool:
     """Whoever changes both locks the transfers before their parts. The steps are those of `take_to_prove`."""
-    if _COMPLETING({"id": file.transfer.pk, "now": now, "completed_at": now} for file in files) != len(files):
+    if _COMPLETING.for_each({"id": file.transfer.pk, "now": now, "completed_at": now} for file in files) != len(files):
         return False
-    if _SENT(_sent(file, now) for file in files) != len(files):
+    if _SENT.for_each(_sent(file, now) for file in files) != len(files):
         return False
-    _DONE(_done(file, now) for file in files)
+    _DONE.for_each(_done(file, now) for file in files)
     audit.record_ends(Phase.DONE.value, {file.transfer: file.facts for file in files})
     return True
 
@@ -88,7 +88,7 @@ def _completing() -> QuerySet[Transfer]:
     )
 
 
-_COMPLETING = prepared_changes(
+_COMPLETING = prepared_change(
     PHASES,
     _completing,
     Phase.COMPLETING,
@@ -103,7 +103,7 @@ def _sent(file: ProvedFile, now: datetime) -> dict[str, Any]:
     return {"id": file.lease.row.pk, "lease_token": file.lease.token, **facts}
 
 
-_SENT = prepared_changes(
+_SENT = prepared_change(
     PART_STATES,
     lambda: Part.objects.filter(pk=Given(Part, "id"), lease_token=Given(Part, "lease_token")),
     PartState.SENT,
@@ -122,7 +122,7 @@ def _done(file: ProvedFile, now: datetime) -> dict[str, Any]:
     return {"id": file.transfer.pk, "finished_at": now, "release_at": now, **file.facts}
 
 
-_DONE = prepared_changes(
+_DONE = prepared_change(
     PHASES,
     lambda: Transfer.objects.filter(pk=Given(Transfer, "id")),
     Phase.DONE,

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from uploads.database.prepared import Update, UpdateMany
+from uploads.database.prepared import Update
 from uploads.domain.states import State, Transitions
 
 
@@ -31,26 +31,5 @@ def prepared_change(
     fields: Callable[[], Mapping[str, Any]],
 ) -> Update:
     """The same as a statement that is built once."""
-    return Update(*_prepared(table, rows, to, since, fields))
-
-
-def prepared_changes(
-    table: Transitions[State],
-    rows: Callable[[], QuerySet[Any]],
-    to: State,
-    since: Collection[State],
-    fields: Callable[[], Mapping[str, Any]],
-) -> UpdateMany:
-    """The same for several rows, each with its own values."""
-    return UpdateMany(*_prepared(table, rows, to, since, fields))
-
-
-def _prepared(
-    table: Transitions[State],
-    rows: Callable[[], QuerySet[Any]],
-    to: State,
-    since: Collection[State],
-    fields: Callable[[], Mapping[str, Any]],
-) -> tuple[Callable[[], QuerySet[Any]], Callable[[], Mapping[str, Any]]]:
     sources = table.sources(to, since)
-    return lambda: rows().filter(**{f"{table.field}__in": sources}), lambda: {table.field: to.value, **fields()}
+    return Update(lambda: rows().filter(**{f"{table.field}__in": sources}), lambda: {table.field: to.value, **fields()})
