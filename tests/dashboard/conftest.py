@@ -20,6 +20,7 @@ from tests.stores.any_store import add
 from tests.stores.running import RunningStore
 from uploads.models import Store
 from uploads.objectstore.client import ObjectStoreClient
+from uploads.objectstore.connections import PatientAdapter
 from uploads.objectstore.types import FileSlice, UploadRef
 
 Start = Callable[..., UploadRef]
@@ -114,11 +115,11 @@ def start(object_store: ObjectStoreClient, bucket: str, tmp_path: Path) -> Start
 def store_requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every request that is sent to a store: `METHOD URL`."""
     sent: list[str] = []
-    send = requests.adapters.HTTPAdapter.send
+    opened = PatientAdapter.opened
 
-    def counting(self: Any, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+    def counting(self: PatientAdapter, request: requests.PreparedRequest, *args: Any) -> Any:
         sent.append(f"{request.method} {request.url}")
-        return send(self, request, *args, **kwargs)
+        return opened(self, request, *args)
 
-    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", counting)
+    monkeypatch.setattr(PatientAdapter, "opened", counting)
     return sent

@@ -17,6 +17,7 @@ from uploads.domain.roles import Role, TokenScope
 from uploads.domain.states import DesiredState, ItemState, PartState, Phase
 from uploads.models import AccessToken, Grant, Operation, OperationItem, Part, Store, StoreCheck, StoreUpload, Transfer
 from uploads.models.operation import active_key
+from uploads.objectstore.connections import PatientAdapter
 from uploads.objectstore.types import UploadRef
 from uploads.origin import Means, origin
 from uploads.problems import Code
@@ -77,11 +78,11 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The requests to the store, which fail."""
     requested: list[str] = []
 
-    def fail(_adapter: object, request: requests.PreparedRequest, **_: object) -> NoReturn:
+    def fail(_adapter: object, request: requests.PreparedRequest, *_: object) -> NoReturn:
         requested.append(f"{request.method} {request.url}")
         raise requests.ConnectionError
 
-    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", fail)
+    monkeypatch.setattr(PatientAdapter, "opened", fail)
     return requested
 
 
