@@ -11,7 +11,6 @@ little space, a node that is not heard.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -45,8 +44,6 @@ from uploads.services.transfers.start import (
 from uploads.services.work.combining import Combiner
 from uploads.staging.body import BLOCK_SIZE
 from uploads.staging.disk import sync_folder
-
-log = logging.getLogger(__name__)
 
 LARGEST = BLOCK_SIZE
 """Bytes of the largest file that is received like this. It is in memory as a whole."""
